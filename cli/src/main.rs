@@ -1,0 +1,3 @@
+//! The waterwheel binary.
+
+fn main() {}

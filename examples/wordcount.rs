@@ -1,0 +1,3 @@
+//! Word count.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Generates `kafka-wire/src/protocol` from `kafka-wire/schema`.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! An in-process Kafka broker, its faults, and a launcher of a real one.
