@@ -1,1 +1,3 @@
 //! An in-process Kafka broker, its faults, and a launcher of a real one.
+
+pub mod real;

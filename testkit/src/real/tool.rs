@@ -1,0 +1,53 @@
+//! Kafka's own command line tools, from the same jars as the broker.
+
+use std::process::{Output, Stdio};
+
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+use super::error::Unavailable;
+use super::jars::Home;
+
+/// A command that runs the `main` of a class among Kafka's jars, such as `org.apache.kafka.tools.TopicCommand`.
+///
+/// The process is killed when its `Child` is dropped. Logs of level WARN and above go to stderr. The first call on a
+/// machine fetches the jars, which blocks the calling thread for some seconds.
+///
+/// # Errors
+/// [`Unavailable`] where Java is not installed or the jars cannot be fetched.
+pub fn java_command(class: &str) -> Result<Command, Unavailable> {
+    let home = Home::open()?;
+    let mut command = Command::new("java");
+    command
+        .args(["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
+        .arg(format!("-Dlog4j2.configurationFile={}", home.log_config().display()))
+        .arg("-cp")
+        .arg(home.class_path())
+        .arg(class)
+        .kill_on_drop(true);
+    Ok(command)
+}
+
+/// Runs a tool of Kafka to its end: writes `stdin` to it, and returns its exit status and all that it printed.
+///
+/// A tool costs one to four seconds of JVM. Cancel safe: dropping the future kills the tool, so wrap it in a timeout.
+///
+/// # Errors
+/// [`Unavailable`] where Java is not installed or the tool cannot be started; a failure of the tool is in its status.
+pub async fn java_tool(class: &str, args: &[&str], stdin: &[u8]) -> Result<Output, Unavailable> {
+    let mut child = java_command(class)?
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| Unavailable::spawn("java", &error))?;
+    let mut pipe = child.stdin.take().expect("stdin was asked to be a pipe");
+    let feed = async move {
+        // A tool that ends early closes the pipe; its status tells the caller more than this error.
+        let _ = pipe.write_all(stdin).await;
+    };
+    // Both at once: a tool that answers before it has read everything would block on a full pipe otherwise.
+    let ((), output) = tokio::join!(feed, child.wait_with_output());
+    output.map_err(|error| Unavailable::spawn("java", &error))
+}
