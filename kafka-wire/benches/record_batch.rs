@@ -1,1 +1,3 @@
+//! Record batch benchmark.
+
 fn main() {}
