@@ -1,1 +1,22 @@
-//! To be written.
+//! Bytes of the Kafka protocol: primitives, lengths and tags, and no API by name.
+//!
+//! [`Reader`] runs nom parsers over one received frame; what it hands out (strings, byte fields, records) shares the
+//! frame's memory. [`Writer`] builds a list of chunks, so that a large records field goes to the socket uncopied.
+//! Both carry the one difference between old and new versions of a message, the encoding of lengths, in a flag.
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::cast_possible_truncation))]
+
+mod error;
+mod reader;
+mod text;
+mod uuid;
+pub mod varint;
+mod writer;
+
+pub use error::{DecodeCause, DecodeError, EncodeCause, EncodeError};
+pub use reader::Reader;
+pub use text::Str;
+pub use uuid::{ParseUuidError, Uuid};
+pub use writer::{Tags, Writer};
+
+#[cfg(test)]
+mod tests;

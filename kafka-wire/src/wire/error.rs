@@ -1,0 +1,129 @@
+//! Why bytes could not be read, or a message could not be written.
+
+use std::fmt;
+
+use nom::error::{ErrorKind, ParseError};
+
+/// Bytes that are no message. `Copy` and free of allocation, so that hostile input stays cheap to refuse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecodeError {
+    /// Offset from the start of the frame where the field begins.
+    pub at: usize,
+    /// The field, by its name in the schema.
+    pub what: &'static str,
+    /// What is wrong there.
+    pub cause: DecodeCause,
+}
+
+/// What is wrong with the bytes of a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DecodeCause {
+    /// The frame ends inside the field.
+    Truncated,
+    /// A length below -1, or one that no frame can hold.
+    InvalidLength,
+    /// More elements than the bytes left can hold.
+    CountTooLarge,
+    /// Null in a field that has to be present.
+    UnexpectedNull,
+    /// A string that is not UTF-8.
+    InvalidUtf8,
+    /// A varint that does not end, or does not fit its type.
+    VarintTooLong,
+    /// A tagged field whose declared size is not the size of its value.
+    TagSizeMismatch,
+    /// Bytes left after the end of the message.
+    TrailingBytes,
+    /// A version for which this message has no layout.
+    UnknownVersion(i16),
+}
+
+/// A message that has no encoding at the version asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EncodeError {
+    /// The field, by its name in the schema.
+    pub what: &'static str,
+    /// What is wrong with it.
+    pub cause: EncodeCause,
+}
+
+/// Why a field has no encoding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EncodeCause {
+    /// The field is set, and the version lacks it: leaving it out would change the meaning of the message.
+    VersionLacksField(i16),
+    /// Null where the version has no null.
+    NullNotAllowed(i16),
+    /// Longer than its length field can say.
+    TooLong,
+    /// A version for which this message has no layout.
+    UnknownVersion(i16),
+}
+
+impl EncodeError {
+    /// For generated code: the error of a field that is set although `version` lacks it.
+    #[must_use]
+    pub const fn lacks(what: &'static str, version: i16) -> Self {
+        Self { what, cause: EncodeCause::VersionLacksField(version) }
+    }
+
+    /// For generated code: the error of a null where `version` has none.
+    #[must_use]
+    pub const fn null(what: &'static str, version: i16) -> Self {
+        Self { what, cause: EncodeCause::NullNotAllowed(version) }
+    }
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at byte {}: {}", self.what, self.at, self.cause)
+    }
+}
+
+impl fmt::Display for DecodeCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Truncated => f.write_str("the frame ends inside it"),
+            Self::InvalidLength => f.write_str("its length is impossible"),
+            Self::CountTooLarge => f.write_str("more elements than the bytes left can hold"),
+            Self::UnexpectedNull => f.write_str("it may not be null"),
+            Self::InvalidUtf8 => f.write_str("it is not UTF-8"),
+            Self::VarintTooLong => f.write_str("a varint does not end"),
+            Self::TagSizeMismatch => f.write_str("its tagged size is wrong"),
+            Self::TrailingBytes => f.write_str("bytes are left after the message"),
+            Self::UnknownVersion(version) => write!(f, "version {version} is unknown"),
+        }
+    }
+}
+
+impl fmt::Display for EncodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.cause {
+            EncodeCause::VersionLacksField(version) => {
+                write!(f, "{} is set, and version {version} lacks it", self.what)
+            }
+            EncodeCause::NullNotAllowed(version) => write!(f, "{} may not be null in version {version}", self.what),
+            EncodeCause::TooLong => write!(f, "{} is too long for its length field", self.what),
+            EncodeCause::UnknownVersion(version) => write!(f, "{} has no version {version}", self.what),
+        }
+    }
+}
+
+impl std::error::Error for DecodeError {}
+impl std::error::Error for EncodeError {}
+
+/// nom's own combinators fail for one reason here: the input ended.
+impl<I> ParseError<I> for DecodeCause {
+    fn from_error_kind(_: I, kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::TooLarge => Self::VarintTooLong,
+            _ => Self::Truncated,
+        }
+    }
+
+    fn append(_: I, _: ErrorKind, other: Self) -> Self {
+        other
+    }
+}

@@ -1,0 +1,162 @@
+use bytes::Bytes;
+
+use super::varint::{put_unsigned_varint, put_varint, put_varlong, unsigned_varint, varint, varlong};
+use super::varint::{unsigned_varint_size, varint_size, varlong_size};
+use super::{DecodeCause, EncodeCause, Reader, Str, Uuid, Writer};
+
+fn reader(bytes: &[u8]) -> Reader {
+    Reader::new(Bytes::copy_from_slice(bytes))
+}
+
+#[test]
+fn varints_keep_every_width_and_sign() {
+    for shift in 0..32 {
+        for number in [1i32.wrapping_shl(shift), 1i32.wrapping_shl(shift).wrapping_sub(1), i32::MIN, -1] {
+            let mut out = Vec::new();
+            put_varint(&mut out, number);
+            assert_eq!(out.len(), varint_size(number));
+            assert_eq!(varint(&out), Ok((&[][..], number)));
+            out.clear();
+            put_unsigned_varint(&mut out, number.cast_unsigned());
+            assert_eq!(out.len(), unsigned_varint_size(number.cast_unsigned()));
+            assert_eq!(unsigned_varint(&out), Ok((&[][..], number.cast_unsigned())));
+        }
+    }
+    for shift in 0..64 {
+        for number in [1i64.wrapping_shl(shift), 1i64.wrapping_shl(shift).wrapping_neg(), i64::MIN, i64::MAX] {
+            let mut out = Vec::new();
+            put_varlong(&mut out, number);
+            assert_eq!(out.len(), varlong_size(number));
+            assert_eq!(varlong(&out), Ok((&[][..], number)));
+        }
+    }
+}
+
+#[test]
+fn varints_that_do_not_end_are_refused() {
+    let cause = |result: nom::IResult<&[u8], u32, DecodeCause>| match result {
+        Err(nom::Err::Error(cause)) => cause,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(cause(unsigned_varint(&[0xff, 0xff, 0xff, 0xff, 0xff, 0x01])), DecodeCause::VarintTooLong);
+    assert_eq!(cause(unsigned_varint(&[0xff, 0xff, 0xff, 0xff, 0x1f])), DecodeCause::VarintTooLong);
+    assert_eq!(cause(unsigned_varint(&[0x80])), DecodeCause::Truncated);
+    assert_eq!(cause(unsigned_varint(&[])), DecodeCause::Truncated);
+    assert!(varlong(&[0xff; 11]).is_err());
+    assert!(varlong(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02]).is_err());
+}
+
+#[test]
+fn a_uuid_prints_like_kafkas() {
+    let id = Uuid([0x8f, 0x14, 0xe4, 0x5f, 0xce, 0xea, 0x16, 0x7a, 0x5a, 0x36, 0xde, 0xdd, 0x4b, 0xea, 0x25, 0x43]);
+    assert_eq!(id.to_string(), "jxTkX87qFnpaNt7dS-olQw");
+    assert_eq!("jxTkX87qFnpaNt7dS-olQw".parse(), Ok(id));
+    assert_eq!(Uuid::ZERO.to_string(), "AAAAAAAAAAAAAAAAAAAAAA");
+    assert!("jxTkX87qFnpaNt7dS+olQw".parse::<Uuid>().is_err());
+    assert!("short".parse::<Uuid>().is_err());
+}
+
+#[test]
+fn strings_are_checked_and_share_the_frame() {
+    let mut r = reader(b"\x00\x05topic\xff\xff");
+    assert_eq!(r.string("name").unwrap(), "topic");
+    assert_eq!(r.nullable_string("name").unwrap(), None);
+    r.finish().unwrap();
+
+    let error = reader(b"\xff\xff").string("name").unwrap_err();
+    assert_eq!((error.at, error.what, error.cause), (0, "name", DecodeCause::UnexpectedNull));
+    assert_eq!(reader(b"\xff\xfe").string("name").unwrap_err().cause, DecodeCause::InvalidLength);
+    assert_eq!(reader(b"\x00\x02\xc3\x28").string("name").unwrap_err().cause, DecodeCause::InvalidUtf8);
+    assert_eq!(reader(b"\x00\x09short").string("name").unwrap_err().cause, DecodeCause::Truncated);
+}
+
+#[test]
+fn counts_are_checked_before_memory_is_reserved() {
+    let error = reader(b"\x7f\xff\xff\xff\x00\x00").array("topics", 2, |r| r.i16("x")).unwrap_err();
+    assert_eq!((error.at, error.cause), (0, DecodeCause::CountTooLarge));
+    let mut r = reader(b"\x03\x00\x01\x00\x02");
+    r.set_flexible(true);
+    assert_eq!(r.array("topics", 2, |r| r.i16("x")).unwrap(), [1, 2]);
+}
+
+#[test]
+fn unknown_tags_are_skipped_and_sizes_checked() {
+    let frame = |size: u8| [2, 0, size, 0, 7, 9, 1, 0xee];
+    let read = |frame: [u8; 8]| {
+        let mut r = reader(&frame);
+        r.set_flexible(true);
+        let mut found = 0;
+        r.tags(|r, tag| {
+            if tag == 0 {
+                found = r.i16("found")?;
+            }
+            Ok(tag == 0)
+        })?;
+        r.finish().map(|()| found)
+    };
+    assert_eq!(read(frame(2)), Ok(7));
+    assert_eq!(read(frame(3)).unwrap_err().cause, DecodeCause::TagSizeMismatch);
+    assert_eq!(read(frame(200)).unwrap_err().cause, DecodeCause::Truncated);
+}
+
+#[test]
+fn large_records_are_a_chunk_of_their_own() {
+    let records = Bytes::from(vec![7; 5000]);
+    let mut w = Writer::new();
+    w.i16(1);
+    w.records("records", &records).unwrap();
+    w.i16(2);
+    let chunks = w.finish();
+    assert_eq!(chunks.len(), 3);
+    assert_eq!(chunks[1].as_ptr(), records.as_ptr());
+
+    let mut w = Writer::new();
+    w.records("records", &records).unwrap();
+    let frame = w.finish_frame().unwrap().concat();
+    assert_eq!(frame[..8], [0, 0, 0x13, 0x8c, 0, 0, 0x13, 0x88]);
+    assert_eq!(frame.len(), 5008);
+}
+
+#[test]
+fn a_frame_begins_with_its_size() {
+    let mut w = Writer::new();
+    w.i32(5);
+    assert_eq!(w.finish_frame().unwrap().concat(), [0, 0, 0, 4, 0, 0, 0, 5]);
+    assert_eq!(Writer::new().finish_frame().unwrap().concat(), [0, 0, 0, 0]);
+}
+
+#[test]
+fn classic_strings_have_a_limit() {
+    let long = Str::from("x".repeat(40_000));
+    let mut w = Writer::new();
+    assert_eq!(w.string("name", &long).unwrap_err().cause, EncodeCause::TooLong);
+    w.set_flexible(true);
+    w.string("name", &long).unwrap();
+    let mut r = Reader::new(w.into_bytes());
+    r.set_flexible(true);
+    assert_eq!(r.string("name").unwrap(), long);
+}
+
+#[test]
+fn tags_are_counted_and_sized() {
+    let mut w = Writer::new();
+    w.set_flexible(true);
+    let mut tags = w.tags();
+    tags.add(3, |w| w.string("cluster", &Str::from_static("ab"))).unwrap();
+    w.put_tags(tags);
+    assert_eq!(w.into_bytes(), b"\x01\x03\x03\x03ab"[..]);
+}
+
+#[test]
+fn a_null_struct_is_one_byte() {
+    let mut w = Writer::new();
+    w.nullable_struct(None::<&i32>, |_, _| Ok(())).unwrap();
+    w.nullable_struct(Some(&5), |w, value| {
+        w.i32(*value);
+        Ok(())
+    })
+    .unwrap();
+    let mut r = Reader::new(w.into_bytes());
+    assert_eq!(r.nullable_struct("x", |r| r.i32("x")).unwrap(), None);
+    assert_eq!(r.nullable_struct("x", |r| r.i32("x")).unwrap(), Some(5));
+}

@@ -1,0 +1,67 @@
+//! Ids of topics and log directories.
+
+use std::fmt::{self, Write};
+use std::str::FromStr;
+
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/// Sixteen bytes, printed like Kafka's: base64 with the alphabet for URLs, no padding, 22 characters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Uuid(pub [u8; 16]);
+
+impl Uuid {
+    /// Stands for "no id" on the wire.
+    pub const ZERO: Self = Self([0; 16]);
+
+    /// Whether this stands for "no id".
+    #[must_use]
+    pub fn is_zero(&self) -> bool {
+        *self == Self::ZERO
+    }
+}
+
+impl fmt::Display for Uuid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // 128 bits are 21 digits of six bits and one of two; the last digit's lower four bits are padding.
+        let number = u128::from_be_bytes(self.0);
+        for index in 0..22u32 {
+            let digit = if index == 21 { (number << 4) & 0x3f } else { (number >> (122 - 6 * index)) & 0x3f };
+            let character = usize::try_from(digit).ok().and_then(|digit| ALPHABET.get(digit));
+            f.write_char(char::from(*character.expect("six bits index an alphabet of 64")))?;
+        }
+        Ok(())
+    }
+}
+
+/// Text that is no [`Uuid`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParseUuidError;
+
+impl fmt::Display for ParseUuidError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not an id: 22 characters of A-Z, a-z, 0-9, - and _ are expected")
+    }
+}
+
+impl std::error::Error for ParseUuidError {}
+
+impl FromStr for Uuid {
+    type Err = ParseUuidError;
+
+    fn from_str(text: &str) -> Result<Self, ParseUuidError> {
+        let text = text.strip_suffix("==").unwrap_or(text);
+        if text.len() != 22 {
+            return Err(ParseUuidError);
+        }
+        let mut number = 0u128;
+        for (index, byte) in text.bytes().enumerate() {
+            let digit = ALPHABET.iter().position(|digit| *digit == byte).ok_or(ParseUuidError)? as u128;
+            if index < 21 {
+                number = number << 6 | digit;
+            } else {
+                number = number << 2 | digit >> 4;
+            }
+        }
+        Ok(Self(number.to_be_bytes()))
+    }
+}
