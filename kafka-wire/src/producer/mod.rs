@@ -1,1 +1,2 @@
-//! To be written.
+//! The idempotent and transactional producer, without I/O.
+pub mod partitioner;
