@@ -1,0 +1,76 @@
+//! What a broker is told at its start; every limit has its name here.
+
+use std::time::Duration;
+
+use kafka_wire::types::TimestampMs;
+
+use crate::fault::Rule;
+
+/// Settings of a [`Broker`](super::Broker) or a [`Core`](super::Core). The defaults are Apache Kafka's where it has one.
+#[derive(Clone, Debug)]
+pub struct BrokerConfig {
+    /// TCP port on 127.0.0.1; 0 takes a free one.
+    pub port: u16,
+    /// Finalized level of the feature `transaction.version`: 1, or 2 for KIP-890 (the default, as in Kafka 4.3).
+    pub transaction_version: i16,
+    /// Whether asking for the metadata of an unknown topic creates it (when the client allows it).
+    pub auto_create_topics: bool,
+    /// Partitions of a topic that is created without a count.
+    pub default_partitions: i32,
+    /// Partitions in the whole broker; a topic that would go beyond them is refused with `INVALID_PARTITIONS`.
+    pub partitions_max: usize,
+    /// Largest request in bytes (`socket.request.max.bytes`); a connection that announces more is closed.
+    pub frame_limit_bytes: usize,
+    /// Largest record batch in bytes (`message.max.bytes`); larger ones get `MESSAGE_TOO_LARGE`. A topic's
+    /// `max.message.bytes` overrides it.
+    pub batch_limit_bytes: usize,
+    /// Upper bound on the records of one Fetch response in bytes, whatever the client asks (`fetch.max.bytes`).
+    pub fetch_limit_bytes: usize,
+    /// Requests of one connection that may wait behind a slow one; the connection is closed beyond that. The TCP and
+    /// pipe servers stop reading long before.
+    pub queued_requests_max: usize,
+    /// How long the first member of an empty group waits for others (`group.initial.rebalance.delay.ms`); default 0.
+    pub group_initial_rebalance_delay: Duration,
+    /// Shortest session timeout that a member may ask for (`group.min.session.timeout.ms`).
+    pub group_session_timeout_min: Duration,
+    /// Longest session timeout that a member may ask for (`group.max.session.timeout.ms`).
+    pub group_session_timeout_max: Duration,
+    /// Members of one group, pending ones included; beyond it, `GROUP_MAX_SIZE_REACHED` (`group.max.size`).
+    pub group_size_max: usize,
+    /// Longest transaction timeout that a producer may ask for (`transaction.max.timeout.ms`).
+    pub transaction_timeout_max: Duration,
+    /// Time between the answer to EndTxn and the markers in the logs. Zero writes them at once; anything more shows
+    /// clients `CONCURRENT_TRANSACTIONS` and `UNSTABLE_OFFSET_COMMIT`, as a busy cluster does.
+    pub marker_delay: Duration,
+    /// Wall clock time at the broker's [`Moment::ZERO`](kafka_wire::time::Moment::ZERO). The servers set it themselves.
+    pub start_timestamp: TimestampMs,
+    /// Seed of topic ids, member ids and the cluster id.
+    pub seed: u64,
+    /// Faults to apply; more can be added while the broker runs.
+    pub faults: Vec<Rule>,
+}
+
+impl Default for BrokerConfig {
+    fn default() -> Self {
+        Self {
+            port: 0,
+            transaction_version: 2,
+            auto_create_topics: true,
+            default_partitions: 1,
+            partitions_max: 10_000,
+            frame_limit_bytes: 100 * 1024 * 1024,
+            batch_limit_bytes: 1024 * 1024 + 12,
+            fetch_limit_bytes: 55 * 1024 * 1024,
+            queued_requests_max: 1_000,
+            group_initial_rebalance_delay: Duration::ZERO,
+            group_session_timeout_min: Duration::from_secs(6),
+            group_session_timeout_max: Duration::from_secs(30 * 60),
+            group_size_max: 10_000,
+            transaction_timeout_max: Duration::from_secs(15 * 60),
+            marker_delay: Duration::ZERO,
+            start_timestamp: TimestampMs(0),
+            seed: 0,
+            faults: Vec::new(),
+        }
+    }
+}

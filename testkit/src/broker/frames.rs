@@ -1,0 +1,77 @@
+//! Frames on a byte stream: a 32-bit length, then that many bytes.
+
+use std::io::{self, IoSlice};
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+
+/// Takes the first whole frame off `buffer`, without its length prefix. `None` when more bytes are needed; the buffer
+/// then has room for the rest of the frame.
+///
+/// # Errors
+/// When the length is negative or above `limit_bytes`; nothing is allocated for it.
+pub(super) fn split_frame(buffer: &mut BytesMut, limit_bytes: usize) -> io::Result<Option<Bytes>> {
+    let Some(&prefix) = buffer.first_chunk::<PREFIX_BYTES>() else { return Ok(None) };
+    let length = i32::from_be_bytes(prefix);
+    let length = usize::try_from(length)
+        .ok()
+        .filter(|&length| length <= limit_bytes)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("frame of {length} bytes")))?;
+    if buffer.len() - PREFIX_BYTES < length {
+        buffer.reserve(length + PREFIX_BYTES - buffer.len());
+        return Ok(None);
+    }
+    buffer.advance(PREFIX_BYTES);
+    Ok(Some(buffer.split_to(length).freeze()))
+}
+
+/// Writes one frame with vectored writes, its length prefix first.
+pub(super) async fn write_frame<W: AsyncWrite + Unpin>(writer: &mut W, frame: &[Bytes]) -> io::Result<()> {
+    let length: usize = frame.iter().map(Bytes::len).sum();
+    let prefix = i32::try_from(length).map_err(io::Error::other)?.to_be_bytes();
+    let mut slices = Vec::with_capacity(frame.len() + 1);
+    slices.push(IoSlice::new(&prefix));
+    slices.extend(frame.iter().map(|chunk| IoSlice::new(chunk)));
+    let mut left = &mut slices[..];
+    while !left.is_empty() {
+        let written = writer.write_vectored(left).await?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        IoSlice::advance_slices(&mut left, written);
+    }
+    writer.flush().await
+}
+
+const PREFIX_BYTES: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_frame_crosses_a_pipe_in_small_pieces() {
+        let (mut near, mut far) = tokio::io::duplex(3);
+        let frame = [Bytes::from_static(b"water"), Bytes::new(), Bytes::from_static(b"wheel")];
+        let reader = tokio::spawn(async move {
+            let mut buffer = BytesMut::new();
+            loop {
+                if let Some(frame) = split_frame(&mut buffer, 10).unwrap() {
+                    return frame;
+                }
+                tokio::io::AsyncReadExt::read_buf(&mut far, &mut buffer).await.unwrap();
+            }
+        });
+        write_frame(&mut near, &frame).await.unwrap();
+        assert_eq!(reader.await.unwrap(), "waterwheel");
+    }
+
+    #[test]
+    fn a_length_out_of_bounds_is_refused_before_anything_is_allocated() {
+        for prefix in [[0x7f, 0xff, 0xff, 0xff], [0xff, 0xff, 0xff, 0xff], [0, 0, 0, 11]] {
+            let mut buffer = BytesMut::from(&prefix[..]);
+            assert!(split_frame(&mut buffer, 10).is_err());
+            assert!(buffer.capacity() < 100);
+        }
+    }
+}
