@@ -1,0 +1,157 @@
+//! The batches in a field of records, whole and unread.
+
+use std::iter::FusedIterator;
+
+use bytes::Bytes;
+
+use super::header::{ATTRIBUTES_AT, CRC_AT, HEADER_BYTES, LENGTH_AT, LENGTH_END, MAGIC_AT, MAGIC_V2};
+use super::{BatchHeader, RecordError, RecordErrorCause, Records};
+use crate::compression::{self, Compression, Decompressed};
+
+/// The record batches of a fetch response, of a produce request or of a segment file, in order.
+///
+/// A batch that is cut off at the end of the bytes ends the iteration without an error: brokers cut at the byte limit
+/// of the fetch. [`Batches::is_truncated`] tells whether not even the first one was whole. After an error the iteration
+/// is over, because nothing after a wrong length can be found.
+#[derive(Clone, Debug)]
+pub struct Batches {
+    rest: Bytes,
+    is_truncated: bool,
+}
+
+impl Batches {
+    /// Reads the batches that `records` holds; each of them shares its memory.
+    pub fn new(records: Bytes) -> Self {
+        let is_truncated = matches!(whole_batch_bytes(&records), Ok(None)) && !records.is_empty();
+        Self { rest: records, is_truncated }
+    }
+
+    /// Whether there are bytes but the first batch is not whole: a fetch that gets this again makes no progress.
+    pub fn is_truncated(&self) -> bool {
+        self.is_truncated
+    }
+
+    /// The bytes after the last batch returned; at the end of the iteration, those of the batch cut off.
+    pub fn rest(&self) -> &Bytes {
+        &self.rest
+    }
+}
+
+impl Iterator for Batches {
+    /// An error is that of the batch at the start of [`Batches::rest`], which stays as it is.
+    type Item = Result<Batch, RecordError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let size_bytes = match whole_batch_bytes(&self.rest) {
+            Ok(size_bytes) => size_bytes?,
+            Err(error) => {
+                self.rest = Bytes::new();
+                return Some(Err(error));
+            }
+        };
+        let bytes = self.rest.split_to(size_bytes);
+        match BatchHeader::parse(&bytes) {
+            Ok(header) => Some(Ok(Batch { header, bytes })),
+            Err(error) => {
+                self.rest = Bytes::new();
+                Some(Err(error))
+            }
+        }
+    }
+}
+
+impl FusedIterator for Batches {}
+
+/// One record batch (format v2), shared with the frame that it came in: keeping it keeps the frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// What the batch says about its records.
+    pub header: BatchHeader,
+    /// Exactly the batch: at least `HEADER_BYTES`, and as many as its length field says.
+    bytes: Bytes,
+}
+
+impl Batch {
+    /// The batch that `bytes` are, no more and no less. What a broker expects of a produce request.
+    ///
+    /// # Errors
+    /// Those of [`Batches`]; `Truncated` when bytes are missing and `BytesLeft` when there are too many.
+    pub fn from_bytes(bytes: Bytes) -> Result<Self, RecordError> {
+        let given = bytes.len();
+        let mut batches = Batches::new(bytes);
+        let batch = batches.next().ok_or(RecordError::new(given, "batch", RecordErrorCause::Truncated))??;
+        let left = batches.rest().len();
+        if left > 0 {
+            return Err(RecordError::new(batch.bytes.len(), "batch", RecordErrorCause::BytesLeft(left)));
+        }
+        Ok(batch)
+    }
+
+    /// The batch as it is on the wire; a cheap share of the same memory.
+    pub fn bytes(&self) -> Bytes {
+        self.bytes.clone()
+    }
+
+    /// Bytes of the batch on the wire, its header included.
+    pub fn size_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Compares the CRC-32C of the header with that of the bytes that it covers.
+    ///
+    /// # Errors
+    /// `ChecksumMismatch` with both numbers.
+    pub fn check_crc(&self) -> Result<(), RecordError> {
+        let stored = self.stored_crc();
+        let computed = crc32c::crc32c(self.bytes.get(ATTRIBUTES_AT..).unwrap_or_default());
+        if stored == computed {
+            return Ok(());
+        }
+        Err(RecordError::new(CRC_AT, "crc", RecordErrorCause::ChecksumMismatch { stored, computed }))
+    }
+
+    /// Checks the checksum, decompresses if needed, and reads the records in place.
+    ///
+    /// The records borrow the batch, or `buffer` when the batch is compressed. The checksum is computed here, right
+    /// before the records are read, because the bytes are in the cache for both then.
+    ///
+    /// # Errors
+    /// `ChecksumMismatch`; `Compression` when the codec is not in this build, the data is corrupt, or it would exceed
+    /// the limit of `buffer`; `OutOfRange` when there are fewer bytes than that many records need.
+    pub fn open<'a>(&'a self, buffer: &'a mut Decompressed) -> Result<Records<'a>, RecordError> {
+        self.check_crc()?;
+        let raw = self.bytes.get(HEADER_BYTES..).unwrap_or_default();
+        match self.header.compression() {
+            Compression::None => Records::new(&self.header, raw, HEADER_BYTES),
+            codec => {
+                let records = compression::decompress(codec, raw, buffer)
+                    .map_err(|cause| RecordError::new(HEADER_BYTES, "records", RecordErrorCause::Compression(cause)))?;
+                Records::new(&self.header, records, 0)
+            }
+        }
+    }
+
+    fn stored_crc(&self) -> u32 {
+        let crc = self.bytes.get(CRC_AT..).and_then(|bytes| bytes.first_chunk::<4>());
+        u32::from_be_bytes(*crc.expect("a batch has a whole header"))
+    }
+}
+
+/// Size of the batch at the start of `bytes`, or `None` when it is not all there.
+///
+/// The magic is looked at first: the length field means the same in every format, but a v0 message may be shorter
+/// than the header of a v2 batch, and "old format" says more than "too short".
+fn whole_batch_bytes(bytes: &[u8]) -> Result<Option<usize>, RecordError> {
+    let Some(&magic) = bytes.get(MAGIC_AT) else { return Ok(None) };
+    let magic = magic.cast_signed();
+    if magic != MAGIC_V2 {
+        return Err(RecordError::new(MAGIC_AT, "magic", RecordErrorCause::UnsupportedMagic(magic)));
+    }
+    let length =
+        bytes.get(LENGTH_AT..).and_then(|bytes| bytes.first_chunk()).map_or(0, |field| i32::from_be_bytes(*field));
+    let size_bytes = usize::try_from(length).ok().and_then(|length| length.checked_add(LENGTH_END));
+    match size_bytes {
+        Some(size_bytes) if size_bytes >= HEADER_BYTES => Ok((size_bytes <= bytes.len()).then_some(size_bytes)),
+        _ => Err(RecordError::new(LENGTH_AT, "batch length", RecordErrorCause::OutOfRange(i64::from(length)))),
+    }
+}
