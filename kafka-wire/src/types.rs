@@ -52,3 +52,26 @@ number! {
     /// Milliseconds since 1970-01-01 UTC; -1 when a record has none.
     TimestampMs(i64)
 }
+
+/// Which records a reader sees.
+///
+/// Source: KIP-98, `isolation_level` in Fetch and ListOffsets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum IsolationLevel {
+    /// All records, also those of open and aborted transactions; the end is the high watermark.
+    #[default]
+    ReadUncommitted,
+    /// Records of committed transactions and records outside of any; the end is the last stable offset.
+    ReadCommitted,
+}
+
+impl IsolationLevel {
+    /// The number that stands for it in requests.
+    #[must_use]
+    pub const fn code(self) -> i8 {
+        match self {
+            Self::ReadUncommitted => 0,
+            Self::ReadCommitted => 1,
+        }
+    }
+}
