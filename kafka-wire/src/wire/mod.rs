@@ -6,6 +6,7 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::cast_possible_truncation))]
 
 mod error;
+mod layout;
 mod reader;
 mod text;
 mod uuid;
@@ -13,6 +14,7 @@ pub mod varint;
 mod writer;
 
 pub use error::{DecodeCause, DecodeError, EncodeCause, EncodeError};
+pub use layout::Layout;
 pub use reader::Reader;
 pub use text::Str;
 pub use uuid::{ParseUuidError, Uuid};

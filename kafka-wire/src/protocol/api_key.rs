@@ -1,0 +1,218 @@
+//! Which number stands for which request.
+
+use super::generated;
+use crate::wire::Layout;
+use std::fmt;
+use std::ops::RangeInclusive;
+
+macro_rules! keys {
+    ($($name:ident = $key:literal)*) => {
+        /// The kind of a request, as its header says it: every key of Apache Kafka 4.3.
+        ///
+        /// Not every key has messages in this crate; [`ApiKey::layout`] tells.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(i16)]
+        #[expect(missing_docs, reason = "the names are Kafka's, and each is documented at its messages")]
+        pub enum ApiKey { $($name = $key,)* }
+
+        impl ApiKey {
+            /// Every key, ascending.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The kind that `key` stands for, if this crate knows it.
+            #[must_use]
+            pub const fn from_i16(key: i16) -> Option<Self> {
+                match key {
+                    $($key => Some(Self::$name),)*
+                    _ => None,
+                }
+            }
+
+            /// Kafka's name for it, like `Fetch`.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => stringify!($name),)*
+                }
+            }
+        }
+    };
+}
+
+keys! {
+    Produce = 0
+    Fetch = 1
+    ListOffsets = 2
+    Metadata = 3
+    LeaderAndIsr = 4
+    StopReplica = 5
+    UpdateMetadata = 6
+    ControlledShutdown = 7
+    OffsetCommit = 8
+    OffsetFetch = 9
+    FindCoordinator = 10
+    JoinGroup = 11
+    Heartbeat = 12
+    LeaveGroup = 13
+    SyncGroup = 14
+    DescribeGroups = 15
+    ListGroups = 16
+    SaslHandshake = 17
+    ApiVersions = 18
+    CreateTopics = 19
+    DeleteTopics = 20
+    DeleteRecords = 21
+    InitProducerId = 22
+    OffsetForLeaderEpoch = 23
+    AddPartitionsToTxn = 24
+    AddOffsetsToTxn = 25
+    EndTxn = 26
+    WriteTxnMarkers = 27
+    TxnOffsetCommit = 28
+    DescribeAcls = 29
+    CreateAcls = 30
+    DeleteAcls = 31
+    DescribeConfigs = 32
+    AlterConfigs = 33
+    AlterReplicaLogDirs = 34
+    DescribeLogDirs = 35
+    SaslAuthenticate = 36
+    CreatePartitions = 37
+    CreateDelegationToken = 38
+    RenewDelegationToken = 39
+    ExpireDelegationToken = 40
+    DescribeDelegationToken = 41
+    DeleteGroups = 42
+    ElectLeaders = 43
+    IncrementalAlterConfigs = 44
+    AlterPartitionReassignments = 45
+    ListPartitionReassignments = 46
+    OffsetDelete = 47
+    DescribeClientQuotas = 48
+    AlterClientQuotas = 49
+    DescribeUserScramCredentials = 50
+    AlterUserScramCredentials = 51
+    Vote = 52
+    BeginQuorumEpoch = 53
+    EndQuorumEpoch = 54
+    DescribeQuorum = 55
+    AlterPartition = 56
+    UpdateFeatures = 57
+    Envelope = 58
+    FetchSnapshot = 59
+    DescribeCluster = 60
+    DescribeProducers = 61
+    BrokerRegistration = 62
+    BrokerHeartbeat = 63
+    UnregisterBroker = 64
+    DescribeTransactions = 65
+    ListTransactions = 66
+    AllocateProducerIds = 67
+    ConsumerGroupHeartbeat = 68
+    ConsumerGroupDescribe = 69
+    ControllerRegistration = 70
+    GetTelemetrySubscriptions = 71
+    PushTelemetry = 72
+    AssignReplicasToDirs = 73
+    ListConfigResources = 74
+    DescribeTopicPartitions = 75
+    ShareGroupHeartbeat = 76
+    ShareGroupDescribe = 77
+    ShareFetch = 78
+    ShareAcknowledge = 79
+    AddRaftVoter = 80
+    RemoveRaftVoter = 81
+    UpdateRaftVoter = 82
+    InitializeShareGroupState = 83
+    ReadShareGroupState = 84
+    WriteShareGroupState = 85
+    DeleteShareGroupState = 86
+    ReadShareGroupStateSummary = 87
+    StreamsGroupHeartbeat = 88
+    StreamsGroupDescribe = 89
+    DescribeShareGroupOffsets = 90
+    AlterShareGroupOffsets = 91
+    DeleteShareGroupOffsets = 92
+}
+
+impl ApiKey {
+    /// Versions of the request and its response, or `None` when this crate has no such messages.
+    #[must_use]
+    pub const fn layout(self) -> Option<Layout> {
+        generated::layout(self)
+    }
+
+    /// Versions that a client may pick and a broker should offer: those whose layout is final.
+    ///
+    /// Empty when this crate has no such messages. `layout()` also has the newest one while it is still unstable.
+    #[must_use]
+    pub const fn versions(self) -> RangeInclusive<i16> {
+        match self.layout() {
+            Some(layout) => layout.first..=layout.stable,
+            None => Self::NO_VERSIONS,
+        }
+    }
+
+    /// Version of the request header in front of version `version` of this request.
+    #[must_use]
+    pub const fn request_header_version(self, version: i16) -> i16 {
+        if self.is_flexible(version) { 2 } else { 1 }
+    }
+
+    /// Version of the response header in front of version `version` of the response.
+    ///
+    /// ApiVersions always answers with the oldest header: its client does not know yet what the broker speaks (KIP-511).
+    #[must_use]
+    pub const fn response_header_version(self, version: i16) -> i16 {
+        if self.is_flexible(version) && !matches!(self, Self::ApiVersions) { 1 } else { 0 }
+    }
+
+    #[expect(clippy::reversed_empty_ranges, reason = "it is meant to be empty")]
+    const NO_VERSIONS: RangeInclusive<i16> = 0..=-1;
+
+    const fn is_flexible(self, version: i16) -> bool {
+        matches!(self.layout(), Some(layout) if layout.is_flexible(version))
+    }
+}
+
+impl fmt::Display for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl From<ApiKey> for i16 {
+    fn from(key: ApiKey) -> Self {
+        key as Self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ApiKey;
+
+    #[test]
+    fn keys_keep_kafkas_numbers() {
+        assert_eq!(ApiKey::from_i16(18), Some(ApiKey::ApiVersions));
+        assert_eq!(ApiKey::from_i16(i16::from(ApiKey::TxnOffsetCommit)), Some(ApiKey::TxnOffsetCommit));
+        assert_eq!((ApiKey::from_i16(-1), ApiKey::from_i16(1000)), (None, None));
+        for key in ApiKey::ALL {
+            assert_eq!(ApiKey::from_i16(i16::from(*key)), Some(*key));
+        }
+    }
+
+    #[test]
+    fn clients_are_offered_no_unstable_version() {
+        assert_eq!(ApiKey::InitProducerId.versions(), 0..=5);
+        assert_eq!(ApiKey::InitProducerId.layout().map(|layout| layout.last), Some(6));
+        assert!(ApiKey::Vote.versions().is_empty());
+    }
+
+    #[test]
+    fn headers_follow_the_flexible_version() {
+        assert_eq!((ApiKey::Fetch.request_header_version(11), ApiKey::Fetch.response_header_version(11)), (1, 0));
+        assert_eq!((ApiKey::Fetch.request_header_version(12), ApiKey::Fetch.response_header_version(12)), (2, 1));
+        let versions = ApiKey::ApiVersions;
+        assert_eq!((versions.request_header_version(3), versions.response_header_version(3)), (2, 0));
+    }
+}
