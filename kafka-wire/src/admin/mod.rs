@@ -1,1 +1,78 @@
-//! To be written.
+//! Administration: one file per operation, each a pure pair of "what to ask" and "what was answered".
+//!
+//! The routing (which broker, how often) is `client`'s.
+
+use std::fmt;
+
+use crate::cluster::TopicPartition;
+use crate::protocol::ErrorCode;
+use crate::types::{LeaderEpoch, Offset, TimestampMs};
+use crate::wire::Str;
+
+/// A topic to create.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewTopic {
+    /// Its name: up to 249 letters, digits, `.`, `_` and `-`.
+    pub name: Str,
+    /// Partitions; -1 for the broker's `num.partitions`.
+    pub partitions: i32,
+    /// Copies of each partition; -1 for the broker's `default.replication.factor`.
+    pub replication_factor: i16,
+    /// Topic configuration that differs from the broker's, such as `cleanup.policy` = `compact`.
+    pub configs: Vec<(Str, Str)>,
+}
+
+impl NewTopic {
+    /// A topic with `partitions` partitions, and the broker's defaults for the rest.
+    #[must_use]
+    pub fn new(name: impl Into<Str>, partitions: i32) -> Self {
+        Self { name: name.into(), partitions, replication_factor: -1, configs: Vec::new() }
+    }
+}
+
+/// Why an operation on one topic failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicError {
+    /// The broker's code.
+    pub code: ErrorCode,
+    /// The broker's words, if it has any.
+    pub message: Option<Str>,
+}
+
+/// The outcome of an operation, topic by topic, in the order in which they were asked for.
+pub type TopicOutcomes = Vec<(Str, Result<(), TopicError>)>;
+
+/// Which offset of a partition to look up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OffsetSpec {
+    /// The first offset that is still there.
+    Earliest,
+    /// The end (exclusive): the high watermark, or the last stable offset with `ReadCommitted`.
+    Latest,
+    /// The first record whose timestamp is not before this one.
+    Timestamp(TimestampMs),
+}
+
+/// What was found for one partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedOffset {
+    /// The partition.
+    pub partition: TopicPartition,
+    /// The offset; `None` when no record is as late as the timestamp asked for.
+    pub offset: Option<Offset>,
+    /// Timestamp of the record found; -1 when none was looked for.
+    pub timestamp: TimestampMs,
+    /// Epoch of the leader that wrote it; -1 when unknown.
+    pub leader_epoch: LeaderEpoch,
+}
+
+impl fmt::Display for TopicError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.message {
+            Some(message) => write!(f, "{}: {message}", self.code.name()),
+            None => self.code.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for TopicError {}

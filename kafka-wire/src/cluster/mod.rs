@@ -1,1 +1,162 @@
-//! To be written.
+//! What is known about a cluster: brokers, topics, leaders, and how old that knowledge is.
+//!
+//! A [`Cluster`] is plain data. Metadata answers are merged into it by rules that never go back in time (`merge`); the
+//! owner asks again when something is missing or turned out to be wrong.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::protocol::ErrorCode;
+use crate::types::{BrokerId, LeaderEpoch, PartitionId};
+use crate::wire::{Str, Uuid};
+
+/// A snapshot of the cluster's metadata. Cheap to clone: topics are shared.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Cluster {
+    cluster_id: Option<Str>,
+    controller: Option<BrokerId>,
+    brokers: BTreeMap<BrokerId, Broker>,
+    topics: BTreeMap<Str, Arc<Topic>>,
+    names_by_id: BTreeMap<Uuid, Str>,
+}
+
+/// A broker and the address that it advertises.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broker {
+    /// `node.id`.
+    pub id: BrokerId,
+    /// Host from the broker's `advertised.listeners`: a name or an IP address.
+    pub host: Str,
+    /// Port from `advertised.listeners`.
+    pub port: u16,
+    /// `broker.rack`.
+    pub rack: Option<Str>,
+}
+
+/// A topic, as the cluster last described it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Topic {
+    /// Its name.
+    pub name: Str,
+    /// Its id; all zero when the brokers have none (before Kafka 2.8). A topic created again under the same name has another.
+    pub id: Uuid,
+    /// Sorted by partition id, without gaps unless the cluster left some out.
+    pub partitions: Vec<Partition>,
+    /// Why the cluster could not describe it; [`ErrorCode::NONE`] when it could.
+    pub error: ErrorCode,
+    /// Whether it is one of Kafka's own, such as `__consumer_offsets`.
+    pub is_internal: bool,
+}
+
+/// A partition and who leads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Partition {
+    /// Its index in the topic.
+    pub id: PartitionId,
+    /// The broker that leads it; `None` while there is none.
+    pub leader: Option<BrokerId>,
+    /// Counts its leaders; -1 when the brokers do not tell (before Kafka 2.1). Source: KIP-320.
+    pub leader_epoch: LeaderEpoch,
+    /// Why there is no leader; [`ErrorCode::NONE`] when there is.
+    pub error: ErrorCode,
+}
+
+/// One partition of one topic, by name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopicPartition {
+    /// Name of the topic.
+    pub topic: Str,
+    /// Index of the partition.
+    pub partition: PartitionId,
+}
+
+/// What a coordinator is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CoordinatorKind {
+    /// Consumer groups, by group id.
+    Group,
+    /// Transactions, by transactional id.
+    Transaction,
+}
+
+impl Cluster {
+    /// Id of the cluster; `None` before the first answer, or when the brokers do not tell (before Kafka 0.10.1).
+    #[must_use]
+    pub const fn cluster_id(&self) -> Option<&Str> {
+        self.cluster_id.as_ref()
+    }
+
+    /// The broker to send controller requests to. With KRaft any broker will do, and this is one of them.
+    #[must_use]
+    pub const fn controller(&self) -> Option<BrokerId> {
+        self.controller
+    }
+
+    /// The live brokers in the order of their ids.
+    pub fn brokers(&self) -> impl ExactSizeIterator<Item = &Broker> {
+        self.brokers.values()
+    }
+
+    /// One broker; `None` when the last answer did not list it.
+    #[must_use]
+    pub fn broker(&self, id: BrokerId) -> Option<&Broker> {
+        self.brokers.get(&id)
+    }
+
+    /// The known topics in the order of their names. Only those that somebody asked for are known.
+    pub fn topics(&self) -> impl ExactSizeIterator<Item = &Topic> {
+        self.topics.values().map(|topic| &**topic)
+    }
+
+    /// One topic; `None` when nobody asked for it. Look at its `error`: a missing topic is known as missing.
+    #[must_use]
+    pub fn topic(&self, name: &str) -> Option<&Topic> {
+        self.topics.get(name).map(|topic| &**topic)
+    }
+
+    /// The topic that has this id.
+    #[must_use]
+    pub fn topic_by_id(&self, id: Uuid) -> Option<&Topic> {
+        self.topic(self.names_by_id.get(&id)?)
+    }
+
+    /// Who leads a partition, and how many leaders it has had; `None` when there is no leader or nothing is known.
+    #[must_use]
+    pub fn leader(&self, topic: &str, partition: PartitionId) -> Option<(BrokerId, LeaderEpoch)> {
+        let partition = self.topic(topic)?.partition(partition)?;
+        Some((partition.leader?, partition.leader_epoch))
+    }
+}
+
+impl Topic {
+    /// The partition with this index.
+    #[must_use]
+    pub fn partition(&self, id: PartitionId) -> Option<&Partition> {
+        let index = self.partitions.binary_search_by_key(&id, |partition| partition.id).ok()?;
+        self.partitions.get(index)
+    }
+}
+
+impl TopicPartition {
+    /// The partition `partition` of `topic`.
+    #[must_use]
+    pub fn new(topic: impl Into<Str>, partition: PartitionId) -> Self {
+        Self { topic: topic.into(), partition }
+    }
+}
+
+impl fmt::Display for TopicPartition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.topic, self.partition)
+    }
+}
+
+impl fmt::Display for CoordinatorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Group => "group",
+            Self::Transaction => "transaction",
+        })
+    }
+}

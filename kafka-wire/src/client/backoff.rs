@@ -1,0 +1,60 @@
+//! Pauses between attempts.
+
+use std::time::Duration;
+
+use crate::rng::Rng;
+
+/// Pauses that double from attempt to attempt, each with up to 20 % more or less, so that clients do not retry in step.
+///
+/// Source: KIP-580.
+#[derive(Clone, Debug)]
+pub struct Backoff {
+    min: Duration,
+    max: Duration,
+    failures: u32,
+    rng: Rng,
+}
+
+impl Backoff {
+    /// Starts with pauses of about `min`, ends with pauses of at most `max`.
+    #[must_use]
+    pub const fn new(min: Duration, max: Duration, rng: Rng) -> Self {
+        Self { min, max, failures: 0, rng }
+    }
+
+    /// Counts a failure and says how long to wait after it.
+    pub fn next_pause(&mut self) -> Duration {
+        let doubled = self.min.saturating_mul(1 << self.failures.min(20)).min(self.max);
+        self.failures = self.failures.saturating_add(1);
+        let percent = u32::try_from(80 + self.rng.below(41)).unwrap_or(100);
+        (doubled * percent / 100).min(self.max)
+    }
+
+    /// It worked: the next pause is a short one again.
+    pub const fn reset(&mut self) {
+        self.failures = 0;
+    }
+
+    /// Failures since the last success.
+    #[must_use]
+    pub const fn failures(&self) -> u32 {
+        self.failures
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_the_maximum() {
+        let (min, max) = (Duration::from_millis(100), Duration::from_millis(1_000));
+        let mut backoff = Backoff::new(min, max, Rng::from_seed(1));
+        for expected in [100, 200, 400, 800, 1_000, 1_000] {
+            let pause = backoff.next_pause().as_millis();
+            assert!(pause >= expected * 8 / 10 && pause <= (expected * 12 / 10).min(1_000), "{pause} for {expected}");
+        }
+        backoff.reset();
+        assert!(backoff.next_pause() <= Duration::from_millis(120));
+    }
+}

@@ -1,0 +1,120 @@
+//! Settings of a client, and the addresses it starts from.
+
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
+
+use super::ConnectError;
+use crate::wire::Str;
+
+/// Settings of a [`super::Client`]. Start from [`ClientConfig::new`] and change what differs.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ClientConfig {
+    /// `host:port` of brokers to begin with; any one that answers is enough. They are kept, for when every known broker is gone.
+    pub bootstrap_servers: Vec<String>,
+    /// Name of this client in the brokers' logs, metrics and quotas.
+    pub client_id: Str,
+    /// From handing a request over until it fails for want of an answer; also how long an operation that retries goes on.
+    pub request_timeout: Duration,
+    /// For one connection: resolving, connecting and negotiating versions.
+    pub connect_timeout: Duration,
+    /// For [`super::Client::connect`] as a whole, shared by the bootstrap addresses.
+    pub bootstrap_timeout: Duration,
+    /// First pause before something that failed is tried again; it doubles up to `retry_backoff_max`, with 20 % of chance.
+    pub retry_backoff_min: Duration,
+    /// Longest pause before something that failed is tried again.
+    pub retry_backoff_max: Duration,
+    /// Age at which a topic's metadata is asked for again, although nothing failed.
+    pub metadata_max_age: Duration,
+    /// How long a topic may be unknown to the brokers before it counts as missing: a new one takes a moment to get around.
+    pub missing_topic_timeout: Duration,
+    /// Largest frame that is accepted from a broker, in bytes. A larger one ends its connection. It has to exceed the
+    /// largest record batch of the cluster (`message.max.bytes`), since brokers send one batch whole, whatever was asked for.
+    pub frame_limit: usize,
+    /// Requests that may wait to be written on one connection. One more fails as not sent.
+    pub queue_limit: usize,
+    /// Decides the pauses between attempts. Drawn anew for each client, so that clients do not retry in step.
+    pub seed: u64,
+}
+
+impl ClientConfig {
+    /// The defaults, with `bootstrap_servers` as a list separated by commas: `"a:9092,b:9092"`.
+    ///
+    /// The text is checked by [`super::Client::connect`].
+    #[must_use]
+    pub fn new(bootstrap_servers: &str) -> Self {
+        let servers = bootstrap_servers.split(',').map(str::trim).filter(|server| !server.is_empty());
+        Self {
+            bootstrap_servers: servers.map(str::to_owned).collect(),
+            client_id: Str::from_static("waterwheel"),
+            request_timeout: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(4),
+            bootstrap_timeout: Duration::from_millis(4_500),
+            retry_backoff_min: Duration::from_millis(50),
+            retry_backoff_max: Duration::from_secs(1),
+            metadata_max_age: Duration::from_secs(300),
+            missing_topic_timeout: Duration::from_secs(5),
+            frame_limit: 100 * 1024 * 1024,
+            queue_limit: 1_000,
+            seed: RandomState::new().hash_one("kafka-wire"),
+        }
+    }
+}
+
+/// Where a broker listens.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Address {
+    /// A name or an IP address, IPv6 without brackets.
+    pub host: Str,
+    /// TCP port.
+    pub port: u16,
+}
+
+impl Address {
+    /// Reads `host:port`, `[v6]:port`; also `PLAINTEXT://host:port`, as brokers write it in their configuration.
+    pub(super) fn parse(text: &str) -> Result<Self, ConnectError> {
+        let bad = || ConnectError::BadAddress { text: text.to_owned() };
+        let address = text.strip_prefix("PLAINTEXT://").unwrap_or(text);
+        let (host, port) = address.rsplit_once(':').ok_or_else(bad)?;
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let is_ambiguous = bare.is_none() && host.contains(':');
+        let host = bare.unwrap_or(host);
+        let port = port.parse().ok().filter(|port| *port > 0).ok_or_else(bad)?;
+        if host.is_empty() || is_ambiguous || host.contains('/') {
+            return Err(bad());
+        }
+        Ok(Self { host: Str::from(host), port })
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port } = self;
+        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_and_shown() {
+        for (text, shown) in [
+            ("localhost:9092", "localhost:9092"),
+            ("[::1]:9092", "[::1]:9092"),
+            ("PLAINTEXT://kafka.internal:1", "kafka.internal:1"),
+        ] {
+            assert_eq!(Address::parse(text).unwrap().to_string(), shown);
+        }
+        for text in ["", "localhost", "localhost:", ":9092", "localhost:0", "::1:9092", "h:99999", "http://h:80"] {
+            assert_eq!(Address::parse(text), Err(ConnectError::BadAddress { text: text.to_owned() }), "{text}");
+        }
+    }
+
+    #[test]
+    fn servers_are_separated_by_commas() {
+        assert_eq!(ClientConfig::new(" a:1, b:2 ,").bootstrap_servers, ["a:1", "b:2"]);
+    }
+}

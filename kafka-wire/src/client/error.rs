@@ -1,0 +1,361 @@
+//! Why requests, look-ups and connections fail, in words that say what to do.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use super::{Address, DialError};
+use crate::cluster::{CoordinatorKind, TopicPartition};
+use crate::protocol::{ApiKey, ErrorCode};
+use crate::session::{CloseCause, UnsupportedVersion};
+use crate::types::BrokerId;
+use crate::wire::{DecodeError, EncodeError, Str};
+
+/// The broker that a connection goes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Its id; `None` for a bootstrap address, which may lead to any broker.
+    pub broker: Option<BrokerId>,
+    /// Where it listens.
+    pub address: Address,
+    /// The address of the broker that told this one's address; `None` when the user did.
+    pub told_by: Option<Address>,
+}
+
+/// Why a request has no answer.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// No byte of it was written: it was not carried out.
+    NotSent {
+        /// Where it should have gone; `None` when the address of the broker is unknown.
+        to: Option<Arc<Endpoint>>,
+        /// What was in the way.
+        cause: NotSentCause,
+    },
+    /// It was written, perhaps in part, and the connection ended before its answer: it may have been carried out.
+    Unanswered {
+        /// Where it went.
+        to: Arc<Endpoint>,
+        /// How the connection ended.
+        cause: CloseCause,
+    },
+    /// The broker speaks no version of it that this client speaks. Not sent.
+    UnsupportedVersion {
+        /// Where it should have gone.
+        to: Arc<Endpoint>,
+        /// Both sides' versions.
+        versions: UnsupportedVersion,
+    },
+    /// It was answered with bytes that cannot be read: it may have been carried out.
+    Decode {
+        /// The API.
+        api: ApiKey,
+        /// Version of the answer.
+        version: i16,
+        /// Where and why.
+        error: DecodeError,
+    },
+    /// It has no encoding at the version negotiated with this broker. Not sent.
+    Encode {
+        /// The API.
+        api: ApiKey,
+        /// Field and reason.
+        error: EncodeError,
+    },
+}
+
+/// What kept a request from being written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NotSentCause {
+    /// There was no connection, and none came about.
+    Connect(ConnectFailure),
+    /// The connection ended while the request waited for its turn.
+    Closed(CloseCause),
+    /// Its time passed while it waited for its turn on a connection: the broker throttles, or does not read.
+    Expired,
+    /// Too many requests wait on the connection (`queue_limit`).
+    QueueFull,
+    /// The cluster does not list this broker, and still did not after asking again.
+    UnknownBroker(BrokerId),
+    /// No broker at all is known.
+    NoBrokers,
+    /// The runtime of the client is shutting down.
+    ShutDown,
+}
+
+/// Why a connection did not come about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConnectFailure {
+    /// Its name does not resolve, or it does not accept connections.
+    Dial(DialError),
+    /// Nothing happened in time.
+    TimedOut(ConnectStage),
+    /// It was there, and the conversation ended during the negotiation of versions.
+    Negotiation(CloseCause),
+}
+
+/// How far a connection came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectStage {
+    /// Resolving the name, or waiting for the peer to accept.
+    Dial,
+    /// Connected, waiting for the answer to ApiVersions.
+    Negotiation,
+}
+
+/// Why a client did not come about.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The list of bootstrap servers is empty.
+    NoAddress,
+    /// A bootstrap server that is not `host:port`.
+    BadAddress {
+        /// As it was given.
+        text: String,
+    },
+    /// No bootstrap server answered.
+    Unreachable {
+        /// Every address and what happened there, in the order in which they were tried.
+        attempts: Vec<RequestError>,
+    },
+    /// A bootstrap server answered, and none of the brokers that it named can be reached.
+    AdvertisedUnreachable {
+        /// What happened at the address that each broker advertises, by broker id.
+        attempts: Vec<RequestError>,
+    },
+    /// A bootstrap server answered with an empty list of brokers.
+    NoBrokers {
+        /// The server.
+        told_by: Address,
+    },
+}
+
+/// Why there is no metadata for a topic or partition.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum MetadataError {
+    /// No broker answered.
+    Request(RequestError),
+    /// The topic does not exist, and did not come into being for a while.
+    UnknownTopic(Str),
+    /// The topic has no such partition.
+    UnknownPartition {
+        /// The partition.
+        partition: TopicPartition,
+        /// Partitions that the topic has.
+        count: usize,
+    },
+    /// The cluster will not describe the topic.
+    Topic {
+        /// Its name.
+        topic: Str,
+        /// Why.
+        code: ErrorCode,
+    },
+    /// The partition has had no leader all the time.
+    NoLeader {
+        /// The partition.
+        partition: TopicPartition,
+        /// The cluster's reason.
+        code: ErrorCode,
+    },
+}
+
+/// Why there is no coordinator for a group or a transactional id.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum CoordinatorError {
+    /// No broker answered.
+    Request(RequestError),
+    /// The cluster names none.
+    Refused {
+        /// What for.
+        kind: CoordinatorKind,
+        /// Group id or transactional id.
+        key: Str,
+        /// Why. A retriable code stands for one that stayed until the time was up.
+        code: ErrorCode,
+    },
+}
+
+impl RequestError {
+    /// Whether the broker may have carried the request out although no answer can tell.
+    #[must_use]
+    pub const fn is_possibly_written(&self) -> bool {
+        match self {
+            Self::Unanswered { .. } | Self::Decode { .. } => true,
+            Self::NotSent { .. } | Self::UnsupportedVersion { .. } | Self::Encode { .. } => false,
+        }
+    }
+
+    /// Whether the same request may succeed later. Doing it twice has to be harmless if it [may have been written](Self::is_possibly_written).
+    #[must_use]
+    pub const fn is_retriable(&self) -> bool {
+        match self {
+            Self::NotSent { cause, .. } => !matches!(cause, NotSentCause::ShutDown),
+            Self::Unanswered { .. } => true,
+            Self::UnsupportedVersion { .. } | Self::Decode { .. } | Self::Encode { .. } => false,
+        }
+    }
+
+    /// Whether leaders and addresses should be asked for before another attempt: the broker may be gone.
+    #[must_use]
+    pub const fn needs_metadata(&self) -> bool {
+        self.is_retriable()
+    }
+}
+
+impl From<RequestError> for MetadataError {
+    fn from(error: RequestError) -> Self {
+        Self::Request(error)
+    }
+}
+
+impl From<RequestError> for CoordinatorError {
+    fn from(error: RequestError) -> Self {
+        Self::Request(error)
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.broker {
+            Some(id) => write!(f, "broker {id} at {}", self.address),
+            None => self.address.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for RequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotSent { to: Some(to), cause: NotSentCause::Connect(failure) } => show_connect(f, to, failure),
+            Self::NotSent { to: Some(to), cause } => write!(f, "not sent to {to}: {cause}"),
+            Self::NotSent { to: None, cause } => write!(f, "not sent: {cause}"),
+            Self::Unanswered { to, cause } => {
+                write!(f, "no answer from {to}: {cause}; the request may have been carried out")
+            }
+            Self::UnsupportedVersion { to, versions } => write!(f, "{to}: {versions}"),
+            Self::Decode { api, version, error } => write!(f, "answer to {api} v{version}: {error}"),
+            Self::Encode { api, error } => write!(f, "{api}: {error}"),
+        }
+    }
+}
+
+/// What was tried, where, and what to do about it.
+fn show_connect(f: &mut fmt::Formatter<'_>, to: &Endpoint, failure: &ConnectFailure) -> fmt::Result {
+    write!(f, "no connection to {to}: {failure}")?;
+    match (&to.broker, &to.told_by) {
+        (Some(id), Some(told_by)) => write!(
+            f,
+            ". The broker itself advertises this address (said by {told_by}): set advertised.listeners of broker {id} \
+             to an address that its clients can reach"
+        ),
+        _ => match failure {
+            ConnectFailure::Dial(DialError::Resolve { .. }) => f.write_str(". Check the spelling of the name, or use an IP address"),
+            ConnectFailure::Dial(DialError::Connect(io::ErrorKind::ConnectionRefused)) => {
+                f.write_str(". Check that a broker runs there, and that the port is that of one of its `listeners`")
+            }
+            ConnectFailure::Dial(DialError::Connect(_)) | ConnectFailure::TimedOut(ConnectStage::Dial) => {
+                f.write_str(". Check the address, and that no firewall drops the way to it")
+            }
+            ConnectFailure::TimedOut(ConnectStage::Negotiation) => {
+                f.write_str(". Something listens there, but it does not talk like a Kafka broker: check the port, and that it is a PLAINTEXT listener")
+            }
+            ConnectFailure::Negotiation(_) => Ok(()),
+        },
+    }
+}
+
+impl fmt::Display for NotSentCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect(failure) => failure.fmt(f),
+            Self::Closed(cause) => cause.fmt(f),
+            Self::Expired => f.write_str("it waited too long for its turn on the connection"),
+            Self::QueueFull => f.write_str("too many requests wait on the connection (queue_limit)"),
+            Self::UnknownBroker(id) => write!(f, "the cluster does not list broker {id}"),
+            Self::NoBrokers => f.write_str("no broker is known"),
+            Self::ShutDown => f.write_str("the client is shutting down"),
+        }
+    }
+}
+
+impl fmt::Display for ConnectFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dial(error) => error.fmt(f),
+            Self::TimedOut(ConnectStage::Dial) => f.write_str("timed out while connecting"),
+            Self::TimedOut(ConnectStage::Negotiation) => {
+                f.write_str("connected, but ApiVersions was not answered in time")
+            }
+            Self::Negotiation(cause) => cause.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoAddress => f.write_str("no bootstrap server was given: name at least one as host:port"),
+            Self::BadAddress { text } => write!(f, "bootstrap server {text:?} is not host:port, as in localhost:9092"),
+            Self::Unreachable { attempts } => {
+                f.write_str("no Kafka broker was found. ")?;
+                show_attempts(f, attempts)
+            }
+            Self::AdvertisedUnreachable { attempts } => {
+                f.write_str("a bootstrap server answered, but none of the brokers that it named can be reached. ")?;
+                show_attempts(f, attempts)
+            }
+            Self::NoBrokers { told_by } => {
+                write!(f, "{told_by} answered with an empty list of brokers: it may still be starting, try again")
+            }
+        }
+    }
+}
+
+fn show_attempts(f: &mut fmt::Formatter<'_>, attempts: &[RequestError]) -> fmt::Result {
+    for (index, attempt) in attempts.iter().enumerate() {
+        if index > 0 {
+            f.write_str("; ")?;
+        }
+        write!(f, "{attempt}")?;
+    }
+    Ok(())
+}
+
+impl fmt::Display for MetadataError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Request(error) => error.fmt(f),
+            Self::UnknownTopic(topic) => write!(
+                f,
+                "topic {topic:?} does not exist. Create it, for example: \
+                 kafka-topics.sh --bootstrap-server HOST:PORT --create --topic {topic} --partitions 4"
+            ),
+            Self::UnknownPartition { partition, count } => {
+                write!(f, "{partition} does not exist: the topic has {count} partitions, counted from 0")
+            }
+            Self::Topic { topic, code } => write!(f, "topic {topic:?}: {code}"),
+            Self::NoLeader { partition, code } => write!(f, "{partition} has no leader: {code}"),
+        }
+    }
+}
+
+impl fmt::Display for CoordinatorError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Request(error) => error.fmt(f),
+            Self::Refused { kind, key, code } => write!(f, "no coordinator for {kind} {key:?}: {code}"),
+        }
+    }
+}
+
+impl std::error::Error for RequestError {}
+impl std::error::Error for ConnectError {}
+impl std::error::Error for MetadataError {}
+impl std::error::Error for CoordinatorError {}

@@ -1,0 +1,207 @@
+//! Cuts the byte stream of a connection into frames: a big-endian `i32` length, then that many bytes.
+//!
+//! Small frames are cut from one block that many of them share. As soon as the length of a frame is known that does not
+//! fit into the rest of the block, it gets a buffer of its own which ends where the frame ends, so the bytes are moved at
+//! most once, while there are few of them, and the finished frame is one `Bytes` without a copy.
+//!
+//! A length is only a claim: at most [`TRUSTED_BYTES`] are reserved on the word of it, and after that the buffer doubles with
+//! what has arrived, so a peer must send half of what it makes us allocate.
+
+use std::fmt;
+
+use bytes::{Buf, Bytes, BytesMut};
+
+/// Cuts frames from bytes that arrive in any pieces.
+#[derive(Debug)]
+pub struct FrameSplitter {
+    buffer: BytesMut,
+    limit_bytes: usize,
+}
+
+impl FrameSplitter {
+    /// A splitter that refuses frames of more than `limit_bytes` (without their length field).
+    #[must_use]
+    pub fn new(limit_bytes: usize) -> Self {
+        Self { buffer: BytesMut::new(), limit_bytes }
+    }
+
+    /// Changes the limit for the frames that are cut from now on.
+    pub fn set_limit(&mut self, limit_bytes: usize) {
+        self.limit_bytes = limit_bytes;
+    }
+
+    /// The buffer to append received bytes to; it has room for at least one byte.
+    ///
+    /// Whoever reads from a socket should fill no more than its spare capacity: when a big frame is under way, that is
+    /// exactly what is missing of it (or of the part that is trusted so far).
+    pub fn buffer(&mut self) -> &mut BytesMut {
+        let room = self.buffer.capacity() - self.buffer.len();
+        match self.missing_bytes() {
+            Some(missing) if missing > room => self.make_room(missing),
+            None if room == 0 || self.buffer.is_empty() && room < BLOCK_BYTES / 8 => self.buffer.reserve(BLOCK_BYTES),
+            _ => {}
+        }
+        &mut self.buffer
+    }
+
+    /// The next whole frame without its length field; `None` when more bytes are needed.
+    ///
+    /// # Errors
+    /// A negative length, or one above the limit. The stream cannot be read any further then.
+    pub fn next_frame(&mut self) -> Result<Option<Bytes>, FrameError> {
+        let Some(length) = self.declared_length()? else { return Ok(None) };
+        if self.buffer.len() < LENGTH_BYTES + length {
+            return Ok(None);
+        }
+        self.buffer.advance(LENGTH_BYTES);
+        Ok(Some(self.buffer.split_to(length).freeze()))
+    }
+
+    /// Checked length of the frame at the front; `None` before its four bytes are here.
+    fn declared_length(&self) -> Result<Option<usize>, FrameError> {
+        let Some(&head) = self.buffer.first_chunk::<LENGTH_BYTES>() else { return Ok(None) };
+        let length = i32::from_be_bytes(head);
+        match usize::try_from(length) {
+            Ok(length) if length <= self.limit_bytes => Ok(Some(length)),
+            Ok(_) => Err(FrameError::Oversized { length, limit_bytes: self.limit_bytes, head }),
+            Err(_) => Err(FrameError::Negative { length, head }),
+        }
+    }
+
+    /// Bytes of the frame at the front that have not arrived; `None` when its length is unknown or invalid, or it is whole.
+    fn missing_bytes(&self) -> Option<usize> {
+        let length = self.declared_length().ok().flatten()?;
+        (LENGTH_BYTES + length).checked_sub(self.buffer.len()).filter(|missing| *missing > 0)
+    }
+
+    /// Makes room for what is missing of the frame, as far as it can be trusted.
+    fn make_room(&mut self, missing: usize) {
+        let arrived = self.buffer.len();
+        let step = missing.min(arrived.max(TRUSTED_BYTES));
+        if arrived > BLOCK_BYTES {
+            // Already a buffer of its own. The allocator grows blocks of this size by remapping pages, mostly without a copy.
+            self.buffer.reserve(step);
+            return;
+        }
+        let mut own = BytesMut::with_capacity(arrived + step);
+        own.extend_from_slice(&self.buffer);
+        self.buffer = own;
+    }
+}
+
+/// A length field that no frame of Kafka's protocol can have; the stream is unreadable from there on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FrameError {
+    /// The frame would be larger than the limit.
+    Oversized {
+        /// Bytes that the length field claims.
+        length: i32,
+        /// Bytes that are allowed.
+        limit_bytes: usize,
+        /// The length field as it came: text or the start of a TLS record tells what the peer is.
+        head: [u8; LENGTH_BYTES],
+    },
+    /// The length field is below zero.
+    Negative {
+        /// The claimed length.
+        length: i32,
+        /// The length field as it came.
+        head: [u8; LENGTH_BYTES],
+    },
+}
+
+impl FrameError {
+    /// The length field as it came.
+    #[must_use]
+    pub const fn head(&self) -> [u8; LENGTH_BYTES] {
+        match self {
+            Self::Oversized { head, .. } | Self::Negative { head, .. } => *head,
+        }
+    }
+}
+
+impl fmt::Display for FrameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Oversized { length, limit_bytes, .. } => {
+                write!(f, "a frame of {length} bytes, above the limit of {limit_bytes} bytes (frame_limit)")
+            }
+            Self::Negative { length, .. } => write!(f, "a frame of {length} bytes"),
+        }
+    }
+}
+
+impl std::error::Error for FrameError {}
+
+/// Bytes of the length field.
+const LENGTH_BYTES: usize = 4;
+/// Size of the blocks that small frames share: a few dozen acknowledgements, one read.
+const BLOCK_BYTES: usize = 32 * 1024;
+/// Bytes that are reserved because a length field says so, before any of them has arrived.
+const TRUSTED_BYTES: usize = 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(payload: &[u8]) -> Vec<u8> {
+        let length = i32::try_from(payload.len()).unwrap();
+        [&length.to_be_bytes(), payload].concat()
+    }
+
+    /// Feeds `bytes` as a socket would: never more than the spare capacity at once.
+    fn feed(splitter: &mut FrameSplitter, mut bytes: &[u8], frames: &mut Vec<Bytes>) {
+        while !bytes.is_empty() {
+            let buffer = splitter.buffer();
+            let count = (buffer.capacity() - buffer.len()).min(bytes.len());
+            assert!(count > 0, "the buffer has room");
+            buffer.extend_from_slice(&bytes[..count]);
+            bytes = &bytes[count..];
+            while let Some(frame) = splitter.next_frame().unwrap() {
+                frames.push(frame);
+            }
+        }
+    }
+
+    #[test]
+    fn frames_survive_a_split_at_every_position() {
+        let stream = [frame(b"first"), frame(b""), frame(b"the third one"), frame(&[7; 300])].concat();
+        for cut in 0..=stream.len() {
+            let (mut splitter, mut frames) = (FrameSplitter::new(1_000), Vec::new());
+            feed(&mut splitter, &stream[..cut], &mut frames);
+            feed(&mut splitter, &stream[cut..], &mut frames);
+            assert_eq!(frames, [&b"first"[..], b"", b"the third one", &[7; 300]], "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_big_frame_ends_where_its_buffer_ends() {
+        let payload = vec![3; 5 * TRUSTED_BYTES + 17];
+        let (mut splitter, mut frames) = (FrameSplitter::new(10 * TRUSTED_BYTES), Vec::new());
+        feed(&mut splitter, &[frame(b"small"), frame(&payload)].concat(), &mut frames);
+        assert_eq!(frames.len(), 2);
+        assert_eq!(frames[1], payload);
+        assert!(splitter.buffer.is_empty());
+    }
+
+    #[test]
+    fn a_claimed_length_reserves_only_what_is_trusted() {
+        let mut splitter = FrameSplitter::new(100 * TRUSTED_BYTES);
+        let claim = i32::try_from(100 * TRUSTED_BYTES).unwrap();
+        splitter.buffer().extend_from_slice(&claim.to_be_bytes());
+        assert_eq!(splitter.next_frame(), Ok(None));
+        assert!(splitter.buffer().capacity() <= 2 * TRUSTED_BYTES);
+    }
+
+    #[test]
+    fn lengths_out_of_range_are_errors() {
+        let mut splitter = FrameSplitter::new(10);
+        splitter.buffer().extend_from_slice(&11_i32.to_be_bytes());
+        let head = [0, 0, 0, 11];
+        assert_eq!(splitter.next_frame(), Err(FrameError::Oversized { length: 11, limit_bytes: 10, head }));
+        let mut splitter = FrameSplitter::new(10);
+        splitter.buffer().extend_from_slice(&(-1_i32).to_be_bytes());
+        assert_eq!(splitter.next_frame(), Err(FrameError::Negative { length: -1, head: [0xFF; 4] }));
+    }
+}
