@@ -1,1 +1,51 @@
-//! Suites that need a broker.
+//! What the suites share: the brokers they run on, names of their own, bounded waits.
+//!
+//! A suite is one file in `tests/tests`, one test binary. Its test bodies are `async fn body(broker: TestBroker)`, and
+//! [`on_every_broker!`] makes of each body one test per broker of [`BrokerKind`]. The embedded broker is started for
+//! each test; Apache Kafka once per test binary, so tests must not assume to be alone on it: see
+//! [`TestBroker::unique`]. Where Apache Kafka cannot be started, its tests print once per binary what did not run and
+//! why, and pass; with `WATERWHEEL_REQUIRE_KAFKA=1` they fail. With `KAFKA_BOOTSTRAP_SERVERS` they run on that cluster.
+
+mod brokers;
+mod wait;
+
+pub use brokers::{BrokerKind, TestBroker, kafka_is_required, run_on, skip};
+pub use wait::{eventually, within};
+
+/// Makes one `#[test]` per broker of each named `async fn(TestBroker)`: `body::embedded_tv1` to `body::kafka_tv2`.
+///
+/// ```ignore
+/// on_every_broker!(a_topic_is_created_once, an_empty_topic_has_no_records);
+///
+/// async fn a_topic_is_created_once(broker: TestBroker) { /* .. */ }
+/// ```
+#[macro_export]
+macro_rules! on_every_broker {
+    ($($body:ident),+ $(,)?) => {
+        $(
+            mod $body {
+                use $crate::BrokerKind;
+
+                #[test]
+                fn embedded_tv1() {
+                    $crate::run_on(env!("CARGO_CRATE_NAME"), BrokerKind::EmbeddedTv1, super::$body);
+                }
+
+                #[test]
+                fn embedded_tv2() {
+                    $crate::run_on(env!("CARGO_CRATE_NAME"), BrokerKind::EmbeddedTv2, super::$body);
+                }
+
+                #[test]
+                fn kafka_tv1() {
+                    $crate::run_on(env!("CARGO_CRATE_NAME"), BrokerKind::KafkaTv1, super::$body);
+                }
+
+                #[test]
+                fn kafka_tv2() {
+                    $crate::run_on(env!("CARGO_CRATE_NAME"), BrokerKind::KafkaTv2, super::$body);
+                }
+            }
+        )+
+    };
+}

@@ -1,7 +1,7 @@
 //! One node of Apache Kafka: broker and controller in one JVM.
 
 use std::fmt::Write as _;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write as _};
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
@@ -43,8 +43,6 @@ pub struct RealKafka {
     child: Child,
     /// The pipe whose end tells the watcher that we are gone.
     watcher: ChildStdin,
-    /// The end of the log, filled for as long as the broker lives.
-    log: Receiver<String>,
 }
 
 impl RealKafka {
@@ -82,9 +80,10 @@ impl RealKafka {
         &self.address
     }
 
-    /// Takes the lines that the broker has logged since the last call.
-    pub fn take_log(&mut self) -> Vec<String> {
-        self.log.try_iter().collect()
+    /// Everything that the broker has logged; empty when it cannot be read.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.directory.join(LOG_FILE)).unwrap_or_default()
     }
 
     fn start_on_free_ports(home: &Home, formatted: &Path, config: &RealConfig) -> Result<Self, Unavailable> {
@@ -97,26 +96,14 @@ impl RealKafka {
 
         let mut child = spawn(home, &directory, &properties, config.heap_mib)?;
         let watcher = child.stdin.take().expect("stdin was asked to be a pipe");
-        let log = follow(child.stderr.take().expect("stderr was asked to be a pipe"));
+        let stderr = child.stderr.take().expect("stderr was asked to be a pipe");
         // From here on the drop of the node cleans up.
-        let node = Self { address: format!("127.0.0.1:{port}"), directory, child, watcher, log };
-        node.wait_until_started()?;
-        Ok(node)
-    }
-
-    /// Reads the log up to the line that says the broker is open; its port opens within milliseconds of it.
-    fn wait_until_started(&self) -> Result<(), Unavailable> {
-        let mut seen = String::new();
-        loop {
-            match self.log.recv_timeout(SILENCE_MAX) {
-                Ok(line) if line.contains("Kafka Server started") => return Ok(()),
-                Ok(line) => {
-                    seen.push_str(&line);
-                    seen.push('\n');
-                }
-                Err(RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout) => {
-                    return Err(Unavailable::Start { log: last_lines(&seen, 40) });
-                }
+        let node = Self { address: format!("127.0.0.1:{port}"), directory, child, watcher };
+        let started = follow(stderr, &node.directory.join(LOG_FILE))?;
+        match started.recv_timeout(START_DURATION_MAX) {
+            Ok(()) => Ok(node),
+            Err(RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout) => {
+                Err(Unavailable::Start { log: last_lines(&node.log(), 40) })
             }
         }
     }
@@ -192,15 +179,21 @@ fn spawn(home: &Home, directory: &Path, properties: &Path, heap_mib: u32) -> Res
         .map_err(|error| Unavailable::spawn("sh", &error))
 }
 
-/// Forwards the broker's log by lines. Lines beyond the limit of the queue are dropped: the broker must never block on us.
-fn follow(stderr: ChildStderr) -> Receiver<String> {
-    let (lines, log) = mpsc::sync_channel(LOG_LINES_MAX);
+/// Writes the broker's log to a file. Tells the receiver once when the broker serves clients: its port opens within
+/// milliseconds of that line. The channel closes when the broker ends.
+fn follow(stderr: ChildStderr, log: &Path) -> Result<Receiver<()>, Unavailable> {
+    let mut file = File::create(log).map_err(|error| Unavailable::io("create", log, &error))?;
+    let (started, receiver) = mpsc::channel();
     std::thread::spawn(move || {
         for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-            let _ = lines.try_send(line);
+            // The pipe must be drained whatever happens to the file, or the broker would block on it.
+            let _ = writeln!(file, "{line}");
+            if line.contains("Kafka Server started") {
+                let _ = started.send(());
+            }
         }
     });
-    log
+    Ok(receiver)
 }
 
 /// Two ports that were free a moment ago; another process can take one before the broker does, so callers retry.
@@ -233,10 +226,10 @@ fn copy_files(from: &Path, to: &Path) -> Result<(), Unavailable> {
     Ok(())
 }
 
-/// Longest pause between two lines of the log during a start, on a machine that is busy with other suites.
-const SILENCE_MAX: Duration = Duration::from_secs(60);
-/// Lines of the log that wait to be taken; a start logs about 400.
-const LOG_LINES_MAX: usize = 4_096;
+/// Longest start, on a machine that is busy with other suites.
+const START_DURATION_MAX: Duration = Duration::from_secs(60);
+/// In the node's directory.
+const LOG_FILE: &str = "broker.log";
 /// Starts until a clash of ports is given up on.
 const PORT_ATTEMPTS: u32 = 5;
 /// Any 16 bytes in Kafka's base64url; each node is a cluster of its own.

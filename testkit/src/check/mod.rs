@@ -1,0 +1,3 @@
+//! Checkers of what a run left behind; each has a planted bug that it must catch.
+
+pub mod word_count;

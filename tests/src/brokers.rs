@@ -1,0 +1,166 @@
+//! The brokers that a suite runs on.
+
+use std::io::Write as _;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use testkit::broker::{Broker, BrokerConfig};
+use testkit::real::{RealConfig, RealKafka, Unavailable};
+
+/// Which broker a test runs on. TV is the level of the feature `transaction.version`: KIP-98 is 1, KIP-890 is 2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BrokerKind {
+    /// The broker of testkit, TV1.
+    EmbeddedTv1,
+    /// The broker of testkit, TV2.
+    EmbeddedTv2,
+    /// Apache Kafka, TV1.
+    KafkaTv1,
+    /// Apache Kafka, TV2.
+    KafkaTv2,
+}
+
+impl BrokerKind {
+    /// The level of the feature `transaction.version`.
+    #[must_use]
+    pub const fn transaction_version(self) -> i16 {
+        match self {
+            Self::EmbeddedTv1 | Self::KafkaTv1 => 1,
+            Self::EmbeddedTv2 | Self::KafkaTv2 => 2,
+        }
+    }
+
+    /// Whether this is Apache Kafka and not the broker of testkit.
+    #[must_use]
+    pub const fn is_kafka(self) -> bool {
+        matches!(self, Self::KafkaTv1 | Self::KafkaTv2)
+    }
+
+    /// For messages: the broker and its level.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::EmbeddedTv1 => "the embedded broker, transaction.version 1",
+            Self::EmbeddedTv2 => "the embedded broker, transaction.version 2",
+            Self::KafkaTv1 => "Apache Kafka, transaction.version 1",
+            Self::KafkaTv2 => "Apache Kafka, transaction.version 2",
+        }
+    }
+}
+
+/// A broker for one test.
+#[derive(Debug)]
+pub struct TestBroker {
+    kind: BrokerKind,
+    bootstrap: String,
+    /// Ends with the test. `None` where the broker is shared.
+    embedded: Option<Broker>,
+}
+
+impl TestBroker {
+    /// Which broker this is.
+    #[must_use]
+    pub const fn kind(&self) -> BrokerKind {
+        self.kind
+    }
+
+    /// `HOST:PORT`, or several separated by commas.
+    #[must_use]
+    pub fn bootstrap(&self) -> &str {
+        &self.bootstrap
+    }
+
+    /// The embedded broker, to inject faults into; `None` on Apache Kafka.
+    #[must_use]
+    pub const fn embedded(&self) -> Option<&Broker> {
+        self.embedded.as_ref()
+    }
+
+    /// A name for a topic, a group or a transactional id that nobody else on the broker uses, now or in earlier runs.
+    #[must_use]
+    pub fn unique(&self, name: &str) -> String {
+        static NAMES: AtomicU32 = AtomicU32::new(0);
+        let number = NAMES.fetch_add(1, Ordering::Relaxed);
+        format!("{name}-{}-{number}", run_id())
+    }
+
+    async fn start(kind: BrokerKind) -> Result<Self, Unavailable> {
+        if !kind.is_kafka() {
+            let embedded = start_embedded(kind).await;
+            return Ok(Self { kind, bootstrap: embedded.address(), embedded: Some(embedded) });
+        }
+        let bootstrap =
+            tokio::task::spawn_blocking(move || shared_kafka(kind)).await.expect("a start does not panic")?;
+        Ok(Self { kind, bootstrap: bootstrap.to_owned(), embedded: None })
+    }
+}
+
+/// Runs a test body on a broker, in a runtime of its own; the body of [`on_every_broker!`](crate::on_every_broker).
+///
+/// # Panics
+/// When the body does, when it takes longer than three minutes, or when Kafka is required and cannot be started.
+pub fn run_on<F>(suite: &str, kind: BrokerKind, body: fn(TestBroker) -> F)
+where
+    F: Future<Output = ()>,
+{
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.expect("a runtime needs threads and an epoll").block_on(async {
+        match TestBroker::start(kind).await {
+            Ok(broker) => crate::within("the end of the test", TEST_DURATION_MAX, body(broker)).await,
+            Err(unavailable) => skip_kind(suite, kind, &unavailable),
+        }
+    });
+}
+
+/// Says that `what` does not run and why, past the capture of the test harness.
+///
+/// # Panics
+/// With `WATERWHEEL_REQUIRE_KAFKA=1`, which makes an absence a failure.
+pub fn skip(what: &str, why: &str) {
+    assert!(!kafka_is_required(), "{what} cannot run: {why}");
+    // A reader of the output wants to know; nobody is helped by a failure to tell him.
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {what}: {why}");
+}
+
+/// Whether the absence of Apache Kafka, or of another foreign program, is a failure: `WATERWHEEL_REQUIRE_KAFKA=1`.
+#[must_use]
+pub fn kafka_is_required() -> bool {
+    std::env::var_os("WATERWHEEL_REQUIRE_KAFKA").is_some_and(|value| value == "1")
+}
+
+fn skip_kind(suite: &str, kind: BrokerKind, unavailable: &Unavailable) {
+    static SAID: [AtomicBool; 2] = [AtomicBool::new(false), AtomicBool::new(false)];
+    let said = &SAID[usize::from(kind == BrokerKind::KafkaTv2)];
+    if kafka_is_required() || !said.swap(true, Ordering::Relaxed) {
+        skip(&format!("suite `{suite}` on {}", kind.label()), &unavailable.to_string());
+    }
+}
+
+async fn start_embedded(kind: BrokerKind) -> Broker {
+    let config = BrokerConfig { transaction_version: kind.transaction_version(), ..BrokerConfig::default() };
+    Broker::start(config).await.expect("a port of the loopback is free")
+}
+
+/// The address of the node that the tests of this binary share. It ends with the process.
+fn shared_kafka(kind: BrokerKind) -> Result<&'static str, Unavailable> {
+    static NODES: [OnceLock<Result<RealKafka, Unavailable>>; 2] = [OnceLock::new(), OnceLock::new()];
+    let node = NODES[usize::from(kind == BrokerKind::KafkaTv2)].get_or_init(|| {
+        let config = RealConfig { transaction_version: kind.transaction_version(), ..RealConfig::default() };
+        RealKafka::start_blocking(&config)
+    });
+    node.as_ref().map(RealKafka::bootstrap).map_err(Clone::clone)
+}
+
+/// Tells this run from earlier ones on the same cluster.
+fn run_id() -> u128 {
+    static RUN: OnceLock<u128> = OnceLock::new();
+    *RUN.get_or_init(|| {
+        #[expect(clippy::disallowed_methods, reason = "a name that earlier runs did not use needs the wall clock")]
+        let now = SystemTime::now();
+        now.duration_since(UNIX_EPOCH).map_or(0, |age| age.as_nanos())
+    })
+}
+
+/// Longest time that one test may take, however slow the machine.
+const TEST_DURATION_MAX: Duration = Duration::from_secs(180);
