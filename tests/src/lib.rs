@@ -7,6 +7,7 @@
 //! why, and pass; with `WATERWHEEL_REQUIRE_KAFKA=1` they fail. With `KAFKA_BOOTSTRAP_SERVERS` they run on that cluster.
 
 mod brokers;
+pub mod foreign;
 mod wait;
 
 pub use brokers::{BrokerKind, TestBroker, kafka_is_required, run_on, skip};
@@ -24,28 +25,36 @@ macro_rules! on_every_broker {
     ($($body:ident),+ $(,)?) => {
         $(
             mod $body {
-                use $crate::BrokerKind;
-
-                #[test]
-                fn embedded_tv1() {
-                    $crate::run_on(env!("CARGO_CRATE_NAME"), BrokerKind::EmbeddedTv1, super::$body);
-                }
-
-                #[test]
-                fn embedded_tv2() {
-                    $crate::run_on(env!("CARGO_CRATE_NAME"), BrokerKind::EmbeddedTv2, super::$body);
-                }
-
-                #[test]
-                fn kafka_tv1() {
-                    $crate::run_on(env!("CARGO_CRATE_NAME"), BrokerKind::KafkaTv1, super::$body);
-                }
-
-                #[test]
-                fn kafka_tv2() {
-                    $crate::run_on(env!("CARGO_CRATE_NAME"), BrokerKind::KafkaTv2, super::$body);
-                }
+                $crate::test_on!(embedded_tv1, EmbeddedTv1, super::$body);
+                $crate::test_on!(embedded_tv2, EmbeddedTv2, super::$body);
+                $crate::test_on!(kafka_tv1, KafkaTv1, super::$body);
+                $crate::test_on!(kafka_tv2, KafkaTv2, super::$body);
             }
         )+
+    };
+}
+
+/// As [`on_every_broker!`], for bodies that no transaction can touch: on both brokers at `transaction.version` 2 alone.
+#[macro_export]
+macro_rules! on_both_brokers {
+    ($($body:ident),+ $(,)?) => {
+        $(
+            mod $body {
+                $crate::test_on!(embedded_tv2, EmbeddedTv2, super::$body);
+                $crate::test_on!(kafka_tv2, KafkaTv2, super::$body);
+            }
+        )+
+    };
+}
+
+/// One test on one broker, for the macros of this crate.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! test_on {
+    ($test:ident, $kind:ident, $body:path) => {
+        #[test]
+        fn $test() {
+            $crate::run_on(env!("CARGO_CRATE_NAME"), $crate::BrokerKind::$kind, $body);
+        }
     };
 }

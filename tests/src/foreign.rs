@@ -1,0 +1,116 @@
+//! Clients that others wrote: Kafka's own tools, and kcat, which is librdkafka.
+//!
+//! Each function answers `None` where the client is not installed, after [`skip`](crate::skip) said so; a client that
+//! fails fails the test with what it printed.
+
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use testkit::real::java_tool;
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+use crate::{TestBroker, skip, within};
+
+/// What a reader may see of transactions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// Everything, aborted records too.
+    ReadUncommitted,
+    /// Committed records alone.
+    ReadCommitted,
+}
+
+impl Isolation {
+    /// Kafka's name for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ReadUncommitted => "read_uncommitted",
+            Self::ReadCommitted => "read_committed",
+        }
+    }
+}
+
+/// Runs a tool of Kafka and returns what it printed on stdout.
+///
+/// # Panics
+/// When the tool fails, or does not end within a minute.
+pub async fn java(class: &str, args: &[&str], stdin: &str) -> Option<String> {
+    let run = within(class, TOOL_DURATION_MAX, java_tool(class, args, stdin.as_bytes())).await;
+    match run {
+        Ok(output) => Some(stdout_of(class, &output)),
+        Err(unavailable) => {
+            skip(class, &unavailable.to_string());
+            None
+        }
+    }
+}
+
+/// Every record of a topic in Java's eyes, as `partition<TAB>key<TAB>value` in the order of each partition.
+///
+/// # Panics
+/// When the consumer fails.
+pub async fn java_records(broker: &TestBroker, topic: &str, isolation: Isolation) -> Option<Vec<String>> {
+    let args = [
+        &["--bootstrap-server", broker.bootstrap(), "--topic", topic, "--from-beginning"][..],
+        &["--isolation-level", isolation.name(), "--timeout-ms", JAVA_SILENCE_MS],
+        &["--formatter-property", "print.partition=true", "--formatter-property", "print.key=true"],
+    ];
+    let text = java("org.apache.kafka.tools.consumer.ConsoleConsumer", &args.concat(), "").await?;
+    Some(text.lines().map(|line| line.trim_start_matches("Partition:").to_owned()).collect())
+}
+
+/// Runs kcat on a broker and returns what it printed on stdout.
+///
+/// # Panics
+/// When kcat fails, or does not end within a minute.
+pub async fn kcat(broker: &TestBroker, args: &[&str], stdin: &str) -> Option<String> {
+    let spawned = Command::new("kcat")
+        .args(["-b", broker.bootstrap()])
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn();
+    let Ok(mut child) = spawned else {
+        skip("kcat", "`kcat` is not installed");
+        return None;
+    };
+    let mut pipe = child.stdin.take().expect("stdin was asked to be a pipe");
+    let feed = async move {
+        // A kcat that ends early closes the pipe; its status tells more than this error.
+        let _ = pipe.write_all(stdin.as_bytes()).await;
+    };
+    let ((), output) = within("kcat", TOOL_DURATION_MAX, async { tokio::join!(feed, child.wait_with_output()) }).await;
+    Some(stdout_of("kcat", &output.expect("kcat can be waited for")))
+}
+
+/// Every record of a topic in librdkafka's eyes, as `partition<TAB>key<TAB>value` in the order of each partition.
+///
+/// # Panics
+/// When kcat fails.
+pub async fn kcat_records(broker: &TestBroker, topic: &str, isolation: Isolation) -> Option<Vec<String>> {
+    let isolation = format!("isolation.level={}", isolation.name());
+    let args = ["-C", "-t", topic, "-o", "beginning", "-e", "-q", "-X", &isolation, "-f", "%p\t%k\t%s\n"];
+    let text = kcat(broker, &args, "").await?;
+    Some(text.lines().map(str::to_owned).collect())
+}
+
+fn stdout_of(program: &str, output: &Output) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(
+        output.status.success(),
+        "{program}: {}\n{}\n{}",
+        output.status,
+        text(&output.stdout),
+        text(&output.stderr)
+    );
+    text(&output.stdout)
+}
+
+/// A JVM takes one to four seconds, more beside other suites.
+const TOOL_DURATION_MAX: Duration = Duration::from_secs(60);
+/// Java's console consumer ends after this many milliseconds without a record; its first record takes about two seconds.
+const JAVA_SILENCE_MS: &str = "8000";

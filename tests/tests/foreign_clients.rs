@@ -1,0 +1,147 @@
+//! Clients that others wrote work on every broker: Java's and librdkafka's. On Apache Kafka these bodies check themselves.
+
+use conformance::foreign::{Isolation, java, java_records, kcat, kcat_records};
+use conformance::{TestBroker, on_both_brokers, on_every_broker};
+
+on_both_brokers!(
+    java_produces_and_kcat_reads,
+    kcat_produces_lz4_and_java_reads,
+    a_java_group_resumes_where_it_stopped,
+    a_kcat_group_resumes_where_it_stopped,
+    topics_are_created_listed_and_deleted_by_java,
+);
+on_every_broker!(kafkas_transactional_copier_copies_exactly_once);
+
+async fn java_produces_and_kcat_reads(broker: TestBroker) {
+    let topic = broker.unique("java-kcat");
+    if create_topic(&broker, &topic, 3).await.is_none() || java_produce(&broker, &topic, &lines(0..500)).await.is_none()
+    {
+        return;
+    }
+    let Some(records) = kcat_records(&broker, &topic, Isolation::ReadUncommitted).await else { return };
+    assert_eq!(without_partition(&records), lines(0..500));
+    assert!(["0", "1", "2"].iter().all(|partition| records.iter().any(|record| record.starts_with(partition))));
+}
+
+async fn kcat_produces_lz4_and_java_reads(broker: TestBroker) {
+    let topic = broker.unique("kcat-java");
+    if create_topic(&broker, &topic, 3).await.is_none() {
+        return;
+    }
+    let args = ["-P", "-t", &topic, "-K", "\t", "-z", "lz4", "-X", "enable.idempotence=true"];
+    if kcat(&broker, &args, &lines(0..500).join("\n")).await.is_none() {
+        return;
+    }
+    let Some(records) = java_records(&broker, &topic, Isolation::ReadCommitted).await else { return };
+    assert_eq!(without_partition(&records), lines(0..500));
+}
+
+async fn a_java_group_resumes_where_it_stopped(broker: TestBroker) {
+    let (topic, group) = (broker.unique("java-group"), broker.unique("group"));
+    if create_topic(&broker, &topic, 2).await.is_none() || java_produce(&broker, &topic, &lines(0..100)).await.is_none()
+    {
+        return;
+    }
+    let class = "org.apache.kafka.tools.consumer.ConsoleConsumer";
+    let args =
+        ["--bootstrap-server", broker.bootstrap(), "--topic", &topic, "--group", &group, "--max-messages", "100"];
+    let earliest = ["--from-beginning", "--timeout-ms", "30000"];
+    let Some(first) = java(class, &[&args[..], &earliest].concat(), "").await else { return };
+    assert_eq!(first.lines().count(), 100);
+
+    let _ = java_produce(&broker, &topic, &lines(100..150)).await;
+    let again = ["--timeout-ms", "8000"];
+    let Some(second) = java(class, &[&args[..], &again].concat(), "").await else { return };
+    let mut values: Vec<&str> = second.lines().collect();
+    values.sort_unstable();
+    let expected: Vec<String> = (100..150).map(|number| format!("value {number:04}")).collect();
+    assert_eq!(values, expected);
+}
+
+async fn a_kcat_group_resumes_where_it_stopped(broker: TestBroker) {
+    let (topic, group) = (broker.unique("kcat-group"), broker.unique("group"));
+    let produce = ["-P", "-t", &topic, "-K", "\t"];
+    if create_topic(&broker, &topic, 2).await.is_none()
+        || kcat(&broker, &produce, &lines(0..100).join("\n")).await.is_none()
+    {
+        return;
+    }
+    let consume = ["-G", &group, "-e", "-q", "-X", "auto.offset.reset=earliest", "-f", "%p\t%k\t%s\n", &topic];
+    let Some(first) = kcat(&broker, &consume, "").await else { return };
+    assert_eq!(without_partition(&split(&first)), lines(0..100));
+
+    let _ = kcat(&broker, &produce, &lines(100..150).join("\n")).await;
+    let Some(second) = kcat(&broker, &consume, "").await else { return };
+    assert_eq!(without_partition(&split(&second)), lines(100..150));
+}
+
+async fn topics_are_created_listed_and_deleted_by_java(broker: TestBroker) {
+    let topic = broker.unique("topic-tool");
+    let class = "org.apache.kafka.tools.TopicCommand";
+    let server = ["--bootstrap-server", broker.bootstrap()];
+    let Some(_) = create_topic(&broker, &topic, 3).await else { return };
+    let Some(listed) = java(class, &[&server[..], &["--list"]].concat(), "").await else { return };
+    assert!(listed.lines().any(|line| line == topic), "{listed}");
+
+    let _ = java(class, &[&server[..], &["--delete", "--topic", &topic]].concat(), "").await;
+    let Some(listed) = java(class, &[&server[..], &["--list"]].concat(), "").await else { return };
+    assert!(!listed.lines().any(|line| line == topic), "{listed}");
+}
+
+/// Kafka's own system tests prove exactly-once with this program: it consumes in a group, produces in transactions with
+/// the offsets in them, and aborts at random.
+async fn kafkas_transactional_copier_copies_exactly_once(broker: TestBroker) {
+    let (input, output) = (broker.unique("copier-in"), broker.unique("copier-out"));
+    for topic in [&input, &output] {
+        if create_topic(&broker, topic, 1).await.is_none() {
+            return;
+        }
+    }
+    let produce = ["-P", "-t", &input, "-K", "\t"];
+    if kcat(&broker, &produce, &lines(0..2_000).join("\n")).await.is_none() {
+        return;
+    }
+    let (group, transactional_id) = (broker.unique("copier"), broker.unique("copier"));
+    let args = [
+        &["--broker-list", broker.bootstrap(), "--input-topic", &input, "--input-partition", "0"][..],
+        &["--output-topic", &output, "--transactional-id", &transactional_id, "--consumer-group", &group],
+        &["--transaction-size", "100", "--enable-random-aborts", "--group-mode", "--use-group-metadata"],
+        &["--max-messages", "2000"],
+    ];
+    if java("org.apache.kafka.tools.TransactionalMessageCopier", &args.concat(), "").await.is_none() {
+        return;
+    }
+    let Some(committed) = kcat_records(&broker, &output, Isolation::ReadCommitted).await else { return };
+    assert_eq!(without_partition(&committed), lines(0..2_000));
+    let Some(seen_by_java) = java_records(&broker, &output, Isolation::ReadCommitted).await else { return };
+    assert_eq!(seen_by_java, committed);
+}
+
+/// Creates the topic with Kafka's tool: automatic creation would make one partition.
+async fn create_topic(broker: &TestBroker, topic: &str, partitions: u32) -> Option<()> {
+    let args = ["--bootstrap-server", broker.bootstrap(), "--create", "--topic", topic, "--replication-factor", "1"];
+    let partitions = ["--partitions", &partitions.to_string()];
+    java("org.apache.kafka.tools.TopicCommand", &[&args[..], &partitions].concat(), "").await.map(drop)
+}
+
+async fn java_produce(broker: &TestBroker, topic: &str, lines: &[String]) -> Option<()> {
+    let args = ["--bootstrap-server", broker.bootstrap(), "--topic", topic, "--reader-property", "parse.key=true"];
+    java("org.apache.kafka.tools.ConsoleProducer", &args, &(lines.join("\n") + "\n")).await.map(drop)
+}
+
+/// Records as `key<TAB>value`, in the order in which [`without_partition`] sorts them.
+fn lines(numbers: std::ops::Range<u32>) -> Vec<String> {
+    numbers.map(|number| format!("key {number:04}\tvalue {number:04}")).collect()
+}
+
+fn split(text: &str) -> Vec<String> {
+    text.lines().map(str::to_owned).collect()
+}
+
+/// The sorted `key<TAB>value` of records that begin with their partition.
+fn without_partition(records: &[String]) -> Vec<String> {
+    let rest = |record: &String| record.split_once('\t').map_or(String::new(), |(_, rest)| rest.to_owned());
+    let mut records: Vec<String> = records.iter().map(rest).collect();
+    records.sort_unstable();
+    records
+}
