@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use kafka_wire::client::{Client, ClientConfig};
 use testkit::broker::{Broker, BrokerConfig};
 use testkit::real::{RealConfig, RealKafka, Unavailable};
 
@@ -85,14 +86,37 @@ impl TestBroker {
         format!("{name}-{}-{number}", run_id())
     }
 
-    async fn start(kind: BrokerKind) -> Result<Self, Unavailable> {
+    async fn start(kind: BrokerKind) -> Result<Self, Absence> {
         if !kind.is_kafka() {
             let embedded = start_embedded(kind).await;
             return Ok(Self { kind, bootstrap: embedded.address(), embedded: Some(embedded) });
         }
-        let bootstrap =
-            tokio::task::spawn_blocking(move || shared_kafka(kind)).await.expect("a start does not panic")?;
-        Ok(Self { kind, bootstrap: bootstrap.to_owned(), embedded: None })
+        let bootstrap = match std::env::var("KAFKA_BOOTSTRAP_SERVERS") {
+            Ok(given) => given_cluster(kind, given).await?,
+            Err(_) => {
+                let start = tokio::task::spawn_blocking(move || shared_kafka(kind));
+                start.await.expect("a start does not panic").map_err(Absence::Kafka)?.to_owned()
+            }
+        };
+        Ok(Self { kind, bootstrap, embedded: None })
+    }
+}
+
+/// Why a test has no broker to run on.
+enum Absence {
+    /// Apache Kafka cannot be started here.
+    Kafka(Unavailable),
+    /// The cluster that was given has another level of `transaction.version`; that is no fault of the machine.
+    OtherLevel(i16),
+}
+
+/// The given cluster, if it is of this kind: the other kind's tests have nothing to run on.
+async fn given_cluster(kind: BrokerKind, bootstrap: String) -> Result<String, Absence> {
+    let client = Client::connect(ClientConfig::new(&bootstrap)).await;
+    let client = client.unwrap_or_else(|error| panic!("KAFKA_BOOTSTRAP_SERVERS={bootstrap}: {error}"));
+    match client.feature("transaction.version").unwrap_or(0) {
+        level if level == kind.transaction_version() => Ok(bootstrap),
+        level => Err(Absence::OtherLevel(level)),
     }
 }
 
@@ -108,7 +132,7 @@ where
     runtime.expect("a runtime needs threads and an epoll").block_on(async {
         match TestBroker::start(kind).await {
             Ok(broker) => crate::within("the end of the test", TEST_DURATION_MAX, body(broker)).await,
-            Err(unavailable) => skip_kind(suite, kind, &unavailable),
+            Err(absence) => skip_kind(suite, kind, &absence),
         }
     });
 }
@@ -119,8 +143,7 @@ where
 /// With `WATERWHEEL_REQUIRE_KAFKA=1`, which makes an absence a failure.
 pub fn skip(what: &str, why: &str) {
     assert!(!kafka_is_required(), "{what} cannot run: {why}");
-    // A reader of the output wants to know; nobody is helped by a failure to tell him.
-    let _ = writeln!(std::io::stderr(), "SKIPPED: {what}: {why}");
+    say_skipped(what, why);
 }
 
 /// Whether the absence of Apache Kafka, or of another foreign program, is a failure: `WATERWHEEL_REQUIRE_KAFKA=1`.
@@ -129,12 +152,20 @@ pub fn kafka_is_required() -> bool {
     std::env::var_os("WATERWHEEL_REQUIRE_KAFKA").is_some_and(|value| value == "1")
 }
 
-fn skip_kind(suite: &str, kind: BrokerKind, unavailable: &Unavailable) {
+fn skip_kind(suite: &str, kind: BrokerKind, absence: &Absence) {
     static SAID: [AtomicBool; 2] = [AtomicBool::new(false), AtomicBool::new(false)];
-    let said = &SAID[usize::from(kind == BrokerKind::KafkaTv2)];
-    if kafka_is_required() || !said.swap(true, Ordering::Relaxed) {
-        skip(&format!("suite `{suite}` on {}", kind.label()), &unavailable.to_string());
+    let what = format!("suite `{suite}` on {}", kind.label());
+    let is_first = !SAID[usize::from(kind == BrokerKind::KafkaTv2)].swap(true, Ordering::Relaxed);
+    match absence {
+        Absence::Kafka(unavailable) if is_first || kafka_is_required() => skip(&what, &unavailable.to_string()),
+        Absence::OtherLevel(level) if is_first => say_skipped(&what, &format!("the given cluster is at level {level}")),
+        Absence::Kafka(_) | Absence::OtherLevel(_) => {}
     }
+}
+
+fn say_skipped(what: &str, why: &str) {
+    // A reader of the output wants to know; nobody is helped by a failure to tell him.
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {what}: {why}");
 }
 
 async fn start_embedded(kind: BrokerKind) -> Broker {
