@@ -12,6 +12,7 @@ mod generated;
 
 pub use api_key::ApiKey;
 pub use error_code::ErrorCode;
+pub use generated::*;
 
 use crate::wire::{DecodeError, EncodeError, Layout, Reader, Writer};
 
