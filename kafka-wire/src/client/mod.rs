@@ -9,7 +9,9 @@
 
 mod backoff;
 mod config;
+mod consumer;
 mod error;
+mod group;
 mod transport;
 
 use std::marker::PhantomData;
@@ -20,13 +22,17 @@ use std::time::Duration;
 
 pub use backoff::Backoff;
 pub use config::{Address, ClientConfig};
+pub use consumer::Consumer;
 pub use error::{
     ConnectError, ConnectFailure, ConnectStage, CoordinatorError, Endpoint, MetadataError, NotSentCause, RequestError,
 };
+pub use group::{GroupMember, OffsetsError, commit_offsets, fetch_offsets};
 pub use transport::{BoxFuture, Connector, DialError, TcpConnector, Transport};
 
 use crate::admin::{ListedOffset, NewTopic, OffsetSpec, TopicOutcomes};
 use crate::cluster::{Cluster, CoordinatorKind, Topic, TopicPartition};
+pub use crate::consumer::{ConsumeError, ConsumerConfig, Fetched, FetchedBatch, ResetPolicy};
+pub use crate::group::{Assignor, GroupConfig, GroupError, GroupEvent, LostCause, MemberInfo};
 use crate::protocol::Request;
 use crate::session::BrokerVersions;
 use crate::time::Moment;

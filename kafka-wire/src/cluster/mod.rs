@@ -3,9 +3,13 @@
 //! A [`Cluster`] is plain data. Metadata answers are merged into it by rules that never go back in time (`merge`); the
 //! owner asks again when something is missing or turned out to be wrong.
 
+mod committed;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+
+pub use committed::{CommittedOffset, GroupMetadata};
 
 use crate::protocol::ErrorCode;
 use crate::types::{BrokerId, LeaderEpoch, PartitionId};

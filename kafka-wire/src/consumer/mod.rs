@@ -1,1 +1,78 @@
-//! To be written.
+//! Reading partitions, without I/O: positions, what to fetch next, and which batches a reader may see.
+//!
+//! [`Fetcher`] is the machine: it knows the assigned partitions, plans one fetch request per leader at a time, takes the
+//! answers, and parks what was received until it is polled. [`Fetched`] is what a poll hands out: batches of one
+//! partition, still in the frame they arrived in. The async handle is `client::Consumer`.
+//!
+//! Deliberately absent: fetch sessions (KIP-227) and reading from followers (KIP-392); every fetch names all of its
+//! partitions and goes to the leader.
+
+mod error;
+mod fetched;
+mod isolation;
+
+use std::time::Duration;
+
+pub use self::error::ConsumeError;
+pub use self::fetched::{Fetched, FetchedBatch};
+
+pub use crate::types::IsolationLevel;
+use crate::types::Offset;
+
+/// How a consumer reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConsumerConfig {
+    /// Which records are delivered. Default: read uncommitted, as in Kafka.
+    pub isolation: IsolationLevel,
+    /// Bytes that a leader waits for before it answers a fetch. Default 1.
+    pub min_bytes: u32,
+    /// Bytes in the answer of one leader; at least one batch comes even when it is larger. Default 16 MiB.
+    pub max_bytes: u32,
+    /// Bytes of one partition in an answer, and parked bytes from which on a partition is left out of the next fetch; at
+    /// least one batch comes even when it is larger. Default 1 MiB.
+    pub max_partition_bytes: u32,
+    /// How long a leader waits for `min_bytes`. Default 500 ms.
+    pub max_wait: Duration,
+    /// Received bytes that may be parked until they are polled. At the limit fetching pauses; nothing is dropped. May be
+    /// exceeded by one batch per leader. What was handed out by a poll does not count. Default 50 MB.
+    pub buffer_limit_bytes: usize,
+    /// What happens when the position is outside of the log. Default: an error.
+    pub reset: ResetPolicy,
+}
+
+/// Where to go on when the position does not exist (OFFSET_OUT_OF_RANGE), and only then.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ResetPolicy {
+    /// Nowhere: the poll fails with [`ConsumeError::OffsetOutOfRange`]. Records may have been lost, and somebody should know.
+    #[default]
+    None,
+    /// At the first offset that the log still has.
+    Earliest,
+    /// At the end of the log; what is between is skipped.
+    Latest,
+}
+
+impl Default for ConsumerConfig {
+    fn default() -> Self {
+        Self {
+            isolation: IsolationLevel::ReadUncommitted,
+            min_bytes: 1,
+            max_bytes: 16 << 20,
+            max_partition_bytes: 1 << 20,
+            max_wait: Duration::from_millis(500),
+            buffer_limit_bytes: 50_000_000,
+            reset: ResetPolicy::None,
+        }
+    }
+}
+
+/// The ends of a partition, as its leader last told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watermarks {
+    /// Offset after the last replicated record (exclusive).
+    pub high_watermark: Offset,
+    /// Offset after the last record that a `read_committed` reader may see (exclusive).
+    pub last_stable_offset: Offset,
+    /// The first offset that the log has.
+    pub log_start_offset: Offset,
+}

@@ -1,0 +1,144 @@
+//! Why a partition cannot be read on.
+
+use std::fmt;
+
+use crate::cluster::TopicPartition;
+use crate::protocol::ErrorCode;
+use crate::record::RecordError;
+use crate::types::{LeaderEpoch, Offset};
+
+/// Why a partition cannot be read on. Temporary failures are retried inside and never show up here.
+///
+/// After an error the partition stands still: its position holds, nothing is skipped, and every poll that has nothing
+/// else to give returns the error again, until the partition is sought or unassigned. Other partitions go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConsumeError {
+    /// OFFSET_OUT_OF_RANGE, and no reset policy is set: records were deleted before they were read, or the log was cut.
+    OffsetOutOfRange {
+        /// The partition.
+        partition: TopicPartition,
+        /// The position that does not exist.
+        offset: Offset,
+    },
+    /// The topic was deleted and created again, and no reset policy is set: the position is of another log.
+    TopicRecreated {
+        /// The partition.
+        partition: TopicPartition,
+        /// The position in the old log.
+        offset: Offset,
+    },
+    /// A new leader has other records than the ones that were read (unclean election). Source: KIP-320.
+    Diverged {
+        /// The partition.
+        partition: TopicPartition,
+        /// The position.
+        offset: Offset,
+        /// The latest epoch that the leader's log and ours have in common.
+        epoch: LeaderEpoch,
+        /// Where the logs part (exclusive end of what they have in common).
+        end_offset: Offset,
+    },
+    /// The bytes of a batch or record are damaged or of an unsupported format.
+    Corrupt {
+        /// The partition.
+        partition: TopicPartition,
+        /// First offset that was not delivered because of it.
+        offset: Offset,
+        /// What is wrong, and where in the batch.
+        cause: RecordError,
+    },
+    /// The leader answers with bytes that hold no whole batch at the position: reading on would get the same forever.
+    Stalled {
+        /// The partition.
+        partition: TopicPartition,
+        /// The position.
+        offset: Offset,
+        /// Size of what came.
+        size_bytes: usize,
+    },
+    /// The leader refuses for a reason that trying again does not mend, such as a missing permission.
+    Refused {
+        /// The partition.
+        partition: TopicPartition,
+        /// The position.
+        offset: Offset,
+        /// The refusal.
+        code: ErrorCode,
+    },
+    /// The broker is too old for what is asked, or its answer cannot be read.
+    Unsupported {
+        /// The partition.
+        partition: TopicPartition,
+        /// What the client said.
+        detail: String,
+    },
+}
+
+impl ConsumeError {
+    /// The partition that stands still.
+    #[must_use]
+    pub const fn partition(&self) -> &TopicPartition {
+        match self {
+            Self::OffsetOutOfRange { partition, .. }
+            | Self::TopicRecreated { partition, .. }
+            | Self::Diverged { partition, .. }
+            | Self::Corrupt { partition, .. }
+            | Self::Stalled { partition, .. }
+            | Self::Refused { partition, .. }
+            | Self::Unsupported { partition, .. } => partition,
+        }
+    }
+
+    /// The first offset that was not delivered; `None` when the error is not about one.
+    #[must_use]
+    pub const fn offset(&self) -> Option<Offset> {
+        match self {
+            Self::OffsetOutOfRange { offset, .. }
+            | Self::TopicRecreated { offset, .. }
+            | Self::Diverged { offset, .. }
+            | Self::Corrupt { offset, .. }
+            | Self::Stalled { offset, .. }
+            | Self::Refused { offset, .. } => Some(*offset),
+            Self::Unsupported { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for ConsumeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OffsetOutOfRange { partition, offset } => write!(
+                f,
+                "partition {partition} has no offset {offset} (OFFSET_OUT_OF_RANGE): records were deleted before they \
+                 were read; seek, or set a reset policy"
+            ),
+            Self::TopicRecreated { partition, offset } => write!(
+                f,
+                "the topic of partition {partition} was deleted and created again; offset {offset} belongs to the old one"
+            ),
+            Self::Diverged { partition, offset, epoch, end_offset } => write!(
+                f,
+                "partition {partition} lost records that were read: at offset {offset}, and the leader's log has parted \
+                 from ours at {end_offset} in epoch {epoch}"
+            ),
+            Self::Corrupt { partition, offset, cause } => {
+                write!(f, "partition {partition} is corrupt at offset {offset}: {cause}")
+            }
+            Self::Stalled { partition, offset, size_bytes } => write!(
+                f,
+                "partition {partition} cannot be read on at offset {offset}: {size_bytes} bytes came without a whole batch"
+            ),
+            Self::Refused { partition, offset, code } => write!(
+                f,
+                "partition {partition} cannot be read at offset {offset}: {} ({}): {}",
+                code.name(),
+                code.0,
+                code.meaning()
+            ),
+            Self::Unsupported { partition, detail } => write!(f, "partition {partition} cannot be read: {detail}"),
+        }
+    }
+}
+
+impl std::error::Error for ConsumeError {}

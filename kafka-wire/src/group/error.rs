@@ -1,0 +1,126 @@
+//! Why a member cannot join or stay.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::protocol::ErrorCode;
+use crate::wire::{DecodeError, Str};
+
+/// An end of the membership that trying again will not mend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum GroupError {
+    /// The coordinator refuses the member for a reason without a variant of its own.
+    Refused {
+        /// The group.
+        group_id: Str,
+        /// The refusal.
+        code: ErrorCode,
+    },
+    /// INVALID_SESSION_TIMEOUT: `session_timeout` lies outside of what the broker allows.
+    SessionTimeoutOutOfRange {
+        /// The group.
+        group_id: Str,
+        /// What was asked for.
+        session_timeout: Duration,
+    },
+    /// FENCED_INSTANCE_ID: another member joined with the same `group.instance.id`.
+    FencedInstance {
+        /// The group.
+        group_id: Str,
+        /// The contested id.
+        instance_id: Str,
+    },
+    /// INCONSISTENT_GROUP_PROTOCOL: the members that are there share no assignor with this one.
+    NoCommonAssignor {
+        /// The group.
+        group_id: Str,
+        /// Names of the assignors that this member offered.
+        offered: String,
+    },
+    /// The coordinator chose an assignor that this member did not offer.
+    UnknownAssignor {
+        /// The group.
+        group_id: Str,
+        /// The name it chose.
+        name: Str,
+    },
+    /// Another member's subscription cannot be read, so that this leader cannot share the partitions.
+    MalformedSubscription {
+        /// The other member.
+        member_id: Str,
+        /// Where its bytes go wrong.
+        cause: DecodeError,
+    },
+    /// The assignment that the leader made for this member cannot be read.
+    MalformedAssignment {
+        /// The group.
+        group_id: Str,
+        /// Where its bytes go wrong.
+        cause: DecodeError,
+    },
+    /// The coordinator is too old for what is asked, or a request cannot be written.
+    Unsupported {
+        /// The group.
+        group_id: Str,
+        /// What the client said.
+        detail: String,
+    },
+}
+
+impl fmt::Display for GroupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused { group_id, code } => {
+                write!(f, "group {group_id}: {} ({}): {}", code.name(), code.0, code.meaning())
+            }
+            Self::SessionTimeoutOutOfRange { group_id, session_timeout } => write!(
+                f,
+                "group {group_id}: the broker refuses a session timeout of {session_timeout:?}: choose one between its \
+                 group.min.session.timeout.ms and group.max.session.timeout.ms"
+            ),
+            Self::FencedInstance { group_id, instance_id } => write!(
+                f,
+                "group {group_id}: another member joined with group.instance.id {instance_id}: give each process its own"
+            ),
+            Self::NoCommonAssignor { group_id, offered } => write!(
+                f,
+                "group {group_id}: its members share none of {offered}: set the same partition.assignment.strategy in all"
+            ),
+            Self::UnknownAssignor { group_id, name } => {
+                write!(f, "group {group_id}: the coordinator chose the assignor {name:?}, which was not offered")
+            }
+            Self::MalformedSubscription { member_id, cause } => {
+                write!(f, "the subscription of member {member_id} cannot be read: {cause}")
+            }
+            Self::MalformedAssignment { group_id, cause } => {
+                write!(f, "group {group_id}: the assignment cannot be read: {cause}")
+            }
+            Self::Unsupported { group_id, detail } => write!(f, "group {group_id}: {detail}"),
+        }
+    }
+}
+
+impl std::error::Error for GroupError {}
+
+/// Why partitions were lost without a rebalance that could be answered in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LostCause {
+    /// UNKNOWN_MEMBER_ID: the coordinator removed the member, most often because its heartbeats came too late.
+    Removed,
+    /// ILLEGAL_GENERATION: the group went on to a generation without this member.
+    StaleGeneration,
+    /// No heartbeat got through for a session timeout; the coordinator has to be taken to have removed the member.
+    SessionExpired,
+}
+
+impl fmt::Display for LostCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Removed => "the coordinator removed the member (UNKNOWN_MEMBER_ID)",
+            Self::StaleGeneration => "the group is in a later generation (ILLEGAL_GENERATION)",
+            Self::SessionExpired => "no heartbeat got through for a session timeout",
+        })
+    }
+}
