@@ -12,6 +12,7 @@ mod config;
 mod consumer;
 mod error;
 mod group;
+mod producer;
 mod transport;
 
 use std::marker::PhantomData;
@@ -27,6 +28,7 @@ pub use error::{
     ConnectError, ConnectFailure, ConnectStage, CoordinatorError, Endpoint, MetadataError, NotSentCause, RequestError,
 };
 pub use group::{GroupMember, OffsetsError, commit_offsets, fetch_offsets};
+pub use producer::{GroupOffsets, Producer, fence};
 pub use transport::{BoxFuture, Connector, DialError, TcpConnector, Transport};
 
 use crate::admin::{ListedOffset, NewTopic, OffsetSpec, TopicOutcomes};

@@ -1,2 +1,34 @@
 //! The idempotent and transactional producer, without I/O.
+//!
+//! ```text
+//! append -> accumulator: open batch per partition -> closed -> sequence: in order, sealed, in flight, acknowledged
+//!                                                               ^ gated by transaction: which partitions, which epoch
+//! ```
+//! [`accumulator`] collects records, [`sequence`] keeps the batches of one partition in order until they are
+//! acknowledged, [`partitioner`] picks partitions for keys. The handle that users hold, and the task that sends, are in
+//! `client`.
+//!
+//! Deliberately absent: `acks` other than all, splitting batches that are too large, and clocks.
+
+pub mod accumulator;
+mod config;
+mod error;
 pub mod partitioner;
+pub mod sequence;
+
+pub use accumulator::TopicHandle;
+pub use config::ProducerConfig;
+pub use error::{
+    AppendError, CommitError, DeliveryCause, DeliveryError, FlushError, NotReady, OpenError, TransactionCause,
+    TransactionError,
+};
+pub use partitioner::partition_for_key;
+
+/// How the transaction before [`recover`](crate::client::Producer::recover) turned out to have ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recovered {
+    /// It is committed: its output is visible, or will be in a moment.
+    Committed,
+    /// It is aborted, or had never begun.
+    Aborted,
+}

@@ -1,0 +1,121 @@
+use super::*;
+use crate::record::Batches;
+
+const EACH: Duration = Duration::from_millis(10);
+
+fn accumulator(batch_size_bytes: usize, buffer_limit_bytes: usize) -> (Accumulator, TopicHandle) {
+    let config = ProducerConfig { batch_size_bytes, buffer_limit_bytes, ..ProducerConfig::default() };
+    let mut accumulator = Accumulator::new(&config);
+    let topic = accumulator.add_topic(&Str::from("t"), 3);
+    (accumulator, topic)
+}
+
+fn record(value: &[u8]) -> NewRecord<'_> {
+    NewRecord { timestamp: TimestampMs(7), key: Some(b"k"), value: Some(value), headers: RawHeaders::EMPTY }
+}
+
+#[test]
+fn a_batch_is_closed_when_the_next_record_does_not_fit() {
+    let (mut accumulator, topic) = accumulator(420, 10_000);
+    let value = [0; 100];
+    let opened: Vec<bool> =
+        (0..5).map(|_| accumulator.append(topic, PartitionId(1), record(&value)).unwrap()).collect();
+    assert_eq!(opened, [true, false, false, true, false]);
+    let closed = accumulator.take_closed();
+    assert_eq!(closed.len(), 1);
+    assert_eq!(closed[0].builder.record_count(), 3);
+    assert!(closed[0].builder.size_bytes() <= 420);
+    assert_eq!(accumulator.topic_partition(closed[0].slot), TopicPartition::new("t", PartitionId(1)));
+    accumulator.close_all();
+    assert_eq!(accumulator.take_closed()[0].builder.record_count(), 2);
+}
+
+#[test]
+fn a_record_above_the_batch_size_travels_alone() {
+    let (mut accumulator, topic) = accumulator(400, 10_000);
+    for size in [10, 1_000, 10] {
+        accumulator.append(topic, PartitionId(0), record(&vec![0; size])).unwrap();
+    }
+    accumulator.close_all();
+    let counts: Vec<i32> = accumulator.take_closed().iter().map(|batch| batch.builder.record_count()).collect();
+    assert_eq!(counts, [1, 1, 1]);
+}
+
+#[test]
+fn the_buffer_limit_refuses_until_batches_are_released() {
+    let (mut accumulator, topic) = accumulator(400, 1_000);
+    let value = [0; 200];
+    while accumulator.append(topic, PartitionId(0), record(&value)).is_ok() {}
+    let refused = accumulator.append(topic, PartitionId(0), record(&value));
+    assert_eq!(refused, Err(AppendError::Full { limit_bytes: 1_000 }));
+    let too_large = accumulator.append(topic, PartitionId(0), record(&[0; 2_000]));
+    assert!(matches!(too_large, Err(AppendError::RecordTooLarge { .. })), "{too_large:?}");
+    assert!(!accumulator.has_room());
+    accumulator.close_all();
+    for batch in accumulator.take_closed() {
+        accumulator.release(batch.builder.size_bytes());
+    }
+    assert_eq!(accumulator.buffered_bytes(), 0);
+    assert!(accumulator.has_room());
+    accumulator.append(topic, PartitionId(0), record(&value)).unwrap();
+}
+
+#[test]
+fn discarded_records_give_their_room_back() {
+    let (mut accumulator, topic) = accumulator(400, 10_000);
+    for partition in [0, 1, 1, 2, 2, 2] {
+        accumulator.append(topic, PartitionId(partition), record(&[0; 200])).unwrap();
+    }
+    accumulator.discard();
+    assert_eq!(accumulator.buffered_bytes(), 0);
+    assert!(accumulator.take_closed().is_empty());
+}
+
+#[test]
+fn linger_counts_from_when_the_sender_saw_the_batch() {
+    let (mut accumulator, topic) = accumulator(400, 10_000);
+    let at = Moment::from_millis;
+    accumulator.append(topic, PartitionId(0), record(b"a")).unwrap();
+    assert_eq!(accumulator.close_due(at(5), EACH, |_| true), Some(at(15)));
+    accumulator.append(topic, PartitionId(1), record(b"b")).unwrap();
+    assert_eq!(accumulator.close_due(at(8), EACH, |_| true), Some(at(15)));
+    assert!(accumulator.take_closed().is_empty());
+    // The first is due but its partition has other batches to send: it may go on filling.
+    assert_eq!(accumulator.close_due(at(15), EACH, |_| false), Some(at(18)));
+    assert!(accumulator.take_closed().is_empty());
+    assert_eq!(accumulator.close_due(at(16), EACH, |_| true), Some(at(18)));
+    assert_eq!(accumulator.take_closed().len(), 1);
+    assert_eq!(accumulator.close_due(at(18), EACH, |_| true), None);
+    assert_eq!(accumulator.take_closed().len(), 1);
+}
+
+#[test]
+fn a_topic_that_grows_keeps_its_handle_and_its_partitions() {
+    let (mut accumulator, topic) = accumulator(400, 10_000);
+    let other = accumulator.add_topic(&Str::from("u"), 2);
+    let before = accumulator.slot(topic, PartitionId(2)).unwrap();
+    assert_eq!(
+        accumulator.append(topic, PartitionId(3), record(b"a")),
+        Err(AppendError::UnknownPartition { partition: PartitionId(3) })
+    );
+    assert_eq!(accumulator.add_topic(&Str::from("t"), 5), topic);
+    assert_eq!(accumulator.partition_count(topic), 5);
+    assert_eq!(accumulator.slot(topic, PartitionId(2)), Some(before));
+    assert_eq!(accumulator.slot(other, PartitionId(-1)), None);
+    let added = accumulator.slot(topic, PartitionId(4)).unwrap();
+    assert_eq!(accumulator.topic_partition(added), TopicPartition::new("t", PartitionId(4)));
+}
+
+#[test]
+fn records_arrive_in_the_batch_as_they_were_appended() {
+    let (mut accumulator, topic) = accumulator(4_000, 10_000);
+    accumulator.append(topic, PartitionId(0), record(b"one")).unwrap();
+    accumulator.append(topic, PartitionId(0), NewRecord { key: None, value: None, ..record(b"") }).unwrap();
+    accumulator.close_all();
+    let sealed = accumulator.take_closed().remove(0).builder.seal(crate::record::Seal::default()).unwrap();
+    let batch = Batches::new(sealed).next().unwrap().unwrap();
+    let mut buffer = crate::compression::Decompressed::new(1_000);
+    let records: Vec<_> = batch.open(&mut buffer).unwrap().map(Result::unwrap).collect();
+    assert_eq!(records[0].value, Some(&b"one"[..]));
+    assert_eq!((records[1].key, records[1].value), (None, None));
+}

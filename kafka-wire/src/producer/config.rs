@@ -1,0 +1,63 @@
+//! What a producer can be told, and the limit behind each number.
+
+use std::time::Duration;
+
+use crate::compression::Compression;
+use crate::wire::Str;
+
+/// How a producer sends. Every batch is acknowledged by all in-sync replicas (`acks=all`), and idempotent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProducerConfig {
+    /// `transactional.id`: the producer writes in transactions, and whoever opens the same id later fences it. Two
+    /// live instances must never share one. `None`: no transactions, still idempotent.
+    pub transactional_id: Option<Str>,
+    /// The coordinator aborts a transaction that is open longer than this. Default 10 s; brokers accept at most
+    /// `transaction.max.timeout.ms` (15 min).
+    pub transaction_timeout: Duration,
+    /// Without transactions: how long a batch waits to be filled before it is sent. Default 5 ms. Inside a transaction
+    /// it is not used: a batch is sent when it is full, or at `flush` and `commit`.
+    pub linger: Duration,
+    /// A batch is closed when the next record would make it larger than this, before compression. Default 256 KiB. A
+    /// larger record travels in a batch of its own; brokers refuse batches above `max.message.bytes` (1 MiB).
+    pub batch_size_bytes: usize,
+    /// Codec for batches that it makes smaller. Default none.
+    pub compression: Compression,
+    /// Bytes of records that may wait for their acknowledgement, before compression. Default 32 MiB. At the limit
+    /// `append` refuses with `Full`.
+    pub buffer_limit_bytes: usize,
+    /// Bytes of batches in one request, unless a single batch is larger. Default 4 MiB.
+    pub request_limit_bytes: usize,
+    /// From the moment a batch is closed until it has failed for good, whatever the brokers do. Default 120 s, as
+    /// Java's `delivery.timeout.ms`. An answer that is still awaited then is awaited to the end of its own timeout.
+    pub delivery_timeout: Duration,
+    /// How long opening a producer may take: among others, until an earlier transaction of the same id has been
+    /// aborted by the coordinator. Default 60 s.
+    pub init_timeout: Duration,
+    /// How long `commit` and `abort` ask the coordinators until they give up on an answer. Default 60 s.
+    pub end_timeout: Duration,
+}
+
+impl Default for ProducerConfig {
+    fn default() -> Self {
+        Self {
+            transactional_id: None,
+            transaction_timeout: Duration::from_secs(10),
+            linger: Duration::from_millis(5),
+            batch_size_bytes: 256 * 1024,
+            compression: Compression::None,
+            buffer_limit_bytes: 32 * 1024 * 1024,
+            request_limit_bytes: 4 * 1024 * 1024,
+            delivery_timeout: Duration::from_secs(120),
+            init_timeout: Duration::from_secs(60),
+            end_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+impl ProducerConfig {
+    /// The defaults, for transactions under `transactional_id`.
+    #[must_use]
+    pub fn transactional(transactional_id: impl Into<Str>) -> Self {
+        Self { transactional_id: Some(transactional_id.into()), ..Self::default() }
+    }
+}

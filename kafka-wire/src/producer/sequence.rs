@@ -1,0 +1,390 @@
+//! Idempotence: the batches of one partition in order, each with its sequence until it is acknowledged.
+//!
+//! The broker takes a batch only when its sequence follows the last one of the same producer id and epoch, and knows
+//! the last five batches again when they are repeated (KIP-98). From that follow the rules here:
+//!
+//! 1. At most five batches of a partition are in flight, or a repeat could fall out of what the broker remembers.
+//! 2. A batch is sealed with its producer id, epoch and sequence when it is first sent, and frozen: a repeat is the
+//!    same bytes. DUPLICATE_SEQUENCE_NUMBER is an acknowledgement that got lost the first time.
+//! 3. After a retriable answer, or none, nothing more is sent until everything in flight is answered; then the queue is
+//!    sent again from its front. OUT_OF_ORDER_SEQUENCE_NUMBER for a batch behind another unacknowledged one only says
+//!    that the one before did not make it.
+//! 4. OUT_OF_ORDER_SEQUENCE_NUMBER or UNKNOWN_PRODUCER_ID for a batch that was sent as the next in line is a real gap:
+//!    the partition has lost what was acknowledged. In a transaction that spoils the transaction. Otherwise the
+//!    partition starts anew at sequence 0 under a higher epoch (KIP-360); but a batch that may have been written keeps
+//!    the stamp it was sent with and is given up instead, since the broker could not recognise it under another.
+//! 5. A partition changes to a newer producer id or epoch only when it has no sealed batch, so an epoch that was raised
+//!    for one partition never makes another repeat itself.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::error::DeliveryCause;
+use crate::compression::Compression;
+use crate::protocol::ErrorCode;
+use crate::record::{BatchBuilder, Seal, restamp, sequence_after};
+use crate::time::Moment;
+use crate::types::{Offset, ProducerEpoch, ProducerId};
+
+/// Batches of one partition that may be in flight at once: as many as a broker recognises when they are repeated.
+pub const IN_FLIGHT_MAX: usize = 5;
+
+/// What the brokers know a producer by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ProducerIdentity {
+    /// Given by InitProducerId; -1 before.
+    pub id: ProducerId,
+    /// Counts the holders of the id; -1 before.
+    pub epoch: ProducerEpoch,
+}
+
+impl ProducerIdentity {
+    /// No identity yet.
+    pub const NONE: Self = Self { id: ProducerId(-1), epoch: ProducerEpoch(-1) };
+
+    /// Whether there is one.
+    #[must_use]
+    pub const fn is_some(self) -> bool {
+        self.id.0 >= 0
+    }
+}
+
+/// Marks one batch of one partition's queue; never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BatchId(u64);
+
+/// A batch ready for the wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sealed {
+    /// How its answer is recognised.
+    pub id: BatchId,
+    /// The frozen bytes.
+    pub bytes: Bytes,
+}
+
+/// A batch that left the queue, acknowledged or given up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finished {
+    /// Bytes that it held in the buffer.
+    pub buffered_bytes: usize,
+    /// Its records.
+    pub record_count: i32,
+    /// Where its last record is, if the broker said so.
+    pub last_offset: Option<Offset>,
+    /// Why it was given up; `None` when it was acknowledged.
+    pub failure: Option<Failure>,
+}
+
+/// Why a batch left the queue without an acknowledgement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Why.
+    pub cause: DeliveryCause,
+    /// Whether it may be in the log nevertheless.
+    pub possibly_written: bool,
+}
+
+/// How one attempt to send a batch ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// Written at this offset (-1 when the broker does not remember it).
+    Acknowledged(Offset),
+    /// Not written; may be sent again at this moment.
+    Retry(Moment, Option<ErrorCode>),
+    /// Nobody knows; may be sent again at this moment.
+    Unknown(Moment, Option<ErrorCode>),
+    /// The broker says that a batch before this one is missing, or that it knows nothing of the producer.
+    OutOfOrder(Moment, ErrorCode),
+    /// Not written, and trying again would not help.
+    Refused(DeliveryCause),
+}
+
+/// The unacknowledged batches of one partition, oldest first.
+#[derive(Debug)]
+pub struct PartitionQueue {
+    identity: ProducerIdentity,
+    next_sequence: i32,
+    batches: VecDeque<Batch>,
+    /// The first `sent` batches have been sent since the queue was last taken from its front.
+    sent: usize,
+    /// Attempts that are not answered.
+    in_flight: usize,
+    /// Send again from the front as soon as nothing is in flight.
+    rewind: bool,
+    /// Start anew at sequence 0 under a higher epoch as soon as nothing is in flight.
+    needs_epoch: bool,
+    retry_at: Moment,
+    next_id: u64,
+}
+
+#[derive(Debug)]
+struct Batch {
+    id: BatchId,
+    contents: Contents,
+    record_count: i32,
+    buffered_bytes: usize,
+    deadline: Moment,
+    in_flight: bool,
+    /// No unacknowledged batch was before it when it was last sent.
+    was_next: bool,
+    possibly_written: bool,
+    last_code: Option<ErrorCode>,
+}
+
+#[derive(Debug)]
+enum Contents {
+    Open(BatchBuilder),
+    Sealed { bytes: Bytes, base_sequence: i32 },
+}
+
+impl Default for PartitionQueue {
+    fn default() -> Self {
+        Self::starting_at(0)
+    }
+}
+
+impl PartitionQueue {
+    /// An empty queue whose first record gets `sequence`; other than 0 for tests of the wrap only.
+    #[must_use]
+    pub fn starting_at(sequence: i32) -> Self {
+        Self {
+            identity: ProducerIdentity::NONE,
+            next_sequence: sequence,
+            batches: VecDeque::new(),
+            sent: 0,
+            in_flight: 0,
+            rewind: false,
+            needs_epoch: false,
+            retry_at: Moment::ZERO,
+            next_id: 0,
+        }
+    }
+
+    /// Adds a closed batch at the end; from `deadline` on it is given up.
+    pub fn push(&mut self, builder: BatchBuilder, deadline: Moment) {
+        let id = BatchId(self.next_id);
+        self.next_id += 1;
+        self.batches.push_back(Batch {
+            id,
+            record_count: builder.record_count(),
+            buffered_bytes: builder.size_bytes(),
+            contents: Contents::Open(builder),
+            deadline,
+            in_flight: false,
+            was_next: false,
+            possibly_written: false,
+            last_code: None,
+        });
+    }
+
+    /// Whether nothing waits for an acknowledgement.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.batches.is_empty()
+    }
+
+    /// Attempts that are not answered.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// Whether every batch has been sent, so that one more would be sent at once.
+    #[must_use]
+    pub fn has_sent_all(&self) -> bool {
+        self.sent == self.batches.len() && self.in_flight < IN_FLIGHT_MAX && !self.rewind && !self.needs_epoch
+    }
+
+    /// Bytes of the batch that [`Self::send`] would give now (before compression when it is not sealed).
+    #[must_use]
+    pub fn next_bytes(&self, now: Moment) -> Option<usize> {
+        let blocked = self.rewind || self.needs_epoch || self.in_flight >= IN_FLIGHT_MAX || now < self.retry_at;
+        let next = self.batches.get(self.sent).filter(|_| !blocked)?;
+        Some(match &next.contents {
+            Contents::Open(builder) => builder.size_bytes(),
+            Contents::Sealed { bytes, .. } => bytes.len(),
+        })
+    }
+
+    /// When a batch that waits may be sent or has to be given up.
+    #[must_use]
+    pub fn next_timeout(&self, now: Moment) -> Option<Moment> {
+        let front = self.batches.front()?;
+        let deadline = if front.in_flight { None } else { Some(front.deadline) };
+        let retry = Some(self.retry_at).filter(|at| *at > now && self.sent < self.batches.len());
+        deadline.into_iter().chain(retry).min()
+    }
+
+    /// Whether the partition waits for [`Self::restart`] under a higher epoch than it has.
+    #[must_use]
+    pub fn needs_epoch(&self) -> bool {
+        self.needs_epoch && self.in_flight == 0
+    }
+
+    /// The identity its sealed batches are stamped with.
+    #[must_use]
+    pub fn identity(&self) -> ProducerIdentity {
+        self.identity
+    }
+
+    /// Seals the next batch, if it is not, and counts it as in flight. `None` when nothing may be sent now.
+    ///
+    /// # Errors
+    /// The batch cannot be compressed; it stays in the queue, to be refused with [`Self::fail_all`].
+    pub fn send(
+        &mut self,
+        now: Moment,
+        identity: ProducerIdentity,
+        kind: BatchKind,
+    ) -> Result<Option<Sealed>, DeliveryCause> {
+        if self.next_bytes(now).is_none() {
+            return Ok(None);
+        }
+        self.adopt(identity);
+        let was_next = self.sent == 0;
+        let (identity, sequence) = (self.identity, self.next_sequence);
+        let batch = self.batches.get_mut(self.sent).expect("next_bytes found it");
+        if let Contents::Open(builder) = &mut batch.contents {
+            let builder = std::mem::replace(builder, BatchBuilder::new(0));
+            let seal = Seal {
+                producer_id: identity.id,
+                producer_epoch: identity.epoch,
+                base_sequence: sequence,
+                transactional: kind.transactional,
+                compression: kind.compression,
+            };
+            let bytes = builder.seal(seal).map_err(DeliveryCause::Compression)?;
+            batch.contents = Contents::Sealed { bytes, base_sequence: sequence };
+            self.next_sequence = sequence_after(sequence, batch.record_count);
+        }
+        let Contents::Sealed { bytes, .. } = &batch.contents else { unreachable!("it was just sealed") };
+        let sealed = Sealed { id: batch.id, bytes: bytes.clone() };
+        (batch.in_flight, batch.was_next) = (true, was_next);
+        self.sent += 1;
+        self.in_flight += 1;
+        Ok(Some(sealed))
+    }
+
+    /// Takes in how an attempt ended; gives the batch when that was its end.
+    ///
+    /// `transactional` decides what a gap means: see the rules at the top.
+    pub fn handle(&mut self, id: BatchId, attempt: Attempt, transactional: bool) -> Option<Finished> {
+        let index = self.batches.iter().position(|batch| batch.id == id && batch.in_flight)?;
+        self.in_flight -= 1;
+        let batch = &mut self.batches[index];
+        batch.in_flight = false;
+        let finished = match attempt {
+            Attempt::Acknowledged(base_offset) => {
+                let last = Offset(base_offset.0 + i64::from(batch.record_count) - 1);
+                self.finish(index, Some(last).filter(|_| base_offset.0 >= 0), None)
+            }
+            Attempt::Retry(at, code) => self.send_again(index, at, code),
+            Attempt::Unknown(at, code) => {
+                batch.possibly_written = true;
+                self.send_again(index, at, code)
+            }
+            Attempt::OutOfOrder(at, code) if !batch.was_next => self.send_again(index, at, Some(code)),
+            Attempt::OutOfOrder(_, code) if transactional => self.fail(index, DeliveryCause::Refused(code)),
+            Attempt::OutOfOrder(_, code) => {
+                // The leader has nothing of it: had it been written, it would be among the batches that are recognised.
+                batch.possibly_written = false;
+                batch.last_code = Some(code);
+                self.needs_epoch = true;
+                None
+            }
+            Attempt::Refused(cause) => {
+                // What follows has sequences behind a gap; in a transaction nothing that follows will be sent.
+                self.needs_epoch |= !transactional;
+                self.fail(index, cause)
+            }
+        };
+        if self.rewind && self.in_flight == 0 {
+            self.rewind = false;
+            self.sent = 0;
+        }
+        finished
+    }
+
+    /// Gives up the first batch if its time is over and no attempt is unanswered; call until `None`.
+    pub fn expire(&mut self, now: Moment, transactional: bool) -> Option<Finished> {
+        let front = self.batches.front().filter(|front| front.deadline <= now && !front.in_flight)?;
+        let cause = DeliveryCause::TimedOut(front.last_code);
+        self.needs_epoch |= !transactional && matches!(front.contents, Contents::Sealed { .. });
+        self.fail(0, cause)
+    }
+
+    /// Starts anew at sequence 0 under `identity`: what waits is stamped again. Gives the batches that cannot be,
+    /// because they may have been written under their old stamp.
+    pub fn restart(&mut self, identity: ProducerIdentity) -> Vec<Finished> {
+        assert!(self.in_flight == 0, "a batch in flight may be written under its old stamp");
+        let mut lost = Vec::new();
+        while let Some(index) = self.batches.iter().position(|batch| batch.possibly_written) {
+            let code = self.batches[index].last_code;
+            lost.extend(self.fail(index, DeliveryCause::TimedOut(code)));
+        }
+        self.identity = identity;
+        self.next_sequence = 0;
+        for batch in &mut self.batches {
+            if let Contents::Sealed { bytes, base_sequence } = &mut batch.contents {
+                *base_sequence = self.next_sequence;
+                *bytes = restamp(bytes, identity.id, identity.epoch, self.next_sequence);
+                self.next_sequence = sequence_after(self.next_sequence, batch.record_count);
+            }
+        }
+        (self.sent, self.rewind, self.needs_epoch) = (0, false, false);
+        lost
+    }
+
+    /// Gives up everything that is not in flight; the rest is given up when it is answered without success.
+    pub fn fail_all(&mut self, cause: DeliveryCause) -> Vec<Finished> {
+        let mut failed = Vec::new();
+        while let Some(index) = self.batches.iter().position(|batch| !batch.in_flight) {
+            failed.extend(self.fail(index, cause));
+        }
+        failed
+    }
+
+    /// A newer identity takes over, from sequence 0, once no batch is stamped with the old one.
+    fn adopt(&mut self, identity: ProducerIdentity) {
+        let is_stamped = self.batches.iter().any(|batch| matches!(batch.contents, Contents::Sealed { .. }));
+        if self.identity != identity && !is_stamped {
+            if self.identity.is_some() {
+                self.next_sequence = 0;
+            }
+            self.identity = identity;
+        }
+    }
+
+    fn send_again(&mut self, index: usize, at: Moment, code: Option<ErrorCode>) -> Option<Finished> {
+        self.batches[index].last_code = code;
+        self.retry_at = self.retry_at.max(at);
+        self.rewind = true;
+        None
+    }
+
+    fn fail(&mut self, index: usize, cause: DeliveryCause) -> Option<Finished> {
+        let possibly_written = self.batches[index].possibly_written;
+        self.finish(index, None, Some(Failure { cause, possibly_written }))
+    }
+
+    fn finish(&mut self, index: usize, last_offset: Option<Offset>, failure: Option<Failure>) -> Option<Finished> {
+        let batch = self.batches.remove(index)?;
+        if index < self.sent {
+            self.sent -= 1;
+        }
+        Some(Finished { buffered_bytes: batch.buffered_bytes, record_count: batch.record_count, last_offset, failure })
+    }
+}
+
+/// What all batches of a producer have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchKind {
+    /// Whether they belong to transactions.
+    pub transactional: bool,
+    /// Codec for those that it makes smaller.
+    pub compression: Compression,
+}
+
+#[cfg(test)]
+mod tests;

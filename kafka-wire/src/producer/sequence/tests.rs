@@ -1,0 +1,194 @@
+use super::*;
+use crate::record::{BatchHeader, RawHeaders};
+
+const FIRST: ProducerIdentity = ProducerIdentity { id: ProducerId(9), epoch: ProducerEpoch(3) };
+const RAISED: ProducerIdentity = ProducerIdentity { id: ProducerId(9), epoch: ProducerEpoch(4) };
+const DEADLINE: Moment = Moment::from_millis(1_000);
+const NOW: Moment = Moment::from_millis(10);
+const PLAIN: BatchKind = BatchKind { transactional: false, compression: Compression::None };
+
+fn push(queue: &mut PartitionQueue, records: i32) {
+    let mut builder = BatchBuilder::new(100);
+    for _ in 0..records {
+        builder.append(1, None, Some(b"v"), RawHeaders::EMPTY).unwrap();
+    }
+    queue.push(builder, DEADLINE);
+}
+
+fn queue_of(batches: i32) -> PartitionQueue {
+    let mut queue = PartitionQueue::default();
+    (0..batches).for_each(|_| push(&mut queue, 10));
+    queue
+}
+
+/// Sends whatever may be sent now.
+fn send(queue: &mut PartitionQueue) -> Vec<Sealed> {
+    std::iter::from_fn(|| queue.send(NOW, FIRST, PLAIN).unwrap()).collect()
+}
+
+fn sequences(batches: &[Sealed]) -> Vec<i32> {
+    batches.iter().map(|batch| BatchHeader::parse(&batch.bytes).unwrap().base_sequence).collect()
+}
+
+fn acknowledged(offset: i64) -> Attempt {
+    Attempt::Acknowledged(Offset(offset))
+}
+
+const NOT_LEADER: Attempt = Attempt::Retry(NOW, Some(ErrorCode::NOT_LEADER_OR_FOLLOWER));
+const UNANSWERED: Attempt = Attempt::Unknown(NOW, None);
+const GAP: Attempt = Attempt::OutOfOrder(NOW, ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER);
+
+#[test]
+fn at_most_five_batches_are_in_flight_with_consecutive_sequences() {
+    let mut queue = queue_of(7);
+    let sent = send(&mut queue);
+    assert_eq!(sequences(&sent), [0, 10, 20, 30, 40]);
+    let done = queue.handle(sent[0].id, acknowledged(100), false).unwrap();
+    assert_eq!((done.last_offset, done.failure, done.record_count), (Some(Offset(109)), None, 10));
+    assert_eq!(sequences(&send(&mut queue)), [50]);
+}
+
+#[test]
+fn sequences_wrap_to_zero_after_the_last_number() {
+    let mut queue = PartitionQueue::starting_at(i32::MAX - 4);
+    for records in [5, 3, 1] {
+        push(&mut queue, records);
+    }
+    assert_eq!(sequences(&send(&mut queue)), [i32::MAX - 4, 0, 3]);
+}
+
+#[test]
+fn what_failed_retriably_is_sent_again_in_order_with_the_same_bytes() {
+    let mut queue = queue_of(4);
+    let sent = send(&mut queue);
+    queue.handle(sent[0].id, NOT_LEADER, false);
+    push(&mut queue, 10);
+    assert!(send(&mut queue).is_empty(), "three batches are still in flight");
+    // The batches behind it were refused because it was missing: that is no gap.
+    for batch in &sent[1..] {
+        assert_eq!(queue.handle(batch.id, GAP, false), None);
+    }
+    let again = send(&mut queue);
+    assert_eq!(again[..4], sent[..]);
+    assert_eq!(sequences(&again), [0, 10, 20, 30, 40]);
+    assert!(!queue.needs_epoch());
+}
+
+#[test]
+fn a_batch_written_before_its_answer_was_lost_is_acknowledged_as_a_duplicate() {
+    let mut queue = queue_of(2);
+    let sent = send(&mut queue);
+    queue.handle(sent[0].id, UNANSWERED, false);
+    queue.handle(sent[1].id, acknowledged(110), false).unwrap();
+    let again = send(&mut queue);
+    assert_eq!(again, sent[..1]);
+    // DUPLICATE_SEQUENCE_NUMBER comes as an acknowledgement without an offset.
+    let done = queue.handle(again[0].id, acknowledged(-1), false).unwrap();
+    assert_eq!((done.last_offset, done.failure), (None, None));
+    assert!(queue.is_empty());
+}
+
+#[test]
+fn a_pause_holds_back_every_batch_of_the_partition() {
+    let mut queue = queue_of(1);
+    let sent = send(&mut queue);
+    let later = Moment::from_millis(50);
+    queue.handle(sent[0].id, Attempt::Retry(later, None), false);
+    push(&mut queue, 10);
+    assert!(send(&mut queue).is_empty());
+    assert_eq!(queue.next_timeout(NOW), Some(later));
+    assert!(queue.send(later, FIRST, PLAIN).unwrap().is_some());
+}
+
+#[test]
+fn a_gap_before_the_next_in_line_fails_a_transaction() {
+    let mut queue = queue_of(1);
+    let sent = send(&mut queue);
+    let failed = queue.handle(sent[0].id, GAP, true).unwrap().failure.unwrap();
+    assert_eq!(failed.cause, DeliveryCause::Refused(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER));
+    assert!(!failed.possibly_written);
+}
+
+#[test]
+fn a_gap_before_the_next_in_line_starts_anew_under_a_higher_epoch() {
+    let mut queue = queue_of(3);
+    let sent = send(&mut queue);
+    queue.handle(sent[0].id, acknowledged(0), false);
+    let again: Vec<Sealed> = {
+        // The second was not sent as the next in line: the gap is believed only when it is repeated as such.
+        queue.handle(sent[1].id, GAP, false);
+        queue.handle(sent[2].id, GAP, false);
+        send(&mut queue)
+    };
+    queue.handle(again[0].id, GAP, false);
+    assert!(!queue.needs_epoch(), "one is still in flight");
+    queue.handle(again[1].id, GAP, false);
+    assert!(queue.needs_epoch());
+    assert!(send(&mut queue).is_empty());
+    assert!(queue.restart(RAISED).is_empty());
+    let restamped = send(&mut queue);
+    assert_eq!(sequences(&restamped), [0, 10]);
+    let header = BatchHeader::parse(&restamped[0].bytes).unwrap();
+    assert_eq!((header.producer_id, header.producer_epoch), (RAISED.id, RAISED.epoch));
+}
+
+#[test]
+fn a_batch_that_may_be_written_is_never_stamped_again() {
+    let mut queue = queue_of(2);
+    let sent = send(&mut queue);
+    queue.handle(sent[0].id, Attempt::Refused(DeliveryCause::Refused(ErrorCode::INVALID_RECORD)), false).unwrap();
+    queue.handle(sent[1].id, UNANSWERED, false);
+    assert!(queue.needs_epoch());
+    let lost = queue.restart(RAISED);
+    assert!(lost[0].failure.unwrap().possibly_written);
+    assert!(queue.is_empty());
+}
+
+#[test]
+fn an_unanswered_batch_that_expires_is_possibly_written() {
+    let mut queue = queue_of(2);
+    let sent = send(&mut queue);
+    assert_eq!(queue.expire(DEADLINE, false), None, "its attempt is not answered yet");
+    queue.handle(sent[0].id, UNANSWERED, false);
+    let expired = queue.expire(DEADLINE, false).unwrap().failure.unwrap();
+    assert_eq!(expired, Failure { cause: DeliveryCause::TimedOut(None), possibly_written: true });
+    queue.handle(sent[1].id, NOT_LEADER, false);
+    let expired = queue.expire(DEADLINE, false).unwrap().failure.unwrap();
+    let cause = DeliveryCause::TimedOut(Some(ErrorCode::NOT_LEADER_OR_FOLLOWER));
+    assert_eq!(expired, Failure { cause, possibly_written: false });
+}
+
+#[test]
+fn a_batch_that_was_never_sent_expires_without_a_gap() {
+    let mut queue = queue_of(1);
+    assert!(queue.expire(DEADLINE, false).is_some());
+    assert!(!queue.needs_epoch());
+}
+
+#[test]
+fn a_newer_identity_waits_until_no_batch_is_stamped_with_the_old_one() {
+    let mut queue = queue_of(2);
+    let first = queue.send(NOW, FIRST, PLAIN).unwrap().unwrap();
+    let second = queue.send(NOW, RAISED, PLAIN).unwrap().unwrap();
+    assert_eq!(sequences(&[first.clone(), second.clone()]), [0, 10]);
+    assert_eq!(queue.identity(), FIRST);
+    queue.handle(first.id, acknowledged(0), false);
+    queue.handle(second.id, acknowledged(10), false);
+    push(&mut queue, 10);
+    let third = queue.send(NOW, RAISED, PLAIN).unwrap().unwrap();
+    assert_eq!((sequences(&[third]), queue.identity()), (vec![0], RAISED));
+}
+
+#[test]
+fn giving_up_spares_what_is_in_flight() {
+    let mut queue = queue_of(7);
+    let sent = send(&mut queue);
+    assert_eq!(queue.fail_all(DeliveryCause::TransactionFailed).len(), 2);
+    queue.handle(sent[0].id, NOT_LEADER, true);
+    assert_eq!(queue.fail_all(DeliveryCause::TransactionFailed).len(), 1);
+    assert_eq!(queue.in_flight(), 4);
+    for batch in &sent[1..] {
+        assert!(queue.handle(batch.id, acknowledged(1), true).is_some());
+    }
+    assert!(queue.is_empty());
+}
