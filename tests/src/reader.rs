@@ -38,8 +38,7 @@ impl KeptRecord {
     /// When one is missing or not UTF-8.
     #[must_use]
     pub fn text(&self) -> (&str, &str) {
-        let text = |bytes: &Option<Vec<u8>>| bytes.as_deref().map(str::from_utf8);
-        match (text(&self.key), text(&self.value)) {
+        match (self.key.as_deref().map(str::from_utf8), self.value.as_deref().map(str::from_utf8)) {
             (Some(Ok(key)), Some(Ok(value))) => (key, value),
             _ => panic!("not text: {self:?}"),
         }
