@@ -46,3 +46,6 @@ pub trait Request: Message {
     /// Stands for this kind of request in the header.
     const KEY: ApiKey;
 }
+
+#[cfg(test)]
+mod tests;
