@@ -12,6 +12,7 @@ mod config;
 mod consumer;
 mod error;
 mod group;
+mod offsets;
 mod producer;
 mod transport;
 
@@ -27,7 +28,8 @@ pub use consumer::Consumer;
 pub use error::{
     ConnectError, ConnectFailure, ConnectStage, CoordinatorError, Endpoint, MetadataError, NotSentCause, RequestError,
 };
-pub use group::{GroupMember, OffsetsError, commit_offsets, fetch_offsets};
+pub use group::GroupMember;
+pub use offsets::{OffsetsError, commit_offsets, fetch_offsets};
 pub use producer::{GroupOffsets, Producer, fence};
 pub use transport::{BoxFuture, Connector, DialError, TcpConnector, Transport};
 
@@ -42,7 +44,7 @@ use crate::types::{BrokerId, IsolationLevel, LeaderEpoch, PartitionId};
 use crate::wire::Str;
 
 /// A handle on a cluster: opens connections when they are needed, and shares them among its clones.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Client(Arc<()>);
 
 /// Which broker a request goes to.
