@@ -5,4 +5,3 @@ pub mod check;
 pub mod fault;
 pub mod generate;
 pub mod real;
-pub mod watched;

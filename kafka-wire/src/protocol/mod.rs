@@ -46,6 +46,3 @@ pub trait Request: Message {
     /// Stands for this kind of request in the header.
     const KEY: ApiKey;
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,0 +1,3 @@
+//! Record batch benchmark.
+
+fn main() {}
