@@ -5,3 +5,4 @@ pub mod check;
 pub mod fault;
 pub mod generate;
 pub mod real;
+pub mod watched;

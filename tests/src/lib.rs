@@ -8,7 +8,9 @@
 
 mod brokers;
 pub mod foreign;
+pub mod reader;
 mod wait;
+pub mod wordcount;
 
 pub use brokers::{BrokerKind, TestBroker, kafka_is_required, run_on, skip};
 pub use wait::{eventually, within};

@@ -102,7 +102,11 @@ fn structure(schema: &Schema, of: &Struct, out: &mut String) {
         && let (Some(api), Some(response)) = (&schema.api, schema.of_kind(Kind::Response))
     {
         let _ = writeln!(out, "impl Request for {} {{\ntype Response = {};", of.name, response.name);
-        let _ = writeln!(out, "const KEY: ApiKey = ApiKey::{api};\n}}\n");
+        let _ = writeln!(out, "const KEY: ApiKey = ApiKey::{api};");
+        if response.fields.iter().any(|field| field.name == THROTTLE) {
+            let _ = writeln!(out, "\nfn {THROTTLE}(response: &{}) -> i32 {{\nresponse.{THROTTLE}\n}}", response.name);
+        }
+        out.push_str("}\n\n");
     }
 }
 
@@ -212,3 +216,6 @@ pub(crate) fn default(field: &Field) -> String {
     };
     if field.null.is_some() { format!("Some({plain})") } else { plain }
 }
+
+/// The field of a response by which a broker asks to be left alone.
+const THROTTLE: &str = "throttle_time_ms";

@@ -2,6 +2,12 @@
 //!
 //! The routing (which broker, how often) is `client`'s.
 
+pub mod create_topics;
+pub mod delete_records;
+pub mod delete_topics;
+pub mod list_offsets;
+
+use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::cluster::TopicPartition;
@@ -64,6 +70,17 @@ pub struct ListedOffset {
     pub timestamp: TimestampMs,
     /// Epoch of the leader that wrote it; -1 when unknown.
     pub leader_epoch: LeaderEpoch,
+}
+
+/// Puts answers into the order of the questions. A topic that the answer leaves out counts as an unknown error.
+fn outcomes(names: &[Str], answers: Vec<(Str, TopicError)>) -> TopicOutcomes {
+    let mut answers: BTreeMap<_, _> = answers.into_iter().collect();
+    let missing = TopicError { code: ErrorCode::UNKNOWN_SERVER_ERROR, message: None };
+    let outcome = |name: &Str| {
+        let error = answers.remove(name).unwrap_or_else(|| missing.clone());
+        (name.clone(), if error.code.is_none() { Ok(()) } else { Err(error) })
+    };
+    names.iter().map(outcome).collect()
 }
 
 impl fmt::Display for TopicError {

@@ -163,6 +163,13 @@ pub enum MetadataError {
         /// The cluster's reason.
         code: ErrorCode,
     },
+    /// Its leader refuses an operation on a partition.
+    Partition {
+        /// The partition.
+        partition: TopicPartition,
+        /// Why. A retriable code stands for one that stayed until the time was up.
+        code: ErrorCode,
+    },
 }
 
 /// Why there is no coordinator for a group or a transactional id.
@@ -206,6 +213,19 @@ impl RequestError {
     #[must_use]
     pub const fn needs_metadata(&self) -> bool {
         self.is_retriable()
+    }
+}
+
+impl MetadataError {
+    /// Whether asking again may help.
+    #[must_use]
+    pub const fn is_retriable(&self) -> bool {
+        match self {
+            Self::Request(error) => error.is_retriable(),
+            Self::Topic { code, .. } | Self::Partition { code, .. } => code.is_retriable(),
+            Self::UnknownTopic(_) | Self::UnknownPartition { .. } => false,
+            Self::NoLeader { .. } => true,
+        }
     }
 }
 
@@ -342,6 +362,7 @@ impl fmt::Display for MetadataError {
             }
             Self::Topic { topic, code } => write!(f, "topic {topic:?}: {code}"),
             Self::NoLeader { partition, code } => write!(f, "{partition} has no leader: {code}"),
+            Self::Partition { partition, code } => write!(f, "{partition}: {code}"),
         }
     }
 }

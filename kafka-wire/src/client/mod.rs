@@ -1,25 +1,34 @@
 //! The async client: connections to the brokers of a cluster, and the requests on them.
-#![expect(
-    dead_code,
-    clippy::unused_async,
-    unused_variables,
-    clippy::unimplemented,
-    reason = "signatures first: the bodies land next"
-)]
+//!
+//! [`Client`] is the handle that everything else is built on. It opens one connection per broker and [`Lane`] when it is
+//! first needed, and again after it broke; it knows which broker leads what (`metadata`), which one coordinates what
+//! (`coordinator`), and finds another one when a broker goes away. It never repeats a request on its own once any byte of
+//! it may have been written: only the caller knows whether doing it twice is harmless. Operations whose methods say that
+//! they retry (metadata, coordinators, offsets) are of that kind.
+//!
+//! Where what happens: `transport` opens byte streams, `connection` drives one [`Session`](crate::session::Session),
+//! `pool` keeps them, `request` routes a request to one.
 
+mod admin;
 mod backoff;
+mod clock;
 mod config;
+mod connection;
+#[allow(dead_code, unused_variables, clippy::unused_async, reason = "signatures first: its bodies land next")]
 mod consumer;
+mod coordinator;
 mod error;
+mod features;
+#[allow(dead_code, unused_variables, clippy::unused_async, reason = "signatures first: its bodies land next")]
 mod group;
-mod offsets;
+mod metadata;
+mod pool;
 mod producer;
+mod request;
 mod transport;
 
-use std::marker::PhantomData;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::fmt;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 pub use backoff::Backoff;
@@ -28,31 +37,44 @@ pub use consumer::Consumer;
 pub use error::{
     ConnectError, ConnectFailure, ConnectStage, CoordinatorError, Endpoint, MetadataError, NotSentCause, RequestError,
 };
-pub use group::GroupMember;
-pub use offsets::{OffsetsError, commit_offsets, fetch_offsets};
+pub use group::{GroupMember, OffsetsError, commit_offsets, fetch_offsets};
 pub use producer::{GroupOffsets, Producer, fence};
+pub use request::Reply;
 pub use transport::{BoxFuture, Connector, DialError, TcpConnector, Transport};
 
-use crate::admin::{ListedOffset, NewTopic, OffsetSpec, TopicOutcomes};
-use crate::cluster::{Cluster, CoordinatorKind, Topic, TopicPartition};
 pub use crate::consumer::{ConsumeError, ConsumerConfig, Fetched, FetchedBatch, ResetPolicy};
 pub use crate::group::{Assignor, GroupConfig, GroupError, GroupEvent, LostCause, MemberInfo};
-use crate::protocol::Request;
-use crate::session::BrokerVersions;
 use crate::time::Moment;
-use crate::types::{BrokerId, IsolationLevel, LeaderEpoch, PartitionId};
-use crate::wire::Str;
+use crate::types::BrokerId;
+use clock::Clock;
+use coordinator::Coordinators;
+use metadata::Metadata;
+use pool::Pool;
 
-/// A handle on a cluster: opens connections when they are needed, and shares them among its clones.
-#[derive(Clone, Debug)]
-pub struct Client(Arc<()>);
+/// A handle on a cluster. Clones share everything; connections close when the last clone is dropped.
+///
+/// It works on tokio's current-thread and multi-thread runtimes, and belongs to the one it was made on.
+#[derive(Clone)]
+pub struct Client {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    pool: Pool,
+    /// The configured addresses, kept for when no known broker can be reached.
+    bootstrap: Vec<Address>,
+    metadata: Mutex<Metadata>,
+    /// Held while metadata of a topic is asked for, so that many waiters cause one request.
+    refreshing: tokio::sync::Mutex<()>,
+    coordinators: Mutex<Coordinators>,
+}
 
 /// Which broker a request goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Node {
-    /// Any broker that can be reached.
+    /// Any broker that can be reached. If one cannot, the next one gets the request, as long as it was surely not sent.
     Any,
-    /// This broker.
+    /// This broker. If its address is unknown the brokers are asked for it, once.
     Broker(BrokerId),
 }
 
@@ -78,7 +100,8 @@ pub enum Lane {
 pub struct CallOptions {
     /// Highest version to use, if lower than what both sides speak.
     pub max_version: Option<i16>,
-    /// Instead of `request_timeout`. Must exceed the time that the broker may take by intention, as in JoinGroup.
+    /// Instead of `request_timeout`. It must exceed what the broker may take by intention, as in JoinGroup and Fetch,
+    /// because a request without an answer ends its connection.
     pub timeout: Option<Duration>,
 }
 
@@ -91,148 +114,71 @@ pub struct Answered<T> {
     pub version: i16,
 }
 
-/// The answer to a request that is on its way. Dropping it discards the answer, not the request.
-#[must_use = "futures do nothing unless polled"]
-pub struct Reply<R: Request>(PhantomData<fn() -> R>);
-
-impl<R: Request> Future for Reply<R> {
-    type Output = Result<Answered<R::Response>, RequestError>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        unimplemented!()
-    }
-}
-
 impl Client {
-    /// Connects over TCP.
+    /// Connects to a cluster over TCP, and learns its brokers.
+    ///
+    /// The bootstrap servers are tried in order, within `bootstrap_timeout` together. Then one of the brokers that they
+    /// named has to answer at the address that it advertises, since everything else goes there.
+    ///
+    /// # Errors
+    /// An address is malformed, no bootstrap server answers, or no broker can be reached where it says it is. The text
+    /// of the error names each address, what was tried there, and what to do.
     pub async fn connect(config: ClientConfig) -> Result<Self, ConnectError> {
-        unimplemented!()
+        Self::connect_with(config, Arc::new(TcpConnector)).await
     }
 
-    /// Connects through `connector`.
+    /// As [`Client::connect`], over the streams that `connector` opens.
+    ///
+    /// # Errors
+    /// As [`Client::connect`].
     pub async fn connect_with(config: ClientConfig, connector: Arc<dyn Connector>) -> Result<Self, ConnectError> {
-        unimplemented!()
+        let bootstrap =
+            config.bootstrap_servers.iter().map(|text| Address::parse(text)).collect::<Result<Vec<_>, _>>()?;
+        if bootstrap.is_empty() {
+            return Err(ConnectError::NoAddress);
+        }
+        let shared = Shared {
+            pool: Pool::new(config, connector, Clock::start()),
+            bootstrap,
+            metadata: Mutex::new(Metadata::default()),
+            refreshing: tokio::sync::Mutex::new(()),
+            coordinators: Mutex::new(Coordinators::default()),
+        };
+        let client = Self { shared: Arc::new(shared) };
+        client.bootstrap().await?;
+        Ok(client)
     }
 
     /// The configuration it was made with.
     #[must_use]
     pub fn config(&self) -> &ClientConfig {
-        unimplemented!()
+        self.shared.pool.config()
     }
 
-    /// The client's clock.
+    /// The time on this client's clock, which began when the client was made.
     #[must_use]
     pub fn now(&self) -> Moment {
-        unimplemented!()
-    }
-
-    /// Sends a request and waits for its answer. The first poll enqueues it.
-    pub async fn request<R: Request>(
-        &self,
-        to: Node,
-        lane: Lane,
-        request: R,
-        options: CallOptions,
-    ) -> Result<R::Response, RequestError> {
-        unimplemented!()
-    }
-
-    /// As [`Client::request`], and tells the version.
-    pub async fn request_versioned<R: Request>(
-        &self,
-        to: Node,
-        lane: Lane,
-        request: R,
-        options: CallOptions,
-    ) -> Result<(R::Response, i16), RequestError> {
-        unimplemented!()
-    }
-
-    /// As [`Client::request_versioned`], for a request that says the same thing in other fields at other versions.
-    pub async fn request_by_version<R: Request>(
-        &self,
-        to: Node,
-        lane: Lane,
-        build: impl Fn(i16) -> R + Send + Sync + 'static,
-        options: CallOptions,
-    ) -> Result<(R::Response, i16), RequestError> {
-        unimplemented!()
-    }
-
-    /// Enqueues a request at once (if the broker's address is known), and returns its answer as a future.
-    pub fn start<R: Request>(&self, to: Node, lane: Lane, request: R, options: CallOptions) -> Reply<R> {
-        unimplemented!()
-    }
-
-    /// What is known about the cluster.
-    #[must_use]
-    pub fn cluster(&self) -> Arc<Cluster> {
-        unimplemented!()
-    }
-
-    /// Asks for the metadata of `topics` (none: only the brokers) and merges it. Topics may be in error: see `Topic::error`.
-    pub async fn metadata(&self, topics: &[Str]) -> Result<Arc<Cluster>, RequestError> {
-        unimplemented!()
-    }
-
-    /// A topic that exists, with its partitions; asks until it does or `missing_topic_timeout` is over.
-    pub async fn topic(&self, name: &str) -> Result<Arc<Topic>, MetadataError> {
-        unimplemented!()
-    }
-
-    /// The leader of a partition; asks until there is one or `request_timeout` is over.
-    pub async fn leader(&self, topic: &str, partition: PartitionId) -> Result<(BrokerId, LeaderEpoch), MetadataError> {
-        unimplemented!()
-    }
-
-    /// Marks what is known about a topic as stale: the next [`Client::leader`] asks again.
-    pub fn invalidate(&self, topic: &str) {
-        unimplemented!()
-    }
-
-    /// The coordinator of a group or transactional id; cached until forgotten.
-    pub async fn coordinator(&self, kind: CoordinatorKind, key: &str) -> Result<BrokerId, CoordinatorError> {
-        unimplemented!()
-    }
-
-    /// Forgets a coordinator: it said that it is not, or cannot be reached.
-    pub fn forget_coordinator(&self, kind: CoordinatorKind, key: &str) {
-        unimplemented!()
-    }
-
-    /// Finalized level of a feature, such as `transaction.version`; `None` when the cluster has none.
-    #[must_use]
-    pub fn feature(&self, name: &str) -> Option<i16> {
-        unimplemented!()
-    }
-
-    /// What a broker speaks; asks it.
-    pub async fn api_versions(&self, broker: BrokerId) -> Result<BrokerVersions, RequestError> {
-        unimplemented!()
+        self.shared.pool.now()
     }
 
     /// Pauses for an operation that retries, by this client's configuration.
     #[must_use]
     pub fn backoff(&self) -> Backoff {
-        unimplemented!()
+        self.shared.pool.backoff()
     }
 
-    /// Creates topics; the outcome of each, in order.
-    pub async fn create_topics(&self, topics: &[NewTopic]) -> Result<TopicOutcomes, RequestError> {
-        unimplemented!()
+    /// Finalized level of a feature of the cluster, such as `transaction.version`.
+    ///
+    /// `None` when the cluster has not finalized it, or its brokers do not tell (before ApiVersions v3). It is what the
+    /// brokers announced when connections were made, so a change is seen after the next connection. Source: KIP-584.
+    #[must_use]
+    pub fn feature(&self, name: &str) -> Option<i16> {
+        self.shared.pool.feature(name)
     }
+}
 
-    /// Deletes topics; the outcome of each, in order.
-    pub async fn delete_topics(&self, topics: &[Str]) -> Result<TopicOutcomes, RequestError> {
-        unimplemented!()
-    }
-
-    /// Looks up offsets at the leaders; in the order in which they were asked for.
-    pub async fn list_offsets(
-        &self,
-        partitions: &[(TopicPartition, OffsetSpec)],
-        isolation: IsolationLevel,
-    ) -> Result<Vec<ListedOffset>, MetadataError> {
-        unimplemented!()
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("bootstrap", &self.shared.bootstrap).finish_non_exhaustive()
     }
 }

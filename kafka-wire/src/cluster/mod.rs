@@ -4,6 +4,7 @@
 //! owner asks again when something is missing or turned out to be wrong.
 
 mod committed;
+mod merge;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -119,6 +120,12 @@ impl Cluster {
         self.topics.get(name).map(|topic| &**topic)
     }
 
+    /// As [`Cluster::topic`], to keep.
+    #[must_use]
+    pub fn shared_topic(&self, name: &str) -> Option<Arc<Topic>> {
+        self.topics.get(name).map(Arc::clone)
+    }
+
     /// The topic that has this id.
     #[must_use]
     pub fn topic_by_id(&self, id: Uuid) -> Option<&Topic> {
@@ -164,3 +171,6 @@ impl fmt::Display for CoordinatorKind {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -45,4 +45,15 @@ pub trait Request: Message {
 
     /// Stands for this kind of request in the header.
     const KEY: ApiKey;
+
+    /// How long the broker asks to be left alone, in milliseconds; 0 when it does not ask, or the API has no way to.
+    ///
+    /// Source: KIP-219, `ThrottleTimeMs` of every response that has it.
+    fn throttle_time_ms(response: &Self::Response) -> i32 {
+        let _ = response;
+        0
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -108,5 +108,5 @@ pub enum CallFailure {
     /// No version that both sides speak. Nothing was written.
     UnsupportedVersion(UnsupportedVersion),
     /// It has no encoding at the negotiated version. Nothing was written.
-    Encode(EncodeError),
+    Encode(ApiKey, EncodeError),
 }

@@ -1,11 +1,387 @@
 //! One connection to a broker, as a state machine without I/O.
+//!
+//! A [`Session`] turns calls into bytes and bytes into answers. Its owner moves the bytes and the time: it appends what a
+//! socket delivers to [`Session::read_buffer`], takes what is to be written with [`Session::transmit`], and reads what
+//! happened with [`Session::poll`].
+//!
+//! The rules it keeps:
+//! - Every connection begins with ApiVersions; a refused version is retried lower (KIP-511). Calls wait for that.
+//! - A call is encoded when there is room to write it, at the highest version both sides speak. Until then its failure
+//!   is `NotSent`; afterwards it is `Unanswered`, because the broker may have carried it out.
+//! - Answers come in the order of the requests. Anything else, and any request that stays without an answer, ends the
+//!   connection: what follows could not be attributed (KIP-35 brokers process one request of a connection at a time).
+//! - A broker that throttles is left alone for as long as it says (KIP-219).
+//!
+//! There is no retry here, no reconnecting, and no clock.
 
 mod call;
 mod close;
 mod frame;
+mod negotiation;
 mod versions;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
 
 pub use call::{ByVersion, Call, CallFailure, Outgoing, Output};
 pub use close::{CloseCause, Peer};
 pub use frame::{FrameError, FrameSplitter};
 pub use versions::{BrokerVersions, UnsupportedVersion};
+
+use crate::protocol::ApiKey;
+use crate::protocol::Message;
+use crate::protocol::header::{RequestHeader, ResponseHeader};
+use crate::time::Moment;
+use crate::wire::{EncodeError, Reader, Str, Writer};
+use negotiation::Negotiation;
+
+/// What a session needs to know beforehand.
+#[derive(Clone, Debug)]
+pub struct SessionConfig {
+    /// Name of this client in the broker's logs, metrics and quotas.
+    pub client_id: Str,
+    /// Largest frame that is accepted, in bytes. A larger one ends the connection.
+    pub frame_limit: usize,
+    /// ApiVersions version to begin with; lower than what this crate speaks only for peers that reset on newer ones.
+    pub api_versions_max: Option<i16>,
+}
+
+/// One connection, from its opening to its end.
+#[derive(Debug)]
+pub struct Session<T> {
+    config: SessionConfig,
+    state: State,
+    splitter: FrameSplitter,
+    /// Calls of which no byte is written yet.
+    waiting: VecDeque<Call<T>>,
+    /// Requests that were handed to the transport and have no answer, oldest first.
+    in_flight: VecDeque<InFlight<T>>,
+    next_correlation: i32,
+    /// No request is written before this moment, because the broker throttles.
+    muted_until: Moment,
+    /// No deadline is earlier; the earliest one may be later, since answered calls are not looked for.
+    deadline_min: Option<Moment>,
+    outputs: VecDeque<Output<T>>,
+}
+
+#[derive(Debug)]
+enum State {
+    /// The transport is not open yet.
+    Opening,
+    Negotiating(Negotiation),
+    Ready(Arc<BrokerVersions>),
+    Closed(CloseCause),
+}
+
+#[derive(Debug)]
+struct InFlight<T> {
+    correlation_id: i32,
+    api: ApiKey,
+    version: i16,
+    deadline: Moment,
+    tag: T,
+}
+
+impl<T> Session<T> {
+    /// A session whose transport is not open yet. It takes calls already.
+    #[must_use]
+    pub fn new(config: SessionConfig) -> Self {
+        Self {
+            splitter: FrameSplitter::new(config.frame_limit.min(NEGOTIATION_FRAME_LIMIT)),
+            config,
+            state: State::Opening,
+            waiting: VecDeque::new(),
+            in_flight: VecDeque::new(),
+            next_correlation: 0,
+            muted_until: Moment::ZERO,
+            deadline_min: None,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// The transport is open: negotiation begins, and has to end before `deadline`.
+    pub fn handle_open(&mut self, deadline: Moment) {
+        assert!(matches!(self.state, State::Opening), "a session opens once");
+        self.state = State::Negotiating(Negotiation::new(self.config.api_versions_max, deadline));
+        self.note_deadline(deadline);
+    }
+
+    /// Takes a call; it is written as soon as the session is ready, not muted, and the transport has room.
+    pub fn handle_call(&mut self, call: Call<T>) {
+        if let State::Closed(cause) = &self.state {
+            let failure = CallFailure::NotSent(cause.clone());
+            self.outputs.push_back(Output::Failed { tag: call.tag, failure });
+            return;
+        }
+        self.note_deadline(call.deadline);
+        self.waiting.push_back(call);
+    }
+
+    /// The buffer to append received bytes to, with room for at least one. Call [`Session::handle_read`] afterwards.
+    pub fn read_buffer(&mut self) -> &mut BytesMut {
+        self.splitter.buffer()
+    }
+
+    /// Bytes were appended to the read buffer.
+    pub fn handle_read(&mut self) {
+        while !self.is_closed() {
+            match self.splitter.next_frame() {
+                Ok(Some(frame)) => self.handle_frame(frame),
+                Ok(None) => return,
+                Err(error) => self.handle_unreadable(error),
+            }
+        }
+    }
+
+    /// The broker asks to be left alone for `pause`, from `now` on. Source: KIP-219, `ThrottleTimeMs`.
+    pub fn handle_throttle(&mut self, now: Moment, pause: Duration) {
+        self.muted_until = self.muted_until.max(now + pause.min(THROTTLE_MAX));
+    }
+
+    /// Time has come to `now`: calls past their deadline end.
+    pub fn handle_timeout(&mut self, now: Moment) {
+        if self.deadline_min.is_none_or(|min| min > now) || self.is_closed() {
+            return;
+        }
+        if let State::Negotiating(negotiation) = &self.state
+            && negotiation.deadline() <= now
+        {
+            return self.close(CloseCause::TimedOut(ApiKey::ApiVersions));
+        }
+        if let Some(late) = self.in_flight.iter().find(|request| request.deadline <= now) {
+            let cause = CloseCause::TimedOut(late.api);
+            return self.close(cause);
+        }
+        let mut still_waiting = VecDeque::with_capacity(self.waiting.len());
+        for call in self.waiting.drain(..) {
+            if call.deadline > now {
+                still_waiting.push_back(call);
+            } else {
+                self.outputs.push_back(Output::Failed { tag: call.tag, failure: CallFailure::Expired });
+            }
+        }
+        self.waiting = still_waiting;
+        self.deadline_min = self.earliest_deadline();
+    }
+
+    /// Ends the session: open requests fail as `Unanswered`, waiting calls as `NotSent`. The first cause stays.
+    pub fn close(&mut self, cause: CloseCause) {
+        if self.is_closed() {
+            return;
+        }
+        for request in self.in_flight.drain(..) {
+            let failure = CallFailure::Unanswered(cause.clone());
+            self.outputs.push_back(Output::Failed { tag: request.tag, failure });
+        }
+        for call in self.waiting.drain(..) {
+            let failure = CallFailure::NotSent(cause.clone());
+            self.outputs.push_back(Output::Failed { tag: call.tag, failure });
+        }
+        self.deadline_min = None;
+        self.state = State::Closed(cause);
+    }
+
+    /// Takes back the calls that are not written, in order: for another attempt on another connection.
+    pub fn take_waiting(&mut self) -> impl Iterator<Item = Call<T>> {
+        std::mem::take(&mut self.waiting).into_iter()
+    }
+
+    /// The peer closed the transport.
+    pub fn handle_end_of_stream(&mut self) {
+        let negotiating = matches!(self.state, State::Negotiating(_));
+        self.close(CloseCause::EndOfStream { negotiating });
+    }
+
+    /// Encodes requests into `chunks` until `room_bytes` are used up, and returns how many bytes it added.
+    ///
+    /// What is handed out counts as written, even if the transport fails before it takes it: `Unanswered`, not `NotSent`.
+    /// At least one request is encoded if any may be, however large; the rest waits for the next call.
+    pub fn transmit(&mut self, now: Moment, room_bytes: usize, chunks: &mut VecDeque<Bytes>) -> usize {
+        let mut added = 0;
+        if let State::Negotiating(negotiation) = &mut self.state
+            && let Some(request) = negotiation.next_request()
+        {
+            let correlation_id = take_correlation(&mut self.next_correlation);
+            negotiation.sent(correlation_id);
+            let version = negotiation.version();
+            let frame = encode_frame(&self.config.client_id, correlation_id, &request, version);
+            added += append(chunks, frame.expect("ApiVersions encodes at each of its versions"));
+        }
+        let State::Ready(versions) = &self.state else { return added };
+        let versions = Arc::clone(versions);
+        while added < room_bytes && now >= self.muted_until {
+            let Some(call) = self.waiting.pop_front() else { break };
+            added += self.write_call(call, &versions, chunks);
+        }
+        added
+    }
+
+    /// What happened since the last call, oldest first; `None` when that is all.
+    pub fn poll(&mut self) -> Option<Output<T>> {
+        self.outputs.pop_front()
+    }
+
+    /// When to call [`Session::handle_timeout`] and [`Session::transmit`] at the latest; may be earlier than needed.
+    #[must_use]
+    pub fn next_timeout(&self, now: Moment) -> Option<Moment> {
+        let muted = (self.muted_until > now && !self.waiting.is_empty()).then_some(self.muted_until);
+        match (self.deadline_min, muted) {
+            (Some(deadline), Some(muted)) => Some(deadline.min(muted)),
+            (deadline, muted) => deadline.or(muted),
+        }
+    }
+
+    /// Why the session ended; `None` while it has not.
+    #[must_use]
+    pub const fn closed(&self) -> Option<&CloseCause> {
+        match &self.state {
+            State::Closed(cause) => Some(cause),
+            State::Opening | State::Negotiating(_) | State::Ready(_) => None,
+        }
+    }
+
+    /// Whether no call is waiting or open.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.in_flight.is_empty()
+    }
+
+    /// Calls that are not written yet.
+    #[must_use]
+    pub fn waiting_count(&self) -> usize {
+        self.waiting.len()
+    }
+
+    const fn is_closed(&self) -> bool {
+        self.closed().is_some()
+    }
+
+    fn write_call(&mut self, call: Call<T>, versions: &BrokerVersions, chunks: &mut VecDeque<Bytes>) -> usize {
+        let api = call.message.api();
+        let version = match versions.pick(api, call.max_version) {
+            Ok(version) => version,
+            Err(error) => return self.fail(call.tag, CallFailure::UnsupportedVersion(error)),
+        };
+        match encode_frame(&self.config.client_id, self.next_correlation, &*call.message, version) {
+            Ok(frame) => {
+                let correlation_id = take_correlation(&mut self.next_correlation);
+                let Call { deadline, tag, .. } = call;
+                self.in_flight.push_back(InFlight { correlation_id, api, version, deadline, tag });
+                append(chunks, frame)
+            }
+            Err(error) => self.fail(call.tag, CallFailure::Encode(api, error)),
+        }
+    }
+
+    /// Reports a call that could not be written, which adds no bytes.
+    fn fail(&mut self, tag: T, failure: CallFailure) -> usize {
+        self.outputs.push_back(Output::Failed { tag, failure });
+        0
+    }
+
+    fn handle_frame(&mut self, frame: Bytes) {
+        if matches!(self.state, State::Negotiating(_)) {
+            return self.handle_negotiation(frame);
+        }
+        let mut reader = Reader::new(frame);
+        // Correlation ids have the same place in every header version: the id says which version the rest has.
+        let received = match reader.clone().i32("correlation_id") {
+            Ok(received) => received,
+            Err(error) => return self.close(CloseCause::Decode(error)),
+        };
+        let expected = self.in_flight.front().map(|oldest| oldest.correlation_id);
+        let is_due = expected == Some(received);
+        let Some(request) = is_due.then(|| self.in_flight.pop_front()).flatten() else {
+            return self.close(CloseCause::UnknownCorrelation { expected, received });
+        };
+        let InFlight { api, version, tag, .. } = request;
+        let body = ResponseHeader::decode(&mut reader, api.response_header_version(version)).and_then(|_| {
+            let left = reader.left();
+            reader.take("body", left)
+        });
+        match body {
+            Ok(body) => self.outputs.push_back(Output::Answered { tag, version, body }),
+            Err(error) => {
+                let cause = CloseCause::Decode(error);
+                self.fail(tag, CallFailure::Unanswered(cause.clone()));
+                self.close(cause);
+            }
+        }
+    }
+
+    fn handle_negotiation(&mut self, frame: Bytes) {
+        let State::Negotiating(negotiation) = &mut self.state else { return };
+        match negotiation.handle_answer(frame) {
+            Ok(None) => {}
+            Ok(Some(versions)) => {
+                let versions = Arc::new(versions);
+                self.splitter.set_limit(self.config.frame_limit);
+                self.state = State::Ready(Arc::clone(&versions));
+                self.outputs.push_back(Output::Ready(versions));
+            }
+            Err(cause) => self.close(cause),
+        }
+    }
+
+    fn handle_unreadable(&mut self, error: FrameError) {
+        let negotiating = matches!(self.state, State::Negotiating(_));
+        let peer = Peer::from_head(error.head()).filter(|_| negotiating);
+        self.close(peer.map_or(CloseCause::Frame(error), CloseCause::NotKafka));
+    }
+
+    fn note_deadline(&mut self, deadline: Moment) {
+        self.deadline_min = Some(self.deadline_min.map_or(deadline, |min| min.min(deadline)));
+    }
+
+    fn earliest_deadline(&self) -> Option<Moment> {
+        let negotiation = match &self.state {
+            State::Negotiating(negotiation) => Some(negotiation.deadline()),
+            State::Opening | State::Ready(_) | State::Closed(_) => None,
+        };
+        let open = self.in_flight.iter().map(|request| request.deadline);
+        open.chain(self.waiting.iter().map(|call| call.deadline)).chain(negotiation).min()
+    }
+}
+
+fn take_correlation(next: &mut i32) -> i32 {
+    let taken = *next;
+    *next = taken.wrapping_add(1);
+    taken
+}
+
+/// Size, header and body of a request.
+fn encode_frame(
+    client_id: &Str,
+    correlation_id: i32,
+    message: &dyn Outgoing,
+    version: i16,
+) -> Result<Vec<Bytes>, EncodeError> {
+    let api = message.api();
+    let header = RequestHeader {
+        request_api_key: api as i16,
+        request_api_version: version,
+        correlation_id,
+        client_id: Some(client_id.clone()),
+    };
+    let mut writer = Writer::new();
+    header.encode(&mut writer, api.request_header_version(version))?;
+    message.encode_body(&mut writer, version)?;
+    writer.finish_frame()
+}
+
+fn append(chunks: &mut VecDeque<Bytes>, frame: Vec<Bytes>) -> usize {
+    let size = frame.iter().map(Bytes::len).sum();
+    chunks.extend(frame);
+    size
+}
+
+/// No answer to ApiVersions is larger: Kafka 4.3's has about 600 bytes. Before it, a peer may be anything.
+const NEGOTIATION_FRAME_LIMIT: usize = 1024 * 1024;
+/// A broker's quota window is seconds; nobody sensible asks for more silence than this.
+const THROTTLE_MAX: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 
-use crate::protocol::ApiKey;
+use crate::protocol::api_versions::ApiVersionsResponse;
+use crate::protocol::{ApiKey, ErrorCode};
 use crate::wire::Str;
 
 /// The versions and features that one broker announced on one connection.
@@ -19,6 +20,21 @@ pub struct BrokerVersions {
 }
 
 impl BrokerVersions {
+    /// Reads the announcement of a broker.
+    #[must_use]
+    pub fn from_response(response: &ApiVersionsResponse) -> Self {
+        let mut ranges: Vec<_> =
+            response.api_keys.iter().map(|api| (api.api_key, api.min_version..=api.max_version)).collect();
+        ranges.sort_unstable_by_key(|(key, _)| *key);
+        let mut features: Vec<_> = response
+            .finalized_features
+            .iter()
+            .map(|feature| (feature.name.clone(), feature.max_version_level))
+            .collect();
+        features.sort_unstable();
+        Self { ranges, features, features_epoch: response.finalized_features_epoch }
+    }
+
     /// Versions of `api` that the broker accepts; `None` when it does not serve it.
     #[must_use]
     pub fn range(&self, api: ApiKey) -> Option<RangeInclusive<i16>> {
@@ -83,4 +99,53 @@ impl std::error::Error for UnsupportedVersion {}
 
 fn show(range: &RangeInclusive<i16>) -> String {
     format!("v{} to v{}", range.start(), range.end())
+}
+
+/// The version to try next after a broker refused ApiVersions `tried` with `UNSUPPORTED_VERSION`; `None` when there is none.
+///
+/// Such a refusal has the body of v0 and since Kafka 2.4 lists the range for ApiVersions itself; older brokers send nothing, which
+/// leaves v0. Only a strictly lower version counts, or the two sides could go on for ever. Source: KIP-511.
+pub(super) fn lower_version(refusal: &ApiVersionsResponse, tried: i16) -> Option<i16> {
+    debug_assert_eq!(ErrorCode(refusal.error_code), ErrorCode::UNSUPPORTED_VERSION);
+    let listed = BrokerVersions::from_response(refusal).range(ApiKey::ApiVersions);
+    let next = listed.map_or(0, |range| *range.end()).max(0);
+    (next < tried).then_some(next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::api_versions::ApiVersion;
+
+    fn speaks(api: ApiKey, range: RangeInclusive<i16>) -> BrokerVersions {
+        let api = ApiVersion { api_key: api as i16, min_version: *range.start(), max_version: *range.end() };
+        BrokerVersions::from_response(&ApiVersionsResponse { api_keys: vec![api], ..Default::default() })
+    }
+
+    #[test]
+    fn the_picked_version_is_the_highest_common_one() {
+        let ours = *ApiKey::Metadata.versions().end();
+        assert_eq!(speaks(ApiKey::Metadata, 0..=500).pick(ApiKey::Metadata, None), Ok(ours));
+        assert_eq!(speaks(ApiKey::Metadata, 0..=4).pick(ApiKey::Metadata, None), Ok(4));
+        assert_eq!(speaks(ApiKey::Metadata, 0..=500).pick(ApiKey::Metadata, Some(5)), Ok(5));
+        assert_eq!(speaks(ApiKey::Metadata, 0..=3).pick(ApiKey::Metadata, Some(5)), Ok(3));
+    }
+
+    #[test]
+    fn no_common_version_names_both_ranges() {
+        let error = speaks(ApiKey::Metadata, 300..=301).pick(ApiKey::Metadata, Some(5)).unwrap_err();
+        assert_eq!(error, UnsupportedVersion { api: ApiKey::Metadata, ours: 0..=5, theirs: Some(300..=301) });
+        let error = speaks(ApiKey::Metadata, 0..=9).pick(ApiKey::Fetch, None).unwrap_err();
+        assert_eq!(error.theirs, None);
+    }
+
+    #[test]
+    fn a_refusal_leads_to_a_strictly_lower_version() {
+        let refusal = |api_keys| ApiVersionsResponse { error_code: 35, api_keys, ..Default::default() };
+        let listed = ApiVersion { api_key: 18, min_version: 0, max_version: 3 };
+        assert_eq!(lower_version(&refusal(vec![listed.clone()]), 4), Some(3));
+        assert_eq!(lower_version(&refusal(vec![listed]), 3), None);
+        assert_eq!(lower_version(&refusal(vec![]), 4), Some(0));
+        assert_eq!(lower_version(&refusal(vec![]), 0), None);
+    }
 }

@@ -4,15 +4,15 @@ use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write as _};
 use std::net::TcpListener;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, ChildStdin, Command, Stdio};
+use std::process::{ChildStderr, Command};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use super::error::{Unavailable, last_lines};
 use super::jars::{Home, printed, write};
+use crate::watched::Watched;
 
 /// How to start a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,14 +35,13 @@ impl Default for RealConfig {
 
 /// A running node of Apache Kafka on a free port of 127.0.0.1, alone in its cluster.
 ///
-/// Dropping it kills the JVM and removes its data. If this process dies without dropping it, a watcher does the same.
+/// Dropping it kills the JVM and removes its data; so does the end of this process.
 #[derive(Debug)]
 pub struct RealKafka {
     address: String,
     directory: PathBuf,
-    child: Child,
-    /// The pipe whose end tells the watcher that we are gone.
-    watcher: ChildStdin,
+    /// Kills the JVM when it is dropped.
+    _broker: Watched,
 }
 
 impl RealKafka {
@@ -94,11 +93,9 @@ impl RealKafka {
         let properties = directory.join("server.properties");
         write(&properties, &server_properties(config, port, controller_port, &data))?;
 
-        let mut child = spawn(home, &directory, &properties, config.heap_mib)?;
-        let watcher = child.stdin.take().expect("stdin was asked to be a pipe");
-        let stderr = child.stderr.take().expect("stderr was asked to be a pipe");
-        // From here on the drop of the node cleans up.
-        let node = Self { address: format!("127.0.0.1:{port}"), directory, child, watcher };
+        let mut broker = spawn(home, &directory, &properties, config.heap_mib)?;
+        let stderr = broker.take_stderr().expect("nobody has taken it yet");
+        let node = Self { address: format!("127.0.0.1:{port}"), directory, _broker: broker };
         let started = follow(stderr, &node.directory.join(LOG_FILE))?;
         match started.recv_timeout(START_DURATION_MAX) {
             Ok(()) => Ok(node),
@@ -106,17 +103,6 @@ impl RealKafka {
                 Err(Unavailable::Start { log: last_lines(&node.log(), 40) })
             }
         }
-    }
-}
-
-impl Drop for RealKafka {
-    fn drop(&mut self) {
-        // Killed before it is waited for, so that its process id cannot have passed to somebody else. The watcher is
-        // released before that, or it would kill the id after it was freed. Nothing can be done about a failure here.
-        let _ = self.child.kill();
-        let _ = self.watcher.write_all(b"released\n");
-        let _ = self.child.wait();
-        let _ = fs::remove_dir_all(&self.directory);
     }
 }
 
@@ -157,26 +143,15 @@ fn server_properties(config: &RealConfig, port: u16, controller_port: u16, data:
     text
 }
 
-/// The JVM, started so that it dies with this process.
-fn spawn(home: &Home, directory: &Path, properties: &Path, heap_mib: u32) -> Result<Child, Unavailable> {
-    let script = directory.join("watched.sh");
-    write(&script, include_str!("watched.sh"))?;
-    Command::new("sh")
-        .arg(&script)
-        .arg(directory)
-        .arg("java")
+fn spawn(home: &Home, directory: &Path, properties: &Path, heap_mib: u32) -> Result<Watched, Unavailable> {
+    let mut command = Command::new("java");
+    command
         .args(["-Xms64m", &format!("-Xmx{heap_mib}m"), "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
         .arg("-Dlog.level=INFO")
         .arg(format!("-Dlog4j2.configurationFile={}", home.log_config().display()))
         .args(["-cp", &home.class_path(), "kafka.Kafka"])
-        .arg(properties)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        // Ctrl-C in a terminal reaches us alone; the broker then ends because we do, after our last requests.
-        .process_group(0)
-        .spawn()
-        .map_err(|error| Unavailable::spawn("sh", &error))
+        .arg(properties);
+    Watched::spawn(&command, Some(directory)).map_err(|error| Unavailable::spawn("sh", &error))
 }
 
 /// Writes the broker's log to a file. Tells the receiver once when the broker serves clients: its port opens within

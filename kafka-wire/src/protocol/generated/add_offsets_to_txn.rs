@@ -46,6 +46,10 @@ impl Message for AddOffsetsToTxnRequest {
 impl Request for AddOffsetsToTxnRequest {
     type Response = AddOffsetsToTxnResponse;
     const KEY: ApiKey = ApiKey::AddOffsetsToTxn;
+
+    fn throttle_time_ms(response: &AddOffsetsToTxnResponse) -> i32 {
+        response.throttle_time_ms
+    }
 }
 
 /// Whether the group was added.

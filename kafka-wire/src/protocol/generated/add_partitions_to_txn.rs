@@ -128,6 +128,10 @@ impl Message for AddPartitionsToTxnRequest {
 impl Request for AddPartitionsToTxnRequest {
     type Response = AddPartitionsToTxnResponse;
     const KEY: ApiKey = ApiKey::AddPartitionsToTxn;
+
+    fn throttle_time_ms(response: &AddPartitionsToTxnResponse) -> i32 {
+        response.throttle_time_ms
+    }
 }
 
 /// An element of [`AddPartitionsToTxnRequest::transactions`].

@@ -46,6 +46,10 @@ impl Message for ApiVersionsRequest {
 impl Request for ApiVersionsRequest {
     type Response = ApiVersionsResponse;
     const KEY: ApiKey = ApiKey::ApiVersions;
+
+    fn throttle_time_ms(response: &ApiVersionsResponse) -> i32 {
+        response.throttle_time_ms
+    }
 }
 
 /// The versions that the broker understands, and the features that its cluster has switched on. Source: KIP-584.

@@ -50,6 +50,10 @@ impl Default for CreateTopicsRequest {
 impl Request for CreateTopicsRequest {
     type Response = CreateTopicsResponse;
     const KEY: ApiKey = ApiKey::CreateTopics;
+
+    fn throttle_time_ms(response: &CreateTopicsResponse) -> i32 {
+        response.throttle_time_ms
+    }
 }
 
 /// An element of [`CreateTopicsRequest::topics`].

@@ -32,6 +32,10 @@ impl Message for DeleteGroupsRequest {
 impl Request for DeleteGroupsRequest {
     type Response = DeleteGroupsResponse;
     const KEY: ApiKey = ApiKey::DeleteGroups;
+
+    fn throttle_time_ms(response: &DeleteGroupsResponse) -> i32 {
+        response.throttle_time_ms
+    }
 }
 
 /// The outcome of each group.

@@ -38,6 +38,10 @@ impl Message for DeleteRecordsRequest {
 impl Request for DeleteRecordsRequest {
     type Response = DeleteRecordsResponse;
     const KEY: ApiKey = ApiKey::DeleteRecords;
+
+    fn throttle_time_ms(response: &DeleteRecordsResponse) -> i32 {
+        response.throttle_time_ms
+    }
 }
 
 /// An element of [`DeleteRecordsRequest::topics`].

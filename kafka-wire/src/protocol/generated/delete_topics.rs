@@ -60,6 +60,10 @@ impl Message for DeleteTopicsRequest {
 impl Request for DeleteTopicsRequest {
     type Response = DeleteTopicsResponse;
     const KEY: ApiKey = ApiKey::DeleteTopics;
+
+    fn throttle_time_ms(response: &DeleteTopicsResponse) -> i32 {
+        response.throttle_time_ms
+    }
 }
 
 /// An element of [`DeleteTopicsRequest::topics`].

@@ -60,6 +60,10 @@ impl Default for DescribeClusterRequest {
 impl Request for DescribeClusterRequest {
     type Response = DescribeClusterResponse;
     const KEY: ApiKey = ApiKey::DescribeCluster;
+
+    fn throttle_time_ms(response: &DescribeClusterResponse) -> i32 {
+        response.throttle_time_ms
+    }
 }
 
 /// The brokers or controllers of the cluster.

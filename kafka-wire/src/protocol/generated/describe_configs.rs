@@ -48,6 +48,10 @@ impl Message for DescribeConfigsRequest {
 impl Request for DescribeConfigsRequest {
     type Response = DescribeConfigsResponse;
     const KEY: ApiKey = ApiKey::DescribeConfigs;
+
+    fn throttle_time_ms(response: &DescribeConfigsResponse) -> i32 {
+        response.throttle_time_ms
+    }
 }
 
 /// An element of [`DescribeConfigsRequest::resources`].

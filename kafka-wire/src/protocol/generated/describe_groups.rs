@@ -46,6 +46,10 @@ impl Message for DescribeGroupsRequest {
 impl Request for DescribeGroupsRequest {
     type Response = DescribeGroupsResponse;
     const KEY: ApiKey = ApiKey::DescribeGroups;
+
+    fn throttle_time_ms(response: &DescribeGroupsResponse) -> i32 {
+        response.throttle_time_ms
+    }
 }
 
 /// State and members of each group.

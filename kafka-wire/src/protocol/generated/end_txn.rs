@@ -46,6 +46,10 @@ impl Message for EndTxnRequest {
 impl Request for EndTxnRequest {
     type Response = EndTxnResponse;
     const KEY: ApiKey = ApiKey::EndTxn;
+
+    fn throttle_time_ms(response: &EndTxnResponse) -> i32 {
+        response.throttle_time_ms
+    }
 }
 
 /// Whether the transaction ended so; from v5 the producer id and epoch to go on with. Source: KIP-890.

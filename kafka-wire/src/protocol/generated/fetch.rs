@@ -149,6 +149,10 @@ impl Default for FetchRequest {
 impl Request for FetchRequest {
     type Response = FetchResponse;
     const KEY: ApiKey = ApiKey::Fetch;
+
+    fn throttle_time_ms(response: &FetchResponse) -> i32 {
+        response.throttle_time_ms
+    }
 }
 
 /// The value of [`FetchRequest::replica_state`].

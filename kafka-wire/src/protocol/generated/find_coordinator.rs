@@ -64,6 +64,10 @@ impl Message for FindCoordinatorRequest {
 impl Request for FindCoordinatorRequest {
     type Response = FindCoordinatorResponse;
     const KEY: ApiKey = ApiKey::FindCoordinator;
+
+    fn throttle_time_ms(response: &FindCoordinatorResponse) -> i32 {
+        response.throttle_time_ms
+    }
 }
 
 /// The coordinator of each key.

@@ -52,6 +52,10 @@ impl Message for HeartbeatRequest {
 impl Request for HeartbeatRequest {
     type Response = HeartbeatResponse;
     const KEY: ApiKey = ApiKey::Heartbeat;
+
+    fn throttle_time_ms(response: &HeartbeatResponse) -> i32 {
+        response.throttle_time_ms
+    }
 }
 
 /// Whether the member is still part of its generation.

@@ -95,6 +95,10 @@ impl Default for InitProducerIdRequest {
 impl Request for InitProducerIdRequest {
     type Response = InitProducerIdResponse;
     const KEY: ApiKey = ApiKey::InitProducerId;
+
+    fn throttle_time_ms(response: &InitProducerIdResponse) -> i32 {
+        response.throttle_time_ms
+    }
 }
 
 /// The producer id and epoch to use.

@@ -94,6 +94,10 @@ impl Default for JoinGroupRequest {
 impl Request for JoinGroupRequest {
     type Response = JoinGroupResponse;
     const KEY: ApiKey = ApiKey::JoinGroup;
+
+    fn throttle_time_ms(response: &JoinGroupResponse) -> i32 {
+        response.throttle_time_ms
+    }
 }
 
 /// An element of [`JoinGroupRequest::protocols`].

@@ -58,6 +58,10 @@ impl Message for LeaveGroupRequest {
 impl Request for LeaveGroupRequest {
     type Response = LeaveGroupResponse;
     const KEY: ApiKey = ApiKey::LeaveGroup;
+
+    fn throttle_time_ms(response: &LeaveGroupResponse) -> i32 {
+        response.throttle_time_ms
+    }
 }
 
 /// An element of [`LeaveGroupRequest::members`].

@@ -58,6 +58,10 @@ impl Message for ListGroupsRequest {
 impl Request for ListGroupsRequest {
     type Response = ListGroupsResponse;
     const KEY: ApiKey = ApiKey::ListGroups;
+
+    fn throttle_time_ms(response: &ListGroupsResponse) -> i32 {
+        response.throttle_time_ms
+    }
 }
 
 /// The groups that the broker coordinates.

@@ -58,6 +58,10 @@ impl Message for ListOffsetsRequest {
 impl Request for ListOffsetsRequest {
     type Response = ListOffsetsResponse;
     const KEY: ApiKey = ApiKey::ListOffsets;
+
+    fn throttle_time_ms(response: &ListOffsetsResponse) -> i32 {
+        response.throttle_time_ms
+    }
 }
 
 /// An element of [`ListOffsetsRequest::topics`].

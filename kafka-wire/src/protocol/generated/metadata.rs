@@ -97,6 +97,10 @@ impl Default for MetadataRequest {
 impl Request for MetadataRequest {
     type Response = MetadataResponse;
     const KEY: ApiKey = ApiKey::Metadata;
+
+    fn throttle_time_ms(response: &MetadataResponse) -> i32 {
+        response.throttle_time_ms
+    }
 }
 
 /// An element of [`MetadataRequest::topics`].

@@ -82,6 +82,10 @@ impl Default for OffsetCommitRequest {
 impl Request for OffsetCommitRequest {
     type Response = OffsetCommitResponse;
     const KEY: ApiKey = ApiKey::OffsetCommit;
+
+    fn throttle_time_ms(response: &OffsetCommitResponse) -> i32 {
+        response.throttle_time_ms
+    }
 }
 
 /// An element of [`OffsetCommitRequest::topics`].

@@ -93,6 +93,10 @@ impl Default for OffsetFetchRequest {
 impl Request for OffsetFetchRequest {
     type Response = OffsetFetchResponse;
     const KEY: ApiKey = ApiKey::OffsetFetch;
+
+    fn throttle_time_ms(response: &OffsetFetchResponse) -> i32 {
+        response.throttle_time_ms
+    }
 }
 
 /// An element of [`OffsetFetchRequest::topics`].

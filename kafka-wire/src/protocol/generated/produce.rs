@@ -49,6 +49,10 @@ impl Message for ProduceRequest {
 impl Request for ProduceRequest {
     type Response = ProduceResponse;
     const KEY: ApiKey = ApiKey::Produce;
+
+    fn throttle_time_ms(response: &ProduceResponse) -> i32 {
+        response.throttle_time_ms
+    }
 }
 
 /// An element of [`ProduceRequest::topic_data`].

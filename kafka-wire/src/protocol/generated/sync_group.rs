@@ -78,6 +78,10 @@ impl Message for SyncGroupRequest {
 impl Request for SyncGroupRequest {
     type Response = SyncGroupResponse;
     const KEY: ApiKey = ApiKey::SyncGroup;
+
+    fn throttle_time_ms(response: &SyncGroupResponse) -> i32 {
+        response.throttle_time_ms
+    }
 }
 
 /// An element of [`SyncGroupRequest::assignments`].

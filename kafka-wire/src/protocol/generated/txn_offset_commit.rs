@@ -97,6 +97,10 @@ impl Default for TxnOffsetCommitRequest {
 impl Request for TxnOffsetCommitRequest {
     type Response = TxnOffsetCommitResponse;
     const KEY: ApiKey = ApiKey::TxnOffsetCommit;
+
+    fn throttle_time_ms(response: &TxnOffsetCommitResponse) -> i32 {
+        response.throttle_time_ms
+    }
 }
 
 /// An element of [`TxnOffsetCommitRequest::topics`].

@@ -1,0 +1,69 @@
+//! Looking up offsets: the first, the end, or by timestamp.
+
+use super::{ListedOffset, OffsetSpec};
+use crate::cluster::TopicPartition;
+use crate::protocol::ErrorCode;
+use crate::protocol::list_offsets::{
+    ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTopic,
+};
+use crate::types::{IsolationLevel, LeaderEpoch, Offset, PartitionId, TimestampMs};
+
+/// Asks one leader for `partitions`, each with the epoch under which it is known to lead it.
+///
+/// The epoch lets a broker with another view say so (`FENCED_LEADER_EPOCH`, `UNKNOWN_LEADER_EPOCH`) instead of answering
+/// for a past leadership. Source: KIP-320.
+#[must_use]
+pub fn request(
+    partitions: &[(TopicPartition, OffsetSpec, LeaderEpoch)],
+    isolation: IsolationLevel,
+) -> ListOffsetsRequest {
+    let mut topics: Vec<ListOffsetsTopic> = Vec::new();
+    for (partition, spec, epoch) in partitions {
+        let asked = ListOffsetsPartition {
+            partition_index: partition.partition.0,
+            current_leader_epoch: epoch.0,
+            timestamp: spec.code(),
+        };
+        match topics.last_mut() {
+            Some(last) if last.name == partition.topic => last.partitions.push(asked),
+            _ => topics.push(ListOffsetsTopic { name: partition.topic.clone(), partitions: vec![asked] }),
+        }
+    }
+    ListOffsetsRequest { replica_id: CLIENT, isolation_level: isolation.code(), topics, ..Default::default() }
+}
+
+/// What the leader answered for each partition, in its order.
+pub fn read(response: ListOffsetsResponse) -> impl Iterator<Item = (TopicPartition, Result<ListedOffset, ErrorCode>)> {
+    response.topics.into_iter().flat_map(|topic| {
+        let name = topic.name;
+        topic.partitions.into_iter().map(move |answer| {
+            let partition = TopicPartition::new(name.clone(), PartitionId(answer.partition_index));
+            let listed = ErrorCode(answer.error_code).ok().map(|()| listed(partition.clone(), &answer));
+            (partition, listed)
+        })
+    })
+}
+
+fn listed(partition: TopicPartition, answer: &ListOffsetsPartitionResponse) -> ListedOffset {
+    ListedOffset {
+        partition,
+        offset: (answer.offset >= 0).then_some(Offset(answer.offset)),
+        timestamp: TimestampMs(answer.timestamp),
+        leader_epoch: LeaderEpoch(answer.leader_epoch),
+    }
+}
+
+impl OffsetSpec {
+    /// The number that stands for it in requests. Source: ListOffsetsRequest.json `Timestamp`.
+    #[must_use]
+    pub const fn code(self) -> i64 {
+        match self {
+            Self::Latest => -1,
+            Self::Earliest => -2,
+            Self::Timestamp(TimestampMs(timestamp)) => timestamp,
+        }
+    }
+}
+
+/// `replica_id` of everybody who is no broker.
+const CLIENT: i32 = -1;

@@ -1,0 +1,177 @@
+//! Administration: whom to ask, and when to ask again.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::{CallOptions, Client, Lane, MetadataError, Node, Reply, RequestError};
+use crate::admin::{ListedOffset, NewTopic, OffsetSpec, TopicOutcomes};
+use crate::admin::{create_topics, delete_records, delete_topics, list_offsets};
+use crate::cluster::TopicPartition;
+use crate::protocol::{ErrorCode, Request};
+use crate::types::{BrokerId, IsolationLevel, LeaderEpoch, Offset};
+use crate::wire::Str;
+
+impl Client {
+    /// Creates topics; the outcome of each, in the order of `topics`.
+    ///
+    /// A topic that exists is an outcome of `TOPIC_ALREADY_EXISTS`. Not retried: a second attempt could not tell its own
+    /// first one from somebody else's topic. Brokers learn of a new topic a moment later; [`Client::topic`] waits for that.
+    ///
+    /// # Errors
+    /// No broker answered, or the answer got lost.
+    pub async fn create_topics(&self, topics: &[NewTopic]) -> Result<TopicOutcomes, RequestError> {
+        let (broker_ms, options) = self.slow_options();
+        let request = create_topics::request(topics, broker_ms);
+        let response = self.request(self.controller(), Lane::General, request, options).await?;
+        let names: Vec<_> = topics.iter().map(|topic| topic.name.clone()).collect();
+        names.iter().for_each(|name| self.invalidate(name));
+        Ok(create_topics::read(&names, response))
+    }
+
+    /// Deletes topics; the outcome of each, in the order of `names`.
+    ///
+    /// A topic that does not exist is an outcome of `UNKNOWN_TOPIC_OR_PARTITION`. Not retried.
+    ///
+    /// # Errors
+    /// No broker answered, or the answer got lost.
+    pub async fn delete_topics(&self, names: &[Str]) -> Result<TopicOutcomes, RequestError> {
+        let (broker_ms, options) = self.slow_options();
+        let asked = names.to_vec();
+        let build = move |version| delete_topics::request(&asked, broker_ms, version);
+        let (response, _) = self.request_by_version(self.controller(), Lane::General, build, options).await?;
+        names.iter().for_each(|name| self.invalidate(name));
+        Ok(delete_topics::read(names, response))
+    }
+
+    /// Looks up offsets at the leaders; one result for each question, in the order of `partitions`.
+    ///
+    /// With [`IsolationLevel::ReadCommitted`] the end is the last stable offset. Moved leaders are followed until
+    /// `request_timeout` is over. Cancel safe.
+    ///
+    /// # Errors
+    /// A topic or partition is missing, or some leader did not answer for `request_timeout`.
+    pub async fn list_offsets(
+        &self,
+        partitions: &[(TopicPartition, OffsetSpec)],
+        isolation: IsolationLevel,
+    ) -> Result<Vec<ListedOffset>, MetadataError> {
+        let ask = |asked: &[(TopicPartition, OffsetSpec, LeaderEpoch)]| list_offsets::request(asked, isolation);
+        self.at_leaders(partitions, ask, |response| list_offsets::read(response).collect()).await
+    }
+
+    /// Deletes the records before the given offsets (exclusive; -1 for all); returns the first offset that each partition
+    /// has left, in the order of `partitions`.
+    ///
+    /// Doing it twice does nothing more, so it is retried as [`Client::list_offsets`] is.
+    ///
+    /// # Errors
+    /// A partition is missing, the offset is not in it, or some leader did not answer for `request_timeout`.
+    pub async fn delete_records(&self, partitions: &[(TopicPartition, Offset)]) -> Result<Vec<Offset>, MetadataError> {
+        let (broker_ms, _) = self.slow_options();
+        let ask = |asked: &[(TopicPartition, Offset, LeaderEpoch)]| {
+            let asked: Vec<_> = asked.iter().map(|(partition, before, _)| (partition.clone(), *before)).collect();
+            delete_records::request(&asked, broker_ms)
+        };
+        self.at_leaders(partitions, ask, |response| delete_records::read(response).collect()).await
+    }
+
+    /// Asks each partition's leader, and again where the leader has moved; answers in the order of the questions.
+    async fn at_leaders<Q: Copy, R: Request, A>(
+        &self,
+        questions: &[(TopicPartition, Q)],
+        ask: impl Fn(&[(TopicPartition, Q, LeaderEpoch)]) -> R,
+        read: impl Fn(R::Response) -> Vec<(TopicPartition, Result<A, ErrorCode>)>,
+    ) -> Result<Vec<A>, MetadataError> {
+        let deadline = self.now() + self.config().request_timeout;
+        let mut backoff = self.backoff();
+        let mut answers: Vec<Option<A>> = questions.iter().map(|_| None).collect();
+        loop {
+            let asked = self.ask_leaders(questions, &answers, &ask).await?;
+            if asked.is_empty() {
+                return Ok(answers.into_iter().flatten().collect());
+            }
+            let mut failure = None;
+            for Asked { indices, reply } in asked {
+                failure = match reply.await {
+                    Ok(answered) => self.sort_in(read(answered.response), &indices, &mut answers).or(failure),
+                    Err(error) => {
+                        indices.keys().for_each(|partition| self.invalidate(&partition.topic));
+                        Some(MetadataError::Request(error))
+                    }
+                };
+            }
+            match failure {
+                Some(error) if !error.is_retriable() || self.now() >= deadline => return Err(error),
+                Some(_) => tokio::time::sleep(backoff.next_pause()).await,
+                None => {}
+            }
+        }
+    }
+
+    /// Sends the questions that have no answer to the leaders of their partitions.
+    ///
+    /// Answers are told apart by partition, so a partition that is listed twice is asked for once per round.
+    async fn ask_leaders<Q: Copy, R: Request, A>(
+        &self,
+        questions: &[(TopicPartition, Q)],
+        answers: &[Option<A>],
+        ask: impl Fn(&[(TopicPartition, Q, LeaderEpoch)]) -> R,
+    ) -> Result<Vec<Asked<R>>, MetadataError> {
+        let mut leaders: BTreeMap<BrokerId, BTreeMap<TopicPartition, (usize, Q, LeaderEpoch)>> = BTreeMap::new();
+        for (index, ((partition, question), answer)) in questions.iter().zip(answers).enumerate() {
+            if answer.is_none() {
+                let (leader, epoch) = self.leader(&partition.topic, partition.partition).await?;
+                let asked = leaders.entry(leader).or_default();
+                asked.entry(partition.clone()).or_insert((index, *question, epoch));
+            }
+        }
+        let asked = leaders.into_iter().map(|(leader, asked)| {
+            let list: Vec<_> =
+                asked.iter().map(|(partition, (_, question, epoch))| (partition.clone(), *question, *epoch)).collect();
+            let reply = self.start(Node::Broker(leader), Lane::General, ask(&list), CallOptions::default());
+            Asked { indices: asked.into_iter().map(|(partition, (index, _, _))| (partition, index)).collect(), reply }
+        });
+        Ok(asked.collect())
+    }
+
+    /// Puts a leader's answers to their questions; returns the last error that was among them.
+    fn sort_in<A>(
+        &self,
+        outcomes: Vec<(TopicPartition, Result<A, ErrorCode>)>,
+        indices: &BTreeMap<TopicPartition, usize>,
+        answers: &mut [Option<A>],
+    ) -> Option<MetadataError> {
+        let mut failure = None;
+        for (partition, outcome) in outcomes {
+            let slot = indices.get(&partition).and_then(|index| answers.get_mut(*index));
+            match (outcome, slot) {
+                (Ok(answer), Some(slot)) => *slot = Some(answer),
+                (Ok(_), None) => {}
+                (Err(code), _) => {
+                    self.invalidate(&partition.topic);
+                    failure = Some(MetadataError::Partition { partition, code });
+                }
+            }
+        }
+        failure
+    }
+
+    /// With KRaft any broker passes the request on to the controller; before, metadata names the broker that is it.
+    fn controller(&self) -> Node {
+        self.cluster().controller().map_or(Node::Any, Node::Broker)
+    }
+
+    /// How long a broker may work on a request that takes its time, and options that wait a little longer for it.
+    fn slow_options(&self) -> (i32, CallOptions) {
+        let timeout = self.config().request_timeout;
+        let broker_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+        (broker_ms, CallOptions { timeout: Some(timeout + Duration::from_secs(5)), ..CallOptions::default() })
+    }
+}
+
+/// A request to one leader, and whose answers it will bring.
+struct Asked<R: Request> {
+    /// Position of each partition's question.
+    indices: BTreeMap<TopicPartition, usize>,
+    reply: Reply<R>,
+}

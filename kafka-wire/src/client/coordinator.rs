@@ -1,0 +1,106 @@
+//! Finding the coordinators of groups and transactions.
+
+use std::collections::BTreeMap;
+
+use super::connection::lock;
+use super::{CallOptions, Client, CoordinatorError, Lane, Node};
+use crate::cluster::{Broker, CoordinatorKind};
+use crate::protocol::ErrorCode;
+use crate::protocol::find_coordinator::{Coordinator, FindCoordinatorRequest, FindCoordinatorResponse};
+use crate::types::BrokerId;
+use crate::wire::Str;
+
+/// Who coordinates what, until somebody finds out that it is not so any more.
+pub(super) type Coordinators = BTreeMap<(CoordinatorKind, Str), BrokerId>;
+
+impl Client {
+    /// The broker that coordinates a group or a transactional id.
+    ///
+    /// Answers from memory until [`Client::forget_coordinator`]. Otherwise asks, and while the cluster has none yet
+    /// (`COORDINATOR_NOT_AVAILABLE` when the internal topic is being created, `COORDINATOR_LOAD_IN_PROGRESS`) asks again
+    /// until `request_timeout` is over. Cancel safe.
+    ///
+    /// # Errors
+    /// The cluster refuses to name one, or no broker answered.
+    pub async fn coordinator(&self, kind: CoordinatorKind, key: &str) -> Result<BrokerId, CoordinatorError> {
+        let key = Str::from(key);
+        if let Some(known) = lock(&self.shared.coordinators).get(&(kind, key.clone())) {
+            return Ok(*known);
+        }
+        let deadline = self.now() + self.config().request_timeout;
+        let mut backoff = self.backoff();
+        loop {
+            let error = match self.find_coordinator(kind, &key).await {
+                Ok(id) => {
+                    lock(&self.shared.coordinators).insert((kind, key), id);
+                    return Ok(id);
+                }
+                Err(error) => error,
+            };
+            if !error.is_retriable() || self.now() >= deadline {
+                return Err(error);
+            }
+            tracing::debug!(%error, "coordinator: trying again");
+            tokio::time::sleep(backoff.next_pause()).await;
+        }
+    }
+
+    /// Forgets a coordinator, because it says that it is none any more (`NOT_COORDINATOR`) or cannot be reached.
+    pub fn forget_coordinator(&self, kind: CoordinatorKind, key: &str) {
+        lock(&self.shared.coordinators).remove(&(kind, Str::from(key)));
+    }
+
+    async fn find_coordinator(&self, kind: CoordinatorKind, key: &Str) -> Result<BrokerId, CoordinatorError> {
+        let build = question(kind, key.clone());
+        let answer = self.request_by_version(Node::Any, Lane::General, build, CallOptions::default()).await;
+        let (response, version) = answer?;
+        let refused = |code| CoordinatorError::Refused { kind, key: key.clone(), code };
+        let found = single(response, version).ok_or_else(|| refused(ErrorCode::COORDINATOR_NOT_AVAILABLE))?;
+        ErrorCode(found.error_code).ok().map_err(refused)?;
+        let id = BrokerId(found.node_id);
+        let port = u16::try_from(found.port).unwrap_or(0);
+        lock(&self.shared.metadata).learn_broker(Broker { id, host: found.host, port, rack: None });
+        Ok(id)
+    }
+}
+
+impl CoordinatorError {
+    /// Whether asking again may help.
+    #[must_use]
+    pub const fn is_retriable(&self) -> bool {
+        match self {
+            Self::Request(error) => error.is_retriable(),
+            Self::Refused { code, .. } => code.is_retriable(),
+        }
+    }
+}
+
+/// One key: v4 and later take a list of them (KIP-699).
+fn question(kind: CoordinatorKind, key: Str) -> impl Fn(i16) -> FindCoordinatorRequest + Send + Sync + 'static {
+    let key_type = match kind {
+        CoordinatorKind::Group => 0,
+        CoordinatorKind::Transaction => 1,
+    };
+    move |version| {
+        if version >= 4 {
+            FindCoordinatorRequest { key_type, coordinator_keys: vec![key.clone()], ..Default::default() }
+        } else {
+            FindCoordinatorRequest { key_type, key: key.clone(), ..Default::default() }
+        }
+    }
+}
+
+/// The one coordinator that was asked for, in the shape of the newer versions.
+fn single(mut response: FindCoordinatorResponse, version: i16) -> Option<Coordinator> {
+    if version >= 4 {
+        return response.coordinators.pop();
+    }
+    Some(Coordinator {
+        key: Str::default(),
+        node_id: response.node_id,
+        host: response.host,
+        port: response.port,
+        error_code: response.error_code,
+        error_message: response.error_message,
+    })
+}

@@ -1,0 +1,288 @@
+//! Learning and remembering which brokers there are and what they lead.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::connection::lock;
+use super::pool::{Submission, Target};
+use super::request::Delivered;
+use super::{Address, Client, ConnectError, Endpoint, Lane, MetadataError, NotSentCause, RequestError};
+use crate::cluster::{Broker, Cluster, Topic, TopicPartition};
+use crate::protocol::ErrorCode;
+use crate::protocol::api_versions::ApiVersionsRequest;
+use crate::protocol::metadata::{MetadataRequest, MetadataRequestTopic, MetadataResponse};
+use crate::session::ByVersion;
+use crate::time::Moment;
+use crate::types::{BrokerId, LeaderEpoch, PartitionId};
+use crate::wire::Str;
+
+/// The cluster as it is known, and when each topic was last described.
+#[derive(Debug, Default)]
+pub(super) struct Metadata {
+    cluster: Arc<Cluster>,
+    /// Topics that are missing here are stale.
+    described: BTreeMap<Str, Moment>,
+    /// Address of the broker that told the brokers' addresses.
+    told_by: Option<Address>,
+}
+
+impl Metadata {
+    /// Where a broker listens, if that is known.
+    pub(super) fn endpoint(&self, id: BrokerId) -> Option<Endpoint> {
+        self.cluster.broker(id).map(|broker| self.endpoint_of(broker))
+    }
+
+    /// Adds a broker that another answer named.
+    pub(super) fn learn_broker(&mut self, broker: Broker) {
+        if self.cluster.broker(broker.id).is_none() {
+            Arc::make_mut(&mut self.cluster).learn_broker(broker);
+        }
+    }
+
+    /// Where every broker listens, by broker id.
+    fn endpoints(&self) -> Vec<(BrokerId, Endpoint)> {
+        self.cluster.brokers().map(|broker| (broker.id, self.endpoint_of(broker))).collect()
+    }
+
+    fn endpoint_of(&self, broker: &Broker) -> Endpoint {
+        let address = Address { host: broker.host.clone(), port: broker.port };
+        Endpoint { broker: Some(broker.id), address, told_by: self.told_by.clone() }
+    }
+
+    fn merge(&mut self, response: &MetadataResponse, topics: &[Str], told_by: &Address, now: Moment) {
+        Arc::make_mut(&mut self.cluster).merge(response);
+        self.told_by = Some(told_by.clone());
+        self.described.extend(topics.iter().map(|topic| (topic.clone(), now)));
+    }
+}
+
+impl Client {
+    /// What is known about the cluster now. A snapshot: it does not change any more.
+    #[must_use]
+    pub fn cluster(&self) -> Arc<Cluster> {
+        Arc::clone(&lock(&self.shared.metadata).cluster)
+    }
+
+    /// Asks for the description of `topics` (with none, only for the brokers), merges it, and returns the whole.
+    ///
+    /// Retries until a broker answers or `request_timeout` is over. That a topic does not exist is no error here but is
+    /// written in [`Topic::error`]. Topics are never created by asking. Cancel safe.
+    ///
+    /// # Errors
+    /// No broker answered; the last failure.
+    pub async fn metadata(&self, topics: &[Str]) -> Result<Arc<Cluster>, RequestError> {
+        let deadline = self.now() + self.config().request_timeout;
+        let mut backoff = self.backoff();
+        loop {
+            match self.refresh(topics, deadline).await {
+                Ok(()) => return Ok(self.cluster()),
+                Err(error) if error.is_retriable() && self.now() < deadline => {
+                    tracing::debug!(%error, "metadata: trying again");
+                    tokio::time::sleep(backoff.next_pause()).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// A topic that exists, with its partitions.
+    ///
+    /// Answers from memory when it can; otherwise asks until the topic is there. A topic that stays unknown for
+    /// `missing_topic_timeout` is missing. Cancel safe.
+    ///
+    /// # Errors
+    /// The topic is missing, the cluster will not describe it, or no broker answered for `request_timeout`.
+    pub async fn topic(&self, name: &str) -> Result<Arc<Topic>, MetadataError> {
+        self.await_topic(name, |topic| topic.error.is_none().then(|| Arc::clone(topic))).await
+    }
+
+    /// The broker that leads a partition, and the epoch of its leadership.
+    ///
+    /// Answers from memory unless the topic is stale (see [`Client::invalidate`]) or older than `metadata_max_age`;
+    /// otherwise asks until there is a leader. Many callers at once cause one request. Cancel safe.
+    ///
+    /// # Errors
+    /// The topic or the partition is missing, or no broker answered or led it for `request_timeout`.
+    pub async fn leader(&self, topic: &str, partition: PartitionId) -> Result<(BrokerId, LeaderEpoch), MetadataError> {
+        let found = self.await_topic(topic, |topic| match topic.partition(partition) {
+            Some(found) => found.leader.map(|leader| Ok((leader, found.leader_epoch))),
+            None if !topic.error.is_none() => None,
+            None => Some(Err(MetadataError::UnknownPartition {
+                partition: TopicPartition::new(topic.name.clone(), partition),
+                count: topic.partitions.len(),
+            })),
+        });
+        match found.await {
+            Ok(leader) => leader,
+            Err(MetadataError::Topic { topic, code }) if code.is_none() => {
+                let partition = TopicPartition::new(topic, partition);
+                Err(MetadataError::NoLeader { code: ErrorCode::LEADER_NOT_AVAILABLE, partition })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Marks what is known about a topic as stale, because a broker said so: the next [`Client::leader`] asks again.
+    pub fn invalidate(&self, topic: &str) {
+        lock(&self.shared.metadata).described.remove(topic);
+    }
+
+    /// Waits until `look` finds what it needs in the description of a topic.
+    ///
+    /// An error of the topic itself with a code of `NONE` stands for "described, but `look` never found it".
+    async fn await_topic<T>(&self, name: &str, look: impl Fn(&Arc<Topic>) -> Option<T>) -> Result<T, MetadataError> {
+        let start = self.now();
+        let (deadline, missing) = (start + self.config().request_timeout, start + self.config().missing_topic_timeout);
+        let mut backoff = self.backoff();
+        let name = Str::from(name);
+        let mut asked_since = None;
+        loop {
+            let known = self.known_topic(&name, asked_since);
+            if let Some(found) = known.as_ref().and_then(&look) {
+                return Ok(found);
+            }
+            let now = self.now();
+            let give_up = known.and_then(|topic| verdict(&topic, now, deadline, missing));
+            if let Some(error) = give_up {
+                return Err(error);
+            }
+            if asked_since.is_some() {
+                tokio::time::sleep(backoff.next_pause()).await;
+            }
+            let asked = self.now();
+            match self.refresh_once(&name, asked, deadline).await {
+                Ok(()) => asked_since = Some(start),
+                // A leader that is only old is better than none.
+                Err(error) => match self.cluster().shared_topic(&name).as_ref().and_then(&look) {
+                    Some(found) => return Ok(found),
+                    None if error.is_retriable() && self.now() < deadline => {
+                        tokio::time::sleep(backoff.next_pause()).await
+                    }
+                    None => return Err(error.into()),
+                },
+            }
+        }
+    }
+
+    /// The topic, if it was described recently enough: since `asked_since`, or else within `metadata_max_age`.
+    fn known_topic(&self, name: &Str, asked_since: Option<Moment>) -> Option<Arc<Topic>> {
+        let metadata = lock(&self.shared.metadata);
+        let described = *metadata.described.get(name)?;
+        let is_fresh = match asked_since {
+            Some(since) => described >= since,
+            None => described + self.config().metadata_max_age > self.now(),
+        };
+        metadata.cluster.shared_topic(name).filter(|_| is_fresh)
+    }
+
+    /// Asks for one topic, unless somebody else did so since `asked`.
+    async fn refresh_once(&self, name: &Str, asked: Moment, deadline: Moment) -> Result<(), RequestError> {
+        let _turn = self.shared.refreshing.lock().await;
+        if lock(&self.shared.metadata).described.get(name).is_some_and(|described| *described > asked) {
+            return Ok(());
+        }
+        self.refresh(std::slice::from_ref(name), deadline).await
+    }
+
+    /// Asks one broker, whichever can be reached, and merges the answer.
+    pub(super) async fn refresh(&self, topics: &[Str], deadline: Moment) -> Result<(), RequestError> {
+        let submission = Submission { message: Arc::new(ByVersion(question(topics))), max_version: None, deadline };
+        let delivered = self.call_any(Lane::General, &submission).await?;
+        self.merge(topics, delivered)
+    }
+
+    fn merge(&self, topics: &[Str], delivered: Delivered) -> Result<(), RequestError> {
+        let endpoint = Arc::clone(&delivered.endpoint);
+        let response = delivered.open::<MetadataRequest>()?.response;
+        let now = self.now();
+        let mut metadata = lock(&self.shared.metadata);
+        if ErrorCode(response.error_code) == ErrorCode::REBOOTSTRAP_REQUIRED {
+            // The cluster wants this client to start over; the next request finds only the bootstrap addresses.
+            Arc::make_mut(&mut metadata.cluster).forget_brokers();
+            return Ok(());
+        }
+        metadata.merge(&response, topics, &endpoint.address, now);
+        Ok(())
+    }
+
+    /// Learns the brokers from the bootstrap servers, and makes sure that one of them can be reached.
+    pub(super) async fn bootstrap(&self) -> Result<(), ConnectError> {
+        let deadline = self.now() + self.config().bootstrap_timeout;
+        let told_by = self.ask_bootstrap(deadline).await?;
+        let brokers = lock(&self.shared.metadata).endpoints();
+        if brokers.is_empty() {
+            return Err(ConnectError::NoBrokers { told_by });
+        }
+        self.shared.pool.adopt(&brokers);
+        let mut attempts = Vec::new();
+        for (tried, (id, _)) in brokers.iter().enumerate() {
+            let share = self.share(deadline, brokers.len() - tried);
+            match self.knock(*id, share).await {
+                Ok(()) => return Ok(()),
+                Err(error) => attempts.push(error),
+            }
+        }
+        Err(ConnectError::AdvertisedUnreachable { attempts })
+    }
+
+    /// Gets the list of brokers from the first bootstrap server that has it, and returns that server.
+    async fn ask_bootstrap(&self, deadline: Moment) -> Result<Address, ConnectError> {
+        let servers = &self.shared.bootstrap;
+        let mut attempts = Vec::new();
+        for (index, server) in servers.iter().enumerate() {
+            // Half of the time is left for the brokers that the servers name.
+            let share = self.share(deadline, servers.len() - index + 1);
+            let submission =
+                Submission { message: Arc::new(ByVersion(question(&[]))), max_version: None, deadline: share };
+            let Some(submitted) = self.submit(Target::Bootstrap(index), Lane::General, &submission) else { continue };
+            let asked = async { self.merge(&[], super::request::deliver(submitted?).await?) };
+            match asked.await {
+                Ok(()) => return Ok(server.clone()),
+                Err(error) => attempts.push(error),
+            }
+        }
+        Err(ConnectError::Unreachable { attempts })
+    }
+
+    /// Opens the general connection to a broker, if it is not open.
+    async fn knock(&self, id: BrokerId, deadline: Moment) -> Result<(), RequestError> {
+        let message = Arc::new(ApiVersionsRequest::default());
+        let submission = Submission { message, max_version: Some(0), deadline };
+        match self.submit(Target::Broker(id), Lane::General, &submission) {
+            Some(pending) => super::request::deliver(pending?).await.map(drop),
+            None => Err(RequestError::NotSent { to: None, cause: NotSentCause::UnknownBroker(id) }),
+        }
+    }
+
+    /// A fair part of the time until `deadline` for one of `left` attempts.
+    fn share(&self, deadline: Moment, left: usize) -> Moment {
+        let now = self.now();
+        now + deadline.since(now) / u32::try_from(left.max(1)).unwrap_or(u32::MAX)
+    }
+}
+
+/// Whether a topic that does not have what is needed is worth waiting for.
+fn verdict(topic: &Topic, now: Moment, deadline: Moment, missing: Moment) -> Option<MetadataError> {
+    let is_missing = topic.error == ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
+    let is_hopeless = !topic.error.is_none() && !topic.error.is_retriable();
+    let is_over = now >= if is_missing { missing } else { deadline };
+    let topic_name = || topic.name.clone();
+    match (is_over || is_hopeless, is_missing) {
+        (false, _) => None,
+        (true, true) => Some(MetadataError::UnknownTopic(topic_name())),
+        (true, false) => Some(MetadataError::Topic { topic: topic_name(), code: topic.error }),
+    }
+}
+
+/// Asks for `topics`, by name, without creating them where the version can say so (v4+).
+fn question(topics: &[Str]) -> impl Fn(i16) -> MetadataRequest + Send + Sync + 'static {
+    let topics: Vec<_> = topics
+        .iter()
+        .map(|name| MetadataRequestTopic { name: Some(name.clone()), ..MetadataRequestTopic::default() })
+        .collect();
+    move |version| MetadataRequest {
+        topics: Some(topics.clone()),
+        allow_auto_topic_creation: version < 4,
+        ..MetadataRequest::default()
+    }
+}

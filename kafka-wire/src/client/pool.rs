@@ -1,0 +1,216 @@
+//! The connections of a client: at most one per broker and lane, opened when they are first needed.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot};
+
+use super::clock::Clock;
+use super::connection::{Command, ConnectionParts, Driver, Health, RawAnswer, lock};
+use super::features::Features;
+use super::{Backoff, ClientConfig, Connector, Endpoint, Lane, NotSentCause, RequestError};
+use crate::rng::Rng;
+use crate::session::{Call, CloseCause, Outgoing, SessionConfig};
+use crate::time::Moment;
+use crate::types::BrokerId;
+
+/// Whom a connection is to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Target {
+    /// The bootstrap address with this index: whichever broker answers there.
+    Bootstrap(usize),
+    Broker(BrokerId),
+}
+
+/// A request that can be handed to one connection after another, until one takes it.
+#[derive(Clone)]
+pub(super) struct Submission {
+    pub(super) message: Arc<dyn Outgoing>,
+    pub(super) max_version: Option<i16>,
+    pub(super) deadline: Moment,
+}
+
+/// The connections of one client, and the tasks behind them.
+pub(super) struct Pool {
+    config: ClientConfig,
+    connector: Arc<dyn Connector>,
+    clock: Clock,
+    runtime: Handle,
+    slots: Mutex<BTreeMap<(Target, Lane), Slot>>,
+    seeds: Mutex<Rng>,
+    features: Arc<Features>,
+}
+
+struct Slot {
+    endpoint: Arc<Endpoint>,
+    commands: Option<mpsc::Sender<Command>>,
+    health: Arc<Mutex<Health>>,
+}
+
+impl Pool {
+    pub(super) fn new(config: ClientConfig, connector: Arc<dyn Connector>, clock: Clock) -> Self {
+        Self {
+            seeds: Mutex::new(Rng::from_seed(config.seed)),
+            config,
+            connector,
+            clock,
+            runtime: Handle::current(),
+            slots: Mutex::new(BTreeMap::new()),
+            features: Arc::default(),
+        }
+    }
+
+    pub(super) const fn config(&self) -> &ClientConfig {
+        &self.config
+    }
+
+    pub(super) fn now(&self) -> Moment {
+        self.clock.now()
+    }
+
+    /// Pauses for one operation that retries.
+    pub(super) fn backoff(&self) -> Backoff {
+        let seed = lock(&self.seeds).next_u64();
+        Backoff::new(self.config.retry_backoff_min, self.config.retry_backoff_max, Rng::from_seed(seed))
+    }
+
+    /// Finalized level of a feature, by the newest announcement of any broker.
+    pub(super) fn feature(&self, name: &str) -> Option<i16> {
+        self.features.level(name)
+    }
+
+    /// Hands a request to the connection for `target` and `lane`, which is opened if there is none.
+    ///
+    /// Requests leave in the order of these calls. A connection to another address than `endpoint` is given up: it ends
+    /// when its open requests are answered.
+    pub(super) fn submit(
+        &self,
+        target: Target,
+        lane: Lane,
+        endpoint: Endpoint,
+        submission: &Submission,
+    ) -> Result<Pending, RequestError> {
+        let mut slots = lock(&self.slots);
+        let slot = slots.entry((target, lane)).or_insert_with(|| self.slot(endpoint.clone()));
+        if slot.endpoint.address != endpoint.address {
+            *slot = self.slot(endpoint);
+        }
+        let (tag, answer) = oneshot::channel();
+        let Submission { message, max_version, deadline } = submission.clone();
+        let mut command = Command::Call(Call { message, max_version, deadline, tag });
+        loop {
+            let commands = slot.commands.get_or_insert_with(|| self.spawn(&slot.endpoint, &slot.health));
+            match commands.try_send(command) {
+                Ok(()) => {
+                    let (commands, endpoint) = (commands.clone(), Arc::clone(&slot.endpoint));
+                    return Ok(Pending { answer, commands, endpoint });
+                }
+                Err(TrySendError::Full(_)) => {
+                    let to = Some(Arc::clone(&slot.endpoint));
+                    return Err(RequestError::NotSent { to, cause: NotSentCause::QueueFull });
+                }
+                // That connection has ended since; a task that was just started has not.
+                Err(TrySendError::Closed(unsent)) => {
+                    slot.commands = None;
+                    command = unsent;
+                }
+            }
+        }
+    }
+
+    /// Whether a request to `target` would go to an open connection, could open one at once, or had to wait.
+    pub(super) fn readiness(&self, target: Target) -> Readiness {
+        match lock(&self.slots).get(&(target, Lane::General)) {
+            Some(slot) if !lock(&slot.health).is_ready(self.now()) => Readiness::Failing,
+            Some(slot) if slot.commands.as_ref().is_some_and(|commands| !commands.is_closed()) => Readiness::Open,
+            Some(_) | None => Readiness::Idle,
+        }
+    }
+
+    /// The bootstrap connections turned out to lead to these brokers: keeps those as theirs and gives up the others.
+    pub(super) fn adopt(&self, brokers: &[(BrokerId, Endpoint)]) {
+        let mut slots = lock(&self.slots);
+        while let Some((key @ (Target::Bootstrap(_), lane), _)) =
+            slots.first_key_value().map(|(key, slot)| (*key, slot))
+        {
+            let Some(mut slot) = slots.remove(&key) else { return };
+            if let Some((id, endpoint)) = brokers.iter().find(|(_, broker)| broker.address == slot.endpoint.address) {
+                slot.endpoint = Arc::new(endpoint.clone());
+                slots.entry((Target::Broker(*id), lane)).or_insert(slot);
+            }
+        }
+    }
+
+    fn slot(&self, endpoint: Endpoint) -> Slot {
+        let health = Arc::new(Mutex::new(Health::new(self.backoff())));
+        Slot { endpoint: Arc::new(endpoint), commands: None, health }
+    }
+
+    fn spawn(&self, endpoint: &Arc<Endpoint>, health: &Arc<Mutex<Health>>) -> mpsc::Sender<Command> {
+        let (sender, commands) = mpsc::channel(self.config.queue_limit.max(1));
+        let parts = ConnectionParts {
+            endpoint: Arc::clone(endpoint),
+            connector: Arc::clone(&self.connector),
+            clock: self.clock,
+            connect_timeout: self.config.connect_timeout,
+            session: SessionConfig {
+                client_id: self.config.client_id.clone(),
+                frame_limit: self.config.frame_limit,
+                api_versions_max: None,
+            },
+            health: Arc::clone(health),
+            commands,
+            features: Arc::clone(&self.features),
+        };
+        self.runtime.spawn(async move { Driver::new(parts).run().await });
+        sender
+    }
+}
+
+/// How soon a request would be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Readiness {
+    Open,
+    Idle,
+    /// The last attempts failed, and the next one has to wait.
+    Failing,
+}
+
+/// A request that a connection has taken over. Dropping it discards the answer.
+pub(super) struct Pending {
+    answer: oneshot::Receiver<Result<RawAnswer, RequestError>>,
+    /// Keeps the connection open as long as somebody waits for an answer from it.
+    commands: mpsc::Sender<Command>,
+    endpoint: Arc<Endpoint>,
+}
+
+impl Pending {
+    /// Where it went.
+    pub(super) fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.endpoint
+    }
+
+    /// The broker asks to be left alone.
+    pub(super) fn throttle(&self, pause: Duration) {
+        // A full queue means that more requests were on their way before the broker asked; a closed one that nothing follows.
+        drop(self.commands.try_send(Command::Throttle(pause)));
+    }
+}
+
+impl Future for Pending {
+    type Output = Result<RawAnswer, RequestError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let answer = std::task::ready!(Pin::new(&mut self.answer).poll(cx));
+        // The task ended without a word: its runtime is being dropped. Whether it had written the request, nobody knows.
+        Poll::Ready(answer.unwrap_or_else(|_| {
+            let to = Arc::clone(&self.endpoint);
+            Err(RequestError::Unanswered { to, cause: CloseCause::Ended })
+        }))
+    }
+}

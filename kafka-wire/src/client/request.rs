@@ -1,0 +1,254 @@
+//! The way of a request: to a connection, and back with an answer.
+
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use super::connection::{RawAnswer, lock};
+use super::pool::{Pending, Readiness, Submission, Target};
+use super::{Answered, BoxFuture, CallOptions, Client, Endpoint, Lane, Node, NotSentCause, RequestError};
+use crate::protocol::api_versions::ApiVersionsRequest;
+use crate::protocol::{Message, Request};
+use crate::session::{BrokerVersions, ByVersion, Outgoing};
+use crate::types::BrokerId;
+use crate::wire::Reader;
+
+impl Client {
+    /// Sends a request and waits for its answer.
+    ///
+    /// The first poll hands it to a connection; requests to the same broker and lane leave in that order, without waiting
+    /// for each other's answers. Errors inside the answer are the caller's to look at.
+    ///
+    /// Cancel safe in this sense: dropping the future discards the answer and disturbs nothing else; the request may still
+    /// be carried out.
+    ///
+    /// # Errors
+    /// See [`RequestError`]: what was surely not sent is told from what may have been carried out.
+    pub async fn request<R: Request>(
+        &self,
+        to: Node,
+        lane: Lane,
+        request: R,
+        options: CallOptions,
+    ) -> Result<R::Response, RequestError> {
+        self.start(to, lane, request, options).await.map(|answered| answered.response)
+    }
+
+    /// As [`Client::request`], and tells the version.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn request_versioned<R: Request>(
+        &self,
+        to: Node,
+        lane: Lane,
+        request: R,
+        options: CallOptions,
+    ) -> Result<(R::Response, i16), RequestError> {
+        self.start(to, lane, request, options).await.map(|answered| (answered.response, answered.version))
+    }
+
+    /// As [`Client::request_versioned`], for an API that says the same thing in other fields at other versions.
+    ///
+    /// `build` is called with the negotiated version when the request is written.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn request_by_version<R: Request>(
+        &self,
+        to: Node,
+        lane: Lane,
+        build: impl Fn(i16) -> R + Send + Sync + 'static,
+        options: CallOptions,
+    ) -> Result<(R::Response, i16), RequestError> {
+        let reply: Reply<R> = self.start_message(to, lane, Arc::new(ByVersion(build)), options);
+        reply.await.map(|answered| (answered.response, answered.version))
+    }
+
+    /// Hands a request to its connection now, and returns the answer as a future.
+    ///
+    /// "Now" holds for [`Node::Broker`] when the broker's address is known, which it is after [`Client::leader`] or
+    /// [`Client::coordinator`] named the broker. Otherwise the first poll of the future looks for a broker.
+    ///
+    /// Dropping the future discards the answer, not the request.
+    pub fn start<R: Request>(&self, to: Node, lane: Lane, request: R, options: CallOptions) -> Reply<R> {
+        self.start_message(to, lane, Arc::new(request), options)
+    }
+
+    /// What a broker speaks; asks it on its general connection.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn api_versions(&self, broker: BrokerId) -> Result<BrokerVersions, RequestError> {
+        let request = ApiVersionsRequest {
+            client_software_name: SOFTWARE_NAME.into(),
+            client_software_version: env!("CARGO_PKG_VERSION").into(),
+        };
+        let response = self.request(Node::Broker(broker), Lane::General, request, CallOptions::default()).await?;
+        Ok(BrokerVersions::from_response(&response))
+    }
+
+    fn start_message<R: Request>(
+        &self,
+        to: Node,
+        lane: Lane,
+        message: Arc<dyn Outgoing>,
+        options: CallOptions,
+    ) -> Reply<R> {
+        let submission = self.submission(message, options);
+        let known = match to {
+            Node::Broker(id) => self.submit(Target::Broker(id), lane, &submission),
+            Node::Any => None,
+        };
+        let state = match known {
+            Some(Ok(pending)) => State::Pending(pending),
+            Some(Err(error)) => State::Failed(Some(error)),
+            None => {
+                let client = self.clone();
+                State::Routed(Box::pin(async move { client.route(to, lane, submission).await }))
+            }
+        };
+        Reply { state, of: PhantomData }
+    }
+
+    pub(super) fn submission(&self, message: Arc<dyn Outgoing>, options: CallOptions) -> Submission {
+        let timeout = options.timeout.unwrap_or(self.config().request_timeout);
+        Submission { message, max_version: options.max_version, deadline: self.now() + timeout }
+    }
+
+    /// Finds a broker for the request and waits for the answer.
+    async fn route(&self, to: Node, lane: Lane, submission: Submission) -> Result<Delivered, RequestError> {
+        match to {
+            Node::Any => self.call_any(lane, &submission).await,
+            Node::Broker(id) => {
+                self.refresh(&[], submission.deadline).await?;
+                match self.submit(Target::Broker(id), lane, &submission) {
+                    Some(pending) => deliver(pending?).await,
+                    None => Err(RequestError::NotSent { to: None, cause: NotSentCause::UnknownBroker(id) }),
+                }
+            }
+        }
+    }
+
+    /// Tries one broker after another until the request was sent. The bootstrap addresses count as brokers.
+    pub(super) async fn call_any(&self, lane: Lane, submission: &Submission) -> Result<Delivered, RequestError> {
+        let mut failure = None;
+        for target in self.candidates() {
+            let Some(submitted) = self.submit(target, lane, submission) else { continue };
+            let outcome = match submitted {
+                Ok(pending) => deliver(pending).await,
+                Err(error) => Err(error),
+            };
+            match outcome {
+                Err(error @ RequestError::NotSent { .. }) => failure = failure.or(Some(error)),
+                outcome => return outcome,
+            }
+            if self.now() >= submission.deadline {
+                break;
+            }
+        }
+        Err(failure.unwrap_or(RequestError::NotSent { to: None, cause: NotSentCause::NoBrokers }))
+    }
+
+    /// Whom to ask, best first: brokers with an open connection, brokers that were not tried lately, the bootstrap
+    /// addresses, and at last brokers that failed a moment ago.
+    fn candidates(&self) -> Vec<Target> {
+        let cluster = self.cluster();
+        let mut brokers: Vec<_> = cluster.brokers().map(|broker| Target::Broker(broker.id)).collect();
+        // Clients of one cluster begin with different brokers.
+        let start = usize::try_from(self.config().seed % brokers.len().max(1) as u64).unwrap_or(0);
+        brokers.rotate_left(start);
+        let mut targets: Vec<_> =
+            brokers.into_iter().map(|target| (self.shared.pool.readiness(target), target)).collect();
+        let bootstrap = (0..self.shared.bootstrap.len()).map(Target::Bootstrap);
+        let after_idle = targets.iter().filter(|(readiness, _)| *readiness < Readiness::Failing).count();
+        targets.sort_by_key(|(readiness, _)| *readiness);
+        let mut targets: Vec<_> = targets.into_iter().map(|(_, target)| target).collect();
+        targets.splice(after_idle..after_idle, bootstrap);
+        targets
+    }
+
+    /// Hands the request to the connection of `target`; `None` when its address is unknown.
+    pub(super) fn submit(
+        &self,
+        target: Target,
+        lane: Lane,
+        submission: &Submission,
+    ) -> Option<Result<Pending, RequestError>> {
+        let endpoint = match target {
+            Target::Bootstrap(index) => {
+                Endpoint { broker: None, address: self.shared.bootstrap.get(index)?.clone(), told_by: None }
+            }
+            Target::Broker(id) => lock(&self.shared.metadata).endpoint(id)?,
+        };
+        Some(self.shared.pool.submit(target, lane, endpoint, submission))
+    }
+}
+
+/// An answer and where it came from.
+pub(super) struct Delivered {
+    pub(super) answer: RawAnswer,
+    pub(super) endpoint: Arc<Endpoint>,
+    pending: Pending,
+}
+
+pub(super) async fn deliver(mut pending: Pending) -> Result<Delivered, RequestError> {
+    let answer = (&mut pending).await?;
+    Ok(Delivered { answer, endpoint: Arc::clone(pending.endpoint()), pending })
+}
+
+impl Delivered {
+    /// Decodes the answer, and passes on the broker's wish to be left alone.
+    pub(super) fn open<R: Request>(self) -> Result<Answered<R::Response>, RequestError> {
+        decode::<R>(self.answer, &self.pending)
+    }
+}
+
+fn decode<R: Request>(answer: RawAnswer, pending: &Pending) -> Result<Answered<R::Response>, RequestError> {
+    let RawAnswer { version, body } = answer;
+    let response = R::Response::decode(&mut Reader::new(body), version);
+    let response = response.map_err(|error| RequestError::Decode { api: R::KEY, version, error })?;
+    if let Ok(pause @ 1..) = u64::try_from(R::throttle_time_ms(&response)) {
+        pending.throttle(Duration::from_millis(pause));
+    }
+    Ok(Answered { response, version })
+}
+
+/// The answer to a request that is on its way, as [`Client::start`] returns it.
+#[must_use = "the answer, and whether there is one, would be lost"]
+pub struct Reply<R: Request> {
+    state: State,
+    of: PhantomData<fn() -> R>,
+}
+
+enum State {
+    /// A connection has it.
+    Pending(Pending),
+    /// A broker is still to be found for it.
+    Routed(BoxFuture<Result<Delivered, RequestError>>),
+    /// It failed at once; `None` when that was told.
+    Failed(Option<RequestError>),
+}
+
+impl<R: Request> Future for Reply<R> {
+    type Output = Result<Answered<R::Response>, RequestError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.state {
+            State::Pending(pending) => {
+                let answer = ready!(Pin::new(&mut *pending).poll(cx));
+                Poll::Ready(answer.and_then(|answer| decode::<R>(answer, pending)))
+            }
+            State::Routed(route) => {
+                let delivered = ready!(route.as_mut().poll(cx));
+                Poll::Ready(delivered.and_then(Delivered::open::<R>))
+            }
+            State::Failed(error) => Poll::Ready(Err(error.take().expect("polled after it was ready"))),
+        }
+    }
+}
+
+/// What brokers see in their metrics of connected clients (KIP-511).
+const SOFTWARE_NAME: &str = "waterwheel";

@@ -1,0 +1,115 @@
+//! How a metadata answer changes what is known.
+//!
+//! - The broker list of every answer replaces the known one: brokers come and go, and an answer about one topic lists all.
+//!   Only an empty list (a broker that just started) changes nothing.
+//! - Topics that the answer does not mention stay as they are: answers are about the topics that were asked for.
+//! - Within one topic id a partition's leader epoch only grows; an older one comes from a broker that lags and is ignored.
+//! - Another topic id is another topic: everything known under that name is forgotten, epochs included.
+//! - A topic with an error and no partitions keeps the partitions that are known, except when the topic does not exist.
+
+use std::sync::Arc;
+
+use super::{Broker, Cluster, Partition, Topic};
+use crate::protocol::ErrorCode;
+use crate::protocol::metadata::{MetadataResponse, MetadataResponsePartition, MetadataResponseTopic};
+use crate::types::{BrokerId, LeaderEpoch, PartitionId};
+use crate::wire::Uuid;
+
+impl Cluster {
+    /// Merges an answer to Metadata.
+    pub fn merge(&mut self, response: &MetadataResponse) {
+        if !response.brokers.is_empty() {
+            self.brokers = response
+                .brokers
+                .iter()
+                .map(|broker| Broker {
+                    id: BrokerId(broker.node_id),
+                    host: broker.host.clone(),
+                    port: u16::try_from(broker.port).unwrap_or(0),
+                    rack: broker.rack.clone(),
+                })
+                .map(|broker| (broker.id, broker))
+                .collect();
+            self.controller = known(response.controller_id);
+        }
+        if response.cluster_id.is_some() {
+            self.cluster_id.clone_from(&response.cluster_id);
+        }
+        for topic in &response.topics {
+            self.merge_topic(topic);
+        }
+    }
+
+    /// Adds a broker that another answer named, such as a coordinator. A broker that is known already stays as it is.
+    pub fn learn_broker(&mut self, broker: Broker) {
+        self.brokers.entry(broker.id).or_insert(broker);
+    }
+
+    /// Forgets every broker, so that the next request goes to the bootstrap addresses. Topics stay. Source: KIP-1102.
+    pub fn forget_brokers(&mut self) {
+        self.brokers.clear();
+        self.controller = None;
+    }
+
+    /// Forgets a topic: it was deleted, or created anew.
+    pub fn forget_topic(&mut self, name: &str) {
+        if let Some(topic) = self.topics.remove(name) {
+            self.names_by_id.remove(&topic.id);
+        }
+    }
+
+    fn merge_topic(&mut self, answer: &MetadataResponseTopic) {
+        // Without a name it is the answer to a question by id, which this client does not ask.
+        let Some(name) = answer.name.clone() else { return };
+        let error = ErrorCode(answer.error_code);
+        let is_gone = error == ErrorCode::UNKNOWN_TOPIC_OR_PARTITION || error == ErrorCode::INVALID_TOPIC_EXCEPTION;
+        let known = self.topics.get(&name).filter(|_| !is_gone);
+        let is_same = known.is_some_and(|known| answer.topic_id == known.id || answer.topic_id == Uuid::default());
+        let (id, known) = match known {
+            Some(known) if is_same => (known.id, &known.partitions[..]),
+            _ => (answer.topic_id, &[][..]),
+        };
+        let partitions = merge_partitions(known, &answer.partitions);
+        let topic = Topic { name: name.clone(), id, partitions, error, is_internal: answer.is_internal };
+        let replaced = self.topics.insert(name.clone(), Arc::new(topic));
+        if let Some(replaced) = replaced.filter(|replaced| replaced.id != id) {
+            self.names_by_id.remove(&replaced.id);
+        }
+        if id != Uuid::default() {
+            self.names_by_id.insert(id, name);
+        }
+    }
+}
+
+/// Partitions of `answer` over those `known`, sorted by id; the newer leader epoch wins.
+fn merge_partitions(known: &[Partition], answer: &[MetadataResponsePartition]) -> Vec<Partition> {
+    let mut partitions: Vec<_> = answer.iter().map(partition).collect();
+    partitions.sort_by_key(|partition| partition.id);
+    partitions.dedup_by_key(|partition| partition.id);
+    for older in known {
+        match partitions.binary_search_by_key(&older.id, |partition| partition.id) {
+            Ok(index) if is_stale(&partitions[index], older) => partitions[index] = older.clone(),
+            Ok(_) => {}
+            Err(index) => partitions.insert(index, older.clone()),
+        }
+    }
+    partitions
+}
+
+/// Epoch -1 means that the broker does not tell: then its answer counts.
+fn is_stale(answer: &Partition, known: &Partition) -> bool {
+    answer.leader_epoch >= LeaderEpoch(0) && answer.leader_epoch < known.leader_epoch
+}
+
+fn partition(answer: &MetadataResponsePartition) -> Partition {
+    Partition {
+        id: PartitionId(answer.partition_index),
+        leader: known(answer.leader_id),
+        leader_epoch: LeaderEpoch(answer.leader_epoch),
+        error: ErrorCode(answer.error_code),
+    }
+}
+
+fn known(id: i32) -> Option<BrokerId> {
+    (id >= 0).then_some(BrokerId(id))
+}

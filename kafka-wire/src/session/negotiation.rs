@@ -1,0 +1,71 @@
+//! The ApiVersions exchange at the start of a connection.
+
+use bytes::Bytes;
+
+use super::versions::lower_version;
+use super::{BrokerVersions, CloseCause};
+use crate::protocol::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
+use crate::protocol::header::ResponseHeader;
+use crate::protocol::{ApiKey, ErrorCode, Message};
+use crate::time::Moment;
+use crate::wire::{Reader, Str};
+
+/// Finds out what a broker speaks: asks at our highest version, and lower when refused. Source: KIP-35, KIP-511.
+#[derive(Debug)]
+pub(super) struct Negotiation {
+    version: i16,
+    deadline: Moment,
+    /// Correlation id of the open request; `None` when the next one is still to be sent.
+    open: Option<i32>,
+}
+
+impl Negotiation {
+    pub(super) fn new(version_max: Option<i16>, deadline: Moment) -> Self {
+        let ours = *ApiKey::ApiVersions.versions().end();
+        Self { version: version_max.map_or(ours, |max| max.clamp(0, ours)), deadline, open: None }
+    }
+
+    pub(super) const fn deadline(&self) -> Moment {
+        self.deadline
+    }
+
+    pub(super) const fn version(&self) -> i16 {
+        self.version
+    }
+
+    /// The request to send now, if it is this side's turn.
+    pub(super) fn next_request(&self) -> Option<ApiVersionsRequest> {
+        self.open.is_none().then(|| ApiVersionsRequest {
+            client_software_name: Str::from_static("waterwheel"),
+            client_software_version: Str::from_static(env!("CARGO_PKG_VERSION")),
+        })
+    }
+
+    pub(super) const fn sent(&mut self, correlation_id: i32) {
+        self.open = Some(correlation_id);
+    }
+
+    /// Reads an answer: the versions, or `None` when a lower version is to be asked for.
+    pub(super) fn handle_answer(&mut self, frame: Bytes) -> Result<Option<BrokerVersions>, CloseCause> {
+        let mut reader = Reader::new(frame);
+        // The header is v0 at every version, so that a client can read the refusal of a version it does not know.
+        let header = ResponseHeader::decode(&mut reader, 0).map_err(CloseCause::Decode)?;
+        let expected = self.open.take();
+        if expected != Some(header.correlation_id) {
+            return Err(CloseCause::UnknownCorrelation { expected, received: header.correlation_id });
+        }
+        let code = reader.clone().i16("error_code").map_err(CloseCause::Decode)?;
+        match ErrorCode(code) {
+            ErrorCode::NONE => {
+                let answer = ApiVersionsResponse::decode(&mut reader, self.version).map_err(CloseCause::Decode)?;
+                Ok(Some(BrokerVersions::from_response(&answer)))
+            }
+            ErrorCode::UNSUPPORTED_VERSION => {
+                let refusal = ApiVersionsResponse::decode(&mut reader, 0).map_err(CloseCause::Decode)?;
+                self.version = lower_version(&refusal, self.version).ok_or(CloseCause::Refused(ErrorCode(code)))?;
+                Ok(None)
+            }
+            refused => Err(CloseCause::Refused(refused)),
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Programs that never outlive the test that started them.
+//!
+//! A test can die without running a destructor: by SIGKILL, or by a panic that aborts. A shell script waits for the
+//! end of a pipe that only this process holds, and then kills the program. The shell execs the program, so that the
+//! process id is the program's own.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, ChildStdin, Command, ExitStatus, Stdio};
+
+/// A running program. Dropping it kills it with SIGKILL and removes its directory; so does the end of this process.
+#[derive(Debug)]
+pub struct Watched {
+    child: Child,
+    /// The pipe whose end tells the watcher that we are gone.
+    watcher: ChildStdin,
+    directory: Option<PathBuf>,
+}
+
+impl Watched {
+    /// Starts the program and the arguments of `command`, with stdin and stdout at `/dev/null` and stderr a pipe.
+    ///
+    /// `directory` holds what the program leaves behind and is removed after its end. Variables that are set on
+    /// `command` count, its working directory does not.
+    ///
+    /// # Errors
+    /// As [`Command::spawn`]. A program that is not there is seen only as one that ends with status 127.
+    pub fn spawn(command: &Command, directory: Option<&Path>) -> io::Result<Self> {
+        let variables = command.get_envs().filter_map(|(name, value)| Some((name, value?)));
+        let mut child = Command::new("sh")
+            .arg("-c")
+            .arg(include_str!("watched.sh"))
+            .arg("sh")
+            .arg(directory.unwrap_or(Path::new("")))
+            .arg(command.get_program())
+            .args(command.get_args())
+            .envs(variables)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            // Ctrl-C in a terminal reaches us alone; the program then ends because we do.
+            .process_group(0)
+            .spawn()?;
+        let watcher = child.stdin.take().expect("stdin was asked to be a pipe");
+        Ok(Self { child, watcher, directory: directory.map(Path::to_owned) })
+    }
+
+    /// The pipe from the program's stderr, for the first caller. Somebody has to read it, or the program blocks.
+    pub fn take_stderr(&mut self) -> Option<ChildStderr> {
+        self.child.stderr.take()
+    }
+
+    /// Kills the program with SIGKILL and waits for its end.
+    ///
+    /// # Errors
+    /// As [`Child::wait`].
+    pub fn kill(&mut self) -> io::Result<ExitStatus> {
+        // Fails only if the program has ended.
+        let _ = self.child.kill();
+        // The watcher is released before the process id is freed, or it could kill the id's next holder.
+        let _ = self.watcher.write_all(b"released\n");
+        self.child.wait()
+    }
+
+    /// Asks the program to end, with SIGTERM.
+    ///
+    /// # Errors
+    /// When the `kill` command cannot be started.
+    pub fn terminate(&self) -> io::Result<()> {
+        Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status().map(drop)
+    }
+
+    /// How the program ended; `None` while it runs.
+    ///
+    /// # Errors
+    /// As [`Child::try_wait`].
+    pub fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.child.try_wait()
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        // Nothing can be done about a failure here.
+        let _ = self.kill();
+        if let Some(directory) = &self.directory {
+            let _ = fs::remove_dir_all(directory);
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Reads topics with our own consumer: once to the end, or along with a running job.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use kafka_wire::admin::{NewTopic, OffsetSpec};
+use kafka_wire::client::{Client, Consumer};
+use kafka_wire::cluster::TopicPartition;
+use kafka_wire::compression::Decompressed;
+use kafka_wire::consumer::{ConsumerConfig, Fetched, IsolationLevel};
+use kafka_wire::types::{Offset, PartitionId, TimestampMs};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::within;
+
+/// A record, kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptRecord {
+    /// Its partition.
+    pub partition: PartitionId,
+    /// Its offset.
+    pub offset: Offset,
+    /// Its timestamp.
+    pub timestamp: TimestampMs,
+    /// Its key.
+    pub key: Option<Vec<u8>>,
+    /// Its value.
+    pub value: Option<Vec<u8>>,
+    /// Its headers, in order.
+    pub headers: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+}
+
+impl KeptRecord {
+    /// Key and value as text, for records that have both.
+    ///
+    /// # Panics
+    /// When one is missing or not UTF-8.
+    #[must_use]
+    pub fn text(&self) -> (&str, &str) {
+        match (self.key.as_deref().map(str::from_utf8), self.value.as_deref().map(str::from_utf8)) {
+            (Some(Ok(key)), Some(Ok(value))) => (key, value),
+            _ => panic!("not text: {self:?}"),
+        }
+    }
+}
+
+/// Creates a topic and waits until every partition has a leader.
+///
+/// # Panics
+/// When it is there already or cannot be created.
+pub async fn create_topic(client: &Client, name: &str, partitions: i32) {
+    let outcomes = client.create_topics(&[NewTopic::new(name, partitions)]).await.expect("the cluster answers");
+    for (topic, outcome) in outcomes {
+        outcome.unwrap_or_else(|error| panic!("cannot create {topic:?}: {error}"));
+    }
+    for partition in 0..partitions {
+        client.leader(name, PartitionId(partition)).await.expect("a new topic gets leaders");
+    }
+}
+
+/// All records from the beginning to the end that the isolation level allows now: partitions in order, each in the
+/// order of its log.
+///
+/// # Panics
+/// When the cluster does not answer, a batch is corrupt, or the end is not reached within a minute.
+pub async fn read_to_end(client: &Client, topic: &str, isolation: IsolationLevel) -> Vec<KeptRecord> {
+    let partitions = partitions_of(client, topic).await;
+    let latest: Vec<_> = partitions.iter().map(|partition| (partition.clone(), OffsetSpec::Latest)).collect();
+    let ends = client.list_offsets(&latest, isolation).await.expect("the leaders answer");
+    let mut consumer = Consumer::new(client.clone(), ConsumerConfig { isolation, ..ConsumerConfig::default() });
+    let mut missing = 0;
+    for end in &ends {
+        if end.offset.is_some_and(|offset| offset > Offset(0)) {
+            consumer.assign(end.partition.clone(), Offset(0));
+            missing += 1;
+        }
+    }
+    let mut records = Vec::new();
+    while missing > 0 {
+        let polled = within("the end of a topic", READ_DURATION_MAX, consumer.poll()).await;
+        let mut fetched = polled.expect("the topic can be read");
+        keep(&mut fetched, &mut records);
+        let end = ends.iter().find(|end| end.partition == *fetched.partition()).and_then(|end| end.offset);
+        if end.is_some_and(|end| fetched.next_offset() >= end) && consumer.unassign(fetched.partition()) {
+            missing -= 1;
+        }
+    }
+    records.sort_by_key(|record| (record.partition, record.offset));
+    records
+}
+
+/// Reads a topic from its beginning for as long as the value lives, and notes when each record came.
+#[derive(Debug)]
+pub struct Tail {
+    arrived: Arc<Mutex<Vec<Arrival>>>,
+    task: JoinHandle<()>,
+}
+
+/// A record and the time at which a reader got it.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// When.
+    pub at: Instant,
+    /// What.
+    pub record: KeptRecord,
+}
+
+impl Tail {
+    /// Starts to read every partition that the topic has now.
+    pub async fn start(client: &Client, topic: &str, isolation: IsolationLevel) -> Self {
+        let mut consumer = Consumer::new(client.clone(), ConsumerConfig { isolation, ..ConsumerConfig::default() });
+        for partition in partitions_of(client, topic).await {
+            consumer.assign(partition, Offset(0));
+        }
+        let arrived = Arc::new(Mutex::new(Vec::new()));
+        let shared = Arc::clone(&arrived);
+        let task = tokio::spawn(async move {
+            loop {
+                let mut fetched = consumer.poll().await.expect("the topic can be read");
+                let mut records = Vec::new();
+                keep(&mut fetched, &mut records);
+                let at = Instant::now();
+                let arrivals = records.into_iter().map(|record| Arrival { at, record });
+                shared.lock().unwrap_or_else(PoisonError::into_inner).extend(arrivals);
+            }
+        });
+        Self { arrived, task }
+    }
+
+    /// Looks at what has come so far, in the order of each partition.
+    ///
+    /// # Panics
+    /// When reading failed: a live reader that stopped must not pass for one that saw nothing.
+    pub fn look<T>(&self, look: impl FnOnce(&[Arrival]) -> T) -> T {
+        assert!(!self.task.is_finished(), "the reader failed, see its panic above");
+        look(&self.arrived.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Drop for Tail {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn partitions_of(client: &Client, topic: &str) -> Vec<TopicPartition> {
+    let topic = client.topic(topic).await.expect("the topic is there");
+    topic.partitions.iter().map(|partition| TopicPartition::new(topic.name.clone(), partition.id)).collect()
+}
+
+fn keep(fetched: &mut Fetched, records: &mut Vec<KeptRecord>) {
+    let partition = fetched.partition().partition;
+    let mut buffer = Decompressed::default();
+    while let Some(batch) = fetched.next_batch() {
+        let batch = batch.expect("a batch of the topic is whole");
+        for record in batch.open(&mut buffer).expect("a batch of the topic is whole") {
+            let record = record.expect("a record of the topic is whole");
+            if record.offset < batch.position.0 {
+                continue;
+            }
+            let headers = record.headers.iter().map(|(key, value)| (key.to_vec(), value.map(<[u8]>::to_vec)));
+            records.push(KeptRecord {
+                partition,
+                offset: Offset(record.offset),
+                timestamp: TimestampMs(record.timestamp),
+                key: record.key.map(<[u8]>::to_vec),
+                value: record.value.map(<[u8]>::to_vec),
+                headers: headers.collect(),
+            });
+        }
+    }
+}
+
+/// Between two answers of the leaders.
+const READ_DURATION_MAX: Duration = Duration::from_secs(60);

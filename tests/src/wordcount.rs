@@ -1,0 +1,111 @@
+//! Processes of the example `wordcount`, to be killed and started again.
+
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use testkit::watched::Watched;
+use tokio::time::Instant;
+
+use crate::eventually;
+
+/// A process of `wordcount`. Dropping it kills it.
+#[derive(Debug)]
+pub struct WordCount {
+    arguments: Vec<String>,
+    temporary: PathBuf,
+    process: Watched,
+    log: Arc<Mutex<VecDeque<String>>>,
+}
+
+impl WordCount {
+    /// Starts a process with these arguments. `temporary` is its directory for temporary files: processes that stand
+    /// for one machine share it.
+    ///
+    /// # Panics
+    /// When the example cannot be built or started.
+    #[must_use]
+    pub fn start(arguments: &[&str], temporary: &Path) -> Self {
+        let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        let log = Arc::default();
+        let process = spawn(&arguments, temporary, &log);
+        Self { arguments, temporary: temporary.to_owned(), process, log }
+    }
+
+    /// Kills the process with SIGKILL.
+    ///
+    /// # Panics
+    /// When it had ended by itself: nothing that a test does to a job should end it.
+    pub fn kill(&mut self) {
+        let ended = self.process.try_wait().expect("the process is ours");
+        assert!(ended.is_none(), "wordcount ended by itself: {ended:?}\n{}", self.log());
+        self.process.kill().expect("the process is ours");
+    }
+
+    /// Starts a killed process again, with the same arguments.
+    pub fn restart(&mut self) {
+        self.process = spawn(&self.arguments, &self.temporary, &self.log);
+    }
+
+    /// Asks the process to end with SIGTERM; returns how it ended and how long that took.
+    ///
+    /// # Panics
+    /// When it does not end within ten seconds.
+    pub async fn stop(mut self) -> (ExitStatus, Duration) {
+        let started = Instant::now();
+        self.process.terminate().expect("the process is ours");
+        let end = || std::future::ready(self.process.try_wait().expect("the process is ours"));
+        let status = eventually("the end of wordcount after SIGTERM", Duration::from_secs(10), end).await;
+        (status, started.elapsed())
+    }
+
+    /// The end of what the process has printed, over all its lives.
+    #[must_use]
+    pub fn log(&self) -> String {
+        let lines = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.iter().map(|line| format!("{line}\n")).collect()
+    }
+}
+
+fn spawn(arguments: &[String], temporary: &Path, log: &Arc<Mutex<VecDeque<String>>>) -> Watched {
+    let mut command = Command::new(program());
+    command.args(arguments).env("TMPDIR", temporary);
+    let mut process = Watched::spawn(&command, None).expect("the example can be started");
+    let stderr = process.take_stderr().expect("nobody has taken it yet");
+    let log = Arc::clone(log);
+    std::thread::spawn(move || {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            let mut lines = log.lock().unwrap_or_else(PoisonError::into_inner);
+            lines.push_back(line);
+            if lines.len() > LOG_LINES_MAX {
+                lines.pop_front();
+            }
+        }
+    });
+    process
+}
+
+/// The program, built by the first caller: cargo builds no programs of other packages for a test.
+fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let test = std::env::current_exe().expect("a test has a path");
+        let profile = test.ancestors().nth(2).expect("a test lies in <target>/<profile>/deps");
+        let mut build = Command::new(env!("CARGO"));
+        build
+            .args(["build", "--package", "examples", "--target-dir"])
+            .arg(profile.parent().expect("a profile has a parent"));
+        if profile.ends_with("release") {
+            build.arg("--release");
+        }
+        let status = build.current_dir(env!("CARGO_MANIFEST_DIR")).status().expect("cargo runs this test");
+        assert!(status.success(), "the example does not build");
+        profile.join("wordcount")
+    })
+}
+
+/// Lines of the log that are kept for a report.
+const LOG_LINES_MAX: usize = 60;
