@@ -180,6 +180,15 @@ pub enum OpenError {
 }
 
 impl DeliveryError {
+    /// The code that the leader refused the batch with, if that is what happened.
+    #[must_use]
+    pub const fn refused_with(&self) -> Option<ErrorCode> {
+        match self.cause {
+            DeliveryCause::Refused(code) => Some(code),
+            _ => None,
+        }
+    }
+
     /// Whether it is the size of the batch that the broker refused: raise `max.message.bytes` or lower the batch size.
     #[must_use]
     pub fn is_too_large(&self) -> bool {

@@ -15,6 +15,7 @@ mod config;
 mod error;
 pub mod partitioner;
 pub mod sequence;
+pub mod transaction;
 
 pub use accumulator::TopicHandle;
 pub use config::ProducerConfig;

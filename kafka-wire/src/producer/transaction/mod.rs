@@ -1,0 +1,532 @@
+//! The transactions of one producer id, one after the other: which request to the coordinators comes next, and what its
+//! answer means.
+//!
+//! ```text
+//! open -> Ready -begin-> Open -commit-> [AddPartitions] [AddOffsets] TxnOffsetCommit, all batches acknowledged, EndTxn -> Ready
+//!                         | any failure      (brackets: transaction.version 1 only)                 | no answer
+//!                         v                                                                        v
+//!                       Failed -abort-> nothing in flight, EndTxn, [InitProducerId] -> Ready     InDoubt -recover-> Ready
+//! ```
+//! **Version 1** (KIP-98): partitions and groups are registered with AddPartitionsToTxn and AddOffsetsToTxn before
+//! anything is written to them, and the epoch stays the same from one transaction to the next. So a request that was
+//! never answered may still be on its way when the next transaction begins, and would be taken as part of it
+//! (KAFKA-17754 is such an EndTxn). Whenever that is possible, InitProducerId with the current id and epoch raises the
+//! epoch before the next transaction begins (KIP-360).
+//!
+//! **Version 2** (KIP-890): Produce v12 and TxnOffsetCommit v5 register by themselves, and every EndTxn v5 raises the
+//! epoch and answers with it, so what is late is fenced. Which version is in force is latched when a transaction begins.
+//!
+//! **EndTxn without an answer** is sent again as it was. At version 1 the coordinator answers a repeat with the same
+//! epoch by the state it finds: CompleteCommit to a commit is success, PrepareCommit is CONCURRENT_TRANSACTIONS. At
+//! version 2 the repeat has an epoch one below the coordinator's, which it takes as a repeat (`retryOnEpochBump` in
+//! `TransactionCoordinator.endTransaction`) with the same answers. Once one attempt went unanswered, a refusal of a later
+//! one proves nothing about the first: the outcome is unknown then. [`TransactionManager::recover`] settles it with an
+//! EndTxn that aborts: INVALID_TXN_STATE means that the commit had been carried out, success that it had not and never
+//! will be.
+
+mod requests;
+mod verdict;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+pub use requests::{Pauses, Reply, Request};
+pub use verdict::{Verdict, produce_verdict, verdict};
+
+use super::ProducerConfig;
+use super::accumulator::Slot;
+use super::error::{NotReady, TransactionCause};
+use super::sequence::ProducerIdentity;
+use crate::cluster::{CommittedOffset, CoordinatorKind, GroupMetadata, TopicPartition};
+use crate::protocol::{ApiKey, ErrorCode};
+use crate::time::Moment;
+use crate::wire::Str;
+
+/// Which transactional protocol the cluster has finalized (`transaction.version`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TransactionVersion {
+    /// KIP-98: explicit registration. Also stands for level 0.
+    V1,
+    /// KIP-890: registration with the first write, a new epoch per transaction.
+    V2,
+}
+
+/// A request to a coordinator, to be answered with [`TransactionManager::handle`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    /// What to ask.
+    pub request: Request,
+    /// Highest version to ask it at.
+    pub max_version: i16,
+    /// Whom to ask: the coordinator of this kind and key, or any broker.
+    pub coordinator: Option<(CoordinatorKind, Str)>,
+    /// Whether the coordinator known so far is to be forgotten first.
+    pub find_again: bool,
+    /// How long to wait for the answer at most.
+    pub timeout: Duration,
+}
+
+/// How something that was asked for ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ended {
+    /// There is a producer id.
+    Opened,
+    /// The transaction is committed.
+    Committed,
+    /// The transaction is aborted, or never existed.
+    Aborted,
+    /// It may be committed; waits for `recover`.
+    Unknown(TransactionCause),
+    /// The transaction failed and waits for `abort`.
+    Abortable(TransactionCause),
+    /// As above; the group no longer knows the member.
+    GroupChanged(ErrorCode),
+    /// No settling answer in time. What was asked may be asked again.
+    TimedOut(TransactionCause),
+    /// The producer is finished: fenced.
+    Fenced(TransactionCause),
+    /// The producer is finished.
+    Fatal(TransactionCause),
+}
+
+/// The transactions of one producer; without a transactional id it only gets producer ids.
+#[derive(Debug)]
+pub struct TransactionManager {
+    transactional_id: Option<Str>,
+    transaction_timeout: Duration,
+    init_timeout: Duration,
+    end_timeout: Duration,
+    identity: ProducerIdentity,
+    state: State,
+    version: TransactionVersion,
+    /// Version 1: partitions that have records and are not in the transaction yet.
+    unregistered: BTreeMap<TopicPartition, Slot>,
+    registered: BTreeSet<Slot>,
+    offsets: Option<OffsetsToCommit>,
+    /// The coordinator may know of this transaction, so that it has to be ended.
+    reached: bool,
+    /// A request of this epoch may still be carried out, or a sequence was skipped: the epoch has to be raised.
+    needs_epoch: bool,
+    attempts: Attempts,
+    ended: Option<Ended>,
+    /// How the last transaction ended; for an owner that did not wait for it.
+    last: Ended,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum State {
+    /// Getting the first producer id.
+    Opening,
+    /// No transaction.
+    Ready,
+    /// Records may be produced.
+    Open,
+    /// Something failed; only an abort helps. The flag: EndTxn would be refused.
+    Failed {
+        why: Ended,
+        skip_end: bool,
+    },
+    Committing,
+    Aborting {
+        skip_end: bool,
+    },
+    /// Finding out how a commit ended that was not answered.
+    Recovering,
+    /// The transaction has ended this way; getting a new epoch before the next.
+    Renewing(Ended),
+    /// A commit was not answered.
+    InDoubt,
+    /// The last transaction has ended, but no new epoch could be had in time.
+    Stale(Ended),
+    /// For good.
+    Finished(Ended),
+}
+
+#[derive(Clone, Debug)]
+struct OffsetsToCommit {
+    group: GroupMetadata,
+    offsets: Vec<(TopicPartition, CommittedOffset)>,
+    /// Version 1: the group is in the transaction.
+    is_group_registered: bool,
+}
+
+/// The attempts at the request that is due.
+#[derive(Debug, Default)]
+struct Attempts {
+    in_flight: Option<ApiKey>,
+    failures: u32,
+    retry_at: Moment,
+    /// When to give up; set with the first attempt.
+    deadline: Option<Moment>,
+    find_again: bool,
+    last_code: Option<ErrorCode>,
+    /// One went unanswered: what a later one is answered says nothing about it.
+    unanswered: bool,
+}
+
+impl Attempts {
+    /// Whether any attempt was more than tried.
+    fn got_there(&self) -> bool {
+        self.unanswered || self.last_code.is_some()
+    }
+}
+
+impl TransactionManager {
+    /// A producer that has no id yet: the first [`Self::poll`] asks for one.
+    #[must_use]
+    pub fn new(config: &ProducerConfig) -> Self {
+        Self {
+            transactional_id: config.transactional_id.clone(),
+            transaction_timeout: config.transaction_timeout,
+            init_timeout: config.init_timeout,
+            end_timeout: config.end_timeout,
+            identity: ProducerIdentity::NONE,
+            state: State::Opening,
+            version: TransactionVersion::V1,
+            unregistered: BTreeMap::new(),
+            registered: BTreeSet::new(),
+            offsets: None,
+            reached: false,
+            needs_epoch: false,
+            attempts: Attempts::default(),
+            ended: None,
+            last: Ended::Aborted,
+        }
+    }
+
+    /// What the brokers know this producer by, at the moment.
+    #[must_use]
+    pub fn identity(&self) -> ProducerIdentity {
+        self.identity
+    }
+
+    /// Whether the producer writes in transactions.
+    #[must_use]
+    pub fn is_transactional(&self) -> bool {
+        self.transactional_id.is_some()
+    }
+
+    /// The version that the open transaction runs at.
+    #[must_use]
+    pub fn version(&self) -> TransactionVersion {
+        self.version
+    }
+
+    /// Begins a transaction, without a request.
+    ///
+    /// # Errors
+    /// One is open, or has to be aborted or recovered first, or the producer is finished.
+    pub fn begin(&mut self, version: TransactionVersion) -> Result<(), NotReady> {
+        if !self.is_transactional() {
+            return Err(NotReady::NotTransactional);
+        }
+        match self.state {
+            State::Ready => {}
+            State::Open => return Err(NotReady::AlreadyBegun),
+            _ => return Err(self.not_ready()),
+        }
+        self.clear();
+        (self.state, self.version) = (State::Open, version);
+        Ok(())
+    }
+
+    /// Tells of records for a partition; with version 1 the partition will be registered before they may be sent.
+    pub fn touch(&mut self, slot: Slot, partition: impl FnOnce() -> TopicPartition) {
+        if self.version == TransactionVersion::V1 && self.is_transactional() && !self.registered.contains(&slot) {
+            self.unregistered.insert(partition(), slot);
+        }
+    }
+
+    /// Whether batches of a partition may be sent now.
+    #[must_use]
+    pub fn may_produce(&self, slot: Slot) -> bool {
+        if !self.is_transactional() {
+            return self.identity.is_some();
+        }
+        matches!(self.state, State::Open | State::Committing)
+            && (self.version == TransactionVersion::V2 || self.registered.contains(&slot))
+    }
+
+    /// Tells that a batch is on its way to a leader, which with version 2 is how the coordinator learns of it.
+    pub fn produced(&mut self) {
+        self.reached = true;
+    }
+
+    /// Tells that an attempt to produce went unanswered, or that a batch with a sequence was given up.
+    pub fn require_epoch(&mut self) {
+        self.needs_epoch = true;
+    }
+
+    /// Spoils the open transaction because of a batch; a leader's code decides how badly.
+    pub fn fail(&mut self, cause: TransactionCause) {
+        let code = match &cause {
+            TransactionCause::Delivery(error) => error.refused_with(),
+            TransactionCause::Refused { code, .. } => Some(*code),
+            TransactionCause::TimedOut { .. } | TransactionCause::Unsendable { .. } => None,
+        };
+        self.needs_epoch = true;
+        self.spoil(code.map_or(Verdict::Abortable, produce_verdict), cause);
+    }
+
+    /// Asks for the end of the open transaction: everything written, `offsets` committed, EndTxn. The outcome comes
+    /// from [`Self::take_ended`].
+    ///
+    /// # Errors
+    /// No transaction is open. A transaction that has failed is an outcome instead.
+    pub fn commit(
+        &mut self,
+        group: Option<(GroupMetadata, Vec<(TopicPartition, CommittedOffset)>)>,
+    ) -> Result<(), NotReady> {
+        match &self.state {
+            State::Open => {}
+            State::Ready => return Err(NotReady::NotBegun),
+            State::Failed { why, .. } | State::Finished(why) => {
+                self.ended = Some(why.clone());
+                return Ok(());
+            }
+            _ => return Err(self.not_ready()),
+        }
+        self.state = State::Committing;
+        self.offsets = group.filter(|(_, offsets)| !offsets.is_empty()).map(|(group, offsets)| OffsetsToCommit {
+            group,
+            offsets,
+            is_group_registered: false,
+        });
+        Ok(())
+    }
+
+    /// Asks for the open transaction, if any, to be aborted. The owner throws away what is not in flight first.
+    ///
+    /// # Errors
+    /// A commit without an answer has to be recovered; the producer may be finished.
+    pub fn abort(&mut self) -> Result<(), NotReady> {
+        let skip_end = match &self.state {
+            State::Ready => {
+                self.ended = Some(Ended::Aborted);
+                return Ok(());
+            }
+            State::Open => false,
+            State::Failed { skip_end, .. } => *skip_end,
+            State::Finished(why) => {
+                self.ended = Some(why.clone());
+                return Ok(());
+            }
+            _ => return Err(self.not_ready()),
+        };
+        self.unregistered.clear();
+        self.offsets = None;
+        self.start(State::Aborting { skip_end });
+        Ok(())
+    }
+
+    /// Asks to find out how the last transaction ended, and to get ready for the next. Fits every state.
+    pub fn recover(&mut self) {
+        match &self.state {
+            State::Ready => self.ended = Some(self.last.clone()),
+            State::Stale(ended) => self.start(State::Renewing(ended.clone())),
+            State::InDoubt => self.start(State::Recovering),
+            State::Open | State::Failed { .. } => self.abort().expect("a transaction that is open can be aborted"),
+            State::Finished(why) => self.ended = Some(why.clone()),
+            // Already on its way; the outcome will come.
+            State::Opening | State::Committing | State::Aborting { .. } | State::Recovering | State::Renewing(_) => {}
+        }
+    }
+
+    /// Asks for a new producer id because the epochs of this one are used up; without transactions only.
+    pub fn reopen(&mut self) {
+        assert!(!self.is_transactional(), "the coordinator gives a transactional producer its next id");
+        self.identity = ProducerIdentity::NONE;
+        self.start(State::Opening);
+    }
+
+    /// Whether a request is awaited or due, so that an outcome will come.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        match self.state {
+            State::Opening | State::Committing | State::Aborting { .. } | State::Recovering | State::Renewing(_) => {
+                true
+            }
+            State::Ready | State::Open | State::Failed { .. } => false,
+            State::InDoubt | State::Stale(_) | State::Finished(_) => false,
+        }
+    }
+
+    /// Whether the transaction has failed, or the producer with it: nothing more is worth sending.
+    #[must_use]
+    pub fn failure(&self) -> Option<&Ended> {
+        match &self.state {
+            State::Failed { why, .. } | State::Finished(why) => Some(why),
+            _ => None,
+        }
+    }
+
+    /// How what was asked for ended; once.
+    pub fn take_ended(&mut self) -> Option<Ended> {
+        self.ended.take()
+    }
+
+    /// The next request, if one is due. `drained`: no batch waits or is in flight.
+    pub fn poll(&mut self, now: Moment, drained: bool) -> Option<Call> {
+        if self.attempts.in_flight.is_some() || now < self.attempts.retry_at {
+            return None;
+        }
+        let api = self.due(drained)?;
+        let limit = if api == ApiKey::InitProducerId { self.init_timeout } else { self.end_timeout };
+        let deadline = *self.attempts.deadline.get_or_insert(now + limit);
+        if now >= deadline {
+            self.give_up(api);
+            return None;
+        }
+        let call = self.call(api, deadline - now);
+        self.attempts.in_flight = Some(api);
+        self.attempts.find_again = false;
+        Some(call)
+    }
+
+    /// When to call [`Self::poll`] although nothing happened.
+    #[must_use]
+    pub fn next_timeout(&self, now: Moment) -> Option<Moment> {
+        Some(self.attempts.retry_at).filter(|at| *at > now && self.attempts.in_flight.is_none())
+    }
+
+    /// Which request is due; ends what needs none.
+    fn due(&mut self, drained: bool) -> Option<ApiKey> {
+        match &self.state {
+            State::Opening | State::Renewing(_) => Some(ApiKey::InitProducerId),
+            State::Open | State::Committing if !self.unregistered.is_empty() => Some(ApiKey::AddPartitionsToTxn),
+            State::Committing => {
+                if let Some(offsets) = &self.offsets {
+                    let is_known = offsets.is_group_registered || self.version == TransactionVersion::V2;
+                    return Some(if is_known { ApiKey::TxnOffsetCommit } else { ApiKey::AddOffsetsToTxn });
+                }
+                if drained && !self.reached {
+                    self.finish(Ended::Committed);
+                    return None;
+                }
+                drained.then_some(ApiKey::EndTxn)
+            }
+            State::Aborting { skip_end } if drained => {
+                if *skip_end {
+                    self.start(State::Renewing(Ended::Aborted));
+                    return Some(ApiKey::InitProducerId);
+                }
+                if !self.reached {
+                    self.end(Ended::Aborted);
+                    return self.due(drained);
+                }
+                Some(ApiKey::EndTxn)
+            }
+            State::Recovering => Some(ApiKey::EndTxn),
+            State::Aborting { .. } | State::Ready | State::Open | State::Failed { .. } => None,
+            State::InDoubt | State::Stale(_) | State::Finished(_) => None,
+        }
+    }
+
+    /// No time is left for the request that is due.
+    fn give_up(&mut self, api: ApiKey) {
+        let cause = TransactionCause::TimedOut { api, last: self.attempts.last_code };
+        match &self.state {
+            State::Open => self.spoil(Verdict::Abortable, cause),
+            // Some attempt got there, to be answered with "not now" or not at all: it may have been carried out.
+            State::Committing if api == ApiKey::EndTxn && self.attempts.got_there() => {
+                self.rest(State::InDoubt, Ended::Unknown(cause));
+            }
+            State::Committing => self.spoil(Verdict::Abortable, cause),
+            State::Aborting { skip_end } => {
+                let why = Ended::Abortable(cause.clone());
+                let skip_end = *skip_end;
+                self.rest(State::Failed { why, skip_end }, Ended::TimedOut(cause));
+            }
+            State::Recovering => self.rest(State::InDoubt, Ended::TimedOut(cause)),
+            State::Renewing(ended) => {
+                let ended = ended.clone();
+                self.rest(State::Stale(ended.clone()), ended);
+            }
+            State::Opening => self.rest(State::Opening, Ended::TimedOut(cause)),
+            State::Ready | State::Failed { .. } | State::InDoubt | State::Stale(_) | State::Finished(_) => {}
+        }
+    }
+
+    /// The transaction cannot be committed any more.
+    fn spoil(&mut self, verdict: Verdict, cause: TransactionCause) {
+        let why = match verdict {
+            Verdict::Fenced => Ended::Fenced(cause),
+            Verdict::Fatal => Ended::Fatal(cause),
+            Verdict::GroupChanged => match cause {
+                TransactionCause::Refused { code, .. } => Ended::GroupChanged(code),
+                cause => Ended::Abortable(cause),
+            },
+            _ => Ended::Abortable(cause),
+        };
+        if verdict >= Verdict::Fenced {
+            let report = match &self.state {
+                // The transaction ended before, whatever becomes of the producer.
+                State::Renewing(ended) => Some(ended.clone()),
+                _ if self.is_busy() => Some(why.clone()),
+                _ => None,
+            };
+            self.start(State::Finished(why));
+            self.ended = report.or(self.ended.take());
+            return;
+        }
+        let skip_end = verdict == Verdict::Reinitialize;
+        match self.state {
+            State::Open => self.start(State::Failed { why, skip_end }),
+            State::Committing => self.rest(State::Failed { why: why.clone(), skip_end }, why),
+            // It failed before, or is being given up anyway.
+            State::Aborting { .. } | State::Recovering | State::Opening | State::Renewing(_) => {}
+            State::Ready | State::Failed { .. } | State::InDoubt | State::Stale(_) | State::Finished(_) => {}
+        }
+    }
+
+    /// The transaction has ended; a new epoch first, if one is needed.
+    fn end(&mut self, ended: Ended) {
+        if self.needs_epoch {
+            self.start(State::Renewing(ended));
+        } else {
+            self.finish(ended);
+        }
+    }
+
+    fn finish(&mut self, ended: Ended) {
+        self.clear();
+        self.last = ended.clone();
+        self.rest(State::Ready, ended);
+    }
+
+    /// Nothing of the last transaction is left.
+    fn clear(&mut self) {
+        self.unregistered.clear();
+        self.registered.clear();
+        self.offsets = None;
+        (self.reached, self.needs_epoch) = (false, false);
+    }
+
+    /// Into a state that waits for the owner, who is told.
+    fn rest(&mut self, state: State, ended: Ended) {
+        self.start(state);
+        self.ended = Some(ended);
+    }
+
+    fn start(&mut self, state: State) {
+        self.state = state;
+        let in_flight = self.attempts.in_flight;
+        self.attempts = Attempts { in_flight, ..Attempts::default() };
+    }
+
+    fn not_ready(&self) -> NotReady {
+        match self.state {
+            State::Ready | State::Opening => NotReady::NotBegun,
+            State::Open => NotReady::AlreadyBegun,
+            State::Failed { .. } => NotReady::NeedsAbort,
+            State::Finished(_) => NotReady::Finished,
+            State::Committing | State::Aborting { .. } | State::Recovering | State::Renewing(_) => {
+                NotReady::NeedsRecover
+            }
+            State::InDoubt | State::Stale(_) => NotReady::NeedsRecover,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,379 @@
+//! The requests of a transaction, and what their answers do to it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::{Call, Ended, OffsetsToCommit, State, TransactionManager, TransactionVersion, Verdict, verdict};
+use crate::cluster::{CoordinatorKind, TopicPartition};
+use crate::producer::error::TransactionCause;
+use crate::producer::sequence::ProducerIdentity;
+use crate::protocol::add_offsets_to_txn::{AddOffsetsToTxnRequest, AddOffsetsToTxnResponse};
+use crate::protocol::add_partitions_to_txn::{
+    AddPartitionsToTxnRequest, AddPartitionsToTxnResponse, AddPartitionsToTxnTopic,
+};
+use crate::protocol::end_txn::{EndTxnRequest, EndTxnResponse};
+use crate::protocol::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
+use crate::protocol::txn_offset_commit::{
+    TxnOffsetCommitRequest, TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic, TxnOffsetCommitResponse,
+};
+use crate::protocol::{ApiKey, ErrorCode};
+use crate::time::Moment;
+use crate::types::{PartitionId, ProducerEpoch, ProducerId};
+use crate::wire::Str;
+
+/// A request to a coordinator.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "named as in the protocol")]
+pub enum Request {
+    InitProducerId(InitProducerIdRequest),
+    AddPartitionsToTxn(AddPartitionsToTxnRequest),
+    AddOffsetsToTxn(AddOffsetsToTxnRequest),
+    TxnOffsetCommit(TxnOffsetCommitRequest),
+    EndTxn(EndTxnRequest),
+}
+
+/// What became of a request.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "named as in the protocol")]
+pub enum Reply {
+    InitProducerId(InitProducerIdResponse),
+    AddPartitionsToTxn(AddPartitionsToTxnResponse),
+    AddOffsetsToTxn(AddOffsetsToTxnResponse),
+    TxnOffsetCommit(TxnOffsetCommitResponse),
+    EndTxn(EndTxnResponse),
+    /// It was not sent: no coordinator is known, or there is no connection to it.
+    NotSent,
+    /// It was sent, and no answer came: it may have been carried out, or may be later.
+    Unanswered,
+    /// The look-up of the coordinator was refused.
+    NoCoordinator(ErrorCode),
+    /// Both sides have no version of it in common, or it has no encoding.
+    Unsendable,
+}
+
+impl TransactionManager {
+    /// The request that is due, as a call.
+    pub(super) fn call(&self, api: ApiKey, timeout: Duration) -> Call {
+        let is_v2 = self.version == TransactionVersion::V2;
+        let (request, max_version) = match api {
+            ApiKey::AddPartitionsToTxn => (Request::AddPartitionsToTxn(self.add_partitions()), 3),
+            ApiKey::AddOffsetsToTxn => (Request::AddOffsetsToTxn(self.add_offsets()), 4),
+            ApiKey::TxnOffsetCommit => (Request::TxnOffsetCommit(self.commit_offsets()), if is_v2 { 5 } else { 4 }),
+            ApiKey::EndTxn => (Request::EndTxn(self.end_txn()), if is_v2 { 5 } else { 4 }),
+            // Version 6 belongs to two-phase commit (KIP-939) and is not stable in Kafka 4.3.
+            _ => (Request::InitProducerId(self.init_producer_id()), 5),
+        };
+        let coordinator = match (&self.transactional_id, &self.offsets) {
+            (_, Some(offsets)) if api == ApiKey::TxnOffsetCommit => {
+                Some((CoordinatorKind::Group, offsets.group.group_id.clone()))
+            }
+            (Some(id), _) => Some((CoordinatorKind::Transaction, id.clone())),
+            (None, _) => None,
+        };
+        Call { request, max_version, coordinator, find_again: self.attempts.find_again, timeout }
+    }
+
+    /// Takes in what became of the last call. Retries wait at least `pause` (`brief_pause`: while the end of the last
+    /// transaction is being written to its partitions, which takes milliseconds); both double with every failure.
+    pub fn handle(&mut self, now: Moment, reply: Reply, pauses: Pauses) {
+        let Some(api) = self.attempts.in_flight.take() else { return };
+        let (worst, code) = match reply {
+            Reply::InitProducerId(response) => self.handle_init(&response),
+            Reply::AddPartitionsToTxn(response) => self.handle_partitions(&response),
+            Reply::AddOffsetsToTxn(response) => self.handle_group(&response),
+            Reply::TxnOffsetCommit(response) => self.handle_offsets(&response),
+            Reply::EndTxn(response) => return self.handle_end(now, &response, pauses),
+            Reply::NotSent => (Verdict::FindCoordinator, None),
+            Reply::Unanswered => {
+                self.attempts.unanswered = true;
+                // It may be carried out later, in the middle of the next transaction.
+                (self.needs_epoch, self.reached) = (true, true);
+                (Verdict::FindCoordinator, None)
+            }
+            Reply::NoCoordinator(code) => (verdict(ApiKey::FindCoordinator, code), Some(code)),
+            Reply::Unsendable => {
+                self.attempts.last_code = None;
+                return self.spoil(Verdict::Fatal, TransactionCause::Unsendable { api });
+            }
+        };
+        self.settle(now, api, worst, code, pauses);
+    }
+
+    /// Goes on after an answer that did not end the transaction.
+    fn settle(&mut self, now: Moment, api: ApiKey, verdict: Verdict, code: Option<ErrorCode>, pauses: Pauses) {
+        match (verdict, code) {
+            (Verdict::Done, _) => {}
+            (Verdict::Retry | Verdict::FindCoordinator, _) | (_, None) => {
+                self.attempts.last_code = code.or(self.attempts.last_code);
+                self.attempts.find_again = verdict == Verdict::FindCoordinator;
+                self.attempts.retry_at = now + pauses.after(code, self.attempts.failures);
+                self.attempts.failures += 1;
+            }
+            (verdict, Some(code)) => self.spoil(verdict, TransactionCause::Refused { api, code }),
+        }
+    }
+
+    fn init_producer_id(&self) -> InitProducerIdRequest {
+        // With the current id and epoch the coordinator raises the epoch only if nobody else has done so (KIP-360).
+        InitProducerIdRequest {
+            transactional_id: self.transactional_id.clone(),
+            transaction_timeout_ms: milliseconds(self.transaction_timeout),
+            producer_id: self.identity.id.0,
+            producer_epoch: self.identity.epoch.0,
+            ..InitProducerIdRequest::default()
+        }
+    }
+
+    fn handle_init(&mut self, response: &InitProducerIdResponse) -> (Verdict, Option<ErrorCode>) {
+        let code = ErrorCode(response.error_code);
+        let verdict = verdict(ApiKey::InitProducerId, code);
+        if verdict == Verdict::Done {
+            self.identity = ProducerIdentity {
+                id: ProducerId(response.producer_id),
+                epoch: ProducerEpoch(response.producer_epoch),
+            };
+            match &self.state {
+                State::Renewing(ended) => {
+                    let ended = ended.clone();
+                    self.finish(ended);
+                }
+                _ => self.rest(State::Ready, Ended::Opened),
+            }
+        }
+        (verdict, Some(code))
+    }
+
+    fn add_partitions(&self) -> AddPartitionsToTxnRequest {
+        let mut topics: BTreeMap<Str, Vec<i32>> = BTreeMap::new();
+        for partition in self.unregistered.keys() {
+            topics.entry(partition.topic.clone()).or_default().push(partition.partition.0);
+        }
+        AddPartitionsToTxnRequest {
+            v3_and_below_transactional_id: self.id(),
+            v3_and_below_producer_id: self.identity.id.0,
+            v3_and_below_producer_epoch: self.identity.epoch.0,
+            v3_and_below_topics: topics
+                .into_iter()
+                .map(|(name, partitions)| AddPartitionsToTxnTopic { name, partitions })
+                .collect(),
+            ..AddPartitionsToTxnRequest::default()
+        }
+    }
+
+    /// Partitions that were added stay added, whatever became of the others.
+    fn handle_partitions(&mut self, response: &AddPartitionsToTxnResponse) -> (Verdict, Option<ErrorCode>) {
+        let mut worst = (Verdict::Done, ErrorCode::NONE);
+        for topic in &response.results_by_topic_v3_and_below {
+            for result in &topic.results_by_partition {
+                let code = ErrorCode(result.partition_error_code);
+                let verdict = verdict(ApiKey::AddPartitionsToTxn, code);
+                // OPERATION_NOT_ATTEMPTED only says that another partition is the reason: that one is worth naming.
+                if verdict > worst.0 || (verdict == worst.0 && worst.1 == ErrorCode::OPERATION_NOT_ATTEMPTED) {
+                    worst = (verdict, code);
+                }
+                if verdict == Verdict::Done {
+                    let partition = TopicPartition::new(topic.name.clone(), PartitionId(result.partition_index));
+                    self.registered.extend(self.unregistered.remove(&partition));
+                    self.reached = true;
+                }
+            }
+        }
+        self.progress_if(worst.0 == Verdict::Done);
+        (worst.0, Some(worst.1))
+    }
+
+    fn add_offsets(&self) -> AddOffsetsToTxnRequest {
+        AddOffsetsToTxnRequest {
+            transactional_id: self.id(),
+            producer_id: self.identity.id.0,
+            producer_epoch: self.identity.epoch.0,
+            group_id: self.offsets.as_ref().map(|offsets| offsets.group.group_id.clone()).unwrap_or_default(),
+        }
+    }
+
+    fn handle_group(&mut self, response: &AddOffsetsToTxnResponse) -> (Verdict, Option<ErrorCode>) {
+        let code = ErrorCode(response.error_code);
+        let verdict = verdict(ApiKey::AddOffsetsToTxn, code);
+        if verdict == Verdict::Done {
+            self.reached = true;
+            if let Some(offsets) = &mut self.offsets {
+                offsets.is_group_registered = true;
+            }
+        }
+        self.progress_if(verdict == Verdict::Done);
+        (verdict, Some(code))
+    }
+
+    fn commit_offsets(&self) -> TxnOffsetCommitRequest {
+        let Some(OffsetsToCommit { group, offsets, .. }) = &self.offsets else {
+            return TxnOffsetCommitRequest::default();
+        };
+        let mut topics: BTreeMap<Str, Vec<TxnOffsetCommitRequestPartition>> = BTreeMap::new();
+        for (partition, committed) in offsets {
+            topics.entry(partition.topic.clone()).or_default().push(TxnOffsetCommitRequestPartition {
+                partition_index: partition.partition.0,
+                committed_offset: committed.offset.0,
+                committed_leader_epoch: committed.leader_epoch.0,
+                committed_metadata: Some(committed.metadata.clone()),
+            });
+        }
+        TxnOffsetCommitRequest {
+            transactional_id: self.id(),
+            group_id: group.group_id.clone(),
+            producer_id: self.identity.id.0,
+            producer_epoch: self.identity.epoch.0,
+            generation_id: group.generation,
+            member_id: group.member_id.clone(),
+            group_instance_id: group.instance_id.clone(),
+            topics: topics
+                .into_iter()
+                .map(|(name, partitions)| TxnOffsetCommitRequestTopic { name, partitions })
+                .collect(),
+        }
+    }
+
+    /// Offsets that were taken are not sent again; an answer that leaves one out has not taken it.
+    fn handle_offsets(&mut self, response: &TxnOffsetCommitResponse) -> (Verdict, Option<ErrorCode>) {
+        // With version 2 the request itself has put the group into the transaction, even if it was refused later.
+        self.reached = true;
+        let mut worst = (Verdict::Done, ErrorCode::NONE);
+        let mut taken = Vec::new();
+        for topic in &response.topics {
+            for result in &topic.partitions {
+                let code = ErrorCode(result.error_code);
+                let verdict = verdict(ApiKey::TxnOffsetCommit, code);
+                worst = worst.max((verdict, code));
+                if verdict == Verdict::Done {
+                    taken.push(TopicPartition::new(topic.name.clone(), PartitionId(result.partition_index)));
+                }
+            }
+        }
+        if let Some(offsets) = &mut self.offsets {
+            offsets.offsets.retain(|(partition, _)| !taken.contains(partition));
+            if offsets.offsets.is_empty() {
+                self.offsets = None;
+            } else if worst.0 == Verdict::Done {
+                worst.0 = Verdict::Retry;
+            }
+        }
+        self.progress_if(worst.0 == Verdict::Done);
+        (worst.0, Some(worst.1))
+    }
+
+    fn end_txn(&self) -> EndTxnRequest {
+        EndTxnRequest {
+            transactional_id: self.id(),
+            producer_id: self.identity.id.0,
+            producer_epoch: self.identity.epoch.0,
+            committed: self.state == State::Committing,
+        }
+    }
+
+    fn handle_end(&mut self, now: Moment, response: &EndTxnResponse, pauses: Pauses) {
+        let code = ErrorCode(response.error_code);
+        let verdict = verdict(ApiKey::EndTxn, code);
+        if verdict == Verdict::Done && response.producer_id >= 0 {
+            // Version 5 and above: a new epoch, or a new producer id when the epochs are used up. What may still be on
+            // its way carries the old one.
+            self.identity = ProducerIdentity {
+                id: ProducerId(response.producer_id),
+                epoch: ProducerEpoch(response.producer_epoch),
+            };
+            self.needs_epoch = false;
+        }
+        match &self.state {
+            State::Committing => self.handle_commit(now, verdict, code, pauses),
+            State::Aborting { .. } | State::Recovering => self.handle_abort(now, verdict, code, pauses),
+            _ => {}
+        }
+    }
+
+    fn handle_commit(&mut self, now: Moment, verdict: Verdict, code: ErrorCode, pauses: Pauses) {
+        let cause = TransactionCause::Refused { api: ApiKey::EndTxn, code };
+        match verdict {
+            Verdict::Done => self.end(Ended::Committed),
+            Verdict::Retry | Verdict::FindCoordinator => {
+                // Kafka answers COORDINATOR_NOT_AVAILABLE also when its append to the transaction log timed out
+                // (`TransactionStateManager.appendTransactionToLog`), which may yet succeed.
+                self.attempts.unanswered |= code == ErrorCode::COORDINATOR_NOT_AVAILABLE;
+                self.settle(now, ApiKey::EndTxn, verdict, Some(code), pauses);
+            }
+            _ if self.attempts.unanswered || !is_definite(code) => self.rest(State::InDoubt, Ended::Unknown(cause)),
+            verdict => self.spoil(verdict, cause),
+        }
+    }
+
+    fn handle_abort(&mut self, now: Moment, verdict: Verdict, code: ErrorCode, pauses: Pauses) {
+        let is_recovering = self.state == State::Recovering;
+        let cause = TransactionCause::Refused { api: ApiKey::EndTxn, code };
+        match verdict {
+            Verdict::Done => {
+                // At version 1 the commit that was not answered may still arrive; it must not find this epoch in use.
+                self.needs_epoch |= is_recovering && self.version == TransactionVersion::V1;
+                self.end(Ended::Aborted);
+            }
+            // The coordinator has no open transaction: the commit got there, or nothing ever did.
+            Verdict::Fatal if code == ErrorCode::INVALID_TXN_STATE => {
+                self.needs_epoch = true;
+                self.end(if is_recovering { Ended::Committed } else { Ended::Aborted });
+            }
+            Verdict::Reinitialize if is_recovering => self.spoil(Verdict::Fenced, cause),
+            Verdict::Reinitialize => self.start(State::Renewing(Ended::Aborted)),
+            Verdict::Fenced => self.spoil(verdict, cause),
+            Verdict::Fatal if code == ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED => self.spoil(verdict, cause),
+            _ => self.settle(now, ApiKey::EndTxn, Verdict::Retry, Some(code), pauses),
+        }
+    }
+
+    /// The next request starts with a clean sheet.
+    fn progress_if(&mut self, done: bool) {
+        if done {
+            self.attempts = super::Attempts::default();
+        }
+    }
+
+    fn id(&self) -> Str {
+        self.transactional_id.clone().unwrap_or_default()
+    }
+}
+
+/// How long to wait before a request is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pauses {
+    /// After the first failure; doubles up to `max`.
+    pub min: Duration,
+    /// The longest pause.
+    pub max: Duration,
+}
+
+impl Pauses {
+    /// While the markers of the last transaction are being written: milliseconds, and the next one waits for it.
+    const BRIEF_MIN: Duration = Duration::from_millis(5);
+    const BRIEF_MAX: Duration = Duration::from_millis(100);
+
+    fn after(self, code: Option<ErrorCode>, failures: u32) -> Duration {
+        let (min, max) = match code {
+            Some(ErrorCode::CONCURRENT_TRANSACTIONS) => (self.min.min(Self::BRIEF_MIN), self.max.min(Self::BRIEF_MAX)),
+            _ => (self.min, self.max),
+        };
+        min.saturating_mul(1 << failures.min(16)).min(max)
+    }
+}
+
+/// Whether a coordinator that answers the only attempt to commit with this code has surely not committed.
+fn is_definite(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::PRODUCER_FENCED
+            | ErrorCode::INVALID_PRODUCER_EPOCH
+            | ErrorCode::INVALID_PRODUCER_ID_MAPPING
+            | ErrorCode::UNKNOWN_PRODUCER_ID
+            | ErrorCode::INVALID_TXN_STATE
+            | ErrorCode::TRANSACTION_ABORTABLE
+            | ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+    )
+}
+
+fn milliseconds(duration: Duration) -> i32 {
+    i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)
+}

@@ -1,0 +1,153 @@
+//! What an error code means for a transaction, by the API that answered with it.
+//!
+//! The classes are those of Java's `TransactionManager` (the `handleResponse` of each of its handlers), with one more
+//! for offset commits of a member that the group no longer knows (KIP-447).
+
+use crate::protocol::{ApiKey, ErrorCode};
+
+/// What to do about an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// It is done.
+    Done,
+    /// Ask the same again after a pause.
+    Retry,
+    /// Look the coordinator up again, then ask the same.
+    FindCoordinator,
+    /// The transaction has to be aborted; then all is well again.
+    Abortable,
+    /// As above, but the coordinator will not even take the abort: get a producer id again instead.
+    Reinitialize,
+    /// The consumer group has moved on: abort, then rejoin.
+    GroupChanged,
+    /// Somebody else has the transactional id, or the coordinator gave this transaction up.
+    Fenced,
+    /// This producer cannot go on.
+    Fatal,
+}
+
+/// The meaning of `code` in an answer to `api`, one of the five transactional requests or FindCoordinator.
+#[must_use]
+pub fn verdict(api: ApiKey, code: ErrorCode) -> Verdict {
+    match code {
+        ErrorCode::NONE => Verdict::Done,
+        ErrorCode::NOT_COORDINATOR | ErrorCode::COORDINATOR_NOT_AVAILABLE => Verdict::FindCoordinator,
+        // The group coordinator's append to its log timed out; Java looks for it again rather than wait for this one.
+        ErrorCode::REQUEST_TIMED_OUT if api == ApiKey::TxnOffsetCommit => Verdict::FindCoordinator,
+        ErrorCode::CONCURRENT_TRANSACTIONS | ErrorCode::COORDINATOR_LOAD_IN_PROGRESS => Verdict::Retry,
+        ErrorCode::INVALID_PRODUCER_EPOCH | ErrorCode::PRODUCER_FENCED => Verdict::Fenced,
+        ErrorCode::TRANSACTION_ABORTABLE => Verdict::Abortable,
+        ErrorCode::UNKNOWN_PRODUCER_ID | ErrorCode::INVALID_PRODUCER_ID_MAPPING if api != ApiKey::InitProducerId => {
+            Verdict::Reinitialize
+        }
+        ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED | ErrorCode::INVALID_TXN_STATE => Verdict::Fatal,
+        code if code.is_retriable() => Verdict::Retry,
+        code => of_api(api, code),
+    }
+}
+
+/// Codes that mean different things to different requests.
+fn of_api(api: ApiKey, code: ErrorCode) -> Verdict {
+    match (api, code) {
+        // One partition that cannot be added spoils the transaction and no more than that.
+        (ApiKey::AddPartitionsToTxn, _) | (_, ErrorCode::GROUP_AUTHORIZATION_FAILED) => Verdict::Abortable,
+        (
+            ApiKey::TxnOffsetCommit,
+            ErrorCode::ILLEGAL_GENERATION
+            | ErrorCode::UNKNOWN_MEMBER_ID
+            | ErrorCode::FENCED_INSTANCE_ID
+            | ErrorCode::REBALANCE_IN_PROGRESS
+            | ErrorCode::FENCED_MEMBER_EPOCH
+            | ErrorCode::STALE_MEMBER_EPOCH,
+        ) => Verdict::GroupChanged,
+        _ => Verdict::Fatal,
+    }
+}
+
+/// What a leader's refusal of a batch means for the transaction that the batch belongs to.
+///
+/// Java takes INVALID_PRODUCER_EPOCH from a leader as abortable and learns from the coordinator's answer to the abort
+/// that it is fenced. There is no other way for that story to end, so it ends here.
+#[must_use]
+pub fn produce_verdict(code: ErrorCode) -> Verdict {
+    match code {
+        ErrorCode::INVALID_PRODUCER_EPOCH | ErrorCode::PRODUCER_FENCED => Verdict::Fenced,
+        ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+        | ErrorCode::CLUSTER_AUTHORIZATION_FAILED
+        | ErrorCode::UNSUPPORTED_VERSION => Verdict::Fatal,
+        ErrorCode::INVALID_PRODUCER_ID_MAPPING => Verdict::Reinitialize,
+        _ => Verdict::Abortable,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const APIS: [ApiKey; 5] = [
+        ApiKey::InitProducerId,
+        ApiKey::AddPartitionsToTxn,
+        ApiKey::AddOffsetsToTxn,
+        ApiKey::TxnOffsetCommit,
+        ApiKey::EndTxn,
+    ];
+
+    /// A row: the code, then the verdict for each of `APIS`. D done, R retry, C find coordinator, A abortable,
+    /// I reinitialize, G group changed, F fenced, X fatal.
+    const TABLE: &[(ErrorCode, &str)] = &[
+        (ErrorCode::NONE, "DDDDD"),
+        (ErrorCode::UNKNOWN_SERVER_ERROR, "XAXXX"),
+        (ErrorCode::NOT_COORDINATOR, "CCCCC"),
+        (ErrorCode::COORDINATOR_NOT_AVAILABLE, "CCCCC"),
+        (ErrorCode::COORDINATOR_LOAD_IN_PROGRESS, "RRRRR"),
+        (ErrorCode::CONCURRENT_TRANSACTIONS, "RRRRR"),
+        (ErrorCode::REQUEST_TIMED_OUT, "RRRCR"),
+        (ErrorCode::NETWORK_EXCEPTION, "RRRRR"),
+        (ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, "RRRRR"),
+        (ErrorCode::INVALID_PRODUCER_EPOCH, "FFFFF"),
+        (ErrorCode::PRODUCER_FENCED, "FFFFF"),
+        (ErrorCode::TRANSACTION_ABORTABLE, "AAAAA"),
+        (ErrorCode::UNKNOWN_PRODUCER_ID, "XIIII"),
+        (ErrorCode::INVALID_PRODUCER_ID_MAPPING, "XIIII"),
+        (ErrorCode::INVALID_TXN_STATE, "XXXXX"),
+        (ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED, "XXXXX"),
+        (ErrorCode::INVALID_TRANSACTION_TIMEOUT, "XAXXX"),
+        (ErrorCode::TOPIC_AUTHORIZATION_FAILED, "XAXXX"),
+        (ErrorCode::OPERATION_NOT_ATTEMPTED, "XAXXX"),
+        (ErrorCode::GROUP_AUTHORIZATION_FAILED, "AAAAA"),
+        (ErrorCode::ILLEGAL_GENERATION, "XAXGX"),
+        (ErrorCode::UNKNOWN_MEMBER_ID, "XAXGX"),
+        (ErrorCode::FENCED_INSTANCE_ID, "XAXGX"),
+        (ErrorCode::REBALANCE_IN_PROGRESS, "XAXGX"),
+        (ErrorCode(32_000), "XAXXX"),
+    ];
+
+    #[test]
+    fn every_code_means_to_every_request_what_it_means_to_java() {
+        for &(code, row) in TABLE {
+            for (api, letter) in APIS.into_iter().zip(row.chars()) {
+                let expected = match letter {
+                    'D' => Verdict::Done,
+                    'R' => Verdict::Retry,
+                    'C' => Verdict::FindCoordinator,
+                    'A' => Verdict::Abortable,
+                    'I' => Verdict::Reinitialize,
+                    'G' => Verdict::GroupChanged,
+                    'F' => Verdict::Fenced,
+                    _ => Verdict::Fatal,
+                };
+                assert_eq!(verdict(api, code), expected, "{code:?} from {}", api.name());
+            }
+        }
+    }
+
+    #[test]
+    fn only_no_error_is_done() {
+        for code in (-2..200).map(ErrorCode) {
+            for api in APIS {
+                assert_eq!(verdict(api, code) == Verdict::Done, code.is_none(), "{code:?} from {}", api.name());
+            }
+            assert_ne!(produce_verdict(code), Verdict::Done, "{code:?}");
+        }
+    }
+}
