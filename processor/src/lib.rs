@@ -1,1 +1,22 @@
 //! Exactly-once stream processing on Kafka.
+//!
+//! Modules have ranks, lowest first: a module uses its own files and lower ranks, never a sibling or a higher rank. Only
+//! `runtime` does I/O, reads a clock, or is async.
+
+pub mod types;
+
+pub mod output;
+pub mod serde;
+pub mod watermark;
+pub mod window;
+
+pub mod error;
+pub mod state;
+
+pub mod operator;
+
+pub mod topology;
+
+pub mod task;
+
+pub mod commit;

@@ -1,0 +1,278 @@
+//! Exactly-once: when a transaction begins, when it ends, and what to do when nobody knows how it ended.
+//!
+//! One transaction covers everything that a worker's tasks did since the last one: output, changelogs, marks, and the offsets
+//! of the input. It is sans-IO: the owner (the runtime with a producer, the test driver with logs in memory) asks
+//! [`CommitMachine::poll`] for the next [`Step`], does it, and reports by [`CommitMachine::handle`].
+//!
+//! ```text
+//!          begin()               due                       Flushed              Committed
+//!  Idle -----------> Open ----------------> Flushing --------------> Ending ----------------> Confirm, Idle
+//!                      |                       | MustAbort             | MustAbort
+//!                      | abort()               v                       |       | Unknown
+//!                      +------------------> Aborting <-----------------+       v
+//!                                              |                          Recovering: Recover, ReadCommitted
+//!                                       Done:  v                               |                   |
+//!                                    RollBack, Idle <--------------------------+ Landed(false)     | Landed(true)
+//!                                                                                                  v
+//!                                                                                           Confirm, Idle
+//! ```
+//! # When the answer to EndTxn is missing
+//! The outcome is unknown, and guessing either way loses or doubles records. `InitProducerId` makes the coordinator finish
+//! the transaction one way or the other before it answers. Then the committed offsets tell: their metadata
+//! ([`OffsetMetadata`]) has the transactional id and the sequence number of the transaction that wrote them. So every
+//! transaction must commit the offset of at least one partition, also one that only a timer caused. Tasks keep their state
+//! and their undo log all the while; nothing is wiped.
+//!
+//! The next transaction never begins before the last one has finished, so there is one undo log and one order.
+
+mod metadata;
+mod policy;
+
+use kafka_wire::time::Moment;
+
+pub use metadata::OffsetMetadata;
+pub use policy::CommitPolicy;
+
+/// What the owner has to do next. A step is given once; those that say so want an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Call `before_commit` of every task, then send everything and wait for every acknowledgement.
+    /// Answer: [`Outcome::Done`], [`Outcome::MustAbort`], [`Outcome::Fatal`].
+    Flush,
+    /// Add the offsets to the transaction, with this sequence number in their metadata, and end it.
+    /// Answer: [`Outcome::Done`], [`Outcome::Unknown`], [`Outcome::MustAbort`], [`Outcome::Fatal`].
+    Commit {
+        /// For [`OffsetMetadata::sequence`].
+        sequence: u64,
+    },
+    /// Abort the transaction. Answer: [`Outcome::Done`], [`Outcome::Unknown`], [`Outcome::Fatal`].
+    Abort,
+    /// Get a new epoch by `InitProducerId`, again and again while a transaction is still being finished.
+    /// Answer: [`Outcome::Done`], [`Outcome::Fatal`].
+    Recover,
+    /// Read the committed offset of a partition that was in the transaction, stable offsets only, and compare its metadata.
+    /// Answer: [`Outcome::Landed`], [`Outcome::Fatal`].
+    ReadCommitted {
+        /// The sequence number to look for.
+        sequence: u64,
+    },
+    /// It is committed: call `committed` of every task. No answer.
+    Confirm,
+    /// It is aborted: call `rolled_back` of every task, and go back to the committed offsets. No answer.
+    RollBack,
+    /// Give up: drop the tasks without another word to the brokers. What is committed is what the next owner finds. Given
+    /// once; the machine is done.
+    GiveUp,
+}
+
+/// What came of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is done.
+    Done,
+    /// There was no answer: it may have been done or not.
+    Unknown,
+    /// The transaction cannot be committed, but the producer lives: a record was refused, or the group has changed.
+    MustAbort,
+    /// The committed offsets are (or are not) those of the transaction.
+    Landed(bool),
+    /// Another producer has taken over, or it will never work.
+    Fatal,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Idle,
+    Open {
+        since: Moment,
+        size: Size,
+    },
+    Flushing {
+        is_given: bool,
+    },
+    Ending {
+        is_given: bool,
+    },
+    Aborting {
+        is_given: bool,
+    },
+    /// `InitProducerId`; then the offsets are read if a commit may have landed.
+    Recovering {
+        is_given: bool,
+        may_have_landed: bool,
+    },
+    Reading {
+        is_given: bool,
+    },
+    Committed,
+    RolledBack,
+    Failed {
+        is_given: bool,
+    },
+}
+
+/// What a transaction holds so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Size {
+    records: u64,
+    bytes: u64,
+}
+
+/// The exactly-once state machine of one worker. See the module for its states.
+#[derive(Clone, Debug)]
+pub struct CommitMachine {
+    policy: CommitPolicy,
+    state: State,
+    /// Of the transaction that is open, or of the next one.
+    sequence: u64,
+    /// Nothing more to read at the moment.
+    is_drained: bool,
+    /// Commit as soon as possible.
+    is_urgent: bool,
+    /// When the last transaction ended.
+    ended_at: Option<Moment>,
+}
+
+impl CommitMachine {
+    /// A machine with no transaction.
+    ///
+    /// `first_sequence` must be above every sequence number that this transactional id has used, or an old commit is taken
+    /// for one without an answer. The milliseconds since 1970 at the start, times 1,000, are: nobody commits that fast.
+    #[must_use]
+    pub const fn new(policy: CommitPolicy, first_sequence: u64) -> Self {
+        Self {
+            policy,
+            state: State::Idle,
+            sequence: first_sequence,
+            is_drained: false,
+            is_urgent: false,
+            ended_at: None,
+        }
+    }
+
+    /// Before the first output or offset of a transaction: whether one must be begun at the producer now.
+    ///
+    /// # Panics
+    /// While a commit is under way: tasks must not run then, see [`CommitMachine::accepts_work`].
+    pub fn begin(&mut self, now: Moment) -> bool {
+        match self.state {
+            State::Idle => {
+                self.state = State::Open { since: now, size: Size::default() };
+                true
+            }
+            State::Open { .. } => false,
+            state => panic!("tasks must not run during a commit ({state:?})"),
+        }
+    }
+
+    /// Whether tasks may run: there is no transaction, or it is still open.
+    #[must_use]
+    pub const fn accepts_work(&self) -> bool {
+        matches!(self.state, State::Idle | State::Open { .. })
+    }
+
+    /// Whether there is no transaction.
+    #[must_use]
+    pub const fn is_idle(&self) -> bool {
+        matches!(self.state, State::Idle)
+    }
+
+    /// The transaction has grown by so many records of output and their bytes.
+    pub const fn handle_work(&mut self, records: u64, bytes: u64) {
+        if let State::Open { size, .. } = &mut self.state {
+            size.records = size.records.saturating_add(records);
+            size.bytes = size.bytes.saturating_add(bytes);
+        }
+    }
+
+    /// Whether there is nothing more to read at the moment: then waiting makes the transaction older, not better.
+    pub const fn handle_drained(&mut self, is_drained: bool) {
+        self.is_drained = is_drained;
+    }
+
+    /// Commit what is open as soon as possible: before a rebalance, at the end, on shutdown. Holds until it is committed.
+    pub const fn request_commit(&mut self) {
+        self.is_urgent = true;
+    }
+
+    /// Abort what is open: a task has failed, or its partition is gone. Without effect when there is no transaction; one
+    /// whose commit is under way is not called back.
+    pub const fn request_abort(&mut self) {
+        if matches!(self.state, State::Open { .. }) {
+            self.state = State::Aborting { is_given: false };
+        }
+    }
+
+    /// The next step, if it is time for one.
+    pub fn poll(&mut self, now: Moment) -> Option<Step> {
+        if self.is_due(now) {
+            self.state = State::Flushing { is_given: false };
+        }
+        let sequence = self.sequence;
+        let (is_given, step) = match &mut self.state {
+            State::Idle | State::Open { .. } => return None,
+            State::Flushing { is_given } => (is_given, Step::Flush),
+            State::Ending { is_given } => (is_given, Step::Commit { sequence }),
+            State::Aborting { is_given } => (is_given, Step::Abort),
+            State::Recovering { is_given, .. } => (is_given, Step::Recover),
+            State::Reading { is_given } => (is_given, Step::ReadCommitted { sequence }),
+            State::Failed { is_given } => (is_given, Step::GiveUp),
+            State::Committed => return Some(self.end(Step::Confirm, now)),
+            State::RolledBack => return Some(self.end(Step::RollBack, now)),
+        };
+        (!std::mem::replace(is_given, true)).then_some(step)
+    }
+
+    /// What came of the step that was given last.
+    ///
+    /// # Panics
+    /// When no step waits for an answer, or not for this one.
+    pub fn handle(&mut self, outcome: Outcome) {
+        self.state = match (self.state, outcome) {
+            (State::Flushing { is_given: true }, Outcome::Done) => State::Ending { is_given: false },
+            (State::Flushing { is_given: true } | State::Ending { is_given: true }, Outcome::MustAbort) => {
+                State::Aborting { is_given: false }
+            }
+            (State::Ending { is_given: true }, Outcome::Done) => State::Committed,
+            (State::Ending { is_given: true }, Outcome::Unknown) => {
+                State::Recovering { is_given: false, may_have_landed: true }
+            }
+            (State::Aborting { is_given: true }, Outcome::Done) => State::RolledBack,
+            // A flush without an answer is for the producer to retry; when it cannot, the new epoch aborts the rest.
+            (State::Aborting { is_given: true } | State::Flushing { is_given: true }, Outcome::Unknown) => {
+                State::Recovering { is_given: false, may_have_landed: false }
+            }
+            (State::Recovering { is_given: true, may_have_landed: true }, Outcome::Done) => {
+                State::Reading { is_given: false }
+            }
+            (State::Recovering { is_given: true, may_have_landed: false }, Outcome::Done) => State::RolledBack,
+            (State::Reading { is_given: true }, Outcome::Landed(true)) => State::Committed,
+            (State::Reading { is_given: true }, Outcome::Landed(false)) => State::RolledBack,
+            (_, Outcome::Fatal) => State::Failed { is_given: false },
+            (state, outcome) => panic!("{outcome:?} is no answer in {state:?}"),
+        };
+    }
+
+    /// When [`CommitMachine::poll`] may next have a step, if nothing else happens before.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Moment> {
+        let State::Open { since, .. } = self.state else { return None };
+        let latest = since + self.policy.max;
+        let earliest = self.ended_at.map_or(since, |ended_at| ended_at + self.policy.min);
+        Some(if self.is_drained { earliest.min(latest) } else { latest })
+    }
+
+    fn is_due(&self, now: Moment) -> bool {
+        let State::Open { size, .. } = self.state else { return false };
+        let is_full = size.records >= self.policy.records_max || size.bytes >= self.policy.bytes_max;
+        self.is_urgent || is_full || self.next_timeout().is_some_and(|due| due <= now)
+    }
+
+    fn end(&mut self, step: Step, now: Moment) -> Step {
+        self.state = State::Idle;
+        self.sequence += 1;
+        self.is_urgent = false;
+        self.ended_at = Some(now);
+        step
+    }
+}

@@ -1,0 +1,58 @@
+//! The end of a stage in a repartition topic: the shuffle.
+
+use super::to::Scratch;
+use super::{Context, Control, Operator};
+use crate::error::ProcessError;
+use crate::output::{OutRecord, Route, SinkId};
+use crate::serde::Serde;
+use crate::types::{Rec, View};
+
+/// Writes records under a new key into a repartition topic. Event time and headers cross with them.
+#[derive(Clone)]
+pub struct KeyBy<F, KS, VS> {
+    pub(crate) sink: SinkId,
+    pub(crate) topic: String,
+    pub(crate) select: F,
+    pub(crate) key_serde: KS,
+    pub(crate) value_serde: VS,
+    pub(crate) scratch: Scratch,
+}
+
+/// What a closure of `key_by` returns: the new key and the value that crosses.
+pub(crate) type Keyed<'a, KS, VS> = (<<KS as Serde>::View as View>::Ref<'a>, <<VS as Serde>::View as View>::Ref<'a>);
+
+impl<K, V, KS, VS, F> Operator<K, V> for KeyBy<F, KS, VS>
+where
+    K: View,
+    V: View,
+    KS: Serde,
+    VS: Serde,
+    F: for<'a> FnMut(Rec<'a, K, V>) -> Keyed<'a, KS, VS> + Send + 'static,
+{
+    #[inline]
+    fn push(&mut self, record: Rec<'_, K, V>, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        let (timestamp, headers) = (record.timestamp, record.headers);
+        let (key, value) = (self.select)(record);
+        let error = |cause| ProcessError::Encode { to: self.topic.clone(), cause };
+        let scratch = &mut self.scratch;
+        scratch.key.clear();
+        scratch.value.clear();
+        self.key_serde.encode(&key, &mut scratch.key).map_err(error)?;
+        self.value_serde.encode(&value, &mut scratch.value).map_err(error)?;
+        context.counters.records_out += 1;
+        context.output.emit(OutRecord {
+            sink: self.sink,
+            route: Route::ByKey,
+            timestamp,
+            // Never null, build() sees to it: a null key is what tells a mark from data.
+            key: Some(&scratch.key),
+            value: (!self.value_serde.is_null(&value)).then_some(scratch.value.as_slice()),
+            headers,
+        });
+        Ok(())
+    }
+
+    fn control(&mut self, _control: &mut Control<'_>, _context: &mut Context<'_>) -> Result<(), ProcessError> {
+        Ok(())
+    }
+}

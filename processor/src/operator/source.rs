@@ -1,0 +1,143 @@
+//! The head of a stage: from records in a batch to views.
+
+use kafka_wire::record::{Record, Records};
+use kafka_wire::types::{Offset, TimestampMs};
+
+use super::{Chain, Context, Control, Input, Operator, Stage, Undecodable};
+use crate::error::{Origin, ProcessError};
+use crate::serde::{Serde, SerdeError};
+use crate::types::{Rec, View};
+
+/// Where event time comes from.
+pub trait EventTime<K: View, V: View>: Clone + Send + Sync + 'static {
+    /// The event time of a record.
+    fn of(&mut self, record: &Rec<'_, K, V>) -> TimestampMs;
+}
+
+/// Event time is the timestamp of the record.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RecordTime;
+
+impl<K: View, V: View> EventTime<K, V> for RecordTime {
+    #[inline]
+    fn of(&mut self, record: &Rec<'_, K, V>) -> TimestampMs {
+        record.timestamp
+    }
+}
+
+impl<K: View, V: View, F> EventTime<K, V> for F
+where
+    F: FnMut(&Rec<'_, K, V>) -> TimestampMs + Clone + Send + Sync + 'static,
+{
+    #[inline]
+    fn of(&mut self, record: &Rec<'_, K, V>) -> TimestampMs {
+        self(record)
+    }
+}
+
+/// A topic, declared.
+#[derive(Clone)]
+pub struct Source<KS, VS, T> {
+    pub(crate) key: KS,
+    pub(crate) value: VS,
+    pub(crate) event_time: T,
+}
+
+impl<KS: Serde, VS: Serde, T: EventTime<KS::View, VS::View>> Chain for Source<KS, VS, T> {
+    type Key = KS::View;
+    type Value = VS::View;
+    type Built<N: Operator<KS::View, VS::View>> = SourceOperator<KS, VS, T, N>;
+
+    fn build<N: Operator<KS::View, VS::View>>(&self, next: N) -> Self::Built<N> {
+        SourceOperator { source: self.clone(), next }
+    }
+}
+
+/// What could not be decoded, and why.
+type Failure = (&'static str, SerdeError);
+
+/// A topic in its place: decodes, and pushes.
+pub struct SourceOperator<KS, VS, T, N> {
+    source: Source<KS, VS, T>,
+    next: N,
+}
+
+impl<KS, VS, T, N> SourceOperator<KS, VS, T, N>
+where
+    KS: Serde,
+    VS: Serde,
+    T: EventTime<KS::View, VS::View>,
+    N: Operator<KS::View, VS::View>,
+{
+    #[inline]
+    fn decode<'r>(&self, record: &Record<'r>) -> Result<Rec<'r, KS::View, VS::View>, Failure> {
+        Ok(Rec {
+            key: self.source.key.decode_nullable(record.key).map_err(|cause| ("key", cause))?,
+            value: self.source.value.decode_nullable(record.value).map_err(|cause| ("value", cause))?,
+            timestamp: TimestampMs(record.timestamp),
+            headers: record.headers,
+            raw_key: record.key,
+        })
+    }
+}
+
+impl<KS, VS, T, N> Stage for SourceOperator<KS, VS, T, N>
+where
+    KS: Serde,
+    VS: Serde,
+    T: EventTime<KS::View, VS::View>,
+    N: Operator<KS::View, VS::View>,
+{
+    fn run<'r>(
+        &mut self,
+        records: &mut Records<'r>,
+        input: &Input<'_>,
+        context: &mut Context<'_>,
+    ) -> Result<Option<Record<'r>>, ProcessError> {
+        let mut next_offset = input.position;
+        for record in records {
+            let record = record.map_err(|cause| ProcessError::Corrupt { origin: origin(input, next_offset), cause })?;
+            if record.offset < input.position.0 {
+                continue;
+            }
+            next_offset = Offset(record.offset + 1);
+            if input.is_internal && record.key.is_none() {
+                return Ok(Some(record));
+            }
+            context.counters.records_in += 1;
+            match self.decode(&record) {
+                Ok(mut decoded) => {
+                    decoded.timestamp = self.source.event_time.of(&decoded);
+                    context.max_timestamp = context.max_timestamp.max(Some(decoded.timestamp));
+                    self.next.push(decoded, context)?;
+                }
+                Err(failure) => skip_or_fail(&record, failure, input, context)?,
+            }
+        }
+        Ok(None)
+    }
+
+    fn control(&mut self, control: &mut Control<'_>, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        self.next.control(control, context)
+    }
+}
+
+#[cold]
+fn skip_or_fail(
+    record: &Record<'_>,
+    (part, cause): Failure,
+    input: &Input<'_>,
+    context: &mut Context<'_>,
+) -> Result<(), ProcessError> {
+    if input.is_internal || input.undecodable == Undecodable::Fail {
+        return Err(ProcessError::Undecodable { origin: origin(input, Offset(record.offset)), part, cause });
+    }
+    context.counters.undecodable += 1;
+    let (topic, partition, offset) = (input.topic, input.partition.0, record.offset);
+    tracing::debug!(topic, partition, offset, part, %cause, "record skipped: it cannot be decoded");
+    Ok(())
+}
+
+fn origin(input: &Input<'_>, offset: Offset) -> Origin {
+    Origin { topic: input.topic.to_owned(), partition: input.partition, offset }
+}

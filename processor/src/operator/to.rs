@@ -1,0 +1,50 @@
+//! The end of a stage in a topic of the user's.
+
+use super::{Context, Control, Operator};
+use crate::error::ProcessError;
+use crate::output::{OutRecord, Route, SinkId};
+use crate::serde::Serde;
+use crate::types::Rec;
+
+/// Writes records into a topic: key by its murmur2 hash, timestamp and headers as they are.
+#[derive(Clone)]
+pub struct To<KS, VS> {
+    pub(crate) sink: SinkId,
+    pub(crate) topic: String,
+    pub(crate) key_serde: KS,
+    pub(crate) value_serde: VS,
+    pub(crate) scratch: Scratch,
+}
+
+/// Buffers that each record is encoded into, used again for the next.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Scratch {
+    pub(crate) key: Vec<u8>,
+    pub(crate) value: Vec<u8>,
+}
+
+impl<KS: Serde, VS: Serde> Operator<KS::View, VS::View> for To<KS, VS> {
+    #[inline]
+    fn push(&mut self, record: Rec<'_, KS::View, VS::View>, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        let error = |cause| ProcessError::Encode { to: self.topic.clone(), cause };
+        let (key, value) = (&mut self.scratch.key, &mut self.scratch.value);
+        key.clear();
+        value.clear();
+        self.key_serde.encode(&record.key, key).map_err(error)?;
+        self.value_serde.encode(&record.value, value).map_err(error)?;
+        context.counters.records_out += 1;
+        context.output.emit(OutRecord {
+            sink: self.sink,
+            route: Route::ByKey,
+            timestamp: record.timestamp,
+            key: (!self.key_serde.is_null(&record.key)).then_some(key.as_slice()),
+            value: (!self.value_serde.is_null(&record.value)).then_some(value.as_slice()),
+            headers: record.headers,
+        });
+        Ok(())
+    }
+
+    fn control(&mut self, _control: &mut Control<'_>, _context: &mut Context<'_>) -> Result<(), ProcessError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,386 @@
+//! Serdes: how bytes in a log become the views of a stage, and back.
+//!
+//! A serde is a value of a type, named where a topic is named: no registry, no cast. To add one of your own, implement
+//! [`Serde`]; nothing is derived.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::types::{Owned, Reborrow, View};
+
+/// Reads and writes one type.
+///
+/// ```
+/// use processor::serde::{Serde, SerdeError};
+/// use processor::types::Owned;
+///
+/// /// Celsius in tenths, as two bytes.
+/// #[derive(Clone)]
+/// struct Tenths;
+///
+/// impl Serde for Tenths {
+///     type View = Owned<i16>;
+///     fn decode(&self, bytes: &[u8]) -> Result<i16, SerdeError> {
+///         let bytes = bytes.try_into().map_err(|_| SerdeError::Length { expected: 2, actual: bytes.len() })?;
+///         Ok(i16::from_be_bytes(bytes))
+///     }
+///     fn encode(&self, value: &i16, out: &mut Vec<u8>) -> Result<(), SerdeError> {
+///         out.extend_from_slice(&value.to_be_bytes());
+///         Ok(())
+///     }
+/// }
+/// ```
+pub trait Serde: Clone + Send + Sync + 'static {
+    /// What it decodes to and encodes from.
+    type View: View;
+
+    /// Reads a value that is not null; it may borrow `bytes`.
+    ///
+    /// # Errors
+    /// When `bytes` are not such a value. The record is then undecodable: counted, or the end of the job.
+    fn decode<'a>(&self, bytes: &'a [u8]) -> Result<<Self::View as View>::Ref<'a>, SerdeError>;
+
+    /// Appends the value to `out`.
+    ///
+    /// # Errors
+    /// When the type has values that the format has not. Stops the job: output is never dropped.
+    fn encode(&self, value: &<Self::View as View>::Ref<'_>, out: &mut Vec<u8>) -> Result<(), SerdeError>;
+
+    /// What Kafka's null is. By default an error; [`Nullable`] makes it a value.
+    ///
+    /// # Errors
+    /// [`SerdeError::Null`] when null is no value of the type.
+    fn decode_null<'a>(&self) -> Result<<Self::View as View>::Ref<'a>, SerdeError> {
+        Err(SerdeError::Null)
+    }
+
+    /// Whether the value is written as Kafka's null, in place of what `encode` gives.
+    fn is_null(&self, _value: &<Self::View as View>::Ref<'_>) -> bool {
+        false
+    }
+
+    /// Whether any value is written as null. Keys of state and of a shuffle must not be: `build()` refuses them.
+    fn has_null(&self) -> bool {
+        false
+    }
+
+    /// Reads what a record has, null or not.
+    ///
+    /// # Errors
+    /// Those of `decode` and `decode_null`.
+    #[inline]
+    fn decode_nullable<'a>(&self, bytes: Option<&'a [u8]>) -> Result<<Self::View as View>::Ref<'a>, SerdeError> {
+        match bytes {
+            Some(bytes) => self.decode(bytes),
+            None => self.decode_null(),
+        }
+    }
+}
+
+/// Why bytes are not a value of the type, or a value cannot be bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SerdeError {
+    /// Not UTF-8; the bytes before `valid_up_to` are.
+    NotUtf8 {
+        /// Index of the first byte that is not.
+        valid_up_to: usize,
+    },
+    /// The type has one length.
+    Length {
+        /// Bytes of the type.
+        expected: usize,
+        /// Bytes that were there.
+        actual: usize,
+    },
+    /// Null where the type has no null.
+    Null,
+    /// Not the JSON that the type needs, or a value that JSON cannot say (a map whose keys are not strings).
+    Json {
+        /// Line of the input, from 1; 0 when encoding.
+        line: usize,
+        /// Column of the input, from 1.
+        column: usize,
+        /// What `serde_json` says.
+        message: String,
+    },
+    /// What a serde of the user's own says.
+    Custom(String),
+}
+
+impl fmt::Display for SerdeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotUtf8 { valid_up_to } => write!(f, "not UTF-8 at byte {valid_up_to}"),
+            Self::Length { expected, actual } => write!(f, "{actual} bytes, not {expected}"),
+            Self::Null => f.write_str("null"),
+            Self::Json { message, .. } => f.write_str(message),
+            Self::Custom(message) => f.write_str(message),
+        }
+    }
+}
+
+impl std::error::Error for SerdeError {}
+
+/// UTF-8 text, seen as `&str`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Utf8;
+
+impl View for Utf8 {
+    type Ref<'a> = &'a str;
+}
+
+impl Reborrow for Utf8 {
+    #[inline]
+    fn reborrow<'short, 'long: 'short>(key: &'short &'long str) -> &'short str {
+        key
+    }
+}
+
+impl Serde for Utf8 {
+    type View = Self;
+
+    #[inline]
+    fn decode<'a>(&self, bytes: &'a [u8]) -> Result<&'a str, SerdeError> {
+        std::str::from_utf8(bytes).map_err(|error| SerdeError::NotUtf8 { valid_up_to: error.valid_up_to() })
+    }
+
+    #[inline]
+    fn encode(&self, value: &&str, out: &mut Vec<u8>) -> Result<(), SerdeError> {
+        out.extend_from_slice(value.as_bytes());
+        Ok(())
+    }
+}
+
+/// Bytes as they are, seen as `&[u8]`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Raw;
+
+impl View for Raw {
+    type Ref<'a> = &'a [u8];
+}
+
+impl Reborrow for Raw {
+    #[inline]
+    fn reborrow<'short, 'long: 'short>(key: &'short &'long [u8]) -> &'short [u8] {
+        key
+    }
+}
+
+impl Serde for Raw {
+    type View = Self;
+
+    #[inline]
+    fn decode<'a>(&self, bytes: &'a [u8]) -> Result<&'a [u8], SerdeError> {
+        Ok(bytes)
+    }
+
+    #[inline]
+    fn encode(&self, value: &&[u8], out: &mut Vec<u8>) -> Result<(), SerdeError> {
+        out.extend_from_slice(value);
+        Ok(())
+    }
+}
+
+/// What another serde reads, or null: seen as an `Option`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Nullable<S>(pub S);
+
+impl<S: 'static> View for Nullable<S>
+where
+    S: View,
+{
+    type Ref<'a> = Option<S::Ref<'a>>;
+}
+
+impl<S: Reborrow> Reborrow for Nullable<S> {
+    #[inline]
+    fn reborrow<'short, 'long: 'short>(key: &'short Option<S::Ref<'long>>) -> Option<S::Ref<'short>> {
+        key.as_ref().map(S::reborrow)
+    }
+}
+
+impl<S: Serde> Serde for Nullable<S> {
+    type View = Nullable<S::View>;
+
+    #[inline]
+    fn decode<'a>(&self, bytes: &'a [u8]) -> Result<Option<<S::View as View>::Ref<'a>>, SerdeError> {
+        self.0.decode(bytes).map(Some)
+    }
+
+    #[inline]
+    fn encode(&self, value: &Option<<S::View as View>::Ref<'_>>, out: &mut Vec<u8>) -> Result<(), SerdeError> {
+        value.as_ref().map_or(Ok(()), |value| self.0.encode(value, out))
+    }
+
+    #[inline]
+    fn decode_null<'a>(&self) -> Result<Option<<S::View as View>::Ref<'a>>, SerdeError> {
+        Ok(None)
+    }
+
+    #[inline]
+    fn is_null(&self, value: &Option<<S::View as View>::Ref<'_>>) -> bool {
+        value.is_none()
+    }
+
+    fn has_null(&self) -> bool {
+        true
+    }
+}
+
+/// No value: zero bytes. For a shuffle in which the key says it all. Reads anything, null too, and forgets it.
+impl Serde for () {
+    type View = ();
+
+    #[inline]
+    fn decode(&self, _bytes: &[u8]) -> Result<(), SerdeError> {
+        Ok(())
+    }
+
+    #[inline]
+    fn encode(&self, (): &(), _out: &mut Vec<u8>) -> Result<(), SerdeError> {
+        Ok(())
+    }
+
+    #[inline]
+    fn decode_null<'a>(&self) -> Result<<Self::View as View>::Ref<'a>, SerdeError> {
+        Ok(())
+    }
+}
+
+macro_rules! big_endian {
+    ($(#[$doc:meta])* $name:ident, $number:ty) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default)]
+        pub struct $name;
+
+        impl Serde for $name {
+            type View = Owned<$number>;
+
+            #[inline]
+            fn decode(&self, bytes: &[u8]) -> Result<$number, SerdeError> {
+                let length = SerdeError::Length { expected: size_of::<$number>(), actual: bytes.len() };
+                Ok(<$number>::from_be_bytes(bytes.try_into().map_err(|_| length)?))
+            }
+
+            #[inline]
+            fn encode(&self, value: &$number, out: &mut Vec<u8>) -> Result<(), SerdeError> {
+                out.extend_from_slice(&value.to_be_bytes());
+                Ok(())
+            }
+        }
+    };
+}
+
+big_endian! {
+    /// A `u64` as 8 bytes, most significant first.
+    U64, u64
+}
+big_endian! {
+    /// An `i64` as 8 bytes, most significant first: what Java's `LongSerializer` writes.
+    I64, i64
+}
+
+/// UTF-8 text as a `String`: for values that a closure made. For values in a log, [`Utf8`] reads without a copy.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Text;
+
+impl Serde for Text {
+    type View = Owned<String>;
+
+    fn decode(&self, bytes: &[u8]) -> Result<String, SerdeError> {
+        Utf8.decode(bytes).map(str::to_owned)
+    }
+
+    #[inline]
+    fn encode(&self, value: &String, out: &mut Vec<u8>) -> Result<(), SerdeError> {
+        out.extend_from_slice(value.as_bytes());
+        Ok(())
+    }
+}
+
+/// A value as JSON, by its `serde` implementation.
+pub struct Json<T>(PhantomData<fn() -> T>);
+
+impl<T> Json<T> {
+    /// The serde of `T`.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<T> Default for Json<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+// Derived, it would ask for `T: Clone`.
+impl<T> Clone for Json<T> {
+    fn clone(&self) -> Self {
+        Self::new()
+    }
+}
+
+impl<T: Serialize + DeserializeOwned + 'static> Serde for Json<T> {
+    type View = Owned<T>;
+
+    fn decode(&self, bytes: &[u8]) -> Result<T, SerdeError> {
+        serde_json::from_slice(bytes).map_err(json_error)
+    }
+
+    #[inline]
+    fn encode(&self, value: &T, out: &mut Vec<u8>) -> Result<(), SerdeError> {
+        serde_json::to_writer(out, value).map_err(json_error)
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "an argument of map_err")]
+fn json_error(error: serde_json::Error) -> SerdeError {
+    SerdeError::Json { line: error.line(), column: error.column(), message: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoded<S: Serde>(serde: &S, value: &<S::View as View>::Ref<'_>) -> Vec<u8> {
+        let mut out = Vec::new();
+        serde.encode(value, &mut out).expect("encodes");
+        out
+    }
+
+    #[test]
+    fn numbers_are_big_endian_and_have_one_length() {
+        assert_eq!(encoded(&U64, &258), [0, 0, 0, 0, 0, 0, 1, 2]);
+        assert_eq!(encoded(&I64, &-1), [0xff; 8]);
+        assert_eq!(I64.decode(&[0xff; 8]), Ok(-1));
+        assert_eq!(U64.decode(&[1, 2, 3]), Err(SerdeError::Length { expected: 8, actual: 3 }));
+    }
+
+    #[test]
+    fn text_that_is_not_utf8_names_the_byte() {
+        assert_eq!(Utf8.decode(b"ab\xff"), Err(SerdeError::NotUtf8 { valid_up_to: 2 }));
+        assert_eq!(Text.decode("w\u{f6}rter".as_bytes()), Ok("w\u{f6}rter".to_owned()));
+    }
+
+    #[test]
+    fn null_is_a_value_only_where_it_is_said_to_be() {
+        assert_eq!(Utf8.decode_nullable(None), Err(SerdeError::Null));
+        assert_eq!(Nullable(Utf8).decode_nullable(None), Ok(None));
+        assert_eq!(Nullable(Utf8).decode_nullable(Some(b"a")), Ok(Some("a")));
+        assert!(Nullable(Raw).is_null(&None) && !Nullable(Raw).is_null(&Some(b"")));
+        assert_eq!(().decode_nullable(None), Ok(()));
+    }
+
+    #[test]
+    fn json_errors_say_where() {
+        let json = Json::<Vec<u32>>::new();
+        assert_eq!(encoded(&json, &vec![1, 2]), b"[1,2]");
+        assert!(matches!(json.decode(b"[1,x]"), Err(SerdeError::Json { line: 1, column: 4, .. })));
+    }
+}

@@ -1,0 +1,467 @@
+//! A task: a sub-topology on one partition of its source topic.
+//!
+//! It holds a stage with its state, and what the stage does not know: how far event time has come, what the upstream tasks
+//! have said, whether the input of a bounded run is over. Records and clock come in by method calls, all output goes to an
+//! [`Output`]; nothing here waits.
+//!
+//! # Transactions
+//! Everything between two calls of [`Task::committed`] or [`Task::rolled_back`] is one transaction: `process` and `tick` in
+//! any number, then `before_commit` once, then one of the two. After `rolled_back` the task is as it was at the last commit,
+//! and goes on from the offsets of that commit. An error from `process` leaves the task in the middle: roll back, or drop it.
+//!
+//! # The end of a bounded run
+//! A source task is told its end by [`Task::end_of_input`]; its marks carry that on. A task behind a shuffle is told by
+//! [`Task::expect_ends`] what to wait for, and ends when each upstream partition has ended there or later. Then it closes
+//! every open window: its watermark advances to the end of the last one, no further, so that a later run with newer data
+//! goes on from there.
+
+mod progress_log;
+
+use kafka_wire::record::{RawHeaders, Record, Records};
+use kafka_wire::time::Moment;
+use kafka_wire::types::{Offset, PartitionId, TimestampMs};
+
+use self::progress_log::ProgressLog;
+use crate::error::{Origin, ProcessError};
+use crate::operator::{Context, Control, Counters, Input, Stage, StateSizes, Undecodable, Visit};
+use crate::output::{OutRecord, Output, Route, SinkId, StoreId};
+use crate::state::ChangelogKey;
+use crate::topology::{SinkKind, SourceKind, SubTopologyId, Topology};
+use crate::watermark::{Generator, Mark, NO_WATERMARK, Progress};
+
+/// A sub-topology on one partition. See the module for how it is driven.
+pub struct Task {
+    stage: Box<dyn Stage>,
+    topic: String,
+    partition: PartitionId,
+    /// Partitions of the source topic: what marks say as the count of upstream tasks.
+    partition_count: i32,
+    is_internal: bool,
+    undecodable: Undecodable,
+    shuffle: Option<Shuffle>,
+    progress_log: Option<ProgressLog>,
+    stores: Vec<(StoreId, String)>,
+    expected_ends: Option<Vec<Offset>>,
+    is_resumed: bool,
+    is_touched: bool,
+    /// Of the batch that is being processed.
+    max_timestamp: Option<TimestampMs>,
+    state: EventTime,
+    /// `state` at the last commit.
+    committed: EventTime,
+}
+
+/// Where marks go.
+#[derive(Clone, Copy)]
+struct Shuffle {
+    sink: SinkId,
+    partitions: i32,
+}
+
+/// What a rollback takes back, besides the stage.
+#[derive(Clone)]
+struct EventTime {
+    /// Of a source task.
+    generator: Generator,
+    /// Of a task behind a shuffle.
+    progress: Progress,
+    watermark: TimestampMs,
+    /// The greatest timestamp seen: that of marks and of progress, which must not lie in the future.
+    seen: TimestampMs,
+    /// The input is over; the end offset that marks carry on.
+    ended: Option<Offset>,
+    /// The last mark written.
+    sent: Option<Mark>,
+    counters: Counters,
+}
+
+/// How a task is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TaskStatus {
+    /// How far event time has come; [`NO_WATERMARK`] while that is not known.
+    pub watermark: TimestampMs,
+    /// Whether the task holds nobody back: no record for a while, or the end of its input.
+    pub is_idle: bool,
+    /// Records taken, late and left out, written: since the start of the task, without what was rolled back.
+    pub counters: Counters,
+    /// Windows that are open.
+    pub open_windows: usize,
+    /// Entries in all stores.
+    pub store_entries: usize,
+}
+
+impl Task {
+    /// A task without state. `partition_count` is that of the source topic.
+    ///
+    /// # Panics
+    /// When the topology has no such sub-topology.
+    #[must_use]
+    pub fn new(topology: &Topology, id: SubTopologyId, partition: PartitionId, partition_count: i32) -> Self {
+        let sub_topology = &topology.sub_topologies()[id.0];
+        let source = sub_topology.source();
+        let state = EventTime {
+            generator: Generator::new(sub_topology.watermark()),
+            progress: Progress::default(),
+            watermark: NO_WATERMARK,
+            seen: TimestampMs(0),
+            ended: None,
+            sent: None,
+            counters: Counters::default(),
+        };
+        let store = |id: &StoreId| (*id, topology.stores()[id.0].name.clone());
+        let changelog = sub_topology.stores().first().map(|store| topology.stores()[store.0].changelog);
+        Self {
+            stage: sub_topology.stage(),
+            topic: source.topic.clone(),
+            partition,
+            partition_count,
+            is_internal: source.kind != SourceKind::External,
+            undecodable: topology.undecodable(),
+            shuffle: sub_topology.shuffle().and_then(|sink| shuffle(topology, sink)),
+            progress_log: changelog.map(ProgressLog::new),
+            stores: sub_topology.stores().iter().map(store).collect(),
+            expected_ends: None,
+            is_resumed: false,
+            is_touched: false,
+            max_timestamp: None,
+            committed: state.clone(),
+            state,
+        }
+    }
+
+    /// Takes the records of one batch, from `position` on: the next offset to be processed.
+    ///
+    /// # Errors
+    /// When the job has to stop. Nothing of the open transaction may then be committed.
+    pub fn process(
+        &mut self,
+        mut records: Records<'_>,
+        position: Offset,
+        now: Moment,
+        output: &mut dyn Output,
+    ) -> Result<(), ProcessError> {
+        self.resume(output)?;
+        self.is_touched = true;
+        let mut position = position;
+        while let Some(record) = self.run(&mut records, position, output)? {
+            position = Offset(record.offset + 1);
+            self.take_mark(&record, output)?;
+        }
+        if !self.is_internal {
+            // More input than the end that was given: it was not the end.
+            self.state.ended = None;
+            if let Some(max_timestamp) = self.max_timestamp.take() {
+                self.state.generator.observe(max_timestamp, now);
+            }
+            self.advance(self.state.generator.watermark(), output)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the time: a source without records falls idle, and a task whose input ended earlier finds that out.
+    ///
+    /// # Errors
+    /// As [`Task::process`].
+    pub fn tick(&mut self, now: Moment, output: &mut dyn Output) -> Result<(), ProcessError> {
+        self.resume(output)?;
+        if self.is_internal {
+            return self.check_end(output);
+        }
+        self.state.generator.tick(now);
+        Ok(())
+    }
+
+    /// When [`Task::tick`] may next change something; call it once at the start in any case.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Moment> {
+        if self.is_internal { None } else { self.state.generator.next_timeout() }
+    }
+
+    /// A source task has processed everything below `end_offset`, and this run reads no further.
+    ///
+    /// # Errors
+    /// As [`Task::process`].
+    pub fn end_of_input(&mut self, end_offset: Offset, output: &mut dyn Output) -> Result<(), ProcessError> {
+        debug_assert!(!self.is_internal, "the end of a repartition topic is known by its marks");
+        self.resume(output)?;
+        self.state.ended = Some(end_offset);
+        self.close_all(output)
+    }
+
+    /// In a bounded run, what a task behind a shuffle waits for: the end of each upstream partition, by partition.
+    ///
+    /// For an upstream source task, the end offset of its partition; for one that is behind a shuffle itself, the sum of
+    /// what *it* waits for.
+    pub fn expect_ends(&mut self, ends: Vec<Offset>) {
+        self.expected_ends = Some(ends);
+    }
+
+    /// Puts out what is due at a commit: changed results, changelogs, marks. The last output of the transaction.
+    ///
+    /// # Errors
+    /// As [`Task::process`].
+    pub fn before_commit(&mut self, output: &mut dyn Output) -> Result<(), ProcessError> {
+        self.resume(output)?;
+        self.control(&mut Control::BeforeCommit, output)?;
+        self.write_marks(output);
+        if let Some(log) = &mut self.progress_log {
+            let place = (self.partition, self.state.seen);
+            log.write(self.state.watermark, place, output);
+        }
+        Ok(())
+    }
+
+    /// The transaction is committed.
+    ///
+    /// # Panics
+    /// Never: no operator fails here.
+    pub fn committed(&mut self) {
+        self.settle(&mut Control::Committed);
+        self.committed.clone_from(&self.state);
+        if let Some(log) = &mut self.progress_log {
+            log.committed();
+        }
+        self.is_touched = false;
+    }
+
+    /// The transaction is aborted: everything is as it was at the last commit.
+    pub fn rolled_back(&mut self) {
+        self.state.clone_from(&self.committed);
+        self.settle(&mut Control::RolledBack);
+        if let Some(log) = &mut self.progress_log {
+            log.rolled_back();
+        }
+        self.is_touched = false;
+    }
+
+    /// Takes one record of the changelog of `store`, in the order of the log. Before everything else.
+    ///
+    /// # Errors
+    /// [`ProcessError::BadChangelog`]: the changelog is not of this job, or of a later version.
+    pub fn restore(&mut self, store: StoreId, key: &[u8], value: Option<&[u8]>) -> Result<(), ProcessError> {
+        debug_assert!(!self.is_resumed, "restored before the first record");
+        match ChangelogKey::decode(key).ok_or_else(|| self.bad_changelog(store))? {
+            ChangelogKey::Entry { start, key } => {
+                self.control(&mut Control::Restore { store, start, key, value }, &mut NoOutput)
+            }
+            ChangelogKey::Progress { upstream } => {
+                let Some(value) = value else { return Ok(()) };
+                let mark = Mark::decode(value).ok_or_else(|| self.bad_changelog(store))?;
+                self.restore_progress(upstream, mark);
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether the input of a bounded run is over, and all that follows from it is committed.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.state.ended.is_some() && !self.has_uncommitted()
+    }
+
+    /// Whether a commit has anything to make durable: records taken, results or marks to write.
+    #[must_use]
+    pub fn has_uncommitted(&self) -> bool {
+        self.is_touched || self.shuffle.is_some() && self.due_mark().is_some()
+    }
+
+    /// The partition.
+    #[must_use]
+    pub const fn partition(&self) -> PartitionId {
+        self.partition
+    }
+
+    /// The topic that it reads.
+    #[must_use]
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// How it is doing.
+    #[must_use]
+    pub fn status(&mut self) -> TaskStatus {
+        let mut sizes = StateSizes::default();
+        self.settle(&mut Control::Sizes(&mut sizes));
+        TaskStatus {
+            watermark: self.state.watermark,
+            is_idle: self.is_idle(),
+            counters: self.state.counters,
+            open_windows: sizes.open_windows,
+            store_entries: sizes.store_entries,
+        }
+    }
+
+    /// Shows each entry of a store: window, key, and value by the store's serde. Uncommitted changes are in it.
+    ///
+    /// # Errors
+    /// [`ProcessError::Encode`] when a value cannot be written.
+    pub fn entries(&mut self, store: StoreId, visit: &mut Visit<'_>) -> Result<(), ProcessError> {
+        self.control(&mut Control::Entries { store, visit }, &mut NoOutput)
+    }
+}
+
+impl Task {
+    /// Runs the stage to the end of the records, or to the next mark.
+    fn run<'r>(
+        &mut self,
+        records: &mut Records<'r>,
+        position: Offset,
+        output: &mut dyn Output,
+    ) -> Result<Option<Record<'r>>, ProcessError> {
+        let input = Input {
+            topic: &self.topic,
+            partition: self.partition,
+            position,
+            is_internal: self.is_internal,
+            undecodable: self.undecodable,
+        };
+        let mut context = context(self.partition, &self.state, output);
+        let result = self.stage.run(records, &input, &mut context);
+        let (counters, max_timestamp) = (context.counters, context.max_timestamp);
+        self.state.counters = counters;
+        self.max_timestamp = self.max_timestamp.max(max_timestamp);
+        self.state.seen = self.state.seen.max(max_timestamp.unwrap_or(self.state.seen));
+        result
+    }
+
+    fn take_mark(&mut self, record: &Record<'_>, output: &mut dyn Output) -> Result<(), ProcessError> {
+        let kept = record.value.and_then(Mark::decode).and_then(|mark| self.state.progress.apply(mark));
+        let kept = kept.ok_or_else(|| ProcessError::BadMark {
+            origin: Origin { topic: self.topic.clone(), partition: self.partition, offset: Offset(record.offset) },
+        })?;
+        if let Some(log) = &mut self.progress_log {
+            log.heard(kept);
+        }
+        self.advance(self.state.progress.watermark(), output)?;
+        self.check_end(output)
+    }
+
+    /// Behind a shuffle: has every upstream partition ended?
+    fn check_end(&mut self, output: &mut dyn Output) -> Result<(), ProcessError> {
+        let Some(expected) = &self.expected_ends else { return Ok(()) };
+        if !self.state.progress.has_ended(expected) {
+            self.state.ended = None;
+            return Ok(());
+        }
+        let sum = expected.iter().fold(0_i64, |sum, end| sum.saturating_add(end.0));
+        if self.state.ended.replace(Offset(sum)).is_none() {
+            self.is_touched = true;
+            self.close_all(output)?;
+        }
+        Ok(())
+    }
+
+    /// Advances to the end of the last open window, as often as closing one opens another further down the stage.
+    fn close_all(&mut self, output: &mut dyn Output) -> Result<(), ProcessError> {
+        loop {
+            let mut last = None;
+            self.control(&mut Control::LastWindowEnd(&mut last), output)?;
+            match last {
+                Some(end) if end > self.state.watermark.0 => self.advance(TimestampMs(end), output)?,
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    fn advance(&mut self, watermark: TimestampMs, output: &mut dyn Output) -> Result<(), ProcessError> {
+        if watermark <= self.state.watermark {
+            return Ok(());
+        }
+        self.state.watermark = watermark;
+        self.is_touched = true;
+        self.control(&mut Control::Watermark, output)
+    }
+
+    /// Tells the operators the watermark that was restored, before the first record: what is late stays late.
+    fn resume(&mut self, output: &mut dyn Output) -> Result<(), ProcessError> {
+        if self.is_resumed {
+            return Ok(());
+        }
+        self.is_resumed = true;
+        self.control(&mut Control::Watermark, output)
+    }
+
+    fn restore_progress(&mut self, upstream: PartitionId, mark: Mark) {
+        if upstream == ChangelogKey::OWN {
+            self.state.watermark = self.state.watermark.max(mark.watermark);
+            self.state.generator.restore(mark.watermark);
+        } else {
+            self.state.progress.apply(mark);
+        }
+        self.state.watermark = self.state.watermark.max(self.state.progress.watermark());
+        self.committed.clone_from(&self.state);
+    }
+
+    fn write_marks(&mut self, output: &mut dyn Output) {
+        let Some(Shuffle { sink, partitions }) = self.shuffle else { return };
+        let Some(mark) = self.due_mark() else { return };
+        let value = mark.encode();
+        for partition in 0..partitions {
+            output.emit(OutRecord {
+                sink,
+                route: Route::Partition(PartitionId(partition)),
+                timestamp: self.state.seen,
+                key: None,
+                value: Some(&value),
+                headers: RawHeaders::EMPTY,
+            });
+        }
+        self.state.sent = Some(mark);
+    }
+
+    /// The mark to write now, if it says anything that the last one did not.
+    fn due_mark(&self) -> Option<Mark> {
+        let mark = Mark {
+            upstream: self.partition,
+            upstream_count: self.partition_count,
+            watermark: self.state.watermark,
+            is_idle: self.is_idle(),
+            ended: self.state.ended,
+        };
+        let says_something = mark.watermark > NO_WATERMARK || mark.is_idle || mark.ended.is_some();
+        (says_something && self.state.sent != Some(mark)).then_some(mark)
+    }
+
+    fn is_idle(&self) -> bool {
+        let input_is_idle =
+            if self.is_internal { self.state.progress.is_idle() } else { self.state.generator.is_idle() };
+        input_is_idle || self.state.ended.is_some()
+    }
+
+    fn control(&mut self, control: &mut Control<'_>, output: &mut dyn Output) -> Result<(), ProcessError> {
+        let mut context = context(self.partition, &self.state, output);
+        let result = self.stage.control(control, &mut context);
+        self.state.counters = context.counters;
+        result
+    }
+
+    /// A control in response to which no operator puts anything out, or fails.
+    fn settle(&mut self, control: &mut Control<'_>) {
+        self.control(control, &mut NoOutput).expect("only what decodes or encodes can fail");
+    }
+
+    fn bad_changelog(&self, store: StoreId) -> ProcessError {
+        let name = self.stores.iter().find(|(id, _)| *id == store).map_or_else(String::new, |(_, name)| name.clone());
+        ProcessError::BadChangelog { store: name, cause: None }
+    }
+}
+
+fn context<'a>(partition: PartitionId, state: &EventTime, output: &'a mut dyn Output) -> Context<'a> {
+    Context { output, partition, watermark: state.watermark, max_timestamp: None, counters: state.counters }
+}
+
+fn shuffle(topology: &Topology, sink: SinkId) -> Option<Shuffle> {
+    match topology.sinks()[sink.0].kind {
+        SinkKind::Repartition { partitions } => Some(Shuffle { sink, partitions: partitions.0 }),
+        SinkKind::External | SinkKind::Changelog { .. } => None,
+    }
+}
+
+/// For moments at which there is nothing to put out.
+struct NoOutput;
+
+impl Output for NoOutput {
+    fn emit(&mut self, record: OutRecord<'_>) {
+        debug_assert!(false, "put out at the wrong time: {record:?}");
+    }
+}

@@ -1,0 +1,113 @@
+//! What `build()` finds wrong with a job, and the rules for names.
+
+use std::fmt;
+
+/// Everything that is wrong with a job, in the order of its declaration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuildErrors(pub Vec<BuildError>);
+
+impl fmt::Display for BuildErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "; " };
+            write!(f, "{separator}{error}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for BuildErrors {}
+
+/// One thing that is wrong with a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A name that is missing, or that Kafka would refuse as a part of a topic's name.
+    BadName {
+        /// What it names.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// Two stateful steps of one name: they would share a topic.
+    DuplicateName {
+        /// The name.
+        name: String,
+    },
+    /// Two streams from one topic: they would share its committed offsets. Take both results from one stream.
+    DuplicateSource {
+        /// The topic.
+        topic: String,
+    },
+    /// A repartition topic with no partition.
+    BadPartitions {
+        /// The step.
+        name: String,
+        /// What was asked for.
+        partitions: i32,
+    },
+    /// Windows that are no windows, such as of size zero.
+    BadWindow {
+        /// The step.
+        name: String,
+        /// The windows.
+        windows: String,
+    },
+    /// The key of a shuffle or of a store can be null. Give the key a serde that has no null.
+    NullableKey {
+        /// The step.
+        name: String,
+    },
+    /// A stream that leads nowhere.
+    Unfinished {
+        /// Its source topic.
+        topic: String,
+    },
+    /// A job without a stream.
+    Empty,
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BadName { what, name, why } => write!(f, "{what} `{name}`: {why}"),
+            Self::DuplicateName { name } => write!(f, "two steps are named `{name}`: names of topics come from them"),
+            Self::DuplicateSource { topic } => {
+                write!(f, "two streams read topic `{topic}`: they would share its committed offsets")
+            }
+            Self::BadPartitions { name, partitions } => {
+                write!(f, "step `{name}`: {partitions} partitions, at least 1 is needed")
+            }
+            Self::BadWindow { name, windows } => {
+                write!(f, "step `{name}`: windows `{windows}`, at least 1 ms is needed")
+            }
+            Self::NullableKey { name } => {
+                write!(f, "step `{name}`: its key can be null; use a key serde that has no null, or key_by")
+            }
+            Self::Unfinished { topic } => {
+                write!(f, "the stream from topic `{topic}` leads nowhere: end it with .to(topic, ..)")
+            }
+            Self::Empty => f.write_str("the job has no stream"),
+        }
+    }
+}
+
+impl std::error::Error for BuildError {}
+
+/// Longest name of a topic. Source: Kafka's `Topic.MAX_NAME_LENGTH`.
+const TOPIC_BYTES_MAX: usize = 249;
+
+/// What Kafka would say of a topic of this name, or of one made with it.
+pub(super) fn check_name(what: &'static str, name: &str) -> Option<BuildError> {
+    let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    let why = match name {
+        "" => "a name is needed: topics are named after it",
+        "." | ".." => "not a name that Kafka allows",
+        _ if name.len() > TOPIC_BYTES_MAX => "longer than the 249 characters that Kafka allows",
+        _ if !name.bytes().all(is_legal) => "only ASCII letters, digits, '.', '_' and '-' are allowed",
+        _ => return None,
+    };
+    Some(BuildError::BadName { what, name: name.to_owned(), why })
+}

@@ -1,0 +1,140 @@
+//! The watermark of one source partition.
+
+use std::time::Duration;
+
+use kafka_wire::time::Moment;
+use kafka_wire::types::TimestampMs;
+
+use super::NO_WATERMARK;
+
+/// How a source makes watermarks: for each partition by itself, since each is in its own order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watermark {
+    out_of_order_ms: i64,
+    idle_after: Option<Duration>,
+}
+
+impl Watermark {
+    /// The watermark trails the greatest timestamp seen by `out_of_order`: a record that comes at most that much behind a
+    /// later one is in time. Idle after 30 s, unless told otherwise.
+    #[must_use]
+    pub fn bounded(out_of_order: Duration) -> Self {
+        let out_of_order_ms = i64::try_from(out_of_order.as_millis()).unwrap_or(i64::MAX);
+        Self { out_of_order_ms, idle_after: Some(Duration::from_secs(30)) }
+    }
+
+    /// A partition without records for this long (by the wall clock) no longer holds back the others.
+    ///
+    /// Its records may be late when it comes back: the others went on without it.
+    #[must_use]
+    pub const fn idle_after(self, idle_after: Duration) -> Self {
+        Self { idle_after: Some(idle_after), ..self }
+    }
+
+    /// A partition without records holds back all windows until it has some.
+    #[must_use]
+    pub const fn never_idle(self) -> Self {
+        Self { idle_after: None, ..self }
+    }
+}
+
+/// No disorder within a partition, idle after 30 s.
+impl Default for Watermark {
+    fn default() -> Self {
+        Self::bounded(Duration::ZERO)
+    }
+}
+
+/// Bounded out-of-orderness over the timestamps of one partition.
+#[derive(Clone, Debug)]
+pub struct Generator {
+    policy: Watermark,
+    watermark: TimestampMs,
+    is_idle: bool,
+    /// When the last record came; when the generator was started, until one has come.
+    active_at: Option<Moment>,
+}
+
+impl Generator {
+    /// A generator that has seen nothing.
+    #[must_use]
+    pub const fn new(policy: Watermark) -> Self {
+        Self { policy, watermark: NO_WATERMARK, is_idle: false, active_at: None }
+    }
+
+    /// Goes on from the watermark of an earlier run.
+    pub fn restore(&mut self, watermark: TimestampMs) {
+        self.watermark = self.watermark.max(watermark);
+    }
+
+    /// Records came, the greatest timestamp among them being `max_timestamp`.
+    pub fn observe(&mut self, max_timestamp: TimestampMs, now: Moment) {
+        let reached = TimestampMs(max_timestamp.0.saturating_sub(self.policy.out_of_order_ms));
+        self.watermark = self.watermark.max(reached);
+        self.is_idle = false;
+        self.active_at = Some(now);
+    }
+
+    /// Time passed without records. The first call starts the clock of a partition that never had one.
+    pub fn tick(&mut self, now: Moment) {
+        let since = *self.active_at.get_or_insert(now);
+        self.is_idle |= self.policy.idle_after.is_some_and(|idle_after| now.since(since) >= idle_after);
+    }
+
+    /// When [`Generator::tick`] may next change something.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Moment> {
+        if self.is_idle { None } else { Some(self.active_at? + self.policy.idle_after?) }
+    }
+
+    /// How far event time has come.
+    #[must_use]
+    pub const fn watermark(&self) -> TimestampMs {
+        self.watermark
+    }
+
+    /// Whether the partition holds nobody back.
+    #[must_use]
+    pub const fn is_idle(&self) -> bool {
+        self.is_idle
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_watermark_trails_and_never_goes_back() {
+        let mut generator = Generator::new(Watermark::bounded(Duration::from_millis(5)));
+        assert_eq!(generator.watermark(), NO_WATERMARK);
+        generator.observe(TimestampMs(100), Moment::ZERO);
+        generator.observe(TimestampMs(40), Moment::ZERO);
+        assert_eq!(generator.watermark(), TimestampMs(95));
+        generator.observe(TimestampMs(i64::MIN), Moment::ZERO);
+        assert_eq!(generator.watermark(), TimestampMs(95));
+    }
+
+    #[test]
+    fn silence_makes_idle_and_a_record_ends_it() {
+        let policy = Watermark::default().idle_after(Duration::from_millis(10));
+        let mut generator = Generator::new(policy);
+        generator.tick(Moment::from_millis(100));
+        assert_eq!(generator.next_timeout(), Some(Moment::from_millis(110)));
+        generator.tick(Moment::from_millis(109));
+        assert!(!generator.is_idle());
+        generator.tick(Moment::from_millis(110));
+        assert!(generator.is_idle() && generator.next_timeout().is_none());
+        generator.observe(TimestampMs(1), Moment::from_millis(200));
+        assert!(!generator.is_idle());
+        assert_eq!(generator.next_timeout(), Some(Moment::from_millis(210)));
+    }
+
+    #[test]
+    fn never_idle_is_never_idle() {
+        let mut generator = Generator::new(Watermark::default().never_idle());
+        generator.tick(Moment::ZERO);
+        generator.tick(Moment::from_millis(u64::MAX));
+        assert!(!generator.is_idle() && generator.next_timeout().is_none());
+    }
+}

@@ -1,0 +1,30 @@
+//! Which windows a timestamp falls into. Pure arithmetic; one file per kind of window.
+//!
+//! Laws that every kind keeps: a timestamp lands in at least one window, each of them contains it, and the windows that
+//! are closed at a watermark stay closed at every later one.
+
+mod tumbling;
+
+use kafka_wire::types::TimestampMs;
+
+use crate::types::Window;
+
+pub use tumbling::Tumbling;
+
+/// A kind of window: from a timestamp to the windows that it falls into.
+pub trait Windows: Clone + Send + Sync + 'static {
+    /// The windows of one timestamp.
+    type Assigned: Iterator<Item = Window>;
+
+    /// All windows that contain `timestamp`, earliest first.
+    fn assign(&self, timestamp: TimestampMs) -> Self::Assigned;
+
+    /// The window that starts at `start`. State is kept by window start, and found again by it.
+    fn starting_at(&self, start: i64) -> Window;
+
+    /// Whether the sizes make sense; `build()` refuses the topology otherwise.
+    fn is_valid(&self) -> bool;
+
+    /// Kind and size, for [`Topology::describe`](crate::topology::Topology::describe).
+    fn describe(&self) -> String;
+}
