@@ -1,16 +1,25 @@
 //! Clients that others wrote work on every broker: Java's and librdkafka's. On Apache Kafka these bodies check themselves.
 
 use conformance::foreign::{Isolation, java, java_records, kcat, kcat_records};
+use conformance::reader::{self, KeptRecord, read_to_end};
 use conformance::{TestBroker, on_both_brokers, on_every_broker};
+use kafka_wire::client::{Client, ClientConfig, Producer};
+use kafka_wire::compression::Compression;
+use kafka_wire::consumer::IsolationLevel;
+use kafka_wire::producer::{ProducerConfig, TopicHandle, partition_for_key};
+use kafka_wire::record::RawHeaders;
+use kafka_wire::types::TimestampMs;
 
 on_both_brokers!(
+    java_and_kcat_read_what_we_produce,
+    we_read_what_java_and_kcat_produce,
     java_produces_and_kcat_reads,
     kcat_produces_lz4_and_java_reads,
     a_java_group_resumes_where_it_stopped,
     a_kcat_group_resumes_where_it_stopped,
     topics_are_created_listed_and_deleted_by_java,
 );
-on_every_broker!(kafkas_transactional_copier_copies_exactly_once);
+on_every_broker!(our_aborted_transactions_stay_unseen, kafkas_transactional_copier_copies_exactly_once);
 
 async fn java_produces_and_kcat_reads(broker: TestBroker) {
     let topic = broker.unique("java-kcat");
@@ -88,6 +97,65 @@ async fn topics_are_created_listed_and_deleted_by_java(broker: TestBroker) {
     assert!(!listed.lines().any(|line| line == topic), "{listed}");
 }
 
+async fn java_and_kcat_read_what_we_produce(broker: TestBroker) {
+    let topic = broker.unique("ours");
+    let client = connect(&broker).await;
+    reader::create_topic(&client, &topic, 3).await;
+    let config = ProducerConfig { compression: Compression::Lz4, ..ProducerConfig::default() };
+    let mut producer = Producer::open(&client, config).await.expect("a producer opens");
+    let handle = producer.topic(&topic).await.expect("the topic is there");
+    append(&mut producer, handle, &lines(0..500));
+    producer.close().await.expect("every record is acknowledged");
+
+    let Some(seen_by_kcat) = kcat_records(&broker, &topic, Isolation::ReadUncommitted).await else { return };
+    assert_eq!(without_partition(&seen_by_kcat), lines(0..500));
+    let Some(seen_by_java) = java_records(&broker, &topic, Isolation::ReadUncommitted).await else { return };
+    // Both read the partitions in an order of their own.
+    assert_eq!(sorted(seen_by_java), sorted(seen_by_kcat));
+}
+
+async fn we_read_what_java_and_kcat_produce(broker: TestBroker) {
+    let topic = broker.unique("theirs");
+    let client = connect(&broker).await;
+    reader::create_topic(&client, &topic, 3).await;
+    let produce = ["-P", "-t", &topic, "-K", "\t", "-z", "lz4"];
+    if java_produce(&broker, &topic, &lines(0..250)).await.is_none()
+        || kcat(&broker, &produce, &lines(250..500).join("\n")).await.is_none()
+    {
+        return;
+    }
+    let records = read_to_end(&client, &topic, IsolationLevel::ReadCommitted).await;
+    assert_eq!(without_partition(&as_kcat_prints(&records)), lines(0..500));
+}
+
+async fn our_aborted_transactions_stay_unseen(broker: TestBroker) {
+    let topic = broker.unique("transactions");
+    let client = connect(&broker).await;
+    reader::create_topic(&client, &topic, 3).await;
+    let config = ProducerConfig::transactional(broker.unique("id"));
+    let mut producer = Producer::open(&client, config).await.expect("a producer opens");
+    let handle = producer.topic(&topic).await.expect("the topic is there");
+    for (numbers, is_committed) in [(0..100, true), (100..150, false), (150..250, true), (250..300, false)] {
+        producer.begin().expect("no transaction is open");
+        append(&mut producer, handle, &lines(numbers));
+        // Written before they are aborted: the markers, not the producer, keep them from being seen.
+        producer.flush().await.expect("every record is acknowledged");
+        match is_committed {
+            true => producer.commit(None).await.expect("the transaction commits"),
+            false => producer.abort().await.expect("the transaction aborts"),
+        }
+    }
+    let committed = [lines(0..100), lines(150..250)].concat();
+    let records = read_to_end(&client, &topic, IsolationLevel::ReadCommitted).await;
+    assert_eq!(without_partition(&as_kcat_prints(&records)), committed);
+    let Some(seen_by_kcat) = kcat_records(&broker, &topic, Isolation::ReadCommitted).await else { return };
+    assert_eq!(without_partition(&seen_by_kcat), committed);
+    let Some(seen_by_java) = java_records(&broker, &topic, Isolation::ReadCommitted).await else { return };
+    assert_eq!(without_partition(&seen_by_java), committed);
+    let Some(everything) = kcat_records(&broker, &topic, Isolation::ReadUncommitted).await else { return };
+    assert_eq!(without_partition(&everything), lines(0..300));
+}
+
 /// Kafka's own system tests prove exactly-once with this program: it consumes in a group, produces in transactions with
 /// the offsets in them, and aborts at random.
 async fn kafkas_transactional_copier_copies_exactly_once(broker: TestBroker) {
@@ -117,6 +185,22 @@ async fn kafkas_transactional_copier_copies_exactly_once(broker: TestBroker) {
     assert_eq!(seen_by_java, committed);
 }
 
+async fn connect(broker: &TestBroker) -> Client {
+    Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker answers")
+}
+
+/// Writes lines of `key<TAB>value` to the partitions where Java would write them.
+fn append(producer: &mut Producer, topic: TopicHandle, lines: &[String]) {
+    let partition_count = producer.partition_count(topic);
+    for line in lines {
+        let (key, value) = line.split_once('\t').expect("a key and a value");
+        let partition = partition_for_key(key.as_bytes(), partition_count);
+        let (key, value) = (Some(key.as_bytes()), Some(value.as_bytes()));
+        let appended = producer.append(topic, partition, TimestampMs(1_000), key, value, RawHeaders::EMPTY);
+        appended.expect("the buffer has room");
+    }
+}
+
 /// Creates the topic with Kafka's tool: automatic creation would make one partition.
 async fn create_topic(broker: &TestBroker, topic: &str, partitions: u32) -> Option<()> {
     let args = ["--bootstrap-server", broker.bootstrap(), "--create", "--topic", topic, "--replication-factor", "1"];
@@ -134,6 +218,19 @@ fn lines(numbers: std::ops::Range<u32>) -> Vec<String> {
     numbers.map(|number| format!("key {number:04}\tvalue {number:04}")).collect()
 }
 
+fn as_kcat_prints(records: &[KeptRecord]) -> Vec<String> {
+    let print = |record: &KeptRecord| {
+        let (key, value) = record.text();
+        format!("{}\t{key}\t{value}", record.partition)
+    };
+    records.iter().map(print).collect()
+}
+
+fn sorted(mut lines: Vec<String>) -> Vec<String> {
+    lines.sort_unstable();
+    lines
+}
+
 fn split(text: &str) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
@@ -141,7 +238,5 @@ fn split(text: &str) -> Vec<String> {
 /// The sorted `key<TAB>value` of records that begin with their partition.
 fn without_partition(records: &[String]) -> Vec<String> {
     let rest = |record: &String| record.split_once('\t').map_or(String::new(), |(_, rest)| rest.to_owned());
-    let mut records: Vec<String> = records.iter().map(rest).collect();
-    records.sort_unstable();
-    records
+    sorted(records.iter().map(rest).collect())
 }

@@ -1,32 +1,212 @@
-//! LZ4 frame format, as Kafka uses it: independent blocks, no content size needed, frames may follow each other.
+//! LZ4 frame format, around the block codec of `lz4_flex`.
+//!
+//! ```text
+//! magic u32 | flags u8 | block sizes u8 | content size u64? | header checksum u8
+//! { size u32, top bit: stored as it is | bytes | checksum u32? } ...
+//! 0 u32 | content checksum u32?
+//! ```
+//! All numbers are little-endian. Written as Java writes it: independent blocks of 64 KiB, no content size and no
+//! checksums, since the batch has one. Read: those, checksums and a content size (checked), linked blocks, larger
+//! blocks, and frames behind each other. Not read: dictionaries, legacy and skippable frames.
+//!
+//! The frame is parsed here and not by `lz4_flex::frame`, so that blocks land in the caller's buffer without a copy in
+//! between, and so that no length in a header makes anything grow beyond the limit.
+//!
+//! Source: lz4_Frame_format.md 1.6, `Lz4BlockInputStream`.
 
-use std::io::{Read, Write};
-
-use lz4_flex::frame::{BlockMode, BlockSize, FrameDecoder, FrameEncoder, FrameInfo};
+use lz4_flex::block::{
+    CompressTable, DecompressError, compress_into_with_table, decompress_into, decompress_into_with_dict,
+    get_maximum_output_size,
+};
+use nom::combinator::cond;
+use nom::number::complete::{le_u8, le_u32, le_u64};
+use nom::{Offset, Parser};
+use twox_hash::XxHash32;
 
 use super::{Compression, CompressionError, Decompressed};
 
-pub(super) fn compress(input: &[u8], output: &mut Vec<u8>) {
-    let info = FrameInfo::new().block_mode(BlockMode::Independent).block_size(BlockSize::Max64KB);
-    let mut encoder = FrameEncoder::with_frame_info(info, output);
-    encoder.write_all(input).expect("a Vec takes every write");
-    encoder.finish().expect("a Vec takes every write");
+const MAGIC: [u8; 4] = 0x184D_2204_u32.to_le_bytes();
+/// Version 1, independent blocks, nothing optional; blocks of 64 KiB; the checksum of these two bytes.
+const WRITTEN_HEADER: [u8; 3] = [0x60, 0x40, 0x82];
+const BLOCK_BYTES: usize = 64 << 10;
+/// Top bit of a block's size: its bytes are stored, not compressed.
+const STORED: u32 = 1 << 31;
+/// How far back a match can reach, and so what a linked block needs of those before it.
+const WINDOW_BYTES: usize = 64 << 10;
+
+/// The match table and one block's worst case, kept from batch to batch.
+#[derive(Default)]
+pub(super) struct Lz4Compressor {
+    table: Option<CompressTable>,
+    block: Vec<u8>,
 }
 
-pub(super) fn decompress<'a>(input: &[u8], output: &'a mut Decompressed) -> Result<&'a [u8], CompressionError> {
-    let limit_bytes = output.limit_bytes;
-    let mut rest = input;
-    output.buffer.clear();
-    while !rest.is_empty() {
-        let room = u64::try_from(limit_bytes - output.buffer.len()).unwrap_or(u64::MAX);
-        let mut decoder = FrameDecoder::new(rest).take(room.saturating_add(1));
-        decoder.read_to_end(&mut output.buffer).map_err(|_| corrupt("frame"))?;
-        if output.buffer.len() > limit_bytes {
-            return Err(CompressionError::LimitExceeded { limit_bytes });
-        }
-        rest = decoder.into_inner().into_inner();
+impl std::fmt::Debug for Lz4Compressor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lz4Compressor").finish_non_exhaustive()
     }
-    Ok(&output.buffer)
+}
+
+impl Lz4Compressor {
+    pub(super) fn compress(&mut self, input: &[u8], output: &mut Vec<u8>) {
+        output.extend_from_slice(&MAGIC);
+        output.extend_from_slice(&WRITTEN_HEADER);
+        let table = self.table.get_or_insert_default();
+        self.block.resize(get_maximum_output_size(BLOCK_BYTES), 0);
+        for block in input.chunks(BLOCK_BYTES) {
+            let size = compress_into_with_table(block, &mut self.block, table).expect("room for the worst case");
+            let (bytes, flag) = match self.block.get(..size) {
+                Some(compressed) if size < block.len() => (compressed, 0),
+                _ => (block, STORED),
+            };
+            let size = u32::try_from(bytes.len()).expect("a block has 64 KiB at most");
+            output.extend_from_slice(&(size | flag).to_le_bytes());
+            output.extend_from_slice(bytes);
+        }
+        output.extend_from_slice(&0_u32.to_le_bytes());
+    }
+}
+
+/// Reads every frame of `input`, which holds one at least.
+pub(super) fn decompress<'a>(input: &[u8], output: &'a mut Decompressed) -> Result<&'a [u8], CompressionError> {
+    let mut filled = 0;
+    let mut rest = input;
+    loop {
+        rest = frame(rest, output, &mut filled)?;
+        if rest.is_empty() {
+            return Ok(output.buffer.get(..filled).unwrap_or_default());
+        }
+    }
+}
+
+/// What the header of a frame says about the rest of it.
+struct Frame {
+    linked_blocks: bool,
+    block_checksums: bool,
+    content_checksum: bool,
+    content_bytes: Option<u64>,
+    block_bytes_max: usize,
+}
+
+/// Reads the frame at the start of `input` behind the `filled` bytes of `output`; what follows it is returned.
+fn frame<'a>(input: &'a [u8], output: &mut Decompressed, filled: &mut usize) -> Result<&'a [u8], CompressionError> {
+    let start = *filled;
+    let (mut rest, frame) = header(input)?;
+    loop {
+        let (after, size) = whole(le_u32, rest, "block size")?;
+        if size == 0 {
+            rest = after;
+            break;
+        }
+        let block_bytes = usize::try_from(size & !STORED).unwrap_or(usize::MAX);
+        let (block, after) = after.split_at_checked(block_bytes).ok_or(corrupt("block is cut off"))?;
+        let (after, checksum) = whole(cond(frame.block_checksums, le_u32), after, "block checksum")?;
+        if checksum.is_some_and(|checksum| checksum != XxHash32::oneshot(0, block)) {
+            return Err(corrupt("block checksum"));
+        }
+        *filled += if size & STORED == 0 {
+            decompress_block(&frame, block, output, start, *filled)?
+        } else {
+            store_block(&frame, block, output, *filled)?
+        };
+        rest = after;
+    }
+    let (rest, checksum) = whole(cond(frame.content_checksum, le_u32), rest, "content checksum")?;
+    let content = output.buffer.get(start..*filled).unwrap_or_default();
+    if checksum.is_some_and(|checksum| checksum != XxHash32::oneshot(0, content)) {
+        return Err(corrupt("content checksum"));
+    }
+    if frame.content_bytes.is_some_and(|size| u64::try_from(content.len()) != Ok(size)) {
+        return Err(corrupt("content size"));
+    }
+    Ok(rest)
+}
+
+fn header(input: &[u8]) -> Result<(&[u8], Frame), CompressionError> {
+    let (descriptor, magic) = whole(le_u32, input, "magic")?;
+    if magic.to_le_bytes() != MAGIC {
+        return Err(corrupt("magic"));
+    }
+    let (rest, (flags, sizes)) = whole((le_u8, le_u8), descriptor, "header")?;
+    let (rest, content_bytes) = whole(cond(flags & 0x08 != 0, le_u64), rest, "content size")?;
+    let covered = descriptor.get(..descriptor.offset(rest)).unwrap_or_default();
+    let (rest, checksum) = whole(le_u8, rest, "header checksum")?;
+    if flags & 0xC0 != 0x40 {
+        return Err(corrupt("version"));
+    }
+    if flags & 0x03 != 0 || sizes & 0x8F != 0 {
+        // Among them the bit for a dictionary, which Kafka has no way to name.
+        return Err(corrupt("reserved bits"));
+    }
+    let [_, second, ..] = XxHash32::oneshot(0, covered).to_le_bytes();
+    if checksum != second {
+        return Err(corrupt("header checksum"));
+    }
+    let block_bytes_max = match sizes >> 4 {
+        4 => 64 << 10,
+        5 => 256 << 10,
+        6 => 1 << 20,
+        7 => 4 << 20,
+        _ => return Err(corrupt("block size code")),
+    };
+    let frame = Frame {
+        linked_blocks: flags & 0x20 == 0,
+        block_checksums: flags & 0x10 != 0,
+        content_checksum: flags & 0x04 != 0,
+        content_bytes,
+        block_bytes_max,
+    };
+    Ok((rest, frame))
+}
+
+/// Decompresses one block and returns its size. Linked blocks see the frame back to `start`.
+fn decompress_block(
+    frame: &Frame,
+    block: &[u8],
+    output: &mut Decompressed,
+    start: usize,
+    filled: usize,
+) -> Result<usize, CompressionError> {
+    // A byte of a block stands for 255 at most: a small block earns no large buffer, whatever the header allows.
+    let wanted = frame.block_bytes_max.min(block.len().saturating_mul(255).saturating_add(64));
+    let limit_bytes = output.limit_bytes;
+    let (front, room) = output.room(filled, wanted);
+    let is_limited = room.len() < wanted;
+    let window = front.get(start.max(filled.saturating_sub(WINDOW_BYTES))..).unwrap_or_default();
+    let result =
+        if frame.linked_blocks { decompress_into_with_dict(block, room, window) } else { decompress_into(block, room) };
+    result.map_err(|error| match error {
+        DecompressError::OutputTooSmall { .. } if is_limited => CompressionError::LimitExceeded { limit_bytes },
+        DecompressError::OutputTooSmall { .. } => corrupt("block is larger than the frame allows"),
+        _ => corrupt("block"),
+    })
+}
+
+fn store_block(
+    frame: &Frame,
+    block: &[u8],
+    output: &mut Decompressed,
+    filled: usize,
+) -> Result<usize, CompressionError> {
+    if block.len() > frame.block_bytes_max {
+        return Err(corrupt("block is larger than the frame allows"));
+    }
+    let limit_bytes = output.limit_bytes;
+    let (_, room) = output.room(filled, block.len());
+    if room.len() < block.len() {
+        return Err(CompressionError::LimitExceeded { limit_bytes });
+    }
+    room.copy_from_slice(block);
+    Ok(block.len())
+}
+
+/// Runs a parser that fails for one reason only: the input ends.
+fn whole<'a, T>(
+    mut parser: impl Parser<&'a [u8], Output = T, Error = ()>,
+    input: &'a [u8],
+    what: &'static str,
+) -> Result<(&'a [u8], T), CompressionError> {
+    parser.parse(input).map_err(|_| corrupt(what))
 }
 
 fn corrupt(what: &'static str) -> CompressionError {

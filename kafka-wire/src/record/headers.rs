@@ -1,7 +1,7 @@
 //! Headers of a record, as they lie in it.
 
-use super::cursor::{Cursor, put_varlong};
-use super::{RecordError, RecordErrorCause};
+use super::parse;
+use super::varint::{put_varint, zigzag, zigzag_length};
 
 /// The headers of a record, checked but not taken apart: reading them is left to whoever wants them.
 ///
@@ -30,8 +30,12 @@ impl<'a> RawHeaders<'a> {
 
     /// Keys and values, in the order in which they were added. A key may come more than once.
     pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> + use<'a> {
-        let mut cursor = Cursor::new(self.bytes, self.bytes.len());
-        (0..self.count).map_while(move |_| header(&mut cursor).ok())
+        let mut rest = self.bytes;
+        (0..self.count).map_while(move |_| {
+            let (after, header) = parse::header(rest).ok()?;
+            rest = after;
+            Some(header)
+        })
     }
 
     /// The value of the last header with this key; `None` when there is none, `Some(None)` when its value is null.
@@ -39,25 +43,18 @@ impl<'a> RawHeaders<'a> {
         self.iter().filter(|(candidate, _)| *candidate == key).last().map(|(_, value)| value)
     }
 
-    /// Count and headers take the whole rest of a record.
+    /// Headers whose bytes have been walked to their end.
     #[inline]
-    pub(super) fn read(cursor: &mut Cursor<'a>) -> Result<Self, RecordError> {
-        let count = cursor.varint("header count")?;
-        let bytes = cursor.rest();
-        if count != 0 {
-            check_headers(cursor, count)?;
-        }
-        if !cursor.rest().is_empty() {
-            return Err(cursor.error("record", RecordErrorCause::BytesLeft(cursor.rest().len())));
-        }
-        Ok(Self { count, bytes })
+    pub(super) fn checked(count: i32, bytes: &'a [u8]) -> Self {
+        Self { count, bytes }
     }
 
     pub(super) fn raw_count(&self) -> i32 {
         self.count
     }
 
-    pub(super) fn bytes(&self) -> &'a [u8] {
+    /// The headers as they lie in the record, without their count: for measuring and hashing.
+    pub fn as_bytes(&self) -> &'a [u8] {
         self.bytes
     }
 }
@@ -83,7 +80,7 @@ impl HeadersBuf {
         put_bytes(&mut self.bytes, key);
         match value {
             Some(value) => put_bytes(&mut self.bytes, value),
-            None => put_varlong(&mut self.bytes, -1),
+            None => put_varint(&mut self.bytes, zigzag(-1)),
         }
         self.count = self.count.saturating_add(1);
     }
@@ -101,25 +98,6 @@ impl HeadersBuf {
 }
 
 fn put_bytes(buffer: &mut Vec<u8>, bytes: &[u8]) {
-    put_varlong(buffer, i64::try_from(bytes.len()).expect("a slice is shorter than i64::MAX"));
+    put_varint(buffer, zigzag_length(bytes.len()));
     buffer.extend_from_slice(bytes);
-}
-
-fn check_headers(cursor: &mut Cursor<'_>, count: i32) -> Result<(), RecordError> {
-    if count < 0 {
-        return Err(cursor.error("header count", RecordErrorCause::OutOfRange(i64::from(count))));
-    }
-    // A count above what the bytes hold ends at the first header that is not there: nothing is reserved for it.
-    for _ in 0..count {
-        header(cursor)?;
-    }
-    Ok(())
-}
-
-#[inline]
-fn header<'a>(cursor: &mut Cursor<'a>) -> Result<(&'a [u8], Option<&'a [u8]>), RecordError> {
-    let Some(key) = cursor.nullable("header key")? else {
-        return Err(cursor.error("header key", RecordErrorCause::NullHeaderKey));
-    };
-    Ok((key, cursor.nullable("header value")?))
 }

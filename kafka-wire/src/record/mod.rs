@@ -15,12 +15,13 @@
 mod batch;
 mod builder;
 mod control;
-mod cursor;
 mod error;
 mod header;
 mod headers;
+mod parse;
 mod patch;
 mod records;
+mod varint;
 
 pub use batch::{Batch, Batches};
 pub use builder::{BatchBuilder, Seal};

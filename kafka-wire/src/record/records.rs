@@ -2,8 +2,10 @@
 
 use std::iter::FusedIterator;
 
-use super::cursor::Cursor;
+use nom::Offset;
+
 use super::header::RECORD_COUNT_AT;
+use super::parse::{self, Fault};
 use super::{BatchHeader, RawHeaders, RecordError, RecordErrorCause, TimestampType};
 
 /// One record, borrowed from its batch.
@@ -28,7 +30,10 @@ pub struct Record<'a> {
 /// After an error the iteration is over. The end is an error too when bytes are left over.
 #[derive(Clone, Debug)]
 pub struct Records<'a> {
-    rest: Cursor<'a>,
+    /// All of them, and where in the batch they start: where an error is follows from these.
+    region: &'a [u8],
+    region_at: usize,
+    rest: &'a [u8],
     left: i32,
     base_offset: i64,
     last_offset_delta: i32,
@@ -52,7 +57,9 @@ impl<'a> Records<'a> {
             TimestampType::LogAppendTime => Some(header.max_timestamp),
         };
         Ok(Self {
-            rest: Cursor::new(bytes, at + bytes.len()),
+            region: bytes,
+            region_at: at,
+            rest: bytes,
             left: header.record_count,
             base_offset: header.base_offset,
             last_offset_delta: header.last_offset_delta,
@@ -63,32 +70,41 @@ impl<'a> Records<'a> {
 
     #[inline]
     fn record(&mut self) -> Result<Record<'a>, RecordError> {
-        let length = self.rest.varint("record length")?;
-        let mut body = self.rest.split(length, "record length")?;
-        body.skip_byte("record attributes")?;
-        let timestamp_delta = body.varlong("timestamp delta")?;
-        let offset_delta = body.varint("offset delta")?;
-        if offset_delta < 0 || offset_delta > self.last_offset_delta {
-            return Err(body.error("offset delta", RecordErrorCause::OutOfRange(i64::from(offset_delta))));
+        let (rest, raw) = match parse::record(self.rest) {
+            Ok(parsed) => parsed,
+            Err(nom::Err::Error(fault) | nom::Err::Failure(fault)) => return Err(self.error(fault)),
+            // The parsers work on complete input, and never ask for more.
+            Err(nom::Err::Incomplete(_)) => {
+                return Err(self.error(Fault { input: self.rest, what: "record", cause: RecordErrorCause::Truncated }));
+            }
+        };
+        if raw.offset_delta < 0 || raw.offset_delta > self.last_offset_delta {
+            let cause = RecordErrorCause::OutOfRange(i64::from(raw.offset_delta));
+            return Err(self.error(Fault { input: self.rest, what: "offset delta", cause }));
         }
+        self.rest = rest;
         Ok(Record {
-            offset: self.base_offset.saturating_add(i64::from(offset_delta)),
-            timestamp: self.append_time.unwrap_or(self.base_timestamp.wrapping_add(timestamp_delta)),
-            key: body.nullable("key")?,
-            value: body.nullable("value")?,
-            headers: RawHeaders::read(&mut body)?,
+            offset: self.base_offset.saturating_add(i64::from(raw.offset_delta)),
+            timestamp: self.append_time.unwrap_or(self.base_timestamp.wrapping_add(raw.timestamp_delta)),
+            key: raw.key,
+            value: raw.value,
+            headers: raw.headers,
         })
     }
 
+    /// After the last record: nothing, or the error that bytes are left, once.
     #[cold]
     fn finish(&mut self) -> Option<Result<Record<'a>, RecordError>> {
-        let left = self.rest.rest().len();
-        if left == 0 {
+        let input = std::mem::take(&mut self.rest);
+        if input.is_empty() {
             return None;
         }
-        let error = self.rest.error("records", RecordErrorCause::BytesLeft(left));
-        self.rest = Cursor::new(&[], 0);
-        Some(Err(error))
+        Some(Err(self.error(Fault { input, what: "records", cause: RecordErrorCause::BytesLeft(input.len()) })))
+    }
+
+    #[cold]
+    fn error(&self, fault: Fault<'_>) -> RecordError {
+        RecordError::new(self.region_at + self.region.offset(fault.input), fault.what, fault.cause)
     }
 }
 
@@ -104,7 +120,7 @@ impl<'a> Iterator for Records<'a> {
         let record = self.record();
         if record.is_err() {
             self.left = 0;
-            self.rest = Cursor::new(&[], 0);
+            self.rest = &[];
         }
         Some(record)
     }

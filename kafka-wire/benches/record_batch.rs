@@ -1,3 +1,0 @@
-//! Record batch benchmark.
-
-fn main() {}

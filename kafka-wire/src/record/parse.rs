@@ -1,0 +1,165 @@
+//! nom parsers for a record and its parts, over the slice that holds all records of a batch.
+//!
+//! A hand-written cursor over the same slice, with the place of an error kept in it, took 15.8 ns a record where these
+//! take 14.5 (10,000 records of 8 B key and 100 B value, checksum included), so nothing is won by leaving nom. They are
+//! functions rather than closures that return parsers, because those were not inlined: 19.5 ns.
+
+use nom::{IResult, Offset};
+
+use super::{RawHeaders, RecordErrorCause};
+use crate::wire::{DecodeCause, varint as wire};
+
+/// What is left and the value, or what is wrong.
+pub(super) type Parsed<'a, T> = IResult<&'a [u8], T, Fault<'a>>;
+
+/// What is wrong with a field, and the bytes from there on: where it is follows from where they start.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fault<'a> {
+    pub(super) input: &'a [u8],
+    pub(super) what: &'static str,
+    pub(super) cause: RecordErrorCause,
+}
+
+/// A record with its deltas as they are written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RawRecord<'a> {
+    pub(super) timestamp_delta: i64,
+    pub(super) offset_delta: i32,
+    pub(super) key: Option<&'a [u8]>,
+    pub(super) value: Option<&'a [u8]>,
+    pub(super) headers: RawHeaders<'a>,
+}
+
+/// A record, whose parts must be exactly as long as its length says.
+#[inline]
+pub(super) fn record(input: &[u8]) -> Parsed<'_, RawRecord<'_>> {
+    let (rest, length) = varint("record length", input)?;
+    let (rest, body) = take("record length", length, rest)?;
+    let (left, _attributes) = byte("record attributes", body)?;
+    let (left, timestamp_delta) = varlong("timestamp delta", left)?;
+    let (left, offset_delta) = varint("offset delta", left)?;
+    let (left, key) = nullable("key", left)?;
+    let (left, value) = nullable("value", left)?;
+    let (left, headers) = headers(left)?;
+    if !left.is_empty() {
+        return Err(fault(left, "record", RecordErrorCause::BytesLeft(left.len())));
+    }
+    Ok((rest, RawRecord { timestamp_delta, offset_delta, key, value, headers }))
+}
+
+/// The key, never null, and the value of a header.
+#[inline]
+pub(super) fn header(input: &[u8]) -> Parsed<'_, (&[u8], Option<&[u8]>)> {
+    let (rest, key) = nullable("header key", input)?;
+    let Some(key) = key else { return Err(fault(input, "header key", RecordErrorCause::NullHeaderKey)) };
+    let (rest, value) = nullable("header value", rest)?;
+    Ok((rest, (key, value)))
+}
+
+/// A count and that many headers, kept as they lie there.
+///
+/// A count above what the bytes hold ends at the first header that is not there: nothing is reserved for it.
+#[inline]
+fn headers(input: &[u8]) -> Parsed<'_, RawHeaders<'_>> {
+    let (start, count) = varint("header count", input)?;
+    if count == 0 {
+        return Ok((start, RawHeaders::EMPTY));
+    }
+    if count < 0 {
+        return Err(fault(input, "header count", RecordErrorCause::OutOfRange(i64::from(count))));
+    }
+    let mut rest = start;
+    for _ in 0..count {
+        rest = match short_header(rest) {
+            Some(rest) => rest,
+            None => header(rest)?.0,
+        };
+    }
+    let bytes = start.get(..start.offset(rest)).unwrap_or_default();
+    Ok((rest, RawHeaders::checked(count, bytes)))
+}
+
+/// What follows a header whose key and value are shorter than 64 bytes, as nearly all are: 5 ns less than [`header`].
+#[inline]
+fn short_header(input: &[u8]) -> Option<&[u8]> {
+    let (&key_length, rest) = input.split_first()?;
+    // The lowest bit of a zig-zag number is its sign, and the highest of a byte says that the varint goes on.
+    if key_length & 0x81 != 0 {
+        return None;
+    }
+    let (&value_length, rest) = rest.get(usize::from(key_length / 2)..)?.split_first()?;
+    if value_length & 0x81 != 0 {
+        return None;
+    }
+    rest.get(usize::from(value_length / 2)..)
+}
+
+/// A length and that many bytes; every negative length means null, as Java reads it.
+#[inline]
+fn nullable<'a>(what: &'static str, input: &'a [u8]) -> Parsed<'a, Option<&'a [u8]>> {
+    let (rest, length) = varint(what, input)?;
+    if length < 0 {
+        return Ok((rest, None));
+    }
+    let (rest, bytes) = take(what, length, rest)?;
+    Ok((rest, Some(bytes)))
+}
+
+#[inline]
+fn take<'a>(what: &'static str, length: i32, input: &'a [u8]) -> Parsed<'a, &'a [u8]> {
+    let Ok(size) = usize::try_from(length) else {
+        return Err(fault(input, what, RecordErrorCause::OutOfRange(i64::from(length))));
+    };
+    match input.split_at_checked(size) {
+        Some((head, rest)) => Ok((rest, head)),
+        None => Err(fault(input, what, RecordErrorCause::Truncated)),
+    }
+}
+
+#[inline]
+fn byte<'a>(what: &'static str, input: &'a [u8]) -> Parsed<'a, u8> {
+    match input.split_first() {
+        Some((&byte, rest)) => Ok((rest, byte)),
+        None => Err(fault(input, what, RecordErrorCause::Truncated)),
+    }
+}
+
+#[inline]
+fn varint<'a>(what: &'static str, input: &'a [u8]) -> Parsed<'a, i32> {
+    match short_varint(input) {
+        Some((rest, raw)) => Ok((rest, (raw >> 1).cast_signed() ^ -(raw & 1).cast_signed())),
+        None => wire::varint(input).map_err(|cause| named(input, what, cause)),
+    }
+}
+
+#[inline]
+fn varlong<'a>(what: &'static str, input: &'a [u8]) -> Parsed<'a, i64> {
+    match short_varint(input) {
+        Some((rest, raw)) => Ok((rest, i64::from((raw >> 1).cast_signed() ^ -(raw & 1).cast_signed()))),
+        None => wire::varlong(input).map_err(|cause| named(input, what, cause)),
+    }
+}
+
+/// A varint of one or two bytes, as nearly all in a record are, before its zig-zag is undone.
+#[inline]
+fn short_varint(input: &[u8]) -> Option<(&[u8], u32)> {
+    match input {
+        [first @ ..0x80, rest @ ..] => Some((rest, u32::from(*first))),
+        [first, second @ ..0x80, rest @ ..] => Some((rest, u32::from(first & 0x7f) | u32::from(*second) << 7)),
+        _ => None,
+    }
+}
+
+#[cold]
+fn named<'a>(input: &'a [u8], what: &'static str, cause: nom::Err<DecodeCause>) -> nom::Err<Fault<'a>> {
+    let cause = match cause {
+        nom::Err::Error(DecodeCause::VarintTooLong) => RecordErrorCause::VarintTooLong,
+        _ => RecordErrorCause::Truncated,
+    };
+    nom::Err::Error(Fault { input, what, cause })
+}
+
+#[cold]
+fn fault<'a>(input: &'a [u8], what: &'static str, cause: RecordErrorCause) -> nom::Err<Fault<'a>> {
+    nom::Err::Error(Fault { input, what, cause })
+}

@@ -1,0 +1,47 @@
+//! A cluster that cannot be reached: what was tried, within five seconds, and what to do.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use conformance::{skip, within};
+use kafka_wire::client::{Client, ClientConfig};
+use testkit::real::{RealConfig, RealKafka};
+
+#[tokio::test]
+async fn without_a_broker_the_error_names_the_address() {
+    // A port that was free a moment ago: nobody listens there.
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port is free");
+    let address = free.to_string();
+    let error = error_of(&address).await;
+    assert!(error.contains(&address), "{error}");
+}
+
+#[tokio::test]
+async fn a_broker_that_does_not_answer_is_named_too() {
+    // Accepted by the system, never by a program: the connection opens and stays silent.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = silent.local_addr().expect("a listener has an address").to_string();
+    let error = error_of(&address).await;
+    assert!(error.contains(&address), "{error}");
+}
+
+#[tokio::test]
+async fn an_advertised_name_that_does_not_resolve_is_named_with_its_source() {
+    let advertised_address = Some("broker.invalid:9092".to_owned());
+    let kafka = match RealKafka::start(RealConfig { advertised_address, ..RealConfig::default() }).await {
+        Ok(kafka) => kafka,
+        Err(unavailable) => return skip("the test of a wrong advertised.listeners", &unavailable.to_string()),
+    };
+    let error = error_of(kafka.bootstrap()).await;
+    for part in ["broker.invalid", kafka.bootstrap(), "advertised.listeners"] {
+        assert!(error.contains(part), "{part} is missing in: {error}");
+    }
+}
+
+async fn error_of(bootstrap: &str) -> String {
+    let connect = Client::connect(ClientConfig::new(bootstrap));
+    match within("the end of an attempt to connect", Duration::from_secs(5), connect).await {
+        Ok(_) => panic!("connected to {bootstrap}"),
+        Err(error) => error.to_string(),
+    }
+}
