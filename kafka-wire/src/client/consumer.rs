@@ -1,8 +1,20 @@
 //! The handle of a consumer: what to read, and what has come.
 
-use super::Client;
+use std::future::pending;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use tokio::task::{AbortHandle, JoinSet};
+
+use super::{CallOptions, Client, Lane, Node};
+use crate::admin::OffsetSpec;
 use crate::cluster::TopicPartition;
-use crate::consumer::{ConsumeError, ConsumerConfig, Fetched, Watermarks};
+use crate::consumer::{
+    ConsumeError, ConsumerConfig, FetchFailure, Fetched, Fetcher, Lookup, Output, ResetPolicy, Ticket, Watermarks,
+};
+use crate::protocol::ErrorCode;
+use crate::protocol::fetch::FetchResponse;
+use crate::time::Moment;
 use crate::types::{LeaderEpoch, Offset};
 
 /// Reads the partitions that it is told to read, from the offsets that it is told; it belongs to no group.
@@ -13,68 +25,97 @@ use crate::types::{LeaderEpoch, Offset};
 /// Consumers of one [`Client`] share its fetch connection to a broker, where one's long poll holds up the others: give
 /// each consumer that matters a client of its own.
 #[derive(Debug)]
-pub struct Consumer {}
+pub struct Consumer {
+    shared: Arc<Shared>,
+    task: AbortHandle,
+}
+
+/// What the handle and its task share: the handle takes what the task parked.
+#[derive(Debug)]
+struct Shared {
+    client: Client,
+    config: ConsumerConfig,
+    fetcher: Mutex<Fetcher>,
+    /// For the task: something was assigned, or taken.
+    work: Notify,
+    /// For the reader: something was parked.
+    data: Notify,
+}
 
 impl Consumer {
     /// A consumer of nothing yet. Spawns its task, so it has to be called in a Tokio runtime.
     #[must_use]
     pub fn new(client: Client, config: ConsumerConfig) -> Self {
-        unimplemented!()
+        let fetcher = Mutex::new(Fetcher::new(config));
+        let shared = Arc::new(Shared { client, config, fetcher, work: Notify::new(), data: Notify::new() });
+        let task = tokio::spawn(run(Arc::clone(&shared))).abort_handle();
+        Self { shared, task }
     }
 
     /// Reads the partition from `offset` on; if it is assigned already, moves it, as [`seek`](Self::seek) does.
     pub fn assign(&mut self, partition: TopicPartition, offset: Offset) {
-        unimplemented!()
+        self.assign_at(partition, offset, LeaderEpoch(-1));
     }
 
     /// As [`assign`](Self::assign), with the leader epoch that was committed with the offset: when the log was cut and
     /// written anew since then, that is an error ([`ConsumeError::Diverged`]) instead of records of another history.
     pub fn assign_at(&mut self, partition: TopicPartition, offset: Offset, epoch: LeaderEpoch) {
-        unimplemented!()
+        self.shared.fetcher().assign(partition, offset, epoch);
+        self.shared.work.notify_one();
     }
 
     /// Stops reading the partition: after this no poll returns anything of it. Whether it was assigned.
     pub fn unassign(&mut self, partition: &TopicPartition) -> bool {
-        unimplemented!()
+        let was_assigned = self.shared.fetcher().unassign(partition);
+        self.shared.work.notify_one();
+        was_assigned
     }
 
     /// Stops reading everything.
     pub fn unassign_all(&mut self) {
-        unimplemented!()
+        for partition in self.assignment() {
+            self.unassign(&partition);
+        }
     }
 
     /// Reads on from another offset: the next data of this partition start there. Whether the partition is assigned.
     pub fn seek(&mut self, partition: &TopicPartition, offset: Offset) -> bool {
-        unimplemented!()
+        let is_assigned = self.position(partition).is_some();
+        if is_assigned {
+            self.assign(partition.clone(), offset);
+        }
+        is_assigned
     }
 
     /// Neither fetches nor delivers the partition until it is resumed; what was received stays. Whether it is assigned.
     pub fn pause(&mut self, partition: &TopicPartition) -> bool {
-        unimplemented!()
+        self.shared.fetcher().set_paused(partition, true)
     }
 
     /// Takes a paused partition up again. Whether it is assigned.
     pub fn resume(&mut self, partition: &TopicPartition) -> bool {
-        unimplemented!()
+        let is_assigned = self.shared.fetcher().set_paused(partition, false);
+        self.shared.work.notify_one();
+        is_assigned
     }
 
     /// The assigned partitions, sorted.
     #[must_use]
     pub fn assignment(&self) -> Vec<TopicPartition> {
-        unimplemented!()
+        self.shared.fetcher().assignment()
     }
 
     /// The offset at which the next poll of this partition starts: behind all that polls returned, whether or not it was
     /// read. `None` when the partition is not assigned.
     #[must_use]
     pub fn position(&self, partition: &TopicPartition) -> Option<Offset> {
-        unimplemented!()
+        self.shared.fetcher().position(partition)
     }
 
     /// The ends of the partition as of its last fetch, also of one that brought no data; `None` before the first.
     #[must_use]
     pub fn watermarks(&self, partition: &TopicPartition) -> Option<Watermarks> {
-        unimplemented!()
+        self.shared.fetcher().watermarks(partition)
     }
 
     /// Waits for data of any partition, in the order of their arrival; waits forever when nothing is assigned.
@@ -85,11 +126,121 @@ impl Consumer {
     /// # Errors
     /// When a partition cannot be read on; see [`ConsumeError`] for what that means for it and for the others.
     pub async fn poll(&mut self) -> Result<Fetched, ConsumeError> {
-        unimplemented!()
+        loop {
+            if let Some(next) = self.try_poll() {
+                return next;
+            }
+            // Keeps a notification that comes between the look and the wait.
+            self.shared.data.notified().await;
+        }
     }
 
     /// What [`poll`](Self::poll) would return without waiting.
     pub fn try_poll(&mut self) -> Option<Result<Fetched, ConsumeError>> {
-        unimplemented!()
+        let next = self.shared.fetcher().take();
+        if next.is_some() {
+            self.shared.work.notify_one();
+        }
+        next
+    }
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Shared {
+    fn fetcher(&self) -> MutexGuard<'_, Fetcher> {
+        self.fetcher.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts what there is to do, and says when to look again at the latest.
+    fn start(self: &Arc<Self>, calls: &mut JoinSet<Done>) -> Option<Moment> {
+        let mut fetcher = self.fetcher();
+        let (now, cluster) = (self.client.now(), self.client.cluster());
+        while let Some(output) = fetcher.poll(now, &cluster) {
+            calls.spawn(perform(self.client.clone(), self.config, output));
+        }
+        fetcher.next_timeout(now)
+    }
+
+    fn finish(&self, done: Done) {
+        let now = self.client.now();
+        let mut fetcher = self.fetcher();
+        match done {
+            Done::Fetched(ticket, answer) => fetcher.handle_fetched(now, ticket, answer),
+            Done::Refreshed => fetcher.handle_refreshed(now),
+            Done::LookedUp(lookup, answer) => fetcher.handle_lookup(now, &lookup, answer),
+        }
+        drop(fetcher);
+        self.data.notify_one();
+    }
+}
+
+/// A call that has ended.
+enum Done {
+    Fetched(Ticket, Result<(i16, FetchResponse), FetchFailure>),
+    Refreshed,
+    LookedUp(Lookup, Result<Offset, ErrorCode>),
+}
+
+/// The consumer's task: drives the fetcher until the handle is dropped, which drops its calls too.
+async fn run(shared: Arc<Shared>) {
+    let mut calls = JoinSet::new();
+    loop {
+        let timeout = shared.start(&mut calls);
+        tokio::select! {
+            biased;
+            Some(done) = calls.join_next() => shared.finish(done.expect("a call neither panics nor is cancelled")),
+            () = shared.work.notified() => {}
+            () = sleep_until(&shared.client, timeout) => {}
+        }
+    }
+}
+
+async fn perform(client: Client, config: ConsumerConfig, output: Output) -> Done {
+    match output {
+        Output::Fetch { leader, request, max_version, ticket } => {
+            let options = CallOptions { max_version, timeout: Some(client.config().request_timeout + config.max_wait) };
+            let answer = client.request_versioned(Node::Broker(leader), Lane::Fetch, request, options).await;
+            let answer = answer.map(|(response, version)| (version, response)).map_err(|error| {
+                if error.is_retriable() {
+                    FetchFailure::Unreachable
+                } else {
+                    FetchFailure::Unsupported(error.to_string())
+                }
+            });
+            Done::Fetched(ticket, answer)
+        }
+        Output::Refresh(topics) => {
+            // When it fails the same topics turn out to be stale again.
+            let _ = client.metadata(&topics).await;
+            Done::Refreshed
+        }
+        Output::Lookup(lookup) => {
+            let answer = look_up(&client, config, &lookup).await;
+            Done::LookedUp(lookup, answer)
+        }
+    }
+}
+
+async fn look_up(client: &Client, config: ConsumerConfig, lookup: &Lookup) -> Result<Offset, ErrorCode> {
+    let spec = match lookup.policy {
+        ResetPolicy::Earliest => OffsetSpec::Earliest,
+        ResetPolicy::Latest | ResetPolicy::None => OffsetSpec::Latest,
+    };
+    let listed = client.list_offsets(&[(lookup.partition.clone(), spec)], config.isolation).await;
+    let offset = listed.ok().and_then(|listed| listed.first()?.offset);
+    // The client has retried what is worth it; what is left may mend later, as a missing topic does.
+    offset.ok_or(ErrorCode::LEADER_NOT_AVAILABLE)
+}
+
+/// Sleeps until the client's clock shows `moment`; forever when there is none.
+pub(super) async fn sleep_until(client: &Client, moment: Option<Moment>) {
+    match moment {
+        Some(moment) => tokio::time::sleep(moment.since(client.now())).await,
+        None => pending().await,
     }
 }

@@ -1,11 +1,19 @@
-//! The handle of a group member, and the offsets of a group.
+//! The handle of a group member.
 
-use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use super::{Client, CoordinatorError, RequestError};
-use crate::cluster::{CommittedOffset, GroupMetadata, TopicPartition};
+use tokio::sync::Notify;
+use tokio::task::{AbortHandle, JoinSet};
+
+use super::consumer::sleep_until;
+use super::{CallOptions, Client, CoordinatorError, Lane, Node, RequestError};
+use crate::cluster::{CoordinatorKind, GroupMetadata};
+use crate::group::assignor::PartitionCounts;
+use crate::group::classic::{Answer, Call, CallFailure, CallId, Membership, Output};
 use crate::group::{GroupConfig, GroupEvent};
-use crate::protocol::ErrorCode;
+use crate::protocol::Request;
+use crate::time::Moment;
 use crate::wire::Str;
 
 /// A member of a classic consumer group: tells its owner which partitions to read, and when to give them back.
@@ -14,130 +22,172 @@ use crate::wire::Str;
 /// Dropping the member ends the task without leaving the group: the coordinator then waits for a session timeout
 /// before others get the partitions. [`leave`](Self::leave) hands them over at once.
 #[derive(Debug)]
-pub struct GroupMember {}
+pub struct GroupMember {
+    shared: Arc<Shared>,
+    task: AbortHandle,
+}
+
+/// What the handle and its task share.
+#[derive(Debug)]
+struct Shared {
+    client: Client,
+    config: GroupConfig,
+    membership: Mutex<Membership>,
+    /// For the task: the owner wants something.
+    work: Notify,
+    /// For the owner: there may be an event.
+    news: Notify,
+}
 
 impl GroupMember {
     /// Begins to join the group; the first event tells the outcome. Spawns the member's task, so it has to be called in
     /// a Tokio runtime.
     #[must_use]
     pub fn join(client: Client, config: GroupConfig) -> Self {
-        unimplemented!()
+        let mut membership = Membership::new(config.clone());
+        membership.handle_rejoin(client.now());
+        let membership = Mutex::new(membership);
+        let shared = Arc::new(Shared { client, config, membership, work: Notify::new(), news: Notify::new() });
+        let task = tokio::spawn(run(Arc::clone(&shared))).abort_handle();
+        Self { shared, task }
     }
 
     /// Waits for what the owner has to act on next; after `Fatal`, forever. Cancel safe.
     pub async fn next_event(&mut self) -> GroupEvent {
-        unimplemented!()
+        loop {
+            let event = self.shared.membership().poll_event();
+            if let Some(event) = event {
+                return event;
+            }
+            // Keeps a notification that comes between the look and the wait.
+            self.shared.news.notified().await;
+        }
     }
 
     /// Gives all partitions back and joins again; the next event is the new assignment, if nothing goes wrong. To be
     /// called when nothing is open over the partitions any more: after `Rebalancing`, after `Lost`, and when a commit was
     /// refused because the group has moved on. Does nothing while the member is joining.
     pub fn rejoin(&mut self) {
-        unimplemented!()
+        self.shared.membership().handle_rejoin(self.shared.client.now());
+        self.shared.work.notify_one();
     }
 
     /// What goes with the commits of the last assignment. After the membership was lost it stays what it was, so that
     /// the coordinator refuses those commits.
     #[must_use]
     pub fn group_metadata(&self) -> GroupMetadata {
-        unimplemented!()
+        self.shared.membership().metadata().clone()
     }
 
     /// Leaves the group, static members too, so that the others take over at once. Takes 1 s at most; when the
     /// coordinator cannot be reached by then, it notices by the session timeout.
     pub async fn leave(self) {
-        unimplemented!()
+        self.shared.membership().handle_leave(self.shared.client.now());
+        self.shared.work.notify_one();
+        let left = async {
+            while !self.shared.membership().is_finished() {
+                self.shared.news.notified().await;
+            }
+        };
+        // Too late is as good as not at all: the coordinator will notice by the session timeout.
+        let _ = tokio::time::timeout(LEAVE_TIMEOUT, left).await;
     }
 }
 
-/// Why offsets could not be looked up or committed.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum OffsetsError {
-    /// The coordinator was not found.
-    Coordinator(CoordinatorError),
-    /// It did not answer.
-    Request(RequestError),
-    /// It refuses for the whole group.
-    Group {
-        /// The group.
-        group_id: Str,
-        /// Why. A retriable code stands for one that stayed until the time was up.
-        code: ErrorCode,
-    },
-    /// It refuses for this partition, and perhaps for others.
-    Partition {
-        /// The partition.
-        partition: TopicPartition,
-        /// Why. A retriable code stands for one that stayed until the time was up.
-        code: ErrorCode,
-    },
+impl Drop for GroupMember {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
-impl OffsetsError {
-    /// The coordinator's refusal, if that is what it is.
-    #[must_use]
-    pub const fn code(&self) -> Option<ErrorCode> {
-        match self {
-            Self::Group { code, .. } | Self::Partition { code, .. } => Some(*code),
-            Self::Coordinator(_) | Self::Request(_) => None,
+impl Shared {
+    fn membership(&self) -> MutexGuard<'_, Membership> {
+        self.membership.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts what there is to do, and says when to look again at the latest.
+    fn start(self: &Arc<Self>, calls: &mut JoinSet<(CallId, Result<Answer, CallFailure>)>) -> Option<Moment> {
+        let mut membership = self.membership();
+        membership.handle_timeout(self.client.now());
+        while let Some(output) = membership.poll() {
+            match output {
+                Output::ForgetCoordinator => {
+                    self.client.forget_coordinator(CoordinatorKind::Group, &self.config.group_id);
+                }
+                Output::Call(id, call) => {
+                    let shared = Arc::clone(self);
+                    calls.spawn(async move { (id, shared.ask(call).await) });
+                }
+            }
+        }
+        membership.next_timeout()
+    }
+
+    async fn ask(&self, call: Call) -> Result<Answer, CallFailure> {
+        let config = &self.config;
+        // The coordinator answers when all members have joined, or when their time is up.
+        let rebalance = config.rebalance_timeout + Duration::from_secs(5);
+        match call {
+            Call::Join(request) => self.ask_coordinator(Lane::Group, request, rebalance).await.map(Answer::Join),
+            Call::Sync(request) => self.ask_coordinator(Lane::Group, request, rebalance).await.map(Answer::Sync),
+            Call::Heartbeat(request) => {
+                // Leaves time for another one within the session.
+                let timeout = self.client.config().request_timeout.min(config.session_timeout / 3);
+                self.ask_coordinator(Lane::Group, request, timeout).await.map(Answer::Heartbeat)
+            }
+            Call::Leave(request) => {
+                self.ask_coordinator(Lane::General, request, LEAVE_TIMEOUT).await.map(Answer::Leave)
+            }
+            Call::PartitionCounts(topics) => self.partition_counts(&topics).await.map(Answer::PartitionCounts),
         }
     }
 
-    /// Whether the group has moved on without the committer: drop the work and rejoin, never commit it again.
-    #[must_use]
-    pub const fn is_group_changed(&self) -> bool {
-        matches!(
-            self.code(),
-            Some(
-                ErrorCode::ILLEGAL_GENERATION
-                    | ErrorCode::UNKNOWN_MEMBER_ID
-                    | ErrorCode::FENCED_INSTANCE_ID
-                    | ErrorCode::REBALANCE_IN_PROGRESS
-            )
-        )
+    async fn ask_coordinator<R: Request>(
+        &self,
+        lane: Lane,
+        request: R,
+        timeout: Duration,
+    ) -> Result<R::Response, CallFailure> {
+        let coordinator = self.client.coordinator(CoordinatorKind::Group, &self.config.group_id).await;
+        let coordinator = coordinator.map_err(|error| match &error {
+            CoordinatorError::Request(error) => failure(error),
+            CoordinatorError::Refused { code, .. } if code.is_retriable() => CallFailure::Unreachable,
+            CoordinatorError::Refused { .. } => CallFailure::Unsupported(error.to_string()),
+        })?;
+        let options = CallOptions { timeout: Some(timeout), ..CallOptions::default() };
+        let answer = self.client.request(Node::Broker(coordinator), lane, request, options).await;
+        answer.map_err(|error| failure(&error))
+    }
+
+    async fn partition_counts(&self, topics: &[Str]) -> Result<PartitionCounts, CallFailure> {
+        let cluster = self.client.metadata(topics).await.map_err(|error| failure(&error))?;
+        let known = topics.iter().filter_map(|name| cluster.topic(name));
+        let counts = known.map(|topic| (topic.name.clone(), u32::try_from(topic.partitions.len()).unwrap_or(u32::MAX)));
+        Ok(counts.filter(|(_, count)| *count > 0).collect())
     }
 }
 
-impl fmt::Display for OffsetsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Coordinator(error) => error.fmt(f),
-            Self::Request(error) => error.fmt(f),
-            Self::Group { group_id, code } => write!(f, "offsets of group {group_id:?}: {code}"),
-            Self::Partition { partition, code } => write!(f, "offset of {partition}: {code}"),
+fn failure(error: &RequestError) -> CallFailure {
+    if error.is_retriable() { CallFailure::Unreachable } else { CallFailure::Unsupported(error.to_string()) }
+}
+
+/// The member's task: drives the membership until the handle is dropped, which drops its calls too.
+async fn run(shared: Arc<Shared>) {
+    let mut calls = JoinSet::new();
+    loop {
+        let timeout = shared.start(&mut calls);
+        shared.news.notify_one();
+        tokio::select! {
+            biased;
+            Some(done) = calls.join_next() => {
+                let (id, answer) = done.expect("a call neither panics nor is cancelled");
+                shared.membership().handle_answer(shared.client.now(), id, answer);
+            }
+            () = shared.work.notified() => {}
+            () = sleep_until(&shared.client, timeout) => {}
         }
     }
 }
 
-impl std::error::Error for OffsetsError {}
-
-/// Looks up how far a group has read these partitions; in the order of `partitions`, `None` where it has committed
-/// nothing.
-///
-/// Offsets that an open transaction is about to change are waited for (UNSTABLE_OFFSET_COMMIT), because a reader that
-/// starts from the old ones would do the transaction's work twice. Source: KIP-447.
-///
-/// # Errors
-/// When the coordinator is not found, does not answer or refuses; temporary failures are retried for
-/// [`request_timeout`](super::ClientConfig::request_timeout), unstable offsets for as long as they are unstable.
-pub async fn fetch_offsets(
-    client: &Client,
-    group_id: &str,
-    partitions: &[TopicPartition],
-) -> Result<Vec<(TopicPartition, Option<CommittedOffset>)>, OffsetsError> {
-    unimplemented!()
-}
-
-/// Commits offsets outside of a transaction: to be read next, for a member or for nobody (`without_membership`).
-///
-/// # Errors
-/// As for [`fetch_offsets`]. [`OffsetsError::is_group_changed`] errors are returned at once: such a commit must not be
-/// repeated. After an unanswered request the commit may have happened; doing it again is harmless.
-pub async fn commit_offsets(
-    client: &Client,
-    group: &GroupMetadata,
-    offsets: &[(TopicPartition, CommittedOffset)],
-) -> Result<(), OffsetsError> {
-    unimplemented!()
-}
+/// A program that was told to stop has to be gone within 2 s.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);

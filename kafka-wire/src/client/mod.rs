@@ -14,14 +14,13 @@ mod backoff;
 mod clock;
 mod config;
 mod connection;
-#[allow(dead_code, unused_variables, clippy::unused_async, reason = "signatures first: its bodies land next")]
 mod consumer;
 mod coordinator;
 mod error;
 mod features;
-#[allow(dead_code, unused_variables, clippy::unused_async, reason = "signatures first: its bodies land next")]
 mod group;
 mod metadata;
+mod offsets;
 mod pool;
 mod producer;
 mod request;
@@ -37,7 +36,8 @@ pub use consumer::Consumer;
 pub use error::{
     ConnectError, ConnectFailure, ConnectStage, CoordinatorError, Endpoint, MetadataError, NotSentCause, RequestError,
 };
-pub use group::{GroupMember, OffsetsError, commit_offsets, fetch_offsets};
+pub use group::GroupMember;
+pub use offsets::{OffsetsError, commit_offsets, fetch_offsets};
 pub use producer::{GroupOffsets, Producer, fence};
 pub use request::Reply;
 pub use transport::{BoxFuture, Connector, DialError, TcpConnector, Transport};

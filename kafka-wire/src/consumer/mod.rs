@@ -9,15 +9,19 @@
 
 mod error;
 mod fetched;
+mod fetcher;
 mod isolation;
+mod plan;
+mod positions;
 
 use std::time::Duration;
 
 pub use self::error::ConsumeError;
 pub use self::fetched::{Fetched, FetchedBatch};
-
+pub use self::fetcher::{FetchFailure, Fetcher, Lookup, Output};
+pub use self::plan::Ticket;
+pub use self::positions::Watermarks;
 pub use crate::types::IsolationLevel;
-use crate::types::Offset;
 
 /// How a consumer reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,15 +68,4 @@ impl Default for ConsumerConfig {
             reset: ResetPolicy::None,
         }
     }
-}
-
-/// The ends of a partition, as its leader last told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Watermarks {
-    /// Offset after the last replicated record (exclusive).
-    pub high_watermark: Offset,
-    /// Offset after the last record that a `read_committed` reader may see (exclusive).
-    pub last_stable_offset: Offset,
-    /// The first offset that the log has.
-    pub log_start_offset: Offset,
 }

@@ -7,7 +7,12 @@
 //! Deliberately absent: the next-generation protocol (KIP-848), cooperative assignors, and clocks.
 
 pub mod assignor;
+pub mod blob;
+pub mod classic;
+pub mod commit;
+mod election;
 mod error;
+mod verdict;
 
 use std::time::Duration;
 

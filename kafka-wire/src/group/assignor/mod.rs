@@ -112,3 +112,6 @@ fn partition(topic: &Str, index: u32) -> TopicPartition {
     let partition = PartitionId(i32::try_from(index).expect("partition counts come from non-negative i32s"));
     TopicPartition { topic: topic.clone(), partition }
 }
+
+#[cfg(test)]
+mod tests;

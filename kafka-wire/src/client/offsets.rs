@@ -1,0 +1,227 @@
+//! The offsets of a group: looking them up, and committing them outside of transactions.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use super::{Backoff, CallOptions, Client, CoordinatorError, Lane, Node, RequestError};
+use crate::cluster::{CommittedOffset, CoordinatorKind, GroupMetadata, TopicPartition};
+use crate::group::commit;
+use crate::protocol::ErrorCode;
+use crate::protocol::offset_commit::OffsetCommitRequest;
+use crate::time::Moment;
+use crate::wire::Str;
+
+/// Why offsets could not be looked up or committed.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum OffsetsError {
+    /// The coordinator was not found.
+    Coordinator(CoordinatorError),
+    /// It did not answer.
+    Request(RequestError),
+    /// It refuses for the whole group.
+    Group {
+        /// The group.
+        group_id: Str,
+        /// Why. A retriable code stands for one that stayed until the time was up.
+        code: ErrorCode,
+    },
+    /// It refuses for this partition, and perhaps for others.
+    Partition {
+        /// The partition.
+        partition: TopicPartition,
+        /// Why. A retriable code stands for one that stayed until the time was up.
+        code: ErrorCode,
+    },
+}
+
+impl OffsetsError {
+    /// The coordinator's refusal, if that is what it is.
+    #[must_use]
+    pub const fn code(&self) -> Option<ErrorCode> {
+        match self {
+            Self::Group { code, .. } | Self::Partition { code, .. } => Some(*code),
+            Self::Coordinator(_) | Self::Request(_) => None,
+        }
+    }
+
+    /// Whether the group has moved on without the committer: drop the work and rejoin, never commit it again.
+    #[must_use]
+    pub const fn is_group_changed(&self) -> bool {
+        matches!(
+            self.code(),
+            Some(
+                ErrorCode::ILLEGAL_GENERATION
+                    | ErrorCode::UNKNOWN_MEMBER_ID
+                    | ErrorCode::FENCED_INSTANCE_ID
+                    | ErrorCode::REBALANCE_IN_PROGRESS
+            )
+        )
+    }
+}
+
+impl fmt::Display for OffsetsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Coordinator(error) => error.fmt(f),
+            Self::Request(error) => error.fmt(f),
+            Self::Group { group_id, code } => write!(f, "offsets of group {group_id:?}: {code}"),
+            Self::Partition { partition, code } => write!(f, "offset of {partition}: {code}"),
+        }
+    }
+}
+
+impl std::error::Error for OffsetsError {}
+
+/// Looks up how far a group has read these partitions; in the order of `partitions`, `None` where it has committed
+/// nothing.
+///
+/// Offsets that an open transaction is about to change are waited for (UNSTABLE_OFFSET_COMMIT), because a reader that
+/// starts from the old ones would do the transaction's work twice. Source: KIP-447.
+///
+/// # Errors
+/// When the coordinator is not found, does not answer or refuses; temporary failures are retried for
+/// [`request_timeout`](super::ClientConfig::request_timeout), unstable offsets for as long as they are unstable.
+pub async fn fetch_offsets(
+    client: &Client,
+    group_id: &str,
+    partitions: &[TopicPartition],
+) -> Result<Vec<(TopicPartition, Option<CommittedOffset>)>, OffsetsError> {
+    if partitions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let group_id = Str::from(group_id);
+    let mut found: BTreeMap<TopicPartition, Option<CommittedOffset>> = BTreeMap::new();
+    let mut retry = Retry::new(client, group_id.clone());
+    let mut missing = partitions.to_vec();
+    while !missing.is_empty() {
+        match fetch_once(client, &group_id, missing.clone()).await {
+            Ok(answers) => {
+                for (partition, answer) in answers {
+                    match answer {
+                        Ok(committed) => {
+                            missing.retain(|left| *left != partition);
+                            found.insert(partition, committed);
+                        }
+                        Err(code) => retry.note(OffsetsError::Partition { partition, code })?,
+                    }
+                }
+            }
+            Err(error) => retry.note(error)?,
+        }
+        if !missing.is_empty() {
+            retry.pause().await;
+        }
+    }
+    let mut take = |partition: &TopicPartition| (partition.clone(), found.get(partition).cloned().flatten());
+    Ok(partitions.iter().map(&mut take).collect())
+}
+
+/// Commits offsets outside of a transaction: to be read next, for a member or for nobody (`without_membership`).
+///
+/// # Errors
+/// As for [`fetch_offsets`]. [`OffsetsError::is_group_changed`] errors are returned at once: such a commit must not be
+/// repeated. After an unanswered request the commit may have happened; doing it again is harmless.
+pub async fn commit_offsets(
+    client: &Client,
+    group: &GroupMetadata,
+    offsets: &[(TopicPartition, CommittedOffset)],
+) -> Result<(), OffsetsError> {
+    let mut retry = Retry::new(client, group.group_id.clone());
+    let mut left = offsets.to_vec();
+    while !left.is_empty() {
+        match commit_once(client, commit::commit_request(group, &left), &group.group_id).await {
+            Ok(refused) => {
+                let refused: BTreeMap<TopicPartition, ErrorCode> = refused.collect();
+                left.retain(|(partition, _)| refused.contains_key(partition));
+                for (partition, code) in refused {
+                    retry.note(OffsetsError::Partition { partition, code })?;
+                }
+            }
+            Err(error) => retry.note(error)?,
+        }
+        if !left.is_empty() {
+            retry.pause().await;
+        }
+    }
+    Ok(())
+}
+
+async fn fetch_once(
+    client: &Client,
+    group_id: &Str,
+    partitions: Vec<TopicPartition>,
+) -> Result<Vec<commit::Found>, OffsetsError> {
+    let coordinator = client.coordinator(CoordinatorKind::Group, group_id).await.map_err(OffsetsError::Coordinator)?;
+    let (id, asked) = (group_id.clone(), partitions.clone());
+    let build = move |version| commit::fetch_request(&id, &partitions, version);
+    let answer = client.request_by_version(Node::Broker(coordinator), Lane::General, build, by_name()).await;
+    let (response, _) = answer.map_err(OffsetsError::Request)?;
+    let found =
+        commit::read_fetched(response).map_err(|code| OffsetsError::Group { group_id: group_id.clone(), code })?;
+    Ok(with_omitted(asked, found))
+}
+
+/// A partition that the answer leaves out must not be taken for one without a committed offset.
+fn with_omitted(asked: Vec<TopicPartition>, mut found: Vec<commit::Found>) -> Vec<commit::Found> {
+    let answered: BTreeSet<TopicPartition> = found.iter().map(|(partition, _)| partition.clone()).collect();
+    let omitted = asked.into_iter().filter(|partition| !answered.contains(partition));
+    found.extend(omitted.map(|partition| (partition, Err(ErrorCode::UNKNOWN_SERVER_ERROR))));
+    found
+}
+
+async fn commit_once(
+    client: &Client,
+    request: OffsetCommitRequest,
+    group_id: &Str,
+) -> Result<impl Iterator<Item = (TopicPartition, ErrorCode)>, OffsetsError> {
+    let coordinator = client.coordinator(CoordinatorKind::Group, group_id).await.map_err(OffsetsError::Coordinator)?;
+    let answer = client.request(Node::Broker(coordinator), Lane::General, request, by_name()).await;
+    answer.map(commit::read_refused).map_err(OffsetsError::Request)
+}
+
+fn by_name() -> CallOptions {
+    CallOptions { max_version: Some(commit::LAST_VERSION_WITH_NAMES), ..CallOptions::default() }
+}
+
+/// Which failures are worth another try, and until when.
+struct Retry<'a> {
+    client: &'a Client,
+    group_id: Str,
+    backoff: Backoff,
+    end: Moment,
+}
+
+impl<'a> Retry<'a> {
+    fn new(client: &'a Client, group_id: Str) -> Self {
+        let end = client.now() + client.config().request_timeout;
+        Self { client, group_id, backoff: client.backoff(), end }
+    }
+
+    /// Takes note of a temporary failure; gives anything else back, and everything once the time is up.
+    fn note(&mut self, error: OffsetsError) -> Result<(), OffsetsError> {
+        let is_temporary = match &error {
+            // The client has tried for its whole request timeout to find one.
+            OffsetsError::Coordinator(_) => false,
+            OffsetsError::Request(error) => error.is_retriable(),
+            OffsetsError::Group { code, .. } | OffsetsError::Partition { code, .. } => {
+                code.is_retriable() && *code != ErrorCode::REBALANCE_IN_PROGRESS
+            }
+        };
+        // Ends with the transaction, which its coordinator ends at its timeout at the latest.
+        let is_unstable = error.code() == Some(ErrorCode::UNSTABLE_OFFSET_COMMIT);
+        if !is_temporary || (!is_unstable && self.client.now() >= self.end) {
+            return Err(error);
+        }
+        let is_elsewhere =
+            matches!(error.code(), None | Some(ErrorCode::NOT_COORDINATOR | ErrorCode::COORDINATOR_NOT_AVAILABLE));
+        if is_elsewhere {
+            self.client.forget_coordinator(CoordinatorKind::Group, &self.group_id);
+        }
+        Ok(())
+    }
+
+    async fn pause(&mut self) {
+        tokio::time::sleep(self.backoff.next_pause()).await;
+    }
+}

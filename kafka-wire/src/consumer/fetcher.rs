@@ -1,0 +1,493 @@
+//! The fetching of all assigned partitions as a state machine.
+//!
+//! ```text
+//! assign -> Fetchable --poll: Output::Fetch--> InFlight --answer with data--> parked and Fetchable --take--> the reader
+//!               ^                                 |-- temporary error --> Fetchable later, metadata refreshed
+//!               |                                 |-- out of range ----> NeedsReset -> Resetting -> Fetchable
+//!               +---------- seek -----------------+-- error -----------> Stopped
+//! ```
+//! One fetch per leader is in flight as long as the buffer has room, also while the reader is busy with what it took.
+//! What arrives for a partition that was sought or unassigned meanwhile is dropped, by the number of its assignment.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::fetched::Fetched;
+use super::isolation::AbortedTransactions;
+use super::plan::{self, Asked, Ticket};
+use super::positions::{Assigned, Positions, State};
+use super::{ConsumeError, ConsumerConfig, IsolationLevel, ResetPolicy, Watermarks};
+use crate::cluster::{Cluster, TopicPartition};
+use crate::protocol::ErrorCode;
+use crate::protocol::fetch::{FetchRequest, FetchResponse, PartitionData};
+use crate::record::Batches;
+use crate::time::Moment;
+use crate::types::{BrokerId, LeaderEpoch, Offset, PartitionId, ProducerId};
+use crate::wire::{Str, Uuid};
+
+/// The fetching of all assigned partitions, without I/O.
+#[derive(Debug)]
+pub struct Fetcher {
+    config: ConsumerConfig,
+    positions: Positions,
+    /// Leaders with a fetch in flight, and the bytes reserved for its answer.
+    busy: BTreeMap<BrokerId, usize>,
+    /// The version of each leader's last answer.
+    versions: BTreeMap<BrokerId, i16>,
+    parked: VecDeque<Parked>,
+    parked_bytes: usize,
+    answers: u64,
+    /// Topics whose metadata turned out to be wrong or missing.
+    stale: BTreeSet<Str>,
+    refresh: Refresh,
+}
+
+#[derive(Debug)]
+struct Parked {
+    assignment: u64,
+    partition: TopicPartition,
+    item: Result<Fetched, ConsumeError>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Refresh {
+    /// Allowed from this moment on.
+    From(Moment),
+    UnderWay,
+}
+
+/// What the driver has to do.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Output {
+    /// Send the request to the leader, and hand its answer and this ticket to [`Fetcher::handle_fetched`].
+    Fetch {
+        /// Where to.
+        leader: BrokerId,
+        /// What to send.
+        request: FetchRequest,
+        /// The newest version that can carry it, when that is not the newest known.
+        max_version: Option<i16>,
+        /// To be handed back.
+        ticket: Ticket,
+    },
+    /// Refresh the metadata of these topics, then call [`Fetcher::handle_refreshed`].
+    Refresh(Vec<Str>),
+    /// Look up where to go on, and hand it to [`Fetcher::handle_lookup`].
+    Lookup(Lookup),
+}
+
+/// A question for the first or last offset of a partition, as the reset policy says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lookup {
+    /// The partition.
+    pub partition: TopicPartition,
+    /// [`ResetPolicy::Earliest`] or [`ResetPolicy::Latest`].
+    pub policy: ResetPolicy,
+    assignment: u64,
+}
+
+/// Why a fetch has no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FetchFailure {
+    /// No connection, or no answer in time.
+    Unreachable,
+    /// The request cannot be made, or the answer cannot be read: trying again will not help.
+    Unsupported(String),
+}
+
+/// Assignment, and what the reader takes.
+impl Fetcher {
+    /// Nothing is assigned at first.
+    #[must_use]
+    pub fn new(config: ConsumerConfig) -> Self {
+        Self {
+            config,
+            positions: Positions::default(),
+            busy: BTreeMap::new(),
+            versions: BTreeMap::new(),
+            parked: VecDeque::new(),
+            parked_bytes: 0,
+            answers: 0,
+            stale: BTreeSet::new(),
+            refresh: Refresh::From(Moment::ZERO),
+        }
+    }
+
+    /// Reads the partition from `offset` on; also moves a partition that is assigned. What was received from it and not
+    /// taken is dropped. `epoch` is that of the record before `offset`, -1 when unknown.
+    pub fn assign(&mut self, partition: TopicPartition, offset: Offset, epoch: LeaderEpoch) {
+        self.drop_parked(&partition);
+        self.positions.assign(partition, offset, epoch);
+    }
+
+    /// Stops reading the partition; whether it was assigned.
+    pub fn unassign(&mut self, partition: &TopicPartition) -> bool {
+        self.drop_parked(partition);
+        self.positions.unassign(partition)
+    }
+
+    /// Stops or restarts fetching and delivering; what is parked stays. Whether the partition is assigned.
+    pub fn set_paused(&mut self, partition: &TopicPartition, is_paused: bool) -> bool {
+        let assigned = self.positions.find_mut(partition);
+        assigned.map(|assigned| assigned.is_paused = is_paused).is_some()
+    }
+
+    /// The offset from which the next taken data start; `None` when the partition is not assigned.
+    #[must_use]
+    pub fn position(&self, partition: &TopicPartition) -> Option<Offset> {
+        self.positions.find(partition).map(|assigned| Offset(assigned.delivered))
+    }
+
+    /// The ends of the partition as of its last fetch; `None` before the first.
+    #[must_use]
+    pub fn watermarks(&self, partition: &TopicPartition) -> Option<Watermarks> {
+        self.positions.find(partition)?.watermarks
+    }
+
+    /// The assigned partitions, sorted.
+    #[must_use]
+    pub fn assignment(&self) -> Vec<TopicPartition> {
+        self.positions.iter().map(|(partition, _)| partition.clone()).collect()
+    }
+
+    /// Bytes received and not taken yet.
+    #[must_use]
+    pub const fn parked_bytes(&self) -> usize {
+        self.parked_bytes
+    }
+
+    /// The next data, in the order of their arrival; when there are none, the error of a partition that stands still.
+    pub fn take(&mut self) -> Option<Result<Fetched, ConsumeError>> {
+        while let Some(index) = self.parked.iter().position(|parked| self.is_deliverable(parked)) {
+            let Parked { assignment, partition, item } = self.parked.remove(index)?;
+            let Some(assigned) = self.positions.current(&partition, assignment) else { continue };
+            match item {
+                Ok(fetched) => {
+                    assigned.delivered = fetched.end_offset;
+                    assigned.parked_bytes -= fetched.size_bytes;
+                    self.parked_bytes -= fetched.size_bytes;
+                    return Some(Ok(fetched));
+                }
+                Err(error) => {
+                    // From here on the error is found in the partition, behind all data.
+                    return Some(Err(assigned.failure.get_or_init(|| error).clone()));
+                }
+            }
+        }
+        let mut failures = self.positions.iter().filter(|(_, assigned)| !assigned.is_paused);
+        failures.find_map(|(_, assigned)| assigned.failure.get().cloned().map(Err))
+    }
+
+    /// Data behind a batch that could not be read are kept back: delivering them would skip it.
+    fn is_deliverable(&self, parked: &Parked) -> bool {
+        self.positions.find(&parked.partition).is_some_and(|assigned| !assigned.is_paused && !assigned.has_failed())
+    }
+
+    fn drop_parked(&mut self, partition: &TopicPartition) {
+        let Some(assigned) = self.positions.find(partition) else { return };
+        self.parked_bytes -= assigned.parked_bytes;
+        self.parked.retain(|parked| parked.partition != *partition);
+    }
+}
+
+/// What to do next.
+impl Fetcher {
+    /// The next thing to do, if any, given what is known of the cluster.
+    pub fn poll(&mut self, now: Moment, cluster: &Cluster) -> Option<Output> {
+        self.lookup(now).or_else(|| self.fetch(now, cluster)).or_else(|| self.refresh(now))
+    }
+
+    /// When [`poll`](Self::poll) may have something to do, if nothing else happens before. Past moments mean that it
+    /// waits for something else: for room, or for an answer.
+    #[must_use]
+    pub fn next_timeout(&self, now: Moment) -> Option<Moment> {
+        let refresh = match self.refresh {
+            Refresh::From(from) if !self.stale.is_empty() => Some(from),
+            Refresh::From(_) | Refresh::UnderWay => None,
+        };
+        let waiting = self.positions.iter().filter_map(|(_, assigned)| match assigned.state {
+            State::Fetchable(from) | State::NeedsReset(from) => Some(from),
+            State::InFlight | State::Resetting | State::Stopped => None,
+        });
+        waiting.chain(refresh).filter(|&moment| moment > now).min()
+    }
+
+    fn lookup(&mut self, now: Moment) -> Option<Output> {
+        let policy = self.config.reset;
+        let due = |assigned: &Assigned| matches!(assigned.state, State::NeedsReset(from) if from <= now);
+        let (partition, assigned) = self.positions.iter_mut().find(|(_, assigned)| due(assigned))?;
+        assigned.state = State::Resetting;
+        Some(Output::Lookup(Lookup { partition: partition.clone(), policy, assignment: assigned.assignment }))
+    }
+
+    fn fetch(&mut self, now: Moment, cluster: &Cluster) -> Option<Output> {
+        let reserved: usize = self.busy.values().sum();
+        let room_bytes = self.config.buffer_limit_bytes.saturating_sub(self.parked_bytes.saturating_add(reserved));
+        let (plans, leaderless) = plan::plan(&self.positions, cluster, &self.busy, &self.config, now);
+        self.stale.extend(leaderless);
+        if room_bytes == 0 {
+            return None;
+        }
+        let mut plan = plans.into_iter().find_map(|plan| self.without_recreated(plan, now))?;
+        let version = self.versions.get(&plan.leader).copied();
+        let (request, max_version) = plan::request(&mut plan, &self.positions, &self.config, room_bytes, version);
+        for asked in &plan.asked {
+            if let Some(assigned) = self.positions.find_mut(&asked.partition) {
+                assigned.state = State::InFlight;
+                assigned.topic_id = asked.topic_id;
+            }
+        }
+        let reserved_bytes = room_bytes.min(self.config.max_bytes as usize);
+        let leader = plan.leader;
+        self.busy.insert(leader, reserved_bytes);
+        let ticket = Ticket { leader, reserved_bytes, asked: plan.asked };
+        Some(Output::Fetch { leader, request, max_version, ticket })
+    }
+
+    /// Takes partitions out of a plan whose topic is not the one that their position is of.
+    fn without_recreated(&mut self, mut plan: plan::Plan, now: Moment) -> Option<plan::Plan> {
+        plan.asked.retain(|asked| {
+            let Some(assigned) = self.positions.find(&asked.partition) else { return false };
+            let is_same = assigned.topic_id == Uuid::ZERO || assigned.topic_id == asked.topic_id;
+            if !is_same {
+                let offset = Offset(assigned.position);
+                let error = ConsumeError::TopicRecreated { partition: asked.partition.clone(), offset };
+                self.reset_or_stop(now, asked, error);
+            }
+            is_same
+        });
+        (!plan.asked.is_empty()).then_some(plan)
+    }
+
+    fn refresh(&mut self, now: Moment) -> Option<Output> {
+        match self.refresh {
+            Refresh::From(from) if from <= now && !self.stale.is_empty() => {
+                self.refresh = Refresh::UnderWay;
+                Some(Output::Refresh(std::mem::take(&mut self.stale).into_iter().collect()))
+            }
+            Refresh::From(_) | Refresh::UnderWay => None,
+        }
+    }
+
+    /// The metadata was refreshed, or could not be: either way the next refresh waits a moment.
+    pub fn handle_refreshed(&mut self, now: Moment) {
+        self.refresh = Refresh::From(now + REFRESH_INTERVAL_MIN);
+    }
+
+    /// The answer to a look-up: the offset, or why there is none.
+    pub fn handle_lookup(&mut self, now: Moment, lookup: &Lookup, answer: Result<Offset, ErrorCode>) {
+        let Some(assigned) = self.positions.current(&lookup.partition, lookup.assignment) else { return };
+        match answer {
+            Ok(offset) => {
+                assigned.position = offset.0;
+                assigned.delivered = offset.0;
+                assigned.fetched_epoch = LeaderEpoch(-1);
+                assigned.topic_id = Uuid::ZERO;
+                assigned.failures = 0;
+                assigned.state = State::Fetchable(now);
+            }
+            Err(code) if code.is_retriable() => {
+                assigned.failures = assigned.failures.saturating_add(1);
+                assigned.state = State::NeedsReset(now + retry_delay(assigned.failures));
+                self.stale.insert(lookup.partition.topic.clone());
+            }
+            Err(code) => {
+                let offset = Offset(assigned.position);
+                let error = ConsumeError::Refused { partition: lookup.partition.clone(), offset, code };
+                self.stop(&lookup.partition.clone(), lookup.assignment, error);
+            }
+        }
+    }
+}
+
+/// What came back.
+impl Fetcher {
+    /// The answer to a fetch and the version it was sent in, or why there is none.
+    pub fn handle_fetched(&mut self, now: Moment, ticket: Ticket, answer: Result<(i16, FetchResponse), FetchFailure>) {
+        self.busy.remove(&ticket.leader);
+        match answer {
+            Ok((version, response)) => {
+                self.versions.insert(ticket.leader, version);
+                self.handle_response(now, &ticket, response);
+            }
+            Err(FetchFailure::Unreachable) => {
+                self.versions.remove(&ticket.leader);
+                for asked in &ticket.asked {
+                    self.retry_later(now, asked);
+                }
+            }
+            Err(FetchFailure::Unsupported(detail)) => {
+                for asked in &ticket.asked {
+                    let error =
+                        ConsumeError::Unsupported { partition: asked.partition.clone(), detail: detail.clone() };
+                    self.stop(&asked.partition, asked.assignment, error);
+                }
+            }
+        }
+    }
+
+    fn handle_response(&mut self, now: Moment, ticket: &Ticket, response: FetchResponse) {
+        if response.error_code != ErrorCode::NONE.0 {
+            for asked in &ticket.asked {
+                self.handle_error(now, asked, ErrorCode(response.error_code));
+            }
+            return;
+        }
+        self.answers += 1;
+        let mut unanswered: BTreeMap<TopicPartition, &Asked> =
+            ticket.asked.iter().map(|asked| (asked.partition.clone(), asked)).collect();
+        let names: BTreeMap<Uuid, &Str> =
+            ticket.asked.iter().map(|asked| (asked.topic_id, &asked.partition.topic)).collect();
+        for topic in response.responses {
+            // Empty from version 13 on, where the id stands for it.
+            let name = if topic.topic.is_empty() { names.get(&topic.topic_id).copied() } else { Some(&topic.topic) };
+            let Some(name) = name else { continue };
+            for data in topic.partitions {
+                let partition = TopicPartition::new(name.clone(), PartitionId(data.partition_index));
+                // What was not asked for is none of ours.
+                if let Some(asked) = unanswered.remove(&partition) {
+                    self.handle_partition(now, asked, data);
+                }
+            }
+        }
+        for asked in unanswered.into_values() {
+            if let Some(assigned) = self.positions.current(&asked.partition, asked.assignment) {
+                assigned.state = State::Fetchable(now);
+            }
+        }
+    }
+
+    fn handle_partition(&mut self, now: Moment, asked: &Asked, data: PartitionData) {
+        let code = ErrorCode(data.error_code);
+        if code != ErrorCode::NONE {
+            return self.handle_error(now, asked, code);
+        }
+        let Some(assigned) = self.positions.current(&asked.partition, asked.assignment) else { return };
+        if data.diverging_epoch.end_offset >= 0 {
+            let error = ConsumeError::Diverged {
+                partition: asked.partition.clone(),
+                offset: Offset(assigned.position),
+                epoch: LeaderEpoch(data.diverging_epoch.epoch),
+                end_offset: Offset(data.diverging_epoch.end_offset),
+            };
+            // Even with a reset policy: neither end of the log is where the reader left off.
+            return self.stop(&asked.partition, asked.assignment, error);
+        }
+        assigned.failures = 0;
+        assigned.watermarks = Some(Watermarks {
+            high_watermark: Offset(data.high_watermark),
+            last_stable_offset: Offset(data.last_stable_offset),
+            log_start_offset: Offset(data.log_start_offset),
+        });
+        assigned.state = State::Fetchable(now);
+        if data.records.as_ref().is_some_and(|records| !records.is_empty()) {
+            assigned.served = self.answers;
+            self.park(asked, data);
+        }
+    }
+
+    /// Looks at the headers only, to know where to fetch next; the records are the reader's.
+    fn park(&mut self, asked: &Asked, data: PartitionData) {
+        let records: Bytes = data.records.unwrap_or_default();
+        let size_bytes = records.len();
+        let Some(assigned) = self.positions.current(&asked.partition, asked.assignment) else { return };
+        let start = assigned.position;
+        let mut batches = Batches::new(records.clone());
+        for batch in &mut batches {
+            match batch {
+                Ok(batch) if batch.header.next_offset() > assigned.position => {
+                    assigned.position = batch.header.next_offset();
+                    assigned.fetched_epoch = batch.header.partition_leader_epoch;
+                }
+                Ok(_) => {}
+                // The reader finds the same error where it is; there is nothing to fetch behind it.
+                Err(_) => assigned.state = State::Stopped,
+            }
+        }
+        if assigned.position == start && assigned.state != State::Stopped {
+            let error = ConsumeError::Stalled { partition: asked.partition.clone(), offset: Offset(start), size_bytes };
+            return self.stop(&asked.partition, asked.assignment, error);
+        }
+        let aborted = data.aborted_transactions.unwrap_or_default();
+        let aborted = aborted.iter().map(|aborted| (ProducerId(aborted.producer_id), aborted.first_offset));
+        let aborted =
+            (self.config.isolation == IsolationLevel::ReadCommitted).then(|| AbortedTransactions::new(aborted));
+        let fetched = Fetched {
+            partition: asked.partition.clone(),
+            high_watermark: Offset(data.high_watermark),
+            last_stable_offset: Offset(data.last_stable_offset),
+            batches: Batches::new(records),
+            size_bytes,
+            aborted,
+            position: start,
+            end_offset: assigned.position,
+            aborted_batch_count: 0,
+            failure: assigned.failure.clone(),
+        };
+        assigned.parked_bytes += size_bytes;
+        self.parked_bytes += size_bytes;
+        self.parked.push_back(Parked {
+            assignment: asked.assignment,
+            partition: asked.partition.clone(),
+            item: Ok(fetched),
+        });
+    }
+
+    fn handle_error(&mut self, now: Moment, asked: &Asked, code: ErrorCode) {
+        let Some(assigned) = self.positions.current(&asked.partition, asked.assignment) else { return };
+        let (partition, offset) = (asked.partition.clone(), Offset(assigned.position));
+        match code {
+            ErrorCode::OFFSET_OUT_OF_RANGE => {
+                self.reset_or_stop(now, asked, ConsumeError::OffsetOutOfRange { partition, offset });
+            }
+            // Retriable by Kafka's table; the leader's disk will not give other bytes the next time.
+            ErrorCode::CORRUPT_MESSAGE => {
+                self.stop(&asked.partition, asked.assignment, ConsumeError::Refused { partition, offset, code });
+            }
+            // The leader moved, is not the leader yet, or knows another topic by that name or id.
+            code if code.is_retriable() || code == ErrorCode::INCONSISTENT_TOPIC_ID => self.retry_later(now, asked),
+            code => self.stop(&asked.partition, asked.assignment, ConsumeError::Refused { partition, offset, code }),
+        }
+    }
+
+    fn retry_later(&mut self, now: Moment, asked: &Asked) {
+        let Some(assigned) = self.positions.current(&asked.partition, asked.assignment) else { return };
+        assigned.failures = assigned.failures.saturating_add(1);
+        assigned.state = State::Fetchable(now + retry_delay(assigned.failures));
+        self.stale.insert(asked.partition.topic.clone());
+    }
+
+    fn reset_or_stop(&mut self, now: Moment, asked: &Asked, error: ConsumeError) {
+        match self.config.reset {
+            ResetPolicy::None => self.stop(&asked.partition, asked.assignment, error),
+            ResetPolicy::Earliest | ResetPolicy::Latest => {
+                if let Some(assigned) = self.positions.current(&asked.partition, asked.assignment) {
+                    assigned.state = State::NeedsReset(now);
+                }
+            }
+        }
+    }
+
+    /// The partition stands still, and the reader hears of it behind all data that came before.
+    fn stop(&mut self, partition: &TopicPartition, assignment: u64, error: ConsumeError) {
+        let Some(assigned) = self.positions.current(partition, assignment) else { return };
+        assigned.state = State::Stopped;
+        self.parked.push_back(Parked { assignment, partition: partition.clone(), item: Err(error) });
+    }
+}
+
+/// Least time between two refreshes of the metadata: leaders move within some 100 ms, so asking faster is only load.
+const REFRESH_INTERVAL_MIN: Duration = Duration::from_millis(100);
+const RETRY_DELAY_MIN: Duration = Duration::from_millis(20);
+const RETRY_DELAY_MAX: Duration = Duration::from_secs(1);
+
+/// 20 ms after the first failure, twice as long after each further one, 1 s at most.
+fn retry_delay(failures: u32) -> Duration {
+    RETRY_DELAY_MIN.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(RETRY_DELAY_MAX)
+}
+
+#[cfg(test)]
+mod tests;

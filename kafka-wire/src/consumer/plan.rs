@@ -1,0 +1,146 @@
+//! Which partitions go into the next fetch of a leader, and the request for them.
+//!
+//! A partition is asked for when it is assigned, not paused, not in flight, and has less than `max_partition_bytes`
+//! parked. Leaders fill an answer in the order of the request until it is full, so the partitions that were served
+//! longest ago go first.
+//!
+//! While a partition of the leader is left out because enough of it is parked, the fetch of the others waits only
+//! briefly: the one fetch in flight would otherwise hold up the busy partition for a whole `max_wait` once the
+//! application has caught up with what is parked.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::ConsumerConfig;
+use super::positions::{Positions, State};
+use crate::cluster::{Cluster, TopicPartition};
+use crate::protocol::fetch::{FetchPartition, FetchRequest, FetchTopic};
+use crate::time::Moment;
+use crate::types::{BrokerId, LeaderEpoch};
+use crate::wire::{Str, Uuid};
+
+/// Ties a fetch's answer to what was asked. To be handed back with the answer, or with the failure.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ticket {
+    pub(super) leader: BrokerId,
+    /// Bytes of the buffer that the answer may fill.
+    pub(super) reserved_bytes: usize,
+    pub(super) asked: Vec<Asked>,
+}
+
+/// A partition in a fetch.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Asked {
+    pub(super) partition: TopicPartition,
+    pub(super) topic_id: Uuid,
+    pub(super) assignment: u64,
+    pub(super) epoch: LeaderEpoch,
+    served: u64,
+}
+
+/// What to ask one leader for.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) leader: BrokerId,
+    pub(super) asked: Vec<Asked>,
+    /// Whether a partition of the leader is left out because enough of it is parked.
+    pub(super) leaves_out: bool,
+}
+
+/// The next fetch of each leader that has none in flight, and the topics that have partitions without a leader.
+pub(super) fn plan(
+    positions: &Positions,
+    cluster: &Cluster,
+    busy: &BTreeMap<BrokerId, usize>,
+    config: &ConsumerConfig,
+    now: Moment,
+) -> (Vec<Plan>, Vec<Str>) {
+    let mut plans: BTreeMap<BrokerId, Plan> = BTreeMap::new();
+    let mut leaderless: Vec<Str> = Vec::new();
+    for (partition, assigned) in positions.iter() {
+        let State::Fetchable(from) = assigned.state else { continue };
+        if assigned.is_paused || assigned.has_failed() {
+            continue;
+        }
+        let Some((leader, epoch)) = cluster.leader(&partition.topic, partition.partition) else {
+            if leaderless.last() != Some(&partition.topic) {
+                leaderless.push(partition.topic.clone());
+            }
+            continue;
+        };
+        if busy.contains_key(&leader) {
+            continue;
+        }
+        let plan = plans.entry(leader).or_insert_with(|| Plan { leader, asked: Vec::new(), leaves_out: false });
+        if assigned.parked_bytes >= config.max_partition_bytes as usize {
+            plan.leaves_out = true;
+        } else if from <= now {
+            let topic_id = cluster.topic(&partition.topic).map_or(Uuid::default(), |topic| topic.id);
+            plan.asked.push(Asked {
+                partition: partition.clone(),
+                topic_id,
+                assignment: assigned.assignment,
+                epoch,
+                served: assigned.served,
+            });
+        }
+    }
+    let plans = plans.into_values().filter(|plan| !plan.asked.is_empty()).collect();
+    (plans, leaderless)
+}
+
+/// The request for a plan, and the newest version that can carry it. `room_bytes` is what the buffer has left,
+/// `version` the one that the leader's last answer had.
+pub(super) fn request(
+    plan: &mut Plan,
+    positions: &Positions,
+    config: &ConsumerConfig,
+    room_bytes: usize,
+    version: Option<i16>,
+) -> (FetchRequest, Option<i16>) {
+    let knows_epochs = version.is_some_and(|version| version >= FIRST_VERSION_WITH_EPOCHS);
+    // By topic, since a topic may be in a request only once; the topic that waits longest first, and so within it.
+    plan.asked.sort_by(|a, b| (a.served, &a.partition).cmp(&(b.served, &b.partition)));
+    let mut topics: Vec<FetchTopic> = Vec::new();
+    let mut index_of: BTreeMap<&Str, usize> = BTreeMap::new();
+    for asked in &plan.asked {
+        let Some(assigned) = positions.find(&asked.partition) else { continue };
+        let index = *index_of.entry(&asked.partition.topic).or_insert_with(|| {
+            let topic = asked.partition.topic.clone();
+            topics.push(FetchTopic { topic, topic_id: asked.topic_id, partitions: Vec::new() });
+            topics.len() - 1
+        });
+        topics[index].partitions.push(FetchPartition {
+            partition: asked.partition.partition.0,
+            current_leader_epoch: asked.epoch.0,
+            fetch_offset: assigned.position,
+            last_fetched_epoch: if knows_epochs { assigned.fetched_epoch.0 } else { -1 },
+            partition_max_bytes: clamp(config.max_partition_bytes as usize),
+            ..FetchPartition::default()
+        });
+    }
+    let max_wait = if plan.leaves_out { config.max_wait.min(BRIEF_WAIT) } else { config.max_wait };
+    let request = FetchRequest {
+        max_wait_ms: i32::try_from(max_wait.as_millis()).unwrap_or(i32::MAX),
+        min_bytes: clamp(config.min_bytes as usize),
+        max_bytes: clamp(room_bytes.min(config.max_bytes as usize)),
+        isolation_level: config.isolation.code(),
+        // No session: each request names all it wants.
+        session_id: 0,
+        session_epoch: -1,
+        topics,
+        ..FetchRequest::default()
+    };
+    // From version 13 on topics go by id alone.
+    let has_ids = plan.asked.iter().all(|asked| asked.topic_id != Uuid::default());
+    (request, (!has_ids).then_some(LAST_VERSION_WITH_NAMES))
+}
+
+fn clamp(bytes: usize) -> i32 {
+    i32::try_from(bytes).unwrap_or(i32::MAX).max(1)
+}
+
+const LAST_VERSION_WITH_NAMES: i16 = 12;
+/// First version that has `last_fetched_epoch`, which may not be set below. Source: FetchRequest.json.
+const FIRST_VERSION_WITH_EPOCHS: i16 = 12;
+const BRIEF_WAIT: Duration = Duration::from_millis(10);

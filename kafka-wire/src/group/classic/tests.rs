@@ -1,0 +1,467 @@
+//! Scripts against the coordinator, in virtual time.
+
+use bytes::Bytes;
+
+use super::*;
+use crate::cluster::TopicPartition;
+use crate::group::Assignor;
+use crate::protocol::join_group::JoinGroupResponseMember;
+use crate::types::PartitionId;
+
+/// A member, its clock, and what it asked and said so far.
+struct Script {
+    member: Membership,
+    now: Moment,
+    calls: VecDeque<(CallId, Call)>,
+    forgotten: u32,
+}
+
+impl Script {
+    fn new(config: GroupConfig) -> Self {
+        let mut member = Membership::new(config);
+        member.handle_rejoin(Moment::ZERO);
+        let mut script = Self { member, now: Moment::ZERO, calls: VecDeque::new(), forgotten: 0 };
+        script.drain();
+        script
+    }
+
+    fn dynamic() -> Self {
+        Self::new(GroupConfig::new("g", vec![Str::from("t")]))
+    }
+
+    fn fixed() -> Self {
+        Self::new(GroupConfig { instance_id: Some(Str::from("i")), ..GroupConfig::new("g", vec![Str::from("t")]) })
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.member.poll() {
+            match output {
+                Output::Call(id, call) => self.calls.push_back((id, call)),
+                Output::ForgetCoordinator => self.forgotten += 1,
+            }
+        }
+    }
+
+    /// Lets time pass up to the member's next timeout.
+    fn wait(&mut self) {
+        self.now = self.member.next_timeout().expect("the member waits for something").max(self.now);
+        self.member.handle_timeout(self.now);
+        self.drain();
+    }
+
+    fn next_call(&mut self) -> Call {
+        self.calls.front().expect("the member asks").1.clone()
+    }
+
+    fn answer(&mut self, answer: Result<Answer, CallFailure>) {
+        let (id, _) = self.calls.pop_front().expect("the member asks");
+        self.member.handle_answer(self.now, id, answer);
+        self.drain();
+    }
+
+    fn answer_join(&mut self, code: ErrorCode, leader: &str) {
+        let member = |id: &str| JoinGroupResponseMember {
+            member_id: Str::from(id),
+            metadata: blob::encode_subscription(&ConsumerProtocolSubscription {
+                topics: vec![Str::from("t")],
+                ..ConsumerProtocolSubscription::default()
+            }),
+            ..JoinGroupResponseMember::default()
+        };
+        self.answer(Ok(Answer::Join(JoinGroupResponse {
+            error_code: code.0,
+            generation_id: 5,
+            protocol_name: Some(Str::from("range")),
+            leader: Str::from(leader),
+            member_id: Str::from("me"),
+            members: if leader == "me" { vec![member("other"), member("me")] } else { Vec::new() },
+            ..JoinGroupResponse::default()
+        })));
+    }
+
+    fn answer_sync(&mut self, code: ErrorCode) {
+        let assignment = blob::encode_assignment(&ConsumerProtocolAssignment {
+            assigned_partitions: blob::by_topic(vec![TopicPartition::new("t", PartitionId(1))]),
+            user_data: Some(Bytes::from_static(b"u")),
+        });
+        self.answer(Ok(Answer::Sync(SyncGroupResponse {
+            error_code: code.0,
+            assignment,
+            ..SyncGroupResponse::default()
+        })));
+    }
+
+    fn answer_heartbeat(&mut self, code: ErrorCode) {
+        self.answer(Ok(Answer::Heartbeat(HeartbeatResponse { error_code: code.0, ..HeartbeatResponse::default() })));
+    }
+
+    fn events(&mut self) -> Vec<GroupEvent> {
+        std::iter::from_fn(|| self.member.poll_event()).collect()
+    }
+
+    /// Follows the other member's lead until the partitions are there.
+    fn follow(mut self) -> Self {
+        self.answer_join(ErrorCode::NONE, "other");
+        self.answer_sync(ErrorCode::NONE);
+        assert_eq!(self.events(), [assigned()]);
+        self
+    }
+}
+
+fn assigned() -> GroupEvent {
+    let partitions = vec![TopicPartition::new("t", PartitionId(1))];
+    GroupEvent::Assigned { generation: 5, partitions, user_data: Bytes::from_static(b"u") }
+}
+
+fn fatal(code: ErrorCode) -> GroupEvent {
+    GroupEvent::Fatal(GroupError::Refused { group_id: Str::from("g"), code })
+}
+
+fn join_of(call: Call) -> JoinGroupRequest {
+    let Call::Join(request) = call else { panic!("{call:?} is no join") };
+    request
+}
+
+#[test]
+fn joining_takes_two_steps_when_the_coordinator_wants_to_see_the_member_id() {
+    let mut script = Script::dynamic();
+    let first = join_of(script.next_call());
+    assert_eq!(first.member_id, "");
+    assert_eq!(first.protocols.iter().map(|protocol| &*protocol.name).collect::<Vec<_>>(), ["range", "roundrobin"]);
+    assert_eq!((first.session_timeout_ms, first.rebalance_timeout_ms), (45_000, 60_000));
+    script.answer_join(ErrorCode::MEMBER_ID_REQUIRED, "");
+    assert_eq!(join_of(script.next_call()).member_id, "me");
+    assert_eq!(script.now, Moment::ZERO, "the second step follows at once");
+    let script = script.follow();
+    let metadata = script.member.metadata();
+    assert_eq!((metadata.generation, &*metadata.member_id), (5, "me"));
+}
+
+#[test]
+fn a_coordinator_that_asks_for_the_member_id_again_and_again_is_no_hot_loop() {
+    let mut script = Script::dynamic();
+    script.answer_join(ErrorCode::MEMBER_ID_REQUIRED, "");
+    for _ in 0..10 {
+        script.answer_join(ErrorCode::MEMBER_ID_REQUIRED, "");
+        assert!(script.calls.is_empty());
+        script.wait();
+    }
+    assert!(script.now >= Moment::from_millis(5_000));
+}
+
+#[test]
+fn the_leader_assigns_for_all_members_and_hands_its_bytes_to_each() {
+    let mut config = GroupConfig::new("g", vec![Str::from("t")]);
+    config.leader_user_data =
+        Some(|members| Bytes::from(members.iter().map(|member| &*member.member_id).collect::<Vec<_>>().join("+")));
+    let mut script = Script::new(config);
+    script.answer_join(ErrorCode::NONE, "me");
+    assert_eq!(script.next_call(), Call::PartitionCounts(vec![Str::from("t")]));
+    script.answer(Ok(Answer::PartitionCounts([(Str::from("t"), 3)].into())));
+    let Call::Sync(request) = script.next_call() else { panic!("a sync follows") };
+    assert_eq!((request.generation_id, request.protocol_name.as_deref()), (5, Some("range")));
+    let read = |index: usize| {
+        let assignment = blob::decode_assignment(request.assignments[index].assignment.clone()).unwrap();
+        let partitions = blob::from_topics(assignment.assigned_partitions);
+        (request.assignments[index].member_id.to_string(), partitions.len(), assignment.user_data.unwrap())
+    };
+    assert_eq!(read(0), ("me".to_owned(), 2, Bytes::from_static(b"me+other")));
+    assert_eq!(read(1), ("other".to_owned(), 1, Bytes::from_static(b"me+other")));
+}
+
+#[test]
+fn a_static_leader_that_came_back_leaves_the_assignment_as_it_is() {
+    let mut script = Script::fixed();
+    let (id, _) = script.calls.pop_front().unwrap();
+    let response = JoinGroupResponse {
+        generation_id: 5,
+        protocol_name: Some(Str::from("range")),
+        leader: Str::from("me"),
+        member_id: Str::from("me"),
+        skip_assignment: true,
+        ..JoinGroupResponse::default()
+    };
+    script.member.handle_answer(script.now, id, Ok(Answer::Join(response)));
+    script.drain();
+    script.answer(Ok(Answer::PartitionCounts(PartitionCounts::new())));
+    let Call::Sync(request) = script.next_call() else { panic!("a sync follows") };
+    assert_eq!(request.assignments, []);
+    assert_eq!(request.group_instance_id.as_deref(), Some("i"));
+}
+
+#[test]
+fn the_owner_is_told_once_of_a_rebalance_and_heartbeats_go_on_until_it_rejoins() {
+    let mut script = Script::dynamic().follow();
+    for round in 0..4 {
+        script.wait();
+        script.answer_heartbeat(if round == 0 { ErrorCode::NONE } else { ErrorCode::REBALANCE_IN_PROGRESS });
+    }
+    assert_eq!(script.events(), [GroupEvent::Rebalancing]);
+    assert_eq!(script.now, Moment::from_millis(12_000));
+    script.member.handle_rejoin(script.now);
+    script.drain();
+    assert_eq!(join_of(script.next_call()).member_id, "me");
+    script.follow();
+}
+
+#[test]
+fn lost_partitions_are_announced_and_the_proof_of_membership_stays_stale() {
+    let table = [
+        (ErrorCode::UNKNOWN_MEMBER_ID, LostCause::Removed, ""),
+        (ErrorCode::ILLEGAL_GENERATION, LostCause::StaleGeneration, "me"),
+    ];
+    for (code, cause, next_member_id) in table {
+        let mut script = Script::dynamic().follow();
+        script.wait();
+        script.answer_heartbeat(code);
+        assert_eq!(script.events(), [GroupEvent::Lost { cause }]);
+        assert_eq!(script.member.next_timeout(), None, "nothing happens until the owner rejoins");
+        assert_eq!((script.member.metadata().generation, &*script.member.metadata().member_id), (5, "me"));
+        script.member.handle_rejoin(script.now);
+        script.drain();
+        assert_eq!(join_of(script.next_call()).member_id, next_member_id);
+    }
+}
+
+#[test]
+fn a_session_without_a_heartbeat_ends_although_nobody_says_so() {
+    let mut script = Script::dynamic().follow();
+    let mut heartbeats = 0;
+    while script.events().is_empty() {
+        script.wait();
+        while !script.calls.is_empty() {
+            heartbeats += 1;
+            script.answer(Err(CallFailure::Unreachable));
+        }
+    }
+    assert_eq!(script.now, Moment::from_millis(45_000));
+    assert!((10..60).contains(&heartbeats), "{heartbeats} heartbeats");
+    assert_eq!(script.forgotten, heartbeats);
+}
+
+#[test]
+fn a_heartbeat_that_is_never_answered_does_not_hide_the_end_of_the_session() {
+    let mut script = Script::dynamic().follow();
+    script.wait();
+    assert!(matches!(script.next_call(), Call::Heartbeat(_)));
+    script.wait();
+    assert_eq!(script.now, Moment::from_millis(45_000));
+    assert_eq!(script.events(), [GroupEvent::Lost { cause: LostCause::SessionExpired }]);
+    // Its answer comes at last, and is about a membership that is over.
+    script.answer_heartbeat(ErrorCode::NONE);
+    assert_eq!(script.events(), []);
+}
+
+#[test]
+fn an_answer_that_was_overtaken_by_a_rejoin_is_ignored() {
+    let mut script = Script::dynamic().follow();
+    script.wait();
+    let (heartbeat, _) = script.calls.pop_front().unwrap();
+    script.member.handle_rejoin(script.now);
+    script.drain();
+    let unknown = HeartbeatResponse { error_code: ErrorCode::UNKNOWN_MEMBER_ID.0, ..HeartbeatResponse::default() };
+    script.member.handle_answer(script.now, heartbeat, Ok(Answer::Heartbeat(unknown)));
+    assert_eq!(script.events(), []);
+    script.follow();
+}
+
+#[test]
+fn refusals_name_the_setting_to_change() {
+    let table = [
+        (ErrorCode::INVALID_SESSION_TIMEOUT, "group.min.session.timeout.ms"),
+        (ErrorCode::INCONSISTENT_GROUP_PROTOCOL, "range, roundrobin"),
+        (ErrorCode::FENCED_INSTANCE_ID, "group.instance.id i"),
+        (ErrorCode::GROUP_AUTHORIZATION_FAILED, "GROUP_AUTHORIZATION_FAILED"),
+    ];
+    for (code, expected) in table {
+        let mut script = Script::fixed();
+        script.answer_join(code, "");
+        let events = script.events();
+        let [GroupEvent::Fatal(error)] = &events[..] else { panic!("{events:?}") };
+        assert!(error.to_string().contains(expected), "{error}");
+        assert!(script.member.is_finished());
+    }
+}
+
+#[test]
+fn members_that_cannot_be_understood_are_named() {
+    let mut script = Script::dynamic();
+    let (id, _) = script.calls.pop_front().unwrap();
+    let garbled = JoinGroupResponseMember {
+        member_id: Str::from("odd"),
+        metadata: Bytes::from_static(&[0, 1, 0, 0, 0, 9]),
+        ..JoinGroupResponseMember::default()
+    };
+    let response = JoinGroupResponse {
+        protocol_name: Some(Str::from("range")),
+        leader: Str::from("me"),
+        member_id: Str::from("me"),
+        members: vec![garbled],
+        ..JoinGroupResponse::default()
+    };
+    script.member.handle_answer(script.now, id, Ok(Answer::Join(response)));
+    let events = script.events();
+    assert!(
+        matches!(&events[..], [GroupEvent::Fatal(GroupError::MalformedSubscription { member_id, .. })] if member_id == "odd"),
+        "{events:?}"
+    );
+
+    let mut script = Script::dynamic();
+    script.answer_join(ErrorCode::NONE, "other");
+    let assignment = Bytes::from_static(&[0, 0, 0x7f, 0, 0, 0]);
+    script.answer(Ok(Answer::Sync(SyncGroupResponse { assignment, ..SyncGroupResponse::default() })));
+    let events = script.events();
+    assert!(matches!(events[..], [GroupEvent::Fatal(GroupError::MalformedAssignment { .. })]), "{events:?}");
+}
+
+#[test]
+fn an_assignor_that_was_not_offered_is_refused() {
+    let mut config = GroupConfig::new("g", vec![Str::from("t")]);
+    config.assignors = vec![Assignor::RoundRobin];
+    let mut script = Script::new(config);
+    script.answer_join(ErrorCode::NONE, "me");
+    let error = GroupError::UnknownAssignor { group_id: Str::from("g"), name: Str::from("range") };
+    assert_eq!(script.events(), [GroupEvent::Fatal(error)]);
+}
+
+#[test]
+fn a_member_that_the_leader_left_out_has_no_partitions() {
+    let mut script = Script::dynamic();
+    script.answer_join(ErrorCode::NONE, "other");
+    script.answer(Ok(Answer::Sync(SyncGroupResponse::default())));
+    let nothing = GroupEvent::Assigned { generation: 5, partitions: Vec::new(), user_data: Bytes::new() };
+    assert_eq!(script.events(), [nothing]);
+}
+
+#[test]
+fn leaving_is_asked_for_whenever_the_coordinator_may_know_the_member() {
+    // Before any answer: a dynamic member does not exist yet, a static one may.
+    let mut script = Script::dynamic();
+    script.member.handle_leave(script.now);
+    assert!(script.member.is_finished());
+    let mut script = Script::fixed();
+    script.calls.clear();
+    script.member.handle_leave(script.now);
+    script.drain();
+    let Call::Leave(request) = script.next_call() else { panic!("a leave follows") };
+    assert_eq!(request.members[0].group_instance_id.as_deref(), Some("i"));
+
+    for answer in [Ok(Answer::Leave(LeaveGroupResponse::default())), Err(CallFailure::Unreachable)] {
+        let mut script = Script::fixed().follow();
+        script.member.handle_leave(script.now);
+        script.drain();
+        let Call::Leave(request) = script.next_call() else { panic!("a leave follows") };
+        assert_eq!(request.members[0].member_id, "me");
+        script.answer(answer);
+        assert!(script.member.is_finished());
+        script.member.handle_rejoin(script.now);
+        assert_eq!(script.member.poll(), None, "who left stays out");
+    }
+
+    // Fenced: the place belongs to another member.
+    let mut script = Script::fixed();
+    script.answer_join(ErrorCode::FENCED_INSTANCE_ID, "");
+    script.member.handle_leave(script.now);
+    assert_eq!(script.member.poll(), None);
+}
+
+#[test]
+fn a_leader_sees_topics_grow_and_waits_less_for_missing_ones() {
+    let lead = |counts: &[(&str, u32)]| {
+        let mut script = Script::dynamic();
+        script.answer_join(ErrorCode::NONE, "me");
+        let counts = counts.iter().map(|&(topic, count)| (Str::from(topic), count)).collect();
+        script.answer(Ok(Answer::PartitionCounts(counts)));
+        script.answer_sync(ErrorCode::NONE);
+        script.events();
+        script
+    };
+    let looks_after = |script: &mut Script, grown: u32| loop {
+        if script.calls.is_empty() {
+            script.wait();
+        }
+        match script.next_call() {
+            Call::Heartbeat(_) => script.answer_heartbeat(ErrorCode::NONE),
+            _ => return script.answer(Ok(Answer::PartitionCounts([(Str::from("t"), grown)].into()))),
+        }
+    };
+    let mut script = lead(&[("t", 3)]);
+    looks_after(&mut script, 3);
+    assert_eq!((script.now, script.events()), (Moment::from_millis(300_000), vec![]));
+    looks_after(&mut script, 4);
+    assert_eq!((script.now, script.events()), (Moment::from_millis(600_000), vec![GroupEvent::Rebalancing]));
+
+    let mut script = lead(&[]);
+    looks_after(&mut script, 1);
+    assert_eq!((script.now, script.events()), (Moment::from_millis(1_000), vec![GroupEvent::Rebalancing]));
+}
+
+/// Every error code in every state: the member ends stable or fatal or waits for its owner, and asks little meanwhile.
+#[test]
+fn no_error_in_any_state_is_a_hot_loop_or_a_dead_end() {
+    for code in (-1..150).map(ErrorCode).filter(|code| !code.is_none()) {
+        for stage in ["join", "sync", "heartbeat"] {
+            for is_static in [false, true] {
+                let script = if is_static { Script::fixed() } else { Script::dynamic() };
+                let asked = insist(script, stage, code);
+                assert!(asked <= 200, "{} in {stage}: {asked} requests in a minute", code.name());
+            }
+        }
+    }
+}
+
+/// Answers the stage with the error for a minute, then with success; returns how much was asked in that minute.
+fn insist(mut script: Script, stage: &str, code: ErrorCode) -> u32 {
+    let end = Moment::from_millis(60_000);
+    let mut asked = 0;
+    loop {
+        let is_over = script.now >= end;
+        while let Some((_, call)) = script.calls.front() {
+            asked += u32::from(!is_over);
+            assert!(asked < 10_000, "{} in {stage} never waits", code.name());
+            let pick = |name| if stage == name && !is_over { code } else { ErrorCode::NONE };
+            match call {
+                Call::Join(_) => script.answer_join(pick("join"), "other"),
+                Call::Sync(_) => script.answer_sync(pick("sync")),
+                Call::Heartbeat(_) => script.answer_heartbeat(pick("heartbeat")),
+                Call::Leave(_) | Call::PartitionCounts(_) => panic!("a follower does not ask that"),
+            }
+        }
+        let events = script.events();
+        if events.iter().any(|event| matches!(event, GroupEvent::Fatal(_))) {
+            assert!(script.member.is_finished());
+            return asked;
+        }
+        if is_over && events.contains(&assigned()) {
+            return asked;
+        }
+        if is_over && matches!(script.member.state, State::Stable(_)) {
+            return asked;
+        }
+        if events.iter().any(|event| matches!(event, GroupEvent::Rebalancing | GroupEvent::Lost { .. })) {
+            script.member.handle_rejoin(script.now);
+            script.drain();
+        } else {
+            script.wait();
+        }
+    }
+}
+
+#[test]
+fn a_request_that_cannot_be_made_is_fatal_and_one_without_answer_is_tried_again() {
+    let mut script = Script::dynamic();
+    script.answer(Err(CallFailure::Unreachable));
+    assert_eq!(script.forgotten, 1);
+    script.wait();
+    assert_eq!(script.now, Moment::from_millis(50));
+    script.answer(Err(CallFailure::Unsupported("too old".to_owned())));
+    let error = GroupError::Unsupported { group_id: Str::from("g"), detail: "too old".to_owned() };
+    assert_eq!(script.events(), [GroupEvent::Fatal(error)]);
+}
+
+#[test]
+fn unknown_codes_are_fatal_and_shown_as_numbers() {
+    let mut script = Script::dynamic();
+    script.answer_join(ErrorCode(12_345), "");
+    assert_eq!(script.events(), [fatal(ErrorCode(12_345))]);
+}

@@ -1,0 +1,142 @@
+//! The shape of offset look-ups and commits at every version of their requests.
+//!
+//! Both stay below version 10, where topics go by id: offsets are committed for names, and an id that is not known or no
+//! longer valid must not stand in the way of a commit.
+
+use crate::cluster::{CommittedOffset, GroupMetadata, TopicPartition};
+use crate::protocol::ErrorCode;
+use crate::protocol::offset_commit::{
+    OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic, OffsetCommitResponse,
+};
+use crate::protocol::offset_fetch::{
+    OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics, OffsetFetchResponse,
+};
+use crate::types::{LeaderEpoch, Offset, PartitionId};
+use crate::wire::Str;
+
+/// Last version of OffsetCommit and OffsetFetch in which topics go by name.
+pub const LAST_VERSION_WITH_NAMES: i16 = 9;
+
+/// What a look-up found for one partition: `None` when nothing is committed.
+pub type Found = (TopicPartition, Result<Option<CommittedOffset>, ErrorCode>);
+
+/// A look-up that leaves out no offset which an open transaction is about to change. Source: KIP-447.
+///
+/// Below version 7 nothing can be said about open transactions, and encoding fails.
+#[must_use]
+pub fn fetch_request(group_id: &Str, partitions: &[TopicPartition], version: i16) -> OffsetFetchRequest {
+    let topics = by_topic(partitions.iter().map(|partition| (partition, partition.partition.0)));
+    if version < FIRST_VERSION_WITH_GROUPS {
+        let topics =
+            topics.into_iter().map(|(name, partition_indexes)| OffsetFetchRequestTopic { name, partition_indexes });
+        return OffsetFetchRequest {
+            group_id: group_id.clone(),
+            topics: Some(topics.collect()),
+            require_stable: true,
+            ..OffsetFetchRequest::default()
+        };
+    }
+    let topics = topics.into_iter().map(|(name, partition_indexes)| OffsetFetchRequestTopics {
+        name,
+        partition_indexes,
+        ..OffsetFetchRequestTopics::default()
+    });
+    let group = OffsetFetchRequestGroup {
+        group_id: group_id.clone(),
+        topics: Some(topics.collect()),
+        ..OffsetFetchRequestGroup::default()
+    };
+    OffsetFetchRequest { groups: vec![group], require_stable: true, ..OffsetFetchRequest::default() }
+}
+
+/// What the coordinator found, in its order.
+///
+/// # Errors
+/// When it refuses for the whole group.
+pub fn read_fetched(response: OffsetFetchResponse) -> Result<Vec<Found>, ErrorCode> {
+    ErrorCode(response.error_code).ok()?;
+    let mut found = Vec::new();
+    for topic in response.topics {
+        for answer in topic.partitions {
+            let committed = (answer.committed_offset, answer.committed_leader_epoch, answer.metadata);
+            found.push(read_partition(&topic.name, answer.partition_index, committed, ErrorCode(answer.error_code)));
+        }
+    }
+    for group in response.groups {
+        ErrorCode(group.error_code).ok()?;
+        for topic in group.topics {
+            for answer in topic.partitions {
+                let committed = (answer.committed_offset, answer.committed_leader_epoch, answer.metadata);
+                found.push(read_partition(
+                    &topic.name,
+                    answer.partition_index,
+                    committed,
+                    ErrorCode(answer.error_code),
+                ));
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn read_partition(topic: &Str, index: i32, committed: (i64, i32, Option<Str>), code: ErrorCode) -> Found {
+    let (offset, leader_epoch, metadata) = committed;
+    let committed = code.ok().map(|()| {
+        (offset >= 0).then(|| CommittedOffset {
+            offset: Offset(offset),
+            leader_epoch: LeaderEpoch(leader_epoch),
+            metadata: metadata.unwrap_or_default(),
+        })
+    });
+    (TopicPartition::new(topic.clone(), PartitionId(index)), committed)
+}
+
+/// A commit by a member, or by nobody when `group` is without membership.
+#[must_use]
+pub fn commit_request(group: &GroupMetadata, offsets: &[(TopicPartition, CommittedOffset)]) -> OffsetCommitRequest {
+    let partitions = offsets.iter().map(|(partition, committed)| {
+        let offset = OffsetCommitRequestPartition {
+            partition_index: partition.partition.0,
+            committed_offset: committed.offset.0,
+            committed_leader_epoch: committed.leader_epoch.0,
+            committed_metadata: Some(committed.metadata.clone()),
+        };
+        (partition, offset)
+    });
+    let topics = by_topic(partitions).into_iter().map(|(name, partitions)| OffsetCommitRequestTopic {
+        name,
+        partitions,
+        ..OffsetCommitRequestTopic::default()
+    });
+    OffsetCommitRequest {
+        group_id: group.group_id.clone(),
+        generation_id_or_member_epoch: group.generation,
+        member_id: group.member_id.clone(),
+        group_instance_id: group.instance_id.clone(),
+        topics: topics.collect(),
+        ..OffsetCommitRequest::default()
+    }
+}
+
+/// The partitions that the coordinator refused, with its reasons.
+pub fn read_refused(response: OffsetCommitResponse) -> impl Iterator<Item = (TopicPartition, ErrorCode)> {
+    response.topics.into_iter().flat_map(|topic| {
+        let name = topic.name;
+        let refused = topic.partitions.into_iter().filter(|answer| !ErrorCode(answer.error_code).is_none());
+        refused.map(move |answer| {
+            (TopicPartition::new(name.clone(), PartitionId(answer.partition_index)), ErrorCode(answer.error_code))
+        })
+    })
+}
+
+/// Groups what belongs to partitions by their topic; a topic may be in a request only once.
+fn by_topic<'a, T>(items: impl Iterator<Item = (&'a TopicPartition, T)>) -> Vec<(Str, Vec<T>)> {
+    let mut topics = std::collections::BTreeMap::<&Str, Vec<T>>::new();
+    for (partition, item) in items {
+        topics.entry(&partition.topic).or_default().push(item);
+    }
+    topics.into_iter().map(|(topic, items)| (topic.clone(), items)).collect()
+}
+
+/// First version of OffsetFetch that asks for several groups, in other fields.
+const FIRST_VERSION_WITH_GROUPS: i16 = 8;

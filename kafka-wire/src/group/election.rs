@@ -1,0 +1,74 @@
+//! What the leader of a generation does: read the members' subscriptions, and share the partitions among them.
+
+use super::assignor::{PartitionCounts, Subscriber};
+use super::{Assignor, GroupConfig, GroupError, MemberInfo, blob};
+use crate::protocol::consumer_protocol::ConsumerProtocolAssignment;
+use crate::protocol::join_group::JoinGroupResponse;
+use crate::protocol::sync_group::SyncGroupRequestAssignment;
+use crate::wire::Str;
+
+/// What the leader knows while it waits for the partition counts.
+#[derive(Debug)]
+pub(super) struct Election {
+    pub(super) generation: i32,
+    pub(super) protocol_name: Str,
+    assignor: Assignor,
+    /// Sorted by member id, as `infos` are.
+    subscribers: Vec<Subscriber>,
+    infos: Vec<MemberInfo>,
+    /// KIP-814: a static leader that came back is told to leave the assignment as it is.
+    skip_assignment: bool,
+}
+
+impl Election {
+    pub(super) fn new(config: &GroupConfig, response: JoinGroupResponse) -> Result<Self, GroupError> {
+        let protocol_name = response.protocol_name.unwrap_or_default();
+        let assignor =
+            Assignor::from_name(&protocol_name).filter(|assignor| config.assignors.contains(assignor)).ok_or_else(
+                || GroupError::UnknownAssignor { group_id: config.group_id.clone(), name: protocol_name.clone() },
+            )?;
+        let mut members = response.members;
+        members.sort_by(|a, b| a.member_id.cmp(&b.member_id));
+        let mut subscribers = Vec::with_capacity(members.len());
+        let mut infos = Vec::with_capacity(members.len());
+        for member in members {
+            let (member_id, instance_id) = (member.member_id, member.group_instance_id);
+            let subscription = blob::decode_subscription(member.metadata)
+                .map_err(|cause| GroupError::MalformedSubscription { member_id: member_id.clone(), cause })?;
+            let user_data = subscription.user_data.unwrap_or_default();
+            infos.push(MemberInfo { member_id: member_id.clone(), instance_id: instance_id.clone(), user_data });
+            subscribers.push(Subscriber { member_id, instance_id, topics: subscription.topics });
+        }
+        let (generation, skip_assignment) = (response.generation_id, response.skip_assignment);
+        Ok(Self { generation, protocol_name, assignor, subscribers, infos, skip_assignment })
+    }
+
+    /// The topics that any member reads, sorted.
+    pub(super) fn topics(&self) -> Vec<Str> {
+        let mut topics: Vec<Str> = self.subscribers.iter().flat_map(|subscriber| subscriber.topics.clone()).collect();
+        topics.sort_unstable();
+        topics.dedup();
+        topics
+    }
+
+    /// What goes into the leader's SyncGroup, for every member.
+    pub(super) fn assignments(
+        &self,
+        config: &GroupConfig,
+        counts: &PartitionCounts,
+    ) -> Vec<SyncGroupRequestAssignment> {
+        if self.skip_assignment {
+            return Vec::new();
+        }
+        let user_data = config.leader_user_data.map(|make| make(&self.infos));
+        let assigned = self.assignor.assign(&self.subscribers, counts);
+        let assignments = self.subscribers.iter().zip(assigned).map(|(subscriber, partitions)| {
+            let assignment = blob::encode_assignment(&ConsumerProtocolAssignment {
+                assigned_partitions: blob::by_topic(partitions),
+                user_data: user_data.clone(),
+            });
+            SyncGroupRequestAssignment { member_id: subscriber.member_id.clone(), assignment }
+        });
+        assignments.collect()
+    }
+}
