@@ -25,13 +25,9 @@ pub(super) fn split_frame(buffer: &mut BytesMut, limit_bytes: usize) -> io::Resu
     Ok(Some(buffer.split_to(length).freeze()))
 }
 
-/// Writes one frame with vectored writes, its length prefix first.
+/// Writes one frame, whose first bytes are its length prefix, with vectored writes.
 pub(super) async fn write_frame<W: AsyncWrite + Unpin>(writer: &mut W, frame: &[Bytes]) -> io::Result<()> {
-    let length: usize = frame.iter().map(Bytes::len).sum();
-    let prefix = i32::try_from(length).map_err(io::Error::other)?.to_be_bytes();
-    let mut slices = Vec::with_capacity(frame.len() + 1);
-    slices.push(IoSlice::new(&prefix));
-    slices.extend(frame.iter().map(|chunk| IoSlice::new(chunk)));
+    let mut slices: Vec<_> = frame.iter().map(|chunk| IoSlice::new(chunk)).collect();
     let mut left = &mut slices[..];
     while !left.is_empty() {
         let written = writer.write_vectored(left).await?;
@@ -52,7 +48,7 @@ mod tests {
     #[tokio::test]
     async fn a_frame_crosses_a_pipe_in_small_pieces() {
         let (mut near, mut far) = tokio::io::duplex(3);
-        let frame = [Bytes::from_static(b"water"), Bytes::new(), Bytes::from_static(b"wheel")];
+        let frame = [Bytes::from_static(b"\0\0\0\nwater"), Bytes::new(), Bytes::from_static(b"wheel")];
         let reader = tokio::spawn(async move {
             let mut buffer = BytesMut::new();
             loop {

@@ -11,10 +11,20 @@
 //! # Ok(()) }
 //! ```
 
+mod call;
 mod config;
 mod core;
 mod frames;
+pub mod groups;
+mod handlers;
+pub mod log;
+pub mod partition;
+pub mod producer_state;
 mod server;
+pub mod state;
+pub mod topic_configs;
+pub mod topics;
+pub mod transactions;
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -24,6 +34,7 @@ use std::sync::mpsc as std_mpsc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+pub use self::call::Call;
 pub use self::config::BrokerConfig;
 pub use self::core::{ConnectionId, Core, Output};
 use self::server::Server;

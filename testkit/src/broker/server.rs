@@ -76,12 +76,12 @@ impl Server {
             // Answers are small and awaited: Nagle's algorithm would only add a delay.
             let _ = stream.set_nodelay(true);
             let (reader, writer) = stream.into_split();
-            tokio::spawn(Arc::clone(&self).serve(reader, writer, stopped.clone()));
+            tokio::spawn(Arc::clone(&self).serve("/127.0.0.1", reader, writer, stopped.clone()));
         }
     }
 
-    /// Serves one connection until either side ends it or the broker stops.
-    pub(super) async fn serve<R, W>(self: Arc<Self>, reader: R, writer: W, mut stopped: watch::Receiver<()>)
+    /// Serves one connection, from `host` as groups are told it, until either side ends it or the broker stops.
+    pub(super) async fn serve<R, W>(self: Arc<Self>, host: &str, reader: R, writer: W, mut stopped: watch::Receiver<()>)
     where
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
@@ -89,7 +89,7 @@ impl Server {
         let (queue, outputs) = mpsc::unbounded_channel();
         let connection = {
             let mut hub = self.lock();
-            let connection = hub.core.connect();
+            let connection = hub.core.connect(host);
             hub.queues.insert(connection, queue);
             connection
         };
@@ -99,7 +99,7 @@ impl Server {
             ended = self.exchange(connection, reader, writer, outputs) => ended,
         };
         debug!(connection = connection.0, ?ended, "connection closed");
-        self.with_core(|core| core.disconnect(self.now(), connection));
+        self.with_core(|core| core.disconnect(connection));
         self.lock().queues.remove(&connection);
     }
 

@@ -1,0 +1,79 @@
+//! One member of a group.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use kafka_wire::time::Moment;
+use kafka_wire::wire::Str;
+
+use super::Join;
+use crate::broker::call::Call;
+
+/// A member, as the coordinator knows it. Everything is copied out of its request's frame.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// Its static name, if it has one (KIP-345).
+    pub instance_id: Option<Str>,
+    /// The client's name for itself.
+    pub client_id: Str,
+    /// Where it connected from.
+    pub client_host: Str,
+    /// The assignors it knows, best first, each with the metadata for the leader.
+    pub protocols: Vec<(Str, Bytes)>,
+    /// What the leader gave it in this generation.
+    pub assignment: Bytes,
+    pub(super) session_timeout: Duration,
+    pub(super) rebalance_timeout: Duration,
+    pub(super) session_deadline: Moment,
+    /// Its JoinGroup, while that waits for the others.
+    pub(super) joining: Option<Call>,
+    /// Its SyncGroup, while that waits for the leader.
+    pub(super) syncing: Option<Call>,
+}
+
+impl Member {
+    pub(super) fn new(now: Moment, join: &Join) -> Self {
+        let mut member = Self {
+            instance_id: join.instance_id.as_ref().map(Str::detached),
+            client_id: join.client_id.detached(),
+            client_host: join.client_host.clone(),
+            protocols: Vec::new(),
+            assignment: Bytes::new(),
+            session_timeout: join.session_timeout,
+            rebalance_timeout: join.rebalance_timeout,
+            session_deadline: now,
+            joining: None,
+            syncing: None,
+        };
+        member.update(join);
+        member.refresh(now);
+        member
+    }
+
+    /// Takes over what a further JoinGroup says.
+    pub(super) fn update(&mut self, join: &Join) {
+        self.protocols = join.detached_protocols();
+        self.session_timeout = join.session_timeout;
+        self.rebalance_timeout = join.rebalance_timeout;
+    }
+
+    /// The member has been heard of: its session starts anew.
+    pub(super) fn refresh(&mut self, now: Moment) {
+        self.session_deadline = now + self.session_timeout;
+    }
+
+    /// When its session ends. `None` while one of its requests waits: it cannot send heartbeats then.
+    pub(super) fn session_due(&self) -> Option<Moment> {
+        (self.joining.is_none() && self.syncing.is_none()).then_some(self.session_deadline)
+    }
+
+    /// Its metadata for an assignor, empty if it does not know that one.
+    pub(super) fn metadata(&self, protocol: &str) -> Bytes {
+        let known = self.protocols.iter().find(|(name, _)| name.as_str() == protocol);
+        known.map(|(_, metadata)| metadata.clone()).unwrap_or_default()
+    }
+
+    pub(super) fn supports(&self, protocol: &str) -> bool {
+        self.protocols.iter().any(|(name, _)| name.as_str() == protocol)
+    }
+}

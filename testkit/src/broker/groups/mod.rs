@@ -1,0 +1,427 @@
+//! The group coordinator: classic consumer groups and their offsets.
+//!
+//! ```text
+//! Empty --join--> PreparingRebalance --all joined--> CompletingRebalance --leader's sync--> Stable
+//!                        ^-------- a member comes, goes or changes ---------------------------'
+//! ```
+//! `membership` takes the requests of members, `rebalance` moves the group between its states, `offsets` keeps what was
+//! committed. JoinGroup and SyncGroup are answered through [`Groups::poll`], the others at once.
+//!
+//! Source: KIP-62, KIP-345, KIP-394, KIP-447; the rules are those of Kafka's `GroupMetadataManager`.
+
+mod member;
+mod membership;
+mod offsets;
+mod rebalance;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+use kafka_wire::protocol::ErrorCode;
+use kafka_wire::rng::Rng;
+use kafka_wire::time::Moment;
+use kafka_wire::types::ProducerId;
+use kafka_wire::wire::Str;
+
+pub use self::member::Member;
+use self::offsets::Offsets;
+pub use self::offsets::{Commit, CommittedOffset, Fetched};
+use super::BrokerConfig;
+use super::call::Call;
+use super::partition::PartitionName;
+
+/// What a JoinGroup request says.
+#[derive(Clone, Debug)]
+pub struct Join {
+    /// The group.
+    pub group_id: Str,
+    /// Empty for a member that has no id yet.
+    pub member_id: Str,
+    /// Its static name, if it has one.
+    pub instance_id: Option<Str>,
+    /// The client's name for itself; member ids start with it.
+    pub client_id: Str,
+    /// Where it connected from.
+    pub client_host: Str,
+    /// How long it may be silent.
+    pub session_timeout: Duration,
+    /// How long others wait for it to rejoin.
+    pub rebalance_timeout: Duration,
+    /// `consumer` for consumers; a group has only one.
+    pub protocol_type: Str,
+    /// The assignors it knows, best first, each with metadata.
+    pub protocols: Vec<(Str, Bytes)>,
+    /// Version 4 and later: a new member is told its id and comes back with it (KIP-394).
+    pub is_id_required: bool,
+    /// Version 9 and later: a static leader that returns is told to leave the assignment as it is (KIP-814).
+    pub may_skip_assignment: bool,
+}
+
+/// What a SyncGroup request says.
+#[derive(Clone, Debug)]
+pub struct Sync {
+    /// The group.
+    pub group_id: Str,
+    /// Who asks.
+    pub caller: Caller,
+    /// What the member thinks was agreed on; not checked when absent (before version 5).
+    pub protocol_type: Option<Str>,
+    /// Likewise the assignor.
+    pub protocol: Option<Str>,
+    /// From the leader: what each member gets.
+    pub assignments: Vec<(Str, Bytes)>,
+}
+
+/// A member as it names itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// Its id; empty for none.
+    pub member_id: Str,
+    /// Its static name, if it has one.
+    pub instance_id: Option<Str>,
+    /// The generation it belongs to; negative for none.
+    pub generation: i32,
+}
+
+/// An answer that had to wait.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// To JoinGroup.
+    Join(Joined),
+    /// To SyncGroup.
+    Sync(Synced),
+}
+
+/// Answer to JoinGroup.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Joined {
+    /// `NONE`, or why not.
+    pub error: ErrorCode,
+    /// The generation joined; -1 with an error.
+    pub generation: i32,
+    /// The group's kind.
+    pub protocol_type: Option<Str>,
+    /// The assignor agreed on.
+    pub protocol: Option<Str>,
+    /// Member id of the leader.
+    pub leader: Str,
+    /// The member's own id.
+    pub member_id: Str,
+    /// Whether the leader leaves the assignment as it is.
+    pub skip_assignment: bool,
+    /// For the leader, everybody: member id, static name, metadata.
+    pub members: Vec<(Str, Option<Str>, Bytes)>,
+}
+
+/// Answer to SyncGroup.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Synced {
+    /// `NONE`, or why not.
+    pub error: ErrorCode,
+    /// The group's kind.
+    pub protocol_type: Option<Str>,
+    /// The assignor agreed on.
+    pub protocol: Option<Str>,
+    /// What the leader gave this member.
+    pub assignment: Bytes,
+}
+
+/// Where a group stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// No members; perhaps offsets.
+    Empty,
+    /// Waits for its members to join.
+    PreparingRebalance {
+        /// Not complete before this, so that more members of a new group can come.
+        earliest: Option<Moment>,
+        /// Members that have not joined by then are dropped.
+        deadline: Moment,
+    },
+    /// Waits for the leader's assignment.
+    CompletingRebalance,
+    /// Everybody has an assignment.
+    Stable,
+}
+
+impl Phase {
+    /// Kafka's name of the state.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Empty => "Empty",
+            Self::PreparingRebalance { .. } => "PreparingRebalance",
+            Self::CompletingRebalance => "CompletingRebalance",
+            Self::Stable => "Stable",
+        }
+    }
+}
+
+/// One group.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// Where it stands.
+    pub phase: Phase,
+    /// Counts its rebalances; 0 before the first.
+    pub generation: i32,
+    /// Its kind, while it has members.
+    pub protocol_type: Option<Str>,
+    /// The assignor agreed on.
+    pub protocol: Option<Str>,
+    /// Member id of the leader.
+    pub leader: Option<Str>,
+    /// By member id.
+    pub members: BTreeMap<Str, Member>,
+    /// Member id of each static name.
+    instances: BTreeMap<Str, Str>,
+    /// Members that were told an id and have not come back with it yet, each until when.
+    pending: BTreeMap<Str, Moment>,
+    /// Members of this generation that have not asked for their assignment, and until when they have to.
+    unsynced: BTreeSet<Str>,
+    sync_deadline: Moment,
+    /// How long a new group waits for further members.
+    initial_delay: Duration,
+    offsets: Offsets,
+    replies: VecDeque<(Call, Reply)>,
+}
+
+/// Every group of the broker.
+#[derive(Clone, Debug)]
+pub struct Groups {
+    by_id: BTreeMap<Str, Group>,
+    limits: Limits,
+    rng: Rng,
+    replies: VecDeque<(Call, Reply)>,
+}
+
+#[derive(Clone, Debug)]
+struct Limits {
+    session_timeout_min: Duration,
+    session_timeout_max: Duration,
+    size_max: usize,
+    initial_delay: Duration,
+}
+
+impl Groups {
+    /// No groups; limits and seed from the configuration.
+    #[must_use]
+    pub fn new(config: &BrokerConfig, rng: Rng) -> Self {
+        let limits = Limits {
+            session_timeout_min: config.group_session_timeout_min,
+            session_timeout_max: config.group_session_timeout_max,
+            size_max: config.group_size_max,
+            initial_delay: config.group_initial_rebalance_delay,
+        };
+        Self { by_id: BTreeMap::new(), limits, rng, replies: VecDeque::new() }
+    }
+
+    /// A member joins or rejoins; answered through [`Groups::poll`], perhaps much later.
+    pub fn join(&mut self, now: Moment, call: Call, join: &Join) {
+        let id_for_new = new_member_id(&mut self.rng, join);
+        if let Err(error) = self.try_join(now, call, join, id_for_new) {
+            let joined = Joined::refused(error, join.member_id.clone());
+            self.replies.push_back((call, Reply::Join(joined)));
+        }
+    }
+
+    fn try_join(&mut self, now: Moment, call: Call, join: &Join, id_for_new: Str) -> Result<(), ErrorCode> {
+        if join.group_id.is_empty() {
+            return Err(ErrorCode::INVALID_GROUP_ID);
+        }
+        if !(self.limits.session_timeout_min..=self.limits.session_timeout_max).contains(&join.session_timeout) {
+            return Err(ErrorCode::INVALID_SESSION_TIMEOUT);
+        }
+        if join.protocol_type.is_empty() || join.protocols.is_empty() {
+            return Err(ErrorCode::INCONSISTENT_GROUP_PROTOCOL);
+        }
+        if !join.member_id.is_empty() && !self.by_id.contains_key(&join.group_id) {
+            return Err(ErrorCode::UNKNOWN_MEMBER_ID);
+        }
+        let size_max = self.limits.size_max;
+        let group = group_or_new(&mut self.by_id, &join.group_id, &self.limits);
+        if join.member_id.is_empty() && group.members.len() + group.pending.len() >= size_max {
+            return Err(ErrorCode::GROUP_MAX_SIZE_REACHED);
+        }
+        let result = group.join(now, call, join, id_for_new);
+        self.replies.append(&mut group.replies);
+        result
+    }
+
+    /// A member asks for its assignment; answered through [`Groups::poll`].
+    pub fn sync(&mut self, now: Moment, call: Call, sync: &Sync) {
+        let result = self.existing(&sync.group_id, |group| group.sync(now, call, sync));
+        if let Err(error) = result {
+            self.replies.push_back((call, Reply::Sync(Synced { error, ..Synced::default() })));
+        }
+    }
+
+    /// A member lives.
+    ///
+    /// # Errors
+    /// `REBALANCE_IN_PROGRESS` when it should rejoin; `UNKNOWN_MEMBER_ID`, `ILLEGAL_GENERATION`, `FENCED_INSTANCE_ID`.
+    pub fn heartbeat(&mut self, now: Moment, group_id: &str, caller: &Caller) -> Result<(), ErrorCode> {
+        self.existing(group_id, |group| group.heartbeat(now, caller))
+    }
+
+    /// Members leave, each named by its id or its static name; the generation is not looked at. One result each.
+    ///
+    /// # Errors
+    /// `UNKNOWN_MEMBER_ID`, `FENCED_INSTANCE_ID`.
+    pub fn leave(&mut self, now: Moment, group_id: &str, callers: &[Caller]) -> Vec<Result<(), ErrorCode>> {
+        let results = self.existing(group_id, |group| Ok(group.leave(now, callers)));
+        results.unwrap_or_else(|error| vec![Err(error); callers.len()])
+    }
+
+    /// Offsets are committed, all of them or none. With `producer`, they take effect when its transaction commits.
+    ///
+    /// # Errors
+    /// `UNKNOWN_MEMBER_ID`, `ILLEGAL_GENERATION`, `FENCED_INSTANCE_ID`; `REBALANCE_IN_PROGRESS` outside a transaction
+    /// while the leader's assignment is awaited.
+    pub fn commit(&mut self, now: Moment, commit: &Commit) -> Result<(), ErrorCode> {
+        if commit.caller.generation >= 0 && !self.by_id.contains_key(&commit.group_id) {
+            return Err(ErrorCode::ILLEGAL_GENERATION);
+        }
+        group_or_new(&mut self.by_id, &commit.group_id, &self.limits).commit(now, commit)
+    }
+
+    /// The transaction of a producer is over: its offsets take effect or are forgotten.
+    pub fn end_transaction(&mut self, group_id: &str, producer_id: ProducerId, is_commit: bool) {
+        if let Some(group) = self.by_id.get_mut(group_id) {
+            group.offsets.end_transaction(producer_id, is_commit);
+        }
+    }
+
+    /// The group, if there is one.
+    #[must_use]
+    pub fn group(&self, group_id: &str) -> Option<&Group> {
+        self.by_id.get(group_id)
+    }
+
+    /// Every group, in the order of their ids.
+    pub fn iter(&self) -> impl Iterator<Item = (&Str, &Group)> {
+        self.by_id.iter()
+    }
+
+    /// Deletes a group and its offsets.
+    ///
+    /// # Errors
+    /// `GROUP_ID_NOT_FOUND`; `NON_EMPTY_GROUP` while it has members.
+    pub fn delete(&mut self, group_id: &str) -> Result<(), ErrorCode> {
+        let group = self.by_id.get(group_id).ok_or(ErrorCode::GROUP_ID_NOT_FOUND)?;
+        if group.phase != Phase::Empty {
+            return Err(ErrorCode::NON_EMPTY_GROUP);
+        }
+        self.by_id.remove(group_id);
+        Ok(())
+    }
+
+    /// A topic is gone: so are the offsets committed for it.
+    pub fn forget_topic(&mut self, topic: &str) {
+        self.by_id.values_mut().for_each(|group| group.offsets.forget_topic(topic));
+    }
+
+    /// Ends sessions, rebalances and waits that are due by `now`.
+    pub fn handle_timeout(&mut self, now: Moment) {
+        for group in self.by_id.values_mut() {
+            group.handle_timeout(now);
+            self.replies.append(&mut group.replies);
+        }
+    }
+
+    /// When [`Groups::handle_timeout`] is due. Looks at every member.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Moment> {
+        self.by_id.values().filter_map(Group::next_timeout).min()
+    }
+
+    /// The next answer to JoinGroup or SyncGroup.
+    pub fn poll(&mut self) -> Option<(Call, Reply)> {
+        self.replies.pop_front()
+    }
+
+    fn existing<T>(
+        &mut self,
+        group_id: &str,
+        change: impl FnOnce(&mut Group) -> Result<T, ErrorCode>,
+    ) -> Result<T, ErrorCode> {
+        if group_id.is_empty() {
+            return Err(ErrorCode::INVALID_GROUP_ID);
+        }
+        let group = self.by_id.get_mut(group_id).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
+        let result = change(group);
+        self.replies.append(&mut group.replies);
+        result
+    }
+}
+
+impl Group {
+    fn new(initial_delay: Duration) -> Self {
+        Self {
+            phase: Phase::Empty,
+            generation: 0,
+            protocol_type: None,
+            protocol: None,
+            leader: None,
+            members: BTreeMap::new(),
+            instances: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            unsynced: BTreeSet::new(),
+            sync_deadline: Moment::ZERO,
+            initial_delay,
+            offsets: Offsets::default(),
+            replies: VecDeque::new(),
+        }
+    }
+
+    /// The offset committed for a partition.
+    ///
+    /// # Errors
+    /// `UNSTABLE_OFFSET_COMMIT` when `require_stable` and an open transaction is about to change it (KIP-447).
+    pub fn committed(&self, partition: &PartitionName, require_stable: bool) -> Fetched<'_> {
+        self.offsets.fetch(partition, require_stable)
+    }
+
+    /// The partitions that have an offset, committed or pending.
+    #[must_use]
+    pub fn committed_partitions(&self) -> BTreeSet<&PartitionName> {
+        self.offsets.partitions()
+    }
+}
+
+impl Join {
+    fn detached_protocols(&self) -> Vec<(Str, Bytes)> {
+        self.protocols.iter().map(|(name, metadata)| (name.detached(), Bytes::copy_from_slice(metadata))).collect()
+    }
+}
+
+impl Joined {
+    fn refused(error: ErrorCode, member_id: Str) -> Self {
+        Self { error, generation: -1, member_id, ..Self::default() }
+    }
+}
+
+fn group_or_new<'a>(by_id: &'a mut BTreeMap<Str, Group>, group_id: &Str, limits: &Limits) -> &'a mut Group {
+    if !by_id.contains_key(group_id) {
+        by_id.insert(group_id.detached(), Group::new(limits.initial_delay));
+    }
+    by_id.get_mut(group_id).expect("just inserted")
+}
+
+/// The name that the member chose and a random UUID, as Kafka makes it.
+fn new_member_id(rng: &mut Rng, join: &Join) -> Str {
+    let name = join.instance_id.as_ref().unwrap_or(&join.client_id);
+    let (high, low) = (rng.next_u64(), rng.next_u64());
+    Str::from(format!(
+        "{}-{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
+        name.as_str(),
+        high >> 32,
+        (high >> 16) & 0xffff,
+        high & 0xfff,
+        (low >> 48) & 0x3fff | 0x8000,
+        low & 0xffff_ffff_ffff
+    ))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,67 @@
+//! ApiVersions: what the broker speaks, and its finalized features.
+
+use kafka_wire::protocol::api_versions::{
+    ApiVersion, ApiVersionsRequest, ApiVersionsResponse, FinalizedFeatureKey, SupportedFeatureKey,
+};
+use kafka_wire::protocol::{ApiKey, ErrorCode};
+use kafka_wire::wire::Str;
+
+use super::{Answer, Client, Handler, served};
+use crate::broker::call::Call;
+use crate::broker::state::State;
+
+impl Handler for ApiVersionsRequest {
+    fn handle(self, state: &mut State, client: &Client) -> Answer<ApiVersionsResponse> {
+        let is_named = |text: &Str| text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric);
+        if client.call.version >= 3
+            && !(is_named(&self.client_software_name) && is_named(&self.client_software_version))
+        {
+            return Answer::Now(self.refuse(ErrorCode::INVALID_REQUEST));
+        }
+        let level = state.config.transaction_version;
+        let response = ApiVersionsResponse { api_keys: keys(), ..ApiVersionsResponse::default() };
+        if client.call.version < 3 {
+            return Answer::Now(response);
+        }
+        Answer::Now(ApiVersionsResponse {
+            supported_features: vec![SupportedFeatureKey { name: TRANSACTION_VERSION, min_version: 0, max_version: 2 }],
+            finalized_features_epoch: 1,
+            finalized_features: vec![FinalizedFeatureKey {
+                name: TRANSACTION_VERSION,
+                max_version_level: level,
+                min_version_level: level,
+            }],
+            ..response
+        })
+    }
+
+    fn refuse(&self, error: ErrorCode) -> ApiVersionsResponse {
+        ApiVersionsResponse { error_code: error.0, ..ApiVersionsResponse::default() }
+    }
+}
+
+/// The answer to an ApiVersions request of a version that the broker does not speak: version 0, with the error and the
+/// versions to choose from, so that the client can ask again (KIP-511).
+pub(in crate::broker) fn refuse_version(state: &mut State, call: Call) {
+    let response = ApiVersionsResponse {
+        error_code: ErrorCode::UNSUPPORTED_VERSION.0,
+        api_keys: keys(),
+        ..ApiVersionsResponse::default()
+    };
+    state.answer(Call { version: 0, ..call }, &response);
+}
+
+fn keys() -> Vec<ApiVersion> {
+    let key = |key: ApiKey| i16::from(key);
+    let mut keys: Vec<_> = served()
+        .map(|(api, versions)| ApiVersion {
+            api_key: key(api),
+            min_version: *versions.start(),
+            max_version: *versions.end(),
+        })
+        .collect();
+    keys.sort_by_key(|version| version.api_key);
+    keys
+}
+
+const TRANSACTION_VERSION: Str = Str::from_static("transaction.version");

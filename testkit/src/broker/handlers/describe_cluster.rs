@@ -1,0 +1,34 @@
+//! DescribeCluster: one broker that is also the controller.
+
+use kafka_wire::protocol::ErrorCode;
+use kafka_wire::protocol::describe_cluster::{DescribeClusterBroker, DescribeClusterRequest, DescribeClusterResponse};
+
+use super::{Answer, Client, Handler};
+use crate::broker::state::{NODE, State};
+
+impl Handler for DescribeClusterRequest {
+    fn handle(self, state: &mut State, client: &Client) -> Answer<DescribeClusterResponse> {
+        // Version 0 has no such field, and always means the brokers.
+        if client.call.version >= 1 && self.endpoint_type != BROKERS {
+            return Answer::Now(self.refuse(ErrorCode::MISMATCHED_ENDPOINT_TYPE));
+        }
+        let broker = DescribeClusterBroker {
+            broker_id: NODE.0,
+            host: state.host.clone(),
+            port: i32::from(state.port),
+            ..DescribeClusterBroker::default()
+        };
+        Answer::Now(DescribeClusterResponse {
+            cluster_id: state.cluster_id.clone(),
+            controller_id: NODE.0,
+            brokers: vec![broker],
+            ..DescribeClusterResponse::default()
+        })
+    }
+
+    fn refuse(&self, error: ErrorCode) -> DescribeClusterResponse {
+        DescribeClusterResponse { error_code: error.0, ..DescribeClusterResponse::default() }
+    }
+}
+
+const BROKERS: i8 = 1;

@@ -1,0 +1,171 @@
+//! Fetch: records from many partitions, at once or when there are enough.
+//!
+//! Sessions (KIP-227) are declined with session id 0, which every client takes: each request names all it wants.
+
+use std::time::Duration;
+
+use kafka_wire::protocol::ErrorCode;
+use kafka_wire::protocol::fetch::{
+    AbortedTransaction, FetchPartition, FetchRequest, FetchResponse, FetchTopic, FetchableTopicResponse, PartitionData,
+};
+use kafka_wire::time::Moment;
+use kafka_wire::types::Offset;
+
+use super::{Answer, Client, Handler};
+use crate::broker::call::Call;
+use crate::broker::log::{LEADER_EPOCH, Log, ReadBounds};
+use crate::broker::state::State;
+
+impl Handler for FetchRequest {
+    fn handle(self, state: &mut State, client: &Client) -> Answer<FetchResponse> {
+        if self.session_id != 0 {
+            return Answer::Now(self.refuse(ErrorCode::FETCH_SESSION_ID_NOT_FOUND));
+        }
+        if self.session_epoch > 0 {
+            return Answer::Now(self.refuse(ErrorCode::INVALID_FETCH_SESSION_EPOCH));
+        }
+        let wait = Duration::from_millis(u64::try_from(self.max_wait_ms).unwrap_or(0));
+        let deadline = state.now + wait;
+        match answer(state, &self, client.call.version, deadline) {
+            Some(response) => Answer::Now(response),
+            None => {
+                state.wait_for_records(client.call, self, deadline);
+                Answer::Later
+            }
+        }
+    }
+
+    fn refuse(&self, error: ErrorCode) -> FetchResponse {
+        FetchResponse { error_code: error.0, ..FetchResponse::default() }
+    }
+}
+
+/// Looks at a waiting fetch again: a partition of it has changed, or its time is up.
+pub(in crate::broker) fn resume_fetch(state: &mut State, call: Call, request: FetchRequest, deadline: Moment) {
+    match answer(state, &request, call.version, deadline) {
+        Some(response) => state.answer(call, &response),
+        None => state.wait_for_records(call, request, deadline),
+    }
+}
+
+/// The response, or `None` while it is better to wait.
+fn answer(state: &State, request: &FetchRequest, version: i16, deadline: Moment) -> Option<FetchResponse> {
+    let is_committed_only = request.isolation_level == READ_COMMITTED;
+    let wanted = || request.topics.iter().flat_map(|topic| topic.partitions.iter().map(move |one| (topic, one)));
+    if state.now < deadline && wanted().next().is_some() {
+        let enough = usize::try_from(request.min_bytes).unwrap_or(0);
+        let mut available = 0;
+        let is_refused = wanted().any(|(topic, partition)| match find(state, topic, partition, version) {
+            Ok(log) => {
+                let end = visible_end(log, is_committed_only);
+                available += log.available_bytes(Offset(partition.fetch_offset), end, enough - available.min(enough));
+                false
+            }
+            Err(_) => true,
+        });
+        if !is_refused && available < enough {
+            return None;
+        }
+    }
+    let max_bytes = usize::try_from(request.max_bytes).unwrap_or(0).min(state.config.fetch_limit_bytes);
+    let mut reading = Reading { left_bytes: max_bytes, is_empty: true, is_committed_only };
+    let mut responses = Vec::with_capacity(request.topics.len());
+    for topic in &request.topics {
+        let read = |partition| match find(state, topic, partition, version) {
+            Ok(log) => reading.read(log, partition),
+            Err(error) => refused(partition.partition, error),
+        };
+        responses.push(FetchableTopicResponse {
+            topic: topic.topic.clone(),
+            topic_id: topic.topic_id,
+            partitions: topic.partitions.iter().map(read).collect(),
+        });
+    }
+    Some(FetchResponse { responses, ..FetchResponse::default() })
+}
+
+/// The log to read, if the request may read it there.
+fn find<'a>(
+    state: &'a State,
+    topic: &FetchTopic,
+    partition: &FetchPartition,
+    version: i16,
+) -> Result<&'a Log, ErrorCode> {
+    let name = state.topic_name(&topic.topic, topic.topic_id);
+    let is_known = state.topics.by_name(&name).is_some();
+    let Some(found) = state.topics.partition(&name, partition.partition) else {
+        let by_id = version >= FIRST_WITH_TOPIC_IDS && !is_known;
+        return Err(if by_id { ErrorCode::UNKNOWN_TOPIC_ID } else { ErrorCode::UNKNOWN_TOPIC_OR_PARTITION });
+    };
+    if partition.current_leader_epoch > LEADER_EPOCH.0 {
+        return Err(ErrorCode::UNKNOWN_LEADER_EPOCH);
+    }
+    let position = Offset(partition.fetch_offset);
+    if position < found.log.start_offset() || position > found.log.end_offset() {
+        return Err(ErrorCode::OFFSET_OUT_OF_RANGE);
+    }
+    Ok(&found.log)
+}
+
+/// How much a response may still take.
+struct Reading {
+    left_bytes: usize,
+    is_empty: bool,
+    is_committed_only: bool,
+}
+
+impl Reading {
+    /// Reads one partition. The first batch of the response is returned whole even above the limits, so that a reader
+    /// with small limits makes progress (KIP-74).
+    fn read(&mut self, log: &Log, partition: &FetchPartition) -> PartitionData {
+        let partition_limit = usize::try_from(partition.partition_max_bytes).unwrap_or(0);
+        let position = Offset(partition.fetch_offset);
+        let read = log.read(
+            position,
+            ReadBounds {
+                end_offset: visible_end(log, self.is_committed_only),
+                size_bytes: partition_limit.min(self.left_bytes),
+                is_first_whole: self.is_empty,
+            },
+        );
+        self.left_bytes = self.left_bytes.saturating_sub(read.records.len());
+        self.is_empty &= read.records.is_empty();
+        let aborted = self.is_committed_only.then(|| {
+            let aborted = log.aborted_between(position, read.next_offset).into_iter();
+            let aborted = aborted.map(|aborted| AbortedTransaction {
+                producer_id: aborted.producer_id.0,
+                first_offset: aborted.first_offset.0,
+            });
+            aborted.collect()
+        });
+        PartitionData {
+            partition_index: partition.partition,
+            high_watermark: log.end_offset().0,
+            last_stable_offset: log.last_stable_offset().0,
+            log_start_offset: log.start_offset().0,
+            aborted_transactions: aborted,
+            records: Some(read.records),
+            ..PartitionData::default()
+        }
+    }
+}
+
+fn visible_end(log: &Log, is_committed_only: bool) -> Offset {
+    if is_committed_only { log.last_stable_offset() } else { log.end_offset() }
+}
+
+fn refused(partition_index: i32, error: ErrorCode) -> PartitionData {
+    PartitionData {
+        partition_index,
+        error_code: error.0,
+        high_watermark: -1,
+        last_stable_offset: -1,
+        log_start_offset: -1,
+        aborted_transactions: None,
+        records: Some(bytes::Bytes::new()),
+        ..PartitionData::default()
+    }
+}
+
+const READ_COMMITTED: i8 = 1;
+const FIRST_WITH_TOPIC_IDS: i16 = 13;

@@ -1,0 +1,57 @@
+//! FindCoordinator: it is always this broker.
+
+use kafka_wire::protocol::ErrorCode;
+use kafka_wire::protocol::find_coordinator::{Coordinator, FindCoordinatorRequest, FindCoordinatorResponse};
+use kafka_wire::types::BrokerId;
+
+use super::{Answer, Client, Handler};
+use crate::broker::state::{NODE, State};
+
+impl Handler for FindCoordinatorRequest {
+    fn handle(self, state: &mut State, client: &Client) -> Answer<FindCoordinatorResponse> {
+        if !(GROUP..=TRANSACTION).contains(&self.key_type) {
+            return Answer::Now(self.refuse(ErrorCode::INVALID_REQUEST));
+        }
+        let (host, port) = (state.host.clone(), i32::from(state.port));
+        if client.call.version < 4 {
+            let node_id = NODE.0;
+            return Answer::Now(FindCoordinatorResponse { node_id, host, port, ..FindCoordinatorResponse::default() });
+        }
+        let coordinators = self.coordinator_keys.into_iter().map(|key| Coordinator {
+            key,
+            node_id: NODE.0,
+            host: host.clone(),
+            port,
+            ..Coordinator::default()
+        });
+        Answer::Now(FindCoordinatorResponse {
+            coordinators: coordinators.collect(),
+            ..FindCoordinatorResponse::default()
+        })
+    }
+
+    /// Before version 4 there is one key and its answer stands at the top; later there is a list and only that counts.
+    fn refuse(&self, error: ErrorCode) -> FindCoordinatorResponse {
+        let nobody = BrokerId(-1).0;
+        if self.coordinator_keys.is_empty() {
+            let error_code = error.0;
+            return FindCoordinatorResponse {
+                error_code,
+                node_id: nobody,
+                port: -1,
+                ..FindCoordinatorResponse::default()
+            };
+        }
+        let refused = self.coordinator_keys.iter().map(|key| Coordinator {
+            key: key.clone(),
+            node_id: nobody,
+            port: -1,
+            error_code: error.0,
+            ..Coordinator::default()
+        });
+        FindCoordinatorResponse { coordinators: refused.collect(), ..FindCoordinatorResponse::default() }
+    }
+}
+
+const GROUP: i8 = 0;
+const TRANSACTION: i8 = 1;

@@ -1,0 +1,35 @@
+//! ListGroups, by state and type if asked.
+
+use kafka_wire::protocol::ErrorCode;
+use kafka_wire::protocol::list_groups::{ListGroupsRequest, ListGroupsResponse, ListedGroup};
+use kafka_wire::wire::Str;
+
+use super::{Answer, Client, Handler};
+use crate::broker::state::State;
+
+impl Handler for ListGroupsRequest {
+    fn handle(self, state: &mut State, client: &Client) -> Answer<ListGroupsResponse> {
+        let is_wanted = |filter: &[Str], value: &str| {
+            filter.is_empty() || filter.iter().any(|wanted| wanted.eq_ignore_ascii_case(value))
+        };
+        let groups = state.groups.iter().filter(|(_, group)| {
+            is_wanted(&self.states_filter, group.phase.name()) && is_wanted(&self.types_filter, CLASSIC)
+        });
+        let version = client.call.version;
+        let listed = groups.map(|(id, group)| ListedGroup {
+            group_id: id.clone(),
+            protocol_type: group.protocol_type.clone().unwrap_or_default(),
+            group_state: Str::from_static(if version >= FIRST_WITH_STATE { group.phase.name() } else { "" }),
+            group_type: Str::from_static(if version >= FIRST_WITH_TYPE { CLASSIC } else { "" }),
+        });
+        Answer::Now(ListGroupsResponse { groups: listed.collect(), ..ListGroupsResponse::default() })
+    }
+
+    fn refuse(&self, error: ErrorCode) -> ListGroupsResponse {
+        ListGroupsResponse { error_code: error.0, ..ListGroupsResponse::default() }
+    }
+}
+
+const CLASSIC: &str = "classic";
+const FIRST_WITH_STATE: i16 = 4;
+const FIRST_WITH_TYPE: i16 = 5;

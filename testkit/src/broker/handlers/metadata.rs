@@ -1,0 +1,87 @@
+//! Metadata: the one broker, and the topics with their partitions, all of which it leads.
+
+use kafka_wire::protocol::ErrorCode;
+use kafka_wire::protocol::metadata::{
+    MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker, MetadataResponsePartition,
+    MetadataResponseTopic,
+};
+use kafka_wire::wire::{Str, Uuid};
+
+use super::{Answer, Client, Handler};
+use crate::broker::log::LEADER_EPOCH;
+use crate::broker::state::{NODE, State};
+use crate::broker::topics::Topic;
+
+impl Handler for MetadataRequest {
+    fn handle(self, state: &mut State, client: &Client) -> Answer<MetadataResponse> {
+        // Version 0 cannot say "none": its empty list means all.
+        let is_all = self.topics.as_ref().is_none_or(|topics| client.call.version == 0 && topics.is_empty());
+        let topics = if is_all {
+            state.topics.iter().map(describe).collect()
+        } else {
+            let wanted = self.topics.unwrap_or_default();
+            wanted.iter().map(|wanted| find(state, wanted, self.allow_auto_topic_creation)).collect()
+        };
+        let broker = MetadataResponseBroker {
+            node_id: NODE.0,
+            host: state.host.clone(),
+            port: i32::from(state.port),
+            ..MetadataResponseBroker::default()
+        };
+        Answer::Now(MetadataResponse {
+            brokers: vec![broker],
+            cluster_id: Some(state.cluster_id.clone()),
+            controller_id: NODE.0,
+            topics,
+            ..MetadataResponse::default()
+        })
+    }
+
+    fn refuse(&self, error: ErrorCode) -> MetadataResponse {
+        let topics = self.topics.iter().flatten();
+        let refused = topics.map(|topic| unknown(topic.name.clone(), topic.topic_id, error)).collect();
+        MetadataResponse { topics: refused, ..MetadataResponse::default() }
+    }
+}
+
+fn find(state: &mut State, wanted: &MetadataRequestTopic, may_create: bool) -> MetadataResponseTopic {
+    let Some(name) = wanted.name.as_ref() else {
+        let name = state.topics.name_of(wanted.topic_id);
+        return match name.and_then(|name| state.topics.by_name(name)) {
+            Some(topic) => describe(topic),
+            None => unknown(None, wanted.topic_id, ErrorCode::UNKNOWN_TOPIC_ID),
+        };
+    };
+    if let Some(topic) = state.topics.by_name(name) {
+        return describe(topic);
+    }
+    if may_create && let Some(topic) = state.auto_create(name) {
+        return describe(topic);
+    }
+    let error = match state.topics.check(name, 1) {
+        Err(ErrorCode::INVALID_TOPIC_EXCEPTION) => ErrorCode::INVALID_TOPIC_EXCEPTION,
+        _ => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+    };
+    unknown(Some(name.clone()), Uuid::ZERO, error)
+}
+
+fn describe(topic: &Topic) -> MetadataResponseTopic {
+    let partitions = (0..).zip(&topic.partitions).map(|(partition_index, _)| MetadataResponsePartition {
+        partition_index,
+        leader_id: NODE.0,
+        leader_epoch: LEADER_EPOCH.0,
+        replica_nodes: vec![NODE.0],
+        isr_nodes: vec![NODE.0],
+        ..MetadataResponsePartition::default()
+    });
+    MetadataResponseTopic {
+        name: Some(topic.name.clone()),
+        topic_id: topic.id,
+        partitions: partitions.collect(),
+        ..MetadataResponseTopic::default()
+    }
+}
+
+fn unknown(name: Option<Str>, topic_id: Uuid, error: ErrorCode) -> MetadataResponseTopic {
+    MetadataResponseTopic { error_code: error.0, name, topic_id, ..MetadataResponseTopic::default() }
+}

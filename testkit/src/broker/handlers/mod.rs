@@ -1,0 +1,188 @@
+//! What the broker answers, one file per API.
+//!
+//! A new API: a file here with an `impl Handler for ...Request`, and a line in [`HANDLERS`]. The broker then offers
+//! it in ApiVersions by itself, at the versions that its messages have.
+
+mod add_offsets_to_txn;
+mod add_partitions_to_txn;
+mod api_versions;
+mod create_topics;
+mod delete_groups;
+mod delete_records;
+mod delete_topics;
+mod describe_cluster;
+mod describe_configs;
+mod describe_groups;
+mod end_txn;
+mod fetch;
+mod find_coordinator;
+mod heartbeat;
+mod init_producer_id;
+mod join_group;
+mod leave_group;
+mod list_groups;
+mod list_offsets;
+mod metadata;
+mod offset_commit;
+mod offset_fetch;
+mod produce;
+mod sync_group;
+mod txn_offset_commit;
+
+use std::ops::RangeInclusive;
+
+use kafka_wire::protocol::{self as api, ApiKey, ErrorCode, Request};
+use kafka_wire::wire::{DecodeError, Reader, Str};
+use tracing::{debug, trace};
+
+use super::call::Call;
+use super::groups::Reply;
+use super::state::{Answered, State};
+
+pub(super) use self::api_versions::refuse_version;
+pub(super) use self::fetch::resume_fetch;
+
+/// Every API that the broker serves.
+const HANDLERS: &[Entry] = &[
+    Entry::of::<api::produce::ProduceRequest>(),
+    Entry::of::<api::fetch::FetchRequest>(),
+    Entry::of::<api::list_offsets::ListOffsetsRequest>(),
+    Entry::of::<api::metadata::MetadataRequest>(),
+    Entry::of::<api::offset_commit::OffsetCommitRequest>(),
+    Entry::of::<api::offset_fetch::OffsetFetchRequest>(),
+    Entry::of::<api::find_coordinator::FindCoordinatorRequest>(),
+    Entry::of::<api::join_group::JoinGroupRequest>(),
+    Entry::of::<api::heartbeat::HeartbeatRequest>(),
+    Entry::of::<api::leave_group::LeaveGroupRequest>(),
+    Entry::of::<api::sync_group::SyncGroupRequest>(),
+    Entry::of::<api::describe_groups::DescribeGroupsRequest>(),
+    Entry::of::<api::list_groups::ListGroupsRequest>(),
+    Entry::of::<api::api_versions::ApiVersionsRequest>(),
+    Entry::of::<api::create_topics::CreateTopicsRequest>(),
+    Entry::of::<api::delete_topics::DeleteTopicsRequest>(),
+    Entry::of::<api::delete_records::DeleteRecordsRequest>(),
+    Entry::of::<api::init_producer_id::InitProducerIdRequest>(),
+    Entry::of::<api::add_partitions_to_txn::AddPartitionsToTxnRequest>(),
+    Entry::of::<api::add_offsets_to_txn::AddOffsetsToTxnRequest>(),
+    Entry::of::<api::end_txn::EndTxnRequest>(),
+    Entry::of::<api::txn_offset_commit::TxnOffsetCommitRequest>(),
+    Entry::of::<api::describe_configs::DescribeConfigsRequest>(),
+    Entry::of::<api::delete_groups::DeleteGroupsRequest>(),
+    Entry::of::<api::describe_cluster::DescribeClusterRequest>(),
+];
+
+/// A request that the broker serves.
+trait Handler: Request {
+    /// Does what the request asks and says how it is answered.
+    fn handle(self, state: &mut State, caller: &Client) -> Answer<Self::Response>;
+
+    /// The answer that says `error` wherever it has room for an error.
+    fn refuse(&self, error: ErrorCode) -> Self::Response;
+}
+
+/// How a request is answered.
+enum Answer<R> {
+    /// At once.
+    Now(R),
+    /// Later, through [`State::answer`].
+    Later,
+    /// Not at all, as the client wished.
+    Never,
+    /// By closing the connection.
+    Close,
+}
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub(super) struct Client {
+    /// The request being served.
+    pub(super) call: Call,
+    /// The client's name for itself.
+    pub(super) id: Str,
+    /// Where it connected from.
+    pub(super) host: Str,
+}
+
+/// What is to be done with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Treatment {
+    /// Serve it.
+    Serve,
+    /// Answer it with an error and do nothing.
+    Refuse(ErrorCode),
+}
+
+type Serve = fn(&mut State, &Client, Reader, Treatment) -> Result<(), DecodeError>;
+
+/// A row of the table.
+struct Entry {
+    key: ApiKey,
+    serve: Serve,
+}
+
+impl Entry {
+    const fn of<H: Handler>() -> Self {
+        Self { key: H::KEY, serve: serve::<H> }
+    }
+}
+
+/// The APIs served, with their versions.
+fn served() -> impl Iterator<Item = (ApiKey, RangeInclusive<i16>)> {
+    HANDLERS.iter().map(|entry| (entry.key, entry.key.versions()))
+}
+
+/// Whether this version of an API is served.
+pub(super) fn is_served(key: ApiKey, version: i16) -> bool {
+    served().any(|(served, versions)| served == key && versions.contains(&version))
+}
+
+/// Serves the request that `reader` stands in front of. The answer comes through [`State::next_answer`].
+///
+/// # Errors
+/// When the bytes are no such request.
+pub(super) fn dispatch(
+    state: &mut State,
+    client: &Client,
+    reader: Reader,
+    treatment: Treatment,
+) -> Result<(), DecodeError> {
+    let entry = HANDLERS.iter().find(|entry| entry.key == client.call.api).expect("the caller has asked is_served");
+    (entry.serve)(state, client, reader, treatment)
+}
+
+fn serve<H: Handler>(
+    state: &mut State,
+    client: &Client,
+    mut reader: Reader,
+    treatment: Treatment,
+) -> Result<(), DecodeError> {
+    let call = client.call;
+    let request = H::decode(&mut reader, call.version)?;
+    reader.finish()?;
+    debug!(api = %call.api, version = call.version, connection = call.connection.0, client = %client.id.as_str(), "request");
+    trace!(?request);
+    let answer = match treatment {
+        Treatment::Serve => request.handle(state, client),
+        Treatment::Refuse(error) => Answer::Now(request.refuse(error)),
+    };
+    match answer {
+        Answer::Now(response) => state.answer(call, &response),
+        Answer::Later => {}
+        Answer::Never => state.end_call(call, Answered::Silently),
+        Answer::Close => state.end_call(call, Answered::Closed),
+    }
+    Ok(())
+}
+
+/// Answers a JoinGroup or SyncGroup that had to wait.
+pub(super) fn answer_member(state: &mut State, call: Call, reply: Reply) {
+    match reply {
+        Reply::Join(joined) => state.answer(call, &join_group::response(joined, call.version)),
+        Reply::Sync(synced) => state.answer(call, &sync_group::response(synced)),
+    }
+}
+
+/// The number that a response carries.
+fn code(result: Result<(), ErrorCode>) -> i16 {
+    result.err().unwrap_or(ErrorCode::NONE).0
+}

@@ -1,0 +1,97 @@
+//! OffsetCommit: of a member, or of a consumer that assigns itself.
+
+use kafka_wire::protocol::ErrorCode;
+use kafka_wire::protocol::offset_commit::{
+    OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic, OffsetCommitResponse,
+    OffsetCommitResponsePartition, OffsetCommitResponseTopic,
+};
+use kafka_wire::types::{LeaderEpoch, Offset, PartitionId};
+use kafka_wire::wire::Str;
+
+use super::{Answer, Client, Handler};
+use crate::broker::groups::{Caller, Commit, CommittedOffset};
+use crate::broker::partition::PartitionName;
+use crate::broker::state::State;
+
+impl Handler for OffsetCommitRequest {
+    fn handle(self, state: &mut State, client: &Client) -> Answer<OffsetCommitResponse> {
+        if self.group_id.is_empty() {
+            return Answer::Now(self.refuse(ErrorCode::INVALID_GROUP_ID));
+        }
+        let by_id = client.call.version >= FIRST_WITH_TOPIC_IDS;
+        let mut offsets = Vec::new();
+        let mut response = respond(&self, |topic, partition| {
+            let name = state.topic_name(&topic.name, topic.topic_id);
+            if state.topics.partition(&name, partition.partition_index).is_none() {
+                let is_known = !by_id || state.topics.by_name(&name).is_some();
+                return if is_known { ErrorCode::UNKNOWN_TOPIC_OR_PARTITION } else { ErrorCode::UNKNOWN_TOPIC_ID };
+            }
+            committed(&name, partition).map_or_else(
+                |error| error,
+                |commit| {
+                    offsets.push(commit);
+                    ErrorCode::NONE
+                },
+            )
+        });
+        let commit = Commit {
+            group_id: self.group_id.clone(),
+            caller: Caller {
+                member_id: self.member_id.clone(),
+                instance_id: self.group_instance_id.clone(),
+                generation: self.generation_id_or_member_epoch,
+            },
+            producer: None,
+            offsets,
+        };
+        if let Err(error) = state.groups.commit(state.now, &commit) {
+            response = self.refuse(error);
+        }
+        Answer::Now(response)
+    }
+
+    fn refuse(&self, error: ErrorCode) -> OffsetCommitResponse {
+        respond(self, |_, _| error)
+    }
+}
+
+/// The offset as it is kept, free of the frame that brought it.
+fn committed(
+    topic: &Str,
+    partition: &OffsetCommitRequestPartition,
+) -> Result<(PartitionName, CommittedOffset), ErrorCode> {
+    let metadata = partition.committed_metadata.as_ref().map(Str::detached).unwrap_or_default();
+    if metadata.len() > METADATA_LIMIT_BYTES {
+        return Err(ErrorCode::OFFSET_METADATA_TOO_LARGE);
+    }
+    let name = PartitionName { topic: topic.detached(), partition: PartitionId(partition.partition_index) };
+    let offset = CommittedOffset {
+        offset: Offset(partition.committed_offset),
+        leader_epoch: LeaderEpoch(partition.committed_leader_epoch),
+        metadata,
+    };
+    Ok((name, offset))
+}
+
+fn respond(
+    request: &OffsetCommitRequest,
+    mut judge: impl FnMut(&OffsetCommitRequestTopic, &OffsetCommitRequestPartition) -> ErrorCode,
+) -> OffsetCommitResponse {
+    let mut topics = Vec::with_capacity(request.topics.len());
+    for topic in &request.topics {
+        let partitions = topic.partitions.iter().map(|partition| OffsetCommitResponsePartition {
+            partition_index: partition.partition_index,
+            error_code: judge(topic, partition).0,
+        });
+        topics.push(OffsetCommitResponseTopic {
+            partitions: partitions.collect(),
+            name: topic.name.clone(),
+            topic_id: topic.topic_id,
+        });
+    }
+    OffsetCommitResponse { topics, ..OffsetCommitResponse::default() }
+}
+
+/// `offset.metadata.max.bytes` of Kafka.
+pub(super) const METADATA_LIMIT_BYTES: usize = 4096;
+const FIRST_WITH_TOPIC_IDS: i16 = 10;

@@ -1,0 +1,188 @@
+//! Produce: one batch for each partition, checked, and appended as it is.
+
+use bytes::Bytes;
+use kafka_wire::compression::Compression;
+use kafka_wire::protocol::ErrorCode;
+use kafka_wire::protocol::produce::{
+    PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceData,
+    TopicProduceResponse,
+};
+use kafka_wire::record::{Batch, BatchHeader, RecordErrorCause};
+use kafka_wire::types::PartitionId;
+use kafka_wire::wire::Str;
+
+use super::{Answer, Client, Handler};
+use crate::broker::log::AppendInfo;
+use crate::broker::partition::PartitionName;
+use crate::broker::state::State;
+use crate::broker::transactions::{Participant, ProducerIdentity};
+
+impl Handler for ProduceRequest {
+    fn handle(self, state: &mut State, client: &Client) -> Answer<ProduceResponse> {
+        if !matches!(self.acks, ACKS_ALL | ACKS_NONE | ACKS_LEADER) {
+            return Answer::Now(self.refuse(ErrorCode::INVALID_REQUIRED_ACKS));
+        }
+        let write = Write { version: client.call.version, transactional_id: self.transactional_id.as_ref() };
+        let response = self.respond(|topic, data| write.append(state, topic, data));
+        if self.acks != ACKS_NONE {
+            return Answer::Now(response);
+        }
+        let mut outcomes = response.responses.iter().flat_map(|topic| &topic.partition_responses);
+        // Nobody reads an answer; the end of the connection is the only way to tell of a failure.
+        if outcomes.all(|outcome| outcome.error_code == ErrorCode::NONE.0) { Answer::Never } else { Answer::Close }
+    }
+
+    fn refuse(&self, error: ErrorCode) -> ProduceResponse {
+        self.respond(|_, _| Err(error))
+    }
+}
+
+trait Respond {
+    /// The response that has the result of `append` for each partition.
+    fn respond(
+        &self,
+        append: impl FnMut(&TopicProduceData, &PartitionProduceData) -> Result<AppendInfo, ErrorCode>,
+    ) -> ProduceResponse;
+}
+
+impl Respond for ProduceRequest {
+    fn respond(
+        &self,
+        mut append: impl FnMut(&TopicProduceData, &PartitionProduceData) -> Result<AppendInfo, ErrorCode>,
+    ) -> ProduceResponse {
+        let mut responses = Vec::with_capacity(self.topic_data.len());
+        for topic in &self.topic_data {
+            let partitions = topic.partition_data.iter().map(|data| respond_one(data.index, append(topic, data)));
+            responses.push(TopicProduceResponse {
+                partition_responses: partitions.collect(),
+                name: topic.name.clone(),
+                topic_id: topic.topic_id,
+            });
+        }
+        ProduceResponse { responses, ..ProduceResponse::default() }
+    }
+}
+
+/// What the whole request says about its batches.
+struct Write<'a> {
+    version: i16,
+    transactional_id: Option<&'a Str>,
+}
+
+impl Write<'_> {
+    fn append(
+        &self,
+        state: &mut State,
+        topic: &TopicProduceData,
+        data: &PartitionProduceData,
+    ) -> Result<AppendInfo, ErrorCode> {
+        let name = state.topic_name(&topic.name, topic.topic_id);
+        let found = state.topics.by_name(&name).ok_or(if self.version >= FIRST_WITH_TOPIC_IDS {
+            ErrorCode::UNKNOWN_TOPIC_ID
+        } else {
+            ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
+        })?;
+        if state.topics.partition(&name, data.index).is_none() {
+            return Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+        }
+        let limit = found.config("max.message.bytes").and_then(|limit| limit.parse().ok());
+        let is_log_append_time = found.config("message.timestamp.type") == Some("LogAppendTime");
+        let batch = read_batch(data.records.clone().unwrap_or_default())?;
+        if batch.size_bytes() > limit.unwrap_or(state.config.batch_limit_bytes) {
+            return Err(ErrorCode::MESSAGE_TOO_LARGE);
+        }
+        check_header(&batch.header, self.version)?;
+        let partition = PartitionId(data.index);
+        if batch.header.is_transactional() {
+            self.check_transaction(state, &name, partition, &batch.header)?;
+        }
+        let log_append_time = is_log_append_time.then(|| state.timestamp());
+        let log = &mut state.topics.partition_mut(&name, partition).expect("looked up above").log;
+        let info = log.append(&batch, log_append_time)?;
+        state.wake(&name, partition);
+        Ok(info)
+    }
+
+    /// Version 12 and later add the partition to the transaction with the first write to it (KIP-890, part 2). Before,
+    /// the client has to have added it; the coordinator is asked unless the log has seen the transaction already.
+    fn check_transaction(
+        &self,
+        state: &mut State,
+        topic: &Str,
+        partition: PartitionId,
+        header: &BatchHeader,
+    ) -> Result<(), ErrorCode> {
+        let id = self.transactional_id.ok_or(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED)?;
+        let producer = ProducerIdentity { id: header.producer_id, epoch: header.producer_epoch };
+        let is_open =
+            state.topics.partition(topic, partition.0).is_some_and(|found| found.log.has_open_transaction(producer.id));
+        let participant = || Participant::Partition(PartitionName { topic: topic.detached(), partition });
+        let result = if self.version >= FIRST_THAT_ADDS {
+            state.transactions.add(state.now, id, producer, [participant()])
+        } else if is_open {
+            Ok(())
+        } else {
+            state.transactions.verify(id, producer, &participant())
+        };
+        result.map_err(|error| match error {
+            ErrorCode::PRODUCER_FENCED => ErrorCode::INVALID_PRODUCER_EPOCH,
+            ErrorCode::TRANSACTION_ABORTABLE if self.version < FIRST_WITH_ABORTABLE => ErrorCode::INVALID_TXN_STATE,
+            // Older producers take this for a broker that cannot write now, and try again.
+            ErrorCode::CONCURRENT_TRANSACTIONS if self.version < FIRST_THAT_ADDS => ErrorCode::NOT_ENOUGH_REPLICAS,
+            other => other,
+        })
+    }
+}
+
+/// Reads the one batch that a partition may get, and checks its checksum.
+fn read_batch(records: Bytes) -> Result<Batch, ErrorCode> {
+    let batch = Batch::from_bytes(records).and_then(|batch| batch.check_crc().map(|()| batch));
+    batch.map_err(|error| match error.cause {
+        RecordErrorCause::UnsupportedMagic(_) | RecordErrorCause::OutOfRange(_) | RecordErrorCause::BytesLeft(_) => {
+            ErrorCode::INVALID_RECORD
+        }
+        RecordErrorCause::Compression(_) => ErrorCode::UNSUPPORTED_COMPRESSION_TYPE,
+        _ => ErrorCode::CORRUPT_MESSAGE,
+    })
+}
+
+/// Checks what the header alone can show; the records stay unread.
+fn check_header(header: &BatchHeader, version: i16) -> Result<(), ErrorCode> {
+    let is_counted = header.record_count > 0 && header.last_offset_delta == header.record_count - 1;
+    let is_sequenced = !header.has_producer_id() || (header.producer_epoch.0 >= 0 && header.base_sequence >= 0);
+    let is_owned = header.has_producer_id() || !header.is_transactional();
+    if !is_counted || !is_sequenced || !is_owned || header.is_control() {
+        return Err(ErrorCode::INVALID_RECORD);
+    }
+    if header.compression() == Compression::Zstd && version < FIRST_WITH_ZSTD {
+        return Err(ErrorCode::UNSUPPORTED_COMPRESSION_TYPE);
+    }
+    Ok(())
+}
+
+fn respond_one(index: i32, result: Result<AppendInfo, ErrorCode>) -> PartitionProduceResponse {
+    match result {
+        Ok(info) => PartitionProduceResponse {
+            index,
+            base_offset: info.base_offset.0,
+            log_append_time_ms: info.log_append_time.map_or(-1, |time| time.0),
+            log_start_offset: info.log_start_offset.0,
+            ..PartitionProduceResponse::default()
+        },
+        Err(error) => PartitionProduceResponse {
+            index,
+            error_code: error.0,
+            base_offset: -1,
+            ..PartitionProduceResponse::default()
+        },
+    }
+}
+
+const ACKS_ALL: i16 = -1;
+const ACKS_NONE: i16 = 0;
+const ACKS_LEADER: i16 = 1;
+
+const FIRST_WITH_ZSTD: i16 = 7;
+const FIRST_WITH_ABORTABLE: i16 = 11;
+const FIRST_THAT_ADDS: i16 = 12;
+const FIRST_WITH_TOPIC_IDS: i16 = 13;

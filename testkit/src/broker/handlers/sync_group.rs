@@ -1,0 +1,40 @@
+//! SyncGroup: answered when the leader has assigned.
+
+use kafka_wire::protocol::ErrorCode;
+use kafka_wire::protocol::sync_group::{SyncGroupRequest, SyncGroupResponse};
+
+use super::{Answer, Client, Handler};
+use crate::broker::groups::{Caller, Sync, Synced};
+use crate::broker::state::State;
+
+impl Handler for SyncGroupRequest {
+    fn handle(self, state: &mut State, client: &Client) -> Answer<SyncGroupResponse> {
+        let sync = Sync {
+            group_id: self.group_id,
+            caller: Caller {
+                member_id: self.member_id,
+                instance_id: self.group_instance_id,
+                generation: self.generation_id,
+            },
+            protocol_type: self.protocol_type,
+            protocol: self.protocol_name,
+            assignments: self.assignments.into_iter().map(|one| (one.member_id, one.assignment)).collect(),
+        };
+        state.groups.sync(state.now, client.call, &sync);
+        Answer::Later
+    }
+
+    fn refuse(&self, error: ErrorCode) -> SyncGroupResponse {
+        response(Synced { error, ..Synced::default() })
+    }
+}
+
+pub(super) fn response(synced: Synced) -> SyncGroupResponse {
+    SyncGroupResponse {
+        error_code: synced.error.0,
+        protocol_type: synced.protocol_type,
+        protocol_name: synced.protocol,
+        assignment: synced.assignment,
+        ..SyncGroupResponse::default()
+    }
+}

@@ -1,0 +1,101 @@
+//! TxnOffsetCommit: offsets that take effect with the producer's transaction (KIP-98, KIP-447).
+
+use kafka_wire::protocol::ErrorCode;
+use kafka_wire::protocol::txn_offset_commit::{
+    TxnOffsetCommitRequest, TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic, TxnOffsetCommitResponse,
+    TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic,
+};
+use kafka_wire::types::{LeaderEpoch, Offset, PartitionId, ProducerEpoch, ProducerId};
+use kafka_wire::wire::Str;
+
+use super::offset_commit::METADATA_LIMIT_BYTES;
+use super::{Answer, Client, Handler};
+use crate::broker::groups::{Caller, Commit, CommittedOffset};
+use crate::broker::partition::PartitionName;
+use crate::broker::state::State;
+use crate::broker::transactions::{Participant, ProducerIdentity};
+
+impl Handler for TxnOffsetCommitRequest {
+    fn handle(self, state: &mut State, client: &Client) -> Answer<TxnOffsetCommitResponse> {
+        if self.group_id.is_empty() {
+            return Answer::Now(self.refuse(ErrorCode::INVALID_GROUP_ID));
+        }
+        if let Err(error) = join_transaction(&self, state, client.call.version) {
+            return Answer::Now(self.refuse(error));
+        }
+        let mut offsets = Vec::new();
+        let mut response = respond(&self, |topic, partition| {
+            if state.topics.partition(&topic.name, partition.partition_index).is_none() {
+                return ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
+            }
+            let metadata = partition.committed_metadata.as_ref().map(Str::detached).unwrap_or_default();
+            if metadata.len() > METADATA_LIMIT_BYTES {
+                return ErrorCode::OFFSET_METADATA_TOO_LARGE;
+            }
+            let name =
+                PartitionName { topic: topic.name.detached(), partition: PartitionId(partition.partition_index) };
+            let offset = CommittedOffset {
+                offset: Offset(partition.committed_offset),
+                leader_epoch: LeaderEpoch(partition.committed_leader_epoch),
+                metadata,
+            };
+            offsets.push((name, offset));
+            ErrorCode::NONE
+        });
+        let commit = Commit {
+            group_id: self.group_id.clone(),
+            caller: Caller {
+                member_id: self.member_id.clone(),
+                instance_id: self.group_instance_id.clone(),
+                generation: self.generation_id,
+            },
+            producer: Some(ProducerId(self.producer_id)),
+            offsets,
+        };
+        if let Err(error) = state.groups.commit(state.now, &commit) {
+            response = self.refuse(error);
+        }
+        Answer::Now(response)
+    }
+
+    fn refuse(&self, error: ErrorCode) -> TxnOffsetCommitResponse {
+        respond(self, |_, _| error)
+    }
+}
+
+/// Version 5 and later make the group part of the transaction (KIP-890, part 2); before, AddOffsetsToTxn has to have.
+fn join_transaction(request: &TxnOffsetCommitRequest, state: &mut State, version: i16) -> Result<(), ErrorCode> {
+    let producer =
+        ProducerIdentity { id: ProducerId(request.producer_id), epoch: ProducerEpoch(request.producer_epoch) };
+    let participant = Participant::Group(request.group_id.detached());
+    let result = if version >= FIRST_THAT_ADDS {
+        state.transactions.add(state.now, &request.transactional_id, producer, [participant])
+    } else {
+        state.transactions.verify(&request.transactional_id, producer, &participant)
+    };
+    result.map_err(|error| match error {
+        ErrorCode::PRODUCER_FENCED => ErrorCode::INVALID_PRODUCER_EPOCH,
+        ErrorCode::TRANSACTION_ABORTABLE if version < FIRST_WITH_ABORTABLE => ErrorCode::INVALID_TXN_STATE,
+        // Older producers know this one as a reason to try again.
+        ErrorCode::CONCURRENT_TRANSACTIONS if version < FIRST_THAT_ADDS => ErrorCode::COORDINATOR_LOAD_IN_PROGRESS,
+        other => other,
+    })
+}
+
+fn respond(
+    request: &TxnOffsetCommitRequest,
+    mut judge: impl FnMut(&TxnOffsetCommitRequestTopic, &TxnOffsetCommitRequestPartition) -> ErrorCode,
+) -> TxnOffsetCommitResponse {
+    let mut topics = Vec::with_capacity(request.topics.len());
+    for topic in &request.topics {
+        let partitions = topic.partitions.iter().map(|partition| TxnOffsetCommitResponsePartition {
+            partition_index: partition.partition_index,
+            error_code: judge(topic, partition).0,
+        });
+        topics.push(TxnOffsetCommitResponseTopic { partitions: partitions.collect(), name: topic.name.clone() });
+    }
+    TxnOffsetCommitResponse { topics, ..TxnOffsetCommitResponse::default() }
+}
+
+const FIRST_WITH_ABORTABLE: i16 = 4;
+const FIRST_THAT_ADDS: i16 = 5;

@@ -1,0 +1,21 @@
+//! The name of a partition, as transactions and committed offsets keep it.
+
+use std::fmt;
+
+use kafka_wire::types::PartitionId;
+use kafka_wire::wire::Str;
+
+/// A partition of a topic. Kept in state that outlives a request: make `topic` with [`Str::detached`].
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PartitionName {
+    /// Name of the topic.
+    pub topic: Str,
+    /// Index in it.
+    pub partition: PartitionId,
+}
+
+impl fmt::Display for PartitionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.topic.as_str(), self.partition)
+    }
+}

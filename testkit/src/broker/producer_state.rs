@@ -1,0 +1,220 @@
+//! What a partition knows of the idempotent producers that wrote to it: epoch, the last batches, an open transaction.
+//!
+//! Source: KIP-98, KIP-360, KIP-890; the rules are those of Kafka's `ProducerAppendInfo`.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use kafka_wire::protocol::ErrorCode;
+use kafka_wire::record::{BatchHeader, sequence_after};
+use kafka_wire::types::{Offset, ProducerEpoch, ProducerId};
+
+/// What to do with a batch of an idempotent producer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is the next one: append it.
+    Append,
+    /// It was appended before, at this first offset; answer with that.
+    Duplicate(Offset),
+}
+
+/// The producers of one partition. Entries are never expired.
+#[derive(Clone, Debug, Default)]
+pub struct Producers {
+    by_id: BTreeMap<ProducerId, Producer>,
+    /// First offsets of the open transactions; the first of them bounds the last stable offset.
+    open: BTreeMap<Offset, ProducerId>,
+}
+
+#[derive(Clone, Debug)]
+struct Producer {
+    epoch: ProducerEpoch,
+    /// The last appended batches under `epoch`, oldest first.
+    batches: VecDeque<Appended>,
+    open_since: Option<Offset>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Appended {
+    first_sequence: i32,
+    last_sequence: i32,
+    base_offset: Offset,
+}
+
+impl Producers {
+    /// Judges a batch by its header, which must have a producer id, and changes nothing.
+    ///
+    /// # Errors
+    /// `INVALID_PRODUCER_EPOCH` for an epoch older than one seen before: the producer is fenced, or its transaction was
+    /// ended for it. `OUT_OF_ORDER_SEQUENCE_NUMBER` when a batch is missing before it, or it is older than those
+    /// remembered. `INVALID_TXN_STATE` for a batch outside the transaction that the producer has open. A producer that the partition does not know may start anywhere
+    /// (its state may have been deleted); a known one with a new epoch has to start at sequence 0.
+    pub fn check(&self, header: &BatchHeader) -> Result<Verdict, ErrorCode> {
+        let Some(producer) = self.by_id.get(&header.producer_id) else { return Ok(Verdict::Append) };
+        if header.producer_epoch < producer.epoch {
+            return Err(ErrorCode::INVALID_PRODUCER_EPOCH);
+        }
+        if header.producer_epoch > producer.epoch {
+            if header.base_sequence != 0 {
+                return Err(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER);
+            }
+        } else if let Some(same) = producer.find(header) {
+            return Ok(Verdict::Duplicate(same.base_offset));
+        } else if header.base_sequence != producer.next_sequence() {
+            return Err(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER);
+        }
+        if producer.open_since.is_some() && !header.is_transactional() {
+            return Err(ErrorCode::INVALID_TXN_STATE);
+        }
+        Ok(Verdict::Append)
+    }
+
+    /// Notes that a batch was appended at `base_offset`.
+    pub fn appended(&mut self, header: &BatchHeader, base_offset: Offset) {
+        let producer = self.entry(header.producer_id, header.producer_epoch);
+        if producer.batches.len() == BATCHES_REMEMBERED {
+            producer.batches.pop_front();
+        }
+        producer.batches.push_back(Appended {
+            first_sequence: header.base_sequence,
+            last_sequence: header.last_sequence(),
+            base_offset,
+        });
+        if header.is_transactional() && producer.open_since.is_none() {
+            producer.open_since = Some(base_offset);
+            self.open.insert(base_offset, header.producer_id);
+        }
+    }
+
+    /// Notes a marker: the producer's transaction in this partition is over. Returns its first offset, if it had one.
+    /// A higher epoch fences the lower ones and restarts the sequences (KIP-890).
+    pub fn ended(&mut self, producer_id: ProducerId, epoch: ProducerEpoch) -> Option<Offset> {
+        let first = self.entry(producer_id, epoch).open_since.take();
+        if let Some(first) = first {
+            self.open.remove(&first);
+        }
+        first
+    }
+
+    /// First offset of the oldest open transaction.
+    #[must_use]
+    pub fn first_open(&self) -> Option<Offset> {
+        self.open.keys().next().copied()
+    }
+
+    /// Whether the producer has an open transaction in this partition.
+    #[must_use]
+    pub fn has_open(&self, producer_id: ProducerId) -> bool {
+        self.by_id.get(&producer_id).is_some_and(|producer| producer.open_since.is_some())
+    }
+
+    /// The newest epoch seen of a producer.
+    #[must_use]
+    pub fn epoch(&self, producer_id: ProducerId) -> Option<ProducerEpoch> {
+        self.by_id.get(&producer_id).map(|producer| producer.epoch)
+    }
+
+    /// The entry of a producer, moved on to `epoch` when that is newer.
+    fn entry(&mut self, producer_id: ProducerId, epoch: ProducerEpoch) -> &mut Producer {
+        let producer = self.by_id.entry(producer_id).or_insert_with(|| Producer {
+            epoch,
+            batches: VecDeque::with_capacity(BATCHES_REMEMBERED),
+            open_since: None,
+        });
+        if epoch > producer.epoch {
+            producer.epoch = epoch;
+            producer.batches.clear();
+        }
+        producer
+    }
+}
+
+impl Producer {
+    fn find(&self, header: &BatchHeader) -> Option<&Appended> {
+        let (first, last) = (header.base_sequence, header.last_sequence());
+        self.batches.iter().find(|batch| batch.first_sequence == first && batch.last_sequence == last)
+    }
+
+    fn next_sequence(&self) -> i32 {
+        self.batches.back().map_or(0, |last| sequence_after(last.last_sequence, 1))
+    }
+}
+
+/// Kafka remembers five batches of a producer in each partition; so may that many be in flight.
+const BATCHES_REMEMBERED: usize = 5;
+
+#[cfg(test)]
+mod tests {
+    use kafka_wire::types::LeaderEpoch;
+
+    use super::*;
+
+    fn header(epoch: i16, base_sequence: i32, count: i32, transactional: bool) -> BatchHeader {
+        BatchHeader {
+            base_offset: 0,
+            partition_leader_epoch: LeaderEpoch(-1),
+            attributes: if transactional { 1 << 4 } else { 0 },
+            last_offset_delta: count - 1,
+            base_timestamp: 0,
+            max_timestamp: 0,
+            producer_id: ProducerId(7),
+            producer_epoch: ProducerEpoch(epoch),
+            base_sequence,
+            record_count: count,
+        }
+    }
+
+    fn append(producers: &mut Producers, header: &BatchHeader, offset: i64) {
+        assert_eq!(producers.check(header), Ok(Verdict::Append));
+        producers.appended(header, Offset(offset));
+    }
+
+    #[test]
+    fn the_last_five_batches_are_recognised_and_older_ones_are_out_of_order() {
+        let mut producers = Producers::default();
+        for batch in 0..6 {
+            append(&mut producers, &header(0, batch * 2, 2, false), i64::from(batch) * 2);
+        }
+        for batch in 1..6 {
+            let again = producers.check(&header(0, batch * 2, 2, false));
+            assert_eq!(again, Ok(Verdict::Duplicate(Offset(i64::from(batch) * 2))));
+        }
+        assert_eq!(producers.check(&header(0, 0, 2, false)), Err(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER));
+        // Same first sequence with another count is not the same batch.
+        assert_eq!(producers.check(&header(0, 10, 3, false)), Err(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER));
+        assert_eq!(producers.check(&header(0, 14, 1, false)), Err(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER));
+        assert_eq!(producers.check(&header(0, 12, 1, false)), Ok(Verdict::Append));
+    }
+
+    #[test]
+    fn sequences_wrap_to_zero() {
+        let mut producers = Producers::default();
+        append(&mut producers, &header(0, i32::MAX - 1, 2, false), 0);
+        append(&mut producers, &header(0, 0, 3, false), 2);
+        append(&mut producers, &header(0, 3, 1, false), 5);
+    }
+
+    #[test]
+    fn a_new_epoch_starts_at_zero_and_fences_the_old_one() {
+        let mut producers = Producers::default();
+        append(&mut producers, &header(1, 0, 5, false), 0);
+        assert_eq!(producers.check(&header(2, 5, 1, false)), Err(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER));
+        append(&mut producers, &header(2, 0, 1, false), 5);
+        assert_eq!(producers.check(&header(1, 5, 1, false)), Err(ErrorCode::INVALID_PRODUCER_EPOCH));
+    }
+
+    #[test]
+    fn a_marker_closes_the_transaction_and_fences_by_its_epoch() {
+        let mut producers = Producers::default();
+        append(&mut producers, &header(3, 0, 5, true), 10);
+        append(&mut producers, &header(3, 5, 5, true), 15);
+        assert_eq!(producers.first_open(), Some(Offset(10)));
+        assert_eq!(producers.check(&header(3, 10, 1, false)), Err(ErrorCode::INVALID_TXN_STATE));
+        assert_eq!(producers.ended(ProducerId(7), ProducerEpoch(4)), Some(Offset(10)));
+        assert_eq!(producers.first_open(), None);
+        assert_eq!(producers.check(&header(3, 10, 5, true)), Err(ErrorCode::INVALID_PRODUCER_EPOCH));
+        append(&mut producers, &header(4, 0, 5, true), 21);
+        // Under transaction.version 1 the marker carries the epoch of the records and the sequences go on.
+        assert_eq!(producers.ended(ProducerId(7), ProducerEpoch(4)), Some(Offset(21)));
+        append(&mut producers, &header(4, 5, 5, true), 27);
+    }
+}

@@ -1,0 +1,228 @@
+//! What the handlers work on: everything the broker holds, and the answers that are ready.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use kafka_wire::protocol::Message;
+use kafka_wire::protocol::fetch::FetchRequest;
+use kafka_wire::protocol::header::ResponseHeader;
+use kafka_wire::rng::Rng;
+use kafka_wire::time::Moment;
+use kafka_wire::types::{BrokerId, PartitionId, TimestampMs};
+use kafka_wire::wire::{EncodeError, Str, Uuid, Writer};
+use tracing::{debug, error};
+
+use super::call::Call;
+use super::groups::Groups;
+use super::handlers;
+use super::partition::PartitionName;
+use super::topics::{Topic, Topics, random_bytes};
+use super::transactions::{Markers, Transactions};
+use super::{BrokerConfig, ConnectionId};
+
+/// The broker's whole state.
+#[derive(Debug)]
+pub struct State {
+    /// Settings; they do not change.
+    pub config: BrokerConfig,
+    /// Host that clients are told.
+    pub host: Str,
+    /// Port that clients are told.
+    pub port: u16,
+    /// Id of the cluster of one.
+    pub cluster_id: Str,
+    /// The present, as the last event brought it.
+    pub now: Moment,
+    /// The topics with their logs.
+    pub topics: Topics,
+    /// The consumer groups.
+    pub groups: Groups,
+    /// The transactional ids.
+    pub transactions: Transactions,
+    /// Fetches that wait for records, by connection: each has at most one.
+    fetches: BTreeMap<ConnectionId, WaitingFetch>,
+    /// Connections whose fetch should be looked at again.
+    woken: VecDeque<ConnectionId>,
+    answers: VecDeque<(Call, Answered)>,
+}
+
+/// How a call ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answered {
+    /// With this frame.
+    Frame(Vec<Bytes>),
+    /// Without an answer, as the client wished.
+    Silently,
+    /// By closing the connection.
+    Closed,
+}
+
+#[derive(Debug)]
+struct WaitingFetch {
+    call: Call,
+    request: FetchRequest,
+    deadline: Moment,
+}
+
+impl State {
+    /// A broker that holds nothing.
+    #[must_use]
+    pub fn new(config: BrokerConfig, host: &str, port: u16) -> Self {
+        let mut rng = Rng::from_seed(config.seed);
+        let cluster_id = Str::from(Uuid(random_bytes(&mut rng)).to_string());
+        let topics = Topics::new(config.partitions_max, Rng::from_seed(rng.next_u64()));
+        let groups = Groups::new(&config, Rng::from_seed(rng.next_u64()));
+        let transactions = Transactions::new(config.marker_delay);
+        Self {
+            config,
+            host: Str::from(host),
+            port,
+            cluster_id,
+            now: Moment::ZERO,
+            topics,
+            groups,
+            transactions,
+            fetches: BTreeMap::new(),
+            woken: VecDeque::new(),
+            answers: VecDeque::new(),
+        }
+    }
+
+    /// The date, for records and markers.
+    #[must_use]
+    pub fn timestamp(&self) -> TimestampMs {
+        let passed = i64::try_from(self.now.as_millis()).unwrap_or(i64::MAX);
+        TimestampMs(self.config.start_timestamp.0.saturating_add(passed))
+    }
+
+    /// Resolves the topic of a request, by name or, where the version has ids, by id. The empty string for an unknown id.
+    #[must_use]
+    pub fn topic_name(&self, name: &Str, id: Uuid) -> Str {
+        if id == Uuid::ZERO { name.clone() } else { self.topics.name_of(id).cloned().unwrap_or_default() }
+    }
+
+    /// Creates a topic that somebody asked for by merely naming it, if the configuration says so.
+    pub fn auto_create(&mut self, name: &Str) -> Option<&Topic> {
+        if !self.config.auto_create_topics {
+            return None;
+        }
+        self.topics.create(name, self.config.default_partitions, BTreeMap::new()).ok()
+    }
+
+    /// Something has changed in a partition that fetches may wait for.
+    pub fn wake(&mut self, topic: &str, partition: PartitionId) {
+        if let Some(partition) = self.topics.partition_mut(topic, partition) {
+            self.woken.extend(std::mem::take(&mut partition.watchers));
+        }
+    }
+
+    /// A topic has been taken out; who waits for it learns so.
+    pub fn forget_topic(&mut self, topic: Topic) {
+        self.groups.forget_topic(&topic.name);
+        self.woken.extend(topic.partitions.into_iter().flat_map(|partition| partition.watchers));
+    }
+
+    /// Parks a fetch until a partition of it changes, at most until `deadline`.
+    pub fn wait_for_records(&mut self, call: Call, request: FetchRequest, deadline: Moment) {
+        for (topic, index) in partitions_of(&request) {
+            let name = self.topic_name(&topic.topic, topic.topic_id);
+            if let Some(partition) = self.topics.partition_mut(&name, PartitionId(index)) {
+                partition.watchers.insert(call.connection);
+            }
+        }
+        self.fetches.insert(call.connection, WaitingFetch { call, request, deadline });
+    }
+
+    /// Answers a call.
+    pub fn answer<R: Message>(&mut self, call: Call, response: &R) {
+        let answered = match encode(call, response) {
+            Ok(frame) => Answered::Frame(frame),
+            Err(cause) => {
+                error!(api = %call.api, version = call.version, %cause, "an answer cannot be encoded");
+                Answered::Closed
+            }
+        };
+        self.end_call(call, answered);
+    }
+
+    /// Ends a call without an answer.
+    pub fn end_call(&mut self, call: Call, answered: Answered) {
+        self.answers.push_back((call, answered));
+    }
+
+    /// The next call that has ended. Looks at everything that the last change may have made ready.
+    pub fn next_answer(&mut self) -> Option<(Call, Answered)> {
+        self.settle();
+        self.answers.pop_front()
+    }
+
+    /// A client is gone: nothing waits for it any more.
+    pub fn disconnect(&mut self, connection: ConnectionId) {
+        let Some(fetch) = self.fetches.remove(&connection) else { return };
+        for (topic, index) in partitions_of(&fetch.request) {
+            let name = self.topic_name(&topic.topic, topic.topic_id);
+            if let Some(partition) = self.topics.partition_mut(&name, PartitionId(index)) {
+                partition.watchers.remove(&connection);
+            }
+        }
+    }
+
+    /// Everything that is due by `now` happens.
+    pub fn handle_timeout(&mut self) {
+        self.transactions.handle_timeout(self.now);
+        self.groups.handle_timeout(self.now);
+        let due =
+            self.fetches.iter().filter(|(_, fetch)| fetch.deadline <= self.now).map(|(&connection, _)| connection);
+        self.woken.extend(due);
+    }
+
+    /// When [`State::handle_timeout`] is due.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Moment> {
+        let fetch = self.fetches.values().map(|fetch| fetch.deadline).min();
+        [self.transactions.next_timeout(), self.groups.next_timeout(), fetch].into_iter().flatten().min()
+    }
+
+    /// Carries changes on to what hangs on them: markers into logs and groups, group answers and records to clients.
+    fn settle(&mut self) {
+        while let Some(markers) = self.transactions.poll() {
+            self.write_markers(&markers);
+        }
+        while let Some((call, reply)) = self.groups.poll() {
+            handlers::answer_member(self, call, reply);
+        }
+        while let Some(connection) = self.woken.pop_front() {
+            let Some(WaitingFetch { call, request, deadline }) = self.fetches.remove(&connection) else { continue };
+            handlers::resume_fetch(self, call, request, deadline);
+        }
+    }
+
+    fn write_markers(&mut self, markers: &Markers) {
+        debug!(?markers, "transaction ended");
+        let timestamp = self.timestamp();
+        for PartitionName { topic, partition } in &markers.partitions {
+            if let Some(found) = self.topics.partition_mut(topic, *partition) {
+                found.log.end_transaction(markers.producer.id, markers.producer.epoch, markers.is_commit, timestamp);
+                self.wake(topic, *partition);
+            }
+        }
+        for group in &markers.groups {
+            self.groups.end_transaction(group, markers.producer.id, markers.is_commit);
+        }
+    }
+}
+
+/// Id of the only broker.
+pub(super) const NODE: BrokerId = BrokerId(1);
+
+fn partitions_of(request: &FetchRequest) -> impl Iterator<Item = (&kafka_wire::protocol::fetch::FetchTopic, i32)> {
+    request.topics.iter().flat_map(|topic| topic.partitions.iter().map(move |partition| (topic, partition.partition)))
+}
+
+fn encode<R: Message>(call: Call, response: &R) -> Result<Vec<Bytes>, EncodeError> {
+    let mut writer = Writer::new();
+    let header = ResponseHeader { correlation_id: call.correlation_id };
+    header.encode(&mut writer, call.api.response_header_version(call.version))?;
+    response.encode(&mut writer, call.version)?;
+    writer.finish_frame()
+}

@@ -1,0 +1,147 @@
+//! The topics of the broker, by name and by id.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kafka_wire::protocol::ErrorCode;
+use kafka_wire::rng::Rng;
+use kafka_wire::types::PartitionId;
+use kafka_wire::wire::{Str, Uuid};
+
+use super::ConnectionId;
+use super::log::Log;
+
+/// Every topic.
+#[derive(Clone, Debug)]
+pub struct Topics {
+    by_name: BTreeMap<Str, Topic>,
+    names: BTreeMap<Uuid, Str>,
+    rng: Rng,
+    partition_count: usize,
+    partitions_max: usize,
+}
+
+/// One topic.
+#[derive(Clone, Debug)]
+pub struct Topic {
+    /// Its name.
+    pub name: Str,
+    /// Its id; a topic of the same name that is created later has another.
+    pub id: Uuid,
+    /// Its partitions, by index.
+    pub partitions: Vec<Partition>,
+    /// What it was created with; only some of it has a meaning here.
+    pub configs: BTreeMap<Str, Str>,
+}
+
+/// A partition, and who waits for more of it.
+#[derive(Clone, Debug, Default)]
+pub struct Partition {
+    /// Its records.
+    pub log: Log,
+    /// Connections whose Fetch waits for records here.
+    pub watchers: BTreeSet<ConnectionId>,
+}
+
+impl Topics {
+    /// No topics; room for `partitions_max` partitions. Ids are drawn from `rng`.
+    #[must_use]
+    pub fn new(partitions_max: usize, rng: Rng) -> Self {
+        Self { by_name: BTreeMap::new(), names: BTreeMap::new(), rng, partition_count: 0, partitions_max }
+    }
+
+    /// Whether such a topic could be created; nothing is changed.
+    ///
+    /// # Errors
+    /// `INVALID_TOPIC_EXCEPTION`, `TOPIC_ALREADY_EXISTS`, `INVALID_PARTITIONS` for none or too many.
+    pub fn check(&self, name: &str, partition_count: i32) -> Result<usize, ErrorCode> {
+        if !is_legal_name(name) {
+            return Err(ErrorCode::INVALID_TOPIC_EXCEPTION);
+        }
+        if self.by_name.contains_key(name) {
+            return Err(ErrorCode::TOPIC_ALREADY_EXISTS);
+        }
+        let room = self.partitions_max - self.partition_count;
+        usize::try_from(partition_count)
+            .ok()
+            .filter(|&count| count > 0 && count <= room)
+            .ok_or(ErrorCode::INVALID_PARTITIONS)
+    }
+
+    /// Creates a topic.
+    ///
+    /// # Errors
+    /// Those of [`Topics::check`].
+    pub fn create(
+        &mut self,
+        name: &Str,
+        partition_count: i32,
+        configs: BTreeMap<Str, Str>,
+    ) -> Result<&Topic, ErrorCode> {
+        let count = self.check(name, partition_count)?;
+        let (name, id) = (name.detached(), self.draw_id());
+        let topic = Topic { name: name.clone(), id, partitions: vec![Partition::default(); count], configs };
+        self.partition_count += count;
+        self.names.insert(id, name.clone());
+        Ok(self.by_name.entry(name).or_insert(topic))
+    }
+
+    /// Deletes a topic and all it holds; returns it.
+    pub fn delete(&mut self, name: &str) -> Option<Topic> {
+        let topic = self.by_name.remove(name)?;
+        self.names.remove(&topic.id);
+        self.partition_count -= topic.partitions.len();
+        Some(topic)
+    }
+
+    /// A topic by its name.
+    #[must_use]
+    pub fn by_name(&self, name: &str) -> Option<&Topic> {
+        self.by_name.get(name)
+    }
+
+    /// The name that belongs to a topic id.
+    #[must_use]
+    pub fn name_of(&self, id: Uuid) -> Option<&Str> {
+        self.names.get(&id)
+    }
+
+    /// A partition by its topic's name and its index.
+    #[must_use]
+    pub fn partition(&self, name: &str, index: i32) -> Option<&Partition> {
+        self.by_name.get(name)?.partitions.get(usize::try_from(index).ok()?)
+    }
+
+    /// A partition, to change it.
+    pub fn partition_mut(&mut self, name: &str, partition: PartitionId) -> Option<&mut Partition> {
+        self.by_name.get_mut(name)?.partitions.get_mut(usize::try_from(partition.0).ok()?)
+    }
+
+    /// Every topic, in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = &Topic> {
+        self.by_name.values()
+    }
+
+    fn draw_id(&mut self) -> Uuid {
+        Uuid(random_bytes(&mut self.rng))
+    }
+}
+
+impl Topic {
+    /// A setting, if the topic was created with it.
+    #[must_use]
+    pub fn config(&self, name: &str) -> Option<&str> {
+        self.configs.get(name).map(Str::as_str)
+    }
+}
+
+/// Sixteen bytes for an id that must not be zero.
+pub(super) fn random_bytes(rng: &mut Rng) -> [u8; 16] {
+    let number = u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64()) | 1;
+    number.to_be_bytes()
+}
+
+/// Kafka's rule for the names of topics.
+fn is_legal_name(name: &str) -> bool {
+    let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    (1..=249).contains(&name.len()) && name != "." && name != ".." && name.bytes().all(is_legal)
+}
