@@ -1,12 +1,13 @@
 //! The handle of a consumer: what to read, and what has come.
 
 use std::future::pending;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::{CallOptions, Client, Lane, Node};
+use super::connection::lock;
+use super::{CallOptions, Client, Lane, Node, OwnLane};
 use crate::admin::OffsetSpec;
 use crate::cluster::TopicPartition;
 use crate::consumer::{
@@ -20,10 +21,8 @@ use crate::types::{LeaderEpoch, Offset};
 /// Reads the partitions that it is told to read, from the offsets that it is told; it belongs to no group.
 ///
 /// A task in the background keeps one fetch per leader in flight, also while the application works on what it has, and
-/// parks what comes up to [`ConsumerConfig::buffer_limit_bytes`]. Dropping the consumer ends the task.
-///
-/// Consumers of one [`Client`] share its fetch connection to a broker, where one's long poll holds up the others: give
-/// each consumer that matters a client of its own.
+/// parks what comes up to [`ConsumerConfig::buffer_limit_bytes`]. It has connections of its own, since a fetch waits at
+/// the broker. Dropping the consumer ends the task and closes them.
 #[derive(Debug)]
 pub struct Consumer {
     shared: Arc<Shared>,
@@ -34,6 +33,7 @@ pub struct Consumer {
 #[derive(Debug)]
 struct Shared {
     client: Client,
+    lane: OwnLane,
     config: ConsumerConfig,
     fetcher: Mutex<Fetcher>,
     /// For the task: something was assigned, or taken.
@@ -47,7 +47,8 @@ impl Consumer {
     #[must_use]
     pub fn new(client: Client, config: ConsumerConfig) -> Self {
         let fetcher = Mutex::new(Fetcher::new(config));
-        let shared = Arc::new(Shared { client, config, fetcher, work: Notify::new(), data: Notify::new() });
+        let (lane, work, data) = (client.own_lane(), Notify::new(), Notify::new());
+        let shared = Arc::new(Shared { client, lane, config, fetcher, work, data });
         let task = tokio::spawn(run(Arc::clone(&shared))).abort_handle();
         Self { shared, task }
     }
@@ -153,7 +154,7 @@ impl Drop for Consumer {
 
 impl Shared {
     fn fetcher(&self) -> MutexGuard<'_, Fetcher> {
-        self.fetcher.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.fetcher)
     }
 
     /// Starts what there is to do, and says when to look again at the latest.
@@ -161,7 +162,7 @@ impl Shared {
         let mut fetcher = self.fetcher();
         let (now, cluster) = (self.client.now(), self.client.cluster());
         while let Some(output) = fetcher.poll(now, &cluster) {
-            calls.spawn(perform(self.client.clone(), self.config, output));
+            calls.spawn(perform(self.client.clone(), self.lane.lane(), self.config, output));
         }
         fetcher.next_timeout(now)
     }
@@ -200,11 +201,11 @@ async fn run(shared: Arc<Shared>) {
     }
 }
 
-async fn perform(client: Client, config: ConsumerConfig, output: Output) -> Done {
+async fn perform(client: Client, lane: Lane, config: ConsumerConfig, output: Output) -> Done {
     match output {
         Output::Fetch { leader, request, max_version, ticket } => {
             let options = CallOptions { max_version, timeout: Some(client.config().request_timeout + config.max_wait) };
-            let answer = client.request_versioned(Node::Broker(leader), Lane::Fetch, request, options).await;
+            let answer = client.request_versioned(Node::Broker(leader), lane, request, options).await;
             let answer = answer.map(|(response, version)| (version, response)).map_err(|error| {
                 if error.is_retriable() {
                     FetchFailure::Unreachable

@@ -1,13 +1,14 @@
 //! The handle of a group member.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet};
 
+use super::connection::lock;
 use super::consumer::sleep_until;
-use super::{CallOptions, Client, CoordinatorError, Lane, Node, RequestError};
+use super::{CallOptions, Client, CoordinatorError, Lane, Node, OwnLane, RequestError};
 use crate::cluster::{CoordinatorKind, GroupMetadata};
 use crate::group::assignor::PartitionCounts;
 use crate::group::classic::{Answer, Call, CallFailure, CallId, Membership, Output};
@@ -31,6 +32,8 @@ pub struct GroupMember {
 #[derive(Debug)]
 struct Shared {
     client: Client,
+    /// Not shared with other members: a JoinGroup waits for all of them, and so for their heartbeats.
+    lane: OwnLane,
     config: GroupConfig,
     membership: Mutex<Membership>,
     /// For the task: the owner wants something.
@@ -47,7 +50,8 @@ impl GroupMember {
         let mut membership = Membership::new(config.clone());
         membership.handle_rejoin(client.now());
         let membership = Mutex::new(membership);
-        let shared = Arc::new(Shared { client, config, membership, work: Notify::new(), news: Notify::new() });
+        let (lane, work, news) = (client.own_lane(), Notify::new(), Notify::new());
+        let shared = Arc::new(Shared { client, lane, config, membership, work, news });
         let task = tokio::spawn(run(Arc::clone(&shared))).abort_handle();
         Self { shared, task }
     }
@@ -102,7 +106,7 @@ impl Drop for GroupMember {
 
 impl Shared {
     fn membership(&self) -> MutexGuard<'_, Membership> {
-        self.membership.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.membership)
     }
 
     /// Starts what there is to do, and says when to look again at the latest.
@@ -128,12 +132,12 @@ impl Shared {
         // The coordinator answers when all members have joined, or when their time is up.
         let rebalance = config.rebalance_timeout + Duration::from_secs(5);
         match call {
-            Call::Join(request) => self.ask_coordinator(Lane::Group, request, rebalance).await.map(Answer::Join),
-            Call::Sync(request) => self.ask_coordinator(Lane::Group, request, rebalance).await.map(Answer::Sync),
+            Call::Join(request) => self.ask_coordinator(self.lane.lane(), request, rebalance).await.map(Answer::Join),
+            Call::Sync(request) => self.ask_coordinator(self.lane.lane(), request, rebalance).await.map(Answer::Sync),
             Call::Heartbeat(request) => {
                 // Leaves time for another one within the session.
                 let timeout = self.client.config().request_timeout.min(config.session_timeout / 3);
-                self.ask_coordinator(Lane::Group, request, timeout).await.map(Answer::Heartbeat)
+                self.ask_coordinator(self.lane.lane(), request, timeout).await.map(Answer::Heartbeat)
             }
             Call::Leave(request) => {
                 self.ask_coordinator(Lane::General, request, LEAVE_TIMEOUT).await.map(Answer::Leave)

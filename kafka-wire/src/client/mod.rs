@@ -19,6 +19,7 @@ mod coordinator;
 mod error;
 mod features;
 mod group;
+mod lane;
 mod metadata;
 mod offsets;
 mod pool;
@@ -37,6 +38,7 @@ pub use error::{
     ConnectError, ConnectFailure, ConnectStage, CoordinatorError, Endpoint, MetadataError, NotSentCause, RequestError,
 };
 pub use group::GroupMember;
+pub use lane::{Lane, OwnLane};
 pub use offsets::{OffsetsError, commit_offsets, fetch_offsets};
 pub use producer::{GroupOffsets, Producer, fence};
 pub use request::Reply;
@@ -76,23 +78,6 @@ pub enum Node {
     Any,
     /// This broker. If its address is unknown the brokers are asked for it, once.
     Broker(BrokerId),
-}
-
-/// Which of the connections to a broker a request takes.
-///
-/// A broker works on one request of a connection at a time, so a long poll on one lane does not delay the others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Lane {
-    /// Metadata, administration, look-ups: whatever is answered at once.
-    General,
-    /// Produce.
-    Produce,
-    /// Fetch: waits at the broker until there is data.
-    Fetch,
-    /// Group membership and offset commits.
-    Group,
-    /// The transaction coordinator.
-    Transaction,
 }
 
 /// What may differ from request to request.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -42,6 +43,7 @@ pub(super) struct Pool {
     clock: Clock,
     runtime: Handle,
     slots: Mutex<BTreeMap<(Target, Lane), Slot>>,
+    lanes: AtomicU64,
     seeds: Mutex<Rng>,
     features: Arc<Features>,
 }
@@ -61,6 +63,7 @@ impl Pool {
             clock,
             runtime: Handle::current(),
             slots: Mutex::new(BTreeMap::new()),
+            lanes: AtomicU64::new(0),
             features: Arc::default(),
         }
     }
@@ -121,6 +124,16 @@ impl Pool {
                 }
             }
         }
+    }
+
+    /// A number that no lane has had before.
+    pub(super) fn next_lane(&self) -> u64 {
+        self.lanes.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Gives up the connections of a lane: each ends when its open requests are answered.
+    pub(super) fn close(&self, lane: Lane) {
+        lock(&self.slots).retain(|(_, of), _| *of != lane);
     }
 
     /// Whether a request to `target` would go to an open connection, could open one at once, or had to wait.
