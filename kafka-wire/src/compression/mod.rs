@@ -225,3 +225,7 @@ impl fmt::Display for CompressionError {
 }
 
 impl std::error::Error for CompressionError {}
+
+#[cfg(test)]
+#[cfg(feature = "lz4")]
+mod tests;
