@@ -39,7 +39,7 @@ pub use error::{
 };
 pub use group::GroupMember;
 pub use lane::{Lane, OwnLane};
-pub use offsets::{OffsetsError, commit_offsets, fetch_offsets};
+pub use offsets::{OffsetsError, commit_offsets, fetch_offsets, fetch_unstable_offsets};
 pub use producer::{GroupOffsets, Producer, fence};
 pub use request::Reply;
 pub use transport::{BoxFuture, Connector, DialError, TcpConnector, Transport};

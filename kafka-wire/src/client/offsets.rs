@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::{Backoff, CallOptions, Client, CoordinatorError, Lane, Node, RequestError};
 use crate::cluster::{CommittedOffset, CoordinatorKind, GroupMetadata, TopicPartition};
-use crate::group::commit;
+use crate::group::commit::{self, Stability};
 use crate::protocol::ErrorCode;
 use crate::protocol::offset_commit::OffsetCommitRequest;
 use crate::time::Moment;
@@ -87,6 +87,28 @@ pub async fn fetch_offsets(
     group_id: &str,
     partitions: &[TopicPartition],
 ) -> Result<Vec<(TopicPartition, Option<CommittedOffset>)>, OffsetsError> {
+    fetch(client, group_id, partitions, Stability::Stable).await
+}
+
+/// As [`fetch_offsets`], but does not wait for open transactions: what is committed now, also where that is about to
+/// change. To look at who committed last, never to start processing from.
+///
+/// # Errors
+/// As for [`fetch_offsets`].
+pub async fn fetch_unstable_offsets(
+    client: &Client,
+    group_id: &str,
+    partitions: &[TopicPartition],
+) -> Result<Vec<(TopicPartition, Option<CommittedOffset>)>, OffsetsError> {
+    fetch(client, group_id, partitions, Stability::Any).await
+}
+
+async fn fetch(
+    client: &Client,
+    group_id: &str,
+    partitions: &[TopicPartition],
+    stability: Stability,
+) -> Result<Vec<(TopicPartition, Option<CommittedOffset>)>, OffsetsError> {
     if partitions.is_empty() {
         return Ok(Vec::new());
     }
@@ -95,7 +117,7 @@ pub async fn fetch_offsets(
     let mut retry = Retry::new(client, group_id.clone());
     let mut missing = partitions.to_vec();
     while !missing.is_empty() {
-        match fetch_once(client, &group_id, missing.clone()).await {
+        match fetch_once(client, &group_id, missing.clone(), stability).await {
             Ok(answers) => {
                 for (partition, answer) in answers {
                     match answer {
@@ -151,10 +173,11 @@ async fn fetch_once(
     client: &Client,
     group_id: &Str,
     partitions: Vec<TopicPartition>,
+    stability: Stability,
 ) -> Result<Vec<commit::Found>, OffsetsError> {
     let coordinator = client.coordinator(CoordinatorKind::Group, group_id).await.map_err(OffsetsError::Coordinator)?;
     let (id, asked) = (group_id.clone(), partitions.clone());
-    let build = move |version| commit::fetch_request(&id, &partitions, version);
+    let build = move |version| commit::fetch_request(&id, &partitions, stability, version);
     let answer = client.request_by_version(Node::Broker(coordinator), Lane::General, build, by_name()).await;
     let (response, _) = answer.map_err(OffsetsError::Request)?;
     let found =

@@ -20,11 +20,26 @@ pub const LAST_VERSION_WITH_NAMES: i16 = 9;
 /// What a look-up found for one partition: `None` when nothing is committed.
 pub type Found = (TopicPartition, Result<Option<CommittedOffset>, ErrorCode>);
 
+/// Which committed offsets a look-up wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stability {
+    /// Offsets that an open transaction is about to change are refused (UNSTABLE_OFFSET_COMMIT). Source: KIP-447.
+    Stable,
+    /// The last committed ones, whatever is under way. Never start to process from these.
+    Any,
+}
+
 /// A look-up that leaves out no offset which an open transaction is about to change. Source: KIP-447.
 ///
 /// Below version 7 nothing can be said about open transactions, and encoding fails.
 #[must_use]
-pub fn fetch_request(group_id: &Str, partitions: &[TopicPartition], version: i16) -> OffsetFetchRequest {
+pub fn fetch_request(
+    group_id: &Str,
+    partitions: &[TopicPartition],
+    stability: Stability,
+    version: i16,
+) -> OffsetFetchRequest {
+    let require_stable = stability == Stability::Stable;
     let topics = by_topic(partitions.iter().map(|partition| (partition, partition.partition.0)));
     if version < FIRST_VERSION_WITH_GROUPS {
         let topics =
@@ -32,7 +47,7 @@ pub fn fetch_request(group_id: &Str, partitions: &[TopicPartition], version: i16
         return OffsetFetchRequest {
             group_id: group_id.clone(),
             topics: Some(topics.collect()),
-            require_stable: true,
+            require_stable,
             ..OffsetFetchRequest::default()
         };
     }
@@ -46,7 +61,7 @@ pub fn fetch_request(group_id: &Str, partitions: &[TopicPartition], version: i16
         topics: Some(topics.collect()),
         ..OffsetFetchRequestGroup::default()
     };
-    OffsetFetchRequest { groups: vec![group], require_stable: true, ..OffsetFetchRequest::default() }
+    OffsetFetchRequest { groups: vec![group], require_stable, ..OffsetFetchRequest::default() }
 }
 
 /// What the coordinator found, in its order.
