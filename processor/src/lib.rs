@@ -20,3 +20,13 @@ pub mod topology;
 pub mod task;
 
 pub mod commit;
+
+pub mod runtime;
+
+pub use operator::{Emit, Undecodable};
+pub use runtime::{App, Config, RunError, Running, Status, terminated};
+pub use serde::{I64, Json, Nullable, Raw, Serde, SerdeError, U64, Utf8};
+pub use topology::{BuildErrors, Topology};
+pub use types::{Owned, Partitions, Rec, Window, Windowed};
+pub use watermark::Watermark;
+pub use window::Tumbling;

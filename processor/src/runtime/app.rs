@@ -1,0 +1,237 @@
+//! A job in this process: its topics, its workers, its end.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use kafka_wire::client::{Client, ClientConfig};
+use kafka_wire::wire::Str;
+use tokio::sync::oneshot;
+use tracing::{info, warn};
+
+use super::config::Config;
+use super::error::RunError;
+use super::instance::Instance;
+use super::status::Status;
+use super::topics;
+use super::worker::{Control, Exit, Worker};
+use crate::topology::Topology;
+
+/// A job, ready to run in this process. Start the same program again, here or elsewhere, to spread the work: the
+/// application id is the consumer group.
+pub struct App {
+    topology: Topology,
+    config: Config,
+    is_bounded: bool,
+}
+
+impl App {
+    /// A job that runs until it is stopped.
+    #[must_use]
+    pub fn new(topology: Topology, config: Config) -> Self {
+        Self { topology, config, is_bounded: false }
+    }
+
+    /// Reads to the ends that the source topics have at the start, closes every window, commits and ends.
+    #[must_use]
+    pub fn bounded(mut self) -> Self {
+        self.is_bounded = true;
+        self
+    }
+
+    /// Starts the workers: checks the configuration, finds the topics, and creates those of the job's own.
+    ///
+    /// # Errors
+    /// See [`RunError`]; nothing runs then.
+    pub async fn start(self) -> Result<Running, RunError> {
+        let Self { topology, config, is_bounded } = self;
+        config.validate()?;
+        let topology = match config.undecodable {
+            Some(undecodable) => topology.with_undecodable(undecodable),
+            None => topology,
+        };
+        let client =
+            Client::connect(client_config(&config)).await.map_err(|error| RunError::Connect(error.to_string()))?;
+        topics::prepare(&client, &topology, &config).await?;
+        let ends = if is_bounded { Some(Arc::new(topics::ends(&client, &topology).await?)) } else { None };
+        drop(client);
+
+        let instance = instance(&config, topology.application_id());
+        let topology = Arc::new(topology);
+        let config = Arc::new(config);
+        let mut slots = Vec::new();
+        for index in 0..config.workers {
+            let id = Str::from(format!("{}-{}-{index}", topology.application_id(), instance.id()));
+            let worker = Worker {
+                topology: Arc::clone(&topology),
+                config: Arc::clone(&config),
+                transactional_id: id.clone(),
+                group_instance_id: Some(id),
+                ends: ends.clone(),
+                counters: Arc::default(),
+                control: Arc::new(Control::default()),
+            };
+            let end = worker.clone().spawn()?;
+            slots.push(Slot { worker, end: Some(end) });
+        }
+        info!(application = topology.application_id(), workers = slots.len(), instance = instance.id(), "started");
+        Ok(Running { slots, _instance: instance })
+    }
+
+    /// Runs until `stop` completes, a bounded run is done, or the job cannot go on; then commits and leaves the group.
+    ///
+    /// # Errors
+    /// See [`RunError`]. What was committed before stays committed.
+    pub async fn run_until(self, stop: impl Future) -> Result<Status, RunError> {
+        let mut running = self.start().await?;
+        tokio::select! {
+            biased;
+            finished = running.finished() => finished?,
+            _ = stop => {}
+        }
+        running.stop().await
+    }
+}
+
+/// Completes at SIGTERM or SIGINT (Ctrl-C), for [`App::run_until`].
+pub async fn terminated() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).expect("the runtime has its I/O driver enabled");
+    let mut interrupt = signal(SignalKind::interrupt()).expect("the runtime has its I/O driver enabled");
+    tokio::select! {
+        biased;
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// The workers of a job in this process. Dropping it asks them to stop, without waiting.
+#[derive(Debug)]
+pub struct Running {
+    slots: Vec<Slot>,
+    /// Holds the lock of this process's id until the workers are gone.
+    _instance: Instance,
+}
+
+struct Slot {
+    worker: Worker,
+    /// `None` once the worker has ended.
+    end: Option<oneshot::Receiver<Exit>>,
+}
+
+impl std::fmt::Debug for Slot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Slot").field(&self.worker.transactional_id).finish()
+    }
+}
+
+impl Running {
+    /// What the workers have done so far.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        Status::sum(self.slots.iter().map(|slot| &*slot.worker.counters))
+    }
+
+    /// Lets a worker die as a crash would, in the middle of its next transaction: records written, nothing committed, no
+    /// goodbye. [`Running::finished`] replaces it. For demonstrations and tests. An index beyond the workers does nothing.
+    pub fn kill_worker(&self, index: usize) {
+        if let Some(slot) = self.slots.get(index) {
+            slot.worker.control.kill();
+        }
+    }
+
+    /// Waits until a bounded run is done; an unbounded one never is. Replaces workers that were killed, so poll it while
+    /// the job runs. Cancel safe.
+    ///
+    /// # Errors
+    /// The first worker that cannot go on; the others still run, [`Running::stop`] ends them.
+    pub async fn finished(&mut self) -> Result<(), RunError> {
+        let mut look = tokio::time::interval(LOOK_INTERVAL);
+        loop {
+            look.tick().await;
+            for slot in &mut self.slots {
+                slot.supervise()?;
+            }
+            let is_done = |slot: &Slot| slot.worker.counters.is_finished.load(std::sync::atomic::Ordering::Acquire);
+            if self.slots.iter().all(is_done) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Lets the workers commit what they have, leave the group and end.
+    ///
+    /// # Errors
+    /// The first worker that could not.
+    pub async fn stop(mut self) -> Result<Status, RunError> {
+        for slot in &self.slots {
+            slot.worker.control.stop();
+        }
+        let mut result = Ok(());
+        for slot in &mut self.slots {
+            if let Some(end) = slot.end.take() {
+                let exit = end.await.unwrap_or_else(|_| panicked(&slot.worker));
+                if let Exit::Failed(error) = exit {
+                    result = result.and(Err(error));
+                }
+            }
+        }
+        result.map(|()| self.status())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        for slot in &self.slots {
+            slot.worker.control.stop();
+        }
+    }
+}
+
+impl Slot {
+    /// Replaces a worker that was killed, and reports one that cannot go on.
+    fn supervise(&mut self) -> Result<(), RunError> {
+        let Some(end) = &mut self.end else { return Ok(()) };
+        let exit = match end.try_recv() {
+            Ok(exit) => exit,
+            Err(oneshot::error::TryRecvError::Empty) => return Ok(()),
+            Err(oneshot::error::TryRecvError::Closed) => panicked(&self.worker),
+        };
+        self.end = None;
+        match exit {
+            Exit::Stopped => Ok(()),
+            Exit::Killed => {
+                warn!(worker = %self.worker.transactional_id, "killed; a replacement starts");
+                self.end = Some(self.worker.clone().spawn()?);
+                Ok(())
+            }
+            Exit::Failed(error) => Err(error),
+        }
+    }
+}
+
+fn panicked(worker: &Worker) -> Exit {
+    Exit::Failed(RunError::Worker(format!(
+        "worker {} panicked; its transaction aborts by itself",
+        worker.transactional_id
+    )))
+}
+
+pub(crate) fn client_config(config: &Config) -> ClientConfig {
+    let mut client = ClientConfig::new(&config.bootstrap_servers.join(","));
+    client.request_timeout = config.request_timeout;
+    client
+}
+
+/// Without a place to keep an id the job still runs, only a restart has to wait for timeouts.
+fn instance(config: &Config, application_id: &str) -> Instance {
+    if let Some(id) = &config.instance_id {
+        return Instance::given(id);
+    }
+    let directory = config.state_dir.join(application_id);
+    Instance::take(&directory).unwrap_or_else(|error| {
+        warn!(directory = %directory.display(), %error, "no id can be kept there; a restart will wait for timeouts");
+        Instance::random()
+    })
+}
+
+const LOOK_INTERVAL: std::time::Duration = std::time::Duration::from_millis(20);

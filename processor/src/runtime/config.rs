@@ -1,0 +1,304 @@
+//! How a job runs: typed fields, and the same by Kafka's names for files and command lines.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::operator::Undecodable;
+
+/// How a job runs. [`Config::new`] gives defaults for exactly-once; [`Config::set`] takes Kafka's names.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Config {
+    /// `bootstrap.servers`: `HOST:PORT` pairs to learn the cluster from.
+    pub bootstrap_servers: Vec<String>,
+    /// `num.workers`: threads of this process that take partitions, each with its own transaction. Kafka Streams calls
+    /// it `num.stream.threads`.
+    pub workers: usize,
+    /// `partition.assignment.strategy`: how the partitions are spread over the workers of all processes.
+    pub assignment: AssignmentStrategy,
+    /// `session.timeout.ms`: a worker that sends no heartbeat for so long loses its partitions to the others. Brokers
+    /// refuse less than `group.min.session.timeout.ms`, 6 s by default.
+    pub session_timeout: Duration,
+    /// `heartbeat.interval.ms`: how often a worker says that it is alive, and learns of a rebalance.
+    pub heartbeat_interval: Duration,
+    /// `max.poll.interval.ms`: how long a rebalance waits for a worker to finish its transaction and rejoin.
+    pub rebalance_timeout: Duration,
+    /// `transaction.timeout.ms`: the broker aborts a transaction that stays open for so long. It bounds how long the
+    /// transaction of a process that died, and was not replaced, holds readers up.
+    pub transaction_timeout: Duration,
+    /// `commit.interval.min.ms`: with its input drained, a worker commits once so much time has passed since the
+    /// previous commit.
+    pub commit_interval_min: Duration,
+    /// `commit.interval.max.ms`: under load a worker commits this often. Output is visible to a `read_committed` reader
+    /// after its commit.
+    pub commit_interval_max: Duration,
+    /// `replication.factor`: of the topics that a job creates (repartition, changelog); -1 takes the broker's default.
+    pub replication_factor: i16,
+    /// `compression.type`: `none` or `lz4`, of everything a job writes.
+    pub compression: CompressionType,
+    /// `deserialization.exception.handler`: what happens to a record that the serde refuses; `continue` counts, reports and
+    /// skips it, `fail` stops the job and names topic, partition and offset. `None`: as the topology says.
+    pub undecodable: Option<Undecodable>,
+    /// `state.dir`: where a process keeps the id that tells its workers from those of other processes. Default:
+    /// `waterwheel` in the system's directory for temporary files.
+    pub state_dir: PathBuf,
+    /// `group.instance.id`: the id of this process, in place of one kept in `state.dir`. Two running processes must not
+    /// share it.
+    pub instance_id: Option<String>,
+    /// `fetch.max.bytes`: upper bound of one fetch, and of what a worker holds in fetched, unprocessed bytes.
+    pub fetch_max_bytes: usize,
+    /// `buffer.memory`: bytes of output that may wait for acknowledgement before a worker stops taking input.
+    pub buffer_memory: usize,
+    /// `request.timeout.ms`: how long an answer may take before it counts as lost.
+    pub request_timeout: Duration,
+}
+
+/// How partitions are spread over the workers of a group; both as the Java client does it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AssignmentStrategy {
+    /// Consecutive partitions of each topic to each worker; topics of equal size are co-partitioned.
+    Range,
+    /// All partitions of all topics dealt out in turn.
+    RoundRobin,
+}
+
+/// Compression of the batches that a job writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CompressionType {
+    /// As they are.
+    None,
+    /// LZ4 frames.
+    Lz4,
+}
+
+/// A configuration key or value that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// No such key.
+    UnknownKey {
+        /// As it was given.
+        key: String,
+        /// The known key that is closest to it.
+        nearest: &'static str,
+    },
+    /// The key is known, its value is not of its kind.
+    InvalidValue {
+        /// The key.
+        key: &'static str,
+        /// As it was given.
+        value: String,
+        /// What the key takes.
+        expected: &'static str,
+    },
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownKey { key, nearest } => {
+                write!(f, "unknown configuration key `{key}`: did you mean `{nearest}`?")
+            }
+            Self::InvalidValue { key, value, expected } => write!(f, "`{key}` takes {expected}, not `{value}`"),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// Defaults for an exactly-once job on the cluster at `bootstrap_servers` (`HOST:PORT`, comma separated).
+    #[must_use]
+    pub fn new(bootstrap_servers: &str) -> Self {
+        Self {
+            bootstrap_servers: servers(bootstrap_servers),
+            workers: 1,
+            assignment: AssignmentStrategy::Range,
+            session_timeout: Duration::from_secs(6),
+            heartbeat_interval: Duration::from_millis(500),
+            rebalance_timeout: Duration::from_secs(30),
+            transaction_timeout: Duration::from_secs(10),
+            commit_interval_min: Duration::from_millis(5),
+            commit_interval_max: Duration::from_millis(100),
+            replication_factor: -1,
+            compression: CompressionType::None,
+            undecodable: None,
+            state_dir: std::env::temp_dir().join("waterwheel"),
+            instance_id: None,
+            fetch_max_bytes: 16 << 20,
+            buffer_memory: 32 << 20,
+            request_timeout: Duration::from_secs(30),
+        }
+    }
+
+    /// Sets one value by Kafka's name for it, as in a properties file.
+    ///
+    /// # Errors
+    /// [`ConfigError::UnknownKey`] names the nearest known key, [`ConfigError::InvalidValue`] what the key takes.
+    pub fn set(&mut self, key: &str, value: &str) -> Result<(), ConfigError> {
+        let Some(&known) = KEYS.iter().find(|known| **known == key) else {
+            return Err(ConfigError::UnknownKey { key: key.to_owned(), nearest: nearest(key) });
+        };
+        self.apply(known, value.trim()).map_err(|expected| ConfigError::InvalidValue {
+            key: known,
+            value: value.to_owned(),
+            expected,
+        })
+    }
+
+    fn apply(&mut self, key: &'static str, value: &str) -> Result<(), &'static str> {
+        match key {
+            "bootstrap.servers" => self.bootstrap_servers = servers(value),
+            "num.workers" => self.workers = number(value)?,
+            "partition.assignment.strategy" => self.assignment = assignment(value)?,
+            "session.timeout.ms" => self.session_timeout = millis(value)?,
+            "heartbeat.interval.ms" => self.heartbeat_interval = millis(value)?,
+            "max.poll.interval.ms" => self.rebalance_timeout = millis(value)?,
+            "transaction.timeout.ms" => self.transaction_timeout = millis(value)?,
+            "commit.interval.min.ms" => self.commit_interval_min = millis(value)?,
+            "commit.interval.max.ms" => self.commit_interval_max = millis(value)?,
+            "replication.factor" => self.replication_factor = number(value)?,
+            "compression.type" => self.compression = compression(value)?,
+            "deserialization.exception.handler" => self.undecodable = Some(undecodable(value)?),
+            "state.dir" => self.state_dir = PathBuf::from(value),
+            "group.instance.id" => self.instance_id = Some(value.to_owned()),
+            "fetch.max.bytes" => self.fetch_max_bytes = number(value)?,
+            "buffer.memory" => self.buffer_memory = number(value)?,
+            "request.timeout.ms" => self.request_timeout = millis(value)?,
+            _ => unreachable!("`apply` has an arm for every key of `KEYS`"),
+        }
+        Ok(())
+    }
+
+    /// Checks what the fields say together.
+    ///
+    /// # Errors
+    /// [`ConfigError::InvalidValue`] for the first value that cannot work.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let invalid = |key, value: String, expected| Err(ConfigError::InvalidValue { key, value, expected });
+        if self.bootstrap_servers.is_empty() {
+            return invalid("bootstrap.servers", String::new(), "at least one HOST:PORT");
+        }
+        if self.workers == 0 {
+            return invalid("num.workers", "0".to_owned(), "1 or more");
+        }
+        if self.commit_interval_max * 3 > self.transaction_timeout {
+            return invalid(
+                "transaction.timeout.ms",
+                self.transaction_timeout.as_millis().to_string(),
+                "at least three times commit.interval.max.ms, else the broker aborts healthy transactions",
+            );
+        }
+        if self.heartbeat_interval * 2 > self.session_timeout {
+            return invalid(
+                "heartbeat.interval.ms",
+                self.heartbeat_interval.as_millis().to_string(),
+                "at most half of session.timeout.ms",
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Every key that [`Config::set`] takes, in the order of the fields.
+pub const KEYS: &[&str] = &[
+    "bootstrap.servers",
+    "num.workers",
+    "partition.assignment.strategy",
+    "session.timeout.ms",
+    "heartbeat.interval.ms",
+    "max.poll.interval.ms",
+    "transaction.timeout.ms",
+    "commit.interval.min.ms",
+    "commit.interval.max.ms",
+    "replication.factor",
+    "compression.type",
+    "deserialization.exception.handler",
+    "state.dir",
+    "group.instance.id",
+    "fetch.max.bytes",
+    "buffer.memory",
+    "request.timeout.ms",
+];
+
+fn nearest(key: &str) -> &'static str {
+    KEYS.iter().copied().min_by_key(|known| strsim::damerau_levenshtein(known, key)).expect("`KEYS` is not empty")
+}
+
+fn servers(list: &str) -> Vec<String> {
+    list.split(',').map(str::trim).filter(|server| !server.is_empty()).map(str::to_owned).collect()
+}
+
+fn number<T: FromStr>(value: &str) -> Result<T, &'static str> {
+    value.parse().map_err(|_| "a whole number in its range")
+}
+
+fn millis(value: &str) -> Result<Duration, &'static str> {
+    value.parse().map(Duration::from_millis).map_err(|_| "a whole number of milliseconds")
+}
+
+/// Takes the short names, and the Java class names that people paste.
+fn assignment(value: &str) -> Result<AssignmentStrategy, &'static str> {
+    match value {
+        "range" | "org.apache.kafka.clients.consumer.RangeAssignor" => Ok(AssignmentStrategy::Range),
+        "roundrobin" | "org.apache.kafka.clients.consumer.RoundRobinAssignor" => Ok(AssignmentStrategy::RoundRobin),
+        _ => Err("`range` or `roundrobin`"),
+    }
+}
+
+fn compression(value: &str) -> Result<CompressionType, &'static str> {
+    match value {
+        "none" => Ok(CompressionType::None),
+        "lz4" => Ok(CompressionType::Lz4),
+        _ => Err("`none` or `lz4`"),
+    }
+}
+
+fn undecodable(value: &str) -> Result<Undecodable, &'static str> {
+    match value {
+        "continue" => Ok(Undecodable::Skip),
+        "fail" => Ok(Undecodable::Fail),
+        _ => Err("`continue` or `fail`"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_key_names_the_nearest() {
+        let error = Config::new("b:1").set("transaction.timeout", "5").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "unknown configuration key `transaction.timeout`: did you mean `transaction.timeout.ms`?"
+        );
+    }
+
+    #[test]
+    fn every_key_is_applied_and_wrong_values_say_what_is_expected() {
+        for key in KEYS {
+            let mut config = Config::new("b:1");
+            let value = match *key {
+                "partition.assignment.strategy" => "roundrobin",
+                "compression.type" => "lz4",
+                "deserialization.exception.handler" => "fail",
+                _ => "7",
+            };
+            config.set(key, value).unwrap();
+            assert_ne!(config, Config::new("b:1"), "{key} changes something");
+        }
+        let error = Config::new("b:1").set("compression.type", "zip").unwrap_err();
+        assert_eq!(error.to_string(), "`compression.type` takes `none` or `lz4`, not `zip`");
+    }
+
+    #[test]
+    fn intervals_that_cannot_work_together_are_refused() {
+        let mut config = Config::new("b:1");
+        config.validate().unwrap();
+        config.set("commit.interval.max.ms", "9000").unwrap();
+        assert!(config.validate().unwrap_err().to_string().contains("three times commit.interval.max.ms"));
+    }
+}

@@ -1,0 +1,98 @@
+//! Why a job cannot start or go on.
+
+use std::fmt;
+
+use kafka_wire::cluster::TopicPartition;
+use kafka_wire::types::Offset;
+
+use super::config::ConfigError;
+use crate::error::ProcessError;
+
+/// Why a job cannot start or go on. What passes by itself (a broker that restarts, a lost answer) is not here: a worker
+/// starts over then, and counts it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum RunError {
+    /// A setting that cannot work.
+    Config(ConfigError),
+    /// No cluster at the bootstrap addresses, or one that cannot be spoken to; the text says what was tried.
+    Connect(String),
+    /// A topic that the job reads or writes does not exist; the job creates none but its own.
+    TopicMissing {
+        /// The topic.
+        topic: String,
+        /// The addresses it was looked for at.
+        bootstrap_servers: String,
+    },
+    /// A topic of the job's own has another number of partitions than the topology says.
+    PartitionsDiffer {
+        /// The topic.
+        topic: String,
+        /// What it has.
+        found: usize,
+        /// What the topology says.
+        expected: usize,
+    },
+    /// A topic of the job's own could not be created.
+    CreateTopic {
+        /// The topic.
+        topic: String,
+        /// The cluster's answer.
+        cause: String,
+    },
+    /// A record that the topology cannot process.
+    Process(ProcessError),
+    /// The bytes of a partition are corrupt; nothing was skipped.
+    Corrupt {
+        /// The partition.
+        partition: TopicPartition,
+        /// First offset that cannot be read.
+        offset: Offset,
+        /// What is wrong there.
+        cause: String,
+    },
+    /// The cluster refuses the job for a reason that trying again does not mend.
+    Refused(String),
+    /// A worker thread could not be started, or panicked.
+    Worker(String),
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(cause) => cause.fmt(f),
+            Self::Connect(cause) | Self::Refused(cause) | Self::Worker(cause) => f.write_str(cause),
+            Self::TopicMissing { topic, bootstrap_servers } => write!(
+                f,
+                "topic `{topic}` does not exist at {bootstrap_servers}; create it, for example with\n  \
+                 kafka-topics.sh --bootstrap-server {bootstrap_servers} --create --topic {topic} --partitions 6"
+            ),
+            Self::PartitionsDiffer { topic, found, expected } => write!(
+                f,
+                "topic `{topic}` has {found} partitions and the topology says {expected}: state lives per partition, so \
+                 take another application id, or the former number"
+            ),
+            Self::CreateTopic { topic, cause } => write!(f, "topic `{topic}` cannot be created: {cause}"),
+            Self::Process(cause) => cause.fmt(f),
+            Self::Corrupt { partition, offset, cause } => write!(
+                f,
+                "topic {}, partition {}, offset {offset}: {cause}; nothing was skipped",
+                partition.topic, partition.partition
+            ),
+        }
+    }
+}
+
+impl std::error::Error for RunError {}
+
+impl From<ConfigError> for RunError {
+    fn from(cause: ConfigError) -> Self {
+        Self::Config(cause)
+    }
+}
+
+impl From<ProcessError> for RunError {
+    fn from(cause: ProcessError) -> Self {
+        Self::Process(cause)
+    }
+}

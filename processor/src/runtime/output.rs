@@ -1,0 +1,83 @@
+//! The open transaction as the tasks see it: a place to emit to.
+
+use std::sync::Arc;
+
+use kafka_wire::client::Producer;
+use kafka_wire::producer::{AppendError, TopicHandle, partition_for_key};
+use kafka_wire::types::PartitionId;
+
+use super::error::RunError;
+use super::open;
+use super::worker::SessionEnd;
+use crate::output::{OutRecord, Output, Route};
+use crate::topology::Topology;
+
+/// A worker's producer, with the topics that the topology writes to.
+pub(crate) struct Transaction {
+    pub(crate) producer: Producer,
+    sinks: Vec<Sink>,
+    /// The first record that could not be taken; the transaction must not be committed then.
+    refused: Option<AppendError>,
+    /// Records and their bytes since the last look.
+    written: (u64, u64),
+    /// Takes records without a key, one after the other.
+    next_partition: i32,
+}
+
+struct Sink {
+    topic: TopicHandle,
+    partitions: i32,
+}
+
+impl Transaction {
+    /// Finds the topics that the topology writes to.
+    pub(crate) async fn open(mut producer: Producer, topology: &Arc<Topology>) -> Result<Self, SessionEnd> {
+        let mut sinks = Vec::new();
+        for sink in topology.sinks() {
+            let topic = producer.topic(&sink.topic).await.map_err(|error| open::metadata_error(&error))?;
+            let partitions = producer.partition_count(topic);
+            sinks.push(Sink { topic, partitions });
+        }
+        Ok(Self { producer, sinks, refused: None, written: (0, 0), next_partition: 0 })
+    }
+
+    /// Whether every record so far was taken.
+    pub(crate) fn check(&mut self) -> Result<(), SessionEnd> {
+        match self.refused.take() {
+            None => Ok(()),
+            Some(error) => Err(SessionEnd::Fatal(RunError::Refused(error.to_string()))),
+        }
+    }
+
+    /// Waits until the producer has room for the output of another batch.
+    pub(crate) async fn ready(&mut self) -> Result<(), SessionEnd> {
+        self.producer.ready().await.map_err(|error| open::flush_error(&error))
+    }
+
+    /// Records and their bytes since the last call.
+    pub(crate) fn take_written(&mut self) -> (u64, u64) {
+        std::mem::take(&mut self.written)
+    }
+}
+
+impl Output for Transaction {
+    #[inline]
+    fn emit(&mut self, record: OutRecord<'_>) {
+        let sink = &self.sinks[record.sink.0];
+        let partition = match (record.route, record.key) {
+            (Route::Partition(partition), _) => partition,
+            (Route::ByKey, Some(key)) => partition_for_key(key, sink.partitions),
+            (Route::ByKey, None) => {
+                self.next_partition = (self.next_partition + 1) % sink.partitions;
+                PartitionId(self.next_partition)
+            }
+        };
+        let size = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
+        self.written = (self.written.0 + 1, self.written.1 + size as u64);
+        let appended =
+            self.producer.append(sink.topic, partition, record.timestamp, record.key, record.value, record.headers);
+        if let Err(error) = appended {
+            self.refused.get_or_insert(error);
+        }
+    }
+}

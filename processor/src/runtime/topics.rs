@@ -1,0 +1,129 @@
+//! The topics of a job: those it finds, and those it makes.
+
+use std::collections::BTreeMap;
+
+use kafka_wire::admin::{NewTopic, OffsetSpec};
+use kafka_wire::client::{Client, MetadataError};
+use kafka_wire::cluster::TopicPartition;
+use kafka_wire::protocol::ErrorCode;
+use kafka_wire::types::{IsolationLevel, Offset};
+use kafka_wire::wire::Str;
+
+use super::config::Config;
+use super::error::RunError;
+use crate::topology::{SinkKind, SourceKind, SubTopologyId, Topology};
+
+/// Where a bounded run ends: the offset after the last record of each source partition, by topic.
+pub(crate) type Ends = BTreeMap<String, Vec<Offset>>;
+
+/// Checks that source and sink topics exist, and creates the repartition and changelog topics that do not.
+pub(crate) async fn prepare(client: &Client, topology: &Topology, config: &Config) -> Result<(), RunError> {
+    let mut partitions = BTreeMap::new();
+    for source in topology.sub_topologies().iter().map(|sub_topology| sub_topology.source()) {
+        if source.kind == SourceKind::External {
+            partitions.insert(source.topic.as_str(), existing(client, &source.topic, config).await?);
+        }
+    }
+    for sink in topology.sinks().iter().filter(|sink| sink.kind == SinkKind::External) {
+        existing(client, &sink.topic, config).await?;
+    }
+    let own = own_topics(topology, &partitions, config);
+    for (topic, outcome) in client.create_topics(&own).await.map_err(|error| RunError::Connect(error.to_string()))? {
+        match outcome {
+            Ok(()) => {}
+            Err(error) if error.code == ErrorCode::TOPIC_ALREADY_EXISTS => {}
+            Err(error) => return Err(RunError::CreateTopic { topic: topic.to_string(), cause: error.to_string() }),
+        }
+    }
+    for topic in &own {
+        let found = existing(client, &topic.name, config).await?;
+        let expected = usize::try_from(topic.partitions).unwrap_or_default();
+        if found != expected {
+            return Err(RunError::PartitionsDiffer { topic: topic.name.to_string(), found, expected });
+        }
+    }
+    Ok(())
+}
+
+/// The ends that the source topics have now, for readers of committed records.
+pub(crate) async fn ends(client: &Client, topology: &Topology) -> Result<Ends, RunError> {
+    let mut ends = Ends::new();
+    let sources = topology.sub_topologies().iter().map(|sub_topology| sub_topology.source());
+    for source in sources.filter(|source| source.kind == SourceKind::External) {
+        let topic = source.topic.as_str();
+        let found = client.topic(topic).await.map_err(|error| RunError::Connect(error.to_string()))?;
+        let wanted: Vec<_> = found
+            .partitions
+            .iter()
+            .map(|partition| (TopicPartition::new(topic, partition.id), OffsetSpec::Latest))
+            .collect();
+        let listed = client
+            .list_offsets(&wanted, IsolationLevel::ReadCommitted)
+            .await
+            .map_err(|error| RunError::Connect(error.to_string()))?;
+        ends.insert(topic.to_owned(), listed.iter().map(|listed| listed.offset.unwrap_or_default()).collect());
+    }
+    Ok(ends)
+}
+
+/// Where a bounded run ends in a source partition.
+pub(crate) fn end_of(ends: &Ends, partition: &TopicPartition) -> Option<Offset> {
+    ends.get(&*partition.topic)?.get(usize::try_from(partition.partition.0).ok()?).copied()
+}
+
+/// What the tasks of a sub-topology behind a shuffle wait for, per upstream partition: the end that a source task reaches,
+/// or the sum of what a task behind a shuffle waits for itself. `None` for a sub-topology with a source of the user's.
+pub(crate) fn expected_ends(topology: &Topology, id: SubTopologyId, ends: &Ends) -> Option<Vec<Offset>> {
+    let SourceKind::Repartition { upstream, .. } = topology.sub_topologies()[id.0].source().kind else { return None };
+    let source = topology.sub_topologies()[upstream.0].source();
+    match source.kind {
+        SourceKind::External => ends.get(&source.topic).cloned(),
+        SourceKind::Repartition { partitions, .. } => {
+            let expected = expected_ends(topology, upstream, ends)?;
+            let sum = Offset(expected.iter().map(|end| end.0).sum());
+            Some(vec![sum; usize::try_from(partitions.0).unwrap_or_default()])
+        }
+    }
+}
+
+/// The number of partitions of a topic that has to be there.
+async fn existing(client: &Client, topic: &str, config: &Config) -> Result<usize, RunError> {
+    match client.topic(topic).await {
+        Ok(topic) => Ok(topic.partitions.len()),
+        Err(MetadataError::UnknownTopic(_)) => Err(RunError::TopicMissing {
+            topic: topic.to_owned(),
+            bootstrap_servers: config.bootstrap_servers.join(","),
+        }),
+        Err(error) => Err(RunError::Connect(error.to_string())),
+    }
+}
+
+/// What to create: the topics of the job's own, some with as many partitions as their source topic has.
+///
+/// Records of a repartition topic carry event times, which may be old: retention by time would delete them unread, so
+/// there is none, and workers delete what is committed. A changelog is compacted to the last value of each key.
+fn own_topics(topology: &Topology, partitions: &BTreeMap<&str, usize>, config: &Config) -> Vec<NewTopic> {
+    let topic = |name: &str, count: i32, policy: &'static str| {
+        let mut topic = NewTopic::new(name, count);
+        topic.replication_factor = config.replication_factor;
+        topic.configs = [("cleanup.policy", policy), ("retention.ms", "-1")]
+            .map(|(key, value)| (Str::from(key), Str::from(value)))
+            .to_vec();
+        topic
+    };
+    let mut topics = Vec::new();
+    for sink in topology.sinks() {
+        if let SinkKind::Repartition { partitions } = sink.kind {
+            topics.push(topic(&sink.topic, partitions.0, "delete"));
+        }
+    }
+    for store in topology.stores() {
+        let sink = &topology.sinks()[store.changelog.0];
+        let SinkKind::Changelog { partitions: fixed } = sink.kind else { continue };
+        let source = topology.sub_topologies()[store.sub_topology.0].source();
+        let like_source = || partitions.get(source.topic.as_str()).and_then(|&count| i32::try_from(count).ok());
+        let count = fixed.map(|partitions| partitions.0).or_else(like_source).unwrap_or(1);
+        topics.push(topic(&sink.topic, count, "compact"));
+    }
+    topics
+}
