@@ -1,3 +1,41 @@
-//! The waterwheel binary.
+//! The `waterwheel` binary: a demo that proves itself, and the embedded broker.
+//!
+//! Exit codes: 0 all well, 1 failed (an audit that is not clean is a failure), 2 wrong usage.
 
-fn main() {}
+mod broker;
+mod demo;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Exactly-once stream processing on Kafka, in one binary.
+#[derive(Debug, Parser)]
+#[command(name = "waterwheel", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Counts words exactly once while workers are killed, and audits the result.
+    Demo(demo::Options),
+    /// Runs the embedded broker alone, for any Kafka client, until Ctrl-C. Everything it holds is in memory.
+    Broker(broker::Options),
+}
+
+fn main() -> ExitCode {
+    let Cli { command } = Cli::parse();
+    let result = match command {
+        Command::Demo(options) => demo::run(&options),
+        Command::Broker(options) => broker::run(&options),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(1)
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! What the job should have written, counted apart from it, against what a `read_committed` reader got.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use hashbrown::HashMap;
+
+use super::input::Input;
+
+/// Counts per word and window, keyed by the window's start.
+type Counts = HashMap<(i64, String), u64>;
+
+/// What the job should write for an input.
+#[derive(Debug, Default)]
+pub(crate) struct Expected {
+    counts: Counts,
+    pub(crate) words: u64,
+    /// Lines that are not UTF-8: the job counts and skips them.
+    pub(crate) undecodable: u64,
+}
+
+/// One output record, as a reader sees it.
+#[derive(Debug)]
+pub(crate) struct Result {
+    pub(crate) word: String,
+    pub(crate) window_start: i64,
+    pub(crate) count: u64,
+}
+
+/// What came of the comparison; [`Verdict::is_clean`] decides the exit code.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    /// Words that should have been counted, and words that were.
+    pub(crate) expected: u64,
+    pub(crate) got: u64,
+    /// Words missing from the counts, and words counted beyond what there were, summed over all windows.
+    pub(crate) lost: u64,
+    pub(crate) duplicated: u64,
+    /// Windows of a word that came out more than once.
+    pub(crate) repeated_windows: u64,
+}
+
+impl Verdict {
+    pub(crate) fn is_clean(&self) -> bool {
+        self.lost == 0 && self.duplicated == 0 && self.repeated_windows == 0 && self.expected == self.got
+    }
+}
+
+impl Expected {
+    /// Counts the input's words as plainly as can be: no code of the processor takes part.
+    pub(crate) fn count(input: &Input, window_ms: i64, is_word: fn(char) -> bool) -> io::Result<Self> {
+        let mut expected = Self::default();
+        input.lines(|line| {
+            let Ok(text) = String::from_utf8(line.text) else {
+                expected.undecodable += 1;
+                return Ok(());
+            };
+            let window_start = line.timestamp_ms - line.timestamp_ms.rem_euclid(window_ms);
+            for word in text.split(|letter| !is_word(letter)).filter(|word| !word.is_empty()) {
+                *expected.counts.entry((window_start, word.to_lowercase())).or_default() += 1;
+                expected.words += 1;
+            }
+            Ok(())
+        })?;
+        Ok(expected)
+    }
+
+    /// Compares with what was read. Consumes the counts, so that a result that repeats finds nothing left.
+    pub(crate) fn audit(mut self, results: impl IntoIterator<Item = Result>) -> (Verdict, Totals) {
+        let mut verdict = Verdict { expected: self.words, ..Verdict::default() };
+        let mut totals = Totals::default();
+        let mut seen: HashMap<(i64, String), ()> = HashMap::new();
+        for Result { word, window_start, count } in results {
+            verdict.got += count;
+            totals.add(&word, count);
+            let key = (window_start, word);
+            let expected = self.counts.remove(&key).unwrap_or_default();
+            verdict.lost += expected.saturating_sub(count);
+            verdict.duplicated += count.saturating_sub(expected);
+            verdict.repeated_windows += u64::from(seen.insert(key, ()).is_some());
+        }
+        verdict.lost += self.counts.values().sum::<u64>();
+        (verdict, totals)
+    }
+}
+
+/// How often each word came over all windows: what `sort | uniq -c` prints.
+#[derive(Debug, Default)]
+pub(crate) struct Totals(BTreeMap<String, u64>);
+
+impl Totals {
+    fn add(&mut self, word: &str, count: u64) {
+        match self.0.get_mut(word) {
+            Some(total) => *total += count,
+            None => {
+                self.0.insert(word.to_owned(), count);
+            }
+        }
+    }
+
+    /// How many different words there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The most frequent words, with equal counts by the word.
+    pub(crate) fn top(&self, most: usize) -> Vec<(&str, u64)> {
+        let mut all: Vec<_> = self.0.iter().map(|(word, count)| (word.as_str(), *count)).collect();
+        all.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
+        all.truncate(most);
+        all
+    }
+
+    /// Lines as GNU `uniq -c` prints them after `LC_ALL=C sort`.
+    pub(crate) fn write(&self, mut out: impl io::Write) -> io::Result<()> {
+        self.0.iter().try_for_each(|(word, count)| writeln!(out, "{count:7} {word}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expected() -> Expected {
+        let counts = [((0, "a".to_owned()), 2), ((0, "b".to_owned()), 1), ((10, "a".to_owned()), 1)];
+        Expected { counts: counts.into_iter().collect(), words: 4, undecodable: 0 }
+    }
+
+    fn result(word: &str, window_start: i64, count: u64) -> Result {
+        Result { word: word.to_owned(), window_start, count }
+    }
+
+    #[test]
+    fn equal_counts_are_clean() {
+        let (verdict, totals) = expected().audit([result("a", 10, 1), result("b", 0, 1), result("a", 0, 2)]);
+        assert!(verdict.is_clean(), "{verdict:?}");
+        assert_eq!(totals.top(1), [("a", 3)]);
+        let mut lines = Vec::new();
+        totals.write(&mut lines).unwrap();
+        assert_eq!(String::from_utf8(lines).unwrap(), "      3 a\n      1 b\n");
+    }
+
+    #[test]
+    fn a_missing_window_a_double_count_and_a_repeated_window_are_each_found() {
+        let (lost, _) = expected().audit([result("a", 0, 2), result("a", 10, 1)]);
+        assert_eq!((lost.lost, lost.duplicated, lost.is_clean()), (1, 0, false));
+
+        let (doubled, _) = expected().audit([result("a", 0, 3), result("a", 10, 1), result("b", 0, 1)]);
+        assert_eq!((doubled.lost, doubled.duplicated, doubled.is_clean()), (0, 1, false));
+
+        let twice = [result("a", 0, 2), result("b", 0, 1), result("b", 0, 1), result("a", 10, 1)];
+        let (repeated, _) = expected().audit(twice);
+        assert_eq!((repeated.repeated_windows, repeated.duplicated, repeated.is_clean()), (1, 1, false));
+    }
+}

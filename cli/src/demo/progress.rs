@@ -1,0 +1,56 @@
+//! What the demo shows while it runs.
+
+use std::time::{Duration, Instant};
+
+use processor::Status;
+
+/// Prints a line twice a second: rates since the line before, and totals.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    started: Instant,
+    shown: Instant,
+    before: Status,
+}
+
+impl Progress {
+    pub(crate) fn new(started: Instant) -> Self {
+        Self { started, shown: started, before: Status::default() }
+    }
+
+    /// Prints when it is time to; cheap to call often.
+    pub(crate) fn show(&mut self, now: Instant, status: &Status) {
+        let since = now - self.shown;
+        if since < Duration::from_millis(500) {
+            return;
+        }
+        let rate = |now: u64, before: u64| thousands((now.saturating_sub(before)) as f64 / since.as_secs_f64());
+        eprintln!(
+            "  {:5.1} s  in {}/s  out {}/s  lag {}  commits {}  kills {}",
+            (now - self.started).as_secs_f64(),
+            rate(status.records_in, self.before.records_in),
+            rate(status.records_out, self.before.records_out),
+            status.lag,
+            status.commits,
+            status.kills,
+        );
+        self.shown = now;
+        self.before = *status;
+    }
+
+    /// Prints what the whole run came to.
+    pub(crate) fn end(&self, now: Instant, status: &Status, lines: u64) {
+        let seconds = (now - self.started).as_secs_f64();
+        eprintln!(
+            "done       {lines} lines in {seconds:.1} s ({} lines/s)  commits {}  kills {}  late {}  restored {} entries",
+            thousands(lines as f64 / seconds),
+            status.commits,
+            status.kills,
+            status.late,
+            status.restored,
+        );
+    }
+}
+
+fn thousands(rate: f64) -> String {
+    format!("{:.1}k", rate / 1_000.0)
+}

@@ -1,0 +1,130 @@
+//! Reading the job's output as any consumer would, and looking at what such a consumer must not see.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
+
+use kafka_wire::admin::OffsetSpec;
+use kafka_wire::client::{Client, Consumer};
+use kafka_wire::cluster::TopicPartition;
+use kafka_wire::compression::Decompressed;
+use kafka_wire::consumer::ConsumerConfig;
+use kafka_wire::record::{Batch, ControlRecord};
+use kafka_wire::types::{IsolationLevel, Offset};
+use serde::Deserialize;
+
+use super::audit::Result as Count;
+use super::raw_log;
+
+/// What was found in the output topic.
+#[derive(Debug, Default)]
+pub(crate) struct Output {
+    /// What a `read_committed` reader gets.
+    pub(crate) results: Vec<Count>,
+    /// Records of aborted transactions that lie in the log; kills leave them behind.
+    pub(crate) aborted_in_log: u64,
+    /// Those of them that the `read_committed` reader got. One is too many.
+    pub(crate) aborted_seen: u64,
+}
+
+/// The value of an output record, as the job writes it.
+#[derive(Debug, Deserialize)]
+struct Value {
+    window_start: i64,
+    count: u64,
+}
+
+/// Reads the topic twice: committed records for their values, and everything for what was aborted.
+///
+/// The second reading takes no part of the consumer's own filter: it pairs records and markers by producer, so that a
+/// filter that lets an aborted record through is found out.
+pub(crate) async fn read(client: &Client, topic: &str) -> Result<Output, Box<dyn Error>> {
+    let mut output = Output::default();
+    let mut seen: BTreeSet<(i32, i64)> = BTreeSet::new();
+    let results = &mut output.results;
+    each_batch(client, topic, IsolationLevel::ReadCommitted, |partition, batch, position, buffer| {
+        seen.insert((partition.partition.0, batch.header.base_offset));
+        for record in batch.open(buffer)? {
+            let record = record?;
+            if record.offset >= position.0 {
+                let value: Value = serde_json::from_slice(record.value.unwrap_or_default())?;
+                let word = String::from_utf8(record.key.unwrap_or_default().to_vec())?;
+                results.push(Count { word, window_start: value.window_start, count: value.count });
+            }
+        }
+        Ok(())
+    })
+    .await?;
+    for (partition, offset, records) in aborted_batches(client, topic).await? {
+        output.aborted_in_log += records;
+        output.aborted_seen += if seen.contains(&(partition, offset)) { records } else { 0 };
+    }
+    Ok(output)
+}
+
+/// Batches of aborted transactions: partition, base offset, number of records. A marker decides about everything that its
+/// producer wrote to the partition since the marker before.
+async fn aborted_batches(client: &Client, topic: &str) -> Result<Vec<(i32, i64, u64)>, Box<dyn Error>> {
+    let mut open: BTreeMap<(i32, i64), Vec<(i64, u64)>> = BTreeMap::new();
+    let mut aborted = Vec::new();
+    let topic = client.topic(topic).await?;
+    for partition in &topic.partitions {
+        let mut handle = |batch: &Batch| -> Result<(), Box<dyn Error>> {
+            let header = &batch.header;
+            let producer = (partition.id.0, header.producer_id.0);
+            if !header.is_control() {
+                let records = u64::try_from(header.record_count)?;
+                open.entry(producer).or_default().push((header.base_offset, records));
+            } else if let Some(batches) = open.remove(&producer)
+                && is_abort(batch)?
+            {
+                aborted.extend(batches.into_iter().map(|(offset, records)| (partition.id.0, offset, records)));
+            }
+            Ok(())
+        };
+        raw_log::each(client, &TopicPartition::new(topic.name.clone(), partition.id), &mut handle).await?;
+    }
+    Ok(aborted)
+}
+
+fn is_abort(batch: &Batch) -> Result<bool, Box<dyn Error>> {
+    let mut buffer = Decompressed::default();
+    let marker = batch.open(&mut buffer)?.next().ok_or("a control batch without a record")??;
+    Ok(matches!(ControlRecord::decode(&marker)?, ControlRecord::Abort { .. }))
+}
+
+/// Calls `handle` with every batch that a reader of this isolation gets, up to the ends that the partitions have now.
+async fn each_batch(
+    client: &Client,
+    topic: &str,
+    isolation: IsolationLevel,
+    mut handle: impl FnMut(&TopicPartition, &Batch, Offset, &mut Decompressed) -> Result<(), Box<dyn Error>>,
+) -> Result<(), Box<dyn Error>> {
+    let found = client.topic(topic).await?;
+    let wanted: Vec<_> = found
+        .partitions
+        .iter()
+        .map(|partition| (TopicPartition::new(topic, partition.id), OffsetSpec::Latest))
+        .collect();
+    let mut ends = BTreeMap::new();
+    let mut consumer = Consumer::new(client.clone(), ConsumerConfig { isolation, ..ConsumerConfig::default() });
+    for listed in client.list_offsets(&wanted, isolation).await? {
+        let end = listed.offset.unwrap_or_default();
+        if end > Offset(0) {
+            consumer.assign(listed.partition.clone(), Offset(0));
+            ends.insert(listed.partition, end);
+        }
+    }
+    let mut buffer = Decompressed::default();
+    while !ends.is_empty() {
+        let mut fetched = consumer.poll().await?;
+        while let Some(batch) = fetched.next_batch() {
+            let batch = batch?;
+            handle(fetched.partition(), &batch.batch, batch.position, &mut buffer)?;
+        }
+        if ends.get(fetched.partition()).is_some_and(|&end| fetched.next_offset() >= end) {
+            ends.remove(fetched.partition());
+            consumer.unassign(fetched.partition());
+        }
+    }
+    Ok(())
+}
