@@ -21,6 +21,8 @@ pub mod task;
 
 pub mod commit;
 
+pub mod driver;
+
 pub mod runtime;
 
 pub use operator::{Emit, Undecodable};

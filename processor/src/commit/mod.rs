@@ -28,6 +28,9 @@
 mod metadata;
 mod policy;
 
+#[cfg(test)]
+mod tests;
+
 use kafka_wire::time::Moment;
 
 pub use metadata::OffsetMetadata;
@@ -148,6 +151,11 @@ impl CommitMachine {
             is_urgent: false,
             ended_at: None,
         }
+    }
+
+    /// Another policy, from now on.
+    pub const fn set_policy(&mut self, policy: CommitPolicy) {
+        self.policy = policy;
     }
 
     /// Before the first output or offset of a transaction: whether one must be begun at the producer now.

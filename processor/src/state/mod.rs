@@ -16,3 +16,6 @@ mod window_store;
 
 pub use changelog::ChangelogKey;
 pub use window_store::WindowStore;
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,9 @@ mod error;
 mod stream;
 mod windowed;
 
+#[cfg(test)]
+mod tests;
+
 use crate::operator::{Stage, Undecodable};
 use crate::output::{SinkId, StoreId};
 use crate::types::Partitions;

@@ -1,0 +1,207 @@
+//! Topics in memory, with transactions as a broker has them: markers take an offset, readers stop at what is undecided.
+
+use std::collections::BTreeMap;
+
+use kafka_wire::producer::partition_for_key;
+use kafka_wire::record::{HeadersBuf, RawHeaders};
+use kafka_wire::types::{Offset, PartitionId, TimestampMs};
+
+use crate::output::{OutRecord, Route};
+
+/// A record as a reader gets it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TestRecord {
+    /// The partition.
+    pub partition: PartitionId,
+    /// Its place there. Aborted records and markers leave gaps.
+    pub offset: Offset,
+    /// Event time.
+    pub timestamp: TimestampMs,
+    /// `None` is Kafka's null.
+    pub key: Option<Vec<u8>>,
+    /// `None` is Kafka's null.
+    pub value: Option<Vec<u8>>,
+    /// In order.
+    pub headers: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+}
+
+impl TestRecord {
+    /// The key as text; empty when it is null, or not UTF-8.
+    #[must_use]
+    pub fn key_str(&self) -> &str {
+        self.key.as_deref().and_then(|key| std::str::from_utf8(key).ok()).unwrap_or_default()
+    }
+
+    /// The value as text; empty when it is null, or not UTF-8.
+    #[must_use]
+    pub fn value_str(&self) -> &str {
+        self.value.as_deref().and_then(|value| std::str::from_utf8(value).ok()).unwrap_or_default()
+    }
+
+    pub(super) fn raw_headers(&self) -> HeadersBuf {
+        let mut headers = HeadersBuf::new();
+        for (key, value) in &self.headers {
+            headers.push(key, value.as_deref());
+        }
+        headers
+    }
+}
+
+/// A record on its way, with its place decided.
+#[derive(Clone, Debug)]
+pub(super) struct Pending {
+    pub(super) topic: String,
+    pub(super) record: TestRecord,
+}
+
+impl Pending {
+    pub(super) fn new(topic: &str, partition_count: i32, record: &OutRecord<'_>) -> Self {
+        let partition = match record.route {
+            Route::Partition(partition) => partition,
+            Route::ByKey => record.key.map_or(PartitionId(0), |key| partition_for_key(key, partition_count)),
+        };
+        let record = TestRecord {
+            partition,
+            offset: Offset(-1),
+            timestamp: record.timestamp,
+            key: record.key.map(<[u8]>::to_vec),
+            value: record.value.map(<[u8]>::to_vec),
+            headers: owned(record.headers),
+        };
+        Self { topic: topic.to_owned(), record }
+    }
+}
+
+pub(super) fn owned(headers: RawHeaders<'_>) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+    headers.iter().map(|(key, value)| (key.to_vec(), value.map(<[u8]>::to_vec))).collect()
+}
+
+/// All topics.
+#[derive(Debug, Default)]
+pub(super) struct Logs {
+    topics: BTreeMap<String, Vec<Vec<Entry>>>,
+    /// By number.
+    transactions: Vec<Fate>,
+}
+
+#[derive(Debug)]
+enum Entry {
+    Data { record: TestRecord, transaction: Option<usize> },
+    Marker,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Open,
+    Committed,
+    Aborted,
+}
+
+impl Logs {
+    pub(super) fn create(&mut self, topic: &str, partition_count: i32) {
+        let partitions = (0..partition_count).map(|_| Vec::new()).collect();
+        self.topics.entry(topic.to_owned()).or_insert(partitions);
+    }
+
+    pub(super) fn partition_count(&self, topic: &str) -> i32 {
+        self.topics.get(topic).map_or(0, |partitions| i32::try_from(partitions.len()).unwrap_or(i32::MAX))
+    }
+
+    pub(super) fn begin(&mut self) -> usize {
+        self.transactions.push(Fate::Open);
+        self.transactions.len() - 1
+    }
+
+    pub(super) fn append(&mut self, pending: Pending, transaction: Option<usize>) {
+        let Pending { topic, mut record } = pending;
+        let partition = self.partition_mut(&topic, record.partition);
+        record.offset = Offset(i64::try_from(partition.len()).unwrap_or(i64::MAX));
+        partition.push(Entry::Data { record, transaction });
+    }
+
+    /// Decides a transaction: a marker goes into each partition that it wrote to.
+    pub(super) fn end(&mut self, transaction: usize, is_committed: bool) {
+        self.transactions[transaction] = if is_committed { Fate::Committed } else { Fate::Aborted };
+        for partition in self.topics.values_mut().flatten() {
+            let is_of_it =
+                |entry: &Entry| matches!(entry, Entry::Data { transaction: Some(of), .. } if *of == transaction);
+            if partition.iter().any(is_of_it) {
+                partition.push(Entry::Marker);
+            }
+        }
+    }
+
+    /// The offset after the last entry that is decided, read to its end.
+    pub(super) fn last_stable_offset(&self, topic: &str, partition: PartitionId) -> Offset {
+        let entries = self.partition(topic, partition);
+        let undecided = |entry: &Entry| matches!(entry, Entry::Data { transaction: Some(of), .. } if self.transactions[*of] == Fate::Open);
+        Offset(i64::try_from(entries.iter().position(undecided).unwrap_or(entries.len())).unwrap_or(i64::MAX))
+    }
+
+    /// Committed records from `position` on.
+    pub(super) fn read_committed(
+        &self,
+        topic: &str,
+        partition: PartitionId,
+        position: Offset,
+    ) -> impl Iterator<Item = &TestRecord> {
+        let end = usize::try_from(self.last_stable_offset(topic, partition).0).unwrap_or(0);
+        let start = usize::try_from(position.0).unwrap_or(0).min(end);
+        self.partition(topic, partition)[start..end].iter().filter_map(|entry| match entry {
+            Entry::Data { record, transaction: None } => Some(record),
+            Entry::Data { record, transaction: Some(of) } if self.transactions[*of] == Fate::Committed => Some(record),
+            Entry::Data { .. } | Entry::Marker => None,
+        })
+    }
+
+    fn partition(&self, topic: &str, partition: PartitionId) -> &[Entry] {
+        let partitions = self.topics.get(topic).unwrap_or_else(|| panic!("no topic `{topic}` in this topology"));
+        let index = usize::try_from(partition.0).unwrap_or(usize::MAX);
+        partitions.get(index).unwrap_or_else(|| panic!("topic `{topic}` has no partition {partition}"))
+    }
+
+    fn partition_mut(&mut self, topic: &str, partition: PartitionId) -> &mut Vec<Entry> {
+        let partitions = self.topics.get_mut(topic).unwrap_or_else(|| panic!("no topic `{topic}` in this topology"));
+        let index = usize::try_from(partition.0).unwrap_or(usize::MAX);
+        partitions.get_mut(index).unwrap_or_else(|| panic!("topic `{topic}` has no partition {partition}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pending(value: &str) -> Pending {
+        let record = OutRecord {
+            sink: crate::output::SinkId(0),
+            route: Route::ByKey,
+            timestamp: TimestampMs(0),
+            key: None,
+            value: Some(value.as_bytes()),
+            headers: RawHeaders::EMPTY,
+        };
+        Pending::new("t", 1, &record)
+    }
+
+    fn visible(logs: &Logs) -> Vec<(i64, &str)> {
+        logs.read_committed("t", PartitionId(0), Offset(0))
+            .map(|record| (record.offset.0, record.value_str()))
+            .collect()
+    }
+
+    #[test]
+    fn readers_stop_at_the_first_undecided_record_and_skip_the_aborted() {
+        let mut logs = Logs::default();
+        logs.create("t", 1);
+        let (first, second) = (logs.begin(), logs.begin());
+        logs.append(pending("a"), Some(first));
+        logs.append(pending("b"), Some(second));
+        logs.append(pending("c"), None);
+        logs.end(second, true);
+        assert_eq!(visible(&logs), []);
+        logs.end(first, false);
+        assert_eq!(visible(&logs), [(1, "b"), (2, "c")]);
+        logs.append(pending("d"), None);
+        assert_eq!(visible(&logs), [(1, "b"), (2, "c"), (5, "d")], "both markers took an offset");
+    }
+}

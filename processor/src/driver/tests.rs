@@ -1,0 +1,331 @@
+//! Jobs as a whole, under crashes.
+
+use std::collections::BTreeMap;
+
+use kafka_wire::record::HeadersBuf;
+use kafka_wire::rng::Rng;
+use serde::{Deserialize, Serialize};
+
+use super::*;
+use crate::operator::{Emit, Undecodable};
+use crate::serde::{Json, Utf8};
+use crate::types::Partitions;
+use crate::watermark::Watermark;
+use crate::window::Tumbling;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Count {
+    start: i64,
+    end: i64,
+    count: u64,
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn word_count(emit: Emit, watermark: Watermark) -> Topology {
+    let mut job = Topology::builder("word-count");
+    job.stream("lines", Utf8)
+        .watermark(watermark)
+        .flat_map(Utf8, |line, words| line.value.split_whitespace().for_each(|word| words.push(word)))
+        .key_by("by-word", Partitions(3), (Utf8, ()), |word| (word.value, ()))
+        .window(Tumbling::of(10 * SECOND))
+        .count("counts", emit)
+        .map(|w| Count { start: w.window.start, end: w.window.end, count: *w.value })
+        .to("counts-out", Utf8, Json::<Count>::new());
+    job.build().expect("a valid job")
+}
+
+/// Results in order of the log: word, window start, count.
+fn results(driver: &TestDriver) -> Vec<(String, i64, u64)> {
+    let result = |record: &TestRecord| {
+        let count: Count = serde_json::from_str(record.value_str()).expect("JSON");
+        assert_eq!(count.end, count.start + 10_000);
+        (record.key_str().to_owned(), count.start, count.count)
+    };
+    driver.read("counts-out").iter().map(result).collect()
+}
+
+type Sums = BTreeMap<(String, i64), u64>;
+
+/// The last count of each word and window; `is_update` says whether there may be earlier, lower ones.
+fn sums(results: &[(String, i64, u64)], is_update: bool) -> Sums {
+    let mut sums = Sums::new();
+    for (word, start, count) in results {
+        if let Some(earlier) = sums.insert((word.clone(), *start), *count) {
+            assert!(is_update, "`{word}` in window {start} came out twice");
+            assert!(earlier < *count, "`{word}` in window {start}: {count} after {earlier}");
+        }
+    }
+    sums
+}
+
+#[test]
+fn words_are_counted_per_window_and_come_out_when_it_closes() {
+    let mut driver = TestDriver::new(word_count(Emit::OnClose, Watermark::bounded(5 * SECOND)));
+    driver.pipe("lines", None, "to be or not to be", 1_000);
+    driver.pipe("lines", None, "to be", 12_000);
+    driver.settle();
+    assert_eq!(results(&driver), [], "the watermark is at 7 s");
+    driver.pipe("lines", None, "late but in time: be", 9_999);
+    driver.pipe("lines", None, "on", 15_000);
+    driver.settle();
+    let first = sums(&results(&driver), false);
+    assert_eq!(first.get(&("be".to_owned(), 0)), Some(&3));
+    assert_eq!(first.get(&("to".to_owned(), 0)), Some(&2));
+    assert!(first.keys().all(|(_, start)| *start == 0));
+
+    driver.end_of_input();
+    assert!(driver.is_finished());
+    let all = sums(&results(&driver), false);
+    assert_eq!(all.get(&("be".to_owned(), 10_000)), Some(&1));
+    assert_eq!(driver.store("counts"), []);
+}
+
+#[test]
+fn a_record_behind_its_closed_window_is_counted_as_late() {
+    let mut driver = TestDriver::new(word_count(Emit::OnClose, Watermark::default()));
+    driver.pipe("lines", None, "a", 1_000);
+    driver.pipe("lines", None, "a", 30_000);
+    driver.settle();
+    driver.pipe("lines", None, "a a", 2_000);
+    driver.settle();
+    let late: u64 = driver.status().iter().map(|(.., status)| status.counters.late).sum();
+    assert_eq!(late, 2);
+    assert_eq!(results(&driver), [("a".to_owned(), 0, 1)]);
+}
+
+#[test]
+fn an_idle_partition_holds_nobody_back_for_long() {
+    let watermark = Watermark::default().idle_after(30 * SECOND);
+    let mut driver = TestDriver::with_partitions(word_count(Emit::OnClose, watermark), &[("lines", 2)]);
+    driver.pipe_partition("lines", 0, None, "a", 1_000);
+    driver.pipe_partition("lines", 0, None, "b", 20_000);
+    driver.settle();
+    driver.advance_wall(29 * SECOND);
+    assert_eq!(results(&driver), [], "nobody has heard of partition 1");
+    driver.advance_wall(2 * SECOND);
+    assert_eq!(sums(&results(&driver), false).into_keys().collect::<Vec<_>>(), [("a".to_owned(), 0)]);
+}
+
+#[test]
+fn headers_and_event_time_cross_the_shuffle() {
+    let mut job = Topology::builder("copy");
+    job.stream("in", Utf8)
+        .flat_map(Utf8, |line, words| line.value.split(' ').for_each(|word| words.push(word)))
+        .key_by("by-word", Partitions(1), (Utf8, Utf8), |word| (word.value, word.value))
+        .map(|word| word.value.to_uppercase())
+        .to("out", Utf8, crate::serde::Text);
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    let mut headers = HeadersBuf::new();
+    headers.push(b"trace", Some(b"7"));
+    headers.push(b"empty", None);
+    driver.pipe_record(
+        "in",
+        &OutRecord {
+            sink: SinkId(0),
+            route: Route::ByKey,
+            timestamp: TimestampMs(-5),
+            key: None,
+            value: Some(b"x y"),
+            headers: headers.as_raw(),
+        },
+    );
+    driver.settle();
+    let out = driver.read("out");
+    assert_eq!(
+        out.iter().map(|record| (record.key_str(), record.value_str())).collect::<Vec<_>>(),
+        [("x", "X"), ("y", "Y")]
+    );
+    for record in out {
+        assert_eq!(record.timestamp, TimestampMs(-5));
+        assert_eq!(record.headers, [(b"trace".to_vec(), Some(b"7".to_vec())), (b"empty".to_vec(), None)]);
+    }
+}
+
+#[test]
+fn what_cannot_be_decoded_is_counted_or_stops_the_job() {
+    let bad = |driver: &mut TestDriver| driver.pipe_to("lines", Route::ByKey, None, Some(b"\xff"), 1_000);
+    let mut driver = TestDriver::new(word_count(Emit::OnUpdate, Watermark::default()));
+    driver.pipe("lines", None, "a", 1_000);
+    bad(&mut driver);
+    driver.pipe("lines", None, "a", 1_000);
+    driver.settle();
+    assert_eq!(driver.status()[0].2.counters.undecodable, 1);
+    assert_eq!(sums(&results(&driver), true).into_values().collect::<Vec<_>>(), [2]);
+
+    let topology = word_count(Emit::OnUpdate, Watermark::default()).with_undecodable(Undecodable::Fail);
+    let mut driver = TestDriver::new(topology);
+    driver.pipe("lines", None, "a", 1_000);
+    bad(&mut driver);
+    driver.settle();
+    let failure = driver.failure().expect("the job has stopped").to_string();
+    assert_eq!(failure, "topic lines, partition 0, offset 1: value cannot be decoded: not UTF-8 at byte 0");
+    assert_eq!(driver.read("word-count-by-word-repartition"), [], "nothing of the transaction is committed");
+}
+
+#[test]
+fn each_crash_point_leaves_the_state_of_the_last_commit() {
+    for point in CommitPoint::ALL {
+        for emit in [Emit::OnClose, Emit::OnUpdate] {
+            let mut driver = TestDriver::new(word_count(emit, Watermark::default()));
+            driver.pipe("lines", None, "a b a", 1_000);
+            driver.settle();
+            driver.pipe("lines", None, "a c", 2_000);
+            driver.crash_at(point);
+            driver.settle();
+            assert_eq!(driver.crash_count(), 1, "{point:?}");
+            driver.pipe("lines", None, "d", 3_000);
+            driver.crash_at(point);
+            driver.end_of_input();
+            assert!(driver.is_finished() && driver.failure().is_none());
+            let sums = sums(&results(&driver), emit == Emit::OnUpdate);
+            let counts: Vec<_> = sums.iter().map(|((word, _), count)| (word.as_str(), *count)).collect();
+            assert_eq!(counts, [("a", 3), ("b", 1), ("c", 1), ("d", 1)], "{point:?}, {emit:?}");
+        }
+    }
+}
+
+#[test]
+fn a_commit_without_an_answer_is_looked_up_and_the_tasks_stay_warm() {
+    for landed in [true, false] {
+        let mut driver = TestDriver::new(word_count(Emit::OnUpdate, Watermark::default()));
+        driver.pipe("lines", None, "a b", 1_000);
+        driver.lose_answer(landed);
+        driver.settle();
+        driver.pipe("lines", None, "a", 2_000);
+        driver.run();
+        driver.commit();
+        driver.lose_answer(landed);
+        driver.end_of_input();
+        assert_eq!(driver.crash_count(), 0);
+        let sums = sums(&results(&driver), true);
+        assert_eq!(sums.into_values().collect::<Vec<_>>(), [2, 1], "landed: {landed}");
+    }
+}
+
+#[test]
+fn a_later_run_goes_on_where_the_first_one_ended() {
+    let mut driver = TestDriver::new(word_count(Emit::OnClose, Watermark::default()));
+    driver.pipe("lines", None, "a", 1_000);
+    driver.end_of_input();
+    driver.crash();
+    driver.pipe("lines", None, "a a", 25_000);
+    driver.pipe("lines", None, "a", 2_000);
+    assert!(!driver.is_finished());
+    driver.end_of_input();
+    assert_eq!(results(&driver), [("a".to_owned(), 0, 1), ("a".to_owned(), 20_000, 2)]);
+    let late: u64 = driver.status().iter().map(|(.., status)| status.counters.late).sum();
+    assert_eq!(late, 1, "its window had come out in the first run");
+}
+
+/// A run under a seed: lines on several partitions, commits, crashes of every kind, then the end of the input.
+struct Chaos {
+    rng: Rng,
+    driver: TestDriver,
+    expected: Sums,
+}
+
+impl Chaos {
+    fn new(seed: u64, topology: Topology) -> Self {
+        let driver = TestDriver::with_partitions(topology, &[("lines", 4), ("counts-out", 2)]);
+        Self { rng: Rng::from_seed(seed), driver, expected: Sums::new() }
+    }
+
+    fn run(&mut self, steps: u32) {
+        for step in 0..steps {
+            match self.rng.below(20) {
+                0 => self.driver.crash(),
+                1 | 2 => {
+                    let point = CommitPoint::ALL[self.rng.below(5) as usize];
+                    self.driver.crash_at(point);
+                    self.driver.commit();
+                }
+                3 => {
+                    let landed = self.rng.below(2) == 0;
+                    self.driver.lose_answer(landed);
+                    self.driver.commit();
+                }
+                4..8 => self.driver.commit(),
+                8 => {
+                    let millis = self.rng.below(40_000);
+                    self.driver.advance_wall(Duration::from_millis(millis));
+                }
+                _ => self.line(i64::from(step) * 100),
+            }
+        }
+        self.driver.crash_at(CommitPoint::ALL[self.rng.below(5) as usize]);
+        self.driver.end_of_input();
+    }
+
+    fn line(&mut self, time: i64) {
+        let timestamp = time - 5_000 - i64::try_from(self.rng.below(4_000)).expect("small");
+        let words: Vec<_> = (0..self.rng.below(6)).map(|_| format!("w{}", self.rng.below(12))).collect();
+        let partition = i32::try_from(self.rng.below(4)).expect("small");
+        for word in &words {
+            let start = timestamp.div_euclid(10_000) * 10_000;
+            *self.expected.entry((word.clone(), start)).or_default() += 1;
+        }
+        self.driver.pipe_partition("lines", partition, None, &words.join(" "), timestamp);
+    }
+}
+
+fn check_chaos(seed: u64, emit: Emit) {
+    // The disorder stays below the bound and no partition falls idle, so nothing may be late.
+    let mut chaos = Chaos::new(seed, word_count(emit, Watermark::bounded(4 * SECOND).never_idle()));
+    chaos.run(400);
+    assert!(chaos.driver.failure().is_none() && chaos.driver.is_finished(), "seed {seed}");
+    assert!(chaos.driver.crash_count() > 5, "seed {seed}");
+    assert_eq!(sums(&results(&chaos.driver), emit == Emit::OnUpdate), chaos.expected, "seed {seed}, {emit:?}");
+    assert_eq!(chaos.driver.store("counts"), [], "seed {seed}: every window is closed");
+}
+
+#[test]
+fn under_random_crashes_closed_windows_hold_every_word_once() {
+    (0..60).for_each(|seed| check_chaos(seed, Emit::OnClose));
+}
+
+#[test]
+fn under_random_crashes_updates_grow_to_every_word_once() {
+    (1_000..1_060).for_each(|seed| check_chaos(seed, Emit::OnUpdate));
+}
+
+#[test]
+fn the_same_seed_gives_the_same_output() {
+    let out = |seed| {
+        let mut chaos = Chaos::new(seed, word_count(Emit::OnUpdate, Watermark::bounded(4 * SECOND)));
+        chaos.run(300);
+        chaos.driver.read("counts-out")
+    };
+    assert_eq!(out(5), out(5));
+}
+
+#[test]
+fn two_shuffles_end_by_marks_alone() {
+    let mut job = Topology::builder("two");
+    job.stream("lines", Utf8)
+        .flat_map(Utf8, |line, words| line.value.split_whitespace().for_each(|word| words.push(word)))
+        .key_by("by-word", Partitions(3), (Utf8, Utf8), |word| (word.value, word.value))
+        .filter(|word| !word.value.starts_with('x'))
+        .key_by("by-length", Partitions(2), (crate::serde::U64, ()), |word| (word.value.len() as u64, ()))
+        .window(Tumbling::of(10 * SECOND))
+        .count("lengths", Emit::OnClose)
+        .map(|w| *w.value)
+        .to("out", crate::serde::U64, crate::serde::U64);
+    let mut driver = TestDriver::with_partitions(job.build().expect("a valid job"), &[("lines", 2)]);
+    driver.pipe_partition("lines", 0, None, "a bb cc xxx", 1_000);
+    driver.pipe_partition("lines", 1, None, "dd e", 2_000);
+    // Marks that a task without a store has heard survive its restart.
+    driver.commit();
+    driver.crash();
+    driver.end_of_input();
+    driver.crash();
+    driver.settle();
+    assert!(driver.is_finished());
+    let counts: Vec<_> = driver.read("out").into_iter().map(|record| (record.key, record.value)).collect();
+    let number = |number: u64| Some(number.to_be_bytes().to_vec());
+    let mut expected = vec![(number(1), number(2)), (number(2), number(3))];
+    expected.sort();
+    let mut counts = counts;
+    counts.sort();
+    assert_eq!(counts, expected);
+}
