@@ -324,11 +324,11 @@ impl fmt::Display for ConnectError {
             Self::NoAddress => f.write_str("no bootstrap server was given: name at least one as host:port"),
             Self::BadAddress { text } => write!(f, "bootstrap server {text:?} is not host:port, as in localhost:9092"),
             Self::Unreachable { attempts } => {
-                f.write_str("no Kafka broker was found. ")?;
+                f.write_str("no Kafka broker was found: ")?;
                 show_attempts(f, attempts)
             }
             Self::AdvertisedUnreachable { attempts } => {
-                f.write_str("a bootstrap server answered, but none of the brokers that it named can be reached. ")?;
+                f.write_str("a bootstrap server answered, but none of the brokers that it named can be reached: ")?;
                 show_attempts(f, attempts)
             }
             Self::NoBrokers { told_by } => {
@@ -339,10 +339,8 @@ impl fmt::Display for ConnectError {
 }
 
 fn show_attempts(f: &mut fmt::Formatter<'_>, attempts: &[RequestError]) -> fmt::Result {
-    for (index, attempt) in attempts.iter().enumerate() {
-        if index > 0 {
-            f.write_str("; ")?;
-        }
+    for attempt in attempts {
+        f.write_str(if attempts.len() > 1 { "\n- " } else { "" })?;
         write!(f, "{attempt}")?;
     }
     Ok(())

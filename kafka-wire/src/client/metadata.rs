@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::connection::lock;
 use super::pool::{Submission, Target};
 use super::request::Delivered;
-use super::{Address, Client, ConnectError, Endpoint, Lane, MetadataError, NotSentCause, RequestError};
+use super::{Address, CallOptions, Client, ConnectError, Endpoint, Lane, MetadataError, NotSentCause, RequestError};
 use crate::cluster::{Broker, Cluster, Topic, TopicPartition};
 use crate::protocol::ErrorCode;
 use crate::protocol::api_versions::ApiVersionsRequest;
@@ -20,10 +20,19 @@ use crate::wire::Str;
 #[derive(Debug, Default)]
 pub(super) struct Metadata {
     cluster: Arc<Cluster>,
+    /// Answers merged so far.
+    answer_count: u64,
     /// Topics that are missing here are stale.
-    described: BTreeMap<Str, Moment>,
+    described: BTreeMap<Str, Described>,
     /// Address of the broker that told the brokers' addresses.
     told_by: Option<Address>,
+}
+
+/// When a topic was described last: by the clock, and by the number of the answer.
+#[derive(Clone, Copy, Debug)]
+struct Described {
+    at: Moment,
+    answer: u64,
 }
 
 impl Metadata {
@@ -52,7 +61,9 @@ impl Metadata {
     fn merge(&mut self, response: &MetadataResponse, topics: &[Str], told_by: &Address, now: Moment) {
         Arc::make_mut(&mut self.cluster).merge(response);
         self.told_by = Some(told_by.clone());
-        self.described.extend(topics.iter().map(|topic| (topic.clone(), now)));
+        self.answer_count += 1;
+        let described = Described { at: now, answer: self.answer_count };
+        self.described.extend(topics.iter().map(|topic| (topic.clone(), described)));
     }
 }
 
@@ -74,7 +85,7 @@ impl Client {
         let deadline = self.now() + self.config().request_timeout;
         let mut backoff = self.backoff();
         loop {
-            match self.refresh(topics, deadline).await {
+            match self.refresh(topics).await {
                 Ok(()) => return Ok(self.cluster()),
                 Err(error) if error.is_retriable() && self.now() < deadline => {
                     tracing::debug!(%error, "metadata: trying again");
@@ -135,58 +146,51 @@ impl Client {
         let (deadline, missing) = (start + self.config().request_timeout, start + self.config().missing_topic_timeout);
         let mut backoff = self.backoff();
         let name = Str::from(name);
-        let mut asked_since = None;
+        if let Some(found) = self.recent_topic(&name).as_ref().and_then(&look) {
+            return Ok(found);
+        }
         loop {
-            let known = self.known_topic(&name, asked_since);
+            let outcome = self.refresh_once(&name).await;
+            let known = self.cluster().shared_topic(&name);
+            // A leader that is only old is better than none, when nobody can be asked.
             if let Some(found) = known.as_ref().and_then(&look) {
                 return Ok(found);
             }
             let now = self.now();
-            let give_up = known.and_then(|topic| verdict(&topic, now, deadline, missing));
-            if let Some(error) = give_up {
-                return Err(error);
+            match (outcome, known) {
+                (Err(error), _) if !error.is_retriable() || now >= deadline => return Err(error.into()),
+                (Ok(()), Some(topic)) => verdict(&topic, now, deadline, missing)?,
+                (Ok(()), None) if now >= missing => return Err(MetadataError::UnknownTopic(name)),
+                (Ok(()), None) | (Err(_), _) => {}
             }
-            if asked_since.is_some() {
-                tokio::time::sleep(backoff.next_pause()).await;
-            }
-            let asked = self.now();
-            match self.refresh_once(&name, asked, deadline).await {
-                Ok(()) => asked_since = Some(start),
-                // A leader that is only old is better than none.
-                Err(error) => match self.cluster().shared_topic(&name).as_ref().and_then(&look) {
-                    Some(found) => return Ok(found),
-                    None if error.is_retriable() && self.now() < deadline => {
-                        tokio::time::sleep(backoff.next_pause()).await
-                    }
-                    None => return Err(error.into()),
-                },
-            }
+            tokio::time::sleep(backoff.next_pause()).await;
         }
     }
 
-    /// The topic, if it was described recently enough: since `asked_since`, or else within `metadata_max_age`.
-    fn known_topic(&self, name: &Str, asked_since: Option<Moment>) -> Option<Arc<Topic>> {
+    /// The topic, if it is not stale and was described within `metadata_max_age`.
+    fn recent_topic(&self, name: &Str) -> Option<Arc<Topic>> {
         let metadata = lock(&self.shared.metadata);
-        let described = *metadata.described.get(name)?;
-        let is_fresh = match asked_since {
-            Some(since) => described >= since,
-            None => described + self.config().metadata_max_age > self.now(),
-        };
-        metadata.cluster.shared_topic(name).filter(|_| is_fresh)
+        let described = metadata.described.get(name)?;
+        let is_recent = described.at + self.config().metadata_max_age > self.now();
+        metadata.cluster.shared_topic(name).filter(|_| is_recent)
     }
 
-    /// Asks for one topic, unless somebody else did so since `asked`.
-    async fn refresh_once(&self, name: &Str, asked: Moment, deadline: Moment) -> Result<(), RequestError> {
+    /// Asks for one topic, unless somebody else got an answer about it while this call waited for its turn.
+    async fn refresh_once(&self, name: &Str) -> Result<(), RequestError> {
+        let seen = lock(&self.shared.metadata).answer_count;
         let _turn = self.shared.refreshing.lock().await;
-        if lock(&self.shared.metadata).described.get(name).is_some_and(|described| *described > asked) {
+        let described = lock(&self.shared.metadata).described.get(name).copied();
+        if described.is_some_and(|described| described.answer > seen) {
             return Ok(());
         }
-        self.refresh(std::slice::from_ref(name), deadline).await
+        self.refresh(std::slice::from_ref(name)).await
     }
 
     /// Asks one broker, whichever can be reached, and merges the answer.
-    pub(super) async fn refresh(&self, topics: &[Str], deadline: Moment) -> Result<(), RequestError> {
-        let submission = Submission { message: Arc::new(ByVersion(question(topics))), max_version: None, deadline };
+    ///
+    /// It always has the whole `request_timeout`: a shorter one would end a connection that others use.
+    pub(super) async fn refresh(&self, topics: &[Str]) -> Result<(), RequestError> {
+        let submission = self.submission(Arc::new(ByVersion(question(topics))), CallOptions::default());
         let delivered = self.call_any(Lane::General, &submission).await?;
         self.merge(topics, delivered)
     }
@@ -261,16 +265,15 @@ impl Client {
     }
 }
 
-/// Whether a topic that does not have what is needed is worth waiting for.
-fn verdict(topic: &Topic, now: Moment, deadline: Moment, missing: Moment) -> Option<MetadataError> {
+/// Whether a topic that does not have what is needed is worth waiting for: if not, what it lacks.
+fn verdict(topic: &Topic, now: Moment, deadline: Moment, missing: Moment) -> Result<(), MetadataError> {
     let is_missing = topic.error == ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
     let is_hopeless = !topic.error.is_none() && !topic.error.is_retriable();
     let is_over = now >= if is_missing { missing } else { deadline };
-    let topic_name = || topic.name.clone();
     match (is_over || is_hopeless, is_missing) {
-        (false, _) => None,
-        (true, true) => Some(MetadataError::UnknownTopic(topic_name())),
-        (true, false) => Some(MetadataError::Topic { topic: topic_name(), code: topic.error }),
+        (false, _) => Ok(()),
+        (true, true) => Err(MetadataError::UnknownTopic(topic.name.clone())),
+        (true, false) => Err(MetadataError::Topic { topic: topic.name.clone(), code: topic.error }),
     }
 }
 

@@ -167,3 +167,6 @@ impl fmt::Debug for Client {
         f.debug_struct("Client").field("bootstrap", &self.shared.bootstrap).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -123,7 +123,7 @@ impl Client {
         match to {
             Node::Any => self.call_any(lane, &submission).await,
             Node::Broker(id) => {
-                self.refresh(&[], submission.deadline).await?;
+                self.refresh(&[]).await?;
                 match self.submit(Target::Broker(id), lane, &submission) {
                     Some(pending) => deliver(pending?).await,
                     None => Err(RequestError::NotSent { to: None, cause: NotSentCause::UnknownBroker(id) }),

@@ -320,6 +320,7 @@ impl<T> Session<T> {
                 let versions = Arc::new(versions);
                 self.splitter.set_limit(self.config.frame_limit);
                 self.state = State::Ready(Arc::clone(&versions));
+                self.deadline_min = self.earliest_deadline();
                 self.outputs.push_back(Output::Ready(versions));
             }
             Err(cause) => self.close(cause),
