@@ -13,9 +13,14 @@ use crate::broker::log::{LEADER_EPOCH, Log, TimestampOffset};
 use crate::broker::state::State;
 
 impl Handler for ListOffsetsRequest {
-    fn handle(self, state: &mut State, _client: &Client) -> Answer<ListOffsetsResponse> {
+    fn handle(self, state: &mut State, client: &Client) -> Answer<ListOffsetsResponse> {
         let is_committed_only = self.isolation_level == READ_COMMITTED;
-        Answer::Now(respond(&self, |topic, wanted| find(state, topic, wanted, is_committed_only)))
+        let mut response = respond(&self, |topic, wanted| find(state, topic, wanted, is_committed_only));
+        if client.call.version < FIRST_WITH_EPOCH {
+            let partitions = response.topics.iter_mut().flat_map(|topic| &mut topic.partitions);
+            partitions.for_each(|partition| partition.leader_epoch = -1);
+        }
+        Answer::Now(response)
     }
 
     fn refuse(&self, error: ErrorCode) -> ListOffsetsResponse {
@@ -78,6 +83,8 @@ fn respond(
     ListOffsetsResponse { topics, ..ListOffsetsResponse::default() }
 }
 
+/// Older answers have no room for an epoch, and a message with a field that its version lacks is not encoded.
+const FIRST_WITH_EPOCH: i16 = 4;
 const READ_COMMITTED: i8 = 1;
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
