@@ -56,6 +56,7 @@ pub struct Accumulator {
     buffer_limit_bytes: usize,
     topics: Vec<Topic>,
     partitions: Vec<Partition>,
+    slots: Vec<Slot>,
     /// Partitions to look at for open batches, each at most once, the longest open first.
     opened: Vec<Slot>,
     closed: Vec<ClosedBatch>,
@@ -103,6 +104,7 @@ impl Accumulator {
             buffer_limit_bytes: config.buffer_limit_bytes,
             topics: Vec::new(),
             partitions: Vec::new(),
+            slots: Vec::new(),
             opened: Vec::new(),
             closed: Vec::new(),
             buffered_bytes: 0,
@@ -117,7 +119,9 @@ impl Accumulator {
         });
         let topic = &mut self.topics[handle.0 as usize];
         for id in index_of(topic.slots.len()).cast_signed()..partition_count {
-            topic.slots.push(Slot(index_of(self.partitions.len())));
+            let slot = Slot(index_of(self.partitions.len()));
+            topic.slots.push(slot);
+            self.slots.push(slot);
             self.partitions.push(Partition {
                 topic: handle,
                 id: PartitionId(id),
@@ -139,6 +143,12 @@ impl Accumulator {
     #[must_use]
     pub fn partition_count(&self, topic: TopicHandle) -> i32 {
         self.topics.get(topic.0 as usize).map_or(0, |topic| index_of(topic.slots.len()).cast_signed())
+    }
+
+    /// Every partition, in the order of their slots' indices.
+    #[must_use]
+    pub fn slots(&self) -> &[Slot] {
+        &self.slots
     }
 
     /// The partition behind a slot of this accumulator.

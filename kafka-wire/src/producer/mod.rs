@@ -13,7 +13,9 @@
 pub mod accumulator;
 mod config;
 mod error;
+pub mod outbox;
 pub mod partitioner;
+mod pauses;
 pub mod sequence;
 pub mod transaction;
 
@@ -24,6 +26,7 @@ pub use error::{
     TransactionError,
 };
 pub use partitioner::partition_for_key;
+pub use pauses::Pauses;
 
 /// How the transaction before [`recover`](crate::client::Producer::recover) turned out to have ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -70,6 +70,8 @@ pub struct Finished {
     pub buffered_bytes: usize,
     /// Its records.
     pub record_count: i32,
+    /// Whether it had been given a sequence.
+    pub has_sequence: bool,
     /// Where its last record is, if the broker said so.
     pub last_offset: Option<Offset>,
     /// Why it was given up; `None` when it was acknowledged.
@@ -373,7 +375,13 @@ impl PartitionQueue {
         if index < self.sent {
             self.sent -= 1;
         }
-        Some(Finished { buffered_bytes: batch.buffered_bytes, record_count: batch.record_count, last_offset, failure })
+        Some(Finished {
+            buffered_bytes: batch.buffered_bytes,
+            record_count: batch.record_count,
+            has_sequence: matches!(batch.contents, Contents::Sealed { .. }),
+            last_offset,
+            failure,
+        })
     }
 }
 

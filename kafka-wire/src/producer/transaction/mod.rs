@@ -30,7 +30,7 @@ mod verdict;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-pub use requests::{Pauses, Reply, Request};
+pub use requests::{Reply, Request};
 pub use verdict::{Verdict, produce_verdict, verdict};
 
 use super::ProducerConfig;
@@ -226,6 +226,7 @@ impl TransactionManager {
             _ => return Err(self.not_ready()),
         }
         self.clear();
+        self.ended = None;
         (self.state, self.version) = (State::Open, version);
         Ok(())
     }
@@ -286,7 +287,7 @@ impl TransactionManager {
             }
             _ => return Err(self.not_ready()),
         }
-        self.state = State::Committing;
+        (self.state, self.ended) = (State::Committing, None);
         self.offsets = group.filter(|(_, offsets)| !offsets.is_empty()).map(|(group, offsets)| OffsetsToCommit {
             group,
             offsets,
@@ -332,11 +333,30 @@ impl TransactionManager {
         }
     }
 
-    /// Asks for a new producer id because the epochs of this one are used up; without transactions only.
-    pub fn reopen(&mut self) {
-        assert!(!self.is_transactional(), "the coordinator gives a transactional producer its next id");
-        self.identity = ProducerIdentity::NONE;
-        self.start(State::Opening);
+    /// Raises the epoch without asking, which only a producer without transactions may (KIP-360); after the last epoch
+    /// a new producer id is asked for.
+    pub fn raise_epoch(&mut self) {
+        assert!(!self.is_transactional(), "the coordinator gives a transactional producer its epochs");
+        match self.identity.epoch.0.checked_add(1) {
+            Some(epoch) => self.identity.epoch.0 = epoch,
+            None => {
+                self.identity = ProducerIdentity::NONE;
+                self.start(State::Opening);
+            }
+        }
+    }
+
+    /// Whether batches are to be thrown away rather than sent.
+    #[must_use]
+    pub fn gives_up(&self) -> bool {
+        match self.state {
+            State::Failed { .. } | State::Aborting { .. } | State::Recovering | State::InDoubt | State::Finished(_) => {
+                true
+            }
+            State::Opening | State::Ready | State::Open | State::Committing | State::Renewing(_) | State::Stale(_) => {
+                false
+            }
+        }
     }
 
     /// Whether a request is awaited or due, so that an outcome will come.
@@ -466,7 +486,7 @@ impl TransactionManager {
                 _ => None,
             };
             self.start(State::Finished(why));
-            self.ended = report.or(self.ended.take());
+            self.ended = report;
             return;
         }
         let skip_end = verdict == Verdict::Reinitialize;
@@ -509,7 +529,7 @@ impl TransactionManager {
     }
 
     fn start(&mut self, state: State) {
-        self.state = state;
+        (self.state, self.ended) = (state, None);
         let in_flight = self.attempts.in_flight;
         self.attempts = Attempts { in_flight, ..Attempts::default() };
     }

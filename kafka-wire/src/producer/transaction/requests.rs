@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{Call, Ended, OffsetsToCommit, State, TransactionManager, TransactionVersion, Verdict, verdict};
 use crate::cluster::{CoordinatorKind, TopicPartition};
 use crate::producer::error::TransactionCause;
+use crate::producer::pauses::Pauses;
 use crate::producer::sequence::ProducerIdentity;
 use crate::protocol::add_offsets_to_txn::{AddOffsetsToTxnRequest, AddOffsetsToTxnResponse};
 use crate::protocol::add_partitions_to_txn::{
@@ -334,29 +335,6 @@ impl TransactionManager {
 
     fn id(&self) -> Str {
         self.transactional_id.clone().unwrap_or_default()
-    }
-}
-
-/// How long to wait before a request is tried again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pauses {
-    /// After the first failure; doubles up to `max`.
-    pub min: Duration,
-    /// The longest pause.
-    pub max: Duration,
-}
-
-impl Pauses {
-    /// While the markers of the last transaction are being written: milliseconds, and the next one waits for it.
-    const BRIEF_MIN: Duration = Duration::from_millis(5);
-    const BRIEF_MAX: Duration = Duration::from_millis(100);
-
-    fn after(self, code: Option<ErrorCode>, failures: u32) -> Duration {
-        let (min, max) = match code {
-            Some(ErrorCode::CONCURRENT_TRANSACTIONS) => (self.min.min(Self::BRIEF_MIN), self.max.min(Self::BRIEF_MAX)),
-            _ => (self.min, self.max),
-        };
-        min.saturating_mul(1 << failures.min(16)).min(max)
     }
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::producer::pauses::Pauses;
 use crate::protocol::add_offsets_to_txn::AddOffsetsToTxnResponse;
 use crate::protocol::add_partitions_to_txn::{
     AddPartitionsToTxnPartitionResult, AddPartitionsToTxnResponse, AddPartitionsToTxnTopicResult,

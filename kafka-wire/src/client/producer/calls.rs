@@ -1,0 +1,99 @@
+//! Requests of the producer's state machines as requests of the client, and the outcomes back.
+
+use std::time::Duration;
+
+use super::super::{CallOptions, Client, CoordinatorError, Lane, Node, Reply as Answer, RequestError};
+use crate::producer::outbox::{Produce, Produced};
+use crate::producer::transaction::{Call, Reply, Request, TransactionVersion};
+use crate::protocol;
+use crate::protocol::produce::ProduceRequest;
+use crate::types::BrokerId;
+
+/// Hands a batch of batches to the connection now, so that requests leave in the order in which they were made.
+pub(super) fn produce(
+    client: &Client,
+    produce: Produce,
+    version: TransactionVersion,
+) -> impl Future<Output = Produced> + Send + use<> {
+    // Version 12 registers partitions by itself, which is not for transactions of version 1. Version 13 takes topic
+    // ids instead of names.
+    let is_v1 = version == TransactionVersion::V1 && produce.request.transactional_id.is_some();
+    let options = CallOptions { max_version: Some(if is_v1 { 11 } else { 12 }), timeout: None };
+    let answer: Answer<ProduceRequest> =
+        client.start(Node::Broker(produce.broker), Lane::Produce, produce.request, options);
+    async move {
+        match answer.await {
+            Ok(answered) => Produced::Answered(answered.response),
+            Err(error) => {
+                tracing::debug!(%error, "produce");
+                match error {
+                    RequestError::UnsupportedVersion { .. } | RequestError::Encode { .. } => Produced::Unsendable,
+                    error if error.is_possibly_written() => Produced::Unanswered,
+                    _ => Produced::NotSent,
+                }
+            }
+        }
+    }
+}
+
+/// Finds the coordinator, asks, and waits for the answer.
+pub(super) async fn call(client: Client, call: Call) -> Reply {
+    let node = match find(&client, &call).await {
+        Ok(node) => node,
+        Err(reply) => return reply,
+    };
+    let lane = if call.coordinator.is_some() { Lane::Transaction } else { Lane::General };
+    let options = CallOptions {
+        max_version: Some(call.max_version),
+        timeout: Some(call.timeout.min(client.config().request_timeout).max(TIMEOUT_MIN)),
+    };
+    match call.request {
+        Request::InitProducerId(request) => ask(&client, node, lane, request, options, Reply::InitProducerId).await,
+        Request::AddPartitionsToTxn(request) => {
+            ask(&client, node, lane, request, options, Reply::AddPartitionsToTxn).await
+        }
+        Request::AddOffsetsToTxn(request) => ask(&client, node, lane, request, options, Reply::AddOffsetsToTxn).await,
+        Request::TxnOffsetCommit(request) => ask(&client, node, lane, request, options, Reply::TxnOffsetCommit).await,
+        Request::EndTxn(request) => ask(&client, node, lane, request, options, Reply::EndTxn).await,
+    }
+}
+
+async fn ask<R: protocol::Request>(
+    client: &Client,
+    node: Node,
+    lane: Lane,
+    request: R,
+    options: CallOptions,
+    reply: impl FnOnce(R::Response) -> Reply,
+) -> Reply {
+    match client.request(node, lane, request, options).await {
+        Ok(response) => reply(response),
+        Err(error) => {
+            tracing::debug!(%error, api = R::KEY.name(), "transaction");
+            match error {
+                RequestError::UnsupportedVersion { .. } | RequestError::Encode { .. } => Reply::Unsendable,
+                error if error.is_possibly_written() => Reply::Unanswered,
+                _ => Reply::NotSent,
+            }
+        }
+    }
+}
+
+async fn find(client: &Client, call: &Call) -> Result<Node, Reply> {
+    let Some((kind, key)) = &call.coordinator else { return Ok(Node::Any) };
+    if call.find_again {
+        client.forget_coordinator(*kind, key);
+    }
+    let found: Result<BrokerId, CoordinatorError> = client.coordinator(*kind, key).await;
+    match found {
+        Ok(broker) => Ok(Node::Broker(broker)),
+        Err(CoordinatorError::Refused { code, .. }) => Err(Reply::NoCoordinator(code)),
+        Err(CoordinatorError::Request(error)) => {
+            tracing::debug!(%error, "coordinator");
+            Err(Reply::NotSent)
+        }
+    }
+}
+
+/// A request whose time is nearly over still gets this long: it may be the one that settles the matter.
+const TIMEOUT_MIN: Duration = Duration::from_secs(1);

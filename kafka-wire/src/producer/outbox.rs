@@ -1,0 +1,418 @@
+//! From closed batches to Produce requests and back: which batches travel together, to whom, and what their answers mean.
+//!
+//! One request takes the next batch of every partition that the same broker leads and that may send now, up to the
+//! request limit; partitions take turns at the front. At most [`REQUESTS_MAX`] requests of a producer are with one
+//! broker. Order within a partition is [`PartitionQueue`]'s business.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::ProducerConfig;
+use super::accumulator::{ClosedBatch, Slot};
+use super::error::{DeliveryCause, DeliveryError};
+use super::pauses::Pauses;
+use super::sequence::{Attempt, BatchId, BatchKind, Finished, PartitionQueue, ProducerIdentity};
+use crate::cluster::{Cluster, TopicPartition};
+use crate::protocol::ErrorCode;
+use crate::protocol::produce::{PartitionProduceData, ProduceRequest, ProduceResponse, TopicProduceData};
+use crate::time::Moment;
+use crate::types::{BrokerId, Offset};
+use crate::wire::Str;
+
+/// Requests of one producer that may be with one broker at once (`max.in.flight.requests.per.connection`).
+pub const REQUESTS_MAX: usize = 5;
+
+/// Marks one request of one outbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RequestId(u64);
+
+/// A request ready to be sent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Produce {
+    /// How its outcome is recognised.
+    pub id: RequestId,
+    /// Where it goes.
+    pub broker: BrokerId,
+    /// Its content.
+    pub request: ProduceRequest,
+}
+
+/// What became of a request.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Produced {
+    /// The broker answered.
+    Answered(ProduceResponse),
+    /// It was not sent.
+    NotSent,
+    /// It was sent and not answered: its batches may be written.
+    Unanswered,
+    /// It has no encoding that the broker understands.
+    Unsendable,
+}
+
+/// What has left the outbox since it was last asked.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Settled {
+    /// Bytes to give back to the buffer.
+    pub released_bytes: usize,
+    /// Last acknowledged offset of partitions, as far as the brokers told.
+    pub acknowledged: Vec<(Slot, Offset)>,
+    /// The first batch that failed.
+    pub first_failure: Option<DeliveryError>,
+    /// Records that failed.
+    pub failed_records: u64,
+}
+
+/// The batches of all partitions that are closed and not yet acknowledged.
+#[derive(Debug)]
+pub struct Outbox {
+    transactional_id: Option<Str>,
+    kind: BatchKind,
+    delivery_timeout: Duration,
+    request_limit_bytes: usize,
+    request_timeout_ms: i32,
+    pauses: Pauses,
+    destinations: Vec<Destination>,
+    /// Partitions with unacknowledged batches.
+    occupied: BTreeSet<Slot>,
+    /// Partition that was first in the last request.
+    turn: Option<Slot>,
+    requests: BTreeMap<RequestId, Request>,
+    requests_at: BTreeMap<BrokerId, usize>,
+    next_request: u64,
+    /// Topics of which the leaders are not, or no longer, known.
+    stale: BTreeSet<Str>,
+    settled: Settled,
+}
+
+#[derive(Debug)]
+struct Destination {
+    partition: TopicPartition,
+    queue: PartitionQueue,
+    leader: Option<BrokerId>,
+    failures: u32,
+}
+
+#[derive(Debug)]
+struct Request {
+    broker: BrokerId,
+    batches: Vec<(Slot, BatchId, usize)>,
+}
+
+impl Outbox {
+    /// An empty outbox. `request_timeout` is what brokers get to replicate a batch.
+    #[must_use]
+    pub fn new(config: &ProducerConfig, request_timeout: Duration, pauses: Pauses) -> Self {
+        Self {
+            transactional_id: config.transactional_id.clone(),
+            kind: BatchKind { transactional: config.transactional_id.is_some(), compression: config.compression },
+            delivery_timeout: config.delivery_timeout,
+            request_limit_bytes: config.request_limit_bytes,
+            request_timeout_ms: i32::try_from(request_timeout.as_millis()).unwrap_or(i32::MAX),
+            pauses,
+            destinations: Vec::new(),
+            occupied: BTreeSet::new(),
+            turn: None,
+            requests: BTreeMap::new(),
+            requests_at: BTreeMap::new(),
+            next_request: 0,
+            stale: BTreeSet::new(),
+            settled: Settled::default(),
+        }
+    }
+
+    /// Partitions it knows: slots below this number.
+    #[must_use]
+    pub fn partition_count(&self) -> usize {
+        self.destinations.len()
+    }
+
+    /// Makes the partition of the next slot known.
+    pub fn add_partition(&mut self, partition: TopicPartition, cluster: &Cluster) {
+        let leader = cluster.leader(&partition.topic, partition.partition).map(|(broker, _)| broker);
+        self.destinations.push(Destination { partition, queue: PartitionQueue::default(), leader, failures: 0 });
+    }
+
+    /// Takes a closed batch of a known partition.
+    pub fn push(&mut self, now: Moment, batch: ClosedBatch) {
+        self.destinations[batch.slot.index()].queue.push(batch.builder, now + self.delivery_timeout);
+        self.occupied.insert(batch.slot);
+    }
+
+    /// Whether everything is acknowledged or given up.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.occupied.is_empty()
+    }
+
+    /// Whether one more batch of the partition would be sent at once.
+    #[must_use]
+    pub fn wants(&self, slot: Slot) -> bool {
+        self.destinations.get(slot.index()).is_none_or(|destination| destination.queue.has_sent_all())
+    }
+
+    /// New metadata: partitions follow their leaders.
+    pub fn handle_metadata(&mut self, cluster: &Cluster) {
+        for destination in &mut self.destinations {
+            let TopicPartition { topic, partition } = &destination.partition;
+            destination.leader = cluster.leader(topic, *partition).map(|(broker, _)| broker);
+        }
+    }
+
+    /// Topics whose leaders have to be asked for; each is named once, until it turns out to be unknown again.
+    pub fn take_stale(&mut self) -> Vec<Str> {
+        std::mem::take(&mut self.stale).into_iter().collect()
+    }
+
+    /// Whether [`Self::take_stale`] would name any.
+    #[must_use]
+    pub fn has_stale(&self) -> bool {
+        !self.stale.is_empty()
+    }
+
+    /// What has been acknowledged or has failed since the last call.
+    pub fn take_settled(&mut self) -> Settled {
+        std::mem::take(&mut self.settled)
+    }
+
+    /// The next request, stamped with `identity`, of partitions that `may_send`.
+    pub fn poll(
+        &mut self,
+        now: Moment,
+        identity: ProducerIdentity,
+        may_send: impl Fn(Slot) -> bool,
+    ) -> Option<Produce> {
+        self.expire(now);
+        let mut sent: Option<Request> = None;
+        let mut request_bytes = 0;
+        let mut topics: BTreeMap<Str, Vec<PartitionProduceData>> = BTreeMap::new();
+        for slot in self.in_turn() {
+            let Some((leader, batch_bytes)) = self.sendable(now, slot).filter(|_| may_send(slot)) else { continue };
+            let is_same_broker = sent.as_ref().is_none_or(|request| request.broker == leader);
+            if !is_same_broker || (sent.is_some() && request_bytes + batch_bytes > self.request_limit_bytes) {
+                continue;
+            }
+            let destination = &mut self.destinations[slot.index()];
+            match destination.queue.send(now, identity, self.kind) {
+                Ok(Some(sealed)) => {
+                    request_bytes += sealed.bytes.len();
+                    let index = destination.partition.partition.0;
+                    let batch = (slot, sealed.id, sealed.bytes.len());
+                    let data = PartitionProduceData { index, records: Some(sealed.bytes) };
+                    topics.entry(destination.partition.topic.clone()).or_default().push(data);
+                    sent.get_or_insert_with(|| Request { broker: leader, batches: Vec::new() }).batches.push(batch);
+                }
+                Ok(None) => {}
+                Err(cause) => self.fail_partition(slot, cause),
+            }
+        }
+        Some(self.dispatch(sent?, topics))
+    }
+
+    /// Takes in what became of a request.
+    pub fn handle(&mut self, now: Moment, id: RequestId, produced: &Produced) {
+        let Some(request) = self.requests.remove(&id) else { return };
+        if let Some(count) = self.requests_at.get_mut(&request.broker) {
+            *count -= 1;
+        }
+        for (slot, batch, batch_bytes) in request.batches {
+            let destination = &mut self.destinations[slot.index()];
+            let (attempt, is_stale) = read_attempt(now, produced, destination, self.pauses);
+            if is_stale {
+                self.stale.insert(destination.partition.topic.clone());
+            }
+            match attempt {
+                Attempt::Acknowledged(_) => destination.failures = 0,
+                _ => destination.failures += 1,
+            }
+            let finished = destination.queue.handle(batch, attempt, self.kind.transactional);
+            self.settle(slot, finished, batch_bytes);
+        }
+    }
+
+    /// When to poll although nothing happened: a pause is over, or a batch has to be given up.
+    #[must_use]
+    pub fn next_timeout(&self, now: Moment) -> Option<Moment> {
+        self.occupied.iter().filter_map(|slot| self.destinations[slot.index()].queue.next_timeout(now)).min()
+    }
+
+    /// Gives up every batch that is not in flight. Tells whether any of them had a sequence, which now is skipped.
+    pub fn give_up(&mut self) -> bool {
+        let mut skipped = false;
+        for slot in self.occupied.clone() {
+            let finished = self.destinations[slot.index()].queue.fail_all(DeliveryCause::TransactionFailed);
+            for batch in finished {
+                skipped |= batch.has_sequence;
+                let bytes = batch.buffered_bytes;
+                self.settle(slot, Some(batch), bytes);
+            }
+        }
+        skipped
+    }
+
+    /// Whether a partition waits for an epoch above `identity`'s, or only to be started anew under it.
+    #[must_use]
+    pub fn needs_epoch(&self, identity: ProducerIdentity) -> NeedsEpoch {
+        let waiting = self.occupied.iter().map(|slot| &self.destinations[slot.index()].queue);
+        let mut waiting = waiting.filter(|queue| queue.needs_epoch()).map(PartitionQueue::identity).peekable();
+        if waiting.peek().is_none() {
+            NeedsEpoch::No
+        } else if waiting.any(|stamped| stamped == identity) {
+            NeedsEpoch::Higher
+        } else {
+            NeedsEpoch::This
+        }
+    }
+
+    /// Starts the partitions that wait for it anew at sequence 0 under `identity`.
+    pub fn restart(&mut self, identity: ProducerIdentity) {
+        for slot in self.occupied.clone() {
+            let queue = &mut self.destinations[slot.index()].queue;
+            if queue.needs_epoch() {
+                for lost in queue.restart(identity) {
+                    let bytes = lost.buffered_bytes;
+                    self.settle(slot, Some(lost), bytes);
+                }
+            }
+        }
+    }
+
+    /// Partitions with batches, the one after the last turn first.
+    fn in_turn(&self) -> Vec<Slot> {
+        let split = self.turn.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
+        let after = self.occupied.range((split, std::ops::Bound::Unbounded));
+        let before = self.turn.into_iter().flat_map(|turn| self.occupied.range(..=turn));
+        after.chain(before).copied().collect()
+    }
+
+    /// Leader and size of the partition's next batch, if it may leave now. Notes a missing leader.
+    fn sendable(&mut self, now: Moment, slot: Slot) -> Option<(BrokerId, usize)> {
+        let destination = &self.destinations[slot.index()];
+        let batch_bytes = destination.queue.next_bytes(now)?;
+        let Some(leader) = destination.leader else {
+            self.stale.insert(destination.partition.topic.clone());
+            return None;
+        };
+        let has_place = self.requests_at.get(&leader).is_none_or(|count| *count < REQUESTS_MAX);
+        has_place.then_some((leader, batch_bytes))
+    }
+
+    fn dispatch(&mut self, request: Request, topics: BTreeMap<Str, Vec<PartitionProduceData>>) -> Produce {
+        let id = RequestId(self.next_request);
+        self.next_request += 1;
+        let broker = request.broker;
+        self.turn = request.batches.first().map(|(slot, ..)| *slot);
+        *self.requests_at.entry(broker).or_default() += 1;
+        self.requests.insert(id, request);
+        let topic_data = topics
+            .into_iter()
+            .map(|(name, partition_data)| TopicProduceData { name, partition_data, ..TopicProduceData::default() })
+            .collect();
+        let request = ProduceRequest {
+            transactional_id: self.transactional_id.clone(),
+            acks: -1,
+            timeout_ms: self.request_timeout_ms,
+            topic_data,
+        };
+        Produce { id, broker, request }
+    }
+
+    fn expire(&mut self, now: Moment) {
+        for slot in self.occupied.clone() {
+            while let Some(expired) = self.destinations[slot.index()].queue.expire(now, self.kind.transactional) {
+                let bytes = expired.buffered_bytes;
+                self.settle(slot, Some(expired), bytes);
+            }
+        }
+    }
+
+    fn fail_partition(&mut self, slot: Slot, cause: DeliveryCause) {
+        for failed in self.destinations[slot.index()].queue.fail_all(cause) {
+            let bytes = failed.buffered_bytes;
+            self.settle(slot, Some(failed), bytes);
+        }
+    }
+
+    /// Books what left a queue.
+    fn settle(&mut self, slot: Slot, finished: Option<Finished>, batch_bytes: usize) {
+        let Destination { partition, queue, .. } = &self.destinations[slot.index()];
+        if queue.is_empty() {
+            self.occupied.remove(&slot);
+        }
+        let Some(finished) = finished else { return };
+        let settled = &mut self.settled;
+        settled.released_bytes += finished.buffered_bytes;
+        settled.acknowledged.extend(finished.last_offset.map(|offset| (slot, offset)));
+        if let Some(failure) = finished.failure {
+            settled.failed_records += u64::from(finished.record_count.unsigned_abs());
+            settled.first_failure.get_or_insert_with(|| DeliveryError {
+                partition: partition.clone(),
+                record_count: finished.record_count,
+                batch_bytes,
+                cause: failure.cause,
+                possibly_written: failure.possibly_written,
+            });
+        }
+    }
+}
+
+/// Whether partitions wait for a new epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NeedsEpoch {
+    /// None does.
+    No,
+    /// The current one will do: it is newer than the one they failed under.
+    This,
+    /// One above the current one.
+    Higher,
+}
+
+/// What an outcome says about the batch of one partition, and whether its leader has to be looked up again.
+fn read_attempt(now: Moment, produced: &Produced, destination: &Destination, pauses: Pauses) -> (Attempt, bool) {
+    let again = |code| now + pauses.after(code, destination.failures);
+    let response = match produced {
+        Produced::Answered(response) => response,
+        Produced::NotSent => return (Attempt::Retry(again(None), None), true),
+        Produced::Unanswered => return (Attempt::Unknown(again(None), None), true),
+        Produced::Unsendable => return (Attempt::Refused(DeliveryCause::Unsendable), false),
+    };
+    let TopicPartition { topic, partition } = &destination.partition;
+    let of_topic = response.responses.iter().find(|candidate| candidate.name == *topic);
+    let found = of_topic.and_then(|of| of.partition_responses.iter().find(|found| found.index == partition.0));
+    // A broker that leaves a partition out of its answer has not answered for it.
+    let Some(found) = found else { return (Attempt::Unknown(again(None), None), true) };
+    let code = ErrorCode(found.error_code);
+    let pause = again(Some(code));
+    match code {
+        ErrorCode::NONE => (Attempt::Acknowledged(Offset(found.base_offset)), false),
+        ErrorCode::DUPLICATE_SEQUENCE_NUMBER => (Attempt::Acknowledged(Offset(-1)), false),
+        ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER | ErrorCode::UNKNOWN_PRODUCER_ID => {
+            (Attempt::OutOfOrder(pause, code), false)
+        }
+        // The leader has it, the other replicas perhaps not: a repeat is recognised, wherever it goes.
+        ErrorCode::REQUEST_TIMED_OUT | ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND => {
+            (Attempt::Unknown(pause, Some(code)), false)
+        }
+        code if code.is_retriable() => (Attempt::Retry(pause, Some(code)), is_about_leadership(code)),
+        code => (Attempt::Refused(DeliveryCause::Refused(code)), false),
+    }
+}
+
+/// Whether the answer says that this broker is not, or not any more, the one to ask.
+fn is_about_leadership(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::NOT_LEADER_OR_FOLLOWER
+            | ErrorCode::LEADER_NOT_AVAILABLE
+            | ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
+            | ErrorCode::UNKNOWN_TOPIC_ID
+            | ErrorCode::FENCED_LEADER_EPOCH
+            | ErrorCode::UNKNOWN_LEADER_EPOCH
+            | ErrorCode::REPLICA_NOT_AVAILABLE
+            | ErrorCode::KAFKA_STORAGE_ERROR
+            | ErrorCode::NETWORK_EXCEPTION
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,30 @@
+//! How long to wait before something is tried again, without chance: one producer asks one coordinator.
+
+use std::time::Duration;
+
+use crate::protocol::ErrorCode;
+
+/// How long to wait before a request is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pauses {
+    /// After the first failure; doubles up to `max`.
+    pub min: Duration,
+    /// The longest pause.
+    pub max: Duration,
+}
+
+impl Pauses {
+    /// While the markers of the last transaction are being written: milliseconds, and the next one waits for it.
+    const BRIEF_MIN: Duration = Duration::from_millis(5);
+    const BRIEF_MAX: Duration = Duration::from_millis(100);
+
+    /// The pause after an answer with `code` (`None`: no answer) and `failures` earlier failures in a row.
+    #[must_use]
+    pub fn after(self, code: Option<ErrorCode>, failures: u32) -> Duration {
+        let (min, max) = match code {
+            Some(ErrorCode::CONCURRENT_TRANSACTIONS) => (self.min.min(Self::BRIEF_MIN), self.max.min(Self::BRIEF_MAX)),
+            _ => (self.min, self.max),
+        };
+        min.saturating_mul(1 << failures.min(16)).min(max)
+    }
+}
