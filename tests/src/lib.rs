@@ -11,6 +11,7 @@ pub mod foreign;
 pub mod reader;
 mod wait;
 pub mod wordcount;
+pub mod writer;
 
 pub use brokers::{BrokerKind, TestBroker, kafka_is_required, run_on, skip};
 pub use wait::{eventually, within};
