@@ -19,6 +19,7 @@ pub mod groups;
 mod handlers;
 pub mod log;
 pub mod partition;
+mod pipe;
 pub mod producer_state;
 mod server;
 pub mod state;
@@ -32,12 +33,14 @@ use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
 
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::runtime::Handle;
 
 pub use self::call::Call;
 pub use self::config::BrokerConfig;
 pub use self::core::{ConnectionId, Core, Output};
+pub use self::pipe::Pipe;
 use self::server::Server;
+pub use self::state::State;
 use crate::fault::Rule;
 
 /// A running broker. Dropping it stops it: its connections close and everything it held is gone.
@@ -45,8 +48,7 @@ use crate::fault::Rule;
 pub struct Broker {
     server: Arc<Server>,
     port: u16,
-    /// Its end tells every task to stop.
-    stop: watch::Sender<()>,
+    runtime: Handle,
 }
 
 impl Broker {
@@ -58,10 +60,9 @@ impl Broker {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, config.port)).await?;
         let port = listener.local_addr()?.port();
         let server = Arc::new(Server::new(config, HOST, port));
-        let (stop, stopped) = watch::channel(());
-        tokio::spawn(Arc::clone(&server).run_timers(stopped.clone()));
-        tokio::spawn(Arc::clone(&server).accept(listener, stopped));
-        Ok(Self { server, port, stop })
+        tokio::spawn(Arc::clone(&server).run_timers());
+        tokio::spawn(Arc::clone(&server).accept(listener));
+        Ok(Self { server, port, runtime: Handle::current() })
     }
 
     /// Starts a broker on a thread and runtime of its own, so that neither can starve the other. Blocks until it listens.
@@ -74,12 +75,12 @@ impl Broker {
         std::thread::Builder::new().name("broker".into()).spawn(move || {
             runtime.block_on(async move {
                 let broker = Self::start(config).await;
-                let stopped = broker.as_ref().ok().map(|broker| broker.stop.subscribe());
+                let server = broker.as_ref().ok().map(|broker| Arc::clone(&broker.server));
                 // The end of this future ends the runtime, and with it every task of the broker.
                 if started.send(broker).is_ok()
-                    && let Some(mut stopped) = stopped
+                    && let Some(server) = server
                 {
-                    let _ = stopped.changed().await;
+                    server.stopped().await;
                 }
             });
         })?;
@@ -90,6 +91,12 @@ impl Broker {
     #[must_use]
     pub fn address(&self) -> String {
         format!("{HOST}:{}", self.port)
+    }
+
+    /// Connects clients of this process without a socket: give it to `Client::connect_with`.
+    #[must_use]
+    pub fn pipe(&self) -> Pipe {
+        Pipe::new(&self.server, self.runtime.clone())
     }
 
     /// Adds a fault; its count starts now.
@@ -103,13 +110,25 @@ impl Broker {
         self.server.with_core(|core| core.faults_are_spent())
     }
 
+    /// Looks at what the broker holds. It serves nobody meanwhile.
+    pub fn inspect<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        self.server.with_core(|core| look(core.state()))
+    }
+
     /// Stops the broker and waits until its connections and its listener are closed, so that the port is free again.
     pub async fn shutdown(self) {
-        let Self { server, stop, .. } = self;
-        stop.send_replace(());
-        drop(server);
-        stop.closed().await;
+        self.server.stop();
+        self.server.ended().await;
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.server.stop();
     }
 }
 
 const HOST: &str = "127.0.0.1";
+
+#[cfg(test)]
+mod tests;

@@ -24,6 +24,8 @@ pub(super) struct Server {
     hub: Mutex<Hub>,
     /// Told when the core's next timeout has come nearer.
     timer: Notify,
+    /// Set once, when the broker is to stop; its receivers are the tasks that have not ended.
+    stop: watch::Sender<bool>,
     start: Instant,
     frame_limit_bytes: usize,
 }
@@ -43,7 +45,13 @@ impl Server {
         let config = BrokerConfig { start_timestamp: wall_clock(), ..config };
         let frame_limit_bytes = config.frame_limit_bytes;
         let hub = Hub { core: Core::new(config, host, port), queues: BTreeMap::new(), scheduled: None };
-        Self { hub: Mutex::new(hub), timer: Notify::new(), start: Instant::now(), frame_limit_bytes }
+        Self {
+            hub: Mutex::new(hub),
+            timer: Notify::new(),
+            stop: watch::Sender::new(false),
+            start: Instant::now(),
+            frame_limit_bytes,
+        }
     }
 
     /// Runs `change` on the core, then hands its outputs to their connections.
@@ -57,12 +65,29 @@ impl Server {
         result
     }
 
+    /// Tells every task to stop.
+    pub(super) fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Waits until the broker is to stop.
+    pub(super) async fn stopped(&self) {
+        told_to_stop(&mut self.stop.subscribe()).await;
+    }
+
+    /// Waits until every task has ended.
+    pub(super) async fn ended(&self) {
+        self.stop.closed().await;
+    }
+
     /// Accepts connections until the broker stops.
-    pub(super) async fn accept(self: Arc<Self>, listener: TcpListener, mut stopped: watch::Receiver<()>) {
+    pub(super) async fn accept(self: Arc<Self>, listener: TcpListener) {
+        // In this order: the listener is closed before the task counts as ended.
+        let (mut stop, listener) = (self.stop.subscribe(), listener);
         loop {
             let stream = tokio::select! {
                 biased;
-                _ = stopped.changed() => return,
+                () = told_to_stop(&mut stop) => return,
                 accepted = listener.accept() => match accepted {
                     Ok((stream, _)) => stream,
                     Err(error) => {
@@ -76,16 +101,17 @@ impl Server {
             // Answers are small and awaited: Nagle's algorithm would only add a delay.
             let _ = stream.set_nodelay(true);
             let (reader, writer) = stream.into_split();
-            tokio::spawn(Arc::clone(&self).serve("/127.0.0.1", reader, writer, stopped.clone()));
+            tokio::spawn(Arc::clone(&self).serve("/127.0.0.1", reader, writer));
         }
     }
 
     /// Serves one connection, from `host` as groups are told it, until either side ends it or the broker stops.
-    pub(super) async fn serve<R, W>(self: Arc<Self>, host: &str, reader: R, writer: W, mut stopped: watch::Receiver<()>)
+    pub(super) async fn serve<R, W>(self: Arc<Self>, host: &str, reader: R, writer: W)
     where
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
     {
+        let mut stop = self.stop.subscribe();
         let (queue, outputs) = mpsc::unbounded_channel();
         let connection = {
             let mut hub = self.lock();
@@ -95,7 +121,7 @@ impl Server {
         };
         let ended = tokio::select! {
             biased;
-            _ = stopped.changed() => Ok(()),
+            () = told_to_stop(&mut stop) => Ok(()),
             ended = self.exchange(connection, reader, writer, outputs) => ended,
         };
         debug!(connection = connection.0, ?ended, "connection closed");
@@ -147,7 +173,8 @@ impl Server {
     }
 
     /// Calls the core when its next timeout has come, until the broker stops.
-    pub(super) async fn run_timers(self: Arc<Self>, mut stopped: watch::Receiver<()>) {
+    pub(super) async fn run_timers(self: Arc<Self>) {
+        let mut stop = self.stop.subscribe();
         loop {
             let due = {
                 let mut hub = self.lock();
@@ -163,7 +190,7 @@ impl Server {
             };
             tokio::select! {
                 biased;
-                _ = stopped.changed() => return,
+                () = told_to_stop(&mut stop) => return,
                 () = self.timer.notified() => {}
                 () = sleep => self.with_core(|core| core.handle_timeout(self.now())),
             }
@@ -192,6 +219,11 @@ impl Hub {
         }
         self.core.next_timeout()
     }
+}
+
+async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
+    // An error means that the sender is gone, and so is the broker.
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 fn wall_clock() -> TimestampMs {

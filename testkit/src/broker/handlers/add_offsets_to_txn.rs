@@ -12,19 +12,19 @@ use crate::broker::transactions::{Participant, ProducerIdentity};
 impl Handler for AddOffsetsToTxnRequest {
     fn handle(self, state: &mut State, client: &Client) -> Answer<AddOffsetsToTxnResponse> {
         if self.transactional_id.is_empty() {
-            return Answer::Now(self.refuse(ErrorCode::INVALID_REQUEST));
+            return Answer::Now(self.refuse(ErrorCode::INVALID_REQUEST, client.call.version));
         }
         if self.group_id.is_empty() {
-            return Answer::Now(self.refuse(ErrorCode::INVALID_GROUP_ID));
+            return Answer::Now(self.refuse(ErrorCode::INVALID_GROUP_ID, client.call.version));
         }
         let producer = ProducerIdentity { id: ProducerId(self.producer_id), epoch: ProducerEpoch(self.producer_epoch) };
         let group = Participant::Group(self.group_id.detached());
         let result = state.transactions.add(state.now, &self.transactional_id, producer, [group]);
         let error = result.err().map_or(ErrorCode::NONE, |error| before_fenced(error, client.call.version));
-        Answer::Now(self.refuse(error))
+        Answer::Now(self.refuse(error, client.call.version))
     }
 
-    fn refuse(&self, error: ErrorCode) -> AddOffsetsToTxnResponse {
+    fn refuse(&self, error: ErrorCode, _version: i16) -> AddOffsetsToTxnResponse {
         AddOffsetsToTxnResponse { error_code: error.0, ..AddOffsetsToTxnResponse::default() }
     }
 }

@@ -15,7 +15,7 @@ use crate::broker::transactions::{Participant, ProducerIdentity};
 impl Handler for AddPartitionsToTxnRequest {
     fn handle(self, state: &mut State, client: &Client) -> Answer<AddPartitionsToTxnResponse> {
         if client.call.version > LAST_OF_CLIENTS {
-            return Answer::Now(self.refuse(ErrorCode::CLUSTER_AUTHORIZATION_FAILED));
+            return Answer::Now(self.refuse(ErrorCode::CLUSTER_AUTHORIZATION_FAILED, client.call.version));
         }
         let is_known = |topic: &str, index| state.topics.partition(topic, index).is_some();
         let mut topics = self.v3_and_below_topics.iter();
@@ -30,7 +30,7 @@ impl Handler for AddPartitionsToTxnRequest {
         Answer::Now(respond(&self, |_, _| error))
     }
 
-    fn refuse(&self, error: ErrorCode) -> AddPartitionsToTxnResponse {
+    fn refuse(&self, error: ErrorCode, _version: i16) -> AddPartitionsToTxnResponse {
         // The field at the top exists from version 4 on, the list before.
         AddPartitionsToTxnResponse { error_code: error.0, ..respond(self, |_, _| error) }
     }

@@ -16,7 +16,7 @@ impl Handler for ApiVersionsRequest {
         if client.call.version >= 3
             && !(is_named(&self.client_software_name) && is_named(&self.client_software_version))
         {
-            return Answer::Now(self.refuse(ErrorCode::INVALID_REQUEST));
+            return Answer::Now(self.refuse(ErrorCode::INVALID_REQUEST, client.call.version));
         }
         let level = state.config.transaction_version;
         let response = ApiVersionsResponse { api_keys: keys(), ..ApiVersionsResponse::default() };
@@ -35,7 +35,7 @@ impl Handler for ApiVersionsRequest {
         })
     }
 
-    fn refuse(&self, error: ErrorCode) -> ApiVersionsResponse {
+    fn refuse(&self, error: ErrorCode, _version: i16) -> ApiVersionsResponse {
         ApiVersionsResponse { error_code: error.0, ..ApiVersionsResponse::default() }
     }
 }

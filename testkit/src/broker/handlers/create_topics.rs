@@ -27,7 +27,7 @@ impl Handler for CreateTopicsRequest {
         Answer::Now(CreateTopicsResponse { topics: results, ..CreateTopicsResponse::default() })
     }
 
-    fn refuse(&self, error: ErrorCode) -> CreateTopicsResponse {
+    fn refuse(&self, error: ErrorCode, _version: i16) -> CreateTopicsResponse {
         let topics = self.topics.iter().map(|topic| refused(topic, error)).collect();
         CreateTopicsResponse { topics, ..CreateTopicsResponse::default() }
     }

@@ -12,7 +12,7 @@ impl Handler for DeleteGroupsRequest {
         Answer::Now(respond(&self, |id| code(state.groups.delete(id))))
     }
 
-    fn refuse(&self, error: ErrorCode) -> DeleteGroupsResponse {
+    fn refuse(&self, error: ErrorCode, _version: i16) -> DeleteGroupsResponse {
         respond(self, |_| error.0)
     }
 }

@@ -16,7 +16,7 @@ impl Handler for DeleteRecordsRequest {
         Answer::Now(respond(&self, |topic, wanted| delete(state, topic, wanted)))
     }
 
-    fn refuse(&self, error: ErrorCode) -> DeleteRecordsResponse {
+    fn refuse(&self, error: ErrorCode, _version: i16) -> DeleteRecordsResponse {
         respond(self, |_, _| Err(error))
     }
 }

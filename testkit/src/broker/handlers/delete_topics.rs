@@ -14,7 +14,7 @@ impl Handler for DeleteTopicsRequest {
         Answer::Now(respond(&self, |wanted| delete(state, wanted)))
     }
 
-    fn refuse(&self, error: ErrorCode) -> DeleteTopicsResponse {
+    fn refuse(&self, error: ErrorCode, _version: i16) -> DeleteTopicsResponse {
         respond(self, |wanted| result(wanted.name.clone(), wanted.topic_id, error))
     }
 }

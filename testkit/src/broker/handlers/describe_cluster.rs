@@ -10,7 +10,7 @@ impl Handler for DescribeClusterRequest {
     fn handle(self, state: &mut State, client: &Client) -> Answer<DescribeClusterResponse> {
         // Version 0 has no such field, and always means the brokers.
         if client.call.version >= 1 && self.endpoint_type != BROKERS {
-            return Answer::Now(self.refuse(ErrorCode::MISMATCHED_ENDPOINT_TYPE));
+            return Answer::Now(self.refuse(ErrorCode::MISMATCHED_ENDPOINT_TYPE, client.call.version));
         }
         let broker = DescribeClusterBroker {
             broker_id: NODE.0,
@@ -26,7 +26,7 @@ impl Handler for DescribeClusterRequest {
         })
     }
 
-    fn refuse(&self, error: ErrorCode) -> DescribeClusterResponse {
+    fn refuse(&self, error: ErrorCode, _version: i16) -> DescribeClusterResponse {
         DescribeClusterResponse { error_code: error.0, ..DescribeClusterResponse::default() }
     }
 }

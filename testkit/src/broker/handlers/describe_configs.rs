@@ -19,7 +19,7 @@ impl Handler for DescribeConfigsRequest {
         Answer::Now(DescribeConfigsResponse { results, ..DescribeConfigsResponse::default() })
     }
 
-    fn refuse(&self, error: ErrorCode) -> DescribeConfigsResponse {
+    fn refuse(&self, error: ErrorCode, _version: i16) -> DescribeConfigsResponse {
         let results = self.resources.iter().map(|resource| answer(resource, Err(error))).collect();
         DescribeConfigsResponse { results, ..DescribeConfigsResponse::default() }
     }

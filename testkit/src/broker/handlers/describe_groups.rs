@@ -21,7 +21,7 @@ impl Handler for DescribeGroupsRequest {
         Answer::Now(DescribeGroupsResponse { groups, ..DescribeGroupsResponse::default() })
     }
 
-    fn refuse(&self, error: ErrorCode) -> DescribeGroupsResponse {
+    fn refuse(&self, error: ErrorCode, _version: i16) -> DescribeGroupsResponse {
         let groups = self.groups.iter().map(|id| dead(id, error)).collect();
         DescribeGroupsResponse { groups, ..DescribeGroupsResponse::default() }
     }

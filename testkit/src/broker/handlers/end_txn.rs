@@ -12,14 +12,14 @@ use crate::broker::transactions::{EndProtocol, ProducerIdentity};
 impl Handler for EndTxnRequest {
     fn handle(self, state: &mut State, client: &Client) -> Answer<EndTxnResponse> {
         if self.transactional_id.is_empty() {
-            return Answer::Now(self.refuse(ErrorCode::INVALID_REQUEST));
+            return Answer::Now(self.refuse(ErrorCode::INVALID_REQUEST, client.call.version));
         }
         let version = client.call.version;
         let producer = ProducerIdentity { id: ProducerId(self.producer_id), epoch: ProducerEpoch(self.producer_epoch) };
         let protocol = if version >= FIRST_THAT_BUMPS { EndProtocol::V2 } else { EndProtocol::V1 };
         let ended = state.transactions.end(state.now, &self.transactional_id, producer, self.committed, protocol);
         Answer::Now(match ended {
-            Err(error) => self.refuse(before_fenced(error, version)),
+            Err(error) => self.refuse(before_fenced(error, version), client.call.version),
             Ok(_) if protocol == EndProtocol::V1 => EndTxnResponse::default(),
             Ok(producer) => EndTxnResponse {
                 producer_id: producer.id.0,
@@ -29,7 +29,7 @@ impl Handler for EndTxnRequest {
         })
     }
 
-    fn refuse(&self, error: ErrorCode) -> EndTxnResponse {
+    fn refuse(&self, error: ErrorCode, _version: i16) -> EndTxnResponse {
         EndTxnResponse { error_code: error.0, ..EndTxnResponse::default() }
     }
 }

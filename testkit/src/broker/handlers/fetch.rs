@@ -19,10 +19,10 @@ use crate::broker::state::State;
 impl Handler for FetchRequest {
     fn handle(self, state: &mut State, client: &Client) -> Answer<FetchResponse> {
         if self.session_id != 0 {
-            return Answer::Now(self.refuse(ErrorCode::FETCH_SESSION_ID_NOT_FOUND));
+            return Answer::Now(self.refuse(ErrorCode::FETCH_SESSION_ID_NOT_FOUND, client.call.version));
         }
         if self.session_epoch > 0 {
-            return Answer::Now(self.refuse(ErrorCode::INVALID_FETCH_SESSION_EPOCH));
+            return Answer::Now(self.refuse(ErrorCode::INVALID_FETCH_SESSION_EPOCH, client.call.version));
         }
         let wait = Duration::from_millis(u64::try_from(self.max_wait_ms).unwrap_or(0));
         let deadline = state.now + wait;
@@ -35,8 +35,18 @@ impl Handler for FetchRequest {
         }
     }
 
-    fn refuse(&self, error: ErrorCode) -> FetchResponse {
-        FetchResponse { error_code: error.0, ..FetchResponse::default() }
+    /// What concerns the session stands at the top; everything else, as Kafka has it, with each partition.
+    fn refuse(&self, error: ErrorCode, _version: i16) -> FetchResponse {
+        let session_errors = [ErrorCode::FETCH_SESSION_ID_NOT_FOUND, ErrorCode::INVALID_FETCH_SESSION_EPOCH];
+        if session_errors.contains(&error) || self.topics.is_empty() {
+            return FetchResponse { error_code: error.0, ..FetchResponse::default() };
+        }
+        let refuse = |topic: &FetchTopic| FetchableTopicResponse {
+            topic: topic.topic.clone(),
+            topic_id: topic.topic_id,
+            partitions: topic.partitions.iter().map(|partition| refused(partition.partition, error)).collect(),
+        };
+        FetchResponse { responses: self.topics.iter().map(refuse).collect(), ..FetchResponse::default() }
     }
 }
 

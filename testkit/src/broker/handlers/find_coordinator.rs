@@ -10,10 +10,10 @@ use crate::broker::state::{NODE, State};
 impl Handler for FindCoordinatorRequest {
     fn handle(self, state: &mut State, client: &Client) -> Answer<FindCoordinatorResponse> {
         if !(GROUP..=TRANSACTION).contains(&self.key_type) {
-            return Answer::Now(self.refuse(ErrorCode::INVALID_REQUEST));
+            return Answer::Now(self.refuse(ErrorCode::INVALID_REQUEST, client.call.version));
         }
         let (host, port) = (state.host.clone(), i32::from(state.port));
-        if client.call.version < 4 {
+        if client.call.version < FIRST_WITH_KEYS {
             let node_id = NODE.0;
             return Answer::Now(FindCoordinatorResponse { node_id, host, port, ..FindCoordinatorResponse::default() });
         }
@@ -31,9 +31,9 @@ impl Handler for FindCoordinatorRequest {
     }
 
     /// Before version 4 there is one key and its answer stands at the top; later there is a list and only that counts.
-    fn refuse(&self, error: ErrorCode) -> FindCoordinatorResponse {
+    fn refuse(&self, error: ErrorCode, version: i16) -> FindCoordinatorResponse {
         let nobody = BrokerId(-1).0;
-        if self.coordinator_keys.is_empty() {
+        if version < FIRST_WITH_KEYS {
             let error_code = error.0;
             return FindCoordinatorResponse {
                 error_code,
@@ -53,5 +53,6 @@ impl Handler for FindCoordinatorRequest {
     }
 }
 
+const FIRST_WITH_KEYS: i16 = 4;
 const GROUP: i8 = 0;
 const TRANSACTION: i8 = 1;

@@ -15,7 +15,7 @@ impl Handler for HeartbeatRequest {
         Answer::Now(HeartbeatResponse { error_code: code(result), ..HeartbeatResponse::default() })
     }
 
-    fn refuse(&self, error: ErrorCode) -> HeartbeatResponse {
+    fn refuse(&self, error: ErrorCode, _version: i16) -> HeartbeatResponse {
         HeartbeatResponse { error_code: error.0, ..HeartbeatResponse::default() }
     }
 }

@@ -18,11 +18,11 @@ impl Handler for InitProducerIdRequest {
                 producer_epoch: producer.epoch.0,
                 ..InitProducerIdResponse::default()
             },
-            Err(error) => self.refuse(error),
+            Err(error) => self.refuse(error, client.call.version),
         })
     }
 
-    fn refuse(&self, error: ErrorCode) -> InitProducerIdResponse {
+    fn refuse(&self, error: ErrorCode, _version: i16) -> InitProducerIdResponse {
         InitProducerIdResponse {
             error_code: error.0,
             producer_id: -1,

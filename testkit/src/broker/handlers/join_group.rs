@@ -35,11 +35,8 @@ impl Handler for JoinGroupRequest {
         Answer::Later
     }
 
-    fn refuse(&self, error: ErrorCode) -> JoinGroupResponse {
-        response(
-            Joined { error, generation: -1, member_id: self.member_id.clone(), ..Joined::default() },
-            LAST_NON_NULL,
-        )
+    fn refuse(&self, error: ErrorCode, version: i16) -> JoinGroupResponse {
+        response(Joined { error, generation: -1, member_id: self.member_id.clone(), ..Joined::default() }, version)
     }
 }
 

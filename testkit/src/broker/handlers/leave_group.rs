@@ -26,7 +26,7 @@ impl Handler for LeaveGroupRequest {
         Answer::Now(LeaveGroupResponse { members: members.collect(), ..LeaveGroupResponse::default() })
     }
 
-    fn refuse(&self, error: ErrorCode) -> LeaveGroupResponse {
+    fn refuse(&self, error: ErrorCode, _version: i16) -> LeaveGroupResponse {
         LeaveGroupResponse { error_code: error.0, ..LeaveGroupResponse::default() }
     }
 }

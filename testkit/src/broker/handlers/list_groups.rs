@@ -25,7 +25,7 @@ impl Handler for ListGroupsRequest {
         Answer::Now(ListGroupsResponse { groups: listed.collect(), ..ListGroupsResponse::default() })
     }
 
-    fn refuse(&self, error: ErrorCode) -> ListGroupsResponse {
+    fn refuse(&self, error: ErrorCode, _version: i16) -> ListGroupsResponse {
         ListGroupsResponse { error_code: error.0, ..ListGroupsResponse::default() }
     }
 }

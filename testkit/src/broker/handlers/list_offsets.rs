@@ -23,7 +23,7 @@ impl Handler for ListOffsetsRequest {
         Answer::Now(response)
     }
 
-    fn refuse(&self, error: ErrorCode) -> ListOffsetsResponse {
+    fn refuse(&self, error: ErrorCode, _version: i16) -> ListOffsetsResponse {
         respond(self, |_, _| Err(error))
     }
 }

@@ -37,7 +37,7 @@ impl Handler for MetadataRequest {
         })
     }
 
-    fn refuse(&self, error: ErrorCode) -> MetadataResponse {
+    fn refuse(&self, error: ErrorCode, _version: i16) -> MetadataResponse {
         let topics = self.topics.iter().flatten();
         let refused = topics.map(|topic| unknown(topic.name.clone(), topic.topic_id, error)).collect();
         MetadataResponse { topics: refused, ..MetadataResponse::default() }

@@ -76,8 +76,8 @@ trait Handler: Request {
     /// Does what the request asks and says how it is answered.
     fn handle(self, state: &mut State, caller: &Client) -> Answer<Self::Response>;
 
-    /// The answer that says `error` wherever it has room for an error.
-    fn refuse(&self, error: ErrorCode) -> Self::Response;
+    /// The answer that says `error` wherever that version of it has room for an error.
+    fn refuse(&self, error: ErrorCode, version: i16) -> Self::Response;
 }
 
 /// How a request is answered.
@@ -163,7 +163,7 @@ fn serve<H: Handler>(
     trace!(?request);
     let answer = match treatment {
         Treatment::Serve => request.handle(state, client),
-        Treatment::Refuse(error) => Answer::Now(request.refuse(error)),
+        Treatment::Refuse(error) => Answer::Now(request.refuse(error, call.version)),
     };
     match answer {
         Answer::Now(response) => state.answer(call, &response),

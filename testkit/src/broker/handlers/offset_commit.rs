@@ -16,7 +16,7 @@ use crate::broker::state::State;
 impl Handler for OffsetCommitRequest {
     fn handle(self, state: &mut State, client: &Client) -> Answer<OffsetCommitResponse> {
         if self.group_id.is_empty() {
-            return Answer::Now(self.refuse(ErrorCode::INVALID_GROUP_ID));
+            return Answer::Now(self.refuse(ErrorCode::INVALID_GROUP_ID, client.call.version));
         }
         let by_id = client.call.version >= FIRST_WITH_TOPIC_IDS;
         let mut offsets = Vec::new();
@@ -45,12 +45,12 @@ impl Handler for OffsetCommitRequest {
             offsets,
         };
         if let Err(error) = state.groups.commit(state.now, &commit) {
-            response = self.refuse(error);
+            response = self.refuse(error, client.call.version);
         }
         Answer::Now(response)
     }
 
-    fn refuse(&self, error: ErrorCode) -> OffsetCommitResponse {
+    fn refuse(&self, error: ErrorCode, _version: i16) -> OffsetCommitResponse {
         respond(self, |_, _| error)
     }
 }

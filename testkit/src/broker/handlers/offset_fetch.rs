@@ -26,7 +26,7 @@ impl Handler for OffsetFetchRequest {
         Answer::Now(OffsetFetchResponse { topics, ..OffsetFetchResponse::default() })
     }
 
-    fn refuse(&self, error: ErrorCode) -> OffsetFetchResponse {
+    fn refuse(&self, error: ErrorCode, _version: i16) -> OffsetFetchResponse {
         let groups = self.groups.iter().map(|group| OffsetFetchResponseGroup {
             group_id: group.group_id.clone(),
             error_code: error.0,

@@ -20,7 +20,7 @@ use crate::broker::transactions::{Participant, ProducerIdentity};
 impl Handler for ProduceRequest {
     fn handle(self, state: &mut State, client: &Client) -> Answer<ProduceResponse> {
         if !matches!(self.acks, ACKS_ALL | ACKS_NONE | ACKS_LEADER) {
-            return Answer::Now(self.refuse(ErrorCode::INVALID_REQUIRED_ACKS));
+            return Answer::Now(self.refuse(ErrorCode::INVALID_REQUIRED_ACKS, client.call.version));
         }
         let write = Write { version: client.call.version, transactional_id: self.transactional_id.as_ref() };
         let response = self.respond(|topic, data| write.append(state, topic, data));
@@ -32,7 +32,7 @@ impl Handler for ProduceRequest {
         if outcomes.all(|outcome| outcome.error_code == ErrorCode::NONE.0) { Answer::Never } else { Answer::Close }
     }
 
-    fn refuse(&self, error: ErrorCode) -> ProduceResponse {
+    fn refuse(&self, error: ErrorCode, _version: i16) -> ProduceResponse {
         self.respond(|_, _| Err(error))
     }
 }

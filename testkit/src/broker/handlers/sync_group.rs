@@ -24,7 +24,7 @@ impl Handler for SyncGroupRequest {
         Answer::Later
     }
 
-    fn refuse(&self, error: ErrorCode) -> SyncGroupResponse {
+    fn refuse(&self, error: ErrorCode, _version: i16) -> SyncGroupResponse {
         response(Synced { error, ..Synced::default() })
     }
 }

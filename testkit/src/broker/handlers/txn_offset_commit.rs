@@ -18,10 +18,10 @@ use crate::broker::transactions::{Participant, ProducerIdentity};
 impl Handler for TxnOffsetCommitRequest {
     fn handle(self, state: &mut State, client: &Client) -> Answer<TxnOffsetCommitResponse> {
         if self.group_id.is_empty() {
-            return Answer::Now(self.refuse(ErrorCode::INVALID_GROUP_ID));
+            return Answer::Now(self.refuse(ErrorCode::INVALID_GROUP_ID, client.call.version));
         }
         if let Err(error) = join_transaction(&self, state, client.call.version) {
-            return Answer::Now(self.refuse(error));
+            return Answer::Now(self.refuse(error, client.call.version));
         }
         let mut offsets = Vec::new();
         let mut response = respond(&self, |topic, partition| {
@@ -53,12 +53,12 @@ impl Handler for TxnOffsetCommitRequest {
             offsets,
         };
         if let Err(error) = state.groups.commit(state.now, &commit) {
-            response = self.refuse(error);
+            response = self.refuse(error, client.call.version);
         }
         Answer::Now(response)
     }
 
-    fn refuse(&self, error: ErrorCode) -> TxnOffsetCommitResponse {
+    fn refuse(&self, error: ErrorCode, _version: i16) -> TxnOffsetCommitResponse {
         respond(self, |_, _| error)
     }
 }

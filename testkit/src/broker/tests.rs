@@ -1,0 +1,184 @@
+//! The broker as a whole: frames in, frames out.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use kafka_wire::protocol::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
+use kafka_wire::protocol::header::{RequestHeader, ResponseHeader};
+use kafka_wire::protocol::{ApiKey, ErrorCode, Message, Request};
+use kafka_wire::time::Moment;
+use kafka_wire::wire::{Reader, Str, Writer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::*;
+use crate::fault::Action;
+
+mod records;
+mod scripts;
+
+/// A core in virtual time with the helpers of a client.
+struct Script {
+    core: Core,
+    now: Moment,
+    sent: i32,
+}
+
+impl Script {
+    fn new(config: BrokerConfig) -> Self {
+        Self { core: Core::new(config, "broker", 9092), now: Moment::ZERO, sent: 0 }
+    }
+
+    fn connect(&mut self) -> ConnectionId {
+        self.core.connect("/test")
+    }
+
+    /// Sends a request; its answer has to be taken with [`Script::answer`].
+    fn send<R: Request>(&mut self, connection: ConnectionId, version: i16, request: &R) {
+        self.sent += 1;
+        let frame = encode(version, self.sent, request);
+        self.core.handle_frame(self.now, connection, frame);
+    }
+
+    /// The next output, which has to be an answer on this connection.
+    fn answer<R: Request>(&mut self, connection: ConnectionId, version: i16) -> R::Response {
+        let Some(Output::Send { connection: to, frame }) = self.core.poll() else {
+            panic!("no answer to {}", R::KEY);
+        };
+        assert_eq!(to, connection);
+        decode::<R>(version, &frame)
+    }
+
+    fn call<R: Request>(&mut self, connection: ConnectionId, version: i16, request: &R) -> R::Response {
+        self.send(connection, version, request);
+        self.answer::<R>(connection, version)
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now = self.now + time;
+        self.core.handle_timeout(self.now);
+    }
+
+    fn is_closed(&mut self, connection: ConnectionId) -> bool {
+        self.core.poll() == Some(Output::Close { connection })
+    }
+}
+
+fn encode<R: Request>(version: i16, correlation_id: i32, request: &R) -> Bytes {
+    let mut writer = Writer::new();
+    let header = RequestHeader {
+        request_api_key: R::KEY.into(),
+        request_api_version: version,
+        correlation_id,
+        client_id: Some(Str::from("script")),
+    };
+    header.encode(&mut writer, R::KEY.request_header_version(version)).unwrap();
+    request.encode(&mut writer, version).unwrap();
+    writer.into_bytes()
+}
+
+fn decode<R: Request>(version: i16, frame: &[Bytes]) -> R::Response {
+    let whole = Bytes::from(frame.concat());
+    let mut reader = Reader::new(whole.slice(4..));
+    ResponseHeader::decode(&mut reader, R::KEY.response_header_version(version)).unwrap();
+    let response = R::Response::decode(&mut reader, version).unwrap();
+    reader.finish().unwrap();
+    response
+}
+
+#[test]
+fn every_version_of_every_api_is_answered_or_waits() {
+    macro_rules! check {
+        ($key:ident, $request:ty, $response:ty) => {
+            for version in ApiKey::$key.versions() {
+                for refuse in [false, true] {
+                    let mut script = Script::new(BrokerConfig::default());
+                    if refuse {
+                        let action = Action::Error(ErrorCode::UNKNOWN_SERVER_ERROR.0);
+                        script.core.inject(Rule { api_key: ApiKey::$key.into(), nth: 1, action });
+                    }
+                    let connection = script.connect();
+                    script.send(connection, version, &<$request>::default());
+                    match script.core.poll() {
+                        Some(Output::Send { frame, .. }) => drop(decode::<$request>(version, &frame)),
+                        // acks=0 is the default of a produce request.
+                        None => assert_eq!(ApiKey::$key, ApiKey::Produce),
+                        closed => panic!("{} v{version}: {closed:?}", ApiKey::$key),
+                    }
+                }
+            }
+        };
+    }
+    kafka_wire::for_each_api!(check);
+}
+
+#[test]
+fn an_unknown_version_of_api_versions_is_answered_in_version_0() {
+    let mut script = Script::new(BrokerConfig::default());
+    let connection = script.connect();
+    let mut frame = encode(4, 7, &ApiVersionsRequest::default()).to_vec();
+    frame[3] = 99;
+    script.core.handle_frame(script.now, connection, Bytes::from(frame));
+    let response: ApiVersionsResponse = script.answer::<ApiVersionsRequest>(connection, 0);
+    assert_eq!(response.error_code, ErrorCode::UNSUPPORTED_VERSION.0);
+    assert!(response.api_keys.iter().any(|key| key.api_key == 18 && key.max_version == 4));
+}
+
+#[test]
+fn bytes_that_are_no_request_close_the_connection() {
+    let good = encode(4, 1, &ApiVersionsRequest::default());
+    let trailing = Bytes::from([&good[..], &[0]].concat());
+    for frame in
+        [Bytes::new(), good.slice(..7), good.slice(..good.len() - 1), trailing, Bytes::from_static(&[0x7f; 64])]
+    {
+        let mut script = Script::new(BrokerConfig::default());
+        let connection = script.connect();
+        script.core.handle_frame(script.now, connection, frame);
+        assert!(script.is_closed(connection));
+    }
+}
+
+#[test]
+fn requests_beyond_the_limit_close_the_connection() {
+    let drop_first = Rule { api_key: 18, nth: 1, action: Action::DropRequest };
+    let config = BrokerConfig { queued_requests_max: 2, faults: vec![drop_first], ..BrokerConfig::default() };
+    let mut script = Script::new(config);
+    let connection = script.connect();
+    for _ in 0..3 {
+        script.send(connection, 0, &ApiVersionsRequest::default());
+        assert_eq!(script.core.poll(), None);
+    }
+    script.send(connection, 0, &ApiVersionsRequest::default());
+    assert!(script.is_closed(connection));
+}
+
+#[test]
+fn a_delayed_request_keeps_the_order_of_its_connection() {
+    let delay = Rule { api_key: 18, nth: 1, action: Action::Delay(Duration::from_millis(50)) };
+    let mut script = Script::new(BrokerConfig { faults: vec![delay], ..BrokerConfig::default() });
+    let connection = script.connect();
+    script.send(connection, 0, &ApiVersionsRequest::default());
+    script.send(connection, 1, &ApiVersionsRequest::default());
+    assert_eq!(script.core.poll(), None);
+    assert_eq!(script.core.next_timeout(), Some(Moment::from_millis(50)));
+    script.pass(Duration::from_millis(50));
+    script.answer::<ApiVersionsRequest>(connection, 0);
+    script.answer::<ApiVersionsRequest>(connection, 1);
+}
+
+#[tokio::test]
+async fn a_broker_on_its_own_thread_answers_over_tcp_and_frees_its_port() {
+    let broker = Broker::start_on_thread(BrokerConfig::default()).unwrap();
+    let address = broker.address();
+    let mut stream = TcpStream::connect(&address).await.unwrap();
+    let request = encode(0, 1, &ApiVersionsRequest::default());
+    stream.write_all(&u32::try_from(request.len()).unwrap().to_be_bytes()).await.unwrap();
+    stream.write_all(&request).await.unwrap();
+    let length = stream.read_u32().await.unwrap();
+    let mut answer = vec![0; length as usize];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(answer[..6], [0, 0, 0, 1, 0, 0]);
+    broker.shutdown().await;
+    assert_eq!(stream.read(&mut [0]).await.unwrap(), 0);
+    TcpListener::bind(&address).await.unwrap();
+}
