@@ -1,0 +1,348 @@
+//! Members of a classic group among themselves: who reads what, and what happens when one comes, goes or falls silent.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bytes::Bytes;
+use conformance::reader::create_topic;
+use conformance::writer::Transactions;
+use conformance::{TestBroker, on_both_brokers, on_every_broker, within};
+use kafka_wire::client::{
+    Assignor, Client, ClientConfig, GroupConfig, GroupError, GroupEvent, GroupMember, LostCause, OffsetsError,
+    commit_offsets, fetch_offsets,
+};
+use kafka_wire::cluster::{CommittedOffset, GroupMetadata, TopicPartition};
+use kafka_wire::protocol::ErrorCode;
+use kafka_wire::types::{LeaderEpoch, Offset, PartitionId};
+use kafka_wire::wire::Str;
+use tokio::time::{Instant, timeout};
+
+on_every_broker!(offsets_of_an_open_transaction_are_waited_for);
+
+on_both_brokers!(
+    a_member_alone_reads_everything,
+    two_members_share_and_the_one_that_stays_takes_over,
+    members_of_one_client_do_not_hold_up_each_other,
+    a_member_that_does_not_rejoin_in_time_loses_its_partitions,
+    a_member_that_falls_silent_is_replaced,
+    a_static_member_that_comes_back_keeps_its_partitions,
+    a_second_member_with_the_same_instance_id_fences_the_first,
+    a_static_member_that_leaves_is_gone_at_once,
+    a_session_timeout_that_the_broker_refuses_names_the_setting,
+    members_without_a_common_assignor_are_told_so,
+    every_member_gets_the_bytes_of_the_leader,
+    a_topic_that_grows_is_shared_anew,
+    offsets_are_kept_with_their_epochs_and_words,
+    a_member_of_the_past_cannot_commit,
+);
+
+/// The least that brokers allow by default.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
+
+async fn connect(broker: &TestBroker) -> Client {
+    Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker listens")
+}
+
+/// A group over a new topic.
+async fn new_group(broker: &TestBroker, client: &Client, partitions: i32) -> GroupConfig {
+    let topic = broker.unique("t");
+    create_topic(client, &topic, partitions).await;
+    GroupConfig {
+        session_timeout: SESSION_TIMEOUT,
+        heartbeat_interval: Duration::from_millis(100),
+        rebalance_timeout: Duration::from_secs(10),
+        ..GroupConfig::new(broker.unique("g"), vec![Str::from(topic)])
+    }
+}
+
+fn fixed(config: &GroupConfig, instance_id: &str) -> GroupConfig {
+    GroupConfig { instance_id: Some(Str::from(instance_id)), ..config.clone() }
+}
+
+async fn next_event(member: &mut GroupMember) -> GroupEvent {
+    within("an event", Duration::from_secs(30), member.next_event()).await
+}
+
+/// The partitions of the next assignment; gives way to rebalances before it.
+async fn settle(member: &mut GroupMember) -> Vec<i32> {
+    loop {
+        match next_event(member).await {
+            GroupEvent::Assigned { partitions, .. } => return indexes(&partitions),
+            GroupEvent::Rebalancing => member.rejoin(),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Both members' partitions once they agree on a generation.
+async fn settle_both(one: &mut GroupMember, two: &mut GroupMember) -> (Vec<i32>, Vec<i32>) {
+    let mut shares = (None, None);
+    loop {
+        let (event, member, share) = tokio::select! {
+            biased;
+            event = next_event(one) => (event, &mut *one, &mut shares.0),
+            event = next_event(two) => (event, &mut *two, &mut shares.1),
+        };
+        match event {
+            GroupEvent::Assigned { generation, partitions, .. } => *share = Some((generation, indexes(&partitions))),
+            GroupEvent::Rebalancing => member.rejoin(),
+            other => panic!("{other:?}"),
+        }
+        if let (Some((first, one)), Some((second, two))) = &shares
+            && first == second
+        {
+            return (one.clone(), two.clone());
+        }
+    }
+}
+
+fn indexes(partitions: &[TopicPartition]) -> Vec<i32> {
+    partitions.iter().map(|partition| partition.partition.0).collect()
+}
+
+fn offset(offset: i64) -> CommittedOffset {
+    CommittedOffset::new(Offset(offset))
+}
+
+async fn a_member_alone_reads_everything(broker: TestBroker) {
+    let client = connect(&broker).await;
+    let config = new_group(&broker, &client, 3).await;
+    for assignor in [Assignor::Range, Assignor::RoundRobin] {
+        let mut member = GroupMember::join(client.clone(), GroupConfig { assignors: vec![assignor], ..config.clone() });
+        assert_eq!(settle(&mut member).await, [0, 1, 2]);
+        let metadata = member.group_metadata();
+        assert!(metadata.generation > 0 && !metadata.member_id.is_empty());
+        assert_eq!(metadata.group_id, config.group_id);
+        member.leave().await;
+    }
+}
+
+async fn two_members_share_and_the_one_that_stays_takes_over(broker: TestBroker) {
+    let client = connect(&broker).await;
+    let config = new_group(&broker, &client, 5).await;
+    let mut one = GroupMember::join(client.clone(), config.clone());
+    assert_eq!(settle(&mut one).await, [0, 1, 2, 3, 4]);
+    // From another process: another client.
+    let mut two = GroupMember::join(connect(&broker).await, config.clone());
+    let (mine, other) = settle_both(&mut one, &mut two).await;
+    assert_eq!((mine.len() + other.len(), mine.len().abs_diff(other.len())), (5, 1));
+    let all: BTreeSet<i32> = mine.into_iter().chain(other).collect();
+    assert_eq!(all.into_iter().collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+    let left = Instant::now();
+    two.leave().await;
+    assert!(left.elapsed() < Duration::from_millis(1_500));
+    assert_eq!(settle(&mut one).await, [0, 1, 2, 3, 4]);
+    assert!(left.elapsed() < Duration::from_secs(4), "the leaver is not waited for: {:?}", left.elapsed());
+}
+
+async fn members_of_one_client_do_not_hold_up_each_other(broker: TestBroker) {
+    let client = connect(&broker).await;
+    let config = new_group(&broker, &client, 4).await;
+    let started = Instant::now();
+    let mut one = GroupMember::join(client.clone(), config.clone());
+    settle(&mut one).await;
+    // The second one's join waits for the first one to hear of it, by a heartbeat.
+    let mut two = GroupMember::join(client.clone(), config);
+    let (mine, other) = settle_both(&mut one, &mut two).await;
+    assert_eq!((mine.len(), other.len()), (2, 2));
+    assert!(started.elapsed() < SESSION_TIMEOUT, "took {:?}", started.elapsed());
+}
+
+async fn a_member_that_does_not_rejoin_in_time_loses_its_partitions(broker: TestBroker) {
+    let client = connect(&broker).await;
+    let config = new_group(&broker, &client, 2).await;
+    let config = GroupConfig { rebalance_timeout: Duration::from_secs(1), ..config };
+    let mut slow = GroupMember::join(client.clone(), config.clone());
+    settle(&mut slow).await;
+    let mut quick = GroupMember::join(client.clone(), config);
+    assert_eq!(next_event(&mut slow).await, GroupEvent::Rebalancing);
+    assert_eq!(settle(&mut quick).await, [0, 1]);
+    assert_eq!(next_event(&mut slow).await, GroupEvent::Lost { cause: LostCause::Removed });
+    slow.rejoin();
+    let (mine, other) = settle_both(&mut slow, &mut quick).await;
+    assert_eq!((mine.len(), other.len()), (1, 1));
+}
+
+async fn a_member_that_falls_silent_is_replaced(broker: TestBroker) {
+    let client = connect(&broker).await;
+    let config = new_group(&broker, &client, 2).await;
+    let mut silent = GroupMember::join(connect(&broker).await, config.clone());
+    settle(&mut silent).await;
+    // As a killed process: no heartbeats, no farewell.
+    drop(silent);
+    let dropped = Instant::now();
+    let mut heir = GroupMember::join(client, config);
+    assert_eq!(settle(&mut heir).await, [0, 1]);
+    assert!(dropped.elapsed() > SESSION_TIMEOUT / 2, "after {:?}", dropped.elapsed());
+}
+
+async fn a_static_member_that_comes_back_keeps_its_partitions(broker: TestBroker) {
+    let client = connect(&broker).await;
+    let config = new_group(&broker, &client, 4).await;
+    let mut stays = GroupMember::join(client.clone(), fixed(&config, "a"));
+    settle(&mut stays).await;
+    let mut restarts = GroupMember::join(connect(&broker).await, fixed(&config, "b"));
+    let (_, before) = settle_both(&mut stays, &mut restarts).await;
+    let generation = restarts.group_metadata().generation;
+    drop(restarts);
+    let mut restarts = GroupMember::join(client.clone(), fixed(&config, "b"));
+    assert_eq!(settle(&mut restarts).await, before);
+    assert_eq!(restarts.group_metadata().generation, generation);
+    assert!(timeout(Duration::from_millis(500), stays.next_event()).await.is_err(), "nobody else is disturbed");
+}
+
+async fn a_second_member_with_the_same_instance_id_fences_the_first(broker: TestBroker) {
+    let client = connect(&broker).await;
+    let config = fixed(&new_group(&broker, &client, 2).await, "same");
+    let mut first = GroupMember::join(client.clone(), config.clone());
+    settle(&mut first).await;
+    let mut second = GroupMember::join(client.clone(), config.clone());
+    assert_eq!(settle(&mut second).await, [0, 1]);
+    let fenced = GroupError::FencedInstance { group_id: config.group_id.clone(), instance_id: Str::from("same") };
+    assert_eq!(next_event(&mut first).await, GroupEvent::Fatal(fenced));
+    // The place is the second one's: leaving must not take it away.
+    first.leave().await;
+    assert!(timeout(Duration::from_millis(500), second.next_event()).await.is_err());
+}
+
+async fn a_static_member_that_leaves_is_gone_at_once(broker: TestBroker) {
+    let client = connect(&broker).await;
+    let config = new_group(&broker, &client, 2).await;
+    let mut stays = GroupMember::join(client.clone(), fixed(&config, "a"));
+    settle(&mut stays).await;
+    let mut leaves = GroupMember::join(client.clone(), fixed(&config, "b"));
+    settle_both(&mut stays, &mut leaves).await;
+    let started = Instant::now();
+    leaves.leave().await;
+    assert_eq!(settle(&mut stays).await, [0, 1]);
+    assert!(started.elapsed() < SESSION_TIMEOUT / 2, "took {:?}", started.elapsed());
+}
+
+async fn a_session_timeout_that_the_broker_refuses_names_the_setting(broker: TestBroker) {
+    let client = connect(&broker).await;
+    let config = new_group(&broker, &client, 1).await;
+    let session_timeout = Duration::from_millis(10);
+    let mut member = GroupMember::join(client, GroupConfig { session_timeout, ..config });
+    let GroupEvent::Fatal(error) = next_event(&mut member).await else { panic!("the broker takes 10 ms") };
+    assert!(error.to_string().contains("group.min.session.timeout.ms"), "{error}");
+    assert!(error.to_string().contains("10ms"), "{error}");
+}
+
+async fn members_without_a_common_assignor_are_told_so(broker: TestBroker) {
+    let client = connect(&broker).await;
+    let config = new_group(&broker, &client, 1).await;
+    let with = |assignor| GroupConfig { assignors: vec![assignor], ..config.clone() };
+    let mut one = GroupMember::join(client.clone(), with(Assignor::Range));
+    settle(&mut one).await;
+    let mut two = GroupMember::join(client.clone(), with(Assignor::RoundRobin));
+    let offered = "roundrobin".to_owned();
+    let expected = GroupError::NoCommonAssignor { group_id: config.group_id.clone(), offered };
+    assert_eq!(next_event(&mut two).await, GroupEvent::Fatal(expected));
+}
+
+async fn every_member_gets_the_bytes_of_the_leader(broker: TestBroker) {
+    let client = connect(&broker).await;
+    let mut config = new_group(&broker, &client, 2).await;
+    config.leader_user_data = Some(|members| {
+        let mut all: Vec<&[u8]> = members.iter().map(|member| &*member.user_data).collect();
+        all.sort_unstable();
+        Bytes::from(all.join(&b'+'))
+    });
+    let join = |name: &'static str| {
+        let user_data = Bytes::from_static(name.as_bytes());
+        GroupMember::join(client.clone(), GroupConfig { user_data, ..config.clone() })
+    };
+    let mut members = [join("x"), join("y")];
+    for member in &mut members {
+        let everybody = async {
+            loop {
+                match member.next_event().await {
+                    GroupEvent::Assigned { user_data, .. } if user_data == "x+y" => return,
+                    GroupEvent::Assigned { user_data, .. } => assert!(user_data == "x" || user_data == "y"),
+                    GroupEvent::Rebalancing => member.rejoin(),
+                    other => panic!("{other:?}"),
+                }
+            }
+        };
+        within("the bytes of both", Duration::from_secs(20), everybody).await;
+    }
+}
+
+async fn a_topic_that_grows_is_shared_anew(broker: TestBroker) {
+    let client = connect(&broker).await;
+    let config = new_group(&broker, &client, 1).await;
+    let missing = broker.unique("later");
+    let topics = vec![config.topics[0].clone(), Str::from(missing.as_str())];
+    let mut member = GroupMember::join(client.clone(), GroupConfig { topics, ..config });
+    assert_eq!(settle(&mut member).await, [0]);
+    create_topic(&client, &missing, 2).await;
+    assert_eq!(next_event(&mut member).await, GroupEvent::Rebalancing);
+    member.rejoin();
+    assert_eq!(settle(&mut member).await.len(), 3);
+}
+
+async fn offsets_are_kept_with_their_epochs_and_words(broker: TestBroker) {
+    let client = connect(&broker).await;
+    let config = new_group(&broker, &client, 3).await;
+    let partitions: Vec<_> =
+        (0..3).map(|index| TopicPartition::new(config.topics[0].clone(), PartitionId(index))).collect();
+    let found = fetch_offsets(&client, &config.group_id, &partitions).await.expect("the coordinator answers");
+    assert_eq!(found, partitions.iter().map(|partition| (partition.clone(), None)).collect::<Vec<_>>());
+
+    let nobody = GroupMetadata::without_membership(config.group_id.clone());
+    let kept = CommittedOffset { offset: Offset(5), leader_epoch: LeaderEpoch(0), metadata: Str::from("words") };
+    let commit = [(partitions[2].clone(), kept.clone()), (partitions[0].clone(), offset(3))];
+    commit_offsets(&client, &nobody, &commit).await.expect("nobody else is in the group");
+    let found = fetch_offsets(&client, &config.group_id, &partitions).await.expect("the coordinator answers");
+    let found: Vec<_> = found.into_iter().map(|(_, committed)| committed).collect();
+    assert_eq!(found, [Some(offset(3)), None, Some(kept)]);
+}
+
+async fn a_member_of_the_past_cannot_commit(broker: TestBroker) {
+    let client = connect(&broker).await;
+    let config = new_group(&broker, &client, 1).await;
+    let partition = TopicPartition::new(config.topics[0].clone(), PartitionId(0));
+    let mut member = GroupMember::join(client.clone(), config.clone());
+    settle(&mut member).await;
+    let past = member.group_metadata();
+    commit_offsets(&client, &past, &[(partition.clone(), offset(1))]).await.expect("it is a member");
+    member.rejoin();
+    settle(&mut member).await;
+    let present = member.group_metadata();
+    assert!(present.generation > past.generation);
+    let refused = |metadata: GroupMetadata| {
+        let commit = [(partition.clone(), offset(9))];
+        let client = client.clone();
+        async move {
+            let error = commit_offsets(&client, &metadata, &commit).await.expect_err("a commit of the past");
+            assert!(error.is_group_changed(), "{error}");
+            error.code()
+        }
+    };
+    assert_eq!(refused(past).await, Some(ErrorCode::ILLEGAL_GENERATION));
+    member.leave().await;
+    assert_eq!(refused(present).await, Some(ErrorCode::UNKNOWN_MEMBER_ID));
+    let found = fetch_offsets(&client, &config.group_id, &[partition]).await.expect("the coordinator answers");
+    assert_eq!(found[0].1, Some(offset(1)));
+}
+
+async fn offsets_of_an_open_transaction_are_waited_for(broker: TestBroker) {
+    let client = connect(&broker).await;
+    let config = new_group(&broker, &client, 1).await;
+    let partition = TopicPartition::new(config.topics[0].clone(), PartitionId(0));
+    let transactions = Transactions::open(&client, &broker.unique("id")).await;
+    for (ends_at, is_committed) in [(7, true), (8, false)] {
+        transactions.write_offset(&config.group_id, &partition, Offset(ends_at)).await;
+        let asked = [partition.clone()];
+        let look = fetch_offsets(&client, &config.group_id, &asked);
+        tokio::pin!(look);
+        assert!(timeout(Duration::from_millis(300), &mut look).await.is_err(), "it is not decided yet");
+        if is_committed {
+            transactions.commit().await
+        } else {
+            transactions.abort().await
+        }
+        let found: Result<_, OffsetsError> = within("the offsets", Duration::from_secs(10), look).await;
+        assert_eq!(found.expect("the coordinator answers")[0].1, Some(offset(7)));
+    }
+}
