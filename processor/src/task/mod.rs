@@ -17,6 +17,9 @@
 
 mod progress_log;
 
+#[cfg(test)]
+mod tests;
+
 use kafka_wire::record::{RawHeaders, Record, Records};
 use kafka_wire::time::Moment;
 use kafka_wire::types::{Offset, PartitionId, TimestampMs};
@@ -171,29 +174,35 @@ impl Task {
         Ok(())
     }
 
-    /// When [`Task::tick`] may next change something; call it once at the start in any case.
+    /// When [`Task::tick`] may next change something; a moment that has passed means now.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Moment> {
-        if self.is_internal { None } else { self.state.generator.next_timeout() }
+        if self.is_internal { self.is_end_due().then_some(Moment::ZERO) } else { self.state.generator.next_timeout() }
     }
 
-    /// A source task has processed everything below `end_offset`, and this run reads no further.
+    /// A source task has processed everything below `end_offset`, and this run reads no further. Said twice, it counts once.
     ///
     /// # Errors
     /// As [`Task::process`].
     pub fn end_of_input(&mut self, end_offset: Offset, output: &mut dyn Output) -> Result<(), ProcessError> {
         debug_assert!(!self.is_internal, "the end of a repartition topic is known by its marks");
         self.resume(output)?;
-        self.state.ended = Some(end_offset);
+        if self.state.ended.replace(end_offset) == Some(end_offset) {
+            return Ok(());
+        }
+        self.is_touched = true;
         self.close_all(output)
     }
 
     /// In a bounded run, what a task behind a shuffle waits for: the end of each upstream partition, by partition.
     ///
     /// For an upstream source task, the end offset of its partition; for one that is behind a shuffle itself, the sum of
-    /// what *it* waits for.
+    /// what *it* waits for. Have it followed by a [`Task::tick`]: the marks may have come before.
     pub fn expect_ends(&mut self, ends: Vec<Offset>) {
         self.expected_ends = Some(ends);
+        // The end of an earlier run is not that of this one; if it is, the next tick finds out.
+        self.state.ended = None;
+        self.committed.ended = None;
     }
 
     /// Puts out what is due at a commit: changed results, changelogs, marks. The last output of the transaction.
@@ -338,17 +347,25 @@ impl Task {
 
     /// Behind a shuffle: has every upstream partition ended?
     fn check_end(&mut self, output: &mut dyn Output) -> Result<(), ProcessError> {
-        let Some(expected) = &self.expected_ends else { return Ok(()) };
-        if !self.state.progress.has_ended(expected) {
-            self.state.ended = None;
-            return Ok(());
-        }
-        let sum = expected.iter().fold(0_i64, |sum, end| sum.saturating_add(end.0));
-        if self.state.ended.replace(Offset(sum)).is_none() {
+        if self.is_end_due() {
             self.is_touched = true;
-            self.close_all(output)?;
+            let ends = self.expected_ends.iter().flatten();
+            self.state.ended = Some(Offset(ends.fold(0, |sum, end| end.0.saturating_add(sum))));
+            return self.close_all(output);
+        }
+        if !self.has_heard_all_ends() {
+            self.state.ended = None;
         }
         Ok(())
+    }
+
+    /// Every upstream partition has ended, and nothing has been made of it: the marks came before a restart or a rollback.
+    fn is_end_due(&self) -> bool {
+        self.state.ended.is_none() && self.has_heard_all_ends()
+    }
+
+    fn has_heard_all_ends(&self) -> bool {
+        self.expected_ends.as_ref().is_some_and(|expected| self.state.progress.has_ended(expected))
     }
 
     /// Advances to the end of the last open window, as often as closing one opens another further down the stage.
@@ -407,6 +424,7 @@ impl Task {
             });
         }
         self.state.sent = Some(mark);
+        self.is_touched = true;
     }
 
     /// The mark to write now, if it says anything that the last one did not.

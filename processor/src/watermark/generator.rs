@@ -81,10 +81,11 @@ impl Generator {
         self.is_idle |= self.policy.idle_after.is_some_and(|idle_after| now.since(since) >= idle_after);
     }
 
-    /// When [`Generator::tick`] may next change something.
+    /// When [`Generator::tick`] may next change something: at once, while the clock of the partition has not started.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Moment> {
-        if self.is_idle { None } else { Some(self.active_at? + self.policy.idle_after?) }
+        let idle_after = self.policy.idle_after.filter(|_| !self.is_idle)?;
+        Some(self.active_at.map_or(Moment::ZERO, |active_at| active_at + idle_after))
     }
 
     /// How far event time has come.
@@ -119,6 +120,11 @@ mod tests {
     fn silence_makes_idle_and_a_record_ends_it() {
         let policy = Watermark::default().idle_after(Duration::from_millis(10));
         let mut generator = Generator::new(policy);
+        assert_eq!(
+            generator.next_timeout(),
+            Some(Moment::ZERO),
+            "a partition that never has records must fall idle too"
+        );
         generator.tick(Moment::from_millis(100));
         assert_eq!(generator.next_timeout(), Some(Moment::from_millis(110)));
         generator.tick(Moment::from_millis(109));

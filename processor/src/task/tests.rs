@@ -1,0 +1,183 @@
+//! One task at a time, its records and its output in hand.
+
+use std::time::Duration;
+
+use kafka_wire::compression::Decompressed;
+use kafka_wire::record::{Batch, BatchBuilder, Seal, with_base_offset};
+use kafka_wire::types::LeaderEpoch;
+
+use super::*;
+use crate::operator::Emit;
+use crate::serde::{U64, Utf8};
+use crate::types::Partitions;
+use crate::watermark::Watermark;
+use crate::window::Tumbling;
+
+/// A record that was put out: topic, partition (-1 by key), key, value.
+type Recorded = (usize, i32, Option<Vec<u8>>, Option<Vec<u8>>);
+
+/// Records that were put out.
+#[derive(Default)]
+struct Recorder(Vec<Recorded>);
+
+impl Output for Recorder {
+    fn emit(&mut self, record: OutRecord<'_>) {
+        let partition = match record.route {
+            Route::ByKey => -1,
+            Route::Partition(partition) => partition.0,
+        };
+        let owned = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
+        self.0.push((record.sink.0, partition, owned(record.key), owned(record.value)));
+    }
+}
+
+impl Recorder {
+    /// The marks in topic 0, with their partitions, since the last look.
+    fn marks(&mut self) -> Vec<(i32, Mark)> {
+        let mark = |(sink, partition, key, value): Recorded| {
+            (sink == 0 && key.is_none()).then(|| (partition, Mark::decode(&value.expect("a value")).expect("a mark")))
+        };
+        self.0.drain(..).filter_map(mark).collect()
+    }
+}
+
+fn topology() -> Topology {
+    let mut job = Topology::builder("app");
+    job.stream("in", Utf8)
+        .watermark(Watermark::default().idle_after(Duration::from_secs(30)))
+        .key_by("by-value", Partitions(2), (Utf8, ()), |record| (record.value, ()))
+        .window(Tumbling::of(Duration::from_secs(1)))
+        .count("counts", Emit::OnClose)
+        .map(|counted| *counted.value)
+        .to("out", Utf8, U64);
+    job.build().expect("a valid job")
+}
+
+const SOURCE: SubTopologyId = SubTopologyId(0);
+const COUNT: SubTopologyId = SubTopologyId(1);
+
+fn task(id: SubTopologyId) -> Task {
+    Task::new(&topology(), id, PartitionId(1), 2)
+}
+
+type Raw<'a> = (i64, Option<&'a [u8]>, Option<&'a [u8]>);
+
+/// Processes records of (timestamp, key, value) from `base_offset` on.
+fn process(task: &mut Task, base_offset: i64, records: &[Raw<'_>], output: &mut Recorder) -> Result<(), ProcessError> {
+    let mut builder = BatchBuilder::new(64);
+    for (timestamp, key, value) in records {
+        builder.append(*timestamp, *key, *value, RawHeaders::EMPTY).expect("it fits");
+    }
+    let sealed = builder.seal(Seal::default()).expect("not compressed");
+    let batch = Batch::from_bytes(with_base_offset(&sealed, base_offset, LeaderEpoch(0))).expect("just sealed");
+    let mut buffer = Decompressed::default();
+    task.process(batch.open(&mut buffer).expect("not corrupt"), Offset(base_offset), Moment::ZERO, output)
+}
+
+fn mark(upstream: i32, watermark: i64, ended: Option<i64>) -> [u8; Mark::BYTES] {
+    let (upstream, watermark, ended) = (PartitionId(upstream), TimestampMs(watermark), ended.map(Offset));
+    Mark { upstream, upstream_count: 2, watermark, is_idle: ended.is_some(), ended }.encode()
+}
+
+#[test]
+fn a_mark_goes_into_every_partition_when_it_says_something_new() {
+    let (mut task, mut output) = (task(SOURCE), Recorder::default());
+    task.before_commit(&mut output).expect("no error");
+    assert_eq!(output.marks(), [], "nothing is known");
+    task.committed();
+    assert!(!task.has_uncommitted());
+
+    process(&mut task, 0, &[(700, None, Some(b"a"))], &mut output).expect("no error");
+    task.before_commit(&mut output).expect("no error");
+    let mark =
+        Mark { upstream: PartitionId(1), upstream_count: 2, watermark: TimestampMs(700), is_idle: false, ended: None };
+    assert_eq!(output.marks(), [(0, mark), (1, mark)]);
+    task.committed();
+
+    process(&mut task, 1, &[(600, None, Some(b"a"))], &mut output).expect("no error");
+    task.before_commit(&mut output).expect("no error");
+    assert_eq!(output.marks(), [], "time did not advance");
+    task.committed();
+
+    task.tick(Moment::from_millis(30_000), &mut output).expect("no error");
+    assert!(task.has_uncommitted(), "idleness alone is worth a commit");
+    task.before_commit(&mut output).expect("no error");
+    assert_eq!(output.marks()[0].1, Mark { is_idle: true, ..mark });
+    task.rolled_back();
+    assert_eq!(task.next_timeout(), Some(Moment::from_millis(30_000)), "the mark went with its transaction");
+    task.end_of_input(Offset(2), &mut output).expect("no error");
+    task.before_commit(&mut output).expect("no error");
+    assert_eq!(output.marks()[0].1, Mark { is_idle: true, ended: Some(Offset(2)), ..mark });
+    assert!(!task.is_finished(), "not before it is committed");
+    task.committed();
+    assert!(task.is_finished());
+}
+
+#[test]
+fn marks_close_windows_and_a_rollback_opens_them_again() {
+    let (mut task, mut output) = (task(COUNT), Recorder::default());
+    let heard = mark(0, 5_000, None);
+    process(&mut task, 0, &[(100, Some(b"a"), Some(b"")), (0, None, Some(&heard))], &mut output).expect("no error");
+    task.before_commit(&mut output).expect("no error");
+    task.committed();
+    assert_eq!(task.status().watermark, NO_WATERMARK, "one upstream partition is unheard");
+    assert_eq!(task.status().open_windows, 1);
+
+    output.0.clear();
+    for attempt in 0..2 {
+        process(&mut task, 2, &[(0, None, Some(&mark(1, 1_000, None)))], &mut output).expect("no error");
+        assert_eq!(task.status().watermark, TimestampMs(1_000));
+        let closed = (2, -1, Some(b"a".to_vec()), Some(1_u64.to_be_bytes().to_vec()));
+        assert_eq!(std::mem::take(&mut output.0), [closed], "attempt {attempt}");
+        task.rolled_back();
+        assert_eq!((task.status().watermark, task.status().open_windows), (NO_WATERMARK, 1));
+    }
+}
+
+#[test]
+fn an_end_that_was_heard_before_is_found_by_a_tick_and_again_after_a_rollback() {
+    let (mut task, mut output) = (task(COUNT), Recorder::default());
+    let (first, second) = (mark(0, 100, Some(7)), mark(1, 200, Some(0)));
+    let records = [(100, Some(&b"a"[..]), Some(&b""[..])), (0, None, Some(&first[..])), (0, None, Some(&second[..]))];
+    process(&mut task, 0, &records, &mut output).expect("no error");
+    task.before_commit(&mut output).expect("no error");
+    task.committed();
+    assert_eq!((task.next_timeout(), task.status().open_windows), (None, 1));
+
+    task.expect_ends(vec![Offset(7), Offset(0)]);
+    for _ in 0..2 {
+        assert_eq!(task.next_timeout(), Some(Moment::ZERO));
+        task.tick(Moment::ZERO, &mut output).expect("no error");
+        assert_eq!((task.status().open_windows, task.status().watermark), (0, TimestampMs(1_000)));
+        task.rolled_back();
+    }
+    task.tick(Moment::ZERO, &mut output).expect("no error");
+    task.before_commit(&mut output).expect("no error");
+    task.committed();
+    assert!(task.is_finished());
+    task.expect_ends(vec![Offset(8), Offset(0)]);
+    assert!(!task.is_finished(), "another run, and more input");
+}
+
+#[test]
+fn what_is_no_mark_and_no_changelog_stops_the_job() {
+    let (mut task, mut output) = (task(COUNT), Recorder::default());
+    let origin = Origin { topic: "app-by-value-repartition".to_owned(), partition: PartitionId(1), offset: Offset(42) };
+    let result = process(&mut task, 41, &[(0, Some(b"a"), Some(b"")), (0, None, Some(b"mark"))], &mut output);
+    assert_eq!(result, Err(ProcessError::BadMark { origin: origin.clone() }));
+    let result = process(&mut task, 42, &[(0, Some(b"\xff"), None)], &mut output);
+    let cause = crate::serde::SerdeError::NotUtf8 { valid_up_to: 0 };
+    assert_eq!(result, Err(ProcessError::Undecodable { origin, part: "key", cause }));
+
+    let mut task = self::task(COUNT);
+    let error = |key: &[u8], value| task_error(&mut self::task(COUNT), key, value);
+    assert_eq!(error(b"\x07", b""), "changelog of store counts: not a key of a changelog");
+    assert_eq!(error(b"\x01\0\0\0\0", b"mark"), "changelog of store counts: not a key of a changelog");
+    assert_eq!(error(b"\0\0\0\0\0\0\0\0\0a", b"short"), "changelog of store counts: 5 bytes, not 8");
+    assert_eq!(task.restore(StoreId(0), b"\0\0\0\0\0\0\0\0\0a", Some(&7_u64.to_be_bytes())), Ok(()));
+    assert_eq!(task.status().store_entries, 1);
+}
+
+fn task_error(task: &mut Task, key: &[u8], value: &[u8]) -> String {
+    task.restore(StoreId(0), key, Some(value)).map_or_else(|error| error.to_string(), |()| String::new())
+}
