@@ -15,7 +15,7 @@ use super::*;
 use crate::fault::Action;
 
 mod records;
-mod scripts;
+mod transactions;
 
 /// A core in virtual time with the helpers of a client.
 struct Script {

@@ -1,1 +1,328 @@
+//! A group in scripts: members come, go, fall silent and come back under the same name.
 
+use kafka_wire::protocol::ApiKey;
+use kafka_wire::types::{LeaderEpoch, Offset, PartitionId};
+
+use super::*;
+use crate::broker::ConnectionId;
+
+const SESSION: Duration = Duration::from_secs(10);
+const REBALANCE: Duration = Duration::from_secs(60);
+
+struct Script {
+    groups: Groups,
+    now: Moment,
+    calls: u64,
+}
+
+impl Script {
+    fn new() -> Self {
+        Self::with(&BrokerConfig::default())
+    }
+
+    fn with(config: &BrokerConfig) -> Self {
+        Self { groups: Groups::new(config, Rng::from_seed(1)), now: Moment::ZERO, calls: 0 }
+    }
+
+    fn call(&mut self) -> Call {
+        self.calls += 1;
+        let connection = ConnectionId(self.calls);
+        Call { connection, serial: 1, api: ApiKey::JoinGroup, version: 9, correlation_id: 0 }
+    }
+
+    fn join(&mut self, join: &Join) -> Call {
+        let call = self.call();
+        self.groups.join(self.now, call, join);
+        call
+    }
+
+    fn sync(&mut self, member: &Joined, instance: Option<&str>, assignments: &[(&Str, &'static str)]) -> Call {
+        let call = self.call();
+        let sync = Sync {
+            group_id: Str::from("g"),
+            caller: caller(member, instance),
+            protocol_type: Some(Str::from("consumer")),
+            protocol: Some(Str::from("range")),
+            assignments: assignments.iter().map(|&(id, bytes)| (id.clone(), Bytes::from(bytes))).collect(),
+        };
+        self.groups.sync(self.now, call, &sync);
+        call
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now = self.now + time;
+        self.groups.handle_timeout(self.now);
+    }
+
+    /// The next answer, which has to be one to JoinGroup.
+    fn joined(&mut self, call: Call) -> Joined {
+        match self.groups.poll() {
+            Some((to, Reply::Join(joined))) if to == call => joined,
+            other => panic!("expected an answer to {call:?}: {other:?}"),
+        }
+    }
+
+    fn synced(&mut self, call: Call) -> Synced {
+        match self.groups.poll() {
+            Some((to, Reply::Sync(synced))) if to == call => synced,
+            other => panic!("expected an answer to {call:?}: {other:?}"),
+        }
+    }
+
+    fn heartbeat(&mut self, member: &Joined) -> Result<(), ErrorCode> {
+        self.groups.heartbeat(self.now, "g", &caller(member, None))
+    }
+
+    /// A group of two dynamic members, stable; the first is the leader.
+    fn pair(&mut self) -> (Joined, Joined) {
+        let first = self.join(&by_name(None));
+        let first = self.joined(first);
+        self.sync(&first, None, &[(&first.member_id, "all")]);
+        self.groups.poll();
+        let second = self.join(&by_name(None));
+        let rejoin = self.join(&Join { member_id: first.member_id.clone(), ..by_name(None) });
+        let (leader, follower) = match (self.groups.poll(), self.groups.poll()) {
+            (Some((a, Reply::Join(one))), Some((_, Reply::Join(other)))) if a == rejoin => (one, other),
+            (Some((_, Reply::Join(other))), Some((_, Reply::Join(one)))) => (one, other),
+            other => panic!("expected two members of {second:?}: {other:?}"),
+        };
+        let follows = self.sync(&follower, None, &[]);
+        let leads = self.sync(&leader, None, &[(&leader.member_id, "half"), (&follower.member_id, "other half")]);
+        let mut assigned: Vec<_> = std::iter::from_fn(|| self.groups.poll()).collect();
+        assigned.sort_by_key(|(call, _)| *call != leads);
+        let bytes = |index: usize| match &assigned[index] {
+            (_, Reply::Sync(synced)) => synced.assignment.clone(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((assigned[1].0, bytes(0), bytes(1)), (follows, "half".into(), "other half".into()));
+        (leader, follower)
+    }
+}
+
+/// A JoinGroup of a client that needs no second round for its member id.
+fn by_name(instance: Option<&str>) -> Join {
+    Join {
+        group_id: Str::from("g"),
+        member_id: Str::EMPTY,
+        instance_id: instance.map(Str::from),
+        client_id: Str::from("client"),
+        client_host: Str::from("/test"),
+        session_timeout: SESSION,
+        rebalance_timeout: REBALANCE,
+        protocol_type: Str::from("consumer"),
+        protocols: vec![(Str::from("range"), Bytes::from_static(b"topics"))],
+        is_id_required: false,
+        may_skip_assignment: true,
+    }
+}
+
+fn caller(member: &Joined, instance: Option<&str>) -> Caller {
+    Caller { member_id: member.member_id.clone(), instance_id: instance.map(Str::from), generation: member.generation }
+}
+
+fn commit(caller: Caller, producer: Option<i64>, offset: i64) -> Commit {
+    let committed = CommittedOffset { offset: Offset(offset), leader_epoch: LeaderEpoch(0), metadata: Str::EMPTY };
+    Commit { group_id: Str::from("g"), caller, producer: producer.map(ProducerId), offsets: vec![(place(), committed)] }
+}
+
+fn place() -> PartitionName {
+    PartitionName { topic: Str::from("t"), partition: PartitionId(0) }
+}
+
+#[test]
+fn a_new_member_is_told_its_id_and_comes_back_with_it() {
+    let mut script = Script::new();
+    let told = script.join(&Join { is_id_required: true, ..by_name(None) });
+    let told = script.joined(told);
+    assert_eq!((told.error, told.generation), (ErrorCode::MEMBER_ID_REQUIRED, -1));
+    assert!(told.member_id.starts_with("client-"));
+    let joined = script.join(&Join { member_id: told.member_id.clone(), is_id_required: true, ..by_name(None) });
+    let joined = script.joined(joined);
+    assert_eq!((joined.error, joined.generation, &joined.leader), (ErrorCode::NONE, 1, &told.member_id));
+    assert_eq!(joined.members, [(told.member_id.clone(), None, Bytes::from_static(b"topics"))]);
+
+    let stranger = script.join(&Join { member_id: Str::from("client-x"), ..by_name(None) });
+    assert_eq!(script.joined(stranger).error, ErrorCode::UNKNOWN_MEMBER_ID);
+}
+
+#[test]
+fn a_second_member_makes_the_first_rejoin() {
+    let mut script = Script::new();
+    let (leader, follower) = script.pair();
+    assert_eq!((leader.generation, follower.generation), (2, 2));
+    assert_eq!((leader.members.len(), follower.members.len(), &follower.leader), (2, 0, &leader.member_id));
+    assert_eq!((script.heartbeat(&leader), script.heartbeat(&follower)), (Ok(()), Ok(())));
+    // A follower that repeats its JoinGroup is told what it knows; the leader's starts a rebalance.
+    let again = script.join(&Join { member_id: follower.member_id.clone(), ..by_name(None) });
+    assert_eq!(script.joined(again), follower);
+    script.join(&Join { member_id: leader.member_id.clone(), ..by_name(None) });
+    assert_eq!(script.heartbeat(&follower), Err(ErrorCode::REBALANCE_IN_PROGRESS));
+}
+
+#[test]
+fn members_that_do_not_rejoin_in_time_are_dropped() {
+    let mut script = Script::new();
+    let (leader, follower) = script.pair();
+    let rejoin = script.join(&Join { member_id: leader.member_id.clone(), ..by_name(None) });
+    for _ in 0..11 {
+        script.pass(Duration::from_secs(5));
+        assert_eq!(script.heartbeat(&follower), Err(ErrorCode::REBALANCE_IN_PROGRESS));
+    }
+    script.pass(Duration::from_secs(5));
+    let joined = script.joined(rejoin);
+    assert_eq!((joined.generation, joined.members.len()), (3, 1));
+    assert_eq!(script.heartbeat(&follower), Err(ErrorCode::UNKNOWN_MEMBER_ID));
+}
+
+#[test]
+fn a_silent_member_loses_its_session_and_the_others_rebalance() {
+    let mut script = Script::new();
+    let (leader, follower) = script.pair();
+    script.pass(Duration::from_secs(6));
+    assert_eq!(script.heartbeat(&leader), Ok(()));
+    assert_eq!(script.groups.next_timeout(), Some(Moment::from_millis(10_000)));
+    script.pass(Duration::from_secs(4));
+    assert_eq!(script.heartbeat(&leader), Err(ErrorCode::REBALANCE_IN_PROGRESS));
+    assert_eq!(script.heartbeat(&follower), Err(ErrorCode::UNKNOWN_MEMBER_ID));
+    let rejoin = script.join(&Join { member_id: leader.member_id.clone(), ..by_name(None) });
+    assert_eq!(script.joined(rejoin).generation, 3);
+}
+
+#[test]
+fn a_member_that_never_syncs_is_dropped() {
+    let mut script = Script::new();
+    let (leader, follower) = script.pair();
+    let leads = script.join(&Join { member_id: leader.member_id.clone(), ..by_name(None) });
+    let follows = script.join(&Join { member_id: follower.member_id.clone(), ..by_name(None) });
+    let answers: Vec<_> = std::iter::from_fn(|| script.groups.poll()).map(|(call, _)| call).collect();
+    assert!(answers.len() == 2 && answers.contains(&leads) && answers.contains(&follows));
+    let follower = Joined { generation: 3, ..follower };
+    let waits = script.sync(&follower, None, &[]);
+    for _ in 0..12 {
+        script.pass(Duration::from_secs(5));
+        let _ = script.heartbeat(&Joined { generation: 3, ..leader.clone() });
+    }
+    assert_eq!(script.synced(waits).error, ErrorCode::REBALANCE_IN_PROGRESS);
+    assert_eq!(script.heartbeat(&leader), Err(ErrorCode::UNKNOWN_MEMBER_ID));
+}
+
+#[test]
+fn leaving_starts_a_rebalance_and_the_last_one_empties_the_group() {
+    let mut script = Script::new();
+    let (leader, follower) = script.pair();
+    let stranger = Caller { member_id: Str::from("x"), ..Caller::default() };
+    let left = script.groups.leave(script.now, "g", &[caller(&leader, None), stranger]);
+    assert_eq!(left, [Ok(()), Err(ErrorCode::UNKNOWN_MEMBER_ID)]);
+    assert_eq!(script.heartbeat(&follower), Err(ErrorCode::REBALANCE_IN_PROGRESS));
+    script.groups.leave(script.now, "g", &[caller(&follower, None)]);
+    assert_eq!(script.groups.group("g").unwrap().phase, Phase::Empty);
+    assert_eq!(script.groups.next_timeout(), None);
+    assert_eq!(script.groups.delete("g"), Ok(()));
+    assert_eq!(script.groups.delete("g"), Err(ErrorCode::GROUP_ID_NOT_FOUND));
+}
+
+#[test]
+fn a_static_member_returns_to_its_assignment_and_its_old_self_is_fenced() {
+    let mut script = Script::new();
+    let old = script.join(&by_name(Some("a")));
+    let old = script.joined(old);
+    script.sync(&old, Some("a"), &[(&old.member_id, "mine")]);
+    script.groups.poll();
+    let new = script.join(&by_name(Some("a")));
+    let new = script.joined(new);
+    assert_eq!((new.error, new.generation, new.skip_assignment), (ErrorCode::NONE, 1, true));
+    assert_ne!(new.member_id, old.member_id);
+    let synced = script.sync(&new, Some("a"), &[]);
+    assert_eq!(script.synced(synced).assignment, "mine");
+    let fenced = script.groups.heartbeat(script.now, "g", &caller(&old, Some("a")));
+    assert_eq!(fenced, Err(ErrorCode::FENCED_INSTANCE_ID));
+    let fenced = script.groups.commit(script.now, &commit(caller(&old, Some("a")), Some(5), 1));
+    assert_eq!(fenced, Err(ErrorCode::FENCED_INSTANCE_ID));
+    // An administrator removes it by its static name.
+    let by_instance = Caller { instance_id: Some(Str::from("a")), ..Caller::default() };
+    assert_eq!(script.groups.leave(script.now, "g", &[by_instance]), [Ok(())]);
+}
+
+#[test]
+fn a_static_member_that_is_away_keeps_its_place_until_its_session_ends() {
+    let mut script = Script::new();
+    let away = script.join(&by_name(Some("a")));
+    let away = script.joined(away);
+    script.sync(&away, Some("a"), &[(&away.member_id, "mine")]);
+    script.groups.poll();
+    script.pass(SESSION.saturating_sub(Duration::from_millis(1)));
+    assert_eq!(script.groups.group("g").unwrap().phase, Phase::Stable);
+    script.pass(Duration::from_millis(1));
+    assert_eq!(script.groups.group("g").unwrap().phase, Phase::Empty);
+}
+
+#[test]
+fn members_of_another_kind_or_without_a_common_assignor_are_refused() {
+    let mut script = Script::new();
+    script.pair();
+    let connect = script.join(&Join { protocol_type: Str::from("connect"), ..by_name(None) });
+    assert_eq!(script.joined(connect).error, ErrorCode::INCONSISTENT_GROUP_PROTOCOL);
+    let protocols = vec![(Str::from("sticky"), Bytes::new())];
+    let sticky = script.join(&Join { protocols, ..by_name(None) });
+    assert_eq!(script.joined(sticky).error, ErrorCode::INCONSISTENT_GROUP_PROTOCOL);
+    let impatient = script.join(&Join { session_timeout: Duration::from_secs(1), ..by_name(None) });
+    assert_eq!(script.joined(impatient).error, ErrorCode::INVALID_SESSION_TIMEOUT);
+}
+
+#[test]
+fn a_new_group_waits_for_further_members_if_so_configured() {
+    let config = BrokerConfig { group_initial_rebalance_delay: Duration::from_secs(3), ..BrokerConfig::default() };
+    let mut script = Script::with(&config);
+    script.join(&by_name(None));
+    script.pass(Duration::from_secs(2));
+    script.join(&by_name(None));
+    assert_eq!(script.groups.next_timeout(), Some(Moment::from_millis(5_000)));
+    script.pass(Duration::from_secs(2));
+    assert_eq!(script.groups.poll(), None);
+    script.pass(Duration::from_secs(1));
+    let generations: Vec<_> = std::iter::from_fn(|| script.groups.poll()).collect();
+    assert_eq!(generations.len(), 2);
+    assert!(generations.iter().all(|(_, reply)| matches!(reply, Reply::Join(joined) if joined.generation == 1)));
+}
+
+#[test]
+fn commits_are_checked_against_the_generation() {
+    let mut script = Script::new();
+    let (leader, _) = script.pair();
+    let now = script.now;
+    let mut try_commit = |caller: Caller, producer| script.groups.commit(now, &commit(caller, producer, 1));
+    let old = Caller { generation: 1, ..caller(&leader, None) };
+    let stranger = Caller { member_id: Str::from("x"), ..caller(&leader, None) };
+    let nobody = Caller { generation: -1, ..Caller::default() };
+    for producer in [None, Some(5)] {
+        assert_eq!(try_commit(caller(&leader, None), producer), Ok(()));
+        assert_eq!(try_commit(old.clone(), producer), Err(ErrorCode::ILLEGAL_GENERATION));
+        assert_eq!(try_commit(stranger.clone(), producer), Err(ErrorCode::UNKNOWN_MEMBER_ID));
+    }
+    assert_eq!(try_commit(nobody.clone(), None), Err(ErrorCode::UNKNOWN_MEMBER_ID));
+    // Before KIP-447, a producer commits without saying for whom.
+    assert_eq!(try_commit(nobody.clone(), Some(5)), Ok(()));
+    let elsewhere = Commit { group_id: Str::from("other"), ..commit(old, None, 1) };
+    assert_eq!(script.groups.commit(now, &elsewhere), Err(ErrorCode::ILLEGAL_GENERATION));
+    let elsewhere = Commit { group_id: Str::from("other"), ..commit(nobody, None, 1) };
+    assert_eq!(script.groups.commit(now, &elsewhere), Ok(()));
+}
+
+#[test]
+fn pending_offsets_are_unstable_until_their_transaction_ends() {
+    let mut script = Script::new();
+    let nobody = Caller { generation: -1, ..Caller::default() };
+    let fetch = |script: &Script, require_stable| {
+        let group = script.groups.group("g").unwrap();
+        group.committed(&place(), require_stable).map(|found| found.map(|committed| committed.offset.0))
+    };
+    script.groups.commit(script.now, &commit(nobody.clone(), None, 1)).unwrap();
+    for (producer, is_commit, after) in [(5, false, 1), (5, true, 9), (6, true, 9)] {
+        script.groups.commit(script.now, &commit(nobody.clone(), Some(producer), 9)).unwrap();
+        assert_eq!(fetch(&script, true), Err(ErrorCode::UNSTABLE_OFFSET_COMMIT));
+        script.groups.end_transaction("g", ProducerId(producer), is_commit);
+        assert_eq!(fetch(&script, true), Ok(Some(after)));
+    }
+    script.groups.forget_topic("t");
+    assert_eq!(fetch(&script, false), Ok(None));
+}
