@@ -280,10 +280,16 @@ impl Fetcher {
     /// The answer to a look-up: the offset, or why there is none.
     pub fn handle_lookup(&mut self, now: Moment, lookup: &Lookup, answer: Result<Offset, ErrorCode>) {
         let Some(assigned) = self.positions.current(&lookup.partition, lookup.assignment) else { return };
+        if assigned.state != State::Resetting {
+            return;
+        }
         match answer {
             Ok(offset) => {
                 assigned.position = offset.0;
-                assigned.delivered = offset.0;
+                // What is parked was received before, and is delivered before.
+                if assigned.parked_bytes == 0 {
+                    assigned.delivered = offset.0;
+                }
                 assigned.fetched_epoch = LeaderEpoch(-1);
                 assigned.topic_id = Uuid::ZERO;
                 assigned.failures = 0;
