@@ -1,11 +1,11 @@
 //! Cuts the byte stream of a connection into frames: a big-endian `i32` length, then that many bytes.
 //!
 //! Small frames are cut from one block that many of them share. As soon as the length of a frame is known that does not
-//! fit into the rest of the block, it gets a buffer of its own which ends where the frame ends, so the bytes are moved at
-//! most once, while there are few of them, and the finished frame is one `Bytes` without a copy.
+//! fit into the rest of the block, it gets a buffer of its own which ends where the frame ends: the bytes are moved while they
+//! are few, and the finished frame is one `Bytes` without a copy.
 //!
-//! A length is only a claim: at most [`TRUSTED_BYTES`] are reserved on the word of it, and after that the buffer doubles with
-//! what has arrived, so a peer must send half of what it makes us allocate.
+//! A length is only a claim: at most [`TRUSTED_BYTES`] are reserved on the word of it, and after that [`GROWTH`] times what
+//! has arrived, so a peer must send its share of what it makes us allocate, and never more than the frame.
 
 use std::fmt;
 
@@ -38,7 +38,7 @@ impl FrameSplitter {
         let room = self.buffer.capacity() - self.buffer.len();
         match self.missing_bytes() {
             Some(missing) if missing > room => self.make_room(missing),
-            None if room == 0 || self.buffer.is_empty() && room < BLOCK_BYTES / 8 => self.buffer.reserve(BLOCK_BYTES),
+            None if room == 0 || self.buffer.is_empty() && room < BLOCK_BYTES / 8 => self.renew(BLOCK_BYTES),
             _ => {}
         }
         &mut self.buffer
@@ -77,15 +77,18 @@ impl FrameSplitter {
     /// Makes room for what is missing of the frame, as far as it can be trusted.
     fn make_room(&mut self, missing: usize) {
         let arrived = self.buffer.len();
-        let step = missing.min(arrived.max(TRUSTED_BYTES));
-        if arrived > BLOCK_BYTES {
-            // Already a buffer of its own. The allocator grows blocks of this size by remapping pages, mostly without a copy.
-            self.buffer.reserve(step);
-            return;
-        }
-        let mut own = BytesMut::with_capacity(arrived + step);
-        own.extend_from_slice(&self.buffer);
-        self.buffer = own;
+        let trusted = arrived.saturating_mul(GROWTH).max(TRUSTED_BYTES);
+        self.renew((arrived + missing).min(trusted));
+    }
+
+    /// Moves what has arrived to a new buffer of exactly this capacity.
+    ///
+    /// `BytesMut::reserve` would double the capacity, beyond the end of the frame and the limit, or take back the buffer of
+    /// an earlier large frame, which the slices of small ones would then keep alive.
+    fn renew(&mut self, capacity: usize) {
+        let mut buffer = BytesMut::with_capacity(capacity);
+        buffer.extend_from_slice(&self.buffer);
+        self.buffer = buffer;
     }
 }
 
@@ -140,6 +143,8 @@ const LENGTH_BYTES: usize = 4;
 const BLOCK_BYTES: usize = 32 * 1024;
 /// Bytes that are reserved because a length field says so, before any of them has arrived.
 const TRUSTED_BYTES: usize = 1024 * 1024;
+/// How many times what has arrived of a frame may be reserved for it: frames of 1 to 8 MiB are moved once after 1 MiB.
+const GROWTH: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -186,12 +191,20 @@ mod tests {
     }
 
     #[test]
-    fn a_claimed_length_reserves_only_what_is_trusted() {
-        let mut splitter = FrameSplitter::new(100 * TRUSTED_BYTES);
-        let claim = i32::try_from(100 * TRUSTED_BYTES).unwrap();
-        splitter.buffer().extend_from_slice(&claim.to_be_bytes());
+    fn a_claimed_length_reserves_a_multiple_of_what_arrived() {
+        let claim = 100 * TRUSTED_BYTES;
+        let mut splitter = FrameSplitter::new(claim);
+        splitter.buffer().extend_from_slice(&i32::try_from(claim).unwrap().to_be_bytes());
         assert_eq!(splitter.next_frame(), Ok(None));
-        assert!(splitter.buffer().capacity() <= 2 * TRUSTED_BYTES);
+        assert_eq!(splitter.buffer().capacity(), TRUSTED_BYTES);
+        let mut arrived = LENGTH_BYTES;
+        while arrived < claim + LENGTH_BYTES {
+            let buffer = splitter.buffer();
+            assert!(buffer.capacity() <= (arrived * GROWTH).max(TRUSTED_BYTES).min(claim + LENGTH_BYTES));
+            buffer.resize(buffer.capacity(), 1);
+            arrived = buffer.len();
+        }
+        assert_eq!(splitter.next_frame().unwrap().map(|frame| frame.len()), Some(claim));
     }
 
     #[test]
