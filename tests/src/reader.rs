@@ -47,10 +47,14 @@ impl KeptRecord {
 
 /// Creates a topic and waits until every partition has a leader.
 ///
+/// It keeps records for ever: the suites write event times of years ago, which retention by time deletes at once.
+///
 /// # Panics
 /// When it is there already or cannot be created.
 pub async fn create_topic(client: &Client, name: &str, partitions: i32) {
-    let outcomes = client.create_topics(&[NewTopic::new(name, partitions)]).await.expect("the cluster answers");
+    let configs = vec![("retention.ms".into(), "-1".into())];
+    let topic = NewTopic { configs, ..NewTopic::new(name, partitions) };
+    let outcomes = client.create_topics(&[topic]).await.expect("the cluster answers");
     for (topic, outcome) in outcomes {
         outcome.unwrap_or_else(|error| panic!("cannot create {topic:?}: {error}"));
     }

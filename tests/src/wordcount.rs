@@ -95,8 +95,9 @@ fn program() -> &'static Path {
         let test = std::env::current_exe().expect("a test has a path");
         let profile = test.ancestors().nth(2).expect("a test lies in <target>/<profile>/deps");
         let mut build = Command::new(env!("CARGO"));
+        // This package too, so that cargo settles on the same features as for the test and builds no library twice.
         build
-            .args(["build", "--package", "examples", "--target-dir"])
+            .args(["build", "--package", "examples", "--package", "conformance", "--target-dir"])
             .arg(profile.parent().expect("a profile has a parent"));
         if profile.ends_with("release") {
             build.arg("--release");
