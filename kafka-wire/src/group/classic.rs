@@ -13,8 +13,12 @@
 //!
 //! A pending JoinGroup or SyncGroup counts as a heartbeat at the coordinator, so heartbeats run in `Stable` only.
 
+mod call;
+
 use std::collections::VecDeque;
 use std::time::Duration;
+
+pub use call::{Answer, Call, CallFailure, CallId, Output};
 
 use super::assignor::PartitionCounts;
 use super::blob;
@@ -23,9 +27,9 @@ use super::verdict::{Verdict, verdict};
 use super::{GroupConfig, GroupError, GroupEvent, GroupMetadata, LostCause};
 use crate::protocol::ErrorCode;
 use crate::protocol::consumer_protocol::{ConsumerProtocolAssignment, ConsumerProtocolSubscription};
-use crate::protocol::heartbeat::{HeartbeatRequest, HeartbeatResponse};
+use crate::protocol::heartbeat::HeartbeatRequest;
 use crate::protocol::join_group::{JoinGroupRequest, JoinGroupRequestProtocol, JoinGroupResponse};
-use crate::protocol::leave_group::{LeaveGroupRequest, LeaveGroupResponse, MemberIdentity};
+use crate::protocol::leave_group::{LeaveGroupRequest, MemberIdentity};
 use crate::protocol::sync_group::{SyncGroupRequest, SyncGroupRequestAssignment, SyncGroupResponse};
 use crate::time::Moment;
 use crate::wire::Str;
@@ -48,59 +52,6 @@ pub struct Membership {
     last_call: u64,
     outputs: VecDeque<Output>,
     events: VecDeque<GroupEvent>,
-}
-
-/// What the driver has to do.
-#[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "a member has a handful at a time")]
-pub enum Output {
-    /// Ask, and hand the answer to [`Membership::handle_answer`] with this id.
-    Call(CallId, Call),
-    /// The coordinator moved or is unreachable: look it up again before the next call.
-    ForgetCoordinator,
-}
-
-/// Ties an answer to its call; answers to calls that no longer matter are ignored by it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct CallId(u64);
-
-/// A question of the member. All but the last go to the group's coordinator.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Call {
-    /// Answered when all members have joined: may take [`GroupConfig::rebalance_timeout`].
-    Join(JoinGroupRequest),
-    /// Answered when the leader has assigned: may take [`GroupConfig::rebalance_timeout`].
-    Sync(SyncGroupRequest),
-    /// Answered at once.
-    Heartbeat(HeartbeatRequest),
-    /// Answered at once. Must not wait behind a pending Join or Sync: use a connection of its own.
-    Leave(LeaveGroupRequest),
-    /// How many partitions these topics have, as the cluster's metadata says now.
-    PartitionCounts(Vec<Str>),
-}
-
-/// The answer to the [`Call`] of the same name.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Answer {
-    /// To [`Call::Join`].
-    Join(JoinGroupResponse),
-    /// To [`Call::Sync`].
-    Sync(SyncGroupResponse),
-    /// To [`Call::Heartbeat`].
-    Heartbeat(HeartbeatResponse),
-    /// To [`Call::Leave`].
-    Leave(LeaveGroupResponse),
-    /// To [`Call::PartitionCounts`]; topics that do not exist are missing.
-    PartitionCounts(PartitionCounts),
-}
-
-/// Why a call has no answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CallFailure {
-    /// No coordinator, no connection, or no answer in time.
-    Unreachable,
-    /// The request cannot be made, or its answer cannot be read: trying again will not help.
-    Unsupported(String),
 }
 
 #[derive(Debug)]

@@ -5,7 +5,9 @@ use bytes::Bytes;
 use super::*;
 use crate::cluster::TopicPartition;
 use crate::group::Assignor;
+use crate::protocol::heartbeat::HeartbeatResponse;
 use crate::protocol::join_group::JoinGroupResponseMember;
+use crate::protocol::leave_group::LeaveGroupResponse;
 use crate::types::PartitionId;
 
 /// A member, its clock, and what it asked and said so far.
