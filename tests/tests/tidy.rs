@@ -1,0 +1,170 @@
+//! Laws of the tree: which module may use which, how long a file may be, what a comment may hold.
+//!
+//! Each law reads the sources as text. What it finds is told all at once, one line for each place.
+
+#[path = "tidy/source.rs"]
+mod source;
+
+use source::{Source, files, top_level_uses, workspace};
+
+/// Modules of kafka-wire by rank: a module uses its own files and lower ranks, never a sibling or a higher rank.
+const KAFKA_WIRE: &[&[&str]] = &[
+    &["types", "time", "rng"],
+    &["wire"],
+    &["compression"],
+    &["record", "protocol"],
+    &["cluster"],
+    &["session", "producer", "consumer", "group", "admin"],
+    &["client"],
+];
+
+/// Modules of processor by rank.
+const PROCESSOR: &[&[&str]] = &[
+    &["types"],
+    &["serde"],
+    &["error", "output"],
+    &["state", "window", "watermark"],
+    &["operator", "cep"],
+    &["topology"],
+    &["task"],
+    &["commit"],
+    &["runtime", "driver"],
+];
+
+/// Who may depend on whom inside the workspace, dev-dependencies included: tests that need a broker live in `tests/`.
+const ARROWS: &[(&str, &[&str])] =
+    &[("kafka-wire", &[]), ("processor", &["kafka-wire"]), ("testkit", &["kafka-wire"]), ("fuzz", &["kafka-wire"])];
+
+/// Lines of a file outside of its tests.
+const LINES_MAX: usize = 600;
+
+/// Lines of tests at the end of a file; more go to a `tests.rs` beside it.
+const INLINE_TEST_LINES_MAX: usize = 150;
+
+/// Lines of a function.
+const FUNCTION_LINES_MAX: usize = 70;
+
+/// Files that may have up to 1,000 lines, and why.
+const LONG_FILES: &[(&str, &str)] = &[];
+
+/// Functions that may be longer, as `file::function`, and why.
+const LONG_FUNCTIONS: &[(&str, &str)] = &[];
+
+/// Every Rust file of the workspace that people write.
+fn sources() -> Vec<Source> {
+    let rooms = ["kafka-wire", "processor", "testkit", "cli", "tests", "fuzz", "examples"];
+    rooms.iter().flat_map(|room| files(room)).filter(|source| !source.path.contains("/protocol/generated/")).collect()
+}
+
+#[track_caller]
+fn assert_none(law: &str, found: &[String]) {
+    assert!(found.is_empty(), "{law}:\n  {}", found.join("\n  "));
+}
+
+/// Uses of a module of the same or a higher rank.
+fn rank_breaches(room: &str, ranks: &[&[&str]]) -> Vec<String> {
+    let rank = |module: &str| ranks.iter().position(|modules| modules.contains(&module));
+    let mut found = Vec::new();
+    for source in files(&format!("{room}/src")) {
+        let Some(module) = source.module() else { continue };
+        let Some(own) = rank(&module) else {
+            found.push(format!("{}: module {module} has no rank in tests/tests/tidy.rs", source.path));
+            continue;
+        };
+        for (line, used) in top_level_uses(&source) {
+            // A name that is no module is something that the crate's root gives to all.
+            let Some(other) = rank(&used) else { continue };
+            if used != module && other >= own {
+                found.push(format!("{}:{line}: {module} (rank {own}) uses {used} (rank {other})", source.path));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn modules_use_only_lower_ranks() {
+    let mut found = rank_breaches("kafka-wire", KAFKA_WIRE);
+    found.extend(rank_breaches("processor", PROCESSOR));
+    assert_none("a module uses its own files and lower ranks only", &found);
+}
+
+#[test]
+fn crates_depend_only_downwards() {
+    let rooms =
+        ["kafka-wire", "processor", "testkit", "waterwheel", "conformance", "fuzz-targets", "kafka-wire-codegen"];
+    let mut found = Vec::new();
+    for (room, allowed) in ARROWS {
+        let manifest = workspace().join(room).join("Cargo.toml");
+        let text = std::fs::read_to_string(&manifest).expect("every room has a manifest");
+        let dependencies = text.split_once("dependencies]").map_or("", |(_, after)| after);
+        for line in dependencies.lines() {
+            let name = line.split(['.', ' ', '=']).next().unwrap_or_default();
+            if rooms.contains(&name) && !allowed.contains(&name) {
+                found.push(format!("{room}/Cargo.toml: {name}"));
+            }
+        }
+    }
+    assert_none("an arrow that architecture does not have", &found);
+}
+
+#[test]
+fn files_stay_within_their_budget() {
+    let mut found = Vec::new();
+    for source in sources().iter().filter(|source| !source.is_test()) {
+        let (code, tests) = source.code_and_test_lines();
+        let is_excused = LONG_FILES.iter().any(|(path, _)| *path == source.path) && code <= 1000;
+        if code > LINES_MAX && !is_excused {
+            found.push(format!("{}: {code} lines, budget {LINES_MAX}", source.path));
+        }
+        if tests > INLINE_TEST_LINES_MAX {
+            found.push(format!("{}: {tests} lines of tests, which belong in a tests.rs", source.path));
+        }
+    }
+    for (path, _) in LONG_FILES {
+        if !sources().iter().any(|source| source.path == *path && source.code_and_test_lines().0 > LINES_MAX) {
+            found.push(format!("{path}: needs its excuse no more"));
+        }
+    }
+    assert_none("too long for one file", &found);
+}
+
+#[test]
+fn functions_stay_within_their_budget() {
+    let mut found = Vec::new();
+    for source in sources().iter().filter(|source| !source.is_test()) {
+        for (line, name, length) in source.functions() {
+            let place = format!("{}::{name}", source.path);
+            if length > FUNCTION_LINES_MAX && !LONG_FUNCTIONS.iter().any(|(excused, _)| *excused == place) {
+                found.push(format!("{}:{line}: {name} has {length} lines, budget {FUNCTION_LINES_MAX}", source.path));
+            }
+        }
+    }
+    assert_none("too long for one function", &found);
+}
+
+#[test]
+fn comments_are_ascii() {
+    let mut found = Vec::new();
+    for source in sources() {
+        for (line, comment) in source.comments() {
+            if !comment.is_ascii() {
+                found.push(format!("{}:{line}: {comment}", source.path));
+            }
+        }
+    }
+    assert_none("a comment that is not ASCII", &found);
+}
+
+#[test]
+fn no_test_is_switched_off() {
+    let mut found = Vec::new();
+    for source in sources() {
+        for (line, text) in source.lines() {
+            if text.trim_start().starts_with("#[ignore") {
+                found.push(format!("{}:{line}", source.path));
+            }
+        }
+    }
+    assert_none("a test that nothing runs", &found);
+}
