@@ -47,6 +47,10 @@ pub struct Task {
     expected_ends: Option<Vec<Offset>>,
     is_resumed: bool,
     is_touched: bool,
+    /// Whether the open transaction has taken records.
+    has_processed: bool,
+    /// The end of the input, told in a transaction that was rolled back, if no record lies before it: to be told again.
+    end_again: Option<Offset>,
     /// Of the batch that is being processed.
     max_timestamp: Option<TimestampMs>,
     state: EventTime,
@@ -126,6 +130,8 @@ impl Task {
             expected_ends: None,
             is_resumed: false,
             is_touched: false,
+            has_processed: false,
+            end_again: None,
             max_timestamp: None,
             committed: state.clone(),
             state,
@@ -145,6 +151,8 @@ impl Task {
     ) -> Result<(), ProcessError> {
         self.resume(output)?;
         self.is_touched = true;
+        self.has_processed = true;
+        self.end_again = None;
         let mut position = position;
         while let Some(record) = self.run(&mut records, position, output)? {
             position = Offset(record.offset + 1);
@@ -171,13 +179,16 @@ impl Task {
             return self.check_end(output);
         }
         self.state.generator.tick(now);
-        Ok(())
+        self.end_again.take().map_or(Ok(()), |end| self.end_of_input(end, output))
     }
 
     /// When [`Task::tick`] may next change something; a moment that has passed means now.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Moment> {
-        if self.is_internal { self.is_end_due().then_some(Moment::ZERO) } else { self.state.generator.next_timeout() }
+        if self.end_again.is_some() || self.is_end_due() {
+            return Some(Moment::ZERO);
+        }
+        if self.is_internal { None } else { self.state.generator.next_timeout() }
     }
 
     /// A source task has processed everything below `end_offset`, and this run reads no further. Said twice, it counts once.
@@ -231,16 +242,20 @@ impl Task {
             log.committed();
         }
         self.is_touched = false;
+        self.has_processed = false;
     }
 
     /// The transaction is aborted: everything is as it was at the last commit.
     pub fn rolled_back(&mut self) {
+        let is_at_end = !self.is_internal && !self.has_processed;
+        self.end_again = self.end_again.or(self.state.ended.filter(|_| is_at_end && self.committed.ended.is_none()));
         self.state.clone_from(&self.committed);
         self.settle(&mut Control::RolledBack);
         if let Some(log) = &mut self.progress_log {
             log.rolled_back();
         }
         self.is_touched = false;
+        self.has_processed = false;
     }
 
     /// Takes one record of the changelog of `store`, in the order of the log. Before everything else.

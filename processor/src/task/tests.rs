@@ -114,6 +114,29 @@ fn a_mark_goes_into_every_partition_when_it_says_something_new() {
 }
 
 #[test]
+fn the_end_of_a_partition_without_records_survives_a_rollback() {
+    let (mut task, mut output) = (task(SOURCE), Recorder::default());
+    task.end_of_input(Offset(0), &mut output).expect("no error");
+    for _ in 0..2 {
+        task.before_commit(&mut output).expect("no error");
+        assert_eq!(output.marks().len(), 2);
+        task.rolled_back();
+        assert_eq!(task.next_timeout(), Some(Moment::ZERO), "no record will come that says it again");
+        task.tick(Moment::ZERO, &mut output).expect("no error");
+    }
+    task.before_commit(&mut output).expect("no error");
+    task.committed();
+    assert!(task.is_finished() && output.marks().len() == 2);
+
+    process(&mut task, 0, &[(700, None, Some(b"a"))], &mut output).expect("no error");
+    task.end_of_input(Offset(1), &mut output).expect("no error");
+    task.rolled_back();
+    task.tick(Moment::ZERO, &mut output).expect("no error");
+    task.before_commit(&mut output).expect("no error");
+    assert_eq!(output.marks(), [], "the record comes again, and the end after it");
+}
+
+#[test]
 fn marks_close_windows_and_a_rollback_opens_them_again() {
     let (mut task, mut output) = (task(COUNT), Recorder::default());
     let heard = mark(0, 5_000, None);
