@@ -147,8 +147,8 @@ impl Outbox {
 
     /// Whether one more batch of the partition would be sent at once.
     #[must_use]
-    pub fn wants(&self, slot: Slot) -> bool {
-        self.destinations.get(slot.index()).is_none_or(|destination| destination.queue.has_sent_all())
+    pub fn wants(&self, now: Moment, slot: Slot) -> bool {
+        self.destinations.get(slot.index()).is_none_or(|destination| destination.queue.has_sent_all(now))
     }
 
     /// New metadata: partitions follow their leaders.
@@ -225,7 +225,7 @@ impl Outbox {
                 Attempt::Acknowledged(_) => destination.failures = 0,
                 _ => destination.failures += 1,
             }
-            let finished = destination.queue.handle(batch, attempt, self.kind.transactional);
+            let finished = destination.queue.handle(now, batch, attempt, self.kind.transactional);
             self.settle(slot, finished, batch_bytes);
         }
     }

@@ -13,10 +13,14 @@
 //!    the partition has lost what was acknowledged. In a transaction that spoils the transaction. Otherwise the
 //!    partition starts anew at sequence 0 under a higher epoch (KIP-360); but a batch that may have been written keeps
 //!    the stamp it was sent with and is given up instead, since the broker could not recognise it under another.
-//! 5. A partition changes to a newer producer id or epoch only when it has no sealed batch, so an epoch that was raised
+//! 5. A broker that knows nothing of a producer id takes any sequence from it (`ProducerAppendInfo.checkSequence`): were
+//!    the first batch to fail and the second to get there, they would end up in the wrong order for good. So a batch
+//!    travels alone until one has been acknowledged, and again after a time in which the broker may have forgotten.
+//! 6. A partition changes to a newer producer id or epoch only when it has no sealed batch, so an epoch that was raised
 //!    for one partition never makes another repeat itself.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -29,6 +33,9 @@ use crate::types::{Offset, ProducerEpoch, ProducerId};
 
 /// Batches of one partition that may be in flight at once: as many as a broker recognises when they are repeated.
 pub const IN_FLIGHT_MAX: usize = 5;
+
+/// How long after an acknowledgement a broker surely remembers the producer: far below `producer.id.expiration.ms` (1 day).
+const REMEMBERED: Duration = Duration::from_secs(60);
 
 /// What the brokers know a producer by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -117,6 +124,8 @@ pub struct PartitionQueue {
     /// Start anew at sequence 0 under a higher epoch as soon as nothing is in flight.
     needs_epoch: bool,
     retry_at: Moment,
+    /// Until then the broker remembers this producer, and with it the order of what is sent to it.
+    remembered_until: Moment,
     next_id: u64,
 }
 
@@ -159,6 +168,7 @@ impl PartitionQueue {
             rewind: false,
             needs_epoch: false,
             retry_at: Moment::ZERO,
+            remembered_until: Moment::ZERO,
             next_id: 0,
         }
     }
@@ -194,15 +204,14 @@ impl PartitionQueue {
 
     /// Whether every batch has been sent, so that one more would be sent at once.
     #[must_use]
-    pub fn has_sent_all(&self) -> bool {
-        self.sent == self.batches.len() && self.in_flight < IN_FLIGHT_MAX && !self.rewind && !self.needs_epoch
+    pub fn has_sent_all(&self, now: Moment) -> bool {
+        self.sent == self.batches.len() && !self.is_blocked(now)
     }
 
     /// Bytes of the batch that [`Self::send`] would give now (before compression when it is not sealed).
     #[must_use]
     pub fn next_bytes(&self, now: Moment) -> Option<usize> {
-        let blocked = self.rewind || self.needs_epoch || self.in_flight >= IN_FLIGHT_MAX || now < self.retry_at;
-        let next = self.batches.get(self.sent).filter(|_| !blocked)?;
+        let next = self.batches.get(self.sent).filter(|_| !self.is_blocked(now))?;
         Some(match &next.contents {
             Contents::Open(builder) => builder.size_bytes(),
             Contents::Sealed { bytes, .. } => bytes.len(),
@@ -271,13 +280,14 @@ impl PartitionQueue {
     /// Takes in how an attempt ended; gives the batch when that was its end.
     ///
     /// `transactional` decides what a gap means: see the rules at the top.
-    pub fn handle(&mut self, id: BatchId, attempt: Attempt, transactional: bool) -> Option<Finished> {
+    pub fn handle(&mut self, now: Moment, id: BatchId, attempt: Attempt, transactional: bool) -> Option<Finished> {
         let index = self.batches.iter().position(|batch| batch.id == id && batch.in_flight)?;
         self.in_flight -= 1;
         let batch = &mut self.batches[index];
         batch.in_flight = false;
         let finished = match attempt {
             Attempt::Acknowledged(base_offset) => {
+                self.remembered_until = now + REMEMBERED;
                 let last = Offset(base_offset.0 + i64::from(batch.record_count) - 1);
                 self.finish(index, Some(last).filter(|_| base_offset.0 >= 0), None)
             }
@@ -335,6 +345,8 @@ impl PartitionQueue {
             }
         }
         (self.sent, self.rewind, self.needs_epoch) = (0, false, false);
+        // It was the broker's forgetting that led here.
+        self.remembered_until = Moment::ZERO;
         lost
     }
 
@@ -347,12 +359,20 @@ impl PartitionQueue {
         failed
     }
 
+    fn is_blocked(&self, now: Moment) -> bool {
+        let in_flight_max = if now < self.remembered_until { IN_FLIGHT_MAX } else { 1 };
+        self.rewind || self.needs_epoch || self.in_flight >= in_flight_max || now < self.retry_at
+    }
+
     /// A newer identity takes over, from sequence 0, once no batch is stamped with the old one.
     fn adopt(&mut self, identity: ProducerIdentity) {
         let is_stamped = self.batches.iter().any(|batch| matches!(batch.contents, Contents::Sealed { .. }));
         if self.identity != identity && !is_stamped {
             if self.identity.is_some() {
                 self.next_sequence = 0;
+            }
+            if self.identity.id != identity.id {
+                self.remembered_until = Moment::ZERO;
             }
             self.identity = identity;
         }

@@ -117,7 +117,7 @@ impl Sender {
             return;
         }
         if let Some(linger) = self.linger {
-            self.linger_until = accumulator.close_due(now, linger, |slot| self.outbox.wants(slot));
+            self.linger_until = accumulator.close_due(now, linger, |slot| self.outbox.wants(now, slot));
         }
         let closed = accumulator.take_closed();
         let known = self.outbox.partition_count();

@@ -15,8 +15,13 @@ fn push(queue: &mut PartitionQueue, records: i32) {
     queue.push(builder, DEADLINE);
 }
 
+/// A queue whose broker remembers the producer, although no sequence is taken yet.
+fn remembered(sequence: i32) -> PartitionQueue {
+    PartitionQueue { remembered_until: DEADLINE, identity: FIRST, ..PartitionQueue::starting_at(sequence) }
+}
+
 fn queue_of(batches: i32) -> PartitionQueue {
-    let mut queue = PartitionQueue::default();
+    let mut queue = remembered(0);
     (0..batches).for_each(|_| push(&mut queue, 10));
     queue
 }
@@ -43,14 +48,34 @@ fn at_most_five_batches_are_in_flight_with_consecutive_sequences() {
     let mut queue = queue_of(7);
     let sent = send(&mut queue);
     assert_eq!(sequences(&sent), [0, 10, 20, 30, 40]);
-    let done = queue.handle(sent[0].id, acknowledged(100), false).unwrap();
+    let done = queue.handle(NOW, sent[0].id, acknowledged(100), false).unwrap();
     assert_eq!((done.last_offset, done.failure, done.record_count), (Some(Offset(109)), None, 10));
     assert_eq!(sequences(&send(&mut queue)), [50]);
 }
 
 #[test]
+fn the_first_batch_travels_alone_and_so_does_the_first_after_a_silence() {
+    let mut queue = PartitionQueue::default();
+    (0..3).for_each(|_| push(&mut queue, 10));
+    let first = send(&mut queue);
+    assert_eq!(sequences(&first), [0]);
+    queue.handle(NOW, first[0].id, NOT_LEADER, false);
+    assert_eq!(send(&mut queue), first, "the second would be taken by a broker that knows nothing");
+    queue.handle(NOW, first[0].id, acknowledged(0), false);
+    let others = send(&mut queue);
+    assert_eq!(sequences(&others), [10, 20]);
+    for batch in &others {
+        queue.handle(NOW, batch.id, acknowledged(10), false);
+    }
+    (0..2).for_each(|_| push(&mut queue, 10));
+    let later = NOW + REMEMBERED;
+    assert!(queue.send(later, FIRST, PLAIN).unwrap().is_some());
+    assert!(queue.send(later, FIRST, PLAIN).unwrap().is_none());
+}
+
+#[test]
 fn sequences_wrap_to_zero_after_the_last_number() {
-    let mut queue = PartitionQueue::starting_at(i32::MAX - 4);
+    let mut queue = remembered(i32::MAX - 4);
     for records in [5, 3, 1] {
         push(&mut queue, records);
     }
@@ -61,12 +86,12 @@ fn sequences_wrap_to_zero_after_the_last_number() {
 fn what_failed_retriably_is_sent_again_in_order_with_the_same_bytes() {
     let mut queue = queue_of(4);
     let sent = send(&mut queue);
-    queue.handle(sent[0].id, NOT_LEADER, false);
+    queue.handle(NOW, sent[0].id, NOT_LEADER, false);
     push(&mut queue, 10);
     assert!(send(&mut queue).is_empty(), "three batches are still in flight");
     // The batches behind it were refused because it was missing: that is no gap.
     for batch in &sent[1..] {
-        assert_eq!(queue.handle(batch.id, GAP, false), None);
+        assert_eq!(queue.handle(NOW, batch.id, GAP, false), None);
     }
     let again = send(&mut queue);
     assert_eq!(again[..4], sent[..]);
@@ -78,12 +103,12 @@ fn what_failed_retriably_is_sent_again_in_order_with_the_same_bytes() {
 fn a_batch_written_before_its_answer_was_lost_is_acknowledged_as_a_duplicate() {
     let mut queue = queue_of(2);
     let sent = send(&mut queue);
-    queue.handle(sent[0].id, UNANSWERED, false);
-    queue.handle(sent[1].id, acknowledged(110), false).unwrap();
+    queue.handle(NOW, sent[0].id, UNANSWERED, false);
+    queue.handle(NOW, sent[1].id, acknowledged(110), false).unwrap();
     let again = send(&mut queue);
     assert_eq!(again, sent[..1]);
     // DUPLICATE_SEQUENCE_NUMBER comes as an acknowledgement without an offset.
-    let done = queue.handle(again[0].id, acknowledged(-1), false).unwrap();
+    let done = queue.handle(NOW, again[0].id, acknowledged(-1), false).unwrap();
     assert_eq!((done.last_offset, done.failure), (None, None));
     assert!(queue.is_empty());
 }
@@ -93,7 +118,7 @@ fn a_pause_holds_back_every_batch_of_the_partition() {
     let mut queue = queue_of(1);
     let sent = send(&mut queue);
     let later = Moment::from_millis(50);
-    queue.handle(sent[0].id, Attempt::Retry(later, None), false);
+    queue.handle(NOW, sent[0].id, Attempt::Retry(later, None), false);
     push(&mut queue, 10);
     assert!(send(&mut queue).is_empty());
     assert_eq!(queue.next_timeout(NOW), Some(later));
@@ -104,7 +129,7 @@ fn a_pause_holds_back_every_batch_of_the_partition() {
 fn a_gap_before_the_next_in_line_fails_a_transaction() {
     let mut queue = queue_of(1);
     let sent = send(&mut queue);
-    let failed = queue.handle(sent[0].id, GAP, true).unwrap().failure.unwrap();
+    let failed = queue.handle(NOW, sent[0].id, GAP, true).unwrap().failure.unwrap();
     assert_eq!(failed.cause, DeliveryCause::Refused(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER));
     assert!(!failed.possibly_written);
 }
@@ -113,21 +138,21 @@ fn a_gap_before_the_next_in_line_fails_a_transaction() {
 fn a_gap_before_the_next_in_line_starts_anew_under_a_higher_epoch() {
     let mut queue = queue_of(3);
     let sent = send(&mut queue);
-    queue.handle(sent[0].id, acknowledged(0), false);
+    queue.handle(NOW, sent[0].id, acknowledged(0), false);
     let again: Vec<Sealed> = {
         // The second was not sent as the next in line: the gap is believed only when it is repeated as such.
-        queue.handle(sent[1].id, GAP, false);
-        queue.handle(sent[2].id, GAP, false);
+        queue.handle(NOW, sent[1].id, GAP, false);
+        queue.handle(NOW, sent[2].id, GAP, false);
         send(&mut queue)
     };
-    queue.handle(again[0].id, GAP, false);
+    queue.handle(NOW, again[0].id, GAP, false);
     assert!(!queue.needs_epoch(), "one is still in flight");
-    queue.handle(again[1].id, GAP, false);
+    queue.handle(NOW, again[1].id, GAP, false);
     assert!(queue.needs_epoch());
     assert!(send(&mut queue).is_empty());
     assert!(queue.restart(RAISED).is_empty());
     let restamped = send(&mut queue);
-    assert_eq!(sequences(&restamped), [0, 10]);
+    assert_eq!(sequences(&restamped), [0]);
     let header = BatchHeader::parse(&restamped[0].bytes).unwrap();
     assert_eq!((header.producer_id, header.producer_epoch), (RAISED.id, RAISED.epoch));
 }
@@ -136,8 +161,8 @@ fn a_gap_before_the_next_in_line_starts_anew_under_a_higher_epoch() {
 fn a_batch_that_may_be_written_is_never_stamped_again() {
     let mut queue = queue_of(2);
     let sent = send(&mut queue);
-    queue.handle(sent[0].id, Attempt::Refused(DeliveryCause::Refused(ErrorCode::INVALID_RECORD)), false).unwrap();
-    queue.handle(sent[1].id, UNANSWERED, false);
+    queue.handle(NOW, sent[0].id, Attempt::Refused(DeliveryCause::Refused(ErrorCode::INVALID_RECORD)), false).unwrap();
+    queue.handle(NOW, sent[1].id, UNANSWERED, false);
     assert!(queue.needs_epoch());
     let lost = queue.restart(RAISED);
     assert!(lost[0].failure.unwrap().possibly_written);
@@ -149,10 +174,10 @@ fn an_unanswered_batch_that_expires_is_possibly_written() {
     let mut queue = queue_of(2);
     let sent = send(&mut queue);
     assert_eq!(queue.expire(DEADLINE, false), None, "its attempt is not answered yet");
-    queue.handle(sent[0].id, UNANSWERED, false);
+    queue.handle(NOW, sent[0].id, UNANSWERED, false);
     let expired = queue.expire(DEADLINE, false).unwrap().failure.unwrap();
     assert_eq!(expired, Failure { cause: DeliveryCause::TimedOut(None), possibly_written: true });
-    queue.handle(sent[1].id, NOT_LEADER, false);
+    queue.handle(NOW, sent[1].id, NOT_LEADER, false);
     let expired = queue.expire(DEADLINE, false).unwrap().failure.unwrap();
     let cause = DeliveryCause::TimedOut(Some(ErrorCode::NOT_LEADER_OR_FOLLOWER));
     assert_eq!(expired, Failure { cause, possibly_written: false });
@@ -172,8 +197,8 @@ fn a_newer_identity_waits_until_no_batch_is_stamped_with_the_old_one() {
     let second = queue.send(NOW, RAISED, PLAIN).unwrap().unwrap();
     assert_eq!(sequences(&[first.clone(), second.clone()]), [0, 10]);
     assert_eq!(queue.identity(), FIRST);
-    queue.handle(first.id, acknowledged(0), false);
-    queue.handle(second.id, acknowledged(10), false);
+    queue.handle(NOW, first.id, acknowledged(0), false);
+    queue.handle(NOW, second.id, acknowledged(10), false);
     push(&mut queue, 10);
     let third = queue.send(NOW, RAISED, PLAIN).unwrap().unwrap();
     assert_eq!((sequences(&[third]), queue.identity()), (vec![0], RAISED));
@@ -184,11 +209,11 @@ fn giving_up_spares_what_is_in_flight() {
     let mut queue = queue_of(7);
     let sent = send(&mut queue);
     assert_eq!(queue.fail_all(DeliveryCause::TransactionFailed).len(), 2);
-    queue.handle(sent[0].id, NOT_LEADER, true);
+    queue.handle(NOW, sent[0].id, NOT_LEADER, true);
     assert_eq!(queue.fail_all(DeliveryCause::TransactionFailed).len(), 1);
     assert_eq!(queue.in_flight(), 4);
     for batch in &sent[1..] {
-        assert!(queue.handle(batch.id, acknowledged(1), true).is_some());
+        assert!(queue.handle(NOW, batch.id, acknowledged(1), true).is_some());
     }
     assert!(queue.is_empty());
 }

@@ -1,0 +1,289 @@
+//! Producing without transactions: every record once, in order, or a failure that names it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use conformance::reader::{KeptRecord, create_topic, read_to_end};
+use conformance::{TestBroker, eventually, on_both_brokers, test_on, within};
+use kafka_wire::client::{Client, ClientConfig, Producer};
+use kafka_wire::cluster::TopicPartition;
+use kafka_wire::compression::Compression;
+use kafka_wire::consumer::IsolationLevel::ReadUncommitted;
+use kafka_wire::producer::{
+    AppendError, DeliveryCause, FlushError, NotReady, ProducerConfig, TopicHandle, TransactionError,
+};
+use kafka_wire::protocol::{ApiKey, ErrorCode};
+use kafka_wire::record::{HeadersBuf, RawHeaders};
+use kafka_wire::types::{Offset, PartitionId, TimestampMs};
+use testkit::fault::{Action, Rule};
+
+on_both_brokers!(
+    records_come_out_as_they_went_in,
+    many_small_batches_stay_in_order,
+    compressed_batches_stay_in_order,
+    a_batch_that_lingers_is_sent_without_a_flush,
+    a_full_buffer_makes_the_writer_wait,
+    a_batch_that_is_too_large_is_named_and_the_rest_goes_on,
+    a_producer_without_an_id_has_no_transactions,
+);
+
+/// Faults are ordered from the embedded broker; versions make no difference here.
+macro_rules! on_the_embedded_broker {
+    ($($body:ident),+ $(,)?) => {
+        $(mod $body { super::test_on!(embedded_tv2, EmbeddedTv2, super::$body); })+
+    };
+}
+
+on_the_embedded_broker!(
+    lost_answers_lose_and_double_nothing,
+    passing_errors_keep_the_order,
+    a_gap_in_the_sequence_is_healed_under_a_higher_epoch,
+    an_answer_that_never_comes_is_possibly_written,
+);
+
+struct Fixture {
+    broker: TestBroker,
+    client: Client,
+    topic: String,
+}
+
+impl Fixture {
+    async fn new(broker: TestBroker) -> Self {
+        let config = ClientConfig::new(broker.bootstrap());
+        Self::with_client(broker, config).await
+    }
+
+    async fn with_client(broker: TestBroker, config: ClientConfig) -> Self {
+        let client = Client::connect(config).await.expect("the broker listens");
+        let topic = broker.unique("t");
+        create_topic(&client, &topic, PARTITIONS).await;
+        Self { broker, client, topic }
+    }
+
+    async fn open(&self, config: ProducerConfig) -> (Producer, TopicHandle) {
+        let mut producer = Producer::open(&self.client, config).await.expect("a producer id");
+        let topic = producer.topic(&self.topic).await.expect("the topic is there");
+        assert_eq!(producer.partition_count(topic), PARTITIONS);
+        (producer, topic)
+    }
+
+    async fn read(&self) -> Vec<KeptRecord> {
+        read_to_end(&self.client, &self.topic, ReadUncommitted).await
+    }
+
+    fn inject(&self, nth: u32, action: Action) {
+        let embedded = self.broker.embedded().expect("this test runs on the embedded broker");
+        embedded.inject(Rule { api_key: ApiKey::Produce as i16, nth, action });
+    }
+
+    /// Writes `count` numbered records, waiting for room; then every partition must have its numbers once, in order.
+    async fn write_and_check(&self, config: ProducerConfig, count: i32) {
+        let (mut producer, topic) = self.open(config).await;
+        for number in 0..count {
+            append(&mut producer, topic, number, &number.to_string()).await;
+        }
+        within("every acknowledgement", Duration::from_secs(60), producer.flush()).await.expect("all acknowledged");
+        let expected = numbers_by_partition(0..count);
+        assert_same(&values_by_partition(&self.read().await), &expected);
+        for (partition, values) in &expected {
+            let last = i64::try_from(values.len()).expect("small") - 1;
+            // A repeat is acknowledged without an offset, so the last one known may be an older one.
+            assert!(producer.last_offset(topic, *partition).is_none_or(|offset| offset <= Offset(last)));
+        }
+        producer.close().await.expect("nothing is left");
+    }
+}
+
+/// Appends one record to partition `number % PARTITIONS`.
+async fn append(producer: &mut Producer, topic: TopicHandle, number: i32, value: &str) {
+    let partition = PartitionId(number % PARTITIONS);
+    let time = TimestampMs(1_000 + i64::from(number));
+    while let Err(error) =
+        producer.append(topic, partition, time, Some(b"key"), Some(value.as_bytes()), RawHeaders::EMPTY)
+    {
+        assert!(matches!(error, AppendError::Full { .. }), "{error}");
+        producer.ready().await.expect("nothing has failed");
+    }
+}
+
+fn numbers_by_partition(numbers: impl Iterator<Item = i32>) -> BTreeMap<PartitionId, Vec<String>> {
+    let mut by_partition: BTreeMap<PartitionId, Vec<String>> = BTreeMap::new();
+    for number in numbers {
+        by_partition.entry(PartitionId(number % PARTITIONS)).or_default().push(number.to_string());
+    }
+    by_partition
+}
+
+fn values_by_partition(records: &[KeptRecord]) -> BTreeMap<PartitionId, Vec<String>> {
+    let mut by_partition: BTreeMap<PartitionId, Vec<String>> = BTreeMap::new();
+    for record in records {
+        by_partition.entry(record.partition).or_default().push(record.text().1.to_owned());
+    }
+    by_partition
+}
+
+/// Names the first place where a partition differs, not the thousands that agree.
+fn assert_same(read: &BTreeMap<PartitionId, Vec<String>>, expected: &BTreeMap<PartitionId, Vec<String>>) {
+    for (partition, expected) in expected {
+        let read = read.get(partition).map_or(&[][..], Vec::as_slice);
+        let place = read.iter().zip(expected).position(|(read, expected)| read != expected);
+        let place = place.unwrap_or(read.len().min(expected.len()));
+        assert_eq!(read.get(place), expected.get(place), "partition {partition}, offset {place}");
+    }
+}
+
+/// Batches of a few records each, so that a test has many of them.
+fn small_batches() -> ProducerConfig {
+    ProducerConfig { batch_size_bytes: 600, ..ProducerConfig::default() }
+}
+
+async fn records_come_out_as_they_went_in(broker: TestBroker) {
+    let fixture = Fixture::new(broker).await;
+    let (mut producer, topic) = fixture.open(ProducerConfig::default()).await;
+    let mut headers = HeadersBuf::new();
+    headers.push(b"trace", Some(b"7"));
+    headers.push(b"trace", None);
+    headers.push(&[0xff], Some(b""));
+    let written: [(i64, Option<&[u8]>, Option<&[u8]>, RawHeaders<'_>); 4] = [
+        (1_700_000_000_000, Some(b"k"), Some(b"v"), RawHeaders::EMPTY),
+        (1_699_999_999_000, None, Some(b""), headers.as_raw()),
+        (1_700_000_000_001, Some(b""), None, RawHeaders::EMPTY),
+        (1_700_000_000_000, None, None, headers.as_raw()),
+    ];
+    for (timestamp, key, value, headers) in written {
+        producer.append(topic, PartitionId(1), TimestampMs(timestamp), key, value, headers).expect("there is room");
+    }
+    producer.flush().await.expect("all acknowledged");
+    assert_eq!(producer.last_offset(topic, PartitionId(1)), Some(Offset(3)));
+    assert_eq!(producer.last_offset(topic, PartitionId(0)), None);
+    let read = fixture.read().await;
+    assert_eq!(read.len(), written.len());
+    for (index, (record, (timestamp, key, value, headers))) in (0..).zip(read.iter().zip(written)) {
+        let headers: Vec<_> = headers.iter().map(|(key, value)| (key.to_vec(), value.map(<[u8]>::to_vec))).collect();
+        let expected = KeptRecord {
+            partition: PartitionId(1),
+            offset: Offset(index),
+            timestamp: TimestampMs(timestamp),
+            key: key.map(<[u8]>::to_vec),
+            value: value.map(<[u8]>::to_vec),
+            headers,
+        };
+        assert_eq!(*record, expected);
+    }
+}
+
+async fn many_small_batches_stay_in_order(broker: TestBroker) {
+    Fixture::new(broker).await.write_and_check(small_batches(), 30_000).await;
+}
+
+async fn compressed_batches_stay_in_order(broker: TestBroker) {
+    let config =
+        ProducerConfig { compression: Compression::Lz4, batch_size_bytes: 16_384, ..ProducerConfig::default() };
+    Fixture::new(broker).await.write_and_check(config, 60_000).await;
+}
+
+async fn a_batch_that_lingers_is_sent_without_a_flush(broker: TestBroker) {
+    let fixture = Fixture::new(broker).await;
+    let (mut producer, topic) = fixture.open(ProducerConfig::default()).await;
+    for number in 0..6 {
+        append(&mut producer, topic, number, "lingered").await;
+    }
+    eventually("the lingering records", Duration::from_secs(20), async || {
+        (fixture.read().await.len() == 6).then_some(())
+    })
+    .await;
+}
+
+async fn a_full_buffer_makes_the_writer_wait(broker: TestBroker) {
+    let config = ProducerConfig { buffer_limit_bytes: 5_000, ..ProducerConfig::default() };
+    Fixture::new(broker).await.write_and_check(config, 20_000).await;
+}
+
+async fn a_batch_that_is_too_large_is_named_and_the_rest_goes_on(broker: TestBroker) {
+    let fixture = Fixture::new(broker).await;
+    let (mut producer, topic) = fixture.open(small_batches()).await;
+    let huge = "x".repeat(2_000_000);
+    let mut kept = Vec::new();
+    for number in 0..200 {
+        if number == 100 {
+            append(&mut producer, topic, number, &huge).await;
+        } else {
+            append(&mut producer, topic, number, &number.to_string()).await;
+            kept.push(number);
+        }
+    }
+    let error = producer.flush().await.expect_err("one batch is above max.message.bytes");
+    let FlushError::Delivery { first, failed_records } = error else { panic!("{error:?}") };
+    assert!(first.is_too_large() && !first.possibly_written, "{first}");
+    assert_eq!(first.partition, TopicPartition::new(fixture.topic.as_str(), PartitionId(100 % PARTITIONS)));
+    assert_eq!((first.record_count, failed_records), (1, 1));
+    assert!(first.batch_bytes > huge.len());
+    producer.flush().await.expect("told once");
+    // What followed had sequences behind the gap: it was stamped anew under a higher epoch.
+    for number in 200..400 {
+        append(&mut producer, topic, number, &number.to_string()).await;
+        kept.push(number);
+    }
+    producer.flush().await.expect("all acknowledged");
+    assert_same(&values_by_partition(&fixture.read().await), &numbers_by_partition(kept.into_iter()));
+}
+
+async fn a_producer_without_an_id_has_no_transactions(broker: TestBroker) {
+    let fixture = Fixture::new(broker).await;
+    let (mut producer, _) = fixture.open(ProducerConfig::default()).await;
+    assert_eq!(producer.begin(), Err(TransactionError::NotReady(NotReady::NotTransactional)));
+    let (mut producer, topic) = fixture.open(ProducerConfig::transactional(fixture.broker.unique("tx").as_str())).await;
+    let early = producer.append(topic, PartitionId(0), TimestampMs(0), None, None, RawHeaders::EMPTY);
+    assert_eq!(early, Err(AppendError::NotInTransaction));
+}
+
+async fn lost_answers_lose_and_double_nothing(broker: TestBroker) {
+    let fixture = Fixture::new(broker).await;
+    for nth in [1, 2, 3, 7, 8, 20, 40] {
+        fixture.inject(nth, Action::ApplyThenDisconnect);
+    }
+    fixture.write_and_check(small_batches(), 5_000).await;
+}
+
+async fn passing_errors_keep_the_order(broker: TestBroker) {
+    let fixture = Fixture::new(broker).await;
+    let codes = [
+        ErrorCode::NOT_LEADER_OR_FOLLOWER,
+        ErrorCode::NOT_ENOUGH_REPLICAS,
+        ErrorCode::REQUEST_TIMED_OUT,
+        ErrorCode::KAFKA_STORAGE_ERROR,
+        ErrorCode::CORRUPT_MESSAGE,
+        ErrorCode::COORDINATOR_LOAD_IN_PROGRESS,
+    ];
+    for (code, nth) in codes.into_iter().zip([1, 2, 5, 11, 12, 30]) {
+        fixture.inject(nth, Action::Error(code.0));
+    }
+    fixture.write_and_check(small_batches(), 5_000).await;
+}
+
+async fn a_gap_in_the_sequence_is_healed_under_a_higher_epoch(broker: TestBroker) {
+    let fixture = Fixture::new(broker).await;
+    for nth in [1, 4, 9] {
+        fixture.inject(nth, Action::Error(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER.0));
+    }
+    fixture.inject(20, Action::Error(ErrorCode::UNKNOWN_PRODUCER_ID.0));
+    fixture.write_and_check(small_batches(), 5_000).await;
+}
+
+async fn an_answer_that_never_comes_is_possibly_written(broker: TestBroker) {
+    let mut client = ClientConfig::new(broker.bootstrap());
+    client.request_timeout = Duration::from_millis(300);
+    let fixture = Fixture::with_client(broker, client).await;
+    let config = ProducerConfig { delivery_timeout: Duration::from_millis(500), ..ProducerConfig::default() };
+    let (mut producer, topic) = fixture.open(config).await;
+    for _ in 0..4 {
+        fixture.inject(1, Action::DropRequest);
+    }
+    append(&mut producer, topic, 0, "perhaps").await;
+    let error = within("the end of its time", Duration::from_secs(20), producer.flush()).await;
+    let Err(FlushError::Delivery { first, .. }) = error else { panic!("{error:?}") };
+    assert!(first.possibly_written, "{first}");
+    assert_eq!(first.cause, DeliveryCause::TimedOut(None));
+}
+
+const PARTITIONS: i32 = 3;
