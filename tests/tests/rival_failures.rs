@@ -1,0 +1,355 @@
+//! One test for each way in which a processor that looked done failed the word count on Apache Kafka.
+//!
+//! Each drives jobs of the runtime, in this process, through the fault that showed it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use conformance::reader::{create_topic, read_to_end};
+use conformance::{TestBroker, eventually, on_both_brokers, on_every_broker};
+use kafka_wire::admin::NewTopic;
+use kafka_wire::client::{Client, ClientConfig, Producer, fetch_offsets};
+use kafka_wire::cluster::TopicPartition;
+use kafka_wire::consumer::IsolationLevel;
+use kafka_wire::producer::{AppendError, ProducerConfig};
+use kafka_wire::record::{HeadersBuf, RawHeaders};
+use kafka_wire::types::{PartitionId, TimestampMs};
+use processor::{App, Config, Emit, Partitions, RunError, Running, Topology, Tumbling, U64, Utf8, Watermark};
+use tokio::time::Instant;
+
+on_every_broker!(
+    a_repartition_topic_is_read_committed,
+    no_acknowledgement_of_a_send_is_dropped,
+    a_start_right_after_a_kill_gets_through,
+    two_processes_never_share_a_transactional_id,
+    event_time_and_headers_survive_the_shuffle,
+    a_restore_reads_past_aborted_stretches,
+);
+on_both_brokers!(a_backlog_of_five_million_records_commits_all_along);
+
+/// A rival counted words of aborted transactions, and then their copies.
+async fn a_repartition_topic_is_read_committed(broker: TestBroker) {
+    let bench = Bench::new(&broker).await;
+    bench.feed(&["one two", "two"]).await;
+    bench.run_until(&[("one", 1), ("two", 2)]).await;
+
+    let foreign = broker.unique("foreign");
+    let mut producer = bench.transactions(&foreign).await;
+    let shuffle = format!("{}-by-word-repartition", bench.application_id);
+    bench.append(&mut producer, &shuffle, &["two", "intruder"]).await;
+    producer.flush().await.expect("the records are taken");
+    producer.abort().await.expect("the transaction aborts");
+
+    bench.feed(&["two three"]).await;
+    bench.run_until(&[("one", 1), ("two", 3), ("three", 1)]).await;
+}
+
+/// A rival lost words with every offset committed: nobody looked whether the sends of a transaction were taken.
+async fn no_acknowledgement_of_a_send_is_dropped(broker: TestBroker) {
+    let mut bench = Bench::new(&broker).await;
+    // A topic that takes no batch of the job's, of which the smallest has 79 bytes, but takes transaction markers of 78:
+    // without its marker the transaction would never end.
+    bench.output = broker.unique("tight");
+    let mut tight = NewTopic::new(bench.output.as_str(), 1);
+    tight.configs = vec![("max.message.bytes".into(), "78".into())];
+    for (_, outcome) in bench.client.create_topics(&[tight]).await.expect("the cluster answers") {
+        outcome.expect("the topic is created");
+    }
+    bench.feed(&["one two"]).await;
+
+    let error = bench.try_run(Emit::OnUpdate).await.expect_err("output was refused, so the job must not go on");
+    assert!(error.to_string().contains(&bench.output), "the error names the topic: {error}");
+    // Nothing of the refused transaction was taken for done: with a topic that takes them, all words come out.
+    bench.output = broker.unique("wide");
+    create_topic(&bench.client, &bench.output, 1).await;
+    bench.run_until(&[("one", 1), ("two", 1)]).await;
+}
+
+/// A rival hung after a kill: its transactional id was busy, and InitProducerId was not tried again.
+async fn a_start_right_after_a_kill_gets_through(broker: TestBroker) {
+    let bench = Bench::new(&broker).await;
+    let words: Vec<String> = (0..2_000).map(|number| format!("word{}", number % 7)).collect();
+    let mut running = bench.start(Emit::OnUpdate, None).await.expect("the job starts");
+    for (round, chunk) in words.chunks(words.len() / 10).enumerate() {
+        let kills = running.status().kills;
+        running.kill_worker(0);
+        bench.feed(&chunk.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        // `finished` replaces the worker the moment it is dead, with the transaction of the last one still open.
+        let what = format!("kill {round} and the commit after it");
+        let (commits, finished) = (running.status().commits, Duration::from_millis(100));
+        eventually_running(&what, &mut running, finished, |status| status.kills > kills && status.commits > commits)
+            .await;
+    }
+    running.stop().await.expect("the job stops");
+    let names: Vec<String> = (0..7).map(|word| format!("word{word}")).collect();
+    let expected: Vec<_> =
+        names.iter().zip([286, 286, 286, 286, 286, 285, 285]).map(|(name, count)| (name.as_str(), count)).collect();
+    bench.run_until(&expected).await;
+}
+
+/// A rival gave every instance the same transactional id, so that the second fenced the first.
+async fn two_processes_never_share_a_transactional_id(broker: TestBroker) {
+    let bench = Bench::new(&broker).await;
+    // The second finds the first one's id locked in the directory that both share, as two processes on a host do.
+    let mut first = bench.start(Emit::OnUpdate, None).await.expect("the job starts");
+    let mut second = bench.start(Emit::OnUpdate, None).await.expect("the job starts again");
+    let shuffle: Vec<_> = (0..PARTITIONS)
+        .map(|partition| {
+            TopicPartition::new(format!("{}-by-word-repartition", bench.application_id), PartitionId(partition))
+        })
+        .collect();
+    let ids = eventually("commits of two transactional ids", PATIENCE, async || {
+        bench.feed(&["a b c d e f g h i j k l m n o p q r s t u v w x y z"]).await;
+        let committed = fetch_offsets(&bench.client, &bench.application_id, &shuffle).await.expect("the group answers");
+        let ids: BTreeSet<String> =
+            committed.into_iter().filter_map(|(_, found)| found).map(|found| owner(&found.metadata)).collect();
+        (ids.len() == 2).then_some(ids)
+    })
+    .await;
+    assert_eq!(ids.len(), 2);
+    for running in [&mut first, &mut second] {
+        let _ = tokio::time::timeout(Duration::from_millis(100), running.finished()).await;
+        assert_eq!(running.status().restarts, 0, "nobody was fenced");
+    }
+    first.stop().await.expect("the first stops");
+    second.stop().await.expect("the second stops");
+}
+
+/// A rival stamped repartition and output records with the wall clock and dropped their headers.
+async fn event_time_and_headers_survive_the_shuffle(broker: TestBroker) {
+    let bench = Bench::new(&broker).await;
+    let mut producer = Producer::open(&bench.client, ProducerConfig::default()).await.expect("a producer");
+    let input = producer.topic(&bench.input).await.expect("the input topic");
+    let mut headers = HeadersBuf::default();
+    headers.push(b"trace", Some(b"abc"));
+    headers.push(b"empty", None);
+    let at = TimestampMs(1_600_000_000_123);
+    producer.append(input, PartitionId(1), at, None, Some(b"moved"), headers.as_raw()).expect("there is room");
+    producer.flush().await.expect("the record is taken");
+
+    let mut job = Topology::builder(&bench.application_id);
+    job.stream(&bench.input, Utf8)
+        .key_by("by-value", Partitions(PARTITIONS), (Utf8, Utf8), |line| (line.value, line.value))
+        .to(&bench.output, Utf8, Utf8);
+    let app = App::new(job.build().expect("the topology is sound"), bench.config(None)).bounded();
+    app.run_until(std::future::pending::<()>()).await.expect("the job runs to its end");
+
+    let records = read_to_end(&bench.client, &bench.output, IsolationLevel::ReadCommitted).await;
+    assert_eq!(records.len(), 1);
+    assert_eq!(records[0].text(), ("moved", "moved"));
+    assert_eq!(records[0].timestamp, at);
+    assert_eq!(records[0].headers, [(b"trace".to_vec(), Some(b"abc".to_vec())), (b"empty".to_vec(), None)]);
+}
+
+/// A rival took the first empty fetch for the end of the changelog: aborted stretches hid the rest.
+async fn a_restore_reads_past_aborted_stretches(broker: TestBroker) {
+    let bench = Bench::new(&broker).await;
+    let changelog = format!("{}-counts-changelog", bench.application_id);
+    for round in 1..=3 {
+        bench.feed(&["one two", "two"]).await;
+        bench.run_until(&[("one", round), ("two", 2 * round)]).await;
+        // Larger than a fetch of one partition, so that whole answers hold nothing but aborted records.
+        let mut producer = bench.transactions(&broker.unique("foreign")).await;
+        let junk = "x".repeat(10_000);
+        for _ in 0..30 {
+            bench.append(&mut producer, &changelog, &[junk.as_str(); 10]).await;
+        }
+        producer.flush().await.expect("the records are taken");
+        producer.abort().await.unwrap_or_else(|error| panic!("round {round}: {error}"));
+    }
+    bench.feed(&["two three"]).await;
+    bench.run_until(&[("one", 3), ("two", 7), ("three", 1)]).await;
+}
+
+/// A rival with a large backlog never committed: one pass over all partitions outlasted the transaction timeout.
+async fn a_backlog_of_five_million_records_commits_all_along(broker: TestBroker) {
+    let bench = Bench::new(&broker).await;
+    bench.feed_many(5_000_000).await;
+
+    let started = Instant::now();
+    let mut running = bench.start(Emit::OnClose, Some(())).await.expect("the job starts");
+    let (mut commits, mut last, mut longest) = (0, started, Duration::ZERO);
+    let mut look = tokio::time::interval(Duration::from_millis(50));
+    loop {
+        tokio::select! {
+            finished = running.finished() => break finished.expect("the job runs to its end"),
+            _ = look.tick() => {
+                let status = running.status();
+                if status.commits > commits {
+                    (commits, last) = (status.commits, Instant::now());
+                }
+                longest = longest.max(last.elapsed());
+            }
+        }
+    }
+    let status = running.stop().await.expect("the job stops");
+    println!(
+        "5,000,000 records in {:.1?}: {} commits, longest time between two {longest:.1?}",
+        started.elapsed(),
+        status.commits
+    );
+    assert_eq!(status.records_in, 5_000_000);
+    assert_eq!(status.restarts, 0, "no transaction timed out");
+    assert!(longest < Duration::from_secs(5), "half of the transaction timeout without a commit: {longest:?}");
+    assert_eq!(bench.counts().await.values().sum::<u64>(), 5_000_000);
+}
+
+/// Topics of one test, and the word count on them.
+struct Bench {
+    client: Client,
+    brokers: String,
+    application_id: String,
+    input: String,
+    output: String,
+    state_dir: PathBuf,
+}
+
+impl Bench {
+    async fn new(broker: &TestBroker) -> Self {
+        let client = Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker answers");
+        let (application_id, input, output) = (broker.unique("job"), broker.unique("lines"), broker.unique("counts"));
+        create_topic(&client, &input, PARTITIONS).await;
+        create_topic(&client, &output, 1).await;
+        let state_dir = std::env::temp_dir().join("waterwheel-rival-failures");
+        Self { client, brokers: broker.bootstrap().to_owned(), application_id, input, output, state_dir }
+    }
+
+    fn config(&self, workers: Option<usize>) -> Config {
+        let mut config = Config::new(&self.brokers);
+        config.state_dir = self.state_dir.clone();
+        config.workers = workers.unwrap_or(1);
+        config
+    }
+
+    fn topology(&self, emit: Emit) -> Topology {
+        let mut job = Topology::builder(&self.application_id);
+        job.stream(&self.input, Utf8)
+            .watermark(Watermark::bounded(Duration::from_secs(1)))
+            .flat_map(Utf8, |line, out| line.value.split(' ').for_each(|word| out.push(word)))
+            .key_by("by-word", Partitions(PARTITIONS), (Utf8, ()), |word| (word.value, ()))
+            .window(Tumbling::of(WINDOW))
+            .count("counts", emit)
+            .map(|word| *word.value)
+            .to(&self.output, Utf8, U64);
+        job.build().expect("the topology is sound")
+    }
+
+    async fn start(&self, emit: Emit, bounded: Option<()>) -> Result<Running, RunError> {
+        let app = App::new(self.topology(emit), self.config(None));
+        if bounded.is_some() { app.bounded().start().await } else { app.start().await }
+    }
+
+    async fn try_run(&self, emit: Emit) -> Result<(), RunError> {
+        let app = App::new(self.topology(emit), self.config(None)).bounded();
+        app.run_until(std::future::pending::<()>()).await.map(drop)
+    }
+
+    /// Until the last counts are these, and then stops the job; they must still be the same then.
+    async fn run_until(&self, expected: &[(&str, u64)]) {
+        let expected: BTreeMap<String, u64> =
+            expected.iter().map(|(word, count)| ((*word).to_owned(), *count)).collect();
+        let mut running = self.start(Emit::OnUpdate, None).await.expect("the job starts");
+        let started = Instant::now();
+        loop {
+            let turn = tokio::time::timeout(Duration::from_millis(100), running.finished());
+            if let Ok(finished) = turn.await {
+                finished.expect("the job goes on");
+            }
+            let counts = self.counts().await;
+            if counts == expected {
+                break;
+            }
+            assert!(
+                started.elapsed() < PATIENCE,
+                "waited in vain for {expected:?}, got {counts:?}: {}",
+                running.status()
+            );
+        }
+        running.stop().await.expect("the job stops");
+        assert_eq!(self.counts().await, expected);
+    }
+
+    async fn feed(&self, lines: &[&str]) {
+        let mut producer = Producer::open(&self.client, ProducerConfig::default()).await.expect("a producer");
+        self.append(&mut producer, &self.input, lines).await;
+        producer.flush().await.expect("the lines are taken");
+    }
+
+    async fn feed_many(&self, count: u32) {
+        let mut producer = Producer::open(&self.client, ProducerConfig::default()).await.expect("a producer");
+        let input = producer.topic(&self.input).await.expect("the input topic");
+        for number in 0..count {
+            let (partition, word) = (PartitionId((number % 4).cast_signed()), format!("w{}", number % 1_000));
+            while let Err(error) =
+                producer.append(input, partition, TimestampMs(START_MS), None, Some(word.as_bytes()), RawHeaders::EMPTY)
+            {
+                assert!(matches!(error, AppendError::Full { .. }), "{error}");
+                producer.ready().await.expect("the records are taken");
+            }
+        }
+        producer.flush().await.expect("the records are taken");
+    }
+
+    /// Each value as a key too, one after the other over the partitions.
+    async fn append(&self, producer: &mut Producer, topic: &str, values: &[&str]) {
+        let topic = producer.topic(topic).await.expect("the topic is there");
+        for (index, value) in values.iter().enumerate() {
+            let partition = PartitionId(i32::try_from(index).expect("a few") % producer.partition_count(topic));
+            let bytes = Some(value.as_bytes());
+            while let Err(error) =
+                producer.append(topic, partition, TimestampMs(START_MS), bytes, bytes, RawHeaders::EMPTY)
+            {
+                assert!(matches!(error, AppendError::Full { .. }), "{error}");
+                producer.ready().await.expect("the records are taken");
+            }
+        }
+    }
+
+    async fn transactions(&self, transactional_id: &str) -> Producer {
+        let config = ProducerConfig::transactional(transactional_id);
+        let mut producer = Producer::open(&self.client, config).await.expect("a producer");
+        producer.begin().expect("no transaction is open");
+        producer
+    }
+
+    /// The last count of each word, for readers of committed records; each must be above the one before.
+    async fn counts(&self) -> BTreeMap<String, u64> {
+        let mut counts = BTreeMap::new();
+        for record in read_to_end(&self.client, &self.output, IsolationLevel::ReadCommitted).await {
+            let word = String::from_utf8(record.key.expect("a word")).expect("UTF-8");
+            let count = u64::from_be_bytes(record.value.expect("a count").try_into().expect("8 bytes"));
+            let before = counts.insert(word.clone(), count).unwrap_or_default();
+            assert!(before < count, "{word}: {count} after {before}");
+        }
+        counts
+    }
+}
+
+/// The transactional id in an offset's metadata.
+fn owner(metadata: &str) -> String {
+    metadata.split(';').find_map(|part| part.strip_prefix("txn=")).expect("the job commits with its id").to_owned()
+}
+
+/// Waits for a status while the job supervises its workers.
+async fn eventually_running(
+    what: &str,
+    running: &mut Running,
+    turn: Duration,
+    is_there: impl Fn(&processor::Status) -> bool,
+) {
+    let started = Instant::now();
+    while !is_there(&running.status()) {
+        assert!(started.elapsed() < PATIENCE, "waited in vain for {what}: {}", running.status());
+        if let Ok(finished) = tokio::time::timeout(turn, running.finished()).await {
+            finished.expect("the job goes on");
+        }
+    }
+}
+
+const PARTITIONS: i32 = 4;
+const WINDOW: Duration = Duration::from_secs(60);
+/// The start of a window, so that all records of a test lie in one.
+const START_MS: i64 = 1_600_000_020_000;
+/// For what takes a rebalance or a transaction that times out.
+const PATIENCE: Duration = Duration::from_secs(60);
