@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
+use conformance::foreign::java;
 use conformance::reader::create_topic;
 use conformance::writer::Transactions;
-use conformance::{TestBroker, on_both_brokers, on_every_broker, within};
+use conformance::{TestBroker, eventually, on_both_brokers, on_every_broker, within};
 use kafka_wire::client::{
     Assignor, Client, ClientConfig, GroupConfig, GroupError, GroupEvent, GroupMember, LostCause, OffsetsError,
     commit_offsets, fetch_offsets,
@@ -34,6 +35,7 @@ on_both_brokers!(
     a_topic_that_grows_is_shared_anew,
     offsets_are_kept_with_their_epochs_and_words,
     a_member_of_the_past_cannot_commit,
+    a_java_consumer_and_ours_share_whoever_leads,
 );
 
 /// The least that brokers allow by default.
@@ -345,4 +347,49 @@ async fn offsets_of_an_open_transaction_are_waited_for(broker: TestBroker) {
         let found: Result<_, OffsetsError> = within("the offsets", Duration::from_secs(10), look).await;
         assert_eq!(found.expect("the coordinator answers")[0].1, Some(offset(7)));
     }
+}
+
+async fn a_java_consumer_and_ours_share_whoever_leads(broker: TestBroker) {
+    let client = connect(&broker).await;
+    let config = new_group(&broker, &client, 4).await;
+    let run_java = || {
+        let (bootstrap, config) = (broker.bootstrap().to_owned(), config.clone());
+        tokio::spawn(async move {
+            let (topic, group) = (&*config.topics[0], &*config.group_id);
+            let args = [
+                &["--bootstrap-server", &bootstrap, "--topic", topic, "--group", group, "--timeout-ms", "8000"][..],
+                &[
+                    "--command-property",
+                    "partition.assignment.strategy=org.apache.kafka.clients.consumer.RangeAssignor",
+                ],
+                &["--command-property", "heartbeat.interval.ms=100", "--command-property", "session.timeout.ms=6000"],
+            ];
+            java("org.apache.kafka.tools.consumer.ConsoleConsumer", &args.concat(), "").await.is_some()
+        })
+    };
+    // Ours is there first, and so leads.
+    let mut ours = GroupMember::join(client.clone(), config.clone());
+    assert_eq!(settle(&mut ours).await, [0, 1, 2, 3]);
+    let other = run_java();
+    let half = tokio::select! {
+        half = settle(&mut ours) => half,
+        is_there = other => return assert!(!is_there.expect("a tool does not panic"), "it joined and left unnoticed"),
+    };
+    assert_eq!(half.len(), 2);
+    assert_eq!(settle(&mut ours).await, [0, 1, 2, 3]);
+    ours.leave().await;
+
+    // The other one is there first. It has no say until it has partitions, which its commits show.
+    let other = run_java();
+    let partitions: Vec<_> =
+        (0..4).map(|index| TopicPartition::new(config.topics[0].clone(), PartitionId(index))).collect();
+    let committed = || async {
+        let found = fetch_offsets(&client, &config.group_id, &partitions).await.expect("the coordinator answers");
+        found.iter().all(|(_, committed)| committed.is_some()).then_some(())
+    };
+    eventually("the other consumer's commits", Duration::from_secs(20), committed).await;
+    let mut ours = GroupMember::join(client.clone(), config.clone());
+    assert_eq!(settle(&mut ours).await.len(), 2);
+    assert_eq!(settle(&mut ours).await, [0, 1, 2, 3]);
+    assert!(other.await.expect("a tool does not panic"));
 }
