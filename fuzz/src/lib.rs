@@ -12,6 +12,7 @@ mod message;
 pub mod record_batch;
 pub mod request_decode;
 pub mod response_decode;
+pub mod session;
 
 /// A target's name, which is also that of its folder of inputs, and what it does.
 pub type Target = (&'static str, fn(&[u8]));
@@ -24,4 +25,5 @@ pub const TARGETS: &[Target] = &[
     ("record_batch", record_batch::run),
     ("request_decode", request_decode::run),
     ("response_decode", response_decode::run),
+    ("session", session::run),
 ];
