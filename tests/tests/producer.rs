@@ -9,6 +9,7 @@ use kafka_wire::client::{Client, ClientConfig, Producer};
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::compression::Compression;
 use kafka_wire::consumer::IsolationLevel::ReadUncommitted;
+use kafka_wire::producer::accumulator::NewRecord;
 use kafka_wire::producer::{
     AppendError, DeliveryCause, FlushError, NotReady, ProducerConfig, TopicHandle, TransactionError,
 };
@@ -144,26 +145,27 @@ async fn records_come_out_as_they_went_in(broker: TestBroker) {
     headers.push(b"trace", Some(b"7"));
     headers.push(b"trace", None);
     headers.push(&[0xff], Some(b""));
-    let written: [(i64, Option<&[u8]>, Option<&[u8]>, RawHeaders<'_>); 4] = [
-        (1_700_000_000_000, Some(b"k"), Some(b"v"), RawHeaders::EMPTY),
-        (1_699_999_999_000, None, Some(b""), headers.as_raw()),
-        (1_700_000_000_001, Some(b""), None, RawHeaders::EMPTY),
-        (1_700_000_000_000, None, None, headers.as_raw()),
+    let record = |timestamp, key, value, headers| NewRecord { timestamp: TimestampMs(timestamp), key, value, headers };
+    let written = [
+        record(1_700_000_000_000, Some(&b"k"[..]), Some(&b"v"[..]), RawHeaders::EMPTY),
+        record(1_699_999_999_000, None, Some(b""), headers.as_raw()),
+        record(1_700_000_000_001, Some(b""), None, RawHeaders::EMPTY),
+        record(1_700_000_000_000, None, None, headers.as_raw()),
     ];
-    for (timestamp, key, value, headers) in written {
-        producer.append(topic, PartitionId(1), TimestampMs(timestamp), key, value, headers).expect("there is room");
+    for NewRecord { timestamp, key, value, headers } in written {
+        producer.append(topic, PartitionId(1), timestamp, key, value, headers).expect("there is room");
     }
     producer.flush().await.expect("all acknowledged");
     assert_eq!(producer.last_offset(topic, PartitionId(1)), Some(Offset(3)));
     assert_eq!(producer.last_offset(topic, PartitionId(0)), None);
     let read = fixture.read().await;
     assert_eq!(read.len(), written.len());
-    for (index, (record, (timestamp, key, value, headers))) in (0..).zip(read.iter().zip(written)) {
+    for (index, (record, NewRecord { timestamp, key, value, headers })) in (0..).zip(read.iter().zip(written)) {
         let headers: Vec<_> = headers.iter().map(|(key, value)| (key.to_vec(), value.map(<[u8]>::to_vec))).collect();
         let expected = KeptRecord {
             partition: PartitionId(1),
             offset: Offset(index),
-            timestamp: TimestampMs(timestamp),
+            timestamp,
             key: key.map(<[u8]>::to_vec),
             value: value.map(<[u8]>::to_vec),
             headers,

@@ -206,8 +206,8 @@ impl Producer {
     pub async fn commit(&mut self, offsets: Option<GroupOffsets<'_>>) -> Result<(), CommitError> {
         let group = offsets.map(|offsets| (offsets.group.clone(), offsets.offsets.to_vec()));
         self.shared.buffer().accumulator.close_all();
-        let ended = self.ask(|core| core.manager.commit(group)).await.map_err(CommitError::NotReady)?;
         self.is_open = false;
+        let ended = self.ask(|core| core.manager.commit(group)).await.map_err(CommitError::NotReady)?;
         match ended {
             Ended::Committed => Ok(()),
             Ended::Unknown(cause) => Err(CommitError::Unknown(cause)),
