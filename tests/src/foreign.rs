@@ -35,7 +35,7 @@ impl Isolation {
 /// Runs a tool of Kafka and returns what it printed on stdout.
 ///
 /// # Panics
-/// When the tool fails, or does not end within a minute.
+/// When the tool fails, or does not end within two minutes.
 pub async fn java(class: &str, args: &[&str], stdin: &str) -> Option<String> {
     let run = within(class, TOOL_DURATION_MAX, java_tool(class, args, stdin.as_bytes())).await;
     match run {
@@ -49,22 +49,37 @@ pub async fn java(class: &str, args: &[&str], stdin: &str) -> Option<String> {
 
 /// Every record of a topic in Java's eyes, as `partition<TAB>key<TAB>value` in the order of each partition.
 ///
+/// Java's console consumer ends after a silence. On a busy machine that can come before the first record, so it gets
+/// more time while it has found fewer than `count_min` records; finding more is for the caller to judge.
+///
 /// # Panics
 /// When the consumer fails.
-pub async fn java_records(broker: &TestBroker, topic: &str, isolation: Isolation) -> Option<Vec<String>> {
-    let args = [
-        &["--bootstrap-server", broker.bootstrap(), "--topic", topic, "--from-beginning"][..],
-        &["--isolation-level", isolation.name(), "--timeout-ms", JAVA_SILENCE_MS],
-        &["--formatter-property", "print.partition=true", "--formatter-property", "print.key=true"],
-    ];
-    let text = java("org.apache.kafka.tools.consumer.ConsoleConsumer", &args.concat(), "").await?;
-    Some(text.lines().map(|line| line.trim_start_matches("Partition:").to_owned()).collect())
+pub async fn java_records(
+    broker: &TestBroker,
+    topic: &str,
+    isolation: Isolation,
+    count_min: usize,
+) -> Option<Vec<String>> {
+    let mut records = Vec::new();
+    for silence_ms in JAVA_SILENCES_MS {
+        let args = [
+            &["--bootstrap-server", broker.bootstrap(), "--topic", topic, "--from-beginning"][..],
+            &["--isolation-level", isolation.name(), "--timeout-ms", silence_ms],
+            &["--formatter-property", "print.partition=true", "--formatter-property", "print.key=true"],
+        ];
+        let text = java("org.apache.kafka.tools.consumer.ConsoleConsumer", &args.concat(), "").await?;
+        records = text.lines().map(|line| line.trim_start_matches("Partition:").to_owned()).collect();
+        if records.len() >= count_min {
+            break;
+        }
+    }
+    Some(records)
 }
 
 /// Runs kcat on a broker and returns what it printed on stdout.
 ///
 /// # Panics
-/// When kcat fails, or does not end within a minute.
+/// When kcat fails, or does not end within two minutes.
 pub async fn kcat(broker: &TestBroker, args: &[&str], stdin: &str) -> Option<String> {
     let spawned = Command::new("kcat")
         .args(["-b", broker.bootstrap()])
@@ -111,6 +126,6 @@ fn stdout_of(program: &str, output: &Output) -> String {
 }
 
 /// A JVM takes one to four seconds, more beside other suites.
-const TOOL_DURATION_MAX: Duration = Duration::from_secs(60);
-/// Java's console consumer ends after this many milliseconds without a record; its first record takes about two seconds.
-const JAVA_SILENCE_MS: &str = "8000";
+const TOOL_DURATION_MAX: Duration = Duration::from_secs(120);
+/// How long Java's console consumer waits for a record, the first one included; that takes about two seconds.
+const JAVA_SILENCES_MS: [&str; 3] = ["5000", "20000", "60000"];

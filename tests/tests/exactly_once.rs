@@ -162,7 +162,8 @@ impl<'a> Run<'a> {
         let gone = self.tail.look(|arrivals| arrivals.iter().find(|arrival| !is_there(&arrival.record)).cloned());
         assert!(gone.is_none(), "seed {}: a reader saw what is not there at the end: {gone:?}", self.seed);
 
-        let Some(lines) = java_records(self.broker, &self.output, Isolation::ReadCommitted).await else { return };
+        let java = java_records(self.broker, &self.output, Isolation::ReadCommitted, records.len());
+        let Some(lines) = java.await else { return };
         let in_java = lines.iter().map(|line| {
             let (word, value) =
                 line.split_once('\t').and_then(|(_, rest)| rest.split_once('\t')).expect("three columns");

@@ -41,7 +41,7 @@ async fn kcat_produces_lz4_and_java_reads(broker: TestBroker) {
     if kcat(&broker, &args, &lines(0..500).join("\n")).await.is_none() {
         return;
     }
-    let Some(records) = java_records(&broker, &topic, Isolation::ReadCommitted).await else { return };
+    let Some(records) = java_records(&broker, &topic, Isolation::ReadCommitted, 500).await else { return };
     assert_eq!(without_partition(&records), lines(0..500));
 }
 
@@ -52,14 +52,13 @@ async fn a_java_group_resumes_where_it_stopped(broker: TestBroker) {
         return;
     }
     let class = "org.apache.kafka.tools.consumer.ConsoleConsumer";
-    let args =
-        ["--bootstrap-server", broker.bootstrap(), "--topic", &topic, "--group", &group, "--max-messages", "100"];
-    let earliest = ["--from-beginning", "--timeout-ms", "30000"];
+    let args = ["--bootstrap-server", broker.bootstrap(), "--topic", &topic, "--group", &group];
+    let earliest = ["--from-beginning", "--max-messages", "100", "--timeout-ms", "60000"];
     let Some(first) = java(class, &[&args[..], &earliest].concat(), "").await else { return };
     assert_eq!(first.lines().count(), 100);
 
     let _ = java_produce(&broker, &topic, &lines(100..150)).await;
-    let again = ["--timeout-ms", "8000"];
+    let again = ["--max-messages", "50", "--timeout-ms", "60000"];
     let Some(second) = java(class, &[&args[..], &again].concat(), "").await else { return };
     let mut values: Vec<&str> = second.lines().collect();
     values.sort_unstable();
@@ -109,7 +108,7 @@ async fn java_and_kcat_read_what_we_produce(broker: TestBroker) {
 
     let Some(seen_by_kcat) = kcat_records(&broker, &topic, Isolation::ReadUncommitted).await else { return };
     assert_eq!(without_partition(&seen_by_kcat), lines(0..500));
-    let Some(seen_by_java) = java_records(&broker, &topic, Isolation::ReadUncommitted).await else { return };
+    let Some(seen_by_java) = java_records(&broker, &topic, Isolation::ReadUncommitted, 500).await else { return };
     // Both read the partitions in an order of their own.
     assert_eq!(sorted(seen_by_java), sorted(seen_by_kcat));
 }
@@ -150,7 +149,7 @@ async fn our_aborted_transactions_stay_unseen(broker: TestBroker) {
     assert_eq!(without_partition(&as_kcat_prints(&records)), committed);
     let Some(seen_by_kcat) = kcat_records(&broker, &topic, Isolation::ReadCommitted).await else { return };
     assert_eq!(without_partition(&seen_by_kcat), committed);
-    let Some(seen_by_java) = java_records(&broker, &topic, Isolation::ReadCommitted).await else { return };
+    let Some(seen_by_java) = java_records(&broker, &topic, Isolation::ReadCommitted, 200).await else { return };
     assert_eq!(without_partition(&seen_by_java), committed);
     let Some(everything) = kcat_records(&broker, &topic, Isolation::ReadUncommitted).await else { return };
     assert_eq!(without_partition(&everything), lines(0..300));
@@ -181,7 +180,7 @@ async fn kafkas_transactional_copier_copies_exactly_once(broker: TestBroker) {
     }
     let Some(committed) = kcat_records(&broker, &output, Isolation::ReadCommitted).await else { return };
     assert_eq!(without_partition(&committed), lines(0..2_000));
-    let Some(seen_by_java) = java_records(&broker, &output, Isolation::ReadCommitted).await else { return };
+    let Some(seen_by_java) = java_records(&broker, &output, Isolation::ReadCommitted, 2_000).await else { return };
     assert_eq!(seen_by_java, committed);
 }
 
