@@ -93,6 +93,7 @@ async fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn main() -> ExitCode {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be built");
     match runtime.block_on(run(&Options::parse())) {
         Ok(()) => ExitCode::SUCCESS,

@@ -184,7 +184,7 @@ async fn a_backlog_of_five_million_records_commits_all_along(broker: TestBroker)
         }
     }
     let status = running.stop().await.expect("the job stops");
-    println!(
+    eprintln!(
         "5,000,000 records in {:.1?}: {} commits, longest time between two {longest:.1?}",
         started.elapsed(),
         status.commits

@@ -179,7 +179,11 @@ mod tests {
 
     fn all(input: &Input) -> Vec<Line> {
         let mut lines = Vec::new();
-        input.lines(|line| Ok(lines.push(line))).unwrap();
+        let push = |line| {
+            lines.push(line);
+            Ok(())
+        };
+        input.lines(push).unwrap();
         lines
     }
 

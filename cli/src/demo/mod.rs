@@ -5,6 +5,7 @@
 //! would, and compare it with a count that shares no code with the job.
 
 mod audit;
+mod cpu;
 mod input;
 mod job;
 mod load;
@@ -163,6 +164,7 @@ async fn work(mut running: Running, options: &Options, lines: u64) -> Result<pro
         .collect();
     kills.sort_unstable_by(|a, b| b.cmp(a));
     let started = now();
+    let cpu_before = cpu::seconds();
     let mut progress = Progress::new(started);
     let mut tick = tokio::time::interval(Duration::from_millis(20));
     loop {
@@ -183,7 +185,7 @@ async fn work(mut running: Running, options: &Options, lines: u64) -> Result<pro
         }
     }
     let status = running.stop().await?;
-    progress.end(now(), &status, lines);
+    progress.end(now(), &status, lines, cpu::seconds().zip(cpu_before).map(|(after, before)| after - before));
     Ok(status)
 }
 

@@ -37,8 +37,8 @@ impl Progress {
         self.before = *status;
     }
 
-    /// Prints what the whole run came to.
-    pub(crate) fn end(&self, now: Instant, status: &Status, lines: u64) {
+    /// Prints what the whole run came to; `cpu` are the seconds that this process computed for.
+    pub(crate) fn end(&self, now: Instant, status: &Status, lines: u64, cpu: Option<f64>) {
         let seconds = (now - self.started).as_secs_f64();
         eprintln!(
             "done       {lines} lines in {seconds:.1} s ({} lines/s)  commits {}  kills {}  late {}  restored {} entries",
@@ -48,6 +48,10 @@ impl Progress {
             status.late,
             status.restored,
         );
+        if let Some(cpu) = cpu {
+            let per_million = cpu * 1e6 / (lines.max(1) as f64);
+            eprintln!("           CPU {cpu:.1} s in this process ({per_million:.1} s per million lines)");
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use kafka_wire::record::{Batch, Batches};
 pub(crate) async fn each(
     client: &Client,
     partition: &TopicPartition,
-    handle: &mut dyn FnMut(&Batch) -> Result<(), Box<dyn Error>>,
+    mut handle: impl FnMut(&Batch) -> Result<(), Box<dyn Error>>,
 ) -> Result<(), Box<dyn Error>> {
     let mut position = 0;
     loop {

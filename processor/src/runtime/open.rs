@@ -3,6 +3,8 @@
 //! The rule: what another attempt may mend starts the session over, what needs a person ends the job. When in doubt the
 //! session starts over, because nothing can be lost by it.
 
+use std::time::Duration;
+
 use kafka_wire::client::{Client, Consumer, GroupMember, MetadataError, OffsetsError, Producer};
 use kafka_wire::compression::Compression;
 use kafka_wire::consumer::{ConsumeError, ConsumerConfig, ResetPolicy};
@@ -35,7 +37,8 @@ pub(crate) struct Parts {
 /// Connects, takes up the transactional id (which aborts what its last holder left open), and begins to join the group.
 pub(crate) async fn open(worker: &Worker) -> Result<Session<'_>, SessionEnd> {
     let config = &worker.config;
-    let client = connect(config).await?;
+    let client =
+        Client::connect(client_config(config)).await.map_err(|error| SessionEnd::Restart(error.to_string()))?;
     let opened = tokio::select! {
         biased;
         () = worker.control.stopped() => return Err(SessionEnd::Stopped),
@@ -46,11 +49,6 @@ pub(crate) async fn open(worker: &Worker) -> Result<Session<'_>, SessionEnd> {
     let consumer = Consumer::new(client.clone(), consumer_config(config));
     let member = GroupMember::join(client.clone(), group_config(worker));
     Ok(Session::new(worker, Parts { client, member, consumer, transaction, first_sequence: wall_clock_micros() }))
-}
-
-/// A client of its own; consumers of one client share a connection, and would wait for each other.
-pub(crate) async fn connect(config: &Config) -> Result<Client, SessionEnd> {
-    Client::connect(client_config(config)).await.map_err(|error| SessionEnd::Restart(error.to_string()))
 }
 
 fn producer_config(worker: &Worker) -> ProducerConfig {
@@ -73,6 +71,8 @@ pub(crate) fn consumer_config(config: &Config) -> ConsumerConfig {
         isolation: IsolationLevel::ReadCommitted,
         max_bytes: bytes,
         buffer_limit_bytes: config.fetch_max_bytes,
+        // A partition that is taken over waits for the fetch that is in flight: this bounds that wait.
+        max_wait: Duration::from_millis(100),
         // A position that is gone means lost input: a person has to decide.
         reset: ResetPolicy::None,
         ..ConsumerConfig::default()

@@ -108,6 +108,11 @@ impl Held {
         add(&counters.records_out, now.records_out, before.records_out);
         add(&counters.late, now.late, before.late);
         add(&counters.undecodable, now.undecodable, before.undecodable);
+        if now.undecodable > before.undecodable {
+            let skipped = now.undecodable - before.undecodable;
+            let (topic, partition, position) = (self.task.topic(), self.task.partition(), self.position);
+            warn!(topic, %partition, %position, skipped, "records before this position could not be decoded and were left out");
+        }
     }
 }
 
@@ -229,10 +234,8 @@ impl Session<'_> {
         if start >= end {
             return Ok(());
         }
-        // A client of its own: on the session's, this reader would wait behind the long polls of the other partitions.
-        let client = open::connect(&self.worker.config).await?;
         let started = self.client.now();
-        let mut consumer = Consumer::new(client, open::consumer_config(&self.worker.config));
+        let mut consumer = Consumer::new(self.client.clone(), open::consumer_config(&self.worker.config));
         consumer.assign(changelog.clone(), start);
         let mut position = start;
         let mut restored = 0;
