@@ -17,7 +17,7 @@ use super::groups::Groups;
 use super::handlers;
 use super::partition::PartitionName;
 use super::topics::{Topic, Topics, random_bytes};
-use super::transactions::{Markers, Transactions};
+use super::transactions::{EndProtocol, Markers, Transactions};
 use super::{BrokerConfig, ConnectionId};
 
 /// The broker's whole state.
@@ -72,7 +72,8 @@ impl State {
         let cluster_id = Str::from(Uuid(random_bytes(&mut rng)).to_string());
         let topics = Topics::new(config.partitions_max, Rng::from_seed(rng.next_u64()));
         let groups = Groups::new(&config, Rng::from_seed(rng.next_u64()));
-        let transactions = Transactions::new(config.marker_delay);
+        let protocol = if config.transaction_version >= 2 { EndProtocol::V2 } else { EndProtocol::V1 };
+        let transactions = Transactions::new(config.marker_delay, protocol);
         Self {
             config,
             host: Str::from(host),

@@ -28,7 +28,7 @@ pub struct ProducerIdentity {
     pub epoch: ProducerEpoch,
 }
 
-/// How a transaction is ended; by the version of the EndTxn request.
+/// How a transaction is ended: by the version of the EndTxn request, or of the feature when the coordinator does it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndProtocol {
     /// `transaction.version` 1: the epoch stays.
@@ -65,6 +65,8 @@ pub struct Transactions {
     by_id: BTreeMap<Str, Transaction>,
     next_producer_id: i64,
     marker_delay: Duration,
+    /// How the coordinator itself ends transactions.
+    protocol: EndProtocol,
     markers: VecDeque<Markers>,
 }
 
@@ -99,10 +101,11 @@ enum Phase {
 }
 
 impl Transactions {
-    /// No transactional ids yet. Markers are due `marker_delay` after the end of a transaction.
+    /// No transactional ids yet. Markers are due `marker_delay` after the end of a transaction; `protocol` is the level
+    /// of `transaction.version`.
     #[must_use]
-    pub fn new(marker_delay: Duration) -> Self {
-        Self { by_id: BTreeMap::new(), next_producer_id: 0, marker_delay, markers: VecDeque::new() }
+    pub fn new(marker_delay: Duration, protocol: EndProtocol) -> Self {
+        Self { by_id: BTreeMap::new(), next_producer_id: 0, marker_delay, protocol, markers: VecDeque::new() }
     }
 
     /// A producer id that nobody has, with epoch 0: for an idempotent producer without a transactional id.
@@ -137,7 +140,7 @@ impl Transactions {
         match transaction.phase {
             Phase::Ending { .. } => Err(ErrorCode::CONCURRENT_TRANSACTIONS),
             Phase::Ongoing { .. } => {
-                transaction.fence();
+                transaction.fence(self.protocol);
                 self.start_ending(now, transactional_id, false, None);
                 Err(ErrorCode::CONCURRENT_TRANSACTIONS)
             }
@@ -264,7 +267,7 @@ impl Transactions {
             let transaction = self.by_id.get_mut(&transactional_id).expect("nothing is ever removed");
             match transaction.phase {
                 Phase::Ongoing { .. } => {
-                    transaction.fence();
+                    transaction.fence(self.protocol);
                     self.start_ending(now, &transactional_id, false, None);
                 }
                 Phase::Ending { .. } => self.markers.extend(transaction.complete()),
@@ -347,9 +350,9 @@ impl Transaction {
         self.producer = fresh;
     }
 
-    /// Takes the id from its holder: no client ever gets to know this epoch.
-    fn fence(&mut self) {
-        self.last_epoch = None;
+    /// Takes the id from its holder. Version 2 lets that holder have the new epoch if it asks before anybody else.
+    fn fence(&mut self, protocol: EndProtocol) {
+        self.last_epoch = (protocol == EndProtocol::V2).then_some(self.producer.epoch);
         self.producer.epoch = ProducerEpoch(self.producer.epoch.0.saturating_add(1));
     }
 

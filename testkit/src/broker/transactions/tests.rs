@@ -14,7 +14,11 @@ struct Script {
 
 impl Script {
     fn new(marker_delay: Duration) -> Self {
-        Self { transactions: Transactions::new(marker_delay), now: Moment::ZERO, id: Str::from("job-0") }
+        Self::at(marker_delay, EndProtocol::V2)
+    }
+
+    fn at(marker_delay: Duration, protocol: EndProtocol) -> Self {
+        Self { transactions: Transactions::new(marker_delay, protocol), now: Moment::ZERO, id: Str::from("job-0") }
     }
 
     fn init(&mut self, expected: Option<ProducerIdentity>) -> Result<ProducerIdentity, ErrorCode> {
@@ -127,16 +131,23 @@ fn while_markers_are_in_flight_everybody_has_to_wait() {
 
 #[test]
 fn a_transaction_past_its_timeout_is_aborted_and_its_producer_fenced() {
-    let mut script = Script::new(Duration::ZERO);
-    let producer = script.init(None).unwrap();
-    script.pass(Duration::from_secs(100));
-    script.add(producer).unwrap();
-    script.pass(TIMEOUT.saturating_sub(Duration::from_millis(1)));
-    assert_eq!(script.markers(), None);
-    script.pass(Duration::from_millis(1));
-    assert_eq!(script.markers(), Some((identity(0, 1), false)));
-    assert_eq!(script.end(producer, true, EndProtocol::V1), Err(ErrorCode::PRODUCER_FENCED));
-    assert_eq!(script.init(Some(producer)), Err(ErrorCode::PRODUCER_FENCED));
+    for protocol in [EndProtocol::V1, EndProtocol::V2] {
+        let mut script = Script::at(Duration::ZERO, protocol);
+        let producer = script.init(None).unwrap();
+        script.pass(Duration::from_secs(100));
+        script.add(producer).unwrap();
+        script.pass(TIMEOUT.saturating_sub(Duration::from_millis(1)));
+        assert_eq!(script.markers(), None);
+        script.pass(Duration::from_millis(1));
+        let fenced = identity(0, 1);
+        assert_eq!(script.markers(), Some((fenced, false)));
+        assert_eq!(script.end(producer, true, EndProtocol::V1), Err(ErrorCode::PRODUCER_FENCED));
+        // Version 2 lets the producer go on if nobody has come in between.
+        let carries_on = if protocol == EndProtocol::V2 { Ok(fenced) } else { Err(ErrorCode::PRODUCER_FENCED) };
+        assert_eq!(script.init(Some(producer)), carries_on);
+        assert_eq!(script.init(None), Ok(identity(0, 2)));
+        assert_eq!(script.init(Some(producer)), Err(ErrorCode::PRODUCER_FENCED));
+    }
 }
 
 #[test]
