@@ -26,7 +26,9 @@ pub mod driver;
 pub mod runtime;
 
 pub use operator::{Emit, Undecodable};
-pub use runtime::{App, Config, RunError, Running, Status, terminated};
+pub use runtime::{
+    App, AssignmentStrategy, CompressionType, Config, ConfigError, RunError, Running, Status, terminated,
+};
 pub use serde::{I64, Json, Nullable, Raw, Serde, SerdeError, U64, Utf8};
 pub use topology::{BuildErrors, Topology};
 pub use types::{Owned, Partitions, Rec, Window, Windowed};

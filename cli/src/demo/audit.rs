@@ -65,22 +65,39 @@ impl Expected {
         Ok(expected)
     }
 
-    /// Compares with what was read. Consumes the counts, so that a result that repeats finds nothing left.
-    pub(crate) fn audit(mut self, results: impl IntoIterator<Item = Result>) -> (Verdict, Totals) {
-        let mut verdict = Verdict { expected: self.words, ..Verdict::default() };
-        let mut totals = Totals::default();
-        let mut seen: HashMap<(i64, String), ()> = HashMap::new();
-        for Result { word, window_start, count } in results {
-            verdict.got += count;
-            totals.add(&word, count);
-            let key = (window_start, word);
-            let expected = self.counts.remove(&key).unwrap_or_default();
-            verdict.lost += expected.saturating_sub(count);
-            verdict.duplicated += count.saturating_sub(expected);
-            verdict.repeated_windows += u64::from(seen.insert(key, ()).is_some());
-        }
-        verdict.lost += self.counts.values().sum::<u64>();
-        (verdict, totals)
+    /// Begins the comparison with what is read.
+    pub(crate) fn audit(self) -> Audit {
+        let verdict = Verdict { expected: self.words, ..Verdict::default() };
+        Audit { expected: self.counts, seen: Counts::new(), verdict, totals: Totals::default() }
+    }
+}
+
+/// A comparison under way: takes results one by one, so that the output need not fit into memory.
+#[derive(Debug)]
+pub(crate) struct Audit {
+    /// Counts whose window has not come out yet.
+    expected: Counts,
+    /// Those that have: a window that comes again is known by it.
+    seen: Counts,
+    verdict: Verdict,
+    totals: Totals,
+}
+
+impl Audit {
+    pub(crate) fn take(&mut self, Result { word, window_start, count }: Result) {
+        self.verdict.got += count;
+        self.totals.add(&word, count);
+        let key = (window_start, word);
+        let expected = self.expected.remove(&key).unwrap_or_default();
+        self.verdict.lost += expected.saturating_sub(count);
+        self.verdict.duplicated += count.saturating_sub(expected);
+        self.verdict.repeated_windows += u64::from(self.seen.insert(key, count).is_some());
+    }
+
+    /// What is still expected is lost.
+    pub(crate) fn end(mut self) -> (Verdict, Totals) {
+        self.verdict.lost += self.expected.values().sum::<u64>();
+        (self.verdict, self.totals)
     }
 }
 
@@ -126,13 +143,19 @@ mod tests {
         Expected { counts: counts.into_iter().collect(), words: 4, undecodable: 0 }
     }
 
+    fn audit(results: impl IntoIterator<Item = Result>) -> (Verdict, Totals) {
+        let mut audit = expected().audit();
+        results.into_iter().for_each(|result| audit.take(result));
+        audit.end()
+    }
+
     fn result(word: &str, window_start: i64, count: u64) -> Result {
         Result { word: word.to_owned(), window_start, count }
     }
 
     #[test]
     fn equal_counts_are_clean() {
-        let (verdict, totals) = expected().audit([result("a", 10, 1), result("b", 0, 1), result("a", 0, 2)]);
+        let (verdict, totals) = audit([result("a", 10, 1), result("b", 0, 1), result("a", 0, 2)]);
         assert!(verdict.is_clean(), "{verdict:?}");
         assert_eq!(totals.top(1), [("a", 3)]);
         let mut lines = Vec::new();
@@ -142,14 +165,14 @@ mod tests {
 
     #[test]
     fn a_missing_window_a_double_count_and_a_repeated_window_are_each_found() {
-        let (lost, _) = expected().audit([result("a", 0, 2), result("a", 10, 1)]);
+        let (lost, _) = audit([result("a", 0, 2), result("a", 10, 1)]);
         assert_eq!((lost.lost, lost.duplicated, lost.is_clean()), (1, 0, false));
 
-        let (doubled, _) = expected().audit([result("a", 0, 3), result("a", 10, 1), result("b", 0, 1)]);
+        let (doubled, _) = audit([result("a", 0, 3), result("a", 10, 1), result("b", 0, 1)]);
         assert_eq!((doubled.lost, doubled.duplicated, doubled.is_clean()), (0, 1, false));
 
         let twice = [result("a", 0, 2), result("b", 0, 1), result("b", 0, 1), result("a", 10, 1)];
-        let (repeated, _) = expected().audit(twice);
+        let (repeated, _) = audit(twice);
         assert_eq!((repeated.repeated_windows, repeated.duplicated, repeated.is_clean()), (1, 1, false));
     }
 }

@@ -73,7 +73,7 @@ fn lowercase<'a>(word: &'a str, buffer: &'a mut String) -> &'a str {
     buffer
 }
 
-pub(crate) const WINDOW_MS: i64 = 10_000;
+pub(crate) const WINDOW_MS: i64 = 30_000;
 
 /// Above the disorder of the made-up event times.
 const OUT_OF_ORDERNESS: Duration = Duration::from_secs(5);

@@ -6,6 +6,7 @@ use std::io;
 use std::time::Instant;
 
 use kafka_wire::client::{Client, Producer};
+use kafka_wire::compression::Compression;
 use kafka_wire::producer::{AppendError, ProducerConfig};
 use kafka_wire::record::RawHeaders;
 use kafka_wire::types::{PartitionId, TimestampMs};
@@ -31,7 +32,8 @@ impl fmt::Display for Loaded {
 /// Writes every line as a record without a key, over the partitions in turn, its event time as the timestamp.
 pub(crate) async fn load(client: &Client, topic: &str, input: &Input) -> Result<Loaded, Box<dyn Error>> {
     let started = super::now();
-    let mut producer = Producer::open(client, ProducerConfig::default()).await?;
+    let config = ProducerConfig { compression: Compression::Lz4, ..ProducerConfig::default() };
+    let mut producer = Producer::open(client, config).await?;
     let topic = producer.topic(topic).await?;
     let partitions = producer.partition_count(topic);
     let mut loaded = Loaded { lines: 0, bytes: 0, seconds: 0.0 };

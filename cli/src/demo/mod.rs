@@ -13,6 +13,7 @@ mod progress;
 mod raw_log;
 mod read_back;
 
+use std::collections::VecDeque;
 use std::error::Error;
 use std::fs::File;
 use std::io::BufWriter;
@@ -24,7 +25,7 @@ use clap::Args;
 use kafka_wire::admin::NewTopic;
 use kafka_wire::client::{Client, ClientConfig};
 use kafka_wire::rng::Rng;
-use processor::{App, Config, Running};
+use processor::{App, CompressionType, Config, Running};
 use testkit::broker::{Broker, BrokerConfig};
 
 use self::audit::{Expected, Verdict};
@@ -40,7 +41,7 @@ pub(crate) struct Options {
     /// An Apache Kafka to run on, in place of the embedded broker.
     #[arg(long, value_name = "HOST:PORT")]
     brokers: Option<String>,
-    /// Lines to count: 300,000 made-up ones, or at most so many of --input.
+    /// Lines to count: 500,000 made-up ones, or at most so many of --input.
     #[arg(long, value_name = "N")]
     records: Option<u64>,
     /// Worker threads, each with its share of the partitions and a transaction of its own.
@@ -92,6 +93,9 @@ async fn demo(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
 
     let mut config = Config::new(&brokers);
     config.workers = usize::from(options.workers);
+    // The embedded broker holds its logs in memory: keep them small.
+    config.compression = CompressionType::Lz4;
+    config.purge_interval = Duration::from_millis(500);
     let topology = job::topology(&names, options.partitions, options.words)?;
     eprint!("{}", indent(&topology.describe()));
     let running = App::new(topology, config).bounded().start().await?;
@@ -99,8 +103,9 @@ async fn demo(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
 
     let expected = Expected::count(&input, job::WINDOW_MS, options.words.test())?;
     let undecodable = (expected.undecodable, status.undecodable);
-    let output = read_back::read(&client, &names.counts).await?;
-    let (verdict, totals) = expected.audit(output.results);
+    let mut audit = expected.audit();
+    let output = read_back::read(&client, &names.counts, |result| audit.take(result)).await?;
+    let (verdict, totals) = audit.end();
     eprintln!("top words  {}", top(&totals));
     if let Some(path) = &options.counts {
         totals.write(BufWriter::new(File::create(path).map_err(|error| format!("{}: {error}", path.display()))?))?;
@@ -158,11 +163,11 @@ async fn create_topics(client: &Client, names: &Names, partitions: i32) -> Resul
 /// Runs the job to its end, killing workers at the moments that the seed gives.
 async fn work(mut running: Running, options: &Options, lines: u64) -> Result<processor::Status, Box<dyn Error>> {
     let mut rng = Rng::from_seed(options.seed);
-    // Spread over the run: kill k falls into the k-th of equal parts of the input.
-    let mut kills: Vec<u64> = (0..u64::from(options.kills))
-        .map(|kill| (kill * lines + rng.below(lines.max(1))) / u64::from(options.kills))
-        .collect();
-    kills.sort_unstable_by(|a, b| b.cmp(a));
+    let mut victims = rng.clone();
+    // Kill k falls into the k-th of equal parts of the first two thirds: a kill takes a moment, and the rest is short.
+    let part = lines * 2 / 3 / u64::from(options.kills.max(1));
+    let mut kills = (0..u64::from(options.kills)).map(|kill| kill * part + rng.below(part)).collect::<VecDeque<_>>();
+    let mut kills_wished = 0;
     let started = now();
     let cpu_before = cpu::seconds();
     let mut progress = Progress::new(started);
@@ -177,9 +182,10 @@ async fn work(mut running: Running, options: &Options, lines: u64) -> Result<pro
             _ = tick.tick() => {
                 let status = running.status();
                 progress.show(now(), &status);
-                if kills.last().is_some_and(|&at| status.records_in >= at) {
-                    kills.pop();
-                    running.kill_worker(usize::try_from(rng.below(u64::from(options.workers)))?);
+                if status.kills == kills_wished && kills.front().is_some_and(|&at| status.records_in > at) {
+                    kills.pop_front();
+                    kills_wished += 1;
+                    running.kill_worker(usize::try_from(victims.below(u64::from(options.workers)))?);
                 }
             }
         }
@@ -224,4 +230,4 @@ fn wall_clock() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-const RECORDS: u64 = 300_000;
+const RECORDS: u64 = 500_000;

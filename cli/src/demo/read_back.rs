@@ -18,8 +18,6 @@ use super::raw_log;
 /// What was found in the output topic.
 #[derive(Debug, Default)]
 pub(crate) struct Output {
-    /// What a `read_committed` reader gets.
-    pub(crate) results: Vec<Count>,
     /// Records of aborted transactions that lie in the log; kills leave them behind.
     pub(crate) aborted_in_log: u64,
     /// Those of them that the `read_committed` reader got. One is too many.
@@ -33,14 +31,13 @@ struct Value {
     count: u64,
 }
 
-/// Reads the topic twice: committed records for their values, and everything for what was aborted.
+/// Reads the topic twice: committed records, which `take` gets, and everything for what was aborted.
 ///
 /// The second reading takes no part of the consumer's own filter: it pairs records and markers by producer, so that a
 /// filter that lets an aborted record through is found out.
-pub(crate) async fn read(client: &Client, topic: &str) -> Result<Output, Box<dyn Error>> {
+pub(crate) async fn read(client: &Client, topic: &str, mut take: impl FnMut(Count)) -> Result<Output, Box<dyn Error>> {
     let mut output = Output::default();
     let mut seen: BTreeSet<(i32, i64)> = BTreeSet::new();
-    let results = &mut output.results;
     each_batch(client, topic, IsolationLevel::ReadCommitted, |partition, batch, position, buffer| {
         seen.insert((partition.partition.0, batch.header.base_offset));
         for record in batch.open(buffer)? {
@@ -48,7 +45,7 @@ pub(crate) async fn read(client: &Client, topic: &str) -> Result<Output, Box<dyn
             if record.offset >= position.0 {
                 let value: Value = serde_json::from_slice(record.value.unwrap_or_default())?;
                 let word = String::from_utf8(record.key.unwrap_or_default().to_vec())?;
-                results.push(Count { word, window_start: value.window_start, count: value.count });
+                take(Count { word, window_start: value.window_start, count: value.count });
             }
         }
         Ok(())

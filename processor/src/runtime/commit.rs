@@ -194,7 +194,7 @@ impl Session<'_> {
     /// Deletes what is committed from the repartition topics, now and then: they have no retention of their own.
     async fn purge(&mut self) {
         let now = self.client.now();
-        if now.since(self.purged) < PURGE_INTERVAL {
+        if now.since(self.purged) < self.worker.config.purge_interval {
             return;
         }
         self.purged = now;
@@ -205,7 +205,7 @@ impl Session<'_> {
             .map(|(partition, held)| (partition.clone(), held.committed))
             .collect();
         if let Err(error) = self.client.delete_records(&done).await {
-            warn!(worker = %self.worker.transactional_id, %error, "repartition topics are not purged; next try in 30 s");
+            warn!(worker = %self.worker.transactional_id, %error, "repartition topics are not purged; the next try comes later");
         }
     }
 
@@ -224,5 +224,3 @@ impl Session<'_> {
         counters.is_finished.store(is_finished && self.machine.is_idle(), Ordering::Release);
     }
 }
-
-const PURGE_INTERVAL: Duration = Duration::from_secs(30);

@@ -34,6 +34,9 @@ pub struct Config {
     /// `commit.interval.max.ms`: under load a worker commits this often. Output is visible to a `read_committed` reader
     /// after its commit.
     pub commit_interval_max: Duration,
+    /// `repartition.purge.interval.ms`: how often what is committed is deleted from the repartition topics, which have no
+    /// retention of their own.
+    pub purge_interval: Duration,
     /// `replication.factor`: of the topics that a job creates (repartition, changelog); -1 takes the broker's default.
     pub replication_factor: i16,
     /// `compression.type`: `none` or `lz4`, of everything a job writes.
@@ -122,6 +125,7 @@ impl Config {
             transaction_timeout: Duration::from_secs(10),
             commit_interval_min: Duration::from_millis(5),
             commit_interval_max: Duration::from_millis(100),
+            purge_interval: Duration::from_secs(30),
             replication_factor: -1,
             compression: CompressionType::None,
             undecodable: None,
@@ -159,6 +163,7 @@ impl Config {
             "transaction.timeout.ms" => self.transaction_timeout = millis(value)?,
             "commit.interval.min.ms" => self.commit_interval_min = millis(value)?,
             "commit.interval.max.ms" => self.commit_interval_max = millis(value)?,
+            "repartition.purge.interval.ms" => self.purge_interval = millis(value)?,
             "replication.factor" => self.replication_factor = number(value)?,
             "compression.type" => self.compression = compression(value)?,
             "deserialization.exception.handler" => self.undecodable = Some(undecodable(value)?),
@@ -213,6 +218,7 @@ pub const KEYS: &[&str] = &[
     "transaction.timeout.ms",
     "commit.interval.min.ms",
     "commit.interval.max.ms",
+    "repartition.purge.interval.ms",
     "replication.factor",
     "compression.type",
     "deserialization.exception.handler",
