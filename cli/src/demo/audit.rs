@@ -7,16 +7,23 @@ use hashbrown::HashMap;
 
 use super::input::Input;
 
-/// Counts per word and window, keyed by the window's start.
-type Counts = HashMap<(i64, String), u64>;
-
 /// What the job should write for an input.
 #[derive(Debug, Default)]
 pub(crate) struct Expected {
-    counts: Counts,
+    /// Each different word once; what follows names words by their place here.
+    ids: HashMap<String, u32>,
+    /// By window start and word.
+    counts: HashMap<(i64, u32), Count>,
     pub(crate) words: u64,
     /// Lines that are not UTF-8: the job counts and skips them.
     pub(crate) undecodable: u64,
+}
+
+#[derive(Debug, Default)]
+struct Count {
+    expected: u64,
+    /// Whether the window has come out.
+    is_seen: bool,
 }
 
 /// One output record, as a reader sees it.
@@ -57,7 +64,8 @@ impl Expected {
             };
             let window_start = line.timestamp_ms - line.timestamp_ms.rem_euclid(window_ms);
             for word in text.split(|letter| !is_word(letter)).filter(|word| !word.is_empty()) {
-                *expected.counts.entry((window_start, word.to_lowercase())).or_default() += 1;
+                let id = expected.id(&word.to_lowercase());
+                expected.counts.entry((window_start, id)).or_default().expected += 1;
                 expected.words += 1;
             }
             Ok(())
@@ -68,35 +76,46 @@ impl Expected {
     /// Begins the comparison with what is read.
     pub(crate) fn audit(self) -> Audit {
         let verdict = Verdict { expected: self.words, ..Verdict::default() };
-        Audit { expected: self.counts, seen: Counts::new(), verdict, totals: Totals::default() }
+        Audit { expected: self, verdict, totals: Totals::default() }
+    }
+
+    fn id(&mut self, word: &str) -> u32 {
+        if let Some(&id) = self.ids.get(word) {
+            return id;
+        }
+        let id = u32::try_from(self.ids.len()).expect("fewer different words than 2^32");
+        self.ids.insert(word.to_owned(), id);
+        id
     }
 }
 
 /// A comparison under way: takes results one by one, so that the output need not fit into memory.
 #[derive(Debug)]
 pub(crate) struct Audit {
-    /// Counts whose window has not come out yet.
-    expected: Counts,
-    /// Those that have: a window that comes again is known by it.
-    seen: Counts,
+    expected: Expected,
     verdict: Verdict,
     totals: Totals,
 }
 
 impl Audit {
-    pub(crate) fn take(&mut self, Result { word, window_start, count }: Result) {
-        self.verdict.got += count;
-        self.totals.add(&word, count);
-        let key = (window_start, word);
-        let expected = self.expected.remove(&key).unwrap_or_default();
-        self.verdict.lost += expected.saturating_sub(count);
-        self.verdict.duplicated += count.saturating_sub(expected);
-        self.verdict.repeated_windows += u64::from(self.seen.insert(key, count).is_some());
+    pub(crate) fn take(&mut self, Result { word, window_start, count: got }: Result) {
+        self.totals.add(&word, got);
+        let id = self.expected.id(&word);
+        let count = self.expected.counts.entry((window_start, id)).or_default();
+        // A window that comes again finds nothing expected any more.
+        let expected = if count.is_seen { 0 } else { count.expected };
+        let verdict = &mut self.verdict;
+        verdict.got += got;
+        verdict.lost += expected.saturating_sub(got);
+        verdict.duplicated += got.saturating_sub(expected);
+        verdict.repeated_windows += u64::from(count.is_seen);
+        count.is_seen = true;
     }
 
-    /// What is still expected is lost.
+    /// What has not come out is lost.
     pub(crate) fn end(mut self) -> (Verdict, Totals) {
-        self.verdict.lost += self.expected.values().sum::<u64>();
+        let missing = self.expected.counts.values().filter(|count| !count.is_seen);
+        self.verdict.lost += missing.map(|count| count.expected).sum::<u64>();
         (self.verdict, self.totals)
     }
 }
@@ -139,8 +158,12 @@ mod tests {
     use super::*;
 
     fn expected() -> Expected {
-        let counts = [((0, "a".to_owned()), 2), ((0, "b".to_owned()), 1), ((10, "a".to_owned()), 1)];
-        Expected { counts: counts.into_iter().collect(), words: 4, undecodable: 0 }
+        let mut expected = Expected { words: 4, ..Expected::default() };
+        for (window_start, word, count) in [(0, "a", 2), (0, "b", 1), (10, "a", 1)] {
+            let id = expected.id(word);
+            expected.counts.insert((window_start, id), Count { expected: count, is_seen: false });
+        }
+        expected
     }
 
     fn audit(results: impl IntoIterator<Item = Result>) -> (Verdict, Totals) {
