@@ -25,6 +25,8 @@ pub enum DecodeCause {
     InvalidLength,
     /// More elements than the bytes left can hold.
     CountTooLarge,
+    /// Elements that would take more memory than a message of this size may.
+    ElementsTooLarge,
     /// Null in a field that has to be present.
     UnexpectedNull,
     /// A string that is not UTF-8.
@@ -88,6 +90,7 @@ impl fmt::Display for DecodeCause {
             Self::Truncated => f.write_str("the frame ends inside it"),
             Self::InvalidLength => f.write_str("its length is impossible"),
             Self::CountTooLarge => f.write_str("more elements than the bytes left can hold"),
+            Self::ElementsTooLarge => f.write_str("its elements would take too much memory"),
             Self::UnexpectedNull => f.write_str("it may not be null"),
             Self::InvalidUtf8 => f.write_str("it is not UTF-8"),
             Self::VarintTooLong => f.write_str("a varint does not end"),

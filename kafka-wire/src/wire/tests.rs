@@ -1,7 +1,6 @@
 use bytes::Bytes;
 
-use super::varint::{put_unsigned_varint, put_varint, put_varlong, unsigned_varint, varint, varlong};
-use super::varint::{unsigned_varint_size, varint_size, varlong_size};
+use super::varint::{put_unsigned_varint, unsigned_varint, varint, varlong};
 use super::{DecodeCause, EncodeCause, Reader, Str, Uuid, Writer};
 
 fn reader(bytes: &[u8]) -> Reader {
@@ -10,26 +9,21 @@ fn reader(bytes: &[u8]) -> Reader {
 
 #[test]
 fn varints_keep_every_width_and_sign() {
-    for shift in 0..32 {
-        for number in [1i32.wrapping_shl(shift), 1i32.wrapping_shl(shift).wrapping_sub(1), i32::MIN, -1] {
-            let mut out = Vec::new();
-            put_varint(&mut out, number);
-            assert_eq!(out.len(), varint_size(number));
-            assert_eq!(varint(&out), Ok((&[][..], number)));
-            out.clear();
-            put_unsigned_varint(&mut out, number.cast_unsigned());
-            assert_eq!(out.len(), unsigned_varint_size(number.cast_unsigned()));
-            assert_eq!(unsigned_varint(&out), Ok((&[][..], number.cast_unsigned())));
-        }
+    for number in (0..32).flat_map(|shift| [1 << shift, (1 << shift) - 1, u32::MAX - (1 << shift)]) {
+        let mut out = Vec::new();
+        put_unsigned_varint(&mut out, number);
+        assert_eq!(unsigned_varint(&out), Ok((&[][..], number)));
     }
-    for shift in 0..64 {
-        for number in [1i64.wrapping_shl(shift), 1i64.wrapping_shl(shift).wrapping_neg(), i64::MIN, i64::MAX] {
-            let mut out = Vec::new();
-            put_varlong(&mut out, number);
-            assert_eq!(out.len(), varlong_size(number));
-            assert_eq!(varlong(&out), Ok((&[][..], number)));
-        }
-    }
+    let check = |bytes: &[u8], number| assert_eq!(varlong(bytes), Ok((&[][..], number)));
+    check(&[0], 0);
+    check(&[1], -1);
+    check(&[2], 1);
+    check(&[0xac, 0x02], 150);
+    check(&[0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01], i64::MAX);
+    check(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01], i64::MIN);
+    assert_eq!(varint(&[0xfe, 0xff, 0xff, 0xff, 0x0f]), Ok((&[][..], i32::MAX)));
+    assert_eq!(varint(&[0xff, 0xff, 0xff, 0xff, 0x0f]), Ok((&[][..], i32::MIN)));
+    assert_eq!(varint(&[0x81, 0x00]), Ok((&[][..], -1)), "a longer spelling than needed");
 }
 
 #[test]
@@ -77,6 +71,19 @@ fn counts_are_checked_before_memory_is_reserved() {
     let mut r = reader(b"\x03\x00\x01\x00\x02");
     r.set_flexible(true);
     assert_eq!(r.array("topics", 2, |r| r.i16("x")).unwrap(), [1, 2]);
+}
+
+#[test]
+fn elements_take_a_bounded_amount_of_memory() {
+    // Four million empty strings: 4 MB on the wire, 128 MB in memory.
+    let count = 4_000_000u32;
+    let mut frame = Vec::new();
+    put_unsigned_varint(&mut frame, count + 1);
+    frame.resize(frame.len() + count as usize, 1);
+    let mut r = reader(&frame);
+    r.set_flexible(true);
+    let error = r.array("topics", 1, |r| r.string("x")).unwrap_err();
+    assert_eq!((error.at, error.cause), (0, DecodeCause::ElementsTooLarge));
 }
 
 #[test]

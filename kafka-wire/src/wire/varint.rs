@@ -1,7 +1,8 @@
 //! Variable-length integers: seven bits a byte, lowest first, the top bit says that more follow.
 //!
-//! Compact lengths, counts and tags are plain unsigned varints; lengths and deltas inside a record are zig-zag.
-//! Like Java's `ByteUtils`, the parsers take longer spellings of a number than needed, and write the shortest.
+//! Compact lengths, counts and tags are plain unsigned varints; lengths and deltas inside a record are zig-zag,
+//! small for numbers near zero whatever their sign; `record` writes those. Like Java's `ByteUtils`, the parsers take
+//! longer spellings of a number than needed.
 
 use bytes::BufMut;
 use nom::{Err, IResult};
@@ -48,48 +49,11 @@ fn long(input: &[u8], bytes_max: usize) -> IResult<&[u8], u64, DecodeCause> {
     Err(Err::Error(DecodeCause::VarintTooLong))
 }
 
-/// Appends an unsigned varint.
-pub fn put_unsigned_varint(out: &mut impl BufMut, number: u32) {
-    put_unsigned_varlong(out, u64::from(number));
-}
-
-/// Appends a zig-zag varint of 32 bits.
-pub fn put_varint(out: &mut impl BufMut, number: i32) {
-    put_unsigned_varint(out, ((number << 1) ^ (number >> 31)).cast_unsigned());
-}
-
-/// Appends a zig-zag varint of 64 bits.
-pub fn put_varlong(out: &mut impl BufMut, number: i64) {
-    put_unsigned_varlong(out, ((number << 1) ^ (number >> 63)).cast_unsigned());
-}
-
-fn put_unsigned_varlong(out: &mut impl BufMut, mut number: u64) {
+/// Appends an unsigned varint, 1 to 5 bytes.
+pub fn put_unsigned_varint(out: &mut impl BufMut, mut number: u32) {
     while number >= 0x80 {
         out.put_u8((number & 0x7f) as u8 | 0x80);
         number >>= 7;
     }
     out.put_u8((number & 0x7f) as u8);
-}
-
-/// Bytes that [`put_unsigned_varint`] writes, 1 to 5.
-#[must_use]
-pub const fn unsigned_varint_size(number: u32) -> usize {
-    size((number | 1).ilog2())
-}
-
-/// Bytes that [`put_varint`] writes, 1 to 5.
-#[must_use]
-pub const fn varint_size(number: i32) -> usize {
-    unsigned_varint_size(((number << 1) ^ (number >> 31)).cast_unsigned())
-}
-
-/// Bytes that [`put_varlong`] writes, 1 to 10.
-#[must_use]
-pub const fn varlong_size(number: i64) -> usize {
-    size((((number << 1) ^ (number >> 63)).cast_unsigned() | 1).ilog2())
-}
-
-/// One byte for each seven bits, given the index of the highest.
-const fn size(highest_bit: u32) -> usize {
-    (highest_bit / 7) as usize + 1
 }

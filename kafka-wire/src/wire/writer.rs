@@ -97,29 +97,14 @@ impl Writer {
         self.tail.put_i16(value);
     }
 
-    /// A big-endian unsigned integer of 16 bits.
-    pub fn u16(&mut self, value: u16) {
-        self.tail.put_u16(value);
-    }
-
     /// A big-endian integer of 32 bits.
     pub fn i32(&mut self, value: i32) {
         self.tail.put_i32(value);
     }
 
-    /// A big-endian unsigned integer of 32 bits.
-    pub fn u32(&mut self, value: u32) {
-        self.tail.put_u32(value);
-    }
-
     /// A big-endian integer of 64 bits.
     pub fn i64(&mut self, value: i64) {
         self.tail.put_i64(value);
-    }
-
-    /// A big-endian floating-point number of 64 bits.
-    pub fn f64(&mut self, value: f64) {
-        self.tail.put_f64(value);
     }
 
     /// Sixteen bytes.
