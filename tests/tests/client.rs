@@ -3,9 +3,9 @@
 use std::slice::from_ref;
 use std::time::Duration;
 
-use conformance::{TestBroker, eventually, on_both_brokers, on_every_broker, within};
+use conformance::{TestBroker, eventually, on_both_brokers, on_every_broker};
 use kafka_wire::admin::{NewTopic, OffsetSpec, TopicError};
-use kafka_wire::client::{CallOptions, Client, ClientConfig, ConnectError, Lane, MetadataError, Node, RequestError};
+use kafka_wire::client::{CallOptions, Client, ClientConfig, Lane, MetadataError, Node, RequestError};
 use kafka_wire::cluster::{CoordinatorKind, TopicPartition};
 use kafka_wire::protocol::api_versions::ApiVersionsResponse;
 use kafka_wire::protocol::header::ResponseHeader;
@@ -282,34 +282,4 @@ async fn a_broker_that_restarts_on_its_address_is_found_again() {
     let restart = || async { Broker::start(BrokerConfig { port, ..BrokerConfig::default() }).await.ok() };
     let _again = eventually("the port", Duration::from_secs(5), restart).await;
     eventually("an answer", Duration::from_secs(5), || async { ask().await.ok() }).await;
-}
-
-#[tokio::test]
-async fn an_address_where_nobody_listens_is_named() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a free port");
-    let address = listener.local_addr().expect("it is bound").to_string();
-    drop(listener);
-    let connect = Client::connect(ClientConfig::new(&address));
-    let error = within("the error", Duration::from_secs(5), connect).await.expect_err("nobody listens");
-    assert!(matches!(error, ConnectError::Unreachable { .. }), "{error:?}");
-    let text = error.to_string();
-    assert!(text.contains(&address) && text.contains("connection refused"), "{text}");
-}
-
-#[tokio::test]
-async fn a_name_that_does_not_resolve_is_named() {
-    // RFC 6761 keeps this name from ever existing; a resolver may take its time to say so.
-    let connect = Client::connect(ClientConfig::new("kafka.invalid:9092"));
-    let error = within("the error", Duration::from_secs(5), connect).await.expect_err("the name is invalid");
-    assert!(error.to_string().contains("kafka.invalid:9092"), "{error}");
-}
-
-#[tokio::test]
-async fn a_listener_that_says_nothing_is_given_up() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a free port");
-    let address = listener.local_addr().expect("it is bound").to_string();
-    let connect = Client::connect(ClientConfig::new(&address));
-    let error = within("the error", Duration::from_secs(5), connect).await.expect_err("nobody answers");
-    let text = error.to_string();
-    assert!(text.contains(&address) && text.contains("ApiVersions was not answered"), "{text}");
 }

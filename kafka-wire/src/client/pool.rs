@@ -105,24 +105,14 @@ impl Pool {
         }
         let (tag, answer) = oneshot::channel();
         let Submission { message, max_version, deadline } = submission.clone();
-        let mut command = Command::Call(Call { message, max_version, deadline, tag });
-        loop {
-            let commands = slot.commands.get_or_insert_with(|| self.spawn(&slot.endpoint, &slot.health));
-            match commands.try_send(command) {
-                Ok(()) => {
-                    let (commands, endpoint) = (commands.clone(), Arc::clone(&slot.endpoint));
-                    return Ok(Pending { answer, commands, endpoint });
-                }
-                Err(TrySendError::Full(_)) => {
-                    let to = Some(Arc::clone(&slot.endpoint));
-                    return Err(RequestError::NotSent { to, cause: NotSentCause::QueueFull });
-                }
-                // That connection has ended since; a task that was just started has not.
-                Err(TrySendError::Closed(unsent)) => {
-                    slot.commands = None;
-                    command = unsent;
-                }
+        let command = Command::Call(Call { message, max_version, deadline, tag });
+        match slot.send(command, || self.spawn(&slot.endpoint, &slot.health)) {
+            Ok(commands) => {
+                let pending = Pending { answer, commands: commands.clone(), endpoint: Arc::clone(&slot.endpoint) };
+                slot.commands = Some(commands);
+                Ok(pending)
             }
+            Err(cause) => Err(RequestError::NotSent { to: Some(Arc::clone(&slot.endpoint)), cause }),
         }
     }
 
@@ -182,6 +172,30 @@ impl Pool {
         };
         self.runtime.spawn(async move { Driver::new(parts).run().await });
         sender
+    }
+}
+
+impl Slot {
+    /// Hands a command to the connection, or to a new one if it has ended; returns the way to whichever took it.
+    fn send(
+        &self,
+        command: Command,
+        spawn: impl FnOnce() -> mpsc::Sender<Command>,
+    ) -> Result<mpsc::Sender<Command>, NotSentCause> {
+        let unsent = match &self.commands {
+            Some(commands) => match commands.try_send(command) {
+                Ok(()) => return Ok(commands.clone()),
+                Err(TrySendError::Full(_)) => return Err(NotSentCause::QueueFull),
+                Err(TrySendError::Closed(unsent)) => unsent,
+            },
+            None => command,
+        };
+        let commands = spawn();
+        match commands.try_send(unsent) {
+            Ok(()) => Ok(commands),
+            // Only a runtime that shuts down drops a task before it has begun.
+            Err(_) => Err(NotSentCause::ShutDown),
+        }
     }
 }
 

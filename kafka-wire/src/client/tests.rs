@@ -456,3 +456,14 @@ async fn a_peer_that_resets_on_new_versions_is_asked_in_the_oldest_way() {
     let cause = NotSentCause::Connect(ConnectFailure::Negotiation(CloseCause::NotKafka(Peer::Text(*b"SSH-"))));
     assert!(matches!(&attempts[..], [RequestError::NotSent { cause: found, .. }] if *found == cause));
 }
+
+#[test]
+fn a_request_on_a_runtime_that_is_gone_fails() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let network = Network::default().with("a", plain(&["a"]));
+    let client = runtime.block_on(network.client("a:9092")).unwrap();
+    drop(runtime);
+    let other = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let error = other.block_on(heartbeat(&client, "g")).unwrap_err();
+    assert!(matches!(error, RequestError::NotSent { cause: NotSentCause::ShutDown, .. }), "{error:?}");
+}

@@ -198,7 +198,7 @@ impl<T> Session<T> {
     /// Encodes requests into `chunks` until `room_bytes` are used up, and returns how many bytes it added.
     ///
     /// What is handed out counts as written, even if the transport fails before it takes it: `Unanswered`, not `NotSent`.
-    /// At least one request is encoded if any may be, however large; the rest waits for the next call.
+    /// The last one may exceed the room, however large it is: it is encoded whole. The rest waits for the next call.
     pub fn transmit(&mut self, now: Moment, room_bytes: usize, chunks: &mut VecDeque<Bytes>) -> usize {
         let mut added = 0;
         if let State::Negotiating(negotiation) = &mut self.state
