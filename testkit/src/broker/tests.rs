@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use super::*;
 use crate::fault::Action;
 
+mod hostile;
 mod records;
 mod transactions;
 
