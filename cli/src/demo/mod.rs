@@ -182,10 +182,12 @@ async fn work(mut running: Running, options: &Options, lines: u64) -> Result<pro
             _ = tick.tick() => {
                 let status = running.status();
                 progress.show(now(), &status);
-                if status.kills == kills_wished && kills.front().is_some_and(|&at| status.records_in > at) {
+                let busy = running.busy_workers();
+                let is_time = status.kills == kills_wished && kills.front().is_some_and(|&at| status.records_in > at);
+                if is_time && !busy.is_empty() {
                     kills.pop_front();
                     kills_wished += 1;
-                    running.kill_worker(usize::try_from(victims.below(u64::from(options.workers)))?);
+                    running.kill_worker(busy[usize::try_from(victims.below(busy.len() as u64))?]);
                 }
             }
         }

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use kafka_wire::client::{Client, ClientConfig};
 use kafka_wire::wire::Str;
@@ -131,8 +132,16 @@ impl Running {
         Status::sum(self.slots.iter().map(|slot| &*slot.worker.counters))
     }
 
+    /// The workers that hold tasks, by index.
+    #[must_use]
+    pub fn busy_workers(&self) -> Vec<usize> {
+        let has_tasks = |slot: &Slot| slot.worker.counters.tasks.load(Ordering::Relaxed) > 0;
+        self.slots.iter().enumerate().filter(|(_, slot)| has_tasks(slot)).map(|(index, _)| index).collect()
+    }
+
     /// Lets a worker die as a crash would, in the middle of its next transaction: records written, nothing committed, no
-    /// goodbye. [`Running::finished`] replaces it. For demonstrations and tests. An index beyond the workers does nothing.
+    /// goodbye. One that has nothing to do for some 300 ms dies without. [`Running::finished`] replaces it. For
+    /// demonstrations and tests. An index beyond the workers does nothing.
     pub fn kill_worker(&self, index: usize) {
         if let Some(slot) = self.slots.get(index) {
             slot.worker.control.kill();
@@ -151,7 +160,7 @@ impl Running {
             for slot in &mut self.slots {
                 slot.supervise()?;
             }
-            let is_done = |slot: &Slot| slot.worker.counters.is_finished.load(std::sync::atomic::Ordering::Acquire);
+            let is_done = |slot: &Slot| slot.worker.counters.is_finished.load(Ordering::Acquire);
             if self.slots.iter().all(is_done) {
                 return Ok(());
             }

@@ -48,6 +48,8 @@ pub(crate) struct Session<'w> {
     pub(crate) buffer: Decompressed,
     pub(crate) purged: Moment,
     ticked: Moment,
+    /// Ticks in a row without a transaction.
+    idle_ticks: u32,
 }
 
 impl<'w> Session<'w> {
@@ -84,6 +86,7 @@ impl<'w> Session<'w> {
             buffer: Decompressed::default(),
             purged: now,
             ticked: now,
+            idle_ticks: 0,
         }
     }
 
@@ -192,6 +195,10 @@ impl<'w> Session<'w> {
             return Ok(());
         }
         self.ticked = now;
+        self.idle_ticks = if self.machine.is_idle() { self.idle_ticks + 1 } else { 0 };
+        if self.idle_ticks >= IDLE_TICKS && self.worker.control.takes_kill() {
+            return Err(SessionEnd::Killed);
+        }
         let is_due = |held: &Held| held.task.next_timeout().is_some_and(|timeout| timeout <= now);
         if self.tasks.values().any(is_due) {
             self.begin()?;
@@ -220,3 +227,6 @@ impl<'w> Session<'w> {
 
 /// How often the tasks' clocks are looked at; the time of a source falling idle is that exact.
 const TICK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// So many ticks without work, and a kill that waits for a transaction waits no longer.
+const IDLE_TICKS: u32 = 3;

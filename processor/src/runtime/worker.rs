@@ -88,6 +88,7 @@ impl Worker {
             let commits_before = self.counters.commits.load(Ordering::Relaxed);
             let end = Session::run(&self).await;
             self.counters.is_running.store(false, Ordering::Relaxed);
+            self.counters.tasks.store(0, Ordering::Relaxed);
             match end {
                 SessionEnd::Stopped => return Exit::Stopped,
                 SessionEnd::Killed => {

@@ -10,9 +10,8 @@
 //! everything that it speaks of, an aborted transaction takes its marks away with its data, and a replay finds both again in
 //! the same order. There is nothing to look up, and no position to keep besides the one in the topic.
 //!
-//! The alternative was a topic of its own for progress, tailed by every instance, with the offsets that a mark speaks of
-//! (processor design 2.5.5). It writes one record per task and commit where this writes one per task, partition and commit;
-//! but it needs the offsets of the acks before the transaction can end, a second consumer in every instance, and a rule for
+//! The alternative was a topic of its own for progress, tailed by every instance, with the offsets that a mark speaks of.
+//! It writes one record per task and commit where this writes one per task, partition and commit; but it needs the offsets of the acks before the transaction can end, a second consumer in every instance, and a rule for
 //! applying each mark at the right place. Here the cost is some 40 bytes times tasks times partitions per commit: 36 records
 //! for 6 tasks and 6 partitions, at most ten times a second under load.
 
