@@ -50,7 +50,7 @@ pub(crate) struct Options {
     /// How often a worker is killed in the middle of a transaction.
     #[arg(long, default_value_t = 3)]
     kills: u32,
-    /// Decides the made-up lines, the event times and which worker dies when.
+    /// Decides the made-up lines, the event times and, as far as timing goes, which worker dies when.
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Partitions of the input, repartition and output topics.
@@ -79,8 +79,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
 async fn demo(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     let started_ms = i64::try_from(wall_clock().as_millis())?;
     let input = match options.input.as_slice() {
-        [] => Input::made(options.records.unwrap_or(RECORDS), options.seed, started_ms),
-        paths => Input::files(paths, options.records, options.seed, started_ms)?,
+        [] => Input::made(options.records.unwrap_or(RECORDS), options.seed, started_ms - DAY_MS),
+        paths => Input::files(paths, options.records, options.seed, started_ms - DAY_MS)?,
     };
     let (embedded, brokers) = broker(options)?;
     eprintln!("input      {}", input.describe());
@@ -153,7 +153,12 @@ impl Names {
 }
 
 async fn create_topics(client: &Client, names: &Names, partitions: i32) -> Result<(), Box<dyn Error>> {
-    let topics = [&names.lines, &names.counts].map(|name| NewTopic::new(name.as_str(), partitions));
+    let topics = [&names.lines, &names.counts].map(|name| {
+        let mut topic = NewTopic::new(name.as_str(), partitions);
+        // Event times lie in the past, where retention would find them; a file may have long lines.
+        topic.configs = vec![("retention.ms".into(), "-1".into()), ("max.message.bytes".into(), LINE_BYTES_MAX.into())];
+        topic
+    });
     for (topic, outcome) in client.create_topics(&topics).await? {
         outcome.map_err(|error| format!("topic {topic}: {error}"))?;
     }
@@ -193,6 +198,9 @@ async fn work(mut running: Running, options: &Options, lines: u64) -> Result<pro
         }
     }
     let status = running.stop().await?;
+    if status.kills < u64::from(options.kills) {
+        eprintln!("           kills {} of {}: the input ended before the next", status.kills, options.kills);
+    }
     progress.end(now(), &status, lines, cpu::seconds().zip(cpu_before).map(|(after, before)| after - before));
     Ok(status)
 }
@@ -232,4 +240,7 @@ fn wall_clock() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
+/// Event times begin a day ago, so that none lies ahead of a broker's clock, which brokers refuse.
+const DAY_MS: i64 = 86_400_000;
+const LINE_BYTES_MAX: &str = "33554432";
 const RECORDS: u64 = 500_000;

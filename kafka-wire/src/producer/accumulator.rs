@@ -54,6 +54,7 @@ pub struct ClosedBatch {
 pub struct Accumulator {
     batch_size_bytes: usize,
     buffer_limit_bytes: usize,
+    room_limit_bytes: usize,
     topics: Vec<Topic>,
     partitions: Vec<Partition>,
     slots: Vec<Slot>,
@@ -102,6 +103,7 @@ impl Accumulator {
         Self {
             batch_size_bytes: config.batch_size_bytes,
             buffer_limit_bytes: config.buffer_limit_bytes,
+            room_limit_bytes: config.room_limit_bytes.min(config.buffer_limit_bytes / 2),
             topics: Vec::new(),
             partitions: Vec::new(),
             slots: Vec::new(),
@@ -248,10 +250,10 @@ impl Accumulator {
         self.buffered_bytes = self.buffered_bytes.saturating_sub(bytes);
     }
 
-    /// Whether less than half of the buffer is taken, so that a producer that was refused should go on.
+    /// Whether no more is taken than `room_limit_bytes`, so that a producer that was refused should go on.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.buffered_bytes <= self.buffer_limit_bytes / 2
+        self.buffered_bytes <= self.room_limit_bytes
     }
 
     /// Bytes of records that wait for their acknowledgement, before compression.

@@ -25,6 +25,9 @@ pub struct ProducerConfig {
     /// Bytes of records that may wait for their acknowledgement, before compression. Default 32 MiB. At the limit
     /// `append` refuses with `Full`.
     pub buffer_limit_bytes: usize,
+    /// [`ready`](crate::client::Producer::ready) waits until no more bytes than this wait for their acknowledgement; also
+    /// when none was refused. Default 16 MiB, and never more than half of the buffer.
+    pub room_limit_bytes: usize,
     /// Bytes of batches in one request, unless a single batch is larger. Default 4 MiB.
     pub request_limit_bytes: usize,
     /// From the moment a batch is closed until it has failed for good, whatever the brokers do. Default 120 s, as
@@ -46,6 +49,7 @@ impl Default for ProducerConfig {
             batch_size_bytes: 256 * 1024,
             compression: Compression::None,
             buffer_limit_bytes: 32 * 1024 * 1024,
+            room_limit_bytes: 16 * 1024 * 1024,
             request_limit_bytes: 4 * 1024 * 1024,
             delivery_timeout: Duration::from_secs(120),
             init_timeout: Duration::from_secs(60),

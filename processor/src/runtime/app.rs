@@ -84,16 +84,18 @@ impl App {
     /// See [`RunError`]. What was committed before stays committed.
     pub async fn run_until(self, stop: impl Future) -> Result<Status, RunError> {
         let mut running = self.start().await?;
-        tokio::select! {
+        let finished = tokio::select! {
             biased;
-            finished = running.finished() => finished?,
-            _ = stop => {}
-        }
-        running.stop().await
+            finished = running.finished() => finished,
+            _ = stop => Ok(()),
+        };
+        // The others commit and leave also when one cannot go on.
+        let stopped = running.stop().await;
+        finished.and(stopped)
     }
 }
 
-/// Completes at SIGTERM or SIGINT (Ctrl-C), for [`App::run_until`].
+/// Completes at SIGTERM or SIGINT (Ctrl-C), for [`App::run_until`]. Unix only, as is the crate.
 pub async fn terminated() {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate()).expect("the runtime has its I/O driver enabled");

@@ -67,7 +67,7 @@ impl Session<'_> {
                 Step::ReadCommitted { sequence } => Outcome::Landed(self.has_landed(sequence).await?),
                 Step::Confirm => {
                     self.confirm();
-                    self.purge().await;
+                    self.purge();
                     result = Committed::Landed;
                     continue;
                 }
@@ -93,14 +93,15 @@ impl Session<'_> {
             if held.task.has_uncommitted() || held.position > held.committed {
                 self.committing.push(partition.clone());
                 held.task.before_commit(&mut self.transaction)?;
+                self.transaction.ready().await?;
             }
         }
         self.transaction.check()?;
         Ok(match self.transaction.producer.flush().await {
             Ok(()) => Outcome::Done,
-            // Trying again will not make it smaller: the job ends, and the transaction with it.
-            Err(FlushError::Delivery { first, .. }) if first.is_too_large() => {
-                return Err(open::too_large(&first));
+            // Trying again will not make it better: the job ends, and the transaction with it.
+            Err(FlushError::Delivery { first, .. }) if open::is_refused_for_good(&first) => {
+                return Err(open::delivery_refused(&first));
             }
             Err(FlushError::Delivery { first, failed_records }) => {
                 warn!(worker = %self.worker.transactional_id, %first, failed_records, "output was not taken");
@@ -192,7 +193,7 @@ impl Session<'_> {
     }
 
     /// Deletes what is committed from the repartition topics, now and then: they have no retention of their own.
-    async fn purge(&mut self) {
+    fn purge(&mut self) {
         let now = self.client.now();
         if now.since(self.purged) < self.worker.config.purge_interval {
             return;
@@ -204,9 +205,16 @@ impl Session<'_> {
             .filter(|(_, held)| held.is_internal && held.committed.0 > 0)
             .map(|(partition, held)| (partition.clone(), held.committed))
             .collect();
-        if let Err(error) = self.client.delete_records(&done).await {
-            warn!(worker = %self.worker.transactional_id, %error, "repartition topics are not purged; the next try comes later");
+        if done.is_empty() || self.worker.control.is_stopped() {
+            return;
         }
+        // Not waited for: a leader that is slow must not hold up commits.
+        let client = self.client.clone();
+        tokio::spawn(async move {
+            if let Err(error) = client.delete_records(&done).await {
+                warn!(%error, "repartition topics are not purged; the next try comes later");
+            }
+        });
     }
 
     /// Writes the counters that others read.

@@ -10,7 +10,8 @@ use kafka_wire::compression::Compression;
 use kafka_wire::consumer::{ConsumeError, ConsumerConfig, ResetPolicy};
 use kafka_wire::group::{Assignor, GroupConfig, GroupError};
 use kafka_wire::producer::{
-    CommitError, DeliveryError, FlushError, OpenError, ProducerConfig, TransactionCause, TransactionError,
+    CommitError, DeliveryCause, DeliveryError, FlushError, OpenError, ProducerConfig, TransactionCause,
+    TransactionError,
 };
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::types::IsolationLevel;
@@ -59,8 +60,10 @@ fn producer_config(worker: &Worker) -> ProducerConfig {
             CompressionType::None => Compression::None,
             CompressionType::Lz4 => Compression::Lz4,
         },
-        // Between two looks at the buffer the output of one batch goes in whole; twice the limit leaves room for it.
-        buffer_limit_bytes: config.buffer_memory * 2,
+        // The worker looks between two batches of input. What a batch puts out in between, such as all results of a window
+        // that closes, cannot wait and must not be refused: it would be as much the next time.
+        buffer_limit_bytes: usize::MAX,
+        room_limit_bytes: config.buffer_memory,
         ..ProducerConfig::transactional(worker.transactional_id.clone())
     }
 }
@@ -141,15 +144,39 @@ fn open_error(error: &OpenError) -> SessionEnd {
 
 pub(crate) fn flush_error(error: &FlushError) -> SessionEnd {
     match error {
-        FlushError::Delivery { first, .. } if first.is_too_large() => too_large(first),
+        FlushError::Delivery { first, .. } if is_refused_for_good(first) => delivery_refused(first),
         _ => SessionEnd::Restart(error.to_string()),
     }
 }
 
-pub(crate) fn too_large(error: &DeliveryError) -> SessionEnd {
-    refused(format!(
-        "{error}: raise max.message.bytes of the topic, or emit smaller records; nothing of the transaction was committed"
-    ))
+/// Whether the same records would be refused again.
+pub(crate) fn is_refused_for_good(error: &DeliveryError) -> bool {
+    match error.cause {
+        DeliveryCause::Refused(code) => {
+            is_permanent(code)
+                || matches!(
+                    code,
+                    ErrorCode::MESSAGE_TOO_LARGE
+                        | ErrorCode::RECORD_LIST_TOO_LARGE
+                        | ErrorCode::INVALID_TIMESTAMP
+                        | ErrorCode::INVALID_RECORD
+                        | ErrorCode::UNSUPPORTED_COMPRESSION_TYPE
+                        | ErrorCode::POLICY_VIOLATION
+                )
+        }
+        _ => false,
+    }
+}
+
+pub(crate) fn delivery_refused(error: &DeliveryError) -> SessionEnd {
+    let mend = match error.cause {
+        DeliveryCause::Refused(ErrorCode::INVALID_TIMESTAMP) => {
+            "raise message.timestamp.after.max.ms of the topic, or correct the event times"
+        }
+        _ if error.is_too_large() => "raise max.message.bytes of the topic, or emit smaller records",
+        _ => "change the topic's configuration or the job's rights",
+    };
+    refused(format!("{error}: {mend}; nothing of the transaction was committed"))
 }
 
 pub(crate) fn metadata_error(error: &MetadataError) -> SessionEnd {

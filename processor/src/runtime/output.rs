@@ -51,6 +51,9 @@ impl Transaction {
 
     /// Waits until the producer has room for the output of another batch.
     pub(crate) async fn ready(&mut self) -> Result<(), SessionEnd> {
+        if self.producer.has_room() {
+            return Ok(());
+        }
         self.producer.ready().await.map_err(|error| open::flush_error(&error))
     }
 

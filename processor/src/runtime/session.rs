@@ -15,6 +15,7 @@ use kafka_wire::compression::Decompressed;
 use kafka_wire::consumer::{ConsumeError, Fetched};
 use kafka_wire::group::GroupEvent;
 use kafka_wire::time::Moment;
+use kafka_wire::types::Offset;
 use tracing::{debug, info};
 
 use super::commit::Committed;
@@ -41,6 +42,8 @@ pub(crate) struct Session<'w> {
     pub(crate) committing: Vec<TopicPartition>,
     /// Whether the partitions are ours to process: not between a rebalance and the next assignment.
     pub(crate) is_assigned: bool,
+    /// The group's generation at the last assignment.
+    pub(crate) generation: Option<i32>,
     /// What the next turn processes; looked for ahead, to know whether there is more.
     pub(crate) next_fetched: Option<Result<Fetched, ConsumeError>>,
     /// Transactional ids of the group's members at the last assignment.
@@ -55,12 +58,32 @@ pub(crate) struct Session<'w> {
 impl<'w> Session<'w> {
     /// Joins and works until something ends it.
     pub(crate) async fn run(worker: &'w Worker) -> SessionEnd {
-        let mut session = match open::open(worker).await {
+        let opened = tokio::select! {
+            biased;
+            () = worker.control.stopped() => return SessionEnd::Stopped,
+            opened = open::open(worker) => opened,
+        };
+        let mut session = match opened {
             Ok(session) => session,
             Err(end) => return end,
         };
-        match session.work().await {
+        let overdue = async {
+            worker.control.stopped().await;
+            tokio::time::sleep(STOP_TIMEOUT).await;
+        };
+        let end = tokio::select! {
+            biased;
+            end = session.work() => end,
+            // In the middle of something that does not end: nothing of it is committed, as after a crash.
+            () = overdue => Err(SessionEnd::Restart("stopped in the middle".to_owned())),
+        };
+        match end {
             Err(SessionEnd::Stopped) => session.finish().await,
+            Err(SessionEnd::Restart(cause)) if worker.control.is_stopped() => {
+                info!(worker = %worker.transactional_id, cause, "leaves the group; the last transaction aborts");
+                session.member.leave().await;
+                SessionEnd::Stopped
+            }
             Err(end) => end,
             Ok(never) => match never {},
         }
@@ -81,6 +104,7 @@ impl<'w> Session<'w> {
             tasks: BTreeMap::new(),
             committing: Vec::new(),
             is_assigned: false,
+            generation: None,
             next_fetched: None,
             live_ids: Vec::new(),
             buffer: Decompressed::default(),
@@ -139,7 +163,7 @@ impl<'w> Session<'w> {
         match event {
             GroupEvent::Assigned { generation, partitions, user_data } => {
                 debug!(worker = %self.worker.transactional_id, generation, partitions = partitions.len(), "assigned");
-                self.take_over(partitions, membership::decode(&user_data)).await
+                self.take_over(generation, partitions, membership::decode(&user_data)).await
             }
             GroupEvent::Rebalancing => {
                 // The partitions are ours until we rejoin: what is begun can still be committed.
@@ -177,7 +201,7 @@ impl<'w> Session<'w> {
         if let Some(held) = self.tasks.get_mut(&partition) {
             held.advance(&fetched, &mut self.transaction)?;
             if held.has_ended() {
-                self.consumer.pause(&partition);
+                stop_reading(&mut self.consumer, &partition, held.position);
             }
         }
         Ok(())
@@ -213,7 +237,11 @@ impl<'w> Session<'w> {
 
     /// Commits what there is, leaves the group.
     async fn finish(mut self) -> SessionEnd {
-        let committed = if self.is_assigned { self.commit().await.map(|_| ()) } else { Ok(()) };
+        let late = || SessionEnd::Restart("the last commit takes too long".to_owned());
+        let committed = match self.is_assigned {
+            true => tokio::time::timeout(STOP_TIMEOUT, self.commit()).await.unwrap_or_else(|_| Err(late())).map(drop),
+            false => Ok(()),
+        };
         let worker = self.worker;
         self.member.leave().await;
         match committed {
@@ -224,6 +252,16 @@ impl<'w> Session<'w> {
         SessionEnd::Stopped
     }
 }
+
+/// Fetches nothing more of a partition whose part in a bounded run is over. Seeking throws away what was fetched behind the
+/// end: parked, it would take the room of other partitions for ever.
+pub(crate) fn stop_reading(consumer: &mut Consumer, partition: &TopicPartition, end: Offset) {
+    consumer.pause(partition);
+    consumer.seek(partition, end);
+}
+
+/// How long a worker that is asked to stop may take to commit; leaving the group takes 1 s at most.
+const STOP_TIMEOUT: Duration = Duration::from_millis(800);
 
 /// How often the tasks' clocks are looked at; the time of a source falling idle is that exact.
 const TICK_INTERVAL: Duration = Duration::from_millis(100);

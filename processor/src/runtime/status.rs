@@ -34,7 +34,7 @@ impl Counters {
 pub struct Status {
     /// Records read from source topics, committed or not; records of repartition topics are not counted.
     pub records_in: u64,
-    /// Records written to sink topics, committed or not.
+    /// Records written to sink and repartition topics, committed or not; changelogs and marks are not counted.
     pub records_out: u64,
     /// Transactions committed.
     pub commits: u64,
@@ -50,7 +50,7 @@ pub struct Status {
     pub undecodable: u64,
     /// Changelog records read to restore state.
     pub restored: u64,
-    /// Records between the workers' positions and the ends of their partitions, as of the last fetch.
+    /// Records between the workers' positions and the ends of their partitions, as of the last fetch; repartition topics included.
     pub lag: u64,
     /// Tasks (sub-topology and partition) that the workers hold.
     pub tasks: u64,

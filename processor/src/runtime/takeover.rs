@@ -17,7 +17,7 @@ use tracing::{info, warn};
 
 use super::error::RunError;
 use super::output::Transaction;
-use super::session::Session;
+use super::session::{Session, stop_reading};
 use super::status::Counters;
 use super::worker::SessionEnd;
 use super::{open, topics};
@@ -56,6 +56,7 @@ impl Held {
         if self.end.is_some_and(|end| batch.position >= end) {
             return Ok(());
         }
+        debug_assert!(batch.position >= self.position, "the consumer delivers each offset once");
         let records = batch.open(buffer).map_err(open::consume_error)?;
         self.task.process(records, batch.position, now, transaction)?;
         self.position = Offset(batch.batch.header.next_offset()).max(self.position);
@@ -121,13 +122,27 @@ impl Session<'_> {
     /// nobody else a chance to have touched their partitions.
     pub(crate) async fn take_over(
         &mut self,
+        generation: i32,
         partitions: Vec<TopicPartition>,
         live_ids: Vec<String>,
     ) -> Result<(), SessionEnd> {
+        let missed_one = self.generation.replace(generation).is_some_and(|last| generation > last + 1);
+        if missed_one {
+            // In a generation that went by without an assignment for us, others may have had any of the partitions.
+            self.consumer.unassign_all();
+            self.tasks.clear();
+        }
         let gone: Vec<TopicPartition> = self.tasks.keys().filter(|held| !partitions.contains(held)).cloned().collect();
         for partition in gone {
             self.consumer.unassign(&partition);
             self.tasks.remove(&partition);
+        }
+        // What was fetched for a partition that is gone is of no use when it comes back: its new task begins elsewhere.
+        let is_stale = |next: &Result<Fetched, _>| {
+            !next.as_ref().is_ok_and(|fetched| self.tasks.contains_key(fetched.partition()))
+        };
+        if self.next_fetched.as_ref().is_some_and(is_stale) {
+            self.next_fetched = None;
         }
         let new: Vec<TopicPartition> =
             partitions.into_iter().filter(|partition| !self.tasks.contains_key(partition)).collect();
@@ -137,6 +152,7 @@ impl Session<'_> {
         for (partition, committed) in committed {
             self.hold(partition, committed).await?;
         }
+        self.end_what_is_at_its_end()?;
         self.is_assigned = true;
         self.worker.counters.is_running.store(true, std::sync::atomic::Ordering::Relaxed);
         self.publish();
@@ -189,8 +205,18 @@ impl Session<'_> {
         let partitions = self.client.topic(&partition.topic).await.map_err(|error| open::metadata_error(&error))?;
         let count = i32::try_from(partitions.partitions.len()).unwrap_or(i32::MAX);
         let mut task = Task::new(&worker.topology, sub_topology.id(), partition.partition, count);
+        let mut restored = 0;
         for &store in sub_topology.stores() {
-            self.restore(&mut task, store, &partition).await?;
+            restored += self.restore(&mut task, store, &partition).await?;
+        }
+        if committed.is_none() && restored > 0 {
+            // They are written in one transaction. Without the offsets, all input would be counted again.
+            return Err(SessionEnd::Fatal(RunError::Refused(format!(
+                "group {} has no offset for {partition}, but its state is there ({restored} changelog records): the offsets \
+                 expired (offsets.retention.minutes) or were deleted. Take another application id to start anew, or set \
+                 the group's offsets to where the state was",
+                worker.topology.application_id()
+            ))));
         }
         let position = match committed {
             Some(committed) => committed.offset,
@@ -201,38 +227,44 @@ impl Session<'_> {
         if let Some(ends) = &worker.ends {
             match topics::expected_ends(&worker.topology, sub_topology.id(), ends) {
                 Some(expected) => task.expect_ends(expected),
-                None => end = topics::end_of(ends, &partition),
+                // A partition that is younger than the run has no part in it.
+                None => end = Some(topics::end_of(ends, &partition).unwrap_or_default()),
             }
         }
         let published = task.status().counters;
-        let mut held =
-            Held { task, position, committed: position, is_internal, end, has_ended: false, lag: 0, published };
-        if worker.ends.is_some() {
-            // It may be at its end already: an empty partition, or one that the last owner finished.
-            self.begin()?;
-            if held.reaches_end(position) {
-                held.end_of_input(&mut self.transaction)?;
-            }
-            held.task.tick(self.client.now(), &mut self.transaction)?;
-        }
+        let held = Held { task, position, committed: position, is_internal, end, has_ended: false, lag: 0, published };
         self.consumer.assign(partition.clone(), position);
-        if held.has_ended {
-            self.consumer.pause(&partition);
-        }
         self.tasks.insert(partition, held);
+        Ok(())
+    }
+
+    /// In a bounded run a task may be at its end from the start: an empty partition, or one that the last owner finished.
+    fn end_what_is_at_its_end(&mut self) -> Result<(), SessionEnd> {
+        if self.worker.ends.is_none() {
+            return Ok(());
+        }
+        self.begin()?;
+        let now = self.client.now();
+        for (partition, held) in &mut self.tasks {
+            if held.reaches_end(held.position) {
+                held.end_of_input(&mut self.transaction)?;
+                stop_reading(&mut self.consumer, partition, held.position);
+            }
+            held.task.tick(now, &mut self.transaction)?;
+        }
         Ok(())
     }
 
     /// Reads a changelog partition to the end that it has now. The end is that of all records, committed or not: the
     /// owner before may have committed a moment ago, and aborted stretches are passed on the way, not ended at.
-    async fn restore(&mut self, task: &mut Task, store: StoreId, input: &TopicPartition) -> Result<(), SessionEnd> {
+    async fn restore(&mut self, task: &mut Task, store: StoreId, input: &TopicPartition) -> Result<u64, SessionEnd> {
         let topology = &self.worker.topology;
         let topic = topology.sinks()[topology.stores()[store.0].changelog.0].topic.as_str();
         let changelog = TopicPartition::new(topic, input.partition);
         let end = offset(&self.client, &changelog, OffsetSpec::Latest).await?;
         let start = offset(&self.client, &changelog, OffsetSpec::Earliest).await?;
         if start >= end {
-            return Ok(());
+            return Ok(0);
         }
         let started = self.client.now();
         let mut consumer = Consumer::new(self.client.clone(), open::consumer_config(&self.worker.config));
@@ -254,7 +286,7 @@ impl Session<'_> {
         Counters::add(&self.worker.counters.restored, restored);
         let took = self.client.now().since(started);
         info!(worker = %self.worker.transactional_id, %changelog, restored, ?took, "restored");
-        Ok(())
+        Ok(restored)
     }
 }
 

@@ -103,12 +103,15 @@ async fn existing(client: &Client, topic: &str, config: &Config) -> Result<usize
 /// Records of a repartition topic carry event times, which may be old: retention by time would delete them unread, so
 /// there is none, and workers delete what is committed. A changelog is compacted to the last value of each key.
 fn own_topics(topology: &Topology, partitions: &BTreeMap<&str, usize>, config: &Config) -> Vec<NewTopic> {
-    let topic = |name: &str, count: i32, policy: &'static str| {
+    // Event times may also lie ahead of the broker's clock, which refuses more than an hour by default.
+    let latest = i64::MAX.to_string();
+    let topic = |name: &str, count: i32, policy: &str| {
         let mut topic = NewTopic::new(name, count);
         topic.replication_factor = config.replication_factor;
-        topic.configs = [("cleanup.policy", policy), ("retention.ms", "-1")]
-            .map(|(key, value)| (Str::from(key), Str::from(value)))
-            .to_vec();
+        topic.configs =
+            [("cleanup.policy", policy), ("retention.ms", "-1"), ("message.timestamp.after.max.ms", &latest)]
+                .map(|(key, value)| (Str::from(key), Str::from(value)))
+                .to_vec();
         topic
     };
     let mut topics = Vec::new();

@@ -89,6 +89,7 @@ impl Worker {
             let end = Session::run(&self).await;
             self.counters.is_running.store(false, Ordering::Relaxed);
             self.counters.tasks.store(0, Ordering::Relaxed);
+            self.counters.is_finished.store(false, Ordering::Release);
             match end {
                 SessionEnd::Stopped => return Exit::Stopped,
                 SessionEnd::Killed => {
@@ -123,7 +124,7 @@ impl Control {
         self.changed.notify_waiters();
     }
 
-    /// Die at the next commit, with its transaction flushed and open. Does not override a stop.
+    /// Die at the next commit, with its transaction flushed and open, or when idle for a while. Does not override a stop.
     pub(crate) fn kill(&self) {
         let _ = self.wish.compare_exchange(RUN, KILL, Ordering::AcqRel, Ordering::Acquire);
     }

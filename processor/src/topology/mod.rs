@@ -158,7 +158,7 @@ pub struct SourceSpec {
 pub enum SourceKind {
     /// The user's: it must be there, with as many partitions as it has.
     External,
-    /// The job's own: read committed, and deleted never.
+    /// The job's own: read committed, and deleted behind the commits only.
     Repartition {
         /// The sub-topology that writes it.
         upstream: SubTopologyId,

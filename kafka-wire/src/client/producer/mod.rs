@@ -126,6 +126,12 @@ impl Producer {
         Ok(())
     }
 
+    /// Whether no more than `room_limit_bytes` wait for their acknowledgement: then [`Producer::ready`] need not be called.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.shared.buffer().accumulator.has_room()
+    }
+
     /// Waits until the buffer has room again after [`AppendError::Full`]. Cancel safe.
     ///
     /// # Errors

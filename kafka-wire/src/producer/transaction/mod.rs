@@ -469,6 +469,10 @@ impl TransactionManager {
 
     /// The transaction cannot be committed any more.
     fn spoil(&mut self, verdict: Verdict, cause: TransactionCause) {
+        // An answer that comes after the end changes nothing, above all not an outcome that is still to be fetched.
+        if matches!(self.state, State::Finished(_)) {
+            return;
+        }
         let why = match verdict {
             Verdict::Fenced => Ended::Fenced(cause),
             Verdict::Fatal => Ended::Fatal(cause),

@@ -458,3 +458,23 @@ fn calls_that_do_not_fit_are_refused() {
     let mut plain = TransactionManager::new(&ProducerConfig::default());
     assert_eq!(plain.begin(TransactionVersion::V2), Err(NotReady::NotTransactional));
 }
+
+#[test]
+fn a_late_refusal_does_not_take_the_outcome_of_a_finished_producer_away() {
+    let mut script = Script::begun(TransactionVersion::V1);
+    script.touch(0);
+    script.add_partitions(&[(0, NONE)]);
+    script.manager.commit(offsets(&[0])).unwrap();
+    // AddOffsetsToTxn is under way when a leader's answer ends the producer.
+    script.call();
+    script.manager.fail(refused(ApiKey::Produce, ErrorCode::INVALID_PRODUCER_EPOCH));
+    assert!(matches!(script.manager.take_ended(), Some(Ended::Fenced(_))));
+
+    // The owner asks again, and before its question is looked at the coordinator's refusal comes in.
+    script.manager.recover();
+    script.reply(Reply::AddOffsetsToTxn(AddOffsetsToTxnResponse {
+        error_code: ErrorCode::PRODUCER_FENCED.0,
+        ..AddOffsetsToTxnResponse::default()
+    }));
+    assert!(matches!(script.manager.take_ended(), Some(Ended::Fenced(_))));
+}
