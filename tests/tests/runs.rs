@@ -1,0 +1,164 @@
+//! How a job begins and ends on a cluster: bounded runs that are shared, and input that it cannot take.
+
+use std::collections::BTreeMap;
+use std::future::pending;
+use std::time::Duration;
+
+use conformance::reader::{create_topic, read_to_end};
+use conformance::{TestBroker, on_both_brokers};
+use kafka_wire::client::{Client, ClientConfig, Producer};
+use kafka_wire::consumer::IsolationLevel;
+use kafka_wire::producer::{ProducerConfig, TopicHandle};
+use kafka_wire::record::RawHeaders;
+use kafka_wire::types::{PartitionId, TimestampMs};
+use processor::runtime::RunError;
+use processor::{App, Config, Emit, Partitions, Topology, Tumbling, U64, Utf8, Watermark};
+
+on_both_brokers!(
+    a_bounded_run_of_two_instances_closes_every_window,
+    a_missing_topic_is_named_with_how_to_create_it,
+    another_number_of_partitions_is_refused,
+    a_record_that_is_not_utf8_is_counted_or_ends_the_job,
+    a_record_that_is_refused_for_good_ends_the_job,
+);
+
+/// Watermarks and the end of the input cross the shuffle: what one instance reads closes windows in the other.
+async fn a_bounded_run_of_two_instances_closes_every_window(broker: TestBroker) {
+    let bench = Bench::new(&broker, 4).await;
+    let (mut producer, input) = bench.producer().await;
+    for number in 0..20_000_i64 {
+        let partition = PartitionId(i32::try_from(number % 4).expect("small"));
+        let word = format!("word{}", number % 50);
+        write(&mut producer, input, partition, START_MS + number, word.as_bytes());
+    }
+    producer.flush().await.expect("the lines are taken");
+
+    let run = || async {
+        let mut config = bench.config();
+        config.workers = 2;
+        App::new(bench.topology(4), config).bounded().run_until(pending::<()>()).await.expect("runs to its end")
+    };
+    let (first, second) = tokio::join!(run(), run());
+    assert_eq!(first.late + second.late, 0);
+
+    let mut counts = BTreeMap::new();
+    for record in read_to_end(&bench.client, &bench.output, IsolationLevel::ReadCommitted).await {
+        let (key, value) = (record.key.expect("a word"), record.value.expect("a count"));
+        let window = record.timestamp.0.div_euclid(WINDOW_MS);
+        let count = u64::from_be_bytes(value.try_into().expect("8 bytes"));
+        assert_eq!(counts.insert((key, window), count), None, "a window comes out once");
+    }
+    // 1,000 lines a window, 50 words: 20 of each, in 20 windows.
+    assert_eq!(counts.len(), 20 * 50);
+    assert!(counts.values().all(|&count| count == 20), "{counts:?}");
+}
+
+async fn a_missing_topic_is_named_with_how_to_create_it(broker: TestBroker) {
+    let mut bench = Bench::new(&broker, 1).await;
+    bench.input = broker.unique("missing");
+    let error = bench.start_fails(1).await;
+    assert!(matches!(&error, RunError::TopicMissing { topic, .. } if *topic == bench.input), "{error}");
+    assert!(error.to_string().contains("--create --topic"), "{error}");
+}
+
+async fn another_number_of_partitions_is_refused(broker: TestBroker) {
+    let bench = Bench::new(&broker, 1).await;
+    App::new(bench.topology(2), bench.config()).bounded().run_until(pending::<()>()).await.expect("an empty run");
+    let error = bench.start_fails(3).await;
+    assert!(matches!(error, RunError::PartitionsDiffer { found: 2, expected: 3, .. }), "{error}");
+}
+
+async fn a_record_that_is_not_utf8_is_counted_or_ends_the_job(broker: TestBroker) {
+    let bench = Bench::new(&broker, 1).await;
+    let (mut producer, input) = bench.producer().await;
+    for value in [&b"good"[..], b"\xff\xfe", b"good"] {
+        write(&mut producer, input, PartitionId(0), START_MS, value);
+    }
+    producer.flush().await.expect("the records are taken");
+
+    let mut config = bench.config();
+    config.set("deserialization.exception.handler", "fail").expect("a known key");
+    let app = App::new(bench.topology(1), config).bounded();
+    let error = app.run_until(pending::<()>()).await.expect_err("told to fail").to_string();
+    let place = format!("topic {}, partition 0, offset 1", bench.input);
+    assert!(error.contains(&place), "{error}");
+
+    let app = App::new(bench.topology(1), bench.config()).bounded();
+    let status = app.run_until(pending::<()>()).await.expect("skips what it cannot read");
+    assert_eq!(status.undecodable, 1);
+    let records = read_to_end(&bench.client, &bench.output, IsolationLevel::ReadCommitted).await;
+    assert_eq!(records.len(), 1);
+    assert_eq!(records[0].value, Some(2_u64.to_be_bytes().to_vec()));
+}
+
+/// Without an end it would be tried for ever, and nobody told.
+async fn a_record_that_is_refused_for_good_ends_the_job(broker: TestBroker) {
+    let mut bench = Bench::new(&broker, 1).await;
+    bench.output = broker.unique("tight");
+    let mut tight = kafka_wire::admin::NewTopic::new(bench.output.as_str(), 1);
+    tight.configs = vec![("max.message.bytes".into(), "78".into())];
+    bench.client.create_topics(&[tight]).await.expect("the cluster answers");
+    let (mut producer, input) = bench.producer().await;
+    write(&mut producer, input, PartitionId(0), START_MS, b"word");
+    producer.flush().await.expect("the record is taken");
+    let app = App::new(bench.topology(1), bench.config()).bounded();
+    let error = app.run_until(pending::<()>()).await.expect_err("the output is too large").to_string();
+    assert!(error.contains(&bench.output) && error.contains("max.message.bytes"), "{error}");
+}
+
+/// Topics of one test, and the word count on them.
+struct Bench {
+    client: Client,
+    brokers: String,
+    application_id: String,
+    input: String,
+    output: String,
+}
+
+impl Bench {
+    async fn new(broker: &TestBroker, partitions: i32) -> Self {
+        let client = Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker answers");
+        let (application_id, input, output) = (broker.unique("job"), broker.unique("lines"), broker.unique("counts"));
+        create_topic(&client, &input, partitions).await;
+        create_topic(&client, &output, 2).await;
+        Self { client, brokers: broker.bootstrap().to_owned(), application_id, input, output }
+    }
+
+    fn config(&self) -> Config {
+        let mut config = Config::new(&self.brokers);
+        config.state_dir = std::env::temp_dir().join("waterwheel-runs");
+        config
+    }
+
+    fn topology(&self, partitions: i32) -> Topology {
+        let mut job = Topology::builder(&self.application_id);
+        job.stream(&self.input, Utf8)
+            .watermark(Watermark::bounded(Duration::from_secs(1)))
+            .key_by("by-word", Partitions(partitions), (Utf8, ()), |word| (word.value, ()))
+            .window(Tumbling::of(Duration::from_millis(WINDOW_MS.unsigned_abs())))
+            .count("counts", Emit::OnClose)
+            .map(|word| *word.value)
+            .to(&self.output, Utf8, U64);
+        job.build().expect("the topology is sound")
+    }
+
+    async fn start_fails(&self, partitions: i32) -> RunError {
+        let started = App::new(self.topology(partitions), self.config()).start().await;
+        started.err().expect("it must not start")
+    }
+
+    async fn producer(&self) -> (Producer, TopicHandle) {
+        let mut producer = Producer::open(&self.client, ProducerConfig::default()).await.expect("a producer");
+        let input = producer.topic(&self.input).await.expect("the input topic");
+        (producer, input)
+    }
+}
+
+fn write(producer: &mut Producer, topic: TopicHandle, partition: PartitionId, timestamp_ms: i64, value: &[u8]) {
+    let at = TimestampMs(timestamp_ms);
+    producer.append(topic, partition, at, None, Some(value), RawHeaders::EMPTY).expect("there is room");
+}
+
+const WINDOW_MS: i64 = 1_000;
+/// The start of a window.
+const START_MS: i64 = 1_600_000_020_000;
