@@ -144,7 +144,7 @@ impl Bench {
 
     async fn start_fails(&self, partitions: i32) -> RunError {
         let started = App::new(self.topology(partitions), self.config()).start().await;
-        started.err().expect("it must not start")
+        started.expect_err("it must not start")
     }
 
     async fn producer(&self) -> (Producer, TopicHandle) {
