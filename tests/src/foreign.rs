@@ -1,6 +1,6 @@
 //! Clients that others wrote: Kafka's own tools, and kcat, which is librdkafka.
 //!
-//! Each function answers `None` where the client is not installed, after [`skip`](crate::skip) said so; a client that
+//! Each function answers `None` where the client is not installed, after [`skip`] said so; a client that
 //! fails fails the test with what it printed.
 
 use std::process::{Output, Stdio};
