@@ -94,6 +94,21 @@ pub async fn read_to_end(client: &Client, topic: &str, isolation: IsolationLevel
     records
 }
 
+/// Waits until no transaction is open on the topic. EndTxn is answered before the markers are written (KIP-98), so what
+/// was committed a moment ago need not be visible yet.
+///
+/// # Panics
+/// When one stays open for a minute, or the cluster does not answer.
+pub async fn until_stable(client: &Client, topic: &str) {
+    let latest: Vec<_> = partitions_of(client, topic).await.into_iter().map(|it| (it, OffsetSpec::Latest)).collect();
+    crate::eventually("the end of every transaction on a topic", READ_DURATION_MAX, async || {
+        let stable = client.list_offsets(&latest, IsolationLevel::ReadCommitted).await.expect("the leaders answer");
+        let written = client.list_offsets(&latest, IsolationLevel::ReadUncommitted).await.expect("the leaders answer");
+        stable.iter().zip(&written).all(|(stable, written)| stable.offset == written.offset).then_some(())
+    })
+    .await;
+}
+
 /// Reads a topic from its beginning for as long as the value lives, and notes when each record came.
 #[derive(Debug)]
 pub struct Tail {

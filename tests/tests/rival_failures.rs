@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use conformance::reader::{create_topic, read_to_end};
+use conformance::reader::{create_topic, read_to_end, until_stable};
 use conformance::{TestBroker, eventually, on_both_brokers, on_every_broker};
 use kafka_wire::admin::NewTopic;
 use kafka_wire::client::{Client, ClientConfig, Producer, fetch_offsets};
@@ -135,6 +135,7 @@ async fn event_time_and_headers_survive_the_shuffle(broker: TestBroker) {
     let app = App::new(job.build().expect("the topology is sound"), bench.config(None)).bounded();
     app.run_until(std::future::pending::<()>()).await.expect("the job runs to its end");
 
+    until_stable(&bench.client, &bench.output).await;
     let records = read_to_end(&bench.client, &bench.output, IsolationLevel::ReadCommitted).await;
     assert_eq!(records.len(), 1);
     assert_eq!(records[0].text(), ("moved", "moved"));
@@ -315,6 +316,7 @@ impl Bench {
 
     /// The last count of each word, for readers of committed records; each must be above the one before.
     async fn counts(&self) -> BTreeMap<String, u64> {
+        until_stable(&self.client, &self.output).await;
         let mut counts = BTreeMap::new();
         for record in read_to_end(&self.client, &self.output, IsolationLevel::ReadCommitted).await {
             let word = String::from_utf8(record.key.expect("a word")).expect("UTF-8");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::future::pending;
 use std::time::Duration;
 
-use conformance::reader::{create_topic, read_to_end};
+use conformance::reader::{create_topic, read_to_end, until_stable};
 use conformance::{TestBroker, on_both_brokers};
 use kafka_wire::client::{Client, ClientConfig, Producer};
 use kafka_wire::consumer::IsolationLevel;
@@ -41,6 +41,7 @@ async fn a_bounded_run_of_two_instances_closes_every_window(broker: TestBroker) 
     let (first, second) = tokio::join!(run(), run());
     assert_eq!(first.late + second.late, 0);
 
+    until_stable(&bench.client, &bench.output).await;
     let mut counts = BTreeMap::new();
     for record in read_to_end(&bench.client, &bench.output, IsolationLevel::ReadCommitted).await {
         let (key, value) = (record.key.expect("a word"), record.value.expect("a count"));
@@ -86,6 +87,7 @@ async fn a_record_that_is_not_utf8_is_counted_or_ends_the_job(broker: TestBroker
     let app = App::new(bench.topology(1), bench.config()).bounded();
     let status = app.run_until(pending::<()>()).await.expect("skips what it cannot read");
     assert_eq!(status.undecodable, 1);
+    until_stable(&bench.client, &bench.output).await;
     let records = read_to_end(&bench.client, &bench.output, IsolationLevel::ReadCommitted).await;
     assert_eq!(records.len(), 1);
     assert_eq!(records[0].value, Some(2_u64.to_be_bytes().to_vec()));

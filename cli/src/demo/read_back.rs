@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
+use std::time::Duration;
 
 use kafka_wire::admin::OffsetSpec;
 use kafka_wire::client::{Client, Consumer};
@@ -36,6 +37,7 @@ struct Value {
 /// The second reading takes no part of the consumer's own filter: it pairs records and markers by producer, so that a
 /// filter that lets an aborted record through is found out.
 pub(crate) async fn read(client: &Client, topic: &str, mut take: impl FnMut(Count)) -> Result<Output, Box<dyn Error>> {
+    until_stable(client, topic).await?;
     let mut output = Output::default();
     let mut seen: BTreeSet<(i32, i64)> = BTreeSet::new();
     each_batch(client, topic, IsolationLevel::ReadCommitted, |partition, batch, position, buffer| {
@@ -56,6 +58,23 @@ pub(crate) async fn read(client: &Client, topic: &str, mut take: impl FnMut(Coun
         output.aborted_seen += if seen.contains(&(partition, offset)) { records } else { 0 };
     }
     Ok(output)
+}
+
+/// Waits until no transaction is open on the topic, for some seconds: EndTxn is answered before the markers are written, so
+/// the last commit need not be visible yet. What stays open after that is for the audit to find.
+async fn until_stable(client: &Client, topic: &str) -> Result<(), Box<dyn Error>> {
+    let found = client.topic(topic).await?;
+    let partition = |partition: &kafka_wire::cluster::Partition| TopicPartition::new(topic, partition.id);
+    let latest: Vec<_> = found.partitions.iter().map(|it| (partition(it), OffsetSpec::Latest)).collect();
+    for _ in 0..200 {
+        let stable = client.list_offsets(&latest, IsolationLevel::ReadCommitted).await?;
+        let written = client.list_offsets(&latest, IsolationLevel::ReadUncommitted).await?;
+        if stable.iter().zip(&written).all(|(stable, written)| stable.offset == written.offset) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
 }
 
 /// Batches of aborted transactions: partition, base offset, number of records. A marker decides about everything that its
