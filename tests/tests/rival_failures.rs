@@ -70,7 +70,7 @@ async fn no_acknowledgement_of_a_send_is_dropped(broker: TestBroker) {
 async fn a_start_right_after_a_kill_gets_through(broker: TestBroker) {
     let bench = Bench::new(&broker).await;
     let words: Vec<String> = (0..2_000).map(|number| format!("word{}", number % 7)).collect();
-    let mut running = bench.start(Emit::OnUpdate, None).await.expect("the job starts");
+    let mut running = bench.app(Emit::OnUpdate).start().await.expect("the job starts");
     for (round, chunk) in words.chunks(words.len() / 10).enumerate() {
         let kills = running.status().kills;
         running.kill_worker(0);
@@ -92,8 +92,8 @@ async fn a_start_right_after_a_kill_gets_through(broker: TestBroker) {
 async fn two_processes_never_share_a_transactional_id(broker: TestBroker) {
     let bench = Bench::new(&broker).await;
     // The second finds the first one's id locked in the directory that both share, as two processes on a host do.
-    let mut first = bench.start(Emit::OnUpdate, None).await.expect("the job starts");
-    let mut second = bench.start(Emit::OnUpdate, None).await.expect("the job starts again");
+    let mut first = bench.app(Emit::OnUpdate).start().await.expect("the job starts");
+    let mut second = bench.app(Emit::OnUpdate).start().await.expect("the job starts again");
     let shuffle: Vec<_> = (0..PARTITIONS)
         .map(|partition| {
             TopicPartition::new(format!("{}-by-word-repartition", bench.application_id), PartitionId(partition))
@@ -132,7 +132,7 @@ async fn event_time_and_headers_survive_the_shuffle(broker: TestBroker) {
     job.stream(&bench.input, Utf8)
         .key_by("by-value", Partitions(PARTITIONS), (Utf8, Utf8), |line| (line.value, line.value))
         .to(&bench.output, Utf8, Utf8);
-    let app = App::new(job.build().expect("the topology is sound"), bench.config(None)).bounded();
+    let app = App::new(job.build().expect("the topology is sound"), bench.config()).bounded();
     app.run_until(std::future::pending::<()>()).await.expect("the job runs to its end");
 
     until_stable(&bench.client, &bench.output).await;
@@ -169,7 +169,7 @@ async fn a_backlog_of_five_million_records_commits_all_along(broker: TestBroker)
     bench.feed_many(5_000_000).await;
 
     let started = Instant::now();
-    let mut running = bench.start(Emit::OnClose, Some(())).await.expect("the job starts");
+    let mut running = bench.app(Emit::OnClose).bounded().start().await.expect("the job starts");
     let (mut commits, mut last, mut longest) = (0, started, Duration::ZERO);
     let mut look = tokio::time::interval(Duration::from_millis(50));
     loop {
@@ -216,10 +216,9 @@ impl Bench {
         Self { client, brokers: broker.bootstrap().to_owned(), application_id, input, output, state_dir }
     }
 
-    fn config(&self, workers: Option<usize>) -> Config {
+    fn config(&self) -> Config {
         let mut config = Config::new(&self.brokers);
         config.state_dir = self.state_dir.clone();
-        config.workers = workers.unwrap_or(1);
         config
     }
 
@@ -236,21 +235,19 @@ impl Bench {
         job.build().expect("the topology is sound")
     }
 
-    async fn start(&self, emit: Emit, bounded: Option<()>) -> Result<Running, RunError> {
-        let app = App::new(self.topology(emit), self.config(None));
-        if bounded.is_some() { app.bounded().start().await } else { app.start().await }
+    fn app(&self, emit: Emit) -> App {
+        App::new(self.topology(emit), self.config())
     }
 
     async fn try_run(&self, emit: Emit) -> Result<(), RunError> {
-        let app = App::new(self.topology(emit), self.config(None)).bounded();
-        app.run_until(std::future::pending::<()>()).await.map(drop)
+        self.app(emit).bounded().run_until(std::future::pending::<()>()).await.map(drop)
     }
 
     /// Until the last counts are these, and then stops the job; they must still be the same then.
     async fn run_until(&self, expected: &[(&str, u64)]) {
         let expected: BTreeMap<String, u64> =
             expected.iter().map(|(word, count)| ((*word).to_owned(), *count)).collect();
-        let mut running = self.start(Emit::OnUpdate, None).await.expect("the job starts");
+        let mut running = self.app(Emit::OnUpdate).start().await.expect("the job starts");
         let started = Instant::now();
         loop {
             let turn = tokio::time::timeout(Duration::from_millis(100), running.finished());

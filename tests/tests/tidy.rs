@@ -24,7 +24,7 @@ const PROCESSOR: &[&[&str]] = &[
     &["serde"],
     &["error", "output"],
     &["state", "window", "watermark"],
-    &["operator", "cep"],
+    &["operator"],
     &["topology"],
     &["task"],
     &["commit"],

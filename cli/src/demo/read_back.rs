@@ -63,9 +63,7 @@ pub(crate) async fn read(client: &Client, topic: &str, mut take: impl FnMut(Coun
 /// Waits until no transaction is open on the topic, for some seconds: EndTxn is answered before the markers are written, so
 /// the last commit need not be visible yet. What stays open after that is for the audit to find.
 async fn until_stable(client: &Client, topic: &str) -> Result<(), Box<dyn Error>> {
-    let found = client.topic(topic).await?;
-    let partition = |partition: &kafka_wire::cluster::Partition| TopicPartition::new(topic, partition.id);
-    let latest: Vec<_> = found.partitions.iter().map(|it| (partition(it), OffsetSpec::Latest)).collect();
+    let latest = latest(client, topic).await?;
     for _ in 0..200 {
         let stable = client.list_offsets(&latest, IsolationLevel::ReadCommitted).await?;
         let written = client.list_offsets(&latest, IsolationLevel::ReadUncommitted).await?;
@@ -115,15 +113,9 @@ async fn each_batch(
     isolation: IsolationLevel,
     mut handle: impl FnMut(&TopicPartition, &Batch, Offset, &mut Decompressed) -> Result<(), Box<dyn Error>>,
 ) -> Result<(), Box<dyn Error>> {
-    let found = client.topic(topic).await?;
-    let wanted: Vec<_> = found
-        .partitions
-        .iter()
-        .map(|partition| (TopicPartition::new(topic, partition.id), OffsetSpec::Latest))
-        .collect();
     let mut ends = BTreeMap::new();
     let mut consumer = Consumer::new(client.clone(), ConsumerConfig { isolation, ..ConsumerConfig::default() });
-    for listed in client.list_offsets(&wanted, isolation).await? {
+    for listed in client.list_offsets(&latest(client, topic).await?, isolation).await? {
         let end = listed.offset.unwrap_or_default();
         if end > Offset(0) {
             consumer.assign(listed.partition.clone(), Offset(0));
@@ -143,4 +135,10 @@ async fn each_batch(
         }
     }
     Ok(())
+}
+
+/// Asks for the end of every partition of the topic.
+async fn latest(client: &Client, topic: &str) -> Result<Vec<(TopicPartition, OffsetSpec)>, Box<dyn Error>> {
+    let found = client.topic(topic).await?;
+    Ok(found.partitions.iter().map(|it| (TopicPartition::new(topic, it.id), OffsetSpec::Latest)).collect())
 }

@@ -26,13 +26,17 @@ impl Handler for OffsetCommitRequest {
                 let is_known = !by_id || state.topics.by_name(&name).is_some();
                 return if is_known { ErrorCode::UNKNOWN_TOPIC_OR_PARTITION } else { ErrorCode::UNKNOWN_TOPIC_ID };
             }
-            committed(&name, partition).map_or_else(
-                |error| error,
-                |commit| {
-                    offsets.push(commit);
-                    ErrorCode::NONE
-                },
-            )
+            match committed(
+                &name,
+                partition.partition_index,
+                partition.committed_offset,
+                partition.committed_leader_epoch,
+                partition.committed_metadata.as_ref(),
+            ) {
+                Ok(offset) => offsets.push(offset),
+                Err(error) => return error,
+            }
+            ErrorCode::NONE
         });
         let commit = Commit {
             group_id: self.group_id.clone(),
@@ -55,21 +59,20 @@ impl Handler for OffsetCommitRequest {
     }
 }
 
-/// The offset as it is kept, free of the frame that brought it.
-fn committed(
+/// The offset as it is kept, free of the frame that brought it; the same for commits inside and outside of transactions.
+pub(super) fn committed(
     topic: &Str,
-    partition: &OffsetCommitRequestPartition,
+    partition: i32,
+    offset: i64,
+    leader_epoch: i32,
+    metadata: Option<&Str>,
 ) -> Result<(PartitionName, CommittedOffset), ErrorCode> {
-    let metadata = partition.committed_metadata.as_ref().map(Str::detached).unwrap_or_default();
+    let metadata = metadata.map(Str::detached).unwrap_or_default();
     if metadata.len() > METADATA_LIMIT_BYTES {
         return Err(ErrorCode::OFFSET_METADATA_TOO_LARGE);
     }
-    let name = PartitionName { topic: topic.detached(), partition: PartitionId(partition.partition_index) };
-    let offset = CommittedOffset {
-        offset: Offset(partition.committed_offset),
-        leader_epoch: LeaderEpoch(partition.committed_leader_epoch),
-        metadata,
-    };
+    let name = PartitionName { topic: topic.detached(), partition: PartitionId(partition) };
+    let offset = CommittedOffset { offset: Offset(offset), leader_epoch: LeaderEpoch(leader_epoch), metadata };
     Ok((name, offset))
 }
 
@@ -93,5 +96,5 @@ fn respond(
 }
 
 /// `offset.metadata.max.bytes` of Kafka.
-pub(super) const METADATA_LIMIT_BYTES: usize = 4096;
+const METADATA_LIMIT_BYTES: usize = 4096;
 const FIRST_WITH_TOPIC_IDS: i16 = 10;

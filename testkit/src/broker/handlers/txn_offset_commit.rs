@@ -5,13 +5,11 @@ use kafka_wire::protocol::txn_offset_commit::{
     TxnOffsetCommitRequest, TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic, TxnOffsetCommitResponse,
     TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic,
 };
-use kafka_wire::types::{LeaderEpoch, Offset, PartitionId, ProducerEpoch, ProducerId};
-use kafka_wire::wire::Str;
+use kafka_wire::types::{ProducerEpoch, ProducerId};
 
-use super::offset_commit::METADATA_LIMIT_BYTES;
+use super::offset_commit::committed;
 use super::{Answer, Client, Handler};
-use crate::broker::groups::{Caller, Commit, CommittedOffset};
-use crate::broker::partition::PartitionName;
+use crate::broker::groups::{Caller, Commit};
 use crate::broker::state::State;
 use crate::broker::transactions::{Participant, ProducerIdentity};
 
@@ -28,18 +26,16 @@ impl Handler for TxnOffsetCommitRequest {
             if state.topics.partition(&topic.name, partition.partition_index).is_none() {
                 return ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
             }
-            let metadata = partition.committed_metadata.as_ref().map(Str::detached).unwrap_or_default();
-            if metadata.len() > METADATA_LIMIT_BYTES {
-                return ErrorCode::OFFSET_METADATA_TOO_LARGE;
+            match committed(
+                &topic.name,
+                partition.partition_index,
+                partition.committed_offset,
+                partition.committed_leader_epoch,
+                partition.committed_metadata.as_ref(),
+            ) {
+                Ok(offset) => offsets.push(offset),
+                Err(error) => return error,
             }
-            let name =
-                PartitionName { topic: topic.name.detached(), partition: PartitionId(partition.partition_index) };
-            let offset = CommittedOffset {
-                offset: Offset(partition.committed_offset),
-                leader_epoch: LeaderEpoch(partition.committed_leader_epoch),
-                metadata,
-            };
-            offsets.push((name, offset));
             ErrorCode::NONE
         });
         let commit = Commit {
