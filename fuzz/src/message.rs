@@ -7,10 +7,11 @@ use kafka_wire::wire::{Reader, Writer};
 /// What decodes, encodes; and that decodes to the same message, and encodes to the same bytes.
 pub(crate) fn fixpoint<M: Message>(version: u8, body: &[u8]) {
     let version = i16::from(version);
-    let mut reader = Reader::new(Bytes::copy_from_slice(body));
+    let body = Bytes::copy_from_slice(body);
+    let mut reader = Reader::new(&body);
     let Ok(message) = M::decode(&mut reader, version) else { return };
     let bytes = encode(&message, version);
-    let mut reader = Reader::new(bytes.clone());
+    let mut reader = Reader::new(&bytes);
     let again = M::decode(&mut reader, version).expect("our own bytes decode");
     reader.finish().expect("our own bytes are read to their end");
     assert_eq!(again, message);

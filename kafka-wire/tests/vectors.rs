@@ -40,7 +40,7 @@ fn unhex(text: &str) -> Bytes {
 }
 
 fn decode<M: Message>(bytes: Bytes, version: i16) -> Result<M, DecodeError> {
-    let mut reader = Reader::new(bytes);
+    let mut reader = Reader::new(&bytes);
     let message = M::decode(&mut reader, version)?;
     reader.finish().map(|()| message)
 }

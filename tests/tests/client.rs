@@ -257,7 +257,7 @@ async fn a_version_from_the_future_is_refused_in_the_oldest_words(broker: TestBr
             break frame;
         }
     };
-    let mut reader = Reader::new(frame);
+    let mut reader = Reader::new(&frame);
     let header = ResponseHeader::decode(&mut reader, 0).expect("a header of v0");
     let refusal = ApiVersionsResponse::decode(&mut reader, 0).expect("a body of v0");
     assert_eq!((header.correlation_id, reader.left()), (7, 0));

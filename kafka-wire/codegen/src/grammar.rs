@@ -10,11 +10,11 @@ use nom::{IResult, Parser};
 
 use crate::schema::{Kind, Type, Versions};
 
-/// A line without its indentation.
+/// What a line says in front of its comment.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Line<'a> {
+    /// Nothing, or a comment alone.
     Blank,
-    Comment(&'a str),
     /// `api Fetch`, the first line that is no comment.
     Api(&'a str),
     /// `data header`, the same for messages without an API key.
@@ -42,13 +42,16 @@ pub(crate) enum Attribute<'a> {
     Default(&'a str),
     Ignorable,
     Classic,
+    View,
 }
 
-/// Splits a line into its indentation in spaces and what it says; on failure, the text from which on it says nothing.
-pub(crate) fn line(text: &str) -> Result<(usize, Line<'_>), &str> {
-    let content = text.trim_start_matches(' ');
+/// Splits a line into its indentation in spaces, what it says and its comment; on failure, the text from which on it
+/// says nothing.
+pub(crate) fn line(text: &str) -> Result<(usize, Line<'_>, Option<&str>), &str> {
+    let (text, comment) = text.split_once("//").map_or((text, None), |(text, comment)| (text, Some(comment.trim())));
+    let content = text.trim();
     match content_line(content) {
-        Ok(("", line)) => Ok((text.len() - content.len(), line)),
+        Ok(("", line)) => Ok((text.len() - text.trim_start_matches(' ').len(), line, comment)),
         Ok((left, _)) => Err(left),
         Err(nom::Err::Error(error) | nom::Err::Failure(error)) => Err(error.input),
         Err(nom::Err::Incomplete(_)) => Err(content),
@@ -57,10 +60,9 @@ pub(crate) fn line(text: &str) -> Result<(usize, Line<'_>), &str> {
 
 fn content_line(input: &str) -> IResult<&str, Line<'_>> {
     let blank = value(Line::Blank, verify(rest, str::is_empty));
-    let comment = map(preceded((tag("//"), opt(char(' '))), rest), Line::Comment);
     let api = map(preceded(tag("api "), name), Line::Api);
     let data = map(preceded(tag("data "), name), Line::Data);
-    alt((blank, comment, api, data, structure, field)).parse(input)
+    alt((blank, api, data, structure, field)).parse(input)
 }
 
 fn structure(input: &str) -> IResult<&str, Line<'_>> {
@@ -85,8 +87,10 @@ fn ty(input: &str) -> IResult<&str, Type> {
         "bool" => Type::Bool,
         "i8" => Type::I8,
         "i16" => Type::I16,
+        "u16" => Type::U16,
         "i32" => Type::I32,
         "i64" => Type::I64,
+        "f64" => Type::F64,
         "string" => Type::String,
         "uuid" => Type::Uuid,
         "bytes" => Type::Bytes,
@@ -110,6 +114,7 @@ fn attribute(input: &str) -> IResult<&str, Attribute<'_>> {
         map(preceded(tag("default "), is_not(",")), Attribute::Default),
         value(Attribute::Ignorable, tag("ignorable")),
         value(Attribute::Classic, tag("classic")),
+        value(Attribute::View, tag("view")),
     ))
     .parse(input)
 }

@@ -2,30 +2,44 @@
 
 /// One file: the messages of an API, or others that belong together.
 #[derive(Debug)]
-pub(crate) struct Schema {
+pub struct Schema {
     /// Stem of the file, and name of the module.
-    pub(crate) module: String,
+    pub module: String,
     /// Kafka's name of the API, if the file describes one.
-    pub(crate) api: Option<String>,
-    pub(crate) doc: Vec<String>,
+    pub api: Option<String>,
+    /// What the file is about.
+    pub doc: Vec<String>,
     /// In the order of the text; a nested struct comes behind the one that holds it.
-    pub(crate) structs: Vec<Struct>,
+    pub structs: Vec<Struct>,
 }
 
+/// A message, or a part of messages.
 #[derive(Debug)]
-pub(crate) struct Struct {
-    pub(crate) kind: Kind,
-    pub(crate) name: String,
-    pub(crate) doc: Vec<String>,
-    pub(crate) versions: Versions,
-    pub(crate) flexible: Option<i16>,
-    pub(crate) unstable: Option<i16>,
-    pub(crate) fields: Vec<Field>,
+pub struct Struct {
+    /// What it is.
+    pub kind: Kind,
+    /// Kafka's name.
+    pub name: String,
+    /// What it is for.
+    pub doc: Vec<String>,
+    /// Versions that have it.
+    pub versions: Versions,
+    /// The first version with compact lengths and tagged fields.
+    pub flexible: Option<i16>,
+    /// The first version that may still change.
+    pub unstable: Option<i16>,
+    /// Whether it can also be read without being copied.
+    pub view: bool,
+    /// In the order of the wire.
+    pub fields: Vec<Field>,
 }
 
+/// What a struct is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
+    /// Goes to a broker.
     Request,
+    /// Answers a request.
     Response,
     /// A message outside of requests and responses.
     Message,
@@ -33,31 +47,42 @@ pub(crate) enum Kind {
     Struct,
 }
 
+/// A field of a struct.
 #[derive(Debug)]
-pub(crate) struct Field {
+pub struct Field {
     /// Kafka's name.
-    pub(crate) kafka_name: String,
-    pub(crate) name: String,
-    pub(crate) doc: Vec<String>,
-    pub(crate) ty: Type,
+    pub kafka_name: String,
+    /// The name in Rust.
+    pub name: String,
+    /// What it means.
+    pub doc: Vec<String>,
+    /// Its type, null aside.
+    pub ty: Type,
     /// Versions that have it; all are versions of the struct.
-    pub(crate) versions: Versions,
+    pub versions: Versions,
     /// Versions in which it may be null.
-    pub(crate) null: Option<Versions>,
-    pub(crate) tag: Option<u32>,
-    pub(crate) default: Value,
-    pub(crate) ignorable: bool,
+    pub null: Option<Versions>,
+    /// Its number, if it is a tagged field.
+    pub tag: Option<u32>,
+    /// Its value where it is absent.
+    pub default: Value,
+    /// Whether a version that lacks it leaves it out although it is set.
+    pub ignorable: bool,
     /// Whether its length stays classic in flexible versions.
-    pub(crate) classic: bool,
+    pub classic: bool,
 }
 
+/// The type of a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Type {
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Type {
     Bool,
     I8,
     I16,
+    U16,
     I32,
     I64,
+    F64,
     String,
     Uuid,
     Bytes,
@@ -68,24 +93,33 @@ pub(crate) enum Type {
 
 /// The value of a field that is absent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Value {
+pub enum Value {
     /// 0, false, empty, all default.
     Natural,
+    /// Null.
     Null,
+    /// A number that is not 0.
     Number(i64),
+    /// A text that is not empty.
+    Text(String),
+    /// True.
     True,
 }
 
 /// A range of versions, both ends in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Versions {
-    pub(crate) first: i16,
-    pub(crate) last: i16,
+pub struct Versions {
+    /// The oldest.
+    pub first: i16,
+    /// The newest.
+    pub last: i16,
 }
 
 impl Versions {
-    pub(crate) fn contains(self, other: Self) -> bool {
-        self.first <= other.first && other.last <= self.last
+    /// Whether `version` is one of them.
+    #[must_use]
+    pub const fn contains(self, version: i16) -> bool {
+        self.first <= version && version <= self.last
     }
 
     /// The part of it that lies in `within`, or `None`.
@@ -105,16 +139,6 @@ impl Versions {
         }
     }
 
-    /// Rust that is true for the other versions of `within`.
-    pub(crate) fn negation(self, within: Self) -> Option<String> {
-        match (self.first > within.first, self.last < within.last) {
-            (false, false) => None,
-            (true, false) => Some(format!("version < {}", self.first)),
-            (false, true) => Some(format!("version > {}", self.last)),
-            (true, true) => self.condition(within).map(|condition| format!("!({condition})")),
-        }
-    }
-
     /// As a schema writes it, for versions `within`.
     pub(crate) fn show(self, within: Self) -> String {
         match (self.first == self.last, self.last < within.last) {
@@ -125,65 +149,62 @@ impl Versions {
     }
 }
 
-impl Schema {
-    pub(crate) fn find(&self, name: &str) -> Option<&Struct> {
-        self.structs.iter().find(|candidate| candidate.name == name)
-    }
-
-    pub(crate) fn of_kind(&self, kind: Kind) -> Option<&Struct> {
-        self.structs.iter().find(|candidate| candidate.kind == kind)
-    }
-
-    /// Whether the bytes of the struct differ between versions in more than the form of lengths.
-    pub(crate) fn needs_version(&self, of: &Struct) -> bool {
-        of.fields.iter().any(|field| {
-            field.versions != of.versions
-                || field.null.is_some_and(|null| null != field.versions)
-                || self.inner(&field.ty).is_some_and(|inner| self.needs_version(inner))
-        })
-    }
-
-    /// The struct that a type is made of.
-    pub(crate) fn inner(&self, ty: &Type) -> Option<&Struct> {
-        match ty {
-            Type::Array(element) => self.inner(element),
-            Type::Struct(name) => self.find(name),
+impl Type {
+    /// The name of the struct that it is made of, if it is.
+    #[must_use]
+    pub fn inner(&self) -> Option<&str> {
+        match self {
+            Self::Array(element) => element.inner(),
+            Self::Struct(name) => Some(name),
             _ => None,
         }
     }
 
-    /// Whether there is an array of these.
-    pub(crate) fn is_element(&self, of: &Struct) -> bool {
-        let element = |ty: &Type| matches!(ty, Type::Array(element) if **element == Type::Struct(of.name.clone()));
-        self.structs.iter().flat_map(|of| &of.fields).any(|field| element(&field.ty))
-    }
-
-    /// The least size of a value in bytes, over all versions of `of`, the struct that holds it.
-    pub(crate) fn size_min(&self, ty: &Type, of: &Struct) -> usize {
-        let length = |classic| if of.flexible.is_some() { 1 } else { classic };
-        match ty {
-            Type::Bool | Type::I8 => 1,
-            Type::I16 => 2,
-            Type::I32 => 4,
-            Type::I64 => 8,
-            Type::Uuid => 16,
-            Type::String => length(2),
-            Type::Bytes | Type::Records | Type::Array(_) => length(4),
-            Type::Struct(name) => self.find(name).map_or(0, |inner| self.struct_size_min(inner)),
+    /// Its name in the methods of a reader and a writer.
+    pub(crate) const fn method(&self) -> &'static str {
+        match self {
+            Self::Bool => "bool",
+            Self::I8 => "i8",
+            Self::I16 => "i16",
+            Self::U16 => "u16",
+            Self::I32 => "i32",
+            Self::I64 => "i64",
+            Self::F64 => "f64",
+            Self::Uuid => "uuid",
+            Self::String => "string",
+            Self::Bytes => "bytes",
+            Self::Records => "records",
+            Self::Array(_) => "array",
+            Self::Struct(_) => "struct",
         }
     }
 
-    /// The least size of a struct in bytes, over all its versions.
-    pub(crate) fn struct_size_min(&self, of: &Struct) -> usize {
-        (of.versions.first..=of.versions.last)
-            .map(|version| {
-                let is_flexible = of.flexible.is_some_and(|since| version >= since);
-                let this = Versions { first: version, last: version };
-                let present = of.fields.iter().filter(|field| field.tag.is_none() && field.versions.contains(this));
-                present.map(|field| if field.null.is_some() { 1 } else { self.size_min(&field.ty, of) }).sum::<usize>()
-                    + usize::from(is_flexible)
-            })
-            .min()
-            .unwrap_or(0)
+    /// Whether it is a number, which is copied and never null.
+    pub(crate) const fn is_number(&self) -> bool {
+        use Type::{Bool, F64, I8, I16, I32, I64, U16, Uuid};
+        matches!(self, Bool | I8 | I16 | U16 | I32 | I64 | F64 | Uuid)
+    }
+}
+
+impl Schema {
+    /// The struct of this name.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<&Struct> {
+        self.structs.iter().find(|candidate| candidate.name == name)
+    }
+
+    /// The first struct of this kind.
+    #[must_use]
+    pub fn of_kind(&self, kind: Kind) -> Option<&Struct> {
+        self.structs.iter().find(|candidate| candidate.kind == kind)
+    }
+}
+
+impl Struct {
+    /// Its tagged fields, ascending.
+    pub(crate) fn tagged(&self) -> Vec<(u32, &Field)> {
+        let mut tagged = self.fields.iter().filter_map(|field| field.tag.map(|tag| (tag, field))).collect::<Vec<_>>();
+        tagged.sort_by_key(|(tag, _)| *tag);
+        tagged
     }
 }

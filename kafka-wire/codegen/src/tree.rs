@@ -8,7 +8,7 @@ use crate::schema::{Field, Kind, Schema, Struct, Type, Value};
 
 const INDENT: usize = 2;
 
-/// A line that is neither blank nor a comment, with the comment in front of it.
+/// A line that says something, with the comment lines in front of it and its own.
 struct Statement<'a> {
     number: usize,
     indent: usize,
@@ -16,8 +16,11 @@ struct Statement<'a> {
     line: Line<'a>,
 }
 
-/// Reads one file. An error says `line number: what is wrong`.
-pub(crate) fn read(module: &str, text: &str) -> Result<Schema, String> {
+/// Reads one file, for the module of this name.
+///
+/// # Errors
+/// `line number: what is wrong`.
+pub fn read(module: &str, text: &str) -> Result<Schema, String> {
     let mut lines = statements(text)?.into_iter().peekable();
     let first = lines.next().ok_or("1: nothing here")?;
     let api = match first.line {
@@ -25,6 +28,7 @@ pub(crate) fn read(module: &str, text: &str) -> Result<Schema, String> {
         Line::Data(name) if name == module => None,
         _ => return Err(format!("{}: `api NAME` or `data {module}` comes first", first.number)),
     };
+    let doc = documented(module, first.doc, first.number)?;
     let mut tree = Tree { lines, structs: Vec::new(), mentioned: Vec::new() };
     while let Some(statement) = tree.lines.next() {
         tree.top(statement)?;
@@ -34,7 +38,7 @@ pub(crate) fn read(module: &str, text: &str) -> Result<Schema, String> {
             return Err(format!("{number}: no struct {name}"));
         }
     }
-    Ok(Schema { module: module.to_owned(), api, doc: first.doc, structs: tree.structs })
+    Ok(Schema { module: module.to_owned(), api, doc, structs: tree.structs })
 }
 
 fn statements(text: &str) -> Result<Vec<Statement<'_>>, String> {
@@ -42,11 +46,13 @@ fn statements(text: &str) -> Result<Vec<Statement<'_>>, String> {
     let mut doc = Vec::new();
     for (index, text) in text.lines().enumerate() {
         let number = index + 1;
-        let (indent, line) = grammar::line(text).map_err(|left| format!("{number}: not understood from {left:?}"))?;
-        match line {
-            Line::Blank => doc.clear(),
-            Line::Comment(text) => doc.push(text.to_owned()),
-            line => statements.push(Statement { number, indent, doc: std::mem::take(&mut doc), line }),
+        let (indent, line, comment) =
+            grammar::line(text).map_err(|left| format!("{number}: not understood from {left:?}"))?;
+        doc.extend(comment.map(str::to_owned));
+        if line != Line::Blank {
+            statements.push(Statement { number, indent, doc: std::mem::take(&mut doc), line });
+        } else if comment.is_none() {
+            doc.clear();
         }
     }
     Ok(statements)
@@ -66,18 +72,19 @@ impl Tree<'_> {
             return Err(format!("{number}: a request, response, message or struct begins here"));
         };
         let mut versions = None;
-        let (mut flexible, mut unstable) = (None, None);
+        let (mut flexible, mut unstable, mut view) = (None, None, false);
         for attribute in attributes {
             match attribute {
                 Attribute::Versions(range) => versions = Some(range),
                 Attribute::Flexible(range) => flexible = Some(range.first),
                 Attribute::Unstable(range) => unstable = Some(range.first),
+                Attribute::View => view = true,
                 other => return Err(format!("{number}: {other:?} belongs to a field")),
             }
         }
         let versions = versions.ok_or_else(|| format!("{number}: {name} has no versions"))?;
         let doc = documented(name, statement.doc, number)?;
-        let of = Struct { kind, name: name.to_owned(), doc, versions, flexible, unstable, fields: Vec::new() };
+        let of = Struct { kind, name: name.to_owned(), doc, versions, flexible, unstable, view, fields: Vec::new() };
         self.structure(of, INDENT, number)
     }
 
@@ -115,7 +122,7 @@ impl Tree<'_> {
         let mut field = Field {
             kafka_name: name.to_owned(),
             name: snake_case(name),
-            doc: documented(name, statement.doc, number)?,
+            doc: statement.doc,
             ty,
             versions: of.versions,
             null: None,
@@ -171,6 +178,7 @@ impl Tree<'_> {
             versions: field.versions,
             flexible: of.flexible,
             unstable: None,
+            view: of.view,
             fields: Vec::new(),
         };
         self.structure(inner, indent + INDENT, number)
@@ -189,8 +197,7 @@ fn check(field: &Field, of: &Struct) -> Result<(), String> {
     if field.default == Value::Null && field.null.is_none() {
         return Err(format!("{name} is null by default, and never may be"));
     }
-    let can_be_null = !matches!(field.ty, Type::Bool | Type::I8 | Type::I16 | Type::I32 | Type::I64 | Type::Uuid);
-    if field.null.is_some() && !can_be_null {
+    if field.null.is_some() && field.ty.is_number() {
         return Err(format!("{name} has no form for null"));
     }
     Ok(())
@@ -200,12 +207,16 @@ fn default(text: &str, ty: &Type) -> Option<Value> {
     match (text, ty) {
         ("null", _) => Some(Value::Null),
         ("true", Type::Bool) => Some(Value::True),
-        (_, Type::I8 | Type::I16 | Type::I32 | Type::I64) => text.parse().ok().map(Value::Number),
+        (_, Type::String) => Some(Value::Text(text.to_owned())),
+        (_, Type::I8 | Type::I16 | Type::I32 | Type::I64) => match text.parse().ok()? {
+            0 => Some(Value::Natural),
+            number => Some(Value::Number(number)),
+        },
         _ => None,
     }
 }
 
-/// `ThrottleTimeMs` to `throttle_time_ms`.
+/// `ThrottleTimeMs` to `throttle_time_ms`; what would be a word of Rust ends with `_`.
 fn snake_case(name: &str) -> String {
     let mut snake = String::new();
     for character in name.chars() {
@@ -214,5 +225,5 @@ fn snake_case(name: &str) -> String {
         }
         snake.push(character.to_ascii_lowercase());
     }
-    snake
+    if matches!(snake.as_str(), "type" | "match") { snake + "_" } else { snake }
 }

@@ -208,7 +208,7 @@ impl Delivered {
 
 fn decode<R: Request>(answer: RawAnswer, pending: &Pending) -> Result<Answered<R::Response>, RequestError> {
     let RawAnswer { version, body } = answer;
-    let response = R::Response::decode(&mut Reader::new(body), version);
+    let response = R::Response::decode(&mut Reader::new(&body), version);
     let response = response.map_err(|error| RequestError::Decode { api: R::KEY, version, error })?;
     if let Ok(pause @ 1..) = u64::try_from(R::throttle_time_ms(&response)) {
         pending.throttle(Duration::from_millis(pause));

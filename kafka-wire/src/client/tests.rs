@@ -32,7 +32,7 @@ enum Act {
 }
 
 /// Decides about the requests of one connection: API, version, number of the request on this connection, body.
-type Script = Arc<dyn Fn(ApiKey, i16, usize, Reader) -> Act + Send + Sync>;
+type Script = Arc<dyn Fn(ApiKey, i16, usize, Reader<'_>) -> Act + Send + Sync>;
 
 /// What happens when an address is dialled.
 #[derive(Clone)]
@@ -105,7 +105,7 @@ async fn serve(mut stream: DuplexStream, script: Script) {
     let mut index = 0;
     while matches!(stream.read_buf(splitter.buffer()).await, Ok(1..)) {
         while let Some(frame) = splitter.next_frame().unwrap() {
-            let mut body = Reader::new(frame);
+            let mut body = Reader::new(&frame);
             let mut peek = body.clone();
             let (key, version) = (peek.i16("key").unwrap(), peek.i16("version").unwrap());
             let api = ApiKey::from_i16(key).unwrap();
@@ -172,7 +172,7 @@ fn metadata(hosts: &[&str], version: i16) -> Act {
 /// A broker that answers versions and metadata, and leaves the rest to `rest`.
 fn broker(
     hosts: &'static [&'static str],
-    rest: impl Fn(ApiKey, i16, usize, Reader) -> Act + Send + Sync + 'static,
+    rest: impl Fn(ApiKey, i16, usize, Reader<'_>) -> Act + Send + Sync + 'static,
 ) -> Host {
     Host::Broker(Arc::new(move |api, version, index, body| match api {
         ApiKey::ApiVersions => versions(version),

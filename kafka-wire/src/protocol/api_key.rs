@@ -205,7 +205,7 @@ mod tests {
     fn clients_are_offered_no_unstable_version() {
         assert_eq!(ApiKey::InitProducerId.versions(), 0..=5);
         assert_eq!(ApiKey::InitProducerId.layout().map(|layout| layout.last), Some(6));
-        assert!(ApiKey::Vote.versions().is_empty());
+        assert!(ApiKey::LeaderAndIsr.versions().is_empty());
     }
 
     #[test]

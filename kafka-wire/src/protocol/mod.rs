@@ -6,9 +6,13 @@
 //! unless Kafka calls it ignorable. Record batches stay opaque bytes here: `record` reads them.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::cast_possible_truncation))]
 
+#[cfg(feature = "inspect")]
+pub mod any;
 mod api_key;
 mod error_code;
 mod generated;
+#[cfg(feature = "inspect")]
+pub mod inspect;
 
 pub use api_key::ApiKey;
 pub use error_code::ErrorCode;
@@ -28,7 +32,7 @@ pub trait Message: Clone + std::fmt::Debug + Default + PartialEq + Send + Sync +
     ///
     /// # Errors
     /// Names the field and the byte where the frame is not such a message, or the version if there is no such layout.
-    fn decode(r: &mut Reader, version: i16) -> Result<Self, DecodeError>;
+    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError>;
 
     /// Appends the message as `version` lays it out.
     ///

@@ -5,7 +5,11 @@ use super::fetch::{FetchRequest, FetchTopic};
 use super::header::{RequestHeader, ResponseHeader};
 use super::metadata::MetadataRequest;
 use super::{ApiKey, Message};
-use crate::wire::{DecodeCause, EncodeCause, EncodeError, Reader, Str, Writer};
+use crate::wire::{DecodeCause, DecodeError, EncodeCause, EncodeError, Reader, Str, Writer};
+
+fn decode<M: Message>(bytes: &Bytes, version: i16) -> Result<M, DecodeError> {
+    M::decode(&mut Reader::new(bytes), version)
+}
 
 fn encode<M: Message>(message: &M, version: i16) -> Result<Bytes, EncodeError> {
     let mut w = Writer::new();
@@ -17,8 +21,7 @@ fn encode<M: Message>(message: &M, version: i16) -> Result<Bytes, EncodeError> {
 fn a_set_field_that_the_version_lacks_is_an_error() {
     let request = FetchRequest { max_bytes: 7, rack_id: Str::from_static("a"), ..FetchRequest::default() };
     // The rack is ignorable, and leaves no trace in version 4.
-    let mut r = Reader::new(encode(&request, 4).unwrap());
-    let decoded = FetchRequest::decode(&mut r, 4).unwrap();
+    let decoded = decode::<FetchRequest>(&encode(&request, 4).unwrap(), 4).unwrap();
     assert_eq!((decoded.max_bytes, decoded.rack_id), (7, Str::EMPTY));
 
     let forget = FetchRequest { forgotten_topics_data: vec![Default::default()], ..FetchRequest::default() };
@@ -38,7 +41,7 @@ fn null_needs_a_version_that_has_it() {
 fn unknown_versions_are_refused_in_both_directions() {
     let error = encode(&FetchRequest::default(), 3).unwrap_err();
     assert_eq!(error, EncodeError { what: "FetchRequest", cause: EncodeCause::UnknownVersion(3) });
-    let error = FetchRequest::decode(&mut Reader::new(Bytes::new()), 19).unwrap_err();
+    let error = decode::<FetchRequest>(&Bytes::new(), 19).unwrap_err();
     assert_eq!((error.what, error.cause), ("FetchRequest", DecodeCause::UnknownVersion(19)));
 }
 
@@ -46,7 +49,8 @@ fn unknown_versions_are_refused_in_both_directions() {
 fn tagged_fields_of_newer_brokers_are_skipped() {
     // Error 0, no APIs, throttle 0, then three tags: the epoch (1), one that nobody knows (90), migration (3).
     let frame = b"\0\0\x01\0\0\0\0\x03\x01\x08\0\0\0\0\0\0\0\x05\x5a\x02\xff\xff\x03\x01\x01";
-    let mut r = Reader::new(Bytes::from_static(frame));
+    let frame = Bytes::from_static(frame);
+    let mut r = Reader::new(&frame);
     let response = ApiVersionsResponse::decode(&mut r, 4).unwrap();
     r.finish().unwrap();
     assert_eq!((response.finalized_features_epoch, response.zk_migration_ready), (5, true));
@@ -58,8 +62,7 @@ fn a_tag_of_a_later_version_is_unknown_before() {
     let mut request = FetchRequest { topics, ..FetchRequest::default() };
     request.topics[0].partitions[0].high_watermark = 9;
     let partition = |sent: i16, read: i16| {
-        let mut r = Reader::new(encode(&request, sent).unwrap());
-        FetchRequest::decode(&mut r, read).unwrap().topics[0].partitions[0].high_watermark
+        decode::<FetchRequest>(&encode(&request, sent).unwrap(), read).unwrap().topics[0].partitions[0].high_watermark
     };
     assert_eq!(partition(18, 18), 9);
     assert_eq!(partition(18, 17), i64::MAX);
@@ -83,6 +86,6 @@ fn counts_of_a_hostile_frame_reserve_nothing() {
     // A list of 2^31 - 1 topics in a frame of 21 bytes.
     let mut frame = vec![0; 17];
     frame.extend(i32::MAX.to_be_bytes());
-    let error = FetchRequest::decode(&mut Reader::new(Bytes::from(frame)), 4).unwrap_err();
+    let error = decode::<FetchRequest>(&Bytes::from(frame), 4).unwrap_err();
     assert_eq!((error.at, error.what, error.cause), (17, "topics", DecodeCause::CountTooLarge));
 }

@@ -286,7 +286,7 @@ impl<T> Session<T> {
         if matches!(self.state, State::Negotiating(_)) {
             return self.handle_negotiation(frame);
         }
-        let mut reader = Reader::new(frame);
+        let mut reader = Reader::new(&frame);
         // Correlation ids have the same place in every header version: the id says which version the rest has.
         let received = match reader.clone().i32("correlation_id") {
             Ok(received) => received,

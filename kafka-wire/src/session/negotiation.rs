@@ -47,7 +47,7 @@ impl Negotiation {
 
     /// Reads an answer: the versions, or `None` when a lower version is to be asked for.
     pub(super) fn handle_answer(&mut self, frame: Bytes) -> Result<Option<BrokerVersions>, CloseCause> {
-        let mut reader = Reader::new(frame);
+        let mut reader = Reader::new(&frame);
         // The header is v0 at every version, so that a client can read the refusal of a version it does not know.
         let header = ResponseHeader::decode(&mut reader, 0).map_err(CloseCause::Decode)?;
         let expected = self.open.take();

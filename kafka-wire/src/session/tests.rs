@@ -26,7 +26,7 @@ struct Seen {
     version: i16,
     correlation_id: i32,
     client_id: Option<Str>,
-    body: Reader,
+    body: Bytes,
 }
 
 impl Script {
@@ -90,12 +90,12 @@ impl Script {
 }
 
 fn seen(frame: Bytes) -> Seen {
-    let mut body = Reader::new(frame);
+    let mut body = Reader::new(&frame);
     let mut peek = body.clone();
     let (key, version) = (peek.i16("key").unwrap(), peek.i16("version").unwrap());
     let api = ApiKey::from_i16(key).unwrap();
     let header = RequestHeader::decode(&mut body, api.request_header_version(version)).unwrap();
-    Seen { api, version, correlation_id: header.correlation_id, client_id: header.client_id, body }
+    Seen { api, version, correlation_id: header.correlation_id, client_id: header.client_id, body: body.rest() }
 }
 
 fn frame(api: ApiKey, correlation_id: i32, version: i16, response: &impl Message) -> Vec<u8> {
@@ -132,7 +132,7 @@ fn calls_wait_for_the_versions_and_leave_at_the_highest_common_one() {
     assert_eq!(asked.len(), 1, "the call waits");
     assert_eq!((asked[0].api, asked[0].version), (ApiKey::ApiVersions, 4));
     assert_eq!(asked[0].client_id.as_deref(), Some("it"));
-    let request = ApiVersionsRequest::decode(&mut asked[0].body.clone(), 4).unwrap();
+    let request = ApiVersionsRequest::decode(&mut Reader::new(&asked[0].body), 4).unwrap();
     assert_eq!(&*request.client_software_name, "waterwheel");
     script.answer_versions(asked[0].correlation_id, 4, &announcement());
     script.call_capped(2, MetadataRequest::default(), Some(5));
@@ -193,7 +193,7 @@ fn answers_survive_a_split_at_every_position() {
         else {
             panic!("cut at {cut}: {outputs:?}")
         };
-        let metadata = MetadataResponse::decode(&mut Reader::new(body.clone()), 9).unwrap();
+        let metadata = MetadataResponse::decode(&mut Reader::new(&body), 9).unwrap();
         assert_eq!(metadata.controller_id, 3);
         assert!(script.session.is_idle());
     }

@@ -37,7 +37,7 @@ impl Layout {
     }
 }
 
-impl Reader {
+impl Reader<'_> {
     /// Begins a message: its lengths are read as `version` has them.
     ///
     /// # Errors

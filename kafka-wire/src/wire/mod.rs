@@ -5,18 +5,22 @@
 //! Both carry the one difference between old and new versions of a message, the encoding of lengths, in a flag.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::cast_possible_truncation))]
 
+mod element;
 mod error;
 mod layout;
 mod reader;
 mod text;
+mod unknown_tags;
 mod uuid;
 pub mod varint;
 mod writer;
 
+pub use element::{Decode, Encode, Items, ItemsIter};
 pub use error::{DecodeCause, DecodeError, EncodeCause, EncodeError};
 pub use layout::Layout;
-pub use reader::Reader;
+pub use reader::{ELEMENTS_PER_BYTE, Reader};
 pub use text::Str;
+pub use unknown_tags::UnknownTags;
 pub use uuid::{ParseUuidError, Uuid};
 pub use writer::{Tags, Writer};
 

@@ -5,41 +5,55 @@ use nom::Parser;
 use nom::bytes::complete::take;
 use nom::number::complete as number;
 
+use super::element::{Decode, Items};
+use super::unknown_tags::Keeper;
 use super::varint::unsigned_varint;
-use super::{DecodeCause, DecodeError, Str, Uuid};
+use super::{DecodeCause, DecodeError, Str, UnknownTags, Uuid};
 
-/// Reads the fields of a message from a frame that it owns.
+/// Reads the fields of a message from a frame.
 ///
 /// Every length is checked against the bytes left before anything is allocated or sliced, every count against the
-/// bytes left divided by the least size of an element, and all elements together against 100 MiB of memory, or four
-/// times the frame if that is more. Strings, byte fields and records are slices of the frame:
-/// no copy, one reference count each, and they keep the frame alive.
+/// bytes left, and all elements together against [`ELEMENTS_PER_BYTE`] times the frame. What is read either shares the
+/// frame's memory (`string`, `bytes`, `records`: no copy, one reference count each, and they keep the frame alive) or
+/// borrows it (`str`, `slice`, `items`).
 ///
 /// Each read names its field for the error. After an error the position is unspecified; drop the reader.
 #[derive(Clone, Debug)]
-pub struct Reader {
-    frame: Bytes,
-    at: usize,
+pub struct Reader<'a> {
+    frame: &'a Bytes,
+    rest: &'a [u8],
     flexible: bool,
     /// Bytes of memory that elements of lists may still take.
     elements_left_bytes: usize,
+    keeper: Option<Box<Keeper>>,
 }
 
-/// What the elements of all lists of a message may take in memory, unless four times its frame is more.
+/// Memory that the elements of all lists of a message may take, for each byte of its frame.
 ///
-/// An empty string is one byte on the wire and 32 in memory: without a limit a hostile frame would take 32 times its
-/// size. Honest messages stay far below: a million partitions of metadata take 112 MB, and come in a frame of 42 MB.
-const ELEMENTS_LIMIT_BYTES: usize = 100 << 20;
+/// An empty string is one byte on the wire and 32 in memory, so without a limit a hostile frame would take 32 times
+/// its size and more. Honest messages stay far below: a million partitions of metadata take 112 MB, and come in a
+/// frame of 42 MB.
+pub const ELEMENTS_PER_BYTE: usize = 16;
 
-impl Reader {
+/// Memory that elements of lists may take in addition, however short the frame.
+const ELEMENTS_FREE_BYTES: usize = 64 << 10;
+
+/// The longest string in bytes, in classic and in compact form.
+///
+/// Source: `MessageDataGenerator` of Kafka, "field had invalid length" above 0x7fff, also where the length is a varint.
+pub(super) const STRING_MAX_BYTES: usize = 0x7fff;
+
+impl<'a> Reader<'a> {
     /// Starts at the first byte of `frame`, with classic lengths.
     #[must_use]
-    pub const fn new(frame: Bytes) -> Self {
-        let elements_left_bytes = match frame.len().saturating_mul(4) {
-            fourfold if fourfold > ELEMENTS_LIMIT_BYTES => fourfold,
-            _ => ELEMENTS_LIMIT_BYTES,
-        };
-        Self { frame, at: 0, flexible: false, elements_left_bytes }
+    pub fn new(frame: &'a Bytes) -> Self {
+        let elements_left_bytes = frame.len().saturating_mul(ELEMENTS_PER_BYTE).saturating_add(ELEMENTS_FREE_BYTES);
+        Self { frame, rest: frame, flexible: false, elements_left_bytes, keeper: None }
+    }
+
+    /// Starts in the middle of `frame`, of which `rest` is the end.
+    pub(super) const fn behind(frame: &'a Bytes, rest: &'a [u8], flexible: bool) -> Self {
+        Self { frame, rest, flexible, elements_left_bytes: 0, keeper: None }
     }
 
     /// Chooses compact lengths and tagged fields (`true`, KIP-482), or classic lengths and no tags.
@@ -47,50 +61,65 @@ impl Reader {
         self.flexible = flexible;
     }
 
+    /// From here on keeps tagged fields that the messages do not know, for [`Self::take_unknown_tags`].
+    pub fn keep_unknown_tags(&mut self) {
+        self.keeper = Some(Box::default());
+    }
+
+    /// The tagged fields kept since [`Self::keep_unknown_tags`]; none are kept from here on.
+    pub fn take_unknown_tags(&mut self) -> UnknownTags {
+        self.keeper.take().map(|keeper| keeper.finish()).unwrap_or_default()
+    }
+
     /// Bytes not read yet.
     #[must_use]
-    pub fn left(&self) -> usize {
-        self.frame.len().saturating_sub(self.at)
+    pub const fn left(&self) -> usize {
+        self.rest.len()
     }
 
     /// Offset of the next byte from the start of the frame.
     #[must_use]
     pub const fn at(&self) -> usize {
-        self.at
+        self.frame.len().saturating_sub(self.rest.len())
+    }
+
+    /// Everything that is not read yet, sharing the frame.
+    #[must_use]
+    pub fn rest(&self) -> Bytes {
+        self.frame.slice(self.at()..)
     }
 
     /// Checks that the message ends where the frame ends.
     ///
     /// # Errors
     /// `TrailingBytes` when bytes are left.
-    pub fn finish(&self) -> Result<(), DecodeError> {
-        if self.left() == 0 { Ok(()) } else { Err(self.error("message", DecodeCause::TrailingBytes)) }
+    pub const fn finish(&self) -> Result<(), DecodeError> {
+        if self.rest.is_empty() { Ok(()) } else { Err(self.error("message", DecodeCause::TrailingBytes)) }
     }
 
     /// An error at the next byte.
     #[must_use]
     pub const fn error(&self, what: &'static str, cause: DecodeCause) -> DecodeError {
-        DecodeError { at: self.at, what, cause }
+        DecodeError { at: self.at(), what, cause }
     }
 
     /// Runs one nom parser at the next byte and moves behind what it took.
     ///
     /// # Errors
     /// What the parser refused, at the byte where it began.
-    pub fn parse<'a, T>(
-        &'a mut self,
+    #[inline]
+    pub fn parse<T>(
+        &mut self,
         what: &'static str,
         mut parser: impl Parser<&'a [u8], Output = T, Error = DecodeCause>,
     ) -> Result<T, DecodeError> {
-        let Self { frame, at, .. } = self;
-        let input: &'a [u8] = frame.get(*at..).unwrap_or_default();
-        match parser.parse(input) {
+        match parser.parse(self.rest) {
             Ok((rest, value)) => {
-                *at += input.len() - rest.len();
+                self.rest = rest;
                 Ok(value)
             }
-            Err(nom::Err::Error(cause) | nom::Err::Failure(cause)) => Err(DecodeError { at: *at, what, cause }),
-            Err(nom::Err::Incomplete(_)) => Err(DecodeError { at: *at, what, cause: DecodeCause::Truncated }),
+            Err(nom::Err::Error(cause) | nom::Err::Failure(cause)) => Err(self.error(what, cause)),
+            Err(nom::Err::Incomplete(_)) => Err(self.error(what, DecodeCause::Truncated)),
         }
     }
 
@@ -98,6 +127,7 @@ impl Reader {
     ///
     /// # Errors
     /// `Truncated`.
+    #[inline]
     pub fn bool(&mut self, what: &'static str) -> Result<bool, DecodeError> {
         self.parse(what, number::u8).map(|byte| byte != 0)
     }
@@ -106,6 +136,7 @@ impl Reader {
     ///
     /// # Errors
     /// `Truncated`.
+    #[inline]
     pub fn i8(&mut self, what: &'static str) -> Result<i8, DecodeError> {
         self.parse(what, number::i8)
     }
@@ -114,14 +145,25 @@ impl Reader {
     ///
     /// # Errors
     /// `Truncated`.
+    #[inline]
     pub fn i16(&mut self, what: &'static str) -> Result<i16, DecodeError> {
         self.parse(what, number::be_i16)
+    }
+
+    /// A big-endian integer of 16 bits without a sign.
+    ///
+    /// # Errors
+    /// `Truncated`.
+    #[inline]
+    pub fn u16(&mut self, what: &'static str) -> Result<u16, DecodeError> {
+        self.parse(what, number::be_u16)
     }
 
     /// A big-endian integer of 32 bits.
     ///
     /// # Errors
     /// `Truncated`.
+    #[inline]
     pub fn i32(&mut self, what: &'static str) -> Result<i32, DecodeError> {
         self.parse(what, number::be_i32)
     }
@@ -130,14 +172,25 @@ impl Reader {
     ///
     /// # Errors
     /// `Truncated`.
+    #[inline]
     pub fn i64(&mut self, what: &'static str) -> Result<i64, DecodeError> {
         self.parse(what, number::be_i64)
+    }
+
+    /// A big-endian number of 64 bits in IEEE 754.
+    ///
+    /// # Errors
+    /// `Truncated`.
+    #[inline]
+    pub fn f64(&mut self, what: &'static str) -> Result<f64, DecodeError> {
+        self.parse(what, number::be_f64)
     }
 
     /// Sixteen bytes.
     ///
     /// # Errors
     /// `Truncated`.
+    #[inline]
     pub fn uuid(&mut self, what: &'static str) -> Result<Uuid, DecodeError> {
         self.parse(what, number::be_u128).map(|id| Uuid(id.to_be_bytes()))
     }
@@ -147,9 +200,8 @@ impl Reader {
     /// # Errors
     /// `Truncated`.
     pub fn take(&mut self, what: &'static str, count: usize) -> Result<Bytes, DecodeError> {
-        let start = self.at;
-        self.parse(what, take(count))?;
-        Ok(self.frame.slice(start..self.at))
+        let taken = self.parse(what, take(count))?;
+        Ok(self.frame.slice_ref(taken))
     }
 
     /// A string. Classic: two bytes of length; compact: a varint of length + 1.
@@ -157,49 +209,89 @@ impl Reader {
     /// # Errors
     /// `Truncated`, `InvalidLength`, `InvalidUtf8`; `UnexpectedNull`.
     pub fn string(&mut self, what: &'static str) -> Result<Str, DecodeError> {
-        let null = self.error(what, DecodeCause::UnexpectedNull);
-        self.nullable_string(what)?.ok_or(null)
+        let start = self.at();
+        self.nullable_string(what)?.ok_or(unexpected_null(start, what))
     }
 
-    /// A string or null: length -1, or 0 in the compact form.
+    /// A string or null: a length below 0, or 0 in the compact form.
     ///
     /// # Errors
     /// `Truncated`, `InvalidLength`, `InvalidUtf8`.
     pub fn nullable_string(&mut self, what: &'static str) -> Result<Option<Str>, DecodeError> {
-        let length = if self.flexible { self.compact_length(what)? } else { self.short_length(what)? };
-        self.text(what, length)
+        let start = self.at();
+        let length = self.string_length(what)?;
+        self.shared_text(start, what, length)
     }
 
     /// A string or null whose length stays classic in flexible versions: the client id of a request header.
     ///
     /// # Errors
-    /// `Truncated`, `InvalidLength`, `InvalidUtf8`.
+    /// `Truncated`, `InvalidUtf8`.
     pub fn nullable_classic_string(&mut self, what: &'static str) -> Result<Option<Str>, DecodeError> {
+        let start = self.at();
         let length = self.short_length(what)?;
-        self.text(what, length)
+        self.shared_text(start, what, length)
+    }
+
+    /// A string, borrowed.
+    ///
+    /// # Errors
+    /// `Truncated`, `InvalidLength`, `InvalidUtf8`; `UnexpectedNull`.
+    pub fn str(&mut self, what: &'static str) -> Result<&'a str, DecodeError> {
+        let start = self.at();
+        self.nullable_str(what)?.ok_or(unexpected_null(start, what))
+    }
+
+    /// A string or null, borrowed.
+    ///
+    /// # Errors
+    /// `Truncated`, `InvalidLength`, `InvalidUtf8`.
+    pub fn nullable_str(&mut self, what: &'static str) -> Result<Option<&'a str>, DecodeError> {
+        let start = self.at();
+        let Some(length) = self.string_length(what)? else { return Ok(None) };
+        let text = std::str::from_utf8(self.parse(what, take(length))?);
+        text.map(Some).map_err(|_| DecodeError { at: start, what, cause: DecodeCause::InvalidUtf8 })
     }
 
     /// A byte field. Classic: four bytes of length; compact: a varint of length + 1.
     ///
     /// # Errors
-    /// `Truncated`, `InvalidLength`; `UnexpectedNull`.
+    /// `Truncated`; `UnexpectedNull`.
     pub fn bytes(&mut self, what: &'static str) -> Result<Bytes, DecodeError> {
-        let null = self.error(what, DecodeCause::UnexpectedNull);
-        self.nullable_bytes(what)?.ok_or(null)
+        let start = self.at();
+        self.nullable_bytes(what)?.ok_or(unexpected_null(start, what))
     }
 
     /// A byte field or null.
     ///
     /// # Errors
-    /// `Truncated`, `InvalidLength`.
+    /// `Truncated`.
     pub fn nullable_bytes(&mut self, what: &'static str) -> Result<Option<Bytes>, DecodeError> {
         self.length(what)?.map(|length| self.take(what, length)).transpose()
+    }
+
+    /// A byte field, borrowed.
+    ///
+    /// # Errors
+    /// `Truncated`; `UnexpectedNull`.
+    pub fn slice(&mut self, what: &'static str) -> Result<&'a [u8], DecodeError> {
+        let start = self.at();
+        self.nullable_slice(what)?.ok_or(unexpected_null(start, what))
+    }
+
+    /// A byte field or null, borrowed.
+    ///
+    /// # Errors
+    /// `Truncated`.
+    #[inline]
+    pub fn nullable_slice(&mut self, what: &'static str) -> Result<Option<&'a [u8]>, DecodeError> {
+        self.length(what)?.map(|length| self.parse(what, take(length))).transpose()
     }
 
     /// Record batches, unread.
     ///
     /// # Errors
-    /// `Truncated`, `InvalidLength`; `UnexpectedNull`.
+    /// `Truncated`; `UnexpectedNull`.
     pub fn records(&mut self, what: &'static str) -> Result<Bytes, DecodeError> {
         self.bytes(what)
     }
@@ -207,69 +299,88 @@ impl Reader {
     /// Record batches, unread, or null.
     ///
     /// # Errors
-    /// `Truncated`, `InvalidLength`.
+    /// `Truncated`.
     pub fn nullable_records(&mut self, what: &'static str) -> Result<Option<Bytes>, DecodeError> {
         self.nullable_bytes(what)
     }
 
-    /// Elements in order. `element_min` is the least size of one in bytes, and bounds the count by the bytes left.
+    /// Elements in order, as `version` of their message has them.
     ///
     /// # Errors
-    /// `Truncated`, `InvalidLength`, `CountTooLarge`, `ElementsTooLarge`; `UnexpectedNull`; whatever `element` fails with.
-    pub fn array<T>(
-        &mut self,
-        what: &'static str,
-        element_min: usize,
-        element: impl FnMut(&mut Self) -> Result<T, DecodeError>,
-    ) -> Result<Vec<T>, DecodeError> {
-        let null = self.error(what, DecodeCause::UnexpectedNull);
-        self.nullable_array(what, element_min, element)?.ok_or(null)
+    /// `Truncated`, `CountTooLarge`, `ElementsTooLarge`; `UnexpectedNull`; whatever an element fails with.
+    pub fn array<T: Decode<'a>>(&mut self, what: &'static str, version: i16) -> Result<Vec<T>, DecodeError> {
+        let start = self.at();
+        self.nullable_array(what, version)?.ok_or(unexpected_null(start, what))
     }
 
     /// Elements in order, or null.
     ///
     /// # Errors
-    /// `Truncated`, `InvalidLength`, `CountTooLarge`, `ElementsTooLarge`; whatever `element` fails with.
-    pub fn nullable_array<T>(
+    /// `Truncated`, `CountTooLarge`, `ElementsTooLarge`; whatever an element fails with.
+    pub fn nullable_array<T: Decode<'a>>(
         &mut self,
         what: &'static str,
-        element_min: usize,
-        mut element: impl FnMut(&mut Self) -> Result<T, DecodeError>,
+        version: i16,
     ) -> Result<Option<Vec<T>>, DecodeError> {
-        let start = self.at;
-        let Some(count) = self.length(what)? else { return Ok(None) };
-        if count > self.left() / element_min.max(1) {
-            return Err(DecodeError { at: start, what, cause: DecodeCause::CountTooLarge });
-        }
+        let start = self.at();
+        let Some(count) = self.count(what)? else { return Ok(None) };
+        // The memory is reserved at once and never grows: so the limit is one on what is really taken.
         let left_bytes = self.elements_left_bytes.checked_sub(count.saturating_mul(size_of::<T>()));
-        self.elements_left_bytes =
-            left_bytes.ok_or(DecodeError { at: start, what, cause: DecodeCause::ElementsTooLarge })?;
-        // A hostile count reserves no more memory than the frame itself has; true elements grow the rest.
-        let mut elements = Vec::with_capacity(count.min(self.left() / size_of::<T>().max(1)));
+        let too_large = DecodeError { at: start, what, cause: DecodeCause::ElementsTooLarge };
+        self.elements_left_bytes = left_bytes.ok_or(too_large)?;
+        let mut elements = Vec::with_capacity(count);
         for _ in 0..count {
-            elements.push(element(self)?);
+            elements.push(T::decode(self, version)?);
         }
         Ok(Some(elements))
+    }
+
+    /// Elements in order, checked and left in the frame.
+    ///
+    /// # Errors
+    /// `Truncated`, `CountTooLarge`; `UnexpectedNull`; whatever an element fails with.
+    pub fn items<T: Decode<'a>>(&mut self, what: &'static str, version: i16) -> Result<Items<'a, T>, DecodeError> {
+        let start = self.at();
+        self.nullable_items(what, version)?.ok_or(unexpected_null(start, what))
+    }
+
+    /// Elements in order, checked and left in the frame, or null.
+    ///
+    /// # Errors
+    /// `Truncated`, `CountTooLarge`; whatever an element fails with.
+    pub fn nullable_items<T: Decode<'a>>(
+        &mut self,
+        what: &'static str,
+        version: i16,
+    ) -> Result<Option<Items<'a, T>>, DecodeError> {
+        let Some(count) = self.count(what)? else { return Ok(None) };
+        let first = self.rest;
+        for _ in 0..count {
+            T::decode(self, version)?;
+        }
+        Ok(Some(Items::new(self.frame, first, self.flexible, count, version)))
     }
 
     /// A struct or null: one signed byte says which, below 0 for null (KIP-893).
     ///
     /// # Errors
-    /// `Truncated`; whatever `inner` fails with.
-    pub fn nullable_struct<T>(
+    /// `Truncated`; whatever the struct fails with.
+    pub fn nullable_struct<T: Decode<'a>>(
         &mut self,
         what: &'static str,
-        inner: impl FnOnce(&mut Self) -> Result<T, DecodeError>,
+        version: i16,
     ) -> Result<Option<T>, DecodeError> {
-        if self.i8(what)? < 0 { Ok(None) } else { inner(self).map(Some) }
+        if self.i8(what)? < 0 { Ok(None) } else { T::decode(self, version).map(Some) }
     }
 
     /// Tagged fields at the end of a struct; nothing unless flexible.
     ///
-    /// `known` reads the value of a tag and returns `true`, or reads nothing and returns `false`: then it is skipped.
+    /// `known` reads the value of a tag and returns `true`, or reads nothing and returns `false`: then it is skipped,
+    /// or kept after [`Self::keep_unknown_tags`].
     ///
     /// # Errors
     /// `Truncated`, `TagSizeMismatch`; whatever `known` fails with.
+    #[inline]
     pub fn tags(
         &mut self,
         mut known: impl FnMut(&mut Self, u32) -> Result<bool, DecodeError>,
@@ -281,16 +392,24 @@ impl Reader {
         for _ in 0..count {
             let tag = self.parse("tag", unsigned_varint)?;
             let size = self.parse("tag size", unsigned_varint)? as usize;
-            let start = self.at;
-            if size > self.left() {
+            let start = self.at();
+            let Some((value, after)) = self.rest.split_at_checked(size) else {
                 return Err(self.error("tagged field", DecodeCause::Truncated));
+            };
+            if let Some(keeper) = &mut self.keeper {
+                keeper.enter(tag);
             }
-            if !known(self, tag)? {
-                self.at += size;
+            let is_known = known(self, tag)?;
+            if let Some(keeper) = &mut self.keeper {
+                keeper.leave(tag, if is_known { None } else { Some(self.frame.slice_ref(value)) });
             }
-            if self.at - start != size {
+            if is_known && self.rest.len() != after.len() {
                 return Err(DecodeError { at: start, what: "tagged field", cause: DecodeCause::TagSizeMismatch });
             }
+            self.rest = after;
+        }
+        if let Some(keeper) = &mut self.keeper {
+            keeper.end_struct();
         }
         Ok(())
     }
@@ -299,42 +418,67 @@ impl Reader {
     ///
     /// # Errors
     /// `Truncated`.
+    #[inline]
     pub fn skip_tags(&mut self) -> Result<(), DecodeError> {
         self.tags(|_, _| Ok(false))
     }
 
-    fn text(&mut self, what: &'static str, length: Option<usize>) -> Result<Option<Str>, DecodeError> {
+    fn shared_text(
+        &mut self,
+        start: usize,
+        what: &'static str,
+        length: Option<usize>,
+    ) -> Result<Option<Str>, DecodeError> {
         let Some(length) = length else { return Ok(None) };
-        let start = self.at;
-        let bytes = self.take(what, length)?;
-        let text = Str::try_from(bytes);
+        let text = Str::try_from(self.take(what, length)?);
         text.map(Some).map_err(|_| DecodeError { at: start, what, cause: DecodeCause::InvalidUtf8 })
     }
 
+    fn string_length(&mut self, what: &'static str) -> Result<Option<usize>, DecodeError> {
+        if !self.flexible {
+            return self.short_length(what);
+        }
+        let start = self.at();
+        let length = self.compact_length(what)?;
+        if length.is_some_and(|length| length > STRING_MAX_BYTES) {
+            return Err(DecodeError { at: start, what, cause: DecodeCause::InvalidLength });
+        }
+        Ok(length)
+    }
+
+    /// The count of a list. Like Java, which takes every element to have a byte at least.
+    #[inline]
+    fn count(&mut self, what: &'static str) -> Result<Option<usize>, DecodeError> {
+        let start = self.at();
+        let count = self.length(what)?;
+        if count.is_some_and(|count| count > self.left()) {
+            return Err(DecodeError { at: start, what, cause: DecodeCause::CountTooLarge });
+        }
+        Ok(count)
+    }
+
+    #[inline]
     fn length(&mut self, what: &'static str) -> Result<Option<usize>, DecodeError> {
-        if self.flexible { self.compact_length(what) } else { self.long_length(what) }
+        if self.flexible {
+            return self.compact_length(what);
+        }
+        self.i32(what).map(|length| usize::try_from(length).ok())
     }
 
+    /// Length + 1. Java reads it into a signed number, so the upper half of its range is null as well.
+    #[inline]
     fn compact_length(&mut self, what: &'static str) -> Result<Option<usize>, DecodeError> {
-        Ok(self.parse(what, unsigned_varint)?.checked_sub(1).map(|length| length as usize))
+        let length = self.parse(what, unsigned_varint)?.cast_signed().wrapping_sub(1);
+        Ok(usize::try_from(length).ok())
     }
 
+    #[inline]
     fn short_length(&mut self, what: &'static str) -> Result<Option<usize>, DecodeError> {
-        let start = self.at;
-        let length = self.i16(what)?;
-        classic(i32::from(length)).map_err(|cause| DecodeError { at: start, what, cause })
-    }
-
-    fn long_length(&mut self, what: &'static str) -> Result<Option<usize>, DecodeError> {
-        let start = self.at;
-        let length = self.i32(what)?;
-        classic(length).map_err(|cause| DecodeError { at: start, what, cause })
+        self.i16(what).map(|length| usize::try_from(length).ok())
     }
 }
 
-fn classic(length: i32) -> Result<Option<usize>, DecodeCause> {
-    match length {
-        -1 => Ok(None),
-        _ => usize::try_from(length).map(Some).map_err(|_| DecodeCause::InvalidLength),
-    }
+#[cold]
+const fn unexpected_null(at: usize, what: &'static str) -> DecodeError {
+    DecodeError { at, what, cause: DecodeCause::UnexpectedNull }
 }

@@ -3,8 +3,9 @@ use bytes::Bytes;
 use super::varint::{put_unsigned_varint, unsigned_varint, varint, varlong};
 use super::{DecodeCause, EncodeCause, Reader, Str, Uuid, Writer};
 
-fn reader(bytes: &[u8]) -> Reader {
-    Reader::new(Bytes::copy_from_slice(bytes))
+/// Reads from bytes that live as long as the test.
+fn with<T>(bytes: &[u8], read: impl FnOnce(&mut Reader<'_>) -> T) -> T {
+    read(&mut Reader::new(&Bytes::copy_from_slice(bytes)))
 }
 
 #[test]
@@ -52,25 +53,51 @@ fn a_uuid_prints_like_kafkas() {
 
 #[test]
 fn strings_are_checked_and_share_the_frame() {
-    let mut r = reader(b"\x00\x05topic\xff\xff");
-    assert_eq!(r.string("name").unwrap(), "topic");
-    assert_eq!(r.nullable_string("name").unwrap(), None);
-    r.finish().unwrap();
+    with(b"\x00\x05topic\xff\xff\x00\x02of", |r| {
+        assert_eq!(r.string("name").unwrap(), "topic");
+        assert_eq!(r.nullable_string("name").unwrap(), None);
+        assert_eq!(r.str("name").unwrap(), "of");
+        r.finish().unwrap();
+    });
 
-    let error = reader(b"\xff\xff").string("name").unwrap_err();
+    let refused = |bytes| with(bytes, |r| r.string("name")).unwrap_err();
+    let error = refused(b"\xff\xff");
     assert_eq!((error.at, error.what, error.cause), (0, "name", DecodeCause::UnexpectedNull));
-    assert_eq!(reader(b"\xff\xfe").string("name").unwrap_err().cause, DecodeCause::InvalidLength);
-    assert_eq!(reader(b"\x00\x02\xc3\x28").string("name").unwrap_err().cause, DecodeCause::InvalidUtf8);
-    assert_eq!(reader(b"\x00\x09short").string("name").unwrap_err().cause, DecodeCause::Truncated);
+    assert_eq!(refused(b"\x00\x02\xc3\x28").cause, DecodeCause::InvalidUtf8);
+    assert_eq!(refused(b"\x00\x09short").cause, DecodeCause::Truncated);
+}
+
+#[test]
+fn every_length_below_zero_is_null_as_in_java() {
+    assert_eq!(with(b"\xff\xfe", |r| r.nullable_string("name")), Ok(None));
+    assert_eq!(with(b"\x80\x00\x00\x00", |r| r.nullable_bytes("bytes")), Ok(None));
+    let compact = with(b"\x80\x80\x80\x80\x0f", |r| {
+        r.set_flexible(true);
+        r.nullable_array::<i32>("list", 0)
+    });
+    assert_eq!(compact, Ok(None));
 }
 
 #[test]
 fn counts_are_checked_before_memory_is_reserved() {
-    let error = reader(b"\x7f\xff\xff\xff\x00\x00").array("topics", 2, |r| r.i16("x")).unwrap_err();
+    let error = with(b"\x7f\xff\xff\xff\x00\x00", |r| r.array::<i16>("topics", 0)).unwrap_err();
     assert_eq!((error.at, error.cause), (0, DecodeCause::CountTooLarge));
-    let mut r = reader(b"\x03\x00\x01\x00\x02");
-    r.set_flexible(true);
-    assert_eq!(r.array("topics", 2, |r| r.i16("x")).unwrap(), [1, 2]);
+    with(b"\x03\x00\x01\x00\x02", |r| {
+        r.set_flexible(true);
+        assert_eq!(r.array::<i16>("topics", 0).unwrap(), [1, 2]);
+    });
+}
+
+#[test]
+fn items_stay_in_the_frame_and_are_checked_before() {
+    let truncated = with(b"\x00\x00\x00\x02\x00\x01\x00", |r| r.items::<i16>("topics", 0).map(|items| items.len()));
+    assert_eq!(truncated.unwrap_err().cause, DecodeCause::Truncated);
+    with(b"\x00\x00\x00\x02\x00\x01a\x00\x02bc\x07", |r| {
+        let items = r.items::<&str>("topics", 0).unwrap();
+        assert_eq!(r.i8("behind").unwrap(), 7);
+        assert_eq!((items.len(), items.iter().len()), (2, 2));
+        assert_eq!(items.into_iter().collect::<Vec<_>>(), ["a", "bc"]);
+    });
 }
 
 #[test]
@@ -80,9 +107,10 @@ fn elements_take_a_bounded_amount_of_memory() {
     let mut frame = Vec::new();
     put_unsigned_varint(&mut frame, count + 1);
     frame.resize(frame.len() + count as usize, 1);
-    let mut r = reader(&frame);
-    r.set_flexible(true);
-    let error = r.array("topics", 1, |r| r.string("x")).unwrap_err();
+    let error = with(&frame, |r| {
+        r.set_flexible(true);
+        r.array::<Str>("topics", 0).unwrap_err()
+    });
     assert_eq!((error.at, error.cause), (0, DecodeCause::ElementsTooLarge));
 }
 
@@ -90,7 +118,8 @@ fn elements_take_a_bounded_amount_of_memory() {
 fn unknown_tags_are_skipped_and_sizes_checked() {
     let frame = |size: u8| [2, 0, size, 0, 7, 9, 1, 0xee];
     let read = |frame: [u8; 8]| {
-        let mut r = reader(&frame);
+        let frame = Bytes::copy_from_slice(&frame);
+        let mut r = Reader::new(&frame);
         r.set_flexible(true);
         let mut found = 0;
         r.tags(|r, tag| {
@@ -133,15 +162,19 @@ fn a_frame_begins_with_its_size() {
 }
 
 #[test]
-fn classic_strings_have_a_limit() {
-    let long = Str::from("x".repeat(40_000));
+fn strings_have_the_same_limit_in_both_forms() {
+    let long = Str::from("x".repeat(32_768));
     let mut w = Writer::new();
     assert_eq!(w.string("name", &long).unwrap_err().cause, EncodeCause::TooLong);
     w.set_flexible(true);
-    w.string("name", &long).unwrap();
-    let mut r = Reader::new(w.into_bytes());
-    r.set_flexible(true);
-    assert_eq!(r.string("name").unwrap(), long);
+    assert_eq!(w.string("name", &long).unwrap_err().cause, EncodeCause::TooLong);
+    let mut frame = vec![0x81, 0x80, 0x02];
+    frame.resize(3 + 32_768, b'x');
+    let read = with(&frame, |r| {
+        r.set_flexible(true);
+        r.string("name")
+    });
+    assert_eq!(read.unwrap_err().cause, DecodeCause::InvalidLength);
 }
 
 #[test]
@@ -150,20 +183,17 @@ fn tags_are_counted_and_sized() {
     w.set_flexible(true);
     let mut tags = w.tags();
     tags.add(3, |w| w.string("cluster", &Str::from_static("ab"))).unwrap();
-    w.put_tags(tags);
+    w.put_tags(tags).unwrap();
     assert_eq!(w.into_bytes(), b"\x01\x03\x03\x03ab"[..]);
 }
 
 #[test]
 fn a_null_struct_is_one_byte() {
     let mut w = Writer::new();
-    w.nullable_struct(None::<&i32>, |_, _| Ok(())).unwrap();
-    w.nullable_struct(Some(&5), |w, value| {
-        w.i32(*value);
-        Ok(())
-    })
-    .unwrap();
-    let mut r = Reader::new(w.into_bytes());
-    assert_eq!(r.nullable_struct("x", |r| r.i32("x")).unwrap(), None);
-    assert_eq!(r.nullable_struct("x", |r| r.i32("x")).unwrap(), Some(5));
+    w.nullable_struct(None::<&i32>, 0).unwrap();
+    w.nullable_struct(Some(&5), 0).unwrap();
+    with(&w.into_bytes(), |r| {
+        assert_eq!(r.nullable_struct::<i32>("x", 0).unwrap(), None);
+        assert_eq!(r.nullable_struct::<i32>("x", 0).unwrap(), Some(5));
+    });
 }

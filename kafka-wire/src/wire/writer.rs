@@ -1,9 +1,14 @@
 //! Writing one message.
 
+use std::collections::VecDeque;
+
 use bytes::{BufMut, Bytes};
 
+use super::element::Encode;
+use super::reader::STRING_MAX_BYTES;
+use super::unknown_tags::Keeper;
 use super::varint::put_unsigned_varint;
-use super::{EncodeCause, EncodeError, Str, Uuid};
+use super::{EncodeCause, EncodeError, Str, UnknownTags, Uuid};
 
 /// A records field of at least this many bytes becomes a chunk of its own; a copy is cheaper below.
 const OWN_CHUNK_BYTES: usize = 4096;
@@ -20,6 +25,7 @@ pub struct Writer {
     chunks: Vec<Bytes>,
     tail: Vec<u8>,
     flexible: bool,
+    keeper: Option<Box<Keeper>>,
 }
 
 impl Writer {
@@ -32,6 +38,11 @@ impl Writer {
     /// Chooses compact lengths and tagged fields (`true`, KIP-482), or classic lengths and no tags.
     pub const fn set_flexible(&mut self, flexible: bool) {
         self.flexible = flexible;
+    }
+
+    /// Has the next message written with the tagged fields that were kept when it was read.
+    pub fn put_back(&mut self, tags: UnknownTags) {
+        self.keeper = (!tags.is_empty()).then(|| Box::new(Keeper::of(tags)));
     }
 
     /// Bytes written so far.
@@ -97,6 +108,11 @@ impl Writer {
         self.tail.put_i16(value);
     }
 
+    /// A big-endian integer of 16 bits without a sign.
+    pub fn u16(&mut self, value: u16) {
+        self.tail.put_u16(value);
+    }
+
     /// A big-endian integer of 32 bits.
     pub fn i32(&mut self, value: i32) {
         self.tail.put_i32(value);
@@ -107,6 +123,11 @@ impl Writer {
         self.tail.put_i64(value);
     }
 
+    /// A big-endian number of 64 bits in IEEE 754.
+    pub fn f64(&mut self, value: f64) {
+        self.tail.put_f64(value);
+    }
+
     /// Sixteen bytes.
     pub fn uuid(&mut self, value: Uuid) {
         self.tail.put_slice(&value.0);
@@ -115,9 +136,12 @@ impl Writer {
     /// A string.
     ///
     /// # Errors
-    /// `TooLong` above 32,767 bytes with classic lengths.
+    /// `TooLong` above 32,767 bytes.
     pub fn string(&mut self, what: &'static str, value: &Str) -> Result<(), EncodeError> {
         if self.flexible {
+            if value.len() > STRING_MAX_BYTES {
+                return Err(EncodeError { what, cause: EncodeCause::TooLong });
+            }
             self.compact_length(what, Some(value.len()))?;
             self.tail.put_slice(value.as_bytes());
             return Ok(());
@@ -128,7 +152,7 @@ impl Writer {
     /// A string or null.
     ///
     /// # Errors
-    /// `TooLong` above 32,767 bytes with classic lengths.
+    /// `TooLong` above 32,767 bytes.
     pub fn nullable_string(&mut self, what: &'static str, value: Option<&Str>) -> Result<(), EncodeError> {
         match value {
             Some(value) => self.string(what, value),
@@ -198,32 +222,27 @@ impl Writer {
         }
     }
 
-    /// Elements in order.
+    /// Elements in order, as `version` of their message has them.
     ///
     /// # Errors
-    /// `TooLong` at 2^31 elements; whatever `element` fails with.
-    pub fn array<T>(
-        &mut self,
-        what: &'static str,
-        values: &[T],
-        mut element: impl FnMut(&mut Self, &T) -> Result<(), EncodeError>,
-    ) -> Result<(), EncodeError> {
+    /// `TooLong` at 2^31 elements; whatever an element fails with.
+    pub fn array<T: Encode>(&mut self, what: &'static str, values: &[T], version: i16) -> Result<(), EncodeError> {
         self.length(what, Some(values.len()))?;
-        values.iter().try_for_each(|value| element(self, value))
+        values.iter().try_for_each(|value| value.encode(self, version))
     }
 
     /// Elements in order, or null.
     ///
     /// # Errors
-    /// `TooLong` at 2^31 elements; whatever `element` fails with.
-    pub fn nullable_array<T>(
+    /// `TooLong` at 2^31 elements; whatever an element fails with.
+    pub fn nullable_array<T: Encode>(
         &mut self,
         what: &'static str,
         values: Option<&[T]>,
-        element: impl FnMut(&mut Self, &T) -> Result<(), EncodeError>,
+        version: i16,
     ) -> Result<(), EncodeError> {
         match values {
-            Some(values) => self.array(what, values, element),
+            Some(values) => self.array(what, values, version),
             None => self.length(what, None),
         }
     }
@@ -231,35 +250,54 @@ impl Writer {
     /// A struct or null: 1 in front of a struct, -1 for null (KIP-893).
     ///
     /// # Errors
-    /// Whatever `inner` fails with.
-    pub fn nullable_struct<T>(
-        &mut self,
-        value: Option<&T>,
-        inner: impl FnOnce(&mut Self, &T) -> Result<(), EncodeError>,
-    ) -> Result<(), EncodeError> {
+    /// Whatever the struct fails with.
+    pub fn nullable_struct<T: Encode>(&mut self, value: Option<&T>, version: i16) -> Result<(), EncodeError> {
         self.i8(if value.is_some() { 1 } else { -1 });
-        value.map_or(Ok(()), |value| inner(self, value))
+        value.map_or(Ok(()), |value| value.encode(self, version))
     }
 
     /// Starts the tagged fields at the end of a struct.
     #[must_use]
-    pub fn tags(&self) -> Tags {
-        Tags { count: 0, fields: Self { flexible: self.flexible, ..Self::default() } }
+    pub fn tags(&mut self) -> Tags {
+        let keeper = self.keeper.take();
+        let mut unknown = VecDeque::new();
+        let mut fields = Self { flexible: self.flexible, keeper, ..Self::default() };
+        if let Some(keeper) = &mut fields.keeper {
+            unknown = keeper.take().into();
+        }
+        Tags { count: 0, fields, unknown }
     }
 
     /// Ends a struct with the tagged fields collected; nothing unless flexible.
-    pub fn put_tags(&mut self, tags: Tags) {
+    ///
+    /// # Errors
+    /// `TooLong` at 2 GiB.
+    pub fn put_tags(&mut self, mut tags: Tags) -> Result<(), EncodeError> {
+        tags.put_unknown(None)?;
+        self.keeper = tags.fields.keeper.take();
         if self.flexible {
+            if let Some(keeper) = &mut self.keeper {
+                keeper.next_struct();
+            }
             put_unsigned_varint(&mut self.tail, tags.count);
             self.append(tags.fields);
         }
+        Ok(())
     }
 
     /// Ends a struct that has no tagged fields set; nothing unless flexible.
-    pub fn no_tags(&mut self) {
+    ///
+    /// # Errors
+    /// `TooLong` at 2 GiB.
+    pub fn no_tags(&mut self) -> Result<(), EncodeError> {
+        if self.keeper.is_some() {
+            let tags = self.tags();
+            return self.put_tags(tags);
+        }
         if self.flexible {
             self.tail.put_u8(0);
         }
+        Ok(())
     }
 
     fn append(&mut self, other: Self) {
@@ -298,9 +336,17 @@ impl Writer {
 pub struct Tags {
     count: u32,
     fields: Writer,
+    /// Fields that were kept for this struct, ascending.
+    unknown: VecDeque<(u32, Bytes)>,
 }
 
 impl Tags {
+    /// Whether the field `tag` has to be written, as it is set or something inside of it was kept.
+    #[must_use]
+    pub fn needs(&self, tag: u32, is_set: bool) -> bool {
+        is_set || self.fields.keeper.as_ref().is_some_and(|keeper| keeper.is_needed(tag))
+    }
+
     /// Adds the field `tag`; tags are added in ascending order.
     ///
     /// # Errors
@@ -310,12 +356,37 @@ impl Tags {
         tag: u32,
         value: impl FnOnce(&mut Writer) -> Result<(), EncodeError>,
     ) -> Result<(), EncodeError> {
-        let mut body = Writer { flexible: self.fields.flexible, ..Writer::default() };
+        self.put_unknown(Some(tag))?;
+        let keeper = self.fields.keeper.take();
+        let mut body = Writer { flexible: self.fields.flexible, keeper, ..Writer::default() };
+        if let Some(keeper) = &mut body.keeper {
+            keeper.enter(tag);
+        }
         value(&mut body)?;
+        if let Some(keeper) = &mut body.keeper {
+            keeper.leave(tag, None);
+        }
+        self.fields.keeper = body.keeper.take();
+        self.put(tag, body)
+    }
+
+    /// Adds what was kept with a lower tag than `below`.
+    fn put_unknown(&mut self, below: Option<u32>) -> Result<(), EncodeError> {
+        while self.unknown.front().is_some_and(|(tag, _)| below.is_none_or(|below| *tag < below))
+            && let Some((tag, value)) = self.unknown.pop_front()
+        {
+            let mut body = Writer::default();
+            body.tail.put_slice(&value);
+            self.put(tag, body)?;
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, tag: u32, body: Writer) -> Result<(), EncodeError> {
         let too_long = EncodeError { what: "tagged field", cause: EncodeCause::TooLong };
-        let size = u32::try_from(body.size_bytes()).map_err(|_| too_long)?;
+        let size = i32::try_from(body.size_bytes()).map_err(|_| too_long)?;
         put_unsigned_varint(&mut self.fields.tail, tag);
-        put_unsigned_varint(&mut self.fields.tail, size);
+        put_unsigned_varint(&mut self.fields.tail, size.cast_unsigned());
         self.fields.append(body);
         self.count += 1;
         Ok(())

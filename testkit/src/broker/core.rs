@@ -70,7 +70,7 @@ struct Connection {
 #[derive(Debug)]
 struct Delayed {
     client: Client,
-    reader: Reader,
+    body: Bytes,
 }
 
 impl Core {
@@ -125,8 +125,8 @@ impl Core {
     pub fn handle_timeout(&mut self, now: Moment) {
         self.state.now = now;
         while let Some(entry) = self.delayed.first_entry().filter(|entry| entry.key().0 <= now) {
-            let Delayed { client, reader } = entry.remove();
-            self.serve(&client, reader, Treatment::Serve);
+            let Delayed { client, body } = entry.remove();
+            self.serve(&client, body, Treatment::Serve);
         }
         self.state.handle_timeout();
         self.deliver();
@@ -183,7 +183,7 @@ impl Core {
     }
 
     /// Serves a request, or does with it what a fault says.
-    fn accept(&mut self, client: Client, reader: Reader) {
+    fn accept(&mut self, client: Client, body: Bytes) {
         let call = client.call;
         if !handlers::is_served(call.api, call.version) {
             debug!(api = %call.api, version = call.version, "not served");
@@ -197,22 +197,22 @@ impl Core {
             debug!(api = %call.api, ?action, "fault");
         }
         match action {
-            None => self.serve(&client, reader, Treatment::Serve),
-            Some(Action::Error(code)) => self.serve(&client, reader, Treatment::Refuse(ErrorCode(code))),
+            None => self.serve(&client, body, Treatment::Serve),
+            Some(Action::Error(code)) => self.serve(&client, body, Treatment::Refuse(ErrorCode(code))),
             // The request stays the one being served for ever: nothing that follows it is looked at.
             Some(Action::DropRequest) => {}
             Some(Action::Delay(delay)) => {
-                self.delayed.insert((self.state.now + delay, call.connection), Delayed { client, reader });
+                self.delayed.insert((self.state.now + delay, call.connection), Delayed { client, body });
             }
             Some(Action::ApplyThenDisconnect) => {
-                self.serve(&client, reader, Treatment::Serve);
+                self.serve(&client, body, Treatment::Serve);
                 self.close(call.connection);
             }
         }
     }
 
-    fn serve(&mut self, client: &Client, reader: Reader, treatment: Treatment) {
-        if let Err(cause) = handlers::dispatch(&mut self.state, client, reader, treatment) {
+    fn serve(&mut self, client: &Client, body: Bytes, treatment: Treatment) {
+        if let Err(cause) = handlers::dispatch(&mut self.state, client, &body, treatment) {
             debug!(connection = client.call.connection.0, %cause, "malformed request");
             self.close(client.call.connection);
         }
@@ -256,18 +256,18 @@ impl Core {
 /// Reads the header of a request. `None` when there is none, or its API is unknown.
 ///
 /// A version that is unknown has a header that is unknown, too, but for its first fields.
-fn read_header(connection: ConnectionId, serial: u64, host: Str, frame: Bytes) -> Option<(Client, Reader)> {
+fn read_header(connection: ConnectionId, serial: u64, host: Str, frame: Bytes) -> Option<(Client, Bytes)> {
     let (fixed, _) = frame.split_first_chunk::<FIXED_BYTES>()?;
     let [key_high, key_low, version_high, version_low, correlation_id @ ..] = *fixed;
     let api = ApiKey::from_i16(i16::from_be_bytes([key_high, key_low]))?;
     let version = i16::from_be_bytes([version_high, version_low]);
     let call = Call { connection, serial, api, version, correlation_id: i32::from_be_bytes(correlation_id) };
-    let mut reader = Reader::new(frame.clone());
+    let mut reader = Reader::new(&frame);
     if !handlers::is_served(api, version) {
-        return Some((Client { call, id: Str::EMPTY, host }, reader));
+        return Some((Client { call, id: Str::EMPTY, host }, Bytes::new()));
     }
     let header = RequestHeader::decode(&mut reader, api.request_header_version(version)).ok()?;
-    Some((Client { call, id: header.client_id.unwrap_or_default(), host }, reader))
+    Some((Client { call, id: header.client_id.unwrap_or_default(), host }, reader.rest()))
 }
 
 /// API key, version and correlation id: the same in every header.

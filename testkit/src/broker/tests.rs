@@ -79,8 +79,8 @@ fn encode<R: Request>(version: i16, correlation_id: i32, request: &R) -> Bytes {
 }
 
 fn decode<R: Request>(version: i16, frame: &[Bytes]) -> R::Response {
-    let whole = Bytes::from(frame.concat());
-    let mut reader = Reader::new(whole.slice(4..));
+    let whole = Bytes::from(frame.concat()).slice(4..);
+    let mut reader = Reader::new(&whole);
     ResponseHeader::decode(&mut reader, R::KEY.response_header_version(version)).unwrap();
     let response = R::Response::decode(&mut reader, version).unwrap();
     reader.finish().unwrap();

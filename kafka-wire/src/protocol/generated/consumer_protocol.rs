@@ -4,37 +4,12 @@
 use bytes::Bytes;
 
 use super::super::Message;
-use crate::wire::{DecodeError, EncodeError, Layout, Reader, Str, Writer};
-
-/// Partitions of one topic.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct TopicPartition {
-    /// The topic name.
-    pub topic: Str,
-    /// The partition indexes.
-    pub partitions: Vec<i32>,
-}
-
-impl TopicPartition {
-    /// The least size of one on the wire, in any version.
-    const MIN_BYTES: usize = 6;
-
-    fn decode(r: &mut Reader) -> Result<Self, DecodeError> {
-        Ok(Self { topic: r.string("topic")?, partitions: r.array("partitions", 4, |r| r.i32("partitions"))? })
-    }
-
-    fn encode(&self, w: &mut Writer) -> Result<(), EncodeError> {
-        w.string("topic", &self.topic)?;
-        w.array("partitions", &self.partitions, |w, it| {
-            w.i32(*it);
-            Ok(())
-        })?;
-        Ok(())
-    }
-}
+#[cfg(feature = "inspect")]
+use super::super::inspect::{Inspect, Json};
+use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
 
 /// What a member of a classic consumer group tells its leader. Stands behind its version in two bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ConsumerProtocolSubscription {
     /// The topics that the member wants to consume.
     pub topics: Vec<Str>,
@@ -54,20 +29,22 @@ pub struct ConsumerProtocolSubscription {
     pub rack_id: Option<Str>,
 }
 
+impl Default for ConsumerProtocolSubscription {
+    fn default() -> Self {
+        Self { topics: Vec::new(), user_data: None, owned_partitions: Vec::new(), generation_id: -1, rack_id: None }
+    }
+}
+
 impl Message for ConsumerProtocolSubscription {
     const LAYOUT: Layout =
         Layout { name: "ConsumerProtocolSubscription", first: 0, last: 3, stable: 3, flexible: None };
 
-    fn decode(r: &mut Reader, version: i16) -> Result<Self, DecodeError> {
+    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
         r.begin(&Self::LAYOUT, version)?;
         Ok(Self {
-            topics: r.array("topics", 2, |r| r.string("topics"))?,
+            topics: r.array("topics", version)?,
             user_data: r.nullable_bytes("user_data")?,
-            owned_partitions: if version >= 1 {
-                r.array("owned_partitions", TopicPartition::MIN_BYTES, TopicPartition::decode)?
-            } else {
-                Vec::new()
-            },
+            owned_partitions: if version >= 1 { r.array("owned_partitions", version)? } else { Vec::new() },
             generation_id: if version >= 2 { r.i32("generation_id")? } else { -1 },
             rack_id: if version >= 3 { r.nullable_string("rack_id")? } else { None },
         })
@@ -75,10 +52,10 @@ impl Message for ConsumerProtocolSubscription {
 
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
-        w.array("topics", &self.topics, |w, it| w.string("topics", it))?;
+        w.array("topics", &self.topics, version)?;
         w.nullable_bytes("user_data", self.user_data.as_ref())?;
         if version >= 1 {
-            w.array("owned_partitions", &self.owned_partitions, |w, it| it.encode(w))?;
+            w.array("owned_partitions", &self.owned_partitions, version)?;
         }
         if version >= 2 {
             w.i32(self.generation_id);
@@ -90,14 +67,56 @@ impl Message for ConsumerProtocolSubscription {
     }
 }
 
-impl Default for ConsumerProtocolSubscription {
-    fn default() -> Self {
-        Self { topics: Vec::new(), user_data: None, owned_partitions: Vec::new(), generation_id: -1, rack_id: None }
+#[cfg(feature = "inspect")]
+impl Inspect for ConsumerProtocolSubscription {
+    fn inspect(&self, version: i16, to: &mut Json) {
+        to.field("topics", &self.topics, version);
+        to.field("userData", &self.user_data, version);
+        if version >= 1 {
+            to.field("ownedPartitions", &self.owned_partitions, version);
+        }
+        if version >= 2 {
+            to.field("generationId", &self.generation_id, version);
+        }
+        if version >= 3 {
+            to.field("rackId", &self.rack_id, version);
+        }
+    }
+}
+
+/// An element of [`ConsumerProtocolSubscription::owned_partitions`].
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct TopicPartition {
+    /// The topic name.
+    pub topic: Str,
+    /// The partition ids.
+    pub partitions: Vec<i32>,
+}
+
+impl Decode<'_> for TopicPartition {
+    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+        Ok(Self { topic: r.string("topic")?, partitions: r.array("partitions", version)? })
+    }
+}
+
+impl Encode for TopicPartition {
+    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+        w.string("topic", &self.topic)?;
+        w.array("partitions", &self.partitions, version)?;
+        Ok(())
+    }
+}
+
+#[cfg(feature = "inspect")]
+impl Inspect for TopicPartition {
+    fn inspect(&self, version: i16, to: &mut Json) {
+        to.field("topic", &self.topic, version);
+        to.field("partitions", &self.partitions, version);
     }
 }
 
 /// What the leader of a classic consumer group tells a member. Stands behind its version in two bytes.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct ConsumerProtocolAssignment {
     /// The list of topics and partitions assigned to this consumer.
     pub assigned_partitions: Vec<TopicPartition>,
@@ -108,18 +127,106 @@ pub struct ConsumerProtocolAssignment {
 impl Message for ConsumerProtocolAssignment {
     const LAYOUT: Layout = Layout { name: "ConsumerProtocolAssignment", first: 0, last: 3, stable: 3, flexible: None };
 
-    fn decode(r: &mut Reader, version: i16) -> Result<Self, DecodeError> {
+    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
         r.begin(&Self::LAYOUT, version)?;
         Ok(Self {
-            assigned_partitions: r.array("assigned_partitions", TopicPartition::MIN_BYTES, TopicPartition::decode)?,
+            assigned_partitions: r.array("assigned_partitions", version)?,
             user_data: r.nullable_bytes("user_data")?,
         })
     }
 
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
-        w.array("assigned_partitions", &self.assigned_partitions, |w, it| it.encode(w))?;
+        w.array("assigned_partitions", &self.assigned_partitions, version)?;
         w.nullable_bytes("user_data", self.user_data.as_ref())?;
         Ok(())
+    }
+}
+
+#[cfg(feature = "inspect")]
+impl Inspect for ConsumerProtocolAssignment {
+    fn inspect(&self, version: i16, to: &mut Json) {
+        to.field("assignedPartitions", &self.assigned_partitions, version);
+        to.field("userData", &self.user_data, version);
+    }
+}
+
+/// What a member of the sticky assignor had, in the user data of its subscription; unversioned in front.
+/// Source: StickyAssignor
+#[derive(Clone, Debug, PartialEq)]
+pub struct StickyAssignorUserData {
+    /// The partitions that the member owned.
+    pub previous_assignment: Vec<PreviousTopicAssignment>,
+    /// The generation in which it owned them.
+    ///
+    /// Versions 1+; otherwise `-1`. Left out by other versions without an error.
+    pub generation: i32,
+}
+
+impl Default for StickyAssignorUserData {
+    fn default() -> Self {
+        Self { previous_assignment: Vec::new(), generation: -1 }
+    }
+}
+
+impl Message for StickyAssignorUserData {
+    const LAYOUT: Layout = Layout { name: "StickyAssignorUserData", first: 0, last: 1, stable: 1, flexible: None };
+
+    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+        r.begin(&Self::LAYOUT, version)?;
+        Ok(Self {
+            previous_assignment: r.array("previous_assignment", version)?,
+            generation: if version >= 1 { r.i32("generation")? } else { -1 },
+        })
+    }
+
+    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+        w.begin(&Self::LAYOUT, version)?;
+        w.array("previous_assignment", &self.previous_assignment, version)?;
+        if version >= 1 {
+            w.i32(self.generation);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(feature = "inspect")]
+impl Inspect for StickyAssignorUserData {
+    fn inspect(&self, version: i16, to: &mut Json) {
+        to.field("previousAssignment", &self.previous_assignment, version);
+        if version >= 1 {
+            to.field("generation", &self.generation, version);
+        }
+    }
+}
+
+/// An element of [`StickyAssignorUserData::previous_assignment`].
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct PreviousTopicAssignment {
+    /// The topic.
+    pub topic: Str,
+    /// The partitions of it.
+    pub partitions: Vec<i32>,
+}
+
+impl Decode<'_> for PreviousTopicAssignment {
+    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+        Ok(Self { topic: r.string("topic")?, partitions: r.array("partitions", version)? })
+    }
+}
+
+impl Encode for PreviousTopicAssignment {
+    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+        w.string("topic", &self.topic)?;
+        w.array("partitions", &self.partitions, version)?;
+        Ok(())
+    }
+}
+
+#[cfg(feature = "inspect")]
+impl Inspect for PreviousTopicAssignment {
+    fn inspect(&self, version: i16, to: &mut Json) {
+        to.field("topic", &self.topic, version);
+        to.field("partitions", &self.partitions, version);
     }
 }

@@ -3,11 +3,13 @@
 
 use bytes::Bytes;
 
+#[cfg(feature = "inspect")]
+use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{DecodeError, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
 
 /// Asks for the state and members of groups.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribeGroupsRequest {
     /// The names of the groups to describe.
     pub groups: Vec<Str>,
@@ -20,10 +22,10 @@ pub struct DescribeGroupsRequest {
 impl Message for DescribeGroupsRequest {
     const LAYOUT: Layout = Layout { name: "DescribeGroupsRequest", first: 0, last: 6, stable: 6, flexible: Some(5) };
 
-    fn decode(r: &mut Reader, version: i16) -> Result<Self, DecodeError> {
+    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
-            groups: r.array("groups", 1, |r| r.string("groups"))?,
+            groups: r.array("groups", version)?,
             include_authorized_operations: if version >= 3 { r.bool("include_authorized_operations")? } else { false },
         };
         r.skip_tags()?;
@@ -32,14 +34,23 @@ impl Message for DescribeGroupsRequest {
 
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
-        w.array("groups", &self.groups, |w, it| w.string("groups", it))?;
+        w.array("groups", &self.groups, version)?;
         if version >= 3 {
             w.bool(self.include_authorized_operations);
         } else if self.include_authorized_operations {
             return Err(EncodeError::lacks("include_authorized_operations", version));
         }
-        w.no_tags();
-        Ok(())
+        w.no_tags()
+    }
+}
+
+#[cfg(feature = "inspect")]
+impl Inspect for DescribeGroupsRequest {
+    fn inspect(&self, version: i16, to: &mut Json) {
+        to.field("groups", &self.groups, version);
+        if version >= 3 {
+            to.field("includeAuthorizedOperations", &self.include_authorized_operations, version);
+        }
     }
 }
 
@@ -53,7 +64,7 @@ impl Request for DescribeGroupsRequest {
 }
 
 /// State and members of each group.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribeGroupsResponse {
     /// The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the
     /// request did not violate any quota.
@@ -67,11 +78,11 @@ pub struct DescribeGroupsResponse {
 impl Message for DescribeGroupsResponse {
     const LAYOUT: Layout = Layout { name: "DescribeGroupsResponse", first: 0, last: 6, stable: 6, flexible: Some(5) };
 
-    fn decode(r: &mut Reader, version: i16) -> Result<Self, DecodeError> {
+    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             throttle_time_ms: if version >= 1 { r.i32("throttle_time_ms")? } else { 0 },
-            groups: r.array("groups", DescribedGroup::MIN_BYTES, |r| DescribedGroup::decode(r, version))?,
+            groups: r.array("groups", version)?,
         };
         r.skip_tags()?;
         Ok(message)
@@ -82,14 +93,23 @@ impl Message for DescribeGroupsResponse {
         if version >= 1 {
             w.i32(self.throttle_time_ms);
         }
-        w.array("groups", &self.groups, |w, it| it.encode(w, version))?;
-        w.no_tags();
-        Ok(())
+        w.array("groups", &self.groups, version)?;
+        w.no_tags()
+    }
+}
+
+#[cfg(feature = "inspect")]
+impl Inspect for DescribeGroupsResponse {
+    fn inspect(&self, version: i16, to: &mut Json) {
+        if version >= 1 {
+            to.field("throttleTimeMs", &self.throttle_time_ms, version);
+        }
+        to.field("groups", &self.groups, version);
     }
 }
 
 /// An element of [`DescribeGroupsResponse::groups`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct DescribedGroup {
     /// The describe error, or 0 if there was no error.
     pub error_code: i16,
@@ -109,50 +129,8 @@ pub struct DescribedGroup {
     pub members: Vec<DescribedGroupMember>,
     /// 32-bit bitfield to represent authorized operations for this group.
     ///
-    /// Versions 3+; otherwise `i32::MIN`.
+    /// Versions 3+; otherwise `-2147483648`.
     pub authorized_operations: i32,
-}
-
-impl DescribedGroup {
-    /// The least size of one on the wire, in any version.
-    const MIN_BYTES: usize = 7;
-
-    fn decode(r: &mut Reader, version: i16) -> Result<Self, DecodeError> {
-        let message = Self {
-            error_code: r.i16("error_code")?,
-            error_message: if version >= 6 { r.nullable_string("error_message")? } else { None },
-            group_id: r.string("group_id")?,
-            group_state: r.string("group_state")?,
-            protocol_type: r.string("protocol_type")?,
-            protocol_data: r.string("protocol_data")?,
-            members: r
-                .array("members", DescribedGroupMember::MIN_BYTES, |r| DescribedGroupMember::decode(r, version))?,
-            authorized_operations: if version >= 3 { r.i32("authorized_operations")? } else { i32::MIN },
-        };
-        r.skip_tags()?;
-        Ok(message)
-    }
-
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
-        w.i16(self.error_code);
-        if version >= 6 {
-            w.nullable_string("error_message", self.error_message.as_ref())?;
-        } else if self.error_message.is_some() {
-            return Err(EncodeError::lacks("error_message", version));
-        }
-        w.string("group_id", &self.group_id)?;
-        w.string("group_state", &self.group_state)?;
-        w.string("protocol_type", &self.protocol_type)?;
-        w.string("protocol_data", &self.protocol_data)?;
-        w.array("members", &self.members, |w, it| it.encode(w, version))?;
-        if version >= 3 {
-            w.i32(self.authorized_operations);
-        } else if self.authorized_operations != i32::MIN {
-            return Err(EncodeError::lacks("authorized_operations", version));
-        }
-        w.no_tags();
-        Ok(())
-    }
 }
 
 impl Default for DescribedGroup {
@@ -165,13 +143,70 @@ impl Default for DescribedGroup {
             protocol_type: Str::EMPTY,
             protocol_data: Str::EMPTY,
             members: Vec::new(),
-            authorized_operations: i32::MIN,
+            authorized_operations: -2147483648,
+        }
+    }
+}
+
+impl Decode<'_> for DescribedGroup {
+    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+        let message = Self {
+            error_code: r.i16("error_code")?,
+            error_message: if version >= 6 { r.nullable_string("error_message")? } else { None },
+            group_id: r.string("group_id")?,
+            group_state: r.string("group_state")?,
+            protocol_type: r.string("protocol_type")?,
+            protocol_data: r.string("protocol_data")?,
+            members: r.array("members", version)?,
+            authorized_operations: if version >= 3 { r.i32("authorized_operations")? } else { -2147483648 },
+        };
+        r.skip_tags()?;
+        Ok(message)
+    }
+}
+
+impl Encode for DescribedGroup {
+    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+        w.i16(self.error_code);
+        if version >= 6 {
+            w.nullable_string("error_message", self.error_message.as_ref())?;
+        } else if self.error_message.is_some() {
+            return Err(EncodeError::lacks("error_message", version));
+        }
+        w.string("group_id", &self.group_id)?;
+        w.string("group_state", &self.group_state)?;
+        w.string("protocol_type", &self.protocol_type)?;
+        w.string("protocol_data", &self.protocol_data)?;
+        w.array("members", &self.members, version)?;
+        if version >= 3 {
+            w.i32(self.authorized_operations);
+        } else if self.authorized_operations != -2147483648 {
+            return Err(EncodeError::lacks("authorized_operations", version));
+        }
+        w.no_tags()
+    }
+}
+
+#[cfg(feature = "inspect")]
+impl Inspect for DescribedGroup {
+    fn inspect(&self, version: i16, to: &mut Json) {
+        to.field("errorCode", &self.error_code, version);
+        if version >= 6 {
+            to.field("errorMessage", &self.error_message, version);
+        }
+        to.field("groupId", &self.group_id, version);
+        to.field("groupState", &self.group_state, version);
+        to.field("protocolType", &self.protocol_type, version);
+        to.field("protocolData", &self.protocol_data, version);
+        to.field("members", &self.members, version);
+        if version >= 3 {
+            to.field("authorizedOperations", &self.authorized_operations, version);
         }
     }
 }
 
 /// An element of [`DescribedGroup::members`].
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribedGroupMember {
     /// The member id.
     pub member_id: Str,
@@ -189,11 +224,8 @@ pub struct DescribedGroupMember {
     pub member_assignment: Bytes,
 }
 
-impl DescribedGroupMember {
-    /// The least size of one on the wire, in any version.
-    const MIN_BYTES: usize = 5;
-
-    fn decode(r: &mut Reader, version: i16) -> Result<Self, DecodeError> {
+impl Decode<'_> for DescribedGroupMember {
+    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
         let message = Self {
             member_id: r.string("member_id")?,
             group_instance_id: if version >= 4 { r.nullable_string("group_instance_id")? } else { None },
@@ -205,7 +237,9 @@ impl DescribedGroupMember {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
+impl Encode for DescribedGroupMember {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("member_id", &self.member_id)?;
         if version >= 4 {
@@ -215,7 +249,20 @@ impl DescribedGroupMember {
         w.string("client_host", &self.client_host)?;
         w.bytes("member_metadata", &self.member_metadata)?;
         w.bytes("member_assignment", &self.member_assignment)?;
-        w.no_tags();
-        Ok(())
+        w.no_tags()
+    }
+}
+
+#[cfg(feature = "inspect")]
+impl Inspect for DescribedGroupMember {
+    fn inspect(&self, version: i16, to: &mut Json) {
+        to.field("memberId", &self.member_id, version);
+        if version >= 4 {
+            to.field("groupInstanceId", &self.group_instance_id, version);
+        }
+        to.field("clientId", &self.client_id, version);
+        to.field("clientHost", &self.client_host, version);
+        to.field("memberMetadata", &self.member_metadata, version);
+        to.field("memberAssignment", &self.member_assignment, version);
     }
 }

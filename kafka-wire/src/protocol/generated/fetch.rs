@@ -3,11 +3,13 @@
 
 use bytes::Bytes;
 
+#[cfg(feature = "inspect")]
+use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{DecodeError, EncodeError, Layout, Reader, Str, Uuid, Writer};
+use crate::wire::{Decode, DecodeError, Encode, EncodeError, Items, Layout, Reader, Str, Uuid, Writer};
 
 /// Asks the leader for record batches of many partitions, from an offset each; waits for them if need be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct FetchRequest {
     /// The clusterId if known. This is used to validate metadata fetches prior to broker registration.
     ///
@@ -30,7 +32,10 @@ pub struct FetchRequest {
     /// Default `i32::MAX`.
     pub max_bytes: i32,
     /// This setting controls the visibility of transactional records. Using READ_UNCOMMITTED (isolation_level = 0)
-    /// makes all records visible.
+    /// makes all records visible. With READ_COMMITTED (isolation_level = 1), non-transactional and COMMITTED
+    /// transactional records are visible. To be more concrete, READ_COMMITTED returns all data from offsets
+    /// smaller than the current LSO (last stable offset), and enables the inclusion of the list of aborted
+    /// transactions in the result, which allows consumers to discard ABORTED transactional records.
     pub isolation_level: i8,
     /// The fetch session ID.
     ///
@@ -52,10 +57,29 @@ pub struct FetchRequest {
     pub rack_id: Str,
 }
 
+impl Default for FetchRequest {
+    fn default() -> Self {
+        Self {
+            cluster_id: None,
+            replica_id: -1,
+            replica_state: ReplicaState::default(),
+            max_wait_ms: 0,
+            min_bytes: 0,
+            max_bytes: i32::MAX,
+            isolation_level: 0,
+            session_id: 0,
+            session_epoch: -1,
+            topics: Vec::new(),
+            forgotten_topics_data: Vec::new(),
+            rack_id: Str::EMPTY,
+        }
+    }
+}
+
 impl Message for FetchRequest {
     const LAYOUT: Layout = Layout { name: "FetchRequest", first: 4, last: 18, stable: 18, flexible: Some(12) };
 
-    fn decode(r: &mut Reader, version: i16) -> Result<Self, DecodeError> {
+    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
         r.begin(&Self::LAYOUT, version)?;
         let mut message = Self {
             cluster_id: None,
@@ -67,18 +91,14 @@ impl Message for FetchRequest {
             isolation_level: r.i8("isolation_level")?,
             session_id: if version >= 7 { r.i32("session_id")? } else { 0 },
             session_epoch: if version >= 7 { r.i32("session_epoch")? } else { -1 },
-            topics: r.array("topics", FetchTopic::MIN_BYTES, |r| FetchTopic::decode(r, version))?,
-            forgotten_topics_data: if version >= 7 {
-                r.array("forgotten_topics_data", ForgottenTopic::MIN_BYTES, |r| ForgottenTopic::decode(r, version))?
-            } else {
-                Vec::new()
-            },
+            topics: r.array("topics", version)?,
+            forgotten_topics_data: if version >= 7 { r.array("forgotten_topics_data", version)? } else { Vec::new() },
             rack_id: if version >= 11 { r.string("rack_id")? } else { Str::EMPTY },
         };
         r.tags(|r, tag| {
             match tag {
                 0 => message.cluster_id = r.nullable_string("cluster_id")?,
-                1 if version >= 15 => message.replica_state = ReplicaState::decode(r)?,
+                1 if version >= 15 => message.replica_state = ReplicaState::decode(r, version)?,
                 _ => return Ok(false),
             }
             Ok(true)
@@ -103,9 +123,9 @@ impl Message for FetchRequest {
         if version >= 7 {
             w.i32(self.session_epoch);
         }
-        w.array("topics", &self.topics, |w, it| it.encode(w, version))?;
+        w.array("topics", &self.topics, version)?;
         if version >= 7 {
-            w.array("forgotten_topics_data", &self.forgotten_topics_data, |w, it| it.encode(w, version))?;
+            w.array("forgotten_topics_data", &self.forgotten_topics_data, version)?;
         } else if !self.forgotten_topics_data.is_empty() {
             return Err(EncodeError::lacks("forgotten_topics_data", version));
         }
@@ -116,32 +136,44 @@ impl Message for FetchRequest {
         if version >= 12 && self.cluster_id.is_some() {
             tags.add(0, |w| w.nullable_string("cluster_id", self.cluster_id.as_ref()))?;
         }
-        if self.replica_state != ReplicaState::default() {
-            if version < 15 {
+        if tags.needs(1, self.replica_state != ReplicaState::default()) {
+            if !(version >= 15) {
                 return Err(EncodeError::lacks("replica_state", version));
             }
-            tags.add(1, |w| self.replica_state.encode(w))?;
+            tags.add(1, |w| self.replica_state.encode(w, version))?;
         }
-        w.put_tags(tags);
-        Ok(())
+        w.put_tags(tags)
     }
 }
 
-impl Default for FetchRequest {
-    fn default() -> Self {
-        Self {
-            cluster_id: None,
-            replica_id: -1,
-            replica_state: ReplicaState::default(),
-            max_wait_ms: 0,
-            min_bytes: 0,
-            max_bytes: i32::MAX,
-            isolation_level: 0,
-            session_id: 0,
-            session_epoch: -1,
-            topics: Vec::new(),
-            forgotten_topics_data: Vec::new(),
-            rack_id: Str::EMPTY,
+#[cfg(feature = "inspect")]
+impl Inspect for FetchRequest {
+    fn inspect(&self, version: i16, to: &mut Json) {
+        if version >= 12 && self.cluster_id.is_some() {
+            to.field("clusterId", &self.cluster_id, version);
+        }
+        if version <= 14 {
+            to.field("replicaId", &self.replica_id, version);
+        }
+        if version >= 15 && self.replica_state != ReplicaState::default() {
+            to.field("replicaState", &self.replica_state, version);
+        }
+        to.field("maxWaitMs", &self.max_wait_ms, version);
+        to.field("minBytes", &self.min_bytes, version);
+        to.field("maxBytes", &self.max_bytes, version);
+        to.field("isolationLevel", &self.isolation_level, version);
+        if version >= 7 {
+            to.field("sessionId", &self.session_id, version);
+        }
+        if version >= 7 {
+            to.field("sessionEpoch", &self.session_epoch, version);
+        }
+        to.field("topics", &self.topics, version);
+        if version >= 7 {
+            to.field("forgottenTopicsData", &self.forgotten_topics_data, version);
+        }
+        if version >= 11 {
+            to.field("rackId", &self.rack_id, version);
         }
     }
 }
@@ -156,7 +188,7 @@ impl Request for FetchRequest {
 }
 
 /// The value of [`FetchRequest::replica_state`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ReplicaState {
     /// The replica ID of the follower, or -1 if this request is from a consumer.
     ///
@@ -168,29 +200,38 @@ pub struct ReplicaState {
     pub replica_epoch: i64,
 }
 
-impl ReplicaState {
-    fn decode(r: &mut Reader) -> Result<Self, DecodeError> {
-        let message = Self { replica_id: r.i32("replica_id")?, replica_epoch: r.i64("replica_epoch")? };
-        r.skip_tags()?;
-        Ok(message)
-    }
-
-    fn encode(&self, w: &mut Writer) -> Result<(), EncodeError> {
-        w.i32(self.replica_id);
-        w.i64(self.replica_epoch);
-        w.no_tags();
-        Ok(())
-    }
-}
-
 impl Default for ReplicaState {
     fn default() -> Self {
         Self { replica_id: -1, replica_epoch: -1 }
     }
 }
 
+impl Decode<'_> for ReplicaState {
+    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+        let message = Self { replica_id: r.i32("replica_id")?, replica_epoch: r.i64("replica_epoch")? };
+        r.skip_tags()?;
+        Ok(message)
+    }
+}
+
+impl Encode for ReplicaState {
+    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+        w.i32(self.replica_id);
+        w.i64(self.replica_epoch);
+        w.no_tags()
+    }
+}
+
+#[cfg(feature = "inspect")]
+impl Inspect for ReplicaState {
+    fn inspect(&self, version: i16, to: &mut Json) {
+        to.field("replicaId", &self.replica_id, version);
+        to.field("replicaEpoch", &self.replica_epoch, version);
+    }
+}
+
 /// An element of [`FetchRequest::topics`].
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct FetchTopic {
     /// The name of the topic to fetch.
     ///
@@ -204,20 +245,19 @@ pub struct FetchTopic {
     pub partitions: Vec<FetchPartition>,
 }
 
-impl FetchTopic {
-    /// The least size of one on the wire, in any version.
-    const MIN_BYTES: usize = 2;
-
-    fn decode(r: &mut Reader, version: i16) -> Result<Self, DecodeError> {
+impl Decode<'_> for FetchTopic {
+    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
         let message = Self {
             topic: if version <= 12 { r.string("topic")? } else { Str::EMPTY },
             topic_id: if version >= 13 { r.uuid("topic_id")? } else { Uuid::ZERO },
-            partitions: r.array("partitions", FetchPartition::MIN_BYTES, |r| FetchPartition::decode(r, version))?,
+            partitions: r.array("partitions", version)?,
         };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
+impl Encode for FetchTopic {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         if version <= 12 {
             w.string("topic", &self.topic)?;
@@ -225,14 +265,26 @@ impl FetchTopic {
         if version >= 13 {
             w.uuid(self.topic_id);
         }
-        w.array("partitions", &self.partitions, |w, it| it.encode(w, version))?;
-        w.no_tags();
-        Ok(())
+        w.array("partitions", &self.partitions, version)?;
+        w.no_tags()
+    }
+}
+
+#[cfg(feature = "inspect")]
+impl Inspect for FetchTopic {
+    fn inspect(&self, version: i16, to: &mut Json) {
+        if version <= 12 {
+            to.field("topic", &self.topic, version);
+        }
+        if version >= 13 {
+            to.field("topicId", &self.topic_id, version);
+        }
+        to.field("partitions", &self.partitions, version);
     }
 }
 
 /// An element of [`FetchTopic::partitions`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct FetchPartition {
     /// The partition index.
     pub partition: i32,
@@ -264,11 +316,23 @@ pub struct FetchPartition {
     pub high_watermark: i64,
 }
 
-impl FetchPartition {
-    /// The least size of one on the wire, in any version.
-    const MIN_BYTES: usize = 16;
+impl Default for FetchPartition {
+    fn default() -> Self {
+        Self {
+            partition: 0,
+            current_leader_epoch: -1,
+            fetch_offset: 0,
+            last_fetched_epoch: -1,
+            log_start_offset: -1,
+            partition_max_bytes: 0,
+            replica_directory_id: Uuid::ZERO,
+            high_watermark: i64::MAX,
+        }
+    }
+}
 
-    fn decode(r: &mut Reader, version: i16) -> Result<Self, DecodeError> {
+impl Decode<'_> for FetchPartition {
+    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
         let mut message = Self {
             partition: r.i32("partition")?,
             current_leader_epoch: if version >= 9 { r.i32("current_leader_epoch")? } else { -1 },
@@ -289,7 +353,9 @@ impl FetchPartition {
         })?;
         Ok(message)
     }
+}
 
+impl Encode for FetchPartition {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i32(self.partition);
         if version >= 9 {
@@ -318,28 +384,36 @@ impl FetchPartition {
                 Ok(())
             })?;
         }
-        w.put_tags(tags);
-        Ok(())
+        w.put_tags(tags)
     }
 }
 
-impl Default for FetchPartition {
-    fn default() -> Self {
-        Self {
-            partition: 0,
-            current_leader_epoch: -1,
-            fetch_offset: 0,
-            last_fetched_epoch: -1,
-            log_start_offset: -1,
-            partition_max_bytes: 0,
-            replica_directory_id: Uuid::ZERO,
-            high_watermark: i64::MAX,
+#[cfg(feature = "inspect")]
+impl Inspect for FetchPartition {
+    fn inspect(&self, version: i16, to: &mut Json) {
+        to.field("partition", &self.partition, version);
+        if version >= 9 {
+            to.field("currentLeaderEpoch", &self.current_leader_epoch, version);
+        }
+        to.field("fetchOffset", &self.fetch_offset, version);
+        if version >= 12 {
+            to.field("lastFetchedEpoch", &self.last_fetched_epoch, version);
+        }
+        if version >= 5 {
+            to.field("logStartOffset", &self.log_start_offset, version);
+        }
+        to.field("partitionMaxBytes", &self.partition_max_bytes, version);
+        if version >= 17 && !self.replica_directory_id.is_zero() {
+            to.field("replicaDirectoryId", &self.replica_directory_id, version);
+        }
+        if version >= 18 && self.high_watermark != i64::MAX {
+            to.field("highWatermark", &self.high_watermark, version);
         }
     }
 }
 
 /// An element of [`FetchRequest::forgotten_topics_data`].
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct ForgottenTopic {
     /// The topic name.
     ///
@@ -353,20 +427,19 @@ pub struct ForgottenTopic {
     pub partitions: Vec<i32>,
 }
 
-impl ForgottenTopic {
-    /// The least size of one on the wire, in any version.
-    const MIN_BYTES: usize = 2;
-
-    fn decode(r: &mut Reader, version: i16) -> Result<Self, DecodeError> {
+impl Decode<'_> for ForgottenTopic {
+    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
         let message = Self {
             topic: if version <= 12 { r.string("topic")? } else { Str::EMPTY },
             topic_id: if version >= 13 { r.uuid("topic_id")? } else { Uuid::ZERO },
-            partitions: r.array("partitions", 4, |r| r.i32("partitions"))?,
+            partitions: r.array("partitions", version)?,
         };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
+impl Encode for ForgottenTopic {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         if version <= 12 {
             w.string("topic", &self.topic)?;
@@ -374,17 +447,26 @@ impl ForgottenTopic {
         if version >= 13 {
             w.uuid(self.topic_id);
         }
-        w.array("partitions", &self.partitions, |w, it| {
-            w.i32(*it);
-            Ok(())
-        })?;
-        w.no_tags();
-        Ok(())
+        w.array("partitions", &self.partitions, version)?;
+        w.no_tags()
+    }
+}
+
+#[cfg(feature = "inspect")]
+impl Inspect for ForgottenTopic {
+    fn inspect(&self, version: i16, to: &mut Json) {
+        if version <= 12 {
+            to.field("topic", &self.topic, version);
+        }
+        if version >= 13 {
+            to.field("topicId", &self.topic_id, version);
+        }
+        to.field("partitions", &self.partitions, version);
     }
 }
 
 /// Record batches as they lie in the log. The last one of a partition may be cut short.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct FetchResponse {
     /// The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the
     /// request did not violate any quota.
@@ -409,22 +491,18 @@ pub struct FetchResponse {
 impl Message for FetchResponse {
     const LAYOUT: Layout = Layout { name: "FetchResponse", first: 4, last: 18, stable: 18, flexible: Some(12) };
 
-    fn decode(r: &mut Reader, version: i16) -> Result<Self, DecodeError> {
+    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
         r.begin(&Self::LAYOUT, version)?;
         let mut message = Self {
             throttle_time_ms: r.i32("throttle_time_ms")?,
             error_code: if version >= 7 { r.i16("error_code")? } else { 0 },
             session_id: if version >= 7 { r.i32("session_id")? } else { 0 },
-            responses: r.array("responses", FetchableTopicResponse::MIN_BYTES, |r| {
-                FetchableTopicResponse::decode(r, version)
-            })?,
+            responses: r.array("responses", version)?,
             node_endpoints: Vec::new(),
         };
         r.tags(|r, tag| {
             match tag {
-                0 if version >= 16 => {
-                    message.node_endpoints = r.array("node_endpoints", NodeEndpoint::MIN_BYTES, NodeEndpoint::decode)?
-                }
+                0 if version >= 16 => message.node_endpoints = r.array("node_endpoints", version)?,
                 _ => return Ok(false),
             }
             Ok(true)
@@ -443,21 +521,86 @@ impl Message for FetchResponse {
         } else if self.session_id != 0 {
             return Err(EncodeError::lacks("session_id", version));
         }
-        w.array("responses", &self.responses, |w, it| it.encode(w, version))?;
+        w.array("responses", &self.responses, version)?;
         let mut tags = w.tags();
         if !self.node_endpoints.is_empty() {
-            if version < 16 {
+            if !(version >= 16) {
                 return Err(EncodeError::lacks("node_endpoints", version));
             }
-            tags.add(0, |w| w.array("node_endpoints", &self.node_endpoints, |w, it| it.encode(w)))?;
+            tags.add(0, |w| w.array("node_endpoints", &self.node_endpoints, version))?;
         }
-        w.put_tags(tags);
-        Ok(())
+        w.put_tags(tags)
+    }
+}
+
+#[cfg(feature = "inspect")]
+impl Inspect for FetchResponse {
+    fn inspect(&self, version: i16, to: &mut Json) {
+        to.field("throttleTimeMs", &self.throttle_time_ms, version);
+        if version >= 7 {
+            to.field("errorCode", &self.error_code, version);
+        }
+        if version >= 7 {
+            to.field("sessionId", &self.session_id, version);
+        }
+        to.field("responses", &self.responses, version);
+        if version >= 16 && !self.node_endpoints.is_empty() {
+            to.field("nodeEndpoints", &self.node_endpoints, version);
+        }
+    }
+}
+
+/// [`FetchResponse`], borrowed from its frame: lists are read when they are iterated.
+#[derive(Clone, Debug)]
+pub struct FetchResponseView<'a> {
+    /// See [`FetchResponse::throttle_time_ms`].
+    pub throttle_time_ms: i32,
+    /// See [`FetchResponse::error_code`].
+    pub error_code: i16,
+    /// See [`FetchResponse::session_id`].
+    pub session_id: i32,
+    /// See [`FetchResponse::responses`].
+    pub responses: Items<'a, FetchableTopicResponseView<'a>>,
+    /// See [`FetchResponse::node_endpoints`].
+    pub node_endpoints: Items<'a, NodeEndpointView<'a>>,
+}
+
+impl Default for FetchResponseView<'_> {
+    fn default() -> Self {
+        Self {
+            throttle_time_ms: 0,
+            error_code: 0,
+            session_id: 0,
+            responses: Items::empty(),
+            node_endpoints: Items::empty(),
+        }
+    }
+}
+
+impl<'a> Decode<'a> for FetchResponseView<'a> {
+    #[inline]
+    fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
+        r.begin(&FetchResponse::LAYOUT, version)?;
+        let mut message = Self {
+            throttle_time_ms: r.i32("throttle_time_ms")?,
+            error_code: if version >= 7 { r.i16("error_code")? } else { 0 },
+            session_id: if version >= 7 { r.i32("session_id")? } else { 0 },
+            responses: r.items("responses", version)?,
+            node_endpoints: Items::empty(),
+        };
+        r.tags(|r, tag| {
+            match tag {
+                0 if version >= 16 => message.node_endpoints = r.items("node_endpoints", version)?,
+                _ => return Ok(false),
+            }
+            Ok(true)
+        })?;
+        Ok(message)
     }
 }
 
 /// An element of [`FetchResponse::responses`].
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct FetchableTopicResponse {
     /// The topic name.
     ///
@@ -471,20 +614,19 @@ pub struct FetchableTopicResponse {
     pub partitions: Vec<PartitionData>,
 }
 
-impl FetchableTopicResponse {
-    /// The least size of one on the wire, in any version.
-    const MIN_BYTES: usize = 2;
-
-    fn decode(r: &mut Reader, version: i16) -> Result<Self, DecodeError> {
+impl Decode<'_> for FetchableTopicResponse {
+    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
         let message = Self {
             topic: if version <= 12 { r.string("topic")? } else { Str::EMPTY },
             topic_id: if version >= 13 { r.uuid("topic_id")? } else { Uuid::ZERO },
-            partitions: r.array("partitions", PartitionData::MIN_BYTES, |r| PartitionData::decode(r, version))?,
+            partitions: r.array("partitions", version)?,
         };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
+impl Encode for FetchableTopicResponse {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         if version <= 12 {
             w.string("topic", &self.topic)?;
@@ -492,14 +634,56 @@ impl FetchableTopicResponse {
         if version >= 13 {
             w.uuid(self.topic_id);
         }
-        w.array("partitions", &self.partitions, |w, it| it.encode(w, version))?;
-        w.no_tags();
-        Ok(())
+        w.array("partitions", &self.partitions, version)?;
+        w.no_tags()
+    }
+}
+
+#[cfg(feature = "inspect")]
+impl Inspect for FetchableTopicResponse {
+    fn inspect(&self, version: i16, to: &mut Json) {
+        if version <= 12 {
+            to.field("topic", &self.topic, version);
+        }
+        if version >= 13 {
+            to.field("topicId", &self.topic_id, version);
+        }
+        to.field("partitions", &self.partitions, version);
+    }
+}
+
+/// [`FetchableTopicResponse`], borrowed from its frame: lists are read when they are iterated.
+#[derive(Clone, Debug)]
+pub struct FetchableTopicResponseView<'a> {
+    /// See [`FetchableTopicResponse::topic`].
+    pub topic: &'a str,
+    /// See [`FetchableTopicResponse::topic_id`].
+    pub topic_id: Uuid,
+    /// See [`FetchableTopicResponse::partitions`].
+    pub partitions: Items<'a, PartitionDataView<'a>>,
+}
+
+impl Default for FetchableTopicResponseView<'_> {
+    fn default() -> Self {
+        Self { topic: "", topic_id: Uuid::ZERO, partitions: Items::empty() }
+    }
+}
+
+impl<'a> Decode<'a> for FetchableTopicResponseView<'a> {
+    #[inline]
+    fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
+        let message = Self {
+            topic: if version <= 12 { r.str("topic")? } else { "" },
+            topic_id: if version >= 13 { r.uuid("topic_id")? } else { Uuid::ZERO },
+            partitions: r.items("partitions", version)?,
+        };
+        r.skip_tags()?;
+        Ok(message)
     }
 }
 
 /// An element of [`FetchableTopicResponse::partitions`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PartitionData {
     /// The partition index.
     pub partition_index: i32,
@@ -540,79 +724,6 @@ pub struct PartitionData {
     pub records: Option<Bytes>,
 }
 
-impl PartitionData {
-    /// The least size of one on the wire, in any version.
-    const MIN_BYTES: usize = 24;
-
-    fn decode(r: &mut Reader, version: i16) -> Result<Self, DecodeError> {
-        let mut message = Self {
-            partition_index: r.i32("partition_index")?,
-            error_code: r.i16("error_code")?,
-            high_watermark: r.i64("high_watermark")?,
-            last_stable_offset: r.i64("last_stable_offset")?,
-            log_start_offset: if version >= 5 { r.i64("log_start_offset")? } else { -1 },
-            diverging_epoch: EpochEndOffset::default(),
-            current_leader: LeaderIdAndEpoch::default(),
-            snapshot_id: SnapshotId::default(),
-            aborted_transactions: r.nullable_array(
-                "aborted_transactions",
-                AbortedTransaction::MIN_BYTES,
-                AbortedTransaction::decode,
-            )?,
-            preferred_read_replica: if version >= 11 { r.i32("preferred_read_replica")? } else { -1 },
-            records: r.nullable_records("records")?,
-        };
-        r.tags(|r, tag| {
-            match tag {
-                0 => message.diverging_epoch = EpochEndOffset::decode(r)?,
-                1 => message.current_leader = LeaderIdAndEpoch::decode(r)?,
-                2 => message.snapshot_id = SnapshotId::decode(r)?,
-                _ => return Ok(false),
-            }
-            Ok(true)
-        })?;
-        Ok(message)
-    }
-
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
-        w.i32(self.partition_index);
-        w.i16(self.error_code);
-        w.i64(self.high_watermark);
-        w.i64(self.last_stable_offset);
-        if version >= 5 {
-            w.i64(self.log_start_offset);
-        }
-        w.nullable_array("aborted_transactions", self.aborted_transactions.as_deref(), |w, it| it.encode(w))?;
-        if version >= 11 {
-            w.i32(self.preferred_read_replica);
-        } else if self.preferred_read_replica != -1 {
-            return Err(EncodeError::lacks("preferred_read_replica", version));
-        }
-        w.nullable_records("records", self.records.as_ref())?;
-        let mut tags = w.tags();
-        if self.diverging_epoch != EpochEndOffset::default() {
-            if version < 12 {
-                return Err(EncodeError::lacks("diverging_epoch", version));
-            }
-            tags.add(0, |w| self.diverging_epoch.encode(w))?;
-        }
-        if self.current_leader != LeaderIdAndEpoch::default() {
-            if version < 12 {
-                return Err(EncodeError::lacks("current_leader", version));
-            }
-            tags.add(1, |w| self.current_leader.encode(w))?;
-        }
-        if self.snapshot_id != SnapshotId::default() {
-            if version < 12 {
-                return Err(EncodeError::lacks("snapshot_id", version));
-            }
-            tags.add(2, |w| self.snapshot_id.encode(w))?;
-        }
-        w.put_tags(tags);
-        Ok(())
-    }
-}
-
 impl Default for PartitionData {
     fn default() -> Self {
         Self {
@@ -631,8 +742,176 @@ impl Default for PartitionData {
     }
 }
 
+impl Decode<'_> for PartitionData {
+    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+        let mut message = Self {
+            partition_index: r.i32("partition_index")?,
+            error_code: r.i16("error_code")?,
+            high_watermark: r.i64("high_watermark")?,
+            last_stable_offset: r.i64("last_stable_offset")?,
+            log_start_offset: if version >= 5 { r.i64("log_start_offset")? } else { -1 },
+            diverging_epoch: EpochEndOffset::default(),
+            current_leader: LeaderIdAndEpoch::default(),
+            snapshot_id: SnapshotId::default(),
+            aborted_transactions: r.nullable_array("aborted_transactions", version)?,
+            preferred_read_replica: if version >= 11 { r.i32("preferred_read_replica")? } else { -1 },
+            records: r.nullable_records("records")?,
+        };
+        r.tags(|r, tag| {
+            match tag {
+                0 => message.diverging_epoch = EpochEndOffset::decode(r, version)?,
+                1 => message.current_leader = LeaderIdAndEpoch::decode(r, version)?,
+                2 => message.snapshot_id = SnapshotId::decode(r, version)?,
+                _ => return Ok(false),
+            }
+            Ok(true)
+        })?;
+        Ok(message)
+    }
+}
+
+impl Encode for PartitionData {
+    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+        w.i32(self.partition_index);
+        w.i16(self.error_code);
+        w.i64(self.high_watermark);
+        w.i64(self.last_stable_offset);
+        if version >= 5 {
+            w.i64(self.log_start_offset);
+        }
+        w.nullable_array("aborted_transactions", self.aborted_transactions.as_deref(), version)?;
+        if version >= 11 {
+            w.i32(self.preferred_read_replica);
+        } else if self.preferred_read_replica != -1 {
+            return Err(EncodeError::lacks("preferred_read_replica", version));
+        }
+        w.nullable_records("records", self.records.as_ref())?;
+        let mut tags = w.tags();
+        if tags.needs(0, self.diverging_epoch != EpochEndOffset::default()) {
+            if !(version >= 12) {
+                return Err(EncodeError::lacks("diverging_epoch", version));
+            }
+            tags.add(0, |w| self.diverging_epoch.encode(w, version))?;
+        }
+        if tags.needs(1, self.current_leader != LeaderIdAndEpoch::default()) {
+            if !(version >= 12) {
+                return Err(EncodeError::lacks("current_leader", version));
+            }
+            tags.add(1, |w| self.current_leader.encode(w, version))?;
+        }
+        if tags.needs(2, self.snapshot_id != SnapshotId::default()) {
+            if !(version >= 12) {
+                return Err(EncodeError::lacks("snapshot_id", version));
+            }
+            tags.add(2, |w| self.snapshot_id.encode(w, version))?;
+        }
+        w.put_tags(tags)
+    }
+}
+
+#[cfg(feature = "inspect")]
+impl Inspect for PartitionData {
+    fn inspect(&self, version: i16, to: &mut Json) {
+        to.field("partitionIndex", &self.partition_index, version);
+        to.field("errorCode", &self.error_code, version);
+        to.field("highWatermark", &self.high_watermark, version);
+        to.field("lastStableOffset", &self.last_stable_offset, version);
+        if version >= 5 {
+            to.field("logStartOffset", &self.log_start_offset, version);
+        }
+        if version >= 12 && self.diverging_epoch != EpochEndOffset::default() {
+            to.field("divergingEpoch", &self.diverging_epoch, version);
+        }
+        if version >= 12 && self.current_leader != LeaderIdAndEpoch::default() {
+            to.field("currentLeader", &self.current_leader, version);
+        }
+        if version >= 12 && self.snapshot_id != SnapshotId::default() {
+            to.field("snapshotId", &self.snapshot_id, version);
+        }
+        to.field("abortedTransactions", &self.aborted_transactions, version);
+        if version >= 11 {
+            to.field("preferredReadReplica", &self.preferred_read_replica, version);
+        }
+        to.records("records", self.records.as_ref());
+    }
+}
+
+/// [`PartitionData`], borrowed from its frame: lists are read when they are iterated.
+#[derive(Clone, Debug)]
+pub struct PartitionDataView<'a> {
+    /// See [`PartitionData::partition_index`].
+    pub partition_index: i32,
+    /// See [`PartitionData::error_code`].
+    pub error_code: i16,
+    /// See [`PartitionData::high_watermark`].
+    pub high_watermark: i64,
+    /// See [`PartitionData::last_stable_offset`].
+    pub last_stable_offset: i64,
+    /// See [`PartitionData::log_start_offset`].
+    pub log_start_offset: i64,
+    /// See [`PartitionData::diverging_epoch`].
+    pub diverging_epoch: EpochEndOffset,
+    /// See [`PartitionData::current_leader`].
+    pub current_leader: LeaderIdAndEpoch,
+    /// See [`PartitionData::snapshot_id`].
+    pub snapshot_id: SnapshotId,
+    /// See [`PartitionData::aborted_transactions`].
+    pub aborted_transactions: Option<Items<'a, AbortedTransaction>>,
+    /// See [`PartitionData::preferred_read_replica`].
+    pub preferred_read_replica: i32,
+    /// See [`PartitionData::records`].
+    pub records: Option<&'a [u8]>,
+}
+
+impl Default for PartitionDataView<'_> {
+    fn default() -> Self {
+        Self {
+            partition_index: 0,
+            error_code: 0,
+            high_watermark: 0,
+            last_stable_offset: -1,
+            log_start_offset: -1,
+            diverging_epoch: EpochEndOffset::default(),
+            current_leader: LeaderIdAndEpoch::default(),
+            snapshot_id: SnapshotId::default(),
+            aborted_transactions: Some(Items::empty()),
+            preferred_read_replica: -1,
+            records: Some(&[]),
+        }
+    }
+}
+
+impl<'a> Decode<'a> for PartitionDataView<'a> {
+    #[inline]
+    fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
+        let mut message = Self {
+            partition_index: r.i32("partition_index")?,
+            error_code: r.i16("error_code")?,
+            high_watermark: r.i64("high_watermark")?,
+            last_stable_offset: r.i64("last_stable_offset")?,
+            log_start_offset: if version >= 5 { r.i64("log_start_offset")? } else { -1 },
+            diverging_epoch: EpochEndOffset::default(),
+            current_leader: LeaderIdAndEpoch::default(),
+            snapshot_id: SnapshotId::default(),
+            aborted_transactions: r.nullable_items("aborted_transactions", version)?,
+            preferred_read_replica: if version >= 11 { r.i32("preferred_read_replica")? } else { -1 },
+            records: r.nullable_slice("records")?,
+        };
+        r.tags(|r, tag| {
+            match tag {
+                0 => message.diverging_epoch = EpochEndOffset::decode(r, version)?,
+                1 => message.current_leader = LeaderIdAndEpoch::decode(r, version)?,
+                2 => message.snapshot_id = SnapshotId::decode(r, version)?,
+                _ => return Ok(false),
+            }
+            Ok(true)
+        })?;
+        Ok(message)
+    }
+}
+
 /// The value of [`PartitionData::diverging_epoch`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct EpochEndOffset {
     /// The largest epoch.
     ///
@@ -644,29 +923,38 @@ pub struct EpochEndOffset {
     pub end_offset: i64,
 }
 
-impl EpochEndOffset {
-    fn decode(r: &mut Reader) -> Result<Self, DecodeError> {
-        let message = Self { epoch: r.i32("epoch")?, end_offset: r.i64("end_offset")? };
-        r.skip_tags()?;
-        Ok(message)
-    }
-
-    fn encode(&self, w: &mut Writer) -> Result<(), EncodeError> {
-        w.i32(self.epoch);
-        w.i64(self.end_offset);
-        w.no_tags();
-        Ok(())
-    }
-}
-
 impl Default for EpochEndOffset {
     fn default() -> Self {
         Self { epoch: -1, end_offset: -1 }
     }
 }
 
+impl Decode<'_> for EpochEndOffset {
+    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+        let message = Self { epoch: r.i32("epoch")?, end_offset: r.i64("end_offset")? };
+        r.skip_tags()?;
+        Ok(message)
+    }
+}
+
+impl Encode for EpochEndOffset {
+    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+        w.i32(self.epoch);
+        w.i64(self.end_offset);
+        w.no_tags()
+    }
+}
+
+#[cfg(feature = "inspect")]
+impl Inspect for EpochEndOffset {
+    fn inspect(&self, version: i16, to: &mut Json) {
+        to.field("epoch", &self.epoch, version);
+        to.field("endOffset", &self.end_offset, version);
+    }
+}
+
 /// The value of [`PartitionData::current_leader`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LeaderIdAndEpoch {
     /// The ID of the current leader or -1 if the leader is unknown.
     ///
@@ -678,29 +966,38 @@ pub struct LeaderIdAndEpoch {
     pub leader_epoch: i32,
 }
 
-impl LeaderIdAndEpoch {
-    fn decode(r: &mut Reader) -> Result<Self, DecodeError> {
-        let message = Self { leader_id: r.i32("leader_id")?, leader_epoch: r.i32("leader_epoch")? };
-        r.skip_tags()?;
-        Ok(message)
-    }
-
-    fn encode(&self, w: &mut Writer) -> Result<(), EncodeError> {
-        w.i32(self.leader_id);
-        w.i32(self.leader_epoch);
-        w.no_tags();
-        Ok(())
-    }
-}
-
 impl Default for LeaderIdAndEpoch {
     fn default() -> Self {
         Self { leader_id: -1, leader_epoch: -1 }
     }
 }
 
+impl Decode<'_> for LeaderIdAndEpoch {
+    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+        let message = Self { leader_id: r.i32("leader_id")?, leader_epoch: r.i32("leader_epoch")? };
+        r.skip_tags()?;
+        Ok(message)
+    }
+}
+
+impl Encode for LeaderIdAndEpoch {
+    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+        w.i32(self.leader_id);
+        w.i32(self.leader_epoch);
+        w.no_tags()
+    }
+}
+
+#[cfg(feature = "inspect")]
+impl Inspect for LeaderIdAndEpoch {
+    fn inspect(&self, version: i16, to: &mut Json) {
+        to.field("leaderId", &self.leader_id, version);
+        to.field("leaderEpoch", &self.leader_epoch, version);
+    }
+}
+
 /// The value of [`PartitionData::snapshot_id`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SnapshotId {
     /// The end offset of the epoch.
     ///
@@ -712,29 +1009,38 @@ pub struct SnapshotId {
     pub epoch: i32,
 }
 
-impl SnapshotId {
-    fn decode(r: &mut Reader) -> Result<Self, DecodeError> {
-        let message = Self { end_offset: r.i64("end_offset")?, epoch: r.i32("epoch")? };
-        r.skip_tags()?;
-        Ok(message)
-    }
-
-    fn encode(&self, w: &mut Writer) -> Result<(), EncodeError> {
-        w.i64(self.end_offset);
-        w.i32(self.epoch);
-        w.no_tags();
-        Ok(())
-    }
-}
-
 impl Default for SnapshotId {
     fn default() -> Self {
         Self { end_offset: -1, epoch: -1 }
     }
 }
 
+impl Decode<'_> for SnapshotId {
+    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+        let message = Self { end_offset: r.i64("end_offset")?, epoch: r.i32("epoch")? };
+        r.skip_tags()?;
+        Ok(message)
+    }
+}
+
+impl Encode for SnapshotId {
+    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+        w.i64(self.end_offset);
+        w.i32(self.epoch);
+        w.no_tags()
+    }
+}
+
+#[cfg(feature = "inspect")]
+impl Inspect for SnapshotId {
+    fn inspect(&self, version: i16, to: &mut Json) {
+        to.field("endOffset", &self.end_offset, version);
+        to.field("epoch", &self.epoch, version);
+    }
+}
+
 /// An element of [`PartitionData::aborted_transactions`].
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct AbortedTransaction {
     /// The producer id associated with the aborted transaction.
     pub producer_id: i64,
@@ -742,26 +1048,32 @@ pub struct AbortedTransaction {
     pub first_offset: i64,
 }
 
-impl AbortedTransaction {
-    /// The least size of one on the wire, in any version.
-    const MIN_BYTES: usize = 16;
-
-    fn decode(r: &mut Reader) -> Result<Self, DecodeError> {
+impl Decode<'_> for AbortedTransaction {
+    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
         let message = Self { producer_id: r.i64("producer_id")?, first_offset: r.i64("first_offset")? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer) -> Result<(), EncodeError> {
+impl Encode for AbortedTransaction {
+    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i64(self.producer_id);
         w.i64(self.first_offset);
-        w.no_tags();
-        Ok(())
+        w.no_tags()
+    }
+}
+
+#[cfg(feature = "inspect")]
+impl Inspect for AbortedTransaction {
+    fn inspect(&self, version: i16, to: &mut Json) {
+        to.field("producerId", &self.producer_id, version);
+        to.field("firstOffset", &self.first_offset, version);
     }
 }
 
 /// An element of [`FetchResponse::node_endpoints`].
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct NodeEndpoint {
     /// The ID of the associated node.
     pub node_id: i32,
@@ -773,11 +1085,8 @@ pub struct NodeEndpoint {
     pub rack: Option<Str>,
 }
 
-impl NodeEndpoint {
-    /// The least size of one on the wire, in any version.
-    const MIN_BYTES: usize = 11;
-
-    fn decode(r: &mut Reader) -> Result<Self, DecodeError> {
+impl Decode<'_> for NodeEndpoint {
+    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
         let message = Self {
             node_id: r.i32("node_id")?,
             host: r.string("host")?,
@@ -787,13 +1096,57 @@ impl NodeEndpoint {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer) -> Result<(), EncodeError> {
+impl Encode for NodeEndpoint {
+    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i32(self.node_id);
         w.string("host", &self.host)?;
         w.i32(self.port);
         w.nullable_string("rack", self.rack.as_ref())?;
-        w.no_tags();
-        Ok(())
+        w.no_tags()
+    }
+}
+
+#[cfg(feature = "inspect")]
+impl Inspect for NodeEndpoint {
+    fn inspect(&self, version: i16, to: &mut Json) {
+        to.field("nodeId", &self.node_id, version);
+        to.field("host", &self.host, version);
+        to.field("port", &self.port, version);
+        to.field("rack", &self.rack, version);
+    }
+}
+
+/// [`NodeEndpoint`], borrowed from its frame: lists are read when they are iterated.
+#[derive(Clone, Debug)]
+pub struct NodeEndpointView<'a> {
+    /// See [`NodeEndpoint::node_id`].
+    pub node_id: i32,
+    /// See [`NodeEndpoint::host`].
+    pub host: &'a str,
+    /// See [`NodeEndpoint::port`].
+    pub port: i32,
+    /// See [`NodeEndpoint::rack`].
+    pub rack: Option<&'a str>,
+}
+
+impl Default for NodeEndpointView<'_> {
+    fn default() -> Self {
+        Self { node_id: 0, host: "", port: 0, rack: None }
+    }
+}
+
+impl<'a> Decode<'a> for NodeEndpointView<'a> {
+    #[inline]
+    fn decode(r: &mut Reader<'a>, _: i16) -> Result<Self, DecodeError> {
+        let message = Self {
+            node_id: r.i32("node_id")?,
+            host: r.str("host")?,
+            port: r.i32("port")?,
+            rack: r.nullable_str("rack")?,
+        };
+        r.skip_tags()?;
+        Ok(message)
     }
 }

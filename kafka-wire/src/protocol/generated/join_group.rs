@@ -3,18 +3,20 @@
 
 use bytes::Bytes;
 
+#[cfg(feature = "inspect")]
+use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{DecodeError, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
 
 /// Joins or rejoins a group; answered once every member has joined or the rebalance timeout has passed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct JoinGroupRequest {
     /// The group identifier.
     pub group_id: Str,
     /// The coordinator considers the consumer dead if it receives no heartbeat after this timeout in milliseconds.
     pub session_timeout_ms: i32,
-    /// The maximum time in milliseconds that the coordinator will wait for each member to rejoin when rebalancing the
-    /// group.
+    /// The maximum time in milliseconds that the coordinator will wait for each member to rejoin when rebalancing
+    /// the group.
     ///
     /// Versions 1+; otherwise `-1`. Left out by other versions without an error.
     pub rebalance_timeout_ms: i32,
@@ -34,10 +36,25 @@ pub struct JoinGroupRequest {
     pub reason: Option<Str>,
 }
 
+impl Default for JoinGroupRequest {
+    fn default() -> Self {
+        Self {
+            group_id: Str::EMPTY,
+            session_timeout_ms: 0,
+            rebalance_timeout_ms: -1,
+            member_id: Str::EMPTY,
+            group_instance_id: None,
+            protocol_type: Str::EMPTY,
+            protocols: Vec::new(),
+            reason: None,
+        }
+    }
+}
+
 impl Message for JoinGroupRequest {
     const LAYOUT: Layout = Layout { name: "JoinGroupRequest", first: 0, last: 9, stable: 9, flexible: Some(6) };
 
-    fn decode(r: &mut Reader, version: i16) -> Result<Self, DecodeError> {
+    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             group_id: r.string("group_id")?,
@@ -46,7 +63,7 @@ impl Message for JoinGroupRequest {
             member_id: r.string("member_id")?,
             group_instance_id: if version >= 5 { r.nullable_string("group_instance_id")? } else { None },
             protocol_type: r.string("protocol_type")?,
-            protocols: r.array("protocols", JoinGroupRequestProtocol::MIN_BYTES, JoinGroupRequestProtocol::decode)?,
+            protocols: r.array("protocols", version)?,
             reason: if version >= 8 { r.nullable_string("reason")? } else { None },
         };
         r.skip_tags()?;
@@ -67,26 +84,30 @@ impl Message for JoinGroupRequest {
             return Err(EncodeError::lacks("group_instance_id", version));
         }
         w.string("protocol_type", &self.protocol_type)?;
-        w.array("protocols", &self.protocols, |w, it| it.encode(w))?;
+        w.array("protocols", &self.protocols, version)?;
         if version >= 8 {
             w.nullable_string("reason", self.reason.as_ref())?;
         }
-        w.no_tags();
-        Ok(())
+        w.no_tags()
     }
 }
 
-impl Default for JoinGroupRequest {
-    fn default() -> Self {
-        Self {
-            group_id: Str::EMPTY,
-            session_timeout_ms: 0,
-            rebalance_timeout_ms: -1,
-            member_id: Str::EMPTY,
-            group_instance_id: None,
-            protocol_type: Str::EMPTY,
-            protocols: Vec::new(),
-            reason: None,
+#[cfg(feature = "inspect")]
+impl Inspect for JoinGroupRequest {
+    fn inspect(&self, version: i16, to: &mut Json) {
+        to.field("groupId", &self.group_id, version);
+        to.field("sessionTimeoutMs", &self.session_timeout_ms, version);
+        if version >= 1 {
+            to.field("rebalanceTimeoutMs", &self.rebalance_timeout_ms, version);
+        }
+        to.field("memberId", &self.member_id, version);
+        if version >= 5 {
+            to.field("groupInstanceId", &self.group_instance_id, version);
+        }
+        to.field("protocolType", &self.protocol_type, version);
+        to.field("protocols", &self.protocols, version);
+        if version >= 8 {
+            to.field("reason", &self.reason, version);
         }
     }
 }
@@ -101,7 +122,7 @@ impl Request for JoinGroupRequest {
 }
 
 /// An element of [`JoinGroupRequest::protocols`].
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct JoinGroupRequestProtocol {
     /// The protocol name.
     pub name: Str,
@@ -109,26 +130,32 @@ pub struct JoinGroupRequestProtocol {
     pub metadata: Bytes,
 }
 
-impl JoinGroupRequestProtocol {
-    /// The least size of one on the wire, in any version.
-    const MIN_BYTES: usize = 2;
-
-    fn decode(r: &mut Reader) -> Result<Self, DecodeError> {
+impl Decode<'_> for JoinGroupRequestProtocol {
+    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
         let message = Self { name: r.string("name")?, metadata: r.bytes("metadata")? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer) -> Result<(), EncodeError> {
+impl Encode for JoinGroupRequestProtocol {
+    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.bytes("metadata", &self.metadata)?;
-        w.no_tags();
-        Ok(())
+        w.no_tags()
+    }
+}
+
+#[cfg(feature = "inspect")]
+impl Inspect for JoinGroupRequestProtocol {
+    fn inspect(&self, version: i16, to: &mut Json) {
+        to.field("name", &self.name, version);
+        to.field("metadata", &self.metadata, version);
     }
 }
 
 /// The generation that the member is part of; the leader also gets the list of members.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct JoinGroupResponse {
     /// The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the
     /// request did not violate any quota.
@@ -161,10 +188,26 @@ pub struct JoinGroupResponse {
     pub members: Vec<JoinGroupResponseMember>,
 }
 
+impl Default for JoinGroupResponse {
+    fn default() -> Self {
+        Self {
+            throttle_time_ms: 0,
+            error_code: 0,
+            generation_id: -1,
+            protocol_type: None,
+            protocol_name: Some(Str::EMPTY),
+            leader: Str::EMPTY,
+            skip_assignment: false,
+            member_id: Str::EMPTY,
+            members: Vec::new(),
+        }
+    }
+}
+
 impl Message for JoinGroupResponse {
     const LAYOUT: Layout = Layout { name: "JoinGroupResponse", first: 0, last: 9, stable: 9, flexible: Some(6) };
 
-    fn decode(r: &mut Reader, version: i16) -> Result<Self, DecodeError> {
+    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             throttle_time_ms: if version >= 2 { r.i32("throttle_time_ms")? } else { 0 },
@@ -179,9 +222,7 @@ impl Message for JoinGroupResponse {
             leader: r.string("leader")?,
             skip_assignment: if version >= 9 { r.bool("skip_assignment")? } else { false },
             member_id: r.string("member_id")?,
-            members: r.array("members", JoinGroupResponseMember::MIN_BYTES, |r| {
-                JoinGroupResponseMember::decode(r, version)
-            })?,
+            members: r.array("members", version)?,
         };
         r.skip_tags()?;
         Ok(message)
@@ -210,30 +251,34 @@ impl Message for JoinGroupResponse {
             return Err(EncodeError::lacks("skip_assignment", version));
         }
         w.string("member_id", &self.member_id)?;
-        w.array("members", &self.members, |w, it| it.encode(w, version))?;
-        w.no_tags();
-        Ok(())
+        w.array("members", &self.members, version)?;
+        w.no_tags()
     }
 }
 
-impl Default for JoinGroupResponse {
-    fn default() -> Self {
-        Self {
-            throttle_time_ms: 0,
-            error_code: 0,
-            generation_id: -1,
-            protocol_type: None,
-            protocol_name: Some(Str::EMPTY),
-            leader: Str::EMPTY,
-            skip_assignment: false,
-            member_id: Str::EMPTY,
-            members: Vec::new(),
+#[cfg(feature = "inspect")]
+impl Inspect for JoinGroupResponse {
+    fn inspect(&self, version: i16, to: &mut Json) {
+        if version >= 2 {
+            to.field("throttleTimeMs", &self.throttle_time_ms, version);
         }
+        to.field("errorCode", &self.error_code, version);
+        to.field("generationId", &self.generation_id, version);
+        if version >= 7 {
+            to.field("protocolType", &self.protocol_type, version);
+        }
+        to.field("protocolName", &self.protocol_name, version);
+        to.field("leader", &self.leader, version);
+        if version >= 9 {
+            to.field("skipAssignment", &self.skip_assignment, version);
+        }
+        to.field("memberId", &self.member_id, version);
+        to.field("members", &self.members, version);
     }
 }
 
 /// An element of [`JoinGroupResponse::members`].
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct JoinGroupResponseMember {
     /// The group member ID.
     pub member_id: Str,
@@ -245,11 +290,8 @@ pub struct JoinGroupResponseMember {
     pub metadata: Bytes,
 }
 
-impl JoinGroupResponseMember {
-    /// The least size of one on the wire, in any version.
-    const MIN_BYTES: usize = 2;
-
-    fn decode(r: &mut Reader, version: i16) -> Result<Self, DecodeError> {
+impl Decode<'_> for JoinGroupResponseMember {
+    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
         let message = Self {
             member_id: r.string("member_id")?,
             group_instance_id: if version >= 5 { r.nullable_string("group_instance_id")? } else { None },
@@ -258,14 +300,26 @@ impl JoinGroupResponseMember {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
+impl Encode for JoinGroupResponseMember {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("member_id", &self.member_id)?;
         if version >= 5 {
             w.nullable_string("group_instance_id", self.group_instance_id.as_ref())?;
         }
         w.bytes("metadata", &self.metadata)?;
-        w.no_tags();
-        Ok(())
+        w.no_tags()
+    }
+}
+
+#[cfg(feature = "inspect")]
+impl Inspect for JoinGroupResponseMember {
+    fn inspect(&self, version: i16, to: &mut Json) {
+        to.field("memberId", &self.member_id, version);
+        if version >= 5 {
+            to.field("groupInstanceId", &self.group_instance_id, version);
+        }
+        to.field("metadata", &self.metadata, version);
     }
 }

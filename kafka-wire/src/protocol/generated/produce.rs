@@ -3,16 +3,18 @@
 
 use bytes::Bytes;
 
+#[cfg(feature = "inspect")]
+use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{DecodeError, EncodeError, Layout, Reader, Str, Uuid, Writer};
+use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Uuid, Writer};
 
 /// Appends one batch of records to each partition named. With acks 0 nothing answers it.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct ProduceRequest {
     /// The transactional ID, or null if the producer is not transactional.
     pub transactional_id: Option<Str>,
-    /// The number of acknowledgments the producer requires the leader to have received before considering a request
-    /// complete. Allowed values: 0 for no acknowledgments, 1 for only the leader and -1 for the full ISR.
+    /// The number of acknowledgments the producer requires the leader to have received before considering a
+    /// request complete. Allowed values: 0 for no acknowledgments, 1 for only the leader and -1 for the full ISR.
     pub acks: i16,
     /// The timeout to await a response in milliseconds.
     pub timeout_ms: i32,
@@ -23,13 +25,13 @@ pub struct ProduceRequest {
 impl Message for ProduceRequest {
     const LAYOUT: Layout = Layout { name: "ProduceRequest", first: 3, last: 13, stable: 13, flexible: Some(9) };
 
-    fn decode(r: &mut Reader, version: i16) -> Result<Self, DecodeError> {
+    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             transactional_id: r.nullable_string("transactional_id")?,
             acks: r.i16("acks")?,
             timeout_ms: r.i32("timeout_ms")?,
-            topic_data: r.array("topic_data", TopicProduceData::MIN_BYTES, |r| TopicProduceData::decode(r, version))?,
+            topic_data: r.array("topic_data", version)?,
         };
         r.skip_tags()?;
         Ok(message)
@@ -40,9 +42,18 @@ impl Message for ProduceRequest {
         w.nullable_string("transactional_id", self.transactional_id.as_ref())?;
         w.i16(self.acks);
         w.i32(self.timeout_ms);
-        w.array("topic_data", &self.topic_data, |w, it| it.encode(w, version))?;
-        w.no_tags();
-        Ok(())
+        w.array("topic_data", &self.topic_data, version)?;
+        w.no_tags()
+    }
+}
+
+#[cfg(feature = "inspect")]
+impl Inspect for ProduceRequest {
+    fn inspect(&self, version: i16, to: &mut Json) {
+        to.field("transactionalId", &self.transactional_id, version);
+        to.field("acks", &self.acks, version);
+        to.field("timeoutMs", &self.timeout_ms, version);
+        to.field("topicData", &self.topic_data, version);
     }
 }
 
@@ -56,13 +67,13 @@ impl Request for ProduceRequest {
 }
 
 /// An element of [`ProduceRequest::topic_data`].
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct TopicProduceData {
     /// The topic name.
     ///
     /// Versions 3-12; otherwise `Str::EMPTY`. Left out by other versions without an error.
     pub name: Str,
-    /// The unique topic ID.
+    /// The unique topic ID
     ///
     /// Versions 13+; otherwise `Uuid::ZERO`. Left out by other versions without an error.
     pub topic_id: Uuid,
@@ -70,20 +81,19 @@ pub struct TopicProduceData {
     pub partition_data: Vec<PartitionProduceData>,
 }
 
-impl TopicProduceData {
-    /// The least size of one on the wire, in any version.
-    const MIN_BYTES: usize = 2;
-
-    fn decode(r: &mut Reader, version: i16) -> Result<Self, DecodeError> {
+impl Decode<'_> for TopicProduceData {
+    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
         let message = Self {
             name: if version <= 12 { r.string("name")? } else { Str::EMPTY },
             topic_id: if version >= 13 { r.uuid("topic_id")? } else { Uuid::ZERO },
-            partition_data: r.array("partition_data", PartitionProduceData::MIN_BYTES, PartitionProduceData::decode)?,
+            partition_data: r.array("partition_data", version)?,
         };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
+impl Encode for TopicProduceData {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         if version <= 12 {
             w.string("name", &self.name)?;
@@ -91,37 +101,31 @@ impl TopicProduceData {
         if version >= 13 {
             w.uuid(self.topic_id);
         }
-        w.array("partition_data", &self.partition_data, |w, it| it.encode(w))?;
-        w.no_tags();
-        Ok(())
+        w.array("partition_data", &self.partition_data, version)?;
+        w.no_tags()
+    }
+}
+
+#[cfg(feature = "inspect")]
+impl Inspect for TopicProduceData {
+    fn inspect(&self, version: i16, to: &mut Json) {
+        if version <= 12 {
+            to.field("name", &self.name, version);
+        }
+        if version >= 13 {
+            to.field("topicId", &self.topic_id, version);
+        }
+        to.field("partitionData", &self.partition_data, version);
     }
 }
 
 /// An element of [`TopicProduceData::partition_data`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PartitionProduceData {
     /// The partition index.
     pub index: i32,
     /// The record data to be produced.
     pub records: Option<Bytes>,
-}
-
-impl PartitionProduceData {
-    /// The least size of one on the wire, in any version.
-    const MIN_BYTES: usize = 5;
-
-    fn decode(r: &mut Reader) -> Result<Self, DecodeError> {
-        let message = Self { index: r.i32("index")?, records: r.nullable_records("records")? };
-        r.skip_tags()?;
-        Ok(message)
-    }
-
-    fn encode(&self, w: &mut Writer) -> Result<(), EncodeError> {
-        w.i32(self.index);
-        w.nullable_records("records", self.records.as_ref())?;
-        w.no_tags();
-        Ok(())
-    }
 }
 
 impl Default for PartitionProduceData {
@@ -130,15 +134,40 @@ impl Default for PartitionProduceData {
     }
 }
 
+impl Decode<'_> for PartitionProduceData {
+    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+        let message = Self { index: r.i32("index")?, records: r.nullable_records("records")? };
+        r.skip_tags()?;
+        Ok(message)
+    }
+}
+
+impl Encode for PartitionProduceData {
+    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+        w.i32(self.index);
+        w.nullable_records("records", self.records.as_ref())?;
+        w.no_tags()
+    }
+}
+
+#[cfg(feature = "inspect")]
+impl Inspect for PartitionProduceData {
+    fn inspect(&self, version: i16, to: &mut Json) {
+        to.field("index", &self.index, version);
+        to.records("records", self.records.as_ref());
+    }
+}
+
 /// Where each batch was appended, or why not.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct ProduceResponse {
     /// Each produce response.
     pub responses: Vec<TopicProduceResponse>,
     /// The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the
     /// request did not violate any quota.
     pub throttle_time_ms: i32,
-    /// Endpoints for all current-leaders enumerated in PartitionProduceResponses, with errors NOT_LEADER_OR_FOLLOWER.
+    /// Endpoints for all current-leaders enumerated in PartitionProduceResponses, with errors
+    /// NOT_LEADER_OR_FOLLOWER.
     ///
     /// Versions 10+; otherwise `Vec::new()`.
     pub node_endpoints: Vec<NodeEndpoint>,
@@ -147,19 +176,16 @@ pub struct ProduceResponse {
 impl Message for ProduceResponse {
     const LAYOUT: Layout = Layout { name: "ProduceResponse", first: 3, last: 13, stable: 13, flexible: Some(9) };
 
-    fn decode(r: &mut Reader, version: i16) -> Result<Self, DecodeError> {
+    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
         r.begin(&Self::LAYOUT, version)?;
         let mut message = Self {
-            responses: r
-                .array("responses", TopicProduceResponse::MIN_BYTES, |r| TopicProduceResponse::decode(r, version))?,
+            responses: r.array("responses", version)?,
             throttle_time_ms: r.i32("throttle_time_ms")?,
             node_endpoints: Vec::new(),
         };
         r.tags(|r, tag| {
             match tag {
-                0 if version >= 10 => {
-                    message.node_endpoints = r.array("node_endpoints", NodeEndpoint::MIN_BYTES, NodeEndpoint::decode)?
-                }
+                0 if version >= 10 => message.node_endpoints = r.array("node_endpoints", version)?,
                 _ => return Ok(false),
             }
             Ok(true)
@@ -169,28 +195,38 @@ impl Message for ProduceResponse {
 
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
-        w.array("responses", &self.responses, |w, it| it.encode(w, version))?;
+        w.array("responses", &self.responses, version)?;
         w.i32(self.throttle_time_ms);
         let mut tags = w.tags();
         if !self.node_endpoints.is_empty() {
-            if version < 10 {
+            if !(version >= 10) {
                 return Err(EncodeError::lacks("node_endpoints", version));
             }
-            tags.add(0, |w| w.array("node_endpoints", &self.node_endpoints, |w, it| it.encode(w)))?;
+            tags.add(0, |w| w.array("node_endpoints", &self.node_endpoints, version))?;
         }
-        w.put_tags(tags);
-        Ok(())
+        w.put_tags(tags)
+    }
+}
+
+#[cfg(feature = "inspect")]
+impl Inspect for ProduceResponse {
+    fn inspect(&self, version: i16, to: &mut Json) {
+        to.field("responses", &self.responses, version);
+        to.field("throttleTimeMs", &self.throttle_time_ms, version);
+        if version >= 10 && !self.node_endpoints.is_empty() {
+            to.field("nodeEndpoints", &self.node_endpoints, version);
+        }
     }
 }
 
 /// An element of [`ProduceResponse::responses`].
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct TopicProduceResponse {
     /// The topic name.
     ///
     /// Versions 3-12; otherwise `Str::EMPTY`. Left out by other versions without an error.
     pub name: Str,
-    /// The unique topic ID.
+    /// The unique topic ID
     ///
     /// Versions 13+; otherwise `Uuid::ZERO`. Left out by other versions without an error.
     pub topic_id: Uuid,
@@ -198,22 +234,19 @@ pub struct TopicProduceResponse {
     pub partition_responses: Vec<PartitionProduceResponse>,
 }
 
-impl TopicProduceResponse {
-    /// The least size of one on the wire, in any version.
-    const MIN_BYTES: usize = 2;
-
-    fn decode(r: &mut Reader, version: i16) -> Result<Self, DecodeError> {
+impl Decode<'_> for TopicProduceResponse {
+    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
         let message = Self {
             name: if version <= 12 { r.string("name")? } else { Str::EMPTY },
             topic_id: if version >= 13 { r.uuid("topic_id")? } else { Uuid::ZERO },
-            partition_responses: r.array("partition_responses", PartitionProduceResponse::MIN_BYTES, |r| {
-                PartitionProduceResponse::decode(r, version)
-            })?,
+            partition_responses: r.array("partition_responses", version)?,
         };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
+impl Encode for TopicProduceResponse {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         if version <= 12 {
             w.string("name", &self.name)?;
@@ -221,14 +254,26 @@ impl TopicProduceResponse {
         if version >= 13 {
             w.uuid(self.topic_id);
         }
-        w.array("partition_responses", &self.partition_responses, |w, it| it.encode(w, version))?;
-        w.no_tags();
-        Ok(())
+        w.array("partition_responses", &self.partition_responses, version)?;
+        w.no_tags()
+    }
+}
+
+#[cfg(feature = "inspect")]
+impl Inspect for TopicProduceResponse {
+    fn inspect(&self, version: i16, to: &mut Json) {
+        if version <= 12 {
+            to.field("name", &self.name, version);
+        }
+        if version >= 13 {
+            to.field("topicId", &self.topic_id, version);
+        }
+        to.field("partitionResponses", &self.partition_responses, version);
     }
 }
 
 /// An element of [`TopicProduceResponse::partition_responses`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PartitionProduceResponse {
     /// The partition index.
     pub index: i32,
@@ -237,7 +282,8 @@ pub struct PartitionProduceResponse {
     /// The base offset.
     pub base_offset: i64,
     /// The timestamp returned by broker after appending the messages. If CreateTime is used for the topic, the
-    /// timestamp will be -1.
+    /// timestamp will be -1. If LogAppendTime is used for the topic, the timestamp will be the broker local time
+    /// when the messages are appended.
     ///
     /// Default `-1`.
     pub log_append_time_ms: i64,
@@ -260,61 +306,6 @@ pub struct PartitionProduceResponse {
     pub current_leader: LeaderIdAndEpoch,
 }
 
-impl PartitionProduceResponse {
-    /// The least size of one on the wire, in any version.
-    const MIN_BYTES: usize = 22;
-
-    fn decode(r: &mut Reader, version: i16) -> Result<Self, DecodeError> {
-        let mut message = Self {
-            index: r.i32("index")?,
-            error_code: r.i16("error_code")?,
-            base_offset: r.i64("base_offset")?,
-            log_append_time_ms: r.i64("log_append_time_ms")?,
-            log_start_offset: if version >= 5 { r.i64("log_start_offset")? } else { -1 },
-            record_errors: if version >= 8 {
-                r.array("record_errors", BatchIndexAndErrorMessage::MIN_BYTES, BatchIndexAndErrorMessage::decode)?
-            } else {
-                Vec::new()
-            },
-            error_message: if version >= 8 { r.nullable_string("error_message")? } else { None },
-            current_leader: LeaderIdAndEpoch::default(),
-        };
-        r.tags(|r, tag| {
-            match tag {
-                0 if version >= 10 => message.current_leader = LeaderIdAndEpoch::decode(r)?,
-                _ => return Ok(false),
-            }
-            Ok(true)
-        })?;
-        Ok(message)
-    }
-
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
-        w.i32(self.index);
-        w.i16(self.error_code);
-        w.i64(self.base_offset);
-        w.i64(self.log_append_time_ms);
-        if version >= 5 {
-            w.i64(self.log_start_offset);
-        }
-        if version >= 8 {
-            w.array("record_errors", &self.record_errors, |w, it| it.encode(w))?;
-        }
-        if version >= 8 {
-            w.nullable_string("error_message", self.error_message.as_ref())?;
-        }
-        let mut tags = w.tags();
-        if self.current_leader != LeaderIdAndEpoch::default() {
-            if version < 10 {
-                return Err(EncodeError::lacks("current_leader", version));
-            }
-            tags.add(0, |w| self.current_leader.encode(w))?;
-        }
-        w.put_tags(tags);
-        Ok(())
-    }
-}
-
 impl Default for PartitionProduceResponse {
     fn default() -> Self {
         Self {
@@ -330,8 +321,79 @@ impl Default for PartitionProduceResponse {
     }
 }
 
+impl Decode<'_> for PartitionProduceResponse {
+    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+        let mut message = Self {
+            index: r.i32("index")?,
+            error_code: r.i16("error_code")?,
+            base_offset: r.i64("base_offset")?,
+            log_append_time_ms: r.i64("log_append_time_ms")?,
+            log_start_offset: if version >= 5 { r.i64("log_start_offset")? } else { -1 },
+            record_errors: if version >= 8 { r.array("record_errors", version)? } else { Vec::new() },
+            error_message: if version >= 8 { r.nullable_string("error_message")? } else { None },
+            current_leader: LeaderIdAndEpoch::default(),
+        };
+        r.tags(|r, tag| {
+            match tag {
+                0 if version >= 10 => message.current_leader = LeaderIdAndEpoch::decode(r, version)?,
+                _ => return Ok(false),
+            }
+            Ok(true)
+        })?;
+        Ok(message)
+    }
+}
+
+impl Encode for PartitionProduceResponse {
+    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+        w.i32(self.index);
+        w.i16(self.error_code);
+        w.i64(self.base_offset);
+        w.i64(self.log_append_time_ms);
+        if version >= 5 {
+            w.i64(self.log_start_offset);
+        }
+        if version >= 8 {
+            w.array("record_errors", &self.record_errors, version)?;
+        }
+        if version >= 8 {
+            w.nullable_string("error_message", self.error_message.as_ref())?;
+        }
+        let mut tags = w.tags();
+        if tags.needs(0, self.current_leader != LeaderIdAndEpoch::default()) {
+            if !(version >= 10) {
+                return Err(EncodeError::lacks("current_leader", version));
+            }
+            tags.add(0, |w| self.current_leader.encode(w, version))?;
+        }
+        w.put_tags(tags)
+    }
+}
+
+#[cfg(feature = "inspect")]
+impl Inspect for PartitionProduceResponse {
+    fn inspect(&self, version: i16, to: &mut Json) {
+        to.field("index", &self.index, version);
+        to.field("errorCode", &self.error_code, version);
+        to.field("baseOffset", &self.base_offset, version);
+        to.field("logAppendTimeMs", &self.log_append_time_ms, version);
+        if version >= 5 {
+            to.field("logStartOffset", &self.log_start_offset, version);
+        }
+        if version >= 8 {
+            to.field("recordErrors", &self.record_errors, version);
+        }
+        if version >= 8 {
+            to.field("errorMessage", &self.error_message, version);
+        }
+        if version >= 10 && self.current_leader != LeaderIdAndEpoch::default() {
+            to.field("currentLeader", &self.current_leader, version);
+        }
+    }
+}
+
 /// An element of [`PartitionProduceResponse::record_errors`].
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct BatchIndexAndErrorMessage {
     /// The batch index of the record that caused the batch to be dropped.
     pub batch_index: i32,
@@ -339,11 +401,8 @@ pub struct BatchIndexAndErrorMessage {
     pub batch_index_error_message: Option<Str>,
 }
 
-impl BatchIndexAndErrorMessage {
-    /// The least size of one on the wire, in any version.
-    const MIN_BYTES: usize = 5;
-
-    fn decode(r: &mut Reader) -> Result<Self, DecodeError> {
+impl Decode<'_> for BatchIndexAndErrorMessage {
+    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
         let message = Self {
             batch_index: r.i32("batch_index")?,
             batch_index_error_message: r.nullable_string("batch_index_error_message")?,
@@ -351,17 +410,26 @@ impl BatchIndexAndErrorMessage {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer) -> Result<(), EncodeError> {
+impl Encode for BatchIndexAndErrorMessage {
+    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i32(self.batch_index);
         w.nullable_string("batch_index_error_message", self.batch_index_error_message.as_ref())?;
-        w.no_tags();
-        Ok(())
+        w.no_tags()
+    }
+}
+
+#[cfg(feature = "inspect")]
+impl Inspect for BatchIndexAndErrorMessage {
+    fn inspect(&self, version: i16, to: &mut Json) {
+        to.field("batchIndex", &self.batch_index, version);
+        to.field("batchIndexErrorMessage", &self.batch_index_error_message, version);
     }
 }
 
 /// The value of [`PartitionProduceResponse::current_leader`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LeaderIdAndEpoch {
     /// The ID of the current leader or -1 if the leader is unknown.
     ///
@@ -373,29 +441,38 @@ pub struct LeaderIdAndEpoch {
     pub leader_epoch: i32,
 }
 
-impl LeaderIdAndEpoch {
-    fn decode(r: &mut Reader) -> Result<Self, DecodeError> {
-        let message = Self { leader_id: r.i32("leader_id")?, leader_epoch: r.i32("leader_epoch")? };
-        r.skip_tags()?;
-        Ok(message)
-    }
-
-    fn encode(&self, w: &mut Writer) -> Result<(), EncodeError> {
-        w.i32(self.leader_id);
-        w.i32(self.leader_epoch);
-        w.no_tags();
-        Ok(())
-    }
-}
-
 impl Default for LeaderIdAndEpoch {
     fn default() -> Self {
         Self { leader_id: -1, leader_epoch: -1 }
     }
 }
 
+impl Decode<'_> for LeaderIdAndEpoch {
+    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+        let message = Self { leader_id: r.i32("leader_id")?, leader_epoch: r.i32("leader_epoch")? };
+        r.skip_tags()?;
+        Ok(message)
+    }
+}
+
+impl Encode for LeaderIdAndEpoch {
+    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+        w.i32(self.leader_id);
+        w.i32(self.leader_epoch);
+        w.no_tags()
+    }
+}
+
+#[cfg(feature = "inspect")]
+impl Inspect for LeaderIdAndEpoch {
+    fn inspect(&self, version: i16, to: &mut Json) {
+        to.field("leaderId", &self.leader_id, version);
+        to.field("leaderEpoch", &self.leader_epoch, version);
+    }
+}
+
 /// An element of [`ProduceResponse::node_endpoints`].
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct NodeEndpoint {
     /// The ID of the associated node.
     pub node_id: i32,
@@ -407,11 +484,8 @@ pub struct NodeEndpoint {
     pub rack: Option<Str>,
 }
 
-impl NodeEndpoint {
-    /// The least size of one on the wire, in any version.
-    const MIN_BYTES: usize = 11;
-
-    fn decode(r: &mut Reader) -> Result<Self, DecodeError> {
+impl Decode<'_> for NodeEndpoint {
+    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
         let message = Self {
             node_id: r.i32("node_id")?,
             host: r.string("host")?,
@@ -421,13 +495,24 @@ impl NodeEndpoint {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer) -> Result<(), EncodeError> {
+impl Encode for NodeEndpoint {
+    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i32(self.node_id);
         w.string("host", &self.host)?;
         w.i32(self.port);
         w.nullable_string("rack", self.rack.as_ref())?;
-        w.no_tags();
-        Ok(())
+        w.no_tags()
+    }
+}
+
+#[cfg(feature = "inspect")]
+impl Inspect for NodeEndpoint {
+    fn inspect(&self, version: i16, to: &mut Json) {
+        to.field("nodeId", &self.node_id, version);
+        to.field("host", &self.host, version);
+        to.field("port", &self.port, version);
+        to.field("rack", &self.rack, version);
     }
 }

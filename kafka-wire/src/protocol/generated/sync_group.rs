@@ -3,11 +3,13 @@
 
 use bytes::Bytes;
 
+#[cfg(feature = "inspect")]
+use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{DecodeError, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
 
 /// Asks for the member's assignment; the leader's request brings everybody's.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct SyncGroupRequest {
     /// The unique group identifier.
     pub group_id: Str,
@@ -34,7 +36,7 @@ pub struct SyncGroupRequest {
 impl Message for SyncGroupRequest {
     const LAYOUT: Layout = Layout { name: "SyncGroupRequest", first: 0, last: 5, stable: 5, flexible: Some(4) };
 
-    fn decode(r: &mut Reader, version: i16) -> Result<Self, DecodeError> {
+    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             group_id: r.string("group_id")?,
@@ -43,11 +45,7 @@ impl Message for SyncGroupRequest {
             group_instance_id: if version >= 3 { r.nullable_string("group_instance_id")? } else { None },
             protocol_type: if version >= 5 { r.nullable_string("protocol_type")? } else { None },
             protocol_name: if version >= 5 { r.nullable_string("protocol_name")? } else { None },
-            assignments: r.array(
-                "assignments",
-                SyncGroupRequestAssignment::MIN_BYTES,
-                SyncGroupRequestAssignment::decode,
-            )?,
+            assignments: r.array("assignments", version)?,
         };
         r.skip_tags()?;
         Ok(message)
@@ -69,9 +67,27 @@ impl Message for SyncGroupRequest {
         if version >= 5 {
             w.nullable_string("protocol_name", self.protocol_name.as_ref())?;
         }
-        w.array("assignments", &self.assignments, |w, it| it.encode(w))?;
-        w.no_tags();
-        Ok(())
+        w.array("assignments", &self.assignments, version)?;
+        w.no_tags()
+    }
+}
+
+#[cfg(feature = "inspect")]
+impl Inspect for SyncGroupRequest {
+    fn inspect(&self, version: i16, to: &mut Json) {
+        to.field("groupId", &self.group_id, version);
+        to.field("generationId", &self.generation_id, version);
+        to.field("memberId", &self.member_id, version);
+        if version >= 3 {
+            to.field("groupInstanceId", &self.group_instance_id, version);
+        }
+        if version >= 5 {
+            to.field("protocolType", &self.protocol_type, version);
+        }
+        if version >= 5 {
+            to.field("protocolName", &self.protocol_name, version);
+        }
+        to.field("assignments", &self.assignments, version);
     }
 }
 
@@ -85,7 +101,7 @@ impl Request for SyncGroupRequest {
 }
 
 /// An element of [`SyncGroupRequest::assignments`].
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct SyncGroupRequestAssignment {
     /// The ID of the member to assign.
     pub member_id: Str,
@@ -93,26 +109,32 @@ pub struct SyncGroupRequestAssignment {
     pub assignment: Bytes,
 }
 
-impl SyncGroupRequestAssignment {
-    /// The least size of one on the wire, in any version.
-    const MIN_BYTES: usize = 2;
-
-    fn decode(r: &mut Reader) -> Result<Self, DecodeError> {
+impl Decode<'_> for SyncGroupRequestAssignment {
+    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
         let message = Self { member_id: r.string("member_id")?, assignment: r.bytes("assignment")? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer) -> Result<(), EncodeError> {
+impl Encode for SyncGroupRequestAssignment {
+    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("member_id", &self.member_id)?;
         w.bytes("assignment", &self.assignment)?;
-        w.no_tags();
-        Ok(())
+        w.no_tags()
+    }
+}
+
+#[cfg(feature = "inspect")]
+impl Inspect for SyncGroupRequestAssignment {
+    fn inspect(&self, version: i16, to: &mut Json) {
+        to.field("memberId", &self.member_id, version);
+        to.field("assignment", &self.assignment, version);
     }
 }
 
 /// The assignment of the member.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct SyncGroupResponse {
     /// The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the
     /// request did not violate any quota.
@@ -136,7 +158,7 @@ pub struct SyncGroupResponse {
 impl Message for SyncGroupResponse {
     const LAYOUT: Layout = Layout { name: "SyncGroupResponse", first: 0, last: 5, stable: 5, flexible: Some(4) };
 
-    fn decode(r: &mut Reader, version: i16) -> Result<Self, DecodeError> {
+    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             throttle_time_ms: if version >= 1 { r.i32("throttle_time_ms")? } else { 0 },
@@ -162,7 +184,23 @@ impl Message for SyncGroupResponse {
             w.nullable_string("protocol_name", self.protocol_name.as_ref())?;
         }
         w.bytes("assignment", &self.assignment)?;
-        w.no_tags();
-        Ok(())
+        w.no_tags()
+    }
+}
+
+#[cfg(feature = "inspect")]
+impl Inspect for SyncGroupResponse {
+    fn inspect(&self, version: i16, to: &mut Json) {
+        if version >= 1 {
+            to.field("throttleTimeMs", &self.throttle_time_ms, version);
+        }
+        to.field("errorCode", &self.error_code, version);
+        if version >= 5 {
+            to.field("protocolType", &self.protocol_type, version);
+        }
+        if version >= 5 {
+            to.field("protocolName", &self.protocol_name, version);
+        }
+        to.field("assignment", &self.assignment, version);
     }
 }

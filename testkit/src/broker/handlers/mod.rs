@@ -31,6 +31,7 @@ mod txn_offset_commit;
 
 use std::ops::RangeInclusive;
 
+use bytes::Bytes;
 use kafka_wire::protocol::{self as api, ApiKey, ErrorCode, Request};
 use kafka_wire::wire::{DecodeError, Reader, Str};
 use tracing::{debug, trace};
@@ -112,7 +113,7 @@ pub(super) enum Treatment {
     Refuse(ErrorCode),
 }
 
-type Serve = fn(&mut State, &Client, Reader, Treatment) -> Result<(), DecodeError>;
+type Serve = fn(&mut State, &Client, &Bytes, Treatment) -> Result<(), DecodeError>;
 
 /// A row of the table.
 struct Entry {
@@ -136,27 +137,28 @@ pub(super) fn is_served(key: ApiKey, version: i16) -> bool {
     served().any(|(served, versions)| served == key && versions.contains(&version))
 }
 
-/// Serves the request that `reader` stands in front of. The answer comes through [`State::next_answer`].
+/// Serves the request with this body. The answer comes through [`State::next_answer`].
 ///
 /// # Errors
 /// When the bytes are no such request.
 pub(super) fn dispatch(
     state: &mut State,
     client: &Client,
-    reader: Reader,
+    body: &Bytes,
     treatment: Treatment,
 ) -> Result<(), DecodeError> {
     let entry = HANDLERS.iter().find(|entry| entry.key == client.call.api).expect("the caller has asked is_served");
-    (entry.serve)(state, client, reader, treatment)
+    (entry.serve)(state, client, body, treatment)
 }
 
 fn serve<H: Handler>(
     state: &mut State,
     client: &Client,
-    mut reader: Reader,
+    body: &Bytes,
     treatment: Treatment,
 ) -> Result<(), DecodeError> {
     let call = client.call;
+    let mut reader = Reader::new(body);
     let request = H::decode(&mut reader, call.version)?;
     reader.finish()?;
     debug!(api = %call.api, version = call.version, connection = call.connection.0, client = %client.id.as_str(), "request");

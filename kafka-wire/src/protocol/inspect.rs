@@ -1,0 +1,172 @@
+//! Messages as JSON, the way Kafka's own tools print them.
+//!
+//! [`json`] prints what Java's `XJsonConverter.write(message, version, false)` makes: names of fields as Kafka's schema has
+//! them, in its order; fields that the version has, and of tagged ones those that are set; byte fields in base64,
+//! records as their size.
+
+use bytes::Bytes;
+
+use crate::wire::{Str, Uuid};
+
+/// A value that can be shown as JSON.
+pub trait Inspect {
+    /// For a message or struct: names its fields, as `version` has them. For anything else: says its value.
+    fn inspect(&self, version: i16, to: &mut Json);
+}
+
+/// Prints a message as one line of JSON.
+pub fn json(message: &impl Inspect, version: i16) -> String {
+    let mut to = Json { text: String::new() };
+    to.object(message, version);
+    to.text
+}
+
+/// The text so far.
+#[derive(Debug)]
+pub struct Json {
+    text: String,
+}
+
+impl Json {
+    /// A field of the struct that is being shown.
+    pub fn field(&mut self, name: &str, value: &impl Value, version: i16) {
+        self.name(name);
+        value.show(version, self);
+    }
+
+    /// A records field: its size in bytes, under a name of its own, or null.
+    pub fn records(&mut self, name: &str, value: Option<&Bytes>) {
+        match value {
+            None => {
+                self.name(name);
+                self.text.push_str("null");
+            }
+            Some(value) => {
+                self.name(&format!("{name}SizeInBytes"));
+                self.text.push_str(&value.len().to_string());
+            }
+        }
+    }
+
+    fn name(&mut self, name: &str) {
+        if !self.text.ends_with('{') {
+            self.text.push(',');
+        }
+        self.text.push('"');
+        self.text.push_str(name);
+        self.text.push_str("\":");
+    }
+
+    fn object(&mut self, value: &impl Inspect, version: i16) {
+        self.text.push('{');
+        value.inspect(version, self);
+        self.text.push('}');
+    }
+
+    /// Text between quotes. Escapes what Java's Jackson escapes: quotes, backslashes, control characters.
+    fn quoted(&mut self, text: &str) {
+        self.text.push('"');
+        for character in text.chars() {
+            match character {
+                '"' => self.text.push_str("\\\""),
+                '\\' => self.text.push_str("\\\\"),
+                '\n' => self.text.push_str("\\n"),
+                '\r' => self.text.push_str("\\r"),
+                '\t' => self.text.push_str("\\t"),
+                '\u{8}' => self.text.push_str("\\b"),
+                '\u{c}' => self.text.push_str("\\f"),
+                '\0'..' ' => self.text.push_str(&format!("\\u{:04X}", u32::from(character))),
+                other => self.text.push(other),
+            }
+        }
+        self.text.push('"');
+    }
+}
+
+/// What a field can hold.
+pub trait Value {
+    /// Appends the value.
+    fn show(&self, version: i16, to: &mut Json);
+}
+
+impl<T: Inspect> Value for T {
+    fn show(&self, version: i16, to: &mut Json) {
+        to.object(self, version);
+    }
+}
+
+impl<T: Value> Value for Vec<T> {
+    fn show(&self, version: i16, to: &mut Json) {
+        to.text.push('[');
+        for (index, value) in self.iter().enumerate() {
+            if index > 0 {
+                to.text.push(',');
+            }
+            value.show(version, to);
+        }
+        to.text.push(']');
+    }
+}
+
+impl<T: Value> Value for Option<T> {
+    fn show(&self, version: i16, to: &mut Json) {
+        match self {
+            Some(value) => value.show(version, to),
+            None => to.text.push_str("null"),
+        }
+    }
+}
+
+macro_rules! numbers {
+    ($($number:ident)*) => {$(
+        impl Value for $number {
+            fn show(&self, _: i16, to: &mut Json) {
+                to.text.push_str(&self.to_string());
+            }
+        }
+    )*};
+}
+
+numbers! { bool i8 i16 u16 i32 i64 }
+
+/// Numbers that JSON has no form for become texts, as in Java.
+impl Value for f64 {
+    fn show(&self, _: i16, to: &mut Json) {
+        match *self {
+            number if number.is_nan() => to.quoted("NaN"),
+            f64::INFINITY => to.quoted("Infinity"),
+            f64::NEG_INFINITY => to.quoted("-Infinity"),
+            number => to.text.push_str(&format!("{number:?}")),
+        }
+    }
+}
+
+impl Value for Str {
+    fn show(&self, _: i16, to: &mut Json) {
+        to.quoted(self);
+    }
+}
+
+impl Value for Uuid {
+    fn show(&self, _: i16, to: &mut Json) {
+        to.quoted(&self.to_string());
+    }
+}
+
+/// In base64, with padding.
+impl Value for Bytes {
+    fn show(&self, _: i16, to: &mut Json) {
+        const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        to.text.push('"');
+        for chunk in self.chunks(3) {
+            let byte = |index: usize| u32::from(chunk.get(index).copied().unwrap_or(0));
+            let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+            for digit in 0..4 {
+                let index = (bits >> (18 - 6 * digit)) as usize & 63;
+                let letter = ALPHABET.get(index).copied().map_or('=', char::from);
+                to.text.push(if digit > chunk.len() { '=' } else { letter });
+            }
+        }
+        to.text.push('"');
+    }
+}
