@@ -6,16 +6,16 @@ use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
 use crate::wire::{DecodeError, EncodeError, Layout, Reader, Str, Writer};
 
-/// Adds the offsets of a group to a transaction before they are committed in it. Source: KIP-98.
+/// Adds the offsets of a group to a transaction before they are committed in it. KIP-98
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AddOffsetsToTxnRequest {
-    /// The transactional id corresponding to the transaction.
+    /// Name of the transactional producer.
     pub transactional_id: Str,
-    /// Current producer id in use by the transactional id.
+    /// Id of the producer, given out by InitProducerId.
     pub producer_id: i64,
-    /// Current epoch associated with the producer id.
+    /// Epoch of the producer; a higher one fences those below.
     pub producer_epoch: i16,
-    /// The unique group identifier.
+    /// Name of the group whose offsets will be committed.
     pub group_id: Str,
 }
 
@@ -66,10 +66,9 @@ impl Request for AddOffsetsToTxnRequest {
 /// Whether the group was added.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AddOffsetsToTxnResponse {
-    /// Duration in milliseconds for which the request was throttled due to a quota violation, or zero if the
-    /// request did not violate any quota.
+    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
     pub throttle_time_ms: i32,
-    /// The response error code, or 0 if there was no error.
+    /// Why it failed; 0 for success.
     pub error_code: i16,
 }
 

@@ -6,27 +6,26 @@ use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
 use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
 
-/// Adds partitions to a transaction before they are produced to. A client sends at most v3; later versions are
-/// between brokers. Source: KIP-98, KIP-890.
+/// Adds partitions to a transaction. v0-3: from clients; later: brokers. KIP-890
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AddPartitionsToTxnRequest {
-    /// List of transactions to add partitions to.
+    /// Transactions of several producers. KIP-890
     ///
     /// Versions 4+; otherwise `Vec::new()`.
     pub transactions: Vec<AddPartitionsToTxnTransaction>,
-    /// The transactional id corresponding to the transaction.
+    /// Name of the transactional producer.
     ///
     /// Versions 0-3; otherwise `Str::EMPTY`.
     pub v3_and_below_transactional_id: Str,
-    /// Current producer id in use by the transactional id.
+    /// Id of the producer, given out by InitProducerId.
     ///
     /// Versions 0-3; otherwise `0`.
     pub v3_and_below_producer_id: i64,
-    /// Current epoch associated with the producer id.
+    /// Epoch of the producer; a higher one fences those below.
     ///
     /// Versions 0-3; otherwise `0`.
     pub v3_and_below_producer_epoch: i16,
-    /// The partitions to add to the transaction.
+    /// The partitions, by topic.
     ///
     /// Versions 0-3; otherwise `Vec::new()`.
     pub v3_and_below_topics: Vec<AddPartitionsToTxnTopic>,
@@ -117,15 +116,15 @@ impl Request for AddPartitionsToTxnRequest {
 /// An element of [`AddPartitionsToTxnRequest::transactions`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AddPartitionsToTxnTransaction {
-    /// The transactional id corresponding to the transaction.
+    /// Name of the transactional producer.
     pub transactional_id: Str,
-    /// Current producer id in use by the transactional id.
+    /// Id of the producer, given out by InitProducerId.
     pub producer_id: i64,
-    /// Current epoch associated with the producer id.
+    /// Epoch of the producer; a higher one fences those below.
     pub producer_epoch: i16,
-    /// Boolean to signify if we want to check if the partition is in the transaction rather than add it.
+    /// Whether only to check that the partitions are part of it.
     pub verify_only: bool,
-    /// The partitions to add to the transaction.
+    /// The partitions, by topic.
     pub topics: Vec<AddPartitionsToTxnTopic>,
 }
 
@@ -168,9 +167,9 @@ impl Inspect for AddPartitionsToTxnTransaction {
 /// Partitions of one topic.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AddPartitionsToTxnTopic {
-    /// The name of the topic.
+    /// Name of the topic.
     pub name: Str,
-    /// The partition indexes to add to the transaction.
+    /// Numbers of the partitions.
     pub partitions: Vec<i32>,
 }
 
@@ -201,18 +200,17 @@ impl Inspect for AddPartitionsToTxnTopic {
 /// The outcome of each partition.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AddPartitionsToTxnResponse {
-    /// Duration in milliseconds for which the request was throttled due to a quota violation, or zero if the
-    /// request did not violate any quota.
+    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
     pub throttle_time_ms: i32,
-    /// The response top level error code.
+    /// Why the whole request failed; 0 if it did not.
     ///
     /// Versions 4+; otherwise `0`. Left out by other versions without an error.
     pub error_code: i16,
-    /// Results categorized by transactional ID.
+    /// The transactions of the request. KIP-890
     ///
     /// Versions 4+; otherwise `Vec::new()`.
     pub results_by_transaction: Vec<AddPartitionsToTxnResult>,
-    /// The results for each topic.
+    /// What became of the partitions, by topic.
     ///
     /// Versions 0-3; otherwise `Vec::new()`.
     pub results_by_topic_v3_and_below: Vec<AddPartitionsToTxnTopicResult>,
@@ -277,9 +275,9 @@ impl Inspect for AddPartitionsToTxnResponse {
 /// An element of [`AddPartitionsToTxnResponse::results_by_transaction`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AddPartitionsToTxnResult {
-    /// The transactional id corresponding to the transaction.
+    /// Name of the transactional producer.
     pub transactional_id: Str,
-    /// The results for each topic.
+    /// What became of its partitions, by topic.
     pub topic_results: Vec<AddPartitionsToTxnTopicResult>,
 }
 
@@ -311,9 +309,9 @@ impl Inspect for AddPartitionsToTxnResult {
 /// The outcome of the partitions of one topic.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AddPartitionsToTxnTopicResult {
-    /// The topic name.
+    /// Name of the topic.
     pub name: Str,
-    /// The results for each partition.
+    /// What became of each partition.
     pub results_by_partition: Vec<AddPartitionsToTxnPartitionResult>,
 }
 
@@ -344,9 +342,9 @@ impl Inspect for AddPartitionsToTxnTopicResult {
 /// The outcome of one partition.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AddPartitionsToTxnPartitionResult {
-    /// The partition indexes.
+    /// Number of the partition, from 0.
     pub partition_index: i32,
-    /// The response error code.
+    /// Why it was not added; 0 for success, OPERATION_NOT_ATTEMPTED if another one failed.
     pub partition_error_code: i16,
 }
 

@@ -6,14 +6,14 @@ use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
 use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
 
-/// Asks what the broker understands; the first request on a connection. Source: KIP-35, KIP-511.
+/// Asks what the broker understands; the first request on a connection. KIP-35, KIP-511
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ApiVersionsRequest {
-    /// The name of the client.
+    /// Name of the client library, for the broker's metrics: letters, digits, `-` and `.`.
     ///
     /// Versions 3+; otherwise `Str::EMPTY`. Left out by other versions without an error.
     pub client_software_name: Str,
-    /// The version of the client.
+    /// Version of the client library, in the same letters.
     ///
     /// Versions 3+; otherwise `Str::EMPTY`. Left out by other versions without an error.
     pub client_software_version: Str,
@@ -65,33 +65,30 @@ impl Request for ApiVersionsRequest {
     }
 }
 
-/// The versions that the broker understands, and the features that its cluster has switched on. Source:
-/// KIP-584.
+/// The versions that the broker understands, and the features of its cluster. KIP-584
 #[derive(Clone, Debug, PartialEq)]
 pub struct ApiVersionsResponse {
-    /// The top-level error code.
+    /// Why the whole request failed; 0 if it did not.
     pub error_code: i16,
-    /// The APIs supported by the broker.
+    /// The requests that it understands; what is missing is not supported.
     pub api_keys: Vec<ApiVersion>,
-    /// The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the
-    /// request did not violate any quota.
+    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
     ///
     /// Versions 1+; otherwise `0`. Left out by other versions without an error.
     pub throttle_time_ms: i32,
-    /// Features supported by the broker. Note: in v0-v3, features with MinSupportedVersion = 0 are omitted.
+    /// Features of this broker. Before v4 those with minimum 0 are left out.
     ///
     /// Versions 3+; otherwise `Vec::new()`. Left out by other versions without an error.
     pub supported_features: Vec<SupportedFeatureKey>,
-    /// The monotonically increasing epoch for the finalized features information. Valid values are >= 0. A value
-    /// of -1 is special and represents unknown epoch.
+    /// Grows whenever a feature's level changes; -1 for unknown.
     ///
     /// Versions 3+; otherwise `-1`. Left out by other versions without an error.
     pub finalized_features_epoch: i64,
-    /// List of cluster-wide finalized features. The information is valid only if FinalizedFeaturesEpoch >= 0.
+    /// Features and levels of the whole cluster; meaningless if their epoch is -1.
     ///
     /// Versions 3+; otherwise `Vec::new()`. Left out by other versions without an error.
     pub finalized_features: Vec<FinalizedFeatureKey>,
-    /// Set by a KRaft controller if the required configurations for ZK migration are present.
+    /// Whether a controller is ready to take over from ZooKeeper; of no use since Kafka 4.0. KIP-866
     ///
     /// Versions 3+; otherwise `false`. Left out by other versions without an error.
     pub zk_migration_ready: bool,
@@ -194,11 +191,11 @@ impl Inspect for ApiVersionsResponse {
 /// An element of [`ApiVersionsResponse::api_keys`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ApiVersion {
-    /// The API index.
+    /// Number of the API.
     pub api_key: i16,
-    /// The minimum supported version, inclusive.
+    /// Oldest version, inclusive.
     pub min_version: i16,
-    /// The maximum supported version, inclusive.
+    /// Newest version, inclusive.
     pub max_version: i16,
 }
 
@@ -232,11 +229,11 @@ impl Inspect for ApiVersion {
 /// An element of [`ApiVersionsResponse::supported_features`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct SupportedFeatureKey {
-    /// The name of the feature.
+    /// Name of the feature, such as "metadata.version".
     pub name: Str,
-    /// The minimum supported version for the feature.
+    /// Lowest level that the broker can work at.
     pub min_version: i16,
-    /// The maximum supported version for the feature.
+    /// Highest level that the broker can work at.
     pub max_version: i16,
 }
 
@@ -270,11 +267,11 @@ impl Inspect for SupportedFeatureKey {
 /// An element of [`ApiVersionsResponse::finalized_features`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct FinalizedFeatureKey {
-    /// The name of the feature.
+    /// Name of the feature.
     pub name: Str,
-    /// The cluster-wide finalized max version level for the feature.
+    /// Highest level that is switched on.
     pub max_version_level: i16,
-    /// The cluster-wide finalized min version level for the feature.
+    /// Lowest level that is switched on.
     pub min_version_level: i16,
 }
 

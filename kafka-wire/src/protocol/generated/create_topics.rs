@@ -9,13 +9,13 @@ use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str,
 /// Creates topics, or checks that they could be created.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CreateTopicsRequest {
-    /// The topics to create.
+    /// The topics wanted.
     pub topics: Vec<CreatableTopic>,
-    /// How long to wait in milliseconds before timing out the request.
+    /// Milliseconds the controller may take.
     ///
     /// Default `60000`.
     pub timeout_ms: i32,
-    /// If true, check that the topics can be created as specified, but don't create anything.
+    /// Whether only to check, without creating anything.
     pub validate_only: bool,
 }
 
@@ -69,17 +69,15 @@ impl Request for CreateTopicsRequest {
 /// An element of [`CreateTopicsRequest::topics`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct CreatableTopic {
-    /// The topic name.
+    /// Name of the topic.
     pub name: Str,
-    /// The number of partitions to create in the topic, or -1 if we are either specifying a manual partition
-    /// assignment or using the default partitions.
+    /// How many partitions; -1 for the cluster's default, or if `Assignments` says it.
     pub num_partitions: i32,
-    /// The number of replicas to create for each partition in the topic, or -1 if we are either specifying a
-    /// manual partition assignment or using the default replication factor.
+    /// Replicas of each partition; -1 for the cluster's default, or if `Assignments` says it.
     pub replication_factor: i16,
-    /// The manual partition assignment, or the empty array if we are using automatic assignment.
+    /// Which brokers get which partition; empty to leave that to the cluster.
     pub assignments: Vec<CreatableReplicaAssignment>,
-    /// The custom topic configurations to set.
+    /// Settings that differ from the defaults.
     pub configs: Vec<CreatableTopicConfig>,
 }
 
@@ -122,9 +120,9 @@ impl Inspect for CreatableTopic {
 /// An element of [`CreatableTopic::assignments`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct CreatableReplicaAssignment {
-    /// The partition index.
+    /// Number of the partition; they must be complete from 0.
     pub partition_index: i32,
-    /// The brokers to place the partition on.
+    /// Brokers that hold it, the preferred leader first.
     pub broker_ids: Vec<i32>,
 }
 
@@ -155,9 +153,9 @@ impl Inspect for CreatableReplicaAssignment {
 /// An element of [`CreatableTopic::configs`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct CreatableTopicConfig {
-    /// The configuration name.
+    /// Name of the setting, such as "cleanup.policy".
     pub name: Str,
-    /// The configuration value.
+    /// Its value.
     pub value: Option<Str>,
 }
 
@@ -194,10 +192,9 @@ impl Inspect for CreatableTopicConfig {
 /// The outcome of each topic.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct CreateTopicsResponse {
-    /// The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the
-    /// request did not violate any quota.
+    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
     pub throttle_time_ms: i32,
-    /// Results for each topic we tried to create.
+    /// The topics of the request.
     pub topics: Vec<CreatableTopicResult>,
 }
 
@@ -230,29 +227,29 @@ impl Inspect for CreateTopicsResponse {
 /// An element of [`CreateTopicsResponse::topics`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct CreatableTopicResult {
-    /// The topic name.
+    /// Name of the topic.
     pub name: Str,
-    /// The unique topic ID.
+    /// Id of the topic, which a later topic of the same name does not share.
     ///
     /// Versions 7+; otherwise `Uuid::ZERO`. Left out by other versions without an error.
     pub topic_id: Uuid,
-    /// The error code, or 0 if there was no error.
+    /// Why it failed; 0 for success.
     pub error_code: i16,
-    /// The error message, or null if there was no error.
+    /// More about the error; null for none.
     pub error_message: Option<Str>,
-    /// Optional topic config error returned if configs are not returned in the response.
+    /// Why the settings below are not told, such as TOPIC_AUTHORIZATION_FAILED. KIP-525
     ///
     /// Versions 5+; otherwise `0`. Left out by other versions without an error.
     pub topic_config_error_code: i16,
-    /// Number of partitions of the topic.
+    /// How many partitions it has; -1 if not told. KIP-525
     ///
     /// Versions 5+; otherwise `-1`. Left out by other versions without an error.
     pub num_partitions: i32,
-    /// Replication factor of the topic.
+    /// How many replicas each has; -1 if not told. KIP-525
     ///
     /// Versions 5+; otherwise `-1`. Left out by other versions without an error.
     pub replication_factor: i16,
-    /// Configuration of the topic.
+    /// All settings of the new topic; null if not told. KIP-525
     ///
     /// Versions 5+; otherwise `Some(Vec::new())`. Left out by other versions without an error.
     pub configs: Option<Vec<CreatableTopicConfigs>>,
@@ -351,17 +348,17 @@ impl Inspect for CreatableTopicResult {
 /// An element of [`CreatableTopicResult::configs`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct CreatableTopicConfigs {
-    /// The configuration name.
+    /// Name of the setting.
     pub name: Str,
-    /// The configuration value.
+    /// Its value; null if it is sensitive or has none.
     pub value: Option<Str>,
-    /// True if the configuration is read-only.
+    /// Whether it cannot be changed.
     pub read_only: bool,
-    /// The configuration source.
+    /// Where the value comes from: a code of ConfigSource; 5 is Kafka's default, 1 the topic itself.
     ///
     /// Default `-1`.
     pub config_source: i8,
-    /// True if this configuration is sensitive.
+    /// Whether it is a secret, the value of which is never told.
     pub is_sensitive: bool,
 }
 

@@ -6,16 +6,16 @@ use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
 use crate::wire::{DecodeError, EncodeError, Layout, Reader, Str, Writer};
 
-/// Commits or aborts the transaction of a producer. Source: KIP-98.
+/// Commits or aborts the transaction of a producer. KIP-98
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct EndTxnRequest {
-    /// The ID of the transaction to end.
+    /// Name of the transactional producer.
     pub transactional_id: Str,
-    /// The producer ID.
+    /// Id of the producer, given out by InitProducerId.
     pub producer_id: i64,
-    /// The current epoch associated with the producer.
+    /// Epoch of the producer; a higher one fences those below.
     pub producer_epoch: i16,
-    /// True if the transaction was committed, false if it was aborted.
+    /// True to commit, false to abort.
     pub committed: bool,
 }
 
@@ -63,19 +63,18 @@ impl Request for EndTxnRequest {
     }
 }
 
-/// Whether the transaction ended so; from v5 the producer id and epoch to go on with. Source: KIP-890.
+/// Whether the transaction ended so; from v5 the id and epoch to go on with. KIP-890
 #[derive(Clone, Debug, PartialEq)]
 pub struct EndTxnResponse {
-    /// The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the
-    /// request did not violate any quota.
+    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
     pub throttle_time_ms: i32,
-    /// The error code, or 0 if there was no error.
+    /// Why it failed; 0 for success.
     pub error_code: i16,
-    /// The producer ID.
+    /// Id for the next transaction, new if the epochs ran out; -1 on error.
     ///
     /// Versions 5+; otherwise `-1`. Left out by other versions without an error.
     pub producer_id: i64,
-    /// The current epoch associated with the producer.
+    /// Epoch for the next transaction; -1 on error.
     ///
     /// Versions 5+; otherwise `-1`. Left out by other versions without an error.
     pub producer_epoch: i16,

@@ -11,47 +11,43 @@ use crate::wire::{Decode, DecodeError, Encode, EncodeError, Items, Layout, Reade
 /// Asks the leader for record batches of many partitions, from an offset each; waits for them if need be.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FetchRequest {
-    /// The clusterId if known. This is used to validate metadata fetches prior to broker registration.
+    /// Cluster that a controller takes itself to be in; null for no check.
     ///
     /// Versions 12+; otherwise `None`. Left out by other versions without an error.
     pub cluster_id: Option<Str>,
-    /// The broker ID of the follower, of -1 if this request is from a consumer.
+    /// Id of the broker that follows; -1 for a consumer.
     ///
     /// Versions 4-14; otherwise `-1`.
     pub replica_id: i32,
-    /// The state of the replica in the follower.
+    /// Who follows; left out by a consumer. KIP-903
     ///
     /// Versions 15+; otherwise `ReplicaState::default()`.
     pub replica_state: ReplicaState,
-    /// The maximum time in milliseconds to wait for the response.
+    /// Milliseconds the leader may wait for `MinBytes` to gather.
     pub max_wait_ms: i32,
-    /// The minimum bytes to accumulate in the response.
+    /// Bytes worth an answer before `MaxWaitMs` is over; 0 for an answer at once.
     pub min_bytes: i32,
-    /// The maximum bytes to fetch. See KIP-74 for cases where this limit may not be honored.
+    /// Bytes of records wanted in all; a first batch that is larger is sent nevertheless. KIP-74
     ///
     /// Default `i32::MAX`.
     pub max_bytes: i32,
-    /// This setting controls the visibility of transactional records. Using READ_UNCOMMITTED (isolation_level = 0)
-    /// makes all records visible. With READ_COMMITTED (isolation_level = 1), non-transactional and COMMITTED
-    /// transactional records are visible. To be more concrete, READ_COMMITTED returns all data from offsets
-    /// smaller than the current LSO (last stable offset), and enables the inclusion of the list of aborted
-    /// transactions in the result, which allows consumers to discard ABORTED transactional records.
+    /// 0 reads to the high watermark, 1 to the last stable offset and names the aborted transactions.
     pub isolation_level: i8,
-    /// The fetch session ID.
+    /// Fetch session to go on with; 0 for a new one or none. KIP-227
     ///
     /// Versions 7+; otherwise `0`. Left out by other versions without an error.
     pub session_id: i32,
-    /// The fetch session epoch, which is used for ordering requests in a session.
+    /// Count of requests in the session: 0 opens one, -1 asks for a full answer and closes it.
     ///
     /// Versions 7+; otherwise `-1`. Left out by other versions without an error.
     pub session_epoch: i32,
-    /// The topics to fetch.
+    /// What to read; with a session only what is new or changed.
     pub topics: Vec<FetchTopic>,
-    /// In an incremental fetch request, the partitions to remove.
+    /// Partitions to drop from the fetch session. KIP-227
     ///
     /// Versions 7+; otherwise `Vec::new()`.
     pub forgotten_topics_data: Vec<ForgottenTopic>,
-    /// Rack ID of the consumer making this request.
+    /// Rack of the consumer, so that a near replica can be recommended; empty for none. KIP-392
     ///
     /// Versions 11+; otherwise `Str::EMPTY`. Left out by other versions without an error.
     pub rack_id: Str,
@@ -190,11 +186,11 @@ impl Request for FetchRequest {
 /// The value of [`FetchRequest::replica_state`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReplicaState {
-    /// The replica ID of the follower, or -1 if this request is from a consumer.
+    /// Id of the broker that follows; -1 for a consumer.
     ///
     /// Default `-1`.
     pub replica_id: i32,
-    /// The epoch of this follower, or -1 if not available.
+    /// Epoch of that broker, so that one that restarted is not taken for its past; -1 for none.
     ///
     /// Default `-1`.
     pub replica_epoch: i64,
@@ -233,15 +229,15 @@ impl Inspect for ReplicaState {
 /// An element of [`FetchRequest::topics`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct FetchTopic {
-    /// The name of the topic to fetch.
+    /// Name of the topic.
     ///
     /// Versions 4-12; otherwise `Str::EMPTY`. Left out by other versions without an error.
     pub topic: Str,
-    /// The unique topic ID.
+    /// Id of the topic, which a later topic of the same name does not share.
     ///
     /// Versions 13+; otherwise `Uuid::ZERO`. Left out by other versions without an error.
     pub topic_id: Uuid,
-    /// The partitions to fetch.
+    /// The partitions, each with its position.
     pub partitions: Vec<FetchPartition>,
 }
 
@@ -286,31 +282,29 @@ impl Inspect for FetchTopic {
 /// An element of [`FetchTopic::partitions`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct FetchPartition {
-    /// The partition index.
+    /// Number of the partition, from 0.
     pub partition: i32,
-    /// The current leader epoch of the partition.
+    /// Leader epoch that the client knows; another one is an error. -1 for no check. KIP-320
     ///
     /// Versions 9+; otherwise `-1`. Left out by other versions without an error.
     pub current_leader_epoch: i32,
-    /// The message offset.
+    /// First offset wanted, inclusive; the batch that holds it is sent whole.
     pub fetch_offset: i64,
-    /// The epoch of the last fetched record or -1 if there is none.
+    /// Epoch of the follower's last record, to notice that logs diverge; -1 for none. KIP-595
     ///
     /// Versions 12+; otherwise `-1`.
     pub last_fetched_epoch: i32,
-    /// The earliest available offset of the follower replica. The field is only used when the request is sent by
-    /// the follower.
+    /// First offset of the follower's log; -1 from a consumer. KIP-107
     ///
     /// Versions 5+; otherwise `-1`. Left out by other versions without an error.
     pub log_start_offset: i64,
-    /// The maximum bytes to fetch from this partition. See KIP-74 for cases where this limit may not be honored.
+    /// Bytes of records wanted of this partition, with the same exception as `MaxBytes`.
     pub partition_max_bytes: i32,
-    /// The directory id of the follower fetching.
+    /// Log directory in which the follower keeps the partition. KIP-853
     ///
     /// Versions 17+; otherwise `Uuid::ZERO`. Left out by other versions without an error.
     pub replica_directory_id: Uuid,
-    /// The high-watermark known by the replica. -1 if the high-watermark is not known and 9223372036854775807 if
-    /// the feature is not supported.
+    /// What the follower knows of it; -1: nothing; default: untold. KIP-1166
     ///
     /// Versions 18+; otherwise `i64::MAX`. Left out by other versions without an error.
     pub high_watermark: i64,
@@ -415,15 +409,15 @@ impl Inspect for FetchPartition {
 /// An element of [`FetchRequest::forgotten_topics_data`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ForgottenTopic {
-    /// The topic name.
+    /// Name of the topic.
     ///
     /// Versions 7-12; otherwise `Str::EMPTY`. Left out by other versions without an error.
     pub topic: Str,
-    /// The unique topic ID.
+    /// Id of the topic, which a later topic of the same name does not share.
     ///
     /// Versions 13+; otherwise `Uuid::ZERO`. Left out by other versions without an error.
     pub topic_id: Uuid,
-    /// The partitions indexes to forget.
+    /// Numbers of the partitions.
     pub partitions: Vec<i32>,
 }
 
@@ -468,21 +462,19 @@ impl Inspect for ForgottenTopic {
 /// Record batches as they lie in the log. The last one of a partition may be cut short.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct FetchResponse {
-    /// The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the
-    /// request did not violate any quota.
+    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
     pub throttle_time_ms: i32,
-    /// The top level response error code.
+    /// Why the whole request failed; 0 if it did not.
     ///
     /// Versions 7+; otherwise `0`. Left out by other versions without an error.
     pub error_code: i16,
-    /// The fetch session ID, or 0 if this is not part of a fetch session.
+    /// The fetch session to name in the next request; 0 if there is none. KIP-227
     ///
     /// Versions 7+; otherwise `0`.
     pub session_id: i32,
-    /// The response topics.
+    /// The topics; with a session only those with news.
     pub responses: Vec<FetchableTopicResponse>,
-    /// Endpoints for all current-leaders enumerated in PartitionData, with errors NOT_LEADER_OR_FOLLOWER &
-    /// FENCED_LEADER_EPOCH.
+    /// Addresses of the brokers that the current leaders above name. KIP-951
     ///
     /// Versions 16+; otherwise `Vec::new()`.
     pub node_endpoints: Vec<NodeEndpoint>,
@@ -602,15 +594,15 @@ impl<'a> Decode<'a> for FetchResponseView<'a> {
 /// An element of [`FetchResponse::responses`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct FetchableTopicResponse {
-    /// The topic name.
+    /// Name of the topic.
     ///
     /// Versions 4-12; otherwise `Str::EMPTY`. Left out by other versions without an error.
     pub topic: Str,
-    /// The unique topic ID.
+    /// Id of the topic, which a later topic of the same name does not share.
     ///
     /// Versions 13+; otherwise `Uuid::ZERO`. Left out by other versions without an error.
     pub topic_id: Uuid,
-    /// The topic partitions.
+    /// What was read from each partition.
     pub partitions: Vec<PartitionData>,
 }
 
@@ -685,42 +677,39 @@ impl<'a> Decode<'a> for FetchableTopicResponseView<'a> {
 /// An element of [`FetchableTopicResponse::partitions`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct PartitionData {
-    /// The partition index.
+    /// Number of the partition, from 0.
     pub partition_index: i32,
-    /// The error code, or 0 if there was no fetch error.
+    /// Why it failed; 0 for success.
     pub error_code: i16,
-    /// The current high water mark.
+    /// One above the last offset that all in-sync replicas have; -1 on error.
     pub high_watermark: i64,
-    /// The last stable offset (or LSO) of the partition. This is the last offset such that the state of all
-    /// transactional records prior to this offset have been decided (ABORTED or COMMITTED).
+    /// First offset of the oldest open transaction, else the high watermark; -1 for unknown.
     ///
     /// Default `-1`.
     pub last_stable_offset: i64,
-    /// The current log start offset.
+    /// First offset that the partition still has; -1 for unknown.
     ///
     /// Versions 5+; otherwise `-1`. Left out by other versions without an error.
     pub log_start_offset: i64,
-    /// In case divergence is detected based on the `LastFetchedEpoch` and `FetchOffset` in the request, this field
-    /// indicates the largest epoch and its end offset such that subsequent records are known to diverge.
+    /// Where the follower has to cut its log because it differs from the leader's. KIP-595
     ///
     /// Versions 12+; otherwise `EpochEndOffset::default()`.
     pub diverging_epoch: EpochEndOffset,
-    /// The current leader of the partition.
+    /// Where to fetch instead, after an error about the leader. KIP-951
     ///
     /// Versions 12+; otherwise `LeaderIdAndEpoch::default()`.
     pub current_leader: LeaderIdAndEpoch,
-    /// In the case of fetching an offset less than the LogStartOffset, this is the end offset and epoch that
-    /// should be used in the FetchSnapshot request.
+    /// The snapshot to get by FetchSnapshot because the offset is no longer in the log. KIP-630
     ///
     /// Versions 12+; otherwise `SnapshotId::default()`.
     pub snapshot_id: SnapshotId,
-    /// The aborted transactions.
+    /// Transactions in these records, to be dropped; null at isolation level 0.
     pub aborted_transactions: Option<Vec<AbortedTransaction>>,
-    /// The preferred read replica for the consumer to use on its next fetch request.
+    /// Broker nearer to the consumer, to fetch from next; -1 to stay. KIP-392
     ///
     /// Versions 11+; otherwise `-1`.
     pub preferred_read_replica: i32,
-    /// The record data.
+    /// Record batches, as they are in the log; null or empty for none.
     pub records: Option<Bytes>,
 }
 
@@ -913,11 +902,11 @@ impl<'a> Decode<'a> for PartitionDataView<'a> {
 /// The value of [`PartitionData::diverging_epoch`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct EpochEndOffset {
-    /// The largest epoch.
+    /// Largest leader epoch not above the follower's; -1 for none.
     ///
     /// Default `-1`.
     pub epoch: i32,
-    /// The end offset of the epoch.
+    /// One above the last offset of that epoch; -1 for none.
     ///
     /// Default `-1`.
     pub end_offset: i64,
@@ -956,11 +945,11 @@ impl Inspect for EpochEndOffset {
 /// The value of [`PartitionData::current_leader`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct LeaderIdAndEpoch {
-    /// The ID of the current leader or -1 if the leader is unknown.
+    /// Id of the broker that leads the partition; -1 for none known.
     ///
     /// Default `-1`.
     pub leader_id: i32,
-    /// The latest known leader epoch.
+    /// Term of that leader, which grows with each election; -1 for unknown.
     ///
     /// Default `-1`.
     pub leader_epoch: i32,
@@ -999,11 +988,11 @@ impl Inspect for LeaderIdAndEpoch {
 /// The value of [`PartitionData::snapshot_id`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct SnapshotId {
-    /// The end offset of the epoch.
+    /// One above the last offset that the snapshot covers; -1 for no snapshot.
     ///
     /// Default `-1`.
     pub end_offset: i64,
-    /// The largest epoch.
+    /// Leader epoch of the last record in it; -1 for no snapshot.
     ///
     /// Default `-1`.
     pub epoch: i32,
@@ -1042,9 +1031,9 @@ impl Inspect for SnapshotId {
 /// An element of [`PartitionData::aborted_transactions`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AbortedTransaction {
-    /// The producer id associated with the aborted transaction.
+    /// Id of the producer that aborted.
     pub producer_id: i64,
-    /// The first offset in the aborted transaction.
+    /// First offset of the transaction; it ends at the producer's next abort marker.
     pub first_offset: i64,
 }
 
@@ -1075,13 +1064,13 @@ impl Inspect for AbortedTransaction {
 /// An element of [`FetchResponse::node_endpoints`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct NodeEndpoint {
-    /// The ID of the associated node.
+    /// Id of the broker.
     pub node_id: i32,
-    /// The node's hostname.
+    /// Host name or address to connect to.
     pub host: Str,
-    /// The node's port.
+    /// Port to connect to.
     pub port: i32,
-    /// The rack of the node, or null if it has not been assigned to a rack.
+    /// Rack or availability zone of the broker; null if not configured.
     pub rack: Option<Str>,
 }
 

@@ -6,18 +6,18 @@ use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
 use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
 
-/// Asks for the coordinator of a group, a transactional id or a share partition; of several keys from v4.
+/// Asks which broker coordinates a group, a transactional id or a share partition.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct FindCoordinatorRequest {
-    /// The coordinator key.
+    /// What is coordinated: a group's name or a transactional id.
     ///
     /// Versions 0-3; otherwise `Str::EMPTY`.
     pub key: Str,
-    /// The coordinator key type. (group, transaction, share).
+    /// What the keys are: 0 groups, 1 transactional ids, 2 share partitions (v6). KIP-98, KIP-932
     ///
     /// Versions 1+; otherwise `0`.
     pub key_type: i8,
-    /// The coordinator keys.
+    /// What is coordinated; a share partition as `group:topic id:partition`. KIP-699
     ///
     /// Versions 4+; otherwise `Vec::new()`.
     pub coordinator_keys: Vec<Str>,
@@ -85,32 +85,31 @@ impl Request for FindCoordinatorRequest {
 /// The coordinator of each key.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FindCoordinatorResponse {
-    /// The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the
-    /// request did not violate any quota.
+    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
     ///
     /// Versions 1+; otherwise `0`. Left out by other versions without an error.
     pub throttle_time_ms: i32,
-    /// The error code, or 0 if there was no error.
+    /// Why no coordinator was found, such as COORDINATOR_NOT_AVAILABLE; 0 for success.
     ///
     /// Versions 0-3; otherwise `0`.
     pub error_code: i16,
-    /// The error message, or null if there was no error.
+    /// More about the error; null for none.
     ///
     /// Versions 1-3; otherwise `Some(Str::EMPTY)`. Left out by other versions without an error.
     pub error_message: Option<Str>,
-    /// The node id.
+    /// Id of the coordinating broker; -1 on error.
     ///
     /// Versions 0-3; otherwise `0`.
     pub node_id: i32,
-    /// The host name.
+    /// Host name or address to connect to.
     ///
     /// Versions 0-3; otherwise `Str::EMPTY`.
     pub host: Str,
-    /// The port.
+    /// Port to connect to.
     ///
     /// Versions 0-3; otherwise `0`.
     pub port: i32,
-    /// Each coordinator result in the response.
+    /// One for each key. KIP-699
     ///
     /// Versions 4+; otherwise `Vec::new()`.
     pub coordinators: Vec<Coordinator>,
@@ -219,17 +218,17 @@ impl Inspect for FindCoordinatorResponse {
 /// An element of [`FindCoordinatorResponse::coordinators`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Coordinator {
-    /// The coordinator key.
+    /// The key of the request.
     pub key: Str,
-    /// The node id.
+    /// Id of the coordinating broker; -1 on error.
     pub node_id: i32,
-    /// The host name.
+    /// Host name or address to connect to.
     pub host: Str,
-    /// The port.
+    /// Port to connect to.
     pub port: i32,
-    /// The error code, or 0 if there was no error.
+    /// Why no coordinator was found, such as COORDINATOR_NOT_AVAILABLE; 0 for success.
     pub error_code: i16,
-    /// The error message, or null if there was no error.
+    /// More about the error; null for none.
     pub error_message: Option<Str>,
 }
 

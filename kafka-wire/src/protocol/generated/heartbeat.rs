@@ -9,13 +9,13 @@ use crate::wire::{DecodeError, EncodeError, Layout, Reader, Str, Writer};
 /// Says that a member is alive; the answer says whether the group rebalances.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct HeartbeatRequest {
-    /// The group id.
+    /// Name of the group.
     pub group_id: Str,
-    /// The generation of the group.
+    /// Generation that the member is part of.
     pub generation_id: i32,
-    /// The member ID.
+    /// Id of the member within its group.
     pub member_id: Str,
-    /// The unique identifier of the consumer instance provided by end user.
+    /// Name of a static member, given by its configuration; null for a dynamic one.
     ///
     /// Versions 3+; otherwise `None`.
     pub group_instance_id: Option<Str>,
@@ -74,12 +74,11 @@ impl Request for HeartbeatRequest {
 /// Whether the member is still part of its generation.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct HeartbeatResponse {
-    /// The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the
-    /// request did not violate any quota.
+    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
     ///
     /// Versions 1+; otherwise `0`. Left out by other versions without an error.
     pub throttle_time_ms: i32,
-    /// The error code, or 0 if there was no error.
+    /// 0 to go on; REBALANCE_IN_PROGRESS to join again; others end the membership.
     pub error_code: i16,
 }
 

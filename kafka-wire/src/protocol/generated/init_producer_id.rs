@@ -6,30 +6,26 @@ use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
 use crate::wire::{DecodeError, EncodeError, Layout, Reader, Str, Writer};
 
-/// Asks for a producer id and epoch; with a transactional id also fences earlier holders and ends their
-/// transaction. Source: KIP-98, KIP-360.
+/// Asks for a producer id and epoch; fences earlier holders. KIP-98
 #[derive(Clone, Debug, PartialEq)]
 pub struct InitProducerIdRequest {
-    /// The transactional id, or null if the producer is not transactional.
+    /// Name of the transactional producer, whose open transaction this ends; null for an idempotent one.
     pub transactional_id: Option<Str>,
-    /// The time in ms to wait before aborting idle transactions sent by this producer. This is only relevant if a
-    /// TransactionalId has been defined.
+    /// Milliseconds after which the coordinator aborts an open transaction by itself.
     pub transaction_timeout_ms: i32,
-    /// The producer id. This is used to disambiguate requests if a transactional id is reused following its
-    /// expiration.
+    /// Id the producer already has and wants to keep at a new epoch; -1 for none. KIP-360
     ///
     /// Versions 3+; otherwise `-1`.
     pub producer_id: i64,
-    /// The producer's current epoch. This will be checked against the producer epoch on the broker, and the
-    /// request will return an error if they do not match.
+    /// Epoch it already has, to be fenced if stale; -1 for none. KIP-360
     ///
     /// Versions 3+; otherwise `-1`.
     pub producer_epoch: i16,
-    /// True if the client wants to enable two-phase commit (2PC) protocol for transactions.
+    /// Whether transactions never time out, for two-phase commit. KIP-939
     ///
     /// Versions 6+; otherwise `false`.
     pub enable2_pc: bool,
-    /// True if the client wants to keep the currently ongoing transaction instead of aborting it.
+    /// Whether an open transaction is kept, to be ended later. KIP-939
     ///
     /// Versions 6+; otherwise `false`.
     pub keep_prepared_txn: bool,
@@ -125,24 +121,21 @@ impl Request for InitProducerIdRequest {
 /// The producer id and epoch to use.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InitProducerIdResponse {
-    /// The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the
-    /// request did not violate any quota.
+    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
     pub throttle_time_ms: i32,
-    /// The error code, or 0 if there was no error.
+    /// Why it failed; 0 for success.
     pub error_code: i16,
-    /// The current producer id.
+    /// The id; -1 on error.
     ///
     /// Default `-1`.
     pub producer_id: i64,
-    /// The current epoch associated with the producer id.
+    /// Epoch to use with it.
     pub producer_epoch: i16,
-    /// The producer id for ongoing transaction when KeepPreparedTxn is used, -1 if there is no transaction
-    /// ongoing.
+    /// Id that the transaction kept open belongs to; -1 for none. KIP-939
     ///
     /// Versions 6+; otherwise `-1`.
     pub ongoing_txn_producer_id: i64,
-    /// The epoch associated with the producer id for ongoing transaction when KeepPreparedTxn is used, -1 if there
-    /// is no transaction ongoing.
+    /// Epoch that the transaction kept open belongs to; -1 for none. KIP-939
     ///
     /// Versions 6+; otherwise `-1`.
     pub ongoing_txn_producer_epoch: i16,

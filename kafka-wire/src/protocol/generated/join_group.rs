@@ -8,29 +8,28 @@ use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
 use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
 
-/// Joins or rejoins a group; answered once every member has joined or the rebalance timeout has passed.
+/// Joins or rejoins a group; answered once all have joined or the rebalance timeout has passed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JoinGroupRequest {
-    /// The group identifier.
+    /// Name of the group.
     pub group_id: Str,
-    /// The coordinator considers the consumer dead if it receives no heartbeat after this timeout in milliseconds.
+    /// Milliseconds without a heartbeat after which the member counts as dead.
     pub session_timeout_ms: i32,
-    /// The maximum time in milliseconds that the coordinator will wait for each member to rejoin when rebalancing
-    /// the group.
+    /// Milliseconds the others wait for this member to rejoin; -1 for the session timeout. KIP-62
     ///
     /// Versions 1+; otherwise `-1`. Left out by other versions without an error.
     pub rebalance_timeout_ms: i32,
-    /// The member id assigned by the group coordinator.
+    /// Id that the coordinator gave the member; empty for the first join. KIP-394
     pub member_id: Str,
-    /// The unique identifier of the consumer instance provided by end user.
+    /// Name of a static member, given by its configuration; null for a dynamic one.
     ///
     /// Versions 5+; otherwise `None`.
     pub group_instance_id: Option<Str>,
-    /// The unique name the for class of protocols implemented by the group we want to join.
+    /// Kind of group, the same for all members: "consumer", "connect", ...
     pub protocol_type: Str,
-    /// The list of protocols that the member supports.
+    /// The assignors that the member knows, its favourite first.
     pub protocols: Vec<JoinGroupRequestProtocol>,
-    /// The reason why the member (re-)joins the group.
+    /// Why it joins, for the broker's log; null for nothing to tell. KIP-800
     ///
     /// Versions 8+; otherwise `None`. Left out by other versions without an error.
     pub reason: Option<Str>,
@@ -124,9 +123,9 @@ impl Request for JoinGroupRequest {
 /// An element of [`JoinGroupRequest::protocols`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct JoinGroupRequestProtocol {
-    /// The protocol name.
+    /// Name of the assignor, such as "range".
     pub name: Str,
-    /// The protocol metadata.
+    /// What it needs to know of the member; for consumers a ConsumerProtocolSubscription.
     pub metadata: Bytes,
 }
 
@@ -157,34 +156,33 @@ impl Inspect for JoinGroupRequestProtocol {
 /// The generation that the member is part of; the leader also gets the list of members.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JoinGroupResponse {
-    /// The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the
-    /// request did not violate any quota.
+    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
     ///
     /// Versions 2+; otherwise `0`. Left out by other versions without an error.
     pub throttle_time_ms: i32,
-    /// The error code, or 0 if there was no error.
+    /// Why it failed; MEMBER_ID_REQUIRED asks for another join with the id given. 0 for success.
     pub error_code: i16,
-    /// The generation ID of the group.
+    /// Number of the round, which grows with every rebalance; -1 on error.
     ///
     /// Default `-1`.
     pub generation_id: i32,
-    /// The group protocol name.
+    /// Kind of group; null on error.
     ///
     /// Versions 7+; otherwise `None`. Left out by other versions without an error.
     pub protocol_type: Option<Str>,
-    /// The group protocol selected by the coordinator.
+    /// The assignor that all members know and that was chosen; null or empty on error.
     ///
     /// `None` in versions 7+.
     pub protocol_name: Option<Str>,
-    /// The leader of the group.
+    /// Id of the member that computes the assignment.
     pub leader: Str,
-    /// True if the leader must skip running the assignment.
+    /// Whether the leader leaves the assignment as it is: a static leader came back. KIP-814
     ///
     /// Versions 9+; otherwise `false`.
     pub skip_assignment: bool,
-    /// The member ID assigned by the group coordinator.
+    /// Id of this member, new if it had none.
     pub member_id: Str,
-    /// The group members.
+    /// All members, for the leader alone; empty for others.
     pub members: Vec<JoinGroupResponseMember>,
 }
 
@@ -280,13 +278,13 @@ impl Inspect for JoinGroupResponse {
 /// An element of [`JoinGroupResponse::members`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct JoinGroupResponseMember {
-    /// The group member ID.
+    /// Id of the member within its group.
     pub member_id: Str,
-    /// The unique identifier of the consumer instance provided by end user.
+    /// Name of a static member, given by its configuration; null for a dynamic one.
     ///
     /// Versions 5+; otherwise `None`. Left out by other versions without an error.
     pub group_instance_id: Option<Str>,
-    /// The group member metadata.
+    /// What the member sent along with the chosen assignor.
     pub metadata: Bytes,
 }
 

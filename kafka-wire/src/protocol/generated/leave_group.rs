@@ -9,13 +9,13 @@ use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str,
 /// Takes one member, several from v3, out of a group at once.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct LeaveGroupRequest {
-    /// The ID of the group to leave.
+    /// Name of the group.
     pub group_id: Str,
-    /// The member ID to remove from the group.
+    /// Id of the member that leaves.
     ///
     /// Versions 0-2; otherwise `Str::EMPTY`.
     pub member_id: Str,
-    /// List of leaving member identities.
+    /// The members that leave; an administrator may name others. KIP-345
     ///
     /// Versions 3+; otherwise `Vec::new()`.
     pub members: Vec<MemberIdentity>,
@@ -77,11 +77,11 @@ impl Request for LeaveGroupRequest {
 /// An element of [`LeaveGroupRequest::members`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct MemberIdentity {
-    /// The member ID to remove from the group.
+    /// Id of the member; empty to name a static one by its instance alone.
     pub member_id: Str,
-    /// The group instance ID to remove from the group.
+    /// Name of a static member, given by its configuration; null for a dynamic one.
     pub group_instance_id: Option<Str>,
-    /// The reason why the member left the group.
+    /// Why it leaves, for the broker's log; null for nothing to tell. KIP-800
     ///
     /// Versions 5+; otherwise `None`. Left out by other versions without an error.
     pub reason: Option<Str>,
@@ -124,14 +124,13 @@ impl Inspect for MemberIdentity {
 /// Which members have left.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct LeaveGroupResponse {
-    /// The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the
-    /// request did not violate any quota.
+    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
     ///
     /// Versions 1+; otherwise `0`. Left out by other versions without an error.
     pub throttle_time_ms: i32,
-    /// The error code, or 0 if there was no error.
+    /// Why the whole request failed; 0 if it did not.
     pub error_code: i16,
-    /// List of leaving member responses.
+    /// The members of the request.
     ///
     /// Versions 3+; otherwise `Vec::new()`.
     pub members: Vec<MemberResponse>,
@@ -182,11 +181,11 @@ impl Inspect for LeaveGroupResponse {
 /// An element of [`LeaveGroupResponse::members`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct MemberResponse {
-    /// The member ID to remove from the group.
+    /// Id of the member within its group.
     pub member_id: Str,
-    /// The group instance ID to remove from the group.
+    /// Name of a static member, given by its configuration; null for a dynamic one.
     pub group_instance_id: Option<Str>,
-    /// The error code, or 0 if there was no error.
+    /// Why it failed; 0 for success.
     pub error_code: i16,
 }
 

@@ -9,20 +9,15 @@ use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str,
 /// Asks for the first, the last or a timestamp's offset in each partition.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ListOffsetsRequest {
-    /// The broker ID of the requester, or -1 if this request is being made by a normal consumer.
+    /// Id of the broker that follows; -1 for a client, -2 to ask a broker that does not lead, for debugging.
     pub replica_id: i32,
-    /// This setting controls the visibility of transactional records. Using READ_UNCOMMITTED (isolation_level = 0)
-    /// makes all records visible. With READ_COMMITTED (isolation_level = 1), non-transactional and COMMITTED
-    /// transactional records are visible. To be more concrete, READ_COMMITTED returns all data from offsets
-    /// smaller than the current LSO (last stable offset), and enables the inclusion of the list of aborted
-    /// transactions in the result, which allows consumers to discard ABORTED transactional records.
+    /// What "last" means: 0 the high watermark, 1 the last stable offset. KIP-98
     ///
     /// Versions 2+; otherwise `0`.
     pub isolation_level: i8,
-    /// Each topic in the request.
+    /// The topics asked about.
     pub topics: Vec<ListOffsetsTopic>,
-    /// The timeout to await a response in milliseconds for requests that require reading from remote storage for
-    /// topics enabled with tiered storage.
+    /// Milliseconds to wait for reads of tiered storage. KIP-1075
     ///
     /// Versions 10+; otherwise `0`. Left out by other versions without an error.
     pub timeout_ms: i32,
@@ -85,9 +80,9 @@ impl Request for ListOffsetsRequest {
 /// An element of [`ListOffsetsRequest::topics`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ListOffsetsTopic {
-    /// The topic name.
+    /// Name of the topic.
     pub name: Str,
-    /// Each partition in the request.
+    /// The partitions, each with what to look for.
     pub partitions: Vec<ListOffsetsPartition>,
 }
 
@@ -118,13 +113,13 @@ impl Inspect for ListOffsetsTopic {
 /// An element of [`ListOffsetsTopic::partitions`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct ListOffsetsPartition {
-    /// The partition index.
+    /// Number of the partition, from 0.
     pub partition_index: i32,
-    /// The current leader epoch.
+    /// Leader epoch that the client knows; another one is an error. -1 for no check. KIP-320
     ///
     /// Versions 4+; otherwise `-1`. Left out by other versions without an error.
     pub current_leader_epoch: i32,
-    /// The current timestamp.
+    /// Ms since 1970: the first record at or after it. -1 the end, -2 the start, -3 the largest timestamp, ...
     pub timestamp: i64,
 }
 
@@ -171,12 +166,11 @@ impl Inspect for ListOffsetsPartition {
 /// The offset found in each partition, -1 for none.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ListOffsetsResponse {
-    /// The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the
-    /// request did not violate any quota.
+    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
     ///
     /// Versions 2+; otherwise `0`. Left out by other versions without an error.
     pub throttle_time_ms: i32,
-    /// Each topic in the response.
+    /// The topics of the request.
     pub topics: Vec<ListOffsetsTopicResponse>,
 }
 
@@ -216,9 +210,9 @@ impl Inspect for ListOffsetsResponse {
 /// An element of [`ListOffsetsResponse::topics`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ListOffsetsTopicResponse {
-    /// The topic name.
+    /// Name of the topic.
     pub name: Str,
-    /// Each partition in the response.
+    /// What was found in each partition.
     pub partitions: Vec<ListOffsetsPartitionResponse>,
 }
 
@@ -249,19 +243,19 @@ impl Inspect for ListOffsetsTopicResponse {
 /// An element of [`ListOffsetsTopicResponse::partitions`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct ListOffsetsPartitionResponse {
-    /// The partition index.
+    /// Number of the partition, from 0.
     pub partition_index: i32,
-    /// The partition error code, or 0 if there was no error.
+    /// Why it failed; 0 for success.
     pub error_code: i16,
-    /// The timestamp associated with the returned offset.
+    /// Timestamp of the record found, ms since 1970; -1 if none was or if an end was asked for.
     ///
     /// Default `-1`.
     pub timestamp: i64,
-    /// The returned offset.
+    /// The offset; for the end, that of the next record to come. -1 for none.
     ///
     /// Default `-1`.
     pub offset: i64,
-    /// The leader epoch associated with the returned offset.
+    /// Leader epoch of the record at that offset; -1 for unknown. KIP-320
     ///
     /// Versions 4+; otherwise `-1`.
     pub leader_epoch: i32,

@@ -9,20 +9,19 @@ use crate::wire::{Decode, DecodeError, Encode, EncodeError, Items, Layout, Reade
 /// Asks for the brokers of the cluster and for some topics, or for all of them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MetadataRequest {
-    /// The topics to fetch metadata for.
+    /// The topics asked for. Null for all and empty for none; in v0, empty for all.
     ///
     /// `None` in versions 1+.
     pub topics: Option<Vec<MetadataRequestTopic>>,
-    /// If this is true, the broker may auto-create topics that we requested which do not already exist, if it is
-    /// configured to do so.
+    /// Whether a topic that is missing may be created, if the broker is configured to.
     ///
     /// Versions 4+; otherwise `true`.
     pub allow_auto_topic_creation: bool,
-    /// Whether to include cluster authorized operations.
+    /// Whether to tell what the client may do with the cluster. KIP-430
     ///
     /// Versions 8-10; otherwise `false`.
     pub include_cluster_authorized_operations: bool,
-    /// Whether to include topic authorized operations.
+    /// Whether to tell what the client may do with each topic. KIP-430
     ///
     /// Versions 8+; otherwise `false`.
     pub include_topic_authorized_operations: bool,
@@ -117,11 +116,11 @@ impl Request for MetadataRequest {
 /// An element of [`MetadataRequest::topics`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct MetadataRequestTopic {
-    /// The topic id.
+    /// Id of the topic; zero to ask by name. KIP-516
     ///
     /// Versions 10+; otherwise `Uuid::ZERO`. Left out by other versions without an error.
     pub topic_id: Uuid,
-    /// The topic name.
+    /// Name of the topic; null to ask by id.
     ///
     /// `None` in versions 10+.
     pub name: Option<Str>,
@@ -172,28 +171,27 @@ impl Inspect for MetadataRequestTopic {
 /// The brokers of the cluster, and the topics asked for with the leaders of their partitions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MetadataResponse {
-    /// The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the
-    /// request did not violate any quota.
+    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
     ///
     /// Versions 3+; otherwise `0`. Left out by other versions without an error.
     pub throttle_time_ms: i32,
-    /// A list of brokers present in the cluster.
+    /// The brokers that are alive.
     pub brokers: Vec<MetadataResponseBroker>,
-    /// The cluster ID that responding broker belongs to.
+    /// Id of the cluster; null if it has none yet.
     ///
     /// Versions 2+; otherwise `None`. Left out by other versions without an error.
     pub cluster_id: Option<Str>,
-    /// The ID of the controller broker.
+    /// Broker to send administrative requests to; -1 for none. KRaft names any broker that is alive.
     ///
     /// Versions 1+; otherwise `-1`. Left out by other versions without an error.
     pub controller_id: i32,
-    /// Each topic in the response.
+    /// The topics asked for.
     pub topics: Vec<MetadataResponseTopic>,
-    /// 32-bit bitfield to represent authorized operations for this cluster.
+    /// Bit set of AclOperation codes; the default means "not asked for". KIP-430
     ///
     /// Versions 8-10; otherwise `-2147483648`.
     pub cluster_authorized_operations: i32,
-    /// The top-level error code, or 0 if there was no error.
+    /// Why the whole request failed; 0 if it did not.
     ///
     /// Versions 13+; otherwise `0`. Left out by other versions without an error.
     pub error_code: i16,
@@ -341,13 +339,13 @@ impl<'a> Decode<'a> for MetadataResponseView<'a> {
 /// An element of [`MetadataResponse::brokers`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct MetadataResponseBroker {
-    /// The broker ID.
+    /// Id of the broker.
     pub node_id: i32,
-    /// The broker hostname.
+    /// Host name or address to connect to.
     pub host: Str,
-    /// The broker port.
+    /// Port to connect to.
     pub port: i32,
-    /// The rack of the broker, or null if it has not been assigned to a rack.
+    /// Rack or availability zone of the broker; null if not configured.
     ///
     /// Versions 1+; otherwise `None`. Left out by other versions without an error.
     pub rack: Option<Str>,
@@ -426,25 +424,23 @@ impl<'a> Decode<'a> for MetadataResponseBrokerView<'a> {
 /// An element of [`MetadataResponse::topics`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct MetadataResponseTopic {
-    /// The topic error, or 0 if there was no error.
+    /// Why it failed; 0 for success.
     pub error_code: i16,
-    /// The topic name. Null for non-existing topics queried by ID. This is never null when ErrorCode is zero. One
-    /// of Name and TopicId is always populated.
+    /// Name of the topic; null if it was asked for by an id that nobody knows.
     ///
     /// `None` in versions 12+.
     pub name: Option<Str>,
-    /// The topic id. Zero for non-existing topics queried by name. This is never zero when ErrorCode is zero. One
-    /// of Name and TopicId is always populated.
+    /// Id of the topic; zero if it was asked for by a name that nobody has. KIP-516
     ///
     /// Versions 10+; otherwise `Uuid::ZERO`. Left out by other versions without an error.
     pub topic_id: Uuid,
-    /// True if the topic is internal.
+    /// Whether Kafka keeps its own state in it, as in `__consumer_offsets`.
     ///
     /// Versions 1+; otherwise `false`. Left out by other versions without an error.
     pub is_internal: bool,
-    /// Each partition in the topic.
+    /// All partitions of the topic, in no order.
     pub partitions: Vec<MetadataResponsePartition>,
-    /// 32-bit bitfield to represent authorized operations for this topic.
+    /// Bit set of AclOperation codes; the default means "not asked for". KIP-430
     ///
     /// Versions 8+; otherwise `-2147483648`.
     pub topic_authorized_operations: i32,
@@ -570,21 +566,21 @@ impl<'a> Decode<'a> for MetadataResponseTopicView<'a> {
 /// An element of [`MetadataResponseTopic::partitions`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct MetadataResponsePartition {
-    /// The partition error, or 0 if there was no error.
+    /// Why the partition is not usable, such as LEADER_NOT_AVAILABLE; 0 if it is.
     pub error_code: i16,
-    /// The partition index.
+    /// Number of the partition, from 0.
     pub partition_index: i32,
-    /// The ID of the leader broker.
+    /// Id of the broker that leads the partition; -1 if none does.
     pub leader_id: i32,
-    /// The leader epoch of this partition.
+    /// Term of that leader, which grows with each election; -1 for unknown. KIP-320
     ///
     /// Versions 7+; otherwise `-1`. Left out by other versions without an error.
     pub leader_epoch: i32,
-    /// The set of all nodes that host this partition.
+    /// Brokers that hold the partition, the preferred leader first.
     pub replica_nodes: Vec<i32>,
-    /// The set of nodes that are in sync with the leader for this partition.
+    /// Brokers in sync with the leader, which may be elected.
     pub isr_nodes: Vec<i32>,
-    /// The set of offline replicas of this partition.
+    /// Those whose broker or log directory is down. KIP-112
     ///
     /// Versions 5+; otherwise `Vec::new()`. Left out by other versions without an error.
     pub offline_replicas: Vec<i32>,

@@ -9,24 +9,23 @@ use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str,
 /// Commits, for a group, the offset to read next in each partition.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OffsetCommitRequest {
-    /// The unique group identifier.
+    /// Name of the group.
     pub group_id: Str,
-    /// The generation of the group if using the classic group protocol or the member epoch if using the consumer
-    /// protocol.
+    /// Generation of a classic group or epoch of a KIP-848 member; -1 from outside of the group.
     ///
     /// Default `-1`.
     pub generation_id_or_member_epoch: i32,
-    /// The member ID assigned by the group coordinator.
+    /// Id of the member that commits; empty from outside of the group.
     pub member_id: Str,
-    /// The unique identifier of the consumer instance provided by end user.
+    /// Name of a static member, given by its configuration; null for a dynamic one.
     ///
     /// Versions 7+; otherwise `None`.
     pub group_instance_id: Option<Str>,
-    /// The time period in ms to retain the offset.
+    /// Milliseconds to keep the offsets; -1 for as long as the broker is configured to.
     ///
     /// Versions 2-4; otherwise `-1`. Left out by other versions without an error.
     pub retention_time_ms: i64,
-    /// The topics to commit offsets for.
+    /// The topics, each with its offsets.
     pub topics: Vec<OffsetCommitRequestTopic>,
 }
 
@@ -106,15 +105,15 @@ impl Request for OffsetCommitRequest {
 /// An element of [`OffsetCommitRequest::topics`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct OffsetCommitRequestTopic {
-    /// The topic name.
+    /// Name of the topic.
     ///
     /// Versions 2-9; otherwise `Str::EMPTY`. Left out by other versions without an error.
     pub name: Str,
-    /// The topic ID.
+    /// Id of the topic, which a later topic of the same name does not share.
     ///
     /// Versions 10+; otherwise `Uuid::ZERO`. Left out by other versions without an error.
     pub topic_id: Uuid,
-    /// Each partition to commit offsets for.
+    /// One offset for each partition.
     pub partitions: Vec<OffsetCommitRequestPartition>,
 }
 
@@ -159,15 +158,15 @@ impl Inspect for OffsetCommitRequestTopic {
 /// An element of [`OffsetCommitRequestTopic::partitions`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct OffsetCommitRequestPartition {
-    /// The partition index.
+    /// Number of the partition, from 0.
     pub partition_index: i32,
-    /// The message offset to be committed.
+    /// Offset to read next: one above the last record that is done.
     pub committed_offset: i64,
-    /// The leader epoch of this partition.
+    /// Leader epoch of the last record that is done; -1 for unknown. KIP-320
     ///
     /// Versions 6+; otherwise `-1`. Left out by other versions without an error.
     pub committed_leader_epoch: i32,
-    /// Any associated metadata the client wants to keep.
+    /// Text of the client's own, kept beside the offset; null is kept as empty.
     pub committed_metadata: Option<Str>,
 }
 
@@ -222,12 +221,11 @@ impl Inspect for OffsetCommitRequestPartition {
 /// Which offsets were committed.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct OffsetCommitResponse {
-    /// The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the
-    /// request did not violate any quota.
+    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
     ///
     /// Versions 3+; otherwise `0`. Left out by other versions without an error.
     pub throttle_time_ms: i32,
-    /// The responses for each topic.
+    /// The topics of the request.
     pub topics: Vec<OffsetCommitResponseTopic>,
 }
 
@@ -267,15 +265,15 @@ impl Inspect for OffsetCommitResponse {
 /// An element of [`OffsetCommitResponse::topics`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct OffsetCommitResponseTopic {
-    /// The topic name.
+    /// Name of the topic.
     ///
     /// Versions 2-9; otherwise `Str::EMPTY`. Left out by other versions without an error.
     pub name: Str,
-    /// The topic ID.
+    /// Id of the topic, which a later topic of the same name does not share.
     ///
     /// Versions 10+; otherwise `Uuid::ZERO`. Left out by other versions without an error.
     pub topic_id: Uuid,
-    /// The responses for each partition in the topic.
+    /// What became of each offset.
     pub partitions: Vec<OffsetCommitResponsePartition>,
 }
 
@@ -320,9 +318,9 @@ impl Inspect for OffsetCommitResponseTopic {
 /// An element of [`OffsetCommitResponseTopic::partitions`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct OffsetCommitResponsePartition {
-    /// The partition index.
+    /// Number of the partition, from 0.
     pub partition_index: i32,
-    /// The error code, or 0 if there was no error.
+    /// Why it failed; 0 for success.
     pub error_code: i16,
 }
 

@@ -9,19 +9,19 @@ use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str,
 /// Asks for the committed offsets of a group, of several from v8.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OffsetFetchRequest {
-    /// The group to fetch offsets for.
+    /// Name of the group.
     ///
     /// Versions 1-7; otherwise `Str::EMPTY`.
     pub group_id: Str,
-    /// Each topic we would like to fetch offsets for, or null to fetch offsets for all topics.
+    /// Whose offsets to tell; null for all that the group has committed.
     ///
     /// Versions 1-7; otherwise `Some(Vec::new())`. `None` in versions 2-7.
     pub topics: Option<Vec<OffsetFetchRequestTopic>>,
-    /// Each group we would like to fetch offsets for.
+    /// The groups asked about. KIP-709
     ///
     /// Versions 8+; otherwise `Vec::new()`.
     pub groups: Vec<OffsetFetchRequestGroup>,
-    /// Whether broker should hold on returning unstable offsets but set a retriable error code for the partitions.
+    /// Whether offsets of an open transaction are an error to retry on, not the old values. KIP-447
     ///
     /// Versions 7+; otherwise `false`.
     pub require_stable: bool,
@@ -113,9 +113,9 @@ impl Request for OffsetFetchRequest {
 /// An element of [`OffsetFetchRequest::topics`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct OffsetFetchRequestTopic {
-    /// The topic name.
+    /// Name of the topic.
     pub name: Str,
-    /// The partition indexes we would like to fetch offsets for.
+    /// Numbers of the partitions.
     pub partition_indexes: Vec<i32>,
 }
 
@@ -146,17 +146,17 @@ impl Inspect for OffsetFetchRequestTopic {
 /// An element of [`OffsetFetchRequest::groups`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct OffsetFetchRequestGroup {
-    /// The group ID.
+    /// Name of the group.
     pub group_id: Str,
-    /// The member id.
+    /// Id of the member that asks; null from outside of the group.
     ///
     /// Versions 9+; otherwise `None`. Left out by other versions without an error.
     pub member_id: Option<Str>,
-    /// The member epoch if using the new consumer protocol (KIP-848).
+    /// Epoch of that member, to be fenced if stale; -1 for none. KIP-848
     ///
     /// Versions 9+; otherwise `-1`. Left out by other versions without an error.
     pub member_epoch: i32,
-    /// Each topic we would like to fetch offsets for, or null to fetch offsets for all topics.
+    /// Whose offsets to tell; null for all that the group has committed.
     pub topics: Option<Vec<OffsetFetchRequestTopics>>,
 }
 
@@ -210,15 +210,15 @@ impl Inspect for OffsetFetchRequestGroup {
 /// An element of [`OffsetFetchRequestGroup::topics`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct OffsetFetchRequestTopics {
-    /// The topic name.
+    /// Name of the topic.
     ///
     /// Versions 8-9; otherwise `Str::EMPTY`. Left out by other versions without an error.
     pub name: Str,
-    /// The topic ID.
+    /// Id of the topic, which a later topic of the same name does not share.
     ///
     /// Versions 10+; otherwise `Uuid::ZERO`. Left out by other versions without an error.
     pub topic_id: Uuid,
-    /// The partition indexes we would like to fetch offsets for.
+    /// Numbers of the partitions.
     pub partition_indexes: Vec<i32>,
 }
 
@@ -263,20 +263,19 @@ impl Inspect for OffsetFetchRequestTopics {
 /// The committed offsets, -1 for none.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct OffsetFetchResponse {
-    /// The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the
-    /// request did not violate any quota.
+    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
     ///
     /// Versions 3+; otherwise `0`. Left out by other versions without an error.
     pub throttle_time_ms: i32,
-    /// The responses per topic.
+    /// The topics with their offsets.
     ///
     /// Versions 1-7; otherwise `Vec::new()`.
     pub topics: Vec<OffsetFetchResponseTopic>,
-    /// The top-level error code, or 0 if there was no error.
+    /// Why the whole request failed; 0 if it did not.
     ///
     /// Versions 2-7; otherwise `0`. Left out by other versions without an error.
     pub error_code: i16,
-    /// The responses per group id.
+    /// The groups of the request. KIP-709
     ///
     /// Versions 8+; otherwise `Vec::new()`.
     pub groups: Vec<OffsetFetchResponseGroup>,
@@ -340,9 +339,9 @@ impl Inspect for OffsetFetchResponse {
 /// An element of [`OffsetFetchResponse::topics`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct OffsetFetchResponseTopic {
-    /// The topic name.
+    /// Name of the topic.
     pub name: Str,
-    /// The responses per partition.
+    /// What is committed for each partition.
     pub partitions: Vec<OffsetFetchResponsePartition>,
 }
 
@@ -373,17 +372,17 @@ impl Inspect for OffsetFetchResponseTopic {
 /// An element of [`OffsetFetchResponseTopic::partitions`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct OffsetFetchResponsePartition {
-    /// The partition index.
+    /// Number of the partition, from 0.
     pub partition_index: i32,
-    /// The committed message offset.
+    /// Offset to read next; -1 if none is committed.
     pub committed_offset: i64,
-    /// The leader epoch.
+    /// Leader epoch of the record before it; -1 for unknown. KIP-320
     ///
     /// Versions 5+; otherwise `-1`. Left out by other versions without an error.
     pub committed_leader_epoch: i32,
-    /// The partition metadata.
+    /// Text that was committed with the offset.
     pub metadata: Option<Str>,
-    /// The error code, or 0 if there was no error.
+    /// Why it failed; 0 for success.
     pub error_code: i16,
 }
 
@@ -442,11 +441,11 @@ impl Inspect for OffsetFetchResponsePartition {
 /// An element of [`OffsetFetchResponse::groups`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct OffsetFetchResponseGroup {
-    /// The group ID.
+    /// Name of the group.
     pub group_id: Str,
-    /// The responses per topic.
+    /// The topics with their offsets.
     pub topics: Vec<OffsetFetchResponseTopics>,
-    /// The group-level error code, or 0 if there was no error.
+    /// Why nothing is told of the group; 0 for success.
     pub error_code: i16,
 }
 
@@ -483,15 +482,15 @@ impl Inspect for OffsetFetchResponseGroup {
 /// An element of [`OffsetFetchResponseGroup::topics`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct OffsetFetchResponseTopics {
-    /// The topic name.
+    /// Name of the topic.
     ///
     /// Versions 8-9; otherwise `Str::EMPTY`. Left out by other versions without an error.
     pub name: Str,
-    /// The topic ID.
+    /// Id of the topic, which a later topic of the same name does not share.
     ///
     /// Versions 10+; otherwise `Uuid::ZERO`. Left out by other versions without an error.
     pub topic_id: Uuid,
-    /// The responses per partition.
+    /// What is committed for each partition.
     pub partitions: Vec<OffsetFetchResponsePartitions>,
 }
 
@@ -536,17 +535,17 @@ impl Inspect for OffsetFetchResponseTopics {
 /// An element of [`OffsetFetchResponseTopics::partitions`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct OffsetFetchResponsePartitions {
-    /// The partition index.
+    /// Number of the partition, from 0.
     pub partition_index: i32,
-    /// The committed message offset.
+    /// Offset to read next; -1 if none is committed.
     pub committed_offset: i64,
-    /// The leader epoch.
+    /// Leader epoch of the record before it; -1 for unknown. KIP-320
     ///
     /// Default `-1`.
     pub committed_leader_epoch: i32,
-    /// The partition metadata.
+    /// Text that was committed with the offset.
     pub metadata: Option<Str>,
-    /// The partition-level error code, or 0 if there was no error.
+    /// Why it failed; 0 for success.
     pub error_code: i16,
 }
 

@@ -11,14 +11,13 @@ use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str,
 /// Appends one batch of records to each partition named. With acks 0 nothing answers it.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ProduceRequest {
-    /// The transactional ID, or null if the producer is not transactional.
+    /// Name of the transactional producer, null for another; all batches are part of its transaction.
     pub transactional_id: Option<Str>,
-    /// The number of acknowledgments the producer requires the leader to have received before considering a
-    /// request complete. Allowed values: 0 for no acknowledgments, 1 for only the leader and -1 for the full ISR.
+    /// Who must have the batches before the answer: 0 nobody (no answer), 1 the leader, -1 the in-sync replicas.
     pub acks: i16,
-    /// The timeout to await a response in milliseconds.
+    /// Milliseconds to wait for the replicas when acks is -1.
     pub timeout_ms: i32,
-    /// Each topic to produce to.
+    /// The topics, each with its batches.
     pub topic_data: Vec<TopicProduceData>,
 }
 
@@ -69,15 +68,15 @@ impl Request for ProduceRequest {
 /// An element of [`ProduceRequest::topic_data`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct TopicProduceData {
-    /// The topic name.
+    /// Name of the topic.
     ///
     /// Versions 3-12; otherwise `Str::EMPTY`. Left out by other versions without an error.
     pub name: Str,
-    /// The unique topic ID
+    /// Id of the topic, which a later topic of the same name does not share.
     ///
     /// Versions 13+; otherwise `Uuid::ZERO`. Left out by other versions without an error.
     pub topic_id: Uuid,
-    /// Each partition to produce to.
+    /// One batch for each partition.
     pub partition_data: Vec<PartitionProduceData>,
 }
 
@@ -122,9 +121,9 @@ impl Inspect for TopicProduceData {
 /// An element of [`TopicProduceData::partition_data`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct PartitionProduceData {
-    /// The partition index.
+    /// Number of the partition, from 0.
     pub index: i32,
-    /// The record data to be produced.
+    /// One record batch of format v2.
     pub records: Option<Bytes>,
 }
 
@@ -161,13 +160,11 @@ impl Inspect for PartitionProduceData {
 /// Where each batch was appended, or why not.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ProduceResponse {
-    /// Each produce response.
+    /// The topics of the request.
     pub responses: Vec<TopicProduceResponse>,
-    /// The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the
-    /// request did not violate any quota.
+    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
     pub throttle_time_ms: i32,
-    /// Endpoints for all current-leaders enumerated in PartitionProduceResponses, with errors
-    /// NOT_LEADER_OR_FOLLOWER.
+    /// Addresses of the brokers that the current leaders above name. KIP-951
     ///
     /// Versions 10+; otherwise `Vec::new()`.
     pub node_endpoints: Vec<NodeEndpoint>,
@@ -222,15 +219,15 @@ impl Inspect for ProduceResponse {
 /// An element of [`ProduceResponse::responses`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct TopicProduceResponse {
-    /// The topic name.
+    /// Name of the topic.
     ///
     /// Versions 3-12; otherwise `Str::EMPTY`. Left out by other versions without an error.
     pub name: Str,
-    /// The unique topic ID
+    /// Id of the topic, which a later topic of the same name does not share.
     ///
     /// Versions 13+; otherwise `Uuid::ZERO`. Left out by other versions without an error.
     pub topic_id: Uuid,
-    /// Each partition that we produced to within the topic.
+    /// What became of each batch.
     pub partition_responses: Vec<PartitionProduceResponse>,
 }
 
@@ -275,32 +272,29 @@ impl Inspect for TopicProduceResponse {
 /// An element of [`TopicProduceResponse::partition_responses`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct PartitionProduceResponse {
-    /// The partition index.
+    /// Number of the partition, from 0.
     pub index: i32,
-    /// The error code, or 0 if there was no error.
+    /// Why it failed; 0 for success.
     pub error_code: i16,
-    /// The base offset.
+    /// Offset of the first record of the batch; -1 on error.
     pub base_offset: i64,
-    /// The timestamp returned by broker after appending the messages. If CreateTime is used for the topic, the
-    /// timestamp will be -1. If LogAppendTime is used for the topic, the timestamp will be the broker local time
-    /// when the messages are appended.
+    /// Broker's time of the append, ms since 1970; -1 if the topic keeps the producer's timestamps.
     ///
     /// Default `-1`.
     pub log_append_time_ms: i64,
-    /// The log start offset.
+    /// First offset that the partition still has; -1 for unknown.
     ///
     /// Versions 5+; otherwise `-1`. Left out by other versions without an error.
     pub log_start_offset: i64,
-    /// The batch indices of records that caused the batch to be dropped.
+    /// The records for which the whole batch was refused. KIP-467
     ///
     /// Versions 8+; otherwise `Vec::new()`. Left out by other versions without an error.
     pub record_errors: Vec<BatchIndexAndErrorMessage>,
-    /// The global error message summarizing the common root cause of the records that caused the batch to be
-    /// dropped.
+    /// What the refused records have in common, in words; null for nothing to tell.
     ///
     /// Versions 8+; otherwise `None`. Left out by other versions without an error.
     pub error_message: Option<Str>,
-    /// The leader broker that the producer should use for future requests.
+    /// Where to send batches instead, after NOT_LEADER_OR_FOLLOWER. KIP-951
     ///
     /// Versions 10+; otherwise `LeaderIdAndEpoch::default()`.
     pub current_leader: LeaderIdAndEpoch,
@@ -395,9 +389,9 @@ impl Inspect for PartitionProduceResponse {
 /// An element of [`PartitionProduceResponse::record_errors`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct BatchIndexAndErrorMessage {
-    /// The batch index of the record that caused the batch to be dropped.
+    /// Position of the record in the batch, from 0.
     pub batch_index: i32,
-    /// The error message of the record that caused the batch to be dropped.
+    /// What is wrong with this record; null for nothing to tell.
     pub batch_index_error_message: Option<Str>,
 }
 
@@ -431,11 +425,11 @@ impl Inspect for BatchIndexAndErrorMessage {
 /// The value of [`PartitionProduceResponse::current_leader`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct LeaderIdAndEpoch {
-    /// The ID of the current leader or -1 if the leader is unknown.
+    /// Id of the broker that leads the partition; -1 for none known.
     ///
     /// Default `-1`.
     pub leader_id: i32,
-    /// The latest known leader epoch.
+    /// Term of that leader, which grows with each election; -1 for unknown.
     ///
     /// Default `-1`.
     pub leader_epoch: i32,
@@ -474,13 +468,13 @@ impl Inspect for LeaderIdAndEpoch {
 /// An element of [`ProduceResponse::node_endpoints`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct NodeEndpoint {
-    /// The ID of the associated node.
+    /// Id of the broker.
     pub node_id: i32,
-    /// The node's hostname.
+    /// Host name or address to connect to.
     pub host: Str,
-    /// The node's port.
+    /// Port to connect to.
     pub port: i32,
-    /// The rack of the node, or null if it has not been assigned to a rack.
+    /// Rack or availability zone of the broker; null if not configured.
     pub rack: Option<Str>,
 }
 

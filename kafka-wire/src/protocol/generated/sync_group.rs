@@ -11,25 +11,25 @@ use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str,
 /// Asks for the member's assignment; the leader's request brings everybody's.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct SyncGroupRequest {
-    /// The unique group identifier.
+    /// Name of the group.
     pub group_id: Str,
-    /// The generation of the group.
+    /// Generation that JoinGroup told.
     pub generation_id: i32,
-    /// The member ID assigned by the group.
+    /// Id of the member within its group.
     pub member_id: Str,
-    /// The unique identifier of the consumer instance provided by end user.
+    /// Name of a static member, given by its configuration; null for a dynamic one.
     ///
     /// Versions 3+; otherwise `None`.
     pub group_instance_id: Option<Str>,
-    /// The group protocol type.
+    /// Kind of group, checked against the coordinator's; null for no check. KIP-559
     ///
     /// Versions 5+; otherwise `None`. Left out by other versions without an error.
     pub protocol_type: Option<Str>,
-    /// The group protocol name.
+    /// Assignor, checked against the coordinator's; null for no check. KIP-559
     ///
     /// Versions 5+; otherwise `None`. Left out by other versions without an error.
     pub protocol_name: Option<Str>,
-    /// Each assignment.
+    /// What each member is to work on, from the leader; empty from others.
     pub assignments: Vec<SyncGroupRequestAssignment>,
 }
 
@@ -103,9 +103,9 @@ impl Request for SyncGroupRequest {
 /// An element of [`SyncGroupRequest::assignments`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct SyncGroupRequestAssignment {
-    /// The ID of the member to assign.
+    /// Id of the member within its group.
     pub member_id: Str,
-    /// The member assignment.
+    /// Bytes for the member; for consumers a ConsumerProtocolAssignment.
     pub assignment: Bytes,
 }
 
@@ -136,22 +136,21 @@ impl Inspect for SyncGroupRequestAssignment {
 /// The assignment of the member.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct SyncGroupResponse {
-    /// The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the
-    /// request did not violate any quota.
+    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
     ///
     /// Versions 1+; otherwise `0`. Left out by other versions without an error.
     pub throttle_time_ms: i32,
-    /// The error code, or 0 if there was no error.
+    /// Why it failed; 0 for success.
     pub error_code: i16,
-    /// The group protocol type.
+    /// Kind of group; null on error. KIP-559
     ///
     /// Versions 5+; otherwise `None`. Left out by other versions without an error.
     pub protocol_type: Option<Str>,
-    /// The group protocol name.
+    /// The assignor of this generation; null on error. KIP-559
     ///
     /// Versions 5+; otherwise `None`. Left out by other versions without an error.
     pub protocol_name: Option<Str>,
-    /// The member assignment.
+    /// What the leader gave this member; empty on error.
     pub assignment: Bytes,
 }
 

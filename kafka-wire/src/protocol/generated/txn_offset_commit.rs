@@ -6,30 +6,30 @@ use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
 use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
 
-/// Commits the offsets of a group as a part of a transaction. Source: KIP-98, KIP-447.
+/// Commits the offsets of a group as a part of a transaction. KIP-98, KIP-447
 #[derive(Clone, Debug, PartialEq)]
 pub struct TxnOffsetCommitRequest {
-    /// The ID of the transaction.
+    /// Name of the transactional producer.
     pub transactional_id: Str,
-    /// The ID of the group.
+    /// Name of the group.
     pub group_id: Str,
-    /// The current producer ID in use by the transactional ID.
+    /// Id of the producer, given out by InitProducerId.
     pub producer_id: i64,
-    /// The current epoch associated with the producer ID.
+    /// Epoch of the producer; a higher one fences those below.
     pub producer_epoch: i16,
-    /// The generation of the consumer.
+    /// Generation of the group, to fence a member that is out; -1 for no check. KIP-447
     ///
     /// Versions 3+; otherwise `-1`.
     pub generation_id: i32,
-    /// The member ID assigned by the group coordinator.
+    /// Id of the member that read the records; empty for no check. KIP-447
     ///
     /// Versions 3+; otherwise `Str::EMPTY`.
     pub member_id: Str,
-    /// The unique identifier of the consumer instance provided by end user.
+    /// Name of a static member, given by its configuration; null for a dynamic one.
     ///
     /// Versions 3+; otherwise `None`.
     pub group_instance_id: Option<Str>,
-    /// Each topic that we want to commit offsets for.
+    /// The topics, each with its offsets.
     pub topics: Vec<TxnOffsetCommitRequestTopic>,
 }
 
@@ -125,9 +125,9 @@ impl Request for TxnOffsetCommitRequest {
 /// An element of [`TxnOffsetCommitRequest::topics`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct TxnOffsetCommitRequestTopic {
-    /// The topic name.
+    /// Name of the topic.
     pub name: Str,
-    /// The partitions inside the topic that we want to commit offsets for.
+    /// One offset for each partition.
     pub partitions: Vec<TxnOffsetCommitRequestPartition>,
 }
 
@@ -158,15 +158,15 @@ impl Inspect for TxnOffsetCommitRequestTopic {
 /// An element of [`TxnOffsetCommitRequestTopic::partitions`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct TxnOffsetCommitRequestPartition {
-    /// The index of the partition within the topic.
+    /// Number of the partition, from 0.
     pub partition_index: i32,
-    /// The message offset to be committed.
+    /// Offset to read next: one above the last record that is done.
     pub committed_offset: i64,
-    /// The leader epoch of the last consumed record.
+    /// Leader epoch of the last record that is done; -1 for unknown. KIP-320
     ///
     /// Versions 2+; otherwise `-1`. Left out by other versions without an error.
     pub committed_leader_epoch: i32,
-    /// Any associated metadata the client wants to keep.
+    /// Text of the client's own, kept beside the offset; null is kept as empty.
     pub committed_metadata: Option<Str>,
 }
 
@@ -221,10 +221,9 @@ impl Inspect for TxnOffsetCommitRequestPartition {
 /// Which offsets became a part of the transaction.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct TxnOffsetCommitResponse {
-    /// The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the
-    /// request did not violate any quota.
+    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
     pub throttle_time_ms: i32,
-    /// The responses for each topic.
+    /// The topics of the request.
     pub topics: Vec<TxnOffsetCommitResponseTopic>,
 }
 
@@ -257,9 +256,9 @@ impl Inspect for TxnOffsetCommitResponse {
 /// An element of [`TxnOffsetCommitResponse::topics`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct TxnOffsetCommitResponseTopic {
-    /// The topic name.
+    /// Name of the topic.
     pub name: Str,
-    /// The responses for each partition in the topic.
+    /// What became of each offset.
     pub partitions: Vec<TxnOffsetCommitResponsePartition>,
 }
 
@@ -290,9 +289,9 @@ impl Inspect for TxnOffsetCommitResponseTopic {
 /// An element of [`TxnOffsetCommitResponseTopic::partitions`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct TxnOffsetCommitResponsePartition {
-    /// The partition index.
+    /// Number of the partition, from 0.
     pub partition_index: i32,
-    /// The error code, or 0 if there was no error.
+    /// Why it failed; 0 for success.
     pub error_code: i16,
 }
 
