@@ -11,19 +11,19 @@ use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str,
 /// What a member of a classic consumer group tells its leader. Stands behind its version in two bytes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConsumerProtocolSubscription {
-    /// The topics that the member wants to consume.
+    /// Topics that the member subscribes to.
     pub topics: Vec<Str>,
-    /// User data that will be passed back to the consumer.
+    /// Bytes of the assignor's own; null for none.
     pub user_data: Option<Bytes>,
-    /// The partitions that the member owns.
+    /// Partitions that it has, for assignors that move few. KIP-429
     ///
     /// Versions 1+; otherwise `Vec::new()`. Left out by other versions without an error.
     pub owned_partitions: Vec<TopicPartition>,
-    /// The generation id of the member.
+    /// Generation in which it got them; -1 for unknown. KIP-792
     ///
     /// Versions 2+; otherwise `-1`. Left out by other versions without an error.
     pub generation_id: i32,
-    /// The rack id of the member.
+    /// Rack of the member; null for none. KIP-881
     ///
     /// Versions 3+; otherwise `None`. Left out by other versions without an error.
     pub rack_id: Option<Str>,
@@ -87,9 +87,9 @@ impl Inspect for ConsumerProtocolSubscription {
 /// An element of [`ConsumerProtocolSubscription::owned_partitions`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct TopicPartition {
-    /// The topic name.
+    /// Name of the topic.
     pub topic: Str,
-    /// The partition ids.
+    /// Numbers of the partitions.
     pub partitions: Vec<i32>,
 }
 
@@ -118,9 +118,9 @@ impl Inspect for TopicPartition {
 /// What the leader of a classic consumer group tells a member. Stands behind its version in two bytes.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ConsumerProtocolAssignment {
-    /// The list of topics and partitions assigned to this consumer.
+    /// What the member is to have.
     pub assigned_partitions: Vec<TopicPartition>,
-    /// User data.
+    /// Bytes of the assignor's own; null for none.
     pub user_data: Option<Bytes>,
 }
 
@@ -151,13 +151,12 @@ impl Inspect for ConsumerProtocolAssignment {
     }
 }
 
-/// What a member of the sticky assignor had, in the user data of its subscription; unversioned in front.
-/// Source: StickyAssignor
+/// What a member had: user data of the sticky assignor, no version in front. Source: StickyAssignor
 #[derive(Clone, Debug, PartialEq)]
 pub struct StickyAssignorUserData {
-    /// The partitions that the member owned.
+    /// Partitions it had, by topic.
     pub previous_assignment: Vec<PreviousTopicAssignment>,
-    /// The generation in which it owned them.
+    /// Generation in which it had them; -1 for unknown.
     ///
     /// Versions 1+; otherwise `-1`. Left out by other versions without an error.
     pub generation: i32,
@@ -203,9 +202,9 @@ impl Inspect for StickyAssignorUserData {
 /// An element of [`StickyAssignorUserData::previous_assignment`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct PreviousTopicAssignment {
-    /// The topic.
+    /// Name of the topic.
     pub topic: Str,
-    /// The partitions of it.
+    /// Numbers of the partitions.
     pub partitions: Vec<i32>,
 }
 

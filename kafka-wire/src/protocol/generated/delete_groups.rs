@@ -6,10 +6,10 @@ use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
 use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
 
-/// Deletes groups that have no members.
+/// Deletes groups that have no members. KIP-229
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DeleteGroupsRequest {
-    /// The group names to delete.
+    /// Names of the groups.
     pub groups_names: Vec<Str>,
 }
 
@@ -49,10 +49,9 @@ impl Request for DeleteGroupsRequest {
 /// The outcome of each group.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DeleteGroupsResponse {
-    /// The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the
-    /// request did not violate any quota.
+    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
     pub throttle_time_ms: i32,
-    /// The deletion results.
+    /// The groups of the request.
     pub results: Vec<DeletableGroupResult>,
 }
 
@@ -85,9 +84,9 @@ impl Inspect for DeleteGroupsResponse {
 /// An element of [`DeleteGroupsResponse::results`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DeletableGroupResult {
-    /// The group id.
+    /// Name of the group.
     pub group_id: Str,
-    /// The deletion error, or 0 if the deletion succeeded.
+    /// Why it failed; 0 for success.
     pub error_code: i16,
 }
 

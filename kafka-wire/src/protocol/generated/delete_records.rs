@@ -6,12 +6,12 @@ use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
 use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
 
-/// Deletes the records before an offset in each partition.
+/// Deletes the records before an offset in each partition. KIP-107
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DeleteRecordsRequest {
-    /// Each topic that we want to delete records from.
+    /// The topics to cut.
     pub topics: Vec<DeleteRecordsTopic>,
-    /// How long to wait for the deletion to complete, in milliseconds.
+    /// Milliseconds to wait for the replicas.
     pub timeout_ms: i32,
 }
 
@@ -53,9 +53,9 @@ impl Request for DeleteRecordsRequest {
 /// An element of [`DeleteRecordsRequest::topics`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DeleteRecordsTopic {
-    /// The topic name.
+    /// Name of the topic.
     pub name: Str,
-    /// Each partition that we want to delete records from.
+    /// The partitions, each with its offset.
     pub partitions: Vec<DeleteRecordsPartition>,
 }
 
@@ -86,9 +86,9 @@ impl Inspect for DeleteRecordsTopic {
 /// An element of [`DeleteRecordsTopic::partitions`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DeleteRecordsPartition {
-    /// The partition index.
+    /// Number of the partition, from 0.
     pub partition_index: i32,
-    /// The deletion offset. -1 means that records should be truncated to the high watermark.
+    /// First offset to keep; -1 for the high watermark, which deletes all there is.
     pub offset: i64,
 }
 
@@ -119,10 +119,9 @@ impl Inspect for DeleteRecordsPartition {
 /// The first offset left in each partition.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DeleteRecordsResponse {
-    /// The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the
-    /// request did not violate any quota.
+    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
     pub throttle_time_ms: i32,
-    /// Each topic that we wanted to delete records from.
+    /// The topics of the request.
     pub topics: Vec<DeleteRecordsTopicResult>,
 }
 
@@ -155,9 +154,9 @@ impl Inspect for DeleteRecordsResponse {
 /// An element of [`DeleteRecordsResponse::topics`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DeleteRecordsTopicResult {
-    /// The topic name.
+    /// Name of the topic.
     pub name: Str,
-    /// Each partition that we wanted to delete records from.
+    /// What became of each partition.
     pub partitions: Vec<DeleteRecordsPartitionResult>,
 }
 
@@ -188,11 +187,11 @@ impl Inspect for DeleteRecordsTopicResult {
 /// An element of [`DeleteRecordsTopicResult::partitions`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DeleteRecordsPartitionResult {
-    /// The partition index.
+    /// Number of the partition, from 0.
     pub partition_index: i32,
-    /// The partition low water mark.
+    /// Smallest first offset among its replicas; -1 on error.
     pub low_watermark: i64,
-    /// The deletion error code, or 0 if the deletion succeeded.
+    /// Why it failed; 0 for success.
     pub error_code: i16,
 }
 

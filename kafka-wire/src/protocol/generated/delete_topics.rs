@@ -9,15 +9,15 @@ use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str,
 /// Deletes topics by name, from v6 also by id.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DeleteTopicsRequest {
-    /// The name or topic ID of the topic.
+    /// The topics to delete, each by name or by id.
     ///
     /// Versions 6+; otherwise `Vec::new()`.
     pub topics: Vec<DeleteTopicState>,
-    /// The names of the topics to delete.
+    /// What to delete, by name.
     ///
     /// Versions 1-5; otherwise `Vec::new()`. Left out by other versions without an error.
     pub topic_names: Vec<Str>,
-    /// The length of time in milliseconds to wait for the deletions to complete.
+    /// Milliseconds the controller may take.
     pub timeout_ms: i32,
 }
 
@@ -75,9 +75,9 @@ impl Request for DeleteTopicsRequest {
 /// An element of [`DeleteTopicsRequest::topics`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DeleteTopicState {
-    /// The topic name.
+    /// Name of the topic; null to delete by id.
     pub name: Option<Str>,
-    /// The unique topic ID.
+    /// Id of the topic; zero to delete by name. KIP-516
     pub topic_id: Uuid,
 }
 
@@ -108,10 +108,9 @@ impl Inspect for DeleteTopicState {
 /// The outcome of each topic.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DeleteTopicsResponse {
-    /// The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the
-    /// request did not violate any quota.
+    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
     pub throttle_time_ms: i32,
-    /// The results for each topic we tried to delete.
+    /// The topics of the request.
     pub responses: Vec<DeletableTopicResult>,
 }
 
@@ -144,17 +143,17 @@ impl Inspect for DeleteTopicsResponse {
 /// An element of [`DeleteTopicsResponse::responses`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeletableTopicResult {
-    /// The topic name.
+    /// Name of the topic; null if it was named by an id that is not known.
     ///
     /// `None` in versions 6+.
     pub name: Option<Str>,
-    /// The unique topic ID.
+    /// Id of the topic, which a later topic of the same name does not share.
     ///
     /// Versions 6+; otherwise `Uuid::ZERO`. Left out by other versions without an error.
     pub topic_id: Uuid,
-    /// The deletion error, or 0 if the deletion succeeded.
+    /// Why it failed; 0 for success.
     pub error_code: i16,
-    /// The error message, or null if there was no error.
+    /// More about the error; null for none.
     ///
     /// Versions 5+; otherwise `None`. Left out by other versions without an error.
     pub error_message: Option<Str>,

@@ -6,16 +6,16 @@ use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
 use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
 
-/// Asks for the brokers or controllers of the cluster.
+/// Asks for the brokers or controllers of the cluster. KIP-700
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribeClusterRequest {
-    /// Whether to include cluster authorized operations.
+    /// Whether to tell what the client may do with the cluster.
     pub include_cluster_authorized_operations: bool,
-    /// The endpoint type to describe. 1=brokers, 2=controllers.
+    /// 1 for the brokers, 2 for the controllers. KIP-919
     ///
     /// Versions 1+; otherwise `1`.
     pub endpoint_type: i8,
-    /// Whether to include fenced brokers when listing brokers.
+    /// Whether to tell brokers that serve no clients now, too. KIP-1073
     ///
     /// Versions 2+; otherwise `false`.
     pub include_fenced_brokers: bool,
@@ -83,27 +83,25 @@ impl Request for DescribeClusterRequest {
 /// The brokers or controllers of the cluster.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribeClusterResponse {
-    /// The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the
-    /// request did not violate any quota.
+    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
     pub throttle_time_ms: i32,
-    /// The top-level error code, or 0 if there was no error.
+    /// Why it failed; 0 for success.
     pub error_code: i16,
-    /// The top-level error message, or null if there was no error.
+    /// More about the error; null for none.
     pub error_message: Option<Str>,
-    /// The endpoint type that was described. 1=brokers, 2=controllers.
+    /// 1 for brokers, 2 for controllers. KIP-919
     ///
     /// Versions 1+; otherwise `1`.
     pub endpoint_type: i8,
-    /// The cluster ID that responding broker belongs to.
+    /// Id of the cluster.
     pub cluster_id: Str,
-    /// The ID of the controller. When handled by a controller, returns the current voter leader ID. When handled
-    /// by a broker, returns a random alive broker ID as a fallback.
+    /// Active controller, if a controller answers; any broker alive, if a broker does.
     ///
     /// Default `-1`.
     pub controller_id: i32,
-    /// Each broker in the response.
+    /// The brokers or controllers.
     pub brokers: Vec<DescribeClusterBroker>,
-    /// 32-bit bitfield to represent authorized operations for this cluster.
+    /// Bit set of AclOperation codes; the default means "not asked for". KIP-430
     ///
     /// Default `-2147483648`.
     pub cluster_authorized_operations: i32,
@@ -180,15 +178,15 @@ impl Inspect for DescribeClusterResponse {
 /// An element of [`DescribeClusterResponse::brokers`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribeClusterBroker {
-    /// The broker ID.
+    /// Id of the broker or controller.
     pub broker_id: i32,
-    /// The broker hostname.
+    /// Host name or address to connect to.
     pub host: Str,
-    /// The broker port.
+    /// Port to connect to.
     pub port: i32,
-    /// The rack of the broker, or null if it has not been assigned to a rack.
+    /// Rack or availability zone of the broker; null if not configured.
     pub rack: Option<Str>,
-    /// Whether the broker is fenced
+    /// Whether it serves no clients now. KIP-1073
     ///
     /// Versions 2+; otherwise `false`.
     pub is_fenced: bool,

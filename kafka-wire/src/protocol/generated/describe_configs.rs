@@ -6,14 +6,14 @@ use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
 use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
 
-/// Asks for the configuration of resources.
+/// Asks for the configuration of resources. KIP-133
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribeConfigsRequest {
-    /// The resources whose configurations we want to describe.
+    /// What to describe.
     pub resources: Vec<DescribeConfigsResource>,
-    /// True if we should include all synonyms.
+    /// Whether to tell where else a setting could come from. KIP-226
     pub include_synonyms: bool,
-    /// True if we should include configuration documentation.
+    /// Whether to tell what each setting means. KIP-569
     ///
     /// Versions 3+; otherwise `false`.
     pub include_documentation: bool,
@@ -69,11 +69,11 @@ impl Request for DescribeConfigsRequest {
 /// An element of [`DescribeConfigsRequest::resources`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribeConfigsResource {
-    /// The resource type.
+    /// Kind: 2 topic, 4 broker, 8 loggers of a broker, 16 client metrics, 32 group.
     pub resource_type: i8,
-    /// The resource name.
+    /// Topic, broker id, subscription or group; empty for the default of all brokers.
     pub resource_name: Str,
-    /// The configuration keys to list, or null to list all configuration keys.
+    /// Names of the settings wanted; null for all.
     pub configuration_keys: Option<Vec<Str>>,
 }
 
@@ -116,10 +116,9 @@ impl Inspect for DescribeConfigsResource {
 /// The configuration of each resource.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribeConfigsResponse {
-    /// The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the
-    /// request did not violate any quota.
+    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
     pub throttle_time_ms: i32,
-    /// The results for each resource.
+    /// The resources of the request.
     pub results: Vec<DescribeConfigsResult>,
 }
 
@@ -152,15 +151,15 @@ impl Inspect for DescribeConfigsResponse {
 /// An element of [`DescribeConfigsResponse::results`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribeConfigsResult {
-    /// The error code, or 0 if we were able to successfully describe the configurations.
+    /// Why it failed; 0 for success.
     pub error_code: i16,
-    /// The error message, or null if we were able to successfully describe the configurations.
+    /// More about the error; null for none.
     pub error_message: Option<Str>,
-    /// The resource type.
+    /// Kind: 2 topic, 4 broker, 8 loggers of a broker, 16 client metrics, 32 group.
     pub resource_type: i8,
-    /// The resource name.
+    /// Topic, broker id, subscription or group; empty for the default of all brokers.
     pub resource_name: Str,
-    /// Each listed configuration.
+    /// Its settings.
     pub configs: Vec<DescribeConfigsResourceResult>,
 }
 
@@ -215,26 +214,25 @@ impl Inspect for DescribeConfigsResult {
 /// An element of [`DescribeConfigsResult::configs`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribeConfigsResourceResult {
-    /// The configuration name.
+    /// Name of the setting.
     pub name: Str,
-    /// The configuration value.
+    /// Its value; null if it is sensitive or has none.
     pub value: Option<Str>,
-    /// True if the configuration is read-only.
+    /// Whether it cannot be changed while the broker runs.
     pub read_only: bool,
-    /// The configuration source.
+    /// 1 topic, 2 broker, 3 all brokers, 4 file, 5 default, 6 logger, 7 client metrics, 8 group.
     ///
     /// Default `-1`.
     pub config_source: i8,
-    /// True if this configuration is sensitive.
+    /// Whether it is a secret, the value of which is never told.
     pub is_sensitive: bool,
-    /// The synonyms for this configuration key.
+    /// Where its value can come from, what wins first. KIP-226
     pub synonyms: Vec<DescribeConfigsSynonym>,
-    /// The configuration data type. Type can be one of the following values - BOOLEAN, STRING, INT, SHORT, LONG,
-    /// DOUBLE, LIST, CLASS, PASSWORD.
+    /// 1 bool, 2 string, 3 int, 4 short, 5 long, 6 double, 7 list, 8 class, 9 password. KIP-569
     ///
     /// Versions 3+; otherwise `0`. Left out by other versions without an error.
     pub config_type: i8,
-    /// The configuration documentation.
+    /// What the setting means; null if not asked for. KIP-569
     ///
     /// Versions 3+; otherwise `Some(Str::EMPTY)`. Left out by other versions without an error.
     pub documentation: Option<Str>,
@@ -311,11 +309,11 @@ impl Inspect for DescribeConfigsResourceResult {
 /// An element of [`DescribeConfigsResourceResult::synonyms`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribeConfigsSynonym {
-    /// The synonym name.
+    /// Name of the setting there.
     pub name: Str,
-    /// The synonym value.
+    /// Its value there; null if it is sensitive.
     pub value: Option<Str>,
-    /// The synonym source.
+    /// Where that is: a code as in `ConfigSource`.
     pub source: i8,
 }
 

@@ -11,9 +11,9 @@ use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str,
 /// Asks for the state and members of groups.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribeGroupsRequest {
-    /// The names of the groups to describe.
+    /// Names of the groups.
     pub groups: Vec<Str>,
-    /// Whether to include authorized operations.
+    /// Whether to tell what the client may do with each group. KIP-430
     ///
     /// Versions 3+; otherwise `false`.
     pub include_authorized_operations: bool,
@@ -66,12 +66,11 @@ impl Request for DescribeGroupsRequest {
 /// State and members of each group.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribeGroupsResponse {
-    /// The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the
-    /// request did not violate any quota.
+    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
     ///
     /// Versions 1+; otherwise `0`. Left out by other versions without an error.
     pub throttle_time_ms: i32,
-    /// Each described group.
+    /// The groups of the request.
     pub groups: Vec<DescribedGroup>,
 }
 
@@ -111,23 +110,23 @@ impl Inspect for DescribeGroupsResponse {
 /// An element of [`DescribeGroupsResponse::groups`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribedGroup {
-    /// The describe error, or 0 if there was no error.
+    /// Why it failed; 0 for success.
     pub error_code: i16,
-    /// The describe error message, or null if there was no error.
+    /// More about the error; null for none.
     ///
     /// Versions 6+; otherwise `None`.
     pub error_message: Option<Str>,
-    /// The group ID string.
+    /// Name of the group.
     pub group_id: Str,
-    /// The group state string, or the empty string.
+    /// Name of the state: "Empty", "PreparingRebalance", "CompletingRebalance", "Stable", "Dead".
     pub group_state: Str,
-    /// The group protocol type, or the empty string.
+    /// Kind of group, such as "consumer"; empty for a group without members.
     pub protocol_type: Str,
-    /// The group protocol data, or the empty string.
+    /// Assignor in use; empty unless the group is stable.
     pub protocol_data: Str,
-    /// The group members.
+    /// All members; none in a dead group.
     pub members: Vec<DescribedGroupMember>,
-    /// 32-bit bitfield to represent authorized operations for this group.
+    /// Bit set of AclOperation codes; the default means "not asked for". KIP-430
     ///
     /// Versions 3+; otherwise `-2147483648`.
     pub authorized_operations: i32,
@@ -208,19 +207,19 @@ impl Inspect for DescribedGroup {
 /// An element of [`DescribedGroup::members`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribedGroupMember {
-    /// The member id.
+    /// Id of the member within its group.
     pub member_id: Str,
-    /// The unique identifier of the consumer instance provided by end user.
+    /// Name of a static member, given by its configuration; null for a dynamic one.
     ///
     /// Versions 4+; otherwise `None`. Left out by other versions without an error.
     pub group_instance_id: Option<Str>,
-    /// The client ID used in the member's latest join group request.
+    /// Client id of the member's connection.
     pub client_id: Str,
-    /// The client host.
+    /// Address the member connects from.
     pub client_host: Str,
-    /// The metadata corresponding to the current group protocol in use.
+    /// What it sent along with the assignor; for consumers a ConsumerProtocolSubscription.
     pub member_metadata: Bytes,
-    /// The current assignment provided by the group leader.
+    /// What the leader gave it; for consumers a ConsumerProtocolAssignment.
     pub member_assignment: Bytes,
 }
 

@@ -304,7 +304,7 @@ pub struct FetchPartition {
     ///
     /// Versions 17+; otherwise `Uuid::ZERO`. Left out by other versions without an error.
     pub replica_directory_id: Uuid,
-    /// What the follower knows of it; -1: nothing; default: untold. KIP-1166
+    /// What the follower knows of it; -1 nothing; default untold. KIP-1166
     ///
     /// Versions 18+; otherwise `i64::MAX`. Left out by other versions without an error.
     pub high_watermark: i64,
