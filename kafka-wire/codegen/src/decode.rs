@@ -55,7 +55,9 @@ fn read(form: Form, field: &Field) -> String {
 fn value(form: Form, field: &Field, is_nullable: bool) -> String {
     let name = &field.name;
     let method = match (&field.ty, form) {
-        (Type::Struct(inner), _) if !is_nullable => return format!("{}::decode(r, version)?", form.name(inner)),
+        (Type::Struct(inner), _) if !is_nullable => {
+            return format!("{}::{}(r, version)?", form.name(inner), if form.is_view() { "view" } else { "read" });
+        }
         (Type::String, _) if field.classic => "classic_string",
         (Type::String, Form::View(_)) => "str",
         (Type::Bytes | Type::Records, Form::View(_)) => "slice",

@@ -23,7 +23,7 @@ impl Form<'_> {
         }
     }
 
-    fn is_view(self) -> bool {
+    pub(crate) fn is_view(self) -> bool {
         matches!(self, Self::View(_))
     }
 }
@@ -84,8 +84,10 @@ pub(crate) fn file(schema: &Schema) -> String {
     for of in &schema.structs {
         structure(of, Form::Owned, &mut body);
         owned(schema, of, &mut body);
-        if of.view && borrows(schema, of) {
-            structure(of, Form::View(schema), &mut body);
+        if of.view {
+            if borrows(schema, of) {
+                structure(of, Form::View(schema), &mut body);
+            }
             view(schema, of, &mut body);
         }
     }
@@ -102,9 +104,21 @@ pub(crate) fn file(schema: &Schema) -> String {
     let used =
         |names: &[&'static str]| names.iter().copied().filter(|name| uses(&body, name)).collect::<Vec<_>>().join(", ");
     out.push_str("#[cfg(feature = \"inspect\")]\nuse super::super::inspect::{Inspect, Json};\n");
-    let of_protocol = used(&["ApiKey", "Message", "Request"]);
-    let of_wire =
-        used(&["Decode", "DecodeError", "Encode", "EncodeError", "Items", "Layout", "Reader", "Str", "Uuid", "Writer"]);
+    let of_protocol = used(&["ApiKey", "Message", "MessageView", "Request"]);
+    let of_wire = used(&[
+        "Decode",
+        "Encode",
+        "EncodeError",
+        "Items",
+        "Layout",
+        "Malformed",
+        "Reader",
+        "Str",
+        "Uuid",
+        "View",
+        "ViewReader",
+        "Writer",
+    ]);
     let _ = writeln!(out, "use super::super::{{{of_protocol}}};\nuse crate::wire::{{{of_wire}}};\n");
     out + &body
 }
@@ -197,24 +211,27 @@ fn owned(schema: &Schema, of: &Struct, out: &mut String) {
     encode::body(of, &mut write);
     inspect::body(of, &mut show);
     let name = &of.name;
-    let reads =
-        |body: &str| format!("fn decode(r: &mut Reader<'_>, {}: i16) -> Result<Self, DecodeError> {{", version(body));
-    let writes =
-        |body: &str| format!("fn encode(&self, w: &mut Writer, {}: i16) -> Result<(), EncodeError> {{", version(body));
-    if of.kind == Kind::Struct {
-        let _ = writeln!(out, "impl Decode<'_> for {name} {{\n{}\n{read}}}\n}}\n", reads(&read));
-        let _ = writeln!(out, "impl Encode for {name} {{\n{}\n{write}}}\n}}\n", writes(&write));
-    } else {
+    if of.kind != Kind::Struct {
         let (Struct { versions, flexible, .. }, stable) = (of, of.unstable.map_or(of.versions.last, |first| first - 1));
         let _ = writeln!(
             out,
             "impl Message for {name} {{\nconst LAYOUT: Layout = Layout {{ name: {name:?}, first: {}, last: {}, \
-             stable: {stable}, flexible: {flexible:?} }};\n",
+             stable: {stable}, flexible: {flexible:?} }};\n}}\n",
             versions.first, versions.last
         );
-        let _ = writeln!(out, "{}\nr.begin(&Self::LAYOUT, version)?;\n{read}}}\n", reads("version"));
-        let _ = writeln!(out, "{}\nw.begin(&Self::LAYOUT, version)?;\n{write}}}\n}}\n", writes("version"));
+        read.insert_str(0, "r.begin(&Self::LAYOUT, version)?;\n");
+        write.insert_str(0, "w.begin(&Self::LAYOUT, version)?;\n");
     }
+    let _ = writeln!(
+        out,
+        "impl Decode for {name} {{\nfn read(r: &mut Reader<'_>, {}: i16) -> Result<Self, Malformed> {{\n{read}}}\n}}\n",
+        version(&read)
+    );
+    let _ = writeln!(
+        out,
+        "impl Encode for {name} {{\nfn write(&self, w: &mut Writer, {}: i16) -> Result<(), EncodeError> {{\n{write}}}\n}}\n",
+        version(&write)
+    );
     let _ = writeln!(
         out,
         "#[cfg(feature = \"inspect\")]\nimpl Inspect for {name} {{\nfn inspect(&self, {}: i16, {}: &mut Json) {{\n{show}}}\n}}\n",
@@ -235,17 +252,19 @@ fn owned(schema: &Schema, of: &Struct, out: &mut String) {
 
 fn view(schema: &Schema, of: &Struct, out: &mut String) {
     let mut read = String::new();
-    if of.kind != Kind::Struct {
-        let _ = writeln!(read, "r.begin(&{}::LAYOUT, version)?;", of.name);
-    }
-    decode::body(of, Form::View(schema), &mut read);
+    let form = Form::View(schema);
+    decode::body(of, form, &mut read);
+    let name = form.name(&of.name);
+    let generic = if name == of.name { "" } else { "<'a>" };
     let _ = writeln!(
         out,
-        "impl<'a> Decode<'a> for {}View<'a> {{\n#[inline]\nfn decode(r: &mut Reader<'a>, {}: i16) -> Result<Self, DecodeError> {{\n\
+        "impl<'a> View<'a> for {name}{generic} {{\n#[inline(always)]\nfn view(r: &mut ViewReader<'a>, {}: i16) -> Result<Self, Malformed> {{\n\
          {read}}}\n}}\n",
-        of.name,
         version(&read)
     );
+    if of.kind != Kind::Struct {
+        let _ = writeln!(out, "impl<'a> MessageView<'a> for {name}{generic} {{\ntype Owned = {};\n}}\n", of.name);
+    }
 }
 
 /// The name of the version in the parameters of a function with this body.

@@ -90,7 +90,7 @@ fn write(field: &Field) -> String {
 fn plain(field: &Field, place: &str, reference: &str) -> String {
     let (name, method) = (&field.name, field.ty.method());
     match &field.ty {
-        Type::Struct(_) => format!("{place}.encode(w, version)?;\n"),
+        Type::Struct(_) => format!("{place}.write(w, version)?;\n"),
         Type::Array(_) => format!("w.array({name:?}, {reference}, version)?;\n"),
         ty if ty.is_number() => format!("w.{method}({place});\n"),
         _ => format!("w.{method}({name:?}, {reference})?;\n"),

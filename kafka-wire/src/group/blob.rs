@@ -57,7 +57,7 @@ fn encode<M: Message>(message: &M) -> Bytes {
 
 fn decode<M: Message>(blob: Bytes) -> Result<M, DecodeError> {
     let mut reader = Reader::new(&blob);
-    let version = reader.i16("version")?;
+    let version = reader.i16("version").map_err(|malformed| reader.explain(malformed))?;
     if version < 0 {
         return Err(DecodeError { at: 0, what: "version", cause: DecodeCause::UnknownVersion(version) });
     }

@@ -18,28 +18,60 @@ pub use api_key::ApiKey;
 pub use error_code::ErrorCode;
 pub use generated::*;
 
-use crate::wire::{DecodeError, EncodeError, Layout, Reader, Writer};
+use bytes::Bytes;
+
+use crate::wire::{Decode, DecodeCause, DecodeError, Encode, EncodeError, Layout, Reader, View, ViewReader, Writer};
 
 /// A message that can be read and written at every version of its [`Layout`].
-pub trait Message: Clone + std::fmt::Debug + Default + PartialEq + Send + Sync + 'static {
+pub trait Message: Decode + Encode + Clone + std::fmt::Debug + Default + PartialEq + Send + Sync + 'static {
     /// Its name and its versions.
     const LAYOUT: Layout;
 
     /// Reads the message as `version` lays it out. Bytes behind it are left in the reader: see [`Reader::finish`].
     ///
-    /// The memory taken is bounded by the size of the frame times a small constant: no count or length reserves more
-    /// than the frame could fill.
+    /// The memory taken is bounded by the size of the frame: see [`ELEMENTS_PER_BYTE`](crate::wire::ELEMENTS_PER_BYTE).
     ///
     /// # Errors
     /// Names the field and the byte where the frame is not such a message, or the version if there is no such layout.
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError>;
+    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+        r.message(version)
+    }
 
     /// Appends the message as `version` lays it out.
     ///
     /// # Errors
     /// A field that is set, is not ignorable and is missing in `version`; null where `version` has none; a string or
     /// list that is longer than its length field can say; an unknown version. The writer's contents are then unspecified.
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError>;
+    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+        self.write(w, version)
+    }
+}
+
+/// A message that borrows the frame it is read from. Its lists take no memory: see [`Items`](crate::wire::Items).
+pub trait MessageView<'a>: View<'a> {
+    /// The same message, taken out of its frame.
+    type Owned: Message;
+
+    /// Reads the message as `version` lays it out, and with it everything that `body` holds.
+    ///
+    /// # Errors
+    /// Those of [`Message::decode`], and of [`Reader::finish`].
+    fn decode(body: &'a Bytes, version: i16) -> Result<Self, DecodeError> {
+        let layout = Self::Owned::LAYOUT;
+        let mut cursor = ViewReader::new(body, layout.is_flexible(version));
+        match Self::view(&mut cursor, version) {
+            Ok(view) if layout.versions().contains(&version) && cursor.rest().is_empty() => Ok(view),
+            _ => Err(refused::<Self::Owned>(body, version)),
+        }
+    }
+}
+
+/// Why there is no such message: a view does not carry the names of fields, so the owned form is read to find out.
+#[cold]
+fn refused<M: Message>(body: &Bytes, version: i16) -> DecodeError {
+    let mut reader = Reader::new(body);
+    let read = M::decode(&mut reader, version).and_then(|_| reader.finish());
+    read.err().unwrap_or_else(|| reader.error(M::LAYOUT.name, DecodeCause::Truncated))
 }
 
 /// A request, and what answers it.

@@ -1,10 +1,13 @@
 use bytes::Bytes;
 
 use super::api_versions::ApiVersionsResponse;
-use super::fetch::{FetchRequest, FetchTopic};
+use super::fetch::{
+    AbortedTransaction, FetchRequest, FetchResponse, FetchResponseView, FetchTopic, FetchableTopicResponse,
+    LeaderIdAndEpoch, PartitionData,
+};
 use super::header::{RequestHeader, ResponseHeader};
 use super::metadata::MetadataRequest;
-use super::{ApiKey, Message};
+use super::{ApiKey, Message, MessageView};
 use crate::wire::{DecodeCause, DecodeError, EncodeCause, EncodeError, Reader, Str, Writer};
 
 fn decode<M: Message>(bytes: &Bytes, version: i16) -> Result<M, DecodeError> {
@@ -88,4 +91,77 @@ fn counts_of_a_hostile_frame_reserve_nothing() {
     frame.extend(i32::MAX.to_be_bytes());
     let error = decode::<FetchRequest>(&Bytes::from(frame), 4).unwrap_err();
     assert_eq!((error.at, error.what, error.cause), (17, "topics", DecodeCause::CountTooLarge));
+}
+
+/// A fetch request that carries tagged fields nobody knows: in the replica state (itself tag 1), in a partition, at the end.
+const WITH_UNKNOWN_TAGS: &[u8] = b"\0\0\0\x01\0\0\0\x02\0\0\0\x03\0\0\0\0\x04\0\0\0\x05\x02\
+    \x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x02\0\0\0\x06\xff\xff\xff\xff\0\0\0\0\0\0\0\x08\
+    \xff\xff\xff\xff\0\0\0\0\0\0\0\x09\0\0\0\x0a\x02\x01\x08\0\0\0\0\0\0\0\x0b\x05\x02hi\0\x01\x01\
+    \x03\0\x01\x01\x01\x10\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x09\x01z\x5a\x01y";
+
+#[test]
+fn unknown_tags_are_kept_on_request_and_written_back_where_they_were() {
+    let frame = Bytes::from_static(WITH_UNKNOWN_TAGS);
+    let mut r = Reader::new(&frame);
+    r.keep_unknown_tags();
+    let mut request = FetchRequest::decode(&mut r, 18).unwrap();
+    r.finish().unwrap();
+    let kept = r.take_unknown_tags();
+    assert_eq!(kept.len(), 3);
+    let put_back = |request: &FetchRequest| {
+        let mut w = Writer::new();
+        w.put_back(kept.clone());
+        request.encode(&mut w, 18).unwrap();
+        w.into_bytes()
+    };
+    assert_eq!(put_back(&request), frame);
+    // The replica state has its default here, and is written all the same for what was kept inside of it.
+    assert_eq!(request.replica_state, Default::default());
+
+    // A known field that is no longer set leaves the others in their places.
+    request.topics[0].partitions[0].high_watermark = i64::MAX;
+    let changed = put_back(&request);
+    let mut r = Reader::new(&changed);
+    r.keep_unknown_tags();
+    assert_eq!(FetchRequest::decode(&mut r, 18).unwrap(), request);
+    assert_eq!(r.take_unknown_tags(), kept);
+
+    // Without the request they are skipped.
+    assert_eq!(decode::<FetchRequest>(&frame, 18).unwrap().max_bytes, 3);
+    assert!(encode(&request, 18).unwrap().len() < changed.len());
+}
+
+#[test]
+fn a_view_reads_what_the_owned_message_has() {
+    let partition = PartitionData {
+        partition_index: 3,
+        high_watermark: 9,
+        current_leader: LeaderIdAndEpoch { leader_id: 4, leader_epoch: 5 },
+        aborted_transactions: Some(vec![AbortedTransaction { producer_id: 1, first_offset: 2 }]),
+        records: Some(Bytes::from_static(b"records")),
+        ..Default::default()
+    };
+    let topic =
+        FetchableTopicResponse { topic: Str::from_static("t"), partitions: vec![partition], ..Default::default() };
+    let response = FetchResponse { session_id: 8, responses: vec![topic], ..Default::default() };
+    for version in FetchResponse::LAYOUT.versions() {
+        let mut response = response.clone();
+        if version < 12 {
+            response.session_id = if version >= 7 { 8 } else { 0 };
+            response.responses[0].partitions[0].current_leader = LeaderIdAndEpoch::default();
+        }
+        let body = encode(&response, version).unwrap();
+        let owned = decode::<FetchResponse>(&body, version).unwrap();
+        let view = FetchResponseView::decode(&body, version).unwrap();
+        assert_eq!(
+            format!("{view:?}").replace("View", ""),
+            format!("{owned:?}").replace("b\"records\"", "[114, 101, 99, 111, 114, 100, 115]")
+        );
+        // The error is the one of the owned form.
+        let cut = body.slice(..body.len() - 1);
+        let refused = FetchResponseView::decode(&cut, version).map(|_| ()).unwrap_err();
+        assert_eq!(Some(refused), decode::<FetchResponse>(&cut, version).err());
+    }
+    let error = FetchResponseView::decode(&Bytes::new(), 99).map(|_| ()).unwrap_err();
+    assert_eq!(error.cause, DecodeCause::UnknownVersion(99));
 }

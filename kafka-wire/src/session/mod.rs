@@ -288,7 +288,7 @@ impl<T> Session<T> {
         }
         let mut reader = Reader::new(&frame);
         // Correlation ids have the same place in every header version: the id says which version the rest has.
-        let received = match reader.clone().i32("correlation_id") {
+        let received = match reader.clone().message::<i32>(0) {
             Ok(received) => received,
             Err(error) => return self.close(CloseCause::Decode(error)),
         };
@@ -298,10 +298,7 @@ impl<T> Session<T> {
             return self.close(CloseCause::UnknownCorrelation { expected, received });
         };
         let InFlight { api, version, tag, .. } = request;
-        let body = ResponseHeader::decode(&mut reader, api.response_header_version(version)).and_then(|_| {
-            let left = reader.left();
-            reader.take("body", left)
-        });
+        let body = ResponseHeader::decode(&mut reader, api.response_header_version(version)).map(|_| reader.rest());
         match body {
             Ok(body) => self.outputs.push_back(Output::Answered { tag, version, body }),
             Err(error) => {

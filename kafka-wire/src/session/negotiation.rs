@@ -54,7 +54,7 @@ impl Negotiation {
         if expected != Some(header.correlation_id) {
             return Err(CloseCause::UnknownCorrelation { expected, received: header.correlation_id });
         }
-        let code = reader.clone().i16("error_code").map_err(CloseCause::Decode)?;
+        let code = reader.clone().message::<i16>(0).map_err(CloseCause::Decode)?;
         match ErrorCode(code) {
             ErrorCode::NONE => {
                 let answer = ApiVersionsResponse::decode(&mut reader, self.version).map_err(CloseCause::Decode)?;

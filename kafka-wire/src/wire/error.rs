@@ -15,6 +15,12 @@ pub struct DecodeError {
     pub cause: DecodeCause,
 }
 
+/// The bytes are no such message; the reader knows why: see [`Reader::explain`](super::Reader::explain).
+///
+/// It has no size, so that reading a field returns no more than the field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Malformed(pub(super) ());
+
 /// What is wrong with the bytes of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

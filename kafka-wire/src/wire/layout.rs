@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use super::{DecodeCause, DecodeError, EncodeCause, EncodeError, Reader, Writer};
+use super::{DecodeCause, EncodeCause, EncodeError, Malformed, Reader, Writer};
 
 /// The versions of one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,12 +42,12 @@ impl Reader<'_> {
     ///
     /// # Errors
     /// `UnknownVersion`.
-    pub fn begin(&mut self, layout: &Layout, version: i16) -> Result<(), DecodeError> {
+    pub fn begin(&mut self, layout: &Layout, version: i16) -> Result<(), Malformed> {
         self.set_flexible(layout.is_flexible(version));
         if layout.knows(version) {
             return Ok(());
         }
-        Err(self.error(layout.name, DecodeCause::UnknownVersion(version)))
+        Err(self.fail(layout.name, DecodeCause::UnknownVersion(version)))
     }
 }
 

@@ -1,23 +1,22 @@
 //! Reading one frame.
 
 use bytes::Bytes;
-use nom::Parser;
 use nom::bytes::complete::take;
-use nom::number::complete as number;
+use nom::{IResult, Parser};
 
-use super::element::{Decode, Items};
+use super::element::Decode;
 use super::unknown_tags::Keeper;
 use super::varint::unsigned_varint;
-use super::{DecodeCause, DecodeError, Str, UnknownTags, Uuid};
+use super::{DecodeCause, DecodeError, Malformed, Str, UnknownTags, Uuid};
 
 /// Reads the fields of a message from a frame.
 ///
 /// Every length is checked against the bytes left before anything is allocated or sliced, every count against the
-/// bytes left, and all elements together against [`ELEMENTS_PER_BYTE`] times the frame. What is read either shares the
-/// frame's memory (`string`, `bytes`, `records`: no copy, one reference count each, and they keep the frame alive) or
-/// borrows it (`str`, `slice`, `items`).
+/// bytes left, and all elements together against [`ELEMENTS_PER_BYTE`] times the frame. Strings, byte fields and records
+/// are slices of the frame: no copy, one reference count each, and they keep the frame alive.
 ///
-/// Each read names its field for the error. After an error the position is unspecified; drop the reader.
+/// Each read names its field for the error, which the reader keeps: [`Reader::message`] and [`Reader::explain`] hand it
+/// out. After an error the position is unspecified; drop the reader.
 #[derive(Clone, Debug)]
 pub struct Reader<'a> {
     frame: &'a Bytes,
@@ -26,6 +25,8 @@ pub struct Reader<'a> {
     /// Bytes of memory that elements of lists may still take.
     elements_left_bytes: usize,
     keeper: Option<Box<Keeper>>,
+    /// What the last read that failed failed with.
+    failure: Option<DecodeError>,
 }
 
 /// Memory that the elements of all lists of a message may take, for each byte of its frame.
@@ -48,12 +49,7 @@ impl<'a> Reader<'a> {
     #[must_use]
     pub fn new(frame: &'a Bytes) -> Self {
         let elements_left_bytes = frame.len().saturating_mul(ELEMENTS_PER_BYTE).saturating_add(ELEMENTS_FREE_BYTES);
-        Self { frame, rest: frame, flexible: false, elements_left_bytes, keeper: None }
-    }
-
-    /// Starts in the middle of `frame`, of which `rest` is the end.
-    pub(super) const fn behind(frame: &'a Bytes, rest: &'a [u8], flexible: bool) -> Self {
-        Self { frame, rest, flexible, elements_left_bytes: 0, keeper: None }
+        Self { frame, rest: frame, flexible: false, elements_left_bytes, keeper: None, failure: None }
     }
 
     /// Chooses compact lengths and tagged fields (`true`, KIP-482), or classic lengths and no tags.
@@ -97,10 +93,37 @@ impl<'a> Reader<'a> {
         if self.rest.is_empty() { Ok(()) } else { Err(self.error("message", DecodeCause::TrailingBytes)) }
     }
 
+    /// Reads a whole message, or a number.
+    ///
+    /// # Errors
+    /// Names the field and the byte that are wrong, or the version if the message has no such layout.
+    pub fn message<T: Decode>(&mut self, version: i16) -> Result<T, DecodeError> {
+        T::read(self, version).map_err(|malformed| self.explain(malformed))
+    }
+
+    /// What a read that failed failed with.
+    #[must_use]
+    pub fn explain(&self, malformed: Malformed) -> DecodeError {
+        let Malformed(()) = malformed;
+        self.failure.unwrap_or_else(|| self.error("message", DecodeCause::Truncated))
+    }
+
     /// An error at the next byte.
     #[must_use]
     pub const fn error(&self, what: &'static str, cause: DecodeCause) -> DecodeError {
         DecodeError { at: self.at(), what, cause }
+    }
+
+    /// Fails at the next byte.
+    #[cold]
+    pub fn fail(&mut self, what: &'static str, cause: DecodeCause) -> Malformed {
+        self.fail_at(self.at(), what, cause)
+    }
+
+    #[cold]
+    fn fail_at(&mut self, at: usize, what: &'static str, cause: DecodeCause) -> Malformed {
+        self.failure = Some(DecodeError { at, what, cause });
+        Malformed(())
     }
 
     /// Runs one nom parser at the next byte and moves behind what it took.
@@ -112,14 +135,14 @@ impl<'a> Reader<'a> {
         &mut self,
         what: &'static str,
         mut parser: impl Parser<&'a [u8], Output = T, Error = DecodeCause>,
-    ) -> Result<T, DecodeError> {
+    ) -> Result<T, Malformed> {
         match parser.parse(self.rest) {
             Ok((rest, value)) => {
                 self.rest = rest;
                 Ok(value)
             }
-            Err(nom::Err::Error(cause) | nom::Err::Failure(cause)) => Err(self.error(what, cause)),
-            Err(nom::Err::Incomplete(_)) => Err(self.error(what, DecodeCause::Truncated)),
+            Err(nom::Err::Error(cause) | nom::Err::Failure(cause)) => Err(self.fail(what, cause)),
+            Err(nom::Err::Incomplete(_)) => Err(self.fail(what, DecodeCause::Truncated)),
         }
     }
 
@@ -128,8 +151,8 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// `Truncated`.
     #[inline]
-    pub fn bool(&mut self, what: &'static str) -> Result<bool, DecodeError> {
-        self.parse(what, number::u8).map(|byte| byte != 0)
+    pub fn bool(&mut self, what: &'static str) -> Result<bool, Malformed> {
+        self.parse(what, array).map(|[byte]| byte != 0)
     }
 
     /// A signed byte.
@@ -137,8 +160,8 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// `Truncated`.
     #[inline]
-    pub fn i8(&mut self, what: &'static str) -> Result<i8, DecodeError> {
-        self.parse(what, number::i8)
+    pub fn i8(&mut self, what: &'static str) -> Result<i8, Malformed> {
+        self.parse(what, array).map(i8::from_be_bytes)
     }
 
     /// A big-endian integer of 16 bits.
@@ -146,8 +169,8 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// `Truncated`.
     #[inline]
-    pub fn i16(&mut self, what: &'static str) -> Result<i16, DecodeError> {
-        self.parse(what, number::be_i16)
+    pub fn i16(&mut self, what: &'static str) -> Result<i16, Malformed> {
+        self.parse(what, array).map(i16::from_be_bytes)
     }
 
     /// A big-endian integer of 16 bits without a sign.
@@ -155,8 +178,8 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// `Truncated`.
     #[inline]
-    pub fn u16(&mut self, what: &'static str) -> Result<u16, DecodeError> {
-        self.parse(what, number::be_u16)
+    pub fn u16(&mut self, what: &'static str) -> Result<u16, Malformed> {
+        self.parse(what, array).map(u16::from_be_bytes)
     }
 
     /// A big-endian integer of 32 bits.
@@ -164,8 +187,8 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// `Truncated`.
     #[inline]
-    pub fn i32(&mut self, what: &'static str) -> Result<i32, DecodeError> {
-        self.parse(what, number::be_i32)
+    pub fn i32(&mut self, what: &'static str) -> Result<i32, Malformed> {
+        self.parse(what, array).map(i32::from_be_bytes)
     }
 
     /// A big-endian integer of 64 bits.
@@ -173,8 +196,8 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// `Truncated`.
     #[inline]
-    pub fn i64(&mut self, what: &'static str) -> Result<i64, DecodeError> {
-        self.parse(what, number::be_i64)
+    pub fn i64(&mut self, what: &'static str) -> Result<i64, Malformed> {
+        self.parse(what, array).map(i64::from_be_bytes)
     }
 
     /// A big-endian number of 64 bits in IEEE 754.
@@ -182,8 +205,8 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// `Truncated`.
     #[inline]
-    pub fn f64(&mut self, what: &'static str) -> Result<f64, DecodeError> {
-        self.parse(what, number::be_f64)
+    pub fn f64(&mut self, what: &'static str) -> Result<f64, Malformed> {
+        self.parse(what, array).map(f64::from_be_bytes)
     }
 
     /// Sixteen bytes.
@@ -191,15 +214,15 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// `Truncated`.
     #[inline]
-    pub fn uuid(&mut self, what: &'static str) -> Result<Uuid, DecodeError> {
-        self.parse(what, number::be_u128).map(|id| Uuid(id.to_be_bytes()))
+    pub fn uuid(&mut self, what: &'static str) -> Result<Uuid, Malformed> {
+        self.parse(what, array).map(Uuid)
     }
 
     /// The next `count` bytes, sharing the frame.
     ///
     /// # Errors
     /// `Truncated`.
-    pub fn take(&mut self, what: &'static str, count: usize) -> Result<Bytes, DecodeError> {
+    pub fn take(&mut self, what: &'static str, count: usize) -> Result<Bytes, Malformed> {
         let taken = self.parse(what, take(count))?;
         Ok(self.frame.slice_ref(taken))
     }
@@ -208,16 +231,16 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// `Truncated`, `InvalidLength`, `InvalidUtf8`; `UnexpectedNull`.
-    pub fn string(&mut self, what: &'static str) -> Result<Str, DecodeError> {
+    pub fn string(&mut self, what: &'static str) -> Result<Str, Malformed> {
         let start = self.at();
-        self.nullable_string(what)?.ok_or(unexpected_null(start, what))
+        self.nullable_string(what)?.ok_or_else(|| self.fail_at(start, what, DecodeCause::UnexpectedNull))
     }
 
     /// A string or null: a length below 0, or 0 in the compact form.
     ///
     /// # Errors
     /// `Truncated`, `InvalidLength`, `InvalidUtf8`.
-    pub fn nullable_string(&mut self, what: &'static str) -> Result<Option<Str>, DecodeError> {
+    pub fn nullable_string(&mut self, what: &'static str) -> Result<Option<Str>, Malformed> {
         let start = self.at();
         let length = self.string_length(what)?;
         self.shared_text(start, what, length)
@@ -227,72 +250,34 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// `Truncated`, `InvalidUtf8`.
-    pub fn nullable_classic_string(&mut self, what: &'static str) -> Result<Option<Str>, DecodeError> {
+    pub fn nullable_classic_string(&mut self, what: &'static str) -> Result<Option<Str>, Malformed> {
         let start = self.at();
         let length = self.short_length(what)?;
         self.shared_text(start, what, length)
-    }
-
-    /// A string, borrowed.
-    ///
-    /// # Errors
-    /// `Truncated`, `InvalidLength`, `InvalidUtf8`; `UnexpectedNull`.
-    pub fn str(&mut self, what: &'static str) -> Result<&'a str, DecodeError> {
-        let start = self.at();
-        self.nullable_str(what)?.ok_or(unexpected_null(start, what))
-    }
-
-    /// A string or null, borrowed.
-    ///
-    /// # Errors
-    /// `Truncated`, `InvalidLength`, `InvalidUtf8`.
-    pub fn nullable_str(&mut self, what: &'static str) -> Result<Option<&'a str>, DecodeError> {
-        let start = self.at();
-        let Some(length) = self.string_length(what)? else { return Ok(None) };
-        let text = std::str::from_utf8(self.parse(what, take(length))?);
-        text.map(Some).map_err(|_| DecodeError { at: start, what, cause: DecodeCause::InvalidUtf8 })
     }
 
     /// A byte field. Classic: four bytes of length; compact: a varint of length + 1.
     ///
     /// # Errors
     /// `Truncated`; `UnexpectedNull`.
-    pub fn bytes(&mut self, what: &'static str) -> Result<Bytes, DecodeError> {
+    pub fn bytes(&mut self, what: &'static str) -> Result<Bytes, Malformed> {
         let start = self.at();
-        self.nullable_bytes(what)?.ok_or(unexpected_null(start, what))
+        self.nullable_bytes(what)?.ok_or_else(|| self.fail_at(start, what, DecodeCause::UnexpectedNull))
     }
 
     /// A byte field or null.
     ///
     /// # Errors
     /// `Truncated`.
-    pub fn nullable_bytes(&mut self, what: &'static str) -> Result<Option<Bytes>, DecodeError> {
+    pub fn nullable_bytes(&mut self, what: &'static str) -> Result<Option<Bytes>, Malformed> {
         self.length(what)?.map(|length| self.take(what, length)).transpose()
-    }
-
-    /// A byte field, borrowed.
-    ///
-    /// # Errors
-    /// `Truncated`; `UnexpectedNull`.
-    pub fn slice(&mut self, what: &'static str) -> Result<&'a [u8], DecodeError> {
-        let start = self.at();
-        self.nullable_slice(what)?.ok_or(unexpected_null(start, what))
-    }
-
-    /// A byte field or null, borrowed.
-    ///
-    /// # Errors
-    /// `Truncated`.
-    #[inline]
-    pub fn nullable_slice(&mut self, what: &'static str) -> Result<Option<&'a [u8]>, DecodeError> {
-        self.length(what)?.map(|length| self.parse(what, take(length))).transpose()
     }
 
     /// Record batches, unread.
     ///
     /// # Errors
     /// `Truncated`; `UnexpectedNull`.
-    pub fn records(&mut self, what: &'static str) -> Result<Bytes, DecodeError> {
+    pub fn records(&mut self, what: &'static str) -> Result<Bytes, Malformed> {
         self.bytes(what)
     }
 
@@ -300,7 +285,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// `Truncated`.
-    pub fn nullable_records(&mut self, what: &'static str) -> Result<Option<Bytes>, DecodeError> {
+    pub fn nullable_records(&mut self, what: &'static str) -> Result<Option<Bytes>, Malformed> {
         self.nullable_bytes(what)
     }
 
@@ -308,69 +293,35 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// `Truncated`, `CountTooLarge`, `ElementsTooLarge`; `UnexpectedNull`; whatever an element fails with.
-    pub fn array<T: Decode<'a>>(&mut self, what: &'static str, version: i16) -> Result<Vec<T>, DecodeError> {
+    pub fn array<T: Decode>(&mut self, what: &'static str, version: i16) -> Result<Vec<T>, Malformed> {
         let start = self.at();
-        self.nullable_array(what, version)?.ok_or(unexpected_null(start, what))
+        self.nullable_array(what, version)?.ok_or_else(|| self.fail_at(start, what, DecodeCause::UnexpectedNull))
     }
 
     /// Elements in order, or null.
     ///
     /// # Errors
     /// `Truncated`, `CountTooLarge`, `ElementsTooLarge`; whatever an element fails with.
-    pub fn nullable_array<T: Decode<'a>>(
-        &mut self,
-        what: &'static str,
-        version: i16,
-    ) -> Result<Option<Vec<T>>, DecodeError> {
+    pub fn nullable_array<T: Decode>(&mut self, what: &'static str, version: i16) -> Result<Option<Vec<T>>, Malformed> {
         let start = self.at();
         let Some(count) = self.count(what)? else { return Ok(None) };
         // The memory is reserved at once and never grows: so the limit is one on what is really taken.
         let left_bytes = self.elements_left_bytes.checked_sub(count.saturating_mul(size_of::<T>()));
-        let too_large = DecodeError { at: start, what, cause: DecodeCause::ElementsTooLarge };
-        self.elements_left_bytes = left_bytes.ok_or(too_large)?;
+        let too_large = || self.fail_at(start, what, DecodeCause::ElementsTooLarge);
+        self.elements_left_bytes = left_bytes.ok_or_else(too_large)?;
         let mut elements = Vec::with_capacity(count);
         for _ in 0..count {
-            elements.push(T::decode(self, version)?);
+            elements.push(T::read(self, version)?);
         }
         Ok(Some(elements))
-    }
-
-    /// Elements in order, checked and left in the frame.
-    ///
-    /// # Errors
-    /// `Truncated`, `CountTooLarge`; `UnexpectedNull`; whatever an element fails with.
-    pub fn items<T: Decode<'a>>(&mut self, what: &'static str, version: i16) -> Result<Items<'a, T>, DecodeError> {
-        let start = self.at();
-        self.nullable_items(what, version)?.ok_or(unexpected_null(start, what))
-    }
-
-    /// Elements in order, checked and left in the frame, or null.
-    ///
-    /// # Errors
-    /// `Truncated`, `CountTooLarge`; whatever an element fails with.
-    pub fn nullable_items<T: Decode<'a>>(
-        &mut self,
-        what: &'static str,
-        version: i16,
-    ) -> Result<Option<Items<'a, T>>, DecodeError> {
-        let Some(count) = self.count(what)? else { return Ok(None) };
-        let first = self.rest;
-        for _ in 0..count {
-            T::decode(self, version)?;
-        }
-        Ok(Some(Items::new(self.frame, first, self.flexible, count, version)))
     }
 
     /// A struct or null: one signed byte says which, below 0 for null (KIP-893).
     ///
     /// # Errors
     /// `Truncated`; whatever the struct fails with.
-    pub fn nullable_struct<T: Decode<'a>>(
-        &mut self,
-        what: &'static str,
-        version: i16,
-    ) -> Result<Option<T>, DecodeError> {
-        if self.i8(what)? < 0 { Ok(None) } else { T::decode(self, version).map(Some) }
+    pub fn nullable_struct<T: Decode>(&mut self, what: &'static str, version: i16) -> Result<Option<T>, Malformed> {
+        if self.i8(what)? < 0 { Ok(None) } else { T::read(self, version).map(Some) }
     }
 
     /// Tagged fields at the end of a struct; nothing unless flexible.
@@ -381,20 +332,30 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// `Truncated`, `TagSizeMismatch`; whatever `known` fails with.
     #[inline]
-    pub fn tags(
-        &mut self,
-        mut known: impl FnMut(&mut Self, u32) -> Result<bool, DecodeError>,
-    ) -> Result<(), DecodeError> {
+    pub fn tags(&mut self, mut known: impl FnMut(&mut Self, u32) -> Result<bool, Malformed>) -> Result<(), Malformed> {
         if !self.flexible {
             return Ok(());
         }
         let count = self.parse("tagged fields", unsigned_varint)?;
+        if count == 0 && self.keeper.is_none() {
+            return Ok(());
+        }
+        self.some_tags(count, &mut known)
+    }
+
+    /// Not inlined: most structs have no tagged fields set.
+    #[inline(never)]
+    fn some_tags(
+        &mut self,
+        count: u32,
+        known: &mut dyn FnMut(&mut Self, u32) -> Result<bool, Malformed>,
+    ) -> Result<(), Malformed> {
         for _ in 0..count {
             let tag = self.parse("tag", unsigned_varint)?;
             let size = self.parse("tag size", unsigned_varint)? as usize;
             let start = self.at();
             let Some((value, after)) = self.rest.split_at_checked(size) else {
-                return Err(self.error("tagged field", DecodeCause::Truncated));
+                return Err(self.fail("tagged field", DecodeCause::Truncated));
             };
             if let Some(keeper) = &mut self.keeper {
                 keeper.enter(tag);
@@ -404,7 +365,7 @@ impl<'a> Reader<'a> {
                 keeper.leave(tag, if is_known { None } else { Some(self.frame.slice_ref(value)) });
             }
             if is_known && self.rest.len() != after.len() {
-                return Err(DecodeError { at: start, what: "tagged field", cause: DecodeCause::TagSizeMismatch });
+                return Err(self.fail_at(start, "tagged field", DecodeCause::TagSizeMismatch));
             }
             self.rest = after;
         }
@@ -419,7 +380,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// `Truncated`.
     #[inline]
-    pub fn skip_tags(&mut self) -> Result<(), DecodeError> {
+    pub fn skip_tags(&mut self) -> Result<(), Malformed> {
         self.tags(|_, _| Ok(false))
     }
 
@@ -428,37 +389,38 @@ impl<'a> Reader<'a> {
         start: usize,
         what: &'static str,
         length: Option<usize>,
-    ) -> Result<Option<Str>, DecodeError> {
+    ) -> Result<Option<Str>, Malformed> {
         let Some(length) = length else { return Ok(None) };
         let text = Str::try_from(self.take(what, length)?);
-        text.map(Some).map_err(|_| DecodeError { at: start, what, cause: DecodeCause::InvalidUtf8 })
+        text.map(Some).map_err(|_| self.fail_at(start, what, DecodeCause::InvalidUtf8))
     }
 
-    fn string_length(&mut self, what: &'static str) -> Result<Option<usize>, DecodeError> {
+    fn string_length(&mut self, what: &'static str) -> Result<Option<usize>, Malformed> {
         if !self.flexible {
             return self.short_length(what);
         }
         let start = self.at();
         let length = self.compact_length(what)?;
         if length.is_some_and(|length| length > STRING_MAX_BYTES) {
-            return Err(DecodeError { at: start, what, cause: DecodeCause::InvalidLength });
+            return Err(self.fail_at(start, what, DecodeCause::InvalidLength));
         }
         Ok(length)
     }
 
     /// The count of a list. Like Java, which takes every element to have a byte at least.
     #[inline]
-    fn count(&mut self, what: &'static str) -> Result<Option<usize>, DecodeError> {
-        let start = self.at();
-        let count = self.length(what)?;
-        if count.is_some_and(|count| count > self.left()) {
-            return Err(DecodeError { at: start, what, cause: DecodeCause::CountTooLarge });
+    fn count(&mut self, what: &'static str) -> Result<Option<usize>, Malformed> {
+        let start = self.rest.len();
+        match self.length(what)? {
+            Some(count) if count > self.left() => {
+                Err(self.fail_at(self.frame.len() - start, what, DecodeCause::CountTooLarge))
+            }
+            count => Ok(count),
         }
-        Ok(count)
     }
 
     #[inline]
-    fn length(&mut self, what: &'static str) -> Result<Option<usize>, DecodeError> {
+    fn length(&mut self, what: &'static str) -> Result<Option<usize>, Malformed> {
         if self.flexible {
             return self.compact_length(what);
         }
@@ -467,18 +429,22 @@ impl<'a> Reader<'a> {
 
     /// Length + 1. Java reads it into a signed number, so the upper half of its range is null as well.
     #[inline]
-    fn compact_length(&mut self, what: &'static str) -> Result<Option<usize>, DecodeError> {
+    fn compact_length(&mut self, what: &'static str) -> Result<Option<usize>, Malformed> {
         let length = self.parse(what, unsigned_varint)?.cast_signed().wrapping_sub(1);
         Ok(usize::try_from(length).ok())
     }
 
     #[inline]
-    fn short_length(&mut self, what: &'static str) -> Result<Option<usize>, DecodeError> {
+    fn short_length(&mut self, what: &'static str) -> Result<Option<usize>, Malformed> {
         self.i16(what).map(|length| usize::try_from(length).ok())
     }
 }
 
-#[cold]
-const fn unexpected_null(at: usize, what: &'static str) -> DecodeError {
-    DecodeError { at, what, cause: DecodeCause::UnexpectedNull }
+/// The next `N` bytes.
+#[inline]
+pub(super) fn array<const N: usize>(input: &[u8]) -> IResult<&[u8], [u8; N], DecodeCause> {
+    match input.split_first_chunk() {
+        Some((bytes, rest)) => Ok((rest, *bytes)),
+        None => Err(nom::Err::Error(DecodeCause::Truncated)),
+    }
 }

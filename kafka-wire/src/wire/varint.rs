@@ -10,15 +10,19 @@ use nom::{Err, IResult};
 use super::DecodeCause;
 
 /// Parses an unsigned varint of at most 5 bytes.
+#[inline]
 pub fn unsigned_varint(input: &[u8]) -> IResult<&[u8], u32, DecodeCause> {
     match input {
         [byte @ 0..=0x7f, rest @ ..] => Ok((rest, u32::from(*byte))),
-        _ => {
-            let (rest, number) = long(input, 5)?;
-            // Java shifts the surplus bits of the fifth byte out; a number that needs them is hostile or torn.
-            Ok((rest, u32::try_from(number).map_err(|_| Err::Error(DecodeCause::VarintTooLong))?))
-        }
+        _ => long_unsigned(input),
     }
+}
+
+#[inline(never)]
+fn long_unsigned(input: &[u8]) -> IResult<&[u8], u32, DecodeCause> {
+    let (rest, number) = long(input, 5)?;
+    // Java shifts the surplus bits of the fifth byte out; a number that needs them is hostile or torn.
+    Ok((rest, u32::try_from(number).map_err(|_| Err::Error(DecodeCause::VarintTooLong))?))
 }
 
 /// Parses a zig-zag varint of 32 bits.

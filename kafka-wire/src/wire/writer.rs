@@ -228,7 +228,7 @@ impl Writer {
     /// `TooLong` at 2^31 elements; whatever an element fails with.
     pub fn array<T: Encode>(&mut self, what: &'static str, values: &[T], version: i16) -> Result<(), EncodeError> {
         self.length(what, Some(values.len()))?;
-        values.iter().try_for_each(|value| value.encode(self, version))
+        values.iter().try_for_each(|value| value.write(self, version))
     }
 
     /// Elements in order, or null.
@@ -253,7 +253,7 @@ impl Writer {
     /// Whatever the struct fails with.
     pub fn nullable_struct<T: Encode>(&mut self, value: Option<&T>, version: i16) -> Result<(), EncodeError> {
         self.i8(if value.is_some() { 1 } else { -1 });
-        value.map_or(Ok(()), |value| value.encode(self, version))
+        value.map_or(Ok(()), |value| value.write(self, version))
     }
 
     /// Starts the tagged fields at the end of a struct.

@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{DecodeError, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Writer};
 
 /// Adds the offsets of a group to a transaction before they are committed in it. KIP-98
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -21,8 +21,10 @@ pub struct AddOffsetsToTxnRequest {
 
 impl Message for AddOffsetsToTxnRequest {
     const LAYOUT: Layout = Layout { name: "AddOffsetsToTxnRequest", first: 0, last: 4, stable: 4, flexible: Some(3) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for AddOffsetsToTxnRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             transactional_id: r.string("transactional_id")?,
@@ -33,8 +35,10 @@ impl Message for AddOffsetsToTxnRequest {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for AddOffsetsToTxnRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.string("transactional_id", &self.transactional_id)?;
         w.i64(self.producer_id);
@@ -74,15 +78,19 @@ pub struct AddOffsetsToTxnResponse {
 
 impl Message for AddOffsetsToTxnResponse {
     const LAYOUT: Layout = Layout { name: "AddOffsetsToTxnResponse", first: 0, last: 4, stable: 4, flexible: Some(3) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for AddOffsetsToTxnResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { throttle_time_ms: r.i32("throttle_time_ms")?, error_code: r.i16("error_code")? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for AddOffsetsToTxnResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         w.i16(self.error_code);

@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Writer};
 
 /// Adds partitions to a transaction. v0-3: from clients; later: brokers. KIP-890
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -34,8 +34,10 @@ pub struct AddPartitionsToTxnRequest {
 impl Message for AddPartitionsToTxnRequest {
     const LAYOUT: Layout =
         Layout { name: "AddPartitionsToTxnRequest", first: 0, last: 5, stable: 5, flexible: Some(3) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for AddPartitionsToTxnRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             transactions: if version >= 4 { r.array("transactions", version)? } else { Vec::new() },
@@ -51,8 +53,10 @@ impl Message for AddPartitionsToTxnRequest {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for AddPartitionsToTxnRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         if version >= 4 {
             w.array("transactions", &self.transactions, version)?;
@@ -128,8 +132,8 @@ pub struct AddPartitionsToTxnTransaction {
     pub topics: Vec<AddPartitionsToTxnTopic>,
 }
 
-impl Decode<'_> for AddPartitionsToTxnTransaction {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for AddPartitionsToTxnTransaction {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             transactional_id: r.string("transactional_id")?,
             producer_id: r.i64("producer_id")?,
@@ -143,7 +147,7 @@ impl Decode<'_> for AddPartitionsToTxnTransaction {
 }
 
 impl Encode for AddPartitionsToTxnTransaction {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("transactional_id", &self.transactional_id)?;
         w.i64(self.producer_id);
         w.i16(self.producer_epoch);
@@ -173,8 +177,8 @@ pub struct AddPartitionsToTxnTopic {
     pub partitions: Vec<i32>,
 }
 
-impl Decode<'_> for AddPartitionsToTxnTopic {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for AddPartitionsToTxnTopic {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { name: r.string("name")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -182,7 +186,7 @@ impl Decode<'_> for AddPartitionsToTxnTopic {
 }
 
 impl Encode for AddPartitionsToTxnTopic {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()
@@ -219,8 +223,10 @@ pub struct AddPartitionsToTxnResponse {
 impl Message for AddPartitionsToTxnResponse {
     const LAYOUT: Layout =
         Layout { name: "AddPartitionsToTxnResponse", first: 0, last: 5, stable: 5, flexible: Some(3) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for AddPartitionsToTxnResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             throttle_time_ms: r.i32("throttle_time_ms")?,
@@ -235,8 +241,10 @@ impl Message for AddPartitionsToTxnResponse {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for AddPartitionsToTxnResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         if version >= 4 {
@@ -281,8 +289,8 @@ pub struct AddPartitionsToTxnResult {
     pub topic_results: Vec<AddPartitionsToTxnTopicResult>,
 }
 
-impl Decode<'_> for AddPartitionsToTxnResult {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for AddPartitionsToTxnResult {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message =
             Self { transactional_id: r.string("transactional_id")?, topic_results: r.array("topic_results", version)? };
         r.skip_tags()?;
@@ -291,7 +299,7 @@ impl Decode<'_> for AddPartitionsToTxnResult {
 }
 
 impl Encode for AddPartitionsToTxnResult {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("transactional_id", &self.transactional_id)?;
         w.array("topic_results", &self.topic_results, version)?;
         w.no_tags()
@@ -315,8 +323,8 @@ pub struct AddPartitionsToTxnTopicResult {
     pub results_by_partition: Vec<AddPartitionsToTxnPartitionResult>,
 }
 
-impl Decode<'_> for AddPartitionsToTxnTopicResult {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for AddPartitionsToTxnTopicResult {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { name: r.string("name")?, results_by_partition: r.array("results_by_partition", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -324,7 +332,7 @@ impl Decode<'_> for AddPartitionsToTxnTopicResult {
 }
 
 impl Encode for AddPartitionsToTxnTopicResult {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.array("results_by_partition", &self.results_by_partition, version)?;
         w.no_tags()
@@ -348,8 +356,8 @@ pub struct AddPartitionsToTxnPartitionResult {
     pub partition_error_code: i16,
 }
 
-impl Decode<'_> for AddPartitionsToTxnPartitionResult {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for AddPartitionsToTxnPartitionResult {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message =
             Self { partition_index: r.i32("partition_index")?, partition_error_code: r.i16("partition_error_code")? };
         r.skip_tags()?;
@@ -358,7 +366,7 @@ impl Decode<'_> for AddPartitionsToTxnPartitionResult {
 }
 
 impl Encode for AddPartitionsToTxnPartitionResult {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i32(self.partition_index);
         w.i16(self.partition_error_code);
         w.no_tags()

@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Uuid, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Uuid, Writer};
 
 /// An admin client or a new controller asks the leader of the quorum for a vote. KIP-853
 #[derive(Clone, Debug, PartialEq)]
@@ -40,8 +40,10 @@ impl Default for AddRaftVoterRequest {
 
 impl Message for AddRaftVoterRequest {
     const LAYOUT: Layout = Layout { name: "AddRaftVoterRequest", first: 0, last: 1, stable: 1, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for AddRaftVoterRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             cluster_id: r.nullable_string("cluster_id")?,
@@ -54,8 +56,10 @@ impl Message for AddRaftVoterRequest {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for AddRaftVoterRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.nullable_string("cluster_id", self.cluster_id.as_ref())?;
         w.i32(self.timeout_ms);
@@ -105,8 +109,8 @@ pub struct Listener {
     pub port: u16,
 }
 
-impl Decode<'_> for Listener {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for Listener {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { name: r.string("name")?, host: r.string("host")?, port: r.u16("port")? };
         r.skip_tags()?;
         Ok(message)
@@ -114,7 +118,7 @@ impl Decode<'_> for Listener {
 }
 
 impl Encode for Listener {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.string("host", &self.host)?;
         w.u16(self.port);
@@ -150,8 +154,10 @@ impl Default for AddRaftVoterResponse {
 
 impl Message for AddRaftVoterResponse {
     const LAYOUT: Layout = Layout { name: "AddRaftVoterResponse", first: 0, last: 1, stable: 1, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for AddRaftVoterResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             throttle_time_ms: r.i32("throttle_time_ms")?,
@@ -161,8 +167,10 @@ impl Message for AddRaftVoterResponse {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for AddRaftVoterResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         w.i16(self.error_code);

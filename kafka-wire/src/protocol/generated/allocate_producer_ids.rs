@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{DecodeError, EncodeError, Layout, Reader, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Writer};
 
 /// A broker asks the controller for producer ids to give out. KIP-730
 #[derive(Clone, Debug, PartialEq)]
@@ -26,15 +26,19 @@ impl Default for AllocateProducerIdsRequest {
 impl Message for AllocateProducerIdsRequest {
     const LAYOUT: Layout =
         Layout { name: "AllocateProducerIdsRequest", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for AllocateProducerIdsRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { broker_id: r.i32("broker_id")?, broker_epoch: r.i64("broker_epoch")? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for AllocateProducerIdsRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.broker_id);
         w.i64(self.broker_epoch);
@@ -75,8 +79,10 @@ pub struct AllocateProducerIdsResponse {
 impl Message for AllocateProducerIdsResponse {
     const LAYOUT: Layout =
         Layout { name: "AllocateProducerIdsResponse", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for AllocateProducerIdsResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             throttle_time_ms: r.i32("throttle_time_ms")?,
@@ -87,8 +93,10 @@ impl Message for AllocateProducerIdsResponse {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for AllocateProducerIdsResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         w.i16(self.error_code);

@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Writer};
 
 /// An admin client sets or removes quotas. KIP-546
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -17,15 +17,19 @@ pub struct AlterClientQuotasRequest {
 
 impl Message for AlterClientQuotasRequest {
     const LAYOUT: Layout = Layout { name: "AlterClientQuotasRequest", first: 0, last: 1, stable: 1, flexible: Some(1) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for AlterClientQuotasRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { entries: r.array("entries", version)?, validate_only: r.bool("validate_only")? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for AlterClientQuotasRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.array("entries", &self.entries, version)?;
         w.bool(self.validate_only);
@@ -59,8 +63,8 @@ pub struct EntryData {
     pub ops: Vec<OpData>,
 }
 
-impl Decode<'_> for EntryData {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for EntryData {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { entity: r.array("entity", version)?, ops: r.array("ops", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -68,7 +72,7 @@ impl Decode<'_> for EntryData {
 }
 
 impl Encode for EntryData {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.array("entity", &self.entity, version)?;
         w.array("ops", &self.ops, version)?;
         w.no_tags()
@@ -98,8 +102,8 @@ impl Default for EntityData {
     }
 }
 
-impl Decode<'_> for EntityData {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for EntityData {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { entity_type: r.string("entity_type")?, entity_name: r.nullable_string("entity_name")? };
         r.skip_tags()?;
         Ok(message)
@@ -107,7 +111,7 @@ impl Decode<'_> for EntityData {
 }
 
 impl Encode for EntityData {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("entity_type", &self.entity_type)?;
         w.nullable_string("entity_name", self.entity_name.as_ref())?;
         w.no_tags()
@@ -133,8 +137,8 @@ pub struct OpData {
     pub remove: bool,
 }
 
-impl Decode<'_> for OpData {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for OpData {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { key: r.string("key")?, value: r.f64("value")?, remove: r.bool("remove")? };
         r.skip_tags()?;
         Ok(message)
@@ -142,7 +146,7 @@ impl Decode<'_> for OpData {
 }
 
 impl Encode for OpData {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("key", &self.key)?;
         w.f64(self.value);
         w.bool(self.remove);
@@ -171,15 +175,19 @@ pub struct AlterClientQuotasResponse {
 impl Message for AlterClientQuotasResponse {
     const LAYOUT: Layout =
         Layout { name: "AlterClientQuotasResponse", first: 0, last: 1, stable: 1, flexible: Some(1) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for AlterClientQuotasResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { throttle_time_ms: r.i32("throttle_time_ms")?, entries: r.array("entries", version)? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for AlterClientQuotasResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         w.array("entries", &self.entries, version)?;
@@ -212,8 +220,8 @@ impl Default for AlterClientQuotasResponseEntryData {
     }
 }
 
-impl Decode<'_> for AlterClientQuotasResponseEntryData {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for AlterClientQuotasResponseEntryData {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             error_code: r.i16("error_code")?,
             error_message: r.nullable_string("error_message")?,
@@ -225,7 +233,7 @@ impl Decode<'_> for AlterClientQuotasResponseEntryData {
 }
 
 impl Encode for AlterClientQuotasResponseEntryData {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i16(self.error_code);
         w.nullable_string("error_message", self.error_message.as_ref())?;
         w.array("entity", &self.entity, version)?;

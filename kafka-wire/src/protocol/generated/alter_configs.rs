@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Writer};
 
 /// Replaces all settings of resources; IncrementalAlterConfigs is safer. KIP-133
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -17,15 +17,19 @@ pub struct AlterConfigsRequest {
 
 impl Message for AlterConfigsRequest {
     const LAYOUT: Layout = Layout { name: "AlterConfigsRequest", first: 0, last: 2, stable: 2, flexible: Some(2) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for AlterConfigsRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { resources: r.array("resources", version)?, validate_only: r.bool("validate_only")? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for AlterConfigsRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.array("resources", &self.resources, version)?;
         w.bool(self.validate_only);
@@ -61,8 +65,8 @@ pub struct AlterConfigsResource {
     pub configs: Vec<AlterableConfig>,
 }
 
-impl Decode<'_> for AlterConfigsResource {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for AlterConfigsResource {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             resource_type: r.i8("resource_type")?,
             resource_name: r.string("resource_name")?,
@@ -74,7 +78,7 @@ impl Decode<'_> for AlterConfigsResource {
 }
 
 impl Encode for AlterConfigsResource {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i8(self.resource_type);
         w.string("resource_name", &self.resource_name)?;
         w.array("configs", &self.configs, version)?;
@@ -106,8 +110,8 @@ impl Default for AlterableConfig {
     }
 }
 
-impl Decode<'_> for AlterableConfig {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for AlterableConfig {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { name: r.string("name")?, value: r.nullable_string("value")? };
         r.skip_tags()?;
         Ok(message)
@@ -115,7 +119,7 @@ impl Decode<'_> for AlterableConfig {
 }
 
 impl Encode for AlterableConfig {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.nullable_string("value", self.value.as_ref())?;
         w.no_tags()
@@ -141,15 +145,19 @@ pub struct AlterConfigsResponse {
 
 impl Message for AlterConfigsResponse {
     const LAYOUT: Layout = Layout { name: "AlterConfigsResponse", first: 0, last: 2, stable: 2, flexible: Some(2) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for AlterConfigsResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { throttle_time_ms: r.i32("throttle_time_ms")?, responses: r.array("responses", version)? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for AlterConfigsResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         w.array("responses", &self.responses, version)?;
@@ -184,8 +192,8 @@ impl Default for AlterConfigsResourceResponse {
     }
 }
 
-impl Decode<'_> for AlterConfigsResourceResponse {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for AlterConfigsResourceResponse {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self {
             error_code: r.i16("error_code")?,
             error_message: r.nullable_string("error_message")?,
@@ -198,7 +206,7 @@ impl Decode<'_> for AlterConfigsResourceResponse {
 }
 
 impl Encode for AlterConfigsResourceResponse {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i16(self.error_code);
         w.nullable_string("error_message", self.error_message.as_ref())?;
         w.i8(self.resource_type);

@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Uuid, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Uuid, Writer};
 
 /// A leader tells the controller which replicas are in sync. KIP-497
 #[derive(Clone, Debug, PartialEq)]
@@ -27,8 +27,10 @@ impl Default for AlterPartitionRequest {
 
 impl Message for AlterPartitionRequest {
     const LAYOUT: Layout = Layout { name: "AlterPartitionRequest", first: 2, last: 3, stable: 3, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for AlterPartitionRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             broker_id: r.i32("broker_id")?,
@@ -38,8 +40,10 @@ impl Message for AlterPartitionRequest {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for AlterPartitionRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.broker_id);
         w.i64(self.broker_epoch);
@@ -75,8 +79,8 @@ pub struct TopicData {
     pub partitions: Vec<PartitionData>,
 }
 
-impl Decode<'_> for TopicData {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for TopicData {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { topic_id: r.uuid("topic_id")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -84,7 +88,7 @@ impl Decode<'_> for TopicData {
 }
 
 impl Encode for TopicData {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.uuid(self.topic_id);
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()
@@ -120,8 +124,8 @@ pub struct PartitionData {
     pub partition_epoch: i32,
 }
 
-impl Decode<'_> for PartitionData {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for PartitionData {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             partition_index: r.i32("partition_index")?,
             leader_epoch: r.i32("leader_epoch")?,
@@ -136,7 +140,7 @@ impl Decode<'_> for PartitionData {
 }
 
 impl Encode for PartitionData {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i32(self.partition_index);
         w.i32(self.leader_epoch);
         if version <= 2 {
@@ -188,8 +192,8 @@ impl Default for BrokerState {
     }
 }
 
-impl Decode<'_> for BrokerState {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for BrokerState {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { broker_id: r.i32("broker_id")?, broker_epoch: r.i64("broker_epoch")? };
         r.skip_tags()?;
         Ok(message)
@@ -197,7 +201,7 @@ impl Decode<'_> for BrokerState {
 }
 
 impl Encode for BrokerState {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i32(self.broker_id);
         w.i64(self.broker_epoch);
         w.no_tags()
@@ -225,8 +229,10 @@ pub struct AlterPartitionResponse {
 
 impl Message for AlterPartitionResponse {
     const LAYOUT: Layout = Layout { name: "AlterPartitionResponse", first: 2, last: 3, stable: 3, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for AlterPartitionResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             throttle_time_ms: r.i32("throttle_time_ms")?,
@@ -236,8 +242,10 @@ impl Message for AlterPartitionResponse {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for AlterPartitionResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         w.i16(self.error_code);
@@ -264,8 +272,8 @@ pub struct AlterPartitionResponseTopicData {
     pub partitions: Vec<AlterPartitionResponsePartitionData>,
 }
 
-impl Decode<'_> for AlterPartitionResponseTopicData {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for AlterPartitionResponseTopicData {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { topic_id: r.uuid("topic_id")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -273,7 +281,7 @@ impl Decode<'_> for AlterPartitionResponseTopicData {
 }
 
 impl Encode for AlterPartitionResponseTopicData {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.uuid(self.topic_id);
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()
@@ -307,8 +315,8 @@ pub struct AlterPartitionResponsePartitionData {
     pub partition_epoch: i32,
 }
 
-impl Decode<'_> for AlterPartitionResponsePartitionData {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for AlterPartitionResponsePartitionData {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             partition_index: r.i32("partition_index")?,
             error_code: r.i16("error_code")?,
@@ -324,7 +332,7 @@ impl Decode<'_> for AlterPartitionResponsePartitionData {
 }
 
 impl Encode for AlterPartitionResponsePartitionData {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i32(self.partition_index);
         w.i16(self.error_code);
         w.i32(self.leader_id);

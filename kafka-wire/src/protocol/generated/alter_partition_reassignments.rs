@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Writer};
 
 /// Starts or cancels moves of partitions between brokers. KIP-455
 #[derive(Clone, Debug, PartialEq)]
@@ -30,8 +30,10 @@ impl Default for AlterPartitionReassignmentsRequest {
 impl Message for AlterPartitionReassignmentsRequest {
     const LAYOUT: Layout =
         Layout { name: "AlterPartitionReassignmentsRequest", first: 0, last: 1, stable: 1, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for AlterPartitionReassignmentsRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             timeout_ms: r.i32("timeout_ms")?,
@@ -45,8 +47,10 @@ impl Message for AlterPartitionReassignmentsRequest {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for AlterPartitionReassignmentsRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.timeout_ms);
         if version >= 1 {
@@ -88,8 +92,8 @@ pub struct ReassignableTopic {
     pub partitions: Vec<ReassignablePartition>,
 }
 
-impl Decode<'_> for ReassignableTopic {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ReassignableTopic {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { name: r.string("name")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -97,7 +101,7 @@ impl Decode<'_> for ReassignableTopic {
 }
 
 impl Encode for ReassignableTopic {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()
@@ -121,8 +125,8 @@ pub struct ReassignablePartition {
     pub replicas: Option<Vec<i32>>,
 }
 
-impl Decode<'_> for ReassignablePartition {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ReassignablePartition {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message =
             Self { partition_index: r.i32("partition_index")?, replicas: r.nullable_array("replicas", version)? };
         r.skip_tags()?;
@@ -131,7 +135,7 @@ impl Decode<'_> for ReassignablePartition {
 }
 
 impl Encode for ReassignablePartition {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i32(self.partition_index);
         w.nullable_array("replicas", self.replicas.as_deref(), version)?;
         w.no_tags()
@@ -178,8 +182,10 @@ impl Default for AlterPartitionReassignmentsResponse {
 impl Message for AlterPartitionReassignmentsResponse {
     const LAYOUT: Layout =
         Layout { name: "AlterPartitionReassignmentsResponse", first: 0, last: 1, stable: 1, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for AlterPartitionReassignmentsResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             throttle_time_ms: r.i32("throttle_time_ms")?,
@@ -195,8 +201,10 @@ impl Message for AlterPartitionReassignmentsResponse {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for AlterPartitionReassignmentsResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         if version >= 1 {
@@ -231,8 +239,8 @@ pub struct ReassignableTopicResponse {
     pub partitions: Vec<ReassignablePartitionResponse>,
 }
 
-impl Decode<'_> for ReassignableTopicResponse {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ReassignableTopicResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { name: r.string("name")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -240,7 +248,7 @@ impl Decode<'_> for ReassignableTopicResponse {
 }
 
 impl Encode for ReassignableTopicResponse {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()
@@ -272,8 +280,8 @@ impl Default for ReassignablePartitionResponse {
     }
 }
 
-impl Decode<'_> for ReassignablePartitionResponse {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for ReassignablePartitionResponse {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self {
             partition_index: r.i32("partition_index")?,
             error_code: r.i16("error_code")?,
@@ -285,7 +293,7 @@ impl Decode<'_> for ReassignablePartitionResponse {
 }
 
 impl Encode for ReassignablePartitionResponse {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i32(self.partition_index);
         w.i16(self.error_code);
         w.nullable_string("error_message", self.error_message.as_ref())?;

@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Writer};
 
 /// An admin client has a broker move its replicas to other directories. KIP-113
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -16,15 +16,19 @@ pub struct AlterReplicaLogDirsRequest {
 impl Message for AlterReplicaLogDirsRequest {
     const LAYOUT: Layout =
         Layout { name: "AlterReplicaLogDirsRequest", first: 1, last: 2, stable: 2, flexible: Some(2) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for AlterReplicaLogDirsRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { dirs: r.array("dirs", version)? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for AlterReplicaLogDirsRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.array("dirs", &self.dirs, version)?;
         w.no_tags()
@@ -56,8 +60,8 @@ pub struct AlterReplicaLogDir {
     pub topics: Vec<AlterReplicaLogDirTopic>,
 }
 
-impl Decode<'_> for AlterReplicaLogDir {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for AlterReplicaLogDir {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { path: r.string("path")?, topics: r.array("topics", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -65,7 +69,7 @@ impl Decode<'_> for AlterReplicaLogDir {
 }
 
 impl Encode for AlterReplicaLogDir {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("path", &self.path)?;
         w.array("topics", &self.topics, version)?;
         w.no_tags()
@@ -89,8 +93,8 @@ pub struct AlterReplicaLogDirTopic {
     pub partitions: Vec<i32>,
 }
 
-impl Decode<'_> for AlterReplicaLogDirTopic {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for AlterReplicaLogDirTopic {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { name: r.string("name")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -98,7 +102,7 @@ impl Decode<'_> for AlterReplicaLogDirTopic {
 }
 
 impl Encode for AlterReplicaLogDirTopic {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()
@@ -125,15 +129,19 @@ pub struct AlterReplicaLogDirsResponse {
 impl Message for AlterReplicaLogDirsResponse {
     const LAYOUT: Layout =
         Layout { name: "AlterReplicaLogDirsResponse", first: 1, last: 2, stable: 2, flexible: Some(2) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for AlterReplicaLogDirsResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { throttle_time_ms: r.i32("throttle_time_ms")?, results: r.array("results", version)? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for AlterReplicaLogDirsResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         w.array("results", &self.results, version)?;
@@ -158,8 +166,8 @@ pub struct AlterReplicaLogDirTopicResult {
     pub partitions: Vec<AlterReplicaLogDirPartitionResult>,
 }
 
-impl Decode<'_> for AlterReplicaLogDirTopicResult {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for AlterReplicaLogDirTopicResult {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { topic_name: r.string("topic_name")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -167,7 +175,7 @@ impl Decode<'_> for AlterReplicaLogDirTopicResult {
 }
 
 impl Encode for AlterReplicaLogDirTopicResult {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("topic_name", &self.topic_name)?;
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()
@@ -191,8 +199,8 @@ pub struct AlterReplicaLogDirPartitionResult {
     pub error_code: i16,
 }
 
-impl Decode<'_> for AlterReplicaLogDirPartitionResult {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for AlterReplicaLogDirPartitionResult {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { partition_index: r.i32("partition_index")?, error_code: r.i16("error_code")? };
         r.skip_tags()?;
         Ok(message)
@@ -200,7 +208,7 @@ impl Decode<'_> for AlterReplicaLogDirPartitionResult {
 }
 
 impl Encode for AlterReplicaLogDirPartitionResult {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i32(self.partition_index);
         w.i16(self.error_code);
         w.no_tags()

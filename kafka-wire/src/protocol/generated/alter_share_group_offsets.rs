@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Uuid, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Uuid, Writer};
 
 /// Sets where an empty share group goes on. KIP-932
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -18,15 +18,19 @@ pub struct AlterShareGroupOffsetsRequest {
 impl Message for AlterShareGroupOffsetsRequest {
     const LAYOUT: Layout =
         Layout { name: "AlterShareGroupOffsetsRequest", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for AlterShareGroupOffsetsRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { group_id: r.string("group_id")?, topics: r.array("topics", version)? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for AlterShareGroupOffsetsRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.string("group_id", &self.group_id)?;
         w.array("topics", &self.topics, version)?;
@@ -60,8 +64,8 @@ pub struct AlterShareGroupOffsetsRequestTopic {
     pub partitions: Vec<AlterShareGroupOffsetsRequestPartition>,
 }
 
-impl Decode<'_> for AlterShareGroupOffsetsRequestTopic {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for AlterShareGroupOffsetsRequestTopic {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { topic_name: r.string("topic_name")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -69,7 +73,7 @@ impl Decode<'_> for AlterShareGroupOffsetsRequestTopic {
 }
 
 impl Encode for AlterShareGroupOffsetsRequestTopic {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("topic_name", &self.topic_name)?;
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()
@@ -93,8 +97,8 @@ pub struct AlterShareGroupOffsetsRequestPartition {
     pub start_offset: i64,
 }
 
-impl Decode<'_> for AlterShareGroupOffsetsRequestPartition {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for AlterShareGroupOffsetsRequestPartition {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { partition_index: r.i32("partition_index")?, start_offset: r.i64("start_offset")? };
         r.skip_tags()?;
         Ok(message)
@@ -102,7 +106,7 @@ impl Decode<'_> for AlterShareGroupOffsetsRequestPartition {
 }
 
 impl Encode for AlterShareGroupOffsetsRequestPartition {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i32(self.partition_index);
         w.i64(self.start_offset);
         w.no_tags()
@@ -133,8 +137,10 @@ pub struct AlterShareGroupOffsetsResponse {
 impl Message for AlterShareGroupOffsetsResponse {
     const LAYOUT: Layout =
         Layout { name: "AlterShareGroupOffsetsResponse", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for AlterShareGroupOffsetsResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             throttle_time_ms: r.i32("throttle_time_ms")?,
@@ -145,8 +151,10 @@ impl Message for AlterShareGroupOffsetsResponse {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for AlterShareGroupOffsetsResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         w.i16(self.error_code);
@@ -177,8 +185,8 @@ pub struct AlterShareGroupOffsetsResponseTopic {
     pub partitions: Vec<AlterShareGroupOffsetsResponsePartition>,
 }
 
-impl Decode<'_> for AlterShareGroupOffsetsResponseTopic {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for AlterShareGroupOffsetsResponseTopic {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             topic_name: r.string("topic_name")?,
             topic_id: r.uuid("topic_id")?,
@@ -190,7 +198,7 @@ impl Decode<'_> for AlterShareGroupOffsetsResponseTopic {
 }
 
 impl Encode for AlterShareGroupOffsetsResponseTopic {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("topic_name", &self.topic_name)?;
         w.uuid(self.topic_id);
         w.array("partitions", &self.partitions, version)?;
@@ -218,8 +226,8 @@ pub struct AlterShareGroupOffsetsResponsePartition {
     pub error_message: Option<Str>,
 }
 
-impl Decode<'_> for AlterShareGroupOffsetsResponsePartition {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for AlterShareGroupOffsetsResponsePartition {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self {
             partition_index: r.i32("partition_index")?,
             error_code: r.i16("error_code")?,
@@ -231,7 +239,7 @@ impl Decode<'_> for AlterShareGroupOffsetsResponsePartition {
 }
 
 impl Encode for AlterShareGroupOffsetsResponsePartition {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i32(self.partition_index);
         w.i16(self.error_code);
         w.nullable_string("error_message", self.error_message.as_ref())?;

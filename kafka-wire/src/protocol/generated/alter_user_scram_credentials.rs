@@ -6,7 +6,7 @@ use bytes::Bytes;
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Writer};
 
 /// Adds, replaces and deletes SCRAM credentials. KIP-554
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -20,15 +20,19 @@ pub struct AlterUserScramCredentialsRequest {
 impl Message for AlterUserScramCredentialsRequest {
     const LAYOUT: Layout =
         Layout { name: "AlterUserScramCredentialsRequest", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for AlterUserScramCredentialsRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { deletions: r.array("deletions", version)?, upsertions: r.array("upsertions", version)? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for AlterUserScramCredentialsRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.array("deletions", &self.deletions, version)?;
         w.array("upsertions", &self.upsertions, version)?;
@@ -62,8 +66,8 @@ pub struct ScramCredentialDeletion {
     pub mechanism: i8,
 }
 
-impl Decode<'_> for ScramCredentialDeletion {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for ScramCredentialDeletion {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { name: r.string("name")?, mechanism: r.i8("mechanism")? };
         r.skip_tags()?;
         Ok(message)
@@ -71,7 +75,7 @@ impl Decode<'_> for ScramCredentialDeletion {
 }
 
 impl Encode for ScramCredentialDeletion {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.i8(self.mechanism);
         w.no_tags()
@@ -101,8 +105,8 @@ pub struct ScramCredentialUpsertion {
     pub salted_password: Bytes,
 }
 
-impl Decode<'_> for ScramCredentialUpsertion {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for ScramCredentialUpsertion {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self {
             name: r.string("name")?,
             mechanism: r.i8("mechanism")?,
@@ -116,7 +120,7 @@ impl Decode<'_> for ScramCredentialUpsertion {
 }
 
 impl Encode for ScramCredentialUpsertion {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.i8(self.mechanism);
         w.i32(self.iterations);
@@ -149,15 +153,19 @@ pub struct AlterUserScramCredentialsResponse {
 impl Message for AlterUserScramCredentialsResponse {
     const LAYOUT: Layout =
         Layout { name: "AlterUserScramCredentialsResponse", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for AlterUserScramCredentialsResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { throttle_time_ms: r.i32("throttle_time_ms")?, results: r.array("results", version)? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for AlterUserScramCredentialsResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         w.array("results", &self.results, version)?;
@@ -190,8 +198,8 @@ impl Default for AlterUserScramCredentialsResult {
     }
 }
 
-impl Decode<'_> for AlterUserScramCredentialsResult {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for AlterUserScramCredentialsResult {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self {
             user: r.string("user")?,
             error_code: r.i16("error_code")?,
@@ -203,7 +211,7 @@ impl Decode<'_> for AlterUserScramCredentialsResult {
 }
 
 impl Encode for AlterUserScramCredentialsResult {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("user", &self.user)?;
         w.i16(self.error_code);
         w.nullable_string("error_message", self.error_message.as_ref())?;

@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Writer};
 
 /// Asks what the broker understands; the first request on a connection. KIP-35, KIP-511
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -21,8 +21,10 @@ pub struct ApiVersionsRequest {
 
 impl Message for ApiVersionsRequest {
     const LAYOUT: Layout = Layout { name: "ApiVersionsRequest", first: 0, last: 4, stable: 4, flexible: Some(3) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ApiVersionsRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             client_software_name: if version >= 3 { r.string("client_software_name")? } else { Str::EMPTY },
@@ -31,8 +33,10 @@ impl Message for ApiVersionsRequest {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ApiVersionsRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         if version >= 3 {
             w.string("client_software_name", &self.client_software_name)?;
@@ -110,8 +114,10 @@ impl Default for ApiVersionsResponse {
 
 impl Message for ApiVersionsResponse {
     const LAYOUT: Layout = Layout { name: "ApiVersionsResponse", first: 0, last: 4, stable: 4, flexible: Some(3) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ApiVersionsResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let mut message = Self {
             error_code: r.i16("error_code")?,
@@ -134,8 +140,10 @@ impl Message for ApiVersionsResponse {
         })?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ApiVersionsResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i16(self.error_code);
         w.array("api_keys", &self.api_keys, version)?;
@@ -199,8 +207,8 @@ pub struct ApiVersion {
     pub max_version: i16,
 }
 
-impl Decode<'_> for ApiVersion {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for ApiVersion {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message =
             Self { api_key: r.i16("api_key")?, min_version: r.i16("min_version")?, max_version: r.i16("max_version")? };
         r.skip_tags()?;
@@ -209,7 +217,7 @@ impl Decode<'_> for ApiVersion {
 }
 
 impl Encode for ApiVersion {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i16(self.api_key);
         w.i16(self.min_version);
         w.i16(self.max_version);
@@ -237,8 +245,8 @@ pub struct SupportedFeatureKey {
     pub max_version: i16,
 }
 
-impl Decode<'_> for SupportedFeatureKey {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for SupportedFeatureKey {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message =
             Self { name: r.string("name")?, min_version: r.i16("min_version")?, max_version: r.i16("max_version")? };
         r.skip_tags()?;
@@ -247,7 +255,7 @@ impl Decode<'_> for SupportedFeatureKey {
 }
 
 impl Encode for SupportedFeatureKey {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.i16(self.min_version);
         w.i16(self.max_version);
@@ -275,8 +283,8 @@ pub struct FinalizedFeatureKey {
     pub min_version_level: i16,
 }
 
-impl Decode<'_> for FinalizedFeatureKey {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for FinalizedFeatureKey {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self {
             name: r.string("name")?,
             max_version_level: r.i16("max_version_level")?,
@@ -288,7 +296,7 @@ impl Decode<'_> for FinalizedFeatureKey {
 }
 
 impl Encode for FinalizedFeatureKey {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.i16(self.max_version_level);
         w.i16(self.min_version_level);

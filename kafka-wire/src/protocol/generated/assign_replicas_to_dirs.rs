@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Uuid, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Uuid, Writer};
 
 /// A broker tells the controller where its replicas are. KIP-858
 #[derive(Clone, Debug, PartialEq)]
@@ -28,8 +28,10 @@ impl Default for AssignReplicasToDirsRequest {
 impl Message for AssignReplicasToDirsRequest {
     const LAYOUT: Layout =
         Layout { name: "AssignReplicasToDirsRequest", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for AssignReplicasToDirsRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             broker_id: r.i32("broker_id")?,
@@ -39,8 +41,10 @@ impl Message for AssignReplicasToDirsRequest {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for AssignReplicasToDirsRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.broker_id);
         w.i64(self.broker_epoch);
@@ -76,8 +80,8 @@ pub struct DirectoryData {
     pub topics: Vec<TopicData>,
 }
 
-impl Decode<'_> for DirectoryData {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DirectoryData {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { id: r.uuid("id")?, topics: r.array("topics", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -85,7 +89,7 @@ impl Decode<'_> for DirectoryData {
 }
 
 impl Encode for DirectoryData {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.uuid(self.id);
         w.array("topics", &self.topics, version)?;
         w.no_tags()
@@ -109,8 +113,8 @@ pub struct TopicData {
     pub partitions: Vec<PartitionData>,
 }
 
-impl Decode<'_> for TopicData {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for TopicData {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { topic_id: r.uuid("topic_id")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -118,7 +122,7 @@ impl Decode<'_> for TopicData {
 }
 
 impl Encode for TopicData {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.uuid(self.topic_id);
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()
@@ -140,8 +144,8 @@ pub struct PartitionData {
     pub partition_index: i32,
 }
 
-impl Decode<'_> for PartitionData {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for PartitionData {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { partition_index: r.i32("partition_index")? };
         r.skip_tags()?;
         Ok(message)
@@ -149,7 +153,7 @@ impl Decode<'_> for PartitionData {
 }
 
 impl Encode for PartitionData {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i32(self.partition_index);
         w.no_tags()
     }
@@ -176,8 +180,10 @@ pub struct AssignReplicasToDirsResponse {
 impl Message for AssignReplicasToDirsResponse {
     const LAYOUT: Layout =
         Layout { name: "AssignReplicasToDirsResponse", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for AssignReplicasToDirsResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             throttle_time_ms: r.i32("throttle_time_ms")?,
@@ -187,8 +193,10 @@ impl Message for AssignReplicasToDirsResponse {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for AssignReplicasToDirsResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         w.i16(self.error_code);
@@ -215,8 +223,8 @@ pub struct AssignReplicasToDirsResponseDirectoryData {
     pub topics: Vec<AssignReplicasToDirsResponseTopicData>,
 }
 
-impl Decode<'_> for AssignReplicasToDirsResponseDirectoryData {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for AssignReplicasToDirsResponseDirectoryData {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { id: r.uuid("id")?, topics: r.array("topics", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -224,7 +232,7 @@ impl Decode<'_> for AssignReplicasToDirsResponseDirectoryData {
 }
 
 impl Encode for AssignReplicasToDirsResponseDirectoryData {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.uuid(self.id);
         w.array("topics", &self.topics, version)?;
         w.no_tags()
@@ -248,8 +256,8 @@ pub struct AssignReplicasToDirsResponseTopicData {
     pub partitions: Vec<AssignReplicasToDirsResponsePartitionData>,
 }
 
-impl Decode<'_> for AssignReplicasToDirsResponseTopicData {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for AssignReplicasToDirsResponseTopicData {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { topic_id: r.uuid("topic_id")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -257,7 +265,7 @@ impl Decode<'_> for AssignReplicasToDirsResponseTopicData {
 }
 
 impl Encode for AssignReplicasToDirsResponseTopicData {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.uuid(self.topic_id);
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()
@@ -281,8 +289,8 @@ pub struct AssignReplicasToDirsResponsePartitionData {
     pub error_code: i16,
 }
 
-impl Decode<'_> for AssignReplicasToDirsResponsePartitionData {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for AssignReplicasToDirsResponsePartitionData {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { partition_index: r.i32("partition_index")?, error_code: r.i16("error_code")? };
         r.skip_tags()?;
         Ok(message)
@@ -290,7 +298,7 @@ impl Decode<'_> for AssignReplicasToDirsResponsePartitionData {
 }
 
 impl Encode for AssignReplicasToDirsResponsePartitionData {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i32(self.partition_index);
         w.i16(self.error_code);
         w.no_tags()

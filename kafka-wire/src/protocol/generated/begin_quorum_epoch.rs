@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Uuid, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Uuid, Writer};
 
 /// A new leader tells the voters that it was elected. KIP-595
 #[derive(Clone, Debug, PartialEq)]
@@ -31,8 +31,10 @@ impl Default for BeginQuorumEpochRequest {
 
 impl Message for BeginQuorumEpochRequest {
     const LAYOUT: Layout = Layout { name: "BeginQuorumEpochRequest", first: 0, last: 1, stable: 1, flexible: Some(1) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for BeginQuorumEpochRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             cluster_id: r.nullable_string("cluster_id")?,
@@ -43,8 +45,10 @@ impl Message for BeginQuorumEpochRequest {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for BeginQuorumEpochRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.nullable_string("cluster_id", self.cluster_id.as_ref())?;
         if version >= 1 {
@@ -86,8 +90,8 @@ pub struct TopicData {
     pub partitions: Vec<PartitionData>,
 }
 
-impl Decode<'_> for TopicData {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for TopicData {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { topic_name: r.string("topic_name")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -95,7 +99,7 @@ impl Decode<'_> for TopicData {
 }
 
 impl Encode for TopicData {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("topic_name", &self.topic_name)?;
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()
@@ -125,8 +129,8 @@ pub struct PartitionData {
     pub leader_epoch: i32,
 }
 
-impl Decode<'_> for PartitionData {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for PartitionData {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             partition_index: r.i32("partition_index")?,
             voter_directory_id: if version >= 1 { r.uuid("voter_directory_id")? } else { Uuid::ZERO },
@@ -139,7 +143,7 @@ impl Decode<'_> for PartitionData {
 }
 
 impl Encode for PartitionData {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i32(self.partition_index);
         if version >= 1 {
             w.uuid(self.voter_directory_id);
@@ -173,8 +177,8 @@ pub struct LeaderEndpoint {
     pub port: u16,
 }
 
-impl Decode<'_> for LeaderEndpoint {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for LeaderEndpoint {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { name: r.string("name")?, host: r.string("host")?, port: r.u16("port")? };
         r.skip_tags()?;
         Ok(message)
@@ -182,7 +186,7 @@ impl Decode<'_> for LeaderEndpoint {
 }
 
 impl Encode for LeaderEndpoint {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.string("host", &self.host)?;
         w.u16(self.port);
@@ -214,8 +218,10 @@ pub struct BeginQuorumEpochResponse {
 
 impl Message for BeginQuorumEpochResponse {
     const LAYOUT: Layout = Layout { name: "BeginQuorumEpochResponse", first: 0, last: 1, stable: 1, flexible: Some(1) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for BeginQuorumEpochResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let mut message =
             Self { error_code: r.i16("error_code")?, topics: r.array("topics", version)?, node_endpoints: Vec::new() };
@@ -228,8 +234,10 @@ impl Message for BeginQuorumEpochResponse {
         })?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for BeginQuorumEpochResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i16(self.error_code);
         w.array("topics", &self.topics, version)?;
@@ -264,8 +272,8 @@ pub struct BeginQuorumEpochResponseTopicData {
     pub partitions: Vec<BeginQuorumEpochResponsePartitionData>,
 }
 
-impl Decode<'_> for BeginQuorumEpochResponseTopicData {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for BeginQuorumEpochResponseTopicData {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { topic_name: r.string("topic_name")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -273,7 +281,7 @@ impl Decode<'_> for BeginQuorumEpochResponseTopicData {
 }
 
 impl Encode for BeginQuorumEpochResponseTopicData {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("topic_name", &self.topic_name)?;
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()
@@ -301,8 +309,8 @@ pub struct BeginQuorumEpochResponsePartitionData {
     pub leader_epoch: i32,
 }
 
-impl Decode<'_> for BeginQuorumEpochResponsePartitionData {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for BeginQuorumEpochResponsePartitionData {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self {
             partition_index: r.i32("partition_index")?,
             error_code: r.i16("error_code")?,
@@ -315,7 +323,7 @@ impl Decode<'_> for BeginQuorumEpochResponsePartitionData {
 }
 
 impl Encode for BeginQuorumEpochResponsePartitionData {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i32(self.partition_index);
         w.i16(self.error_code);
         w.i32(self.leader_id);
@@ -345,8 +353,8 @@ pub struct NodeEndpoint {
     pub port: u16,
 }
 
-impl Decode<'_> for NodeEndpoint {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for NodeEndpoint {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { node_id: r.i32("node_id")?, host: r.string("host")?, port: r.u16("port")? };
         r.skip_tags()?;
         Ok(message)
@@ -354,7 +362,7 @@ impl Decode<'_> for NodeEndpoint {
 }
 
 impl Encode for NodeEndpoint {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i32(self.node_id);
         w.string("host", &self.host)?;
         w.u16(self.port);

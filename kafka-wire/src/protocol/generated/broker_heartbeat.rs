@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{DecodeError, EncodeError, Layout, Reader, Uuid, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Uuid, Writer};
 
 /// A broker tells the active controller that it is alive. KIP-631
 #[derive(Clone, Debug, PartialEq)]
@@ -47,8 +47,10 @@ impl Default for BrokerHeartbeatRequest {
 
 impl Message for BrokerHeartbeatRequest {
     const LAYOUT: Layout = Layout { name: "BrokerHeartbeatRequest", first: 0, last: 2, stable: 2, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for BrokerHeartbeatRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let mut message = Self {
             broker_id: r.i32("broker_id")?,
@@ -69,8 +71,10 @@ impl Message for BrokerHeartbeatRequest {
         })?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for BrokerHeartbeatRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.broker_id);
         w.i64(self.broker_epoch);
@@ -145,8 +149,10 @@ impl Default for BrokerHeartbeatResponse {
 
 impl Message for BrokerHeartbeatResponse {
     const LAYOUT: Layout = Layout { name: "BrokerHeartbeatResponse", first: 0, last: 2, stable: 2, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for BrokerHeartbeatResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             throttle_time_ms: r.i32("throttle_time_ms")?,
@@ -158,8 +164,10 @@ impl Message for BrokerHeartbeatResponse {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for BrokerHeartbeatResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         w.i16(self.error_code);

@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Uuid, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Uuid, Writer};
 
 /// A broker that starts registers with the active controller. KIP-631
 #[derive(Clone, Debug, PartialEq)]
@@ -54,8 +54,10 @@ impl Default for BrokerRegistrationRequest {
 impl Message for BrokerRegistrationRequest {
     const LAYOUT: Layout =
         Layout { name: "BrokerRegistrationRequest", first: 0, last: 4, stable: 4, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for BrokerRegistrationRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             broker_id: r.i32("broker_id")?,
@@ -71,8 +73,10 @@ impl Message for BrokerRegistrationRequest {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for BrokerRegistrationRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.broker_id);
         w.string("cluster_id", &self.cluster_id)?;
@@ -138,8 +142,8 @@ pub struct Listener {
     pub security_protocol: i16,
 }
 
-impl Decode<'_> for Listener {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for Listener {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self {
             name: r.string("name")?,
             host: r.string("host")?,
@@ -152,7 +156,7 @@ impl Decode<'_> for Listener {
 }
 
 impl Encode for Listener {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.string("host", &self.host)?;
         w.u16(self.port);
@@ -182,8 +186,8 @@ pub struct Feature {
     pub max_supported_version: i16,
 }
 
-impl Decode<'_> for Feature {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for Feature {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self {
             name: r.string("name")?,
             min_supported_version: r.i16("min_supported_version")?,
@@ -195,7 +199,7 @@ impl Decode<'_> for Feature {
 }
 
 impl Encode for Feature {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.i16(self.min_supported_version);
         w.i16(self.max_supported_version);
@@ -234,8 +238,10 @@ impl Default for BrokerRegistrationResponse {
 impl Message for BrokerRegistrationResponse {
     const LAYOUT: Layout =
         Layout { name: "BrokerRegistrationResponse", first: 0, last: 4, stable: 4, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for BrokerRegistrationResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             throttle_time_ms: r.i32("throttle_time_ms")?,
@@ -245,8 +251,10 @@ impl Message for BrokerRegistrationResponse {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for BrokerRegistrationResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         w.i16(self.error_code);

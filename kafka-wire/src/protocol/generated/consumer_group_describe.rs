@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Uuid, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Uuid, Writer};
 
 /// An admin client asks the coordinator for the state of groups. KIP-848
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -18,8 +18,10 @@ pub struct ConsumerGroupDescribeRequest {
 impl Message for ConsumerGroupDescribeRequest {
     const LAYOUT: Layout =
         Layout { name: "ConsumerGroupDescribeRequest", first: 0, last: 1, stable: 1, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ConsumerGroupDescribeRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             group_ids: r.array("group_ids", version)?,
@@ -28,8 +30,10 @@ impl Message for ConsumerGroupDescribeRequest {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ConsumerGroupDescribeRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.array("group_ids", &self.group_ids, version)?;
         w.bool(self.include_authorized_operations);
@@ -66,15 +70,19 @@ pub struct ConsumerGroupDescribeResponse {
 impl Message for ConsumerGroupDescribeResponse {
     const LAYOUT: Layout =
         Layout { name: "ConsumerGroupDescribeResponse", first: 0, last: 1, stable: 1, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ConsumerGroupDescribeResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { throttle_time_ms: r.i32("throttle_time_ms")?, groups: r.array("groups", version)? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ConsumerGroupDescribeResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         w.array("groups", &self.groups, version)?;
@@ -131,8 +139,8 @@ impl Default for DescribedGroup {
     }
 }
 
-impl Decode<'_> for DescribedGroup {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribedGroup {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             error_code: r.i16("error_code")?,
             error_message: r.nullable_string("error_message")?,
@@ -150,7 +158,7 @@ impl Decode<'_> for DescribedGroup {
 }
 
 impl Encode for DescribedGroup {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i16(self.error_code);
         w.nullable_string("error_message", self.error_message.as_ref())?;
         w.string("group_id", &self.group_id)?;
@@ -226,8 +234,8 @@ impl Default for Member {
     }
 }
 
-impl Decode<'_> for Member {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for Member {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             member_id: r.string("member_id")?,
             instance_id: r.nullable_string("instance_id")?,
@@ -237,8 +245,8 @@ impl Decode<'_> for Member {
             client_host: r.string("client_host")?,
             subscribed_topic_names: r.array("subscribed_topic_names", version)?,
             subscribed_topic_regex: r.nullable_string("subscribed_topic_regex")?,
-            assignment: Assignment::decode(r, version)?,
-            target_assignment: Assignment::decode(r, version)?,
+            assignment: Assignment::read(r, version)?,
+            target_assignment: Assignment::read(r, version)?,
             member_type: if version >= 1 { r.i8("member_type")? } else { -1 },
         };
         r.skip_tags()?;
@@ -247,7 +255,7 @@ impl Decode<'_> for Member {
 }
 
 impl Encode for Member {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("member_id", &self.member_id)?;
         w.nullable_string("instance_id", self.instance_id.as_ref())?;
         w.nullable_string("rack_id", self.rack_id.as_ref())?;
@@ -256,8 +264,8 @@ impl Encode for Member {
         w.string("client_host", &self.client_host)?;
         w.array("subscribed_topic_names", &self.subscribed_topic_names, version)?;
         w.nullable_string("subscribed_topic_regex", self.subscribed_topic_regex.as_ref())?;
-        self.assignment.encode(w, version)?;
-        self.target_assignment.encode(w, version)?;
+        self.assignment.write(w, version)?;
+        self.target_assignment.write(w, version)?;
         if version >= 1 {
             w.i8(self.member_type);
         }
@@ -291,8 +299,8 @@ pub struct Assignment {
     pub topic_partitions: Vec<TopicPartitions>,
 }
 
-impl Decode<'_> for Assignment {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for Assignment {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { topic_partitions: r.array("topic_partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -300,7 +308,7 @@ impl Decode<'_> for Assignment {
 }
 
 impl Encode for Assignment {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.array("topic_partitions", &self.topic_partitions, version)?;
         w.no_tags()
     }
@@ -324,8 +332,8 @@ pub struct TopicPartitions {
     pub partitions: Vec<i32>,
 }
 
-impl Decode<'_> for TopicPartitions {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for TopicPartitions {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             topic_id: r.uuid("topic_id")?,
             topic_name: r.string("topic_name")?,
@@ -337,7 +345,7 @@ impl Decode<'_> for TopicPartitions {
 }
 
 impl Encode for TopicPartitions {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.uuid(self.topic_id);
         w.string("topic_name", &self.topic_name)?;
         w.array("partitions", &self.partitions, version)?;

@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Uuid, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Uuid, Writer};
 
 /// A consumer joins, stays in or leaves a group. KIP-848
 #[derive(Clone, Debug, PartialEq)]
@@ -55,8 +55,10 @@ impl Default for ConsumerGroupHeartbeatRequest {
 impl Message for ConsumerGroupHeartbeatRequest {
     const LAYOUT: Layout =
         Layout { name: "ConsumerGroupHeartbeatRequest", first: 0, last: 1, stable: 1, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ConsumerGroupHeartbeatRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             group_id: r.string("group_id")?,
@@ -73,8 +75,10 @@ impl Message for ConsumerGroupHeartbeatRequest {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ConsumerGroupHeartbeatRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.string("group_id", &self.group_id)?;
         w.string("member_id", &self.member_id)?;
@@ -130,8 +134,8 @@ pub struct TopicPartitions {
     pub partitions: Vec<i32>,
 }
 
-impl Decode<'_> for TopicPartitions {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for TopicPartitions {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { topic_id: r.uuid("topic_id")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -139,7 +143,7 @@ impl Decode<'_> for TopicPartitions {
 }
 
 impl Encode for TopicPartitions {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.uuid(self.topic_id);
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()
@@ -176,8 +180,10 @@ pub struct ConsumerGroupHeartbeatResponse {
 impl Message for ConsumerGroupHeartbeatResponse {
     const LAYOUT: Layout =
         Layout { name: "ConsumerGroupHeartbeatResponse", first: 0, last: 1, stable: 1, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ConsumerGroupHeartbeatResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             throttle_time_ms: r.i32("throttle_time_ms")?,
@@ -191,8 +197,10 @@ impl Message for ConsumerGroupHeartbeatResponse {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ConsumerGroupHeartbeatResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         w.i16(self.error_code);
@@ -225,8 +233,8 @@ pub struct Assignment {
     pub topic_partitions: Vec<ConsumerGroupHeartbeatResponseTopicPartitions>,
 }
 
-impl Decode<'_> for Assignment {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for Assignment {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { topic_partitions: r.array("topic_partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -234,7 +242,7 @@ impl Decode<'_> for Assignment {
 }
 
 impl Encode for Assignment {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.array("topic_partitions", &self.topic_partitions, version)?;
         w.no_tags()
     }
@@ -256,8 +264,8 @@ pub struct ConsumerGroupHeartbeatResponseTopicPartitions {
     pub partitions: Vec<i32>,
 }
 
-impl Decode<'_> for ConsumerGroupHeartbeatResponseTopicPartitions {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ConsumerGroupHeartbeatResponseTopicPartitions {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { topic_id: r.uuid("topic_id")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -265,7 +273,7 @@ impl Decode<'_> for ConsumerGroupHeartbeatResponseTopicPartitions {
 }
 
 impl Encode for ConsumerGroupHeartbeatResponseTopicPartitions {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.uuid(self.topic_id);
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use super::super::Message;
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Uuid, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Uuid, Writer};
 
 /// TODO coordinator-key
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -20,13 +20,17 @@ pub struct ConsumerGroupCurrentMemberAssignmentKey {
 impl Message for ConsumerGroupCurrentMemberAssignmentKey {
     const LAYOUT: Layout =
         Layout { name: "ConsumerGroupCurrentMemberAssignmentKey", first: 0, last: 0, stable: 0, flexible: None };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ConsumerGroupCurrentMemberAssignmentKey {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         Ok(Self { group_id: r.string("group_id")?, member_id: r.string("member_id")? })
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ConsumerGroupCurrentMemberAssignmentKey {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.string("group_id", &self.group_id)?;
         w.string("member_id", &self.member_id)?;
@@ -60,8 +64,10 @@ pub struct ConsumerGroupCurrentMemberAssignmentValue {
 impl Message for ConsumerGroupCurrentMemberAssignmentValue {
     const LAYOUT: Layout =
         Layout { name: "ConsumerGroupCurrentMemberAssignmentValue", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ConsumerGroupCurrentMemberAssignmentValue {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             member_epoch: r.i32("member_epoch")?,
@@ -73,8 +79,10 @@ impl Message for ConsumerGroupCurrentMemberAssignmentValue {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ConsumerGroupCurrentMemberAssignmentValue {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.member_epoch);
         w.i32(self.previous_member_epoch);
@@ -114,8 +122,8 @@ impl Default for TopicPartitions {
     }
 }
 
-impl Decode<'_> for TopicPartitions {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for TopicPartitions {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let mut message = Self {
             topic_id: r.uuid("topic_id")?,
             partitions: r.array("partitions", version)?,
@@ -133,7 +141,7 @@ impl Decode<'_> for TopicPartitions {
 }
 
 impl Encode for TopicPartitions {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.uuid(self.topic_id);
         w.array("partitions", &self.partitions, version)?;
         let mut tags = w.tags();
@@ -167,13 +175,17 @@ pub struct ConsumerGroupMemberMetadataKey {
 impl Message for ConsumerGroupMemberMetadataKey {
     const LAYOUT: Layout =
         Layout { name: "ConsumerGroupMemberMetadataKey", first: 0, last: 0, stable: 0, flexible: None };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ConsumerGroupMemberMetadataKey {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         Ok(Self { group_id: r.string("group_id")?, member_id: r.string("member_id")? })
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ConsumerGroupMemberMetadataKey {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.string("group_id", &self.group_id)?;
         w.string("member_id", &self.member_id)?;
@@ -234,8 +246,10 @@ impl Default for ConsumerGroupMemberMetadataValue {
 impl Message for ConsumerGroupMemberMetadataValue {
     const LAYOUT: Layout =
         Layout { name: "ConsumerGroupMemberMetadataValue", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ConsumerGroupMemberMetadataValue {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let mut message = Self {
             instance_id: r.nullable_string("instance_id")?,
@@ -257,8 +271,10 @@ impl Message for ConsumerGroupMemberMetadataValue {
         })?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ConsumerGroupMemberMetadataValue {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.nullable_string("instance_id", self.instance_id.as_ref())?;
         w.nullable_string("rack_id", self.rack_id.as_ref())?;
@@ -302,8 +318,8 @@ pub struct ClassicMemberMetadata {
     pub supported_protocols: Vec<ClassicProtocol>,
 }
 
-impl Decode<'_> for ClassicMemberMetadata {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ClassicMemberMetadata {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             session_timeout_ms: r.i32("session_timeout_ms")?,
             supported_protocols: r.array("supported_protocols", version)?,
@@ -314,7 +330,7 @@ impl Decode<'_> for ClassicMemberMetadata {
 }
 
 impl Encode for ClassicMemberMetadata {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i32(self.session_timeout_ms);
         w.array("supported_protocols", &self.supported_protocols, version)?;
         w.no_tags()
@@ -338,8 +354,8 @@ pub struct ClassicProtocol {
     pub metadata: Bytes,
 }
 
-impl Decode<'_> for ClassicProtocol {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for ClassicProtocol {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { name: r.string("name")?, metadata: r.bytes("metadata")? };
         r.skip_tags()?;
         Ok(message)
@@ -347,7 +363,7 @@ impl Decode<'_> for ClassicProtocol {
 }
 
 impl Encode for ClassicProtocol {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.bytes("metadata", &self.metadata)?;
         w.no_tags()
@@ -371,13 +387,17 @@ pub struct ConsumerGroupMetadataKey {
 
 impl Message for ConsumerGroupMetadataKey {
     const LAYOUT: Layout = Layout { name: "ConsumerGroupMetadataKey", first: 0, last: 0, stable: 0, flexible: None };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ConsumerGroupMetadataKey {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         Ok(Self { group_id: r.string("group_id")? })
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ConsumerGroupMetadataKey {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.string("group_id", &self.group_id)?;
         Ok(())
@@ -403,8 +423,10 @@ pub struct ConsumerGroupMetadataValue {
 impl Message for ConsumerGroupMetadataValue {
     const LAYOUT: Layout =
         Layout { name: "ConsumerGroupMetadataValue", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ConsumerGroupMetadataValue {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let mut message = Self { epoch: r.i32("epoch")?, metadata_hash: 0 };
         r.tags(|r, tag| {
@@ -416,8 +438,10 @@ impl Message for ConsumerGroupMetadataValue {
         })?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ConsumerGroupMetadataValue {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.epoch);
         let mut tags = w.tags();
@@ -451,13 +475,17 @@ pub struct ConsumerGroupPartitionMetadataKey {
 impl Message for ConsumerGroupPartitionMetadataKey {
     const LAYOUT: Layout =
         Layout { name: "ConsumerGroupPartitionMetadataKey", first: 0, last: 0, stable: 0, flexible: None };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ConsumerGroupPartitionMetadataKey {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         Ok(Self { group_id: r.string("group_id")? })
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ConsumerGroupPartitionMetadataKey {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.string("group_id", &self.group_id)?;
         Ok(())
@@ -481,15 +509,19 @@ pub struct ConsumerGroupPartitionMetadataValue {
 impl Message for ConsumerGroupPartitionMetadataValue {
     const LAYOUT: Layout =
         Layout { name: "ConsumerGroupPartitionMetadataValue", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ConsumerGroupPartitionMetadataValue {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { topics: r.array("topics", version)? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ConsumerGroupPartitionMetadataValue {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.array("topics", &self.topics, version)?;
         w.no_tags()
@@ -517,8 +549,8 @@ pub struct TopicMetadata {
     pub partition_metadata: Vec<PartitionMetadata>,
 }
 
-impl Decode<'_> for TopicMetadata {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for TopicMetadata {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             topic_id: r.uuid("topic_id")?,
             topic_name: r.string("topic_name")?,
@@ -531,7 +563,7 @@ impl Decode<'_> for TopicMetadata {
 }
 
 impl Encode for TopicMetadata {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.uuid(self.topic_id);
         w.string("topic_name", &self.topic_name)?;
         w.i32(self.num_partitions);
@@ -559,8 +591,8 @@ pub struct PartitionMetadata {
     pub racks: Vec<Str>,
 }
 
-impl Decode<'_> for PartitionMetadata {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for PartitionMetadata {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { partition: r.i32("partition")?, racks: r.array("racks", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -568,7 +600,7 @@ impl Decode<'_> for PartitionMetadata {
 }
 
 impl Encode for PartitionMetadata {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i32(self.partition);
         w.array("racks", &self.racks, version)?;
         w.no_tags()
@@ -595,13 +627,17 @@ pub struct ConsumerGroupRegularExpressionKey {
 impl Message for ConsumerGroupRegularExpressionKey {
     const LAYOUT: Layout =
         Layout { name: "ConsumerGroupRegularExpressionKey", first: 0, last: 0, stable: 0, flexible: None };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ConsumerGroupRegularExpressionKey {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         Ok(Self { group_id: r.string("group_id")?, regular_expression: r.string("regular_expression")? })
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ConsumerGroupRegularExpressionKey {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.string("group_id", &self.group_id)?;
         w.string("regular_expression", &self.regular_expression)?;
@@ -631,16 +667,20 @@ pub struct ConsumerGroupRegularExpressionValue {
 impl Message for ConsumerGroupRegularExpressionValue {
     const LAYOUT: Layout =
         Layout { name: "ConsumerGroupRegularExpressionValue", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ConsumerGroupRegularExpressionValue {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message =
             Self { topics: r.array("topics", version)?, version: r.i64("version")?, timestamp: r.i64("timestamp")? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ConsumerGroupRegularExpressionValue {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.array("topics", &self.topics, version)?;
         w.i64(self.version);
@@ -670,13 +710,17 @@ pub struct ConsumerGroupTargetAssignmentMemberKey {
 impl Message for ConsumerGroupTargetAssignmentMemberKey {
     const LAYOUT: Layout =
         Layout { name: "ConsumerGroupTargetAssignmentMemberKey", first: 0, last: 0, stable: 0, flexible: None };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ConsumerGroupTargetAssignmentMemberKey {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         Ok(Self { group_id: r.string("group_id")?, member_id: r.string("member_id")? })
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ConsumerGroupTargetAssignmentMemberKey {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.string("group_id", &self.group_id)?;
         w.string("member_id", &self.member_id)?;
@@ -702,15 +746,19 @@ pub struct ConsumerGroupTargetAssignmentMemberValue {
 impl Message for ConsumerGroupTargetAssignmentMemberValue {
     const LAYOUT: Layout =
         Layout { name: "ConsumerGroupTargetAssignmentMemberValue", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ConsumerGroupTargetAssignmentMemberValue {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { topic_partitions: r.array("topic_partitions", version)? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ConsumerGroupTargetAssignmentMemberValue {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.array("topic_partitions", &self.topic_partitions, version)?;
         w.no_tags()
@@ -733,8 +781,8 @@ pub struct TopicPartition {
     pub partitions: Vec<i32>,
 }
 
-impl Decode<'_> for TopicPartition {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for TopicPartition {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { topic_id: r.uuid("topic_id")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -742,7 +790,7 @@ impl Decode<'_> for TopicPartition {
 }
 
 impl Encode for TopicPartition {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.uuid(self.topic_id);
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()
@@ -767,13 +815,17 @@ pub struct ConsumerGroupTargetAssignmentMetadataKey {
 impl Message for ConsumerGroupTargetAssignmentMetadataKey {
     const LAYOUT: Layout =
         Layout { name: "ConsumerGroupTargetAssignmentMetadataKey", first: 0, last: 0, stable: 0, flexible: None };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ConsumerGroupTargetAssignmentMetadataKey {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         Ok(Self { group_id: r.string("group_id")? })
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ConsumerGroupTargetAssignmentMetadataKey {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.string("group_id", &self.group_id)?;
         Ok(())
@@ -799,8 +851,10 @@ pub struct ConsumerGroupTargetAssignmentMetadataValue {
 impl Message for ConsumerGroupTargetAssignmentMetadataValue {
     const LAYOUT: Layout =
         Layout { name: "ConsumerGroupTargetAssignmentMetadataValue", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ConsumerGroupTargetAssignmentMetadataValue {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let mut message = Self { assignment_epoch: r.i32("assignment_epoch")?, assignment_timestamp: 0 };
         r.tags(|r, tag| {
@@ -812,8 +866,10 @@ impl Message for ConsumerGroupTargetAssignmentMetadataValue {
         })?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ConsumerGroupTargetAssignmentMetadataValue {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.assignment_epoch);
         let mut tags = w.tags();

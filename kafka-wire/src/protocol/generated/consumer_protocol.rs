@@ -6,7 +6,7 @@ use bytes::Bytes;
 use super::super::Message;
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Writer};
 
 /// What a member of a classic consumer group tells its leader. Stands behind its version in two bytes.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,8 +38,10 @@ impl Default for ConsumerProtocolSubscription {
 impl Message for ConsumerProtocolSubscription {
     const LAYOUT: Layout =
         Layout { name: "ConsumerProtocolSubscription", first: 0, last: 3, stable: 3, flexible: None };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ConsumerProtocolSubscription {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         Ok(Self {
             topics: r.array("topics", version)?,
@@ -49,8 +51,10 @@ impl Message for ConsumerProtocolSubscription {
             rack_id: if version >= 3 { r.nullable_string("rack_id")? } else { None },
         })
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ConsumerProtocolSubscription {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.array("topics", &self.topics, version)?;
         w.nullable_bytes("user_data", self.user_data.as_ref())?;
@@ -93,14 +97,14 @@ pub struct TopicPartition {
     pub partitions: Vec<i32>,
 }
 
-impl Decode<'_> for TopicPartition {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for TopicPartition {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         Ok(Self { topic: r.string("topic")?, partitions: r.array("partitions", version)? })
     }
 }
 
 impl Encode for TopicPartition {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("topic", &self.topic)?;
         w.array("partitions", &self.partitions, version)?;
         Ok(())
@@ -126,16 +130,20 @@ pub struct ConsumerProtocolAssignment {
 
 impl Message for ConsumerProtocolAssignment {
     const LAYOUT: Layout = Layout { name: "ConsumerProtocolAssignment", first: 0, last: 3, stable: 3, flexible: None };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ConsumerProtocolAssignment {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         Ok(Self {
             assigned_partitions: r.array("assigned_partitions", version)?,
             user_data: r.nullable_bytes("user_data")?,
         })
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ConsumerProtocolAssignment {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.array("assigned_partitions", &self.assigned_partitions, version)?;
         w.nullable_bytes("user_data", self.user_data.as_ref())?;
@@ -170,16 +178,20 @@ impl Default for StickyAssignorUserData {
 
 impl Message for StickyAssignorUserData {
     const LAYOUT: Layout = Layout { name: "StickyAssignorUserData", first: 0, last: 1, stable: 1, flexible: None };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for StickyAssignorUserData {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         Ok(Self {
             previous_assignment: r.array("previous_assignment", version)?,
             generation: if version >= 1 { r.i32("generation")? } else { -1 },
         })
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for StickyAssignorUserData {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.array("previous_assignment", &self.previous_assignment, version)?;
         if version >= 1 {
@@ -208,14 +220,14 @@ pub struct PreviousTopicAssignment {
     pub partitions: Vec<i32>,
 }
 
-impl Decode<'_> for PreviousTopicAssignment {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for PreviousTopicAssignment {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         Ok(Self { topic: r.string("topic")?, partitions: r.array("partitions", version)? })
     }
 }
 
 impl Encode for PreviousTopicAssignment {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("topic", &self.topic)?;
         w.array("partitions", &self.partitions, version)?;
         Ok(())

@@ -4,7 +4,7 @@
 use super::super::Message;
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Uuid, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Uuid, Writer};
 
 /// TODO data
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -15,13 +15,17 @@ pub struct ControlRecordTypeSchema {
 
 impl Message for ControlRecordTypeSchema {
     const LAYOUT: Layout = Layout { name: "ControlRecordTypeSchema", first: 0, last: 0, stable: 0, flexible: None };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ControlRecordTypeSchema {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         Ok(Self { type_: r.i16("type_")? })
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ControlRecordTypeSchema {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i16(self.type_);
         Ok(())
@@ -44,13 +48,17 @@ pub struct EndTxnMarker {
 
 impl Message for EndTxnMarker {
     const LAYOUT: Layout = Layout { name: "EndTxnMarker", first: 0, last: 0, stable: 0, flexible: None };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for EndTxnMarker {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         Ok(Self { coordinator_epoch: r.i32("coordinator_epoch")? })
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for EndTxnMarker {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.coordinator_epoch);
         Ok(())
@@ -79,8 +87,10 @@ pub struct LeaderChangeMessage {
 
 impl Message for LeaderChangeMessage {
     const LAYOUT: Layout = Layout { name: "LeaderChangeMessage", first: 0, last: 1, stable: 1, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for LeaderChangeMessage {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             version: r.i16("version")?,
@@ -91,8 +101,10 @@ impl Message for LeaderChangeMessage {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for LeaderChangeMessage {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i16(self.version);
         w.i32(self.leader_id);
@@ -123,8 +135,8 @@ pub struct Voter {
     pub voter_directory_id: Uuid,
 }
 
-impl Decode<'_> for Voter {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for Voter {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             voter_id: r.i32("voter_id")?,
             voter_directory_id: if version >= 1 { r.uuid("voter_directory_id")? } else { Uuid::ZERO },
@@ -135,7 +147,7 @@ impl Decode<'_> for Voter {
 }
 
 impl Encode for Voter {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i32(self.voter_id);
         if version >= 1 {
             w.uuid(self.voter_directory_id);
@@ -167,16 +179,20 @@ pub struct SnapshotHeaderRecord {
 
 impl Message for SnapshotHeaderRecord {
     const LAYOUT: Layout = Layout { name: "SnapshotHeaderRecord", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for SnapshotHeaderRecord {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message =
             Self { version: r.i16("version")?, last_contained_log_timestamp: r.i64("last_contained_log_timestamp")? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for SnapshotHeaderRecord {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i16(self.version);
         w.i64(self.last_contained_log_timestamp);
@@ -201,15 +217,19 @@ pub struct SnapshotFooterRecord {
 
 impl Message for SnapshotFooterRecord {
     const LAYOUT: Layout = Layout { name: "SnapshotFooterRecord", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for SnapshotFooterRecord {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { version: r.i16("version")? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for SnapshotFooterRecord {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i16(self.version);
         w.no_tags()
@@ -234,15 +254,19 @@ pub struct KRaftVersionRecord {
 
 impl Message for KRaftVersionRecord {
     const LAYOUT: Layout = Layout { name: "KRaftVersionRecord", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for KRaftVersionRecord {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { version: r.i16("version")?, k_raft_version: r.i16("k_raft_version")? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for KRaftVersionRecord {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i16(self.version);
         w.i16(self.k_raft_version);
@@ -269,15 +293,19 @@ pub struct VotersRecord {
 
 impl Message for VotersRecord {
     const LAYOUT: Layout = Layout { name: "VotersRecord", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for VotersRecord {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { version: r.i16("version")?, voters: r.array("voters", version)? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for VotersRecord {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i16(self.version);
         w.array("voters", &self.voters, version)?;
@@ -306,13 +334,13 @@ pub struct VotersRecordVoter {
     pub k_raft_version_feature: KRaftVersionFeature,
 }
 
-impl Decode<'_> for VotersRecordVoter {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for VotersRecordVoter {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             voter_id: r.i32("voter_id")?,
             voter_directory_id: r.uuid("voter_directory_id")?,
             endpoints: r.array("endpoints", version)?,
-            k_raft_version_feature: KRaftVersionFeature::decode(r, version)?,
+            k_raft_version_feature: KRaftVersionFeature::read(r, version)?,
         };
         r.skip_tags()?;
         Ok(message)
@@ -320,11 +348,11 @@ impl Decode<'_> for VotersRecordVoter {
 }
 
 impl Encode for VotersRecordVoter {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i32(self.voter_id);
         w.uuid(self.voter_directory_id);
         w.array("endpoints", &self.endpoints, version)?;
-        self.k_raft_version_feature.encode(w, version)?;
+        self.k_raft_version_feature.write(w, version)?;
         w.no_tags()
     }
 }
@@ -350,8 +378,8 @@ pub struct Endpoint {
     pub port: u16,
 }
 
-impl Decode<'_> for Endpoint {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for Endpoint {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { name: r.string("name")?, host: r.string("host")?, port: r.u16("port")? };
         r.skip_tags()?;
         Ok(message)
@@ -359,7 +387,7 @@ impl Decode<'_> for Endpoint {
 }
 
 impl Encode for Endpoint {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.string("host", &self.host)?;
         w.u16(self.port);
@@ -385,8 +413,8 @@ pub struct KRaftVersionFeature {
     pub max_supported_version: i16,
 }
 
-impl Decode<'_> for KRaftVersionFeature {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for KRaftVersionFeature {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self {
             min_supported_version: r.i16("min_supported_version")?,
             max_supported_version: r.i16("max_supported_version")?,
@@ -397,7 +425,7 @@ impl Decode<'_> for KRaftVersionFeature {
 }
 
 impl Encode for KRaftVersionFeature {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i16(self.min_supported_version);
         w.i16(self.max_supported_version);
         w.no_tags()

@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Uuid, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Uuid, Writer};
 
 /// A controller that starts registers with the active one. KIP-919
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -24,8 +24,10 @@ pub struct ControllerRegistrationRequest {
 impl Message for ControllerRegistrationRequest {
     const LAYOUT: Layout =
         Layout { name: "ControllerRegistrationRequest", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ControllerRegistrationRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             controller_id: r.i32("controller_id")?,
@@ -37,8 +39,10 @@ impl Message for ControllerRegistrationRequest {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ControllerRegistrationRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.controller_id);
         w.uuid(self.incarnation_id);
@@ -82,8 +86,8 @@ pub struct Listener {
     pub security_protocol: i16,
 }
 
-impl Decode<'_> for Listener {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for Listener {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self {
             name: r.string("name")?,
             host: r.string("host")?,
@@ -96,7 +100,7 @@ impl Decode<'_> for Listener {
 }
 
 impl Encode for Listener {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.string("host", &self.host)?;
         w.u16(self.port);
@@ -126,8 +130,8 @@ pub struct Feature {
     pub max_supported_version: i16,
 }
 
-impl Decode<'_> for Feature {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for Feature {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self {
             name: r.string("name")?,
             min_supported_version: r.i16("min_supported_version")?,
@@ -139,7 +143,7 @@ impl Decode<'_> for Feature {
 }
 
 impl Encode for Feature {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.i16(self.min_supported_version);
         w.i16(self.max_supported_version);
@@ -176,8 +180,10 @@ impl Default for ControllerRegistrationResponse {
 impl Message for ControllerRegistrationResponse {
     const LAYOUT: Layout =
         Layout { name: "ControllerRegistrationResponse", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ControllerRegistrationResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             throttle_time_ms: r.i32("throttle_time_ms")?,
@@ -187,8 +193,10 @@ impl Message for ControllerRegistrationResponse {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ControllerRegistrationResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         w.i16(self.error_code);

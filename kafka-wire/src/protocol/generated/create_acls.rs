@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Writer};
 
 /// Adds access control entries. KIP-140
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -15,15 +15,19 @@ pub struct CreateAclsRequest {
 
 impl Message for CreateAclsRequest {
     const LAYOUT: Layout = Layout { name: "CreateAclsRequest", first: 1, last: 3, stable: 3, flexible: Some(2) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for CreateAclsRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { creations: r.array("creations", version)? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for CreateAclsRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.array("creations", &self.creations, version)?;
         w.no_tags()
@@ -81,8 +85,8 @@ impl Default for AclCreation {
     }
 }
 
-impl Decode<'_> for AclCreation {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for AclCreation {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self {
             resource_type: r.i8("resource_type")?,
             resource_name: r.string("resource_name")?,
@@ -98,7 +102,7 @@ impl Decode<'_> for AclCreation {
 }
 
 impl Encode for AclCreation {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i8(self.resource_type);
         w.string("resource_name", &self.resource_name)?;
         w.i8(self.resource_pattern_type);
@@ -134,15 +138,19 @@ pub struct CreateAclsResponse {
 
 impl Message for CreateAclsResponse {
     const LAYOUT: Layout = Layout { name: "CreateAclsResponse", first: 1, last: 3, stable: 3, flexible: Some(2) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for CreateAclsResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { throttle_time_ms: r.i32("throttle_time_ms")?, results: r.array("results", version)? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for CreateAclsResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         w.array("results", &self.results, version)?;
@@ -173,8 +181,8 @@ impl Default for AclCreationResult {
     }
 }
 
-impl Decode<'_> for AclCreationResult {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for AclCreationResult {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { error_code: r.i16("error_code")?, error_message: r.nullable_string("error_message")? };
         r.skip_tags()?;
         Ok(message)
@@ -182,7 +190,7 @@ impl Decode<'_> for AclCreationResult {
 }
 
 impl Encode for AclCreationResult {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i16(self.error_code);
         w.nullable_string("error_message", self.error_message.as_ref())?;
         w.no_tags()

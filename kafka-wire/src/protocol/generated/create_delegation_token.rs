@@ -6,7 +6,7 @@ use bytes::Bytes;
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Writer};
 
 /// A client that is authenticated asks for a token to pass on. KIP-48
 #[derive(Clone, Debug, PartialEq)]
@@ -39,8 +39,10 @@ impl Default for CreateDelegationTokenRequest {
 impl Message for CreateDelegationTokenRequest {
     const LAYOUT: Layout =
         Layout { name: "CreateDelegationTokenRequest", first: 1, last: 3, stable: 3, flexible: Some(2) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for CreateDelegationTokenRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             owner_principal_type: if version >= 3 {
@@ -59,8 +61,10 @@ impl Message for CreateDelegationTokenRequest {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for CreateDelegationTokenRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         if version >= 3 {
             w.nullable_string("owner_principal_type", self.owner_principal_type.as_ref())?;
@@ -110,8 +114,8 @@ pub struct CreatableRenewers {
     pub principal_name: Str,
 }
 
-impl Decode<'_> for CreatableRenewers {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for CreatableRenewers {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { principal_type: r.string("principal_type")?, principal_name: r.string("principal_name")? };
         r.skip_tags()?;
         Ok(message)
@@ -119,7 +123,7 @@ impl Decode<'_> for CreatableRenewers {
 }
 
 impl Encode for CreatableRenewers {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("principal_type", &self.principal_type)?;
         w.string("principal_name", &self.principal_name)?;
         w.no_tags()
@@ -168,8 +172,10 @@ pub struct CreateDelegationTokenResponse {
 impl Message for CreateDelegationTokenResponse {
     const LAYOUT: Layout =
         Layout { name: "CreateDelegationTokenResponse", first: 1, last: 3, stable: 3, flexible: Some(2) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for CreateDelegationTokenResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             error_code: r.i16("error_code")?,
@@ -195,8 +201,10 @@ impl Message for CreateDelegationTokenResponse {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for CreateDelegationTokenResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i16(self.error_code);
         w.string("principal_type", &self.principal_type)?;

@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Writer};
 
 /// Raises the number of partitions of topics. KIP-195
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -19,8 +19,10 @@ pub struct CreatePartitionsRequest {
 
 impl Message for CreatePartitionsRequest {
     const LAYOUT: Layout = Layout { name: "CreatePartitionsRequest", first: 0, last: 3, stable: 3, flexible: Some(2) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for CreatePartitionsRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             topics: r.array("topics", version)?,
@@ -30,8 +32,10 @@ impl Message for CreatePartitionsRequest {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for CreatePartitionsRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.array("topics", &self.topics, version)?;
         w.i32(self.timeout_ms);
@@ -75,8 +79,8 @@ impl Default for CreatePartitionsTopic {
     }
 }
 
-impl Decode<'_> for CreatePartitionsTopic {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for CreatePartitionsTopic {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             name: r.string("name")?,
             count: r.i32("count")?,
@@ -88,7 +92,7 @@ impl Decode<'_> for CreatePartitionsTopic {
 }
 
 impl Encode for CreatePartitionsTopic {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.i32(self.count);
         w.nullable_array("assignments", self.assignments.as_deref(), version)?;
@@ -112,8 +116,8 @@ pub struct CreatePartitionsAssignment {
     pub broker_ids: Vec<i32>,
 }
 
-impl Decode<'_> for CreatePartitionsAssignment {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for CreatePartitionsAssignment {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { broker_ids: r.array("broker_ids", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -121,7 +125,7 @@ impl Decode<'_> for CreatePartitionsAssignment {
 }
 
 impl Encode for CreatePartitionsAssignment {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.array("broker_ids", &self.broker_ids, version)?;
         w.no_tags()
     }
@@ -145,15 +149,19 @@ pub struct CreatePartitionsResponse {
 
 impl Message for CreatePartitionsResponse {
     const LAYOUT: Layout = Layout { name: "CreatePartitionsResponse", first: 0, last: 3, stable: 3, flexible: Some(2) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for CreatePartitionsResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { throttle_time_ms: r.i32("throttle_time_ms")?, results: r.array("results", version)? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for CreatePartitionsResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         w.array("results", &self.results, version)?;
@@ -180,8 +188,8 @@ pub struct CreatePartitionsTopicResult {
     pub error_message: Option<Str>,
 }
 
-impl Decode<'_> for CreatePartitionsTopicResult {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for CreatePartitionsTopicResult {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self {
             name: r.string("name")?,
             error_code: r.i16("error_code")?,
@@ -193,7 +201,7 @@ impl Decode<'_> for CreatePartitionsTopicResult {
 }
 
 impl Encode for CreatePartitionsTopicResult {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.i16(self.error_code);
         w.nullable_string("error_message", self.error_message.as_ref())?;

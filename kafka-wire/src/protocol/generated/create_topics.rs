@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Uuid, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Uuid, Writer};
 
 /// Creates topics, or checks that they could be created.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,8 +27,10 @@ impl Default for CreateTopicsRequest {
 
 impl Message for CreateTopicsRequest {
     const LAYOUT: Layout = Layout { name: "CreateTopicsRequest", first: 2, last: 7, stable: 7, flexible: Some(5) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for CreateTopicsRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             topics: r.array("topics", version)?,
@@ -38,8 +40,10 @@ impl Message for CreateTopicsRequest {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for CreateTopicsRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.array("topics", &self.topics, version)?;
         w.i32(self.timeout_ms);
@@ -81,8 +85,8 @@ pub struct CreatableTopic {
     pub configs: Vec<CreatableTopicConfig>,
 }
 
-impl Decode<'_> for CreatableTopic {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for CreatableTopic {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             name: r.string("name")?,
             num_partitions: r.i32("num_partitions")?,
@@ -96,7 +100,7 @@ impl Decode<'_> for CreatableTopic {
 }
 
 impl Encode for CreatableTopic {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.i32(self.num_partitions);
         w.i16(self.replication_factor);
@@ -126,8 +130,8 @@ pub struct CreatableReplicaAssignment {
     pub broker_ids: Vec<i32>,
 }
 
-impl Decode<'_> for CreatableReplicaAssignment {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for CreatableReplicaAssignment {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { partition_index: r.i32("partition_index")?, broker_ids: r.array("broker_ids", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -135,7 +139,7 @@ impl Decode<'_> for CreatableReplicaAssignment {
 }
 
 impl Encode for CreatableReplicaAssignment {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i32(self.partition_index);
         w.array("broker_ids", &self.broker_ids, version)?;
         w.no_tags()
@@ -165,8 +169,8 @@ impl Default for CreatableTopicConfig {
     }
 }
 
-impl Decode<'_> for CreatableTopicConfig {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for CreatableTopicConfig {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { name: r.string("name")?, value: r.nullable_string("value")? };
         r.skip_tags()?;
         Ok(message)
@@ -174,7 +178,7 @@ impl Decode<'_> for CreatableTopicConfig {
 }
 
 impl Encode for CreatableTopicConfig {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.nullable_string("value", self.value.as_ref())?;
         w.no_tags()
@@ -200,15 +204,19 @@ pub struct CreateTopicsResponse {
 
 impl Message for CreateTopicsResponse {
     const LAYOUT: Layout = Layout { name: "CreateTopicsResponse", first: 2, last: 7, stable: 7, flexible: Some(5) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for CreateTopicsResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { throttle_time_ms: r.i32("throttle_time_ms")?, topics: r.array("topics", version)? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for CreateTopicsResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         w.array("topics", &self.topics, version)?;
@@ -270,8 +278,8 @@ impl Default for CreatableTopicResult {
     }
 }
 
-impl Decode<'_> for CreatableTopicResult {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for CreatableTopicResult {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let mut message = Self {
             name: r.string("name")?,
             topic_id: if version >= 7 { r.uuid("topic_id")? } else { Uuid::ZERO },
@@ -294,7 +302,7 @@ impl Decode<'_> for CreatableTopicResult {
 }
 
 impl Encode for CreatableTopicResult {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         if version >= 7 {
             w.uuid(self.topic_id);
@@ -368,8 +376,8 @@ impl Default for CreatableTopicConfigs {
     }
 }
 
-impl Decode<'_> for CreatableTopicConfigs {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for CreatableTopicConfigs {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self {
             name: r.string("name")?,
             value: r.nullable_string("value")?,
@@ -383,7 +391,7 @@ impl Decode<'_> for CreatableTopicConfigs {
 }
 
 impl Encode for CreatableTopicConfigs {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.nullable_string("value", self.value.as_ref())?;
         w.bool(self.read_only);

@@ -4,7 +4,7 @@
 use super::super::Message;
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
-use crate::wire::{DecodeError, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Writer};
 
 /// Who sent a request that was forwarded; stands behind its version in two bytes.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -19,8 +19,10 @@ pub struct DefaultPrincipalData {
 
 impl Message for DefaultPrincipalData {
     const LAYOUT: Layout = Layout { name: "DefaultPrincipalData", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DefaultPrincipalData {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             type_: r.string("type_")?,
@@ -30,8 +32,10 @@ impl Message for DefaultPrincipalData {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for DefaultPrincipalData {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.string("type_", &self.type_)?;
         w.string("name", &self.name)?;

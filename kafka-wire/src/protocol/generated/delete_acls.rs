@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Writer};
 
 /// Deletes all entries that match one of some filters. KIP-140
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -15,15 +15,19 @@ pub struct DeleteAclsRequest {
 
 impl Message for DeleteAclsRequest {
     const LAYOUT: Layout = Layout { name: "DeleteAclsRequest", first: 1, last: 3, stable: 3, flexible: Some(2) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DeleteAclsRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { filters: r.array("filters", version)? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for DeleteAclsRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.array("filters", &self.filters, version)?;
         w.no_tags()
@@ -81,8 +85,8 @@ impl Default for DeleteAclsFilter {
     }
 }
 
-impl Decode<'_> for DeleteAclsFilter {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for DeleteAclsFilter {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self {
             resource_type_filter: r.i8("resource_type_filter")?,
             resource_name_filter: r.nullable_string("resource_name_filter")?,
@@ -98,7 +102,7 @@ impl Decode<'_> for DeleteAclsFilter {
 }
 
 impl Encode for DeleteAclsFilter {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i8(self.resource_type_filter);
         w.nullable_string("resource_name_filter", self.resource_name_filter.as_ref())?;
         w.i8(self.pattern_type_filter);
@@ -134,16 +138,20 @@ pub struct DeleteAclsResponse {
 
 impl Message for DeleteAclsResponse {
     const LAYOUT: Layout = Layout { name: "DeleteAclsResponse", first: 1, last: 3, stable: 3, flexible: Some(2) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DeleteAclsResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message =
             Self { throttle_time_ms: r.i32("throttle_time_ms")?, filter_results: r.array("filter_results", version)? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for DeleteAclsResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         w.array("filter_results", &self.filter_results, version)?;
@@ -176,8 +184,8 @@ impl Default for DeleteAclsFilterResult {
     }
 }
 
-impl Decode<'_> for DeleteAclsFilterResult {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DeleteAclsFilterResult {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             error_code: r.i16("error_code")?,
             error_message: r.nullable_string("error_message")?,
@@ -189,7 +197,7 @@ impl Decode<'_> for DeleteAclsFilterResult {
 }
 
 impl Encode for DeleteAclsFilterResult {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i16(self.error_code);
         w.nullable_string("error_message", self.error_message.as_ref())?;
         w.array("matching_acls", &self.matching_acls, version)?;
@@ -247,8 +255,8 @@ impl Default for DeleteAclsMatchingAcl {
     }
 }
 
-impl Decode<'_> for DeleteAclsMatchingAcl {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for DeleteAclsMatchingAcl {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self {
             error_code: r.i16("error_code")?,
             error_message: r.nullable_string("error_message")?,
@@ -266,7 +274,7 @@ impl Decode<'_> for DeleteAclsMatchingAcl {
 }
 
 impl Encode for DeleteAclsMatchingAcl {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i16(self.error_code);
         w.nullable_string("error_message", self.error_message.as_ref())?;
         w.i8(self.resource_type);

@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Writer};
 
 /// Deletes groups that have no members. KIP-229
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -15,15 +15,19 @@ pub struct DeleteGroupsRequest {
 
 impl Message for DeleteGroupsRequest {
     const LAYOUT: Layout = Layout { name: "DeleteGroupsRequest", first: 0, last: 2, stable: 2, flexible: Some(2) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DeleteGroupsRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { groups_names: r.array("groups_names", version)? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for DeleteGroupsRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.array("groups_names", &self.groups_names, version)?;
         w.no_tags()
@@ -57,15 +61,19 @@ pub struct DeleteGroupsResponse {
 
 impl Message for DeleteGroupsResponse {
     const LAYOUT: Layout = Layout { name: "DeleteGroupsResponse", first: 0, last: 2, stable: 2, flexible: Some(2) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DeleteGroupsResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { throttle_time_ms: r.i32("throttle_time_ms")?, results: r.array("results", version)? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for DeleteGroupsResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         w.array("results", &self.results, version)?;
@@ -90,8 +98,8 @@ pub struct DeletableGroupResult {
     pub error_code: i16,
 }
 
-impl Decode<'_> for DeletableGroupResult {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for DeletableGroupResult {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { group_id: r.string("group_id")?, error_code: r.i16("error_code")? };
         r.skip_tags()?;
         Ok(message)
@@ -99,7 +107,7 @@ impl Decode<'_> for DeletableGroupResult {
 }
 
 impl Encode for DeletableGroupResult {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("group_id", &self.group_id)?;
         w.i16(self.error_code);
         w.no_tags()

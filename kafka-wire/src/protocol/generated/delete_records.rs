@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Writer};
 
 /// Deletes the records before an offset in each partition. KIP-107
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -17,15 +17,19 @@ pub struct DeleteRecordsRequest {
 
 impl Message for DeleteRecordsRequest {
     const LAYOUT: Layout = Layout { name: "DeleteRecordsRequest", first: 0, last: 2, stable: 2, flexible: Some(2) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DeleteRecordsRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { topics: r.array("topics", version)?, timeout_ms: r.i32("timeout_ms")? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for DeleteRecordsRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.array("topics", &self.topics, version)?;
         w.i32(self.timeout_ms);
@@ -59,8 +63,8 @@ pub struct DeleteRecordsTopic {
     pub partitions: Vec<DeleteRecordsPartition>,
 }
 
-impl Decode<'_> for DeleteRecordsTopic {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DeleteRecordsTopic {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { name: r.string("name")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -68,7 +72,7 @@ impl Decode<'_> for DeleteRecordsTopic {
 }
 
 impl Encode for DeleteRecordsTopic {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()
@@ -92,8 +96,8 @@ pub struct DeleteRecordsPartition {
     pub offset: i64,
 }
 
-impl Decode<'_> for DeleteRecordsPartition {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for DeleteRecordsPartition {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { partition_index: r.i32("partition_index")?, offset: r.i64("offset")? };
         r.skip_tags()?;
         Ok(message)
@@ -101,7 +105,7 @@ impl Decode<'_> for DeleteRecordsPartition {
 }
 
 impl Encode for DeleteRecordsPartition {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i32(self.partition_index);
         w.i64(self.offset);
         w.no_tags()
@@ -127,15 +131,19 @@ pub struct DeleteRecordsResponse {
 
 impl Message for DeleteRecordsResponse {
     const LAYOUT: Layout = Layout { name: "DeleteRecordsResponse", first: 0, last: 2, stable: 2, flexible: Some(2) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DeleteRecordsResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { throttle_time_ms: r.i32("throttle_time_ms")?, topics: r.array("topics", version)? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for DeleteRecordsResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         w.array("topics", &self.topics, version)?;
@@ -160,8 +168,8 @@ pub struct DeleteRecordsTopicResult {
     pub partitions: Vec<DeleteRecordsPartitionResult>,
 }
 
-impl Decode<'_> for DeleteRecordsTopicResult {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DeleteRecordsTopicResult {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { name: r.string("name")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -169,7 +177,7 @@ impl Decode<'_> for DeleteRecordsTopicResult {
 }
 
 impl Encode for DeleteRecordsTopicResult {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()
@@ -195,8 +203,8 @@ pub struct DeleteRecordsPartitionResult {
     pub error_code: i16,
 }
 
-impl Decode<'_> for DeleteRecordsPartitionResult {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for DeleteRecordsPartitionResult {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self {
             partition_index: r.i32("partition_index")?,
             low_watermark: r.i64("low_watermark")?,
@@ -208,7 +216,7 @@ impl Decode<'_> for DeleteRecordsPartitionResult {
 }
 
 impl Encode for DeleteRecordsPartitionResult {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i32(self.partition_index);
         w.i64(self.low_watermark);
         w.i16(self.error_code);

@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Uuid, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Uuid, Writer};
 
 /// Deletes what an empty share group keeps of topics. KIP-932
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -18,15 +18,19 @@ pub struct DeleteShareGroupOffsetsRequest {
 impl Message for DeleteShareGroupOffsetsRequest {
     const LAYOUT: Layout =
         Layout { name: "DeleteShareGroupOffsetsRequest", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DeleteShareGroupOffsetsRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { group_id: r.string("group_id")?, topics: r.array("topics", version)? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for DeleteShareGroupOffsetsRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.string("group_id", &self.group_id)?;
         w.array("topics", &self.topics, version)?;
@@ -58,8 +62,8 @@ pub struct DeleteShareGroupOffsetsRequestTopic {
     pub topic_name: Str,
 }
 
-impl Decode<'_> for DeleteShareGroupOffsetsRequestTopic {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for DeleteShareGroupOffsetsRequestTopic {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { topic_name: r.string("topic_name")? };
         r.skip_tags()?;
         Ok(message)
@@ -67,7 +71,7 @@ impl Decode<'_> for DeleteShareGroupOffsetsRequestTopic {
 }
 
 impl Encode for DeleteShareGroupOffsetsRequestTopic {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("topic_name", &self.topic_name)?;
         w.no_tags()
     }
@@ -96,8 +100,10 @@ pub struct DeleteShareGroupOffsetsResponse {
 impl Message for DeleteShareGroupOffsetsResponse {
     const LAYOUT: Layout =
         Layout { name: "DeleteShareGroupOffsetsResponse", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DeleteShareGroupOffsetsResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             throttle_time_ms: r.i32("throttle_time_ms")?,
@@ -108,8 +114,10 @@ impl Message for DeleteShareGroupOffsetsResponse {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for DeleteShareGroupOffsetsResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         w.i16(self.error_code);
@@ -142,8 +150,8 @@ pub struct DeleteShareGroupOffsetsResponseTopic {
     pub error_message: Option<Str>,
 }
 
-impl Decode<'_> for DeleteShareGroupOffsetsResponseTopic {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for DeleteShareGroupOffsetsResponseTopic {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self {
             topic_name: r.string("topic_name")?,
             topic_id: r.uuid("topic_id")?,
@@ -156,7 +164,7 @@ impl Decode<'_> for DeleteShareGroupOffsetsResponseTopic {
 }
 
 impl Encode for DeleteShareGroupOffsetsResponseTopic {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("topic_name", &self.topic_name)?;
         w.uuid(self.topic_id);
         w.i16(self.error_code);

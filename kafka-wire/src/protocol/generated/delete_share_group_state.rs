@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Uuid, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Uuid, Writer};
 
 /// A group coordinator has the share coordinator forget partitions. KIP-932
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -18,15 +18,19 @@ pub struct DeleteShareGroupStateRequest {
 impl Message for DeleteShareGroupStateRequest {
     const LAYOUT: Layout =
         Layout { name: "DeleteShareGroupStateRequest", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DeleteShareGroupStateRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { group_id: r.string("group_id")?, topics: r.array("topics", version)? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for DeleteShareGroupStateRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.string("group_id", &self.group_id)?;
         w.array("topics", &self.topics, version)?;
@@ -56,8 +60,8 @@ pub struct DeleteStateData {
     pub partitions: Vec<PartitionData>,
 }
 
-impl Decode<'_> for DeleteStateData {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DeleteStateData {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { topic_id: r.uuid("topic_id")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -65,7 +69,7 @@ impl Decode<'_> for DeleteStateData {
 }
 
 impl Encode for DeleteStateData {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.uuid(self.topic_id);
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()
@@ -87,8 +91,8 @@ pub struct PartitionData {
     pub partition: i32,
 }
 
-impl Decode<'_> for PartitionData {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for PartitionData {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { partition: r.i32("partition")? };
         r.skip_tags()?;
         Ok(message)
@@ -96,7 +100,7 @@ impl Decode<'_> for PartitionData {
 }
 
 impl Encode for PartitionData {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i32(self.partition);
         w.no_tags()
     }
@@ -119,15 +123,19 @@ pub struct DeleteShareGroupStateResponse {
 impl Message for DeleteShareGroupStateResponse {
     const LAYOUT: Layout =
         Layout { name: "DeleteShareGroupStateResponse", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DeleteShareGroupStateResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { results: r.array("results", version)? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for DeleteShareGroupStateResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.array("results", &self.results, version)?;
         w.no_tags()
@@ -150,8 +158,8 @@ pub struct DeleteStateResult {
     pub partitions: Vec<PartitionResult>,
 }
 
-impl Decode<'_> for DeleteStateResult {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DeleteStateResult {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { topic_id: r.uuid("topic_id")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -159,7 +167,7 @@ impl Decode<'_> for DeleteStateResult {
 }
 
 impl Encode for DeleteStateResult {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.uuid(self.topic_id);
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()
@@ -185,8 +193,8 @@ pub struct PartitionResult {
     pub error_message: Option<Str>,
 }
 
-impl Decode<'_> for PartitionResult {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for PartitionResult {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self {
             partition: r.i32("partition")?,
             error_code: r.i16("error_code")?,
@@ -198,7 +206,7 @@ impl Decode<'_> for PartitionResult {
 }
 
 impl Encode for PartitionResult {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i32(self.partition);
         w.i16(self.error_code);
         w.nullable_string("error_message", self.error_message.as_ref())?;

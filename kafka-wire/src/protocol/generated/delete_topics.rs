@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Uuid, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Uuid, Writer};
 
 /// Deletes topics by name, from v6 also by id.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -23,8 +23,10 @@ pub struct DeleteTopicsRequest {
 
 impl Message for DeleteTopicsRequest {
     const LAYOUT: Layout = Layout { name: "DeleteTopicsRequest", first: 1, last: 6, stable: 6, flexible: Some(4) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DeleteTopicsRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             topics: if version >= 6 { r.array("topics", version)? } else { Vec::new() },
@@ -34,8 +36,10 @@ impl Message for DeleteTopicsRequest {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for DeleteTopicsRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         if version >= 6 {
             w.array("topics", &self.topics, version)?;
@@ -81,8 +85,8 @@ pub struct DeleteTopicState {
     pub topic_id: Uuid,
 }
 
-impl Decode<'_> for DeleteTopicState {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for DeleteTopicState {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { name: r.nullable_string("name")?, topic_id: r.uuid("topic_id")? };
         r.skip_tags()?;
         Ok(message)
@@ -90,7 +94,7 @@ impl Decode<'_> for DeleteTopicState {
 }
 
 impl Encode for DeleteTopicState {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.nullable_string("name", self.name.as_ref())?;
         w.uuid(self.topic_id);
         w.no_tags()
@@ -116,15 +120,19 @@ pub struct DeleteTopicsResponse {
 
 impl Message for DeleteTopicsResponse {
     const LAYOUT: Layout = Layout { name: "DeleteTopicsResponse", first: 1, last: 6, stable: 6, flexible: Some(4) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DeleteTopicsResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { throttle_time_ms: r.i32("throttle_time_ms")?, responses: r.array("responses", version)? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for DeleteTopicsResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         w.array("responses", &self.responses, version)?;
@@ -165,8 +173,8 @@ impl Default for DeletableTopicResult {
     }
 }
 
-impl Decode<'_> for DeletableTopicResult {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DeletableTopicResult {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             name: if version >= 6 { r.nullable_string("name")? } else { Some(r.string("name")?) },
             topic_id: if version >= 6 { r.uuid("topic_id")? } else { Uuid::ZERO },
@@ -179,7 +187,7 @@ impl Decode<'_> for DeletableTopicResult {
 }
 
 impl Encode for DeletableTopicResult {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         if version >= 6 {
             w.nullable_string("name", self.name.as_ref())?;
         } else {

@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Writer};
 
 /// Asks for the entries that match a filter. KIP-140
 #[derive(Clone, Debug, PartialEq)]
@@ -43,8 +43,10 @@ impl Default for DescribeAclsRequest {
 
 impl Message for DescribeAclsRequest {
     const LAYOUT: Layout = Layout { name: "DescribeAclsRequest", first: 1, last: 3, stable: 3, flexible: Some(2) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribeAclsRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             resource_type_filter: r.i8("resource_type_filter")?,
@@ -58,8 +60,10 @@ impl Message for DescribeAclsRequest {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for DescribeAclsRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i8(self.resource_type_filter);
         w.nullable_string("resource_name_filter", self.resource_name_filter.as_ref())?;
@@ -115,8 +119,10 @@ impl Default for DescribeAclsResponse {
 
 impl Message for DescribeAclsResponse {
     const LAYOUT: Layout = Layout { name: "DescribeAclsResponse", first: 1, last: 3, stable: 3, flexible: Some(2) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribeAclsResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             throttle_time_ms: r.i32("throttle_time_ms")?,
@@ -127,8 +133,10 @@ impl Message for DescribeAclsResponse {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for DescribeAclsResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         w.i16(self.error_code);
@@ -169,8 +177,8 @@ impl Default for DescribeAclsResource {
     }
 }
 
-impl Decode<'_> for DescribeAclsResource {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribeAclsResource {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             resource_type: r.i8("resource_type")?,
             resource_name: r.string("resource_name")?,
@@ -183,7 +191,7 @@ impl Decode<'_> for DescribeAclsResource {
 }
 
 impl Encode for DescribeAclsResource {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i8(self.resource_type);
         w.string("resource_name", &self.resource_name)?;
         w.i8(self.pattern_type);
@@ -215,8 +223,8 @@ pub struct AclDescription {
     pub permission_type: i8,
 }
 
-impl Decode<'_> for AclDescription {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for AclDescription {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self {
             principal: r.string("principal")?,
             host: r.string("host")?,
@@ -229,7 +237,7 @@ impl Decode<'_> for AclDescription {
 }
 
 impl Encode for AclDescription {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("principal", &self.principal)?;
         w.string("host", &self.host)?;
         w.i8(self.operation);

@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Writer};
 
 /// Asks for the quotas of entities that match a filter. KIP-546
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -18,15 +18,19 @@ pub struct DescribeClientQuotasRequest {
 impl Message for DescribeClientQuotasRequest {
     const LAYOUT: Layout =
         Layout { name: "DescribeClientQuotasRequest", first: 0, last: 1, stable: 1, flexible: Some(1) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribeClientQuotasRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { components: r.array("components", version)?, strict: r.bool("strict")? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for DescribeClientQuotasRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.array("components", &self.components, version)?;
         w.bool(self.strict);
@@ -68,8 +72,8 @@ impl Default for ComponentData {
     }
 }
 
-impl Decode<'_> for ComponentData {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for ComponentData {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self {
             entity_type: r.string("entity_type")?,
             match_type: r.i8("match_type")?,
@@ -81,7 +85,7 @@ impl Decode<'_> for ComponentData {
 }
 
 impl Encode for ComponentData {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("entity_type", &self.entity_type)?;
         w.i8(self.match_type);
         w.nullable_string("match_", self.match_.as_ref())?;
@@ -120,8 +124,10 @@ impl Default for DescribeClientQuotasResponse {
 impl Message for DescribeClientQuotasResponse {
     const LAYOUT: Layout =
         Layout { name: "DescribeClientQuotasResponse", first: 0, last: 1, stable: 1, flexible: Some(1) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribeClientQuotasResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             throttle_time_ms: r.i32("throttle_time_ms")?,
@@ -132,8 +138,10 @@ impl Message for DescribeClientQuotasResponse {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for DescribeClientQuotasResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         w.i16(self.error_code);
@@ -162,8 +170,8 @@ pub struct EntryData {
     pub values: Vec<ValueData>,
 }
 
-impl Decode<'_> for EntryData {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for EntryData {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { entity: r.array("entity", version)?, values: r.array("values", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -171,7 +179,7 @@ impl Decode<'_> for EntryData {
 }
 
 impl Encode for EntryData {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.array("entity", &self.entity, version)?;
         w.array("values", &self.values, version)?;
         w.no_tags()
@@ -201,8 +209,8 @@ impl Default for EntityData {
     }
 }
 
-impl Decode<'_> for EntityData {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for EntityData {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { entity_type: r.string("entity_type")?, entity_name: r.nullable_string("entity_name")? };
         r.skip_tags()?;
         Ok(message)
@@ -210,7 +218,7 @@ impl Decode<'_> for EntityData {
 }
 
 impl Encode for EntityData {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("entity_type", &self.entity_type)?;
         w.nullable_string("entity_name", self.entity_name.as_ref())?;
         w.no_tags()
@@ -234,8 +242,8 @@ pub struct ValueData {
     pub value: f64,
 }
 
-impl Decode<'_> for ValueData {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for ValueData {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { key: r.string("key")?, value: r.f64("value")? };
         r.skip_tags()?;
         Ok(message)
@@ -243,7 +251,7 @@ impl Decode<'_> for ValueData {
 }
 
 impl Encode for ValueData {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("key", &self.key)?;
         w.f64(self.value);
         w.no_tags()

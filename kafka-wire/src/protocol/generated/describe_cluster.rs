@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Writer};
 
 /// Asks for the brokers or controllers of the cluster. KIP-700
 #[derive(Clone, Debug, PartialEq)]
@@ -29,8 +29,10 @@ impl Default for DescribeClusterRequest {
 
 impl Message for DescribeClusterRequest {
     const LAYOUT: Layout = Layout { name: "DescribeClusterRequest", first: 0, last: 2, stable: 2, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribeClusterRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             include_cluster_authorized_operations: r.bool("include_cluster_authorized_operations")?,
@@ -40,8 +42,10 @@ impl Message for DescribeClusterRequest {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for DescribeClusterRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.bool(self.include_cluster_authorized_operations);
         if version >= 1 {
@@ -124,8 +128,10 @@ impl Default for DescribeClusterResponse {
 
 impl Message for DescribeClusterResponse {
     const LAYOUT: Layout = Layout { name: "DescribeClusterResponse", first: 0, last: 2, stable: 2, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribeClusterResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             throttle_time_ms: r.i32("throttle_time_ms")?,
@@ -140,8 +146,10 @@ impl Message for DescribeClusterResponse {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for DescribeClusterResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         w.i16(self.error_code);
@@ -192,8 +200,8 @@ pub struct DescribeClusterBroker {
     pub is_fenced: bool,
 }
 
-impl Decode<'_> for DescribeClusterBroker {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribeClusterBroker {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             broker_id: r.i32("broker_id")?,
             host: r.string("host")?,
@@ -207,7 +215,7 @@ impl Decode<'_> for DescribeClusterBroker {
 }
 
 impl Encode for DescribeClusterBroker {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i32(self.broker_id);
         w.string("host", &self.host)?;
         w.i32(self.port);

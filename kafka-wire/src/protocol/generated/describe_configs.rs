@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Writer};
 
 /// Asks for the configuration of resources. KIP-133
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -21,8 +21,10 @@ pub struct DescribeConfigsRequest {
 
 impl Message for DescribeConfigsRequest {
     const LAYOUT: Layout = Layout { name: "DescribeConfigsRequest", first: 1, last: 4, stable: 4, flexible: Some(4) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribeConfigsRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             resources: r.array("resources", version)?,
@@ -32,8 +34,10 @@ impl Message for DescribeConfigsRequest {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for DescribeConfigsRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.array("resources", &self.resources, version)?;
         w.bool(self.include_synonyms);
@@ -83,8 +87,8 @@ impl Default for DescribeConfigsResource {
     }
 }
 
-impl Decode<'_> for DescribeConfigsResource {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribeConfigsResource {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             resource_type: r.i8("resource_type")?,
             resource_name: r.string("resource_name")?,
@@ -96,7 +100,7 @@ impl Decode<'_> for DescribeConfigsResource {
 }
 
 impl Encode for DescribeConfigsResource {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i8(self.resource_type);
         w.string("resource_name", &self.resource_name)?;
         w.nullable_array("configuration_keys", self.configuration_keys.as_deref(), version)?;
@@ -124,15 +128,19 @@ pub struct DescribeConfigsResponse {
 
 impl Message for DescribeConfigsResponse {
     const LAYOUT: Layout = Layout { name: "DescribeConfigsResponse", first: 1, last: 4, stable: 4, flexible: Some(4) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribeConfigsResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { throttle_time_ms: r.i32("throttle_time_ms")?, results: r.array("results", version)? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for DescribeConfigsResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         w.array("results", &self.results, version)?;
@@ -175,8 +183,8 @@ impl Default for DescribeConfigsResult {
     }
 }
 
-impl Decode<'_> for DescribeConfigsResult {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribeConfigsResult {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             error_code: r.i16("error_code")?,
             error_message: r.nullable_string("error_message")?,
@@ -190,7 +198,7 @@ impl Decode<'_> for DescribeConfigsResult {
 }
 
 impl Encode for DescribeConfigsResult {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i16(self.error_code);
         w.nullable_string("error_message", self.error_message.as_ref())?;
         w.i8(self.resource_type);
@@ -253,8 +261,8 @@ impl Default for DescribeConfigsResourceResult {
     }
 }
 
-impl Decode<'_> for DescribeConfigsResourceResult {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribeConfigsResourceResult {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             name: r.string("name")?,
             value: r.nullable_string("value")?,
@@ -271,7 +279,7 @@ impl Decode<'_> for DescribeConfigsResourceResult {
 }
 
 impl Encode for DescribeConfigsResourceResult {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.nullable_string("value", self.value.as_ref())?;
         w.bool(self.read_only);
@@ -323,8 +331,8 @@ impl Default for DescribeConfigsSynonym {
     }
 }
 
-impl Decode<'_> for DescribeConfigsSynonym {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribeConfigsSynonym {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { name: r.string("name")?, value: r.nullable_string("value")?, source: r.i8("source")? };
         r.skip_tags()?;
         Ok(message)
@@ -332,7 +340,7 @@ impl Decode<'_> for DescribeConfigsSynonym {
 }
 
 impl Encode for DescribeConfigsSynonym {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.nullable_string("value", self.value.as_ref())?;
         w.i8(self.source);

@@ -6,7 +6,7 @@ use bytes::Bytes;
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Writer};
 
 /// Asks for the tokens of some owners, or for all. KIP-48
 #[derive(Clone, Debug, PartialEq)]
@@ -24,15 +24,19 @@ impl Default for DescribeDelegationTokenRequest {
 impl Message for DescribeDelegationTokenRequest {
     const LAYOUT: Layout =
         Layout { name: "DescribeDelegationTokenRequest", first: 1, last: 3, stable: 3, flexible: Some(2) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribeDelegationTokenRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { owners: r.nullable_array("owners", version)? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for DescribeDelegationTokenRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.nullable_array("owners", self.owners.as_deref(), version)?;
         w.no_tags()
@@ -64,8 +68,8 @@ pub struct DescribeDelegationTokenOwner {
     pub principal_name: Str,
 }
 
-impl Decode<'_> for DescribeDelegationTokenOwner {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribeDelegationTokenOwner {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { principal_type: r.string("principal_type")?, principal_name: r.string("principal_name")? };
         r.skip_tags()?;
         Ok(message)
@@ -73,7 +77,7 @@ impl Decode<'_> for DescribeDelegationTokenOwner {
 }
 
 impl Encode for DescribeDelegationTokenOwner {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("principal_type", &self.principal_type)?;
         w.string("principal_name", &self.principal_name)?;
         w.no_tags()
@@ -102,8 +106,10 @@ pub struct DescribeDelegationTokenResponse {
 impl Message for DescribeDelegationTokenResponse {
     const LAYOUT: Layout =
         Layout { name: "DescribeDelegationTokenResponse", first: 1, last: 3, stable: 3, flexible: Some(2) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribeDelegationTokenResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             error_code: r.i16("error_code")?,
@@ -113,8 +119,10 @@ impl Message for DescribeDelegationTokenResponse {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for DescribeDelegationTokenResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i16(self.error_code);
         w.array("tokens", &self.tokens, version)?;
@@ -161,8 +169,8 @@ pub struct DescribedDelegationToken {
     pub renewers: Vec<DescribedDelegationTokenRenewer>,
 }
 
-impl Decode<'_> for DescribedDelegationToken {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribedDelegationToken {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             principal_type: r.string("principal_type")?,
             principal_name: r.string("principal_name")?,
@@ -189,7 +197,7 @@ impl Decode<'_> for DescribedDelegationToken {
 }
 
 impl Encode for DescribedDelegationToken {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("principal_type", &self.principal_type)?;
         w.string("principal_name", &self.principal_name)?;
         if version >= 3 {
@@ -241,8 +249,8 @@ pub struct DescribedDelegationTokenRenewer {
     pub principal_name: Str,
 }
 
-impl Decode<'_> for DescribedDelegationTokenRenewer {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribedDelegationTokenRenewer {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { principal_type: r.string("principal_type")?, principal_name: r.string("principal_name")? };
         r.skip_tags()?;
         Ok(message)
@@ -250,7 +258,7 @@ impl Decode<'_> for DescribedDelegationTokenRenewer {
 }
 
 impl Encode for DescribedDelegationTokenRenewer {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("principal_type", &self.principal_type)?;
         w.string("principal_name", &self.principal_name)?;
         w.no_tags()

@@ -6,7 +6,7 @@ use bytes::Bytes;
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Writer};
 
 /// Asks for the state and members of groups.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -21,8 +21,10 @@ pub struct DescribeGroupsRequest {
 
 impl Message for DescribeGroupsRequest {
     const LAYOUT: Layout = Layout { name: "DescribeGroupsRequest", first: 0, last: 6, stable: 6, flexible: Some(5) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribeGroupsRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             groups: r.array("groups", version)?,
@@ -31,8 +33,10 @@ impl Message for DescribeGroupsRequest {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for DescribeGroupsRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.array("groups", &self.groups, version)?;
         if version >= 3 {
@@ -76,8 +80,10 @@ pub struct DescribeGroupsResponse {
 
 impl Message for DescribeGroupsResponse {
     const LAYOUT: Layout = Layout { name: "DescribeGroupsResponse", first: 0, last: 6, stable: 6, flexible: Some(5) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribeGroupsResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             throttle_time_ms: if version >= 1 { r.i32("throttle_time_ms")? } else { 0 },
@@ -86,8 +92,10 @@ impl Message for DescribeGroupsResponse {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for DescribeGroupsResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         if version >= 1 {
             w.i32(self.throttle_time_ms);
@@ -147,8 +155,8 @@ impl Default for DescribedGroup {
     }
 }
 
-impl Decode<'_> for DescribedGroup {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribedGroup {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             error_code: r.i16("error_code")?,
             error_message: if version >= 6 { r.nullable_string("error_message")? } else { None },
@@ -165,7 +173,7 @@ impl Decode<'_> for DescribedGroup {
 }
 
 impl Encode for DescribedGroup {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i16(self.error_code);
         if version >= 6 {
             w.nullable_string("error_message", self.error_message.as_ref())?;
@@ -223,8 +231,8 @@ pub struct DescribedGroupMember {
     pub member_assignment: Bytes,
 }
 
-impl Decode<'_> for DescribedGroupMember {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribedGroupMember {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             member_id: r.string("member_id")?,
             group_instance_id: if version >= 4 { r.nullable_string("group_instance_id")? } else { None },
@@ -239,7 +247,7 @@ impl Decode<'_> for DescribedGroupMember {
 }
 
 impl Encode for DescribedGroupMember {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("member_id", &self.member_id)?;
         if version >= 4 {
             w.nullable_string("group_instance_id", self.group_instance_id.as_ref())?;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Writer};
 
 /// An admin client asks a broker for its log directories. KIP-113
 #[derive(Clone, Debug, PartialEq)]
@@ -23,15 +23,19 @@ impl Default for DescribeLogDirsRequest {
 
 impl Message for DescribeLogDirsRequest {
     const LAYOUT: Layout = Layout { name: "DescribeLogDirsRequest", first: 1, last: 5, stable: 5, flexible: Some(2) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribeLogDirsRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { topics: r.nullable_array("topics", version)? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for DescribeLogDirsRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.nullable_array("topics", self.topics.as_deref(), version)?;
         w.no_tags()
@@ -63,8 +67,8 @@ pub struct DescribableLogDirTopic {
     pub partitions: Vec<i32>,
 }
 
-impl Decode<'_> for DescribableLogDirTopic {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribableLogDirTopic {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { topic: r.string("topic")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -72,7 +76,7 @@ impl Decode<'_> for DescribableLogDirTopic {
 }
 
 impl Encode for DescribableLogDirTopic {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("topic", &self.topic)?;
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()
@@ -102,8 +106,10 @@ pub struct DescribeLogDirsResponse {
 
 impl Message for DescribeLogDirsResponse {
     const LAYOUT: Layout = Layout { name: "DescribeLogDirsResponse", first: 1, last: 5, stable: 5, flexible: Some(2) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribeLogDirsResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             throttle_time_ms: r.i32("throttle_time_ms")?,
@@ -113,8 +119,10 @@ impl Message for DescribeLogDirsResponse {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for DescribeLogDirsResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         if version >= 3 {
@@ -172,8 +180,8 @@ impl Default for DescribeLogDirsResult {
     }
 }
 
-impl Decode<'_> for DescribeLogDirsResult {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribeLogDirsResult {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             error_code: r.i16("error_code")?,
             log_dir: r.string("log_dir")?,
@@ -188,7 +196,7 @@ impl Decode<'_> for DescribeLogDirsResult {
 }
 
 impl Encode for DescribeLogDirsResult {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i16(self.error_code);
         w.string("log_dir", &self.log_dir)?;
         w.array("topics", &self.topics, version)?;
@@ -232,8 +240,8 @@ pub struct DescribeLogDirsTopic {
     pub partitions: Vec<DescribeLogDirsPartition>,
 }
 
-impl Decode<'_> for DescribeLogDirsTopic {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribeLogDirsTopic {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { name: r.string("name")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -241,7 +249,7 @@ impl Decode<'_> for DescribeLogDirsTopic {
 }
 
 impl Encode for DescribeLogDirsTopic {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()
@@ -269,8 +277,8 @@ pub struct DescribeLogDirsPartition {
     pub is_future_key: bool,
 }
 
-impl Decode<'_> for DescribeLogDirsPartition {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribeLogDirsPartition {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self {
             partition_index: r.i32("partition_index")?,
             partition_size: r.i64("partition_size")?,
@@ -283,7 +291,7 @@ impl Decode<'_> for DescribeLogDirsPartition {
 }
 
 impl Encode for DescribeLogDirsPartition {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i32(self.partition_index);
         w.i64(self.partition_size);
         w.i64(self.offset_lag);

@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Writer};
 
 /// An admin client asks leaders for the producers of partitions. KIP-664
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -15,15 +15,19 @@ pub struct DescribeProducersRequest {
 
 impl Message for DescribeProducersRequest {
     const LAYOUT: Layout = Layout { name: "DescribeProducersRequest", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribeProducersRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { topics: r.array("topics", version)? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for DescribeProducersRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.array("topics", &self.topics, version)?;
         w.no_tags()
@@ -55,8 +59,8 @@ pub struct TopicRequest {
     pub partition_indexes: Vec<i32>,
 }
 
-impl Decode<'_> for TopicRequest {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for TopicRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { name: r.string("name")?, partition_indexes: r.array("partition_indexes", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -64,7 +68,7 @@ impl Decode<'_> for TopicRequest {
 }
 
 impl Encode for TopicRequest {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.array("partition_indexes", &self.partition_indexes, version)?;
         w.no_tags()
@@ -91,15 +95,19 @@ pub struct DescribeProducersResponse {
 impl Message for DescribeProducersResponse {
     const LAYOUT: Layout =
         Layout { name: "DescribeProducersResponse", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribeProducersResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { throttle_time_ms: r.i32("throttle_time_ms")?, topics: r.array("topics", version)? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for DescribeProducersResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         w.array("topics", &self.topics, version)?;
@@ -124,8 +132,8 @@ pub struct TopicResponse {
     pub partitions: Vec<PartitionResponse>,
 }
 
-impl Decode<'_> for TopicResponse {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for TopicResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { name: r.string("name")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -133,7 +141,7 @@ impl Decode<'_> for TopicResponse {
 }
 
 impl Encode for TopicResponse {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()
@@ -161,8 +169,8 @@ pub struct PartitionResponse {
     pub active_producers: Vec<ProducerState>,
 }
 
-impl Decode<'_> for PartitionResponse {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for PartitionResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             partition_index: r.i32("partition_index")?,
             error_code: r.i16("error_code")?,
@@ -175,7 +183,7 @@ impl Decode<'_> for PartitionResponse {
 }
 
 impl Encode for PartitionResponse {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i32(self.partition_index);
         w.i16(self.error_code);
         w.nullable_string("error_message", self.error_message.as_ref())?;
@@ -230,8 +238,8 @@ impl Default for ProducerState {
     }
 }
 
-impl Decode<'_> for ProducerState {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for ProducerState {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self {
             producer_id: r.i64("producer_id")?,
             producer_epoch: r.i32("producer_epoch")?,
@@ -246,7 +254,7 @@ impl Decode<'_> for ProducerState {
 }
 
 impl Encode for ProducerState {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i64(self.producer_id);
         w.i32(self.producer_epoch);
         w.i32(self.last_sequence);

@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Uuid, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Uuid, Writer};
 
 /// TODO request
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -15,15 +15,19 @@ pub struct DescribeQuorumRequest {
 
 impl Message for DescribeQuorumRequest {
     const LAYOUT: Layout = Layout { name: "DescribeQuorumRequest", first: 0, last: 2, stable: 2, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribeQuorumRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { topics: r.array("topics", version)? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for DescribeQuorumRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.array("topics", &self.topics, version)?;
         w.no_tags()
@@ -51,8 +55,8 @@ pub struct TopicData {
     pub partitions: Vec<PartitionData>,
 }
 
-impl Decode<'_> for TopicData {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for TopicData {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { topic_name: r.string("topic_name")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -60,7 +64,7 @@ impl Decode<'_> for TopicData {
 }
 
 impl Encode for TopicData {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("topic_name", &self.topic_name)?;
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()
@@ -82,8 +86,8 @@ pub struct PartitionData {
     pub partition_index: i32,
 }
 
-impl Decode<'_> for PartitionData {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for PartitionData {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { partition_index: r.i32("partition_index")? };
         r.skip_tags()?;
         Ok(message)
@@ -91,7 +95,7 @@ impl Decode<'_> for PartitionData {
 }
 
 impl Encode for PartitionData {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i32(self.partition_index);
         w.no_tags()
     }
@@ -129,8 +133,10 @@ impl Default for DescribeQuorumResponse {
 
 impl Message for DescribeQuorumResponse {
     const LAYOUT: Layout = Layout { name: "DescribeQuorumResponse", first: 0, last: 2, stable: 2, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribeQuorumResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             error_code: r.i16("error_code")?,
@@ -141,8 +147,10 @@ impl Message for DescribeQuorumResponse {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for DescribeQuorumResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i16(self.error_code);
         if version >= 2 {
@@ -181,8 +189,8 @@ pub struct DescribeQuorumResponseTopicData {
     pub partitions: Vec<DescribeQuorumResponsePartitionData>,
 }
 
-impl Decode<'_> for DescribeQuorumResponseTopicData {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribeQuorumResponseTopicData {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { topic_name: r.string("topic_name")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -190,7 +198,7 @@ impl Decode<'_> for DescribeQuorumResponseTopicData {
 }
 
 impl Encode for DescribeQuorumResponseTopicData {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("topic_name", &self.topic_name)?;
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()
@@ -243,8 +251,8 @@ impl Default for DescribeQuorumResponsePartitionData {
     }
 }
 
-impl Decode<'_> for DescribeQuorumResponsePartitionData {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribeQuorumResponsePartitionData {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             partition_index: r.i32("partition_index")?,
             error_code: r.i16("error_code")?,
@@ -261,7 +269,7 @@ impl Decode<'_> for DescribeQuorumResponsePartitionData {
 }
 
 impl Encode for DescribeQuorumResponsePartitionData {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i32(self.partition_index);
         w.i16(self.error_code);
         if version >= 2 {
@@ -301,8 +309,8 @@ pub struct Node {
     pub listeners: Vec<Listener>,
 }
 
-impl Decode<'_> for Node {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for Node {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { node_id: r.i32("node_id")?, listeners: r.array("listeners", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -310,7 +318,7 @@ impl Decode<'_> for Node {
 }
 
 impl Encode for Node {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i32(self.node_id);
         w.array("listeners", &self.listeners, version)?;
         w.no_tags()
@@ -336,8 +344,8 @@ pub struct Listener {
     pub port: u16,
 }
 
-impl Decode<'_> for Listener {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for Listener {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { name: r.string("name")?, host: r.string("host")?, port: r.u16("port")? };
         r.skip_tags()?;
         Ok(message)
@@ -345,7 +353,7 @@ impl Decode<'_> for Listener {
 }
 
 impl Encode for Listener {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.string("host", &self.host)?;
         w.u16(self.port);
@@ -397,8 +405,8 @@ impl Default for ReplicaState {
     }
 }
 
-impl Decode<'_> for ReplicaState {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ReplicaState {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             replica_id: r.i32("replica_id")?,
             replica_directory_id: if version >= 2 { r.uuid("replica_directory_id")? } else { Uuid::ZERO },
@@ -412,7 +420,7 @@ impl Decode<'_> for ReplicaState {
 }
 
 impl Encode for ReplicaState {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i32(self.replica_id);
         if version >= 2 {
             w.uuid(self.replica_directory_id);

@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Uuid, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Uuid, Writer};
 
 /// TODO request
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -16,15 +16,19 @@ pub struct DescribeShareGroupOffsetsRequest {
 impl Message for DescribeShareGroupOffsetsRequest {
     const LAYOUT: Layout =
         Layout { name: "DescribeShareGroupOffsetsRequest", first: 0, last: 1, stable: 1, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribeShareGroupOffsetsRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { groups: r.array("groups", version)? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for DescribeShareGroupOffsetsRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.array("groups", &self.groups, version)?;
         w.no_tags()
@@ -62,8 +66,8 @@ impl Default for DescribeShareGroupOffsetsRequestGroup {
     }
 }
 
-impl Decode<'_> for DescribeShareGroupOffsetsRequestGroup {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribeShareGroupOffsetsRequestGroup {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { group_id: r.string("group_id")?, topics: r.nullable_array("topics", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -71,7 +75,7 @@ impl Decode<'_> for DescribeShareGroupOffsetsRequestGroup {
 }
 
 impl Encode for DescribeShareGroupOffsetsRequestGroup {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("group_id", &self.group_id)?;
         w.nullable_array("topics", self.topics.as_deref(), version)?;
         w.no_tags()
@@ -95,8 +99,8 @@ pub struct DescribeShareGroupOffsetsRequestTopic {
     pub partitions: Vec<i32>,
 }
 
-impl Decode<'_> for DescribeShareGroupOffsetsRequestTopic {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribeShareGroupOffsetsRequestTopic {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { topic_name: r.string("topic_name")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -104,7 +108,7 @@ impl Decode<'_> for DescribeShareGroupOffsetsRequestTopic {
 }
 
 impl Encode for DescribeShareGroupOffsetsRequestTopic {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("topic_name", &self.topic_name)?;
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()
@@ -132,15 +136,19 @@ pub struct DescribeShareGroupOffsetsResponse {
 impl Message for DescribeShareGroupOffsetsResponse {
     const LAYOUT: Layout =
         Layout { name: "DescribeShareGroupOffsetsResponse", first: 0, last: 1, stable: 1, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribeShareGroupOffsetsResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { throttle_time_ms: r.i32("throttle_time_ms")?, groups: r.array("groups", version)? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for DescribeShareGroupOffsetsResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         w.array("groups", &self.groups, version)?;
@@ -169,8 +177,8 @@ pub struct DescribeShareGroupOffsetsResponseGroup {
     pub error_message: Option<Str>,
 }
 
-impl Decode<'_> for DescribeShareGroupOffsetsResponseGroup {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribeShareGroupOffsetsResponseGroup {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             group_id: r.string("group_id")?,
             topics: r.array("topics", version)?,
@@ -183,7 +191,7 @@ impl Decode<'_> for DescribeShareGroupOffsetsResponseGroup {
 }
 
 impl Encode for DescribeShareGroupOffsetsResponseGroup {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("group_id", &self.group_id)?;
         w.array("topics", &self.topics, version)?;
         w.i16(self.error_code);
@@ -213,8 +221,8 @@ pub struct DescribeShareGroupOffsetsResponseTopic {
     pub partitions: Vec<DescribeShareGroupOffsetsResponsePartition>,
 }
 
-impl Decode<'_> for DescribeShareGroupOffsetsResponseTopic {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribeShareGroupOffsetsResponseTopic {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             topic_name: r.string("topic_name")?,
             topic_id: r.uuid("topic_id")?,
@@ -226,7 +234,7 @@ impl Decode<'_> for DescribeShareGroupOffsetsResponseTopic {
 }
 
 impl Encode for DescribeShareGroupOffsetsResponseTopic {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("topic_name", &self.topic_name)?;
         w.uuid(self.topic_id);
         w.array("partitions", &self.partitions, version)?;
@@ -268,8 +276,8 @@ impl Default for DescribeShareGroupOffsetsResponsePartition {
     }
 }
 
-impl Decode<'_> for DescribeShareGroupOffsetsResponsePartition {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribeShareGroupOffsetsResponsePartition {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             partition_index: r.i32("partition_index")?,
             start_offset: r.i64("start_offset")?,
@@ -284,7 +292,7 @@ impl Decode<'_> for DescribeShareGroupOffsetsResponsePartition {
 }
 
 impl Encode for DescribeShareGroupOffsetsResponsePartition {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i32(self.partition_index);
         w.i64(self.start_offset);
         w.i32(self.leader_epoch);

@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Uuid, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Uuid, Writer};
 
 /// TODO request
 #[derive(Clone, Debug, PartialEq)]
@@ -28,8 +28,10 @@ impl Default for DescribeTopicPartitionsRequest {
 impl Message for DescribeTopicPartitionsRequest {
     const LAYOUT: Layout =
         Layout { name: "DescribeTopicPartitionsRequest", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribeTopicPartitionsRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             topics: r.array("topics", version)?,
@@ -39,8 +41,10 @@ impl Message for DescribeTopicPartitionsRequest {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for DescribeTopicPartitionsRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.array("topics", &self.topics, version)?;
         w.i32(self.response_partition_limit);
@@ -74,8 +78,8 @@ pub struct TopicRequest {
     pub name: Str,
 }
 
-impl Decode<'_> for TopicRequest {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for TopicRequest {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { name: r.string("name")? };
         r.skip_tags()?;
         Ok(message)
@@ -83,7 +87,7 @@ impl Decode<'_> for TopicRequest {
 }
 
 impl Encode for TopicRequest {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.no_tags()
     }
@@ -105,8 +109,8 @@ pub struct Cursor {
     pub partition_index: i32,
 }
 
-impl Decode<'_> for Cursor {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for Cursor {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { topic_name: r.string("topic_name")?, partition_index: r.i32("partition_index")? };
         r.skip_tags()?;
         Ok(message)
@@ -114,7 +118,7 @@ impl Decode<'_> for Cursor {
 }
 
 impl Encode for Cursor {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("topic_name", &self.topic_name)?;
         w.i32(self.partition_index);
         w.no_tags()
@@ -144,8 +148,10 @@ pub struct DescribeTopicPartitionsResponse {
 impl Message for DescribeTopicPartitionsResponse {
     const LAYOUT: Layout =
         Layout { name: "DescribeTopicPartitionsResponse", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribeTopicPartitionsResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             throttle_time_ms: r.i32("throttle_time_ms")?,
@@ -155,8 +161,10 @@ impl Message for DescribeTopicPartitionsResponse {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for DescribeTopicPartitionsResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         w.array("topics", &self.topics, version)?;
@@ -206,8 +214,8 @@ impl Default for DescribeTopicPartitionsResponseTopic {
     }
 }
 
-impl Decode<'_> for DescribeTopicPartitionsResponseTopic {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribeTopicPartitionsResponseTopic {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             error_code: r.i16("error_code")?,
             name: r.nullable_string("name")?,
@@ -222,7 +230,7 @@ impl Decode<'_> for DescribeTopicPartitionsResponseTopic {
 }
 
 impl Encode for DescribeTopicPartitionsResponseTopic {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i16(self.error_code);
         w.nullable_string("name", self.name.as_ref())?;
         w.uuid(self.topic_id);
@@ -286,8 +294,8 @@ impl Default for DescribeTopicPartitionsResponsePartition {
     }
 }
 
-impl Decode<'_> for DescribeTopicPartitionsResponsePartition {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribeTopicPartitionsResponsePartition {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             error_code: r.i16("error_code")?,
             partition_index: r.i32("partition_index")?,
@@ -305,7 +313,7 @@ impl Decode<'_> for DescribeTopicPartitionsResponsePartition {
 }
 
 impl Encode for DescribeTopicPartitionsResponsePartition {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i16(self.error_code);
         w.i32(self.partition_index);
         w.i32(self.leader_id);

@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Writer};
 
 /// An admin client asks a coordinator about transactional ids. KIP-664
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -16,15 +16,19 @@ pub struct DescribeTransactionsRequest {
 impl Message for DescribeTransactionsRequest {
     const LAYOUT: Layout =
         Layout { name: "DescribeTransactionsRequest", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribeTransactionsRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { transactional_ids: r.array("transactional_ids", version)? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for DescribeTransactionsRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.array("transactional_ids", &self.transactional_ids, version)?;
         w.no_tags()
@@ -59,8 +63,10 @@ pub struct DescribeTransactionsResponse {
 impl Message for DescribeTransactionsResponse {
     const LAYOUT: Layout =
         Layout { name: "DescribeTransactionsResponse", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribeTransactionsResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             throttle_time_ms: r.i32("throttle_time_ms")?,
@@ -69,8 +75,10 @@ impl Message for DescribeTransactionsResponse {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for DescribeTransactionsResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         w.array("transaction_states", &self.transaction_states, version)?;
@@ -107,8 +115,8 @@ pub struct TransactionState {
     pub topics: Vec<TopicData>,
 }
 
-impl Decode<'_> for TransactionState {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for TransactionState {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             error_code: r.i16("error_code")?,
             transactional_id: r.string("transactional_id")?,
@@ -125,7 +133,7 @@ impl Decode<'_> for TransactionState {
 }
 
 impl Encode for TransactionState {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i16(self.error_code);
         w.string("transactional_id", &self.transactional_id)?;
         w.string("transaction_state", &self.transaction_state)?;
@@ -161,8 +169,8 @@ pub struct TopicData {
     pub partitions: Vec<i32>,
 }
 
-impl Decode<'_> for TopicData {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for TopicData {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { topic: r.string("topic")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -170,7 +178,7 @@ impl Decode<'_> for TopicData {
 }
 
 impl Encode for TopicData {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("topic", &self.topic)?;
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()

@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Writer};
 
 /// TODO request
 #[derive(Clone, Debug, PartialEq)]
@@ -22,15 +22,19 @@ impl Default for DescribeUserScramCredentialsRequest {
 impl Message for DescribeUserScramCredentialsRequest {
     const LAYOUT: Layout =
         Layout { name: "DescribeUserScramCredentialsRequest", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribeUserScramCredentialsRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { users: r.nullable_array("users", version)? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for DescribeUserScramCredentialsRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.nullable_array("users", self.users.as_deref(), version)?;
         w.no_tags()
@@ -60,8 +64,8 @@ pub struct UserName {
     pub name: Str,
 }
 
-impl Decode<'_> for UserName {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for UserName {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { name: r.string("name")? };
         r.skip_tags()?;
         Ok(message)
@@ -69,7 +73,7 @@ impl Decode<'_> for UserName {
 }
 
 impl Encode for UserName {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.no_tags()
     }
@@ -105,8 +109,10 @@ impl Default for DescribeUserScramCredentialsResponse {
 impl Message for DescribeUserScramCredentialsResponse {
     const LAYOUT: Layout =
         Layout { name: "DescribeUserScramCredentialsResponse", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribeUserScramCredentialsResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             throttle_time_ms: r.i32("throttle_time_ms")?,
@@ -117,8 +123,10 @@ impl Message for DescribeUserScramCredentialsResponse {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for DescribeUserScramCredentialsResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         w.i16(self.error_code);
@@ -157,8 +165,8 @@ impl Default for DescribeUserScramCredentialsResult {
     }
 }
 
-impl Decode<'_> for DescribeUserScramCredentialsResult {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribeUserScramCredentialsResult {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             user: r.string("user")?,
             error_code: r.i16("error_code")?,
@@ -171,7 +179,7 @@ impl Decode<'_> for DescribeUserScramCredentialsResult {
 }
 
 impl Encode for DescribeUserScramCredentialsResult {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("user", &self.user)?;
         w.i16(self.error_code);
         w.nullable_string("error_message", self.error_message.as_ref())?;
@@ -199,8 +207,8 @@ pub struct CredentialInfo {
     pub iterations: i32,
 }
 
-impl Decode<'_> for CredentialInfo {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for CredentialInfo {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { mechanism: r.i8("mechanism")?, iterations: r.i32("iterations")? };
         r.skip_tags()?;
         Ok(message)
@@ -208,7 +216,7 @@ impl Decode<'_> for CredentialInfo {
 }
 
 impl Encode for CredentialInfo {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i8(self.mechanism);
         w.i32(self.iterations);
         w.no_tags()

@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Writer};
 
 /// TODO request
 #[derive(Clone, Debug, PartialEq)]
@@ -30,8 +30,10 @@ impl Default for ElectLeadersRequest {
 
 impl Message for ElectLeadersRequest {
     const LAYOUT: Layout = Layout { name: "ElectLeadersRequest", first: 0, last: 2, stable: 2, flexible: Some(2) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ElectLeadersRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             election_type: if version >= 1 { r.i8("election_type")? } else { 0 },
@@ -41,8 +43,10 @@ impl Message for ElectLeadersRequest {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ElectLeadersRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         if version >= 1 {
             w.i8(self.election_type);
@@ -84,8 +88,8 @@ pub struct TopicPartitions {
     pub partitions: Vec<i32>,
 }
 
-impl Decode<'_> for TopicPartitions {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for TopicPartitions {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { topic: r.string("topic")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -93,7 +97,7 @@ impl Decode<'_> for TopicPartitions {
 }
 
 impl Encode for TopicPartitions {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("topic", &self.topic)?;
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()
@@ -125,8 +129,10 @@ pub struct ElectLeadersResponse {
 
 impl Message for ElectLeadersResponse {
     const LAYOUT: Layout = Layout { name: "ElectLeadersResponse", first: 0, last: 2, stable: 2, flexible: Some(2) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ElectLeadersResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             throttle_time_ms: r.i32("throttle_time_ms")?,
@@ -136,8 +142,10 @@ impl Message for ElectLeadersResponse {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ElectLeadersResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         if version >= 1 {
@@ -170,8 +178,8 @@ pub struct ReplicaElectionResult {
     pub partition_result: Vec<PartitionResult>,
 }
 
-impl Decode<'_> for ReplicaElectionResult {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ReplicaElectionResult {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { topic: r.string("topic")?, partition_result: r.array("partition_result", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -179,7 +187,7 @@ impl Decode<'_> for ReplicaElectionResult {
 }
 
 impl Encode for ReplicaElectionResult {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("topic", &self.topic)?;
         w.array("partition_result", &self.partition_result, version)?;
         w.no_tags()
@@ -211,8 +219,8 @@ impl Default for PartitionResult {
     }
 }
 
-impl Decode<'_> for PartitionResult {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for PartitionResult {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self {
             partition_id: r.i32("partition_id")?,
             error_code: r.i16("error_code")?,
@@ -224,7 +232,7 @@ impl Decode<'_> for PartitionResult {
 }
 
 impl Encode for PartitionResult {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i32(self.partition_id);
         w.i16(self.error_code);
         w.nullable_string("error_message", self.error_message.as_ref())?;

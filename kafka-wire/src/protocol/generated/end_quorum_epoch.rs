@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Uuid, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Uuid, Writer};
 
 /// TODO request
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -21,8 +21,10 @@ pub struct EndQuorumEpochRequest {
 
 impl Message for EndQuorumEpochRequest {
     const LAYOUT: Layout = Layout { name: "EndQuorumEpochRequest", first: 0, last: 1, stable: 1, flexible: Some(1) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for EndQuorumEpochRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             cluster_id: r.nullable_string("cluster_id")?,
@@ -32,8 +34,10 @@ impl Message for EndQuorumEpochRequest {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for EndQuorumEpochRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.nullable_string("cluster_id", self.cluster_id.as_ref())?;
         w.array("topics", &self.topics, version)?;
@@ -69,8 +73,8 @@ pub struct TopicData {
     pub partitions: Vec<PartitionData>,
 }
 
-impl Decode<'_> for TopicData {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for TopicData {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { topic_name: r.string("topic_name")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -78,7 +82,7 @@ impl Decode<'_> for TopicData {
 }
 
 impl Encode for TopicData {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("topic_name", &self.topic_name)?;
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()
@@ -112,8 +116,8 @@ pub struct PartitionData {
     pub preferred_candidates: Vec<ReplicaInfo>,
 }
 
-impl Decode<'_> for PartitionData {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for PartitionData {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             partition_index: r.i32("partition_index")?,
             leader_id: r.i32("leader_id")?,
@@ -127,7 +131,7 @@ impl Decode<'_> for PartitionData {
 }
 
 impl Encode for PartitionData {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i32(self.partition_index);
         w.i32(self.leader_id);
         w.i32(self.leader_epoch);
@@ -165,8 +169,8 @@ pub struct ReplicaInfo {
     pub candidate_directory_id: Uuid,
 }
 
-impl Decode<'_> for ReplicaInfo {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for ReplicaInfo {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message =
             Self { candidate_id: r.i32("candidate_id")?, candidate_directory_id: r.uuid("candidate_directory_id")? };
         r.skip_tags()?;
@@ -175,7 +179,7 @@ impl Decode<'_> for ReplicaInfo {
 }
 
 impl Encode for ReplicaInfo {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i32(self.candidate_id);
         w.uuid(self.candidate_directory_id);
         w.no_tags()
@@ -201,8 +205,8 @@ pub struct LeaderEndpoint {
     pub port: u16,
 }
 
-impl Decode<'_> for LeaderEndpoint {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for LeaderEndpoint {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { name: r.string("name")?, host: r.string("host")?, port: r.u16("port")? };
         r.skip_tags()?;
         Ok(message)
@@ -210,7 +214,7 @@ impl Decode<'_> for LeaderEndpoint {
 }
 
 impl Encode for LeaderEndpoint {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.string("host", &self.host)?;
         w.u16(self.port);
@@ -242,8 +246,10 @@ pub struct EndQuorumEpochResponse {
 
 impl Message for EndQuorumEpochResponse {
     const LAYOUT: Layout = Layout { name: "EndQuorumEpochResponse", first: 0, last: 1, stable: 1, flexible: Some(1) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for EndQuorumEpochResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let mut message =
             Self { error_code: r.i16("error_code")?, topics: r.array("topics", version)?, node_endpoints: Vec::new() };
@@ -256,8 +262,10 @@ impl Message for EndQuorumEpochResponse {
         })?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for EndQuorumEpochResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i16(self.error_code);
         w.array("topics", &self.topics, version)?;
@@ -292,8 +300,8 @@ pub struct EndQuorumEpochResponseTopicData {
     pub partitions: Vec<EndQuorumEpochResponsePartitionData>,
 }
 
-impl Decode<'_> for EndQuorumEpochResponseTopicData {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for EndQuorumEpochResponseTopicData {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { topic_name: r.string("topic_name")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -301,7 +309,7 @@ impl Decode<'_> for EndQuorumEpochResponseTopicData {
 }
 
 impl Encode for EndQuorumEpochResponseTopicData {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("topic_name", &self.topic_name)?;
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()
@@ -329,8 +337,8 @@ pub struct EndQuorumEpochResponsePartitionData {
     pub leader_epoch: i32,
 }
 
-impl Decode<'_> for EndQuorumEpochResponsePartitionData {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for EndQuorumEpochResponsePartitionData {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self {
             partition_index: r.i32("partition_index")?,
             error_code: r.i16("error_code")?,
@@ -343,7 +351,7 @@ impl Decode<'_> for EndQuorumEpochResponsePartitionData {
 }
 
 impl Encode for EndQuorumEpochResponsePartitionData {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i32(self.partition_index);
         w.i16(self.error_code);
         w.i32(self.leader_id);
@@ -373,8 +381,8 @@ pub struct NodeEndpoint {
     pub port: u16,
 }
 
-impl Decode<'_> for NodeEndpoint {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for NodeEndpoint {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { node_id: r.i32("node_id")?, host: r.string("host")?, port: r.u16("port")? };
         r.skip_tags()?;
         Ok(message)
@@ -382,7 +390,7 @@ impl Decode<'_> for NodeEndpoint {
 }
 
 impl Encode for NodeEndpoint {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i32(self.node_id);
         w.string("host", &self.host)?;
         w.u16(self.port);

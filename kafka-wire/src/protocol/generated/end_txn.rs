@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{DecodeError, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Writer};
 
 /// Commits or aborts the transaction of a producer. KIP-98
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -21,8 +21,10 @@ pub struct EndTxnRequest {
 
 impl Message for EndTxnRequest {
     const LAYOUT: Layout = Layout { name: "EndTxnRequest", first: 0, last: 5, stable: 5, flexible: Some(3) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for EndTxnRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             transactional_id: r.string("transactional_id")?,
@@ -33,8 +35,10 @@ impl Message for EndTxnRequest {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for EndTxnRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.string("transactional_id", &self.transactional_id)?;
         w.i64(self.producer_id);
@@ -88,8 +92,10 @@ impl Default for EndTxnResponse {
 
 impl Message for EndTxnResponse {
     const LAYOUT: Layout = Layout { name: "EndTxnResponse", first: 0, last: 5, stable: 5, flexible: Some(3) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for EndTxnResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             throttle_time_ms: r.i32("throttle_time_ms")?,
@@ -100,8 +106,10 @@ impl Message for EndTxnResponse {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for EndTxnResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         w.i16(self.error_code);

@@ -6,7 +6,7 @@ use bytes::Bytes;
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{DecodeError, EncodeError, Layout, Reader, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Writer};
 
 /// TODO request
 #[derive(Clone, Debug, PartialEq)]
@@ -27,8 +27,10 @@ impl Default for EnvelopeRequest {
 
 impl Message for EnvelopeRequest {
     const LAYOUT: Layout = Layout { name: "EnvelopeRequest", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for EnvelopeRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             request_data: r.bytes("request_data")?,
@@ -38,8 +40,10 @@ impl Message for EnvelopeRequest {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for EnvelopeRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.bytes("request_data", &self.request_data)?;
         w.nullable_bytes("request_principal", self.request_principal.as_ref())?;
@@ -73,15 +77,19 @@ pub struct EnvelopeResponse {
 
 impl Message for EnvelopeResponse {
     const LAYOUT: Layout = Layout { name: "EnvelopeResponse", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for EnvelopeResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { response_data: r.nullable_bytes("response_data")?, error_code: r.i16("error_code")? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for EnvelopeResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.nullable_bytes("response_data", self.response_data.as_ref())?;
         w.i16(self.error_code);

@@ -6,7 +6,7 @@ use bytes::Bytes;
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{DecodeError, EncodeError, Layout, Reader, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Writer};
 
 /// TODO request
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -20,15 +20,19 @@ pub struct ExpireDelegationTokenRequest {
 impl Message for ExpireDelegationTokenRequest {
     const LAYOUT: Layout =
         Layout { name: "ExpireDelegationTokenRequest", first: 1, last: 2, stable: 2, flexible: Some(2) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ExpireDelegationTokenRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { hmac: r.bytes("hmac")?, expiry_time_period_ms: r.i64("expiry_time_period_ms")? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ExpireDelegationTokenRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.bytes("hmac", &self.hmac)?;
         w.i64(self.expiry_time_period_ms);
@@ -68,8 +72,10 @@ pub struct ExpireDelegationTokenResponse {
 impl Message for ExpireDelegationTokenResponse {
     const LAYOUT: Layout =
         Layout { name: "ExpireDelegationTokenResponse", first: 1, last: 2, stable: 2, flexible: Some(2) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ExpireDelegationTokenResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             error_code: r.i16("error_code")?,
@@ -79,8 +85,10 @@ impl Message for ExpireDelegationTokenResponse {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ExpireDelegationTokenResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i16(self.error_code);
         w.i64(self.expiry_timestamp_ms);

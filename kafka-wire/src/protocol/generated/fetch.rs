@@ -5,8 +5,8 @@ use bytes::Bytes;
 
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
-use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Items, Layout, Reader, Str, Uuid, Writer};
+use super::super::{ApiKey, Message, MessageView, Request};
+use crate::wire::{Decode, Encode, EncodeError, Items, Layout, Malformed, Reader, Str, Uuid, View, ViewReader, Writer};
 
 /// Asks the leader for record batches of many partitions, from an offset each; waits for them if need be.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,8 +74,10 @@ impl Default for FetchRequest {
 
 impl Message for FetchRequest {
     const LAYOUT: Layout = Layout { name: "FetchRequest", first: 4, last: 18, stable: 18, flexible: Some(12) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for FetchRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let mut message = Self {
             cluster_id: None,
@@ -94,15 +96,17 @@ impl Message for FetchRequest {
         r.tags(|r, tag| {
             match tag {
                 0 => message.cluster_id = r.nullable_string("cluster_id")?,
-                1 if version >= 15 => message.replica_state = ReplicaState::decode(r, version)?,
+                1 if version >= 15 => message.replica_state = ReplicaState::read(r, version)?,
                 _ => return Ok(false),
             }
             Ok(true)
         })?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for FetchRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         if version <= 14 {
             w.i32(self.replica_id);
@@ -136,7 +140,7 @@ impl Message for FetchRequest {
             if !(version >= 15) {
                 return Err(EncodeError::lacks("replica_state", version));
             }
-            tags.add(1, |w| self.replica_state.encode(w, version))?;
+            tags.add(1, |w| self.replica_state.write(w, version))?;
         }
         w.put_tags(tags)
     }
@@ -202,8 +206,8 @@ impl Default for ReplicaState {
     }
 }
 
-impl Decode<'_> for ReplicaState {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for ReplicaState {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { replica_id: r.i32("replica_id")?, replica_epoch: r.i64("replica_epoch")? };
         r.skip_tags()?;
         Ok(message)
@@ -211,7 +215,7 @@ impl Decode<'_> for ReplicaState {
 }
 
 impl Encode for ReplicaState {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i32(self.replica_id);
         w.i64(self.replica_epoch);
         w.no_tags()
@@ -241,8 +245,8 @@ pub struct FetchTopic {
     pub partitions: Vec<FetchPartition>,
 }
 
-impl Decode<'_> for FetchTopic {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for FetchTopic {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             topic: if version <= 12 { r.string("topic")? } else { Str::EMPTY },
             topic_id: if version >= 13 { r.uuid("topic_id")? } else { Uuid::ZERO },
@@ -254,7 +258,7 @@ impl Decode<'_> for FetchTopic {
 }
 
 impl Encode for FetchTopic {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         if version <= 12 {
             w.string("topic", &self.topic)?;
         }
@@ -325,8 +329,8 @@ impl Default for FetchPartition {
     }
 }
 
-impl Decode<'_> for FetchPartition {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for FetchPartition {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let mut message = Self {
             partition: r.i32("partition")?,
             current_leader_epoch: if version >= 9 { r.i32("current_leader_epoch")? } else { -1 },
@@ -350,7 +354,7 @@ impl Decode<'_> for FetchPartition {
 }
 
 impl Encode for FetchPartition {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i32(self.partition);
         if version >= 9 {
             w.i32(self.current_leader_epoch);
@@ -421,8 +425,8 @@ pub struct ForgottenTopic {
     pub partitions: Vec<i32>,
 }
 
-impl Decode<'_> for ForgottenTopic {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ForgottenTopic {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             topic: if version <= 12 { r.string("topic")? } else { Str::EMPTY },
             topic_id: if version >= 13 { r.uuid("topic_id")? } else { Uuid::ZERO },
@@ -434,7 +438,7 @@ impl Decode<'_> for ForgottenTopic {
 }
 
 impl Encode for ForgottenTopic {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         if version <= 12 {
             w.string("topic", &self.topic)?;
         }
@@ -482,8 +486,10 @@ pub struct FetchResponse {
 
 impl Message for FetchResponse {
     const LAYOUT: Layout = Layout { name: "FetchResponse", first: 4, last: 18, stable: 18, flexible: Some(12) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for FetchResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let mut message = Self {
             throttle_time_ms: r.i32("throttle_time_ms")?,
@@ -501,8 +507,10 @@ impl Message for FetchResponse {
         })?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for FetchResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         if version >= 7 {
@@ -569,10 +577,9 @@ impl Default for FetchResponseView<'_> {
     }
 }
 
-impl<'a> Decode<'a> for FetchResponseView<'a> {
-    #[inline]
-    fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        r.begin(&FetchResponse::LAYOUT, version)?;
+impl<'a> View<'a> for FetchResponseView<'a> {
+    #[inline(always)]
+    fn view(r: &mut ViewReader<'a>, version: i16) -> Result<Self, Malformed> {
         let mut message = Self {
             throttle_time_ms: r.i32("throttle_time_ms")?,
             error_code: if version >= 7 { r.i16("error_code")? } else { 0 },
@@ -591,6 +598,10 @@ impl<'a> Decode<'a> for FetchResponseView<'a> {
     }
 }
 
+impl<'a> MessageView<'a> for FetchResponseView<'a> {
+    type Owned = FetchResponse;
+}
+
 /// An element of [`FetchResponse::responses`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct FetchableTopicResponse {
@@ -606,8 +617,8 @@ pub struct FetchableTopicResponse {
     pub partitions: Vec<PartitionData>,
 }
 
-impl Decode<'_> for FetchableTopicResponse {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for FetchableTopicResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             topic: if version <= 12 { r.string("topic")? } else { Str::EMPTY },
             topic_id: if version >= 13 { r.uuid("topic_id")? } else { Uuid::ZERO },
@@ -619,7 +630,7 @@ impl Decode<'_> for FetchableTopicResponse {
 }
 
 impl Encode for FetchableTopicResponse {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         if version <= 12 {
             w.string("topic", &self.topic)?;
         }
@@ -661,9 +672,9 @@ impl Default for FetchableTopicResponseView<'_> {
     }
 }
 
-impl<'a> Decode<'a> for FetchableTopicResponseView<'a> {
-    #[inline]
-    fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
+impl<'a> View<'a> for FetchableTopicResponseView<'a> {
+    #[inline(always)]
+    fn view(r: &mut ViewReader<'a>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             topic: if version <= 12 { r.str("topic")? } else { "" },
             topic_id: if version >= 13 { r.uuid("topic_id")? } else { Uuid::ZERO },
@@ -731,8 +742,8 @@ impl Default for PartitionData {
     }
 }
 
-impl Decode<'_> for PartitionData {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for PartitionData {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let mut message = Self {
             partition_index: r.i32("partition_index")?,
             error_code: r.i16("error_code")?,
@@ -748,9 +759,9 @@ impl Decode<'_> for PartitionData {
         };
         r.tags(|r, tag| {
             match tag {
-                0 => message.diverging_epoch = EpochEndOffset::decode(r, version)?,
-                1 => message.current_leader = LeaderIdAndEpoch::decode(r, version)?,
-                2 => message.snapshot_id = SnapshotId::decode(r, version)?,
+                0 => message.diverging_epoch = EpochEndOffset::read(r, version)?,
+                1 => message.current_leader = LeaderIdAndEpoch::read(r, version)?,
+                2 => message.snapshot_id = SnapshotId::read(r, version)?,
                 _ => return Ok(false),
             }
             Ok(true)
@@ -760,7 +771,7 @@ impl Decode<'_> for PartitionData {
 }
 
 impl Encode for PartitionData {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i32(self.partition_index);
         w.i16(self.error_code);
         w.i64(self.high_watermark);
@@ -780,19 +791,19 @@ impl Encode for PartitionData {
             if !(version >= 12) {
                 return Err(EncodeError::lacks("diverging_epoch", version));
             }
-            tags.add(0, |w| self.diverging_epoch.encode(w, version))?;
+            tags.add(0, |w| self.diverging_epoch.write(w, version))?;
         }
         if tags.needs(1, self.current_leader != LeaderIdAndEpoch::default()) {
             if !(version >= 12) {
                 return Err(EncodeError::lacks("current_leader", version));
             }
-            tags.add(1, |w| self.current_leader.encode(w, version))?;
+            tags.add(1, |w| self.current_leader.write(w, version))?;
         }
         if tags.needs(2, self.snapshot_id != SnapshotId::default()) {
             if !(version >= 12) {
                 return Err(EncodeError::lacks("snapshot_id", version));
             }
-            tags.add(2, |w| self.snapshot_id.encode(w, version))?;
+            tags.add(2, |w| self.snapshot_id.write(w, version))?;
         }
         w.put_tags(tags)
     }
@@ -870,9 +881,9 @@ impl Default for PartitionDataView<'_> {
     }
 }
 
-impl<'a> Decode<'a> for PartitionDataView<'a> {
-    #[inline]
-    fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
+impl<'a> View<'a> for PartitionDataView<'a> {
+    #[inline(always)]
+    fn view(r: &mut ViewReader<'a>, version: i16) -> Result<Self, Malformed> {
         let mut message = Self {
             partition_index: r.i32("partition_index")?,
             error_code: r.i16("error_code")?,
@@ -888,9 +899,9 @@ impl<'a> Decode<'a> for PartitionDataView<'a> {
         };
         r.tags(|r, tag| {
             match tag {
-                0 => message.diverging_epoch = EpochEndOffset::decode(r, version)?,
-                1 => message.current_leader = LeaderIdAndEpoch::decode(r, version)?,
-                2 => message.snapshot_id = SnapshotId::decode(r, version)?,
+                0 => message.diverging_epoch = EpochEndOffset::view(r, version)?,
+                1 => message.current_leader = LeaderIdAndEpoch::view(r, version)?,
+                2 => message.snapshot_id = SnapshotId::view(r, version)?,
                 _ => return Ok(false),
             }
             Ok(true)
@@ -918,8 +929,8 @@ impl Default for EpochEndOffset {
     }
 }
 
-impl Decode<'_> for EpochEndOffset {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for EpochEndOffset {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { epoch: r.i32("epoch")?, end_offset: r.i64("end_offset")? };
         r.skip_tags()?;
         Ok(message)
@@ -927,7 +938,7 @@ impl Decode<'_> for EpochEndOffset {
 }
 
 impl Encode for EpochEndOffset {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i32(self.epoch);
         w.i64(self.end_offset);
         w.no_tags()
@@ -939,6 +950,15 @@ impl Inspect for EpochEndOffset {
     fn inspect(&self, version: i16, to: &mut Json) {
         to.field("epoch", &self.epoch, version);
         to.field("endOffset", &self.end_offset, version);
+    }
+}
+
+impl<'a> View<'a> for EpochEndOffset {
+    #[inline(always)]
+    fn view(r: &mut ViewReader<'a>, _: i16) -> Result<Self, Malformed> {
+        let message = Self { epoch: r.i32("epoch")?, end_offset: r.i64("end_offset")? };
+        r.skip_tags()?;
+        Ok(message)
     }
 }
 
@@ -961,8 +981,8 @@ impl Default for LeaderIdAndEpoch {
     }
 }
 
-impl Decode<'_> for LeaderIdAndEpoch {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for LeaderIdAndEpoch {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { leader_id: r.i32("leader_id")?, leader_epoch: r.i32("leader_epoch")? };
         r.skip_tags()?;
         Ok(message)
@@ -970,7 +990,7 @@ impl Decode<'_> for LeaderIdAndEpoch {
 }
 
 impl Encode for LeaderIdAndEpoch {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i32(self.leader_id);
         w.i32(self.leader_epoch);
         w.no_tags()
@@ -982,6 +1002,15 @@ impl Inspect for LeaderIdAndEpoch {
     fn inspect(&self, version: i16, to: &mut Json) {
         to.field("leaderId", &self.leader_id, version);
         to.field("leaderEpoch", &self.leader_epoch, version);
+    }
+}
+
+impl<'a> View<'a> for LeaderIdAndEpoch {
+    #[inline(always)]
+    fn view(r: &mut ViewReader<'a>, _: i16) -> Result<Self, Malformed> {
+        let message = Self { leader_id: r.i32("leader_id")?, leader_epoch: r.i32("leader_epoch")? };
+        r.skip_tags()?;
+        Ok(message)
     }
 }
 
@@ -1004,8 +1033,8 @@ impl Default for SnapshotId {
     }
 }
 
-impl Decode<'_> for SnapshotId {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for SnapshotId {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { end_offset: r.i64("end_offset")?, epoch: r.i32("epoch")? };
         r.skip_tags()?;
         Ok(message)
@@ -1013,7 +1042,7 @@ impl Decode<'_> for SnapshotId {
 }
 
 impl Encode for SnapshotId {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i64(self.end_offset);
         w.i32(self.epoch);
         w.no_tags()
@@ -1028,6 +1057,15 @@ impl Inspect for SnapshotId {
     }
 }
 
+impl<'a> View<'a> for SnapshotId {
+    #[inline(always)]
+    fn view(r: &mut ViewReader<'a>, _: i16) -> Result<Self, Malformed> {
+        let message = Self { end_offset: r.i64("end_offset")?, epoch: r.i32("epoch")? };
+        r.skip_tags()?;
+        Ok(message)
+    }
+}
+
 /// An element of [`PartitionData::aborted_transactions`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AbortedTransaction {
@@ -1037,8 +1075,8 @@ pub struct AbortedTransaction {
     pub first_offset: i64,
 }
 
-impl Decode<'_> for AbortedTransaction {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for AbortedTransaction {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { producer_id: r.i64("producer_id")?, first_offset: r.i64("first_offset")? };
         r.skip_tags()?;
         Ok(message)
@@ -1046,7 +1084,7 @@ impl Decode<'_> for AbortedTransaction {
 }
 
 impl Encode for AbortedTransaction {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i64(self.producer_id);
         w.i64(self.first_offset);
         w.no_tags()
@@ -1058,6 +1096,15 @@ impl Inspect for AbortedTransaction {
     fn inspect(&self, version: i16, to: &mut Json) {
         to.field("producerId", &self.producer_id, version);
         to.field("firstOffset", &self.first_offset, version);
+    }
+}
+
+impl<'a> View<'a> for AbortedTransaction {
+    #[inline(always)]
+    fn view(r: &mut ViewReader<'a>, _: i16) -> Result<Self, Malformed> {
+        let message = Self { producer_id: r.i64("producer_id")?, first_offset: r.i64("first_offset")? };
+        r.skip_tags()?;
+        Ok(message)
     }
 }
 
@@ -1074,8 +1121,8 @@ pub struct NodeEndpoint {
     pub rack: Option<Str>,
 }
 
-impl Decode<'_> for NodeEndpoint {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for NodeEndpoint {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self {
             node_id: r.i32("node_id")?,
             host: r.string("host")?,
@@ -1088,7 +1135,7 @@ impl Decode<'_> for NodeEndpoint {
 }
 
 impl Encode for NodeEndpoint {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i32(self.node_id);
         w.string("host", &self.host)?;
         w.i32(self.port);
@@ -1126,9 +1173,9 @@ impl Default for NodeEndpointView<'_> {
     }
 }
 
-impl<'a> Decode<'a> for NodeEndpointView<'a> {
-    #[inline]
-    fn decode(r: &mut Reader<'a>, _: i16) -> Result<Self, DecodeError> {
+impl<'a> View<'a> for NodeEndpointView<'a> {
+    #[inline(always)]
+    fn view(r: &mut ViewReader<'a>, _: i16) -> Result<Self, Malformed> {
         let message = Self {
             node_id: r.i32("node_id")?,
             host: r.str("host")?,

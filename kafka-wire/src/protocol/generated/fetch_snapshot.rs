@@ -6,7 +6,7 @@ use bytes::Bytes;
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Uuid, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Uuid, Writer};
 
 /// TODO request
 #[derive(Clone, Debug, PartialEq)]
@@ -33,8 +33,10 @@ impl Default for FetchSnapshotRequest {
 
 impl Message for FetchSnapshotRequest {
     const LAYOUT: Layout = Layout { name: "FetchSnapshotRequest", first: 0, last: 1, stable: 1, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for FetchSnapshotRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let mut message = Self {
             cluster_id: None,
@@ -51,8 +53,10 @@ impl Message for FetchSnapshotRequest {
         })?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for FetchSnapshotRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.replica_id);
         w.i32(self.max_bytes);
@@ -95,8 +99,8 @@ pub struct TopicSnapshot {
     pub partitions: Vec<PartitionSnapshot>,
 }
 
-impl Decode<'_> for TopicSnapshot {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for TopicSnapshot {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { name: r.string("name")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -104,7 +108,7 @@ impl Decode<'_> for TopicSnapshot {
 }
 
 impl Encode for TopicSnapshot {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()
@@ -136,12 +140,12 @@ pub struct PartitionSnapshot {
     pub replica_directory_id: Uuid,
 }
 
-impl Decode<'_> for PartitionSnapshot {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for PartitionSnapshot {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let mut message = Self {
             partition: r.i32("partition")?,
             current_leader_epoch: r.i32("current_leader_epoch")?,
-            snapshot_id: SnapshotId::decode(r, version)?,
+            snapshot_id: SnapshotId::read(r, version)?,
             position: r.i64("position")?,
             replica_directory_id: Uuid::ZERO,
         };
@@ -157,10 +161,10 @@ impl Decode<'_> for PartitionSnapshot {
 }
 
 impl Encode for PartitionSnapshot {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i32(self.partition);
         w.i32(self.current_leader_epoch);
-        self.snapshot_id.encode(w, version)?;
+        self.snapshot_id.write(w, version)?;
         w.i64(self.position);
         let mut tags = w.tags();
         if version >= 1 && !self.replica_directory_id.is_zero() {
@@ -195,8 +199,8 @@ pub struct SnapshotId {
     pub epoch: i32,
 }
 
-impl Decode<'_> for SnapshotId {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for SnapshotId {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { end_offset: r.i64("end_offset")?, epoch: r.i32("epoch")? };
         r.skip_tags()?;
         Ok(message)
@@ -204,7 +208,7 @@ impl Decode<'_> for SnapshotId {
 }
 
 impl Encode for SnapshotId {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i64(self.end_offset);
         w.i32(self.epoch);
         w.no_tags()
@@ -237,8 +241,10 @@ pub struct FetchSnapshotResponse {
 
 impl Message for FetchSnapshotResponse {
     const LAYOUT: Layout = Layout { name: "FetchSnapshotResponse", first: 0, last: 1, stable: 1, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for FetchSnapshotResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let mut message = Self {
             throttle_time_ms: r.i32("throttle_time_ms")?,
@@ -255,8 +261,10 @@ impl Message for FetchSnapshotResponse {
         })?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for FetchSnapshotResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         w.i16(self.error_code);
@@ -293,8 +301,8 @@ pub struct FetchSnapshotResponseTopicSnapshot {
     pub partitions: Vec<FetchSnapshotResponsePartitionSnapshot>,
 }
 
-impl Decode<'_> for FetchSnapshotResponseTopicSnapshot {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for FetchSnapshotResponseTopicSnapshot {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { name: r.string("name")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -302,7 +310,7 @@ impl Decode<'_> for FetchSnapshotResponseTopicSnapshot {
 }
 
 impl Encode for FetchSnapshotResponseTopicSnapshot {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()
@@ -336,12 +344,12 @@ pub struct FetchSnapshotResponsePartitionSnapshot {
     pub unaligned_records: Bytes,
 }
 
-impl Decode<'_> for FetchSnapshotResponsePartitionSnapshot {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for FetchSnapshotResponsePartitionSnapshot {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let mut message = Self {
             index: r.i32("index")?,
             error_code: r.i16("error_code")?,
-            snapshot_id: SnapshotId::decode(r, version)?,
+            snapshot_id: SnapshotId::read(r, version)?,
             current_leader: LeaderIdAndEpoch::default(),
             size: r.i64("size")?,
             position: r.i64("position")?,
@@ -349,7 +357,7 @@ impl Decode<'_> for FetchSnapshotResponsePartitionSnapshot {
         };
         r.tags(|r, tag| {
             match tag {
-                0 => message.current_leader = LeaderIdAndEpoch::decode(r, version)?,
+                0 => message.current_leader = LeaderIdAndEpoch::read(r, version)?,
                 _ => return Ok(false),
             }
             Ok(true)
@@ -359,16 +367,16 @@ impl Decode<'_> for FetchSnapshotResponsePartitionSnapshot {
 }
 
 impl Encode for FetchSnapshotResponsePartitionSnapshot {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i32(self.index);
         w.i16(self.error_code);
-        self.snapshot_id.encode(w, version)?;
+        self.snapshot_id.write(w, version)?;
         w.i64(self.size);
         w.i64(self.position);
         w.records("unaligned_records", &self.unaligned_records)?;
         let mut tags = w.tags();
         if tags.needs(0, self.current_leader != LeaderIdAndEpoch::default()) {
-            tags.add(0, |w| self.current_leader.encode(w, version))?;
+            tags.add(0, |w| self.current_leader.write(w, version))?;
         }
         w.put_tags(tags)
     }
@@ -398,8 +406,8 @@ pub struct LeaderIdAndEpoch {
     pub leader_epoch: i32,
 }
 
-impl Decode<'_> for LeaderIdAndEpoch {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for LeaderIdAndEpoch {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { leader_id: r.i32("leader_id")?, leader_epoch: r.i32("leader_epoch")? };
         r.skip_tags()?;
         Ok(message)
@@ -407,7 +415,7 @@ impl Decode<'_> for LeaderIdAndEpoch {
 }
 
 impl Encode for LeaderIdAndEpoch {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i32(self.leader_id);
         w.i32(self.leader_epoch);
         w.no_tags()
@@ -433,8 +441,8 @@ pub struct NodeEndpoint {
     pub port: u16,
 }
 
-impl Decode<'_> for NodeEndpoint {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for NodeEndpoint {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { node_id: r.i32("node_id")?, host: r.string("host")?, port: r.u16("port")? };
         r.skip_tags()?;
         Ok(message)
@@ -442,7 +450,7 @@ impl Decode<'_> for NodeEndpoint {
 }
 
 impl Encode for NodeEndpoint {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i32(self.node_id);
         w.string("host", &self.host)?;
         w.u16(self.port);

@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Writer};
 
 /// Asks which broker coordinates a group, a transactional id or a share partition.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -25,8 +25,10 @@ pub struct FindCoordinatorRequest {
 
 impl Message for FindCoordinatorRequest {
     const LAYOUT: Layout = Layout { name: "FindCoordinatorRequest", first: 0, last: 6, stable: 6, flexible: Some(3) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for FindCoordinatorRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             key: if version <= 3 { r.string("key")? } else { Str::EMPTY },
@@ -36,8 +38,10 @@ impl Message for FindCoordinatorRequest {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for FindCoordinatorRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         if version <= 3 {
             w.string("key", &self.key)?;
@@ -131,8 +135,10 @@ impl Default for FindCoordinatorResponse {
 
 impl Message for FindCoordinatorResponse {
     const LAYOUT: Layout = Layout { name: "FindCoordinatorResponse", first: 0, last: 6, stable: 6, flexible: Some(3) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for FindCoordinatorResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             throttle_time_ms: if version >= 1 { r.i32("throttle_time_ms")? } else { 0 },
@@ -150,8 +156,10 @@ impl Message for FindCoordinatorResponse {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for FindCoordinatorResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         if version >= 1 {
             w.i32(self.throttle_time_ms);
@@ -238,8 +246,8 @@ impl Default for Coordinator {
     }
 }
 
-impl Decode<'_> for Coordinator {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for Coordinator {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self {
             key: r.string("key")?,
             node_id: r.i32("node_id")?,
@@ -254,7 +262,7 @@ impl Decode<'_> for Coordinator {
 }
 
 impl Encode for Coordinator {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("key", &self.key)?;
         w.i32(self.node_id);
         w.string("host", &self.host)?;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use super::super::Message;
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Uuid, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Uuid, Writer};
 
 /// TODO coordinator-key
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -21,13 +21,17 @@ pub struct OffsetCommitKey {
 
 impl Message for OffsetCommitKey {
     const LAYOUT: Layout = Layout { name: "OffsetCommitKey", first: 0, last: 0, stable: 0, flexible: None };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for OffsetCommitKey {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         Ok(Self { group: r.string("group")?, topic: r.string("topic")?, partition: r.i32("partition")? })
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for OffsetCommitKey {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.string("group", &self.group)?;
         w.string("topic", &self.topic)?;
@@ -83,8 +87,10 @@ impl Default for OffsetCommitValue {
 
 impl Message for OffsetCommitValue {
     const LAYOUT: Layout = Layout { name: "OffsetCommitValue", first: 0, last: 4, stable: 4, flexible: Some(4) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for OffsetCommitValue {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let mut message = Self {
             offset: r.i64("offset")?,
@@ -103,8 +109,10 @@ impl Message for OffsetCommitValue {
         })?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for OffsetCommitValue {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i64(self.offset);
         if version >= 3 {
@@ -157,13 +165,17 @@ pub struct LegacyOffsetCommitKey {
 
 impl Message for LegacyOffsetCommitKey {
     const LAYOUT: Layout = Layout { name: "LegacyOffsetCommitKey", first: 0, last: 0, stable: 0, flexible: None };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for LegacyOffsetCommitKey {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         Ok(Self { group: r.string("group")?, topic: r.string("topic")?, partition: r.i32("partition")? })
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for LegacyOffsetCommitKey {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.string("group", &self.group)?;
         w.string("topic", &self.topic)?;
@@ -194,8 +206,10 @@ pub struct LegacyOffsetCommitValue {
 
 impl Message for LegacyOffsetCommitValue {
     const LAYOUT: Layout = Layout { name: "LegacyOffsetCommitValue", first: 0, last: 0, stable: 0, flexible: None };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for LegacyOffsetCommitValue {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         Ok(Self {
             offset: r.i64("offset")?,
@@ -203,8 +217,10 @@ impl Message for LegacyOffsetCommitValue {
             commit_timestamp: r.i64("commit_timestamp")?,
         })
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for LegacyOffsetCommitValue {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i64(self.offset);
         w.string("metadata", &self.metadata)?;
@@ -231,13 +247,17 @@ pub struct GroupMetadataKey {
 
 impl Message for GroupMetadataKey {
     const LAYOUT: Layout = Layout { name: "GroupMetadataKey", first: 0, last: 0, stable: 0, flexible: None };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for GroupMetadataKey {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         Ok(Self { group: r.string("group")? })
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for GroupMetadataKey {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.string("group", &self.group)?;
         Ok(())
@@ -285,8 +305,10 @@ impl Default for GroupMetadataValue {
 
 impl Message for GroupMetadataValue {
     const LAYOUT: Layout = Layout { name: "GroupMetadataValue", first: 0, last: 4, stable: 4, flexible: Some(4) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for GroupMetadataValue {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             protocol_type: r.string("protocol_type")?,
@@ -299,8 +321,10 @@ impl Message for GroupMetadataValue {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for GroupMetadataValue {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.string("protocol_type", &self.protocol_type)?;
         w.i32(self.generation);
@@ -368,8 +392,8 @@ impl Default for MemberMetadata {
     }
 }
 
-impl Decode<'_> for MemberMetadata {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for MemberMetadata {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             member_id: r.string("member_id")?,
             group_instance_id: if version >= 3 { r.nullable_string("group_instance_id")? } else { None },
@@ -386,7 +410,7 @@ impl Decode<'_> for MemberMetadata {
 }
 
 impl Encode for MemberMetadata {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("member_id", &self.member_id)?;
         if version >= 3 {
             w.nullable_string("group_instance_id", self.group_instance_id.as_ref())?;

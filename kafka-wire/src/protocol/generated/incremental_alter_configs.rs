@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Writer};
 
 /// TODO request
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -18,15 +18,19 @@ pub struct IncrementalAlterConfigsRequest {
 impl Message for IncrementalAlterConfigsRequest {
     const LAYOUT: Layout =
         Layout { name: "IncrementalAlterConfigsRequest", first: 0, last: 1, stable: 1, flexible: Some(1) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for IncrementalAlterConfigsRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { resources: r.array("resources", version)?, validate_only: r.bool("validate_only")? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for IncrementalAlterConfigsRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.array("resources", &self.resources, version)?;
         w.bool(self.validate_only);
@@ -62,8 +66,8 @@ pub struct AlterConfigsResource {
     pub configs: Vec<AlterableConfig>,
 }
 
-impl Decode<'_> for AlterConfigsResource {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for AlterConfigsResource {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             resource_type: r.i8("resource_type")?,
             resource_name: r.string("resource_name")?,
@@ -75,7 +79,7 @@ impl Decode<'_> for AlterConfigsResource {
 }
 
 impl Encode for AlterConfigsResource {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i8(self.resource_type);
         w.string("resource_name", &self.resource_name)?;
         w.array("configs", &self.configs, version)?;
@@ -109,8 +113,8 @@ impl Default for AlterableConfig {
     }
 }
 
-impl Decode<'_> for AlterableConfig {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for AlterableConfig {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self {
             name: r.string("name")?,
             config_operation: r.i8("config_operation")?,
@@ -122,7 +126,7 @@ impl Decode<'_> for AlterableConfig {
 }
 
 impl Encode for AlterableConfig {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.i8(self.config_operation);
         w.nullable_string("value", self.value.as_ref())?;
@@ -152,15 +156,19 @@ pub struct IncrementalAlterConfigsResponse {
 impl Message for IncrementalAlterConfigsResponse {
     const LAYOUT: Layout =
         Layout { name: "IncrementalAlterConfigsResponse", first: 0, last: 1, stable: 1, flexible: Some(1) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for IncrementalAlterConfigsResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { throttle_time_ms: r.i32("throttle_time_ms")?, responses: r.array("responses", version)? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for IncrementalAlterConfigsResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         w.array("responses", &self.responses, version)?;
@@ -195,8 +203,8 @@ impl Default for AlterConfigsResourceResponse {
     }
 }
 
-impl Decode<'_> for AlterConfigsResourceResponse {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for AlterConfigsResourceResponse {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self {
             error_code: r.i16("error_code")?,
             error_message: r.nullable_string("error_message")?,
@@ -209,7 +217,7 @@ impl Decode<'_> for AlterConfigsResourceResponse {
 }
 
 impl Encode for AlterConfigsResourceResponse {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i16(self.error_code);
         w.nullable_string("error_message", self.error_message.as_ref())?;
         w.i8(self.resource_type);

@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{DecodeError, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Writer};
 
 /// Asks for a producer id and epoch; fences earlier holders. KIP-98
 #[derive(Clone, Debug, PartialEq)]
@@ -46,8 +46,10 @@ impl Default for InitProducerIdRequest {
 
 impl Message for InitProducerIdRequest {
     const LAYOUT: Layout = Layout { name: "InitProducerIdRequest", first: 0, last: 6, stable: 5, flexible: Some(2) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for InitProducerIdRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             transactional_id: r.nullable_string("transactional_id")?,
@@ -60,8 +62,10 @@ impl Message for InitProducerIdRequest {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for InitProducerIdRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.nullable_string("transactional_id", self.transactional_id.as_ref())?;
         w.i32(self.transaction_timeout_ms);
@@ -156,8 +160,10 @@ impl Default for InitProducerIdResponse {
 
 impl Message for InitProducerIdResponse {
     const LAYOUT: Layout = Layout { name: "InitProducerIdResponse", first: 0, last: 6, stable: 6, flexible: Some(2) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for InitProducerIdResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             throttle_time_ms: r.i32("throttle_time_ms")?,
@@ -170,8 +176,10 @@ impl Message for InitProducerIdResponse {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for InitProducerIdResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         w.i16(self.error_code);

@@ -6,7 +6,7 @@ use bytes::Bytes;
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Writer};
 
 /// Joins or rejoins a group; answered once all have joined or the rebalance timeout has passed.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,8 +52,10 @@ impl Default for JoinGroupRequest {
 
 impl Message for JoinGroupRequest {
     const LAYOUT: Layout = Layout { name: "JoinGroupRequest", first: 0, last: 9, stable: 9, flexible: Some(6) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for JoinGroupRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             group_id: r.string("group_id")?,
@@ -68,8 +70,10 @@ impl Message for JoinGroupRequest {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for JoinGroupRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.string("group_id", &self.group_id)?;
         w.i32(self.session_timeout_ms);
@@ -129,8 +133,8 @@ pub struct JoinGroupRequestProtocol {
     pub metadata: Bytes,
 }
 
-impl Decode<'_> for JoinGroupRequestProtocol {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for JoinGroupRequestProtocol {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { name: r.string("name")?, metadata: r.bytes("metadata")? };
         r.skip_tags()?;
         Ok(message)
@@ -138,7 +142,7 @@ impl Decode<'_> for JoinGroupRequestProtocol {
 }
 
 impl Encode for JoinGroupRequestProtocol {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.bytes("metadata", &self.metadata)?;
         w.no_tags()
@@ -204,8 +208,10 @@ impl Default for JoinGroupResponse {
 
 impl Message for JoinGroupResponse {
     const LAYOUT: Layout = Layout { name: "JoinGroupResponse", first: 0, last: 9, stable: 9, flexible: Some(6) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for JoinGroupResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             throttle_time_ms: if version >= 2 { r.i32("throttle_time_ms")? } else { 0 },
@@ -225,8 +231,10 @@ impl Message for JoinGroupResponse {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for JoinGroupResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         if version >= 2 {
             w.i32(self.throttle_time_ms);
@@ -288,8 +296,8 @@ pub struct JoinGroupResponseMember {
     pub metadata: Bytes,
 }
 
-impl Decode<'_> for JoinGroupResponseMember {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for JoinGroupResponseMember {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             member_id: r.string("member_id")?,
             group_instance_id: if version >= 5 { r.nullable_string("group_instance_id")? } else { None },
@@ -301,7 +309,7 @@ impl Decode<'_> for JoinGroupResponseMember {
 }
 
 impl Encode for JoinGroupResponseMember {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("member_id", &self.member_id)?;
         if version >= 5 {
             w.nullable_string("group_instance_id", self.group_instance_id.as_ref())?;

@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Writer};
 
 /// Takes one member, several from v3, out of a group at once.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -23,8 +23,10 @@ pub struct LeaveGroupRequest {
 
 impl Message for LeaveGroupRequest {
     const LAYOUT: Layout = Layout { name: "LeaveGroupRequest", first: 0, last: 5, stable: 5, flexible: Some(4) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for LeaveGroupRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             group_id: r.string("group_id")?,
@@ -34,8 +36,10 @@ impl Message for LeaveGroupRequest {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for LeaveGroupRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.string("group_id", &self.group_id)?;
         if version <= 2 {
@@ -87,8 +91,8 @@ pub struct MemberIdentity {
     pub reason: Option<Str>,
 }
 
-impl Decode<'_> for MemberIdentity {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for MemberIdentity {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             member_id: r.string("member_id")?,
             group_instance_id: r.nullable_string("group_instance_id")?,
@@ -100,7 +104,7 @@ impl Decode<'_> for MemberIdentity {
 }
 
 impl Encode for MemberIdentity {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("member_id", &self.member_id)?;
         w.nullable_string("group_instance_id", self.group_instance_id.as_ref())?;
         if version >= 5 {
@@ -138,8 +142,10 @@ pub struct LeaveGroupResponse {
 
 impl Message for LeaveGroupResponse {
     const LAYOUT: Layout = Layout { name: "LeaveGroupResponse", first: 0, last: 5, stable: 5, flexible: Some(4) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for LeaveGroupResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             throttle_time_ms: if version >= 1 { r.i32("throttle_time_ms")? } else { 0 },
@@ -149,8 +155,10 @@ impl Message for LeaveGroupResponse {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for LeaveGroupResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         if version >= 1 {
             w.i32(self.throttle_time_ms);
@@ -195,8 +203,8 @@ impl Default for MemberResponse {
     }
 }
 
-impl Decode<'_> for MemberResponse {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for MemberResponse {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self {
             member_id: r.string("member_id")?,
             group_instance_id: r.nullable_string("group_instance_id")?,
@@ -208,7 +216,7 @@ impl Decode<'_> for MemberResponse {
 }
 
 impl Encode for MemberResponse {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("member_id", &self.member_id)?;
         w.nullable_string("group_instance_id", self.group_instance_id.as_ref())?;
         w.i16(self.error_code);

@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Writer};
 
 /// TODO request
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -18,16 +18,20 @@ pub struct ListConfigResourcesRequest {
 impl Message for ListConfigResourcesRequest {
     const LAYOUT: Layout =
         Layout { name: "ListConfigResourcesRequest", first: 0, last: 1, stable: 1, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ListConfigResourcesRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message =
             Self { resource_types: if version >= 1 { r.array("resource_types", version)? } else { Vec::new() } };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ListConfigResourcesRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         if version >= 1 {
             w.array("resource_types", &self.resource_types, version)?;
@@ -71,8 +75,10 @@ pub struct ListConfigResourcesResponse {
 impl Message for ListConfigResourcesResponse {
     const LAYOUT: Layout =
         Layout { name: "ListConfigResourcesResponse", first: 0, last: 1, stable: 1, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ListConfigResourcesResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             throttle_time_ms: r.i32("throttle_time_ms")?,
@@ -82,8 +88,10 @@ impl Message for ListConfigResourcesResponse {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ListConfigResourcesResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         w.i16(self.error_code);
@@ -118,8 +126,8 @@ impl Default for ConfigResource {
     }
 }
 
-impl Decode<'_> for ConfigResource {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ConfigResource {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             resource_name: r.string("resource_name")?,
             resource_type: if version >= 1 { r.i8("resource_type")? } else { 16 },
@@ -130,7 +138,7 @@ impl Decode<'_> for ConfigResource {
 }
 
 impl Encode for ConfigResource {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("resource_name", &self.resource_name)?;
         if version >= 1 {
             w.i8(self.resource_type);

@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Writer};
 
 /// Asks for the groups that the broker coordinates.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -21,8 +21,10 @@ pub struct ListGroupsRequest {
 
 impl Message for ListGroupsRequest {
     const LAYOUT: Layout = Layout { name: "ListGroupsRequest", first: 0, last: 5, stable: 5, flexible: Some(3) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ListGroupsRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             states_filter: if version >= 4 { r.array("states_filter", version)? } else { Vec::new() },
@@ -31,8 +33,10 @@ impl Message for ListGroupsRequest {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ListGroupsRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         if version >= 4 {
             w.array("states_filter", &self.states_filter, version)?;
@@ -85,8 +89,10 @@ pub struct ListGroupsResponse {
 
 impl Message for ListGroupsResponse {
     const LAYOUT: Layout = Layout { name: "ListGroupsResponse", first: 0, last: 5, stable: 5, flexible: Some(3) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ListGroupsResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             throttle_time_ms: if version >= 1 { r.i32("throttle_time_ms")? } else { 0 },
@@ -96,8 +102,10 @@ impl Message for ListGroupsResponse {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ListGroupsResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         if version >= 1 {
             w.i32(self.throttle_time_ms);
@@ -136,8 +144,8 @@ pub struct ListedGroup {
     pub group_type: Str,
 }
 
-impl Decode<'_> for ListedGroup {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ListedGroup {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             group_id: r.string("group_id")?,
             protocol_type: r.string("protocol_type")?,
@@ -150,7 +158,7 @@ impl Decode<'_> for ListedGroup {
 }
 
 impl Encode for ListedGroup {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("group_id", &self.group_id)?;
         w.string("protocol_type", &self.protocol_type)?;
         if version >= 4 {

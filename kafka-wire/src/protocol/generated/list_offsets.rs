@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Writer};
 
 /// Asks for the first, the last or a timestamp's offset in each partition.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -25,8 +25,10 @@ pub struct ListOffsetsRequest {
 
 impl Message for ListOffsetsRequest {
     const LAYOUT: Layout = Layout { name: "ListOffsetsRequest", first: 1, last: 11, stable: 11, flexible: Some(6) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ListOffsetsRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             replica_id: r.i32("replica_id")?,
@@ -37,8 +39,10 @@ impl Message for ListOffsetsRequest {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ListOffsetsRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.replica_id);
         if version >= 2 {
@@ -86,8 +90,8 @@ pub struct ListOffsetsTopic {
     pub partitions: Vec<ListOffsetsPartition>,
 }
 
-impl Decode<'_> for ListOffsetsTopic {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ListOffsetsTopic {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { name: r.string("name")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -95,7 +99,7 @@ impl Decode<'_> for ListOffsetsTopic {
 }
 
 impl Encode for ListOffsetsTopic {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()
@@ -129,8 +133,8 @@ impl Default for ListOffsetsPartition {
     }
 }
 
-impl Decode<'_> for ListOffsetsPartition {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ListOffsetsPartition {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             partition_index: r.i32("partition_index")?,
             current_leader_epoch: if version >= 4 { r.i32("current_leader_epoch")? } else { -1 },
@@ -142,7 +146,7 @@ impl Decode<'_> for ListOffsetsPartition {
 }
 
 impl Encode for ListOffsetsPartition {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i32(self.partition_index);
         if version >= 4 {
             w.i32(self.current_leader_epoch);
@@ -176,8 +180,10 @@ pub struct ListOffsetsResponse {
 
 impl Message for ListOffsetsResponse {
     const LAYOUT: Layout = Layout { name: "ListOffsetsResponse", first: 1, last: 11, stable: 11, flexible: Some(6) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ListOffsetsResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             throttle_time_ms: if version >= 2 { r.i32("throttle_time_ms")? } else { 0 },
@@ -186,8 +192,10 @@ impl Message for ListOffsetsResponse {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ListOffsetsResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         if version >= 2 {
             w.i32(self.throttle_time_ms);
@@ -216,8 +224,8 @@ pub struct ListOffsetsTopicResponse {
     pub partitions: Vec<ListOffsetsPartitionResponse>,
 }
 
-impl Decode<'_> for ListOffsetsTopicResponse {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ListOffsetsTopicResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { name: r.string("name")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -225,7 +233,7 @@ impl Decode<'_> for ListOffsetsTopicResponse {
 }
 
 impl Encode for ListOffsetsTopicResponse {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()
@@ -267,8 +275,8 @@ impl Default for ListOffsetsPartitionResponse {
     }
 }
 
-impl Decode<'_> for ListOffsetsPartitionResponse {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ListOffsetsPartitionResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             partition_index: r.i32("partition_index")?,
             error_code: r.i16("error_code")?,
@@ -282,7 +290,7 @@ impl Decode<'_> for ListOffsetsPartitionResponse {
 }
 
 impl Encode for ListOffsetsPartitionResponse {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i32(self.partition_index);
         w.i16(self.error_code);
         w.i64(self.timestamp);

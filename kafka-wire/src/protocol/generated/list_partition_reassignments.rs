@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Writer};
 
 /// TODO request
 #[derive(Clone, Debug, PartialEq)]
@@ -26,15 +26,19 @@ impl Default for ListPartitionReassignmentsRequest {
 impl Message for ListPartitionReassignmentsRequest {
     const LAYOUT: Layout =
         Layout { name: "ListPartitionReassignmentsRequest", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ListPartitionReassignmentsRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { timeout_ms: r.i32("timeout_ms")?, topics: r.nullable_array("topics", version)? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ListPartitionReassignmentsRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.timeout_ms);
         w.nullable_array("topics", self.topics.as_deref(), version)?;
@@ -68,8 +72,8 @@ pub struct ListPartitionReassignmentsTopics {
     pub partition_indexes: Vec<i32>,
 }
 
-impl Decode<'_> for ListPartitionReassignmentsTopics {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ListPartitionReassignmentsTopics {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { name: r.string("name")?, partition_indexes: r.array("partition_indexes", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -77,7 +81,7 @@ impl Decode<'_> for ListPartitionReassignmentsTopics {
 }
 
 impl Encode for ListPartitionReassignmentsTopics {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.array("partition_indexes", &self.partition_indexes, version)?;
         w.no_tags()
@@ -115,8 +119,10 @@ impl Default for ListPartitionReassignmentsResponse {
 impl Message for ListPartitionReassignmentsResponse {
     const LAYOUT: Layout =
         Layout { name: "ListPartitionReassignmentsResponse", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ListPartitionReassignmentsResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             throttle_time_ms: r.i32("throttle_time_ms")?,
@@ -127,8 +133,10 @@ impl Message for ListPartitionReassignmentsResponse {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ListPartitionReassignmentsResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         w.i16(self.error_code);
@@ -157,8 +165,8 @@ pub struct OngoingTopicReassignment {
     pub partitions: Vec<OngoingPartitionReassignment>,
 }
 
-impl Decode<'_> for OngoingTopicReassignment {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for OngoingTopicReassignment {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { name: r.string("name")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -166,7 +174,7 @@ impl Decode<'_> for OngoingTopicReassignment {
 }
 
 impl Encode for OngoingTopicReassignment {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()
@@ -194,8 +202,8 @@ pub struct OngoingPartitionReassignment {
     pub removing_replicas: Vec<i32>,
 }
 
-impl Decode<'_> for OngoingPartitionReassignment {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for OngoingPartitionReassignment {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             partition_index: r.i32("partition_index")?,
             replicas: r.array("replicas", version)?,
@@ -208,7 +216,7 @@ impl Decode<'_> for OngoingPartitionReassignment {
 }
 
 impl Encode for OngoingPartitionReassignment {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i32(self.partition_index);
         w.array("replicas", &self.replicas, version)?;
         w.array("adding_replicas", &self.adding_replicas, version)?;

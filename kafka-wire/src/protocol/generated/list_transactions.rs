@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Writer};
 
 /// An admin client asks a broker for the transactions it coordinates. KIP-664
 #[derive(Clone, Debug, PartialEq)]
@@ -36,8 +36,10 @@ impl Default for ListTransactionsRequest {
 
 impl Message for ListTransactionsRequest {
     const LAYOUT: Layout = Layout { name: "ListTransactionsRequest", first: 0, last: 2, stable: 2, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ListTransactionsRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             state_filters: r.array("state_filters", version)?,
@@ -48,8 +50,10 @@ impl Message for ListTransactionsRequest {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ListTransactionsRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.array("state_filters", &self.state_filters, version)?;
         w.array("producer_id_filters", &self.producer_id_filters, version)?;
@@ -105,8 +109,10 @@ pub struct ListTransactionsResponse {
 
 impl Message for ListTransactionsResponse {
     const LAYOUT: Layout = Layout { name: "ListTransactionsResponse", first: 0, last: 2, stable: 2, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ListTransactionsResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             throttle_time_ms: r.i32("throttle_time_ms")?,
@@ -117,8 +123,10 @@ impl Message for ListTransactionsResponse {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ListTransactionsResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         w.i16(self.error_code);
@@ -149,8 +157,8 @@ pub struct TransactionState {
     pub transaction_state: Str,
 }
 
-impl Decode<'_> for TransactionState {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for TransactionState {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self {
             transactional_id: r.string("transactional_id")?,
             producer_id: r.i64("producer_id")?,
@@ -162,7 +170,7 @@ impl Decode<'_> for TransactionState {
 }
 
 impl Encode for TransactionState {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("transactional_id", &self.transactional_id)?;
         w.i64(self.producer_id);
         w.string("transaction_state", &self.transaction_state)?;

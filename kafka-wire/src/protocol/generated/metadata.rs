@@ -3,8 +3,8 @@
 
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
-use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Items, Layout, Reader, Str, Uuid, Writer};
+use super::super::{ApiKey, Message, MessageView, Request};
+use crate::wire::{Decode, Encode, EncodeError, Items, Layout, Malformed, Reader, Str, Uuid, View, ViewReader, Writer};
 
 /// Asks for the brokers of the cluster and for some topics, or for all of them.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,8 +40,10 @@ impl Default for MetadataRequest {
 
 impl Message for MetadataRequest {
     const LAYOUT: Layout = Layout { name: "MetadataRequest", first: 0, last: 13, stable: 13, flexible: Some(9) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for MetadataRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             topics: if version >= 1 { r.nullable_array("topics", version)? } else { Some(r.array("topics", version)?) },
@@ -60,8 +62,10 @@ impl Message for MetadataRequest {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for MetadataRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         if version >= 1 {
             w.nullable_array("topics", self.topics.as_deref(), version)?;
@@ -132,8 +136,8 @@ impl Default for MetadataRequestTopic {
     }
 }
 
-impl Decode<'_> for MetadataRequestTopic {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for MetadataRequestTopic {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             topic_id: if version >= 10 { r.uuid("topic_id")? } else { Uuid::ZERO },
             name: if version >= 10 { r.nullable_string("name")? } else { Some(r.string("name")?) },
@@ -144,7 +148,7 @@ impl Decode<'_> for MetadataRequestTopic {
 }
 
 impl Encode for MetadataRequestTopic {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         if version >= 10 {
             w.uuid(self.topic_id);
         }
@@ -213,8 +217,10 @@ impl Default for MetadataResponse {
 
 impl Message for MetadataResponse {
     const LAYOUT: Layout = Layout { name: "MetadataResponse", first: 0, last: 13, stable: 13, flexible: Some(9) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for MetadataResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             throttle_time_ms: if version >= 3 { r.i32("throttle_time_ms")? } else { 0 },
@@ -232,8 +238,10 @@ impl Message for MetadataResponse {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for MetadataResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         if version >= 3 {
             w.i32(self.throttle_time_ms);
@@ -314,10 +322,9 @@ impl Default for MetadataResponseView<'_> {
     }
 }
 
-impl<'a> Decode<'a> for MetadataResponseView<'a> {
-    #[inline]
-    fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        r.begin(&MetadataResponse::LAYOUT, version)?;
+impl<'a> View<'a> for MetadataResponseView<'a> {
+    #[inline(always)]
+    fn view(r: &mut ViewReader<'a>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             throttle_time_ms: if version >= 3 { r.i32("throttle_time_ms")? } else { 0 },
             brokers: r.items("brokers", version)?,
@@ -336,6 +343,10 @@ impl<'a> Decode<'a> for MetadataResponseView<'a> {
     }
 }
 
+impl<'a> MessageView<'a> for MetadataResponseView<'a> {
+    type Owned = MetadataResponse;
+}
+
 /// An element of [`MetadataResponse::brokers`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct MetadataResponseBroker {
@@ -351,8 +362,8 @@ pub struct MetadataResponseBroker {
     pub rack: Option<Str>,
 }
 
-impl Decode<'_> for MetadataResponseBroker {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for MetadataResponseBroker {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             node_id: r.i32("node_id")?,
             host: r.string("host")?,
@@ -365,7 +376,7 @@ impl Decode<'_> for MetadataResponseBroker {
 }
 
 impl Encode for MetadataResponseBroker {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i32(self.node_id);
         w.string("host", &self.host)?;
         w.i32(self.port);
@@ -407,9 +418,9 @@ impl Default for MetadataResponseBrokerView<'_> {
     }
 }
 
-impl<'a> Decode<'a> for MetadataResponseBrokerView<'a> {
-    #[inline]
-    fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
+impl<'a> View<'a> for MetadataResponseBrokerView<'a> {
+    #[inline(always)]
+    fn view(r: &mut ViewReader<'a>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             node_id: r.i32("node_id")?,
             host: r.str("host")?,
@@ -459,8 +470,8 @@ impl Default for MetadataResponseTopic {
     }
 }
 
-impl Decode<'_> for MetadataResponseTopic {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for MetadataResponseTopic {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             error_code: r.i16("error_code")?,
             name: if version >= 12 { r.nullable_string("name")? } else { Some(r.string("name")?) },
@@ -475,7 +486,7 @@ impl Decode<'_> for MetadataResponseTopic {
 }
 
 impl Encode for MetadataResponseTopic {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i16(self.error_code);
         if version >= 12 {
             w.nullable_string("name", self.name.as_ref())?;
@@ -547,9 +558,9 @@ impl Default for MetadataResponseTopicView<'_> {
     }
 }
 
-impl<'a> Decode<'a> for MetadataResponseTopicView<'a> {
-    #[inline]
-    fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
+impl<'a> View<'a> for MetadataResponseTopicView<'a> {
+    #[inline(always)]
+    fn view(r: &mut ViewReader<'a>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             error_code: r.i16("error_code")?,
             name: if version >= 12 { r.nullable_str("name")? } else { Some(r.str("name")?) },
@@ -600,8 +611,8 @@ impl Default for MetadataResponsePartition {
     }
 }
 
-impl Decode<'_> for MetadataResponsePartition {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for MetadataResponsePartition {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             error_code: r.i16("error_code")?,
             partition_index: r.i32("partition_index")?,
@@ -617,7 +628,7 @@ impl Decode<'_> for MetadataResponsePartition {
 }
 
 impl Encode for MetadataResponsePartition {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i16(self.error_code);
         w.i32(self.partition_index);
         w.i32(self.leader_id);
@@ -683,9 +694,9 @@ impl Default for MetadataResponsePartitionView<'_> {
     }
 }
 
-impl<'a> Decode<'a> for MetadataResponsePartitionView<'a> {
-    #[inline]
-    fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
+impl<'a> View<'a> for MetadataResponsePartitionView<'a> {
+    #[inline(always)]
+    fn view(r: &mut ViewReader<'a>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             error_code: r.i16("error_code")?,
             partition_index: r.i32("partition_index")?,

@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Uuid, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Uuid, Writer};
 
 /// Commits, for a group, the offset to read next in each partition.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,8 +44,10 @@ impl Default for OffsetCommitRequest {
 
 impl Message for OffsetCommitRequest {
     const LAYOUT: Layout = Layout { name: "OffsetCommitRequest", first: 2, last: 10, stable: 10, flexible: Some(8) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for OffsetCommitRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             group_id: r.string("group_id")?,
@@ -58,8 +60,10 @@ impl Message for OffsetCommitRequest {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for OffsetCommitRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.string("group_id", &self.group_id)?;
         w.i32(self.generation_id_or_member_epoch);
@@ -117,8 +121,8 @@ pub struct OffsetCommitRequestTopic {
     pub partitions: Vec<OffsetCommitRequestPartition>,
 }
 
-impl Decode<'_> for OffsetCommitRequestTopic {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for OffsetCommitRequestTopic {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             name: if version <= 9 { r.string("name")? } else { Str::EMPTY },
             topic_id: if version >= 10 { r.uuid("topic_id")? } else { Uuid::ZERO },
@@ -130,7 +134,7 @@ impl Decode<'_> for OffsetCommitRequestTopic {
 }
 
 impl Encode for OffsetCommitRequestTopic {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         if version <= 9 {
             w.string("name", &self.name)?;
         }
@@ -181,8 +185,8 @@ impl Default for OffsetCommitRequestPartition {
     }
 }
 
-impl Decode<'_> for OffsetCommitRequestPartition {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for OffsetCommitRequestPartition {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             partition_index: r.i32("partition_index")?,
             committed_offset: r.i64("committed_offset")?,
@@ -195,7 +199,7 @@ impl Decode<'_> for OffsetCommitRequestPartition {
 }
 
 impl Encode for OffsetCommitRequestPartition {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i32(self.partition_index);
         w.i64(self.committed_offset);
         if version >= 6 {
@@ -231,8 +235,10 @@ pub struct OffsetCommitResponse {
 
 impl Message for OffsetCommitResponse {
     const LAYOUT: Layout = Layout { name: "OffsetCommitResponse", first: 2, last: 10, stable: 10, flexible: Some(8) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for OffsetCommitResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             throttle_time_ms: if version >= 3 { r.i32("throttle_time_ms")? } else { 0 },
@@ -241,8 +247,10 @@ impl Message for OffsetCommitResponse {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for OffsetCommitResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         if version >= 3 {
             w.i32(self.throttle_time_ms);
@@ -277,8 +285,8 @@ pub struct OffsetCommitResponseTopic {
     pub partitions: Vec<OffsetCommitResponsePartition>,
 }
 
-impl Decode<'_> for OffsetCommitResponseTopic {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for OffsetCommitResponseTopic {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             name: if version <= 9 { r.string("name")? } else { Str::EMPTY },
             topic_id: if version >= 10 { r.uuid("topic_id")? } else { Uuid::ZERO },
@@ -290,7 +298,7 @@ impl Decode<'_> for OffsetCommitResponseTopic {
 }
 
 impl Encode for OffsetCommitResponseTopic {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         if version <= 9 {
             w.string("name", &self.name)?;
         }
@@ -324,8 +332,8 @@ pub struct OffsetCommitResponsePartition {
     pub error_code: i16,
 }
 
-impl Decode<'_> for OffsetCommitResponsePartition {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for OffsetCommitResponsePartition {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { partition_index: r.i32("partition_index")?, error_code: r.i16("error_code")? };
         r.skip_tags()?;
         Ok(message)
@@ -333,7 +341,7 @@ impl Decode<'_> for OffsetCommitResponsePartition {
 }
 
 impl Encode for OffsetCommitResponsePartition {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i32(self.partition_index);
         w.i16(self.error_code);
         w.no_tags()

@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Writer};
 
 /// TODO request
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -17,13 +17,17 @@ pub struct OffsetDeleteRequest {
 
 impl Message for OffsetDeleteRequest {
     const LAYOUT: Layout = Layout { name: "OffsetDeleteRequest", first: 0, last: 0, stable: 0, flexible: None };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for OffsetDeleteRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         Ok(Self { group_id: r.string("group_id")?, topics: r.array("topics", version)? })
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for OffsetDeleteRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.string("group_id", &self.group_id)?;
         w.array("topics", &self.topics, version)?;
@@ -57,14 +61,14 @@ pub struct OffsetDeleteRequestTopic {
     pub partitions: Vec<OffsetDeleteRequestPartition>,
 }
 
-impl Decode<'_> for OffsetDeleteRequestTopic {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for OffsetDeleteRequestTopic {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         Ok(Self { name: r.string("name")?, partitions: r.array("partitions", version)? })
     }
 }
 
 impl Encode for OffsetDeleteRequestTopic {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.array("partitions", &self.partitions, version)?;
         Ok(())
@@ -86,14 +90,14 @@ pub struct OffsetDeleteRequestPartition {
     pub partition_index: i32,
 }
 
-impl Decode<'_> for OffsetDeleteRequestPartition {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for OffsetDeleteRequestPartition {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         Ok(Self { partition_index: r.i32("partition_index")? })
     }
 }
 
 impl Encode for OffsetDeleteRequestPartition {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i32(self.partition_index);
         Ok(())
     }
@@ -120,8 +124,10 @@ pub struct OffsetDeleteResponse {
 
 impl Message for OffsetDeleteResponse {
     const LAYOUT: Layout = Layout { name: "OffsetDeleteResponse", first: 0, last: 0, stable: 0, flexible: None };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for OffsetDeleteResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         Ok(Self {
             error_code: r.i16("error_code")?,
@@ -129,8 +135,10 @@ impl Message for OffsetDeleteResponse {
             topics: r.array("topics", version)?,
         })
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for OffsetDeleteResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i16(self.error_code);
         w.i32(self.throttle_time_ms);
@@ -157,14 +165,14 @@ pub struct OffsetDeleteResponseTopic {
     pub partitions: Vec<OffsetDeleteResponsePartition>,
 }
 
-impl Decode<'_> for OffsetDeleteResponseTopic {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for OffsetDeleteResponseTopic {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         Ok(Self { name: r.string("name")?, partitions: r.array("partitions", version)? })
     }
 }
 
 impl Encode for OffsetDeleteResponseTopic {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.array("partitions", &self.partitions, version)?;
         Ok(())
@@ -188,14 +196,14 @@ pub struct OffsetDeleteResponsePartition {
     pub error_code: i16,
 }
 
-impl Decode<'_> for OffsetDeleteResponsePartition {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for OffsetDeleteResponsePartition {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         Ok(Self { partition_index: r.i32("partition_index")?, error_code: r.i16("error_code")? })
     }
 }
 
 impl Encode for OffsetDeleteResponsePartition {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i32(self.partition_index);
         w.i16(self.error_code);
         Ok(())

@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Uuid, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Uuid, Writer};
 
 /// Asks for the committed offsets of a group, of several from v8.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,8 +35,10 @@ impl Default for OffsetFetchRequest {
 
 impl Message for OffsetFetchRequest {
     const LAYOUT: Layout = Layout { name: "OffsetFetchRequest", first: 1, last: 10, stable: 10, flexible: Some(6) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for OffsetFetchRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             group_id: if version <= 7 { r.string("group_id")? } else { Str::EMPTY },
@@ -51,8 +53,10 @@ impl Message for OffsetFetchRequest {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for OffsetFetchRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         if version <= 7 {
             w.string("group_id", &self.group_id)?;
@@ -119,8 +123,8 @@ pub struct OffsetFetchRequestTopic {
     pub partition_indexes: Vec<i32>,
 }
 
-impl Decode<'_> for OffsetFetchRequestTopic {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for OffsetFetchRequestTopic {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { name: r.string("name")?, partition_indexes: r.array("partition_indexes", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -128,7 +132,7 @@ impl Decode<'_> for OffsetFetchRequestTopic {
 }
 
 impl Encode for OffsetFetchRequestTopic {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.array("partition_indexes", &self.partition_indexes, version)?;
         w.no_tags()
@@ -166,8 +170,8 @@ impl Default for OffsetFetchRequestGroup {
     }
 }
 
-impl Decode<'_> for OffsetFetchRequestGroup {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for OffsetFetchRequestGroup {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             group_id: r.string("group_id")?,
             member_id: if version >= 9 { r.nullable_string("member_id")? } else { None },
@@ -180,7 +184,7 @@ impl Decode<'_> for OffsetFetchRequestGroup {
 }
 
 impl Encode for OffsetFetchRequestGroup {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("group_id", &self.group_id)?;
         if version >= 9 {
             w.nullable_string("member_id", self.member_id.as_ref())?;
@@ -222,8 +226,8 @@ pub struct OffsetFetchRequestTopics {
     pub partition_indexes: Vec<i32>,
 }
 
-impl Decode<'_> for OffsetFetchRequestTopics {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for OffsetFetchRequestTopics {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             name: if version <= 9 { r.string("name")? } else { Str::EMPTY },
             topic_id: if version >= 10 { r.uuid("topic_id")? } else { Uuid::ZERO },
@@ -235,7 +239,7 @@ impl Decode<'_> for OffsetFetchRequestTopics {
 }
 
 impl Encode for OffsetFetchRequestTopics {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         if version <= 9 {
             w.string("name", &self.name)?;
         }
@@ -283,8 +287,10 @@ pub struct OffsetFetchResponse {
 
 impl Message for OffsetFetchResponse {
     const LAYOUT: Layout = Layout { name: "OffsetFetchResponse", first: 1, last: 10, stable: 10, flexible: Some(6) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for OffsetFetchResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             throttle_time_ms: if version >= 3 { r.i32("throttle_time_ms")? } else { 0 },
@@ -295,8 +301,10 @@ impl Message for OffsetFetchResponse {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for OffsetFetchResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         if version >= 3 {
             w.i32(self.throttle_time_ms);
@@ -345,8 +353,8 @@ pub struct OffsetFetchResponseTopic {
     pub partitions: Vec<OffsetFetchResponsePartition>,
 }
 
-impl Decode<'_> for OffsetFetchResponseTopic {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for OffsetFetchResponseTopic {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { name: r.string("name")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -354,7 +362,7 @@ impl Decode<'_> for OffsetFetchResponseTopic {
 }
 
 impl Encode for OffsetFetchResponseTopic {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()
@@ -398,8 +406,8 @@ impl Default for OffsetFetchResponsePartition {
     }
 }
 
-impl Decode<'_> for OffsetFetchResponsePartition {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for OffsetFetchResponsePartition {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             partition_index: r.i32("partition_index")?,
             committed_offset: r.i64("committed_offset")?,
@@ -413,7 +421,7 @@ impl Decode<'_> for OffsetFetchResponsePartition {
 }
 
 impl Encode for OffsetFetchResponsePartition {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i32(self.partition_index);
         w.i64(self.committed_offset);
         if version >= 5 {
@@ -449,8 +457,8 @@ pub struct OffsetFetchResponseGroup {
     pub error_code: i16,
 }
 
-impl Decode<'_> for OffsetFetchResponseGroup {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for OffsetFetchResponseGroup {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             group_id: r.string("group_id")?,
             topics: r.array("topics", version)?,
@@ -462,7 +470,7 @@ impl Decode<'_> for OffsetFetchResponseGroup {
 }
 
 impl Encode for OffsetFetchResponseGroup {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("group_id", &self.group_id)?;
         w.array("topics", &self.topics, version)?;
         w.i16(self.error_code);
@@ -494,8 +502,8 @@ pub struct OffsetFetchResponseTopics {
     pub partitions: Vec<OffsetFetchResponsePartitions>,
 }
 
-impl Decode<'_> for OffsetFetchResponseTopics {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for OffsetFetchResponseTopics {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             name: if version <= 9 { r.string("name")? } else { Str::EMPTY },
             topic_id: if version >= 10 { r.uuid("topic_id")? } else { Uuid::ZERO },
@@ -507,7 +515,7 @@ impl Decode<'_> for OffsetFetchResponseTopics {
 }
 
 impl Encode for OffsetFetchResponseTopics {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         if version <= 9 {
             w.string("name", &self.name)?;
         }
@@ -561,8 +569,8 @@ impl Default for OffsetFetchResponsePartitions {
     }
 }
 
-impl Decode<'_> for OffsetFetchResponsePartitions {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for OffsetFetchResponsePartitions {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self {
             partition_index: r.i32("partition_index")?,
             committed_offset: r.i64("committed_offset")?,
@@ -576,7 +584,7 @@ impl Decode<'_> for OffsetFetchResponsePartitions {
 }
 
 impl Encode for OffsetFetchResponsePartitions {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i32(self.partition_index);
         w.i64(self.committed_offset);
         w.i32(self.committed_leader_epoch);

@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Writer};
 
 /// TODO request
 #[derive(Clone, Debug, PartialEq)]
@@ -26,8 +26,10 @@ impl Default for OffsetForLeaderEpochRequest {
 impl Message for OffsetForLeaderEpochRequest {
     const LAYOUT: Layout =
         Layout { name: "OffsetForLeaderEpochRequest", first: 2, last: 4, stable: 4, flexible: Some(4) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for OffsetForLeaderEpochRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             replica_id: if version >= 3 { r.i32("replica_id")? } else { -2 },
@@ -36,8 +38,10 @@ impl Message for OffsetForLeaderEpochRequest {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for OffsetForLeaderEpochRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         if version >= 3 {
             w.i32(self.replica_id);
@@ -75,8 +79,8 @@ pub struct OffsetForLeaderTopic {
     pub partitions: Vec<OffsetForLeaderPartition>,
 }
 
-impl Decode<'_> for OffsetForLeaderTopic {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for OffsetForLeaderTopic {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { topic: r.string("topic")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -84,7 +88,7 @@ impl Decode<'_> for OffsetForLeaderTopic {
 }
 
 impl Encode for OffsetForLeaderTopic {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("topic", &self.topic)?;
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()
@@ -120,8 +124,8 @@ impl Default for OffsetForLeaderPartition {
     }
 }
 
-impl Decode<'_> for OffsetForLeaderPartition {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for OffsetForLeaderPartition {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self {
             partition: r.i32("partition")?,
             current_leader_epoch: r.i32("current_leader_epoch")?,
@@ -133,7 +137,7 @@ impl Decode<'_> for OffsetForLeaderPartition {
 }
 
 impl Encode for OffsetForLeaderPartition {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i32(self.partition);
         w.i32(self.current_leader_epoch);
         w.i32(self.leader_epoch);
@@ -163,15 +167,19 @@ pub struct OffsetForLeaderEpochResponse {
 impl Message for OffsetForLeaderEpochResponse {
     const LAYOUT: Layout =
         Layout { name: "OffsetForLeaderEpochResponse", first: 2, last: 4, stable: 4, flexible: Some(4) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for OffsetForLeaderEpochResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { throttle_time_ms: r.i32("throttle_time_ms")?, topics: r.array("topics", version)? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for OffsetForLeaderEpochResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         w.array("topics", &self.topics, version)?;
@@ -196,8 +204,8 @@ pub struct OffsetForLeaderTopicResult {
     pub partitions: Vec<EpochEndOffset>,
 }
 
-impl Decode<'_> for OffsetForLeaderTopicResult {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for OffsetForLeaderTopicResult {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { topic: r.string("topic")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -205,7 +213,7 @@ impl Decode<'_> for OffsetForLeaderTopicResult {
 }
 
 impl Encode for OffsetForLeaderTopicResult {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("topic", &self.topic)?;
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()
@@ -243,8 +251,8 @@ impl Default for EpochEndOffset {
     }
 }
 
-impl Decode<'_> for EpochEndOffset {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for EpochEndOffset {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self {
             error_code: r.i16("error_code")?,
             partition: r.i32("partition")?,
@@ -257,7 +265,7 @@ impl Decode<'_> for EpochEndOffset {
 }
 
 impl Encode for EpochEndOffset {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i16(self.error_code);
         w.i32(self.partition);
         w.i32(self.leader_epoch);

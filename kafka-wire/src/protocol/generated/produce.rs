@@ -6,7 +6,7 @@ use bytes::Bytes;
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Uuid, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Uuid, Writer};
 
 /// Appends one batch of records to each partition named. With acks 0 nothing answers it.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -23,8 +23,10 @@ pub struct ProduceRequest {
 
 impl Message for ProduceRequest {
     const LAYOUT: Layout = Layout { name: "ProduceRequest", first: 3, last: 13, stable: 13, flexible: Some(9) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ProduceRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             transactional_id: r.nullable_string("transactional_id")?,
@@ -35,8 +37,10 @@ impl Message for ProduceRequest {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ProduceRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.nullable_string("transactional_id", self.transactional_id.as_ref())?;
         w.i16(self.acks);
@@ -80,8 +84,8 @@ pub struct TopicProduceData {
     pub partition_data: Vec<PartitionProduceData>,
 }
 
-impl Decode<'_> for TopicProduceData {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for TopicProduceData {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             name: if version <= 12 { r.string("name")? } else { Str::EMPTY },
             topic_id: if version >= 13 { r.uuid("topic_id")? } else { Uuid::ZERO },
@@ -93,7 +97,7 @@ impl Decode<'_> for TopicProduceData {
 }
 
 impl Encode for TopicProduceData {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         if version <= 12 {
             w.string("name", &self.name)?;
         }
@@ -133,8 +137,8 @@ impl Default for PartitionProduceData {
     }
 }
 
-impl Decode<'_> for PartitionProduceData {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for PartitionProduceData {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { index: r.i32("index")?, records: r.nullable_records("records")? };
         r.skip_tags()?;
         Ok(message)
@@ -142,7 +146,7 @@ impl Decode<'_> for PartitionProduceData {
 }
 
 impl Encode for PartitionProduceData {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i32(self.index);
         w.nullable_records("records", self.records.as_ref())?;
         w.no_tags()
@@ -172,8 +176,10 @@ pub struct ProduceResponse {
 
 impl Message for ProduceResponse {
     const LAYOUT: Layout = Layout { name: "ProduceResponse", first: 3, last: 13, stable: 13, flexible: Some(9) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ProduceResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let mut message = Self {
             responses: r.array("responses", version)?,
@@ -189,8 +195,10 @@ impl Message for ProduceResponse {
         })?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ProduceResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.array("responses", &self.responses, version)?;
         w.i32(self.throttle_time_ms);
@@ -231,8 +239,8 @@ pub struct TopicProduceResponse {
     pub partition_responses: Vec<PartitionProduceResponse>,
 }
 
-impl Decode<'_> for TopicProduceResponse {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for TopicProduceResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             name: if version <= 12 { r.string("name")? } else { Str::EMPTY },
             topic_id: if version >= 13 { r.uuid("topic_id")? } else { Uuid::ZERO },
@@ -244,7 +252,7 @@ impl Decode<'_> for TopicProduceResponse {
 }
 
 impl Encode for TopicProduceResponse {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         if version <= 12 {
             w.string("name", &self.name)?;
         }
@@ -315,8 +323,8 @@ impl Default for PartitionProduceResponse {
     }
 }
 
-impl Decode<'_> for PartitionProduceResponse {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for PartitionProduceResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let mut message = Self {
             index: r.i32("index")?,
             error_code: r.i16("error_code")?,
@@ -329,7 +337,7 @@ impl Decode<'_> for PartitionProduceResponse {
         };
         r.tags(|r, tag| {
             match tag {
-                0 if version >= 10 => message.current_leader = LeaderIdAndEpoch::decode(r, version)?,
+                0 if version >= 10 => message.current_leader = LeaderIdAndEpoch::read(r, version)?,
                 _ => return Ok(false),
             }
             Ok(true)
@@ -339,7 +347,7 @@ impl Decode<'_> for PartitionProduceResponse {
 }
 
 impl Encode for PartitionProduceResponse {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i32(self.index);
         w.i16(self.error_code);
         w.i64(self.base_offset);
@@ -358,7 +366,7 @@ impl Encode for PartitionProduceResponse {
             if !(version >= 10) {
                 return Err(EncodeError::lacks("current_leader", version));
             }
-            tags.add(0, |w| self.current_leader.encode(w, version))?;
+            tags.add(0, |w| self.current_leader.write(w, version))?;
         }
         w.put_tags(tags)
     }
@@ -395,8 +403,8 @@ pub struct BatchIndexAndErrorMessage {
     pub batch_index_error_message: Option<Str>,
 }
 
-impl Decode<'_> for BatchIndexAndErrorMessage {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for BatchIndexAndErrorMessage {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self {
             batch_index: r.i32("batch_index")?,
             batch_index_error_message: r.nullable_string("batch_index_error_message")?,
@@ -407,7 +415,7 @@ impl Decode<'_> for BatchIndexAndErrorMessage {
 }
 
 impl Encode for BatchIndexAndErrorMessage {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i32(self.batch_index);
         w.nullable_string("batch_index_error_message", self.batch_index_error_message.as_ref())?;
         w.no_tags()
@@ -441,8 +449,8 @@ impl Default for LeaderIdAndEpoch {
     }
 }
 
-impl Decode<'_> for LeaderIdAndEpoch {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for LeaderIdAndEpoch {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { leader_id: r.i32("leader_id")?, leader_epoch: r.i32("leader_epoch")? };
         r.skip_tags()?;
         Ok(message)
@@ -450,7 +458,7 @@ impl Decode<'_> for LeaderIdAndEpoch {
 }
 
 impl Encode for LeaderIdAndEpoch {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i32(self.leader_id);
         w.i32(self.leader_epoch);
         w.no_tags()
@@ -478,8 +486,8 @@ pub struct NodeEndpoint {
     pub rack: Option<Str>,
 }
 
-impl Decode<'_> for NodeEndpoint {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for NodeEndpoint {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self {
             node_id: r.i32("node_id")?,
             host: r.string("host")?,
@@ -492,7 +500,7 @@ impl Decode<'_> for NodeEndpoint {
 }
 
 impl Encode for NodeEndpoint {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i32(self.node_id);
         w.string("host", &self.host)?;
         w.i32(self.port);

@@ -4,7 +4,7 @@
 use super::super::Message;
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Uuid, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Uuid, Writer};
 
 /// TODO data
 #[derive(Clone, Debug, PartialEq)]
@@ -55,8 +55,10 @@ impl Default for QuorumStateData {
 
 impl Message for QuorumStateData {
     const LAYOUT: Layout = Layout { name: "QuorumStateData", first: 0, last: 1, stable: 1, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for QuorumStateData {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             cluster_id: if version <= 0 { r.string("cluster_id")? } else { Str::EMPTY },
@@ -70,8 +72,10 @@ impl Message for QuorumStateData {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for QuorumStateData {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         if version <= 0 {
             w.string("cluster_id", &self.cluster_id)?;
@@ -128,8 +132,8 @@ pub struct Voter {
     pub voter_id: i32,
 }
 
-impl Decode<'_> for Voter {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for Voter {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { voter_id: r.i32("voter_id")? };
         r.skip_tags()?;
         Ok(message)
@@ -137,7 +141,7 @@ impl Decode<'_> for Voter {
 }
 
 impl Encode for Voter {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i32(self.voter_id);
         w.no_tags()
     }

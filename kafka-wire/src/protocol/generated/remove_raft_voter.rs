@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{DecodeError, EncodeError, Layout, Reader, Str, Uuid, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Uuid, Writer};
 
 /// TODO request
 #[derive(Clone, Debug, PartialEq)]
@@ -25,8 +25,10 @@ impl Default for RemoveRaftVoterRequest {
 
 impl Message for RemoveRaftVoterRequest {
     const LAYOUT: Layout = Layout { name: "RemoveRaftVoterRequest", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for RemoveRaftVoterRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             cluster_id: r.nullable_string("cluster_id")?,
@@ -36,8 +38,10 @@ impl Message for RemoveRaftVoterRequest {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for RemoveRaftVoterRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.nullable_string("cluster_id", self.cluster_id.as_ref())?;
         w.i32(self.voter_id);
@@ -84,8 +88,10 @@ impl Default for RemoveRaftVoterResponse {
 
 impl Message for RemoveRaftVoterResponse {
     const LAYOUT: Layout = Layout { name: "RemoveRaftVoterResponse", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for RemoveRaftVoterResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             throttle_time_ms: r.i32("throttle_time_ms")?,
@@ -95,8 +101,10 @@ impl Message for RemoveRaftVoterResponse {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for RemoveRaftVoterResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         w.i16(self.error_code);

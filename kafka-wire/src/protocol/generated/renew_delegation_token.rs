@@ -6,7 +6,7 @@ use bytes::Bytes;
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{DecodeError, EncodeError, Layout, Reader, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Writer};
 
 /// TODO request
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -20,15 +20,19 @@ pub struct RenewDelegationTokenRequest {
 impl Message for RenewDelegationTokenRequest {
     const LAYOUT: Layout =
         Layout { name: "RenewDelegationTokenRequest", first: 1, last: 2, stable: 2, flexible: Some(2) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for RenewDelegationTokenRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { hmac: r.bytes("hmac")?, renew_period_ms: r.i64("renew_period_ms")? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for RenewDelegationTokenRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.bytes("hmac", &self.hmac)?;
         w.i64(self.renew_period_ms);
@@ -68,8 +72,10 @@ pub struct RenewDelegationTokenResponse {
 impl Message for RenewDelegationTokenResponse {
     const LAYOUT: Layout =
         Layout { name: "RenewDelegationTokenResponse", first: 1, last: 2, stable: 2, flexible: Some(2) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for RenewDelegationTokenResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             error_code: r.i16("error_code")?,
@@ -79,8 +85,10 @@ impl Message for RenewDelegationTokenResponse {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for RenewDelegationTokenResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i16(self.error_code);
         w.i64(self.expiry_timestamp_ms);

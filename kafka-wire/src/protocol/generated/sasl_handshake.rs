@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{DecodeError, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Writer};
 
 /// TODO request
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -15,13 +15,17 @@ pub struct SaslHandshakeRequest {
 
 impl Message for SaslHandshakeRequest {
     const LAYOUT: Layout = Layout { name: "SaslHandshakeRequest", first: 0, last: 1, stable: 1, flexible: None };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for SaslHandshakeRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         Ok(Self { mechanism: r.string("mechanism")? })
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for SaslHandshakeRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.string("mechanism", &self.mechanism)?;
         Ok(())
@@ -51,13 +55,17 @@ pub struct SaslHandshakeResponse {
 
 impl Message for SaslHandshakeResponse {
     const LAYOUT: Layout = Layout { name: "SaslHandshakeResponse", first: 0, last: 1, stable: 1, flexible: None };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for SaslHandshakeResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         Ok(Self { error_code: r.i16("error_code")?, mechanisms: r.array("mechanisms", version)? })
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for SaslHandshakeResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i16(self.error_code);
         w.array("mechanisms", &self.mechanisms, version)?;

@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Uuid, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Uuid, Writer};
 
 /// TODO request
 #[derive(Clone, Debug, PartialEq)]
@@ -38,8 +38,10 @@ impl Default for ShareAcknowledgeRequest {
 
 impl Message for ShareAcknowledgeRequest {
     const LAYOUT: Layout = Layout { name: "ShareAcknowledgeRequest", first: 1, last: 2, stable: 2, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ShareAcknowledgeRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             group_id: r.nullable_string("group_id")?,
@@ -51,8 +53,10 @@ impl Message for ShareAcknowledgeRequest {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ShareAcknowledgeRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.nullable_string("group_id", self.group_id.as_ref())?;
         w.nullable_string("member_id", self.member_id.as_ref())?;
@@ -98,8 +102,8 @@ pub struct AcknowledgeTopic {
     pub partitions: Vec<AcknowledgePartition>,
 }
 
-impl Decode<'_> for AcknowledgeTopic {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for AcknowledgeTopic {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { topic_id: r.uuid("topic_id")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -107,7 +111,7 @@ impl Decode<'_> for AcknowledgeTopic {
 }
 
 impl Encode for AcknowledgeTopic {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.uuid(self.topic_id);
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()
@@ -131,8 +135,8 @@ pub struct AcknowledgePartition {
     pub acknowledgement_batches: Vec<AcknowledgementBatch>,
 }
 
-impl Decode<'_> for AcknowledgePartition {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for AcknowledgePartition {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             partition_index: r.i32("partition_index")?,
             acknowledgement_batches: r.array("acknowledgement_batches", version)?,
@@ -143,7 +147,7 @@ impl Decode<'_> for AcknowledgePartition {
 }
 
 impl Encode for AcknowledgePartition {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i32(self.partition_index);
         w.array("acknowledgement_batches", &self.acknowledgement_batches, version)?;
         w.no_tags()
@@ -169,8 +173,8 @@ pub struct AcknowledgementBatch {
     pub acknowledge_types: Vec<i8>,
 }
 
-impl Decode<'_> for AcknowledgementBatch {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for AcknowledgementBatch {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             first_offset: r.i64("first_offset")?,
             last_offset: r.i64("last_offset")?,
@@ -182,7 +186,7 @@ impl Decode<'_> for AcknowledgementBatch {
 }
 
 impl Encode for AcknowledgementBatch {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i64(self.first_offset);
         w.i64(self.last_offset);
         w.array("acknowledge_types", &self.acknowledge_types, version)?;
@@ -221,8 +225,10 @@ pub struct ShareAcknowledgeResponse {
 
 impl Message for ShareAcknowledgeResponse {
     const LAYOUT: Layout = Layout { name: "ShareAcknowledgeResponse", first: 1, last: 2, stable: 2, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ShareAcknowledgeResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             throttle_time_ms: r.i32("throttle_time_ms")?,
@@ -235,8 +241,10 @@ impl Message for ShareAcknowledgeResponse {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ShareAcknowledgeResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         w.i16(self.error_code);
@@ -273,8 +281,8 @@ pub struct ShareAcknowledgeTopicResponse {
     pub partitions: Vec<PartitionData>,
 }
 
-impl Decode<'_> for ShareAcknowledgeTopicResponse {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ShareAcknowledgeTopicResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { topic_id: r.uuid("topic_id")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -282,7 +290,7 @@ impl Decode<'_> for ShareAcknowledgeTopicResponse {
 }
 
 impl Encode for ShareAcknowledgeTopicResponse {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.uuid(self.topic_id);
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()
@@ -310,13 +318,13 @@ pub struct PartitionData {
     pub current_leader: LeaderIdAndEpoch,
 }
 
-impl Decode<'_> for PartitionData {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for PartitionData {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             partition_index: r.i32("partition_index")?,
             error_code: r.i16("error_code")?,
             error_message: r.nullable_string("error_message")?,
-            current_leader: LeaderIdAndEpoch::decode(r, version)?,
+            current_leader: LeaderIdAndEpoch::read(r, version)?,
         };
         r.skip_tags()?;
         Ok(message)
@@ -324,11 +332,11 @@ impl Decode<'_> for PartitionData {
 }
 
 impl Encode for PartitionData {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i32(self.partition_index);
         w.i16(self.error_code);
         w.nullable_string("error_message", self.error_message.as_ref())?;
-        self.current_leader.encode(w, version)?;
+        self.current_leader.write(w, version)?;
         w.no_tags()
     }
 }
@@ -352,8 +360,8 @@ pub struct LeaderIdAndEpoch {
     pub leader_epoch: i32,
 }
 
-impl Decode<'_> for LeaderIdAndEpoch {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for LeaderIdAndEpoch {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { leader_id: r.i32("leader_id")?, leader_epoch: r.i32("leader_epoch")? };
         r.skip_tags()?;
         Ok(message)
@@ -361,7 +369,7 @@ impl Decode<'_> for LeaderIdAndEpoch {
 }
 
 impl Encode for LeaderIdAndEpoch {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i32(self.leader_id);
         w.i32(self.leader_epoch);
         w.no_tags()
@@ -389,8 +397,8 @@ pub struct NodeEndpoint {
     pub rack: Option<Str>,
 }
 
-impl Decode<'_> for NodeEndpoint {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for NodeEndpoint {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self {
             node_id: r.i32("node_id")?,
             host: r.string("host")?,
@@ -403,7 +411,7 @@ impl Decode<'_> for NodeEndpoint {
 }
 
 impl Encode for NodeEndpoint {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i32(self.node_id);
         w.string("host", &self.host)?;
         w.i32(self.port);

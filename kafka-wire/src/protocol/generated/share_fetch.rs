@@ -6,7 +6,7 @@ use bytes::Bytes;
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Uuid, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Uuid, Writer};
 
 /// TODO request
 #[derive(Clone, Debug, PartialEq)]
@@ -65,8 +65,10 @@ impl Default for ShareFetchRequest {
 
 impl Message for ShareFetchRequest {
     const LAYOUT: Layout = Layout { name: "ShareFetchRequest", first: 1, last: 2, stable: 2, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ShareFetchRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             group_id: r.nullable_string("group_id")?,
@@ -85,8 +87,10 @@ impl Message for ShareFetchRequest {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ShareFetchRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.nullable_string("group_id", self.group_id.as_ref())?;
         w.nullable_string("member_id", self.member_id.as_ref())?;
@@ -150,8 +154,8 @@ pub struct FetchTopic {
     pub partitions: Vec<FetchPartition>,
 }
 
-impl Decode<'_> for FetchTopic {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for FetchTopic {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { topic_id: r.uuid("topic_id")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -159,7 +163,7 @@ impl Decode<'_> for FetchTopic {
 }
 
 impl Encode for FetchTopic {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.uuid(self.topic_id);
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()
@@ -183,8 +187,8 @@ pub struct FetchPartition {
     pub acknowledgement_batches: Vec<AcknowledgementBatch>,
 }
 
-impl Decode<'_> for FetchPartition {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for FetchPartition {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             partition_index: r.i32("partition_index")?,
             acknowledgement_batches: r.array("acknowledgement_batches", version)?,
@@ -195,7 +199,7 @@ impl Decode<'_> for FetchPartition {
 }
 
 impl Encode for FetchPartition {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i32(self.partition_index);
         w.array("acknowledgement_batches", &self.acknowledgement_batches, version)?;
         w.no_tags()
@@ -221,8 +225,8 @@ pub struct AcknowledgementBatch {
     pub acknowledge_types: Vec<i8>,
 }
 
-impl Decode<'_> for AcknowledgementBatch {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for AcknowledgementBatch {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             first_offset: r.i64("first_offset")?,
             last_offset: r.i64("last_offset")?,
@@ -234,7 +238,7 @@ impl Decode<'_> for AcknowledgementBatch {
 }
 
 impl Encode for AcknowledgementBatch {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i64(self.first_offset);
         w.i64(self.last_offset);
         w.array("acknowledge_types", &self.acknowledge_types, version)?;
@@ -260,8 +264,8 @@ pub struct ForgottenTopic {
     pub partitions: Vec<i32>,
 }
 
-impl Decode<'_> for ForgottenTopic {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ForgottenTopic {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { topic_id: r.uuid("topic_id")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -269,7 +273,7 @@ impl Decode<'_> for ForgottenTopic {
 }
 
 impl Encode for ForgottenTopic {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.uuid(self.topic_id);
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()
@@ -304,8 +308,10 @@ pub struct ShareFetchResponse {
 
 impl Message for ShareFetchResponse {
     const LAYOUT: Layout = Layout { name: "ShareFetchResponse", first: 1, last: 2, stable: 2, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ShareFetchResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             throttle_time_ms: r.i32("throttle_time_ms")?,
@@ -318,8 +324,10 @@ impl Message for ShareFetchResponse {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ShareFetchResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         w.i16(self.error_code);
@@ -352,8 +360,8 @@ pub struct ShareFetchableTopicResponse {
     pub partitions: Vec<PartitionData>,
 }
 
-impl Decode<'_> for ShareFetchableTopicResponse {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ShareFetchableTopicResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { topic_id: r.uuid("topic_id")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -361,7 +369,7 @@ impl Decode<'_> for ShareFetchableTopicResponse {
 }
 
 impl Encode for ShareFetchableTopicResponse {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.uuid(self.topic_id);
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()
@@ -397,15 +405,15 @@ pub struct PartitionData {
     pub acquired_records: Vec<AcquiredRecords>,
 }
 
-impl Decode<'_> for PartitionData {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for PartitionData {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             partition_index: r.i32("partition_index")?,
             error_code: r.i16("error_code")?,
             error_message: r.nullable_string("error_message")?,
             acknowledge_error_code: r.i16("acknowledge_error_code")?,
             acknowledge_error_message: r.nullable_string("acknowledge_error_message")?,
-            current_leader: LeaderIdAndEpoch::decode(r, version)?,
+            current_leader: LeaderIdAndEpoch::read(r, version)?,
             records: r.records("records")?,
             acquired_records: r.array("acquired_records", version)?,
         };
@@ -415,13 +423,13 @@ impl Decode<'_> for PartitionData {
 }
 
 impl Encode for PartitionData {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i32(self.partition_index);
         w.i16(self.error_code);
         w.nullable_string("error_message", self.error_message.as_ref())?;
         w.i16(self.acknowledge_error_code);
         w.nullable_string("acknowledge_error_message", self.acknowledge_error_message.as_ref())?;
-        self.current_leader.encode(w, version)?;
+        self.current_leader.write(w, version)?;
         w.records("records", &self.records)?;
         w.array("acquired_records", &self.acquired_records, version)?;
         w.no_tags()
@@ -451,8 +459,8 @@ pub struct LeaderIdAndEpoch {
     pub leader_epoch: i32,
 }
 
-impl Decode<'_> for LeaderIdAndEpoch {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for LeaderIdAndEpoch {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { leader_id: r.i32("leader_id")?, leader_epoch: r.i32("leader_epoch")? };
         r.skip_tags()?;
         Ok(message)
@@ -460,7 +468,7 @@ impl Decode<'_> for LeaderIdAndEpoch {
 }
 
 impl Encode for LeaderIdAndEpoch {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i32(self.leader_id);
         w.i32(self.leader_epoch);
         w.no_tags()
@@ -486,8 +494,8 @@ pub struct AcquiredRecords {
     pub delivery_count: i16,
 }
 
-impl Decode<'_> for AcquiredRecords {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for AcquiredRecords {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self {
             first_offset: r.i64("first_offset")?,
             last_offset: r.i64("last_offset")?,
@@ -499,7 +507,7 @@ impl Decode<'_> for AcquiredRecords {
 }
 
 impl Encode for AcquiredRecords {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i64(self.first_offset);
         w.i64(self.last_offset);
         w.i16(self.delivery_count);
@@ -529,8 +537,8 @@ pub struct NodeEndpoint {
     pub rack: Option<Str>,
 }
 
-impl Decode<'_> for NodeEndpoint {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for NodeEndpoint {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self {
             node_id: r.i32("node_id")?,
             host: r.string("host")?,
@@ -543,7 +551,7 @@ impl Decode<'_> for NodeEndpoint {
 }
 
 impl Encode for NodeEndpoint {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i32(self.node_id);
         w.string("host", &self.host)?;
         w.i32(self.port);

@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Uuid, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Uuid, Writer};
 
 /// TODO request
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -18,8 +18,10 @@ pub struct ShareGroupDescribeRequest {
 impl Message for ShareGroupDescribeRequest {
     const LAYOUT: Layout =
         Layout { name: "ShareGroupDescribeRequest", first: 1, last: 1, stable: 1, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ShareGroupDescribeRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             group_ids: r.array("group_ids", version)?,
@@ -28,8 +30,10 @@ impl Message for ShareGroupDescribeRequest {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ShareGroupDescribeRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.array("group_ids", &self.group_ids, version)?;
         w.bool(self.include_authorized_operations);
@@ -67,15 +71,19 @@ pub struct ShareGroupDescribeResponse {
 impl Message for ShareGroupDescribeResponse {
     const LAYOUT: Layout =
         Layout { name: "ShareGroupDescribeResponse", first: 1, last: 1, stable: 1, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ShareGroupDescribeResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { throttle_time_ms: r.i32("throttle_time_ms")?, groups: r.array("groups", version)? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ShareGroupDescribeResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         w.array("groups", &self.groups, version)?;
@@ -132,8 +140,8 @@ impl Default for DescribedGroup {
     }
 }
 
-impl Decode<'_> for DescribedGroup {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribedGroup {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             error_code: r.i16("error_code")?,
             error_message: r.nullable_string("error_message")?,
@@ -151,7 +159,7 @@ impl Decode<'_> for DescribedGroup {
 }
 
 impl Encode for DescribedGroup {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i16(self.error_code);
         w.nullable_string("error_message", self.error_message.as_ref())?;
         w.string("group_id", &self.group_id)?;
@@ -199,8 +207,8 @@ pub struct Member {
     pub assignment: Assignment,
 }
 
-impl Decode<'_> for Member {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for Member {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             member_id: r.string("member_id")?,
             rack_id: r.nullable_string("rack_id")?,
@@ -208,7 +216,7 @@ impl Decode<'_> for Member {
             client_id: r.string("client_id")?,
             client_host: r.string("client_host")?,
             subscribed_topic_names: r.array("subscribed_topic_names", version)?,
-            assignment: Assignment::decode(r, version)?,
+            assignment: Assignment::read(r, version)?,
         };
         r.skip_tags()?;
         Ok(message)
@@ -216,14 +224,14 @@ impl Decode<'_> for Member {
 }
 
 impl Encode for Member {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("member_id", &self.member_id)?;
         w.nullable_string("rack_id", self.rack_id.as_ref())?;
         w.i32(self.member_epoch);
         w.string("client_id", &self.client_id)?;
         w.string("client_host", &self.client_host)?;
         w.array("subscribed_topic_names", &self.subscribed_topic_names, version)?;
-        self.assignment.encode(w, version)?;
+        self.assignment.write(w, version)?;
         w.no_tags()
     }
 }
@@ -248,8 +256,8 @@ pub struct Assignment {
     pub topic_partitions: Vec<TopicPartitions>,
 }
 
-impl Decode<'_> for Assignment {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for Assignment {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { topic_partitions: r.array("topic_partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -257,7 +265,7 @@ impl Decode<'_> for Assignment {
 }
 
 impl Encode for Assignment {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.array("topic_partitions", &self.topic_partitions, version)?;
         w.no_tags()
     }
@@ -281,8 +289,8 @@ pub struct TopicPartitions {
     pub partitions: Vec<i32>,
 }
 
-impl Decode<'_> for TopicPartitions {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for TopicPartitions {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             topic_id: r.uuid("topic_id")?,
             topic_name: r.string("topic_name")?,
@@ -294,7 +302,7 @@ impl Decode<'_> for TopicPartitions {
 }
 
 impl Encode for TopicPartitions {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.uuid(self.topic_id);
         w.string("topic_name", &self.topic_name)?;
         w.array("partitions", &self.partitions, version)?;

@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Uuid, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Uuid, Writer};
 
 /// TODO request
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -25,8 +25,10 @@ pub struct ShareGroupHeartbeatRequest {
 impl Message for ShareGroupHeartbeatRequest {
     const LAYOUT: Layout =
         Layout { name: "ShareGroupHeartbeatRequest", first: 1, last: 1, stable: 1, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ShareGroupHeartbeatRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             group_id: r.string("group_id")?,
@@ -38,8 +40,10 @@ impl Message for ShareGroupHeartbeatRequest {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ShareGroupHeartbeatRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.string("group_id", &self.group_id)?;
         w.string("member_id", &self.member_id)?;
@@ -93,8 +97,10 @@ pub struct ShareGroupHeartbeatResponse {
 impl Message for ShareGroupHeartbeatResponse {
     const LAYOUT: Layout =
         Layout { name: "ShareGroupHeartbeatResponse", first: 1, last: 1, stable: 1, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ShareGroupHeartbeatResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             throttle_time_ms: r.i32("throttle_time_ms")?,
@@ -108,8 +114,10 @@ impl Message for ShareGroupHeartbeatResponse {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ShareGroupHeartbeatResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         w.i16(self.error_code);
@@ -142,8 +150,8 @@ pub struct Assignment {
     pub topic_partitions: Vec<TopicPartitions>,
 }
 
-impl Decode<'_> for Assignment {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for Assignment {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { topic_partitions: r.array("topic_partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -151,7 +159,7 @@ impl Decode<'_> for Assignment {
 }
 
 impl Encode for Assignment {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.array("topic_partitions", &self.topic_partitions, version)?;
         w.no_tags()
     }
@@ -173,8 +181,8 @@ pub struct TopicPartitions {
     pub partitions: Vec<i32>,
 }
 
-impl Decode<'_> for TopicPartitions {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for TopicPartitions {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { topic_id: r.uuid("topic_id")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -182,7 +190,7 @@ impl Decode<'_> for TopicPartitions {
 }
 
 impl Encode for TopicPartitions {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.uuid(self.topic_id);
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()

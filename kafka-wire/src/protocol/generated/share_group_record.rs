@@ -4,7 +4,7 @@
 use super::super::Message;
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Uuid, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Uuid, Writer};
 
 /// TODO coordinator-key
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -18,13 +18,17 @@ pub struct ShareGroupCurrentMemberAssignmentKey {
 impl Message for ShareGroupCurrentMemberAssignmentKey {
     const LAYOUT: Layout =
         Layout { name: "ShareGroupCurrentMemberAssignmentKey", first: 0, last: 0, stable: 0, flexible: None };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ShareGroupCurrentMemberAssignmentKey {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         Ok(Self { group_id: r.string("group_id")?, member_id: r.string("member_id")? })
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ShareGroupCurrentMemberAssignmentKey {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.string("group_id", &self.group_id)?;
         w.string("member_id", &self.member_id)?;
@@ -56,8 +60,10 @@ pub struct ShareGroupCurrentMemberAssignmentValue {
 impl Message for ShareGroupCurrentMemberAssignmentValue {
     const LAYOUT: Layout =
         Layout { name: "ShareGroupCurrentMemberAssignmentValue", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ShareGroupCurrentMemberAssignmentValue {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             member_epoch: r.i32("member_epoch")?,
@@ -68,8 +74,10 @@ impl Message for ShareGroupCurrentMemberAssignmentValue {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ShareGroupCurrentMemberAssignmentValue {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.member_epoch);
         w.i32(self.previous_member_epoch);
@@ -98,8 +106,8 @@ pub struct TopicPartitions {
     pub partitions: Vec<i32>,
 }
 
-impl Decode<'_> for TopicPartitions {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for TopicPartitions {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { topic_id: r.uuid("topic_id")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -107,7 +115,7 @@ impl Decode<'_> for TopicPartitions {
 }
 
 impl Encode for TopicPartitions {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.uuid(self.topic_id);
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()
@@ -133,13 +141,17 @@ pub struct ShareGroupMemberMetadataKey {
 
 impl Message for ShareGroupMemberMetadataKey {
     const LAYOUT: Layout = Layout { name: "ShareGroupMemberMetadataKey", first: 0, last: 0, stable: 0, flexible: None };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ShareGroupMemberMetadataKey {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         Ok(Self { group_id: r.string("group_id")?, member_id: r.string("member_id")? })
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ShareGroupMemberMetadataKey {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.string("group_id", &self.group_id)?;
         w.string("member_id", &self.member_id)?;
@@ -182,8 +194,10 @@ impl Default for ShareGroupMemberMetadataValue {
 impl Message for ShareGroupMemberMetadataValue {
     const LAYOUT: Layout =
         Layout { name: "ShareGroupMemberMetadataValue", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ShareGroupMemberMetadataValue {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             rack_id: r.nullable_string("rack_id")?,
@@ -194,8 +208,10 @@ impl Message for ShareGroupMemberMetadataValue {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ShareGroupMemberMetadataValue {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.nullable_string("rack_id", self.rack_id.as_ref())?;
         w.string("client_id", &self.client_id)?;
@@ -224,13 +240,17 @@ pub struct ShareGroupMetadataKey {
 
 impl Message for ShareGroupMetadataKey {
     const LAYOUT: Layout = Layout { name: "ShareGroupMetadataKey", first: 0, last: 0, stable: 0, flexible: None };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ShareGroupMetadataKey {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         Ok(Self { group_id: r.string("group_id")? })
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ShareGroupMetadataKey {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.string("group_id", &self.group_id)?;
         Ok(())
@@ -255,15 +275,19 @@ pub struct ShareGroupMetadataValue {
 
 impl Message for ShareGroupMetadataValue {
     const LAYOUT: Layout = Layout { name: "ShareGroupMetadataValue", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ShareGroupMetadataValue {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { epoch: r.i32("epoch")?, metadata_hash: r.i64("metadata_hash")? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ShareGroupMetadataValue {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.epoch);
         w.i64(self.metadata_hash);
@@ -289,13 +313,17 @@ pub struct ShareGroupStatePartitionMetadataKey {
 impl Message for ShareGroupStatePartitionMetadataKey {
     const LAYOUT: Layout =
         Layout { name: "ShareGroupStatePartitionMetadataKey", first: 0, last: 0, stable: 0, flexible: None };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ShareGroupStatePartitionMetadataKey {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         Ok(Self { group_id: r.string("group_id")? })
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ShareGroupStatePartitionMetadataKey {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.string("group_id", &self.group_id)?;
         Ok(())
@@ -323,8 +351,10 @@ pub struct ShareGroupStatePartitionMetadataValue {
 impl Message for ShareGroupStatePartitionMetadataValue {
     const LAYOUT: Layout =
         Layout { name: "ShareGroupStatePartitionMetadataValue", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ShareGroupStatePartitionMetadataValue {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             initializing_topics: r.array("initializing_topics", version)?,
@@ -334,8 +364,10 @@ impl Message for ShareGroupStatePartitionMetadataValue {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ShareGroupStatePartitionMetadataValue {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.array("initializing_topics", &self.initializing_topics, version)?;
         w.array("initialized_topics", &self.initialized_topics, version)?;
@@ -364,8 +396,8 @@ pub struct TopicPartitionsInfo {
     pub partitions: Vec<i32>,
 }
 
-impl Decode<'_> for TopicPartitionsInfo {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for TopicPartitionsInfo {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             topic_id: r.uuid("topic_id")?,
             topic_name: r.string("topic_name")?,
@@ -377,7 +409,7 @@ impl Decode<'_> for TopicPartitionsInfo {
 }
 
 impl Encode for TopicPartitionsInfo {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.uuid(self.topic_id);
         w.string("topic_name", &self.topic_name)?;
         w.array("partitions", &self.partitions, version)?;
@@ -403,8 +435,8 @@ pub struct TopicInfo {
     pub topic_name: Str,
 }
 
-impl Decode<'_> for TopicInfo {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for TopicInfo {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { topic_id: r.uuid("topic_id")?, topic_name: r.string("topic_name")? };
         r.skip_tags()?;
         Ok(message)
@@ -412,7 +444,7 @@ impl Decode<'_> for TopicInfo {
 }
 
 impl Encode for TopicInfo {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.uuid(self.topic_id);
         w.string("topic_name", &self.topic_name)?;
         w.no_tags()
@@ -439,13 +471,17 @@ pub struct ShareGroupTargetAssignmentMemberKey {
 impl Message for ShareGroupTargetAssignmentMemberKey {
     const LAYOUT: Layout =
         Layout { name: "ShareGroupTargetAssignmentMemberKey", first: 0, last: 0, stable: 0, flexible: None };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ShareGroupTargetAssignmentMemberKey {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         Ok(Self { group_id: r.string("group_id")?, member_id: r.string("member_id")? })
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ShareGroupTargetAssignmentMemberKey {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.string("group_id", &self.group_id)?;
         w.string("member_id", &self.member_id)?;
@@ -471,15 +507,19 @@ pub struct ShareGroupTargetAssignmentMemberValue {
 impl Message for ShareGroupTargetAssignmentMemberValue {
     const LAYOUT: Layout =
         Layout { name: "ShareGroupTargetAssignmentMemberValue", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ShareGroupTargetAssignmentMemberValue {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { topic_partitions: r.array("topic_partitions", version)? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ShareGroupTargetAssignmentMemberValue {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.array("topic_partitions", &self.topic_partitions, version)?;
         w.no_tags()
@@ -502,8 +542,8 @@ pub struct TopicPartition {
     pub partitions: Vec<i32>,
 }
 
-impl Decode<'_> for TopicPartition {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for TopicPartition {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { topic_id: r.uuid("topic_id")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -511,7 +551,7 @@ impl Decode<'_> for TopicPartition {
 }
 
 impl Encode for TopicPartition {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.uuid(self.topic_id);
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()
@@ -536,13 +576,17 @@ pub struct ShareGroupTargetAssignmentMetadataKey {
 impl Message for ShareGroupTargetAssignmentMetadataKey {
     const LAYOUT: Layout =
         Layout { name: "ShareGroupTargetAssignmentMetadataKey", first: 0, last: 0, stable: 0, flexible: None };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ShareGroupTargetAssignmentMetadataKey {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         Ok(Self { group_id: r.string("group_id")? })
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ShareGroupTargetAssignmentMetadataKey {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.string("group_id", &self.group_id)?;
         Ok(())
@@ -568,8 +612,10 @@ pub struct ShareGroupTargetAssignmentMetadataValue {
 impl Message for ShareGroupTargetAssignmentMetadataValue {
     const LAYOUT: Layout =
         Layout { name: "ShareGroupTargetAssignmentMetadataValue", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ShareGroupTargetAssignmentMetadataValue {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let mut message = Self { assignment_epoch: r.i32("assignment_epoch")?, assignment_timestamp: 0 };
         r.tags(|r, tag| {
@@ -581,8 +627,10 @@ impl Message for ShareGroupTargetAssignmentMetadataValue {
         })?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ShareGroupTargetAssignmentMetadataValue {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.assignment_epoch);
         let mut tags = w.tags();

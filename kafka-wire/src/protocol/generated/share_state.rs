@@ -4,7 +4,7 @@
 use super::super::Message;
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Uuid, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Uuid, Writer};
 
 /// TODO coordinator-key
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -19,13 +19,17 @@ pub struct ShareSnapshotKey {
 
 impl Message for ShareSnapshotKey {
     const LAYOUT: Layout = Layout { name: "ShareSnapshotKey", first: 0, last: 0, stable: 0, flexible: None };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ShareSnapshotKey {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         Ok(Self { group_id: r.string("group_id")?, topic_id: r.uuid("topic_id")?, partition: r.i32("partition")? })
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ShareSnapshotKey {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.string("group_id", &self.group_id)?;
         w.uuid(self.topic_id);
@@ -84,8 +88,10 @@ impl Default for ShareSnapshotValue {
 
 impl Message for ShareSnapshotValue {
     const LAYOUT: Layout = Layout { name: "ShareSnapshotValue", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ShareSnapshotValue {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let mut message = Self {
             snapshot_epoch: r.i32("snapshot_epoch")?,
@@ -106,8 +112,10 @@ impl Message for ShareSnapshotValue {
         })?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ShareSnapshotValue {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.snapshot_epoch);
         w.i32(self.state_epoch);
@@ -156,8 +164,8 @@ pub struct StateBatch {
     pub delivery_count: i16,
 }
 
-impl Decode<'_> for StateBatch {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for StateBatch {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self {
             first_offset: r.i64("first_offset")?,
             last_offset: r.i64("last_offset")?,
@@ -170,7 +178,7 @@ impl Decode<'_> for StateBatch {
 }
 
 impl Encode for StateBatch {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i64(self.first_offset);
         w.i64(self.last_offset);
         w.i8(self.delivery_state);
@@ -202,13 +210,17 @@ pub struct ShareUpdateKey {
 
 impl Message for ShareUpdateKey {
     const LAYOUT: Layout = Layout { name: "ShareUpdateKey", first: 0, last: 0, stable: 0, flexible: None };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ShareUpdateKey {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         Ok(Self { group_id: r.string("group_id")?, topic_id: r.uuid("topic_id")?, partition: r.i32("partition")? })
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ShareUpdateKey {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.string("group_id", &self.group_id)?;
         w.uuid(self.topic_id);
@@ -258,8 +270,10 @@ impl Default for ShareUpdateValue {
 
 impl Message for ShareUpdateValue {
     const LAYOUT: Layout = Layout { name: "ShareUpdateValue", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for ShareUpdateValue {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let mut message = Self {
             snapshot_epoch: r.i32("snapshot_epoch")?,
@@ -277,8 +291,10 @@ impl Message for ShareUpdateValue {
         })?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for ShareUpdateValue {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.snapshot_epoch);
         w.i32(self.leader_epoch);

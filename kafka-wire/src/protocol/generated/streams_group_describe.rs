@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Writer};
 
 /// TODO request
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -18,8 +18,10 @@ pub struct StreamsGroupDescribeRequest {
 impl Message for StreamsGroupDescribeRequest {
     const LAYOUT: Layout =
         Layout { name: "StreamsGroupDescribeRequest", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for StreamsGroupDescribeRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             group_ids: r.array("group_ids", version)?,
@@ -28,8 +30,10 @@ impl Message for StreamsGroupDescribeRequest {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for StreamsGroupDescribeRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.array("group_ids", &self.group_ids, version)?;
         w.bool(self.include_authorized_operations);
@@ -67,15 +71,19 @@ pub struct StreamsGroupDescribeResponse {
 impl Message for StreamsGroupDescribeResponse {
     const LAYOUT: Layout =
         Layout { name: "StreamsGroupDescribeResponse", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for StreamsGroupDescribeResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { throttle_time_ms: r.i32("throttle_time_ms")?, groups: r.array("groups", version)? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for StreamsGroupDescribeResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         w.array("groups", &self.groups, version)?;
@@ -133,8 +141,8 @@ impl Default for DescribedGroup {
     }
 }
 
-impl Decode<'_> for DescribedGroup {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for DescribedGroup {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             error_code: r.i16("error_code")?,
             error_message: r.nullable_string("error_message")?,
@@ -152,7 +160,7 @@ impl Decode<'_> for DescribedGroup {
 }
 
 impl Encode for DescribedGroup {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i16(self.error_code);
         w.nullable_string("error_message", self.error_message.as_ref())?;
         w.string("group_id", &self.group_id)?;
@@ -192,8 +200,8 @@ pub struct Topology {
     pub subtopologies: Option<Vec<Subtopology>>,
 }
 
-impl Decode<'_> for Topology {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for Topology {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { epoch: r.i32("epoch")?, subtopologies: r.nullable_array("subtopologies", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -201,7 +209,7 @@ impl Decode<'_> for Topology {
 }
 
 impl Encode for Topology {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i32(self.epoch);
         w.nullable_array("subtopologies", self.subtopologies.as_deref(), version)?;
         w.no_tags()
@@ -231,8 +239,8 @@ pub struct Subtopology {
     pub repartition_source_topics: Vec<TopicInfo>,
 }
 
-impl Decode<'_> for Subtopology {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for Subtopology {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             subtopology_id: r.string("subtopology_id")?,
             source_topics: r.array("source_topics", version)?,
@@ -246,7 +254,7 @@ impl Decode<'_> for Subtopology {
 }
 
 impl Encode for Subtopology {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("subtopology_id", &self.subtopology_id)?;
         w.array("source_topics", &self.source_topics, version)?;
         w.array("repartition_sink_topics", &self.repartition_sink_topics, version)?;
@@ -302,8 +310,8 @@ pub struct Member {
     pub is_classic: bool,
 }
 
-impl Decode<'_> for Member {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for Member {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             member_id: r.string("member_id")?,
             member_epoch: r.i32("member_epoch")?,
@@ -317,8 +325,8 @@ impl Decode<'_> for Member {
             client_tags: r.array("client_tags", version)?,
             task_offsets: r.array("task_offsets", version)?,
             task_end_offsets: r.array("task_end_offsets", version)?,
-            assignment: Assignment::decode(r, version)?,
-            target_assignment: Assignment::decode(r, version)?,
+            assignment: Assignment::read(r, version)?,
+            target_assignment: Assignment::read(r, version)?,
             is_classic: r.bool("is_classic")?,
         };
         r.skip_tags()?;
@@ -327,7 +335,7 @@ impl Decode<'_> for Member {
 }
 
 impl Encode for Member {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("member_id", &self.member_id)?;
         w.i32(self.member_epoch);
         w.nullable_string("instance_id", self.instance_id.as_ref())?;
@@ -340,8 +348,8 @@ impl Encode for Member {
         w.array("client_tags", &self.client_tags, version)?;
         w.array("task_offsets", &self.task_offsets, version)?;
         w.array("task_end_offsets", &self.task_end_offsets, version)?;
-        self.assignment.encode(w, version)?;
-        self.target_assignment.encode(w, version)?;
+        self.assignment.write(w, version)?;
+        self.target_assignment.write(w, version)?;
         w.bool(self.is_classic);
         w.no_tags()
     }
@@ -382,8 +390,8 @@ pub struct TopicInfo {
     pub topic_configs: Vec<KeyValue>,
 }
 
-impl Decode<'_> for TopicInfo {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for TopicInfo {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             name: r.string("name")?,
             partitions: r.i32("partitions")?,
@@ -396,7 +404,7 @@ impl Decode<'_> for TopicInfo {
 }
 
 impl Encode for TopicInfo {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.i32(self.partitions);
         w.i16(self.replication_factor);
@@ -424,8 +432,8 @@ pub struct Endpoint {
     pub port: u16,
 }
 
-impl Decode<'_> for Endpoint {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for Endpoint {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { host: r.string("host")?, port: r.u16("port")? };
         r.skip_tags()?;
         Ok(message)
@@ -433,7 +441,7 @@ impl Decode<'_> for Endpoint {
 }
 
 impl Encode for Endpoint {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("host", &self.host)?;
         w.u16(self.port);
         w.no_tags()
@@ -457,8 +465,8 @@ pub struct KeyValue {
     pub value: Str,
 }
 
-impl Decode<'_> for KeyValue {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for KeyValue {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { key: r.string("key")?, value: r.string("value")? };
         r.skip_tags()?;
         Ok(message)
@@ -466,7 +474,7 @@ impl Decode<'_> for KeyValue {
 }
 
 impl Encode for KeyValue {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("key", &self.key)?;
         w.string("value", &self.value)?;
         w.no_tags()
@@ -492,8 +500,8 @@ pub struct TaskOffset {
     pub offset: i64,
 }
 
-impl Decode<'_> for TaskOffset {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for TaskOffset {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self {
             subtopology_id: r.string("subtopology_id")?,
             partition: r.i32("partition")?,
@@ -505,7 +513,7 @@ impl Decode<'_> for TaskOffset {
 }
 
 impl Encode for TaskOffset {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("subtopology_id", &self.subtopology_id)?;
         w.i32(self.partition);
         w.i64(self.offset);
@@ -533,8 +541,8 @@ pub struct Assignment {
     pub warmup_tasks: Vec<TaskIds>,
 }
 
-impl Decode<'_> for Assignment {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for Assignment {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             active_tasks: r.array("active_tasks", version)?,
             standby_tasks: r.array("standby_tasks", version)?,
@@ -546,7 +554,7 @@ impl Decode<'_> for Assignment {
 }
 
 impl Encode for Assignment {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.array("active_tasks", &self.active_tasks, version)?;
         w.array("standby_tasks", &self.standby_tasks, version)?;
         w.array("warmup_tasks", &self.warmup_tasks, version)?;
@@ -572,8 +580,8 @@ pub struct TaskIds {
     pub partitions: Vec<i32>,
 }
 
-impl Decode<'_> for TaskIds {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for TaskIds {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { subtopology_id: r.string("subtopology_id")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -581,7 +589,7 @@ impl Decode<'_> for TaskIds {
 }
 
 impl Encode for TaskIds {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("subtopology_id", &self.subtopology_id)?;
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()

@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Writer};
 
 /// TODO request
 #[derive(Clone, Debug, PartialEq)]
@@ -83,8 +83,10 @@ impl Default for StreamsGroupHeartbeatRequest {
 impl Message for StreamsGroupHeartbeatRequest {
     const LAYOUT: Layout =
         Layout { name: "StreamsGroupHeartbeatRequest", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for StreamsGroupHeartbeatRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             group_id: r.string("group_id")?,
@@ -108,8 +110,10 @@ impl Message for StreamsGroupHeartbeatRequest {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for StreamsGroupHeartbeatRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.string("group_id", &self.group_id)?;
         w.string("member_id", &self.member_id)?;
@@ -174,8 +178,8 @@ pub struct Topology {
     pub subtopologies: Vec<Subtopology>,
 }
 
-impl Decode<'_> for Topology {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for Topology {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { epoch: r.i32("epoch")?, subtopologies: r.array("subtopologies", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -183,7 +187,7 @@ impl Decode<'_> for Topology {
 }
 
 impl Encode for Topology {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i32(self.epoch);
         w.array("subtopologies", &self.subtopologies, version)?;
         w.no_tags()
@@ -217,8 +221,8 @@ pub struct Subtopology {
     pub copartition_groups: Vec<CopartitionGroup>,
 }
 
-impl Decode<'_> for Subtopology {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for Subtopology {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             subtopology_id: r.string("subtopology_id")?,
             source_topics: r.array("source_topics", version)?,
@@ -234,7 +238,7 @@ impl Decode<'_> for Subtopology {
 }
 
 impl Encode for Subtopology {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("subtopology_id", &self.subtopology_id)?;
         w.array("source_topics", &self.source_topics, version)?;
         w.array("source_topic_regex", &self.source_topic_regex, version)?;
@@ -272,8 +276,8 @@ pub struct CopartitionGroup {
     pub repartition_source_topics: Vec<i16>,
 }
 
-impl Decode<'_> for CopartitionGroup {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for CopartitionGroup {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             source_topics: r.array("source_topics", version)?,
             source_topic_regex: r.array("source_topic_regex", version)?,
@@ -285,7 +289,7 @@ impl Decode<'_> for CopartitionGroup {
 }
 
 impl Encode for CopartitionGroup {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.array("source_topics", &self.source_topics, version)?;
         w.array("source_topic_regex", &self.source_topic_regex, version)?;
         w.array("repartition_source_topics", &self.repartition_source_topics, version)?;
@@ -316,8 +320,8 @@ pub struct TopicInfo {
     pub topic_configs: Vec<KeyValue>,
 }
 
-impl Decode<'_> for TopicInfo {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for TopicInfo {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             name: r.string("name")?,
             partitions: r.i32("partitions")?,
@@ -330,7 +334,7 @@ impl Decode<'_> for TopicInfo {
 }
 
 impl Encode for TopicInfo {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.i32(self.partitions);
         w.i16(self.replication_factor);
@@ -358,8 +362,8 @@ pub struct TaskIds {
     pub partitions: Vec<i32>,
 }
 
-impl Decode<'_> for TaskIds {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for TaskIds {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { subtopology_id: r.string("subtopology_id")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -367,7 +371,7 @@ impl Decode<'_> for TaskIds {
 }
 
 impl Encode for TaskIds {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("subtopology_id", &self.subtopology_id)?;
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()
@@ -391,8 +395,8 @@ pub struct Endpoint {
     pub port: u16,
 }
 
-impl Decode<'_> for Endpoint {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for Endpoint {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { host: r.string("host")?, port: r.u16("port")? };
         r.skip_tags()?;
         Ok(message)
@@ -400,7 +404,7 @@ impl Decode<'_> for Endpoint {
 }
 
 impl Encode for Endpoint {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("host", &self.host)?;
         w.u16(self.port);
         w.no_tags()
@@ -424,8 +428,8 @@ pub struct KeyValue {
     pub value: Str,
 }
 
-impl Decode<'_> for KeyValue {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for KeyValue {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { key: r.string("key")?, value: r.string("value")? };
         r.skip_tags()?;
         Ok(message)
@@ -433,7 +437,7 @@ impl Decode<'_> for KeyValue {
 }
 
 impl Encode for KeyValue {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("key", &self.key)?;
         w.string("value", &self.value)?;
         w.no_tags()
@@ -459,8 +463,8 @@ pub struct TaskOffset {
     pub offset: i64,
 }
 
-impl Decode<'_> for TaskOffset {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for TaskOffset {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self {
             subtopology_id: r.string("subtopology_id")?,
             partition: r.i32("partition")?,
@@ -472,7 +476,7 @@ impl Decode<'_> for TaskOffset {
 }
 
 impl Encode for TaskOffset {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("subtopology_id", &self.subtopology_id)?;
         w.i32(self.partition);
         w.i64(self.offset);
@@ -548,8 +552,10 @@ impl Default for StreamsGroupHeartbeatResponse {
 impl Message for StreamsGroupHeartbeatResponse {
     const LAYOUT: Layout =
         Layout { name: "StreamsGroupHeartbeatResponse", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for StreamsGroupHeartbeatResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             throttle_time_ms: r.i32("throttle_time_ms")?,
@@ -570,8 +576,10 @@ impl Message for StreamsGroupHeartbeatResponse {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for StreamsGroupHeartbeatResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         w.i16(self.error_code);
@@ -622,10 +630,10 @@ pub struct EndpointToPartitions {
     pub standby_partitions: Vec<TopicPartition>,
 }
 
-impl Decode<'_> for EndpointToPartitions {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for EndpointToPartitions {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
-            user_endpoint: Endpoint::decode(r, version)?,
+            user_endpoint: Endpoint::read(r, version)?,
             active_partitions: r.array("active_partitions", version)?,
             standby_partitions: r.array("standby_partitions", version)?,
         };
@@ -635,8 +643,8 @@ impl Decode<'_> for EndpointToPartitions {
 }
 
 impl Encode for EndpointToPartitions {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
-        self.user_endpoint.encode(w, version)?;
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+        self.user_endpoint.write(w, version)?;
         w.array("active_partitions", &self.active_partitions, version)?;
         w.array("standby_partitions", &self.standby_partitions, version)?;
         w.no_tags()
@@ -661,8 +669,8 @@ pub struct Status {
     pub status_detail: Str,
 }
 
-impl Decode<'_> for Status {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for Status {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { status_code: r.i8("status_code")?, status_detail: r.string("status_detail")? };
         r.skip_tags()?;
         Ok(message)
@@ -670,7 +678,7 @@ impl Decode<'_> for Status {
 }
 
 impl Encode for Status {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i8(self.status_code);
         w.string("status_detail", &self.status_detail)?;
         w.no_tags()
@@ -694,8 +702,8 @@ pub struct TopicPartition {
     pub partitions: Vec<i32>,
 }
 
-impl Decode<'_> for TopicPartition {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for TopicPartition {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { topic: r.string("topic")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -703,7 +711,7 @@ impl Decode<'_> for TopicPartition {
 }
 
 impl Encode for TopicPartition {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("topic", &self.topic)?;
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()

@@ -4,7 +4,7 @@
 use super::super::Message;
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Writer};
 
 /// TODO coordinator-key
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -18,13 +18,17 @@ pub struct StreamsGroupCurrentMemberAssignmentKey {
 impl Message for StreamsGroupCurrentMemberAssignmentKey {
     const LAYOUT: Layout =
         Layout { name: "StreamsGroupCurrentMemberAssignmentKey", first: 0, last: 0, stable: 0, flexible: None };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for StreamsGroupCurrentMemberAssignmentKey {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         Ok(Self { group_id: r.string("group_id")?, member_id: r.string("member_id")? })
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for StreamsGroupCurrentMemberAssignmentKey {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.string("group_id", &self.group_id)?;
         w.string("member_id", &self.member_id)?;
@@ -66,8 +70,10 @@ pub struct StreamsGroupCurrentMemberAssignmentValue {
 impl Message for StreamsGroupCurrentMemberAssignmentValue {
     const LAYOUT: Layout =
         Layout { name: "StreamsGroupCurrentMemberAssignmentValue", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for StreamsGroupCurrentMemberAssignmentValue {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             member_epoch: r.i32("member_epoch")?,
@@ -83,8 +89,10 @@ impl Message for StreamsGroupCurrentMemberAssignmentValue {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for StreamsGroupCurrentMemberAssignmentValue {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.member_epoch);
         w.i32(self.previous_member_epoch);
@@ -132,8 +140,8 @@ impl Default for TaskIds {
     }
 }
 
-impl Decode<'_> for TaskIds {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for TaskIds {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let mut message = Self {
             subtopology_id: r.string("subtopology_id")?,
             partitions: r.array("partitions", version)?,
@@ -151,7 +159,7 @@ impl Decode<'_> for TaskIds {
 }
 
 impl Encode for TaskIds {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("subtopology_id", &self.subtopology_id)?;
         w.array("partitions", &self.partitions, version)?;
         let mut tags = w.tags();
@@ -185,13 +193,17 @@ pub struct StreamsGroupMemberMetadataKey {
 impl Message for StreamsGroupMemberMetadataKey {
     const LAYOUT: Layout =
         Layout { name: "StreamsGroupMemberMetadataKey", first: 0, last: 0, stable: 0, flexible: None };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for StreamsGroupMemberMetadataKey {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         Ok(Self { group_id: r.string("group_id")?, member_id: r.string("member_id")? })
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for StreamsGroupMemberMetadataKey {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.string("group_id", &self.group_id)?;
         w.string("member_id", &self.member_id)?;
@@ -251,8 +263,10 @@ impl Default for StreamsGroupMemberMetadataValue {
 impl Message for StreamsGroupMemberMetadataValue {
     const LAYOUT: Layout =
         Layout { name: "StreamsGroupMemberMetadataValue", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for StreamsGroupMemberMetadataValue {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             instance_id: r.nullable_string("instance_id")?,
@@ -268,8 +282,10 @@ impl Message for StreamsGroupMemberMetadataValue {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for StreamsGroupMemberMetadataValue {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.nullable_string("instance_id", self.instance_id.as_ref())?;
         w.nullable_string("rack_id", self.rack_id.as_ref())?;
@@ -308,8 +324,8 @@ pub struct Endpoint {
     pub port: u16,
 }
 
-impl Decode<'_> for Endpoint {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for Endpoint {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { host: r.string("host")?, port: r.u16("port")? };
         r.skip_tags()?;
         Ok(message)
@@ -317,7 +333,7 @@ impl Decode<'_> for Endpoint {
 }
 
 impl Encode for Endpoint {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("host", &self.host)?;
         w.u16(self.port);
         w.no_tags()
@@ -341,8 +357,8 @@ pub struct KeyValue {
     pub value: Str,
 }
 
-impl Decode<'_> for KeyValue {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for KeyValue {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { key: r.string("key")?, value: r.string("value")? };
         r.skip_tags()?;
         Ok(message)
@@ -350,7 +366,7 @@ impl Decode<'_> for KeyValue {
 }
 
 impl Encode for KeyValue {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("key", &self.key)?;
         w.string("value", &self.value)?;
         w.no_tags()
@@ -374,13 +390,17 @@ pub struct StreamsGroupMetadataKey {
 
 impl Message for StreamsGroupMetadataKey {
     const LAYOUT: Layout = Layout { name: "StreamsGroupMetadataKey", first: 0, last: 0, stable: 0, flexible: None };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for StreamsGroupMetadataKey {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         Ok(Self { group_id: r.string("group_id")? })
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for StreamsGroupMetadataKey {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.string("group_id", &self.group_id)?;
         Ok(())
@@ -418,8 +438,10 @@ impl Default for StreamsGroupMetadataValue {
 impl Message for StreamsGroupMetadataValue {
     const LAYOUT: Layout =
         Layout { name: "StreamsGroupMetadataValue", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for StreamsGroupMetadataValue {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let mut message = Self {
             epoch: r.i32("epoch")?,
@@ -437,8 +459,10 @@ impl Message for StreamsGroupMetadataValue {
         })?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for StreamsGroupMetadataValue {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.epoch);
         w.i64(self.metadata_hash);
@@ -481,8 +505,8 @@ pub struct LastAssignmentConfig {
     pub value: Str,
 }
 
-impl Decode<'_> for LastAssignmentConfig {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for LastAssignmentConfig {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { key: r.string("key")?, value: r.string("value")? };
         r.skip_tags()?;
         Ok(message)
@@ -490,7 +514,7 @@ impl Decode<'_> for LastAssignmentConfig {
 }
 
 impl Encode for LastAssignmentConfig {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("key", &self.key)?;
         w.string("value", &self.value)?;
         w.no_tags()
@@ -517,13 +541,17 @@ pub struct StreamsGroupTargetAssignmentMemberKey {
 impl Message for StreamsGroupTargetAssignmentMemberKey {
     const LAYOUT: Layout =
         Layout { name: "StreamsGroupTargetAssignmentMemberKey", first: 0, last: 0, stable: 0, flexible: None };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for StreamsGroupTargetAssignmentMemberKey {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         Ok(Self { group_id: r.string("group_id")?, member_id: r.string("member_id")? })
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for StreamsGroupTargetAssignmentMemberKey {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.string("group_id", &self.group_id)?;
         w.string("member_id", &self.member_id)?;
@@ -553,8 +581,10 @@ pub struct StreamsGroupTargetAssignmentMemberValue {
 impl Message for StreamsGroupTargetAssignmentMemberValue {
     const LAYOUT: Layout =
         Layout { name: "StreamsGroupTargetAssignmentMemberValue", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for StreamsGroupTargetAssignmentMemberValue {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             active_tasks: r.array("active_tasks", version)?,
@@ -564,8 +594,10 @@ impl Message for StreamsGroupTargetAssignmentMemberValue {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for StreamsGroupTargetAssignmentMemberValue {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.array("active_tasks", &self.active_tasks, version)?;
         w.array("standby_tasks", &self.standby_tasks, version)?;
@@ -592,8 +624,8 @@ pub struct StreamsGroupTargetAssignmentMemberValueTaskIds {
     pub partitions: Vec<i32>,
 }
 
-impl Decode<'_> for StreamsGroupTargetAssignmentMemberValueTaskIds {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for StreamsGroupTargetAssignmentMemberValueTaskIds {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { subtopology_id: r.string("subtopology_id")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -601,7 +633,7 @@ impl Decode<'_> for StreamsGroupTargetAssignmentMemberValueTaskIds {
 }
 
 impl Encode for StreamsGroupTargetAssignmentMemberValueTaskIds {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("subtopology_id", &self.subtopology_id)?;
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()
@@ -626,13 +658,17 @@ pub struct StreamsGroupTargetAssignmentMetadataKey {
 impl Message for StreamsGroupTargetAssignmentMetadataKey {
     const LAYOUT: Layout =
         Layout { name: "StreamsGroupTargetAssignmentMetadataKey", first: 0, last: 0, stable: 0, flexible: None };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for StreamsGroupTargetAssignmentMetadataKey {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         Ok(Self { group_id: r.string("group_id")? })
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for StreamsGroupTargetAssignmentMetadataKey {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.string("group_id", &self.group_id)?;
         Ok(())
@@ -658,8 +694,10 @@ pub struct StreamsGroupTargetAssignmentMetadataValue {
 impl Message for StreamsGroupTargetAssignmentMetadataValue {
     const LAYOUT: Layout =
         Layout { name: "StreamsGroupTargetAssignmentMetadataValue", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for StreamsGroupTargetAssignmentMetadataValue {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let mut message = Self { assignment_epoch: r.i32("assignment_epoch")?, assignment_timestamp: 0 };
         r.tags(|r, tag| {
@@ -671,8 +709,10 @@ impl Message for StreamsGroupTargetAssignmentMetadataValue {
         })?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for StreamsGroupTargetAssignmentMetadataValue {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.assignment_epoch);
         let mut tags = w.tags();
@@ -705,13 +745,17 @@ pub struct StreamsGroupTopologyKey {
 
 impl Message for StreamsGroupTopologyKey {
     const LAYOUT: Layout = Layout { name: "StreamsGroupTopologyKey", first: 0, last: 0, stable: 0, flexible: None };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for StreamsGroupTopologyKey {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         Ok(Self { group_id: r.string("group_id")? })
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for StreamsGroupTopologyKey {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.string("group_id", &self.group_id)?;
         Ok(())
@@ -737,15 +781,19 @@ pub struct StreamsGroupTopologyValue {
 impl Message for StreamsGroupTopologyValue {
     const LAYOUT: Layout =
         Layout { name: "StreamsGroupTopologyValue", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for StreamsGroupTopologyValue {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { epoch: r.i32("epoch")?, subtopologies: r.array("subtopologies", version)? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for StreamsGroupTopologyValue {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.epoch);
         w.array("subtopologies", &self.subtopologies, version)?;
@@ -780,8 +828,8 @@ pub struct Subtopology {
     pub copartition_groups: Vec<CopartitionGroup>,
 }
 
-impl Decode<'_> for Subtopology {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for Subtopology {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             subtopology_id: r.string("subtopology_id")?,
             source_topics: r.array("source_topics", version)?,
@@ -797,7 +845,7 @@ impl Decode<'_> for Subtopology {
 }
 
 impl Encode for Subtopology {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("subtopology_id", &self.subtopology_id)?;
         w.array("source_topics", &self.source_topics, version)?;
         w.array("source_topic_regex", &self.source_topic_regex, version)?;
@@ -835,8 +883,8 @@ pub struct CopartitionGroup {
     pub repartition_source_topics: Vec<i16>,
 }
 
-impl Decode<'_> for CopartitionGroup {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for CopartitionGroup {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             source_topics: r.array("source_topics", version)?,
             source_topic_regex: r.array("source_topic_regex", version)?,
@@ -848,7 +896,7 @@ impl Decode<'_> for CopartitionGroup {
 }
 
 impl Encode for CopartitionGroup {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.array("source_topics", &self.source_topics, version)?;
         w.array("source_topic_regex", &self.source_topic_regex, version)?;
         w.array("repartition_source_topics", &self.repartition_source_topics, version)?;
@@ -879,8 +927,8 @@ pub struct TopicInfo {
     pub topic_configs: Vec<TopicConfig>,
 }
 
-impl Decode<'_> for TopicInfo {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for TopicInfo {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             name: r.string("name")?,
             partitions: r.i32("partitions")?,
@@ -893,7 +941,7 @@ impl Decode<'_> for TopicInfo {
 }
 
 impl Encode for TopicInfo {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.i32(self.partitions);
         w.i16(self.replication_factor);
@@ -921,8 +969,8 @@ pub struct TopicConfig {
     pub value: Str,
 }
 
-impl Decode<'_> for TopicConfig {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for TopicConfig {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { key: r.string("key")?, value: r.string("value")? };
         r.skip_tags()?;
         Ok(message)
@@ -930,7 +978,7 @@ impl Decode<'_> for TopicConfig {
 }
 
 impl Encode for TopicConfig {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("key", &self.key)?;
         w.string("value", &self.value)?;
         w.no_tags()

@@ -6,7 +6,7 @@ use bytes::Bytes;
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Writer};
 
 /// Asks for the member's assignment; the leader's request brings everybody's.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -35,8 +35,10 @@ pub struct SyncGroupRequest {
 
 impl Message for SyncGroupRequest {
     const LAYOUT: Layout = Layout { name: "SyncGroupRequest", first: 0, last: 5, stable: 5, flexible: Some(4) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for SyncGroupRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             group_id: r.string("group_id")?,
@@ -50,8 +52,10 @@ impl Message for SyncGroupRequest {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for SyncGroupRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.string("group_id", &self.group_id)?;
         w.i32(self.generation_id);
@@ -109,8 +113,8 @@ pub struct SyncGroupRequestAssignment {
     pub assignment: Bytes,
 }
 
-impl Decode<'_> for SyncGroupRequestAssignment {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for SyncGroupRequestAssignment {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { member_id: r.string("member_id")?, assignment: r.bytes("assignment")? };
         r.skip_tags()?;
         Ok(message)
@@ -118,7 +122,7 @@ impl Decode<'_> for SyncGroupRequestAssignment {
 }
 
 impl Encode for SyncGroupRequestAssignment {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("member_id", &self.member_id)?;
         w.bytes("assignment", &self.assignment)?;
         w.no_tags()
@@ -156,8 +160,10 @@ pub struct SyncGroupResponse {
 
 impl Message for SyncGroupResponse {
     const LAYOUT: Layout = Layout { name: "SyncGroupResponse", first: 0, last: 5, stable: 5, flexible: Some(4) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for SyncGroupResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             throttle_time_ms: if version >= 1 { r.i32("throttle_time_ms")? } else { 0 },
@@ -169,8 +175,10 @@ impl Message for SyncGroupResponse {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for SyncGroupResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         if version >= 1 {
             w.i32(self.throttle_time_ms);

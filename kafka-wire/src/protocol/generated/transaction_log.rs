@@ -4,7 +4,7 @@
 use super::super::Message;
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Writer};
 
 /// TODO coordinator-key
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -15,13 +15,17 @@ pub struct TransactionLogKey {
 
 impl Message for TransactionLogKey {
     const LAYOUT: Layout = Layout { name: "TransactionLogKey", first: 0, last: 0, stable: 0, flexible: None };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for TransactionLogKey {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         Ok(Self { transactional_id: r.string("transactional_id")? })
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for TransactionLogKey {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.string("transactional_id", &self.transactional_id)?;
         Ok(())
@@ -90,8 +94,10 @@ impl Default for TransactionLogValue {
 
 impl Message for TransactionLogValue {
     const LAYOUT: Layout = Layout { name: "TransactionLogValue", first: 0, last: 1, stable: 1, flexible: Some(1) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for TransactionLogValue {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let mut message = Self {
             producer_id: r.i64("producer_id")?,
@@ -118,8 +124,10 @@ impl Message for TransactionLogValue {
         })?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for TransactionLogValue {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i64(self.producer_id);
         w.i16(self.producer_epoch);
@@ -203,8 +211,8 @@ pub struct PartitionsSchema {
     pub partition_ids: Vec<i32>,
 }
 
-impl Decode<'_> for PartitionsSchema {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for PartitionsSchema {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { topic: r.string("topic")?, partition_ids: r.array("partition_ids", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -212,7 +220,7 @@ impl Decode<'_> for PartitionsSchema {
 }
 
 impl Encode for PartitionsSchema {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("topic", &self.topic)?;
         w.array("partition_ids", &self.partition_ids, version)?;
         w.no_tags()

@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Writer};
 
 /// Commits the offsets of a group as a part of a transaction. KIP-98, KIP-447
 #[derive(Clone, Debug, PartialEq)]
@@ -50,8 +50,10 @@ impl Default for TxnOffsetCommitRequest {
 
 impl Message for TxnOffsetCommitRequest {
     const LAYOUT: Layout = Layout { name: "TxnOffsetCommitRequest", first: 0, last: 5, stable: 5, flexible: Some(3) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for TxnOffsetCommitRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             transactional_id: r.string("transactional_id")?,
@@ -66,8 +68,10 @@ impl Message for TxnOffsetCommitRequest {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for TxnOffsetCommitRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.string("transactional_id", &self.transactional_id)?;
         w.string("group_id", &self.group_id)?;
@@ -131,8 +135,8 @@ pub struct TxnOffsetCommitRequestTopic {
     pub partitions: Vec<TxnOffsetCommitRequestPartition>,
 }
 
-impl Decode<'_> for TxnOffsetCommitRequestTopic {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for TxnOffsetCommitRequestTopic {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { name: r.string("name")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -140,7 +144,7 @@ impl Decode<'_> for TxnOffsetCommitRequestTopic {
 }
 
 impl Encode for TxnOffsetCommitRequestTopic {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()
@@ -181,8 +185,8 @@ impl Default for TxnOffsetCommitRequestPartition {
     }
 }
 
-impl Decode<'_> for TxnOffsetCommitRequestPartition {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for TxnOffsetCommitRequestPartition {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             partition_index: r.i32("partition_index")?,
             committed_offset: r.i64("committed_offset")?,
@@ -195,7 +199,7 @@ impl Decode<'_> for TxnOffsetCommitRequestPartition {
 }
 
 impl Encode for TxnOffsetCommitRequestPartition {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i32(self.partition_index);
         w.i64(self.committed_offset);
         if version >= 2 {
@@ -229,15 +233,19 @@ pub struct TxnOffsetCommitResponse {
 
 impl Message for TxnOffsetCommitResponse {
     const LAYOUT: Layout = Layout { name: "TxnOffsetCommitResponse", first: 0, last: 5, stable: 5, flexible: Some(3) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for TxnOffsetCommitResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { throttle_time_ms: r.i32("throttle_time_ms")?, topics: r.array("topics", version)? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for TxnOffsetCommitResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         w.array("topics", &self.topics, version)?;
@@ -262,8 +270,8 @@ pub struct TxnOffsetCommitResponseTopic {
     pub partitions: Vec<TxnOffsetCommitResponsePartition>,
 }
 
-impl Decode<'_> for TxnOffsetCommitResponseTopic {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for TxnOffsetCommitResponseTopic {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { name: r.string("name")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -271,7 +279,7 @@ impl Decode<'_> for TxnOffsetCommitResponseTopic {
 }
 
 impl Encode for TxnOffsetCommitResponseTopic {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()
@@ -295,8 +303,8 @@ pub struct TxnOffsetCommitResponsePartition {
     pub error_code: i16,
 }
 
-impl Decode<'_> for TxnOffsetCommitResponsePartition {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for TxnOffsetCommitResponsePartition {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { partition_index: r.i32("partition_index")?, error_code: r.i16("error_code")? };
         r.skip_tags()?;
         Ok(message)
@@ -304,7 +312,7 @@ impl Decode<'_> for TxnOffsetCommitResponsePartition {
 }
 
 impl Encode for TxnOffsetCommitResponsePartition {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i32(self.partition_index);
         w.i16(self.error_code);
         w.no_tags()

@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Writer};
 
 /// TODO request
 #[derive(Clone, Debug, PartialEq)]
@@ -29,8 +29,10 @@ impl Default for UpdateFeaturesRequest {
 
 impl Message for UpdateFeaturesRequest {
     const LAYOUT: Layout = Layout { name: "UpdateFeaturesRequest", first: 0, last: 2, stable: 2, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for UpdateFeaturesRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             timeout_ms: r.i32("timeout_ms")?,
@@ -40,8 +42,10 @@ impl Message for UpdateFeaturesRequest {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for UpdateFeaturesRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.timeout_ms);
         w.array("feature_updates", &self.feature_updates, version)?;
@@ -101,8 +105,8 @@ impl Default for FeatureUpdateKey {
     }
 }
 
-impl Decode<'_> for FeatureUpdateKey {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for FeatureUpdateKey {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             feature: r.string("feature")?,
             max_version_level: r.i16("max_version_level")?,
@@ -115,7 +119,7 @@ impl Decode<'_> for FeatureUpdateKey {
 }
 
 impl Encode for FeatureUpdateKey {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("feature", &self.feature)?;
         w.i16(self.max_version_level);
         if version <= 0 {
@@ -170,8 +174,10 @@ impl Default for UpdateFeaturesResponse {
 
 impl Message for UpdateFeaturesResponse {
     const LAYOUT: Layout = Layout { name: "UpdateFeaturesResponse", first: 0, last: 2, stable: 2, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for UpdateFeaturesResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             throttle_time_ms: r.i32("throttle_time_ms")?,
@@ -182,8 +188,10 @@ impl Message for UpdateFeaturesResponse {
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for UpdateFeaturesResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         w.i16(self.error_code);
@@ -224,8 +232,8 @@ impl Default for UpdatableFeatureResult {
     }
 }
 
-impl Decode<'_> for UpdatableFeatureResult {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for UpdatableFeatureResult {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self {
             feature: r.string("feature")?,
             error_code: r.i16("error_code")?,
@@ -237,7 +245,7 @@ impl Decode<'_> for UpdatableFeatureResult {
 }
 
 impl Encode for UpdatableFeatureResult {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("feature", &self.feature)?;
         w.i16(self.error_code);
         w.nullable_string("error_message", self.error_message.as_ref())?;

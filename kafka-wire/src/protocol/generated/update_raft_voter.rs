@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Uuid, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Uuid, Writer};
 
 /// TODO request
 #[derive(Clone, Debug, PartialEq)]
@@ -38,8 +38,10 @@ impl Default for UpdateRaftVoterRequest {
 
 impl Message for UpdateRaftVoterRequest {
     const LAYOUT: Layout = Layout { name: "UpdateRaftVoterRequest", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for UpdateRaftVoterRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self {
             cluster_id: r.nullable_string("cluster_id")?,
@@ -47,20 +49,22 @@ impl Message for UpdateRaftVoterRequest {
             voter_id: r.i32("voter_id")?,
             voter_directory_id: r.uuid("voter_directory_id")?,
             listeners: r.array("listeners", version)?,
-            k_raft_version_feature: KRaftVersionFeature::decode(r, version)?,
+            k_raft_version_feature: KRaftVersionFeature::read(r, version)?,
         };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for UpdateRaftVoterRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.nullable_string("cluster_id", self.cluster_id.as_ref())?;
         w.i32(self.current_leader_epoch);
         w.i32(self.voter_id);
         w.uuid(self.voter_directory_id);
         w.array("listeners", &self.listeners, version)?;
-        self.k_raft_version_feature.encode(w, version)?;
+        self.k_raft_version_feature.write(w, version)?;
         w.no_tags()
     }
 }
@@ -97,8 +101,8 @@ pub struct Listener {
     pub port: u16,
 }
 
-impl Decode<'_> for Listener {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for Listener {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { name: r.string("name")?, host: r.string("host")?, port: r.u16("port")? };
         r.skip_tags()?;
         Ok(message)
@@ -106,7 +110,7 @@ impl Decode<'_> for Listener {
 }
 
 impl Encode for Listener {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.string("host", &self.host)?;
         w.u16(self.port);
@@ -132,8 +136,8 @@ pub struct KRaftVersionFeature {
     pub max_supported_version: i16,
 }
 
-impl Decode<'_> for KRaftVersionFeature {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for KRaftVersionFeature {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self {
             min_supported_version: r.i16("min_supported_version")?,
             max_supported_version: r.i16("max_supported_version")?,
@@ -144,7 +148,7 @@ impl Decode<'_> for KRaftVersionFeature {
 }
 
 impl Encode for KRaftVersionFeature {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i16(self.min_supported_version);
         w.i16(self.max_supported_version);
         w.no_tags()
@@ -173,8 +177,10 @@ pub struct UpdateRaftVoterResponse {
 
 impl Message for UpdateRaftVoterResponse {
     const LAYOUT: Layout = Layout { name: "UpdateRaftVoterResponse", first: 0, last: 0, stable: 0, flexible: Some(0) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for UpdateRaftVoterResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let mut message = Self {
             throttle_time_ms: r.i32("throttle_time_ms")?,
@@ -183,21 +189,23 @@ impl Message for UpdateRaftVoterResponse {
         };
         r.tags(|r, tag| {
             match tag {
-                0 => message.current_leader = CurrentLeader::decode(r, version)?,
+                0 => message.current_leader = CurrentLeader::read(r, version)?,
                 _ => return Ok(false),
             }
             Ok(true)
         })?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for UpdateRaftVoterResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i32(self.throttle_time_ms);
         w.i16(self.error_code);
         let mut tags = w.tags();
         if tags.needs(0, self.current_leader != CurrentLeader::default()) {
-            tags.add(0, |w| self.current_leader.encode(w, version))?;
+            tags.add(0, |w| self.current_leader.write(w, version))?;
         }
         w.put_tags(tags)
     }
@@ -237,8 +245,8 @@ impl Default for CurrentLeader {
     }
 }
 
-impl Decode<'_> for CurrentLeader {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for CurrentLeader {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self {
             leader_id: r.i32("leader_id")?,
             leader_epoch: r.i32("leader_epoch")?,
@@ -251,7 +259,7 @@ impl Decode<'_> for CurrentLeader {
 }
 
 impl Encode for CurrentLeader {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i32(self.leader_id);
         w.i32(self.leader_epoch);
         w.string("host", &self.host)?;

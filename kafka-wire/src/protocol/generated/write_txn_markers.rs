@@ -4,7 +4,7 @@
 #[cfg(feature = "inspect")]
 use super::super::inspect::{Inspect, Json};
 use super::super::{ApiKey, Message, Request};
-use crate::wire::{Decode, DecodeError, Encode, EncodeError, Layout, Reader, Str, Writer};
+use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, Writer};
 
 /// A transaction coordinator has leaders append commit or abort markers. KIP-98
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -15,15 +15,19 @@ pub struct WriteTxnMarkersRequest {
 
 impl Message for WriteTxnMarkersRequest {
     const LAYOUT: Layout = Layout { name: "WriteTxnMarkersRequest", first: 1, last: 2, stable: 2, flexible: Some(1) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for WriteTxnMarkersRequest {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { markers: r.array("markers", version)? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for WriteTxnMarkersRequest {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.array("markers", &self.markers, version)?;
         w.no_tags()
@@ -61,8 +65,8 @@ pub struct WritableTxnMarker {
     pub transaction_version: i8,
 }
 
-impl Decode<'_> for WritableTxnMarker {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for WritableTxnMarker {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self {
             producer_id: r.i64("producer_id")?,
             producer_epoch: r.i16("producer_epoch")?,
@@ -77,7 +81,7 @@ impl Decode<'_> for WritableTxnMarker {
 }
 
 impl Encode for WritableTxnMarker {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i64(self.producer_id);
         w.i16(self.producer_epoch);
         w.bool(self.transaction_result);
@@ -113,8 +117,8 @@ pub struct WritableTxnMarkerTopic {
     pub partition_indexes: Vec<i32>,
 }
 
-impl Decode<'_> for WritableTxnMarkerTopic {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for WritableTxnMarkerTopic {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { name: r.string("name")?, partition_indexes: r.array("partition_indexes", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -122,7 +126,7 @@ impl Decode<'_> for WritableTxnMarkerTopic {
 }
 
 impl Encode for WritableTxnMarkerTopic {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.array("partition_indexes", &self.partition_indexes, version)?;
         w.no_tags()
@@ -146,15 +150,19 @@ pub struct WriteTxnMarkersResponse {
 
 impl Message for WriteTxnMarkersResponse {
     const LAYOUT: Layout = Layout { name: "WriteTxnMarkersResponse", first: 1, last: 2, stable: 2, flexible: Some(1) };
+}
 
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for WriteTxnMarkersResponse {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
         let message = Self { markers: r.array("markers", version)? };
         r.skip_tags()?;
         Ok(message)
     }
+}
 
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+impl Encode for WriteTxnMarkersResponse {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.array("markers", &self.markers, version)?;
         w.no_tags()
@@ -177,8 +185,8 @@ pub struct WritableTxnMarkerResult {
     pub topics: Vec<WritableTxnMarkerTopicResult>,
 }
 
-impl Decode<'_> for WritableTxnMarkerResult {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for WritableTxnMarkerResult {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { producer_id: r.i64("producer_id")?, topics: r.array("topics", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -186,7 +194,7 @@ impl Decode<'_> for WritableTxnMarkerResult {
 }
 
 impl Encode for WritableTxnMarkerResult {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i64(self.producer_id);
         w.array("topics", &self.topics, version)?;
         w.no_tags()
@@ -210,8 +218,8 @@ pub struct WritableTxnMarkerTopicResult {
     pub partitions: Vec<WritableTxnMarkerPartitionResult>,
 }
 
-impl Decode<'_> for WritableTxnMarkerTopicResult {
-    fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+impl Decode for WritableTxnMarkerTopicResult {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         let message = Self { name: r.string("name")?, partitions: r.array("partitions", version)? };
         r.skip_tags()?;
         Ok(message)
@@ -219,7 +227,7 @@ impl Decode<'_> for WritableTxnMarkerTopicResult {
 }
 
 impl Encode for WritableTxnMarkerTopicResult {
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("name", &self.name)?;
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()
@@ -243,8 +251,8 @@ pub struct WritableTxnMarkerPartitionResult {
     pub error_code: i16,
 }
 
-impl Decode<'_> for WritableTxnMarkerPartitionResult {
-    fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, DecodeError> {
+impl Decode for WritableTxnMarkerPartitionResult {
+    fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
         let message = Self { partition_index: r.i32("partition_index")?, error_code: r.i16("error_code")? };
         r.skip_tags()?;
         Ok(message)
@@ -252,7 +260,7 @@ impl Decode<'_> for WritableTxnMarkerPartitionResult {
 }
 
 impl Encode for WritableTxnMarkerPartitionResult {
-    fn encode(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
+    fn write(&self, w: &mut Writer, _: i16) -> Result<(), EncodeError> {
         w.i32(self.partition_index);
         w.i16(self.error_code);
         w.no_tags()
