@@ -9,13 +9,13 @@ use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, W
 /// Stands before every request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RequestHeader {
-    /// The API key of this request.
+    /// Number of the API.
     pub request_api_key: i16,
-    /// The API version of this request.
+    /// Version of the request that follows, and of its answer.
     pub request_api_version: i16,
-    /// The correlation ID of this request.
+    /// Number of the client's own, which the answer repeats.
     pub correlation_id: i32,
-    /// The client ID string.
+    /// Name of the client, for logs, metrics and quotas; null for none.
     pub client_id: Option<Str>,
 }
 
@@ -67,7 +67,7 @@ impl Inspect for RequestHeader {
 /// Stands before every response.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ResponseHeader {
-    /// The correlation ID of this response.
+    /// Number of the request that this answers.
     pub correlation_id: i32,
 }
 

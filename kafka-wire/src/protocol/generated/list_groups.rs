@@ -9,11 +9,11 @@ use crate::wire::{Decode, Encode, EncodeError, Layout, Malformed, Reader, Str, W
 /// Asks for the groups that the broker coordinates.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ListGroupsRequest {
-    /// The states of the groups we want to list. If empty, all groups are returned with their state.
+    /// Names of the states wanted; empty for all. KIP-518
     ///
     /// Versions 4+; otherwise `Vec::new()`.
     pub states_filter: Vec<Str>,
-    /// The types of the groups we want to list. If empty, all groups are returned with their type.
+    /// Types wanted: "classic", "consumer", "share", "streams"; empty for all. KIP-848
     ///
     /// Versions 5+; otherwise `Vec::new()`.
     pub types_filter: Vec<Str>,
@@ -76,14 +76,13 @@ impl Request for ListGroupsRequest {
 /// The groups that the broker coordinates.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ListGroupsResponse {
-    /// The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the
-    /// request did not violate any quota.
+    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
     ///
     /// Versions 1+; otherwise `0`. Left out by other versions without an error.
     pub throttle_time_ms: i32,
-    /// The error code, or 0 if there was no error.
+    /// Why it failed; 0 for success.
     pub error_code: i16,
-    /// Each group in the response.
+    /// The groups that passed the filters.
     pub groups: Vec<ListedGroup>,
 }
 
@@ -130,15 +129,15 @@ impl Inspect for ListGroupsResponse {
 /// An element of [`ListGroupsResponse::groups`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ListedGroup {
-    /// The group ID.
+    /// Name of the group.
     pub group_id: Str,
-    /// The group protocol type.
+    /// Kind of group, such as "consumer"; empty for a group that only has offsets.
     pub protocol_type: Str,
-    /// The group state name.
+    /// Name of the state, such as "Stable". KIP-518
     ///
     /// Versions 4+; otherwise `Str::EMPTY`. Left out by other versions without an error.
     pub group_state: Str,
-    /// The group type name.
+    /// Type of the group, such as "classic". KIP-848
     ///
     /// Versions 5+; otherwise `Str::EMPTY`. Left out by other versions without an error.
     pub group_type: Str,
