@@ -1,0 +1,129 @@
+//! Where we read bytes otherwise than Java on purpose. `kafka-wire/tests/DIFFERENCES.md` says why, a row for each rule.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use kafka_wire::wire::DecodeCause;
+use serde_json::Value;
+
+use super::java::Judgement;
+use super::ours::Reading;
+
+/// What both made of the same bytes.
+pub(crate) struct Case<'a> {
+    pub(crate) frame: &'a [u8],
+    pub(crate) ours: &'a Reading,
+    pub(crate) java: &'a Judgement,
+}
+
+/// A reasoned difference.
+pub(crate) struct Rule {
+    /// As the first column of the table has it.
+    pub(crate) name: &'static str,
+    explains: fn(&Case<'_>) -> bool,
+}
+
+/// All of them.
+pub(crate) const RULES: &[Rule] = &[
+    Rule { name: "text that is not UTF-8", explains: |case| case.we_refuse_for(DecodeCause::InvalidUtf8) },
+    Rule { name: "size of a known tagged field", explains: |case| case.we_refuse_a_tag_size() },
+    Rule { name: "varint beyond 32 bits", explains: |case| case.we_refuse_for(DecodeCause::VarintTooLong) },
+    Rule { name: "varint beyond 31 bits", explains: |case| case.java_reads_a_negative_varint() },
+    Rule { name: "memory of lists", explains: |case| case.we_refuse_for(DecodeCause::ElementsTooLarge) },
+    Rule {
+        name: "unknown tags that do not ascend",
+        explains: |case| case.java_refuses_for("Invalid raw tag field list"),
+    },
+    Rule { name: "tag of another version", explains: |case| case.java_refuses_for("is not valid for version") },
+    Rule { name: "JSON of doubles", explains: |case| case.differs_in_doubles() },
+    Rule { name: "JSON of a default with unknown tags", explains: |case| case.differs_in_defaults() },
+];
+
+impl Case<'_> {
+    /// Whether both read the same, or both refuse.
+    pub(crate) fn agrees(&self) -> bool {
+        match (self.ours, self.java) {
+            (Reading::Read { hex, json }, Judgement::Read { hex: java_hex, json: java_json }) => {
+                hex == java_hex && json == java_json
+            }
+            (Reading::Unread(_) | Reading::Unwritten(_), Judgement::Refused { .. }) => true,
+            _ => false,
+        }
+    }
+
+    /// The first rule that explains why they do not agree.
+    pub(crate) fn rule(&self) -> Option<&'static Rule> {
+        RULES.iter().find(|rule| (rule.explains)(self))
+    }
+
+    /// Whether the bytes are the same, and a rule explains the JSON.
+    pub(crate) fn differs_in_json_alone(&self) -> bool {
+        self.differs_in_doubles() || self.differs_in_defaults()
+    }
+
+    fn we_refuse_for(&self, cause: DecodeCause) -> bool {
+        matches!(self.ours, Reading::Unread(error) if error.cause == cause)
+    }
+
+    /// It is not that of the value, or more than the frame has.
+    fn we_refuse_a_tag_size(&self) -> bool {
+        let Reading::Unread(error) = self.ours else { return false };
+        let is_beyond = error.cause == DecodeCause::Truncated && error.what == "tagged field";
+        is_beyond || error.cause == DecodeCause::TagSizeMismatch
+    }
+
+    /// Java read or did not write what we read.
+    fn java_refuses_for(&self, reason: &str) -> bool {
+        let Judgement::Refused { text } = self.java else { return false };
+        matches!(self.ours, Reading::Read { .. }) && text.contains(reason)
+    }
+
+    /// A count of tagged fields, or a compact length, with the sign bit of 32: Java takes it for none, or for null.
+    fn java_reads_a_negative_varint(&self) -> bool {
+        let is_negative = |bytes: &[u8]| bytes[..4].iter().all(|byte| *byte >= 0x80) && (8..16).contains(&bytes[4]);
+        let is_unread = matches!(self.ours, Reading::Unread(_)) && matches!(self.java, Judgement::Read { .. });
+        is_unread && self.frame.windows(5).any(is_negative)
+    }
+
+    fn differs_in_doubles(&self) -> bool {
+        self.differs_in_json(
+            |ours, java| matches!((ours.as_f64(), java.as_f64()), (Some(ours), Some(java)) if ours == java),
+        )
+    }
+
+    fn differs_in_defaults(&self) -> bool {
+        self.differs_in_json(|ours, java| *ours == Value::Null && java.is_object())
+    }
+
+    /// Whether the bytes are the same, and the values that differ are all of a kind; an absent value counts as null.
+    fn differs_in_json(&self, is_fine: fn(&Value, &Value) -> bool) -> bool {
+        match (self.ours, self.java) {
+            (Reading::Read { hex, json }, Judgement::Read { hex: java_hex, json: java_json }) if hex == java_hex => {
+                let value = |text: &str| serde_json::from_str(text).expect("both print JSON");
+                differ_only(&value(json), &value(java_json), is_fine)
+            }
+            _ => false,
+        }
+    }
+}
+
+fn differ_only(ours: &Value, java: &Value, is_fine: fn(&Value, &Value) -> bool) -> bool {
+    match (ours, java) {
+        (Value::Object(ours), Value::Object(java)) => {
+            let same = |name: &String| differ_only(ours.get(name).unwrap_or(&Value::Null), &java[name], is_fine);
+            ours.keys().all(|name| java.contains_key(name)) && java.keys().all(same)
+        }
+        (Value::Array(ours), Value::Array(java)) => {
+            ours.len() == java.len() && ours.iter().zip(java).all(|(ours, java)| differ_only(ours, java, is_fine))
+        }
+        _ => ours == java || is_fine(ours, java),
+    }
+}
+
+/// Rows of the table, by their first column.
+pub(crate) fn told() -> BTreeSet<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../kafka-wire/tests/DIFFERENCES.md");
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
+    rows.filter(|name| *name != "bytes").map(str::to_owned).collect()
+}
