@@ -62,6 +62,7 @@ fn value(form: Form, field: &Field, is_nullable: bool) -> String {
         (Type::String, Form::View(_)) => "str",
         (Type::Bytes | Type::Records, Form::View(_)) => "slice",
         (Type::Array(_), Form::View(_)) => "items",
+        (Type::Struct(_), _) if field.tag.is_some() => "tagged_struct",
         (ty, _) => ty.method(),
     };
     let nullable = if is_nullable { "nullable_" } else { "" };

@@ -48,7 +48,7 @@ fn tag_field(of: &Struct, tag: u32, field: &Field, out: &mut String) {
     let _ = match field.versions.condition(of.versions) {
         None => writeln!(out, "if {is_set} {{\n{add}}}"),
         Some(condition) if field.ignorable => writeln!(out, "if {condition} && {is_set} {{\n{add}}}"),
-        Some(condition) => writeln!(out, "if {is_set} {{\nif !({condition}) {{\n{}}}\n{add}}}", lacks(field)),
+        Some(condition) => writeln!(out, "if {is_set} {{\nif {condition} {{\n{add}}} else {{\n{}}}\n}}", lacks(field)),
     };
 }
 
@@ -78,6 +78,9 @@ fn write(field: &Field) -> String {
     let method = if field.classic { "classic_string" } else { field.ty.method() };
     let nullable = match &field.ty {
         Type::Array(_) => format!("w.nullable_array({name:?}, {place}.as_deref(), version)?;\n"),
+        Type::Struct(_) if field.tag.is_some() => {
+            format!("w.nullable_tagged_struct({place}.as_ref(), version)?;\n")
+        }
         Type::Struct(_) => format!("w.nullable_struct({place}.as_ref(), version)?;\n"),
         _ => format!("w.nullable_{method}({name:?}, {place}.as_ref())?;\n"),
     };

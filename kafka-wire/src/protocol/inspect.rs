@@ -129,14 +129,18 @@ macro_rules! numbers {
 
 numbers! { bool i8 i16 u16 i32 i64 }
 
-/// Numbers that JSON has no form for become texts, as in Java.
+/// As Java's `Double.toString` has it. Numbers that JSON has no form for become texts.
 impl Value for f64 {
     fn show(&self, _: i16, to: &mut Json) {
         match *self {
             number if number.is_nan() => to.quoted("NaN"),
             f64::INFINITY => to.quoted("Infinity"),
             f64::NEG_INFINITY => to.quoted("-Infinity"),
-            number => to.text.push_str(&format!("{number:?}")),
+            number if number == 0.0 || (1e-3..1e7).contains(&number.abs()) => to.text.push_str(&format!("{number:?}")),
+            number => {
+                let text = format!("{number:E}");
+                to.text.push_str(&if text.contains('.') { text } else { text.replace('E', ".0E") });
+            }
         }
     }
 }

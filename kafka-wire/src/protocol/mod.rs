@@ -10,6 +10,7 @@
 pub mod any;
 mod api_key;
 mod error_code;
+#[allow(unused_variables, reason = "a struct that is the same in all versions takes the version all the same")]
 mod generated;
 #[cfg(feature = "inspect")]
 pub mod inspect;

@@ -324,6 +324,21 @@ impl<'a> Reader<'a> {
         if self.i8(what)? < 0 { Ok(None) } else { T::read(self, version).map(Some) }
     }
 
+    /// A struct or null in a tagged field: an unsigned varint says which, 0 for null.
+    ///
+    /// Source: Java's `ConsumerGroupMemberMetadataValue`, the one message of Kafka that has such a field.
+    ///
+    /// # Errors
+    /// `Truncated`; whatever the struct fails with.
+    pub fn nullable_tagged_struct<T: Decode>(
+        &mut self,
+        what: &'static str,
+        version: i16,
+    ) -> Result<Option<T>, Malformed> {
+        let mark = self.parse(what, unsigned_varint)?;
+        if mark.cast_signed() <= 0 { Ok(None) } else { T::read(self, version).map(Some) }
+    }
+
     /// Tagged fields at the end of a struct; nothing unless flexible.
     ///
     /// `known` reads the value of a tag and returns `true`, or reads nothing and returns `false`: then it is skipped,
@@ -358,7 +373,7 @@ impl<'a> Reader<'a> {
                 return Err(self.fail("tagged field", DecodeCause::Truncated));
             };
             if let Some(keeper) = &mut self.keeper {
-                keeper.enter(tag);
+                keeper.reenter(tag);
             }
             let is_known = known(self, tag)?;
             if let Some(keeper) = &mut self.keeper {

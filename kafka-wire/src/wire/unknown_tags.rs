@@ -68,6 +68,16 @@ impl Keeper {
         self.tags
     }
 
+    /// Goes into the value of a tagged field. When it comes twice the last one counts, and so does what is inside of it.
+    pub(super) fn reenter(&mut self, tag: u32) {
+        if self.is_needed(tag) {
+            let depth = self.place.len();
+            let is_inside = |place: &Place| place.starts_with(&self.place) && place.get(depth) == Some(&tag);
+            self.tags.fields.retain(|place, _| !is_inside(place));
+        }
+        self.enter(tag);
+    }
+
     /// Goes into the value of a tagged field.
     pub(super) fn enter(&mut self, tag: u32) {
         self.place.extend([tag, 0]);

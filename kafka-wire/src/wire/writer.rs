@@ -256,6 +256,15 @@ impl Writer {
         value.map_or(Ok(()), |value| value.write(self, version))
     }
 
+    /// A struct or null in a tagged field: 1 in front of a struct, 0 for null, as varints.
+    ///
+    /// # Errors
+    /// Whatever the struct fails with.
+    pub fn nullable_tagged_struct<T: Encode>(&mut self, value: Option<&T>, version: i16) -> Result<(), EncodeError> {
+        self.tail.put_u8(u8::from(value.is_some()));
+        value.map_or(Ok(()), |value| value.write(self, version))
+    }
+
     /// Starts the tagged fields at the end of a struct.
     #[must_use]
     pub fn tags(&mut self) -> Tags {

@@ -102,8 +102,12 @@ pub mod vote;
 pub mod write_share_group_state;
 pub mod write_txn_markers;
 
-use super::{ApiKey, Message};
-use crate::wire::Layout;
+use bytes::Bytes;
+
+#[cfg(feature = "inspect")]
+use super::inspect::{Inspect, Json};
+use super::{ApiKey, Message, MessageView, Request};
+use crate::wire::{Decode, Encode, EncodeError, Items, Layout, Malformed, Reader, Str, Uuid, View, ViewReader, Writer};
 
 /// Versions of the messages of `key`.
 pub(super) const fn layout(key: ApiKey) -> Option<Layout> {
