@@ -1,7 +1,8 @@
 //! Reading and writing one record batch, beside a hand-written loop that does only what the format demands.
 //!
 //! `cargo bench -p kafka-wire` prints, for each shape of record, nanoseconds per record of the floor loop and of this
-//! crate, their ratio, and the allocations of ours for the whole batch. A plain harness, not criterion: floor and ours
+//! crate, their ratio, and the allocations of ours for the whole batch; and for each codec the megabytes of records per
+//! second of the bare codec and of this crate. A plain harness, not criterion: floor and ours
 //! take turns within one run, so that a noisy machine disturbs both alike and the ratio stays true.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
@@ -9,9 +10,10 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use kafka_wire::compression::{Compression, Compressor, Decompressed};
+use kafka_wire::compression::Decompressed;
 use kafka_wire::record::{Batch, BatchBuilder, HeadersBuf, RawHeaders, Seal};
 
+mod codecs;
 mod floor;
 
 /// A batch to measure with.
@@ -82,7 +84,7 @@ fn main() {
         decode(shape);
         encode(shape);
     }
-    lz4(&shapes[0]);
+    codecs::run();
 }
 
 fn decode(shape: &Shape) {
@@ -111,33 +113,6 @@ fn encode(shape: &Shape) {
     let (floor, ours) =
         take_turns(|| floor::write(black_box(shape), capacity_bytes).len() as i64, || write().len() as i64);
     report("encode + CRC", shape, floor, ours, allocations.count_total);
-}
-
-/// The codec dominates: what is reported is its share of the way, in MB/s of records.
-fn lz4(shape: &Shape) {
-    let mut builder = BatchBuilder::new(2 << 20);
-    for index in 0..shape.record_count {
-        let value =
-            format!("{{\"user\":{},\"page\":\"/item/{}\",\"at\":{}}}", index * 7919 % 1000, index % 97, index * 31);
-        builder.append(timestamp_of(index), None, Some(value.as_bytes()), RawHeaders::EMPTY).expect("below 2 GiB");
-    }
-    let size_bytes = builder.size_bytes();
-    let seal = Seal { compression: Compression::Lz4, ..Seal::default() };
-    let sealed = builder.clone().seal(seal).expect("lz4 is built in");
-    let batch = Batch::from_bytes(sealed).expect("a good batch");
-    let mut buffer = Decompressed::default();
-    let megabytes = |time: Duration| size_bytes as f64 / time.as_secs_f64() / 1e6;
-    let mut compressor = Compressor::default();
-    let (write, read) = take_turns(
-        || builder.clone().seal_with(seal, &mut compressor).expect("lz4 is built in").len() as i64,
-        || read_ours(black_box(&batch), &mut buffer),
-    );
-    println!(
-        "lz4, JSON events, ratio {:.1}: write {:.0} MB/s, read {:.0} MB/s",
-        size_bytes as f64 / batch.size_bytes() as f64,
-        megabytes(write),
-        megabytes(read)
-    );
 }
 
 fn report(what: &str, shape: &Shape, floor: Duration, ours: Duration, allocations: u64) {

@@ -6,8 +6,12 @@
 //! 0 u32 | content checksum u32?
 //! ```
 //! All numbers are little-endian. Written as Java writes it: independent blocks of 64 KiB, no content size and no
-//! checksums, since the batch has one. Read: those, checksums and a content size (checked), linked blocks, larger
-//! blocks, and frames behind each other. Not read: dictionaries, legacy and skippable frames.
+//! checksums, since the batch has one. Read: those, checksums and a content size (checked), larger blocks, and frames
+//! behind each other. Refused, as by Java: blocks that depend on those before them. Not read: dictionaries, legacy and
+//! skippable frames.
+//!
+//! In message sets of format v0 the header checksum is a wrong one: early Java clients took the magic into it. There it
+//! is written so and not looked at, because those clients check for it and others wrote the right one (KIP-57).
 //!
 //! The frame is parsed here and not by `lz4_flex::frame`, so that blocks land in the caller's buffer without a copy in
 //! between, and so that no length in a header makes anything grow beyond the limit.
@@ -15,73 +19,73 @@
 //! Source: lz4_Frame_format.md 1.6, `Lz4BlockInputStream`.
 
 use lz4_flex::block::{
-    CompressTable, DecompressError, compress_into_with_table, decompress_into, decompress_into_with_dict,
-    get_maximum_output_size,
+    CompressTable, DecompressError, compress_into_with_table, decompress_into, get_maximum_output_size,
 };
 use nom::combinator::cond;
 use nom::number::complete::{le_u8, le_u32, le_u64};
 use nom::{Offset, Parser};
 use twox_hash::XxHash32;
 
-use super::{Compression, CompressionError, Decompressed};
+use super::{Compression, CompressionError, Container, Output};
 
 const MAGIC: [u8; 4] = 0x184D_2204_u32.to_le_bytes();
-/// Version 1, independent blocks, nothing optional; blocks of 64 KiB; the checksum of these two bytes.
-const WRITTEN_HEADER: [u8; 3] = [0x60, 0x40, 0x82];
+/// Version 1, independent blocks, nothing optional; blocks of 64 KiB.
+const WRITTEN_HEADER: [u8; 2] = [0x60, 0x40];
 const BLOCK_BYTES: usize = 64 << 10;
+/// Bytes of the size before a block.
+const SIZE_BYTES: usize = 4;
 /// Top bit of a block's size: its bytes are stored, not compressed.
 const STORED: u32 = 1 << 31;
-/// How far back a match can reach, and so what a linked block needs of those before it.
-const WINDOW_BYTES: usize = 64 << 10;
 
-/// The match table and one block's worst case, kept from batch to batch.
+/// The match table, kept from batch to batch.
 #[derive(Default)]
 pub(super) struct Lz4Compressor {
     table: Option<CompressTable>,
-    block: Vec<u8>,
-}
-
-impl std::fmt::Debug for Lz4Compressor {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Lz4Compressor").finish_non_exhaustive()
-    }
 }
 
 impl Lz4Compressor {
-    pub(super) fn compress(&mut self, input: &[u8], output: &mut Vec<u8>) {
-        output.extend_from_slice(&MAGIC);
-        output.extend_from_slice(&WRITTEN_HEADER);
+    /// Writes one frame to the front of `output` and returns its size.
+    pub(super) fn compress(&mut self, input: &[u8], container: Container, output: &mut Output) -> usize {
+        let checksum = match container {
+            Container::Batch => header_checksum(&WRITTEN_HEADER),
+            Container::MessageV0 => header_checksum(&[MAGIC.as_slice(), &WRITTEN_HEADER].concat()),
+        };
         let table = self.table.get_or_insert_default();
-        self.block.resize(get_maximum_output_size(BLOCK_BYTES), 0);
+        let mut filled = 0;
+        output.put(&mut filled, &MAGIC);
+        output.put(&mut filled, &WRITTEN_HEADER);
+        output.put(&mut filled, &[checksum]);
         for block in input.chunks(BLOCK_BYTES) {
-            let size = compress_into_with_table(block, &mut self.block, table).expect("room for the worst case");
-            let (bytes, flag) = match self.block.get(..size) {
-                Some(compressed) if size < block.len() => (compressed, 0),
-                _ => (block, STORED),
-            };
-            let size = u32::try_from(bytes.len()).expect("a block has 64 KiB at most");
-            output.extend_from_slice(&(size | flag).to_le_bytes());
-            output.extend_from_slice(bytes);
+            let room = output.room(filled + SIZE_BYTES, get_maximum_output_size(BLOCK_BYTES));
+            let compressed_bytes = compress_into_with_table(block, room, table).expect("room for the worst case");
+            let is_smaller = compressed_bytes < block.len();
+            let size_bytes = if is_smaller { compressed_bytes } else { block.len() };
+            let size = u32::try_from(size_bytes).expect("a block has 64 KiB at most");
+            output.put(&mut filled, &(if is_smaller { size } else { size | STORED }).to_le_bytes());
+            if !is_smaller {
+                output.room(filled, block.len()).copy_from_slice(block);
+            }
+            filled += size_bytes;
         }
-        output.extend_from_slice(&0_u32.to_le_bytes());
+        output.put(&mut filled, &0_u32.to_le_bytes());
+        filled
     }
 }
 
-/// Reads every frame of `input`, which holds one at least.
-pub(super) fn decompress<'a>(input: &[u8], output: &'a mut Decompressed) -> Result<&'a [u8], CompressionError> {
+/// Reads every frame of `input`, which holds one at least, and returns how many bytes of `output` they fill.
+pub(super) fn decompress(input: &[u8], container: Container, output: &mut Output) -> Result<usize, CompressionError> {
     let mut filled = 0;
     let mut rest = input;
     loop {
-        rest = frame(rest, output, &mut filled)?;
+        rest = frame(rest, container, output, &mut filled)?;
         if rest.is_empty() {
-            return Ok(output.buffer.get(..filled).unwrap_or_default());
+            return Ok(filled);
         }
     }
 }
 
 /// What the header of a frame says about the rest of it.
 struct Frame {
-    linked_blocks: bool,
     block_checksums: bool,
     content_checksum: bool,
     content_bytes: Option<u64>,
@@ -89,9 +93,14 @@ struct Frame {
 }
 
 /// Reads the frame at the start of `input` behind the `filled` bytes of `output`; what follows it is returned.
-fn frame<'a>(input: &'a [u8], output: &mut Decompressed, filled: &mut usize) -> Result<&'a [u8], CompressionError> {
+fn frame<'a>(
+    input: &'a [u8],
+    container: Container,
+    output: &mut Output,
+    filled: &mut usize,
+) -> Result<&'a [u8], CompressionError> {
     let start = *filled;
-    let (mut rest, frame) = header(input)?;
+    let (mut rest, frame) = header(input, container)?;
     loop {
         let (after, size) = whole(le_u32, rest, "block size")?;
         if size == 0 {
@@ -105,14 +114,14 @@ fn frame<'a>(input: &'a [u8], output: &mut Decompressed, filled: &mut usize) -> 
             return Err(corrupt("block checksum"));
         }
         *filled += if size & STORED == 0 {
-            decompress_block(&frame, block, output, start, *filled)?
+            decompress_block(&frame, block, output, *filled)?
         } else {
             store_block(&frame, block, output, *filled)?
         };
         rest = after;
     }
     let (rest, checksum) = whole(cond(frame.content_checksum, le_u32), rest, "content checksum")?;
-    let content = output.buffer.get(start..*filled).unwrap_or_default();
+    let content = output.filled(start, *filled);
     if checksum.is_some_and(|checksum| checksum != XxHash32::oneshot(0, content)) {
         return Err(corrupt("content checksum"));
     }
@@ -122,7 +131,7 @@ fn frame<'a>(input: &'a [u8], output: &mut Decompressed, filled: &mut usize) -> 
     Ok(rest)
 }
 
-fn header(input: &[u8]) -> Result<(&[u8], Frame), CompressionError> {
+fn header(input: &[u8], container: Container) -> Result<(&[u8], Frame), CompressionError> {
     let (descriptor, magic) = whole(le_u32, input, "magic")?;
     if magic.to_le_bytes() != MAGIC {
         return Err(corrupt("magic"));
@@ -138,8 +147,10 @@ fn header(input: &[u8]) -> Result<(&[u8], Frame), CompressionError> {
         // Among them the bit for a dictionary, which Kafka has no way to name.
         return Err(corrupt("reserved bits"));
     }
-    let [_, second, ..] = XxHash32::oneshot(0, covered).to_le_bytes();
-    if checksum != second {
+    if flags & 0x20 == 0 {
+        return Err(corrupt("blocks depend on each other"));
+    }
+    if container == Container::Batch && checksum != header_checksum(covered) {
         return Err(corrupt("header checksum"));
     }
     let block_bytes_max = match sizes >> 4 {
@@ -150,7 +161,6 @@ fn header(input: &[u8]) -> Result<(&[u8], Frame), CompressionError> {
         _ => return Err(corrupt("block size code")),
     };
     let frame = Frame {
-        linked_blocks: flags & 0x20 == 0,
         block_checksums: flags & 0x10 != 0,
         content_checksum: flags & 0x04 != 0,
         content_bytes,
@@ -159,40 +169,37 @@ fn header(input: &[u8]) -> Result<(&[u8], Frame), CompressionError> {
     Ok((rest, frame))
 }
 
-/// Decompresses one block and returns its size. Linked blocks see the frame back to `start`.
+/// The second byte of the hash.
+fn header_checksum(covered: &[u8]) -> u8 {
+    let [_, second, ..] = XxHash32::oneshot(0, covered).to_le_bytes();
+    second
+}
+
+/// Decompresses one block and returns its size.
 fn decompress_block(
     frame: &Frame,
     block: &[u8],
-    output: &mut Decompressed,
-    start: usize,
+    output: &mut Output,
     filled: usize,
 ) -> Result<usize, CompressionError> {
     // A byte of a block stands for 255 at most: a small block earns no large buffer, whatever the header allows.
     let wanted = frame.block_bytes_max.min(block.len().saturating_mul(255).saturating_add(64));
     let limit_bytes = output.limit_bytes;
-    let (front, room) = output.room(filled, wanted);
+    let room = output.room(filled, wanted);
     let is_limited = room.len() < wanted;
-    let window = front.get(start.max(filled.saturating_sub(WINDOW_BYTES))..).unwrap_or_default();
-    let result =
-        if frame.linked_blocks { decompress_into_with_dict(block, room, window) } else { decompress_into(block, room) };
-    result.map_err(|error| match error {
+    decompress_into(block, room).map_err(|error| match error {
         DecompressError::OutputTooSmall { .. } if is_limited => CompressionError::LimitExceeded { limit_bytes },
         DecompressError::OutputTooSmall { .. } => corrupt("block is larger than the frame allows"),
         _ => corrupt("block"),
     })
 }
 
-fn store_block(
-    frame: &Frame,
-    block: &[u8],
-    output: &mut Decompressed,
-    filled: usize,
-) -> Result<usize, CompressionError> {
+fn store_block(frame: &Frame, block: &[u8], output: &mut Output, filled: usize) -> Result<usize, CompressionError> {
     if block.len() > frame.block_bytes_max {
         return Err(corrupt("block is larger than the frame allows"));
     }
     let limit_bytes = output.limit_bytes;
-    let (_, room) = output.room(filled, block.len());
+    let room = output.room(filled, block.len());
     if room.len() < block.len() {
         return Err(CompressionError::LimitExceeded { limit_bytes });
     }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::header::{ATTRIBUTES_AT, CRC_AT, HEADER_BYTES, LENGTH_AT, LENGTH_END, MAGIC_AT, MAGIC_V2};
 use super::{BatchHeader, RecordError, RecordErrorCause, Records};
-use crate::compression::{self, Compression, Decompressed};
+use crate::compression::{self, Compression, Container, Decompressed};
 
 /// The record batches of a fetch response, of a produce request or of a segment file, in order.
 ///
@@ -124,7 +124,7 @@ impl Batch {
         match self.header.compression() {
             Compression::None => Records::new(&self.header, raw, HEADER_BYTES),
             codec => {
-                let records = compression::decompress(codec, raw, buffer)
+                let records = compression::decompress(codec, Container::Batch, raw, buffer)
                     .map_err(|cause| RecordError::new(HEADER_BYTES, "records", RecordErrorCause::Compression(cause)))?;
                 Records::new(&self.header, records, 0)
             }

@@ -9,7 +9,7 @@ use super::header::{
 };
 use super::varint::{put_varint, varint_bytes, zigzag, zigzag_length};
 use super::{RawHeaders, RecordError, RecordErrorCause};
-use crate::compression::{Compression, CompressionError, Compressor};
+use crate::compression::{Compression, CompressionError, Compressor, Container};
 use crate::types::{ProducerEpoch, ProducerId};
 
 /// An open batch of one partition: records are appended in order and get the offsets 0, 1, 2 and so on.
@@ -202,18 +202,22 @@ pub(super) fn put<const N: usize>(batch: &mut [u8], at: usize, field: [u8; N]) {
 
 /// The batch with its records compressed, and by what: not at all when that is no smaller.
 fn compressed(
-    plain: Vec<u8>,
+    mut plain: Vec<u8>,
     compression: Compression,
     compressor: &mut Compressor,
 ) -> Result<(Vec<u8>, Compression), CompressionError> {
     if compression == Compression::None {
         return Ok((plain, Compression::None));
     }
-    let (header, records) = plain.split_at(HEADER_BYTES);
-    let mut smaller = Vec::with_capacity(plain.len() / 2);
-    smaller.extend_from_slice(header);
-    compressor.compress(compression, records, &mut smaller)?;
-    if smaller.len() < plain.len() { Ok((smaller, compression)) } else { Ok((plain, Compression::None)) }
+    let records = plain.get(HEADER_BYTES..).unwrap_or_default();
+    let smaller = compressor.compress(compression, Container::Batch, records)?;
+    if smaller.len() >= records.len() {
+        return Ok((plain, Compression::None));
+    }
+    // Back into the same memory: cheaper than fresh memory, and one allocation less.
+    plain.truncate(HEADER_BYTES);
+    plain.extend_from_slice(smaller);
+    Ok((plain, compression))
 }
 
 /// The length of a key or value, -1 for null, as its varint states it.

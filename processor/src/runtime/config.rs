@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+/// Compression of the batches that a job writes: the codecs of Kafka, as the wire has them.
+pub use kafka_wire::compression::Compression as CompressionType;
+
 use crate::operator::Undecodable;
 
 /// How a job runs. [`Config::new`] gives defaults for exactly-once; [`Config::set`] takes Kafka's names.
@@ -39,7 +42,7 @@ pub struct Config {
     pub purge_interval: Duration,
     /// `replication.factor`: of the topics that a job creates (repartition, changelog); -1 takes the broker's default.
     pub replication_factor: i16,
-    /// `compression.type`: `none` or `lz4`, of everything a job writes.
+    /// `compression.type`: `none`, `gzip`, `snappy`, `lz4` or `zstd`, of everything a job writes.
     pub compression: CompressionType,
     /// `deserialization.exception.handler`: what happens to a record that the serde refuses; `continue` counts, reports and
     /// skips it, `fail` stops the job and names topic, partition and offset. `None`: as the topology says.
@@ -65,15 +68,6 @@ pub enum AssignmentStrategy {
     Range,
     /// All partitions of all topics dealt out in turn.
     RoundRobin,
-}
-
-/// Compression of the batches that a job writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CompressionType {
-    /// As they are.
-    None,
-    /// LZ4 frames.
-    Lz4,
 }
 
 /// A configuration key or value that cannot be used.
@@ -255,11 +249,7 @@ fn assignment(value: &str) -> Result<AssignmentStrategy, &'static str> {
 }
 
 fn compression(value: &str) -> Result<CompressionType, &'static str> {
-    match value {
-        "none" => Ok(CompressionType::None),
-        "lz4" => Ok(CompressionType::Lz4),
-        _ => Err("`none` or `lz4`"),
-    }
+    CompressionType::from_name(value).ok_or("`none`, `gzip`, `snappy`, `lz4` or `zstd`")
 }
 
 fn undecodable(value: &str) -> Result<Undecodable, &'static str> {
@@ -297,7 +287,7 @@ mod tests {
             assert_ne!(config, Config::new("b:1"), "{key} changes something");
         }
         let error = Config::new("b:1").set("compression.type", "zip").unwrap_err();
-        assert_eq!(error.to_string(), "`compression.type` takes `none` or `lz4`, not `zip`");
+        assert_eq!(error.to_string(), "`compression.type` takes `none`, `gzip`, `snappy`, `lz4` or `zstd`, not `zip`");
     }
 
     #[test]

@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use kafka_wire::client::{Client, Consumer, GroupMember, MetadataError, OffsetsError, Producer};
-use kafka_wire::compression::Compression;
 use kafka_wire::consumer::{ConsumeError, ConsumerConfig, ResetPolicy};
 use kafka_wire::group::{Assignor, GroupConfig, GroupError};
 use kafka_wire::producer::{
@@ -18,7 +17,7 @@ use kafka_wire::types::IsolationLevel;
 use kafka_wire::wire::Str;
 
 use super::app::client_config;
-use super::config::{AssignmentStrategy, CompressionType, Config};
+use super::config::{AssignmentStrategy, Config};
 use super::error::RunError;
 use super::membership;
 use super::output::Transaction;
@@ -56,10 +55,7 @@ fn producer_config(worker: &Worker) -> ProducerConfig {
     let config = &worker.config;
     ProducerConfig {
         transaction_timeout: config.transaction_timeout,
-        compression: match config.compression {
-            CompressionType::None => Compression::None,
-            CompressionType::Lz4 => Compression::Lz4,
-        },
+        compression: config.compression,
         // The worker looks between two batches of input. What a batch puts out in between, such as all results of a window
         // that closes, cannot wait and must not be refused: it would be as much the next time.
         buffer_limit_bytes: usize::MAX,
