@@ -29,7 +29,7 @@ use std::path::Path;
 use conformance::skip;
 use kafka_wire::rng::Rng;
 use proptest::collection::vec;
-use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
 use differences::{Case, RULES};
 use java::{Java, Judgement};
@@ -87,17 +87,23 @@ fn java_reads_what_we_write() {
                 refused => Err(TestCaseError::fail(format!("{frame:?} {refused:?}"))),
             });
             let questions = questions.collect::<Result<Vec<_>, _>>()?;
-            for (reading, answer) in readings.iter().zip(java.borrow_mut().ask(&questions)) {
+            for ((reading, frame), answer) in readings.iter().zip(&frames).zip(java.borrow_mut().ask(&questions)) {
                 let case = Case { frame: &[], ours: reading, java: &Judgement::parse(&answer) };
                 if !case.agrees() && !case.differs_in_json_alone() {
-                    return Err(TestCaseError::fail(format!("\n  ours: {}\n  Java: {answer}", reading.line())));
+                    return Err(TestCaseError::fail(format!(
+                        "{frame:?}\n  Java: {answer}\n  ours: {}",
+                        reading.line()
+                    )));
                 }
             }
             Ok(())
         });
         report.count(u64::from(cases) * batch as u64);
-        if let Err(error) = outcome {
-            report.fail(format!("{message}: {error}"));
+        match outcome {
+            Ok(()) => {}
+            // The reason tells the one frame that matters.
+            Err(TestError::Fail(reason, _)) => report.fail(format!("{message} {reason}")),
+            Err(error) => report.fail(format!("{message}: {error}")),
         }
     }
     report.end(count);

@@ -34,6 +34,7 @@ pub(crate) const RULES: &[Rule] = &[
         name: "unknown tags that do not ascend",
         explains: |case| case.java_refuses_for("Invalid raw tag field list"),
     },
+    Rule { name: "the last of all tags", explains: |case| case.java_refuses_for("as an undefined tag") },
     Rule { name: "tag of another version", explains: |case| case.java_refuses_for("is not valid for version") },
     Rule { name: "JSON of doubles", explains: |case| case.differs_in_doubles() },
     Rule { name: "JSON of a default with unknown tags", explains: |case| case.differs_in_defaults() },
@@ -86,9 +87,11 @@ impl Case<'_> {
     }
 
     fn differs_in_doubles(&self) -> bool {
-        self.differs_in_json(
-            |ours, java| matches!((ours.as_f64(), java.as_f64()), (Some(ours), Some(java)) if ours == java),
-        )
+        self.differs_in_json(|ours, java| match (ours.as_f64(), java.as_f64()) {
+            // The bytes are the same; what reads the JSON here may miss the last bit of a long fraction.
+            (Some(ours), Some(java)) => (ours - java).abs() <= 2.0 * f64::EPSILON * ours.abs(),
+            _ => false,
+        })
     }
 
     fn differs_in_defaults(&self) -> bool {
