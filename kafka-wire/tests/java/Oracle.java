@@ -35,6 +35,7 @@ import org.apache.kafka.common.record.internal.MemoryRecords;
  *   <li>{@code cross}: for each line {@code KEY q|s VERSION OTHER HEX}, read at VERSION and written at OTHER, as
  *       {@code judge} answers, without JSON.
  *   <li>{@code schemas}: every schema in the jars, one a line, without comments.
+ *   <li>{@code headers}: {@code KEY VERSION HEADER OF-RESPONSE}, the versions of the headers before a request and its response.
  *   <li>{@code vectors}: the committed vectors, {@code FILE NAME VERSION HEX SUM}; the sum is the CRC-32C of the JSON.
  * </ul>
  *
@@ -53,6 +54,7 @@ public class Oracle {
             case "judge": answer(false, buffered); break;
             case "cross": answer(true, buffered); break;
             case "schemas": for (JsonNode schema : Registry.schemas()) print(buffered, schema.toString() + "\n"); break;
+            case "headers": headers(buffered); break;
             case "vectors": vectors(buffered); break;
             default: throw new IllegalArgumentException(arguments[0]);
         }
@@ -83,6 +85,15 @@ public class Oracle {
             print(out, codec.read(unhex(words[cross ? 4 : 3]), version, other, !cross).line());
             // Somebody who asks one question at a time is waiting for the answer.
             if (!in.ready()) out.flush();
+        }
+    }
+
+    static void headers(OutputStream out) throws IOException {
+        for (ApiMessageType type : ApiMessageType.values()) {
+            for (short version = type.lowestSupportedVersion(); version <= type.highestSupportedVersion(true); version++) {
+                int[] words = {type.apiKey(), version, type.requestHeaderVersion(version), type.responseHeaderVersion(version)};
+                print(out, words[0] + " " + words[1] + " " + words[2] + " " + words[3] + "\n");
+            }
         }
     }
 

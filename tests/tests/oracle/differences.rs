@@ -123,6 +123,33 @@ fn differ_only(ours: &Value, java: &Value, is_fine: fn(&Value, &Value) -> bool) 
     }
 }
 
+/// For each rule bytes that it explains: its name, the message, its hex digits.
+pub(crate) fn examples() -> Vec<(&'static str, &'static str, String)> {
+    let of = |name, message, parts: &[&str]| (name, message, parts.concat());
+    // A heartbeat of version 4 is a group id, a generation, a member id and an instance id, and then tagged fields.
+    let heartbeat = "01000000000100";
+    vec![
+        of("text that is not UTF-8", "12 q 0", &["0001ff", "00000000", "0000"]),
+        // ApiVersions has a tag of 8 bytes, here said to have 9.
+        of("size of a known tagged field", "18 s 3", &["0000", "01", "00000000", "01", "0109", "0000000000000005"]),
+        of("varint beyond 32 bits", "12 q 4", &[heartbeat, "8080808010"]),
+        of("varint beyond 31 bits", "12 q 4", &[heartbeat, "ffffffff0f"]),
+        // Five thousand groups without a name.
+        of("memory of lists", "42 q 2", &["8927", &"01".repeat(5000), "00"]),
+        of("unknown tags that do not ascend", "12 q 4", &[heartbeat, "02", "0500", "0400"]),
+        of("the last of all tags", "12 q 4", &[heartbeat, "01", "ffffffff0700"]),
+        // FetchRequest: tag 1 is from version 15 on.
+        of("tag of another version", "1 q 12", &[&"00".repeat(25), "01", "01", "01", "01", "0100"]),
+        of("JSON of doubles", "49 q 1", &["02010201", "c387278e4141ea19", "0000000000"]),
+        // The same field with nothing set but an unknown tag.
+        of(
+            "JSON of a default with unknown tags",
+            "1 q 15",
+            &[&"00".repeat(21), "01", "01", "01", "01", "010f", "ffffffff", "ffffffffffffffff", "01", "6300"],
+        ),
+    ]
+}
+
 /// Rows of the table, by their first column.
 pub(crate) fn told() -> BTreeSet<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../kafka-wire/tests/DIFFERENCES.md");
