@@ -1,9 +1,10 @@
-//! The `waterwheel` binary: a demo that proves itself, and the embedded broker.
+//! The `waterwheel` binary: a demo that proves itself, the embedded broker, and a look at the wire.
 //!
 //! Exit codes: 0 all well, 1 failed (an audit that is not clean is a failure), 2 wrong usage.
 
 mod broker;
 mod demo;
+mod wire;
 
 use std::process::ExitCode;
 
@@ -23,6 +24,9 @@ enum Command {
     Demo(demo::Options),
     /// Runs the embedded broker alone, for any Kafka client, until Ctrl-C. Everything it holds is in memory.
     Broker(broker::Options),
+    /// Shows bytes of the Kafka protocol, for people who debug.
+    #[command(subcommand)]
+    Wire(wire::Command),
 }
 
 fn main() -> ExitCode {
@@ -30,6 +34,7 @@ fn main() -> ExitCode {
     let result = match command {
         Command::Demo(options) => demo::run(&options),
         Command::Broker(options) => broker::run(&options),
+        Command::Wire(command) => wire::run(&command),
     };
     match result {
         Ok(code) => code,

@@ -1,0 +1,46 @@
+//! `waterwheel wire`: for people who debug. Shows what others said to each other, and tests what we say ourselves.
+
+mod hex;
+mod name;
+mod roundtrip;
+
+use std::error::Error;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, StdoutLock};
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+/// Each says in its options what it does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Roundtrip(roundtrip::Options),
+}
+
+/// Runs one of them. A reader of our output that has seen enough, like `head`, is no reason for a message.
+pub(crate) fn run(command: &Command) -> Result<ExitCode, Box<dyn Error>> {
+    let result = match command {
+        Command::Roundtrip(options) => roundtrip::run(options),
+    };
+    result.or_else(|error| match error.downcast_ref::<io::Error>() {
+        Some(cause) if cause.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::FAILURE),
+        _ => Err(error),
+    })
+}
+
+/// Opens a file to read from its start; `-` is stdin.
+fn open(path: &Path) -> Result<Box<dyn BufRead>, String> {
+    if path.as_os_str() == "-" {
+        return Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, io::stdin())));
+    }
+    let file = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, file)))
+}
+
+/// Where all of these print; whoever takes it flushes it at the end.
+fn stdout() -> BufWriter<StdoutLock<'static>> {
+    BufWriter::with_capacity(BUFFER_BYTES, io::stdout().lock())
+}
+
+const BUFFER_BYTES: usize = 64 << 10;

@@ -1,0 +1,90 @@
+//! Names of messages, as people type them.
+
+use kafka_wire::protocol::{ApiKey, any};
+use kafka_wire::wire::Layout;
+
+/// The API that `name` stands for: Kafka's name for it in either case, or its key.
+///
+/// # Errors
+/// Names the nearest one.
+pub(super) fn api(name: &str) -> Result<ApiKey, String> {
+    if let Ok(key) = name.parse() {
+        return ApiKey::from_i16(key).ok_or_else(|| format!("no API has the key {key}"));
+    }
+    let known = ApiKey::ALL.iter().copied().find(|key| key.name().eq_ignore_ascii_case(name));
+    known.ok_or_else(|| unknown("API", name, ApiKey::ALL.iter().map(|key| key.name())))
+}
+
+/// A message that is no request or response, by Kafka's name for it in either case.
+///
+/// # Errors
+/// Names the nearest one.
+pub(super) fn data(name: &str) -> Result<Layout, String> {
+    let names = data_names();
+    let known = names.iter().find(|known| known.eq_ignore_ascii_case(name));
+    known.and_then(|known| any::data_layout(known)).ok_or_else(|| unknown("message", name, names.into_iter()))
+}
+
+/// Versions of the messages of `key`.
+///
+/// # Errors
+/// A few keys have none left.
+pub(super) fn layout(key: ApiKey) -> Result<Layout, String> {
+    key.layout().ok_or_else(|| format!("{key} has no messages any more: Kafka 4 dropped them"))
+}
+
+/// Checks that there is a `version` of the message.
+///
+/// # Errors
+/// Says which there are.
+pub(super) fn check_version(name: &str, layout: &Layout, version: i16) -> Result<(), String> {
+    if layout.versions().contains(&version) {
+        return Ok(());
+    }
+    Err(format!("{name} has no version {version}; it has {} to {}", layout.first, layout.last))
+}
+
+fn unknown(kind: &str, name: &str, known: impl Iterator<Item = &'static str>) -> String {
+    let lower = name.to_ascii_lowercase();
+    let distance = |known: &&str| strsim::damerau_levenshtein(&known.to_ascii_lowercase(), &lower);
+    let nearest = known.min_by_key(distance).unwrap_or_default();
+    format!("there is no {kind} {name:?}; the nearest is {nearest}")
+}
+
+fn data_names() -> Vec<&'static str> {
+    let mut names = Vec::new();
+    macro_rules! row {
+        ($name:literal, $message:ty) => {
+            names.push($name);
+        };
+    }
+    kafka_wire::for_each_message!(row);
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{api, check_version, data, layout};
+
+    #[test]
+    fn unknown_names_are_answered_with_the_nearest() {
+        assert_eq!(api("Fecth").unwrap_err(), "there is no API \"Fecth\"; the nearest is Fetch");
+        let error = data("ConsumerProtocolSubscriptions").unwrap_err();
+        assert!(error.ends_with("the nearest is ConsumerProtocolSubscription"), "{error}");
+    }
+
+    #[test]
+    fn case_does_not_matter_and_keys_are_names() {
+        assert_eq!(api("fetch"), api("1"));
+        assert_eq!(api("1000").unwrap_err(), "no API has the key 1000");
+        assert_eq!(data("endtxnmarker").map(|layout| layout.name), Ok("EndTxnMarker"));
+    }
+
+    #[test]
+    fn versions_out_of_range_are_answered_with_the_range() {
+        let key = api("Fetch").unwrap();
+        let error = check_version(key.name(), &layout(key).unwrap(), 3).unwrap_err();
+        assert_eq!(error, "Fetch has no version 3; it has 4 to 18");
+        assert!(layout(api("LeaderAndIsr").unwrap()).is_err());
+    }
+}
