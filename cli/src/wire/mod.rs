@@ -1,8 +1,12 @@
 //! `waterwheel wire`: for people who debug. Shows what others said to each other, and tests what we say ourselves.
 
+mod decode;
+mod dump;
 mod hex;
+mod message;
 mod name;
 mod roundtrip;
+mod text;
 
 use std::error::Error;
 use std::fs::File;
@@ -15,12 +19,14 @@ use clap::Subcommand;
 /// Each says in its options what it does.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Decode(decode::Options),
     Roundtrip(roundtrip::Options),
 }
 
 /// Runs one of them. A reader of our output that has seen enough, like `head`, is no reason for a message.
 pub(crate) fn run(command: &Command) -> Result<ExitCode, Box<dyn Error>> {
     let result = match command {
+        Command::Decode(options) => decode::run(options),
         Command::Roundtrip(options) => roundtrip::run(options),
     };
     result.or_else(|error| match error.downcast_ref::<io::Error>() {

@@ -1,5 +1,7 @@
 //! `waterwheel wire` as a user runs it.
 
+mod decode;
+mod dump;
 mod roundtrip;
 
 use std::fs;

@@ -1,0 +1,225 @@
+//! `waterwheel wire decode`: messages as JSON.
+
+use std::error::Error;
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use bytes::{Bytes, BytesMut};
+use clap::{ArgGroup, Args};
+use kafka_wire::protocol::ApiKey;
+use kafka_wire::protocol::any::Direction;
+use kafka_wire::wire::Reader;
+
+use super::dump::{Conversation, Holds};
+use super::message::{self, Fault, Kind};
+use super::{hex, name, open, stdout, text};
+
+/// Prints messages as JSON: one given in hex, or all of a connection's dump.
+///
+/// A message is given in hex, white space anywhere; `-` reads it from stdin:
+///
+///   wire decode --api Fetch --version 13 --response HEX
+///   wire decode --request HEX --header              the header says API and version
+///   wire decode --data OffsetCommitValue --version 3 HEX
+///
+/// A dump of a connection is read as it is, frame after frame with their lengths, and printed as a line of JSON for each
+/// frame: direction, offset of its length in the dump, size without it, API, version, header, body; error instead of
+/// body when it cannot be decoded:
+///
+///   wire decode --requests FILE --responses FILE    a file for each direction, as tcpflow writes them
+///   wire decode --frames FILE                       one file with both, requests before their responses
+///
+/// With --frames, a frame is a response when it has the correlation id of a request without a response so far and is,
+/// to its last byte, a response to it; else a request when it is one to its last byte. Of a frame that is neither,
+/// the correlation id and then the header decide which way it went.
+///
+/// Exit codes: 0 all decoded, 1 not all, 2 wrong usage.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+#[command(group = ArgGroup::new("what").required(true).args(["request", "response", "data", "frames", "requests"]))]
+pub(crate) struct Options {
+    #[command(flatten)]
+    one: One,
+    #[command(flatten)]
+    dump: Dump,
+    /// Prints a message in one line.
+    #[arg(long)]
+    compact: bool,
+}
+
+/// Which one message to decode.
+#[derive(Debug, Args)]
+struct One {
+    /// API of the message: its name, like Fetch, or its key.
+    #[arg(long, value_name = "NAME", value_parser = name::api)]
+    api: Option<ApiKey>,
+    /// Version of the message.
+    #[arg(long)]
+    version: Option<i16>,
+    /// A request.
+    #[arg(long, value_name = "HEX|-")]
+    request: Option<String>,
+    /// A response.
+    #[arg(long, value_name = "HEX|-", requires_all = ["api", "version"])]
+    response: Option<String>,
+    /// A message without API key, like ConsumerProtocolSubscription.
+    #[arg(long, value_name = "NAME", value_parser = data_name, requires = "hex")]
+    data: Option<&'static str>,
+    /// The bytes of --data.
+    #[arg(value_name = "HEX|-", requires = "data")]
+    hex: Option<String>,
+    /// The bytes begin with the header of the request or response; with --data, with the version in two bytes.
+    #[arg(long)]
+    header: bool,
+}
+
+/// Which dump to decode.
+#[derive(Debug, Args)]
+struct Dump {
+    /// A dump of a connection, requests and responses as they went.
+    #[arg(long, value_name = "FILE|-")]
+    frames: Option<PathBuf>,
+    /// A dump of what the client sent.
+    #[arg(long, value_name = "FILE|-")]
+    requests: Option<PathBuf>,
+    /// A dump of what the broker sent.
+    #[arg(long, value_name = "FILE|-", requires = "requests")]
+    responses: Option<PathBuf>,
+}
+
+fn data_name(name: &str) -> Result<&'static str, String> {
+    name::data(name).map(|layout| layout.name)
+}
+
+/// Prints one message, or all of a dump.
+pub(crate) fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
+    if options.dump.frames.is_some() || options.dump.requests.is_some() {
+        return decode_dump(&options.dump);
+    }
+    let json = match decode_one(&options.one) {
+        Ok(json) => json,
+        Err(Failure::Usage(usage)) => {
+            eprintln!("error: {usage}");
+            return Ok(ExitCode::from(2));
+        }
+        Err(Failure::Message(error)) => return Err(error.into()),
+    };
+    let mut out = stdout();
+    writeln!(out, "{}", if options.compact { json } else { text::pretty(&json) })?;
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn decode_dump(dump: &Dump) -> Result<ExitCode, Box<dyn Error>> {
+    let mut conversation = Conversation::default();
+    let mut out = stdout();
+    let dumps = [(&dump.frames, Holds::Both), (&dump.requests, Holds::Requests), (&dump.responses, Holds::Responses)];
+    for (path, holds) in dumps {
+        if let Some(path) = path {
+            conversation.print(&path.display().to_string(), &mut *open(path)?, holds, &mut out)?;
+        }
+    }
+    out.flush()?;
+    conversation.finish()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Why a message is not shown.
+enum Failure {
+    /// The command line asks for what there is not.
+    Usage(String),
+    /// The bytes are not the message.
+    Message(String),
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Self::Message(fault.to_string())
+    }
+}
+
+/// Reads the bytes and makes one JSON object of them: the body, or an object of header and body.
+fn decode_one(one: &One) -> Result<String, Failure> {
+    let frame = one.bytes().map_err(Failure::Message)?;
+    let mut reader = Reader::new(&frame);
+    let result = one.head(&mut reader).and_then(|head| {
+        let body = message::body(&reader, head.kind, head.version)?;
+        if body.unknown_tags > 0 {
+            eprintln!("note: {} tagged fields are not known here, and not shown", body.unknown_tags);
+        }
+        Ok(head.json.map_or(body.json.clone(), |header| format!("{{{header},\"body\":{}}}", body.json)))
+    });
+    let length = frame.first_chunk().map(|head| u32::from_be_bytes(*head) as usize);
+    result.map_err(|failure| match failure {
+        Failure::Message(error) if length.is_some_and(|length| length.checked_add(4) == Some(frame.len())) => {
+            Failure::Message(format!("{error}; the first four bytes look like the length of a frame: leave them out"))
+        }
+        failure => failure,
+    })
+}
+
+/// What is known before the body is read.
+struct Head {
+    /// The member of the JSON object that the header makes.
+    json: Option<String>,
+    kind: Kind,
+    version: i16,
+}
+
+impl One {
+    /// The bytes given.
+    fn bytes(&self) -> Result<Bytes, String> {
+        let given = [&self.request, &self.response, &self.hex].into_iter().flatten().next().expect("clap wants one");
+        let mut text = String::new();
+        let text = if given == "-" {
+            io::stdin().read_to_string(&mut text).map_err(|error| format!("stdin: {error}"))?;
+            &text
+        } else {
+            given
+        };
+        hex::decode_spaced(text).map(BytesMut::freeze).map_err(|error| error.to_string())
+    }
+
+    /// Reads the header, if the bytes begin with one.
+    fn head(&self, reader: &mut Reader<'_>) -> Result<Head, Failure> {
+        let direction = if self.request.is_some() { Direction::Request } else { Direction::Response };
+        match (self.header, self.data) {
+            (false, data) => {
+                let kind = match data {
+                    Some(name) => Kind::Data(name),
+                    None => Kind::Body(self.api()?, direction),
+                };
+                Ok(Head { json: None, kind, version: self.version(kind)? })
+            }
+            (true, Some(name)) => {
+                let version = reader.i16("version").map_err(|error| reader.explain(error));
+                let version = version.map_err(|error| Failure::Message(format!("{name}: {error}")))?;
+                Ok(Head { json: Some(format!("\"version\":{version}")), kind: Kind::Data(name), version })
+            }
+            (true, None) if direction == Direction::Request => {
+                let head = message::request_head(reader)?;
+                let json = Some(format!("\"header\":{}", head.json));
+                Ok(Head { json, kind: Kind::Body(head.key, direction), version: head.version })
+            }
+            (true, None) => {
+                let key = self.api()?;
+                let kind = Kind::Body(key, direction);
+                let version = self.version(kind)?;
+                let header = message::response_head(reader, key, version)?;
+                Ok(Head { json: Some(format!("\"header\":{header}")), kind, version })
+            }
+        }
+    }
+
+    fn api(&self) -> Result<ApiKey, Failure> {
+        self.api.ok_or_else(|| Failure::Usage("--api is missing: only the header of a request says it".to_owned()))
+    }
+
+    fn version(&self, kind: Kind) -> Result<i16, Failure> {
+        let missing = || Failure::Usage("--version is missing: without a header the bytes do not say it".to_owned());
+        let version = self.version.ok_or_else(missing)?;
+        kind.check_version(version).map_err(Failure::Usage)?;
+        Ok(version)
+    }
+}

@@ -1,0 +1,138 @@
+//! One message in a frame, as JSON.
+
+use std::fmt;
+
+use kafka_wire::protocol::any::{self, Direction};
+use kafka_wire::protocol::header::{RequestHeader, ResponseHeader};
+use kafka_wire::protocol::inspect::json;
+use kafka_wire::protocol::{ApiKey, ErrorCode, Message};
+use kafka_wire::wire::{DecodeError, Reader};
+
+use super::name;
+
+/// Why bytes are not the message that they are said to be.
+#[derive(Clone, Debug)]
+pub(super) enum Fault {
+    /// The bytes of `message` are wrong.
+    Bytes { message: String, error: DecodeError },
+    /// There is no such message, or it cannot be told which it is.
+    Other(String),
+}
+
+impl Fault {
+    /// The same, with bytes counted from a start that is so much earlier.
+    pub(super) fn behind(mut self, bytes: usize) -> Self {
+        if let Self::Bytes { error, .. } = &mut self {
+            error.at += bytes;
+        }
+        self
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes { message, error } => write!(f, "{message}: {error}"),
+            Self::Other(error) => f.write_str(error),
+        }
+    }
+}
+
+/// The header of a request.
+#[derive(Debug)]
+pub(super) struct RequestHead {
+    pub(super) key: ApiKey,
+    pub(super) version: i16,
+    pub(super) correlation_id: i32,
+    pub(super) json: String,
+}
+
+/// Reads the header of a request; its body is left in the reader.
+///
+/// The version of the header is that of the API's version, which is why the first four bytes are looked at before.
+pub(super) fn request_head(reader: &mut Reader<'_>) -> Result<RequestHead, Fault> {
+    let mut start = reader.clone();
+    let key = start.i16("request_api_key").and_then(|key| Ok((key, start.i16("request_api_version")?)));
+    let key = key.map_err(|error| Fault::Bytes { message: "RequestHeader".to_owned(), error: start.explain(error) });
+    let (key, version) = key?;
+    let key = ApiKey::from_i16(key).ok_or_else(|| Fault::Other(format!("no API has the key {key}")))?;
+    let header_version = key.request_header_version(version);
+    let header = RequestHeader::decode(reader, header_version);
+    let header = header.map_err(|error| Fault::Bytes { message: format!("RequestHeader v{header_version}"), error })?;
+    let json = json(&header, header_version);
+    Ok(RequestHead { key, version, correlation_id: header.correlation_id, json })
+}
+
+/// Reads the header of a response to `version` of `key`, for its JSON; its body is left in the reader.
+pub(super) fn response_head(reader: &mut Reader<'_>, key: ApiKey, version: i16) -> Result<String, Fault> {
+    let header_version = key.response_header_version(version);
+    let header = ResponseHeader::decode(reader, header_version);
+    let header =
+        header.map_err(|error| Fault::Bytes { message: format!("ResponseHeader v{header_version}"), error })?;
+    Ok(json(&header, header_version))
+}
+
+/// What the rest of a frame is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kind {
+    Body(ApiKey, Direction),
+    /// A message that is no request or response, by Kafka's name for it.
+    Data(&'static str),
+}
+
+impl Kind {
+    fn name(self) -> String {
+        match self {
+            Self::Body(key, Direction::Request) => format!("{key}Request"),
+            Self::Body(key, Direction::Response) => format!("{key}Response"),
+            Self::Data(name) => name.to_owned(),
+        }
+    }
+
+    /// Checks that there is a `version` of it.
+    pub(super) fn check_version(self, version: i16) -> Result<(), String> {
+        match self {
+            Self::Body(key, _) => name::check_version(key.name(), &name::layout(key)?, version),
+            Self::Data(name) => name::check_version(name, &name::data(name)?, version),
+        }
+    }
+
+    fn decode(self, version: i16, mut reader: Reader<'_>) -> Result<Body, DecodeError> {
+        reader.keep_unknown_tags();
+        let message = match self {
+            Self::Body(key, direction) => any::decode(key, direction, version, &mut reader)?,
+            Self::Data(name) => {
+                any::decode_data(name, version, &mut reader).expect("the name was found in the table")?
+            }
+        };
+        reader.finish()?;
+        Ok(Body { version, json: message.json(version), unknown_tags: reader.take_unknown_tags().len() })
+    }
+}
+
+/// A body as JSON.
+#[derive(Debug)]
+pub(super) struct Body {
+    /// The version that it has after all.
+    pub(super) version: i16,
+    pub(super) json: String,
+    /// How many tagged fields nobody here knows; they are not in the JSON.
+    pub(super) unknown_tags: usize,
+}
+
+/// Reads the rest of a frame, which must be exactly this message.
+///
+/// A broker that lacks the version of an ApiVersions request answers in version 0, with error 35 (KIP-511). No answer of another
+/// version begins with this error and is complete as version 0, so that is tried first.
+pub(super) fn body(reader: &Reader<'_>, kind: Kind, version: i16) -> Result<Body, Fault> {
+    let is_versions = matches!(kind, Kind::Body(ApiKey::ApiVersions, Direction::Response));
+    if is_versions
+        && reader.clone().i16("error_code") == Ok(ErrorCode::UNSUPPORTED_VERSION.0)
+        && let Ok(body) = kind.decode(0, reader.clone())
+    {
+        return Ok(body);
+    }
+    kind.check_version(version).map_err(Fault::Other)?;
+    kind.decode(version, reader.clone())
+        .map_err(|error| Fault::Bytes { message: format!("{} v{version}", kind.name()), error })
+}
