@@ -20,6 +20,8 @@ mod ours;
 mod report;
 #[path = "oracle/schemas.rs"]
 mod schemas;
+#[path = "oracle/views.rs"]
+mod views;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,6 +36,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, Test
 
 use differences::{Case, RULES};
 use java::{Java, Judgement};
+use messages::Frame;
 use ours::{Message, Reading};
 use report::{Report, count, seed};
 
@@ -42,7 +45,7 @@ const BATCH: usize = 64;
 
 /// Starts Java in a mode, or says why not.
 fn start(mode: &[&str]) -> Option<Java> {
-    Java::start(mode).map_err(|unavailable| skip("the oracle", &unavailable.to_string())).ok()
+    Java::start(mode).map_err(|why| skip("the oracle", &why)).ok()
 }
 
 #[test]
@@ -77,27 +80,9 @@ fn java_reads_what_we_write() {
     let batch = each.min(BATCH);
     for (index, message) in all.iter().enumerate() {
         let cases = u32::try_from(each.div_ceil(batch)).expect("a count of batches");
-        let config = Config { cases, failure_persistence: None, max_shrink_iters: 2_000, ..Config::default() };
-        let mut seeds = Rng::from_seed(seed.wrapping_add(index as u64));
-        let bytes = std::array::from_fn::<_, 4, _>(|_| seeds.next_u64().to_le_bytes()).concat();
-        let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
+        let mut runner = runner(seed.wrapping_add(index as u64), cases);
         let outcome = runner.run(&vec(messages::of(message), batch), |frames| {
-            let readings = frames.iter().map(|frame| message.read(&frame.0)).collect::<Vec<_>>();
-            let questions = readings.iter().zip(&frames).map(|(reading, frame)| match reading {
-                Reading::Read { hex, .. } => Ok(format!("{message} {hex}")),
-                refused => Err(TestCaseError::fail(format!("{frame:?} {refused:?}"))),
-            });
-            let questions = questions.collect::<Result<Vec<_>, _>>()?;
-            for ((reading, frame), answer) in readings.iter().zip(&frames).zip(java.borrow_mut().ask(&questions)) {
-                let case = Case { frame: &[], ours: reading, java: &Judgement::parse(&answer) };
-                if !case.agrees() && !case.differs_in_json_alone() {
-                    return Err(TestCaseError::fail(format!(
-                        "{frame:?}\n  Java: {answer}\n  ours: {}",
-                        reading.line()
-                    )));
-                }
-            }
-            Ok(())
+            judged(&mut java.borrow_mut(), message, &frames).map_err(TestCaseError::fail)
         });
         report.count(u64::from(cases) * batch as u64);
         match outcome {
@@ -108,6 +93,30 @@ fn java_reads_what_we_write() {
         }
     }
     report.end(count);
+}
+
+fn runner(seed: u64, cases: u32) -> TestRunner {
+    let config = Config { cases, failure_persistence: None, max_shrink_iters: 2_000, ..Config::default() };
+    let mut seeds = Rng::from_seed(seed);
+    let bytes = std::array::from_fn::<_, 4, _>(|_| seeds.next_u64().to_le_bytes()).concat();
+    TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
+}
+
+/// Has Java read what we make of the frames; the error is about the first of which it makes something else.
+fn judged(java: &mut Java, message: &Message, frames: &[Frame]) -> Result<(), String> {
+    let readings = frames.iter().map(|frame| message.read(&frame.0)).collect::<Vec<_>>();
+    let questions = readings.iter().zip(frames).map(|(reading, frame)| match reading {
+        Reading::Read { hex, .. } => Ok(format!("{message} {hex}")),
+        refused => Err(format!("{frame:?} {refused:?}")),
+    });
+    let answers = java.ask(&questions.collect::<Result<Vec<_>, _>>()?);
+    for ((ours, frame), answer) in readings.iter().zip(frames).zip(answers) {
+        let case = Case { frame: &frame.0, ours, java: &Judgement::parse(&answer) };
+        if !case.agrees() && !case.differs_in_json_alone() {
+            return Err(format!("{frame:?}\n  Java: {answer}\n  ours: {}", ours.line()));
+        }
+    }
+    Ok(())
 }
 
 #[test]
@@ -184,6 +193,30 @@ fn messages_cross_to_other_versions_as_in_java() {
     }
     report.say(&format!("both wrote {written}, both refused the others"));
     report.end(count - count.div_ceil(100));
+}
+
+#[test]
+fn views_read_what_their_messages_read() {
+    const DAMAGED: u64 = 8;
+    let (seed, count) = (seed(), count());
+    let Some(java) = start(&["gen", &seed.to_string(), &count.to_string()]) else { return };
+    let mut report = Report::new("messages and their views", seed);
+    let mut rng = Rng::from_seed(seed);
+    let names = views::names();
+    for line in java.lines() {
+        let (message, rest) = Message::parse(&line);
+        if !names.contains(&message.name()) {
+            continue;
+        }
+        let whole = ours::unhex(rest.split(' ').next().expect("bytes"));
+        let damaged = (0..DAMAGED).map(|_| damage::damaged(&mut rng, &whole)).collect::<Vec<_>>();
+        for frame in [whole].iter().chain(&damaged) {
+            let difference = views::difference(&message, frame);
+            let told = || format!("{message} {}\n  {}", ours::hex(frame), difference.as_deref().unwrap_or_default());
+            report.check(difference.is_none(), told);
+        }
+    }
+    report.end(count / 100);
 }
 
 #[test]

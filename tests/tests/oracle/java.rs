@@ -2,9 +2,9 @@
 
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use testkit::real::{Unavailable, java_command};
+use testkit::real::java_command;
 
 /// A running `Oracle.java`; it dies with this value.
 pub(crate) struct Java {
@@ -24,11 +24,17 @@ pub(crate) enum Judgement {
 
 impl Java {
     /// Starts the oracle, which compiles itself; see its source for the modes.
-    pub(crate) fn start(mode: &[&str]) -> Result<Self, Unavailable> {
+    ///
+    /// # Errors
+    /// Why it cannot run here.
+    pub(crate) fn start(mode: &[&str]) -> Result<Self, String> {
+        let compiler = Command::new("javac").arg("-version").output();
+        compiler.map_err(|error| format!("`javac`, which `java` needs for sources: {error}"))?;
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../kafka-wire/tests/java/Oracle.java");
-        let mut command = java_command(&source.display().to_string())?.into_std();
-        let mut child =
-            command.args(mode).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("Java ran a moment ago");
+        let command = java_command(&source.display().to_string()).map_err(|unavailable| unavailable.to_string())?;
+        let mut command = command.into_std();
+        let child = command.args(mode).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut child = child.map_err(|error| format!("`java`: {error}"))?;
         let questions = BufWriter::new(child.stdin.take().expect("stdin was asked to be a pipe"));
         let answers = BufReader::new(child.stdout.take().expect("stdout was asked to be a pipe"));
         Ok(Self { child, questions, answers })
