@@ -37,7 +37,9 @@ pub struct Reader<'a> {
 pub const ELEMENTS_PER_BYTE: usize = 16;
 
 /// Memory that elements of lists may take in addition, however short the frame.
-const ELEMENTS_FREE_BYTES: usize = 64 << 10;
+///
+/// With what decoding takes beside lists, a shared handle of the frame and the keeper of unknown tags, it is 64 KiB.
+const ELEMENTS_FREE_BYTES: usize = (64 << 10) - 512;
 
 /// The longest string in bytes, in classic and in compact form.
 ///
@@ -377,7 +379,10 @@ impl<'a> Reader<'a> {
             }
             let is_known = known(self, tag)?;
             if let Some(keeper) = &mut self.keeper {
-                keeper.leave(tag, if is_known { None } else { Some(self.frame.slice_ref(value)) });
+                let taken_bytes = keeper.leave(tag, if is_known { None } else { Some(self.frame.slice_ref(value)) });
+                let left_bytes = self.elements_left_bytes.checked_sub(taken_bytes);
+                let too_large = || self.fail_at(start, "tagged field", DecodeCause::ElementsTooLarge);
+                self.elements_left_bytes = left_bytes.ok_or_else(too_large)?;
             }
             if is_known && self.rest.len() != after.len() {
                 return Err(self.fail_at(start, "tagged field", DecodeCause::TagSizeMismatch));

@@ -23,6 +23,13 @@ pub struct UnknownTags {
 /// the field and its tag. So a tagged field that is left out because it has its default moves no other place.
 type Place = Vec<u32>;
 
+/// Memory that the first field of a struct takes at most: a list with room for four, and its entry in a map whose nodes
+/// are half full.
+const FIRST_FIELD_BYTES: usize = 320;
+
+/// Memory that another field takes at most: one place in a list, three times, as a list that grows is there twice.
+const NEXT_FIELD_BYTES: usize = 120;
+
 impl UnknownTags {
     /// Whether there are none.
     #[must_use]
@@ -84,13 +91,13 @@ impl Keeper {
         self.open.push(Vec::new());
     }
 
-    /// Comes out of it; `unknown` is the value, if nobody could read it.
-    pub(super) fn leave(&mut self, tag: u32, unknown: Option<Bytes>) {
+    /// Comes out of it; `unknown` is the value, if nobody could read it. Returns the memory that keeping it takes.
+    pub(super) fn leave(&mut self, tag: u32, unknown: Option<Bytes>) -> usize {
         self.place.truncate(self.place.len().saturating_sub(2));
         self.open.pop();
-        if let (Some(value), Some(fields)) = (unknown, self.open.last_mut()) {
-            fields.push((tag, value));
-        }
+        let (Some(value), Some(fields)) = (unknown, self.open.last_mut()) else { return 0 };
+        fields.push((tag, value));
+        if fields.len() == 1 { FIRST_FIELD_BYTES } else { NEXT_FIELD_BYTES }
     }
 
     /// Ends the struct at this place.
