@@ -1,18 +1,12 @@
 //! Decoders of every request: the first byte is the API key, the second the version.
 
-use kafka_wire::protocol::ApiKey;
+use std::sync::LazyLock;
 
-use crate::message::fixpoint;
+use crate::message::Table;
 
-/// Decodes, encodes and decodes again.
+static TABLE: LazyLock<Table> = LazyLock::new(|| Table::of("request_decode"));
+
+/// See the rules of the module `message`.
 pub fn run(data: &[u8]) {
-    let [key, version, body @ ..] = data else { return };
-    macro_rules! row {
-        ($key:ident, $request:path, $response:path) => {
-            if ApiKey::from_i16(i16::from(*key)) == Some(ApiKey::$key) {
-                fixpoint::<$request>(*version, body);
-            }
-        };
-    }
-    kafka_wire::for_each_api!(row);
+    TABLE.run(data);
 }

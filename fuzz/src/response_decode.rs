@@ -1,18 +1,14 @@
-//! Decoders of every response: the first byte is the API key, the second the version.
+//! Decoders of every response, and views of those that have one: the first byte is the API key, the second the version.
 
-use kafka_wire::protocol::ApiKey;
+use std::sync::LazyLock;
 
-use crate::message::fixpoint;
+use crate::message::Table;
+use crate::views;
 
-/// Decodes, encodes and decodes again.
+static TABLE: LazyLock<Table> = LazyLock::new(|| Table::of("response_decode"));
+
+/// See the rules of the modules `message` and `views`.
 pub fn run(data: &[u8]) {
-    let [key, version, body @ ..] = data else { return };
-    macro_rules! row {
-        ($key:ident, $request:path, $response:path) => {
-            if ApiKey::from_i16(i16::from(*key)) == Some(ApiKey::$key) {
-                fixpoint::<$response>(*version, body);
-            }
-        };
-    }
-    kafka_wire::for_each_api!(row);
+    TABLE.run(data);
+    views::run(data);
 }

@@ -32,8 +32,12 @@ const PROCESSOR: &[&[&str]] = &[
 ];
 
 /// Who may depend on whom inside the workspace, dev-dependencies included: tests that need a broker live in `tests/`.
-const ARROWS: &[(&str, &[&str])] =
-    &[("kafka-wire", &[]), ("processor", &["kafka-wire"]), ("testkit", &["kafka-wire"]), ("fuzz", &["kafka-wire"])];
+const ARROWS: &[(&str, &[&str])] = &[
+    ("kafka-wire", &[]),
+    ("processor", &["kafka-wire"]),
+    ("testkit", &["kafka-wire"]),
+    ("fuzz", &["kafka-wire", "kafka-wire-codegen"]),
+];
 
 /// Lines of a file outside of its tests.
 const LINES_MAX: usize = 600;

@@ -1,4 +1,0 @@
-//! Runs the target under libFuzzer.
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_targets::consumer_protocol::run(data));
