@@ -54,6 +54,7 @@ fn read(form: Form, field: &Field) -> String {
 
 fn value(form: Form, field: &Field, is_nullable: bool) -> String {
     let name = &field.name;
+    let all = field.ty.method();
     let method = match (&field.ty, form) {
         (Type::Struct(inner), _) if !is_nullable => {
             return format!("{}::{}(r, version)?", form.name(inner), if form.is_view() { "view" } else { "read" });
@@ -63,7 +64,7 @@ fn value(form: Form, field: &Field, is_nullable: bool) -> String {
         (Type::Bytes | Type::Records, Form::View(_)) => "slice",
         (Type::Array(_), Form::View(_)) => "items",
         (Type::Struct(_), _) if field.tag.is_some() => "tagged_struct",
-        (ty, _) => ty.method(),
+        _ => &all,
     };
     let nullable = if is_nullable { "nullable_" } else { "" };
     let version = if matches!(field.ty, Type::Array(_) | Type::Struct(_)) { ", version" } else { "" };

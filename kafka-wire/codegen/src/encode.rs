@@ -7,7 +7,7 @@ use crate::schema::{Field, Struct, Type, Value};
 
 pub(crate) fn body(of: &Struct, out: &mut String) {
     for field in of.fields.iter().filter(|field| field.tag.is_none()) {
-        in_order(of, field, out);
+        where_present(of, field, &write(field), out);
     }
     let tagged = of.tagged();
     match (tagged.is_empty(), of.flexible) {
@@ -15,26 +15,25 @@ pub(crate) fn body(of: &Struct, out: &mut String) {
         (true, Some(_)) => out.push_str("w.no_tags()\n"),
         (false, _) => {
             out.push_str("let mut tags = w.tags();\n");
-            tagged.iter().for_each(|(tag, field)| tag_field(of, *tag, field, out));
+            tagged.iter().for_each(|(tag, field)| where_present(of, field, &tag_field(*tag, field), out));
             out.push_str("w.put_tags(tags)\n");
         }
     }
 }
 
-fn in_order(of: &Struct, field: &Field, out: &mut String) {
-    let write = write(field);
-    match field.versions.condition(of.versions) {
-        None => out.push_str(&write),
-        Some(condition) if field.ignorable => {
-            let _ = writeln!(out, "if {condition} {{\n{write}}}");
-        }
+/// A statement for the versions that have the field; in others it may not be set, unless it is ignorable.
+fn where_present(of: &Struct, field: &Field, statement: &str, out: &mut String) {
+    let _ = match field.versions.condition(of.versions) {
+        None => write!(out, "{statement}"),
+        Some(condition) if field.ignorable => writeln!(out, "if {condition} {{\n{statement}}}"),
         Some(condition) => {
-            let _ = writeln!(out, "if {condition} {{\n{write}}} else if {} {{\n{}}}", is_set(field), lacks(field));
+            let lacks = format!("return Err(EncodeError::lacks({:?}, version));", field.name);
+            writeln!(out, "if {condition} {{\n{statement}}} else if {} {{\n{lacks}\n}}", is_set(field))
         }
-    }
+    };
 }
 
-fn tag_field(of: &Struct, tag: u32, field: &Field, out: &mut String) {
+fn tag_field(tag: u32, field: &Field) -> String {
     let is_set = match &field.ty {
         Type::Struct(_) => format!("tags.needs({tag}, {})", is_set(field)),
         _ => is_set(field),
@@ -44,16 +43,7 @@ fn tag_field(of: &Struct, tag: u32, field: &Field, out: &mut String) {
         Some(fallible) if !fallible.contains('\n') => format!("|w| {fallible}"),
         _ => format!("|w| {{\n{write}Ok(())\n}}"),
     };
-    let add = format!("tags.add({tag}, {value})?;\n");
-    let _ = match field.versions.condition(of.versions) {
-        None => writeln!(out, "if {is_set} {{\n{add}}}"),
-        Some(condition) if field.ignorable => writeln!(out, "if {condition} && {is_set} {{\n{add}}}"),
-        Some(condition) => writeln!(out, "if {is_set} {{\nif {condition} {{\n{add}}} else {{\n{}}}\n}}", lacks(field)),
-    };
-}
-
-fn lacks(field: &Field) -> String {
-    format!("return Err(EncodeError::lacks({:?}, version));\n", field.name)
+    format!("if {is_set} {{\ntags.add({tag}, {value})?;\n}}\n")
 }
 
 /// Rust that is true when the field differs from its default.
@@ -61,7 +51,7 @@ pub(crate) fn is_set(field: &Field) -> String {
     let place = format!("self.{}", field.name);
     match (&field.default, &field.ty) {
         (Value::Null, _) => format!("{place}.is_some()"),
-        (_, Type::Struct(_)) | (Value::Text(_), _) => format!("{place} != {}", emit::default(field, Form::Owned)),
+        (_, Type::Struct(_)) => format!("{place} != {}", emit::default(field, Form::Owned)),
         (_, _) if field.null.is_some() => format!("{place}.as_ref().is_none_or(|it| !it.is_empty())"),
         (Value::True, _) => format!("!{place}"),
         (_, Type::Bool) => place,
@@ -75,7 +65,7 @@ pub(crate) fn is_set(field: &Field) -> String {
 fn write(field: &Field) -> String {
     let (name, place) = (&field.name, format!("self.{}", field.name));
     let Some(null) = field.null else { return plain(field, &place, &format!("&{place}")) };
-    let method = if field.classic { "classic_string" } else { field.ty.method() };
+    let method = if field.classic { "classic_string".to_owned() } else { field.ty.method() };
     let nullable = match &field.ty {
         Type::Array(_) => format!("w.nullable_array({name:?}, {place}.as_deref(), version)?;\n"),
         Type::Struct(_) if field.tag.is_some() => {

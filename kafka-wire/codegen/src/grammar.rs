@@ -3,55 +3,29 @@
 use nom::branch::alt;
 use nom::bytes::complete::{is_not, tag, take_while, take_while1};
 use nom::character::complete::{char, i16, u32};
-use nom::combinator::{map, opt, recognize, rest, value, verify};
-use nom::multi::many0;
-use nom::sequence::{delimited, pair, preceded, separated_pair};
+use nom::combinator::{map, opt, recognize, value};
+use nom::error::{Error, ErrorKind};
+use nom::sequence::{delimited, pair, preceded};
 use nom::{IResult, Parser};
 
-use crate::schema::{Kind, Type, Versions};
+use crate::schema::{Field, Kind, Struct, Type, Value, Versions};
 
-/// What a line says in front of its comment.
-#[derive(Clone, Debug, PartialEq)]
+/// What a line says in front of its comment. Its parts lack what other lines say: comments, fields, versions of parents.
+#[derive(Debug)]
 pub(crate) enum Line<'a> {
-    /// Nothing, or a comment alone.
-    Blank,
-    /// `api Fetch`, the first line that is no comment.
     Api(&'a str),
-    /// `data header`, the same for messages without an API key.
     Data(&'a str),
-    Struct {
-        kind: Kind,
-        name: &'a str,
-        attributes: Vec<Attribute<'a>>,
-    },
-    Field {
-        name: &'a str,
-        ty: Type,
-        is_nullable: bool,
-        attributes: Vec<Attribute<'a>>,
-    },
+    Struct(Struct),
+    Field(Field),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Attribute<'a> {
-    Versions(Versions),
-    Flexible(Versions),
-    Unstable(Versions),
-    Null(Versions),
-    Tag(u32),
-    Default(&'a str),
-    Ignorable,
-    Classic,
-    View,
-}
-
-/// Splits a line into its indentation in spaces, what it says and its comment; on failure, the text from which on it
-/// says nothing.
-pub(crate) fn line(text: &str) -> Result<(usize, Line<'_>, Option<&str>), &str> {
-    let (text, comment) = text.split_once("//").map_or((text, None), |(text, comment)| (text, Some(comment.trim())));
+/// Splits a line into its indentation in spaces, what it says if anything, and its comment; on failure, the text from
+/// which on it says nothing.
+pub(crate) fn line(text: &str) -> Result<(usize, Option<Line<'_>>, &str), &str> {
+    let (text, comment) = text.split_once("//").unwrap_or((text, ""));
     let content = text.trim();
-    match content_line(content) {
-        Ok(("", line)) => Ok((text.len() - text.trim_start_matches(' ').len(), line, comment)),
+    match opt(content_line).parse(content) {
+        Ok(("", line)) => Ok((text.len() - text.trim_start_matches(' ').len(), line, comment.trim())),
         Ok((left, _)) => Err(left),
         Err(nom::Err::Error(error) | nom::Err::Failure(error)) => Err(error.input),
         Err(nom::Err::Incomplete(_)) => Err(content),
@@ -59,64 +33,77 @@ pub(crate) fn line(text: &str) -> Result<(usize, Line<'_>, Option<&str>), &str> 
 }
 
 fn content_line(input: &str) -> IResult<&str, Line<'_>> {
-    let blank = value(Line::Blank, verify(rest, str::is_empty));
     let api = map(preceded(tag("api "), name), Line::Api);
     let data = map(preceded(tag("data "), name), Line::Data);
-    alt((blank, api, data, structure, field)).parse(input)
+    alt((api, data, map(structure, Line::Struct), map(field, Line::Field))).parse(input)
 }
 
-fn structure(input: &str) -> IResult<&str, Line<'_>> {
+fn structure(input: &str) -> IResult<&str, Struct> {
     let kind = alt((
         value(Kind::Request, tag("request ")),
         value(Kind::Response, tag("response ")),
         value(Kind::Message, tag("message ")),
         value(Kind::Struct, tag("struct ")),
     ));
-    map((kind, name, attributes), |(kind, name, attributes)| Line::Struct { kind, name, attributes }).parse(input)
+    let since = |word| map(attribute(word, versions), |versions: Option<Versions>| versions.map(|range| range.first));
+    let versions = preceded(tag(", "), versions);
+    map(
+        (kind, name, versions, since("flexible "), since("unstable "), flag("view")),
+        |(kind, name, versions, flexible, unstable, view)| {
+            let (name, doc, fields) = (name.to_owned(), String::new(), Vec::new());
+            Struct { kind, name, doc, versions, flexible, unstable, view, fields }
+        },
+    )
+    .parse(input)
 }
 
-fn field(input: &str) -> IResult<&str, Line<'_>> {
-    let (input, (name, (ty, null))) = separated_pair(name, tag(": "), pair(ty, opt(char('?')))).parse(input)?;
-    let (input, attributes) = attributes(input)?;
-    Ok((input, Line::Field { name, ty, is_nullable: null.is_some(), attributes }))
+fn field(input: &str) -> IResult<&str, Field> {
+    let (input, (kafka_name, _, ty, is_nullable)) = (name, tag(": "), ty, opt(char('?'))).parse(input)?;
+    let (input, (found, null, tag, text, ignorable, classic)) = (
+        attribute("", versions),
+        attribute("null ", versions),
+        attribute("tag ", u32),
+        attribute("default ", is_not(",")),
+        flag("ignorable"),
+        flag("classic"),
+    )
+        .parse(input)?;
+    let default = match text {
+        None => Value::Natural,
+        Some(text) => default(text, &ty).ok_or(nom::Err::Failure(Error::new(text, ErrorKind::Fail)))?,
+    };
+    let all = Versions { first: 0, last: i16::MAX };
+    let (versions, null) = (found.unwrap_or(all), if is_nullable.is_some() { Some(all) } else { null });
+    let (name, kafka_name) = (snake_case(kafka_name), kafka_name.to_owned());
+    Ok((input, Field { kafka_name, name, doc: String::new(), ty, versions, null, tag, default, ignorable, classic }))
 }
 
 fn ty(input: &str) -> IResult<&str, Type> {
     let array = map(delimited(char('['), ty, char(']')), |element| Type::Array(Box::new(element)));
-    let other = map(name, |name| match name {
-        "bool" => Type::Bool,
-        "i8" => Type::I8,
-        "i16" => Type::I16,
-        "u16" => Type::U16,
-        "i32" => Type::I32,
-        "i64" => Type::I64,
-        "f64" => Type::F64,
-        "string" => Type::String,
-        "uuid" => Type::Uuid,
-        "bytes" => Type::Bytes,
-        "records" => Type::Records,
-        _ => Type::Struct(name.to_owned()),
-    });
+    let scalar = |name: &&str| Type::SCALARS.into_iter().find(|ty| ty.method() == *name);
+    let other = map(name, |name| scalar(&name).unwrap_or_else(|| Type::Struct(name.to_owned())));
     alt((array, other)).parse(input)
 }
 
-fn attributes(input: &str) -> IResult<&str, Vec<Attribute<'_>>> {
-    many0(preceded(tag(", "), attribute)).parse(input)
+fn default(text: &str, ty: &Type) -> Option<Value> {
+    match (text, ty, text.parse()) {
+        ("null", ..) => Some(Value::Null),
+        ("true", Type::Bool, _) => Some(Value::True),
+        (_, Type::I8 | Type::I16 | Type::I32 | Type::I64, Ok(number)) => Some(Value::Number(number)),
+        _ => None,
+    }
 }
 
-fn attribute(input: &str) -> IResult<&str, Attribute<'_>> {
-    alt((
-        map(versions, Attribute::Versions),
-        map(preceded(tag("flexible "), versions), Attribute::Flexible),
-        map(preceded(tag("unstable "), versions), Attribute::Unstable),
-        map(preceded(tag("null "), versions), Attribute::Null),
-        map(preceded(tag("tag "), u32), Attribute::Tag),
-        map(preceded(tag("default "), is_not(",")), Attribute::Default),
-        value(Attribute::Ignorable, tag("ignorable")),
-        value(Attribute::Classic, tag("classic")),
-        value(Attribute::View, tag("view")),
-    ))
-    .parse(input)
+/// `, word VALUE`, or nothing.
+fn attribute<'a, T>(
+    word: &'static str,
+    parser: impl Parser<&'a str, Output = T, Error = Error<&'a str>>,
+) -> impl Parser<&'a str, Output = Option<T>, Error = Error<&'a str>> {
+    opt(preceded((tag(", "), tag(word)), parser))
+}
+
+fn flag<'a>(word: &'static str) -> impl Parser<&'a str, Output = bool, Error = Error<&'a str>> {
+    map(opt((tag(", "), tag(word))), |found| found.is_some())
 }
 
 /// `v3`, `v3-5` or `v3+`.
@@ -130,4 +117,16 @@ fn name(input: &str) -> IResult<&str, &str> {
     let first = take_while1(|character: char| character.is_ascii_alphabetic());
     recognize(pair(first, take_while(|character: char| character.is_ascii_alphanumeric() || character == '_')))
         .parse(input)
+}
+
+/// `ThrottleTimeMs` to `throttle_time_ms`; what would be a word of Rust ends with `_`.
+fn snake_case(name: &str) -> String {
+    let mut snake = String::new();
+    for character in name.chars() {
+        if character.is_ascii_uppercase() && !snake.is_empty() {
+            snake.push('_');
+        }
+        snake.push(character.to_ascii_lowercase());
+    }
+    if matches!(snake.as_str(), "type" | "match") { snake + "_" } else { snake }
 }

@@ -1,15 +1,10 @@
 //! Writes the generated files: `cargo run -p kafka-wire-codegen`.
 
-use std::process::ExitCode;
-
-use kafka_wire_codegen::{generate, write};
-
-fn main() -> ExitCode {
-    match generate().and_then(|files| write(&files).map_err(|error| error.to_string())) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            eprintln!("{message}");
-            ExitCode::FAILURE
-        }
+fn main() {
+    let written = kafka_wire_codegen::generate()
+        .and_then(|files| kafka_wire_codegen::write(&files).map_err(|error| error.to_string()));
+    if let Err(error) = written {
+        eprintln!("{error}");
+        std::process::exit(1);
     }
 }

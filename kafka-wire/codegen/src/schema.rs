@@ -8,7 +8,7 @@ pub struct Schema {
     /// Kafka's name of the API, if the file describes one.
     pub api: Option<String>,
     /// What the file is about.
-    pub doc: Vec<String>,
+    pub doc: String,
     /// In the order of the text; a nested struct comes behind the one that holds it.
     pub structs: Vec<Struct>,
 }
@@ -21,7 +21,7 @@ pub struct Struct {
     /// Kafka's name.
     pub name: String,
     /// What it is for.
-    pub doc: Vec<String>,
+    pub doc: String,
     /// Versions that have it.
     pub versions: Versions,
     /// The first version with compact lengths and tagged fields.
@@ -36,10 +36,9 @@ pub struct Struct {
 
 /// What a struct is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the others are what the schema calls them")]
 pub enum Kind {
-    /// Goes to a broker.
     Request,
-    /// Answers a request.
     Response,
     /// A message outside of requests and responses.
     Message,
@@ -55,7 +54,7 @@ pub struct Field {
     /// The name in Rust.
     pub name: String,
     /// What it means.
-    pub doc: Vec<String>,
+    pub doc: String,
     /// Its type, null aside.
     pub ty: Type,
     /// Versions that have it; all are versions of the struct.
@@ -93,31 +92,25 @@ pub enum Type {
 
 /// The value of a field that is absent.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the others are what the schema calls them")]
 pub enum Value {
     /// 0, false, empty, all default.
     Natural,
-    /// Null.
     Null,
-    /// A number that is not 0.
     Number(i64),
-    /// A text that is not empty.
-    Text(String),
-    /// True.
     True,
 }
 
 /// A range of versions, both ends in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct Versions {
-    /// The oldest.
     pub first: i16,
-    /// The newest.
     pub last: i16,
 }
 
 impl Versions {
     /// Whether `version` is one of them.
-    #[must_use]
     pub const fn contains(self, version: i16) -> bool {
         self.first <= version && version <= self.last
     }
@@ -138,20 +131,16 @@ impl Versions {
             (true, true) => Some(format!("({}..={}).contains(&version)", self.first, self.last)),
         }
     }
-
-    /// As a schema writes it, for versions `within`.
-    pub(crate) fn show(self, within: Self) -> String {
-        match (self.first == self.last, self.last < within.last) {
-            (_, false) => format!("{}+", self.first),
-            (true, true) => self.first.to_string(),
-            (false, true) => format!("{}-{}", self.first, self.last),
-        }
-    }
 }
 
 impl Type {
+    /// Those that are made of no others.
+    pub(crate) const SCALARS: [Self; 11] = {
+        use Type::{Bool, Bytes, F64, I8, I16, I32, I64, Records, String, U16, Uuid};
+        [Bool, I8, I16, U16, I32, I64, F64, String, Uuid, Bytes, Records]
+    };
+
     /// The name of the struct that it is made of, if it is.
-    #[must_use]
     pub fn inner(&self) -> Option<&str> {
         match self {
             Self::Array(element) => element.inner(),
@@ -160,41 +149,28 @@ impl Type {
         }
     }
 
-    /// Its name in the methods of a reader and a writer.
-    pub(crate) const fn method(&self) -> &'static str {
+    /// Its name in the schema and in the methods of a reader and a writer.
+    pub(crate) fn method(&self) -> String {
         match self {
-            Self::Bool => "bool",
-            Self::I8 => "i8",
-            Self::I16 => "i16",
-            Self::U16 => "u16",
-            Self::I32 => "i32",
-            Self::I64 => "i64",
-            Self::F64 => "f64",
-            Self::Uuid => "uuid",
-            Self::String => "string",
-            Self::Bytes => "bytes",
-            Self::Records => "records",
-            Self::Array(_) => "array",
-            Self::Struct(_) => "struct",
+            Self::Array(_) => "array".to_owned(),
+            Self::Struct(_) => "struct".to_owned(),
+            scalar => format!("{scalar:?}").to_lowercase(),
         }
     }
 
     /// Whether it is a number, which is copied and never null.
     pub(crate) const fn is_number(&self) -> bool {
-        use Type::{Bool, F64, I8, I16, I32, I64, U16, Uuid};
-        matches!(self, Bool | I8 | I16 | U16 | I32 | I64 | F64 | Uuid)
+        !matches!(self, Self::String | Self::Bytes | Self::Records | Self::Array(_) | Self::Struct(_))
     }
 }
 
 impl Schema {
     /// The struct of this name.
-    #[must_use]
     pub fn find(&self, name: &str) -> Option<&Struct> {
         self.structs.iter().find(|candidate| candidate.name == name)
     }
 
     /// The first struct of this kind.
-    #[must_use]
     pub fn of_kind(&self, kind: Kind) -> Option<&Struct> {
         self.structs.iter().find(|candidate| candidate.kind == kind)
     }

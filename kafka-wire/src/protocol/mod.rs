@@ -10,7 +10,11 @@
 pub mod any;
 mod api_key;
 mod error_code;
-#[allow(unused_variables, reason = "a struct that is the same in all versions takes the version all the same")]
+#[allow(
+    unused_variables,
+    clippy::collapsible_if,
+    reason = "every struct takes the version, every field asks for its versions by themselves"
+)]
 mod generated;
 #[cfg(feature = "inspect")]
 pub mod inspect;

@@ -193,7 +193,7 @@ fn answers_survive_a_split_at_every_position() {
         else {
             panic!("cut at {cut}: {outputs:?}")
         };
-        let metadata = MetadataResponse::decode(&mut Reader::new(&body), 9).unwrap();
+        let metadata = MetadataResponse::decode(&mut Reader::new(body), 9).unwrap();
         assert_eq!(metadata.controller_id, 3);
         assert!(script.session.is_idle());
     }

@@ -8,23 +8,23 @@ use super::*;
 pub struct AddPartitionsToTxnRequest {
     /// Transactions of several producers. KIP-890
     ///
-    /// Versions 4+; otherwise `Vec::new()`.
+    /// If `version >= 4`; otherwise `Vec::new()`.
     pub transactions: Vec<AddPartitionsToTxnTransaction>,
     /// Name of the transactional producer.
     ///
-    /// Versions 0-3; otherwise `Str::EMPTY`.
+    /// If `version <= 3`; otherwise `Str::EMPTY`.
     pub v3_and_below_transactional_id: Str,
     /// Id of the producer, given out by InitProducerId.
     ///
-    /// Versions 0-3; otherwise `0`.
+    /// If `version <= 3`; otherwise `0`.
     pub v3_and_below_producer_id: i64,
     /// Epoch of the producer; a higher one fences those below.
     ///
-    /// Versions 0-3; otherwise `0`.
+    /// If `version <= 3`; otherwise `0`.
     pub v3_and_below_producer_epoch: i16,
     /// The partitions, by topic.
     ///
-    /// Versions 0-3; otherwise `Vec::new()`.
+    /// If `version <= 3`; otherwise `Vec::new()`.
     pub v3_and_below_topics: Vec<AddPartitionsToTxnTopic>,
 }
 
@@ -205,15 +205,15 @@ pub struct AddPartitionsToTxnResponse {
     pub throttle_time_ms: i32,
     /// Why the whole request failed; 0 if it did not.
     ///
-    /// Versions 4+; otherwise `0`. Left out by other versions without an error.
+    /// If `version >= 4`; otherwise `0`, and left out without an error.
     pub error_code: i16,
     /// The transactions of the request. KIP-890
     ///
-    /// Versions 4+; otherwise `Vec::new()`.
+    /// If `version >= 4`; otherwise `Vec::new()`.
     pub results_by_transaction: Vec<AddPartitionsToTxnResult>,
     /// What became of the partitions, by topic.
     ///
-    /// Versions 0-3; otherwise `Vec::new()`.
+    /// If `version <= 3`; otherwise `Vec::new()`.
     pub results_by_topic_v3_and_below: Vec<AddPartitionsToTxnTopicResult>,
 }
 

@@ -18,7 +18,7 @@ pub struct AddRaftVoterRequest {
     pub listeners: Vec<Listener>,
     /// Whether to answer when the new voters are committed, not just written. KIP-1186
     ///
-    /// Versions 1+; otherwise `true`.
+    /// If `version >= 1`; otherwise `true`.
     pub ack_when_committed: bool,
 }
 

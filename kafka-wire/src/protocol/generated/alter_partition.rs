@@ -109,11 +109,11 @@ pub struct PartitionData {
     pub leader_epoch: i32,
     /// Brokers that are in sync.
     ///
-    /// Versions 2; otherwise `Vec::new()`.
+    /// If `version <= 2`; otherwise `Vec::new()`.
     pub new_isr: Vec<i32>,
     /// Brokers that are in sync, with epochs, so that one that restarted does not count. KIP-903
     ///
-    /// Versions 3+; otherwise `Vec::new()`.
+    /// If `version >= 3`; otherwise `Vec::new()`.
     pub new_isr_with_epochs: Vec<BrokerState>,
     /// 1 while the leader recovers from an unclean election, else 0. KIP-704
     pub leader_recovery_state: i8,

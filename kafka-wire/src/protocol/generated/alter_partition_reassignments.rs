@@ -12,7 +12,7 @@ pub struct AlterPartitionReassignmentsRequest {
     pub timeout_ms: i32,
     /// Whether the number of replicas may change. KIP-860
     ///
-    /// Versions 1+; otherwise `true`.
+    /// If `version >= 1`; otherwise `true`.
     pub allow_replication_factor_change: bool,
     /// The topics with partitions to move.
     pub topics: Vec<ReassignableTopic>,
@@ -154,7 +154,7 @@ pub struct AlterPartitionReassignmentsResponse {
     pub throttle_time_ms: i32,
     /// What the request said about the number of replicas. KIP-860
     ///
-    /// Versions 1+; otherwise `true`. Left out by other versions without an error.
+    /// If `version >= 1`; otherwise `true`, and left out without an error.
     pub allow_replication_factor_change: bool,
     /// Why the whole request failed; 0 if it did not.
     pub error_code: i16,

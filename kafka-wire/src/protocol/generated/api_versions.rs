@@ -8,11 +8,11 @@ use super::*;
 pub struct ApiVersionsRequest {
     /// Name of the client library, for the broker's metrics: letters, digits, `-` and `.`.
     ///
-    /// Versions 3+; otherwise `Str::EMPTY`. Left out by other versions without an error.
+    /// If `version >= 3`; otherwise `Str::EMPTY`, and left out without an error.
     pub client_software_name: Str,
     /// Version of the client library, in the same letters.
     ///
-    /// Versions 3+; otherwise `Str::EMPTY`. Left out by other versions without an error.
+    /// If `version >= 3`; otherwise `Str::EMPTY`, and left out without an error.
     pub client_software_version: Str,
 }
 
@@ -75,23 +75,23 @@ pub struct ApiVersionsResponse {
     pub api_keys: Vec<ApiVersion>,
     /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
     ///
-    /// Versions 1+; otherwise `0`. Left out by other versions without an error.
+    /// If `version >= 1`; otherwise `0`, and left out without an error.
     pub throttle_time_ms: i32,
     /// Features of this broker. Before v4 those with minimum 0 are left out.
     ///
-    /// Versions 3+; otherwise `Vec::new()`. Left out by other versions without an error.
+    /// If `version >= 3`; otherwise `Vec::new()`, and left out without an error.
     pub supported_features: Vec<SupportedFeatureKey>,
     /// Grows whenever a feature's level changes; -1 for unknown.
     ///
-    /// Versions 3+; otherwise `-1`. Left out by other versions without an error.
+    /// If `version >= 3`; otherwise `-1`, and left out without an error.
     pub finalized_features_epoch: i64,
     /// Features and levels of the whole cluster; meaningless if their epoch is -1.
     ///
-    /// Versions 3+; otherwise `Vec::new()`. Left out by other versions without an error.
+    /// If `version >= 3`; otherwise `Vec::new()`, and left out without an error.
     pub finalized_features: Vec<FinalizedFeatureKey>,
     /// Whether a controller is ready to take over from ZooKeeper; of no use since Kafka 4.0. KIP-866
     ///
-    /// Versions 3+; otherwise `false`. Left out by other versions without an error.
+    /// If `version >= 3`; otherwise `false`, and left out without an error.
     pub zk_migration_ready: bool,
 }
 
@@ -148,23 +148,31 @@ impl Encode for ApiVersionsResponse {
             w.i32(self.throttle_time_ms);
         }
         let mut tags = w.tags();
-        if version >= 3 && !self.supported_features.is_empty() {
-            tags.add(0, |w| w.array("supported_features", &self.supported_features, version))?;
+        if version >= 3 {
+            if !self.supported_features.is_empty() {
+                tags.add(0, |w| w.array("supported_features", &self.supported_features, version))?;
+            }
         }
-        if version >= 3 && self.finalized_features_epoch != -1 {
-            tags.add(1, |w| {
-                w.i64(self.finalized_features_epoch);
-                Ok(())
-            })?;
+        if version >= 3 {
+            if self.finalized_features_epoch != -1 {
+                tags.add(1, |w| {
+                    w.i64(self.finalized_features_epoch);
+                    Ok(())
+                })?;
+            }
         }
-        if version >= 3 && !self.finalized_features.is_empty() {
-            tags.add(2, |w| w.array("finalized_features", &self.finalized_features, version))?;
+        if version >= 3 {
+            if !self.finalized_features.is_empty() {
+                tags.add(2, |w| w.array("finalized_features", &self.finalized_features, version))?;
+            }
         }
-        if version >= 3 && self.zk_migration_ready {
-            tags.add(3, |w| {
-                w.bool(self.zk_migration_ready);
-                Ok(())
-            })?;
+        if version >= 3 {
+            if self.zk_migration_ready {
+                tags.add(3, |w| {
+                    w.bool(self.zk_migration_ready);
+                    Ok(())
+                })?;
+            }
         }
         w.put_tags(tags)
     }

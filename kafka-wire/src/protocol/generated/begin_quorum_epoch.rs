@@ -10,13 +10,13 @@ pub struct BeginQuorumEpochRequest {
     pub cluster_id: Option<Str>,
     /// Id of the voter that this is sent to; -1 for unknown. KIP-853
     ///
-    /// Versions 1+; otherwise `-1`. Left out by other versions without an error.
+    /// If `version >= 1`; otherwise `-1`, and left out without an error.
     pub voter_id: i32,
     /// The metadata log, which is the only one.
     pub topics: Vec<TopicData>,
     /// Where the leader is reached. KIP-853
     ///
-    /// Versions 1+; otherwise `Vec::new()`. Left out by other versions without an error.
+    /// If `version >= 1`; otherwise `Vec::new()`, and left out without an error.
     pub leader_endpoints: Vec<LeaderEndpoint>,
 }
 
@@ -118,7 +118,7 @@ pub struct PartitionData {
     pub partition_index: i32,
     /// Log directory of the voter that this is sent to. KIP-853
     ///
-    /// Versions 1+; otherwise `Uuid::ZERO`. Left out by other versions without an error.
+    /// If `version >= 1`; otherwise `Uuid::ZERO`, and left out without an error.
     pub voter_directory_id: Uuid,
     /// Id of the new leader.
     pub leader_id: i32,
@@ -209,7 +209,7 @@ pub struct BeginQuorumEpochResponse {
     pub topics: Vec<BeginQuorumEpochResponseTopicData>,
     /// Addresses of the leaders named above. KIP-853
     ///
-    /// Versions 1+; otherwise `Vec::new()`.
+    /// If `version >= 1`; otherwise `Vec::new()`.
     pub node_endpoints: Vec<NodeEndpoint>,
 }
 
@@ -239,12 +239,12 @@ impl Encode for BeginQuorumEpochResponse {
         w.i16(self.error_code);
         w.array("topics", &self.topics, version)?;
         let mut tags = w.tags();
-        if !self.node_endpoints.is_empty() {
-            if version >= 1 {
+        if version >= 1 {
+            if !self.node_endpoints.is_empty() {
                 tags.add(0, |w| w.array("node_endpoints", &self.node_endpoints, version))?;
-            } else {
-                return Err(EncodeError::lacks("node_endpoints", version));
             }
+        } else if !self.node_endpoints.is_empty() {
+            return Err(EncodeError::lacks("node_endpoints", version));
         }
         w.put_tags(tags)
     }

@@ -20,11 +20,11 @@ pub struct BrokerHeartbeatRequest {
     pub want_shut_down: bool,
     /// Ids of log directories that failed. KIP-858
     ///
-    /// Versions 1+; otherwise `Vec::new()`.
+    /// If `version >= 1`; otherwise `Vec::new()`.
     pub offline_log_dirs: Vec<Uuid>,
     /// Ids of log directories that take no new replicas; null while it starts. KIP-1066
     ///
-    /// Versions 2+; otherwise `None`.
+    /// If `version >= 2`; otherwise `None`.
     pub cordoned_log_dirs: Option<Vec<Uuid>>,
 }
 
@@ -79,19 +79,19 @@ impl Encode for BrokerHeartbeatRequest {
         w.bool(self.want_fence);
         w.bool(self.want_shut_down);
         let mut tags = w.tags();
-        if !self.offline_log_dirs.is_empty() {
-            if version >= 1 {
+        if version >= 1 {
+            if !self.offline_log_dirs.is_empty() {
                 tags.add(0, |w| w.array("offline_log_dirs", &self.offline_log_dirs, version))?;
-            } else {
-                return Err(EncodeError::lacks("offline_log_dirs", version));
             }
+        } else if !self.offline_log_dirs.is_empty() {
+            return Err(EncodeError::lacks("offline_log_dirs", version));
         }
-        if self.cordoned_log_dirs.is_some() {
-            if version >= 2 {
+        if version >= 2 {
+            if self.cordoned_log_dirs.is_some() {
                 tags.add(1, |w| w.nullable_array("cordoned_log_dirs", self.cordoned_log_dirs.as_deref(), version))?;
-            } else {
-                return Err(EncodeError::lacks("cordoned_log_dirs", version));
             }
+        } else if self.cordoned_log_dirs.is_some() {
+            return Err(EncodeError::lacks("cordoned_log_dirs", version));
         }
         w.put_tags(tags)
     }

@@ -20,15 +20,15 @@ pub struct BrokerRegistrationRequest {
     pub rack: Option<Str>,
     /// Whether it moves from ZooKeeper to KRaft; false since Kafka 4.0. KIP-866
     ///
-    /// Versions 1+; otherwise `false`.
+    /// If `version >= 1`; otherwise `false`.
     pub is_migrating_zk_broker: bool,
     /// Ids of the log directories that work. KIP-858
     ///
-    /// Versions 2+; otherwise `Vec::new()`. Left out by other versions without an error.
+    /// If `version >= 2`; otherwise `Vec::new()`, and left out without an error.
     pub log_dirs: Vec<Uuid>,
     /// Epoch of its last run, if that ended cleanly, else -1. KIP-966
     ///
-    /// Versions 3+; otherwise `-1`. Left out by other versions without an error.
+    /// If `version >= 3`; otherwise `-1`, and left out without an error.
     pub previous_broker_epoch: i64,
 }
 

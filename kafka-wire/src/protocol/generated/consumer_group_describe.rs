@@ -209,7 +209,7 @@ pub struct Member {
     pub target_assignment: Assignment,
     /// 0 classic protocol, 1 consumer protocol, -1 unknown. KIP-1099
     ///
-    /// Versions 1+; otherwise `-1`. Left out by other versions without an error.
+    /// If `version >= 1`; otherwise `-1`, and left out without an error.
     pub member_type: i8,
 }
 

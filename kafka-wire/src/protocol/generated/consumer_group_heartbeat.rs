@@ -24,7 +24,7 @@ pub struct ConsumerGroupHeartbeatRequest {
     pub subscribed_topic_names: Option<Vec<Str>>,
     /// Regular expression (RE2/J) for topics it subscribes to; null if unchanged.
     ///
-    /// Versions 1+; otherwise `None`.
+    /// If `version >= 1`; otherwise `None`.
     pub subscribed_topic_regex: Option<Str>,
     /// Assignor wanted of the coordinator; null for its choice or if unchanged.
     pub server_assignor: Option<Str>,

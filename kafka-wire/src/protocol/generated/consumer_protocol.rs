@@ -12,15 +12,15 @@ pub struct ConsumerProtocolSubscription {
     pub user_data: Option<Bytes>,
     /// Partitions that it has, for assignors that move few. KIP-429
     ///
-    /// Versions 1+; otherwise `Vec::new()`. Left out by other versions without an error.
+    /// If `version >= 1`; otherwise `Vec::new()`, and left out without an error.
     pub owned_partitions: Vec<TopicPartition>,
     /// Generation in which it got them; -1 for unknown. KIP-792
     ///
-    /// Versions 2+; otherwise `-1`. Left out by other versions without an error.
+    /// If `version >= 2`; otherwise `-1`, and left out without an error.
     pub generation_id: i32,
     /// Rack of the member; null for none. KIP-881
     ///
-    /// Versions 3+; otherwise `None`. Left out by other versions without an error.
+    /// If `version >= 3`; otherwise `None`, and left out without an error.
     pub rack_id: Option<Str>,
 }
 
@@ -161,7 +161,7 @@ pub struct StickyAssignorUserData {
     pub previous_assignment: Vec<PreviousTopicAssignment>,
     /// Generation in which it had them; -1 for unknown.
     ///
-    /// Versions 1+; otherwise `-1`. Left out by other versions without an error.
+    /// If `version >= 1`; otherwise `-1`, and left out without an error.
     pub generation: i32,
 }
 

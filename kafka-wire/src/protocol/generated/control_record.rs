@@ -128,7 +128,7 @@ pub struct Voter {
     pub voter_id: i32,
     /// Id of the log directory, which makes a replica that lost its disk another one. KIP-853
     ///
-    /// Versions 1+; otherwise `Uuid::ZERO`.
+    /// If `version >= 1`; otherwise `Uuid::ZERO`.
     pub voter_directory_id: Uuid,
 }
 

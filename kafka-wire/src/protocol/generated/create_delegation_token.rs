@@ -8,11 +8,11 @@ use super::*;
 pub struct CreateDelegationTokenRequest {
     /// Kind of the owner, such as "User"; null for who asks. KIP-373
     ///
-    /// Versions 3+; otherwise `Some(Str::EMPTY)`.
+    /// If `version >= 3`; otherwise `Some(Str::EMPTY)`.
     pub owner_principal_type: Option<Str>,
     /// Name of the owner; null for who asks. KIP-373
     ///
-    /// Versions 3+; otherwise `Some(Str::EMPTY)`.
+    /// If `version >= 3`; otherwise `Some(Str::EMPTY)`.
     pub owner_principal_name: Option<Str>,
     /// Who else may renew the token.
     pub renewers: Vec<CreatableRenewers>,
@@ -144,11 +144,11 @@ pub struct CreateDelegationTokenResponse {
     pub principal_name: Str,
     /// Kind of who asked. KIP-373
     ///
-    /// Versions 3+; otherwise `Str::EMPTY`.
+    /// If `version >= 3`; otherwise `Str::EMPTY`.
     pub token_requester_principal_type: Str,
     /// Name of who asked. KIP-373
     ///
-    /// Versions 3+; otherwise `Str::EMPTY`.
+    /// If `version >= 3`; otherwise `Str::EMPTY`.
     pub token_requester_principal_name: Str,
     /// When it was issued, ms since 1970.
     pub issue_timestamp_ms: i64,

@@ -236,7 +236,7 @@ pub struct CreatableTopicResult {
     pub name: Str,
     /// Id of the topic, which a later topic of the same name does not share.
     ///
-    /// Versions 7+; otherwise `Uuid::ZERO`. Left out by other versions without an error.
+    /// If `version >= 7`; otherwise `Uuid::ZERO`, and left out without an error.
     pub topic_id: Uuid,
     /// Why it failed; 0 for success.
     pub error_code: i16,
@@ -244,19 +244,19 @@ pub struct CreatableTopicResult {
     pub error_message: Option<Str>,
     /// Why the settings below are not told, such as TOPIC_AUTHORIZATION_FAILED. KIP-525
     ///
-    /// Versions 5+; otherwise `0`. Left out by other versions without an error.
+    /// If `version >= 5`; otherwise `0`, and left out without an error.
     pub topic_config_error_code: i16,
     /// How many partitions it has; -1 if not told. KIP-525
     ///
-    /// Versions 5+; otherwise `-1`. Left out by other versions without an error.
+    /// If `version >= 5`; otherwise `-1`, and left out without an error.
     pub num_partitions: i32,
     /// How many replicas each has; -1 if not told. KIP-525
     ///
-    /// Versions 5+; otherwise `-1`. Left out by other versions without an error.
+    /// If `version >= 5`; otherwise `-1`, and left out without an error.
     pub replication_factor: i16,
     /// All settings of the new topic; null if not told. KIP-525
     ///
-    /// Versions 5+; otherwise `Some(Vec::new())`. Left out by other versions without an error.
+    /// If `version >= 5`; otherwise `Some(Vec::new())`, and left out without an error.
     pub configs: Option<Vec<CreatableTopicConfigs>>,
 }
 
@@ -316,11 +316,13 @@ impl Encode for CreatableTopicResult {
             w.nullable_array("configs", self.configs.as_deref(), version)?;
         }
         let mut tags = w.tags();
-        if version >= 5 && self.topic_config_error_code != 0 {
-            tags.add(0, |w| {
-                w.i16(self.topic_config_error_code);
-                Ok(())
-            })?;
+        if version >= 5 {
+            if self.topic_config_error_code != 0 {
+                tags.add(0, |w| {
+                    w.i16(self.topic_config_error_code);
+                    Ok(())
+                })?;
+            }
         }
         w.put_tags(tags)
     }

@@ -8,11 +8,11 @@ use super::*;
 pub struct DeleteTopicsRequest {
     /// The topics to delete, each by name or by id.
     ///
-    /// Versions 6+; otherwise `Vec::new()`.
+    /// If `version >= 6`; otherwise `Vec::new()`.
     pub topics: Vec<DeleteTopicState>,
     /// What to delete, by name.
     ///
-    /// Versions 1-5; otherwise `Vec::new()`. Left out by other versions without an error.
+    /// If `version <= 5`; otherwise `Vec::new()`, and left out without an error.
     pub topic_names: Vec<Str>,
     /// Milliseconds the controller may take.
     pub timeout_ms: i32,
@@ -150,17 +150,17 @@ impl Inspect for DeleteTopicsResponse {
 pub struct DeletableTopicResult {
     /// Name of the topic; null if it was named by an id that is not known.
     ///
-    /// `None` in versions 6+.
+    /// `None` only if `version >= 6`.
     pub name: Option<Str>,
     /// Id of the topic, which a later topic of the same name does not share.
     ///
-    /// Versions 6+; otherwise `Uuid::ZERO`. Left out by other versions without an error.
+    /// If `version >= 6`; otherwise `Uuid::ZERO`, and left out without an error.
     pub topic_id: Uuid,
     /// Why it failed; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
     ///
-    /// Versions 5+; otherwise `None`. Left out by other versions without an error.
+    /// If `version >= 5`; otherwise `None`, and left out without an error.
     pub error_message: Option<Str>,
 }
 

@@ -10,11 +10,11 @@ pub struct DescribeClusterRequest {
     pub include_cluster_authorized_operations: bool,
     /// 1 for the brokers, 2 for the controllers. KIP-919
     ///
-    /// Versions 1+; otherwise `1`.
+    /// If `version >= 1`; otherwise `1`.
     pub endpoint_type: i8,
     /// Whether to tell brokers that serve no clients now, too. KIP-1073
     ///
-    /// Versions 2+; otherwise `false`.
+    /// If `version >= 2`; otherwise `false`.
     pub include_fenced_brokers: bool,
 }
 
@@ -92,7 +92,7 @@ pub struct DescribeClusterResponse {
     pub error_message: Option<Str>,
     /// 1 for brokers, 2 for controllers. KIP-919
     ///
-    /// Versions 1+; otherwise `1`.
+    /// If `version >= 1`; otherwise `1`.
     pub endpoint_type: i8,
     /// Id of the cluster.
     pub cluster_id: Str,
@@ -193,7 +193,7 @@ pub struct DescribeClusterBroker {
     pub rack: Option<Str>,
     /// Whether it serves no clients now. KIP-1073
     ///
-    /// Versions 2+; otherwise `false`.
+    /// If `version >= 2`; otherwise `false`.
     pub is_fenced: bool,
 }
 

@@ -12,7 +12,7 @@ pub struct DescribeConfigsRequest {
     pub include_synonyms: bool,
     /// Whether to tell what each setting means. KIP-569
     ///
-    /// Versions 3+; otherwise `false`.
+    /// If `version >= 3`; otherwise `false`.
     pub include_documentation: bool,
 }
 
@@ -235,11 +235,11 @@ pub struct DescribeConfigsResourceResult {
     pub synonyms: Vec<DescribeConfigsSynonym>,
     /// 1 bool, 2 string, 3 int, 4 short, 5 long, 6 double, 7 list, 8 class, 9 password. KIP-569
     ///
-    /// Versions 3+; otherwise `0`. Left out by other versions without an error.
+    /// If `version >= 3`; otherwise `0`, and left out without an error.
     pub config_type: i8,
     /// What the setting means; null if not asked for. KIP-569
     ///
-    /// Versions 3+; otherwise `Some(Str::EMPTY)`. Left out by other versions without an error.
+    /// If `version >= 3`; otherwise `Some(Str::EMPTY)`, and left out without an error.
     pub documentation: Option<Str>,
 }
 

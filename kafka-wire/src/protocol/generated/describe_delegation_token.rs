@@ -144,11 +144,11 @@ pub struct DescribedDelegationToken {
     pub principal_name: Str,
     /// Kind of who asked for it. KIP-373
     ///
-    /// Versions 3+; otherwise `Str::EMPTY`.
+    /// If `version >= 3`; otherwise `Str::EMPTY`.
     pub token_requester_principal_type: Str,
     /// Name of who asked for it. KIP-373
     ///
-    /// Versions 3+; otherwise `Str::EMPTY`.
+    /// If `version >= 3`; otherwise `Str::EMPTY`.
     pub token_requester_principal_name: Str,
     /// When it was issued, ms since 1970.
     pub issue_timestamp: i64,

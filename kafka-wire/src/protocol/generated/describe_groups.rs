@@ -10,7 +10,7 @@ pub struct DescribeGroupsRequest {
     pub groups: Vec<Str>,
     /// Whether to tell what the client may do with each group. KIP-430
     ///
-    /// Versions 3+; otherwise `false`.
+    /// If `version >= 3`; otherwise `false`.
     pub include_authorized_operations: bool,
 }
 
@@ -67,7 +67,7 @@ impl Request for DescribeGroupsRequest {
 pub struct DescribeGroupsResponse {
     /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
     ///
-    /// Versions 1+; otherwise `0`. Left out by other versions without an error.
+    /// If `version >= 1`; otherwise `0`, and left out without an error.
     pub throttle_time_ms: i32,
     /// The groups of the request.
     pub groups: Vec<DescribedGroup>,
@@ -117,7 +117,7 @@ pub struct DescribedGroup {
     pub error_code: i16,
     /// More about the error; null for none.
     ///
-    /// Versions 6+; otherwise `None`.
+    /// If `version >= 6`; otherwise `None`.
     pub error_message: Option<Str>,
     /// Name of the group.
     pub group_id: Str,
@@ -131,7 +131,7 @@ pub struct DescribedGroup {
     pub members: Vec<DescribedGroupMember>,
     /// Bit set of AclOperation codes; the default means "not asked for". KIP-430
     ///
-    /// Versions 3+; otherwise `-2147483648`.
+    /// If `version >= 3`; otherwise `-2147483648`.
     pub authorized_operations: i32,
 }
 
@@ -214,7 +214,7 @@ pub struct DescribedGroupMember {
     pub member_id: Str,
     /// Name of a static member, given by its configuration; null for a dynamic one.
     ///
-    /// Versions 4+; otherwise `None`. Left out by other versions without an error.
+    /// If `version >= 4`; otherwise `None`, and left out without an error.
     pub group_instance_id: Option<Str>,
     /// Client id of the member's connection.
     pub client_id: Str,

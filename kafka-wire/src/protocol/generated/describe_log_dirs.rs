@@ -93,7 +93,7 @@ pub struct DescribeLogDirsResponse {
     pub throttle_time_ms: i32,
     /// Why the whole request failed; 0 if it did not.
     ///
-    /// Versions 3+; otherwise `0`. Left out by other versions without an error.
+    /// If `version >= 3`; otherwise `0`, and left out without an error.
     pub error_code: i16,
     /// One for each log directory.
     pub results: Vec<DescribeLogDirsResult>,
@@ -150,15 +150,15 @@ pub struct DescribeLogDirsResult {
     pub topics: Vec<DescribeLogDirsTopic>,
     /// Bytes of the volume that the directory is on; -1 for unknown. KIP-827
     ///
-    /// Versions 4+; otherwise `-1`. Left out by other versions without an error.
+    /// If `version >= 4`; otherwise `-1`, and left out without an error.
     pub total_bytes: i64,
     /// Bytes of the volume that are free to use; -1 for unknown. KIP-827
     ///
-    /// Versions 4+; otherwise `-1`. Left out by other versions without an error.
+    /// If `version >= 4`; otherwise `-1`, and left out without an error.
     pub usable_bytes: i64,
     /// Whether it takes no new replicas. KIP-1066
     ///
-    /// Versions 5+; otherwise `false`. Left out by other versions without an error.
+    /// If `version >= 5`; otherwise `false`, and left out without an error.
     pub is_cordoned: bool,
 }
 

@@ -112,13 +112,13 @@ pub struct DescribeQuorumResponse {
     pub error_code: i16,
     /// Why the whole request failed, in words; null if it did not.
     ///
-    /// Versions 2+; otherwise `Some(Str::EMPTY)`. Left out by other versions without an error.
+    /// If `version >= 2`; otherwise `Some(Str::EMPTY)`, and left out without an error.
     pub error_message: Option<Str>,
     /// The metadata log.
     pub topics: Vec<DescribeQuorumResponseTopicData>,
     /// The voters and where they are reached. KIP-853
     ///
-    /// Versions 2+; otherwise `Vec::new()`.
+    /// If `version >= 2`; otherwise `Vec::new()`.
     pub nodes: Vec<Node>,
 }
 
@@ -219,7 +219,7 @@ pub struct DescribeQuorumResponsePartitionData {
     pub error_code: i16,
     /// More about the error; null for none.
     ///
-    /// Versions 2+; otherwise `Some(Str::EMPTY)`. Left out by other versions without an error.
+    /// If `version >= 2`; otherwise `Some(Str::EMPTY)`, and left out without an error.
     pub error_message: Option<Str>,
     /// Id of the leader, as far as known; -1 for none.
     pub leader_id: i32,
@@ -374,17 +374,17 @@ pub struct ReplicaState {
     pub replica_id: i32,
     /// Id of the log directory, which makes a replica that lost its disk another one. KIP-853
     ///
-    /// Versions 2+; otherwise `Uuid::ZERO`.
+    /// If `version >= 2`; otherwise `Uuid::ZERO`.
     pub replica_directory_id: Uuid,
     /// One above the last offset it has; -1 for unknown.
     pub log_end_offset: i64,
     /// When it last fetched, ms since 1970; -1 for the leader or if unknown. KIP-836
     ///
-    /// Versions 1+; otherwise `-1`. Left out by other versions without an error.
+    /// If `version >= 1`; otherwise `-1`, and left out without an error.
     pub last_fetch_timestamp: i64,
     /// When it last had all the leader had, ms since 1970; -1 for unknown. KIP-836
     ///
-    /// Versions 1+; otherwise `-1`. Left out by other versions without an error.
+    /// If `version >= 1`; otherwise `-1`, and left out without an error.
     pub last_caught_up_timestamp: i64,
 }
 

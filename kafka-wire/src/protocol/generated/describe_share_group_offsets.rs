@@ -258,7 +258,7 @@ pub struct DescribeShareGroupOffsetsResponsePartition {
     pub leader_epoch: i32,
     /// How many records are still to be done; -1 for unknown. KIP-1226
     ///
-    /// Versions 1+; otherwise `-1`. Left out by other versions without an error.
+    /// If `version >= 1`; otherwise `-1`, and left out without an error.
     pub lag: i64,
     /// Why it failed; 0 for success.
     pub error_code: i16,

@@ -8,7 +8,7 @@ use super::*;
 pub struct ElectLeadersRequest {
     /// 0 the preferred leader; 1 any live replica if none is in sync, losing records. KIP-460
     ///
-    /// Versions 1+; otherwise `0`.
+    /// If `version >= 1`; otherwise `0`.
     pub election_type: i8,
     /// The partitions, by topic; null for all.
     pub topic_partitions: Option<Vec<TopicPartitions>>,
@@ -115,7 +115,7 @@ pub struct ElectLeadersResponse {
     pub throttle_time_ms: i32,
     /// Why the whole request failed; 0 if it did not.
     ///
-    /// Versions 1+; otherwise `0`.
+    /// If `version >= 1`; otherwise `0`.
     pub error_code: i16,
     /// The topics with elections; empty if all were asked for without permission.
     pub replica_election_results: Vec<ReplicaElectionResult>,

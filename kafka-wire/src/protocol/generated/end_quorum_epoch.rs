@@ -12,7 +12,7 @@ pub struct EndQuorumEpochRequest {
     pub topics: Vec<TopicData>,
     /// Where the leader that resigns is reached. KIP-853
     ///
-    /// Versions 1+; otherwise `Vec::new()`. Left out by other versions without an error.
+    /// If `version >= 1`; otherwise `Vec::new()`, and left out without an error.
     pub leader_endpoints: Vec<LeaderEndpoint>,
 }
 
@@ -105,11 +105,11 @@ pub struct PartitionData {
     pub leader_epoch: i32,
     /// Ids of the voters, the one that is furthest first.
     ///
-    /// Versions 0; otherwise `Vec::new()`. Left out by other versions without an error.
+    /// If `version <= 0`; otherwise `Vec::new()`, and left out without an error.
     pub preferred_successors: Vec<i32>,
     /// The voters, the one that is furthest first. KIP-853
     ///
-    /// Versions 1+; otherwise `Vec::new()`. Left out by other versions without an error.
+    /// If `version >= 1`; otherwise `Vec::new()`, and left out without an error.
     pub preferred_candidates: Vec<ReplicaInfo>,
 }
 
@@ -237,7 +237,7 @@ pub struct EndQuorumEpochResponse {
     pub topics: Vec<EndQuorumEpochResponseTopicData>,
     /// Addresses of the leaders named above. KIP-853
     ///
-    /// Versions 1+; otherwise `Vec::new()`.
+    /// If `version >= 1`; otherwise `Vec::new()`.
     pub node_endpoints: Vec<NodeEndpoint>,
 }
 
@@ -267,12 +267,12 @@ impl Encode for EndQuorumEpochResponse {
         w.i16(self.error_code);
         w.array("topics", &self.topics, version)?;
         let mut tags = w.tags();
-        if !self.node_endpoints.is_empty() {
-            if version >= 1 {
+        if version >= 1 {
+            if !self.node_endpoints.is_empty() {
                 tags.add(0, |w| w.array("node_endpoints", &self.node_endpoints, version))?;
-            } else {
-                return Err(EncodeError::lacks("node_endpoints", version));
             }
+        } else if !self.node_endpoints.is_empty() {
+            return Err(EncodeError::lacks("node_endpoints", version));
         }
         w.put_tags(tags)
     }

@@ -73,11 +73,11 @@ pub struct EndTxnResponse {
     pub error_code: i16,
     /// Id for the next transaction, new if the epochs ran out; -1 on error.
     ///
-    /// Versions 5+; otherwise `-1`. Left out by other versions without an error.
+    /// If `version >= 5`; otherwise `-1`, and left out without an error.
     pub producer_id: i64,
     /// Epoch for the next transaction; -1 on error.
     ///
-    /// Versions 5+; otherwise `-1`. Left out by other versions without an error.
+    /// If `version >= 5`; otherwise `-1`, and left out without an error.
     pub producer_epoch: i16,
 }
 

@@ -8,15 +8,15 @@ use super::*;
 pub struct FetchRequest {
     /// Cluster that a controller takes itself to be in; null for no check.
     ///
-    /// Versions 12+; otherwise `None`. Left out by other versions without an error.
+    /// If `version >= 12`; otherwise `None`, and left out without an error.
     pub cluster_id: Option<Str>,
     /// Id of the broker that follows; -1 for a consumer.
     ///
-    /// Versions 4-14; otherwise `-1`.
+    /// If `version <= 14`; otherwise `-1`.
     pub replica_id: i32,
     /// Who follows; left out by a consumer. KIP-903
     ///
-    /// Versions 15+; otherwise `ReplicaState::default()`.
+    /// If `version >= 15`; otherwise `ReplicaState::default()`.
     pub replica_state: ReplicaState,
     /// Milliseconds the leader may wait for `MinBytes` to gather.
     pub max_wait_ms: i32,
@@ -30,21 +30,21 @@ pub struct FetchRequest {
     pub isolation_level: i8,
     /// Fetch session to go on with; 0 for a new one or none. KIP-227
     ///
-    /// Versions 7+; otherwise `0`. Left out by other versions without an error.
+    /// If `version >= 7`; otherwise `0`, and left out without an error.
     pub session_id: i32,
     /// Count of requests in the session: 0 opens one, -1 asks for a full answer and closes it.
     ///
-    /// Versions 7+; otherwise `-1`. Left out by other versions without an error.
+    /// If `version >= 7`; otherwise `-1`, and left out without an error.
     pub session_epoch: i32,
     /// What to read; with a session only what is new or changed.
     pub topics: Vec<FetchTopic>,
     /// Partitions to drop from the fetch session. KIP-227
     ///
-    /// Versions 7+; otherwise `Vec::new()`.
+    /// If `version >= 7`; otherwise `Vec::new()`.
     pub forgotten_topics_data: Vec<ForgottenTopic>,
     /// Rack of the consumer, so that a near replica can be recommended; empty for none. KIP-392
     ///
-    /// Versions 11+; otherwise `Str::EMPTY`. Left out by other versions without an error.
+    /// If `version >= 11`; otherwise `Str::EMPTY`, and left out without an error.
     pub rack_id: Str,
 }
 
@@ -128,15 +128,17 @@ impl Encode for FetchRequest {
             w.string("rack_id", &self.rack_id)?;
         }
         let mut tags = w.tags();
-        if version >= 12 && self.cluster_id.is_some() {
-            tags.add(0, |w| w.nullable_string("cluster_id", self.cluster_id.as_ref()))?;
-        }
-        if tags.needs(1, self.replica_state != ReplicaState::default()) {
-            if version >= 15 {
-                tags.add(1, |w| self.replica_state.write(w, version))?;
-            } else {
-                return Err(EncodeError::lacks("replica_state", version));
+        if version >= 12 {
+            if self.cluster_id.is_some() {
+                tags.add(0, |w| w.nullable_string("cluster_id", self.cluster_id.as_ref()))?;
             }
+        }
+        if version >= 15 {
+            if tags.needs(1, self.replica_state != ReplicaState::default()) {
+                tags.add(1, |w| self.replica_state.write(w, version))?;
+            }
+        } else if self.replica_state != ReplicaState::default() {
+            return Err(EncodeError::lacks("replica_state", version));
         }
         w.put_tags(tags)
     }
@@ -231,11 +233,11 @@ impl Inspect for ReplicaState {
 pub struct FetchTopic {
     /// Name of the topic.
     ///
-    /// Versions 4-12; otherwise `Str::EMPTY`. Left out by other versions without an error.
+    /// If `version <= 12`; otherwise `Str::EMPTY`, and left out without an error.
     pub topic: Str,
     /// Id of the topic, which a later topic of the same name does not share.
     ///
-    /// Versions 13+; otherwise `Uuid::ZERO`. Left out by other versions without an error.
+    /// If `version >= 13`; otherwise `Uuid::ZERO`, and left out without an error.
     pub topic_id: Uuid,
     /// The partitions, each with its position.
     pub partitions: Vec<FetchPartition>,
@@ -286,27 +288,27 @@ pub struct FetchPartition {
     pub partition: i32,
     /// Leader epoch that the client knows; another one is an error. -1 for no check. KIP-320
     ///
-    /// Versions 9+; otherwise `-1`. Left out by other versions without an error.
+    /// If `version >= 9`; otherwise `-1`, and left out without an error.
     pub current_leader_epoch: i32,
     /// First offset wanted, inclusive; the batch that holds it is sent whole.
     pub fetch_offset: i64,
     /// Epoch of the follower's last record, to notice that logs diverge; -1 for none. KIP-595
     ///
-    /// Versions 12+; otherwise `-1`.
+    /// If `version >= 12`; otherwise `-1`.
     pub last_fetched_epoch: i32,
     /// First offset of the follower's log; -1 from a consumer. KIP-107
     ///
-    /// Versions 5+; otherwise `-1`. Left out by other versions without an error.
+    /// If `version >= 5`; otherwise `-1`, and left out without an error.
     pub log_start_offset: i64,
     /// Bytes of records wanted of this partition, with the same exception as `MaxBytes`.
     pub partition_max_bytes: i32,
     /// Log directory in which the follower keeps the partition. KIP-853
     ///
-    /// Versions 17+; otherwise `Uuid::ZERO`. Left out by other versions without an error.
+    /// If `version >= 17`; otherwise `Uuid::ZERO`, and left out without an error.
     pub replica_directory_id: Uuid,
     /// What the follower knows of it; -1 nothing; default untold. KIP-1166
     ///
-    /// Versions 18+; otherwise `i64::MAX`. Left out by other versions without an error.
+    /// If `version >= 18`; otherwise `i64::MAX`, and left out without an error.
     pub high_watermark: i64,
 }
 
@@ -366,17 +368,21 @@ impl Encode for FetchPartition {
         }
         w.i32(self.partition_max_bytes);
         let mut tags = w.tags();
-        if version >= 17 && !self.replica_directory_id.is_zero() {
-            tags.add(0, |w| {
-                w.uuid(self.replica_directory_id);
-                Ok(())
-            })?;
+        if version >= 17 {
+            if !self.replica_directory_id.is_zero() {
+                tags.add(0, |w| {
+                    w.uuid(self.replica_directory_id);
+                    Ok(())
+                })?;
+            }
         }
-        if version >= 18 && self.high_watermark != i64::MAX {
-            tags.add(1, |w| {
-                w.i64(self.high_watermark);
-                Ok(())
-            })?;
+        if version >= 18 {
+            if self.high_watermark != i64::MAX {
+                tags.add(1, |w| {
+                    w.i64(self.high_watermark);
+                    Ok(())
+                })?;
+            }
         }
         w.put_tags(tags)
     }
@@ -411,11 +417,11 @@ impl Inspect for FetchPartition {
 pub struct ForgottenTopic {
     /// Name of the topic.
     ///
-    /// Versions 7-12; otherwise `Str::EMPTY`. Left out by other versions without an error.
+    /// If `version <= 12`; otherwise `Str::EMPTY`, and left out without an error.
     pub topic: Str,
     /// Id of the topic, which a later topic of the same name does not share.
     ///
-    /// Versions 13+; otherwise `Uuid::ZERO`. Left out by other versions without an error.
+    /// If `version >= 13`; otherwise `Uuid::ZERO`, and left out without an error.
     pub topic_id: Uuid,
     /// Numbers of the partitions.
     pub partitions: Vec<i32>,
@@ -466,17 +472,17 @@ pub struct FetchResponse {
     pub throttle_time_ms: i32,
     /// Why the whole request failed; 0 if it did not.
     ///
-    /// Versions 7+; otherwise `0`. Left out by other versions without an error.
+    /// If `version >= 7`; otherwise `0`, and left out without an error.
     pub error_code: i16,
     /// The fetch session to name in the next request; 0 if there is none. KIP-227
     ///
-    /// Versions 7+; otherwise `0`.
+    /// If `version >= 7`; otherwise `0`.
     pub session_id: i32,
     /// The topics; with a session only those with news.
     pub responses: Vec<FetchableTopicResponse>,
     /// Addresses of the brokers that the current leaders above name. KIP-951
     ///
-    /// Versions 16+; otherwise `Vec::new()`.
+    /// If `version >= 16`; otherwise `Vec::new()`.
     pub node_endpoints: Vec<NodeEndpoint>,
 }
 
@@ -519,12 +525,12 @@ impl Encode for FetchResponse {
         }
         w.array("responses", &self.responses, version)?;
         let mut tags = w.tags();
-        if !self.node_endpoints.is_empty() {
-            if version >= 16 {
+        if version >= 16 {
+            if !self.node_endpoints.is_empty() {
                 tags.add(0, |w| w.array("node_endpoints", &self.node_endpoints, version))?;
-            } else {
-                return Err(EncodeError::lacks("node_endpoints", version));
             }
+        } else if !self.node_endpoints.is_empty() {
+            return Err(EncodeError::lacks("node_endpoints", version));
         }
         w.put_tags(tags)
     }
@@ -592,11 +598,11 @@ impl<'a> MessageView<'a> for FetchResponseView<'a> {
 pub struct FetchableTopicResponse {
     /// Name of the topic.
     ///
-    /// Versions 4-12; otherwise `Str::EMPTY`. Left out by other versions without an error.
+    /// If `version <= 12`; otherwise `Str::EMPTY`, and left out without an error.
     pub topic: Str,
     /// Id of the topic, which a later topic of the same name does not share.
     ///
-    /// Versions 13+; otherwise `Uuid::ZERO`. Left out by other versions without an error.
+    /// If `version >= 13`; otherwise `Uuid::ZERO`, and left out without an error.
     pub topic_id: Uuid,
     /// What was read from each partition.
     pub partitions: Vec<PartitionData>,
@@ -679,25 +685,25 @@ pub struct PartitionData {
     pub last_stable_offset: i64,
     /// First offset that the partition still has; -1 for unknown.
     ///
-    /// Versions 5+; otherwise `-1`. Left out by other versions without an error.
+    /// If `version >= 5`; otherwise `-1`, and left out without an error.
     pub log_start_offset: i64,
     /// Where the follower has to cut its log because it differs from the leader's. KIP-595
     ///
-    /// Versions 12+; otherwise `EpochEndOffset::default()`.
+    /// If `version >= 12`; otherwise `EpochEndOffset::default()`.
     pub diverging_epoch: EpochEndOffset,
     /// Where to fetch instead, after an error about the leader. KIP-951
     ///
-    /// Versions 12+; otherwise `LeaderIdAndEpoch::default()`.
+    /// If `version >= 12`; otherwise `LeaderIdAndEpoch::default()`.
     pub current_leader: LeaderIdAndEpoch,
     /// The snapshot to get by FetchSnapshot because the offset is no longer in the log. KIP-630
     ///
-    /// Versions 12+; otherwise `SnapshotId::default()`.
+    /// If `version >= 12`; otherwise `SnapshotId::default()`.
     pub snapshot_id: SnapshotId,
     /// Transactions in these records, to be dropped; null at isolation level 0.
     pub aborted_transactions: Option<Vec<AbortedTransaction>>,
     /// Broker nearer to the consumer, to fetch from next; -1 to stay. KIP-392
     ///
-    /// Versions 11+; otherwise `-1`.
+    /// If `version >= 11`; otherwise `-1`.
     pub preferred_read_replica: i32,
     /// Record batches, as they are in the log; null or empty for none.
     pub records: Option<Bytes>,
@@ -766,26 +772,26 @@ impl Encode for PartitionData {
         }
         w.nullable_records("records", self.records.as_ref())?;
         let mut tags = w.tags();
-        if tags.needs(0, self.diverging_epoch != EpochEndOffset::default()) {
-            if version >= 12 {
+        if version >= 12 {
+            if tags.needs(0, self.diverging_epoch != EpochEndOffset::default()) {
                 tags.add(0, |w| self.diverging_epoch.write(w, version))?;
-            } else {
-                return Err(EncodeError::lacks("diverging_epoch", version));
             }
+        } else if self.diverging_epoch != EpochEndOffset::default() {
+            return Err(EncodeError::lacks("diverging_epoch", version));
         }
-        if tags.needs(1, self.current_leader != LeaderIdAndEpoch::default()) {
-            if version >= 12 {
+        if version >= 12 {
+            if tags.needs(1, self.current_leader != LeaderIdAndEpoch::default()) {
                 tags.add(1, |w| self.current_leader.write(w, version))?;
-            } else {
-                return Err(EncodeError::lacks("current_leader", version));
             }
+        } else if self.current_leader != LeaderIdAndEpoch::default() {
+            return Err(EncodeError::lacks("current_leader", version));
         }
-        if tags.needs(2, self.snapshot_id != SnapshotId::default()) {
-            if version >= 12 {
+        if version >= 12 {
+            if tags.needs(2, self.snapshot_id != SnapshotId::default()) {
                 tags.add(2, |w| self.snapshot_id.write(w, version))?;
-            } else {
-                return Err(EncodeError::lacks("snapshot_id", version));
             }
+        } else if self.snapshot_id != SnapshotId::default() {
+            return Err(EncodeError::lacks("snapshot_id", version));
         }
         w.put_tags(tags)
     }

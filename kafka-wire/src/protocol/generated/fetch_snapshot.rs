@@ -131,7 +131,7 @@ pub struct PartitionSnapshot {
     pub position: i64,
     /// Log directory of the replica that follows. KIP-853
     ///
-    /// Versions 1+; otherwise `Uuid::ZERO`. Left out by other versions without an error.
+    /// If `version >= 1`; otherwise `Uuid::ZERO`, and left out without an error.
     pub replica_directory_id: Uuid,
 }
 
@@ -162,11 +162,13 @@ impl Encode for PartitionSnapshot {
         self.snapshot_id.write(w, version)?;
         w.i64(self.position);
         let mut tags = w.tags();
-        if version >= 1 && !self.replica_directory_id.is_zero() {
-            tags.add(0, |w| {
-                w.uuid(self.replica_directory_id);
-                Ok(())
-            })?;
+        if version >= 1 {
+            if !self.replica_directory_id.is_zero() {
+                tags.add(0, |w| {
+                    w.uuid(self.replica_directory_id);
+                    Ok(())
+                })?;
+            }
         }
         w.put_tags(tags)
     }
@@ -229,7 +231,7 @@ pub struct FetchSnapshotResponse {
     pub topics: Vec<FetchSnapshotResponseTopicSnapshot>,
     /// Addresses of the leaders named above. KIP-853
     ///
-    /// Versions 1+; otherwise `Vec::new()`.
+    /// If `version >= 1`; otherwise `Vec::new()`.
     pub node_endpoints: Vec<NodeEndpoint>,
 }
 
@@ -264,12 +266,12 @@ impl Encode for FetchSnapshotResponse {
         w.i16(self.error_code);
         w.array("topics", &self.topics, version)?;
         let mut tags = w.tags();
-        if !self.node_endpoints.is_empty() {
-            if version >= 1 {
+        if version >= 1 {
+            if !self.node_endpoints.is_empty() {
                 tags.add(0, |w| w.array("node_endpoints", &self.node_endpoints, version))?;
-            } else {
-                return Err(EncodeError::lacks("node_endpoints", version));
             }
+        } else if !self.node_endpoints.is_empty() {
+            return Err(EncodeError::lacks("node_endpoints", version));
         }
         w.put_tags(tags)
     }

@@ -8,15 +8,15 @@ use super::*;
 pub struct FindCoordinatorRequest {
     /// What is coordinated: a group's name or a transactional id.
     ///
-    /// Versions 0-3; otherwise `Str::EMPTY`.
+    /// If `version <= 3`; otherwise `Str::EMPTY`.
     pub key: Str,
     /// What the keys are: 0 groups, 1 transactional ids, 2 share partitions (v6). KIP-98, KIP-932
     ///
-    /// Versions 1+; otherwise `0`.
+    /// If `version >= 1`; otherwise `0`.
     pub key_type: i8,
     /// What is coordinated; a share partition as `group:topic id:partition`. KIP-699
     ///
-    /// Versions 4+; otherwise `Vec::new()`.
+    /// If `version >= 4`; otherwise `Vec::new()`.
     pub coordinator_keys: Vec<Str>,
 }
 
@@ -88,31 +88,31 @@ impl Request for FindCoordinatorRequest {
 pub struct FindCoordinatorResponse {
     /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
     ///
-    /// Versions 1+; otherwise `0`. Left out by other versions without an error.
+    /// If `version >= 1`; otherwise `0`, and left out without an error.
     pub throttle_time_ms: i32,
     /// Why no coordinator was found, such as COORDINATOR_NOT_AVAILABLE; 0 for success.
     ///
-    /// Versions 0-3; otherwise `0`.
+    /// If `version <= 3`; otherwise `0`.
     pub error_code: i16,
     /// More about the error; null for none.
     ///
-    /// Versions 1-3; otherwise `Some(Str::EMPTY)`. Left out by other versions without an error.
+    /// If `(1..=3).contains(&version)`; otherwise `Some(Str::EMPTY)`, and left out without an error.
     pub error_message: Option<Str>,
     /// Id of the coordinating broker; -1 on error.
     ///
-    /// Versions 0-3; otherwise `0`.
+    /// If `version <= 3`; otherwise `0`.
     pub node_id: i32,
     /// Host name or address to connect to.
     ///
-    /// Versions 0-3; otherwise `Str::EMPTY`.
+    /// If `version <= 3`; otherwise `Str::EMPTY`.
     pub host: Str,
     /// Port to connect to.
     ///
-    /// Versions 0-3; otherwise `0`.
+    /// If `version <= 3`; otherwise `0`.
     pub port: i32,
     /// One for each key. KIP-699
     ///
-    /// Versions 4+; otherwise `Vec::new()`.
+    /// If `version >= 4`; otherwise `Vec::new()`.
     pub coordinators: Vec<Coordinator>,
 }
 

@@ -14,7 +14,7 @@ pub struct HeartbeatRequest {
     pub member_id: Str,
     /// Name of a static member, given by its configuration; null for a dynamic one.
     ///
-    /// Versions 3+; otherwise `None`.
+    /// If `version >= 3`; otherwise `None`.
     pub group_instance_id: Option<Str>,
 }
 
@@ -77,7 +77,7 @@ impl Request for HeartbeatRequest {
 pub struct HeartbeatResponse {
     /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
     ///
-    /// Versions 1+; otherwise `0`. Left out by other versions without an error.
+    /// If `version >= 1`; otherwise `0`, and left out without an error.
     pub throttle_time_ms: i32,
     /// 0 to go on; REBALANCE_IN_PROGRESS to join again; others end the membership.
     pub error_code: i16,

@@ -12,19 +12,19 @@ pub struct InitProducerIdRequest {
     pub transaction_timeout_ms: i32,
     /// Id the producer already has and wants to keep at a new epoch; -1 for none. KIP-360
     ///
-    /// Versions 3+; otherwise `-1`.
+    /// If `version >= 3`; otherwise `-1`.
     pub producer_id: i64,
     /// Epoch it already has, to be fenced if stale; -1 for none. KIP-360
     ///
-    /// Versions 3+; otherwise `-1`.
+    /// If `version >= 3`; otherwise `-1`.
     pub producer_epoch: i16,
     /// Whether transactions never time out, for two-phase commit. KIP-939
     ///
-    /// Versions 6+; otherwise `false`.
+    /// If `version >= 6`; otherwise `false`.
     pub enable2_pc: bool,
     /// Whether an open transaction is kept, to be ended later. KIP-939
     ///
-    /// Versions 6+; otherwise `false`.
+    /// If `version >= 6`; otherwise `false`.
     pub keep_prepared_txn: bool,
 }
 
@@ -134,11 +134,11 @@ pub struct InitProducerIdResponse {
     pub producer_epoch: i16,
     /// Id that the transaction kept open belongs to; -1 for none. KIP-939
     ///
-    /// Versions 6+; otherwise `-1`.
+    /// If `version >= 6`; otherwise `-1`.
     pub ongoing_txn_producer_id: i64,
     /// Epoch that the transaction kept open belongs to; -1 for none. KIP-939
     ///
-    /// Versions 6+; otherwise `-1`.
+    /// If `version >= 6`; otherwise `-1`.
     pub ongoing_txn_producer_epoch: i16,
 }
 

@@ -12,13 +12,13 @@ pub struct JoinGroupRequest {
     pub session_timeout_ms: i32,
     /// Milliseconds the others wait for this member to rejoin; -1 for the session timeout. KIP-62
     ///
-    /// Versions 1+; otherwise `-1`. Left out by other versions without an error.
+    /// If `version >= 1`; otherwise `-1`, and left out without an error.
     pub rebalance_timeout_ms: i32,
     /// Id that the coordinator gave the member; empty for the first join. KIP-394
     pub member_id: Str,
     /// Name of a static member, given by its configuration; null for a dynamic one.
     ///
-    /// Versions 5+; otherwise `None`.
+    /// If `version >= 5`; otherwise `None`.
     pub group_instance_id: Option<Str>,
     /// Kind of group, the same for all members: "consumer", "connect", ...
     pub protocol_type: Str,
@@ -26,7 +26,7 @@ pub struct JoinGroupRequest {
     pub protocols: Vec<JoinGroupRequestProtocol>,
     /// Why it joins, for the broker's log; null for nothing to tell. KIP-800
     ///
-    /// Versions 8+; otherwise `None`. Left out by other versions without an error.
+    /// If `version >= 8`; otherwise `None`, and left out without an error.
     pub reason: Option<Str>,
 }
 
@@ -157,7 +157,7 @@ impl Inspect for JoinGroupRequestProtocol {
 pub struct JoinGroupResponse {
     /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
     ///
-    /// Versions 2+; otherwise `0`. Left out by other versions without an error.
+    /// If `version >= 2`; otherwise `0`, and left out without an error.
     pub throttle_time_ms: i32,
     /// Why it failed; MEMBER_ID_REQUIRED asks for another join with the id given. 0 for success.
     pub error_code: i16,
@@ -167,17 +167,17 @@ pub struct JoinGroupResponse {
     pub generation_id: i32,
     /// Kind of group; null on error.
     ///
-    /// Versions 7+; otherwise `None`. Left out by other versions without an error.
+    /// If `version >= 7`; otherwise `None`, and left out without an error.
     pub protocol_type: Option<Str>,
     /// The assignor that all members know and that was chosen; null or empty on error.
     ///
-    /// `None` in versions 7+.
+    /// `None` only if `version >= 7`.
     pub protocol_name: Option<Str>,
     /// Id of the member that computes the assignment.
     pub leader: Str,
     /// Whether the leader leaves the assignment as it is: a static leader came back. KIP-814
     ///
-    /// Versions 9+; otherwise `false`.
+    /// If `version >= 9`; otherwise `false`.
     pub skip_assignment: bool,
     /// Id of this member, new if it had none.
     pub member_id: Str,
@@ -285,7 +285,7 @@ pub struct JoinGroupResponseMember {
     pub member_id: Str,
     /// Name of a static member, given by its configuration; null for a dynamic one.
     ///
-    /// Versions 5+; otherwise `None`. Left out by other versions without an error.
+    /// If `version >= 5`; otherwise `None`, and left out without an error.
     pub group_instance_id: Option<Str>,
     /// What the member sent along with the chosen assignor.
     pub metadata: Bytes,

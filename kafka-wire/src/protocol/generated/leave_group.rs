@@ -10,11 +10,11 @@ pub struct LeaveGroupRequest {
     pub group_id: Str,
     /// Id of the member that leaves.
     ///
-    /// Versions 0-2; otherwise `Str::EMPTY`.
+    /// If `version <= 2`; otherwise `Str::EMPTY`.
     pub member_id: Str,
     /// The members that leave; an administrator may name others. KIP-345
     ///
-    /// Versions 3+; otherwise `Vec::new()`.
+    /// If `version >= 3`; otherwise `Vec::new()`.
     pub members: Vec<MemberIdentity>,
 }
 
@@ -84,7 +84,7 @@ pub struct MemberIdentity {
     pub group_instance_id: Option<Str>,
     /// Why it leaves, for the broker's log; null for nothing to tell. KIP-800
     ///
-    /// Versions 5+; otherwise `None`. Left out by other versions without an error.
+    /// If `version >= 5`; otherwise `None`, and left out without an error.
     pub reason: Option<Str>,
 }
 
@@ -127,13 +127,13 @@ impl Inspect for MemberIdentity {
 pub struct LeaveGroupResponse {
     /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
     ///
-    /// Versions 1+; otherwise `0`. Left out by other versions without an error.
+    /// If `version >= 1`; otherwise `0`, and left out without an error.
     pub throttle_time_ms: i32,
     /// Why the whole request failed; 0 if it did not.
     pub error_code: i16,
     /// The members of the request.
     ///
-    /// Versions 3+; otherwise `Vec::new()`.
+    /// If `version >= 3`; otherwise `Vec::new()`.
     pub members: Vec<MemberResponse>,
 }
 

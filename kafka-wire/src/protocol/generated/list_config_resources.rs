@@ -8,7 +8,7 @@ use super::*;
 pub struct ListConfigResourcesRequest {
     /// Kinds wanted, as in DescribeConfigs; empty for all. KIP-1142
     ///
-    /// Versions 1+; otherwise `Vec::new()`.
+    /// If `version >= 1`; otherwise `Vec::new()`.
     pub resource_types: Vec<i8>,
 }
 
@@ -112,7 +112,7 @@ pub struct ConfigResource {
     pub resource_name: Str,
     /// Kind: 2 topic, 4 broker, 8 loggers of a broker, 16 client metrics, 32 group.
     ///
-    /// Versions 1+; otherwise `16`. Left out by other versions without an error.
+    /// If `version >= 1`; otherwise `16`, and left out without an error.
     pub resource_type: i8,
 }
 

@@ -8,11 +8,11 @@ use super::*;
 pub struct ListGroupsRequest {
     /// Names of the states wanted; empty for all. KIP-518
     ///
-    /// Versions 4+; otherwise `Vec::new()`.
+    /// If `version >= 4`; otherwise `Vec::new()`.
     pub states_filter: Vec<Str>,
     /// Types wanted: "classic", "consumer", "share", "streams"; empty for all. KIP-848
     ///
-    /// Versions 5+; otherwise `Vec::new()`.
+    /// If `version >= 5`; otherwise `Vec::new()`.
     pub types_filter: Vec<Str>,
 }
 
@@ -75,7 +75,7 @@ impl Request for ListGroupsRequest {
 pub struct ListGroupsResponse {
     /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
     ///
-    /// Versions 1+; otherwise `0`. Left out by other versions without an error.
+    /// If `version >= 1`; otherwise `0`, and left out without an error.
     pub throttle_time_ms: i32,
     /// Why it failed; 0 for success.
     pub error_code: i16,
@@ -132,11 +132,11 @@ pub struct ListedGroup {
     pub protocol_type: Str,
     /// Name of the state, such as "Stable". KIP-518
     ///
-    /// Versions 4+; otherwise `Str::EMPTY`. Left out by other versions without an error.
+    /// If `version >= 4`; otherwise `Str::EMPTY`, and left out without an error.
     pub group_state: Str,
     /// Type of the group, such as "classic". KIP-848
     ///
-    /// Versions 5+; otherwise `Str::EMPTY`. Left out by other versions without an error.
+    /// If `version >= 5`; otherwise `Str::EMPTY`, and left out without an error.
     pub group_type: Str,
 }
 

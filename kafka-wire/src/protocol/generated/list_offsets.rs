@@ -10,13 +10,13 @@ pub struct ListOffsetsRequest {
     pub replica_id: i32,
     /// What "last" means: 0 the high watermark, 1 the last stable offset. KIP-98
     ///
-    /// Versions 2+; otherwise `0`.
+    /// If `version >= 2`; otherwise `0`.
     pub isolation_level: i8,
     /// The topics asked about.
     pub topics: Vec<ListOffsetsTopic>,
     /// Milliseconds to wait for reads of tiered storage. KIP-1075
     ///
-    /// Versions 10+; otherwise `0`. Left out by other versions without an error.
+    /// If `version >= 10`; otherwise `0`, and left out without an error.
     pub timeout_ms: i32,
 }
 
@@ -118,7 +118,7 @@ pub struct ListOffsetsPartition {
     pub partition_index: i32,
     /// Leader epoch that the client knows; another one is an error. -1 for no check. KIP-320
     ///
-    /// Versions 4+; otherwise `-1`. Left out by other versions without an error.
+    /// If `version >= 4`; otherwise `-1`, and left out without an error.
     pub current_leader_epoch: i32,
     /// Ms since 1970: the first record at or after it. -1 the end, -2 the start, -3 the largest timestamp, ...
     pub timestamp: i64,
@@ -169,7 +169,7 @@ impl Inspect for ListOffsetsPartition {
 pub struct ListOffsetsResponse {
     /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
     ///
-    /// Versions 2+; otherwise `0`. Left out by other versions without an error.
+    /// If `version >= 2`; otherwise `0`, and left out without an error.
     pub throttle_time_ms: i32,
     /// The topics of the request.
     pub topics: Vec<ListOffsetsTopicResponse>,
@@ -262,7 +262,7 @@ pub struct ListOffsetsPartitionResponse {
     pub offset: i64,
     /// Leader epoch of the record at that offset; -1 for unknown. KIP-320
     ///
-    /// Versions 4+; otherwise `-1`.
+    /// If `version >= 4`; otherwise `-1`.
     pub leader_epoch: i32,
 }
 

@@ -12,11 +12,11 @@ pub struct ListTransactionsRequest {
     pub producer_id_filters: Vec<i64>,
     /// Only those open for longer than these milliseconds; below 0 for all. KIP-994
     ///
-    /// Versions 1+; otherwise `-1`.
+    /// If `version >= 1`; otherwise `-1`.
     pub duration_filter: i64,
     /// Only ids that match this regular expression (RE2/J); null or empty for all. KIP-1152
     ///
-    /// Versions 2+; otherwise `None`.
+    /// If `version >= 2`; otherwise `None`.
     pub transactional_id_pattern: Option<Str>,
 }
 

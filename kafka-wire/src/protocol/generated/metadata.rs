@@ -8,19 +8,19 @@ use super::*;
 pub struct MetadataRequest {
     /// The topics asked for. Null for all and empty for none; in v0, empty for all.
     ///
-    /// `None` in versions 1+.
+    /// `None` only if `version >= 1`.
     pub topics: Option<Vec<MetadataRequestTopic>>,
     /// Whether a topic that is missing may be created, if the broker is configured to.
     ///
-    /// Versions 4+; otherwise `true`.
+    /// If `version >= 4`; otherwise `true`.
     pub allow_auto_topic_creation: bool,
     /// Whether to tell what the client may do with the cluster. KIP-430
     ///
-    /// Versions 8-10; otherwise `false`.
+    /// If `(8..=10).contains(&version)`; otherwise `false`.
     pub include_cluster_authorized_operations: bool,
     /// Whether to tell what the client may do with each topic. KIP-430
     ///
-    /// Versions 8+; otherwise `false`.
+    /// If `version >= 8`; otherwise `false`.
     pub include_topic_authorized_operations: bool,
 }
 
@@ -119,11 +119,11 @@ impl Request for MetadataRequest {
 pub struct MetadataRequestTopic {
     /// Id of the topic; zero to ask by name. KIP-516
     ///
-    /// Versions 10+; otherwise `Uuid::ZERO`. Left out by other versions without an error.
+    /// If `version >= 10`; otherwise `Uuid::ZERO`, and left out without an error.
     pub topic_id: Uuid,
     /// Name of the topic; null to ask by id.
     ///
-    /// `None` in versions 10+.
+    /// `None` only if `version >= 10`.
     pub name: Option<Str>,
 }
 
@@ -174,27 +174,27 @@ impl Inspect for MetadataRequestTopic {
 pub struct MetadataResponse {
     /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
     ///
-    /// Versions 3+; otherwise `0`. Left out by other versions without an error.
+    /// If `version >= 3`; otherwise `0`, and left out without an error.
     pub throttle_time_ms: i32,
     /// The brokers that are alive.
     pub brokers: Vec<MetadataResponseBroker>,
     /// Id of the cluster; null if it has none yet.
     ///
-    /// Versions 2+; otherwise `None`. Left out by other versions without an error.
+    /// If `version >= 2`; otherwise `None`, and left out without an error.
     pub cluster_id: Option<Str>,
     /// Broker to send administrative requests to; -1 for none. KRaft names any broker that is alive.
     ///
-    /// Versions 1+; otherwise `-1`. Left out by other versions without an error.
+    /// If `version >= 1`; otherwise `-1`, and left out without an error.
     pub controller_id: i32,
     /// The topics asked for.
     pub topics: Vec<MetadataResponseTopic>,
     /// Bit set of AclOperation codes; the default means "not asked for". KIP-430
     ///
-    /// Versions 8-10; otherwise `-2147483648`.
+    /// If `(8..=10).contains(&version)`; otherwise `-2147483648`.
     pub cluster_authorized_operations: i32,
     /// Why the whole request failed; 0 if it did not.
     ///
-    /// Versions 13+; otherwise `0`. Left out by other versions without an error.
+    /// If `version >= 13`; otherwise `0`, and left out without an error.
     pub error_code: i16,
 }
 
@@ -355,7 +355,7 @@ pub struct MetadataResponseBroker {
     pub port: i32,
     /// Rack or availability zone of the broker; null if not configured.
     ///
-    /// Versions 1+; otherwise `None`. Left out by other versions without an error.
+    /// If `version >= 1`; otherwise `None`, and left out without an error.
     pub rack: Option<Str>,
 }
 
@@ -430,21 +430,21 @@ pub struct MetadataResponseTopic {
     pub error_code: i16,
     /// Name of the topic; null if it was asked for by an id that nobody knows.
     ///
-    /// `None` in versions 12+.
+    /// `None` only if `version >= 12`.
     pub name: Option<Str>,
     /// Id of the topic; zero if it was asked for by a name that nobody has. KIP-516
     ///
-    /// Versions 10+; otherwise `Uuid::ZERO`. Left out by other versions without an error.
+    /// If `version >= 10`; otherwise `Uuid::ZERO`, and left out without an error.
     pub topic_id: Uuid,
     /// Whether Kafka keeps its own state in it, as in `__consumer_offsets`.
     ///
-    /// Versions 1+; otherwise `false`. Left out by other versions without an error.
+    /// If `version >= 1`; otherwise `false`, and left out without an error.
     pub is_internal: bool,
     /// All partitions of the topic, in no order.
     pub partitions: Vec<MetadataResponsePartition>,
     /// Bit set of AclOperation codes; the default means "not asked for". KIP-430
     ///
-    /// Versions 8+; otherwise `-2147483648`.
+    /// If `version >= 8`; otherwise `-2147483648`.
     pub topic_authorized_operations: i32,
 }
 
@@ -576,7 +576,7 @@ pub struct MetadataResponsePartition {
     pub leader_id: i32,
     /// Term of that leader, which grows with each election; -1 for unknown. KIP-320
     ///
-    /// Versions 7+; otherwise `-1`. Left out by other versions without an error.
+    /// If `version >= 7`; otherwise `-1`, and left out without an error.
     pub leader_epoch: i32,
     /// Brokers that hold the partition, the preferred leader first.
     pub replica_nodes: Vec<i32>,
@@ -584,7 +584,7 @@ pub struct MetadataResponsePartition {
     pub isr_nodes: Vec<i32>,
     /// Those whose broker or log directory is down. KIP-112
     ///
-    /// Versions 5+; otherwise `Vec::new()`. Left out by other versions without an error.
+    /// If `version >= 5`; otherwise `Vec::new()`, and left out without an error.
     pub offline_replicas: Vec<i32>,
 }
 

@@ -16,11 +16,11 @@ pub struct OffsetCommitRequest {
     pub member_id: Str,
     /// Name of a static member, given by its configuration; null for a dynamic one.
     ///
-    /// Versions 7+; otherwise `None`.
+    /// If `version >= 7`; otherwise `None`.
     pub group_instance_id: Option<Str>,
     /// Milliseconds to keep the offsets; -1 for as long as the broker is configured to.
     ///
-    /// Versions 2-4; otherwise `-1`. Left out by other versions without an error.
+    /// If `version <= 4`; otherwise `-1`, and left out without an error.
     pub retention_time_ms: i64,
     /// The topics, each with its offsets.
     pub topics: Vec<OffsetCommitRequestTopic>,
@@ -108,11 +108,11 @@ impl Request for OffsetCommitRequest {
 pub struct OffsetCommitRequestTopic {
     /// Name of the topic.
     ///
-    /// Versions 2-9; otherwise `Str::EMPTY`. Left out by other versions without an error.
+    /// If `version <= 9`; otherwise `Str::EMPTY`, and left out without an error.
     pub name: Str,
     /// Id of the topic, which a later topic of the same name does not share.
     ///
-    /// Versions 10+; otherwise `Uuid::ZERO`. Left out by other versions without an error.
+    /// If `version >= 10`; otherwise `Uuid::ZERO`, and left out without an error.
     pub topic_id: Uuid,
     /// One offset for each partition.
     pub partitions: Vec<OffsetCommitRequestPartition>,
@@ -165,7 +165,7 @@ pub struct OffsetCommitRequestPartition {
     pub committed_offset: i64,
     /// Leader epoch of the last record that is done; -1 for unknown. KIP-320
     ///
-    /// Versions 6+; otherwise `-1`. Left out by other versions without an error.
+    /// If `version >= 6`; otherwise `-1`, and left out without an error.
     pub committed_leader_epoch: i32,
     /// Text of the client's own, kept beside the offset; null is kept as empty.
     pub committed_metadata: Option<Str>,
@@ -224,7 +224,7 @@ impl Inspect for OffsetCommitRequestPartition {
 pub struct OffsetCommitResponse {
     /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
     ///
-    /// Versions 3+; otherwise `0`. Left out by other versions without an error.
+    /// If `version >= 3`; otherwise `0`, and left out without an error.
     pub throttle_time_ms: i32,
     /// The topics of the request.
     pub topics: Vec<OffsetCommitResponseTopic>,
@@ -272,11 +272,11 @@ impl Inspect for OffsetCommitResponse {
 pub struct OffsetCommitResponseTopic {
     /// Name of the topic.
     ///
-    /// Versions 2-9; otherwise `Str::EMPTY`. Left out by other versions without an error.
+    /// If `version <= 9`; otherwise `Str::EMPTY`, and left out without an error.
     pub name: Str,
     /// Id of the topic, which a later topic of the same name does not share.
     ///
-    /// Versions 10+; otherwise `Uuid::ZERO`. Left out by other versions without an error.
+    /// If `version >= 10`; otherwise `Uuid::ZERO`, and left out without an error.
     pub topic_id: Uuid,
     /// What became of each offset.
     pub partitions: Vec<OffsetCommitResponsePartition>,

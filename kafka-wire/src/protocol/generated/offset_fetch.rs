@@ -8,19 +8,19 @@ use super::*;
 pub struct OffsetFetchRequest {
     /// Name of the group.
     ///
-    /// Versions 1-7; otherwise `Str::EMPTY`.
+    /// If `version <= 7`; otherwise `Str::EMPTY`.
     pub group_id: Str,
     /// Whose offsets to tell; null for all that the group has committed.
     ///
-    /// Versions 1-7; otherwise `Some(Vec::new())`. `None` in versions 2-7.
+    /// If `version <= 7`; otherwise `Some(Vec::new())`. `None` only if `version >= 2`.
     pub topics: Option<Vec<OffsetFetchRequestTopic>>,
     /// The groups asked about. KIP-709
     ///
-    /// Versions 8+; otherwise `Vec::new()`.
+    /// If `version >= 8`; otherwise `Vec::new()`.
     pub groups: Vec<OffsetFetchRequestGroup>,
     /// Whether offsets of an open transaction are an error to retry on, not the old values. KIP-447
     ///
-    /// Versions 7+; otherwise `false`.
+    /// If `version >= 7`; otherwise `false`.
     pub require_stable: bool,
 }
 
@@ -151,11 +151,11 @@ pub struct OffsetFetchRequestGroup {
     pub group_id: Str,
     /// Id of the member that asks; null from outside of the group.
     ///
-    /// Versions 9+; otherwise `None`. Left out by other versions without an error.
+    /// If `version >= 9`; otherwise `None`, and left out without an error.
     pub member_id: Option<Str>,
     /// Epoch of that member, to be fenced if stale; -1 for none. KIP-848
     ///
-    /// Versions 9+; otherwise `-1`. Left out by other versions without an error.
+    /// If `version >= 9`; otherwise `-1`, and left out without an error.
     pub member_epoch: i32,
     /// Whose offsets to tell; null for all that the group has committed.
     pub topics: Option<Vec<OffsetFetchRequestTopics>>,
@@ -213,11 +213,11 @@ impl Inspect for OffsetFetchRequestGroup {
 pub struct OffsetFetchRequestTopics {
     /// Name of the topic.
     ///
-    /// Versions 8-9; otherwise `Str::EMPTY`. Left out by other versions without an error.
+    /// If `version <= 9`; otherwise `Str::EMPTY`, and left out without an error.
     pub name: Str,
     /// Id of the topic, which a later topic of the same name does not share.
     ///
-    /// Versions 10+; otherwise `Uuid::ZERO`. Left out by other versions without an error.
+    /// If `version >= 10`; otherwise `Uuid::ZERO`, and left out without an error.
     pub topic_id: Uuid,
     /// Numbers of the partitions.
     pub partition_indexes: Vec<i32>,
@@ -266,19 +266,19 @@ impl Inspect for OffsetFetchRequestTopics {
 pub struct OffsetFetchResponse {
     /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
     ///
-    /// Versions 3+; otherwise `0`. Left out by other versions without an error.
+    /// If `version >= 3`; otherwise `0`, and left out without an error.
     pub throttle_time_ms: i32,
     /// The topics with their offsets.
     ///
-    /// Versions 1-7; otherwise `Vec::new()`.
+    /// If `version <= 7`; otherwise `Vec::new()`.
     pub topics: Vec<OffsetFetchResponseTopic>,
     /// Why the whole request failed; 0 if it did not.
     ///
-    /// Versions 2-7; otherwise `0`. Left out by other versions without an error.
+    /// If `(2..=7).contains(&version)`; otherwise `0`, and left out without an error.
     pub error_code: i16,
     /// The groups of the request. KIP-709
     ///
-    /// Versions 8+; otherwise `Vec::new()`.
+    /// If `version >= 8`; otherwise `Vec::new()`.
     pub groups: Vec<OffsetFetchResponseGroup>,
 }
 
@@ -383,7 +383,7 @@ pub struct OffsetFetchResponsePartition {
     pub committed_offset: i64,
     /// Leader epoch of the record before it; -1 for unknown. KIP-320
     ///
-    /// Versions 5+; otherwise `-1`. Left out by other versions without an error.
+    /// If `version >= 5`; otherwise `-1`, and left out without an error.
     pub committed_leader_epoch: i32,
     /// Text that was committed with the offset.
     pub metadata: Option<Str>,
@@ -489,11 +489,11 @@ impl Inspect for OffsetFetchResponseGroup {
 pub struct OffsetFetchResponseTopics {
     /// Name of the topic.
     ///
-    /// Versions 8-9; otherwise `Str::EMPTY`. Left out by other versions without an error.
+    /// If `version <= 9`; otherwise `Str::EMPTY`, and left out without an error.
     pub name: Str,
     /// Id of the topic, which a later topic of the same name does not share.
     ///
-    /// Versions 10+; otherwise `Uuid::ZERO`. Left out by other versions without an error.
+    /// If `version >= 10`; otherwise `Uuid::ZERO`, and left out without an error.
     pub topic_id: Uuid,
     /// What is committed for each partition.
     pub partitions: Vec<OffsetFetchResponsePartitions>,

@@ -8,7 +8,7 @@ use super::*;
 pub struct OffsetForLeaderEpochRequest {
     /// Id of the broker that follows; -1 for a consumer, -2 for debugging.
     ///
-    /// Versions 3+; otherwise `-2`. Left out by other versions without an error.
+    /// If `version >= 3`; otherwise `-2`, and left out without an error.
     pub replica_id: i32,
     /// The topics asked about.
     pub topics: Vec<OffsetForLeaderTopic>,

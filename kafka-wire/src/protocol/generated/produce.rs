@@ -69,11 +69,11 @@ impl Request for ProduceRequest {
 pub struct TopicProduceData {
     /// Name of the topic.
     ///
-    /// Versions 3-12; otherwise `Str::EMPTY`. Left out by other versions without an error.
+    /// If `version <= 12`; otherwise `Str::EMPTY`, and left out without an error.
     pub name: Str,
     /// Id of the topic, which a later topic of the same name does not share.
     ///
-    /// Versions 13+; otherwise `Uuid::ZERO`. Left out by other versions without an error.
+    /// If `version >= 13`; otherwise `Uuid::ZERO`, and left out without an error.
     pub topic_id: Uuid,
     /// One batch for each partition.
     pub partition_data: Vec<PartitionProduceData>,
@@ -165,7 +165,7 @@ pub struct ProduceResponse {
     pub throttle_time_ms: i32,
     /// Addresses of the brokers that the current leaders above name. KIP-951
     ///
-    /// Versions 10+; otherwise `Vec::new()`.
+    /// If `version >= 10`; otherwise `Vec::new()`.
     pub node_endpoints: Vec<NodeEndpoint>,
 }
 
@@ -198,12 +198,12 @@ impl Encode for ProduceResponse {
         w.array("responses", &self.responses, version)?;
         w.i32(self.throttle_time_ms);
         let mut tags = w.tags();
-        if !self.node_endpoints.is_empty() {
-            if version >= 10 {
+        if version >= 10 {
+            if !self.node_endpoints.is_empty() {
                 tags.add(0, |w| w.array("node_endpoints", &self.node_endpoints, version))?;
-            } else {
-                return Err(EncodeError::lacks("node_endpoints", version));
             }
+        } else if !self.node_endpoints.is_empty() {
+            return Err(EncodeError::lacks("node_endpoints", version));
         }
         w.put_tags(tags)
     }
@@ -225,11 +225,11 @@ impl Inspect for ProduceResponse {
 pub struct TopicProduceResponse {
     /// Name of the topic.
     ///
-    /// Versions 3-12; otherwise `Str::EMPTY`. Left out by other versions without an error.
+    /// If `version <= 12`; otherwise `Str::EMPTY`, and left out without an error.
     pub name: Str,
     /// Id of the topic, which a later topic of the same name does not share.
     ///
-    /// Versions 13+; otherwise `Uuid::ZERO`. Left out by other versions without an error.
+    /// If `version >= 13`; otherwise `Uuid::ZERO`, and left out without an error.
     pub topic_id: Uuid,
     /// What became of each batch.
     pub partition_responses: Vec<PartitionProduceResponse>,
@@ -288,19 +288,19 @@ pub struct PartitionProduceResponse {
     pub log_append_time_ms: i64,
     /// First offset that the partition still has; -1 for unknown.
     ///
-    /// Versions 5+; otherwise `-1`. Left out by other versions without an error.
+    /// If `version >= 5`; otherwise `-1`, and left out without an error.
     pub log_start_offset: i64,
     /// The records for which the whole batch was refused. KIP-467
     ///
-    /// Versions 8+; otherwise `Vec::new()`. Left out by other versions without an error.
+    /// If `version >= 8`; otherwise `Vec::new()`, and left out without an error.
     pub record_errors: Vec<BatchIndexAndErrorMessage>,
     /// What the refused records have in common, in words; null for nothing to tell.
     ///
-    /// Versions 8+; otherwise `None`. Left out by other versions without an error.
+    /// If `version >= 8`; otherwise `None`, and left out without an error.
     pub error_message: Option<Str>,
     /// Where to send batches instead, after NOT_LEADER_OR_FOLLOWER. KIP-951
     ///
-    /// Versions 10+; otherwise `LeaderIdAndEpoch::default()`.
+    /// If `version >= 10`; otherwise `LeaderIdAndEpoch::default()`.
     pub current_leader: LeaderIdAndEpoch,
 }
 
@@ -358,12 +358,12 @@ impl Encode for PartitionProduceResponse {
             w.nullable_string("error_message", self.error_message.as_ref())?;
         }
         let mut tags = w.tags();
-        if tags.needs(0, self.current_leader != LeaderIdAndEpoch::default()) {
-            if version >= 10 {
+        if version >= 10 {
+            if tags.needs(0, self.current_leader != LeaderIdAndEpoch::default()) {
                 tags.add(0, |w| self.current_leader.write(w, version))?;
-            } else {
-                return Err(EncodeError::lacks("current_leader", version));
             }
+        } else if self.current_leader != LeaderIdAndEpoch::default() {
+            return Err(EncodeError::lacks("current_leader", version));
         }
         w.put_tags(tags)
     }

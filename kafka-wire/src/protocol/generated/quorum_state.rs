@@ -8,7 +8,7 @@ use super::*;
 pub struct QuorumStateData {
     /// Id of the cluster; not used.
     ///
-    /// Versions 0; otherwise `Str::EMPTY`.
+    /// If `version <= 0`; otherwise `Str::EMPTY`.
     pub cluster_id: Str,
     /// Id of the controller that leads; -1 for unknown.
     ///
@@ -24,15 +24,15 @@ pub struct QuorumStateData {
     pub voted_id: i32,
     /// Log directory of the controller it voted for. KIP-853
     ///
-    /// Versions 1+; otherwise `Uuid::ZERO`.
+    /// If `version >= 1`; otherwise `Uuid::ZERO`.
     pub voted_directory_id: Uuid,
     /// Offset applied; not used.
     ///
-    /// Versions 0; otherwise `0`.
+    /// If `version <= 0`; otherwise `0`.
     pub applied_offset: i64,
     /// All voters; null for unknown.
     ///
-    /// Versions 0; otherwise `Some(Vec::new())`.
+    /// If `version <= 0`; otherwise `Some(Vec::new())`.
     pub current_voters: Option<Vec<Voter>>,
 }
 

@@ -200,7 +200,7 @@ pub struct PartitionResult {
     pub start_offset: i64,
     /// Offsets from the start offset on that are done with; -1 for unknown. KIP-1226
     ///
-    /// Versions 1+; otherwise `-1`. Left out by other versions without an error.
+    /// If `version >= 1`; otherwise `-1`, and left out without an error.
     pub delivery_complete_count: i32,
 }
 

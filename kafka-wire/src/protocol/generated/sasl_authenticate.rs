@@ -54,7 +54,7 @@ pub struct SaslAuthenticateResponse {
     pub auth_bytes: Bytes,
     /// Milliseconds after which the client must authenticate again; 0 for never. KIP-368
     ///
-    /// Versions 1+; otherwise `0`. Left out by other versions without an error.
+    /// If `version >= 1`; otherwise `0`, and left out without an error.
     pub session_lifetime_ms: i64,
 }
 

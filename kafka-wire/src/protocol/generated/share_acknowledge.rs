@@ -14,7 +14,7 @@ pub struct ShareAcknowledgeRequest {
     pub share_session_epoch: i32,
     /// Whether some acknowledgements renew locks. KIP-1222
     ///
-    /// Versions 2+; otherwise `false`.
+    /// If `version >= 2`; otherwise `false`.
     pub is_renew_ack: bool,
     /// What to acknowledge, by topic.
     pub topics: Vec<AcknowledgeTopic>,
@@ -210,7 +210,7 @@ pub struct ShareAcknowledgeResponse {
     pub error_message: Option<Str>,
     /// Milliseconds for which records stay with their consumer. KIP-1222
     ///
-    /// Versions 2+; otherwise `0`. Left out by other versions without an error.
+    /// If `version >= 2`; otherwise `0`, and left out without an error.
     pub acquisition_lock_timeout_ms: i32,
     /// The topics of the request.
     pub responses: Vec<ShareAcknowledgeTopicResponse>,

@@ -26,11 +26,11 @@ pub struct ShareFetchRequest {
     pub batch_size: i32,
     /// 0 whole batches as they lie in the log, 1 never above `MaxRecords`. KIP-1206
     ///
-    /// Versions 2+; otherwise `0`. Left out by other versions without an error.
+    /// If `version >= 2`; otherwise `0`, and left out without an error.
     pub share_acquire_mode: i8,
     /// Whether some acknowledgements renew locks. KIP-1222
     ///
-    /// Versions 2+; otherwise `false`.
+    /// If `version >= 2`; otherwise `false`.
     pub is_renew_ack: bool,
     /// What to read or acknowledge; with a session only what is new.
     pub topics: Vec<FetchTopic>,

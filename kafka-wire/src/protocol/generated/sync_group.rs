@@ -14,15 +14,15 @@ pub struct SyncGroupRequest {
     pub member_id: Str,
     /// Name of a static member, given by its configuration; null for a dynamic one.
     ///
-    /// Versions 3+; otherwise `None`.
+    /// If `version >= 3`; otherwise `None`.
     pub group_instance_id: Option<Str>,
     /// Kind of group, checked against the coordinator's; null for no check. KIP-559
     ///
-    /// Versions 5+; otherwise `None`. Left out by other versions without an error.
+    /// If `version >= 5`; otherwise `None`, and left out without an error.
     pub protocol_type: Option<Str>,
     /// Assignor, checked against the coordinator's; null for no check. KIP-559
     ///
-    /// Versions 5+; otherwise `None`. Left out by other versions without an error.
+    /// If `version >= 5`; otherwise `None`, and left out without an error.
     pub protocol_name: Option<Str>,
     /// What each member is to work on, from the leader; empty from others.
     pub assignments: Vec<SyncGroupRequestAssignment>,
@@ -137,17 +137,17 @@ impl Inspect for SyncGroupRequestAssignment {
 pub struct SyncGroupResponse {
     /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
     ///
-    /// Versions 1+; otherwise `0`. Left out by other versions without an error.
+    /// If `version >= 1`; otherwise `0`, and left out without an error.
     pub throttle_time_ms: i32,
     /// Why it failed; 0 for success.
     pub error_code: i16,
     /// Kind of group; null on error. KIP-559
     ///
-    /// Versions 5+; otherwise `None`. Left out by other versions without an error.
+    /// If `version >= 5`; otherwise `None`, and left out without an error.
     pub protocol_type: Option<Str>,
     /// The assignor of this generation; null on error. KIP-559
     ///
-    /// Versions 5+; otherwise `None`. Left out by other versions without an error.
+    /// If `version >= 5`; otherwise `None`, and left out without an error.
     pub protocol_name: Option<Str>,
     /// What the leader gave this member; empty on error.
     pub assignment: Bytes,

@@ -43,17 +43,17 @@ pub struct TransactionLogValue {
     pub producer_id: i64,
     /// Id it had in its last committed transaction; -1 for none. KIP-890
     ///
-    /// Versions 1+; otherwise `-1`.
+    /// If `version >= 1`; otherwise `-1`.
     pub previous_producer_id: i64,
     /// Id it was told to use next, if epochs ran out; -1 for none. KIP-890
     ///
-    /// Versions 1+; otherwise `-1`.
+    /// If `version >= 1`; otherwise `-1`.
     pub next_producer_id: i64,
     /// Epoch of the producer; a higher one fences those below.
     pub producer_epoch: i16,
     /// Epoch for the next id; -1 for none. KIP-890
     ///
-    /// Versions 1+; otherwise `-1`.
+    /// If `version >= 1`; otherwise `-1`.
     pub next_producer_epoch: i16,
     /// Milliseconds after which the coordinator aborts an open transaction.
     pub transaction_timeout_ms: i32,
@@ -67,7 +67,7 @@ pub struct TransactionLogValue {
     pub transaction_start_timestamp_ms: i64,
     /// Level of the feature "transaction.version" the client uses; 2 has KIP-890.
     ///
-    /// Versions 1+; otherwise `0`.
+    /// If `version >= 1`; otherwise `0`.
     pub client_transaction_version: i16,
 }
 
@@ -134,45 +134,45 @@ impl Encode for TransactionLogValue {
         w.i64(self.transaction_last_update_timestamp_ms);
         w.i64(self.transaction_start_timestamp_ms);
         let mut tags = w.tags();
-        if self.previous_producer_id != -1 {
-            if version >= 1 {
+        if version >= 1 {
+            if self.previous_producer_id != -1 {
                 tags.add(0, |w| {
                     w.i64(self.previous_producer_id);
                     Ok(())
                 })?;
-            } else {
-                return Err(EncodeError::lacks("previous_producer_id", version));
             }
+        } else if self.previous_producer_id != -1 {
+            return Err(EncodeError::lacks("previous_producer_id", version));
         }
-        if self.next_producer_id != -1 {
-            if version >= 1 {
+        if version >= 1 {
+            if self.next_producer_id != -1 {
                 tags.add(1, |w| {
                     w.i64(self.next_producer_id);
                     Ok(())
                 })?;
-            } else {
-                return Err(EncodeError::lacks("next_producer_id", version));
             }
+        } else if self.next_producer_id != -1 {
+            return Err(EncodeError::lacks("next_producer_id", version));
         }
-        if self.client_transaction_version != 0 {
-            if version >= 1 {
+        if version >= 1 {
+            if self.client_transaction_version != 0 {
                 tags.add(2, |w| {
                     w.i16(self.client_transaction_version);
                     Ok(())
                 })?;
-            } else {
-                return Err(EncodeError::lacks("client_transaction_version", version));
             }
+        } else if self.client_transaction_version != 0 {
+            return Err(EncodeError::lacks("client_transaction_version", version));
         }
-        if self.next_producer_epoch != -1 {
-            if version >= 1 {
+        if version >= 1 {
+            if self.next_producer_epoch != -1 {
                 tags.add(3, |w| {
                     w.i16(self.next_producer_epoch);
                     Ok(())
                 })?;
-            } else {
-                return Err(EncodeError::lacks("next_producer_epoch", version));
             }
+        } else if self.next_producer_epoch != -1 {
+            return Err(EncodeError::lacks("next_producer_epoch", version));
         }
         w.put_tags(tags)
     }

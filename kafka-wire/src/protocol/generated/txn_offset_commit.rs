@@ -16,15 +16,15 @@ pub struct TxnOffsetCommitRequest {
     pub producer_epoch: i16,
     /// Generation of the group, to fence a member that is out; -1 for no check. KIP-447
     ///
-    /// Versions 3+; otherwise `-1`.
+    /// If `version >= 3`; otherwise `-1`.
     pub generation_id: i32,
     /// Id of the member that read the records; empty for no check. KIP-447
     ///
-    /// Versions 3+; otherwise `Str::EMPTY`.
+    /// If `version >= 3`; otherwise `Str::EMPTY`.
     pub member_id: Str,
     /// Name of a static member, given by its configuration; null for a dynamic one.
     ///
-    /// Versions 3+; otherwise `None`.
+    /// If `version >= 3`; otherwise `None`.
     pub group_instance_id: Option<Str>,
     /// The topics, each with its offsets.
     pub topics: Vec<TxnOffsetCommitRequestTopic>,
@@ -165,7 +165,7 @@ pub struct TxnOffsetCommitRequestPartition {
     pub committed_offset: i64,
     /// Leader epoch of the last record that is done; -1 for unknown. KIP-320
     ///
-    /// Versions 2+; otherwise `-1`. Left out by other versions without an error.
+    /// If `version >= 2`; otherwise `-1`, and left out without an error.
     pub committed_leader_epoch: i32,
     /// Text of the client's own, kept beside the offset; null is kept as empty.
     pub committed_metadata: Option<Str>,

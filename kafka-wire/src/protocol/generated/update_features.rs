@@ -14,7 +14,7 @@ pub struct UpdateFeaturesRequest {
     pub feature_updates: Vec<FeatureUpdateKey>,
     /// Whether only to check, without changing anything.
     ///
-    /// Versions 1+; otherwise `false`.
+    /// If `version >= 1`; otherwise `false`.
     pub validate_only: bool,
 }
 
@@ -84,11 +84,11 @@ pub struct FeatureUpdateKey {
     pub max_version_level: i16,
     /// Whether the new level may be lower.
     ///
-    /// Versions 0; otherwise `false`.
+    /// If `version <= 0`; otherwise `false`.
     pub allow_downgrade: bool,
     /// 1 only up, 2 also down if nothing is lost, 3 also down with losses. KIP-778
     ///
-    /// Versions 1+; otherwise `1`.
+    /// If `version >= 1`; otherwise `1`.
     pub upgrade_type: i8,
 }
 
@@ -154,7 +154,7 @@ pub struct UpdateFeaturesResponse {
     pub error_message: Option<Str>,
     /// The features of the request.
     ///
-    /// Versions 0-1; otherwise `Vec::new()`. Left out by other versions without an error.
+    /// If `version <= 1`; otherwise `Vec::new()`, and left out without an error.
     pub results: Vec<UpdatableFeatureResult>,
 }
 

@@ -10,7 +10,7 @@ pub struct VoteRequest {
     pub cluster_id: Option<Str>,
     /// Id of the voter that is asked; -1 for unknown. KIP-853
     ///
-    /// Versions 1+; otherwise `-1`. Left out by other versions without an error.
+    /// If `version >= 1`; otherwise `-1`, and left out without an error.
     pub voter_id: i32,
     /// The metadata log, which is the only one.
     pub topics: Vec<TopicData>,
@@ -111,11 +111,11 @@ pub struct PartitionData {
     pub replica_id: i32,
     /// Log directory of the controller that asks. KIP-853
     ///
-    /// Versions 1+; otherwise `Uuid::ZERO`. Left out by other versions without an error.
+    /// If `version >= 1`; otherwise `Uuid::ZERO`, and left out without an error.
     pub replica_directory_id: Uuid,
     /// Log directory of the voter that is asked. KIP-853
     ///
-    /// Versions 1+; otherwise `Uuid::ZERO`. Left out by other versions without an error.
+    /// If `version >= 1`; otherwise `Uuid::ZERO`, and left out without an error.
     pub voter_directory_id: Uuid,
     /// Epoch of the last record in its log.
     pub last_offset_epoch: i32,
@@ -123,7 +123,7 @@ pub struct PartitionData {
     pub last_offset: i64,
     /// Whether only to ask if it would get the vote; nothing is bound. KIP-996
     ///
-    /// Versions 2+; otherwise `false`.
+    /// If `version >= 2`; otherwise `false`.
     pub pre_vote: bool,
 }
 
@@ -195,7 +195,7 @@ pub struct VoteResponse {
     pub topics: Vec<VoteResponseTopicData>,
     /// Addresses of the leaders named above. KIP-853
     ///
-    /// Versions 1+; otherwise `Vec::new()`.
+    /// If `version >= 1`; otherwise `Vec::new()`.
     pub node_endpoints: Vec<NodeEndpoint>,
 }
 
@@ -225,12 +225,12 @@ impl Encode for VoteResponse {
         w.i16(self.error_code);
         w.array("topics", &self.topics, version)?;
         let mut tags = w.tags();
-        if !self.node_endpoints.is_empty() {
-            if version >= 1 {
+        if version >= 1 {
+            if !self.node_endpoints.is_empty() {
                 tags.add(0, |w| w.array("node_endpoints", &self.node_endpoints, version))?;
-            } else {
-                return Err(EncodeError::lacks("node_endpoints", version));
             }
+        } else if !self.node_endpoints.is_empty() {
+            return Err(EncodeError::lacks("node_endpoints", version));
         }
         w.put_tags(tags)
     }

@@ -58,7 +58,7 @@ pub struct WritableTxnMarker {
     pub coordinator_epoch: i32,
     /// The feature "transaction.version" of the marker: 0 and 1 are as before KIP-890, 2 has it. KIP-1228
     ///
-    /// Versions 2+; otherwise `0`. Left out by other versions without an error.
+    /// If `version >= 2`; otherwise `0`, and left out without an error.
     pub transaction_version: i8,
 }
 
