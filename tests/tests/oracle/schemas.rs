@@ -107,7 +107,6 @@ fn our_field(field: &Field, position: usize, versions: Versions) -> Said {
             Value::Natural => "natural".to_owned(),
             Value::Null => "null".to_owned(),
             Value::Number(number) => number.to_string(),
-            Value::Text(text) => text.clone(),
             Value::True => "true".to_owned(),
         },
         is_ignorable: field.ignorable,
