@@ -56,7 +56,7 @@ const LONG_FUNCTIONS: &[(&str, &str)] = &[];
 
 /// Every Rust file of the workspace that people write.
 fn sources() -> Vec<Source> {
-    let rooms = ["kafka-wire", "processor", "testkit", "cli", "tests", "fuzz", "examples"];
+    let rooms = ["kafka-wire", "processor", "testkit", "cli", "tests", "fuzz", "examples", "bench"];
     rooms.iter().flat_map(|room| files(room)).filter(|source| !source.path.contains("/protocol/generated/")).collect()
 }
 
