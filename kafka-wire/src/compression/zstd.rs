@@ -10,7 +10,9 @@
 //! Measured against `ruzstd` 0.9 on 1 MB of JSON events: 1,400 against 405 MB/s read, and 283 MB/s written at a ratio of
 //! 5.2 against 126 MB/s at 2.6.
 
-use structured_zstd::decoding::errors::FrameDecoderError;
+use structured_zstd::decoding::errors::{
+    DecodeBlockContentError, DecodeBufferError, DecompressBlockError, ExecuteSequencesError, FrameDecoderError,
+};
 use structured_zstd::decoding::{ContentChecksum, FrameDecoder};
 use structured_zstd::encoding::{CompressionLevel, FrameCompressor};
 
@@ -82,8 +84,20 @@ impl ZstdDecoder {
 }
 
 /// Whether the output is what did not suffice; a frame that lies about its size is another error.
+///
+/// The decoder says so in two ways: of a frame without a size, a block that overflows may come as one that is broken.
 fn is_too_small(error: &FrameDecoderError) -> bool {
-    matches!(error, FrameDecoderError::TargetTooSmall)
+    use DecodeBlockContentError::DecompressBlockError as Block;
+    use DecompressBlockError::ExecuteSequencesError as Sequences;
+    match error {
+        FrameDecoderError::TargetTooSmall => true,
+        FrameDecoderError::FailedToReadBlockBody(Block(Sequences(cause))) => matches!(
+            cause,
+            ExecuteSequencesError::OutputBufferOverflow { .. }
+                | ExecuteSequencesError::DecodebufferError(DecodeBufferError::OutputBufferOverflow { .. })
+        ),
+        _ => false,
+    }
 }
 
 #[cold]
