@@ -36,7 +36,9 @@ fn read(batch: &Batch, buffer: &mut Decompressed) {
         let _ = ControlRecord::decode(&record);
         count += 1;
     }
-    assert_eq!(count, header.record_count, "a batch without errors has the records it declares");
+    if !header.is_wrapper() {
+        assert_eq!(count, header.record_count, "a batch without errors has the records it declares");
+    }
 }
 
 /// Length, format and checksum of the batch that all the bytes are.

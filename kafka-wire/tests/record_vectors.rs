@@ -1,31 +1,25 @@
-//! Record batches against Kafka's own Java classes.
+//! Record batches and message sets that Kafka's own Java classes wrote: we must read what Java reads.
 //!
-//! `vectors/records/java` holds what Java wrote, with what Java reads from it: we must read the same. `vectors/records/ours`
-//! holds what we write, with what we read from it; `vectors/RecordVectors.java check` makes Java read it. How to make
-//! both again: `RecordVectors.java` says it for the first, `WATERWHEEL_BLESS=1 cargo test -p kafka-wire --test
-//! record_vectors` writes the second.
+//! `vectors/RecordVectors.java` makes them and says how. The other way round, what we write, is judged by the suite
+//! `tests/tests/records.rs`.
 
-use std::fmt::Write;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bytes::Bytes;
 use kafka_wire::compression::{Compression, Decompressed};
 use kafka_wire::record::{
-    Batch, BatchBuilder, Batches, ControlRecord, HeadersBuf, RawHeaders, Record, RecordError, RecordErrorCause, Seal,
-    TimestampType, restamp, with_base_offset, with_log_append_time,
+    Batch, BatchBuilder, Batches, ControlRecord, Seal, TimestampType, restamp, with_base_offset, with_log_append_time,
 };
 use kafka_wire::types::{LeaderEpoch, ProducerEpoch, ProducerId};
+use records::{NOW, describe};
 
-const NOW: i64 = 1_700_000_000_000;
-
-fn folder(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/records").join(name)
-}
+mod records;
 
 /// What a file says that is read, and the bytes.
 fn vector(name: &str) -> (String, Bytes) {
-    let file = folder("java").join(name).with_extension("txt");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/records/java");
+    let file = folder.join(name).with_extension("txt");
     let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     let hex = text.lines().find_map(|line| line.strip_prefix("bytes ")).expect("a line of bytes");
     let bytes = (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hex")).collect();
@@ -36,93 +30,16 @@ fn batches(bytes: &Bytes) -> Vec<Batch> {
     Batches::new(bytes.clone()).collect::<Result<_, _>>().expect("good batches")
 }
 
-/// The same lines that `RecordVectors.java` writes.
-fn describe(bytes: &Bytes) -> Result<String, RecordError> {
-    let mut text = String::new();
-    for batch in Batches::new(bytes.clone()) {
-        let batch = batch?;
-        text += &describe_header(&batch);
-        for record in batch.open(&mut Decompressed::default())? {
-            text += &describe_record(&record?);
-        }
-    }
-    text += "bytes ";
-    for byte in bytes {
-        write!(text, "{byte:02x}").expect("a String takes it");
-    }
-    Ok(text + "\n")
-}
-
-fn describe_header(batch: &Batch) -> String {
-    let header = batch.header;
-    let time = match header.timestamp_type() {
-        TimestampType::CreateTime => "CreateTime",
-        TimestampType::LogAppendTime => "LogAppendTime",
-    };
-    format!(
-        "batch base_offset={} last_offset={} leader_epoch={} count={} codec={} time={time} max_timestamp={} \
-         producer={}/{} sequence={}..{} transactional={} control={} delete_horizon={}\n",
-        header.base_offset,
-        header.last_offset(),
-        header.partition_leader_epoch,
-        header.record_count,
-        header.compression(),
-        header.max_timestamp,
-        header.producer_id,
-        header.producer_epoch,
-        header.base_sequence,
-        header.last_sequence(),
-        header.is_transactional(),
-        header.is_control(),
-        header.delete_horizon_ms().map_or("none".to_owned(), |time| time.to_string()),
-    )
-}
-
-fn describe_record(record: &Record<'_>) -> String {
-    let headers: Vec<_> =
-        record.headers.iter().map(|(key, value)| format!("{}:{}", show(Some(key)), show(value))).collect();
-    format!(
-        "record offset={} timestamp={} key={} value={} headers=[{}]\n",
-        record.offset,
-        record.timestamp,
-        show(record.key),
-        show(record.value),
-        headers.join(",")
-    )
-}
-
-fn show(bytes: Option<&[u8]>) -> String {
-    match bytes {
-        None => "null".to_owned(),
-        Some(long) if long.len() > 64 => format!("{}*{:08x}", long.len(), crc32c::crc32c(long)),
-        Some(short) => short.iter().map(|byte| format!("{byte:02x}")).collect(),
-    }
-}
-
-#[test]
-fn we_read_what_java_reads() {
-    let readable =
-        ["plain", "offsets", "log_append_time", "transactional", "abort", "commit", "leader_change", "compacted"];
-    for name in readable {
-        let (expected, bytes) = vector(name);
-        assert_eq!(describe(&bytes).as_ref(), Ok(&expected), "{name}");
-    }
-}
-
 #[cfg(all(feature = "gzip", feature = "snappy", feature = "lz4", feature = "zstd"))]
 #[test]
-fn we_read_what_java_compressed() {
-    for name in ["gzip", "snappy", "lz4", "zstd", "lz4_blocks", "log_append_time_lz4", "several"] {
-        let (expected, bytes) = vector(name);
+fn we_read_what_java_reads() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/records/java");
+    let files = fs::read_dir(folder).expect("vectors").map(|entry| entry.expect("a file").path());
+    let names: Vec<_> = files.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned())).collect();
+    assert_eq!(names.len(), 32, "every codec and format, markers, compacted and mixed logs");
+    for name in names {
+        let (expected, bytes) = vector(&name);
         assert_eq!(describe(&bytes).as_ref(), Ok(&expected), "{name}");
-    }
-}
-
-#[test]
-fn old_formats_are_named() {
-    for (name, magic) in [("magic_0", 0), ("magic_1", 1)] {
-        let error = RecordError { at: 16, what: "magic", cause: RecordErrorCause::UnsupportedMagic(magic) };
-        assert_eq!(describe(&vector(name).1), Err(error));
     }
 }
 
@@ -198,63 +115,4 @@ fn restamping_changes_the_producer_and_nothing_else() {
     let before = batches(&bytes)[0].header;
     let back = restamp(&moved, before.producer_id, before.producer_epoch, before.base_sequence);
     assert_eq!(back, bytes);
-}
-
-#[test]
-fn java_has_read_what_we_write() {
-    for (name, bytes) in ours() {
-        let file = folder("ours").join(name).with_extension("txt");
-        let text = describe(&bytes).expect("ours are good");
-        if std::env::var_os("WATERWHEEL_BLESS").is_some() {
-            fs::write(&file, &text).expect("the folder can be written");
-        }
-        assert_eq!(fs::read_to_string(&file).expect("blessed once"), text, "{name}");
-    }
-}
-
-/// Batches that show everything we can write.
-fn ours() -> Vec<(&'static str, Bytes)> {
-    let idempotent = Seal {
-        producer_id: ProducerId(12),
-        producer_epoch: ProducerEpoch(3),
-        base_sequence: i32::MAX - 2,
-        transactional: true,
-        compression: Compression::None,
-    };
-    let plain = builder(30).seal(idempotent).expect("no codec");
-    vec![
-        ("append_time", with_log_append_time(&plain, NOW + 99)),
-        ("offset", with_base_offset(&plain, 1 << 33, LeaderEpoch(4))),
-        ("restamped", restamp(&plain, ProducerId(1 << 40), ProducerEpoch(i16::MAX), 0)),
-        ("plain", plain),
-        #[cfg(feature = "lz4")]
-        (
-            "lz4",
-            builder(7_000).seal(Seal { compression: Compression::Lz4, ..Seal::default() }).expect("lz4 is built in"),
-        ),
-        ("abort", marker(ControlRecord::Abort { coordinator_epoch: 1 })),
-        ("commit", marker(ControlRecord::Commit { coordinator_epoch: i32::MAX })),
-    ]
-}
-
-fn marker(marker: ControlRecord) -> Bytes {
-    marker.encode(NOW, ProducerId(12), ProducerEpoch(3)).expect("an end marker")
-}
-
-/// Deltas, lengths and counts of every size, nulls, and text that repeats over several blocks of lz4.
-fn builder(repeats: usize) -> BatchBuilder {
-    let mut builder = BatchBuilder::new(1_000);
-    let mut headers = HeadersBuf::new();
-    for index in 0..70 {
-        headers.push(format!("key {index}").as_bytes(), (index % 3 > 0).then_some(b"value"));
-    }
-    let long = b"0123456789".repeat(repeats);
-    builder.append(NOW, Some(b"key"), Some(b"value"), headers.as_raw()).expect("small");
-    builder.append(NOW - 1_000_000_000_000, None, None, RawHeaders::EMPTY).expect("small");
-    builder.append(NOW + 1_000_000, Some(b""), Some(b""), RawHeaders::EMPTY).expect("small");
-    builder.append(NOW, None, Some(&long), RawHeaders::EMPTY).expect("small");
-    for index in 0..70 {
-        builder.append(NOW + index, Some(&long[..70]), Some(b"v"), RawHeaders::EMPTY).expect("small");
-    }
-    builder
 }

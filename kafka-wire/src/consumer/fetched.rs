@@ -125,7 +125,9 @@ impl Fetched {
     }
 
     fn deliver(&mut self, batch: Batch) -> FetchedBatch {
-        let position = Offset(self.position.max(batch.header.base_offset));
+        // Where a compressed message of the old formats begins is known when it is opened.
+        let is_known = !batch.header.is_wrapper();
+        let position = Offset(if is_known { self.position.max(batch.header.base_offset) } else { self.position });
         self.position = batch.header.next_offset();
         FetchedBatch { batch, position, partition: self.partition.clone(), failure: Arc::clone(&self.failure) }
     }

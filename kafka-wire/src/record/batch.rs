@@ -5,10 +5,12 @@ use std::iter::FusedIterator;
 use bytes::Bytes;
 
 use super::header::{ATTRIBUTES_AT, CRC_AT, HEADER_BYTES, LENGTH_AT, LENGTH_END, MAGIC_AT, MAGIC_V2};
+use super::message::{self, MESSAGE_CRC_AT, crc32, message_bytes_min};
 use super::{BatchHeader, RecordError, RecordErrorCause, Records};
 use crate::compression::{self, Compression, Container, Decompressed};
 
-/// The record batches of a fetch response, of a produce request or of a segment file, in order.
+/// The batches of a fetch response, of a produce request or of a segment file, in order and of any format: record batches
+/// (v2), and the messages of message sets (v0 and v1).
 ///
 /// A batch that is cut off at the end of the bytes ends the iteration without an error: brokers cut at the byte limit
 /// of the fetch. [`Batches::is_truncated`] tells whether not even the first one was whole. After an error the iteration
@@ -16,6 +18,7 @@ use crate::compression::{self, Compression, Container, Decompressed};
 #[derive(Clone, Debug)]
 pub struct Batches {
     rest: Bytes,
+    position: usize,
     is_truncated: bool,
 }
 
@@ -23,7 +26,7 @@ impl Batches {
     /// Reads the batches that `records` holds; each of them shares its memory.
     pub fn new(records: Bytes) -> Self {
         let is_truncated = matches!(whole_batch_bytes(&records), Ok(None)) && !records.is_empty();
-        Self { rest: records, is_truncated }
+        Self { rest: records, position: 0, is_truncated }
     }
 
     /// Whether there are bytes but the first batch is not whole: a fetch that gets this again makes no progress.
@@ -31,14 +34,19 @@ impl Batches {
         self.is_truncated
     }
 
-    /// The bytes after the last batch returned; at the end of the iteration, those of the batch cut off.
+    /// Bytes from the start to the batch that comes next; after an error, to the batch that it is in.
+    pub fn position(&self) -> usize {
+        self.position
+    }
+
+    /// The bytes after the last batch returned; at the end of the iteration those of the batch cut off, after an error none.
     pub fn rest(&self) -> &Bytes {
         &self.rest
     }
 }
 
 impl Iterator for Batches {
-    /// An error is that of the batch at the start of [`Batches::rest`], which stays as it is.
+    /// An error is that of the batch at [`Batches::position`].
     type Item = Result<Batch, RecordError>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -51,7 +59,10 @@ impl Iterator for Batches {
         };
         let bytes = self.rest.split_to(size_bytes);
         match BatchHeader::parse(&bytes) {
-            Ok(header) => Some(Ok(Batch { header, bytes })),
+            Ok(header) => {
+                self.position += bytes.len();
+                Some(Ok(Batch { header, bytes }))
+            }
             Err(error) => {
                 self.rest = Bytes::new();
                 Some(Err(error))
@@ -62,12 +73,13 @@ impl Iterator for Batches {
 
 impl FusedIterator for Batches {}
 
-/// One record batch (format v2), shared with the frame that it came in: keeping it keeps the frame.
+/// One record batch (format v2), or one message of the old formats, shared with the frame that it came in: keeping it
+/// keeps the frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
     /// What the batch says about its records.
     pub header: BatchHeader,
-    /// Exactly the batch: at least `HEADER_BYTES`, and as many as its length field says.
+    /// Exactly the batch: as many as its length field says, and the header at least.
     bytes: Bytes,
 }
 
@@ -97,17 +109,31 @@ impl Batch {
         self.bytes.len()
     }
 
-    /// Compares the CRC-32C of the header with that of the bytes that it covers.
+    /// Bytes from the start of the batch to its records, compressed or not. Of a message of the old formats the whole of it
+    /// is its record; those that a compressed one holds are the last field of it.
+    pub fn records_at(&self) -> usize {
+        if self.header.magic == MAGIC_V2 {
+            return HEADER_BYTES;
+        }
+        message::value_at(&self.bytes)
+    }
+
+    /// Compares the checksum in the header with that of the bytes that it covers: a CRC-32C, in the old formats a CRC-32.
     ///
     /// # Errors
     /// `ChecksumMismatch` with both numbers.
     pub fn check_crc(&self) -> Result<(), RecordError> {
-        let stored = self.stored_crc();
-        let computed = crc32c::crc32c(self.bytes.get(ATTRIBUTES_AT..).unwrap_or_default());
+        let (at, computed) = if self.header.magic == MAGIC_V2 {
+            (CRC_AT, crc32c::crc32c(self.bytes.get(ATTRIBUTES_AT..).unwrap_or_default()))
+        } else {
+            (MESSAGE_CRC_AT, crc32(&self.bytes))
+        };
+        let field = self.bytes.get(at..).and_then(|bytes| bytes.first_chunk());
+        let stored = u32::from_be_bytes(*field.expect("a batch has a whole header"));
         if stored == computed {
             return Ok(());
         }
-        Err(RecordError::new(CRC_AT, "crc", RecordErrorCause::ChecksumMismatch { stored, computed }))
+        Err(RecordError::new(at, "crc", RecordErrorCause::ChecksumMismatch { stored, computed }))
     }
 
     /// Checks the checksum, decompresses if needed, and reads the records in place.
@@ -117,9 +143,13 @@ impl Batch {
     ///
     /// # Errors
     /// `ChecksumMismatch`; `Compression` when the codec is not in this build, the data is corrupt, or it would exceed
-    /// the limit of `buffer`; `OutOfRange` when there are fewer bytes than that many records need.
+    /// the limit of `buffer`; `OutOfRange` when there are fewer bytes than that many records need. For a compressed message
+    /// of the old formats also when the messages in it cannot be told apart.
     pub fn open<'a>(&'a self, buffer: &'a mut Decompressed) -> Result<Records<'a>, RecordError> {
         self.check_crc()?;
+        if self.header.magic != MAGIC_V2 {
+            return message::open(&self.header, &self.bytes, buffer).map(Records::of_messages);
+        }
         let raw = self.bytes.get(HEADER_BYTES..).unwrap_or_default();
         match self.header.compression() {
             Compression::None => Records::new(&self.header, raw, HEADER_BYTES),
@@ -130,28 +160,25 @@ impl Batch {
             }
         }
     }
-
-    fn stored_crc(&self) -> u32 {
-        let crc = self.bytes.get(CRC_AT..).and_then(|bytes| bytes.first_chunk::<4>());
-        u32::from_be_bytes(*crc.expect("a batch has a whole header"))
-    }
 }
 
 /// Size of the batch at the start of `bytes`, or `None` when it is not all there.
 ///
-/// The magic is looked at first: the length field means the same in every format, but a v0 message may be shorter
-/// than the header of a v2 batch, and "old format" says more than "too short".
+/// The magic is looked at first: the length field means the same in every format, but a message of the old ones may be
+/// shorter than the header of a batch.
 fn whole_batch_bytes(bytes: &[u8]) -> Result<Option<usize>, RecordError> {
     let Some(&magic) = bytes.get(MAGIC_AT) else { return Ok(None) };
     let magic = magic.cast_signed();
-    if magic != MAGIC_V2 {
-        return Err(RecordError::new(MAGIC_AT, "magic", RecordErrorCause::UnsupportedMagic(magic)));
-    }
+    let bytes_min = match message_bytes_min(magic) {
+        Some(bytes_min) => bytes_min,
+        None if magic == MAGIC_V2 => HEADER_BYTES,
+        None => return Err(RecordError::new(MAGIC_AT, "magic", RecordErrorCause::UnsupportedMagic(magic))),
+    };
     let length =
         bytes.get(LENGTH_AT..).and_then(|bytes| bytes.first_chunk()).map_or(0, |field| i32::from_be_bytes(*field));
     let size_bytes = usize::try_from(length).ok().and_then(|length| length.checked_add(LENGTH_END));
     match size_bytes {
-        Some(size_bytes) if size_bytes >= HEADER_BYTES => Ok((size_bytes <= bytes.len()).then_some(size_bytes)),
+        Some(size_bytes) if size_bytes >= bytes_min => Ok((size_bytes <= bytes.len()).then_some(size_bytes)),
         _ => Err(RecordError::new(LENGTH_AT, "batch length", RecordErrorCause::OutOfRange(i64::from(length)))),
     }
 }

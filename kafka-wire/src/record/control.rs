@@ -56,6 +56,22 @@ impl ControlRecord {
         Ok(if kind == ABORT { Self::Abort { coordinator_epoch } } else { Self::Commit { coordinator_epoch } })
     }
 
+    /// Kafka's name of the kind; `UNKNOWN` for those of the future.
+    ///
+    /// Source: `ControlRecordType`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Abort { .. } => "ABORT",
+            Self::Commit { .. } => "COMMIT",
+            Self::Other { kind: 2 } => "LEADER_CHANGE",
+            Self::Other { kind: 3 } => "SNAPSHOT_HEADER",
+            Self::Other { kind: 4 } => "SNAPSHOT_FOOTER",
+            Self::Other { kind: 5 } => "KRAFT_VERSION",
+            Self::Other { kind: 6 } => "KRAFT_VOTERS",
+            Self::Other { .. } => "UNKNOWN",
+        }
+    }
+
     /// The whole batch of one marker, as a coordinator has it written: transactional, control, no sequence, offset 0.
     ///
     /// # Errors

@@ -9,8 +9,10 @@ use crate::compression::CompressionError;
 /// The reader of a partition adds topic, partition and offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordError {
-    /// Bytes from the start of the batch; in the records of a compressed batch, from the start of the decompressed records.
+    /// Bytes from the start of the batch, or, if `decompressed`, from the start of what its records decompress to.
     pub at: usize,
+    /// Whether the place is in what the records of the batch decompress to.
+    pub decompressed: bool,
     /// The field, by Kafka's name for it.
     pub what: &'static str,
     /// What is wrong with it.
@@ -23,15 +25,15 @@ pub struct RecordError {
 pub enum RecordErrorCause {
     /// The bytes end before the field does.
     Truncated,
-    /// A message set of format v0 or v1, or a format of the future.
+    /// A format of the future.
     UnsupportedMagic(i8),
     /// A length or count below zero where nothing can be absent, or above what the bytes can hold.
     OutOfRange(i64),
     /// The checksum in the header is not that of the bytes.
     ChecksumMismatch {
-        /// CRC-32C that the header states.
+        /// What the header states.
         stored: u32,
-        /// CRC-32C of the bytes.
+        /// CRC-32C of the bytes of a batch, CRC-32 (IEEE) of those of a message.
         computed: u32,
     },
     /// A varint goes on after the last byte that its type can have.
@@ -44,6 +46,8 @@ pub enum RecordErrorCause {
     NotControl,
     /// A batch, or one record, would be larger than the format can state (2 GiB).
     TooLarge,
+    /// A compressed message inside of a compressed message.
+    NestedCompression,
     /// The records cannot be decompressed or compressed.
     Compression(CompressionError),
 }
@@ -51,13 +55,20 @@ pub enum RecordErrorCause {
 impl RecordError {
     #[cold]
     pub(super) fn new(at: usize, what: &'static str, cause: RecordErrorCause) -> Self {
-        Self { at, what, cause }
+        Self { at, decompressed: false, what, cause }
+    }
+
+    /// The same in what the records decompress to.
+    #[cold]
+    pub(super) fn in_decompressed(self) -> Self {
+        Self { decompressed: true, ..self }
     }
 }
 
 impl fmt::Display for RecordError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "record batch, byte {}, {}: {}", self.at, self.what, self.cause)
+        let region = if self.decompressed { " of the decompressed records" } else { "" };
+        write!(f, "record batch, byte {}{region}, {}: {}", self.at, self.what, self.cause)
     }
 }
 
@@ -65,15 +76,16 @@ impl fmt::Display for RecordErrorCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Truncated => f.write_str("the bytes end too early"),
-            Self::UnsupportedMagic(magic) => write!(f, "format v{magic} is not supported, only v2 is"),
+            Self::UnsupportedMagic(magic) => write!(f, "format v{magic} is not known"),
             Self::OutOfRange(number) => write!(f, "{number} is out of range"),
             Self::ChecksumMismatch { stored, computed } => {
-                write!(f, "CRC-32C is {stored:#010x} in the header and {computed:#010x} over the bytes")
+                write!(f, "the checksum is {stored:#010x} in the header and {computed:#010x} over the bytes")
             }
             Self::VarintTooLong => f.write_str("the varint does not end"),
             Self::BytesLeft(count) => write!(f, "{count} bytes are left over"),
             Self::NullHeaderKey => f.write_str("the key of a header is null"),
             Self::NotControl => f.write_str("not a control record"),
+            Self::NestedCompression => f.write_str("a compressed message inside of a compressed message"),
             Self::TooLarge => f.write_str("larger than 2 GiB"),
             Self::Compression(error) => error.fmt(f),
         }

@@ -14,6 +14,7 @@
 use nom::Parser;
 use nom::number::complete::{be_i16, be_i32, be_i64, be_u32, i8 as be_i8};
 
+use super::message::{self, message_bytes_min};
 use super::{RecordError, RecordErrorCause};
 use crate::compression::Compression;
 use crate::types::{LeaderEpoch, ProducerEpoch, ProducerId};
@@ -48,7 +49,10 @@ pub(super) const DELETE_HORIZON_BIT: i16 = 1 << 6;
 /// Source: KIP-98, `DefaultRecordBatch`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchHeader {
-    /// Offset of the first record that was written; it may have been compacted away. A producer writes 0.
+    /// The format: 2, or 0 and 1 for a message of a message set, which has no more than offset, attributes and timestamp.
+    pub magic: i8,
+    /// Offset of the first record that was written; it may have been compacted away. A producer writes 0. Of a compressed
+    /// message of the old formats that of the last record, because where it begins is known when it is read.
     pub base_offset: i64,
     /// Leader that appended the batch; -1 as a producer sends it.
     pub partition_leader_epoch: LeaderEpoch,
@@ -66,7 +70,8 @@ pub struct BatchHeader {
     pub producer_epoch: ProducerEpoch,
     /// Sequence of the first record; -1 when not idempotent.
     pub base_sequence: i32,
-    /// Records that the batch says it holds, at least 0. Not to be trusted for reserving memory.
+    /// Records that the batch says it holds, at least 0. Not to be trusted for reserving memory. 1 for a message of the old
+    /// formats, also for a compressed one: what that holds is known when it is read.
     pub record_count: i32,
 }
 
@@ -135,12 +140,20 @@ impl BatchHeader {
         }
     }
 
+    /// Whether the batch is a compressed message of the old formats, which says little about the messages in it.
+    pub fn is_wrapper(&self) -> bool {
+        self.magic != MAGIC_V2 && self.compression() != Compression::None
+    }
+
     /// Reads the header at the start of `bytes` without checking the checksum or looking at the records.
     ///
     /// # Errors
-    /// `Truncated` below 61 bytes, `UnsupportedMagic` for other formats, `OutOfRange` for a negative count or last
-    /// offset delta, `Compression` for codec bits without a meaning.
+    /// `Truncated` below 61 bytes (a message of the old formats must be whole), `UnsupportedMagic` for formats of the
+    /// future, `OutOfRange` for a negative count or last offset delta, `Compression` for codec bits without a meaning.
     pub fn parse(bytes: &[u8]) -> Result<Self, RecordError> {
+        if bytes.get(MAGIC_AT).is_some_and(|magic| message_bytes_min(magic.cast_signed()).is_some()) {
+            return message::batch_header(bytes);
+        }
         let fields =
             (be_i64, be_i32, be_i32, be_i8, be_u32, be_i16, be_i32, be_i64, be_i64, be_i64, be_i16, be_i32, be_i32);
         let (_, fields) = Parser::<&[u8]>::parse(&mut fields.map(|fields| fields), bytes).map_err(
@@ -149,6 +162,7 @@ impl BatchHeader {
         let (base_offset, _length, leader_epoch, magic, _crc, attributes, last_offset_delta, ..) = fields;
         let (.., base_timestamp, max_timestamp, producer_id, producer_epoch, base_sequence, record_count) = fields;
         let header = Self {
+            magic,
             base_offset,
             partition_leader_epoch: LeaderEpoch(leader_epoch),
             attributes,
@@ -160,13 +174,13 @@ impl BatchHeader {
             base_sequence,
             record_count,
         };
-        header.check(magic)?;
+        header.check()?;
         Ok(header)
     }
 
-    fn check(&self, magic: i8) -> Result<(), RecordError> {
-        if magic != MAGIC_V2 {
-            return Err(error(MAGIC_AT, "magic", RecordErrorCause::UnsupportedMagic(magic)));
+    fn check(&self) -> Result<(), RecordError> {
+        if self.magic != MAGIC_V2 {
+            return Err(error(MAGIC_AT, "magic", RecordErrorCause::UnsupportedMagic(self.magic)));
         }
         if self.last_offset_delta < 0 {
             // A reader that advanced by it would stand still or go back.

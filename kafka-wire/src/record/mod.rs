@@ -1,14 +1,38 @@
-//! Record batches, format v2: reading them in place and writing them once.
+//! Record batches (format v2) and message sets (v0 and v1): reading them in place and writing them once.
 //!
 //! ```text
 //! Bytes --Batches--> Batch --open--> Records --next--> Record { key, value, headers: slices of the batch }
 //! append --> BatchBuilder --seal--> Bytes, ready for the wire and for any number of retries
+//! append --> MessageSetBuilder --finish--> Bytes
 //! ```
 //! Reading allocates nothing per record, and per batch only what decompression needs (a buffer that the caller keeps).
 //! The checksum is checked once per batch, right before its records are read. Whatever the bytes, the outcome is a
 //! value or a [`RecordError`] that says what is wrong and where.
 //!
-//! Formats v0 and v1 are errors that name the format.
+//! The formats may follow each other, as in a segment file of a log that was upgraded: what comes out of [`Batches`] is a
+//! batch, or a message of the old formats with the records that it wraps. A tool that prints a segment file, and names the
+//! first byte in it that is wrong, is this loop:
+//!
+//! ```
+//! # use kafka_wire::{compression::Decompressed, record::{Batches, RecordError}};
+//! /// The position of the first byte that is wrong.
+//! fn first_wrong_byte(segment: bytes::Bytes) -> Option<(usize, RecordError)> {
+//!     let mut buffer = Decompressed::default();
+//!     let mut batches = Batches::new(segment);
+//!     loop {
+//!         let position = batches.position();
+//!         match batches.next()? {
+//!             Err(error) => return Some((position + error.at, error)),
+//!             Ok(batch) => match batch.open(&mut buffer).and_then(|mut records| records.try_for_each(|r| r.map(drop))) {
+//!                 // The place is in what the records decompress to; in the file they begin here.
+//!                 Err(error) if error.decompressed => return Some((position + batch.records_at(), error)),
+//!                 Err(error) => return Some((position + error.at, error)),
+//!                 Ok(()) => (), // What is in `batches.rest()` after the last batch is one that is cut off.
+//!             },
+//!         }
+//!     }
+//! }
+//! ```
 #![deny(clippy::indexing_slicing, clippy::cast_possible_truncation)]
 #![cfg_attr(test, allow(clippy::indexing_slicing, clippy::cast_possible_truncation))]
 
@@ -18,6 +42,8 @@ mod control;
 mod error;
 mod header;
 mod headers;
+mod message;
+mod message_builder;
 mod parse;
 mod patch;
 mod records;
@@ -29,6 +55,7 @@ pub use control::ControlRecord;
 pub use error::{RecordError, RecordErrorCause};
 pub use header::{BatchHeader, HEADER_BYTES, TimestampType, sequence_after};
 pub use headers::{HeadersBuf, RawHeaders};
+pub use message_builder::{MessageFormat, MessageSet, MessageSetBuilder};
 pub use patch::{restamp, with_base_offset, with_log_append_time};
 pub use records::{Record, Records};
 

@@ -3,7 +3,9 @@
 use bytes::Bytes;
 
 use super::builder::{put, put_crc, put_producer};
-use super::header::{ATTRIBUTES_AT, HEADER_BYTES, LEADER_EPOCH_AT, LOG_APPEND_TIME_BIT, MAX_TIMESTAMP_AT};
+use super::header::{
+    ATTRIBUTES_AT, HEADER_BYTES, LEADER_EPOCH_AT, LOG_APPEND_TIME_BIT, MAGIC_AT, MAGIC_V2, MAX_TIMESTAMP_AT,
+};
 use crate::types::{LeaderEpoch, ProducerEpoch, ProducerId};
 
 /// The same batch under another producer id, epoch and sequence, with its checksum. The records are copied as they are.
@@ -40,7 +42,8 @@ pub fn with_log_append_time(batch: &Bytes, timestamp: i64) -> Bytes {
 }
 
 fn edited(batch: &Bytes, edit: impl FnOnce(&mut [u8])) -> Bytes {
-    assert!(batch.len() >= HEADER_BYTES, "only a whole batch can be changed");
+    let is_batch = batch.len() >= HEADER_BYTES && batch.get(MAGIC_AT) == Some(&MAGIC_V2.cast_unsigned());
+    assert!(is_batch, "only a whole batch of format v2 can be changed");
     let mut copy = batch.to_vec();
     edit(&mut copy);
     Bytes::from(copy)

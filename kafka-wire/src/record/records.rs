@@ -5,6 +5,7 @@ use std::iter::FusedIterator;
 use nom::Offset;
 
 use super::header::RECORD_COUNT_AT;
+use super::message::Messages;
 use super::parse::{self, Fault};
 use super::{BatchHeader, RawHeaders, RecordError, RecordErrorCause, TimestampType};
 
@@ -40,6 +41,8 @@ pub struct Records<'a> {
     base_timestamp: i64,
     /// With log append time, the timestamp of every record.
     append_time: Option<i64>,
+    /// Of the old formats everything else is empty, so that the loop over a batch has nothing to ask about them.
+    messages: Option<Messages<'a>>,
 }
 
 /// Bytes of the smallest record: length, attributes, two deltas, two lengths and a header count, of one byte each.
@@ -65,7 +68,23 @@ impl<'a> Records<'a> {
             last_offset_delta: header.last_offset_delta,
             base_timestamp: header.base_timestamp,
             append_time,
+            messages: None,
         })
+    }
+
+    /// The records of a message of the old formats.
+    pub(super) fn of_messages(messages: Messages<'a>) -> Self {
+        Self {
+            region: &[],
+            region_at: 0,
+            rest: &[],
+            left: 0,
+            base_offset: 0,
+            last_offset_delta: 0,
+            base_timestamp: 0,
+            append_time: None,
+            messages: Some(messages),
+        }
     }
 
     #[inline]
@@ -92,9 +111,12 @@ impl<'a> Records<'a> {
         })
     }
 
-    /// After the last record: nothing, or the error that bytes are left, once.
+    /// After the last record: nothing, or the error that bytes are left, once. And every message of the old formats.
     #[cold]
     fn finish(&mut self) -> Option<Result<Record<'a>, RecordError>> {
+        if let Some(messages) = &mut self.messages {
+            return messages.next();
+        }
         let input = std::mem::take(&mut self.rest);
         if input.is_empty() {
             return None;
@@ -104,7 +126,9 @@ impl<'a> Records<'a> {
 
     #[cold]
     fn error(&self, fault: Fault<'_>) -> RecordError {
-        RecordError::new(self.region_at + self.region.offset(fault.input), fault.what, fault.cause)
+        let error = RecordError::new(self.region_at + self.region.offset(fault.input), fault.what, fault.cause);
+        // Records that lie in the batch begin behind its header.
+        if self.region_at == 0 { error.in_decompressed() } else { error }
     }
 }
 

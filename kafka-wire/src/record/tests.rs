@@ -74,7 +74,7 @@ fn outcome(bytes: Bytes) -> Result<usize, RecordError> {
 }
 
 fn check_error(bytes: Bytes, at: usize, what: &'static str, cause: RecordErrorCause) {
-    assert_eq!(outcome(bytes), Err(RecordError { at, what, cause }));
+    assert_eq!(outcome(bytes), Err(RecordError { at, decompressed: false, what, cause }));
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn broken_headers_are_named() {
     check_error(changed(23, &(-1_i32).to_be_bytes()), 23, "last offset delta", OutOfRange(-1));
     check_error(changed(57, &(-1_i32).to_be_bytes()), 57, "record count", OutOfRange(-1));
     check_error(changed(57, &i32::MAX.to_be_bytes()), 57, "record count", OutOfRange(i64::from(i32::MAX)));
-    let parsed = BatchHeader::parse(&[0; 60]).unwrap_err();
+    let parsed = BatchHeader::parse(&[2; 60]).unwrap_err();
     assert_eq!((parsed.at, parsed.cause), (60, RecordErrorCause::Truncated));
 }
 
@@ -229,7 +229,7 @@ fn an_iteration_ends_after_its_error() {
     let mut records = batch.open(&mut buffer).unwrap();
     assert!(records.next().unwrap().is_err());
     assert!(records.next().is_none() && records.next().is_none());
-    let mut batches = Batches::new(changed(16, &[1]));
+    let mut batches = Batches::new(changed(16, &[3]));
     assert!(batches.next().unwrap().is_err());
     assert!(batches.next().is_none());
 }
@@ -300,8 +300,10 @@ fn a_bomb_of_a_batch_is_an_error() {
 
 #[test]
 fn errors_say_what_and_where() {
-    let error = RecordError { at: 61, what: "key", cause: RecordErrorCause::Truncated };
+    let error = RecordError { at: 61, decompressed: false, what: "key", cause: RecordErrorCause::Truncated };
     assert_eq!(error.to_string(), "record batch, byte 61, key: the bytes end too early");
+    let error = error.in_decompressed().to_string();
+    assert_eq!(error, "record batch, byte 61 of the decompressed records, key: the bytes end too early");
 }
 
 type Fields = (i64, Option<Vec<u8>>, Option<Vec<u8>>, Vec<(Vec<u8>, Option<Vec<u8>>)>);

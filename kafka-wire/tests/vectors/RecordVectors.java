@@ -21,10 +21,11 @@ import org.apache.kafka.common.utils.BufferSupplier;
 import org.apache.kafka.common.utils.Crc32C;
 
 /**
- * Record batches as the Java client writes them, with what it reads back from them; and a judge of ours. Run by hand:
+ * Record batches and message sets as the Java client writes them, with what it reads back from them; and a judge of ours.
+ * {@code write DIRECTORY} makes the vectors, {@code check DIRECTORY} reads such files and says whether Java reads the same.
+ * {@code tests/tests/records.rs} runs both. By hand, with the jars of kafka-clients and its codecs:
  *
- *   java -cp kafka-clients.jar:lz4-java.jar:snappy-java.jar:zstd-jni.jar:slf4j-api.jar RecordVectors.java write tests/vectors/records/java
- *   java -cp ...                                                                     RecordVectors.java check tests/vectors/records/ours
+ *   java -cp 'jars/*' RecordVectors.java write tests/vectors/records/java
  *
  * A file has a line per batch and record, as read, and the bytes of all batches in hex at its end.
  */
@@ -76,6 +77,53 @@ public class RecordVectors {
         save(directory, "several", several());
         save(directory, "magic_0", old(RecordBatch.MAGIC_VALUE_V0));
         save(directory, "magic_1", old(RecordBatch.MAGIC_VALUE_V1));
+        for (byte magic : new byte[] {RecordBatch.MAGIC_VALUE_V0, RecordBatch.MAGIC_VALUE_V1}) {
+            for (Compression codec : new Compression[] {Compression.NONE, Compression.gzip().build(), Compression.snappy().build(),
+                Compression.lz4().build()}) {
+                save(directory, "messages_v" + magic + "_" + codec.type().name, messages(magic, codec, TimestampType.CREATE_TIME));
+            }
+        }
+        save(directory, "messages_v1_log_append_time", messages(RecordBatch.MAGIC_VALUE_V1, Compression.NONE, TimestampType.LOG_APPEND_TIME));
+        save(directory, "messages_v1_log_append_time_gzip",
+            messages(RecordBatch.MAGIC_VALUE_V1, Compression.gzip().build(), TimestampType.LOG_APPEND_TIME));
+        save(directory, "mixed", mixed());
+        save(directory, "gzip_blocks", large(Compression.gzip().build()));
+        save(directory, "snappy_blocks", large(Compression.snappy().build()));
+        save(directory, "zstd_blocks", large(Compression.zstd().build()));
+        save(directory, "log_append_time_zstd", shapes(builder(Compression.zstd().build(), TimestampType.LOG_APPEND_TIME, 50, 0)));
+    }
+
+    /** Null and empty keys and values, timestamps forth and back. */
+    static MemoryRecords messages(byte magic, Compression codec, TimestampType type) {
+        MemoryRecordsBuilder builder = MemoryRecords.builder(ByteBuffer.allocate(1 << 16), magic, codec, type, 1L << 33, NOW);
+        builder.append(NOW - 5, (byte[]) null, (byte[]) null, new Header[] {});
+        builder.append(NOW + 86_400_000, new byte[0], new byte[0], new Header[] {});
+        builder.append(NOW - 86_400_000, bytes("key"), bytes("value ".repeat(50)), new Header[] {});
+        builder.append(NOW, bytes("tombstone"), null, new Header[] {});
+        return builder.build();
+    }
+
+    /** The log of a topic that lived through three formats. */
+    static MemoryRecords mixed() {
+        MemoryRecords[] parts = {messages(RecordBatch.MAGIC_VALUE_V0, Compression.lz4().build(), TimestampType.CREATE_TIME),
+            messages(RecordBatch.MAGIC_VALUE_V1, Compression.snappy().build(), TimestampType.CREATE_TIME),
+            shapes(builder(Compression.zstd().build(), TimestampType.CREATE_TIME, 1L << 34, 3)),
+            marker(ControlRecordType.COMMIT)};
+        ByteBuffer all = ByteBuffer.allocate(1 << 16);
+        for (MemoryRecords part : parts) {
+            all.put(part.buffer().duplicate());
+        }
+        all.flip();
+        return MemoryRecords.readableRecords(all);
+    }
+
+    /** Enough for several blocks of every codec, in few bytes. */
+    static MemoryRecords large(Compression codec) {
+        MemoryRecordsBuilder builder = builder(codec, TimestampType.CREATE_TIME, 0, 0);
+        for (int index = 0; index < 40; index++) {
+            builder.append(NOW, null, bytes(("value " + index + " ").repeat(1_000)), new Header[] {});
+        }
+        return builder.build();
     }
 
     static MemoryRecordsBuilder builder(Compression codec, TimestampType type, long baseOffset, int leaderEpoch) {
@@ -189,12 +237,11 @@ public class RecordVectors {
     static String describe(MemoryRecords records) {
         StringBuilder text = new StringBuilder();
         for (RecordBatch batch : records.batches()) {
-            if (batch.magic() < RecordBatch.MAGIC_VALUE_V2) {
-                text.append("batch magic ").append(batch.magic()).append('\n');
-                continue;
-            }
             batch.ensureValid();
-            text.append(String.format("batch base_offset=%d last_offset=%d leader_epoch=%d count=%d codec=%s time=%s max_timestamp=%d"
+            text.append(batch.magic() < RecordBatch.MAGIC_VALUE_V2
+                ? String.format("message magic=%d last_offset=%d codec=%s time=%s max_timestamp=%d%n", batch.magic(), batch.lastOffset(),
+                    batch.compressionType().name, batch.timestampType().name, batch.maxTimestamp())
+                : String.format("batch base_offset=%d last_offset=%d leader_epoch=%d count=%d codec=%s time=%s max_timestamp=%d"
                 + " producer=%d/%d sequence=%d..%d transactional=%b control=%b delete_horizon=%s%n",
                 batch.baseOffset(), batch.lastOffset(), batch.partitionLeaderEpoch(), batch.countOrNull(),
                 batch.compressionType().name, batch.timestampType().name, batch.maxTimestamp(), batch.producerId(),

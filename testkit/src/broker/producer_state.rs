@@ -150,6 +150,7 @@ mod tests {
 
     fn header(epoch: i16, base_sequence: i32, count: i32, transactional: bool) -> BatchHeader {
         BatchHeader {
+            magic: 2,
             base_offset: 0,
             partition_leader_epoch: LeaderEpoch(-1),
             attributes: if transactional { 1 << 4 } else { 0 },

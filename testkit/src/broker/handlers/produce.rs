@@ -151,7 +151,8 @@ fn check_header(header: &BatchHeader, version: i16) -> Result<(), ErrorCode> {
     let is_counted = header.record_count > 0 && header.last_offset_delta == header.record_count - 1;
     let is_sequenced = !header.has_producer_id() || (header.producer_epoch.0 >= 0 && header.base_sequence >= 0);
     let is_owned = header.has_producer_id() || !header.is_transactional();
-    if !is_counted || !is_sequenced || !is_owned || header.is_control() {
+    // Message sets of the old formats are stored no longer (KIP-724).
+    if header.magic != 2 || !is_counted || !is_sequenced || !is_owned || header.is_control() {
         return Err(ErrorCode::INVALID_RECORD);
     }
     if header.compression() == Compression::Zstd && version < FIRST_WITH_ZSTD {
