@@ -34,7 +34,8 @@ pub trait View<'a>: Sized {
 #[derive(Clone, Copy, Debug)]
 pub struct ViewReader<'a> {
     rest: &'a [u8],
-    flexible: bool,
+    /// 1 or 0; not a `bool`, in whose spare values `Option` would hide and then move the rest in odd pieces.
+    flexible: usize,
 }
 
 macro_rules! numbers {
@@ -86,7 +87,7 @@ impl<'a> ViewReader<'a> {
     /// Starts at the first byte of `rest`; `flexible` chooses compact lengths and tagged fields (KIP-482).
     #[must_use]
     pub const fn new(rest: &'a [u8], flexible: bool) -> Self {
-        Self { rest, flexible }
+        Self { rest, flexible: flexible as usize }
     }
 
     /// What is not read yet.
@@ -110,7 +111,7 @@ impl<'a> ViewReader<'a> {
     /// Too long, not UTF-8, or the frame ends inside it.
     #[inline(always)]
     pub fn nullable_str(&mut self, what: &'static str) -> Result<Option<&'a str>, Malformed> {
-        let length = if self.flexible { self.length()? } else { usize::try_from(self.i16(what)?).ok() };
+        let length = if self.flexible != 0 { self.length()? } else { usize::try_from(self.i16(what)?).ok() };
         match length {
             None => Ok(None),
             Some(length) if length > STRING_MAX_BYTES => Err(Malformed(())),
@@ -188,7 +189,7 @@ impl<'a> ViewReader<'a> {
     /// A value that is none or is not as long as its size says, or the frame ends inside it.
     #[inline(always)]
     pub fn tags(&mut self, mut known: impl FnMut(&mut Self, u32) -> Result<bool, Malformed>) -> Result<(), Malformed> {
-        if self.flexible {
+        if self.flexible != 0 {
             let count = self.parse(unsigned_varint)?;
             if count > 0 {
                 *self = some_tags(*self, count, &mut known)?;
@@ -208,7 +209,7 @@ impl<'a> ViewReader<'a> {
 
     #[inline(always)]
     fn length(&mut self) -> Result<Option<usize>, Malformed> {
-        let length = if self.flexible {
+        let length = if self.flexible != 0 {
             self.parse(unsigned_varint)?.cast_signed().wrapping_sub(1)
         } else {
             self.parse(array).map(i32::from_be_bytes)?
