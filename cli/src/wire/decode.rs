@@ -46,6 +46,9 @@ pub(crate) struct Options {
     /// Prints a message in one line.
     #[arg(long)]
     compact: bool,
+    /// Shows the batches in Produce, Fetch and ShareFetch, not only their size.
+    #[arg(long)]
+    records: bool,
 }
 
 /// Which one message to decode.
@@ -95,9 +98,9 @@ fn data_name(name: &str) -> Result<&'static str, String> {
 /// Prints one message, or all of a dump.
 pub(crate) fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     if options.dump.frames.is_some() || options.dump.requests.is_some() {
-        return decode_dump(&options.dump);
+        return decode_dump(&options.dump, options.records);
     }
-    let json = match decode_one(&options.one) {
+    let json = match decode_one(&options.one, options.records) {
         Ok(json) => json,
         Err(Failure::Usage(usage)) => {
             eprintln!("error: {usage}");
@@ -111,8 +114,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn decode_dump(dump: &Dump) -> Result<ExitCode, Box<dyn Error>> {
-    let mut conversation = Conversation::default();
+fn decode_dump(dump: &Dump, with_records: bool) -> Result<ExitCode, Box<dyn Error>> {
+    let mut conversation = Conversation::new(with_records);
     let mut out = stdout();
     let dumps = [(&dump.frames, Holds::Both), (&dump.requests, Holds::Requests), (&dump.responses, Holds::Responses)];
     for (path, holds) in dumps {
@@ -140,11 +143,11 @@ impl From<Fault> for Failure {
 }
 
 /// Reads the bytes and makes one JSON object of them: the body, or an object of header and body.
-fn decode_one(one: &One) -> Result<String, Failure> {
+fn decode_one(one: &One, with_records: bool) -> Result<String, Failure> {
     let frame = one.bytes().map_err(Failure::Message)?;
     let mut reader = Reader::new(&frame);
     let result = one.head(&mut reader).and_then(|head| {
-        let body = message::body(&reader, head.kind, head.version)?;
+        let body = message::body(&reader, head.kind, head.version, with_records)?;
         if body.unknown_tags > 0 {
             eprintln!("note: {} tagged fields are not known here, and not shown", body.unknown_tags);
         }

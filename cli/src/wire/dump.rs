@@ -23,7 +23,7 @@ pub(super) enum Holds {
 }
 
 /// What was said on a connection so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Conversation {
     outstanding: Outstanding,
     frames: u64,
@@ -33,6 +33,12 @@ pub(super) struct Conversation {
 }
 
 impl Conversation {
+    /// Nothing was said yet. Shows the batches in records fields if `with_records`.
+    pub(super) fn new(with_records: bool) -> Self {
+        let outstanding = Outstanding { requests: HashMap::new(), with_records };
+        Self { outstanding, frames: 0, bad: 0, first_bad: None }
+    }
+
     /// Prints a line of JSON for each frame of `input`, a dump that messages call `name`.
     ///
     /// A frame that cannot be decoded is such a line too, with the reason, and the next one follows.
@@ -74,14 +80,18 @@ impl Conversation {
     }
 }
 
-/// Requests without a response yet, oldest first, by their correlation id.
-#[derive(Debug, Default)]
-struct Outstanding(HashMap<i32, VecDeque<(ApiKey, i16)>>);
+/// Requests without a response yet.
+#[derive(Debug)]
+struct Outstanding {
+    /// By correlation id, oldest first.
+    requests: HashMap<i32, VecDeque<(ApiKey, i16)>>,
+    with_records: bool,
+}
 
 impl Outstanding {
     fn show(&mut self, frame: &Bytes, holds: Holds) -> Shown {
         let shown = match holds {
-            Holds::Requests => Shown::request(frame),
+            Holds::Requests => Shown::request(frame, self.with_records),
             Holds::Responses => self.response(frame).unwrap_or_else(|| {
                 Shown::bad(Some(Direction::Response), "no request with its correlation id came before it")
             }),
@@ -94,7 +104,7 @@ impl Outstanding {
     /// A response may begin like a request: correlation id 7 reads as Produce v7. A request may begin like a response,
     /// too. But neither will be valid to its last byte as the other, so that is what counts.
     fn either(&self, frame: &Bytes) -> Shown {
-        match (self.response(frame), Shown::request(frame)) {
+        match (self.response(frame), Shown::request(frame, self.with_records)) {
             (Some(response), _) if response.body.is_ok() => response,
             (Some(response), request) if request.body.is_err() => response,
             (None, request) if request.header.is_none() => {
@@ -106,22 +116,22 @@ impl Outstanding {
 
     /// The frame as the response to the oldest request with its correlation id; `None` when there is none.
     fn response(&self, frame: &Bytes) -> Option<Shown> {
-        let (key, version) = *self.0.get(&response_id(frame)?)?.front()?;
-        Some(Shown::response(frame, key, version))
+        let (key, version) = *self.requests.get(&response_id(frame)?)?.front()?;
+        Some(Shown::response(frame, key, version, self.with_records))
     }
 
     /// Remembers a request, so that its response can be read; forgets it when that was.
     fn note(&mut self, frame: &Bytes, shown: &Shown) {
         let Some((key, version)) = shown.api else { return };
         if shown.direction == Some(Direction::Response) {
-            if let Some(Entry::Occupied(mut requests)) = response_id(frame).map(|id| self.0.entry(id)) {
+            if let Some(Entry::Occupied(mut requests)) = response_id(frame).map(|id| self.requests.entry(id)) {
                 requests.get_mut().pop_front();
                 if requests.get().is_empty() {
                     requests.remove();
                 }
             }
         } else if let Some(correlation_id) = shown.request_id.filter(|_| !is_unanswered(frame, key, version)) {
-            self.0.entry(correlation_id).or_default().push_back((key, version));
+            self.requests.entry(correlation_id).or_default().push_back((key, version));
         }
     }
 }
@@ -157,22 +167,24 @@ impl Shown {
         Self { direction, api: None, request_id: None, header: None, body: Err(Fault::Other(why.to_owned())) }
     }
 
-    fn request(frame: &Bytes) -> Self {
+    fn request(frame: &Bytes, with_records: bool) -> Self {
         let direction = Some(Direction::Request);
         let mut reader = Reader::new(frame);
         let head = match message::request_head(&mut reader) {
             Ok(head) => head,
             Err(fault) => return Self { direction, api: None, request_id: None, header: None, body: Err(fault) },
         };
-        let body = message::body(&reader, Kind::Body(head.key, Direction::Request), head.version);
+        let body = message::body(&reader, Kind::Body(head.key, Direction::Request), head.version, with_records);
         let api = Some((head.key, head.version));
         Self { direction, api, request_id: Some(head.correlation_id), header: Some(head.json), body }
     }
 
-    fn response(frame: &Bytes, key: ApiKey, version: i16) -> Self {
+    fn response(frame: &Bytes, key: ApiKey, version: i16, with_records: bool) -> Self {
         let mut reader = Reader::new(frame);
         let (header, body) = match message::response_head(&mut reader, key, version) {
-            Ok(header) => (Some(header), message::body(&reader, Kind::Body(key, Direction::Response), version)),
+            Ok(header) => {
+                (Some(header), message::body(&reader, Kind::Body(key, Direction::Response), version, with_records))
+            }
             Err(fault) => (None, Err(fault)),
         };
         let version = body.as_ref().map_or(version, |body| body.version);

@@ -2,13 +2,17 @@
 
 use std::fmt;
 
+use bytes::Bytes;
 use kafka_wire::protocol::any::{self, Direction};
+use kafka_wire::protocol::fetch::FetchResponse;
 use kafka_wire::protocol::header::{RequestHeader, ResponseHeader};
 use kafka_wire::protocol::inspect::json;
+use kafka_wire::protocol::produce::ProduceRequest;
+use kafka_wire::protocol::share_fetch::ShareFetchResponse;
 use kafka_wire::protocol::{ApiKey, ErrorCode, Message};
 use kafka_wire::wire::{DecodeError, Reader};
 
-use super::name;
+use super::{batch, name};
 
 /// Why bytes are not the message that they are said to be.
 #[derive(Clone, Debug)]
@@ -97,7 +101,8 @@ impl Kind {
         }
     }
 
-    fn decode(self, version: i16, mut reader: Reader<'_>) -> Result<Body, DecodeError> {
+    fn decode(self, version: i16, start: &Reader<'_>, with_records: bool) -> Result<Body, DecodeError> {
+        let mut reader = start.clone();
         reader.keep_unknown_tags();
         let message = match self {
             Self::Body(key, direction) => any::decode(key, direction, version, &mut reader)?,
@@ -106,9 +111,53 @@ impl Kind {
             }
         };
         reader.finish()?;
-        Ok(Body { version, json: message.json(version), unknown_tags: reader.take_unknown_tags().len() })
+        let mut json = message.json(version);
+        if with_records {
+            json = insert_batches(&json, &self.records(version, start));
+        }
+        Ok(Body { version, json, unknown_tags: reader.take_unknown_tags().len() })
+    }
+
+    /// The records fields that are not null, in the order in which the JSON has them.
+    fn records(self, version: i16, start: &Reader<'_>) -> Vec<Bytes> {
+        let reader = &mut start.clone();
+        match self {
+            Self::Body(ApiKey::Produce, Direction::Request) => {
+                let topics = ProduceRequest::decode(reader, version).map(|message| message.topic_data);
+                let partitions = topics.into_iter().flatten().flat_map(|topic| topic.partition_data);
+                partitions.filter_map(|partition| partition.records).collect()
+            }
+            Self::Body(ApiKey::Fetch, Direction::Response) => {
+                let topics = FetchResponse::decode(reader, version).map(|message| message.responses);
+                let partitions = topics.into_iter().flatten().flat_map(|topic| topic.partitions);
+                partitions.filter_map(|partition| partition.records).collect()
+            }
+            Self::Body(ApiKey::ShareFetch, Direction::Response) => {
+                let topics = ShareFetchResponse::decode(reader, version).map(|message| message.responses);
+                let partitions = topics.into_iter().flatten().flat_map(|topic| topic.partitions);
+                partitions.map(|partition| partition.records).collect()
+            }
+            _ => Vec::new(),
+        }
     }
 }
+
+/// Adds the batches behind the size of each records field.
+///
+/// The name of the size is found as text: no other member ends like it, and in a string its quote would be escaped.
+fn insert_batches(json: &str, fields: &[Bytes]) -> String {
+    let (mut text, mut rest) = (String::new(), json);
+    for records in fields {
+        let Some((before, after)) = rest.split_once(RECORDS_SIZE) else { break };
+        let size = after.len() - after.trim_start_matches(|character: char| character.is_ascii_digit()).len();
+        let (size, after) = after.split_at(size);
+        text.extend([before, RECORDS_SIZE, size, ",\"records\":", &batch::json(records)]);
+        rest = after;
+    }
+    text + rest
+}
+
+const RECORDS_SIZE: &str = "\"recordsSizeInBytes\":";
 
 /// A body as JSON.
 #[derive(Debug)]
@@ -120,19 +169,19 @@ pub(super) struct Body {
     pub(super) unknown_tags: usize,
 }
 
-/// Reads the rest of a frame, which must be exactly this message.
+/// Reads the rest of a frame, which must be exactly this message; shows the batches of its records if asked to.
 ///
 /// A broker that lacks the version of an ApiVersions request answers in version 0, with error 35 (KIP-511). No answer of another
 /// version begins with this error and is complete as version 0, so that is tried first.
-pub(super) fn body(reader: &Reader<'_>, kind: Kind, version: i16) -> Result<Body, Fault> {
+pub(super) fn body(reader: &Reader<'_>, kind: Kind, version: i16, with_records: bool) -> Result<Body, Fault> {
     let is_versions = matches!(kind, Kind::Body(ApiKey::ApiVersions, Direction::Response));
     if is_versions
         && reader.clone().i16("error_code") == Ok(ErrorCode::UNSUPPORTED_VERSION.0)
-        && let Ok(body) = kind.decode(0, reader.clone())
+        && let Ok(body) = kind.decode(0, reader, with_records)
     {
         return Ok(body);
     }
     kind.check_version(version).map_err(Fault::Other)?;
-    kind.decode(version, reader.clone())
+    kind.decode(version, reader, with_records)
         .map_err(|error| Fault::Bytes { message: format!("{} v{version}", kind.name()), error })
 }

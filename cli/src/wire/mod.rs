@@ -1,10 +1,12 @@
 //! `waterwheel wire`: for people who debug. Shows what others said to each other, and tests what we say ourselves.
 
+mod batch;
 mod decode;
 mod dump;
 mod hex;
 mod message;
 mod name;
+mod records;
 mod roundtrip;
 mod text;
 
@@ -20,6 +22,7 @@ use clap::Subcommand;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Decode(decode::Options),
+    Records(records::Options),
     Roundtrip(roundtrip::Options),
 }
 
@@ -27,6 +30,7 @@ pub(crate) enum Command {
 pub(crate) fn run(command: &Command) -> Result<ExitCode, Box<dyn Error>> {
     let result = match command {
         Command::Decode(options) => decode::run(options),
+        Command::Records(options) => records::run(options),
         Command::Roundtrip(options) => roundtrip::run(options),
     };
     result.or_else(|error| match error.downcast_ref::<io::Error>() {

@@ -2,6 +2,7 @@
 
 mod decode;
 mod dump;
+mod records;
 mod roundtrip;
 
 use std::fs;
