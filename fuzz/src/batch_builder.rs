@@ -6,7 +6,7 @@ use kafka_wire::record::{Batch, BatchBuilder, HeadersBuf, Seal};
 use kafka_wire::types::{ProducerEpoch, ProducerId};
 
 /// One record: timestamp, key, value and headers.
-type Row<'a> = (i64, Option<&'a [u8]>, Option<&'a [u8]>, Vec<(&'a [u8], Option<&'a [u8]>)>);
+pub(crate) type Row<'a> = (i64, Option<&'a [u8]>, Option<&'a [u8]>, Vec<(&'a [u8], Option<&'a [u8]>)>);
 
 /// The first byte chooses the compression, the rest are records.
 pub fn run(data: &[u8]) {
@@ -48,7 +48,7 @@ fn build(rows: &[Row<'_>], compression: Compression) -> Bytes {
 }
 
 /// Cuts the bytes into records: each field is a length byte (255 for null) and what it says of the bytes left.
-fn rows(mut data: &[u8]) -> Vec<Row<'_>> {
+pub(crate) fn rows(mut data: &[u8]) -> Vec<Row<'_>> {
     let mut rows = Vec::new();
     while let Some((timestamp, rest)) = data.split_first_chunk() {
         data = rest;

@@ -10,6 +10,7 @@ pub mod frame;
 pub mod group_metadata;
 pub mod make;
 pub mod message;
+pub mod message_set;
 pub mod record_batch;
 pub mod request_decode;
 pub mod response_decode;
@@ -28,6 +29,7 @@ pub const TARGETS: &[Target] = &[
     ("codec", codec::run),
     ("frame", frame::run),
     ("group_metadata", group_metadata::run),
+    ("message_set", message_set::run),
     ("record_batch", record_batch::run),
     ("request_decode", request_decode::run),
     ("response_decode", response_decode::run),

@@ -169,7 +169,7 @@ fn is_set(field: &Field, value: &[u8]) -> bool {
             let number = if let Value::Number(number) = default { *number } else { 0 };
             !i128::from(number).to_be_bytes().ends_with(value)
         }
-        (Type::F64 | Type::Struct(_), _) | (_, Value::Text(_)) => false,
+        (Type::F64 | Type::Struct(_), _) => false,
         // What has a length: null is 0 and empty is 1.
         (_, Value::Null) => value != [0],
         _ => value != [1],

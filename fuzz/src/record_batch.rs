@@ -1,26 +1,49 @@
 //! Reading record batches.
+//!
+//! The first byte says what the others are: batches as they are; or one batch, which is given the length, format and checksum
+//! that fit its bytes, because no fuzzer guesses a checksum; or one whose records are compressed here, for the same reason.
 
+use std::cell::RefCell;
+
+use allocation_counter::measure;
 use bytes::Bytes;
-use kafka_wire::compression::Decompressed;
+use kafka_wire::compression::{Compression, Compressor, Container, Decompressed};
 use kafka_wire::record::{Batch, Batches, ControlRecord, HEADER_BYTES};
 
-const DECOMPRESSED_LIMIT_BYTES: usize = 1 << 20;
+const DECOMPRESSED_LIMIT_BYTES: usize = 64 << 10;
 
-/// Reads every record of every batch. When the first byte is odd, the first batch is given the length, format and
-/// checksum that fit its bytes, because no fuzzer guesses a checksum.
+/// What the largest decoder works in, zstd's; see [`Decompressed`].
+const WORK_BYTES: usize = 512 << 10;
+
+const MENDED: u8 = 1;
+const COMPRESSED: u8 = 2;
+
+thread_local! {
+    static KEPT: RefCell<(Decompressed, Compressor)> =
+        RefCell::new((Decompressed::new(DECOMPRESSED_LIMIT_BYTES), Compressor::default()));
+}
+
+/// Reads every record of every batch, in no more memory than its buffer may take, and none for a plain batch.
 pub fn run(data: &[u8]) {
     let [choice, records @ ..] = data else { return };
     let mut records = records.to_vec();
-    if choice % 2 == 1 {
-        mend(&mut records);
-    }
-    let mut buffer = Decompressed::new(DECOMPRESSED_LIMIT_BYTES);
-    let mut batches = Batches::new(Bytes::from(records));
-    for batch in &mut batches {
-        let Ok(batch) = batch else { break };
-        read(&batch, &mut buffer);
-    }
-    let _ = batches.is_truncated();
+    KEPT.with_borrow_mut(|(buffer, compressor)| {
+        if choice & COMPRESSED != 0 {
+            compress(&mut records, choice >> 2, compressor);
+        }
+        if choice & MENDED != 0 {
+            mend(&mut records);
+        }
+        let mut batches = Batches::new(Bytes::from(records));
+        for batch in &mut batches {
+            let Ok(batch) = batch else { break };
+            let taken = measure(|| read(&batch, buffer)).bytes_max;
+            let is_plain = batch.header.compression() == Compression::None;
+            let limit = if is_plain { 0 } else { DECOMPRESSED_LIMIT_BYTES + WORK_BYTES };
+            assert!(taken <= limit as u64, "{taken} bytes of memory");
+        }
+        let _ = batches.is_truncated();
+    });
 }
 
 fn read(batch: &Batch, buffer: &mut Decompressed) {
@@ -39,6 +62,19 @@ fn read(batch: &Batch, buffer: &mut Decompressed) {
     if !header.is_wrapper() {
         assert_eq!(count, header.record_count, "a batch without errors has the records it declares");
     }
+}
+
+/// Compresses what stands behind the header with one of the four codecs, and says so in the header.
+fn compress(batch: &mut Vec<u8>, choice: u8, compressor: &mut Compressor) {
+    if batch.len() < HEADER_BYTES {
+        return;
+    }
+    let codec = Compression::from_code(1 + (choice & 3)).expect("codes 1 to 4");
+    let records =
+        compressor.compress(codec, Container::Batch, &batch[HEADER_BYTES..]).expect("every codec is built in");
+    batch.truncate(HEADER_BYTES);
+    batch.extend(records);
+    batch[22] = batch[22] & !7 | codec.code();
 }
 
 /// Length, format and checksum of the batch that all the bytes are.

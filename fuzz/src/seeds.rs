@@ -46,7 +46,10 @@ pub fn of(target: &str) -> Seeds {
     seeds.extend(match target {
         "request_decode" | "response_decode" | "group_metadata" => messages(target),
         "roundtrip" => values(),
-        "record_batch" => records(&["java", "ours"]),
+        // As they are, mended, compressed here with two codecs.
+        "record_batch" => records(&[0, 1, 3, 7 | 8]),
+        // As they are, mended, in a gzip and an LZ4 wrapper, and as what to write of.
+        "message_set" => records(&[0, 2, 3, 2 | 4 | 1 << 4, 3 | 4 | 3 << 4, 8, 8 | 1 | 2 << 4]),
         "codec" => compressed(),
         _ => Seeds::new(),
     });
@@ -95,15 +98,13 @@ fn values() -> Seeds {
     seeds
 }
 
-/// Record vectors, each as it is and with its checksum mended.
-fn records(folders: &[&str]) -> Seeds {
+/// Record vectors, each behind each of these choices.
+fn records(choices: &[u8]) -> Seeds {
     let mut seeds = Seeds::new();
-    for folder in folders {
-        for (path, text) in texts(&wire().join("tests/vectors/records").join(folder)) {
-            let bytes = text.lines().find_map(|line| line.strip_prefix("bytes ")).expect("a line of bytes");
-            for choice in 0..2 {
-                seeds.insert(format!("{folder}-{path}-{choice}"), [vec![choice], unhex(bytes)].concat());
-            }
+    for (path, text) in texts(&wire().join("tests/vectors/records/java")) {
+        let bytes = text.lines().find_map(|line| line.strip_prefix("bytes ")).expect("a line of bytes");
+        for choice in choices {
+            seeds.insert(format!("{path}-{choice}"), [vec![*choice], unhex(bytes)].concat());
         }
     }
     seeds
