@@ -1,5 +1,34 @@
 //! A Kafka client written from the protocol up: no C, no JVM.
 //!
+//! With `default-features = false` it is the protocol alone: every message of Apache Kafka 4.3 at every version, and
+//! record batches, without tokio.
+//!
+//! ```
+//! use bytes::Bytes;
+//! use kafka_wire::protocol::metadata::{MetadataRequest, MetadataRequestTopic, MetadataResponseView};
+//! use kafka_wire::protocol::{ApiKey, Message, MessageView};
+//! use kafka_wire::wire::{DecodeError, EncodeError, Reader, Str, Writer};
+//!
+//! fn body(topic: &str, version: i16) -> Result<Bytes, EncodeError> {
+//!     let topic = MetadataRequestTopic { name: Some(Str::from(topic)), ..Default::default() };
+//!     let mut w = Writer::new();
+//!     MetadataRequest { topics: Some(vec![topic]), ..Default::default() }.encode(&mut w, version)?;
+//!     Ok(w.into_bytes())
+//! }
+//!
+//! // A view borrows the response, and reads its lists when they are iterated.
+//! fn leaders(response: &Bytes, version: i16) -> Result<Vec<i32>, DecodeError> {
+//!     let view = MetadataResponseView::decode(response, version)?;
+//!     Ok(view.topics.iter().flat_map(|topic| topic.partitions).map(|partition| partition.leader_id).collect())
+//! }
+//!
+//! let request = body("orders", 12).expect("version 12 has all that is set");
+//! let read = MetadataRequest::decode(&mut Reader::new(&request), 12).expect("as it was written");
+//! assert_eq!(read.topics.map(|topics| topics.len()), Some(1));
+//! assert!(leaders(&request, 12).is_err(), "a request is no response");
+//! assert_eq!(ApiKey::Metadata.versions(), 0..=13);
+//! ```
+//!
 //! Modules have ranks, lowest first: a module uses its own files and lower ranks, never a sibling or a higher rank.
 //! Everything but `client` is sans-IO: state machines take bytes and a [`time::Moment`], and never read a clock.
 

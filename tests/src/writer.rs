@@ -88,6 +88,7 @@ impl Transactions {
             v3_and_below_topics: vec![AddPartitionsToTxnTopic {
                 name: partition.topic.clone(),
                 partitions: vec![partition.partition.0],
+                ..Default::default()
             }],
             ..AddPartitionsToTxnRequest::default()
         };
@@ -119,6 +120,7 @@ impl Transactions {
             producer_id: self.producer_id.0,
             producer_epoch: self.producer_epoch.0,
             group_id: Str::from(group_id),
+            ..Default::default()
         };
         let ask = async || {
             let response = call(&self.client, self.coordinator, request.clone(), 3).await;
@@ -138,6 +140,7 @@ impl Transactions {
                     committed_offset: offset.0,
                     ..TxnOffsetCommitRequestPartition::default()
                 }],
+                ..Default::default()
             }],
             ..TxnOffsetCommitRequest::default()
         };
@@ -170,6 +173,7 @@ impl Transactions {
             producer_id: self.producer_id.0,
             producer_epoch: self.producer_epoch.0,
             committed,
+            ..Default::default()
         };
         let ask = async || {
             let response = call(&self.client, self.coordinator, request.clone(), 4).await;
@@ -206,9 +210,14 @@ async fn produce(client: &Client, id: Option<Str>, partition: &TopicPartition, r
         timeout_ms: 10_000,
         topic_data: vec![TopicProduceData {
             name: partition.topic.clone(),
-            partition_data: vec![PartitionProduceData { index: partition.partition.0, records: Some(records) }],
+            partition_data: vec![PartitionProduceData {
+                index: partition.partition.0,
+                records: Some(records),
+                ..Default::default()
+            }],
             ..TopicProduceData::default()
         }],
+        ..Default::default()
     };
     loop {
         let (leader, _) =

@@ -14,6 +14,7 @@ pub fn request(topics: &[NewTopic], timeout_ms: i32) -> CreateTopicsRequest {
         replication_factor: topic.replication_factor,
         assignments: Vec::new(),
         configs: topic.configs.iter().map(config).collect(),
+        ..Default::default()
     });
     CreateTopicsRequest { topics: topics.collect(), timeout_ms, ..Default::default() }
 }
@@ -29,5 +30,5 @@ pub fn read(names: &[Str], response: CreateTopicsResponse) -> TopicOutcomes {
 }
 
 fn config((name, value): &(Str, Str)) -> CreatableTopicConfig {
-    CreatableTopicConfig { name: name.clone(), value: Some(value.clone()) }
+    CreatableTopicConfig { name: name.clone(), value: Some(value.clone()), ..Default::default() }
 }

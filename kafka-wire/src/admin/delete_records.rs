@@ -12,13 +12,18 @@ use crate::types::{Offset, PartitionId};
 pub fn request(partitions: &[(TopicPartition, Offset)], timeout_ms: i32) -> DeleteRecordsRequest {
     let mut topics: Vec<DeleteRecordsTopic> = Vec::new();
     for (partition, before) in partitions {
-        let asked = DeleteRecordsPartition { partition_index: partition.partition.0, offset: before.0 };
+        let asked =
+            DeleteRecordsPartition { partition_index: partition.partition.0, offset: before.0, ..Default::default() };
         match topics.last_mut() {
             Some(last) if last.name == partition.topic => last.partitions.push(asked),
-            _ => topics.push(DeleteRecordsTopic { name: partition.topic.clone(), partitions: vec![asked] }),
+            _ => topics.push(DeleteRecordsTopic {
+                name: partition.topic.clone(),
+                partitions: vec![asked],
+                ..Default::default()
+            }),
         }
     }
-    DeleteRecordsRequest { topics, timeout_ms }
+    DeleteRecordsRequest { topics, timeout_ms, ..Default::default() }
 }
 
 /// The first offset that each partition has left, or why nothing was deleted.

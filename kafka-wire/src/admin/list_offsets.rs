@@ -23,10 +23,15 @@ pub fn request(
             partition_index: partition.partition.0,
             current_leader_epoch: epoch.0,
             timestamp: spec.code(),
+            ..Default::default()
         };
         match topics.last_mut() {
             Some(last) if last.name == partition.topic => last.partitions.push(asked),
-            _ => topics.push(ListOffsetsTopic { name: partition.topic.clone(), partitions: vec![asked] }),
+            _ => topics.push(ListOffsetsTopic {
+                name: partition.topic.clone(),
+                partitions: vec![asked],
+                ..Default::default()
+            }),
         }
     }
     ListOffsetsRequest { replica_id: CLIENT, isolation_level: isolation.code(), topics, ..Default::default() }

@@ -102,5 +102,6 @@ fn single(mut response: FindCoordinatorResponse, version: i16) -> Option<Coordin
         port: response.port,
         error_code: response.error_code,
         error_message: response.error_message,
+        ..Default::default()
     })
 }

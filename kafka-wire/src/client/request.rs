@@ -85,6 +85,7 @@ impl Client {
         let request = ApiVersionsRequest {
             client_software_name: SOFTWARE_NAME.into(),
             client_software_version: env!("CARGO_PKG_VERSION").into(),
+            ..Default::default()
         };
         let response = self.request(Node::Broker(broker), Lane::General, request, CallOptions::default()).await?;
         Ok(BrokerVersions::from_response(&response))

@@ -107,7 +107,7 @@ pub(super) fn request(
         let Some(assigned) = positions.find(&asked.partition) else { continue };
         let index = *index_of.entry(&asked.partition.topic).or_insert_with(|| {
             let topic = asked.partition.topic.clone();
-            topics.push(FetchTopic { topic, topic_id: asked.topic_id, partitions: Vec::new() });
+            topics.push(FetchTopic { topic, topic_id: asked.topic_id, partitions: Vec::new(), ..Default::default() });
             topics.len() - 1
         });
         topics[index].partitions.push(FetchPartition {

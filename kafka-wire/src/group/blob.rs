@@ -71,7 +71,7 @@ pub fn by_topic(partitions: Vec<TopicPartition>) -> Vec<AssignedTopic> {
     for TopicPartition { topic, partition } in partitions {
         match topics.last_mut() {
             Some(last) if last.topic == topic => last.partitions.push(partition.0),
-            _ => topics.push(AssignedTopic { topic, partitions: vec![partition.0] }),
+            _ => topics.push(AssignedTopic { topic, partitions: vec![partition.0], ..Default::default() }),
         }
     }
     topics
@@ -82,7 +82,7 @@ pub fn by_topic(partitions: Vec<TopicPartition>) -> Vec<AssignedTopic> {
 pub fn from_topics(topics: Vec<AssignedTopic>) -> Vec<TopicPartition> {
     let mut partitions: Vec<TopicPartition> = topics
         .into_iter()
-        .flat_map(|AssignedTopic { topic, partitions }| {
+        .flat_map(|AssignedTopic { topic, partitions, .. }| {
             partitions
                 .into_iter()
                 .map(move |partition| TopicPartition { topic: topic.clone(), partition: PartitionId(partition) })

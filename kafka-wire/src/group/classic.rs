@@ -185,6 +185,7 @@ impl Membership {
                         member_id: self.member_id.clone(),
                         group_instance_id: self.config.instance_id.clone(),
                         reason: Some(Str::from_static("the member is closed")),
+                        ..Default::default()
                     }],
                     ..LeaveGroupRequest::default()
                 };
@@ -265,6 +266,7 @@ impl Membership {
         let protocols = self.config.assignors.iter().map(|assignor| JoinGroupRequestProtocol {
             name: Str::from_static(assignor.name()),
             metadata: subscription.clone(),
+            ..Default::default()
         });
         let request = JoinGroupRequest {
             group_id: self.config.group_id.clone(),
@@ -275,6 +277,7 @@ impl Membership {
             protocol_type: Str::from_static(PROTOCOL_TYPE),
             protocols: protocols.collect(),
             reason: None,
+            ..Default::default()
         };
         self.state = State::Joining(self.call(Call::Join(request)));
     }
@@ -375,6 +378,7 @@ impl Membership {
             protocol_type: Some(Str::from_static(PROTOCOL_TYPE)),
             protocol_name: Some(protocol_name),
             assignments,
+            ..Default::default()
         };
         let call = self.call(Call::Sync(request));
         self.state = State::Syncing { call, generation, watch };
@@ -427,6 +431,7 @@ impl Membership {
             generation_id: self.proof.generation,
             member_id: self.member_id.clone(),
             group_instance_id: self.config.instance_id.clone(),
+            ..Default::default()
         }));
         if let State::Stable(stable) = &mut self.state {
             stable.heartbeat = Some((id, now));

@@ -42,8 +42,11 @@ pub fn fetch_request(
     let require_stable = stability == Stability::Stable;
     let topics = by_topic(partitions.iter().map(|partition| (partition, partition.partition.0)));
     if version < FIRST_VERSION_WITH_GROUPS {
-        let topics =
-            topics.into_iter().map(|(name, partition_indexes)| OffsetFetchRequestTopic { name, partition_indexes });
+        let topics = topics.into_iter().map(|(name, partition_indexes)| OffsetFetchRequestTopic {
+            name,
+            partition_indexes,
+            ..Default::default()
+        });
         return OffsetFetchRequest {
             group_id: group_id.clone(),
             topics: Some(topics.collect()),
@@ -115,6 +118,7 @@ pub fn commit_request(group: &GroupMetadata, offsets: &[(TopicPartition, Committ
             committed_offset: committed.offset.0,
             committed_leader_epoch: committed.leader_epoch.0,
             committed_metadata: Some(committed.metadata.clone()),
+            ..Default::default()
         };
         (partition, offset)
     });

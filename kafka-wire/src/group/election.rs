@@ -66,8 +66,9 @@ impl Election {
             let assignment = blob::encode_assignment(&ConsumerProtocolAssignment {
                 assigned_partitions: blob::by_topic(partitions),
                 user_data: user_data.clone(),
+                ..Default::default()
             });
-            SyncGroupRequestAssignment { member_id: subscriber.member_id.clone(), assignment }
+            SyncGroupRequestAssignment { member_id: subscriber.member_id.clone(), assignment, ..Default::default() }
         });
         assignments.collect()
     }

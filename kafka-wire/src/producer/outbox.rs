@@ -198,7 +198,7 @@ impl Outbox {
                     request_bytes += sealed.bytes.len();
                     let index = destination.partition.partition.0;
                     let batch = (slot, sealed.id, sealed.bytes.len());
-                    let data = PartitionProduceData { index, records: Some(sealed.bytes) };
+                    let data = PartitionProduceData { index, records: Some(sealed.bytes), ..Default::default() };
                     topics.entry(destination.partition.topic.clone()).or_default().push(data);
                     sent.get_or_insert_with(|| Request { broker: leader, batches: Vec::new() }).batches.push(batch);
                 }
@@ -313,6 +313,7 @@ impl Outbox {
             acks: -1,
             timeout_ms: self.request_timeout_ms,
             topic_data,
+            ..Default::default()
         };
         Produce { id, broker, request }
     }

@@ -363,6 +363,7 @@ fn encode_frame(
         request_api_version: version,
         correlation_id,
         client_id: Some(client_id.clone()),
+        ..Default::default()
     };
     let mut writer = Writer::new();
     header.encode(&mut writer, api.request_header_version(version))?;

@@ -38,6 +38,7 @@ impl Negotiation {
         self.open.is_none().then(|| ApiVersionsRequest {
             client_software_name: Str::from_static("waterwheel"),
             client_software_version: Str::from_static(env!("CARGO_PKG_VERSION")),
+            ..Default::default()
         })
     }
 

@@ -222,7 +222,7 @@ fn partitions_of(request: &FetchRequest) -> impl Iterator<Item = (&kafka_wire::p
 
 fn encode<R: Message>(call: Call, response: &R) -> Result<Vec<Bytes>, EncodeError> {
     let mut writer = Writer::new();
-    let header = ResponseHeader { correlation_id: call.correlation_id };
+    let header = ResponseHeader { correlation_id: call.correlation_id, ..Default::default() };
     header.encode(&mut writer, call.api.response_header_version(call.version))?;
     response.encode(&mut writer, call.version)?;
     writer.finish_frame()

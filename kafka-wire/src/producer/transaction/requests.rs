@@ -155,7 +155,7 @@ impl TransactionManager {
             v3_and_below_producer_epoch: self.identity.epoch.0,
             v3_and_below_topics: topics
                 .into_iter()
-                .map(|(name, partitions)| AddPartitionsToTxnTopic { name, partitions })
+                .map(|(name, partitions)| AddPartitionsToTxnTopic { name, partitions, ..Default::default() })
                 .collect(),
             ..AddPartitionsToTxnRequest::default()
         }
@@ -189,6 +189,7 @@ impl TransactionManager {
             producer_id: self.identity.id.0,
             producer_epoch: self.identity.epoch.0,
             group_id: self.offsets.as_ref().map(|offsets| offsets.group.group_id.clone()).unwrap_or_default(),
+            ..Default::default()
         }
     }
 
@@ -216,6 +217,7 @@ impl TransactionManager {
                 committed_offset: committed.offset.0,
                 committed_leader_epoch: committed.leader_epoch.0,
                 committed_metadata: Some(committed.metadata.clone()),
+                ..Default::default()
             });
         }
         TxnOffsetCommitRequest {
@@ -228,8 +230,9 @@ impl TransactionManager {
             group_instance_id: group.instance_id.clone(),
             topics: topics
                 .into_iter()
-                .map(|(name, partitions)| TxnOffsetCommitRequestTopic { name, partitions })
+                .map(|(name, partitions)| TxnOffsetCommitRequestTopic { name, partitions, ..Default::default() })
                 .collect(),
+            ..Default::default()
         }
     }
 
@@ -267,6 +270,7 @@ impl TransactionManager {
             producer_id: self.identity.id.0,
             producer_epoch: self.identity.epoch.0,
             committed: self.state == State::Committing,
+            ..Default::default()
         }
     }
 

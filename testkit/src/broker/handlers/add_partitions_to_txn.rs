@@ -61,9 +61,14 @@ fn respond(request: &AddPartitionsToTxnRequest, judge: impl Fn(&str, i32) -> Err
         let results = topic.partitions.iter().map(|&partition_index| AddPartitionsToTxnPartitionResult {
             partition_index,
             partition_error_code: judge(&topic.name, partition_index).0,
+            ..Default::default()
         });
         let results_by_partition = results.collect();
-        topics.push(AddPartitionsToTxnTopicResult { name: topic.name.clone(), results_by_partition });
+        topics.push(AddPartitionsToTxnTopicResult {
+            name: topic.name.clone(),
+            results_by_partition,
+            ..Default::default()
+        });
     }
     AddPartitionsToTxnResponse { results_by_topic_v3_and_below: topics, ..AddPartitionsToTxnResponse::default() }
 }

@@ -24,12 +24,18 @@ impl Handler for ApiVersionsRequest {
             return Answer::Now(response);
         }
         Answer::Now(ApiVersionsResponse {
-            supported_features: vec![SupportedFeatureKey { name: TRANSACTION_VERSION, min_version: 0, max_version: 2 }],
+            supported_features: vec![SupportedFeatureKey {
+                name: TRANSACTION_VERSION,
+                min_version: 0,
+                max_version: 2,
+                ..Default::default()
+            }],
             finalized_features_epoch: 1,
             finalized_features: vec![FinalizedFeatureKey {
                 name: TRANSACTION_VERSION,
                 max_version_level: level,
                 min_version_level: level,
+                ..Default::default()
             }],
             ..response
         })
@@ -58,6 +64,7 @@ fn keys() -> Vec<ApiVersion> {
             api_key: key(api),
             min_version: *versions.start(),
             max_version: *versions.end(),
+            ..Default::default()
         })
         .collect();
     keys.sort_by_key(|version| version.api_key);

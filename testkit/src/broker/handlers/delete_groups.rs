@@ -19,6 +19,8 @@ impl Handler for DeleteGroupsRequest {
 
 fn respond(request: &DeleteGroupsRequest, mut delete: impl FnMut(&Str) -> i16) -> DeleteGroupsResponse {
     let results = request.groups_names.iter();
-    let results = results.map(|id| DeletableGroupResult { group_id: id.clone(), error_code: delete(id) }).collect();
+    let results = results
+        .map(|id| DeletableGroupResult { group_id: id.clone(), error_code: delete(id), ..Default::default() })
+        .collect();
     DeleteGroupsResponse { results, ..DeleteGroupsResponse::default() }
 }

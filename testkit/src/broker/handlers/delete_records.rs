@@ -48,9 +48,14 @@ fn respond(
                 partition_index: wanted.partition_index,
                 low_watermark: result.map_or(-1, |start| start.0),
                 error_code: super::code(result.map(|_| ())),
+                ..Default::default()
             }
         });
-        topics.push(DeleteRecordsTopicResult { name: topic.name.clone(), partitions: partitions.collect() });
+        topics.push(DeleteRecordsTopicResult {
+            name: topic.name.clone(),
+            partitions: partitions.collect(),
+            ..Default::default()
+        });
     }
     DeleteRecordsResponse { topics, ..DeleteRecordsResponse::default() }
 }

@@ -39,7 +39,8 @@ fn respond(
     request: &DeleteTopicsRequest,
     delete: impl FnMut(&DeleteTopicState) -> DeletableTopicResult,
 ) -> DeleteTopicsResponse {
-    let by_name = |name: &Str| DeleteTopicState { name: Some(name.clone()), topic_id: Uuid::ZERO };
+    let by_name =
+        |name: &Str| DeleteTopicState { name: Some(name.clone()), topic_id: Uuid::ZERO, ..Default::default() };
     let named: Vec<_> = request.topic_names.iter().map(by_name).collect();
     let responses = request.topics.iter().chain(&named).map(delete).collect();
     DeleteTopicsResponse { responses, ..DeleteTopicsResponse::default() }

@@ -42,6 +42,7 @@ fn describe(id: &Str, group: &Group) -> DescribedGroup {
                 .map(|(_, bytes)| bytes.clone())
                 .unwrap_or_default(),
             member_assignment: member.assignment.clone(),
+            ..Default::default()
         }
     });
     DescribedGroup {

@@ -45,6 +45,7 @@ impl Handler for FetchRequest {
             topic: topic.topic.clone(),
             topic_id: topic.topic_id,
             partitions: topic.partitions.iter().map(|partition| refused(partition.partition, error)).collect(),
+            ..Default::default()
         };
         FetchResponse { responses: self.topics.iter().map(refuse).collect(), ..FetchResponse::default() }
     }
@@ -89,6 +90,7 @@ fn answer(state: &State, request: &FetchRequest, version: i16, deadline: Moment)
             topic: topic.topic.clone(),
             topic_id: topic.topic_id,
             partitions: topic.partitions.iter().map(read).collect(),
+            ..Default::default()
         });
     }
     Some(FetchResponse { responses, ..FetchResponse::default() })
@@ -145,6 +147,7 @@ impl Reading {
             let aborted = aborted.map(|aborted| AbortedTransaction {
                 producer_id: aborted.producer_id.0,
                 first_offset: aborted.first_offset.0,
+                ..Default::default()
             });
             aborted.collect()
         });

@@ -41,8 +41,12 @@ impl Handler for JoinGroupRequest {
 }
 
 pub(super) fn response(joined: Joined, version: i16) -> JoinGroupResponse {
-    let member =
-        |(member_id, group_instance_id, metadata)| JoinGroupResponseMember { member_id, group_instance_id, metadata };
+    let member = |(member_id, group_instance_id, metadata)| JoinGroupResponseMember {
+        member_id,
+        group_instance_id,
+        metadata,
+        ..Default::default()
+    };
     // Up to version 6 the name of the assignor cannot be absent.
     let protocol_name =
         if version <= LAST_NON_NULL { Some(joined.protocol.unwrap_or_default()) } else { joined.protocol };

@@ -36,6 +36,7 @@ fn answer(member: &MemberIdentity, error_code: i16) -> MemberResponse {
         member_id: member.member_id.clone(),
         group_instance_id: member.group_instance_id.clone(),
         error_code,
+        ..Default::default()
     }
 }
 

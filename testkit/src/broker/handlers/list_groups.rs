@@ -21,6 +21,7 @@ impl Handler for ListGroupsRequest {
             protocol_type: group.protocol_type.clone().unwrap_or_default(),
             group_state: Str::from_static(if version >= FIRST_WITH_STATE { group.phase.name() } else { "" }),
             group_type: Str::from_static(if version >= FIRST_WITH_TYPE { CLASSIC } else { "" }),
+            ..Default::default()
         });
         Answer::Now(ListGroupsResponse { groups: listed.collect(), ..ListGroupsResponse::default() })
     }

@@ -78,7 +78,11 @@ fn respond(
                 Err(error) => ListOffsetsPartitionResponse { error_code: error.0, ..answer },
             }
         });
-        topics.push(ListOffsetsTopicResponse { name: topic.name.clone(), partitions: partitions.collect() });
+        topics.push(ListOffsetsTopicResponse {
+            name: topic.name.clone(),
+            partitions: partitions.collect(),
+            ..Default::default()
+        });
     }
     ListOffsetsResponse { topics, ..ListOffsetsResponse::default() }
 }

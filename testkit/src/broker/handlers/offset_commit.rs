@@ -85,11 +85,13 @@ fn respond(
         let partitions = topic.partitions.iter().map(|partition| OffsetCommitResponsePartition {
             partition_index: partition.partition_index,
             error_code: judge(topic, partition).0,
+            ..Default::default()
         });
         topics.push(OffsetCommitResponseTopic {
             partitions: partitions.collect(),
             name: topic.name.clone(),
             topic_id: topic.topic_id,
+            ..Default::default()
         });
     }
     OffsetCommitResponse { topics, ..OffsetCommitResponse::default() }

@@ -36,6 +36,7 @@ impl Handler for OffsetFetchRequest {
         let refuse = |topic: &OffsetFetchRequestTopic| OffsetFetchResponseTopic {
             name: topic.name.clone(),
             partitions: topic.partition_indexes.iter().map(|&index| refused_before_groups(index, error)).collect(),
+            ..Default::default()
         };
         OffsetFetchResponse {
             topics: self.topics.iter().flatten().map(refuse).collect(),
@@ -78,9 +79,14 @@ fn find(
             }
         });
         let partitions = partitions.collect();
-        found.push(OffsetFetchResponseTopics { name: topic.name, topic_id: topic.topic_id, partitions });
+        found.push(OffsetFetchResponseTopics {
+            name: topic.name,
+            topic_id: topic.topic_id,
+            partitions,
+            ..Default::default()
+        });
     }
-    OffsetFetchResponseGroup { group_id: wanted.group_id.clone(), topics: found, error_code: 0 }
+    OffsetFetchResponseGroup { group_id: wanted.group_id.clone(), topics: found, error_code: 0, ..Default::default() }
 }
 
 /// Every partition with an offset, grouped by topic.
@@ -93,6 +99,7 @@ fn everything(state: &State, group: Option<&Group>) -> Vec<OffsetFetchRequestTop
                 name: partition.topic.clone(),
                 topic_id: state.topics.by_name(&partition.topic).map_or(Uuid::ZERO, |topic| topic.id),
                 partition_indexes: vec![partition.partition.0],
+                ..Default::default()
             }),
         }
     }
@@ -107,6 +114,7 @@ fn answer(partition_index: i32, error: ErrorCode) -> OffsetFetchResponsePartitio
         committed_leader_epoch: -1,
         metadata: Some(Str::EMPTY),
         error_code: error.0,
+        ..Default::default()
     }
 }
 
@@ -116,6 +124,7 @@ fn as_group(request: &OffsetFetchRequest) -> OffsetFetchRequestGroup {
         name: topic.name.clone(),
         topic_id: Uuid::ZERO,
         partition_indexes: topic.partition_indexes.clone(),
+        ..Default::default()
     };
     OffsetFetchRequestGroup {
         group_id: request.group_id.clone(),
@@ -131,8 +140,13 @@ fn before_groups(topic: OffsetFetchResponseTopics) -> OffsetFetchResponseTopic {
         committed_leader_epoch: partition.committed_leader_epoch,
         metadata: partition.metadata,
         error_code: partition.error_code,
+        ..Default::default()
     };
-    OffsetFetchResponseTopic { name: topic.name, partitions: topic.partitions.into_iter().map(partition).collect() }
+    OffsetFetchResponseTopic {
+        name: topic.name,
+        partitions: topic.partitions.into_iter().map(partition).collect(),
+        ..Default::default()
+    }
 }
 
 fn refused_before_groups(partition_index: i32, error: ErrorCode) -> OffsetFetchResponsePartition {
@@ -142,6 +156,7 @@ fn refused_before_groups(partition_index: i32, error: ErrorCode) -> OffsetFetchR
         committed_leader_epoch: -1,
         metadata: Some(Str::EMPTY),
         error_code: error.0,
+        ..Default::default()
     }
 }
 

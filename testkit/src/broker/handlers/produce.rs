@@ -57,6 +57,7 @@ impl Respond for ProduceRequest {
                 partition_responses: partitions.collect(),
                 name: topic.name.clone(),
                 topic_id: topic.topic_id,
+                ..Default::default()
             });
         }
         ProduceResponse { responses, ..ProduceResponse::default() }

@@ -87,8 +87,13 @@ fn respond(
         let partitions = topic.partitions.iter().map(|partition| TxnOffsetCommitResponsePartition {
             partition_index: partition.partition_index,
             error_code: judge(topic, partition).0,
+            ..Default::default()
         });
-        topics.push(TxnOffsetCommitResponseTopic { partitions: partitions.collect(), name: topic.name.clone() });
+        topics.push(TxnOffsetCommitResponseTopic {
+            partitions: partitions.collect(),
+            name: topic.name.clone(),
+            ..Default::default()
+        });
     }
     TxnOffsetCommitResponse { topics, ..TxnOffsetCommitResponse::default() }
 }
