@@ -200,6 +200,7 @@ fn a_transaction_after_the_abort_marker_is_another_one() {
     check_committed(&records, &[(PRODUCER, 0)], (&[3, 4], 6));
 }
 
+/// Trap 24 of those in `record_traps.rs`.
 #[test]
 fn aborted_transactions_need_not_be_sorted() {
     let records = [

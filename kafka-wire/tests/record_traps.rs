@@ -1,4 +1,5 @@
-//! The ways in which readers and writers of records go wrong, each with the behaviour that is right: traps 14 to 29.
+//! The ways in which readers and writers of records go wrong, each with the behaviour that is right: traps 14 to 29,
+//! of which 24 needs a consumer and is in `fetched_batches.rs`.
 #![cfg(all(feature = "gzip", feature = "snappy", feature = "lz4", feature = "zstd"))]
 
 use bytes::Bytes;

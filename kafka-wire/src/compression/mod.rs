@@ -2,6 +2,16 @@
 //!
 //! Whatever a peer sends, decoding stays within the byte limit of the [`Decompressed`] buffer that the caller brings.
 //! A codec that this build lacks is an error that names it, never a silent pass.
+//!
+//! What Java's client writes is read, and the other way round. On bytes that neither writes we differ on purpose:
+//!
+//! | bytes | Java | here | because |
+//! |---|---|---|---|
+//! | something else behind the last gzip member | ignored | refused | nothing accounts for it |
+//! | a length cut off at the end of xerial's framing | ignored | refused | the same |
+//! | several LZ4 frames | the first is read | all are read | the format has them, and other clients write them |
+//! | the content checksum of an LZ4 frame | not looked at | checked | it is there to be |
+//! | a zstd window above 128 MiB | refused | read | it takes no memory here |
 #![deny(clippy::indexing_slicing, clippy::cast_possible_truncation)]
 #![cfg_attr(test, allow(clippy::indexing_slicing, clippy::cast_possible_truncation))]
 

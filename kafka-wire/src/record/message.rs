@@ -263,3 +263,7 @@ fn place<'a>(region: &'a [u8], is_decompressed: bool, error: nom::Err<Fault<'a>>
     };
     if is_decompressed { error.in_decompressed() } else { error }
 }
+
+#[cfg(test)]
+#[cfg(all(feature = "gzip", feature = "snappy", feature = "lz4"))]
+mod tests;
