@@ -14,7 +14,7 @@ on_both_brokers!(
     java_and_kcat_read_what_we_produce,
     we_read_what_java_and_kcat_produce,
     java_produces_and_kcat_reads,
-    kcat_produces_lz4_and_java_reads,
+    kcat_produces_with_every_codec_and_java_reads,
     a_java_group_resumes_where_it_stopped,
     a_kcat_group_resumes_where_it_stopped,
     topics_are_created_listed_and_deleted_by_java,
@@ -32,14 +32,17 @@ async fn java_produces_and_kcat_reads(broker: TestBroker) {
     assert!(["0", "1", "2"].iter().all(|partition| records.iter().any(|record| record.starts_with(partition))));
 }
 
-async fn kcat_produces_lz4_and_java_reads(broker: TestBroker) {
+async fn kcat_produces_with_every_codec_and_java_reads(broker: TestBroker) {
     let topic = broker.unique("kcat-java");
     if create_topic(&broker, &topic, 3).await.is_none() {
         return;
     }
-    let args = ["-P", "-t", &topic, "-K", "\t", "-z", "lz4", "-X", "enable.idempotence=true"];
-    if kcat(&broker, &args, &lines(0..500).join("\n")).await.is_none() {
-        return;
+    for (compression, first) in Compression::ALL.into_iter().zip((0..500).step_by(100)) {
+        let codec = compression.name();
+        let args = ["-P", "-t", &topic, "-K", "\t", "-z", codec, "-X", "enable.idempotence=true"];
+        if kcat(&broker, &args, &lines(first..first + 100).join("\n")).await.is_none() {
+            return;
+        }
     }
     let Some(records) = java_records(&broker, &topic, Isolation::ReadCommitted, 500).await else { return };
     assert_eq!(without_partition(&records), lines(0..500));
@@ -100,12 +103,13 @@ async fn java_and_kcat_read_what_we_produce(broker: TestBroker) {
     let topic = broker.unique("ours");
     let client = connect(&broker).await;
     reader::create_topic(&client, &topic, 3).await;
-    let config = ProducerConfig { compression: Compression::Lz4, ..ProducerConfig::default() };
-    let mut producer = Producer::open(&client, config).await.expect("a producer opens");
-    let handle = producer.topic(&topic).await.expect("the topic is there");
-    append(&mut producer, handle, &lines(0..500));
-    producer.close().await.expect("every record is acknowledged");
-
+    for (compression, first) in Compression::ALL.into_iter().zip((0..500).step_by(100)) {
+        let config = ProducerConfig { compression, ..ProducerConfig::default() };
+        let mut producer = Producer::open(&client, config).await.expect("a producer opens");
+        let handle = producer.topic(&topic).await.expect("the topic is there");
+        append(&mut producer, handle, &lines(first..first + 100));
+        producer.close().await.expect("every record is acknowledged");
+    }
     let Some(seen_by_kcat) = kcat_records(&broker, &topic, Isolation::ReadUncommitted).await else { return };
     assert_eq!(without_partition(&seen_by_kcat), lines(0..500));
     let Some(seen_by_java) = java_records(&broker, &topic, Isolation::ReadUncommitted, 500).await else { return };
@@ -117,11 +121,14 @@ async fn we_read_what_java_and_kcat_produce(broker: TestBroker) {
     let topic = broker.unique("theirs");
     let client = connect(&broker).await;
     reader::create_topic(&client, &topic, 3).await;
-    let produce = ["-P", "-t", &topic, "-K", "\t", "-z", "lz4"];
-    if java_produce(&broker, &topic, &lines(0..250)).await.is_none()
-        || kcat(&broker, &produce, &lines(250..500).join("\n")).await.is_none()
-    {
+    if java_produce(&broker, &topic, &lines(0..250)).await.is_none() {
         return;
+    }
+    for (compression, first) in Compression::ALL.into_iter().zip((250..500).step_by(50)) {
+        let produce = ["-P", "-t", &topic, "-K", "\t", "-z", compression.name()];
+        if kcat(&broker, &produce, &lines(first..first + 50).join("\n")).await.is_none() {
+            return;
+        }
     }
     let records = read_to_end(&client, &topic, IsolationLevel::ReadCommitted).await;
     assert_eq!(without_partition(&as_kcat_prints(&records)), lines(0..500));

@@ -40,6 +40,7 @@ impl Default for RealConfig {
 pub struct RealKafka {
     address: String,
     directory: PathBuf,
+    data: PathBuf,
     /// Kills the JVM when it is dropped.
     _broker: Watched,
 }
@@ -79,6 +80,12 @@ impl RealKafka {
         &self.address
     }
 
+    /// The directory of its partitions, as `log.dirs` names it: `TOPIC-PARTITION/` with segment files.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
     /// Everything that the broker has logged; empty when it cannot be read.
     #[must_use]
     pub fn log(&self) -> String {
@@ -95,7 +102,7 @@ impl RealKafka {
 
         let mut broker = spawn(home, &directory, &properties, config.heap_mib)?;
         let stderr = broker.take_stderr().expect("nobody has taken it yet");
-        let node = Self { address: format!("127.0.0.1:{port}"), directory, _broker: broker };
+        let node = Self { address: format!("127.0.0.1:{port}"), directory, data, _broker: broker };
         let started = follow(stderr, &node.directory.join(LOG_FILE))?;
         match started.recv_timeout(START_DURATION_MAX) {
             Ok(()) => Ok(node),
