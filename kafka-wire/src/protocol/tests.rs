@@ -132,6 +132,22 @@ fn unknown_tags_are_kept_on_request_and_written_back_where_they_were() {
 }
 
 #[test]
+fn each_of_many_small_structs_may_carry_an_unknown_tag() {
+    // 20,000 keys of nine bytes each: 18, 0, 3 and the empty tag 5.
+    let keys = b"\0\x12\0\0\0\x03\x01\x05\0".repeat(20_000);
+    let frame = Bytes::from([&b"\0\0\xa1\x9c\x01"[..], &keys, b"\0\0\0\0\0"].concat());
+    let mut r = Reader::new(&frame);
+    r.keep_unknown_tags();
+    let response = ApiVersionsResponse::decode(&mut r, 3).unwrap();
+    let kept = r.take_unknown_tags();
+    assert_eq!((response.api_keys.len(), kept.len()), (20_000, 20_000));
+    let mut w = Writer::new();
+    w.put_back(kept);
+    response.encode(&mut w, 3).unwrap();
+    assert_eq!(w.into_bytes(), frame);
+}
+
+#[test]
 fn a_view_reads_what_the_owned_message_has() {
     let partition = PartitionData {
         partition_index: 3,

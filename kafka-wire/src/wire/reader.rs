@@ -371,7 +371,7 @@ impl<'a> Reader<'a> {
             let tag = self.parse("tag", unsigned_varint)?;
             let size = self.parse("tag size", unsigned_varint)? as usize;
             let start = self.at();
-            let Some((value, after)) = self.rest.split_at_checked(size) else {
+            let Some(after) = self.rest.get(size..) else {
                 return Err(self.fail("tagged field", DecodeCause::Truncated));
             };
             if let Some(keeper) = &mut self.keeper {
@@ -379,7 +379,8 @@ impl<'a> Reader<'a> {
             }
             let is_known = known(self, tag)?;
             if let Some(keeper) = &mut self.keeper {
-                let taken_bytes = keeper.leave(tag, if is_known { None } else { Some(self.frame.slice_ref(value)) });
+                keeper.leave();
+                let taken_bytes = if is_known { 0 } else { keeper.keep(tag, self.frame, start, size) };
                 let left_bytes = self.elements_left_bytes.checked_sub(taken_bytes);
                 let too_large = || self.fail_at(start, "tagged field", DecodeCause::ElementsTooLarge);
                 self.elements_left_bytes = left_bytes.ok_or_else(too_large)?;

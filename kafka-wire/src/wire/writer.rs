@@ -1,7 +1,5 @@
 //! Writing one message.
 
-use std::collections::VecDeque;
-
 use bytes::{BufMut, Bytes};
 
 use super::element::Encode;
@@ -268,13 +266,7 @@ impl Writer {
     /// Starts the tagged fields at the end of a struct.
     #[must_use]
     pub fn tags(&mut self) -> Tags {
-        let keeper = self.keeper.take();
-        let mut unknown = VecDeque::new();
-        let mut fields = Self { flexible: self.flexible, keeper, ..Self::default() };
-        if let Some(keeper) = &mut fields.keeper {
-            unknown = keeper.take().into();
-        }
-        Tags { count: 0, fields, unknown }
+        Tags { count: 0, fields: Self { flexible: self.flexible, keeper: self.keeper.take(), ..Self::default() } }
     }
 
     /// Ends a struct with the tagged fields collected; nothing unless flexible.
@@ -345,8 +337,6 @@ impl Writer {
 pub struct Tags {
     count: u32,
     fields: Writer,
-    /// Fields that were kept for this struct, ascending.
-    unknown: VecDeque<(u32, Bytes)>,
 }
 
 impl Tags {
@@ -373,7 +363,7 @@ impl Tags {
         }
         value(&mut body)?;
         if let Some(keeper) = &mut body.keeper {
-            keeper.leave(tag, None);
+            keeper.leave();
         }
         self.fields.keeper = body.keeper.take();
         self.put(tag, body)
@@ -381,9 +371,7 @@ impl Tags {
 
     /// Adds what was kept with a lower tag than `below`.
     fn put_unknown(&mut self, below: Option<u32>) -> Result<(), EncodeError> {
-        while self.unknown.front().is_some_and(|(tag, _)| below.is_none_or(|below| *tag < below))
-            && let Some((tag, value)) = self.unknown.pop_front()
-        {
+        while let Some((tag, value)) = self.fields.keeper.as_mut().and_then(|keeper| keeper.next_field(below)) {
             let mut body = Writer::default();
             body.tail.put_slice(&value);
             self.put(tag, body)?;
