@@ -251,11 +251,21 @@ impl Driver {
         match pin!(transport.read_buf(self.session.read_buffer())).poll(cx) {
             Poll::Pending => return false,
             Poll::Ready(Ok(count)) if count > 0 => self.session.handle_read(),
-            Poll::Ready(_) if self.is_reset_by_negotiation() => self.restart_pinned(),
-            Poll::Ready(Ok(_)) => self.session.handle_end_of_stream(),
-            Poll::Ready(Err(error)) => self.session.close(CloseCause::Transport(error.kind())),
+            Poll::Ready(result) => self.handle_end(result.err()),
         }
         true
+    }
+
+    /// The peer closed the connection, or it broke.
+    fn handle_end(&mut self, error: Option<io::Error>) {
+        let refusal = error.as_ref().and_then(|error| error.get_ref()?.downcast_ref::<DialError>());
+        match (refusal, error.as_ref()) {
+            // The connector learns only now that the peer does not want the connection that it opened.
+            (Some(refusal), _) if self.is_negotiating() => self.fail(ConnectFailure::Dial(refusal.clone())),
+            _ if self.is_reset_by_negotiation() => self.restart_pinned(),
+            (_, None) => self.session.handle_end_of_stream(),
+            (_, Some(error)) => self.session.close(CloseCause::Transport(error.kind())),
+        }
     }
 
     /// Lets time pass; returns whether a deadline came.
@@ -312,7 +322,11 @@ impl Driver {
     ///
     /// Some endpoints do that where Kafka answers `UNSUPPORTED_VERSION` (Azure Event Hubs). v0 is then worth a try.
     fn is_reset_by_negotiation(&self) -> bool {
-        matches!(self.phase, Phase::Open { is_ready: false, .. }) && self.parts.session.api_versions_max.is_none()
+        self.is_negotiating() && self.parts.session.api_versions_max.is_none()
+    }
+
+    const fn is_negotiating(&self) -> bool {
+        matches!(self.phase, Phase::Open { is_ready: false, .. })
     }
 
     /// Connects again at once, and asks for versions in the oldest way.

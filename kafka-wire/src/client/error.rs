@@ -89,7 +89,7 @@ pub enum NotSentCause {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConnectFailure {
-    /// Its name does not resolve, or it does not accept connections.
+    /// Its name does not resolve, it does not accept connections, or TLS with it failed.
     Dial(DialError),
     /// Nothing happened in time.
     TimedOut(ConnectStage),
@@ -269,8 +269,10 @@ impl fmt::Display for RequestError {
 /// What was tried, where, and what to do about it.
 fn show_connect(f: &mut fmt::Formatter<'_>, to: &Endpoint, failure: &ConnectFailure) -> fmt::Result {
     write!(f, "no connection to {to}: {failure}")?;
+    // With TLS something was reached where the broker says it is, and the failure itself says what to do.
+    let is_tls = matches!(failure, ConnectFailure::Dial(DialError::Tls { .. }));
     match (&to.broker, &to.told_by) {
-        (Some(id), Some(told_by)) => write!(
+        (Some(id), Some(told_by)) if !is_tls => write!(
             f,
             ". The broker itself advertises this address (said by {told_by}): set advertised.listeners of broker {id} \
              to an address that its clients can reach"
@@ -286,7 +288,7 @@ fn show_connect(f: &mut fmt::Formatter<'_>, to: &Endpoint, failure: &ConnectFail
             ConnectFailure::TimedOut(ConnectStage::Negotiation) => {
                 f.write_str(". Something listens there, but it does not talk like a Kafka broker: check the port, and that it is a PLAINTEXT listener")
             }
-            ConnectFailure::Negotiation(_) => Ok(()),
+            ConnectFailure::Dial(DialError::Tls { .. }) | ConnectFailure::Negotiation(_) => Ok(()),
         },
     }
 }

@@ -6,7 +6,7 @@
 //! it may have been written: only the caller knows whether doing it twice is harmless. Operations whose methods say that
 //! they retry (metadata, coordinators, offsets) are of that kind.
 //!
-//! Where what happens: `transport` opens byte streams, `connection` drives one [`Session`](crate::session::Session),
+//! Where what happens: `transport` opens byte streams, `tls` (by the feature of that name) encrypts them, `connection` drives one [`Session`](crate::session::Session),
 //! `pool` keeps them, `request` routes a request to one.
 
 mod admin;
@@ -25,6 +25,8 @@ mod offsets;
 mod pool;
 mod producer;
 mod request;
+#[cfg(feature = "tls")]
+mod tls;
 mod transport;
 
 use std::fmt;
@@ -42,7 +44,9 @@ pub use lane::{Lane, OwnLane};
 pub use offsets::{OffsetsError, commit_offsets, fetch_offsets, fetch_unstable_offsets};
 pub use producer::{GroupOffsets, Producer, fence};
 pub use request::Reply;
-pub use transport::{BoxFuture, Connector, DialError, TcpConnector, Transport};
+#[cfg(feature = "tls")]
+pub use tls::{Keystore, Pem, TlsConfig, TlsConfigError, TlsConnector};
+pub use transport::{BoxFuture, Connector, DialError, TcpConnector, TlsProblem, Transport};
 
 pub use crate::consumer::{ConsumeError, ConsumerConfig, Fetched, FetchedBatch, ResetPolicy};
 pub use crate::group::{Assignor, GroupConfig, GroupError, GroupEvent, LostCause, MemberInfo};

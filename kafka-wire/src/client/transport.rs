@@ -59,6 +59,88 @@ pub enum DialError {
     },
     /// No address that the name has accepts a connection; the last one's reason.
     Connect(io::ErrorKind),
+    /// The peer accepts connections, and TLS with it failed.
+    ///
+    /// It may also come out of a stream that was open already, inside of an [`io::Error`]: with TLS 1.3 a broker judges
+    /// the client's certificate when the handshake is over for the client.
+    Tls {
+        /// What is wrong, and with whom.
+        problem: TlsProblem,
+        /// In the words of the TLS library.
+        reason: String,
+    },
+}
+
+/// What is wrong when TLS with a broker fails; shown with what to do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TlsProblem {
+    /// No authority of `ssl.truststore.certificates` has signed the broker's certificate.
+    UnknownAuthority,
+    /// The broker's certificate is for other names than the one that was dialled.
+    NameMismatch,
+    /// The broker's certificate has expired, or is not valid yet.
+    Expired,
+    /// The broker's certificate cannot be used for another reason.
+    BadCertificate,
+    /// The broker wants a certificate of the client, and none is configured.
+    CertificateRequired,
+    /// The broker does not accept the client's certificate.
+    CertificateRefused,
+    /// The peer answers with something else than TLS, or closes the connection on the first words.
+    NotTls,
+    /// The two sides have no version, cipher suite or key exchange in common.
+    Incompatible,
+    /// The name of the server is none that a certificate can have.
+    BadName,
+    /// Anything else.
+    Other,
+}
+
+impl fmt::Display for TlsProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UnknownAuthority => "the broker's certificate is signed by no authority that this client trusts",
+            Self::NameMismatch => "the broker's certificate is for other names",
+            Self::Expired => "the broker's certificate has expired or is not valid yet",
+            Self::BadCertificate => "the broker's certificate cannot be used",
+            Self::CertificateRequired => "the broker requires a certificate of the client",
+            Self::CertificateRefused => "the broker does not accept the certificate of this client",
+            Self::NotTls => "the peer does not speak TLS",
+            Self::Incompatible => "the broker and this client have no TLS version or cipher suite in common",
+            Self::BadName => "no certificate can be for this name",
+            Self::Other => "TLS failed",
+        })
+    }
+}
+
+impl TlsProblem {
+    /// What to do about it.
+    const fn advice(self) -> &'static str {
+        match self {
+            Self::UnknownAuthority => {
+                "Add the certificate of the authority that signed it to ssl.truststore.certificates"
+            }
+            Self::NameMismatch => {
+                "Dial one of its names (bootstrap.servers, and advertised.listeners of the broker), give the broker a \
+                 certificate with this one, or set the server name to expect"
+            }
+            Self::Expired => "Renew it, or set this machine's clock",
+            Self::BadCertificate => "Give the broker a certificate of X.509 version 3 that is meant for servers",
+            Self::CertificateRequired => "Set ssl.keystore.certificate.chain and ssl.keystore.key",
+            Self::CertificateRefused => {
+                "Check that ssl.keystore.certificate.chain is signed by an authority in the broker's truststore, is \
+                 meant for clients and has not expired"
+            }
+            Self::NotTls => "Check that the port is that of an SSL listener",
+            Self::Incompatible => {
+                "Let the broker take TLS 1.2 or 1.3 (ssl.enabled.protocols), with ECDHE and AES-GCM or ChaCha20. With \
+                 TLS 1.2 it may also be that the broker requires a certificate of the client"
+            }
+            Self::BadName => "Use a DNS name or an IP address, or set the server name to expect",
+            Self::Other => "The log of the broker may say more",
+        }
+    }
 }
 
 impl fmt::Display for DialError {
@@ -66,6 +148,7 @@ impl fmt::Display for DialError {
         match self {
             Self::Resolve { reason } => write!(f, "the name does not resolve ({reason})"),
             Self::Connect(kind) => kind.fmt(f),
+            Self::Tls { problem, reason } => write!(f, "{problem} ({reason}). {}", problem.advice()),
         }
     }
 }

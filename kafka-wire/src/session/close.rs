@@ -96,9 +96,10 @@ impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Http => f.write_str("the peer is an HTTP server, not a Kafka broker: check host and port"),
-            Self::Tls => {
-                f.write_str("the peer speaks TLS and was spoken to in plaintext: use the port of a PLAINTEXT listener")
-            }
+            Self::Tls => f.write_str(
+                "the peer speaks TLS and was spoken to in plaintext: use the port of a PLAINTEXT listener, or \
+                     connect with `TlsConnector` (feature `tls`)",
+            ),
             Self::Text(text) => write!(
                 f,
                 "the peer is not a Kafka broker, it answers with text (\"{}...\"): check host and port",

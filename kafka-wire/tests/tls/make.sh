@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Makes the certificates and keys of the TLS tests anew, beside this file. They protect nothing. Needs OpenSSL 3.
+# Keys are PKCS#8 on P-256. Names are those under which a test reaches this machine, and a client's common name.
+set -euo pipefail
+cd "$(dirname "$0")"
+room=$(mktemp -d)
+trap 'rm -r "$room"' EXIT
+
+key() { openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$1"; }
+
+# authority NAME: a certificate that may sign others.
+authority() {
+    key "$room/$1.key"
+    openssl req -x509 -new -key "$room/$1.key" -out "$1.pem" -days 36500 -subj "/CN=$1" \
+        -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign
+}
+
+# signed NAME PURPOSE ALTERNATIVE_NAMES START END: a certificate by `authority`, for serverAuth or clientAuth.
+signed() {
+    key "$1.key"
+    openssl req -new -key "$1.key" -subj "/CN=$1" -out "$room/$1.csr"
+    printf 'extendedKeyUsage=%s\nsubjectAltName=%s\nbasicConstraints=CA:FALSE\n' "$2" "$3" >"$room/$1.ext"
+    printf '[ca]\ndatabase=%s/index\nnew_certs_dir=%s\nrand_serial=yes\ndefault_md=sha256\npolicy=any\n[any]\ncommonName=supplied\n' \
+        "$room" "$room" >"$room/ca.conf"
+    : >"$room/index"
+    openssl ca -batch -notext -config "$room/ca.conf" -name ca -cert authority.pem -keyfile "$room/authority.key" \
+        -in "$room/$1.csr" -extfile "$room/$1.ext" -startdate "$4" -enddate "$5" -out "$1.pem"
+}
+
+authority authority
+authority stranger
+signed broker serverAuth,clientAuth DNS:localhost,IP:127.0.0.1,IP:::1 20260101000000Z 21260101000000Z
+signed elsewhere serverAuth DNS:broker.elsewhere.test 20260101000000Z 21260101000000Z
+signed expired serverAuth DNS:localhost,IP:127.0.0.1 20200101000000Z 20210101000000Z
+signed client clientAuth DNS:client.test 20260101000000Z 21260101000000Z
