@@ -79,7 +79,7 @@ fn check<M: Message>(version: i16, frame: &Bytes) {
     let plain = bounded(frame, || decode::<M>(frame, version, false));
     let Ok(Decoded { message, .. }) = plain else { return };
     let bytes = encode(&message, version, UnknownTags::default());
-    let again = decode::<M>(&bytes, version, false).expect("our own bytes decode");
+    let Some(again) = decode_again::<M>(version, &bytes, frame, false) else { return };
     assert_eq!(again.end, Ok(()), "our own bytes are read to their end");
     assert_same(&again.message, &message);
     assert_eq!(encode(&again.message, version, UnknownTags::default()), bytes);
@@ -103,10 +103,18 @@ fn check_tags<M: Message>(version: i16, frame: &Bytes, message: &M, plain: &Byte
     }
     let bytes = encode(message, version, kept.tags.clone());
     assert!(bytes.len() > plain.len(), "tags are written");
-    let again = decode::<M>(&bytes, version, true).expect("our own bytes decode");
+    let Some(again) = decode_again::<M>(version, &bytes, frame, true) else { return };
     assert_same(&again.message, message);
     assert_eq!(again.tags, kept.tags);
     assert_eq!(encode(&again.message, version, again.tags), bytes);
+}
+
+/// Reads what we wrote for `frame`. We write lengths in the fewest bytes, and a shorter frame may take less memory: `None`.
+fn decode_again<M: Message>(version: i16, bytes: &Bytes, frame: &Bytes, keeps_tags: bool) -> Option<Decoded<M>> {
+    match decode(bytes, version, keeps_tags) {
+        Err(error) if error.cause == DecodeCause::ElementsTooLarge && bytes.len() < frame.len() => None,
+        again => Some(again.expect("our own bytes decode")),
+    }
 }
 
 /// Equal, but for numbers that do not equal themselves: the bytes tell about those.
