@@ -31,6 +31,9 @@ const ELSEWHERE: Identity = (pem!("elsewhere.pem"), pem!("elsewhere.key"));
 const EXPIRED: Identity = (pem!("expired.pem"), pem!("expired.key"));
 const CLIENT: Identity = (pem!("client.pem"), pem!("client.key"));
 
+/// Why nothing that the tests set up themselves fails.
+const SOUND: &str = "certificates of ours and the loopback work";
+
 /// A certificate and its key.
 type Identity = (&'static [u8], &'static [u8]);
 
@@ -49,17 +52,20 @@ impl Server {
     fn acceptor(&self) -> tokio_rustls::TlsAcceptor {
         let provider = Arc::new(rustls_graviola::default_provider());
         let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(AUTHORITY).unwrap()).unwrap();
+        roots.add(CertificateDer::from_pem_slice(AUTHORITY).expect(SOUND)).expect(SOUND);
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
-        let verifier =
-            if self.wants_certificate { verifier.build().unwrap() } else { WebPkiClientVerifier::no_client_auth() };
-        let chain = vec![CertificateDer::from_pem_slice(self.identity.0).unwrap()];
+        let verifier = if self.wants_certificate {
+            verifier.build().expect(SOUND)
+        } else {
+            WebPkiClientVerifier::no_client_auth()
+        };
+        let chain = vec![CertificateDer::from_pem_slice(self.identity.0).expect(SOUND)];
         let config = rustls::ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[self.version])
-            .unwrap()
+            .expect(SOUND)
             .with_client_cert_verifier(verifier)
-            .with_single_cert(chain, PrivateKeyDer::from_pem_slice(self.identity.1).unwrap())
-            .unwrap();
+            .with_single_cert(chain, PrivateKeyDer::from_pem_slice(self.identity.1).expect(SOUND))
+            .expect(SOUND);
         Arc::new(config).into()
     }
 
@@ -93,8 +99,8 @@ async fn echo(stream: &mut (impl AsyncReadExt + AsyncWriteExt + Unpin)) -> io::R
 }
 
 async fn serve(handle: impl Fn(TcpStream) -> JoinHandle<()> + Send + 'static) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect(SOUND);
+    let port = listener.local_addr().expect(SOUND).port();
     tokio::spawn(async move {
         while let Ok((tcp, _)) = listener.accept().await {
             handle(tcp);
@@ -126,7 +132,7 @@ fn known_as((chain, key): (&[u8], &[u8])) -> TlsConfig {
 }
 
 async fn dial(config: &TlsConfig, host: &str, port: u16) -> Result<Box<dyn Transport>, DialError> {
-    TlsConnector::new(config).unwrap().connect(Str::from(host), port).await
+    TlsConnector::new(config).expect(SOUND).connect(Str::from(host), port).await
 }
 
 /// Sends more than a TLS record holds and wants it back.
@@ -135,10 +141,10 @@ async fn assert_echo(mut stream: Box<dyn Transport>) {
     let (mut from, mut to) = tokio::io::split(&mut stream);
     let mut heard = vec![0; said.len()];
     let write = async {
-        to.write_all(&said).await.unwrap();
-        to.flush().await.unwrap();
+        to.write_all(&said).await.expect(SOUND);
+        to.flush().await.expect(SOUND);
     };
-    tokio::join!(write, async { from.read_exact(&mut heard).await.unwrap() });
+    tokio::join!(write, async { from.read_exact(&mut heard).await.expect(SOUND) });
     assert!(said == heard);
 }
 
@@ -221,7 +227,7 @@ async fn a_client_shows_its_certificate() {
 async fn judged(config: &TlsConfig) -> (TlsProblem, String) {
     let server = Server { wants_certificate: true, ..Server::new(BROKER) };
     let port = server.start().await;
-    let connector = TlsConnector::new(config).unwrap();
+    let connector = TlsConnector::new(config).expect(SOUND);
     let config = ClientConfig::new(&format!("localhost:{port}"));
     let error = Client::connect_with(config, Arc::new(connector)).await.expect_err("the broker does not let it in");
     let text = error.to_string();
