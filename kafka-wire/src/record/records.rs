@@ -37,12 +37,14 @@ pub struct Records<'a> {
     rest: &'a [u8],
     left: i32,
     base_offset: i64,
-    last_offset_delta: i32,
+    /// One more than the last offset delta; 0 when that is negative.
+    offset_deltas_end: u32,
     base_timestamp: i64,
     /// With log append time, the timestamp of every record.
     append_time: Option<i64>,
     /// Of the old formats everything else is empty, so that the loop over a batch has nothing to ask about them.
-    messages: Option<Messages<'a>>,
+    /// Behind a pointer: see [`error`].
+    messages: Option<Box<Messages<'a>>>,
 }
 
 /// Bytes of the smallest record: length, attributes, two deltas, two lengths and a header count, of one byte each.
@@ -65,7 +67,7 @@ impl<'a> Records<'a> {
             rest: bytes,
             left: header.record_count,
             base_offset: header.base_offset,
-            last_offset_delta: header.last_offset_delta,
+            offset_deltas_end: header.last_offset_delta.max(-1).wrapping_add(1).cast_unsigned(),
             base_timestamp: header.base_timestamp,
             append_time,
             messages: None,
@@ -80,56 +82,63 @@ impl<'a> Records<'a> {
             rest: &[],
             left: 0,
             base_offset: 0,
-            last_offset_delta: 0,
+            offset_deltas_end: 0,
             base_timestamp: 0,
             append_time: None,
-            messages: Some(messages),
+            messages: Some(Box::new(messages)),
         }
     }
 
     #[inline]
     fn record(&mut self) -> Result<Record<'a>, RecordError> {
+        let (region, at) = (self.region, self.region_at);
         let (rest, raw) = match parse::record(self.rest) {
             Ok(parsed) => parsed,
-            Err(nom::Err::Error(fault) | nom::Err::Failure(fault)) => return Err(self.error(fault)),
+            Err(nom::Err::Error(fault) | nom::Err::Failure(fault)) => return Err(error(region, at, fault)),
             // The parsers work on complete input, and never ask for more.
             Err(nom::Err::Incomplete(_)) => {
-                return Err(self.error(Fault { input: self.rest, what: "record", cause: RecordErrorCause::Truncated }));
+                let fault = Fault { input: self.rest, what: "record", cause: RecordErrorCause::Truncated };
+                return Err(error(region, at, fault));
             }
         };
-        if raw.offset_delta < 0 || raw.offset_delta > self.last_offset_delta {
+        // As unsigned numbers, so that one comparison refuses the negative ones too.
+        if raw.offset_delta.cast_unsigned() >= self.offset_deltas_end {
             let cause = RecordErrorCause::OutOfRange(i64::from(raw.offset_delta));
-            return Err(self.error(Fault { input: self.rest, what: "offset delta", cause }));
+            return Err(error(region, at, Fault { input: self.rest, what: "offset delta", cause }));
         }
         self.rest = rest;
         Ok(Record {
-            offset: self.base_offset.saturating_add(i64::from(raw.offset_delta)),
+            offset: self.base_offset.wrapping_add(i64::from(raw.offset_delta)),
             timestamp: self.append_time.unwrap_or(self.base_timestamp.wrapping_add(raw.timestamp_delta)),
             key: raw.key,
             value: raw.value,
             headers: raw.headers,
         })
     }
+}
 
-    /// After the last record: nothing, or the error that bytes are left, once. And every message of the old formats.
-    #[cold]
-    fn finish(&mut self) -> Option<Result<Record<'a>, RecordError>> {
-        if let Some(messages) = &mut self.messages {
-            return messages.next();
-        }
-        let input = std::mem::take(&mut self.rest);
-        if input.is_empty() {
-            return None;
-        }
-        Some(Err(self.error(Fault { input, what: "records", cause: RecordErrorCause::BytesLeft(input.len()) })))
-    }
+/// The error of a place in the `region` that holds all records, which starts at `region_at` in the batch.
+///
+/// This and [`bytes_left`] are no methods: a reader that is handed out by reference, if only to a function that is never
+/// called, lives in memory and not in registers, and then a record costs 1 ns more.
+#[cold]
+fn error(region: &[u8], region_at: usize, fault: Fault<'_>) -> RecordError {
+    let error = RecordError::new(region_at + region.offset(fault.input), fault.what, fault.cause);
+    // Records that lie in the batch begin behind its header.
+    if region_at == 0 { error.in_decompressed() } else { error }
+}
 
-    #[cold]
-    fn error(&self, fault: Fault<'_>) -> RecordError {
-        let error = RecordError::new(self.region_at + self.region.offset(fault.input), fault.what, fault.cause);
-        // Records that lie in the batch begin behind its header.
-        if self.region_at == 0 { error.in_decompressed() } else { error }
-    }
+/// Every message of the old formats.
+#[cold]
+#[inline(never)]
+fn next_message<'a>(messages: &mut Messages<'a>) -> Option<Result<Record<'a>, RecordError>> {
+    messages.next()
+}
+
+/// Bytes are left after the last record.
+#[cold]
+fn bytes_left(region: &[u8], region_at: usize, input: &[u8]) -> RecordError {
+    error(region, region_at, Fault { input, what: "records", cause: RecordErrorCause::BytesLeft(input.len()) })
 }
 
 impl<'a> Iterator for Records<'a> {
@@ -138,7 +147,12 @@ impl<'a> Iterator for Records<'a> {
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.left == 0 {
-            return self.finish();
+            if let Some(messages) = self.messages.as_deref_mut() {
+                return next_message(messages);
+            }
+            // After the last record: nothing, or the error that bytes are left, once.
+            let left = std::mem::take(&mut self.rest);
+            return if left.is_empty() { None } else { Some(Err(bytes_left(self.region, self.region_at, left))) };
         }
         self.left -= 1;
         let record = self.record();
