@@ -97,7 +97,7 @@ async fn we_read_the_segment_files_of_a_broker() {
     }
     // What Kafka writes for itself, and goes on to: the metadata log, with control records of KRaft.
     let metadata = read(&segments(kafka.data(), "__cluster_metadata"));
-    assert!(metadata.controls.iter().any(|name| *name == "LEADER_CHANGE"), "{:?}", metadata.controls);
+    assert!(metadata.controls.contains(&"LEADER_CHANGE"), "{:?}", metadata.controls);
 }
 
 /// The segment files of partition 0, in order. Each takes offsets for its name.

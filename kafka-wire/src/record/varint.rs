@@ -51,7 +51,7 @@ impl Word {
     /// This with `next` behind it, no more than [`Word::BYTES_MAX`] together.
     #[inline(always)]
     pub(super) fn then(self, next: Self) -> Self {
-        Self { bits: self.bits | next.bits << (8 * self.bytes & 63), bytes: self.bytes + next.bytes }
+        Self { bits: self.bits | next.bits << ((8 * self.bytes) & 63), bytes: self.bytes + next.bytes }
     }
 
     /// How many bytes it has.
