@@ -111,14 +111,14 @@ pub(super) fn open<'a>(
 /// The messages in a region, in order. After an error the iteration is over.
 #[derive(Clone, Debug)]
 pub(super) struct Messages<'a> {
-    region: &'a [u8],
-    rest: &'a [u8],
+    pub(super) region: &'a [u8],
+    pub(super) rest: &'a [u8],
     /// Whether the region is the decompressed value of a wrapper.
-    is_decompressed: bool,
+    pub(super) is_decompressed: bool,
     /// What the offsets are relative to.
-    base_offset: i64,
+    pub(super) base_offset: i64,
     /// The wrapper's, which every message of v1 in it has.
-    append_time: Option<i64>,
+    pub(super) append_time: Option<i64>,
 }
 
 impl<'a> Messages<'a> {

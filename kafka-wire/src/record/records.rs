@@ -42,9 +42,9 @@ pub struct Records<'a> {
     base_timestamp: i64,
     /// With log append time, the timestamp of every record.
     append_time: Option<i64>,
-    /// Of the old formats everything else is empty, so that the loop over a batch has nothing to ask about them.
-    /// Behind a pointer: see [`error`].
-    messages: Option<Box<Messages<'a>>>,
+    /// For messages of the old formats, whether their region was decompressed. `left` is 0 then, so that the loop over a
+    /// batch has nothing to ask about them.
+    messages: Option<bool>,
 }
 
 /// Bytes of the smallest record: length, attributes, two deltas, two lengths and a header count, of one byte each.
@@ -76,16 +76,17 @@ impl<'a> Records<'a> {
 
     /// The records of a message of the old formats.
     pub(super) fn of_messages(messages: Messages<'a>) -> Self {
+        let Messages { region, rest, is_decompressed, base_offset, append_time } = messages;
         Self {
-            region: &[],
+            region,
             region_at: 0,
-            rest: &[],
+            rest,
             left: 0,
-            base_offset: 0,
+            base_offset,
             offset_deltas_end: 0,
             base_timestamp: 0,
-            append_time: None,
-            messages: Some(Box::new(messages)),
+            append_time,
+            messages: Some(is_decompressed),
         }
     }
 
@@ -128,11 +129,12 @@ fn error(region: &[u8], region_at: usize, fault: Fault<'_>) -> RecordError {
     if region_at == 0 { error.in_decompressed() } else { error }
 }
 
-/// Every message of the old formats.
+/// The next message of the old formats, and what is behind it. By value: see [`error`].
 #[cold]
 #[inline(never)]
-fn next_message<'a>(messages: &mut Messages<'a>) -> Option<Result<Record<'a>, RecordError>> {
-    messages.next()
+fn next_message(mut messages: Messages<'_>) -> (Option<Result<Record<'_>, RecordError>>, &[u8]) {
+    let next = messages.next();
+    (next, messages.rest)
 }
 
 /// Bytes are left after the last record.
@@ -147,8 +149,11 @@ impl<'a> Iterator for Records<'a> {
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.left == 0 {
-            if let Some(messages) = self.messages.as_deref_mut() {
-                return next_message(messages);
+            if let Some(is_decompressed) = self.messages {
+                let Self { region, rest, base_offset, append_time, .. } = *self;
+                let (next, rest) = next_message(Messages { region, rest, is_decompressed, base_offset, append_time });
+                self.rest = rest;
+                return next;
             }
             // After the last record: nothing, or the error that bytes are left, once.
             let left = std::mem::take(&mut self.rest);
