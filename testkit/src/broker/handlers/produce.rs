@@ -137,6 +137,11 @@ impl Write<'_> {
 
 /// Reads the one batch that a partition may get, and checks its checksum.
 fn read_batch(records: Bytes) -> Result<Batch, ErrorCode> {
+    // Message sets of the old formats are stored no longer (KIP-724). Kafka looks at the format before anything else:
+    // `ProduceRequest.validateRecords`.
+    if records.get(MAGIC_AT).is_some_and(|magic| *magic != MAGIC) {
+        return Err(ErrorCode::INVALID_RECORD);
+    }
     let batch = Batch::from_bytes(records).and_then(|batch| batch.check_crc().map(|()| batch));
     batch.map_err(|error| match error.cause {
         RecordErrorCause::UnsupportedMagic(_) | RecordErrorCause::OutOfRange(_) | RecordErrorCause::BytesLeft(_) => {
@@ -152,8 +157,7 @@ fn check_header(header: &BatchHeader, version: i16) -> Result<(), ErrorCode> {
     let is_counted = header.record_count > 0 && header.last_offset_delta == header.record_count - 1;
     let is_sequenced = !header.has_producer_id() || (header.producer_epoch.0 >= 0 && header.base_sequence >= 0);
     let is_owned = header.has_producer_id() || !header.is_transactional();
-    // Message sets of the old formats are stored no longer (KIP-724).
-    if header.magic != 2 || !is_counted || !is_sequenced || !is_owned || header.is_control() {
+    if !is_counted || !is_sequenced || !is_owned || header.is_control() {
         return Err(ErrorCode::INVALID_RECORD);
     }
     if header.compression() == Compression::Zstd && version < FIRST_WITH_ZSTD {
@@ -188,3 +192,7 @@ const FIRST_WITH_ZSTD: i16 = 7;
 const FIRST_WITH_ABORTABLE: i16 = 11;
 const FIRST_THAT_ADDS: i16 = 12;
 const FIRST_WITH_TOPIC_IDS: i16 = 13;
+
+/// Where the format of a batch is told, and the one that a broker takes.
+const MAGIC_AT: usize = 16;
+const MAGIC: u8 = 2;
