@@ -76,15 +76,7 @@ pub fn decode(
 /// Versions of a message that is no request or response, by its name in Kafka's schema.
 #[must_use]
 pub fn data_layout(name: &str) -> Option<Layout> {
-    macro_rules! row {
-        ($name:literal, $message:ty) => {
-            if name == $name {
-                return Some(<$message>::LAYOUT);
-            }
-        };
-    }
-    crate::for_each_message!(row);
-    None
+    data(name).map(|(layout, _)| layout)
 }
 
 /// Reads a message that is no request or response; `None` when there is none of this name.
@@ -92,10 +84,14 @@ pub fn data_layout(name: &str) -> Option<Layout> {
 /// # Errors
 /// See [`Message::decode`].
 pub fn decode_data(name: &str, version: i16, r: &mut Reader<'_>) -> Option<Result<Box<dyn AnyMessage>, DecodeError>> {
+    data(name).map(|(_, decode)| decode(r, version))
+}
+
+fn data(name: &str) -> Option<(Layout, Decoder)> {
     macro_rules! row {
         ($name:literal, $message:ty) => {
             if name == $name {
-                return Some(decoder::<$message>(r, version));
+                return Some((<$message>::LAYOUT, decoder::<$message>));
             }
         };
     }

@@ -6,11 +6,11 @@
 
 use bytes::Bytes;
 
-use crate::wire::{Str, Uuid};
+use crate::wire::{Str, Uuid, base64};
 
-/// A value that can be shown as JSON.
+/// A message or a struct of one, which can be shown as a JSON object.
 pub trait Inspect {
-    /// For a message or struct: names its fields, as `version` has them. For anything else: says its value.
+    /// Names its fields, as `version` has them, and their values.
     fn inspect(&self, version: i16, to: &mut Json);
 }
 
@@ -162,15 +162,8 @@ impl Value for Bytes {
     fn show(&self, _: i16, to: &mut Json) {
         const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
         to.text.push('"');
-        for chunk in self.chunks(3) {
-            let byte = |index: usize| u32::from(chunk.get(index).copied().unwrap_or(0));
-            let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-            for digit in 0..4 {
-                let index = (bits >> (18 - 6 * digit)) as usize & 63;
-                let letter = ALPHABET.get(index).copied().map_or('=', char::from);
-                to.text.push(if digit > chunk.len() { '=' } else { letter });
-            }
-        }
+        to.text.extend(base64::digits(self, ALPHABET));
+        to.text.push_str(["", "==", "="].get(self.len() % 3).copied().unwrap_or_default());
         to.text.push('"');
     }
 }

@@ -5,6 +5,7 @@
 //! Both carry the one difference between old and new versions of a message, the encoding of lengths, in a flag.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::cast_possible_truncation))]
 
+pub(crate) mod base64;
 mod element;
 mod error;
 mod layout;

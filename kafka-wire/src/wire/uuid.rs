@@ -3,6 +3,8 @@
 use std::fmt::{self, Write};
 use std::str::FromStr;
 
+use super::base64;
+
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 /// Sixteen bytes, printed like Kafka's: base64 with the alphabet for URLs, no padding, 22 characters.
@@ -22,14 +24,7 @@ impl Uuid {
 
 impl fmt::Display for Uuid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // 128 bits are 21 digits of six bits and one of two; the last digit's lower four bits are padding.
-        let number = u128::from_be_bytes(self.0);
-        for index in 0..22u32 {
-            let digit = if index == 21 { (number << 4) & 0x3f } else { (number >> (122 - 6 * index)) & 0x3f };
-            let character = usize::try_from(digit).ok().and_then(|digit| ALPHABET.get(digit));
-            f.write_char(char::from(*character.expect("six bits index an alphabet of 64")))?;
-        }
-        Ok(())
+        base64::digits(&self.0, ALPHABET).try_for_each(|digit| f.write_char(digit))
     }
 }
 
