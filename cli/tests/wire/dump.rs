@@ -13,7 +13,7 @@ use serde_json::Value;
 use testkit::broker::{Broker, BrokerConfig, Pipe};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{Run, Scratch, wire};
+use super::{Run, Scratch, unhex, wire};
 
 /// What went over one connection.
 #[derive(Clone, Debug, Default)]
@@ -209,8 +209,7 @@ fn a_produce_request_without_acks_has_no_response() {
 }
 
 fn framed(hex: &str) -> Vec<u8> {
-    let bytes = (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hex"));
     let mut frame = u32::try_from(hex.len() / 2).expect("short").to_be_bytes().to_vec();
-    frame.extend(bytes);
+    frame.extend(unhex(hex));
     frame
 }

@@ -69,6 +69,10 @@ fn vectors() -> Vec<(String, String, String)> {
     vectors
 }
 
+fn unhex(digits: &str) -> Vec<u8> {
+    (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).expect("hex")).collect()
+}
+
 /// A file of its own for one test, gone when it is dropped.
 struct Scratch(PathBuf);
 

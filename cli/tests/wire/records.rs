@@ -7,7 +7,7 @@ use kafka_wire::protocol::produce::{PartitionProduceData, ProduceRequest, TopicP
 use kafka_wire::wire::{Str, Writer};
 use serde_json::Value;
 
-use super::{Scratch, wire};
+use super::{Scratch, unhex, wire};
 
 /// Batches that Java wrote, of the committed vectors.
 fn java(name: &str) -> Vec<u8> {
@@ -15,10 +15,6 @@ fn java(name: &str) -> Vec<u8> {
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).expect("a vector");
     let (_, digits) = text.split_once("\nbytes ").expect("bytes at the end");
     unhex(digits.trim_end())
-}
-
-fn unhex(digits: &str) -> Vec<u8> {
-    (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).expect("hex")).collect()
 }
 
 /// Data in a transaction, its marker, a change of leaders, and what compaction left.
