@@ -16,6 +16,8 @@ use kafka_wire::record::{Batches, ControlRecord, RawHeaders};
 use kafka_wire::types::{PartitionId, TimestampMs};
 use testkit::real::{RealConfig, RealKafka};
 
+#[path = "records/ours.rs"]
+mod ours;
 #[path = "../../kafka-wire/tests/records/mod.rs"]
 mod records;
 
@@ -37,7 +39,7 @@ fn directory(name: &str) -> PathBuf {
 #[tokio::test]
 async fn java_reads_what_we_write_in_every_codec_and_format() {
     let directory = directory("records-ours");
-    let all = records::ours::all();
+    let all = ours::all();
     for (name, bytes) in &all {
         let text = records::describe(bytes).expect("ours are good");
         fs::write(directory.join(format!("{name}.txt")), text).expect("the file can be written");

@@ -1,12 +1,10 @@
-//! Batches and message sets as lines of text, the same that `vectors/RecordVectors.java` writes; and some of ours.
+//! Batches and message sets as lines of text, the same that `vectors/RecordVectors.java` writes.
 
 use std::fmt::Write;
 
 use bytes::Bytes;
 use kafka_wire::compression::Decompressed;
 use kafka_wire::record::{Batch, Batches, Record, RecordError, TimestampType};
-
-pub(crate) mod ours;
 
 pub(crate) const NOW: i64 = 1_700_000_000_000;
 

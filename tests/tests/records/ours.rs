@@ -8,10 +8,9 @@ use kafka_wire::record::{
 };
 use kafka_wire::types::{LeaderEpoch, ProducerEpoch, ProducerId};
 
-use super::NOW;
+use super::records::NOW;
 
 /// Each with a name.
-#[allow(dead_code, reason = "for the suite in which Java reads them")]
 pub(crate) fn all() -> Vec<(String, Bytes)> {
     let idempotent = Seal {
         producer_id: ProducerId(12),
@@ -65,7 +64,7 @@ fn marker(marker: ControlRecord) -> Bytes {
 }
 
 /// Deltas, lengths and counts of every size, nulls, and text that repeats over several blocks of lz4.
-pub(crate) fn builder(repeats: usize) -> BatchBuilder {
+fn builder(repeats: usize) -> BatchBuilder {
     let mut builder = BatchBuilder::new(1_000);
     let mut headers = HeadersBuf::new();
     for index in 0..70 {
