@@ -9,7 +9,8 @@ use super::varint::{put_varint, zigzag, zigzag_length};
 /// UTF-8; a key is never null, a value may be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RawHeaders<'a> {
-    count: i32,
+    /// No more than `i32::MAX`.
+    count: u32,
     /// `count` times: key length, key, value length, value. Always well formed.
     bytes: &'a [u8],
 }
@@ -20,7 +21,7 @@ impl<'a> RawHeaders<'a> {
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        usize::try_from(self.count).unwrap_or(0)
+        self.count as usize
     }
 
     /// Whether there are none.
@@ -45,11 +46,11 @@ impl<'a> RawHeaders<'a> {
 
     /// Headers whose bytes have been walked to their end.
     #[inline]
-    pub(super) fn checked(count: i32, bytes: &'a [u8]) -> Self {
+    pub(super) fn checked(count: u32, bytes: &'a [u8]) -> Self {
         Self { count, bytes }
     }
 
-    pub(super) fn raw_count(&self) -> i32 {
+    pub(super) fn raw_count(&self) -> u32 {
         self.count
     }
 
@@ -62,7 +63,7 @@ impl<'a> RawHeaders<'a> {
 /// Headers under construction; cleared and used again for record after record.
 #[derive(Clone, Debug, Default)]
 pub struct HeadersBuf {
-    count: i32,
+    count: u32,
     bytes: Vec<u8>,
 }
 

@@ -47,6 +47,7 @@ mod message_builder;
 mod parse;
 mod patch;
 mod records;
+mod short;
 mod varint;
 
 pub use batch::{Batch, Batches};

@@ -6,8 +6,8 @@ use nom::Offset;
 
 use super::header::RECORD_COUNT_AT;
 use super::message::Messages;
-use super::parse::{self, Fault};
-use super::{BatchHeader, RawHeaders, RecordError, RecordErrorCause, TimestampType};
+use super::parse::{self, Fault, RawRecord};
+use super::{BatchHeader, RawHeaders, RecordError, RecordErrorCause, TimestampType, short};
 
 /// One record, borrowed from its batch.
 ///
@@ -34,14 +34,15 @@ pub struct Records<'a> {
     /// All of them, and where in the batch they start: where an error is follows from these.
     region: &'a [u8],
     region_at: usize,
-    rest: &'a [u8],
+    /// Where in the region the next one starts.
+    at: usize,
     left: i32,
     base_offset: i64,
     /// One more than the last offset delta; 0 when that is negative.
     offset_deltas_end: u32,
     base_timestamp: i64,
-    /// With log append time, the timestamp of every record.
-    append_time: Option<i64>,
+    /// All bits; or none with log append time, when the base is the timestamp of every record.
+    timestamp_delta_mask: i64,
     /// For messages of the old formats, whether their region was decompressed. `left` is 0 then, so that the loop over a
     /// batch has nothing to ask about them.
     messages: Option<bool>,
@@ -57,19 +58,19 @@ impl<'a> Records<'a> {
             let cause = RecordErrorCause::OutOfRange(i64::from(header.record_count));
             return Err(RecordError::new(RECORD_COUNT_AT, "record count", cause));
         }
-        let append_time = match header.timestamp_type() {
-            TimestampType::CreateTime => None,
-            TimestampType::LogAppendTime => Some(header.max_timestamp),
+        let (base_timestamp, timestamp_delta_mask) = match header.timestamp_type() {
+            TimestampType::CreateTime => (header.base_timestamp, !0),
+            TimestampType::LogAppendTime => (header.max_timestamp, 0),
         };
         Ok(Self {
             region: bytes,
             region_at: at,
-            rest: bytes,
+            at: 0,
             left: header.record_count,
             base_offset: header.base_offset,
             offset_deltas_end: header.last_offset_delta.max(-1).wrapping_add(1).cast_unsigned(),
-            base_timestamp: header.base_timestamp,
-            append_time,
+            base_timestamp,
+            timestamp_delta_mask,
             messages: None,
         })
     }
@@ -80,67 +81,84 @@ impl<'a> Records<'a> {
         Self {
             region,
             region_at: 0,
-            rest,
+            at: region.len() - rest.len(),
             left: 0,
             base_offset,
             offset_deltas_end: 0,
-            base_timestamp: 0,
-            append_time,
+            base_timestamp: append_time.unwrap_or(0),
+            timestamp_delta_mask: if append_time.is_some() { 0 } else { !0 },
             messages: Some(is_decompressed),
         }
     }
 
+    /// Whether the batch can hold the offset. As unsigned numbers, so that one comparison refuses the negative ones too.
     #[inline]
-    fn record(&mut self) -> Result<Record<'a>, RecordError> {
-        let (region, at) = (self.region, self.region_at);
-        let (rest, raw) = match parse::record(self.rest) {
-            Ok(parsed) => parsed,
-            Err(nom::Err::Error(fault) | nom::Err::Failure(fault)) => return Err(error(region, at, fault)),
-            // The parsers work on complete input, and never ask for more.
-            Err(nom::Err::Incomplete(_)) => {
-                let fault = Fault { input: self.rest, what: "record", cause: RecordErrorCause::Truncated };
-                return Err(error(region, at, fault));
-            }
-        };
-        // As unsigned numbers, so that one comparison refuses the negative ones too.
-        if raw.offset_delta.cast_unsigned() >= self.offset_deltas_end {
-            let cause = RecordErrorCause::OutOfRange(i64::from(raw.offset_delta));
-            return Err(error(region, at, Fault { input: self.rest, what: "offset delta", cause }));
-        }
-        self.rest = rest;
-        Ok(Record {
+    fn has_offset(&self, raw: &RawRecord<'_>) -> bool {
+        raw.offset_delta.cast_unsigned() < self.offset_deltas_end
+    }
+
+    #[inline]
+    fn place(&self, raw: RawRecord<'a>) -> Record<'a> {
+        Record {
             offset: self.base_offset.wrapping_add(i64::from(raw.offset_delta)),
-            timestamp: self.append_time.unwrap_or(self.base_timestamp.wrapping_add(raw.timestamp_delta)),
+            timestamp: self.base_timestamp.wrapping_add(raw.timestamp_delta & self.timestamp_delta_mask),
             key: raw.key,
             value: raw.value,
             headers: raw.headers,
-        })
+        }
     }
 }
 
-/// The error of a place in the `region` that holds all records, which starts at `region_at` in the batch.
+/// What the loop over a batch leaves out.
 ///
-/// This and [`bytes_left`] are no methods: a reader that is handed out by reference, if only to a function that is never
-/// called, lives in memory and not in registers, and then a record costs 1 ns more.
-#[cold]
-fn error(region: &[u8], region_at: usize, fault: Fault<'_>) -> RecordError {
-    let error = RecordError::new(region_at + region.offset(fault.input), fault.what, fault.cause);
-    // Records that lie in the batch begin behind its header.
-    if region_at == 0 { error.in_decompressed() } else { error }
-}
+/// Its methods get a copy and say how far they came: a reader that is handed out by reference, if only to a function that
+/// is never called, lives in memory and not in registers, and then a record costs 1 ns more.
+impl<'a> Records<'a> {
+    /// A record that is not short, or what is wrong with it.
+    #[cold]
+    #[inline(never)]
+    fn long_record(self) -> (usize, Result<Record<'a>, RecordError>) {
+        let rest = self.rest();
+        let fault = match parse::record(rest) {
+            Ok((after, raw)) if self.has_offset(&raw) => {
+                return (self.region.len() - after.len(), Ok(self.place(raw)));
+            }
+            Ok((_, raw)) => {
+                let cause = RecordErrorCause::OutOfRange(i64::from(raw.offset_delta));
+                Fault { input: rest, what: "offset delta", cause }
+            }
+            Err(nom::Err::Error(fault) | nom::Err::Failure(fault)) => fault,
+            // The parsers work on complete input, and never ask for more.
+            Err(nom::Err::Incomplete(_)) => Fault { input: rest, what: "record", cause: RecordErrorCause::Truncated },
+        };
+        (self.region.len(), Err(self.error(fault)))
+    }
 
-/// The next message of the old formats, and what is behind it. By value: see [`error`].
-#[cold]
-#[inline(never)]
-fn next_message(mut messages: Messages<'_>) -> (Option<Result<Record<'_>, RecordError>>, &[u8]) {
-    let next = messages.next();
-    (next, messages.rest)
-}
+    /// What comes when no records are left: nothing, or the error that bytes are left, once; or the next message.
+    #[cold]
+    #[inline(never)]
+    fn after_last(self) -> (usize, Option<Result<Record<'a>, RecordError>>) {
+        let input = self.rest();
+        if let Some(is_decompressed) = self.messages {
+            let append_time = (self.timestamp_delta_mask == 0).then_some(self.base_timestamp);
+            let Self { region, base_offset, .. } = self;
+            let mut messages = Messages { region, rest: input, is_decompressed, base_offset, append_time };
+            let next = messages.next();
+            return (region.len() - messages.rest.len(), next);
+        }
+        let fault = Fault { input, what: "records", cause: RecordErrorCause::BytesLeft(input.len()) };
+        (self.region.len(), (!input.is_empty()).then(|| Err(self.error(fault))))
+    }
 
-/// Bytes are left after the last record.
-#[cold]
-fn bytes_left(region: &[u8], region_at: usize, input: &[u8]) -> RecordError {
-    error(region, region_at, Fault { input, what: "records", cause: RecordErrorCause::BytesLeft(input.len()) })
+    fn rest(&self) -> &'a [u8] {
+        self.region.get(self.at..).unwrap_or_default()
+    }
+
+    fn error(&self, fault: Fault<'_>) -> RecordError {
+        let error = RecordError::new(self.region_at + self.region.offset(fault.input), fault.what, fault.cause);
+        // Records that lie in the batch begin behind its header.
+        if self.region_at == 0 { error.in_decompressed() } else { error }
+    }
 }
 
 impl<'a> Iterator for Records<'a> {
@@ -149,23 +167,25 @@ impl<'a> Iterator for Records<'a> {
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.left == 0 {
-            if let Some(is_decompressed) = self.messages {
-                let Self { region, rest, base_offset, append_time, .. } = *self;
-                let (next, rest) = next_message(Messages { region, rest, is_decompressed, base_offset, append_time });
-                self.rest = rest;
-                return next;
-            }
-            // After the last record: nothing, or the error that bytes are left, once.
-            let left = std::mem::take(&mut self.rest);
-            return if left.is_empty() { None } else { Some(Err(bytes_left(self.region, self.region_at, left))) };
+            let (at, next) = self.clone().after_last();
+            self.at = at;
+            return next;
         }
         self.left -= 1;
-        let record = self.record();
-        if record.is_err() {
-            self.left = 0;
-            self.rest = &[];
+        match short::record(self.region, self.at) {
+            Some((at, raw)) if self.has_offset(&raw) => {
+                self.at = at;
+                Some(Ok(self.place(raw)))
+            }
+            _ => {
+                let (at, record) = self.clone().long_record();
+                self.at = at;
+                if record.is_err() {
+                    self.left = 0;
+                }
+                Some(record)
+            }
         }
-        Some(record)
     }
 }
 
