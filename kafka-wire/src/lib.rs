@@ -41,7 +41,8 @@ pub mod types;
 
 pub mod wire;
 
-pub mod compression;
+#[doc(inline)]
+pub use kafka_wire_compression as compression;
 
 pub mod protocol;
 pub mod record;

@@ -23,24 +23,23 @@ const LEVEL: i32 = 3;
 const BLOCK_BYTES_MAX: usize = 128 << 10;
 const BLOCK_BYTES_MIN: usize = 4;
 
-/// Tables and one batch's output, kept from batch to batch.
+/// Tables, kept from batch to batch.
 #[derive(Default)]
 pub(super) struct ZstdCompressor {
     compressor: Option<Box<FrameCompressor>>,
-    /// The encoder clears what it writes to and wants a `Vec`, hence not the buffer that all codecs share.
-    frame: Vec<u8>,
 }
 
 impl ZstdCompressor {
-    /// Returns one frame.
-    pub(super) fn compress(&mut self, input: &[u8]) -> &[u8] {
+    /// Writes one frame to the front of `output` and returns its size.
+    pub(super) fn compress(&mut self, input: &[u8], output: &mut Output) -> usize {
         let compressor = self.compressor.get_or_insert_with(|| {
             let mut compressor = FrameCompressor::new(CompressionLevel::from_level(LEVEL));
             compressor.set_content_checksum(false);
             Box::new(compressor)
         });
-        compressor.compress_independent_frame_into(input, &mut self.frame);
-        &self.frame
+        // Clears what was there, and leaves the frame alone in it.
+        compressor.compress_independent_frame_into(input, &mut output.buffer);
+        output.buffer.len()
     }
 }
 
