@@ -15,7 +15,7 @@ pub trait Inspect {
 }
 
 /// Prints a message as one line of JSON.
-pub fn json(message: &impl Inspect, version: i16) -> String {
+pub fn json(message: &dyn Inspect, version: i16) -> String {
     let mut to = Json { text: String::new() };
     to.object(message, version);
     to.text
@@ -29,7 +29,7 @@ pub struct Json {
 
 impl Json {
     /// A field of the struct that is being shown.
-    pub fn field(&mut self, name: &str, value: &impl Value, version: i16) {
+    pub fn field(&mut self, name: &str, value: &dyn Value, version: i16) {
         self.name(name);
         value.show(version, self);
     }
@@ -57,7 +57,7 @@ impl Json {
         self.text.push_str("\":");
     }
 
-    fn object(&mut self, value: &impl Inspect, version: i16) {
+    fn object(&mut self, value: &dyn Inspect, version: i16) {
         self.text.push('{');
         value.inspect(version, self);
         self.text.push('}');
@@ -97,14 +97,13 @@ impl<T: Inspect> Value for T {
 
 impl<T: Value> Value for Vec<T> {
     fn show(&self, version: i16, to: &mut Json) {
-        to.text.push('[');
-        for (index, value) in self.iter().enumerate() {
-            if index > 0 {
-                to.text.push(',');
-            }
+        let mut before = "[";
+        for value in self {
+            to.text.push_str(before);
+            before = ",";
             value.show(version, to);
         }
-        to.text.push(']');
+        to.text.push_str(if self.is_empty() { "[]" } else { "]" });
     }
 }
 

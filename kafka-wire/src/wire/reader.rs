@@ -297,7 +297,10 @@ impl<'a> Reader<'a> {
     /// `Truncated`, `CountTooLarge`, `ElementsTooLarge`; `UnexpectedNull`; whatever an element fails with.
     pub fn array<T: Decode>(&mut self, what: &'static str, version: i16) -> Result<Vec<T>, Malformed> {
         let start = self.at();
-        self.nullable_array(what, version)?.ok_or_else(|| self.fail_at(start, what, DecodeCause::UnexpectedNull))
+        match self.nullable_array(what, version)? {
+            Some(elements) => Ok(elements),
+            None => Err(self.fail_at(start, what, DecodeCause::UnexpectedNull)),
+        }
     }
 
     /// Elements in order, or null.
@@ -305,17 +308,23 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// `Truncated`, `CountTooLarge`, `ElementsTooLarge`; whatever an element fails with.
     pub fn nullable_array<T: Decode>(&mut self, what: &'static str, version: i16) -> Result<Option<Vec<T>>, Malformed> {
-        let start = self.at();
-        let Some(count) = self.count(what)? else { return Ok(None) };
-        // The memory is reserved at once and never grows: so the limit is one on what is really taken.
-        let left_bytes = self.elements_left_bytes.checked_sub(count.saturating_mul(size_of::<T>()));
-        let too_large = || self.fail_at(start, what, DecodeCause::ElementsTooLarge);
-        self.elements_left_bytes = left_bytes.ok_or_else(too_large)?;
+        let Some(count) = self.element_count(what, size_of::<T>())? else { return Ok(None) };
         let mut elements = Vec::with_capacity(count);
         for _ in 0..count {
             elements.push(T::read(self, version)?);
         }
         Ok(Some(elements))
+    }
+
+    /// Of elements that take `element_bytes` of memory each. The caller reserves it at once and it never grows: so the limit
+    /// is one on what is really taken. Apart from the loop, which is compiled for each of 300 structs.
+    fn element_count(&mut self, what: &'static str, element_bytes: usize) -> Result<Option<usize>, Malformed> {
+        let start = self.at();
+        let Some(count) = self.count(what)? else { return Ok(None) };
+        let left_bytes = self.elements_left_bytes.checked_sub(count.saturating_mul(element_bytes));
+        let too_large = || self.fail_at(start, what, DecodeCause::ElementsTooLarge);
+        self.elements_left_bytes = left_bytes.ok_or_else(too_large)?;
+        Ok(Some(count))
     }
 
     /// A struct or null: one signed byte says which, below 0 for null (KIP-893).

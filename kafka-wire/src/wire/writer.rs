@@ -226,7 +226,10 @@ impl Writer {
     /// `TooLong` at 2^31 elements; whatever an element fails with.
     pub fn array<T: Encode>(&mut self, what: &'static str, values: &[T], version: i16) -> Result<(), EncodeError> {
         self.length(what, Some(values.len()))?;
-        values.iter().try_for_each(|value| value.write(self, version))
+        for value in values {
+            value.write(self, version)?;
+        }
+        Ok(())
     }
 
     /// Elements in order, or null.
