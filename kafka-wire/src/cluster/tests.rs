@@ -6,8 +6,13 @@ use crate::protocol::metadata::{
 };
 
 fn brokers(ids: &[i32]) -> Vec<MetadataResponseBroker> {
-    let broker =
-        |id: &i32| MetadataResponseBroker { node_id: *id, host: Str::from(format!("b{id}")), port: 9092, rack: None };
+    let broker = |id: &i32| MetadataResponseBroker {
+        node_id: *id,
+        host: Str::from(format!("b{id}")),
+        port: 9092,
+        rack: None,
+        ..Default::default()
+    };
     ids.iter().map(broker).collect()
 }
 
