@@ -54,7 +54,8 @@ type Decoders = fn(&Bytes) -> [Contender<'_>; 3];
 
 fn measure(table: &mut Table<'_>, name: &str, body: &Bytes, version: i16, [decode, read]: [Decoders; 2]) {
     let mut copy = vec![0; body.len()];
-    for (work, decoders) in [("decode", decode), ("decode and read", read)] {
+    // A view is checked when it is decoded, skipped over by whoever holds it, and read: the more is read the less it gains.
+    for (work, decoders, times) in [("decode", decode, 5.0), ("decode and read", read, 2.0)] {
         let mut contenders: Vec<Contender<'_>> = decoders(body).into();
         let results: Vec<u64> = contenders.iter_mut().map(Contender::run).collect();
         assert!(results.iter().all(|result| *result == results[0]), "{name} v{version}, {work}: {results:?}");
@@ -65,7 +66,7 @@ fn measure(table: &mut Table<'_>, name: &str, body: &Bytes, version: i16, [decod
         table.measure(Measure {
             name: format!("{work}, {name}"),
             unit: Unit::MegabytesPerSecond(body.len()),
-            target: Target::SpeedAtLeast(5.0, peers::kafka_protocol::NAME),
+            target: Target::SpeedAtLeast(times, peers::kafka_protocol::NAME),
             contenders,
         });
     }

@@ -11,6 +11,18 @@ pub trait Decode: Sized {
     /// # Errors
     /// Names the field and the byte that are wrong; see the methods of [`Reader`].
     fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed>;
+
+    /// Reads `count` of them behind each other. Numbers do it in one step.
+    ///
+    /// # Errors
+    /// Those of the first that cannot be read.
+    fn read_list(r: &mut Reader<'_>, count: usize, version: i16) -> Result<Vec<Self>, Malformed> {
+        let mut list = Vec::with_capacity(count);
+        for _ in 0..count {
+            list.push(Self::read(r, version)?);
+        }
+        Ok(list)
+    }
 }
 
 /// What can be written: a message, a struct of one, or a number, a string, bytes in a list.
@@ -26,11 +38,15 @@ pub trait Encode {
 const ELEMENT: &str = "element";
 
 macro_rules! numbers {
-    ($($number:ident $method:ident)*) => {$(
+    ($($number:ident $method:ident $from:expr;)*) => {$(
         impl Decode for $number {
             #[inline]
             fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {
                 r.$method(ELEMENT)
+            }
+
+            fn read_list(r: &mut Reader<'_>, count: usize, _: i16) -> Result<Vec<Self>, Malformed> {
+                r.numbers(ELEMENT, count, $from)
             }
         }
 
@@ -44,7 +60,13 @@ macro_rules! numbers {
     )*};
 }
 
-numbers! { i8 i8 i16 i16 i32 i32 i64 i64 Uuid uuid }
+numbers! {
+    i8 i8 i8::from_be_bytes;
+    i16 i16 i16::from_be_bytes;
+    i32 i32 i32::from_be_bytes;
+    i64 i64 i64::from_be_bytes;
+    Uuid uuid Uuid;
+}
 
 impl Decode for Str {
     fn read(r: &mut Reader<'_>, _: i16) -> Result<Self, Malformed> {

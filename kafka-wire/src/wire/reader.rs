@@ -297,8 +297,8 @@ impl<'a> Reader<'a> {
     /// `Truncated`, `CountTooLarge`, `ElementsTooLarge`; `UnexpectedNull`; whatever an element fails with.
     pub fn array<T: Decode>(&mut self, what: &'static str, version: i16) -> Result<Vec<T>, Malformed> {
         let start = self.at();
-        match self.nullable_array(what, version)? {
-            Some(elements) => Ok(elements),
+        match self.element_count(what, size_of::<T>())? {
+            Some(count) => T::read_list(self, count, version),
             None => Err(self.fail_at(start, what, DecodeCause::UnexpectedNull)),
         }
     }
@@ -308,12 +308,27 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// `Truncated`, `CountTooLarge`, `ElementsTooLarge`; whatever an element fails with.
     pub fn nullable_array<T: Decode>(&mut self, what: &'static str, version: i16) -> Result<Option<Vec<T>>, Malformed> {
-        let Some(count) = self.element_count(what, size_of::<T>())? else { return Ok(None) };
-        let mut elements = Vec::with_capacity(count);
-        for _ in 0..count {
-            elements.push(T::read(self, version)?);
+        match self.element_count(what, size_of::<T>())? {
+            Some(count) => T::read_list(self, count, version).map(Some),
+            None => Ok(None),
         }
-        Ok(Some(elements))
+    }
+
+    /// As many numbers of `N` bytes.
+    pub(super) fn numbers<T, const N: usize>(
+        &mut self,
+        what: &'static str,
+        count: usize,
+        from: impl Fn([u8; N]) -> T,
+    ) -> Result<Vec<T>, Malformed> {
+        let (whole, _) = self.rest.as_chunks();
+        let Some(numbers) = whole.get(..count) else {
+            // The first that is not there.
+            self.rest = self.rest.get(whole.len() * N..).unwrap_or_default();
+            return Err(self.fail(what, DecodeCause::Truncated));
+        };
+        self.rest = self.rest.get(count * N..).unwrap_or_default();
+        Ok(numbers.iter().map(|number| from(*number)).collect())
     }
 
     /// Of elements that take `element_bytes` of memory each. The caller reserves it at once and it never grows: so the limit
