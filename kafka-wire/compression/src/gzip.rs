@@ -7,7 +7,7 @@
 //! All numbers are little-endian. Written at level 6, as Java does unless it is told otherwise. Read: any number of
 //! members behind each other, checksums and sizes checked.
 //!
-//! `zlib-rs` was measured against `miniz_oxide` on 1 MB of JSON events: 95 against 27 MB/s written, 1,190 against 640 read.
+//! `zlib-rs` writes a megabyte of JSON events 3.5 times as fast as `miniz_oxide`, and reads it 1.9 times as fast.
 
 use nom::bytes::complete::{tag, take, take_until};
 use nom::combinator::cond;

@@ -142,7 +142,8 @@ impl Decompressed {
 }
 
 impl Default for Decompressed {
-    /// A limit of 128 MiB: above the 100 MiB that a frame may have, below what hurts.
+    /// A limit of 128 MiB: more than a frame of the default limit holds uncompressed. Raise it for topics whose batches
+    /// decompress to more.
     fn default() -> Self {
         Self::new(128 << 20)
     }
@@ -248,7 +249,7 @@ pub fn decompress<'a>(
 /// A buffer for compressed records and the state of the encoders, kept by the caller for batch after batch.
 ///
 /// It takes no memory until it is used, and then what the codecs work in and the largest batch so far in its worst case,
-/// which is little more than plain.
+/// which is little more than plain. What zstd works in belongs to the thread, which keeps it until it ends.
 #[derive(Default)]
 pub struct Compressor {
     output: Output,
@@ -258,8 +259,6 @@ pub struct Compressor {
     snappy: snappy::SnappyCompressor,
     #[cfg(feature = "lz4")]
     lz4: lz4::Lz4Compressor,
-    #[cfg(feature = "zstd")]
-    zstd: zstd::ZstdCompressor,
 }
 
 impl Compressor {
@@ -288,7 +287,7 @@ impl Compressor {
             #[cfg(feature = "lz4")]
             Compression::Lz4 => self.lz4.compress(input, container, &mut self.output),
             #[cfg(feature = "zstd")]
-            Compression::Zstd => self.zstd.compress(input, &mut self.output),
+            Compression::Zstd => zstd::compress(input, &mut self.output),
             _ => return Err(CompressionError::UnsupportedCodec { compression }),
         };
         Ok(self.output.filled(0, size))

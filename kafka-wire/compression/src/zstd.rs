@@ -7,8 +7,9 @@
 //! The decoder writes into the caller's buffer, and that is its window: a frame costs what it holds, whatever window its
 //! header asks for, so windows have no limit of their own.
 //!
-//! Measured against `ruzstd` 0.9 on 1 MB of JSON events: 1,400 against 405 MB/s read, and 283 MB/s written at a ratio of
-//! 5.2 against 126 MB/s at 2.6.
+//! Beside `ruzstd` 0.9, on a megabyte of JSON events, it reads 3.5 times and writes 2.2 times as fast, to half the size.
+
+use std::cell::RefCell;
 
 use structured_zstd::decoding::errors::{
     DecodeBlockContentError, DecodeBufferError, DecompressBlockError, ExecuteSequencesError, FrameDecoderError,
@@ -23,24 +24,22 @@ const LEVEL: i32 = 3;
 const BLOCK_BYTES_MAX: usize = 128 << 10;
 const BLOCK_BYTES_MIN: usize = 4;
 
-/// Tables, kept from batch to batch.
-#[derive(Default)]
-pub(super) struct ZstdCompressor {
-    compressor: Option<Box<FrameCompressor>>,
+thread_local! {
+    /// Tables, kept from batch to batch. A thread has its own, because the encoder cannot move to another one.
+    static COMPRESSOR: RefCell<Box<FrameCompressor>> = RefCell::new(compressor());
 }
 
-impl ZstdCompressor {
-    /// Writes one frame to the front of `output` and returns its size.
-    pub(super) fn compress(&mut self, input: &[u8], output: &mut Output) -> usize {
-        let compressor = self.compressor.get_or_insert_with(|| {
-            let mut compressor = FrameCompressor::new(CompressionLevel::from_level(LEVEL));
-            compressor.set_content_checksum(false);
-            Box::new(compressor)
-        });
-        // Clears what was there, and leaves the frame alone in it.
-        compressor.compress_independent_frame_into(input, &mut output.buffer);
-        output.buffer.len()
-    }
+fn compressor() -> Box<FrameCompressor> {
+    let mut compressor = FrameCompressor::new(CompressionLevel::from_level(LEVEL));
+    compressor.set_content_checksum(false);
+    Box::new(compressor)
+}
+
+/// Writes one frame to the front of `output` and returns its size.
+pub(super) fn compress(input: &[u8], output: &mut Output) -> usize {
+    // Clears what was there, and leaves the frame alone in it.
+    COMPRESSOR.with_borrow_mut(|compressor| compressor.compress_independent_frame_into(input, &mut output.buffer));
+    output.buffer.len()
 }
 
 /// Tables, kept from batch to batch.

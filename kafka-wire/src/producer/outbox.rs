@@ -13,6 +13,7 @@ use super::error::{DeliveryCause, DeliveryError};
 use super::pauses::Pauses;
 use super::sequence::{Attempt, BatchId, BatchKind, Finished, PartitionQueue, ProducerIdentity};
 use crate::cluster::{Cluster, TopicPartition};
+use crate::compression::Compressor;
 use crate::protocol::ErrorCode;
 use crate::protocol::produce::{PartitionProduceData, ProduceRequest, ProduceResponse, TopicProduceData};
 use crate::time::Moment;
@@ -68,6 +69,8 @@ pub struct Settled {
 pub struct Outbox {
     transactional_id: Option<Str>,
     kind: BatchKind,
+    /// One for all partitions: what the codecs work in is kept from batch to batch.
+    compressor: Compressor,
     delivery_timeout: Duration,
     request_limit_bytes: usize,
     request_timeout_ms: i32,
@@ -106,6 +109,7 @@ impl Outbox {
         Self {
             transactional_id: config.transactional_id.clone(),
             kind: BatchKind { transactional: config.transactional_id.is_some(), compression: config.compression },
+            compressor: Compressor::default(),
             delivery_timeout: config.delivery_timeout,
             request_limit_bytes: config.request_limit_bytes,
             request_timeout_ms: i32::try_from(request_timeout.as_millis()).unwrap_or(i32::MAX),
@@ -193,7 +197,7 @@ impl Outbox {
                 continue;
             }
             let destination = &mut self.destinations[slot.index()];
-            match destination.queue.send(now, identity, self.kind) {
+            match destination.queue.send(now, identity, self.kind, &mut self.compressor) {
                 Ok(Some(sealed)) => {
                     request_bytes += sealed.bytes.len();
                     let index = destination.partition.partition.0;

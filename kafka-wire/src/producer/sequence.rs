@@ -25,7 +25,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::error::DeliveryCause;
-use crate::compression::Compression;
+use crate::compression::{Compression, Compressor};
 use crate::protocol::ErrorCode;
 use crate::record::{BatchBuilder, Seal, restamp, sequence_after};
 use crate::time::Moment;
@@ -248,6 +248,7 @@ impl PartitionQueue {
         now: Moment,
         identity: ProducerIdentity,
         kind: BatchKind,
+        compressor: &mut Compressor,
     ) -> Result<Option<Sealed>, DeliveryCause> {
         if self.next_bytes(now).is_none() {
             return Ok(None);
@@ -265,7 +266,7 @@ impl PartitionQueue {
                 transactional: kind.transactional,
                 compression: kind.compression,
             };
-            let bytes = builder.seal(seal).map_err(DeliveryCause::Compression)?;
+            let bytes = builder.seal_with(seal, compressor).map_err(DeliveryCause::Compression)?;
             batch.contents = Contents::Sealed { bytes, base_sequence: sequence };
             self.next_sequence = sequence_after(sequence, batch.record_count);
         }
