@@ -26,9 +26,14 @@ pub(crate) fn print() {
     let builders = tree(&["--all-features", "-e", "normal,build"]);
     let found: Vec<&str> = compilers.into_iter().filter(|name| builders.contains(*name)).collect();
     report("crates that compile C", &found.len().to_string(), "none", found.is_empty());
-    for features in ["--no-default-features", "--all-features"] {
-        let time = build_alone(features);
-        let name = format!("release build alone, {features}");
+    for (package, features) in [
+        ("kafka-wire", "--no-default-features"),
+        ("kafka-wire", "--features=default"),
+        ("kafka-wire", "--all-features"),
+        ("kafka-wire-compression", "--all-features"),
+    ] {
+        let time = build_alone(package, features);
+        let name = format!("{package} alone, {features}");
         report(
             &name,
             &format!("{:.1} s", time.as_secs_f64()),
@@ -48,7 +53,7 @@ fn crates(features: &[&str]) -> BTreeSet<String> {
 }
 
 fn tree(arguments: &[&str]) -> BTreeSet<String> {
-    let mut command = cargo("tree");
+    let mut command = cargo("tree", "kafka-wire");
     command.args(["--prefix", "none", "--format", "{p}"]).args(arguments);
     let output = command.stderr(Stdio::inherit()).output().expect("cargo runs");
     assert!(output.status.success(), "cargo tree {arguments:?}");
@@ -56,12 +61,12 @@ fn tree(arguments: &[&str]) -> BTreeSet<String> {
     text.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
 }
 
-/// Builds everything, then the crate once more by itself. In a directory of its own: other builds are left alone.
+/// Builds a package and all that it needs, then the package once more by itself. In a directory of its own: other builds are left alone.
 #[expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
-fn build_alone(features: &str) -> Duration {
-    let build = || run(cargo("build").args(["--release", "--quiet", features]));
+fn build_alone(package: &str, features: &str) -> Duration {
+    let build = || run(cargo("build", package).args(["--release", "--quiet", features]));
     build();
-    run(cargo("clean").args(["--release", "--quiet"]));
+    run(cargo("clean", package).args(["--release", "--quiet"]));
     let start = Instant::now();
     build();
     start.elapsed()
@@ -71,11 +76,11 @@ fn run(command: &mut Command) {
     assert!(command.status().expect("cargo runs").success(), "{command:?}");
 }
 
-/// A command about `kafka-wire` in the workspace that ships it.
-fn cargo(command: &str) -> Command {
+/// A command about a package of the workspace that ships `kafka-wire`.
+fn cargo(command: &str, package: &str) -> Command {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.arg(command).args(["--package", "kafka-wire"]).current_dir(&root);
+    cargo.arg(command).args(["--package", package]).current_dir(&root);
     cargo.env("CARGO_TARGET_DIR", root.join("bench/target/sizes"));
     cargo
 }

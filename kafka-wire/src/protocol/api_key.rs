@@ -9,7 +9,8 @@ macro_rules! keys {
     ($($name:ident = $key:literal)*) => {
         /// The kind of a request, as its header says it: every key of Apache Kafka 4.3.
         ///
-        /// Not every key has messages in this crate; [`ApiKey::layout`] tells.
+        /// Four keys have no messages: `LeaderAndIsr`, `StopReplica`, `UpdateMetadata` and `ControlledShutdown`, which Kafka 4
+        /// dropped; [`ApiKey::layout`] is `None` for them.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(i16)]
         #[expect(missing_docs, reason = "the names are Kafka's, and each is documented at its messages")]

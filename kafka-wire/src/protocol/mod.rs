@@ -84,7 +84,7 @@ pub trait Request: Message {
     /// The message that answers it, at the same version.
     type Response: Message;
 
-    /// Stands for this kind of request in the header.
+    /// Its API key.
     const KEY: ApiKey;
 
     /// How long the broker asks to be left alone, in milliseconds; 0 when it does not ask, or the API has no way to.

@@ -43,7 +43,7 @@ pub struct Seal {
 const BATCH_BYTES_MAX: usize = i32::MAX as usize;
 
 /// Length, offset delta, key length, value length and header count of at most 5 bytes, attributes of 1, timestamp delta
-/// of at most 10. The same bound as Java's RECORD_OVERHEAD in DefaultRecord.
+/// of at most 10. Java's `DefaultRecord.MAX_RECORD_OVERHEAD` is 21, to which it adds the lengths' own bytes.
 const RECORD_OVERHEAD: usize = 5 * 5 + 1 + 10;
 
 impl Default for Seal {
@@ -91,7 +91,7 @@ impl BatchBuilder {
     ///
     /// # Errors
     /// `TooLarge` when the batch would pass 2 GiB or `i32::MAX` records; it is unchanged then.
-    #[inline(always)] // Out of line it costs a third more: 26 ns a record of 108 B, checksum included, instead of 20.
+    #[inline(always)] // Out of line a record of 108 B costs a third more, checksum included.
     pub fn append(
         &mut self,
         timestamp: i64,
@@ -103,7 +103,7 @@ impl BatchBuilder {
             self.base_timestamp = timestamp;
             self.max_timestamp = timestamp;
         }
-        let record = Raw {
+        let record = Unwritten {
             timestamp_delta: zigzag(timestamp.wrapping_sub(self.base_timestamp)),
             offset_delta: zigzag(i64::from(self.record_count)),
             key,
@@ -207,7 +207,7 @@ fn compressed(
 }
 
 /// A record with its deltas as they are written.
-struct Raw<'a> {
+struct Unwritten<'a> {
     timestamp_delta: u64,
     offset_delta: u64,
     key: Option<&'a [u8]>,
@@ -215,7 +215,7 @@ struct Raw<'a> {
     headers: RawHeaders<'a>,
 }
 
-impl Raw<'_> {
+impl Unwritten<'_> {
     /// Bytes of key, value and headers.
     #[inline(always)]
     fn parts_bytes(&self) -> usize {
@@ -223,7 +223,7 @@ impl Raw<'_> {
         key.len().saturating_add(value.len()).saturating_add(self.headers.as_bytes().len())
     }
 
-    /// Appends the record if its numbers are short, as nearly always: 12.3 ns where [`Raw::put`] takes 15 for 8 B + 100 B.
+    /// Appends the record if its numbers are short, as nearly always: in four fifths of the time of [`Unwritten::put`].
     #[inline(always)]
     fn put_short(&self, buffer: &mut Vec<u8>) -> bool {
         let parts_bytes = self.parts_bytes();

@@ -78,9 +78,9 @@ impl HeadersBuf {
     /// A key or value of 2 GiB or more does not fit the format; the record that carries it is refused as too large
     /// when it is appended, since the sum of its parts is.
     pub fn push(&mut self, key: &[u8], value: Option<&[u8]>) {
-        put_bytes(&mut self.bytes, key);
+        put_sized(&mut self.bytes, key);
         match value {
-            Some(value) => put_bytes(&mut self.bytes, value),
+            Some(value) => put_sized(&mut self.bytes, value),
             None => put_varint(&mut self.bytes, zigzag(-1)),
         }
         self.count = self.count.saturating_add(1);
@@ -98,7 +98,7 @@ impl HeadersBuf {
     }
 }
 
-fn put_bytes(buffer: &mut Vec<u8>, bytes: &[u8]) {
+fn put_sized(buffer: &mut Vec<u8>, bytes: &[u8]) {
     put_varint(buffer, zigzag_length(bytes.len()));
     buffer.extend_from_slice(bytes);
 }

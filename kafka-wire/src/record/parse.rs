@@ -112,54 +112,16 @@ fn varint<'a>(what: &'static str, input: &'a [u8]) -> Parsed<'a, i32> {
 /// A varint before its zig-zag is undone: the lowest bit is the sign.
 #[inline]
 fn raw_varint<'a>(what: &'static str, input: &'a [u8]) -> Parsed<'a, u32> {
-    match short_varint(input) {
-        Some(parsed) => Ok(parsed),
-        None => long_varint(what, input),
-    }
-}
-
-#[cold]
-fn long_varint<'a>(what: &'static str, input: &'a [u8]) -> Parsed<'a, u32> {
     wire::unsigned_varint(input).map_err(|cause| named(input, what, cause))
 }
 
-#[inline]
 fn varlong<'a>(what: &'static str, input: &'a [u8]) -> Parsed<'a, i64> {
-    match short_varint(input) {
-        Some((rest, raw)) => Ok((rest, i64::from(unzigzag(raw)))),
-        None => long_varlong(what, input),
-    }
-}
-
-/// The timestamp delta at `at`, whatever its length, and what is behind it.
-#[cold]
-#[inline(never)]
-pub(super) fn long_timestamp_delta(region: &[u8], at: usize) -> Option<(usize, i64)> {
-    let (rest, delta) = wire::varlong(region.get(at..)?).ok()?;
-    Some((region.len() - rest.len(), delta))
-}
-
-#[cold]
-fn long_varlong<'a>(what: &'static str, input: &'a [u8]) -> Parsed<'a, i64> {
     wire::varlong(input).map_err(|cause| named(input, what, cause))
 }
 
 #[inline]
 pub(super) fn unzigzag(raw: u32) -> i32 {
     (raw >> 1).cast_signed() ^ -(raw & 1).cast_signed()
-}
-
-/// A varint of one to three bytes, as nearly all in a record are, before its zig-zag is undone.
-#[inline]
-fn short_varint(input: &[u8]) -> Option<(&[u8], u32)> {
-    match input {
-        [first @ ..0x80, rest @ ..] => Some((rest, u32::from(*first))),
-        [first, second @ ..0x80, rest @ ..] => Some((rest, u32::from(first & 0x7f) | u32::from(*second) << 7)),
-        [first, second, third @ ..0x80, rest @ ..] => {
-            Some((rest, u32::from(first & 0x7f) | u32::from(second & 0x7f) << 7 | u32::from(*third) << 14))
-        }
-        _ => None,
-    }
 }
 
 #[cold]

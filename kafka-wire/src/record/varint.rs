@@ -1,4 +1,4 @@
-//! Writing the varints of a record; the parsers that read them are in `wire`.
+//! Writing the varints of a record; `short` and `parse` read them.
 //!
 //! Integers inside records are zig-zag: small for numbers near zero, whatever their sign.
 

@@ -9,7 +9,7 @@ pub trait Decode: Sized {
     /// Reads one, as `version` of its message has it.
     ///
     /// # Errors
-    /// Names the field and the byte that are wrong; see the methods of [`Reader`].
+    /// See the methods of [`Reader`]; [`Reader::explain`] names the field and the byte.
     fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed>;
 
     /// Reads `count` of them behind each other. Numbers do it in one step.

@@ -7,9 +7,9 @@ use nom::error::{ErrorKind, ParseError};
 /// Bytes that are no message. `Copy` and free of allocation, so that hostile input stays cheap to refuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecodeError {
-    /// Offset from the start of the frame where the field begins.
+    /// Offset in the frame of what could not be read: the start of the field, or behind its length.
     pub at: usize,
-    /// The field, by its name in the schema.
+    /// The field, by its name in the Rust struct; `element` in a list; the message, for what is about no field.
     pub what: &'static str,
     /// What is wrong there.
     pub cause: DecodeCause,
@@ -27,7 +27,7 @@ pub struct Malformed(pub(super) ());
 pub enum DecodeCause {
     /// The frame ends inside the field.
     Truncated,
-    /// A length below -1, or one that no frame can hold.
+    /// A compact string of more than 32,767 bytes.
     InvalidLength,
     /// More elements than the bytes left can hold.
     CountTooLarge,
@@ -50,7 +50,7 @@ pub enum DecodeCause {
 /// A message that has no encoding at the version asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EncodeError {
-    /// The field, by its name in the schema.
+    /// The field, by its name in the Rust struct; `element` in a list; the message, for what is about no field.
     pub what: &'static str,
     /// What is wrong with it.
     pub cause: EncodeCause,
@@ -94,12 +94,12 @@ impl fmt::Display for DecodeCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Truncated => f.write_str("the frame ends inside it"),
-            Self::InvalidLength => f.write_str("its length is impossible"),
+            Self::InvalidLength => f.write_str("a string has at most 32,767 bytes"),
             Self::CountTooLarge => f.write_str("more elements than the bytes left can hold"),
             Self::ElementsTooLarge => f.write_str("its elements would take too much memory"),
             Self::UnexpectedNull => f.write_str("it may not be null"),
             Self::InvalidUtf8 => f.write_str("it is not UTF-8"),
-            Self::VarintTooLong => f.write_str("a varint does not end"),
+            Self::VarintTooLong => f.write_str("a varint is too long or does not fit"),
             Self::TagSizeMismatch => f.write_str("its tagged size is wrong"),
             Self::TrailingBytes => f.write_str("bytes are left after the message"),
             Self::UnknownVersion(version) => write!(f, "version {version} is unknown"),
@@ -125,11 +125,8 @@ impl std::error::Error for EncodeError {}
 
 /// nom's own combinators fail for one reason here: the input ended.
 impl<I> ParseError<I> for DecodeCause {
-    fn from_error_kind(_: I, kind: ErrorKind) -> Self {
-        match kind {
-            ErrorKind::TooLarge => Self::VarintTooLong,
-            _ => Self::Truncated,
-        }
+    fn from_error_kind(_: I, _: ErrorKind) -> Self {
+        Self::Truncated
     }
 
     fn append(_: I, _: ErrorKind, other: Self) -> Self {

@@ -79,7 +79,7 @@ impl Case<'_> {
         matches!(self.ours, Reading::Read { .. }) && text.contains(reason)
     }
 
-    /// A count of tagged fields, or a compact length, with the sign bit of 32: Java takes it for none, or for null.
+    /// A count or size of tagged fields with the sign bit of 32: Java takes the count for none.
     fn java_reads_a_negative_varint(&self) -> bool {
         let is_negative = |bytes: &[u8]| bytes[..4].iter().all(|byte| *byte >= 0x80) && (8..16).contains(&bytes[4]);
         let is_unread = matches!(self.ours, Reading::Unread(_)) && matches!(self.java, Judgement::Read { .. });
