@@ -76,6 +76,27 @@ fn bombs_take_no_more_than_the_limit() {
     }
 }
 
+/// Frames of zstd whose header says another size than their blocks can have: no size at all but with content, and a terabyte.
+#[test]
+fn a_wrong_content_size_earns_no_memory() {
+    if !Compression::Zstd.is_supported() {
+        return;
+    }
+    let magic = [0x28, 0xB5, 0x2F, 0xFD];
+    let blocks = [0x02, 0, 0x10, 0].repeat(1_030);
+    let nothing = [magic.as_slice(), &[0x80, 0xA8, 0, 0, 0, 0], &blocks, &[0x01, 0, 0]].concat();
+    let terabyte = [magic.as_slice(), &[0xC0, 0], &(1_u64 << 40).to_le_bytes(), &blocks, &[0x01, 0, 0]].concat();
+    for frame in [nothing, terabyte] {
+        let counted = measure(|| {
+            let read =
+                decompress(Compression::Zstd, Container::Batch, &frame, &mut Decompressed::default()).map(<[u8]>::len);
+            let what = "content size";
+            assert_eq!(read, Err(CompressionError::Corrupt { compression: Compression::Zstd, what }));
+        });
+        assert!(counted.bytes_max <= 1 << 20, "{counted:?}");
+    }
+}
+
 /// What stands for more than a gibibyte, as small as the codec allows, and the memory of the decoder itself.
 fn bombs() -> Vec<(Compression, Vec<u8>, usize)> {
     let compress = |compression: Compression, plain: &[u8]| {

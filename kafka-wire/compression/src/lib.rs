@@ -9,8 +9,9 @@
 //! |---|---|---|---|
 //! | something else behind the last gzip member | ignored | refused | nothing accounts for it |
 //! | a length cut off at the end of xerial's framing | ignored | refused | the same |
-//! | several LZ4 frames | the first is read | all are read | the format has them, and other clients write them |
-//! | the content checksum of an LZ4 frame | not looked at | checked | it is there to be |
+//! | reserved flags of a gzip header | ignored | refused | RFC 1952 has it so |
+//! | behind the first LZ4 frame | ignored | more frames, or refused | the format has them, and other clients write them |
+//! | content size and checksum of an LZ4 frame | not looked at | checked | they are there to be |
 //! | a zstd window above 128 MiB | refused | read | it takes no memory here |
 #![deny(clippy::indexing_slicing, clippy::cast_possible_truncation)]
 #![cfg_attr(test, allow(clippy::indexing_slicing, clippy::cast_possible_truncation))]

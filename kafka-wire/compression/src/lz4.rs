@@ -103,11 +103,12 @@ fn frame<'a>(
     let (mut rest, frame) = header(input, container)?;
     loop {
         let (after, size) = whole(le_u32, rest, "block size")?;
-        if size == 0 {
+        let block_bytes = usize::try_from(size & !STORED).unwrap_or(usize::MAX);
+        // Whatever the bit says, as for Java.
+        if block_bytes == 0 {
             rest = after;
             break;
         }
-        let block_bytes = usize::try_from(size & !STORED).unwrap_or(usize::MAX);
         let (block, after) = after.split_at_checked(block_bytes).ok_or(corrupt("block is cut off"))?;
         let (after, checksum) = whole(cond(frame.block_checksums, le_u32), after, "block checksum")?;
         if checksum.is_some_and(|checksum| checksum != XxHash32::oneshot(0, block)) {

@@ -74,9 +74,10 @@ pub(super) fn decompress(input: &[u8], output: &mut Output) -> Result<usize, Com
 /// Passes over the header of a stream; the inner error says that there is none.
 fn stream_header(input: &[u8]) -> Result<Result<&[u8], NoHeader>, CompressionError> {
     let Ok((rest, _)) = tag::<_, _, ()>(MAGIC.as_slice()).parse(input) else { return Ok(Err(NoHeader)) };
-    let mut versions = (take::<_, _, ()>(4_usize), be_i32);
-    let (rest, (_, oldest)) = versions.parse(rest).map_err(|_| corrupt("header is cut off"))?;
-    if oldest > VERSION {
+    // The second is the oldest version that may read it, which Java does not look at either.
+    let mut versions = (be_i32::<_, ()>, take(4_usize));
+    let (rest, (version, _)) = versions.parse(rest).map_err(|_| corrupt("header is cut off"))?;
+    if version < VERSION {
         return Err(corrupt("version"));
     }
     Ok(Ok(rest))

@@ -180,7 +180,8 @@ fn snappy_that_is_wrong_is_named() {
     let good = compressed(Snappy, b"some bytes");
     check_refuses(Snappy, b"", "block");
     check_refuses(Snappy, &good[..15], "header is cut off");
-    check_refuses(Snappy, &changed(&good, 15, 2), "version");
+    check_refuses(Snappy, &changed(&good, 11, 0), "version");
+    check_reads(Snappy, &changed(&good, 15, 2), b"some bytes"); // Java looks at the first version alone.
     check_refuses(Snappy, &good[..good.len() - 1], "block is cut off");
     check_refuses(Snappy, &changed(&good, 16, 0x80), "block is cut off");
     check_refuses(Snappy, &changed(&good, 20, 11), "block");
@@ -235,6 +236,12 @@ fn lz4_checksums_and_sizes_are_checked() {
     let mut output = Decompressed::new(3);
     let stored = foreign_lz4(&[1, 2, 3, 4], FrameInfo::new());
     assert_eq!(read(Lz4, &stored, &mut output), Err(CompressionError::LimitExceeded { limit_bytes: 3 }));
+}
+
+#[test]
+fn the_end_of_an_lz4_frame_is_no_block_whatever_its_highest_bit_says() {
+    let good = compressed(Lz4, b"some bytes");
+    check_reads(Lz4, &changed(&good, good.len() - 1, 0x80), b"some bytes");
 }
 
 #[test]

@@ -5,12 +5,18 @@
 //! dictionaries.
 //!
 //! The decoder writes into the caller's buffer, and that is its window: a frame costs what it holds, whatever window its
-//! header asks for, so windows have no limit of their own.
+//! header asks for, so windows have no limit of their own. What a frame can hold is known from the headers of its blocks,
+//! which are walked over first: a size in its header that they cannot reach earns no memory.
 //!
 //! Beside `ruzstd` 0.9, on a megabyte of JSON events, it reads 3.5 times and writes 2.2 times as fast, to half the size.
 
 use std::cell::RefCell;
 
+use nom::Parser;
+use nom::bytes::complete::take;
+use nom::combinator::cond;
+use nom::multi::length_data;
+use nom::number::complete::{le_u8, le_u16, le_u24, le_u32, le_u64};
 use structured_zstd::decoding::errors::{
     DecodeBlockContentError, DecodeBufferError, DecompressBlockError, ExecuteSequencesError, FrameDecoderError,
 };
@@ -20,9 +26,11 @@ use structured_zstd::encoding::{CompressionLevel, FrameCompressor};
 use super::{Compression, CompressionError, Output};
 
 const LEVEL: i32 = 3;
-/// The most that a block can hold, and the least that one takes: a header and the byte that it repeats.
+const MAGIC: u32 = 0xFD2F_B528;
+/// Of a frame that is to be skipped; the lowest four bits are free.
+const SKIPPABLE_MAGIC: u32 = 0x184D_2A50;
+/// The most that a block can hold.
 const BLOCK_BYTES_MAX: usize = 128 << 10;
-const BLOCK_BYTES_MIN: usize = 4;
 
 thread_local! {
     /// Tables, kept from batch to batch. A thread has its own, because the encoder cannot move to another one.
@@ -60,8 +68,7 @@ impl ZstdDecoder {
             Box::new(decoder)
         });
         let limit_bytes = output.limit_bytes;
-        // A small input earns no large buffer.
-        let most = (input.len() / BLOCK_BYTES_MIN).saturating_add(1).saturating_mul(BLOCK_BYTES_MAX);
+        let most = content_bytes_max(input)?;
         // Frames of a streaming writer, such as Java's, do not say how much they hold: all the memory that is there is
         // tried first, and then twice as much each time. The buffer stays, so the next batch finds it large enough.
         let mut wanted = output.spare(0).max(input.len().saturating_mul(8)).max(1 << 10).min(most);
@@ -79,6 +86,74 @@ impl ZstdDecoder {
             }
         }
     }
+}
+
+/// The most that all frames of `input` together can hold.
+fn content_bytes_max(input: &[u8]) -> Result<usize, CompressionError> {
+    let (mut rest, mut most) = (input, 0_usize);
+    while !rest.is_empty() {
+        let (after, magic) = whole(le_u32, rest, "frame header")?;
+        let (after, frame_most) = match magic {
+            MAGIC => frame_bytes_max(after)?,
+            _ if magic & !0xF == SKIPPABLE_MAGIC => {
+                (whole(length_data(le_u32), after, "skippable frame is cut off")?.0, 0)
+            }
+            _ => return Err(corrupt("frame header")),
+        };
+        (rest, most) = (after, most.saturating_add(frame_most));
+    }
+    Ok(most)
+}
+
+/// What is behind the frame whose header starts behind the magic, and the most that the frame can hold: as much as its header
+/// says, if its blocks can.
+fn frame_bytes_max(input: &[u8]) -> Result<(&[u8], usize), CompressionError> {
+    let (rest, descriptor) = whole(le_u8, input, "frame header")?;
+    let is_single_segment = descriptor & 0x20 != 0;
+    let window_bytes = usize::from(!is_single_segment);
+    let dictionary_id_bytes = (1_usize << (descriptor & 0x03)) >> 1;
+    let (rest, _) = whole(take(window_bytes + dictionary_id_bytes), rest, "frame header")?;
+    let (mut rest, declared) = match descriptor >> 6 {
+        0 if !is_single_segment => (rest, None),
+        0 => whole(le_u8.map(u64::from).map(Some), rest, "frame header")?,
+        1 => whole(le_u16.map(|size| Some(u64::from(size) + 256)), rest, "frame header")?,
+        2 => whole(le_u32.map(u64::from).map(Some), rest, "frame header")?,
+        _ => whole(le_u64.map(Some), rest, "frame header")?,
+    };
+    let mut most = 0_usize;
+    loop {
+        let (after, header) = whole(le_u24, rest, "block")?;
+        let size = (header >> 3) as usize;
+        // Raw, one byte that is repeated, compressed; there is no fourth kind.
+        let (bytes, block_most) = match header >> 1 & 3 {
+            0 => (size, size),
+            1 => (1, size),
+            2 => (size, BLOCK_BYTES_MAX),
+            _ => return Err(corrupt("block")),
+        };
+        (rest, _) = whole(take(bytes), after, "block")?;
+        most = most.saturating_add(block_most.min(BLOCK_BYTES_MAX));
+        if header & 1 != 0 {
+            break;
+        }
+    }
+    let has_checksum = descriptor & 0x04 != 0;
+    let (rest, _) = whole(cond(has_checksum, le_u32), rest, "content checksum")?;
+    match declared.map(usize::try_from) {
+        None => Ok((rest, most)),
+        // The decoder takes an empty frame on another way, on which it does not keep to the memory that it is given.
+        Some(Ok(size)) if size <= most && (size > 0 || most == 0) => Ok((rest, size)),
+        Some(_) => Err(corrupt("content size")),
+    }
+}
+
+/// Runs a parser that fails for one reason only: the input ends.
+fn whole<'a, T>(
+    mut parser: impl Parser<&'a [u8], Output = T, Error = ()>,
+    input: &'a [u8],
+    what: &'static str,
+) -> Result<(&'a [u8], T), CompressionError> {
+    parser.parse(input).map_err(|_| corrupt(what))
 }
 
 /// Whether the output is what did not suffice; a frame that lies about its size is another error.
