@@ -69,10 +69,10 @@ impl UnknownTags {
         self.frame.slice(at..at + field.size as usize)
     }
 
-    /// Whether a struct inside of this place has some.
-    fn has_below(&self, place: &[u32]) -> bool {
+    /// The first struct inside of this place that has some.
+    fn first_below(&self, place: &[u32]) -> Option<&Place> {
         let below = (Bound::Excluded(place), Bound::Unbounded);
-        self.inner.range::<[u32], _>(below).next().is_some_and(|(next, _)| next.starts_with(place))
+        self.inner.range::<[u32], _>(below).next().map(|(next, _)| next).filter(|next| next.starts_with(place))
     }
 }
 
@@ -114,10 +114,10 @@ impl Keeper {
 
     /// Goes into the value of a tagged field. When it comes twice the last one counts, and so does what is inside of it.
     pub(super) fn reenter(&mut self, tag: u32) {
-        if self.is_needed(tag) {
-            let depth = self.place.len();
-            let is_inside = |place: &Place| place.starts_with(&self.place) && place.get(depth) == Some(&tag);
-            self.tags.inner.retain(|place, _| !is_inside(place));
+        let inside = self.inside(tag);
+        // One by one: a walk over all would let a hostile frame make each of its fields as dear as the frame is long.
+        while let Some(place) = self.tags.first_below(&inside).cloned() {
+            self.tags.inner.remove(&place);
         }
         self.enter(tag);
     }
@@ -177,9 +177,13 @@ impl Keeper {
 
     /// Whether something was kept inside of the field `tag` of this struct, so that it has to be written.
     pub(super) fn is_needed(&self, tag: u32) -> bool {
+        self.tags.first_below(&self.inside(tag)).is_some()
+    }
+
+    fn inside(&self, tag: u32) -> Place {
         let mut place = self.place.clone();
         place.push(tag);
-        self.tags.has_below(&place)
+        place
     }
 
     pub(super) fn next_struct(&mut self) {
