@@ -45,6 +45,12 @@ pub(super) fn check_version(name: &str, layout: &Layout, version: i16) -> Result
 }
 
 fn unknown(kind: &str, name: &str, known: impl Iterator<Item = &'static str>) -> String {
+    /// No name is as long, and comparing takes time and memory by the length.
+    const CHARACTERS_MAX: usize = 64;
+    if let Some((end, _)) = name.char_indices().nth(CHARACTERS_MAX) {
+        let start = name.get(..end).unwrap_or_default();
+        return format!("there is no {kind} {start:?}... of {} bytes", name.len());
+    }
     let lower = name.to_ascii_lowercase();
     let distance = |known: &&str| strsim::damerau_levenshtein(&known.to_ascii_lowercase(), &lower);
     let nearest = known.min_by_key(distance).unwrap_or_default();
@@ -71,6 +77,8 @@ mod tests {
         assert_eq!(api("Fecth").unwrap_err(), "there is no API \"Fecth\"; the nearest is Fetch");
         let error = data("ConsumerProtocolSubscriptions").unwrap_err();
         assert!(error.ends_with("the nearest is ConsumerProtocolSubscription"), "{error}");
+        let error = api(&"x".repeat(10_000_000)).unwrap_err();
+        assert_eq!(error, format!("there is no API \"{}\"... of 10000000 bytes", "x".repeat(64)));
     }
 
     #[test]

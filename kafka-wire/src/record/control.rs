@@ -37,7 +37,7 @@ impl ControlRecord {
     /// What `record`, of a batch whose header says `is_control`, says.
     ///
     /// # Errors
-    /// `NotControl` when the key is null, too short or of a negative version; `Truncated` when an abort or commit
+    /// `NotControl` when the key is null, too short or of a negative version, or the value is of a negative version; `Truncated` when an abort or commit
     /// marker lacks its value.
     pub fn decode(record: &Record<'_>) -> Result<Self, RecordError> {
         let (version, kind) =
@@ -48,11 +48,12 @@ impl ControlRecord {
         if kind != ABORT && kind != COMMIT {
             return Ok(Self::Other { kind });
         }
-        let (_, coordinator_epoch) = pair(record.value, be_i32).ok_or(RecordError::new(
-            0,
-            "control record value",
-            RecordErrorCause::Truncated,
-        ))?;
+        let value = pair(record.value, be_i32);
+        let (version, coordinator_epoch) =
+            value.ok_or(RecordError::new(0, "control record value", RecordErrorCause::Truncated))?;
+        if version < 0 {
+            return Err(RecordError::new(0, "control record value version", RecordErrorCause::NotControl));
+        }
         Ok(if kind == ABORT { Self::Abort { coordinator_epoch } } else { Self::Commit { coordinator_epoch } })
     }
 

@@ -87,20 +87,22 @@ pub(super) fn open<'a>(
         return Ok(Messages { region: bytes, rest: bytes, is_decompressed: false, base_offset: 0, append_time: None });
     }
     let Some(value) = wrapper.value else {
-        return Err(RecordError::new(LENGTH_END, "value of a compressed message", RecordErrorCause::OutOfRange(-1)));
+        let length_at =
+            message_bytes_min(wrapper.magic).unwrap_or(0) - size_of::<i32>() + wrapper.key.map_or(0, <[u8]>::len);
+        return Err(RecordError::new(length_at, "value of a compressed message", RecordErrorCause::OutOfRange(-1)));
     };
     let container = if wrapper.magic == MAGIC_V0 { Container::MessageV0 } else { Container::Batch };
     let value_at = bytes.offset(value);
     let region = compression::decompress(header.compression(), container, value, buffer)
         .map_err(|cause| RecordError::new(value_at, "records", RecordErrorCause::Compression(cause)))?;
-    let last_offset = last_offset(region)?;
+    let (last_offset, last_at) = last_offset(region)?;
     let base_offset = match wrapper.magic {
         MAGIC_V0 => 0,
         // Some versions of librdkafka left it at 0 when they produced.
         _ if wrapper.offset == 0 => 0,
         _ if wrapper.offset < last_offset => {
             let cause = RecordErrorCause::OutOfRange(last_offset);
-            return Err(RecordError::new(0, "last inner offset", cause).in_decompressed());
+            return Err(RecordError::new(last_at, "last inner offset", cause).in_decompressed());
         }
         _ => wrapper.offset.saturating_sub(last_offset),
     };
@@ -195,12 +197,12 @@ impl<'a> Message<'a> {
     }
 }
 
-/// The offset of the last message in a region, which has one at least.
-fn last_offset(region: &[u8]) -> Result<i64, RecordError> {
+/// The offset of the last message in a region, which has one at least, and where the message is.
+fn last_offset(region: &[u8]) -> Result<(i64, usize), RecordError> {
     let mut rest = region;
     let mut last = None;
     while let Some(entry) = whole_message(rest).map_err(|error| place(region, true, error))? {
-        last = entry.first_chunk().map(|offset| i64::from_be_bytes(*offset));
+        last = entry.first_chunk().map(|offset| (i64::from_be_bytes(*offset), region.offset(entry)));
         rest = rest.get(entry.len()..).unwrap_or_default();
     }
     last.ok_or(RecordError::new(0, "messages", RecordErrorCause::Truncated).in_decompressed())

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::builder::put;
 use super::header::{LENGTH_AT, LENGTH_END, LOG_APPEND_TIME_BIT};
-use super::message::{MAGIC_V0, MAGIC_V1, MESSAGE_CRC_AT, crc32};
+use super::message::{MAGIC_V0, MAGIC_V1, MESSAGE_CRC_AT, crc32, message_bytes_min};
 use super::{RecordError, RecordErrorCause};
 use crate::compression::{Compression, CompressionError, Compressor, Container};
 
@@ -94,16 +94,18 @@ impl MessageSetBuilder {
             return Err(CompressionError::UnknownCodec { code: codec.code() });
         }
         if codec != Compression::None {
-            let container = match self.set.format {
-                MessageFormat::V0 => Container::MessageV0,
-                MessageFormat::V1 => Container::Batch,
+            let (magic, container) = match self.set.format {
+                MessageFormat::V0 => (MAGIC_V0, Container::MessageV0),
+                MessageFormat::V1 => (MAGIC_V1, Container::Batch),
             };
             let compressed = compressor.compress(codec, container, &self.buffer)?;
-            let mut wrapper = Vec::with_capacity(compressed.len() + 64);
-            let offset = self.set.base_offset.wrapping_add(self.count - 1);
-            let fields = Fields { offset, codec, timestamp: self.max_timestamp };
-            self.set.put_message(&mut wrapper, fields, None, Some(compressed));
-            if wrapper.len() < self.buffer.len() {
+            // Compared before it is made: what does not shrink may be more than a message can hold.
+            let wrapper_bytes = compressed.len() + message_bytes_min(magic).unwrap_or(0);
+            if wrapper_bytes < self.buffer.len() {
+                let mut wrapper = Vec::with_capacity(wrapper_bytes);
+                let offset = self.set.base_offset.wrapping_add(self.count - 1);
+                let fields = Fields { offset, codec, timestamp: self.max_timestamp };
+                self.set.put_message(&mut wrapper, fields, None, Some(compressed));
                 return Ok(Bytes::from(wrapper));
             }
             if self.has_relative_offsets() {

@@ -27,13 +27,19 @@ pub(super) struct RawRecord<'a> {
     pub(super) headers: RawHeaders<'a>,
 }
 
-/// A record, whose parts must be exactly as long as its length says.
-pub(super) fn record(input: &[u8]) -> Parsed<'_, RawRecord<'_>> {
+/// A record, whose parts must be exactly as long as its length says, and whose offset delta is below `offset_deltas_end`.
+pub(super) fn record(input: &[u8], offset_deltas_end: u32) -> Parsed<'_, RawRecord<'_>> {
     let (rest, length) = raw_varint("record length", input)?;
     let (rest, body) = take("record length", length, rest)?;
     let (left, _attributes) = byte("record attributes", body)?;
     let (left, timestamp_delta) = varlong("timestamp delta", left)?;
+    let offset_delta_at = left;
     let (left, offset_delta) = varint("offset delta", left)?;
+    // As unsigned numbers, so that one comparison refuses the negative ones too.
+    if offset_delta.cast_unsigned() >= offset_deltas_end {
+        let cause = RecordErrorCause::OutOfRange(i64::from(offset_delta));
+        return Err(fault(offset_delta_at, "offset delta", cause));
+    }
     let (left, key) = nullable("key", left)?;
     let (left, value) = nullable("value", left)?;
     let (left, headers) = headers(left)?;

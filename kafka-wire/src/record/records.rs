@@ -91,12 +91,6 @@ impl<'a> Records<'a> {
         }
     }
 
-    /// Whether the batch can hold the offset. As unsigned numbers, so that one comparison refuses the negative ones too.
-    #[inline]
-    fn has_offset(&self, raw: &RawRecord<'_>) -> bool {
-        raw.offset_delta.cast_unsigned() < self.offset_deltas_end
-    }
-
     #[inline]
     fn place(&self, raw: RawRecord<'a>) -> Record<'a> {
         Record {
@@ -119,14 +113,8 @@ impl<'a> Records<'a> {
     #[inline(never)]
     fn long_record(self) -> (usize, Result<Record<'a>, RecordError>) {
         let rest = self.rest();
-        let fault = match parse::record(rest) {
-            Ok((after, raw)) if self.has_offset(&raw) => {
-                return (self.region.len() - after.len(), Ok(self.place(raw)));
-            }
-            Ok((_, raw)) => {
-                let cause = RecordErrorCause::OutOfRange(i64::from(raw.offset_delta));
-                Fault { input: rest, what: "offset delta", cause }
-            }
+        let fault = match parse::record(rest, self.offset_deltas_end) {
+            Ok((after, raw)) => return (self.region.len() - after.len(), Ok(self.place(raw))),
             Err(nom::Err::Error(fault) | nom::Err::Failure(fault)) => fault,
             // The parsers work on complete input, and never ask for more.
             Err(nom::Err::Incomplete(_)) => Fault { input: rest, what: "record", cause: RecordErrorCause::Truncated },
@@ -173,7 +161,7 @@ impl<'a> Iterator for Records<'a> {
         }
         self.left -= 1;
         match short::record(self.region, self.at) {
-            Some((at, raw)) if self.has_offset(&raw) => {
+            Some((at, raw)) if raw.offset_delta.cast_unsigned() < self.offset_deltas_end => {
                 self.at = at;
                 Some(Ok(self.place(raw)))
             }

@@ -102,10 +102,11 @@ fn broken_wrappers_are_named() {
         let small = changed(&inner, 8, &(-1_i32).to_be_bytes());
         check_inner_error(&wrapper_of(magic, &small), 8, "message size", OutOfRange(-1));
         let null = message_of(magic, Compression::Gzip.code(), 10, None);
-        check_error(&null, 12, "value of a compressed message", OutOfRange(-1));
+        let length_at = if magic == 0 { 22 } else { 30 };
+        check_error(&null, length_at, "value of a compressed message", OutOfRange(-1));
     }
-    let late = message_of(1, 0, 11, Some(b"value"));
-    check_inner_error(&wrapper_of(1, &late), 0, "last inner offset", OutOfRange(11));
+    let late = [message_of(1, 0, 0, Some(b"value")), message_of(1, 0, 11, Some(b"value"))].concat();
+    check_inner_error(&wrapper_of(1, &late), late.len() / 2, "last inner offset", OutOfRange(11));
 }
 
 #[test]
