@@ -4,6 +4,8 @@
 use super::*;
 
 /// Adds the offsets of a group to a transaction before they are committed in it. KIP-98
+///
+/// Request of [`ApiKey::AddOffsetsToTxn`], v0-4, flexible v3+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AddOffsetsToTxnRequest {
     /// Name of the transactional producer.
@@ -65,6 +67,8 @@ impl Request for AddOffsetsToTxnRequest {
 }
 
 /// Whether the group was added.
+///
+/// Response of [`ApiKey::AddOffsetsToTxn`], v0-4, flexible v3+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AddOffsetsToTxnResponse {
     /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.

@@ -4,9 +4,13 @@
 use super::*;
 
 /// An admin client or a new controller asks the leader of the quorum for a vote. KIP-853
+///
+/// Request of [`ApiKey::AddRaftVoter`], v0-1, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AddRaftVoterRequest {
     /// Cluster that the sender means; null for no check.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub cluster_id: Option<Str>,
     /// Milliseconds the leader may take.
     pub timeout_ms: i32,
@@ -18,7 +22,7 @@ pub struct AddRaftVoterRequest {
     pub listeners: Vec<Listener>,
     /// Whether to answer when the new voters are committed, not just written. KIP-1186
     ///
-    /// If `version >= 1`; otherwise `true`.
+    /// v1+; other versions decode to the default, `true`, and refuse to encode another value.
     pub ack_when_committed: bool,
 }
 
@@ -133,6 +137,8 @@ impl Inspect for Listener {
 }
 
 /// Whether the controller has a vote now.
+///
+/// Response of [`ApiKey::AddRaftVoter`], v0-1, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AddRaftVoterResponse {
     /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
@@ -140,6 +146,8 @@ pub struct AddRaftVoterResponse {
     /// Why it failed; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub error_message: Option<Str>,
 }
 

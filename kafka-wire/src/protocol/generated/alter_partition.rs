@@ -4,6 +4,8 @@
 use super::*;
 
 /// A leader tells the controller which replicas are in sync. KIP-497
+///
+/// Request of [`ApiKey::AlterPartition`], v2-3, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AlterPartitionRequest {
     /// Id of the broker that leads the partitions.
@@ -109,11 +111,11 @@ pub struct PartitionData {
     pub leader_epoch: i32,
     /// Brokers that are in sync.
     ///
-    /// If `version <= 2`; otherwise `Vec::new()`.
+    /// v2; other versions decode to the default, `Vec::new()`, and refuse to encode another value.
     pub new_isr: Vec<i32>,
     /// Brokers that are in sync, with epochs, so that one that restarted does not count. KIP-903
     ///
-    /// If `version >= 3`; otherwise `Vec::new()`.
+    /// v3+; other versions decode to the default, `Vec::new()`, and refuse to encode another value.
     pub new_isr_with_epochs: Vec<BrokerState>,
     /// 1 while the leader recovers from an unclean election, else 0. KIP-704
     pub leader_recovery_state: i8,
@@ -214,6 +216,8 @@ impl Inspect for BrokerState {
 }
 
 /// The state of each partition after the change.
+///
+/// Response of [`ApiKey::AlterPartition`], v2-3, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AlterPartitionResponse {
     /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.

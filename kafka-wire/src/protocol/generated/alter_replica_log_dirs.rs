@@ -4,6 +4,8 @@
 use super::*;
 
 /// An admin client has a broker move its replicas to other directories. KIP-113
+///
+/// Request of [`ApiKey::AlterReplicaLogDirs`], v1-2, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AlterReplicaLogDirsRequest {
     /// The directories to move to.
@@ -115,6 +117,8 @@ impl Inspect for AlterReplicaLogDirTopic {
 }
 
 /// Which moves were accepted; they go on in the background.
+///
+/// Response of [`ApiKey::AlterReplicaLogDirs`], v1-2, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AlterReplicaLogDirsResponse {
     /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.

@@ -4,6 +4,8 @@
 use super::*;
 
 /// Sets where an empty share group goes on. KIP-932
+///
+/// Request of [`ApiKey::AlterShareGroupOffsets`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AlterShareGroupOffsetsRequest {
     /// Name of the group.
@@ -119,6 +121,8 @@ impl Inspect for AlterShareGroupOffsetsRequestPartition {
 }
 
 /// The outcome of each partition.
+///
+/// Response of [`ApiKey::AlterShareGroupOffsets`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AlterShareGroupOffsetsResponse {
     /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.

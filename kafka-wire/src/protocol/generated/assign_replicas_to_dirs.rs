@@ -4,6 +4,8 @@
 use super::*;
 
 /// A broker tells the controller where its replicas are. KIP-858
+///
+/// Request of [`ApiKey::AssignReplicasToDirs`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AssignReplicasToDirsRequest {
     /// Id of the broker.
@@ -164,6 +166,8 @@ impl Inspect for PartitionData {
 }
 
 /// Which assignments the controller took down.
+///
+/// Response of [`ApiKey::AssignReplicasToDirs`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AssignReplicasToDirsResponse {
     /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.

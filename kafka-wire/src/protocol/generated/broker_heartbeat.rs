@@ -4,6 +4,8 @@
 use super::*;
 
 /// A broker tells the active controller that it is alive. KIP-631
+///
+/// Request of [`ApiKey::BrokerHeartbeat`], v0-2, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BrokerHeartbeatRequest {
     /// Id of the broker.
@@ -20,11 +22,11 @@ pub struct BrokerHeartbeatRequest {
     pub want_shut_down: bool,
     /// Ids of log directories that failed. KIP-858
     ///
-    /// If `version >= 1`; otherwise `Vec::new()`.
+    /// v1+; other versions decode to the default, `Vec::new()`, and refuse to encode another value. Tagged field 0.
     pub offline_log_dirs: Vec<Uuid>,
     /// Ids of log directories that take no new replicas; null while it starts. KIP-1066
     ///
-    /// If `version >= 2`; otherwise `None`.
+    /// v2+; other versions decode to the default, `None`, and refuse to encode another value. Tagged field 1.
     pub cordoned_log_dirs: Option<Vec<Uuid>>,
 }
 
@@ -124,6 +126,8 @@ impl Request for BrokerHeartbeatRequest {
 }
 
 /// What the controller thinks of the broker.
+///
+/// Response of [`ApiKey::BrokerHeartbeat`], v0-2, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BrokerHeartbeatResponse {
     /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.

@@ -4,6 +4,8 @@
 use super::*;
 
 /// A consumer joins, stays in or leaves a group. KIP-848
+///
+/// Request of [`ApiKey::ConsumerGroupHeartbeat`], v0-1, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConsumerGroupHeartbeatRequest {
     /// Name of the group.
@@ -24,7 +26,7 @@ pub struct ConsumerGroupHeartbeatRequest {
     pub subscribed_topic_names: Option<Vec<Str>>,
     /// Regular expression (RE2/J) for topics it subscribes to; null if unchanged.
     ///
-    /// If `version >= 1`; otherwise `None`.
+    /// v1+; other versions decode to the default, `None`, and refuse to encode another value.
     pub subscribed_topic_regex: Option<Str>,
     /// Assignor wanted of the coordinator; null for its choice or if unchanged.
     pub server_assignor: Option<Str>,
@@ -156,6 +158,8 @@ impl Inspect for TopicPartitions {
 }
 
 /// The member's epoch, and its assignment if that changed.
+///
+/// Response of [`ApiKey::ConsumerGroupHeartbeat`], v0-1, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ConsumerGroupHeartbeatResponse {
     /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.

@@ -4,6 +4,8 @@
 use super::*;
 
 /// Key version 8 of `__consumer_offsets`: a member.
+///
+/// Message, v0, never flexible.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ConsumerGroupCurrentMemberAssignmentKey {
     /// Name of the group.
@@ -42,6 +44,8 @@ impl Inspect for ConsumerGroupCurrentMemberAssignmentKey {
 }
 
 /// What a member has now.
+///
+/// Message, v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ConsumerGroupCurrentMemberAssignmentValue {
     /// Assignment epoch that the member has come to.
@@ -107,6 +111,8 @@ pub struct TopicPartitions {
     /// Numbers of the partitions.
     pub partitions: Vec<i32>,
     /// Member epochs at which each was assigned, to fence old commits; null for unknown.
+    ///
+    /// Default `Some(Vec::new())`. Tagged field 0.
     pub assignment_epochs: Option<Vec<i32>>,
 }
 
@@ -158,6 +164,8 @@ impl Inspect for TopicPartitions {
 }
 
 /// Key version 5 of `__consumer_offsets`: a member.
+///
+/// Message, v0, never flexible.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ConsumerGroupMemberMetadataKey {
     /// Name of the group.
@@ -196,11 +204,17 @@ impl Inspect for ConsumerGroupMemberMetadataKey {
 }
 
 /// What a member told of itself when it joined.
+///
+/// Message, v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConsumerGroupMemberMetadataValue {
     /// Name of a static member, given by its configuration; null for a dynamic one.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub instance_id: Option<Str>,
     /// Rack of the member; null for none.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub rack_id: Option<Str>,
     /// Client id of the member's connection.
     pub client_id: Str,
@@ -209,14 +223,20 @@ pub struct ConsumerGroupMemberMetadataValue {
     /// Topics it subscribes to by name.
     pub subscribed_topic_names: Vec<Str>,
     /// Regular expression for topics it subscribes to; null for none.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub subscribed_topic_regex: Option<Str>,
     /// Milliseconds it may take to give up partitions; -1 for not told.
     ///
     /// Default `-1`.
     pub rebalance_timeout_ms: i32,
     /// Assignor it wants; null for the coordinator's choice.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub server_assignor: Option<Str>,
     /// What a member of the classic protocol told; null for others.
+    ///
+    /// Default `Some(ClassicMemberMetadata::default())`. Tagged field 0.
     pub classic_member_metadata: Option<ClassicMemberMetadata>,
 }
 
@@ -372,6 +392,8 @@ impl Inspect for ClassicProtocol {
 }
 
 /// Key version 3 of `__consumer_offsets`: a group.
+///
+/// Message, v0, never flexible.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ConsumerGroupMetadataKey {
     /// Name of the group.
@@ -405,11 +427,15 @@ impl Inspect for ConsumerGroupMetadataKey {
 }
 
 /// The epoch of a group.
+///
+/// Message, v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ConsumerGroupMetadataValue {
     /// Grows whenever members, subscriptions or topics change.
     pub epoch: i32,
     /// Hash of the subscribed topics, to notice that they changed; 0 if not computed. KIP-1101
+    ///
+    /// Tagged field 0.
     pub metadata_hash: i64,
 }
 
@@ -459,6 +485,8 @@ impl Inspect for ConsumerGroupMetadataValue {
 }
 
 /// Key version 4 of `__consumer_offsets`: a group.
+///
+/// Message, v0, never flexible.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ConsumerGroupPartitionMetadataKey {
     /// Name of the group.
@@ -493,6 +521,8 @@ impl Inspect for ConsumerGroupPartitionMetadataKey {
 }
 
 /// Subscribed topics as of Kafka 4.0; later a hash. KIP-1101
+///
+/// Message, v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ConsumerGroupPartitionMetadataValue {
     /// The topics that members subscribe to.
@@ -608,6 +638,8 @@ impl Inspect for PartitionMetadata {
 }
 
 /// Key version 16 of `__consumer_offsets`: an expression of a group.
+///
+/// Message, v0, never flexible.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ConsumerGroupRegularExpressionKey {
     /// Name of the group.
@@ -646,6 +678,8 @@ impl Inspect for ConsumerGroupRegularExpressionKey {
 }
 
 /// What topics the expression matched.
+///
+/// Message, v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ConsumerGroupRegularExpressionValue {
     /// Names of the topics.
@@ -691,6 +725,8 @@ impl Inspect for ConsumerGroupRegularExpressionValue {
 }
 
 /// Key version 7 of `__consumer_offsets`: a member.
+///
+/// Message, v0, never flexible.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ConsumerGroupTargetAssignmentMemberKey {
     /// Name of the group.
@@ -729,6 +765,8 @@ impl Inspect for ConsumerGroupTargetAssignmentMemberKey {
 }
 
 /// What a member shall have.
+///
+/// Message, v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ConsumerGroupTargetAssignmentMemberValue {
     /// The partitions, by topic.
@@ -798,6 +836,8 @@ impl Inspect for TopicPartition {
 }
 
 /// Key version 6 of `__consumer_offsets`: a group.
+///
+/// Message, v0, never flexible.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ConsumerGroupTargetAssignmentMetadataKey {
     /// Name of the group.
@@ -832,11 +872,15 @@ impl Inspect for ConsumerGroupTargetAssignmentMetadataKey {
 }
 
 /// Which epoch the targets are of.
+///
+/// Message, v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ConsumerGroupTargetAssignmentMetadataValue {
     /// Group epoch that the target assignment was computed for.
     pub assignment_epoch: i32,
     /// When it was computed, ms since 1970.
+    ///
+    /// Tagged field 0.
     pub assignment_timestamp: i64,
 }
 

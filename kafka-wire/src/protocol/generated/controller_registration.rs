@@ -4,6 +4,8 @@
 use super::*;
 
 /// A controller that starts registers with the active one. KIP-919
+///
+/// Request of [`ApiKey::ControllerRegistration`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ControllerRegistrationRequest {
     /// Id of the controller.
@@ -158,6 +160,8 @@ impl Inspect for Feature {
 }
 
 /// Whether the controller is registered.
+///
+/// Response of [`ApiKey::ControllerRegistration`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ControllerRegistrationResponse {
     /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
@@ -165,6 +169,8 @@ pub struct ControllerRegistrationResponse {
     /// Why it failed; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub error_message: Option<Str>,
 }
 

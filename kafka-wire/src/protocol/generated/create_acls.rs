@@ -4,6 +4,8 @@
 use super::*;
 
 /// Adds access control entries. KIP-140
+///
+/// Request of [`ApiKey::CreateAcls`], v1-3, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct CreateAclsRequest {
     /// The entries to add.
@@ -125,6 +127,8 @@ impl Inspect for AclCreation {
 }
 
 /// The outcome of each entry.
+///
+/// Response of [`ApiKey::CreateAcls`], v1-3, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct CreateAclsResponse {
     /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
@@ -169,6 +173,8 @@ pub struct AclCreationResult {
     /// Why it failed; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub error_message: Option<Str>,
 }
 

@@ -4,15 +4,17 @@
 use super::*;
 
 /// A client that is authenticated asks for a token to pass on. KIP-48
+///
+/// Request of [`ApiKey::CreateDelegationToken`], v1-3, flexible v2+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CreateDelegationTokenRequest {
     /// Kind of the owner, such as "User"; null for who asks. KIP-373
     ///
-    /// If `version >= 3`; otherwise `Some(Str::EMPTY)`.
+    /// v3+; other versions decode to the default, `Some(Str::EMPTY)`, and refuse to encode another value.
     pub owner_principal_type: Option<Str>,
     /// Name of the owner; null for who asks. KIP-373
     ///
-    /// If `version >= 3`; otherwise `Some(Str::EMPTY)`.
+    /// v3+; other versions decode to the default, `Some(Str::EMPTY)`, and refuse to encode another value.
     pub owner_principal_name: Option<Str>,
     /// Who else may renew the token.
     pub renewers: Vec<CreatableRenewers>,
@@ -134,6 +136,8 @@ impl Inspect for CreatableRenewers {
 }
 
 /// The token.
+///
+/// Response of [`ApiKey::CreateDelegationToken`], v1-3, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct CreateDelegationTokenResponse {
     /// Why it failed; 0 for success.
@@ -144,11 +148,11 @@ pub struct CreateDelegationTokenResponse {
     pub principal_name: Str,
     /// Kind of who asked. KIP-373
     ///
-    /// If `version >= 3`; otherwise `Str::EMPTY`.
+    /// v3+; other versions decode to the default, `Str::EMPTY`, and refuse to encode another value.
     pub token_requester_principal_type: Str,
     /// Name of who asked. KIP-373
     ///
-    /// If `version >= 3`; otherwise `Str::EMPTY`.
+    /// v3+; other versions decode to the default, `Str::EMPTY`, and refuse to encode another value.
     pub token_requester_principal_name: Str,
     /// When it was issued, ms since 1970.
     pub issue_timestamp_ms: i64,

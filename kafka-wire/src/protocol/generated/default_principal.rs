@@ -4,6 +4,8 @@
 use super::*;
 
 /// Who sent a request that was forwarded; stands behind its version in two bytes.
+///
+/// Message, v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DefaultPrincipalData {
     /// Kind of principal, such as "User".

@@ -4,6 +4,8 @@
 use super::*;
 
 /// Deletes groups that have no members. KIP-229
+///
+/// Request of [`ApiKey::DeleteGroups`], v0-2, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DeleteGroupsRequest {
     /// Names of the groups.
@@ -48,6 +50,8 @@ impl Request for DeleteGroupsRequest {
 }
 
 /// The outcome of each group.
+///
+/// Response of [`ApiKey::DeleteGroups`], v0-2, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DeleteGroupsResponse {
     /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.

@@ -4,6 +4,8 @@
 use super::*;
 
 /// Deletes the records before an offset in each partition. KIP-107
+///
+/// Request of [`ApiKey::DeleteRecords`], v0-2, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DeleteRecordsRequest {
     /// The topics to cut.
@@ -118,6 +120,8 @@ impl Inspect for DeleteRecordsPartition {
 }
 
 /// The first offset left in each partition.
+///
+/// Response of [`ApiKey::DeleteRecords`], v0-2, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DeleteRecordsResponse {
     /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.

@@ -4,6 +4,8 @@
 use super::*;
 
 /// Deletes what an empty share group keeps of topics. KIP-932
+///
+/// Request of [`ApiKey::DeleteShareGroupOffsets`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DeleteShareGroupOffsetsRequest {
     /// Name of the group.
@@ -82,6 +84,8 @@ impl Inspect for DeleteShareGroupOffsetsRequestTopic {
 }
 
 /// The outcome of each topic.
+///
+/// Response of [`ApiKey::DeleteShareGroupOffsets`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DeleteShareGroupOffsetsResponse {
     /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.

@@ -4,6 +4,8 @@
 use super::*;
 
 /// A group coordinator has the share coordinator forget partitions. KIP-932
+///
+/// Request of [`ApiKey::DeleteShareGroupState`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DeleteShareGroupStateRequest {
     /// Name of the group.
@@ -111,6 +113,8 @@ impl Inspect for PartitionData {
 }
 
 /// The outcome of each partition.
+///
+/// Response of [`ApiKey::DeleteShareGroupState`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DeleteShareGroupStateResponse {
     /// The topics of the request.

@@ -4,19 +4,27 @@
 use super::*;
 
 /// Asks for the entries that match a filter. KIP-140
+///
+/// Request of [`ApiKey::DescribeAcls`], v1-3, flexible v2+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribeAclsRequest {
     /// Kind of resource, as in CreateAcls; 1 for any.
     pub resource_type_filter: i8,
     /// Name of the resource; null for any.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub resource_name_filter: Option<Str>,
     /// 3 exactly this name, 4 this prefix, 2 whatever covers the name, 1 any.
     ///
     /// Default `3`.
     pub pattern_type_filter: i8,
     /// Whom it is about, such as `User:alice`; null for any.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub principal_filter: Option<Str>,
     /// Address it is about; null for any.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub host_filter: Option<Str>,
     /// What is done, as in CreateAcls; 1 for any.
     pub operation: i8,
@@ -96,6 +104,8 @@ impl Request for DescribeAclsRequest {
 }
 
 /// The entries found, by resource.
+///
+/// Response of [`ApiKey::DescribeAcls`], v1-3, flexible v2+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribeAclsResponse {
     /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
@@ -103,6 +113,8 @@ pub struct DescribeAclsResponse {
     /// Why it failed; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub error_message: Option<Str>,
     /// The resources that have entries.
     pub resources: Vec<DescribeAclsResource>,

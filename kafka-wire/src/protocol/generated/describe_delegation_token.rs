@@ -4,9 +4,13 @@
 use super::*;
 
 /// Asks for the tokens of some owners, or for all. KIP-48
+///
+/// Request of [`ApiKey::DescribeDelegationToken`], v1-3, flexible v2+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribeDelegationTokenRequest {
     /// Whose tokens to tell; null for all that the client may see.
+    ///
+    /// Default `Some(Vec::new())`.
     pub owners: Option<Vec<DescribeDelegationTokenOwner>>,
 }
 
@@ -88,6 +92,8 @@ impl Inspect for DescribeDelegationTokenOwner {
 }
 
 /// The tokens found.
+///
+/// Response of [`ApiKey::DescribeDelegationToken`], v1-3, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribeDelegationTokenResponse {
     /// Why it failed; 0 for success.
@@ -144,11 +150,11 @@ pub struct DescribedDelegationToken {
     pub principal_name: Str,
     /// Kind of who asked for it. KIP-373
     ///
-    /// If `version >= 3`; otherwise `Str::EMPTY`.
+    /// v3+; other versions decode to the default, `Str::EMPTY`, and refuse to encode another value.
     pub token_requester_principal_type: Str,
     /// Name of who asked for it. KIP-373
     ///
-    /// If `version >= 3`; otherwise `Str::EMPTY`.
+    /// v3+; other versions decode to the default, `Str::EMPTY`, and refuse to encode another value.
     pub token_requester_principal_name: Str,
     /// When it was issued, ms since 1970.
     pub issue_timestamp: i64,

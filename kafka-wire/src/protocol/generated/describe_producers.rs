@@ -4,6 +4,8 @@
 use super::*;
 
 /// An admin client asks leaders for the producers of partitions. KIP-664
+///
+/// Request of [`ApiKey::DescribeProducers`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribeProducersRequest {
     /// The topics asked about.
@@ -81,6 +83,8 @@ impl Inspect for TopicRequest {
 }
 
 /// The producers that wrote to each partition lately, and their open transactions.
+///
+/// Response of [`ApiKey::DescribeProducers`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribeProducersResponse {
     /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.

@@ -4,6 +4,8 @@
 use super::*;
 
 /// An admin client asks for the start offsets of share groups. KIP-932
+///
+/// Request of [`ApiKey::DescribeShareGroupOffsets`], v0-1, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribeShareGroupOffsetsRequest {
     /// The groups asked about.
@@ -54,6 +56,8 @@ pub struct DescribeShareGroupOffsetsRequestGroup {
     /// Name of the group.
     pub group_id: Str,
     /// Whose offsets to tell; null for all that the group has read.
+    ///
+    /// Default `Some(Vec::new())`.
     pub topics: Option<Vec<DescribeShareGroupOffsetsRequestTopic>>,
 }
 
@@ -121,6 +125,8 @@ impl Inspect for DescribeShareGroupOffsetsRequestTopic {
 }
 
 /// The start offset of each partition.
+///
+/// Response of [`ApiKey::DescribeShareGroupOffsets`], v0-1, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribeShareGroupOffsetsResponse {
     /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
@@ -258,7 +264,7 @@ pub struct DescribeShareGroupOffsetsResponsePartition {
     pub leader_epoch: i32,
     /// How many records are still to be done; -1 for unknown. KIP-1226
     ///
-    /// If `version >= 1`; otherwise `-1`, and left out without an error.
+    /// v1+; other versions decode to the default, `-1`, and leave the field out.
     pub lag: i64,
     /// Why it failed; 0 for success.
     pub error_code: i16,

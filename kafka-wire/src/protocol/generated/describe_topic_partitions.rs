@@ -4,6 +4,8 @@
 use super::*;
 
 /// Asks for the partitions of topics, a limited number at a time. KIP-966
+///
+/// Request of [`ApiKey::DescribeTopicPartitions`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribeTopicPartitionsRequest {
     /// The topics asked about; empty for all.
@@ -131,6 +133,8 @@ impl Inspect for Cursor {
 }
 
 /// One page of partitions.
+///
+/// Response of [`ApiKey::DescribeTopicPartitions`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribeTopicPartitionsResponse {
     /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
@@ -184,6 +188,8 @@ pub struct DescribeTopicPartitionsResponseTopic {
     /// Why it failed; 0 for success.
     pub error_code: i16,
     /// Name of the topic; null for unknown.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub name: Option<Str>,
     /// Id of the topic, which a later topic of the same name does not share.
     pub topic_id: Uuid,
@@ -193,7 +199,7 @@ pub struct DescribeTopicPartitionsResponseTopic {
     pub partitions: Vec<DescribeTopicPartitionsResponsePartition>,
     /// Bit set of AclOperation codes; the default means "not asked for". KIP-430
     ///
-    /// Default `-2147483648`.
+    /// Default `i32::MIN`.
     pub topic_authorized_operations: i32,
 }
 
@@ -205,7 +211,7 @@ impl Default for DescribeTopicPartitionsResponseTopic {
             topic_id: Uuid::ZERO,
             is_internal: false,
             partitions: Vec::new(),
-            topic_authorized_operations: -2147483648,
+            topic_authorized_operations: i32::MIN,
         }
     }
 }

@@ -4,6 +4,8 @@
 use super::*;
 
 /// An admin client asks a coordinator about transactional ids. KIP-664
+///
+/// Request of [`ApiKey::DescribeTransactions`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribeTransactionsRequest {
     /// The ids asked about; empty for none.
@@ -49,6 +51,8 @@ impl Request for DescribeTransactionsRequest {
 }
 
 /// State, producer and partitions of each transaction.
+///
+/// Response of [`ApiKey::DescribeTransactions`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribeTransactionsResponse {
     /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.

@@ -4,6 +4,8 @@
 use super::*;
 
 /// A leader that resigns asks the voters for an election. KIP-595
+///
+/// Request of [`ApiKey::EndQuorumEpoch`], v0-1, flexible v1+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct EndQuorumEpochRequest {
     /// Cluster that the sender takes itself to be in; null for no check.
@@ -12,7 +14,7 @@ pub struct EndQuorumEpochRequest {
     pub topics: Vec<TopicData>,
     /// Where the leader that resigns is reached. KIP-853
     ///
-    /// If `version >= 1`; otherwise `Vec::new()`, and left out without an error.
+    /// v1+; other versions decode to the default, `Vec::new()`, and leave the field out.
     pub leader_endpoints: Vec<LeaderEndpoint>,
 }
 
@@ -105,11 +107,11 @@ pub struct PartitionData {
     pub leader_epoch: i32,
     /// Ids of the voters, the one that is furthest first.
     ///
-    /// If `version <= 0`; otherwise `Vec::new()`, and left out without an error.
+    /// v0; other versions decode to the default, `Vec::new()`, and leave the field out.
     pub preferred_successors: Vec<i32>,
     /// The voters, the one that is furthest first. KIP-853
     ///
-    /// If `version >= 1`; otherwise `Vec::new()`, and left out without an error.
+    /// v1+; other versions decode to the default, `Vec::new()`, and leave the field out.
     pub preferred_candidates: Vec<ReplicaInfo>,
 }
 
@@ -229,6 +231,8 @@ impl Inspect for LeaderEndpoint {
 }
 
 /// What the voter knows of the leader.
+///
+/// Response of [`ApiKey::EndQuorumEpoch`], v0-1, flexible v1+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct EndQuorumEpochResponse {
     /// Why the whole request failed; 0 if it did not.
@@ -237,7 +241,7 @@ pub struct EndQuorumEpochResponse {
     pub topics: Vec<EndQuorumEpochResponseTopicData>,
     /// Addresses of the leaders named above. KIP-853
     ///
-    /// If `version >= 1`; otherwise `Vec::new()`.
+    /// v1+; other versions decode to the default, `Vec::new()`, and refuse to encode another value. Tagged field 0.
     pub node_endpoints: Vec<NodeEndpoint>,
 }
 

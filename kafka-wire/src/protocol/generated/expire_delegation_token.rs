@@ -4,6 +4,8 @@
 use super::*;
 
 /// Sets when a token expires, or ends it at once. KIP-48
+///
+/// Request of [`ApiKey::ExpireDelegationToken`], v1-2, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ExpireDelegationTokenRequest {
     /// Secret of the token.
@@ -53,6 +55,8 @@ impl Request for ExpireDelegationTokenRequest {
 }
 
 /// When the token expires.
+///
+/// Response of [`ApiKey::ExpireDelegationToken`], v1-2, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ExpireDelegationTokenResponse {
     /// Why it failed; 0 for success.

@@ -4,6 +4,8 @@
 use super::*;
 
 /// Key version 1 of `__consumer_offsets`: what an offset is committed for.
+///
+/// Message, v0, never flexible.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct OffsetCommitKey {
     /// Name of the group.
@@ -45,13 +47,15 @@ impl Inspect for OffsetCommitKey {
 }
 
 /// A committed offset.
+///
+/// Message, v0-4, flexible v4+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OffsetCommitValue {
     /// Offset to read next.
     pub offset: i64,
     /// Leader epoch of the record before it; -1 for unknown. KIP-320
     ///
-    /// If `version >= 3`; otherwise `-1`, and left out without an error.
+    /// v3+; other versions decode to the default, `-1`, and leave the field out.
     pub leader_epoch: i32,
     /// Text of the client's own.
     pub metadata: Str,
@@ -59,11 +63,11 @@ pub struct OffsetCommitValue {
     pub commit_timestamp: i64,
     /// When it expires, ms since 1970; -1 for by the broker's rule.
     ///
-    /// If `version == 1`; otherwise `-1`, and left out without an error.
+    /// v1; other versions decode to the default, `-1`, and leave the field out.
     pub expire_timestamp: i64,
     /// Id of the topic; zero for unknown. KIP-848
     ///
-    /// If `version >= 4`; otherwise `Uuid::ZERO`, and left out without an error.
+    /// v4+; other versions decode to the default, `Uuid::ZERO`, and leave the field out. Tagged field 0.
     pub topic_id: Uuid,
 }
 
@@ -150,6 +154,8 @@ impl Inspect for OffsetCommitValue {
 }
 
 /// Key version 0 of `__consumer_offsets`, of very old brokers.
+///
+/// Message, v0, never flexible.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct LegacyOffsetCommitKey {
     /// Name of the group.
@@ -191,6 +197,8 @@ impl Inspect for LegacyOffsetCommitKey {
 }
 
 /// A committed offset, of very old brokers.
+///
+/// Message, v0, never flexible.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct LegacyOffsetCommitValue {
     /// Offset to read next.
@@ -236,6 +244,8 @@ impl Inspect for LegacyOffsetCommitValue {
 }
 
 /// Key version 2 of `__consumer_offsets`: a classic group.
+///
+/// Message, v0, never flexible.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct GroupMetadataKey {
     /// Name of the group.
@@ -269,6 +279,8 @@ impl Inspect for GroupMetadataKey {
 }
 
 /// A classic group, as it was after its latest rebalance.
+///
+/// Message, v0-4, flexible v4+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GroupMetadataValue {
     /// Kind of group, such as "consumer".
@@ -276,12 +288,16 @@ pub struct GroupMetadataValue {
     /// Number of its latest generation.
     pub generation: i32,
     /// Assignor in use; null for none.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub protocol: Option<Str>,
     /// Id of the member that leads; null for none.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub leader: Option<Str>,
     /// When the group came to its state, ms since 1970; -1 for unknown.
     ///
-    /// If `version >= 2`; otherwise `-1`, and left out without an error.
+    /// v2+; other versions decode to the default, `-1`, and leave the field out.
     pub current_state_timestamp: i64,
     /// All members.
     pub members: Vec<MemberMetadata>,
@@ -356,7 +372,7 @@ pub struct MemberMetadata {
     pub member_id: Str,
     /// Name of a static member, given by its configuration; null for a dynamic one.
     ///
-    /// If `version >= 3`; otherwise `None`, and left out without an error.
+    /// v3+; other versions decode to the default, `None`, and leave the field out.
     pub group_instance_id: Option<Str>,
     /// Client id of the member's connection.
     pub client_id: Str,
@@ -364,7 +380,7 @@ pub struct MemberMetadata {
     pub client_host: Str,
     /// Milliseconds that others wait for it to rejoin; -1 for the session timeout.
     ///
-    /// If `version >= 1`; otherwise `-1`, and left out without an error.
+    /// v1+; other versions decode to the default, `-1`, and leave the field out.
     pub rebalance_timeout: i32,
     /// Milliseconds without a heartbeat after which it counts as dead.
     pub session_timeout: i32,

@@ -4,6 +4,8 @@
 use super::*;
 
 /// Stands before every request.
+///
+/// Message, v1-2, flexible v2+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RequestHeader {
     /// Number of the API.
@@ -13,6 +15,8 @@ pub struct RequestHeader {
     /// Number of the client's own, which the answer repeats.
     pub correlation_id: i32,
     /// Name of the client, for logs, metrics and quotas; null for none.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub client_id: Option<Str>,
 }
 
@@ -62,6 +66,8 @@ impl Inspect for RequestHeader {
 }
 
 /// Stands before every response.
+///
+/// Message, v0-1, flexible v1+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ResponseHeader {
     /// Number of the request that this answers.

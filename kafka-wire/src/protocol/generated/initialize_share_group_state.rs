@@ -4,6 +4,8 @@
 use super::*;
 
 /// A group coordinator has the share coordinator begin. KIP-932
+///
+/// Request of [`ApiKey::InitializeShareGroupState`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct InitializeShareGroupStateRequest {
     /// Name of the group.
@@ -123,6 +125,8 @@ impl Inspect for PartitionData {
 }
 
 /// The outcome of each partition.
+///
+/// Response of [`ApiKey::InitializeShareGroupState`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct InitializeShareGroupStateResponse {
     /// The topics of the request.

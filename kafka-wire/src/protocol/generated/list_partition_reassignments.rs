@@ -4,6 +4,8 @@
 use super::*;
 
 /// Asks which partitions are on the move. KIP-455
+///
+/// Request of [`ApiKey::ListPartitionReassignments`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ListPartitionReassignmentsRequest {
     /// Milliseconds the controller may take.
@@ -94,6 +96,8 @@ impl Inspect for ListPartitionReassignmentsTopics {
 }
 
 /// The moves that are not done.
+///
+/// Response of [`ApiKey::ListPartitionReassignments`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ListPartitionReassignmentsResponse {
     /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
@@ -101,6 +105,8 @@ pub struct ListPartitionReassignmentsResponse {
     /// Why the whole request failed; 0 if it did not.
     pub error_code: i16,
     /// Why the whole request failed, in words; null if it did not.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub error_message: Option<Str>,
     /// The topics with moves.
     pub topics: Vec<OngoingTopicReassignment>,

@@ -4,6 +4,8 @@
 use super::*;
 
 /// Deletes offsets that a group committed and no member uses. KIP-496
+///
+/// Request of [`ApiKey::OffsetDelete`], v0, never flexible.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct OffsetDeleteRequest {
     /// Name of the group.
@@ -108,6 +110,8 @@ impl Inspect for OffsetDeleteRequestPartition {
 }
 
 /// The outcome of each partition.
+///
+/// Response of [`ApiKey::OffsetDelete`], v0, never flexible.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct OffsetDeleteResponse {
     /// Why the whole request failed; 0 if it did not.

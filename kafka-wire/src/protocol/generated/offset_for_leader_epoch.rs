@@ -4,11 +4,13 @@
 use super::*;
 
 /// A consumer or follower checks whether its log has diverged. KIP-101, KIP-320
+///
+/// Request of [`ApiKey::OffsetForLeaderEpoch`], v2-4, flexible v4+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OffsetForLeaderEpochRequest {
     /// Id of the broker that follows; -1 for a consumer, -2 for debugging.
     ///
-    /// If `version >= 3`; otherwise `-2`, and left out without an error.
+    /// v3+; other versions decode to the default, `-2`, and leave the field out.
     pub replica_id: i32,
     /// The topics asked about.
     pub topics: Vec<OffsetForLeaderTopic>,
@@ -150,6 +152,8 @@ impl Inspect for OffsetForLeaderPartition {
 }
 
 /// The end of each epoch.
+///
+/// Response of [`ApiKey::OffsetForLeaderEpoch`], v2-4, flexible v4+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct OffsetForLeaderEpochResponse {
     /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.

@@ -4,6 +4,8 @@
 use super::*;
 
 /// A client sends the metrics that it was asked for. KIP-714
+///
+/// Request of [`ApiKey::PushTelemetry`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct PushTelemetryRequest {
     /// Id of this client, from GetTelemetrySubscriptions.
@@ -70,6 +72,8 @@ impl Request for PushTelemetryRequest {
 }
 
 /// Whether the metrics were taken.
+///
+/// Response of [`ApiKey::PushTelemetry`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct PushTelemetryResponse {
     /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.

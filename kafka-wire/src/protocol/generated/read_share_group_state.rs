@@ -4,6 +4,8 @@
 use super::*;
 
 /// A partition leader loads its state from the share coordinator. KIP-932
+///
+/// Request of [`ApiKey::ReadShareGroupState`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ReadShareGroupStateRequest {
     /// Name of the group.
@@ -115,6 +117,8 @@ impl Inspect for PartitionData {
 }
 
 /// The state of each partition.
+///
+/// Response of [`ApiKey::ReadShareGroupState`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ReadShareGroupStateResponse {
     /// The topics of the request.

@@ -4,6 +4,8 @@
 use super::*;
 
 /// A group coordinator asks the share coordinator. KIP-932
+///
+/// Request of [`ApiKey::ReadShareGroupStateSummary`], v0-1, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ReadShareGroupStateSummaryRequest {
     /// Name of the group.
@@ -115,6 +117,8 @@ impl Inspect for PartitionData {
 }
 
 /// How far each partition is, without the states of records.
+///
+/// Response of [`ApiKey::ReadShareGroupStateSummary`], v0-1, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ReadShareGroupStateSummaryResponse {
     /// The topics of the request.
@@ -200,7 +204,7 @@ pub struct PartitionResult {
     pub start_offset: i64,
     /// Offsets from the start offset on that are done with; -1 for unknown. KIP-1226
     ///
-    /// If `version >= 1`; otherwise `-1`, and left out without an error.
+    /// v1+; other versions decode to the default, `-1`, and leave the field out.
     pub delivery_complete_count: i32,
 }
 

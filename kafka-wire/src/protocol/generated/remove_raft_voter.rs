@@ -4,9 +4,13 @@
 use super::*;
 
 /// An admin client asks the leader of the quorum to take a vote away. KIP-853
+///
+/// Request of [`ApiKey::RemoveRaftVoter`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RemoveRaftVoterRequest {
     /// Cluster that the sender means; null for no check.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub cluster_id: Option<Str>,
     /// Id of the controller that shall vote no more.
     pub voter_id: i32,
@@ -66,6 +70,8 @@ impl Request for RemoveRaftVoterRequest {
 }
 
 /// Whether the controller has no vote now.
+///
+/// Response of [`ApiKey::RemoveRaftVoter`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RemoveRaftVoterResponse {
     /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
@@ -73,6 +79,8 @@ pub struct RemoveRaftVoterResponse {
     /// Why it failed; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub error_message: Option<Str>,
 }
 

@@ -4,6 +4,8 @@
 use super::*;
 
 /// Lets a token live longer, up to its limit. KIP-48
+///
+/// Request of [`ApiKey::RenewDelegationToken`], v1-2, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct RenewDelegationTokenRequest {
     /// Secret of the token.
@@ -53,6 +55,8 @@ impl Request for RenewDelegationTokenRequest {
 }
 
 /// When the token expires.
+///
+/// Response of [`ApiKey::RenewDelegationToken`], v1-2, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct RenewDelegationTokenResponse {
     /// Why it failed; 0 for success.

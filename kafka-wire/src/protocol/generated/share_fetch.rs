@@ -4,11 +4,15 @@
 use super::*;
 
 /// A consumer asks the leader for records to work on, and acknowledges others. KIP-932
+///
+/// Request of [`ApiKey::ShareFetch`], v1-2, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ShareFetchRequest {
     /// Name of the group.
     pub group_id: Option<Str>,
     /// Id of the member within its group.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub member_id: Option<Str>,
     /// Count of requests in the share session: 0 opens one, -1 closes it.
     pub share_session_epoch: i32,
@@ -26,11 +30,11 @@ pub struct ShareFetchRequest {
     pub batch_size: i32,
     /// 0 whole batches as they lie in the log, 1 never above `MaxRecords`. KIP-1206
     ///
-    /// If `version >= 2`; otherwise `0`, and left out without an error.
+    /// v2+; other versions decode to the default, `0`, and leave the field out.
     pub share_acquire_mode: i8,
     /// Whether some acknowledgements renew locks. KIP-1222
     ///
-    /// If `version >= 2`; otherwise `false`.
+    /// v2+; other versions decode to the default, `false`, and refuse to encode another value.
     pub is_renew_ack: bool,
     /// What to read or acknowledge; with a session only what is new.
     pub topics: Vec<FetchTopic>,
@@ -283,6 +287,8 @@ impl Inspect for ForgottenTopic {
 }
 
 /// Record batches, and which of their records this consumer has acquired.
+///
+/// Response of [`ApiKey::ShareFetch`], v1-2, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ShareFetchResponse {
     /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
@@ -438,7 +444,7 @@ impl Inspect for PartitionData {
         to.field("acknowledgeErrorCode", &self.acknowledge_error_code, version);
         to.field("acknowledgeErrorMessage", &self.acknowledge_error_message, version);
         to.field("currentLeader", &self.current_leader, version);
-        to.records("records", Some(&self.records));
+        to.records("records", &self.records);
         to.field("acquiredRecords", &self.acquired_records, version);
     }
 }

@@ -4,6 +4,8 @@
 use super::*;
 
 /// A consumer joins, stays in or leaves a share group. KIP-932
+///
+/// Request of [`ApiKey::ShareGroupHeartbeat`], v1, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ShareGroupHeartbeatRequest {
     /// Name of the group.
@@ -71,6 +73,8 @@ impl Request for ShareGroupHeartbeatRequest {
 }
 
 /// The member's epoch, and its assignment if that changed.
+///
+/// Response of [`ApiKey::ShareGroupHeartbeat`], v1, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ShareGroupHeartbeatResponse {
     /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.

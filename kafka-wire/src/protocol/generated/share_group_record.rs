@@ -4,6 +4,8 @@
 use super::*;
 
 /// Key version 14 of `__consumer_offsets`: a member.
+///
+/// Message, v0, never flexible.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ShareGroupCurrentMemberAssignmentKey {
     /// Name of the group.
@@ -42,6 +44,8 @@ impl Inspect for ShareGroupCurrentMemberAssignmentKey {
 }
 
 /// What a member has now.
+///
+/// Message, v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ShareGroupCurrentMemberAssignmentValue {
     /// Assignment epoch that the member has come to.
@@ -128,6 +132,8 @@ impl Inspect for TopicPartitions {
 }
 
 /// Key version 10 of `__consumer_offsets`: a member.
+///
+/// Message, v0, never flexible.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ShareGroupMemberMetadataKey {
     /// Name of the group.
@@ -165,9 +171,13 @@ impl Inspect for ShareGroupMemberMetadataKey {
 }
 
 /// What a member told of itself when it joined.
+///
+/// Message, v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ShareGroupMemberMetadataValue {
     /// Rack of the member; null for none.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub rack_id: Option<Str>,
     /// Client id of the member's connection.
     pub client_id: Str,
@@ -229,6 +239,8 @@ impl Inspect for ShareGroupMemberMetadataValue {
 }
 
 /// Key version 11 of `__consumer_offsets`: a group.
+///
+/// Message, v0, never flexible.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ShareGroupMetadataKey {
     /// Name of the group.
@@ -262,6 +274,8 @@ impl Inspect for ShareGroupMetadataKey {
 }
 
 /// The epoch of a group.
+///
+/// Message, v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ShareGroupMetadataValue {
     /// Grows whenever members, subscriptions or topics change.
@@ -301,6 +315,8 @@ impl Inspect for ShareGroupMetadataValue {
 }
 
 /// Key version 15 of `__consumer_offsets`: a group.
+///
+/// Message, v0, never flexible.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ShareGroupStatePartitionMetadataKey {
     /// Name of the group.
@@ -335,6 +351,8 @@ impl Inspect for ShareGroupStatePartitionMetadataKey {
 }
 
 /// Which partitions have state at a share coordinator.
+///
+/// Message, v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ShareGroupStatePartitionMetadataValue {
     /// Partitions whose state is being begun.
@@ -457,6 +475,8 @@ impl Inspect for TopicInfo {
 }
 
 /// Key version 13 of `__consumer_offsets`: a member.
+///
+/// Message, v0, never flexible.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ShareGroupTargetAssignmentMemberKey {
     /// Name of the group.
@@ -495,6 +515,8 @@ impl Inspect for ShareGroupTargetAssignmentMemberKey {
 }
 
 /// What a member shall have.
+///
+/// Message, v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ShareGroupTargetAssignmentMemberValue {
     /// The partitions, by topic.
@@ -564,6 +586,8 @@ impl Inspect for TopicPartition {
 }
 
 /// Key version 12 of `__consumer_offsets`: a group.
+///
+/// Message, v0, never flexible.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ShareGroupTargetAssignmentMetadataKey {
     /// Name of the group.
@@ -598,11 +622,15 @@ impl Inspect for ShareGroupTargetAssignmentMetadataKey {
 }
 
 /// Which epoch the targets are of.
+///
+/// Message, v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ShareGroupTargetAssignmentMetadataValue {
     /// Group epoch that the target assignment was computed for.
     pub assignment_epoch: i32,
     /// When it was computed, ms since 1970.
+    ///
+    /// Tagged field 0.
     pub assignment_timestamp: i64,
 }
 

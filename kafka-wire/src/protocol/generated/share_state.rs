@@ -4,6 +4,8 @@
 use super::*;
 
 /// Key version 0 of `__share_group_state`: a partition of a share group.
+///
+/// Message, v0, never flexible.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ShareSnapshotKey {
     /// Name of the group.
@@ -45,6 +47,8 @@ impl Inspect for ShareSnapshotKey {
 }
 
 /// The whole state of the partition. Source: `ShareSnapshotValue.json`
+///
+/// Message, v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ShareSnapshotValue {
     /// Number of the snapshot, one above that before it.
@@ -57,7 +61,7 @@ pub struct ShareSnapshotValue {
     pub start_offset: i64,
     /// Offsets from the start offset on that are done with; -1 for unknown. KIP-1226
     ///
-    /// Default `-1`.
+    /// Default `-1`. Tagged field 0.
     pub delivery_complete_count: i32,
     /// When the state began, ms since 1970.
     pub create_timestamp: i64,
@@ -194,6 +198,8 @@ impl Inspect for StateBatch {
 }
 
 /// Key version 1 of `__share_group_state`: a partition of a share group.
+///
+/// Message, v0, never flexible.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ShareUpdateKey {
     /// Name of the group.
@@ -235,6 +241,8 @@ impl Inspect for ShareUpdateKey {
 }
 
 /// What changed since the snapshot. Source: `ShareUpdateValue.json`
+///
+/// Message, v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ShareUpdateValue {
     /// Number of the snapshot that it changes.
@@ -245,7 +253,7 @@ pub struct ShareUpdateValue {
     pub start_offset: i64,
     /// Offsets from the start offset on that are done with; -1 for unknown. KIP-1226
     ///
-    /// Default `-1`.
+    /// Default `-1`. Tagged field 0.
     pub delivery_complete_count: i32,
     /// Records whose state changed, in runs of the same state.
     pub state_batches: Vec<StateBatch>,

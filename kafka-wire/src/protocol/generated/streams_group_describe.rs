@@ -4,6 +4,8 @@
 use super::*;
 
 /// An admin client asks the coordinator for the state of groups. KIP-1071
+///
+/// Request of [`ApiKey::StreamsGroupDescribe`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct StreamsGroupDescribeRequest {
     /// Names of the groups.
@@ -56,6 +58,8 @@ impl Request for StreamsGroupDescribeRequest {
 }
 
 /// State, topology, members and tasks of each group.
+///
+/// Response of [`ApiKey::StreamsGroupDescribe`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct StreamsGroupDescribeResponse {
     /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
@@ -116,7 +120,7 @@ pub struct DescribedGroup {
     pub members: Vec<Member>,
     /// Bit set of AclOperation codes; the default means "not asked for". KIP-430
     ///
-    /// Default `-2147483648`.
+    /// Default `i32::MIN`.
     pub authorized_operations: i32,
 }
 
@@ -131,7 +135,7 @@ impl Default for DescribedGroup {
             assignment_epoch: 0,
             topology: None,
             members: Vec::new(),
-            authorized_operations: -2147483648,
+            authorized_operations: i32::MIN,
         }
     }
 }

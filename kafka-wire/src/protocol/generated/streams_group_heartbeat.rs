@@ -4,6 +4,8 @@
 use super::*;
 
 /// A Kafka Streams client joins, stays in or leaves a group. KIP-1071
+///
+/// Request of [`ApiKey::StreamsGroupHeartbeat`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StreamsGroupHeartbeatRequest {
     /// Name of the group.
@@ -478,6 +480,8 @@ impl Inspect for TaskOffset {
 }
 
 /// The member's epoch, and its tasks if they changed.
+///
+/// Response of [`ApiKey::StreamsGroupHeartbeat`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StreamsGroupHeartbeatResponse {
     /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
@@ -497,6 +501,8 @@ pub struct StreamsGroupHeartbeatResponse {
     /// Milliseconds after which to tell the offsets of tasks again.
     pub task_offset_interval_ms: i32,
     /// What keeps the group from working as it should; null or empty for nothing.
+    ///
+    /// Default `Some(Vec::new())`.
     pub status: Option<Vec<Status>>,
     /// Tasks to process; null if unchanged.
     pub active_tasks: Option<Vec<TaskIds>>,

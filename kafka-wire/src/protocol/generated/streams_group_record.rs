@@ -4,6 +4,8 @@
 use super::*;
 
 /// Key version 22 of `__consumer_offsets`: a member.
+///
+/// Message, v0, never flexible.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct StreamsGroupCurrentMemberAssignmentKey {
     /// Name of the group.
@@ -42,6 +44,8 @@ impl Inspect for StreamsGroupCurrentMemberAssignmentKey {
 }
 
 /// What a member has now.
+///
+/// Message, v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct StreamsGroupCurrentMemberAssignmentValue {
     /// Assignment epoch that the member has come to.
@@ -127,6 +131,8 @@ pub struct TaskIds {
     /// Numbers of the tasks, which are those of the input partitions.
     pub partitions: Vec<i32>,
     /// Member epochs at which each was assigned, to fence old commits; null for unknown.
+    ///
+    /// Default `Some(Vec::new())`. Tagged field 0.
     pub assignment_epochs: Option<Vec<i32>>,
 }
 
@@ -178,6 +184,8 @@ impl Inspect for TaskIds {
 }
 
 /// Key version 19 of `__consumer_offsets`: a member.
+///
+/// Message, v0, never flexible.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct StreamsGroupMemberMetadataKey {
     /// Name of the group.
@@ -216,11 +224,17 @@ impl Inspect for StreamsGroupMemberMetadataKey {
 }
 
 /// What a member told of itself when it joined.
+///
+/// Message, v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StreamsGroupMemberMetadataValue {
     /// Name of a static member, given by its configuration; null for a dynamic one.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub instance_id: Option<Str>,
     /// Rack of the member; null for none.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub rack_id: Option<Str>,
     /// Client id of the member's connection.
     pub client_id: Str,
@@ -378,6 +392,8 @@ impl Inspect for KeyValue {
 }
 
 /// Key version 17 of `__consumer_offsets`: a group.
+///
+/// Message, v0, never flexible.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct StreamsGroupMetadataKey {
     /// Name of the group.
@@ -411,6 +427,8 @@ impl Inspect for StreamsGroupMetadataKey {
 }
 
 /// The epoch of a group.
+///
+/// Message, v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StreamsGroupMetadataValue {
     /// Grows whenever members, subscriptions or topics change.
@@ -419,9 +437,11 @@ pub struct StreamsGroupMetadataValue {
     pub metadata_hash: i64,
     /// Version of the topology whose topics were found to be right; -1 for none.
     ///
-    /// Default `-1`.
+    /// Default `-1`. Tagged field 0.
     pub validated_topology_epoch: i32,
     /// Settings that the last assignment was computed with; null for none kept.
+    ///
+    /// Default `Some(Vec::new())`. Tagged field 1.
     pub last_assignment_configs: Option<Vec<LastAssignmentConfig>>,
 }
 
@@ -526,6 +546,8 @@ impl Inspect for LastAssignmentConfig {
 }
 
 /// Key version 21 of `__consumer_offsets`: a member.
+///
+/// Message, v0, never flexible.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct StreamsGroupTargetAssignmentMemberKey {
     /// Name of the group.
@@ -564,6 +586,8 @@ impl Inspect for StreamsGroupTargetAssignmentMemberKey {
 }
 
 /// What a member shall have.
+///
+/// Message, v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct StreamsGroupTargetAssignmentMemberValue {
     /// Tasks to process.
@@ -645,6 +669,8 @@ impl Inspect for StreamsGroupTargetAssignmentMemberValueTaskIds {
 }
 
 /// Key version 20 of `__consumer_offsets`: a group.
+///
+/// Message, v0, never flexible.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct StreamsGroupTargetAssignmentMetadataKey {
     /// Name of the group.
@@ -679,11 +705,15 @@ impl Inspect for StreamsGroupTargetAssignmentMetadataKey {
 }
 
 /// Which epoch the targets are of.
+///
+/// Message, v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct StreamsGroupTargetAssignmentMetadataValue {
     /// Group epoch that the target assignment was computed for.
     pub assignment_epoch: i32,
     /// When it was computed, ms since 1970.
+    ///
+    /// Tagged field 0.
     pub assignment_timestamp: i64,
 }
 
@@ -733,6 +763,8 @@ impl Inspect for StreamsGroupTargetAssignmentMetadataValue {
 }
 
 /// Key version 23 of `__consumer_offsets`: a group.
+///
+/// Message, v0, never flexible.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct StreamsGroupTopologyKey {
     /// Name of the group.
@@ -766,6 +798,8 @@ impl Inspect for StreamsGroupTopologyKey {
 }
 
 /// What the application of the group computes.
+///
+/// Message, v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct StreamsGroupTopologyValue {
     /// Version of the topology, which the application counts.

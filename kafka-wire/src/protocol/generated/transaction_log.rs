@@ -4,6 +4,8 @@
 use super::*;
 
 /// Key version 0 of `__transaction_state`: a transactional id.
+///
+/// Message, v0, never flexible.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct TransactionLogKey {
     /// Name of the transactional producer.
@@ -37,29 +39,33 @@ impl Inspect for TransactionLogKey {
 }
 
 /// The state of its transaction. Source: `TransactionLogValue.json`
+///
+/// Message, v0-1, flexible v1+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TransactionLogValue {
     /// Id of the producer that holds the transactional id.
     pub producer_id: i64,
     /// Id it had in its last committed transaction; -1 for none. KIP-890
     ///
-    /// If `version >= 1`; otherwise `-1`.
+    /// v1+; other versions decode to the default, `-1`, and refuse to encode another value. Tagged field 0.
     pub previous_producer_id: i64,
     /// Id it was told to use next, if epochs ran out; -1 for none. KIP-890
     ///
-    /// If `version >= 1`; otherwise `-1`.
+    /// v1+; other versions decode to the default, `-1`, and refuse to encode another value. Tagged field 1.
     pub next_producer_id: i64,
     /// Epoch of the producer; a higher one fences those below.
     pub producer_epoch: i16,
     /// Epoch for the next id; -1 for none. KIP-890
     ///
-    /// If `version >= 1`; otherwise `-1`.
+    /// v1+; other versions decode to the default, `-1`, and refuse to encode another value. Tagged field 3.
     pub next_producer_epoch: i16,
     /// Milliseconds after which the coordinator aborts an open transaction.
     pub transaction_timeout_ms: i32,
     /// 0 empty, 1 ongoing, 2 will commit, 3 will abort, 4 committed, 5 aborted, 6 dead, 7 fencing.
     pub transaction_status: i8,
     /// Partitions in it, by topic; null for none.
+    ///
+    /// Default `Some(Vec::new())`.
     pub transaction_partitions: Option<Vec<PartitionsSchema>>,
     /// When it last changed, ms since 1970.
     pub transaction_last_update_timestamp_ms: i64,
@@ -67,7 +73,7 @@ pub struct TransactionLogValue {
     pub transaction_start_timestamp_ms: i64,
     /// Level of the feature "transaction.version" the client uses; 2 has KIP-890.
     ///
-    /// If `version >= 1`; otherwise `0`.
+    /// v1+; other versions decode to the default, `0`, and refuse to encode another value. Tagged field 2.
     pub client_transaction_version: i16,
 }
 

@@ -4,9 +4,13 @@
 use super::*;
 
 /// A voter tells the leader where it is reached now. KIP-853
+///
+/// Request of [`ApiKey::UpdateRaftVoter`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UpdateRaftVoterRequest {
     /// Cluster that the sender takes itself to be in; null for no check.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub cluster_id: Option<Str>,
     /// Epoch of the quorum that the voter knows, to be fenced if stale; -1 for unknown.
     pub current_leader_epoch: i32,
@@ -17,7 +21,7 @@ pub struct UpdateRaftVoterRequest {
     /// Where it is reached.
     pub listeners: Vec<Listener>,
     /// Levels of the feature "kraft.version" that it can work with.
-    pub k_raft_version_feature: KRaftVersionFeature,
+    pub kraft_version_feature: KRaftVersionFeature,
 }
 
 impl Default for UpdateRaftVoterRequest {
@@ -28,7 +32,7 @@ impl Default for UpdateRaftVoterRequest {
             voter_id: 0,
             voter_directory_id: Uuid::ZERO,
             listeners: Vec::new(),
-            k_raft_version_feature: KRaftVersionFeature::default(),
+            kraft_version_feature: KRaftVersionFeature::default(),
         }
     }
 }
@@ -46,7 +50,7 @@ impl Decode for UpdateRaftVoterRequest {
             voter_id: r.i32("voter_id")?,
             voter_directory_id: r.uuid("voter_directory_id")?,
             listeners: r.array("listeners", version)?,
-            k_raft_version_feature: KRaftVersionFeature::read(r, version)?,
+            kraft_version_feature: KRaftVersionFeature::read(r, version)?,
         };
         r.skip_tags()?;
         Ok(message)
@@ -61,7 +65,7 @@ impl Encode for UpdateRaftVoterRequest {
         w.i32(self.voter_id);
         w.uuid(self.voter_directory_id);
         w.array("listeners", &self.listeners, version)?;
-        self.k_raft_version_feature.write(w, version)?;
+        self.kraft_version_feature.write(w, version)?;
         w.no_tags()
     }
 }
@@ -74,7 +78,7 @@ impl Inspect for UpdateRaftVoterRequest {
         to.field("voterId", &self.voter_id, version);
         to.field("voterDirectoryId", &self.voter_directory_id, version);
         to.field("listeners", &self.listeners, version);
-        to.field("kRaftVersionFeature", &self.k_raft_version_feature, version);
+        to.field("kRaftVersionFeature", &self.kraft_version_feature, version);
     }
 }
 
@@ -124,7 +128,7 @@ impl Inspect for Listener {
     }
 }
 
-/// The value of [`UpdateRaftVoterRequest::k_raft_version_feature`].
+/// The value of [`UpdateRaftVoterRequest::kraft_version_feature`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct KRaftVersionFeature {
     /// Lowest level, inclusive.
@@ -161,6 +165,8 @@ impl Inspect for KRaftVersionFeature {
 }
 
 /// Whether the addresses are taken down.
+///
+/// Response of [`ApiKey::UpdateRaftVoter`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct UpdateRaftVoterResponse {
     /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
@@ -168,6 +174,8 @@ pub struct UpdateRaftVoterResponse {
     /// Why it failed; 0 for success.
     pub error_code: i16,
     /// Whom to ask instead, after an error about the leader.
+    ///
+    /// Tagged field 0.
     pub current_leader: CurrentLeader,
 }
 

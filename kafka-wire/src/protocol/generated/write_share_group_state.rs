@@ -4,6 +4,8 @@
 use super::*;
 
 /// A partition leader stores its state at the share coordinator. KIP-932
+///
+/// Request of [`ApiKey::WriteShareGroupState`], v0-1, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct WriteShareGroupStateRequest {
     /// Name of the group.
@@ -94,7 +96,7 @@ pub struct PartitionData {
     pub start_offset: i64,
     /// Offsets from the start offset on that are done with; -1 for unknown. KIP-1226
     ///
-    /// If `version >= 1`; otherwise `-1`, and left out without an error.
+    /// v1+; other versions decode to the default, `-1`, and leave the field out.
     pub delivery_complete_count: i32,
     /// Records whose state changed, in runs of the same state.
     pub state_batches: Vec<StateBatch>,
@@ -203,6 +205,8 @@ impl Inspect for StateBatch {
 }
 
 /// The outcome of each partition.
+///
+/// Response of [`ApiKey::WriteShareGroupState`], v0-1, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct WriteShareGroupStateResponse {
     /// The topics of the request.
