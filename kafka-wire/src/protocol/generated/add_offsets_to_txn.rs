@@ -8,13 +8,13 @@ use super::*;
 /// Request of [`ApiKey::AddOffsetsToTxn`], v0-4, flexible v3+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AddOffsetsToTxnRequest {
-    /// Name of the transactional producer.
+    /// Transactional id of the producer.
     pub transactional_id: Str,
     /// Id of the producer, given out by InitProducerId.
     pub producer_id: i64,
     /// Epoch of the producer; a higher one fences those below.
     pub producer_epoch: i16,
-    /// Name of the group whose offsets will be committed.
+    /// Id of the group whose offsets will be committed.
     pub group_id: Str,
 }
 
@@ -71,7 +71,7 @@ impl Request for AddOffsetsToTxnRequest {
 /// Response of [`ApiKey::AddOffsetsToTxn`], v0-4, flexible v3+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AddOffsetsToTxnResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Why it failed; 0 for success.
     pub error_code: i16,

@@ -12,7 +12,7 @@ pub struct AddPartitionsToTxnRequest {
     ///
     /// v4+; other versions decode to the default, `Vec::new()`, and refuse to encode another value.
     pub transactions: Vec<AddPartitionsToTxnTransaction>,
-    /// Name of the transactional producer.
+    /// Transactional id of the producer.
     ///
     /// v0-3; other versions decode to the default, `Str::EMPTY`, and refuse to encode another value.
     pub v3_and_below_transactional_id: Str,
@@ -119,7 +119,7 @@ impl Request for AddPartitionsToTxnRequest {
 /// An element of [`AddPartitionsToTxnRequest::transactions`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AddPartitionsToTxnTransaction {
-    /// Name of the transactional producer.
+    /// Transactional id of the producer.
     pub transactional_id: Str,
     /// Id of the producer, given out by InitProducerId.
     pub producer_id: i64,
@@ -205,7 +205,7 @@ impl Inspect for AddPartitionsToTxnTopic {
 /// Response of [`ApiKey::AddPartitionsToTxn`], v0-5, flexible v3+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AddPartitionsToTxnResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Why the whole request failed; 0 if it did not.
     ///
@@ -284,7 +284,7 @@ impl Inspect for AddPartitionsToTxnResponse {
 /// An element of [`AddPartitionsToTxnResponse::results_by_transaction`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AddPartitionsToTxnResult {
-    /// Name of the transactional producer.
+    /// Transactional id of the producer.
     pub transactional_id: Str,
     /// What became of its partitions, by topic.
     pub topic_results: Vec<AddPartitionsToTxnTopicResult>,

@@ -67,7 +67,7 @@ impl Request for AllocateProducerIdsRequest {
 /// Response of [`ApiKey::AllocateProducerIds`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AllocateProducerIdsResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Why it failed; 0 for success.
     pub error_code: i16,

@@ -169,7 +169,7 @@ impl Inspect for OpData {
 /// Response of [`ApiKey::AlterClientQuotas`], v0-1, flexible v1+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AlterClientQuotasResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// The entities of the request.
     pub entries: Vec<AlterClientQuotasResponseEntryData>,

@@ -140,7 +140,7 @@ impl Inspect for AlterableConfig {
 /// Response of [`ApiKey::AlterConfigs`], v0-2, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AlterConfigsResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// The resources of the request.
     pub responses: Vec<AlterConfigsResourceResponse>,

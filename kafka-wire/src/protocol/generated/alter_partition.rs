@@ -107,13 +107,13 @@ impl Inspect for TopicData {
 pub struct PartitionData {
     /// Number of the partition, from 0.
     pub partition_index: i32,
-    /// Term of the sender as leader; another one is refused.
+    /// Leader epoch of the sender; another one is refused.
     pub leader_epoch: i32,
-    /// Brokers that are in sync.
+    /// Broker ids of the in-sync replicas.
     ///
     /// v2; other versions decode to the default, `Vec::new()`, and refuse to encode another value.
     pub new_isr: Vec<i32>,
-    /// Brokers that are in sync, with epochs, so that one that restarted does not count. KIP-903
+    /// In-sync replicas with broker epochs, so that one that restarted does not count. KIP-903
     ///
     /// v3+; other versions decode to the default, `Vec::new()`, and refuse to encode another value.
     pub new_isr_with_epochs: Vec<BrokerState>,
@@ -220,7 +220,7 @@ impl Inspect for BrokerState {
 /// Response of [`ApiKey::AlterPartition`], v2-3, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AlterPartitionResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Why the whole request failed; 0 if it did not.
     pub error_code: i16,
@@ -306,9 +306,9 @@ pub struct AlterPartitionResponsePartitionData {
     pub error_code: i16,
     /// Id of the broker that leads the partition; -1 for none known.
     pub leader_id: i32,
-    /// Term of that leader.
+    /// Epoch of that leader.
     pub leader_epoch: i32,
-    /// Brokers that are in sync.
+    /// Broker ids of the in-sync replicas.
     pub isr: Vec<i32>,
     /// 1 while the leader recovers from an unclean election, else 0. KIP-704
     pub leader_recovery_state: i8,

@@ -154,7 +154,7 @@ impl Inspect for ReassignablePartition {
 /// Response of [`ApiKey::AlterPartitionReassignments`], v0-1, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AlterPartitionReassignmentsResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// What the request said about the number of replicas. KIP-860
     ///

@@ -121,7 +121,7 @@ impl Inspect for AlterReplicaLogDirTopic {
 /// Response of [`ApiKey::AlterReplicaLogDirs`], v1-2, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AlterReplicaLogDirsResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// The topics of the request.
     pub results: Vec<AlterReplicaLogDirTopicResult>,

@@ -143,7 +143,7 @@ impl Inspect for ScramCredentialUpsertion {
 /// Response of [`ApiKey::AlterUserScramCredentials`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AlterUserScramCredentialsResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// One for each user of the request.
     pub results: Vec<AlterUserScramCredentialsResult>,

@@ -77,7 +77,7 @@ pub struct ApiVersionsResponse {
     pub error_code: i16,
     /// The requests that it understands; what is missing is not supported.
     pub api_keys: Vec<ApiVersion>,
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     ///
     /// v1+; other versions decode to the default, `0`, and leave the field out.
     pub throttle_time_ms: i32,
@@ -208,7 +208,7 @@ impl Inspect for ApiVersionsResponse {
 /// An element of [`ApiVersionsResponse::api_keys`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ApiVersion {
-    /// Number of the API.
+    /// Number of the [`ApiKey`].
     pub api_key: i16,
     /// Oldest version, inclusive.
     pub min_version: i16,

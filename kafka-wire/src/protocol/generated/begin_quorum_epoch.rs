@@ -8,7 +8,7 @@ use super::*;
 /// Request of [`ApiKey::BeginQuorumEpoch`], v0-1, flexible v1+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BeginQuorumEpochRequest {
-    /// Cluster that the sender takes itself to be in; null for no check.
+    /// Id of the cluster that the sender belongs to; null for no check.
     pub cluster_id: Option<Str>,
     /// Id of the voter that this is sent to; -1 for unknown. KIP-853
     ///
@@ -16,7 +16,7 @@ pub struct BeginQuorumEpochRequest {
     pub voter_id: i32,
     /// The metadata log, which is the only one.
     pub topics: Vec<TopicData>,
-    /// Where the leader is reached. KIP-853
+    /// Endpoints of the leader. KIP-853
     ///
     /// v1+; other versions decode to the default, `Vec::new()`, and leave the field out.
     pub leader_endpoints: Vec<LeaderEndpoint>,

@@ -16,7 +16,7 @@ pub struct BrokerHeartbeatRequest {
     pub broker_epoch: i64,
     /// Offset of the metadata log up to which it has caught up.
     pub current_metadata_offset: i64,
-    /// Whether it asks to serve no clients yet.
+    /// Whether it asks to stay fenced, that is to serve no clients yet.
     pub want_fence: bool,
     /// Whether it asks to shut down, so that its partitions move first.
     pub want_shut_down: bool,
@@ -130,13 +130,13 @@ impl Request for BrokerHeartbeatRequest {
 /// Response of [`ApiKey::BrokerHeartbeat`], v0-2, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BrokerHeartbeatResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Why it failed; 0 for success.
     pub error_code: i16,
     /// Whether its metadata is nearly the latest.
     pub is_caught_up: bool,
-    /// Whether it is kept from serving clients.
+    /// Whether it is fenced, that is kept from serving clients.
     ///
     /// Default `true`.
     pub is_fenced: bool,

@@ -10,7 +10,7 @@ use super::*;
 pub struct BrokerRegistrationRequest {
     /// Id of the broker.
     pub broker_id: i32,
-    /// Cluster that the broker was formatted for.
+    /// Id of the cluster that the broker was formatted for.
     pub cluster_id: Str,
     /// Random id of this run of the process.
     pub incarnation_id: Uuid,
@@ -222,7 +222,7 @@ impl Inspect for Feature {
 /// Response of [`ApiKey::BrokerRegistration`], v0-4, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BrokerRegistrationResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Why it failed; 0 for success.
     pub error_code: i16,

@@ -8,9 +8,9 @@ use super::*;
 /// Request of [`ApiKey::ConsumerGroupDescribe`], v0-1, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ConsumerGroupDescribeRequest {
-    /// Names of the groups.
+    /// Ids of the groups.
     pub group_ids: Vec<Str>,
-    /// Whether to tell what the client may do with each group.
+    /// Whether to return the operations that the client is authorized for on each group.
     pub include_authorized_operations: bool,
 }
 
@@ -62,7 +62,7 @@ impl Request for ConsumerGroupDescribeRequest {
 /// Response of [`ApiKey::ConsumerGroupDescribe`], v0-1, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ConsumerGroupDescribeResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// The groups of the request.
     pub groups: Vec<DescribedGroup>,
@@ -106,7 +106,7 @@ pub struct DescribedGroup {
     pub error_code: i16,
     /// More about the error; null for none.
     pub error_message: Option<Str>,
-    /// Name of the group.
+    /// Id of the group.
     pub group_id: Str,
     /// Name of the state: "Empty", "Assigning", "Reconciling", "Stable"; empty on error.
     pub group_state: Str,
@@ -193,11 +193,11 @@ impl Inspect for DescribedGroup {
 pub struct Member {
     /// Id of the member within its group.
     pub member_id: Str,
-    /// Name of a static member, given by its configuration; null for a dynamic one.
+    /// Instance id (`group.instance.id`) of a static member; null for a dynamic one.
     pub instance_id: Option<Str>,
     /// Rack of the member; null for none.
     pub rack_id: Option<Str>,
-    /// Assignment epoch that the member has come to.
+    /// Epoch of the member: the assignment epoch that it has reconciled to.
     pub member_epoch: i32,
     /// Client id of the member's connection.
     pub client_id: Str,
@@ -207,9 +207,9 @@ pub struct Member {
     pub subscribed_topic_names: Vec<Str>,
     /// Regular expression for the topics it subscribes to; null for none.
     pub subscribed_topic_regex: Option<Str>,
-    /// What it has.
+    /// Current assignment.
     pub assignment: Assignment,
-    /// What it shall have once others gave up their part.
+    /// Target assignment, which it reaches once others have revoked their part.
     pub target_assignment: Assignment,
     /// 0 classic protocol, 1 consumer protocol, -1 unknown. KIP-1099
     ///

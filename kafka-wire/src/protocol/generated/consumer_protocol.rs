@@ -3,7 +3,7 @@
 
 use super::*;
 
-/// What a member of a classic consumer group tells its leader. Stands behind its version in two bytes.
+/// What a member of a classic consumer group tells its leader. Follows its version in two bytes.
 ///
 /// Message, v0-3, never flexible.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,12 +85,12 @@ impl Inspect for ConsumerProtocolSubscription {
     }
 }
 
-/// What the leader of a classic consumer group tells a member. Stands behind its version in two bytes.
+/// What the leader of a classic consumer group tells a member. Follows its version in two bytes.
 ///
 /// Message, v0-3, never flexible.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ConsumerProtocolAssignment {
-    /// What the member is to have.
+    /// Partitions assigned to the member.
     pub assigned_partitions: Vec<TopicPartition>,
     /// Bytes of the assignor's own; null for none.
     pub user_data: Option<Bytes>,
@@ -158,7 +158,7 @@ impl Inspect for TopicPartition {
     }
 }
 
-/// What a member had: user data of the sticky assignor, no version in front. Source: StickyAssignor
+/// What a member had: user data of the sticky assignor, without a version. Source: StickyAssignor
 ///
 /// Message, v0-1, never flexible.
 #[derive(Clone, Debug, PartialEq)]

@@ -3,7 +3,7 @@
 
 use super::*;
 
-/// Key of every control record, behind its version in two bytes. KIP-98
+/// Key of every control record, after its version in two bytes. KIP-98
 ///
 /// Message, v0, never flexible.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -38,12 +38,12 @@ impl Inspect for ControlRecordTypeSchema {
     }
 }
 
-/// Value of an abort or commit marker, behind its version in two bytes. KIP-98
+/// Value of an abort or commit marker, after its version in two bytes. KIP-98
 ///
 /// Message, v0, never flexible.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct EndTxnMarker {
-    /// Leader epoch of the `__transaction_state` partition of who had it written.
+    /// Epoch of the transaction coordinator: the leader epoch of its `__transaction_state` partition.
     pub coordinator_epoch: i32,
 }
 
@@ -127,7 +127,7 @@ impl Inspect for LeaderChangeMessage {
     }
 }
 
-/// A controller with a vote.
+/// A voter of the quorum.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Voter {
     /// Id of the controller.
@@ -339,7 +339,7 @@ pub struct VotersRecordVoter {
     pub voter_id: i32,
     /// Id of the log directory, which makes a replica that lost its disk another one. KIP-853
     pub voter_directory_id: Uuid,
-    /// Where it is reached.
+    /// Endpoints of the voter.
     pub endpoints: Vec<Endpoint>,
     /// Levels of the feature "kraft.version" that it can work with.
     pub kraft_version_feature: KRaftVersionFeature,

@@ -144,7 +144,7 @@ impl Inspect for CreatePartitionsAssignment {
 /// Response of [`ApiKey::CreatePartitions`], v0-3, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct CreatePartitionsResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// The topics of the request.
     pub results: Vec<CreatePartitionsTopicResult>,

@@ -8,7 +8,7 @@ use super::*;
 /// Request of [`ApiKey::DeleteGroups`], v0-2, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DeleteGroupsRequest {
-    /// Names of the groups.
+    /// Ids of the groups.
     pub groups_names: Vec<Str>,
 }
 
@@ -54,7 +54,7 @@ impl Request for DeleteGroupsRequest {
 /// Response of [`ApiKey::DeleteGroups`], v0-2, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DeleteGroupsResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// The groups of the request.
     pub results: Vec<DeletableGroupResult>,
@@ -93,7 +93,7 @@ impl Inspect for DeleteGroupsResponse {
 /// An element of [`DeleteGroupsResponse::results`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DeletableGroupResult {
-    /// Name of the group.
+    /// Id of the group.
     pub group_id: Str,
     /// Why it failed; 0 for success.
     pub error_code: i16,

@@ -8,7 +8,7 @@ use super::*;
 /// Request of [`ApiKey::DeleteShareGroupState`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DeleteShareGroupStateRequest {
-    /// Name of the group.
+    /// Id of the group.
     pub group_id: Str,
     /// The topics with partitions to forget.
     pub topics: Vec<DeleteStateData>,

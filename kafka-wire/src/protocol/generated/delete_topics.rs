@@ -113,7 +113,7 @@ impl Inspect for DeleteTopicState {
 /// Response of [`ApiKey::DeleteTopics`], v1-6, flexible v4+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DeleteTopicsResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// The topics of the request.
     pub responses: Vec<DeletableTopicResult>,

@@ -18,15 +18,15 @@ pub struct DescribeAclsRequest {
     ///
     /// Default `3`.
     pub pattern_type_filter: i8,
-    /// Whom it is about, such as `User:alice`; null for any.
+    /// Principal of the entry, such as `User:alice`; null for any.
     ///
     /// Default `Some(Str::EMPTY)`.
     pub principal_filter: Option<Str>,
-    /// Address it is about; null for any.
+    /// Host (client address) of the entry; null for any.
     ///
     /// Default `Some(Str::EMPTY)`.
     pub host_filter: Option<Str>,
-    /// What is done, as in CreateAcls; 1 for any.
+    /// Operation, as in CreateAcls; 1 for any.
     pub operation: i8,
     /// 2 deny, 3 allow, 1 any.
     pub permission_type: i8,
@@ -108,7 +108,7 @@ impl Request for DescribeAclsRequest {
 /// Response of [`ApiKey::DescribeAcls`], v1-3, flexible v2+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribeAclsResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Why it failed; 0 for success.
     pub error_code: i16,
@@ -222,11 +222,11 @@ impl Inspect for DescribeAclsResource {
 /// An element of [`DescribeAclsResource::acls`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AclDescription {
-    /// Whom it is about, such as `User:alice`.
+    /// Principal of the entry, such as `User:alice`.
     pub principal: Str,
-    /// Address it is about; `*` for any.
+    /// Host (client address) of the entry; `*` for any.
     pub host: Str,
-    /// What is done: 2 all, 3 read, 4 write, 5 create, 6 delete, 7 alter, 8 describe, ...
+    /// Operation: 2 all, 3 read, 4 write, 5 create, 6 delete, 7 alter, 8 describe, ...
     pub operation: i8,
     /// 2 deny, 3 allow.
     pub permission_type: i8,

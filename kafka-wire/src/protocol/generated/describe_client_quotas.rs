@@ -108,7 +108,7 @@ impl Inspect for ComponentData {
 /// Response of [`ApiKey::DescribeClientQuotas`], v0-1, flexible v1+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribeClientQuotasResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Why it failed; 0 for success.
     pub error_code: i16,

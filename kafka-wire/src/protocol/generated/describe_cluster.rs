@@ -8,13 +8,13 @@ use super::*;
 /// Request of [`ApiKey::DescribeCluster`], v0-2, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribeClusterRequest {
-    /// Whether to tell what the client may do with the cluster.
+    /// Whether to return the operations that the client is authorized for on the cluster.
     pub include_cluster_authorized_operations: bool,
     /// 1 for the brokers, 2 for the controllers. KIP-919
     ///
     /// v1+; other versions decode to the default, `1`, and refuse to encode another value.
     pub endpoint_type: i8,
-    /// Whether to tell brokers that serve no clients now, too. KIP-1073
+    /// Whether to return fenced brokers, too. KIP-1073
     ///
     /// v2+; other versions decode to the default, `false`, and refuse to encode another value.
     pub include_fenced_brokers: bool,
@@ -88,7 +88,7 @@ impl Request for DescribeClusterRequest {
 /// Response of [`ApiKey::DescribeCluster`], v0-2, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribeClusterResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Why it failed; 0 for success.
     pub error_code: i16,
@@ -195,7 +195,7 @@ pub struct DescribeClusterBroker {
     pub port: i32,
     /// Rack or availability zone of the broker; null if not configured.
     pub rack: Option<Str>,
-    /// Whether it serves no clients now. KIP-1073
+    /// Whether it is fenced, that is kept from serving clients. KIP-1073
     ///
     /// v2+; other versions decode to the default, `false`, and refuse to encode another value.
     pub is_fenced: bool,

@@ -10,9 +10,9 @@ use super::*;
 pub struct DescribeConfigsRequest {
     /// What to describe.
     pub resources: Vec<DescribeConfigsResource>,
-    /// Whether to tell where else a setting could come from. KIP-226
+    /// Whether to return synonyms: what else a setting could take its value from. KIP-226
     pub include_synonyms: bool,
-    /// Whether to tell what each setting means. KIP-569
+    /// Whether to return the documentation of each setting. KIP-569
     ///
     /// v3+; other versions decode to the default, `false`, and refuse to encode another value.
     pub include_documentation: bool,
@@ -123,7 +123,7 @@ impl Inspect for DescribeConfigsResource {
 /// Response of [`ApiKey::DescribeConfigs`], v1-4, flexible v4+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribeConfigsResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// The resources of the request.
     pub results: Vec<DescribeConfigsResult>,
@@ -239,9 +239,9 @@ pub struct DescribeConfigsResourceResult {
     ///
     /// Default `-1`.
     pub config_source: i8,
-    /// Whether it is a secret, the value of which is never told.
+    /// Whether it is a secret, the value of which is never returned.
     pub is_sensitive: bool,
-    /// Where its value can come from, what wins first. KIP-226
+    /// What its value can come from, the highest precedence first. KIP-226
     pub synonyms: Vec<DescribeConfigsSynonym>,
     /// 1 bool, 2 string, 3 int, 4 short, 5 long, 6 double, 7 list, 8 class, 9 password. KIP-569
     ///
@@ -330,7 +330,7 @@ pub struct DescribeConfigsSynonym {
     ///
     /// Default `Some(Str::EMPTY)`.
     pub value: Option<Str>,
-    /// Where that is: a code as in `ConfigSource`.
+    /// Where that is: a code as in [`DescribeConfigsResourceResult::config_source`].
     pub source: i8,
 }
 

@@ -8,9 +8,9 @@ use super::*;
 /// Request of [`ApiKey::DescribeGroups`], v0-6, flexible v5+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribeGroupsRequest {
-    /// Names of the groups.
+    /// Ids of the groups.
     pub groups: Vec<Str>,
-    /// Whether to tell what the client may do with each group. KIP-430
+    /// Whether to return the operations that the client is authorized for on each group. KIP-430
     ///
     /// v3+; other versions decode to the default, `false`, and refuse to encode another value.
     pub include_authorized_operations: bool,
@@ -69,7 +69,7 @@ impl Request for DescribeGroupsRequest {
 /// Response of [`ApiKey::DescribeGroups`], v0-6, flexible v5+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribeGroupsResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     ///
     /// v1+; other versions decode to the default, `0`, and leave the field out.
     pub throttle_time_ms: i32,
@@ -123,11 +123,11 @@ pub struct DescribedGroup {
     ///
     /// v6+; other versions decode to the default, `None`, and refuse to encode another value.
     pub error_message: Option<Str>,
-    /// Name of the group.
+    /// Id of the group.
     pub group_id: Str,
     /// Name of the state: "Empty", "PreparingRebalance", "CompletingRebalance", "Stable", "Dead".
     pub group_state: Str,
-    /// Kind of group, such as "consumer"; empty for a group without members.
+    /// Protocol type of the group, such as "consumer"; empty for a group without members.
     pub protocol_type: Str,
     /// Assignor in use; empty unless the group is stable.
     pub protocol_data: Str,
@@ -216,7 +216,7 @@ impl Inspect for DescribedGroup {
 pub struct DescribedGroupMember {
     /// Id of the member within its group.
     pub member_id: Str,
-    /// Name of a static member, given by its configuration; null for a dynamic one.
+    /// Instance id (`group.instance.id`) of a static member; null for a dynamic one.
     ///
     /// v4+; other versions decode to the default, `None`, and leave the field out.
     pub group_instance_id: Option<Str>,

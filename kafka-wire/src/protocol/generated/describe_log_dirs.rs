@@ -8,7 +8,7 @@ use super::*;
 /// Request of [`ApiKey::DescribeLogDirs`], v1-5, flexible v2+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribeLogDirsRequest {
-    /// Whose replicas to tell; null for all.
+    /// Topics whose replicas to return; null for all.
     ///
     /// Default `Some(Vec::new())`.
     pub topics: Option<Vec<DescribableLogDirTopic>>,
@@ -95,7 +95,7 @@ impl Inspect for DescribableLogDirTopic {
 /// Response of [`ApiKey::DescribeLogDirs`], v1-5, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribeLogDirsResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Why the whole request failed; 0 if it did not.
     ///

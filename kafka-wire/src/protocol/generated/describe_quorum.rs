@@ -120,7 +120,7 @@ pub struct DescribeQuorumResponse {
     pub error_message: Option<Str>,
     /// The metadata log.
     pub topics: Vec<DescribeQuorumResponseTopicData>,
-    /// The voters and where they are reached. KIP-853
+    /// The voters and their endpoints. KIP-853
     ///
     /// v2+; other versions decode to the default, `Vec::new()`, and refuse to encode another value.
     pub nodes: Vec<Node>,
@@ -231,9 +231,9 @@ pub struct DescribeQuorumResponsePartitionData {
     pub leader_epoch: i32,
     /// One above the last offset that is committed; -1 for unknown.
     pub high_watermark: i64,
-    /// Controllers with a vote.
+    /// The voters.
     pub current_voters: Vec<ReplicaState>,
-    /// Brokers and controllers that only read along.
+    /// The observers: brokers and controllers that fetch the log without a vote.
     pub observers: Vec<ReplicaState>,
 }
 
@@ -306,7 +306,7 @@ impl Inspect for DescribeQuorumResponsePartitionData {
 pub struct Node {
     /// Id of the controller.
     pub node_id: i32,
-    /// Where it is reached.
+    /// Endpoints of the voter.
     pub listeners: Vec<Listener>,
 }
 

@@ -55,7 +55,7 @@ impl Request for DescribeTransactionsRequest {
 /// Response of [`ApiKey::DescribeTransactions`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribeTransactionsResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// The transactions of the request.
     pub transaction_states: Vec<TransactionState>,
@@ -100,7 +100,7 @@ impl Inspect for DescribeTransactionsResponse {
 pub struct TransactionState {
     /// Why it failed; 0 for success.
     pub error_code: i16,
-    /// Name of the transactional producer.
+    /// Transactional id of the producer.
     pub transactional_id: Str,
     /// Name of the state: "Empty", "Ongoing", "PrepareCommit", ...
     pub transaction_state: Str,

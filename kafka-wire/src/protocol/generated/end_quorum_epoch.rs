@@ -8,11 +8,11 @@ use super::*;
 /// Request of [`ApiKey::EndQuorumEpoch`], v0-1, flexible v1+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct EndQuorumEpochRequest {
-    /// Cluster that the sender takes itself to be in; null for no check.
+    /// Id of the cluster that the sender belongs to; null for no check.
     pub cluster_id: Option<Str>,
     /// The metadata log, which is the only one.
     pub topics: Vec<TopicData>,
-    /// Where the leader that resigns is reached. KIP-853
+    /// Endpoints of the leader that resigns. KIP-853
     ///
     /// v1+; other versions decode to the default, `Vec::new()`, and leave the field out.
     pub leader_endpoints: Vec<LeaderEndpoint>,
@@ -105,11 +105,11 @@ pub struct PartitionData {
     pub leader_id: i32,
     /// Epoch that it led.
     pub leader_epoch: i32,
-    /// Ids of the voters, the one that is furthest first.
+    /// Ids of the voters, the most caught-up one first.
     ///
     /// v0; other versions decode to the default, `Vec::new()`, and leave the field out.
     pub preferred_successors: Vec<i32>,
-    /// The voters, the one that is furthest first. KIP-853
+    /// The voters, the most caught-up one first. KIP-853
     ///
     /// v1+; other versions decode to the default, `Vec::new()`, and leave the field out.
     pub preferred_candidates: Vec<ReplicaInfo>,

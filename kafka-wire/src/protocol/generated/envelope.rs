@@ -72,7 +72,7 @@ impl Request for EnvelopeRequest {
 pub struct EnvelopeResponse {
     /// Header and body of the answer; null on error.
     pub response_data: Option<Bytes>,
-    /// Why it was not handled at all; 0 if `ResponseData` is set.
+    /// Why it was not handled at all; 0 if [`Self::response_data`] is set.
     pub error_code: i16,
 }
 

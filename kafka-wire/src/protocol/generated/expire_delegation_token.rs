@@ -8,7 +8,7 @@ use super::*;
 /// Request of [`ApiKey::ExpireDelegationToken`], v1-2, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ExpireDelegationTokenRequest {
-    /// Secret of the token.
+    /// HMAC of the token, its secret.
     pub hmac: Bytes,
     /// Milliseconds from now until it expires; below 0 for at once.
     pub expiry_time_period_ms: i64,
@@ -63,7 +63,7 @@ pub struct ExpireDelegationTokenResponse {
     pub error_code: i16,
     /// When it expires, ms since 1970.
     pub expiry_timestamp_ms: i64,
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
 }
 

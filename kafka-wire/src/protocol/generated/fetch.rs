@@ -8,33 +8,33 @@ use super::*;
 /// Request of [`ApiKey::Fetch`], v4-18, flexible v12+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FetchRequest {
-    /// Cluster that a controller takes itself to be in; null for no check.
+    /// Id of the cluster that a controller belongs to; null for no check.
     ///
     /// v12+; other versions decode to the default, `None`, and leave the field out. Tagged field 0.
     pub cluster_id: Option<Str>,
-    /// Id of the broker that follows; -1 for a consumer.
+    /// Broker id of the follower; -1 for a consumer.
     ///
     /// v4-14; other versions decode to the default, `-1`, and refuse to encode another value.
     pub replica_id: i32,
-    /// Who follows; left out by a consumer. KIP-903
+    /// Id and epoch of the follower; left out by a consumer. KIP-903
     ///
     /// v15+; other versions decode to the default, `ReplicaState::default()`, and refuse to encode another value. Tagged field 1.
     pub replica_state: ReplicaState,
-    /// Milliseconds the leader may wait for `MinBytes` to gather.
+    /// Milliseconds the leader may wait for [`Self::min_bytes`] to gather.
     pub max_wait_ms: i32,
-    /// Bytes worth an answer before `MaxWaitMs` is over; 0 for an answer at once.
+    /// Bytes worth an answer before [`Self::max_wait_ms`] is over; 0 for an answer at once.
     pub min_bytes: i32,
     /// Bytes of records wanted in all; a first batch that is larger is sent nevertheless. KIP-74
     ///
     /// Default `i32::MAX`.
     pub max_bytes: i32,
-    /// 0 reads to the high watermark, 1 to the last stable offset and names the aborted transactions.
+    /// 0 `read_uncommitted`, to the high watermark; 1 `read_committed`, to the last stable offset, with the aborted transactions.
     pub isolation_level: i8,
-    /// Fetch session to go on with; 0 for a new one or none. KIP-227
+    /// Id of the fetch session to continue; 0 for a new one or none. KIP-227
     ///
     /// v7+; other versions decode to the default, `0`, and leave the field out.
     pub session_id: i32,
-    /// Count of requests in the session: 0 opens one, -1 asks for a full answer and closes it.
+    /// Epoch of the fetch session, which counts its requests: 0 opens one, -1 asks for a full answer and closes it.
     ///
     /// v7+; other versions decode to the default, `-1`, and leave the field out.
     pub session_epoch: i32,
@@ -190,11 +190,11 @@ impl Request for FetchRequest {
 /// The value of [`FetchRequest::replica_state`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReplicaState {
-    /// Id of the broker that follows; -1 for a consumer.
+    /// Broker id of the follower; -1 for a consumer.
     ///
     /// Default `-1`.
     pub replica_id: i32,
-    /// Epoch of that broker, so that one that restarted is not taken for its past; -1 for none.
+    /// Broker epoch of the follower, which tells a broker that restarted from its earlier run; -1 for none.
     ///
     /// Default `-1`.
     pub replica_epoch: i64,
@@ -302,13 +302,13 @@ pub struct FetchPartition {
     ///
     /// v5+; other versions decode to the default, `-1`, and leave the field out.
     pub log_start_offset: i64,
-    /// Bytes of records wanted of this partition, with the same exception as `MaxBytes`.
+    /// Bytes of records wanted of this partition, with the same exception as [`FetchRequest::max_bytes`].
     pub partition_max_bytes: i32,
     /// Log directory in which the follower keeps the partition. KIP-853
     ///
     /// v17+; other versions decode to the default, `Uuid::ZERO`, and leave the field out. Tagged field 0.
     pub replica_directory_id: Uuid,
-    /// What the follower knows of it; -1 nothing; default untold. KIP-1166
+    /// High watermark as the follower knows it; -1 if it knows none, i64::MAX if it does not say. KIP-1166
     ///
     /// v18+; other versions decode to the default, `i64::MAX`, and leave the field out. Tagged field 1.
     pub high_watermark: i64,
@@ -472,13 +472,13 @@ impl Inspect for ForgottenTopic {
 /// Response of [`ApiKey::Fetch`], v4-18, flexible v12+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct FetchResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Why the whole request failed; 0 if it did not.
     ///
     /// v7+; other versions decode to the default, `0`, and leave the field out.
     pub error_code: i16,
-    /// The fetch session to name in the next request; 0 if there is none. KIP-227
+    /// Id of the fetch session, for the next request; 0 if there is none. KIP-227
     ///
     /// v7+; other versions decode to the default, `0`, and refuse to encode another value.
     pub session_id: i32,
@@ -681,13 +681,13 @@ pub struct PartitionData {
     pub partition_index: i32,
     /// Why it failed; 0 for success.
     pub error_code: i16,
-    /// One above the last offset that all in-sync replicas have; -1 on error.
+    /// High watermark: one above the last offset that all in-sync replicas have; -1 on error.
     pub high_watermark: i64,
-    /// First offset of the oldest open transaction, else the high watermark; -1 for unknown.
+    /// Last stable offset: the first one of the oldest open transaction, else the high watermark; -1 for unknown.
     ///
     /// Default `-1`.
     pub last_stable_offset: i64,
-    /// First offset that the partition still has; -1 for unknown.
+    /// Log start offset: the first offset that the partition still has; -1 for unknown.
     ///
     /// v5+; other versions decode to the default, `-1`, and leave the field out.
     pub log_start_offset: i64,
@@ -965,7 +965,7 @@ pub struct LeaderIdAndEpoch {
     ///
     /// Default `-1`.
     pub leader_id: i32,
-    /// Term of that leader, which grows with each election; -1 for unknown.
+    /// Epoch of that leader, which grows with each election; -1 for unknown.
     ///
     /// Default `-1`.
     pub leader_epoch: i32,

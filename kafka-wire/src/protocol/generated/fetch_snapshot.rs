@@ -8,11 +8,11 @@ use super::*;
 /// Request of [`ApiKey::FetchSnapshot`], v0-1, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FetchSnapshotRequest {
-    /// Cluster that the sender takes itself to be in; null for no check.
+    /// Id of the cluster that the sender belongs to; null for no check.
     ///
     /// Tagged field 0.
     pub cluster_id: Option<Str>,
-    /// Id of the broker or controller that follows.
+    /// Id of the broker or controller that fetches.
     ///
     /// Default `-1`.
     pub replica_id: i32,
@@ -229,7 +229,7 @@ impl Inspect for SnapshotId {
 /// Response of [`ApiKey::FetchSnapshot`], v0-1, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct FetchSnapshotResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Why the whole request failed; 0 if it did not.
     pub error_code: i16,

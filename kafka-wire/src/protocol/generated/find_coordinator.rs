@@ -8,7 +8,7 @@ use super::*;
 /// Request of [`ApiKey::FindCoordinator`], v0-6, flexible v3+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct FindCoordinatorRequest {
-    /// What is coordinated: a group's name or a transactional id.
+    /// Coordinator key: a group id or a transactional id.
     ///
     /// v0-3; other versions decode to the default, `Str::EMPTY`, and refuse to encode another value.
     pub key: Str,
@@ -16,7 +16,7 @@ pub struct FindCoordinatorRequest {
     ///
     /// v1+; other versions decode to the default, `0`, and refuse to encode another value.
     pub key_type: i8,
-    /// What is coordinated; a share partition as `group:topic id:partition`. KIP-699
+    /// Coordinator keys: group ids, transactional ids, or share partitions as `group id:topic id:partition`. KIP-699
     ///
     /// v4+; other versions decode to the default, `Vec::new()`, and refuse to encode another value.
     pub coordinator_keys: Vec<Str>,
@@ -90,7 +90,7 @@ impl Request for FindCoordinatorRequest {
 /// Response of [`ApiKey::FindCoordinator`], v0-6, flexible v3+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FindCoordinatorResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     ///
     /// v1+; other versions decode to the default, `0`, and leave the field out.
     pub throttle_time_ms: i32,

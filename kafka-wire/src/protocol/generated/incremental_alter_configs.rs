@@ -149,7 +149,7 @@ impl Inspect for AlterableConfig {
 /// Response of [`ApiKey::IncrementalAlterConfigs`], v0-1, flexible v1+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct IncrementalAlterConfigsResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// The resources of the request.
     pub responses: Vec<AlterConfigsResourceResponse>,

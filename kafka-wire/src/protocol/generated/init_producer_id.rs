@@ -8,7 +8,7 @@ use super::*;
 /// Request of [`ApiKey::InitProducerId`], v0-6, flexible v2+, unstable v6+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InitProducerIdRequest {
-    /// Name of the transactional producer, whose open transaction this ends; null for an idempotent one.
+    /// Transactional id of the producer, whose open transaction this ends; null for an idempotent one.
     ///
     /// Default `Some(Str::EMPTY)`.
     pub transactional_id: Option<Str>,
@@ -128,7 +128,7 @@ impl Request for InitProducerIdRequest {
 /// Response of [`ApiKey::InitProducerId`], v0-6, flexible v2+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InitProducerIdResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Why it failed; 0 for success.
     pub error_code: i16,

@@ -8,7 +8,7 @@ use super::*;
 /// Request of [`ApiKey::LeaveGroup`], v0-5, flexible v4+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct LeaveGroupRequest {
-    /// Name of the group.
+    /// Id of the group.
     pub group_id: Str,
     /// Id of the member that leaves.
     ///
@@ -82,7 +82,7 @@ impl Request for LeaveGroupRequest {
 pub struct MemberIdentity {
     /// Id of the member; empty to name a static one by its instance alone.
     pub member_id: Str,
-    /// Name of a static member, given by its configuration; null for a dynamic one.
+    /// Instance id (`group.instance.id`) of a static member; null for a dynamic one.
     pub group_instance_id: Option<Str>,
     /// Why it leaves, for the broker's log; null for nothing to tell. KIP-800
     ///
@@ -129,7 +129,7 @@ impl Inspect for MemberIdentity {
 /// Response of [`ApiKey::LeaveGroup`], v0-5, flexible v4+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct LeaveGroupResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     ///
     /// v1+; other versions decode to the default, `0`, and leave the field out.
     pub throttle_time_ms: i32,
@@ -192,7 +192,7 @@ impl Inspect for LeaveGroupResponse {
 pub struct MemberResponse {
     /// Id of the member within its group.
     pub member_id: Str,
-    /// Name of a static member, given by its configuration; null for a dynamic one.
+    /// Instance id (`group.instance.id`) of a static member; null for a dynamic one.
     ///
     /// Default `Some(Str::EMPTY)`.
     pub group_instance_id: Option<Str>,

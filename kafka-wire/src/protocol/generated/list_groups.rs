@@ -77,7 +77,7 @@ impl Request for ListGroupsRequest {
 /// Response of [`ApiKey::ListGroups`], v0-5, flexible v3+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ListGroupsResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     ///
     /// v1+; other versions decode to the default, `0`, and leave the field out.
     pub throttle_time_ms: i32,
@@ -130,9 +130,9 @@ impl Inspect for ListGroupsResponse {
 /// An element of [`ListGroupsResponse::groups`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ListedGroup {
-    /// Name of the group.
+    /// Id of the group.
     pub group_id: Str,
-    /// Kind of group, such as "consumer"; empty for a group that only has offsets.
+    /// Protocol type of the group, such as "consumer"; empty for a group that only has offsets.
     pub protocol_type: Str,
     /// Name of the state, such as "Stable". KIP-518
     ///

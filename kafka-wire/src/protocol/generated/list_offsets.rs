@@ -8,9 +8,9 @@ use super::*;
 /// Request of [`ApiKey::ListOffsets`], v1-11, flexible v6+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ListOffsetsRequest {
-    /// Id of the broker that follows; -1 for a client, -2 to ask a broker that does not lead, for debugging.
+    /// Broker id of the follower; -1 for a client, -2 to ask a broker that does not lead, for debugging.
     pub replica_id: i32,
-    /// What "last" means: 0 the high watermark, 1 the last stable offset. KIP-98
+    /// Where the log ends: 0 `read_uncommitted`, at the high watermark; 1 `read_committed`, at the last stable offset. KIP-98
     ///
     /// v2+; other versions decode to the default, `0`, and refuse to encode another value.
     pub isolation_level: i8,
@@ -122,7 +122,7 @@ pub struct ListOffsetsPartition {
     ///
     /// v4+; other versions decode to the default, `-1`, and leave the field out.
     pub current_leader_epoch: i32,
-    /// Ms since 1970: the first record at or after it. -1 the end, -2 the start, -3 the largest timestamp, ...
+    /// Ms since 1970: the first record at or after it. -1 latest, -2 earliest, -3 the largest timestamp, ...
     pub timestamp: i64,
 }
 
@@ -171,7 +171,7 @@ impl Inspect for ListOffsetsPartition {
 /// Response of [`ApiKey::ListOffsets`], v1-11, flexible v6+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ListOffsetsResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     ///
     /// v2+; other versions decode to the default, `0`, and leave the field out.
     pub throttle_time_ms: i32,

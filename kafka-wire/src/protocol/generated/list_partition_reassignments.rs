@@ -12,7 +12,7 @@ pub struct ListPartitionReassignmentsRequest {
     ///
     /// Default `60000`.
     pub timeout_ms: i32,
-    /// Whose moves to tell; null for all.
+    /// Topics whose moves to return; null for all.
     pub topics: Option<Vec<ListPartitionReassignmentsTopics>>,
 }
 
@@ -100,7 +100,7 @@ impl Inspect for ListPartitionReassignmentsTopics {
 /// Response of [`ApiKey::ListPartitionReassignments`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ListPartitionReassignmentsResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Why the whole request failed; 0 if it did not.
     pub error_code: i16,

@@ -98,7 +98,7 @@ impl Request for ListTransactionsRequest {
 /// Response of [`ApiKey::ListTransactions`], v0-2, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ListTransactionsResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Why it failed; 0 for success.
     pub error_code: i16,
@@ -150,7 +150,7 @@ impl Inspect for ListTransactionsResponse {
 /// An element of [`ListTransactionsResponse::transaction_states`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct TransactionState {
-    /// Name of the transactional producer.
+    /// Transactional id of the producer.
     pub transactional_id: Str,
     /// Id of the producer, given out by InitProducerId.
     pub producer_id: i64,

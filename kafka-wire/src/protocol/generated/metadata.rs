@@ -16,11 +16,11 @@ pub struct MetadataRequest {
     ///
     /// v4+; other versions decode to the default, `true`, and refuse to encode another value.
     pub allow_auto_topic_creation: bool,
-    /// Whether to tell what the client may do with the cluster. KIP-430
+    /// Whether to return the operations that the client is authorized for on the cluster. KIP-430
     ///
     /// v8-10; other versions decode to the default, `false`, and refuse to encode another value.
     pub include_cluster_authorized_operations: bool,
-    /// Whether to tell what the client may do with each topic. KIP-430
+    /// Whether to return the operations that the client is authorized for on each topic. KIP-430
     ///
     /// v8+; other versions decode to the default, `false`, and refuse to encode another value.
     pub include_topic_authorized_operations: bool,
@@ -176,7 +176,7 @@ impl Inspect for MetadataRequestTopic {
 /// Response of [`ApiKey::Metadata`], v0-13, flexible v9+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MetadataResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     ///
     /// v3+; other versions decode to the default, `0`, and leave the field out.
     pub throttle_time_ms: i32,
@@ -578,15 +578,15 @@ pub struct MetadataResponsePartition {
     pub partition_index: i32,
     /// Id of the broker that leads the partition; -1 if none does.
     pub leader_id: i32,
-    /// Term of that leader, which grows with each election; -1 for unknown. KIP-320
+    /// Epoch of that leader, which grows with each election; -1 for unknown. KIP-320
     ///
     /// v7+; other versions decode to the default, `-1`, and leave the field out.
     pub leader_epoch: i32,
     /// Brokers that hold the partition, the preferred leader first.
     pub replica_nodes: Vec<i32>,
-    /// Brokers in sync with the leader, which may be elected.
+    /// In-sync replicas, which may be elected.
     pub isr_nodes: Vec<i32>,
-    /// Those whose broker or log directory is down. KIP-112
+    /// Replicas whose broker or log directory is down. KIP-112
     ///
     /// v5+; other versions decode to the default, `Vec::new()`, and leave the field out.
     pub offline_replicas: Vec<i32>,

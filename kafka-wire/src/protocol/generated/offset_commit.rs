@@ -8,7 +8,7 @@ use super::*;
 /// Request of [`ApiKey::OffsetCommit`], v2-10, flexible v8+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OffsetCommitRequest {
-    /// Name of the group.
+    /// Id of the group.
     pub group_id: Str,
     /// Generation of a classic group or epoch of a KIP-848 member; -1 from outside of the group.
     ///
@@ -16,7 +16,7 @@ pub struct OffsetCommitRequest {
     pub generation_id_or_member_epoch: i32,
     /// Id of the member that commits; empty from outside of the group.
     pub member_id: Str,
-    /// Name of a static member, given by its configuration; null for a dynamic one.
+    /// Instance id (`group.instance.id`) of a static member; null for a dynamic one.
     ///
     /// v7+; other versions decode to the default, `None`, and refuse to encode another value.
     pub group_instance_id: Option<Str>,
@@ -169,7 +169,7 @@ pub struct OffsetCommitRequestPartition {
     ///
     /// v6+; other versions decode to the default, `-1`, and leave the field out.
     pub committed_leader_epoch: i32,
-    /// Text of the client's own, kept beside the offset; null is kept as empty.
+    /// Metadata: text that the client keeps beside the offset; null is kept as empty.
     ///
     /// Default `Some(Str::EMPTY)`.
     pub committed_metadata: Option<Str>,
@@ -228,7 +228,7 @@ impl Inspect for OffsetCommitRequestPartition {
 /// Response of [`ApiKey::OffsetCommit`], v2-10, flexible v8+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct OffsetCommitResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     ///
     /// v3+; other versions decode to the default, `0`, and leave the field out.
     pub throttle_time_ms: i32,

@@ -8,7 +8,7 @@ use super::*;
 /// Request of [`ApiKey::OffsetDelete`], v0, never flexible.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct OffsetDeleteRequest {
-    /// Name of the group.
+    /// Id of the group.
     pub group_id: Str,
     /// The topics with offsets to forget.
     pub topics: Vec<OffsetDeleteRequestTopic>,
@@ -116,7 +116,7 @@ impl Inspect for OffsetDeleteRequestPartition {
 pub struct OffsetDeleteResponse {
     /// Why the whole request failed; 0 if it did not.
     pub error_code: i16,
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// The topics of the request.
     pub topics: Vec<OffsetDeleteResponseTopic>,

@@ -8,11 +8,11 @@ use super::*;
 /// Request of [`ApiKey::OffsetFetch`], v1-10, flexible v6+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OffsetFetchRequest {
-    /// Name of the group.
+    /// Id of the group.
     ///
     /// v1-7; other versions decode to the default, `Str::EMPTY`, and refuse to encode another value.
     pub group_id: Str,
-    /// Whose offsets to tell; null for all that the group has committed.
+    /// Topics whose offsets to return; null for all that the group has committed.
     ///
     /// v1-7; other versions decode to the default, `Some(Vec::new())`, and refuse to encode another value. `None` is allowed in v2-7 only.
     pub topics: Option<Vec<OffsetFetchRequestTopic>>,
@@ -149,7 +149,7 @@ impl Inspect for OffsetFetchRequestTopic {
 /// An element of [`OffsetFetchRequest::groups`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct OffsetFetchRequestGroup {
-    /// Name of the group.
+    /// Id of the group.
     pub group_id: Str,
     /// Id of the member that asks; null from outside of the group.
     ///
@@ -159,7 +159,7 @@ pub struct OffsetFetchRequestGroup {
     ///
     /// v9+; other versions decode to the default, `-1`, and leave the field out.
     pub member_epoch: i32,
-    /// Whose offsets to tell; null for all that the group has committed.
+    /// Topics whose offsets to return; null for all that the group has committed.
     ///
     /// Default `Some(Vec::new())`.
     pub topics: Option<Vec<OffsetFetchRequestTopics>>,
@@ -270,7 +270,7 @@ impl Inspect for OffsetFetchRequestTopics {
 /// Response of [`ApiKey::OffsetFetch`], v1-10, flexible v6+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct OffsetFetchResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     ///
     /// v3+; other versions decode to the default, `0`, and leave the field out.
     pub throttle_time_ms: i32,
@@ -454,7 +454,7 @@ impl Inspect for OffsetFetchResponsePartition {
 /// An element of [`OffsetFetchResponse::groups`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct OffsetFetchResponseGroup {
-    /// Name of the group.
+    /// Id of the group.
     pub group_id: Str,
     /// The topics with their offsets.
     pub topics: Vec<OffsetFetchResponseTopics>,

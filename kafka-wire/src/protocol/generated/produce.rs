@@ -8,7 +8,7 @@ use super::*;
 /// Request of [`ApiKey::Produce`], v3-13, flexible v9+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ProduceRequest {
-    /// Name of the transactional producer, null for another; all batches are part of its transaction.
+    /// Transactional id of the producer, null for a producer without transactions; all batches are part of its transaction.
     pub transactional_id: Option<Str>,
     /// Who must have the batches before the answer: 0 nobody (no answer), 1 the leader, -1 the in-sync replicas.
     pub acks: i16,
@@ -167,7 +167,7 @@ impl Inspect for PartitionProduceData {
 pub struct ProduceResponse {
     /// The topics of the request.
     pub responses: Vec<TopicProduceResponse>,
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Addresses of the brokers that the current leaders above name. KIP-951
     ///
@@ -288,11 +288,11 @@ pub struct PartitionProduceResponse {
     pub error_code: i16,
     /// Offset of the first record of the batch; -1 on error.
     pub base_offset: i64,
-    /// Broker's time of the append, ms since 1970; -1 if the topic keeps the producer's timestamps.
+    /// Log append time of the broker, ms since 1970; -1 if the topic keeps the producer's timestamps.
     ///
     /// Default `-1`.
     pub log_append_time_ms: i64,
-    /// First offset that the partition still has; -1 for unknown.
+    /// Log start offset: the first offset that the partition still has; -1 for unknown.
     ///
     /// v5+; other versions decode to the default, `-1`, and leave the field out.
     pub log_start_offset: i64,
@@ -440,7 +440,7 @@ pub struct LeaderIdAndEpoch {
     ///
     /// Default `-1`.
     pub leader_id: i32,
-    /// Term of that leader, which grows with each election; -1 for unknown.
+    /// Epoch of that leader, which grows with each election; -1 for unknown.
     ///
     /// Default `-1`.
     pub leader_epoch: i32,

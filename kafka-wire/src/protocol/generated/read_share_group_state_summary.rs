@@ -8,7 +8,7 @@ use super::*;
 /// Request of [`ApiKey::ReadShareGroupStateSummary`], v0-1, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ReadShareGroupStateSummaryRequest {
-    /// Name of the group.
+    /// Id of the group.
     pub group_id: Str,
     /// The topics asked about.
     pub topics: Vec<ReadStateSummaryData>,
@@ -200,7 +200,7 @@ pub struct PartitionResult {
     pub state_epoch: i32,
     /// Leader epoch of the partition that last wrote.
     pub leader_epoch: i32,
-    /// First offset that the group has not done with, inclusive; -1 for not yet known.
+    /// Share-partition start offset: the first one that the group has not done with, inclusive; -1 for not yet known.
     pub start_offset: i64,
     /// Offsets from the start offset on that are done with; -1 for unknown. KIP-1226
     ///

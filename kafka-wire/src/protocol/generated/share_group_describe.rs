@@ -8,9 +8,9 @@ use super::*;
 /// Request of [`ApiKey::ShareGroupDescribe`], v1, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ShareGroupDescribeRequest {
-    /// Names of the groups.
+    /// Ids of the groups.
     pub group_ids: Vec<Str>,
-    /// Whether to tell what the client may do with each group.
+    /// Whether to return the operations that the client is authorized for on each group.
     pub include_authorized_operations: bool,
 }
 
@@ -62,7 +62,7 @@ impl Request for ShareGroupDescribeRequest {
 /// Response of [`ApiKey::ShareGroupDescribe`], v1, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ShareGroupDescribeResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// The groups of the request.
     pub groups: Vec<DescribedGroup>,
@@ -106,7 +106,7 @@ pub struct DescribedGroup {
     pub error_code: i16,
     /// More about the error; null for none.
     pub error_message: Option<Str>,
-    /// Name of the group.
+    /// Id of the group.
     pub group_id: Str,
     /// Name of the state: "Empty", "Stable", "Dead"; empty on error.
     pub group_state: Str,
@@ -195,7 +195,7 @@ pub struct Member {
     pub member_id: Str,
     /// Rack of the member; null for none.
     pub rack_id: Option<Str>,
-    /// Assignment epoch that the member has come to.
+    /// Epoch of the member: the assignment epoch that it has reconciled to.
     pub member_epoch: i32,
     /// Client id of the member's connection.
     pub client_id: Str,
@@ -203,7 +203,7 @@ pub struct Member {
     pub client_host: Str,
     /// Topics it subscribes to.
     pub subscribed_topic_names: Vec<Str>,
-    /// What it has; others may have the same partitions.
+    /// Current assignment; others may have the same partitions.
     pub assignment: Assignment,
 }
 

@@ -8,17 +8,17 @@ use super::*;
 /// Request of [`ApiKey::SyncGroup`], v0-5, flexible v4+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct SyncGroupRequest {
-    /// Name of the group.
+    /// Id of the group.
     pub group_id: Str,
     /// Generation that JoinGroup told.
     pub generation_id: i32,
     /// Id of the member within its group.
     pub member_id: Str,
-    /// Name of a static member, given by its configuration; null for a dynamic one.
+    /// Instance id (`group.instance.id`) of a static member; null for a dynamic one.
     ///
     /// v3+; other versions decode to the default, `None`, and refuse to encode another value.
     pub group_instance_id: Option<Str>,
-    /// Kind of group, checked against the coordinator's; null for no check. KIP-559
+    /// Protocol type of the group, checked against the coordinator's; null for no check. KIP-559
     ///
     /// v5+; other versions decode to the default, `None`, and leave the field out.
     pub protocol_type: Option<Str>,
@@ -139,13 +139,13 @@ impl Inspect for SyncGroupRequestAssignment {
 /// Response of [`ApiKey::SyncGroup`], v0-5, flexible v4+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct SyncGroupResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     ///
     /// v1+; other versions decode to the default, `0`, and leave the field out.
     pub throttle_time_ms: i32,
     /// Why it failed; 0 for success.
     pub error_code: i16,
-    /// Kind of group; null on error. KIP-559
+    /// Protocol type of the group; null on error. KIP-559
     ///
     /// v5+; other versions decode to the default, `None`, and leave the field out.
     pub protocol_type: Option<Str>,

@@ -8,9 +8,9 @@ use super::*;
 /// Request of [`ApiKey::TxnOffsetCommit`], v0-5, flexible v3+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TxnOffsetCommitRequest {
-    /// Name of the transactional producer.
+    /// Transactional id of the producer.
     pub transactional_id: Str,
-    /// Name of the group.
+    /// Id of the group.
     pub group_id: Str,
     /// Id of the producer, given out by InitProducerId.
     pub producer_id: i64,
@@ -24,7 +24,7 @@ pub struct TxnOffsetCommitRequest {
     ///
     /// v3+; other versions decode to the default, `Str::EMPTY`, and refuse to encode another value.
     pub member_id: Str,
-    /// Name of a static member, given by its configuration; null for a dynamic one.
+    /// Instance id (`group.instance.id`) of a static member; null for a dynamic one.
     ///
     /// v3+; other versions decode to the default, `None`, and refuse to encode another value.
     pub group_instance_id: Option<Str>,
@@ -169,7 +169,7 @@ pub struct TxnOffsetCommitRequestPartition {
     ///
     /// v2+; other versions decode to the default, `-1`, and leave the field out.
     pub committed_leader_epoch: i32,
-    /// Text of the client's own, kept beside the offset; null is kept as empty.
+    /// Metadata: text that the client keeps beside the offset; null is kept as empty.
     ///
     /// Default `Some(Str::EMPTY)`.
     pub committed_metadata: Option<Str>,
@@ -228,7 +228,7 @@ impl Inspect for TxnOffsetCommitRequestPartition {
 /// Response of [`ApiKey::TxnOffsetCommit`], v0-5, flexible v3+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct TxnOffsetCommitResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// The topics of the request.
     pub topics: Vec<TxnOffsetCommitResponseTopic>,

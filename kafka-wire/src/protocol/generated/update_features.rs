@@ -88,7 +88,7 @@ pub struct FeatureUpdateKey {
     ///
     /// v0; other versions decode to the default, `false`, and refuse to encode another value.
     pub allow_downgrade: bool,
-    /// 1 only up, 2 also down if nothing is lost, 3 also down with losses. KIP-778
+    /// 1 upgrade only, 2 also a safe downgrade, 3 also an unsafe one, which may lose metadata. KIP-778
     ///
     /// v1+; other versions decode to the default, `1`, and refuse to encode another value.
     pub upgrade_type: i8,
@@ -150,7 +150,7 @@ impl Inspect for FeatureUpdateKey {
 /// Response of [`ApiKey::UpdateFeatures`], v0-2, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UpdateFeaturesResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Why the whole request failed; 0 if it did not.
     pub error_code: i16,

@@ -8,7 +8,7 @@ use super::*;
 /// Request of [`ApiKey::Vote`], v0-2, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VoteRequest {
-    /// Cluster that the sender takes itself to be in; null for no check.
+    /// Id of the cluster that the sender belongs to; null for no check.
     pub cluster_id: Option<Str>,
     /// Id of the voter that is asked; -1 for unknown. KIP-853
     ///
@@ -107,7 +107,7 @@ impl Inspect for TopicData {
 pub struct PartitionData {
     /// Always 0.
     pub partition_index: i32,
-    /// Epoch to be elected for; with `PreVote` the one it is in.
+    /// Candidate epoch to be elected for; with [`Self::pre_vote`] the one it is in.
     pub replica_epoch: i32,
     /// Id of the controller that asks.
     pub replica_id: i32,
@@ -123,7 +123,7 @@ pub struct PartitionData {
     pub last_offset_epoch: i32,
     /// One above the last offset in its log.
     pub last_offset: i64,
-    /// Whether only to ask if it would get the vote; nothing is bound. KIP-996
+    /// Whether this is a pre-vote: it asks if the vote would be granted, and binds nobody. KIP-996
     ///
     /// v2+; other versions decode to the default, `false`, and refuse to encode another value.
     pub pre_vote: bool,
@@ -295,7 +295,7 @@ pub struct VoteResponsePartitionData {
     pub leader_id: i32,
     /// Latest epoch of the quorum known.
     pub leader_epoch: i32,
-    /// Whether the vote is given.
+    /// Whether the vote is granted.
     pub vote_granted: bool,
 }
 

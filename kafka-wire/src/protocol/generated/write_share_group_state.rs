@@ -8,7 +8,7 @@ use super::*;
 /// Request of [`ApiKey::WriteShareGroupState`], v0-1, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct WriteShareGroupStateRequest {
-    /// Name of the group.
+    /// Id of the group.
     pub group_id: Str,
     /// The topics with states to store.
     pub topics: Vec<WriteStateData>,
@@ -92,7 +92,7 @@ pub struct PartitionData {
     pub state_epoch: i32,
     /// Leader epoch of the partition; an older one is refused.
     pub leader_epoch: i32,
-    /// First offset that the group has not done with, inclusive; -1 if unchanged.
+    /// Share-partition start offset: the first one that the group has not done with, inclusive; -1 if unchanged.
     pub start_offset: i64,
     /// Offsets from the start offset on that are done with; -1 for unknown. KIP-1226
     ///
@@ -167,7 +167,7 @@ pub struct StateBatch {
     pub last_offset: i64,
     /// 0 available, 2 acknowledged, 4 archived: given up or rejected.
     pub delivery_state: i8,
-    /// How often the records were handed out.
+    /// How often the records were delivered.
     pub delivery_count: i16,
 }
 
