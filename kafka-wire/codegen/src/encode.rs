@@ -51,12 +51,13 @@ pub(crate) fn is_set(field: &Field) -> String {
     let place = format!("self.{}", field.name);
     match (&field.default, &field.ty) {
         (Value::Null, _) => format!("{place}.is_some()"),
-        (_, Type::Struct(_)) => format!("{place} != {}", emit::default(field, Form::Owned)),
-        (_, _) if field.null.is_some() => format!("{place}.as_ref().is_none_or(|it| !it.is_empty())"),
         (Value::True, _) => format!("!{place}"),
         (_, Type::Bool) => place,
         (_, Type::Uuid) => format!("!{place}.is_zero()"),
-        (_, ty) if ty.is_number() => format!("{place} != {}", emit::default(field, Form::Owned)),
+        (_, ty) if ty.is_number() || matches!(ty, Type::Struct(_)) => {
+            format!("{place} != {}", emit::default(field, Form::Owned))
+        }
+        (_, _) if field.null.is_some() => format!("{place}.as_ref().is_none_or(|it| !it.is_empty())"),
         (_, _) => format!("!{place}.is_empty()"),
     }
 }
@@ -66,12 +67,10 @@ fn write(field: &Field) -> String {
     let (name, place) = (&field.name, format!("self.{}", field.name));
     let Some(null) = field.null else { return plain(field, &place, &format!("&{place}")) };
     let method = if field.classic { "classic_string".to_owned() } else { field.ty.method() };
+    let tagged = if field.tag.is_some() { "tagged_" } else { "" };
     let nullable = match &field.ty {
         Type::Array(_) => format!("w.nullable_array({name:?}, {place}.as_deref(), version)?;\n"),
-        Type::Struct(_) if field.tag.is_some() => {
-            format!("w.nullable_tagged_struct({place}.as_ref(), version)?;\n")
-        }
-        Type::Struct(_) => format!("w.nullable_struct({place}.as_ref(), version)?;\n"),
+        Type::Struct(_) => format!("w.nullable_{tagged}struct({place}.as_ref(), version)?;\n"),
         _ => format!("w.nullable_{method}({name:?}, {place}.as_ref())?;\n"),
     };
     let Some(condition) = null.condition(field.versions) else { return nullable };

@@ -72,8 +72,7 @@ fn field(input: &str) -> IResult<&str, Field> {
         None => Value::Natural,
         Some(text) => default(text, &ty).ok_or(nom::Err::Failure(Error::new(text, ErrorKind::Fail)))?,
     };
-    let all = Versions { first: 0, last: i16::MAX };
-    let (versions, null) = (found.unwrap_or(all), if is_nullable.is_some() { Some(all) } else { null });
+    let (versions, null) = (found.unwrap_or(Versions::ALL), is_nullable.map_or(null, |_| Some(Versions::ALL)));
     let (name, kafka_name) = (snake_case(kafka_name), kafka_name.to_owned());
     Ok((input, Field { kafka_name, name, doc: String::new(), ty, versions, null, tag, default, ignorable, classic }))
 }
@@ -119,13 +118,14 @@ fn name(input: &str) -> IResult<&str, &str> {
         .parse(input)
 }
 
-/// `ThrottleTimeMs` to `throttle_time_ms`; what would be a word of Rust ends with `_`.
+/// `KRaftVersion` to `kraft_version`, `Enable2Pc` to `enable_2pc`; what would be a word of Rust ends with `_`.
 fn snake_case(name: &str) -> String {
-    let mut snake = String::new();
+    let (mut snake, mut is_first) = (String::new(), true);
     for character in name.chars() {
-        if character.is_ascii_uppercase() && !snake.is_empty() {
-            snake.push('_');
-        }
+        // Behind the first character of a word, a capital or a digit belongs to it; behind others it begins the next.
+        let begins = !character.is_ascii_lowercase() && !is_first;
+        snake.push_str(if begins { "_" } else { "" });
+        is_first = begins || snake.is_empty();
         snake.push(character.to_ascii_lowercase());
     }
     if matches!(snake.as_str(), "type" | "match") { snake + "_" } else { snake }

@@ -110,6 +110,8 @@ pub struct Versions {
 }
 
 impl Versions {
+    pub(crate) const ALL: Self = Self { first: 0, last: i16::MAX };
+
     /// Whether `version` is one of them.
     pub const fn contains(self, version: i16) -> bool {
         self.first <= version && version <= self.last
@@ -119,6 +121,15 @@ impl Versions {
     pub(crate) fn cut(self, within: Self) -> Option<Self> {
         let (first, last) = (self.first.max(within.first), self.last.min(within.last));
         (first <= last).then_some(Self { first, last })
+    }
+
+    /// `v3+`, `v3-5` or `v3`, as a schema has it; open when no later one is `within`.
+    pub(crate) fn text(self, within: Self) -> String {
+        match self {
+            Self { first, last } if last == within.last => format!("v{first}+"),
+            Self { first, last } if last == first => format!("v{first}"),
+            Self { first, last } => format!("v{first}-{last}"),
+        }
     }
 
     /// Rust that is true for these among the versions `within`; `None` when it is always true.

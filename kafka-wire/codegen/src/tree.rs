@@ -22,6 +22,9 @@ pub fn read(module: &str, text: &str) -> Result<Schema, String> {
     for (number, text) in (1..).zip(text.lines()) {
         let read = grammar::line(text).map_err(|left| format!("{number}: not understood from {left:?}"))?;
         if let (indent, Some(line), doc) = read {
+            if doc.is_empty() {
+                return Err(format!("{number}: no comment"));
+            }
             statements.push(Statement { number, indent, doc: doc.to_owned(), line });
         }
     }
@@ -32,17 +35,19 @@ pub fn read(module: &str, text: &str) -> Result<Schema, String> {
         Line::Data(name) if name == module => None,
         _ => return Err(format!("{}: `api NAME` or `data {module}` comes first", first.number)),
     };
-    let doc = documented(module, first.doc, first.number)?;
     let mut tree = Tree { lines, structs: Vec::new(), mentioned: Vec::new() };
     while let Some(statement) = tree.lines.next() {
-        tree.top(statement)?;
+        let Line::Struct(of) = statement.line else {
+            return Err(format!("{}: a request, response, message or struct begins here", statement.number));
+        };
+        tree.structure(Struct { doc: statement.doc, ..of }, INDENT, statement.number)?;
     }
     for (number, name, versions) in tree.mentioned {
         if !tree.structs.iter().any(|of| of.name == name && versions.cut(of.versions) == Some(versions)) {
             return Err(format!("{number}: no struct {name} in these versions"));
         }
     }
-    Ok(Schema { module: module.to_owned(), api, doc, structs: tree.structs })
+    Ok(Schema { module: module.to_owned(), api, doc: first.doc, structs: tree.structs })
 }
 
 struct Tree<'a> {
@@ -53,15 +58,6 @@ struct Tree<'a> {
 }
 
 impl Tree<'_> {
-    fn top(&mut self, statement: Statement<'_>) -> Result<(), String> {
-        let number = statement.number;
-        let Line::Struct(mut of) = statement.line else {
-            return Err(format!("{number}: a request, response, message or struct begins here"));
-        };
-        of.doc = documented(&of.name, statement.doc, number)?;
-        self.structure(of, INDENT, number)
-    }
-
     /// Reads the fields of `of`, all at `indent`.
     fn structure(&mut self, of: Struct, indent: usize, number: usize) -> Result<(), String> {
         if self.structs.iter().any(|other| other.name == of.name) {
@@ -123,8 +119,4 @@ impl Tree<'_> {
             Struct { kind: Kind::Struct, name, doc, versions, flexible, unstable: None, view, fields: Vec::new() };
         self.structure(inner, indent + INDENT, number)
     }
-}
-
-fn documented(name: &str, doc: String, number: usize) -> Result<String, String> {
-    if doc.is_empty() { Err(format!("{number}: {name} has no comment")) } else { Ok(doc) }
 }

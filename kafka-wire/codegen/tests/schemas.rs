@@ -21,13 +21,14 @@ fn mistakes_in_a_schema_name_their_line() {
         assert_eq!(error, expected);
     };
     check("  F: i33x,\n", "4: not understood from \",\"");
-    check("  F: Unknown\n", "4: no struct Unknown in these versions");
-    check("  F: i32, v3+\n", "4: no version of M has F");
-    check("  F: i32, tag 0\n", "4: F is tagged in inflexible versions");
+    check("  F: Unknown // F.\n", "4: no struct Unknown in these versions");
+    check("  F: i32, v3+ // F.\n", "4: no version of M has F");
+    check("  F: i32, tag 0 // F.\n", "4: F is tagged in inflexible versions");
     check("  F: i32, default x\n", "4: not understood from \"x\"");
-    check("  F: i32, default null\n", "4: F is null by default, and never may be");
-    check("  F: i32?\n", "4: F has no form for null");
-    check("  F: i32\n    G: i32\n", "5: indented by 4 spaces");
+    check("  F: i32, default null // F.\n", "4: F is null by default, and never may be");
+    check("  F: i32? // F.\n", "4: F has no form for null");
+    check("  F: i32 // F.\n    G: i32 // G.\n", "5: indented by 4 spaces");
     check("message N // N.\n", "4: not understood from \"message N\"");
-    assert_eq!(read("x", "data x\n").map(|_| ()).expect_err("no comment"), "1: x has no comment");
+    check("  F: i32\n", "4: no comment");
+    assert_eq!(read("x", "data x\n").map(|_| ()).expect_err("no comment"), "1: no comment");
 }

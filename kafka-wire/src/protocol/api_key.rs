@@ -1,6 +1,6 @@
 //! Which number stands for which request.
 
-use super::generated;
+use super::Message;
 use crate::wire::Layout;
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -140,7 +140,15 @@ impl ApiKey {
     /// Versions of the request and its response, or `None` when this crate has no such messages.
     #[must_use]
     pub const fn layout(self) -> Option<Layout> {
-        generated::layout(self)
+        macro_rules! row {
+            ($api:ident, $request:ty, $response:ty) => {
+                if let Self::$api = self {
+                    return Some(<$request>::LAYOUT);
+                }
+            };
+        }
+        crate::for_each_api!(row);
+        None
     }
 
     /// Versions that a client may pick and a broker should offer: those whose layout is final.

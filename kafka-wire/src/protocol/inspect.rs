@@ -35,8 +35,8 @@ impl Json {
     }
 
     /// A records field: its size in bytes, under a name of its own, or null.
-    pub fn records(&mut self, name: &str, value: Option<&Bytes>) {
-        match value {
+    pub fn records<'a>(&mut self, name: &str, value: impl Into<Option<&'a Bytes>>) {
+        match value.into() {
             None => {
                 self.name(name);
                 self.text.push_str("null");

@@ -4,15 +4,17 @@
 use super::*;
 
 /// Adds the offsets of a group to a transaction before they are committed in it. KIP-98
+///
+/// Request of [`ApiKey::AddOffsetsToTxn`], v0-4, flexible v3+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AddOffsetsToTxnRequest {
-    /// Name of the transactional producer.
+    /// Transactional id of the producer.
     pub transactional_id: Str,
     /// Id of the producer, given out by InitProducerId.
     pub producer_id: i64,
     /// Epoch of the producer; a higher one fences those below.
     pub producer_epoch: i16,
-    /// Name of the group whose offsets will be committed.
+    /// Id of the group whose offsets will be committed.
     pub group_id: Str,
 }
 
@@ -65,9 +67,11 @@ impl Request for AddOffsetsToTxnRequest {
 }
 
 /// Whether the group was added.
+///
+/// Response of [`ApiKey::AddOffsetsToTxn`], v0-4, flexible v3+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AddOffsetsToTxnResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Why it failed; 0 for success.
     pub error_code: i16,

@@ -4,27 +4,29 @@
 use super::*;
 
 /// Adds partitions to a transaction. v0-3: from clients; later: brokers. KIP-890
+///
+/// Request of [`ApiKey::AddPartitionsToTxn`], v0-5, flexible v3+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AddPartitionsToTxnRequest {
     /// Transactions of several producers. KIP-890
     ///
-    /// If `version >= 4`; otherwise `Vec::new()`.
+    /// v4+; other versions decode to the default, `Vec::new()`, and refuse to encode another value.
     pub transactions: Vec<AddPartitionsToTxnTransaction>,
-    /// Name of the transactional producer.
+    /// Transactional id of the producer.
     ///
-    /// If `version <= 3`; otherwise `Str::EMPTY`.
+    /// v0-3; other versions decode to the default, `Str::EMPTY`, and refuse to encode another value.
     pub v3_and_below_transactional_id: Str,
     /// Id of the producer, given out by InitProducerId.
     ///
-    /// If `version <= 3`; otherwise `0`.
+    /// v0-3; other versions decode to the default, `0`, and refuse to encode another value.
     pub v3_and_below_producer_id: i64,
     /// Epoch of the producer; a higher one fences those below.
     ///
-    /// If `version <= 3`; otherwise `0`.
+    /// v0-3; other versions decode to the default, `0`, and refuse to encode another value.
     pub v3_and_below_producer_epoch: i16,
     /// The partitions, by topic.
     ///
-    /// If `version <= 3`; otherwise `Vec::new()`.
+    /// v0-3; other versions decode to the default, `Vec::new()`, and refuse to encode another value.
     pub v3_and_below_topics: Vec<AddPartitionsToTxnTopic>,
 }
 
@@ -117,7 +119,7 @@ impl Request for AddPartitionsToTxnRequest {
 /// An element of [`AddPartitionsToTxnRequest::transactions`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AddPartitionsToTxnTransaction {
-    /// Name of the transactional producer.
+    /// Transactional id of the producer.
     pub transactional_id: Str,
     /// Id of the producer, given out by InitProducerId.
     pub producer_id: i64,
@@ -199,21 +201,23 @@ impl Inspect for AddPartitionsToTxnTopic {
 }
 
 /// The outcome of each partition.
+///
+/// Response of [`ApiKey::AddPartitionsToTxn`], v0-5, flexible v3+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AddPartitionsToTxnResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Why the whole request failed; 0 if it did not.
     ///
-    /// If `version >= 4`; otherwise `0`, and left out without an error.
+    /// v4+; other versions decode to the default, `0`, and leave the field out.
     pub error_code: i16,
     /// The transactions of the request. KIP-890
     ///
-    /// If `version >= 4`; otherwise `Vec::new()`.
+    /// v4+; other versions decode to the default, `Vec::new()`, and refuse to encode another value.
     pub results_by_transaction: Vec<AddPartitionsToTxnResult>,
     /// What became of the partitions, by topic.
     ///
-    /// If `version <= 3`; otherwise `Vec::new()`.
+    /// v0-3; other versions decode to the default, `Vec::new()`, and refuse to encode another value.
     pub results_by_topic_v3_and_below: Vec<AddPartitionsToTxnTopicResult>,
 }
 
@@ -280,7 +284,7 @@ impl Inspect for AddPartitionsToTxnResponse {
 /// An element of [`AddPartitionsToTxnResponse::results_by_transaction`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AddPartitionsToTxnResult {
-    /// Name of the transactional producer.
+    /// Transactional id of the producer.
     pub transactional_id: Str,
     /// What became of its partitions, by topic.
     pub topic_results: Vec<AddPartitionsToTxnTopicResult>,

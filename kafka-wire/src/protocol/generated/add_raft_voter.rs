@@ -3,22 +3,26 @@
 
 use super::*;
 
-/// An admin client or a new controller asks the leader of the quorum for a vote. KIP-853
+/// An admin client or a new controller asks the leader of the quorum to add a voter. KIP-853
+///
+/// Request of [`ApiKey::AddRaftVoter`], v0-1, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AddRaftVoterRequest {
-    /// Cluster that the sender means; null for no check.
+    /// Id of the cluster that the request is for; null for no check.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub cluster_id: Option<Str>,
     /// Milliseconds the leader may take.
     pub timeout_ms: i32,
-    /// Id of the controller that shall vote.
+    /// Id of the controller to add as a voter.
     pub voter_id: i32,
     /// Id of the log directory in which it keeps the metadata log.
     pub voter_directory_id: Uuid,
-    /// Where the new voter is reached.
+    /// Endpoints of the new voter.
     pub listeners: Vec<Listener>,
     /// Whether to answer when the new voters are committed, not just written. KIP-1186
     ///
-    /// If `version >= 1`; otherwise `true`.
+    /// v1+; other versions decode to the default, `true`, and refuse to encode another value.
     pub ack_when_committed: bool,
 }
 
@@ -132,14 +136,18 @@ impl Inspect for Listener {
     }
 }
 
-/// Whether the controller has a vote now.
+/// Whether the voter was added.
+///
+/// Response of [`ApiKey::AddRaftVoter`], v0-1, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AddRaftVoterResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Why it failed; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub error_message: Option<Str>,
 }
 

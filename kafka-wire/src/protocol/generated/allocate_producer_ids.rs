@@ -4,6 +4,8 @@
 use super::*;
 
 /// A broker asks the controller for producer ids to give out. KIP-730
+///
+/// Request of [`ApiKey::AllocateProducerIds`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AllocateProducerIdsRequest {
     /// Id of the broker that asks.
@@ -61,9 +63,11 @@ impl Request for AllocateProducerIdsRequest {
 }
 
 /// A block of ids that no other broker gets.
+///
+/// Response of [`ApiKey::AllocateProducerIds`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AllocateProducerIdsResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Why it failed; 0 for success.
     pub error_code: i16,

@@ -4,6 +4,8 @@
 use super::*;
 
 /// An admin client sets or removes quotas. KIP-546
+///
+/// Request of [`ApiKey::AlterClientQuotas`], v0-1, flexible v1+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AlterClientQuotasRequest {
     /// The entities, each with its changes.
@@ -90,6 +92,8 @@ pub struct EntityData {
     /// Kind of the part: "user", "client-id" or "ip".
     pub entity_type: Str,
     /// Its name; null for the default of its kind.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub entity_name: Option<Str>,
 }
 
@@ -161,9 +165,11 @@ impl Inspect for OpData {
 }
 
 /// The outcome of each entity.
+///
+/// Response of [`ApiKey::AlterClientQuotas`], v0-1, flexible v1+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AlterClientQuotasResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// The entities of the request.
     pub entries: Vec<AlterClientQuotasResponseEntryData>,
@@ -206,6 +212,8 @@ pub struct AlterClientQuotasResponseEntryData {
     /// Why it failed; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub error_message: Option<Str>,
     /// Who it is about, as in the request.
     pub entity: Vec<EntityData>,

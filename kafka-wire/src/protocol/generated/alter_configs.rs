@@ -4,6 +4,8 @@
 use super::*;
 
 /// Replaces all settings of resources; IncrementalAlterConfigs is safer. KIP-133
+///
+/// Request of [`ApiKey::AlterConfigs`], v0-2, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AlterConfigsRequest {
     /// What to configure.
@@ -98,6 +100,8 @@ pub struct AlterableConfig {
     /// Name of the setting.
     pub name: Str,
     /// Its value; null for the default.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub value: Option<Str>,
 }
 
@@ -132,9 +136,11 @@ impl Inspect for AlterableConfig {
 }
 
 /// The outcome of each resource.
+///
+/// Response of [`ApiKey::AlterConfigs`], v0-2, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AlterConfigsResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// The resources of the request.
     pub responses: Vec<AlterConfigsResourceResponse>,
@@ -176,6 +182,8 @@ pub struct AlterConfigsResourceResponse {
     /// Why it failed; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub error_message: Option<Str>,
     /// Kind: 2 topic, 4 broker, 8 loggers of a broker, 16 client metrics, 32 group.
     pub resource_type: i8,

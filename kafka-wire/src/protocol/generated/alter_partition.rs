@@ -4,6 +4,8 @@
 use super::*;
 
 /// A leader tells the controller which replicas are in sync. KIP-497
+///
+/// Request of [`ApiKey::AlterPartition`], v2-3, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AlterPartitionRequest {
     /// Id of the broker that leads the partitions.
@@ -105,15 +107,15 @@ impl Inspect for TopicData {
 pub struct PartitionData {
     /// Number of the partition, from 0.
     pub partition_index: i32,
-    /// Term of the sender as leader; another one is refused.
+    /// Leader epoch of the sender; another one is refused.
     pub leader_epoch: i32,
-    /// Brokers that are in sync.
+    /// Broker ids of the in-sync replicas.
     ///
-    /// If `version <= 2`; otherwise `Vec::new()`.
+    /// v2; other versions decode to the default, `Vec::new()`, and refuse to encode another value.
     pub new_isr: Vec<i32>,
-    /// Brokers that are in sync, with epochs, so that one that restarted does not count. KIP-903
+    /// In-sync replicas with broker epochs, so that one that restarted does not count. KIP-903
     ///
-    /// If `version >= 3`; otherwise `Vec::new()`.
+    /// v3+; other versions decode to the default, `Vec::new()`, and refuse to encode another value.
     pub new_isr_with_epochs: Vec<BrokerState>,
     /// 1 while the leader recovers from an unclean election, else 0. KIP-704
     pub leader_recovery_state: i8,
@@ -214,9 +216,11 @@ impl Inspect for BrokerState {
 }
 
 /// The state of each partition after the change.
+///
+/// Response of [`ApiKey::AlterPartition`], v2-3, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AlterPartitionResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Why the whole request failed; 0 if it did not.
     pub error_code: i16,
@@ -302,9 +306,9 @@ pub struct AlterPartitionResponsePartitionData {
     pub error_code: i16,
     /// Id of the broker that leads the partition; -1 for none known.
     pub leader_id: i32,
-    /// Term of that leader.
+    /// Epoch of that leader.
     pub leader_epoch: i32,
-    /// Brokers that are in sync.
+    /// Broker ids of the in-sync replicas.
     pub isr: Vec<i32>,
     /// 1 while the leader recovers from an unclean election, else 0. KIP-704
     pub leader_recovery_state: i8,

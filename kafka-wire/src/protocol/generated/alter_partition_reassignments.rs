@@ -4,6 +4,8 @@
 use super::*;
 
 /// Starts or cancels moves of partitions between brokers. KIP-455
+///
+/// Request of [`ApiKey::AlterPartitionReassignments`], v0-1, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AlterPartitionReassignmentsRequest {
     /// Milliseconds the controller may take.
@@ -12,7 +14,7 @@ pub struct AlterPartitionReassignmentsRequest {
     pub timeout_ms: i32,
     /// Whether the number of replicas may change. KIP-860
     ///
-    /// If `version >= 1`; otherwise `true`.
+    /// v1+; other versions decode to the default, `true`, and refuse to encode another value.
     pub allow_replication_factor_change: bool,
     /// The topics with partitions to move.
     pub topics: Vec<ReassignableTopic>,
@@ -148,17 +150,21 @@ impl Inspect for ReassignablePartition {
 }
 
 /// Which moves were accepted; they go on in the background.
+///
+/// Response of [`ApiKey::AlterPartitionReassignments`], v0-1, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AlterPartitionReassignmentsResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// What the request said about the number of replicas. KIP-860
     ///
-    /// If `version >= 1`; otherwise `true`, and left out without an error.
+    /// v1+; other versions decode to the default, `true`, and leave the field out.
     pub allow_replication_factor_change: bool,
     /// Why the whole request failed; 0 if it did not.
     pub error_code: i16,
     /// Why the whole request failed, in words; null if it did not.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub error_message: Option<Str>,
     /// The topics of the request.
     pub responses: Vec<ReassignableTopicResponse>,
@@ -268,6 +274,8 @@ pub struct ReassignablePartitionResponse {
     /// Why it failed; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub error_message: Option<Str>,
 }
 

@@ -4,6 +4,8 @@
 use super::*;
 
 /// An admin client has a broker move its replicas to other directories. KIP-113
+///
+/// Request of [`ApiKey::AlterReplicaLogDirs`], v1-2, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AlterReplicaLogDirsRequest {
     /// The directories to move to.
@@ -115,9 +117,11 @@ impl Inspect for AlterReplicaLogDirTopic {
 }
 
 /// Which moves were accepted; they go on in the background.
+///
+/// Response of [`ApiKey::AlterReplicaLogDirs`], v1-2, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AlterReplicaLogDirsResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// The topics of the request.
     pub results: Vec<AlterReplicaLogDirTopicResult>,

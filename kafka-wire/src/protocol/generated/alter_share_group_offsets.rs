@@ -4,9 +4,11 @@
 use super::*;
 
 /// Sets where an empty share group goes on. KIP-932
+///
+/// Request of [`ApiKey::AlterShareGroupOffsets`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AlterShareGroupOffsetsRequest {
-    /// Name of the group.
+    /// Id of the group.
     pub group_id: Str,
     /// The topics, each with its offsets.
     pub topics: Vec<AlterShareGroupOffsetsRequestTopic>,
@@ -119,9 +121,11 @@ impl Inspect for AlterShareGroupOffsetsRequestPartition {
 }
 
 /// The outcome of each partition.
+///
+/// Response of [`ApiKey::AlterShareGroupOffsets`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AlterShareGroupOffsetsResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Why the whole request failed; 0 if it did not.
     pub error_code: i16,

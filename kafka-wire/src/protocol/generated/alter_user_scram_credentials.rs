@@ -4,6 +4,8 @@
 use super::*;
 
 /// Adds, replaces and deletes SCRAM credentials. KIP-554
+///
+/// Request of [`ApiKey::AlterUserScramCredentials`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AlterUserScramCredentialsRequest {
     /// The credentials to delete.
@@ -137,9 +139,11 @@ impl Inspect for ScramCredentialUpsertion {
 }
 
 /// The outcome of each user.
+///
+/// Response of [`ApiKey::AlterUserScramCredentials`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AlterUserScramCredentialsResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// One for each user of the request.
     pub results: Vec<AlterUserScramCredentialsResult>,
@@ -184,6 +188,8 @@ pub struct AlterUserScramCredentialsResult {
     /// Why it failed; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub error_message: Option<Str>,
 }
 

@@ -4,15 +4,17 @@
 use super::*;
 
 /// Asks what the broker understands; the first request on a connection. KIP-35, KIP-511
+///
+/// Request of [`ApiKey::ApiVersions`], v0-4, flexible v3+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ApiVersionsRequest {
     /// Name of the client library, for the broker's metrics: letters, digits, `-` and `.`.
     ///
-    /// If `version >= 3`; otherwise `Str::EMPTY`, and left out without an error.
+    /// v3+; other versions decode to the default, `Str::EMPTY`, and leave the field out.
     pub client_software_name: Str,
     /// Version of the client library, in the same letters.
     ///
-    /// If `version >= 3`; otherwise `Str::EMPTY`, and left out without an error.
+    /// v3+; other versions decode to the default, `Str::EMPTY`, and leave the field out.
     pub client_software_version: Str,
 }
 
@@ -67,31 +69,33 @@ impl Request for ApiVersionsRequest {
 }
 
 /// The versions that the broker understands, and the features of its cluster. KIP-584
+///
+/// Response of [`ApiKey::ApiVersions`], v0-4, flexible v3+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ApiVersionsResponse {
     /// Why the whole request failed; 0 if it did not.
     pub error_code: i16,
     /// The requests that it understands; what is missing is not supported.
     pub api_keys: Vec<ApiVersion>,
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     ///
-    /// If `version >= 1`; otherwise `0`, and left out without an error.
+    /// v1+; other versions decode to the default, `0`, and leave the field out.
     pub throttle_time_ms: i32,
     /// Features of this broker. Before v4 those with minimum 0 are left out.
     ///
-    /// If `version >= 3`; otherwise `Vec::new()`, and left out without an error.
+    /// v3+; other versions decode to the default, `Vec::new()`, and leave the field out. Tagged field 0.
     pub supported_features: Vec<SupportedFeatureKey>,
     /// Grows whenever a feature's level changes; -1 for unknown.
     ///
-    /// If `version >= 3`; otherwise `-1`, and left out without an error.
+    /// v3+; other versions decode to the default, `-1`, and leave the field out. Tagged field 1.
     pub finalized_features_epoch: i64,
     /// Features and levels of the whole cluster; meaningless if their epoch is -1.
     ///
-    /// If `version >= 3`; otherwise `Vec::new()`, and left out without an error.
+    /// v3+; other versions decode to the default, `Vec::new()`, and leave the field out. Tagged field 2.
     pub finalized_features: Vec<FinalizedFeatureKey>,
     /// Whether a controller is ready to take over from ZooKeeper; of no use since Kafka 4.0. KIP-866
     ///
-    /// If `version >= 3`; otherwise `false`, and left out without an error.
+    /// v3+; other versions decode to the default, `false`, and leave the field out. Tagged field 3.
     pub zk_migration_ready: bool,
 }
 
@@ -204,7 +208,7 @@ impl Inspect for ApiVersionsResponse {
 /// An element of [`ApiVersionsResponse::api_keys`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ApiVersion {
-    /// Number of the API.
+    /// Number of the [`ApiKey`].
     pub api_key: i16,
     /// Oldest version, inclusive.
     pub min_version: i16,

@@ -4,6 +4,8 @@
 use super::*;
 
 /// A broker tells the controller where its replicas are. KIP-858
+///
+/// Request of [`ApiKey::AssignReplicasToDirs`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AssignReplicasToDirsRequest {
     /// Id of the broker.
@@ -163,10 +165,12 @@ impl Inspect for PartitionData {
     }
 }
 
-/// Which assignments the controller took down.
+/// Which assignments the controller recorded.
+///
+/// Response of [`ApiKey::AssignReplicasToDirs`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AssignReplicasToDirsResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Why the whole request failed; 0 if it did not.
     pub error_code: i16,

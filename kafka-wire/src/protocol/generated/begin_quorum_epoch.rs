@@ -4,19 +4,21 @@
 use super::*;
 
 /// A new leader tells the voters that it was elected. KIP-595
+///
+/// Request of [`ApiKey::BeginQuorumEpoch`], v0-1, flexible v1+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BeginQuorumEpochRequest {
-    /// Cluster that the sender takes itself to be in; null for no check.
+    /// Id of the cluster that the sender belongs to; null for no check.
     pub cluster_id: Option<Str>,
     /// Id of the voter that this is sent to; -1 for unknown. KIP-853
     ///
-    /// If `version >= 1`; otherwise `-1`, and left out without an error.
+    /// v1+; other versions decode to the default, `-1`, and leave the field out.
     pub voter_id: i32,
     /// The metadata log, which is the only one.
     pub topics: Vec<TopicData>,
-    /// Where the leader is reached. KIP-853
+    /// Endpoints of the leader. KIP-853
     ///
-    /// If `version >= 1`; otherwise `Vec::new()`, and left out without an error.
+    /// v1+; other versions decode to the default, `Vec::new()`, and leave the field out.
     pub leader_endpoints: Vec<LeaderEndpoint>,
 }
 
@@ -118,7 +120,7 @@ pub struct PartitionData {
     pub partition_index: i32,
     /// Log directory of the voter that this is sent to. KIP-853
     ///
-    /// If `version >= 1`; otherwise `Uuid::ZERO`, and left out without an error.
+    /// v1+; other versions decode to the default, `Uuid::ZERO`, and leave the field out.
     pub voter_directory_id: Uuid,
     /// Id of the new leader.
     pub leader_id: i32,
@@ -201,6 +203,8 @@ impl Inspect for LeaderEndpoint {
 }
 
 /// Whether the voter follows the leader.
+///
+/// Response of [`ApiKey::BeginQuorumEpoch`], v0-1, flexible v1+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct BeginQuorumEpochResponse {
     /// Why the whole request failed; 0 if it did not.
@@ -209,7 +213,7 @@ pub struct BeginQuorumEpochResponse {
     pub topics: Vec<BeginQuorumEpochResponseTopicData>,
     /// Addresses of the leaders named above. KIP-853
     ///
-    /// If `version >= 1`; otherwise `Vec::new()`.
+    /// v1+; other versions decode to the default, `Vec::new()`, and refuse to encode another value. Tagged field 0.
     pub node_endpoints: Vec<NodeEndpoint>,
 }
 

@@ -4,6 +4,8 @@
 use super::*;
 
 /// A broker tells the active controller that it is alive. KIP-631
+///
+/// Request of [`ApiKey::BrokerHeartbeat`], v0-2, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BrokerHeartbeatRequest {
     /// Id of the broker.
@@ -14,17 +16,17 @@ pub struct BrokerHeartbeatRequest {
     pub broker_epoch: i64,
     /// Offset of the metadata log up to which it has caught up.
     pub current_metadata_offset: i64,
-    /// Whether it asks to serve no clients yet.
+    /// Whether it asks to stay fenced, that is to serve no clients yet.
     pub want_fence: bool,
     /// Whether it asks to shut down, so that its partitions move first.
     pub want_shut_down: bool,
     /// Ids of log directories that failed. KIP-858
     ///
-    /// If `version >= 1`; otherwise `Vec::new()`.
+    /// v1+; other versions decode to the default, `Vec::new()`, and refuse to encode another value. Tagged field 0.
     pub offline_log_dirs: Vec<Uuid>,
     /// Ids of log directories that take no new replicas; null while it starts. KIP-1066
     ///
-    /// If `version >= 2`; otherwise `None`.
+    /// v2+; other versions decode to the default, `None`, and refuse to encode another value. Tagged field 1.
     pub cordoned_log_dirs: Option<Vec<Uuid>>,
 }
 
@@ -124,15 +126,17 @@ impl Request for BrokerHeartbeatRequest {
 }
 
 /// What the controller thinks of the broker.
+///
+/// Response of [`ApiKey::BrokerHeartbeat`], v0-2, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BrokerHeartbeatResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Why it failed; 0 for success.
     pub error_code: i16,
     /// Whether its metadata is nearly the latest.
     pub is_caught_up: bool,
-    /// Whether it is kept from serving clients.
+    /// Whether it is fenced, that is kept from serving clients.
     ///
     /// Default `true`.
     pub is_fenced: bool,

@@ -4,11 +4,13 @@
 use super::*;
 
 /// A broker that starts registers with the active controller. KIP-631
+///
+/// Request of [`ApiKey::BrokerRegistration`], v0-4, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BrokerRegistrationRequest {
     /// Id of the broker.
     pub broker_id: i32,
-    /// Cluster that the broker was formatted for.
+    /// Id of the cluster that the broker was formatted for.
     pub cluster_id: Str,
     /// Random id of this run of the process.
     pub incarnation_id: Uuid,
@@ -17,18 +19,20 @@ pub struct BrokerRegistrationRequest {
     /// Features it can work with. Before v4 those with minimum 0 are left out.
     pub features: Vec<Feature>,
     /// Rack or availability zone of the broker; null if not configured.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub rack: Option<Str>,
     /// Whether it moves from ZooKeeper to KRaft; false since Kafka 4.0. KIP-866
     ///
-    /// If `version >= 1`; otherwise `false`.
+    /// v1+; other versions decode to the default, `false`, and refuse to encode another value.
     pub is_migrating_zk_broker: bool,
     /// Ids of the log directories that work. KIP-858
     ///
-    /// If `version >= 2`; otherwise `Vec::new()`, and left out without an error.
+    /// v2+; other versions decode to the default, `Vec::new()`, and leave the field out.
     pub log_dirs: Vec<Uuid>,
     /// Epoch of its last run, if that ended cleanly, else -1. KIP-966
     ///
-    /// If `version >= 3`; otherwise `-1`, and left out without an error.
+    /// v3+; other versions decode to the default, `-1`, and leave the field out.
     pub previous_broker_epoch: i64,
 }
 
@@ -214,9 +218,11 @@ impl Inspect for Feature {
 }
 
 /// The epoch of the registration.
+///
+/// Response of [`ApiKey::BrokerRegistration`], v0-4, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BrokerRegistrationResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Why it failed; 0 for success.
     pub error_code: i16,

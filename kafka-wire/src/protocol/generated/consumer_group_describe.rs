@@ -4,11 +4,13 @@
 use super::*;
 
 /// An admin client asks the coordinator for the state of groups. KIP-848
+///
+/// Request of [`ApiKey::ConsumerGroupDescribe`], v0-1, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ConsumerGroupDescribeRequest {
-    /// Names of the groups.
+    /// Ids of the groups.
     pub group_ids: Vec<Str>,
-    /// Whether to tell what the client may do with each group.
+    /// Whether to return the operations that the client is authorized for on each group.
     pub include_authorized_operations: bool,
 }
 
@@ -56,9 +58,11 @@ impl Request for ConsumerGroupDescribeRequest {
 }
 
 /// State, members and assignments of each group.
+///
+/// Response of [`ApiKey::ConsumerGroupDescribe`], v0-1, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ConsumerGroupDescribeResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// The groups of the request.
     pub groups: Vec<DescribedGroup>,
@@ -102,7 +106,7 @@ pub struct DescribedGroup {
     pub error_code: i16,
     /// More about the error; null for none.
     pub error_message: Option<Str>,
-    /// Name of the group.
+    /// Id of the group.
     pub group_id: Str,
     /// Name of the state: "Empty", "Assigning", "Reconciling", "Stable"; empty on error.
     pub group_state: Str,
@@ -116,7 +120,7 @@ pub struct DescribedGroup {
     pub members: Vec<Member>,
     /// Bit set of AclOperation codes; the default means "not asked for". KIP-430
     ///
-    /// Default `-2147483648`.
+    /// Default `i32::MIN`.
     pub authorized_operations: i32,
 }
 
@@ -131,7 +135,7 @@ impl Default for DescribedGroup {
             assignment_epoch: 0,
             assignor_name: Str::EMPTY,
             members: Vec::new(),
-            authorized_operations: -2147483648,
+            authorized_operations: i32::MIN,
         }
     }
 }
@@ -189,11 +193,11 @@ impl Inspect for DescribedGroup {
 pub struct Member {
     /// Id of the member within its group.
     pub member_id: Str,
-    /// Name of a static member, given by its configuration; null for a dynamic one.
+    /// Instance id (`group.instance.id`) of a static member; null for a dynamic one.
     pub instance_id: Option<Str>,
     /// Rack of the member; null for none.
     pub rack_id: Option<Str>,
-    /// Assignment epoch that the member has come to.
+    /// Epoch of the member: the assignment epoch that it has reconciled to.
     pub member_epoch: i32,
     /// Client id of the member's connection.
     pub client_id: Str,
@@ -203,13 +207,13 @@ pub struct Member {
     pub subscribed_topic_names: Vec<Str>,
     /// Regular expression for the topics it subscribes to; null for none.
     pub subscribed_topic_regex: Option<Str>,
-    /// What it has.
+    /// Current assignment.
     pub assignment: Assignment,
-    /// What it shall have once others gave up their part.
+    /// Target assignment, which it reaches once others have revoked their part.
     pub target_assignment: Assignment,
     /// 0 classic protocol, 1 consumer protocol, -1 unknown. KIP-1099
     ///
-    /// If `version >= 1`; otherwise `-1`, and left out without an error.
+    /// v1+; other versions decode to the default, `-1`, and leave the field out.
     pub member_type: i8,
 }
 

@@ -4,15 +4,17 @@
 use super::*;
 
 /// A consumer joins, stays in or leaves a group. KIP-848
+///
+/// Request of [`ApiKey::ConsumerGroupHeartbeat`], v0-1, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConsumerGroupHeartbeatRequest {
-    /// Name of the group.
+    /// Id of the group.
     pub group_id: Str,
     /// Random id that the member keeps while it lives; in v0 empty to be given one. KIP-1082
     pub member_id: Str,
     /// Epoch of the member: 0 to join, -1 to leave, -2 to leave as a static member that returns.
     pub member_epoch: i32,
-    /// Name of a static member; null for none or if unchanged.
+    /// Instance id (`group.instance.id`) of a static member; null for a dynamic one or if unchanged.
     pub instance_id: Option<Str>,
     /// Rack of the member; null for none or if unchanged.
     pub rack_id: Option<Str>,
@@ -24,7 +26,7 @@ pub struct ConsumerGroupHeartbeatRequest {
     pub subscribed_topic_names: Option<Vec<Str>>,
     /// Regular expression (RE2/J) for topics it subscribes to; null if unchanged.
     ///
-    /// If `version >= 1`; otherwise `None`.
+    /// v1+; other versions decode to the default, `None`, and refuse to encode another value.
     pub subscribed_topic_regex: Option<Str>,
     /// Assignor wanted of the coordinator; null for its choice or if unchanged.
     pub server_assignor: Option<Str>,
@@ -156,9 +158,11 @@ impl Inspect for TopicPartitions {
 }
 
 /// The member's epoch, and its assignment if that changed.
+///
+/// Response of [`ApiKey::ConsumerGroupHeartbeat`], v0-1, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ConsumerGroupHeartbeatResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Why it failed; 0 for success.
     pub error_code: i16,
@@ -170,7 +174,7 @@ pub struct ConsumerGroupHeartbeatResponse {
     pub member_epoch: i32,
     /// Milliseconds until the next heartbeat.
     pub heartbeat_interval_ms: i32,
-    /// What the member is to have, to be taken as a whole; null if unchanged.
+    /// Assignment of the member, complete, which replaces the earlier one; null if unchanged.
     pub assignment: Option<Assignment>,
 }
 

@@ -3,7 +3,9 @@
 
 use super::*;
 
-/// What a member of a classic consumer group tells its leader. Stands behind its version in two bytes.
+/// What a member of a classic consumer group tells its leader. Follows its version in two bytes.
+///
+/// Message, v0-3, never flexible.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConsumerProtocolSubscription {
     /// Topics that the member subscribes to.
@@ -12,15 +14,15 @@ pub struct ConsumerProtocolSubscription {
     pub user_data: Option<Bytes>,
     /// Partitions that it has, for assignors that move few. KIP-429
     ///
-    /// If `version >= 1`; otherwise `Vec::new()`, and left out without an error.
+    /// v1+; other versions decode to the default, `Vec::new()`, and leave the field out.
     pub owned_partitions: Vec<TopicPartition>,
     /// Generation in which it got them; -1 for unknown. KIP-792
     ///
-    /// If `version >= 2`; otherwise `-1`, and left out without an error.
+    /// v2+; other versions decode to the default, `-1`, and leave the field out.
     pub generation_id: i32,
     /// Rack of the member; null for none. KIP-881
     ///
-    /// If `version >= 3`; otherwise `None`, and left out without an error.
+    /// v3+; other versions decode to the default, `None`, and leave the field out.
     pub rack_id: Option<Str>,
 }
 
@@ -83,10 +85,12 @@ impl Inspect for ConsumerProtocolSubscription {
     }
 }
 
-/// What the leader of a classic consumer group tells a member. Stands behind its version in two bytes.
+/// What the leader of a classic consumer group tells a member. Follows its version in two bytes.
+///
+/// Message, v0-3, never flexible.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ConsumerProtocolAssignment {
-    /// What the member is to have.
+    /// Partitions assigned to the member.
     pub assigned_partitions: Vec<TopicPartition>,
     /// Bytes of the assignor's own; null for none.
     pub user_data: Option<Bytes>,
@@ -154,14 +158,16 @@ impl Inspect for TopicPartition {
     }
 }
 
-/// What a member had: user data of the sticky assignor, no version in front. Source: StickyAssignor
+/// What a member had: user data of the sticky assignor, without a version. Source: StickyAssignor
+///
+/// Message, v0-1, never flexible.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StickyAssignorUserData {
     /// Partitions it had, by topic.
     pub previous_assignment: Vec<PreviousTopicAssignment>,
     /// Generation in which it had them; -1 for unknown.
     ///
-    /// If `version >= 1`; otherwise `-1`, and left out without an error.
+    /// v1+; other versions decode to the default, `-1`, and leave the field out.
     pub generation: i32,
 }
 

@@ -3,7 +3,9 @@
 
 use super::*;
 
-/// Key of every control record, behind its version in two bytes. KIP-98
+/// Key of every control record, after its version in two bytes. KIP-98
+///
+/// Message, v0, never flexible.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ControlRecordTypeSchema {
     /// 0 abort, 1 commit, 2 leader change, 3 snapshot header, 4 footer, 5 KRaft version, 6 voters.
@@ -36,10 +38,12 @@ impl Inspect for ControlRecordTypeSchema {
     }
 }
 
-/// Value of an abort or commit marker, behind its version in two bytes. KIP-98
+/// Value of an abort or commit marker, after its version in two bytes. KIP-98
+///
+/// Message, v0, never flexible.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct EndTxnMarker {
-    /// Leader epoch of the `__transaction_state` partition of who had it written.
+    /// Epoch of the transaction coordinator: the leader epoch of its `__transaction_state` partition.
     pub coordinator_epoch: i32,
 }
 
@@ -70,6 +74,8 @@ impl Inspect for EndTxnMarker {
 }
 
 /// Value of the first record of each KRaft leader. KIP-595
+///
+/// Message, v0-1, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct LeaderChangeMessage {
     /// Version of this message.
@@ -121,14 +127,14 @@ impl Inspect for LeaderChangeMessage {
     }
 }
 
-/// A controller with a vote.
+/// A voter of the quorum.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Voter {
     /// Id of the controller.
     pub voter_id: i32,
     /// Id of the log directory, which makes a replica that lost its disk another one. KIP-853
     ///
-    /// If `version >= 1`; otherwise `Uuid::ZERO`.
+    /// v1+; other versions decode to the default, `Uuid::ZERO`, and refuse to encode another value.
     pub voter_directory_id: Uuid,
 }
 
@@ -166,6 +172,8 @@ impl Inspect for Voter {
 }
 
 /// Value of the first record of a metadata snapshot. KIP-630
+///
+/// Message, v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct SnapshotHeaderRecord {
     /// Version of this message.
@@ -206,6 +214,8 @@ impl Inspect for SnapshotHeaderRecord {
 }
 
 /// Value of the last record of a metadata snapshot; without it the file is cut off. KIP-630
+///
+/// Message, v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct SnapshotFooterRecord {
     /// Version of this message.
@@ -241,12 +251,14 @@ impl Inspect for SnapshotFooterRecord {
 }
 
 /// Value of the record that sets the feature "kraft.version". KIP-853
+///
+/// Message, v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct KRaftVersionRecord {
     /// Version of this message.
     pub version: i16,
     /// The level: 0 voters from the configuration, 1 voters from VotersRecord.
-    pub k_raft_version: i16,
+    pub kraft_version: i16,
 }
 
 impl Message for KRaftVersionRecord {
@@ -256,7 +268,7 @@ impl Message for KRaftVersionRecord {
 impl Decode for KRaftVersionRecord {
     fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
         r.begin(&Self::LAYOUT, version)?;
-        let message = Self { version: r.i16("version")?, k_raft_version: r.i16("k_raft_version")? };
+        let message = Self { version: r.i16("version")?, kraft_version: r.i16("kraft_version")? };
         r.skip_tags()?;
         Ok(message)
     }
@@ -266,7 +278,7 @@ impl Encode for KRaftVersionRecord {
     fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.begin(&Self::LAYOUT, version)?;
         w.i16(self.version);
-        w.i16(self.k_raft_version);
+        w.i16(self.kraft_version);
         w.no_tags()
     }
 }
@@ -275,11 +287,13 @@ impl Encode for KRaftVersionRecord {
 impl Inspect for KRaftVersionRecord {
     fn inspect(&self, version: i16, to: &mut Json) {
         to.field("version", &self.version, version);
-        to.field("kRaftVersion", &self.k_raft_version, version);
+        to.field("kRaftVersion", &self.kraft_version, version);
     }
 }
 
 /// Value of the record that sets the voters of the quorum. KIP-853
+///
+/// Message, v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct VotersRecord {
     /// Version of this message.
@@ -325,10 +339,10 @@ pub struct VotersRecordVoter {
     pub voter_id: i32,
     /// Id of the log directory, which makes a replica that lost its disk another one. KIP-853
     pub voter_directory_id: Uuid,
-    /// Where it is reached.
+    /// Endpoints of the voter.
     pub endpoints: Vec<Endpoint>,
     /// Levels of the feature "kraft.version" that it can work with.
-    pub k_raft_version_feature: KRaftVersionFeature,
+    pub kraft_version_feature: KRaftVersionFeature,
 }
 
 impl Decode for VotersRecordVoter {
@@ -337,7 +351,7 @@ impl Decode for VotersRecordVoter {
             voter_id: r.i32("voter_id")?,
             voter_directory_id: r.uuid("voter_directory_id")?,
             endpoints: r.array("endpoints", version)?,
-            k_raft_version_feature: KRaftVersionFeature::read(r, version)?,
+            kraft_version_feature: KRaftVersionFeature::read(r, version)?,
         };
         r.skip_tags()?;
         Ok(message)
@@ -349,7 +363,7 @@ impl Encode for VotersRecordVoter {
         w.i32(self.voter_id);
         w.uuid(self.voter_directory_id);
         w.array("endpoints", &self.endpoints, version)?;
-        self.k_raft_version_feature.write(w, version)?;
+        self.kraft_version_feature.write(w, version)?;
         w.no_tags()
     }
 }
@@ -360,7 +374,7 @@ impl Inspect for VotersRecordVoter {
         to.field("voterId", &self.voter_id, version);
         to.field("voterDirectoryId", &self.voter_directory_id, version);
         to.field("endpoints", &self.endpoints, version);
-        to.field("kRaftVersionFeature", &self.k_raft_version_feature, version);
+        to.field("kRaftVersionFeature", &self.kraft_version_feature, version);
     }
 }
 
@@ -401,7 +415,7 @@ impl Inspect for Endpoint {
     }
 }
 
-/// The value of [`VotersRecordVoter::k_raft_version_feature`].
+/// The value of [`VotersRecordVoter::kraft_version_feature`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct KRaftVersionFeature {
     /// Lowest level, inclusive.

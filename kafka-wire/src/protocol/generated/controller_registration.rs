@@ -4,6 +4,8 @@
 use super::*;
 
 /// A controller that starts registers with the active one. KIP-919
+///
+/// Request of [`ApiKey::ControllerRegistration`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ControllerRegistrationRequest {
     /// Id of the controller.
@@ -12,7 +14,7 @@ pub struct ControllerRegistrationRequest {
     pub incarnation_id: Uuid,
     /// Whether it could take over from ZooKeeper; of no use since Kafka 4.0. KIP-866
     pub zk_migration_ready: bool,
-    /// Where it is reached.
+    /// Endpoints of the voter.
     pub listeners: Vec<Listener>,
     /// Features it can work with.
     pub features: Vec<Feature>,
@@ -158,13 +160,17 @@ impl Inspect for Feature {
 }
 
 /// Whether the controller is registered.
+///
+/// Response of [`ApiKey::ControllerRegistration`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ControllerRegistrationResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Why it failed; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub error_message: Option<Str>,
 }
 

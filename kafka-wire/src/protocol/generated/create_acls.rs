@@ -4,6 +4,8 @@
 use super::*;
 
 /// Adds access control entries. KIP-140
+///
+/// Request of [`ApiKey::CreateAcls`], v1-3, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct CreateAclsRequest {
     /// The entries to add.
@@ -58,11 +60,11 @@ pub struct AclCreation {
     ///
     /// Default `3`.
     pub resource_pattern_type: i8,
-    /// Whom it is about, such as `User:alice`.
+    /// Principal of the entry, such as `User:alice`.
     pub principal: Str,
-    /// Address it is about; `*` for any.
+    /// Host (client address) of the entry; `*` for any.
     pub host: Str,
-    /// What is done: 2 all, 3 read, 4 write, 5 create, 6 delete, 7 alter, 8 describe, ...
+    /// Operation: 2 all, 3 read, 4 write, 5 create, 6 delete, 7 alter, 8 describe, ...
     pub operation: i8,
     /// 2 deny, 3 allow.
     pub permission_type: i8,
@@ -125,9 +127,11 @@ impl Inspect for AclCreation {
 }
 
 /// The outcome of each entry.
+///
+/// Response of [`ApiKey::CreateAcls`], v1-3, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct CreateAclsResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// One for each entry, in the order of the request.
     pub results: Vec<AclCreationResult>,
@@ -169,6 +173,8 @@ pub struct AclCreationResult {
     /// Why it failed; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub error_message: Option<Str>,
 }
 

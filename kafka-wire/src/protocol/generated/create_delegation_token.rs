@@ -4,15 +4,17 @@
 use super::*;
 
 /// A client that is authenticated asks for a token to pass on. KIP-48
+///
+/// Request of [`ApiKey::CreateDelegationToken`], v1-3, flexible v2+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CreateDelegationTokenRequest {
-    /// Kind of the owner, such as "User"; null for who asks. KIP-373
+    /// Principal type of the owner, such as "User"; null for the requester. KIP-373
     ///
-    /// If `version >= 3`; otherwise `Some(Str::EMPTY)`.
+    /// v3+; other versions decode to the default, `Some(Str::EMPTY)`, and refuse to encode another value.
     pub owner_principal_type: Option<Str>,
-    /// Name of the owner; null for who asks. KIP-373
+    /// Name of the owner; null for the requester. KIP-373
     ///
-    /// If `version >= 3`; otherwise `Some(Str::EMPTY)`.
+    /// v3+; other versions decode to the default, `Some(Str::EMPTY)`, and refuse to encode another value.
     pub owner_principal_name: Option<Str>,
     /// Who else may renew the token.
     pub renewers: Vec<CreatableRenewers>,
@@ -103,7 +105,7 @@ impl Request for CreateDelegationTokenRequest {
 /// An element of [`CreateDelegationTokenRequest::renewers`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct CreatableRenewers {
-    /// Kind of principal, such as "User".
+    /// Type of the principal, such as "User".
     pub principal_type: Str,
     /// Name of the principal.
     pub principal_name: Str,
@@ -134,21 +136,23 @@ impl Inspect for CreatableRenewers {
 }
 
 /// The token.
+///
+/// Response of [`ApiKey::CreateDelegationToken`], v1-3, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct CreateDelegationTokenResponse {
     /// Why it failed; 0 for success.
     pub error_code: i16,
-    /// Kind of the owner, such as "User".
+    /// Principal type of the owner, such as "User".
     pub principal_type: Str,
     /// Name of the owner.
     pub principal_name: Str,
-    /// Kind of who asked. KIP-373
+    /// Type of the principal that requested the token. KIP-373
     ///
-    /// If `version >= 3`; otherwise `Str::EMPTY`.
+    /// v3+; other versions decode to the default, `Str::EMPTY`, and refuse to encode another value.
     pub token_requester_principal_type: Str,
-    /// Name of who asked. KIP-373
+    /// Name of the principal that requested the token. KIP-373
     ///
-    /// If `version >= 3`; otherwise `Str::EMPTY`.
+    /// v3+; other versions decode to the default, `Str::EMPTY`, and refuse to encode another value.
     pub token_requester_principal_name: Str,
     /// When it was issued, ms since 1970.
     pub issue_timestamp_ms: i64,
@@ -156,11 +160,11 @@ pub struct CreateDelegationTokenResponse {
     pub expiry_timestamp_ms: i64,
     /// When it expires at the latest, ms since 1970.
     pub max_timestamp_ms: i64,
-    /// Public name of the token: the user name for SCRAM.
+    /// Id of the token: the user name for SCRAM.
     pub token_id: Str,
-    /// Secret of the token: as Base64 the password for SCRAM.
+    /// HMAC of the token, its secret: as Base64 the password for SCRAM.
     pub hmac: Bytes,
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
 }
 

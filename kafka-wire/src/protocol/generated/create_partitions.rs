@@ -4,6 +4,8 @@
 use super::*;
 
 /// Raises the number of partitions of topics. KIP-195
+///
+/// Request of [`ApiKey::CreatePartitions`], v0-3, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct CreatePartitionsRequest {
     /// The topics to grow.
@@ -67,6 +69,8 @@ pub struct CreatePartitionsTopic {
     /// How many partitions it shall have in all, more than now.
     pub count: i32,
     /// Brokers of each new partition, in order; null to leave that to the cluster.
+    ///
+    /// Default `Some(Vec::new())`.
     pub assignments: Option<Vec<CreatePartitionsAssignment>>,
 }
 
@@ -136,9 +140,11 @@ impl Inspect for CreatePartitionsAssignment {
 }
 
 /// The outcome of each topic.
+///
+/// Response of [`ApiKey::CreatePartitions`], v0-3, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct CreatePartitionsResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// The topics of the request.
     pub results: Vec<CreatePartitionsTopicResult>,

@@ -4,6 +4,8 @@
 use super::*;
 
 /// Creates topics, or checks that they could be created.
+///
+/// Request of [`ApiKey::CreateTopics`], v2-7, flexible v5+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CreateTopicsRequest {
     /// The topics wanted.
@@ -72,9 +74,9 @@ impl Request for CreateTopicsRequest {
 pub struct CreatableTopic {
     /// Name of the topic.
     pub name: Str,
-    /// How many partitions; -1 for the cluster's default, or if `Assignments` says it.
+    /// How many partitions; -1 for the cluster's default, or if [`Self::assignments`] says it.
     pub num_partitions: i32,
-    /// Replicas of each partition; -1 for the cluster's default, or if `Assignments` says it.
+    /// Replicas of each partition; -1 for the cluster's default, or if [`Self::assignments`] says it.
     pub replication_factor: i16,
     /// Which brokers get which partition; empty to leave that to the cluster.
     pub assignments: Vec<CreatableReplicaAssignment>,
@@ -157,6 +159,8 @@ pub struct CreatableTopicConfig {
     /// Name of the setting, such as "cleanup.policy".
     pub name: Str,
     /// Its value.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub value: Option<Str>,
 }
 
@@ -191,9 +195,11 @@ impl Inspect for CreatableTopicConfig {
 }
 
 /// The outcome of each topic.
+///
+/// Response of [`ApiKey::CreateTopics`], v2-7, flexible v5+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct CreateTopicsResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// The topics of the request.
     pub topics: Vec<CreatableTopicResult>,
@@ -236,27 +242,29 @@ pub struct CreatableTopicResult {
     pub name: Str,
     /// Id of the topic, which a later topic of the same name does not share.
     ///
-    /// If `version >= 7`; otherwise `Uuid::ZERO`, and left out without an error.
+    /// v7+; other versions decode to the default, `Uuid::ZERO`, and leave the field out.
     pub topic_id: Uuid,
     /// Why it failed; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub error_message: Option<Str>,
-    /// Why the settings below are not told, such as TOPIC_AUTHORIZATION_FAILED. KIP-525
+    /// Why the settings below are not returned, such as TOPIC_AUTHORIZATION_FAILED. KIP-525
     ///
-    /// If `version >= 5`; otherwise `0`, and left out without an error.
+    /// v5+; other versions decode to the default, `0`, and leave the field out. Tagged field 0.
     pub topic_config_error_code: i16,
-    /// How many partitions it has; -1 if not told. KIP-525
+    /// How many partitions it has; -1 if not returned. KIP-525
     ///
-    /// If `version >= 5`; otherwise `-1`, and left out without an error.
+    /// v5+; other versions decode to the default, `-1`, and leave the field out.
     pub num_partitions: i32,
-    /// How many replicas each has; -1 if not told. KIP-525
+    /// How many replicas each has; -1 if not returned. KIP-525
     ///
-    /// If `version >= 5`; otherwise `-1`, and left out without an error.
+    /// v5+; other versions decode to the default, `-1`, and leave the field out.
     pub replication_factor: i16,
-    /// All settings of the new topic; null if not told. KIP-525
+    /// All settings of the new topic; null if not returned. KIP-525
     ///
-    /// If `version >= 5`; otherwise `Some(Vec::new())`, and left out without an error.
+    /// v5+; other versions decode to the default, `Some(Vec::new())`, and leave the field out.
     pub configs: Option<Vec<CreatableTopicConfigs>>,
 }
 
@@ -358,6 +366,8 @@ pub struct CreatableTopicConfigs {
     /// Name of the setting.
     pub name: Str,
     /// Its value; null if it is sensitive or has none.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub value: Option<Str>,
     /// Whether it cannot be changed.
     pub read_only: bool,
@@ -365,7 +375,7 @@ pub struct CreatableTopicConfigs {
     ///
     /// Default `-1`.
     pub config_source: i8,
-    /// Whether it is a secret, the value of which is never told.
+    /// Whether it is a secret, the value of which is never returned.
     pub is_sensitive: bool,
 }
 

@@ -3,10 +3,12 @@
 
 use super::*;
 
-/// Who sent a request that was forwarded; stands behind its version in two bytes.
+/// Who sent a request that was forwarded; follows its version in two bytes.
+///
+/// Message, v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DefaultPrincipalData {
-    /// Kind of principal, such as "User".
+    /// Type of the principal, such as "User".
     pub type_: Str,
     /// Name of the principal.
     pub name: Str,

@@ -4,6 +4,8 @@
 use super::*;
 
 /// Deletes all entries that match one of some filters. KIP-140
+///
+/// Request of [`ApiKey::DeleteAcls`], v1-3, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DeleteAclsRequest {
     /// The filters; each condition must hold.
@@ -53,16 +55,22 @@ pub struct DeleteAclsFilter {
     /// Kind of resource, as in CreateAcls; 1 for any.
     pub resource_type_filter: i8,
     /// Name of the resource; null for any.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub resource_name_filter: Option<Str>,
     /// 3 exactly this name, 4 this prefix, 2 whatever covers the name, 1 any.
     ///
     /// Default `3`.
     pub pattern_type_filter: i8,
-    /// Whom it is about, such as `User:alice`; null for any.
+    /// Principal of the entry, such as `User:alice`; null for any.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub principal_filter: Option<Str>,
-    /// Address it is about; null for any.
+    /// Host (client address) of the entry; null for any.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub host_filter: Option<Str>,
-    /// What is done, as in CreateAcls; 1 for any.
+    /// Operation, as in CreateAcls; 1 for any.
     pub operation: i8,
     /// 2 deny, 3 allow, 1 any.
     pub permission_type: i8,
@@ -125,9 +133,11 @@ impl Inspect for DeleteAclsFilter {
 }
 
 /// The entries that each filter deleted.
+///
+/// Response of [`ApiKey::DeleteAcls`], v1-3, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DeleteAclsResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// One for each filter, in the order of the request.
     pub filter_results: Vec<DeleteAclsFilterResult>,
@@ -170,6 +180,8 @@ pub struct DeleteAclsFilterResult {
     /// Why it failed; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub error_message: Option<Str>,
     /// The entries that match the filter.
     pub matching_acls: Vec<DeleteAclsMatchingAcl>,
@@ -217,6 +229,8 @@ pub struct DeleteAclsMatchingAcl {
     /// Why it was not deleted; 0 if it was.
     pub error_code: i16,
     /// More about the error; null for none.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub error_message: Option<Str>,
     /// Kind of resource: 2 topic, 3 group, 4 cluster, 5 transactional id, 6 token, 7 user.
     pub resource_type: i8,
@@ -226,11 +240,11 @@ pub struct DeleteAclsMatchingAcl {
     ///
     /// Default `3`.
     pub pattern_type: i8,
-    /// Whom it is about, such as `User:alice`.
+    /// Principal of the entry, such as `User:alice`.
     pub principal: Str,
-    /// Address it is about; `*` for any.
+    /// Host (client address) of the entry; `*` for any.
     pub host: Str,
-    /// What is done: 2 all, 3 read, 4 write, 5 create, 6 delete, 7 alter, 8 describe, ...
+    /// Operation: 2 all, 3 read, 4 write, 5 create, 6 delete, 7 alter, 8 describe, ...
     pub operation: i8,
     /// 2 deny, 3 allow.
     pub permission_type: i8,

@@ -4,9 +4,11 @@
 use super::*;
 
 /// Deletes groups that have no members. KIP-229
+///
+/// Request of [`ApiKey::DeleteGroups`], v0-2, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DeleteGroupsRequest {
-    /// Names of the groups.
+    /// Ids of the groups.
     pub groups_names: Vec<Str>,
 }
 
@@ -48,9 +50,11 @@ impl Request for DeleteGroupsRequest {
 }
 
 /// The outcome of each group.
+///
+/// Response of [`ApiKey::DeleteGroups`], v0-2, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DeleteGroupsResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// The groups of the request.
     pub results: Vec<DeletableGroupResult>,
@@ -89,7 +93,7 @@ impl Inspect for DeleteGroupsResponse {
 /// An element of [`DeleteGroupsResponse::results`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DeletableGroupResult {
-    /// Name of the group.
+    /// Id of the group.
     pub group_id: Str,
     /// Why it failed; 0 for success.
     pub error_code: i16,

@@ -4,6 +4,8 @@
 use super::*;
 
 /// Deletes the records before an offset in each partition. KIP-107
+///
+/// Request of [`ApiKey::DeleteRecords`], v0-2, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DeleteRecordsRequest {
     /// The topics to cut.
@@ -118,9 +120,11 @@ impl Inspect for DeleteRecordsPartition {
 }
 
 /// The first offset left in each partition.
+///
+/// Response of [`ApiKey::DeleteRecords`], v0-2, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DeleteRecordsResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// The topics of the request.
     pub topics: Vec<DeleteRecordsTopicResult>,

@@ -4,9 +4,11 @@
 use super::*;
 
 /// Deletes what an empty share group keeps of topics. KIP-932
+///
+/// Request of [`ApiKey::DeleteShareGroupOffsets`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DeleteShareGroupOffsetsRequest {
-    /// Name of the group.
+    /// Id of the group.
     pub group_id: Str,
     /// The topics to forget.
     pub topics: Vec<DeleteShareGroupOffsetsRequestTopic>,
@@ -82,9 +84,11 @@ impl Inspect for DeleteShareGroupOffsetsRequestTopic {
 }
 
 /// The outcome of each topic.
+///
+/// Response of [`ApiKey::DeleteShareGroupOffsets`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DeleteShareGroupOffsetsResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Why the whole request failed; 0 if it did not.
     pub error_code: i16,

@@ -4,9 +4,11 @@
 use super::*;
 
 /// A group coordinator has the share coordinator forget partitions. KIP-932
+///
+/// Request of [`ApiKey::DeleteShareGroupState`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DeleteShareGroupStateRequest {
-    /// Name of the group.
+    /// Id of the group.
     pub group_id: Str,
     /// The topics with partitions to forget.
     pub topics: Vec<DeleteStateData>,
@@ -111,6 +113,8 @@ impl Inspect for PartitionData {
 }
 
 /// The outcome of each partition.
+///
+/// Response of [`ApiKey::DeleteShareGroupState`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DeleteShareGroupStateResponse {
     /// The topics of the request.

@@ -4,15 +4,17 @@
 use super::*;
 
 /// Deletes topics by name, from v6 also by id.
+///
+/// Request of [`ApiKey::DeleteTopics`], v1-6, flexible v4+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DeleteTopicsRequest {
     /// The topics to delete, each by name or by id.
     ///
-    /// If `version >= 6`; otherwise `Vec::new()`.
+    /// v6+; other versions decode to the default, `Vec::new()`, and refuse to encode another value.
     pub topics: Vec<DeleteTopicState>,
     /// What to delete, by name.
     ///
-    /// If `version <= 5`; otherwise `Vec::new()`, and left out without an error.
+    /// v1-5; other versions decode to the default, `Vec::new()`, and leave the field out.
     pub topic_names: Vec<Str>,
     /// Milliseconds the controller may take.
     pub timeout_ms: i32,
@@ -107,9 +109,11 @@ impl Inspect for DeleteTopicState {
 }
 
 /// The outcome of each topic.
+///
+/// Response of [`ApiKey::DeleteTopics`], v1-6, flexible v4+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DeleteTopicsResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// The topics of the request.
     pub responses: Vec<DeletableTopicResult>,
@@ -150,17 +154,17 @@ impl Inspect for DeleteTopicsResponse {
 pub struct DeletableTopicResult {
     /// Name of the topic; null if it was named by an id that is not known.
     ///
-    /// `None` only if `version >= 6`.
+    /// Default `Some(Str::EMPTY)`. `None` is allowed in v6+ only.
     pub name: Option<Str>,
     /// Id of the topic, which a later topic of the same name does not share.
     ///
-    /// If `version >= 6`; otherwise `Uuid::ZERO`, and left out without an error.
+    /// v6+; other versions decode to the default, `Uuid::ZERO`, and leave the field out.
     pub topic_id: Uuid,
     /// Why it failed; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
     ///
-    /// If `version >= 5`; otherwise `None`, and left out without an error.
+    /// v5+; other versions decode to the default, `None`, and leave the field out.
     pub error_message: Option<Str>,
 }
 

@@ -4,21 +4,29 @@
 use super::*;
 
 /// Asks for the entries that match a filter. KIP-140
+///
+/// Request of [`ApiKey::DescribeAcls`], v1-3, flexible v2+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribeAclsRequest {
     /// Kind of resource, as in CreateAcls; 1 for any.
     pub resource_type_filter: i8,
     /// Name of the resource; null for any.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub resource_name_filter: Option<Str>,
     /// 3 exactly this name, 4 this prefix, 2 whatever covers the name, 1 any.
     ///
     /// Default `3`.
     pub pattern_type_filter: i8,
-    /// Whom it is about, such as `User:alice`; null for any.
+    /// Principal of the entry, such as `User:alice`; null for any.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub principal_filter: Option<Str>,
-    /// Address it is about; null for any.
+    /// Host (client address) of the entry; null for any.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub host_filter: Option<Str>,
-    /// What is done, as in CreateAcls; 1 for any.
+    /// Operation, as in CreateAcls; 1 for any.
     pub operation: i8,
     /// 2 deny, 3 allow, 1 any.
     pub permission_type: i8,
@@ -96,13 +104,17 @@ impl Request for DescribeAclsRequest {
 }
 
 /// The entries found, by resource.
+///
+/// Response of [`ApiKey::DescribeAcls`], v1-3, flexible v2+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribeAclsResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Why it failed; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub error_message: Option<Str>,
     /// The resources that have entries.
     pub resources: Vec<DescribeAclsResource>,
@@ -210,11 +222,11 @@ impl Inspect for DescribeAclsResource {
 /// An element of [`DescribeAclsResource::acls`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AclDescription {
-    /// Whom it is about, such as `User:alice`.
+    /// Principal of the entry, such as `User:alice`.
     pub principal: Str,
-    /// Address it is about; `*` for any.
+    /// Host (client address) of the entry; `*` for any.
     pub host: Str,
-    /// What is done: 2 all, 3 read, 4 write, 5 create, 6 delete, 7 alter, 8 describe, ...
+    /// Operation: 2 all, 3 read, 4 write, 5 create, 6 delete, 7 alter, 8 describe, ...
     pub operation: i8,
     /// 2 deny, 3 allow.
     pub permission_type: i8,

@@ -4,6 +4,8 @@
 use super::*;
 
 /// Asks for the quotas of entities that match a filter. KIP-546
+///
+/// Request of [`ApiKey::DescribeClientQuotas`], v0-1, flexible v1+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribeClientQuotasRequest {
     /// The filter: all of its parts must match.
@@ -60,6 +62,8 @@ pub struct ComponentData {
     /// 0 the name below, 1 the default of the kind, 2 any name.
     pub match_type: i8,
     /// Name to match; null for match types 1 and 2.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub match_: Option<Str>,
 }
 
@@ -100,15 +104,21 @@ impl Inspect for ComponentData {
 }
 
 /// The quotas of each entity found.
+///
+/// Response of [`ApiKey::DescribeClientQuotas`], v0-1, flexible v1+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribeClientQuotasResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Why it failed; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub error_message: Option<Str>,
     /// The entities found; null on error.
+    ///
+    /// Default `Some(Vec::new())`.
     pub entries: Option<Vec<EntryData>>,
 }
 
@@ -197,6 +207,8 @@ pub struct EntityData {
     /// Kind of the part: "user", "client-id" or "ip".
     pub entity_type: Str,
     /// Its name; null for the default of its kind.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub entity_name: Option<Str>,
 }
 

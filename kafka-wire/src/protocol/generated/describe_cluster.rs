@@ -4,17 +4,19 @@
 use super::*;
 
 /// Asks for the brokers or controllers of the cluster. KIP-700
+///
+/// Request of [`ApiKey::DescribeCluster`], v0-2, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribeClusterRequest {
-    /// Whether to tell what the client may do with the cluster.
+    /// Whether to return the operations that the client is authorized for on the cluster.
     pub include_cluster_authorized_operations: bool,
     /// 1 for the brokers, 2 for the controllers. KIP-919
     ///
-    /// If `version >= 1`; otherwise `1`.
+    /// v1+; other versions decode to the default, `1`, and refuse to encode another value.
     pub endpoint_type: i8,
-    /// Whether to tell brokers that serve no clients now, too. KIP-1073
+    /// Whether to return fenced brokers, too. KIP-1073
     ///
-    /// If `version >= 2`; otherwise `false`.
+    /// v2+; other versions decode to the default, `false`, and refuse to encode another value.
     pub include_fenced_brokers: bool,
 }
 
@@ -82,9 +84,11 @@ impl Request for DescribeClusterRequest {
 }
 
 /// The brokers or controllers of the cluster.
+///
+/// Response of [`ApiKey::DescribeCluster`], v0-2, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribeClusterResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Why it failed; 0 for success.
     pub error_code: i16,
@@ -92,7 +96,7 @@ pub struct DescribeClusterResponse {
     pub error_message: Option<Str>,
     /// 1 for brokers, 2 for controllers. KIP-919
     ///
-    /// If `version >= 1`; otherwise `1`.
+    /// v1+; other versions decode to the default, `1`, and refuse to encode another value.
     pub endpoint_type: i8,
     /// Id of the cluster.
     pub cluster_id: Str,
@@ -104,7 +108,7 @@ pub struct DescribeClusterResponse {
     pub brokers: Vec<DescribeClusterBroker>,
     /// Bit set of AclOperation codes; the default means "not asked for". KIP-430
     ///
-    /// Default `-2147483648`.
+    /// Default `i32::MIN`.
     pub cluster_authorized_operations: i32,
 }
 
@@ -118,7 +122,7 @@ impl Default for DescribeClusterResponse {
             cluster_id: Str::EMPTY,
             controller_id: -1,
             brokers: Vec::new(),
-            cluster_authorized_operations: -2147483648,
+            cluster_authorized_operations: i32::MIN,
         }
     }
 }
@@ -191,9 +195,9 @@ pub struct DescribeClusterBroker {
     pub port: i32,
     /// Rack or availability zone of the broker; null if not configured.
     pub rack: Option<Str>,
-    /// Whether it serves no clients now. KIP-1073
+    /// Whether it is fenced, that is kept from serving clients. KIP-1073
     ///
-    /// If `version >= 2`; otherwise `false`.
+    /// v2+; other versions decode to the default, `false`, and refuse to encode another value.
     pub is_fenced: bool,
 }
 

@@ -4,15 +4,17 @@
 use super::*;
 
 /// Asks for the configuration of resources. KIP-133
+///
+/// Request of [`ApiKey::DescribeConfigs`], v1-4, flexible v4+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribeConfigsRequest {
     /// What to describe.
     pub resources: Vec<DescribeConfigsResource>,
-    /// Whether to tell where else a setting could come from. KIP-226
+    /// Whether to return synonyms: what else a setting could take its value from. KIP-226
     pub include_synonyms: bool,
-    /// Whether to tell what each setting means. KIP-569
+    /// Whether to return the documentation of each setting. KIP-569
     ///
-    /// If `version >= 3`; otherwise `false`.
+    /// v3+; other versions decode to the default, `false`, and refuse to encode another value.
     pub include_documentation: bool,
 }
 
@@ -75,6 +77,8 @@ pub struct DescribeConfigsResource {
     /// Topic, broker id, subscription or group; empty for the default of all brokers.
     pub resource_name: Str,
     /// Names of the settings wanted; null for all.
+    ///
+    /// Default `Some(Vec::new())`.
     pub configuration_keys: Option<Vec<Str>>,
 }
 
@@ -115,9 +119,11 @@ impl Inspect for DescribeConfigsResource {
 }
 
 /// The configuration of each resource.
+///
+/// Response of [`ApiKey::DescribeConfigs`], v1-4, flexible v4+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribeConfigsResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// The resources of the request.
     pub results: Vec<DescribeConfigsResult>,
@@ -159,6 +165,8 @@ pub struct DescribeConfigsResult {
     /// Why it failed; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub error_message: Option<Str>,
     /// Kind: 2 topic, 4 broker, 8 loggers of a broker, 16 client metrics, 32 group.
     pub resource_type: i8,
@@ -222,6 +230,8 @@ pub struct DescribeConfigsResourceResult {
     /// Name of the setting.
     pub name: Str,
     /// Its value; null if it is sensitive or has none.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub value: Option<Str>,
     /// Whether it cannot be changed while the broker runs.
     pub read_only: bool,
@@ -229,17 +239,17 @@ pub struct DescribeConfigsResourceResult {
     ///
     /// Default `-1`.
     pub config_source: i8,
-    /// Whether it is a secret, the value of which is never told.
+    /// Whether it is a secret, the value of which is never returned.
     pub is_sensitive: bool,
-    /// Where its value can come from, what wins first. KIP-226
+    /// What its value can come from, the highest precedence first. KIP-226
     pub synonyms: Vec<DescribeConfigsSynonym>,
     /// 1 bool, 2 string, 3 int, 4 short, 5 long, 6 double, 7 list, 8 class, 9 password. KIP-569
     ///
-    /// If `version >= 3`; otherwise `0`, and left out without an error.
+    /// v3+; other versions decode to the default, `0`, and leave the field out.
     pub config_type: i8,
     /// What the setting means; null if not asked for. KIP-569
     ///
-    /// If `version >= 3`; otherwise `Some(Str::EMPTY)`, and left out without an error.
+    /// v3+; other versions decode to the default, `Some(Str::EMPTY)`, and leave the field out.
     pub documentation: Option<Str>,
 }
 
@@ -317,8 +327,10 @@ pub struct DescribeConfigsSynonym {
     /// Name of the setting there.
     pub name: Str,
     /// Its value there; null if it is sensitive.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub value: Option<Str>,
-    /// Where that is: a code as in `ConfigSource`.
+    /// Where that is: a code as in [`DescribeConfigsResourceResult::config_source`].
     pub source: i8,
 }
 

@@ -4,9 +4,13 @@
 use super::*;
 
 /// Asks for the tokens of some owners, or for all. KIP-48
+///
+/// Request of [`ApiKey::DescribeDelegationToken`], v1-3, flexible v2+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribeDelegationTokenRequest {
-    /// Whose tokens to tell; null for all that the client may see.
+    /// Owners whose tokens to return; null for all that the client may see.
+    ///
+    /// Default `Some(Vec::new())`.
     pub owners: Option<Vec<DescribeDelegationTokenOwner>>,
 }
 
@@ -57,7 +61,7 @@ impl Request for DescribeDelegationTokenRequest {
 /// An element of [`DescribeDelegationTokenRequest::owners`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribeDelegationTokenOwner {
-    /// Kind of the owner, such as "User".
+    /// Principal type of the owner, such as "User".
     pub principal_type: Str,
     /// Name of the owner.
     pub principal_name: Str,
@@ -88,13 +92,15 @@ impl Inspect for DescribeDelegationTokenOwner {
 }
 
 /// The tokens found.
+///
+/// Response of [`ApiKey::DescribeDelegationToken`], v1-3, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribeDelegationTokenResponse {
     /// Why it failed; 0 for success.
     pub error_code: i16,
     /// One for each token.
     pub tokens: Vec<DescribedDelegationToken>,
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
 }
 
@@ -138,17 +144,17 @@ impl Inspect for DescribeDelegationTokenResponse {
 /// An element of [`DescribeDelegationTokenResponse::tokens`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribedDelegationToken {
-    /// Kind of the owner, such as "User".
+    /// Principal type of the owner, such as "User".
     pub principal_type: Str,
     /// Name of the owner.
     pub principal_name: Str,
-    /// Kind of who asked for it. KIP-373
+    /// Type of the principal that requested the token. KIP-373
     ///
-    /// If `version >= 3`; otherwise `Str::EMPTY`.
+    /// v3+; other versions decode to the default, `Str::EMPTY`, and refuse to encode another value.
     pub token_requester_principal_type: Str,
-    /// Name of who asked for it. KIP-373
+    /// Name of the principal that requested the token. KIP-373
     ///
-    /// If `version >= 3`; otherwise `Str::EMPTY`.
+    /// v3+; other versions decode to the default, `Str::EMPTY`, and refuse to encode another value.
     pub token_requester_principal_name: Str,
     /// When it was issued, ms since 1970.
     pub issue_timestamp: i64,
@@ -156,9 +162,9 @@ pub struct DescribedDelegationToken {
     pub expiry_timestamp: i64,
     /// When it expires at the latest, ms since 1970.
     pub max_timestamp: i64,
-    /// Public name of the token: the user name for SCRAM.
+    /// Id of the token: the user name for SCRAM.
     pub token_id: Str,
-    /// Secret of the token: as Base64 the password for SCRAM.
+    /// HMAC of the token, its secret: as Base64 the password for SCRAM.
     pub hmac: Bytes,
     /// Who else may renew it.
     pub renewers: Vec<DescribedDelegationTokenRenewer>,
@@ -238,7 +244,7 @@ impl Inspect for DescribedDelegationToken {
 /// An element of [`DescribedDelegationToken::renewers`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribedDelegationTokenRenewer {
-    /// Kind of principal, such as "User".
+    /// Type of the principal, such as "User".
     pub principal_type: Str,
     /// Name of the principal.
     pub principal_name: Str,

@@ -4,13 +4,15 @@
 use super::*;
 
 /// Asks for the state and members of groups.
+///
+/// Request of [`ApiKey::DescribeGroups`], v0-6, flexible v5+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribeGroupsRequest {
-    /// Names of the groups.
+    /// Ids of the groups.
     pub groups: Vec<Str>,
-    /// Whether to tell what the client may do with each group. KIP-430
+    /// Whether to return the operations that the client is authorized for on each group. KIP-430
     ///
-    /// If `version >= 3`; otherwise `false`.
+    /// v3+; other versions decode to the default, `false`, and refuse to encode another value.
     pub include_authorized_operations: bool,
 }
 
@@ -63,11 +65,13 @@ impl Request for DescribeGroupsRequest {
 }
 
 /// State and members of each group.
+///
+/// Response of [`ApiKey::DescribeGroups`], v0-6, flexible v5+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribeGroupsResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     ///
-    /// If `version >= 1`; otherwise `0`, and left out without an error.
+    /// v1+; other versions decode to the default, `0`, and leave the field out.
     pub throttle_time_ms: i32,
     /// The groups of the request.
     pub groups: Vec<DescribedGroup>,
@@ -117,13 +121,13 @@ pub struct DescribedGroup {
     pub error_code: i16,
     /// More about the error; null for none.
     ///
-    /// If `version >= 6`; otherwise `None`.
+    /// v6+; other versions decode to the default, `None`, and refuse to encode another value.
     pub error_message: Option<Str>,
-    /// Name of the group.
+    /// Id of the group.
     pub group_id: Str,
     /// Name of the state: "Empty", "PreparingRebalance", "CompletingRebalance", "Stable", "Dead".
     pub group_state: Str,
-    /// Kind of group, such as "consumer"; empty for a group without members.
+    /// Protocol type of the group, such as "consumer"; empty for a group without members.
     pub protocol_type: Str,
     /// Assignor in use; empty unless the group is stable.
     pub protocol_data: Str,
@@ -131,7 +135,7 @@ pub struct DescribedGroup {
     pub members: Vec<DescribedGroupMember>,
     /// Bit set of AclOperation codes; the default means "not asked for". KIP-430
     ///
-    /// If `version >= 3`; otherwise `-2147483648`.
+    /// v3+; other versions decode to the default, `i32::MIN`, and refuse to encode another value.
     pub authorized_operations: i32,
 }
 
@@ -145,7 +149,7 @@ impl Default for DescribedGroup {
             protocol_type: Str::EMPTY,
             protocol_data: Str::EMPTY,
             members: Vec::new(),
-            authorized_operations: -2147483648,
+            authorized_operations: i32::MIN,
         }
     }
 }
@@ -160,7 +164,7 @@ impl Decode for DescribedGroup {
             protocol_type: r.string("protocol_type")?,
             protocol_data: r.string("protocol_data")?,
             members: r.array("members", version)?,
-            authorized_operations: if version >= 3 { r.i32("authorized_operations")? } else { -2147483648 },
+            authorized_operations: if version >= 3 { r.i32("authorized_operations")? } else { i32::MIN },
         };
         r.skip_tags()?;
         Ok(message)
@@ -182,7 +186,7 @@ impl Encode for DescribedGroup {
         w.array("members", &self.members, version)?;
         if version >= 3 {
             w.i32(self.authorized_operations);
-        } else if self.authorized_operations != -2147483648 {
+        } else if self.authorized_operations != i32::MIN {
             return Err(EncodeError::lacks("authorized_operations", version));
         }
         w.no_tags()
@@ -212,9 +216,9 @@ impl Inspect for DescribedGroup {
 pub struct DescribedGroupMember {
     /// Id of the member within its group.
     pub member_id: Str,
-    /// Name of a static member, given by its configuration; null for a dynamic one.
+    /// Instance id (`group.instance.id`) of a static member; null for a dynamic one.
     ///
-    /// If `version >= 4`; otherwise `None`, and left out without an error.
+    /// v4+; other versions decode to the default, `None`, and leave the field out.
     pub group_instance_id: Option<Str>,
     /// Client id of the member's connection.
     pub client_id: Str,

@@ -4,9 +4,13 @@
 use super::*;
 
 /// An admin client asks a broker for its log directories. KIP-113
+///
+/// Request of [`ApiKey::DescribeLogDirs`], v1-5, flexible v2+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribeLogDirsRequest {
-    /// Whose replicas to tell; null for all.
+    /// Topics whose replicas to return; null for all.
+    ///
+    /// Default `Some(Vec::new())`.
     pub topics: Option<Vec<DescribableLogDirTopic>>,
 }
 
@@ -87,13 +91,15 @@ impl Inspect for DescribableLogDirTopic {
 }
 
 /// Space and replicas of each log directory.
+///
+/// Response of [`ApiKey::DescribeLogDirs`], v1-5, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribeLogDirsResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Why the whole request failed; 0 if it did not.
     ///
-    /// If `version >= 3`; otherwise `0`, and left out without an error.
+    /// v3+; other versions decode to the default, `0`, and leave the field out.
     pub error_code: i16,
     /// One for each log directory.
     pub results: Vec<DescribeLogDirsResult>,
@@ -150,15 +156,15 @@ pub struct DescribeLogDirsResult {
     pub topics: Vec<DescribeLogDirsTopic>,
     /// Bytes of the volume that the directory is on; -1 for unknown. KIP-827
     ///
-    /// If `version >= 4`; otherwise `-1`, and left out without an error.
+    /// v4+; other versions decode to the default, `-1`, and leave the field out.
     pub total_bytes: i64,
     /// Bytes of the volume that are free to use; -1 for unknown. KIP-827
     ///
-    /// If `version >= 4`; otherwise `-1`, and left out without an error.
+    /// v4+; other versions decode to the default, `-1`, and leave the field out.
     pub usable_bytes: i64,
     /// Whether it takes no new replicas. KIP-1066
     ///
-    /// If `version >= 5`; otherwise `false`, and left out without an error.
+    /// v5+; other versions decode to the default, `false`, and leave the field out.
     pub is_cordoned: bool,
 }
 

@@ -4,6 +4,8 @@
 use super::*;
 
 /// An admin client asks the leader of the quorum for its state. KIP-595
+///
+/// Request of [`ApiKey::DescribeQuorum`], v0-2, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribeQuorumRequest {
     /// The metadata log, which is the only one.
@@ -106,19 +108,21 @@ impl Inspect for PartitionData {
 }
 
 /// Leader, voters and observers of the quorum.
+///
+/// Response of [`ApiKey::DescribeQuorum`], v0-2, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribeQuorumResponse {
     /// Why the whole request failed; 0 if it did not.
     pub error_code: i16,
     /// Why the whole request failed, in words; null if it did not.
     ///
-    /// If `version >= 2`; otherwise `Some(Str::EMPTY)`, and left out without an error.
+    /// v2+; other versions decode to the default, `Some(Str::EMPTY)`, and leave the field out.
     pub error_message: Option<Str>,
     /// The metadata log.
     pub topics: Vec<DescribeQuorumResponseTopicData>,
-    /// The voters and where they are reached. KIP-853
+    /// The voters and their endpoints. KIP-853
     ///
-    /// If `version >= 2`; otherwise `Vec::new()`.
+    /// v2+; other versions decode to the default, `Vec::new()`, and refuse to encode another value.
     pub nodes: Vec<Node>,
 }
 
@@ -219,7 +223,7 @@ pub struct DescribeQuorumResponsePartitionData {
     pub error_code: i16,
     /// More about the error; null for none.
     ///
-    /// If `version >= 2`; otherwise `Some(Str::EMPTY)`, and left out without an error.
+    /// v2+; other versions decode to the default, `Some(Str::EMPTY)`, and leave the field out.
     pub error_message: Option<Str>,
     /// Id of the leader, as far as known; -1 for none.
     pub leader_id: i32,
@@ -227,9 +231,9 @@ pub struct DescribeQuorumResponsePartitionData {
     pub leader_epoch: i32,
     /// One above the last offset that is committed; -1 for unknown.
     pub high_watermark: i64,
-    /// Controllers with a vote.
+    /// The voters.
     pub current_voters: Vec<ReplicaState>,
-    /// Brokers and controllers that only read along.
+    /// The observers: brokers and controllers that fetch the log without a vote.
     pub observers: Vec<ReplicaState>,
 }
 
@@ -302,7 +306,7 @@ impl Inspect for DescribeQuorumResponsePartitionData {
 pub struct Node {
     /// Id of the controller.
     pub node_id: i32,
-    /// Where it is reached.
+    /// Endpoints of the voter.
     pub listeners: Vec<Listener>,
 }
 
@@ -374,17 +378,17 @@ pub struct ReplicaState {
     pub replica_id: i32,
     /// Id of the log directory, which makes a replica that lost its disk another one. KIP-853
     ///
-    /// If `version >= 2`; otherwise `Uuid::ZERO`.
+    /// v2+; other versions decode to the default, `Uuid::ZERO`, and refuse to encode another value.
     pub replica_directory_id: Uuid,
     /// One above the last offset it has; -1 for unknown.
     pub log_end_offset: i64,
     /// When it last fetched, ms since 1970; -1 for the leader or if unknown. KIP-836
     ///
-    /// If `version >= 1`; otherwise `-1`, and left out without an error.
+    /// v1+; other versions decode to the default, `-1`, and leave the field out.
     pub last_fetch_timestamp: i64,
     /// When it last had all the leader had, ms since 1970; -1 for unknown. KIP-836
     ///
-    /// If `version >= 1`; otherwise `-1`, and left out without an error.
+    /// v1+; other versions decode to the default, `-1`, and leave the field out.
     pub last_caught_up_timestamp: i64,
 }
 

@@ -4,6 +4,8 @@
 use super::*;
 
 /// An admin client asks for the start offsets of share groups. KIP-932
+///
+/// Request of [`ApiKey::DescribeShareGroupOffsets`], v0-1, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribeShareGroupOffsetsRequest {
     /// The groups asked about.
@@ -51,9 +53,11 @@ impl Request for DescribeShareGroupOffsetsRequest {
 /// An element of [`DescribeShareGroupOffsetsRequest::groups`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribeShareGroupOffsetsRequestGroup {
-    /// Name of the group.
+    /// Id of the group.
     pub group_id: Str,
-    /// Whose offsets to tell; null for all that the group has read.
+    /// Topics whose offsets to return; null for all that the group has read.
+    ///
+    /// Default `Some(Vec::new())`.
     pub topics: Option<Vec<DescribeShareGroupOffsetsRequestTopic>>,
 }
 
@@ -121,9 +125,11 @@ impl Inspect for DescribeShareGroupOffsetsRequestTopic {
 }
 
 /// The start offset of each partition.
+///
+/// Response of [`ApiKey::DescribeShareGroupOffsets`], v0-1, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribeShareGroupOffsetsResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// The groups of the request.
     pub groups: Vec<DescribeShareGroupOffsetsResponseGroup>,
@@ -163,7 +169,7 @@ impl Inspect for DescribeShareGroupOffsetsResponse {
 /// An element of [`DescribeShareGroupOffsetsResponse::groups`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribeShareGroupOffsetsResponseGroup {
-    /// Name of the group.
+    /// Id of the group.
     pub group_id: Str,
     /// The topics with their offsets.
     pub topics: Vec<DescribeShareGroupOffsetsResponseTopic>,
@@ -252,13 +258,13 @@ impl Inspect for DescribeShareGroupOffsetsResponseTopic {
 pub struct DescribeShareGroupOffsetsResponsePartition {
     /// Number of the partition, from 0.
     pub partition_index: i32,
-    /// First offset that the group has not done with, inclusive; -1 for not yet known.
+    /// Share-partition start offset: the first one that the group has not done with, inclusive; -1 for not yet known.
     pub start_offset: i64,
     /// Leader epoch that the state was read in; -1 for none.
     pub leader_epoch: i32,
     /// How many records are still to be done; -1 for unknown. KIP-1226
     ///
-    /// If `version >= 1`; otherwise `-1`, and left out without an error.
+    /// v1+; other versions decode to the default, `-1`, and leave the field out.
     pub lag: i64,
     /// Why it failed; 0 for success.
     pub error_code: i16,

@@ -4,11 +4,13 @@
 use super::*;
 
 /// Asks for the partitions of topics, a limited number at a time. KIP-966
+///
+/// Request of [`ApiKey::DescribeTopicPartitions`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribeTopicPartitionsRequest {
     /// The topics asked about; empty for all.
     pub topics: Vec<TopicRequest>,
-    /// How many partitions to tell at most; the broker may have a lower limit.
+    /// How many partitions to return at most; the broker may have a lower limit.
     ///
     /// Default `2000`.
     pub response_partition_limit: i32,
@@ -131,9 +133,11 @@ impl Inspect for Cursor {
 }
 
 /// One page of partitions.
+///
+/// Response of [`ApiKey::DescribeTopicPartitions`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribeTopicPartitionsResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// The topics of this page, by name.
     pub topics: Vec<DescribeTopicPartitionsResponseTopic>,
@@ -184,6 +188,8 @@ pub struct DescribeTopicPartitionsResponseTopic {
     /// Why it failed; 0 for success.
     pub error_code: i16,
     /// Name of the topic; null for unknown.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub name: Option<Str>,
     /// Id of the topic, which a later topic of the same name does not share.
     pub topic_id: Uuid,
@@ -193,7 +199,7 @@ pub struct DescribeTopicPartitionsResponseTopic {
     pub partitions: Vec<DescribeTopicPartitionsResponsePartition>,
     /// Bit set of AclOperation codes; the default means "not asked for". KIP-430
     ///
-    /// Default `-2147483648`.
+    /// Default `i32::MIN`.
     pub topic_authorized_operations: i32,
 }
 
@@ -205,7 +211,7 @@ impl Default for DescribeTopicPartitionsResponseTopic {
             topic_id: Uuid::ZERO,
             is_internal: false,
             partitions: Vec::new(),
-            topic_authorized_operations: -2147483648,
+            topic_authorized_operations: i32::MIN,
         }
     }
 }
@@ -258,19 +264,19 @@ pub struct DescribeTopicPartitionsResponsePartition {
     pub partition_index: i32,
     /// Id of the broker that leads the partition; -1 for none known.
     pub leader_id: i32,
-    /// Term of that leader, which grows with each election; -1 for unknown.
+    /// Epoch of that leader, which grows with each election; -1 for unknown.
     ///
     /// Default `-1`.
     pub leader_epoch: i32,
     /// Brokers that hold the partition, the preferred leader first.
     pub replica_nodes: Vec<i32>,
-    /// Brokers in sync with the leader, which may be elected.
+    /// In-sync replicas, which may be elected.
     pub isr_nodes: Vec<i32>,
-    /// Brokers out of sync that still have all committed records and may be elected.
+    /// Eligible leader replicas: out of sync, but with all committed records, so that they may be elected.
     pub eligible_leader_replicas: Option<Vec<i32>>,
-    /// Brokers dropped from these for an unclean shutdown; for manual recovery.
+    /// Last known eligible leader replicas, dropped for an unclean shutdown; for manual recovery.
     pub last_known_elr: Option<Vec<i32>>,
-    /// Brokers of it that are down, or whose log directory is.
+    /// Replicas whose broker or log directory is down.
     pub offline_replicas: Vec<i32>,
 }
 

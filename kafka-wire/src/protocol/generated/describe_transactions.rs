@@ -4,6 +4,8 @@
 use super::*;
 
 /// An admin client asks a coordinator about transactional ids. KIP-664
+///
+/// Request of [`ApiKey::DescribeTransactions`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribeTransactionsRequest {
     /// The ids asked about; empty for none.
@@ -49,9 +51,11 @@ impl Request for DescribeTransactionsRequest {
 }
 
 /// State, producer and partitions of each transaction.
+///
+/// Response of [`ApiKey::DescribeTransactions`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribeTransactionsResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// The transactions of the request.
     pub transaction_states: Vec<TransactionState>,
@@ -96,7 +100,7 @@ impl Inspect for DescribeTransactionsResponse {
 pub struct TransactionState {
     /// Why it failed; 0 for success.
     pub error_code: i16,
-    /// Name of the transactional producer.
+    /// Transactional id of the producer.
     pub transactional_id: Str,
     /// Name of the state: "Empty", "Ongoing", "PrepareCommit", ...
     pub transaction_state: Str,

@@ -4,9 +4,13 @@
 use super::*;
 
 /// Asks which SCRAM credentials users have. KIP-554
+///
+/// Request of [`ApiKey::DescribeUserScramCredentials`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribeUserScramCredentialsRequest {
     /// The users asked about; null or empty for all.
+    ///
+    /// Default `Some(Vec::new())`.
     pub users: Option<Vec<UserName>>,
 }
 
@@ -84,13 +88,17 @@ impl Inspect for UserName {
 }
 
 /// The credentials of each user, without their secrets.
+///
+/// Response of [`ApiKey::DescribeUserScramCredentials`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribeUserScramCredentialsResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Why the whole request failed; 0 if it did not.
     pub error_code: i16,
     /// Why the whole request failed, in words; null if it did not.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub error_message: Option<Str>,
     /// One for each user.
     pub results: Vec<DescribeUserScramCredentialsResult>,
@@ -150,6 +158,8 @@ pub struct DescribeUserScramCredentialsResult {
     /// Why it failed; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub error_message: Option<Str>,
     /// Credentials of the user.
     pub credential_infos: Vec<CredentialInfo>,

@@ -4,13 +4,17 @@
 use super::*;
 
 /// Has the controller elect leaders of partitions. KIP-183
+///
+/// Request of [`ApiKey::ElectLeaders`], v0-2, flexible v2+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ElectLeadersRequest {
     /// 0 the preferred leader; 1 any live replica if none is in sync, losing records. KIP-460
     ///
-    /// If `version >= 1`; otherwise `0`.
+    /// v1+; other versions decode to the default, `0`, and refuse to encode another value.
     pub election_type: i8,
     /// The partitions, by topic; null for all.
+    ///
+    /// Default `Some(Vec::new())`.
     pub topic_partitions: Option<Vec<TopicPartitions>>,
     /// Milliseconds the controller may take.
     ///
@@ -109,13 +113,15 @@ impl Inspect for TopicPartitions {
 }
 
 /// The outcome of each election.
+///
+/// Response of [`ApiKey::ElectLeaders`], v0-2, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ElectLeadersResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Why the whole request failed; 0 if it did not.
     ///
-    /// If `version >= 1`; otherwise `0`.
+    /// v1+; other versions decode to the default, `0`, and refuse to encode another value.
     pub error_code: i16,
     /// The topics with elections; empty if all were asked for without permission.
     pub replica_election_results: Vec<ReplicaElectionResult>,
@@ -204,6 +210,8 @@ pub struct PartitionResult {
     /// Why no leader was elected; ELECTION_NOT_NEEDED if it leads already; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub error_message: Option<Str>,
 }
 

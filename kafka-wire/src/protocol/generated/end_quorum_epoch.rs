@@ -4,15 +4,17 @@
 use super::*;
 
 /// A leader that resigns asks the voters for an election. KIP-595
+///
+/// Request of [`ApiKey::EndQuorumEpoch`], v0-1, flexible v1+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct EndQuorumEpochRequest {
-    /// Cluster that the sender takes itself to be in; null for no check.
+    /// Id of the cluster that the sender belongs to; null for no check.
     pub cluster_id: Option<Str>,
     /// The metadata log, which is the only one.
     pub topics: Vec<TopicData>,
-    /// Where the leader that resigns is reached. KIP-853
+    /// Endpoints of the leader that resigns. KIP-853
     ///
-    /// If `version >= 1`; otherwise `Vec::new()`, and left out without an error.
+    /// v1+; other versions decode to the default, `Vec::new()`, and leave the field out.
     pub leader_endpoints: Vec<LeaderEndpoint>,
 }
 
@@ -103,13 +105,13 @@ pub struct PartitionData {
     pub leader_id: i32,
     /// Epoch that it led.
     pub leader_epoch: i32,
-    /// Ids of the voters, the one that is furthest first.
+    /// Ids of the voters, the most caught-up one first.
     ///
-    /// If `version <= 0`; otherwise `Vec::new()`, and left out without an error.
+    /// v0; other versions decode to the default, `Vec::new()`, and leave the field out.
     pub preferred_successors: Vec<i32>,
-    /// The voters, the one that is furthest first. KIP-853
+    /// The voters, the most caught-up one first. KIP-853
     ///
-    /// If `version >= 1`; otherwise `Vec::new()`, and left out without an error.
+    /// v1+; other versions decode to the default, `Vec::new()`, and leave the field out.
     pub preferred_candidates: Vec<ReplicaInfo>,
 }
 
@@ -229,6 +231,8 @@ impl Inspect for LeaderEndpoint {
 }
 
 /// What the voter knows of the leader.
+///
+/// Response of [`ApiKey::EndQuorumEpoch`], v0-1, flexible v1+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct EndQuorumEpochResponse {
     /// Why the whole request failed; 0 if it did not.
@@ -237,7 +241,7 @@ pub struct EndQuorumEpochResponse {
     pub topics: Vec<EndQuorumEpochResponseTopicData>,
     /// Addresses of the leaders named above. KIP-853
     ///
-    /// If `version >= 1`; otherwise `Vec::new()`.
+    /// v1+; other versions decode to the default, `Vec::new()`, and refuse to encode another value. Tagged field 0.
     pub node_endpoints: Vec<NodeEndpoint>,
 }
 

@@ -4,9 +4,11 @@
 use super::*;
 
 /// Commits or aborts the transaction of a producer. KIP-98
+///
+/// Request of [`ApiKey::EndTxn`], v0-5, flexible v3+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct EndTxnRequest {
-    /// Name of the transactional producer.
+    /// Transactional id of the producer.
     pub transactional_id: Str,
     /// Id of the producer, given out by InitProducerId.
     pub producer_id: i64,
@@ -64,20 +66,22 @@ impl Request for EndTxnRequest {
     }
 }
 
-/// Whether the transaction ended so; from v5 the id and epoch to go on with. KIP-890
+/// Whether the transaction was ended; from v5 the id and epoch to go on with. KIP-890
+///
+/// Response of [`ApiKey::EndTxn`], v0-5, flexible v3+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EndTxnResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Why it failed; 0 for success.
     pub error_code: i16,
     /// Id for the next transaction, new if the epochs ran out; -1 on error.
     ///
-    /// If `version >= 5`; otherwise `-1`, and left out without an error.
+    /// v5+; other versions decode to the default, `-1`, and leave the field out.
     pub producer_id: i64,
     /// Epoch for the next transaction; -1 on error.
     ///
-    /// If `version >= 5`; otherwise `-1`, and left out without an error.
+    /// v5+; other versions decode to the default, `-1`, and leave the field out.
     pub producer_epoch: i16,
 }
 

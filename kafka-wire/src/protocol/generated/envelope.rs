@@ -4,11 +4,15 @@
 use super::*;
 
 /// A broker forwards a client's request to the active controller. KIP-590
+///
+/// Request of [`ApiKey::Envelope`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EnvelopeRequest {
     /// Header and body of the client's request.
     pub request_data: Bytes,
     /// Who sent it: with Kafka's own builder a DefaultPrincipalData; null for unknown.
+    ///
+    /// Default `Some(Bytes::new())`.
     pub request_principal: Option<Bytes>,
     /// Address of the client: 4 or 16 bytes.
     pub client_host_address: Bytes,
@@ -62,11 +66,13 @@ impl Request for EnvelopeRequest {
 }
 
 /// The answer to what was forwarded.
+///
+/// Response of [`ApiKey::Envelope`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct EnvelopeResponse {
     /// Header and body of the answer; null on error.
     pub response_data: Option<Bytes>,
-    /// Why it was not handled at all; 0 if `ResponseData` is set.
+    /// Why it was not handled at all; 0 if [`Self::response_data`] is set.
     pub error_code: i16,
 }
 

@@ -4,9 +4,11 @@
 use super::*;
 
 /// Sets when a token expires, or ends it at once. KIP-48
+///
+/// Request of [`ApiKey::ExpireDelegationToken`], v1-2, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ExpireDelegationTokenRequest {
-    /// Secret of the token.
+    /// HMAC of the token, its secret.
     pub hmac: Bytes,
     /// Milliseconds from now until it expires; below 0 for at once.
     pub expiry_time_period_ms: i64,
@@ -53,13 +55,15 @@ impl Request for ExpireDelegationTokenRequest {
 }
 
 /// When the token expires.
+///
+/// Response of [`ApiKey::ExpireDelegationToken`], v1-2, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ExpireDelegationTokenResponse {
     /// Why it failed; 0 for success.
     pub error_code: i16,
     /// When it expires, ms since 1970.
     pub expiry_timestamp_ms: i64,
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
 }
 

@@ -4,47 +4,49 @@
 use super::*;
 
 /// Asks the leader for record batches of many partitions, from an offset each; waits for them if need be.
+///
+/// Request of [`ApiKey::Fetch`], v4-18, flexible v12+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FetchRequest {
-    /// Cluster that a controller takes itself to be in; null for no check.
+    /// Id of the cluster that a controller belongs to; null for no check.
     ///
-    /// If `version >= 12`; otherwise `None`, and left out without an error.
+    /// v12+; other versions decode to the default, `None`, and leave the field out. Tagged field 0.
     pub cluster_id: Option<Str>,
-    /// Id of the broker that follows; -1 for a consumer.
+    /// Broker id of the follower; -1 for a consumer.
     ///
-    /// If `version <= 14`; otherwise `-1`.
+    /// v4-14; other versions decode to the default, `-1`, and refuse to encode another value.
     pub replica_id: i32,
-    /// Who follows; left out by a consumer. KIP-903
+    /// Id and epoch of the follower; left out by a consumer. KIP-903
     ///
-    /// If `version >= 15`; otherwise `ReplicaState::default()`.
+    /// v15+; other versions decode to the default, `ReplicaState::default()`, and refuse to encode another value. Tagged field 1.
     pub replica_state: ReplicaState,
-    /// Milliseconds the leader may wait for `MinBytes` to gather.
+    /// Milliseconds the leader may wait for [`Self::min_bytes`] to gather.
     pub max_wait_ms: i32,
-    /// Bytes worth an answer before `MaxWaitMs` is over; 0 for an answer at once.
+    /// Bytes worth an answer before [`Self::max_wait_ms`] is over; 0 for an answer at once.
     pub min_bytes: i32,
     /// Bytes of records wanted in all; a first batch that is larger is sent nevertheless. KIP-74
     ///
     /// Default `i32::MAX`.
     pub max_bytes: i32,
-    /// 0 reads to the high watermark, 1 to the last stable offset and names the aborted transactions.
+    /// 0 `read_uncommitted`, to the high watermark; 1 `read_committed`, to the last stable offset, with the aborted transactions.
     pub isolation_level: i8,
-    /// Fetch session to go on with; 0 for a new one or none. KIP-227
+    /// Id of the fetch session to continue; 0 for a new one or none. KIP-227
     ///
-    /// If `version >= 7`; otherwise `0`, and left out without an error.
+    /// v7+; other versions decode to the default, `0`, and leave the field out.
     pub session_id: i32,
-    /// Count of requests in the session: 0 opens one, -1 asks for a full answer and closes it.
+    /// Epoch of the fetch session, which counts its requests: 0 opens one, -1 asks for a full answer and closes it.
     ///
-    /// If `version >= 7`; otherwise `-1`, and left out without an error.
+    /// v7+; other versions decode to the default, `-1`, and leave the field out.
     pub session_epoch: i32,
     /// What to read; with a session only what is new or changed.
     pub topics: Vec<FetchTopic>,
     /// Partitions to drop from the fetch session. KIP-227
     ///
-    /// If `version >= 7`; otherwise `Vec::new()`.
+    /// v7+; other versions decode to the default, `Vec::new()`, and refuse to encode another value.
     pub forgotten_topics_data: Vec<ForgottenTopic>,
     /// Rack of the consumer, so that a near replica can be recommended; empty for none. KIP-392
     ///
-    /// If `version >= 11`; otherwise `Str::EMPTY`, and left out without an error.
+    /// v11+; other versions decode to the default, `Str::EMPTY`, and leave the field out.
     pub rack_id: Str,
 }
 
@@ -188,11 +190,11 @@ impl Request for FetchRequest {
 /// The value of [`FetchRequest::replica_state`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReplicaState {
-    /// Id of the broker that follows; -1 for a consumer.
+    /// Broker id of the follower; -1 for a consumer.
     ///
     /// Default `-1`.
     pub replica_id: i32,
-    /// Epoch of that broker, so that one that restarted is not taken for its past; -1 for none.
+    /// Broker epoch of the follower, which tells a broker that restarted from its earlier run; -1 for none.
     ///
     /// Default `-1`.
     pub replica_epoch: i64,
@@ -233,11 +235,11 @@ impl Inspect for ReplicaState {
 pub struct FetchTopic {
     /// Name of the topic.
     ///
-    /// If `version <= 12`; otherwise `Str::EMPTY`, and left out without an error.
+    /// v4-12; other versions decode to the default, `Str::EMPTY`, and leave the field out.
     pub topic: Str,
     /// Id of the topic, which a later topic of the same name does not share.
     ///
-    /// If `version >= 13`; otherwise `Uuid::ZERO`, and left out without an error.
+    /// v13+; other versions decode to the default, `Uuid::ZERO`, and leave the field out.
     pub topic_id: Uuid,
     /// The partitions, each with its position.
     pub partitions: Vec<FetchPartition>,
@@ -288,27 +290,27 @@ pub struct FetchPartition {
     pub partition: i32,
     /// Leader epoch that the client knows; another one is an error. -1 for no check. KIP-320
     ///
-    /// If `version >= 9`; otherwise `-1`, and left out without an error.
+    /// v9+; other versions decode to the default, `-1`, and leave the field out.
     pub current_leader_epoch: i32,
     /// First offset wanted, inclusive; the batch that holds it is sent whole.
     pub fetch_offset: i64,
     /// Epoch of the follower's last record, to notice that logs diverge; -1 for none. KIP-595
     ///
-    /// If `version >= 12`; otherwise `-1`.
+    /// v12+; other versions decode to the default, `-1`, and refuse to encode another value.
     pub last_fetched_epoch: i32,
     /// First offset of the follower's log; -1 from a consumer. KIP-107
     ///
-    /// If `version >= 5`; otherwise `-1`, and left out without an error.
+    /// v5+; other versions decode to the default, `-1`, and leave the field out.
     pub log_start_offset: i64,
-    /// Bytes of records wanted of this partition, with the same exception as `MaxBytes`.
+    /// Bytes of records wanted of this partition, with the same exception as [`FetchRequest::max_bytes`].
     pub partition_max_bytes: i32,
     /// Log directory in which the follower keeps the partition. KIP-853
     ///
-    /// If `version >= 17`; otherwise `Uuid::ZERO`, and left out without an error.
+    /// v17+; other versions decode to the default, `Uuid::ZERO`, and leave the field out. Tagged field 0.
     pub replica_directory_id: Uuid,
-    /// What the follower knows of it; -1 nothing; default untold. KIP-1166
+    /// High watermark as the follower knows it; -1 if it knows none, i64::MAX if it does not say. KIP-1166
     ///
-    /// If `version >= 18`; otherwise `i64::MAX`, and left out without an error.
+    /// v18+; other versions decode to the default, `i64::MAX`, and leave the field out. Tagged field 1.
     pub high_watermark: i64,
 }
 
@@ -417,11 +419,11 @@ impl Inspect for FetchPartition {
 pub struct ForgottenTopic {
     /// Name of the topic.
     ///
-    /// If `version <= 12`; otherwise `Str::EMPTY`, and left out without an error.
+    /// v7-12; other versions decode to the default, `Str::EMPTY`, and leave the field out.
     pub topic: Str,
     /// Id of the topic, which a later topic of the same name does not share.
     ///
-    /// If `version >= 13`; otherwise `Uuid::ZERO`, and left out without an error.
+    /// v13+; other versions decode to the default, `Uuid::ZERO`, and leave the field out.
     pub topic_id: Uuid,
     /// Numbers of the partitions.
     pub partitions: Vec<i32>,
@@ -466,23 +468,25 @@ impl Inspect for ForgottenTopic {
 }
 
 /// Record batches as they lie in the log. The last one of a partition may be cut short.
+///
+/// Response of [`ApiKey::Fetch`], v4-18, flexible v12+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct FetchResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Why the whole request failed; 0 if it did not.
     ///
-    /// If `version >= 7`; otherwise `0`, and left out without an error.
+    /// v7+; other versions decode to the default, `0`, and leave the field out.
     pub error_code: i16,
-    /// The fetch session to name in the next request; 0 if there is none. KIP-227
+    /// Id of the fetch session, for the next request; 0 if there is none. KIP-227
     ///
-    /// If `version >= 7`; otherwise `0`.
+    /// v7+; other versions decode to the default, `0`, and refuse to encode another value.
     pub session_id: i32,
     /// The topics; with a session only those with news.
     pub responses: Vec<FetchableTopicResponse>,
     /// Addresses of the brokers that the current leaders above name. KIP-951
     ///
-    /// If `version >= 16`; otherwise `Vec::new()`.
+    /// v16+; other versions decode to the default, `Vec::new()`, and refuse to encode another value. Tagged field 0.
     pub node_endpoints: Vec<NodeEndpoint>,
 }
 
@@ -553,7 +557,7 @@ impl Inspect for FetchResponse {
     }
 }
 
-/// [`FetchResponse`], borrowed from its frame: lists are read when they are iterated.
+/// [`FetchResponse`], borrowed from its frame: lists are read when iterated.
 #[derive(Clone, Debug, Default)]
 pub struct FetchResponseView<'a> {
     /// See [`FetchResponse::throttle_time_ms`].
@@ -598,11 +602,11 @@ impl<'a> MessageView<'a> for FetchResponseView<'a> {
 pub struct FetchableTopicResponse {
     /// Name of the topic.
     ///
-    /// If `version <= 12`; otherwise `Str::EMPTY`, and left out without an error.
+    /// v4-12; other versions decode to the default, `Str::EMPTY`, and leave the field out.
     pub topic: Str,
     /// Id of the topic, which a later topic of the same name does not share.
     ///
-    /// If `version >= 13`; otherwise `Uuid::ZERO`, and left out without an error.
+    /// v13+; other versions decode to the default, `Uuid::ZERO`, and leave the field out.
     pub topic_id: Uuid,
     /// What was read from each partition.
     pub partitions: Vec<PartitionData>,
@@ -646,7 +650,7 @@ impl Inspect for FetchableTopicResponse {
     }
 }
 
-/// [`FetchableTopicResponse`], borrowed from its frame: lists are read when they are iterated.
+/// [`FetchableTopicResponse`], borrowed from its frame: lists are read when iterated.
 #[derive(Clone, Debug, Default)]
 pub struct FetchableTopicResponseView<'a> {
     /// See [`FetchableTopicResponse::topic`].
@@ -677,35 +681,39 @@ pub struct PartitionData {
     pub partition_index: i32,
     /// Why it failed; 0 for success.
     pub error_code: i16,
-    /// One above the last offset that all in-sync replicas have; -1 on error.
+    /// High watermark: one above the last offset that all in-sync replicas have; -1 on error.
     pub high_watermark: i64,
-    /// First offset of the oldest open transaction, else the high watermark; -1 for unknown.
+    /// Last stable offset: the first one of the oldest open transaction, else the high watermark; -1 for unknown.
     ///
     /// Default `-1`.
     pub last_stable_offset: i64,
-    /// First offset that the partition still has; -1 for unknown.
+    /// Log start offset: the first offset that the partition still has; -1 for unknown.
     ///
-    /// If `version >= 5`; otherwise `-1`, and left out without an error.
+    /// v5+; other versions decode to the default, `-1`, and leave the field out.
     pub log_start_offset: i64,
     /// Where the follower has to cut its log because it differs from the leader's. KIP-595
     ///
-    /// If `version >= 12`; otherwise `EpochEndOffset::default()`.
+    /// v12+; other versions decode to the default, `EpochEndOffset::default()`, and refuse to encode another value. Tagged field 0.
     pub diverging_epoch: EpochEndOffset,
     /// Where to fetch instead, after an error about the leader. KIP-951
     ///
-    /// If `version >= 12`; otherwise `LeaderIdAndEpoch::default()`.
+    /// v12+; other versions decode to the default, `LeaderIdAndEpoch::default()`, and refuse to encode another value. Tagged field 1.
     pub current_leader: LeaderIdAndEpoch,
     /// The snapshot to get by FetchSnapshot because the offset is no longer in the log. KIP-630
     ///
-    /// If `version >= 12`; otherwise `SnapshotId::default()`.
+    /// v12+; other versions decode to the default, `SnapshotId::default()`, and refuse to encode another value. Tagged field 2.
     pub snapshot_id: SnapshotId,
     /// Transactions in these records, to be dropped; null at isolation level 0.
+    ///
+    /// Default `Some(Vec::new())`.
     pub aborted_transactions: Option<Vec<AbortedTransaction>>,
     /// Broker nearer to the consumer, to fetch from next; -1 to stay. KIP-392
     ///
-    /// If `version >= 11`; otherwise `-1`.
+    /// v11+; other versions decode to the default, `-1`, and refuse to encode another value.
     pub preferred_read_replica: i32,
     /// Record batches, as they are in the log; null or empty for none.
+    ///
+    /// Default `Some(Bytes::new())`.
     pub records: Option<Bytes>,
 }
 
@@ -820,11 +828,11 @@ impl Inspect for PartitionData {
         if version >= 11 {
             to.field("preferredReadReplica", &self.preferred_read_replica, version);
         }
-        to.records("records", self.records.as_ref());
+        to.records("records", &self.records);
     }
 }
 
-/// [`PartitionData`], borrowed from its frame: lists are read when they are iterated.
+/// [`PartitionData`], borrowed from its frame: lists are read when iterated.
 #[derive(Clone, Debug)]
 pub struct PartitionDataView<'a> {
     /// See [`PartitionData::partition_index`].
@@ -957,7 +965,7 @@ pub struct LeaderIdAndEpoch {
     ///
     /// Default `-1`.
     pub leader_id: i32,
-    /// Term of that leader, which grows with each election; -1 for unknown.
+    /// Epoch of that leader, which grows with each election; -1 for unknown.
     ///
     /// Default `-1`.
     pub leader_epoch: i32,
@@ -1142,7 +1150,7 @@ impl Inspect for NodeEndpoint {
     }
 }
 
-/// [`NodeEndpoint`], borrowed from its frame: lists are read when they are iterated.
+/// [`NodeEndpoint`], borrowed from its frame: lists are read when iterated.
 #[derive(Clone, Debug, Default)]
 pub struct NodeEndpointView<'a> {
     /// See [`NodeEndpoint::node_id`].

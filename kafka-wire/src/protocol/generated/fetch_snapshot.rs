@@ -4,11 +4,15 @@
 use super::*;
 
 /// A replica reads a piece of a snapshot that Fetch told it to get. KIP-630
+///
+/// Request of [`ApiKey::FetchSnapshot`], v0-1, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FetchSnapshotRequest {
-    /// Cluster that the sender takes itself to be in; null for no check.
+    /// Id of the cluster that the sender belongs to; null for no check.
+    ///
+    /// Tagged field 0.
     pub cluster_id: Option<Str>,
-    /// Id of the broker or controller that follows.
+    /// Id of the broker or controller that fetches.
     ///
     /// Default `-1`.
     pub replica_id: i32,
@@ -131,7 +135,7 @@ pub struct PartitionSnapshot {
     pub position: i64,
     /// Log directory of the replica that follows. KIP-853
     ///
-    /// If `version >= 1`; otherwise `Uuid::ZERO`, and left out without an error.
+    /// v1+; other versions decode to the default, `Uuid::ZERO`, and leave the field out. Tagged field 0.
     pub replica_directory_id: Uuid,
 }
 
@@ -221,9 +225,11 @@ impl Inspect for SnapshotId {
 }
 
 /// A piece of the snapshot.
+///
+/// Response of [`ApiKey::FetchSnapshot`], v0-1, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct FetchSnapshotResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Why the whole request failed; 0 if it did not.
     pub error_code: i16,
@@ -231,7 +237,7 @@ pub struct FetchSnapshotResponse {
     pub topics: Vec<FetchSnapshotResponseTopicSnapshot>,
     /// Addresses of the leaders named above. KIP-853
     ///
-    /// If `version >= 1`; otherwise `Vec::new()`.
+    /// v1+; other versions decode to the default, `Vec::new()`, and refuse to encode another value. Tagged field 0.
     pub node_endpoints: Vec<NodeEndpoint>,
 }
 
@@ -332,6 +338,8 @@ pub struct FetchSnapshotResponsePartitionSnapshot {
     /// The snapshot that was read.
     pub snapshot_id: SnapshotId,
     /// Whom to ask instead, after an error about the leader.
+    ///
+    /// Tagged field 0.
     pub current_leader: LeaderIdAndEpoch,
     /// Bytes of the whole snapshot.
     pub size: i64,
@@ -390,7 +398,7 @@ impl Inspect for FetchSnapshotResponsePartitionSnapshot {
         }
         to.field("size", &self.size, version);
         to.field("position", &self.position, version);
-        to.records("unalignedRecords", Some(&self.unaligned_records));
+        to.records("unalignedRecords", &self.unaligned_records);
     }
 }
 

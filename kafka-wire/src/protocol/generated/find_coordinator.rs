@@ -4,19 +4,21 @@
 use super::*;
 
 /// Asks which broker coordinates a group, a transactional id or a share partition.
+///
+/// Request of [`ApiKey::FindCoordinator`], v0-6, flexible v3+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct FindCoordinatorRequest {
-    /// What is coordinated: a group's name or a transactional id.
+    /// Coordinator key: a group id or a transactional id.
     ///
-    /// If `version <= 3`; otherwise `Str::EMPTY`.
+    /// v0-3; other versions decode to the default, `Str::EMPTY`, and refuse to encode another value.
     pub key: Str,
     /// What the keys are: 0 groups, 1 transactional ids, 2 share partitions (v6). KIP-98, KIP-932
     ///
-    /// If `version >= 1`; otherwise `0`.
+    /// v1+; other versions decode to the default, `0`, and refuse to encode another value.
     pub key_type: i8,
-    /// What is coordinated; a share partition as `group:topic id:partition`. KIP-699
+    /// Coordinator keys: group ids, transactional ids, or share partitions as `group id:topic id:partition`. KIP-699
     ///
-    /// If `version >= 4`; otherwise `Vec::new()`.
+    /// v4+; other versions decode to the default, `Vec::new()`, and refuse to encode another value.
     pub coordinator_keys: Vec<Str>,
 }
 
@@ -84,35 +86,37 @@ impl Request for FindCoordinatorRequest {
 }
 
 /// The coordinator of each key.
+///
+/// Response of [`ApiKey::FindCoordinator`], v0-6, flexible v3+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FindCoordinatorResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     ///
-    /// If `version >= 1`; otherwise `0`, and left out without an error.
+    /// v1+; other versions decode to the default, `0`, and leave the field out.
     pub throttle_time_ms: i32,
     /// Why no coordinator was found, such as COORDINATOR_NOT_AVAILABLE; 0 for success.
     ///
-    /// If `version <= 3`; otherwise `0`.
+    /// v0-3; other versions decode to the default, `0`, and refuse to encode another value.
     pub error_code: i16,
     /// More about the error; null for none.
     ///
-    /// If `(1..=3).contains(&version)`; otherwise `Some(Str::EMPTY)`, and left out without an error.
+    /// v1-3; other versions decode to the default, `Some(Str::EMPTY)`, and leave the field out.
     pub error_message: Option<Str>,
     /// Id of the coordinating broker; -1 on error.
     ///
-    /// If `version <= 3`; otherwise `0`.
+    /// v0-3; other versions decode to the default, `0`, and refuse to encode another value.
     pub node_id: i32,
     /// Host name or address to connect to.
     ///
-    /// If `version <= 3`; otherwise `Str::EMPTY`.
+    /// v0-3; other versions decode to the default, `Str::EMPTY`, and refuse to encode another value.
     pub host: Str,
     /// Port to connect to.
     ///
-    /// If `version <= 3`; otherwise `0`.
+    /// v0-3; other versions decode to the default, `0`, and refuse to encode another value.
     pub port: i32,
     /// One for each key. KIP-699
     ///
-    /// If `version >= 4`; otherwise `Vec::new()`.
+    /// v4+; other versions decode to the default, `Vec::new()`, and refuse to encode another value.
     pub coordinators: Vec<Coordinator>,
 }
 
@@ -234,6 +238,8 @@ pub struct Coordinator {
     /// Why no coordinator was found, such as COORDINATOR_NOT_AVAILABLE; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub error_message: Option<Str>,
 }
 

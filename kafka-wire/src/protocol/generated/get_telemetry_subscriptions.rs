@@ -4,6 +4,8 @@
 use super::*;
 
 /// A client asks which of its metrics are wanted. KIP-714
+///
+/// Request of [`ApiKey::GetTelemetrySubscriptions`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct GetTelemetrySubscriptionsRequest {
     /// Id of this client; zero the first time, to be given one.
@@ -49,9 +51,11 @@ impl Request for GetTelemetrySubscriptionsRequest {
 }
 
 /// What to report, and how often.
+///
+/// Response of [`ApiKey::GetTelemetrySubscriptions`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct GetTelemetrySubscriptionsResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Why it failed; 0 for success.
     pub error_code: i16,

@@ -4,17 +4,19 @@
 use super::*;
 
 /// Says that a member is alive; the answer says whether the group rebalances.
+///
+/// Request of [`ApiKey::Heartbeat`], v0-4, flexible v4+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct HeartbeatRequest {
-    /// Name of the group.
+    /// Id of the group.
     pub group_id: Str,
     /// Generation that the member is part of.
     pub generation_id: i32,
     /// Id of the member within its group.
     pub member_id: Str,
-    /// Name of a static member, given by its configuration; null for a dynamic one.
+    /// Instance id (`group.instance.id`) of a static member; null for a dynamic one.
     ///
-    /// If `version >= 3`; otherwise `None`.
+    /// v3+; other versions decode to the default, `None`, and refuse to encode another value.
     pub group_instance_id: Option<Str>,
 }
 
@@ -73,11 +75,13 @@ impl Request for HeartbeatRequest {
 }
 
 /// Whether the member is still part of its generation.
+///
+/// Response of [`ApiKey::Heartbeat`], v0-4, flexible v4+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct HeartbeatResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     ///
-    /// If `version >= 1`; otherwise `0`, and left out without an error.
+    /// v1+; other versions decode to the default, `0`, and leave the field out.
     pub throttle_time_ms: i32,
     /// 0 to go on; REBALANCE_IN_PROGRESS to join again; others end the membership.
     pub error_code: i16,

@@ -4,6 +4,8 @@
 use super::*;
 
 /// Changes settings of resources and leaves the others. KIP-339
+///
+/// Request of [`ApiKey::IncrementalAlterConfigs`], v0-1, flexible v1+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct IncrementalAlterConfigsRequest {
     /// What to configure.
@@ -101,6 +103,8 @@ pub struct AlterableConfig {
     /// 0 set, 1 delete, so that the default holds, 2 append to or 3 subtract from a list.
     pub config_operation: i8,
     /// Its value, or what to add or take away; null for a deletion.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub value: Option<Str>,
 }
 
@@ -141,9 +145,11 @@ impl Inspect for AlterableConfig {
 }
 
 /// The outcome of each resource.
+///
+/// Response of [`ApiKey::IncrementalAlterConfigs`], v0-1, flexible v1+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct IncrementalAlterConfigsResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// The resources of the request.
     pub responses: Vec<AlterConfigsResourceResponse>,
@@ -186,6 +192,8 @@ pub struct AlterConfigsResourceResponse {
     /// Why it failed; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub error_message: Option<Str>,
     /// Kind: 2 topic, 4 broker, 8 loggers of a broker, 16 client metrics, 32 group.
     pub resource_type: i8,

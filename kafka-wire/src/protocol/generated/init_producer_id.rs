@@ -4,27 +4,31 @@
 use super::*;
 
 /// Asks for a producer id and epoch; fences earlier holders. KIP-98
+///
+/// Request of [`ApiKey::InitProducerId`], v0-6, flexible v2+, unstable v6+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InitProducerIdRequest {
-    /// Name of the transactional producer, whose open transaction this ends; null for an idempotent one.
+    /// Transactional id of the producer, whose open transaction this ends; null for an idempotent one.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub transactional_id: Option<Str>,
     /// Milliseconds after which the coordinator aborts an open transaction by itself.
     pub transaction_timeout_ms: i32,
     /// Id the producer already has and wants to keep at a new epoch; -1 for none. KIP-360
     ///
-    /// If `version >= 3`; otherwise `-1`.
+    /// v3+; other versions decode to the default, `-1`, and refuse to encode another value.
     pub producer_id: i64,
     /// Epoch it already has, to be fenced if stale; -1 for none. KIP-360
     ///
-    /// If `version >= 3`; otherwise `-1`.
+    /// v3+; other versions decode to the default, `-1`, and refuse to encode another value.
     pub producer_epoch: i16,
     /// Whether transactions never time out, for two-phase commit. KIP-939
     ///
-    /// If `version >= 6`; otherwise `false`.
-    pub enable2_pc: bool,
+    /// v6+; other versions decode to the default, `false`, and refuse to encode another value.
+    pub enable_2pc: bool,
     /// Whether an open transaction is kept, to be ended later. KIP-939
     ///
-    /// If `version >= 6`; otherwise `false`.
+    /// v6+; other versions decode to the default, `false`, and refuse to encode another value.
     pub keep_prepared_txn: bool,
 }
 
@@ -35,7 +39,7 @@ impl Default for InitProducerIdRequest {
             transaction_timeout_ms: 0,
             producer_id: -1,
             producer_epoch: -1,
-            enable2_pc: false,
+            enable_2pc: false,
             keep_prepared_txn: false,
         }
     }
@@ -53,7 +57,7 @@ impl Decode for InitProducerIdRequest {
             transaction_timeout_ms: r.i32("transaction_timeout_ms")?,
             producer_id: if version >= 3 { r.i64("producer_id")? } else { -1 },
             producer_epoch: if version >= 3 { r.i16("producer_epoch")? } else { -1 },
-            enable2_pc: if version >= 6 { r.bool("enable2_pc")? } else { false },
+            enable_2pc: if version >= 6 { r.bool("enable_2pc")? } else { false },
             keep_prepared_txn: if version >= 6 { r.bool("keep_prepared_txn")? } else { false },
         };
         r.skip_tags()?;
@@ -77,9 +81,9 @@ impl Encode for InitProducerIdRequest {
             return Err(EncodeError::lacks("producer_epoch", version));
         }
         if version >= 6 {
-            w.bool(self.enable2_pc);
-        } else if self.enable2_pc {
-            return Err(EncodeError::lacks("enable2_pc", version));
+            w.bool(self.enable_2pc);
+        } else if self.enable_2pc {
+            return Err(EncodeError::lacks("enable_2pc", version));
         }
         if version >= 6 {
             w.bool(self.keep_prepared_txn);
@@ -102,7 +106,7 @@ impl Inspect for InitProducerIdRequest {
             to.field("producerEpoch", &self.producer_epoch, version);
         }
         if version >= 6 {
-            to.field("enable2Pc", &self.enable2_pc, version);
+            to.field("enable2Pc", &self.enable_2pc, version);
         }
         if version >= 6 {
             to.field("keepPreparedTxn", &self.keep_prepared_txn, version);
@@ -120,9 +124,11 @@ impl Request for InitProducerIdRequest {
 }
 
 /// The producer id and epoch to use.
+///
+/// Response of [`ApiKey::InitProducerId`], v0-6, flexible v2+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InitProducerIdResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Why it failed; 0 for success.
     pub error_code: i16,
@@ -134,11 +140,11 @@ pub struct InitProducerIdResponse {
     pub producer_epoch: i16,
     /// Id that the transaction kept open belongs to; -1 for none. KIP-939
     ///
-    /// If `version >= 6`; otherwise `-1`.
+    /// v6+; other versions decode to the default, `-1`, and refuse to encode another value.
     pub ongoing_txn_producer_id: i64,
     /// Epoch that the transaction kept open belongs to; -1 for none. KIP-939
     ///
-    /// If `version >= 6`; otherwise `-1`.
+    /// v6+; other versions decode to the default, `-1`, and refuse to encode another value.
     pub ongoing_txn_producer_epoch: i16,
 }
 

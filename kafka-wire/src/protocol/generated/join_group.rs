@@ -4,29 +4,31 @@
 use super::*;
 
 /// Joins or rejoins a group; answered once all have joined or the rebalance timeout has passed.
+///
+/// Request of [`ApiKey::JoinGroup`], v0-9, flexible v6+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JoinGroupRequest {
-    /// Name of the group.
+    /// Id of the group.
     pub group_id: Str,
     /// Milliseconds without a heartbeat after which the member counts as dead.
     pub session_timeout_ms: i32,
     /// Milliseconds the others wait for this member to rejoin; -1 for the session timeout. KIP-62
     ///
-    /// If `version >= 1`; otherwise `-1`, and left out without an error.
+    /// v1+; other versions decode to the default, `-1`, and leave the field out.
     pub rebalance_timeout_ms: i32,
     /// Id that the coordinator gave the member; empty for the first join. KIP-394
     pub member_id: Str,
-    /// Name of a static member, given by its configuration; null for a dynamic one.
+    /// Instance id (`group.instance.id`) of a static member; null for a dynamic one.
     ///
-    /// If `version >= 5`; otherwise `None`.
+    /// v5+; other versions decode to the default, `None`, and refuse to encode another value.
     pub group_instance_id: Option<Str>,
-    /// Kind of group, the same for all members: "consumer", "connect", ...
+    /// Protocol type of the group, the same for all members: "consumer", "connect", ...
     pub protocol_type: Str,
-    /// The assignors that the member knows, its favourite first.
+    /// Protocols that the member supports, for consumers assignors, the preferred one first.
     pub protocols: Vec<JoinGroupRequestProtocol>,
     /// Why it joins, for the broker's log; null for nothing to tell. KIP-800
     ///
-    /// If `version >= 8`; otherwise `None`, and left out without an error.
+    /// v8+; other versions decode to the default, `None`, and leave the field out.
     pub reason: Option<Str>,
 }
 
@@ -153,31 +155,33 @@ impl Inspect for JoinGroupRequestProtocol {
 }
 
 /// The generation that the member is part of; the leader also gets the list of members.
+///
+/// Response of [`ApiKey::JoinGroup`], v0-9, flexible v6+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JoinGroupResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     ///
-    /// If `version >= 2`; otherwise `0`, and left out without an error.
+    /// v2+; other versions decode to the default, `0`, and leave the field out.
     pub throttle_time_ms: i32,
     /// Why it failed; MEMBER_ID_REQUIRED asks for another join with the id given. 0 for success.
     pub error_code: i16,
-    /// Number of the round, which grows with every rebalance; -1 on error.
+    /// Generation of the group, which grows with every rebalance; -1 on error.
     ///
     /// Default `-1`.
     pub generation_id: i32,
-    /// Kind of group; null on error.
+    /// Protocol type of the group; null on error.
     ///
-    /// If `version >= 7`; otherwise `None`, and left out without an error.
+    /// v7+; other versions decode to the default, `None`, and leave the field out.
     pub protocol_type: Option<Str>,
-    /// The assignor that all members know and that was chosen; null or empty on error.
+    /// The protocol (for consumers the assignor) that all members support and that was chosen; null or empty on error.
     ///
-    /// `None` only if `version >= 7`.
+    /// Default `Some(Str::EMPTY)`. `None` is allowed in v7+ only.
     pub protocol_name: Option<Str>,
     /// Id of the member that computes the assignment.
     pub leader: Str,
     /// Whether the leader leaves the assignment as it is: a static leader came back. KIP-814
     ///
-    /// If `version >= 9`; otherwise `false`.
+    /// v9+; other versions decode to the default, `false`, and refuse to encode another value.
     pub skip_assignment: bool,
     /// Id of this member, new if it had none.
     pub member_id: Str,
@@ -283,9 +287,9 @@ impl Inspect for JoinGroupResponse {
 pub struct JoinGroupResponseMember {
     /// Id of the member within its group.
     pub member_id: Str,
-    /// Name of a static member, given by its configuration; null for a dynamic one.
+    /// Instance id (`group.instance.id`) of a static member; null for a dynamic one.
     ///
-    /// If `version >= 5`; otherwise `None`, and left out without an error.
+    /// v5+; other versions decode to the default, `None`, and leave the field out.
     pub group_instance_id: Option<Str>,
     /// What the member sent along with the chosen assignor.
     pub metadata: Bytes,

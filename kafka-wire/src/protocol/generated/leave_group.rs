@@ -4,17 +4,19 @@
 use super::*;
 
 /// Takes one member, several from v3, out of a group at once.
+///
+/// Request of [`ApiKey::LeaveGroup`], v0-5, flexible v4+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct LeaveGroupRequest {
-    /// Name of the group.
+    /// Id of the group.
     pub group_id: Str,
     /// Id of the member that leaves.
     ///
-    /// If `version <= 2`; otherwise `Str::EMPTY`.
+    /// v0-2; other versions decode to the default, `Str::EMPTY`, and refuse to encode another value.
     pub member_id: Str,
     /// The members that leave; an administrator may name others. KIP-345
     ///
-    /// If `version >= 3`; otherwise `Vec::new()`.
+    /// v3+; other versions decode to the default, `Vec::new()`, and refuse to encode another value.
     pub members: Vec<MemberIdentity>,
 }
 
@@ -80,11 +82,11 @@ impl Request for LeaveGroupRequest {
 pub struct MemberIdentity {
     /// Id of the member; empty to name a static one by its instance alone.
     pub member_id: Str,
-    /// Name of a static member, given by its configuration; null for a dynamic one.
+    /// Instance id (`group.instance.id`) of a static member; null for a dynamic one.
     pub group_instance_id: Option<Str>,
     /// Why it leaves, for the broker's log; null for nothing to tell. KIP-800
     ///
-    /// If `version >= 5`; otherwise `None`, and left out without an error.
+    /// v5+; other versions decode to the default, `None`, and leave the field out.
     pub reason: Option<Str>,
 }
 
@@ -123,17 +125,19 @@ impl Inspect for MemberIdentity {
 }
 
 /// Which members have left.
+///
+/// Response of [`ApiKey::LeaveGroup`], v0-5, flexible v4+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct LeaveGroupResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     ///
-    /// If `version >= 1`; otherwise `0`, and left out without an error.
+    /// v1+; other versions decode to the default, `0`, and leave the field out.
     pub throttle_time_ms: i32,
     /// Why the whole request failed; 0 if it did not.
     pub error_code: i16,
     /// The members of the request.
     ///
-    /// If `version >= 3`; otherwise `Vec::new()`.
+    /// v3+; other versions decode to the default, `Vec::new()`, and refuse to encode another value.
     pub members: Vec<MemberResponse>,
 }
 
@@ -188,7 +192,9 @@ impl Inspect for LeaveGroupResponse {
 pub struct MemberResponse {
     /// Id of the member within its group.
     pub member_id: Str,
-    /// Name of a static member, given by its configuration; null for a dynamic one.
+    /// Instance id (`group.instance.id`) of a static member; null for a dynamic one.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub group_instance_id: Option<Str>,
     /// Why it failed; 0 for success.
     pub error_code: i16,

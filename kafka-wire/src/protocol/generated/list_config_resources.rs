@@ -4,11 +4,13 @@
 use super::*;
 
 /// Asks which resources there are; v0 of client metrics only. KIP-714
+///
+/// Request of [`ApiKey::ListConfigResources`], v0-1, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ListConfigResourcesRequest {
     /// Kinds wanted, as in DescribeConfigs; empty for all. KIP-1142
     ///
-    /// If `version >= 1`; otherwise `Vec::new()`.
+    /// v1+; other versions decode to the default, `Vec::new()`, and refuse to encode another value.
     pub resource_types: Vec<i8>,
 }
 
@@ -58,9 +60,11 @@ impl Request for ListConfigResourcesRequest {
 }
 
 /// The resources found.
+///
+/// Response of [`ApiKey::ListConfigResources`], v0-1, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ListConfigResourcesResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Why it failed; 0 for success.
     pub error_code: i16,
@@ -112,7 +116,7 @@ pub struct ConfigResource {
     pub resource_name: Str,
     /// Kind: 2 topic, 4 broker, 8 loggers of a broker, 16 client metrics, 32 group.
     ///
-    /// If `version >= 1`; otherwise `16`, and left out without an error.
+    /// v1+; other versions decode to the default, `16`, and leave the field out.
     pub resource_type: i8,
 }
 

@@ -4,15 +4,17 @@
 use super::*;
 
 /// Asks for the groups that the broker coordinates.
+///
+/// Request of [`ApiKey::ListGroups`], v0-5, flexible v3+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ListGroupsRequest {
     /// Names of the states wanted; empty for all. KIP-518
     ///
-    /// If `version >= 4`; otherwise `Vec::new()`.
+    /// v4+; other versions decode to the default, `Vec::new()`, and refuse to encode another value.
     pub states_filter: Vec<Str>,
     /// Types wanted: "classic", "consumer", "share", "streams"; empty for all. KIP-848
     ///
-    /// If `version >= 5`; otherwise `Vec::new()`.
+    /// v5+; other versions decode to the default, `Vec::new()`, and refuse to encode another value.
     pub types_filter: Vec<Str>,
 }
 
@@ -71,11 +73,13 @@ impl Request for ListGroupsRequest {
 }
 
 /// The groups that the broker coordinates.
+///
+/// Response of [`ApiKey::ListGroups`], v0-5, flexible v3+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ListGroupsResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     ///
-    /// If `version >= 1`; otherwise `0`, and left out without an error.
+    /// v1+; other versions decode to the default, `0`, and leave the field out.
     pub throttle_time_ms: i32,
     /// Why it failed; 0 for success.
     pub error_code: i16,
@@ -126,17 +130,17 @@ impl Inspect for ListGroupsResponse {
 /// An element of [`ListGroupsResponse::groups`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ListedGroup {
-    /// Name of the group.
+    /// Id of the group.
     pub group_id: Str,
-    /// Kind of group, such as "consumer"; empty for a group that only has offsets.
+    /// Protocol type of the group, such as "consumer"; empty for a group that only has offsets.
     pub protocol_type: Str,
     /// Name of the state, such as "Stable". KIP-518
     ///
-    /// If `version >= 4`; otherwise `Str::EMPTY`, and left out without an error.
+    /// v4+; other versions decode to the default, `Str::EMPTY`, and leave the field out.
     pub group_state: Str,
     /// Type of the group, such as "classic". KIP-848
     ///
-    /// If `version >= 5`; otherwise `Str::EMPTY`, and left out without an error.
+    /// v5+; other versions decode to the default, `Str::EMPTY`, and leave the field out.
     pub group_type: Str,
 }
 

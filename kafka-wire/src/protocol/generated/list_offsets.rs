@@ -4,19 +4,21 @@
 use super::*;
 
 /// Asks for the first, the last or a timestamp's offset in each partition.
+///
+/// Request of [`ApiKey::ListOffsets`], v1-11, flexible v6+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ListOffsetsRequest {
-    /// Id of the broker that follows; -1 for a client, -2 to ask a broker that does not lead, for debugging.
+    /// Broker id of the follower; -1 for a client, -2 to ask a broker that does not lead, for debugging.
     pub replica_id: i32,
-    /// What "last" means: 0 the high watermark, 1 the last stable offset. KIP-98
+    /// Where the log ends: 0 `read_uncommitted`, at the high watermark; 1 `read_committed`, at the last stable offset. KIP-98
     ///
-    /// If `version >= 2`; otherwise `0`.
+    /// v2+; other versions decode to the default, `0`, and refuse to encode another value.
     pub isolation_level: i8,
     /// The topics asked about.
     pub topics: Vec<ListOffsetsTopic>,
     /// Milliseconds to wait for reads of tiered storage. KIP-1075
     ///
-    /// If `version >= 10`; otherwise `0`, and left out without an error.
+    /// v10+; other versions decode to the default, `0`, and leave the field out.
     pub timeout_ms: i32,
 }
 
@@ -118,9 +120,9 @@ pub struct ListOffsetsPartition {
     pub partition_index: i32,
     /// Leader epoch that the client knows; another one is an error. -1 for no check. KIP-320
     ///
-    /// If `version >= 4`; otherwise `-1`, and left out without an error.
+    /// v4+; other versions decode to the default, `-1`, and leave the field out.
     pub current_leader_epoch: i32,
-    /// Ms since 1970: the first record at or after it. -1 the end, -2 the start, -3 the largest timestamp, ...
+    /// Ms since 1970: the first record at or after it. -1 latest, -2 earliest, -3 the largest timestamp, ...
     pub timestamp: i64,
 }
 
@@ -165,11 +167,13 @@ impl Inspect for ListOffsetsPartition {
 }
 
 /// The offset found in each partition, -1 for none.
+///
+/// Response of [`ApiKey::ListOffsets`], v1-11, flexible v6+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ListOffsetsResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     ///
-    /// If `version >= 2`; otherwise `0`, and left out without an error.
+    /// v2+; other versions decode to the default, `0`, and leave the field out.
     pub throttle_time_ms: i32,
     /// The topics of the request.
     pub topics: Vec<ListOffsetsTopicResponse>,
@@ -262,7 +266,7 @@ pub struct ListOffsetsPartitionResponse {
     pub offset: i64,
     /// Leader epoch of the record at that offset; -1 for unknown. KIP-320
     ///
-    /// If `version >= 4`; otherwise `-1`.
+    /// v4+; other versions decode to the default, `-1`, and refuse to encode another value.
     pub leader_epoch: i32,
 }
 

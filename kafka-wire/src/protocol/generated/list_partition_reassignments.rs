@@ -4,13 +4,15 @@
 use super::*;
 
 /// Asks which partitions are on the move. KIP-455
+///
+/// Request of [`ApiKey::ListPartitionReassignments`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ListPartitionReassignmentsRequest {
     /// Milliseconds the controller may take.
     ///
     /// Default `60000`.
     pub timeout_ms: i32,
-    /// Whose moves to tell; null for all.
+    /// Topics whose moves to return; null for all.
     pub topics: Option<Vec<ListPartitionReassignmentsTopics>>,
 }
 
@@ -94,13 +96,17 @@ impl Inspect for ListPartitionReassignmentsTopics {
 }
 
 /// The moves that are not done.
+///
+/// Response of [`ApiKey::ListPartitionReassignments`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ListPartitionReassignmentsResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Why the whole request failed; 0 if it did not.
     pub error_code: i16,
     /// Why the whole request failed, in words; null if it did not.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub error_message: Option<Str>,
     /// The topics with moves.
     pub topics: Vec<OngoingTopicReassignment>,

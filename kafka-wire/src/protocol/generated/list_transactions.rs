@@ -4,6 +4,8 @@
 use super::*;
 
 /// An admin client asks a broker for the transactions it coordinates. KIP-664
+///
+/// Request of [`ApiKey::ListTransactions`], v0-2, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ListTransactionsRequest {
     /// Names of the states wanted; empty for all.
@@ -12,11 +14,11 @@ pub struct ListTransactionsRequest {
     pub producer_id_filters: Vec<i64>,
     /// Only those open for longer than these milliseconds; below 0 for all. KIP-994
     ///
-    /// If `version >= 1`; otherwise `-1`.
+    /// v1+; other versions decode to the default, `-1`, and refuse to encode another value.
     pub duration_filter: i64,
     /// Only ids that match this regular expression (RE2/J); null or empty for all. KIP-1152
     ///
-    /// If `version >= 2`; otherwise `None`.
+    /// v2+; other versions decode to the default, `None`, and refuse to encode another value.
     pub transactional_id_pattern: Option<Str>,
 }
 
@@ -92,9 +94,11 @@ impl Request for ListTransactionsRequest {
 }
 
 /// The transactions that passed the filters.
+///
+/// Response of [`ApiKey::ListTransactions`], v0-2, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ListTransactionsResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Why it failed; 0 for success.
     pub error_code: i16,
@@ -146,7 +150,7 @@ impl Inspect for ListTransactionsResponse {
 /// An element of [`ListTransactionsResponse::transaction_states`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct TransactionState {
-    /// Name of the transactional producer.
+    /// Transactional id of the producer.
     pub transactional_id: Str,
     /// Id of the producer, given out by InitProducerId.
     pub producer_id: i64,

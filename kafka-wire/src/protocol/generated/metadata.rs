@@ -4,23 +4,25 @@
 use super::*;
 
 /// Asks for the brokers of the cluster and for some topics, or for all of them.
+///
+/// Request of [`ApiKey::Metadata`], v0-13, flexible v9+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MetadataRequest {
     /// The topics asked for. Null for all and empty for none; in v0, empty for all.
     ///
-    /// `None` only if `version >= 1`.
+    /// Default `Some(Vec::new())`. `None` is allowed in v1+ only.
     pub topics: Option<Vec<MetadataRequestTopic>>,
     /// Whether a topic that is missing may be created, if the broker is configured to.
     ///
-    /// If `version >= 4`; otherwise `true`.
+    /// v4+; other versions decode to the default, `true`, and refuse to encode another value.
     pub allow_auto_topic_creation: bool,
-    /// Whether to tell what the client may do with the cluster. KIP-430
+    /// Whether to return the operations that the client is authorized for on the cluster. KIP-430
     ///
-    /// If `(8..=10).contains(&version)`; otherwise `false`.
+    /// v8-10; other versions decode to the default, `false`, and refuse to encode another value.
     pub include_cluster_authorized_operations: bool,
-    /// Whether to tell what the client may do with each topic. KIP-430
+    /// Whether to return the operations that the client is authorized for on each topic. KIP-430
     ///
-    /// If `version >= 8`; otherwise `false`.
+    /// v8+; other versions decode to the default, `false`, and refuse to encode another value.
     pub include_topic_authorized_operations: bool,
 }
 
@@ -119,11 +121,11 @@ impl Request for MetadataRequest {
 pub struct MetadataRequestTopic {
     /// Id of the topic; zero to ask by name. KIP-516
     ///
-    /// If `version >= 10`; otherwise `Uuid::ZERO`, and left out without an error.
+    /// v10+; other versions decode to the default, `Uuid::ZERO`, and leave the field out.
     pub topic_id: Uuid,
     /// Name of the topic; null to ask by id.
     ///
-    /// `None` only if `version >= 10`.
+    /// Default `Some(Str::EMPTY)`. `None` is allowed in v10+ only.
     pub name: Option<Str>,
 }
 
@@ -170,31 +172,33 @@ impl Inspect for MetadataRequestTopic {
 }
 
 /// The brokers of the cluster, and the topics asked for with the leaders of their partitions.
+///
+/// Response of [`ApiKey::Metadata`], v0-13, flexible v9+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MetadataResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     ///
-    /// If `version >= 3`; otherwise `0`, and left out without an error.
+    /// v3+; other versions decode to the default, `0`, and leave the field out.
     pub throttle_time_ms: i32,
     /// The brokers that are alive.
     pub brokers: Vec<MetadataResponseBroker>,
     /// Id of the cluster; null if it has none yet.
     ///
-    /// If `version >= 2`; otherwise `None`, and left out without an error.
+    /// v2+; other versions decode to the default, `None`, and leave the field out.
     pub cluster_id: Option<Str>,
     /// Broker to send administrative requests to; -1 for none. KRaft names any broker that is alive.
     ///
-    /// If `version >= 1`; otherwise `-1`, and left out without an error.
+    /// v1+; other versions decode to the default, `-1`, and leave the field out.
     pub controller_id: i32,
     /// The topics asked for.
     pub topics: Vec<MetadataResponseTopic>,
     /// Bit set of AclOperation codes; the default means "not asked for". KIP-430
     ///
-    /// If `(8..=10).contains(&version)`; otherwise `-2147483648`.
+    /// v8-10; other versions decode to the default, `i32::MIN`, and refuse to encode another value.
     pub cluster_authorized_operations: i32,
     /// Why the whole request failed; 0 if it did not.
     ///
-    /// If `version >= 13`; otherwise `0`, and left out without an error.
+    /// v13+; other versions decode to the default, `0`, and leave the field out.
     pub error_code: i16,
 }
 
@@ -206,7 +210,7 @@ impl Default for MetadataResponse {
             cluster_id: None,
             controller_id: -1,
             topics: Vec::new(),
-            cluster_authorized_operations: -2147483648,
+            cluster_authorized_operations: i32::MIN,
             error_code: 0,
         }
     }
@@ -228,7 +232,7 @@ impl Decode for MetadataResponse {
             cluster_authorized_operations: if (8..=10).contains(&version) {
                 r.i32("cluster_authorized_operations")?
             } else {
-                -2147483648
+                i32::MIN
             },
             error_code: if version >= 13 { r.i16("error_code")? } else { 0 },
         };
@@ -253,7 +257,7 @@ impl Encode for MetadataResponse {
         w.array("topics", &self.topics, version)?;
         if (8..=10).contains(&version) {
             w.i32(self.cluster_authorized_operations);
-        } else if self.cluster_authorized_operations != -2147483648 {
+        } else if self.cluster_authorized_operations != i32::MIN {
             return Err(EncodeError::lacks("cluster_authorized_operations", version));
         }
         if version >= 13 {
@@ -286,7 +290,7 @@ impl Inspect for MetadataResponse {
     }
 }
 
-/// [`MetadataResponse`], borrowed from its frame: lists are read when they are iterated.
+/// [`MetadataResponse`], borrowed from its frame: lists are read when iterated.
 #[derive(Clone, Debug)]
 pub struct MetadataResponseView<'a> {
     /// See [`MetadataResponse::throttle_time_ms`].
@@ -313,7 +317,7 @@ impl Default for MetadataResponseView<'_> {
             cluster_id: None,
             controller_id: -1,
             topics: Items::empty(),
-            cluster_authorized_operations: -2147483648,
+            cluster_authorized_operations: i32::MIN,
             error_code: 0,
         }
     }
@@ -331,7 +335,7 @@ impl<'a> View<'a> for MetadataResponseView<'a> {
             cluster_authorized_operations: if (8..=10).contains(&version) {
                 r.i32("cluster_authorized_operations")?
             } else {
-                -2147483648
+                i32::MIN
             },
             error_code: if version >= 13 { r.i16("error_code")? } else { 0 },
         };
@@ -355,7 +359,7 @@ pub struct MetadataResponseBroker {
     pub port: i32,
     /// Rack or availability zone of the broker; null if not configured.
     ///
-    /// If `version >= 1`; otherwise `None`, and left out without an error.
+    /// v1+; other versions decode to the default, `None`, and leave the field out.
     pub rack: Option<Str>,
 }
 
@@ -396,7 +400,7 @@ impl Inspect for MetadataResponseBroker {
     }
 }
 
-/// [`MetadataResponseBroker`], borrowed from its frame: lists are read when they are iterated.
+/// [`MetadataResponseBroker`], borrowed from its frame: lists are read when iterated.
 #[derive(Clone, Debug, Default)]
 pub struct MetadataResponseBrokerView<'a> {
     /// See [`MetadataResponseBroker::node_id`].
@@ -430,21 +434,21 @@ pub struct MetadataResponseTopic {
     pub error_code: i16,
     /// Name of the topic; null if it was asked for by an id that nobody knows.
     ///
-    /// `None` only if `version >= 12`.
+    /// Default `Some(Str::EMPTY)`. `None` is allowed in v12+ only.
     pub name: Option<Str>,
     /// Id of the topic; zero if it was asked for by a name that nobody has. KIP-516
     ///
-    /// If `version >= 10`; otherwise `Uuid::ZERO`, and left out without an error.
+    /// v10+; other versions decode to the default, `Uuid::ZERO`, and leave the field out.
     pub topic_id: Uuid,
     /// Whether Kafka keeps its own state in it, as in `__consumer_offsets`.
     ///
-    /// If `version >= 1`; otherwise `false`, and left out without an error.
+    /// v1+; other versions decode to the default, `false`, and leave the field out.
     pub is_internal: bool,
     /// All partitions of the topic, in no order.
     pub partitions: Vec<MetadataResponsePartition>,
     /// Bit set of AclOperation codes; the default means "not asked for". KIP-430
     ///
-    /// If `version >= 8`; otherwise `-2147483648`.
+    /// v8+; other versions decode to the default, `i32::MIN`, and refuse to encode another value.
     pub topic_authorized_operations: i32,
 }
 
@@ -456,7 +460,7 @@ impl Default for MetadataResponseTopic {
             topic_id: Uuid::ZERO,
             is_internal: false,
             partitions: Vec::new(),
-            topic_authorized_operations: -2147483648,
+            topic_authorized_operations: i32::MIN,
         }
     }
 }
@@ -469,7 +473,7 @@ impl Decode for MetadataResponseTopic {
             topic_id: if version >= 10 { r.uuid("topic_id")? } else { Uuid::ZERO },
             is_internal: if version >= 1 { r.bool("is_internal")? } else { false },
             partitions: r.array("partitions", version)?,
-            topic_authorized_operations: if version >= 8 { r.i32("topic_authorized_operations")? } else { -2147483648 },
+            topic_authorized_operations: if version >= 8 { r.i32("topic_authorized_operations")? } else { i32::MIN },
         };
         r.skip_tags()?;
         Ok(message)
@@ -494,7 +498,7 @@ impl Encode for MetadataResponseTopic {
         w.array("partitions", &self.partitions, version)?;
         if version >= 8 {
             w.i32(self.topic_authorized_operations);
-        } else if self.topic_authorized_operations != -2147483648 {
+        } else if self.topic_authorized_operations != i32::MIN {
             return Err(EncodeError::lacks("topic_authorized_operations", version));
         }
         w.no_tags()
@@ -519,7 +523,7 @@ impl Inspect for MetadataResponseTopic {
     }
 }
 
-/// [`MetadataResponseTopic`], borrowed from its frame: lists are read when they are iterated.
+/// [`MetadataResponseTopic`], borrowed from its frame: lists are read when iterated.
 #[derive(Clone, Debug)]
 pub struct MetadataResponseTopicView<'a> {
     /// See [`MetadataResponseTopic::error_code`].
@@ -544,7 +548,7 @@ impl Default for MetadataResponseTopicView<'_> {
             topic_id: Uuid::ZERO,
             is_internal: false,
             partitions: Items::empty(),
-            topic_authorized_operations: -2147483648,
+            topic_authorized_operations: i32::MIN,
         }
     }
 }
@@ -558,7 +562,7 @@ impl<'a> View<'a> for MetadataResponseTopicView<'a> {
             topic_id: if version >= 10 { r.uuid("topic_id")? } else { Uuid::ZERO },
             is_internal: if version >= 1 { r.bool("is_internal")? } else { false },
             partitions: r.items("partitions", version)?,
-            topic_authorized_operations: if version >= 8 { r.i32("topic_authorized_operations")? } else { -2147483648 },
+            topic_authorized_operations: if version >= 8 { r.i32("topic_authorized_operations")? } else { i32::MIN },
         };
         r.skip_tags()?;
         Ok(message)
@@ -574,17 +578,17 @@ pub struct MetadataResponsePartition {
     pub partition_index: i32,
     /// Id of the broker that leads the partition; -1 if none does.
     pub leader_id: i32,
-    /// Term of that leader, which grows with each election; -1 for unknown. KIP-320
+    /// Epoch of that leader, which grows with each election; -1 for unknown. KIP-320
     ///
-    /// If `version >= 7`; otherwise `-1`, and left out without an error.
+    /// v7+; other versions decode to the default, `-1`, and leave the field out.
     pub leader_epoch: i32,
     /// Brokers that hold the partition, the preferred leader first.
     pub replica_nodes: Vec<i32>,
-    /// Brokers in sync with the leader, which may be elected.
+    /// In-sync replicas, which may be elected.
     pub isr_nodes: Vec<i32>,
-    /// Those whose broker or log directory is down. KIP-112
+    /// Replicas whose broker or log directory is down. KIP-112
     ///
-    /// If `version >= 5`; otherwise `Vec::new()`, and left out without an error.
+    /// v5+; other versions decode to the default, `Vec::new()`, and leave the field out.
     pub offline_replicas: Vec<i32>,
 }
 
@@ -652,7 +656,7 @@ impl Inspect for MetadataResponsePartition {
     }
 }
 
-/// [`MetadataResponsePartition`], borrowed from its frame: lists are read when they are iterated.
+/// [`MetadataResponsePartition`], borrowed from its frame: lists are read when iterated.
 #[derive(Clone, Debug)]
 pub struct MetadataResponsePartitionView<'a> {
     /// See [`MetadataResponsePartition::error_code`].

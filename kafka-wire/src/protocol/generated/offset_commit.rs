@@ -4,9 +4,11 @@
 use super::*;
 
 /// Commits, for a group, the offset to read next in each partition.
+///
+/// Request of [`ApiKey::OffsetCommit`], v2-10, flexible v8+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OffsetCommitRequest {
-    /// Name of the group.
+    /// Id of the group.
     pub group_id: Str,
     /// Generation of a classic group or epoch of a KIP-848 member; -1 from outside of the group.
     ///
@@ -14,13 +16,13 @@ pub struct OffsetCommitRequest {
     pub generation_id_or_member_epoch: i32,
     /// Id of the member that commits; empty from outside of the group.
     pub member_id: Str,
-    /// Name of a static member, given by its configuration; null for a dynamic one.
+    /// Instance id (`group.instance.id`) of a static member; null for a dynamic one.
     ///
-    /// If `version >= 7`; otherwise `None`.
+    /// v7+; other versions decode to the default, `None`, and refuse to encode another value.
     pub group_instance_id: Option<Str>,
     /// Milliseconds to keep the offsets; -1 for as long as the broker is configured to.
     ///
-    /// If `version <= 4`; otherwise `-1`, and left out without an error.
+    /// v2-4; other versions decode to the default, `-1`, and leave the field out.
     pub retention_time_ms: i64,
     /// The topics, each with its offsets.
     pub topics: Vec<OffsetCommitRequestTopic>,
@@ -108,11 +110,11 @@ impl Request for OffsetCommitRequest {
 pub struct OffsetCommitRequestTopic {
     /// Name of the topic.
     ///
-    /// If `version <= 9`; otherwise `Str::EMPTY`, and left out without an error.
+    /// v2-9; other versions decode to the default, `Str::EMPTY`, and leave the field out.
     pub name: Str,
     /// Id of the topic, which a later topic of the same name does not share.
     ///
-    /// If `version >= 10`; otherwise `Uuid::ZERO`, and left out without an error.
+    /// v10+; other versions decode to the default, `Uuid::ZERO`, and leave the field out.
     pub topic_id: Uuid,
     /// One offset for each partition.
     pub partitions: Vec<OffsetCommitRequestPartition>,
@@ -165,9 +167,11 @@ pub struct OffsetCommitRequestPartition {
     pub committed_offset: i64,
     /// Leader epoch of the last record that is done; -1 for unknown. KIP-320
     ///
-    /// If `version >= 6`; otherwise `-1`, and left out without an error.
+    /// v6+; other versions decode to the default, `-1`, and leave the field out.
     pub committed_leader_epoch: i32,
-    /// Text of the client's own, kept beside the offset; null is kept as empty.
+    /// Metadata: text that the client keeps beside the offset; null is kept as empty.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub committed_metadata: Option<Str>,
 }
 
@@ -220,11 +224,13 @@ impl Inspect for OffsetCommitRequestPartition {
 }
 
 /// Which offsets were committed.
+///
+/// Response of [`ApiKey::OffsetCommit`], v2-10, flexible v8+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct OffsetCommitResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     ///
-    /// If `version >= 3`; otherwise `0`, and left out without an error.
+    /// v3+; other versions decode to the default, `0`, and leave the field out.
     pub throttle_time_ms: i32,
     /// The topics of the request.
     pub topics: Vec<OffsetCommitResponseTopic>,
@@ -272,11 +278,11 @@ impl Inspect for OffsetCommitResponse {
 pub struct OffsetCommitResponseTopic {
     /// Name of the topic.
     ///
-    /// If `version <= 9`; otherwise `Str::EMPTY`, and left out without an error.
+    /// v2-9; other versions decode to the default, `Str::EMPTY`, and leave the field out.
     pub name: Str,
     /// Id of the topic, which a later topic of the same name does not share.
     ///
-    /// If `version >= 10`; otherwise `Uuid::ZERO`, and left out without an error.
+    /// v10+; other versions decode to the default, `Uuid::ZERO`, and leave the field out.
     pub topic_id: Uuid,
     /// What became of each offset.
     pub partitions: Vec<OffsetCommitResponsePartition>,

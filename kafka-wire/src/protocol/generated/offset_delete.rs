@@ -4,9 +4,11 @@
 use super::*;
 
 /// Deletes offsets that a group committed and no member uses. KIP-496
+///
+/// Request of [`ApiKey::OffsetDelete`], v0, never flexible.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct OffsetDeleteRequest {
-    /// Name of the group.
+    /// Id of the group.
     pub group_id: Str,
     /// The topics with offsets to forget.
     pub topics: Vec<OffsetDeleteRequestTopic>,
@@ -108,11 +110,13 @@ impl Inspect for OffsetDeleteRequestPartition {
 }
 
 /// The outcome of each partition.
+///
+/// Response of [`ApiKey::OffsetDelete`], v0, never flexible.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct OffsetDeleteResponse {
     /// Why the whole request failed; 0 if it did not.
     pub error_code: i16,
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// The topics of the request.
     pub topics: Vec<OffsetDeleteResponseTopic>,

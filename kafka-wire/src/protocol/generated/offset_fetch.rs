@@ -4,23 +4,25 @@
 use super::*;
 
 /// Asks for the committed offsets of a group, of several from v8.
+///
+/// Request of [`ApiKey::OffsetFetch`], v1-10, flexible v6+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OffsetFetchRequest {
-    /// Name of the group.
+    /// Id of the group.
     ///
-    /// If `version <= 7`; otherwise `Str::EMPTY`.
+    /// v1-7; other versions decode to the default, `Str::EMPTY`, and refuse to encode another value.
     pub group_id: Str,
-    /// Whose offsets to tell; null for all that the group has committed.
+    /// Topics whose offsets to return; null for all that the group has committed.
     ///
-    /// If `version <= 7`; otherwise `Some(Vec::new())`. `None` only if `version >= 2`.
+    /// v1-7; other versions decode to the default, `Some(Vec::new())`, and refuse to encode another value. `None` is allowed in v2-7 only.
     pub topics: Option<Vec<OffsetFetchRequestTopic>>,
     /// The groups asked about. KIP-709
     ///
-    /// If `version >= 8`; otherwise `Vec::new()`.
+    /// v8+; other versions decode to the default, `Vec::new()`, and refuse to encode another value.
     pub groups: Vec<OffsetFetchRequestGroup>,
     /// Whether offsets of an open transaction are an error to retry on, not the old values. KIP-447
     ///
-    /// If `version >= 7`; otherwise `false`.
+    /// v7+; other versions decode to the default, `false`, and refuse to encode another value.
     pub require_stable: bool,
 }
 
@@ -147,17 +149,19 @@ impl Inspect for OffsetFetchRequestTopic {
 /// An element of [`OffsetFetchRequest::groups`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct OffsetFetchRequestGroup {
-    /// Name of the group.
+    /// Id of the group.
     pub group_id: Str,
     /// Id of the member that asks; null from outside of the group.
     ///
-    /// If `version >= 9`; otherwise `None`, and left out without an error.
+    /// v9+; other versions decode to the default, `None`, and leave the field out.
     pub member_id: Option<Str>,
     /// Epoch of that member, to be fenced if stale; -1 for none. KIP-848
     ///
-    /// If `version >= 9`; otherwise `-1`, and left out without an error.
+    /// v9+; other versions decode to the default, `-1`, and leave the field out.
     pub member_epoch: i32,
-    /// Whose offsets to tell; null for all that the group has committed.
+    /// Topics whose offsets to return; null for all that the group has committed.
+    ///
+    /// Default `Some(Vec::new())`.
     pub topics: Option<Vec<OffsetFetchRequestTopics>>,
 }
 
@@ -213,11 +217,11 @@ impl Inspect for OffsetFetchRequestGroup {
 pub struct OffsetFetchRequestTopics {
     /// Name of the topic.
     ///
-    /// If `version <= 9`; otherwise `Str::EMPTY`, and left out without an error.
+    /// v8-9; other versions decode to the default, `Str::EMPTY`, and leave the field out.
     pub name: Str,
     /// Id of the topic, which a later topic of the same name does not share.
     ///
-    /// If `version >= 10`; otherwise `Uuid::ZERO`, and left out without an error.
+    /// v10+; other versions decode to the default, `Uuid::ZERO`, and leave the field out.
     pub topic_id: Uuid,
     /// Numbers of the partitions.
     pub partition_indexes: Vec<i32>,
@@ -262,23 +266,25 @@ impl Inspect for OffsetFetchRequestTopics {
 }
 
 /// The committed offsets, -1 for none.
+///
+/// Response of [`ApiKey::OffsetFetch`], v1-10, flexible v6+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct OffsetFetchResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     ///
-    /// If `version >= 3`; otherwise `0`, and left out without an error.
+    /// v3+; other versions decode to the default, `0`, and leave the field out.
     pub throttle_time_ms: i32,
     /// The topics with their offsets.
     ///
-    /// If `version <= 7`; otherwise `Vec::new()`.
+    /// v1-7; other versions decode to the default, `Vec::new()`, and refuse to encode another value.
     pub topics: Vec<OffsetFetchResponseTopic>,
     /// Why the whole request failed; 0 if it did not.
     ///
-    /// If `(2..=7).contains(&version)`; otherwise `0`, and left out without an error.
+    /// v2-7; other versions decode to the default, `0`, and leave the field out.
     pub error_code: i16,
     /// The groups of the request. KIP-709
     ///
-    /// If `version >= 8`; otherwise `Vec::new()`.
+    /// v8+; other versions decode to the default, `Vec::new()`, and refuse to encode another value.
     pub groups: Vec<OffsetFetchResponseGroup>,
 }
 
@@ -383,9 +389,11 @@ pub struct OffsetFetchResponsePartition {
     pub committed_offset: i64,
     /// Leader epoch of the record before it; -1 for unknown. KIP-320
     ///
-    /// If `version >= 5`; otherwise `-1`, and left out without an error.
+    /// v5+; other versions decode to the default, `-1`, and leave the field out.
     pub committed_leader_epoch: i32,
     /// Text that was committed with the offset.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub metadata: Option<Str>,
     /// Why it failed; 0 for success.
     pub error_code: i16,
@@ -446,7 +454,7 @@ impl Inspect for OffsetFetchResponsePartition {
 /// An element of [`OffsetFetchResponse::groups`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct OffsetFetchResponseGroup {
-    /// Name of the group.
+    /// Id of the group.
     pub group_id: Str,
     /// The topics with their offsets.
     pub topics: Vec<OffsetFetchResponseTopics>,
@@ -489,11 +497,11 @@ impl Inspect for OffsetFetchResponseGroup {
 pub struct OffsetFetchResponseTopics {
     /// Name of the topic.
     ///
-    /// If `version <= 9`; otherwise `Str::EMPTY`, and left out without an error.
+    /// v8-9; other versions decode to the default, `Str::EMPTY`, and leave the field out.
     pub name: Str,
     /// Id of the topic, which a later topic of the same name does not share.
     ///
-    /// If `version >= 10`; otherwise `Uuid::ZERO`, and left out without an error.
+    /// v10+; other versions decode to the default, `Uuid::ZERO`, and leave the field out.
     pub topic_id: Uuid,
     /// What is committed for each partition.
     pub partitions: Vec<OffsetFetchResponsePartitions>,
@@ -549,6 +557,8 @@ pub struct OffsetFetchResponsePartitions {
     /// Default `-1`.
     pub committed_leader_epoch: i32,
     /// Text that was committed with the offset.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub metadata: Option<Str>,
     /// Why it failed; 0 for success.
     pub error_code: i16,

@@ -4,9 +4,11 @@
 use super::*;
 
 /// Appends one batch of records to each partition named. With acks 0 nothing answers it.
+///
+/// Request of [`ApiKey::Produce`], v3-13, flexible v9+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ProduceRequest {
-    /// Name of the transactional producer, null for another; all batches are part of its transaction.
+    /// Transactional id of the producer, null for a producer without transactions; all batches are part of its transaction.
     pub transactional_id: Option<Str>,
     /// Who must have the batches before the answer: 0 nobody (no answer), 1 the leader, -1 the in-sync replicas.
     pub acks: i16,
@@ -69,11 +71,11 @@ impl Request for ProduceRequest {
 pub struct TopicProduceData {
     /// Name of the topic.
     ///
-    /// If `version <= 12`; otherwise `Str::EMPTY`, and left out without an error.
+    /// v3-12; other versions decode to the default, `Str::EMPTY`, and leave the field out.
     pub name: Str,
     /// Id of the topic, which a later topic of the same name does not share.
     ///
-    /// If `version >= 13`; otherwise `Uuid::ZERO`, and left out without an error.
+    /// v13+; other versions decode to the default, `Uuid::ZERO`, and leave the field out.
     pub topic_id: Uuid,
     /// One batch for each partition.
     pub partition_data: Vec<PartitionProduceData>,
@@ -123,6 +125,8 @@ pub struct PartitionProduceData {
     /// Number of the partition, from 0.
     pub index: i32,
     /// One record batch of format v2.
+    ///
+    /// Default `Some(Bytes::new())`.
     pub records: Option<Bytes>,
 }
 
@@ -152,20 +156,22 @@ impl Encode for PartitionProduceData {
 impl Inspect for PartitionProduceData {
     fn inspect(&self, version: i16, to: &mut Json) {
         to.field("index", &self.index, version);
-        to.records("records", self.records.as_ref());
+        to.records("records", &self.records);
     }
 }
 
 /// Where each batch was appended, or why not.
+///
+/// Response of [`ApiKey::Produce`], v3-13, flexible v9+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ProduceResponse {
     /// The topics of the request.
     pub responses: Vec<TopicProduceResponse>,
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Addresses of the brokers that the current leaders above name. KIP-951
     ///
-    /// If `version >= 10`; otherwise `Vec::new()`.
+    /// v10+; other versions decode to the default, `Vec::new()`, and refuse to encode another value. Tagged field 0.
     pub node_endpoints: Vec<NodeEndpoint>,
 }
 
@@ -225,11 +231,11 @@ impl Inspect for ProduceResponse {
 pub struct TopicProduceResponse {
     /// Name of the topic.
     ///
-    /// If `version <= 12`; otherwise `Str::EMPTY`, and left out without an error.
+    /// v3-12; other versions decode to the default, `Str::EMPTY`, and leave the field out.
     pub name: Str,
     /// Id of the topic, which a later topic of the same name does not share.
     ///
-    /// If `version >= 13`; otherwise `Uuid::ZERO`, and left out without an error.
+    /// v13+; other versions decode to the default, `Uuid::ZERO`, and leave the field out.
     pub topic_id: Uuid,
     /// What became of each batch.
     pub partition_responses: Vec<PartitionProduceResponse>,
@@ -282,25 +288,25 @@ pub struct PartitionProduceResponse {
     pub error_code: i16,
     /// Offset of the first record of the batch; -1 on error.
     pub base_offset: i64,
-    /// Broker's time of the append, ms since 1970; -1 if the topic keeps the producer's timestamps.
+    /// Log append time of the broker, ms since 1970; -1 if the topic keeps the producer's timestamps.
     ///
     /// Default `-1`.
     pub log_append_time_ms: i64,
-    /// First offset that the partition still has; -1 for unknown.
+    /// Log start offset: the first offset that the partition still has; -1 for unknown.
     ///
-    /// If `version >= 5`; otherwise `-1`, and left out without an error.
+    /// v5+; other versions decode to the default, `-1`, and leave the field out.
     pub log_start_offset: i64,
     /// The records for which the whole batch was refused. KIP-467
     ///
-    /// If `version >= 8`; otherwise `Vec::new()`, and left out without an error.
+    /// v8+; other versions decode to the default, `Vec::new()`, and leave the field out.
     pub record_errors: Vec<BatchIndexAndErrorMessage>,
     /// What the refused records have in common, in words; null for nothing to tell.
     ///
-    /// If `version >= 8`; otherwise `None`, and left out without an error.
+    /// v8+; other versions decode to the default, `None`, and leave the field out.
     pub error_message: Option<Str>,
     /// Where to send batches instead, after NOT_LEADER_OR_FOLLOWER. KIP-951
     ///
-    /// If `version >= 10`; otherwise `LeaderIdAndEpoch::default()`.
+    /// v10+; other versions decode to the default, `LeaderIdAndEpoch::default()`, and refuse to encode another value. Tagged field 0.
     pub current_leader: LeaderIdAndEpoch,
 }
 
@@ -434,7 +440,7 @@ pub struct LeaderIdAndEpoch {
     ///
     /// Default `-1`.
     pub leader_id: i32,
-    /// Term of that leader, which grows with each election; -1 for unknown.
+    /// Epoch of that leader, which grows with each election; -1 for unknown.
     ///
     /// Default `-1`.
     pub leader_epoch: i32,

@@ -4,6 +4,8 @@
 use super::*;
 
 /// A client sends the metrics that it was asked for. KIP-714
+///
+/// Request of [`ApiKey::PushTelemetry`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct PushTelemetryRequest {
     /// Id of this client, from GetTelemetrySubscriptions.
@@ -70,9 +72,11 @@ impl Request for PushTelemetryRequest {
 }
 
 /// Whether the metrics were taken.
+///
+/// Response of [`ApiKey::PushTelemetry`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct PushTelemetryResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Why it failed; 0 for success.
     pub error_code: i16,

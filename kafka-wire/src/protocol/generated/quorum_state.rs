@@ -4,11 +4,13 @@
 use super::*;
 
 /// The last election a replica knows of; kept as JSON. Source: `QuorumStateData.json`
+///
+/// Message, v0-1, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct QuorumStateData {
     /// Id of the cluster; not used.
     ///
-    /// If `version <= 0`; otherwise `Str::EMPTY`.
+    /// v0; other versions decode to the default, `Str::EMPTY`, and refuse to encode another value.
     pub cluster_id: Str,
     /// Id of the controller that leads; -1 for unknown.
     ///
@@ -24,15 +26,15 @@ pub struct QuorumStateData {
     pub voted_id: i32,
     /// Log directory of the controller it voted for. KIP-853
     ///
-    /// If `version >= 1`; otherwise `Uuid::ZERO`.
+    /// v1+; other versions decode to the default, `Uuid::ZERO`, and refuse to encode another value.
     pub voted_directory_id: Uuid,
     /// Offset applied; not used.
     ///
-    /// If `version <= 0`; otherwise `0`.
+    /// v0; other versions decode to the default, `0`, and refuse to encode another value.
     pub applied_offset: i64,
     /// All voters; null for unknown.
     ///
-    /// If `version <= 0`; otherwise `Some(Vec::new())`.
+    /// v0; other versions decode to the default, `Some(Vec::new())`, and refuse to encode another value.
     pub current_voters: Option<Vec<Voter>>,
 }
 

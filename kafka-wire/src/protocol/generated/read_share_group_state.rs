@@ -4,9 +4,11 @@
 use super::*;
 
 /// A partition leader loads its state from the share coordinator. KIP-932
+///
+/// Request of [`ApiKey::ReadShareGroupState`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ReadShareGroupStateRequest {
-    /// Name of the group.
+    /// Id of the group.
     pub group_id: Str,
     /// The topics asked about.
     pub topics: Vec<ReadStateData>,
@@ -115,6 +117,8 @@ impl Inspect for PartitionData {
 }
 
 /// The state of each partition.
+///
+/// Response of [`ApiKey::ReadShareGroupState`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ReadShareGroupStateResponse {
     /// The topics of the request.
@@ -194,7 +198,7 @@ pub struct PartitionResult {
     pub error_message: Option<Str>,
     /// Epoch of the state, raised when it is initialized anew; an older one is refused.
     pub state_epoch: i32,
-    /// First offset that the group has not done with, inclusive; -1 for not yet known.
+    /// Share-partition start offset: the first one that the group has not done with, inclusive; -1 for not yet known.
     pub start_offset: i64,
     /// Records from the start offset on, in runs of the same state.
     pub state_batches: Vec<StateBatch>,
@@ -248,7 +252,7 @@ pub struct StateBatch {
     pub last_offset: i64,
     /// 0 available, 2 acknowledged, 4 archived: given up or rejected.
     pub delivery_state: i8,
-    /// How often the records were handed out.
+    /// How often the records were delivered.
     pub delivery_count: i16,
 }
 

@@ -4,9 +4,11 @@
 use super::*;
 
 /// A group coordinator asks the share coordinator. KIP-932
+///
+/// Request of [`ApiKey::ReadShareGroupStateSummary`], v0-1, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ReadShareGroupStateSummaryRequest {
-    /// Name of the group.
+    /// Id of the group.
     pub group_id: Str,
     /// The topics asked about.
     pub topics: Vec<ReadStateSummaryData>,
@@ -115,6 +117,8 @@ impl Inspect for PartitionData {
 }
 
 /// How far each partition is, without the states of records.
+///
+/// Response of [`ApiKey::ReadShareGroupStateSummary`], v0-1, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ReadShareGroupStateSummaryResponse {
     /// The topics of the request.
@@ -196,11 +200,11 @@ pub struct PartitionResult {
     pub state_epoch: i32,
     /// Leader epoch of the partition that last wrote.
     pub leader_epoch: i32,
-    /// First offset that the group has not done with, inclusive; -1 for not yet known.
+    /// Share-partition start offset: the first one that the group has not done with, inclusive; -1 for not yet known.
     pub start_offset: i64,
     /// Offsets from the start offset on that are done with; -1 for unknown. KIP-1226
     ///
-    /// If `version >= 1`; otherwise `-1`, and left out without an error.
+    /// v1+; other versions decode to the default, `-1`, and leave the field out.
     pub delivery_complete_count: i32,
 }
 

@@ -3,14 +3,18 @@
 
 use super::*;
 
-/// An admin client asks the leader of the quorum to take a vote away. KIP-853
+/// An admin client asks the leader of the quorum to remove a voter. KIP-853
+///
+/// Request of [`ApiKey::RemoveRaftVoter`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RemoveRaftVoterRequest {
-    /// Cluster that the sender means; null for no check.
+    /// Id of the cluster that the request is for; null for no check.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub cluster_id: Option<Str>,
-    /// Id of the controller that shall vote no more.
+    /// Id of the voter to remove.
     pub voter_id: i32,
-    /// Id of the log directory it voted with.
+    /// Id of the log directory in which it keeps the metadata log.
     pub voter_directory_id: Uuid,
 }
 
@@ -65,14 +69,18 @@ impl Request for RemoveRaftVoterRequest {
     }
 }
 
-/// Whether the controller has no vote now.
+/// Whether the voter was removed.
+///
+/// Response of [`ApiKey::RemoveRaftVoter`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RemoveRaftVoterResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Why it failed; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub error_message: Option<Str>,
 }
 

@@ -4,9 +4,11 @@
 use super::*;
 
 /// Lets a token live longer, up to its limit. KIP-48
+///
+/// Request of [`ApiKey::RenewDelegationToken`], v1-2, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct RenewDelegationTokenRequest {
-    /// Secret of the token.
+    /// HMAC of the token, its secret.
     pub hmac: Bytes,
     /// Milliseconds from now until it expires; below 0 for the broker's default.
     pub renew_period_ms: i64,
@@ -53,13 +55,15 @@ impl Request for RenewDelegationTokenRequest {
 }
 
 /// When the token expires.
+///
+/// Response of [`ApiKey::RenewDelegationToken`], v1-2, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct RenewDelegationTokenResponse {
     /// Why it failed; 0 for success.
     pub error_code: i16,
     /// When it expires, ms since 1970.
     pub expiry_timestamp_ms: i64,
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
 }
 

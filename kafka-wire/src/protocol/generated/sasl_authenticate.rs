@@ -4,6 +4,8 @@
 use super::*;
 
 /// Carries the client's step of the mechanism, after SaslHandshake v1. KIP-152
+///
+/// Request of [`ApiKey::SaslAuthenticate`], v0-2, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct SaslAuthenticateRequest {
     /// What the mechanism has the client say.
@@ -44,17 +46,21 @@ impl Request for SaslAuthenticateRequest {
 }
 
 /// The broker's step of the mechanism.
+///
+/// Response of [`ApiKey::SaslAuthenticate`], v0-2, flexible v2+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SaslAuthenticateResponse {
     /// Why it failed; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub error_message: Option<Str>,
     /// What the mechanism has the broker say.
     pub auth_bytes: Bytes,
     /// Milliseconds after which the client must authenticate again; 0 for never. KIP-368
     ///
-    /// If `version >= 1`; otherwise `0`, and left out without an error.
+    /// v1+; other versions decode to the default, `0`, and leave the field out.
     pub session_lifetime_ms: i64,
 }
 

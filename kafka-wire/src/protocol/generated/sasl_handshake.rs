@@ -4,6 +4,8 @@
 use super::*;
 
 /// Names the mechanism; after v0 its bytes follow without headers. KIP-43
+///
+/// Request of [`ApiKey::SaslHandshake`], v0-1, never flexible.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct SaslHandshakeRequest {
     /// Name of the mechanism, such as "SCRAM-SHA-512".
@@ -42,6 +44,8 @@ impl Request for SaslHandshakeRequest {
 }
 
 /// Whether the broker has the mechanism.
+///
+/// Response of [`ApiKey::SaslHandshake`], v0-1, never flexible.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct SaslHandshakeResponse {
     /// Why it failed; 0 for success.

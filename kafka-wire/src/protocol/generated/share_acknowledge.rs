@@ -4,17 +4,21 @@
 use super::*;
 
 /// A consumer tells what became of records it got, without fetching. KIP-932
+///
+/// Request of [`ApiKey::ShareAcknowledge`], v1-2, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ShareAcknowledgeRequest {
-    /// Name of the group.
+    /// Id of the group.
     pub group_id: Option<Str>,
     /// Id of the member within its group.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub member_id: Option<Str>,
-    /// Count of requests in the share session, from 1 on; -1 closes it.
+    /// Epoch of the share session, which counts its requests, from 1 on; -1 closes it.
     pub share_session_epoch: i32,
     /// Whether some acknowledgements renew locks. KIP-1222
     ///
-    /// If `version >= 2`; otherwise `false`.
+    /// v2+; other versions decode to the default, `false`, and refuse to encode another value.
     pub is_renew_ack: bool,
     /// What to acknowledge, by topic.
     pub topics: Vec<AcknowledgeTopic>,
@@ -200,17 +204,19 @@ impl Inspect for AcknowledgementBatch {
 }
 
 /// The outcome of each partition.
+///
+/// Response of [`ApiKey::ShareAcknowledge`], v1-2, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ShareAcknowledgeResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Why the whole request failed; 0 if it did not.
     pub error_code: i16,
     /// Why the whole request failed, in words; null if it did not.
     pub error_message: Option<Str>,
-    /// Milliseconds for which records stay with their consumer. KIP-1222
+    /// Milliseconds for which acquired records stay locked for their consumer. KIP-1222
     ///
-    /// If `version >= 2`; otherwise `0`, and left out without an error.
+    /// v2+; other versions decode to the default, `0`, and leave the field out.
     pub acquisition_lock_timeout_ms: i32,
     /// The topics of the request.
     pub responses: Vec<ShareAcknowledgeTopicResponse>,
@@ -351,7 +357,7 @@ impl Inspect for PartitionData {
 pub struct LeaderIdAndEpoch {
     /// Id of the broker that leads the partition; -1 for none known.
     pub leader_id: i32,
-    /// Term of that leader, which grows with each election; -1 for unknown.
+    /// Epoch of that leader, which grows with each election; -1 for unknown.
     pub leader_epoch: i32,
 }
 

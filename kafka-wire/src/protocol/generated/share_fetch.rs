@@ -4,17 +4,21 @@
 use super::*;
 
 /// A consumer asks the leader for records to work on, and acknowledges others. KIP-932
+///
+/// Request of [`ApiKey::ShareFetch`], v1-2, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ShareFetchRequest {
-    /// Name of the group.
+    /// Id of the group.
     pub group_id: Option<Str>,
     /// Id of the member within its group.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub member_id: Option<Str>,
-    /// Count of requests in the share session: 0 opens one, -1 closes it.
+    /// Epoch of the share session, which counts its requests: 0 opens one, -1 closes it.
     pub share_session_epoch: i32,
-    /// Milliseconds the leader may wait for `MinBytes` to gather.
+    /// Milliseconds the leader may wait for [`Self::min_bytes`] to gather.
     pub max_wait_ms: i32,
-    /// Bytes worth an answer before `MaxWaitMs` is over.
+    /// Bytes worth an answer before [`Self::max_wait_ms`] is over.
     pub min_bytes: i32,
     /// Bytes of records wanted in all; a first batch that is larger is sent nevertheless. KIP-74
     ///
@@ -24,17 +28,17 @@ pub struct ShareFetchRequest {
     pub max_records: i32,
     /// Records wanted in each run that is acquired or acknowledged.
     pub batch_size: i32,
-    /// 0 whole batches as they lie in the log, 1 never above `MaxRecords`. KIP-1206
+    /// 0 whole batches as they lie in the log, 1 never above [`Self::max_records`]. KIP-1206
     ///
-    /// If `version >= 2`; otherwise `0`, and left out without an error.
+    /// v2+; other versions decode to the default, `0`, and leave the field out.
     pub share_acquire_mode: i8,
     /// Whether some acknowledgements renew locks. KIP-1222
     ///
-    /// If `version >= 2`; otherwise `false`.
+    /// v2+; other versions decode to the default, `false`, and refuse to encode another value.
     pub is_renew_ack: bool,
     /// What to read or acknowledge; with a session only what is new.
     pub topics: Vec<FetchTopic>,
-    /// What the session is to drop.
+    /// Partitions to drop from the share session.
     pub forgotten_topics_data: Vec<ForgottenTopic>,
 }
 
@@ -283,15 +287,17 @@ impl Inspect for ForgottenTopic {
 }
 
 /// Record batches, and which of their records this consumer has acquired.
+///
+/// Response of [`ApiKey::ShareFetch`], v1-2, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ShareFetchResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Why the whole request failed; 0 if it did not.
     pub error_code: i16,
     /// Why the whole request failed, in words; null if it did not.
     pub error_message: Option<Str>,
-    /// Milliseconds for which records stay with this consumer.
+    /// Milliseconds for which acquired records stay locked for this consumer.
     pub acquisition_lock_timeout_ms: i32,
     /// The topics with records or outcomes.
     pub responses: Vec<ShareFetchableTopicResponse>,
@@ -438,7 +444,7 @@ impl Inspect for PartitionData {
         to.field("acknowledgeErrorCode", &self.acknowledge_error_code, version);
         to.field("acknowledgeErrorMessage", &self.acknowledge_error_message, version);
         to.field("currentLeader", &self.current_leader, version);
-        to.records("records", Some(&self.records));
+        to.records("records", &self.records);
         to.field("acquiredRecords", &self.acquired_records, version);
     }
 }
@@ -448,7 +454,7 @@ impl Inspect for PartitionData {
 pub struct LeaderIdAndEpoch {
     /// Id of the broker that leads the partition; -1 for none known.
     pub leader_id: i32,
-    /// Term of that leader, which grows with each election; -1 for unknown.
+    /// Epoch of that leader, which grows with each election; -1 for unknown.
     pub leader_epoch: i32,
 }
 
@@ -483,7 +489,7 @@ pub struct AcquiredRecords {
     pub first_offset: i64,
     /// Last offset of the run, inclusive.
     pub last_offset: i64,
-    /// How often the records were handed out, this time included.
+    /// How often the records were delivered, this time included.
     pub delivery_count: i16,
 }
 

@@ -4,11 +4,13 @@
 use super::*;
 
 /// An admin client asks the coordinator for the state of groups. KIP-932
+///
+/// Request of [`ApiKey::ShareGroupDescribe`], v1, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ShareGroupDescribeRequest {
-    /// Names of the groups.
+    /// Ids of the groups.
     pub group_ids: Vec<Str>,
-    /// Whether to tell what the client may do with each group.
+    /// Whether to return the operations that the client is authorized for on each group.
     pub include_authorized_operations: bool,
 }
 
@@ -56,9 +58,11 @@ impl Request for ShareGroupDescribeRequest {
 }
 
 /// State, members and assignments of each group.
+///
+/// Response of [`ApiKey::ShareGroupDescribe`], v1, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ShareGroupDescribeResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// The groups of the request.
     pub groups: Vec<DescribedGroup>,
@@ -102,7 +106,7 @@ pub struct DescribedGroup {
     pub error_code: i16,
     /// More about the error; null for none.
     pub error_message: Option<Str>,
-    /// Name of the group.
+    /// Id of the group.
     pub group_id: Str,
     /// Name of the state: "Empty", "Stable", "Dead"; empty on error.
     pub group_state: Str,
@@ -116,7 +120,7 @@ pub struct DescribedGroup {
     pub members: Vec<Member>,
     /// Bit set of AclOperation codes; the default means "not asked for". KIP-430
     ///
-    /// Default `-2147483648`.
+    /// Default `i32::MIN`.
     pub authorized_operations: i32,
 }
 
@@ -131,7 +135,7 @@ impl Default for DescribedGroup {
             assignment_epoch: 0,
             assignor_name: Str::EMPTY,
             members: Vec::new(),
-            authorized_operations: -2147483648,
+            authorized_operations: i32::MIN,
         }
     }
 }
@@ -191,7 +195,7 @@ pub struct Member {
     pub member_id: Str,
     /// Rack of the member; null for none.
     pub rack_id: Option<Str>,
-    /// Assignment epoch that the member has come to.
+    /// Epoch of the member: the assignment epoch that it has reconciled to.
     pub member_epoch: i32,
     /// Client id of the member's connection.
     pub client_id: Str,
@@ -199,7 +203,7 @@ pub struct Member {
     pub client_host: Str,
     /// Topics it subscribes to.
     pub subscribed_topic_names: Vec<Str>,
-    /// What it has; others may have the same partitions.
+    /// Current assignment; others may have the same partitions.
     pub assignment: Assignment,
 }
 

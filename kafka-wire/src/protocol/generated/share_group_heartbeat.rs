@@ -4,9 +4,11 @@
 use super::*;
 
 /// A consumer joins, stays in or leaves a share group. KIP-932
+///
+/// Request of [`ApiKey::ShareGroupHeartbeat`], v1, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ShareGroupHeartbeatRequest {
-    /// Name of the group.
+    /// Id of the group.
     pub group_id: Str,
     /// Random id that the member made up and keeps while it lives.
     pub member_id: Str,
@@ -71,9 +73,11 @@ impl Request for ShareGroupHeartbeatRequest {
 }
 
 /// The member's epoch, and its assignment if that changed.
+///
+/// Response of [`ApiKey::ShareGroupHeartbeat`], v1, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ShareGroupHeartbeatResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Why it failed; 0 for success.
     pub error_code: i16,
@@ -85,7 +89,7 @@ pub struct ShareGroupHeartbeatResponse {
     pub member_epoch: i32,
     /// Milliseconds until the next heartbeat.
     pub heartbeat_interval_ms: i32,
-    /// What the member is to read, to be taken as a whole; null if unchanged.
+    /// Assignment of the member, complete, which replaces the earlier one; null if unchanged.
     pub assignment: Option<Assignment>,
 }
 

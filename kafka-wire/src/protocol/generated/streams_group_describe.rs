@@ -4,11 +4,13 @@
 use super::*;
 
 /// An admin client asks the coordinator for the state of groups. KIP-1071
+///
+/// Request of [`ApiKey::StreamsGroupDescribe`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct StreamsGroupDescribeRequest {
-    /// Names of the groups.
+    /// Ids of the groups.
     pub group_ids: Vec<Str>,
-    /// Whether to tell what the client may do with each group.
+    /// Whether to return the operations that the client is authorized for on each group.
     pub include_authorized_operations: bool,
 }
 
@@ -56,9 +58,11 @@ impl Request for StreamsGroupDescribeRequest {
 }
 
 /// State, topology, members and tasks of each group.
+///
+/// Response of [`ApiKey::StreamsGroupDescribe`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct StreamsGroupDescribeResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// The groups of the request.
     pub groups: Vec<DescribedGroup>,
@@ -102,7 +106,7 @@ pub struct DescribedGroup {
     pub error_code: i16,
     /// More about the error; null for none.
     pub error_message: Option<Str>,
-    /// Name of the group.
+    /// Id of the group.
     pub group_id: Str,
     /// Name of the state: "Empty", "NotReady", "Assigning", "Reconciling", "Stable"; empty on error.
     pub group_state: Str,
@@ -116,7 +120,7 @@ pub struct DescribedGroup {
     pub members: Vec<Member>,
     /// Bit set of AclOperation codes; the default means "not asked for". KIP-430
     ///
-    /// Default `-2147483648`.
+    /// Default `i32::MIN`.
     pub authorized_operations: i32,
 }
 
@@ -131,7 +135,7 @@ impl Default for DescribedGroup {
             assignment_epoch: 0,
             topology: None,
             members: Vec::new(),
-            authorized_operations: -2147483648,
+            authorized_operations: i32::MIN,
         }
     }
 }
@@ -273,9 +277,9 @@ impl Inspect for Subtopology {
 pub struct Member {
     /// Id of the member within its group.
     pub member_id: Str,
-    /// Assignment epoch that the member has come to.
+    /// Epoch of the member: the assignment epoch that it has reconciled to.
     pub member_epoch: i32,
-    /// Name of a static member, given by its configuration; null for a dynamic one.
+    /// Instance id (`group.instance.id`) of a static member; null for a dynamic one.
     pub instance_id: Option<Str>,
     /// Rack of the member; null for none.
     pub rack_id: Option<Str>,
@@ -295,9 +299,9 @@ pub struct Member {
     pub task_offsets: Vec<TaskOffset>,
     /// How long these changelogs are.
     pub task_end_offsets: Vec<TaskOffset>,
-    /// What it has.
+    /// Current assignment.
     pub assignment: Assignment,
-    /// What it shall have once others gave up their part.
+    /// Target assignment, which it reaches once others have revoked their part.
     pub target_assignment: Assignment,
     /// Whether it still uses the classic protocol.
     pub is_classic: bool,

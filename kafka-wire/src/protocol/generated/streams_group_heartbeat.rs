@@ -4,17 +4,19 @@
 use super::*;
 
 /// A Kafka Streams client joins, stays in or leaves a group. KIP-1071
+///
+/// Request of [`ApiKey::StreamsGroupHeartbeat`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StreamsGroupHeartbeatRequest {
-    /// Name of the group.
+    /// Id of the group.
     pub group_id: Str,
     /// Random id that the member made up and keeps while it lives.
     pub member_id: Str,
     /// Epoch of the member: 0 to join, -1 to leave, -2 to leave as a static member that returns.
     pub member_epoch: i32,
-    /// Latest version of `PartitionsByUserEndpoint` that the member has.
+    /// Latest version of [`StreamsGroupHeartbeatResponse::partitions_by_user_endpoint`] that the member has.
     pub endpoint_information_epoch: i32,
-    /// Name of a static member; null for none or if unchanged.
+    /// Instance id (`group.instance.id`) of a static member; null for a dynamic one or if unchanged.
     pub instance_id: Option<Str>,
     /// Rack of the member; null for none or if unchanged.
     pub rack_id: Option<Str>,
@@ -253,11 +255,11 @@ impl Inspect for Subtopology {
 /// An element of [`Subtopology::copartition_groups`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct CopartitionGroup {
-    /// Positions in `SourceTopics` of the sub-topology, from 0.
+    /// Positions in [`Subtopology::source_topics`], from 0.
     pub source_topics: Vec<i16>,
-    /// Positions in `SourceTopicRegex` of the sub-topology, from 0.
+    /// Positions in [`Subtopology::source_topic_regex`], from 0.
     pub source_topic_regex: Vec<i16>,
-    /// Positions in `RepartitionSourceTopics` of the sub-topology, from 0.
+    /// Positions in [`Subtopology::repartition_source_topics`], from 0.
     pub repartition_source_topics: Vec<i16>,
 }
 
@@ -478,9 +480,11 @@ impl Inspect for TaskOffset {
 }
 
 /// The member's epoch, and its tasks if they changed.
+///
+/// Response of [`ApiKey::StreamsGroupHeartbeat`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StreamsGroupHeartbeatResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Why it failed; 0 for success.
     pub error_code: i16,
@@ -497,6 +501,8 @@ pub struct StreamsGroupHeartbeatResponse {
     /// Milliseconds after which to tell the offsets of tasks again.
     pub task_offset_interval_ms: i32,
     /// What keeps the group from working as it should; null or empty for nothing.
+    ///
+    /// Default `Some(Vec::new())`.
     pub status: Option<Vec<Status>>,
     /// Tasks to process; null if unchanged.
     pub active_tasks: Option<Vec<TaskIds>>,
@@ -504,7 +510,7 @@ pub struct StreamsGroupHeartbeatResponse {
     pub standby_tasks: Option<Vec<TaskIds>>,
     /// Tasks whose state to load, to take them over; null if unchanged.
     pub warmup_tasks: Option<Vec<TaskIds>>,
-    /// Version of `PartitionsByUserEndpoint`.
+    /// Version of [`StreamsGroupHeartbeatResponse::partitions_by_user_endpoint`].
     pub endpoint_information_epoch: i32,
     /// Where to query which state; null if unchanged.
     pub partitions_by_user_endpoint: Option<Vec<EndpointToPartitions>>,

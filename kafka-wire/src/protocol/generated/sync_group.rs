@@ -4,25 +4,27 @@
 use super::*;
 
 /// Asks for the member's assignment; the leader's request brings everybody's.
+///
+/// Request of [`ApiKey::SyncGroup`], v0-5, flexible v4+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct SyncGroupRequest {
-    /// Name of the group.
+    /// Id of the group.
     pub group_id: Str,
     /// Generation that JoinGroup told.
     pub generation_id: i32,
     /// Id of the member within its group.
     pub member_id: Str,
-    /// Name of a static member, given by its configuration; null for a dynamic one.
+    /// Instance id (`group.instance.id`) of a static member; null for a dynamic one.
     ///
-    /// If `version >= 3`; otherwise `None`.
+    /// v3+; other versions decode to the default, `None`, and refuse to encode another value.
     pub group_instance_id: Option<Str>,
-    /// Kind of group, checked against the coordinator's; null for no check. KIP-559
+    /// Protocol type of the group, checked against the coordinator's; null for no check. KIP-559
     ///
-    /// If `version >= 5`; otherwise `None`, and left out without an error.
+    /// v5+; other versions decode to the default, `None`, and leave the field out.
     pub protocol_type: Option<Str>,
     /// Assignor, checked against the coordinator's; null for no check. KIP-559
     ///
-    /// If `version >= 5`; otherwise `None`, and left out without an error.
+    /// v5+; other versions decode to the default, `None`, and leave the field out.
     pub protocol_name: Option<Str>,
     /// What each member is to work on, from the leader; empty from others.
     pub assignments: Vec<SyncGroupRequestAssignment>,
@@ -133,21 +135,23 @@ impl Inspect for SyncGroupRequestAssignment {
 }
 
 /// The assignment of the member.
+///
+/// Response of [`ApiKey::SyncGroup`], v0-5, flexible v4+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct SyncGroupResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     ///
-    /// If `version >= 1`; otherwise `0`, and left out without an error.
+    /// v1+; other versions decode to the default, `0`, and leave the field out.
     pub throttle_time_ms: i32,
     /// Why it failed; 0 for success.
     pub error_code: i16,
-    /// Kind of group; null on error. KIP-559
+    /// Protocol type of the group; null on error. KIP-559
     ///
-    /// If `version >= 5`; otherwise `None`, and left out without an error.
+    /// v5+; other versions decode to the default, `None`, and leave the field out.
     pub protocol_type: Option<Str>,
     /// The assignor of this generation; null on error. KIP-559
     ///
-    /// If `version >= 5`; otherwise `None`, and left out without an error.
+    /// v5+; other versions decode to the default, `None`, and leave the field out.
     pub protocol_name: Option<Str>,
     /// What the leader gave this member; empty on error.
     pub assignment: Bytes,

@@ -4,11 +4,13 @@
 use super::*;
 
 /// Commits the offsets of a group as a part of a transaction. KIP-98, KIP-447
+///
+/// Request of [`ApiKey::TxnOffsetCommit`], v0-5, flexible v3+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TxnOffsetCommitRequest {
-    /// Name of the transactional producer.
+    /// Transactional id of the producer.
     pub transactional_id: Str,
-    /// Name of the group.
+    /// Id of the group.
     pub group_id: Str,
     /// Id of the producer, given out by InitProducerId.
     pub producer_id: i64,
@@ -16,15 +18,15 @@ pub struct TxnOffsetCommitRequest {
     pub producer_epoch: i16,
     /// Generation of the group, to fence a member that is out; -1 for no check. KIP-447
     ///
-    /// If `version >= 3`; otherwise `-1`.
+    /// v3+; other versions decode to the default, `-1`, and refuse to encode another value.
     pub generation_id: i32,
     /// Id of the member that read the records; empty for no check. KIP-447
     ///
-    /// If `version >= 3`; otherwise `Str::EMPTY`.
+    /// v3+; other versions decode to the default, `Str::EMPTY`, and refuse to encode another value.
     pub member_id: Str,
-    /// Name of a static member, given by its configuration; null for a dynamic one.
+    /// Instance id (`group.instance.id`) of a static member; null for a dynamic one.
     ///
-    /// If `version >= 3`; otherwise `None`.
+    /// v3+; other versions decode to the default, `None`, and refuse to encode another value.
     pub group_instance_id: Option<Str>,
     /// The topics, each with its offsets.
     pub topics: Vec<TxnOffsetCommitRequestTopic>,
@@ -165,9 +167,11 @@ pub struct TxnOffsetCommitRequestPartition {
     pub committed_offset: i64,
     /// Leader epoch of the last record that is done; -1 for unknown. KIP-320
     ///
-    /// If `version >= 2`; otherwise `-1`, and left out without an error.
+    /// v2+; other versions decode to the default, `-1`, and leave the field out.
     pub committed_leader_epoch: i32,
-    /// Text of the client's own, kept beside the offset; null is kept as empty.
+    /// Metadata: text that the client keeps beside the offset; null is kept as empty.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub committed_metadata: Option<Str>,
 }
 
@@ -220,9 +224,11 @@ impl Inspect for TxnOffsetCommitRequestPartition {
 }
 
 /// Which offsets became a part of the transaction.
+///
+/// Response of [`ApiKey::TxnOffsetCommit`], v0-5, flexible v3+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct TxnOffsetCommitResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// The topics of the request.
     pub topics: Vec<TxnOffsetCommitResponseTopic>,

@@ -4,6 +4,8 @@
 use super::*;
 
 /// An admin client has the controller forget a broker that is gone. KIP-631
+///
+/// Request of [`ApiKey::UnregisterBroker`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct UnregisterBrokerRequest {
     /// Id of the broker.
@@ -48,13 +50,17 @@ impl Request for UnregisterBrokerRequest {
 }
 
 /// Whether the broker is forgotten.
+///
+/// Response of [`ApiKey::UnregisterBroker`], v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UnregisterBrokerResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Why it failed; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub error_message: Option<Str>,
 }
 

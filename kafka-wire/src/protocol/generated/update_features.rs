@@ -4,6 +4,8 @@
 use super::*;
 
 /// Raises or lowers the levels of features, for the whole cluster. KIP-584
+///
+/// Request of [`ApiKey::UpdateFeatures`], v0-2, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UpdateFeaturesRequest {
     /// Milliseconds the controller may take.
@@ -14,7 +16,7 @@ pub struct UpdateFeaturesRequest {
     pub feature_updates: Vec<FeatureUpdateKey>,
     /// Whether only to check, without changing anything.
     ///
-    /// If `version >= 1`; otherwise `false`.
+    /// v1+; other versions decode to the default, `false`, and refuse to encode another value.
     pub validate_only: bool,
 }
 
@@ -84,11 +86,11 @@ pub struct FeatureUpdateKey {
     pub max_version_level: i16,
     /// Whether the new level may be lower.
     ///
-    /// If `version <= 0`; otherwise `false`.
+    /// v0; other versions decode to the default, `false`, and refuse to encode another value.
     pub allow_downgrade: bool,
-    /// 1 only up, 2 also down if nothing is lost, 3 also down with losses. KIP-778
+    /// 1 upgrade only, 2 also a safe downgrade, 3 also an unsafe one, which may lose metadata. KIP-778
     ///
-    /// If `version >= 1`; otherwise `1`.
+    /// v1+; other versions decode to the default, `1`, and refuse to encode another value.
     pub upgrade_type: i8,
 }
 
@@ -144,17 +146,21 @@ impl Inspect for FeatureUpdateKey {
 }
 
 /// Whether the levels were changed; from v2 all of them or none.
+///
+/// Response of [`ApiKey::UpdateFeatures`], v0-2, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UpdateFeaturesResponse {
-    /// Milliseconds the client is to stay quiet for exceeding a quota; 0 for none.
+    /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
     /// Why the whole request failed; 0 if it did not.
     pub error_code: i16,
     /// Why the whole request failed, in words; null if it did not.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub error_message: Option<Str>,
     /// The features of the request.
     ///
-    /// If `version <= 1`; otherwise `Vec::new()`, and left out without an error.
+    /// v0-1; other versions decode to the default, `Vec::new()`, and leave the field out.
     pub results: Vec<UpdatableFeatureResult>,
 }
 
@@ -215,6 +221,8 @@ pub struct UpdatableFeatureResult {
     /// Why it failed; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
+    ///
+    /// Default `Some(Str::EMPTY)`.
     pub error_message: Option<Str>,
 }
 

@@ -4,13 +4,15 @@
 use super::*;
 
 /// A controller asks the voters for their votes. KIP-595
+///
+/// Request of [`ApiKey::Vote`], v0-2, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VoteRequest {
-    /// Cluster that the sender takes itself to be in; null for no check.
+    /// Id of the cluster that the sender belongs to; null for no check.
     pub cluster_id: Option<Str>,
     /// Id of the voter that is asked; -1 for unknown. KIP-853
     ///
-    /// If `version >= 1`; otherwise `-1`, and left out without an error.
+    /// v1+; other versions decode to the default, `-1`, and leave the field out.
     pub voter_id: i32,
     /// The metadata log, which is the only one.
     pub topics: Vec<TopicData>,
@@ -105,25 +107,25 @@ impl Inspect for TopicData {
 pub struct PartitionData {
     /// Always 0.
     pub partition_index: i32,
-    /// Epoch to be elected for; with `PreVote` the one it is in.
+    /// Candidate epoch to be elected for; with [`Self::pre_vote`] the one it is in.
     pub replica_epoch: i32,
     /// Id of the controller that asks.
     pub replica_id: i32,
     /// Log directory of the controller that asks. KIP-853
     ///
-    /// If `version >= 1`; otherwise `Uuid::ZERO`, and left out without an error.
+    /// v1+; other versions decode to the default, `Uuid::ZERO`, and leave the field out.
     pub replica_directory_id: Uuid,
     /// Log directory of the voter that is asked. KIP-853
     ///
-    /// If `version >= 1`; otherwise `Uuid::ZERO`, and left out without an error.
+    /// v1+; other versions decode to the default, `Uuid::ZERO`, and leave the field out.
     pub voter_directory_id: Uuid,
     /// Epoch of the last record in its log.
     pub last_offset_epoch: i32,
     /// One above the last offset in its log.
     pub last_offset: i64,
-    /// Whether only to ask if it would get the vote; nothing is bound. KIP-996
+    /// Whether this is a pre-vote: it asks if the vote would be granted, and binds nobody. KIP-996
     ///
-    /// If `version >= 2`; otherwise `false`.
+    /// v2+; other versions decode to the default, `false`, and refuse to encode another value.
     pub pre_vote: bool,
 }
 
@@ -187,6 +189,8 @@ impl Inspect for PartitionData {
 }
 
 /// The voter's decision.
+///
+/// Response of [`ApiKey::Vote`], v0-2, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct VoteResponse {
     /// Why the whole request failed; 0 if it did not.
@@ -195,7 +199,7 @@ pub struct VoteResponse {
     pub topics: Vec<VoteResponseTopicData>,
     /// Addresses of the leaders named above. KIP-853
     ///
-    /// If `version >= 1`; otherwise `Vec::new()`.
+    /// v1+; other versions decode to the default, `Vec::new()`, and refuse to encode another value. Tagged field 0.
     pub node_endpoints: Vec<NodeEndpoint>,
 }
 
@@ -291,7 +295,7 @@ pub struct VoteResponsePartitionData {
     pub leader_id: i32,
     /// Latest epoch of the quorum known.
     pub leader_epoch: i32,
-    /// Whether the vote is given.
+    /// Whether the vote is granted.
     pub vote_granted: bool,
 }
 

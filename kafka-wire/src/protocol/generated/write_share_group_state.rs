@@ -4,9 +4,11 @@
 use super::*;
 
 /// A partition leader stores its state at the share coordinator. KIP-932
+///
+/// Request of [`ApiKey::WriteShareGroupState`], v0-1, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct WriteShareGroupStateRequest {
-    /// Name of the group.
+    /// Id of the group.
     pub group_id: Str,
     /// The topics with states to store.
     pub topics: Vec<WriteStateData>,
@@ -90,11 +92,11 @@ pub struct PartitionData {
     pub state_epoch: i32,
     /// Leader epoch of the partition; an older one is refused.
     pub leader_epoch: i32,
-    /// First offset that the group has not done with, inclusive; -1 if unchanged.
+    /// Share-partition start offset: the first one that the group has not done with, inclusive; -1 if unchanged.
     pub start_offset: i64,
     /// Offsets from the start offset on that are done with; -1 for unknown. KIP-1226
     ///
-    /// If `version >= 1`; otherwise `-1`, and left out without an error.
+    /// v1+; other versions decode to the default, `-1`, and leave the field out.
     pub delivery_complete_count: i32,
     /// Records whose state changed, in runs of the same state.
     pub state_batches: Vec<StateBatch>,
@@ -165,7 +167,7 @@ pub struct StateBatch {
     pub last_offset: i64,
     /// 0 available, 2 acknowledged, 4 archived: given up or rejected.
     pub delivery_state: i8,
-    /// How often the records were handed out.
+    /// How often the records were delivered.
     pub delivery_count: i16,
 }
 
@@ -203,6 +205,8 @@ impl Inspect for StateBatch {
 }
 
 /// The outcome of each partition.
+///
+/// Response of [`ApiKey::WriteShareGroupState`], v0-1, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct WriteShareGroupStateResponse {
     /// The topics of the request.

@@ -4,6 +4,8 @@
 use super::*;
 
 /// A transaction coordinator has leaders append commit or abort markers. KIP-98
+///
+/// Request of [`ApiKey::WriteTxnMarkers`], v1-2, flexible v1+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct WriteTxnMarkersRequest {
     /// One for each transaction that ends.
@@ -58,7 +60,7 @@ pub struct WritableTxnMarker {
     pub coordinator_epoch: i32,
     /// The feature "transaction.version" of the marker: 0 and 1 are as before KIP-890, 2 has it. KIP-1228
     ///
-    /// If `version >= 2`; otherwise `0`, and left out without an error.
+    /// v2+; other versions decode to the default, `0`, and leave the field out.
     pub transaction_version: i8,
 }
 
@@ -139,6 +141,8 @@ impl Inspect for WritableTxnMarkerTopic {
 }
 
 /// Which markers were written.
+///
+/// Response of [`ApiKey::WriteTxnMarkers`], v1-2, flexible v1+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct WriteTxnMarkersResponse {
     /// The transactions of the request.
