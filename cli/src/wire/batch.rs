@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use bytes::Bytes;
 use kafka_wire::compression::Decompressed;
-use kafka_wire::protocol::any;
+use kafka_wire::protocol::any::MessageKind;
 use kafka_wire::record::{
     Batch, BatchHeader, Batches, ControlRecord, Record, RecordError, TimestampType, sequence_after,
 };
@@ -213,13 +213,10 @@ fn control(record: &Record<'_>) -> String {
 
 /// Each of these messages begins with its own version, in two bytes that are its first field too.
 fn message_json(name: &str, value: &Bytes) -> Result<String, String> {
-    let newest = any::data_layout(name).map_or(0, |layout| layout.last);
-    let version = value.first_chunk().map_or(0, |bytes| i16::from_be_bytes(*bytes)).clamp(0, newest);
-    match any::decode_data(name, version, &mut Reader::new(value)) {
-        Some(Ok(message)) => Ok(message.json(version)),
-        Some(Err(error)) => Err(error.to_string()),
-        None => Err(format!("there is no message {name}")),
-    }
+    let kind = MessageKind::named(name).ok_or_else(|| format!("there is no message {name}"))?;
+    let version = value.first_chunk().map_or(0, |bytes| i16::from_be_bytes(*bytes)).clamp(0, kind.layout().last);
+    let message = kind.decode(version, &mut Reader::new(value)).map_err(|error| error.to_string())?;
+    Ok(message.json(version))
 }
 
 fn timestamp_type(header: &BatchHeader) -> &'static str {
