@@ -185,9 +185,7 @@ impl Shown {
         let mut reader = Reader::new(frame);
         let kind = name::body(key, Direction::Response).map_err(Fault::Other);
         let (header, body) = match message::response_head(&mut reader, key, version) {
-            Ok(header) => {
-                (Some(header), kind.and_then(|kind| message::body(&reader, kind, version, with_records)))
-            }
+            Ok(header) => (Some(header), kind.and_then(|kind| message::body(&reader, kind, version, with_records))),
             Err(fault) => (None, Err(fault)),
         };
         let version = body.as_ref().map_or(version, |body| body.version);

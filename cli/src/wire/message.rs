@@ -140,12 +140,7 @@ pub(super) struct Body {
 ///
 /// A broker that lacks the version of an ApiVersions request answers in version 0, with error 35 (KIP-511). No answer of another
 /// version begins with this error and is complete as version 0, so that is tried first.
-pub(super) fn body(
-    reader: &Reader<'_>,
-    kind: MessageKind,
-    version: i16,
-    with_records: bool,
-) -> Result<Body, Fault> {
+pub(super) fn body(reader: &Reader<'_>, kind: MessageKind, version: i16, with_records: bool) -> Result<Body, Fault> {
     let is_versions = kind.api() == Some((ApiKey::ApiVersions, Direction::Response));
     if is_versions
         && reader.clone().i16("error_code") == Ok(ErrorCode::UNSUPPORTED_VERSION.0)

@@ -13,25 +13,18 @@ use crate::compression::{self, Compression, Container, Decompressed};
 /// (v2), and the messages of message sets (v0 and v1).
 ///
 /// A batch that is cut off at the end of the bytes ends the iteration without an error: brokers cut at the byte limit
-/// of the fetch. [`Batches::is_truncated`] tells whether not even the first one was whole. After an error the iteration
-/// is over, because nothing after a wrong length can be found.
+/// of the fetch. [`Batches::rest`] has it then. After an error the iteration is over, because nothing after a wrong length
+/// can be found.
 #[derive(Clone, Debug)]
 pub struct Batches {
     rest: Bytes,
     position: usize,
-    is_truncated: bool,
 }
 
 impl Batches {
     /// Reads the batches that `records` holds; each of them shares its memory.
     pub fn new(records: Bytes) -> Self {
-        let is_truncated = matches!(whole_batch_bytes(&records), Ok(None)) && !records.is_empty();
-        Self { rest: records, position: 0, is_truncated }
-    }
-
-    /// Whether there are bytes but the first batch is not whole: a fetch that gets this again makes no progress.
-    pub fn is_truncated(&self) -> bool {
-        self.is_truncated
+        Self { rest: records, position: 0 }
     }
 
     /// Bytes from the start to the batch that comes next; after an error, to the batch that it is in.
