@@ -159,6 +159,7 @@ fn metadata_response() -> MetadataResponse {
         host: Str::from(format!("broker-{node_id}.kafka.example.org")),
         port: 9092,
         rack: Some(Str::from("rack-a")),
+        ..MetadataResponseBroker::default()
     };
     MetadataResponse {
         brokers: (0..3).map(broker).collect(),

@@ -1,6 +1,6 @@
 //! Variable-length integers, against a reader that says what they are.
 
-use kafka_wire::wire::varint::{put_unsigned_varint, unsigned_varint, varint, varlong};
+use kafka_wire::wire::varint::{put_unsigned_varint, unsigned_varint, varlong};
 
 /// Reads one number of each kind, and writes it again.
 pub fn run(input: &[u8]) {
@@ -9,8 +9,6 @@ pub fn run(input: &[u8]) {
     assert_eq!(unsigned_varint(input).ok().map(|(rest, number)| (u64::from(number), left(rest))), short);
     // Zig-zag: 0, -1, 1, -2 and so on.
     let signed = |number: u64| if number & 1 == 0 { i128::from(number / 2) } else { -i128::from(number / 2) - 1 };
-    let expected = short.map(|(number, size)| (signed(number), size));
-    assert_eq!(varint(input).ok().map(|(rest, number)| (i128::from(number), left(rest))), expected);
     let expected = reference(input, 10, 64).map(|(number, size)| (signed(number), size));
     assert_eq!(varlong(input).ok().map(|(rest, number)| (i128::from(number), left(rest))), expected);
     if let Some((number, size)) = short {

@@ -10,9 +10,9 @@ use std::fs;
 use std::path::Path;
 
 use bytes::Bytes;
-use kafka_wire::protocol::any::{AnyMessage, Direction, data_layout, decode, decode_data};
+use kafka_wire::protocol::any::{AnyMessage, MessageKind};
 use kafka_wire::protocol::{ApiKey, Message, Request};
-use kafka_wire::wire::{DecodeError, Layout, Reader, UnknownTags, Writer};
+use kafka_wire::wire::{DecodeError, Reader, UnknownTags, Writer};
 
 /// Reads the whole frame as a message, by its name in Kafka's schema.
 fn read(
@@ -25,21 +25,9 @@ fn read(
     if keep {
         reader.keep_unknown_tags();
     }
-    let message = match api(name) {
-        Some((key, direction)) => decode(key, direction, version, &mut reader),
-        None => decode_data(name, version, &mut reader).unwrap_or_else(|| panic!("no message {name}")),
-    }?;
-    reader.finish()?;
+    let kind = MessageKind::named(name).unwrap_or_else(|| panic!("no message {name}"));
+    let message = kind.decode_whole(version, &mut reader)?;
     Ok((message, reader.take_unknown_tags()))
-}
-
-fn api(name: &str) -> Option<(ApiKey, Direction)> {
-    let (api, direction) = match name.strip_suffix("Request") {
-        Some(api) => (api, Direction::Request),
-        None => (name.strip_suffix("Response")?, Direction::Response),
-    };
-    let key = ApiKey::ALL.iter().find(|key| key.name() == api)?;
-    Some((*key, direction))
 }
 
 fn unhex(text: &str) -> Bytes {
@@ -95,23 +83,13 @@ fn every_version_of_every_message_has_a_vector() {
     each_vector(|name, version, _, _| {
         found.insert((name.to_owned(), version));
     });
-    let mut expected = BTreeSet::new();
-    let mut expect =
-        |layout: Layout| expected.extend(layout.versions().map(|version| (layout.name.to_owned(), version)));
-    macro_rules! api {
-        ($key:ident, $request:ty, $response:ty) => {
-            expect(<$request>::LAYOUT);
-            expect(<$response>::LAYOUT);
-        };
+    let (mut expected, mut of_apis) = (BTreeSet::new(), 0);
+    for kind in MessageKind::all() {
+        let versions = kind.layout().versions();
+        of_apis += if kind.api().is_some() { versions.len() } else { 0 };
+        expected.extend(versions.map(|version| (kind.name().to_owned(), version)));
     }
-    kafka_wire::for_each_api!(api);
-    assert_eq!(expected.len(), 604, "versions of requests and responses of Kafka 4.3");
-    macro_rules! message {
-        ($name:literal, $message:ty) => {
-            expected.extend(data_layout($name).into_iter().flat_map(|of| of.versions().map(|v| ($name.to_owned(), v))));
-        };
-    }
-    kafka_wire::for_each_message!(message);
+    assert_eq!(of_apis, 604, "versions of requests and responses of Kafka 4.3");
     assert_eq!(found, expected);
 }
 

@@ -205,7 +205,7 @@ fn views_read_what_their_messages_read() {
     let names = views::names();
     for line in java.lines() {
         let (message, rest) = Message::parse(&line);
-        if !names.contains(&message.name()) {
+        if !names.contains(message.name()) {
             continue;
         }
         let whole = ours::unhex(rest.split(' ').next().expect("bytes"));

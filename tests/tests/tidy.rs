@@ -34,6 +34,7 @@ const PROCESSOR: &[&[&str]] = &[
 const ARROWS: &[(&str, &[&str])] = &[
     ("kafka-wire", &["kafka-wire-compression"]),
     ("kafka-wire/compression", &["kafka-wire-compression"]), // Itself, with all features, for its tests.
+    ("kafka-wire/codegen", &[]),
     ("processor", &["kafka-wire"]),
     ("testkit", &["kafka-wire"]),
     ("fuzz", &["kafka-wire", "kafka-wire-codegen"]),

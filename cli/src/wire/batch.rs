@@ -4,9 +4,9 @@ use std::fmt::{self, Write as _};
 
 use bytes::Bytes;
 use kafka_wire::compression::Decompressed;
-use kafka_wire::protocol::any;
+use kafka_wire::protocol::any::MessageKind;
 use kafka_wire::record::{
-    Batch, BatchHeader, Batches, ControlRecord, Record, RecordError, TimestampType, sequence_after,
+    Batch, BatchHeader, Batches, ControlRecord, MAGIC_V2, Record, RecordError, TimestampType, sequence_after,
 };
 use kafka_wire::wire::Reader;
 use serde::{Serialize, Serializer};
@@ -40,9 +40,6 @@ pub(super) struct BatchShown {
 impl BatchShown {
     pub(super) fn new(batch: &Batch, position: u64) -> Self {
         let header = &batch.header;
-        // The checksum is the one field that readers check and do not hand out.
-        let crc_at = if header.magic < MAGIC_V2 { 12 } else { 17 };
-        let crc = batch.bytes().get(crc_at..).and_then(|bytes| bytes.first_chunk().copied()).unwrap_or_default();
         Self {
             position,
             size: batch.size_bytes(),
@@ -61,7 +58,7 @@ impl BatchShown {
             timestamp_type: timestamp_type(header),
             max_timestamp: header.max_timestamp,
             compression: header.compression().name(),
-            crc: u32::from_be_bytes(crc),
+            crc: batch.crc(),
             is_valid: batch.check_crc().is_ok(),
         }
     }
@@ -189,22 +186,23 @@ impl Serialize for Text<'_> {
 
 /// A control record in the words of Kafka's tool.
 fn control(record: &Record<'_>) -> String {
-    let (label, message, kind) = match ControlRecord::decode(record) {
-        Ok(ControlRecord::Abort { coordinator_epoch }) => {
-            return format!("endTxnMarker: ABORT coordinatorEpoch: {coordinator_epoch}");
-        }
-        Ok(ControlRecord::Commit { coordinator_epoch }) => {
-            return format!("endTxnMarker: COMMIT coordinatorEpoch: {coordinator_epoch}");
-        }
-        Ok(ControlRecord::Other { kind }) => match kind {
-            2 => ("LeaderChange:", "LeaderChangeMessage", kind),
-            3 => ("SnapshotHeader", "SnapshotHeaderRecord", kind),
-            4 => ("SnapshotFooter", "SnapshotFooterRecord", kind),
-            5 => ("KRaftVersion", "KRaftVersionRecord", kind),
-            6 => ("KRaftVoters", "VotersRecord", kind),
-            _ => return format!("controlType: UNKNOWN({kind})"),
-        },
+    let marker = match ControlRecord::decode(record) {
+        Ok(marker) => marker,
         Err(error) => return format!("controlType: {}: {}", error.what, error.cause),
+    };
+    let kind = match marker {
+        ControlRecord::Abort { coordinator_epoch } | ControlRecord::Commit { coordinator_epoch } => {
+            return format!("endTxnMarker: {} coordinatorEpoch: {coordinator_epoch}", marker.name());
+        }
+        ControlRecord::Other { kind } => kind,
+    };
+    let (label, message) = match marker.name() {
+        "LEADER_CHANGE" => ("LeaderChange:", "LeaderChangeMessage"),
+        "SNAPSHOT_HEADER" => ("SnapshotHeader", "SnapshotHeaderRecord"),
+        "SNAPSHOT_FOOTER" => ("SnapshotFooter", "SnapshotFooterRecord"),
+        "KRAFT_VERSION" => ("KRaftVersion", "KRaftVersionRecord"),
+        "KRAFT_VOTERS" => ("KRaftVoters", "VotersRecord"),
+        name => return format!("controlType: {name}({kind})"),
     };
     let value = Bytes::copy_from_slice(record.value.unwrap_or_default());
     message_json(message, &value)
@@ -213,13 +211,10 @@ fn control(record: &Record<'_>) -> String {
 
 /// Each of these messages begins with its own version, in two bytes that are its first field too.
 fn message_json(name: &str, value: &Bytes) -> Result<String, String> {
-    let newest = any::data_layout(name).map_or(0, |layout| layout.last);
-    let version = value.first_chunk().map_or(0, |bytes| i16::from_be_bytes(*bytes)).clamp(0, newest);
-    match any::decode_data(name, version, &mut Reader::new(value)) {
-        Some(Ok(message)) => Ok(message.json(version)),
-        Some(Err(error)) => Err(error.to_string()),
-        None => Err(format!("there is no message {name}")),
-    }
+    let kind = MessageKind::named(name).ok_or_else(|| format!("there is no message {name}"))?;
+    let version = value.first_chunk().map_or(0, |bytes| i16::from_be_bytes(*bytes)).clamp(0, kind.layout().last);
+    let message = kind.decode(version, &mut Reader::new(value)).map_err(|error| error.to_string())?;
+    Ok(message.json(version))
 }
 
 fn timestamp_type(header: &BatchHeader) -> &'static str {
@@ -289,5 +284,3 @@ pub(super) fn place(error: &RecordError, position: u64, batch: Option<&Batch>) -
         None => format!("byte {}: {what}: {cause}", position + *at as u64),
     }
 }
-
-const MAGIC_V2: i8 = 2;

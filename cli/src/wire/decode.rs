@@ -8,11 +8,11 @@ use std::process::ExitCode;
 use bytes::{Bytes, BytesMut};
 use clap::{ArgGroup, Args};
 use kafka_wire::protocol::ApiKey;
-use kafka_wire::protocol::any::Direction;
+use kafka_wire::protocol::any::{Direction, MessageKind};
 use kafka_wire::wire::Reader;
 
 use super::dump::{Conversation, Holds};
-use super::message::{self, Fault, Kind};
+use super::message::{self, Fault};
 use super::{hex, name, open, stdout, text};
 
 /// Prints messages as JSON: one given in hex, or all of a connection's dump.
@@ -67,8 +67,8 @@ struct One {
     #[arg(long, value_name = "HEX|-", requires_all = ["api", "version"])]
     response: Option<String>,
     /// A message without API key, like ConsumerProtocolSubscription.
-    #[arg(long, value_name = "NAME", value_parser = data_name, requires = "hex")]
-    data: Option<&'static str>,
+    #[arg(long, value_name = "NAME", value_parser = name::data, requires = "hex")]
+    data: Option<MessageKind>,
     /// The bytes of --data.
     #[arg(value_name = "HEX|-", requires = "data")]
     hex: Option<String>,
@@ -89,10 +89,6 @@ struct Dump {
     /// A dump of what the broker sent.
     #[arg(long, value_name = "FILE|-", requires = "requests")]
     responses: Option<PathBuf>,
-}
-
-fn data_name(name: &str) -> Result<&'static str, String> {
-    name::data(name).map(|layout| layout.name)
 }
 
 /// Prints one message, or all of a dump.
@@ -166,7 +162,7 @@ fn decode_one(one: &One, with_records: bool) -> Result<String, Failure> {
 struct Head {
     /// The member of the JSON object that the header makes.
     json: Option<String>,
-    kind: Kind,
+    kind: MessageKind,
     version: i16,
 }
 
@@ -190,24 +186,25 @@ impl One {
         match (self.header, self.data) {
             (false, data) => {
                 let kind = match data {
-                    Some(name) => Kind::Data(name),
-                    None => Kind::Body(self.api()?, direction),
+                    Some(kind) => kind,
+                    None => name::body(self.api()?, direction).map_err(Failure::Usage)?,
                 };
                 Ok(Head { json: None, kind, version: self.version(kind)? })
             }
-            (true, Some(name)) => {
+            (true, Some(kind)) => {
                 let version = reader.i16("version").map_err(|error| reader.explain(error));
-                let version = version.map_err(|error| Failure::Message(format!("{name}: {error}")))?;
-                Ok(Head { json: Some(format!("\"version\":{version}")), kind: Kind::Data(name), version })
+                let version = version.map_err(|error| Failure::Message(format!("{}: {error}", kind.name())))?;
+                Ok(Head { json: Some(format!("\"version\":{version}")), kind, version })
             }
             (true, None) if direction == Direction::Request => {
                 let head = message::request_head(reader)?;
                 let json = Some(format!("\"header\":{}", head.json));
-                Ok(Head { json, kind: Kind::Body(head.key, direction), version: head.version })
+                let kind = name::body(head.key, direction).map_err(Failure::Message)?;
+                Ok(Head { json, kind, version: head.version })
             }
             (true, None) => {
                 let key = self.api()?;
-                let kind = Kind::Body(key, direction);
+                let kind = name::body(key, direction).map_err(Failure::Usage)?;
                 let version = self.version(kind)?;
                 let header = message::response_head(reader, key, version)?;
                 Ok(Head { json: Some(format!("\"header\":{header}")), kind, version })
@@ -219,10 +216,10 @@ impl One {
         self.api.ok_or_else(|| Failure::Usage("--api is missing: only the header of a request says it".to_owned()))
     }
 
-    fn version(&self, kind: Kind) -> Result<i16, Failure> {
+    fn version(&self, kind: MessageKind) -> Result<i16, Failure> {
         let missing = || Failure::Usage("--version is missing: without a header the bytes do not say it".to_owned());
         let version = self.version.ok_or_else(missing)?;
-        kind.check_version(version).map_err(Failure::Usage)?;
+        name::check_version(kind, version).map_err(Failure::Usage)?;
         Ok(version)
     }
 }

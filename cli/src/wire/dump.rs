@@ -11,7 +11,8 @@ use kafka_wire::protocol::produce::ProduceRequest;
 use kafka_wire::protocol::{ApiKey, Message};
 use kafka_wire::wire::Reader;
 
-use super::message::{self, Body, Fault, Kind};
+use super::message::{self, Body, Fault};
+use super::name;
 
 /// Which frames a dump holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,17 +175,17 @@ impl Shown {
             Ok(head) => head,
             Err(fault) => return Self { direction, api: None, request_id: None, header: None, body: Err(fault) },
         };
-        let body = message::body(&reader, Kind::Body(head.key, Direction::Request), head.version, with_records);
+        let kind = name::body(head.key, Direction::Request).map_err(Fault::Other);
+        let body = kind.and_then(|kind| message::body(&reader, kind, head.version, with_records));
         let api = Some((head.key, head.version));
         Self { direction, api, request_id: Some(head.correlation_id), header: Some(head.json), body }
     }
 
     fn response(frame: &Bytes, key: ApiKey, version: i16, with_records: bool) -> Self {
         let mut reader = Reader::new(frame);
+        let kind = name::body(key, Direction::Response).map_err(Fault::Other);
         let (header, body) = match message::response_head(&mut reader, key, version) {
-            Ok(header) => {
-                (Some(header), message::body(&reader, Kind::Body(key, Direction::Response), version, with_records))
-            }
+            Ok(header) => (Some(header), kind.and_then(|kind| message::body(&reader, kind, version, with_records))),
             Err(fault) => (None, Err(fault)),
         };
         let version = body.as_ref().map_or(version, |body| body.version);

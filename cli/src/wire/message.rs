@@ -3,7 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use kafka_wire::protocol::any::{self, Direction};
+use kafka_wire::protocol::any::{Direction, MessageKind};
 use kafka_wire::protocol::fetch::FetchResponse;
 use kafka_wire::protocol::header::{RequestHeader, ResponseHeader};
 use kafka_wire::protocol::inspect::json;
@@ -76,69 +76,36 @@ pub(super) fn response_head(reader: &mut Reader<'_>, key: ApiKey, version: i16) 
     Ok(json(&header, header_version))
 }
 
-/// What the rest of a frame is.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Kind {
-    Body(ApiKey, Direction),
-    /// A message that is no request or response, by Kafka's name for it.
-    Data(&'static str),
+fn decode(kind: MessageKind, version: i16, start: &Reader<'_>, with_records: bool) -> Result<Body, DecodeError> {
+    let mut reader = start.clone();
+    reader.keep_unknown_tags();
+    let mut json = kind.decode_whole(version, &mut reader)?.json(version);
+    if with_records {
+        json = insert_batches(&json, &records(kind, version, start));
+    }
+    Ok(Body { version, json, unknown_tags: reader.take_unknown_tags().len() })
 }
 
-impl Kind {
-    fn name(self) -> String {
-        match self {
-            Self::Body(key, Direction::Request) => format!("{key}Request"),
-            Self::Body(key, Direction::Response) => format!("{key}Response"),
-            Self::Data(name) => name.to_owned(),
+/// The records fields that are not null, in the order in which the JSON has them.
+fn records(kind: MessageKind, version: i16, start: &Reader<'_>) -> Vec<Bytes> {
+    let reader = &mut start.clone();
+    match kind.api() {
+        Some((ApiKey::Produce, Direction::Request)) => {
+            let topics = ProduceRequest::decode(reader, version).map(|message| message.topic_data);
+            let partitions = topics.into_iter().flatten().flat_map(|topic| topic.partition_data);
+            partitions.filter_map(|partition| partition.records).collect()
         }
-    }
-
-    /// Checks that there is a `version` of it.
-    pub(super) fn check_version(self, version: i16) -> Result<(), String> {
-        match self {
-            Self::Body(key, _) => name::check_version(key.name(), &name::layout(key)?, version),
-            Self::Data(name) => name::check_version(name, &name::data(name)?, version),
+        Some((ApiKey::Fetch, Direction::Response)) => {
+            let topics = FetchResponse::decode(reader, version).map(|message| message.responses);
+            let partitions = topics.into_iter().flatten().flat_map(|topic| topic.partitions);
+            partitions.filter_map(|partition| partition.records).collect()
         }
-    }
-
-    fn decode(self, version: i16, start: &Reader<'_>, with_records: bool) -> Result<Body, DecodeError> {
-        let mut reader = start.clone();
-        reader.keep_unknown_tags();
-        let message = match self {
-            Self::Body(key, direction) => any::decode(key, direction, version, &mut reader)?,
-            Self::Data(name) => {
-                any::decode_data(name, version, &mut reader).expect("the name was found in the table")?
-            }
-        };
-        reader.finish()?;
-        let mut json = message.json(version);
-        if with_records {
-            json = insert_batches(&json, &self.records(version, start));
+        Some((ApiKey::ShareFetch, Direction::Response)) => {
+            let topics = ShareFetchResponse::decode(reader, version).map(|message| message.responses);
+            let partitions = topics.into_iter().flatten().flat_map(|topic| topic.partitions);
+            partitions.map(|partition| partition.records).collect()
         }
-        Ok(Body { version, json, unknown_tags: reader.take_unknown_tags().len() })
-    }
-
-    /// The records fields that are not null, in the order in which the JSON has them.
-    fn records(self, version: i16, start: &Reader<'_>) -> Vec<Bytes> {
-        let reader = &mut start.clone();
-        match self {
-            Self::Body(ApiKey::Produce, Direction::Request) => {
-                let topics = ProduceRequest::decode(reader, version).map(|message| message.topic_data);
-                let partitions = topics.into_iter().flatten().flat_map(|topic| topic.partition_data);
-                partitions.filter_map(|partition| partition.records).collect()
-            }
-            Self::Body(ApiKey::Fetch, Direction::Response) => {
-                let topics = FetchResponse::decode(reader, version).map(|message| message.responses);
-                let partitions = topics.into_iter().flatten().flat_map(|topic| topic.partitions);
-                partitions.filter_map(|partition| partition.records).collect()
-            }
-            Self::Body(ApiKey::ShareFetch, Direction::Response) => {
-                let topics = ShareFetchResponse::decode(reader, version).map(|message| message.responses);
-                let partitions = topics.into_iter().flatten().flat_map(|topic| topic.partitions);
-                partitions.map(|partition| partition.records).collect()
-            }
-            _ => Vec::new(),
-        }
+        _ => Vec::new(),
     }
 }
 
@@ -173,15 +140,15 @@ pub(super) struct Body {
 ///
 /// A broker that lacks the version of an ApiVersions request answers in version 0, with error 35 (KIP-511). No answer of another
 /// version begins with this error and is complete as version 0, so that is tried first.
-pub(super) fn body(reader: &Reader<'_>, kind: Kind, version: i16, with_records: bool) -> Result<Body, Fault> {
-    let is_versions = matches!(kind, Kind::Body(ApiKey::ApiVersions, Direction::Response));
+pub(super) fn body(reader: &Reader<'_>, kind: MessageKind, version: i16, with_records: bool) -> Result<Body, Fault> {
+    let is_versions = kind.api() == Some((ApiKey::ApiVersions, Direction::Response));
     if is_versions
         && reader.clone().i16("error_code") == Ok(ErrorCode::UNSUPPORTED_VERSION.0)
-        && let Ok(body) = kind.decode(0, reader, with_records)
+        && let Ok(body) = decode(kind, 0, reader, with_records)
     {
         return Ok(body);
     }
-    kind.check_version(version).map_err(Fault::Other)?;
-    kind.decode(version, reader, with_records)
+    name::check_version(kind, version).map_err(Fault::Other)?;
+    decode(kind, version, reader, with_records)
         .map_err(|error| Fault::Bytes { message: format!("{} v{version}", kind.name()), error })
 }

@@ -1,7 +1,7 @@
 //! Names of messages, as people type them.
 
-use kafka_wire::protocol::{ApiKey, any};
-use kafka_wire::wire::Layout;
+use kafka_wire::protocol::ApiKey;
+use kafka_wire::protocol::any::{Direction, MessageKind};
 
 /// The API that `name` stands for: Kafka's name for it in either case, or its key.
 ///
@@ -19,28 +19,30 @@ pub(super) fn api(name: &str) -> Result<ApiKey, String> {
 ///
 /// # Errors
 /// Names the nearest one.
-pub(super) fn data(name: &str) -> Result<Layout, String> {
-    let names = data_names();
-    let known = names.iter().find(|known| known.eq_ignore_ascii_case(name));
-    known.and_then(|known| any::data_layout(known)).ok_or_else(|| unknown("message", name, names.into_iter()))
+pub(super) fn data(name: &str) -> Result<MessageKind, String> {
+    let all = || MessageKind::all().iter().filter(|kind| kind.api().is_none());
+    let known = all().find(|kind| kind.name().eq_ignore_ascii_case(name));
+    known.copied().ok_or_else(|| unknown("message", name, all().map(|kind| kind.name())))
 }
 
-/// Versions of the messages of `key`.
+/// The request or response of `key`.
 ///
 /// # Errors
 /// A few keys have none left.
-pub(super) fn layout(key: ApiKey) -> Result<Layout, String> {
-    key.layout().ok_or_else(|| format!("{key} has no messages any more: Kafka 4 dropped them"))
+pub(super) fn body(key: ApiKey, direction: Direction) -> Result<MessageKind, String> {
+    MessageKind::of_api(key, direction).ok_or_else(|| format!("{key} has no messages any more: Kafka 4 dropped them"))
 }
 
 /// Checks that there is a `version` of the message.
 ///
 /// # Errors
 /// Says which there are.
-pub(super) fn check_version(name: &str, layout: &Layout, version: i16) -> Result<(), String> {
+pub(super) fn check_version(kind: MessageKind, version: i16) -> Result<(), String> {
+    let layout = kind.layout();
     if layout.versions().contains(&version) {
         return Ok(());
     }
+    let name = kind.api().map_or(layout.name, |(key, _)| key.name());
     Err(format!("{name} has no version {version}; it has {} to {}", layout.first, layout.last))
 }
 
@@ -57,20 +59,11 @@ fn unknown(kind: &str, name: &str, known: impl Iterator<Item = &'static str>) ->
     format!("there is no {kind} {name:?}; the nearest is {nearest}")
 }
 
-fn data_names() -> Vec<&'static str> {
-    let mut names = Vec::new();
-    macro_rules! row {
-        ($name:literal, $message:ty) => {
-            names.push($name);
-        };
-    }
-    kafka_wire::for_each_message!(row);
-    names
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{api, check_version, data, layout};
+    use kafka_wire::protocol::any::Direction;
+
+    use super::{api, body, check_version, data};
 
     #[test]
     fn unknown_names_are_answered_with_the_nearest() {
@@ -85,14 +78,14 @@ mod tests {
     fn case_does_not_matter_and_keys_are_names() {
         assert_eq!(api("fetch"), api("1"));
         assert_eq!(api("1000").unwrap_err(), "no API has the key 1000");
-        assert_eq!(data("endtxnmarker").map(|layout| layout.name), Ok("EndTxnMarker"));
+        assert_eq!(data("endtxnmarker").map(|kind| kind.name()), Ok("EndTxnMarker"));
     }
 
     #[test]
     fn versions_out_of_range_are_answered_with_the_range() {
-        let key = api("Fetch").unwrap();
-        let error = check_version(key.name(), &layout(key).unwrap(), 3).unwrap_err();
+        let fetch = body(api("Fetch").unwrap(), Direction::Request).unwrap();
+        let error = check_version(fetch, 3).unwrap_err();
         assert_eq!(error, "Fetch has no version 3; it has 4 to 18");
-        assert!(layout(api("LeaderAndIsr").unwrap()).is_err());
+        assert!(body(api("LeaderAndIsr").unwrap(), Direction::Request).is_err());
     }
 }

@@ -112,19 +112,13 @@ impl<W: Write> Printer<W> {
 /// The bytes of the next batch or message, as far as its length is possible and the file goes; `None` at the end.
 fn next_batch(input: &mut dyn BufRead) -> io::Result<Option<Bytes>> {
     let mut bytes = Vec::new();
-    input.take(HEAD_BYTES).read_to_end(&mut bytes)?;
+    input.take(Batch::HEAD_BYTES as u64).read_to_end(&mut bytes)?;
     if bytes.is_empty() {
         return Ok(None);
     }
-    let length =
-        bytes.get(LENGTH_AT..).and_then(|bytes| bytes.first_chunk()).map_or(0, |field| i32::from_be_bytes(*field));
+    // A size that cannot be is an error of the batch, to be told by who reads it.
+    let size = Batch::stated_size_bytes(&bytes).ok().flatten().unwrap_or_default();
     // The buffer grows with what is there: a length is only a claim.
-    let rest = u64::try_from(length).ok().and_then(|length| (LENGTH_END + length).checked_sub(HEAD_BYTES));
-    input.take(rest.unwrap_or(0)).read_to_end(&mut bytes)?;
+    input.take(size.saturating_sub(bytes.len()) as u64).read_to_end(&mut bytes)?;
     Ok(Some(Bytes::from(bytes)))
 }
-
-/// Where the length lies in every format, what it does not count, and the bytes up to the format's number.
-const LENGTH_AT: usize = 8;
-const LENGTH_END: u64 = 12;
-const HEAD_BYTES: u64 = 17;

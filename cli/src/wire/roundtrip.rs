@@ -8,9 +8,8 @@ use std::process::ExitCode;
 
 use bytes::{Bytes, BytesMut};
 use clap::Args;
-use kafka_wire::protocol::ApiKey;
-use kafka_wire::protocol::any::{self, AnyMessage, Direction};
-use kafka_wire::wire::{DecodeError, EncodeError, Layout, Reader, Writer};
+use kafka_wire::protocol::any::{Direction, MessageKind};
+use kafka_wire::wire::{DecodeError, EncodeError, Reader, Writer};
 
 use super::hex::HexError;
 use super::{hex, name, open, stdout};
@@ -94,13 +93,6 @@ impl fmt::Display for Fault {
     }
 }
 
-/// What a line says that its bytes are.
-#[derive(Debug)]
-enum Kind {
-    Body(ApiKey, Direction),
-    Data(Layout),
-}
-
 fn test(line: &[u8], buffer: &mut BytesMut) -> Result<(), Fault> {
     let (kind, version, digits) = parse(line).map_err(Fault::Line)?;
     buffer.clear();
@@ -108,7 +100,7 @@ fn test(line: &[u8], buffer: &mut BytesMut) -> Result<(), Fault> {
     let frame = buffer.split().freeze();
     let mut reader = Reader::new(&frame);
     reader.keep_unknown_tags();
-    let message = decode(&kind, version, &mut reader).map_err(Fault::Decode)?;
+    let message = kind.decode_whole(version, &mut reader).map_err(Fault::Decode)?;
     let mut writer = Writer::new();
     writer.put_back(reader.take_unknown_tags());
     message.encode(&mut writer, version).map_err(Fault::Encode)?;
@@ -118,36 +110,21 @@ fn test(line: &[u8], buffer: &mut BytesMut) -> Result<(), Fault> {
     }
 }
 
-fn decode(kind: &Kind, version: i16, reader: &mut Reader<'_>) -> Result<Box<dyn AnyMessage>, DecodeError> {
-    let message = match kind {
-        Kind::Body(key, direction) => any::decode(*key, *direction, version, reader)?,
-        Kind::Data(layout) => any::decode_data(layout.name, version, reader).expect("a message with a layout")?,
-    };
-    reader.finish()?;
-    Ok(message)
-}
-
 /// Takes a line apart: what its bytes are, their version, their digits.
-fn parse(line: &[u8]) -> Result<(Kind, i16, &[u8]), String> {
+fn parse(line: &[u8]) -> Result<(MessageKind, i16, &[u8]), String> {
     let (name, rest) = first_field(line);
     let (kind, rest) = first_field(rest);
     let (version, digits) = first_field(rest);
     let [name, version] = [name, version].map(|field| str::from_utf8(field).map_err(|_| "the line is not UTF-8"));
     let (name, version) = (name?, version?);
-    let (label, kind, layout) = match kind {
-        b"q" | b"s" => {
-            let key = name::api(name)?;
-            let direction = if kind == b"q" { Direction::Request } else { Direction::Response };
-            (key.name(), Kind::Body(key, direction), name::layout(key)?)
-        }
-        b"d" => {
-            let layout = name::data(name)?;
-            (layout.name, Kind::Data(layout), layout)
-        }
+    let kind = match kind {
+        b"q" => name::body(name::api(name)?, Direction::Request)?,
+        b"s" => name::body(name::api(name)?, Direction::Response)?,
+        b"d" => name::data(name)?,
         _ => return Err("not a line of the form KEY q|s|d VERSION HEX".to_owned()),
     };
     let version = version.parse().map_err(|_| format!("{version:?} is no version"))?;
-    name::check_version(label, &layout, version)?;
+    name::check_version(kind, version)?;
     Ok((kind, version, if digits == b"-" { b"" } else { digits }))
 }
 

@@ -131,11 +131,6 @@ impl Decompressed {
         }
     }
 
-    /// The most bytes that one batch may decompress to.
-    pub fn limit_bytes(&self) -> usize {
-        self.output.limit_bytes
-    }
-
     /// Bytes of output that it has memory for now.
     pub fn capacity_bytes(&self) -> usize {
         self.output.buffer.capacity()
@@ -153,7 +148,7 @@ impl Default for Decompressed {
 impl fmt::Debug for Decompressed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Decompressed")
-            .field("limit_bytes", &self.limit_bytes())
+            .field("limit_bytes", &self.output.limit_bytes)
             .field("capacity_bytes", &self.capacity_bytes())
             .finish_non_exhaustive()
     }

@@ -1,8 +1,11 @@
 //! Messages whose type is known at run time only: for tools that read what others said to each other.
 
+use std::fmt;
+use std::sync::LazyLock;
+
 use super::inspect::{Inspect, json};
 use super::{ApiKey, Message};
-use crate::wire::{DecodeCause, DecodeError, EncodeError, Layout, Reader, Writer};
+use crate::wire::{DecodeError, EncodeError, Layout, Reader, Writer};
 
 /// Which way a message goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,10 +17,7 @@ pub enum Direction {
 }
 
 /// A message of some type.
-pub trait AnyMessage: std::fmt::Debug + Send + Sync {
-    /// Its name and its versions.
-    fn layout(&self) -> Layout;
-
+pub trait AnyMessage: fmt::Debug + Send + Sync {
     /// Appends the message as `version` lays it out.
     ///
     /// # Errors
@@ -29,10 +29,6 @@ pub trait AnyMessage: std::fmt::Debug + Send + Sync {
 }
 
 impl<M: Message + Inspect> AnyMessage for M {
-    fn layout(&self) -> Layout {
-        M::LAYOUT
-    }
-
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         Message::encode(self, w, version)
     }
@@ -42,59 +38,99 @@ impl<M: Message + Inspect> AnyMessage for M {
     }
 }
 
+/// One of the messages that this crate has: a request, a response, or one without API key like ConsumerProtocolSubscription.
+#[derive(Clone, Copy)]
+pub struct MessageKind {
+    api: Option<(ApiKey, Direction)>,
+    layout: Layout,
+    decode: Decoder,
+}
+
 type Decoder = fn(&mut Reader<'_>, i16) -> Result<Box<dyn AnyMessage>, DecodeError>;
 
-fn decoder<M: Message + Inspect>(r: &mut Reader<'_>, version: i16) -> Result<Box<dyn AnyMessage>, DecodeError> {
-    Ok(Box::new(M::decode(r, version)?))
+impl MessageKind {
+    /// Every message, those without API key first.
+    #[must_use]
+    pub fn all() -> &'static [Self] {
+        &ALL
+    }
+
+    /// The request or response of `key`; `None` when this crate has no such messages, as [`ApiKey::layout`] says.
+    #[must_use]
+    pub fn of_api(key: ApiKey, direction: Direction) -> Option<Self> {
+        let index = ALL.binary_search_by_key(&Some((key, direction)), |kind| kind.api).ok()?;
+        ALL.get(index).copied()
+    }
+
+    /// The message of this name in Kafka's schema, like `FetchRequest`; `None` when there is none.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        ALL.iter().find(|kind| kind.name() == name).copied()
+    }
+
+    /// Which request or response it is; `None` for a message without API key.
+    #[must_use]
+    pub const fn api(self) -> Option<(ApiKey, Direction)> {
+        self.api
+    }
+
+    /// Its name in Kafka's schema, like `FetchRequest`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        self.layout.name
+    }
+
+    /// Its name and its versions.
+    #[must_use]
+    pub const fn layout(self) -> Layout {
+        self.layout
+    }
+
+    /// Reads such a message. Bytes behind it are left in the reader.
+    ///
+    /// # Errors
+    /// See [`Message::decode`].
+    pub fn decode(self, version: i16, r: &mut Reader<'_>) -> Result<Box<dyn AnyMessage>, DecodeError> {
+        (self.decode)(r, version)
+    }
+
+    /// Reads such a message, which must be all that is left in the reader.
+    ///
+    /// # Errors
+    /// See [`Message::decode`]; `TrailingBytes` when there is something behind it.
+    pub fn decode_whole(self, version: i16, r: &mut Reader<'_>) -> Result<Box<dyn AnyMessage>, DecodeError> {
+        let message = self.decode(version, r)?;
+        r.finish()?;
+        Ok(message)
+    }
+
+    fn of<M: Message + Inspect>(api: Option<(ApiKey, Direction)>) -> Self {
+        Self { api, layout: M::LAYOUT, decode: |r, version| Ok(Box::new(M::decode(r, version)?)) }
+    }
 }
 
-/// Reads the body of a request or response. Bytes behind it are left in the reader: see [`Reader::finish`].
-///
-/// # Errors
-/// See [`Message::decode`]; `UnknownVersion` for a key without messages.
-pub fn decode(
-    key: ApiKey,
-    direction: Direction,
-    version: i16,
-    r: &mut Reader<'_>,
-) -> Result<Box<dyn AnyMessage>, DecodeError> {
-    macro_rules! row {
+impl fmt::Debug for MessageKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Ascending by API and direction.
+static ALL: LazyLock<Vec<MessageKind>> = LazyLock::new(|| {
+    let mut kinds = Vec::new();
+    macro_rules! api {
         ($key:ident, $request:ty, $response:ty) => {
-            if key == ApiKey::$key {
-                let decode: Decoder = match direction {
-                    Direction::Request => decoder::<$request>,
-                    Direction::Response => decoder::<$response>,
-                };
-                return decode(r, version);
-            }
+            kinds.push(MessageKind::of::<$request>(Some((ApiKey::$key, Direction::Request))));
+            kinds.push(MessageKind::of::<$response>(Some((ApiKey::$key, Direction::Response))));
         };
     }
-    crate::for_each_api!(row);
-    Err(r.error(key.name(), DecodeCause::UnknownVersion(version)))
-}
-
-/// Versions of a message that is no request or response, by its name in Kafka's schema.
-#[must_use]
-pub fn data_layout(name: &str) -> Option<Layout> {
-    data(name).map(|(layout, _)| layout)
-}
-
-/// Reads a message that is no request or response; `None` when there is none of this name.
-///
-/// # Errors
-/// See [`Message::decode`].
-pub fn decode_data(name: &str, version: i16, r: &mut Reader<'_>) -> Option<Result<Box<dyn AnyMessage>, DecodeError>> {
-    data(name).map(|(_, decode)| decode(r, version))
-}
-
-fn data(name: &str) -> Option<(Layout, Decoder)> {
-    macro_rules! row {
+    macro_rules! message {
         ($name:literal, $message:ty) => {
-            if name == $name {
-                return Some((<$message>::LAYOUT, decoder::<$message>));
-            }
+            kinds.push(MessageKind::of::<$message>(None));
         };
     }
-    crate::for_each_message!(row);
-    None
-}
+    crate::for_each_api!(api);
+    crate::for_each_message!(message);
+    kinds.sort_by_key(|kind| kind.api);
+    kinds
+});

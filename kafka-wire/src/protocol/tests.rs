@@ -79,9 +79,10 @@ fn the_client_id_keeps_its_classic_length() {
         request_api_version: 4,
         correlation_id: 7,
         client_id: Some(Str::from_static("me")),
+        ..Default::default()
     };
     assert_eq!(encode(&header, 2).unwrap(), b"\0\x12\0\x04\0\0\0\x07\0\x02me\0"[..]);
-    assert_eq!(encode(&ResponseHeader { correlation_id: 7 }, 0).unwrap(), b"\0\0\0\x07"[..]);
+    assert_eq!(encode(&ResponseHeader { correlation_id: 7, ..Default::default() }, 0).unwrap(), b"\0\0\0\x07"[..]);
 }
 
 #[test]

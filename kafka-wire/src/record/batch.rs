@@ -13,25 +13,18 @@ use crate::compression::{self, Compression, Container, Decompressed};
 /// (v2), and the messages of message sets (v0 and v1).
 ///
 /// A batch that is cut off at the end of the bytes ends the iteration without an error: brokers cut at the byte limit
-/// of the fetch. [`Batches::is_truncated`] tells whether not even the first one was whole. After an error the iteration
-/// is over, because nothing after a wrong length can be found.
+/// of the fetch. [`Batches::rest`] has it then. After an error the iteration is over, because nothing after a wrong length
+/// can be found.
 #[derive(Clone, Debug)]
 pub struct Batches {
     rest: Bytes,
     position: usize,
-    is_truncated: bool,
 }
 
 impl Batches {
     /// Reads the batches that `records` holds; each of them shares its memory.
     pub fn new(records: Bytes) -> Self {
-        let is_truncated = matches!(whole_batch_bytes(&records), Ok(None)) && !records.is_empty();
-        Self { rest: records, position: 0, is_truncated }
-    }
-
-    /// Whether there are bytes but the first batch is not whole: a fetch that gets this again makes no progress.
-    pub fn is_truncated(&self) -> bool {
-        self.is_truncated
+        Self { rest: records, position: 0 }
     }
 
     /// Bytes from the start to the batch that comes next; after an error, to the batch that it is in.
@@ -84,6 +77,33 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Bytes at the start of a batch, or of a message of the old formats, that tell its size.
+    pub const HEAD_BYTES: usize = MAGIC_AT + 1;
+
+    /// Bytes of the batch that begins with `head`, as its length field states them and its format allows: what a reader of a
+    /// file has to read. A claim only, at most 2 GiB. `None` when `head` is shorter than [`Batch::HEAD_BYTES`].
+    ///
+    /// # Errors
+    /// `UnsupportedMagic` for formats of the future; `OutOfRange` when no batch or message is that short.
+    pub fn stated_size_bytes(head: &[u8]) -> Result<Option<usize>, RecordError> {
+        // The magic is looked at first: the length field means the same in every format, but a message of the old ones
+        // may be shorter than the header of a batch.
+        let Some(&magic) = head.get(MAGIC_AT) else { return Ok(None) };
+        let magic = magic.cast_signed();
+        let bytes_min = match message_bytes_min(magic) {
+            Some(bytes_min) => bytes_min,
+            None if magic == MAGIC_V2 => HEADER_BYTES,
+            None => return Err(RecordError::new(MAGIC_AT, "magic", RecordErrorCause::UnsupportedMagic(magic))),
+        };
+        let length =
+            head.get(LENGTH_AT..).and_then(|bytes| bytes.first_chunk()).map_or(0, |field| i32::from_be_bytes(*field));
+        let size_bytes = usize::try_from(length).ok().and_then(|length| length.checked_add(LENGTH_END));
+        match size_bytes {
+            Some(size_bytes) if size_bytes >= bytes_min => Ok(Some(size_bytes)),
+            _ => Err(RecordError::new(LENGTH_AT, "batch length", RecordErrorCause::OutOfRange(i64::from(length)))),
+        }
+    }
+
     /// The batch that `bytes` are, no more and no less. What a broker expects of a produce request.
     ///
     /// # Errors
@@ -118,22 +138,31 @@ impl Batch {
         message::value_at(&self.bytes)
     }
 
+    /// The checksum that the batch states of itself, right or wrong: see [`Batch::check_crc`].
+    pub fn crc(&self) -> u32 {
+        let field = self.bytes.get(self.crc_at()..).and_then(|bytes| bytes.first_chunk());
+        u32::from_be_bytes(*field.expect("a batch has a whole header"))
+    }
+
+    fn crc_at(&self) -> usize {
+        if self.header.magic == MAGIC_V2 { CRC_AT } else { MESSAGE_CRC_AT }
+    }
+
     /// Compares the checksum in the header with that of the bytes that it covers: a CRC-32C, in the old formats a CRC-32.
     ///
     /// # Errors
     /// `ChecksumMismatch` with both numbers.
     pub fn check_crc(&self) -> Result<(), RecordError> {
-        let (at, computed) = if self.header.magic == MAGIC_V2 {
-            (CRC_AT, crc32c::crc32c(self.bytes.get(ATTRIBUTES_AT..).unwrap_or_default()))
+        let computed = if self.header.magic == MAGIC_V2 {
+            crc32c::crc32c(self.bytes.get(ATTRIBUTES_AT..).unwrap_or_default())
         } else {
-            (MESSAGE_CRC_AT, crc32(&self.bytes))
+            crc32(&self.bytes)
         };
-        let field = self.bytes.get(at..).and_then(|bytes| bytes.first_chunk());
-        let stored = u32::from_be_bytes(*field.expect("a batch has a whole header"));
+        let stored = self.crc();
         if stored == computed {
             return Ok(());
         }
-        Err(RecordError::new(at, "crc", RecordErrorCause::ChecksumMismatch { stored, computed }))
+        Err(RecordError::new(self.crc_at(), "crc", RecordErrorCause::ChecksumMismatch { stored, computed }))
     }
 
     /// Checks the checksum, decompresses if needed, and reads the records in place.
@@ -163,22 +192,6 @@ impl Batch {
 }
 
 /// Size of the batch at the start of `bytes`, or `None` when it is not all there.
-///
-/// The magic is looked at first: the length field means the same in every format, but a message of the old ones may be
-/// shorter than the header of a batch.
 fn whole_batch_bytes(bytes: &[u8]) -> Result<Option<usize>, RecordError> {
-    let Some(&magic) = bytes.get(MAGIC_AT) else { return Ok(None) };
-    let magic = magic.cast_signed();
-    let bytes_min = match message_bytes_min(magic) {
-        Some(bytes_min) => bytes_min,
-        None if magic == MAGIC_V2 => HEADER_BYTES,
-        None => return Err(RecordError::new(MAGIC_AT, "magic", RecordErrorCause::UnsupportedMagic(magic))),
-    };
-    let length =
-        bytes.get(LENGTH_AT..).and_then(|bytes| bytes.first_chunk()).map_or(0, |field| i32::from_be_bytes(*field));
-    let size_bytes = usize::try_from(length).ok().and_then(|length| length.checked_add(LENGTH_END));
-    match size_bytes {
-        Some(size_bytes) if size_bytes >= bytes_min => Ok((size_bytes <= bytes.len()).then_some(size_bytes)),
-        _ => Err(RecordError::new(LENGTH_AT, "batch length", RecordErrorCause::OutOfRange(i64::from(length)))),
-    }
+    Ok(Batch::stated_size_bytes(bytes)?.filter(|size_bytes| *size_bytes <= bytes.len()))
 }

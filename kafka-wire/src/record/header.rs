@@ -22,6 +22,9 @@ use crate::types::{LeaderEpoch, ProducerEpoch, ProducerId};
 /// Bytes of a batch before its records.
 pub const HEADER_BYTES: usize = 61;
 
+/// [`BatchHeader::magic`] of a record batch; messages of the old formats have a lower one.
+pub const MAGIC_V2: i8 = 2;
+
 pub(super) const LENGTH_AT: usize = 8;
 pub(super) const LENGTH_END: usize = 12;
 pub(super) const LEADER_EPOCH_AT: usize = 12;
@@ -36,7 +39,6 @@ pub(super) const PRODUCER_EPOCH_AT: usize = 51;
 pub(super) const BASE_SEQUENCE_AT: usize = 53;
 pub(super) const RECORD_COUNT_AT: usize = 57;
 
-pub(super) const MAGIC_V2: i8 = 2;
 pub(super) const LOG_APPEND_TIME_BIT: i16 = 1 << 3;
 pub(super) const TRANSACTIONAL_BIT: i16 = 1 << 4;
 pub(super) const CONTROL_BIT: i16 = 1 << 5;

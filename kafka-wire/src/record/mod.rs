@@ -54,7 +54,7 @@ pub use batch::{Batch, Batches};
 pub use builder::{BatchBuilder, Seal};
 pub use control::ControlRecord;
 pub use error::{RecordError, RecordErrorCause};
-pub use header::{BatchHeader, HEADER_BYTES, TimestampType, sequence_after};
+pub use header::{BatchHeader, HEADER_BYTES, MAGIC_V2, TimestampType, sequence_after};
 pub use headers::{HeadersBuf, RawHeaders};
 pub use message_builder::{MessageFormat, MessageSet, MessageSetBuilder};
 pub use patch::{restamp, with_base_offset, with_log_append_time};

@@ -133,7 +133,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// What the parser refused, at the byte where it began.
     #[inline]
-    pub fn parse<T>(
+    pub(super) fn parse<T>(
         &mut self,
         what: &'static str,
         mut parser: impl Parser<&'a [u8], Output = T, Error = DecodeCause>,

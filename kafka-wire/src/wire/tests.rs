@@ -1,6 +1,6 @@
 use bytes::Bytes;
 
-use super::varint::{put_unsigned_varint, unsigned_varint, varint, varlong};
+use super::varint::{put_unsigned_varint, unsigned_varint, varlong};
 use super::{DecodeCause, DecodeError, EncodeCause, Malformed, Reader, Str, Uuid, ViewReader, Writer};
 
 /// Reads from bytes that live as long as the test.
@@ -33,9 +33,7 @@ fn varints_keep_every_width_and_sign() {
     check(&[0xac, 0x02], 150);
     check(&[0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01], i64::MAX);
     check(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01], i64::MIN);
-    assert_eq!(varint(&[0xfe, 0xff, 0xff, 0xff, 0x0f]), Ok((&[][..], i32::MAX)));
-    assert_eq!(varint(&[0xff, 0xff, 0xff, 0xff, 0x0f]), Ok((&[][..], i32::MIN)));
-    assert_eq!(varint(&[0x81, 0x00]), Ok((&[][..], -1)), "a longer spelling than needed");
+    assert_eq!(varlong(&[0x81, 0x00]), Ok((&[][..], -1)), "a longer spelling than needed");
 }
 
 #[test]

@@ -25,11 +25,6 @@ fn long_unsigned(input: &[u8]) -> IResult<&[u8], u32, DecodeCause> {
     Ok((rest, u32::try_from(number).map_err(|_| Err::Error(DecodeCause::VarintTooLong))?))
 }
 
-/// Parses a zig-zag varint of 32 bits.
-pub fn varint(input: &[u8]) -> IResult<&[u8], i32, DecodeCause> {
-    unsigned_varint(input).map(|(rest, number)| (rest, (number >> 1).cast_signed() ^ -(number & 1).cast_signed()))
-}
-
 /// Parses a zig-zag varint of 64 bits, at most 10 bytes.
 pub fn varlong(input: &[u8]) -> IResult<&[u8], i64, DecodeCause> {
     long(input, 10).map(|(rest, number)| (rest, (number >> 1).cast_signed() ^ -(number & 1).cast_signed()))

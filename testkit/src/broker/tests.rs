@@ -72,6 +72,7 @@ fn encode<R: Request>(version: i16, correlation_id: i32, request: &R) -> Bytes {
         request_api_version: version,
         correlation_id,
         client_id: Some(Str::from("script")),
+        ..Default::default()
     };
     header.encode(&mut writer, R::KEY.request_header_version(version)).unwrap();
     request.encode(&mut writer, version).unwrap();

@@ -26,7 +26,7 @@ impl fmt::Debug for Frame {
 /// Frames of a message at its version.
 pub(crate) fn of(message: &Message) -> impl Strategy<Value = Frame> {
     let name = message.name();
-    let found = schemas().iter().find_map(|schema| schema.find(&name).map(|of| (schema, of)));
+    let found = schemas().iter().find_map(|schema| schema.find(name).map(|of| (schema, of)));
     let (schema, of) = found.unwrap_or_else(|| panic!("no schema of {name}"));
     let is_flexible = of.flexible.is_some_and(|since| message.version >= since);
     Maker { schema, version: message.version, is_flexible }.structure(of, 0).prop_map(Frame)

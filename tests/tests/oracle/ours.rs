@@ -4,24 +4,15 @@ use std::fmt;
 use std::ops::RangeInclusive;
 
 use bytes::Bytes;
-use kafka_wire::protocol::any::{AnyMessage, Direction, data_layout, decode, decode_data};
-use kafka_wire::protocol::{ApiKey, Message as _};
-use kafka_wire::wire::{DecodeError, EncodeError, Layout, Reader, Writer};
+use kafka_wire::protocol::ApiKey;
+use kafka_wire::protocol::any::{Direction, MessageKind};
+use kafka_wire::wire::{DecodeError, EncodeError, Reader, Writer};
 
 /// A version of a message.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Message {
-    pub(crate) kind: Kind,
+    pub(crate) kind: MessageKind,
     pub(crate) version: i16,
-}
-
-/// Which message.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Kind {
-    /// A request or response.
-    Api(ApiKey, Direction),
-    /// Any other, by its name.
-    Data(String),
 }
 
 /// What we make of some bytes.
@@ -49,22 +40,11 @@ impl Reading {
 impl Message {
     /// Every version of every message.
     pub(crate) fn all() -> Vec<Self> {
-        let mut kinds = Vec::new();
-        for key in ApiKey::ALL.iter().filter(|key| key.layout().is_some()) {
-            kinds.push(Kind::Api(*key, Direction::Request));
-            kinds.push(Kind::Api(*key, Direction::Response));
-        }
-        macro_rules! row {
-            ($name:literal, $message:ty) => {
-                assert_eq!(<$message>::LAYOUT.name, $name);
-                kinds.push(Kind::Data($name.to_owned()));
-            };
-        }
-        kafka_wire::for_each_message!(row);
-        let of = |kind: &Kind| {
-            kind.layout().versions().map(|version| Self { kind: kind.clone(), version }).collect::<Vec<_>>()
+        let of = |kind: &MessageKind| {
+            let kind = *kind;
+            kind.layout().versions().map(move |version| Self { kind, version })
         };
-        kinds.iter().flat_map(of).collect()
+        MessageKind::all().iter().flat_map(of).collect()
     }
 
     /// Reads the first three words of a line, and returns the others.
@@ -75,19 +55,16 @@ impl Message {
         let version = version.parse().expect("a version");
         let api = || ApiKey::from_i16(name.parse().expect("a key")).expect("a known key");
         let kind = match direction {
-            "q" => Kind::Api(api(), Direction::Request),
-            "s" => Kind::Api(api(), Direction::Response),
-            _ => Kind::Data(name.to_owned()),
+            "q" => MessageKind::of_api(api(), Direction::Request),
+            "s" => MessageKind::of_api(api(), Direction::Response),
+            _ => MessageKind::named(name),
         };
-        (Self { kind, version }, word())
+        (Self { kind: kind.unwrap_or_else(|| panic!("no message {name}")), version }, word())
     }
 
     /// Its name in Kafka's schema.
-    pub(crate) fn name(&self) -> String {
-        match &self.kind {
-            Kind::Api(key, direction) => format!("{}{direction:?}", key.name()),
-            Kind::Data(name) => name.clone(),
-        }
+    pub(crate) fn name(&self) -> &'static str {
+        self.kind.name()
     }
 
     /// Every version of this message.
@@ -100,7 +77,7 @@ impl Message {
         let frame = Bytes::copy_from_slice(frame);
         let mut reader = Reader::new(&frame);
         reader.keep_unknown_tags();
-        let message = match self.decode(&mut reader) {
+        let message = match self.kind.decode_whole(self.version, &mut reader) {
             Ok(message) => message,
             Err(error) => return Reading::Unread(error),
         };
@@ -115,38 +92,21 @@ impl Message {
     /// Reads a frame and writes it at another version.
     pub(crate) fn cross(&self, frame: &[u8], other: i16) -> Result<String, String> {
         let frame = Bytes::copy_from_slice(frame);
-        let message = self.decode(&mut Reader::new(&frame)).map_err(|error| error.to_string())?;
+        let message = self.kind.decode_whole(self.version, &mut Reader::new(&frame));
+        let message = message.map_err(|error| error.to_string())?;
         let mut writer = Writer::new();
         message.encode(&mut writer, other).map_err(|error| error.to_string())?;
         Ok(hex(&writer.into_bytes()))
-    }
-
-    fn decode(&self, reader: &mut Reader<'_>) -> Result<Box<dyn AnyMessage>, DecodeError> {
-        let message = match &self.kind {
-            Kind::Api(key, direction) => decode(*key, *direction, self.version, reader),
-            Kind::Data(name) => decode_data(name, self.version, reader).unwrap_or_else(|| panic!("no message {name}")),
-        };
-        let message = message?;
-        reader.finish().map(|()| message)
-    }
-}
-
-impl Kind {
-    fn layout(&self) -> Layout {
-        match self {
-            Self::Api(key, _) => key.layout().expect("a key with messages"),
-            Self::Data(name) => data_layout(name).unwrap_or_else(|| panic!("no message {name}")),
-        }
     }
 }
 
 /// As the oracle names it.
 impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.kind {
-            Kind::Api(key, Direction::Request) => write!(f, "{} q {}", i16::from(*key), self.version),
-            Kind::Api(key, Direction::Response) => write!(f, "{} s {}", i16::from(*key), self.version),
-            Kind::Data(name) => write!(f, "{name} d {}", self.version),
+        match self.kind.api() {
+            Some((key, Direction::Request)) => write!(f, "{} q {}", i16::from(key), self.version),
+            Some((key, Direction::Response)) => write!(f, "{} s {}", i16::from(key), self.version),
+            None => write!(f, "{} d {}", self.name(), self.version),
         }
     }
 }

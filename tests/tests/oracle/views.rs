@@ -21,7 +21,7 @@ pub(crate) fn names() -> BTreeSet<String> {
 /// Why the view of a frame differs from the message, if it does. Both may refuse the frame, then for the same reason.
 pub(crate) fn difference(message: &Message, frame: &[u8]) -> Option<String> {
     let frame = Bytes::copy_from_slice(frame);
-    match message.name().as_str() {
+    match message.name() {
         "FetchResponse" => compare::<FetchResponseView<'_>>(&frame, message.version),
         "MetadataResponse" => compare::<MetadataResponseView<'_>>(&frame, message.version),
         name => panic!("no view of {name} is compared"),
