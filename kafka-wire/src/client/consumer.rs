@@ -157,12 +157,15 @@ impl Shared {
         lock(&self.fetcher)
     }
 
-    /// Starts what there is to do, and says when to look again at the latest.
+    /// Starts what there is to do, tells the reader of what there is to take, and says when to look again at the latest.
     fn start(self: &Arc<Self>, calls: &mut JoinSet<Done>) -> Option<Moment> {
         let mut fetcher = self.fetcher();
         let (now, cluster) = (self.client.now(), self.client.cluster());
         while let Some(output) = fetcher.poll(now, &cluster) {
             calls.spawn(perform(self.client.clone(), self.lane.lane(), self.config, output));
+        }
+        if fetcher.is_ready() {
+            self.data.notify_one();
         }
         fetcher.next_timeout(now)
     }
@@ -175,8 +178,6 @@ impl Shared {
             Done::Refreshed => fetcher.handle_refreshed(now),
             Done::LookedUp(lookup, answer) => fetcher.handle_lookup(now, &lookup, answer),
         }
-        drop(fetcher);
-        self.data.notify_one();
     }
 }
 

@@ -177,8 +177,20 @@ impl Fetcher {
                 }
             }
         }
+        self.failure().cloned().map(Err)
+    }
+
+    /// Whether [`take`](Self::take) has something to give, so that a reader who waits has to be told. Not only an answer brings
+    /// that about, but also a [`poll`](Self::poll) that finds a topic to be another one.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.parked.iter().any(|parked| self.is_deliverable(parked)) || self.failure().is_some()
+    }
+
+    /// The error of a partition that stands still.
+    fn failure(&self) -> Option<&ConsumeError> {
         let mut failures = self.positions.iter().filter(|(_, assigned)| !assigned.is_paused);
-        failures.find_map(|(_, assigned)| assigned.failure.get().cloned().map(Err))
+        failures.find_map(|(_, assigned)| assigned.failure.get())
     }
 
     /// Data behind a batch that could not be read are kept back: delivering them would skip it.

@@ -341,7 +341,9 @@ fn a_topic_that_was_created_again_is_noticed_by_its_id() {
     script.receive(holding(vec![batch(0, 3)]));
     script.take();
     script.cluster = cluster(Uuid([8; 16]), &[1]);
+    assert!(!script.fetcher.is_ready());
     assert_eq!(script.poll(), None);
+    assert!(script.fetcher.is_ready(), "a reader who waits has to be told, although nothing came");
     assert_eq!(script.take_error(), ConsumeError::TopicRecreated { partition: tp(0), offset: Offset(3) });
 }
 
