@@ -279,6 +279,9 @@ fn markers_that_are_none_are_named() {
     assert_eq!(decode(Some(&[0, 9, 0, 5]), None), Ok(ControlRecord::Other { kind: 5 }));
     let newer = Some([0, 1, 0, 0, 0, 8, 9, 9].as_slice());
     assert_eq!(decode(Some(abort), newer), Ok(ControlRecord::Abort { coordinator_epoch: 8 }));
+    let negative = Some([0xff, 0xff, 0, 0, 0, 8].as_slice());
+    let refused = ("control record value version", RecordErrorCause::NotControl);
+    assert_eq!(decode(Some(abort), negative), Err(refused));
     let other = ControlRecord::Other { kind: 2 }.encode(0, ProducerId(1), ProducerEpoch(0));
     assert_eq!(other.unwrap_err().cause, RecordErrorCause::NotControl);
 }
