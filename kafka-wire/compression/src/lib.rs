@@ -200,6 +200,16 @@ impl Output {
     }
 }
 
+/// Runs a parser that fails for one reason only, which `cut_off` names: the input ends.
+#[cfg(any(feature = "lz4", feature = "zstd"))]
+fn whole<'a, T>(
+    mut parser: impl nom::Parser<&'a [u8], Output = T, Error = ()>,
+    input: &'a [u8],
+    cut_off: CompressionError,
+) -> Result<(&'a [u8], T), CompressionError> {
+    parser.parse(input).map_err(|_| cut_off)
+}
+
 /// What the compressed bytes are part of, as far as a codec cares.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Container {

@@ -21,12 +21,12 @@
 use lz4_flex::block::{
     CompressTable, DecompressError, compress_into_with_table, decompress_into, get_maximum_output_size,
 };
+use nom::Offset;
 use nom::combinator::cond;
 use nom::number::complete::{le_u8, le_u32, le_u64};
-use nom::{Offset, Parser};
 use twox_hash::XxHash32;
 
-use super::{Compression, CompressionError, Container, Output};
+use super::{Compression, CompressionError, Container, Output, whole};
 
 const MAGIC: [u8; 4] = 0x184D_2204_u32.to_le_bytes();
 /// Version 1, independent blocks, nothing optional; blocks of 64 KiB.
@@ -102,7 +102,7 @@ fn frame<'a>(
     let start = *filled;
     let (mut rest, frame) = header(input, container)?;
     loop {
-        let (after, size) = whole(le_u32, rest, "block size")?;
+        let (after, size) = whole(le_u32, rest, corrupt("block size"))?;
         let block_bytes = usize::try_from(size & !STORED).unwrap_or(usize::MAX);
         // Whatever the bit says, as for Java.
         if block_bytes == 0 {
@@ -110,7 +110,7 @@ fn frame<'a>(
             break;
         }
         let (block, after) = after.split_at_checked(block_bytes).ok_or(corrupt("block is cut off"))?;
-        let (after, checksum) = whole(cond(frame.block_checksums, le_u32), after, "block checksum")?;
+        let (after, checksum) = whole(cond(frame.block_checksums, le_u32), after, corrupt("block checksum"))?;
         if checksum.is_some_and(|checksum| checksum != XxHash32::oneshot(0, block)) {
             return Err(corrupt("block checksum"));
         }
@@ -121,7 +121,7 @@ fn frame<'a>(
         };
         rest = after;
     }
-    let (rest, checksum) = whole(cond(frame.content_checksum, le_u32), rest, "content checksum")?;
+    let (rest, checksum) = whole(cond(frame.content_checksum, le_u32), rest, corrupt("content checksum"))?;
     let content = output.filled(start, *filled);
     if checksum.is_some_and(|checksum| checksum != XxHash32::oneshot(0, content)) {
         return Err(corrupt("content checksum"));
@@ -133,14 +133,14 @@ fn frame<'a>(
 }
 
 fn header(input: &[u8], container: Container) -> Result<(&[u8], Frame), CompressionError> {
-    let (descriptor, magic) = whole(le_u32, input, "magic")?;
+    let (descriptor, magic) = whole(le_u32, input, corrupt("magic"))?;
     if magic.to_le_bytes() != MAGIC {
         return Err(corrupt("magic"));
     }
-    let (rest, (flags, sizes)) = whole((le_u8, le_u8), descriptor, "header")?;
-    let (rest, content_bytes) = whole(cond(flags & 0x08 != 0, le_u64), rest, "content size")?;
+    let (rest, (flags, sizes)) = whole((le_u8, le_u8), descriptor, corrupt("header"))?;
+    let (rest, content_bytes) = whole(cond(flags & 0x08 != 0, le_u64), rest, corrupt("content size"))?;
     let covered = descriptor.get(..descriptor.offset(rest)).unwrap_or_default();
-    let (rest, checksum) = whole(le_u8, rest, "header checksum")?;
+    let (rest, checksum) = whole(le_u8, rest, corrupt("header checksum"))?;
     if flags & 0xC0 != 0x40 {
         return Err(corrupt("version"));
     }
@@ -212,15 +212,6 @@ fn store_block(frame: &Frame, block: &[u8], output: &mut Output, filled: usize) 
     }
     room.copy_from_slice(block);
     Ok(block.len())
-}
-
-/// Runs a parser that fails for one reason only: the input ends.
-fn whole<'a, T>(
-    mut parser: impl Parser<&'a [u8], Output = T, Error = ()>,
-    input: &'a [u8],
-    what: &'static str,
-) -> Result<(&'a [u8], T), CompressionError> {
-    parser.parse(input).map_err(|_| corrupt(what))
 }
 
 fn corrupt(what: &'static str) -> CompressionError {

@@ -23,7 +23,7 @@ use structured_zstd::decoding::errors::{
 use structured_zstd::decoding::{ContentChecksum, FrameDecoder};
 use structured_zstd::encoding::{CompressionLevel, FrameCompressor};
 
-use super::{Compression, CompressionError, Output};
+use super::{Compression, CompressionError, Output, whole};
 
 const LEVEL: i32 = 3;
 const MAGIC: u32 = 0xFD2F_B528;
@@ -92,11 +92,11 @@ impl ZstdDecoder {
 fn content_bytes_max(input: &[u8]) -> Result<usize, CompressionError> {
     let (mut rest, mut most) = (input, 0_usize);
     while !rest.is_empty() {
-        let (after, magic) = whole(le_u32, rest, "frame header")?;
+        let (after, magic) = whole(le_u32, rest, corrupt("frame header"))?;
         let (after, frame_most) = match magic {
             MAGIC => frame_bytes_max(after)?,
             _ if magic & !0xF == SKIPPABLE_MAGIC => {
-                (whole(length_data(le_u32), after, "skippable frame is cut off")?.0, 0)
+                (whole(length_data(le_u32), after, corrupt("skippable frame is cut off"))?.0, 0)
             }
             _ => return Err(corrupt("frame header")),
         };
@@ -108,21 +108,21 @@ fn content_bytes_max(input: &[u8]) -> Result<usize, CompressionError> {
 /// What is behind the frame whose header starts behind the magic, and the most that the frame can hold: as much as its header
 /// says, if its blocks can.
 fn frame_bytes_max(input: &[u8]) -> Result<(&[u8], usize), CompressionError> {
-    let (rest, descriptor) = whole(le_u8, input, "frame header")?;
+    let (rest, descriptor) = whole(le_u8, input, corrupt("frame header"))?;
     let is_single_segment = descriptor & 0x20 != 0;
     let window_bytes = usize::from(!is_single_segment);
     let dictionary_id_bytes = (1_usize << (descriptor & 0x03)) >> 1;
-    let (rest, _) = whole(take(window_bytes + dictionary_id_bytes), rest, "frame header")?;
+    let (rest, _) = whole(take(window_bytes + dictionary_id_bytes), rest, corrupt("frame header"))?;
     let (mut rest, declared) = match descriptor >> 6 {
         0 if !is_single_segment => (rest, None),
-        0 => whole(le_u8.map(u64::from).map(Some), rest, "frame header")?,
-        1 => whole(le_u16.map(|size| Some(u64::from(size) + 256)), rest, "frame header")?,
-        2 => whole(le_u32.map(u64::from).map(Some), rest, "frame header")?,
-        _ => whole(le_u64.map(Some), rest, "frame header")?,
+        0 => whole(le_u8.map(u64::from).map(Some), rest, corrupt("frame header"))?,
+        1 => whole(le_u16.map(|size| Some(u64::from(size) + 256)), rest, corrupt("frame header"))?,
+        2 => whole(le_u32.map(u64::from).map(Some), rest, corrupt("frame header"))?,
+        _ => whole(le_u64.map(Some), rest, corrupt("frame header"))?,
     };
     let mut most = 0_usize;
     loop {
-        let (after, header) = whole(le_u24, rest, "block")?;
+        let (after, header) = whole(le_u24, rest, corrupt("block"))?;
         let size = (header >> 3) as usize;
         // Raw, one byte that is repeated, compressed; there is no fourth kind.
         let (bytes, block_most) = match header >> 1 & 3 {
@@ -131,29 +131,20 @@ fn frame_bytes_max(input: &[u8]) -> Result<(&[u8], usize), CompressionError> {
             2 => (size, BLOCK_BYTES_MAX),
             _ => return Err(corrupt("block")),
         };
-        (rest, _) = whole(take(bytes), after, "block")?;
+        (rest, _) = whole(take(bytes), after, corrupt("block"))?;
         most = most.saturating_add(block_most.min(BLOCK_BYTES_MAX));
         if header & 1 != 0 {
             break;
         }
     }
     let has_checksum = descriptor & 0x04 != 0;
-    let (rest, _) = whole(cond(has_checksum, le_u32), rest, "content checksum")?;
+    let (rest, _) = whole(cond(has_checksum, le_u32), rest, corrupt("content checksum"))?;
     match declared.map(usize::try_from) {
         None => Ok((rest, most)),
         // The decoder takes an empty frame on another way, on which it does not keep to the memory that it is given.
         Some(Ok(size)) if size <= most && (size > 0 || most == 0) => Ok((rest, size)),
         Some(_) => Err(corrupt("content size")),
     }
-}
-
-/// Runs a parser that fails for one reason only: the input ends.
-fn whole<'a, T>(
-    mut parser: impl Parser<&'a [u8], Output = T, Error = ()>,
-    input: &'a [u8],
-    what: &'static str,
-) -> Result<(&'a [u8], T), CompressionError> {
-    parser.parse(input).map_err(|_| corrupt(what))
 }
 
 /// Whether the output is what did not suffice; a frame that lies about its size is another error.
