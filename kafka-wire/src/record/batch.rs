@@ -77,7 +77,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Bytes at the start of a batch, or of a message of the old formats, that tell its size.
+    /// Bytes at the start of a batch, or of a message of the old formats, that tell its size. The last is the magic.
     pub const HEAD_BYTES: usize = MAGIC_AT + 1;
 
     /// Bytes of the batch that begins with `head`, as its length field states them and its format allows: what a reader of a

@@ -7,7 +7,7 @@ use kafka_wire::protocol::produce::{
     PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceData,
     TopicProduceResponse,
 };
-use kafka_wire::record::{Batch, BatchHeader, RecordErrorCause};
+use kafka_wire::record::{Batch, BatchHeader, MAGIC_V2, RecordErrorCause};
 use kafka_wire::types::PartitionId;
 use kafka_wire::wire::Str;
 
@@ -139,7 +139,8 @@ impl Write<'_> {
 fn read_batch(records: Bytes) -> Result<Batch, ErrorCode> {
     // Message sets of the old formats are stored no longer (KIP-724). Kafka looks at the format before anything else:
     // `ProduceRequest.validateRecords`.
-    if records.get(MAGIC_AT).is_some_and(|magic| *magic != MAGIC) {
+    let magic = records.get(..Batch::HEAD_BYTES).and_then(<[u8]>::last);
+    if magic.is_some_and(|magic| magic.cast_signed() != MAGIC_V2) {
         return Err(ErrorCode::INVALID_RECORD);
     }
     let batch = Batch::from_bytes(records).and_then(|batch| batch.check_crc().map(|()| batch));
@@ -192,7 +193,3 @@ const FIRST_WITH_ZSTD: i16 = 7;
 const FIRST_WITH_ABORTABLE: i16 = 11;
 const FIRST_THAT_ADDS: i16 = 12;
 const FIRST_WITH_TOPIC_IDS: i16 = 13;
-
-/// Where the format of a batch is told, and the one that a broker takes.
-const MAGIC_AT: usize = 16;
-const MAGIC: u8 = 2;
