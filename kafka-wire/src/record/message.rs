@@ -56,7 +56,7 @@ pub(super) fn value_at(bytes: &[u8]) -> usize {
 
 /// What a message says, in the terms of a batch: a batch of one record, unless it is a wrapper.
 pub(super) fn batch_header(bytes: &[u8]) -> Result<BatchHeader, RecordError> {
-    let message = located(bytes, message(bytes))?;
+    let (_, message) = message(bytes).map_err(|error| place(bytes, false, error))?;
     let compression = message
         .compression()
         .map_err(|cause| RecordError::new(MESSAGE_ATTRIBUTES_AT, "attributes", RecordErrorCause::Compression(cause)))?;
@@ -82,13 +82,13 @@ pub(super) fn open<'a>(
     bytes: &'a [u8],
     buffer: &'a mut Decompressed,
 ) -> Result<Messages<'a>, RecordError> {
-    let wrapper = located(bytes, message(bytes))?;
+    let (rest, wrapper) = message(bytes).map_err(|error| place(bytes, false, error))?;
     if header.compression() == Compression::None {
         return Ok(Messages { region: bytes, rest: bytes, is_decompressed: false, base_offset: 0, append_time: None });
     }
     let Some(value) = wrapper.value else {
-        let length_at =
-            message_bytes_min(wrapper.magic).unwrap_or(0) - size_of::<i32>() + wrapper.key.map_or(0, <[u8]>::len);
+        // The length is the last that was read.
+        let length_at = bytes.offset(rest) - size_of::<i32>();
         return Err(RecordError::new(length_at, "value of a compressed message", RecordErrorCause::OutOfRange(-1)));
     };
     let container = if wrapper.magic == MAGIC_V0 { Container::MessageV0 } else { Container::Batch };
@@ -247,10 +247,6 @@ fn named<'a, T>(what: &'static str, parsed: IResult<&'a [u8], T>) -> Parsed<'a, 
 #[cold]
 fn fault<'a>(entry: &'a [u8], at: usize, what: &'static str, cause: RecordErrorCause) -> nom::Err<Fault<'a>> {
     nom::Err::Error(Fault { input: entry.get(at..).unwrap_or_default(), what, cause })
-}
-
-fn located<'a, T>(region: &'a [u8], parsed: Parsed<'a, T>) -> Result<T, RecordError> {
-    parsed.map(|(_, value)| value).map_err(|error| place(region, false, error))
 }
 
 /// Where a fault is.
