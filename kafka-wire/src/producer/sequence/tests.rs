@@ -26,9 +26,13 @@ fn queue_of(batches: i32) -> PartitionQueue {
     queue
 }
 
+fn send_one(queue: &mut PartitionQueue, now: Moment, identity: ProducerIdentity) -> Option<Sealed> {
+    queue.send(now, identity, PLAIN, &mut Compressor::default()).unwrap()
+}
+
 /// Sends whatever may be sent now.
 fn send(queue: &mut PartitionQueue) -> Vec<Sealed> {
-    std::iter::from_fn(|| queue.send(NOW, FIRST, PLAIN, &mut Compressor::default()).unwrap()).collect()
+    std::iter::from_fn(|| send_one(queue, NOW, FIRST)).collect()
 }
 
 fn sequences(batches: &[Sealed]) -> Vec<i32> {
@@ -69,8 +73,8 @@ fn the_first_batch_travels_alone_and_so_does_the_first_after_a_silence() {
     }
     (0..2).for_each(|_| push(&mut queue, 10));
     let later = NOW + REMEMBERED;
-    assert!(queue.send(later, FIRST, PLAIN, &mut Compressor::default()).unwrap().is_some());
-    assert!(queue.send(later, FIRST, PLAIN, &mut Compressor::default()).unwrap().is_none());
+    assert!(send_one(&mut queue, later, FIRST).is_some());
+    assert!(send_one(&mut queue, later, FIRST).is_none());
 }
 
 #[test]
@@ -122,7 +126,7 @@ fn a_pause_holds_back_every_batch_of_the_partition() {
     push(&mut queue, 10);
     assert!(send(&mut queue).is_empty());
     assert_eq!(queue.next_timeout(NOW), Some(later));
-    assert!(queue.send(later, FIRST, PLAIN, &mut Compressor::default()).unwrap().is_some());
+    assert!(send_one(&mut queue, later, FIRST).is_some());
 }
 
 #[test]
@@ -193,14 +197,14 @@ fn a_batch_that_was_never_sent_expires_without_a_gap() {
 #[test]
 fn a_newer_identity_waits_until_no_batch_is_stamped_with_the_old_one() {
     let mut queue = queue_of(2);
-    let first = queue.send(NOW, FIRST, PLAIN, &mut Compressor::default()).unwrap().unwrap();
-    let second = queue.send(NOW, RAISED, PLAIN, &mut Compressor::default()).unwrap().unwrap();
+    let first = send_one(&mut queue, NOW, FIRST).unwrap();
+    let second = send_one(&mut queue, NOW, RAISED).unwrap();
     assert_eq!(sequences(&[first.clone(), second.clone()]), [0, 10]);
     assert_eq!(queue.identity(), FIRST);
     queue.handle(NOW, first.id, acknowledged(0), false);
     queue.handle(NOW, second.id, acknowledged(10), false);
     push(&mut queue, 10);
-    let third = queue.send(NOW, RAISED, PLAIN, &mut Compressor::default()).unwrap().unwrap();
+    let third = send_one(&mut queue, NOW, RAISED).unwrap();
     assert_eq!((sequences(&[third]), queue.identity()), (vec![0], RAISED));
 }
 
