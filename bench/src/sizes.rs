@@ -61,7 +61,8 @@ fn tree(arguments: &[&str]) -> BTreeSet<String> {
     text.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
 }
 
-/// Builds a package and all that it needs, then the package once more by itself. In a directory of its own: other builds are left alone.
+/// Builds a package and all that it needs, then the package once more by itself. In a directory of its own: other builds
+/// are left alone.
 #[expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 fn build_alone(package: &str, features: &str) -> Duration {
     let build = || run(cargo("build", package).args(["--release", "--quiet", features]));

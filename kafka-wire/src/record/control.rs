@@ -37,8 +37,8 @@ impl ControlRecord {
     /// What `record`, of a batch whose header says `is_control`, says.
     ///
     /// # Errors
-    /// `NotControl` when the key is null, too short or of a negative version, or the value is of a negative version; `Truncated` when an abort or commit
-    /// marker lacks its value.
+    /// `NotControl` when the key is null, too short or of a negative version, or the value is of a negative version;
+    /// `Truncated` when an abort or commit marker lacks its value.
     pub fn decode(record: &Record<'_>) -> Result<Self, RecordError> {
         let (version, kind) =
             pair(record.key, be_i16).ok_or(RecordError::new(0, "control record key", RecordErrorCause::NotControl))?;

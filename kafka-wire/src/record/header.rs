@@ -62,9 +62,11 @@ pub struct BatchHeader {
     pub attributes: i16,
     /// Last offset minus `base_offset`, at least 0; stays as it was when compaction takes records out.
     pub last_offset_delta: i32,
-    /// What the timestamp deltas of the records start from, in milliseconds since 1970-01-01 UTC; the delete horizon when [`Self::delete_horizon_ms`] says so.
+    /// What the timestamp deltas of the records start from, in milliseconds since 1970-01-01 UTC; the delete horizon when
+    /// [`Self::delete_horizon_ms`] says so.
     pub base_timestamp: i64,
-    /// Latest timestamp of the records in milliseconds since 1970-01-01 UTC, -1 for none; with log append time, the timestamp of all of them.
+    /// Latest timestamp of the records in milliseconds since 1970-01-01 UTC, -1 for none; with log append time, the
+    /// timestamp of all of them.
     pub max_timestamp: i64,
     /// Who wrote it; -1 when not idempotent.
     pub producer_id: ProducerId,
