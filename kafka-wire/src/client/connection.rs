@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use tokio::time::Sleep;
 
 use super::clock::Clock;
 use super::features::Features;
+use super::lock::lock;
 use super::{
     Backoff, BoxFuture, ConnectFailure, ConnectStage, Connector, DialError, Endpoint, NotSentCause, RequestError,
     Transport,
@@ -427,11 +428,6 @@ fn advance(chunks: &mut VecDeque<Bytes>, mut count: usize) {
         count -= front.len();
         chunks.pop_front();
     }
-}
-
-/// Locks; a panic elsewhere leaves nothing half done behind these locks, so its poison means nothing.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Encoded bytes that may wait for the transport. What is beyond stays unencoded, and so surely unsent.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::connection::lock;
+use super::lock::lock;
 use super::{CallOptions, Client, Lane, Node, OwnLane};
 use crate::admin::OffsetSpec;
 use crate::cluster::TopicPartition;

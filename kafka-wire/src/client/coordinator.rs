@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::connection::lock;
+use super::lock::lock;
 use super::{CallOptions, Client, CoordinatorError, Lane, Node};
 use crate::cluster::{Broker, CoordinatorKind};
 use crate::protocol::ErrorCode;

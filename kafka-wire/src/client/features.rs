@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use super::connection::lock;
+use super::lock::lock;
 use crate::session::BrokerVersions;
 
 /// The announcement with the newest epoch, of any broker.

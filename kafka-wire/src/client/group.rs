@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::connection::lock;
 use super::consumer::sleep_until;
+use super::lock::lock;
 use super::{CallOptions, Client, CoordinatorError, Lane, Node, OwnLane, RequestError};
 use crate::cluster::{CoordinatorKind, GroupMetadata};
 use crate::group::assignor::PartitionCounts;

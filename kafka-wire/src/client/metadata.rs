@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::connection::lock;
+use super::lock::lock;
 use super::pool::{Submission, Target};
 use super::request::Delivered;
 use super::{Address, CallOptions, Client, ConnectError, Endpoint, Lane, MetadataError, NotSentCause, RequestError};

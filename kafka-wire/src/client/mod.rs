@@ -20,6 +20,7 @@ mod error;
 mod features;
 mod group;
 mod lane;
+mod lock;
 mod metadata;
 mod offsets;
 mod pool;

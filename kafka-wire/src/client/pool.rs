@@ -12,8 +12,9 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::clock::Clock;
-use super::connection::{Command, ConnectionParts, Driver, Health, RawAnswer, lock};
+use super::connection::{Command, ConnectionParts, Driver, Health, RawAnswer};
 use super::features::Features;
+use super::lock::lock;
 use super::{Backoff, ClientConfig, Connector, Endpoint, Lane, NotSentCause, RequestError};
 use crate::rng::Rng;
 use crate::session::{Call, CloseCause, Outgoing, SessionConfig};

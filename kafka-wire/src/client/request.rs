@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use super::connection::{RawAnswer, lock};
+use super::connection::RawAnswer;
+use super::lock::lock;
 use super::pool::{Pending, Readiness, Submission, Target};
 use super::{Answered, BoxFuture, CallOptions, Client, Endpoint, Lane, Node, NotSentCause, RequestError};
 use crate::protocol::api_versions::ApiVersionsRequest;
