@@ -9,6 +9,20 @@ use super::message::{self, MESSAGE_CRC_AT, crc32, message_bytes_min};
 use super::{BatchHeader, RecordError, RecordErrorCause, Records};
 use crate::compression::{self, Compression, Container, Decompressed};
 
+impl BatchHeader {
+    /// Reads the header at the start of `bytes` without checking the checksum or looking at the records.
+    ///
+    /// # Errors
+    /// `Truncated` below 61 bytes (a message of the old formats must be whole), `UnsupportedMagic` for formats of the
+    /// future, `OutOfRange` for a negative count or last offset delta, `Compression` for codec bits without a meaning.
+    pub fn parse(bytes: &[u8]) -> Result<Self, RecordError> {
+        if bytes.get(MAGIC_AT).is_some_and(|magic| message_bytes_min(magic.cast_signed()).is_some()) {
+            return message::batch_header(bytes);
+        }
+        Self::parse_v2(bytes)
+    }
+}
+
 /// The batches of a fetch response, of a produce request or of a segment file, in order and of any format: record batches
 /// (v2), and the messages of message sets (v0 and v1).
 ///

@@ -14,7 +14,6 @@
 use nom::Parser;
 use nom::number::complete::{be_i16, be_i32, be_i64, be_u32, i8 as be_i8};
 
-use super::message::{self, message_bytes_min};
 use super::{RecordError, RecordErrorCause};
 use crate::compression::Compression;
 use crate::types::{LeaderEpoch, ProducerEpoch, ProducerId};
@@ -149,15 +148,8 @@ impl BatchHeader {
         self.magic != MAGIC_V2 && self.compression() != Compression::None
     }
 
-    /// Reads the header at the start of `bytes` without checking the checksum or looking at the records.
-    ///
-    /// # Errors
-    /// `Truncated` below 61 bytes (a message of the old formats must be whole), `UnsupportedMagic` for formats of the
-    /// future, `OutOfRange` for a negative count or last offset delta, `Compression` for codec bits without a meaning.
-    pub fn parse(bytes: &[u8]) -> Result<Self, RecordError> {
-        if bytes.get(MAGIC_AT).is_some_and(|magic| message_bytes_min(magic.cast_signed()).is_some()) {
-            return message::batch_header(bytes);
-        }
+    /// Reads the header of a record batch (v2), as [`BatchHeader::parse`] does for every format.
+    pub(super) fn parse_v2(bytes: &[u8]) -> Result<Self, RecordError> {
         let fields =
             (be_i64, be_i32, be_i32, be_i8, be_u32, be_i16, be_i32, be_i64, be_i64, be_i64, be_i16, be_i32, be_i32);
         let (_, fields) = Parser::<&[u8]>::parse(&mut fields.map(|fields| fields), bytes).map_err(
