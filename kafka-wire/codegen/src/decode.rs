@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::emit::{self, Form};
+use crate::form::{self, Form};
 use crate::schema::{Field, Struct, Type, Versions};
 
 pub(crate) fn body(of: &Struct, form: Form, out: &mut String) {
@@ -33,7 +33,7 @@ pub(crate) fn body(of: &Struct, form: Form, out: &mut String) {
 
 /// What a field begins with: its bytes, or its default where the version has none of it at this place.
 fn in_order(of: &Struct, form: Form, field: &Field) -> String {
-    let default = emit::default(field, form);
+    let default = form::default(field, form);
     match field.versions.condition(of.versions) {
         _ if field.tag.is_some() => default,
         None => read(form, field),

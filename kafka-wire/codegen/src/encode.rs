@@ -1,13 +1,13 @@
 //! The body of an `encode`.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
 
-use crate::emit::{self, Form};
+use crate::form::{self, Form};
 use crate::schema::{Field, Struct, Type, Value};
 
 pub(crate) fn body(of: &Struct, out: &mut String) {
     for field in of.fields.iter().filter(|field| field.tag.is_none()) {
-        where_present(of, field, &write(field), out);
+        where_present(of, field, &write(field).statement(), out);
     }
     let tagged = of.tagged();
     match (tagged.is_empty(), of.flexible) {
@@ -38,11 +38,7 @@ fn tag_field(tag: u32, field: &Field) -> String {
         Type::Struct(_) => format!("tags.needs({tag}, {})", is_set(field)),
         _ => is_set(field),
     };
-    let write = write(field);
-    let value = match write.strip_suffix("?;\n") {
-        Some(fallible) if !fallible.contains('\n') => format!("|w| {fallible}"),
-        _ => format!("|w| {{\n{write}Ok(())\n}}"),
-    };
+    let value = write(field).closure();
     format!("if {is_set} {{\ntags.add({tag}, {value})?;\n}}\n")
 }
 
@@ -55,36 +51,61 @@ pub(crate) fn is_set(field: &Field) -> String {
         (_, Type::Bool) => place,
         (_, Type::Uuid) => format!("!{place}.is_zero()"),
         (_, ty) if ty.is_number() || matches!(ty, Type::Struct(_)) => {
-            format!("{place} != {}", emit::default(field, Form::Owned))
+            format!("{place} != {}", form::default(field, Form::Owned))
         }
         (_, _) if field.null.is_some() => format!("{place}.as_ref().is_none_or(|it| !it.is_empty())"),
         (_, _) => format!("!{place}.is_empty()"),
     }
 }
 
-/// Statements that write a field which the version has.
-fn write(field: &Field) -> String {
+/// Rust that writes a value to `w`.
+enum Write {
+    /// An expression of the type `Result<(), EncodeError>`.
+    Fallible(String),
+    /// Whole statements, which may return early.
+    Statements(String),
+}
+
+impl Write {
+    fn statement(self) -> String {
+        match self {
+            Self::Fallible(expression) => format!("{expression}?;\n"),
+            Self::Statements(statements) => statements,
+        }
+    }
+
+    fn closure(self) -> String {
+        match self {
+            Self::Fallible(expression) => format!("|w| {expression}"),
+            Self::Statements(statements) => format!("|w| {{\n{statements}Ok(())\n}}"),
+        }
+    }
+}
+
+/// Writes a field that the version has.
+fn write(field: &Field) -> Write {
     let (name, place) = (&field.name, format!("self.{}", field.name));
     let Some(null) = field.null else { return plain(field, &place, &format!("&{place}")) };
     let method = if field.classic { "classic_string".to_owned() } else { field.ty.method() };
     let tagged = if field.tag.is_some() { "tagged_" } else { "" };
-    let nullable = match &field.ty {
-        Type::Array(_) => format!("w.nullable_array({name:?}, {place}.as_deref(), version)?;\n"),
-        Type::Struct(_) => format!("w.nullable_{tagged}struct({place}.as_ref(), version)?;\n"),
-        _ => format!("w.nullable_{method}({name:?}, {place}.as_ref())?;\n"),
-    };
+    let nullable = Write::Fallible(match &field.ty {
+        Type::Array(_) => format!("w.nullable_array({name:?}, {place}.as_deref(), version)"),
+        Type::Struct(_) => format!("w.nullable_{tagged}struct({place}.as_ref(), version)"),
+        _ => format!("w.nullable_{method}({name:?}, {place}.as_ref())"),
+    });
     let Some(condition) = null.condition(field.versions) else { return nullable };
     let some = format!("let {name} = {place}.as_ref().ok_or(EncodeError::null({name:?}, version))?;\n");
-    format!("if {condition} {{\n{nullable}}} else {{\n{some}{}}}\n", plain(field, name, name))
+    let (nullable, plain) = (nullable.statement(), plain(field, name, name).statement());
+    Write::Statements(format!("if {condition} {{\n{nullable}}} else {{\n{some}{plain}}}\n"))
 }
 
-/// A statement that writes a value which is there.
-fn plain(field: &Field, place: &str, reference: &str) -> String {
+/// Writes a value that is there.
+fn plain(field: &Field, place: &str, reference: &str) -> Write {
     let (name, method) = (&field.name, field.ty.method());
-    match &field.ty {
-        Type::Struct(_) => format!("{place}.write(w, version)?;\n"),
-        Type::Array(_) => format!("w.array({name:?}, {reference}, version)?;\n"),
-        ty if ty.is_number() => format!("w.{method}({place});\n"),
-        _ => format!("w.{method}({name:?}, {reference})?;\n"),
-    }
+    Write::Fallible(match &field.ty {
+        Type::Struct(_) => format!("{place}.write(w, version)"),
+        Type::Array(_) => format!("w.array({name:?}, {reference}, version)"),
+        ty if ty.is_number() => return Write::Statements(format!("w.{method}({place});\n")),
+        _ => format!("w.{method}({name:?}, {reference})"),
+    })
 }

@@ -7,6 +7,7 @@
 mod decode;
 mod emit;
 mod encode;
+mod form;
 mod grammar;
 pub mod schema;
 mod tree;
