@@ -47,8 +47,8 @@ use self::worker::Worker;
 use crate::commit::CommitPolicy;
 use crate::error::ProcessError;
 use crate::output::{OutRecord, Route, SinkId};
-use crate::task::TaskStatus;
-use crate::topology::{SinkKind, SourceKind, SubTopologyId, Topology};
+use crate::task::{TaskId, TaskStatus};
+use crate::topology::{SinkKind, SourceSpec, Topology};
 use crate::types::Window;
 
 pub use logs::TestRecord;
@@ -128,11 +128,8 @@ impl TestDriver {
         for (topic, partition_count) in partitions {
             logs.create(topic, *partition_count);
         }
-        for sub_topology in topology.sub_topologies() {
-            match sub_topology.source().kind {
-                SourceKind::External => logs.create(&sub_topology.source().topic, 1),
-                SourceKind::Repartition { partitions, .. } => logs.create(&sub_topology.source().topic, partitions.0),
-            }
+        for source in topology.external_sources() {
+            logs.create(&source.topic, 1);
         }
         for sink in topology.sinks() {
             match sink.kind {
@@ -144,9 +141,9 @@ impl TestDriver {
             }
         }
         for store in topology.stores() {
-            let source = &topology.sub_topologies()[store.sub_topology.0].source().topic;
-            let partition_count = logs.partition_count(source);
-            logs.create(&topology.sinks()[store.changelog.0].topic, partition_count);
+            let sources = topology.sub_topologies()[store.sub_topology.0].sources();
+            let task_count = sources.iter().map(|source| logs.partition_count(&source.topic)).max();
+            logs.create(&topology.sinks()[store.changelog.0].topic, task_count.unwrap_or(0));
         }
         let committed = BTreeMap::new();
         let worker = Worker::start(&topology, &logs, &committed, None);
@@ -230,15 +227,12 @@ impl TestDriver {
     /// Ends the input where it is now, and settles: every window is closed. Input that is piped later starts another run.
     pub fn end_of_input(&mut self) {
         let mut ends = BTreeMap::new();
-        for sub_topology in self.topology.sub_topologies() {
-            let topic = &sub_topology.source().topic;
-            if sub_topology.source().kind == SourceKind::External {
-                let partitions = (0..self.logs.partition_count(topic)).map(PartitionId);
-                let end = |partition| self.logs.last_stable_offset(topic, partition);
-                ends.insert(topic.clone(), partitions.map(end).collect());
-            }
+        for SourceSpec { topic, .. } in self.topology.external_sources() {
+            let partitions = (0..self.logs.partition_count(topic)).map(PartitionId);
+            let end = |partition| self.logs.last_stable_offset(topic, partition);
+            ends.insert(topic.clone(), partitions.map(end).collect());
         }
-        self.worker.expect_ends(&self.topology, &ends, &self.logs);
+        self.worker.expect_ends(&self.topology, &ends);
         self.ends = Some(ends);
         self.settle();
     }
@@ -266,8 +260,8 @@ impl TestDriver {
         self.worker.entries(crate::output::StoreId(store), self.topology.stores()[store].sub_topology)
     }
 
-    /// How each task is doing: by sub-topology and partition.
-    pub fn status(&mut self) -> Vec<(SubTopologyId, PartitionId, TaskStatus)> {
+    /// How each task is doing.
+    pub fn status(&mut self) -> Vec<(TaskId, TaskStatus)> {
         self.worker.status()
     }
 
@@ -287,7 +281,7 @@ impl TestDriver {
         self.worker.abandon(&mut self.logs);
         self.worker = Worker::start(&self.topology, &self.logs, &self.committed, Some(&self.worker));
         if let Some(ends) = &self.ends {
-            self.worker.expect_ends(&self.topology, ends, &self.logs);
+            self.worker.expect_ends(&self.topology, ends);
         }
         self.run();
     }

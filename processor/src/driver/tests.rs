@@ -150,7 +150,7 @@ fn what_cannot_be_decoded_is_counted_or_stops_the_job() {
     bad(&mut driver);
     driver.pipe("lines", None, "a", 1_000);
     driver.settle();
-    assert_eq!(driver.status()[0].2.counters.undecodable, 1);
+    assert_eq!(driver.status()[0].1.counters.undecodable, 1);
     assert_eq!(sums(&results(&driver), true).into_values().collect::<Vec<_>>(), [2]);
 
     let topology = word_count(Emit::OnUpdate, Watermark::default()).with_undecodable(Undecodable::Fail);

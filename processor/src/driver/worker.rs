@@ -12,7 +12,7 @@ use super::{CommitPoint, Plan, StoreEntry, TestRecord};
 use crate::commit::{CommitMachine, CommitPolicy, OffsetMetadata, Outcome, Step};
 use crate::error::ProcessError;
 use crate::output::{OutRecord, Output, StoreId};
-use crate::task::{Task, TaskStatus};
+use crate::task::{Task, TaskId, TaskStatus};
 use crate::topology::{SourceKind, SubTopologyId, Topology};
 
 /// The job died in a step.
@@ -34,9 +34,15 @@ pub(super) struct Worker {
 
 /// A task in its place.
 struct Placed {
-    sub_topology: SubTopologyId,
-    is_source: bool,
     task: Task,
+    /// By the inputs of the task.
+    inputs: Vec<Input>,
+}
+
+/// How far a task is in one of its inputs.
+struct Input {
+    place: (String, PartitionId),
+    is_source: bool,
     /// Next offset to process.
     position: Offset,
     committed: Offset,
@@ -78,18 +84,17 @@ impl Worker {
             failure: None,
         };
         for sub_topology in topology.sub_topologies() {
-            let source = sub_topology.source();
-            let partition_count = logs.partition_count(&source.topic);
-            for partition in (0..partition_count).map(PartitionId) {
-                let mut task = Task::new(topology, sub_topology.id(), partition, partition_count);
+            let counts = sub_topology.sources().iter().map(|source| logs.partition_count(&source.topic));
+            let counts: Vec<_> = counts.collect();
+            for partition in (0..counts.iter().copied().max().unwrap_or(0)).map(PartitionId) {
+                let id = TaskId { sub_topology: sub_topology.id(), partition };
+                let mut task = Task::new(topology, id, &counts);
                 for store in sub_topology.stores() {
                     let changelog = &topology.sinks()[topology.stores()[store.0].changelog.0].topic;
                     worker.failure = restore(&mut task, *store, logs, changelog).err().or(worker.failure);
                 }
-                let place = committed.get(&(source.topic.clone(), partition));
-                let position = place.map_or(Offset(0), |(offset, _)| *offset);
-                let (sub_topology, is_source) = (sub_topology.id(), source.kind == SourceKind::External);
-                worker.tasks.push(Placed { sub_topology, is_source, task, position, committed: position });
+                let inputs = task.inputs().iter().map(|input| Input::new(&input.topic, partition, topology, committed));
+                worker.tasks.push(Placed { inputs: inputs.collect(), task });
             }
         }
         worker
@@ -100,10 +105,12 @@ impl Worker {
         if self.failure.is_some() {
             return;
         }
-        for index in 0..self.tasks.len() {
-            if let Err(failure) = self.run_task(index, logs, now, ends) {
-                self.fail(failure);
-                return;
+        for task in 0..self.tasks.len() {
+            for input in 0..self.tasks[task].inputs.len() {
+                if let Err(failure) = self.run_input((task, input), logs, now, ends) {
+                    self.fail(failure);
+                    return;
+                }
             }
         }
         if self.transaction.is_none() && self.tasks.iter().any(|placed| placed.task.has_uncommitted()) {
@@ -114,26 +121,27 @@ impl Worker {
         self.send(half, logs);
     }
 
-    fn run_task(
+    fn run_input(
         &mut self,
-        index: usize,
+        (index, input): (usize, usize),
         logs: &mut Logs,
         now: Moment,
         ends: Option<&BTreeMap<String, Vec<Offset>>>,
     ) -> Result<(), ProcessError> {
-        let Placed { task, position, .. } = &self.tasks[index];
-        let (topic, partition) = (task.topic().to_owned(), task.partition());
+        let Input { place, position, .. } = &self.tasks[index].inputs[input];
+        let (topic, partition) = (place.0.clone(), place.1);
         let stable = logs.last_stable_offset(&topic, partition);
         let batches = batches(logs.read_committed(&topic, partition, *position));
         if stable > *position {
             self.begin(logs, now);
         }
-        let Placed { task, position, is_source, .. } = &mut self.tasks[index];
+        let Placed { task, inputs } = &mut self.tasks[index];
+        let Input { position, is_source, .. } = &mut inputs[input];
         let sent = self.outbox.records.len();
         for batch in batches {
             let mut buffer = Decompressed::default();
             let records = batch.open(&mut buffer).expect("the driver has built the batch");
-            task.process(records, *position, now, &mut self.outbox)?;
+            task.process(input, records, *position, now, &mut self.outbox)?;
             *position = Offset(batch.header.next_offset());
         }
         *position = stable;
@@ -142,16 +150,19 @@ impl Worker {
         if let (true, Some(end)) = (*is_source, end)
             && *position == *end
         {
-            task.end_of_input(*end, &mut self.outbox)?;
+            task.end_of_input(input, *end, &mut self.outbox)?;
         }
         self.machine.handle_work((self.outbox.records.len() - sent) as u64, 0);
         Ok(())
     }
 
-    pub(super) fn expect_ends(&mut self, topology: &Topology, ends: &BTreeMap<String, Vec<Offset>>, logs: &Logs) {
-        for placed in &mut self.tasks {
-            if let Some(expected) = expected_ends(topology, placed.sub_topology, ends, logs) {
-                placed.task.expect_ends(expected);
+    pub(super) fn expect_ends(&mut self, topology: &Topology, ends: &BTreeMap<String, Vec<Offset>>) {
+        for Placed { task, inputs } in &mut self.tasks {
+            for (index, input) in inputs.iter().enumerate() {
+                let source = topology.source(&input.place.0).expect("a task reads sources of the topology");
+                if let Some(expected) = topology.expected_ends(source, ends) {
+                    task.expect_ends(index, expected);
+                }
             }
         }
     }
@@ -189,7 +200,7 @@ impl Worker {
             Step::Confirm => {
                 for placed in &mut self.tasks {
                     placed.task.committed();
-                    placed.committed = placed.position;
+                    placed.inputs.iter_mut().for_each(|input| input.committed = input.position);
                 }
                 return die_at(CommitPoint::AfterCommit, plan);
             }
@@ -197,7 +208,7 @@ impl Worker {
                 self.outbox.records.clear();
                 for placed in &mut self.tasks {
                     placed.task.rolled_back();
-                    placed.position = placed.committed;
+                    placed.inputs.iter_mut().for_each(|input| input.position = input.committed);
                 }
                 return Ok(());
             }
@@ -243,9 +254,8 @@ impl Worker {
         let transaction = self.transaction.take().expect("the machine has begun one");
         logs.end(transaction, true);
         let metadata = self.metadata(sequence).to_string();
-        for placed in &self.tasks {
-            let place = (placed.task.topic().to_owned(), placed.task.partition());
-            committed.insert(place, (placed.position, metadata.clone()));
+        for input in self.tasks.iter().flat_map(|placed| &placed.inputs) {
+            committed.insert(input.place.clone(), (input.position, metadata.clone()));
         }
         die_at(CommitPoint::AfterEndTxnSent, plan)?;
         Ok(if unanswered { Outcome::Unknown } else { Outcome::Done })
@@ -253,8 +263,7 @@ impl Worker {
 
     fn has_landed(&self, sequence: u64, committed: &Committed) -> bool {
         let placed = self.tasks.first().expect("a topology has a task");
-        let place = (placed.task.topic().to_owned(), placed.task.partition());
-        committed.get(&place).is_some_and(|(_, metadata)| self.metadata(sequence).is_in(metadata))
+        committed.get(&placed.inputs[0].place).is_some_and(|(_, metadata)| self.metadata(sequence).is_in(metadata))
     }
 
     fn metadata(&self, sequence: u64) -> OffsetMetadata {
@@ -292,7 +301,9 @@ impl Worker {
     }
 
     pub(super) fn has_uncommitted(&self) -> bool {
-        self.tasks.iter().any(|placed| placed.task.has_uncommitted() || placed.position != placed.committed)
+        self.tasks.iter().any(|placed| {
+            placed.task.has_uncommitted() || placed.inputs.iter().any(|input| input.position != input.committed)
+        })
     }
 
     pub(super) fn is_finished(&self) -> bool {
@@ -301,8 +312,8 @@ impl Worker {
 
     pub(super) fn entries(&mut self, store: StoreId, sub_topology: SubTopologyId) -> Vec<StoreEntry> {
         let mut entries = Vec::new();
-        for placed in self.tasks.iter_mut().filter(|placed| placed.sub_topology == sub_topology) {
-            let partition = placed.task.partition();
+        for placed in self.tasks.iter_mut().filter(|placed| placed.task.id().sub_topology == sub_topology) {
+            let partition = placed.task.id().partition;
             let mut visit = |window, key: &[u8], value: &[u8]| {
                 entries.push(StoreEntry { partition, window, key: key.to_vec(), value: value.to_vec() });
             };
@@ -311,8 +322,8 @@ impl Worker {
         entries
     }
 
-    pub(super) fn status(&mut self) -> Vec<(SubTopologyId, PartitionId, TaskStatus)> {
-        let status = |placed: &mut Placed| (placed.sub_topology, placed.task.partition(), placed.task.status());
+    pub(super) fn status(&mut self) -> Vec<(TaskId, TaskStatus)> {
+        let status = |placed: &mut Placed| (placed.task.id(), placed.task.status());
         self.tasks.iter_mut().map(status).collect()
     }
 
@@ -326,29 +337,20 @@ impl Worker {
     }
 }
 
-/// Reads a changelog to its end: committed records only.
-fn restore(task: &mut Task, store: StoreId, logs: &Logs, changelog: &str) -> Result<(), ProcessError> {
-    let partition = task.partition();
-    logs.read_committed(changelog, partition, Offset(0))
-        .try_for_each(|record| task.restore(store, record.key.as_deref().unwrap_or_default(), record.value.as_deref()))
+impl Input {
+    fn new(topic: &str, partition: PartitionId, topology: &Topology, committed: &Committed) -> Self {
+        let place = (topic.to_owned(), partition);
+        let position = committed.get(&place).map_or(Offset(0), |(offset, _)| *offset);
+        let is_source = topology.source(topic).is_some_and(|source| source.kind == SourceKind::External);
+        Self { place, is_source, position, committed: position }
+    }
 }
 
-/// What a task waits for: per upstream partition, how far its input goes, in offsets of the source topic.
-fn expected_ends(
-    topology: &Topology,
-    id: SubTopologyId,
-    ends: &BTreeMap<String, Vec<Offset>>,
-    logs: &Logs,
-) -> Option<Vec<Offset>> {
-    let SourceKind::Repartition { upstream, .. } = topology.sub_topologies()[id.0].source().kind else { return None };
-    let source = topology.sub_topologies()[upstream.0].source();
-    match expected_ends(topology, upstream, ends, logs) {
-        None => ends.get(&source.topic).cloned(),
-        Some(further_up) => {
-            let sum = Offset(further_up.iter().map(|end| end.0).sum());
-            Some(vec![sum; usize::try_from(logs.partition_count(&source.topic)).unwrap_or(0)])
-        }
-    }
+/// Reads a changelog to its end: committed records only.
+fn restore(task: &mut Task, store: StoreId, logs: &Logs, changelog: &str) -> Result<(), ProcessError> {
+    let partition = task.id().partition;
+    logs.read_committed(changelog, partition, Offset(0))
+        .try_for_each(|record| task.restore(store, record.key.as_deref().unwrap_or_default(), record.value.as_deref()))
 }
 
 /// Sealed batches of the records, each of neighbours only: a gap in the offsets begins another.

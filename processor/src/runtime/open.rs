@@ -80,7 +80,7 @@ pub(crate) fn consumer_config(config: &Config) -> ConsumerConfig {
 
 fn group_config(worker: &Worker) -> GroupConfig {
     let config = &worker.config;
-    let sources = worker.topology.sub_topologies().iter().map(|sub_topology| sub_topology.source());
+    let sources = worker.topology.sub_topologies().iter().flat_map(|sub_topology| sub_topology.sources());
     let topics: Vec<Str> = sources.map(|source| Str::from(source.topic.as_str())).collect();
     GroupConfig {
         instance_id: worker.group_instance_id.clone(),

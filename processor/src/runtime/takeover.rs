@@ -24,7 +24,7 @@ use super::{open, topics};
 use crate::commit::OffsetMetadata;
 use crate::operator::Counters as TaskCounters;
 use crate::output::StoreId;
-use crate::task::Task;
+use crate::task::{Task, TaskId};
 use crate::topology::SourceKind;
 
 /// A task that this worker holds, and how far it is.
@@ -58,7 +58,7 @@ impl Held {
         }
         debug_assert!(batch.position >= self.position, "the consumer delivers each offset once");
         let records = batch.open(buffer).map_err(open::consume_error)?;
-        self.task.process(records, batch.position, now, transaction)?;
+        self.task.process(0, records, batch.position, now, transaction)?;
         self.position = Offset(batch.batch.header.next_offset()).max(self.position);
         Ok(())
     }
@@ -85,7 +85,7 @@ impl Held {
     fn end_of_input(&mut self, transaction: &mut Transaction) -> Result<(), SessionEnd> {
         if let Some(end) = self.end {
             self.has_ended = true;
-            self.task.end_of_input(end, transaction)?;
+            self.task.end_of_input(0, end, transaction)?;
         }
         Ok(())
     }
@@ -111,8 +111,8 @@ impl Held {
         add(&counters.undecodable, now.undecodable, before.undecodable);
         if now.undecodable > before.undecodable {
             let skipped = now.undecodable - before.undecodable;
-            let (topic, partition, position) = (self.task.topic(), self.task.partition(), self.position);
-            warn!(topic, %partition, %position, skipped, "records before this position could not be decoded and were left out");
+            let (input, position) = (&self.task.inputs()[0], self.position);
+            warn!(%input, %position, skipped, "records before this position could not be decoded and were left out");
         }
     }
 }
@@ -195,7 +195,10 @@ impl Session<'_> {
     /// Builds the task of a partition, restores it, and fetches from where the group is.
     async fn hold(&mut self, partition: TopicPartition, committed: Option<CommittedOffset>) -> Result<(), SessionEnd> {
         let worker = self.worker;
-        let Some(sub_topology) = worker.topology.reader_of(&partition.topic) else {
+        let topology = &worker.topology;
+        let (Some(sub_topology), Some(source)) =
+            (topology.reader_of(&partition.topic), topology.source(&partition.topic))
+        else {
             return Err(SessionEnd::Fatal(RunError::Refused(format!(
                 "group {} assigned topic {}, which this job does not read: another program uses the same application id",
                 worker.topology.application_id(),
@@ -204,7 +207,8 @@ impl Session<'_> {
         };
         let partitions = self.client.topic(&partition.topic).await.map_err(|error| open::metadata_error(&error))?;
         let count = i32::try_from(partitions.partitions.len()).unwrap_or(i32::MAX);
-        let mut task = Task::new(&worker.topology, sub_topology.id(), partition.partition, count);
+        let id = TaskId { sub_topology: sub_topology.id(), partition: partition.partition };
+        let mut task = Task::new(topology, id, &[count]);
         let mut restored = 0;
         for &store in sub_topology.stores() {
             restored += self.restore(&mut task, store, &partition).await?;
@@ -222,11 +226,11 @@ impl Session<'_> {
             Some(committed) => committed.offset,
             None => offset(&self.client, &partition, OffsetSpec::Earliest).await?,
         };
-        let is_internal = sub_topology.source().kind != SourceKind::External;
+        let is_internal = source.kind != SourceKind::External;
         let mut end = None;
         if let Some(ends) = &worker.ends {
-            match topics::expected_ends(&worker.topology, sub_topology.id(), ends) {
-                Some(expected) => task.expect_ends(expected),
+            match topology.expected_ends(source, ends) {
+                Some(expected) => task.expect_ends(0, expected),
                 // A partition that is younger than the run has no part in it.
                 None => end = Some(topics::end_of(ends, &partition).unwrap_or_default()),
             }

@@ -11,7 +11,7 @@ use kafka_wire::wire::Str;
 
 use super::config::Config;
 use super::error::RunError;
-use crate::topology::{SinkKind, SourceKind, SubTopologyId, Topology};
+use crate::topology::{SinkKind, Topology};
 
 /// Where a bounded run ends: the offset after the last record of each source partition, by topic.
 pub(crate) type Ends = BTreeMap<String, Vec<Offset>>;
@@ -19,10 +19,8 @@ pub(crate) type Ends = BTreeMap<String, Vec<Offset>>;
 /// Checks that source and sink topics exist, and creates the repartition and changelog topics that do not.
 pub(crate) async fn prepare(client: &Client, topology: &Topology, config: &Config) -> Result<(), RunError> {
     let mut partitions = BTreeMap::new();
-    for source in topology.sub_topologies().iter().map(|sub_topology| sub_topology.source()) {
-        if source.kind == SourceKind::External {
-            partitions.insert(source.topic.as_str(), existing(client, &source.topic, config).await?);
-        }
+    for source in topology.external_sources() {
+        partitions.insert(source.topic.as_str(), existing(client, &source.topic, config).await?);
     }
     for sink in topology.sinks().iter().filter(|sink| sink.kind == SinkKind::External) {
         existing(client, &sink.topic, config).await?;
@@ -48,8 +46,7 @@ pub(crate) async fn prepare(client: &Client, topology: &Topology, config: &Confi
 /// The ends that the source topics have now, for readers of committed records.
 pub(crate) async fn ends(client: &Client, topology: &Topology) -> Result<Ends, RunError> {
     let mut ends = Ends::new();
-    let sources = topology.sub_topologies().iter().map(|sub_topology| sub_topology.source());
-    for source in sources.filter(|source| source.kind == SourceKind::External) {
+    for source in topology.external_sources() {
         let topic = source.topic.as_str();
         let found = client.topic(topic).await.map_err(|error| RunError::Connect(error.to_string()))?;
         let wanted: Vec<_> = found
@@ -69,21 +66,6 @@ pub(crate) async fn ends(client: &Client, topology: &Topology) -> Result<Ends, R
 /// Where a bounded run ends in a source partition.
 pub(crate) fn end_of(ends: &Ends, partition: &TopicPartition) -> Option<Offset> {
     ends.get(&*partition.topic)?.get(usize::try_from(partition.partition.0).ok()?).copied()
-}
-
-/// What the tasks of a sub-topology behind a shuffle wait for, per upstream partition: the end that a source task reaches,
-/// or the sum of what a task behind a shuffle waits for itself. `None` for a sub-topology with a source of the user's.
-pub(crate) fn expected_ends(topology: &Topology, id: SubTopologyId, ends: &Ends) -> Option<Vec<Offset>> {
-    let SourceKind::Repartition { upstream, .. } = topology.sub_topologies()[id.0].source().kind else { return None };
-    let source = topology.sub_topologies()[upstream.0].source();
-    match source.kind {
-        SourceKind::External => ends.get(&source.topic).cloned(),
-        SourceKind::Repartition { partitions, .. } => {
-            let expected = expected_ends(topology, upstream, ends)?;
-            let sum = Offset(expected.iter().map(|end| end.0).sum());
-            Some(vec![sum; usize::try_from(partitions.0).unwrap_or_default()])
-        }
-    }
 }
 
 /// The number of partitions of a topic that has to be there.
@@ -123,9 +105,10 @@ fn own_topics(topology: &Topology, partitions: &BTreeMap<&str, usize>, config: &
     for store in topology.stores() {
         let sink = &topology.sinks()[store.changelog.0];
         let SinkKind::Changelog { partitions: fixed } = sink.kind else { continue };
-        let source = topology.sub_topologies()[store.sub_topology.0].source();
-        let like_source = || partitions.get(source.topic.as_str()).and_then(|&count| i32::try_from(count).ok());
-        let count = fixed.map(|partitions| partitions.0).or_else(like_source).unwrap_or(1);
+        let sources = topology.sub_topologies()[store.sub_topology.0].sources();
+        let counts = sources.iter().filter_map(|source| partitions.get(source.topic.as_str()));
+        let like_sources = || counts.max().and_then(|&count| i32::try_from(count).ok());
+        let count = fixed.map(|partitions| partitions.0).or_else(like_sources).unwrap_or(1);
         topics.push(topic(&sink.topic, count, "compact"));
     }
     topics

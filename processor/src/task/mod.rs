@@ -1,4 +1,4 @@
-//! A task: a sub-topology on one partition of its source topic.
+//! A task: a sub-topology on one partition number of its source topics.
 //!
 //! It holds a stage with its state, and what the stage does not know: how far event time has come, what the upstream tasks
 //! have said, whether the input of a bounded run is over. Records and clock come in by method calls, all output goes to an
@@ -20,6 +20,9 @@ mod progress_log;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
+
+use kafka_wire::cluster::TopicPartition;
 use kafka_wire::record::{RawHeaders, Record, Records};
 use kafka_wire::time::Moment;
 use kafka_wire::types::{Offset, PartitionId, TimestampMs};
@@ -32,13 +35,28 @@ use crate::state::ChangelogKey;
 use crate::topology::{SinkKind, SourceKind, SubTopologyId, Topology};
 use crate::watermark::{Generator, Mark, NO_WATERMARK, Progress};
 
-/// A sub-topology on one partition. See the module for how it is driven.
+/// Names a task: all workers of a job agree on it, over restarts too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskId {
+    /// What the task runs.
+    pub sub_topology: SubTopologyId,
+    /// The partition that it reads of each of its source topics, and that it has of each of its changelogs.
+    pub partition: PartitionId,
+}
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}_{}", self.sub_topology.0, self.partition)
+    }
+}
+
+/// A sub-topology on one partition number. See the module for how it is driven.
 pub struct Task {
+    id: TaskId,
     stage: Box<dyn Stage>,
-    topic: String,
-    partition: PartitionId,
-    /// Partitions of the source topic: what marks say as the count of upstream tasks.
-    partition_count: i32,
+    inputs: Vec<TopicPartition>,
+    /// Tasks of the sub-topology: what marks say as the count of upstream tasks.
+    task_count: i32,
     is_internal: bool,
     undecodable: Undecodable,
     shuffle: Option<Shuffle>,
@@ -98,16 +116,18 @@ pub struct TaskStatus {
 }
 
 impl Task {
-    /// A task without state. `partition_count` is that of the source topic.
+    /// A task without state. `partition_counts` are those of [`SubTopology::sources`], in that order: the task reads each
+    /// source that has its partition.
     ///
     /// # Panics
     /// When the topology has no such sub-topology.
     #[must_use]
-    pub fn new(topology: &Topology, id: SubTopologyId, partition: PartitionId, partition_count: i32) -> Self {
-        let sub_topology = &topology.sub_topologies()[id.0];
-        let source = sub_topology.source();
+    pub fn new(topology: &Topology, id: TaskId, partition_counts: &[i32]) -> Self {
+        let sub_topology = &topology.sub_topologies()[id.sub_topology.0];
+        let [source] = sub_topology.sources() else { panic!("a sub-topology has one source") };
+        let inputs = vec![TopicPartition::new(source.topic.as_str(), id.partition)];
         let state = EventTime {
-            generator: Generator::new(sub_topology.watermark()),
+            generator: Generator::new(source.watermark),
             progress: Progress::default(),
             watermark: NO_WATERMARK,
             seen: TimestampMs(0),
@@ -119,12 +139,12 @@ impl Task {
         let changelog = sub_topology.stores().first().map(|store| topology.stores()[store.0].changelog);
         Self {
             stage: sub_topology.stage(),
-            topic: source.topic.clone(),
-            partition,
-            partition_count,
+            id,
+            inputs,
+            task_count: partition_counts.iter().copied().max().unwrap_or(0),
             is_internal: source.kind != SourceKind::External,
             undecodable: topology.undecodable(),
-            shuffle: sub_topology.shuffle().and_then(|sink| shuffle(topology, sink)),
+            shuffle: sub_topology.shuffles().first().and_then(|sink| shuffle(topology, *sink)),
             progress_log: changelog.map(ProgressLog::new),
             stores: sub_topology.stores().iter().map(store).collect(),
             expected_ends: None,
@@ -138,12 +158,14 @@ impl Task {
         }
     }
 
-    /// Takes the records of one batch, from `position` on: the next offset to be processed.
+    /// Takes the records of one batch of an input, from `position` on: the next offset to be processed. `input` is an index
+    /// of [`Task::inputs`].
     ///
     /// # Errors
     /// When the job has to stop. Nothing of the open transaction may then be committed.
     pub fn process(
         &mut self,
+        input: usize,
         mut records: Records<'_>,
         position: Offset,
         now: Moment,
@@ -154,9 +176,9 @@ impl Task {
         self.has_processed = true;
         self.end_again = None;
         let mut position = position;
-        while let Some(record) = self.run(&mut records, position, output)? {
+        while let Some(record) = self.run(input, &mut records, position, output)? {
             position = Offset(record.offset + 1);
-            self.take_mark(&record, output)?;
+            self.take_mark(input, &record, output)?;
         }
         if !self.is_internal {
             // More input than the end that was given: it was not the end.
@@ -179,7 +201,7 @@ impl Task {
             return self.check_end(output);
         }
         self.state.generator.tick(now);
-        self.end_again.take().map_or(Ok(()), |end| self.end_of_input(end, output))
+        self.end_again.take().map_or(Ok(()), |end| self.end_of_input(0, end, output))
     }
 
     /// When [`Task::tick`] may next change something; a moment that has passed means now.
@@ -191,12 +213,18 @@ impl Task {
         if self.is_internal { None } else { self.state.generator.next_timeout() }
     }
 
-    /// A source task has processed everything below `end_offset`, and this run reads no further. Said twice, it counts once.
+    /// Everything below `end_offset` of an input has been processed, and this run reads no further of it. Said twice, it
+    /// counts once.
     ///
     /// # Errors
     /// As [`Task::process`].
-    pub fn end_of_input(&mut self, end_offset: Offset, output: &mut dyn Output) -> Result<(), ProcessError> {
-        debug_assert!(!self.is_internal, "the end of a repartition topic is known by its marks");
+    pub fn end_of_input(
+        &mut self,
+        input: usize,
+        end_offset: Offset,
+        output: &mut dyn Output,
+    ) -> Result<(), ProcessError> {
+        debug_assert!(input == 0 && !self.is_internal, "the end of a repartition topic is known by its marks");
         self.resume(output)?;
         if self.state.ended.replace(end_offset) == Some(end_offset) {
             return Ok(());
@@ -205,11 +233,10 @@ impl Task {
         self.close_all(output)
     }
 
-    /// In a bounded run, what a task behind a shuffle waits for: the end of each upstream partition, by partition.
-    ///
-    /// For an upstream source task, the end offset of its partition; for one that is behind a shuffle itself, the sum of
-    /// what *it* waits for. Have it followed by a [`Task::tick`]: the marks may have come before.
-    pub fn expect_ends(&mut self, ends: Vec<Offset>) {
+    /// In a bounded run, what the task waits for on an input behind a shuffle: the end of each upstream task, by partition,
+    /// see [`Topology::expected_ends`]. Have it followed by a [`Task::tick`]: the marks may have come before.
+    pub fn expect_ends(&mut self, input: usize, ends: Vec<Offset>) {
+        debug_assert!(input == 0 && self.is_internal, "an input of the user's is told its end");
         self.expected_ends = Some(ends);
         // The end of an earlier run is not that of this one; if it is, the next tick finds out.
         self.state.ended = None;
@@ -225,7 +252,7 @@ impl Task {
         self.control(&mut Control::BeforeCommit, output)?;
         self.write_marks(output);
         if let Some(log) = &mut self.progress_log {
-            let place = (self.partition, self.state.seen);
+            let place = (self.id.partition, self.state.seen);
             log.write(self.state.watermark, place, output);
         }
         Ok(())
@@ -289,16 +316,16 @@ impl Task {
         self.is_touched || self.shuffle.is_some() && self.due_mark().is_some()
     }
 
-    /// The partition.
+    /// Its name.
     #[must_use]
-    pub const fn partition(&self) -> PartitionId {
-        self.partition
+    pub const fn id(&self) -> TaskId {
+        self.id
     }
 
-    /// The topic that it reads.
+    /// What it reads: each source topic of its sub-topology that has the task's partition.
     #[must_use]
-    pub fn topic(&self) -> &str {
-        &self.topic
+    pub fn inputs(&self) -> &[TopicPartition] {
+        &self.inputs
     }
 
     /// How it is doing.
@@ -328,18 +355,19 @@ impl Task {
     /// Runs the stage to the end of the records, or to the next mark.
     fn run<'r>(
         &mut self,
+        input: usize,
         records: &mut Records<'r>,
         position: Offset,
         output: &mut dyn Output,
     ) -> Result<Option<Record<'r>>, ProcessError> {
         let input = Input {
-            topic: &self.topic,
-            partition: self.partition,
+            topic: &self.inputs[input].topic,
+            partition: self.id.partition,
             position,
             is_internal: self.is_internal,
             undecodable: self.undecodable,
         };
-        let mut context = context(self.partition, &self.state, output);
+        let mut context = context(self.id.partition, &self.state, output);
         let result = self.stage.run(records, &input, &mut context);
         let (counters, max_timestamp) = (context.counters, context.max_timestamp);
         self.state.counters = counters;
@@ -348,11 +376,9 @@ impl Task {
         result
     }
 
-    fn take_mark(&mut self, record: &Record<'_>, output: &mut dyn Output) -> Result<(), ProcessError> {
+    fn take_mark(&mut self, input: usize, record: &Record<'_>, output: &mut dyn Output) -> Result<(), ProcessError> {
         let kept = record.value.and_then(Mark::decode).and_then(|mark| self.state.progress.apply(mark));
-        let kept = kept.ok_or_else(|| ProcessError::BadMark {
-            origin: Origin { topic: self.topic.clone(), partition: self.partition, offset: Offset(record.offset) },
-        })?;
+        let kept = kept.ok_or_else(|| ProcessError::BadMark { origin: self.origin(input, Offset(record.offset)) })?;
         if let Some(log) = &mut self.progress_log {
             log.heard(kept);
         }
@@ -445,8 +471,8 @@ impl Task {
     /// The mark to write now, if it says anything that the last one did not.
     fn due_mark(&self) -> Option<Mark> {
         let mark = Mark {
-            upstream: self.partition,
-            upstream_count: self.partition_count,
+            upstream: self.id.partition,
+            upstream_count: self.task_count,
             watermark: self.state.watermark,
             is_idle: self.is_idle(),
             ended: self.state.ended,
@@ -462,7 +488,7 @@ impl Task {
     }
 
     fn control(&mut self, control: &mut Control<'_>, output: &mut dyn Output) -> Result<(), ProcessError> {
-        let mut context = context(self.partition, &self.state, output);
+        let mut context = context(self.id.partition, &self.state, output);
         let result = self.stage.control(control, &mut context);
         self.state.counters = context.counters;
         result
@@ -471,6 +497,11 @@ impl Task {
     /// A control in response to which no operator puts anything out, or fails.
     fn settle(&mut self, control: &mut Control<'_>) {
         self.control(control, &mut NoOutput).expect("only what decodes or encodes can fail");
+    }
+
+    fn origin(&self, input: usize, offset: Offset) -> Origin {
+        let TopicPartition { topic, partition } = &self.inputs[input];
+        Origin { topic: topic.to_string(), partition: *partition, offset }
     }
 
     fn bad_changelog(&self, store: StoreId) -> ProcessError {

@@ -57,7 +57,7 @@ const SOURCE: SubTopologyId = SubTopologyId(0);
 const COUNT: SubTopologyId = SubTopologyId(1);
 
 fn task(id: SubTopologyId) -> Task {
-    Task::new(&topology(), id, PartitionId(1), 2)
+    Task::new(&topology(), TaskId { sub_topology: id, partition: PartitionId(1) }, &[2])
 }
 
 type Raw<'a> = (i64, Option<&'a [u8]>, Option<&'a [u8]>);
@@ -71,7 +71,7 @@ fn process(task: &mut Task, base_offset: i64, records: &[Raw<'_>], output: &mut 
     let sealed = builder.seal(Seal::default()).expect("not compressed");
     let batch = Batch::from_bytes(with_base_offset(&sealed, base_offset, LeaderEpoch(0))).expect("just sealed");
     let mut buffer = Decompressed::default();
-    task.process(batch.open(&mut buffer).expect("not corrupt"), Offset(base_offset), Moment::ZERO, output)
+    task.process(0, batch.open(&mut buffer).expect("not corrupt"), Offset(base_offset), Moment::ZERO, output)
 }
 
 fn mark(upstream: i32, watermark: i64, ended: Option<i64>) -> [u8; Mark::BYTES] {
@@ -105,7 +105,7 @@ fn a_mark_goes_into_every_partition_when_it_says_something_new() {
     assert_eq!(output.marks()[0].1, Mark { is_idle: true, ..mark });
     task.rolled_back();
     assert_eq!(task.next_timeout(), Some(Moment::from_millis(30_000)), "the mark went with its transaction");
-    task.end_of_input(Offset(2), &mut output).expect("no error");
+    task.end_of_input(0, Offset(2), &mut output).expect("no error");
     task.before_commit(&mut output).expect("no error");
     assert_eq!(output.marks()[0].1, Mark { is_idle: true, ended: Some(Offset(2)), ..mark });
     assert!(!task.is_finished(), "not before it is committed");
@@ -116,7 +116,7 @@ fn a_mark_goes_into_every_partition_when_it_says_something_new() {
 #[test]
 fn the_end_of_a_partition_without_records_survives_a_rollback() {
     let (mut task, mut output) = (task(SOURCE), Recorder::default());
-    task.end_of_input(Offset(0), &mut output).expect("no error");
+    task.end_of_input(0, Offset(0), &mut output).expect("no error");
     for _ in 0..2 {
         task.before_commit(&mut output).expect("no error");
         assert_eq!(output.marks().len(), 2);
@@ -129,7 +129,7 @@ fn the_end_of_a_partition_without_records_survives_a_rollback() {
     assert!(task.is_finished() && output.marks().len() == 2);
 
     process(&mut task, 0, &[(700, None, Some(b"a"))], &mut output).expect("no error");
-    task.end_of_input(Offset(1), &mut output).expect("no error");
+    task.end_of_input(0, Offset(1), &mut output).expect("no error");
     task.rolled_back();
     task.tick(Moment::ZERO, &mut output).expect("no error");
     task.before_commit(&mut output).expect("no error");
@@ -167,7 +167,7 @@ fn an_end_that_was_heard_before_is_found_by_a_tick_and_again_after_a_rollback() 
     task.committed();
     assert_eq!((task.next_timeout(), task.status().open_windows), (None, 1));
 
-    task.expect_ends(vec![Offset(7), Offset(0)]);
+    task.expect_ends(0, vec![Offset(7), Offset(0)]);
     for _ in 0..2 {
         assert_eq!(task.next_timeout(), Some(Moment::ZERO));
         task.tick(Moment::ZERO, &mut output).expect("no error");
@@ -178,7 +178,7 @@ fn an_end_that_was_heard_before_is_found_by_a_tick_and_again_after_a_rollback() 
     task.before_commit(&mut output).expect("no error");
     task.committed();
     assert!(task.is_finished());
-    task.expect_ends(vec![Offset(8), Offset(0)]);
+    task.expect_ends(0, vec![Offset(8), Offset(0)]);
     assert!(!task.is_finished(), "another run, and more input");
 }
 

@@ -75,7 +75,11 @@ impl Builder {
         if self.sources.iter().any(|source| source.topic == topic) {
             self.errors.push(BuildError::DuplicateSource { topic: topic.to_owned() });
         }
-        let draft = self.draft(SourceSpec { topic: topic.to_owned(), kind: SourceKind::External });
+        let draft = self.draft(SourceSpec {
+            topic: topic.to_owned(),
+            kind: SourceKind::External,
+            watermark: Watermark::default(),
+        });
         Stream::new(self, draft, Source { key, value, event_time: RecordTime })
     }
 
@@ -164,7 +168,7 @@ impl Builder {
         stage: StageBuilder,
     ) -> SubTopologyId {
         let id = draft.id;
-        let source = self.sources[id.0].clone();
+        let source = SourceSpec { watermark: draft.watermark, ..self.sources[id.0].clone() };
         if draft.stores.is_empty() && matches!(source.kind, SourceKind::Repartition { .. }) {
             // Without a store of the user's, what the upstream tasks have said needs one: they do not say it again to a
             // task that starts anew.
@@ -172,15 +176,15 @@ impl Builder {
             self.store(&mut draft, &name);
         }
         let SinkSpec { topic, kind } = &self.sinks[sink.0];
-        let (detail, shuffle) = match kind {
+        let (detail, shuffles) = match kind {
             SinkKind::Repartition { partitions } => {
-                (format!("topic: {topic}, {} partitions", partitions.0), Some(sink))
+                (format!("topic: {topic}, {} partitions", partitions.0), vec![sink])
             }
-            SinkKind::External | SinkKind::Changelog { .. } => (format!("topic: {topic}"), None),
+            SinkKind::External | SinkKind::Changelog { .. } => (format!("topic: {topic}"), Vec::new()),
         };
         draft.nodes.push(Node { kind: NodeKind::Sink, name: name.to_owned(), detail });
-        let Draft { watermark, nodes, stores, .. } = draft;
-        self.sub_topologies[id.0] = Some(SubTopology { id, source, stores, shuffle, watermark, nodes, stage });
+        let Draft { nodes, stores, .. } = draft;
+        self.sub_topologies[id.0] = Some(SubTopology { id, sources: vec![source], stores, shuffles, nodes, stage });
         id
     }
 

@@ -1,8 +1,8 @@
 //! A job as data: declared by a typed builder, checked by `build()`, printed by `describe()`, run by the runtime or the
 //! test driver.
 //!
-//! A *sub-topology* is everything between two shuffles, with one source topic. A *task* is a sub-topology on one partition
-//! of that topic. Sub-topologies are joined by repartition topics only.
+//! A *sub-topology* is everything between two shuffles, with one or more source topics. A *task* is a sub-topology on one
+//! partition number of these topics. Sub-topologies are joined by repartition topics only.
 
 mod builder;
 mod describe;
@@ -12,6 +12,10 @@ mod windowed;
 
 #[cfg(test)]
 mod tests;
+
+use std::collections::BTreeMap;
+
+use kafka_wire::types::Offset;
 
 use crate::operator::{Stage, Undecodable};
 use crate::output::{SinkId, StoreId};
@@ -67,7 +71,43 @@ impl Topology {
     /// The sub-topology that reads `topic`.
     #[must_use]
     pub fn reader_of(&self, topic: &str) -> Option<&SubTopology> {
-        self.sub_topologies.iter().find(|sub_topology| sub_topology.source.topic == topic)
+        self.sub_topologies.iter().find(|sub_topology| sub_topology.sources.iter().any(|source| source.topic == topic))
+    }
+
+    /// The source of that name.
+    #[must_use]
+    pub fn source(&self, topic: &str) -> Option<&SourceSpec> {
+        self.reader_of(topic)?.sources.iter().find(|source| source.topic == topic)
+    }
+
+    /// The topics of the user's that the job reads.
+    pub fn external_sources(&self) -> impl Iterator<Item = &SourceSpec> {
+        let sources = self.sub_topologies.iter().flat_map(|sub_topology| &sub_topology.sources);
+        sources.filter(|source| source.kind == SourceKind::External)
+    }
+
+    /// Where a bounded run ends for a reader of `source`: for each upstream task the end that its marks will say. `None` for a
+    /// source of the user's, which has no upstream tasks.
+    ///
+    /// `ends` holds the end offset of each partition of each source topic of the user's. A task that reads several partitions
+    /// says the sum of their ends, and one behind a shuffle the sum of what it waits for itself.
+    #[must_use]
+    pub fn expected_ends(&self, source: &SourceSpec, ends: &BTreeMap<String, Vec<Offset>>) -> Option<Vec<Offset>> {
+        let SourceKind::Repartition { upstream, .. } = source.kind else { return None };
+        let mut sums = Vec::new();
+        for source in &self.sub_topologies[upstream.0].sources {
+            let of_source = match source.kind {
+                SourceKind::External => ends.get(&source.topic).cloned().unwrap_or_default(),
+                SourceKind::Repartition { partitions, .. } => {
+                    let sum =
+                        self.expected_ends(source, ends)?.iter().fold(0_i64, |sum, end| sum.saturating_add(end.0));
+                    vec![Offset(sum); usize::try_from(partitions.0).unwrap_or_default()]
+                }
+            };
+            sums.resize(sums.len().max(of_source.len()), Offset(0));
+            sums.iter_mut().zip(of_source).for_each(|(sum, end)| *sum = Offset(sum.0.saturating_add(end.0)));
+        }
+        Some(sums)
     }
 
     /// What happens to records that cannot be decoded.
@@ -96,10 +136,9 @@ pub struct SubTopologyId(pub usize);
 /// Everything between two shuffles.
 pub struct SubTopology {
     id: SubTopologyId,
-    source: SourceSpec,
+    sources: Vec<SourceSpec>,
     stores: Vec<StoreId>,
-    shuffle: Option<SinkId>,
-    watermark: Watermark,
+    shuffles: Vec<SinkId>,
     nodes: Vec<Node>,
     stage: StageBuilder,
 }
@@ -114,10 +153,10 @@ impl SubTopology {
         self.id
     }
 
-    /// The topic that it reads: one task per partition of it.
+    /// The topics that it reads. It has as many tasks as the one with the most partitions has partitions.
     #[must_use]
-    pub const fn source(&self) -> &SourceSpec {
-        &self.source
+    pub fn sources(&self) -> &[SourceSpec] {
+        &self.sources
     }
 
     /// Its stores, to be restored from their changelogs before a task's first record.
@@ -126,16 +165,10 @@ impl SubTopology {
         &self.stores
     }
 
-    /// The repartition topic at its end, into which its tasks write marks.
+    /// The repartition topics that its tasks write: data, and marks.
     #[must_use]
-    pub const fn shuffle(&self) -> Option<SinkId> {
-        self.shuffle
-    }
-
-    /// How its source makes watermarks; without effect on a repartition topic, whose watermarks come in it.
-    #[must_use]
-    pub const fn watermark(&self) -> Watermark {
-        self.watermark
+    pub fn shuffles(&self) -> &[SinkId] {
+        &self.shuffles
     }
 
     /// A stage for one task, without state.
@@ -151,6 +184,8 @@ pub struct SourceSpec {
     pub topic: String,
     /// Whose it is.
     pub kind: SourceKind,
+    /// How its partitions make watermarks; without effect on a repartition topic, whose watermarks come in it.
+    pub watermark: Watermark,
 }
 
 /// Whose topic a source is.

@@ -116,7 +116,11 @@ impl<'j, KS: Serde, C: Chain<Key = KS::View>> Stream<'j, KS, C> {
         let (key, value) = (key_serde.clone(), value_serde.clone());
         let last = KeyBy { sink, topic: topic.clone(), select, key_serde, value_serde, scratch: <_>::default() };
         let upstream = job.finish(draft, (name, sink), Box::new(move || Box::new(chain.build(last.clone()))));
-        let draft = job.draft(SourceSpec { topic, kind: SourceKind::Repartition { upstream, partitions } });
+        let draft = job.draft(SourceSpec {
+            topic,
+            kind: SourceKind::Repartition { upstream, partitions },
+            watermark: Watermark::default(),
+        });
         Stream::new(job, draft, Source { key, value, event_time: RecordTime })
     }
 

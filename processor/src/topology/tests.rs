@@ -73,9 +73,9 @@ fn topics_are_named_after_application_and_step() {
         ]
     );
     let reader = topology.reader_of("app-by-word-repartition").expect("sub-topology 1");
-    assert_eq!(reader.source().kind, SourceKind::Repartition { upstream: SubTopologyId(0), partitions });
+    assert_eq!(reader.sources()[0].kind, SourceKind::Repartition { upstream: SubTopologyId(0), partitions });
     assert_eq!(reader.stores(), [StoreId(0)]);
-    assert_eq!(topology.sub_topologies()[0].shuffle(), Some(SinkId(0)));
+    assert_eq!(topology.sub_topologies()[0].shuffles(), [SinkId(0)]);
 }
 
 #[test]
