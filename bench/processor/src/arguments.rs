@@ -1,0 +1,63 @@
+//! The command line.
+
+use crate::input::Job;
+use crate::jobs::Place;
+use crate::systems::System;
+
+/// What to measure.
+pub(crate) struct Arguments {
+    /// Input records of a job; job C takes a tenth, because each of its records is ten words.
+    pub(crate) records: u64,
+    pub(crate) jobs: Vec<Job>,
+    pub(crate) systems: Vec<System>,
+}
+
+/// What this process is for.
+pub(crate) enum Command {
+    /// Start everything, and measure.
+    Measure(Arguments),
+    /// Be one of the processes that are measured.
+    Job(Place),
+}
+
+impl Arguments {
+    /// # Errors
+    /// What to print when the arguments cannot be used.
+    pub(crate) fn parse(mut given: impl Iterator<Item = String>) -> Result<Command, String> {
+        let mut arguments = Self { records: RECORDS, jobs: Job::ALL.to_vec(), systems: System::ALL.to_vec() };
+        while let Some(name) = given.next() {
+            let mut value = || given.next().ok_or_else(|| format!("{name} takes a value\n{USAGE}"));
+            match name.as_str() {
+                "--records" => arguments.records = count(&value()?)?,
+                "--jobs" => arguments.jobs = list(&value()?, Job::from_name)?,
+                "--systems" => arguments.systems = list(&value()?, System::from_name)?,
+                "job" => return Place::parse(given).map(Command::Job).ok_or_else(|| USAGE.to_owned()),
+                _ => return Err(USAGE.to_owned()),
+            }
+        }
+        Ok(Command::Measure(arguments))
+    }
+}
+
+fn count(text: &str) -> Result<u64, String> {
+    let (digits, unit) = match text.strip_suffix(['k', 'M']) {
+        Some(digits) if text.ends_with('k') => (digits, 1_000),
+        Some(digits) => (digits, 1_000_000),
+        None => (text, 1),
+    };
+    let number = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
+    number
+        .filter(|number| *number >= RECORDS_MIN)
+        .ok_or_else(|| format!("--records takes a number from {RECORDS_MIN}, such as 500k or 2M"))
+}
+
+fn list<T>(text: &str, from_name: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, String> {
+    text.split(',').map(|name| from_name(name).ok_or_else(|| format!("unknown: {name}\n{USAGE}"))).collect()
+}
+
+/// Enough for rates that mean something; a run of everything then takes some minutes.
+const RECORDS: u64 = 1_000_000;
+/// Each partition gets some, in every job.
+const RECORDS_MIN: u64 = 1_000;
+const USAGE: &str =
+    "usage: bench-processor [--records 1M] [--jobs a,b1,b2,c,d] [--systems waterwheel,streams,streams-cached,flink]";

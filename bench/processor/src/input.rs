@@ -1,0 +1,233 @@
+//! The jobs' inputs: made of a seed, written once, and counted on the way for the check.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use kafka_wire::client::{Client, Producer};
+use kafka_wire::producer::{AppendError, ProducerConfig, TopicHandle};
+use kafka_wire::record::RawHeaders;
+use kafka_wire::rng::Rng;
+use kafka_wire::types::{PartitionId, TimestampMs};
+
+use crate::check::{Expected, fingerprint};
+
+/// What is done with the input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Job {
+    /// Upper-case of 100-byte values under 8-byte keys: no state.
+    UpperCase,
+    /// Count per key; the input has the keys.
+    Count,
+    /// Count per key; the key is in the value, so a shuffle goes before.
+    CountBehindShuffle,
+    /// Count per word, of lines of ten words.
+    WordCount,
+    /// Sum per key and 10 s of event time, put out when the window closes.
+    WindowedSum,
+}
+
+impl Job {
+    pub(crate) const ALL: [Self; 5] =
+        [Self::UpperCase, Self::Count, Self::CountBehindShuffle, Self::WordCount, Self::WindowedSum];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::UpperCase => "a",
+            Self::Count => "b1",
+            Self::CountBehindShuffle => "b2",
+            Self::WordCount => "c",
+            Self::WindowedSum => "d",
+        }
+    }
+
+    pub(crate) const fn title(self) -> &'static str {
+        match self {
+            Self::UpperCase => "A, upper-case of 100 B",
+            Self::Count => "B1, count of 1 M keys, input keyed",
+            Self::CountBehindShuffle => "B2, the same behind a shuffle",
+            Self::WordCount => "C, word count; a record is a line of ten words",
+            Self::WindowedSum => "D, sum per 10 s of event time, out at close",
+        }
+    }
+
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|job| job.name() == name)
+    }
+
+    /// Records of this job's input when the others have `records`.
+    pub(crate) const fn records(self, records: u64) -> u64 {
+        match self {
+            Self::WordCount => records / 10,
+            _ => records,
+        }
+    }
+}
+
+/// Partitions of every topic.
+pub(crate) const PARTITIONS: i32 = 6;
+/// The windows of job D.
+pub(crate) const WINDOW_MS: i64 = 10_000;
+/// The key of the records that close the last windows of job D; the check leaves it out.
+pub(crate) const SENTINEL_KEY: u64 = u64::MAX;
+
+/// Writes the input of `job`, and says what must come out.
+pub(crate) async fn load(client: &Client, topic: &str, job: Job, records: u64) -> Result<Expected, Box<dyn Error>> {
+    let mut producer = Producer::open(client, ProducerConfig::default()).await?;
+    let topic = producer.topic(topic).await?;
+    let mut source = Source::new(job, records)?;
+    for index in 0..records {
+        let record = source.next(index);
+        let partition = match record.key.is_empty() {
+            true => PartitionId((index % PARTITIONS.unsigned_abs() as u64) as i32),
+            // As good as any other: all records of a key in one partition.
+            false => PartitionId((fingerprint(&record.key, b"") % PARTITIONS.unsigned_abs() as u64) as i32),
+        };
+        append(&mut producer, topic, partition, &record).await?;
+    }
+    if job == Job::WindowedSum {
+        let key = SENTINEL_KEY.to_be_bytes().to_vec();
+        let record = Record { key, value: 0_u64.to_be_bytes().to_vec(), timestamp_ms: source.end_ms() + 3_600_000 };
+        for partition in 0..PARTITIONS {
+            append(&mut producer, topic, PartitionId(partition), &record).await?;
+        }
+    }
+    producer.flush().await?;
+    Ok(source.expected)
+}
+
+async fn append(
+    producer: &mut Producer,
+    topic: TopicHandle,
+    partition: PartitionId,
+    record: &Record,
+) -> Result<(), Box<dyn Error>> {
+    let key = (!record.key.is_empty()).then_some(record.key.as_slice());
+    let timestamp = TimestampMs(record.timestamp_ms);
+    loop {
+        match producer.append(topic, partition, timestamp, key, Some(&record.value), RawHeaders::EMPTY) {
+            Ok(()) => return Ok(()),
+            Err(AppendError::Full { .. }) => producer.ready().await?,
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// A record of an input; an empty key is none.
+struct Record {
+    key: Vec<u8>,
+    value: Vec<u8>,
+    timestamp_ms: i64,
+}
+
+/// Makes the records of one job, and counts what must come out.
+struct Source {
+    job: Job,
+    rng: Rng,
+    words: Vec<Vec<u8>>,
+    /// Upper bounds of the words' shares of 0..2^64.
+    shares: Vec<u64>,
+    start_ms: i64,
+    records: u64,
+    expected: Expected,
+}
+
+impl Source {
+    fn new(job: Job, records: u64) -> Result<Self, Box<dyn Error>> {
+        let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
+        // All of event time lies in the past, the sentinels' too: brokers refuse what is far ahead of their clock.
+        let span = i64::try_from(records)? + 3 * 3_600_000;
+        let (words, shares) = if job == Job::WordCount { zipf_words() } else { (Vec::new(), Vec::new()) };
+        let expected = match job {
+            Job::UpperCase => Expected::Each { records: 0, fingerprints: 0 },
+            Job::Count | Job::CountBehindShuffle | Job::WordCount => Expected::Last(HashMap::new()),
+            Job::WindowedSum => Expected::Once(HashMap::new()),
+        };
+        Ok(Self { job, rng: Rng::from_seed(1), words, shares, start_ms: now - span, records, expected })
+    }
+
+    /// Event time of record `index`: in order, at the pace of job D, 5 M records an hour.
+    const fn timestamp_ms(&self, index: u64) -> i64 {
+        self.start_ms + (index * 18 / 25) as i64
+    }
+
+    const fn end_ms(&self) -> i64 {
+        self.timestamp_ms(self.records)
+    }
+
+    fn next(&mut self, index: u64) -> Record {
+        let timestamp_ms = self.timestamp_ms(index);
+        let (key, value) = match self.job {
+            Job::UpperCase => self.letters(),
+            Job::Count => (self.key(KEYS), 1_u64.to_be_bytes().to_vec()),
+            Job::CountBehindShuffle => (Vec::new(), self.key(KEYS)),
+            Job::WordCount => (Vec::new(), self.line()),
+            Job::WindowedSum => (self.key(WINDOWED_KEYS), self.rng.below(1_000).to_be_bytes().to_vec()),
+        };
+        match &mut self.expected {
+            Expected::Each { records, fingerprints } => {
+                *records += 1;
+                *fingerprints = fingerprints.wrapping_add(fingerprint(&key, &value.to_ascii_uppercase()));
+            }
+            Expected::Last(counts) => match self.job {
+                Job::Count => *counts.entry(key.clone()).or_default() += 1,
+                Job::CountBehindShuffle => *counts.entry(value.clone()).or_default() += 1,
+                _ => value.split(|byte| *byte == b' ').for_each(|word| match counts.get_mut(word) {
+                    Some(count) => *count += 1,
+                    None => drop(counts.insert(word.to_vec(), 1)),
+                }),
+            },
+            Expected::Once(sums) => {
+                let start = timestamp_ms - timestamp_ms.rem_euclid(WINDOW_MS);
+                let amount = value.iter().fold(0, |sum, byte| sum << 8 | i64::from(*byte));
+                *sums.entry([key.as_slice(), &start.to_be_bytes()].concat()).or_default() += amount;
+            }
+        }
+        Record { key, value, timestamp_ms }
+    }
+
+    fn key(&mut self, keys: u64) -> Vec<u8> {
+        self.rng.below(keys).to_be_bytes().to_vec()
+    }
+
+    fn letters(&mut self) -> (Vec<u8>, Vec<u8>) {
+        let key = self.rng.next_u64().to_be_bytes().to_vec();
+        let mut value = Vec::with_capacity(100);
+        while value.len() < 100 {
+            let letters = self.rng.next_u64().to_be_bytes();
+            value.extend(letters.iter().map(|byte| b'a' + byte % 26));
+        }
+        value.truncate(100);
+        (key, value)
+    }
+
+    fn line(&mut self) -> Vec<u8> {
+        let mut line = Vec::with_capacity(80);
+        for index in 0..10 {
+            if index > 0 {
+                line.push(b' ');
+            }
+            let point = self.rng.next_u64();
+            let word = self.shares.partition_point(|share| *share < point).min(WORDS - 1);
+            line.extend_from_slice(&self.words[word]);
+        }
+        line
+    }
+}
+
+/// The words of job C, the most frequent first, and how far each one's share of 0..2^64 reaches: Zipf with exponent 0.99.
+fn zipf_words() -> (Vec<Vec<u8>>, Vec<u64>) {
+    let weights: Vec<f64> = (1..=WORDS).map(|rank| (rank as f64).powf(-0.99)).collect();
+    let total: f64 = weights.iter().sum();
+    let mut reached = 0.0;
+    let shares = weights.iter().map(|weight| {
+        reached += weight / total;
+        (reached * u64::MAX as f64) as u64
+    });
+    let words = (0..WORDS).map(|rank| format!("w{rank}").into_bytes()).collect();
+    (words, shares.collect())
+}
+
+const KEYS: u64 = 1_000_000;
+const WINDOWED_KEYS: u64 = 10_000;
+const WORDS: usize = 50_000;

@@ -1,0 +1,112 @@
+//! The jobs on Waterwheel, as the process that is measured runs them.
+
+use std::error::Error;
+use std::io::Read;
+use std::time::Duration;
+
+use processor::serde::{SerdeError, Text};
+use processor::{
+    App, BuildErrors, Config, Emit, I64, Nullable, Owned, Partitions, Raw, Serde, Topology, Tumbling, Utf8, Watermark,
+};
+use tokio::sync::oneshot;
+
+use crate::input::{Job, PARTITIONS, WINDOW_MS};
+
+/// What to run, and where.
+pub(crate) struct Place {
+    job: Job,
+    bootstrap: String,
+    application: String,
+    input: String,
+    output: String,
+    state: String,
+}
+
+impl Place {
+    /// The arguments as `systems` gives them.
+    pub(crate) fn parse(mut given: impl Iterator<Item = String>) -> Option<Self> {
+        Some(Self {
+            job: Job::from_name(&given.next()?)?,
+            bootstrap: given.next()?,
+            application: given.next()?,
+            input: given.next()?,
+            output: given.next()?,
+            state: given.next()?,
+        })
+    }
+}
+
+/// Runs the job until stdin closes.
+pub(crate) async fn run(place: &Place) -> Result<(), Box<dyn Error>> {
+    let mut config = Config::new(&place.bootstrap);
+    config.set("state.dir", &place.state)?;
+    let (closed, stdin_closed) = oneshot::channel();
+    std::thread::spawn(move || {
+        let _ = std::io::stdin().read_to_end(&mut Vec::new());
+        let _ = closed.send(());
+    });
+    App::new(topology(place)?, config).run_until(stdin_closed).await?;
+    Ok(())
+}
+
+fn topology(place: &Place) -> Result<Topology, BuildErrors> {
+    let mut builder = Topology::builder(&place.application);
+    let (input, output) = (place.input.as_str(), place.output.as_str());
+    match place.job {
+        Job::UpperCase => {
+            builder.stream(input, Utf8).map(|record| record.value.to_ascii_uppercase()).to(output, Nullable(Raw), Text)
+        }
+        Job::Count => builder
+            .keyed_stream(input, Raw, Raw)
+            .window(all_of_time())
+            .count("counts", Emit::OnUpdate)
+            .map(|result| *result.value as i64)
+            .to(output, Raw, I64),
+        Job::CountBehindShuffle => builder
+            .stream(input, Raw)
+            .key_by("by-key", Partitions(PARTITIONS), (Raw, ()), |record| (record.value, ()))
+            .window(all_of_time())
+            .count("counts", Emit::OnUpdate)
+            .map(|result| *result.value as i64)
+            .to(output, Raw, I64),
+        Job::WordCount => builder
+            .stream(input, Utf8)
+            .flat_map(Utf8, |line, out| line.value.split(' ').for_each(|word| out.push(word)))
+            .key_by("by-word", Partitions(PARTITIONS), (Utf8, ()), |word| (word.value, ()))
+            .window(all_of_time())
+            .count("counts", Emit::OnUpdate)
+            .map(|result| *result.value as i64)
+            .to(output, Utf8, I64),
+        Job::WindowedSum => builder
+            .keyed_stream(input, Raw, I64)
+            .watermark(Watermark::bounded(Duration::ZERO))
+            .window(Tumbling::of(Duration::from_millis(WINDOW_MS.unsigned_abs())))
+            .aggregate("sums", I64, Emit::OnClose, || 0, |sum, record| *sum += record.value)
+            .map(|result| (result.window.start, *result.value))
+            .to(output, Raw, StartAndSum),
+    }
+    builder.build()
+}
+
+/// One window for all records: the years 1970 to 2069.
+fn all_of_time() -> Tumbling {
+    Tumbling::of(Duration::from_secs(100 * 365 * 24 * 3_600))
+}
+
+/// The result of job D as 16 bytes: the window's start, the sum.
+#[derive(Clone)]
+struct StartAndSum;
+
+impl Serde for StartAndSum {
+    type View = Owned<(i64, i64)>;
+
+    fn decode(&self, bytes: &[u8]) -> Result<(i64, i64), SerdeError> {
+        let (start, sum) = bytes.split_at(bytes.len().min(8));
+        Ok((I64.decode(start)?, I64.decode(sum)?))
+    }
+
+    fn encode(&self, (start, sum): &(i64, i64), out: &mut Vec<u8>) -> Result<(), SerdeError> {
+        I64.encode(start, out)?;
+        I64.encode(sum, out)
+    }
+}

@@ -1,0 +1,83 @@
+//! The same jobs on Waterwheel, Kafka Streams and Flink, exactly-once, on one Apache Kafka: what each costs.
+//!
+//! ```text
+//! cargo run --release --manifest-path bench/processor/Cargo.toml -- [--records N] [--jobs a,b1,..] [--systems NAME,..]
+//! ```
+//! Needs a JDK (17 or newer) and Maven. For each job: the input is written once; then each system runs it in a process of
+//! its own, one after the other, one thread and 6 partitions; what it put out is read as a `read_committed` consumer reads
+//! it and compared with a count made of the input alone. A run whose output is wrong is shown as such, and the exit code is 1.
+//!
+//! CPU is user and system time of the system's process, from its start to the last change of its output; "warm" is
+//! the same without the first 40 % of the input, so without the start and most of the JIT. RSS is the peak.
+
+#![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+
+mod arguments;
+mod check;
+mod input;
+mod jobs;
+mod kafka;
+mod measure;
+mod report;
+mod systems;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use kafka_wire::client::{Client, ClientConfig};
+use testkit::real::{RealConfig, RealKafka};
+
+use arguments::{Arguments, Command};
+use measure::Run;
+use systems::Java;
+
+fn main() -> ExitCode {
+    let command = match Arguments::parse(std::env::args().skip(1)) {
+        Ok(command) => command,
+        Err(usage) => {
+            eprintln!("{usage}");
+            return ExitCode::from(2);
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be built");
+    let done = runtime.block_on(async {
+        match command {
+            Command::Measure(arguments) => measure_all(&arguments).await,
+            Command::Job(place) => jobs::run(&place).await.map(|()| true),
+        }
+    });
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether the output of every run was right.
+async fn measure_all(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
+    let java = if arguments.systems.iter().any(|system| system.is_java()) { Some(Java::build()?) } else { None };
+    let kafka = RealKafka::start(RealConfig { heap_mib: 1024, ..RealConfig::default() }).await?;
+    let client = Client::connect(ClientConfig::new(kafka.bootstrap())).await?;
+    let mut all_right = true;
+    let mut runs = Vec::new();
+    for &job in &arguments.jobs {
+        let records = job.records(arguments.records);
+        let input = format!("input-{}", job.name());
+        kafka::create_topic(&client, &input).await?;
+        let expected = input::load(&client, &input, job, records).await?;
+        eprintln!("job {}: {records} records", job.title());
+        for &system in &arguments.systems {
+            let run = Run { job, records, system, input: &input, expected: &expected };
+            let outcome = run.measure(&client, kafka.bootstrap(), java.as_ref()).await?;
+            eprintln!("    {system}: {outcome}");
+            all_right &= outcome.is_right();
+            runs.push((job, system, outcome));
+        }
+        kafka::delete_topics(&client, &[input]).await?;
+    }
+    report::print(&runs);
+    Ok(all_right)
+}

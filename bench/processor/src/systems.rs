@@ -1,0 +1,113 @@
+//! The systems, and how the process of each is started.
+
+use std::error::Error;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Who runs the job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum System {
+    Waterwheel,
+    /// Kafka Streams, every update put out, as Flink does it.
+    Streams,
+    /// Kafka Streams with its record cache at the default of 10 MiB: a changed key is put out once a commit, as
+    /// Waterwheel does it.
+    StreamsCached,
+    Flink,
+}
+
+impl System {
+    pub(crate) const ALL: [Self; 4] = [Self::Waterwheel, Self::StreamsCached, Self::Streams, Self::Flink];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Waterwheel => "waterwheel",
+            Self::Streams => "streams",
+            Self::StreamsCached => "streams-cached",
+            Self::Flink => "flink",
+        }
+    }
+
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|system| system.name() == name)
+    }
+
+    pub(crate) fn is_java(self) -> bool {
+        self != Self::Waterwheel
+    }
+
+    /// The command that runs a job until its stdin closes; `place` are job, bootstrap server, application id, input,
+    /// output and a directory for state.
+    ///
+    /// # Panics
+    /// Without the Java programs, for a system that is one.
+    pub(crate) fn command(self, place: &[&str], java: Option<&Java>) -> Result<Command, Box<dyn Error>> {
+        let java = |module, main| java.expect("built when a system needs it").command(module, main, place);
+        Ok(match self {
+            Self::Waterwheel => {
+                let mut command = Command::new(std::env::current_exe()?);
+                command.arg("job").args(place);
+                command
+            }
+            Self::Streams => {
+                let mut command = java("streams", "waterwheel.bench.StreamsJobs");
+                command.arg("0");
+                command
+            }
+            Self::StreamsCached => {
+                let mut command = java("streams", "waterwheel.bench.StreamsJobs");
+                command.arg((10 << 20).to_string());
+                command
+            }
+            Self::Flink => java("flink", "waterwheel.bench.FlinkJobs"),
+        })
+    }
+}
+
+impl fmt::Display for System {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Waterwheel => "Waterwheel",
+            Self::Streams => "Kafka Streams 4.3.1, every update",
+            Self::StreamsCached => "Kafka Streams 4.3.1",
+            Self::Flink => "Flink 2.2.1",
+        })
+    }
+}
+
+/// The programs in `java/`, built.
+pub(crate) struct Java(PathBuf);
+
+impl Java {
+    /// Compiles them and fetches their jars by Maven, into Cargo's target directory.
+    pub(crate) fn build() -> Result<Self, Box<dyn Error>> {
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("java/pom.xml");
+        let program = std::env::current_exe()?;
+        let built = program.ancestors().nth(2).ok_or("a program lies in a directory")?.join("processor-java");
+        let mut maven = Command::new("mvn");
+        maven.args(["-q", "-B", "-f"]).arg(sources).arg(format!("-Doutput={}", built.display()));
+        maven.args(["compile", "dependency:copy-dependencies", "-DincludeScope=runtime"]);
+        let output = maven.output().map_err(|error| format!("Maven (mvn) cannot be started: {error}"))?;
+        if output.status.success() {
+            return Ok(Self(built));
+        }
+        Err(format!("Maven: {}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+            .into())
+    }
+
+    fn command(&self, module: &str, main: &str, place: &[&str]) -> Command {
+        let built = self.0.join(module);
+        let mut command = Command::new("java");
+        command.args(["-Xmx2g", "-Dlog4j2.level=WARN"]);
+        // Flink on a JDK with modules: what its own scripts open.
+        for package in
+            ["java.base/java.lang", "java.base/java.util", "java.base/java.nio", "java.base/java.util.concurrent"]
+        {
+            command.arg(format!("--add-opens={package}=ALL-UNNAMED"));
+        }
+        command.arg("-cp").arg(format!("{}:{}", built.join("classes").display(), built.join("dependency/*").display()));
+        command.arg(main).args(place);
+        command
+    }
+}
