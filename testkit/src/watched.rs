@@ -6,7 +6,6 @@
 
 use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdin, Command, ExitStatus, Stdio};
 
@@ -29,7 +28,8 @@ impl Watched {
     /// As [`Command::spawn`]. A program that is not there is seen only as one that ends with status 127.
     pub fn spawn(command: &Command, directory: Option<&Path>) -> io::Result<Self> {
         let variables = command.get_envs().filter_map(|(name, value)| Some((name, value?)));
-        let mut child = Command::new("sh")
+        let mut shell = Command::new("sh");
+        shell
             .arg("-c")
             .arg(include_str!("watched.sh"))
             .arg("sh")
@@ -39,10 +39,11 @@ impl Watched {
             .envs(variables)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            // Ctrl-C in a terminal reaches us alone; the program then ends because we do.
-            .process_group(0)
-            .spawn()?;
+            .stderr(Stdio::piped());
+        // Ctrl-C in a terminal reaches us alone; the program then ends because we do.
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut shell, 0);
+        let mut child = shell.spawn()?;
         let watcher = child.stdin.take().expect("stdin was asked to be a pipe");
         Ok(Self { child, watcher, directory: directory.map(Path::to_owned) })
     }

@@ -95,7 +95,12 @@ impl App {
     }
 }
 
-/// Completes at SIGTERM or SIGINT (Ctrl-C), for [`App::run_until`]. Unix only, as is the crate.
+/// Completes at SIGTERM or SIGINT (Ctrl-C), for [`App::run_until`]. On Windows at Ctrl-C, Ctrl-Break, and when the console
+/// is closed.
+///
+/// # Panics
+/// Outside of a tokio runtime that has its I/O driver enabled.
+#[cfg(unix)]
 pub async fn terminated() {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate()).expect("the runtime has its I/O driver enabled");
@@ -104,6 +109,23 @@ pub async fn terminated() {
         biased;
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+    }
+}
+
+/// Completes at Ctrl-C, at Ctrl-Break, and when the console is closed, for [`App::run_until`]. On Unix at SIGTERM or SIGINT.
+///
+/// # Panics
+/// Outside of a tokio runtime that has its I/O driver enabled.
+#[cfg(windows)]
+pub async fn terminated() {
+    use tokio::signal::windows::{ctrl_break, ctrl_c, ctrl_close};
+    let mut interrupt = ctrl_c().expect("the runtime has its I/O driver enabled");
+    let mut break_key = ctrl_break().expect("the runtime has its I/O driver enabled");
+    let mut close = ctrl_close().expect("the runtime has its I/O driver enabled");
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = break_key.recv() => {}
+        _ = close.recv() => {}
     }
 }
 
