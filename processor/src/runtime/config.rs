@@ -1,5 +1,6 @@
 //! How a job runs: typed fields, and the same by Kafka's names for files and command lines.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -42,6 +43,9 @@ pub struct Config {
     pub purge_interval: Duration,
     /// `replication.factor`: of the topics that a job creates (repartition, changelog); -1 takes the broker's default.
     pub replication_factor: i16,
+    /// `topic.KEY`, as in Kafka Streams: topic configuration of the topics that a job creates, such as
+    /// `topic.max.message.bytes`. The broker judges keys and values.
+    pub topic_configs: BTreeMap<String, String>,
     /// `compression.type`: `none`, `gzip`, `snappy`, `lz4` or `zstd`, of everything a job writes.
     pub compression: CompressionType,
     /// `deserialization.exception.handler`: what happens to a record that the serde refuses; `continue` counts, reports and
@@ -78,8 +82,8 @@ pub enum ConfigError {
     UnknownKey {
         /// As it was given.
         key: String,
-        /// The known key that is closest to it.
-        nearest: &'static str,
+        /// The known key that was probably meant, if one is near.
+        nearest: Option<&'static str>,
     },
     /// The key is known, its value is not of its kind.
     InvalidValue {
@@ -95,8 +99,11 @@ pub enum ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UnknownKey { key, nearest } => {
+            Self::UnknownKey { key, nearest: Some(nearest) } => {
                 write!(f, "unknown configuration key `{key}`: did you mean `{nearest}`?")
+            }
+            Self::UnknownKey { key, nearest: None } => {
+                write!(f, "unknown configuration key `{key}`; the keys are {}, and topic.KEY", KEYS.join(", "))
             }
             Self::InvalidValue { key, value, expected } => write!(f, "`{key}` takes {expected}, not `{value}`"),
         }
@@ -121,6 +128,7 @@ impl Config {
             commit_interval_max: Duration::from_millis(100),
             purge_interval: Duration::from_secs(30),
             replication_factor: -1,
+            topic_configs: BTreeMap::new(),
             compression: CompressionType::None,
             undecodable: None,
             state_dir: std::env::temp_dir().join("waterwheel"),
@@ -134,8 +142,12 @@ impl Config {
     /// Sets one value by Kafka's name for it, as in a properties file.
     ///
     /// # Errors
-    /// [`ConfigError::UnknownKey`] names the nearest known key, [`ConfigError::InvalidValue`] what the key takes.
+    /// [`ConfigError::UnknownKey`] names the key that was probably meant, [`ConfigError::InvalidValue`] what the key takes.
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), ConfigError> {
+        if let Some(of_topic) = key.strip_prefix("topic.").filter(|key| !key.is_empty()) {
+            self.topic_configs.insert(of_topic.to_owned(), value.trim().to_owned());
+            return Ok(());
+        }
         let Some(&known) = KEYS.iter().find(|known| **known == key) else {
             return Err(ConfigError::UnknownKey { key: key.to_owned(), nearest: nearest(key) });
         };
@@ -223,8 +235,12 @@ pub const KEYS: &[&str] = &[
     "request.timeout.ms",
 ];
 
-fn nearest(key: &str) -> &'static str {
-    KEYS.iter().copied().min_by_key(|known| strsim::damerau_levenshtein(known, key)).expect("`KEYS` is not empty")
+/// The known key that was probably meant: the closest one, when at most a third of the characters differ from it (by
+/// Damerau and Levenshtein: added, missing, other, and swapped ones). Beyond that a suggestion is noise.
+fn nearest(key: &str) -> Option<&'static str> {
+    let distance = |known: &&str| strsim::damerau_levenshtein(known, key);
+    let known = KEYS.iter().copied().min_by_key(distance)?;
+    (distance(&known) * 3 <= key.chars().count()).then_some(known)
 }
 
 fn servers(list: &str) -> Vec<String> {
@@ -271,6 +287,28 @@ mod tests {
             error.to_string(),
             "unknown configuration key `transaction.timeout`: did you mean `transaction.timeout.ms`?"
         );
+    }
+
+    #[test]
+    fn a_key_that_is_not_near_to_any_is_answered_with_all_of_them() {
+        for key in ["acks", "auto.offset.reset", "client.id", "metadata.max.age.ms", "security.protocol", "topic.", ""]
+        {
+            let error = Config::new("b:1").set(key, "5").unwrap_err();
+            assert_eq!(error, ConfigError::UnknownKey { key: key.to_owned(), nearest: None });
+            assert!(error.to_string().contains("state.dir, group.instance.id, fetch.max.bytes"), "{error}");
+        }
+        for (key, known) in
+            [("fetch.max.byte", "fetch.max.bytes"), ("NUM.workers", "num.workers"), ("state.dri", "state.dir")]
+        {
+            assert_eq!(nearest(key), Some(known), "{key}");
+        }
+    }
+
+    #[test]
+    fn settings_of_topics_are_kept_for_the_broker_to_judge() {
+        let mut config = Config::new("b:1");
+        config.set("topic.max.message.bytes", " 5 ").unwrap();
+        assert_eq!(config.topic_configs, BTreeMap::from([("max.message.bytes".to_owned(), "5".to_owned())]));
     }
 
     #[test]

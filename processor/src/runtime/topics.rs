@@ -94,6 +94,10 @@ fn own_topics(topology: &Topology, partitions: &BTreeMap<&str, usize>, config: &
             [("cleanup.policy", policy), ("retention.ms", "-1"), ("message.timestamp.after.max.ms", &latest)]
                 .map(|(key, value)| (Str::from(key), Str::from(value)))
                 .to_vec();
+        for (key, value) in &config.topic_configs {
+            topic.configs.retain(|(ours, _)| **ours != **key);
+            topic.configs.push((Str::from(key.as_str()), Str::from(value.as_str())));
+        }
         topic
     };
     let mut topics = Vec::new();
