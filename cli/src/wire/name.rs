@@ -6,7 +6,7 @@ use kafka_wire::protocol::any::{Direction, MessageKind};
 /// The API that `name` stands for: Kafka's name for it in either case, or its key.
 ///
 /// # Errors
-/// Names the nearest one.
+/// Names the nearest one, if one is near.
 pub(super) fn api(name: &str) -> Result<ApiKey, String> {
     if let Ok(key) = name.parse() {
         return ApiKey::from_i16(key).ok_or_else(|| format!("no API has the key {key}"));
@@ -18,7 +18,7 @@ pub(super) fn api(name: &str) -> Result<ApiKey, String> {
 /// A message that is no request or response, by Kafka's name for it in either case.
 ///
 /// # Errors
-/// Names the nearest one.
+/// Names the nearest one, if one is near.
 pub(super) fn data(name: &str) -> Result<MessageKind, String> {
     let all = || MessageKind::all().iter().filter(|kind| kind.api().is_none());
     let known = all().find(|kind| kind.name().eq_ignore_ascii_case(name));
@@ -46,6 +46,7 @@ pub(super) fn check_version(kind: MessageKind, version: i16) -> Result<(), Strin
     Err(format!("{name} has no version {version}; it has {} to {}", layout.first, layout.last))
 }
 
+/// Names the nearest when at most a third of the characters differ from it: beyond that it would be noise.
 fn unknown(kind: &str, name: &str, known: impl Iterator<Item = &'static str>) -> String {
     /// No name is as long, and comparing takes time and memory by the length.
     const CHARACTERS_MAX: usize = 64;
@@ -55,8 +56,13 @@ fn unknown(kind: &str, name: &str, known: impl Iterator<Item = &'static str>) ->
     }
     let lower = name.to_ascii_lowercase();
     let distance = |known: &&str| strsim::damerau_levenshtein(&known.to_ascii_lowercase(), &lower);
-    let nearest = known.min_by_key(distance).unwrap_or_default();
-    format!("there is no {kind} {name:?}; the nearest is {nearest}")
+    let nearest = known.min_by_key(distance).filter(|nearest| distance(nearest) * 3 <= lower.chars().count());
+    match nearest {
+        Some(nearest) => format!("there is no {kind} {name:?}; the nearest is {nearest}"),
+        None => {
+            format!("there is no {kind} {name:?}: names are those of Kafka's schemas, as in Fetch and EndTxnMarker")
+        }
+    }
 }
 
 #[cfg(test)]
@@ -70,6 +76,8 @@ mod tests {
         assert_eq!(api("Fecth").unwrap_err(), "there is no API \"Fecth\"; the nearest is Fetch");
         let error = data("ConsumerProtocolSubscriptions").unwrap_err();
         assert!(error.ends_with("the nearest is ConsumerProtocolSubscription"), "{error}");
+        let error = api("Acks").unwrap_err();
+        assert!(error.starts_with("there is no API \"Acks\": names are"), "{error}");
         let error = api(&"x".repeat(10_000_000)).unwrap_err();
         assert_eq!(error, format!("there is no API \"{}\"... of 10000000 bytes", "x".repeat(64)));
     }
