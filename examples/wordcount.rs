@@ -1,22 +1,32 @@
 //! Word count with exactly-once: counts per word and window of event time, until it is stopped.
 //!
 //! ```text
-//! cargo run --release -p examples --bin wordcount -- --brokers 127.0.0.1:9092 --input-topic lines --output-topic counts
+//! cargo run --release -p examples --bin wordcount -- -b 127.0.0.1:9092 --input-topic lines --output-topic counts
 //! ```
 //! Start it twice to share the partitions. Both topics must exist. SIGTERM or Ctrl-C commits and leaves the group.
 
+use std::io::{IsTerminal, Write, stderr};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use processor::{App, Config, Emit, Json, Partitions, Topology, Tumbling, Utf8, Watermark, terminated};
 use serde::{Deserialize, Serialize};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::{fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 #[derive(Parser)]
 struct Options {
-    /// Where to learn of the cluster: HOST:PORT, comma separated.
-    #[arg(long)]
-    brokers: String,
+    /// Brokers to begin with, comma separated.
+    #[arg(
+        short,
+        long = "bootstrap-server",
+        visible_alias = "bootstrap-servers",
+        alias = "brokers",
+        value_name = "HOST:PORT",
+        env = "KAFKA_BOOTSTRAP_SERVERS"
+    )]
+    bootstrap_servers: String,
     /// Lines of text, one a record.
     #[arg(long)]
     input_topic: String,
@@ -38,6 +48,9 @@ struct Options {
     /// Ends at the ends that the input has at the start, with every window closed.
     #[arg(long)]
     bounded: bool,
+    /// What to log to stderr: a level, or MODULE=LEVEL, comma separated.
+    #[arg(long, value_name = "LEVEL|FILTER", env = "RUST_LOG", default_value = "info")]
+    log: Targets,
     /// A setting by Kafka's name, such as partition.assignment.strategy=roundrobin. May be repeated.
     #[arg(short = 'X', long = "property", value_name = "KEY=VALUE")]
     properties: Vec<String>,
@@ -78,28 +91,58 @@ fn topology(options: &Options) -> Result<Topology, Box<dyn std::error::Error>> {
 }
 
 async fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
-    let mut config = Config::new(&options.brokers);
+    let mut config = Config::new(&options.bootstrap_servers);
     for property in &options.properties {
         let (key, value) = property.split_once('=').ok_or_else(|| format!("`{property}` is not KEY=VALUE"))?;
         config.set(key, value)?;
     }
     let topology = topology(options)?;
-    eprint!("{}", topology.describe());
+    say(&topology.describe());
     let app = App::new(topology, config);
     let app = if options.bounded { app.bounded() } else { app };
     let status = app.run_until(terminated()).await?;
-    eprintln!("{status}");
+    say(&format!("{status}\n"));
     Ok(())
 }
 
+/// `eprint!` would panic when nobody reads stderr any more; a job goes on.
+fn say(text: &str) {
+    let _ = stderr().write_all(text.as_bytes());
+}
+
+/// Logs to stderr: text for people, JSON for programs.
+fn log(filter: Targets) {
+    let layer = fmt::layer().with_writer(stderr).with_ansi(false).log_internal_errors(false);
+    let registry = tracing_subscriber::registry().with(filter);
+    if stderr().is_terminal() {
+        registry.with(layer).init()
+    } else {
+        registry.with(layer.json().flatten_event(true)).init()
+    }
+}
+
 fn main() -> ExitCode {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    let options = Options::parse();
+    log(options.log.clone());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be built");
-    match runtime.block_on(run(&Options::parse())) {
+    match runtime.block_on(run(&options)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            say(&format!("error: {error}\n"));
             ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cluster_is_named_by_each_of_its_flags() {
+        for flag in ["-b", "--bootstrap-server", "--bootstrap-servers", "--brokers"] {
+            let options = Options::parse_from(["wordcount", flag, "a:1", "--input-topic", "i", "--output-topic", "o"]);
+            assert_eq!(options.bootstrap_servers, "a:1");
         }
     }
 }
