@@ -6,6 +6,9 @@ use std::process::ExitCode;
 use clap::Args;
 use testkit::broker::{Broker, BrokerConfig};
 
+use crate::output::note;
+use crate::signal::Stop;
+
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// Port on 127.0.0.1; 0 takes a free one.
@@ -19,8 +22,9 @@ pub(crate) struct Options {
     transaction_version: i16,
 }
 
-/// Serves until Ctrl-C.
+/// Serves until Ctrl-C or SIGTERM.
 pub(crate) fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
+    let mut stop = Stop::listen()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let config = BrokerConfig {
@@ -32,8 +36,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
         let broker = Broker::start(config)
             .await
             .map_err(|error| format!("cannot listen on 127.0.0.1:{}: {error}; choose another --port", options.port))?;
-        eprintln!("broker  {}  (embedded, in memory; attach: kcat -b {0} -L; stop: Ctrl-C)", broker.address());
-        tokio::signal::ctrl_c().await?;
+        note!("broker  {}  (embedded, in memory; attach: kcat -b {0} -L; stop: Ctrl-C)", broker.address());
+        stop.wait().await;
         broker.shutdown().await;
         Ok(ExitCode::SUCCESS)
     })

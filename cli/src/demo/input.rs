@@ -1,7 +1,7 @@
 //! The demo's input: the lines of text files, or lines that it makes, each with an event time.
 
-use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader};
+use std::fs::{self, File, Metadata};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use kafka_wire::rng::Rng;
@@ -13,8 +13,8 @@ pub(crate) struct Line {
     pub(crate) timestamp_ms: i64,
 }
 
-/// Where the lines come from; [`Input::lines`] gives the same lines each time, for the job and for the audit.
-#[derive(Clone, Debug)]
+/// Where the lines come from. They are read once, so that pipes and files that change meanwhile are input like any other.
+#[derive(Debug)]
 pub(crate) struct Input {
     source: Source,
     first_timestamp_ms: i64,
@@ -22,25 +22,44 @@ pub(crate) struct Input {
     limit: u64,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum Source {
-    Files(Vec<PathBuf>),
+    Texts(Vec<Text>),
     Made,
+}
+
+/// A text to read.
+#[derive(Debug)]
+enum Text {
+    StandardInput,
+    File {
+        path: PathBuf,
+        /// Where it ends, for a file that may grow; `None` for what has no length, which is read until it ends.
+        end: Option<u64>,
+    },
 }
 
 impl Input {
     /// The lines of these files, and of all files below these folders in the order of their names; at most `limit`.
-    pub(crate) fn files(paths: &[PathBuf], limit: Option<u64>, seed: u64, first_timestamp_ms: i64) -> io::Result<Self> {
-        let mut files = Vec::new();
+    /// `-` is standard input.
+    ///
+    /// # Errors
+    /// A path that is not there or cannot be looked at, or none of them holds a file.
+    pub(crate) fn texts(paths: &[PathBuf], limit: Option<u64>, seed: u64, first_timestamp_ms: i64) -> io::Result<Self> {
+        let mut texts = Vec::new();
         for path in paths {
-            collect(path, &mut files)?;
+            if path.as_os_str() == "-" {
+                texts.push(Text::StandardInput);
+            } else {
+                collect(path, &mut texts)?;
+            }
         }
-        if files.is_empty() {
+        if texts.is_empty() {
             let shown: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
             let message = format!("no file in {}: --input takes text files or folders of them", shown.join(", "));
             return Err(io::Error::new(io::ErrorKind::NotFound, message));
         }
-        Ok(Self { source: Source::Files(files), first_timestamp_ms, seed, limit: limit.unwrap_or(u64::MAX) })
+        Ok(Self { source: Source::Texts(texts), first_timestamp_ms, seed, limit: limit.unwrap_or(u64::MAX) })
     }
 
     /// `limit` lines of ten made-up words each; the same seed makes the same lines.
@@ -51,27 +70,33 @@ impl Input {
     /// What the user is told of it.
     pub(crate) fn describe(&self) -> String {
         match &self.source {
-            Source::Files(files) => format!("{} file(s), first {}", files.len(), files[0].display()),
+            Source::Texts(texts) if texts.len() == 1 => texts[0].name(),
+            Source::Texts(texts) => format!("{} files, first {}", texts.len(), texts[0].name()),
             Source::Made => format!("{} made-up lines of {WORDS_PER_LINE} words, seed {}", self.limit, self.seed),
         }
     }
 
-    /// Calls `each` with every line in order, until there are no more or it fails.
-    pub(crate) fn lines(&self, mut each: impl FnMut(Line) -> io::Result<()>) -> io::Result<()> {
+    /// Whether lines come from standard input.
+    pub(crate) fn is_standard_input(&self) -> bool {
+        matches!(&self.source, Source::Texts(texts) if texts.iter().any(|text| matches!(text, Text::StandardInput)))
+    }
+
+    /// Calls `each` with every line in order, until there are no more, it wants no more (`false`), or it fails.
+    ///
+    /// # Errors
+    /// Those of `each` and of reading, with the file's name; a line of more than [`LINE_BYTES_MAX`], with its number.
+    pub(crate) fn lines(self, mut each: impl FnMut(Line) -> io::Result<bool>) -> io::Result<()> {
         let mut clock = EventClock { rng: Rng::from_seed(self.seed), now_ms: self.first_timestamp_ms };
         let mut left = self.limit;
         let mut take = |text: Vec<u8>| {
-            if left == 0 {
-                return Ok(false);
-            }
             left -= 1;
-            each(Line { text, timestamp_ms: clock.next() })?;
-            Ok(true)
+            Ok(each(Line { text, timestamp_ms: clock.next() })? && left > 0)
         };
-        match &self.source {
-            Source::Files(files) => {
-                for path in files {
-                    if !file_lines(path, &mut take)? {
+        match self.source {
+            _ if self.limit == 0 => {}
+            Source::Texts(texts) => {
+                for text in &texts {
+                    if !text.lines(&mut take)? {
                         break;
                     }
                 }
@@ -82,6 +107,61 @@ impl Input {
             }
         }
         Ok(())
+    }
+}
+
+impl Text {
+    fn name(&self) -> String {
+        match self {
+            Self::StandardInput => "standard input".to_owned(),
+            Self::File { path, .. } => path.display().to_string(),
+        }
+    }
+
+    /// Whether `take` wants more.
+    fn lines(&self, take: &mut impl FnMut(Vec<u8>) -> io::Result<bool>) -> io::Result<bool> {
+        let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", self.name()));
+        match self {
+            Self::StandardInput => self.lines_of(io::stdin().lock(), take),
+            Self::File { path, end } => {
+                let file = File::open(path).map_err(named)?;
+                self.lines_of(BufReader::new(file.take(end.unwrap_or(u64::MAX))), take)
+            }
+        }
+    }
+
+    fn lines_of(
+        &self,
+        mut reader: impl BufRead,
+        take: &mut impl FnMut(Vec<u8>) -> io::Result<bool>,
+    ) -> io::Result<bool> {
+        for number in 1_u64.. {
+            let mut text = Vec::new();
+            // One byte more than a line may have, for its end.
+            let read = reader.by_ref().take(LINE_BYTES_MAX + 1).read_until(b'\n', &mut text);
+            if read.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", self.name())))? == 0 {
+                break;
+            }
+            if text.last() == Some(&b'\n') {
+                text.pop();
+            } else if text.len() as u64 > LINE_BYTES_MAX {
+                return Err(self.too_long(number));
+            }
+            if !take(text)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn too_long(&self, number: u64) -> io::Error {
+        let name = self.name();
+        let file = if matches!(self, Self::StandardInput) { "" } else { &name };
+        let message = format!(
+            "{name}: line {number} is longer than {LINE_BYTES_MAX} bytes, the most that the demo takes as one record; \
+             break long lines at a space: fold -s -b -w 1000000 {file} | waterwheel demo --input -"
+        );
+        io::Error::new(io::ErrorKind::InvalidData, message)
     }
 }
 
@@ -134,36 +214,47 @@ impl MadeText {
     }
 }
 
-fn collect(path: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
-    let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-    if fs::metadata(path).map_err(named)?.is_dir() {
-        let mut entries =
-            fs::read_dir(path).map_err(named)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
-        entries.sort();
-        entries.iter().try_for_each(|entry| collect(entry, files))
-    } else {
-        files.push(path.to_owned());
-        Ok(())
+/// Adds a path that the user has named, whatever it is, and of a folder the files below it.
+fn collect(path: &Path, texts: &mut Vec<Text>) -> io::Result<()> {
+    let metadata = fs::metadata(path).map_err(|error| named(path, &error))?;
+    if metadata.is_dir() {
+        return collect_folder(path, texts);
     }
+    texts.push(file(path, &metadata));
+    Ok(())
 }
 
-/// Whether `take` wants more.
-fn file_lines(path: &Path, take: &mut impl FnMut(Vec<u8>) -> io::Result<bool>) -> io::Result<bool> {
-    let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-    let mut reader = BufReader::new(File::open(path).map_err(named)?);
-    loop {
-        let mut text = Vec::new();
-        if reader.read_until(b'\n', &mut text).map_err(named)? == 0 {
-            return Ok(true);
-        }
-        if text.last() == Some(&b'\n') {
-            text.pop();
-        }
-        if !take(text)? {
-            return Ok(false);
+/// Adds the files below a folder. Pipes and sockets in it are passed over, since nobody asked to wait for them, and so are
+/// links to folders, which may lead in circles.
+fn collect_folder(folder: &Path, texts: &mut Vec<Text>) -> io::Result<()> {
+    let read = fs::read_dir(folder).map_err(|error| named(folder, &error))?;
+    let mut paths = read.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+    paths.sort();
+    for path in paths {
+        let is_link = fs::symlink_metadata(&path).map_err(|error| named(&path, &error))?.is_symlink();
+        match fs::metadata(&path) {
+            Ok(metadata) if metadata.is_dir() && !is_link => collect_folder(&path, texts)?,
+            Ok(metadata) if metadata.is_file() => texts.push(file(&path, &metadata)),
+            // A link may lead nowhere.
+            Err(error) if !is_link => return Err(named(&path, &error)),
+            _ => {}
         }
     }
+    Ok(())
 }
+
+fn file(path: &Path, metadata: &Metadata) -> Text {
+    // Files of /proc say that they are empty, and are not.
+    let end = Some(metadata.len()).filter(|&length| metadata.is_file() && length > 0);
+    Text::File { path: path.to_owned(), end }
+}
+
+fn named(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+/// The topics take records of twice as much, see [`super::topics`].
+pub(crate) const LINE_BYTES_MAX: u64 = 32 << 20;
 
 const WORDS_PER_LINE: usize = 10;
 const VOCABULARY: f64 = 50_000.0;
@@ -177,11 +268,11 @@ pub(crate) const DISORDER_MS: u64 = 2_000;
 mod tests {
     use super::*;
 
-    fn all(input: &Input) -> Vec<Line> {
+    fn all(input: Input) -> Vec<Line> {
         let mut lines = Vec::new();
         let push = |line| {
             lines.push(line);
-            Ok(())
+            Ok(true)
         };
         input.lines(push).unwrap();
         lines
@@ -189,11 +280,10 @@ mod tests {
 
     #[test]
     fn the_same_seed_makes_the_same_lines() {
-        let input = Input::made(100, 7, 1_000_000);
-        let lines = all(&input);
+        let lines = all(Input::made(100, 7, 1_000_000));
         assert_eq!(lines.len(), 100);
-        assert_eq!(lines, all(&input));
-        assert_ne!(lines, all(&Input::made(100, 8, 1_000_000)));
+        assert_eq!(lines, all(Input::made(100, 7, 1_000_000)));
+        assert_ne!(lines, all(Input::made(100, 8, 1_000_000)));
         assert!(lines.iter().all(|line| line.text.split(|&byte| byte == b' ').count() == WORDS_PER_LINE));
     }
 
@@ -204,14 +294,15 @@ mod tests {
         fs::write(folder.join("a.txt"), "one\ntwo").unwrap();
         fs::write(folder.join("sub/b.txt"), "three\n\nfour\n").unwrap();
         let texts = |limit| -> Vec<String> {
-            let input = Input::files(std::slice::from_ref(&folder), limit, 1, 0).unwrap();
-            all(&input).into_iter().map(|line| String::from_utf8(line.text).unwrap()).collect()
+            let input = Input::texts(std::slice::from_ref(&folder), limit, 1, 0).unwrap();
+            all(input).into_iter().map(|line| String::from_utf8(line.text).unwrap()).collect()
         };
         assert_eq!(texts(None), ["one", "two", "three", "", "four"]);
         assert_eq!(texts(Some(3)), ["one", "two", "three"]);
+        assert!(texts(Some(0)).is_empty());
         fs::remove_dir_all(&folder).unwrap();
 
-        let error = Input::files(std::slice::from_ref(&folder), None, 1, 0).unwrap_err();
+        let error = Input::texts(std::slice::from_ref(&folder), None, 1, 0).unwrap_err();
         assert!(error.to_string().contains("waterwheel-input-"), "{error}");
     }
 }

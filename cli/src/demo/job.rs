@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use processor::{BuildErrors, Emit, Json, Partitions, Topology, Tumbling, Utf8, Watermark};
 use serde::{Deserialize, Serialize};
 
-use super::Names;
+use super::topics::Names;
 
 /// What a word is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

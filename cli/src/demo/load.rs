@@ -1,4 +1,4 @@
-//! Writing the demo's input to its topic.
+//! Writing the demo's input to its topic, and counting it on the way for the audit.
 
 use std::error::Error;
 use std::fmt;
@@ -7,14 +7,17 @@ use std::time::Instant;
 
 use kafka_wire::client::{Client, Producer};
 use kafka_wire::compression::Compression;
-use kafka_wire::producer::{AppendError, ProducerConfig};
+use kafka_wire::producer::{AppendError, ProducerConfig, TopicHandle};
 use kafka_wire::record::RawHeaders;
 use kafka_wire::types::{PartitionId, TimestampMs};
+use tokio::sync::mpsc;
 
+use super::audit::Expected;
 use super::input::{Input, Line};
+use crate::signal::{Signal, Stop};
 
 /// What was written, and how fast.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Loaded {
     pub(crate) lines: u64,
     bytes: u64,
@@ -29,74 +32,110 @@ impl fmt::Display for Loaded {
     }
 }
 
+/// How loading ended.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// Everything is written, and counted.
+    Whole(Loaded, Expected),
+    /// The signal came before the input's end.
+    Interrupted(Loaded, Signal),
+}
+
 /// Writes every line as a record without a key, over the partitions in turn, its event time as the timestamp.
-pub(crate) async fn load(client: &Client, topic: &str, input: &Input) -> Result<Loaded, Box<dyn Error>> {
+///
+/// The input is read once, by a thread that counts what it has read and hands the lines over: what gets lost from there on,
+/// the audit finds missing.
+pub(crate) async fn load(
+    client: &Client,
+    topic: &str,
+    input: Input,
+    expected: Expected,
+    stop: &mut Stop,
+) -> Result<Outcome, Box<dyn Error>> {
     let started = super::now();
-    let config = ProducerConfig { compression: Compression::Lz4, ..ProducerConfig::default() };
-    let mut producer = Producer::open(client, config).await?;
-    let topic = producer.topic(topic).await?;
-    let partitions = producer.partition_count(topic);
-    let mut loaded = Loaded { lines: 0, bytes: 0, seconds: 0.0 };
+    let mut writer = Writer::open(client, topic).await?;
+    let (sender, mut chunks) = mpsc::channel(CHUNKS_AHEAD);
+    let reader = std::thread::spawn(move || read(input, expected, &sender));
+    loop {
+        tokio::select! {
+            biased;
+            signal = stop.wait() => {
+                writer.loaded.seconds = seconds_since(started);
+                return Ok(Outcome::Interrupted(writer.loaded, signal));
+            }
+            chunk = chunks.recv() => match chunk {
+                Some(chunk) => writer.append(chunk).await?,
+                None => break,
+            },
+        }
+    }
+    let expected = reader.join().map_err(|_| "reading the input panicked")??;
+    writer.producer.flush().await?;
+    writer.loaded.seconds = seconds_since(started);
+    Ok(Outcome::Whole(writer.loaded, expected))
+}
+
+/// Files are read by blocking calls, so this has a thread of its own.
+fn read(input: Input, mut expected: Expected, sender: &mpsc::Sender<Vec<Line>>) -> io::Result<Expected> {
     let mut chunk = Vec::with_capacity(CHUNK_LINES);
-    for line in Lines::spawn(input.clone()) {
-        chunk.push(line?);
-        if chunk.len() == CHUNK_LINES {
-            append(&mut producer, topic, partitions, &mut chunk, &mut loaded).await?;
+    let mut chunk_bytes = 0;
+    input.lines(|line| {
+        expected.count(&line);
+        chunk_bytes += line.text.len();
+        chunk.push(line);
+        if chunk.len() < CHUNK_LINES && chunk_bytes < CHUNK_BYTES {
+            return Ok(true);
         }
-    }
-    append(&mut producer, topic, partitions, &mut chunk, &mut loaded).await?;
-    producer.flush().await?;
-    loaded.seconds = seconds_since(started);
-    Ok(loaded)
+        chunk_bytes = 0;
+        let full = std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK_LINES));
+        // Nobody takes lines any more once the writer has failed, and it tells why.
+        Ok(sender.blocking_send(full).is_ok())
+    })?;
+    let _ = sender.blocking_send(chunk);
+    Ok(expected)
 }
 
-async fn append(
-    producer: &mut Producer,
-    topic: kafka_wire::producer::TopicHandle,
+struct Writer {
+    producer: Producer,
+    topic: TopicHandle,
     partitions: i32,
-    chunk: &mut Vec<Line>,
-    loaded: &mut Loaded,
-) -> Result<(), Box<dyn Error>> {
-    for line in chunk.drain(..) {
-        let partition = PartitionId(i32::try_from(loaded.lines % u64::from(partitions.unsigned_abs()))?);
-        let timestamp = TimestampMs(line.timestamp_ms);
-        loop {
-            match producer.append(topic, partition, timestamp, None, Some(&line.text), RawHeaders::EMPTY) {
-                Ok(()) => break,
-                Err(AppendError::Full { .. }) => producer.ready().await?,
-                Err(error) => return Err(error.into()),
+    loaded: Loaded,
+}
+
+impl Writer {
+    async fn open(client: &Client, topic: &str) -> Result<Self, Box<dyn Error>> {
+        let config = ProducerConfig {
+            compression: Compression::Lz4,
+            // Room for a line of any length that the input gives.
+            buffer_limit_bytes: 64 << 20,
+            ..ProducerConfig::default()
+        };
+        let mut producer = Producer::open(client, config).await?;
+        let topic = producer.topic(topic).await?;
+        let partitions = producer.partition_count(topic);
+        Ok(Self { producer, topic, partitions, loaded: Loaded::default() })
+    }
+
+    async fn append(&mut self, chunk: Vec<Line>) -> Result<(), Box<dyn Error>> {
+        for line in chunk {
+            let partition = PartitionId(i32::try_from(self.loaded.lines % u64::from(self.partitions.unsigned_abs()))?);
+            let timestamp = TimestampMs(line.timestamp_ms);
+            let append = |producer: &mut Producer| {
+                producer.append(self.topic, partition, timestamp, None, Some(&line.text), RawHeaders::EMPTY)
+            };
+            loop {
+                match append(&mut self.producer) {
+                    Ok(()) => break,
+                    Err(AppendError::Full { .. }) => self.producer.ready().await?,
+                    Err(error) => return Err(error.into()),
+                }
             }
+            self.loaded.lines += 1;
+            self.loaded.bytes += line.text.len() as u64;
         }
-        loaded.lines += 1;
-        loaded.bytes += line.text.len() as u64;
-    }
-    // Lets the connection's task send while the next lines are read.
-    tokio::task::yield_now().await;
-    Ok(())
-}
-
-/// The lines of an input from a thread that reads ahead: files are read by blocking calls.
-struct Lines(std::sync::mpsc::IntoIter<io::Result<Line>>);
-
-impl Lines {
-    fn spawn(input: Input) -> Self {
-        let (sender, receiver) = std::sync::mpsc::sync_channel(CHUNK_LINES);
-        std::thread::spawn(move || {
-            let gone = || io::Error::new(io::ErrorKind::BrokenPipe, "nobody reads the lines any more");
-            let end = input.lines(|line| sender.send(Ok(line)).map_err(|_| gone()));
-            if let Err(error) = end {
-                let _ = sender.send(Err(error));
-            }
-        });
-        Self(receiver.into_iter())
-    }
-}
-
-impl Iterator for Lines {
-    type Item = io::Result<Line>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.0.next()
+        // Lets the connection's task send while the next lines are read.
+        tokio::task::yield_now().await;
+        Ok(())
     }
 }
 
@@ -105,3 +144,5 @@ fn seconds_since(started: Instant) -> f64 {
 }
 
 const CHUNK_LINES: usize = 1_000;
+const CHUNK_BYTES: usize = 1 << 20;
+const CHUNKS_AHEAD: usize = 4;

@@ -1,172 +1,226 @@
 //! `waterwheel demo`: the word count with exactly-once, workers killed on the way, and an audit that decides the exit
 //! code.
 //!
-//! The way through: write the input, run the job to the end of it while workers die, read the output back as anybody
-//! would, and compare it with a count that shares no code with the job.
+//! The way through: write the input and count it apart, run the job to the end of it while workers die, read the output
+//! back as anybody would, and compare. The count shares no code with the job.
 
 mod audit;
+mod counts_file;
 mod cpu;
 mod input;
 mod job;
 mod load;
+mod options;
 mod progress;
 mod raw_log;
 mod read_back;
+mod report;
+mod topics;
 
 use std::collections::VecDeque;
 use std::error::Error;
-use std::fs::File;
-use std::io::BufWriter;
-use std::path::PathBuf;
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use clap::Args;
-use kafka_wire::admin::NewTopic;
 use kafka_wire::client::{Client, ClientConfig};
 use kafka_wire::rng::Rng;
-use processor::{App, CompressionType, Config, Running};
+use processor::{App, CompressionType, Config, Running, Topology};
 use testkit::broker::{Broker, BrokerConfig};
 
-use self::audit::{Expected, Verdict};
+use self::audit::{Expected, Extent, Totals};
+use self::counts_file::CountsFile;
 use self::input::Input;
-use self::job::Words;
+pub(crate) use self::options::Options;
 use self::progress::Progress;
-
-#[derive(Debug, Args)]
-pub(crate) struct Options {
-    /// Text files, or folders of them, to count. Without it the demo makes lines of its own.
-    #[arg(long, num_args = 1.., value_name = "PATH")]
-    input: Vec<PathBuf>,
-    /// An Apache Kafka to run on, in place of the embedded broker.
-    #[arg(long, value_name = "HOST:PORT")]
-    brokers: Option<String>,
-    /// Lines to count: 500,000 made-up ones, or at most so many of --input.
-    #[arg(long, value_name = "N")]
-    records: Option<u64>,
-    /// Worker threads, each with its share of the partitions and a transaction of its own.
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
-    workers: u16,
-    /// How often a worker is killed in the middle of a transaction.
-    #[arg(long, default_value_t = 3)]
-    kills: u32,
-    /// Decides the made-up lines, the event times and, as far as timing goes, which worker dies when.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// Partitions of the input, repartition and output topics.
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(i32).range(1..=1000))]
-    partitions: i32,
-    /// What a word is: maximal runs of `ascii` letters and digits, as `tr` has it, or of `unicode` ones.
-    #[arg(long, value_enum, default_value_t = Words::Ascii)]
-    words: Words,
-    /// Writes how often each word came, as `sort | uniq -c` prints it.
-    #[arg(long, value_name = "FILE")]
-    counts: Option<PathBuf>,
-    /// Port of the embedded broker on 127.0.0.1; 0 takes a free one.
-    #[arg(long, default_value_t = 0)]
-    port: u16,
-    /// Keeps the broker up after the audit, until Ctrl-C, so that clients can look at the topics.
-    #[arg(long)]
-    hold: bool,
-}
+use self::report::{Place, Read, Report, Work};
+use self::topics::Names;
+use crate::output::{self, note};
+use crate::signal::{Signal, Stop};
 
 /// Runs the demo; the exit code is 0 only when the audit is clean.
 pub(crate) fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
+    if let Some(misuse) = options.misuse() {
+        note!("error: {misuse}");
+        return Ok(ExitCode::from(2));
+    }
+    let stop = Stop::listen()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(demo(options))
+    runtime.block_on(demo(options, stop))
 }
 
-async fn demo(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
+async fn demo(options: &Options, mut stop: Stop) -> Result<ExitCode, Box<dyn Error>> {
     let started_ms = i64::try_from(wall_clock().as_millis())?;
+    let first_ms = started_ms - DAY_MS;
     let input = match options.input.as_slice() {
-        [] => Input::made(options.records.unwrap_or(RECORDS), options.seed, started_ms - DAY_MS),
-        paths => Input::files(paths, options.records, options.seed, started_ms - DAY_MS)?,
+        [] => Input::made(options.records.unwrap_or(RECORDS), options.seed, first_ms),
+        paths => Input::texts(paths, options.records, options.seed, first_ms)?,
     };
-    let (embedded, brokers) = broker(options)?;
-    eprintln!("input      {}", input.describe());
+    // Before the work, so that an hour of it is not lost to a typing error.
+    let counts_file = options.counts.as_deref().map(CountsFile::open).transpose()?;
+    let (embedded, bootstrap_servers) = broker(options)?;
 
     let names = Names::new(started_ms);
-    let client = Client::connect(ClientConfig::new(&brokers)).await?;
-    create_topics(&client, &names, options.partitions).await?;
-    let loaded = load::load(&client, &names.lines, &input).await?;
-    eprintln!("loaded     {loaded}");
-
-    let mut config = Config::new(&brokers);
-    config.workers = usize::from(options.workers);
-    // The embedded broker holds its logs in memory: keep them small.
-    config.compression = CompressionType::Lz4;
-    config.purge_interval = Duration::from_millis(500);
     let topology = job::topology(&names, options.partitions, options.words)?;
-    eprint!("{}", indent(&topology.describe()));
-    let running = App::new(topology, config).bounded().start().await?;
-    let status = work(running, options, loaded.lines).await?;
+    let place = Place {
+        bootstrap_servers,
+        is_embedded: embedded.is_some(),
+        topics: names.topics(&topology),
+        group: names.application_id.clone(),
+    };
+    let client = tokio::select! {
+        connected = Client::connect(ClientConfig::new(&place.bootstrap_servers)) => connected?,
+        signal = stop.wait() => return Ok(interrupted_early(signal)),
+    };
+    let run = Run { options, names: &names, place: &place, client: &client };
+    let outcome = run.to_the_end(input, topology, counts_file, &mut stop).await;
+    if options.hold && outcome.is_ok() {
+        hold(&place, &names, &mut stop).await;
+    }
+    leave(options, &client, &place).await;
+    outcome
+}
 
-    let expected = Expected::count(&input, job::WINDOW_MS, options.words.test())?;
-    let undecodable = (expected.undecodable, status.undecodable);
-    let mut audit = expected.audit();
-    let output = read_back::read(&client, &names.counts, |result| audit.take(result)).await?;
-    let (verdict, totals) = audit.end();
-    eprintln!("top words  {}", top(&totals));
-    if let Some(path) = &options.counts {
-        totals.write(BufWriter::new(File::create(path).map_err(|error| format!("{}: {error}", path.display()))?))?;
+/// One run, from the topics to the audit.
+struct Run<'a> {
+    options: &'a Options,
+    names: &'a Names,
+    place: &'a Place,
+    client: &'a Client,
+}
+
+impl Run<'_> {
+    async fn to_the_end(
+        &self,
+        input: Input,
+        topology: Topology,
+        counts_file: Option<CountsFile>,
+        stop: &mut Stop,
+    ) -> Result<ExitCode, Box<dyn Error>> {
+        let Self { options, names, place, client } = self;
+        note!("input      {}", input.describe());
+        if input.is_standard_input() && std::io::stdin().is_terminal() {
+            note!("           type lines; Ctrl-D ends them");
+        }
+        topics::create(client, names, options.partitions).await?;
+        let expected = Expected::new(job::WINDOW_MS, options.words.test());
+        let (loaded, expected) = match load::load(client, &names.lines, input, expected, stop).await? {
+            load::Outcome::Whole(loaded, expected) => (loaded, expected),
+            load::Outcome::Interrupted(loaded, signal) => {
+                note!("loaded     {loaded}, and the input went on");
+                return Ok(interrupted_early(signal));
+            }
+        };
+        note!("loaded     {loaded}");
+
+        note!("{}", indent(&topology.describe()).trim_end());
+        let running = App::new(topology, self.config()?).bounded().start().await?;
+        let work = work(running, options, loaded.lines, stop).await?;
+
+        let read = Read { lines: loaded.lines, lines_not_utf8: expected.undecodable };
+        let extent = match work.interrupted {
+            Some(_) => Extent::Stopped { partitions: options.partitions },
+            None => Extent::Whole,
+        };
+        let mut audit = expected.audit();
+        let output = read_back::read(client, &names.counts, |result| audit.take(result)).await?;
+        let (verdict, totals) = audit.end(extent);
+        let report = Report::new(read, &work, (&verdict, &totals), &output, place);
+        tell(options, &report, &totals, counts_file)?;
+        Ok(match work.interrupted {
+            _ if !report.is_clean() => ExitCode::from(1),
+            Some(signal) => signal.into(),
+            None => ExitCode::SUCCESS,
+        })
     }
-    let is_clean = report(&verdict, undecodable, output.aborted_in_log, output.aborted_seen);
-    eprintln!(
-        "           read it yourself: kafka-console-consumer.sh --bootstrap-server {brokers} --topic {} \\",
-        names.counts
+
+    fn config(&self) -> Result<Config, Box<dyn Error>> {
+        let mut config = Config::new(&self.place.bootstrap_servers);
+        config.workers = usize::from(self.options.workers);
+        // The embedded broker holds its logs in memory: keep them small.
+        config.compression = CompressionType::Lz4;
+        config.purge_interval = Duration::from_millis(500);
+        // A word may be as long as a line. What the topics of input and output take, those of the job have to take too.
+        config.set("topic.max.message.bytes", topics::BATCH_BYTES_MAX)?;
+        // Every run has an application id of its own, so there is nothing to keep for a restart.
+        config.instance_id = Some("demo".to_owned());
+        Ok(config)
+    }
+}
+
+/// Prints the result and writes the file of counts, in this order: a file that fails must not take the audit with it.
+fn tell(options: &Options, report: &Report, totals: &Totals, counts: Option<CountsFile>) -> Result<(), String> {
+    if options.json {
+        output::print(&report.json())?;
+    } else if counts.as_ref().is_some_and(CountsFile::is_stdout) {
+        note!("{}", report.to_string().trim_end());
+    } else {
+        output::print(&report.to_string())?;
+    }
+    counts.map_or(Ok(()), |counts| counts.write(totals))
+}
+
+/// Waits for a signal, so that others can look at the topics.
+async fn hold(place: &Place, names: &Names, stop: &mut Stop) {
+    note!("holding    {} until Ctrl-C", place.bootstrap_servers);
+    show_how_to_read(place, names.counts.as_str());
+    stop.wait().await;
+}
+
+/// Deletes what the run has made on a cluster, or says what stays. The embedded broker takes everything with it.
+async fn leave(options: &Options, client: &Client, place: &Place) {
+    if place.is_embedded {
+        return;
+    }
+    let (servers, group) = (&place.bootstrap_servers, &place.group);
+    let how = format!(
+        "kafka-topics.sh --bootstrap-server {servers} --delete --topic '{group}-.*', and \
+         kafka-consumer-groups.sh --bootstrap-server {servers} --delete --group {group}"
     );
-    eprintln!("             --from-beginning --isolation-level read_committed --formatter-property print.key=true");
-    if options.hold && embedded.is_some() {
-        eprintln!("holding    {brokers} stays up until Ctrl-C");
-        tokio::signal::ctrl_c().await?;
+    if options.keep {
+        note!("kept       topics {}; group {group}", place.topics.join(", "));
+        note!("           delete them: {how}");
+        return;
     }
-    Ok(if is_clean { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    let left = topics::delete(client, &place.topics, group).await;
+    if left.is_empty() {
+        note!("deleted    {} topics and the group {group} (--keep keeps them)", place.topics.len());
+        return;
+    }
+    for what in left {
+        note!("left       {what}");
+    }
+    note!("           delete what is left: {how}");
+}
+
+fn show_how_to_read(place: &Place, topic: &str) {
+    let servers = &place.bootstrap_servers;
+    note!("           read it yourself: kafka-console-consumer.sh --bootstrap-server {servers} --topic {topic} \\");
+    note!("             --from-beginning --isolation-level read_committed --formatter-property print.key=true");
+}
+
+fn interrupted_early(signal: Signal) -> ExitCode {
+    note!("stopped    {} came before the job began: nothing was counted", signal.name());
+    signal.into()
 }
 
 /// The embedded broker when no cluster is given; dropping it stops it.
 fn broker(options: &Options) -> Result<(Option<Broker>, String), Box<dyn Error>> {
-    if let Some(brokers) = &options.brokers {
-        eprintln!("broker     {brokers}");
-        return Ok((None, brokers.clone()));
+    if let Some(servers) = options.cluster() {
+        note!("broker     {servers}{}", options.cluster.origin());
+        return Ok((None, servers));
     }
-    let config = BrokerConfig { port: options.port, ..BrokerConfig::default() };
+    let port = options.port.unwrap_or_default();
+    let config = BrokerConfig { port, ..BrokerConfig::default() };
     let broker = Broker::start_on_thread(config)
-        .map_err(|error| format!("cannot listen on 127.0.0.1:{}: {error}; choose another --port", options.port))?;
+        .map_err(|error| format!("cannot listen on 127.0.0.1:{port}: {error}; choose another --port"))?;
     let address = broker.address();
-    eprintln!("broker     {address}  (embedded, in memory; attach any Kafka client: kcat -b {address} -L)");
+    note!("broker     {address}  (embedded, in memory; attach any Kafka client: kcat -b {address} -L)");
     Ok((Some(broker), address))
 }
 
-/// Names of this run's topics; each run has its own, so that runs on one cluster do not meet.
-#[derive(Debug)]
-struct Names {
-    application_id: String,
-    lines: String,
-    counts: String,
-}
-
-impl Names {
-    fn new(started_ms: i64) -> Self {
-        let application_id = format!("waterwheel-demo-{started_ms}");
-        Self { lines: format!("{application_id}-lines"), counts: format!("{application_id}-counts"), application_id }
-    }
-}
-
-async fn create_topics(client: &Client, names: &Names, partitions: i32) -> Result<(), Box<dyn Error>> {
-    let topics = [&names.lines, &names.counts].map(|name| {
-        let mut topic = NewTopic::new(name.as_str(), partitions);
-        // Event times lie in the past, where retention would find them; a file may have long lines.
-        topic.configs = vec![("retention.ms".into(), "-1".into()), ("max.message.bytes".into(), LINE_BYTES_MAX.into())];
-        topic
-    });
-    for (topic, outcome) in client.create_topics(&topics).await? {
-        outcome.map_err(|error| format!("topic {topic}: {error}"))?;
-    }
-    Ok(())
-}
-
 /// Runs the job to its end, killing workers at the moments that the seed gives.
-async fn work(mut running: Running, options: &Options, lines: u64) -> Result<processor::Status, Box<dyn Error>> {
+async fn work(mut running: Running, options: &Options, lines: u64, stop: &mut Stop) -> Result<Work, Box<dyn Error>> {
     let mut rng = Rng::from_seed(options.seed);
     let mut victims = rng.clone();
     // Kill k falls into the k-th of equal parts of the first two thirds: a kill takes a moment, and the rest is short.
@@ -176,12 +230,18 @@ async fn work(mut running: Running, options: &Options, lines: u64) -> Result<pro
     let started = now();
     let cpu_before = cpu::seconds();
     let mut progress = Progress::new(started);
+    let mut interrupted = None;
     let mut tick = tokio::time::interval(Duration::from_millis(20));
     loop {
         tokio::select! {
             biased;
             finished = running.finished() => {
                 finished?;
+                break;
+            }
+            signal = stop.wait() => {
+                note!("stopping   after {}; once more exits at once, and leaves topics on a cluster", signal.name());
+                interrupted = Some(signal);
                 break;
             }
             _ = tick.tick() => {
@@ -198,32 +258,15 @@ async fn work(mut running: Running, options: &Options, lines: u64) -> Result<pro
         }
     }
     let status = running.stop().await?;
-    if status.kills < u64::from(options.kills) {
-        eprintln!("           kills {} of {}: the input ended before the next", status.kills, options.kills);
+    if interrupted.is_none() && status.kills < u64::from(options.kills) {
+        note!("           kills {} of {}: the input ended before the next", status.kills, options.kills);
     }
-    progress.end(now(), &status, lines, cpu::seconds().zip(cpu_before).map(|(after, before)| after - before));
-    Ok(status)
-}
-
-fn top(totals: &audit::Totals) -> String {
-    let words: Vec<String> = totals.top(5).iter().map(|(word, count)| format!("{word} {count}")).collect();
-    format!("{}  ({} different)", words.join(", "), totals.len())
-}
-
-fn report(verdict: &Verdict, undecodable: (u64, u64), aborted_in_log: u64, aborted_seen: u64) -> bool {
-    let (refused_expected, refused) = undecodable;
-    let is_clean = verdict.is_clean() && aborted_seen == 0;
-    eprintln!(
-        "audit      expected {}  got {}  lost {}  duplicated {}  windows twice {}  aborted records seen {aborted_seen} (of {aborted_in_log} in the log)",
-        verdict.expected, verdict.got, verdict.lost, verdict.duplicated, verdict.repeated_windows
-    );
-    if refused_expected > 0 {
-        eprintln!(
-            "           {refused_expected} lines are not UTF-8 and were left out; the job reported {refused}, rereads after kills included"
-        );
-    }
-    eprintln!("           {}", if is_clean { "clean: every word counted exactly once" } else { "NOT CLEAN" });
-    is_clean
+    Ok(Work {
+        status,
+        seconds: (now() - started).as_secs_f64(),
+        cpu_seconds: cpu::seconds().zip(cpu_before).map(|(after, before)| after - before),
+        interrupted,
+    })
 }
 
 fn indent(text: &str) -> String {
@@ -242,5 +285,8 @@ fn wall_clock() -> Duration {
 
 /// Event times begin a day ago, so that none lies ahead of a broker's clock, which brokers refuse.
 const DAY_MS: i64 = 86_400_000;
-const LINE_BYTES_MAX: &str = "33554432";
 const RECORDS: u64 = 500_000;
+
+pub(crate) const EXIT_CODES: &str = "Exit codes: 0 every word was counted exactly once; 1 the audit is not clean, or the run \
+    failed; 2 wrong usage; 130 stopped by Ctrl-C, 143 by SIGTERM, and what was out until then is clean. The result goes to \
+    standard output, everything else to stderr. A second Ctrl-C or SIGTERM ends the run at once, without an audit.";

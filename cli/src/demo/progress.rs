@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use processor::Status;
 
+use crate::output::note;
+
 /// Prints a line twice a second: rates since the line before, and totals.
 #[derive(Debug)]
 pub(crate) struct Progress {
@@ -24,7 +26,7 @@ impl Progress {
             return;
         }
         let rate = |now: u64, before: u64| thousands((now.saturating_sub(before)) as f64 / since.as_secs_f64());
-        eprintln!(
+        note!(
             "  {:5.1} s  in {}/s  out {}/s  lag {}  commits {}  kills {}",
             (now - self.started).as_secs_f64(),
             rate(status.records_in, self.before.records_in),
@@ -36,25 +38,9 @@ impl Progress {
         self.shown = now;
         self.before = *status;
     }
-
-    /// Prints what the whole run came to; `cpu` are the seconds that this process computed for.
-    pub(crate) fn end(&self, now: Instant, status: &Status, lines: u64, cpu: Option<f64>) {
-        let seconds = (now - self.started).as_secs_f64();
-        eprintln!(
-            "done       {lines} lines in {seconds:.1} s ({} lines/s)  commits {}  kills {}  late {}  restored {} entries",
-            thousands(lines as f64 / seconds),
-            status.commits,
-            status.kills,
-            status.late,
-            status.restored,
-        );
-        if let Some(cpu) = cpu {
-            let per_million = cpu * 1e6 / (lines.max(1) as f64);
-            eprintln!("           CPU {cpu:.1} s in this process ({per_million:.1} s per million lines)");
-        }
-    }
 }
 
-fn thousands(rate: f64) -> String {
+/// A rate in thousands.
+pub(crate) fn thousands(rate: f64) -> String {
     format!("{:.1}k", rate / 1_000.0)
 }

@@ -47,7 +47,8 @@ pub(crate) async fn read(client: &Client, topic: &str, mut take: impl FnMut(Coun
             if record.offset >= position.0 {
                 let value: Value = serde_json::from_slice(record.value.unwrap_or_default())?;
                 let word = String::from_utf8(record.key.unwrap_or_default().to_vec())?;
-                take(Count { word, window_start: value.window_start, count: value.count });
+                let partition = partition.partition.0;
+                take(Count { word, window_start: value.window_start, count: value.count, partition });
             }
         }
         Ok(())

@@ -14,6 +14,7 @@ use kafka_wire::wire::Reader;
 use super::dump::{Conversation, Holds};
 use super::message::{self, Fault};
 use super::{hex, name, open, stdout, text};
+use crate::output::note;
 
 /// Prints messages as JSON: one given in hex, or all of a connection's dump.
 ///
@@ -99,7 +100,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     let json = match decode_one(&options.one, options.records) {
         Ok(json) => json,
         Err(Failure::Usage(usage)) => {
-            eprintln!("error: {usage}");
+            note!("error: {usage}");
             return Ok(ExitCode::from(2));
         }
         Err(Failure::Message(error)) => return Err(error.into()),
@@ -145,7 +146,7 @@ fn decode_one(one: &One, with_records: bool) -> Result<String, Failure> {
     let result = one.head(&mut reader).and_then(|head| {
         let body = message::body(&reader, head.kind, head.version, with_records)?;
         if body.unknown_tags > 0 {
-            eprintln!("note: {} tagged fields are not known here, and not shown", body.unknown_tags);
+            note!("note: {} tagged fields are not known here, and not shown", body.unknown_tags);
         }
         Ok(head.json.map_or(body.json.clone(), |header| format!("{{{header},\"body\":{}}}", body.json)))
     });

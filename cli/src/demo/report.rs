@@ -1,0 +1,184 @@
+//! The result of a run, as text and as JSON.
+
+use std::fmt::{self, Write as _};
+
+use processor::Status;
+use serde::Serialize;
+
+use super::audit::{Totals, Verdict};
+use super::progress::thousands;
+use super::read_back::Output;
+use crate::signal::Signal;
+
+/// What a run came to. The names are those of the JSON, which `--help` lists; they stay.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    clean: bool,
+    interrupted: Option<&'static str>,
+    lines: u64,
+    lines_not_utf8: u64,
+    expected_words: u64,
+    got_words: u64,
+    open_words: u64,
+    lost_words: u64,
+    duplicated_words: u64,
+    repeated_windows: u64,
+    aborted_records_seen: u64,
+    aborted_records_in_log: u64,
+    different_words: usize,
+    top_words: Vec<Word>,
+    seconds: f64,
+    lines_per_second: f64,
+    cpu_seconds: Option<f64>,
+    commits: u64,
+    kills: u64,
+    late_words: u64,
+    restored_entries: u64,
+    bootstrap_servers: String,
+    embedded: bool,
+    topics: Vec<String>,
+    group: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Word {
+    word: String,
+    count: u64,
+}
+
+/// What the job did, and how long that took it.
+#[derive(Debug)]
+pub(crate) struct Work {
+    pub(crate) status: Status,
+    pub(crate) seconds: f64,
+    /// `None` where the system does not tell.
+    pub(crate) cpu_seconds: Option<f64>,
+    /// The signal that stopped it before the input's end.
+    pub(crate) interrupted: Option<Signal>,
+}
+
+/// Where a run took place.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) bootstrap_servers: String,
+    pub(crate) is_embedded: bool,
+    /// All of the run's own.
+    pub(crate) topics: Vec<String>,
+    pub(crate) group: String,
+}
+
+/// What was read from the input.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Read {
+    pub(crate) lines: u64,
+    pub(crate) lines_not_utf8: u64,
+}
+
+impl Report {
+    pub(crate) fn new(
+        read: Read,
+        work: &Work,
+        (verdict, totals): (&Verdict, &Totals),
+        output: &Output,
+        place: &Place,
+    ) -> Self {
+        let word = |(word, count): (&str, u64)| Word { word: word.to_owned(), count };
+        Self {
+            clean: verdict.is_clean() && output.aborted_seen == 0,
+            interrupted: work.interrupted.map(Signal::name),
+            lines: read.lines,
+            lines_not_utf8: read.lines_not_utf8,
+            expected_words: verdict.expected,
+            got_words: verdict.got,
+            open_words: verdict.open,
+            lost_words: verdict.lost,
+            duplicated_words: verdict.duplicated,
+            repeated_windows: verdict.repeated_windows,
+            aborted_records_seen: output.aborted_seen,
+            aborted_records_in_log: output.aborted_in_log,
+            different_words: totals.len(),
+            top_words: totals.top(TOP_WORDS).into_iter().map(word).collect(),
+            seconds: work.seconds,
+            lines_per_second: read.lines as f64 / work.seconds.max(f64::MIN_POSITIVE),
+            cpu_seconds: work.cpu_seconds,
+            commits: work.status.commits,
+            kills: work.status.kills,
+            late_words: work.status.late,
+            restored_entries: work.status.restored,
+            bootstrap_servers: place.bootstrap_servers.clone(),
+            embedded: place.is_embedded,
+            topics: place.topics.clone(),
+            group: place.group.clone(),
+        }
+    }
+
+    /// Whether every word of what is out was counted exactly once.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.clean
+    }
+
+    /// One object in one line.
+    pub(crate) fn json(&self) -> String {
+        let mut line = serde_json::to_string(self).expect("numbers and strings can be written as JSON");
+        line.push('\n');
+        line
+    }
+
+    fn verdict(&self) -> &'static str {
+        match (self.clean, self.interrupted.is_some()) {
+            (true, false) => "clean: every word counted exactly once",
+            (true, true) => "clean as far as it went: every word that is out was counted exactly once",
+            (false, _) => "NOT CLEAN",
+        }
+    }
+}
+
+/// For people: some lines of text.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = if self.interrupted.is_some() { "stopped   " } else { "done      " };
+        write!(f, "{what} {} lines in {:.1} s", self.lines, self.seconds)?;
+        if self.interrupted.is_none() {
+            write!(f, " ({} lines/s)", thousands(self.lines_per_second))?;
+        }
+        writeln!(
+            f,
+            "  commits {}  kills {}  late {}  restored {} entries",
+            self.commits, self.kills, self.late_words, self.restored_entries
+        )?;
+        if let Some(cpu) = self.cpu_seconds {
+            let per_million = cpu * 1e6 / (self.lines.max(1) as f64);
+            writeln!(f, "           CPU {cpu:.1} s in this process ({per_million:.1} s per million lines)")?;
+        }
+        let mut top = String::new();
+        for Word { word, count } in &self.top_words {
+            write!(top, "{word} {count}, ")?;
+        }
+        writeln!(f, "top words  {}  ({} different)", top.trim_end_matches(", "), self.different_words)?;
+        writeln!(
+            f,
+            "audit      expected {}  got {}  lost {}  duplicated {}  windows twice {}  aborted records seen {} (of {} in the log)",
+            self.expected_words,
+            self.got_words,
+            self.lost_words,
+            self.duplicated_words,
+            self.repeated_windows,
+            self.aborted_records_seen,
+            self.aborted_records_in_log
+        )?;
+        if let Some(signal) = self.interrupted {
+            let open = self.open_words;
+            writeln!(f, "           {signal} came first: {open} words are in windows that had not come out")?;
+        }
+        if self.lines_not_utf8 > 0 {
+            let (left_out, lines) = (self.lines_not_utf8, self.lines);
+            writeln!(
+                f,
+                "           {left_out} of the {lines} lines are not UTF-8: the job skips them, and the audit expects nothing of them"
+            )?;
+        }
+        writeln!(f, "           {}", self.verdict())
+    }
+}
+
+const TOP_WORDS: usize = 5;
