@@ -21,6 +21,8 @@ pub mod task;
 
 pub mod commit;
 
+pub mod worker;
+
 pub mod driver;
 
 pub mod runtime;

@@ -27,6 +27,7 @@ const PROCESSOR: &[&[&str]] = &[
     &["topology"],
     &["task"],
     &["commit"],
+    &["worker"],
     &["runtime", "driver"],
 ];
 

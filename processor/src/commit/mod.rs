@@ -179,6 +179,12 @@ impl CommitMachine {
         matches!(self.state, State::Idle | State::Open { .. })
     }
 
+    /// The sequence number of the transaction that is open, or of the next one.
+    #[must_use]
+    pub const fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
     /// Whether there is no transaction.
     #[must_use]
     pub const fn is_idle(&self) -> bool {

@@ -1,6 +1,6 @@
 //! Topics in memory, with transactions as a broker has them: markers take an offset, readers stop at what is undecided.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kafka_wire::producer::partition_for_key;
 use kafka_wire::record::{HeadersBuf, RawHeaders};
@@ -55,10 +55,11 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    pub(super) fn new(topic: &str, partition_count: i32, record: &OutRecord<'_>) -> Self {
+    /// `keyless` is the partition of a record that has neither a key nor a partition.
+    pub(super) fn new(topic: &str, partition_count: i32, record: &OutRecord<'_>, keyless: PartitionId) -> Self {
         let partition = match record.route {
             Route::Partition(partition) => partition,
-            Route::ByKey => record.key.map_or(PartitionId(0), |key| partition_for_key(key, partition_count)),
+            Route::ByKey => record.key.map_or(keyless, |key| partition_for_key(key, partition_count)),
         };
         let record = TestRecord {
             partition,
@@ -79,15 +80,30 @@ pub(super) fn owned(headers: RawHeaders<'_>) -> Vec<(Vec<u8>, Option<Vec<u8>>)> 
 /// All topics.
 #[derive(Debug, Default)]
 pub(super) struct Logs {
-    topics: BTreeMap<String, Vec<Vec<Entry>>>,
+    topics: BTreeMap<String, Vec<Log>>,
     /// By number.
-    transactions: Vec<Fate>,
+    transactions: Vec<Transaction>,
+}
+
+/// One partition.
+#[derive(Debug, Default)]
+struct Log {
+    entries: Vec<Entry>,
+    /// First offset of each transaction that is not decided.
+    undecided: BTreeMap<usize, usize>,
 }
 
 #[derive(Debug)]
 enum Entry {
     Data { record: TestRecord, transaction: Option<usize> },
     Marker,
+}
+
+#[derive(Debug)]
+struct Transaction {
+    fate: Fate,
+    /// Where it wrote.
+    partitions: BTreeSet<(String, PartitionId)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,8 +115,14 @@ enum Fate {
 
 impl Logs {
     pub(super) fn create(&mut self, topic: &str, partition_count: i32) {
-        let partitions = (0..partition_count).map(|_| Vec::new()).collect();
+        let partitions = (0..partition_count).map(|_| Log::default()).collect();
         self.topics.entry(topic.to_owned()).or_insert(partitions);
+    }
+
+    /// Adds partitions to a topic.
+    pub(super) fn grow(&mut self, topic: &str, partition_count: i32) {
+        let partitions = self.topics.get_mut(topic).unwrap_or_else(|| panic!("no topic `{topic}` in this topology"));
+        partitions.resize_with(usize::try_from(partition_count).unwrap_or_default(), Log::default);
     }
 
     pub(super) fn partition_count(&self, topic: &str) -> i32 {
@@ -108,34 +130,42 @@ impl Logs {
     }
 
     pub(super) fn begin(&mut self) -> usize {
-        self.transactions.push(Fate::Open);
+        self.transactions.push(Transaction { fate: Fate::Open, partitions: BTreeSet::new() });
         self.transactions.len() - 1
     }
 
     pub(super) fn append(&mut self, pending: Pending, transaction: Option<usize>) {
         let Pending { topic, mut record } = pending;
-        let partition = self.partition_mut(&topic, record.partition);
-        record.offset = Offset(i64::try_from(partition.len()).unwrap_or(i64::MAX));
-        partition.push(Entry::Data { record, transaction });
+        let partition = record.partition;
+        let log = self.log_mut(&topic, partition);
+        let index = log.entries.len();
+        record.offset = offset(index);
+        log.entries.push(Entry::Data { record, transaction });
+        if let Some(number) = transaction {
+            log.undecided.entry(number).or_insert(index);
+            self.transactions[number].partitions.insert((topic, partition));
+        }
     }
 
     /// Decides a transaction: a marker goes into each partition that it wrote to.
     pub(super) fn end(&mut self, transaction: usize, is_committed: bool) {
-        self.transactions[transaction] = if is_committed { Fate::Committed } else { Fate::Aborted };
-        for partition in self.topics.values_mut().flatten() {
-            let is_of_it =
-                |entry: &Entry| matches!(entry, Entry::Data { transaction: Some(of), .. } if *of == transaction);
-            if partition.iter().any(is_of_it) {
-                partition.push(Entry::Marker);
-            }
+        self.transactions[transaction].fate = if is_committed { Fate::Committed } else { Fate::Aborted };
+        for (topic, partition) in std::mem::take(&mut self.transactions[transaction].partitions) {
+            let log = self.log_mut(&topic, partition);
+            log.undecided.remove(&transaction);
+            log.entries.push(Entry::Marker);
         }
     }
 
     /// The offset after the last entry that is decided, read to its end.
     pub(super) fn last_stable_offset(&self, topic: &str, partition: PartitionId) -> Offset {
-        let entries = self.partition(topic, partition);
-        let undecided = |entry: &Entry| matches!(entry, Entry::Data { transaction: Some(of), .. } if self.transactions[*of] == Fate::Open);
-        Offset(i64::try_from(entries.iter().position(undecided).unwrap_or(entries.len())).unwrap_or(i64::MAX))
+        let log = self.log(topic, partition);
+        offset(log.undecided.values().min().copied().unwrap_or(log.entries.len()))
+    }
+
+    /// The offset after the last entry, decided or not.
+    pub(super) fn end_offset(&self, topic: &str, partition: PartitionId) -> Offset {
+        offset(self.log(topic, partition).entries.len())
     }
 
     /// Committed records from `position` on.
@@ -147,24 +177,30 @@ impl Logs {
     ) -> impl Iterator<Item = &TestRecord> {
         let end = usize::try_from(self.last_stable_offset(topic, partition).0).unwrap_or(0);
         let start = usize::try_from(position.0).unwrap_or(0).min(end);
-        self.partition(topic, partition)[start..end].iter().filter_map(|entry| match entry {
+        self.log(topic, partition).entries[start..end].iter().filter_map(|entry| match entry {
             Entry::Data { record, transaction: None } => Some(record),
-            Entry::Data { record, transaction: Some(of) } if self.transactions[*of] == Fate::Committed => Some(record),
+            Entry::Data { record, transaction: Some(of) } if self.transactions[*of].fate == Fate::Committed => {
+                Some(record)
+            }
             Entry::Data { .. } | Entry::Marker => None,
         })
     }
 
-    fn partition(&self, topic: &str, partition: PartitionId) -> &[Entry] {
+    fn log(&self, topic: &str, partition: PartitionId) -> &Log {
         let partitions = self.topics.get(topic).unwrap_or_else(|| panic!("no topic `{topic}` in this topology"));
         let index = usize::try_from(partition.0).unwrap_or(usize::MAX);
         partitions.get(index).unwrap_or_else(|| panic!("topic `{topic}` has no partition {partition}"))
     }
 
-    fn partition_mut(&mut self, topic: &str, partition: PartitionId) -> &mut Vec<Entry> {
+    fn log_mut(&mut self, topic: &str, partition: PartitionId) -> &mut Log {
         let partitions = self.topics.get_mut(topic).unwrap_or_else(|| panic!("no topic `{topic}` in this topology"));
         let index = usize::try_from(partition.0).unwrap_or(usize::MAX);
         partitions.get_mut(index).unwrap_or_else(|| panic!("topic `{topic}` has no partition {partition}"))
     }
+}
+
+fn offset(index: usize) -> Offset {
+    Offset(i64::try_from(index).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]
@@ -180,7 +216,7 @@ mod tests {
             value: Some(value.as_bytes()),
             headers: RawHeaders::EMPTY,
         };
-        Pending::new("t", 1, &record)
+        Pending::new("t", 1, &record, PartitionId(0))
     }
 
     fn visible(logs: &Logs) -> Vec<(i64, &str)> {

@@ -1,7 +1,8 @@
 //! The test driver: a topology without a broker, under a virtual clock, that can crash at any step of a commit.
 //!
-//! It runs what the runtime runs (every task of every partition, the exactly-once machine, restores from changelogs) on
-//! topics in memory, so that a test sees what a `read_committed` reader would see. Nothing in it depends on time or chance.
+//! It runs what the runtime runs, the [`Worker`](crate::worker::Worker) machine with its take-overs, restores and commits, on a
+//! cluster in memory: logs, a group coordinator and a transaction coordinator. A test sees what a `read_committed` reader
+//! would see. Nothing in it depends on time or chance, but for what [`TestDriver::step`] draws from the test's seed.
 //!
 //! ```
 //! use std::time::Duration;
@@ -29,60 +30,42 @@
 //! assert_eq!(hits[0].value.as_deref(), Some(&2_u64.to_be_bytes()[..]));
 //! ```
 
+mod batches;
+mod cluster;
+mod group;
 mod logs;
-mod worker;
+mod member;
+mod plan;
+mod schedule;
+mod sending;
+mod transactions;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kafka_wire::record::RawHeaders;
 use kafka_wire::time::Moment;
 use kafka_wire::types::{Offset, PartitionId, TimestampMs};
 
-use self::logs::{Logs, Pending};
-use self::worker::Worker;
+use self::cluster::Cluster;
+use self::logs::Pending;
+use self::member::Member;
+use self::plan::{Died, Plan};
 use crate::commit::CommitPolicy;
 use crate::error::ProcessError;
-use crate::output::{OutRecord, Route, SinkId};
+use crate::output::{OutRecord, Route, SinkId, StoreId};
 use crate::task::{TaskId, TaskStatus};
-use crate::topology::{SinkKind, SourceSpec, Topology};
+use crate::topology::Topology;
 use crate::types::Window;
+use crate::worker::{End, Ends, Fatal, ForeignOffsets, Settings, TaskReport};
 
 pub use logs::TestRecord;
-
-/// Where in a commit the job dies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum CommitPoint {
-    /// Part of the output has been sent, none of it acknowledged.
-    BeforeFlush,
-    /// All output is in the logs.
-    AfterFlush,
-    /// The offsets are in the transaction too.
-    AfterOffsets,
-    /// The transaction is committed, but the job has not heard of it.
-    AfterEndTxnSent,
-    /// The job has heard of it.
-    AfterCommit,
-}
-
-impl CommitPoint {
-    /// All of them, in order.
-    pub const ALL: [Self; 5] =
-        [Self::BeforeFlush, Self::AfterFlush, Self::AfterOffsets, Self::AfterEndTxnSent, Self::AfterCommit];
-}
-
-/// What is planned for the next commit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Plan {
-    Crash(CommitPoint),
-    /// The answer to EndTxn is lost; the tasks live.
-    Unanswered {
-        landed: bool,
-    },
-}
+pub use plan::CommitPoint;
+pub use schedule::Faults;
 
 /// An entry of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,21 +80,30 @@ pub struct StoreEntry {
     pub value: Vec<u8>,
 }
 
-/// A topology without a broker. All tasks are in one worker, with one transactional producer.
+/// A topology without a broker. All tasks are in one worker, with one transactional producer, until
+/// [`TestDriver::add_worker`] adds others.
 ///
-/// After a [`ProcessError`] the job has stopped, see [`TestDriver::failure`]. Naming a topic or a store that the topology does
-/// not have panics: it is a mistake of the test.
+/// After an error that needs a person the job has stopped, see [`TestDriver::failure`] and [`TestDriver::fatal`]. Naming a
+/// topic or a store that the topology does not have panics: it is a mistake of the test.
 pub struct TestDriver {
-    topology: Topology,
-    logs: Logs,
-    /// Offsets of the group, with their metadata.
-    committed: BTreeMap<(String, PartitionId), (Offset, String)>,
-    worker: Worker,
+    topology: Arc<Topology>,
+    cluster: Cluster,
+    slots: Vec<Slot>,
+    policy: CommitPolicy,
     now: Moment,
     plan: Option<Plan>,
     crash_count: u64,
     /// In a bounded run, the end of each partition of each source topic.
-    ends: Option<BTreeMap<String, Vec<Offset>>>,
+    ends: Option<Arc<Ends>>,
+    fatal: Option<Fatal>,
+}
+
+/// A place for a worker: it may die and start again.
+struct Slot {
+    member: Option<Member>,
+    /// How often it has been started.
+    incarnation: u32,
+    is_paused: bool,
 }
 
 impl TestDriver {
@@ -124,31 +116,21 @@ impl TestDriver {
     /// Starts the job; source and output topics have as many partitions as given here, the others one.
     #[must_use]
     pub fn with_partitions(topology: Topology, partitions: &[(&str, i32)]) -> Self {
-        let mut logs = Logs::default();
-        for (topic, partition_count) in partitions {
-            logs.create(topic, *partition_count);
-        }
-        for source in topology.external_sources() {
-            logs.create(&source.topic, 1);
-        }
-        for sink in topology.sinks() {
-            match sink.kind {
-                SinkKind::External => logs.create(&sink.topic, 1),
-                SinkKind::Repartition { partitions } | SinkKind::Changelog { partitions: Some(partitions) } => {
-                    logs.create(&sink.topic, partitions.0);
-                }
-                SinkKind::Changelog { partitions: None } => {}
-            }
-        }
-        for store in topology.stores() {
-            let sources = topology.sub_topologies()[store.sub_topology.0].sources();
-            let task_count = sources.iter().map(|source| logs.partition_count(&source.topic)).max();
-            logs.create(&topology.sinks()[store.changelog.0].topic, task_count.unwrap_or(0));
-        }
-        let committed = BTreeMap::new();
-        let worker = Worker::start(&topology, &logs, &committed, None);
-        let (now, plan, crash_count, ends) = (Moment::ZERO, None, 0, None);
-        Self { topology, logs, committed, worker, now, plan, crash_count, ends }
+        let cluster = Cluster::new(&topology, partitions);
+        let mut driver = Self {
+            topology: Arc::new(topology),
+            cluster,
+            slots: Vec::new(),
+            policy: CommitPolicy::default(),
+            now: Moment::ZERO,
+            plan: None,
+            crash_count: 0,
+            ends: None,
+            fatal: None,
+        };
+        driver.add_worker();
+        driver.pump();
+        driver
     }
 
     /// Writes a record to a topic, into the partition of its key (0 when that is null), and lets the job process it.
@@ -160,6 +142,14 @@ impl TestDriver {
     pub fn pipe_partition(&mut self, topic: &str, partition: i32, key: Option<&str>, value: &str, timestamp: i64) {
         let route = Route::Partition(PartitionId(partition));
         self.pipe_to(topic, route, key.map(str::as_bytes), Some(value.as_bytes()), timestamp);
+    }
+
+    /// Writes a record as [`TestDriver::pipe_partition`] does, but does not let the job process it yet.
+    pub fn write_partition(&mut self, topic: &str, partition: i32, key: Option<&str>, value: &str, timestamp: i64) {
+        let (key, value) = (key.map(str::as_bytes), Some(value.as_bytes()));
+        let (route, headers) = (Route::Partition(PartitionId(partition)), RawHeaders::EMPTY);
+        let timestamp = TimestampMs(timestamp);
+        self.append(topic, &OutRecord { sink: SinkId(0), route, timestamp, key, value, headers });
     }
 
     /// As [`TestDriver::pipe`], any bytes.
@@ -179,39 +169,56 @@ impl TestDriver {
 
     /// As [`TestDriver::pipe`], with headers; `record.sink` has no meaning here.
     pub fn pipe_record(&mut self, topic: &str, record: &OutRecord<'_>) {
-        let pending = Pending::new(topic, self.logs.partition_count(topic), record);
-        self.logs.append(pending, None);
+        self.append(topic, record);
         self.run();
     }
 
     /// Lets the tasks process all that they can see, within the open transaction.
     pub fn run(&mut self) {
-        self.worker.run(&mut self.logs, self.now, self.ends.as_ref());
-        if self.failure().is_some() {
-            self.drive();
+        self.pump();
+        for index in 0..self.slots.len() {
+            let Some(member) = self.active(index) else { continue };
+            member.worker.handle_at_hand(true);
+            for input in member.inputs() {
+                let (now, cluster) = (self.now, &mut self.cluster);
+                if let Some(member) = self.slots[index].active() {
+                    member.feed(cluster, now, &input, usize::MAX);
+                }
+            }
+        }
+        self.pump();
+        for slot in &mut self.slots {
+            if let Some(member) = slot.active() {
+                member.send_half(&mut self.cluster, self.now);
+            }
         }
     }
 
-    /// Lets time pass: idle partitions, and commits that become due on the way.
+    /// Lets time pass: idle partitions, sessions, and commits that become due on the way.
     pub fn advance_wall(&mut self, duration: Duration) {
         let end = self.now + duration;
         loop {
             self.run();
-            let due = self.worker.next_timeout().filter(|due| *due <= end && self.failure().is_none());
-            let Some(due) = due else { break };
-            self.now = self.now.max(due);
-            self.run();
-            self.drive();
+            self.pump_drained();
+            let due = self.slots.iter_mut().filter_map(Slot::active).map(|member| member.worker.next_timeout()).min();
+            let due = due.unwrap_or(end).max(self.now + SHORTEST_STEP).min(self.now + LONGEST_STEP);
+            if due > end || self.fatal.is_some() {
+                break;
+            }
+            self.pass(due);
         }
-        self.now = end;
+        self.pass(end);
     }
 
-    /// Commits the open transaction, or crashes in it as planned; does nothing when there is none.
+    /// Commits the open transactions, or crashes in one as planned; does nothing when there is none.
     ///
     /// What it made visible in repartition topics is then processed, within the next transaction.
     pub fn commit(&mut self) {
-        if self.worker.request_commit(&mut self.logs, self.now) {
-            self.drive();
+        for index in 0..self.slots.len() {
+            let now = self.now;
+            if self.active(index).is_some_and(|member| member.request_commit(now)) {
+                self.pump();
+            }
         }
         self.run();
     }
@@ -219,35 +226,38 @@ impl TestDriver {
     /// Processes and commits until nothing is left to do.
     pub fn settle(&mut self) {
         self.run();
-        while self.failure().is_none() && self.worker.has_uncommitted() {
+        while self.fatal.is_none()
+            && self.slots.iter_mut().filter_map(Slot::active).any(|member| member.worker.is_ready_to_commit())
+        {
             self.commit();
         }
     }
 
     /// Ends the input where it is now, and settles: every window is closed. Input that is piped later starts another run.
     pub fn end_of_input(&mut self) {
-        let mut ends = BTreeMap::new();
-        for SourceSpec { topic, .. } in self.topology.external_sources() {
-            let partitions = (0..self.logs.partition_count(topic)).map(PartitionId);
-            let end = |partition| self.logs.last_stable_offset(topic, partition);
-            ends.insert(topic.clone(), partitions.map(end).collect());
+        let mut ends = Ends::new();
+        for source in self.topology.external_sources() {
+            let partitions = (0..self.cluster.logs.partition_count(&source.topic)).map(PartitionId);
+            let end = |partition| self.cluster.logs.last_stable_offset(&source.topic, partition);
+            ends.insert(source.topic.clone(), partitions.map(end).collect());
         }
-        self.worker.expect_ends(&self.topology, &ends);
-        self.ends = Some(ends);
+        self.set_ends(Some(Arc::new(ends)));
         self.settle();
     }
 
     /// Whether every task has reached the end of its input, and committed what follows from it.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.ends.is_some() && self.worker.is_finished()
+        let mut members = self.slots.iter().filter_map(|slot| slot.member.as_ref()).peekable();
+        self.ends.is_some() && members.peek().is_some() && members.all(|member| member.worker.is_finished())
     }
 
     /// The committed records of a topic: by partition, within one in the order of the log.
     #[must_use]
     pub fn read(&self, topic: &str) -> Vec<TestRecord> {
-        let partitions = (0..self.logs.partition_count(topic)).map(PartitionId);
-        partitions.flat_map(|partition| self.logs.read_committed(topic, partition, Offset(0))).cloned().collect()
+        let logs = &self.cluster.logs;
+        let partitions = (0..logs.partition_count(topic)).map(PartitionId);
+        partitions.flat_map(|partition| logs.read_committed(topic, partition, Offset(0))).cloned().collect()
     }
 
     /// The entries of a store as they are in memory, uncommitted changes included: by partition and window.
@@ -256,13 +266,34 @@ impl TestDriver {
     /// When there is no such store, or its values cannot be encoded.
     pub fn store(&mut self, name: &str) -> Vec<StoreEntry> {
         let store = self.topology.stores().iter().position(|store| store.name == name);
-        let store = store.unwrap_or_else(|| panic!("no store `{name}` in this topology"));
-        self.worker.entries(crate::output::StoreId(store), self.topology.stores()[store].sub_topology)
+        let store = StoreId(store.unwrap_or_else(|| panic!("no store `{name}` in this topology")));
+        let sub_topology = self.topology.stores()[store.0].sub_topology;
+        let mut entries = Vec::new();
+        for member in self.slots.iter_mut().filter_map(|slot| slot.member.as_mut()) {
+            for task in member.worker.tasks_mut().filter(|task| task.id().sub_topology == sub_topology) {
+                let partition = task.id().partition;
+                let mut visit = |window, key: &[u8], value: &[u8]| {
+                    entries.push(StoreEntry { partition, window, key: key.to_vec(), value: value.to_vec() });
+                };
+                task.entries(store, &mut visit).expect("what is in a store can be encoded");
+            }
+        }
+        entries.sort_by_key(|entry| entry.partition);
+        entries
     }
 
-    /// How each task is doing.
+    /// How each task is doing: by sub-topology and partition.
     pub fn status(&mut self) -> Vec<(TaskId, TaskStatus)> {
-        self.worker.status()
+        let members = self.slots.iter_mut().filter_map(|slot| slot.member.as_mut());
+        let mut statuses: BTreeMap<_, _> = BTreeMap::new();
+        members.for_each(|member| statuses.extend(member.worker.status()));
+        statuses.into_iter().collect()
+    }
+
+    /// What each worker reports of its tasks, by worker.
+    pub fn reports(&mut self) -> Vec<Vec<TaskReport>> {
+        let report = |slot: &mut Slot| slot.member.as_mut().map(|member| member.worker.report()).unwrap_or_default();
+        self.slots.iter_mut().map(report).collect()
     }
 
     /// Crashes the job at this point of its next commit, and starts it anew.
@@ -278,10 +309,10 @@ impl TestDriver {
     /// Crashes the job right now, in the middle of its transaction, and starts it anew.
     pub fn crash(&mut self) {
         self.crash_count += 1;
-        self.worker.abandon(&mut self.logs);
-        self.worker = Worker::start(&self.topology, &self.logs, &self.committed, Some(&self.worker));
-        if let Some(ends) = &self.ends {
-            self.worker.expect_ends(&self.topology, ends);
+        for index in 0..self.slots.len() {
+            if self.slots[index].member.is_some() {
+                self.start_worker(index);
+            }
         }
         self.run();
     }
@@ -292,24 +323,213 @@ impl TestDriver {
         self.crash_count
     }
 
-    /// What stopped the job, if it has stopped.
+    /// What stopped the job, if it was a record that it cannot process.
     #[must_use]
     pub const fn failure(&self) -> Option<&ProcessError> {
-        self.worker.failure()
+        match &self.fatal {
+            Some(Fatal::Process(failure)) => Some(failure),
+            _ => None,
+        }
+    }
+
+    /// What stopped the job, if it has stopped.
+    #[must_use]
+    pub const fn fatal(&self) -> Option<&Fatal> {
+        self.fatal.as_ref()
     }
 
     /// Commits by another policy than the default.
-    pub const fn set_commit_policy(&mut self, policy: CommitPolicy) {
-        self.worker.set_policy(policy);
-    }
-
-    /// Does the steps that are due.
-    fn drive(&mut self) {
-        while let Some(step) = self.worker.poll(self.now) {
-            if self.worker.perform(step, &mut self.logs, &mut self.committed, &mut self.plan).is_err() {
-                self.crash();
-                return;
-            }
+    pub fn set_commit_policy(&mut self, policy: CommitPolicy) {
+        self.policy = policy;
+        for member in self.slots.iter_mut().filter_map(|slot| slot.member.as_mut()) {
+            member.worker.set_commit_policy(policy);
         }
     }
 }
+
+/// Several workers.
+impl TestDriver {
+    /// Starts another worker; the group shares the tasks anew. Returns its number.
+    pub fn add_worker(&mut self) -> usize {
+        self.slots.push(Slot { member: None, incarnation: 0, is_paused: false });
+        self.start_worker(self.slots.len() - 1);
+        self.slots.len() - 1
+    }
+
+    /// Starts a worker that is dead, or kills it and starts it again: it takes up its transactional id and its membership.
+    ///
+    /// # Panics
+    /// When there is no such worker; so do the other methods that name one.
+    pub fn start_worker(&mut self, worker: usize) {
+        let slot = &mut self.slots[worker];
+        slot.incarnation += 1;
+        slot.is_paused = false;
+        let settings = Settings {
+            transactional_id: format!("{}-test-{worker}", self.topology.application_id()),
+            first_sequence: u64::from(slot.incarnation) * SEQUENCES_MAX,
+            policy: self.policy,
+            purge_interval: Duration::from_secs(30),
+            foreign_offsets: ForeignOffsets::Refuse,
+        };
+        let place = (worker, slot.incarnation);
+        let (ends, cluster) = (self.ends.clone(), (&mut self.cluster, self.now));
+        slot.member = Some(Member::start(place, &self.topology, settings, ends, cluster));
+    }
+
+    /// Lets a worker die without a word: the group notices when its session is over.
+    pub fn kill_worker(&mut self, worker: usize) {
+        self.slots[worker].member = None;
+    }
+
+    /// Lets a worker commit what it has, leave the group and end.
+    pub fn stop_worker(&mut self, worker: usize) {
+        if let Some(member) = self.active(worker) {
+            member.worker.stop();
+        }
+        self.pump();
+    }
+
+    /// Holds a worker: it does nothing and hears nothing until it is resumed, not even that its session is over.
+    pub fn pause_worker(&mut self, worker: usize) {
+        self.slots[worker].is_paused = true;
+    }
+
+    /// Lets a paused worker go on.
+    pub fn resume_worker(&mut self, worker: usize) {
+        self.slots[worker].is_paused = false;
+    }
+
+    /// Whether workers that are gone can be fenced from now on; when not, their transactions end at their timeouts.
+    pub const fn set_can_fence(&mut self, can_fence: bool) {
+        self.cluster.can_fence = can_fence;
+    }
+
+    /// Workers that are alive, paused or not.
+    #[must_use]
+    pub fn live_workers(&self) -> Vec<usize> {
+        let is_alive = |(_, slot): &(usize, &Slot)| slot.member.is_some();
+        self.slots.iter().enumerate().filter(is_alive).map(|(worker, _)| worker).collect()
+    }
+
+    /// Makes the group share the partitions anew.
+    pub fn rebalance(&mut self) {
+        self.cluster.group.rebalance(self.now);
+    }
+
+    /// Adds partitions to a topic; the group shares anew.
+    pub fn grow_topic(&mut self, topic: &str, partition_count: i32) {
+        self.cluster.logs.grow(topic, partition_count);
+        self.rebalance();
+    }
+
+    /// Commits an offset in the job's group as another program would.
+    pub fn commit_foreign_offset(&mut self, topic: &str, partition: i32, offset: i64) {
+        let partition = kafka_wire::cluster::TopicPartition::new(topic, PartitionId(partition));
+        self.cluster.offsets.insert(partition, kafka_wire::cluster::CommittedOffset::new(Offset(offset)));
+    }
+}
+
+impl TestDriver {
+    /// Writes a record without letting the job run.
+    fn append(&mut self, topic: &str, record: &OutRecord<'_>) {
+        if self.ends.is_some() {
+            self.set_ends(None);
+        }
+        let pending = Pending::new(topic, self.cluster.logs.partition_count(topic), record, PartitionId(0));
+        self.cluster.logs.append(pending, None);
+    }
+
+    fn set_ends(&mut self, ends: Option<Arc<Ends>>) {
+        self.ends = ends;
+        for member in self.slots.iter_mut().filter_map(|slot| slot.member.as_mut()) {
+            member.worker.set_ends(self.ends.clone());
+        }
+    }
+
+    fn pass(&mut self, now: Moment) {
+        self.now = now;
+        for (worker, slot) in self.slots.iter_mut().enumerate() {
+            if !slot.is_paused && slot.member.is_some() {
+                self.cluster.group.heartbeat(worker, slot.incarnation, now);
+            }
+        }
+        self.cluster.handle_time(now);
+    }
+
+    /// As [`TestDriver::pump`], with nothing at hand: commits that are due begin.
+    fn pump_drained(&mut self) {
+        for member in self.slots.iter_mut().filter_map(Slot::active) {
+            member.worker.handle_at_hand(false);
+        }
+        self.pump();
+    }
+
+    /// Carries out everything that is under way, but takes no records of inputs.
+    fn pump(&mut self) {
+        let mut goes_on = true;
+        while std::mem::take(&mut goes_on) && self.fatal.is_none() {
+            self.cluster.handle_time(self.now);
+            for index in 0..self.slots.len() {
+                goes_on |= self.pump_worker(index);
+            }
+        }
+    }
+
+    /// Whether anything happened.
+    fn pump_worker(&mut self, index: usize) -> bool {
+        let (now, cluster) = (self.now, &mut self.cluster);
+        let Some(member) = self.slots[index].active() else { return false };
+        let before = member.place();
+        member.hear(cluster, now);
+        let mut goes_on = before != member.place();
+        for changelog in member.changelogs() {
+            goes_on |= member.restore(cluster, now, &changelog, usize::MAX);
+        }
+        let mut next = 0;
+        while next < member.operation_count() {
+            match member.operate(next, (cluster, now), &mut self.plan, false) {
+                Ok(true) => goes_on = true,
+                Ok(false) => next += 1,
+                Err(Died) => {
+                    self.crash_count += 1;
+                    self.start_worker(index);
+                    return true;
+                }
+            }
+        }
+        self.bury(index) || goes_on
+    }
+
+    /// Looks whether a worker has ended, and starts another in its place if it has to.
+    fn bury(&mut self, index: usize) -> bool {
+        let slot = &mut self.slots[index];
+        let Some(end) = slot.member.as_mut().and_then(|member| member.end.take()) else { return false };
+        match end {
+            End::Stopped => slot.member = None,
+            End::Restart(_) => self.start_worker(index),
+            End::Fatal(fatal) => {
+                self.fatal = Some(fatal);
+                slot.member = None;
+            }
+        }
+        true
+    }
+
+    fn active(&mut self, index: usize) -> Option<&mut Member> {
+        self.slots[index].active()
+    }
+}
+
+impl Slot {
+    /// The worker, if it is alive and not paused.
+    fn active(&mut self) -> Option<&mut Member> {
+        self.member.as_mut().filter(|_| !self.is_paused)
+    }
+}
+
+/// Sequence numbers that a life of a worker may use; the next one begins above them.
+const SEQUENCES_MAX: u64 = 1 << 32;
+
+/// Time passes in steps of this size.
+const SHORTEST_STEP: Duration = Duration::from_millis(1);
+const LONGEST_STEP: Duration = Duration::from_millis(500);

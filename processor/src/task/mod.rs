@@ -328,6 +328,12 @@ impl Task {
         &self.inputs
     }
 
+    /// Records taken, late and left out, written: as in [`Task::status`].
+    #[must_use]
+    pub const fn counters(&self) -> Counters {
+        self.state.counters
+    }
+
     /// How it is doing.
     #[must_use]
     pub fn status(&mut self) -> TaskStatus {

@@ -1,0 +1,76 @@
+//! A cluster in memory: logs, the coordinator of the group, the coordinator of transactions.
+
+use std::time::Duration;
+
+use kafka_wire::admin::OffsetSpec;
+use kafka_wire::cluster::TopicPartition;
+use kafka_wire::group::assignor::PartitionCounts;
+use kafka_wire::time::Moment;
+use kafka_wire::types::Offset;
+use kafka_wire::wire::Str;
+
+use super::group::Group;
+use super::logs::Logs;
+use super::transactions::{Offsets, Transactions};
+use crate::topology::{SinkKind, Topology};
+
+/// Everything that outlives a worker.
+pub(super) struct Cluster {
+    pub(super) logs: Logs,
+    pub(super) group: Group,
+    pub(super) transactions: Transactions,
+    /// Of the group.
+    pub(super) offsets: Offsets,
+    /// Whether workers that are gone can be fenced.
+    pub(super) can_fence: bool,
+    /// What the group reads.
+    topics: Vec<Str>,
+}
+
+impl Cluster {
+    /// A cluster with the topics of a job; the user's have one partition each, or as many as `partitions` says.
+    pub(super) fn new(topology: &Topology, partitions: &[(&str, i32)]) -> Self {
+        let mut logs = Logs::default();
+        for (topic, partition_count) in partitions {
+            logs.create(topic, *partition_count);
+        }
+        for source in topology.external_sources() {
+            logs.create(&source.topic, 1);
+        }
+        for sink in topology.sinks() {
+            match sink.kind {
+                SinkKind::External => logs.create(&sink.topic, 1),
+                SinkKind::Repartition { partitions } | SinkKind::Changelog { partitions: Some(partitions) } => {
+                    logs.create(&sink.topic, partitions.0);
+                }
+                SinkKind::Changelog { partitions: None } => {}
+            }
+        }
+        for store in topology.stores() {
+            let sources = topology.sub_topologies()[store.sub_topology.0].sources();
+            let partition_count = sources.iter().map(|source| logs.partition_count(&source.topic)).max();
+            logs.create(&topology.sinks()[store.changelog.0].topic, partition_count.unwrap_or(1));
+        }
+        let sources = topology.sub_topologies().iter().flat_map(|sub_topology| sub_topology.sources());
+        let topics = sources.map(|source| Str::from(source.topic.as_str())).collect();
+        let (group, transactions, offsets) = (Group::new(), Transactions::default(), Offsets::new());
+        Self { logs, group, transactions, offsets, can_fence: true, topics }
+    }
+
+    /// Lets time do what it does: sessions and transactions end, a rebalance completes.
+    pub(super) fn handle_time(&mut self, now: Moment) {
+        self.transactions.expire(now, TRANSACTION_TIMEOUT, &mut self.logs);
+        let count = |topic: &Str| (topic.clone(), u32::try_from(self.logs.partition_count(topic)).unwrap_or(0));
+        let counts: PartitionCounts = self.topics.iter().map(count).collect();
+        self.group.handle_time(now, &self.topics, &counts);
+    }
+
+    pub(super) fn list(&self, partition: &TopicPartition, spec: OffsetSpec) -> Offset {
+        match spec {
+            OffsetSpec::Earliest | OffsetSpec::Timestamp(_) => Offset(0),
+            OffsetSpec::Latest => self.logs.end_offset(&partition.topic, partition.partition),
+        }
+    }
+}
+
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);

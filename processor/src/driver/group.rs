@@ -1,0 +1,170 @@
+//! The group coordinator: eager rebalances of the classic protocol, with static members.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use kafka_wire::cluster::TopicPartition;
+use kafka_wire::group::Assignor;
+use kafka_wire::group::assignor::{PartitionCounts, Subscriber};
+use kafka_wire::time::Moment;
+use kafka_wire::wire::Str;
+
+use crate::worker::Assignment;
+
+/// The group of a job.
+#[derive(Debug)]
+pub(super) struct Group {
+    /// By the static id: the worker's number.
+    members: BTreeMap<usize, Joined>,
+    generation: i32,
+    /// Since when members are asked to join again, if they are.
+    rebalancing_since: Option<Moment>,
+    session_timeout: Duration,
+    rebalance_timeout: Duration,
+}
+
+#[derive(Debug)]
+struct Joined {
+    /// Which life of the worker it is: an earlier one is fenced.
+    incarnation: u32,
+    transactional_id: String,
+    heard: Moment,
+    /// Whether it takes part in the rebalance that is going on.
+    has_rejoined: bool,
+    partitions: Vec<TopicPartition>,
+}
+
+/// What a member hears from its coordinator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// All is well.
+    Nothing,
+    /// Give everything back and join again.
+    Rebalancing,
+    /// It is no member any more.
+    Unknown,
+}
+
+impl Group {
+    pub(super) const fn new() -> Self {
+        Self {
+            members: BTreeMap::new(),
+            generation: 0,
+            rebalancing_since: None,
+            session_timeout: Duration::from_secs(6),
+            rebalance_timeout: Duration::from_secs(30),
+        }
+    }
+
+    /// A worker begins its life. A static member that comes back while nothing is shared anew gets what it had.
+    pub(super) fn join(&mut self, worker: usize, incarnation: u32, transactional_id: &str, now: Moment) {
+        let before = self.members.remove(&worker);
+        let is_back = before.is_some() && self.rebalancing_since.is_none();
+        let partitions = before.map(|before| before.partitions).unwrap_or_default();
+        let transactional_id = transactional_id.to_owned();
+        self.members
+            .insert(worker, Joined { incarnation, transactional_id, heard: now, has_rejoined: !is_back, partitions });
+        if !is_back {
+            self.rebalance(now);
+        }
+    }
+
+    /// The member has given everything back.
+    pub(super) fn rejoin(&mut self, worker: usize, incarnation: u32, now: Moment) {
+        if let Some(member) = self.member(worker, incarnation) {
+            member.has_rejoined = true;
+            member.heard = now;
+            self.rebalance(now);
+        }
+    }
+
+    pub(super) fn leave(&mut self, worker: usize, incarnation: u32, now: Moment) {
+        if self.member(worker, incarnation).is_some() {
+            self.members.remove(&worker);
+            self.rebalance(now);
+        }
+    }
+
+    /// Everybody joins again.
+    pub(super) fn rebalance(&mut self, now: Moment) {
+        if self.rebalancing_since.is_none() {
+            self.rebalancing_since = Some(now);
+        }
+    }
+
+    /// A sign of life, and what the coordinator says to it.
+    pub(super) fn heartbeat(&mut self, worker: usize, incarnation: u32, now: Moment) {
+        if let Some(member) = self.member(worker, incarnation) {
+            member.heard = now;
+        }
+    }
+
+    /// What a member that has its partitions would hear now.
+    pub(super) fn hear(&self, worker: usize, incarnation: u32, generation: i32) -> Heard {
+        match self.members.get(&worker).filter(|member| member.incarnation == incarnation) {
+            None => Heard::Unknown,
+            Some(_) if self.rebalancing_since.is_some() => Heard::Rebalancing,
+            Some(_) if self.generation != generation => Heard::Unknown,
+            Some(_) => Heard::Nothing,
+        }
+    }
+
+    /// The assignment of a member that waits for one, once it is there.
+    pub(super) fn assignment(&self, worker: usize, incarnation: u32) -> Option<Assignment> {
+        let member = self.members.get(&worker).filter(|member| member.incarnation == incarnation)?;
+        self.rebalancing_since.is_none().then(|| Assignment {
+            generation: self.generation,
+            partitions: member.partitions.clone(),
+            live_ids: self.members.values().map(|member| member.transactional_id.clone()).collect(),
+        })
+    }
+
+    /// Whether offsets of this member are taken: until it has joined again, its generation is the group's.
+    pub(super) fn accepts_commit(&self, worker: usize, incarnation: u32, generation: i32) -> bool {
+        let is_member = self.members.get(&worker).is_some_and(|member| member.incarnation == incarnation);
+        is_member && self.generation == generation
+    }
+
+    /// Removes who is silent, and shares the partitions once all who are left have joined.
+    pub(super) fn handle_time(&mut self, now: Moment, topics: &[Str], counts: &PartitionCounts) {
+        let is_silent = |member: &Joined| now.since(member.heard) >= self.session_timeout;
+        let is_slow = |member: &Joined| {
+            let since = self.rebalancing_since.unwrap_or(now);
+            !member.has_rejoined && now.since(since) >= self.rebalance_timeout
+        };
+        let gone: Vec<usize> = self
+            .members
+            .iter()
+            .filter(|(_, member)| is_silent(member) || is_slow(member))
+            .map(|(worker, _)| *worker)
+            .collect();
+        for worker in &gone {
+            self.members.remove(worker);
+            self.rebalance(now);
+        }
+        let all_are_in = self.members.values().all(|member| member.has_rejoined);
+        if self.rebalancing_since.is_some() && all_are_in && !self.members.is_empty() {
+            self.share(topics, counts);
+        }
+    }
+
+    fn share(&mut self, topics: &[Str], counts: &PartitionCounts) {
+        self.rebalancing_since = None;
+        self.generation += 1;
+        let subscriber = |worker: &usize| Subscriber {
+            member_id: Str::from(format!("member-{worker}")),
+            instance_id: Some(Str::from(format!("instance-{worker:03}"))),
+            topics: topics.to_vec(),
+        };
+        let subscribers: Vec<Subscriber> = self.members.keys().map(subscriber).collect();
+        let assigned = Assignor::Range.assign(&subscribers, counts);
+        for (member, partitions) in self.members.values_mut().zip(assigned) {
+            member.has_rejoined = false;
+            member.partitions = partitions;
+        }
+    }
+
+    fn member(&mut self, worker: usize, incarnation: u32) -> Option<&mut Joined> {
+        self.members.get_mut(&worker).filter(|member| member.incarnation == incarnation)
+    }
+}

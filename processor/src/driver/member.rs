@@ -1,0 +1,415 @@
+//! One worker on the cluster in memory: what the runtime does with sockets for the same machine.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use kafka_wire::cluster::{CommittedOffset, TopicPartition};
+use kafka_wire::compression::Decompressed;
+use kafka_wire::time::Moment;
+use kafka_wire::types::Offset;
+
+use super::batches::batches;
+use super::cluster::Cluster;
+use super::group::Heard;
+use super::plan::{CommitPoint, Died, Plan, die_at, take};
+use super::sending::Sending;
+use super::transactions::Fenced;
+use crate::commit::Outcome;
+use crate::topology::Topology;
+use crate::worker::{Action, Completion, End, Ends, Operation, OperationId, Settings, Worker};
+
+/// A worker, with what the cluster and it know of each other.
+pub(super) struct Member {
+    index: usize,
+    /// Which life of the worker it is.
+    incarnation: u32,
+    transactional_id: String,
+    /// Of the transactional id.
+    epoch: u32,
+    pub(super) worker: Worker,
+    sending: Sending,
+    inputs: BTreeMap<TopicPartition, Reading>,
+    changelogs: BTreeMap<TopicPartition, Offset>,
+    operations: Vec<InFlight>,
+    /// The generation of its assignment; `None` while it waits for one.
+    generation: Option<i32>,
+    /// Whether it knows that the group shares anew.
+    is_told: bool,
+    /// How it ended, if it has.
+    pub(super) end: Option<End>,
+    buffer: Decompressed,
+}
+
+/// How far an input is read.
+struct Reading {
+    next: Offset,
+    /// Whether the worker knows that everything up to `next` is behind it.
+    is_advanced: bool,
+    is_stopped: bool,
+}
+
+struct InFlight {
+    id: OperationId,
+    operation: Operation,
+    /// A commit whose offsets are in the transaction.
+    has_offsets: bool,
+}
+
+impl Member {
+    /// Starts a worker: it takes up its transactional id, and joins the group.
+    pub(super) fn start(
+        (index, incarnation): (usize, u32),
+        topology: &Arc<Topology>,
+        settings: Settings,
+        ends: Option<Arc<Ends>>,
+        (cluster, now): (&mut Cluster, Moment),
+    ) -> Self {
+        let transactional_id = settings.transactional_id.clone();
+        let epoch = cluster.transactions.init(&transactional_id, &mut cluster.logs);
+        cluster.group.join(index, incarnation, &transactional_id, now);
+        let sinks = topology.sinks().iter().map(|sink| (sink.topic.clone(), cluster.logs.partition_count(&sink.topic)));
+        Self {
+            index,
+            incarnation,
+            transactional_id,
+            epoch,
+            sending: Sending::new(sinks.collect(), ROOM_RECORDS),
+            worker: Worker::new(Arc::clone(topology), settings, ends, now),
+            inputs: BTreeMap::new(),
+            changelogs: BTreeMap::new(),
+            operations: Vec::new(),
+            generation: None,
+            is_told: false,
+            end: None,
+            buffer: Decompressed::default(),
+        }
+    }
+
+    /// Hears from the group.
+    pub(super) fn hear(&mut self, cluster: &mut Cluster, now: Moment) {
+        match self.generation {
+            None => {
+                if let Some(assignment) = cluster.group.assignment(self.index, self.incarnation) {
+                    self.generation = Some(assignment.generation);
+                    self.is_told = false;
+                    self.worker.handle_assigned(now, assignment);
+                } else if cluster.group.hear(self.index, self.incarnation, -1) == Heard::Unknown {
+                    // Removed while it waited: it joins anew, as the client does by itself.
+                    cluster.group.join(self.index, self.incarnation, &self.transactional_id, now);
+                }
+            }
+            Some(generation) if !self.is_told => match cluster.group.hear(self.index, self.incarnation, generation) {
+                Heard::Nothing => {}
+                Heard::Rebalancing => {
+                    self.is_told = true;
+                    self.worker.handle_rebalancing();
+                }
+                Heard::Unknown => self.worker.handle_lost("the coordinator removed the member"),
+            },
+            Some(_) => {}
+        }
+        self.turn(cluster, now);
+    }
+
+    /// Lets the worker do what is due, and does what it asks for at once.
+    pub(super) fn turn(&mut self, cluster: &mut Cluster, now: Moment) {
+        if self.end.is_none() && self.worker.needs_outbox() {
+            self.worker.handle_time(now, &mut self.sending);
+        }
+        while let Some(action) = self.worker.poll() {
+            self.act(action, cluster, now);
+        }
+    }
+
+    fn act(&mut self, action: Action, cluster: &mut Cluster, now: Moment) {
+        match action {
+            Action::Assign { input, offset } | Action::Seek { input, offset } => {
+                self.inputs.insert(input, Reading { next: offset, is_advanced: false, is_stopped: false });
+            }
+            Action::Unassign { input } => {
+                self.inputs.remove(&input);
+            }
+            Action::Stop { input, offset } => {
+                self.inputs.insert(input, Reading { next: offset, is_advanced: true, is_stopped: true });
+            }
+            Action::OpenChangelog { changelog, offset } => {
+                self.changelogs.insert(changelog, offset);
+            }
+            Action::CloseChangelog { changelog } => {
+                self.changelogs.remove(&changelog);
+            }
+            Action::Start { id, operation } => self.operations.push(InFlight { id, operation, has_offsets: false }),
+            Action::Rejoin => {
+                self.generation = None;
+                cluster.group.rejoin(self.index, self.incarnation, now);
+            }
+            // The logs keep everything: what is purged too early would be missed by nobody's test but its own.
+            Action::Purge(_) => {}
+            Action::End(end) => {
+                if end == End::Stopped {
+                    cluster.group.leave(self.index, self.incarnation, now);
+                }
+                self.end = Some(end);
+            }
+        }
+    }
+
+    /// Commits what there is as soon as possible. Whether there is anything.
+    pub(super) fn request_commit(&mut self, now: Moment) -> bool {
+        self.worker.request_commit(now, &mut self.sending)
+    }
+
+    /// Where it is between its group and its operations: something happened when it changes.
+    pub(super) fn place(&self) -> (Option<i32>, bool, usize, bool) {
+        (self.generation, self.is_told, self.operations.len(), self.end.is_some())
+    }
+
+    /// What it reads, in order.
+    pub(super) fn inputs(&self) -> Vec<TopicPartition> {
+        self.inputs.keys().cloned().collect()
+    }
+
+    /// The changelogs that it restores from, in order.
+    pub(super) fn changelogs(&self) -> Vec<TopicPartition> {
+        self.changelogs.keys().cloned().collect()
+    }
+
+    pub(super) const fn operation_count(&self) -> usize {
+        self.operations.len()
+    }
+
+    /// Takes up to `records_max` records of an input. Whether there was anything to take.
+    pub(super) fn feed(
+        &mut self,
+        cluster: &mut Cluster,
+        now: Moment,
+        input: &TopicPartition,
+        records_max: usize,
+    ) -> bool {
+        let logs = &cluster.logs;
+        let stable = logs.last_stable_offset(&input.topic, input.partition);
+        let Some(reading) = self.inputs.get_mut(input).filter(|reading| !reading.is_stopped) else { return false };
+        if !self.worker.accepts_records() || (reading.next >= stable && reading.is_advanced) {
+            return false;
+        }
+        let records: Vec<_> =
+            logs.read_committed(&input.topic, input.partition, reading.next).take(records_max).collect();
+        let is_all = records.len() < records_max;
+        for batch in batches(records.into_iter()) {
+            if !self.worker.accepts_records() {
+                break;
+            }
+            let next = Offset(batch.header.next_offset());
+            let records = batch.open(&mut self.buffer).expect("the driver has built the batch");
+            self.worker.process(now, input, records, (reading.next, next), &mut self.sending);
+            (reading.next, reading.is_advanced) = (next, false);
+        }
+        if self.worker.accepts_records() {
+            let next = if is_all { stable.max(reading.next) } else { reading.next };
+            (reading.next, reading.is_advanced) = (next, true);
+            self.worker.advance(now, input, (next, stable), &mut self.sending);
+        }
+        self.turn(cluster, now);
+        true
+    }
+
+    /// Takes up to `records_max` records of a changelog. Whether there was anything to take.
+    pub(super) fn restore(
+        &mut self,
+        cluster: &mut Cluster,
+        now: Moment,
+        changelog: &TopicPartition,
+        records_max: usize,
+    ) -> bool {
+        let logs = &cluster.logs;
+        let stable = logs.last_stable_offset(&changelog.topic, changelog.partition);
+        let Some(&position) = self.changelogs.get(changelog) else { return false };
+        if position >= stable {
+            return false;
+        }
+        let records: Vec<_> =
+            logs.read_committed(&changelog.topic, changelog.partition, position).take(records_max).collect();
+        let mut next = if records.len() < records_max { stable } else { position };
+        for batch in batches(records.into_iter()) {
+            let records = batch.open(&mut self.buffer).expect("the driver has built the batch");
+            self.worker.restore(changelog, records, position);
+            next = next.max(Offset(batch.header.next_offset()));
+        }
+        self.changelogs.insert(changelog.clone(), next);
+        self.worker.restored_to(now, changelog, next);
+        self.turn(cluster, now);
+        true
+    }
+
+    /// Sends the first half of the output that waits: what a producer may have sent at any time.
+    pub(super) fn send_half(&mut self, cluster: &mut Cluster, now: Moment) {
+        let half = self.sending.len() / 2;
+        // That the producer is fenced is told by its next operation.
+        let _ = self.send(half, cluster, now);
+    }
+
+    /// Carries out one of the operations in flight, or the first half of a commit. `false` when it has to wait.
+    pub(super) fn operate(
+        &mut self,
+        index: usize,
+        (cluster, now): (&mut Cluster, Moment),
+        plan: &mut Option<Plan>,
+        stops_halfway: bool,
+    ) -> Result<bool, Died> {
+        let operation = self.operations[index].operation.clone();
+        let is_commit = matches!(operation, Operation::Commit { .. });
+        let has_offsets = self.operations[index].has_offsets;
+        if is_commit && !has_offsets && stops_halfway {
+            let Operation::Commit { offsets } = operation else { return Ok(false) };
+            return match self.add_offsets(offsets, cluster, now) {
+                Ok(()) => {
+                    self.operations[index].has_offsets = true;
+                    Ok(true)
+                }
+                Err(refused) => {
+                    self.complete(index, refused, cluster, now);
+                    Ok(true)
+                }
+            };
+        }
+        let Some(completion) = self.carry_out(operation, has_offsets, (cluster, now), plan)? else { return Ok(false) };
+        self.complete(index, completion, cluster, now);
+        if is_commit {
+            die_at(CommitPoint::AfterCommit, plan)?;
+        }
+        Ok(true)
+    }
+
+    fn complete(&mut self, index: usize, completion: Completion, cluster: &mut Cluster, now: Moment) {
+        let InFlight { id, .. } = self.operations.remove(index);
+        self.worker.handle_done(now, id, completion);
+        self.turn(cluster, now);
+    }
+
+    /// `None` when it has to wait.
+    fn carry_out(
+        &mut self,
+        operation: Operation,
+        has_offsets: bool,
+        (cluster, now): (&mut Cluster, Moment),
+        plan: &mut Option<Plan>,
+    ) -> Result<Option<Completion>, Died> {
+        if take(plan, Plan::Failed) {
+            return Ok(Some(failed()));
+        }
+        Ok(Some(match operation {
+            Operation::CountPartitions { topics } => {
+                let counted = topics.into_iter().map(|topic| (topic.clone(), cluster.logs.partition_count(&topic)));
+                Completion::Counts(counted.collect())
+            }
+            Operation::Fence { transactional_ids } => {
+                for id in transactional_ids.into_iter().filter(|_| cluster.can_fence) {
+                    cluster.transactions.init(&id, &mut cluster.logs);
+                }
+                Completion::Done
+            }
+            Operation::ReadOffsets { partitions, is_stable } => {
+                if is_stable && partitions.iter().any(|partition| cluster.transactions.is_unstable(partition)) {
+                    return Ok(None);
+                }
+                let found = |partition: TopicPartition| {
+                    let committed = cluster.offsets.get(&partition).cloned();
+                    (partition, committed)
+                };
+                Completion::Offsets(partitions.into_iter().map(found).collect())
+            }
+            Operation::ListOffsets { wanted } => {
+                Completion::Listed(wanted.iter().map(|(partition, spec)| cluster.list(partition, *spec)).collect())
+            }
+            Operation::MakeRoom => {
+                self.send(self.sending.len(), cluster, now).map_or_else(fenced, |()| Completion::Done)
+            }
+            Operation::Flush => self.flush((cluster, now), plan)?,
+            Operation::Commit { offsets } => self.commit(offsets, has_offsets, (cluster, now), plan)?,
+            Operation::Abort => {
+                self.sending.clear();
+                self.end_transaction(false, cluster)
+            }
+            Operation::Recover => {
+                self.sending.clear();
+                if let Completion::Failed(end) = self.end_transaction(false, cluster) {
+                    return Ok(Some(Completion::Failed(end)));
+                }
+                self.epoch = cluster.transactions.init(&self.transactional_id, &mut cluster.logs);
+                Completion::Transaction(Outcome::Done)
+            }
+        }))
+    }
+
+    fn flush(&mut self, (cluster, now): (&mut Cluster, Moment), plan: &mut Option<Plan>) -> Result<Completion, Died> {
+        self.send_half(cluster, now);
+        die_at(CommitPoint::BeforeFlush, plan)?;
+        if take(plan, Plan::Refused) {
+            return Ok(Completion::Transaction(Outcome::MustAbort));
+        }
+        if self.send(self.sending.len(), cluster, now).is_err() {
+            return Ok(fenced(Fenced));
+        }
+        die_at(CommitPoint::AfterFlush, plan)?;
+        Ok(Completion::Transaction(Outcome::Done))
+    }
+
+    fn commit(
+        &mut self,
+        offsets: Vec<(TopicPartition, CommittedOffset)>,
+        has_offsets: bool,
+        (cluster, now): (&mut Cluster, Moment),
+        plan: &mut Option<Plan>,
+    ) -> Result<Completion, Died> {
+        if !has_offsets && let Err(refused) = self.add_offsets(offsets, cluster, now) {
+            return Ok(refused);
+        }
+        die_at(CommitPoint::AfterOffsets, plan)?;
+        if take(plan, Plan::Unanswered { landed: false }) {
+            return Ok(Completion::Transaction(Outcome::Unknown));
+        }
+        let ended = self.end_transaction(true, cluster);
+        die_at(CommitPoint::AfterEndTxnSent, plan)?;
+        let is_unanswered = take(plan, Plan::Unanswered { landed: true });
+        Ok(if is_unanswered { Completion::Transaction(Outcome::Unknown) } else { ended })
+    }
+
+    /// TxnOffsetCommit.
+    fn add_offsets(
+        &self,
+        offsets: Vec<(TopicPartition, CommittedOffset)>,
+        cluster: &mut Cluster,
+        now: Moment,
+    ) -> Result<(), Completion> {
+        let generation = self.generation.unwrap_or(-1);
+        if !cluster.group.accepts_commit(self.index, self.incarnation, generation) {
+            return Err(Completion::Transaction(Outcome::MustAbort));
+        }
+        let producer = (self.transactional_id.as_str(), self.epoch);
+        cluster.transactions.add_offsets(producer, now, offsets, &mut cluster.logs).map_err(fenced)
+    }
+
+    fn end_transaction(&self, is_committed: bool, cluster: &mut Cluster) -> Completion {
+        let producer = (self.transactional_id.as_str(), self.epoch);
+        let Cluster { transactions, logs, offsets, .. } = cluster;
+        let ended = transactions.end(producer, is_committed, logs, offsets);
+        ended.map_or_else(fenced, |()| Completion::Transaction(Outcome::Done))
+    }
+
+    fn send(&mut self, count: usize, cluster: &mut Cluster, now: Moment) -> Result<(), Fenced> {
+        let producer = (self.transactional_id.as_str(), self.epoch);
+        let mut sent = self.sending.take(count).into_iter();
+        sent.try_for_each(|pending| cluster.transactions.append(producer, now, pending, &mut cluster.logs))
+    }
+}
+
+fn fenced(_: Fenced) -> Completion {
+    Completion::Failed(End::Restart("the producer is fenced".to_owned()))
+}
+
+fn failed() -> Completion {
+    Completion::Failed(End::Restart("planned to fail".to_owned()))
+}
+
+/// Records of output that may wait: few, so that tests meet the limit.
+const ROOM_RECORDS: usize = 200;

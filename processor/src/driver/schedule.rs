@@ -1,0 +1,124 @@
+//! Chance decides what happens next: which worker does which of the things that it could do, and what goes wrong.
+
+use kafka_wire::rng::Rng;
+
+use super::TestDriver;
+use super::plan::{CommitPoint, Died, Plan};
+
+/// What may go wrong in [`TestDriver::step`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Faults {
+    /// Nothing.
+    None,
+    /// Workers die, pause, come and go; answers are lost; operations fail; the group shares anew.
+    All,
+}
+
+impl TestDriver {
+    /// Does one thing that could happen now, drawn from `rng`. The same seed gives the same run.
+    pub fn step(&mut self, rng: &mut Rng, faults: Faults) {
+        if self.fatal.is_some() || self.slots.is_empty() {
+            return;
+        }
+        let has_fault = faults == Faults::All && rng.below(40) == 0;
+        if has_fault {
+            self.fault(rng);
+        }
+        if rng.below(6) == 0 {
+            let step = std::time::Duration::from_millis(rng.below(60));
+            self.pass(self.now + step);
+        }
+        let index = pick(rng, self.slots.len());
+        self.plan = (faults == Faults::All && rng.below(12) == 0).then(|| plan(rng));
+        self.move_worker(index, rng);
+        self.plan = None;
+        self.bury(index);
+    }
+
+    /// Ends what went wrong: every worker that is alive goes on, and there is at least one.
+    pub fn heal(&mut self) {
+        self.plan = None;
+        for slot in &mut self.slots {
+            slot.is_paused = false;
+        }
+        if self.live_workers().is_empty() {
+            self.start_worker(0);
+        }
+    }
+
+    fn fault(&mut self, rng: &mut Rng) {
+        let index = pick(rng, self.slots.len());
+        match rng.below(8) {
+            0 => self.kill_worker(index),
+            1 | 2 => self.start_worker(index),
+            3 => self.pause_worker(index),
+            4 => self.resume_worker(index),
+            5 => self.rebalance(),
+            6 => {
+                if let Some(member) = self.active(index) {
+                    member.worker.stop();
+                }
+            }
+            // Long enough for sessions and transactions of the paused and the dead to end.
+            _ => self.pass(self.now + std::time::Duration::from_millis(3_000 + rng.below(9_000))),
+        }
+    }
+
+    /// One of the things that a worker could do.
+    fn move_worker(&mut self, index: usize, rng: &mut Rng) {
+        let Self { cluster, now, plan, .. } = self;
+        let now = *now;
+        let Some(member) = self.slots[index].active() else { return };
+        let count = 1 + pick(rng, 12);
+        let moves = match rng.below(8) {
+            0 => {
+                member.hear(cluster, now);
+                Ok(true)
+            }
+            1 | 2 if member.operation_count() > 0 => {
+                let operation = pick(rng, member.operation_count());
+                member.operate(operation, (cluster, now), plan, rng.below(4) == 0)
+            }
+            3 => {
+                let changelogs = member.changelogs();
+                let next = changelogs.get(pick(rng, changelogs.len()));
+                Ok(next.is_some_and(|changelog| member.restore(cluster, now, changelog, count)))
+            }
+            4 => {
+                member.send_half(cluster, now);
+                Ok(true)
+            }
+            5 => {
+                member.worker.handle_at_hand(rng.below(2) == 0);
+                member.turn(cluster, now);
+                Ok(true)
+            }
+            _ => {
+                let inputs = member.inputs();
+                let next = inputs.get(pick(rng, inputs.len()));
+                Ok(next.is_some_and(|input| member.feed(cluster, now, input, count)))
+            }
+        };
+        if let Err(Died) = moves {
+            self.crash_count += 1;
+            self.start_worker(index);
+        }
+        self.cluster.handle_time(self.now);
+    }
+}
+
+fn plan(rng: &mut Rng) -> Plan {
+    match rng.below(8) {
+        0..=2 => Plan::Crash(CommitPoint::ALL[pick(rng, CommitPoint::ALL.len())]),
+        3 | 4 => Plan::Unanswered { landed: rng.below(2) == 0 },
+        5 | 6 => Plan::Refused,
+        _ => Plan::Failed,
+    }
+}
+
+fn pick(rng: &mut Rng, count: usize) -> usize {
+    usize::try_from(rng.below(count as u64)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

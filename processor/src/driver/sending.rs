@@ -1,0 +1,69 @@
+//! The producer's side of a transaction on the cluster in memory.
+
+use kafka_wire::types::PartitionId;
+
+use super::logs::Pending;
+use crate::output::{OutRecord, Output, Route};
+use crate::worker::{End, Fatal, Outbox};
+
+/// Output that has not been sent.
+pub(super) struct Sending {
+    /// Topics by sink, with their partitions.
+    sinks: Vec<(String, i32)>,
+    records: Vec<Pending>,
+    /// Takes records without a key, one after the other.
+    next_partition: i32,
+    /// Records since the last look.
+    written: u64,
+    /// Records that may wait.
+    room: usize,
+}
+
+impl Sending {
+    pub(super) const fn new(sinks: Vec<(String, i32)>, room: usize) -> Self {
+        Self { sinks, records: Vec::new(), next_partition: 0, written: 0, room }
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// The first records that wait.
+    pub(super) fn take(&mut self, count: usize) -> Vec<Pending> {
+        self.records.drain(..count).collect()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.records.clear();
+    }
+}
+
+impl Output for Sending {
+    fn emit(&mut self, record: OutRecord<'_>) {
+        let (topic, partition_count) = &self.sinks[record.sink.0];
+        if record.key.is_none() && record.route == Route::ByKey {
+            self.next_partition = (self.next_partition + 1) % *partition_count;
+        }
+        let keyless = PartitionId(self.next_partition);
+        self.written += 1;
+        self.records.push(Pending::new(topic, *partition_count, &record, keyless));
+    }
+}
+
+impl Outbox for Sending {
+    fn begin(&mut self) -> Result<(), End> {
+        Ok(())
+    }
+
+    fn check(&mut self) -> Result<(), Fatal> {
+        Ok(())
+    }
+
+    fn has_room(&self) -> bool {
+        self.records.len() <= self.room
+    }
+
+    fn take_written(&mut self) -> (u64, u64) {
+        (std::mem::take(&mut self.written), 0)
+    }
+}

@@ -1,0 +1,150 @@
+//! How a worker ends.
+
+use std::fmt;
+
+use kafka_wire::cluster::TopicPartition;
+use kafka_wire::types::Offset;
+
+use crate::error::ProcessError;
+
+/// How a worker ends.
+#[derive(Clone, Debug, PartialEq)]
+pub enum End {
+    /// It was asked to, and what it had begun is committed.
+    Stopped,
+    /// Something passes: a new worker goes on from what is committed.
+    Restart(String),
+    /// Something needs a person.
+    Fatal(Fatal),
+}
+
+/// What needs a person: a new worker would meet it again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fatal {
+    /// A record that the topology cannot process.
+    Process(ProcessError),
+    /// The bytes of a partition are corrupt; nothing was skipped.
+    Corrupt {
+        /// The partition.
+        partition: TopicPartition,
+        /// First offset that cannot be read.
+        offset: Offset,
+        /// What is wrong there.
+        cause: String,
+    },
+    /// The group assigned a topic that the job does not read: another program is in the group.
+    ForeignTopic {
+        /// The group.
+        group: String,
+        /// The topic.
+        topic: String,
+    },
+    /// Another program committed an offset in the job's group.
+    ForeignOffset {
+        /// The group.
+        group: String,
+        /// The partition.
+        partition: TopicPartition,
+        /// The offset.
+        offset: Offset,
+        /// What the other program wrote beside it.
+        metadata: String,
+    },
+    /// State is there, but the offset that belongs to it is not.
+    OffsetMissing {
+        /// The group.
+        group: String,
+        /// The partition.
+        partition: TopicPartition,
+        /// Changelog records that were found.
+        restored: u64,
+    },
+    /// An input got more partitions than the state that depends on its number of partitions.
+    PartitionsGrew {
+        /// The input.
+        topic: String,
+        /// The topic of the state.
+        changelog: String,
+        /// Partitions that the input had when the state was made.
+        old: i32,
+        /// Partitions that it has.
+        new: i32,
+    },
+    /// Inputs that belong together were assigned to different workers.
+    SplitTask {
+        /// An input that this worker has.
+        assigned: TopicPartition,
+        /// An input of the same task that it lacks.
+        missing: TopicPartition,
+    },
+    /// The cluster refuses the job for a reason that trying again does not mend.
+    Refused(String),
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stopped => f.write_str("stopped"),
+            Self::Restart(cause) => f.write_str(cause),
+            Self::Fatal(cause) => cause.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Fatal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Process(cause) => cause.fmt(f),
+            Self::Corrupt { partition, offset, cause } => write!(
+                f,
+                "topic {}, partition {}, offset {offset}: {cause}; nothing was skipped",
+                partition.topic, partition.partition
+            ),
+            Self::ForeignTopic { group, topic } => write!(
+                f,
+                "group {group} assigned topic {topic}, which this job does not read: another program uses the same application id"
+            ),
+            Self::ForeignOffset { group, partition, offset, metadata } => write!(
+                f,
+                "offset {offset} of topic {}, partition {}, in group {group} was not committed by this job (its metadata is \
+                 {metadata:?}): another program uses the same group, and what it read is in no result. Stop that program; then \
+                 set foreign.offsets=accept once to go on from its offset, or take another application id to start anew",
+                partition.topic, partition.partition
+            ),
+            Self::OffsetMissing { group, partition, restored } => write!(
+                f,
+                "group {group} has no offset for {partition}, but its state is there ({restored} changelog records): the offsets \
+                 expired (offsets.retention.minutes) or were deleted. Take another application id to start anew, or set the \
+                 group's offsets to where the state was and start once with foreign.offsets=accept"
+            ),
+            Self::PartitionsGrew { topic, changelog, old, new } => write!(
+                f,
+                "topic {topic} had {old} partitions when the state in {changelog} was made, and has {new} now: the keys of its \
+                 records lie in other partitions than their state. Kafka cannot take partitions away again. Take another \
+                 application id to count from the start of the input, and put a key_by before the window: behind it the \
+                 number of partitions is fixed, and the input may grow"
+            ),
+            Self::SplitTask { assigned, missing } => write!(
+                f,
+                "{assigned} and {missing} are inputs of one task, but the group gave them to different workers: all processes of \
+                 the job have to run the same version of it"
+            ),
+            Self::Refused(cause) => f.write_str(cause),
+        }
+    }
+}
+
+impl std::error::Error for Fatal {}
+
+impl From<ProcessError> for Fatal {
+    fn from(cause: ProcessError) -> Self {
+        Self::Process(cause)
+    }
+}
+
+impl<E: Into<Fatal>> From<E> for End {
+    fn from(cause: E) -> Self {
+        Self::Fatal(cause.into())
+    }
+}

@@ -1,0 +1,277 @@
+//! A task that a worker holds: its life, and how far each of its inputs is.
+
+use kafka_wire::cluster::TopicPartition;
+use kafka_wire::record::Records;
+use kafka_wire::time::Moment;
+use kafka_wire::types::Offset;
+
+use super::end::Fatal;
+use crate::error::ProcessError;
+use crate::output::{Output, StoreId};
+use crate::task::{Task, TaskId};
+
+/// Where a task is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// It is assigned, and its place is being found out.
+    Created,
+    /// Its state is being read from the changelogs.
+    Restoring {
+        /// Offsets of the changelogs that are behind it.
+        done: u64,
+        /// Offsets of the changelogs when the restore began.
+        end: u64,
+    },
+    /// It takes records.
+    Running,
+    /// The group is sharing anew; it takes no records until it is known whether it stays.
+    Suspended,
+    /// The worker is to stop or has to, and commits what it can.
+    Closing,
+}
+
+/// A task that a worker holds.
+pub(super) struct Held {
+    pub(super) id: TaskId,
+    pub(super) task: Task,
+    inputs: Vec<Input>,
+    restores: Vec<Restore>,
+    restored_records: u64,
+    /// Whether the group had an offset for any input.
+    had_offset: bool,
+}
+
+/// One input of a task.
+struct Input {
+    partition: TopicPartition,
+    /// The next offset to process.
+    position: Offset,
+    /// What the group has committed; what a roll-back goes back to.
+    committed: Offset,
+    /// Whether the topic is the job's own, which is purged behind the commits.
+    is_internal: bool,
+    /// Where a bounded run ends, for a source partition.
+    end: Option<Offset>,
+    has_ended: bool,
+    /// From the position to the end of the log, or of the bounded run, as of the last fetch.
+    lag: Option<i64>,
+}
+
+/// A changelog that is being read.
+struct Restore {
+    store: StoreId,
+    changelog: TopicPartition,
+    start: Offset,
+    position: Offset,
+    end: Offset,
+}
+
+/// How far an input is.
+pub(super) struct InputProgress<'a> {
+    pub(super) partition: &'a TopicPartition,
+    pub(super) position: Offset,
+    pub(super) lag: Option<i64>,
+}
+
+impl Held {
+    /// `inputs` are the partitions with the offsets at which they go on, and whether their topics are the job's own.
+    pub(super) fn new(
+        id: TaskId,
+        task: Task,
+        inputs: impl Iterator<Item = (TopicPartition, Offset, bool)>,
+        changelogs: Vec<(StoreId, TopicPartition, Offset, Offset)>,
+        had_offset: bool,
+    ) -> Self {
+        let input = |(partition, position, is_internal)| Input {
+            partition,
+            position,
+            committed: position,
+            is_internal,
+            end: None,
+            has_ended: false,
+            lag: None,
+        };
+        let is_to_read = |(_, _, start, end): &(StoreId, TopicPartition, Offset, Offset)| start < end;
+        let restore = |(store, changelog, start, end)| Restore { store, changelog, start, position: start, end };
+        let inputs = inputs.map(input).collect();
+        let restores = changelogs.into_iter().filter(is_to_read).map(restore).collect();
+        Self { id, task, inputs, restores, restored_records: 0, had_offset }
+    }
+
+    /// The inputs, and where each goes on.
+    pub(super) fn positions(&self) -> impl Iterator<Item = (&TopicPartition, Offset)> {
+        self.inputs.iter().map(|input| (&input.partition, input.position))
+    }
+
+    /// The changelogs that are not read to their ends, and where each goes on.
+    pub(super) fn unrestored(&self) -> impl Iterator<Item = (&TopicPartition, Offset)> {
+        let is_open = |restore: &&Restore| restore.position < restore.end;
+        self.restores.iter().filter(is_open).map(|restore| (&restore.changelog, restore.position))
+    }
+
+    pub(super) fn is_restored(&self) -> bool {
+        self.restores.iter().all(|restore| restore.position >= restore.end)
+    }
+
+    /// Takes records of a changelog, those from `from` on; returns how many.
+    pub(super) fn restore(
+        &mut self,
+        changelog: &TopicPartition,
+        records: Records<'_>,
+        from: Offset,
+    ) -> Result<u64, Fatal> {
+        let Some(restore) = self.restores.iter_mut().find(|restore| restore.changelog == *changelog) else {
+            return Ok(0);
+        };
+        let mut count = 0;
+        for record in records {
+            let record = record.map_err(|cause| Fatal::Corrupt {
+                partition: changelog.clone(),
+                offset: restore.position.max(from),
+                cause: cause.to_string(),
+            })?;
+            if record.offset >= from.0 {
+                self.task.restore(restore.store, record.key.unwrap_or_default(), record.value)?;
+                restore.position = Offset(record.offset + 1);
+                count += 1;
+            }
+        }
+        self.restored_records += count;
+        Ok(count)
+    }
+
+    /// The changelog is read up to this offset. Whether that is its end.
+    pub(super) fn restored_to(&mut self, changelog: &TopicPartition, next: Offset) -> bool {
+        let Some(restore) = self.restores.iter_mut().find(|restore| restore.changelog == *changelog) else {
+            return false;
+        };
+        restore.position = restore.position.max(next);
+        restore.position >= restore.end
+    }
+
+    /// Offsets of the changelogs: behind the task, and in all.
+    pub(super) fn restore_progress(&self) -> (u64, u64) {
+        let distance = |from: Offset, to: Offset| u64::try_from(to.0 - from.0).unwrap_or_default();
+        self.restores.iter().fold((0, 0), |(done, all), restore| {
+            let end = distance(restore.start, restore.end);
+            (done + distance(restore.start, restore.position).min(end), all + end)
+        })
+    }
+
+    pub(super) const fn restored_records(&self) -> u64 {
+        self.restored_records
+    }
+
+    /// An input, when its state is there and the group has no offset for it: all input would be counted again.
+    pub(super) fn lacks_offset(&self) -> Option<&TopicPartition> {
+        (!self.had_offset && self.restored_records > 0).then(|| &self.inputs[0].partition)
+    }
+
+    /// Gives each input the end that a bounded run has there.
+    pub(super) fn set_ends(&mut self, end_of: impl Fn(&TopicPartition) -> Option<Offset>) {
+        for input in &mut self.inputs {
+            input.end = end_of(&input.partition);
+            input.has_ended = false;
+        }
+    }
+
+    /// Takes a batch of an input, those records from `position` on.
+    pub(super) fn process(
+        &mut self,
+        index: usize,
+        records: Records<'_>,
+        (position, next): (Offset, Offset),
+        now: Moment,
+        output: &mut dyn Output,
+    ) -> Result<(), ProcessError> {
+        let input = &mut self.inputs[index];
+        debug_assert!(position >= input.position, "each offset is delivered once");
+        self.task.process(index, records, position, now, output)?;
+        input.position = next.max(input.position);
+        Ok(())
+    }
+
+    /// The end of a bounded run lies between two batches: it was the end of the log once.
+    pub(super) fn is_past_end(&self, index: usize, position: Offset) -> bool {
+        self.inputs[index].end.is_some_and(|end| position >= end)
+    }
+
+    /// Moves to the end of a fetch, past markers and gaps, but not past the end of a bounded run. Whether that is reached.
+    pub(super) fn advance(&mut self, index: usize, next: Offset, log_end: Offset) -> bool {
+        let input = &mut self.inputs[index];
+        input.position = input.end.map_or(next, |end| next.min(end)).max(input.position);
+        input.lag = Some((input.end.unwrap_or(log_end).0 - input.position.0).max(0));
+        input.is_at_end()
+    }
+
+    pub(super) fn lag(&self, index: usize) -> Option<i64> {
+        self.inputs[index].lag
+    }
+
+    /// Inputs that are at the end of a bounded run, and have not been told.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.inputs.iter().any(Input::is_at_end)
+    }
+
+    /// Tells the task of each input that is over; needs an open transaction. Returns those inputs and their ends.
+    pub(super) fn end_of_input(
+        &mut self,
+        output: &mut dyn Output,
+    ) -> Result<Vec<(TopicPartition, Offset)>, ProcessError> {
+        let mut ended = Vec::new();
+        for (index, input) in self.inputs.iter_mut().enumerate() {
+            if let Some(end) = input.end.filter(|_| input.is_at_end()) {
+                input.has_ended = true;
+                self.task.end_of_input(index, end, output)?;
+                ended.push((input.partition.clone(), input.position));
+            }
+        }
+        Ok(ended)
+    }
+
+    /// Whether the task has anything that belongs into a commit.
+    pub(super) fn has_uncommitted(&self) -> bool {
+        self.task.has_uncommitted() || self.inputs.iter().any(|input| input.position > input.committed)
+    }
+
+    pub(super) fn committed(&mut self) {
+        self.task.committed();
+        for input in &mut self.inputs {
+            input.committed = input.position;
+        }
+    }
+
+    /// Back to what is committed.
+    pub(super) fn roll_back(&mut self) {
+        self.task.rolled_back();
+        for input in &mut self.inputs {
+            input.lag = input.lag.map(|lag| lag + input.position.0 - input.committed.0);
+            input.position = input.committed;
+            input.has_ended = false;
+        }
+    }
+
+    /// What is committed of the job's own topics, and so can be deleted.
+    pub(super) fn purgeable(&self) -> impl Iterator<Item = (TopicPartition, Offset)> {
+        let is_done = |input: &&Input| input.is_internal && input.committed.0 > 0;
+        self.inputs.iter().filter(is_done).map(|input| (input.partition.clone(), input.committed))
+    }
+
+    pub(super) fn is_external(&self) -> bool {
+        self.inputs.iter().all(|input| !input.is_internal)
+    }
+
+    pub(super) fn progress(&self) -> impl Iterator<Item = InputProgress<'_>> {
+        self.inputs.iter().map(|input| InputProgress {
+            partition: &input.partition,
+            position: input.position,
+            lag: input.lag,
+        })
+    }
+}
+
+impl Input {
+    fn is_at_end(&self) -> bool {
+        !self.has_ended && self.end.is_some_and(|end| self.position >= end)
+    }
+}

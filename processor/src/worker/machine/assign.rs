@@ -1,0 +1,198 @@
+//! The group shares the partitions: which tasks go, which stay, which are taken over and restored.
+
+use std::sync::Arc;
+
+use kafka_wire::cluster::TopicPartition;
+use kafka_wire::record::Records;
+use kafka_wire::time::Moment;
+use kafka_wire::types::Offset;
+use tracing::info;
+
+use super::Worker;
+use crate::task::{Task, TaskId};
+use crate::topology::{SourceKind, SourceSpec};
+use crate::worker::action::{Action, Completion};
+use crate::worker::bounds::{Ends, end_of};
+use crate::worker::end::{End, Fatal};
+use crate::worker::held::Held;
+use crate::worker::membership::{Assignment, Phase};
+use crate::worker::takeover::{Found, Takeover};
+use crate::worker::tasks::claims;
+
+impl Worker {
+    /// Makes exactly these partitions the worker's. Tasks that stay keep their state, and go on at once: an eager rebalance
+    /// leaves nobody else a chance to have touched their partitions.
+    pub fn handle_assigned(&mut self, now: Moment, assignment: Assignment) {
+        let Assignment { generation, partitions, live_ids } = assignment;
+        let claims = match claims(&self.topology, partitions) {
+            Ok(claims) => claims,
+            Err(failure) => return self.fail(failure),
+        };
+        if self.membership.enter(generation) {
+            // In a generation that went by without an assignment for us, others may have had any of the partitions.
+            self.drop_tasks(|_| false);
+        }
+        self.drop_tasks(|id| claims.iter().any(|claim| claim.id == *id));
+        let is_new = |id: TaskId| !self.tasks.contains(id) && !self.is_taken_over(id);
+        let new: Vec<_> = claims.into_iter().filter(|claim| is_new(claim.id)).collect();
+        let gone = self.membership.replace_members(live_ids);
+        if !new.is_empty() || !gone.is_empty() {
+            self.takeovers.push(Takeover::new(new, gone));
+            self.go_on_with_takeover(now, self.takeovers.len() - 1);
+        }
+    }
+
+    /// The group wants to share anew: what is begun is committed, then the partitions are given back.
+    pub fn handle_rebalancing(&mut self) {
+        self.membership.phase = Phase::Returning;
+        if !self.commit.is_idle() {
+            self.commit.request_commit();
+        }
+    }
+
+    /// The partitions are no longer ours: what is begun is void, and a new worker joins.
+    pub fn handle_lost(&mut self, cause: &str) {
+        self.over(End::Restart(format!("partitions lost: {cause}")));
+    }
+
+    /// Where the bounded run ends, from now on; `None` for a run that does not.
+    pub fn set_ends(&mut self, ends: Option<Arc<Ends>>) {
+        self.ends = ends;
+        for id in self.tasks.ids() {
+            self.bound(id);
+            let Some(held) = self.tasks.get(id).filter(|held| held.is_restored()) else { continue };
+            let seek = |(input, offset): (&TopicPartition, Offset)| Action::Seek { input: input.clone(), offset };
+            self.actions.extend(held.positions().map(seek));
+        }
+        self.tasks.recount_lags();
+    }
+
+    /// Takes records of a changelog, those from `from` on.
+    pub fn restore(&mut self, changelog: &TopicPartition, records: Records<'_>, from: Offset) {
+        let Some(held) = self.tasks.restoring_mut(changelog) else { return };
+        match held.restore(changelog, records, from) {
+            Ok(count) => self.watch.restored += count,
+            Err(failure) => self.fail(failure),
+        }
+    }
+
+    /// A changelog is read up to this offset, markers and aborted stretches included.
+    pub fn restored_to(&mut self, now: Moment, changelog: &TopicPartition, next: Offset) {
+        let Some(held) = self.tasks.restoring_mut(changelog) else { return };
+        if !held.restored_to(changelog, next) {
+            return;
+        }
+        let (id, is_restored) = (held.id, held.is_restored());
+        self.actions.push_back(Action::CloseChangelog { changelog: changelog.clone() });
+        if is_restored {
+            self.run(now, id);
+        }
+    }
+
+    pub(super) fn handle_takeover(&mut self, now: Moment, index: usize, completion: Completion) {
+        let Self { takeovers, topology, membership, settings, .. } = self;
+        match takeovers[index].handle(completion, topology, membership, settings.foreign_offsets) {
+            Ok(()) => self.go_on_with_takeover(now, index),
+            Err(end) => self.give_up(end),
+        }
+    }
+
+    fn go_on_with_takeover(&mut self, now: Moment, index: usize) {
+        if let Some(operation) = self.takeovers[index].next(&self.topology, &self.membership) {
+            let id = self.start(operation);
+            self.takeovers[index].started(id);
+            return;
+        }
+        let found = self.takeovers.remove(index).finish(&self.topology);
+        if !found.is_empty() {
+            let (new, tasks) = (found.len(), self.tasks.len() + found.len());
+            info!(worker = %self.settings.transactional_id, tasks, new, "takes partitions over");
+        }
+        for found in found {
+            self.hold(now, found);
+        }
+    }
+
+    /// Builds a task whose place is known, and begins to restore it.
+    fn hold(&mut self, now: Moment, found: Found) {
+        let Found { claim, partition_counts, positions, changelogs } = found;
+        let task = Task::new(&self.topology, claim.id, &partition_counts);
+        debug_assert_eq!(task.inputs(), claim.inputs, "a task reads what the group gave for it");
+        let had_offset = positions.iter().any(|(_, is_committed)| *is_committed);
+        let place = |(input, (offset, _)): (TopicPartition, (Offset, bool))| {
+            let is_internal = self.topology.source(&input.topic).is_some_and(is_internal);
+            (input, offset, is_internal)
+        };
+        let inputs = claim.inputs.into_iter().zip(positions).map(place);
+        let held = Held::new(claim.id, task, inputs, changelogs, had_offset);
+        for (changelog, offset) in held.unrestored() {
+            self.actions.push_back(Action::OpenChangelog { changelog: changelog.clone(), offset });
+        }
+        let is_restored = held.is_restored();
+        self.tasks.insert(held);
+        if is_restored {
+            self.run(now, claim.id);
+        }
+    }
+
+    /// A task's state is there: it reads its inputs.
+    fn run(&mut self, now: Moment, id: TaskId) {
+        self.bound(id);
+        let Some(held) = self.tasks.get(id) else { return };
+        if let Some(input) = held.lacks_offset() {
+            let (group, partition) = (self.topology.application_id().to_owned(), input.clone());
+            return self.fail(Fatal::OffsetMissing { group, partition, restored: held.restored_records() });
+        }
+        let assign = |(input, offset): (&TopicPartition, Offset)| Action::Assign { input: input.clone(), offset };
+        self.actions.extend(held.positions().map(assign));
+        if held.restored_records() > 0 {
+            let (records, task) = (held.restored_records(), id);
+            info!(worker = %self.settings.transactional_id, %task, records, "restored");
+        }
+        // The task's clock starts at once.
+        self.next_tick = now;
+    }
+
+    /// Tells a task where the bounded run ends.
+    fn bound(&mut self, id: TaskId) {
+        let Some(held) = self.tasks.get_mut(id) else { return };
+        let Some(ends) = &self.ends else { return held.set_ends(|_| None) };
+        self.may_be_at_end = true;
+        let topology = &self.topology;
+        held.set_ends(|input| {
+            let is_internal = topology.source(&input.topic).is_some_and(is_internal);
+            (!is_internal).then(|| end_of(ends, input))
+        });
+        for (index, input) in held.task.inputs().to_vec().iter().enumerate() {
+            let expected = topology.source(&input.topic).and_then(|source| topology.expected_ends(source, ends));
+            if let Some(expected) = expected {
+                held.task.expect_ends(index, expected);
+            }
+        }
+    }
+
+    /// Drops the tasks that are not kept, with everything that is under way for them.
+    fn drop_tasks(&mut self, keeps: impl Fn(&TaskId) -> bool) {
+        for takeover in &mut self.takeovers {
+            takeover.retain(&keeps);
+        }
+        for id in self.tasks.ids().into_iter().filter(|id| !keeps(id)) {
+            let Some(held) = self.tasks.remove(id) else { continue };
+            if held.is_restored() {
+                let unassign = |(input, _): (&TopicPartition, _)| Action::Unassign { input: input.clone() };
+                self.actions.extend(held.positions().map(unassign));
+            }
+            let close = |(changelog, _): (&TopicPartition, _)| Action::CloseChangelog { changelog: changelog.clone() };
+            self.actions.extend(held.unrestored().map(close));
+            self.watch.forget(id);
+        }
+    }
+
+    fn is_taken_over(&self, id: TaskId) -> bool {
+        self.takeovers.iter().any(|takeover| takeover.claims().iter().any(|claim| claim.id == id))
+    }
+}
+
+fn is_internal(source: &SourceSpec) -> bool {
+    source.kind != SourceKind::External
+}

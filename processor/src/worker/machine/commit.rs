@@ -1,0 +1,202 @@
+//! The end of a transaction, in every way that it can end.
+
+use kafka_wire::cluster::{CommittedOffset, TopicPartition};
+use kafka_wire::time::Moment;
+use kafka_wire::types::LeaderEpoch;
+use kafka_wire::wire::Str;
+use tracing::{info, warn};
+
+use super::Worker;
+use crate::commit::{OffsetMetadata, Outcome, Step};
+use crate::worker::action::{Action, Completion, Operation};
+use crate::worker::end::End;
+use crate::worker::outbox::Outbox;
+
+impl Worker {
+    /// Commits as soon as possible what is open, and what would be worth a transaction. Whether there is anything.
+    pub fn request_commit(&mut self, now: Moment, outbox: &mut dyn Outbox) -> bool {
+        if !self.accepts_records() || !self.has_uncommitted() || !self.begin(now, outbox) {
+            return false;
+        }
+        self.commit.request_commit();
+        true
+    }
+
+    /// Whether there is anything to commit, and nothing in the way.
+    #[must_use]
+    pub fn is_ready_to_commit(&self) -> bool {
+        self.accepts_records() && self.has_uncommitted()
+    }
+
+    /// Whether there is anything to commit.
+    #[must_use]
+    pub fn has_uncommitted(&self) -> bool {
+        self.tasks.iter().any(|held| held.is_restored() && held.has_uncommitted())
+    }
+
+    /// Commits by another policy from now on.
+    pub const fn set_commit_policy(&mut self, policy: crate::commit::CommitPolicy) {
+        self.settings.policy = policy;
+        self.commit.set_policy(policy);
+    }
+
+    /// Does the steps of the commit until one of them takes time.
+    pub(super) fn advance_commit(&mut self, now: Moment, outbox: &mut dyn Outbox) {
+        if self.preparing.is_some() {
+            self.prepare(outbox);
+        }
+        while self.needs_outbox() && self.preparing.is_none() {
+            let Some(step) = self.commit.poll(now) else { return };
+            match step {
+                Step::Flush => {
+                    let has_work = self.tasks.iter().filter(|held| held.is_restored() && held.has_uncommitted());
+                    self.committing = has_work.map(|held| held.id).collect();
+                    self.preparing = Some(0);
+                    self.prepare(outbox);
+                }
+                Step::Commit { sequence } => {
+                    let offsets = self.offsets(sequence);
+                    self.start(Operation::Commit { offsets });
+                }
+                Step::Abort => {
+                    self.start(Operation::Abort);
+                }
+                Step::Recover => {
+                    self.start(Operation::Recover);
+                }
+                Step::ReadCommitted { .. } => self.read_committed(),
+                Step::Confirm => self.confirm(now),
+                Step::RollBack => self.roll_back(outbox),
+                Step::GiveUp => {
+                    let unexplained = || End::Restart("the transaction cannot go on".to_owned());
+                    let end = self.producer_end.take().unwrap_or_else(unexplained);
+                    self.over(end);
+                }
+            }
+        }
+    }
+
+    /// Takes the completion of the operation on the transaction.
+    pub(super) fn handle_transaction(&mut self, completion: Completion) {
+        let is_between_steps = self.preparing.is_some() || self.commit.accepts_work();
+        match completion {
+            // There is room again.
+            Completion::Done => {}
+            Completion::Failed(end) if is_between_steps => self.handle_no_room(end),
+            Completion::Failed(end) => {
+                self.producer_end = Some(end);
+                self.commit.handle(Outcome::Fatal);
+            }
+            Completion::Transaction(outcome) => self.commit.handle(outcome),
+            Completion::Offsets(offsets) => {
+                let sequence = self.commit.sequence();
+                let ours = OffsetMetadata { transactional_id: self.settings.transactional_id.clone(), sequence };
+                let is_ours = |committed: &CommittedOffset| ours.is_in(&committed.metadata);
+                let landed = offsets.iter().any(|(_, committed)| committed.as_ref().is_some_and(is_ours));
+                info!(worker = %self.settings.transactional_id, landed, "the outcome of an unanswered commit is known");
+                self.commit.handle(Outcome::Landed(landed));
+            }
+            completion => unreachable!("{completion:?} comes of no operation on a transaction"),
+        }
+    }
+
+    /// The outbox never gets room again: the transaction has failed.
+    fn handle_no_room(&mut self, end: End) {
+        match end {
+            End::Fatal(failure) => self.failure = self.failure.take().or(Some(failure)),
+            end => warn!(worker = %self.settings.transactional_id, %end, "the transaction failed"),
+        }
+        self.abandon();
+    }
+
+    /// Aborts, between two batches or while the tasks put out what is due at a commit.
+    fn abandon(&mut self) {
+        if self.preparing.take().is_some() {
+            self.commit.handle(Outcome::MustAbort);
+        } else {
+            self.commit.request_abort();
+        }
+    }
+
+    /// Lets the tasks put out what is due at a commit, with pauses while the outbox is full; then flushes.
+    fn prepare(&mut self, outbox: &mut dyn Outbox) {
+        while let Some(next) = self.preparing {
+            let Some(&id) = self.committing.get(next) else {
+                if let Err(failure) = outbox.check() {
+                    self.failure.get_or_insert(failure);
+                    return self.abandon();
+                }
+                self.preparing = None;
+                self.start(Operation::Flush);
+                return;
+            };
+            self.preparing = Some(next + 1);
+            let Some(held) = self.tasks.get_mut(id) else { continue };
+            if let Err(failure) = held.task.before_commit(outbox) {
+                self.failure.get_or_insert(failure.into());
+                return self.abandon();
+            }
+            if !outbox.has_room() {
+                self.start(Operation::MakeRoom);
+                return;
+            }
+        }
+    }
+
+    /// The next offset of every input of the tasks in the commit.
+    fn offsets(&self, sequence: u64) -> Vec<(TopicPartition, CommittedOffset)> {
+        let transactional_id = self.settings.transactional_id.clone();
+        let metadata = Str::from(OffsetMetadata { transactional_id, sequence }.to_string());
+        let inputs = self.committing.iter().filter_map(|id| self.tasks.get(*id)).flat_map(|held| held.positions());
+        let committed = |offset| CommittedOffset { offset, leader_epoch: LeaderEpoch(-1), metadata: metadata.clone() };
+        inputs.map(|(input, offset)| (input.clone(), committed(offset))).collect()
+    }
+
+    /// The offsets of a transaction land together, so one tells for all.
+    fn read_committed(&mut self) {
+        let first = self.committing.iter().find_map(|id| self.tasks.get(*id)?.positions().next());
+        match first.map(|(input, _)| input.clone()) {
+            Some(input) => {
+                let partitions = vec![input];
+                let id = self.start(Operation::ReadOffsets { partitions, is_stable: true });
+                self.transaction_operation = Some(id);
+            }
+            None => self.commit.handle(Outcome::Landed(false)),
+        }
+    }
+
+    fn confirm(&mut self, now: Moment) {
+        for id in std::mem::take(&mut self.committing) {
+            if let Some(held) = self.tasks.get_mut(id) {
+                held.committed();
+                self.watch.count(held);
+            }
+        }
+        self.watch.commits += 1;
+        self.watch.is_due = true;
+        if now.since(self.purged) >= self.settings.purge_interval && !self.is_stopping {
+            self.purged = now;
+            let done: Vec<_> = self.tasks.iter().flat_map(|held| held.purgeable()).collect();
+            if !done.is_empty() {
+                self.actions.push_back(Action::Purge(done));
+            }
+        }
+    }
+
+    fn roll_back(&mut self, outbox: &mut dyn Outbox) {
+        // What the producer threw away is no work of the next transaction.
+        let _ = outbox.take_written();
+        for held in self.tasks.restored_mut() {
+            self.watch.count(held);
+            held.roll_back();
+            self.watch.recount(held);
+            let seek = |(input, offset): (&TopicPartition, _)| Action::Seek { input: input.clone(), offset };
+            self.actions.extend(held.positions().map(seek));
+        }
+        self.committing.clear();
+        self.may_be_at_end = self.ends.is_some();
+        self.tasks.recount_lags();
+        self.watch.aborts += 1;
+        self.watch.is_due = true;
+    }
+}

@@ -1,0 +1,225 @@
+//! The machine itself: what goes in, what comes out, and how the parts of a worker play together.
+
+mod assign;
+mod commit;
+mod records;
+mod watch;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kafka_wire::time::Moment;
+use tracing::warn;
+
+use self::watch::Watch;
+use super::action::{Action, Completion, Operation, OperationId};
+use super::bounds::Ends;
+use super::end::{End, Fatal};
+use super::membership::{Membership, Phase};
+use super::outbox::Outbox;
+use super::takeover::{ForeignOffsets, Takeover};
+use super::tasks::Tasks;
+use crate::commit::{CommitMachine, CommitPolicy};
+use crate::task::{Task, TaskId, TaskStatus};
+use crate::topology::Topology;
+
+/// How a worker works.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Names the worker to the transaction coordinator; no two live workers share one.
+    pub transactional_id: String,
+    /// Above every sequence number that the transactional id has used, see [`CommitMachine::new`].
+    pub first_sequence: u64,
+    /// When to commit.
+    pub policy: CommitPolicy,
+    /// How often what is committed is deleted from the job's own topics.
+    pub purge_interval: Duration,
+    /// What becomes of offsets that this job did not commit.
+    pub foreign_offsets: ForeignOffsets,
+}
+
+/// A worker, without I/O. See the module for its life.
+pub struct Worker {
+    topology: Arc<Topology>,
+    settings: Settings,
+    /// Where a bounded run ends; `None` runs until stopped.
+    ends: Option<Arc<Ends>>,
+    membership: Membership,
+    takeovers: Vec<Takeover>,
+    tasks: Tasks,
+    commit: CommitMachine,
+    /// Tasks whose offsets are in the commit that is under way.
+    committing: Vec<TaskId>,
+    /// While the tasks put out what is due at a commit: the next of `committing`.
+    preparing: Option<usize>,
+    /// The operation on the transaction that is under way: no records are taken meanwhile.
+    transaction_operation: Option<OperationId>,
+    last_operation: u64,
+    actions: VecDeque<Action>,
+    /// The worker cannot go on, once what is open is aborted.
+    failure: Option<Fatal>,
+    /// The producer cannot go on.
+    producer_end: Option<End>,
+    is_stopping: bool,
+    is_over: bool,
+    /// Some task may be at the end of a bounded run without having been told.
+    may_be_at_end: bool,
+    /// When the tasks' clocks are looked at next.
+    next_tick: Moment,
+    purged: Moment,
+    watch: Watch,
+}
+
+impl Worker {
+    /// A worker that has joined its group and waits for its first assignment.
+    #[must_use]
+    pub fn new(topology: Arc<Topology>, settings: Settings, ends: Option<Arc<Ends>>, now: Moment) -> Self {
+        let commit = CommitMachine::new(settings.policy, settings.first_sequence);
+        Self {
+            topology,
+            settings,
+            ends,
+            membership: Membership::new(),
+            takeovers: Vec::new(),
+            tasks: Tasks::default(),
+            commit,
+            committing: Vec::new(),
+            preparing: None,
+            transaction_operation: None,
+            last_operation: 0,
+            actions: VecDeque::new(),
+            failure: None,
+            producer_end: None,
+            is_stopping: false,
+            is_over: false,
+            may_be_at_end: false,
+            next_tick: now,
+            purged: now,
+            watch: Watch::default(),
+        }
+    }
+
+    /// What to do next. To be called until `None` after each call of another method.
+    pub fn poll(&mut self) -> Option<Action> {
+        let action = self.actions.pop_front()?;
+        self.is_over |= matches!(action, Action::End(_));
+        Some(action)
+    }
+
+    /// Whether the outbox is at the worker's disposal: no operation on the transaction is under way. Only then may
+    /// [`Worker::handle_time`] be called.
+    #[must_use]
+    pub const fn needs_outbox(&self) -> bool {
+        self.transaction_operation.is_none() && !self.is_over
+    }
+
+    /// Whether records of inputs are taken now.
+    #[must_use]
+    pub fn accepts_records(&self) -> bool {
+        self.needs_outbox()
+            && self.failure.is_none()
+            && !self.is_stopping
+            && self.membership.phase == Phase::Assigned
+            && self.commit.accepts_work()
+    }
+
+    /// Does what is due: ticks of tasks, the steps of a commit, the end of the worker. To be called, while
+    /// [`Worker::needs_outbox`], after each call of another method and at [`Worker::next_timeout`].
+    pub fn handle_time(&mut self, now: Moment, outbox: &mut dyn Outbox) {
+        if self.accepts_records() {
+            self.tell_ends(outbox, now);
+            self.tick(now, outbox);
+        }
+        if self.needs_outbox() {
+            self.advance_commit(now, outbox);
+        }
+        if self.needs_outbox() && self.commit.is_idle() {
+            self.settle();
+        }
+    }
+
+    /// When [`Worker::handle_time`] has to be called at the latest.
+    #[must_use]
+    pub fn next_timeout(&self) -> Moment {
+        let commit = self.commit.next_timeout().filter(|_| self.accepts_records());
+        commit.map_or(self.next_tick, |commit| commit.min(self.next_tick))
+    }
+
+    /// Takes what came of an operation. One that nobody waits for any more is passed over.
+    pub fn handle_done(&mut self, now: Moment, id: OperationId, completion: Completion) {
+        if self.transaction_operation == Some(id) {
+            self.transaction_operation = None;
+            self.handle_transaction(completion);
+        } else if let Some(index) = self.takeovers.iter().position(|takeover| takeover.waits_for(id)) {
+            self.handle_takeover(now, index, completion);
+        }
+    }
+
+    /// Commits what is begun and ends.
+    pub fn stop(&mut self) {
+        self.is_stopping = true;
+        if !self.commit.is_idle() {
+            self.commit.request_commit();
+        }
+    }
+
+    /// Aborts what is open and ends: something was met that needs a person.
+    pub fn fail(&mut self, failure: Fatal) {
+        self.failure.get_or_insert(failure);
+        self.commit.request_abort();
+    }
+
+    /// Ends at once, without another word to the brokers: something was met that passes with a new worker.
+    pub fn give_up(&mut self, end: End) {
+        match end {
+            End::Fatal(failure) => self.fail(failure),
+            end => self.over(end),
+        }
+    }
+
+    /// How each task is doing.
+    pub fn status(&mut self) -> Vec<(TaskId, TaskStatus)> {
+        self.tasks.iter_mut().map(|held| (held.id, held.task.status())).collect()
+    }
+
+    /// The tasks, for those who look into their stores.
+    pub fn tasks_mut(&mut self) -> impl Iterator<Item = &mut Task> {
+        self.tasks.iter_mut().map(|held| &mut held.task)
+    }
+
+    /// When nothing is open: what was waited for.
+    fn settle(&mut self) {
+        if let Some(failure) = self.failure.take() {
+            self.over(End::Fatal(failure));
+        } else if self.is_stopping {
+            self.over(End::Stopped);
+        } else if self.membership.phase == Phase::Returning {
+            self.membership.phase = Phase::Joining;
+            self.actions.push_back(Action::Rejoin);
+        }
+    }
+
+    fn over(&mut self, end: End) {
+        if !self.is_over {
+            self.is_over = true;
+            if let End::Restart(cause) = &end {
+                warn!(worker = %self.settings.transactional_id, %cause, "worker starts over");
+            }
+            self.actions.push_back(Action::End(end));
+        }
+    }
+
+    fn start(&mut self, operation: Operation) -> OperationId {
+        self.last_operation += 1;
+        let id = OperationId(self.last_operation);
+        if operation.is_of_transaction() {
+            self.transaction_operation = Some(id);
+        }
+        self.actions.push_back(Action::Start { id, operation });
+        id
+    }
+}
+
+/// How often the tasks' clocks are looked at; the time of a source falling idle is that exact.
+const TICK_INTERVAL: Duration = Duration::from_millis(100);

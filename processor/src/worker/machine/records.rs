@@ -1,0 +1,123 @@
+//! Records and time go through the tasks into the open transaction.
+
+use kafka_wire::cluster::TopicPartition;
+use kafka_wire::record::Records;
+use kafka_wire::time::Moment;
+use kafka_wire::types::Offset;
+
+use super::{TICK_INTERVAL, Worker};
+use crate::worker::action::{Action, Operation};
+use crate::worker::held::Held;
+use crate::worker::outbox::Outbox;
+
+impl Worker {
+    /// Takes a batch of an input: its records from `position` on, `next` being the offset after it. While
+    /// [`Worker::accepts_records`]; a batch of an input that is not read is passed over.
+    pub fn process(
+        &mut self,
+        now: Moment,
+        input: &TopicPartition,
+        records: Records<'_>,
+        (position, next): (Offset, Offset),
+        outbox: &mut dyn Outbox,
+    ) {
+        debug_assert!(self.accepts_records(), "records are taken between commits");
+        let is_wanted = self.tasks.reader_mut(input).is_some_and(|(held, index)| !held.is_past_end(index, position));
+        if !is_wanted || !self.begin(now, outbox) {
+            return;
+        }
+        let Some((held, index)) = self.tasks.reader_mut(input) else { return };
+        let processed = held.process(index, records, (position, next), now, outbox);
+        match processed.map_err(Into::into).and_then(|()| outbox.check()) {
+            Ok(()) => self.note_work(outbox),
+            Err(failure) => self.fail(failure),
+        }
+    }
+
+    /// Everything of an input up to `next` was taken or is to be passed over; `log_end` is the end of its log for a reader of
+    /// committed records. While [`Worker::accepts_records`].
+    pub fn advance(
+        &mut self,
+        now: Moment,
+        input: &TopicPartition,
+        (next, log_end): (Offset, Offset),
+        outbox: &mut dyn Outbox,
+    ) {
+        let Some((held, index)) = self.tasks.reader_mut(input) else { return };
+        let lag_before = held.lag(index);
+        self.may_be_at_end |= held.advance(index, next, log_end);
+        let lag = held.lag(index);
+        self.tasks.note_lag(lag_before, lag);
+        self.tell_ends(outbox, now);
+    }
+
+    /// Whether more is at hand to be processed at once. With nothing at hand, and every input at the end of its log, a commit
+    /// need not wait.
+    pub const fn handle_at_hand(&mut self, is_more_at_hand: bool) {
+        self.commit.handle_drained(!is_more_at_hand && !self.tasks.is_lagging());
+    }
+
+    /// Tells the tasks whose inputs have reached the end of a bounded run.
+    pub(super) fn tell_ends(&mut self, outbox: &mut dyn Outbox, now: Moment) {
+        if !self.may_be_at_end {
+            return;
+        }
+        self.may_be_at_end = false;
+        if self.tasks.restored_mut().any(|held| held.is_at_end()) && !self.begin(now, outbox) {
+            return;
+        }
+        let mut failed = None;
+        for held in self.tasks.restored_mut().filter(|held| held.is_at_end()) {
+            match held.end_of_input(outbox) {
+                Ok(ended) => {
+                    let stop = |(input, offset)| Action::Stop { input, offset };
+                    self.actions.extend(ended.into_iter().map(stop));
+                }
+                Err(failure) => failed = Some(failure),
+            }
+        }
+        if let Some(failure) = failed {
+            self.fail(failure.into());
+        }
+    }
+
+    pub(super) fn tick(&mut self, now: Moment, outbox: &mut dyn Outbox) {
+        if now < self.next_tick {
+            return;
+        }
+        self.next_tick = now + TICK_INTERVAL;
+        let is_due = |timeout: Option<Moment>| timeout.is_some_and(|timeout| timeout <= now);
+        if self.tasks.restored_mut().any(|held| is_due(held.task.next_timeout())) {
+            if !self.begin(now, outbox) {
+                return;
+            }
+            let is_due = |held: &&mut Held| is_due(held.task.next_timeout());
+            let tick = |held: &mut Held| held.task.tick(now, outbox);
+            let ticked = self.tasks.restored_mut().filter(is_due).try_for_each(tick);
+            if let Err(failure) = ticked.map_err(Into::into).and_then(|()| outbox.check()) {
+                return self.fail(failure);
+            }
+        }
+        self.watch.is_due = true;
+    }
+
+    /// Begins a transaction unless one is open. `false` when the worker is over instead.
+    pub(super) fn begin(&mut self, now: Moment, outbox: &mut dyn Outbox) -> bool {
+        if self.commit.begin(now)
+            && let Err(end) = outbox.begin()
+        {
+            self.over(end);
+            return false;
+        }
+        true
+    }
+
+    /// The transaction has grown, and the outbox may be full.
+    fn note_work(&mut self, outbox: &mut dyn Outbox) {
+        let (records, bytes) = outbox.take_written();
+        self.commit.handle_work(records, bytes);
+        if !outbox.has_room() {
+            self.start(Operation::MakeRoom);
+        }
+    }
+}

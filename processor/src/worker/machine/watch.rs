@@ -1,0 +1,135 @@
+//! What those who watch a worker are told: totals that only grow, and how each task is doing.
+
+use std::collections::BTreeMap;
+
+use kafka_wire::types::Offset;
+use tracing::warn;
+
+use super::Worker;
+use crate::operator::Counters;
+use crate::task::TaskId;
+use crate::worker::held::{Held, Life};
+use crate::worker::membership::Phase;
+use crate::worker::report::{InputReport, TaskReport, Totals};
+
+/// Counts what the tasks did, rolled back or not: what happened is not undone for those who watch.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    pub(super) commits: u64,
+    pub(super) aborts: u64,
+    pub(super) restored: u64,
+    /// Whether there may be news.
+    pub(super) is_due: bool,
+    sums: Counters,
+    records_in: u64,
+    /// What is in the sums of each task.
+    counted: BTreeMap<TaskId, Counters>,
+}
+
+impl Watch {
+    /// Adds what the task has done since the last call.
+    pub(super) fn count(&mut self, held: &Held) {
+        let now = held.task.counters();
+        let before = self.counted.insert(held.id, now).unwrap_or_default();
+        let grown = |now: u64, before: u64| now.saturating_sub(before);
+        if held.is_external() {
+            self.records_in += grown(now.records_in, before.records_in);
+        }
+        self.sums.records_out += grown(now.records_out, before.records_out);
+        self.sums.late += grown(now.late, before.late);
+        let skipped = grown(now.undecodable, before.undecodable);
+        self.sums.undecodable += skipped;
+        if skipped > 0 {
+            for input in held.progress() {
+                let (partition, position) = (input.partition, input.position);
+                warn!(%partition, %position, skipped, "records before this position could not be decoded and were left out");
+            }
+        }
+    }
+
+    /// The counters of the task went back with a roll-back.
+    pub(super) fn recount(&mut self, held: &Held) {
+        self.counted.insert(held.id, held.task.counters());
+    }
+
+    pub(super) fn forget(&mut self, id: TaskId) {
+        self.counted.remove(&id);
+    }
+}
+
+impl Worker {
+    /// What the worker has done, if there may be news since the last call: after commits, roll-backs and ticks.
+    pub fn take_totals(&mut self) -> Option<Totals> {
+        if !std::mem::take(&mut self.watch.is_due) {
+            return None;
+        }
+        for held in self.tasks.iter() {
+            self.watch.count(held);
+        }
+        let lag = self.tasks.iter().flat_map(Held::progress).filter_map(|input| input.lag).sum();
+        let is_running = self.membership.phase == Phase::Assigned && self.is_settled();
+        let taken_over: usize = self.takeovers.iter().map(|takeover| takeover.claims().len()).sum();
+        Some(Totals {
+            records_in: self.watch.records_in,
+            records_out: self.watch.sums.records_out,
+            late: self.watch.sums.late,
+            undecodable: self.watch.sums.undecodable,
+            restored: self.watch.restored,
+            commits: self.watch.commits,
+            aborts: self.watch.aborts,
+            tasks: (self.tasks.len() + taken_over) as u64,
+            lag,
+            is_running,
+            is_finished: self.is_finished(),
+        })
+    }
+
+    /// How each task is doing, those that are being taken over included.
+    pub fn report(&mut self) -> Vec<TaskReport> {
+        let is_assigned = self.membership.phase == Phase::Assigned;
+        let is_closing = self.is_stopping || self.failure.is_some();
+        let report = |held: &mut Held| {
+            let life = match held.restore_progress() {
+                (done, end) if !held.is_restored() => Life::Restoring { done, end },
+                _ if is_closing => Life::Closing,
+                _ if is_assigned => Life::Running,
+                _ => Life::Suspended,
+            };
+            let status = Some(held.task.status());
+            let inputs = held.progress().map(|input| InputReport {
+                partition: input.partition.clone(),
+                position: input.position,
+                lag: input.lag,
+            });
+            TaskReport { id: held.id, life, inputs: inputs.collect(), status }
+        };
+        let mut reports: Vec<TaskReport> = self.tasks.iter_mut().map(report).collect();
+        for claim in self.takeovers.iter().flat_map(|takeover| takeover.claims()) {
+            let input = |partition: &kafka_wire::cluster::TopicPartition| InputReport {
+                partition: partition.clone(),
+                position: Offset(-1),
+                lag: None,
+            };
+            let inputs = claim.inputs.iter().map(input).collect();
+            reports.push(TaskReport { id: claim.id, life: Life::Created, inputs, status: None });
+        }
+        reports.sort_unstable_by_key(|report| report.id);
+        reports
+    }
+
+    /// Whether the bounded run is over for every task of this worker, and what follows from it committed.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.ends.is_some()
+            && self.membership.phase == Phase::Assigned
+            && self.is_settled()
+            && self.commit.is_idle()
+            && self.tasks.iter().all(|held| held.task.is_finished())
+    }
+
+    /// Whether every task that is assigned is restored.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.takeovers.is_empty() && self.tasks.iter().all(Held::is_restored)
+    }
+}

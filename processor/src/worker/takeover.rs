@@ -1,0 +1,286 @@
+//! Taking partitions over: what a worker has to find out before it may work on them, and in which order.
+//!
+//! 1. Count the partitions of the inputs and of the changelogs: inputs of a task belong together, and state that depends
+//!    on their number must still fit it.
+//! 2. See who committed last, and fence it if it is gone, so that its open transaction aborts now and not at its timeout.
+//! 3. Read the committed offsets, waiting for transactions that are on their way to an end (`require_stable`, KIP-447).
+//! 4. List the ends that the changelogs have *after* step 3: the owner before may have committed a moment ago. The end is
+//!    that of all records, committed or not; aborted stretches are passed on the way, not ended at.
+//!
+//! Tasks that the worker keeps, and those of other take-overs, go on meanwhile.
+
+use std::collections::BTreeMap;
+
+use kafka_wire::admin::OffsetSpec;
+use kafka_wire::cluster::{CommittedOffset, TopicPartition};
+use kafka_wire::types::Offset;
+
+use super::action::{Completion, Operation, OperationId};
+use super::end::{End, Fatal};
+use super::membership::Membership;
+use super::tasks::Claim;
+use crate::commit::OffsetMetadata;
+use crate::output::StoreId;
+use crate::task::TaskId;
+use crate::topology::{SourceSpec, SubTopology, Topology};
+
+/// Whether offsets without our metadata are taken as they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ForeignOffsets {
+    /// They end the job: somebody else has read what is in no result.
+    #[default]
+    Refuse,
+    /// Somebody has set them on purpose.
+    Accept,
+}
+
+/// Tasks that are taken over together, and how far that is.
+pub(super) struct Takeover {
+    claims: Vec<Claim>,
+    /// Workers to fence.
+    gone: Vec<String>,
+    step: Step,
+    /// The operation whose completion is waited for.
+    operation: Option<OperationId>,
+    counts: BTreeMap<String, i32>,
+    committed: BTreeMap<TopicPartition, Option<CommittedOffset>>,
+    listed: BTreeMap<TopicPartition, Vec<Offset>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Count,
+    Committers,
+    Fence,
+    Offsets,
+    Ends,
+    Done,
+}
+
+/// What a take-over found out about a task.
+pub(super) struct Found {
+    pub(super) claim: Claim,
+    /// Partitions of each source of the sub-topology.
+    pub(super) partition_counts: Vec<i32>,
+    /// Where each input goes on, and whether the group had an offset for it.
+    pub(super) positions: Vec<(Offset, bool)>,
+    /// The changelogs: first offset and end.
+    pub(super) changelogs: Vec<(StoreId, TopicPartition, Offset, Offset)>,
+}
+
+impl Takeover {
+    pub(super) fn new(claims: Vec<Claim>, gone: Vec<String>) -> Self {
+        let step = if claims.is_empty() { Step::Fence } else { Step::Count };
+        let (counts, committed, listed) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { claims, gone, step, operation: None, counts, committed, listed }
+    }
+
+    pub(super) fn claims(&self) -> &[Claim] {
+        &self.claims
+    }
+
+    pub(super) fn retain(&mut self, keeps: impl Fn(&TaskId) -> bool) {
+        self.claims.retain(|claim| keeps(&claim.id));
+    }
+
+    pub(super) fn waits_for(&self, id: OperationId) -> bool {
+        self.operation == Some(id)
+    }
+
+    pub(super) const fn started(&mut self, id: OperationId) {
+        self.operation = Some(id);
+    }
+
+    pub(super) const fn is_done(&self) -> bool {
+        matches!(self.step, Step::Done)
+    }
+
+    /// The next operation; steps that have nothing to ask are passed over. `None` when all is known.
+    pub(super) fn next(&mut self, topology: &Topology, membership: &Membership) -> Option<Operation> {
+        loop {
+            let operation = match self.step {
+                Step::Done => return None,
+                _ if self.claims.is_empty() && (self.step != Step::Fence || self.gone.is_empty()) => {
+                    self.step = Step::Done;
+                    return None;
+                }
+                Step::Count => Some(Operation::CountPartitions { topics: self.topics(topology) }),
+                Step::Committers if !membership.knows_members() => None,
+                Step::Committers => Some(Operation::ReadOffsets { partitions: self.inputs(), is_stable: false }),
+                Step::Fence if self.gone.is_empty() => None,
+                Step::Fence => Some(Operation::Fence { transactional_ids: std::mem::take(&mut self.gone) }),
+                Step::Offsets => Some(Operation::ReadOffsets { partitions: self.inputs(), is_stable: true }),
+                Step::Ends => {
+                    let wanted = self.wanted(topology);
+                    (!wanted.is_empty()).then_some(Operation::ListOffsets { wanted })
+                }
+            };
+            if operation.is_some() {
+                return operation;
+            }
+            self.advance();
+        }
+    }
+
+    /// Takes the completion of the operation that was started last.
+    ///
+    /// # Errors
+    /// What was found does not let the worker go on.
+    pub(super) fn handle(
+        &mut self,
+        completion: Completion,
+        topology: &Topology,
+        membership: &Membership,
+        foreign_offsets: ForeignOffsets,
+    ) -> Result<(), End> {
+        self.operation = None;
+        match (self.step, completion) {
+            (_, Completion::Failed(end)) => return Err(end),
+            (Step::Count, Completion::Counts(counts)) => {
+                self.counts = counts;
+                self.check_counts(topology)?;
+            }
+            (Step::Committers, Completion::Offsets(offsets)) => self.find_the_gone(&offsets, membership),
+            (Step::Offsets, Completion::Offsets(offsets)) => {
+                if foreign_offsets == ForeignOffsets::Refuse {
+                    check_offsets(&offsets, topology.application_id())?;
+                }
+                self.committed = offsets.into_iter().collect();
+            }
+            (Step::Ends, Completion::Listed(offsets)) => {
+                for ((partition, _), offset) in self.wanted(topology).into_iter().zip(offsets) {
+                    self.listed.entry(partition).or_default().push(offset);
+                }
+            }
+            (Step::Fence | Step::Done, _) => {}
+            (step, completion) => unreachable!("{completion:?} answers no question of step {step:?}"),
+        }
+        self.advance();
+        Ok(())
+    }
+
+    /// What is known of each task now.
+    pub(super) fn finish(self, topology: &Topology) -> Vec<Found> {
+        debug_assert!(self.is_done(), "all is known");
+        let Self { claims, counts, committed, listed, .. } = self;
+        let first = |partition: &TopicPartition| listed.get(partition).and_then(|offsets| offsets.first()).copied();
+        let found = |claim: Claim| {
+            let count = |source: &SourceSpec| counts.get(&source.topic).copied().unwrap_or_default();
+            let position = |input: &TopicPartition| match committed.get(input) {
+                Some(Some(committed)) => (committed.offset, true),
+                Some(None) | None => (first(input).unwrap_or_default(), false),
+            };
+            let bounds = |(store, changelog): (StoreId, TopicPartition)| {
+                let end = listed.get(&changelog).and_then(|offsets| offsets.get(1)).copied();
+                (store, changelog.clone(), first(&changelog).unwrap_or_default(), end.unwrap_or_default())
+            };
+            Found {
+                partition_counts: sub_topology(topology, &claim).sources().iter().map(count).collect(),
+                positions: claim.inputs.iter().map(position).collect(),
+                changelogs: changelogs(topology, &claim).map(bounds).collect(),
+                claim,
+            }
+        };
+        claims.into_iter().map(found).collect()
+    }
+
+    const fn advance(&mut self) {
+        self.step = match self.step {
+            Step::Count => Step::Committers,
+            Step::Committers => Step::Fence,
+            Step::Fence => Step::Offsets,
+            Step::Offsets => Step::Ends,
+            Step::Ends | Step::Done => Step::Done,
+        };
+    }
+
+    fn inputs(&self) -> Vec<TopicPartition> {
+        self.claims.iter().flat_map(|claim| claim.inputs.iter().cloned()).collect()
+    }
+
+    fn topics(&self, topology: &Topology) -> Vec<String> {
+        let sub_topologies = || self.claims.iter().map(|claim| sub_topology(topology, claim));
+        let inputs = sub_topologies().flat_map(|found| found.sources().iter().map(|source| source.topic.clone()));
+        let changelogs = self.claims.iter().flat_map(|claim| changelogs(topology, claim));
+        let mut topics: Vec<String> =
+            inputs.chain(changelogs.map(|(_, changelog)| changelog.topic.to_string())).collect();
+        topics.sort_unstable();
+        topics.dedup();
+        topics
+    }
+
+    /// First offset and end of each changelog, and the first offset of inputs that the group has not read.
+    fn wanted(&self, topology: &Topology) -> Vec<(TopicPartition, OffsetSpec)> {
+        let mut wanted = Vec::new();
+        for claim in &self.claims {
+            for (_, changelog) in changelogs(topology, claim) {
+                wanted.push((changelog.clone(), OffsetSpec::Earliest));
+                wanted.push((changelog, OffsetSpec::Latest));
+            }
+            for input in &claim.inputs {
+                if !self.committed.get(input).is_some_and(Option::is_some) {
+                    wanted.push((input.clone(), OffsetSpec::Earliest));
+                }
+            }
+        }
+        wanted
+    }
+
+    /// Whoever committed last for an input and is no member any more has to be fenced.
+    fn find_the_gone(&mut self, offsets: &[(TopicPartition, Option<CommittedOffset>)], membership: &Membership) {
+        let committed = offsets.iter().filter_map(|(_, committed)| committed.as_ref());
+        let last = committed.filter_map(|committed| OffsetMetadata::parse(&committed.metadata));
+        self.gone.extend(last.map(|last| last.transactional_id).filter(|id| membership.is_gone(id)));
+        self.gone.sort_unstable();
+        self.gone.dedup();
+    }
+
+    fn check_counts(&self, topology: &Topology) -> Result<(), End> {
+        for claim in &self.claims {
+            let count = |topic: &str| self.counts.get(topic).copied().unwrap_or_default();
+            for source in sub_topology(topology, claim).sources() {
+                let input = TopicPartition::new(source.topic.as_str(), claim.id.partition);
+                if count(&source.topic) > claim.id.partition.0 && !claim.inputs.contains(&input) {
+                    return Err(Fatal::SplitTask { assigned: claim.inputs[0].clone(), missing: input }.into());
+                }
+            }
+            for (_, changelog) in changelogs(topology, claim) {
+                let (old, new) = (count(&changelog.topic), count(&claim.inputs[0].topic));
+                if old > 0 && old < new {
+                    let (topic, changelog) = (claim.inputs[0].topic.to_string(), changelog.topic.to_string());
+                    return Err(Fatal::PartitionsGrew { topic, changelog, old, new }.into());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The changelogs of a task, by store.
+fn changelogs<'t>(topology: &'t Topology, claim: &Claim) -> impl Iterator<Item = (StoreId, TopicPartition)> + use<'t> {
+    let partition = claim.id.partition;
+    sub_topology(topology, claim).stores().iter().map(move |&store| {
+        let topic = topology.sinks()[topology.stores()[store.0].changelog.0].topic.as_str();
+        (store, TopicPartition::new(topic, partition))
+    })
+}
+
+fn sub_topology<'t>(topology: &'t Topology, claim: &Claim) -> &'t SubTopology {
+    &topology.sub_topologies()[claim.id.sub_topology.0]
+}
+
+/// An offset without our metadata was committed by another program.
+fn check_offsets(offsets: &[(TopicPartition, Option<CommittedOffset>)], group: &str) -> Result<(), Fatal> {
+    for (partition, committed) in offsets {
+        let Some(committed) = committed else { continue };
+        if OffsetMetadata::parse(&committed.metadata).is_none() {
+            return Err(Fatal::ForeignOffset {
+                group: group.to_owned(),
+                partition: partition.clone(),
+                offset: committed.offset,
+                metadata: committed.metadata.to_string(),
+            });
+        }
+    }
+    Ok(())
+}
