@@ -11,7 +11,7 @@ use kafka_wire::protocol::ErrorCode;
 use kafka_wire::record::{Batch, BatchHeader, ControlRecord, with_base_offset, with_log_append_time};
 use kafka_wire::types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, TimestampMs};
 
-use super::producer_state::{Producers, Verdict};
+use super::producer_state::{ActiveProducer, Producers, Verdict};
 
 /// A partition's log.
 #[derive(Clone, Debug, Default)]
@@ -116,6 +116,11 @@ impl Log {
         self.producers.has_open(producer_id)
     }
 
+    /// The producers that have written here, in the order of their ids.
+    pub fn producers(&self) -> impl Iterator<Item = ActiveProducer> {
+        self.producers.iter()
+    }
+
     /// Judges a batch of a client by its header and changes nothing.
     ///
     /// # Errors
@@ -134,13 +139,13 @@ impl Log {
             return Ok(AppendInfo { base_offset, log_append_time, log_start_offset: self.start_offset });
         }
         let base_offset = self.end_offset;
-        if header.has_producer_id() {
-            self.producers.appended(header, base_offset);
-        }
         let (bytes, max_timestamp) = match log_append_time {
             Some(time) => (with_log_append_time(&batch.bytes(), time.0), time),
             None => (batch.bytes(), TimestampMs(header.max_timestamp)),
         };
+        if header.has_producer_id() {
+            self.producers.appended(header, base_offset, max_timestamp);
+        }
         self.push(&bytes, header.last_offset_delta, max_timestamp);
         Ok(AppendInfo { base_offset, log_append_time, log_start_offset: self.start_offset })
     }
@@ -160,7 +165,7 @@ impl Log {
         };
         let bytes = marker.encode(timestamp.0, producer_id, producer_epoch).expect("commit and abort can be encoded");
         let marker_offset = self.end_offset;
-        let first = self.producers.ended(producer_id, producer_epoch);
+        let first = self.producers.ended(producer_id, producer_epoch, timestamp);
         if let (Some(first_offset), false) = (first, is_commit) {
             self.aborted.push_back(AbortedTransaction { producer_id, first_offset, marker_offset });
         }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::record::{BatchHeader, sequence_after};
-use kafka_wire::types::{Offset, ProducerEpoch, ProducerId};
+use kafka_wire::types::{Offset, ProducerEpoch, ProducerId, TimestampMs};
 
 /// What to do with a batch of an idempotent producer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +31,27 @@ struct Producer {
     /// The last appended batches under `epoch`, oldest first.
     batches: VecDeque<Appended>,
     open_since: Option<Offset>,
+    /// Largest timestamp of its last batch, or that of a marker after it.
+    last_timestamp: TimestampMs,
+    /// Whether one of its transactions has ended here.
+    has_marker: bool,
+}
+
+/// A producer as DescribeProducers shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ActiveProducer {
+    /// Its id.
+    pub id: ProducerId,
+    /// The newest epoch seen of it.
+    pub epoch: ProducerEpoch,
+    /// Sequence number of its last record under that epoch.
+    pub last_sequence: Option<i32>,
+    /// Largest timestamp of its last batch, or that of the marker after it.
+    pub last_timestamp: TimestampMs,
+    /// Whether one of its transactions has ended here.
+    pub has_marker: bool,
+    /// First offset of its open transaction.
+    pub open_since: Option<Offset>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -68,9 +89,10 @@ impl Producers {
         Ok(Verdict::Append)
     }
 
-    /// Notes that a batch was appended at `base_offset`.
-    pub fn appended(&mut self, header: &BatchHeader, base_offset: Offset) {
+    /// Notes that a batch was appended at `base_offset`, with this largest timestamp.
+    pub fn appended(&mut self, header: &BatchHeader, base_offset: Offset, max_timestamp: TimestampMs) {
         let producer = self.entry(header.producer_id, header.producer_epoch);
+        producer.last_timestamp = max_timestamp;
         if producer.batches.len() == BATCHES_REMEMBERED {
             producer.batches.pop_front();
         }
@@ -87,8 +109,11 @@ impl Producers {
 
     /// Notes a marker: the producer's transaction in this partition is over. Returns its first offset, if it had one.
     /// A higher epoch fences the lower ones and restarts the sequences (KIP-890).
-    pub fn ended(&mut self, producer_id: ProducerId, epoch: ProducerEpoch) -> Option<Offset> {
-        let first = self.entry(producer_id, epoch).open_since.take();
+    pub fn ended(&mut self, producer_id: ProducerId, epoch: ProducerEpoch, timestamp: TimestampMs) -> Option<Offset> {
+        let producer = self.entry(producer_id, epoch);
+        producer.last_timestamp = timestamp;
+        producer.has_marker = true;
+        let first = producer.open_since.take();
         if let Some(first) = first {
             self.open.remove(&first);
         }
@@ -107,6 +132,18 @@ impl Producers {
         self.by_id.get(&producer_id).is_some_and(|producer| producer.open_since.is_some())
     }
 
+    /// Every producer, in the order of their ids.
+    pub fn iter(&self) -> impl Iterator<Item = ActiveProducer> {
+        self.by_id.iter().map(|(&id, producer)| ActiveProducer {
+            id,
+            epoch: producer.epoch,
+            last_sequence: producer.batches.back().map(|batch| batch.last_sequence),
+            last_timestamp: producer.last_timestamp,
+            has_marker: producer.has_marker,
+            open_since: producer.open_since,
+        })
+    }
+
     /// The newest epoch seen of a producer.
     #[must_use]
     pub fn epoch(&self, producer_id: ProducerId) -> Option<ProducerEpoch> {
@@ -119,6 +156,8 @@ impl Producers {
             epoch,
             batches: VecDeque::with_capacity(BATCHES_REMEMBERED),
             open_since: None,
+            last_timestamp: TimestampMs(-1),
+            has_marker: false,
         });
         if epoch > producer.epoch {
             producer.epoch = epoch;
@@ -166,7 +205,7 @@ mod tests {
 
     fn append(producers: &mut Producers, header: &BatchHeader, offset: i64) {
         assert_eq!(producers.check(header), Ok(Verdict::Append));
-        producers.appended(header, Offset(offset));
+        producers.appended(header, Offset(offset), TimestampMs(offset));
     }
 
     #[test]
@@ -210,12 +249,12 @@ mod tests {
         append(&mut producers, &header(3, 5, 5, true), 15);
         assert_eq!(producers.first_open(), Some(Offset(10)));
         assert_eq!(producers.check(&header(3, 10, 1, false)), Err(ErrorCode::INVALID_TXN_STATE));
-        assert_eq!(producers.ended(ProducerId(7), ProducerEpoch(4)), Some(Offset(10)));
+        assert_eq!(producers.ended(ProducerId(7), ProducerEpoch(4), TimestampMs(0)), Some(Offset(10)));
         assert_eq!(producers.first_open(), None);
         assert_eq!(producers.check(&header(3, 10, 5, true)), Err(ErrorCode::INVALID_PRODUCER_EPOCH));
         append(&mut producers, &header(4, 0, 5, true), 21);
         // Under transaction.version 1 the marker carries the epoch of the records and the sequences go on.
-        assert_eq!(producers.ended(ProducerId(7), ProducerEpoch(4)), Some(Offset(21)));
+        assert_eq!(producers.ended(ProducerId(7), ProducerEpoch(4), TimestampMs(0)), Some(Offset(21)));
         append(&mut producers, &header(4, 5, 5, true), 27);
     }
 }

@@ -92,7 +92,13 @@ impl State {
     /// The date, for records and markers.
     #[must_use]
     pub fn timestamp(&self) -> TimestampMs {
-        let passed = i64::try_from(self.now.as_millis()).unwrap_or(i64::MAX);
+        self.timestamp_at(self.now)
+    }
+
+    /// The date at a moment.
+    #[must_use]
+    pub fn timestamp_at(&self, moment: Moment) -> TimestampMs {
+        let passed = i64::try_from(moment.as_millis()).unwrap_or(i64::MAX);
         TimestampMs(self.config.start_timestamp.0.saturating_add(passed))
     }
 

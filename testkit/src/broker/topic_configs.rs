@@ -28,19 +28,77 @@ pub fn effective(overrides: &BTreeMap<Str, Str>) -> impl Iterator<Item = Effecti
     })
 }
 
-/// Whether a topic has such a setting and the value has its type.
+/// The default of a setting; `None` for a name that no topic has.
+#[must_use]
+pub fn default_of(name: &str) -> Option<&'static str> {
+    KNOWN.iter().find(|(known, ..)| *known == name).map(|&(.., default)| default)
+}
+
+/// Whether this is a setting that holds a list, which can be added to.
+#[must_use]
+pub fn is_list(name: &str) -> bool {
+    KNOWN.iter().any(|&(known, kind, _)| known == name && kind == LIST)
+}
+
+/// Whether a topic has such a setting and the value is one that it may have.
 #[must_use]
 pub fn is_legal(name: &str, value: &str) -> bool {
-    KNOWN.iter().find(|(known, ..)| *known == name).is_some_and(|&(_, kind, _)| match kind {
-        BOOLEAN => matches!(value, "true" | "false"),
-        INT => value.parse::<i32>().is_ok(),
-        LONG => value.parse::<i64>().is_ok(),
-        DOUBLE => value.parse::<f64>().is_ok(),
+    let Some(&(_, kind, _)) = KNOWN.iter().find(|(known, ..)| *known == name) else { return false };
+    if value.len() > VALUE_LIMIT_BYTES {
+        return false;
+    }
+    let value = value.trim();
+    match kind {
+        BOOLEAN => value.eq_ignore_ascii_case("false") || (value.eq_ignore_ascii_case("true") && name != TIERED),
+        INT => value.parse::<i32>().is_ok_and(|number| is_in_range(name, i64::from(number))),
+        LONG => value.parse::<i64>().is_ok_and(|number| is_in_range(name, number)),
+        DOUBLE => value.parse::<f64>().is_ok_and(|number| (0.0..=1.0).contains(&number)),
+        LIST if name == "cleanup.policy" => is_policy(value),
+        LIST => value.is_empty() || value == "*" || value.split(',').all(is_partition_and_broker),
         _ if name == "message.timestamp.type" => matches!(value, "CreateTime" | "LogAppendTime"),
-        _ if name == "cleanup.policy" => value.split(',').all(|policy| matches!(policy.trim(), "compact" | "delete")),
-        _ => true,
-    })
+        _ => matches!(value, "uncompressed" | "zstd" | "lz4" | "snappy" | "gzip" | "producer"),
+    }
 }
+
+/// Whether settings that are legal one by one can go together.
+#[must_use]
+pub fn is_consistent(configs: &BTreeMap<Str, Str>) -> bool {
+    let lag = |name: &str, default| configs.get(name).and_then(|lag| lag.trim().parse().ok()).unwrap_or(default);
+    lag("min.compaction.lag.ms", 0) <= lag("max.compaction.lag.ms", i64::MAX)
+}
+
+/// The bounds of `LogConfig` of Apache Kafka 4.3.
+fn is_in_range(name: &str, number: i64) -> bool {
+    match name {
+        "compression.gzip.level" => number == -1 || (1..=9).contains(&number),
+        "compression.lz4.level" => (1..=17).contains(&number),
+        "compression.zstd.level" => (-131_072..=22).contains(&number),
+        "segment.bytes" => number >= 1024 * 1024,
+        "segment.index.bytes" => number >= 4,
+        "flush.messages" | "max.compaction.lag.ms" | "min.insync.replicas" | "segment.ms" => number >= 1,
+        "local.retention.bytes" | "local.retention.ms" => number >= -2,
+        "retention.ms" => number >= -1,
+        "retention.bytes" => true,
+        _ => number >= 0,
+    }
+}
+
+/// None at all keeps everything for ever.
+fn is_policy(value: &str) -> bool {
+    value.is_empty() || value.split(',').all(|policy| matches!(policy.trim(), "compact" | "delete"))
+}
+
+/// An element of the lists of throttled replicas: `0:1` is partition 0 on broker 1.
+fn is_partition_and_broker(element: &str) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    element.trim().split_once(':').is_some_and(|(partition, broker)| is_number(partition) && is_number(broker))
+}
+
+/// Longest value that is kept. Kafka's limit is that of a record in its metadata log.
+pub const VALUE_LIMIT_BYTES: usize = 16 * 1024;
+
+/// Storage elsewhere has to be set up in the broker before a topic may have it.
+const TIERED: &str = "remote.storage.enable";
 
 const FROM_TOPIC: i8 = 1;
 const FROM_DEFAULT: i8 = 5;
@@ -98,6 +156,11 @@ mod tests {
         assert!(is_legal("cleanup.policy", "compact,delete"));
         assert!(is_legal("retention.ms", "-1"));
         assert!(!is_legal("retention.ms", "soon"));
+        assert!(!is_legal("retention.ms", "-2"));
+        assert!(!is_legal("segment.bytes", "100"));
+        assert!(!is_legal("min.cleanable.dirty.ratio", "1.5"));
+        assert!(is_legal("leader.replication.throttled.replicas", "0:1,1:1"));
+        assert!(!is_legal("leader.replication.throttled.replicas", "0"));
         assert!(!is_legal("cleanup.policy", "shred"));
         assert!(!is_legal("retention.hours", "1"));
         assert!(KNOWN.iter().all(|(name, _, default)| is_legal(name, default) || default.is_empty()));

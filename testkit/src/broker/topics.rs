@@ -29,7 +29,7 @@ pub struct Topic {
     pub id: Uuid,
     /// Its partitions, by index.
     pub partitions: Vec<Partition>,
-    /// What it was created with; only some of it has a meaning here.
+    /// What it was created or altered with; only some of it has a meaning here.
     pub configs: BTreeMap<Str, Str>,
 }
 
@@ -85,6 +85,39 @@ impl Topics {
         Ok(self.by_name.entry(name).or_insert(topic))
     }
 
+    /// How many partitions a topic would get beside its own, to have `partition_count` in all; nothing is changed.
+    ///
+    /// # Errors
+    /// `UNKNOWN_TOPIC_OR_PARTITION`; `INVALID_PARTITIONS` for no more than it has, or too many for the broker.
+    pub fn check_growth(&self, name: &str, partition_count: i32) -> Result<usize, ErrorCode> {
+        let topic = self.by_name.get(name).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
+        let room = self.partitions_max - self.partition_count;
+        usize::try_from(partition_count)
+            .ok()
+            .and_then(|count| count.checked_sub(topic.partitions.len()))
+            .filter(|&added| added > 0 && added <= room)
+            .ok_or(ErrorCode::INVALID_PARTITIONS)
+    }
+
+    /// Adds empty partitions to a topic until it has `partition_count`.
+    ///
+    /// # Errors
+    /// Those of [`Topics::check_growth`].
+    pub fn grow(&mut self, name: &str, partition_count: i32) -> Result<(), ErrorCode> {
+        let added = self.check_growth(name, partition_count)?;
+        let topic = self.by_name.get_mut(name).expect("looked up above");
+        topic.partitions.resize_with(topic.partitions.len() + added, Partition::default);
+        self.partition_count += added;
+        Ok(())
+    }
+
+    /// Changes the settings that a topic has of its own. The values must be legal. `None` for a topic that is not there.
+    pub fn alter(&mut self, name: &str, change: impl FnOnce(&mut BTreeMap<Str, Str>)) -> Option<&Topic> {
+        let topic = self.by_name.get_mut(name)?;
+        change(&mut topic.configs);
+        self.by_name.get(name)
+    }
+
     /// Deletes a topic and all it holds; returns it.
     pub fn delete(&mut self, name: &str) -> Option<Topic> {
         let topic = self.by_name.remove(name)?;
@@ -127,7 +160,13 @@ impl Topics {
 }
 
 impl Topic {
-    /// A setting, if the topic was created with it.
+    /// The settings that it has of its own, by name.
+    #[must_use]
+    pub fn configs(&self) -> &BTreeMap<Str, Str> {
+        &self.configs
+    }
+
+    /// A setting, if the topic has it of its own.
     #[must_use]
     pub fn config(&self, name: &str) -> Option<&str> {
         self.configs.get(name).map(Str::as_str)
@@ -141,7 +180,7 @@ pub(super) fn random_bytes(rng: &mut Rng) -> [u8; 16] {
 }
 
 /// Kafka's rule for the names of topics.
-fn is_legal_name(name: &str) -> bool {
+pub(super) fn is_legal_name(name: &str) -> bool {
     let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     (1..=249).contains(&name.len()) && name != "." && name != ".." && name.bytes().all(is_legal)
 }

@@ -19,6 +19,10 @@ use kafka_wire::wire::Str;
 
 use super::partition::PartitionName;
 
+mod describe;
+
+pub use self::describe::{Described, STATES};
+
 /// A producer id with the epoch under which it is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProducerIdentity {
@@ -79,6 +83,8 @@ struct Transaction {
     last_epoch: Option<ProducerEpoch>,
     timeout: Duration,
     phase: Phase,
+    /// When its last transaction began.
+    started: Option<Moment>,
     partitions: BTreeSet<PartitionName>,
     groups: BTreeSet<Str>,
 }
@@ -156,6 +162,7 @@ impl Transactions {
                 }
                 transaction.timeout = timeout;
                 transaction.phase = Phase::Empty;
+                transaction.started = None;
                 Ok(transaction.producer)
             }
         }
@@ -180,6 +187,7 @@ impl Transactions {
             Phase::Ongoing { .. } => {}
             Phase::Empty | Phase::Ended { .. } => {
                 transaction.phase = Phase::Ongoing { deadline: now + transaction.timeout };
+                transaction.started = Some(now);
             }
         }
         for participant in participants {
@@ -304,6 +312,7 @@ impl Transaction {
             last_epoch: None,
             timeout,
             phase: Phase::Empty,
+            started: None,
             partitions: BTreeSet::new(),
             groups: BTreeSet::new(),
         }

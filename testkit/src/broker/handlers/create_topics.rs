@@ -8,8 +8,8 @@ use kafka_wire::protocol::create_topics::{
 };
 use kafka_wire::wire::{Str, Uuid};
 
-use super::{Answer, Client, Handler};
-use crate::broker::state::{NODE, State};
+use super::{Answer, Client, Handler, is_legal_assignment};
+use crate::broker::state::State;
 use crate::broker::topic_configs;
 
 impl Handler for CreateTopicsRequest {
@@ -43,6 +43,9 @@ fn create(state: &mut State, topic: &CreatableTopic, is_trial: bool) -> Result<C
         }
         configs.insert(config.name.detached(), value.detached());
     }
+    if !topic_configs::is_consistent(&configs) {
+        return Err(ErrorCode::INVALID_CONFIG);
+    }
     let described = topic_configs::effective(&configs).map(|config| CreatableTopicConfigs {
         name: Str::from_static(config.name),
         value: Some(config.value),
@@ -75,7 +78,7 @@ fn partition_count(topic: &CreatableTopic, default: i32) -> Result<i32, ErrorCod
     }
     let mut indexes: Vec<i32> = topic.assignments.iter().map(|one| one.partition_index).collect();
     indexes.sort_unstable();
-    let is_here = topic.assignments.iter().all(|one| one.broker_ids == [NODE.0]);
+    let is_here = topic.assignments.iter().all(|one| is_legal_assignment(&one.broker_ids));
     if !is_here || !(0..).zip(&indexes).all(|(index, &given)| index == given) {
         return Err(ErrorCode::INVALID_REPLICA_ASSIGNMENT);
     }

@@ -5,7 +5,10 @@
 
 mod add_offsets_to_txn;
 mod add_partitions_to_txn;
+mod alter_configs;
 mod api_versions;
+mod config_resource;
+mod create_partitions;
 mod create_topics;
 mod delete_groups;
 mod delete_records;
@@ -13,15 +16,19 @@ mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
+mod describe_producers;
+mod describe_transactions;
 mod end_txn;
 mod fetch;
 mod find_coordinator;
 mod heartbeat;
+mod incremental_alter_configs;
 mod init_producer_id;
 mod join_group;
 mod leave_group;
 mod list_groups;
 mod list_offsets;
+mod list_transactions;
 mod metadata;
 mod offset_commit;
 mod offset_fetch;
@@ -29,6 +36,7 @@ mod produce;
 mod sync_group;
 mod txn_offset_commit;
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use bytes::Bytes;
@@ -38,7 +46,7 @@ use tracing::{debug, trace};
 
 use super::call::Call;
 use super::groups::Reply;
-use super::state::{Answered, State};
+use super::state::{Answered, NODE, State};
 
 pub(super) use self::api_versions::refuse_version;
 pub(super) use self::fetch::resume_fetch;
@@ -70,6 +78,12 @@ const HANDLERS: &[Entry] = &[
     Entry::of::<api::describe_configs::DescribeConfigsRequest>(),
     Entry::of::<api::delete_groups::DeleteGroupsRequest>(),
     Entry::of::<api::describe_cluster::DescribeClusterRequest>(),
+    Entry::of::<api::create_partitions::CreatePartitionsRequest>(),
+    Entry::of::<api::incremental_alter_configs::IncrementalAlterConfigsRequest>(),
+    Entry::of::<api::alter_configs::AlterConfigsRequest>(),
+    Entry::of::<api::describe_producers::DescribeProducersRequest>(),
+    Entry::of::<api::describe_transactions::DescribeTransactionsRequest>(),
+    Entry::of::<api::list_transactions::ListTransactionsRequest>(),
 ];
 
 /// A request that the broker serves.
@@ -187,4 +201,21 @@ pub(super) fn answer_member(state: &mut State, call: Call, reply: Reply) {
 /// The number that a response carries.
 fn code(result: Result<(), ErrorCode>) -> i16 {
     result.err().unwrap_or(ErrorCode::NONE).0
+}
+
+/// The number of a result and what it means, for answers that say both.
+fn code_and_words(result: Result<(), ErrorCode>) -> (i16, Option<Str>) {
+    let words = result.err().map(|error| Str::from_static(error.meaning()));
+    (code(result), words)
+}
+
+/// The elements that come more than once.
+fn repeated<T: Ord + Copy>(elements: impl Iterator<Item = T>) -> BTreeSet<T> {
+    let mut seen = BTreeSet::new();
+    elements.filter(|&element| !seen.insert(element)).collect()
+}
+
+/// Whether a partition can have these replicas: this broker is the only one.
+fn is_legal_assignment(broker_ids: &[i32]) -> bool {
+    broker_ids == [NODE.0]
 }

@@ -1,0 +1,63 @@
+//! AlterConfigs: replaces all settings of a resource.
+
+use kafka_wire::protocol::ErrorCode;
+use kafka_wire::protocol::alter_configs::{
+    AlterConfigsRequest, AlterConfigsResource, AlterConfigsResourceResponse, AlterConfigsResponse,
+};
+
+use super::config_resource::{Overrides, Refusal, check_kind, code_and_words, replace};
+use super::{Answer, Client, Handler, repeated};
+use crate::broker::state::State;
+
+impl Handler for AlterConfigsRequest {
+    fn handle(self, state: &mut State, _client: &Client) -> Answer<AlterConfigsResponse> {
+        let repeated = repeated(self.resources.iter().map(key));
+        let alter = |resource: &AlterConfigsResource| {
+            if repeated.contains(&key(resource)) {
+                return Err(Refusal::new(ErrorCode::INVALID_REQUEST, "a resource is named twice"));
+            }
+            alter(state, resource, self.validate_only)
+        };
+        Answer::Now(respond(&self, alter))
+    }
+
+    fn refuse(&self, error: ErrorCode, _version: i16) -> AlterConfigsResponse {
+        respond(self, |_| Err(error.into()))
+    }
+}
+
+fn key(resource: &AlterConfigsResource) -> (i8, &str) {
+    (resource.resource_type, &resource.resource_name)
+}
+
+fn alter(state: &mut State, resource: &AlterConfigsResource, is_trial: bool) -> Result<(), Refusal> {
+    if !repeated(resource.configs.iter().map(|config| &config.name)).is_empty() {
+        return Err(Refusal::new(ErrorCode::INVALID_REQUEST, "a setting is named twice"));
+    }
+    let mut overrides = Overrides::new();
+    for config in &resource.configs {
+        let Some(value) = &config.value else {
+            return Err(Refusal::new(ErrorCode::INVALID_REQUEST, format!("{} has no value", config.name)));
+        };
+        overrides.insert(config.name.detached(), value.detached());
+    }
+    check_kind(resource.resource_type)?;
+    replace(state, &resource.resource_name, overrides, is_trial)
+}
+
+fn respond(
+    request: &AlterConfigsRequest,
+    mut alter: impl FnMut(&AlterConfigsResource) -> Result<(), Refusal>,
+) -> AlterConfigsResponse {
+    let responses = request.resources.iter().map(|resource| {
+        let (error_code, error_message) = code_and_words(alter(resource));
+        AlterConfigsResourceResponse {
+            error_code,
+            error_message,
+            resource_type: resource.resource_type,
+            resource_name: resource.resource_name.clone(),
+            ..Default::default()
+        }
+    });
+    AlterConfigsResponse { responses: responses.collect(), ..AlterConfigsResponse::default() }
+}

@@ -1,0 +1,110 @@
+//! IncrementalAlterConfigs: sets, deletes, adds to and takes from single settings of a resource.
+
+use kafka_wire::protocol::ErrorCode;
+use kafka_wire::protocol::incremental_alter_configs::{
+    AlterConfigsResource, AlterConfigsResourceResponse, AlterableConfig, IncrementalAlterConfigsRequest,
+    IncrementalAlterConfigsResponse,
+};
+use kafka_wire::wire::Str;
+
+use super::config_resource::{Overrides, Refusal, check_kind, code_and_words, overrides, replace};
+use super::{Answer, Client, Handler, repeated};
+use crate::broker::state::State;
+use crate::broker::topic_configs::{VALUE_LIMIT_BYTES, default_of, is_list};
+
+impl Handler for IncrementalAlterConfigsRequest {
+    fn handle(self, state: &mut State, _client: &Client) -> Answer<IncrementalAlterConfigsResponse> {
+        let repeated = repeated(self.resources.iter().map(key));
+        let alter = |resource: &AlterConfigsResource| {
+            if repeated.contains(&key(resource)) {
+                return Err(Refusal::new(ErrorCode::INVALID_REQUEST, "a resource is named twice"));
+            }
+            alter(state, resource, self.validate_only)
+        };
+        Answer::Now(respond(&self, alter))
+    }
+
+    fn refuse(&self, error: ErrorCode, _version: i16) -> IncrementalAlterConfigsResponse {
+        respond(self, |_| Err(error.into()))
+    }
+}
+
+fn key(resource: &AlterConfigsResource) -> (i8, &str) {
+    (resource.resource_type, &resource.resource_name)
+}
+
+fn alter(state: &mut State, resource: &AlterConfigsResource, is_trial: bool) -> Result<(), Refusal> {
+    if !repeated(resource.configs.iter().map(|config| &config.name)).is_empty() {
+        return Err(Refusal::new(ErrorCode::INVALID_REQUEST, "a setting is named twice"));
+    }
+    if let Some(config) = resource.configs.iter().find(|one| one.config_operation != DELETE && one.value.is_none()) {
+        return Err(Refusal::new(ErrorCode::INVALID_REQUEST, format!("{} has no value", config.name)));
+    }
+    check_kind(resource.resource_type)?;
+    let mut changed = overrides(state, &resource.resource_name);
+    for config in &resource.configs {
+        change(&mut changed, config)?;
+    }
+    replace(state, &resource.resource_name, changed, is_trial)
+}
+
+fn change(overrides: &mut Overrides, config: &AlterableConfig) -> Result<(), Refusal> {
+    let (name, value) = (&config.name, config.value.clone().unwrap_or_default());
+    match config.config_operation {
+        SET => {
+            overrides.insert(name.detached(), value.detached());
+        }
+        DELETE => {
+            overrides.remove(name);
+        }
+        APPEND | SUBTRACT if !is_list(name) => {
+            return Err(Refusal::new(ErrorCode::INVALID_CONFIG, format!("{name} is no list")));
+        }
+        APPEND | SUBTRACT if value.len() > VALUE_LIMIT_BYTES => {
+            return Err(Refusal::new(ErrorCode::INVALID_CONFIG, format!("too much for {name}")));
+        }
+        operation @ (APPEND | SUBTRACT) => {
+            let list = overrides.get(name).map_or_else(|| default_of(name).unwrap_or_default(), Str::as_str);
+            let mut elements: Vec<&str> = list.split(',').filter(|element| !element.is_empty()).collect();
+            for element in value.split(',') {
+                let place = elements.iter().position(|present| *present == element);
+                match (operation, place) {
+                    (APPEND, None) => elements.push(element),
+                    (SUBTRACT, Some(place)) => {
+                        elements.remove(place);
+                    }
+                    _ => {}
+                }
+            }
+            let changed = Str::from(elements.join(","));
+            overrides.insert(name.detached(), changed);
+        }
+        // Kafka has no better code for it.
+        operation => {
+            return Err(Refusal::new(ErrorCode::UNKNOWN_SERVER_ERROR, format!("there is no operation {operation}")));
+        }
+    }
+    Ok(())
+}
+
+fn respond(
+    request: &IncrementalAlterConfigsRequest,
+    mut alter: impl FnMut(&AlterConfigsResource) -> Result<(), Refusal>,
+) -> IncrementalAlterConfigsResponse {
+    let responses = request.resources.iter().map(|resource| {
+        let (error_code, error_message) = code_and_words(alter(resource));
+        AlterConfigsResourceResponse {
+            error_code,
+            error_message,
+            resource_type: resource.resource_type,
+            resource_name: resource.resource_name.clone(),
+            ..Default::default()
+        }
+    });
+    IncrementalAlterConfigsResponse { responses: responses.collect(), ..IncrementalAlterConfigsResponse::default() }
+}
+
+const SET: i8 = 0;
+const DELETE: i8 = 1;
+const APPEND: i8 = 2;
+const SUBTRACT: i8 = 3;
