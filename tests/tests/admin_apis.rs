@@ -1,7 +1,11 @@
 //! Administration, request by request: the embedded broker has to give the answers and the codes that Apache Kafka gives.
 
+#[path = "admin_apis/cluster.rs"]
+mod cluster;
 #[path = "admin_apis/configs.rs"]
 mod configs;
+#[path = "admin_apis/groups.rs"]
+mod groups;
 #[path = "admin_apis/topics.rs"]
 mod topics;
 #[path = "admin_apis/transactions.rs"]

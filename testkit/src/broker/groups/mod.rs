@@ -9,6 +9,7 @@
 //!
 //! Source: KIP-62, KIP-345, KIP-394, KIP-447; the rules are those of Kafka's `GroupMetadataManager`.
 
+mod forget;
 mod member;
 mod membership;
 mod offsets;

@@ -70,6 +70,13 @@ impl Offsets {
         self.committed.keys().chain(self.pending.values().flat_map(BTreeMap::keys)).collect()
     }
 
+    pub(super) fn forget(&mut self, partition: &PartitionName) {
+        self.committed.remove(partition);
+        for offsets in self.pending.values_mut() {
+            offsets.remove(partition);
+        }
+    }
+
     pub(super) fn forget_topic(&mut self, topic: &str) {
         self.committed.retain(|partition, _| partition.topic.as_str() != topic);
         for offsets in self.pending.values_mut() {

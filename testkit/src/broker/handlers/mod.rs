@@ -6,6 +6,7 @@
 mod add_offsets_to_txn;
 mod add_partitions_to_txn;
 mod alter_configs;
+mod alter_partition_reassignments;
 mod api_versions;
 mod config_resource;
 mod create_partitions;
@@ -16,8 +17,11 @@ mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
+mod describe_log_dirs;
 mod describe_producers;
+mod describe_quorum;
 mod describe_transactions;
+mod elect_leaders;
 mod end_txn;
 mod fetch;
 mod find_coordinator;
@@ -28,10 +32,13 @@ mod join_group;
 mod leave_group;
 mod list_groups;
 mod list_offsets;
+mod list_partition_reassignments;
 mod list_transactions;
 mod metadata;
 mod offset_commit;
+mod offset_delete;
 mod offset_fetch;
+mod offset_for_leader_epoch;
 mod produce;
 mod sync_group;
 mod txn_offset_commit;
@@ -84,6 +91,13 @@ const HANDLERS: &[Entry] = &[
     Entry::of::<api::describe_producers::DescribeProducersRequest>(),
     Entry::of::<api::describe_transactions::DescribeTransactionsRequest>(),
     Entry::of::<api::list_transactions::ListTransactionsRequest>(),
+    Entry::of::<api::offset_delete::OffsetDeleteRequest>(),
+    Entry::of::<api::offset_for_leader_epoch::OffsetForLeaderEpochRequest>(),
+    Entry::of::<api::describe_log_dirs::DescribeLogDirsRequest>(),
+    Entry::of::<api::describe_quorum::DescribeQuorumRequest>(),
+    Entry::of::<api::elect_leaders::ElectLeadersRequest>(),
+    Entry::of::<api::alter_partition_reassignments::AlterPartitionReassignmentsRequest>(),
+    Entry::of::<api::list_partition_reassignments::ListPartitionReassignmentsRequest>(),
 ];
 
 /// A request that the broker serves.

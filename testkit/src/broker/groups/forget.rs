@@ -1,0 +1,61 @@
+//! Offsets that an administrator has a group forget (KIP-496).
+
+use kafka_wire::group::blob::decode_subscription;
+use kafka_wire::protocol::ErrorCode;
+
+use super::{Group, Groups, Phase};
+use crate::broker::partition::PartitionName;
+
+impl Groups {
+    /// Whether a group may be asked to forget offsets at all.
+    ///
+    /// # Errors
+    /// `INVALID_GROUP_ID`, `GROUP_ID_NOT_FOUND`; `NON_EMPTY_GROUP` for members that are no consumers, because nobody
+    /// knows what they read.
+    pub fn may_forget_offsets(&self, group_id: &str) -> Result<(), ErrorCode> {
+        if group_id.is_empty() {
+            return Err(ErrorCode::INVALID_GROUP_ID);
+        }
+        let group = self.by_id.get(group_id).ok_or(ErrorCode::GROUP_ID_NOT_FOUND)?;
+        if group.phase != Phase::Empty && !group.is_of_consumers() {
+            return Err(ErrorCode::NON_EMPTY_GROUP);
+        }
+        Ok(())
+    }
+
+    /// The group forgets the offset of a partition, also one that a transaction has yet to commit.
+    ///
+    /// # Errors
+    /// `GROUP_SUBSCRIBED_TO_TOPIC` while a member reads the topic.
+    pub fn forget_offset(&mut self, group_id: &str, partition: &PartitionName) -> Result<(), ErrorCode> {
+        let Some(group) = self.by_id.get_mut(group_id) else { return Ok(()) };
+        if group.is_subscribed_to(&partition.topic) {
+            return Err(ErrorCode::GROUP_SUBSCRIBED_TO_TOPIC);
+        }
+        group.offsets.forget(partition);
+        Ok(())
+    }
+}
+
+impl Group {
+    fn is_of_consumers(&self) -> bool {
+        self.protocol_type.as_ref().is_some_and(|kind| kind == CONSUMERS)
+    }
+
+    /// What consumers read is in the metadata of the assignor they have agreed on. Before they have, and where that
+    /// cannot be read, they may read anything.
+    fn is_subscribed_to(&self, topic: &str) -> bool {
+        if self.members.is_empty() || !self.is_of_consumers() {
+            return false;
+        }
+        let Some(protocol) = &self.protocol else { return true };
+        let mut subscriptions = self.members.values().map(|member| {
+            let metadata = member.protocols.iter().find(|(name, _)| name == protocol);
+            decode_subscription(metadata.map(|(_, metadata)| metadata.clone()).unwrap_or_default())
+        });
+        subscriptions.any(|read| read.map_or(true, |read| read.topics.iter().any(|name| name == topic)))
+    }
+}
+
+/// The protocol type of consumer groups.
+const CONSUMERS: &str = "consumer";

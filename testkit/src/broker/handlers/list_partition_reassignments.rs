@@ -1,0 +1,20 @@
+//! ListPartitionReassignments: none, because a move to where a partition is ends at once (KIP-455).
+
+use kafka_wire::protocol::ErrorCode;
+use kafka_wire::protocol::list_partition_reassignments::{
+    ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse,
+};
+
+use super::{Answer, Client, Handler, code_and_words};
+use crate::broker::state::State;
+
+impl Handler for ListPartitionReassignmentsRequest {
+    fn handle(self, _state: &mut State, _client: &Client) -> Answer<ListPartitionReassignmentsResponse> {
+        Answer::Now(ListPartitionReassignmentsResponse::default())
+    }
+
+    fn refuse(&self, error: ErrorCode, _version: i16) -> ListPartitionReassignmentsResponse {
+        let (error_code, error_message) = code_and_words(Err(error));
+        ListPartitionReassignmentsResponse { error_code, error_message, ..Default::default() }
+    }
+}
