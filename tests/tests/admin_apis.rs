@@ -6,6 +6,8 @@ mod cluster;
 mod configs;
 #[path = "admin_apis/groups.rs"]
 mod groups;
+#[path = "admin_apis/security.rs"]
+mod security;
 #[path = "admin_apis/topics.rs"]
 mod topics;
 #[path = "admin_apis/transactions.rs"]

@@ -11,7 +11,9 @@
 //! # Ok(()) }
 //! ```
 
+pub mod acls;
 mod call;
+pub mod client_quotas;
 mod config;
 mod core;
 mod frames;
@@ -21,6 +23,7 @@ pub mod log;
 pub mod partition;
 mod pipe;
 pub mod producer_state;
+pub mod scram;
 mod server;
 pub mod state;
 pub mod topic_configs;

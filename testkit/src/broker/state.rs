@@ -12,10 +12,13 @@ use kafka_wire::types::{BrokerId, PartitionId, TimestampMs};
 use kafka_wire::wire::{EncodeError, Str, Uuid, Writer};
 use tracing::{debug, error};
 
+use super::acls::Acls;
 use super::call::Call;
+use super::client_quotas::ClientQuotas;
 use super::groups::Groups;
 use super::handlers;
 use super::partition::PartitionName;
+use super::scram::ScramCredentials;
 use super::topics::{Topic, Topics, random_bytes};
 use super::transactions::{EndProtocol, Markers, Transactions};
 use super::{BrokerConfig, ConnectionId};
@@ -39,6 +42,12 @@ pub struct State {
     pub groups: Groups,
     /// The transactional ids.
     pub transactions: Transactions,
+    /// The access control entries.
+    pub acls: Acls,
+    /// The quotas of clients.
+    pub quotas: ClientQuotas,
+    /// The credentials of users.
+    pub scram: ScramCredentials,
     /// Fetches that wait for records, by connection: each has at most one.
     fetches: BTreeMap<ConnectionId, WaitingFetch>,
     /// Connections whose fetch should be looked at again.
@@ -83,6 +92,9 @@ impl State {
             topics,
             groups,
             transactions,
+            acls: Acls::default(),
+            quotas: ClientQuotas::default(),
+            scram: ScramCredentials::default(),
             fetches: BTreeMap::new(),
             woken: VecDeque::new(),
             answers: VecDeque::new(),

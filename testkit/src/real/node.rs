@@ -216,7 +216,8 @@ const LOG_FILE: &str = "broker.log";
 const PORT_ATTEMPTS: u32 = 5;
 /// Any 16 bytes in Kafka's base64url; each node is a cluster of its own.
 const CLUSTER_ID: &str = "V2F0ZXJ3aGVlbC1UZXN0cw";
-/// One node holds every replica; few internal partitions and threads keep the start short and the memory small.
+/// One node holds every replica; few internal partitions and threads keep the start short and the memory small. Access
+/// control entries can be made, and deny nobody anything: every client here is anonymous.
 const BASE_PROPERTIES: &str = "\
 process.roles=broker,controller
 node.id=1
@@ -238,4 +239,6 @@ num.network.threads=2
 num.io.threads=2
 background.threads=2
 log.cleaner.dedupe.buffer.size=2097152
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS
 ";

@@ -5,15 +5,21 @@
 
 mod add_offsets_to_txn;
 mod add_partitions_to_txn;
+mod alter_client_quotas;
 mod alter_configs;
 mod alter_partition_reassignments;
+mod alter_user_scram_credentials;
 mod api_versions;
 mod config_resource;
+mod create_acls;
 mod create_partitions;
 mod create_topics;
+mod delete_acls;
 mod delete_groups;
 mod delete_records;
 mod delete_topics;
+mod describe_acls;
+mod describe_client_quotas;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
@@ -21,6 +27,7 @@ mod describe_log_dirs;
 mod describe_producers;
 mod describe_quorum;
 mod describe_transactions;
+mod describe_user_scram_credentials;
 mod elect_leaders;
 mod end_txn;
 mod fetch;
@@ -98,6 +105,13 @@ const HANDLERS: &[Entry] = &[
     Entry::of::<api::elect_leaders::ElectLeadersRequest>(),
     Entry::of::<api::alter_partition_reassignments::AlterPartitionReassignmentsRequest>(),
     Entry::of::<api::list_partition_reassignments::ListPartitionReassignmentsRequest>(),
+    Entry::of::<api::describe_acls::DescribeAclsRequest>(),
+    Entry::of::<api::create_acls::CreateAclsRequest>(),
+    Entry::of::<api::delete_acls::DeleteAclsRequest>(),
+    Entry::of::<api::describe_client_quotas::DescribeClientQuotasRequest>(),
+    Entry::of::<api::alter_client_quotas::AlterClientQuotasRequest>(),
+    Entry::of::<api::describe_user_scram_credentials::DescribeUserScramCredentialsRequest>(),
+    Entry::of::<api::alter_user_scram_credentials::AlterUserScramCredentialsRequest>(),
 ];
 
 /// A request that the broker serves.

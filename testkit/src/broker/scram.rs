@@ -1,0 +1,89 @@
+//! SCRAM credentials of users. Only what is shown is kept: nobody logs in here, and so no secret is needed.
+//!
+//! Source: KIP-554; the rules are those of Kafka's `ScramControlManager`.
+
+use std::collections::BTreeMap;
+
+use kafka_wire::protocol::ErrorCode;
+use kafka_wire::wire::Str;
+
+/// The credentials of every user.
+#[derive(Clone, Debug, Default)]
+pub struct ScramCredentials {
+    /// Iterations by user and by Kafka's number of the mechanism. No user is without a credential.
+    by_user: BTreeMap<Str, BTreeMap<i8, i32>>,
+}
+
+impl ScramCredentials {
+    /// Whether this credential could be deleted.
+    ///
+    /// # Errors
+    /// `UNACCEPTABLE_CREDENTIAL` for a user without a name or with a very long one, `UNSUPPORTED_SASL_MECHANISM`; `RESOURCE_NOT_FOUND` for one
+    /// that is not there.
+    pub fn check_deletion(&self, user: &str, mechanism: i8) -> Result<(), ErrorCode> {
+        check(user, mechanism)?;
+        let is_there = self.by_user.get(user).is_some_and(|credentials| credentials.contains_key(&mechanism));
+        if is_there { Ok(()) } else { Err(ErrorCode::RESOURCE_NOT_FOUND) }
+    }
+
+    /// Whether this credential could be set.
+    ///
+    /// # Errors
+    /// `UNACCEPTABLE_CREDENTIAL` for a user without a name or with a very long one, or too few or too many iterations;
+    /// `UNSUPPORTED_SASL_MECHANISM`.
+    pub fn check_upsertion(&self, user: &str, mechanism: i8, iterations: i32) -> Result<(), ErrorCode> {
+        check(user, mechanism)?;
+        if ITERATIONS.contains(&iterations) { Ok(()) } else { Err(ErrorCode::UNACCEPTABLE_CREDENTIAL) }
+    }
+
+    /// Deletes a credential, if it is there.
+    pub fn delete(&mut self, user: &str, mechanism: i8) {
+        if let Some(credentials) = self.by_user.get_mut(user) {
+            credentials.remove(&mechanism);
+            if credentials.is_empty() {
+                self.by_user.remove(user);
+            }
+        }
+    }
+
+    /// Sets a credential that has been checked, or replaces it.
+    ///
+    /// # Errors
+    /// `POLICY_VIOLATION` beyond [`USERS_MAX`].
+    pub fn upsert(&mut self, user: &Str, mechanism: i8, iterations: i32) -> Result<(), ErrorCode> {
+        if self.by_user.len() >= USERS_MAX && !self.by_user.contains_key(user) {
+            return Err(ErrorCode::POLICY_VIOLATION);
+        }
+        self.by_user.entry(user.detached()).or_default().insert(mechanism, iterations);
+        Ok(())
+    }
+
+    /// The iterations of a user's credentials, by Kafka's number of the mechanism.
+    #[must_use]
+    pub fn of(&self, user: &str) -> Option<&BTreeMap<i8, i32>> {
+        self.by_user.get(user)
+    }
+
+    /// Every user with a credential, in order.
+    pub fn users(&self) -> impl Iterator<Item = &Str> {
+        self.by_user.keys()
+    }
+}
+
+fn check(user: &str, mechanism: i8) -> Result<(), ErrorCode> {
+    if user.is_empty() || user.len() > NAME_LIMIT_BYTES {
+        return Err(ErrorCode::UNACCEPTABLE_CREDENTIAL);
+    }
+    match mechanism {
+        SCRAM_SHA_256 | SCRAM_SHA_512 => Ok(()),
+        _ => Err(ErrorCode::UNSUPPORTED_SASL_MECHANISM),
+    }
+}
+
+/// Users with credentials in the whole cluster.
+pub const USERS_MAX: usize = 10_000;
+
+const NAME_LIMIT_BYTES: usize = 2048;
+const SCRAM_SHA_256: i8 = 1;
+const SCRAM_SHA_512: i8 = 2;
+const ITERATIONS: std::ops::RangeInclusive<i32> = 4096..=16384;
