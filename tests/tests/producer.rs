@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use conformance::reader::{KeptRecord, create_topic, read_to_end};
 use conformance::{TestBroker, eventually, on_both_brokers, test_on, within};
+use kafka_wire::admin::NewTopic;
 use kafka_wire::client::{Client, ClientConfig, Producer};
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::compression::Compression;
@@ -25,6 +26,7 @@ on_both_brokers!(
     a_batch_that_lingers_is_sent_without_a_flush,
     a_full_buffer_makes_the_writer_wait,
     a_batch_that_is_too_large_is_named_and_the_rest_goes_on,
+    batches_are_split_until_the_topic_takes_them,
     a_producer_without_an_id_has_no_transactions,
 );
 
@@ -228,6 +230,30 @@ async fn a_batch_that_is_too_large_is_named_and_the_rest_goes_on(broker: TestBro
     }
     producer.flush().await.expect("all acknowledged");
     assert_same(&values_by_partition(&fixture.read().await), &numbers_by_partition(kept.into_iter()));
+}
+
+/// The limit is known to the broker alone; batches of 256 KiB meet one of 20,000 bytes.
+async fn batches_are_split_until_the_topic_takes_them(broker: TestBroker) {
+    let mut fixture = Fixture::new(broker).await;
+    for compression in [Compression::None, Compression::Lz4] {
+        fixture.topic = fixture.broker.unique("small");
+        let mut small = NewTopic::new(fixture.topic.as_str(), PARTITIONS);
+        small.configs = vec![("max.message.bytes".into(), "20000".into())];
+        for (_, outcome) in fixture.client.create_topics(&[small]).await.expect("the cluster answers") {
+            outcome.expect("the topic is created");
+        }
+        fixture.write_and_check(ProducerConfig { compression, ..ProducerConfig::default() }, 60_000).await;
+
+        let (mut producer, topic) =
+            fixture.open(ProducerConfig::transactional(fixture.broker.unique("tx").as_str())).await;
+        producer.begin().expect("nothing is open");
+        for number in 60_000..90_000 {
+            append(&mut producer, topic, number, &number.to_string()).await;
+        }
+        producer.commit(None).await.expect("in parts it fits");
+        let read = read_to_end(&fixture.client, &fixture.topic, ReadUncommitted).await;
+        assert_same(&values_by_partition(&read), &numbers_by_partition(0..90_000));
+    }
 }
 
 async fn a_producer_without_an_id_has_no_transactions(broker: TestBroker) {

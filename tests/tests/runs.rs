@@ -20,6 +20,7 @@ on_both_brokers!(
     another_number_of_partitions_is_refused,
     a_record_that_is_not_utf8_is_counted_or_ends_the_job,
     a_record_that_is_refused_for_good_ends_the_job,
+    results_go_out_in_batches_as_small_as_their_topic_takes,
 );
 
 /// Watermarks and the end of the input cross the shuffle: what one instance reads closes windows in the other.
@@ -106,6 +107,25 @@ async fn a_record_that_is_refused_for_good_ends_the_job(broker: TestBroker) {
     let app = App::new(bench.topology(1), bench.config()).bounded();
     let error = app.run_until(pending::<()>()).await.expect_err("the output is too large").to_string();
     assert!(error.contains(&bench.output) && error.contains("max.message.bytes"), "{error}");
+}
+
+/// A window of many words closes at once, and its results make a batch beyond what the topic takes.
+async fn results_go_out_in_batches_as_small_as_their_topic_takes(broker: TestBroker) {
+    let mut bench = Bench::new(&broker, 1).await;
+    bench.output = broker.unique("small");
+    let mut small = kafka_wire::admin::NewTopic::new(bench.output.as_str(), 1);
+    small.configs = vec![("max.message.bytes".into(), "20000".into())];
+    bench.client.create_topics(&[small]).await.expect("the cluster answers");
+    let (mut producer, input) = bench.producer().await;
+    for number in 0..2_000 {
+        write(&mut producer, input, PartitionId(0), START_MS, format!("a-word-of-its-own-{number}").as_bytes());
+    }
+    producer.flush().await.expect("the lines are taken");
+    let app = App::new(bench.topology(1), bench.config()).bounded();
+    app.run_until(pending::<()>()).await.expect("every record alone is small enough");
+    until_stable(&bench.client, &bench.output).await;
+    let records = read_to_end(&bench.client, &bench.output, IsolationLevel::ReadCommitted).await;
+    assert_eq!(records.len(), 2_000);
 }
 
 /// Topics of one test, and the word count on them.

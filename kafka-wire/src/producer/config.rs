@@ -18,7 +18,8 @@ pub struct ProducerConfig {
     /// it is not used: a batch is sent when it is full, or at `flush` and `commit`.
     pub linger: Duration,
     /// A batch is closed when the next record would make it larger than this, before compression. Default 256 KiB. A
-    /// larger record travels in a batch of its own; brokers refuse batches above `max.message.bytes` (1 MiB).
+    /// larger record travels in a batch of its own. A batch that a broker refuses for being above `max.message.bytes`
+    /// (1 MiB) is split and sent again, down to single records.
     pub batch_size_bytes: usize,
     /// Codec for batches that it makes smaller. Default none.
     pub compression: Compression,

@@ -8,7 +8,8 @@
 //! acknowledged, [`partitioner`] picks partitions for keys. The handle that users hold, and the task that sends, are in
 //! `client`.
 //!
-//! Deliberately absent: `acks` other than all, splitting batches that are too large, and clocks.
+//! A batch that a broker finds too large is split and sent again (`split`). Deliberately absent: `acks` other than all, and
+//! clocks.
 
 pub mod accumulator;
 mod config;
@@ -17,6 +18,7 @@ pub mod outbox;
 pub mod partitioner;
 mod pauses;
 pub mod sequence;
+mod split;
 pub mod transaction;
 
 pub use accumulator::TopicHandle;

@@ -62,6 +62,8 @@ pub struct Settled {
     pub first_failure: Option<DeliveryError>,
     /// Records that failed.
     pub failed_records: u64,
+    /// A batch that was larger than its topic takes and goes on in parts: where to, and its size in bytes.
+    pub split: Option<(TopicPartition, usize)>,
 }
 
 /// The batches of all partitions that are closed and not yet acknowledged.
@@ -227,9 +229,14 @@ impl Outbox {
             }
             match attempt {
                 Attempt::Acknowledged(_) => destination.failures = 0,
+                // The parts are sent at once: no pause would make them fit better.
+                Attempt::TooLarge(_) => {}
                 _ => destination.failures += 1,
             }
             let finished = destination.queue.handle(now, batch, attempt, self.kind.transactional);
+            if matches!(attempt, Attempt::TooLarge(_)) && finished.is_none() {
+                self.settled.split = Some((destination.partition.clone(), batch_bytes));
+            }
             self.settle(slot, finished, batch_bytes);
         }
     }
@@ -398,6 +405,7 @@ fn read_attempt(now: Moment, produced: &Produced, destination: &Destination, pau
         ErrorCode::REQUEST_TIMED_OUT | ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND => {
             (Attempt::Unknown(pause, Some(code)), false)
         }
+        ErrorCode::MESSAGE_TOO_LARGE => (Attempt::TooLarge(code), false),
         code if code.is_retriable() => (Attempt::Retry(pause, Some(code)), is_about_leadership(code)),
         code => (Attempt::Refused(DeliveryCause::Refused(code)), false),
     }

@@ -16,7 +16,9 @@
 //! 5. A broker that knows nothing of a producer id takes any sequence from it (`ProducerAppendInfo.checkSequence`): were
 //!    the first batch to fail and the second to get there, they would end up in the wrong order for good. So a batch
 //!    travels alone until one has been acknowledged, and again after a time in which the broker may have forgotten.
-//! 6. A partition changes to a newer producer id or epoch only when it has no sealed batch, so an epoch that was raised
+//! 6. A batch of several records that is too large for the topic is replaced by two, which share its sequences: the broker
+//!    has taken none of them. One that may have been written before is not, since the broker could not recognise its parts.
+//! 7. A partition changes to a newer producer id or epoch only when it has no sealed batch, so an epoch that was raised
 //!    for one partition never makes another repeat itself.
 
 use std::collections::VecDeque;
@@ -25,6 +27,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::error::DeliveryCause;
+use super::split;
 use crate::compression::{Compression, Compressor};
 use crate::protocol::ErrorCode;
 use crate::record::{BatchBuilder, Seal, restamp, sequence_after};
@@ -105,6 +108,8 @@ pub enum Attempt {
     Unknown(Moment, Option<ErrorCode>),
     /// The broker says that a batch before this one is missing, or that it knows nothing of the producer.
     OutOfOrder(Moment, ErrorCode),
+    /// Not written: it is larger than the topic takes. Goes on in parts, if it has any.
+    TooLarge(ErrorCode),
     /// Not written, and trying again would not help.
     Refused(DeliveryCause),
 }
@@ -145,8 +150,21 @@ struct Batch {
 
 #[derive(Debug)]
 enum Contents {
-    Open(BatchBuilder),
-    Sealed { bytes: Bytes, base_sequence: i32 },
+    /// Not stamped yet. With a sequence: part of a batch that was too large, of whose sequences it has its share.
+    Open {
+        builder: BatchBuilder,
+        base_sequence: Option<i32>,
+    },
+    Sealed {
+        bytes: Bytes,
+        base_sequence: i32,
+    },
+}
+
+impl Contents {
+    fn has_sequence(&self) -> bool {
+        !matches!(self, Self::Open { base_sequence: None, .. })
+    }
 }
 
 impl Default for PartitionQueue {
@@ -175,13 +193,13 @@ impl PartitionQueue {
 
     /// Adds a closed batch at the end; from `deadline` on it is given up.
     pub fn push(&mut self, builder: BatchBuilder, deadline: Moment) {
-        let id = BatchId(self.next_id);
-        self.next_id += 1;
+        let id = self.new_id();
+        let (record_count, buffered_bytes) = (builder.record_count(), builder.size_bytes());
         self.batches.push_back(Batch {
             id,
-            record_count: builder.record_count(),
-            buffered_bytes: builder.size_bytes(),
-            contents: Contents::Open(builder),
+            record_count,
+            buffered_bytes,
+            contents: Contents::Open { builder, base_sequence: None },
             deadline,
             in_flight: false,
             was_next: false,
@@ -213,7 +231,7 @@ impl PartitionQueue {
     pub fn next_bytes(&self, now: Moment) -> Option<usize> {
         let next = self.batches.get(self.sent).filter(|_| !self.is_blocked(now))?;
         Some(match &next.contents {
-            Contents::Open(builder) => builder.size_bytes(),
+            Contents::Open { builder, .. } => builder.size_bytes(),
             Contents::Sealed { bytes, .. } => bytes.len(),
         })
     }
@@ -255,10 +273,14 @@ impl PartitionQueue {
         }
         self.adopt(identity);
         let was_next = self.sent == 0;
-        let (identity, sequence) = (self.identity, self.next_sequence);
+        let identity = self.identity;
         let batch = self.batches.get_mut(self.sent).expect("next_bytes found it");
-        if let Contents::Open(builder) = &mut batch.contents {
+        if let Contents::Open { builder, base_sequence } = &mut batch.contents {
             let builder = std::mem::replace(builder, BatchBuilder::new(0));
+            let sequence = base_sequence.unwrap_or_else(|| {
+                let after = sequence_after(self.next_sequence, batch.record_count);
+                std::mem::replace(&mut self.next_sequence, after)
+            });
             let seal = Seal {
                 producer_id: identity.id,
                 producer_epoch: identity.epoch,
@@ -268,7 +290,6 @@ impl PartitionQueue {
             };
             let bytes = builder.seal_with(seal, compressor).map_err(DeliveryCause::Compression)?;
             batch.contents = Contents::Sealed { bytes, base_sequence: sequence };
-            self.next_sequence = sequence_after(sequence, batch.record_count);
         }
         let Contents::Sealed { bytes, .. } = &batch.contents else { unreachable!("it was just sealed") };
         let sealed = Sealed { id: batch.id, bytes: bytes.clone() };
@@ -306,11 +327,9 @@ impl PartitionQueue {
                 self.needs_epoch = true;
                 None
             }
-            Attempt::Refused(cause) => {
-                // What follows has sequences behind a gap; in a transaction nothing that follows will be sent.
-                self.needs_epoch |= !transactional;
-                self.fail(index, cause)
-            }
+            Attempt::TooLarge(code) if self.split(index) => self.send_again(index, now, Some(code)),
+            Attempt::TooLarge(code) => self.refuse(index, DeliveryCause::Refused(code), transactional),
+            Attempt::Refused(cause) => self.refuse(index, cause, transactional),
         };
         if self.rewind && self.in_flight == 0 {
             self.rewind = false;
@@ -323,7 +342,7 @@ impl PartitionQueue {
     pub fn expire(&mut self, now: Moment, transactional: bool) -> Option<Finished> {
         let front = self.batches.front().filter(|front| front.deadline <= now && !front.in_flight)?;
         let cause = DeliveryCause::TimedOut(front.last_code);
-        self.needs_epoch |= !transactional && matches!(front.contents, Contents::Sealed { .. });
+        self.needs_epoch |= !transactional && front.contents.has_sequence();
         self.fail(0, cause)
     }
 
@@ -339,11 +358,16 @@ impl PartitionQueue {
         self.identity = identity;
         self.next_sequence = 0;
         for batch in &mut self.batches {
-            if let Contents::Sealed { bytes, base_sequence } = &mut batch.contents {
-                *base_sequence = self.next_sequence;
-                *bytes = restamp(bytes, identity.id, identity.epoch, self.next_sequence);
-                self.next_sequence = sequence_after(self.next_sequence, batch.record_count);
+            let next = self.next_sequence;
+            match &mut batch.contents {
+                Contents::Sealed { bytes, base_sequence } => {
+                    *base_sequence = next;
+                    *bytes = restamp(bytes, identity.id, identity.epoch, next);
+                }
+                Contents::Open { base_sequence: Some(base_sequence), .. } => *base_sequence = next,
+                Contents::Open { base_sequence: None, .. } => continue,
             }
+            self.next_sequence = sequence_after(next, batch.record_count);
         }
         (self.sent, self.rewind, self.needs_epoch) = (0, false, false);
         // It was the broker's forgetting that led here.
@@ -367,7 +391,7 @@ impl PartitionQueue {
 
     /// A newer identity takes over, from sequence 0, once no batch is stamped with the old one.
     fn adopt(&mut self, identity: ProducerIdentity) {
-        let is_stamped = self.batches.iter().any(|batch| matches!(batch.contents, Contents::Sealed { .. }));
+        let is_stamped = self.batches.iter().any(|batch| batch.contents.has_sequence());
         if self.identity != identity && !is_stamped {
             if self.identity.is_some() {
                 self.next_sequence = 0;
@@ -386,6 +410,53 @@ impl PartitionQueue {
         None
     }
 
+    /// Gives up a batch that a repeat would not help.
+    fn refuse(&mut self, index: usize, cause: DeliveryCause, transactional: bool) -> Option<Finished> {
+        // What follows has sequences behind a gap; in a transaction nothing that follows will be sent.
+        self.needs_epoch |= !transactional;
+        self.fail(index, cause)
+    }
+
+    /// Puts two halves in the place of a batch that was refused for its size, each with its share of the sequences, as
+    /// Java's `ProducerBatch.split` does. Tells whether that was possible.
+    fn split(&mut self, index: usize) -> bool {
+        let batch = &self.batches[index];
+        let Contents::Sealed { bytes, base_sequence } = &batch.contents else { return false };
+        if batch.possibly_written {
+            return false;
+        }
+        // A batch of ours can be read; if not, it is refused like one of a single record.
+        let Ok(Some([first, second])) = split::split(bytes) else { return false };
+        let second_sequence = sequence_after(*base_sequence, first.record_count());
+        // Together they hold as much of the buffer as the whole did, whatever they measure now.
+        let first_bytes = first.size_bytes().min(batch.buffered_bytes);
+        let second_bytes = batch.buffered_bytes - first_bytes;
+        let (base_sequence, deadline, last_code) = (*base_sequence, batch.deadline, batch.last_code);
+        let mut part = |builder: BatchBuilder, base_sequence, buffered_bytes| Batch {
+            id: self.new_id(),
+            record_count: builder.record_count(),
+            buffered_bytes,
+            contents: Contents::Open { builder, base_sequence: Some(base_sequence) },
+            deadline,
+            in_flight: false,
+            was_next: false,
+            possibly_written: false,
+            last_code,
+        };
+        let first = part(first, base_sequence, first_bytes);
+        let second = part(second, second_sequence, second_bytes);
+        self.batches[index] = first;
+        self.batches.insert(index + 1, second);
+        self.sent += 1;
+        true
+    }
+
+    fn new_id(&mut self) -> BatchId {
+        let id = BatchId(self.next_id);
+        self.next_id += 1;
+        id
+    }
+
     fn fail(&mut self, index: usize, cause: DeliveryCause) -> Option<Finished> {
         let possibly_written = self.batches[index].possibly_written;
         self.finish(index, None, Some(Failure { cause, possibly_written }))
@@ -399,7 +470,7 @@ impl PartitionQueue {
         Some(Finished {
             buffered_bytes: batch.buffered_bytes,
             record_count: batch.record_count,
-            has_sequence: matches!(batch.contents, Contents::Sealed { .. }),
+            has_sequence: batch.contents.has_sequence(),
             last_offset,
             failure,
         })

@@ -28,6 +28,8 @@ pub(super) struct Sender {
     /// Metadata is being asked for; then: not before this moment again.
     is_refreshing: bool,
     refresh_after: Moment,
+    /// Once is enough: it goes on like this for as long as the topic takes less than a batch.
+    has_told_of_split: bool,
 }
 
 enum Event {
@@ -50,6 +52,7 @@ impl Sender {
             under_way: JoinSet::new(),
             is_refreshing: false,
             refresh_after: Moment::ZERO,
+            has_told_of_split: false,
         }
     }
 
@@ -166,6 +169,11 @@ impl Sender {
             for (slot, offset) in settled.acknowledged {
                 buffer.acknowledge(slot, offset);
             }
+        }
+        if let Some((partition, batch_bytes)) = settled.split
+            && !std::mem::replace(&mut self.has_told_of_split, true)
+        {
+            tracing::warn!(%partition, batch_bytes, "a batch is too large for its topic and goes in parts; raise max.message.bytes of the topic to spare the detour");
         }
         let Some(first) = settled.first_failure else { return };
         if core.manager.is_transactional() {

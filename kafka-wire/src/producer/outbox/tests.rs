@@ -296,3 +296,30 @@ fn a_gap_asks_for_an_epoch_that_the_partition_has_not_had() {
     assert_eq!(script.outbox.needs_epoch(raised), NeedsEpoch::No);
     assert!(script.outbox.poll(NOW, raised, |_| true).is_some());
 }
+
+#[test]
+fn a_batch_that_is_too_large_goes_out_in_halves_without_a_pause() {
+    let mut script = Script::new(&[1]);
+    script.acquaint(&[0]);
+    let topic = script.accumulator.topic("t").unwrap();
+    for _ in 0..4 {
+        let record =
+            NewRecord { timestamp: TimestampMs(1), key: None, value: Some(&[0; 100]), headers: RawHeaders::EMPTY };
+        script.accumulator.append(topic, PartitionId(0), record).unwrap();
+    }
+    script.accumulator.close_all();
+    let whole = script.accumulator.take_closed().pop().unwrap();
+    let buffered_bytes = whole.builder.size_bytes();
+    script.outbox.push(NOW, whole);
+    let produce = script.poll().unwrap();
+    script.answer(&produce, &[(0, ErrorCode::MESSAGE_TOO_LARGE)]);
+    let halves: Vec<Produce> = std::iter::from_fn(|| script.poll()).collect();
+    assert_eq!(halves.len(), 2);
+    for half in &halves {
+        script.answer(half, &[(0, ErrorCode::NONE)]);
+    }
+    let settled = script.outbox.take_settled();
+    assert_eq!((settled.failed_records, settled.released_bytes), (0, buffered_bytes));
+    assert_eq!(settled.split, Some((TopicPartition::new("t", PartitionId(0)), buffered_bytes)));
+    assert!(script.outbox.is_drained());
+}

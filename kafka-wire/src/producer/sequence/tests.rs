@@ -221,3 +221,94 @@ fn giving_up_spares_what_is_in_flight() {
     }
     assert!(queue.is_empty());
 }
+
+const TOO_LARGE: Attempt = Attempt::TooLarge(ErrorCode::MESSAGE_TOO_LARGE);
+
+#[test]
+fn a_batch_that_is_too_large_goes_on_in_halves_that_share_its_sequences() {
+    let mut queue = queue_of(3);
+    let buffered: usize = queue.batches.iter().map(|batch| batch.buffered_bytes).sum();
+    let sent = send(&mut queue);
+    assert_eq!(queue.handle(NOW, sent[0].id, TOO_LARGE, false), None);
+    assert!(send(&mut queue).is_empty(), "two batches are still in flight");
+    for batch in &sent[1..] {
+        // They were refused because the first was missing: that is no gap.
+        assert_eq!(queue.handle(NOW, batch.id, GAP, false), None);
+    }
+    let again = send(&mut queue);
+    assert_eq!(sequences(&again), [0, 5, 10, 20]);
+    assert_eq!(again[2..], sent[1..], "the others are the same bytes");
+
+    // A half may be too large as well; an acknowledged one stays acknowledged.
+    let mut records = queue.handle(NOW, again[0].id, acknowledged(0), false).unwrap().record_count;
+    assert_eq!(queue.handle(NOW, again[1].id, TOO_LARGE, false), None);
+    for batch in &again[2..] {
+        queue.handle(NOW, batch.id, GAP, false);
+    }
+    let quarters = send(&mut queue);
+    assert_eq!(sequences(&quarters), [5, 7, 10, 20]);
+    let mut released = buffered - queue.batches.iter().map(|batch| batch.buffered_bytes).sum::<usize>();
+    for (batch, offset) in quarters.iter().zip([5, 7, 10, 20]) {
+        let done = queue.handle(NOW, batch.id, acknowledged(offset), false).unwrap();
+        (records, released) = (records + done.record_count, released + done.buffered_bytes);
+    }
+    assert_eq!((records, released), (30, buffered), "nothing is lost, and the buffer gets back what it gave");
+    assert!(queue.is_empty() && !queue.needs_epoch());
+    push(&mut queue, 1);
+    assert_eq!(sequences(&send(&mut queue)), [30]);
+}
+
+#[test]
+fn a_record_that_is_too_large_alone_is_refused() {
+    let mut queue = remembered(0);
+    push(&mut queue, 1);
+    let sent = send(&mut queue);
+    let failure = queue.handle(NOW, sent[0].id, TOO_LARGE, false).unwrap().failure.unwrap();
+    assert_eq!(failure.cause, DeliveryCause::Refused(ErrorCode::MESSAGE_TOO_LARGE));
+    assert!(queue.needs_epoch(), "what follows has sequences behind a gap");
+}
+
+#[test]
+fn a_batch_that_may_be_written_is_not_split() {
+    let mut queue = queue_of(1);
+    let sent = send(&mut queue);
+    queue.handle(NOW, sent[0].id, UNANSWERED, true);
+    let again = send(&mut queue);
+    let failure = queue.handle(NOW, again[0].id, TOO_LARGE, true).unwrap().failure.unwrap();
+    assert!(failure.possibly_written);
+}
+
+#[test]
+fn halves_wrap_and_are_stamped_anew_like_any_batch() {
+    let mut queue = remembered(i32::MAX - 4);
+    push(&mut queue, 10);
+    push(&mut queue, 10);
+    let sent = send(&mut queue);
+    assert_eq!(sequences(&sent), [i32::MAX - 4, 5]);
+    queue.handle(NOW, sent[0].id, TOO_LARGE, false);
+    queue.handle(NOW, sent[1].id, GAP, false);
+    let halves = send(&mut queue);
+    assert_eq!(sequences(&halves), [i32::MAX - 4, 0, 5]);
+    // The first half meets a real gap. The second one is split before the queue starts anew.
+    queue.handle(NOW, halves[0].id, GAP, false);
+    queue.handle(NOW, halves[1].id, TOO_LARGE, false);
+    queue.handle(NOW, halves[2].id, GAP, false);
+    assert!(queue.needs_epoch());
+    assert!(queue.restart(RAISED).is_empty());
+    queue.remembered_until = DEADLINE;
+    let anew: Vec<Sealed> = std::iter::from_fn(|| send_one(&mut queue, NOW, RAISED)).collect();
+    assert_eq!(sequences(&anew), [0, 5, 7, 10]);
+    let header = BatchHeader::parse(&anew[1].bytes).unwrap();
+    assert_eq!((header.producer_epoch, header.record_count), (RAISED.epoch, 2));
+}
+
+#[test]
+fn a_half_that_runs_out_of_time_leaves_a_gap() {
+    let mut queue = queue_of(1);
+    let sent = send(&mut queue);
+    queue.handle(NOW, sent[0].id, TOO_LARGE, false);
+    let expired = queue.expire(DEADLINE, false).unwrap();
+    assert_eq!((expired.record_count, expired.has_sequence), (5, true));
+    assert_eq!(expired.failure.unwrap().cause, DeliveryCause::TimedOut(Some(ErrorCode::MESSAGE_TOO_LARGE)));
+    assert!(queue.needs_epoch());
+}
