@@ -17,21 +17,37 @@ fn parse(text: &str) -> Option<u64> {
         (at, 'g' | 'G') => (&text[..at], 9),
         _ => (text, 0),
     };
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let (whole, fraction) = match number.split_once('.') {
+        Some((_, "")) => return None,
+        Some(parts) => parts,
+        None => (number, ""),
+    };
     // A fraction of a record is none: 1.5k is 1500, and 1.5 is refused.
-    if fraction.len() > zeros || (number.contains('.') && fraction.is_empty()) {
+    if fraction.len() > zeros || !is_digits(fraction) {
         return None;
     }
-    let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    let groups_end = |byte: u8| byte.is_ascii_digit();
-    if !whole.bytes().next().is_some_and(groups_end) || !whole.bytes().next_back().is_some_and(groups_end) {
-        return None;
-    }
-    let whole = whole.replace(['_', ','], "");
-    if !is_digits(&whole) || !is_digits(fraction) {
-        return None;
-    }
+    let whole = ungrouped(whole)?;
     format!("{whole}{fraction:0<zeros$}").parse().ok()
+}
+
+/// The digits without what divides them. Commas stand before three digits each: 1,5M is not fifteen millions.
+fn ungrouped(whole: &str) -> Option<String> {
+    let divider = if whole.contains(',') { ',' } else { '_' };
+    let mut groups = whole.split(divider);
+    let first = groups.next().filter(|group| !group.is_empty() && is_digits(group))?;
+    let mut digits = first.to_owned();
+    for group in groups {
+        let is_whole = if divider == ',' { group.len() == 3 } else { !group.is_empty() };
+        if !is_whole || !is_digits(group) {
+            return None;
+        }
+        digits.push_str(group);
+    }
+    Some(digits)
+}
+
+fn is_digits(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -69,6 +85,9 @@ mod tests {
             "_1",
             "1_",
             "1..5M",
+            "1,5M",
+            "1,00",
+            "1__0",
             "1.2345k",
             "0x10",
             "99999999999G",
