@@ -2,9 +2,12 @@
 //!
 //! Each law reads the sources as text. What it finds is told all at once, one line for each place.
 
+#[path = "tidy/imports.rs"]
+mod imports;
 #[path = "tidy/source.rs"]
 mod source;
 
+use imports::Imports;
 use source::{Source, files, top_level_uses, workspace};
 
 /// Modules of kafka-wire by rank: a module uses its own files and lower ranks, never a sibling or a higher rank.
@@ -39,6 +42,18 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("processor", &["kafka-wire"]),
     ("testkit", &["kafka-wire"]),
     ("fuzz", &["kafka-wire", "kafka-wire-codegen"]),
+];
+
+/// Where files may import each other in no circle.
+const CRATES: &[&str] = &[
+    "kafka-wire",
+    "kafka-wire/codegen",
+    "kafka-wire/compression",
+    "testkit",
+    "cli",
+    "tests",
+    "fuzz",
+    "bench",
 ];
 
 /// Lines of a file outside of its tests.
@@ -93,6 +108,17 @@ fn modules_use_only_lower_ranks() {
     let mut found = rank_breaches("kafka-wire", KAFKA_WIRE);
     found.extend(rank_breaches("processor", PROCESSOR));
     assert_none("a module uses its own files and lower ranks only", &found);
+}
+
+#[test]
+fn files_import_each_other_in_no_circle() {
+    let mut found = Vec::new();
+    for room in CRATES {
+        let sources = files(&format!("{room}/src"));
+        let written = sources.iter().filter(|source| !source.path.contains("/protocol/generated/"));
+        found.extend(Imports::read(written).circles());
+    }
+    assert_none("files that import each other in a circle", &found);
 }
 
 #[test]

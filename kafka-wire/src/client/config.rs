@@ -1,10 +1,8 @@
-//! Settings of a client, and the addresses it starts from.
+//! Settings of a client.
 
-use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-use super::ConnectError;
 use crate::wire::Str;
 
 /// Settings of a [`super::Client`]. Start from [`ClientConfig::new`] and change what differs.
@@ -62,56 +60,9 @@ impl ClientConfig {
     }
 }
 
-/// Where a broker listens.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Address {
-    /// A name or an IP address, IPv6 without brackets.
-    pub host: Str,
-    /// TCP port.
-    pub port: u16,
-}
-
-impl Address {
-    /// Reads `host:port`, `[v6]:port`; also `PLAINTEXT://host:port`, as brokers write it in their configuration.
-    pub(super) fn parse(text: &str) -> Result<Self, ConnectError> {
-        let bad = || ConnectError::BadAddress { text: text.to_owned() };
-        let address = text.strip_prefix("PLAINTEXT://").unwrap_or(text);
-        let (host, port) = address.rsplit_once(':').ok_or_else(bad)?;
-        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        let is_ambiguous = bare.is_none() && host.contains(':');
-        let host = bare.unwrap_or(host);
-        let port = port.parse().ok().filter(|port| *port > 0).ok_or_else(bad)?;
-        if host.is_empty() || is_ambiguous || host.contains('/') {
-            return Err(bad());
-        }
-        Ok(Self { host: Str::from(host), port })
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, port } = self;
-        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses_are_read_and_shown() {
-        for (text, shown) in [
-            ("localhost:9092", "localhost:9092"),
-            ("[::1]:9092", "[::1]:9092"),
-            ("PLAINTEXT://kafka.internal:1", "kafka.internal:1"),
-        ] {
-            assert_eq!(Address::parse(text).unwrap().to_string(), shown);
-        }
-        for text in ["", "localhost", "localhost:", ":9092", "localhost:0", "::1:9092", "h:99999", "http://h:80"] {
-            assert_eq!(Address::parse(text), Err(ConnectError::BadAddress { text: text.to_owned() }), "{text}");
-        }
-    }
 
     #[test]
     fn servers_are_separated_by_commas() {

@@ -9,6 +9,7 @@
 //! Where what happens: `transport` opens byte streams, `tls` (by the feature of that name) encrypts them, `connection` drives one [`Session`](crate::session::Session),
 //! `pool` keeps them, `request` routes a request to one.
 
+mod address;
 mod admin;
 mod backoff;
 mod clock;
@@ -34,8 +35,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+pub use address::Address;
 pub use backoff::Backoff;
-pub use config::{Address, ClientConfig};
+pub use config::ClientConfig;
 pub use consumer::Consumer;
 pub use error::{
     ConnectError, ConnectFailure, ConnectStage, CoordinatorError, Endpoint, MetadataError, NotSentCause, RequestError,
@@ -122,8 +124,8 @@ impl Client {
     /// # Errors
     /// As [`Client::connect`].
     pub async fn connect_with(config: ClientConfig, connector: Arc<dyn Connector>) -> Result<Self, ConnectError> {
-        let bootstrap =
-            config.bootstrap_servers.iter().map(|text| Address::parse(text)).collect::<Result<Vec<_>, _>>()?;
+        let parse = |text: &String| Address::parse(text).ok_or_else(|| ConnectError::BadAddress { text: text.clone() });
+        let bootstrap = config.bootstrap_servers.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
         if bootstrap.is_empty() {
             return Err(ConnectError::NoAddress);
         }

@@ -1,6 +1,6 @@
 //! Headers of a record, as they lie in it.
 
-use super::parse;
+use super::field;
 use super::varint::{put_varint, zigzag, zigzag_length};
 
 /// The headers of a record, checked but not taken apart: reading them is left to whoever wants them.
@@ -33,7 +33,7 @@ impl<'a> RawHeaders<'a> {
     pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> + use<'a> {
         let mut rest = self.bytes;
         (0..self.count).map_while(move |_| {
-            let (after, header) = parse::header(rest).ok()?;
+            let (after, header) = field::header(rest).ok()?;
             rest = after;
             Some(header)
         })

@@ -17,8 +17,8 @@ use nom::combinator::cond;
 use nom::number::complete::{be_i32, be_i64, be_u32, i8 as be_i8, u8 as be_u8};
 use nom::{IResult, Offset, Parser};
 
+use super::field::{Fault, Parsed};
 use super::header::{LENGTH_AT, LENGTH_END, LOG_APPEND_TIME_BIT, MAGIC_AT};
-use super::parse::{Fault, Parsed};
 use super::{BatchHeader, RawHeaders, Record, RecordError, RecordErrorCause, TimestampType};
 use crate::compression::{self, Compression, CompressionError, Container, Decompressed};
 use crate::types::{LeaderEpoch, ProducerEpoch, ProducerId};

@@ -40,6 +40,7 @@ mod batch;
 mod builder;
 mod control;
 mod error;
+mod field;
 mod header;
 mod headers;
 mod message;
@@ -58,7 +59,24 @@ pub use header::{BatchHeader, HEADER_BYTES, MAGIC_V2, TimestampType, sequence_af
 pub use headers::{HeadersBuf, RawHeaders};
 pub use message_builder::{MessageFormat, MessageSet, MessageSetBuilder};
 pub use patch::{restamp, with_base_offset, with_log_append_time};
-pub use records::{Record, Records};
+pub use records::Records;
+
+/// One record, borrowed from its batch.
+///
+/// To keep a part of an uncompressed batch, take `batch.bytes().slice_ref(part)`: no copy, but the frame stays in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// Its offset in the partition.
+    pub offset: i64,
+    /// Milliseconds since 1970-01-01 UTC; -1 when it has none. With log append time, that of the batch.
+    pub timestamp: i64,
+    /// `None` is Kafka's null, not the same as empty.
+    pub key: Option<&'a [u8]>,
+    /// `None` is Kafka's null: a tombstone in a compacted topic.
+    pub value: Option<&'a [u8]>,
+    /// Its headers, taken apart when asked for.
+    pub headers: RawHeaders<'a>,
+}
 
 #[cfg(test)]
 mod tests;

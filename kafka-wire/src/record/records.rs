@@ -4,27 +4,11 @@ use std::iter::FusedIterator;
 
 use nom::Offset;
 
+use super::field::Fault;
 use super::header::RECORD_COUNT_AT;
 use super::message::Messages;
-use super::parse::{self, Fault, RawRecord};
-use super::{BatchHeader, RawHeaders, RecordError, RecordErrorCause, TimestampType, short};
-
-/// One record, borrowed from its batch.
-///
-/// To keep a part of an uncompressed batch, take `batch.bytes().slice_ref(part)`: no copy, but the frame stays in memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Record<'a> {
-    /// Its offset in the partition.
-    pub offset: i64,
-    /// Milliseconds since 1970-01-01 UTC; -1 when it has none. With log append time, that of the batch.
-    pub timestamp: i64,
-    /// `None` is Kafka's null, not the same as empty.
-    pub key: Option<&'a [u8]>,
-    /// `None` is Kafka's null: a tombstone in a compacted topic.
-    pub value: Option<&'a [u8]>,
-    /// Its headers, taken apart when asked for.
-    pub headers: RawHeaders<'a>,
-}
+use super::parse::{self, RawRecord};
+use super::{BatchHeader, Record, RecordError, RecordErrorCause, TimestampType, short};
 
 /// The records of a batch in order, as many as its header says. Made by [`super::Batch::open`].
 ///

@@ -8,7 +8,8 @@
 //! quiet machine.
 
 use super::RawHeaders;
-use super::parse::{RawRecord, unzigzag};
+use super::field::unzigzag;
+use super::parse::RawRecord;
 use crate::wire::varint::varlong;
 
 /// The record that starts at `at` in the `region` of all records, and where the next one starts.

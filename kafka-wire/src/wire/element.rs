@@ -2,37 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{EncodeError, Malformed, Reader, Str, Uuid, Writer};
-
-/// What can be read: a message, a struct of one, or a number, a string, bytes in a list.
-pub trait Decode: Sized {
-    /// Reads one, as `version` of its message has it.
-    ///
-    /// # Errors
-    /// See the methods of [`Reader`]; [`Reader::explain`] names the field and the byte.
-    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed>;
-
-    /// Reads `count` of them behind each other. Numbers do it in one step.
-    ///
-    /// # Errors
-    /// Those of the first that cannot be read.
-    fn read_list(r: &mut Reader<'_>, count: usize, version: i16) -> Result<Vec<Self>, Malformed> {
-        let mut list = Vec::with_capacity(count);
-        for _ in 0..count {
-            list.push(Self::read(r, version)?);
-        }
-        Ok(list)
-    }
-}
-
-/// What can be written: a message, a struct of one, or a number, a string, bytes in a list.
-pub trait Encode {
-    /// Appends it, as `version` of its message has it.
-    ///
-    /// # Errors
-    /// A field that is set and that the version lacks; null where the version has none; too long a string or list.
-    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError>;
-}
+use super::{Decode, Encode, EncodeError, Malformed, Reader, Str, Uuid, Writer};
 
 /// The name of a value of a list that has no name of its own, in errors.
 const ELEMENT: &str = "element";

@@ -17,15 +17,14 @@ pub mod varint;
 mod view;
 mod writer;
 
-pub use element::{Decode, Encode};
 pub use error::{DecodeCause, DecodeError, EncodeCause, EncodeError, Malformed};
 pub use layout::Layout;
-pub use reader::{ELEMENTS_PER_BYTE, Reader};
+pub use reader::{Decode, ELEMENTS_PER_BYTE, Reader};
 pub use text::Str;
 pub use unknown_tags::UnknownTags;
 pub use uuid::{ParseUuidError, Uuid};
 pub use view::{Items, ItemsIter, View, ViewReader};
-pub use writer::{Tags, Writer};
+pub use writer::{Encode, Tags, Writer};
 
 #[cfg(test)]
 mod tests;

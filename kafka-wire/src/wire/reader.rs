@@ -4,7 +4,6 @@ use bytes::Bytes;
 use nom::bytes::complete::take;
 use nom::{IResult, Parser};
 
-use super::element::Decode;
 use super::unknown_tags::Keeper;
 use super::varint::unsigned_varint;
 use super::{DecodeCause, DecodeError, Malformed, Str, UnknownTags, Uuid};
@@ -45,6 +44,27 @@ const ELEMENTS_FREE_BYTES: usize = (64 << 10) - 512;
 ///
 /// Source: `MessageDataGenerator` of Kafka, "field had invalid length" above 0x7fff, also where the length is a varint.
 pub(super) const STRING_MAX_BYTES: usize = 0x7fff;
+
+/// A type that can be read: a message, a struct of one, or a number, a string, bytes in a list.
+pub trait Decode: Sized {
+    /// Reads one, as `version` of its message has it.
+    ///
+    /// # Errors
+    /// See the methods of [`Reader`]; [`Reader::explain`] names the field and the byte.
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed>;
+
+    /// Reads `count` of them behind each other. Numbers do it in one step.
+    ///
+    /// # Errors
+    /// Those of the first that cannot be read.
+    fn read_list(r: &mut Reader<'_>, count: usize, version: i16) -> Result<Vec<Self>, Malformed> {
+        let mut list = Vec::with_capacity(count);
+        for _ in 0..count {
+            list.push(Self::read(r, version)?);
+        }
+        Ok(list)
+    }
+}
 
 impl<'a> Reader<'a> {
     /// Starts at the first byte of `frame`, with classic lengths.

@@ -2,7 +2,6 @@
 
 use bytes::{BufMut, Bytes};
 
-use super::element::Encode;
 use super::reader::STRING_MAX_BYTES;
 use super::unknown_tags::Keeper;
 use super::varint::put_unsigned_varint;
@@ -24,6 +23,15 @@ pub struct Writer {
     tail: Vec<u8>,
     flexible: bool,
     keeper: Option<Box<Keeper>>,
+}
+
+/// A type that can be written: a message, a struct of one, or a number, a string, bytes in a list.
+pub trait Encode {
+    /// Appends it, as `version` of its message has it.
+    ///
+    /// # Errors
+    /// A field that is set and that the version lacks; null where the version has none; too long a string or list.
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError>;
 }
 
 impl Writer {

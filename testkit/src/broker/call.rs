@@ -2,7 +2,9 @@
 
 use kafka_wire::protocol::ApiKey;
 
-use super::ConnectionId;
+/// One connection of a client; never reused within a broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId(pub u64);
 
 /// A request that is being served: all that is needed to answer it later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

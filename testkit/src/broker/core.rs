@@ -14,14 +14,10 @@ use kafka_wire::wire::{Reader, Str};
 use tracing::debug;
 
 use super::BrokerConfig;
-use super::call::Call;
+use super::call::{Call, ConnectionId};
 use super::handlers::{self, Client, Treatment};
 use super::state::{Answered, State};
 use crate::fault::{Action, Plan, Rule};
-
-/// One connection of a client; never reused within a broker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConnectionId(pub u64);
 
 /// What the driver of a [`Core`] has to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -228,7 +224,7 @@ impl Core {
 
     /// Turns ended calls into outputs.
     fn collect(&mut self) {
-        while let Some((call, answered)) = self.state.next_answer() {
+        while let Some((call, answered)) = self.next_answer() {
             let connection = call.connection;
             // The client may be gone, or its request may have been answered with the end of the connection.
             let Some(open) = self.connections.get_mut(&connection).filter(|open| open.serving == Some(call.serial))
@@ -243,6 +239,12 @@ impl Core {
             }
             self.freed.push_back(connection);
         }
+    }
+
+    /// The next call that has ended, after everything that the last change has made ready.
+    fn next_answer(&mut self) -> Option<(Call, Answered)> {
+        handlers::settle(&mut self.state);
+        self.state.next_answer()
     }
 
     fn close(&mut self, connection: ConnectionId) {

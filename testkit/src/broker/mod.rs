@@ -38,9 +38,9 @@ use std::sync::mpsc as std_mpsc;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 
-pub use self::call::Call;
+pub use self::call::{Call, ConnectionId};
 pub use self::config::BrokerConfig;
-pub use self::core::{ConnectionId, Core, Output};
+pub use self::core::{Core, Output};
 pub use self::pipe::Pipe;
 use self::server::Server;
 pub use self::state::State;

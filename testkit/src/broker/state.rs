@@ -12,16 +12,15 @@ use kafka_wire::types::{BrokerId, PartitionId, TimestampMs};
 use kafka_wire::wire::{EncodeError, Str, Uuid, Writer};
 use tracing::{debug, error};
 
+use super::BrokerConfig;
 use super::acls::Acls;
-use super::call::Call;
+use super::call::{Call, ConnectionId};
 use super::client_quotas::ClientQuotas;
 use super::groups::Groups;
-use super::handlers;
 use super::partition::PartitionName;
 use super::scram::ScramCredentials;
 use super::topics::{Topic, Topics, random_bytes};
 use super::transactions::{EndProtocol, Markers, Transactions};
-use super::{BrokerConfig, ConnectionId};
 
 /// The broker's whole state.
 #[derive(Debug)]
@@ -66,11 +65,13 @@ pub enum Answered {
     Closed,
 }
 
+/// A fetch that waits for records.
 #[derive(Debug)]
-struct WaitingFetch {
-    call: Call,
-    request: FetchRequest,
-    deadline: Moment,
+pub(super) struct WaitingFetch {
+    pub(super) call: Call,
+    pub(super) request: FetchRequest,
+    /// When it is answered with what there is.
+    pub(super) deadline: Moment,
 }
 
 impl State {
@@ -169,9 +170,8 @@ impl State {
         self.answers.push_back((call, answered));
     }
 
-    /// The next call that has ended. Looks at everything that the last change may have made ready.
+    /// The next call that has ended.
     pub fn next_answer(&mut self) -> Option<(Call, Answered)> {
-        self.settle();
         self.answers.pop_front()
     }
 
@@ -202,17 +202,20 @@ impl State {
         [self.transactions.next_timeout(), self.groups.next_timeout(), fetch].into_iter().flatten().min()
     }
 
-    /// Carries changes on to what hangs on them: markers into logs and groups, group answers and records to clients.
-    fn settle(&mut self) {
+    /// Writes the markers of transactions that have ended into logs and groups.
+    pub(super) fn write_due_markers(&mut self) {
         while let Some(markers) = self.transactions.poll() {
             self.write_markers(&markers);
         }
-        while let Some((call, reply)) = self.groups.poll() {
-            handlers::answer_member(self, call, reply);
-        }
-        while let Some(connection) = self.woken.pop_front() {
-            let Some(WaitingFetch { call, request, deadline }) = self.fetches.remove(&connection) else { continue };
-            handlers::resume_fetch(self, call, request, deadline);
+    }
+
+    /// The next fetch that waited and is to be looked at again.
+    pub(super) fn next_woken_fetch(&mut self) -> Option<WaitingFetch> {
+        loop {
+            let connection = self.woken.pop_front()?;
+            if let Some(fetch) = self.fetches.remove(&connection) {
+                return Some(fetch);
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use kafka_wire::rng::Rng;
 use kafka_wire::types::PartitionId;
 use kafka_wire::wire::{Str, Uuid};
 
-use super::ConnectionId;
+use super::call::ConnectionId;
 use super::log::Log;
 
 /// Every topic.

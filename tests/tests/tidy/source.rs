@@ -37,6 +37,17 @@ fn collect(folder: &Path, found: &mut Vec<Source>) {
 }
 
 impl Source {
+    /// A file by its path and text.
+    #[cfg(test)]
+    pub(crate) fn new(path: &str, text: &str) -> Self {
+        Self { path: path.to_owned(), text: text.to_owned() }
+    }
+
+    /// The text before the test module at the end of the file.
+    pub(crate) fn code(&self) -> &str {
+        self.text.find("\n#[cfg(test)]\nmod tests {").map_or(&self.text, |at| &self.text[..=at])
+    }
+
     /// Lines with their numbers, from 1.
     pub(crate) fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
         self.text.lines().enumerate().map(|(index, line)| (index + 1, line))
@@ -56,9 +67,8 @@ impl Source {
 
     /// Lines before and in the test module at the end of the file.
     pub(crate) fn code_and_test_lines(&self) -> (usize, usize) {
-        let all = self.text.lines().count();
-        let tests = self.text.find("\n#[cfg(test)]\nmod tests {").map(|at| self.text[at + 1..].lines().count());
-        (all - tests.unwrap_or(0), tests.unwrap_or(0))
+        let (all, code) = (self.text.lines().count(), self.code().lines().count());
+        (code, all - code)
     }
 
     /// Comments with the numbers of their lines; `//` inside of a string is taken for one too.
@@ -160,15 +170,11 @@ fn name(path: &str) -> String {
 mod tests {
     use super::{Source, top_level_uses};
 
-    fn source(path: &str, text: &str) -> Source {
-        Source { path: path.to_owned(), text: text.to_owned() }
-    }
-
     #[test]
     fn uses_are_found_in_every_form() {
         let text = "//! crate::no::comment\nuse crate::wire::{Str, Uuid};\nuse crate::{\n    time::Moment,\n    record::{Batch, a::B},\n};\n\
                     fn f(x: crate::types::Offset) -> $crate::macros::X {}\nuse super::super::group::Member;\nuse super::own;\n";
-        let uses = top_level_uses(&source("kafka-wire/src/session/frame.rs", text));
+        let uses = top_level_uses(&Source::new("kafka-wire/src/session/frame.rs", text));
         let expected = [(2, "wire"), (3, "time"), (3, "record"), (7, "types"), (8, "group")];
         assert_eq!(uses.iter().map(|(line, name)| (*line, name.as_str()),).collect::<Vec<_>>(), expected);
     }
@@ -176,12 +182,12 @@ mod tests {
     #[test]
     fn functions_are_measured() {
         let text = "fn short() {}\n\nimpl X {\n    pub fn long(\n        a: i32,\n    ) -> i32 {\n        a\n    }\n}\n\nfn declared(\n    a: i32,\n);\n";
-        assert_eq!(source("x.rs", text).functions(), [(4, "long", 5)]);
+        assert_eq!(Source::new("x.rs", text).functions(), [(4, "long", 5)]);
     }
 
     #[test]
     fn tests_at_the_end_are_counted_apart() {
         let text = "fn f() {}\n\n#[cfg(test)]\nmod tests {\n    fn g() {}\n}\n";
-        assert_eq!(source("x.rs", text).code_and_test_lines(), (2, 4));
+        assert_eq!(Source::new("x.rs", text).code_and_test_lines(), (2, 4));
     }
 }

@@ -60,10 +60,10 @@ use tracing::{debug, trace};
 
 use super::call::Call;
 use super::groups::Reply;
-use super::state::{Answered, NODE, State};
+use super::state::{Answered, NODE, State, WaitingFetch};
 
 pub(super) use self::api_versions::refuse_version;
-pub(super) use self::fetch::resume_fetch;
+use self::fetch::resume_fetch;
 
 /// Every API that the broker serves.
 const HANDLERS: &[Entry] = &[
@@ -218,8 +218,19 @@ fn serve<H: Handler>(
     Ok(())
 }
 
+/// Carries changes of the state on to what hangs on them: markers into logs and groups, group answers and records to clients.
+pub(super) fn settle(state: &mut State) {
+    state.write_due_markers();
+    while let Some((call, reply)) = state.groups.poll() {
+        answer_member(state, call, reply);
+    }
+    while let Some(WaitingFetch { call, request, deadline }) = state.next_woken_fetch() {
+        resume_fetch(state, call, request, deadline);
+    }
+}
+
 /// Answers a JoinGroup or SyncGroup that had to wait.
-pub(super) fn answer_member(state: &mut State, call: Call, reply: Reply) {
+fn answer_member(state: &mut State, call: Call, reply: Reply) {
     match reply {
         Reply::Join(joined) => state.answer(call, &join_group::response(joined, call.version)),
         Reply::Sync(synced) => state.answer(call, &sync_group::response(synced)),
