@@ -6,13 +6,15 @@ use kafka_wire::admin::OffsetSpec;
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::group::assignor::PartitionCounts;
 use kafka_wire::time::Moment;
-use kafka_wire::types::Offset;
+use kafka_wire::types::{Offset, PartitionId};
 use kafka_wire::wire::Str;
 
 use super::group::Group;
 use super::logs::Logs;
 use super::transactions::{Offsets, Transactions};
+use crate::task::SourcePartitions;
 use crate::topology::{SinkKind, Topology};
+use crate::worker::{Ends, end_of};
 
 /// Everything that outlives a worker.
 pub(super) struct Cluster {
@@ -63,6 +65,17 @@ impl Cluster {
         let count = |topic: &Str| (topic.clone(), u32::try_from(self.logs.partition_count(topic)).unwrap_or(0));
         let counts: PartitionCounts = self.topics.iter().map(count).collect();
         self.group.handle_time(now, &self.topics, &counts);
+    }
+
+    /// Where the partitions of a source end, added up, none of them further than a bounded run reads.
+    pub(super) fn source_end(&self, source: &SourcePartitions, run_ends: Option<&Ends>) -> Offset {
+        let all = (0..self.logs.partition_count(&source.topic)).map(PartitionId);
+        let ends = all.filter(|id| source.partition.is_none_or(|only| only == *id)).map(|id| {
+            let run_end = run_ends.map(|ends| end_of(ends, &TopicPartition::new(source.topic.as_str(), id)));
+            let end = self.logs.end_offset(&source.topic, id);
+            run_end.map_or(end, |run_end| end.min(run_end)).0
+        });
+        Offset(ends.sum())
     }
 
     pub(super) fn list(&self, partition: &TopicPartition, spec: OffsetSpec) -> Offset {

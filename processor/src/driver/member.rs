@@ -15,6 +15,7 @@ use super::plan::{CommitPoint, Died, Plan, die_at, take};
 use super::sending::Sending;
 use super::transactions::Fenced;
 use crate::commit::Outcome;
+use crate::task::SourcePartitions;
 use crate::topology::Topology;
 use crate::worker::{Action, Completion, End, Ends, Operation, OperationId, Settings, Worker};
 
@@ -93,9 +94,16 @@ impl Member {
                     self.generation = Some(assignment.generation);
                     self.is_told = false;
                     self.worker.handle_assigned(now, assignment);
-                } else if cluster.group.hear(self.index, self.incarnation, -1) == Heard::Unknown {
-                    // Removed while it waited: it joins anew, as the client does by itself.
-                    cluster.group.join(self.index, self.incarnation, &self.transactional_id, now);
+                } else {
+                    // What the client does by itself: a member that was removed while it waited joins anew, and one that
+                    // was asked to join again before it heard of its share does so.
+                    match cluster.group.hear(self.index, self.incarnation, -1) {
+                        Heard::Unknown => {
+                            cluster.group.join(self.index, self.incarnation, &self.transactional_id, now);
+                        }
+                        Heard::Rebalancing => cluster.group.rejoin(self.index, self.incarnation, now),
+                        Heard::Nothing => {}
+                    }
                 }
             }
             Some(generation) if !self.is_told => match cluster.group.hear(self.index, self.incarnation, generation) {
@@ -320,6 +328,13 @@ impl Member {
             }
             Operation::ListOffsets { wanted } => {
                 Completion::Listed(wanted.iter().map(|(partition, spec)| cluster.list(partition, *spec)).collect())
+            }
+            Operation::SumSourceEnds { sources, run_ends } => {
+                let end = |source: SourcePartitions| {
+                    let end = cluster.source_end(&source, run_ends.as_deref());
+                    (source, end)
+                };
+                Completion::SourceEnds(sources.into_iter().map(end).collect())
             }
             Operation::MakeRoom => {
                 self.send(self.sending.len(), cluster, now).map_or_else(fenced, |()| Completion::Done)

@@ -98,6 +98,8 @@ where
 {
     /// Closes what ends at or before the watermark. Under [`Emit::OnUpdate`] the changes since the last commit still go out.
     fn close(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        // A stage further down has been told this watermark: an earlier result would be late there.
+        self.stream_time = self.stream_time.max(self.watermark);
         self.watermark = context.watermark;
         let Self { spec, state, next, stream_time, .. } = self;
         while let Some(closed) = state.close_next(context.watermark) {
@@ -120,6 +122,7 @@ where
     }
 
     fn before_commit(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        self.stream_time = self.stream_time.max(self.watermark);
         let Self { spec, state, next, stream_time, .. } = self;
         if spec.emit == Emit::OnUpdate {
             state.dirty().try_for_each(|result| emit(spec, next, result, *stream_time, context))?;

@@ -1,5 +1,6 @@
 //! Doing what the commit machine says: the end of a transaction, in every way that it can end.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -11,11 +12,13 @@ use kafka_wire::types::LeaderEpoch;
 use kafka_wire::wire::Str;
 use tracing::{info, warn};
 
-use super::open;
 use super::session::Session;
 use super::status::Counters;
+use super::takeover::Held;
 use super::worker::SessionEnd;
+use super::{open, topics};
 use crate::commit::{OffsetMetadata, Outcome, Step};
+use crate::task::SourcePartitions;
 
 /// What came of a turn of the commit machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +92,7 @@ impl Session<'_> {
     /// Lets the tasks put out what is due at a commit, and sends everything.
     async fn flush(&mut self) -> Result<Outcome, SessionEnd> {
         self.committing.clear();
+        self.settle_doubts().await?;
         for (partition, held) in &mut self.tasks {
             if held.task.has_uncommitted() || held.position > held.committed {
                 self.committing.push(partition.clone());
@@ -112,6 +116,22 @@ impl Session<'_> {
                 Outcome::MustAbort
             }
         })
+    }
+
+    /// Looks up where sources end that are thought to be idle, where event time can only go on when they are: one request for
+    /// all tasks. Without an answer they count as not idle.
+    async fn settle_doubts(&mut self) -> Result<(), SessionEnd> {
+        let doubts = |held: &Held| held.task.doubts();
+        let sources: BTreeSet<SourcePartitions> = self.tasks.values().flat_map(doubts).collect();
+        if sources.is_empty() {
+            return Ok(());
+        }
+        let ends = topics::source_ends(&self.client, &sources, self.worker.ends.as_deref()).await;
+        let now = self.client.now();
+        for held in self.tasks.values_mut().filter(|held| !held.task.doubts().is_empty()) {
+            held.task.settle(now, &|source| ends.get(source).copied(), &mut self.transaction)?;
+        }
+        Ok(())
     }
 
     /// Adds the offsets and ends the transaction.

@@ -224,7 +224,8 @@ impl<'w> Session<'w> {
             return Err(SessionEnd::Killed);
         }
         let is_due = |held: &Held| held.task.next_timeout().is_some_and(|timeout| timeout <= now);
-        if self.tasks.values().any(is_due) {
+        let has_work = |held: &Held| is_due(held) || !held.task.doubts().is_empty();
+        if self.tasks.values().any(has_work) {
             self.begin()?;
             for held in self.tasks.values_mut().filter(|held| is_due(held)) {
                 held.task.tick(now, &mut self.transaction)?;

@@ -60,6 +60,7 @@ impl Held {
         let records = batch.open(buffer).map_err(open::consume_error)?;
         self.task.process(0, records, batch.position, now, transaction)?;
         self.position = Offset(batch.batch.header.next_offset()).max(self.position);
+        self.task.set_position(0, self.position);
         Ok(())
     }
 
@@ -77,6 +78,7 @@ impl Held {
         let next = fetched.next_offset();
         let ends = self.reaches_end(next);
         self.position = self.end.map_or(next, |end| next.min(end)).max(self.position);
+        self.task.set_position(0, self.position);
         self.lag = (self.end.unwrap_or(fetched.last_stable_offset()).0 - self.position.0).max(0);
         if ends { self.end_of_input(transaction) } else { Ok(()) }
     }
@@ -235,6 +237,7 @@ impl Session<'_> {
                 None => end = Some(topics::end_of(ends, &partition).unwrap_or_default()),
             }
         }
+        task.set_position(0, position);
         let published = task.status().counters;
         let held = Held { task, position, committed: position, is_internal, end, has_ended: false, lag: 0, published };
         self.consumer.assign(partition.clone(), position);

@@ -1,6 +1,6 @@
 //! The topics of a job: those it finds, and those it makes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kafka_wire::admin::{NewTopic, OffsetSpec};
 use kafka_wire::client::{Client, MetadataError};
@@ -8,9 +8,11 @@ use kafka_wire::cluster::TopicPartition;
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::types::{IsolationLevel, Offset};
 use kafka_wire::wire::Str;
+use tracing::debug;
 
 use super::config::Config;
 use super::error::RunError;
+use crate::task::SourcePartitions;
 use crate::topology::{SinkKind, Topology};
 
 /// Where a bounded run ends: the offset after the last record of each source partition, by topic.
@@ -61,6 +63,44 @@ pub(crate) async fn ends(client: &Client, topology: &Topology) -> Result<Ends, R
         ends.insert(topic.to_owned(), listed.iter().map(|listed| listed.offset.unwrap_or_default()).collect());
     }
     Ok(ends)
+}
+
+/// Where these sources end now, uncommitted records included: the sum of their partitions, none of them further than a
+/// bounded run reads. Those that do not tell are left out.
+pub(crate) async fn source_ends(
+    client: &Client,
+    sources: &BTreeSet<SourcePartitions>,
+    run_ends: Option<&Ends>,
+) -> BTreeMap<SourcePartitions, Offset> {
+    let mut partitions = BTreeSet::new();
+    let mut of_source = BTreeMap::new();
+    for source in sources {
+        let ids = match (source.partition, client.topic(&source.topic).await) {
+            (Some(partition), _) => vec![partition],
+            (None, Ok(topic)) => topic.partitions.iter().map(|partition| partition.id).collect(),
+            (None, Err(_)) => continue,
+        };
+        let all: Vec<_> = ids.into_iter().map(|id| TopicPartition::new(source.topic.as_str(), id)).collect();
+        partitions.extend(all.iter().cloned());
+        of_source.insert(source.clone(), all);
+    }
+    let wanted: Vec<_> = partitions.into_iter().map(|partition| (partition, OffsetSpec::Latest)).collect();
+    let listed = match client.list_offsets(&wanted, IsolationLevel::ReadUncommitted).await {
+        Ok(listed) => listed,
+        Err(error) => {
+            debug!(%error, "the ends of idle sources could not be looked up: they count as not idle");
+            return BTreeMap::new();
+        }
+    };
+    let ends: BTreeMap<_, _> =
+        listed.into_iter().filter_map(|listed| Some((listed.partition, listed.offset?))).collect();
+    let end = |partition: &TopicPartition| {
+        let run_end = run_ends.and_then(|ends| end_of(ends, partition)).unwrap_or(Offset(i64::MAX));
+        ends.get(partition).map(|end| end.0.min(run_end.0))
+    };
+    let sum =
+        |all: Vec<TopicPartition>| all.iter().try_fold(0, |sum, partition| Some(sum + end(partition)?)).map(Offset);
+    of_source.into_iter().filter_map(|(source, all)| Some((source, sum(all)?))).collect()
 }
 
 /// Where a bounded run ends in a source partition.

@@ -16,10 +16,12 @@
 //! goes on from there.
 
 mod progress_log;
+mod sources;
 
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use kafka_wire::cluster::TopicPartition;
@@ -28,12 +30,14 @@ use kafka_wire::time::Moment;
 use kafka_wire::types::{Offset, PartitionId, TimestampMs};
 
 use self::progress_log::ProgressLog;
+pub use self::sources::SourcePartitions;
+use self::sources::Sources;
 use crate::error::{Origin, ProcessError};
 use crate::operator::{Context, Control, Counters, Input, Stage, StateSizes, Undecodable, Visit};
 use crate::output::{OutRecord, Output, Route, SinkId, StoreId};
 use crate::state::ChangelogKey;
-use crate::topology::{SinkKind, SourceKind, SubTopologyId, Topology};
-use crate::watermark::{Generator, Mark, NO_WATERMARK, Progress};
+use crate::topology::{SinkKind, SourceKind, SourceSpec, SubTopologyId, Topology};
+use crate::watermark::{IdleAt, InputKind, Mark, NO_WATERMARK, TaskTime};
 
 /// Names a task: all workers of a job agree on it, over restarts too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,6 +59,7 @@ pub struct Task {
     id: TaskId,
     stage: Box<dyn Stage>,
     inputs: Vec<TopicPartition>,
+    sources: Sources,
     /// Tasks of the sub-topology: what marks say as the count of upstream tasks.
     task_count: i32,
     is_internal: bool,
@@ -86,11 +91,7 @@ struct Shuffle {
 /// What a rollback takes back, besides the stage.
 #[derive(Clone)]
 struct EventTime {
-    /// Of a source task.
-    generator: Generator,
-    /// Of a task behind a shuffle.
-    progress: Progress,
-    watermark: TimestampMs,
+    time: TaskTime,
     /// The greatest timestamp seen: that of marks and of progress, which must not lie in the future.
     seen: TimestampMs,
     /// The input is over; the end offset that marks carry on.
@@ -126,10 +127,12 @@ impl Task {
         let sub_topology = &topology.sub_topologies()[id.sub_topology.0];
         let [source] = sub_topology.sources() else { panic!("a sub-topology has one source") };
         let inputs = vec![TopicPartition::new(source.topic.as_str(), id.partition)];
+        let kind = |source: &SourceSpec| match source.kind {
+            SourceKind::External => InputKind::Source(source.watermark),
+            SourceKind::Repartition { .. } => InputKind::Repartition,
+        };
         let state = EventTime {
-            generator: Generator::new(source.watermark),
-            progress: Progress::default(),
-            watermark: NO_WATERMARK,
+            time: TaskTime::new(sub_topology.sources().iter().map(kind)),
             seen: TimestampMs(0),
             ended: None,
             sent: None,
@@ -140,6 +143,7 @@ impl Task {
         Self {
             stage: sub_topology.stage(),
             id,
+            sources: Sources::new(topology, id.sub_topology, &inputs),
             inputs,
             task_count: partition_counts.iter().copied().max().unwrap_or(0),
             is_internal: source.kind != SourceKind::External,
@@ -178,17 +182,60 @@ impl Task {
         let mut position = position;
         while let Some(record) = self.run(input, &mut records, position, output)? {
             position = Offset(record.offset + 1);
-            self.take_mark(input, &record, output)?;
+            self.take_mark(input, &record)?;
         }
         if !self.is_internal {
             // More input than the end that was given: it was not the end.
             self.state.ended = None;
             if let Some(max_timestamp) = self.max_timestamp.take() {
-                self.state.generator.observe(max_timestamp, now);
+                self.state.time.observe(input, max_timestamp, now);
             }
-            self.advance(self.state.generator.watermark(), output)?;
         }
-        Ok(())
+        self.advance(output)?;
+        if self.is_internal { self.check_end(output) } else { Ok(()) }
+    }
+
+    /// Everything of an input before `next` has been processed: also where no record lies, at markers and at gaps. To be told
+    /// before the first record, and each time that the position has moved.
+    pub fn set_position(&mut self, input: usize, next: Offset) {
+        self.state.time.set_position(input, next);
+    }
+
+    /// The sources whose ends have to be looked up before event time can go on, see [`Task::settle`]. Empty while a look
+    /// would change nothing.
+    #[must_use]
+    pub fn doubts(&self) -> Vec<SourcePartitions> {
+        let mut sources = BTreeSet::new();
+        for contributor in self.state.time.doubts() {
+            let (own, above) = self.sources.of(contributor);
+            sources.extend(own.into_iter().chain(above));
+        }
+        sources.into_iter().collect()
+    }
+
+    /// The ends of the sources have been looked up, after everything that the task has been given so far. `end` is the sum of
+    /// the end offsets of all partitions meant, uncommitted records included, and no further than a bounded run reads; none
+    /// when they could not be looked up.
+    ///
+    /// # Errors
+    /// As [`Task::process`].
+    pub fn settle(
+        &mut self,
+        now: Moment,
+        end: &dyn Fn(&SourcePartitions) -> Option<Offset>,
+        output: &mut dyn Output,
+    ) -> Result<(), ProcessError> {
+        self.resume(output)?;
+        let sum = |sources: Vec<SourcePartitions>| {
+            sources.iter().try_fold(0_i64, |sum, source| Some(sum.saturating_add(end(source)?.0)))
+        };
+        let mut time = self.state.time.clone();
+        let has_moved = time.settle(now, |contributor, idle| {
+            let (own, above) = self.sources.of(contributor);
+            sum(own) == Some(idle.own) && sum(above) == Some(idle.above)
+        });
+        self.state.time = time;
+        if has_moved { self.watermark_moved(output) } else { Ok(()) }
     }
 
     /// Takes the time: a source without records falls idle, and a task whose input ended earlier finds that out.
@@ -198,9 +245,10 @@ impl Task {
     pub fn tick(&mut self, now: Moment, output: &mut dyn Output) -> Result<(), ProcessError> {
         self.resume(output)?;
         if self.is_internal {
+            self.state.time.tick(now);
             return self.check_end(output);
         }
-        self.state.generator.tick(now);
+        self.state.time.tick(now);
         self.end_again.take().map_or(Ok(()), |end| self.end_of_input(0, end, output))
     }
 
@@ -210,7 +258,7 @@ impl Task {
         if self.end_again.is_some() || self.is_end_due() {
             return Some(Moment::ZERO);
         }
-        if self.is_internal { None } else { self.state.generator.next_timeout() }
+        self.state.time.next_timeout()
     }
 
     /// Everything below `end_offset` of an input has been processed, and this run reads no further of it. Said twice, it
@@ -253,7 +301,7 @@ impl Task {
         self.write_marks(output);
         if let Some(log) = &mut self.progress_log {
             let place = (self.id.partition, self.state.seen);
-            log.write(self.state.watermark, place, output);
+            log.write(self.state.time.watermark(), place, output);
         }
         Ok(())
     }
@@ -263,7 +311,7 @@ impl Task {
     /// # Panics
     /// Never: no operator fails here.
     pub fn committed(&mut self) {
-        self.settle(&mut Control::Committed);
+        self.tell(&mut Control::Committed);
         self.committed.clone_from(&self.state);
         if let Some(log) = &mut self.progress_log {
             log.committed();
@@ -277,7 +325,7 @@ impl Task {
         let is_at_end = !self.is_internal && !self.has_processed;
         self.end_again = self.end_again.or(self.state.ended.filter(|_| is_at_end && self.committed.ended.is_none()));
         self.state.clone_from(&self.committed);
-        self.settle(&mut Control::RolledBack);
+        self.tell(&mut Control::RolledBack);
         if let Some(log) = &mut self.progress_log {
             log.rolled_back();
         }
@@ -338,10 +386,10 @@ impl Task {
     #[must_use]
     pub fn status(&mut self) -> TaskStatus {
         let mut sizes = StateSizes::default();
-        self.settle(&mut Control::Sizes(&mut sizes));
+        self.tell(&mut Control::Sizes(&mut sizes));
         TaskStatus {
-            watermark: self.state.watermark,
-            is_idle: self.is_idle(),
+            watermark: self.state.time.watermark(),
+            is_idle: self.idle_at().is_some(),
             counters: self.state.counters,
             open_windows: sizes.open_windows,
             store_entries: sizes.store_entries,
@@ -382,14 +430,13 @@ impl Task {
         result
     }
 
-    fn take_mark(&mut self, input: usize, record: &Record<'_>, output: &mut dyn Output) -> Result<(), ProcessError> {
-        let kept = record.value.and_then(Mark::decode).and_then(|mark| self.state.progress.apply(mark));
+    fn take_mark(&mut self, input: usize, record: &Record<'_>) -> Result<(), ProcessError> {
+        let kept = record.value.and_then(Mark::decode).and_then(|mark| self.state.time.hear(input, mark));
         let kept = kept.ok_or_else(|| ProcessError::BadMark { origin: self.origin(input, Offset(record.offset)) })?;
         if let Some(log) = &mut self.progress_log {
             log.heard(kept);
         }
-        self.advance(self.state.progress.watermark(), output)?;
-        self.check_end(output)
+        Ok(())
     }
 
     /// Behind a shuffle: has every upstream partition ended?
@@ -412,7 +459,8 @@ impl Task {
     }
 
     fn has_heard_all_ends(&self) -> bool {
-        self.expected_ends.as_ref().is_some_and(|expected| self.state.progress.has_ended(expected))
+        let progress = self.state.time.progress(0);
+        self.expected_ends.as_ref().zip(progress).is_some_and(|(expected, progress)| progress.has_ended(expected))
     }
 
     /// Advances to the end of the last open window, as often as closing one opens another further down the stage.
@@ -421,17 +469,17 @@ impl Task {
             let mut last = None;
             self.control(&mut Control::LastWindowEnd(&mut last), output)?;
             match last {
-                Some(end) if end > self.state.watermark.0 => self.advance(TimestampMs(end), output)?,
+                Some(end) if self.state.time.advance_to(TimestampMs(end)) => self.watermark_moved(output)?,
                 _ => return Ok(()),
             }
         }
     }
 
-    fn advance(&mut self, watermark: TimestampMs, output: &mut dyn Output) -> Result<(), ProcessError> {
-        if watermark <= self.state.watermark {
-            return Ok(());
-        }
-        self.state.watermark = watermark;
+    fn advance(&mut self, output: &mut dyn Output) -> Result<(), ProcessError> {
+        if self.state.time.advance() { self.watermark_moved(output) } else { Ok(()) }
+    }
+
+    fn watermark_moved(&mut self, output: &mut dyn Output) -> Result<(), ProcessError> {
         self.is_touched = true;
         self.control(&mut Control::Watermark, output)
     }
@@ -447,12 +495,11 @@ impl Task {
 
     fn restore_progress(&mut self, upstream: PartitionId, mark: Mark) {
         if upstream == ChangelogKey::OWN {
-            self.state.watermark = self.state.watermark.max(mark.watermark);
-            self.state.generator.restore(mark.watermark);
+            self.state.time.restore(mark.watermark);
         } else {
-            self.state.progress.apply(mark);
+            self.state.time.hear(0, mark);
+            self.state.time.advance();
         }
-        self.state.watermark = self.state.watermark.max(self.state.progress.watermark());
         self.committed.clone_from(&self.state);
     }
 
@@ -479,18 +526,18 @@ impl Task {
         let mark = Mark {
             upstream: self.id.partition,
             upstream_count: self.task_count,
-            watermark: self.state.watermark,
-            is_idle: self.is_idle(),
+            watermark: self.state.time.watermark(),
+            idle: self.idle_at(),
             ended: self.state.ended,
         };
-        let says_something = mark.watermark > NO_WATERMARK || mark.is_idle || mark.ended.is_some();
+        let says_something = mark.watermark > NO_WATERMARK || mark.idle.is_some() || mark.ended.is_some();
         (says_something && self.state.sent != Some(mark)).then_some(mark)
     }
 
-    fn is_idle(&self) -> bool {
-        let input_is_idle =
-            if self.is_internal { self.state.progress.is_idle() } else { self.state.generator.is_idle() };
-        input_is_idle || self.state.ended.is_some()
+    /// Where the sources ended, when the task holds nobody back: no record for a while, or the end of its input.
+    fn idle_at(&self) -> Option<IdleAt> {
+        let time = &self.state.time;
+        time.idle_at().or_else(|| self.state.ended.is_some().then(|| time.position()))
     }
 
     fn control(&mut self, control: &mut Control<'_>, output: &mut dyn Output) -> Result<(), ProcessError> {
@@ -501,7 +548,7 @@ impl Task {
     }
 
     /// A control in response to which no operator puts anything out, or fails.
-    fn settle(&mut self, control: &mut Control<'_>) {
+    fn tell(&mut self, control: &mut Control<'_>) {
         self.control(control, &mut NoOutput).expect("only what decodes or encodes can fail");
     }
 
@@ -517,7 +564,7 @@ impl Task {
 }
 
 fn context<'a>(partition: PartitionId, state: &EventTime, output: &'a mut dyn Output) -> Context<'a> {
-    Context { output, partition, watermark: state.watermark, max_timestamp: None, counters: state.counters }
+    Context { output, partition, watermark: state.time.watermark(), max_timestamp: None, counters: state.counters }
 }
 
 fn shuffle(topology: &Topology, sink: SinkId) -> Option<Shuffle> {

@@ -40,7 +40,7 @@ impl ProgressLog {
         (partition, timestamp): (PartitionId, TimestampMs),
         output: &mut dyn Output,
     ) {
-        let own = Mark { upstream: ChangelogKey::OWN, upstream_count: 0, watermark, is_idle: false, ended: None };
+        let own = Mark { upstream: ChangelogKey::OWN, upstream_count: 0, watermark, idle: None, ended: None };
         let own = (watermark != self.written).then_some(own);
         self.written = watermark;
         for mark in self.heard.iter().copied().chain(own) {

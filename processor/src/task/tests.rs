@@ -71,12 +71,16 @@ fn process(task: &mut Task, base_offset: i64, records: &[Raw<'_>], output: &mut 
     let sealed = builder.seal(Seal::default()).expect("not compressed");
     let batch = Batch::from_bytes(with_base_offset(&sealed, base_offset, LeaderEpoch(0))).expect("just sealed");
     let mut buffer = Decompressed::default();
-    task.process(0, batch.open(&mut buffer).expect("not corrupt"), Offset(base_offset), Moment::ZERO, output)
+    let records_of_batch = batch.open(&mut buffer).expect("not corrupt");
+    let processed = task.process(0, records_of_batch, Offset(base_offset), Moment::ZERO, output);
+    task.set_position(0, Offset(batch.header.next_offset()));
+    processed
 }
 
 fn mark(upstream: i32, watermark: i64, ended: Option<i64>) -> [u8; Mark::BYTES] {
     let (upstream, watermark, ended) = (PartitionId(upstream), TimestampMs(watermark), ended.map(Offset));
-    Mark { upstream, upstream_count: 2, watermark, is_idle: ended.is_some(), ended }.encode()
+    let idle = ended.map(|Offset(own)| IdleAt { own, above: 0 });
+    Mark { upstream, upstream_count: 2, watermark, idle, ended }.encode()
 }
 
 #[test]
@@ -90,7 +94,7 @@ fn a_mark_goes_into_every_partition_when_it_says_something_new() {
     process(&mut task, 0, &[(700, None, Some(b"a"))], &mut output).expect("no error");
     task.before_commit(&mut output).expect("no error");
     let mark =
-        Mark { upstream: PartitionId(1), upstream_count: 2, watermark: TimestampMs(700), is_idle: false, ended: None };
+        Mark { upstream: PartitionId(1), upstream_count: 2, watermark: TimestampMs(700), idle: None, ended: None };
     assert_eq!(output.marks(), [(0, mark), (1, mark)]);
     task.committed();
 
@@ -102,12 +106,12 @@ fn a_mark_goes_into_every_partition_when_it_says_something_new() {
     task.tick(Moment::from_millis(30_000), &mut output).expect("no error");
     assert!(task.has_uncommitted(), "idleness alone is worth a commit");
     task.before_commit(&mut output).expect("no error");
-    assert_eq!(output.marks()[0].1, Mark { is_idle: true, ..mark });
+    assert_eq!(output.marks()[0].1, Mark { idle: Some(IdleAt { own: 2, above: 0 }), ..mark });
     task.rolled_back();
     assert_eq!(task.next_timeout(), Some(Moment::from_millis(30_000)), "the mark went with its transaction");
     task.end_of_input(0, Offset(2), &mut output).expect("no error");
     task.before_commit(&mut output).expect("no error");
-    assert_eq!(output.marks()[0].1, Mark { is_idle: true, ended: Some(Offset(2)), ..mark });
+    assert_eq!(output.marks()[0].1, Mark { idle: Some(IdleAt { own: 2, above: 0 }), ended: Some(Offset(2)), ..mark });
     assert!(!task.is_finished(), "not before it is committed");
     task.committed();
     assert!(task.is_finished());

@@ -86,6 +86,25 @@ impl Topology {
         sources.filter(|source| source.kind == SourceKind::External)
     }
 
+    /// The topics of the user's that a sub-topology reads itself.
+    pub fn own_sources(&self, id: SubTopologyId) -> impl Iterator<Item = &str> {
+        let sources = self.sub_topologies[id.0].sources.iter();
+        sources.filter(|source| source.kind == SourceKind::External).map(|source| source.topic.as_str())
+    }
+
+    /// The topics of the user's that all sub-topologies above one read; one that is above it on two ways comes twice.
+    #[must_use]
+    pub fn sources_above(&self, id: SubTopologyId) -> Vec<&str> {
+        let mut topics = Vec::new();
+        for source in &self.sub_topologies[id.0].sources {
+            if let SourceKind::Repartition { upstream, .. } = source.kind {
+                topics.extend(self.own_sources(upstream));
+                topics.extend(self.sources_above(upstream));
+            }
+        }
+        topics
+    }
+
     /// Where a bounded run ends for a reader of `source`: for each upstream task the end that its marks will say. `None` for a
     /// source of the user's, which has no upstream tasks.
     ///

@@ -23,9 +23,10 @@ impl Watermark {
         Self { out_of_order_ms, idle_after: Some(Duration::from_secs(30)) }
     }
 
-    /// A partition without records for this long (by the wall clock) no longer holds back the others.
+    /// A partition without records for this long (by the wall clock) no longer holds back the others, for as long as nothing
+    /// new is in its log: before a watermark passes it by, the end of the log is looked up.
     ///
-    /// Its records may be late when it comes back: the others went on without it.
+    /// A record that comes into the log after the others went on without it may be late.
     #[must_use]
     pub const fn idle_after(self, idle_after: Duration) -> Self {
         Self { idle_after: Some(idle_after), ..self }

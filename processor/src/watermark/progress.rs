@@ -1,13 +1,11 @@
-//! What the upstream partitions of a task have said, and what follows for the task.
+//! The latest mark of each upstream task of one repartition topic.
 //!
 //! - Unheard upstreams hold the watermark: their first records may be the oldest.
-//! - Otherwise it is the least over those that are not idle. When all are, nobody is waited for, and it is the greatest:
-//!   the order in which they fell idle must not decide.
 //! - An upstream's watermark never goes back: one that restarts has forgotten how far it was, its readers have not.
 
-use kafka_wire::types::{Offset, TimestampMs};
+use kafka_wire::types::{Offset, PartitionId};
 
-use super::{Mark, NO_WATERMARK};
+use super::{IdleAt, Mark};
 
 /// The latest mark of each upstream partition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,25 +30,24 @@ impl Progress {
         *slot
     }
 
-    /// How far event time has come in all of them.
-    #[must_use]
-    pub fn watermark(&self) -> TimestampMs {
-        let mut least = None;
-        let mut greatest = NO_WATERMARK;
-        for upstream in &self.upstreams {
-            let Some(mark) = upstream else { return NO_WATERMARK };
-            greatest = greatest.max(mark.watermark);
-            if !mark.is_idle {
-                least = Some(least.map_or(mark.watermark, |least: TimestampMs| least.min(mark.watermark)));
-            }
-        }
-        least.unwrap_or(greatest)
+    /// The latest mark of each upstream task, by its partition; none for one that has not been heard.
+    pub fn marks(&self) -> impl Iterator<Item = (PartitionId, Option<&Mark>)> {
+        (0..).map(PartitionId).zip(self.upstreams.iter().map(Option::as_ref))
     }
 
-    /// Whether all have spoken and none is waited for.
+    /// Where the sources of all upstream tasks ended, when all are idle.
     #[must_use]
-    pub fn is_idle(&self) -> bool {
-        !self.upstreams.is_empty() && self.upstreams.iter().all(|mark| mark.is_some_and(|mark| mark.is_idle))
+    pub fn idle_at(&self) -> Option<IdleAt> {
+        let first = self.upstreams.first()?.as_ref()?.idle?;
+        let mut above = first.above;
+        let mut own = 0_i64;
+        for mark in &self.upstreams {
+            let idle = mark.as_ref()?.idle?;
+            own = own.saturating_add(idle.own);
+            // They have the same tasks above them. The least is that of the one that knows least.
+            above = above.min(idle.above);
+        }
+        Some(IdleAt { own, above })
     }
 
     /// Whether each upstream partition has ended at the offset expected of it, or later.
@@ -68,14 +65,13 @@ const UPSTREAMS_MAX: usize = 1 << 16;
 
 #[cfg(test)]
 mod tests {
-    use kafka_wire::types::PartitionId;
-    use proptest::prelude::*;
+    use kafka_wire::types::TimestampMs;
 
     use super::*;
 
     fn mark(upstream: i32, watermark: i64) -> Mark {
         let (upstream, watermark) = (PartitionId(upstream), TimestampMs(watermark));
-        Mark { upstream, upstream_count: 3, watermark, is_idle: false, ended: None }
+        Mark { upstream, upstream_count: 3, watermark, idle: None, ended: None }
     }
 
     fn progress(marks: &[Mark]) -> Progress {
@@ -87,26 +83,19 @@ mod tests {
     }
 
     #[test]
-    fn the_unheard_hold_and_the_least_counts() {
-        assert_eq!(progress(&[]).watermark(), NO_WATERMARK);
-        assert_eq!(progress(&[mark(0, 5), mark(2, 9)]).watermark(), NO_WATERMARK);
-        assert_eq!(progress(&[mark(0, 5), mark(2, 9), mark(1, 7)]).watermark(), TimestampMs(5));
-    }
-
-    #[test]
-    fn the_idle_do_not_count_unless_all_are() {
-        let idle = |upstream, watermark| Mark { is_idle: true, ..mark(upstream, watermark) };
-        assert_eq!(progress(&[idle(0, 5), mark(1, 7), mark(2, 9)]).watermark(), TimestampMs(7));
-        let all = progress(&[idle(0, 5), idle(1, 7), idle(2, 9)]);
-        assert_eq!(all.watermark(), TimestampMs(9));
-        assert!(all.is_idle() && !progress(&[idle(0, 5)]).is_idle());
+    fn all_are_idle_where_their_sources_ended() {
+        let idle = |upstream, own, above| Mark { idle: Some(IdleAt { own, above }), ..mark(upstream, 0) };
+        assert_eq!(progress(&[]).idle_at(), None);
+        assert_eq!(progress(&[idle(0, 5, 9), idle(2, 6, 9)]).idle_at(), None, "one has not been heard");
+        assert_eq!(progress(&[idle(0, 5, 9), mark(1, 0), idle(2, 6, 9)]).idle_at(), None);
+        let all = progress(&[idle(0, 5, 9), idle(1, 7, 8), idle(2, 6, 9)]);
+        assert_eq!(all.idle_at(), Some(IdleAt { own: 18, above: 8 }));
     }
 
     #[test]
     fn a_restarted_upstream_does_not_turn_time_back() {
         let mut progress = progress(&[mark(0, 5), mark(1, 7), mark(2, 9)]);
         assert_eq!(progress.apply(mark(0, 1)).map(|kept| kept.watermark), Some(TimestampMs(5)));
-        assert_eq!(progress.watermark(), TimestampMs(5));
     }
 
     #[test]
@@ -129,19 +118,6 @@ mod tests {
         for (upstream, upstream_count) in [(3, 3), (-1, 3), (0, 0), (0, -1), (0, i32::MAX)] {
             let mark = Mark { upstream: PartitionId(upstream), upstream_count, ..mark(0, 0) };
             assert_eq!(progress.apply(mark), None);
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn with_all_heard_and_active_the_watermark_never_goes_back(marks in prop::collection::vec((0..3, -50_i64..50), 0..60)) {
-            let mut progress = progress(&[mark(0, -50), mark(1, -50), mark(2, -50)]);
-            let mut last = progress.watermark();
-            for (upstream, watermark) in marks {
-                progress.apply(mark(upstream, watermark));
-                prop_assert!(progress.watermark() >= last);
-                last = progress.watermark();
-            }
         }
     }
 }

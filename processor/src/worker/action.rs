@@ -1,13 +1,16 @@
 //! What a worker wants done, and what came of it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use kafka_wire::admin::OffsetSpec;
 use kafka_wire::cluster::{CommittedOffset, TopicPartition};
 use kafka_wire::types::Offset;
 
+use super::bounds::Ends;
 use super::end::End;
 use crate::commit::Outcome;
+use crate::task::SourcePartitions;
 
 /// Something to do now, in the order in which it was polled.
 #[derive(Clone, Debug, PartialEq)]
@@ -95,6 +98,14 @@ pub enum Operation {
         /// What to list.
         wanted: Vec<(TopicPartition, OffsetSpec)>,
     },
+    /// Find out where sources end, uncommitted records included: for each the sum over its partitions, none of them further
+    /// than a bounded run reads. Answer: [`Completion::SourceEnds`].
+    SumSourceEnds {
+        /// The sources.
+        sources: Vec<SourcePartitions>,
+        /// Where a bounded run ends.
+        run_ends: Option<Arc<Ends>>,
+    },
     /// Wait until the outbox has room again. Answer: [`Completion::Done`].
     MakeRoom,
     /// Send everything and wait for every acknowledgement. Answer: [`Completion::Transaction`].
@@ -111,10 +122,18 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// Whether it is an operation on the open transaction: there is one of these at a time.
+    /// Whether it is an operation on the open transaction, or one that its commit waits for: there is one of these at a time.
     #[must_use]
     pub const fn is_of_transaction(&self) -> bool {
-        matches!(self, Self::MakeRoom | Self::Flush | Self::Commit { .. } | Self::Abort | Self::Recover)
+        matches!(
+            self,
+            Self::SumSourceEnds { .. }
+                | Self::MakeRoom
+                | Self::Flush
+                | Self::Commit { .. }
+                | Self::Abort
+                | Self::Recover
+        )
     }
 }
 
@@ -129,6 +148,8 @@ pub enum Completion {
     Offsets(Vec<(TopicPartition, Option<CommittedOffset>)>),
     /// Offsets in the order in which they were asked for.
     Listed(Vec<Offset>),
+    /// Where sources end; one whose end could not be found out is left out.
+    SourceEnds(BTreeMap<SourcePartitions, Offset>),
     /// What came of a step of the transaction.
     Transaction(Outcome),
     /// It did not succeed, and trying again at once would not help. Of a transaction: the producer cannot go on.

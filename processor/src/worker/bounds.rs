@@ -9,7 +9,7 @@ use kafka_wire::types::Offset;
 pub type Ends = BTreeMap<String, Vec<Offset>>;
 
 /// The end of a source partition. One that is younger than the run has no part in it, and ends where it begins.
-pub(super) fn end_of(ends: &Ends, partition: &TopicPartition) -> Offset {
+pub fn end_of(ends: &Ends, partition: &TopicPartition) -> Offset {
     let index = usize::try_from(partition.partition.0).ok();
     let end = ends.get(&*partition.topic).zip(index).and_then(|(ends, index)| ends.get(index));
     end.copied().unwrap_or_default()

@@ -77,7 +77,7 @@ impl Held {
     /// `inputs` are the partitions with the offsets at which they go on, and whether their topics are the job's own.
     pub(super) fn new(
         id: TaskId,
-        task: Task,
+        mut task: Task,
         inputs: impl Iterator<Item = (TopicPartition, Offset, bool)>,
         changelogs: Vec<(StoreId, TopicPartition, Offset, Offset)>,
         had_offset: bool,
@@ -93,7 +93,10 @@ impl Held {
         };
         let is_to_read = |(_, _, start, end): &(StoreId, TopicPartition, Offset, Offset)| start < end;
         let restore = |(store, changelog, start, end)| Restore { store, changelog, start, position: start, end };
-        let inputs = inputs.map(input).collect();
+        let inputs: Vec<Input> = inputs.map(input).collect();
+        for (index, input) in inputs.iter().enumerate() {
+            task.set_position(index, input.position);
+        }
         let restores = changelogs.into_iter().filter(is_to_read).map(restore).collect();
         Self { id, task, inputs, restores, restored_records: 0, had_offset }
     }
@@ -188,6 +191,7 @@ impl Held {
         debug_assert!(position >= input.position, "each offset is delivered once");
         self.task.process(index, records, position, now, output)?;
         input.position = next.max(input.position);
+        self.task.set_position(index, input.position);
         Ok(())
     }
 
@@ -200,6 +204,7 @@ impl Held {
     pub(super) fn advance(&mut self, index: usize, next: Offset, log_end: Offset) -> bool {
         let input = &mut self.inputs[index];
         input.position = input.end.map_or(next, |end| next.min(end)).max(input.position);
+        self.task.set_position(index, input.position);
         input.lag = Some((input.end.unwrap_or(log_end).0 - input.position.0).max(0));
         input.is_at_end()
     }
@@ -229,9 +234,16 @@ impl Held {
         Ok(ended)
     }
 
-    /// Whether the task has anything that belongs into a commit.
+    /// Whether the task has anything that belongs into a commit, or that a look at its sources could bring.
     pub(super) fn has_uncommitted(&self) -> bool {
-        self.task.has_uncommitted() || self.inputs.iter().any(|input| input.position > input.committed)
+        self.task.has_uncommitted()
+            || self.has_doubts()
+            || self.inputs.iter().any(|input| input.position > input.committed)
+    }
+
+    /// Whether event time waits for a look at where sources end.
+    pub(super) fn has_doubts(&self) -> bool {
+        !self.task.doubts().is_empty()
     }
 
     pub(super) fn committed(&mut self) {

@@ -27,7 +27,7 @@ mod takeover;
 mod tasks;
 
 pub use action::{Action, Completion, Operation, OperationId};
-pub use bounds::Ends;
+pub use bounds::{Ends, end_of};
 pub use end::{End, Fatal};
 pub use held::Life;
 pub use machine::{Settings, Worker};

@@ -44,6 +44,8 @@ pub(super) struct Takeover {
     operation: Option<OperationId>,
     counts: BTreeMap<String, i32>,
     committed: BTreeMap<TopicPartition, Option<CommittedOffset>>,
+    /// What the offsets under way were asked for: a task that is dropped meanwhile still has its place in the answer.
+    asked: Vec<(TopicPartition, OffsetSpec)>,
     listed: BTreeMap<TopicPartition, Vec<Offset>>,
 }
 
@@ -72,7 +74,7 @@ impl Takeover {
     pub(super) fn new(claims: Vec<Claim>, gone: Vec<String>) -> Self {
         let step = if claims.is_empty() { Step::Fence } else { Step::Count };
         let (counts, committed, listed) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { claims, gone, step, operation: None, counts, committed, listed }
+        Self { claims, gone, step, operation: None, counts, committed, asked: Vec::new(), listed }
     }
 
     pub(super) fn claims(&self) -> &[Claim] {
@@ -112,6 +114,7 @@ impl Takeover {
                 Step::Offsets => Some(Operation::ReadOffsets { partitions: self.inputs(), is_stable: true }),
                 Step::Ends => {
                     let wanted = self.wanted(topology);
+                    self.asked.clone_from(&wanted);
                     (!wanted.is_empty()).then_some(Operation::ListOffsets { wanted })
                 }
             };
@@ -148,7 +151,7 @@ impl Takeover {
                 self.committed = offsets.into_iter().collect();
             }
             (Step::Ends, Completion::Listed(offsets)) => {
-                for ((partition, _), offset) in self.wanted(topology).into_iter().zip(offsets) {
+                for ((partition, _), offset) in std::mem::take(&mut self.asked).into_iter().zip(offsets) {
                     self.listed.entry(partition).or_default().push(offset);
                 }
             }

@@ -1,15 +1,19 @@
 //! The end of a transaction, in every way that it can end.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use kafka_wire::cluster::{CommittedOffset, TopicPartition};
 use kafka_wire::time::Moment;
-use kafka_wire::types::LeaderEpoch;
+use kafka_wire::types::{LeaderEpoch, Offset};
 use kafka_wire::wire::Str;
 use tracing::{info, warn};
 
 use super::Worker;
 use crate::commit::{OffsetMetadata, Outcome, Step};
+use crate::task::SourcePartitions;
 use crate::worker::action::{Action, Completion, Operation};
 use crate::worker::end::End;
+use crate::worker::held::Held;
 use crate::worker::outbox::Outbox;
 
 impl Worker {
@@ -42,18 +46,22 @@ impl Worker {
 
     /// Does the steps of the commit until one of them takes time.
     pub(super) fn advance_commit(&mut self, now: Moment, outbox: &mut dyn Outbox) {
+        if let Some(ends) = self.source_ends.take() {
+            self.pass_idle(now, &ends, outbox);
+        }
         if self.preparing.is_some() {
             self.prepare(outbox);
         }
         while self.needs_outbox() && self.preparing.is_none() {
             let Some(step) = self.commit.poll(now) else { return };
             match step {
-                Step::Flush => {
-                    let has_work = self.tasks.iter().filter(|held| held.is_restored() && held.has_uncommitted());
-                    self.committing = has_work.map(|held| held.id).collect();
-                    self.preparing = Some(0);
-                    self.prepare(outbox);
-                }
+                Step::Flush => match self.doubts() {
+                    sources if sources.is_empty() => self.begin_preparing(outbox),
+                    sources => {
+                        self.is_looking = true;
+                        self.start(Operation::SumSourceEnds { sources, run_ends: self.ends.clone() });
+                    }
+                },
                 Step::Commit { sequence } => {
                     let offsets = self.offsets(sequence);
                     self.start(Operation::Commit { offsets });
@@ -78,6 +86,11 @@ impl Worker {
 
     /// Takes the completion of the operation on the transaction.
     pub(super) fn handle_transaction(&mut self, completion: Completion) {
+        if std::mem::take(&mut self.is_looking) {
+            // Without an answer the sources count as not idle, and event time waits for them.
+            self.source_ends = Some(if let Completion::SourceEnds(ends) = completion { ends } else { BTreeMap::new() });
+            return;
+        }
         let is_between_steps = self.preparing.is_some() || self.commit.accepts_work();
         match completion {
             // There is room again.
@@ -98,6 +111,36 @@ impl Worker {
             }
             completion => unreachable!("{completion:?} comes of no operation on a transaction"),
         }
+    }
+
+    /// The sources that are thought to be idle, where event time can only go on when they are: all of them together are one
+    /// question to the brokers.
+    fn doubts(&self) -> Vec<SourcePartitions> {
+        let restored = self.tasks.iter().filter(|held| held.is_restored());
+        let sources: BTreeSet<SourcePartitions> = restored.flat_map(|held| held.task.doubts()).collect();
+        sources.into_iter().collect()
+    }
+
+    /// Lets event time pass the sources by that end where they are thought to end.
+    fn pass_idle(&mut self, now: Moment, ends: &BTreeMap<SourcePartitions, Offset>, outbox: &mut dyn Outbox) {
+        let end = |source: &SourcePartitions| ends.get(source).copied();
+        let in_doubt = |held: &&mut Held| held.has_doubts();
+        let settle = |held: &mut Held| held.task.settle(now, &end, outbox);
+        let settled = self.tasks.restored_mut().filter(in_doubt).try_for_each(settle);
+        match settled {
+            Ok(()) => self.begin_preparing(outbox),
+            Err(failure) => {
+                self.failure.get_or_insert(failure.into());
+                self.commit.handle(Outcome::MustAbort);
+            }
+        }
+    }
+
+    fn begin_preparing(&mut self, outbox: &mut dyn Outbox) {
+        let has_work = self.tasks.iter().filter(|held| held.is_restored() && held.has_uncommitted());
+        self.committing = has_work.map(|held| held.id).collect();
+        self.preparing = Some(0);
+        self.prepare(outbox);
     }
 
     /// The outbox never gets room again: the transaction has failed.

@@ -5,11 +5,12 @@ mod commit;
 mod records;
 mod watch;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use kafka_wire::time::Moment;
+use kafka_wire::types::Offset;
 use tracing::warn;
 
 use self::watch::Watch;
@@ -21,7 +22,7 @@ use super::outbox::Outbox;
 use super::takeover::{ForeignOffsets, Takeover};
 use super::tasks::Tasks;
 use crate::commit::{CommitMachine, CommitPolicy};
-use crate::task::{Task, TaskId, TaskStatus};
+use crate::task::{SourcePartitions, Task, TaskId, TaskStatus};
 use crate::topology::Topology;
 
 /// How a worker works.
@@ -51,6 +52,10 @@ pub struct Worker {
     commit: CommitMachine,
     /// Tasks whose offsets are in the commit that is under way.
     committing: Vec<TaskId>,
+    /// Whether a commit waits for the ends of sources.
+    is_looking: bool,
+    /// They have come, and the tasks have not been told.
+    source_ends: Option<BTreeMap<SourcePartitions, Offset>>,
     /// While the tasks put out what is due at a commit: the next of `committing`.
     preparing: Option<usize>,
     /// The operation on the transaction that is under way: no records are taken meanwhile.
@@ -85,6 +90,8 @@ impl Worker {
             tasks: Tasks::default(),
             commit,
             committing: Vec::new(),
+            is_looking: false,
+            source_ends: None,
             preparing: None,
             transaction_operation: None,
             last_operation: 0,

@@ -87,7 +87,7 @@ impl Worker {
         }
         self.next_tick = now + TICK_INTERVAL;
         let is_due = |timeout: Option<Moment>| timeout.is_some_and(|timeout| timeout <= now);
-        if self.tasks.restored_mut().any(|held| is_due(held.task.next_timeout())) {
+        if self.tasks.restored_mut().any(|held| is_due(held.task.next_timeout()) || held.has_doubts()) {
             if !self.begin(now, outbox) {
                 return;
             }

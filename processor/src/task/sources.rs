@@ -1,0 +1,66 @@
+//! The sources behind a task's event time: which topics of the user's to look at before an idle one is passed by.
+
+use kafka_wire::cluster::TopicPartition;
+use kafka_wire::types::PartitionId;
+
+use crate::topology::{SourceKind, SourceSpec, SubTopologyId, Topology};
+use crate::watermark::Contributor;
+
+/// Partitions of a topic of the user's that the job reads.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SourcePartitions {
+    /// The topic.
+    pub topic: String,
+    /// The partition; none for all that the topic has.
+    pub partition: Option<PartitionId>,
+}
+
+/// The sources of all inputs of a task.
+pub(super) struct Sources(Vec<Source>);
+
+enum Source {
+    /// The input is a topic of the user's.
+    Input(SourcePartitions),
+    /// The input is a repartition topic.
+    Above {
+        /// Topics that the tasks read which write it.
+        own: Vec<String>,
+        /// Topics that tasks further above read.
+        further: Vec<String>,
+    },
+}
+
+impl Sources {
+    pub(super) fn new(topology: &Topology, id: SubTopologyId, inputs: &[TopicPartition]) -> Self {
+        let sources = topology.sub_topologies()[id.0].sources().iter().zip(inputs);
+        let source = |(source, input): (&SourceSpec, &TopicPartition)| match source.kind {
+            SourceKind::External => {
+                let (topic, partition) = (input.topic.to_string(), Some(input.partition));
+                Source::Input(SourcePartitions { topic, partition })
+            }
+            SourceKind::Repartition { upstream, .. } => Source::Above {
+                own: topology.own_sources(upstream).map(str::to_owned).collect(),
+                further: topology.sources_above(upstream).into_iter().map(str::to_owned).collect(),
+            },
+        };
+        Self(sources.map(source).collect())
+    }
+
+    /// The sources behind a contributor: those that it reads itself, and those of all tasks above it.
+    pub(super) fn of(&self, contributor: Contributor) -> (Vec<SourcePartitions>, Vec<SourcePartitions>) {
+        let all = |topics: &[String], partition| {
+            let source = |topic: &String| SourcePartitions { topic: topic.clone(), partition };
+            topics.iter().map(source).collect()
+        };
+        match contributor {
+            Contributor::Input(input) => match &self.0[input] {
+                Source::Input(partition) => (vec![partition.clone()], Vec::new()),
+                Source::Above { .. } => (Vec::new(), Vec::new()),
+            },
+            Contributor::Upstream { input, upstream } => match &self.0[input] {
+                Source::Input(_) => (Vec::new(), Vec::new()),
+                Source::Above { own, further } => (all(own, Some(upstream)), all(further, None)),
+            },
+        }
+    }
+}

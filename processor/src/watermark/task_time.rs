@@ -1,0 +1,291 @@
+//! Event time of one task: the least of what everything that it hears of says.
+//!
+//! # The algorithm
+//! A *contributor* is a source partition that the task reads, or a task above it that writes marks into a repartition topic
+//! that it reads. Each has a watermark, and is active or idle.
+//!
+//! - The least of all is *certain*: no look at anything else can make it wrong.
+//! - An idle contributor must not hold the others back for ever. Without the idle ones it is the least of the active ones
+//!   that counts; when all are idle, the greatest of all, because the order in which they fell idle must not decide.
+//! - But "idle" is old news: records may lie in the log of its sources that no task has read yet, and the first contributor
+//!   that wakes would make them late. An idle contributor says at which offsets its sources ended ([`IdleAt`]). It is passed
+//!   by only after a look at the logs has found that they still end there.
+//!
+//! The look is one ListOffsets for all tasks of a worker, once a commit, and only while the watermark would come further by
+//! it: when all are idle and the watermark is at the greatest, nothing is left to look for.
+//!
+//! # Why this is enough
+//! Let a record lie in a source partition at the moment of the look, not yet read by this task or the tasks above it. Either
+//! its partition was active: its watermark holds the task. Or it was idle: the partition ends behind the record now, so it
+//! is not passed by. The sources are all that has to be looked at, however many shuffles lie between: what an idle task
+//! above made of its input lies in the repartition topic before the mark that says so.
+
+use std::time::Duration;
+
+use kafka_wire::time::Moment;
+use kafka_wire::types::{Offset, PartitionId, TimestampMs};
+
+use super::{Generator, IdleAt, Mark, NO_WATERMARK, Progress, Watermark};
+
+/// Where a task hears of event time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InputKind {
+    /// A partition of a topic of the user's.
+    Source(Watermark),
+    /// A partition of a repartition topic, with the marks of the tasks above.
+    Repartition,
+}
+
+/// One whose watermark counts: see the module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Contributor {
+    /// An input that is a source partition, by its index.
+    Input(usize),
+    /// A task above an input that is a repartition topic.
+    Upstream {
+        /// Index of the input.
+        input: usize,
+        /// Partition of the task above.
+        upstream: PartitionId,
+    },
+}
+
+/// Event time of one task. Sans-IO: what it learns comes by method calls, and [`TaskTime::doubts`] says what to look up.
+#[derive(Clone, Debug)]
+pub struct TaskTime {
+    inputs: Vec<Input>,
+    watermark: TimestampMs,
+    /// Whether something has changed since the last look at the logs.
+    is_changed: bool,
+    /// When to look again although nothing has changed; set while a look has left doubts.
+    look_again: Option<Moment>,
+}
+
+#[derive(Clone, Debug)]
+enum Input {
+    Source { generator: Generator, position: Offset },
+    Repartition(Progress),
+}
+
+/// What one contributor says.
+struct Said {
+    watermark: TimestampMs,
+    idle: Option<IdleAt>,
+}
+
+impl TaskTime {
+    /// A task that has heard nothing, by its inputs in order.
+    #[must_use]
+    pub fn new(inputs: impl IntoIterator<Item = InputKind>) -> Self {
+        let input = |kind| match kind {
+            InputKind::Source(policy) => Input::Source { generator: Generator::new(policy), position: Offset(0) },
+            InputKind::Repartition => Input::Repartition(Progress::default()),
+        };
+        let inputs = inputs.into_iter().map(input).collect();
+        Self { inputs, watermark: NO_WATERMARK, is_changed: true, look_again: None }
+    }
+
+    /// How far event time has come. It never goes back.
+    #[must_use]
+    pub const fn watermark(&self) -> TimestampMs {
+        self.watermark
+    }
+
+    /// Goes on from the watermark of an earlier run.
+    pub fn restore(&mut self, watermark: TimestampMs) {
+        self.watermark = self.watermark.max(watermark);
+        for input in &mut self.inputs {
+            if let Input::Source { generator, .. } = input {
+                generator.restore(watermark);
+            }
+        }
+    }
+
+    /// Records of a source input came, the greatest event time among them being `max_timestamp`.
+    pub fn observe(&mut self, input: usize, max_timestamp: TimestampMs, now: Moment) {
+        if let Input::Source { generator, .. } = &mut self.inputs[input] {
+            generator.observe(max_timestamp, now);
+            self.is_changed = true;
+        }
+    }
+
+    /// The next offset to be read of an input, with all before it processed: past markers and gaps too.
+    pub fn set_position(&mut self, input: usize, next: Offset) {
+        if let Input::Source { position, .. } = &mut self.inputs[input] {
+            self.is_changed |= *position != next;
+            *position = next;
+        }
+    }
+
+    /// A mark came in an input that is a repartition topic. `None` when it makes no sense; else the mark to keep, see
+    /// [`Progress::apply`].
+    pub fn hear(&mut self, input: usize, mark: Mark) -> Option<Mark> {
+        let Input::Repartition(progress) = &mut self.inputs[input] else { return None };
+        self.is_changed = true;
+        progress.apply(mark)
+    }
+
+    /// The marks heard in an input; none of a source.
+    #[must_use]
+    pub fn progress(&self, input: usize) -> Option<&Progress> {
+        match self.inputs.get(input)? {
+            Input::Source { .. } => None,
+            Input::Repartition(progress) => Some(progress),
+        }
+    }
+
+    /// Time passed: sources without records fall idle, and doubts are worth another look.
+    pub fn tick(&mut self, now: Moment) {
+        for input in &mut self.inputs {
+            if let Input::Source { generator, .. } = input {
+                let was_idle = generator.is_idle();
+                generator.tick(now);
+                self.is_changed |= generator.is_idle() != was_idle;
+            }
+        }
+        if self.look_again.is_some_and(|again| again <= now) {
+            self.look_again = None;
+            self.is_changed = true;
+        }
+    }
+
+    /// When [`TaskTime::tick`] may next change something.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Moment> {
+        let generators = self.inputs.iter().filter_map(|input| match input {
+            Input::Source { generator, .. } => generator.next_timeout(),
+            Input::Repartition(_) => None,
+        });
+        generators.chain(self.look_again).min()
+    }
+
+    /// Advances as far as is certain without a look at the logs. Returns whether the watermark has moved.
+    pub fn advance(&mut self) -> bool {
+        self.advance_to(self.reach(|_, _| false))
+    }
+
+    /// Advances to `watermark`, from where the caller knows that nothing earlier comes. Returns whether that was further.
+    pub fn advance_to(&mut self, watermark: TimestampMs) -> bool {
+        let has_moved = watermark > self.watermark;
+        self.watermark = self.watermark.max(watermark);
+        has_moved
+    }
+
+    /// The idle contributors that hold the watermark until the logs of their sources have been looked at. Empty when a look
+    /// would change nothing, and after [`TaskTime::settle`] until something has changed or a second has passed.
+    #[must_use]
+    pub fn doubts(&self) -> Vec<Contributor> {
+        if !self.is_changed {
+            return Vec::new();
+        }
+        let reachable = self.reach(|_, _| true);
+        if reachable <= self.watermark {
+            return Vec::new();
+        }
+        let holds = |said: &Said| said.idle.is_some() && said.watermark < reachable;
+        let contributors = self.contributors().filter(|(_, said)| said.as_ref().is_some_and(holds));
+        contributors.map(|(contributor, _)| contributor).collect()
+    }
+
+    /// The logs have been looked at: passes by the contributors that `ends_there` says are still where they were. Returns
+    /// whether the watermark has moved.
+    ///
+    /// The look must have been taken after everything that this task has heard so far.
+    pub fn settle(&mut self, now: Moment, mut ends_there: impl FnMut(Contributor, IdleAt) -> bool) -> bool {
+        let (reached, reachable) = (self.reach(&mut ends_there), self.reach(|_, _| true));
+        let has_moved = self.advance_to(reached);
+        self.is_changed = false;
+        self.look_again = (reachable > self.watermark).then(|| now + LOOK_AGAIN_AFTER);
+        has_moved
+    }
+
+    /// Where the sources of the task ended, when it holds nobody back: every contributor is idle, and the watermark is as far
+    /// as it can come by that.
+    #[must_use]
+    pub fn idle_at(&self) -> Option<IdleAt> {
+        let mut sum = IdleAt { own: 0, above: 0 };
+        for input in &self.inputs {
+            match input {
+                Input::Source { generator, position } if generator.is_idle() => {
+                    sum.own = sum.own.saturating_add(position.0);
+                }
+                Input::Source { .. } => return None,
+                Input::Repartition(progress) => {
+                    let IdleAt { own, above } = progress.idle_at()?;
+                    sum.above = sum.above.saturating_add(own).saturating_add(above);
+                }
+            }
+        }
+        (self.reach(|_, _| true) <= self.watermark).then_some(sum)
+    }
+
+    /// The positions of the task's own sources, in the form of a mark: for one that has ended, and so holds nobody back.
+    #[must_use]
+    pub fn position(&self) -> IdleAt {
+        let mut sum = IdleAt { own: 0, above: 0 };
+        for input in &self.inputs {
+            match input {
+                Input::Source { position, .. } => sum.own = sum.own.saturating_add(position.0),
+                Input::Repartition(progress) => {
+                    let IdleAt { own, above } = progress.idle_at().unwrap_or(IdleAt { own: 0, above: 0 });
+                    sum.above = sum.above.saturating_add(own).saturating_add(above);
+                }
+            }
+        }
+        sum
+    }
+
+    /// The contributor that holds the watermark back most, and its own watermark: `None` for one that has not been heard.
+    /// Nobody, when all say the same or there is only one.
+    #[must_use]
+    pub fn held_by(&self) -> Option<(Contributor, Option<TimestampMs>)> {
+        let watermark = |said: &Option<Said>| said.as_ref().map(|said| said.watermark);
+        let (least, said) = self.contributors().min_by_key(|(_, said)| watermark(said))?;
+        let greatest = self.contributors().map(|(_, said)| watermark(&said)).max()?;
+        (watermark(&said) < greatest).then(|| (least, watermark(&said)))
+    }
+
+    /// How far event time has come when those idle contributors do not count which `is_passed_by` names.
+    fn reach(&self, mut is_passed_by: impl FnMut(Contributor, IdleAt) -> bool) -> TimestampMs {
+        let mut least: Option<TimestampMs> = None;
+        let mut greatest = NO_WATERMARK;
+        for (contributor, said) in self.contributors() {
+            let Some(Said { watermark, idle }) = said else { return NO_WATERMARK };
+            greatest = greatest.max(watermark);
+            if !idle.is_some_and(|idle| is_passed_by(contributor, idle)) {
+                least = Some(least.map_or(watermark, |least| least.min(watermark)));
+            }
+        }
+        let has_heard_all = self.inputs.iter().all(|input| match input {
+            Input::Source { .. } => true,
+            Input::Repartition(progress) => progress.marks().next().is_some(),
+        });
+        if has_heard_all { least.unwrap_or(greatest) } else { NO_WATERMARK }
+    }
+
+    /// All contributors with what they say; nothing of an upstream that has not been heard.
+    fn contributors(&self) -> impl Iterator<Item = (Contributor, Option<Said>)> {
+        self.inputs.iter().enumerate().flat_map(|(index, input)| {
+            let (source, progress) = match input {
+                Input::Source { generator, position } => {
+                    let idle = generator.is_idle().then_some(IdleAt { own: position.0, above: 0 });
+                    let said = Said { watermark: generator.watermark(), idle };
+                    (Some((Contributor::Input(index), Some(said))), None)
+                }
+                Input::Repartition(progress) => (None, Some(progress)),
+            };
+            let of_mark = |mark: &Mark| Said { watermark: mark.watermark, idle: mark.idle };
+            let upstreams = progress
+                .into_iter()
+                .flat_map(Progress::marks)
+                .map(move |(upstream, mark)| (Contributor::Upstream { input: index, upstream }, mark.map(of_mark)));
+            source.into_iter().chain(upstreams)
+        })
+    }
+}
+
+/// How long a look that has left doubts stays the last one, if no mark and no record comes.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests;
