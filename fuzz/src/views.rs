@@ -31,13 +31,16 @@ pub fn decode(name: &str, version: i16, frame: &Bytes) -> Option<Result<(), Deco
 
 fn same<'a, V: MessageView<'a>>(frame: &'a Bytes, version: i16, check: fn(&V::Owned, &V)) {
     let mut reader = Reader::new(frame);
-    let owned = V::Owned::decode(&mut reader, version).and_then(|owned| reader.finish().map(|()| owned));
+    let owned = V::Owned::decode(&mut reader, version);
     let mut view = None;
-    let taken = measure(|| view = Some(V::decode(frame, version)));
+    let taken = measure(|| view = Some(V::split(frame, version)));
     let view = view.expect("it was read");
     assert!(view.is_err() || taken.count_total == 0, "a view takes no memory");
     match (owned, view) {
-        (Ok(owned), Ok(view)) => check(&owned, &view),
+        (Ok(owned), Ok((view, rest))) => {
+            assert_eq!(reader.left(), rest.len(), "both end at the same byte");
+            check(&owned, &view);
+        }
         // The one reason that a view does not have.
         (Err(error), _) if error.cause == DecodeCause::ElementsTooLarge => {}
         (Err(owned), Err(view)) => assert_eq!(owned, view),

@@ -26,16 +26,16 @@ use crate::output::note;
 ///
 /// A dump of a connection is read as it is, frame after frame with their lengths, and printed as a line of JSON for each
 /// frame: direction, offset of its length in the dump, size without it, API, version, header, body; error instead of
-/// body when it cannot be decoded:
+/// body when it cannot be decoded, trailingBytes before the body when the frame goes on behind the message:
 ///
 ///   wire decode --requests FILE --responses FILE    a file for each direction, as tcpflow writes them
 ///   wire decode --frames FILE                       one file with both, requests before their responses
 ///
 /// With --frames, a frame is a response when it has the correlation id of a request without a response so far and is,
 /// to its last byte, a response to it; else a request when it is one to its last byte. Of a frame that is neither,
-/// the correlation id and then the header decide which way it went.
+/// that which leaves fewer bytes; or else the correlation id and then the header decide which way it went.
 ///
-/// Exit codes: 0 all decoded, 1 not all, 2 wrong usage.
+/// Exit codes: 0 all decoded to their last byte, 1 not all, 2 wrong usage.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 #[command(group = ArgGroup::new("what").required(true).args(["request", "response", "data", "frames", "requests"]))]
@@ -97,8 +97,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     if options.dump.frames.is_some() || options.dump.requests.is_some() {
         return decode_dump(&options.dump, options.records);
     }
-    let json = match decode_one(&options.one, options.records) {
-        Ok(json) => json,
+    let (json, difference) = match decode_one(&options.one, options.records) {
+        Ok(decoded) => decoded,
         Err(Failure::Usage(usage)) => {
             note!("error: {usage}");
             return Ok(ExitCode::from(2));
@@ -108,7 +108,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     let mut out = stdout();
     writeln!(out, "{}", if options.compact { json } else { text::pretty(&json) })?;
     out.flush()?;
-    Ok(ExitCode::SUCCESS)
+    difference.map_or(Ok(ExitCode::SUCCESS), |difference| Err(difference.into()))
 }
 
 fn decode_dump(dump: &Dump, with_records: bool) -> Result<ExitCode, Box<dyn Error>> {
@@ -139,23 +139,29 @@ impl From<Fault> for Failure {
     }
 }
 
-/// Reads the bytes and makes one JSON object of them: the body, or an object of header and body.
-fn decode_one(one: &One, with_records: bool) -> Result<String, Failure> {
+/// Reads the bytes and makes one JSON object of them: the body, or an object of header and body. With it comes what is to be
+/// said of bytes behind the message, if there are any.
+fn decode_one(one: &One, with_records: bool) -> Result<(String, Option<String>), Failure> {
     let frame = one.bytes().map_err(Failure::Message)?;
+    let length = frame.first_chunk().map(|head| u32::from_be_bytes(*head) as usize);
+    let hint = match length.is_some_and(|length| length.checked_add(4) == Some(frame.len())) {
+        true => "; the first four bytes look like the length of a frame: leave them out",
+        false => "",
+    };
     let mut reader = Reader::new(&frame);
     let result = one.head(&mut reader).and_then(|head| {
         let body = message::body(&reader, head.kind, head.version, with_records)?;
         if body.unknown_tags > 0 {
             note!("note: {} tagged fields are not known here, and not shown", body.unknown_tags);
         }
-        Ok(head.json.map_or(body.json.clone(), |header| format!("{{{header},\"body\":{}}}", body.json)))
+        let difference = format!("{} v{}: {}{hint}", head.kind.name(), body.version, body.behind);
+        let difference = (!body.is_whole()).then_some(difference);
+        let json = head.json.map_or(body.json.clone(), |header| format!("{{{header},\"body\":{}}}", body.json));
+        Ok((json, difference))
     });
-    let length = frame.first_chunk().map(|head| u32::from_be_bytes(*head) as usize);
     result.map_err(|failure| match failure {
-        Failure::Message(error) if length.is_some_and(|length| length.checked_add(4) == Some(frame.len())) => {
-            Failure::Message(format!("{error}; the first four bytes look like the length of a frame: leave them out"))
-        }
-        failure => failure,
+        Failure::Message(error) => Failure::Message(format!("{error}{hint}")),
+        failure @ Failure::Usage(_) => failure,
     })
 }
 

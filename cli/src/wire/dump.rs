@@ -28,16 +28,36 @@ pub(super) enum Holds {
 pub(super) struct Conversation {
     outstanding: Outstanding,
     frames: u64,
-    bad: u64,
-    /// Where the first bad frame begins, and in which dump.
-    first_bad: Option<(usize, String)>,
+    bad: Flaws,
+    /// Frames that go on behind their message.
+    prolonged: Flaws,
+}
+
+/// Frames that are not what they should be.
+#[derive(Debug, Default)]
+struct Flaws {
+    count: u64,
+    /// Where the first of them begins, and in which dump.
+    first: Option<(usize, String)>,
+}
+
+impl Flaws {
+    fn note(&mut self, offset: usize, name: &str) {
+        self.count += 1;
+        self.first.get_or_insert_with(|| (offset, name.to_owned()));
+    }
+
+    fn say(&self, frames: u64, what: &str) -> Option<String> {
+        let (offset, name) = self.first.as_ref()?;
+        Some(format!("{} of {frames} frames {what}, the first at byte {offset} of {name}", self.count))
+    }
 }
 
 impl Conversation {
     /// Nothing was said yet. Shows the batches in records fields if `with_records`.
     pub(super) fn new(with_records: bool) -> Self {
         let outstanding = Outstanding { requests: HashMap::new(), with_records };
-        Self { outstanding, frames: 0, bad: 0, first_bad: None }
+        Self { outstanding, frames: 0, bad: Flaws::default(), prolonged: Flaws::default() }
     }
 
     /// Prints a line of JSON for each frame of `input`, a dump that messages call `name`.
@@ -57,9 +77,10 @@ impl Conversation {
                 Err(cut) => Shown::bad(None, cut),
             };
             self.frames += 1;
-            if shown.body.is_err() {
-                self.bad += 1;
-                self.first_bad.get_or_insert_with(|| (offset, name.to_owned()));
+            match &shown.body {
+                Ok(body) if body.is_whole() => {}
+                Ok(_) => self.prolonged.note(offset, name),
+                Err(_) => self.bad.note(offset, name),
             }
             let Ok(frame) = frame else {
                 shown.write(offset, None, out)?;
@@ -74,10 +95,12 @@ impl Conversation {
     /// Ends the conversation.
     ///
     /// # Errors
-    /// Says how many frames were bad, and which was the first.
+    /// Says how many frames were bad, how many had bytes behind their message, and which was the first.
     pub(super) fn finish(&self) -> Result<(), String> {
-        let Some((offset, name)) = &self.first_bad else { return Ok(()) };
-        Err(format!("{} of {} frames cannot be decoded, the first at byte {offset} of {name}", self.bad, self.frames))
+        let bad = self.bad.say(self.frames, "cannot be decoded");
+        let prolonged = self.prolonged.say(self.frames, "have bytes behind their message");
+        let flaws: Vec<String> = bad.into_iter().chain(prolonged).collect();
+        if flaws.is_empty() { Ok(()) } else { Err(flaws.join("; ")) }
     }
 }
 
@@ -106,8 +129,7 @@ impl Outstanding {
     /// too. But neither will be valid to its last byte as the other, so that is what counts.
     fn either(&self, frame: &Bytes) -> Shown {
         match (self.response(frame), Shown::request(frame, self.with_records)) {
-            (Some(response), _) if response.body.is_ok() => response,
-            (Some(response), request) if request.body.is_err() => response,
+            (Some(response), request) if response.left() <= request.left() => response,
             (None, request) if request.header.is_none() => {
                 Shown::bad(None, "neither a request nor the response to one that came before it")
             }
@@ -164,6 +186,11 @@ struct Shown {
 }
 
 impl Shown {
+    /// How many bytes its message leaves of the frame; more than any frame has when it is no such message.
+    fn left(&self) -> usize {
+        self.body.as_ref().map_or(usize::MAX, |body| body.behind.len())
+    }
+
     fn bad(direction: Option<Direction>, why: &str) -> Self {
         Self { direction, api: None, request_id: None, header: None, body: Err(Fault::Other(why.to_owned())) }
     }
@@ -210,10 +237,15 @@ impl Shown {
             write!(out, ",\"header\":{header}")?;
         }
         match self.body {
-            Ok(body) if body.unknown_tags > 0 => {
-                writeln!(out, ",\"unknownTaggedFields\":{},\"body\":{}}}", body.unknown_tags, body.json)
+            Ok(body) => {
+                if body.unknown_tags > 0 {
+                    write!(out, ",\"unknownTaggedFields\":{}", body.unknown_tags)?;
+                }
+                if !body.is_whole() {
+                    write!(out, ",\"trailingBytes\":\"{}\"", body.behind.hex())?;
+                }
+                writeln!(out, ",\"body\":{}}}", body.json)
             }
-            Ok(body) => writeln!(out, ",\"body\":{}}}", body.json),
             Err(fault) => {
                 let error = fault.behind(offset + LENGTH_BYTES).to_string();
                 writeln!(out, ",\"error\":{}}}", serde_json::Value::from(error))

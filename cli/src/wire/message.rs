@@ -10,7 +10,7 @@ use kafka_wire::protocol::inspect::json;
 use kafka_wire::protocol::produce::ProduceRequest;
 use kafka_wire::protocol::share_fetch::ShareFetchResponse;
 use kafka_wire::protocol::{ApiKey, ErrorCode, Message};
-use kafka_wire::wire::{DecodeError, Reader};
+use kafka_wire::wire::{DecodeCause, DecodeError, Reader};
 
 use super::{batch, name};
 
@@ -79,11 +79,12 @@ pub(super) fn response_head(reader: &mut Reader<'_>, key: ApiKey, version: i16) 
 fn decode(kind: MessageKind, version: i16, start: &Reader<'_>, with_records: bool) -> Result<Body, DecodeError> {
     let mut reader = start.clone();
     reader.keep_unknown_tags();
-    let mut json = kind.decode_whole(version, &mut reader)?.json(version);
+    let mut json = kind.decode(version, &mut reader)?.json(version);
     if with_records {
         json = insert_batches(&json, &records(kind, version, start));
     }
-    Ok(Body { version, json, unknown_tags: reader.take_unknown_tags().len() })
+    let behind = Behind { at: reader.at(), bytes: reader.rest() };
+    Ok(Body { version, json, unknown_tags: reader.take_unknown_tags().len(), behind })
 }
 
 /// The records fields that are not null, in the order in which the JSON has them.
@@ -134,9 +135,44 @@ pub(super) struct Body {
     pub(super) json: String,
     /// How many tagged fields nobody here knows; they are not in the JSON.
     pub(super) unknown_tags: usize,
+    /// What the frame holds behind the message; nothing, if it is as its schema says.
+    pub(super) behind: Behind,
 }
 
-/// Reads the rest of a frame, which must be exactly this message; shows the batches of its records if asked to.
+impl Body {
+    /// Whether the frame ends where the message ends.
+    pub(super) fn is_whole(&self) -> bool {
+        self.behind.len() == 0
+    }
+}
+
+/// Bytes behind the last field of a message. Kafka's brokers and clients ignore them.
+#[derive(Debug)]
+pub(super) struct Behind {
+    at: usize,
+    bytes: Bytes,
+}
+
+impl Behind {
+    /// How many they are.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// As digits.
+    pub(super) fn hex(&self) -> String {
+        self.bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+impl fmt::Display for Behind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let error = DecodeError { at: self.at, what: "message", cause: DecodeCause::TrailingBytes };
+        write!(f, "{error}: {}, which Kafka ignores", self.hex())
+    }
+}
+
+/// Reads the rest of a frame as this message; shows the batches of its records if asked to.
 ///
 /// A broker that lacks the version of an ApiVersions request answers in version 0, with error 35 (KIP-511). No answer of another
 /// version begins with this error and is complete as version 0, so that is tried first.
@@ -145,6 +181,7 @@ pub(super) fn body(reader: &Reader<'_>, kind: MessageKind, version: i16, with_re
     if is_versions
         && reader.clone().i16("error_code") == Ok(ErrorCode::UNSUPPORTED_VERSION.0)
         && let Ok(body) = decode(kind, 0, reader, with_records)
+        && body.is_whole()
     {
         return Ok(body);
     }

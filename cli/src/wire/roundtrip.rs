@@ -21,7 +21,7 @@ use super::{hex, name, open, stdout};
 /// be empty or `-` for no bytes. Empty lines and those that begin with # are skipped.
 ///
 /// For each message a line is printed: `ok`, `differs at byte N` (counted from 0) or `error: ...`; and a count at the end.
-/// Tagged fields that the message does not know are kept; bytes behind the message are an error. The exit code is 1
+/// Tagged fields that the message does not know are kept; bytes behind the message are a difference. The exit code is 1
 /// unless all are ok.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
@@ -100,7 +100,7 @@ fn test(line: &[u8], buffer: &mut BytesMut) -> Result<(), Fault> {
     let frame = buffer.split().freeze();
     let mut reader = Reader::new(&frame);
     reader.keep_unknown_tags();
-    let message = kind.decode_whole(version, &mut reader).map_err(Fault::Decode)?;
+    let message = kind.decode(version, &mut reader).map_err(Fault::Decode)?;
     let mut writer = Writer::new();
     writer.put_back(reader.take_unknown_tags());
     message.encode(&mut writer, version).map_err(Fault::Encode)?;

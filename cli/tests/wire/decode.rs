@@ -90,12 +90,27 @@ fn wrong_bytes_are_named_by_field_and_offset() {
     decode("0001z1").fails(1, "character 5 of the hex is 'z'");
     decode("00016").fails(1, "5 hex digits");
     decode("0001610000").fails(1, "HeartbeatRequest v3: generation_id at byte 3: the frame ends inside it");
-    decode("00016100000007000162ffff00").fails(1, "message at byte 12: bytes are left");
     decode("0000000c 00016100000007000162ffff").fails(1, "look like the length of a frame");
     let header = |hex: &str| wire(&["decode", "--header", "--request", hex], "");
     header("03e80000000000090000").fails(1, "no API has the key 1000");
     header("0012000900000009000000").fails(1, "ApiVersions has no version 9; it has 0 to 4");
     header("0012").fails(1, "RequestHeader: request_api_version at byte 2");
+}
+
+#[test]
+fn bytes_behind_the_message_are_shown_with_it_and_are_a_difference() {
+    // The Metadata request for all topics as librdkafka 2.3 and later write it.
+    let frame = "0003000d00000003000772646b61666b6100 00000000 010000";
+    let printed = wire(&["decode", "--compact", "--header", "--request", frame], "")
+        .fails(1, "MetadataRequest v13: message at byte 22: bytes are left after the message: 010000");
+    let body = &json(&printed)["body"];
+    assert_eq!((&body["topics"], &body["allowAutoTopicCreation"]), (&Value::Null, &Value::Bool(false)));
+    let decode = |hex: &str| wire(&["decode", "--api", "Heartbeat", "--version", "3", "--request", hex], "");
+    decode("00016100000007000162ffff00").fails(1, "message at byte 12: bytes are left");
+    // The answer of a broker that lacks the version of an ApiVersions request.
+    let arguments = ["decode", "--api", "ApiVersions", "--version", "4", "--compact", "--response"];
+    let refusal = wire(&[&arguments[..], &["0023 00000000 00000000 00 ff"]].concat(), "");
+    refusal.fails(1, "ApiVersionsResponse v");
 }
 
 #[test]

@@ -213,3 +213,18 @@ fn framed(hex: &str) -> Vec<u8> {
     frame.extend(unhex(hex));
     frame
 }
+
+#[test]
+fn bytes_behind_a_message_are_shown_and_told() {
+    // What librdkafka asks for all topics, with three bytes behind it, and a Heartbeat with its answer around it.
+    let heartbeat = "000c000000000001ffff00000000000100 00".replace(' ', "");
+    let metadata = "0003000d00000003000772646b61666b610000000000010000";
+    let dump: Vec<u8> = [&heartbeat, "000000010007", metadata].iter().flat_map(|hex| framed(hex)).collect();
+    let text = wire(&["decode", "--frames", "-"], dump)
+        .fails(1, "1 of 3 frames have bytes behind their message, the first at byte 32 of -");
+    let shown: Vec<Value> = lines(&text);
+    let told: Vec<&Value> = shown.iter().map(|line| &line["trailingBytes"]).collect();
+    assert_eq!(told, [&Value::Null, &Value::Null, &"010000".into()]);
+    assert_eq!((&shown[2]["direction"], &shown[2]["api"]), (&"request".into(), &"Metadata".into()));
+    assert!(shown.iter().all(|line| line["body"].is_object()), "{text}");
+}

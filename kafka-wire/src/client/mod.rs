@@ -167,6 +167,13 @@ impl Client {
     pub fn feature(&self, name: &str) -> Option<i16> {
         self.shared.pool.feature(name)
     }
+
+    /// How many bytes came behind the last field of answers so far. They are ignored, as Apache Kafka's clients do; more than
+    /// zero means that a broker writes some message otherwise than its schema says.
+    #[must_use]
+    pub fn ignored_bytes(&self) -> u64 {
+        self.shared.pool.ignored_bytes()
+    }
 }
 
 impl fmt::Debug for Client {

@@ -47,6 +47,7 @@ pub(super) struct Pool {
     lanes: AtomicU64,
     seeds: Mutex<Rng>,
     features: Arc<Features>,
+    ignored_bytes: Arc<AtomicU64>,
 }
 
 struct Slot {
@@ -66,6 +67,7 @@ impl Pool {
             slots: Mutex::new(BTreeMap::new()),
             lanes: AtomicU64::new(0),
             features: Arc::default(),
+            ignored_bytes: Arc::default(),
         }
     }
 
@@ -86,6 +88,11 @@ impl Pool {
     /// Finalized level of a feature, by the newest announcement of any broker.
     pub(super) fn feature(&self, name: &str) -> Option<i16> {
         self.features.level(name)
+    }
+
+    /// Bytes behind the last field of answers.
+    pub(super) fn ignored_bytes(&self) -> u64 {
+        self.ignored_bytes.load(Ordering::Relaxed)
     }
 
     /// Hands a request to the connection for `target` and `lane`, which is opened if there is none.
@@ -109,7 +116,12 @@ impl Pool {
         let command = Command::Call(Call { message, max_version, deadline, tag });
         match slot.send(command, || self.spawn(&slot.endpoint, &slot.health)) {
             Ok(commands) => {
-                let pending = Pending { answer, commands: commands.clone(), endpoint: Arc::clone(&slot.endpoint) };
+                let pending = Pending {
+                    answer,
+                    commands: commands.clone(),
+                    endpoint: Arc::clone(&slot.endpoint),
+                    ignored_bytes: Arc::clone(&self.ignored_bytes),
+                };
                 slot.commands = Some(commands);
                 Ok(pending)
             }
@@ -215,12 +227,18 @@ pub(super) struct Pending {
     /// Keeps the connection open as long as somebody waits for an answer from it.
     commands: mpsc::Sender<Command>,
     endpoint: Arc<Endpoint>,
+    ignored_bytes: Arc<AtomicU64>,
 }
 
 impl Pending {
     /// Where it went.
     pub(super) fn endpoint(&self) -> &Arc<Endpoint> {
         &self.endpoint
+    }
+
+    /// The answer goes on behind its last field.
+    pub(super) fn count_ignored(&self, bytes: usize) {
+        self.ignored_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     /// The broker asks to be left alone.

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use tracing::debug;
+
 use super::connection::RawAnswer;
 use super::lock::lock;
 use super::pool::{Pending, Readiness, Submission, Target};
@@ -210,8 +212,13 @@ impl Delivered {
 
 fn decode<R: Request>(answer: RawAnswer, pending: &Pending) -> Result<Answered<R::Response>, RequestError> {
     let RawAnswer { version, body } = answer;
-    let response = R::Response::decode(&mut Reader::new(&body), version);
+    let mut reader = Reader::new(&body);
+    let response = R::Response::decode(&mut reader, version);
     let response = response.map_err(|error| RequestError::Decode { api: R::KEY, version, error })?;
+    if let left @ 1.. = reader.left() {
+        debug!(api = %R::KEY, version, bytes = left, "bytes behind the last field of an answer are ignored");
+        pending.count_ignored(left);
+    }
     if let Ok(pause @ 1..) = u64::try_from(R::throttle_time_ms(&response)) {
         pending.throttle(Duration::from_millis(pause));
     }

@@ -339,6 +339,22 @@ async fn a_throttling_broker_gets_no_request_for_a_while() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn bytes_behind_the_last_field_of_an_answer_are_ignored_and_counted() {
+    let host = broker(&["a"], |_, version, _, _| {
+        let Act::Answer(mut body) = answer(&HeartbeatResponse { error_code: 27, ..Default::default() }, version) else {
+            unreachable!("it answers");
+        };
+        body.extend([1, 0, 0]);
+        Act::Answer(body)
+    });
+    let client = Network::default().with("a", host).client("a:9092").await.unwrap();
+    for asked in 1..=2 {
+        assert_eq!(heartbeat(&client, "g").await.unwrap().error_code, 27);
+        assert_eq!(client.ignored_bytes(), 3 * asked);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn leaders_are_remembered_until_they_are_doubted() {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);

@@ -32,7 +32,10 @@ pub trait Message: Decode + Encode + Clone + std::fmt::Debug + Default + Partial
     /// Its name and its versions.
     const LAYOUT: Layout;
 
-    /// Reads the message as `version` lays it out. Bytes behind it are left in the reader: see [`Reader::finish`].
+    /// Reads the message as `version` lays it out.
+    ///
+    /// Bytes behind its last field are left in the reader. What is served or received ignores them, as Apache Kafka does,
+    /// and counts them by [`Reader::left`]; what compares bytes refuses them by [`Reader::finish`].
     ///
     /// The memory taken is bounded by the size of the frame: see [`ELEMENTS_PER_BYTE`](crate::wire::ELEMENTS_PER_BYTE).
     ///
@@ -57,15 +60,23 @@ pub trait MessageView<'a>: View<'a> {
     /// The same message, taken out of its frame.
     type Owned: Message;
 
-    /// Reads the message as `version` lays it out, and with it everything that `body` holds.
+    /// Reads the message as `version` lays it out. Bytes behind its last field are ignored: see [`Self::split`].
     ///
     /// # Errors
-    /// Those of [`Message::decode`], and of [`Reader::finish`].
+    /// Those of [`Message::decode`].
     fn decode(body: &'a Bytes, version: i16) -> Result<Self, DecodeError> {
+        Self::split(body, version).map(|(view, _)| view)
+    }
+
+    /// Reads the message as `version` lays it out, and returns it with the bytes behind its last field.
+    ///
+    /// # Errors
+    /// Those of [`Message::decode`].
+    fn split(body: &'a Bytes, version: i16) -> Result<(Self, &'a [u8]), DecodeError> {
         let layout = Self::Owned::LAYOUT;
         let mut cursor = ViewReader::new(body, layout.is_flexible(version));
         match Self::view(&mut cursor, version) {
-            Ok(view) if layout.versions().contains(&version) && cursor.rest().is_empty() => Ok(view),
+            Ok(view) if layout.versions().contains(&version) => Ok((view, cursor.rest())),
             _ => Err(refused::<Self::Owned>(body, version)),
         }
     }
@@ -75,8 +86,7 @@ pub trait MessageView<'a>: View<'a> {
 #[cold]
 fn refused<M: Message>(body: &Bytes, version: i16) -> DecodeError {
     let mut reader = Reader::new(body);
-    let read = M::decode(&mut reader, version).and_then(|_| reader.finish());
-    read.err().unwrap_or_else(|| reader.error(M::LAYOUT.name, DecodeCause::Truncated))
+    M::decode(&mut reader, version).err().unwrap_or_else(|| reader.error(M::LAYOUT.name, DecodeCause::Truncated))
 }
 
 /// A request, and what answers it.

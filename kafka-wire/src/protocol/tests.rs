@@ -174,6 +174,10 @@ fn a_view_reads_what_the_owned_message_has() {
             format!("{view:?}").replace("View", ""),
             format!("{owned:?}").replace("b\"records\"", "[114, 101, 99, 111, 114, 100, 115]")
         );
+        // What follows is left.
+        let longer = Bytes::from([&body[..], b"\x01\0\0"].concat());
+        let (_, rest) = FetchResponseView::split(&longer, version).unwrap();
+        assert_eq!(rest, b"\x01\0\0");
         // The error is the one of the owned form.
         let cut = body.slice(..body.len() - 1);
         let refused = FetchResponseView::decode(&cut, version).map(|_| ()).unwrap_err();

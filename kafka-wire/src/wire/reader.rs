@@ -107,7 +107,8 @@ impl<'a> Reader<'a> {
         self.frame.slice(self.at()..)
     }
 
-    /// Checks that the message ends where the frame ends.
+    /// Checks that the message ends where the frame ends, for tools and tests that compare bytes. Brokers and clients
+    /// ignore what is left.
     ///
     /// # Errors
     /// `TrailingBytes` when bytes are left.

@@ -47,6 +47,8 @@ pub struct State {
     pub quotas: ClientQuotas,
     /// The credentials of users.
     pub scram: ScramCredentials,
+    /// Bytes that came behind the last field of requests, and were ignored.
+    pub ignored_bytes: u64,
     /// Fetches that wait for records, by connection: each has at most one.
     fetches: BTreeMap<ConnectionId, WaitingFetch>,
     /// Connections whose fetch should be looked at again.
@@ -96,9 +98,19 @@ impl State {
             acls: Acls::default(),
             quotas: ClientQuotas::default(),
             scram: ScramCredentials::default(),
+            ignored_bytes: 0,
             fetches: BTreeMap::new(),
             woken: VecDeque::new(),
             answers: VecDeque::new(),
+        }
+    }
+
+    /// Counts the bytes behind the last field of a request. Like Apache Kafka's, the broker ignores them: every librdkafka
+    /// since 2.3 leaves three behind the Metadata request for all topics.
+    pub(super) fn ignore_trailing(&mut self, call: Call, bytes: usize) {
+        if bytes > 0 {
+            debug!(api = %call.api, version = call.version, bytes, "bytes behind the last field are ignored");
+            self.ignored_bytes = self.ignored_bytes.saturating_add(bytes as u64);
         }
     }
 

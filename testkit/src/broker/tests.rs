@@ -131,15 +131,25 @@ fn an_unknown_version_of_api_versions_is_answered_in_version_0() {
 #[test]
 fn bytes_that_are_no_request_close_the_connection() {
     let good = encode(4, 1, &ApiVersionsRequest::default());
-    let trailing = Bytes::from([&good[..], &[0]].concat());
-    for frame in
-        [Bytes::new(), good.slice(..7), good.slice(..good.len() - 1), trailing, Bytes::from_static(&[0x7f; 64])]
-    {
+    for frame in [Bytes::new(), good.slice(..7), good.slice(..good.len() - 1), Bytes::from_static(&[0x7f; 64])] {
         let mut script = Script::new(BrokerConfig::default());
         let connection = script.connect();
         script.core.handle_frame(script.now, connection, frame);
         assert!(script.is_closed(connection));
     }
+}
+
+#[test]
+fn bytes_behind_the_last_field_are_ignored_and_counted() {
+    let mut script = Script::new(BrokerConfig::default());
+    let connection = script.connect();
+    for extra in [0, 1, 3, 70] {
+        let request = encode(2, 1, &ApiVersionsRequest::default());
+        let frame = [&request[..], &vec![1; extra]].concat();
+        script.core.handle_frame(script.now, connection, Bytes::from(frame));
+        assert_eq!(script.answer::<ApiVersionsRequest>(connection, 2).error_code, ErrorCode::NONE.0);
+    }
+    assert_eq!(script.core.state().ignored_bytes, 74);
 }
 
 #[test]

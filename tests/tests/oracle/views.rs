@@ -29,13 +29,14 @@ pub(crate) fn difference(message: &Message, frame: &[u8]) -> Option<String> {
 }
 
 fn compare<'a, V: MessageView<'a> + Debug>(frame: &'a Bytes, version: i16) -> Option<String> {
-    let view = V::decode(frame, version).map(|view| format!("{view:?}").replace("View {", " {"));
+    let view = V::split(frame, version);
+    let view = view.map(|(view, rest)| (format!("{view:?}").replace("View {", " {"), rest.len()));
     let mut reader = Reader::new(frame);
-    let owned = V::Owned::decode(&mut reader, version).and_then(|owned| reader.finish().map(|()| owned));
+    let owned = V::Owned::decode(&mut reader, version);
     let owned = match owned {
         // Lists of a view take no memory.
         Err(error) if error.cause == DecodeCause::ElementsTooLarge => return None,
-        owned => owned.map(|owned| with_numbers(&format!("{owned:?}"))),
+        owned => owned.map(|owned| (with_numbers(&format!("{owned:?}")), reader.left())),
     };
     (view != owned).then(|| format!("view:  {view:?}\n  owned: {owned:?}"))
 }

@@ -202,7 +202,7 @@ fn serve<H: Handler>(
     let call = client.call;
     let mut reader = Reader::new(body);
     let request = H::decode(&mut reader, call.version)?;
-    reader.finish()?;
+    state.ignore_trailing(call, reader.left());
     debug!(api = %call.api, version = call.version, connection = call.connection.0, client = %client.id.as_str(), "request");
     trace!(?request);
     let answer = match treatment {
