@@ -1,10 +1,13 @@
 //! `waterwheel broker`: the embedded broker alone.
 
 use std::error::Error;
+use std::fmt;
 use std::process::ExitCode;
+use std::str::FromStr;
 
 use clap::Args;
 use testkit::broker::{Broker, BrokerConfig};
+use tracing::warn;
 
 use crate::output::note;
 use crate::signal::Stop;
@@ -12,8 +15,16 @@ use crate::signal::Stop;
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// Port on 127.0.0.1; 0 takes a free one.
-    #[arg(long, default_value_t = 9092)]
+    #[arg(long, default_value_t = 9092, conflicts_with = "listen")]
     port: u16,
+    /// Address to listen on, instead of --port on 127.0.0.1; 0.0.0.0 or [::] for every address of this machine, port 0
+    /// for a free one. Whoever can connect can do everything: the broker is for development.
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: Option<Address>,
+    /// Address that clients are told to connect to. Default: that of --listen; where it listens on every address, the
+    /// one that the client has reached.
+    #[arg(long, value_name = "HOST:PORT", value_parser = advertised)]
+    advertise: Option<Address>,
     /// Partitions of a topic that a client's first use creates.
     #[arg(long, default_value_t = 1)]
     partitions: i32,
@@ -27,18 +38,89 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     let mut stop = Stop::listen()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
+        let local = Address { host: "127.0.0.1".to_owned(), port: options.port };
+        let listen = options.listen.as_ref().unwrap_or(&local);
         let config = BrokerConfig {
-            port: options.port,
+            host: listen.host.clone(),
+            port: listen.port,
+            advertised: options.advertise.clone().map(|Address { host, port }| (host, port)),
             default_partitions: options.partitions,
             transaction_version: options.transaction_version,
             ..BrokerConfig::default()
         };
+        let choose = if options.listen.is_some() { "--listen" } else { "--port" };
         let broker = Broker::start(config)
             .await
-            .map_err(|error| format!("cannot listen on 127.0.0.1:{}: {error}; choose another --port", options.port))?;
+            .map_err(|error| format!("cannot listen on {listen}: {error}; choose another {choose}"))?;
+        if !broker.is_local() {
+            warn!(
+                "this broker is for development: no passwords, no encryption, everything in memory; whoever can reach {} \
+                 can read, write and delete all of it",
+                broker.listens_on()
+            );
+        }
         note!("broker  {}  (embedded, in memory; attach: kcat -b {0} -L; stop: Ctrl-C)", broker.address());
-        stop.wait().await;
+        let signal = stop.wait().await;
         broker.shutdown().await;
+        note!("broker  stopped by {}", signal.name());
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// A host and a port, as the command line has them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Address {
+    /// A name or an IP address, IPv6 without brackets.
+    host: String,
+    port: u16,
+}
+
+impl FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bad = || format!("{text:?} is not of the form HOST:PORT, like 0.0.0.0:9092 or [::1]:9092");
+        let (host, port) = text.rsplit_once(':').ok_or_else(bad)?;
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let is_ambiguous = bare.is_none() && host.contains(':');
+        let host = bare.unwrap_or(host);
+        if host.is_empty() || is_ambiguous || host.contains(['/', '[', ']', ' ']) {
+            return Err(bad());
+        }
+        Ok(Self { host: host.to_owned(), port: port.parse().map_err(|_| bad())? })
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port } = self;
+        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
+    }
+}
+
+/// An address that a client can connect to.
+fn advertised(text: &str) -> Result<Address, String> {
+    let address: Address = text.parse()?;
+    if address.port == 0 || matches!(&*address.host, "0.0.0.0" | "::") {
+        return Err(format!("nobody can connect to {address}: name an address that clients reach"));
+    }
+    Ok(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_and_shown() {
+        for text in ["127.0.0.1:9092", "0.0.0.0:0", "[::1]:9092", "broker.internal:1"] {
+            assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
+        }
+        for text in ["", "9092", ":9092", "host", "host:", "host:99999", "::1:9092", "http://host:1", "[::1:9092"] {
+            assert!(text.parse::<Address>().is_err(), "{text}");
+        }
+        for text in ["0.0.0.0:9092", "[::]:9092", "host:0"] {
+            assert!(advertised(text).is_err(), "{text}");
+        }
+    }
 }

@@ -33,7 +33,7 @@ enum Command {
     /// Counts words exactly once while workers are killed, and audits the result.
     #[command(after_help = demo::EXIT_CODES)]
     Demo(demo::Options),
-    /// Runs the embedded broker alone, for any Kafka client, until Ctrl-C. Everything it holds is in memory.
+    /// Runs the embedded broker alone, for any Kafka client, until Ctrl-C or SIGTERM. Everything it holds is in memory.
     Broker(broker::Options),
     /// Shows bytes of the Kafka protocol, for people who debug.
     #[command(subcommand)]

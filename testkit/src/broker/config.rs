@@ -9,8 +9,14 @@ use crate::fault::Rule;
 /// Settings of a [`Broker`](super::Broker) or a [`Core`](super::Core). The defaults are Apache Kafka's where it has one.
 #[derive(Clone, Debug)]
 pub struct BrokerConfig {
-    /// TCP port on 127.0.0.1; 0 takes a free one.
+    /// Name or IP address to listen on; 127.0.0.1 unless told otherwise. There is no authentication: see
+    /// [`Broker::is_local`](super::Broker::is_local).
+    pub host: String,
+    /// TCP port there; 0 takes a free one.
     pub port: u16,
+    /// Host and port that clients are told to connect to. `None` tells them those listened on or, where that is every
+    /// address of the machine, the address that the client has reached.
+    pub advertised: Option<(String, u16)>,
     /// Finalized level of the feature `transaction.version`: 1, or 2 for KIP-890 (the default, as in Kafka 4.3).
     pub transaction_version: i16,
     /// Whether asking for the metadata of an unknown topic creates it (when the client allows it).
@@ -53,7 +59,9 @@ pub struct BrokerConfig {
 impl Default for BrokerConfig {
     fn default() -> Self {
         Self {
+            host: "127.0.0.1".to_owned(),
             port: 0,
+            advertised: None,
             transaction_version: 2,
             auto_create_topics: true,
             default_partitions: 1,

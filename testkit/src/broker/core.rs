@@ -14,7 +14,7 @@ use kafka_wire::wire::{Reader, Str};
 use tracing::debug;
 
 use super::BrokerConfig;
-use super::call::{Call, ConnectionId};
+use super::call::{Call, ConnectionId, Peer};
 use super::handlers::{self, Client, Treatment};
 use super::state::{Answered, State};
 use crate::fault::{Action, Plan, Rule};
@@ -55,7 +55,7 @@ pub struct Core {
 
 #[derive(Debug)]
 struct Connection {
-    host: Str,
+    peer: Peer,
     /// Requests that wait for the one being served.
     inbox: VecDeque<Bytes>,
     /// Number of the request being served, while one is.
@@ -88,10 +88,14 @@ impl Core {
 
     /// A client has connected from `host`.
     pub fn connect(&mut self, host: &str) -> ConnectionId {
+        self.connect_from(Peer::from(host))
+    }
+
+    /// A client has connected.
+    pub fn connect_from(&mut self, peer: Peer) -> ConnectionId {
         self.opened += 1;
         let connection = ConnectionId(self.opened);
-        let host = Str::from(host);
-        self.connections.insert(connection, Connection { host, inbox: VecDeque::new(), serving: None, served: 0 });
+        self.connections.insert(connection, Connection { peer, inbox: VecDeque::new(), serving: None, served: 0 });
         connection
     }
 
@@ -169,8 +173,8 @@ impl Core {
             let Some(frame) = open.inbox.pop_front() else { return };
             open.served += 1;
             open.serving = Some(open.served);
-            let (serial, host) = (open.served, open.host.clone());
-            match read_header(connection, serial, host, frame) {
+            let (serial, peer) = (open.served, open.peer.clone());
+            match read_header(connection, serial, peer, frame) {
                 Some((client, reader)) => self.accept(client, reader),
                 None => self.close(connection),
             }
@@ -258,7 +262,7 @@ impl Core {
 /// Reads the header of a request. `None` when there is none, or its API is unknown.
 ///
 /// A version that is unknown has a header that is unknown, too, but for its first fields.
-fn read_header(connection: ConnectionId, serial: u64, host: Str, frame: Bytes) -> Option<(Client, Bytes)> {
+fn read_header(connection: ConnectionId, serial: u64, peer: Peer, frame: Bytes) -> Option<(Client, Bytes)> {
     let (fixed, _) = frame.split_first_chunk::<FIXED_BYTES>()?;
     let [key_high, key_low, version_high, version_low, correlation_id @ ..] = *fixed;
     let api = ApiKey::from_i16(i16::from_be_bytes([key_high, key_low]))?;
@@ -266,10 +270,10 @@ fn read_header(connection: ConnectionId, serial: u64, host: Str, frame: Bytes) -
     let call = Call { connection, serial, api, version, correlation_id: i32::from_be_bytes(correlation_id) };
     let mut reader = Reader::new(&frame);
     if !handlers::is_served(api, version) {
-        return Some((Client { call, id: Str::EMPTY, host }, Bytes::new()));
+        return Some((Client { call, id: Str::EMPTY, peer }, Bytes::new()));
     }
     let header = RequestHeader::decode(&mut reader, api.request_header_version(version)).ok()?;
-    Some((Client { call, id: header.client_id.unwrap_or_default(), host }, reader.rest()))
+    Some((Client { call, id: header.client_id.unwrap_or_default(), peer }, reader.rest()))
 }
 
 /// API key, version and correlation id: the same in every header.

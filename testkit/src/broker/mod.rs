@@ -1,7 +1,7 @@
 //! An in-process Kafka broker: one node, real protocol, logs in memory.
 //!
-//! [`Core`] is the broker as a sans-IO machine; [`Broker`] runs it, reachable over TCP on 127.0.0.1 and over an
-//! in-memory pipe at the same time.
+//! [`Core`] is the broker as a sans-IO machine; [`Broker`] runs it, reachable over TCP (on 127.0.0.1 unless told
+//! otherwise) and over an in-memory pipe at the same time.
 //!
 //! ```no_run
 //! # async fn example() -> std::io::Result<()> {
@@ -31,14 +31,14 @@ pub mod topics;
 pub mod transactions;
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
 
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 
-pub use self::call::{Call, ConnectionId};
+pub use self::call::{Call, ConnectionId, Peer};
 pub use self::config::BrokerConfig;
 pub use self::core::{Core, Output};
 pub use self::pipe::Pipe;
@@ -50,22 +50,29 @@ use crate::fault::Rule;
 #[derive(Debug)]
 pub struct Broker {
     server: Arc<Server>,
-    port: u16,
+    /// What it listens on.
+    local: SocketAddr,
+    /// What local clients use.
+    address: String,
     runtime: Handle,
 }
 
 impl Broker {
-    /// Starts a broker on 127.0.0.1 whose tasks run on the caller's tokio runtime (`tokio::spawn`).
+    /// Starts a broker, on 127.0.0.1 unless `config` says otherwise, whose tasks run on the caller's tokio runtime (`tokio::spawn`).
     ///
     /// # Errors
-    /// When the port cannot be bound.
+    /// When the address cannot be bound.
     pub async fn start(config: BrokerConfig) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, config.port)).await?;
-        let port = listener.local_addr()?.port();
-        let server = Arc::new(Server::new(config, HOST, port));
+        let listener = TcpListener::bind((config.host.as_str(), config.port)).await?;
+        let local = listener.local_addr()?;
+        let loopback = if local.is_ipv4() { "127.0.0.1" } else { "::1" };
+        let host = if local.ip().is_unspecified() { loopback } else { &config.host };
+        let (host, port) = config.advertised.clone().unwrap_or_else(|| (host.to_owned(), local.port()));
+        let address = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+        let server = Arc::new(Server::new(config, &host, port));
         tokio::spawn(Arc::clone(&server).run_timers());
         tokio::spawn(Arc::clone(&server).accept(listener));
-        Ok(Self { server, port, runtime: Handle::current() })
+        Ok(Self { server, local, address, runtime: Handle::current() })
     }
 
     /// Starts a broker on a thread and runtime of its own, so that neither can starve the other. Blocks until it listens.
@@ -93,7 +100,19 @@ impl Broker {
     /// `host:port` for `bootstrap.servers`.
     #[must_use]
     pub fn address(&self) -> String {
-        format!("{HOST}:{}", self.port)
+        self.address.clone()
+    }
+
+    /// The address that it listens on.
+    #[must_use]
+    pub const fn listens_on(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Whether only programs on this machine can connect to it. It asks nobody for a password.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        self.local.ip().to_canonical().is_loopback()
     }
 
     /// Connects clients of this process without a socket: give it to `Client::connect_with`.
@@ -130,8 +149,6 @@ impl Drop for Broker {
         self.server.stop();
     }
 }
-
-const HOST: &str = "127.0.0.1";
 
 #[cfg(test)]
 mod tests;

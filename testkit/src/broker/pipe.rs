@@ -7,6 +7,7 @@ use kafka_wire::client::{BoxFuture, Connector, DialError, Transport};
 use kafka_wire::wire::Str;
 use tokio::runtime::Handle;
 
+use super::call::Peer;
 use super::server::Server;
 
 /// Connects clients to a [`Broker`](super::Broker) over in-memory pipes, whatever address they ask for.
@@ -33,7 +34,7 @@ impl Connector for Pipe {
             let server = server.ok_or(DialError::Connect(io::ErrorKind::ConnectionRefused))?;
             let (near, far) = tokio::io::duplex(PIPE_BYTES);
             let (reader, writer) = tokio::io::split(far);
-            runtime.spawn(server.serve("/pipe", reader, writer));
+            runtime.spawn(server.serve(Peer::from("/pipe"), reader, writer));
             Ok(Box::new(near) as Box<dyn Transport>)
         })
     }

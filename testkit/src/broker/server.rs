@@ -4,12 +4,14 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::BytesMut;
 use kafka_wire::time::Moment;
 use kafka_wire::types::TimestampMs;
+use kafka_wire::wire::Str;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, watch};
@@ -17,7 +19,7 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use super::frames::{split_frame, write_frame};
-use super::{BrokerConfig, ConnectionId, Core, Output};
+use super::{BrokerConfig, ConnectionId, Core, Output, Peer};
 
 #[derive(Debug)]
 pub(super) struct Server {
@@ -84,12 +86,14 @@ impl Server {
     pub(super) async fn accept(self: Arc<Self>, listener: TcpListener) {
         // In this order: the listener is closed before the task counts as ended.
         let (mut stop, listener) = (self.stop.subscribe(), listener);
+        let is_unspecified = listener.local_addr().is_ok_and(|local| local.ip().is_unspecified());
+        let listens_everywhere = is_unspecified && self.lock().core.state().config.advertised.is_none();
         loop {
-            let stream = tokio::select! {
+            let (stream, peer) = tokio::select! {
                 biased;
                 () = told_to_stop(&mut stop) => return,
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => stream,
+                    Ok(accepted) => accepted,
                     Err(error) => {
                         // Out of file handles, or the peer is gone already: neither is a reason to stop.
                         debug!(%error, "accept failed");
@@ -100,13 +104,16 @@ impl Server {
             };
             // Answers are small and awaited: Nagle's algorithm would only add a delay.
             let _ = stream.set_nodelay(true);
+            let reached =
+                listens_everywhere.then(|| stream.local_addr().ok()).flatten().map(|local| text_of(local.ip()));
+            let peer = Peer { host: Str::from(format!("/{}", text_of(peer.ip()))), reached };
             let (reader, writer) = stream.into_split();
-            tokio::spawn(Arc::clone(&self).serve("/127.0.0.1", reader, writer));
+            tokio::spawn(Arc::clone(&self).serve(peer, reader, writer));
         }
     }
 
-    /// Serves one connection, from `host` as groups are told it, until either side ends it or the broker stops.
-    pub(super) async fn serve<R, W>(self: Arc<Self>, host: &str, reader: R, writer: W)
+    /// Serves one connection until either side ends it or the broker stops.
+    pub(super) async fn serve<R, W>(self: Arc<Self>, peer: Peer, reader: R, writer: W)
     where
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
@@ -115,7 +122,7 @@ impl Server {
         let (queue, outputs) = mpsc::unbounded_channel();
         let connection = {
             let mut hub = self.lock();
-            let connection = hub.core.connect(host);
+            let connection = hub.core.connect_from(peer);
             hub.queues.insert(connection, queue);
             connection
         };
@@ -219,6 +226,11 @@ impl Hub {
         }
         self.core.next_timeout()
     }
+}
+
+/// An address without the IPv6 form of IPv4: what `[::]` accepts shows it so.
+fn text_of(address: IpAddr) -> Str {
+    Str::from(address.to_canonical().to_string())
 }
 
 async fn told_to_stop(stop: &mut watch::Receiver<bool>) {

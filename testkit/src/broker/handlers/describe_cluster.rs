@@ -12,12 +12,8 @@ impl Handler for DescribeClusterRequest {
         if client.call.version >= 1 && self.endpoint_type != BROKERS {
             return Answer::Now(self.refuse(ErrorCode::MISMATCHED_ENDPOINT_TYPE, client.call.version));
         }
-        let broker = DescribeClusterBroker {
-            broker_id: NODE.0,
-            host: state.host.clone(),
-            port: i32::from(state.port),
-            ..DescribeClusterBroker::default()
-        };
+        let (host, port) = client.way_to(state);
+        let broker = DescribeClusterBroker { broker_id: NODE.0, host, port, ..DescribeClusterBroker::default() };
         Answer::Now(DescribeClusterResponse {
             cluster_id: state.cluster_id.clone(),
             controller_id: NODE.0,

@@ -18,7 +18,7 @@ impl Handler for JoinGroupRequest {
             member_id: self.member_id,
             instance_id: self.group_instance_id,
             client_id: client.id.clone(),
-            client_host: client.host.clone(),
+            client_host: client.peer.host.clone(),
             session_timeout,
             // Version 0 has only one timeout.
             rebalance_timeout: if client.call.version == 0 {

@@ -58,7 +58,7 @@ use kafka_wire::protocol::{self as api, ApiKey, ErrorCode, Request};
 use kafka_wire::wire::{DecodeError, Reader, Str};
 use tracing::{debug, trace};
 
-use super::call::Call;
+use super::call::{Call, Peer};
 use super::groups::Reply;
 use super::state::{Answered, NODE, State, WaitingFetch};
 
@@ -142,8 +142,15 @@ pub(super) struct Client {
     pub(super) call: Call,
     /// The client's name for itself.
     pub(super) id: Str,
-    /// Where it connected from.
-    pub(super) host: Str,
+    /// Where it is, and what it has reached.
+    pub(super) peer: Peer,
+}
+
+impl Client {
+    /// Where this client is told to reach the broker.
+    fn way_to(&self, state: &State) -> (Str, i32) {
+        (self.peer.reached.as_ref().unwrap_or(&state.host).clone(), i32::from(state.port))
+    }
 }
 
 /// What is to be done with a request.
