@@ -23,6 +23,9 @@ pub struct BrokerConfig {
     pub auto_create_topics: bool,
     /// Partitions of a topic that is created without a count.
     pub default_partitions: i32,
+    /// Partitions of `__consumer_offsets` and of `__transaction_state` (`offsets.topic.num.partitions`,
+    /// `transaction.state.log.num.partitions`).
+    pub internal_partitions: i32,
     /// Partitions in the whole broker; a topic that would go beyond them is refused with `INVALID_PARTITIONS`.
     pub partitions_max: usize,
     /// Largest request in bytes (`socket.request.max.bytes`); a connection that announces more is closed.
@@ -50,8 +53,9 @@ pub struct BrokerConfig {
     pub marker_delay: Duration,
     /// Wall clock time at the broker's [`Moment::ZERO`](kafka_wire::time::Moment::ZERO). The servers set it themselves.
     pub start_timestamp: TimestampMs,
-    /// Seed of topic ids, member ids and the cluster id.
-    pub seed: u64,
+    /// Seed of topic ids, member ids and the cluster id. `None` draws one when a [`Broker`](super::Broker) starts, so that no
+    /// two clusters are the same; a [`Core`](super::Core) then takes 0.
+    pub seed: Option<u64>,
     /// Faults to apply; more can be added while the broker runs.
     pub faults: Vec<Rule>,
 }
@@ -65,6 +69,7 @@ impl Default for BrokerConfig {
             transaction_version: 2,
             auto_create_topics: true,
             default_partitions: 1,
+            internal_partitions: 50,
             partitions_max: 10_000,
             frame_limit_bytes: 100 * 1024 * 1024,
             batch_limit_bytes: 1024 * 1024 + 12,
@@ -77,7 +82,7 @@ impl Default for BrokerConfig {
             transaction_timeout_max: Duration::from_secs(15 * 60),
             marker_delay: Duration::ZERO,
             start_timestamp: TimestampMs(0),
-            seed: 0,
+            seed: None,
             faults: Vec::new(),
         }
     }

@@ -12,6 +12,7 @@
 //! ```
 
 pub mod acls;
+mod authorized_operations;
 mod call;
 pub mod client_quotas;
 mod config;
@@ -19,6 +20,7 @@ mod core;
 mod frames;
 pub mod groups;
 mod handlers;
+pub mod internal_topics;
 pub mod log;
 pub mod partition;
 mod pipe;

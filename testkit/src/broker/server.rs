@@ -3,6 +3,7 @@
 //! A connection's task reads ahead while its request waits, up to a limit, so that it notices a client that has gone.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -44,7 +45,8 @@ struct Hub {
 
 impl Server {
     pub(super) fn new(config: BrokerConfig, host: &str, port: u16) -> Self {
-        let config = BrokerConfig { start_timestamp: wall_clock(), ..config };
+        let seed = config.seed.unwrap_or_else(|| RandomState::new().hash_one("broker"));
+        let config = BrokerConfig { start_timestamp: wall_clock(), seed: Some(seed), ..config };
         let frame_limit_bytes = config.frame_limit_bytes;
         let hub = Hub { core: Core::new(config, host, port), queues: BTreeMap::new(), scheduled: None };
         Self {

@@ -17,6 +17,7 @@ use super::acls::Acls;
 use super::call::{Call, ConnectionId};
 use super::client_quotas::ClientQuotas;
 use super::groups::Groups;
+use super::internal_topics;
 use super::partition::PartitionName;
 use super::scram::ScramCredentials;
 use super::topics::{Topic, Topics, random_bytes};
@@ -80,7 +81,7 @@ impl State {
     /// A broker that holds nothing.
     #[must_use]
     pub fn new(config: BrokerConfig, host: &str, port: u16) -> Self {
-        let mut rng = Rng::from_seed(config.seed);
+        let mut rng = Rng::from_seed(config.seed.unwrap_or_default());
         let cluster_id = Str::from(Uuid(random_bytes(&mut rng)).to_string());
         let topics = Topics::new(config.partitions_max, Rng::from_seed(rng.next_u64()));
         let groups = Groups::new(&config, Rng::from_seed(rng.next_u64()));
@@ -138,7 +139,18 @@ impl State {
         if !self.config.auto_create_topics {
             return None;
         }
-        self.topics.create(name, self.config.default_partitions, BTreeMap::new()).ok()
+        let is_internal = internal_topics::is_internal(name);
+        let count = if is_internal { self.config.internal_partitions } else { self.config.default_partitions };
+        self.topics.create(name, count, internal_topics::configs(name)).ok()
+    }
+
+    /// Creates the topic of a coordinator that somebody looks for, unless it is there. Without room for it there is none:
+    /// nothing depends on it here.
+    pub(super) fn create_internal(&mut self, name: &'static str) {
+        if self.topics.by_name(name).is_none() {
+            let count = self.config.internal_partitions;
+            let _ = self.topics.create(&Str::from_static(name), count, internal_topics::configs(name));
+        }
     }
 
     /// Something has changed in a partition that fetches may wait for.

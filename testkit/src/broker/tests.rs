@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use kafka_wire::protocol::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
 use kafka_wire::protocol::header::{RequestHeader, ResponseHeader};
+use kafka_wire::protocol::metadata::MetadataRequest;
 use kafka_wire::protocol::{ApiKey, ErrorCode, Message, Request};
 use kafka_wire::time::Moment;
 use kafka_wire::wire::{Reader, Str, Writer};
@@ -178,6 +179,41 @@ fn a_delayed_request_keeps_the_order_of_its_connection() {
     script.pass(Duration::from_millis(50));
     script.answer::<ApiVersionsRequest>(connection, 0);
     script.answer::<ApiVersionsRequest>(connection, 1);
+}
+
+#[tokio::test]
+async fn every_broker_is_a_cluster_of_its_own_unless_a_seed_says_which() {
+    let mut ids = Vec::new();
+    for seed in [None, None, Some(7), Some(7)] {
+        let broker = Broker::start(BrokerConfig { seed, ..BrokerConfig::default() }).await.unwrap();
+        ids.push(broker.inspect(|state| state.cluster_id.clone()));
+    }
+    assert!(ids[0] != ids[1] && ids[0] != ids[2] && ids[2] == ids[3], "{ids:?}");
+}
+
+#[tokio::test]
+async fn clients_are_told_the_address_that_they_can_use() {
+    let told = async |config: BrokerConfig| {
+        let broker = Broker::start(config).await.unwrap();
+        let mut stream = TcpStream::connect(("127.0.0.1", broker.listens_on().port())).await.unwrap();
+        let request = encode(12, 1, &MetadataRequest { topics: Some(Vec::new()), ..Default::default() });
+        stream.write_all(&[&u32::try_from(request.len()).unwrap().to_be_bytes(), &request[..]].concat()).await.unwrap();
+        let mut frame = vec![0; usize::try_from(stream.read_u32().await.unwrap()).unwrap()];
+        stream.read_exact(&mut frame).await.unwrap();
+        let frame = [&[0; 4][..], &frame].concat();
+        let answer = decode::<MetadataRequest>(12, &[Bytes::from(frame)]).brokers.remove(0);
+        let is_own_port = answer.port == i32::from(broker.listens_on().port());
+        (answer.host.to_string(), is_own_port, broker.is_local(), broker.address())
+    };
+    let everywhere = BrokerConfig { host: "0.0.0.0".to_owned(), ..BrokerConfig::default() };
+    let advertised = Some(("kafka.example".to_owned(), 7));
+    let (host, is_own_port, is_local, _) = told(BrokerConfig::default()).await;
+    assert_eq!((&*host, is_own_port, is_local), ("127.0.0.1", true, true));
+    let (host, is_own_port, is_local, address) = told(everywhere.clone()).await;
+    assert_eq!((&*host, is_own_port, is_local), ("127.0.0.1", true, false), "what the client has reached");
+    assert!(address.starts_with("127.0.0.1:"), "{address}");
+    let (host, is_own_port, is_local, address) = told(BrokerConfig { advertised, ..everywhere }).await;
+    assert_eq!((&*host, is_own_port, is_local, &*address), ("kafka.example", false, false, "kafka.example:7"));
 }
 
 #[tokio::test]

@@ -57,7 +57,9 @@ impl Group {
         if let Some(instance) = &join.instance_id {
             self.instances.insert(instance.detached(), id.clone());
         }
-        self.protocol_type.get_or_insert_with(|| join.protocol_type.detached());
+        if self.members.is_empty() {
+            self.protocol_type = Some(join.protocol_type.detached());
+        }
         self.leader.get_or_insert_with(|| id.clone());
         self.members.insert(id.clone(), Member::new(now, join));
         self.await_join(&id, call);

@@ -166,7 +166,7 @@ pub struct Group {
     pub phase: Phase,
     /// Counts its rebalances; 0 before the first.
     pub generation: i32,
-    /// Its kind, while it has members.
+    /// Its kind, that of its last members; `None` before the first.
     pub protocol_type: Option<Str>,
     /// The assignor agreed on.
     pub protocol: Option<Str>,

@@ -50,7 +50,8 @@ impl Group {
         self.generation += 1;
         if self.members.is_empty() {
             self.phase = Phase::Empty;
-            (self.protocol, self.protocol_type, self.leader) = (None, None, None);
+            // Its kind stays, as in Kafka: tools list an emptied group as what it was. The next member may bring another.
+            (self.protocol, self.leader) = (None, None);
             return;
         }
         if !self.leader.as_ref().is_some_and(|leader| joined.contains(leader)) {

@@ -4,6 +4,7 @@ use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::describe_cluster::{DescribeClusterBroker, DescribeClusterRequest, DescribeClusterResponse};
 
 use super::{Answer, Client, Handler};
+use crate::broker::authorized_operations::{self, if_asked};
 use crate::broker::state::{NODE, State};
 
 impl Handler for DescribeClusterRequest {
@@ -18,6 +19,10 @@ impl Handler for DescribeClusterRequest {
             cluster_id: state.cluster_id.clone(),
             controller_id: NODE.0,
             brokers: vec![broker],
+            cluster_authorized_operations: if_asked(
+                self.include_cluster_authorized_operations,
+                authorized_operations::CLUSTER,
+            ),
             ..DescribeClusterResponse::default()
         })
     }

@@ -5,6 +5,7 @@ use kafka_wire::protocol::find_coordinator::{Coordinator, FindCoordinatorRequest
 use kafka_wire::types::BrokerId;
 
 use super::{Answer, Client, Handler};
+use crate::broker::internal_topics::{CONSUMER_OFFSETS, TRANSACTION_STATE};
 use crate::broker::state::{NODE, State};
 
 impl Handler for FindCoordinatorRequest {
@@ -12,7 +13,8 @@ impl Handler for FindCoordinatorRequest {
         if !(GROUP..=TRANSACTION).contains(&self.key_type) {
             return Answer::Now(self.refuse(ErrorCode::INVALID_REQUEST, client.call.version));
         }
-        let (host, port) = (state.host.clone(), i32::from(state.port));
+        state.create_internal(if self.key_type == GROUP { CONSUMER_OFFSETS } else { TRANSACTION_STATE });
+        let (host, port) = client.way_to(state);
         if client.call.version < FIRST_WITH_KEYS {
             let node_id = NODE.0;
             return Answer::Now(FindCoordinatorResponse { node_id, host, port, ..FindCoordinatorResponse::default() });

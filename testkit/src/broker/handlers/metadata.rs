@@ -8,6 +8,8 @@ use kafka_wire::protocol::metadata::{
 use kafka_wire::wire::{Str, Uuid};
 
 use super::{Answer, Client, Handler};
+use crate::broker::authorized_operations::{self, if_asked};
+use crate::broker::internal_topics::is_internal;
 use crate::broker::log::LEADER_EPOCH;
 use crate::broker::state::{NODE, State};
 use crate::broker::topics::Topic;
@@ -15,24 +17,26 @@ use crate::broker::topics::Topic;
 impl Handler for MetadataRequest {
     fn handle(self, state: &mut State, client: &Client) -> Answer<MetadataResponse> {
         // Version 0 cannot say "none": its empty list means all.
+        let operations = if_asked(self.include_topic_authorized_operations, authorized_operations::TOPIC);
         let is_all = self.topics.as_ref().is_none_or(|topics| client.call.version == 0 && topics.is_empty());
-        let topics = if is_all {
+        let mut topics: Vec<_> = if is_all {
             state.topics.iter().map(describe).collect()
         } else {
             let wanted = self.topics.unwrap_or_default();
             wanted.iter().map(|wanted| find(state, wanted, self.allow_auto_topic_creation)).collect()
         };
-        let broker = MetadataResponseBroker {
-            node_id: NODE.0,
-            host: state.host.clone(),
-            port: i32::from(state.port),
-            ..MetadataResponseBroker::default()
-        };
+        topics.iter_mut().for_each(|topic| topic.topic_authorized_operations = operations);
+        let (host, port) = client.way_to(state);
+        let broker = MetadataResponseBroker { node_id: NODE.0, host, port, ..MetadataResponseBroker::default() };
         Answer::Now(MetadataResponse {
             brokers: vec![broker],
             cluster_id: Some(state.cluster_id.clone()),
             controller_id: NODE.0,
             topics,
+            cluster_authorized_operations: if_asked(
+                self.include_cluster_authorized_operations,
+                authorized_operations::CLUSTER,
+            ),
             ..MetadataResponse::default()
         })
     }
@@ -77,6 +81,7 @@ fn describe(topic: &Topic) -> MetadataResponseTopic {
     MetadataResponseTopic {
         name: Some(topic.name.clone()),
         topic_id: topic.id,
+        is_internal: is_internal(&topic.name),
         partitions: partitions.collect(),
         ..MetadataResponseTopic::default()
     }

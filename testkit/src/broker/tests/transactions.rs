@@ -223,6 +223,6 @@ fn the_same_script_gives_the_same_answers() {
         script.end(5, producer, true);
         (id, format!("{:?}", script.core.state()))
     };
-    assert_eq!(run(3), run(3));
-    assert_ne!(run(3).0, run(4).0);
+    assert_eq!(run(Some(3)), run(Some(3)));
+    assert_ne!(run(Some(3)).0, run(Some(4)).0);
 }
