@@ -13,6 +13,7 @@
 
 pub mod acls;
 mod authorized_operations;
+mod broker_configs;
 mod call;
 pub mod client_quotas;
 mod config;

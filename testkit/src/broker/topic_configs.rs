@@ -1,7 +1,7 @@
 //! The settings of a topic: which there are, and which of them mean something to this broker.
 //!
-//! `max.message.bytes` and `message.timestamp.type` are honoured. The others are remembered and shown: nothing here is
-//! ever deleted for its age or compacted.
+//! `max.message.bytes`, `message.timestamp.*` and the keys that `cleanup.policy` asks for are honoured. The others are
+//! remembered and shown: nothing here is ever deleted for its age or compacted.
 
 use std::collections::BTreeMap;
 
@@ -18,32 +18,40 @@ pub struct EffectiveConfig {
     pub source: i8,
     /// Kafka's number for the type of the value.
     pub kind: i8,
+    /// The setting of the broker that it takes its default from, if there is one.
+    pub broker_name: Option<&'static str>,
+    /// What it is when nobody sets it.
+    pub default: &'static str,
 }
 
 /// Every setting of a topic with these overrides, in the order of their names.
 pub fn effective(overrides: &BTreeMap<Str, Str>) -> impl Iterator<Item = EffectiveConfig> {
-    KNOWN.iter().map(|&(name, kind, default)| match overrides.get(name) {
-        Some(value) => EffectiveConfig { name, value: value.clone(), source: FROM_TOPIC, kind },
-        None => EffectiveConfig { name, value: Str::from_static(default), source: FROM_DEFAULT, kind },
+    KNOWN.iter().map(|&(name, kind, default, broker_name)| {
+        let (value, source) = match overrides.get(name) {
+            Some(value) => (value.clone(), FROM_TOPIC),
+            None => (Str::from_static(default), FROM_DEFAULT),
+        };
+        let broker_name = (!broker_name.is_empty()).then_some(broker_name);
+        EffectiveConfig { name, value, source, kind, broker_name, default }
     })
 }
 
 /// The default of a setting; `None` for a name that no topic has.
 #[must_use]
 pub fn default_of(name: &str) -> Option<&'static str> {
-    KNOWN.iter().find(|(known, ..)| *known == name).map(|&(.., default)| default)
+    KNOWN.iter().find(|(known, ..)| *known == name).map(|&(_, _, default, _)| default)
 }
 
 /// Whether this is a setting that holds a list, which can be added to.
 #[must_use]
 pub fn is_list(name: &str) -> bool {
-    KNOWN.iter().any(|&(known, kind, _)| known == name && kind == LIST)
+    KNOWN.iter().any(|&(known, kind, ..)| known == name && kind == LIST)
 }
 
 /// Whether a topic has such a setting and the value is one that it may have.
 #[must_use]
 pub fn is_legal(name: &str, value: &str) -> bool {
-    let Some(&(_, kind, _)) = KNOWN.iter().find(|(known, ..)| *known == name) else { return false };
+    let Some(&(_, kind, ..)) = KNOWN.iter().find(|(known, ..)| *known == name) else { return false };
     if value.len() > VALUE_LIMIT_BYTES {
         return false;
     }
@@ -101,7 +109,7 @@ pub const VALUE_LIMIT_BYTES: usize = 16 * 1024;
 const TIERED: &str = "remote.storage.enable";
 
 const FROM_TOPIC: i8 = 1;
-const FROM_DEFAULT: i8 = 5;
+pub(super) const FROM_DEFAULT: i8 = 5;
 
 const BOOLEAN: i8 = 1;
 const STRING: i8 = 2;
@@ -110,41 +118,41 @@ const LONG: i8 = 5;
 const DOUBLE: i8 = 6;
 const LIST: i8 = 7;
 
-/// Name, type and default, as Apache Kafka 4.3 has them.
-const KNOWN: &[(&str, i8, &str)] = &[
-    ("cleanup.policy", LIST, "delete"),
-    ("compression.gzip.level", INT, "-1"),
-    ("compression.lz4.level", INT, "9"),
-    ("compression.type", STRING, "producer"),
-    ("compression.zstd.level", INT, "3"),
-    ("delete.retention.ms", LONG, "86400000"),
-    ("file.delete.delay.ms", LONG, "60000"),
-    ("flush.messages", LONG, "9223372036854775807"),
-    ("flush.ms", LONG, "9223372036854775807"),
-    ("follower.replication.throttled.replicas", LIST, ""),
-    ("index.interval.bytes", INT, "4096"),
-    ("leader.replication.throttled.replicas", LIST, ""),
-    ("local.retention.bytes", LONG, "-2"),
-    ("local.retention.ms", LONG, "-2"),
-    ("max.compaction.lag.ms", LONG, "9223372036854775807"),
-    ("max.message.bytes", INT, "1048588"),
-    ("message.timestamp.after.max.ms", LONG, "3600000"),
-    ("message.timestamp.before.max.ms", LONG, "9223372036854775807"),
-    ("message.timestamp.type", STRING, "CreateTime"),
-    ("min.cleanable.dirty.ratio", DOUBLE, "0.5"),
-    ("min.compaction.lag.ms", LONG, "0"),
-    ("min.insync.replicas", INT, "1"),
-    ("preallocate", BOOLEAN, "false"),
-    ("remote.copy.disable", BOOLEAN, "false"),
-    ("remote.log.delete.on.disable", BOOLEAN, "false"),
-    ("remote.storage.enable", BOOLEAN, "false"),
-    ("retention.bytes", LONG, "-1"),
-    ("retention.ms", LONG, "604800000"),
-    ("segment.bytes", INT, "1073741824"),
-    ("segment.index.bytes", INT, "10485760"),
-    ("segment.jitter.ms", LONG, "0"),
-    ("segment.ms", LONG, "604800000"),
-    ("unclean.leader.election.enable", BOOLEAN, "false"),
+/// Name, type, default and the name of the broker's setting behind it, as Apache Kafka 4.3 has them.
+const KNOWN: &[(&str, i8, &str, &str)] = &[
+    ("cleanup.policy", LIST, "delete", "log.cleanup.policy"),
+    ("compression.gzip.level", INT, "-1", "compression.gzip.level"),
+    ("compression.lz4.level", INT, "9", "compression.lz4.level"),
+    ("compression.type", STRING, "producer", "compression.type"),
+    ("compression.zstd.level", INT, "3", "compression.zstd.level"),
+    ("delete.retention.ms", LONG, "86400000", "log.cleaner.delete.retention.ms"),
+    ("file.delete.delay.ms", LONG, "60000", "log.segment.delete.delay.ms"),
+    ("flush.messages", LONG, "9223372036854775807", "log.flush.interval.messages"),
+    ("flush.ms", LONG, "9223372036854775807", ""),
+    ("follower.replication.throttled.replicas", LIST, "", ""),
+    ("index.interval.bytes", INT, "4096", "log.index.interval.bytes"),
+    ("leader.replication.throttled.replicas", LIST, "", ""),
+    ("local.retention.bytes", LONG, "-2", "log.local.retention.bytes"),
+    ("local.retention.ms", LONG, "-2", "log.local.retention.ms"),
+    ("max.compaction.lag.ms", LONG, "9223372036854775807", "log.cleaner.max.compaction.lag.ms"),
+    ("max.message.bytes", INT, "1048588", "message.max.bytes"),
+    ("message.timestamp.after.max.ms", LONG, "3600000", "log.message.timestamp.after.max.ms"),
+    ("message.timestamp.before.max.ms", LONG, "9223372036854775807", "log.message.timestamp.before.max.ms"),
+    ("message.timestamp.type", STRING, "CreateTime", "log.message.timestamp.type"),
+    ("min.cleanable.dirty.ratio", DOUBLE, "0.5", "log.cleaner.min.cleanable.ratio"),
+    ("min.compaction.lag.ms", LONG, "0", "log.cleaner.min.compaction.lag.ms"),
+    ("min.insync.replicas", INT, "1", "min.insync.replicas"),
+    ("preallocate", BOOLEAN, "false", "log.preallocate"),
+    ("remote.log.copy.disable", BOOLEAN, "false", ""),
+    ("remote.log.delete.on.disable", BOOLEAN, "false", ""),
+    ("remote.storage.enable", BOOLEAN, "false", ""),
+    ("retention.bytes", LONG, "-1", "log.retention.bytes"),
+    ("retention.ms", LONG, "604800000", ""),
+    ("segment.bytes", INT, "1073741824", "log.segment.bytes"),
+    ("segment.index.bytes", INT, "10485760", "log.index.size.max.bytes"),
+    ("segment.jitter.ms", LONG, "0", ""),
+    ("segment.ms", LONG, "604800000", ""),
+    ("unclean.leader.election.enable", BOOLEAN, "false", "unclean.leader.election.enable"),
 ];
 
 #[cfg(test)]
@@ -163,7 +171,7 @@ mod tests {
         assert!(!is_legal("leader.replication.throttled.replicas", "0"));
         assert!(!is_legal("cleanup.policy", "shred"));
         assert!(!is_legal("retention.hours", "1"));
-        assert!(KNOWN.iter().all(|(name, _, default)| is_legal(name, default) || default.is_empty()));
+        assert!(KNOWN.iter().all(|(name, _, default, _)| is_legal(name, default) || default.is_empty()));
         assert!(KNOWN.is_sorted_by_key(|(name, ..)| name));
     }
 }

@@ -1,0 +1,122 @@
+//! The settings of the broker, of its groups and of metrics, as tools that ask for them know them from Apache Kafka.
+//!
+//! `broker_configs.txt` has every setting of a broker of Kafka 4.3: a line of name, Kafka's number for the type, flags (`r`
+//! read-only, `w` not, `s` sensitive, `n` null) and default. Those that [`BrokerConfig`] has are told as they are here; the
+//! others have their defaults and no effect.
+
+use std::collections::BTreeMap;
+
+use kafka_wire::wire::Str;
+
+use super::state::{NODE, State};
+
+/// A setting with its default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Setting {
+    pub(super) name: &'static str,
+    /// Kafka's number for its type.
+    pub(super) kind: i8,
+    pub(super) is_read_only: bool,
+    pub(super) is_sensitive: bool,
+    pub(super) default: Option<&'static str>,
+}
+
+/// Every setting of a broker, in the order of their names.
+pub(super) fn all() -> impl Iterator<Item = Setting> {
+    include_str!("broker_configs.txt").lines().filter_map(parse)
+}
+
+/// Those that this broker was started with, where they are not Kafka's defaults.
+pub(super) fn given(state: &State) -> BTreeMap<&'static str, Str> {
+    let config = &state.config;
+    let listener = |host: &str, port: u16| format!("PLAINTEXT://{host}:{port}");
+    let settings = [
+        ("advertised.listeners", listener(&state.host, state.port)),
+        ("auto.create.topics.enable", config.auto_create_topics.to_string()),
+        ("broker.id", NODE.0.to_string()),
+        ("fetch.max.bytes", config.fetch_limit_bytes.to_string()),
+        ("group.initial.rebalance.delay.ms", config.group_initial_rebalance_delay.as_millis().to_string()),
+        ("group.max.session.timeout.ms", config.group_session_timeout_max.as_millis().to_string()),
+        ("group.max.size", config.group_size_max.to_string()),
+        ("group.min.session.timeout.ms", config.group_session_timeout_min.as_millis().to_string()),
+        ("listeners", listener(&config.host, state.port)),
+        ("message.max.bytes", config.batch_limit_bytes.to_string()),
+        ("node.id", NODE.0.to_string()),
+        ("num.partitions", config.default_partitions.to_string()),
+        ("offsets.topic.num.partitions", config.internal_partitions.to_string()),
+        ("offsets.topic.replication.factor", "1".to_owned()),
+        ("process.roles", "broker,controller".to_owned()),
+        ("socket.request.max.bytes", config.frame_limit_bytes.to_string()),
+        ("transaction.max.timeout.ms", config.transaction_timeout_max.as_millis().to_string()),
+        ("transaction.state.log.min.isr", "1".to_owned()),
+        ("transaction.state.log.num.partitions", config.internal_partitions.to_string()),
+        ("transaction.state.log.replication.factor", "1".to_owned()),
+    ];
+    let defaults: BTreeMap<_, _> = all().map(|setting| (setting.name, setting.default)).collect();
+    let is_given = |name: &str, value: &str| defaults.get(name).is_some_and(|default| *default != Some(value));
+    settings
+        .into_iter()
+        .filter(|(name, value)| is_given(name, value))
+        .map(|(name, value)| (name, value.into()))
+        .collect()
+}
+
+/// Settings of a group, and the setting of the broker that each takes its default from.
+pub(super) const OF_GROUPS: &[(&str, i8, &str, &str)] = &[
+    ("consumer.assignment.interval.ms", INT, "1000", "group.consumer.assignment.interval.ms"),
+    ("consumer.heartbeat.interval.ms", INT, "5000", "group.consumer.heartbeat.interval.ms"),
+    ("consumer.session.timeout.ms", INT, "45000", "group.consumer.session.timeout.ms"),
+    ("share.assignment.interval.ms", INT, "1000", "group.share.assignment.interval.ms"),
+    ("share.auto.offset.reset", STRING, "latest", "share.auto.offset.reset"),
+    ("share.delivery.count.limit", INT, "5", "group.share.delivery.count.limit"),
+    ("share.heartbeat.interval.ms", INT, "5000", "group.share.heartbeat.interval.ms"),
+    ("share.isolation.level", STRING, "read_uncommitted", "share.isolation.level"),
+    ("share.partition.max.record.locks", INT, "2000", "group.share.partition.max.record.locks"),
+    ("share.record.lock.duration.ms", INT, "30000", "group.share.record.lock.duration.ms"),
+    ("share.renew.acknowledge.enable", BOOLEAN, "true", "share.renew.acknowledge.enable"),
+    ("share.session.timeout.ms", INT, "45000", "group.share.session.timeout.ms"),
+    ("streams.assignment.interval.ms", INT, "1000", "group.streams.assignment.interval.ms"),
+    ("streams.heartbeat.interval.ms", INT, "5000", "group.streams.heartbeat.interval.ms"),
+    ("streams.initial.rebalance.delay.ms", INT, "3000", "group.streams.initial.rebalance.delay.ms"),
+    ("streams.num.standby.replicas", INT, "0", "group.streams.num.standby.replicas"),
+    ("streams.session.timeout.ms", INT, "45000", "group.streams.session.timeout.ms"),
+];
+
+/// Settings of a subscription to client metrics.
+pub(super) const OF_CLIENT_METRICS: &[(&str, i8, &str)] =
+    &[("interval.ms", INT, "300000"), ("match", LIST, ""), ("metrics", LIST, "")];
+
+fn parse(line: &'static str) -> Option<Setting> {
+    let mut fields = line.splitn(4, ' ');
+    let (name, kind, flags) = (fields.next()?, fields.next()?, fields.next()?);
+    Some(Setting {
+        name,
+        kind: kind.parse().ok()?,
+        is_read_only: flags.contains('r'),
+        is_sensitive: flags.contains('s'),
+        default: (!flags.contains('n')).then(|| fields.next().unwrap_or_default()),
+    })
+}
+
+const BOOLEAN: i8 = 1;
+const STRING: i8 = 2;
+const INT: i8 = 3;
+const LIST: i8 = 7;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::BrokerConfig;
+
+    #[test]
+    fn every_line_is_a_setting_and_what_is_given_is_among_them() {
+        assert_eq!(all().count(), include_str!("broker_configs.txt").lines().count());
+        assert!(all().is_sorted_by_key(|setting| setting.name));
+        let state = State::new(BrokerConfig { default_partitions: 7, ..BrokerConfig::default() }, "broker", 9092);
+        let given = given(&state);
+        assert_eq!(given.get("num.partitions").map(Str::as_str), Some("7"));
+        assert_eq!(given.get("advertised.listeners").map(Str::as_str), Some("PLAINTEXT://broker:9092"));
+        assert!(!given.contains_key("message.max.bytes"), "Kafka's default");
+        assert!(given.keys().all(|name| all().any(|setting| setting.name == *name)));
+    }
+}
