@@ -26,6 +26,7 @@ pub mod log;
 pub mod partition;
 mod pipe;
 pub mod producer_state;
+mod record_rules;
 pub mod scram;
 mod server;
 pub mod state;
@@ -61,7 +62,8 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Starts a broker, on 127.0.0.1 unless `config` says otherwise, whose tasks run on the caller's tokio runtime (`tokio::spawn`).
+    /// Starts a broker, on 127.0.0.1 unless `config` says otherwise. Its tasks run on the caller's tokio runtime
+    /// (`tokio::spawn`).
     ///
     /// # Errors
     /// When the address cannot be bound.
@@ -100,7 +102,7 @@ impl Broker {
         start.recv().map_err(io::Error::other)?
     }
 
-    /// `host:port` for `bootstrap.servers`.
+    /// `host:port` for `bootstrap.servers`: what is advertised, or what a client on this machine uses.
     #[must_use]
     pub fn address(&self) -> String {
         self.address.clone()

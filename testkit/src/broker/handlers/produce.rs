@@ -4,16 +4,18 @@ use bytes::Bytes;
 use kafka_wire::compression::Compression;
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::produce::{
-    PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceData,
-    TopicProduceResponse,
+    BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse,
+    TopicProduceData, TopicProduceResponse,
 };
 use kafka_wire::record::{Batch, BatchHeader, MAGIC_V2, RecordErrorCause};
 use kafka_wire::types::PartitionId;
 use kafka_wire::wire::Str;
 
 use super::{Answer, Client, Handler};
+use crate::broker::internal_topics::is_internal;
 use crate::broker::log::AppendInfo;
 use crate::broker::partition::PartitionName;
+use crate::broker::record_rules::{RecordRules, Refusal};
 use crate::broker::state::State;
 use crate::broker::transactions::{Participant, ProducerIdentity};
 
@@ -22,7 +24,11 @@ impl Handler for ProduceRequest {
         if !matches!(self.acks, ACKS_ALL | ACKS_NONE | ACKS_LEADER) {
             return Answer::Now(self.refuse(ErrorCode::INVALID_REQUIRED_ACKS, client.call.version));
         }
-        let write = Write { version: client.call.version, transactional_id: self.transactional_id.as_ref() };
+        let write = Write {
+            version: client.call.version,
+            transactional_id: self.transactional_id.as_ref(),
+            is_administrator: client.id.as_str() == ADMINISTRATOR,
+        };
         let response = self.respond(|topic, data| write.append(state, topic, data));
         if self.acks != ACKS_NONE {
             return Answer::Now(response);
@@ -33,7 +39,7 @@ impl Handler for ProduceRequest {
     }
 
     fn refuse(&self, error: ErrorCode, _version: i16) -> ProduceResponse {
-        self.respond(|_, _| Err(error))
+        self.respond(|_, _| Err(error.into()))
     }
 }
 
@@ -41,14 +47,14 @@ trait Respond {
     /// The response that has the result of `append` for each partition.
     fn respond(
         &self,
-        append: impl FnMut(&TopicProduceData, &PartitionProduceData) -> Result<AppendInfo, ErrorCode>,
+        append: impl FnMut(&TopicProduceData, &PartitionProduceData) -> Result<AppendInfo, Refusal>,
     ) -> ProduceResponse;
 }
 
 impl Respond for ProduceRequest {
     fn respond(
         &self,
-        mut append: impl FnMut(&TopicProduceData, &PartitionProduceData) -> Result<AppendInfo, ErrorCode>,
+        mut append: impl FnMut(&TopicProduceData, &PartitionProduceData) -> Result<AppendInfo, Refusal>,
     ) -> ProduceResponse {
         let mut responses = Vec::with_capacity(self.topic_data.len());
         for topic in &self.topic_data {
@@ -68,6 +74,7 @@ impl Respond for ProduceRequest {
 struct Write<'a> {
     version: i16,
     transactional_id: Option<&'a Str>,
+    is_administrator: bool,
 }
 
 impl Write<'_> {
@@ -76,27 +83,33 @@ impl Write<'_> {
         state: &mut State,
         topic: &TopicProduceData,
         data: &PartitionProduceData,
-    ) -> Result<AppendInfo, ErrorCode> {
+    ) -> Result<AppendInfo, Refusal> {
         let name = state.topic_name(&topic.name, topic.topic_id);
         let found = state.topics.by_name(&name).ok_or(if self.version >= FIRST_WITH_TOPIC_IDS {
             ErrorCode::UNKNOWN_TOPIC_ID
         } else {
             ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
         })?;
-        if state.topics.partition(&name, data.index).is_none() {
-            return Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+        let log_start_offset = match state.topics.partition(&name, data.index) {
+            Some(partition) => partition.log.start_offset(),
+            None => return Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION.into()),
+        };
+        if is_internal(&name) && !self.is_administrator {
+            return Err(ErrorCode::INVALID_TOPIC_EXCEPTION.into());
         }
         let limit = found.config("max.message.bytes").and_then(|limit| limit.parse().ok());
         let is_log_append_time = found.config("message.timestamp.type") == Some("LogAppendTime");
+        let rules = RecordRules::of(found, state.timestamp());
         let batch = read_batch(data.records.clone().unwrap_or_default())?;
         if batch.size_bytes() > limit.unwrap_or(state.config.batch_limit_bytes) {
-            return Err(ErrorCode::MESSAGE_TOO_LARGE);
+            return Err(ErrorCode::MESSAGE_TOO_LARGE.into());
         }
         check_header(&batch.header, self.version)?;
         let partition = PartitionId(data.index);
         if batch.header.is_transactional() {
             self.check_transaction(state, &name, partition, &batch.header)?;
         }
+        rules.check(&batch, log_start_offset)?;
         let log_append_time = is_log_append_time.then(|| state.timestamp());
         let log = &mut state.topics.partition_mut(&name, partition).expect("looked up above").log;
         let info = log.append(&batch, log_append_time)?;
@@ -167,7 +180,7 @@ fn check_header(header: &BatchHeader, version: i16) -> Result<(), ErrorCode> {
     Ok(())
 }
 
-fn respond_one(index: i32, result: Result<AppendInfo, ErrorCode>) -> PartitionProduceResponse {
+fn respond_one(index: i32, result: Result<AppendInfo, Refusal>) -> PartitionProduceResponse {
     match result {
         Ok(info) => PartitionProduceResponse {
             index,
@@ -176,10 +189,21 @@ fn respond_one(index: i32, result: Result<AppendInfo, ErrorCode>) -> PartitionPr
             log_start_offset: info.log_start_offset.0,
             ..PartitionProduceResponse::default()
         },
-        Err(error) => PartitionProduceResponse {
+        Err(refusal) => PartitionProduceResponse {
             index,
-            error_code: error.0,
+            error_code: refusal.error.0,
             base_offset: -1,
+            log_start_offset: refusal.log_start_offset.0,
+            error_message: refusal.summary().map(Str::from),
+            record_errors: refusal
+                .records
+                .into_iter()
+                .map(|(batch_index, why)| BatchIndexAndErrorMessage {
+                    batch_index,
+                    batch_index_error_message: Some(why.into()),
+                    ..Default::default()
+                })
+                .collect(),
             ..PartitionProduceResponse::default()
         },
     }
@@ -188,6 +212,9 @@ fn respond_one(index: i32, result: Result<AppendInfo, ErrorCode>) -> PartitionPr
 const ACKS_ALL: i16 = -1;
 const ACKS_NONE: i16 = 0;
 const ACKS_LEADER: i16 = 1;
+
+/// The client id of Kafka's own administration client, which alone may write to internal topics.
+const ADMINISTRATOR: &str = "__admin_client";
 
 const FIRST_WITH_ZSTD: i16 = 7;
 const FIRST_WITH_ABORTABLE: i16 = 11;
