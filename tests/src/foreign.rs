@@ -1,4 +1,4 @@
-//! Clients that others wrote: Kafka's own tools, and kcat, which is librdkafka.
+//! Clients that others wrote: Kafka's own tools, and kcat and confluent-kafka for Python, which are librdkafka.
 //!
 //! Each function answers `None` where the client is not installed, after [`skip`] said so; a client that
 //! fails fails the test with what it printed.
@@ -111,6 +111,20 @@ pub async fn kcat_records(broker: &TestBroker, topic: &str, isolation: Isolation
     let args = ["-C", "-t", topic, "-o", "beginning", "-e", "-q", "-X", &isolation, "-f", "%p\t%k\t%s\n"];
     let text = kcat(broker, &args, "").await?;
     Some(text.lines().map(str::to_owned).collect())
+}
+
+/// Runs a script with confluent-kafka for Python and returns what it printed on stdout.
+///
+/// # Panics
+/// When the script fails, or does not end within two minutes.
+pub async fn confluent(script: &str, args: &[&str]) -> Option<String> {
+    let run = |args: &[&str]| Command::new("python3").args(args).kill_on_drop(true).output();
+    if !run(&["-c", "import confluent_kafka"]).await.is_ok_and(|output| output.status.success()) {
+        skip("confluent-kafka", "`python3` cannot import confluent_kafka");
+        return None;
+    }
+    let output = within("confluent-kafka", TOOL_DURATION_MAX, run(&[&["-c", script], args].concat())).await;
+    Some(stdout_of("confluent-kafka", &output.expect("python3 is there")))
 }
 
 fn stdout_of(program: &str, output: &Output) -> String {
