@@ -45,13 +45,13 @@ impl From<ErrorCode> for Refusal {
 impl RecordRules {
     /// The rules of a topic, today.
     pub(super) fn of(topic: &Topic, now: TimestampMs) -> Self {
-        let number = |name, default| topic.config(name).and_then(|value| value.parse().ok()).unwrap_or(default);
+        let number = |name, default| topic.config(name).and_then(|value| value.trim().parse().ok()).unwrap_or(default);
         let before = number("message.timestamp.before.max.ms", i64::MAX);
         let after = number("message.timestamp.after.max.ms", AFTER_MAX_MS);
         let dates = (now.0.saturating_sub(before), now.0.saturating_add(after));
         Self {
             needs_key: topic.config("cleanup.policy").is_some_and(|policy| policy.contains("compact")),
-            dates: (topic.config("message.timestamp.type") != Some("LogAppendTime")).then_some(dates),
+            dates: (topic.config("message.timestamp.type").map(str::trim) != Some("LogAppendTime")).then_some(dates),
         }
     }
 

@@ -22,12 +22,9 @@ impl Handler for DescribeQuorumRequest {
             describe(state, client.call.version, partition);
         }
         if client.call.version >= FIRST_WITH_NODES {
-            let listener = Listener {
-                name: Str::from_static("CONTROLLER"),
-                host: state.host.clone(),
-                port: state.port,
-                ..Default::default()
-            };
+            let (host, _) = client.way_to(state);
+            let listener =
+                Listener { name: Str::from_static("CONTROLLER"), host, port: state.port, ..Default::default() };
             response.nodes = vec![Node { node_id: NODE.0, listeners: vec![listener], ..Default::default() }];
         }
         Answer::Now(response)
