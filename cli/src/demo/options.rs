@@ -52,7 +52,7 @@ pub(crate) struct Options {
     /// `lost_words`, `duplicated_words`, `repeated_windows`, `aborted_records_seen`: faults, 0 in a clean run;
     /// `aborted_records_in_log`: records of aborted transactions, which no reader may see;
     /// `different_words`, `top_words`: how many, and the five most frequent as objects of `word` and `count`;
-    /// `seconds`, `lines_per_second`, `cpu_seconds`: of the job without loading and audit; the last is null where unknown;
+    /// `seconds`, `lines_per_second`, `cpu_seconds`: of the job without loading and audit; null where there is no telling;
     /// `commits`, `kills`, `late_words`, `restored_entries`: what the job did;
     /// `bootstrap_servers`, `embedded`, `topics`, `group`: where it ran, and what it made there.
     #[arg(long, verbatim_doc_comment)]

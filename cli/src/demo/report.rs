@@ -1,5 +1,6 @@
 //! The result of a run, as text and as JSON.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
 use processor::Status;
@@ -28,7 +29,7 @@ pub(crate) struct Report {
     different_words: usize,
     top_words: Vec<Word>,
     seconds: f64,
-    lines_per_second: f64,
+    lines_per_second: Option<f64>,
     cpu_seconds: Option<f64>,
     commits: u64,
     kills: u64,
@@ -99,7 +100,7 @@ impl Report {
             different_words: totals.len(),
             top_words: totals.top(TOP_WORDS).into_iter().map(word).collect(),
             seconds: work.seconds,
-            lines_per_second: read.lines as f64 / work.seconds.max(f64::MIN_POSITIVE),
+            lines_per_second: work.interrupted.is_none().then(|| read.lines as f64 / work.seconds.max(0.001)),
             cpu_seconds: work.cpu_seconds,
             commits: work.status.commits,
             kills: work.status.kills,
@@ -136,25 +137,28 @@ impl Report {
 /// For people: some lines of text.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = if self.interrupted.is_some() { "stopped   " } else { "done      " };
-        write!(f, "{what} {} lines in {:.1} s", self.lines, self.seconds)?;
-        if self.interrupted.is_none() {
-            write!(f, " ({} lines/s)", thousands(self.lines_per_second))?;
+        match self.lines_per_second {
+            Some(rate) => {
+                let rate = thousands(rate);
+                write!(f, "done       {} lines in {:.1} s ({rate} lines/s)", self.lines, self.seconds)?;
+            }
+            None => write!(f, "stopped    amid {} lines, after {:.1} s", self.lines, self.seconds)?,
         }
         writeln!(
             f,
             "  commits {}  kills {}  late {}  restored {} entries",
             self.commits, self.kills, self.late_words, self.restored_entries
         )?;
-        if let Some(cpu) = self.cpu_seconds {
+        if let Some(cpu) = self.cpu_seconds.filter(|_| self.interrupted.is_none()) {
             let per_million = cpu * 1e6 / (self.lines.max(1) as f64);
             writeln!(f, "           CPU {cpu:.1} s in this process ({per_million:.1} s per million lines)")?;
         }
         let mut top = String::new();
         for Word { word, count } in &self.top_words {
-            write!(top, "{word} {count}, ")?;
+            write!(top, "{} {count}, ", shown(word))?;
         }
-        writeln!(f, "top words  {}  ({} different)", top.trim_end_matches(", "), self.different_words)?;
+        let top = if top.is_empty() { "none" } else { top.trim_end_matches(", ") };
+        writeln!(f, "top words  {top}  ({} different)", self.different_words)?;
         writeln!(
             f,
             "audit      expected {}  got {}  lost {}  duplicated {}  windows twice {}  aborted records seen {} (of {} in the log)",
@@ -181,4 +185,13 @@ impl fmt::Display for Report {
     }
 }
 
+/// A word as a line of text can bear it: its beginning, if it is long.
+fn shown(word: &str) -> Cow<'_, str> {
+    match word.char_indices().nth(WORD_CHARACTERS) {
+        Some((end, _)) => format!("{}... of {} bytes", &word[..end], word.len()).into(),
+        None => word.into(),
+    }
+}
+
 const TOP_WORDS: usize = 5;
+const WORD_CHARACTERS: usize = 32;

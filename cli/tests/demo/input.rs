@@ -100,6 +100,12 @@ fn a_word_of_3_mb_is_counted_like_any_other() {
 }
 
 #[test]
+fn a_long_word_is_shown_by_its_beginning() {
+    let result = demo_reading(&["--input", "-", "--kills", "0"], &[b'a'; 100_000]).clean();
+    assert!(result.contains("aaaa... of 100000 bytes 1  (1 different)") && result.len() < 1_000, "{result}");
+}
+
+#[test]
 fn input_that_is_not_there_is_named() {
     demo(&["--input", "/nonexistent/words"]).fails(1, "/nonexistent/words");
     let folder = Folder::new("empty");
