@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use kafka_wire::client::{Client, ClientConfig};
 use testkit::broker::{Broker, BrokerConfig};
-use testkit::real::{RealConfig, RealKafka, Unavailable};
+use testkit::real::{KafkaVersion, RealConfig, RealKafka, Unavailable};
 
 /// Which broker a test runs on. TV is the level of the feature `transaction.version`: KIP-98 is 1, KIP-890 is 2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +93,9 @@ impl TestBroker {
         }
         let bootstrap = match std::env::var("KAFKA_BOOTSTRAP_SERVERS") {
             Ok(given) => given_cluster(kind, given).await?,
+            Err(_) if kind.transaction_version() == 2 && !kafka_version().has_transaction_version() => {
+                return Err(Absence::NoSuchLevel(kafka_version()));
+            }
             Err(_) => {
                 let start = tokio::task::spawn_blocking(move || shared_kafka(kind));
                 start.await.expect("a start does not panic").map_err(Absence::Kafka)?.to_owned()
@@ -108,13 +111,16 @@ enum Absence {
     Kafka(Unavailable),
     /// The cluster that was given has another level of `transaction.version`; that is no fault of the machine.
     OtherLevel(i16),
+    /// The version that was asked for has no such level.
+    NoSuchLevel(KafkaVersion),
 }
 
 /// The given cluster, if it is of this kind: the other kind's tests have nothing to run on.
 async fn given_cluster(kind: BrokerKind, bootstrap: String) -> Result<String, Absence> {
     let client = Client::connect(ClientConfig::new(&bootstrap)).await;
     let client = client.unwrap_or_else(|error| panic!("KAFKA_BOOTSTRAP_SERVERS={bootstrap}: {error}"));
-    match client.feature("transaction.version").unwrap_or(0) {
+    // Clusters without the feature speak the protocol of level 1.
+    match client.feature("transaction.version").unwrap_or(0).max(1) {
         level if level == kind.transaction_version() => Ok(bootstrap),
         level => Err(Absence::OtherLevel(level)),
     }
@@ -159,7 +165,8 @@ fn skip_kind(suite: &str, kind: BrokerKind, absence: &Absence) {
     match absence {
         Absence::Kafka(unavailable) if is_first || kafka_is_required() => skip(&what, &unavailable.to_string()),
         Absence::OtherLevel(level) if is_first => say_skipped(&what, &format!("the given cluster is at level {level}")),
-        Absence::Kafka(_) | Absence::OtherLevel(_) => {}
+        Absence::NoSuchLevel(version) if is_first => say_skipped(&what, &format!("Kafka {version} has no such level")),
+        Absence::Kafka(_) | Absence::OtherLevel(_) | Absence::NoSuchLevel(_) => {}
     }
 }
 
@@ -177,10 +184,20 @@ async fn start_embedded(kind: BrokerKind) -> Broker {
 fn shared_kafka(kind: BrokerKind) -> Result<&'static str, Unavailable> {
     static NODES: [OnceLock<Result<RealKafka, Unavailable>>; 2] = [OnceLock::new(), OnceLock::new()];
     let node = NODES[usize::from(kind == BrokerKind::KafkaTv2)].get_or_init(|| {
-        let config = RealConfig { transaction_version: kind.transaction_version(), ..RealConfig::default() };
-        RealKafka::start_blocking(&config)
+        let (version, transaction_version) = (kafka_version(), kind.transaction_version());
+        RealKafka::start_blocking(&RealConfig { version, transaction_version, ..RealConfig::default() })
     });
     node.as_ref().map(RealKafka::bootstrap).map_err(Clone::clone)
+}
+
+/// The version of Apache Kafka that suites start, if no cluster is given: `WATERWHEEL_KAFKA_VERSION`, by default the newest.
+///
+/// # Panics
+/// When that is no version.
+#[must_use]
+pub fn kafka_version() -> KafkaVersion {
+    let given = std::env::var("WATERWHEEL_KAFKA_VERSION");
+    given.map_or(KafkaVersion::LATEST, |text| text.parse().unwrap_or_else(|error| panic!("{error}")))
 }
 
 /// Tells this run from earlier ones on the same cluster.

@@ -4,7 +4,8 @@
 //! [`on_every_broker!`] makes of each body one test per broker of [`BrokerKind`]. The embedded broker is started for
 //! each test; Apache Kafka once per test binary, so tests must not assume to be alone on it: see
 //! [`TestBroker::unique`]. Where Apache Kafka cannot be started, its tests print once per binary what did not run and
-//! why, and pass; with `WATERWHEEL_REQUIRE_KAFKA=1` they fail. With `KAFKA_BOOTSTRAP_SERVERS` they run on that cluster.
+//! why, and pass; with `WATERWHEEL_REQUIRE_KAFKA=1` they fail. With `KAFKA_BOOTSTRAP_SERVERS` they run on that cluster, with
+//! `WATERWHEEL_KAFKA_VERSION=3.9.1` on that version of Apache Kafka.
 
 mod brokers;
 pub mod foreign;
@@ -13,7 +14,7 @@ mod wait;
 pub mod wordcount;
 pub mod writer;
 
-pub use brokers::{BrokerKind, TestBroker, kafka_is_required, run_on, skip};
+pub use brokers::{BrokerKind, TestBroker, kafka_is_required, kafka_version, run_on, skip};
 pub use wait::{eventually, within};
 
 /// Makes one `#[test]` per broker of each named `async fn(TestBroker)`: `body::embedded_tv1` to `body::kafka_tv2`.

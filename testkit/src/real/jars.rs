@@ -1,4 +1,4 @@
-//! Kafka's jars and formatted directories, made once per target directory.
+//! Kafka's jars and formatted directories, made once per version and target directory.
 //!
 //! Test binaries run side by side, in several processes: each maker holds an exclusive file lock, builds beside the final
 //! name and renames, so that what is found under the final name is whole.
@@ -7,37 +7,47 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use super::KAFKA_VERSION;
 use super::error::{Unavailable, last_lines};
+use super::version::KafkaVersion;
 
 /// The directory of the jars and of the nodes' data, and what is in it.
 #[derive(Clone, Debug)]
 pub(super) struct Home {
     root: PathBuf,
+    version: KafkaVersion,
 }
 
 impl Home {
-    /// The home in Cargo's target directory, with the jars in it; the first call on a machine runs Maven.
+    /// The home of a version in Cargo's target directory, with the jars in it; the first call on a machine runs Maven.
     ///
     /// # Errors
     /// [`Unavailable`] when `java` or `mvn` is missing, or the jars cannot be fetched.
-    pub(super) fn open() -> Result<Self, Unavailable> {
+    pub(super) fn open(version: KafkaVersion) -> Result<Self, Unavailable> {
         let java = Command::new("java").arg("-version").output();
         java.map_err(|error| Unavailable::spawn("java", &error))?;
 
-        let home = Self { root: target_directory().join(format!("kafka-{KAFKA_VERSION}")) };
+        let home = Self { root: target_directory().join(format!("kafka-{version}")), version };
         fs::create_dir_all(&home.root).map_err(|error| Unavailable::io("create", &home.root, &error))?;
         home.make_once("jars", |directory| home.fetch_jars(directory))?;
         Ok(home)
     }
 
     /// The value of `java -cp`.
-    pub(super) fn class_path(&self) -> String {
+    fn class_path(&self) -> String {
         self.root.join("jars").join("*").display().to_string()
     }
 
+    /// A JVM for short or light work, with the class path and the logging of this version.
+    pub(super) fn java(&self, heap_mib: u32) -> Command {
+        let mut java = Command::new("java");
+        java.args([&format!("-Xmx{heap_mib}m"), "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
+            .arg(format!("-Dlog4j2.configurationFile={}", self.log_config().display()))
+            .args(["-cp", &self.class_path()]);
+        java
+    }
+
     /// The logging configuration of broker and tools.
-    pub(super) fn log_config(&self) -> PathBuf {
+    fn log_config(&self) -> PathBuf {
         self.root.join("jars").join("log4j2.xml")
     }
 
@@ -71,7 +81,7 @@ impl Home {
 
     fn fetch_jars(&self, directory: &Path) -> Result<(), Unavailable> {
         let pom = self.path("pom.xml");
-        write(&pom, include_str!("pom.xml"))?;
+        write(&pom, &self.version.pom())?;
         write(&directory.join("log4j2.xml"), include_str!("log4j2.xml"))?;
         let output = Command::new("mvn")
             .args(["-q", "-B", "-f"])

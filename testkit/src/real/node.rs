@@ -1,6 +1,5 @@
-//! One node of Apache Kafka: broker and controller in one JVM.
+//! One node of Apache Kafka: broker and controller in one JVM, or broker and ZooKeeper in two.
 
-use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write as _};
 use std::net::TcpListener;
@@ -12,12 +11,17 @@ use std::time::Duration;
 
 use super::error::{Unavailable, last_lines};
 use super::jars::{Home, printed, write};
+use super::properties::{self, Ports};
+use super::version::KafkaVersion;
 use crate::watched::Watched;
 
 /// How to start a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RealConfig {
-    /// Finalized level of the feature `transaction.version`: 1 is the protocol of KIP-98, 2 that of KIP-890.
+    /// The release to start.
+    pub version: KafkaVersion,
+    /// Finalized level of the feature `transaction.version`: 1 is the protocol of KIP-98, 2 that of KIP-890. Versions
+    /// that do not have the feature speak that of KIP-98, whatever stands here.
     pub transaction_version: i16,
     /// `HOST:PORT` that the broker tells clients to use; by default the address it listens on.
     pub advertised_address: Option<String>,
@@ -29,7 +33,13 @@ pub struct RealConfig {
 
 impl Default for RealConfig {
     fn default() -> Self {
-        Self { transaction_version: 2, advertised_address: None, properties: Vec::new(), heap_mib: 192 }
+        Self {
+            version: KafkaVersion::LATEST,
+            transaction_version: 2,
+            advertised_address: None,
+            properties: Vec::new(),
+            heap_mib: 192,
+        }
     }
 }
 
@@ -41,8 +51,9 @@ pub struct RealKafka {
     address: String,
     directory: PathBuf,
     data: PathBuf,
-    /// Kills the JVM when it is dropped.
+    /// Kills the JVM when it is dropped, before the next one.
     _broker: Watched,
+    _zookeeper: Option<Watched>,
 }
 
 impl RealKafka {
@@ -62,12 +73,12 @@ impl RealKafka {
     /// # Errors
     /// [`Unavailable`] says what is missing or what the broker logged last.
     pub fn start_blocking(config: &RealConfig) -> Result<Self, Unavailable> {
-        let home = Home::open()?;
-        let formatted = format_once(&home, config.transaction_version)?;
+        let home = Home::open(config.version)?;
+        let formatted = if config.version.needs_zookeeper() { None } else { Some(format_once(&home, config)?) };
         let mut attempts_left = PORT_ATTEMPTS;
         loop {
             attempts_left -= 1;
-            match Self::start_on_free_ports(&home, &formatted, config) {
+            match Self::start_on_free_ports(&home, formatted.as_deref(), config) {
                 Err(Unavailable::Start { log }) if log.contains("Address already in use") && attempts_left > 0 => {}
                 done => return done,
             }
@@ -92,17 +103,23 @@ impl RealKafka {
         fs::read_to_string(self.directory.join(LOG_FILE)).unwrap_or_default()
     }
 
-    fn start_on_free_ports(home: &Home, formatted: &Path, config: &RealConfig) -> Result<Self, Unavailable> {
-        let [port, controller_port] = free_ports()?;
+    fn start_on_free_ports(home: &Home, formatted: Option<&Path>, config: &RealConfig) -> Result<Self, Unavailable> {
+        let ports = free_ports()?;
         let directory = new_directory(home)?;
         let data = directory.join("data");
-        copy_files(formatted, &data)?;
+        let zookeeper = match formatted {
+            Some(formatted) => copy_files(formatted, &data).map(|()| None)?,
+            None => Some(start_zookeeper(home, &directory, ports.metadata)?),
+        };
         let properties = directory.join("server.properties");
-        write(&properties, &server_properties(config, port, controller_port, &data))?;
+        write(&properties, &properties::of_server(config, ports, &data))?;
 
-        let mut broker = spawn(home, &directory, &properties, config.heap_mib)?;
+        let mut java = home.java(config.heap_mib);
+        java.args(["-Dlog.level=INFO", "kafka.Kafka"]).arg(&properties);
+        let mut broker = spawn(&java, Some(&directory))?;
         let stderr = broker.take_stderr().expect("nobody has taken it yet");
-        let node = Self { address: format!("127.0.0.1:{port}"), directory, data, _broker: broker };
+        let address = format!("127.0.0.1:{}", ports.clients);
+        let node = Self { address, directory, data, _broker: broker, _zookeeper: zookeeper };
         let started = follow(stderr, &node.directory.join(LOG_FILE))?;
         match started.recv_timeout(START_DURATION_MAX) {
             Ok(()) => Ok(node),
@@ -114,19 +131,19 @@ impl RealKafka {
 }
 
 /// The directory that `StorageTool` formatted for this level, to be copied: formatting again would cost a second of JVM.
-fn format_once(home: &Home, transaction_version: i16) -> Result<PathBuf, Unavailable> {
+fn format_once(home: &Home, config: &RealConfig) -> Result<PathBuf, Unavailable> {
+    let &RealConfig { version, transaction_version, .. } = config;
     home.make_once(&format!("formatted-{transaction_version}"), |directory| {
         let properties = home.path("format.properties");
-        let config = RealConfig { transaction_version, ..RealConfig::default() };
-        write(&properties, &server_properties(&config, 9092, 9093, directory))?;
-        let output = Command::new("java")
-            .arg(format!("-Dlog4j2.configurationFile={}", home.log_config().display()))
-            .args(["-XX:TieredStopAtLevel=1", "-cp", &home.class_path(), "kafka.tools.StorageTool", "format"])
-            .args(["--cluster-id", CLUSTER_ID, "--config"])
-            .arg(&properties)
-            .args(["--feature", &format!("transaction.version={transaction_version}")])
-            .output()
-            .map_err(|error| Unavailable::spawn("java", &error))?;
+        let config = RealConfig { version, ..RealConfig::default() };
+        let ports = Ports { clients: 9092, metadata: 9093 };
+        write(&properties, &properties::of_server(&config, ports, directory))?;
+        let mut java = home.java(HEAP_OF_TOOLS_MIB);
+        java.args(["kafka.tools.StorageTool", "format", "--cluster-id", CLUSTER_ID, "--config"]).arg(&properties);
+        if version.has_transaction_version() {
+            java.args(["--feature", &format!("transaction.version={transaction_version}")]);
+        }
+        let output = java.output().map_err(|error| Unavailable::spawn("java", &error))?;
         match output.status.success() {
             true => Ok(()),
             false => Err(Unavailable::Start { log: last_lines(&printed(&output), 20) }),
@@ -134,34 +151,23 @@ fn format_once(home: &Home, transaction_version: i16) -> Result<PathBuf, Unavail
     })
 }
 
-fn server_properties(config: &RealConfig, port: u16, controller_port: u16, data: &Path) -> String {
-    let listener = format!("127.0.0.1:{port}");
-    let advertised = config.advertised_address.as_ref().unwrap_or(&listener);
-    let mut text = format!(
-        "controller.quorum.voters=1@127.0.0.1:{controller_port}\n\
-         listeners=PLAINTEXT://{listener},CONTROLLER://127.0.0.1:{controller_port}\n\
-         advertised.listeners=PLAINTEXT://{advertised}\n\
-         log.dirs={}\n{BASE_PROPERTIES}",
-        data.display(),
-    );
-    for (key, value) in &config.properties {
-        writeln!(text, "{key}={value}").expect("a String takes every write");
-    }
-    text
+/// Starts ZooKeeper. A node waits for it: no need to do so here.
+fn start_zookeeper(home: &Home, directory: &Path, port: u16) -> Result<Watched, Unavailable> {
+    let properties = directory.join("zookeeper.properties");
+    write(&properties, &properties::of_zookeeper(port, &directory.join("zookeeper")))?;
+    let mut java = home.java(HEAP_OF_TOOLS_MIB);
+    java.arg("org.apache.zookeeper.server.ZooKeeperServerMain").arg(&properties);
+    let mut zookeeper = spawn(&java, None)?;
+    let stderr = zookeeper.take_stderr().expect("nobody has taken it yet");
+    follow(stderr, &directory.join("zookeeper.log"))?;
+    Ok(zookeeper)
 }
 
-fn spawn(home: &Home, directory: &Path, properties: &Path, heap_mib: u32) -> Result<Watched, Unavailable> {
-    let mut command = Command::new("java");
-    command
-        .args(["-Xms64m", &format!("-Xmx{heap_mib}m"), "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
-        .arg("-Dlog.level=INFO")
-        .arg(format!("-Dlog4j2.configurationFile={}", home.log_config().display()))
-        .args(["-cp", &home.class_path(), "kafka.Kafka"])
-        .arg(properties);
-    Watched::spawn(&command, Some(directory)).map_err(|error| Unavailable::spawn("sh", &error))
+fn spawn(java: &Command, directory: Option<&Path>) -> Result<Watched, Unavailable> {
+    Watched::spawn(java, directory).map_err(|error| Unavailable::spawn("sh", &error))
 }
 
-/// Writes the broker's log to a file. Tells the receiver once when the broker serves clients: its port opens within
+/// Writes the log of a JVM to a file. Tells the receiver once when the broker serves clients: its port opens within
 /// milliseconds of that line. The channel closes when the broker ends.
 fn follow(stderr: ChildStderr, log: &Path) -> Result<Receiver<()>, Unavailable> {
     let mut file = File::create(log).map_err(|error| Unavailable::io("create", log, &error))?;
@@ -170,7 +176,7 @@ fn follow(stderr: ChildStderr, log: &Path) -> Result<Receiver<()>, Unavailable> 
         for line in BufReader::new(stderr).lines().map_while(Result::ok) {
             // The pipe must be drained whatever happens to the file, or the broker would block on it.
             let _ = writeln!(file, "{line}");
-            if line.contains("Kafka Server started") {
+            if STARTED.iter().any(|started| line.contains(started)) {
                 let _ = started.send(());
             }
         }
@@ -179,14 +185,14 @@ fn follow(stderr: ChildStderr, log: &Path) -> Result<Receiver<()>, Unavailable> 
 }
 
 /// Two ports that were free a moment ago; another process can take one before the broker does, so callers retry.
-fn free_ports() -> Result<[u16; 2], Unavailable> {
+fn free_ports() -> Result<Ports, Unavailable> {
     let any = Path::new("127.0.0.1:0");
     let bind = || TcpListener::bind("127.0.0.1:0").map_err(|error| Unavailable::io("listen on", any, &error));
     let listeners = [bind()?, bind()?];
     let port = |listener: &TcpListener| {
         listener.local_addr().map(|address| address.port()).map_err(|error| Unavailable::io("listen on", any, &error))
     };
-    Ok([port(&listeners[0])?, port(&listeners[1])?])
+    Ok(Ports { clients: port(&listeners[0])?, metadata: port(&listeners[1])? })
 }
 
 fn new_directory(home: &Home) -> Result<PathBuf, Unavailable> {
@@ -203,42 +209,24 @@ fn copy_files(from: &Path, to: &Path) -> Result<(), Unavailable> {
     for entry in entries {
         let path = entry.map_err(|error| Unavailable::io("read", from, &error))?.path();
         let name = path.file_name().expect("an entry of a directory has a name");
-        fs::copy(&path, to.join(name)).map_err(|error| Unavailable::io("copy", &path, &error))?;
+        if path.is_dir() {
+            copy_files(&path, &to.join(name))?;
+        } else {
+            fs::copy(&path, to.join(name)).map_err(|error| Unavailable::io("copy", &path, &error))?;
+        }
     }
     Ok(())
 }
 
 /// Longest start, on a machine that is busy with other suites.
 const START_DURATION_MAX: Duration = Duration::from_secs(60);
+/// The broker logs one of these when it serves clients: with KRaft, with ZooKeeper.
+const STARTED: [&str; 2] = ["Kafka Server started", "started (kafka.server.KafkaServer)"];
+/// Of the JVMs beside the broker's.
+const HEAP_OF_TOOLS_MIB: u32 = 128;
 /// In the node's directory.
 const LOG_FILE: &str = "broker.log";
 /// Starts until a clash of ports is given up on.
 const PORT_ATTEMPTS: u32 = 5;
 /// Any 16 bytes in Kafka's base64url; each node is a cluster of its own.
 const CLUSTER_ID: &str = "V2F0ZXJ3aGVlbC1UZXN0cw";
-/// One node holds every replica; few internal partitions and threads keep the start short and the memory small. Access
-/// control entries can be made, and deny nobody anything: every client here is anonymous.
-const BASE_PROPERTIES: &str = "\
-process.roles=broker,controller
-node.id=1
-controller.listener.names=CONTROLLER
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
-default.replication.factor=1
-min.insync.replicas=1
-offsets.topic.replication.factor=1
-offsets.topic.num.partitions=5
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-transaction.state.log.num.partitions=5
-transaction.abort.timed.out.transaction.cleanup.interval.ms=500
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
-share.coordinator.state.topic.num.partitions=1
-group.initial.rebalance.delay.ms=0
-num.network.threads=2
-num.io.threads=2
-background.threads=2
-log.cleaner.dedupe.buffer.size=2097152
-authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
-super.users=User:ANONYMOUS
-";

@@ -1,4 +1,4 @@
-//! Kafka's own command line tools, from the same jars as the broker.
+//! Kafka's own command line tools, from the jars of the newest version.
 
 use std::process::{Output, Stdio};
 
@@ -7,6 +7,7 @@ use tokio::process::Command;
 
 use super::error::Unavailable;
 use super::jars::Home;
+use super::version::KafkaVersion;
 
 /// A command that runs the `main` of a class among Kafka's jars, such as `org.apache.kafka.tools.TopicCommand`.
 ///
@@ -16,15 +17,8 @@ use super::jars::Home;
 /// # Errors
 /// [`Unavailable`] where Java is not installed or the jars cannot be fetched.
 pub fn java_command(class: &str) -> Result<Command, Unavailable> {
-    let home = Home::open()?;
-    let mut command = Command::new("java");
-    command
-        .args(["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
-        .arg(format!("-Dlog4j2.configurationFile={}", home.log_config().display()))
-        .arg("-cp")
-        .arg(home.class_path())
-        .arg(class)
-        .kill_on_drop(true);
+    let mut command = Command::from(Home::open(KafkaVersion::LATEST)?.java(HEAP_MIB));
+    command.arg(class).kill_on_drop(true);
     Ok(command)
 }
 
@@ -51,3 +45,5 @@ pub async fn java_tool(class: &str, args: &[&str], stdin: &[u8]) -> Result<Outpu
     let ((), output) = tokio::join!(feed, child.wait_with_output());
     output.map_err(|error| Unavailable::spawn("java", &error))
 }
+
+const HEAP_MIB: u32 = 128;

@@ -1,24 +1,22 @@
 //! Starts Apache Kafka for a shell: prints its address, lives until stdin closes.
 //!
-//! `cargo run -p conformance --bin kafka -- --transaction-version 2`
+//! `cargo run -p conformance --bin kafka -- --kafka-version 3.9.1`
 
 use std::io::{self, Read, Write};
 use std::process::ExitCode;
 
 use testkit::real::{RealConfig, RealKafka};
 
+const USAGE: &str = "usage: kafka [--kafka-version X.Y.Z] [--transaction-version 1|2]";
+
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let transaction_version = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        [] => 2,
-        ["--transaction-version", "1"] => 1,
-        ["--transaction-version", "2"] => 2,
-        _ => {
-            eprintln!("usage: kafka [--transaction-version 1|2]");
+    let config = match config(std::env::args().skip(1)) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("{error}\n{USAGE}");
             return ExitCode::from(2);
         }
     };
-    let config = RealConfig { transaction_version, ..RealConfig::default() };
     match RealKafka::start_blocking(&config).map(|kafka| serve(&kafka)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(unavailable) => {
@@ -26,6 +24,20 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn config(mut arguments: impl Iterator<Item = String>) -> Result<RealConfig, String> {
+    let mut config = RealConfig::default();
+    while let Some(name) = arguments.next() {
+        let value = arguments.next().ok_or_else(|| format!("{name} lacks its value"))?;
+        match (name.as_str(), value.as_str()) {
+            ("--kafka-version", text) => config.version = text.parse().map_err(|error| format!("{error}"))?,
+            ("--transaction-version", "1") => config.transaction_version = 1,
+            ("--transaction-version", "2") => config.transaction_version = 2,
+            _ => return Err(format!("{name} {value} is not understood")),
+        }
+    }
+    Ok(config)
 }
 
 /// Says the address and waits for the end of stdin; an unwritable stdout or unreadable stdin ends the broker too.

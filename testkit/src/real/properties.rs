@@ -1,0 +1,77 @@
+//! What stands in `server.properties` and in ZooKeeper's configuration.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use super::node::RealConfig;
+
+/// Ports of 127.0.0.1 that a node takes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ports {
+    pub(super) clients: u16,
+    /// Of the KRaft controller, or of ZooKeeper.
+    pub(super) metadata: u16,
+}
+
+/// The configuration of a node.
+pub(super) fn of_server(config: &RealConfig, ports: Ports, data: &Path) -> String {
+    let Ports { clients, metadata } = ports;
+    let listener = format!("127.0.0.1:{clients}");
+    let advertised = config.advertised_address.as_ref().unwrap_or(&listener);
+    let mut text = if config.version.needs_zookeeper() {
+        format!("listeners=PLAINTEXT://{listener}\nzookeeper.connect=127.0.0.1:{metadata}\n{OF_ZOOKEEPER}")
+    } else {
+        format!(
+            "controller.quorum.voters=1@127.0.0.1:{metadata}\n\
+             listeners=PLAINTEXT://{listener},CONTROLLER://127.0.0.1:{metadata}\n{OF_KRAFT}"
+        )
+    };
+    write!(text, "advertised.listeners=PLAINTEXT://{advertised}\nlog.dirs={}\n{OF_ALL}", data.display())
+        .expect("a String takes every write");
+    for (key, value) in &config.properties {
+        writeln!(text, "{key}={value}").expect("a String takes every write");
+    }
+    text
+}
+
+/// The configuration of the ZooKeeper beside a node.
+pub(super) fn of_zookeeper(port: u16, data: &Path) -> String {
+    let data = data.display();
+    format!("dataDir={data}\nclientPort={port}\nclientPortAddress=127.0.0.1\nadmin.enableServer=false\n")
+}
+
+/// Access control entries can be made, and deny nobody anything: every client here is anonymous.
+const OF_KRAFT: &str = "\
+process.roles=broker,controller
+node.id=1
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS
+";
+/// A start on a busy machine takes longer than the 18 s that a node gives ZooKeeper by default.
+const OF_ZOOKEEPER: &str = "\
+broker.id=1
+zookeeper.connection.timeout.ms=60000
+zookeeper.session.timeout.ms=60000
+";
+/// One node holds every replica; few internal partitions and threads keep the start short and the memory small. A version
+/// ignores keys that it does not know.
+const OF_ALL: &str = "\
+default.replication.factor=1
+min.insync.replicas=1
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=5
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=5
+transaction.abort.timed.out.transaction.cleanup.interval.ms=500
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.num.partitions=1
+group.initial.rebalance.delay.ms=0
+num.network.threads=2
+num.io.threads=2
+background.threads=2
+log.cleaner.dedupe.buffer.size=2097152
+";
