@@ -29,7 +29,7 @@ pub mod runtime;
 
 pub use operator::{Emit, Undecodable};
 pub use runtime::{
-    App, AssignmentStrategy, CompressionType, Config, ConfigError, RunError, Running, Status, terminated,
+    App, AssignmentStrategy, CompressionType, Config, ConfigError, RunError, Running, Status, check_brokers, terminated,
 };
 pub use serde::{I64, Json, Nullable, Raw, Serde, SerdeError, U64, Utf8};
 pub use topology::{BuildErrors, Topology};

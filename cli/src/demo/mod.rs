@@ -25,7 +25,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use kafka_wire::client::{Client, ClientConfig};
 use kafka_wire::rng::Rng;
-use processor::{App, CompressionType, Config, Running, Topology};
+use processor::{App, CompressionType, Config, Running, Topology, check_brokers};
 use testkit::broker::{Broker, BrokerConfig};
 
 use self::audit::{Expected, Extent, Totals};
@@ -102,6 +102,7 @@ impl Run<'_> {
         if input.is_standard_input() && std::io::stdin().is_terminal() {
             note!("           type lines; Ctrl-D ends them");
         }
+        check_brokers(client).await?;
         topics::create(client, names, options.partitions).await?;
         let expected = Expected::new(job::WINDOW_MS, options.words.test());
         let (loaded, expected) = match load::load(client, &names.lines, input, expected, stop).await? {

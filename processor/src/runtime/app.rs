@@ -12,6 +12,7 @@ use tracing::{info, warn};
 use super::config::Config;
 use super::error::RunError;
 use super::instance::Instance;
+use super::requirements::check_brokers;
 use super::status::Status;
 use super::topics;
 use super::worker::{Control, Exit, Worker};
@@ -52,6 +53,7 @@ impl App {
         };
         let client =
             Client::connect(client_config(&config)).await.map_err(|error| RunError::Connect(error.to_string()))?;
+        check_brokers(&client).await?;
         topics::prepare(&client, &topology, &config).await?;
         let ends = if is_bounded { Some(Arc::new(topics::ends(&client, &topology).await?)) } else { None };
         drop(client);

@@ -17,6 +17,19 @@ pub enum RunError {
     Config(ConfigError),
     /// No cluster at the bootstrap addresses, or one that cannot be spoken to; the text says what was tried.
     Connect(String),
+    /// The brokers lack a version of an API that exactly-once cannot do without.
+    BrokersTooOld {
+        /// Kafka's name of the API.
+        api: &'static str,
+        /// The newest version that they speak; `None` when they do not serve the API.
+        offered: Option<i16>,
+        /// The version that is needed.
+        needed: i16,
+        /// The first release of Apache Kafka that has it.
+        since: &'static str,
+        /// What it is for.
+        why: &'static str,
+    },
     /// A topic that the job reads or writes does not exist; the job creates none but its own.
     TopicMissing {
         /// The topic.
@@ -62,6 +75,16 @@ impl fmt::Display for RunError {
         match self {
             Self::Config(cause) => cause.fmt(f),
             Self::Connect(cause) | Self::Refused(cause) | Self::Worker(cause) => f.write_str(cause),
+            Self::BrokersTooOld { api, offered, needed, since, why } => {
+                match offered {
+                    Some(offered) => write!(f, "the brokers speak {api} only up to v{offered}")?,
+                    None => write!(f, "the brokers serve no {api}")?,
+                }
+                write!(
+                    f,
+                    ", and exactly-once needs v{needed} ({why}), which Kafka has since {since}: upgrade the brokers"
+                )
+            }
             Self::TopicMissing { topic, bootstrap_servers } => write!(
                 f,
                 "topic `{topic}` does not exist at {bootstrap_servers}; create it, for example with\n  \

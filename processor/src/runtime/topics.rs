@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kafka_wire::admin::{NewTopic, OffsetSpec};
+use kafka_wire::admin::{NewTopic, OffsetSpec, TopicError, TopicOutcomes};
 use kafka_wire::client::{Client, MetadataError};
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::protocol::ErrorCode;
@@ -28,7 +28,7 @@ pub(crate) async fn prepare(client: &Client, topology: &Topology, config: &Confi
         existing(client, &sink.topic, config).await?;
     }
     let own = own_topics(topology, &partitions, config);
-    for (topic, outcome) in client.create_topics(&own).await.map_err(|error| RunError::Connect(error.to_string()))? {
+    for (topic, outcome) in create(client, &own).await? {
         match outcome {
             Ok(()) => {}
             Err(error) if error.code == ErrorCode::TOPIC_ALREADY_EXISTS => {}
@@ -43,6 +43,30 @@ pub(crate) async fn prepare(client: &Client, topology: &Topology, config: &Confi
         }
     }
     Ok(())
+}
+
+/// Creates the topics of the job's own. Kafka before 3.6 does not know the bound on event times by its name (KIP-937), and
+/// refuses it: then the same is asked for in the former words. Kafka 4 does not know those any more.
+async fn create(client: &Client, topics: &[NewTopic]) -> Result<TopicOutcomes, RunError> {
+    let ask = async |topics: &[NewTopic]| {
+        client.create_topics(topics).await.map_err(|error| RunError::Connect(error.to_string()))
+    };
+    let is_refused =
+        |outcome: &Result<(), TopicError>| outcome.as_ref().is_err_and(|error| error.code == ErrorCode::INVALID_CONFIG);
+    let mut outcomes = ask(topics).await?;
+    let refused = topics.iter().zip(&outcomes).filter(|(_, (_, outcome))| is_refused(outcome));
+    let mut again = refused.map(|(topic, _)| topic.clone()).collect::<Vec<_>>();
+    if again.is_empty() {
+        return Ok(outcomes);
+    }
+    for (key, _) in again.iter_mut().flat_map(|topic| &mut topic.configs).filter(|(key, _)| *key == LATEST_EVENT_TIME) {
+        *key = Str::from(LATEST_EVENT_TIME_BEFORE_3_6);
+    }
+    for (topic, outcome) in ask(&again).await?.into_iter().filter(|(_, outcome)| !is_refused(outcome)) {
+        outcomes.retain(|(name, _)| *name != topic);
+        outcomes.push((topic, outcome));
+    }
+    Ok(outcomes)
 }
 
 /// The ends that the source topics have now, for readers of committed records.
@@ -130,10 +154,9 @@ fn own_topics(topology: &Topology, partitions: &BTreeMap<&str, usize>, config: &
     let topic = |name: &str, count: i32, policy: &str| {
         let mut topic = NewTopic::new(name, count);
         topic.replication_factor = config.replication_factor;
-        topic.configs =
-            [("cleanup.policy", policy), ("retention.ms", "-1"), ("message.timestamp.after.max.ms", &latest)]
-                .map(|(key, value)| (Str::from(key), Str::from(value)))
-                .to_vec();
+        topic.configs = [("cleanup.policy", policy), ("retention.ms", "-1"), (LATEST_EVENT_TIME, &latest)]
+            .map(|(key, value)| (Str::from(key), Str::from(value)))
+            .to_vec();
         for (key, value) in &config.topic_configs {
             topic.configs.retain(|(ours, _)| **ours != **key);
             topic.configs.push((Str::from(key.as_str()), Str::from(value.as_str())));
@@ -157,3 +180,8 @@ fn own_topics(topology: &Topology, partitions: &BTreeMap<&str, usize>, config: &
     }
     topics
 }
+
+/// How far event times may lie ahead of the broker's clock.
+const LATEST_EVENT_TIME: &str = "message.timestamp.after.max.ms";
+/// How far they may lie from it, either way.
+const LATEST_EVENT_TIME_BEFORE_3_6: &str = "message.timestamp.difference.max.ms";
