@@ -1,6 +1,6 @@
 //! A Kafka client written from the protocol up: no C, no JVM.
 //!
-//! With `default-features = false` it is the sans-IO core, without tokio: every message of Apache Kafka 4.3 at every version,
+//! With `default-features = false` it is the sans-IO core, without tokio: every message of Apache Kafka 4.4 at every version,
 //! record batches, and the client's state machines. Codecs are features as well: without `gzip`, `snappy`, `lz4` and `zstd` a
 //! compressed batch fails to open with `UnsupportedCodec`.
 //!

@@ -29,7 +29,7 @@ use std::fs;
 use std::path::Path;
 
 use conformance::skip;
-use kafka_wire::protocol::ApiKey;
+use kafka_wire::protocol::{ApiKey, ErrorCode};
 use kafka_wire::rng::Rng;
 use proptest::collection::vec;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
@@ -60,7 +60,7 @@ fn what_java_writes_comes_out_of_our_codec_unchanged() {
         let frame = ours::unhex(hex);
         let ours = message.read(&frame);
         let java = Judgement::Read { hex: hex.to_owned(), json: json.to_owned() };
-        let case = Case { frame: &frame, ours: &ours, java: &java };
+        let case = Case { ours: &ours, java: &java };
         let is_fine = case.agrees() || case.differs_in_json_alone();
         report.check(is_fine, || format!("{message} {hex}\n  Java: {json}\n  ours: {}", ours.line()));
         met.insert(message.to_string());
@@ -111,7 +111,7 @@ fn judged(java: &mut Java, message: &Message, frames: &[Frame]) -> Result<(), St
     });
     let answers = java.ask(&questions.collect::<Result<Vec<_>, _>>()?);
     for ((ours, frame), answer) in readings.iter().zip(frames).zip(answers) {
-        let case = Case { frame: &frame.0, ours, java: &Judgement::parse(&answer) };
+        let case = Case { ours, java: &Judgement::parse(&answer) };
         if !case.agrees() && !case.differs_in_json_alone() {
             return Err(format!("{frame:?}\n  Java: {answer}\n  ours: {}", ours.line()));
         }
@@ -143,7 +143,7 @@ fn damaged_bytes_mean_to_us_what_they_mean_to_java() {
             let ours = message.read(bytes);
             let java = Judgement::parse(&answer);
             accepted += u64::from(matches!((&ours, &java), (Reading::Read { .. }, Judgement::Read { .. })));
-            let case = Case { frame: bytes, ours: &ours, java: &java };
+            let case = Case { ours: &ours, java: &java };
             let rule = if case.agrees() { None } else { case.rule() };
             if let Some(rule) = rule {
                 *by_rule.entry(rule.name).or_default() += 1;
@@ -241,6 +241,14 @@ fn headers_have_the_versions_that_java_gives_them() {
     assert_eq!(ours, java.lines().collect());
 }
 
+#[test]
+fn error_codes_are_those_of_java() {
+    let Some(java) = start(&["errors"]) else { return };
+    let all = (-1..1000).map(ErrorCode).filter(|code| code.name() != "UNKNOWN_CODE");
+    let ours = all.map(|code| format!("{} {} {}", code.0, code.name(), code.is_retriable()));
+    assert_eq!(ours.collect::<BTreeSet<_>>(), java.lines().collect());
+}
+
 /// `WATERWHEEL_BLESS=1` writes them: `WATERWHEEL_BLESS=1 cargo test -p conformance --test oracle vectors`.
 #[test]
 fn the_committed_vectors_are_what_java_writes() {
@@ -274,7 +282,7 @@ fn every_difference_shows_in_an_example() {
     let questions = examples.iter().map(|(_, message, hex)| format!("{message} {hex}")).collect::<Vec<_>>();
     for ((name, message, hex), answer) in examples.iter().zip(java.ask(&questions)) {
         let (message, frame) = (Message::parse(&format!("{message} ")).0, ours::unhex(hex));
-        let case = Case { frame: &frame, ours: &message.read(&frame), java: &Judgement::parse(&answer) };
+        let case = Case { ours: &message.read(&frame), java: &Judgement::parse(&answer) };
         // Later versions of Java print doubles as we do.
         let agrees = case.agrees() && *name == "JSON of doubles";
         let rule = case.rule().map(|rule| rule.name);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use conformance::reader::create_topic;
-use conformance::{TestBroker, on_every_broker};
+use conformance::{TestBroker, kafka_version, on_every_broker};
 use kafka_wire::client::{CallOptions, Client, ClientConfig, Lane, Node};
 use kafka_wire::cluster::CoordinatorKind;
 use kafka_wire::compression::Compression;
@@ -21,11 +21,13 @@ use kafka_wire::protocol::{ErrorCode, Request};
 use kafka_wire::record::{BatchBuilder, RawHeaders, Seal};
 use kafka_wire::types::{ProducerEpoch, ProducerId};
 use kafka_wire::wire::{Str, Uuid};
+use testkit::real::KafkaVersion;
 
 on_every_broker!(
     ending_twice,
     ending_nothing,
     using_what_was_not_added,
+    committing_by_id,
     being_replaced,
     carrying_on,
     timing_out,
@@ -146,15 +148,25 @@ impl Wire {
     }
 
     async fn commit_offset(&self, version: i16, producer: Producer) -> ErrorCode {
+        self.commit(version, self.commit_request(producer, Uuid::ZERO)).await
+    }
+
+    /// One offset of a topic by its name, and by its id where the version has ids.
+    fn commit_request(&self, producer: Producer, topic_id: Uuid) -> TxnOffsetCommitRequest {
         let partition = TxnOffsetCommitRequestPartition { committed_offset: 1, ..Default::default() };
-        let request = TxnOffsetCommitRequest {
+        let name = self.topic.clone();
+        let topic = TxnOffsetCommitRequestTopic { name, topic_id, partitions: vec![partition], ..Default::default() };
+        TxnOffsetCommitRequest {
             transactional_id: self.id.clone(),
             group_id: self.group.clone(),
             producer_id: producer.0,
             producer_epoch: producer.1,
-            topics: vec![TxnOffsetCommitRequestTopic { name: self.topic.clone(), partitions: vec![partition] }],
+            topics: vec![topic],
             ..Default::default()
-        };
+        }
+    }
+
+    async fn commit(&self, version: i16, request: TxnOffsetCommitRequest) -> ErrorCode {
         let ask = async || {
             let response = self.call(version, request.clone()).await;
             (ErrorCode(response.topics[0].partitions[0].error_code), ())
@@ -288,6 +300,29 @@ async fn using_what_was_not_added(broker: TestBroker) {
     // The second answer comes when the markers are written; before, the log takes the write for one of that transaction.
     assert_eq!(wire.end(4, producer, true).await.0, NONE);
     assert_eq!(wire.produce(11, producer, 3).await, ErrorCode::TRANSACTION_ABORTABLE, "after the end");
+}
+
+/// KIP-1319: the first version with topic ids also tells a group that is not there from a generation that is over.
+async fn committing_by_id(broker: TestBroker) {
+    if broker.kind().is_kafka() && kafka_version() < KafkaVersion::new(4, 4, 0) {
+        return;
+    }
+    let wire = Wire::open(&broker).await;
+    if !wire.is_tv2 {
+        return;
+    }
+    let id = wire.client.topic(&wire.topic).await.expect("it was created").id;
+    let producer = wire.new_producer().await;
+    assert_eq!(wire.commit(6, wire.commit_request(producer, Uuid([7; 16]))).await, ErrorCode::UNKNOWN_TOPIC_ID);
+    let member = TxnOffsetCommitRequest {
+        member_id: "gone".into(),
+        generation_id_or_member_epoch: 1,
+        ..wire.commit_request(producer, id)
+    };
+    assert_eq!(wire.commit(5, member.clone()).await, ErrorCode::ILLEGAL_GENERATION);
+    assert_eq!(wire.commit(6, member).await, ErrorCode::GROUP_ID_NOT_FOUND);
+    assert_eq!(wire.commit(6, wire.commit_request(producer, id)).await, NONE);
+    assert_eq!(wire.end(wire.end_version(), producer, true).await.0, NONE);
 }
 
 async fn being_replaced(broker: TestBroker) {

@@ -8,12 +8,12 @@ use nom::error::{Error, ErrorKind};
 use nom::sequence::{delimited, pair, preceded};
 use nom::{IResult, Parser};
 
-use crate::schema::{Field, Kind, Struct, Type, Value, Versions};
+use crate::schema::{Api, Field, Kind, Struct, Type, Value, Versions};
 
 /// What a line says in front of its comment. Its parts lack what other lines say: comments, fields, versions of parents.
 #[derive(Debug)]
 pub(crate) enum Line<'a> {
-    Api(&'a str),
+    Api(Api),
     Data(&'a str),
     Struct(Struct),
     Field(Field),
@@ -33,7 +33,8 @@ pub(crate) fn line(text: &str) -> Result<(usize, Option<Line<'_>>, &str), &str> 
 }
 
 fn content_line(input: &str) -> IResult<&str, Line<'_>> {
-    let api = map(preceded(tag("api "), name), Line::Api);
+    let api =
+        map((tag("api "), name, tag(" = "), i16), |(_, name, _, key)| Line::Api(Api { name: name.to_owned(), key }));
     let data = map(preceded(tag("data "), name), Line::Data);
     alt((api, data, map(structure, Line::Struct), map(field, Line::Field))).parse(input)
 }

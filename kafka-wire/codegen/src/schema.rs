@@ -5,12 +5,21 @@
 pub struct Schema {
     /// Stem of the file, and name of the module.
     pub module: String,
-    /// Kafka's name of the API, if the file describes one.
-    pub api: Option<String>,
+    /// The API, if the file describes one.
+    pub api: Option<Api>,
     /// What the file is about.
     pub doc: String,
     /// In the order of the text; a nested struct comes behind the one that holds it.
     pub structs: Vec<Struct>,
+}
+
+/// An API of Kafka.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Api {
+    /// Kafka's name.
+    pub name: String,
+    /// The number that stands for it in the header of requests.
+    pub key: i16,
 }
 
 /// A message, or a part of messages.

@@ -31,9 +31,9 @@ pub fn read(module: &str, text: &str) -> Result<Schema, String> {
     let mut lines = statements.into_iter().peekable();
     let first = lines.next().ok_or("1: nothing here")?;
     let api = match first.line {
-        Line::Api(name) => Some(name.to_owned()),
+        Line::Api(api) => Some(api),
         Line::Data(name) if name == module => None,
-        _ => return Err(format!("{}: `api NAME` or `data {module}` comes first", first.number)),
+        _ => return Err(format!("{}: `api NAME = KEY` or `data {module}` comes first", first.number)),
     };
     let mut tree = Tree { lines, structs: Vec::new(), mentioned: Vec::new() };
     while let Some(statement) = tree.lines.next() {

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// An error code as the wire has it; codes of newer brokers stay numbers.
 ///
-/// 0 is no error. The table is that of Apache Kafka 4.3, and "retriable" is what its Java client retries.
+/// 0 is no error. The table is that of Apache Kafka 4.4, and "retriable" is what its Java client retries.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ErrorCode(pub i16);
 
@@ -220,6 +220,9 @@ codes! {
     131 STREAMS_INVALID_TOPOLOGY_EPOCH give_up "the epoch of the topology is not valid"
     132 STREAMS_TOPOLOGY_FENCED give_up "the epoch of the topology is out of date"
     133 SHARE_SESSION_LIMIT_REACHED retry "the broker has no room for another share session"
+    134 GROUP_DELETION_FAILED give_up "the group could not be deleted whole; the answer says why"
+    135 STREAMS_TOPOLOGY_DESCRIPTION_UPDATE_FAILED give_up "the description of the topology could not be stored; the answer says why"
+    136 CONTROLLER_ID_NOT_REGISTERED give_up "the controller id is not registered"
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Messages of the Kafka protocol, every version that Apache Kafka 4.3 has, both directions.
+//! Messages of the Kafka protocol, every version that Apache Kafka 4.4 has, both directions.
 //!
 //! One module per API, generated from `kafka-wire/schema/<api>.schema`; names of structs are Kafka's, names of fields
 //! are Kafka's in snake case. Structs are owned and keep plain integers; strings, bytes and records share the frame

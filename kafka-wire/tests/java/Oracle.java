@@ -14,6 +14,7 @@ import java.util.*;
 import java.util.jar.JarFile;
 import java.util.zip.CRC32C;
 import org.apache.kafka.common.Uuid;
+import org.apache.kafka.common.errors.RetriableException;
 import org.apache.kafka.common.message.ApiMessageType;
 import org.apache.kafka.common.protocol.*;
 import org.apache.kafka.common.protocol.types.*;
@@ -36,6 +37,7 @@ import org.apache.kafka.common.record.internal.MemoryRecords;
  *       {@code judge} answers, without JSON.
  *   <li>{@code schemas}: every schema in the jars, one a line, without comments.
  *   <li>{@code headers}: {@code KEY VERSION HEADER OF-RESPONSE}, the versions of the headers before a request and its response.
+ *   <li>{@code errors}: {@code CODE NAME true|false}, every error code and whether Java's clients ask again.
  *   <li>{@code vectors}: the committed vectors, {@code FILE NAME VERSION HEX SUM}; the sum is the CRC-32C of the JSON.
  * </ul>
  *
@@ -55,6 +57,7 @@ public class Oracle {
             case "cross": answer(true, buffered); break;
             case "schemas": for (JsonNode schema : Registry.schemas()) print(buffered, schema.toString() + "\n"); break;
             case "headers": headers(buffered); break;
+            case "errors": errors(buffered); break;
             case "vectors": vectors(buffered); break;
             default: throw new IllegalArgumentException(arguments[0]);
         }
@@ -94,6 +97,13 @@ public class Oracle {
                 int[] words = {type.apiKey(), version, type.requestHeaderVersion(version), type.responseHeaderVersion(version)};
                 print(out, words[0] + " " + words[1] + " " + words[2] + " " + words[3] + "\n");
             }
+        }
+    }
+
+    static void errors(OutputStream out) throws IOException {
+        for (Errors error : Errors.values()) {
+            boolean retriable = error.exception() instanceof RetriableException;
+            print(out, error.code() + " " + error + " " + retriable + "\n");
         }
     }
 

@@ -17,7 +17,7 @@ pub struct BrokerConfig {
     /// Host and port that clients are told to connect to. `None` tells them those listened on or, where that is every
     /// address of the machine, the address that the client has reached.
     pub advertised: Option<(String, u16)>,
-    /// Finalized level of the feature `transaction.version`: 1, or 2 for KIP-890 (the default, as in Kafka 4.3).
+    /// Finalized level of the feature `transaction.version`: 1, or 2 for KIP-890 (the default, as in Kafka 4).
     pub transaction_version: i16,
     /// Whether asking for the metadata of an unknown topic creates it (when the client allows it).
     pub auto_create_topics: bool,

@@ -118,7 +118,7 @@ const LONG: i8 = 5;
 const DOUBLE: i8 = 6;
 const LIST: i8 = 7;
 
-/// Name, type, default and the name of the broker's setting behind it, as Apache Kafka 4.3 has them.
+/// Name, type, default and the name of the broker's setting behind it, as Apache Kafka 4.4 has them.
 const KNOWN: &[(&str, i8, &str, &str)] = &[
     ("cleanup.policy", LIST, "delete", "log.cleanup.policy"),
     ("compression.gzip.level", INT, "-1", "compression.gzip.level"),
@@ -126,6 +126,7 @@ const KNOWN: &[(&str, i8, &str, &str)] = &[
     ("compression.type", STRING, "producer", "compression.type"),
     ("compression.zstd.level", INT, "3", "compression.zstd.level"),
     ("delete.retention.ms", LONG, "86400000", "log.cleaner.delete.retention.ms"),
+    ("errors.deadletterqueue.group.enable", BOOLEAN, "false", ""),
     ("file.delete.delay.ms", LONG, "60000", "log.segment.delete.delay.ms"),
     ("flush.messages", LONG, "9223372036854775807", "log.flush.interval.messages"),
     ("flush.ms", LONG, "9223372036854775807", ""),
@@ -135,6 +136,7 @@ const KNOWN: &[(&str, i8, &str, &str)] = &[
     ("local.retention.bytes", LONG, "-2", "log.local.retention.bytes"),
     ("local.retention.ms", LONG, "-2", "log.local.retention.ms"),
     ("max.compaction.lag.ms", LONG, "9223372036854775807", "log.cleaner.max.compaction.lag.ms"),
+    ("max.decompressed.message.bytes", INT, "2147483639", "max.decompressed.message.bytes"),
     ("max.message.bytes", INT, "1048588", "message.max.bytes"),
     ("message.timestamp.after.max.ms", LONG, "3600000", "log.message.timestamp.after.max.ms"),
     ("message.timestamp.before.max.ms", LONG, "9223372036854775807", "log.message.timestamp.before.max.ms"),
@@ -143,6 +145,8 @@ const KNOWN: &[(&str, i8, &str, &str)] = &[
     ("min.compaction.lag.ms", LONG, "0", "log.cleaner.min.compaction.lag.ms"),
     ("min.insync.replicas", INT, "1", "min.insync.replicas"),
     ("preallocate", BOOLEAN, "false", "log.preallocate"),
+    ("remote.copy.lag.bytes", LONG, "-1", "log.remote.copy.lag.bytes"),
+    ("remote.copy.lag.ms", LONG, "0", "log.remote.copy.lag.ms"),
     ("remote.log.copy.disable", BOOLEAN, "false", ""),
     ("remote.log.delete.on.disable", BOOLEAN, "false", ""),
     ("remote.storage.enable", BOOLEAN, "false", ""),

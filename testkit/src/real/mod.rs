@@ -4,6 +4,7 @@
 //! two seconds and 200 MB. A node ends with the value that stands for it, and with the process if that is killed.
 //! Where no JDK or no Maven is installed, everything here answers [`Unavailable`] with the reason.
 
+mod config;
 mod error;
 mod jars;
 mod node;
@@ -11,7 +12,8 @@ mod properties;
 mod tool;
 mod version;
 
+pub use config::RealConfig;
 pub use error::Unavailable;
-pub use node::{RealConfig, RealKafka};
+pub use node::RealKafka;
 pub use tool::{java_command, java_tool};
 pub use version::{KafkaVersion, NotAVersion};

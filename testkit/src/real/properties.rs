@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::node::RealConfig;
+use super::config::RealConfig;
 
 /// Ports of 127.0.0.1 that a node takes.
 #[derive(Clone, Copy, Debug)]

@@ -11,7 +11,6 @@ use super::ours::Reading;
 
 /// What both made of the same bytes.
 pub(crate) struct Case<'a> {
-    pub(crate) frame: &'a [u8],
     pub(crate) ours: &'a Reading,
     pub(crate) java: &'a Judgement,
 }
@@ -28,7 +27,6 @@ pub(crate) const RULES: &[Rule] = &[
     Rule { name: "text that is not UTF-8", explains: |case| case.we_refuse_for(DecodeCause::InvalidUtf8) },
     Rule { name: "size of a known tagged field", explains: |case| case.we_refuse_a_tag_size() },
     Rule { name: "varint beyond 32 bits", explains: |case| case.we_refuse_for(DecodeCause::VarintTooLong) },
-    Rule { name: "varint beyond 31 bits", explains: |case| case.java_reads_a_negative_varint() },
     Rule { name: "memory of lists", explains: |case| case.we_refuse_for(DecodeCause::ElementsTooLarge) },
     Rule {
         name: "unknown tags that do not ascend",
@@ -79,13 +77,6 @@ impl Case<'_> {
         matches!(self.ours, Reading::Read { .. }) && text.contains(reason)
     }
 
-    /// A count or size of tagged fields with the sign bit of 32: Java takes the count for none.
-    fn java_reads_a_negative_varint(&self) -> bool {
-        let is_negative = |bytes: &[u8]| bytes[..4].iter().all(|byte| *byte >= 0x80) && (8..16).contains(&bytes[4]);
-        let is_unread = matches!(self.ours, Reading::Unread(_)) && matches!(self.java, Judgement::Read { .. });
-        is_unread && self.frame.windows(5).any(is_negative)
-    }
-
     fn differs_in_doubles(&self) -> bool {
         self.differs_in_json(|ours, java| match (ours.as_f64(), java.as_f64()) {
             // The bytes are the same; what reads the JSON here may miss the last bit of a long fraction.
@@ -133,7 +124,6 @@ pub(crate) fn examples() -> Vec<(&'static str, &'static str, String)> {
         // ApiVersions has a tag of 8 bytes, here said to have 9.
         of("size of a known tagged field", "18 s 3", &["0000", "01", "00000000", "01", "0109", "0000000000000005"]),
         of("varint beyond 32 bits", "12 q 4", &[heartbeat, "8080808010"]),
-        of("varint beyond 31 bits", "12 q 4", &[heartbeat, "ffffffff0f"]),
         // Five thousand groups without a name.
         of("memory of lists", "42 q 2", &["8927", &"01".repeat(5000), "00"]),
         of("unknown tags that do not ascend", "12 q 4", &[heartbeat, "02", "0500", "0400"]),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kafka_wire_codegen::schema::{Field, Kind, Schema, Struct, Type, Value, Versions};
+use kafka_wire_codegen::schema::{Api, Field, Kind, Schema, Struct, Type, Value, Versions};
 use serde_json::Value as Json;
 
 use super::messages::schemas;
@@ -70,8 +70,8 @@ pub(crate) fn ours() -> Lines {
                 continue;
             }
             let kind = match (of.kind, &schema.api) {
-                (Kind::Request, Some(api)) => format!("request of {api}"),
-                (Kind::Response, Some(api)) => format!("response of {api}"),
+                (Kind::Request, Some(Api { name, key })) => format!("request of {name}, {key}"),
+                (Kind::Response, Some(Api { name, key })) => format!("response of {name}, {key}"),
                 _ => "message".to_owned(),
             };
             // Kafka tells it at the request, for both.
@@ -131,8 +131,8 @@ pub(crate) fn of_java(schemas: impl Iterator<Item = String>) -> Lines {
         let Some(valid) = versions(&schema, "validVersions") else { continue };
         let name = text_of(&schema, "name");
         let kind = match text_of(&schema, "type") {
-            "request" => format!("request of {}", name.trim_end_matches("Request")),
-            "response" => format!("response of {}", name.trim_end_matches("Response")),
+            "request" => format!("request of {}, {}", name.trim_end_matches("Request"), schema["apiKey"]),
+            "response" => format!("response of {}, {}", name.trim_end_matches("Response"), schema["apiKey"]),
             _ => "message".to_owned(),
         };
         let flexible = versions(&schema, "flexibleVersions").and_then(|flexible| cut(flexible, valid));

@@ -61,7 +61,7 @@ impl TransactionManager {
             ApiKey::AddOffsetsToTxn => (Request::AddOffsetsToTxn(self.add_offsets()), 4),
             ApiKey::TxnOffsetCommit => (Request::TxnOffsetCommit(self.commit_offsets()), if is_v2 { 5 } else { 4 }),
             ApiKey::EndTxn => (Request::EndTxn(self.end_txn()), if is_v2 { 5 } else { 4 }),
-            // Version 6 belongs to two-phase commit (KIP-939) and is not stable in Kafka 4.3.
+            // Version 6 belongs to two-phase commit (KIP-939) and is not stable yet.
             _ => (Request::InitProducerId(self.init_producer_id()), 5),
         };
         let coordinator = match (&self.transactional_id, &self.offsets) {
@@ -225,7 +225,7 @@ impl TransactionManager {
             group_id: group.group_id.clone(),
             producer_id: self.identity.id.0,
             producer_epoch: self.identity.epoch.0,
-            generation_id: group.generation,
+            generation_id_or_member_epoch: group.generation,
             member_id: group.member_id.clone(),
             group_instance_id: group.instance_id.clone(),
             topics: topics

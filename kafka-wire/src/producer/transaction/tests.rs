@@ -119,7 +119,7 @@ impl Script {
             .map(|(index, code)| TxnOffsetCommitResponsePartition { partition_index: *index, error_code: code.0 })
             .collect();
         self.reply(Reply::TxnOffsetCommit(TxnOffsetCommitResponse {
-            topics: vec![TxnOffsetCommitResponseTopic { name: Str::from("in"), partitions }],
+            topics: vec![TxnOffsetCommitResponseTopic { name: Str::from("in"), partitions, ..Default::default() }],
             throttle_time_ms: 0,
         }));
         let asked = request.topics[0].partitions.iter().map(|partition| partition.partition_index).collect();

@@ -5,8 +5,8 @@ use super::*;
 
 /// Asks what the broker understands; the first request on a connection. KIP-35, KIP-511
 ///
-/// Request of [`ApiKey::ApiVersions`], v0-4, flexible v3+.
-#[derive(Clone, Debug, PartialEq, Default)]
+/// Request of [`ApiKey::ApiVersions`], v0-5, flexible v3+.
+#[derive(Clone, Debug, PartialEq)]
 pub struct ApiVersionsRequest {
     /// Name of the client library, for the broker's metrics: letters, digits, `-` and `.`.
     ///
@@ -16,10 +16,24 @@ pub struct ApiVersionsRequest {
     ///
     /// v3+; other versions decode to the default, `Str::EMPTY`, and leave the field out.
     pub client_software_version: Str,
+    /// Id of the cluster that the client means to reach; null for no check. KIP-1242
+    ///
+    /// v5+; other versions decode to the default, `None`, and leave the field out.
+    pub cluster_id: Option<Str>,
+    /// Id of the node that it means to reach; -1 together with a cluster id of null.
+    ///
+    /// v5+; other versions decode to the default, `-1`, and leave the field out.
+    pub node_id: i32,
+}
+
+impl Default for ApiVersionsRequest {
+    fn default() -> Self {
+        Self { client_software_name: Str::EMPTY, client_software_version: Str::EMPTY, cluster_id: None, node_id: -1 }
+    }
 }
 
 impl Message for ApiVersionsRequest {
-    const LAYOUT: Layout = Layout { name: "ApiVersionsRequest", first: 0, last: 4, stable: 4, flexible: Some(3) };
+    const LAYOUT: Layout = Layout { name: "ApiVersionsRequest", first: 0, last: 5, stable: 5, flexible: Some(3) };
 }
 
 impl Decode for ApiVersionsRequest {
@@ -28,6 +42,8 @@ impl Decode for ApiVersionsRequest {
         let message = Self {
             client_software_name: if version >= 3 { r.string("client_software_name")? } else { Str::EMPTY },
             client_software_version: if version >= 3 { r.string("client_software_version")? } else { Str::EMPTY },
+            cluster_id: if version >= 5 { r.nullable_string("cluster_id")? } else { None },
+            node_id: if version >= 5 { r.i32("node_id")? } else { -1 },
         };
         r.skip_tags()?;
         Ok(message)
@@ -43,6 +59,12 @@ impl Encode for ApiVersionsRequest {
         if version >= 3 {
             w.string("client_software_version", &self.client_software_version)?;
         }
+        if version >= 5 {
+            w.nullable_string("cluster_id", self.cluster_id.as_ref())?;
+        }
+        if version >= 5 {
+            w.i32(self.node_id);
+        }
         w.no_tags()
     }
 }
@@ -55,6 +77,12 @@ impl Inspect for ApiVersionsRequest {
         }
         if version >= 3 {
             to.field("clientSoftwareVersion", &self.client_software_version, version);
+        }
+        if version >= 5 {
+            to.field("clusterId", &self.cluster_id, version);
+        }
+        if version >= 5 {
+            to.field("nodeId", &self.node_id, version);
         }
     }
 }
@@ -70,7 +98,7 @@ impl Request for ApiVersionsRequest {
 
 /// The versions that the broker understands, and the features of its cluster. KIP-584
 ///
-/// Response of [`ApiKey::ApiVersions`], v0-4, flexible v3+.
+/// Response of [`ApiKey::ApiVersions`], v0-5, flexible v3+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ApiVersionsResponse {
     /// Why the whole request failed; 0 if it did not.
@@ -114,7 +142,7 @@ impl Default for ApiVersionsResponse {
 }
 
 impl Message for ApiVersionsResponse {
-    const LAYOUT: Layout = Layout { name: "ApiVersionsResponse", first: 0, last: 4, stable: 4, flexible: Some(3) };
+    const LAYOUT: Layout = Layout { name: "ApiVersionsResponse", first: 0, last: 5, stable: 5, flexible: Some(3) };
 }
 
 impl Decode for ApiVersionsResponse {

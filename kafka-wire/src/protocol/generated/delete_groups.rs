@@ -5,7 +5,7 @@ use super::*;
 
 /// Deletes groups that have no members. KIP-229
 ///
-/// Request of [`ApiKey::DeleteGroups`], v0-2, flexible v2+.
+/// Request of [`ApiKey::DeleteGroups`], v0-3, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DeleteGroupsRequest {
     /// Ids of the groups.
@@ -13,7 +13,7 @@ pub struct DeleteGroupsRequest {
 }
 
 impl Message for DeleteGroupsRequest {
-    const LAYOUT: Layout = Layout { name: "DeleteGroupsRequest", first: 0, last: 2, stable: 2, flexible: Some(2) };
+    const LAYOUT: Layout = Layout { name: "DeleteGroupsRequest", first: 0, last: 3, stable: 3, flexible: Some(2) };
 }
 
 impl Decode for DeleteGroupsRequest {
@@ -51,7 +51,7 @@ impl Request for DeleteGroupsRequest {
 
 /// The outcome of each group.
 ///
-/// Response of [`ApiKey::DeleteGroups`], v0-2, flexible v2+.
+/// Response of [`ApiKey::DeleteGroups`], v0-3, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DeleteGroupsResponse {
     /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
@@ -61,7 +61,7 @@ pub struct DeleteGroupsResponse {
 }
 
 impl Message for DeleteGroupsResponse {
-    const LAYOUT: Layout = Layout { name: "DeleteGroupsResponse", first: 0, last: 2, stable: 2, flexible: Some(2) };
+    const LAYOUT: Layout = Layout { name: "DeleteGroupsResponse", first: 0, last: 3, stable: 3, flexible: Some(2) };
 }
 
 impl Decode for DeleteGroupsResponse {
@@ -97,11 +97,19 @@ pub struct DeletableGroupResult {
     pub group_id: Str,
     /// Why it failed; 0 for success.
     pub error_code: i16,
+    /// More about the error; null for none.
+    ///
+    /// v3+; other versions decode to the default, `None`, and leave the field out.
+    pub error_message: Option<Str>,
 }
 
 impl Decode for DeletableGroupResult {
     fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
-        let message = Self { group_id: r.string("group_id")?, error_code: r.i16("error_code")? };
+        let message = Self {
+            group_id: r.string("group_id")?,
+            error_code: r.i16("error_code")?,
+            error_message: if version >= 3 { r.nullable_string("error_message")? } else { None },
+        };
         r.skip_tags()?;
         Ok(message)
     }
@@ -111,6 +119,9 @@ impl Encode for DeletableGroupResult {
     fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.string("group_id", &self.group_id)?;
         w.i16(self.error_code);
+        if version >= 3 {
+            w.nullable_string("error_message", self.error_message.as_ref())?;
+        }
         w.no_tags()
     }
 }
@@ -120,5 +131,8 @@ impl Inspect for DeletableGroupResult {
     fn inspect(&self, version: i16, to: &mut Json) {
         to.field("groupId", &self.group_id, version);
         to.field("errorCode", &self.error_code, version);
+        if version >= 3 {
+            to.field("errorMessage", &self.error_message, version);
+        }
     }
 }

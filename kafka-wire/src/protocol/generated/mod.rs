@@ -92,10 +92,13 @@ pub mod share_state;
 pub mod streams_group_describe;
 pub mod streams_group_heartbeat;
 pub mod streams_group_record;
+pub mod streams_group_topology_description_update;
 pub mod sync_group;
+pub mod transaction_index;
 pub mod transaction_log;
 pub mod txn_offset_commit;
 pub mod unregister_broker;
+pub mod unregister_controller;
 pub mod update_features;
 pub mod update_raft_voter;
 pub mod vote;
@@ -196,14 +199,120 @@ macro_rules! for_each_api {
         $row! { ShareGroupHeartbeat, $crate::protocol::share_group_heartbeat::ShareGroupHeartbeatRequest, $crate::protocol::share_group_heartbeat::ShareGroupHeartbeatResponse }
         $row! { StreamsGroupDescribe, $crate::protocol::streams_group_describe::StreamsGroupDescribeRequest, $crate::protocol::streams_group_describe::StreamsGroupDescribeResponse }
         $row! { StreamsGroupHeartbeat, $crate::protocol::streams_group_heartbeat::StreamsGroupHeartbeatRequest, $crate::protocol::streams_group_heartbeat::StreamsGroupHeartbeatResponse }
+        $row! { StreamsGroupTopologyDescriptionUpdate, $crate::protocol::streams_group_topology_description_update::StreamsGroupTopologyDescriptionUpdateRequest, $crate::protocol::streams_group_topology_description_update::StreamsGroupTopologyDescriptionUpdateResponse }
         $row! { SyncGroup, $crate::protocol::sync_group::SyncGroupRequest, $crate::protocol::sync_group::SyncGroupResponse }
         $row! { TxnOffsetCommit, $crate::protocol::txn_offset_commit::TxnOffsetCommitRequest, $crate::protocol::txn_offset_commit::TxnOffsetCommitResponse }
         $row! { UnregisterBroker, $crate::protocol::unregister_broker::UnregisterBrokerRequest, $crate::protocol::unregister_broker::UnregisterBrokerResponse }
+        $row! { UnregisterController, $crate::protocol::unregister_controller::UnregisterControllerRequest, $crate::protocol::unregister_controller::UnregisterControllerResponse }
         $row! { UpdateFeatures, $crate::protocol::update_features::UpdateFeaturesRequest, $crate::protocol::update_features::UpdateFeaturesResponse }
         $row! { UpdateRaftVoter, $crate::protocol::update_raft_voter::UpdateRaftVoterRequest, $crate::protocol::update_raft_voter::UpdateRaftVoterResponse }
         $row! { Vote, $crate::protocol::vote::VoteRequest, $crate::protocol::vote::VoteResponse }
         $row! { WriteShareGroupState, $crate::protocol::write_share_group_state::WriteShareGroupStateRequest, $crate::protocol::write_share_group_state::WriteShareGroupStateResponse }
         $row! { WriteTxnMarkers, $crate::protocol::write_txn_markers::WriteTxnMarkersRequest, $crate::protocol::write_txn_markers::WriteTxnMarkersResponse }
+    };
+}
+
+/// Expands `keys! { Produce = 0 Fetch = 1 .. }` with every API, ascending, those included that have no messages.
+#[macro_export]
+macro_rules! with_api_keys {
+    ($keys:ident) => {
+        $keys! {
+            Produce = 0
+            Fetch = 1
+            ListOffsets = 2
+            Metadata = 3
+            LeaderAndIsr = 4
+            StopReplica = 5
+            UpdateMetadata = 6
+            ControlledShutdown = 7
+            OffsetCommit = 8
+            OffsetFetch = 9
+            FindCoordinator = 10
+            JoinGroup = 11
+            Heartbeat = 12
+            LeaveGroup = 13
+            SyncGroup = 14
+            DescribeGroups = 15
+            ListGroups = 16
+            SaslHandshake = 17
+            ApiVersions = 18
+            CreateTopics = 19
+            DeleteTopics = 20
+            DeleteRecords = 21
+            InitProducerId = 22
+            OffsetForLeaderEpoch = 23
+            AddPartitionsToTxn = 24
+            AddOffsetsToTxn = 25
+            EndTxn = 26
+            WriteTxnMarkers = 27
+            TxnOffsetCommit = 28
+            DescribeAcls = 29
+            CreateAcls = 30
+            DeleteAcls = 31
+            DescribeConfigs = 32
+            AlterConfigs = 33
+            AlterReplicaLogDirs = 34
+            DescribeLogDirs = 35
+            SaslAuthenticate = 36
+            CreatePartitions = 37
+            CreateDelegationToken = 38
+            RenewDelegationToken = 39
+            ExpireDelegationToken = 40
+            DescribeDelegationToken = 41
+            DeleteGroups = 42
+            ElectLeaders = 43
+            IncrementalAlterConfigs = 44
+            AlterPartitionReassignments = 45
+            ListPartitionReassignments = 46
+            OffsetDelete = 47
+            DescribeClientQuotas = 48
+            AlterClientQuotas = 49
+            DescribeUserScramCredentials = 50
+            AlterUserScramCredentials = 51
+            Vote = 52
+            BeginQuorumEpoch = 53
+            EndQuorumEpoch = 54
+            DescribeQuorum = 55
+            AlterPartition = 56
+            UpdateFeatures = 57
+            Envelope = 58
+            FetchSnapshot = 59
+            DescribeCluster = 60
+            DescribeProducers = 61
+            BrokerRegistration = 62
+            BrokerHeartbeat = 63
+            UnregisterBroker = 64
+            DescribeTransactions = 65
+            ListTransactions = 66
+            AllocateProducerIds = 67
+            ConsumerGroupHeartbeat = 68
+            ConsumerGroupDescribe = 69
+            ControllerRegistration = 70
+            GetTelemetrySubscriptions = 71
+            PushTelemetry = 72
+            AssignReplicasToDirs = 73
+            ListConfigResources = 74
+            DescribeTopicPartitions = 75
+            ShareGroupHeartbeat = 76
+            ShareGroupDescribe = 77
+            ShareFetch = 78
+            ShareAcknowledge = 79
+            AddRaftVoter = 80
+            RemoveRaftVoter = 81
+            UpdateRaftVoter = 82
+            InitializeShareGroupState = 83
+            ReadShareGroupState = 84
+            WriteShareGroupState = 85
+            DeleteShareGroupState = 86
+            ReadShareGroupStateSummary = 87
+            StreamsGroupHeartbeat = 88
+            StreamsGroupDescribe = 89
+            DescribeShareGroupOffsets = 90
+            AlterShareGroupOffsets = 91
+            DeleteShareGroupOffsets = 92
+            StreamsGroupTopologyDescriptionUpdate = 93
+            UnregisterController = 94
+        }
     };
 }
 
@@ -274,6 +383,7 @@ macro_rules! for_each_message {
         $row! { "StreamsGroupTargetAssignmentMetadataValue", $crate::protocol::streams_group_record::StreamsGroupTargetAssignmentMetadataValue }
         $row! { "StreamsGroupTopologyKey", $crate::protocol::streams_group_record::StreamsGroupTopologyKey }
         $row! { "StreamsGroupTopologyValue", $crate::protocol::streams_group_record::StreamsGroupTopologyValue }
+        $row! { "AbortedTxn", $crate::protocol::transaction_index::AbortedTxn }
         $row! { "TransactionLogKey", $crate::protocol::transaction_log::TransactionLogKey }
         $row! { "TransactionLogValue", $crate::protocol::transaction_log::TransactionLogValue }
     };

@@ -5,18 +5,22 @@ use super::*;
 
 /// An admin client asks the coordinator for the state of groups. KIP-1071
 ///
-/// Request of [`ApiKey::StreamsGroupDescribe`], v0, flexible v0+.
+/// Request of [`ApiKey::StreamsGroupDescribe`], v0-1, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct StreamsGroupDescribeRequest {
     /// Ids of the groups.
     pub group_ids: Vec<Str>,
     /// Whether to return the operations that the client is authorized for on each group.
     pub include_authorized_operations: bool,
+    /// Whether to return what the coordinator keeps about the processors of each group. KIP-1331
+    ///
+    /// v1+; other versions decode to the default, `false`, and refuse to encode another value.
+    pub include_topology_description: bool,
 }
 
 impl Message for StreamsGroupDescribeRequest {
     const LAYOUT: Layout =
-        Layout { name: "StreamsGroupDescribeRequest", first: 0, last: 0, stable: 0, flexible: Some(0) };
+        Layout { name: "StreamsGroupDescribeRequest", first: 0, last: 1, stable: 1, flexible: Some(0) };
 }
 
 impl Decode for StreamsGroupDescribeRequest {
@@ -25,6 +29,7 @@ impl Decode for StreamsGroupDescribeRequest {
         let message = Self {
             group_ids: r.array("group_ids", version)?,
             include_authorized_operations: r.bool("include_authorized_operations")?,
+            include_topology_description: if version >= 1 { r.bool("include_topology_description")? } else { false },
         };
         r.skip_tags()?;
         Ok(message)
@@ -36,6 +41,11 @@ impl Encode for StreamsGroupDescribeRequest {
         w.begin(&Self::LAYOUT, version)?;
         w.array("group_ids", &self.group_ids, version)?;
         w.bool(self.include_authorized_operations);
+        if version >= 1 {
+            w.bool(self.include_topology_description);
+        } else if self.include_topology_description {
+            return Err(EncodeError::lacks("include_topology_description", version));
+        }
         w.no_tags()
     }
 }
@@ -45,6 +55,9 @@ impl Inspect for StreamsGroupDescribeRequest {
     fn inspect(&self, version: i16, to: &mut Json) {
         to.field("groupIds", &self.group_ids, version);
         to.field("includeAuthorizedOperations", &self.include_authorized_operations, version);
+        if version >= 1 {
+            to.field("includeTopologyDescription", &self.include_topology_description, version);
+        }
     }
 }
 
@@ -59,7 +72,7 @@ impl Request for StreamsGroupDescribeRequest {
 
 /// State, topology, members and tasks of each group.
 ///
-/// Response of [`ApiKey::StreamsGroupDescribe`], v0, flexible v0+.
+/// Response of [`ApiKey::StreamsGroupDescribe`], v0-1, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct StreamsGroupDescribeResponse {
     /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
@@ -70,7 +83,7 @@ pub struct StreamsGroupDescribeResponse {
 
 impl Message for StreamsGroupDescribeResponse {
     const LAYOUT: Layout =
-        Layout { name: "StreamsGroupDescribeResponse", first: 0, last: 0, stable: 0, flexible: Some(0) };
+        Layout { name: "StreamsGroupDescribeResponse", first: 0, last: 1, stable: 1, flexible: Some(0) };
 }
 
 impl Decode for StreamsGroupDescribeResponse {
@@ -122,6 +135,18 @@ pub struct DescribedGroup {
     ///
     /// Default `i32::MIN`.
     pub authorized_operations: i32,
+    /// Processors of the topology; null unless the status below is 3. KIP-1331
+    ///
+    /// v1+; other versions decode to the default, `None`, and refuse to encode another value.
+    pub topology_description: Option<TopologyDescription>,
+    /// 0 not asked for, 1 the coordinator has none, 2 it could not be read, 3 there it is.
+    ///
+    /// v1+; other versions decode to the default, `0`, and refuse to encode another value.
+    pub topology_description_status: i8,
+    /// Assignor of the next assignment; null if the group could not be described. KIP-1357
+    ///
+    /// v1+; other versions decode to the default, `None`, and leave the field out.
+    pub assignor_name: Option<Str>,
 }
 
 impl Default for DescribedGroup {
@@ -136,6 +161,9 @@ impl Default for DescribedGroup {
             topology: None,
             members: Vec::new(),
             authorized_operations: i32::MIN,
+            topology_description: None,
+            topology_description_status: 0,
+            assignor_name: None,
         }
     }
 }
@@ -152,6 +180,9 @@ impl Decode for DescribedGroup {
             topology: r.nullable_struct("topology", version)?,
             members: r.array("members", version)?,
             authorized_operations: r.i32("authorized_operations")?,
+            topology_description: if version >= 1 { r.nullable_struct("topology_description", version)? } else { None },
+            topology_description_status: if version >= 1 { r.i8("topology_description_status")? } else { 0 },
+            assignor_name: if version >= 1 { r.nullable_string("assignor_name")? } else { None },
         };
         r.skip_tags()?;
         Ok(message)
@@ -169,6 +200,19 @@ impl Encode for DescribedGroup {
         w.nullable_struct(self.topology.as_ref(), version)?;
         w.array("members", &self.members, version)?;
         w.i32(self.authorized_operations);
+        if version >= 1 {
+            w.nullable_struct(self.topology_description.as_ref(), version)?;
+        } else if self.topology_description.is_some() {
+            return Err(EncodeError::lacks("topology_description", version));
+        }
+        if version >= 1 {
+            w.i8(self.topology_description_status);
+        } else if self.topology_description_status != 0 {
+            return Err(EncodeError::lacks("topology_description_status", version));
+        }
+        if version >= 1 {
+            w.nullable_string("assignor_name", self.assignor_name.as_ref())?;
+        }
         w.no_tags()
     }
 }
@@ -185,6 +229,15 @@ impl Inspect for DescribedGroup {
         to.field("topology", &self.topology, version);
         to.field("members", &self.members, version);
         to.field("authorizedOperations", &self.authorized_operations, version);
+        if version >= 1 {
+            to.field("topologyDescription", &self.topology_description, version);
+        }
+        if version >= 1 {
+            to.field("topologyDescriptionStatus", &self.topology_description_status, version);
+        }
+        if version >= 1 {
+            to.field("assignorName", &self.assignor_name, version);
+        }
     }
 }
 
@@ -597,5 +650,166 @@ impl Inspect for TaskIds {
     fn inspect(&self, version: i16, to: &mut Json) {
         to.field("subtopologyId", &self.subtopology_id, version);
         to.field("partitions", &self.partitions, version);
+    }
+}
+
+/// Processors of a topology and how they are connected.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct TopologyDescription {
+    /// Its parts.
+    pub subtopologies: Vec<TopologyDescriptionSubtopology>,
+    /// Stores of which every instance has a whole copy.
+    pub global_stores: Vec<TopologyDescriptionGlobalStore>,
+}
+
+impl Decode for TopologyDescription {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
+        let message = Self {
+            subtopologies: r.array("subtopologies", version)?,
+            global_stores: r.array("global_stores", version)?,
+        };
+        r.skip_tags()?;
+        Ok(message)
+    }
+}
+
+impl Encode for TopologyDescription {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+        w.array("subtopologies", &self.subtopologies, version)?;
+        w.array("global_stores", &self.global_stores, version)?;
+        w.no_tags()
+    }
+}
+
+#[cfg(feature = "inspect")]
+impl Inspect for TopologyDescription {
+    fn inspect(&self, version: i16, to: &mut Json) {
+        to.field("subtopologies", &self.subtopologies, version);
+        to.field("globalStores", &self.global_stores, version);
+    }
+}
+
+/// A part of a topology with tasks of its own.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct TopologyDescriptionSubtopology {
+    /// Id of the sub-topology, the same in all instances.
+    pub subtopology_id: Str,
+    /// Its processors, sources and sinks included.
+    pub nodes: Vec<TopologyDescriptionNode>,
+}
+
+impl Decode for TopologyDescriptionSubtopology {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
+        let message = Self { subtopology_id: r.string("subtopology_id")?, nodes: r.array("nodes", version)? };
+        r.skip_tags()?;
+        Ok(message)
+    }
+}
+
+impl Encode for TopologyDescriptionSubtopology {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+        w.string("subtopology_id", &self.subtopology_id)?;
+        w.array("nodes", &self.nodes, version)?;
+        w.no_tags()
+    }
+}
+
+#[cfg(feature = "inspect")]
+impl Inspect for TopologyDescriptionSubtopology {
+    fn inspect(&self, version: i16, to: &mut Json) {
+        to.field("subtopologyId", &self.subtopology_id, version);
+        to.field("nodes", &self.nodes, version);
+    }
+}
+
+/// A processor.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct TopologyDescriptionNode {
+    /// Name of the processor, such as "KSTREAM-SOURCE-0000000000".
+    pub name: Str,
+    /// 1 source, 2 processor, 3 sink.
+    pub node_type: i8,
+    /// Topics that a source reads; empty if they are found at run time.
+    pub source_topics: Vec<Str>,
+    /// Topic that a sink writes; null if it is chosen for each record.
+    pub sink_topic: Option<Str>,
+    /// Names of the stores that a processor uses.
+    pub stores: Vec<Str>,
+    /// Names of the processors that its records go to.
+    pub successors: Vec<Str>,
+}
+
+impl Decode for TopologyDescriptionNode {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
+        let message = Self {
+            name: r.string("name")?,
+            node_type: r.i8("node_type")?,
+            source_topics: r.array("source_topics", version)?,
+            sink_topic: r.nullable_string("sink_topic")?,
+            stores: r.array("stores", version)?,
+            successors: r.array("successors", version)?,
+        };
+        r.skip_tags()?;
+        Ok(message)
+    }
+}
+
+impl Encode for TopologyDescriptionNode {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+        w.string("name", &self.name)?;
+        w.i8(self.node_type);
+        w.array("source_topics", &self.source_topics, version)?;
+        w.nullable_string("sink_topic", self.sink_topic.as_ref())?;
+        w.array("stores", &self.stores, version)?;
+        w.array("successors", &self.successors, version)?;
+        w.no_tags()
+    }
+}
+
+#[cfg(feature = "inspect")]
+impl Inspect for TopologyDescriptionNode {
+    fn inspect(&self, version: i16, to: &mut Json) {
+        to.field("name", &self.name, version);
+        to.field("nodeType", &self.node_type, version);
+        to.field("sourceTopics", &self.source_topics, version);
+        to.field("sinkTopic", &self.sink_topic, version);
+        to.field("stores", &self.stores, version);
+        to.field("successors", &self.successors, version);
+    }
+}
+
+/// A store of which every instance has a whole copy.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct TopologyDescriptionGlobalStore {
+    /// Source that reads its topic.
+    pub source: TopologyDescriptionNode,
+    /// Processor that fills it.
+    pub processor: TopologyDescriptionNode,
+}
+
+impl Decode for TopologyDescriptionGlobalStore {
+    fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
+        let message = Self {
+            source: TopologyDescriptionNode::read(r, version)?,
+            processor: TopologyDescriptionNode::read(r, version)?,
+        };
+        r.skip_tags()?;
+        Ok(message)
+    }
+}
+
+impl Encode for TopologyDescriptionGlobalStore {
+    fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+        self.source.write(w, version)?;
+        self.processor.write(w, version)?;
+        w.no_tags()
+    }
+}
+
+#[cfg(feature = "inspect")]
+impl Inspect for TopologyDescriptionGlobalStore {
+    fn inspect(&self, version: i16, to: &mut Json) {
+        to.field("source", &self.source, version);
+        to.field("processor", &self.processor, version);
     }
 }

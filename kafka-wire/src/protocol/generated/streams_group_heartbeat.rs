@@ -5,7 +5,7 @@ use super::*;
 
 /// A Kafka Streams client joins, stays in or leaves a group. KIP-1071
 ///
-/// Request of [`ApiKey::StreamsGroupHeartbeat`], v0, flexible v0+.
+/// Request of [`ApiKey::StreamsGroupHeartbeat`], v0-1, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StreamsGroupHeartbeatRequest {
     /// Id of the group.
@@ -72,7 +72,7 @@ impl Default for StreamsGroupHeartbeatRequest {
 
 impl Message for StreamsGroupHeartbeatRequest {
     const LAYOUT: Layout =
-        Layout { name: "StreamsGroupHeartbeatRequest", first: 0, last: 0, stable: 0, flexible: Some(0) };
+        Layout { name: "StreamsGroupHeartbeatRequest", first: 0, last: 1, stable: 1, flexible: Some(0) };
 }
 
 impl Decode for StreamsGroupHeartbeatRequest {
@@ -481,7 +481,7 @@ impl Inspect for TaskOffset {
 
 /// The member's epoch, and its tasks if they changed.
 ///
-/// Response of [`ApiKey::StreamsGroupHeartbeat`], v0, flexible v0+.
+/// Response of [`ApiKey::StreamsGroupHeartbeat`], v0-1, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StreamsGroupHeartbeatResponse {
     /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
@@ -497,9 +497,15 @@ pub struct StreamsGroupHeartbeatResponse {
     /// Milliseconds until the next heartbeat.
     pub heartbeat_interval_ms: i32,
     /// Offsets a warm-up task may be behind and still take over.
-    pub acceptable_recovery_lag: i32,
+    ///
+    /// v0; other versions decode to the default, `0`, and refuse to encode another value.
+    pub acceptable_recovery_lag_legacy: i32,
     /// Milliseconds after which to tell the offsets of tasks again.
     pub task_offset_interval_ms: i32,
+    /// The same from v1 on; -1 if the coordinator has no such setting.
+    ///
+    /// v1+; other versions decode to the default, `-1`, and leave the field out.
+    pub acceptable_recovery_lag: i64,
     /// What keeps the group from working as it should; null or empty for nothing.
     ///
     /// Default `Some(Vec::new())`.
@@ -510,6 +516,10 @@ pub struct StreamsGroupHeartbeatResponse {
     pub standby_tasks: Option<Vec<TaskIds>>,
     /// Tasks whose state to load, to take them over; null if unchanged.
     pub warmup_tasks: Option<Vec<TaskIds>>,
+    /// Whether to describe the topology with StreamsGroupTopologyDescriptionUpdate. KIP-1331
+    ///
+    /// v1+; other versions decode to the default, `false`, and refuse to encode another value.
+    pub topology_description_required: bool,
     /// Version of [`StreamsGroupHeartbeatResponse::partitions_by_user_endpoint`].
     pub endpoint_information_epoch: i32,
     /// Where to query which state; null if unchanged.
@@ -525,12 +535,14 @@ impl Default for StreamsGroupHeartbeatResponse {
             member_id: Str::EMPTY,
             member_epoch: 0,
             heartbeat_interval_ms: 0,
-            acceptable_recovery_lag: 0,
+            acceptable_recovery_lag_legacy: 0,
             task_offset_interval_ms: 0,
+            acceptable_recovery_lag: -1,
             status: Some(Vec::new()),
             active_tasks: None,
             standby_tasks: None,
             warmup_tasks: None,
+            topology_description_required: false,
             endpoint_information_epoch: 0,
             partitions_by_user_endpoint: None,
         }
@@ -539,7 +551,7 @@ impl Default for StreamsGroupHeartbeatResponse {
 
 impl Message for StreamsGroupHeartbeatResponse {
     const LAYOUT: Layout =
-        Layout { name: "StreamsGroupHeartbeatResponse", first: 0, last: 0, stable: 0, flexible: Some(0) };
+        Layout { name: "StreamsGroupHeartbeatResponse", first: 0, last: 1, stable: 1, flexible: Some(0) };
 }
 
 impl Decode for StreamsGroupHeartbeatResponse {
@@ -552,12 +564,14 @@ impl Decode for StreamsGroupHeartbeatResponse {
             member_id: r.string("member_id")?,
             member_epoch: r.i32("member_epoch")?,
             heartbeat_interval_ms: r.i32("heartbeat_interval_ms")?,
-            acceptable_recovery_lag: r.i32("acceptable_recovery_lag")?,
+            acceptable_recovery_lag_legacy: if version <= 0 { r.i32("acceptable_recovery_lag_legacy")? } else { 0 },
             task_offset_interval_ms: r.i32("task_offset_interval_ms")?,
+            acceptable_recovery_lag: if version >= 1 { r.i64("acceptable_recovery_lag")? } else { -1 },
             status: r.nullable_array("status", version)?,
             active_tasks: r.nullable_array("active_tasks", version)?,
             standby_tasks: r.nullable_array("standby_tasks", version)?,
             warmup_tasks: r.nullable_array("warmup_tasks", version)?,
+            topology_description_required: if version >= 1 { r.bool("topology_description_required")? } else { false },
             endpoint_information_epoch: r.i32("endpoint_information_epoch")?,
             partitions_by_user_endpoint: r.nullable_array("partitions_by_user_endpoint", version)?,
         };
@@ -575,12 +589,24 @@ impl Encode for StreamsGroupHeartbeatResponse {
         w.string("member_id", &self.member_id)?;
         w.i32(self.member_epoch);
         w.i32(self.heartbeat_interval_ms);
-        w.i32(self.acceptable_recovery_lag);
+        if version <= 0 {
+            w.i32(self.acceptable_recovery_lag_legacy);
+        } else if self.acceptable_recovery_lag_legacy != 0 {
+            return Err(EncodeError::lacks("acceptable_recovery_lag_legacy", version));
+        }
         w.i32(self.task_offset_interval_ms);
+        if version >= 1 {
+            w.i64(self.acceptable_recovery_lag);
+        }
         w.nullable_array("status", self.status.as_deref(), version)?;
         w.nullable_array("active_tasks", self.active_tasks.as_deref(), version)?;
         w.nullable_array("standby_tasks", self.standby_tasks.as_deref(), version)?;
         w.nullable_array("warmup_tasks", self.warmup_tasks.as_deref(), version)?;
+        if version >= 1 {
+            w.bool(self.topology_description_required);
+        } else if self.topology_description_required {
+            return Err(EncodeError::lacks("topology_description_required", version));
+        }
         w.i32(self.endpoint_information_epoch);
         w.nullable_array("partitions_by_user_endpoint", self.partitions_by_user_endpoint.as_deref(), version)?;
         w.no_tags()
@@ -596,12 +622,20 @@ impl Inspect for StreamsGroupHeartbeatResponse {
         to.field("memberId", &self.member_id, version);
         to.field("memberEpoch", &self.member_epoch, version);
         to.field("heartbeatIntervalMs", &self.heartbeat_interval_ms, version);
-        to.field("acceptableRecoveryLag", &self.acceptable_recovery_lag, version);
+        if version <= 0 {
+            to.field("acceptableRecoveryLagLegacy", &self.acceptable_recovery_lag_legacy, version);
+        }
         to.field("taskOffsetIntervalMs", &self.task_offset_interval_ms, version);
+        if version >= 1 {
+            to.field("acceptableRecoveryLag", &self.acceptable_recovery_lag, version);
+        }
         to.field("status", &self.status, version);
         to.field("activeTasks", &self.active_tasks, version);
         to.field("standbyTasks", &self.standby_tasks, version);
         to.field("warmupTasks", &self.warmup_tasks, version);
+        if version >= 1 {
+            to.field("topologyDescriptionRequired", &self.topology_description_required, version);
+        }
         to.field("endpointInformationEpoch", &self.endpoint_information_epoch, version);
         to.field("partitionsByUserEndpoint", &self.partitions_by_user_endpoint, version);
     }
@@ -651,7 +685,7 @@ impl Inspect for EndpointToPartitions {
 /// Something that is wrong with the group or the member.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Status {
-    /// 0 stale topology, 1 sources missing, 2 counts differ, 3 internal topics missing, 4 shutdown, 5 delayed.
+    /// 0 stale topology, 1 sources missing, 2 counts differ, 3 internal topics missing, 4 shutdown, 5 delayed, 6 tags missing.
     pub status_code: i8,
     /// More about it, in words.
     pub status_detail: Str,

@@ -443,11 +443,26 @@ pub struct StreamsGroupMetadataValue {
     ///
     /// Default `Some(Vec::new())`. Tagged field 1.
     pub last_assignment_configs: Option<Vec<LastAssignmentConfig>>,
+    /// Version of the topology whose description is stored; -1 for none, -2 if that failed half-way. KIP-1331
+    ///
+    /// Default `-1`. Tagged field 2.
+    pub stored_description_topology_epoch: i32,
+    /// Version of the topology whose description was refused for good; -1 for none. KIP-1331
+    ///
+    /// Default `-1`. Tagged field 3.
+    pub failed_description_topology_epoch: i32,
 }
 
 impl Default for StreamsGroupMetadataValue {
     fn default() -> Self {
-        Self { epoch: 0, metadata_hash: 0, validated_topology_epoch: -1, last_assignment_configs: Some(Vec::new()) }
+        Self {
+            epoch: 0,
+            metadata_hash: 0,
+            validated_topology_epoch: -1,
+            last_assignment_configs: Some(Vec::new()),
+            stored_description_topology_epoch: -1,
+            failed_description_topology_epoch: -1,
+        }
     }
 }
 
@@ -464,11 +479,15 @@ impl Decode for StreamsGroupMetadataValue {
             metadata_hash: r.i64("metadata_hash")?,
             validated_topology_epoch: -1,
             last_assignment_configs: Some(Vec::new()),
+            stored_description_topology_epoch: -1,
+            failed_description_topology_epoch: -1,
         };
         r.tags(|r, tag| {
             match tag {
                 0 => message.validated_topology_epoch = r.i32("validated_topology_epoch")?,
                 1 => message.last_assignment_configs = r.nullable_array("last_assignment_configs", version)?,
+                2 => message.stored_description_topology_epoch = r.i32("stored_description_topology_epoch")?,
+                3 => message.failed_description_topology_epoch = r.i32("failed_description_topology_epoch")?,
                 _ => return Ok(false),
             }
             Ok(true)
@@ -494,6 +513,18 @@ impl Encode for StreamsGroupMetadataValue {
                 w.nullable_array("last_assignment_configs", self.last_assignment_configs.as_deref(), version)
             })?;
         }
+        if self.stored_description_topology_epoch != -1 {
+            tags.add(2, |w| {
+                w.i32(self.stored_description_topology_epoch);
+                Ok(())
+            })?;
+        }
+        if self.failed_description_topology_epoch != -1 {
+            tags.add(3, |w| {
+                w.i32(self.failed_description_topology_epoch);
+                Ok(())
+            })?;
+        }
         w.put_tags(tags)
     }
 }
@@ -508,6 +539,12 @@ impl Inspect for StreamsGroupMetadataValue {
         }
         if self.last_assignment_configs.as_ref().is_none_or(|it| !it.is_empty()) {
             to.field("lastAssignmentConfigs", &self.last_assignment_configs, version);
+        }
+        if self.stored_description_topology_epoch != -1 {
+            to.field("storedDescriptionTopologyEpoch", &self.stored_description_topology_epoch, version);
+        }
+        if self.failed_description_topology_epoch != -1 {
+            to.field("failedDescriptionTopologyEpoch", &self.failed_description_topology_epoch, version);
         }
     }
 }

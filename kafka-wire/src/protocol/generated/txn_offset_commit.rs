@@ -5,7 +5,7 @@ use super::*;
 
 /// Commits the offsets of a group as a part of a transaction. KIP-98, KIP-447
 ///
-/// Request of [`ApiKey::TxnOffsetCommit`], v0-5, flexible v3+.
+/// Request of [`ApiKey::TxnOffsetCommit`], v0-6, flexible v3+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TxnOffsetCommitRequest {
     /// Transactional id of the producer.
@@ -16,10 +16,10 @@ pub struct TxnOffsetCommitRequest {
     pub producer_id: i64,
     /// Epoch of the producer; a higher one fences those below.
     pub producer_epoch: i16,
-    /// Generation of the group, to fence a member that is out; -1 for no check. KIP-447
+    /// Generation of the group, or epoch of the member in a KIP-848 group, to fence a member that is out; -1 for no check. KIP-447
     ///
     /// v3+; other versions decode to the default, `-1`, and refuse to encode another value.
-    pub generation_id: i32,
+    pub generation_id_or_member_epoch: i32,
     /// Id of the member that read the records; empty for no check. KIP-447
     ///
     /// v3+; other versions decode to the default, `Str::EMPTY`, and refuse to encode another value.
@@ -39,7 +39,7 @@ impl Default for TxnOffsetCommitRequest {
             group_id: Str::EMPTY,
             producer_id: 0,
             producer_epoch: 0,
-            generation_id: -1,
+            generation_id_or_member_epoch: -1,
             member_id: Str::EMPTY,
             group_instance_id: None,
             topics: Vec::new(),
@@ -48,7 +48,7 @@ impl Default for TxnOffsetCommitRequest {
 }
 
 impl Message for TxnOffsetCommitRequest {
-    const LAYOUT: Layout = Layout { name: "TxnOffsetCommitRequest", first: 0, last: 5, stable: 5, flexible: Some(3) };
+    const LAYOUT: Layout = Layout { name: "TxnOffsetCommitRequest", first: 0, last: 6, stable: 6, flexible: Some(3) };
 }
 
 impl Decode for TxnOffsetCommitRequest {
@@ -59,7 +59,7 @@ impl Decode for TxnOffsetCommitRequest {
             group_id: r.string("group_id")?,
             producer_id: r.i64("producer_id")?,
             producer_epoch: r.i16("producer_epoch")?,
-            generation_id: if version >= 3 { r.i32("generation_id")? } else { -1 },
+            generation_id_or_member_epoch: if version >= 3 { r.i32("generation_id_or_member_epoch")? } else { -1 },
             member_id: if version >= 3 { r.string("member_id")? } else { Str::EMPTY },
             group_instance_id: if version >= 3 { r.nullable_string("group_instance_id")? } else { None },
             topics: r.array("topics", version)?,
@@ -77,9 +77,9 @@ impl Encode for TxnOffsetCommitRequest {
         w.i64(self.producer_id);
         w.i16(self.producer_epoch);
         if version >= 3 {
-            w.i32(self.generation_id);
-        } else if self.generation_id != -1 {
-            return Err(EncodeError::lacks("generation_id", version));
+            w.i32(self.generation_id_or_member_epoch);
+        } else if self.generation_id_or_member_epoch != -1 {
+            return Err(EncodeError::lacks("generation_id_or_member_epoch", version));
         }
         if version >= 3 {
             w.string("member_id", &self.member_id)?;
@@ -104,7 +104,7 @@ impl Inspect for TxnOffsetCommitRequest {
         to.field("producerId", &self.producer_id, version);
         to.field("producerEpoch", &self.producer_epoch, version);
         if version >= 3 {
-            to.field("generationId", &self.generation_id, version);
+            to.field("generationIdOrMemberEpoch", &self.generation_id_or_member_epoch, version);
         }
         if version >= 3 {
             to.field("memberId", &self.member_id, version);
@@ -129,14 +129,24 @@ impl Request for TxnOffsetCommitRequest {
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct TxnOffsetCommitRequestTopic {
     /// Name of the topic.
+    ///
+    /// v0-5; other versions decode to the default, `Str::EMPTY`, and leave the field out.
     pub name: Str,
+    /// Id of the topic, which a later topic of the same name does not share. KIP-1319
+    ///
+    /// v6+; other versions decode to the default, `Uuid::ZERO`, and leave the field out.
+    pub topic_id: Uuid,
     /// One offset for each partition.
     pub partitions: Vec<TxnOffsetCommitRequestPartition>,
 }
 
 impl Decode for TxnOffsetCommitRequestTopic {
     fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
-        let message = Self { name: r.string("name")?, partitions: r.array("partitions", version)? };
+        let message = Self {
+            name: if version <= 5 { r.string("name")? } else { Str::EMPTY },
+            topic_id: if version >= 6 { r.uuid("topic_id")? } else { Uuid::ZERO },
+            partitions: r.array("partitions", version)?,
+        };
         r.skip_tags()?;
         Ok(message)
     }
@@ -144,7 +154,12 @@ impl Decode for TxnOffsetCommitRequestTopic {
 
 impl Encode for TxnOffsetCommitRequestTopic {
     fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
-        w.string("name", &self.name)?;
+        if version <= 5 {
+            w.string("name", &self.name)?;
+        }
+        if version >= 6 {
+            w.uuid(self.topic_id);
+        }
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()
     }
@@ -153,7 +168,12 @@ impl Encode for TxnOffsetCommitRequestTopic {
 #[cfg(feature = "inspect")]
 impl Inspect for TxnOffsetCommitRequestTopic {
     fn inspect(&self, version: i16, to: &mut Json) {
-        to.field("name", &self.name, version);
+        if version <= 5 {
+            to.field("name", &self.name, version);
+        }
+        if version >= 6 {
+            to.field("topicId", &self.topic_id, version);
+        }
         to.field("partitions", &self.partitions, version);
     }
 }
@@ -225,7 +245,7 @@ impl Inspect for TxnOffsetCommitRequestPartition {
 
 /// Which offsets became a part of the transaction.
 ///
-/// Response of [`ApiKey::TxnOffsetCommit`], v0-5, flexible v3+.
+/// Response of [`ApiKey::TxnOffsetCommit`], v0-6, flexible v3+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct TxnOffsetCommitResponse {
     /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
@@ -235,7 +255,7 @@ pub struct TxnOffsetCommitResponse {
 }
 
 impl Message for TxnOffsetCommitResponse {
-    const LAYOUT: Layout = Layout { name: "TxnOffsetCommitResponse", first: 0, last: 5, stable: 5, flexible: Some(3) };
+    const LAYOUT: Layout = Layout { name: "TxnOffsetCommitResponse", first: 0, last: 6, stable: 6, flexible: Some(3) };
 }
 
 impl Decode for TxnOffsetCommitResponse {
@@ -268,14 +288,24 @@ impl Inspect for TxnOffsetCommitResponse {
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct TxnOffsetCommitResponseTopic {
     /// Name of the topic.
+    ///
+    /// v0-5; other versions decode to the default, `Str::EMPTY`, and leave the field out.
     pub name: Str,
+    /// Id of the topic, which a later topic of the same name does not share. KIP-1319
+    ///
+    /// v6+; other versions decode to the default, `Uuid::ZERO`, and leave the field out.
+    pub topic_id: Uuid,
     /// What became of each offset.
     pub partitions: Vec<TxnOffsetCommitResponsePartition>,
 }
 
 impl Decode for TxnOffsetCommitResponseTopic {
     fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
-        let message = Self { name: r.string("name")?, partitions: r.array("partitions", version)? };
+        let message = Self {
+            name: if version <= 5 { r.string("name")? } else { Str::EMPTY },
+            topic_id: if version >= 6 { r.uuid("topic_id")? } else { Uuid::ZERO },
+            partitions: r.array("partitions", version)?,
+        };
         r.skip_tags()?;
         Ok(message)
     }
@@ -283,7 +313,12 @@ impl Decode for TxnOffsetCommitResponseTopic {
 
 impl Encode for TxnOffsetCommitResponseTopic {
     fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
-        w.string("name", &self.name)?;
+        if version <= 5 {
+            w.string("name", &self.name)?;
+        }
+        if version >= 6 {
+            w.uuid(self.topic_id);
+        }
         w.array("partitions", &self.partitions, version)?;
         w.no_tags()
     }
@@ -292,7 +327,12 @@ impl Encode for TxnOffsetCommitResponseTopic {
 #[cfg(feature = "inspect")]
 impl Inspect for TxnOffsetCommitResponseTopic {
     fn inspect(&self, version: i16, to: &mut Json) {
-        to.field("name", &self.name, version);
+        if version <= 5 {
+            to.field("name", &self.name, version);
+        }
+        if version >= 6 {
+            to.field("topicId", &self.topic_id, version);
+        }
         to.field("partitions", &self.partitions, version);
     }
 }

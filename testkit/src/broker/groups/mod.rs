@@ -277,11 +277,12 @@ impl Groups {
     /// Offsets are committed, all of them or none. With `producer`, they take effect when its transaction commits.
     ///
     /// # Errors
-    /// `UNKNOWN_MEMBER_ID`, `ILLEGAL_GENERATION`, `FENCED_INSTANCE_ID`; `REBALANCE_IN_PROGRESS` outside a transaction
+    /// `GROUP_ID_NOT_FOUND`, which older versions of the requests call `ILLEGAL_GENERATION`; `UNKNOWN_MEMBER_ID`,
+    /// `ILLEGAL_GENERATION`, `FENCED_INSTANCE_ID`; `REBALANCE_IN_PROGRESS` outside a transaction
     /// while the leader's assignment is awaited.
     pub fn commit(&mut self, now: Moment, commit: &Commit) -> Result<(), ErrorCode> {
         if commit.caller.generation >= 0 && !self.by_id.contains_key(&commit.group_id) {
-            return Err(ErrorCode::ILLEGAL_GENERATION);
+            return Err(ErrorCode::GROUP_ID_NOT_FOUND);
         }
         group_or_new(&mut self.by_id, &commit.group_id, &self.limits).commit(now, commit)
     }

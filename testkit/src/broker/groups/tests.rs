@@ -303,7 +303,7 @@ fn commits_are_checked_against_the_generation() {
     // Before KIP-447, a producer commits without saying for whom.
     assert_eq!(try_commit(nobody.clone(), Some(5)), Ok(()));
     let elsewhere = Commit { group_id: Str::from("other"), ..commit(old, None, 1) };
-    assert_eq!(script.groups.commit(now, &elsewhere), Err(ErrorCode::ILLEGAL_GENERATION));
+    assert_eq!(script.groups.commit(now, &elsewhere), Err(ErrorCode::GROUP_ID_NOT_FOUND));
     let elsewhere = Commit { group_id: Str::from("other"), ..commit(nobody, None, 1) };
     assert_eq!(script.groups.commit(now, &elsewhere), Ok(()));
 }

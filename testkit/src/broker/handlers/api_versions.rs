@@ -8,7 +8,7 @@ use kafka_wire::wire::Str;
 
 use super::{Answer, Client, Handler, served};
 use crate::broker::call::Call;
-use crate::broker::state::State;
+use crate::broker::state::{NODE, State};
 
 impl Handler for ApiVersionsRequest {
     fn handle(self, state: &mut State, client: &Client) -> Answer<ApiVersionsResponse> {
@@ -17,6 +17,9 @@ impl Handler for ApiVersionsRequest {
             && !(is_named(&self.client_software_name) && is_named(&self.client_software_version))
         {
             return Answer::Now(self.refuse(ErrorCode::INVALID_REQUEST, client.call.version));
+        }
+        if let Err(error) = check_target(&self, state) {
+            return Answer::Now(self.refuse(error, client.call.version));
         }
         let level = state.config.transaction_version;
         let response = ApiVersionsResponse { api_keys: keys(), ..ApiVersionsResponse::default() };
@@ -46,6 +49,16 @@ impl Handler for ApiVersionsRequest {
     }
 }
 
+/// Whether the client has reached the node that it meant to reach, if it says which (KIP-1242). Versions before 5 do not.
+fn check_target(request: &ApiVersionsRequest, state: &State) -> Result<(), ErrorCode> {
+    match (&request.cluster_id, request.node_id) {
+        (None, NOT_GIVEN) => Ok(()),
+        (None, _) | (Some(_), NOT_GIVEN) => Err(ErrorCode::INVALID_REQUEST),
+        (Some(cluster), node) if *cluster == state.cluster_id && node == NODE.0 => Ok(()),
+        (Some(_), _) => Err(ErrorCode::REBOOTSTRAP_REQUIRED),
+    }
+}
+
 /// The answer to an ApiVersions request of a version that the broker does not speak: version 0, with the error and the
 /// versions to choose from, so that the client can ask again (KIP-511).
 pub(in crate::broker) fn refuse_version(state: &mut State, call: Call) {
@@ -71,4 +84,6 @@ fn keys() -> Vec<ApiVersion> {
     keys
 }
 
+/// `NodeId` of a client that does not say which node it means.
+const NOT_GIVEN: i32 = -1;
 const TRANSACTION_VERSION: Str = Str::from_static("transaction.version");

@@ -6,7 +6,7 @@ use kafka_wire::protocol::offset_commit::{
     OffsetCommitResponsePartition, OffsetCommitResponseTopic,
 };
 use kafka_wire::types::{LeaderEpoch, Offset, PartitionId};
-use kafka_wire::wire::Str;
+use kafka_wire::wire::{Str, Uuid};
 
 use super::{Answer, Client, Handler};
 use crate::broker::groups::{Caller, Commit, CommittedOffset};
@@ -21,11 +21,10 @@ impl Handler for OffsetCommitRequest {
         let by_id = client.call.version >= FIRST_WITH_TOPIC_IDS;
         let mut offsets = Vec::new();
         let mut response = respond(&self, |topic, partition| {
-            let name = state.topic_name(&topic.name, topic.topic_id);
-            if state.topics.partition(&name, partition.partition_index).is_none() {
-                let is_known = !by_id || state.topics.by_name(&name).is_some();
-                return if is_known { ErrorCode::UNKNOWN_TOPIC_OR_PARTITION } else { ErrorCode::UNKNOWN_TOPIC_ID };
-            }
+            let name = match named(state, (&topic.name, topic.topic_id), partition.partition_index, by_id) {
+                Ok(name) => name,
+                Err(error) => return error,
+            };
             match committed(
                 &name,
                 partition.partition_index,
@@ -38,6 +37,9 @@ impl Handler for OffsetCommitRequest {
             }
             ErrorCode::NONE
         });
+        if offsets.is_empty() {
+            return Answer::Now(response); // Nothing is left for the group, which need not exist then.
+        }
         let commit = Commit {
             group_id: self.group_id.clone(),
             caller: Caller {
@@ -49,6 +51,7 @@ impl Handler for OffsetCommitRequest {
             offsets,
         };
         if let Err(error) = state.groups.commit(state.now, &commit) {
+            let error = in_words_of(error, client.call.version >= FIRST_WITH_NO_GROUP);
             response = self.refuse(error, client.call.version);
         }
         Answer::Now(response)
@@ -56,6 +59,24 @@ impl Handler for OffsetCommitRequest {
 
     fn refuse(&self, error: ErrorCode, _version: i16) -> OffsetCommitResponse {
         respond(self, |_, _| error)
+    }
+}
+
+/// The name of a topic that has this partition; the topic is called by its id if the version of the request has ids.
+pub(super) fn named(state: &State, (name, id): (&Str, Uuid), partition: i32, by_id: bool) -> Result<Str, ErrorCode> {
+    let name = state.topic_name(name, id);
+    match state.topics.partition(&name, partition) {
+        Some(_) => Ok(name),
+        None if by_id && state.topics.by_name(&name).is_none() => Err(ErrorCode::UNKNOWN_TOPIC_ID),
+        None => Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
+    }
+}
+
+/// Why a group refused a commit, for a version that has a code for groups that do not exist or has not.
+pub(super) const fn in_words_of(error: ErrorCode, has_no_group: bool) -> ErrorCode {
+    match error {
+        ErrorCode::GROUP_ID_NOT_FOUND if !has_no_group => ErrorCode::ILLEGAL_GENERATION,
+        other => other,
     }
 }
 
@@ -99,4 +120,6 @@ fn respond(
 
 /// `offset.metadata.max.bytes` of Kafka.
 const METADATA_LIMIT_BYTES: usize = 4096;
+/// KIP-848.
+const FIRST_WITH_NO_GROUP: i16 = 9;
 const FIRST_WITH_TOPIC_IDS: i16 = 10;

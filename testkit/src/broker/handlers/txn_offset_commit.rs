@@ -1,4 +1,4 @@
-//! TxnOffsetCommit: offsets that take effect with the producer's transaction (KIP-98, KIP-447).
+//! TxnOffsetCommit: offsets that take effect with the producer's transaction (KIP-98, KIP-447, KIP-1319).
 
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::txn_offset_commit::{
@@ -7,7 +7,7 @@ use kafka_wire::protocol::txn_offset_commit::{
 };
 use kafka_wire::types::{ProducerEpoch, ProducerId};
 
-use super::offset_commit::committed;
+use super::offset_commit::{committed, in_words_of, named};
 use super::{Answer, Client, Handler};
 use crate::broker::groups::{Caller, Commit};
 use crate::broker::state::State;
@@ -18,16 +18,15 @@ impl Handler for TxnOffsetCommitRequest {
         if self.group_id.is_empty() {
             return Answer::Now(self.refuse(ErrorCode::INVALID_GROUP_ID, client.call.version));
         }
-        if let Err(error) = join_transaction(&self, state, client.call.version) {
-            return Answer::Now(self.refuse(error, client.call.version));
-        }
+        let by_id = client.call.version >= FIRST_WITH_TOPIC_IDS;
         let mut offsets = Vec::new();
         let mut response = respond(&self, |topic, partition| {
-            if state.topics.partition(&topic.name, partition.partition_index).is_none() {
-                return ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
-            }
+            let name = match named(state, (&topic.name, topic.topic_id), partition.partition_index, by_id) {
+                Ok(name) => name,
+                Err(error) => return error,
+            };
             match committed(
-                &topic.name,
+                &name,
                 partition.partition_index,
                 partition.committed_offset,
                 partition.committed_leader_epoch,
@@ -38,17 +37,24 @@ impl Handler for TxnOffsetCommitRequest {
             }
             ErrorCode::NONE
         });
+        if offsets.is_empty() {
+            return Answer::Now(response); // Nothing is left for the group, which need not exist then.
+        }
+        if let Err(error) = join_transaction(&self, state, client.call.version) {
+            return Answer::Now(self.refuse(error, client.call.version));
+        }
         let commit = Commit {
             group_id: self.group_id.clone(),
             caller: Caller {
                 member_id: self.member_id.clone(),
                 instance_id: self.group_instance_id.clone(),
-                generation: self.generation_id,
+                generation: self.generation_id_or_member_epoch,
             },
             producer: Some(ProducerId(self.producer_id)),
             offsets,
         };
         if let Err(error) = state.groups.commit(state.now, &commit) {
+            let error = in_words_of(error, by_id);
             response = self.refuse(error, client.call.version);
         }
         Answer::Now(response)
@@ -92,6 +98,7 @@ fn respond(
         topics.push(TxnOffsetCommitResponseTopic {
             partitions: partitions.collect(),
             name: topic.name.clone(),
+            topic_id: topic.topic_id,
             ..Default::default()
         });
     }
@@ -100,3 +107,5 @@ fn respond(
 
 const FIRST_WITH_ABORTABLE: i16 = 4;
 const FIRST_THAT_ADDS: i16 = 5;
+/// KIP-1319.
+const FIRST_WITH_TOPIC_IDS: i16 = 6;

@@ -66,7 +66,8 @@ impl Script {
     fn commit_offset(&mut self, version: i16, producer: Producer, committed_offset: i64) -> ErrorCode {
         let connection = self.connect();
         let partition = TxnOffsetCommitRequestPartition { committed_offset, ..Default::default() };
-        let topic = TxnOffsetCommitRequestTopic { name: Str::from(TOPIC), partitions: vec![partition] };
+        let topic =
+            TxnOffsetCommitRequestTopic { name: Str::from(TOPIC), partitions: vec![partition], ..Default::default() };
         let request = TxnOffsetCommitRequest {
             transactional_id: Str::from(ID),
             group_id: Str::from(GROUP),

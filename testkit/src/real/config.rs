@@ -1,0 +1,31 @@
+//! What somebody may wish of a node.
+
+use super::version::KafkaVersion;
+
+/// How to start a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RealConfig {
+    /// The release to start.
+    pub version: KafkaVersion,
+    /// Finalized level of the feature `transaction.version`: 1 is the protocol of KIP-98, 2 that of KIP-890. Versions
+    /// that do not have the feature speak that of KIP-98, whatever stands here.
+    pub transaction_version: i16,
+    /// `HOST:PORT` that the broker tells clients to use; by default the address it listens on.
+    pub advertised_address: Option<String>,
+    /// More lines of `server.properties`, after ours: a repeated key overrides.
+    pub properties: Vec<(String, String)>,
+    /// Heap of the JVM in MiB; from 96 it survives any load of the suites.
+    pub heap_mib: u32,
+}
+
+impl Default for RealConfig {
+    fn default() -> Self {
+        Self {
+            version: KafkaVersion::LATEST,
+            transaction_version: 2,
+            advertised_address: None,
+            properties: Vec::new(),
+            heap_mib: 192,
+        }
+    }
+}
