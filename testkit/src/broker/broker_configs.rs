@@ -61,6 +61,19 @@ pub(super) fn given(state: &State) -> BTreeMap<&'static str, Str> {
         .collect()
 }
 
+/// The values of a setting with Kafka's numbers for where they come from, the one that holds first; without the default.
+/// `given` is what [`given`] returns.
+pub(super) fn values(state: &State, given: &BTreeMap<&'static str, Str>, name: &str) -> Vec<(Str, i8)> {
+    let altered = state.dynamic_configs.values(name).map(|(value, source)| (value.clone(), source));
+    altered.chain(given.get(name).map(|value| (value.clone(), FROM_FILE))).collect()
+}
+
+/// The value that a setting has.
+pub(super) fn value(state: &State, setting: &Setting) -> Option<Str> {
+    let first = values(state, &given(state), setting.name).into_iter().next();
+    first.map(|(value, _)| value).or(setting.default.map(Str::from_static))
+}
+
 /// Settings of a group, and the setting of the broker that each takes its default from.
 pub(super) const OF_GROUPS: &[(&str, i8, &str, &str)] = &[
     ("consumer.assignment.interval.ms", INT, "1000", "group.consumer.assignment.interval.ms"),
@@ -97,6 +110,9 @@ fn parse(line: &'static str) -> Option<Setting> {
         default: (!flags.contains('n')).then(|| fields.next().unwrap_or_default()),
     })
 }
+
+/// Kafka's number for what a broker was started with.
+const FROM_FILE: i8 = 4;
 
 const BOOLEAN: i8 = 1;
 const STRING: i8 = 2;

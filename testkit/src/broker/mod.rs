@@ -18,6 +18,8 @@ mod call;
 pub mod client_quotas;
 mod config;
 mod core;
+pub mod dynamic_configs;
+mod dynamic_rules;
 mod frames;
 pub mod groups;
 mod handlers;

@@ -16,6 +16,7 @@ use super::BrokerConfig;
 use super::acls::Acls;
 use super::call::{Call, ConnectionId};
 use super::client_quotas::ClientQuotas;
+use super::dynamic_configs::DynamicConfigs;
 use super::groups::Groups;
 use super::internal_topics;
 use super::partition::PartitionName;
@@ -42,6 +43,8 @@ pub struct State {
     pub groups: Groups,
     /// The transactional ids.
     pub transactions: Transactions,
+    /// Settings that were altered while the broker ran.
+    pub dynamic_configs: DynamicConfigs,
     /// The access control entries.
     pub acls: Acls,
     /// The quotas of clients.
@@ -96,6 +99,7 @@ impl State {
             topics,
             groups,
             transactions,
+            dynamic_configs: DynamicConfigs::default(),
             acls: Acls::default(),
             quotas: ClientQuotas::default(),
             scram: ScramCredentials::default(),
@@ -113,6 +117,12 @@ impl State {
             debug!(api = %call.api, version = call.version, bytes, "bytes behind the last field are ignored");
             self.ignored_bytes = self.ignored_bytes.saturating_add(bytes as u64);
         }
+    }
+
+    /// Largest record batch in bytes, for topics that do not say.
+    #[must_use]
+    pub fn batch_limit_bytes(&self) -> usize {
+        self.dynamic_configs.number("message.max.bytes").unwrap_or(self.config.batch_limit_bytes)
     }
 
     /// The date, for records and markers.

@@ -42,6 +42,12 @@ pub fn default_of(name: &str) -> Option<&'static str> {
     KNOWN.iter().find(|(known, ..)| *known == name).map(|&(_, _, default, _)| default)
 }
 
+/// The setting of topics that takes its default from this one of the broker.
+#[must_use]
+pub fn of_broker(broker_name: &str) -> Option<&'static str> {
+    KNOWN.iter().find(|(.., of_broker)| *of_broker == broker_name).map(|&(name, ..)| name)
+}
+
 /// Whether this is a setting that holds a list, which can be added to.
 #[must_use]
 pub fn is_list(name: &str) -> bool {

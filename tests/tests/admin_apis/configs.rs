@@ -17,9 +17,13 @@ on_both_brokers!(
     changes_are_checked,
     all_settings_are_replaced,
     altered_settings_take_effect,
+    settings_of_the_broker_are_altered,
+    settings_of_the_broker_are_checked,
+    settings_of_the_broker_hold_for_topics,
 );
 
 const TOPIC: i8 = 2;
+const BROKER: i8 = 4;
 const SET: i8 = 0;
 const DELETE: i8 = 1;
 const APPEND: i8 = 2;
@@ -243,4 +247,100 @@ async fn altered_settings_take_effect(broker: TestBroker) {
     until(ErrorCode::MESSAGE_TOO_LARGE, async || wire.produce(&topic, None, PLAIN, &value).await).await;
     assert_eq!(alter(&wire, &topic, &[("max.message.bytes", DELETE, None)]).await, NONE);
     until(NONE, async || wire.produce(&topic, None, PLAIN, &value).await).await;
+}
+
+/// A value of a setting of the broker and its source: 2 is this broker, 3 all of them, 4 what it was started with, 5 the
+/// default.
+type Value = (String, i8);
+
+/// The value that holds, and all there are, the one that should hold first.
+async fn values(wire: &Wire, broker: &'static str, name: &str) -> (Option<Value>, Vec<Value>) {
+    let resource = DescribeConfigsResource {
+        resource_type: BROKER,
+        resource_name: Str::from_static(broker),
+        configuration_keys: Some(vec![Str::from(name)]),
+        ..Default::default()
+    };
+    let request = DescribeConfigsRequest { resources: vec![resource], include_synonyms: true, ..Default::default() };
+    let response = wire.ask(request).await;
+    let config = response.results[0].configs.first();
+    let text = |value: &Option<Str>| value.as_deref().unwrap_or_default().to_owned();
+    let synonyms = config.into_iter().flat_map(|config| &config.synonyms);
+    (
+        config.map(|config| (text(&config.value), config.config_source)),
+        synonyms.map(|synonym| (text(&synonym.value), synonym.source)).collect(),
+    )
+}
+
+async fn settings_of_the_broker_are_altered(broker: TestBroker) {
+    let wire = Wire::open(broker).await;
+    let name = "log.cleaner.backoff.ms";
+    let alter = async |broker: &str, operation, value: Option<&str>, is_trial| {
+        alter_all(&wire, vec![resource(BROKER, broker, &[(name, operation, value)])], is_trial).await[0]
+    };
+    let expect = async |broker: &'static str, expected: &[(&str, i8)]| {
+        let expected: Vec<_> = expected.iter().map(|&(value, source)| (value.to_owned(), source)).collect();
+        until((expected.first().cloned(), expected), async || values(&wire, broker, name).await).await;
+    };
+    expect("1", &[("15000", 5)]).await;
+    expect("", &[]).await;
+    assert_eq!(alter("1", SET, Some("20000"), true).await, NONE, "only validated");
+    assert_eq!(alter("1", SET, Some("20000"), false).await, NONE);
+    expect("1", &[("20000", 2), ("15000", 5)]).await;
+    assert_eq!(alter("", SET, Some("30000"), false).await, NONE);
+    expect("1", &[("20000", 2), ("30000", 3), ("15000", 5)]).await;
+    expect("", &[("30000", 3)]).await;
+    assert_eq!(alter("1", DELETE, None, false).await, NONE);
+    expect("1", &[("30000", 3), ("15000", 5)]).await;
+    assert_eq!(alter("", DELETE, None, false).await, NONE);
+    expect("1", &[("15000", 5)]).await;
+    expect("", &[]).await;
+}
+
+async fn settings_of_the_broker_are_checked(broker: TestBroker) {
+    let wire = Wire::open(broker).await;
+    let cases: &[(&str, Change<'_>, ErrorCode)] = &[
+        ("1", ("log.cleaner.backoff.ms", SET, Some("7")), NONE),
+        ("", ("log.cleaner.backoff.ms", SET, Some("7")), NONE),
+        ("1", ("broker.id", SET, Some("7")), INVALID_REQUEST),
+        ("", ("num.partitions", SET, Some("7")), INVALID_REQUEST),
+        ("1", ("log.cleaner.backoff.ms", SET, Some("soon")), INVALID_REQUEST),
+        ("1", ("message.max.bytes", SET, Some("-1")), INVALID_REQUEST),
+        ("1", ("log.cleanup.policy", SET, Some("shred")), INVALID_REQUEST),
+        ("1", ("log.cleanup.policy", SET, Some("compact")), NONE),
+        ("", ("log.message.timestamp.type", SET, Some("Never")), INVALID_REQUEST),
+        ("1", ("background.threads", SET, Some("1000")), INVALID_REQUEST),
+        ("", ("ssl.keystore.location", SET, Some("/nowhere")), INVALID_REQUEST),
+        ("1", ("ssl.keystore.location", SET, Some("/nowhere")), INVALID_REQUEST),
+        ("1", ("no.such.setting", SET, Some("7")), NONE),
+        ("1", ("log.cleaner.backoff.ms", SET, None), INVALID_REQUEST),
+        ("1", ("log.cleaner.backoff.ms", APPEND, Some("7")), INVALID_CONFIG),
+        ("1", ("log.cleanup.policy", APPEND, Some("compact")), NONE),
+        ("1", ("log.cleaner.backoff.ms", 9, Some("7")), INVALID_REQUEST),
+        ("2", ("log.cleaner.backoff.ms", SET, Some("7")), INVALID_REQUEST),
+        ("one", ("log.cleaner.backoff.ms", SET, Some("7")), INVALID_REQUEST),
+    ];
+    let mut wrong = Vec::new();
+    for &(broker, change, expected) in cases {
+        let answer = alter_all(&wire, vec![resource(BROKER, broker, &[change])], true).await;
+        if answer != [expected] {
+            wrong.push(format!("{broker:?} {change:?}: {answer:?}, not {expected:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+async fn settings_of_the_broker_hold_for_topics(broker: TestBroker) {
+    let wire = Wire::open(broker).await;
+    let topic = wire.topic(1).await;
+    let value = vec![7; 500_000];
+    until(ErrorCode::MESSAGE_TOO_LARGE, async || wire.produce(&topic, None, PLAIN, &value).await).await;
+    let change = [("message.max.bytes", SET, Some("2000000"))];
+    assert_eq!(alter_all(&wire, vec![resource(BROKER, "", &change)], false).await, [NONE]);
+    expect(&wire, &topic, "max.message.bytes", "2000000", false).await;
+    until(NONE, async || wire.produce(&topic, None, PLAIN, &value).await).await;
+    assert_eq!(alter(&wire, &topic, &[("max.message.bytes", SET, Some("1000000"))]).await, NONE);
+    until(ErrorCode::MESSAGE_TOO_LARGE, async || wire.produce(&topic, None, PLAIN, &value).await).await;
+    let change = [("message.max.bytes", DELETE, None)];
+    assert_eq!(alter_all(&wire, vec![resource(BROKER, "", &change)], false).await, [NONE]);
 }

@@ -5,7 +5,7 @@ use kafka_wire::protocol::alter_configs::{
     AlterConfigsRequest, AlterConfigsResource, AlterConfigsResourceResponse, AlterConfigsResponse,
 };
 
-use super::config_resource::{Overrides, Refusal, check_kind, code_and_words, replace};
+use super::config_resource::{Overrides, Refusal, Resource, code_and_words};
 use super::{Answer, Client, Handler, repeated};
 use crate::broker::state::State;
 
@@ -41,8 +41,7 @@ fn alter(state: &mut State, resource: &AlterConfigsResource, is_trial: bool) -> 
         };
         overrides.insert(config.name.detached(), value.detached());
     }
-    check_kind(resource.resource_type)?;
-    replace(state, &resource.resource_name, overrides, is_trial)
+    Resource::new(resource.resource_type, &resource.resource_name)?.replace(state, overrides, is_trial)
 }
 
 fn respond(

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::wire::Str;
 
-use crate::broker::state::State;
+use crate::broker::broker_configs;
+use crate::broker::dynamic_configs::Scope;
+use crate::broker::dynamic_rules;
+use crate::broker::state::{NODE, State};
 use crate::broker::topic_configs;
 use crate::broker::topics::is_legal_name;
 
@@ -39,39 +42,77 @@ pub(super) fn code_and_words(result: Result<(), Refusal>) -> (i16, Option<Str>) 
     }
 }
 
-/// Checks that this is a kind of resource that has settings here.
-pub(super) fn check_kind(kind: i8) -> Result<(), Refusal> {
-    match kind {
-        TOPIC => Ok(()),
-        _ => Err(Refusal::new(ErrorCode::INVALID_REQUEST, format!("resources of type {kind} cannot be configured"))),
+/// Something whose settings can be altered.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Resource<'a> {
+    /// A topic by its name, which may be none.
+    Topic(&'a Str),
+    /// This broker, or all of them.
+    Broker(Scope),
+}
+
+impl<'a> Resource<'a> {
+    /// The resource of this kind and name.
+    pub(super) fn new(kind: i8, name: &'a Str) -> Result<Self, Refusal> {
+        let invalid = |words| Err(Refusal::new(ErrorCode::INVALID_REQUEST, words));
+        match kind {
+            TOPIC => Ok(Self::Topic(name)),
+            BROKER if name.is_empty() => Ok(Self::Broker(Scope::Cluster)),
+            BROKER if *name == NODE.0.to_string() => Ok(Self::Broker(Scope::Broker)),
+            BROKER => invalid(format!("{name:?} is not the id of this broker, which is {}", NODE.0)),
+            _ => invalid(format!("resources of type {kind} cannot be configured")),
+        }
+    }
+
+    /// The overrides that it has; none for a resource that does not exist.
+    pub(super) fn overrides(self, state: &State) -> Overrides {
+        match self {
+            Self::Topic(name) => state.topics.by_name(name).map(|topic| topic.configs().clone()).unwrap_or_default(),
+            Self::Broker(scope) => state.dynamic_configs.of(scope).clone(),
+        }
+    }
+
+    /// The default of a setting that is a list. `None` for other settings.
+    pub(super) fn default_list(self, name: &str) -> Option<&'static str> {
+        match self {
+            Self::Topic(_) => topic_configs::default_of(name).filter(|_| topic_configs::is_list(name)),
+            Self::Broker(_) => {
+                let mut lists = broker_configs::all().filter(|setting| setting.kind == LIST);
+                lists.find(|setting| setting.name == name).map(|setting| setting.default.unwrap_or_default())
+            }
+        }
+    }
+
+    /// Gives the resource these overrides instead of those it has, unless it is a trial.
+    pub(super) fn replace(self, state: &mut State, overrides: Overrides, is_trial: bool) -> Result<(), Refusal> {
+        match self {
+            Self::Topic(name) => {
+                check_topic(state, name, &overrides)?;
+                if !is_trial {
+                    state.topics.alter(name, |present| *present = overrides);
+                }
+            }
+            Self::Broker(scope) => {
+                let present = |setting: &broker_configs::Setting| broker_configs::value(state, setting);
+                dynamic_rules::check(scope, &overrides, present)
+                    .map_err(|words| Refusal::new(ErrorCode::INVALID_REQUEST, words))?;
+                if !is_trial {
+                    state.dynamic_configs.replace(scope, overrides);
+                }
+            }
+        }
+        Ok(())
     }
 }
 
-/// The overrides of a resource; none for a resource that does not exist.
-pub(super) fn overrides(state: &State, name: &Str) -> Overrides {
-    state.topics.by_name(name).map(|topic| topic.configs().clone()).unwrap_or_default()
-}
-
-/// Gives a resource these overrides instead of those it has. In Kafka's order: first they are checked, then the topic
-/// is looked for.
-pub(super) fn replace(state: &mut State, name: &Str, overrides: Overrides, is_trial: bool) -> Result<(), Refusal> {
+/// In Kafka's order: first the settings are checked, then the topic is looked for.
+fn check_topic(state: &State, name: &Str, overrides: &Overrides) -> Result<(), Refusal> {
     if name.is_empty() {
         return Err(Refusal::new(ErrorCode::INVALID_REQUEST, "there are no settings for all topics together"));
     }
     if !is_legal_name(name) {
         return Err(ErrorCode::INVALID_TOPIC_EXCEPTION.into());
     }
-    check(&overrides)?;
-    if state.topics.by_name(name).is_none() {
-        return Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION.into());
-    }
-    if !is_trial {
-        state.topics.alter(name, |present| *present = overrides);
-    }
-    Ok(())
-}
-
-fn check(overrides: &Overrides) -> Result<(), Refusal> {
     for (name, value) in overrides {
         let name = name.as_str();
         if topic_configs::default_of(name).is_none() {
@@ -85,7 +126,12 @@ fn check(overrides: &Overrides) -> Result<(), Refusal> {
         let words = "min.compaction.lag.ms is above max.compaction.lag.ms";
         return Err(Refusal::new(ErrorCode::INVALID_CONFIG, words));
     }
-    Ok(())
+    match state.topics.by_name(name) {
+        Some(_) => Ok(()),
+        None => Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION.into()),
+    }
 }
 
-pub(super) const TOPIC: i8 = 2;
+const TOPIC: i8 = 2;
+const BROKER: i8 = 4;
+const LIST: i8 = 7;

@@ -7,7 +7,8 @@ use kafka_wire::protocol::create_partitions::{
     CreatePartitionsRequest, CreatePartitionsResponse, CreatePartitionsTopic, CreatePartitionsTopicResult,
 };
 
-use super::{Answer, Client, Handler, code_and_words, is_legal_assignment, repeated};
+use super::config_resource::{Refusal, code_and_words};
+use super::{Answer, Client, Handler, is_legal_assignment, repeated};
 use crate::broker::state::State;
 
 impl Handler for CreatePartitionsRequest {
@@ -15,7 +16,7 @@ impl Handler for CreatePartitionsRequest {
         let repeated = repeated(self.topics.iter().map(|topic| &topic.name));
         let grow = |topic: &CreatePartitionsTopic| {
             if repeated.contains(&topic.name) {
-                return Err(ErrorCode::INVALID_REQUEST);
+                return Err(Refusal::new(ErrorCode::INVALID_REQUEST, "a topic is named twice"));
             }
             grow(state, topic, self.validate_only)
         };
@@ -23,24 +24,40 @@ impl Handler for CreatePartitionsRequest {
     }
 
     fn refuse(&self, error: ErrorCode, _version: i16) -> CreatePartitionsResponse {
-        respond(self, |_| Err(error))
+        respond(self, |_| Err(error.into()))
     }
 }
 
-fn grow(state: &mut State, topic: &CreatePartitionsTopic, is_trial: bool) -> Result<(), ErrorCode> {
-    let added = state.topics.check_growth(&topic.name, topic.count)?;
-    if let Some(assignments) = &topic.assignments
-        && !(assignments.len() == added && assignments.iter().all(|one| is_legal_assignment(&one.broker_ids)))
-    {
-        return Err(ErrorCode::INVALID_REPLICA_ASSIGNMENT);
+fn grow(state: &mut State, topic: &CreatePartitionsTopic, is_trial: bool) -> Result<(), Refusal> {
+    let added = state.topics.check_growth(&topic.name, topic.count).map_err(|error| explain(state, topic, error))?;
+    if let Some(assignments) = &topic.assignments {
+        if assignments.len() != added {
+            let words = format!("{added} partitions are new, and {} are assigned", assignments.len());
+            return Err(Refusal::new(ErrorCode::INVALID_REPLICA_ASSIGNMENT, words));
+        }
+        if !assignments.iter().all(|one| is_legal_assignment(&one.broker_ids)) {
+            return Err(ErrorCode::INVALID_REPLICA_ASSIGNMENT.into());
+        }
     }
-    if is_trial { Ok(()) } else { state.topics.grow(&topic.name, topic.count) }
+    if !is_trial {
+        state.topics.grow(&topic.name, topic.count)?;
+    }
+    Ok(())
+}
+
+fn explain(state: &State, topic: &CreatePartitionsTopic, error: ErrorCode) -> Refusal {
+    match state.topics.by_name(&topic.name).map(|found| found.partitions.len()) {
+        Some(present) => {
+            Refusal::new(error, format!("{} has {present} partitions, and cannot get {}", topic.name, topic.count))
+        }
+        None => error.into(),
+    }
 }
 
 /// One result for each name, also for one that the request has twice.
 fn respond(
     request: &CreatePartitionsRequest,
-    mut grow: impl FnMut(&CreatePartitionsTopic) -> Result<(), ErrorCode>,
+    mut grow: impl FnMut(&CreatePartitionsTopic) -> Result<(), Refusal>,
 ) -> CreatePartitionsResponse {
     let mut answered = BTreeSet::new();
     let topics = request.topics.iter().filter(|topic| answered.insert(&topic.name));

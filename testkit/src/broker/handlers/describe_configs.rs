@@ -9,6 +9,7 @@ use kafka_wire::wire::Str;
 
 use super::{Answer, Client, Handler};
 use crate::broker::broker_configs::{self, OF_CLIENT_METRICS, OF_GROUPS};
+use crate::broker::dynamic_configs::Scope;
 use crate::broker::state::{NODE, State};
 use crate::broker::topic_configs::{self, FROM_DEFAULT};
 
@@ -59,7 +60,7 @@ fn describe(state: &State, resource: &DescribeConfigsResource) -> Described {
     let invalid = |why: String| Err((ErrorCode::INVALID_REQUEST, why));
     match resource.resource_type {
         TOPIC => of_topic(state, name),
-        BROKER if name.is_empty() => Ok(Vec::new()),
+        BROKER if name.is_empty() => Ok(of_cluster(state)),
         BROKER | BROKER_LOGGER if name != NODE.0.to_string() => {
             invalid(format!("{name:?} is not the id of this broker, which is {}", NODE.0))
         }
@@ -91,14 +92,18 @@ fn of_topic(state: &State, name: &str) -> Described {
         if config.source != FROM_DEFAULT {
             synonyms.push(synonym(config.name, &config.value, config.source));
         }
-        let from_broker = config.broker_name.and_then(|name| given.get(name).map(|value| (name, value)));
-        synonyms.extend(from_broker.map(|(name, value)| synonym(name, value, FROM_FILE)));
-        synonyms.extend(config.broker_name.map(|name| synonym(name, config.default, FROM_DEFAULT)));
-        let inherited = from_broker.filter(|_| config.source == FROM_DEFAULT);
+        let mut inherited = None;
+        if let Some(name) = config.broker_name {
+            let values = broker_configs::values(state, &given, name);
+            synonyms.extend(values.iter().map(|(value, source)| synonym(name, value, *source)));
+            synonyms.push(synonym(name, config.default, FROM_DEFAULT));
+            inherited = values.into_iter().next().filter(|_| config.source == FROM_DEFAULT);
+        }
+        let (value, source) = inherited.unwrap_or((config.value, config.source));
         DescribeConfigsResourceResult {
             name: Str::from_static(config.name),
-            value: Some(inherited.map_or(config.value, |(_, value)| value.clone())),
-            config_source: if inherited.is_some() { FROM_FILE } else { config.source },
+            value: Some(value),
+            config_source: source,
             config_type: config.kind,
             synonyms,
             ..DescribeConfigsResourceResult::default()
@@ -110,22 +115,48 @@ fn of_topic(state: &State, name: &str) -> Described {
 fn of_broker(state: &State) -> Vec<DescribeConfigsResourceResult> {
     let given = broker_configs::given(state);
     let result = |setting: broker_configs::Setting| {
-        let given = given.get(setting.name);
-        let default = setting.default.map(Str::from_static);
-        let synonyms = given.map(|value| synonym(setting.name, value, FROM_FILE)).into_iter();
-        let synonyms = synonyms.chain(setting.default.map(|value| synonym(setting.name, value, FROM_DEFAULT)));
+        let values = broker_configs::values(state, &given, setting.name);
+        let values = values.into_iter().chain(setting.default.map(|value| (Str::from_static(value), FROM_DEFAULT)));
+        let values: Vec<_> = values.collect();
+        let (value, source) = values.first().cloned().unzip();
         DescribeConfigsResourceResult {
             name: Str::from_static(setting.name),
             read_only: setting.is_read_only,
-            config_source: if given.is_some() { FROM_FILE } else { FROM_DEFAULT },
+            config_source: source.unwrap_or(FROM_DEFAULT),
             is_sensitive: setting.is_sensitive,
-            synonyms: synonyms.collect(),
+            synonyms: values.iter().map(|(value, source)| synonym(setting.name, value, *source)).collect(),
             config_type: setting.kind,
-            value: given.cloned().or(default),
+            value,
             ..DescribeConfigsResourceResult::default()
         }
     };
     broker_configs::all().map(result).collect()
+}
+
+/// Those that were altered for all brokers together. Of one that the broker does not know nobody is shown the value:
+/// nobody can say whether it is a secret.
+fn of_cluster(state: &State) -> Vec<DescribeConfigsResourceResult> {
+    let result = |(name, value): (&Str, &Str)| {
+        let known = broker_configs::all().find(|setting| name == setting.name);
+        let value = known.filter(|setting| !setting.is_sensitive).map(|_| value.clone());
+        let synonym = DescribeConfigsSynonym {
+            name: name.clone(),
+            value: value.clone(),
+            source: FROM_CLUSTER,
+            ..DescribeConfigsSynonym::default()
+        };
+        DescribeConfigsResourceResult {
+            name: name.clone(),
+            read_only: known.is_none(),
+            config_source: FROM_CLUSTER,
+            is_sensitive: value.is_none(),
+            synonyms: vec![synonym],
+            config_type: known.map_or(0, |setting| setting.kind),
+            value,
+            ..DescribeConfigsResourceResult::default()
+        }
+    };
+    state.dynamic_configs.of(Scope::Cluster).iter().map(result).collect()
 }
 
 fn of_logger(name: &'static str) -> DescribeConfigsResourceResult {
@@ -181,7 +212,7 @@ const BROKER_LOGGER: i8 = 8;
 const CLIENT_METRICS: i8 = 16;
 const GROUP: i8 = 32;
 
-const FROM_FILE: i8 = 4;
+const FROM_CLUSTER: i8 = 3;
 const FROM_LOGGER: i8 = 6;
 
 const FIRST_WITH_TYPES: i16 = 3;

@@ -7,10 +7,10 @@ use kafka_wire::protocol::incremental_alter_configs::{
 };
 use kafka_wire::wire::Str;
 
-use super::config_resource::{Overrides, Refusal, check_kind, code_and_words, overrides, replace};
+use super::config_resource::{Overrides, Refusal, Resource, code_and_words};
 use super::{Answer, Client, Handler, repeated};
 use crate::broker::state::State;
-use crate::broker::topic_configs::{VALUE_LIMIT_BYTES, default_of, is_list};
+use crate::broker::topic_configs::VALUE_LIMIT_BYTES;
 
 impl Handler for IncrementalAlterConfigsRequest {
     fn handle(self, state: &mut State, _client: &Client) -> Answer<IncrementalAlterConfigsResponse> {
@@ -40,15 +40,15 @@ fn alter(state: &mut State, resource: &AlterConfigsResource, is_trial: bool) -> 
     if let Some(config) = resource.configs.iter().find(|one| one.config_operation != DELETE && one.value.is_none()) {
         return Err(Refusal::new(ErrorCode::INVALID_REQUEST, format!("{} has no value", config.name)));
     }
-    check_kind(resource.resource_type)?;
-    let mut changed = overrides(state, &resource.resource_name);
+    let target = Resource::new(resource.resource_type, &resource.resource_name)?;
+    let mut changed = target.overrides(state);
     for config in &resource.configs {
-        change(&mut changed, config)?;
+        change(&mut changed, config, target)?;
     }
-    replace(state, &resource.resource_name, changed, is_trial)
+    target.replace(state, changed, is_trial)
 }
 
-fn change(overrides: &mut Overrides, config: &AlterableConfig) -> Result<(), Refusal> {
+fn change(overrides: &mut Overrides, config: &AlterableConfig, target: Resource<'_>) -> Result<(), Refusal> {
     let (name, value) = (&config.name, config.value.clone().unwrap_or_default());
     match config.config_operation {
         SET => {
@@ -57,14 +57,14 @@ fn change(overrides: &mut Overrides, config: &AlterableConfig) -> Result<(), Ref
         DELETE => {
             overrides.remove(name);
         }
-        APPEND | SUBTRACT if !is_list(name) => {
-            return Err(Refusal::new(ErrorCode::INVALID_CONFIG, format!("{name} is no list")));
-        }
         APPEND | SUBTRACT if value.len() > VALUE_LIMIT_BYTES => {
             return Err(Refusal::new(ErrorCode::INVALID_CONFIG, format!("too much for {name}")));
         }
         operation @ (APPEND | SUBTRACT) => {
-            let list = overrides.get(name).map_or_else(|| default_of(name).unwrap_or_default(), Str::as_str);
+            let default = target.default_list(name);
+            let default =
+                default.ok_or_else(|| Refusal::new(ErrorCode::INVALID_CONFIG, format!("{name} is no list")))?;
+            let list = overrides.get(name).map_or(default, Str::as_str);
             let mut elements: Vec<&str> = list.split(',').filter(|element| !element.is_empty()).collect();
             for element in value.split(',') {
                 let place = elements.iter().position(|present| *present == element);
@@ -79,9 +79,13 @@ fn change(overrides: &mut Overrides, config: &AlterableConfig) -> Result<(), Ref
             let changed = Str::from(elements.join(","));
             overrides.insert(name.detached(), changed);
         }
-        // Kafka has no better code for it.
         operation => {
-            return Err(Refusal::new(ErrorCode::UNKNOWN_SERVER_ERROR, format!("there is no operation {operation}")));
+            // Of topics the controller is asked, which has no better code for it.
+            let code = match target {
+                Resource::Topic(_) => ErrorCode::UNKNOWN_SERVER_ERROR,
+                Resource::Broker(_) => ErrorCode::INVALID_REQUEST,
+            };
+            return Err(Refusal::new(code, format!("there is no operation {operation}")));
         }
     }
     Ok(())
