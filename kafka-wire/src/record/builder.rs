@@ -187,7 +187,7 @@ pub(super) fn put<const N: usize>(batch: &mut [u8], at: usize, field: [u8; N]) {
 }
 
 /// The batch with its records compressed, and by what: not at all when that is no smaller.
-fn compressed(
+pub(super) fn compressed(
     mut plain: Vec<u8>,
     compression: Compression,
     compressor: &mut Compressor,
@@ -207,12 +207,12 @@ fn compressed(
 }
 
 /// A record with its deltas as they are written.
-struct Unwritten<'a> {
-    timestamp_delta: u64,
-    offset_delta: u64,
-    key: Option<&'a [u8]>,
-    value: Option<&'a [u8]>,
-    headers: RawHeaders<'a>,
+pub(super) struct Unwritten<'a> {
+    pub(super) timestamp_delta: u64,
+    pub(super) offset_delta: u64,
+    pub(super) key: Option<&'a [u8]>,
+    pub(super) value: Option<&'a [u8]>,
+    pub(super) headers: RawHeaders<'a>,
 }
 
 impl Unwritten<'_> {
@@ -254,7 +254,7 @@ impl Unwritten<'_> {
     /// Appends any record.
     #[cold]
     #[inline(never)]
-    fn put(&self, buffer: &mut Vec<u8>) {
+    pub(super) fn put(&self, buffer: &mut Vec<u8>) {
         let (key_length, value_length) = (length(self.key), length(self.value));
         let header_count = zigzag(i64::from(self.headers.raw_count()));
         let numbers = [self.timestamp_delta, self.offset_delta, key_length, value_length, header_count];

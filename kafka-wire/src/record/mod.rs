@@ -48,6 +48,7 @@ mod message_builder;
 mod parse;
 mod patch;
 mod records;
+mod retain;
 mod short;
 mod varint;
 
@@ -58,8 +59,9 @@ pub use error::{RecordError, RecordErrorCause};
 pub use header::{BatchHeader, HEADER_BYTES, MAGIC_V2, TimestampType, sequence_after};
 pub use headers::{HeadersBuf, RawHeaders};
 pub use message_builder::{MessageFormat, MessageSet, MessageSetBuilder};
-pub use patch::{restamp, with_base_offset, with_log_append_time};
+pub use patch::{restamp, set_base_offset, with_base_offset, with_log_append_time};
 pub use records::Records;
+pub use retain::retain;
 
 /// One record, borrowed from its batch.
 ///

@@ -23,10 +23,14 @@ pub fn restamp(batch: &Bytes, producer_id: ProducerId, producer_epoch: ProducerE
 ///
 /// Neither is covered by the checksum, so that one stays. `batch` must be one whole batch.
 pub fn with_base_offset(batch: &Bytes, base_offset: i64, leader_epoch: LeaderEpoch) -> Bytes {
-    edited(batch, |copy| {
-        put(copy, 0, base_offset.to_be_bytes());
-        put(copy, LEADER_EPOCH_AT, leader_epoch.0.to_be_bytes());
-    })
+    edited(batch, |copy| set_base_offset(copy, base_offset, leader_epoch))
+}
+
+/// Does in place what [`with_base_offset`] does to a copy: for a broker that has the batch in memory of its own already.
+pub fn set_base_offset(batch: &mut [u8], base_offset: i64, leader_epoch: LeaderEpoch) {
+    assert!(is_batch(batch), "only a whole batch of format v2 can be changed");
+    put(batch, 0, base_offset.to_be_bytes());
+    put(batch, LEADER_EPOCH_AT, leader_epoch.0.to_be_bytes());
 }
 
 /// The same batch with log append time `timestamp` (milliseconds since 1970-01-01 UTC) and its checksum.
@@ -42,9 +46,12 @@ pub fn with_log_append_time(batch: &Bytes, timestamp: i64) -> Bytes {
 }
 
 fn edited(batch: &Bytes, edit: impl FnOnce(&mut [u8])) -> Bytes {
-    let is_batch = batch.len() >= HEADER_BYTES && batch.get(MAGIC_AT) == Some(&MAGIC_V2.cast_unsigned());
-    assert!(is_batch, "only a whole batch of format v2 can be changed");
+    assert!(is_batch(batch), "only a whole batch of format v2 can be changed");
     let mut copy = batch.to_vec();
     edit(&mut copy);
     Bytes::from(copy)
+}
+
+fn is_batch(bytes: &[u8]) -> bool {
+    bytes.len() >= HEADER_BYTES && bytes.get(MAGIC_AT) == Some(&MAGIC_V2.cast_unsigned())
 }
