@@ -28,11 +28,21 @@ pub struct BrokerConfig {
     pub internal_partitions: i32,
     /// Partitions in the whole broker; a topic that would go beyond them is refused with `INVALID_PARTITIONS`.
     pub partitions_max: usize,
-    /// Largest request in bytes (`socket.request.max.bytes`); a connection that announces more is closed.
+    /// Largest request in bytes (`socket.request.max.bytes`); a connection that announces more is closed. No request may be
+    /// larger than all the memory for frames.
     pub frame_limit_bytes: usize,
     /// Largest record batch in bytes (`message.max.bytes`); larger ones get `MESSAGE_TOO_LARGE`. A topic's
     /// `max.message.bytes` overrides it.
     pub batch_limit_bytes: usize,
+    /// Shortest time between two looks at the logs for what `retention.ms`, `retention.bytes` and compaction let go. Kafka
+    /// looks every 5 minutes (`log.retention.check.interval.ms`) and 15 seconds (`log.cleaner.backoff.ms`), which a test
+    /// does not wait for.
+    pub log_check_interval: Duration,
+    /// Memory for records and for frames that are under way, in bytes. One eighth of it is for frames, over all connections;
+    /// at that bound connections are not read, and if that lasts, the one that holds the most is closed. The rest is for
+    /// records; at that bound Produce gets `KAFKA_STORAGE_ERROR` until retention or a deletion has made room. The default
+    /// is 1 GiB, the heap that Apache Kafka's own script gives its broker.
+    pub memory_bytes: u64,
     /// Upper bound on the records of one Fetch response in bytes, whatever the client asks (`fetch.max.bytes`).
     pub fetch_limit_bytes: usize,
     /// Requests of one connection that may wait behind a slow one; the connection is closed beyond that. The TCP and
@@ -73,6 +83,8 @@ impl Default for BrokerConfig {
             partitions_max: 10_000,
             frame_limit_bytes: 100 * 1024 * 1024,
             batch_limit_bytes: 1024 * 1024 + 12,
+            log_check_interval: Duration::from_secs(1),
+            memory_bytes: 1024 * 1024 * 1024,
             fetch_limit_bytes: 55 * 1024 * 1024,
             queued_requests_max: 1_000,
             group_initial_rebalance_delay: Duration::ZERO,
@@ -87,3 +99,19 @@ impl Default for BrokerConfig {
         }
     }
 }
+
+impl BrokerConfig {
+    /// The part of the memory that is for frames under way.
+    #[must_use]
+    pub fn frame_memory_bytes(&self) -> usize {
+        usize::try_from(self.memory_bytes / FRAMES_SHARE).unwrap_or(usize::MAX)
+    }
+
+    /// The part of the memory that is for records.
+    #[must_use]
+    pub fn record_memory_bytes(&self) -> u64 {
+        self.memory_bytes - self.memory_bytes / FRAMES_SHARE
+    }
+}
+
+const FRAMES_SHARE: u64 = 8;

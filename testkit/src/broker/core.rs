@@ -144,6 +144,17 @@ impl Core {
         [delayed, self.state.next_timeout()].into_iter().flatten().min()
     }
 
+    /// Says how many bytes answers may take for themselves, until it is said again: a Fetch returns no more than that, and
+    /// one batch at least. Without a limit at first.
+    pub fn set_answer_room(&mut self, bytes: usize) {
+        self.state.answer_room_bytes = bytes;
+    }
+
+    /// Whether, since the last call, a batch was refused while answers that are being sent hold records that were deleted.
+    pub fn take_pinned_shortage(&mut self) -> bool {
+        std::mem::take(&mut self.state.is_short_by_answers)
+    }
+
     /// Whether a request of this connection is being served; its next one would wait.
     #[must_use]
     pub fn is_busy(&self, connection: ConnectionId) -> bool {
@@ -165,6 +176,11 @@ impl Core {
     #[must_use]
     pub fn state(&self) -> &State {
         &self.state
+    }
+
+    #[cfg(test)]
+    pub(super) fn state_mut(&mut self) -> &mut State {
+        &mut self.state
     }
 
     /// Serves waiting requests of a connection until one has to wait for its answer.

@@ -1,36 +1,44 @@
 //! One partition: its batches, its offsets, and what its transactions hide.
 //!
-//! Batches are kept as they came, copied out of their request so that they pin no frame, with the offset in place.
-//! One node has no replicas to wait for: the high watermark is the end offset.
+//! Batches are kept as they came, copied out of their request so that they pin no frame, with the offset in place. They lie
+//! in segments as Kafka's do, because those are what its settings speak of: [`Log::expire`] deletes old segments whole,
+//! [`Log::compact`] writes the closed ones anew. One node has no replicas to wait for: the high watermark is the end offset.
+
+mod cleaner;
+mod retention;
+mod segment;
+mod settings;
 
 use std::collections::VecDeque;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use kafka_wire::compression::Decompressed;
 use kafka_wire::protocol::ErrorCode;
-use kafka_wire::record::{Batch, BatchHeader, ControlRecord, with_base_offset, with_log_append_time};
+use kafka_wire::record::{Batch, BatchHeader, ControlRecord, with_log_append_time};
 use kafka_wire::types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, TimestampMs};
 
+use self::segment::{Appended, Block, Entry, Segment};
+pub use self::settings::LogSettings;
 use super::producer_state::{ActiveProducer, Producers, Verdict};
 
 /// A partition's log.
 #[derive(Clone, Debug, Default)]
 pub struct Log {
-    /// In the order of their offsets, without gaps between `start_offset` and `end_offset`.
-    batches: VecDeque<Stored>,
+    /// In the order of their offsets; batches are appended to the last one. Compaction leaves gaps between batches.
+    segments: VecDeque<Segment>,
     start_offset: Offset,
     end_offset: Offset,
     producers: Producers,
     /// In the order of their markers.
     aborted: VecDeque<AbortedTransaction>,
-}
-
-#[derive(Clone, Debug)]
-struct Stored {
-    base_offset: Offset,
-    last_offset: Offset,
-    max_timestamp: TimestampMs,
-    bytes: Bytes,
+    /// Segments below this offset have been compacted.
+    clean_until: Offset,
+    /// When the next tombstone or marker that compaction has left may go.
+    next_horizon: Option<TimestampMs>,
+    size_bytes: u64,
+    memory_bytes: u64,
+    /// Blocks that left the log since [`Log::take_removed`] was called.
+    removed: Vec<Bytes>,
 }
 
 /// What the log says to a batch that it accepts.
@@ -42,6 +50,17 @@ pub struct AppendInfo {
     pub log_append_time: Option<TimestampMs>,
     /// Offset of the first record that the partition still has.
     pub log_start_offset: Offset,
+}
+
+/// How something is appended.
+#[derive(Clone, Copy, Debug)]
+pub struct Write<'a> {
+    /// The broker's clock.
+    pub now: TimestampMs,
+    /// Whether the records of a client get the broker's time.
+    pub log_append_time: bool,
+    /// Settings of the topic.
+    pub settings: &'a LogSettings,
 }
 
 /// A stretch of records that `read_committed` readers have to drop: those of one producer, from `first_offset` up to
@@ -107,7 +126,18 @@ impl Log {
     /// Bytes of all batches.
     #[must_use]
     pub fn size_bytes(&self) -> u64 {
-        self.batches.iter().map(|stored| stored.bytes.len() as u64).sum()
+        self.size_bytes
+    }
+
+    /// Bytes that the batches take in memory, with what is noted of each.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        self.memory_bytes
+    }
+
+    /// The memory that has left the log since the last call. A response that is under way may still hold it.
+    pub fn take_removed(&mut self) -> Vec<Bytes> {
+        std::mem::take(&mut self.removed)
     }
 
     /// Whether this producer has an open transaction here.
@@ -129,14 +159,20 @@ impl Log {
         if header.has_producer_id() { self.producers.check(header) } else { Ok(Verdict::Append) }
     }
 
-    /// Appends a batch of a client, whose checksum has been checked. With `log_append_time`, its records get that.
+    /// Appends a batch of a client, whose checksum has been checked.
     ///
     /// # Errors
-    /// Those of [`Log::check`]; nothing is appended then.
-    pub fn append(&mut self, batch: &Batch, log_append_time: Option<TimestampMs>) -> Result<AppendInfo, ErrorCode> {
+    /// Those of [`Log::check`], and `RECORD_LIST_TOO_LARGE` for a batch that no segment has room for; nothing is appended
+    /// then.
+    pub fn append(&mut self, batch: &Batch, write: &Write<'_>) -> Result<AppendInfo, ErrorCode> {
         let header = &batch.header;
+        let log_append_time = write.log_append_time.then_some(write.now);
+        let log_start_offset = self.start_offset;
         if let Verdict::Duplicate(base_offset) = self.check(header)? {
-            return Ok(AppendInfo { base_offset, log_append_time, log_start_offset: self.start_offset });
+            return Ok(AppendInfo { base_offset, log_append_time, log_start_offset });
+        }
+        if batch.size_bytes() as u64 > write.settings.segment_bytes {
+            return Err(ErrorCode::RECORD_LIST_TOO_LARGE);
         }
         let base_offset = self.end_offset;
         let (bytes, max_timestamp) = match log_append_time {
@@ -146,8 +182,15 @@ impl Log {
         if header.has_producer_id() {
             self.producers.appended(header, base_offset, max_timestamp);
         }
-        self.push(&bytes, header.last_offset_delta, max_timestamp);
-        Ok(AppendInfo { base_offset, log_append_time, log_start_offset: self.start_offset })
+        self.push(&bytes, header.last_offset_delta, max_timestamp, write);
+        Ok(AppendInfo { base_offset, log_append_time, log_start_offset })
+    }
+
+    /// Removes everything, for a topic that is deleted.
+    pub fn clear(&mut self) {
+        let removed = std::mem::take(self);
+        self.removed = removed.removed;
+        self.removed.extend(removed.segments.into_iter().flat_map(Segment::into_blocks).filter_map(Block::into_bytes));
     }
 
     /// Ends the transaction of a producer with a marker. An abort hides what it wrote.
@@ -156,57 +199,40 @@ impl Log {
         producer_id: ProducerId,
         producer_epoch: ProducerEpoch,
         is_commit: bool,
-        timestamp: TimestampMs,
+        write: &Write<'_>,
     ) {
         let marker = if is_commit {
             ControlRecord::Commit { coordinator_epoch: 0 }
         } else {
             ControlRecord::Abort { coordinator_epoch: 0 }
         };
-        let bytes = marker.encode(timestamp.0, producer_id, producer_epoch).expect("commit and abort can be encoded");
+        let bytes = marker.encode(write.now.0, producer_id, producer_epoch).expect("commit and abort can be encoded");
         let marker_offset = self.end_offset;
-        let first = self.producers.ended(producer_id, producer_epoch, timestamp);
+        let first = self.producers.ended(producer_id, producer_epoch, write.now);
         if let (Some(first_offset), false) = (first, is_commit) {
             self.aborted.push_back(AbortedTransaction { producer_id, first_offset, marker_offset });
         }
-        self.push(&bytes, 0, timestamp);
+        self.push(&bytes, 0, write.now, write);
     }
 
-    /// Reads whole batches from the one that holds `offset`. The offset must be between start and end (inclusive).
+    /// Reads whole batches from the one that holds `offset`, or the next one where compaction left a gap. The offset must
+    /// be between start and end (inclusive). As in Kafka a read may end before its limits, at a border within the log.
     #[must_use]
     pub fn read(&self, offset: Offset, bounds: ReadBounds) -> Read {
-        let first = self.batches.partition_point(|stored| stored.last_offset < offset);
-        let mut size_bytes = 0;
-        let count = self
-            .batches
-            .range(first..)
-            .take_while(|stored| {
-                let is_first = size_bytes == 0 && bounds.is_first_whole;
-                size_bytes += stored.bytes.len();
-                stored.base_offset < bounds.end_offset && (is_first || size_bytes <= bounds.size_bytes)
-            })
-            .count();
-        let chosen = || self.batches.range(first..first + count);
-        let Some(last) = chosen().next_back() else { return Read { records: Bytes::new(), next_offset: offset } };
-        let next_offset = Offset(last.last_offset.0 + 1);
-        if count == 1 {
-            return Read { records: last.bytes.clone(), next_offset };
-        }
-        let mut records = BytesMut::with_capacity(chosen().map(|stored| stored.bytes.len()).sum());
-        chosen().for_each(|stored| records.extend_from_slice(&stored.bytes));
-        Read { records: records.freeze(), next_offset }
+        let segment = self.segments.get(self.segment_at(offset));
+        let read = segment.and_then(|segment| segment.read(offset, bounds));
+        read.unwrap_or(Read { records: Bytes::new(), next_offset: offset })
     }
 
     /// Bytes that [`Log::read`] could return from `offset` up to `end_offset`, counted no further than `enough`.
     #[must_use]
     pub fn available_bytes(&self, offset: Offset, end_offset: Offset, enough: usize) -> usize {
-        let first = self.batches.partition_point(|stored| stored.last_offset < offset);
         let mut size_bytes = 0;
-        for stored in self.batches.range(first..) {
-            if stored.base_offset >= end_offset || size_bytes >= enough {
+        for (_, entry) in self.entries_from(offset) {
+            if entry.base_offset >= end_offset || size_bytes >= enough {
                 break;
             }
-            size_bytes += stored.bytes.len();
+            size_bytes += entry.size_bytes();
         }
         size_bytes
     }
@@ -221,54 +247,98 @@ impl Log {
     /// The first record whose timestamp is at or after `timestamp`, and before `end_offset`.
     #[must_use]
     pub fn find_timestamp(&self, timestamp: TimestampMs, end_offset: Offset) -> Option<TimestampOffset> {
-        let candidates = self.batches.iter().filter(|stored| stored.max_timestamp >= timestamp);
-        candidates
-            .take_while(|stored| stored.base_offset < end_offset)
-            .find_map(|stored| stored.first_at(timestamp, self.start_offset))
+        self.entries_from(self.start_offset)
+            .filter(|(_, entry)| entry.max_timestamp >= timestamp)
+            .take_while(|(_, entry)| entry.base_offset < end_offset)
+            .find_map(|(block, entry)| first_at(block, entry, timestamp, self.start_offset))
             .filter(|found| found.offset < end_offset)
     }
 
     /// The record with the largest timestamp, the first of them when there are several.
     #[must_use]
     pub fn find_max_timestamp(&self) -> Option<TimestampOffset> {
-        let max = self.batches.iter().map(|stored| stored.max_timestamp).max()?;
+        let max = self.entries_from(self.start_offset).map(|(_, entry)| entry.max_timestamp).max()?;
         self.find_timestamp(max, self.end_offset)
     }
 
-    /// Deletes the records before `offset`, by whole batches; a reader skips the rest. Does nothing when they are gone.
+    /// Deletes the records before `offset`; a reader skips those that lie in one block with later ones. Does nothing when
+    /// they are gone.
     pub fn delete_before(&mut self, offset: Offset) {
         self.start_offset = offset.clamp(self.start_offset, self.end_offset);
-        while self.batches.front().is_some_and(|stored| stored.last_offset < self.start_offset) {
-            self.batches.pop_front();
+        while self.segments.front().is_some_and(|segment| segment.last_offset() < self.start_offset) {
+            self.remove_first_segment();
         }
-        while self.aborted.front().is_some_and(|aborted| aborted.marker_offset < self.start_offset) {
+        if let Some(first) = self.segments.front_mut() {
+            let (size_bytes, memory_bytes) = (first.size_bytes(), first.memory_bytes());
+            let blocks = first.remove_before(self.start_offset);
+            self.removed.extend(blocks.filter_map(Block::into_bytes));
+            self.size_bytes -= size_bytes - first.size_bytes();
+            self.memory_bytes -= memory_bytes - first.memory_bytes();
+        }
+        self.forget_aborted_before(self.start_offset);
+    }
+
+    fn push(&mut self, bytes: &Bytes, last_offset_delta: i32, max_timestamp: TimestampMs, write: &Write<'_>) {
+        let base_offset = self.end_offset;
+        let last_offset = Offset(base_offset.0 + i64::from(last_offset_delta));
+        let appended = Appended { base_offset, last_offset, max_timestamp, bytes };
+        let is_full = |segment: &Segment| segment.is_full_for(&appended, write.settings, write.now);
+        if self.segments.back().is_none_or(is_full) {
+            self.change_last_segment(Segment::close);
+            self.segments.push_back(Segment::new(base_offset, write.now));
+        }
+        self.change_last_segment(|segment| segment.append(&appended, write.now));
+        self.end_offset = Offset(last_offset.0 + 1);
+    }
+
+    /// Changes the last segment, if there is one, and the sums with it.
+    fn change_last_segment(&mut self, change: impl FnOnce(&mut Segment)) {
+        if let Some(last) = self.segments.back_mut() {
+            let (size_bytes, memory_bytes) = (last.size_bytes(), last.memory_bytes());
+            change(last);
+            self.size_bytes = self.size_bytes - size_bytes + last.size_bytes();
+            self.memory_bytes = self.memory_bytes - memory_bytes + last.memory_bytes();
+        }
+    }
+
+    /// Removes the first segment; the start offset stays to be moved.
+    fn remove_first_segment(&mut self) {
+        if let Some(segment) = self.segments.pop_front() {
+            self.size_bytes -= segment.size_bytes();
+            self.memory_bytes -= segment.memory_bytes();
+            self.removed.extend(segment.into_blocks().into_iter().filter_map(Block::into_bytes));
+        }
+    }
+
+    fn forget_aborted_before(&mut self, offset: Offset) {
+        while self.aborted.front().is_some_and(|aborted| aborted.marker_offset < offset) {
             self.aborted.pop_front();
         }
     }
 
-    fn push(&mut self, bytes: &Bytes, last_offset_delta: i32, max_timestamp: TimestampMs) {
-        let base_offset = self.end_offset;
-        let last_offset = Offset(base_offset.0 + i64::from(last_offset_delta));
-        let bytes = with_base_offset(bytes, base_offset.0, LEADER_EPOCH);
-        self.batches.push_back(Stored { base_offset, last_offset, max_timestamp, bytes });
-        self.end_offset = Offset(last_offset.0 + 1);
+    /// Index of the segment with the first batch that ends at or after `offset`.
+    fn segment_at(&self, offset: Offset) -> usize {
+        self.segments.partition_point(|segment| segment.last_offset() < offset)
+    }
+
+    /// Every batch from the one that holds `offset`, or comes after it.
+    fn entries_from(&self, offset: Offset) -> impl Iterator<Item = (&Block, &Entry)> {
+        self.segments.range(self.segment_at(offset)..).flat_map(move |segment| segment.entries_from(offset))
     }
 }
 
-impl Stored {
-    /// The first record from `start` on with a timestamp at or after `timestamp`. A batch that cannot be opened (a
-    /// codec that this build lacks) is taken for one record.
-    fn first_at(&self, timestamp: TimestampMs, start: Offset) -> Option<TimestampOffset> {
-        let batch = Batch::from_bytes(self.bytes.clone()).expect("only whole batches are stored");
-        let mut buffer = Decompressed::default();
-        let Ok(records) = batch.open(&mut buffer) else {
-            return Some(TimestampOffset { offset: self.base_offset.max(start), timestamp: self.max_timestamp });
-        };
-        records
-            .map_while(Result::ok)
-            .map(|record| TimestampOffset { offset: Offset(record.offset), timestamp: TimestampMs(record.timestamp) })
-            .find(|found| found.offset >= start && found.timestamp >= timestamp)
-    }
+/// The first record of a batch from `start` on with a timestamp at or after `timestamp`. A batch that cannot be opened (a
+/// codec that this build lacks) is taken for one record.
+fn first_at(block: &Block, entry: &Entry, timestamp: TimestampMs, start: Offset) -> Option<TimestampOffset> {
+    let batch = block.batch(entry);
+    let mut buffer = Decompressed::default();
+    let Ok(records) = batch.open(&mut buffer) else {
+        return Some(TimestampOffset { offset: entry.base_offset.max(start), timestamp: entry.max_timestamp });
+    };
+    records
+        .map_while(Result::ok)
+        .map(|record| TimestampOffset { offset: Offset(record.offset), timestamp: TimestampMs(record.timestamp) })
+        .find(|found| found.offset >= start && found.timestamp >= timestamp)
 }
 
 /// The only epoch that a partition of a single node has.

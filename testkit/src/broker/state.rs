@@ -1,16 +1,17 @@
 //! What the handlers work on: everything the broker holds, and the answers that are ready.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use bytes::Bytes;
-use kafka_wire::protocol::Message;
 use kafka_wire::protocol::fetch::FetchRequest;
 use kafka_wire::protocol::header::ResponseHeader;
+use kafka_wire::protocol::{ErrorCode, Message};
 use kafka_wire::rng::Rng;
 use kafka_wire::time::Moment;
 use kafka_wire::types::{BrokerId, PartitionId, TimestampMs};
 use kafka_wire::wire::{EncodeError, Str, Uuid, Writer};
-use tracing::{debug, error};
+use tracing::{debug, error, warn};
 
 use super::BrokerConfig;
 use super::acls::Acls;
@@ -19,10 +20,11 @@ use super::client_quotas::ClientQuotas;
 use super::dynamic_configs::DynamicConfigs;
 use super::groups::Groups;
 use super::internal_topics;
+use super::log::{Log, LogSettings, Write};
 use super::partition::PartitionName;
 use super::scram::ScramCredentials;
 use super::topics::{Topic, Topics, random_bytes};
-use super::transactions::{EndProtocol, Markers, Transactions};
+use super::transactions::{EndProtocol, Markers, ProducerIdentity, Transactions};
 
 /// The broker's whole state.
 #[derive(Debug)]
@@ -53,6 +55,12 @@ pub struct State {
     pub scram: ScramCredentials,
     /// Bytes that came behind the last field of requests, and were ignored.
     pub ignored_bytes: u64,
+    /// Bytes that answers may still take; see [`Core::set_answer_room`](super::Core::set_answer_room).
+    pub(super) answer_room_bytes: usize,
+    /// Whether a batch was refused that had found room without the deleted records that are being sent.
+    pub(super) is_short_by_answers: bool,
+    /// When it was last told that records find no room.
+    shortage_told: Option<Moment>,
     /// Fetches that wait for records, by connection: each has at most one.
     fetches: BTreeMap<ConnectionId, WaitingFetch>,
     /// Connections whose fetch should be looked at again.
@@ -86,7 +94,7 @@ impl State {
     pub fn new(config: BrokerConfig, host: &str, port: u16) -> Self {
         let mut rng = Rng::from_seed(config.seed.unwrap_or_default());
         let cluster_id = Str::from(Uuid(random_bytes(&mut rng)).to_string());
-        let topics = Topics::new(config.partitions_max, Rng::from_seed(rng.next_u64()));
+        let topics = Topics::new(config.partitions_max, config.log_check_interval, Rng::from_seed(rng.next_u64()));
         let groups = Groups::new(&config, Rng::from_seed(rng.next_u64()));
         let protocol = if config.transaction_version >= 2 { EndProtocol::V2 } else { EndProtocol::V1 };
         let transactions = Transactions::new(config.marker_delay, protocol);
@@ -104,6 +112,9 @@ impl State {
             quotas: ClientQuotas::default(),
             scram: ScramCredentials::default(),
             ignored_bytes: 0,
+            answer_room_bytes: usize::MAX,
+            is_short_by_answers: false,
+            shortage_told: None,
             fetches: BTreeMap::new(),
             woken: VecDeque::new(),
             answers: VecDeque::new(),
@@ -163,6 +174,38 @@ impl State {
         }
     }
 
+    /// Whether a batch of this size may be kept. When not, the log says so now and then, with what takes the room.
+    ///
+    /// Kafka answers `KAFKA_STORAGE_ERROR` when it cannot write to its disk. Clients take that for a fault that may pass:
+    /// they ask for the leader anew and send the batch again, in its order, until it succeeds or its delivery timeout ends;
+    /// so a producer lives through a shortage that retention ends, and fails with a reason when nothing ends it.
+    ///
+    /// # Errors
+    /// `KAFKA_STORAGE_ERROR`.
+    pub fn check_room(&mut self, size_bytes: usize) -> Result<(), ErrorCode> {
+        let limit_bytes = self.config.record_memory_bytes();
+        let has_room = |topics: &Topics| topics.memory_bytes() + size_bytes as u64 <= limit_bytes;
+        if has_room(&self.topics) {
+            return Ok(());
+        }
+        self.topics.forget_sent();
+        if has_room(&self.topics) {
+            return Ok(());
+        }
+        self.is_short_by_answers |= self.topics.has_lingering();
+        if self.shortage_told.is_none_or(|told| self.now >= told + SHORTAGE_PAUSE) {
+            self.shortage_told = Some(self.now);
+            let held = self.topics.largest_logs(TOPICS_TOLD);
+            warn!(
+                held_bytes = self.topics.memory_bytes(),
+                limit_bytes,
+                topics = %held,
+                "no memory for more records: Produce is refused until retention, DeleteRecords or DeleteTopics make room"
+            );
+        }
+        Err(ErrorCode::KAFKA_STORAGE_ERROR)
+    }
+
     /// Something has changed in a partition that fetches may wait for.
     pub fn wake(&mut self, topic: &str, partition: PartitionId) {
         if let Some(partition) = self.topics.partition_mut(topic, partition) {
@@ -201,6 +244,10 @@ impl State {
 
     /// Ends a call without an answer.
     pub fn end_call(&mut self, call: Call, answered: Answered) {
+        if let Answered::Frame(frame) = &answered {
+            let size_bytes: usize = frame.iter().map(Bytes::len).sum();
+            self.answer_room_bytes = self.answer_room_bytes.saturating_sub(size_bytes);
+        }
         self.answers.push_back((call, answered));
     }
 
@@ -227,13 +274,24 @@ impl State {
         let due =
             self.fetches.iter().filter(|(_, fetch)| fetch.deadline <= self.now).map(|(&connection, _)| connection);
         self.woken.extend(due);
+        for (topic, partition) in self.topics.look_after_logs(self.timestamp()) {
+            self.wake(&topic, partition);
+        }
     }
 
     /// When [`State::handle_timeout`] is due.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Moment> {
         let fetch = self.fetches.values().map(|fetch| fetch.deadline).min();
-        [self.transactions.next_timeout(), self.groups.next_timeout(), fetch].into_iter().flatten().min()
+        let upkeep = self.topics.next_upkeep().and_then(|due| self.moment_of(due));
+        [self.transactions.next_timeout(), self.groups.next_timeout(), fetch, upkeep].into_iter().flatten().min()
+    }
+
+    /// When the broker's clock shows this date: the present for one that is past, `None` for one that it never reaches.
+    fn moment_of(&self, date: TimestampMs) -> Option<Moment> {
+        let passed = date.0.saturating_sub(self.config.start_timestamp.0);
+        let ms = u64::try_from(passed).unwrap_or(0);
+        (ms < u64::MAX / NANOS_PER_MS).then(|| Moment::from_millis(ms).max(self.now))
     }
 
     /// Writes the markers of transactions that have ended into logs and groups.
@@ -256,9 +314,13 @@ impl State {
     fn write_markers(&mut self, markers: &Markers) {
         debug!(?markers, "transaction ended");
         let timestamp = self.timestamp();
+        let ProducerIdentity { id, epoch } = markers.producer;
         for PartitionName { topic, partition } in &markers.partitions {
-            if let Some(found) = self.topics.partition_mut(topic, *partition) {
-                found.log.end_transaction(markers.producer.id, markers.producer.epoch, markers.is_commit, timestamp);
+            let end = |log: &mut Log, settings: &LogSettings| {
+                let write = Write { now: timestamp, log_append_time: false, settings };
+                log.end_transaction(id, epoch, markers.is_commit, &write);
+            };
+            if self.topics.change_log(timestamp, topic, *partition, end).is_some() {
                 self.wake(topic, *partition);
             }
         }
@@ -267,6 +329,13 @@ impl State {
         }
     }
 }
+
+/// Between two complaints about too little memory.
+const SHORTAGE_PAUSE: Duration = Duration::from_secs(10);
+/// Topics that such a complaint names.
+const TOPICS_TOLD: usize = 5;
+
+const NANOS_PER_MS: u64 = 1_000_000;
 
 /// Id of the only broker.
 pub(super) const NODE: BrokerId = BrokerId(1);

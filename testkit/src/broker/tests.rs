@@ -17,6 +17,7 @@ use crate::fault::Action;
 
 mod hostile;
 mod records;
+mod storage;
 mod transactions;
 
 /// A core in virtual time with the helpers of a client.

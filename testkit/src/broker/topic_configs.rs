@@ -1,7 +1,8 @@
 //! The settings of a topic: which there are, and which of them mean something to this broker.
 //!
-//! `max.message.bytes`, `message.timestamp.*` and the keys that `cleanup.policy` asks for are honoured. The others are
-//! remembered and shown: nothing here is ever deleted for its age or compacted.
+//! What cuts logs into segments, deletes and compacts is honoured ([`LogSettings`](super::log::LogSettings)), and so are
+//! `max.message.bytes`, `message.timestamp.*` and the keys that `cleanup.policy` asks for. The others are remembered and
+//! shown.
 
 use std::collections::BTreeMap;
 
@@ -54,9 +55,19 @@ pub fn is_list(name: &str) -> bool {
     KNOWN.iter().any(|&(known, kind, ..)| known == name && kind == LIST)
 }
 
+/// What holds for a topic with these overrides: the override, or the default. `None` for a setting that topics do not have.
+#[must_use]
+pub fn value<'a>(overrides: &'a BTreeMap<Str, Str>, name: &str) -> Option<&'a str> {
+    overrides.get(name).map(|value| value.trim()).or_else(|| default_of(name))
+}
+
 /// Whether a topic has such a setting and the value is one that it may have.
 #[must_use]
 pub fn is_legal(name: &str, value: &str) -> bool {
+    // Kafka takes it and shows it to nobody; without it, no test could have segments below 1 MiB.
+    if name == INTERNAL_SEGMENT_BYTES {
+        return value.trim().parse::<i32>().is_ok();
+    }
     let Some(&(_, kind, ..)) = KNOWN.iter().find(|(known, ..)| *known == name) else { return false };
     if value.len() > VALUE_LIMIT_BYTES {
         return false;
@@ -113,6 +124,9 @@ pub const VALUE_LIMIT_BYTES: usize = 16 * 1024;
 
 /// Storage elsewhere has to be set up in the broker before a topic may have it.
 const TIERED: &str = "remote.storage.enable";
+
+/// Bytes of a segment, without the lower bound that `segment.bytes` has.
+pub(super) const INTERNAL_SEGMENT_BYTES: &str = "internal.segment.bytes";
 
 const FROM_TOPIC: i8 = 1;
 pub(super) const FROM_DEFAULT: i8 = 5;

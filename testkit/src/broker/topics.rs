@@ -1,14 +1,18 @@
 //! The topics of the broker, by name and by id.
 
+mod upkeep;
+
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::rng::Rng;
 use kafka_wire::types::PartitionId;
 use kafka_wire::wire::{Str, Uuid};
 
+use self::upkeep::Upkeep;
 use super::call::ConnectionId;
-use super::log::Log;
+use super::log::{Log, LogSettings};
 
 /// Every topic.
 #[derive(Clone, Debug)]
@@ -18,6 +22,7 @@ pub struct Topics {
     rng: Rng,
     partition_count: usize,
     partitions_max: usize,
+    upkeep: Upkeep,
 }
 
 /// One topic.
@@ -29,24 +34,35 @@ pub struct Topic {
     pub id: Uuid,
     /// Its partitions, by index.
     pub partitions: Vec<Partition>,
-    /// What it was created or altered with; only some of it has a meaning here.
-    pub configs: BTreeMap<Str, Str>,
+    /// What it was created with or altered to; only some of it has a meaning here.
+    configs: BTreeMap<Str, Str>,
+    /// What `configs` say to its logs.
+    settings: LogSettings,
 }
 
 /// A partition, and who waits for more of it.
 #[derive(Clone, Debug, Default)]
 pub struct Partition {
-    /// Its records.
+    /// Its records. To change them, there is [`Topics::change_log`].
     pub log: Log,
     /// Connections whose Fetch waits for records here.
     pub watchers: BTreeSet<ConnectionId>,
 }
 
 impl Topics {
-    /// No topics; room for `partitions_max` partitions. Ids are drawn from `rng`.
+    /// No topics; room for `partitions_max` partitions. Ids are drawn from `rng`. Logs are looked at for what may go no
+    /// more often than `log_check_interval`.
     #[must_use]
-    pub fn new(partitions_max: usize, rng: Rng) -> Self {
-        Self { by_name: BTreeMap::new(), names: BTreeMap::new(), rng, partition_count: 0, partitions_max }
+    pub fn new(partitions_max: usize, log_check_interval: Duration, rng: Rng) -> Self {
+        let interval_ms = i64::try_from(log_check_interval.as_millis()).unwrap_or(i64::MAX);
+        Self {
+            by_name: BTreeMap::new(),
+            names: BTreeMap::new(),
+            rng,
+            partition_count: 0,
+            partitions_max,
+            upkeep: Upkeep::new(interval_ms),
+        }
     }
 
     /// Whether such a topic could be created; nothing is changed.
@@ -79,7 +95,8 @@ impl Topics {
     ) -> Result<&Topic, ErrorCode> {
         let count = self.check(name, partition_count)?;
         let (name, id) = (name.detached(), self.draw_id());
-        let topic = Topic { name: name.clone(), id, partitions: vec![Partition::default(); count], configs };
+        let settings = LogSettings::of(&configs);
+        let topic = Topic { name: name.clone(), id, partitions: vec![Partition::default(); count], configs, settings };
         self.partition_count += count;
         self.names.insert(id, name.clone());
         Ok(self.by_name.entry(name).or_insert(topic))
@@ -115,12 +132,15 @@ impl Topics {
     pub fn alter(&mut self, name: &str, change: impl FnOnce(&mut BTreeMap<Str, Str>)) -> Option<&Topic> {
         let topic = self.by_name.get_mut(name)?;
         change(&mut topic.configs);
+        topic.settings = LogSettings::of(&topic.configs);
+        self.look_soon();
         self.by_name.get(name)
     }
 
     /// Deletes a topic and all it holds; returns it.
     pub fn delete(&mut self, name: &str) -> Option<Topic> {
-        let topic = self.by_name.remove(name)?;
+        let mut topic = self.by_name.remove(name)?;
+        self.forget_logs(&mut topic.partitions);
         self.names.remove(&topic.id);
         self.partition_count -= topic.partitions.len();
         Some(topic)
@@ -164,6 +184,12 @@ impl Topic {
     #[must_use]
     pub fn configs(&self) -> &BTreeMap<Str, Str> {
         &self.configs
+    }
+
+    /// How its logs are cut into segments and what of them may go.
+    #[must_use]
+    pub fn settings(&self) -> &LogSettings {
+        &self.settings
     }
 
     /// A setting, if the topic has it of its own.

@@ -9,6 +9,7 @@ use kafka_wire::types::{Offset, PartitionId};
 use kafka_wire::wire::Str;
 
 use super::{Answer, Client, Handler};
+use crate::broker::log::{Log, LogSettings};
 use crate::broker::state::State;
 
 impl Handler for DeleteRecordsRequest {
@@ -24,14 +25,20 @@ impl Handler for DeleteRecordsRequest {
 /// Returns where the partition starts now.
 fn delete(state: &mut State, topic: &Str, wanted: &DeleteRecordsPartition) -> Result<Offset, ErrorCode> {
     let partition = PartitionId(wanted.partition_index);
-    let found = state.topics.partition_mut(topic, partition).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
-    let log = &mut found.log;
-    let before = if wanted.offset == HIGH_WATERMARK { log.end_offset() } else { Offset(wanted.offset) };
-    if before < Offset(0) || before > log.end_offset() {
-        return Err(ErrorCode::OFFSET_OUT_OF_RANGE);
-    }
-    log.delete_before(before);
-    let start = log.start_offset();
+    let now = state.timestamp();
+    let delete = |log: &mut Log, settings: &LogSettings| {
+        if !settings.is_deleted {
+            return Err(ErrorCode::POLICY_VIOLATION);
+        }
+        let before = if wanted.offset == HIGH_WATERMARK { log.end_offset() } else { Offset(wanted.offset) };
+        if before < Offset(0) || before > log.end_offset() {
+            return Err(ErrorCode::OFFSET_OUT_OF_RANGE);
+        }
+        log.delete_before(before);
+        Ok(log.start_offset())
+    };
+    let start =
+        state.topics.change_log(now, topic, partition, delete).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)??;
     state.wake(topic, partition);
     Ok(start)
 }

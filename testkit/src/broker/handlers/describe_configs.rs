@@ -109,7 +109,7 @@ fn of_topic(state: &State, name: &str) -> Described {
             ..DescribeConfigsResourceResult::default()
         }
     };
-    Ok(topic_configs::effective(&topic.configs).map(result).collect())
+    Ok(topic_configs::effective(topic.configs()).map(result).collect())
 }
 
 fn of_broker(state: &State) -> Vec<DescribeConfigsResourceResult> {

@@ -78,7 +78,8 @@ fn answer(state: &State, request: &FetchRequest, version: i16, deadline: Moment)
             return None;
         }
     }
-    let max_bytes = usize::try_from(request.max_bytes).unwrap_or(0).min(state.config.fetch_limit_bytes);
+    let limit_bytes = state.config.fetch_limit_bytes.min(state.answer_room_bytes);
+    let max_bytes = usize::try_from(request.max_bytes).unwrap_or(0).min(limit_bytes);
     let mut reading = Reading { left_bytes: max_bytes, is_empty: true, is_committed_only };
     let mut responses = Vec::with_capacity(request.topics.len());
     for topic in &request.topics {

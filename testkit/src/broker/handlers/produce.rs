@@ -13,7 +13,7 @@ use kafka_wire::wire::Str;
 
 use super::{Answer, Client, Handler};
 use crate::broker::internal_topics::is_internal;
-use crate::broker::log::AppendInfo;
+use crate::broker::log::{self, AppendInfo, Log, LogSettings};
 use crate::broker::partition::PartitionName;
 use crate::broker::record_rules::{RecordRules, Refusal};
 use crate::broker::state::State;
@@ -110,9 +110,12 @@ impl Write<'_> {
             self.check_transaction(state, &name, partition, &batch.header)?;
         }
         rules.check(&batch, log_start_offset)?;
-        let log_append_time = is_log_append_time.then(|| state.timestamp());
-        let log = &mut state.topics.partition_mut(&name, partition).expect("looked up above").log;
-        let info = log.append(&batch, log_append_time)?;
+        state.check_room(batch.size_bytes())?;
+        let now = state.timestamp();
+        let append = |log: &mut Log, settings: &LogSettings| {
+            log.append(&batch, &log::Write { now, log_append_time: is_log_append_time, settings })
+        };
+        let info = state.topics.change_log(now, &name, partition, append).expect("looked up above")?;
         state.wake(&name, partition);
         Ok(info)
     }

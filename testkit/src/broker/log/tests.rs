@@ -1,5 +1,7 @@
 //! A partition in scripts: what readers see while transactions come and go.
 
+use std::sync::LazyLock;
+
 use kafka_wire::compression::Compression;
 use kafka_wire::record::{BatchBuilder, Batches, RawHeaders, Seal};
 
@@ -23,8 +25,14 @@ fn transactional(id: i64, epoch: i16, base_sequence: i32) -> Seal {
     }
 }
 
+/// At this time, and with these settings unless the test is about others.
+fn at(now: i64) -> Write<'static> {
+    static DEFAULT: LazyLock<LogSettings> = LazyLock::new(LogSettings::default);
+    Write { now: TimestampMs(now), log_append_time: false, settings: &DEFAULT }
+}
+
 fn append(log: &mut Log, batch: &Batch) -> Offset {
-    log.append(batch, None).unwrap().base_offset
+    log.append(batch, &at(0)).unwrap().base_offset
 }
 
 fn bounds(log: &Log, size_bytes: usize) -> ReadBounds {
@@ -79,9 +87,9 @@ fn the_oldest_open_transaction_bounds_the_last_stable_offset() {
     append(&mut log, &batch(0, 2, transactional(2, 0, 0)));
     append(&mut log, &batch(0, 2, Seal::default()));
     assert_eq!((log.last_stable_offset(), log.end_offset()), (Offset(2), Offset(8)));
-    log.end_transaction(ProducerId(1), ProducerEpoch(0), false, TimestampMs(9));
+    log.end_transaction(ProducerId(1), ProducerEpoch(0), false, &at(9));
     assert_eq!(log.last_stable_offset(), Offset(4));
-    log.end_transaction(ProducerId(2), ProducerEpoch(0), true, TimestampMs(9));
+    log.end_transaction(ProducerId(2), ProducerEpoch(0), true, &at(9));
     assert_eq!((log.last_stable_offset(), log.end_offset()), (Offset(10), Offset(10)));
 
     let aborted = AbortedTransaction { producer_id: ProducerId(1), first_offset: Offset(2), marker_offset: Offset(8) };
@@ -96,7 +104,7 @@ fn the_oldest_open_transaction_bounds_the_last_stable_offset() {
 fn markers_are_control_batches_of_the_producer() {
     let mut log = Log::default();
     append(&mut log, &batch(0, 1, transactional(7, 3, 0)));
-    log.end_transaction(ProducerId(7), ProducerEpoch(4), true, TimestampMs(55));
+    log.end_transaction(ProducerId(7), ProducerEpoch(4), true, &at(55));
     let read = log.read(Offset(1), bounds(&log, 10_000));
     let marker = Batch::from_bytes(read.records).unwrap();
     assert!(marker.header.is_control() && marker.header.is_transactional());
@@ -115,7 +123,7 @@ fn a_batch_sent_again_is_answered_with_its_first_offset() {
     assert_eq!(append(&mut log, &first), Offset(1));
     assert_eq!(append(&mut log, &batch(3, 3, transactional(7, 0, 3))), Offset(4));
     assert_eq!((append(&mut log, &first), log.end_offset()), (Offset(1), Offset(7)));
-    let gap = log.append(&batch(0, 1, transactional(7, 0, 9)), None);
+    let gap = log.append(&batch(0, 1, transactional(7, 0, 9)), &at(0));
     assert_eq!((gap, log.end_offset()), (Err(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER), Offset(7)));
 }
 
@@ -135,7 +143,7 @@ fn a_timestamp_finds_the_first_record_at_or_after_it() {
 #[test]
 fn log_append_time_replaces_the_timestamps() {
     let mut log = Log::default();
-    let info = log.append(&batch(100, 3, Seal::default()), Some(TimestampMs(5_000))).unwrap();
+    let info = log.append(&batch(100, 3, Seal::default()), &Write { log_append_time: true, ..at(5_000) }).unwrap();
     assert_eq!(info.log_append_time, Some(TimestampMs(5_000)));
     let batch = Batch::from_bytes(log.read(Offset(0), bounds(&log, 1)).records).unwrap();
     let mut buffer = Decompressed::default();
@@ -146,7 +154,7 @@ fn log_append_time_replaces_the_timestamps() {
 fn deleting_moves_the_start_and_drops_whole_batches_and_their_aborts() {
     let mut log = Log::default();
     append(&mut log, &batch(0, 3, transactional(1, 0, 0)));
-    log.end_transaction(ProducerId(1), ProducerEpoch(0), false, TimestampMs(0));
+    log.end_transaction(ProducerId(1), ProducerEpoch(0), false, &at(0));
     append(&mut log, &batch(0, 3, transactional(1, 0, 3)));
     log.delete_before(Offset(5));
     assert_eq!((log.start_offset(), log.end_offset(), log.last_stable_offset()), (Offset(5), Offset(7), Offset(5)));

@@ -18,10 +18,21 @@ pub(super) const TOPIC: &str = "t";
 
 /// A script with the topic made, and its id.
 pub(super) fn with_topic(config: BrokerConfig) -> (Script, Uuid) {
+    with_topic_of(config, &[])
+}
+
+/// The same with settings of the topic.
+pub(super) fn with_topic_of(config: BrokerConfig, configs: &[(&str, &str)]) -> (Script, Uuid) {
     let mut script = Script::new(config);
     let connection = script.connect();
-    let topic =
-        CreatableTopic { name: Str::from(TOPIC), num_partitions: 2, replication_factor: 1, ..Default::default() };
+    let config = |&(name, value)| CreatableTopicConfig { name: Str::from(name), value: Some(Str::from(value)) };
+    let topic = CreatableTopic {
+        name: Str::from(TOPIC),
+        num_partitions: 2,
+        replication_factor: 1,
+        configs: configs.iter().map(config).collect(),
+        ..Default::default()
+    };
     let request = CreateTopicsRequest { topics: vec![topic], ..Default::default() };
     let response = script.call(connection, 7, &request);
     assert_eq!(response.topics[0].error_code, 0);
@@ -87,6 +98,7 @@ fn a_long_poll_ends_with_enough_bytes_or_with_its_time() {
     script.send(waiting, 12, &wants_two);
     assert_eq!(append(&mut script, one.clone()), Ok(0));
     assert_eq!((script.core.poll(), script.core.next_timeout()), (None, Some(Moment::from_millis(500))));
+    let retention = script.core.state().topics.next_upkeep();
     script.pass(Duration::from_millis(499));
     assert_eq!(script.core.poll(), None);
     script.pass(Duration::from_millis(1));
@@ -97,7 +109,11 @@ fn a_long_poll_ends_with_enough_bytes_or_with_its_time() {
     script.send(producer, 11, &produce(None, one));
     script.answer::<ProduceRequest>(producer, 11);
     assert_eq!(batch_count(&script.answer::<FetchRequest>(waiting, 12).responses[0].partitions[0]), 2);
-    assert_eq!(script.core.next_timeout(), None);
+    // Nothing is left but the day on which the records are too old.
+    assert_eq!(
+        script.core.next_timeout().map(|due| due.as_millis()),
+        retention.map(|due| u64::try_from(due.0).unwrap())
+    );
 }
 
 #[test]

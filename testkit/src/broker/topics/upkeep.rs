@@ -1,0 +1,159 @@
+//! What the logs take in memory, and when they are looked at for what may go.
+
+use std::cmp::Reverse;
+
+use bytes::Bytes;
+use kafka_wire::types::{PartitionId, TimestampMs};
+use kafka_wire::wire::Str;
+
+use super::{Topic, Topics};
+use crate::broker::log::{Log, LogSettings};
+
+/// Sums over all logs, and the time of the next look at them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Upkeep {
+    /// Shortest time between two looks.
+    interval_ms: i64,
+    due: Option<TimestampMs>,
+    last: Option<TimestampMs>,
+    /// Of all logs that are there.
+    memory_bytes: u64,
+    /// Blocks that have left their logs, while responses that are under way hold them.
+    lingering: Vec<Bytes>,
+}
+
+impl Topics {
+    /// Bytes that records take in memory: those of every log, and those that have been deleted but are still being sent.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        self.upkeep.memory_bytes + self.upkeep.lingering.iter().map(|block| block.len() as u64).sum::<u64>()
+    }
+
+    /// The topics that take the most memory and how much, as text for the log.
+    #[must_use]
+    pub fn largest_logs(&self, count: usize) -> String {
+        let memory_bytes = |topic: &Topic| topic.partitions.iter().map(|it| it.log.memory_bytes()).sum::<u64>();
+        let mut topics: Vec<_> =
+            self.by_name.values().map(|topic| (memory_bytes(topic), topic.name.as_str())).collect();
+        topics.sort_by_key(|&(bytes, _)| Reverse(bytes));
+        let told = topics.iter().take(count).map(|(bytes, name)| format!("{name} {} MiB", bytes >> 20));
+        told.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Changes a log. `None` when there is no such partition.
+    ///
+    /// Every change goes through here, so that the sums are right and the log is looked at in time.
+    pub fn change_log<T>(
+        &mut self,
+        now: TimestampMs,
+        name: &str,
+        partition: PartitionId,
+        change: impl FnOnce(&mut Log, &LogSettings) -> T,
+    ) -> Option<T> {
+        let topic = self.by_name.get_mut(name)?;
+        let log = &mut topic.partitions.get_mut(usize::try_from(partition.0).ok()?)?.log;
+        let result = self.upkeep.counted(log, |log| change(log, &topic.settings));
+        self.upkeep.schedule(log.next_upkeep(&topic.settings, now));
+        Some(result)
+    }
+
+    /// When [`Topics::look_after_logs`] has something to do, if nothing is written until then.
+    #[must_use]
+    pub fn next_upkeep(&self) -> Option<TimestampMs> {
+        self.upkeep.due
+    }
+
+    /// Deletes and compacts what is due by `now`. Returns the partitions whose start offset has moved.
+    pub fn look_after_logs(&mut self, now: TimestampMs) -> Vec<(Str, PartitionId)> {
+        self.upkeep.forget_sent();
+        if self.upkeep.due.is_none_or(|due| due > now) {
+            return Vec::new();
+        }
+        self.upkeep.due = None;
+        self.upkeep.last = Some(now);
+        let mut moved = Vec::new();
+        let mut left_bytes = COMPACTED_BYTES_MAX;
+        for topic in self.by_name.values_mut() {
+            for (index, partition) in (0..).zip(&mut topic.partitions) {
+                let log = &mut partition.log;
+                let (has_moved, read_bytes) = self.upkeep.counted(log, |log| {
+                    let has_moved = log.expire(&topic.settings, now);
+                    (has_moved, if left_bytes > 0 { log.compact(&topic.settings, now) } else { 0 })
+                });
+                left_bytes = left_bytes.saturating_sub(read_bytes);
+                if has_moved {
+                    moved.push((topic.name.clone(), PartitionId(index)));
+                }
+                self.upkeep.schedule(log.next_upkeep(&topic.settings, now));
+            }
+        }
+        self.upkeep.schedule_lingering();
+        if left_bytes == 0 {
+            // What is left to be compacted need not wait, only let requests through.
+            self.upkeep.due = Some(TimestampMs(now.0.saturating_add(1)));
+        }
+        moved
+    }
+
+    /// Whether deleted records take room because they are still being sent.
+    #[must_use]
+    pub fn has_lingering(&self) -> bool {
+        !self.upkeep.lingering.is_empty()
+    }
+
+    /// Forgets deleted records that have been sent since.
+    pub fn forget_sent(&mut self) {
+        self.upkeep.forget_sent();
+    }
+
+    /// A topic is gone with all its logs.
+    pub(super) fn forget_logs(&mut self, partitions: &mut [super::Partition]) {
+        for partition in partitions {
+            self.upkeep.counted(&mut partition.log, Log::clear);
+        }
+    }
+
+    /// Settings have changed: every log has to be looked at again.
+    pub(super) fn look_soon(&mut self) {
+        self.upkeep.schedule(Some(TimestampMs(i64::MIN)));
+    }
+}
+
+impl Upkeep {
+    pub(super) fn new(interval_ms: i64) -> Self {
+        Self { interval_ms, ..Self::default() }
+    }
+
+    /// Does something to a log and counts what it takes and frees.
+    fn counted<T>(&mut self, log: &mut Log, change: impl FnOnce(&mut Log) -> T) -> T {
+        let before = log.memory_bytes();
+        let result = change(log);
+        self.memory_bytes = self.memory_bytes - before + log.memory_bytes();
+        let removed = log.take_removed();
+        self.lingering.extend(removed.into_iter().filter(|block| !block.is_unique()));
+        self.schedule_lingering();
+        result
+    }
+
+    fn schedule(&mut self, due: Option<TimestampMs>) {
+        let Some(due) = due else { return };
+        let earliest = self.last.map_or(due, |last| TimestampMs(last.0.saturating_add(self.interval_ms)));
+        let due = due.max(earliest);
+        self.due = Some(self.due.map_or(due, |other| other.min(due)));
+    }
+
+    /// Responses that held deleted blocks have been sent.
+    fn forget_sent(&mut self) {
+        self.lingering.retain(|block| !block.is_unique());
+    }
+
+    /// What lingers is looked for until it is gone.
+    fn schedule_lingering(&mut self) {
+        if !self.lingering.is_empty() {
+            self.schedule(Some(TimestampMs(i64::MIN)));
+        }
+    }
+}
+
+/// Bytes of logs that are compacted at one go; nobody is served meanwhile.
+const COMPACTED_BYTES_MAX: u64 = 64 * 1024 * 1024;
