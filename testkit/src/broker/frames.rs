@@ -5,24 +5,33 @@ use std::io::{self, IoSlice};
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
-/// Takes the first whole frame off `buffer`, without its length prefix. `None` when more bytes are needed; the buffer
-/// then has room for the rest of the frame.
+/// What a buffer begins with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Head {
+    /// Less than a length.
+    Nothing,
+    /// A part of a frame; whole, it takes so many bytes with its length prefix.
+    Part(usize),
+    /// A frame, now taken off the buffer, without its length prefix.
+    Frame(Bytes),
+}
+
+/// Takes the first frame off `buffer` if it is there as a whole.
 ///
 /// # Errors
-/// When the length is negative or above `limit_bytes`; nothing is allocated for it.
-pub(super) fn split_frame(buffer: &mut BytesMut, limit_bytes: usize) -> io::Result<Option<Bytes>> {
-    let Some(&prefix) = buffer.first_chunk::<PREFIX_BYTES>() else { return Ok(None) };
+/// When the length is negative or above `limit_bytes`.
+pub(super) fn split_frame(buffer: &mut BytesMut, limit_bytes: usize) -> io::Result<Head> {
+    let Some(&prefix) = buffer.first_chunk::<PREFIX_BYTES>() else { return Ok(Head::Nothing) };
     let length = i32::from_be_bytes(prefix);
     let length = usize::try_from(length)
         .ok()
         .filter(|&length| length <= limit_bytes)
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("frame of {length} bytes")))?;
     if buffer.len() - PREFIX_BYTES < length {
-        buffer.reserve(length + PREFIX_BYTES - buffer.len());
-        return Ok(None);
+        return Ok(Head::Part(PREFIX_BYTES + length));
     }
     buffer.advance(PREFIX_BYTES);
-    Ok(Some(buffer.split_to(length).freeze()))
+    Ok(Head::Frame(buffer.split_to(length).freeze()))
 }
 
 /// Writes one frame, whose first bytes are its length prefix, with vectored writes.
@@ -52,8 +61,10 @@ mod tests {
         let reader = tokio::spawn(async move {
             let mut buffer = BytesMut::new();
             loop {
-                if let Some(frame) = split_frame(&mut buffer, 10).unwrap() {
-                    return frame;
+                match split_frame(&mut buffer, 10).unwrap() {
+                    Head::Frame(frame) => return frame,
+                    Head::Part(size_bytes) => assert_eq!(size_bytes, 14),
+                    Head::Nothing => assert!(buffer.len() < 4),
                 }
                 tokio::io::AsyncReadExt::read_buf(&mut far, &mut buffer).await.unwrap();
             }

@@ -20,6 +20,7 @@ mod config;
 mod core;
 pub mod dynamic_configs;
 mod dynamic_rules;
+mod frame_room;
 mod frames;
 pub mod groups;
 mod handlers;

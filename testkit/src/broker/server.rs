@@ -1,6 +1,7 @@
 //! Runs a [`Core`] on tokio: one task per connection, one for the timers, the core behind a mutex.
 //!
-//! A connection's task reads ahead while its request waits, up to a limit, so that it notices a client that has gone.
+//! A connection's task reads ahead while its request waits, as much as its small buffer takes, so that it notices a client
+//! that has gone. Memory for larger frames is rationed over all connections, see [`FrameRoom`].
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
@@ -9,7 +10,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use kafka_wire::time::Moment;
 use kafka_wire::types::TimestampMs;
 use kafka_wire::wire::Str;
@@ -17,9 +18,10 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
-use tracing::debug;
+use tracing::{debug, warn};
 
-use super::frames::{split_frame, write_frame};
+use super::frame_room::{FrameRoom, PATIENCE};
+use super::frames::{Head, split_frame, write_frame};
 use super::{BrokerConfig, ConnectionId, Core, Output, Peer};
 
 #[derive(Debug)]
@@ -27,6 +29,8 @@ pub(super) struct Server {
     hub: Mutex<Hub>,
     /// Told when the core's next timeout has come nearer.
     timer: Notify,
+    /// Told when memory for frames has become free.
+    room_freed: Notify,
     /// Set once, when the broker is to stop; its receivers are the tasks that have not ended.
     stop: watch::Sender<bool>,
     start: Instant,
@@ -37,21 +41,32 @@ pub(super) struct Server {
 #[derive(Debug)]
 struct Hub {
     core: Core,
-    /// A connection has at most one request in the core at a time, so a queue holds at most its answer and its end.
-    queues: BTreeMap<ConnectionId, mpsc::UnboundedSender<Output>>,
+    lines: BTreeMap<ConnectionId, Line>,
+    room: FrameRoom,
     /// What the timer task sleeps until.
     scheduled: Option<Moment>,
+}
+
+/// The way to the task of a connection.
+#[derive(Debug)]
+struct Line {
+    /// A connection has at most one request in the core at a time, so this holds at most its answer and its end.
+    queue: mpsc::UnboundedSender<Output>,
+    /// Ends the task, whatever it waits for.
+    end: Arc<Notify>,
 }
 
 impl Server {
     pub(super) fn new(config: BrokerConfig, host: &str, port: u16) -> Self {
         let seed = config.seed.unwrap_or_else(|| RandomState::new().hash_one("broker"));
         let config = BrokerConfig { start_timestamp: wall_clock(), seed: Some(seed), ..config };
-        let frame_limit_bytes = config.frame_limit_bytes;
-        let hub = Hub { core: Core::new(config, host, port), queues: BTreeMap::new(), scheduled: None };
+        let frame_limit_bytes = config.frame_limit_bytes.min(config.frame_memory_bytes());
+        let room = FrameRoom::new(config.frame_memory_bytes());
+        let hub = Hub { core: Core::new(config, host, port), lines: BTreeMap::new(), room, scheduled: None };
         Self {
             hub: Mutex::new(hub),
             timer: Notify::new(),
+            room_freed: Notify::new(),
             stop: watch::Sender::new(false),
             start: Instant::now(),
             frame_limit_bytes,
@@ -60,9 +75,17 @@ impl Server {
 
     /// Runs `change` on the core, then hands its outputs to their connections.
     pub(super) fn with_core<T>(&self, change: impl FnOnce(&mut Core) -> T) -> T {
+        self.with_hub(|hub, _| change(&mut hub.core))
+    }
+
+    /// Runs `change` at the present time, then hands the outputs of the core to their connections.
+    fn with_hub<T>(&self, change: impl FnOnce(&mut Hub, Moment) -> T) -> T {
         let mut hub = self.lock();
-        let result = change(&mut hub.core);
-        let due = hub.deliver();
+        let now = self.now();
+        let room_bytes = hub.room.left_bytes();
+        hub.core.set_answer_room(room_bytes);
+        let result = change(&mut hub, now);
+        let due = hub.deliver(now);
         if due.is_some_and(|due| hub.scheduled.is_none_or(|scheduled| due < scheduled)) {
             self.timer.notify_one();
         }
@@ -122,20 +145,25 @@ impl Server {
     {
         let mut stop = self.stop.subscribe();
         let (queue, outputs) = mpsc::unbounded_channel();
+        let end = Arc::new(Notify::new());
         let connection = {
             let mut hub = self.lock();
             let connection = hub.core.connect_from(peer);
-            hub.queues.insert(connection, queue);
+            hub.lines.insert(connection, Line { queue, end: Arc::clone(&end) });
             connection
         };
         let ended = tokio::select! {
             biased;
             () = told_to_stop(&mut stop) => Ok(()),
+            () = end.notified() => Err(io::ErrorKind::OutOfMemory.into()),
             ended = self.exchange(connection, reader, writer, outputs) => ended,
         };
         debug!(connection = connection.0, ?ended, "connection closed");
         self.with_core(|core| core.disconnect(connection));
-        self.lock().queues.remove(&connection);
+        let mut hub = self.lock();
+        hub.lines.remove(&connection);
+        hub.room.forget(connection);
+        self.room_freed.notify_waiters();
     }
 
     /// Requests in, answers out, one at a time.
@@ -153,31 +181,102 @@ impl Server {
         let mut buffer = BytesMut::with_capacity(READ_BYTES);
         let mut busy = false;
         loop {
-            while let Ok(output) = outputs.try_recv() {
-                let Output::Send { frame, .. } = output else { return Ok(()) };
-                busy = false;
-                write_frame(&mut writer, &frame).await?;
+            if !busy {
+                match split_frame(&mut buffer, self.frame_limit_bytes)? {
+                    Head::Frame(frame) => {
+                        // A large one has its room already, and was all that its buffer was for.
+                        if frame.len() <= READ_BYTES {
+                            self.wait_for_room(connection, 0).await;
+                        } else {
+                            buffer = BytesMut::from(&buffer[..]);
+                        }
+                        busy = self.hand_over(connection, frame);
+                        while let Ok(output) = outputs.try_recv() {
+                            busy = false;
+                            self.send(&mut writer, output).await?;
+                        }
+                        continue;
+                    }
+                    Head::Part(size_bytes) if size_bytes > READ_BYTES && buffer.capacity() < size_bytes => {
+                        self.wait_for_room(connection, size_bytes).await;
+                        let mut large = BytesMut::with_capacity(size_bytes);
+                        large.extend_from_slice(&buffer);
+                        buffer = large;
+                    }
+                    Head::Part(_) | Head::Nothing => {}
+                }
             }
-            if !busy && let Some(frame) = split_frame(&mut buffer, self.frame_limit_bytes)? {
-                busy = self.with_core(|core| {
-                    core.handle_frame(self.now(), connection, frame);
-                    core.is_busy(connection)
-                });
-                continue;
+            if buffer.capacity() < READ_BYTES {
+                buffer.reserve(READ_BYTES - buffer.len());
             }
             tokio::select! {
                 biased;
                 output = outputs.recv() => {
-                    let Some(Output::Send { frame, .. }) = output else { return Ok(()) };
+                    let Some(output) = output else { return Ok(()) };
                     busy = false;
-                    write_frame(&mut writer, &frame).await?;
+                    self.send(&mut writer, output).await?;
                 }
-                read = reader.read_buf(&mut buffer), if !busy || buffer.len() < READ_AHEAD_BYTES => {
+                read = reader.read_buf(&mut buffer), if buffer.len() < buffer.capacity() => {
                     if read? == 0 {
                         return Ok(());
                     }
                 }
             }
+        }
+    }
+
+    /// Gives a request to the core. Returns whether the answer is still to come.
+    fn hand_over(&self, connection: ConnectionId, frame: Bytes) -> bool {
+        self.with_hub(|hub, now| {
+            hub.core.handle_frame(now, connection, frame);
+            let busy = hub.core.is_busy(connection);
+            if !busy && hub.room.release(connection) {
+                self.room_freed.notify_waiters();
+            }
+            busy
+        })
+    }
+
+    /// Writes an answer. The end of the connection comes as an error.
+    async fn send<W: AsyncWrite + Unpin>(&self, writer: &mut W, output: Output) -> io::Result<()> {
+        let Output::Send { connection, frame } = output else { return Err(io::ErrorKind::ConnectionAborted.into()) };
+        write_frame(writer, &frame).await?;
+        drop(frame);
+        if self.lock().room.release(connection) {
+            self.room_freed.notify_waiters();
+        }
+        Ok(())
+    }
+
+    /// Waits until a connection may have `bytes` of memory for a request and more for its answer.
+    async fn wait_for_room(&self, connection: ConnectionId, bytes: usize) {
+        loop {
+            let freed = self.room_freed.notified();
+            let mut freed = std::pin::pin!(freed);
+            // From here on nothing that is freed is missed.
+            freed.as_mut().enable();
+            if self.lock().room.take(self.now(), connection, bytes) {
+                // The next in line may find room as well.
+                self.room_freed.notify_waiters();
+                return;
+            }
+            if tokio::time::timeout(PATIENCE, freed).await.is_err() {
+                self.close_largest();
+            }
+        }
+    }
+
+    /// Ends the connection that holds the most memory, if it has for long.
+    fn close_largest(&self) {
+        let hub = self.lock();
+        if let Some((connection, bytes)) = hub.room.largest(self.now())
+            && let Some(line) = hub.lines.get(&connection)
+        {
+            warn!(
+                connection = connection.0,
+                bytes, "closed: it holds the most memory for frames, and others wait for it"
+            );
+            line.end.notify_one();
         }
     }
 
@@ -201,7 +300,7 @@ impl Server {
                 biased;
                 () = told_to_stop(&mut stop) => return,
                 () = self.timer.notified() => {}
-                () = sleep => self.with_core(|core| core.handle_timeout(self.now())),
+                () = sleep => self.with_hub(|hub, now| hub.core.handle_timeout(now)),
             }
         }
     }
@@ -218,13 +317,28 @@ impl Server {
 
 impl Hub {
     /// Hands every output to the task of its connection; returns the core's next timeout.
-    fn deliver(&mut self) -> Option<Moment> {
+    fn deliver(&mut self, now: Moment) -> Option<Moment> {
         while let Some(output) = self.core.poll() {
             let (Output::Send { connection, .. } | Output::Close { connection }) = &output;
-            if let Some(queue) = self.queues.get(connection) {
+            if let Some(line) = self.lines.get(connection) {
+                if let Output::Send { frame, .. } = &output {
+                    let own_bytes = own_bytes(frame);
+                    let shared_bytes = frame.iter().map(Bytes::len).sum::<usize>() - own_bytes;
+                    self.room.charge(now, *connection, own_bytes, shared_bytes);
+                }
                 // The task may have ended since; its connection is about to be taken out.
-                let _ = queue.send(output);
+                let _ = line.queue.send(output);
             }
+        }
+        if self.core.take_pinned_shortage()
+            && let Some((connection, bytes)) = self.room.largest_shared(now)
+            && let Some(line) = self.lines.get(&connection)
+        {
+            warn!(
+                connection = connection.0,
+                bytes, "closed: it does not read, and what it holds of deleted records is needed"
+            );
+            line.end.notify_one();
         }
         self.core.next_timeout()
     }
@@ -233,6 +347,11 @@ impl Hub {
 /// An address without the IPv6 form of IPv4: what `[::]` accepts shows it so.
 fn text_of(address: IpAddr) -> Str {
     Str::from(address.to_canonical().to_string())
+}
+
+/// Bytes of the chunks that a frame has for itself. The others are slices of a log, which is charged for them.
+fn own_bytes(frame: &[Bytes]) -> usize {
+    frame.iter().filter(|chunk| chunk.is_unique()).map(Bytes::len).sum()
 }
 
 async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
@@ -246,8 +365,7 @@ fn wall_clock() -> TimestampMs {
     TimestampMs(i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX))
 }
 
-const READ_BYTES: usize = 64 * 1024;
-/// A client that sends more than this while its request waits is not read until the answer is out.
-const READ_AHEAD_BYTES: usize = 1024 * 1024;
+/// What each connection has to read into, and what it may send ahead while its request waits. Larger frames need room.
+const READ_BYTES: usize = 16 * 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const TICK: Duration = Duration::from_millis(1);
