@@ -31,6 +31,9 @@ pub(crate) struct Options {
     /// Finalized level of the feature transaction.version: 2 has KIP-890.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(i16).range(1..=2))]
     transaction_version: i16,
+    /// Memory for records and requests under way, in bytes or as 512M, 2G; beyond it Produce is refused.
+    #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = size_bytes)]
+    memory: u64,
 }
 
 /// Serves until Ctrl-C or SIGTERM.
@@ -46,6 +49,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
             advertised: options.advertise.clone().map(|Address { host, port }| (host, port)),
             default_partitions: options.partitions,
             transaction_version: options.transaction_version,
+            memory_bytes: options.memory,
             ..BrokerConfig::default()
         };
         let choose = if options.listen.is_some() { "--listen" } else { "--port" };
@@ -107,6 +111,25 @@ fn advertised(text: &str) -> Result<Address, String> {
     Ok(address)
 }
 
+/// A number of bytes, with K, M or G behind it for powers of 1024.
+fn size_bytes(text: &str) -> Result<u64, String> {
+    let (digits, shift) = match text.char_indices().last() {
+        Some((at, 'k' | 'K')) => (&text[..at], 10),
+        Some((at, 'm' | 'M')) => (&text[..at], 20),
+        Some((at, 'g' | 'G')) => (&text[..at], 30),
+        _ => (text, 0),
+    };
+    let number: u64 = digits.parse().map_err(|_| format!("{text} is no size such as 512M or 2G"))?;
+    match number.checked_mul(1 << shift) {
+        Some(bytes) if bytes >= MEMORY_MIN => Ok(bytes),
+        Some(_) => Err("a broker needs 16M at least".to_owned()),
+        None => Err(format!("{text} is more than a machine has")),
+    }
+}
+
+/// Enough for a request and an answer of 1 MiB each, which clients send by default.
+const MEMORY_MIN: u64 = 16 << 20;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,6 +144,17 @@ mod tests {
         }
         for text in ["0.0.0.0:9092", "[::]:9092", "host:0"] {
             assert!(advertised(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_read_with_their_units() {
+        assert_eq!(size_bytes("512M"), Ok(512 << 20));
+        assert_eq!(size_bytes("2g"), Ok(2 << 30));
+        assert_eq!(size_bytes("65536k"), Ok(64 << 20));
+        assert_eq!(size_bytes("33554432"), Ok(32 << 20));
+        for wrong in ["", "M", "-1G", "1.5G", "1T", "8M", "99999999999G"] {
+            assert!(size_bytes(wrong).is_err(), "{wrong}");
         }
     }
 }
