@@ -1,6 +1,6 @@
 //! The settings of the broker, of its groups and of metrics, as tools that ask for them know them from Apache Kafka.
 //!
-//! `broker_configs.txt` has every setting of a broker of Kafka 4.3: a line of name, Kafka's number for the type, flags (`r`
+//! `broker_configs.txt` has every setting of a broker of Kafka 4.4: a line of name, Kafka's number for the type, flags (`r`
 //! read-only, `w` not, `s` sensitive, `n` null) and default. Those that [`BrokerConfig`] has are told as they are here; the
 //! others have their defaults and no effect.
 
@@ -79,6 +79,8 @@ pub(super) const OF_GROUPS: &[(&str, i8, &str, &str)] = &[
     ("consumer.assignment.interval.ms", INT, "1000", "group.consumer.assignment.interval.ms"),
     ("consumer.heartbeat.interval.ms", INT, "5000", "group.consumer.heartbeat.interval.ms"),
     ("consumer.session.timeout.ms", INT, "45000", "group.consumer.session.timeout.ms"),
+    ("errors.deadletterqueue.copy.record.enable", BOOLEAN, "false", "errors.deadletterqueue.copy.record.enable"),
+    ("errors.deadletterqueue.topic.name", STRING, "", "errors.deadletterqueue.topic.name"),
     ("share.assignment.interval.ms", INT, "1000", "group.share.assignment.interval.ms"),
     ("share.auto.offset.reset", STRING, "latest", "share.auto.offset.reset"),
     ("share.delivery.count.limit", INT, "5", "group.share.delivery.count.limit"),
@@ -89,9 +91,11 @@ pub(super) const OF_GROUPS: &[(&str, i8, &str, &str)] = &[
     ("share.renew.acknowledge.enable", BOOLEAN, "true", "share.renew.acknowledge.enable"),
     ("share.session.timeout.ms", INT, "45000", "group.share.session.timeout.ms"),
     ("streams.assignment.interval.ms", INT, "1000", "group.streams.assignment.interval.ms"),
+    ("streams.assignor.name", STRING, "sticky", "group.streams.assignors"),
     ("streams.heartbeat.interval.ms", INT, "5000", "group.streams.heartbeat.interval.ms"),
     ("streams.initial.rebalance.delay.ms", INT, "3000", "group.streams.initial.rebalance.delay.ms"),
     ("streams.num.standby.replicas", INT, "0", "group.streams.num.standby.replicas"),
+    ("streams.rack.aware.assignment.tags", LIST, "", "group.streams.rack.aware.assignment.tags"),
     ("streams.session.timeout.ms", INT, "45000", "group.streams.session.timeout.ms"),
 ];
 

@@ -92,7 +92,7 @@ pub fn is_consistent(configs: &BTreeMap<Str, Str>) -> bool {
     lag("min.compaction.lag.ms", 0) <= lag("max.compaction.lag.ms", i64::MAX)
 }
 
-/// The bounds of `LogConfig` of Apache Kafka 4.3.
+/// The bounds of `LogConfig` of Apache Kafka 4.4.
 fn is_in_range(name: &str, number: i64) -> bool {
     match name {
         "compression.gzip.level" => number == -1 || (1..=9).contains(&number),
@@ -102,7 +102,7 @@ fn is_in_range(name: &str, number: i64) -> bool {
         "segment.index.bytes" => number >= 4,
         "flush.messages" | "max.compaction.lag.ms" | "min.insync.replicas" | "segment.ms" => number >= 1,
         "local.retention.bytes" | "local.retention.ms" => number >= -2,
-        "retention.ms" => number >= -1,
+        "remote.copy.lag.bytes" | "remote.copy.lag.ms" | "retention.ms" => number >= -1,
         "retention.bytes" => true,
         _ => number >= 0,
     }
