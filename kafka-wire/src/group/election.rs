@@ -61,7 +61,7 @@ impl Election {
             return Vec::new();
         }
         let user_data = config.leader_user_data.map(|make| make(&self.infos));
-        let assigned = self.assignor.assign(&self.subscribers, counts);
+        let assigned = self.assignor.assign_together(&self.subscribers, counts, &config.together);
         let assignments = self.subscribers.iter().zip(assigned).map(|(subscriber, partitions)| {
             let assignment = blob::encode_assignment(&ConsumerProtocolAssignment {
                 assigned_partitions: blob::by_topic(partitions),

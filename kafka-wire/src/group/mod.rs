@@ -43,6 +43,9 @@ pub struct GroupConfig {
     pub topics: Vec<Str>,
     /// Assignors that this member can run, preferred first. All members need one in common.
     pub assignors: Vec<Assignor>,
+    /// Groups of topics of which partitions of equal numbers go to one member, whatever the assignor; those of the member that
+    /// leads count. Empty by default. See [`Assignor::assign_together`].
+    pub together: Vec<Vec<Str>>,
     /// Free bytes that this member gives to the leader with its subscription; empty is sent as null.
     pub user_data: Bytes,
     /// Makes the bytes that every member gets with its assignment, called in the member that leads. `None`: no bytes.
@@ -66,6 +69,7 @@ impl GroupConfig {
             heartbeat_interval: Duration::from_secs(3),
             topics,
             assignors: vec![Assignor::Range, Assignor::RoundRobin],
+            together: Vec::new(),
             user_data: Bytes::new(),
             leader_user_data: None,
             metadata_interval: Duration::from_secs(300),

@@ -55,6 +55,42 @@ impl Assignor {
     }
 }
 
+impl Assignor {
+    /// As [`Assignor::assign`], and partitions of equal numbers of the topics of one group of `together` go to one member.
+    ///
+    /// Each group is assigned as one topic, its first, with as many partitions as the largest of its topics has; a member takes
+    /// part that subscribes to this first one, and must subscribe to all. A topic belongs to one group at most.
+    #[must_use]
+    pub fn assign_together(
+        self,
+        members: &[Subscriber],
+        partition_counts: &PartitionCounts,
+        together: &[Vec<Str>],
+    ) -> Vec<Vec<TopicPartition>> {
+        let mut counts = partition_counts.clone();
+        for group in together {
+            let most = group.iter().filter_map(|topic| counts.remove(topic)).max();
+            counts.extend(group.first().cloned().zip(most));
+        }
+        let mut assigned = self.assign(members, &counts);
+        for partitions in &mut assigned {
+            for group in together {
+                let Some((first, others)) = group.split_first() else { continue };
+                let numbers: Vec<_> =
+                    partitions.extract_if(.., |partition| partition.topic == *first).map(|own| own.partition).collect();
+                for topic in std::iter::once(first).chain(others) {
+                    let count = partition_counts.get(topic).copied().unwrap_or(0);
+                    let exists = |number: &&PartitionId| u32::try_from(number.0).is_ok_and(|number| number < count);
+                    let own = |number: &PartitionId| TopicPartition { topic: topic.clone(), partition: *number };
+                    partitions.extend(numbers.iter().filter(exists).map(own));
+                }
+            }
+            partitions.sort_unstable();
+        }
+        assigned
+    }
+}
+
 /// Number of partitions of each topic that exists.
 pub type PartitionCounts = BTreeMap<Str, u32>;
 

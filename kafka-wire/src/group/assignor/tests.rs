@@ -143,3 +143,56 @@ proptest! {
         }
     }
 }
+
+fn topics(names: &[&str]) -> Vec<Str> {
+    names.iter().copied().map(Str::from).collect()
+}
+
+#[test]
+fn what_belongs_together_goes_to_one_member() {
+    let counts = PartitionCounts::from([(Str::from("a"), 5), (Str::from("b"), 3), (Str::from("c"), 2)]);
+    let member =
+        |id: &str| Subscriber { member_id: Str::from(id), instance_id: None, topics: topics(&["a", "b", "c"]) };
+    let assigned = Assignor::RoundRobin.assign_together(
+        &[member("m1"), member("m2")],
+        &counts,
+        &[topics(&["b", "a"]), topics(&["gone"])],
+    );
+    let expected = [["a-0", "a-2", "a-4", "b-0", "b-2", "c-1"].as_slice(), &["a-1", "a-3", "b-1", "c-0"]];
+    assert_eq!(shown(&assigned), expected);
+}
+
+proptest! {
+    #[test]
+    fn partitions_of_equal_numbers_stay_together(
+        counts in prop::collection::btree_map("t[0-5]".prop_map(Str::from), 0..20_u32, 0..6),
+        member_count in 1..6_usize,
+        first in prop::collection::btree_set("t[0-2]".prop_map(Str::from), 0..3),
+        second in prop::collection::btree_set("t[3-5]".prop_map(Str::from), 0..3),
+    ) {
+        let together: Vec<Vec<Str>> = [first, second].map(|group| group.into_iter().collect()).to_vec();
+        let all: Vec<Str> = counts.keys().cloned().collect();
+        let member = |index| Subscriber { member_id: Str::from(format!("m{index}")), instance_id: None, topics: all.clone() };
+        let members: Vec<_> = (0..member_count).map(member).collect();
+        for assignor in ALL {
+            let alone = assignor.assign(&members, &counts);
+            prop_assert_eq!(&assignor.assign_together(&members, &counts, &[]), &alone);
+            let assigned = assignor.assign_together(&members, &counts, &together);
+            let mut owners = BTreeMap::new();
+            for (member, partitions) in assigned.iter().enumerate() {
+                for own in partitions {
+                    prop_assert_eq!(owners.insert(own.clone(), member), None, "one owner");
+                }
+            }
+            prop_assert_eq!(owners.len(), counts.values().map(|count| *count as usize).sum::<usize>(), "all are owned");
+            for group in &together {
+                for (own, member) in owners.iter().filter(|(own, _)| group.contains(&own.topic)) {
+                    for other in group {
+                        let other = TopicPartition { topic: other.clone(), partition: own.partition };
+                        prop_assert!(owners.get(&other).is_none_or(|its| its == member));
+                    }
+                }
+            }
+        }
+    }
+}
