@@ -63,6 +63,15 @@ pub enum ProcessError {
         /// What is wrong; `None` when the key is no key of a changelog.
         cause: Option<SerdeError>,
     },
+    /// State or shuffled records are there, written by this job as it was before the step was changed.
+    OtherVersion {
+        /// The store or the repartition topic.
+        of: String,
+        /// How it was written; `None` when it was before changelogs said so.
+        found: Option<String>,
+        /// How the job would write it.
+        expected: String,
+    },
 }
 
 impl fmt::Display for ProcessError {
@@ -75,6 +84,15 @@ impl fmt::Display for ProcessError {
             Self::BadChangelog { store, cause: Some(cause) } => write!(f, "changelog of store {store}: {cause}"),
             Self::BadChangelog { store, cause: None } => {
                 write!(f, "changelog of store {store}: not a key of a changelog")
+            }
+            Self::OtherVersion { of, found, expected } => {
+                let found = found.as_deref().unwrap_or("by a version of this program that did not say how");
+                write!(
+                    f,
+                    "`{of}` was written as ({found}), and the job now says ({expected}): what is there cannot be read as that. \
+                     Give the step another name to start it without state, or the job another application id to start \
+                     anew, or change the step back"
+                )
             }
         }
     }

@@ -3,6 +3,7 @@
 //! A serde is a value of a type, named where a topic is named: no registry, no cast. To add one of your own, implement
 //! [`Serde`]; nothing is derived.
 
+use std::any::type_name;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -48,6 +49,12 @@ pub trait Serde: Clone + Send + Sync + 'static {
     /// # Errors
     /// When the type has values that the format has not. Stops the job: output is never dropped.
     fn encode(&self, value: &<Self::View as View>::Ref<'_>, out: &mut Vec<u8>) -> Result<(), SerdeError>;
+
+    /// Names the format, for as long as it stays the same: changelogs and repartition topics remember it, and a job that has
+    /// another one under the same name is refused. By default the name of the type, without the modules that it is in.
+    fn name(&self) -> String {
+        short_name(type_name::<Self>())
+    }
 
     /// What Kafka's null is. By default an error; [`Nullable`] makes it a value.
     ///
@@ -344,6 +351,19 @@ fn json_error(error: serde_json::Error) -> SerdeError {
     SerdeError::Json { line: error.line(), column: error.column(), message: error.to_string() }
 }
 
+/// The name of a type without modules: `Json<Count>` for `processor::serde::Json<my_job::Count>`.
+fn short_name(name: &str) -> String {
+    let mut short = String::new();
+    for part in name.split_inclusive(|byte: char| !(byte.is_alphanumeric() || byte == '_')) {
+        match part.strip_suffix(':') {
+            // The rest of a path of modules: its last name and the colon are left out.
+            Some(_) => {}
+            None => short.push_str(part),
+        }
+    }
+    short
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -360,6 +380,18 @@ mod tests {
         assert_eq!(encoded(&I64, &-1), [0xff; 8]);
         assert_eq!(I64.decode(&[0xff; 8]), Ok(-1));
         assert_eq!(U64.decode(&[1, 2, 3]), Err(SerdeError::Length { expected: 8, actual: 3 }));
+    }
+
+    #[test]
+    fn a_format_is_named_after_its_type_wherever_that_is() {
+        assert_eq!(
+            (Utf8.name(), ().name(), Nullable(Raw).name()),
+            ("Utf8".into(), "()".into(), "Nullable<Raw>".into())
+        );
+        assert_eq!(
+            Json::<Vec<std::collections::BTreeMap<u8, String>>>::new().name(),
+            "Json<Vec<BTreeMap<u8, String>>>"
+        );
     }
 
     #[test]

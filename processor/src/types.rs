@@ -83,6 +83,20 @@ impl<'a, K: View, V: View> Rec<'a, K, V> {
     }
 }
 
+impl<'a, K: Reborrow, V: Reborrow> Rec<'a, K, V> {
+    /// The same record for the time of the borrow: for one of several that take it.
+    #[inline]
+    pub(crate) fn reborrow(&self) -> Rec<'_, K, V> {
+        Rec {
+            key: K::reborrow(&self.key),
+            value: V::reborrow(&self.value),
+            timestamp: self.timestamp,
+            headers: self.headers,
+            raw_key: self.raw_key,
+        }
+    }
+}
+
 /// A span of event time: `start` is in it, `end` is not. Milliseconds since 1970-01-01 UTC, negative before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Window {
@@ -117,6 +131,12 @@ pub struct InWindow<A>(PhantomData<fn() -> A>);
 
 impl<A: 'static> View for InWindow<A> {
     type Ref<'a> = (Window, &'a A);
+}
+
+impl<A: 'static> Reborrow for InWindow<A> {
+    fn reborrow<'short, 'long: 'short>(result: &'short (Window, &'long A)) -> (Window, &'short A) {
+        *result
+    }
 }
 
 /// One result of a windowed aggregation, as `map` and `filter` after it see it.

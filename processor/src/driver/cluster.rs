@@ -48,14 +48,18 @@ impl Cluster {
                 SinkKind::Changelog { partitions: None } => {}
             }
         }
+        let counts = topology.external_sources().map(|source| &source.topic);
+        let counts = counts.map(|topic| (topic.clone(), logs.partition_count(topic))).collect();
+        topology.check_partitions(&counts).expect("numbers of partitions that the topology can work with");
         for store in topology.stores() {
-            let sources = topology.sub_topologies()[store.sub_topology.0].sources();
-            let partition_count = sources.iter().map(|source| logs.partition_count(&source.topic)).max();
-            logs.create(&topology.sinks()[store.changelog.0].topic, partition_count.unwrap_or(1));
+            let changelog = &topology.sinks()[store.changelog.0].topic;
+            logs.create(changelog, topology.task_count(store.sub_topology, &counts));
         }
         let sources = topology.sub_topologies().iter().flat_map(|sub_topology| sub_topology.sources());
         let topics = sources.map(|source| Str::from(source.topic.as_str())).collect();
-        let (group, transactions, offsets) = (Group::new(), Transactions::default(), Offsets::new());
+        let together = topology.together().into_iter().map(|group| group.into_iter().map(Str::from).collect());
+        let group = Group::new(together.collect());
+        let (transactions, offsets) = (Transactions::default(), Offsets::new());
         Self { logs, group, transactions, offsets, can_fence: true, topics }
     }
 

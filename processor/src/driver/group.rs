@@ -21,6 +21,8 @@ pub(super) struct Group {
     rebalancing_since: Option<Moment>,
     session_timeout: Duration,
     rebalance_timeout: Duration,
+    /// Topics whose partitions of equal numbers go to one member.
+    together: Vec<Vec<Str>>,
 }
 
 #[derive(Debug)]
@@ -46,13 +48,14 @@ pub(super) enum Heard {
 }
 
 impl Group {
-    pub(super) const fn new() -> Self {
+    pub(super) const fn new(together: Vec<Vec<Str>>) -> Self {
         Self {
             members: BTreeMap::new(),
             generation: 0,
             rebalancing_since: None,
             session_timeout: Duration::from_secs(6),
             rebalance_timeout: Duration::from_secs(30),
+            together,
         }
     }
 
@@ -157,7 +160,7 @@ impl Group {
             topics: topics.to_vec(),
         };
         let subscribers: Vec<Subscriber> = self.members.keys().map(subscriber).collect();
-        let assigned = Assignor::Range.assign(&subscribers, counts);
+        let assigned = Assignor::Range.assign_together(&subscribers, counts, &self.together);
         for (member, partitions) in self.members.values_mut().zip(assigned) {
             member.has_rejoined = false;
             member.partitions = partitions;

@@ -114,6 +114,9 @@ impl TestDriver {
     }
 
     /// Starts the job; source and output topics have as many partitions as given here, the others one.
+    ///
+    /// # Panics
+    /// When topics that reach one step with state have different numbers.
     #[must_use]
     pub fn with_partitions(topology: Topology, partitions: &[(&str, i32)]) -> Self {
         let cluster = Cluster::new(&topology, partitions);
@@ -365,6 +368,7 @@ impl TestDriver {
         slot.incarnation += 1;
         slot.is_paused = false;
         let settings = Settings {
+            wall_at_zero: TimestampMs(0),
             transactional_id: format!("{}-test-{worker}", self.topology.application_id()),
             first_sequence: u64::from(slot.incarnation) * SEQUENCES_MAX,
             policy: self.policy,

@@ -1,6 +1,6 @@
 //! One record in, that record out or none.
 
-use super::{Chain, Context, Control, Operator};
+use super::{Chain, Context, Operator, Signals, StageBuilder};
 use crate::error::ProcessError;
 use crate::types::{Rec, View};
 
@@ -18,10 +18,9 @@ where
 {
     type Key = C::Key;
     type Value = C::Value;
-    type Built<N: Operator<C::Key, C::Value>> = C::Built<FilterOperator<F, N>>;
 
-    fn build<N: Operator<C::Key, C::Value>>(&self, next: N) -> Self::Built<N> {
-        self.previous.build(FilterOperator { keep: self.keep.clone(), next })
+    fn build<N: Operator<C::Key, C::Value>>(&self, next: N, stage: &mut StageBuilder<'_>) {
+        self.previous.build(FilterOperator { keep: self.keep.clone(), next }, stage);
     }
 }
 
@@ -29,6 +28,12 @@ where
 pub struct FilterOperator<F, N> {
     keep: F,
     next: N,
+}
+
+impl<F: Send, N: Signals> Signals for FilterOperator<F, N> {
+    fn next(&mut self) -> Option<&mut dyn Signals> {
+        Some(&mut self.next)
+    }
 }
 
 impl<K, V, F, N> Operator<K, V> for FilterOperator<F, N>
@@ -41,9 +46,5 @@ where
     #[inline]
     fn push(&mut self, record: Rec<'_, K, V>, context: &mut Context<'_>) -> Result<(), ProcessError> {
         if (self.keep)(&record) { self.next.push(record, context) } else { Ok(()) }
-    }
-
-    fn control(&mut self, control: &mut Control<'_>, context: &mut Context<'_>) -> Result<(), ProcessError> {
-        self.next.control(control, context)
     }
 }

@@ -5,7 +5,7 @@
 
 use std::marker::PhantomData;
 
-use super::{Chain, Context, Control, Operator};
+use super::{Chain, Context, Operator, Signals, StageBuilder};
 use crate::error::ProcessError;
 use crate::types::{Reborrow, Rec, View};
 
@@ -50,10 +50,9 @@ where
 {
     type Key = C::Key;
     type Value = B;
-    type Built<N: Operator<C::Key, B>> = C::Built<FlatMapOperator<B, F, N>>;
 
-    fn build<N: Operator<C::Key, B>>(&self, next: N) -> Self::Built<N> {
-        self.previous.build(FlatMapOperator { output: PhantomData, flat_map: self.flat_map.clone(), next })
+    fn build<N: Operator<C::Key, B>>(&self, next: N, stage: &mut StageBuilder<'_>) {
+        self.previous.build(FlatMapOperator { output: PhantomData, flat_map: self.flat_map.clone(), next }, stage);
     }
 }
 
@@ -62,6 +61,12 @@ pub struct FlatMapOperator<B, F, N> {
     output: PhantomData<fn() -> B>,
     flat_map: F,
     next: N,
+}
+
+impl<B: 'static, F: Send, N: Signals> Signals for FlatMapOperator<B, F, N> {
+    fn next(&mut self) -> Option<&mut dyn Signals> {
+        Some(&mut self.next)
+    }
 }
 
 impl<K, V, B, F, N> Operator<K, V> for FlatMapOperator<B, F, N>
@@ -77,10 +82,6 @@ where
         let mut pusher = Pusher { record: &record, next: &mut self.next, context, result: Ok(()) };
         (self.flat_map)(&record, &mut Outputs { push: &mut pusher });
         pusher.result
-    }
-
-    fn control(&mut self, control: &mut Control<'_>, context: &mut Context<'_>) -> Result<(), ProcessError> {
-        self.next.control(control, context)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The end of a stage in a repartition topic: the shuffle.
 
 use super::to::Scratch;
-use super::{Context, Control, Operator};
+use super::{Context, Operator, Signals};
 use crate::error::ProcessError;
 use crate::output::{OutRecord, Route, SinkId};
 use crate::serde::Serde;
@@ -20,6 +20,12 @@ pub struct KeyBy<F, KS, VS> {
 
 /// What a closure of `key_by` returns: the new key and the value that crosses.
 pub(crate) type Keyed<'a, KS, VS> = (<<KS as Serde>::View as View>::Ref<'a>, <<VS as Serde>::View as View>::Ref<'a>);
+
+impl<F: Send, KS: Serde, VS: Serde> Signals for KeyBy<F, KS, VS> {
+    fn next(&mut self) -> Option<&mut dyn Signals> {
+        None
+    }
+}
 
 impl<K, V, KS, VS, F> Operator<K, V> for KeyBy<F, KS, VS>
 where
@@ -49,10 +55,6 @@ where
             value: (!self.value_serde.is_null(&value)).then_some(scratch.value.as_slice()),
             headers,
         });
-        Ok(())
-    }
-
-    fn control(&mut self, _control: &mut Control<'_>, _context: &mut Context<'_>) -> Result<(), ProcessError> {
         Ok(())
     }
 }

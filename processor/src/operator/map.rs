@@ -1,6 +1,6 @@
 //! One record in, one out, with another value.
 
-use super::{Chain, Context, Control, Operator};
+use super::{Chain, Context, Operator, Signals, StageBuilder};
 use crate::error::ProcessError;
 use crate::types::{Owned, Rec, View};
 
@@ -19,10 +19,9 @@ where
 {
     type Key = C::Key;
     type Value = Owned<B>;
-    type Built<N: Operator<C::Key, Owned<B>>> = C::Built<MapOperator<F, N>>;
 
-    fn build<N: Operator<C::Key, Owned<B>>>(&self, next: N) -> Self::Built<N> {
-        self.previous.build(MapOperator { map: self.map.clone(), next })
+    fn build<N: Operator<C::Key, Owned<B>>>(&self, next: N, stage: &mut StageBuilder<'_>) {
+        self.previous.build(MapOperator { map: self.map.clone(), next }, stage);
     }
 }
 
@@ -30,6 +29,12 @@ where
 pub struct MapOperator<F, N> {
     map: F,
     next: N,
+}
+
+impl<F: Send, N: Signals> Signals for MapOperator<F, N> {
+    fn next(&mut self) -> Option<&mut dyn Signals> {
+        Some(&mut self.next)
+    }
 }
 
 impl<K, V, B, F, N> Operator<K, V> for MapOperator<F, N>
@@ -44,9 +49,5 @@ where
     fn push(&mut self, record: Rec<'_, K, V>, context: &mut Context<'_>) -> Result<(), ProcessError> {
         let value = (self.map)(&record);
         self.next.push(record.with_value(value), context)
-    }
-
-    fn control(&mut self, control: &mut Control<'_>, context: &mut Context<'_>) -> Result<(), ProcessError> {
-        self.next.control(control, context)
     }
 }

@@ -3,7 +3,7 @@
 use kafka_wire::record::{Record, Records};
 use kafka_wire::types::{Offset, TimestampMs};
 
-use super::{Chain, Context, Control, Input, Operator, Stage, Undecodable};
+use super::{Chain, Context, Head, Input, NodeId, Operator, Signals, StageBuilder, Undecodable};
 use crate::error::{Origin, ProcessError};
 use crate::serde::{Serde, SerdeError};
 use crate::types::{Rec, View};
@@ -38,6 +38,7 @@ where
 /// A topic, declared.
 #[derive(Clone)]
 pub struct Source<KS, VS, T> {
+    pub(crate) node: NodeId,
     pub(crate) key: KS,
     pub(crate) value: VS,
     pub(crate) event_time: T,
@@ -46,10 +47,9 @@ pub struct Source<KS, VS, T> {
 impl<KS: Serde, VS: Serde, T: EventTime<KS::View, VS::View>> Chain for Source<KS, VS, T> {
     type Key = KS::View;
     type Value = VS::View;
-    type Built<N: Operator<KS::View, VS::View>> = SourceOperator<KS, VS, T, N>;
 
-    fn build<N: Operator<KS::View, VS::View>>(&self, next: N) -> Self::Built<N> {
-        SourceOperator { source: self.clone(), next }
+    fn build<N: Operator<KS::View, VS::View>>(&self, next: N, stage: &mut StageBuilder<'_>) {
+        stage.head(self.node, Box::new(SourceOperator { source: self.clone(), next }));
     }
 }
 
@@ -81,7 +81,13 @@ where
     }
 }
 
-impl<KS, VS, T, N> Stage for SourceOperator<KS, VS, T, N>
+impl<KS: Serde, VS: Serde, T: Send, N: Signals> Signals for SourceOperator<KS, VS, T, N> {
+    fn next(&mut self) -> Option<&mut dyn Signals> {
+        Some(&mut self.next)
+    }
+}
+
+impl<KS, VS, T, N> Head for SourceOperator<KS, VS, T, N>
 where
     KS: Serde,
     VS: Serde,
@@ -91,12 +97,13 @@ where
     fn run<'r>(
         &mut self,
         records: &mut Records<'r>,
-        input: &Input<'_>,
+        input: &Input,
         context: &mut Context<'_>,
     ) -> Result<Option<Record<'r>>, ProcessError> {
         let mut next_offset = input.position;
         for record in records {
-            let record = record.map_err(|cause| ProcessError::Corrupt { origin: origin(input, next_offset), cause })?;
+            let record =
+                record.map_err(|cause| ProcessError::Corrupt { origin: origin(context, next_offset), cause })?;
             if record.offset < input.position.0 {
                 continue;
             }
@@ -104,7 +111,8 @@ where
             if input.is_internal && record.key.is_none() {
                 return Ok(Some(record));
             }
-            context.counters.records_in += 1;
+            context.counters.records_in += u64::from(input.is_counted);
+            context.place.offset = Offset(record.offset);
             match self.decode(&record) {
                 Ok(mut decoded) => {
                     decoded.timestamp = self.source.event_time.of(&decoded);
@@ -116,28 +124,24 @@ where
         }
         Ok(None)
     }
-
-    fn control(&mut self, control: &mut Control<'_>, context: &mut Context<'_>) -> Result<(), ProcessError> {
-        self.next.control(control, context)
-    }
 }
 
 #[cold]
 fn skip_or_fail(
     record: &Record<'_>,
     (part, cause): Failure,
-    input: &Input<'_>,
+    input: &Input,
     context: &mut Context<'_>,
 ) -> Result<(), ProcessError> {
     if input.is_internal || input.undecodable == Undecodable::Fail {
-        return Err(ProcessError::Undecodable { origin: origin(input, Offset(record.offset)), part, cause });
+        return Err(ProcessError::Undecodable { origin: origin(context, Offset(record.offset)), part, cause });
     }
     context.counters.undecodable += 1;
-    let (topic, partition, offset) = (input.topic, input.partition.0, record.offset);
+    let (topic, partition, offset) = (context.place.topic, context.place.partition.0, record.offset);
     tracing::debug!(topic, partition, offset, part, %cause, "record skipped: it cannot be decoded");
     Ok(())
 }
 
-fn origin(input: &Input<'_>, offset: Offset) -> Origin {
-    Origin { topic: input.topic.to_owned(), partition: input.partition, offset }
+fn origin(context: &Context<'_>, offset: Offset) -> Origin {
+    Origin { topic: context.place.topic.to_owned(), partition: context.place.partition, offset }
 }

@@ -1,6 +1,6 @@
 //! The end of a stage in a topic of the user's.
 
-use super::{Context, Control, Operator};
+use super::{Context, Operator, Signals};
 use crate::error::ProcessError;
 use crate::output::{OutRecord, Route, SinkId};
 use crate::serde::Serde;
@@ -23,6 +23,12 @@ pub(crate) struct Scratch {
     pub(crate) value: Vec<u8>,
 }
 
+impl<KS: Serde, VS: Serde> Signals for To<KS, VS> {
+    fn next(&mut self) -> Option<&mut dyn Signals> {
+        None
+    }
+}
+
 impl<KS: Serde, VS: Serde> Operator<KS::View, VS::View> for To<KS, VS> {
     #[inline]
     fn push(&mut self, record: Rec<'_, KS::View, VS::View>, context: &mut Context<'_>) -> Result<(), ProcessError> {
@@ -41,10 +47,6 @@ impl<KS: Serde, VS: Serde> Operator<KS::View, VS::View> for To<KS, VS> {
             value: (!self.value_serde.is_null(&record.value)).then_some(value.as_slice()),
             headers: record.headers,
         });
-        Ok(())
-    }
-
-    fn control(&mut self, _control: &mut Control<'_>, _context: &mut Context<'_>) -> Result<(), ProcessError> {
         Ok(())
     }
 }

@@ -7,6 +7,7 @@ use kafka_wire::types::Offset;
 
 use super::config::ConfigError;
 use crate::error::ProcessError;
+use crate::topology::NotCopartitioned;
 
 /// Why a job cannot start or go on. What passes by itself (a broker that restarts, a lost answer) is not here: a worker
 /// starts over then, and counts it.
@@ -46,6 +47,8 @@ pub enum RunError {
         /// What the topology says.
         expected: usize,
     },
+    /// Topics that reach one step with state have different numbers of partitions.
+    NotCopartitioned(NotCopartitioned),
     /// A topic of the job's own could not be created.
     CreateTopic {
         /// The topic.
@@ -95,6 +98,7 @@ impl fmt::Display for RunError {
                 "topic `{topic}` has {found} partitions and the topology says {expected}: state lives per partition, so \
                  take another application id, or the former number"
             ),
+            Self::NotCopartitioned(cause) => cause.fmt(f),
             Self::CreateTopic { topic, cause } => write!(f, "topic `{topic}` cannot be created: {cause}"),
             Self::Process(cause) => cause.fmt(f),
             Self::Corrupt { partition, offset, cause } => write!(
@@ -111,6 +115,12 @@ impl std::error::Error for RunError {}
 impl From<ConfigError> for RunError {
     fn from(cause: ConfigError) -> Self {
         Self::Config(cause)
+    }
+}
+
+impl From<NotCopartitioned> for RunError {
+    fn from(cause: NotCopartitioned) -> Self {
+        Self::NotCopartitioned(cause)
     }
 }
 

@@ -13,7 +13,7 @@ use kafka_wire::producer::{
     TransactionError,
 };
 use kafka_wire::protocol::ErrorCode;
-use kafka_wire::types::IsolationLevel;
+use kafka_wire::types::{IsolationLevel, TimestampMs};
 use kafka_wire::wire::Str;
 
 use super::app::client_config;
@@ -91,6 +91,12 @@ fn group_config(worker: &Worker) -> GroupConfig {
             AssignmentStrategy::Range => Assignor::Range,
             AssignmentStrategy::RoundRobin => Assignor::RoundRobin,
         }],
+        together: worker
+            .topology
+            .together()
+            .iter()
+            .map(|group| group.iter().copied().map(Str::from).collect())
+            .collect(),
         user_data: membership::joining(&worker.transactional_id),
         leader_user_data: Some(membership::leader_user_data),
         ..GroupConfig::new(worker.topology.application_id(), topics)
@@ -101,6 +107,12 @@ fn group_config(worker: &Worker) -> GroupConfig {
 fn wall_clock_micros() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// The time of day at the start of the client's clock.
+pub(crate) fn wall_at_zero(client: &Client) -> TimestampMs {
+    let wall = i64::try_from(wall_clock_micros() / 1_000).unwrap_or(i64::MAX);
+    TimestampMs(wall.saturating_sub(i64::try_from(client.now().as_millis()).unwrap_or(i64::MAX)))
 }
 
 fn refused(text: String) -> SessionEnd {

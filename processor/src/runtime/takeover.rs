@@ -211,6 +211,7 @@ impl Session<'_> {
         let count = i32::try_from(partitions.partitions.len()).unwrap_or(i32::MAX);
         let id = TaskId { sub_topology: sub_topology.id(), partition: partition.partition };
         let mut task = Task::new(topology, id, &[count]);
+        task.set_wall_clock(open::wall_at_zero(&self.client));
         let mut restored = 0;
         for &store in sub_topology.stores() {
             restored += self.restore(&mut task, store, &partition).await?;

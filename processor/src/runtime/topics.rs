@@ -22,8 +22,10 @@ pub(crate) type Ends = BTreeMap<String, Vec<Offset>>;
 pub(crate) async fn prepare(client: &Client, topology: &Topology, config: &Config) -> Result<(), RunError> {
     let mut partitions = BTreeMap::new();
     for source in topology.external_sources() {
-        partitions.insert(source.topic.as_str(), existing(client, &source.topic, config).await?);
+        let count = existing(client, &source.topic, config).await?;
+        partitions.insert(source.topic.clone(), i32::try_from(count).unwrap_or(i32::MAX));
     }
+    topology.check_partitions(&partitions)?;
     for sink in topology.sinks().iter().filter(|sink| sink.kind == SinkKind::External) {
         existing(client, &sink.topic, config).await?;
     }
@@ -144,11 +146,11 @@ async fn existing(client: &Client, topic: &str, config: &Config) -> Result<usize
     }
 }
 
-/// What to create: the topics of the job's own, some with as many partitions as their source topic has.
+/// What to create: the topics of the job's own, changelogs with a partition for each task.
 ///
 /// Records of a repartition topic carry event times, which may be old: retention by time would delete them unread, so
 /// there is none, and workers delete what is committed. A changelog is compacted to the last value of each key.
-fn own_topics(topology: &Topology, partitions: &BTreeMap<&str, usize>, config: &Config) -> Vec<NewTopic> {
+fn own_topics(topology: &Topology, partitions: &BTreeMap<String, i32>, config: &Config) -> Vec<NewTopic> {
     // Event times may also lie ahead of the broker's clock, which refuses more than an hour by default.
     let latest = i64::MAX.to_string();
     let topic = |name: &str, count: i32, policy: &str| {
@@ -171,12 +173,7 @@ fn own_topics(topology: &Topology, partitions: &BTreeMap<&str, usize>, config: &
     }
     for store in topology.stores() {
         let sink = &topology.sinks()[store.changelog.0];
-        let SinkKind::Changelog { partitions: fixed } = sink.kind else { continue };
-        let sources = topology.sub_topologies()[store.sub_topology.0].sources();
-        let counts = sources.iter().filter_map(|source| partitions.get(source.topic.as_str()));
-        let like_sources = || counts.max().and_then(|&count| i32::try_from(count).ok());
-        let count = fixed.map(|partitions| partitions.0).or_else(like_sources).unwrap_or(1);
-        topics.push(topic(&sink.topic, count, "compact"));
+        topics.push(topic(&sink.topic, topology.task_count(store.sub_topology, partitions), "compact"));
     }
     topics
 }

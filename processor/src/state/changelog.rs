@@ -1,63 +1,81 @@
-//! Keys in a changelog topic. The first byte says the kind, and stands for the format of key and value.
+//! Records of a changelog topic. The first byte of a key says what the record is, and stands for the format of the rest.
 //!
 //! | byte | rest of the key | value |
 //! |---|---|---|
-//! | 0 | window start (i64, big endian), the record's key | the aggregate, by its serde; null once the window is closed |
-//! | 1 | upstream partition (i32, big endian), -1 for the task itself | a [`Mark`](crate::watermark::Mark) |
+//! | 2 | an entry of the store, as the store writes it | by the store; null for an entry that is gone |
+//! | 3 | upstream partition (i32, big endian), then the source topic; -1 and none for the task itself | a [`Mark`](crate::watermark::Mark) |
+//! | 4 | the name of a store, or of a source topic of the job's own | how it is written: a text that is compared as a whole |
+//!
+//! 0 and 1 were entries and progress before records of kind 4 existed: nobody can say which windows they are of.
 
 use kafka_wire::types::PartitionId;
 
-/// What a record of a changelog is about.
+/// The key of a record of a changelog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChangelogKey<'a> {
-    /// One key in one window.
-    Entry {
-        /// Start of the window.
-        start: i64,
-        /// The key.
-        key: &'a [u8],
-    },
-    /// How far event time has come in an upstream partition; in the task itself, when that is -1.
+    /// An entry of the store.
+    Entry(&'a [u8]),
+    /// How far event time has come.
     Progress {
-        /// The upstream partition.
+        /// The source topic that the upstream task writes, empty for the task itself.
+        topic: &'a [u8],
+        /// The upstream partition, -1 for the task itself.
         upstream: PartitionId,
     },
+    /// How a store or a source is written.
+    Version {
+        /// Its name.
+        of: &'a [u8],
+    },
+    /// A record of a changelog without versions.
+    Unversioned,
 }
 
-const ENTRY: u8 = 0;
-const PROGRESS: u8 = 1;
+const UNVERSIONED: [u8; 2] = [0, 1];
+const ENTRY: u8 = 2;
+const PROGRESS: u8 = 3;
+const VERSION: u8 = 4;
 
 impl<'a> ChangelogKey<'a> {
-    /// The upstream partition that stands for the task itself.
-    pub const OWN: PartitionId = PartitionId(-1);
+    /// The byte before the key of an entry.
+    pub const ENTRY: u8 = ENTRY;
+
+    /// The progress of the task itself.
+    pub const OWN: ChangelogKey<'static> = ChangelogKey::Progress { topic: &[], upstream: PartitionId(-1) };
 
     /// Writes the key over what `out` had.
     pub fn encode_into(self, out: &mut Vec<u8>) {
         out.clear();
         match self {
-            Self::Entry { start, key } => {
+            Self::Entry(key) => {
                 out.push(ENTRY);
-                out.extend_from_slice(&start.to_be_bytes());
                 out.extend_from_slice(key);
             }
-            Self::Progress { upstream } => {
+            Self::Progress { topic, upstream } => {
                 out.push(PROGRESS);
                 out.extend_from_slice(&upstream.0.to_be_bytes());
+                out.extend_from_slice(topic);
             }
+            Self::Version { of } => {
+                out.push(VERSION);
+                out.extend_from_slice(of);
+            }
+            Self::Unversioned => unreachable!("written by earlier versions only"),
         }
     }
 
-    /// Reads a key; `None` when it is none that this version knows.
+    /// Reads a key; `None` for a kind of record that this version does not know.
     #[must_use]
     pub fn decode(bytes: &'a [u8]) -> Option<Self> {
-        match bytes.split_first()? {
-            (&ENTRY, rest) => {
-                let (start, key) = rest.split_first_chunk()?;
-                Some(Self::Entry { start: i64::from_be_bytes(*start), key })
+        let (kind, rest) = bytes.split_first()?;
+        match *kind {
+            ENTRY => Some(Self::Entry(rest)),
+            PROGRESS => {
+                let (upstream, topic) = rest.split_first_chunk()?;
+                Some(Self::Progress { topic, upstream: PartitionId(i32::from_be_bytes(*upstream)) })
             }
-            (&PROGRESS, rest) => {
-                Some(Self::Progress { upstream: PartitionId(i32::from_be_bytes(rest.try_into().ok()?)) })
-            }
+            VERSION => Some(Self::Version { of: rest }),
+            kind if UNVERSIONED.contains(&kind) => Some(Self::Unversioned),
             _ => None,
         }
     }
@@ -69,21 +87,24 @@ mod tests {
 
     #[test]
     fn keys_are_as_documented() {
-        let mut bytes = vec![9];
-        let entry = ChangelogKey::Entry { start: -2, key: b"ab" };
-        entry.encode_into(&mut bytes);
-        assert_eq!(bytes, [0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfe, b'a', b'b']);
-        assert_eq!(ChangelogKey::decode(&bytes), Some(entry));
-
-        let own = ChangelogKey::Progress { upstream: ChangelogKey::OWN };
-        own.encode_into(&mut bytes);
-        assert_eq!(bytes, [1, 0xff, 0xff, 0xff, 0xff]);
-        assert_eq!(ChangelogKey::decode(&bytes), Some(own));
+        let keys = [
+            (ChangelogKey::Entry(b"ab"), &b"\x02ab"[..]),
+            (ChangelogKey::OWN, b"\x03\xff\xff\xff\xff"),
+            (ChangelogKey::Progress { topic: b"t", upstream: PartitionId(1) }, b"\x03\0\0\0\x01t"),
+            (ChangelogKey::Version { of: b"counts" }, b"\x04counts"),
+        ];
+        for (key, expected) in keys {
+            let mut bytes = vec![9];
+            key.encode_into(&mut bytes);
+            assert_eq!((bytes.as_slice(), ChangelogKey::decode(&bytes)), (expected, Some(key)));
+        }
+        assert_eq!(ChangelogKey::decode(b"\0\0\0\0\0\0\0\0\0a"), Some(ChangelogKey::Unversioned));
+        assert_eq!(ChangelogKey::decode(b"\x01\0\0\0\0"), Some(ChangelogKey::Unversioned));
     }
 
     #[test]
     fn what_is_no_key_is_refused() {
-        for bytes in [&[][..], &[0, 1, 2], &[1, 0, 0, 0], &[1, 0, 0, 0, 0, 0], &[2, 0, 0, 0, 0]] {
+        for bytes in [&[][..], &[3, 0, 0, 0], &[5, 0, 0, 0, 0]] {
             assert_eq!(ChangelogKey::decode(bytes), None);
         }
     }

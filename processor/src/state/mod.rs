@@ -1,20 +1,30 @@
 //! State: memory first, with an undo log per transaction, made durable by a changelog topic.
 //!
 //! # The algorithm
-//! - A windowed store holds one hash table per window start, so that closing a window drops a table.
-//! - A transaction is an *epoch*. The first touch of an entry in an epoch pushes its slot and old value to the table's undo
-//!   log; that log is the list of dirty entries at the same time.
-//! - Before a commit each dirty entry is written once into the changelog, however often it changed, and a tombstone for each
-//!   entry of a closed window that the changelog has. An entry born and closed in one epoch leaves no trace there.
-//! - After a commit the logs are dropped; a rollback plays them back, last first. Nothing is wiped or read again.
+//! - A task has its stores in a list ([`Stores`]); operators reach theirs by typed [`Handle`]s. To the task a store is a
+//!   [`Store`]: it restores entries, writes changes, commits, rolls back, says how large it is. A new kind of store is a file
+//!   here and an operator that asks for it.
+//! - The first touch of an entry in a transaction pushes the entry's place and its old value to an undo log; that log is the list of
+//!   changed entries at the same time.
+//! - Before a commit each changed entry is written once into the changelog, however often it changed, and a tombstone for each
+//!   entry that is gone and that the changelog has. An entry born and removed in one transaction leaves no trace there.
+//! - After a commit the undo log is dropped; a rollback plays it back, last first. Nothing is wiped or read again.
 //!
 //! Only what a commit has made durable is in the changelog, so a restore is: read it, committed records only, to its end.
 
 mod changelog;
+mod key_value;
+mod sorted;
+mod store;
 mod table;
+mod timers;
 mod window_store;
 
 pub use changelog::ChangelogKey;
+pub use key_value::KeyValueStore;
+pub use sorted::SortedStore;
+pub use store::{Changelog, Handle, RestoreError, Store, StoreSizes, Stores, Visit};
+pub use timers::{Clock, Timer, TimerStore};
 pub use window_store::WindowStore;
 
 #[cfg(test)]

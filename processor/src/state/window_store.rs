@@ -1,186 +1,275 @@
-//! The store of a windowed aggregation: one table per open window.
+//! One value a key and window.
 
 use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 
-use hashbrown::DefaultHashBuilder;
+use hashbrown::{DefaultHashBuilder, HashTable};
 use kafka_wire::types::TimestampMs;
 
+use super::store::{Changelog, Codec, RestoreError, Store, StoreSizes, Visit};
 use super::table::Table;
-use crate::types::Window;
+use crate::serde::{Serde, SerdeError};
+use crate::types::{Owned, Window};
 
-/// Values of type `A` by window and key. Keys are bytes. All changes belong to the open transaction until
-/// [`WindowStore::commit`] or [`WindowStore::roll_back`].
-#[derive(Debug)]
+/// Values of type `A` by window and key. Keys are bytes; windows may lie in any way, of any length.
+///
+/// In the changelog a key is the start of the window, its end (both i64, big endian, the sign bit flipped, so that they sort),
+/// and the key.
 pub struct WindowStore<A> {
-    /// By window start.
-    open: BTreeMap<i64, Open<A>>,
-    /// Closed in this epoch, in order; kept for their tombstones, and for a rollback.
-    closed: Vec<(Window, Table<A>)>,
-    /// Starts of the windows touched in this epoch, in order of the first touch. May name one twice, or one since closed.
-    touched: Vec<i64>,
-    /// Counts transactions, from 1; entries of a restore are of epoch 0.
-    epoch: u64,
-    hasher: DefaultHashBuilder,
-}
-
-#[derive(Debug)]
-struct Open<A> {
-    end: i64,
-    /// The epoch in which the window got its first entry; a rollback takes it away again.
-    epoch: u64,
+    /// A group for each window.
     table: Table<A>,
+    /// Windows by group.
+    windows: Vec<Window>,
+    /// Groups that no window has.
+    free: Vec<u32>,
+    /// The group of each open window.
+    groups: HashTable<u32>,
+    /// The same, in the order in which they close: by end and start.
+    order: BTreeMap<(i64, i64), u32>,
+    /// The group that was used last: records come window by window.
+    recent: u32,
+    /// Closed in the open transaction, in order.
+    closed: Vec<u32>,
+    /// The watermark up to which windows are closed, now and at the last commit.
+    closed_up_to: TimestampMs,
+    committed_up_to: TimestampMs,
+    hasher: DefaultHashBuilder,
+    values: Box<dyn Codec<A>>,
 }
 
-impl<A> Default for WindowStore<A> {
-    fn default() -> Self {
-        let (open, closed, touched) = (BTreeMap::new(), Vec::new(), Vec::new());
-        Self { open, closed, touched, epoch: 1, hasher: DefaultHashBuilder::default() }
+impl<A: Clone + Send + 'static> WindowStore<A> {
+    /// An empty store; `values` writes its values into the changelog.
+    #[must_use]
+    pub fn new<S: Serde<View = Owned<A>>>(values: S) -> Self {
+        Self {
+            table: Table::new(),
+            windows: Vec::new(),
+            free: Vec::new(),
+            groups: HashTable::new(),
+            order: BTreeMap::new(),
+            recent: 0,
+            closed: Vec::new(),
+            closed_up_to: BEFORE_ALL,
+            committed_up_to: BEFORE_ALL,
+            hasher: DefaultHashBuilder::default(),
+            values: Box::new(values),
+        }
     }
-}
 
-impl<A: Clone> WindowStore<A> {
+    /// The watermark up to which windows are closed: what comes for one that ends there or earlier is late.
+    #[inline]
+    #[must_use]
+    pub const fn closed_up_to(&self) -> TimestampMs {
+        self.closed_up_to
+    }
+
     /// Changes the value of `key` in `window`, made by `init` if there is none.
     #[inline]
     pub fn update(&mut self, window: Window, key: &[u8], init: impl FnOnce() -> A, change: impl FnOnce(&mut A)) {
-        let hash = self.hasher.hash_one(key);
-        let epoch = self.epoch;
-        let open =
-            self.open.entry(window.start).or_insert_with(|| Open { end: window.end, epoch, table: Table::default() });
-        if !open.table.is_dirty() {
-            self.touched.push(window.start);
-        }
-        open.table.update((hash, key), epoch, init, change);
+        let group = self.open(window);
+        self.table.update(group, key, init, change);
     }
 
-    /// Puts in (`Some`) or takes out (`None`) an entry as the changelog has it. Before the first record only.
-    pub fn restore(&mut self, window: Window, key: &[u8], value: Option<A>) {
-        let hash = self.hasher.hash_one(key);
-        let open = self.open.entry(window.start).or_insert_with(|| Open {
-            end: window.end,
-            epoch: 0,
-            table: Table::default(),
-        });
-        open.table.restore((hash, key), value);
-        if open.table.len() == 0 {
-            self.open.remove(&window.start);
-        }
-    }
-
-    /// Ends the epoch: it is in the changelog, and the transaction is committed.
-    pub fn commit(&mut self) {
-        for start in self.touched.drain(..) {
-            if let Some(open) = self.open.get_mut(&start) {
-                open.table.commit();
-            }
-        }
-        self.closed.clear();
-        self.epoch += 1;
-    }
-
-    /// Ends the epoch: everything is as it was when it began.
-    pub fn roll_back(&mut self) {
-        for start in self.touched.drain(..) {
-            if self.open.get(&start).is_some_and(|open| open.epoch == self.epoch) {
-                self.open.remove(&start);
-            } else if let Some(open) = self.open.get_mut(&start) {
-                open.table.roll_back();
-            }
-        }
-        // Last first: a window closed, opened again and closed again comes back as it was before the first of them.
-        while let Some((window, mut table)) = self.closed.pop() {
-            table.roll_back();
-            if table.len() > 0 {
-                self.open.insert(window.start, Open { end: window.end, epoch: 0, table });
-            }
-        }
-        self.epoch += 1;
-    }
-}
-
-impl<A> WindowStore<A> {
-    /// Takes the earliest window that is closed at `watermark` out of the store; `None` when there is none (left).
-    pub fn close_next(&mut self, watermark: TimestampMs) -> Option<ClosedWindow<'_, A>> {
-        let start = *self.open.iter().find(|(_, open)| open.end <= watermark.0)?.0;
-        let open = self.open.remove(&start)?;
-        self.closed.push((Window { start, end: open.end }, open.table));
-        self.closed.last().map(|(window, table)| ClosedWindow { window: *window, table })
-    }
-
-    /// The value of `key` in the window that starts at `start`.
+    /// The value of `key` in `window`.
     #[must_use]
-    pub fn find(&self, start: i64, key: &[u8]) -> Option<&A> {
-        self.open.get(&start)?.table.find(self.hasher.hash_one(key), key)
+    pub fn get(&self, window: Window, key: &[u8]) -> Option<&A> {
+        self.table.find(self.group_of(window)?, key)
     }
 
-    /// All entries, by window, within one in order of arrival.
+    /// Closes the earliest window that ends at or before the watermark: shows each of its entries, in order of arrival, and
+    /// whether the open transaction has changed it, and takes them out. `false` when there is none (left).
+    ///
+    /// # Errors
+    /// Those of `visit`; the transaction must be rolled back then.
+    pub fn close_next<E>(
+        &mut self,
+        watermark: TimestampMs,
+        mut visit: impl FnMut(Window, &[u8], &A, bool) -> Result<(), E>,
+    ) -> Result<bool, E> {
+        self.closed_up_to = self.closed_up_to.max(watermark);
+        let Some((&(end, start), &group)) = self.order.first_key_value() else { return Ok(false) };
+        if end > watermark.0 {
+            return Ok(false);
+        }
+        self.unregister(group);
+        self.closed.push(group);
+        let window = Window { start, end };
+        self.table.remove_group(group, |key, value, is_changed| visit(window, key, value, is_changed))?;
+        Ok(true)
+    }
+
+    /// All entries: by window, in order of their starts, within one in order of arrival.
     pub fn iter(&self) -> impl Iterator<Item = (Window, &[u8], &A)> {
-        self.open.iter().flat_map(|(start, open)| {
-            let window = Window { start: *start, end: open.end };
-            open.table.iter().map(move |(key, value)| (window, key, value))
-        })
+        let mut windows: Vec<_> =
+            self.order.iter().map(|(&(end, start), &group)| (Window { start, end }, group)).collect();
+        windows.sort_unstable();
+        windows
+            .into_iter()
+            .flat_map(|(window, group)| self.table.group(group).map(move |(key, value)| (window, key, value)))
     }
 
-    /// Entries of open windows that changed in this epoch: each once, as it is now; by window.
-    pub fn dirty(&self) -> impl Iterator<Item = (Window, &[u8], &A)> {
-        let mut starts = self.touched.clone();
-        // A window that is closed and opened again in one epoch is named twice.
-        starts.sort_unstable();
-        starts.dedup();
-        starts.into_iter().flat_map(|start| {
-            self.open.get(&start).into_iter().flat_map(move |open| {
-                let window = Window { start, end: open.end };
-                open.table.dirty().map(move |(key, value)| (window, key, value))
-            })
-        })
+    /// Entries of open windows changed in the open transaction: each once, as it is now, in order of the first change.
+    pub fn changed(&self) -> impl Iterator<Item = (Window, &[u8], &A)> {
+        self.table.changed().map(|(group, key, value)| (self.windows[group as usize], key, value))
     }
 
-    /// Keys of windows closed in this epoch that the changelog has.
-    pub fn deleted(&self) -> impl Iterator<Item = (Window, &[u8])> {
-        self.closed.iter().flat_map(|(window, table)| table.logged().map(move |key| (*window, key)))
+    /// The group of an open window; opens it.
+    #[inline]
+    fn open(&mut self, window: Window) -> u32 {
+        if self.windows.get(self.recent as usize) == Some(&window) {
+            return self.recent;
+        }
+        let group = self.group_of(window).unwrap_or_else(|| self.register(window));
+        self.recent = group;
+        group
     }
 
-    /// The greatest end of an open window.
-    #[must_use]
-    pub fn last_end(&self) -> Option<i64> {
-        self.open.values().map(|open| open.end).max()
+    #[inline]
+    fn group_of(&self, window: Window) -> Option<u32> {
+        self.groups.find(self.hasher.hash_one(window), |group| self.windows[*group as usize] == window).copied()
     }
 
-    /// How many windows are open.
-    #[must_use]
-    pub fn window_count(&self) -> usize {
-        self.open.len()
+    fn register(&mut self, window: Window) -> u32 {
+        let group = self.free.pop().unwrap_or_else(|| {
+            self.windows.push(window);
+            u32::try_from(self.windows.len() - 1).expect("a store holds less than 4 billion windows")
+        });
+        self.table.reset_group(group);
+        self.windows[group as usize] = window;
+        self.enter(group);
+        group
     }
 
-    /// How many entries the open windows have.
-    #[must_use]
-    pub fn entry_count(&self) -> usize {
-        self.open.values().map(|open| open.table.len()).sum()
+    fn enter(&mut self, group: u32) {
+        let Self { windows, hasher, .. } = self;
+        let window = windows[group as usize];
+        self.groups.insert_unique(hasher.hash_one(window), group, |group| hasher.hash_one(windows[*group as usize]));
+        self.order.insert((window.end, window.start), group);
     }
 
-    /// Whether the open epoch has changed anything.
-    #[must_use]
-    pub fn is_dirty(&self) -> bool {
-        !self.touched.is_empty() || !self.closed.is_empty()
+    /// Takes a window out, keeping its group; whether it was open.
+    fn unregister(&mut self, group: u32) -> bool {
+        if self.recent == group {
+            self.recent = u32::MAX;
+        }
+        let window = self.windows[group as usize];
+        let Ok(found) = self.groups.find_entry(self.hasher.hash_one(window), |other| *other == group) else {
+            return false;
+        };
+        found.remove();
+        self.order.remove(&(window.end, window.start));
+        true
     }
 }
 
-/// A window on its way out of the store.
-#[derive(Debug)]
-pub struct ClosedWindow<'a, A> {
-    /// The window.
-    pub window: Window,
-    table: &'a Table<A>,
-}
-
-impl<'a, A> ClosedWindow<'a, A> {
-    /// All its entries, in order of arrival.
-    pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a A)> + use<'a, A> {
-        self.table.iter()
+impl<A: Clone + Send + 'static> Store for WindowStore<A> {
+    fn restore(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), RestoreError> {
+        let (window, key) = decode(key).ok_or(RestoreError::Key)?;
+        let value = value.map(|value| self.values.decode(value)).transpose().map_err(RestoreError::Value)?;
+        let group = self.open(window);
+        self.table.restore(group, key, value);
+        if self.table.group_len(group) == 0 {
+            self.unregister(group);
+            self.free.push(group);
+        }
+        Ok(())
     }
 
-    /// Those that changed in this epoch, in order of their first change.
-    pub fn dirty(&self) -> impl Iterator<Item = (&'a [u8], &'a A)> + use<'a, A> {
-        self.table.dirty()
+    fn write_changes(&self, changelog: &mut Changelog<'_>) -> Result<(), SerdeError> {
+        // Deletions first: a window that was opened again after them has its entries written after them.
+        for (group, key) in self.table.removed() {
+            changelog.delete([&encode(self.windows[group as usize]), key]);
+        }
+        self.changed().try_for_each(|(window, key, value)| {
+            changelog.put([&encode(window), key], |out| self.values.encode(value, out))
+        })
+    }
+
+    fn commit(&mut self) {
+        self.table.commit();
+        self.free.append(&mut self.closed);
+        self.committed_up_to = self.closed_up_to;
+    }
+
+    fn roll_back(&mut self) {
+        for group in self.table.roll_back() {
+            if self.unregister(group) {
+                self.free.push(group);
+            }
+        }
+        while let Some(group) = self.closed.pop() {
+            match self.table.group_len(group) {
+                // Opened and closed in this transaction.
+                0 => self.free.push(group),
+                _ => self.enter(group),
+            }
+        }
+        self.closed_up_to = self.committed_up_to;
+    }
+
+    fn is_dirty(&self) -> bool {
+        self.table.is_dirty() || self.closed_up_to != self.committed_up_to
+    }
+
+    fn sizes(&self) -> StoreSizes {
+        let per_window = size_of::<Window>() + 2 * size_of::<(i64, i64, u32)>();
+        let bytes = self.table.bytes() + self.order.len() * per_window;
+        StoreSizes { entries: self.table.len(), windows: self.order.len(), bytes }
+    }
+
+    fn visit(&self, visit: &mut Visit<'_>) -> Result<(), SerdeError> {
+        let mut encoded = Vec::new();
+        self.iter().try_for_each(|(window, key, value)| {
+            encoded.clear();
+            self.values.encode(value, &mut encoded)?;
+            visit(window, key, &encoded);
+            Ok(())
+        })
+    }
+
+    fn last_due(&self) -> Option<TimestampMs> {
+        self.order.last_key_value().map(|((end, _), _)| TimestampMs(*end))
+    }
+}
+
+/// Closes no window.
+const BEFORE_ALL: TimestampMs = TimestampMs(i64::MIN);
+
+fn encode(window: Window) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    let (start, end) = bytes.split_at_mut(8);
+    start.copy_from_slice(&ordered(window.start));
+    end.copy_from_slice(&ordered(window.end));
+    bytes
+}
+
+fn decode(bytes: &[u8]) -> Option<(Window, &[u8])> {
+    let (start, rest) = bytes.split_first_chunk()?;
+    let (end, key) = rest.split_first_chunk()?;
+    Some((Window { start: from_ordered(*start), end: from_ordered(*end) }, key))
+}
+
+/// Bytes that sort as the numbers do.
+pub(super) fn ordered(number: i64) -> [u8; 8] {
+    (number ^ i64::MIN).to_be_bytes()
+}
+
+pub(super) fn from_ordered(bytes: [u8; 8]) -> i64 {
+    i64::from_be_bytes(bytes) ^ i64::MIN
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_in_the_changelog_are_as_documented() {
+        let window = Window { start: -2, end: 1 };
+        let mut key = encode(window).to_vec();
+        key.extend(b"ab");
+        assert_eq!(key[..8], [0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfe]);
+        assert_eq!(key[8..16], [0x80, 0, 0, 0, 0, 0, 0, 1]);
+        assert_eq!(decode(&key), Some((window, &b"ab"[..])));
+        assert_eq!(decode(&key[..15]), None);
     }
 }

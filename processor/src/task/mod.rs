@@ -1,8 +1,12 @@
 //! A task: a sub-topology on one partition number of its source topics.
 //!
-//! It holds a stage with its state, and what the stage does not know: how far event time has come, what the upstream tasks
-//! have said, whether the input of a bounded run is over. Records and clock come in by method calls, all output goes to an
-//! [`Output`]; nothing here waits.
+//! It holds a stage, the stores of its operators, and what neither knows: how far event time has come in each input, what the
+//! upstream tasks have said, whether the input of a bounded run is over. Records and clock come in by method calls, all output
+//! goes to an [`Output`]; nothing here waits.
+//!
+//! # Order
+//! The records of an input are processed in their order. Between inputs, the owner decides: the order in which it calls
+//! [`Task::process`] for one or the other.
 //!
 //! # Transactions
 //! Everything between two calls of [`Task::committed`] or [`Task::rolled_back`] is one transaction: `process` and `tick` in
@@ -10,11 +14,12 @@
 //! and goes on from the offsets of that commit. An error from `process` leaves the task in the middle: roll back, or drop it.
 //!
 //! # The end of a bounded run
-//! A source task is told its end by [`Task::end_of_input`]; its marks carry that on. A task behind a shuffle is told by
-//! [`Task::expect_ends`] what to wait for, and ends when each upstream partition has ended there or later. Then it closes
-//! every open window: its watermark advances to the end of the last one, no further, so that a later run with newer data
+//! A task is told the end of an input of the user's by [`Task::end_of_input`]; its marks carry that on. What to wait for behind
+//! a shuffle it is told by [`Task::expect_ends`]: that input ends when each upstream task has ended there or later. When all
+//! inputs have ended, the task closes every open window: its watermark advances to the end of the last one, no further, so that a later run with newer data
 //! goes on from there.
 
+mod changelogs;
 mod progress_log;
 mod sources;
 
@@ -29,13 +34,13 @@ use kafka_wire::record::{RawHeaders, Record, Records};
 use kafka_wire::time::Moment;
 use kafka_wire::types::{Offset, PartitionId, TimestampMs};
 
-use self::progress_log::ProgressLog;
+use self::changelogs::Changelogs;
 pub use self::sources::SourcePartitions;
 use self::sources::Sources;
 use crate::error::{Origin, ProcessError};
-use crate::operator::{Context, Control, Counters, Input, Stage, StateSizes, Undecodable, Visit};
+use crate::operator::{Context, Counters, Input, Joints, Place, Signals, Stage, Undecodable};
 use crate::output::{OutRecord, Output, Route, SinkId, StoreId};
-use crate::state::ChangelogKey;
+use crate::state::{Stores, Visit};
 use crate::topology::{SinkKind, SourceKind, SourceSpec, SubTopologyId, Topology};
 use crate::watermark::{IdleAt, InputKind, Mark, NO_WATERMARK, TaskTime};
 
@@ -57,28 +62,59 @@ impl fmt::Display for TaskId {
 /// A sub-topology on one partition number. See the module for how it is driven.
 pub struct Task {
     id: TaskId,
-    stage: Box<dyn Stage>,
+    stage: Stage,
+    stores: Stores,
+    changelogs: Changelogs,
     inputs: Vec<TopicPartition>,
     sources: Sources,
+    /// By input.
+    specs: Vec<InputSpec>,
     /// Tasks of the sub-topology: what marks say as the count of upstream tasks.
     task_count: i32,
-    is_internal: bool,
     undecodable: Undecodable,
-    shuffle: Option<Shuffle>,
-    progress_log: Option<ProgressLog>,
-    stores: Vec<(StoreId, String)>,
-    expected_ends: Option<Vec<Offset>>,
+    shuffles: Vec<Shuffle>,
+    /// The time of day at the start of the owner's clock.
+    wall_at_zero: TimestampMs,
+    /// Last told by the owner.
+    now: Moment,
     is_resumed: bool,
     is_touched: bool,
+    state: EventTime,
+    /// `state` at the last commit.
+    committed: EventTime,
+}
+
+/// What there is to know of an input, besides event time.
+struct InputSpec {
+    is_internal: bool,
+    /// The heads of the stage that read it.
+    heads: Vec<usize>,
+    expected_ends: Option<Vec<Offset>>,
     /// Whether the open transaction has taken records.
     has_processed: bool,
     /// The end of the input, told in a transaction that was rolled back, if no record lies before it: to be told again.
     end_again: Option<Offset>,
-    /// Of the batch that is being processed.
-    max_timestamp: Option<TimestampMs>,
-    state: EventTime,
-    /// `state` at the last commit.
-    committed: EventTime,
+}
+
+/// What a rollback takes back, besides the stores.
+#[derive(Clone)]
+struct EventTime {
+    time: TaskTime,
+    /// The greatest timestamp seen: that of marks and of changelogs, which must not lie in the future.
+    seen: TimestampMs,
+    /// By input: it is over, at this end offset, which marks carry on.
+    ended: Vec<Option<Offset>>,
+    /// The last mark written.
+    sent: Option<Mark>,
+    counters: Counters,
+}
+
+impl EventTime {
+    /// Whether every input is over; the sum of their ends.
+    fn ended(&self) -> Option<Offset> {
+        let sum = self.ended.iter().try_fold(0_i64, |sum, ended| Some(sum.saturating_add((*ended)?.0)));
+        sum.filter(|_| !self.ended.is_empty()).map(Offset)
+    }
 }
 
 /// Where marks go.
@@ -86,19 +122,6 @@ pub struct Task {
 struct Shuffle {
     sink: SinkId,
     partitions: i32,
-}
-
-/// What a rollback takes back, besides the stage.
-#[derive(Clone)]
-struct EventTime {
-    time: TaskTime,
-    /// The greatest timestamp seen: that of marks and of progress, which must not lie in the future.
-    seen: TimestampMs,
-    /// The input is over; the end offset that marks carry on.
-    ended: Option<Offset>,
-    /// The last mark written.
-    sent: Option<Mark>,
-    counters: Counters,
 }
 
 /// How a task is doing.
@@ -114,52 +137,70 @@ pub struct TaskStatus {
     pub open_windows: usize,
     /// Entries in all stores.
     pub store_entries: usize,
+    /// Memory that the stores take, as far as they know.
+    pub store_bytes: usize,
 }
 
 impl Task {
-    /// A task without state. `partition_counts` are those of [`SubTopology::sources`], in that order: the task reads each
-    /// source that has its partition.
+    /// A task without state. `partition_counts` are those of [`SubTopology::sources`](crate::topology::SubTopology::sources), in
+    /// that order: the task reads each source that has its partition.
     ///
     /// # Panics
     /// When the topology has no such sub-topology.
     #[must_use]
     pub fn new(topology: &Topology, id: TaskId, partition_counts: &[i32]) -> Self {
         let sub_topology = &topology.sub_topologies()[id.sub_topology.0];
-        let [source] = sub_topology.sources() else { panic!("a sub-topology has one source") };
-        let inputs = vec![TopicPartition::new(source.topic.as_str(), id.partition)];
-        let kind = |source: &SourceSpec| match source.kind {
+        let sources = sub_topology.sources().iter().zip(partition_counts).enumerate();
+        let (mut inputs, mut specs, mut read) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, (source, _)) in sources.filter(|(_, (_, count))| id.partition.0 < **count) {
+            let heads = sub_topology.heads().iter().enumerate().filter(|(_, head)| head.input == index);
+            let is_internal = source.kind != SourceKind::External;
+            let heads = heads.map(|(head, _)| head).collect();
+            inputs.push(TopicPartition::new(source.topic.as_str(), id.partition));
+            specs.push(InputSpec { is_internal, heads, expected_ends: None, has_processed: false, end_again: None });
+            read.push(source);
+        }
+        let mut stores = Stores::default();
+        for store in sub_topology.stores() {
+            if let Some(made) = topology.stores()[store.0].make() {
+                stores.insert(*store, made);
+            }
+        }
+        let kind = |source: &&SourceSpec| match source.kind {
             SourceKind::External => InputKind::Source(source.watermark),
             SourceKind::Repartition { .. } => InputKind::Repartition,
         };
         let state = EventTime {
-            time: TaskTime::new(sub_topology.sources().iter().map(kind)),
+            time: TaskTime::new(read.iter().map(kind)),
             seen: TimestampMs(0),
-            ended: None,
+            ended: vec![None; inputs.len()],
             sent: None,
             counters: Counters::default(),
         };
-        let store = |id: &StoreId| (*id, topology.stores()[id.0].name.clone());
-        let changelog = sub_topology.stores().first().map(|store| topology.stores()[store.0].changelog);
         Self {
-            stage: sub_topology.stage(),
             id,
-            sources: Sources::new(topology, id.sub_topology, &inputs),
+            stage: sub_topology.stage(),
+            stores,
+            changelogs: Changelogs::new(topology, sub_topology),
+            sources: Sources::new(topology, &read, &inputs),
             inputs,
+            specs,
             task_count: partition_counts.iter().copied().max().unwrap_or(0),
-            is_internal: source.kind != SourceKind::External,
             undecodable: topology.undecodable(),
-            shuffle: sub_topology.shuffles().first().and_then(|sink| shuffle(topology, *sink)),
-            progress_log: changelog.map(ProgressLog::new),
-            stores: sub_topology.stores().iter().map(store).collect(),
-            expected_ends: None,
+            shuffles: sub_topology.shuffles().iter().filter_map(|sink| shuffle(topology, *sink)).collect(),
+            wall_at_zero: TimestampMs(0),
+            now: Moment::ZERO,
             is_resumed: false,
             is_touched: false,
-            has_processed: false,
-            end_again: None,
-            max_timestamp: None,
             committed: state.clone(),
             state,
         }
+    }
+
+    /// Tells the time of day at the start of the owner's clock: without it, the two are the same. May be told again when the
+    /// time of day has jumped.
+    pub const fn set_wall_clock(&mut self, at_zero: TimestampMs) {
+        self.wall_at_zero = at_zero;
     }
 
     /// Takes the records of one batch of an input, from `position` on: the next offset to be processed. `input` is an index
@@ -175,24 +216,22 @@ impl Task {
         now: Moment,
         output: &mut dyn Output,
     ) -> Result<(), ProcessError> {
+        self.now = now;
         self.resume(output)?;
         self.is_touched = true;
-        self.has_processed = true;
-        self.end_again = None;
+        let spec = &mut self.specs[input];
+        spec.has_processed = true;
+        spec.end_again = None;
+        if !spec.is_internal {
+            return self.process_external(input, &records, position, output);
+        }
         let mut position = position;
-        while let Some(record) = self.run(input, &mut records, position, output)? {
+        while let Some(record) = self.run((input, 0), &mut records, position, output)?.0 {
             position = Offset(record.offset + 1);
             self.take_mark(input, &record)?;
         }
-        if !self.is_internal {
-            // More input than the end that was given: it was not the end.
-            self.state.ended = None;
-            if let Some(max_timestamp) = self.max_timestamp.take() {
-                self.state.time.observe(input, max_timestamp, now);
-            }
-        }
         self.advance(output)?;
-        if self.is_internal { self.check_end(output) } else { Ok(()) }
+        self.check_end(input, output)
     }
 
     /// Everything of an input before `next` has been processed: also where no record lies, at markers and at gaps. To be told
@@ -225,6 +264,7 @@ impl Task {
         end: &dyn Fn(&SourcePartitions) -> Option<Offset>,
         output: &mut dyn Output,
     ) -> Result<(), ProcessError> {
+        self.now = now;
         self.resume(output)?;
         let sum = |sources: Vec<SourcePartitions>| {
             sources.iter().try_fold(0_i64, |sum, source| Some(sum.saturating_add(end(source)?.0)))
@@ -238,27 +278,38 @@ impl Task {
         if has_moved { self.watermark_moved(output) } else { Ok(()) }
     }
 
-    /// Takes the time: a source without records falls idle, and a task whose input ended earlier finds that out.
+    /// Takes the time: a source without records falls idle, a timer comes due, and a task whose input ended earlier finds that
+    /// out.
     ///
     /// # Errors
     /// As [`Task::process`].
     pub fn tick(&mut self, now: Moment, output: &mut dyn Output) -> Result<(), ProcessError> {
+        self.now = now;
         self.resume(output)?;
-        if self.is_internal {
-            self.state.time.tick(now);
-            return self.check_end(output);
-        }
         self.state.time.tick(now);
-        self.end_again.take().map_or(Ok(()), |end| self.end_of_input(0, end, output))
+        for input in 0..self.inputs.len() {
+            if self.specs[input].is_internal {
+                self.check_end(input, output)?;
+            } else if let Some(end) = self.specs[input].end_again.take() {
+                self.end_of_input(input, end, output)?;
+            }
+        }
+        if self.is_wall_timer_due(now) {
+            self.is_touched = true;
+            self.signal(|stage, context| stage.tick(context), output)?;
+        }
+        Ok(())
     }
 
     /// When [`Task::tick`] may next change something; a moment that has passed means now.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Moment> {
-        if self.end_again.is_some() || self.is_end_due() {
+        let has_end = |input: usize| self.specs[input].end_again.is_some() || self.is_end_due(input);
+        if (0..self.inputs.len()).any(has_end) {
             return Some(Moment::ZERO);
         }
-        self.state.time.next_timeout()
+        let timer = self.stores.iter().filter_map(|(_, store)| store.next_wall_due()).min();
+        self.state.time.next_timeout().into_iter().chain(timer.map(|at| self.moment_of(at))).min()
     }
 
     /// Everything below `end_offset` of an input has been processed, and this run reads no further of it. Said twice, it
@@ -272,23 +323,22 @@ impl Task {
         end_offset: Offset,
         output: &mut dyn Output,
     ) -> Result<(), ProcessError> {
-        debug_assert!(input == 0 && !self.is_internal, "the end of a repartition topic is known by its marks");
+        debug_assert!(!self.specs[input].is_internal, "the end of a repartition topic is known by its marks");
         self.resume(output)?;
-        if self.state.ended.replace(end_offset) == Some(end_offset) {
+        if self.state.ended[input].replace(end_offset) == Some(end_offset) {
             return Ok(());
         }
-        self.is_touched = true;
-        self.close_all(output)
+        self.end(output)
     }
 
     /// In a bounded run, what the task waits for on an input behind a shuffle: the end of each upstream task, by partition,
     /// see [`Topology::expected_ends`]. Have it followed by a [`Task::tick`]: the marks may have come before.
     pub fn expect_ends(&mut self, input: usize, ends: Vec<Offset>) {
-        debug_assert!(input == 0 && self.is_internal, "an input of the user's is told its end");
-        self.expected_ends = Some(ends);
+        debug_assert!(self.specs[input].is_internal, "an input of the user's is told its end");
+        self.specs[input].expected_ends = Some(ends);
         // The end of an earlier run is not that of this one; if it is, the next tick finds out.
-        self.state.ended = None;
-        self.committed.ended = None;
+        self.state.ended[input] = None;
+        self.committed.ended[input] = None;
     }
 
     /// Puts out what is due at a commit: changed results, changelogs, marks. The last output of the transaction.
@@ -297,71 +347,61 @@ impl Task {
     /// As [`Task::process`].
     pub fn before_commit(&mut self, output: &mut dyn Output) -> Result<(), ProcessError> {
         self.resume(output)?;
-        self.control(&mut Control::BeforeCommit, output)?;
+        self.signal(|stage, context| stage.before_commit(context), output)?;
         self.write_marks(output);
-        if let Some(log) = &mut self.progress_log {
+        if self.is_touched {
             let place = (self.id.partition, self.state.seen);
-            log.write(self.state.time.watermark(), place, output);
+            self.changelogs.write(&self.stores, self.state.time.watermark(), place, output)?;
         }
         Ok(())
     }
 
     /// The transaction is committed.
-    ///
-    /// # Panics
-    /// Never: no operator fails here.
     pub fn committed(&mut self) {
-        self.tell(&mut Control::Committed);
+        self.stores.iter_mut().filter(|store| store.is_dirty()).for_each(|store| store.commit());
+        self.changelogs.committed();
         self.committed.clone_from(&self.state);
-        if let Some(log) = &mut self.progress_log {
-            log.committed();
-        }
         self.is_touched = false;
-        self.has_processed = false;
+        self.specs.iter_mut().for_each(|spec| spec.has_processed = false);
     }
 
     /// The transaction is aborted: everything is as it was at the last commit.
     pub fn rolled_back(&mut self) {
-        let is_at_end = !self.is_internal && !self.has_processed;
-        self.end_again = self.end_again.or(self.state.ended.filter(|_| is_at_end && self.committed.ended.is_none()));
-        self.state.clone_from(&self.committed);
-        self.tell(&mut Control::RolledBack);
-        if let Some(log) = &mut self.progress_log {
-            log.rolled_back();
+        for (input, spec) in self.specs.iter_mut().enumerate() {
+            let is_at_end = !spec.is_internal && !spec.has_processed && self.committed.ended[input].is_none();
+            spec.end_again = spec.end_again.or(self.state.ended[input].filter(|_| is_at_end));
+            spec.has_processed = false;
         }
+        self.stores.iter_mut().filter(|store| store.is_dirty()).for_each(|store| store.roll_back());
+        self.changelogs.rolled_back();
+        self.state.clone_from(&self.committed);
         self.is_touched = false;
-        self.has_processed = false;
     }
 
     /// Takes one record of the changelog of `store`, in the order of the log. Before everything else.
     ///
     /// # Errors
     /// [`ProcessError::BadChangelog`]: the changelog is not of this job, or of a later version.
+    /// [`ProcessError::OtherVersion`]: it is of this job as it was before a step was changed.
     pub fn restore(&mut self, store: StoreId, key: &[u8], value: Option<&[u8]>) -> Result<(), ProcessError> {
         debug_assert!(!self.is_resumed, "restored before the first record");
-        match ChangelogKey::decode(key).ok_or_else(|| self.bad_changelog(store))? {
-            ChangelogKey::Entry { start, key } => {
-                self.control(&mut Control::Restore { store, start, key, value }, &mut NoOutput)
-            }
-            ChangelogKey::Progress { upstream } => {
-                let Some(value) = value else { return Ok(()) };
-                let mark = Mark::decode(value).ok_or_else(|| self.bad_changelog(store))?;
-                self.restore_progress(upstream, mark);
-                Ok(())
-            }
+        if let Some((topic, mark)) = self.changelogs.restore(&mut self.stores, store, key, value)? {
+            self.restore_progress(topic, mark);
+            self.committed.clone_from(&self.state);
         }
+        Ok(())
     }
 
     /// Whether the input of a bounded run is over, and all that follows from it is committed.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.state.ended.is_some() && !self.has_uncommitted()
+        self.state.ended().is_some() && !self.has_uncommitted()
     }
 
     /// Whether a commit has anything to make durable: records taken, results or marks to write.
     #[must_use]
     pub fn has_uncommitted(&self) -> bool {
-        self.is_touched || self.shuffle.is_some() && self.due_mark().is_some()
+        self.is_touched || !self.shuffles.is_empty() && self.due_mark().is_some()
     }
 
     /// Its name.
@@ -382,94 +422,128 @@ impl Task {
         self.state.counters
     }
 
-    /// How it is doing.
+    /// How it is doing. Costs a look at each store, whatever they hold.
     #[must_use]
-    pub fn status(&mut self) -> TaskStatus {
-        let mut sizes = StateSizes::default();
-        self.tell(&mut Control::Sizes(&mut sizes));
-        TaskStatus {
+    pub fn status(&self) -> TaskStatus {
+        let mut status = TaskStatus {
             watermark: self.state.time.watermark(),
             is_idle: self.idle_at().is_some(),
             counters: self.state.counters,
-            open_windows: sizes.open_windows,
-            store_entries: sizes.store_entries,
+            open_windows: 0,
+            store_entries: 0,
+            store_bytes: 0,
+        };
+        for (_, store) in self.stores.iter() {
+            let sizes = store.sizes();
+            status.open_windows += sizes.windows;
+            status.store_entries += sizes.entries;
+            status.store_bytes += sizes.bytes;
         }
+        status
     }
 
-    /// Shows each entry of a store: window, key, and value by the store's serde. Uncommitted changes are in it.
+    /// Shows each entry of a store: window (all of time if the store has none), key, and value by the store's serde.
+    /// Uncommitted changes are in it.
     ///
     /// # Errors
     /// [`ProcessError::Encode`] when a value cannot be written.
-    pub fn entries(&mut self, store: StoreId, visit: &mut Visit<'_>) -> Result<(), ProcessError> {
-        self.control(&mut Control::Entries { store, visit }, &mut NoOutput)
+    pub fn entries(&self, store: StoreId, visit: &mut Visit<'_>) -> Result<(), ProcessError> {
+        let Some(found) = self.stores.get(store) else { return Ok(()) };
+        found.visit(visit).map_err(|cause| ProcessError::Encode { to: self.changelogs.name(store), cause })
     }
 }
 
 impl Task {
-    /// Runs the stage to the end of the records, or to the next mark.
-    fn run<'r>(
+    /// Each stream that reads the input takes the batch, one after the other.
+    fn process_external(
         &mut self,
         input: usize,
+        records: &Records<'_>,
+        position: Offset,
+        output: &mut dyn Output,
+    ) -> Result<(), ProcessError> {
+        // More input than the end that was given: it was not the end.
+        self.state.ended[input] = None;
+        // Each stream may take event time from elsewhere: the one that is behind counts.
+        let mut reached: Option<TimestampMs> = None;
+        for head in 0..self.specs[input].heads.len() {
+            let (_, of_head) = self.run((input, head), &mut records.clone(), position, output)?;
+            reached = reached.into_iter().chain(of_head).min();
+        }
+        if let Some(reached) = reached {
+            self.state.time.observe(input, reached, self.now);
+        }
+        self.advance(output)
+    }
+
+    /// Runs the stage to the end of the records, or to the next mark. Also returns the greatest timestamp.
+    fn run<'r>(
+        &mut self,
+        (input, head): (usize, usize),
         records: &mut Records<'r>,
         position: Offset,
         output: &mut dyn Output,
-    ) -> Result<Option<Record<'r>>, ProcessError> {
-        let input = Input {
-            topic: &self.inputs[input].topic,
-            partition: self.id.partition,
-            position,
-            is_internal: self.is_internal,
-            undecodable: self.undecodable,
-        };
-        let mut context = context(self.id.partition, &self.state, output);
-        let result = self.stage.run(records, &input, &mut context);
+    ) -> Result<(Option<Record<'r>>, Option<TimestampMs>), ProcessError> {
+        let spec = &self.specs[input];
+        let (is_internal, undecodable) = (spec.is_internal, self.undecodable);
+        let taken = Input { position, is_internal, is_counted: head == 0, undecodable };
+        let place = Place { topic: &self.inputs[input].topic, partition: self.id.partition, offset: position };
+        let clock = (self.now, wall(self.wall_at_zero, self.now));
+        let mut context = context(place, clock, &self.state, &mut self.stores, output);
+        let result = self.stage.run(spec.heads[head], records, &taken, &mut context);
         let (counters, max_timestamp) = (context.counters, context.max_timestamp);
         self.state.counters = counters;
-        self.max_timestamp = self.max_timestamp.max(max_timestamp);
         self.state.seen = self.state.seen.max(max_timestamp.unwrap_or(self.state.seen));
-        result
+        result.map(|mark| (mark, max_timestamp))
     }
 
     fn take_mark(&mut self, input: usize, record: &Record<'_>) -> Result<(), ProcessError> {
-        let kept = record.value.and_then(Mark::decode).and_then(|mark| self.state.time.hear(input, mark));
-        let kept = kept.ok_or_else(|| ProcessError::BadMark { origin: self.origin(input, Offset(record.offset)) })?;
-        if let Some(log) = &mut self.progress_log {
-            log.heard(kept);
-        }
+        let time = &mut self.state.time;
+        let kept = record.value.and_then(Mark::decode).and_then(|mark| time.hear(input, mark));
+        let TopicPartition { topic, partition } = &self.inputs[input];
+        let kept = kept.ok_or_else(|| ProcessError::BadMark {
+            origin: Origin { topic: topic.to_string(), partition: *partition, offset: Offset(record.offset) },
+        })?;
+        self.changelogs.heard(topic, kept);
         Ok(())
     }
 
     /// Behind a shuffle: has every upstream partition ended?
-    fn check_end(&mut self, output: &mut dyn Output) -> Result<(), ProcessError> {
-        if self.is_end_due() {
-            self.is_touched = true;
-            let ends = self.expected_ends.iter().flatten();
-            self.state.ended = Some(Offset(ends.fold(0, |sum, end| end.0.saturating_add(sum))));
-            return self.close_all(output);
+    fn check_end(&mut self, input: usize, output: &mut dyn Output) -> Result<(), ProcessError> {
+        if self.is_end_due(input) {
+            let ends = self.specs[input].expected_ends.iter().flatten();
+            let sum = ends.fold(0, |sum: i64, end| end.0.saturating_add(sum));
+            self.state.ended[input] = Some(Offset(sum));
+            return self.end(output);
         }
-        if !self.has_heard_all_ends() {
-            self.state.ended = None;
+        if !self.has_heard_all_ends(input) {
+            self.state.ended[input] = None;
         }
         Ok(())
     }
 
     /// Every upstream partition has ended, and nothing has been made of it: the marks came before a restart or a rollback.
-    fn is_end_due(&self) -> bool {
-        self.state.ended.is_none() && self.has_heard_all_ends()
+    fn is_end_due(&self, input: usize) -> bool {
+        self.state.ended[input].is_none() && self.has_heard_all_ends(input)
     }
 
-    fn has_heard_all_ends(&self) -> bool {
-        let progress = self.state.time.progress(0);
-        self.expected_ends.as_ref().zip(progress).is_some_and(|(expected, progress)| progress.has_ended(expected))
+    fn has_heard_all_ends(&self, input: usize) -> bool {
+        let expected = self.specs[input].expected_ends.as_ref();
+        let progress = self.state.time.progress(input);
+        expected.zip(progress).is_some_and(|(expected, progress)| progress.has_ended(expected))
     }
 
-    /// Advances to the end of the last open window, as often as closing one opens another further down the stage.
-    fn close_all(&mut self, output: &mut dyn Output) -> Result<(), ProcessError> {
+    /// An input has ended. When all have, advances to the end of the last open window, as often as closing one opens another
+    /// further down the stage.
+    fn end(&mut self, output: &mut dyn Output) -> Result<(), ProcessError> {
+        self.is_touched = true;
+        if self.state.ended().is_none() {
+            return Ok(());
+        }
         loop {
-            let mut last = None;
-            self.control(&mut Control::LastWindowEnd(&mut last), output)?;
+            let last = self.stores.iter().filter_map(|(_, store)| store.last_due()).max();
             match last {
-                Some(end) if self.state.time.advance_to(TimestampMs(end)) => self.watermark_moved(output)?,
+                Some(last) if self.state.time.advance_to(last) => self.watermark_moved(output)?,
                 _ => return Ok(()),
             }
         }
@@ -481,7 +555,7 @@ impl Task {
 
     fn watermark_moved(&mut self, output: &mut dyn Output) -> Result<(), ProcessError> {
         self.is_touched = true;
-        self.control(&mut Control::Watermark, output)
+        self.signal(|stage, context| stage.watermark(context), output)
     }
 
     /// Tells the operators the watermark that was restored, before the first record: what is late stays late.
@@ -489,33 +563,28 @@ impl Task {
         if self.is_resumed {
             return Ok(());
         }
+        self.changelogs.check_versions()?;
         self.is_resumed = true;
-        self.control(&mut Control::Watermark, output)
-    }
-
-    fn restore_progress(&mut self, upstream: PartitionId, mark: Mark) {
-        if upstream == ChangelogKey::OWN {
-            self.state.time.restore(mark.watermark);
-        } else {
-            self.state.time.hear(0, mark);
-            self.state.time.advance();
-        }
-        self.committed.clone_from(&self.state);
+        self.signal(|stage, context| stage.watermark(context), output)
     }
 
     fn write_marks(&mut self, output: &mut dyn Output) {
-        let Some(Shuffle { sink, partitions }) = self.shuffle else { return };
+        if self.shuffles.is_empty() {
+            return;
+        }
         let Some(mark) = self.due_mark() else { return };
         let value = mark.encode();
-        for partition in 0..partitions {
-            output.emit(OutRecord {
-                sink,
-                route: Route::Partition(PartitionId(partition)),
-                timestamp: self.state.seen,
-                key: None,
-                value: Some(&value),
-                headers: RawHeaders::EMPTY,
-            });
+        for Shuffle { sink, partitions } in &self.shuffles {
+            for partition in 0..*partitions {
+                output.emit(OutRecord {
+                    sink: *sink,
+                    route: Route::Partition(PartitionId(partition)),
+                    timestamp: self.state.seen,
+                    key: None,
+                    value: Some(&value),
+                    headers: RawHeaders::EMPTY,
+                });
+            }
         }
         self.state.sent = Some(mark);
         self.is_touched = true;
@@ -528,7 +597,7 @@ impl Task {
             upstream_count: self.task_count,
             watermark: self.state.time.watermark(),
             idle: self.idle_at(),
-            ended: self.state.ended,
+            ended: self.state.ended(),
         };
         let says_something = mark.watermark > NO_WATERMARK || mark.idle.is_some() || mark.ended.is_some();
         (says_something && self.state.sent != Some(mark)).then_some(mark)
@@ -537,48 +606,63 @@ impl Task {
     /// Where the sources ended, when the task holds nobody back: no record for a while, or the end of its input.
     fn idle_at(&self) -> Option<IdleAt> {
         let time = &self.state.time;
-        time.idle_at().or_else(|| self.state.ended.is_some().then(|| time.position()))
+        time.idle_at().or_else(|| self.state.ended().is_some().then(|| time.position()))
     }
 
-    fn control(&mut self, control: &mut Control<'_>, output: &mut dyn Output) -> Result<(), ProcessError> {
-        let mut context = context(self.id.partition, &self.state, output);
-        let result = self.stage.control(control, &mut context);
+    /// Takes what a changelog says of event time: of an upstream task in a topic, or of the task itself when that is empty.
+    fn restore_progress(&mut self, topic: &[u8], mark: Mark) {
+        if topic.is_empty() {
+            self.state.time.restore(mark.watermark);
+        } else if let Some(input) = self.inputs.iter().position(|input| input.topic.as_bytes() == topic) {
+            self.state.time.hear(input, mark);
+            self.state.time.advance();
+        }
+    }
+
+    fn is_wall_timer_due(&self, now: Moment) -> bool {
+        let wall = wall(self.wall_at_zero, now);
+        self.stores.iter().filter_map(|(_, store)| store.next_wall_due()).any(|due| due <= wall)
+    }
+
+    /// The moment at which the time of day is `at`, rounded up to the millisecond at which it is there.
+    fn moment_of(&self, at: TimestampMs) -> Moment {
+        let millis = at.0.saturating_sub(self.wall_at_zero.0);
+        Moment::from_millis(u64::try_from(millis).unwrap_or(0))
+    }
+
+    fn signal(
+        &mut self,
+        signal: fn(&mut dyn Signals, &mut Context<'_>) -> Result<(), ProcessError>,
+        output: &mut dyn Output,
+    ) -> Result<(), ProcessError> {
+        let place = Place { topic: "", partition: self.id.partition, offset: Offset(-1) };
+        let clock = (self.now, wall(self.wall_at_zero, self.now));
+        let mut context = context(place, clock, &self.state, &mut self.stores, output);
+        let result = self.stage.signal(&mut context, signal);
         self.state.counters = context.counters;
         result
     }
-
-    /// A control in response to which no operator puts anything out, or fails.
-    fn tell(&mut self, control: &mut Control<'_>) {
-        self.control(control, &mut NoOutput).expect("only what decodes or encodes can fail");
-    }
-
-    fn origin(&self, input: usize, offset: Offset) -> Origin {
-        let TopicPartition { topic, partition } = &self.inputs[input];
-        Origin { topic: topic.to_string(), partition: *partition, offset }
-    }
-
-    fn bad_changelog(&self, store: StoreId) -> ProcessError {
-        let name = self.stores.iter().find(|(id, _)| *id == store).map_or_else(String::new, |(_, name)| name.clone());
-        ProcessError::BadChangelog { store: name, cause: None }
-    }
 }
 
-fn context<'a>(partition: PartitionId, state: &EventTime, output: &'a mut dyn Output) -> Context<'a> {
-    Context { output, partition, watermark: state.time.watermark(), max_timestamp: None, counters: state.counters }
+fn context<'a>(
+    place: Place<'a>,
+    (now, wall): (Moment, TimestampMs),
+    state: &EventTime,
+    stores: &'a mut Stores,
+    output: &'a mut dyn Output,
+) -> Context<'a> {
+    let (watermark, counters, joints) = (state.time.watermark(), state.counters, Joints::default());
+    Context { output, stores, place, watermark, now, wall, max_timestamp: None, counters, joints }
+}
+
+/// The time of day at a moment of the owner's clock.
+fn wall(at_zero: TimestampMs, now: Moment) -> TimestampMs {
+    TimestampMs(at_zero.0.saturating_add(i64::try_from(now.as_millis()).unwrap_or(i64::MAX)))
 }
 
 fn shuffle(topology: &Topology, sink: SinkId) -> Option<Shuffle> {
     match topology.sinks()[sink.0].kind {
         SinkKind::Repartition { partitions } => Some(Shuffle { sink, partitions: partitions.0 }),
         SinkKind::External | SinkKind::Changelog { .. } => None,
-    }
-}
-
-/// For moments at which there is nothing to put out.
-struct NoOutput;
-
-impl Output for NoOutput {
-    fn emit(&mut self, record: OutRecord<'_>) {
-        debug_assert!(false, "put out at the wrong time: {record:?}");
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Upstream tasks do not repeat their marks, and a window that was closed must not open again: both are state.
 
+use std::collections::BTreeMap;
+
 use kafka_wire::record::RawHeaders;
 use kafka_wire::types::{PartitionId, TimestampMs};
 
@@ -12,8 +14,8 @@ use crate::watermark::{Mark, NO_WATERMARK};
 /// The progress that the changelog has not got yet.
 pub(super) struct ProgressLog {
     changelog: SinkId,
-    /// Heard since the last commit, the latest for each upstream partition.
-    heard: Vec<Mark>,
+    /// Heard since the last commit, the latest for each topic and upstream partition.
+    heard: BTreeMap<(String, PartitionId), Mark>,
     /// The task's own watermark, as the changelog has it after the last commit, and after the open transaction.
     committed: TimestampMs,
     written: TimestampMs,
@@ -22,15 +24,12 @@ pub(super) struct ProgressLog {
 
 impl ProgressLog {
     pub(super) fn new(changelog: SinkId) -> Self {
-        let (heard, key) = (Vec::new(), Vec::new());
+        let (heard, key) = (BTreeMap::new(), Vec::new());
         Self { changelog, heard, committed: NO_WATERMARK, written: NO_WATERMARK, key }
     }
 
-    pub(super) fn heard(&mut self, mark: Mark) {
-        match self.heard.iter_mut().find(|earlier| earlier.upstream == mark.upstream) {
-            Some(earlier) => *earlier = mark,
-            None => self.heard.push(mark),
-        }
+    pub(super) fn heard(&mut self, topic: &str, mark: Mark) {
+        self.heard.insert((topic.to_owned(), mark.upstream), mark);
     }
 
     /// Writes what is new. `watermark` is that of the task; records get the given partition and timestamp.
@@ -40,11 +39,14 @@ impl ProgressLog {
         (partition, timestamp): (PartitionId, TimestampMs),
         output: &mut dyn Output,
     ) {
-        let own = Mark { upstream: ChangelogKey::OWN, upstream_count: 0, watermark, idle: None, ended: None };
-        let own = (watermark != self.written).then_some(own);
+        let own = Mark { upstream: PartitionId(-1), upstream_count: 0, watermark, idle: None, ended: None };
+        let own = (watermark != self.written).then_some((ChangelogKey::OWN, own));
         self.written = watermark;
-        for mark in self.heard.iter().copied().chain(own) {
-            ChangelogKey::Progress { upstream: mark.upstream }.encode_into(&mut self.key);
+        let heard = self.heard.iter().map(|((topic, upstream), mark)| {
+            (ChangelogKey::Progress { topic: topic.as_bytes(), upstream: *upstream }, *mark)
+        });
+        for (key, mark) in heard.chain(own) {
+            key.encode_into(&mut self.key);
             let (key, value) = (Some(self.key.as_slice()), mark.encode());
             let (sink, route, headers) = (self.changelog, Route::Partition(partition), RawHeaders::EMPTY);
             output.emit(OutRecord { sink, route, timestamp, key, value: Some(&value), headers });

@@ -3,7 +3,7 @@
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::types::PartitionId;
 
-use crate::topology::{SourceKind, SourceSpec, SubTopologyId, Topology};
+use crate::topology::{SourceKind, SourceSpec, Topology};
 use crate::watermark::Contributor;
 
 /// Partitions of a topic of the user's that the job reads.
@@ -31,9 +31,8 @@ enum Source {
 }
 
 impl Sources {
-    pub(super) fn new(topology: &Topology, id: SubTopologyId, inputs: &[TopicPartition]) -> Self {
-        let sources = topology.sub_topologies()[id.0].sources().iter().zip(inputs);
-        let source = |(source, input): (&SourceSpec, &TopicPartition)| match source.kind {
+    pub(super) fn new(topology: &Topology, sources: &[&SourceSpec], inputs: &[TopicPartition]) -> Self {
+        let source = |(source, input): (&&SourceSpec, &TopicPartition)| match source.kind {
             SourceKind::External => {
                 let (topic, partition) = (input.topic.to_string(), Some(input.partition));
                 Source::Input(SourcePartitions { topic, partition })
@@ -43,7 +42,7 @@ impl Sources {
                 further: topology.sources_above(upstream).into_iter().map(str::to_owned).collect(),
             },
         };
-        Self(sources.map(source).collect())
+        Self(sources.iter().zip(inputs).map(source).collect())
     }
 
     /// The sources behind a contributor: those that it reads itself, and those of all tasks above it.

@@ -8,7 +8,7 @@ use kafka_wire::types::LeaderEpoch;
 
 use super::*;
 use crate::operator::Emit;
-use crate::serde::{U64, Utf8};
+use crate::serde::{Raw as RawBytes, U64, Utf8};
 use crate::types::Partitions;
 use crate::watermark::Watermark;
 use crate::window::Tumbling;
@@ -199,12 +199,68 @@ fn what_is_no_mark_and_no_changelog_stops_the_job() {
     let mut task = self::task(COUNT);
     let error = |key: &[u8], value| task_error(&mut self::task(COUNT), key, value);
     assert_eq!(error(b"\x07", b""), "changelog of store counts: not a key of a changelog");
-    assert_eq!(error(b"\x01\0\0\0\0", b"mark"), "changelog of store counts: not a key of a changelog");
-    assert_eq!(error(b"\0\0\0\0\0\0\0\0\0a", b"short"), "changelog of store counts: 5 bytes, not 8");
-    assert_eq!(task.restore(StoreId(0), b"\0\0\0\0\0\0\0\0\0a", Some(&7_u64.to_be_bytes())), Ok(()));
+    assert_eq!(error(b"\x03\0\0\0\0in", b"mark"), "changelog of store counts: not a key of a changelog");
+    assert_eq!(error(b"\x02\0\0", b""), "changelog of store counts: not a key of a changelog");
+    let entry = b"\x02\x80\0\0\0\0\0\0\0\x80\0\0\0\0\0\x03\xe8a";
+    assert_eq!(error(entry, b"short"), "changelog of store counts: 5 bytes, not 8");
+    assert_eq!(task.restore(StoreId(0), entry, Some(&7_u64.to_be_bytes())), Ok(()));
     assert_eq!(task.status().store_entries, 1);
 }
 
 fn task_error(task: &mut Task, key: &[u8], value: &[u8]) -> String {
     task.restore(StoreId(0), key, Some(value)).map_or_else(|error| error.to_string(), |()| String::new())
+}
+
+/// A job with another step in place of the count of `topology()`: of other windows, or of keys that are written otherwise.
+fn changed(windows_ms: u64, is_raw: bool) -> Topology {
+    let mut job = Topology::builder("app");
+    let lines = job.stream("in", Utf8);
+    let windows = Tumbling::of(Duration::from_millis(windows_ms));
+    if is_raw {
+        let keyed = lines.key_by("by-value", Partitions(2), (RawBytes, ()), |record| (record.value.as_bytes(), ()));
+        keyed.window(windows).count("counts", Emit::OnUpdate).map(|counted| *counted.value).to("out", RawBytes, U64);
+    } else {
+        let keyed = lines.key_by("by-value", Partitions(2), (Utf8, ()), |record| (record.value, ()));
+        let sums = keyed.window(windows).aggregate("counts", U64, Emit::OnClose, || 0, |sum, _| *sum += 2);
+        sums.map(|sum| *sum.value).to("out", Utf8, U64);
+    }
+    job.build().expect("a valid job")
+}
+
+#[test]
+fn state_of_a_step_that_was_changed_is_refused_with_the_way_out() {
+    let (mut counted, mut output) = (task(COUNT), Recorder::default());
+    process(&mut counted, 0, &[(100, Some(b"a"), Some(b""))], &mut output).expect("no error");
+    counted.before_commit(&mut output).expect("no error");
+    let changelog: Vec<_> = output.0.drain(..).filter(|(sink, ..)| *sink == 1).collect();
+    let restored = |topology: &Topology| {
+        let mut task = Task::new(topology, TaskId { sub_topology: COUNT, partition: PartitionId(1) }, &[2]);
+        let restore = |task: &mut Task, (_, _, key, value): &Recorded| {
+            task.restore(StoreId(0), key.as_deref().expect("a key"), value.as_deref())
+        };
+        changelog.iter().try_for_each(|record| restore(&mut task, record)).map(|()| task.status().store_entries)
+    };
+    assert_eq!(restored(&topology()), Ok(1));
+    let error = |topology: &Topology| restored(topology).expect_err("refused").to_string();
+    let way_out = "what is there cannot be read as that. Give the step another name to start it without state, or the job \
+                   another application id to start anew, or change the step back";
+    let windows = "`counts` was written as (count, windows: tumbling 1000 ms, key: Utf8, value: U64), and the job now says \
+                   (aggregate, windows: tumbling 700 ms, key: Utf8, value: U64)";
+    assert_eq!(error(&changed(700, false)), format!("{windows}: {way_out}"));
+    assert!(error(&changed(1_000, false)).contains("(aggregate, windows: tumbling 1000 ms, key: Utf8, value: U64)"));
+    let shuffled =
+        "`app-by-value-repartition` was written as (key: Utf8, value: ()), and the job now says (key: Raw, value: ())";
+    assert!(error(&changed(1_000, true)).starts_with(shuffled), "{}", error(&changed(1_000, true)));
+}
+
+#[test]
+fn state_that_does_not_say_how_it_was_written_is_refused() {
+    let unsaid =
+        "`counts` was written as (by a version of this program that did not say how), and the job now says (count";
+    assert!(task_error(&mut task(COUNT), b"\0\0\0\0\0\0\0\0\0a", b"\0\0\0\0\0\0\0\x07").starts_with(unsaid));
+    let mut task = task(COUNT);
+    let entry = b"\x02\x80\0\0\0\0\0\0\0\x80\0\0\0\0\0\x03\xe8a";
+    assert_eq!(task.restore(StoreId(0), entry, Some(&7_u64.to_be_bytes())), Ok(()));
+    let refused = task.tick(Moment::ZERO, &mut Recorder::default()).expect_err("refused").to_string();
+    assert!(refused.starts_with(unsaid), "{refused}");
 }

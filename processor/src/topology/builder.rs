@@ -1,66 +1,45 @@
-//! The builder: collects sub-topologies, names topics, and checks the whole.
+//! The builder: where streams begin, and where the whole is checked.
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
 
 use super::error::check_name;
+use super::graph::{EndBuilder, Graph, NodeKind, Reads};
 use super::{
-    BuildError, BuildErrors, Node, NodeKind, SinkKind, SinkSpec, SourceKind, SourceSpec, StageBuilder, StoreSpec,
-    Stream, SubTopology, SubTopologyId, Topology,
+    BuildError, BuildErrors, HeadSpec, SinkKind, SourceKind, SourceSpec, StepText, Stream, SubTopology, SubTopologyId,
+    Topology,
 };
-use crate::operator::{RecordTime, Source, Undecodable};
-use crate::output::{SinkId, StoreId};
+use crate::operator::{NodeId, RecordTime, Source, Undecodable};
+use crate::output::StoreId;
 use crate::serde::{Nullable, Raw, Serde};
 use crate::types::Partitions;
 use crate::watermark::Watermark;
 
 /// A job under declaration. Made by [`Topology::builder`].
 pub struct Builder {
-    application_id: String,
-    /// `None` while its stream is still being declared.
-    sub_topologies: Vec<Option<SubTopology>>,
-    sources: Vec<SourceSpec>,
-    sinks: Vec<SinkSpec>,
-    stores: Vec<StoreSpec>,
-    names: BTreeSet<String>,
-    stateless_count: usize,
-    undecodable: Undecodable,
-    errors: Vec<BuildError>,
-}
-
-/// A sub-topology that a stream is about to complete.
-pub(super) struct Draft {
-    id: SubTopologyId,
-    pub(super) watermark: Watermark,
-    nodes: Vec<Node>,
-    stores: Vec<StoreId>,
+    graph: Rc<RefCell<Graph>>,
 }
 
 /// A stream whose key stays bytes, or null.
-pub type ValueStream<'j, VS> = Stream<'j, Nullable<Raw>, Source<Nullable<Raw>, VS, RecordTime>>;
+pub type ValueStream<VS> = Stream<Nullable<Raw>, Source<Nullable<Raw>, VS, RecordTime>>;
 
 impl Builder {
     pub(super) fn new(application_id: &str) -> Self {
-        Self {
-            application_id: application_id.to_owned(),
-            sub_topologies: Vec::new(),
-            sources: Vec::new(),
-            sinks: Vec::new(),
-            stores: Vec::new(),
-            names: BTreeSet::new(),
-            stateless_count: 0,
-            undecodable: Undecodable::default(),
-            errors: check_name("application id", application_id).into_iter().collect(),
-        }
+        Self { graph: Rc::new(RefCell::new(Graph::new(application_id))) }
     }
 
     /// What happens to records of source topics that cannot be decoded: by default they are counted and skipped.
     pub fn on_undecodable(&mut self, undecodable: Undecodable) -> &mut Self {
-        self.undecodable = undecodable;
+        self.graph.borrow_mut().undecodable = undecodable;
         self
     }
 
     /// A stream of the values in `topic`; keys stay as they are, bytes or null.
-    pub fn stream<VS: Serde>(&mut self, topic: &str, value: VS) -> ValueStream<'_, VS> {
+    ///
+    /// A topic may be read by several streams: each record then goes through one after the other.
+    pub fn stream<VS: Serde>(&mut self, topic: &str, value: VS) -> ValueStream<VS> {
         self.keyed_stream(topic, Nullable(Raw), value)
     }
 
@@ -70,155 +49,168 @@ impl Builder {
         topic: &str,
         key: KS,
         value: VS,
-    ) -> Stream<'_, KS, Source<KS, VS, RecordTime>> {
-        self.errors.extend(check_name("topic", topic));
-        if self.sources.iter().any(|source| source.topic == topic) {
-            self.errors.push(BuildError::DuplicateSource { topic: topic.to_owned() });
-        }
-        let draft = self.draft(SourceSpec {
-            topic: topic.to_owned(),
-            kind: SourceKind::External,
-            watermark: Watermark::default(),
-        });
-        Stream::new(self, draft, Source { key, value, event_time: RecordTime })
+    ) -> Stream<KS, Source<KS, VS, RecordTime>> {
+        let mut graph = self.graph.borrow_mut();
+        graph.errors.extend(check_name("topic", topic));
+        let (topic, watermark) = (topic.to_owned(), Watermark::default());
+        let node = graph.source(Reads { topic, shuffle: None, version: String::new(), watermark });
+        Stream::new(&self.graph, Source { node, key, value, event_time: RecordTime })
     }
 
     /// Checks the job.
     ///
     /// # Errors
     /// All that is wrong with it, not only the first.
-    pub fn build(mut self) -> Result<Topology, BuildErrors> {
-        if self.sub_topologies.is_empty() {
-            self.errors.push(BuildError::Empty);
+    pub fn build(self) -> Result<Topology, BuildErrors> {
+        // Streams that lead nowhere may still hold on to the graph.
+        let mut graph = std::mem::take(&mut *self.graph.borrow_mut());
+        if graph.nodes.is_empty() {
+            graph.errors.push(BuildError::Empty);
         }
-        for (sub_topology, source) in self.sub_topologies.iter().zip(&self.sources) {
-            if sub_topology.is_none() {
-                self.errors.push(BuildError::Unfinished { topic: source.topic.clone() });
+        graph.check_ends();
+        let places = graph.sub_topologies();
+        let drafts = Drafts::new(&graph, places);
+        drafts.add_progress(&mut graph);
+        fix_stores(&mut graph, &drafts);
+        if !graph.errors.is_empty() {
+            return Err(BuildErrors(graph.errors));
+        }
+        let sub_topologies = drafts.finish(&mut graph);
+        let Graph { application_id, sinks, stores, undecodable, .. } = graph;
+        Ok(Topology { application_id, sub_topologies, sinks, stores, undecodable })
+    }
+}
+
+/// Sub-topologies under construction.
+struct Drafts {
+    /// The sub-topology of each node.
+    places: Vec<usize>,
+    /// The sources of each sub-topology.
+    sources: Vec<Vec<SourceSpec>>,
+    heads: Vec<Vec<HeadSpec>>,
+}
+
+impl Drafts {
+    fn new(graph: &Graph, places: Vec<usize>) -> Self {
+        let count = places.iter().max().map_or(0, |last| last + 1);
+        let mut drafts = Self { places, sources: vec![Vec::new(); count], heads: vec![Vec::new(); count] };
+        for (index, node) in graph.nodes.iter().enumerate() {
+            let NodeKind::Source(reads) = &node.kind else { continue };
+            let place = drafts.places[index];
+            let kind = match reads.shuffle {
+                None => SourceKind::External,
+                Some((writer, partitions)) => {
+                    SourceKind::Repartition { upstream: SubTopologyId(drafts.places[writer.0]), partitions }
+                }
+            };
+            let sources = &mut drafts.sources[place];
+            let input = sources.iter().position(|source| source.topic == reads.topic).unwrap_or_else(|| {
+                let (topic, version) = (reads.topic.clone(), reads.version.clone());
+                sources.push(SourceSpec { topic, kind, watermark: reads.watermark, version });
+                sources.len() - 1
+            });
+            // One watermark for all readers of a partition: none of them may see a record as late that would not be by its own.
+            sources[input].watermark = sources[input].watermark.and(reads.watermark);
+            drafts.heads[place].push(HeadSpec { node: NodeId(index), input });
+        }
+        drafts
+    }
+
+    /// Without a store of the user's, what the upstream tasks have said needs one: they do not say it again to a task that
+    /// starts anew.
+    fn add_progress(&self, graph: &mut Graph) {
+        for (index, sources) in self.sources.iter().enumerate() {
+            let has_store = graph.stores.iter().any(|store| self.places[store.node.0] == index);
+            let has_upstream = sources.iter().any(|source| source.kind != SourceKind::External);
+            if let (false, true, Some(head)) = (has_store, has_upstream, self.heads[index].first()) {
+                graph.store(&format!("progress-{index}"), head.node, String::new(), None);
             }
         }
-        if !self.errors.is_empty() {
-            return Err(BuildErrors(self.errors));
-        }
-        Ok(Topology {
-            application_id: self.application_id,
-            sub_topologies: self.sub_topologies.into_iter().flatten().collect(),
-            sinks: self.sinks,
-            stores: self.stores,
-            undecodable: self.undecodable,
-        })
     }
 
-    /// Begins a sub-topology.
-    pub(super) fn draft(&mut self, source: SourceSpec) -> Draft {
-        let id = SubTopologyId(self.sub_topologies.len());
-        let detail = match source.kind {
-            SourceKind::External => format!("topic: {}", source.topic),
-            SourceKind::Repartition { upstream, .. } => {
-                format!("topic: {}, from sub-topology {}", source.topic, upstream.0)
-            }
-        };
-        let node = Node { kind: NodeKind::Source, name: format!("source-{}", id.0), detail };
-        self.sub_topologies.push(None);
-        self.sources.push(source);
-        Draft { id, watermark: Watermark::default(), nodes: vec![node], stores: Vec::new() }
-    }
-
-    /// Names a step that has no state.
-    pub(super) fn stateless(&mut self, draft: &mut Draft, operator: &str) {
-        self.stateless_count += 1;
-        let name = format!("{operator}-{}", self.stateless_count);
-        draft.nodes.push(Node { kind: NodeKind::Processor, name, detail: String::new() });
-    }
-
-    /// A step with a store, and the store's changelog.
-    pub(super) fn stateful(&mut self, draft: &mut Draft, name: &str, detail: &str) -> (StoreId, SinkId) {
-        self.claim(name);
-        let detail = format!("stores: [{name}], {detail}");
-        draft.nodes.push(Node { kind: NodeKind::Processor, name: name.to_owned(), detail });
-        self.store(draft, name)
-    }
-
-    /// The repartition topic of a `key_by`.
-    pub(super) fn repartition(&mut self, name: &str, partitions: Partitions) -> SinkSpec {
-        self.claim(name);
-        if partitions.0 < 1 {
-            self.errors.push(BuildError::BadPartitions { name: name.to_owned(), partitions: partitions.0 });
-        }
-        let topic = self.internal_topic(name, "repartition");
-        SinkSpec { topic, kind: SinkKind::Repartition { partitions } }
-    }
-
-    /// The index of a topic that the job writes; a topic of the user's may be written from several places.
-    pub(super) fn sink(&mut self, sink: SinkSpec) -> SinkId {
-        if sink.kind == SinkKind::External {
-            self.errors.extend(check_name("topic", &sink.topic));
-        }
-        let known = self.sinks.iter().position(|known| *known == sink);
-        SinkId(known.unwrap_or_else(|| {
-            self.sinks.push(sink);
-            self.sinks.len() - 1
-        }))
-    }
-
-    /// Completes a sub-topology that ends in `sink`.
-    pub(super) fn finish(
-        &mut self,
-        mut draft: Draft,
-        (name, sink): (&str, SinkId),
-        stage: StageBuilder,
-    ) -> SubTopologyId {
-        let id = draft.id;
-        let source = SourceSpec { watermark: draft.watermark, ..self.sources[id.0].clone() };
-        if draft.stores.is_empty() && matches!(source.kind, SourceKind::Repartition { .. }) {
-            // Without a store of the user's, what the upstream tasks have said needs one: they do not say it again to a
-            // task that starts anew.
-            let name = format!("progress-{}", id.0);
-            self.store(&mut draft, &name);
-        }
-        let SinkSpec { topic, kind } = &self.sinks[sink.0];
-        let (detail, shuffles) = match kind {
-            SinkKind::Repartition { partitions } => {
-                (format!("topic: {topic}, {} partitions", partitions.0), vec![sink])
-            }
-            SinkKind::External | SinkKind::Changelog { .. } => (format!("topic: {topic}"), Vec::new()),
-        };
-        draft.nodes.push(Node { kind: NodeKind::Sink, name: name.to_owned(), detail });
-        let Draft { nodes, stores, .. } = draft;
-        self.sub_topologies[id.0] = Some(SubTopology { id, sources: vec![source], stores, shuffles, nodes, stage });
-        id
-    }
-
-    pub(super) fn error(&mut self, error: BuildError) {
-        self.errors.push(error);
-    }
-
-    fn store(&mut self, draft: &mut Draft, name: &str) -> (StoreId, SinkId) {
-        let partitions = match self.sources[draft.id.0].kind {
+    /// As many as the partitions of its sources, when those are known.
+    fn task_count(&self, place: usize) -> Option<Partitions> {
+        let counts = self.sources[place].iter().map(|source| match source.kind {
             SourceKind::External => None,
-            SourceKind::Repartition { partitions, .. } => Some(partitions),
+            SourceKind::Repartition { partitions, .. } => Some(partitions.0),
+        });
+        counts.collect::<Option<Vec<_>>>()?.into_iter().max().map(Partitions)
+    }
+
+    fn finish(self, graph: &mut Graph) -> Vec<SubTopology> {
+        let uses: Arc<Vec<usize>> = Arc::new(graph.nodes.iter().map(|node| node.children.len()).collect());
+        let tees = Arc::new(std::mem::take(&mut graph.tees));
+        let mut ends: BTreeMap<usize, Vec<EndBuilder>> = BTreeMap::new();
+        for (node, end) in std::mem::take(&mut graph.ends) {
+            ends.entry(self.places[node.0]).or_default().push(end);
+        }
+        let texts = texts(graph, &self.places);
+        let stores = |place| graph.stores.iter().enumerate().filter(move |(_, store)| store.sub_topology.0 == place);
+        let parts = self.sources.into_iter().zip(self.heads).zip(texts).enumerate();
+        parts
+            .map(|(place, ((sources, heads), steps))| SubTopology {
+                id: SubTopologyId(place),
+                sources,
+                stores: stores(place).map(|(index, _)| StoreId(index)).collect(),
+                shuffles: shuffles(graph, &self.places, place),
+                heads,
+                steps,
+                ends: ends.remove(&place).unwrap_or_default(),
+                uses: Arc::clone(&uses),
+                tees: Arc::clone(&tees),
+            })
+            .collect()
+    }
+}
+
+/// Gives each store its sub-topology and the number of its partitions, and checks that its sources are partitioned alike.
+fn fix_stores(graph: &mut Graph, drafts: &Drafts) {
+    let Graph { stores, sinks, errors, .. } = graph;
+    for store in stores {
+        let place = drafts.places[store.node.0];
+        store.sub_topology = SubTopologyId(place);
+        sinks[store.changelog.0].kind = SinkKind::Changelog { partitions: drafts.task_count(place) };
+        let known = drafts.sources[place].iter().filter_map(|source| match source.kind {
+            SourceKind::Repartition { partitions, .. } if store.sources.contains(&source.topic) => {
+                Some((source.topic.clone(), partitions.0))
+            }
+            SourceKind::Repartition { .. } | SourceKind::External => None,
+        });
+        errors.extend(store.check_counts(known.collect()).err().map(BuildError::NotCopartitioned));
+    }
+}
+
+fn shuffles(graph: &Graph, places: &[usize], place: usize) -> Vec<crate::output::SinkId> {
+    let mut shuffles = Vec::new();
+    for (node, _) in graph.nodes.iter().zip(places).filter(|(_, its)| **its == place) {
+        if let NodeKind::Sink(sink) = node.kind
+            && matches!(graph.sinks[sink.0].kind, SinkKind::Repartition { .. })
+        {
+            shuffles.push(sink);
+        }
+    }
+    shuffles
+}
+
+/// The steps of each sub-topology as `describe()` shows them.
+fn texts(graph: &Graph, places: &[usize]) -> Vec<Vec<StepText>> {
+    let count = places.iter().max().map_or(0, |last| last + 1);
+    let mut texts = vec![Vec::new(); count];
+    let names = |nodes: &[NodeId]| {
+        let names: Vec<_> = nodes.iter().map(|node| graph.nodes[node.0].name.as_str()).collect();
+        names.join(", ")
+    };
+    for (index, node) in graph.nodes.iter().enumerate() {
+        let (kind, detail) = match &node.kind {
+            NodeKind::Source(Reads { topic, shuffle: None, .. }) => ("Source", format!("topic: {topic}")),
+            NodeKind::Source(Reads { topic, shuffle: Some((writer, _)), .. }) => {
+                ("Source", format!("topic: {topic}, from sub-topology {}", places[writer.0]))
+            }
+            NodeKind::Processor => ("Processor", node.detail.clone()),
+            NodeKind::Sink(_) => ("Sink", node.detail.clone()),
         };
-        let topic = self.internal_topic(name, "changelog");
-        let changelog = self.sink(SinkSpec { topic, kind: SinkKind::Changelog { partitions } });
-        let store = StoreId(self.stores.len());
-        self.stores.push(StoreSpec { name: name.to_owned(), changelog, sub_topology: draft.id });
-        draft.stores.push(store);
-        (store, changelog)
+        let (name, before, after) = (node.name.clone(), names(&node.parents), names(&node.children));
+        texts[places[index]].push(StepText { kind, name, detail, before, after });
     }
-
-    fn internal_topic(&mut self, name: &str, purpose: &str) -> String {
-        let topic = format!("{}-{name}-{purpose}", self.application_id);
-        // Names that are wrong by themselves have been reported as such.
-        if check_name("step", name).is_none() && check_name("application id", &self.application_id).is_none() {
-            self.errors.extend(check_name("internal topic", &topic));
-        }
-        topic
-    }
-
-    /// Takes the name of a stateful step.
-    fn claim(&mut self, name: &str) {
-        self.errors.extend(check_name("step", name));
-        if !name.is_empty() && !self.names.insert(name.to_owned()) {
-            self.errors.push(BuildError::DuplicateName { name: name.to_owned() });
-        }
-    }
+    texts
 }

@@ -36,11 +36,6 @@ pub enum BuildError {
         /// The name.
         name: String,
     },
-    /// Two streams from one topic: they would share its committed offsets. Take both results from one stream.
-    DuplicateSource {
-        /// The topic.
-        topic: String,
-    },
     /// A repartition topic with no partition.
     BadPartitions {
         /// The step.
@@ -65,18 +60,40 @@ pub enum BuildError {
         /// Its source topic.
         topic: String,
     },
+    /// Topics with different numbers of partitions reach one step with state.
+    NotCopartitioned(NotCopartitioned),
+    /// A stream of another job.
+    ForeignStream,
     /// A job without a stream.
     Empty,
 }
+
+/// Topics with different numbers of partitions reach one step with state: records of one key would be in several tasks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotCopartitioned {
+    /// The step.
+    pub step: String,
+    /// The topics and their numbers of partitions.
+    pub topics: Vec<(String, i32)>,
+}
+
+impl fmt::Display for NotCopartitioned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "step `{}` is reached by topics with different numbers of partitions:", self.step)?;
+        for (index, (topic, count)) in self.topics.iter().enumerate() {
+            write!(f, "{} `{topic}` has {count}", if index == 0 { "" } else { "," })?;
+        }
+        f.write_str("; send one of them through key_by, with as many partitions as the other has")
+    }
+}
+
+impl std::error::Error for NotCopartitioned {}
 
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BadName { what, name, why } => write!(f, "{what} `{name}`: {why}"),
             Self::DuplicateName { name } => write!(f, "two steps are named `{name}`: names of topics come from them"),
-            Self::DuplicateSource { topic } => {
-                write!(f, "two streams read topic `{topic}`: they would share its committed offsets")
-            }
             Self::BadPartitions { name, partitions } => {
                 write!(f, "step `{name}`: {partitions} partitions, at least 1 is needed")
             }
@@ -89,6 +106,8 @@ impl fmt::Display for BuildError {
             Self::Unfinished { topic } => {
                 write!(f, "the stream from topic `{topic}` leads nowhere: end it with .to(topic, ..)")
             }
+            Self::NotCopartitioned(error) => error.fmt(f),
+            Self::ForeignStream => f.write_str("a stream of another job was merged into this one"),
             Self::Empty => f.write_str("the job has no stream"),
         }
     }

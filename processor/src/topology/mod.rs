@@ -7,6 +7,7 @@
 mod builder;
 mod describe;
 mod error;
+mod graph;
 mod stream;
 mod windowed;
 
@@ -14,17 +15,20 @@ mod windowed;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
 
 use kafka_wire::types::Offset;
 
-use crate::operator::{Stage, Undecodable};
+use crate::operator::{NodeId, Stage, StageBuilder, TeeMaker, Undecodable};
 use crate::output::{SinkId, StoreId};
+use crate::state::Store;
 use crate::types::Partitions;
 use crate::watermark::Watermark;
 
 pub use builder::{Builder, ValueStream};
-pub use error::{BuildError, BuildErrors};
-pub use stream::Stream;
+pub use error::{BuildError, BuildErrors, NotCopartitioned};
+pub use stream::{Predicate, Stream};
 pub use windowed::{WindowedBy, WindowedStream};
 
 /// A job that has been checked. Shared by all workers; it holds no state of a run.
@@ -72,6 +76,13 @@ impl Topology {
     #[must_use]
     pub fn reader_of(&self, topic: &str) -> Option<&SubTopology> {
         self.sub_topologies.iter().find(|sub_topology| sub_topology.sources.iter().any(|source| source.topic == topic))
+    }
+
+    /// The topics of each sub-topology that reads several: partitions of equal numbers belong to one task, and so to one worker.
+    #[must_use]
+    pub fn together(&self) -> Vec<Vec<&str>> {
+        let several = self.sub_topologies.iter().filter(|sub_topology| sub_topology.sources.len() > 1);
+        several.map(|one| one.sources.iter().map(|source| source.topic.as_str()).collect()).collect()
     }
 
     /// The source of that name.
@@ -129,6 +140,26 @@ impl Topology {
         Some(sums)
     }
 
+    /// How many tasks a sub-topology has: as many as its source with the most partitions. `counts` holds the numbers of
+    /// partitions of the topics of the user's; one that is missing counts as 0.
+    #[must_use]
+    pub fn task_count(&self, id: SubTopologyId, counts: &BTreeMap<String, i32>) -> i32 {
+        self.sub_topologies[id.0].sources.iter().map(|source| source.partition_count(counts)).max().unwrap_or(0)
+    }
+
+    /// Checks, once the numbers of partitions are known, that all records of a key reach the same task of a step with state:
+    /// the topics that reach it without a shuffle must have equal numbers.
+    ///
+    /// # Errors
+    /// The first step for which they have not.
+    pub fn check_partitions(&self, counts: &BTreeMap<String, i32>) -> Result<(), NotCopartitioned> {
+        self.stores.iter().try_for_each(|store| {
+            let sources = self.sub_topologies[store.sub_topology.0].sources.iter();
+            let reaching = sources.filter(|source| store.sources.contains(&source.topic));
+            store.check_counts(reaching.map(|source| (source.topic.clone(), source.partition_count(counts))).collect())
+        })
+    }
+
     /// What happens to records that cannot be decoded.
     #[must_use]
     pub const fn undecodable(&self) -> Undecodable {
@@ -158,12 +189,33 @@ pub struct SubTopology {
     sources: Vec<SourceSpec>,
     stores: Vec<StoreId>,
     shuffles: Vec<SinkId>,
-    nodes: Vec<Node>,
-    stage: StageBuilder,
+    heads: Vec<HeadSpec>,
+    steps: Vec<StepText>,
+    ends: Vec<graph::EndBuilder>,
+    /// How many steps follow each, in the whole job.
+    uses: Arc<Vec<usize>>,
+    tees: Arc<BTreeMap<NodeId, TeeMaker>>,
 }
 
-/// Builds the stage of one task.
-type StageBuilder = Box<dyn Fn() -> Box<dyn Stage> + Send + Sync>;
+/// A stream that reads a source of its sub-topology.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HeadSpec {
+    /// The step.
+    node: NodeId,
+    /// Index into [`SubTopology::sources`].
+    pub(crate) input: usize,
+}
+
+/// A step, for `describe()`.
+#[derive(Clone, Debug)]
+struct StepText {
+    kind: &'static str,
+    name: String,
+    detail: String,
+    /// The names of the steps before and after it.
+    before: String,
+    after: String,
+}
 
 impl SubTopology {
     /// Its index.
@@ -190,9 +242,17 @@ impl SubTopology {
         &self.shuffles
     }
 
-    /// A stage for one task, without state.
-    pub(crate) fn stage(&self) -> Box<dyn Stage> {
-        (self.stage)()
+    /// The streams that read its sources, in the order of [`Stage::heads`].
+    pub(crate) fn heads(&self) -> &[HeadSpec] {
+        &self.heads
+    }
+
+    /// A stage for one task.
+    pub(crate) fn stage(&self) -> Stage {
+        let uses = |node: NodeId| self.uses[node.0];
+        let mut stage = StageBuilder::new(&uses, &self.tees);
+        self.ends.iter().for_each(|end| end(&mut stage));
+        stage.finish()
     }
 }
 
@@ -205,6 +265,18 @@ pub struct SourceSpec {
     pub kind: SourceKind,
     /// How its partitions make watermarks; without effect on a repartition topic, whose watermarks come in it.
     pub watermark: Watermark,
+    /// For a topic of the job's own, how its records are written. Readers remember it, and refuse another one.
+    pub version: String,
+}
+
+impl SourceSpec {
+    /// Its number of partitions; that of a topic of the user's is in `counts`, or 0.
+    fn partition_count(&self, counts: &BTreeMap<String, i32>) -> i32 {
+        match self.kind {
+            SourceKind::External => counts.get(&self.topic).copied().unwrap_or(0),
+            SourceKind::Repartition { partitions, .. } => partitions.0,
+        }
+    }
 }
 
 /// Whose topic a source is.
@@ -242,13 +314,12 @@ pub enum SinkKind {
     },
     /// State; the job makes it, with `cleanup.policy=compact`.
     Changelog {
-        /// How many partitions it has; `None` for as many as the source topic of its sub-topology.
+        /// How many partitions it has; `None` for as many as its sub-topology has tasks, see [`Topology::task_count`].
         partitions: Option<Partitions>,
     },
 }
 
 /// A store and the topic that makes it durable.
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreSpec {
     /// Its name.
     pub name: String,
@@ -256,19 +327,38 @@ pub struct StoreSpec {
     pub changelog: SinkId,
     /// The sub-topology that has it.
     pub sub_topology: SubTopologyId,
+    /// How its entries are written, with the windows that they are of. The changelog remembers it, and another one is refused.
+    pub version: String,
+    /// The step that has it.
+    node: NodeId,
+    /// The topics whose records reach it without a shuffle between.
+    sources: Vec<String>,
+    /// Makes it; `None` for one that holds only what the task itself writes, how far event time has come.
+    make: Option<StoreMaker>,
 }
 
-/// A step, for `describe()`.
-#[derive(Clone, Debug)]
-struct Node {
-    kind: NodeKind,
-    name: String,
-    detail: String,
+/// Makes an empty store.
+pub type StoreMaker = Box<dyn Fn() -> Box<dyn Store> + Send + Sync>;
+
+impl StoreSpec {
+    /// The store of one task, empty.
+    pub(crate) fn make(&self) -> Option<Box<dyn Store>> {
+        self.make.as_ref().map(|make| make())
+    }
+
+    /// Checks the partition counts of topics that reach the store.
+    fn check_counts(&self, topics: Vec<(String, i32)>) -> Result<(), NotCopartitioned> {
+        match topics.first() {
+            Some((_, first)) if self.make.is_some() && topics.iter().any(|(_, count)| count != first) => {
+                Err(NotCopartitioned { step: self.name.clone(), topics })
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum NodeKind {
-    Source,
-    Processor,
-    Sink,
+impl fmt::Debug for StoreSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreSpec").field("name", &self.name).field("version", &self.version).finish_non_exhaustive()
+    }
 }

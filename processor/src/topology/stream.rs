@@ -1,88 +1,202 @@
 //! The steps of a job, as methods.
 
+use std::cell::RefCell;
 use std::marker::PhantomData;
+use std::rc::Rc;
 
 use kafka_wire::types::TimestampMs;
 
-use super::builder::{Builder, Draft};
+use super::graph::{Graph, NodeKind, Reads};
 use super::windowed::WindowedBy;
-use super::{BuildError, SinkKind, SinkSpec, SourceKind, SourceSpec};
-use crate::operator::{Chain, Filter, FlatMap, KeyBy, Map, Outputs, RecordTime, Source, To};
+use super::{BuildError, SinkKind, SinkSpec};
+use crate::operator::{
+    Chain, Filter, FlatMap, Junction, KeyBy, Map, Merge, NodeId, Outputs, Process, ProcessSpec, Processing, RecordTime,
+    Source, To, tee,
+};
 use crate::serde::Serde;
-use crate::types::{Partitions, Reborrow, Rec, View};
+use crate::state::{Handle, KeyValueStore, TimerStore};
+use crate::types::{Owned, Partitions, Reborrow, Rec, View};
 use crate::watermark::Watermark;
 use crate::window::Windows;
 
 /// A stream under declaration: records with keys of `KS`, as they come out of the chain `C`.
 ///
-/// Steps without state need no name. Those with state, or with a topic, have one as their first argument: it is in the name
-/// of the topic, so that a job can be changed around it. Closures are cloned for each task and called on its thread only.
+/// A stream is a small value: clone it to use it more than once, each use gets all of its records. Steps without state need
+/// no name. Those with state, or with a topic, have one as their first argument: it is in the name of the topic, so that a job
+/// can be changed around it. Closures are cloned for each task and called on its thread only.
 #[must_use = "a stream does nothing until it ends in .to(topic, ..)"]
-pub struct Stream<'j, KS, C> {
-    pub(super) job: &'j mut Builder,
-    pub(super) draft: Draft,
+pub struct Stream<KS, C> {
+    pub(super) graph: Rc<RefCell<Graph>>,
+    pub(super) node: NodeId,
     pub(super) key_serde: KS,
     pub(super) chain: C,
 }
 
-impl<'j, KS: Serde, VS: Serde> Stream<'j, KS, Source<KS, VS, RecordTime>> {
-    pub(super) fn new(job: &'j mut Builder, draft: Draft, source: Source<KS, VS, RecordTime>) -> Self {
-        Self { job, draft, key_serde: source.key.clone(), chain: source }
+/// The same stream, to be used once more.
+impl<KS: Serde, C: Chain<Key: Reborrow, Value: Reborrow>> Clone for Stream<KS, C> {
+    fn clone(&self) -> Self {
+        self.graph.borrow_mut().tees.entry(self.node).or_insert_with(tee::<C::Key, C::Value>);
+        Self { graph: Rc::clone(&self.graph), chain: self.chain.clone(), key_serde: self.key_serde.clone(), ..*self }
+    }
+}
+
+impl<KS: Serde, VS: Serde> Stream<KS, Source<KS, VS, RecordTime>> {
+    pub(super) fn new(graph: &Rc<RefCell<Graph>>, source: Source<KS, VS, RecordTime>) -> Self {
+        Self { graph: Rc::clone(graph), node: source.node, key_serde: source.key.clone(), chain: source }
     }
 
     /// Takes event time from the record, in place of its timestamp.
     ///
     /// Also what the record has as its timestamp from here on: across shuffles, and in the output.
-    pub fn timestamp<T>(self, event_time: T) -> Stream<'j, KS, Source<KS, VS, T>>
+    pub fn timestamp<T>(self, event_time: T) -> Stream<KS, Source<KS, VS, T>>
     where
         T: FnMut(&Rec<'_, KS::View, VS::View>) -> TimestampMs + Clone + Send + Sync + 'static,
     {
-        let Source { key, value, .. } = self.chain;
-        let chain = Source { key, value, event_time };
-        Stream { job: self.job, draft: self.draft, key_serde: self.key_serde, chain }
+        let Self { graph, node, key_serde, chain: Source { key, value, .. } } = self.alone();
+        Stream { graph, node, key_serde, chain: Source { node, key, value, event_time } }
     }
 }
 
-impl<KS: Serde, VS: Serde, T> Stream<'_, KS, Source<KS, VS, T>> {
+impl<KS: Serde, VS: Serde, T> Stream<KS, Source<KS, VS, T>> {
     /// How event time advances on each partition of this source.
-    pub const fn watermark(mut self, watermark: Watermark) -> Self {
-        self.draft.watermark = watermark;
+    pub fn watermark(self, watermark: Watermark) -> Self {
+        let this = self.alone();
+        if let Some(NodeKind::Source(Reads { watermark: of_source, .. })) =
+            this.graph.borrow_mut().nodes.get_mut(this.node.0).map(|node| &mut node.kind)
+        {
+            *of_source = watermark;
+        }
+        this
+    }
+
+    /// The source, to be changed: another one of the same topic when a clone of this stream stays as it is.
+    fn alone(mut self) -> Self {
+        let mut graph = self.graph.borrow_mut();
+        if graph.tees.contains_key(&self.node) {
+            self.node = graph.source_again(self.node);
+            self.chain.node = self.node;
+        }
+        drop(graph);
         self
     }
 }
 
-impl<'j, KS: Serde, C: Chain<Key = KS::View>> Stream<'j, KS, C> {
+impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
     /// Another value for each record.
-    pub fn map<B, F>(mut self, map: F) -> Stream<'j, KS, Map<C, F>>
+    pub fn map<B, F>(self, map: F) -> Stream<KS, Map<Junction<C>, F>>
     where
         B: 'static,
         F: FnMut(&Rec<'_, KS::View, C::Value>) -> B + Clone + Send + Sync + 'static,
     {
-        self.job.stateless(&mut self.draft, "map");
-        self.then(|previous| Map { previous, map })
+        self.stateless("map", |previous| Map { previous, map })
     }
 
     /// Only the records for which `keep` is true.
-    pub fn filter<F>(mut self, keep: F) -> Stream<'j, KS, Filter<C, F>>
+    pub fn filter<F>(self, keep: F) -> Stream<KS, Filter<Junction<C>, F>>
     where
         F: FnMut(&Rec<'_, KS::View, C::Value>) -> bool + Clone + Send + Sync + 'static,
     {
-        self.job.stateless(&mut self.draft, "filter");
-        self.then(|previous| Filter { previous, keep })
+        self.stateless("filter", |previous| Filter { previous, keep })
     }
 
     /// Any number of values for each record: the closure pushes them.
     ///
     /// `output` is the view of what is pushed: [`Utf8`](crate::serde::Utf8) for `&str`, which may lie in the record or in a
     /// buffer that the closure uses again, [`Owned::new()`](crate::types::Owned::new) for values of a type of your own.
-    pub fn flat_map<B, F>(mut self, _output: B, flat_map: F) -> Stream<'j, KS, FlatMap<C, B, F>>
+    pub fn flat_map<B, F>(self, _output: B, flat_map: F) -> Stream<KS, FlatMap<Junction<C>, B, F>>
     where
         KS::View: Reborrow,
         B: View,
         F: FnMut(&Rec<'_, KS::View, C::Value>, &mut Outputs<'_, B>) + Clone + Send + Sync + 'static,
     {
-        self.job.stateless(&mut self.draft, "flat_map");
-        self.then(|previous| FlatMap { previous, output: PhantomData, flat_map })
+        self.stateless("flat_map", |previous| FlatMap { previous, output: PhantomData, flat_map })
+    }
+
+    /// The records of this stream and those of another one. The records of each partition of each source keep their order;
+    /// between sources there is none.
+    ///
+    /// The two become one sub-topology: whatever reads the same partition number of their sources is one task. A step with state
+    /// behind a merge needs sources with equal numbers of partitions.
+    pub fn merge<D>(self, other: Stream<KS, D>) -> Stream<KS, Merge<Junction<C>, Junction<D>>>
+    where
+        D: Chain<Key = C::Key, Value = C::Value>,
+    {
+        if !Rc::ptr_eq(&self.graph, &other.graph) {
+            self.graph.borrow_mut().errors.push(BuildError::ForeignStream);
+            other.graph.borrow_mut().errors.push(BuildError::ForeignStream);
+            let chain = Merge { left: self.junction(), right: other.junction() };
+            return Stream { graph: self.graph, node: self.node, key_serde: self.key_serde, chain };
+        }
+        let node = self.graph.borrow_mut().stateless("merge", &[self.node, other.node]);
+        let chain = Merge { left: self.junction(), right: other.junction() };
+        Stream { graph: self.graph, node, key_serde: self.key_serde, chain }
+    }
+
+    /// Two streams: of the records for which `belongs` is true, and of the others.
+    pub fn split<F>(
+        self,
+        mut belongs: F,
+    ) -> (Stream<KS, Filter<Junction<C>, F>>, Stream<KS, impl Chain<Key = KS::View, Value = C::Value> + use<KS, C, F>>)
+    where
+        C: Chain<Key: Reborrow, Value: Reborrow>,
+        F: FnMut(&Rec<'_, KS::View, C::Value>) -> bool + Clone + Send + Sync + 'static,
+    {
+        let rest = self.clone();
+        let first = self.stateless("split", |previous| Filter { previous, keep: belongs.clone() });
+        let keep = move |record: &Rec<'_, KS::View, C::Value>| !belongs(record);
+        (first, rest.stateless("split", |previous| Filter { previous, keep }))
+    }
+
+    /// A stream for each predicate: of the records for which it is the first that is true. The others are left out.
+    pub fn branch<const N: usize>(
+        self,
+        predicates: [Predicate<KS::View, C::Value>; N],
+    ) -> [Stream<KS, impl Chain<Key = KS::View, Value = C::Value> + use<KS, C, N>>; N]
+    where
+        C: Chain<Key: Reborrow, Value: Reborrow>,
+    {
+        std::array::from_fn(|index| {
+            let keep = move |record: &Rec<'_, KS::View, C::Value>| {
+                predicates.iter().position(|belongs| belongs(record)) == Some(index)
+            };
+            self.clone().stateless("branch", |previous| Filter { previous, keep })
+        })
+    }
+
+    /// A step of your own: with state a key, timers, and the clocks and places of the task at hand, see [`Process`].
+    ///
+    /// The stores are `name`, written by `state_serde`, and `name-timers`; their changelogs are
+    /// `<application id>-<name>-changelog` and `<application id>-<name>-timers-changelog`.
+    pub fn process<S, P>(
+        self,
+        name: &str,
+        state_serde: S,
+        process: P,
+    ) -> Stream<KS, Processing<Junction<C>, KS, P, P::State>>
+    where
+        KS::View: Reborrow,
+        P: Process<KS::View, C::Value>,
+        S: Serde<View = Owned<P::State>>,
+    {
+        let mut graph = self.graph.borrow_mut();
+        if self.key_serde.has_null() {
+            graph.errors.push(BuildError::NullableKey { name: name.to_owned() });
+        }
+        let version = format!("process, key: {}, state: {}", self.key_serde.name(), state_serde.name());
+        let timers = format!("timers, key: {}", self.key_serde.name());
+        let stores = graph.stateful(
+            (name, "with timers"),
+            vec![
+                ("", version, Box::new(move || Box::new(KeyValueStore::new(state_serde.clone())))),
+                ("-timers", timers, Box::new(|| Box::new(TimerStore::default()))),
+            ],
+            self.node,
+        );
+        let node = graph.last();
+        drop(graph);
+        let (state, timers) = (Handle::new(stores[0]), Handle::new(stores[1]));
+        let spec = ProcessSpec { name: name.to_owned(), state, timers, key_serde: self.key_serde.clone() };
+        self.then(node, |previous| Processing { previous, spec, process })
     }
 
     /// The shuffle: records under another key, in a topic of their own, `<application id>-<name>-repartition`.
@@ -96,7 +210,7 @@ impl<'j, KS: Serde, C: Chain<Key = KS::View>> Stream<'j, KS, C> {
         partitions: Partitions,
         (key_serde, value_serde): (K2, V2),
         select: F,
-    ) -> Stream<'j, K2, Source<K2, V2, RecordTime>>
+    ) -> Stream<K2, Source<K2, V2, RecordTime>>
     where
         K2: Serde,
         V2: Serde,
@@ -106,26 +220,27 @@ impl<'j, KS: Serde, C: Chain<Key = KS::View>> Stream<'j, KS, C> {
             + Sync
             + 'static,
     {
-        let Self { job, draft, chain, .. } = self;
+        let mut graph = self.graph.borrow_mut();
         if key_serde.has_null() {
-            job.error(BuildError::NullableKey { name: name.to_owned() });
+            graph.errors.push(BuildError::NullableKey { name: name.to_owned() });
         }
-        let spec = job.repartition(name, partitions);
+        let spec = graph.repartition(name, partitions);
         let topic = spec.topic.clone();
-        let sink = job.sink(spec);
-        let (key, value) = (key_serde.clone(), value_serde.clone());
-        let last = KeyBy { sink, topic: topic.clone(), select, key_serde, value_serde, scratch: <_>::default() };
-        let upstream = job.finish(draft, (name, sink), Box::new(move || Box::new(chain.build(last.clone()))));
-        let draft = job.draft(SourceSpec {
-            topic,
-            kind: SourceKind::Repartition { upstream, partitions },
-            watermark: Watermark::default(),
-        });
-        Stream::new(job, draft, Source { key, value, event_time: RecordTime })
+        let sink = graph.sink(spec);
+        let writer = graph.end(name, sink, self.node);
+        let version = format!("key: {}, value: {}", key_serde.name(), value_serde.name());
+        let (shuffle, watermark) = (Some((writer, partitions)), Watermark::default());
+        let node = graph.source(Reads { topic: topic.clone(), shuffle, version, watermark });
+        let source = Source { node, key: key_serde.clone(), value: value_serde.clone(), event_time: RecordTime };
+        let last = KeyBy { sink, topic, select, key_serde, value_serde, scratch: <_>::default() };
+        let chain = self.junction();
+        graph.ends.push((writer, Box::new(move |stage| chain.build(last.clone(), stage))));
+        drop(graph);
+        Stream::new(&self.graph, source)
     }
 
     /// Divides each key's records into windows of event time, to be aggregated.
-    pub fn window<W: Windows>(self, windows: W) -> WindowedBy<'j, KS, C, W> {
+    pub fn window<W: Windows>(self, windows: W) -> WindowedBy<KS, C, W> {
         WindowedBy { stream: self, windows }
     }
 
@@ -136,16 +251,29 @@ impl<'j, KS: Serde, C: Chain<Key = KS::View>> Stream<'j, KS, C> {
         K2: Serde<View = KS::View>,
         V2: Serde<View = C::Value>,
     {
-        let Self { job, draft, chain, .. } = self;
         let topic = topic.to_owned();
-        let sink = job.sink(SinkSpec { topic: topic.clone(), kind: SinkKind::External });
-        let name = format!("sink-{topic}");
+        let mut graph = self.graph.borrow_mut();
+        let sink = graph.sink(SinkSpec { topic: topic.clone(), kind: SinkKind::External });
+        let node = graph.end(&format!("sink-{topic}"), sink, self.node);
         let last = To { sink, topic, key_serde, value_serde, scratch: <_>::default() };
-        job.finish(draft, (&name, sink), Box::new(move || Box::new(chain.build(last.clone()))));
+        let chain = self.junction();
+        graph.ends.push((node, Box::new(move |stage| chain.build(last.clone(), stage))));
     }
 
-    pub(super) fn then<D>(self, step: impl FnOnce(C) -> D) -> Stream<'j, KS, D> {
-        let Self { job, draft, key_serde, chain } = self;
-        Stream { job, draft, key_serde, chain: step(chain) }
+    fn stateless<D>(self, operator: &str, step: impl FnOnce(Junction<C>) -> D) -> Stream<KS, D> {
+        let node = self.graph.borrow_mut().stateless(operator, &[self.node]);
+        self.then(node, step)
+    }
+
+    pub(super) fn then<D>(self, node: NodeId, step: impl FnOnce(Junction<C>) -> D) -> Stream<KS, D> {
+        let chain = step(self.junction());
+        Stream { graph: self.graph, node, key_serde: self.key_serde, chain }
+    }
+
+    fn junction(&self) -> Junction<C> {
+        Junction { chain: self.chain.clone(), node: self.node }
     }
 }
+
+/// Says whether a record belongs.
+pub type Predicate<K, V> = fn(&Rec<'_, K, V>) -> bool;

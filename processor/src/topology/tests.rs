@@ -138,7 +138,6 @@ fn all_that_is_wrong_is_reported_at_once() {
         [
             "step `null-key`: windows `tumbling 0 ms`, at least 1 ms is needed",
             "step `null-key`: its key can be null; use a key serde that has no null, or key_by",
-            "two streams read topic `in`: they would share its committed offsets",
             "step `by`: its key can be null; use a key serde that has no null, or key_by",
             "step `by`: 0 partitions, at least 1 is needed",
             "the stream from topic `other` leads nowhere: end it with .to(topic, ..)",
@@ -158,4 +157,117 @@ fn a_keyed_topic_is_windowed_without_a_shuffle() {
     let topology = job.build().expect("a valid job");
     assert_eq!(topology.sinks()[0].kind, SinkKind::Changelog { partitions: None });
     assert_eq!(topology.sub_topologies().len(), 1);
+}
+
+/// A job in which one stream has two sinks, one topic two readers, and two topics one count.
+fn graph() -> Result<Topology, BuildErrors> {
+    let mut job = Topology::builder("app");
+    let left = job.keyed_stream("left", Utf8, Utf8);
+    let right = job.keyed_stream("right", Utf8, Utf8);
+    left.clone().to("copy", Utf8, Utf8);
+    let (long, short) = left.merge(right).split(|record| record.value.len() > 3);
+    short.to("short", Utf8, Utf8);
+    let counts = long.window(tumbling(10)).count("counts", Emit::OnClose);
+    counts.clone().map(|counted| *counted.value).to("first", Utf8, U64);
+    counts.map(|counted| *counted.value).key_by("by", Partitions(2), (U64, ()), |c| (c.value, ())).to("third", U64, ());
+    job.keyed_stream("left", Raw, ()).filter(|_| true).to("keys", Raw, ());
+    job.keyed_stream("alone", Utf8, Utf8).to("copy", Utf8, Utf8);
+    job.build()
+}
+
+#[test]
+fn describe_prints_forks_merges_and_which_steps_belong_together() {
+    let expected = "\
+Topology: app
+  Sub-topology: 0
+    Source: source-0 (topic: left)
+      --> sink-copy, merge-1
+    Source: source-1 (topic: right)
+      --> merge-1
+    Sink: sink-copy (topic: copy)
+      <-- source-0
+    Processor: merge-1 (stores: [])
+      --> split-2, split-3
+      <-- source-0, source-1
+    Processor: split-2 (stores: [])
+      --> counts
+      <-- merge-1
+    Processor: split-3 (stores: [])
+      --> sink-short
+      <-- merge-1
+    Sink: sink-short (topic: short)
+      <-- split-3
+    Processor: counts (stores: [counts], windows: tumbling 10 ms, emit: on close)
+      --> map-4, map-5
+      <-- split-2
+    Processor: map-4 (stores: [])
+      --> sink-first
+      <-- counts
+    Sink: sink-first (topic: first)
+      <-- map-4
+    Processor: map-5 (stores: [])
+      --> by
+      <-- counts
+    Sink: by (topic: app-by-repartition, 2 partitions)
+      <-- map-5
+    Source: source-3 (topic: left)
+      --> filter-6
+    Processor: filter-6 (stores: [])
+      --> sink-keys
+      <-- source-3
+    Sink: sink-keys (topic: keys)
+      <-- filter-6
+  Sub-topology: 1
+    Source: source-2 (topic: app-by-repartition, from sub-topology 0)
+      --> sink-third
+    Sink: sink-third (topic: third)
+      <-- source-2
+  Sub-topology: 2
+    Source: source-4 (topic: alone)
+      --> sink-copy
+    Sink: sink-copy (topic: copy)
+      <-- source-4
+";
+    let topology = graph().unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!(topology.describe(), expected);
+    let sources: Vec<_> = topology.sub_topologies()[0].sources().iter().map(|source| source.topic.as_str()).collect();
+    assert_eq!(sources, ["left", "right"]);
+    assert_eq!(topology.together(), [["left", "right"]]);
+    assert_eq!(topology.sub_topologies()[0].shuffles().len(), 1);
+}
+
+#[test]
+fn a_step_with_state_needs_topics_of_equal_numbers_of_partitions() {
+    let topology = graph().unwrap_or_else(|errors| panic!("{errors}"));
+    let counts =
+        |left, right| BTreeMap::from([("left".to_owned(), left), ("right".to_owned(), right), ("alone".to_owned(), 9)]);
+    assert_eq!(topology.check_partitions(&counts(3, 3)), Ok(()));
+    assert_eq!(topology.task_count(SubTopologyId(0), &counts(3, 5)), 5);
+    let expected = "step `counts` is reached by topics with different numbers of partitions: `left` has 3, `right` has 4; \
+                    send one of them through key_by, with as many partitions as the other has";
+    assert_eq!(topology.check_partitions(&counts(3, 4)).expect_err("refused").to_string(), expected);
+
+    let mut job = Topology::builder("app");
+    let one = job.stream("in", Utf8).key_by("one", Partitions(2), (Utf8, ()), |record| (record.value, ()));
+    let other = job.stream("in", Utf8).key_by("other", Partitions(3), (Utf8, ()), |record| (record.value, ()));
+    one.merge(other).window(tumbling(10)).count("counts", Emit::OnClose).map(|c| *c.value).to("out", Utf8, U64);
+    let found = errors(job.build());
+    assert_eq!(found.len(), 1);
+    assert!(found[0].contains("`app-one-repartition` has 2, `app-other-repartition` has 3"), "{found:?}");
+}
+
+#[test]
+fn what_a_store_and_a_shuffle_hold_is_said_in_words() {
+    let topology = word_count("app", "by-word", "counts", "out").expect("a valid job");
+    assert_eq!(topology.stores()[0].version, "count, windows: tumbling 10000 ms, key: Utf8, value: U64");
+    assert_eq!(topology.sub_topologies()[1].sources()[0].version, "key: Utf8, value: ()");
+    assert_eq!(topology.sub_topologies()[0].sources()[0].version, "");
+}
+
+#[test]
+fn a_stream_of_another_job_is_refused() {
+    let (mut job, mut other) = (Topology::builder("app"), Topology::builder("other"));
+    let foreign = other.stream("in", Utf8);
+    job.stream("in", Utf8).merge(foreign).to("out", Nullable(Raw), Utf8);
+    assert_eq!(errors(job.build()), ["a stream of another job was merged into this one"]);
 }

@@ -32,6 +32,14 @@ impl Watermark {
         Self { idle_after: Some(idle_after), ..self }
     }
 
+    /// The watermark of a partition that is read by two: it trails by the greater disorder, and is idle after the longer time.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let out_of_order_ms = self.out_of_order_ms.max(other.out_of_order_ms);
+        let idle_after = self.idle_after.zip(other.idle_after).map(|(one, other)| one.max(other));
+        Self { out_of_order_ms, idle_after }
+    }
+
     /// A partition without records holds back all windows until it has some.
     #[must_use]
     pub const fn never_idle(self) -> Self {

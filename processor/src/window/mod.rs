@@ -19,12 +19,10 @@ pub trait Windows: Clone + Send + Sync + 'static {
     /// All windows that contain `timestamp`, earliest first.
     fn assign(&self, timestamp: TimestampMs) -> Self::Assigned;
 
-    /// The window that starts at `start`. State is kept by window start, and found again by it.
-    fn starting_at(&self, start: i64) -> Window;
-
     /// Whether the sizes make sense; `build()` refuses the topology otherwise.
     fn is_valid(&self) -> bool;
 
-    /// Kind and size, for [`Topology::describe`](crate::topology::Topology::describe).
+    /// Kind and sizes: for [`Topology::describe`](crate::topology::Topology::describe), and to know state of other windows. Different
+    /// windows must have different texts, in all versions.
     fn describe(&self) -> String;
 }

@@ -20,6 +20,11 @@ impl Tumbling {
     pub fn of(size: Duration) -> Self {
         Self { size_ms: i64::try_from(size.as_millis()).unwrap_or(i64::MAX) }
     }
+
+    #[inline]
+    fn starting_at(self, start: i64) -> Window {
+        Window { start, end: start.saturating_add(self.size_ms) }
+    }
 }
 
 impl Windows for Tumbling {
@@ -29,11 +34,6 @@ impl Windows for Tumbling {
     fn assign(&self, timestamp: TimestampMs) -> Once<Window> {
         // Euclidean, so that the windows before 1970 are as wide as those after it; saturating, because any timestamp can come.
         once(self.starting_at(timestamp.0.saturating_sub(timestamp.0.rem_euclid(self.size_ms))))
-    }
-
-    #[inline]
-    fn starting_at(&self, start: i64) -> Window {
-        Window { start, end: start.saturating_add(self.size_ms) }
     }
 
     fn is_valid(&self) -> bool {

@@ -116,7 +116,8 @@ impl Worker {
     /// Builds a task whose place is known, and begins to restore it.
     fn hold(&mut self, now: Moment, found: Found) {
         let Found { claim, partition_counts, positions, changelogs } = found;
-        let task = Task::new(&self.topology, claim.id, &partition_counts);
+        let mut task = Task::new(&self.topology, claim.id, &partition_counts);
+        task.set_wall_clock(self.settings.wall_at_zero);
         debug_assert_eq!(task.inputs(), claim.inputs, "a task reads what the group gave for it");
         let had_offset = positions.iter().any(|(_, is_committed)| *is_committed);
         let place = |(input, (offset, _)): (TopicPartition, (Offset, bool))| {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kafka_wire::time::Moment;
-use kafka_wire::types::Offset;
+use kafka_wire::types::{Offset, TimestampMs};
 use tracing::warn;
 
 use self::watch::Watch;
@@ -32,6 +32,8 @@ pub struct Settings {
     pub transactional_id: String,
     /// Above every sequence number that the transactional id has used, see [`CommitMachine::new`].
     pub first_sequence: u64,
+    /// The time of day at the start of the clock that the worker is told.
+    pub wall_at_zero: TimestampMs,
     /// When to commit.
     pub policy: CommitPolicy,
     /// How often what is committed is deleted from the job's own topics.

@@ -1,0 +1,269 @@
+//! A stage: the built operators of one sub-topology for one task, as a graph.
+//!
+//! A chain from a source to a sink is one type, and a record crosses it without an indirect call. It is erased in three places:
+//! at its head, once a batch; where a stream is used more than once, since each use is a chain of its own that the types
+//! before it cannot name; and where streams merge, since what follows belongs to several chains. The alternatives cost
+//! more: boxing every operator makes the chain two to four times slower, and a chain of its own for each use of a stream
+//! would decode and process everything before the fork again, with state of its own.
+//!
+//! A stream that is used once is never erased, whatever the rest of the job does: whether it forks is looked up when the stage
+//! is built, not when it runs.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+
+use kafka_wire::record::{Record, Records};
+
+use super::{Chain, Context, Input, Operator, Signals};
+use crate::error::ProcessError;
+use crate::types::{Reborrow, Rec, View};
+
+/// A step of a job: all steps are numbered in the order of their declaration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub usize);
+
+/// Built operators, whole: from bytes in, to an [`Output`](crate::output::Output).
+#[derive(Default)]
+pub struct Stage {
+    heads: Vec<(NodeId, Box<dyn Head>)>,
+    joints: Joints,
+}
+
+/// The head of a chain: takes the records of a batch.
+pub trait Head: Signals {
+    /// Takes records until they are over (`None`), or until one without a key in a repartition topic, which is returned:
+    /// it is for the task, a watermark mark.
+    ///
+    /// # Errors
+    /// When the job has to stop; the records taken so far have then had their effect, for a rollback to undo.
+    fn run<'r>(
+        &mut self,
+        records: &mut Records<'r>,
+        input: &Input,
+        context: &mut Context<'_>,
+    ) -> Result<Option<Record<'r>>, ProcessError>;
+}
+
+impl Stage {
+    /// The sources, in the order of their declaration; [`Stage::run`] takes an index of it.
+    pub fn heads(&self) -> impl Iterator<Item = NodeId> {
+        self.heads.iter().map(|(node, _)| *node)
+    }
+
+    /// See [`Head::run`].
+    ///
+    /// # Errors
+    /// As [`Head::run`].
+    pub fn run<'r>(
+        &mut self,
+        head: usize,
+        records: &mut Records<'r>,
+        input: &Input,
+        context: &mut Context<'_>,
+    ) -> Result<Option<Record<'r>>, ProcessError> {
+        std::mem::swap(&mut context.joints, &mut self.joints);
+        let result = self.heads[head].1.run(records, input, context);
+        std::mem::swap(&mut context.joints, &mut self.joints);
+        result
+    }
+
+    /// Gives a signal to each operator once, to those before a merge first.
+    ///
+    /// # Errors
+    /// The first of an operator; the others do not get the signal then.
+    pub fn signal(
+        &mut self,
+        context: &mut Context<'_>,
+        signal: fn(&mut dyn Signals, &mut Context<'_>) -> Result<(), ProcessError>,
+    ) -> Result<(), ProcessError> {
+        std::mem::swap(&mut context.joints, &mut self.joints);
+        let mut result = self.heads.iter_mut().try_for_each(|(_, head)| signal(&mut **head, context));
+        // A stage is built from the ends: what was joined last comes first.
+        for index in (0..context.joints.slots.len()).rev() {
+            if result.is_err() {
+                break;
+            }
+            let mut joint = context.joints.take(index);
+            result = signal(&mut *joint, context);
+            context.joints.put_back(index, joint);
+        }
+        std::mem::swap(&mut context.joints, &mut self.joints);
+        result
+    }
+}
+
+/// Collects the built operators of a stage.
+pub struct StageBuilder<'t> {
+    uses: &'t dyn Fn(NodeId) -> usize,
+    tees: &'t BTreeMap<NodeId, TeeMaker>,
+    /// The arms of forks that have not got all of them: a `Vec<Arm<K, V>>` each.
+    forks: BTreeMap<NodeId, Box<dyn Any>>,
+    stage: Stage,
+}
+
+impl<'t> StageBuilder<'t> {
+    /// `uses` says how many steps follow a step, `tees` joins those that follow a step that has several.
+    pub fn new(uses: &'t dyn Fn(NodeId) -> usize, tees: &'t BTreeMap<NodeId, TeeMaker>) -> Self {
+        Self { uses, tees, forks: BTreeMap::new(), stage: Stage::default() }
+    }
+
+    /// Adds the head of a chain.
+    pub fn head(&mut self, node: NodeId, head: Box<dyn Head>) {
+        self.stage.heads.push((node, head));
+    }
+
+    /// Adds what follows where streams merge.
+    pub fn joint(&mut self, joint: Box<dyn Joint>) -> usize {
+        self.stage.joints.slots.push(Some(joint));
+        self.stage.joints.slots.len() - 1
+    }
+
+    /// The stage, once every chain has been built.
+    #[must_use]
+    pub fn finish(mut self) -> Stage {
+        debug_assert!(self.forks.is_empty(), "every use of a stream ends in a sink");
+        self.stage.heads.sort_by_key(|(node, _)| *node);
+        self.stage
+    }
+
+    /// Adds an arm to a fork; returns them joined when they are all there.
+    fn arm<K: View, V: View>(&mut self, node: NodeId, count: usize, arm: Arm<K, V>) -> Option<Arm<K, V>> {
+        let arms = self.forks.entry(node).or_insert_with(|| Box::new(Vec::<Arm<K, V>>::new()));
+        let arms = arms.downcast_mut::<Vec<Arm<K, V>>>().expect("the steps after a step take what it gives");
+        arms.push(arm);
+        if arms.len() < count {
+            return None;
+        }
+        let arms = std::mem::take(arms);
+        self.forks.remove(&node);
+        let TeeMaker(maker) = self.tees.get(&node).expect("a stream that is used twice was cloned");
+        let maker = maker.downcast_ref::<fn(Vec<Arm<K, V>>) -> Arm<K, V>>();
+        Some(maker.expect("made for the types of this step")(arms))
+    }
+}
+
+/// Any operator that takes records of these types.
+pub type Arm<K, V> = Box<dyn Operator<K, V>>;
+
+impl<K: View, V: View> Signals for Arm<K, V> {
+    fn next(&mut self) -> Option<&mut dyn Signals> {
+        (**self).next()
+    }
+
+    fn watermark(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        (**self).watermark(context)
+    }
+
+    fn tick(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        (**self).tick(context)
+    }
+
+    fn before_commit(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        (**self).before_commit(context)
+    }
+}
+
+impl<K: View, V: View> Operator<K, V> for Arm<K, V> {
+    fn push(&mut self, record: Rec<'_, K, V>, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        (**self).push(record, context)
+    }
+}
+
+/// The end of a chain, at a step of the job that any number of others may follow.
+#[derive(Clone)]
+pub struct Junction<C> {
+    pub(crate) chain: C,
+    pub(crate) node: NodeId,
+}
+
+impl<C: Chain> Chain for Junction<C> {
+    type Key = C::Key;
+    type Value = C::Value;
+
+    fn build<N: Operator<C::Key, C::Value>>(&self, next: N, stage: &mut StageBuilder<'_>) {
+        match (stage.uses)(self.node) {
+            0 | 1 => self.chain.build(next, stage),
+            count => {
+                if let Some(all) = stage.arm(self.node, count, Box::new(next)) {
+                    self.chain.build(all, stage);
+                }
+            }
+        }
+    }
+}
+
+/// Joins the arms of a fork whose types it knows: a `fn(Vec<Arm<K, V>>) -> Arm<K, V>`. Made where a stream is cloned, since only
+/// there its records are known to be such that each arm can get them.
+pub struct TeeMaker(Box<dyn Any + Send + Sync>);
+
+/// The maker of the fork of a stream of records of these types.
+#[must_use]
+pub fn tee<K: Reborrow, V: Reborrow>() -> TeeMaker {
+    let make: fn(Vec<Arm<K, V>>) -> Arm<K, V> = |arms| Box::new(Tee { arms });
+    TeeMaker(Box::new(make))
+}
+
+/// Gives each record to each of its arms.
+struct Tee<K: View, V: View> {
+    arms: Vec<Arm<K, V>>,
+}
+
+impl<K: View, V: View> Tee<K, V> {
+    fn signal(
+        &mut self,
+        mut signal: impl FnMut(&mut Arm<K, V>) -> Result<(), ProcessError>,
+    ) -> Result<(), ProcessError> {
+        self.arms.iter_mut().try_for_each(&mut signal)
+    }
+}
+
+impl<K: View, V: View> Signals for Tee<K, V> {
+    fn next(&mut self) -> Option<&mut dyn Signals> {
+        None
+    }
+
+    fn watermark(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        self.signal(|arm| arm.watermark(context))
+    }
+
+    fn tick(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        self.signal(|arm| arm.tick(context))
+    }
+
+    fn before_commit(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        self.signal(|arm| arm.before_commit(context))
+    }
+}
+
+impl<K: Reborrow, V: Reborrow> Operator<K, V> for Tee<K, V> {
+    fn push(&mut self, record: Rec<'_, K, V>, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        self.arms.iter_mut().try_for_each(|arm| arm.push(record.reborrow(), context))
+    }
+}
+
+/// What follows where streams merge: it takes the records of several chains.
+pub trait Joint: Signals + Any {}
+
+impl<N: Signals + Any> Joint for N {}
+
+/// What follows each place where streams merge; empty while it is at work.
+#[derive(Default)]
+pub struct Joints {
+    slots: Vec<Option<Box<dyn Joint>>>,
+}
+
+impl Joints {
+    /// Takes what follows a place out, to use it.
+    ///
+    /// # Panics
+    /// When it is out: it pushes into itself, which a graph without circles cannot.
+    #[inline]
+    pub(super) fn take(&mut self, index: usize) -> Box<dyn Joint> {
+        self.slots[index].take().expect("no record passes a merge inside of another one's")
+    }
+
+    #[inline]
+    pub(super) fn put_back(&mut self, index: usize, joint: Box<dyn Joint>) {
+        self.slots[index] = Some(joint);
+    }
+}

@@ -1,0 +1,251 @@
+//! A store as its task sees it, the stores of a task, and the handles by which operators reach theirs.
+
+use std::any::{Any, type_name};
+use std::fmt;
+use std::marker::PhantomData;
+
+use kafka_wire::types::TimestampMs;
+
+use crate::output::StoreId;
+use crate::serde::{Serde, SerdeError};
+use crate::types::{Owned, Window};
+
+/// State of one task, durable by a changelog.
+///
+/// All changes belong to the open transaction until [`Store::commit`] or [`Store::roll_back`]. What the changelog has in its
+/// keys and values is the store's own business.
+pub trait Store: Any + Send {
+    /// Takes an entry as the changelog has it, `None` for one that was deleted. Before the first change only, in the order of
+    /// the log.
+    ///
+    /// # Errors
+    /// When the entry is not one that this store has written.
+    fn restore(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), RestoreError>;
+
+    /// Writes the changes of the open transaction: each changed entry once, as it is now, and what was deleted.
+    ///
+    /// # Errors
+    /// When a value cannot be encoded.
+    fn write_changes(&self, changelog: &mut Changelog<'_>) -> Result<(), SerdeError>;
+
+    /// Ends the transaction: its changes are in the changelog, and committed.
+    fn commit(&mut self);
+
+    /// Ends the transaction: everything is as it was when it began.
+    fn roll_back(&mut self);
+
+    /// Whether the open transaction has changed anything.
+    fn is_dirty(&self) -> bool;
+
+    /// How much there is. Asked for often: constant time.
+    fn sizes(&self) -> StoreSizes;
+
+    /// Shows each entry, in an order that depends on what was done only: window (all of time for a store without windows),
+    /// key, and value by its serde. Uncommitted changes are in it.
+    ///
+    /// # Errors
+    /// When a value cannot be encoded.
+    fn visit(&self, visit: &mut Visit<'_>) -> Result<(), SerdeError>;
+
+    /// The greatest event time at which something in the store is still due, such as the end of an open window: a bounded
+    /// run ends no earlier.
+    fn last_due(&self) -> Option<TimestampMs> {
+        None
+    }
+
+    /// The next wall-clock time at which something in the store is due.
+    fn next_wall_due(&self) -> Option<TimestampMs> {
+        None
+    }
+}
+
+/// Gets one entry of a store.
+pub type Visit<'a> = dyn FnMut(Window, &[u8], &[u8]) + 'a;
+
+/// How much a store holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreSizes {
+    /// Entries.
+    pub entries: usize,
+    /// Windows that are open; 0 for a store without windows.
+    pub windows: usize,
+    /// Memory that they take, as far as that is known without a look at each.
+    pub bytes: usize,
+}
+
+/// Why an entry of a changelog is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RestoreError {
+    /// The store writes no such keys.
+    Key,
+    /// The serde does not read the value.
+    Value(SerdeError),
+}
+
+/// Takes the changes of a store, as records of its changelog.
+pub struct Changelog<'a> {
+    prefix: u8,
+    key: &'a mut Vec<u8>,
+    value: &'a mut Vec<u8>,
+    write: &'a mut dyn FnMut(&[u8], Option<&[u8]>),
+}
+
+impl<'a> Changelog<'a> {
+    /// `write` gets each key, behind the byte `prefix`, and its value. `buffers` are used again for each.
+    pub fn new(
+        prefix: u8,
+        (key, value): (&'a mut Vec<u8>, &'a mut Vec<u8>),
+        write: &'a mut dyn FnMut(&[u8], Option<&[u8]>),
+    ) -> Self {
+        Self { prefix, key, value, write }
+    }
+
+    /// Writes an entry. The key is put together from `parts`; `encode` appends the value.
+    ///
+    /// # Errors
+    /// Those of `encode`; nothing is written then.
+    #[inline]
+    pub fn put(
+        &mut self,
+        parts: [&[u8]; 2],
+        encode: impl FnOnce(&mut Vec<u8>) -> Result<(), SerdeError>,
+    ) -> Result<(), SerdeError> {
+        self.set_key(parts);
+        self.value.clear();
+        encode(self.value)?;
+        (self.write)(self.key, Some(self.value));
+        Ok(())
+    }
+
+    /// Writes that an entry is gone.
+    #[inline]
+    pub fn delete(&mut self, parts: [&[u8]; 2]) {
+        self.set_key(parts);
+        (self.write)(self.key, None);
+    }
+
+    #[inline]
+    fn set_key(&mut self, parts: [&[u8]; 2]) {
+        self.key.clear();
+        self.key.push(self.prefix);
+        parts.into_iter().for_each(|part| self.key.extend_from_slice(part));
+    }
+}
+
+/// Reads and writes the values of a store, whatever their serde: what makes the type of a store short.
+pub(super) trait Codec<A>: Send {
+    fn decode(&self, bytes: &[u8]) -> Result<A, SerdeError>;
+    fn encode(&self, value: &A, out: &mut Vec<u8>) -> Result<(), SerdeError>;
+}
+
+impl<A: 'static, S: Serde<View = Owned<A>>> Codec<A> for S {
+    fn decode(&self, bytes: &[u8]) -> Result<A, SerdeError> {
+        Serde::decode(self, bytes)
+    }
+
+    fn encode(&self, value: &A, out: &mut Vec<u8>) -> Result<(), SerdeError> {
+        Serde::encode(self, value, out)
+    }
+}
+
+/// A store of type `S` in each task that has it.
+pub struct Handle<S> {
+    id: StoreId,
+    store: PhantomData<fn() -> S>,
+}
+
+impl<S> Handle<S> {
+    /// The handle of the store with that id. Using it where the store is of another type panics.
+    #[must_use]
+    pub const fn new(id: StoreId) -> Self {
+        Self { id, store: PhantomData }
+    }
+
+    /// The store's id.
+    #[must_use]
+    pub const fn id(self) -> StoreId {
+        self.id
+    }
+}
+
+// Derived, they would ask it of `S`.
+impl<S> Clone for Handle<S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S> Copy for Handle<S> {}
+
+impl<S> fmt::Debug for Handle<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Handle<{}>({})", type_name::<S>(), self.id.0)
+    }
+}
+
+/// The stores of a task, by [`StoreId`].
+#[derive(Default)]
+pub struct Stores {
+    /// `None` for a store that the task does not have, or that is out on loan.
+    slots: Vec<Option<Box<dyn Store>>>,
+}
+
+impl Stores {
+    /// Puts a store in its place.
+    pub fn insert(&mut self, id: StoreId, store: Box<dyn Store>) {
+        if self.slots.len() <= id.0 {
+            self.slots.resize_with(id.0 + 1, || None);
+        }
+        self.slots[id.0] = Some(store);
+    }
+
+    /// The store of a handle. Costs a look into the list and a comparison of types.
+    ///
+    /// # Panics
+    /// When the task has no such store.
+    #[inline]
+    pub fn get_mut<S: Store>(&mut self, handle: Handle<S>) -> &mut S {
+        let store = self.slots.get_mut(handle.id.0).and_then(Option::as_mut).map(|store| &mut **store as &mut dyn Any);
+        store.and_then(<dyn Any>::downcast_mut).unwrap_or_else(|| panic!("the task has no {handle:?}"))
+    }
+
+    /// Takes a store out, to look at it while others are used; [`Stores::put_back`] must follow.
+    ///
+    /// # Panics
+    /// When the task has no such store.
+    pub fn take<S: Store>(&mut self, handle: Handle<S>) -> Box<S> {
+        let store = self.slots.get_mut(handle.id.0).and_then(Option::take);
+        let store = store.and_then(|store| (store as Box<dyn Any>).downcast().ok());
+        store.unwrap_or_else(|| panic!("the task has no {handle:?}"))
+    }
+
+    /// Puts back what [`Stores::take`] took.
+    pub fn put_back<S: Store>(&mut self, handle: Handle<S>, store: Box<S>) {
+        self.slots[handle.id.0] = Some(store);
+    }
+
+    /// The store with that id, whatever its type.
+    #[must_use]
+    pub fn get(&self, id: StoreId) -> Option<&dyn Store> {
+        self.slots.get(id.0)?.as_deref()
+    }
+
+    /// The store with that id, whatever its type.
+    pub fn get_dyn_mut(&mut self, id: StoreId) -> Option<&mut (dyn Store + 'static)> {
+        self.slots.get_mut(id.0)?.as_deref_mut()
+    }
+
+    /// All stores, in the order of their ids.
+    pub fn iter(&self) -> impl Iterator<Item = (StoreId, &dyn Store)> {
+        let stores = self.slots.iter().enumerate();
+        stores.filter_map(|(id, store)| store.as_deref().map(|store| (StoreId(id), store)))
+    }
+
+    /// All stores, in the order of their ids.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut (dyn Store + 'static)> {
+        self.slots.iter_mut().filter_map(Option::as_deref_mut)
+    }
+}
+
+/// The window of an entry that is in none.
+pub(super) const ALL_OF_TIME: Window = Window { start: i64::MIN, end: i64::MAX };

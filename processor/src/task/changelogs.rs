@@ -1,0 +1,190 @@
+//! The changelogs of a task: what its stores have changed, how far event time has come, and how all that is written.
+//!
+//! Each changelog remembers how its store is written, the first one also how the records of the task's repartition topics
+//! are: a job that was changed under the same names finds another version there, and stops before it has made sense of bytes
+//! that have another one.
+
+use std::collections::BTreeMap;
+
+use kafka_wire::record::RawHeaders;
+use kafka_wire::types::{PartitionId, TimestampMs};
+
+use super::progress_log::ProgressLog;
+use crate::error::ProcessError;
+use crate::output::{OutRecord, Output, Route, SinkId, StoreId};
+use crate::state::{Changelog, ChangelogKey, RestoreError, Stores};
+use crate::topology::{SourceKind, SubTopology, Topology};
+use crate::watermark::Mark;
+
+/// The changelogs of a task.
+pub(super) struct Changelogs {
+    stores: Vec<StoreLog>,
+    /// In the first changelog.
+    progress: Option<ProgressLog>,
+    buffers: (Vec<u8>, Vec<u8>),
+}
+
+/// The changelog of a store.
+struct StoreLog {
+    id: StoreId,
+    name: String,
+    sink: SinkId,
+    /// What is written, by what it is of.
+    versions: BTreeMap<String, String>,
+    /// Whether the changelog has the versions: at the last commit, and in the open transaction.
+    is_versioned: bool,
+    is_version_written: bool,
+    has_restored: bool,
+}
+
+impl Changelogs {
+    pub(super) fn new(topology: &Topology, sub_topology: &SubTopology) -> Self {
+        let mut stores: Vec<StoreLog> = sub_topology.stores().iter().map(|id| StoreLog::new(topology, *id)).collect();
+        let internal = sub_topology.sources().iter().filter(|source| source.kind != SourceKind::External);
+        if let Some(first) = stores.first_mut() {
+            first.versions.extend(internal.map(|source| (source.topic.clone(), source.version.clone())));
+        }
+        let progress = stores.first().map(|first| ProgressLog::new(first.sink));
+        Self { stores, progress, buffers: <_>::default() }
+    }
+
+    /// The name of a store.
+    pub(super) fn name(&self, store: StoreId) -> String {
+        let known = self.stores.iter().find(|known| known.id == store);
+        known.map_or_else(String::new, |known| known.name.clone())
+    }
+
+    pub(super) fn heard(&mut self, topic: &str, mark: Mark) {
+        if let Some(progress) = &mut self.progress {
+            progress.heard(topic, mark);
+        }
+    }
+
+    /// Writes what the open transaction has changed.
+    pub(super) fn write(
+        &mut self,
+        stores: &Stores,
+        watermark: TimestampMs,
+        (partition, timestamp): (PartitionId, TimestampMs),
+        output: &mut dyn Output,
+    ) -> Result<(), ProcessError> {
+        for log in &mut self.stores {
+            let sink = log.sink;
+            let mut write = |key: &[u8], value: Option<&[u8]>| {
+                let (route, headers) = (Route::Partition(partition), RawHeaders::EMPTY);
+                output.emit(OutRecord { sink, route, timestamp, key: Some(key), value, headers });
+            };
+            log.write_versions(&mut self.buffers.0, &mut write);
+            let Some(store) = stores.get(log.id).filter(|store| store.is_dirty()) else { continue };
+            let (key, value) = &mut self.buffers;
+            let mut changelog = Changelog::new(ChangelogKey::ENTRY, (key, value), &mut write);
+            let written = store.write_changes(&mut changelog);
+            written.map_err(|cause| ProcessError::Encode { to: log.name.clone(), cause })?;
+        }
+        if let Some(progress) = &mut self.progress {
+            progress.write(watermark, (partition, timestamp), output);
+        }
+        Ok(())
+    }
+
+    pub(super) fn committed(&mut self) {
+        self.stores.iter_mut().for_each(|log| log.is_versioned = log.is_version_written);
+        if let Some(progress) = &mut self.progress {
+            progress.committed();
+        }
+    }
+
+    pub(super) fn rolled_back(&mut self) {
+        self.stores.iter_mut().for_each(|log| log.is_version_written = log.is_versioned);
+        if let Some(progress) = &mut self.progress {
+            progress.rolled_back();
+        }
+    }
+
+    /// Takes one record of a changelog; returns what it says about event time, with the topic that it is about.
+    pub(super) fn restore<'k>(
+        &mut self,
+        stores: &mut Stores,
+        store: StoreId,
+        key: &'k [u8],
+        value: Option<&[u8]>,
+    ) -> Result<Option<(&'k [u8], Mark)>, ProcessError> {
+        let Some(log) = self.stores.iter_mut().find(|log| log.id == store) else {
+            return Err(ProcessError::BadChangelog { store: String::new(), cause: None });
+        };
+        let bad = || ProcessError::BadChangelog { store: log.name.clone(), cause: None };
+        match ChangelogKey::decode(key).ok_or_else(bad)? {
+            ChangelogKey::Entry(key) => {
+                log.has_restored = true;
+                let restored = stores.get_dyn_mut(store).ok_or_else(bad)?.restore(key, value);
+                restored.map(|()| None).map_err(|error| match error {
+                    RestoreError::Key => bad(),
+                    RestoreError::Value(cause) => {
+                        ProcessError::BadChangelog { store: log.name.clone(), cause: Some(cause) }
+                    }
+                })
+            }
+            ChangelogKey::Progress { topic, .. } => {
+                log.has_restored = true;
+                let Some(value) = value else { return Ok(None) };
+                Ok(Some((topic, Mark::decode(value).ok_or_else(bad)?)))
+            }
+            ChangelogKey::Version { of } => log.check_version(of, value).map(|()| None),
+            ChangelogKey::Unversioned => Err(log.other_version(&log.name, None)),
+        }
+    }
+
+    /// Whether every changelog that has something says how it is written.
+    pub(super) fn check_versions(&self) -> Result<(), ProcessError> {
+        let unversioned = self.stores.iter().find(|log| log.has_restored && !log.is_versioned);
+        unversioned.map_or(Ok(()), |log| Err(log.other_version(&log.name, None)))
+    }
+}
+
+impl StoreLog {
+    fn new(topology: &Topology, id: StoreId) -> Self {
+        let spec = &topology.stores()[id.0];
+        Self {
+            id,
+            name: spec.name.clone(),
+            sink: spec.changelog,
+            versions: BTreeMap::from([(spec.name.clone(), spec.version.clone())]),
+            is_versioned: false,
+            is_version_written: false,
+            has_restored: false,
+        }
+    }
+
+    fn write_versions(&mut self, key: &mut Vec<u8>, write: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
+        if std::mem::replace(&mut self.is_version_written, true) {
+            return;
+        }
+        for (of, version) in &self.versions {
+            ChangelogKey::Version { of: of.as_bytes() }.encode_into(key);
+            write(key, Some(version.as_bytes()));
+        }
+    }
+
+    fn check_version(&mut self, of: &[u8], value: Option<&[u8]>) -> Result<(), ProcessError> {
+        let of = String::from_utf8_lossy(of);
+        let found = value.map(String::from_utf8_lossy);
+        match (self.versions.get(of.as_ref()), found) {
+            (Some(expected), Some(found)) if found != expected.as_str() => {
+                return Err(self.other_version(&of, Some(found.into_owned())));
+            }
+            // Of a topic that is not read any more, or read by another task.
+            (None, _) | (_, None) => return Ok(()),
+            (Some(_), Some(_)) => {}
+        }
+        if *of == self.name {
+            self.is_versioned = true;
+            self.is_version_written = true;
+        }
+        Ok(())
+    }
+
+    fn other_version(&self, of: &str, found: Option<String>) -> ProcessError {
+        let (of, expected) = (of.to_owned(), self.versions.get(of).cloned().unwrap_or_default());
+        ProcessError::OtherVersion { of, found, expected }
+    }
+}

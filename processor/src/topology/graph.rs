@@ -1,0 +1,237 @@
+//! The job as it is declared: steps, what follows what, and which of them belong together.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::error::check_name;
+use super::{BuildError, SinkKind, SinkSpec, StoreMaker, StoreSpec, SubTopologyId};
+use crate::operator::{NodeId, StageBuilder, TeeMaker, Undecodable};
+use crate::output::{SinkId, StoreId};
+use crate::types::Partitions;
+use crate::watermark::Watermark;
+
+/// A job under declaration: all its streams share it.
+#[derive(Default)]
+pub(super) struct Graph {
+    pub(super) application_id: String,
+    pub(super) nodes: Vec<Node>,
+    pub(super) sinks: Vec<SinkSpec>,
+    pub(super) stores: Vec<StoreSpec>,
+    /// Joins what follows a step that is used more than once.
+    pub(super) tees: BTreeMap<NodeId, TeeMaker>,
+    /// Builds the chain that ends in a step, for one task.
+    pub(super) ends: Vec<(NodeId, EndBuilder)>,
+    pub(super) undecodable: Undecodable,
+    pub(super) errors: Vec<BuildError>,
+    names: BTreeSet<String>,
+    source_count: usize,
+    stateless_count: usize,
+}
+
+/// Builds a chain from its end on.
+pub(super) type EndBuilder = Box<dyn Fn(&mut StageBuilder<'_>) + Send + Sync>;
+
+/// A step.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub(super) kind: NodeKind,
+    pub(super) name: String,
+    /// For `describe()`.
+    pub(super) detail: String,
+    pub(super) parents: Vec<NodeId>,
+    pub(super) children: Vec<NodeId>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum NodeKind {
+    Source(Reads),
+    Processor,
+    Sink(SinkId),
+}
+
+/// What a source reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Reads {
+    pub(super) topic: String,
+    /// The step that writes the topic, if it is one of the job's own, and the partitions of it.
+    pub(super) shuffle: Option<(NodeId, Partitions)>,
+    /// How its records are written, for a topic of the job's own.
+    pub(super) version: String,
+    pub(super) watermark: Watermark,
+}
+
+impl Graph {
+    pub(super) fn new(application_id: &str) -> Self {
+        let errors = check_name("application id", application_id).into_iter().collect();
+        Self { application_id: application_id.to_owned(), errors, ..Self::default() }
+    }
+
+    /// Adds a source.
+    pub(super) fn source(&mut self, reads: Reads) -> NodeId {
+        let name = format!("source-{}", self.source_count);
+        self.source_count += 1;
+        self.node(NodeKind::Source(reads), name, String::new(), &[])
+    }
+
+    /// Adds a step that has no state.
+    pub(super) fn stateless(&mut self, operator: &str, parents: &[NodeId]) -> NodeId {
+        self.stateless_count += 1;
+        let name = format!("{operator}-{}", self.stateless_count);
+        self.node(NodeKind::Processor, name, "stores: []".to_owned(), parents)
+    }
+
+    /// Adds a step that has stores: of the step's name, or of that and a suffix.
+    pub(super) fn stateful(
+        &mut self,
+        (name, detail): (&str, &str),
+        stores: Vec<(&str, String, StoreMaker)>,
+        parent: NodeId,
+    ) -> Vec<StoreId> {
+        let names: Vec<_> = stores.iter().map(|(suffix, ..)| format!("{name}{suffix}")).collect();
+        let detail = format!("stores: [{}], {detail}", names.join(", "));
+        let node = self.node(NodeKind::Processor, name.to_owned(), detail, &[parent]);
+        let add = |(name, (_, version, make)): (String, (&str, String, StoreMaker))| {
+            self.claim(&name);
+            self.store(&name, node, version, Some(make))
+        };
+        names.into_iter().zip(stores).map(add).collect()
+    }
+
+    /// Adds a sink.
+    pub(super) fn end(&mut self, name: &str, sink: SinkId, parent: NodeId) -> NodeId {
+        let SinkSpec { topic, kind } = &self.sinks[sink.0];
+        let detail = match kind {
+            SinkKind::Repartition { partitions } => format!("topic: {topic}, {} partitions", partitions.0),
+            SinkKind::External | SinkKind::Changelog { .. } => format!("topic: {topic}"),
+        };
+        self.node(NodeKind::Sink(sink), name.to_owned(), detail, &[parent])
+    }
+
+    /// The node that was added last.
+    pub(super) fn last(&self) -> NodeId {
+        NodeId(self.nodes.len() - 1)
+    }
+
+    /// A source like that one, to be used beside it.
+    pub(super) fn source_again(&mut self, node: NodeId) -> NodeId {
+        match self.nodes[node.0].kind.clone() {
+            NodeKind::Source(reads) => self.source(reads),
+            NodeKind::Processor | NodeKind::Sink(_) => unreachable!("the chain of a source is at a source"),
+        }
+    }
+
+    fn node(&mut self, kind: NodeKind, name: String, detail: String, parents: &[NodeId]) -> NodeId {
+        let id = NodeId(self.nodes.len());
+        for parent in parents {
+            self.nodes[parent.0].children.push(id);
+        }
+        self.nodes.push(Node { kind, name, detail, parents: parents.to_vec(), children: Vec::new() });
+        id
+    }
+
+    /// The repartition topic of a `key_by`.
+    pub(super) fn repartition(&mut self, name: &str, partitions: Partitions) -> SinkSpec {
+        self.claim(name);
+        if partitions.0 < 1 {
+            self.errors.push(BuildError::BadPartitions { name: name.to_owned(), partitions: partitions.0 });
+        }
+        let topic = self.internal_topic(name, "repartition");
+        SinkSpec { topic, kind: SinkKind::Repartition { partitions } }
+    }
+
+    /// The index of a topic that the job writes; a topic of the user's may be written from several places.
+    pub(super) fn sink(&mut self, sink: SinkSpec) -> SinkId {
+        if sink.kind == SinkKind::External {
+            self.errors.extend(check_name("topic", &sink.topic));
+        }
+        let known = self.sinks.iter().position(|known| *known == sink);
+        SinkId(known.unwrap_or_else(|| {
+            self.sinks.push(sink);
+            self.sinks.len() - 1
+        }))
+    }
+
+    /// A store and its changelog; what depends on the whole graph is filled in by `build()`.
+    pub(super) fn store(&mut self, name: &str, node: NodeId, version: String, make: Option<StoreMaker>) -> StoreId {
+        let topic = self.internal_topic(name, "changelog");
+        let changelog = self.sink(SinkSpec { topic, kind: SinkKind::Changelog { partitions: None } });
+        let sources = self.sources_before(node);
+        let sub_topology = SubTopologyId(usize::MAX);
+        self.stores.push(StoreSpec { name: name.to_owned(), changelog, sub_topology, node, sources, version, make });
+        StoreId(self.stores.len() - 1)
+    }
+
+    fn internal_topic(&mut self, name: &str, purpose: &str) -> String {
+        let topic = format!("{}-{name}-{purpose}", self.application_id);
+        // Names that are wrong by themselves have been reported as such.
+        if check_name("step", name).is_none() && check_name("application id", &self.application_id).is_none() {
+            self.errors.extend(check_name("internal topic", &topic));
+        }
+        topic
+    }
+
+    /// Takes the name of a store or of a repartition topic.
+    fn claim(&mut self, name: &str) {
+        self.errors.extend(check_name("step", name));
+        if !name.is_empty() && !self.names.insert(name.to_owned()) {
+            self.errors.push(BuildError::DuplicateName { name: name.to_owned() });
+        }
+    }
+
+    /// The topics whose records reach a step without a shuffle between, in the order of their declaration.
+    fn sources_before(&self, node: NodeId) -> Vec<String> {
+        let mut before = BTreeSet::from([node]);
+        let mut topics = Vec::new();
+        // Parents are declared first.
+        for index in (0..=node.0).rev() {
+            if before.contains(&NodeId(index)) {
+                before.extend(&self.nodes[index].parents);
+            }
+        }
+        for node in before {
+            if let NodeKind::Source(Reads { topic, .. }) = &self.nodes[node.0].kind
+                && !topics.contains(topic)
+            {
+                topics.push(topic.clone());
+            }
+        }
+        topics
+    }
+
+    /// Reports the streams that lead nowhere.
+    pub(super) fn check_ends(&mut self) {
+        let mut topics = Vec::new();
+        for (index, node) in self.nodes.iter().enumerate() {
+            if node.children.is_empty() && !matches!(node.kind, NodeKind::Sink(_)) {
+                topics.extend(self.sources_before(NodeId(index)).into_iter().next());
+            }
+        }
+        topics.dedup();
+        self.errors.extend(topics.into_iter().map(|topic| BuildError::Unfinished { topic }));
+    }
+
+    /// The sub-topology of each node: steps that follow each other belong together, and so do the readers of one topic, since a
+    /// group gives each partition to one member. Numbered in the order of their first steps.
+    pub(super) fn sub_topologies(&self) -> Vec<usize> {
+        let mut links: Vec<(usize, usize)> = Vec::new();
+        let mut readers = BTreeMap::new();
+        for (index, node) in self.nodes.iter().enumerate() {
+            links.extend(node.parents.iter().map(|parent| (parent.0, index)));
+            if let NodeKind::Source(Reads { topic, .. }) = &node.kind {
+                links.push((*readers.entry(topic).or_insert(index), index));
+            }
+        }
+        let mut first: Vec<usize> = (0..self.nodes.len()).collect();
+        let mut has_changed = true;
+        while has_changed {
+            has_changed = false;
+            for (one, other) in &links {
+                let least = first[*one].min(first[*other]);
+                has_changed |= first[*one] != least || first[*other] != least;
+                first[*one] = least;
+                first[*other] = least;
+            }
+        }
+        let numbers: Vec<usize> = first.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
+        first.iter().map(|first| numbers.binary_search(first).expect("it is among them")).collect()
+    }
+}
