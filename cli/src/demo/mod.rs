@@ -51,7 +51,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
 
 async fn demo(options: &Options, mut stop: Stop) -> Result<ExitCode, Box<dyn Error>> {
     let started_ms = i64::try_from(wall_clock().as_millis())?;
-    let first_ms = started_ms - DAY_MS;
+    let first_ms = started_ms - LEAD_MS;
     let input = match options.input.as_slice() {
         [] => Input::made(options.records.unwrap_or(RECORDS), options.seed, first_ms),
         paths => Input::texts(paths, options.records, options.seed, first_ms)?,
@@ -284,8 +284,9 @@ fn wall_clock() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// Event times begin a day ago, so that none lies ahead of a broker's clock, which brokers refuse.
-const DAY_MS: i64 = 86_400_000;
+/// Event times begin 30 days ago and go on by a millisecond a line, so that those of the first 2,592 million lines lie
+/// behind a broker's clock. Brokers refuse what lies ahead of it.
+const LEAD_MS: i64 = 30 * 86_400_000;
 const RECORDS: u64 = 500_000;
 
 pub(crate) const EXIT_CODES: &str = "Exit codes: 0 every word was counted exactly once; 1 the audit is not clean, or the run \
