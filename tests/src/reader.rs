@@ -63,20 +63,24 @@ pub async fn create_topic(client: &Client, name: &str, partitions: i32) {
     }
 }
 
-/// All records from the beginning to the end that the isolation level allows now: partitions in order, each in the
+/// All records from the first that is still there to the end that the isolation level allows now: partitions in order, each in the
 /// order of its log.
 ///
 /// # Panics
 /// When the cluster does not answer, a batch is corrupt, or the end is not reached within a minute.
 pub async fn read_to_end(client: &Client, topic: &str, isolation: IsolationLevel) -> Vec<KeptRecord> {
     let partitions = partitions_of(client, topic).await;
-    let latest: Vec<_> = partitions.iter().map(|partition| (partition.clone(), OffsetSpec::Latest)).collect();
-    let ends = client.list_offsets(&latest, isolation).await.expect("the leaders answer");
+    let ask = async |spec: OffsetSpec| {
+        let wanted: Vec<_> = partitions.iter().map(|partition| (partition.clone(), spec)).collect();
+        client.list_offsets(&wanted, isolation).await.expect("the leaders answer")
+    };
+    let (starts, ends) = (ask(OffsetSpec::Earliest).await, ask(OffsetSpec::Latest).await);
     let mut consumer = Consumer::new(client.clone(), ConsumerConfig { isolation, ..ConsumerConfig::default() });
     let mut missing = 0;
     for end in &ends {
-        if end.offset.is_some_and(|offset| offset > Offset(0)) {
-            consumer.assign(end.partition.clone(), Offset(0));
+        let start = starts.iter().find(|start| start.partition == end.partition).and_then(|start| start.offset);
+        if let Some(start) = start.filter(|&start| end.offset.is_some_and(|end| end > start)) {
+            consumer.assign(end.partition.clone(), start);
             missing += 1;
         }
     }

@@ -37,6 +37,14 @@ pub async fn write(client: &Client, partition: &TopicPartition, values: &[&str])
     produce(client, None, partition, batch(values, seal)).await
 }
 
+/// Writes a batch as it is. Returns its first offset.
+///
+/// # Panics
+/// When the leader does not take it.
+pub async fn write_batch(client: &Client, partition: &TopicPartition, batch: Bytes) -> Offset {
+    produce(client, None, partition, batch).await
+}
+
 /// A transactional producer that does one step at a time.
 #[derive(Debug)]
 pub struct Transactions {
@@ -81,6 +89,20 @@ impl Transactions {
     /// # Panics
     /// When the coordinator or the leader refuses.
     pub async fn write(&mut self, partition: &TopicPartition, values: &[&str]) -> Offset {
+        let count = i32::try_from(values.len()).expect("few values");
+        self.write_batch(partition, count, |seal| batch(values, seal)).await
+    }
+
+    /// The same with a batch of `count` records that `build` makes with the seal that it has to have.
+    ///
+    /// # Panics
+    /// As [`Transactions::write`].
+    pub async fn write_batch(
+        &mut self,
+        partition: &TopicPartition,
+        count: i32,
+        build: impl FnOnce(Seal) -> Bytes,
+    ) -> Offset {
         let request = AddPartitionsToTxnRequest {
             v3_and_below_transactional_id: self.transactional_id.clone(),
             v3_and_below_producer_id: self.producer_id.0,
@@ -106,8 +128,8 @@ impl Transactions {
             transactional: true,
             compression: Compression::None,
         };
-        *sequence += i32::try_from(values.len()).expect("few values");
-        produce(&self.client, Some(self.transactional_id.clone()), partition, batch(values, seal)).await
+        *sequence += count;
+        produce(&self.client, Some(self.transactional_id.clone()), partition, build(seal)).await
     }
 
     /// Commits an offset of a group with the current transaction, for nobody in particular.
