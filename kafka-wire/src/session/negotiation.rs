@@ -11,6 +11,9 @@ use crate::time::Moment;
 use crate::wire::{Reader, Str};
 
 /// Finds out what a broker speaks: asks at our highest version, and lower when refused. Source: KIP-35, KIP-511.
+///
+/// Since version 5 a client may say which node of which cluster it means (KIP-1242). This one does not yet: a node that took
+/// another's address is noticed by its answers (not leader, not coordinator), which lead to new metadata.
 #[derive(Debug)]
 pub(super) struct Negotiation {
     version: i16,

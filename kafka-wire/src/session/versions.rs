@@ -89,7 +89,12 @@ impl fmt::Display for UnsupportedVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (api, ours) = (self.api.name(), show(&self.ours));
         match &self.theirs {
-            Some(theirs) => write!(f, "{api}: the broker speaks {}, this client {ours}", show(theirs)),
+            Some(theirs) => {
+                write!(f, "{api}: the broker speaks {}, this client {ours}", show(theirs))?;
+                // Kafka 4 dropped the versions that no broker since 2.1 needs (KIP-896), and so has this crate.
+                let is_older = theirs.end() < self.api.versions().start();
+                f.write_str(if is_older { "; it takes Kafka 2.1 or later" } else { "" })
+            }
             None => write!(f, "{api}: the broker does not serve this API (this client speaks {ours})"),
         }
     }
@@ -137,6 +142,8 @@ mod tests {
         assert_eq!(error, UnsupportedVersion { api: ApiKey::Metadata, ours: 0..=5, theirs: Some(300..=301) });
         let error = speaks(ApiKey::Metadata, 0..=9).pick(ApiKey::Fetch, None).unwrap_err();
         assert_eq!(error.theirs, None);
+        let error = speaks(ApiKey::Fetch, 0..=3).pick(ApiKey::Fetch, None).unwrap_err().to_string();
+        assert!(error.ends_with("it takes Kafka 2.1 or later"), "{error}");
     }
 
     #[test]

@@ -59,6 +59,9 @@ impl TransactionManager {
         let (request, max_version) = match api {
             ApiKey::AddPartitionsToTxn => (Request::AddPartitionsToTxn(self.add_partitions()), 3),
             ApiKey::AddOffsetsToTxn => (Request::AddOffsetsToTxn(self.add_offsets()), 4),
+            // Version 6 names topics by id (KIP-1319). Offsets are committed for names, as outside of transactions: see
+            // `group::commit`. Its new codes are for groups of KIP-848, and a classic group gets the same verdict by the
+            // older ones.
             ApiKey::TxnOffsetCommit => (Request::TxnOffsetCommit(self.commit_offsets()), if is_v2 { 5 } else { 4 }),
             ApiKey::EndTxn => (Request::EndTxn(self.end_txn()), if is_v2 { 5 } else { 4 }),
             // Version 6 belongs to two-phase commit (KIP-939) and is not stable yet.
