@@ -9,6 +9,7 @@
 
 mod brokers;
 pub mod foreign;
+pub mod programs;
 pub mod reader;
 mod wait;
 pub mod wordcount;
@@ -61,4 +62,24 @@ macro_rules! test_on {
             $crate::run_on(env!("CARGO_CRATE_NAME"), $crate::BrokerKind::$kind, $body);
         }
     };
+}
+
+/// The Rust of the documents, compiled and run as doctests. A page with Rust that is not here fails `--test documents`.
+#[cfg(doctest)]
+#[allow(missing_docs, reason = "pages, not items")]
+pub mod documents {
+    #[doc = include_str!("../../README.md")]
+    pub mod readme {}
+    #[doc = include_str!("../../kafka-wire/README.md")]
+    pub mod kafka_wire {}
+    #[doc = include_str!("../../kafka-wire/compression/README.md")]
+    pub mod compression {}
+    #[doc = include_str!("../../processor/README.md")]
+    pub mod processor {}
+    #[doc = include_str!("../../testkit/README.md")]
+    pub mod testkit {}
+    #[doc = include_str!("../../docs/start/word-count.md")]
+    pub mod word_count {}
+    #[doc = include_str!("../../docs/how-to/test-a-job.md")]
+    pub mod test_a_job {}
 }

@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use testkit::watched::Watched;
 use tokio::time::Instant;
 
-use crate::eventually;
+use crate::{eventually, programs};
 
 /// A process of `wordcount`. Dropping it kills it.
 #[derive(Debug)]
@@ -71,7 +71,7 @@ impl WordCount {
 }
 
 fn spawn(arguments: &[String], temporary: &Path, log: &Arc<Mutex<VecDeque<String>>>) -> Watched {
-    let mut command = Command::new(program());
+    let mut command = Command::new(programs::folder().join("wordcount"));
     command.args(arguments).env("TMPDIR", temporary);
     let mut process = Watched::spawn(&command, None).expect("the example can be started");
     let stderr = process.take_stderr().expect("nobody has taken it yet");
@@ -86,26 +86,6 @@ fn spawn(arguments: &[String], temporary: &Path, log: &Arc<Mutex<VecDeque<String
         }
     });
     process
-}
-
-/// The program, built by the first caller: cargo builds no programs of other packages for a test.
-fn program() -> &'static Path {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        let test = std::env::current_exe().expect("a test has a path");
-        let profile = test.ancestors().nth(2).expect("a test lies in <target>/<profile>/deps");
-        let mut build = Command::new(env!("CARGO"));
-        // This package too, so that cargo settles on the same features as for the test and builds no library twice.
-        build
-            .args(["build", "--package", "examples", "--package", "conformance", "--target-dir"])
-            .arg(profile.parent().expect("a profile has a parent"));
-        if profile.ends_with("release") {
-            build.arg("--release");
-        }
-        let status = build.current_dir(env!("CARGO_MANIFEST_DIR")).status().expect("cargo runs this test");
-        assert!(status.success(), "the example does not build");
-        profile.join("wordcount")
-    })
 }
 
 /// Lines of the log that are kept for a report.
