@@ -19,6 +19,13 @@ pub fn is_internal(name: &str) -> bool {
     matches!(name, CONSUMER_OFFSETS | TRANSACTION_STATE | SHARE_GROUP_STATE)
 }
 
+/// The partition of such a topic that Kafka keeps a group or a transactional id in, of `partition_count` partitions.
+#[must_use]
+pub fn partition_of(id: &str, partition_count: i32) -> i32 {
+    let hash = id.encode_utf16().fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
+    hash.checked_abs().unwrap_or(0) % partition_count.max(1)
+}
+
 /// What such a topic is created with; nothing for any other.
 #[must_use]
 pub fn configs(name: &str) -> BTreeMap<Str, Str> {

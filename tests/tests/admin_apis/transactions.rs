@@ -4,6 +4,7 @@ use conformance::{TestBroker, on_every_broker};
 use kafka_wire::cluster::CoordinatorKind;
 use kafka_wire::compression::Compression;
 use kafka_wire::protocol::ErrorCode;
+use kafka_wire::protocol::add_offsets_to_txn::AddOffsetsToTxnRequest;
 use kafka_wire::protocol::add_partitions_to_txn::{AddPartitionsToTxnRequest, AddPartitionsToTxnTopic};
 use kafka_wire::protocol::describe_producers::{DescribeProducersRequest, PartitionResponse, TopicRequest};
 use kafka_wire::protocol::describe_transactions::{DescribeTransactionsRequest, TransactionState};
@@ -74,6 +75,20 @@ impl Job {
             ErrorCode(results[0].partition_error_code)
         })
         .await;
+    }
+
+    /// Makes the offsets of a group part of the transaction.
+    async fn add_offsets(&self, producer: Producer) {
+        let group_id = self.wire.unique("group");
+        self.wire.client.coordinator(CoordinatorKind::Group, &group_id).await.expect("there is a coordinator");
+        let request = AddOffsetsToTxnRequest {
+            transactional_id: self.id.clone(),
+            producer_id: producer.0,
+            producer_epoch: producer.1,
+            group_id,
+            ..Default::default()
+        };
+        until(NONE, async || ErrorCode(self.wire.ask_at(3, request.clone()).await.error_code)).await;
     }
 
     async fn write(&self, producer: Producer, base_sequence: i32) {
@@ -155,6 +170,11 @@ async fn transactions_are_described(broker: TestBroker) {
     partitions.sort_unstable();
     assert_eq!((state.topics.len(), &state.topics[0].topic, &*partitions), (1, &job.topic, &[0, 1][..]));
     let started = state.transaction_start_time_ms;
+
+    job.add_offsets(producer).await;
+    let state = job.describe().await;
+    let offsets = state.topics.iter().find(|topic| topic.topic == "__consumer_offsets").expect("the group's partition");
+    assert_eq!((state.topics.len(), offsets.partitions.len()), (2, 1));
 
     let next = job.end(producer, true).await;
     let state = job.describe().await;

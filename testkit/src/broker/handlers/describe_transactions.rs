@@ -1,5 +1,7 @@
 //! DescribeTransactions: where transactional ids stand (KIP-664).
 
+use std::collections::BTreeSet;
+
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::describe_transactions::{
     DescribeTransactionsRequest, DescribeTransactionsResponse, TopicData, TransactionState,
@@ -7,6 +9,7 @@ use kafka_wire::protocol::describe_transactions::{
 use kafka_wire::wire::Str;
 
 use super::{Answer, Client, Handler};
+use crate::broker::internal_topics::{CONSUMER_OFFSETS, partition_of};
 use crate::broker::state::State;
 use crate::broker::transactions::Described;
 
@@ -35,6 +38,16 @@ fn describe(state: &State, transaction: &Described<'_>) -> TransactionState {
                 ..Default::default()
             }),
         }
+    }
+    // A group is in a transaction by the partition that has its offsets.
+    let count = state.config.internal_partitions;
+    let partitions: BTreeSet<i32> = transaction.groups.iter().map(|group| partition_of(group, count)).collect();
+    if !partitions.is_empty() {
+        topics.push(TopicData {
+            topic: Str::from_static(CONSUMER_OFFSETS),
+            partitions: partitions.into_iter().collect(),
+            ..Default::default()
+        });
     }
     TransactionState {
         transactional_id: transaction.transactional_id.clone(),
