@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use kafka_wire::wire::Str;
 
+use super::topic_configs;
+
 /// Which brokers a setting is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
@@ -45,10 +47,14 @@ impl DynamicConfigs {
         of_broker.into_iter().chain(of_cluster)
     }
 
-    /// The value that holds, if it is a number. Others have been refused where a number is needed.
+    /// What topics inherit, under the names that they have for it.
     #[must_use]
-    pub fn number(&self, name: &str) -> Option<usize> {
-        self.values(name).next().and_then(|(value, _)| value.trim().parse().ok())
+    pub fn of_topics(&self) -> BTreeMap<Str, Str> {
+        // What comes later goes before what is there.
+        let settings = self.of_cluster.iter().chain(&self.of_broker);
+        let of_topic =
+            |(name, value): (&Str, &Str)| Some((Str::from_static(topic_configs::of_broker(name)?), value.clone()));
+        settings.filter_map(of_topic).collect()
     }
 }
 

@@ -130,12 +130,6 @@ impl State {
         }
     }
 
-    /// Largest record batch in bytes, for topics that do not say.
-    #[must_use]
-    pub fn batch_limit_bytes(&self) -> usize {
-        self.dynamic_configs.number("message.max.bytes").unwrap_or(self.config.batch_limit_bytes)
-    }
-
     /// The date, for records and markers.
     #[must_use]
     pub fn timestamp(&self) -> TimestampMs {

@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use super::*;
 use crate::fault::Action;
 
+mod configs;
 mod frame_memory;
 mod hostile;
 mod records;

@@ -3,6 +3,7 @@
 mod upkeep;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use kafka_wire::protocol::ErrorCode;
@@ -23,6 +24,8 @@ pub struct Topics {
     partition_count: usize,
     partitions_max: usize,
     upkeep: Upkeep,
+    /// Settings of the broker, under the names that topics have for them.
+    inherited: Arc<BTreeMap<Str, Str>>,
 }
 
 /// One topic.
@@ -36,7 +39,9 @@ pub struct Topic {
     pub partitions: Vec<Partition>,
     /// What it was created with or altered to; only some of it has a meaning here.
     configs: BTreeMap<Str, Str>,
-    /// What `configs` say to its logs.
+    /// What holds where it has nothing of its own.
+    inherited: Arc<BTreeMap<Str, Str>>,
+    /// What both say to its logs.
     settings: LogSettings,
 }
 
@@ -62,6 +67,7 @@ impl Topics {
             partition_count: 0,
             partitions_max,
             upkeep: Upkeep::new(interval_ms),
+            inherited: Arc::default(),
         }
     }
 
@@ -95,8 +101,15 @@ impl Topics {
     ) -> Result<&Topic, ErrorCode> {
         let count = self.check(name, partition_count)?;
         let (name, id) = (name.detached(), self.draw_id());
-        let settings = LogSettings::of(&configs);
-        let topic = Topic { name: name.clone(), id, partitions: vec![Partition::default(); count], configs, settings };
+        let mut topic = Topic {
+            name: name.clone(),
+            id,
+            partitions: vec![Partition::default(); count],
+            configs,
+            inherited: Arc::clone(&self.inherited),
+            settings: LogSettings::default(),
+        };
+        topic.settle();
         self.partition_count += count;
         self.names.insert(id, name.clone());
         Ok(self.by_name.entry(name).or_insert(topic))
@@ -132,9 +145,19 @@ impl Topics {
     pub fn alter(&mut self, name: &str, change: impl FnOnce(&mut BTreeMap<Str, Str>)) -> Option<&Topic> {
         let topic = self.by_name.get_mut(name)?;
         change(&mut topic.configs);
-        topic.settings = LogSettings::of(&topic.configs);
+        topic.settle();
         self.look_soon();
         self.by_name.get(name)
+    }
+
+    /// Gives every topic these settings where it has none of its own. The values must be legal.
+    pub fn inherit(&mut self, inherited: BTreeMap<Str, Str>) {
+        self.inherited = Arc::new(inherited);
+        for topic in self.by_name.values_mut() {
+            topic.inherited = Arc::clone(&self.inherited);
+            topic.settle();
+        }
+        self.look_soon();
     }
 
     /// Deletes a topic and all it holds; returns it.
@@ -192,10 +215,17 @@ impl Topic {
         &self.settings
     }
 
-    /// A setting, if the topic has it of its own.
+    /// A setting, if the topic has it of its own or inherits it.
     #[must_use]
     pub fn config(&self, name: &str) -> Option<&str> {
-        self.configs.get(name).map(Str::as_str)
+        self.configs.get(name).or_else(|| self.inherited.get(name)).map(Str::as_str)
+    }
+
+    /// Reads the settings of the logs anew.
+    fn settle(&mut self) {
+        let mut configs = BTreeMap::clone(&self.inherited);
+        configs.extend(self.configs.iter().map(|(name, value)| (name.clone(), value.clone())));
+        self.settings = LogSettings::of(&configs);
     }
 }
 

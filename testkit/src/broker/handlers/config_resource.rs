@@ -98,6 +98,7 @@ impl<'a> Resource<'a> {
                     .map_err(|words| Refusal::new(ErrorCode::INVALID_REQUEST, words))?;
                 if !is_trial {
                     state.dynamic_configs.replace(scope, overrides);
+                    state.topics.inherit(state.dynamic_configs.of_topics());
                 }
             }
         }

@@ -97,11 +97,11 @@ impl Write<'_> {
         if is_internal(&name) && !self.is_administrator {
             return Err(ErrorCode::INVALID_TOPIC_EXCEPTION.into());
         }
-        let limit = found.config("max.message.bytes").and_then(|limit| limit.parse().ok());
+        let limit = found.config("max.message.bytes").and_then(|limit| limit.trim().parse().ok());
         let is_log_append_time = found.config("message.timestamp.type") == Some("LogAppendTime");
         let rules = RecordRules::of(found, state.timestamp());
         let batch = read_batch(data.records.clone().unwrap_or_default())?;
-        if batch.size_bytes() > limit.unwrap_or(state.batch_limit_bytes()) {
+        if batch.size_bytes() > limit.unwrap_or(state.config.batch_limit_bytes) {
             return Err(ErrorCode::MESSAGE_TOO_LARGE.into());
         }
         check_header(&batch.header, self.version)?;
