@@ -50,8 +50,9 @@ pub trait Serde: Clone + Send + Sync + 'static {
     /// When the type has values that the format has not. Stops the job: output is never dropped.
     fn encode(&self, value: &<Self::View as View>::Ref<'_>, out: &mut Vec<u8>) -> Result<(), SerdeError>;
 
-    /// Names the format, for as long as it stays the same: changelogs and repartition topics remember it, and a job that has
-    /// another one under the same name is refused. By default the name of the type, without the modules that it is in.
+    /// Names the format, for as long as it stays the same: changelogs and repartition topics remember it, and a job
+    /// that has another one under the same name is refused. By default the name of the type, without the modules that
+    /// it is in.
     fn name(&self) -> String {
         short_name(type_name::<Self>())
     }

@@ -66,7 +66,8 @@ pub struct Rec<'a, K: View, V: View> {
     pub key: K::Ref<'a>,
     /// The value.
     pub value: V::Ref<'a>,
-    /// Event time: the record's timestamp, or what [`Stream::timestamp`](crate::topology::Stream::timestamp) made of it.
+    /// Event time: the record's timestamp, or what [`Stream::timestamp`](crate::topology::Stream::timestamp) made of
+    /// it.
     pub timestamp: TimestampMs,
     /// The headers of the record that this one comes from; none on the result of a window.
     pub headers: RawHeaders<'a>,

@@ -1,4 +1,5 @@
-//! Jobs whose steps form a graph, under the test driver: forks, merges, several readers of a topic, steps of the user's own.
+//! Jobs whose steps form a graph, under the test driver: forks, merges, several readers of a topic, steps of the
+//! user's own.
 
 use std::time::Duration;
 
@@ -145,7 +146,8 @@ fn two_shuffles_meet_in_one_count() {
     assert_eq!(read(&driver, "out"), ["a=4", "b=2", "c=2"]);
 }
 
-/// Counts records a key; puts the count out when no record came for 10 ms of event time, and an alarm after 5 s of the day.
+/// Counts records a key; puts the count out when no record came for 10 ms of event time, and an alarm after 5 s of the
+/// day.
 #[derive(Clone)]
 struct Quiet;
 

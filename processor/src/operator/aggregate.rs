@@ -103,8 +103,8 @@ where
 
 /// The event time of a result: the greatest that was seen, kept within the window.
 ///
-/// Not simply the end of the window: before it is over that lies in the future, and a broker refuses records from more than
-/// an hour ahead (`message.timestamp.after.max.ms`, KIP-937).
+/// Not simply the end of the window: before it is over that lies in the future, and a broker refuses records from more
+/// than an hour ahead (`message.timestamp.after.max.ms`, KIP-937).
 fn result_time(window: Window, stream_time: TimestampMs) -> TimestampMs {
     stream_time.clamp(TimestampMs(window.start), window.max_timestamp())
 }
@@ -122,7 +122,8 @@ where
         Some(&mut self.results.next)
     }
 
-    /// Closes what ends at or before the watermark. Under [`Emit::OnUpdate`] the changes since the last commit still go out.
+    /// Closes what ends at or before the watermark. Under [`Emit::OnUpdate`] the changes since the last commit still
+    /// go out.
     fn watermark(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
         let Self { results, .. } = self;
         let (handle, emit, watermark) = (results.spec.store, results.spec.emit, context.watermark);
@@ -167,7 +168,8 @@ where
 {
     #[inline]
     fn push(&mut self, record: Rec<'_, K, V>, context: &mut Context<'_>) -> Result<(), ProcessError> {
-        // build() refuses keys that can be null; what is left is the serde of `()`, to which null is as good as nothing.
+        // build() refuses keys that can be null; what is left is the serde of `()`, to which null is as good as
+        // nothing.
         let key = record.raw_key.unwrap_or_default();
         let Self { init, aggregate, results } = self;
         results.stream_time = results.stream_time.max(record.timestamp);

@@ -1,11 +1,54 @@
-//! What an operator has at hand while it works.
+//! An operator: what it takes, and what it has at hand while it works.
+
+use std::any::Any;
 
 use kafka_wire::time::Moment;
 use kafka_wire::types::{Offset, PartitionId, TimestampMs};
 
-use super::Joints;
+use crate::error::ProcessError;
 use crate::output::Output;
 use crate::state::Stores;
+use crate::types::{Rec, View};
+
+/// An operator in its place: takes records, pushes to the next.
+pub trait Operator<K: View, V: View>: Signals + Any {
+    /// Takes one record.
+    ///
+    /// # Errors
+    /// When the job has to stop: see [`ProcessError`].
+    fn push(&mut self, record: Rec<'_, K, V>, context: &mut Context<'_>) -> Result<(), ProcessError>;
+}
+
+/// What passes through a stage besides records. An operator that has something to do at a signal does it, and then
+/// hands the signal on: what it pushes in response goes first, so that the next one sees it before the signal.
+pub trait Signals: Send {
+    /// The operator that follows; `None` at the end of a chain.
+    fn next(&mut self) -> Option<&mut dyn Signals>;
+
+    /// [`Context::watermark`] has advanced: do what is due in event time.
+    ///
+    /// # Errors
+    /// As [`Operator::push`].
+    fn watermark(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        self.next().map_or(Ok(()), |next| next.watermark(context))
+    }
+
+    /// [`Context::wall`] has advanced: do what is due by the time of day.
+    ///
+    /// # Errors
+    /// As [`Operator::push`].
+    fn tick(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        self.next().map_or(Ok(()), |next| next.tick(context))
+    }
+
+    /// The transaction is about to be committed: put out what is due with it. Stores write their changes after that.
+    ///
+    /// # Errors
+    /// As [`Operator::push`].
+    fn before_commit(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        self.next().map_or(Ok(()), |next| next.before_commit(context))
+    }
+}
 
 /// What an operator has at hand while it works.
 pub struct Context<'a> {
@@ -74,4 +117,31 @@ pub enum Undecodable {
     Skip,
     /// Stop the job, with topic, partition and offset.
     Fail,
+}
+
+/// What follows where streams merge: it takes the records of several chains.
+pub trait Joint: Signals + Any {}
+
+impl<N: Signals + Any> Joint for N {}
+
+/// What follows each place where streams merge; empty while it is at work.
+#[derive(Default)]
+pub struct Joints {
+    pub(super) slots: Vec<Option<Box<dyn Joint>>>,
+}
+
+impl Joints {
+    /// Takes what follows a place out, to use it.
+    ///
+    /// # Panics
+    /// When it is out: it pushes into itself, which a graph without circles cannot.
+    #[inline]
+    pub(super) fn take(&mut self, index: usize) -> Box<dyn Joint> {
+        self.slots[index].take().expect("no record passes a merge inside of another one's")
+    }
+
+    #[inline]
+    pub(super) fn put_back(&mut self, index: usize, joint: Box<dyn Joint>) {
+        self.slots[index] = Some(joint);
+    }
 }

@@ -1,7 +1,7 @@
 //! One record in, any number out, each with another value.
 //!
-//! The closure pushes its outputs instead of returning them: so they may borrow from the record, or from a buffer that the
-//! closure uses again for each of them. Nothing is collected.
+//! The closure pushes its outputs instead of returning them: so they may borrow from the record, or from a buffer that
+//! the closure uses again for each of them. Nothing is collected.
 
 use std::marker::PhantomData;
 

@@ -29,8 +29,8 @@ where
     }
 }
 
-/// The end of a stream that is merged: what follows is shared with others. A record takes it out of the list of such places
-/// and puts it back; its type is known, so that is one comparison more than a call.
+/// The end of a stream that is merged: what follows is shared with others. A record takes it out of the list of such
+/// places and puts it back; its type is known, so that is one comparison more than a call.
 pub struct Inlet<N> {
     joint: usize,
     next: PhantomData<fn() -> N>,

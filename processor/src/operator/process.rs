@@ -10,8 +10,8 @@ use crate::serde::Serde;
 use crate::state::{Clock, Handle, KeyValueStore, Stores, TimerStore};
 use crate::types::{Owned, Reborrow, Rec, View};
 
-/// What to do with records of a stream, and with timers, key by key. One clone for each task; what must survive a restart
-/// belongs into [`Scope::state`], not into fields.
+/// What to do with records of a stream, and with timers, key by key. One clone for each task; what must survive a
+/// restart belongs into [`Scope::state`], not into fields.
 pub trait Process<K: View, V: View>: Clone + Send + Sync + 'static {
     /// What is kept for each key.
     type State: Clone + Send + 'static;

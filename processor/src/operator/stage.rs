@@ -1,26 +1,37 @@
 //! A stage: the built operators of one sub-topology for one task, as a graph.
 //!
-//! A chain from a source to a sink is one type, and a record crosses it without an indirect call. It is erased in three places:
-//! at its head, once a batch; where a stream is used more than once, since each use is a chain of its own that the types
-//! before it cannot name; and where streams merge, since what follows belongs to several chains. The alternatives cost
-//! more: boxing every operator makes the chain two to four times slower, and a chain of its own for each use of a stream
-//! would decode and process everything before the fork again, with state of its own.
+//! A chain from a source to a sink is one type, and a record crosses it without an indirect call. It is erased in
+//! three places: at its head, once a batch; where a stream is used more than once, since each use is a chain of its
+//! own that the types before it cannot name; and where streams merge, since what follows belongs to several chains.
+//! The alternatives cost more: boxing every operator makes the chain two to four times slower, and a chain of its own
+//! for each use of a stream would decode and process everything before the fork again, with state of its own.
 //!
-//! A stream that is used once is never erased, whatever the rest of the job does: whether it forks is looked up when the stage
-//! is built, not when it runs.
+//! A stream that is used once is never erased, whatever the rest of the job does: whether it forks is looked up when
+//! the stage is built, not when it runs.
 
 use std::any::Any;
 use std::collections::BTreeMap;
 
 use kafka_wire::record::{Record, Records};
 
-use super::{Chain, Context, Input, Operator, Signals};
+use super::context::{Context, Input, Joint, Joints, Operator, Signals};
 use crate::error::ProcessError;
 use crate::types::{Reborrow, Rec, View};
 
 /// A step of a job: all steps are numbered in the order of their declaration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub usize);
+
+/// A chain of operators, declared: where it ends, records of these types come out.
+pub trait Chain: Clone + Send + Sync + 'static {
+    /// Key of the records that come out.
+    type Key: View;
+    /// Value of the records that come out.
+    type Value: View;
+
+    /// Builds the chain for one task, `next` being what follows it.
+    fn build<N: Operator<Self::Key, Self::Value>>(&self, next: N, stage: &mut StageBuilder<'_>);
+}
 
 /// Built operators, whole: from bytes in, to an [`Output`](crate::output::Output).
 #[derive(Default)]
@@ -31,8 +42,8 @@ pub struct Stage {
 
 /// The head of a chain: takes the records of a batch.
 pub trait Head: Signals {
-    /// Takes records until they are over (`None`), or until one without a key in a repartition topic, which is returned:
-    /// it is for the task, a watermark mark.
+    /// Takes records until they are over (`None`), or until one without a key in a repartition topic, which is
+    /// returned: it is for the task, a watermark mark.
     ///
     /// # Errors
     /// When the job has to stop; the records taken so far have then had their effect, for a rollback to undo.
@@ -192,8 +203,8 @@ impl<C: Chain> Chain for Junction<C> {
     }
 }
 
-/// Joins the arms of a fork whose types it knows: a `fn(Vec<Arm<K, V>>) -> Arm<K, V>`. Made where a stream is cloned, since only
-/// there its records are known to be such that each arm can get them.
+/// Joins the arms of a fork whose types it knows: a `fn(Vec<Arm<K, V>>) -> Arm<K, V>`. Made where a stream is cloned,
+/// since only there its records are known to be such that each arm can get them.
 pub struct TeeMaker(Box<dyn Any + Send + Sync>);
 
 /// The maker of the fork of a stream of records of these types.
@@ -238,32 +249,5 @@ impl<K: View, V: View> Signals for Tee<K, V> {
 impl<K: Reborrow, V: Reborrow> Operator<K, V> for Tee<K, V> {
     fn push(&mut self, record: Rec<'_, K, V>, context: &mut Context<'_>) -> Result<(), ProcessError> {
         self.arms.iter_mut().try_for_each(|arm| arm.push(record.reborrow(), context))
-    }
-}
-
-/// What follows where streams merge: it takes the records of several chains.
-pub trait Joint: Signals + Any {}
-
-impl<N: Signals + Any> Joint for N {}
-
-/// What follows each place where streams merge; empty while it is at work.
-#[derive(Default)]
-pub struct Joints {
-    slots: Vec<Option<Box<dyn Joint>>>,
-}
-
-impl Joints {
-    /// Takes what follows a place out, to use it.
-    ///
-    /// # Panics
-    /// When it is out: it pushes into itself, which a graph without circles cannot.
-    #[inline]
-    pub(super) fn take(&mut self, index: usize) -> Box<dyn Joint> {
-        self.slots[index].take().expect("no record passes a merge inside of another one's")
-    }
-
-    #[inline]
-    pub(super) fn put_back(&mut self, index: usize, joint: Box<dyn Joint>) {
-        self.slots[index] = Some(joint);
     }
 }

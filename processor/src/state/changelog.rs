@@ -1,4 +1,5 @@
-//! Records of a changelog topic. The first byte of a key says what the record is, and stands for the format of the rest.
+//! Records of a changelog topic. The first byte of a key says what the record is, and stands for the format of the
+//! rest.
 //!
 //! | byte | rest of the key | value |
 //! |---|---|---|

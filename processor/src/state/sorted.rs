@@ -7,8 +7,8 @@ use super::store::{ALL_OF_TIME, Changelog, Codec, RestoreError, Store, StoreSize
 use crate::serde::{Serde, SerdeError};
 use crate::types::Owned;
 
-/// Values of type `A` by key, in the order of the keys' bytes. A list a key is a range of keys: the key, then the place in the
-/// list, big endian.
+/// Values of type `A` by key, in the order of the keys' bytes. A list a key is a range of keys: the key, then the
+/// place in the list, big endian.
 pub struct SortedStore<A> {
     entries: BTreeMap<Vec<u8>, A>,
     /// What the keys that the open transaction has touched had when it began.

@@ -12,11 +12,11 @@ use crate::types::{Owned, Window};
 
 /// State of one task, durable by a changelog.
 ///
-/// All changes belong to the open transaction until [`Store::commit`] or [`Store::roll_back`]. What the changelog has in its
-/// keys and values is the store's own business.
+/// All changes belong to the open transaction until [`Store::commit`] or [`Store::roll_back`]. What the changelog has
+/// in its keys and values is the store's own business.
 pub trait Store: Any + Send {
-    /// Takes an entry as the changelog has it, `None` for one that was deleted. Before the first change only, in the order of
-    /// the log.
+    /// Takes an entry as the changelog has it, `None` for one that was deleted. Before the first change only, in the
+    /// order of the log.
     ///
     /// # Errors
     /// When the entry is not one that this store has written.
@@ -40,15 +40,15 @@ pub trait Store: Any + Send {
     /// How much there is. Asked for often: constant time.
     fn sizes(&self) -> StoreSizes;
 
-    /// Shows each entry, in an order that depends on what was done only: window (all of time for a store without windows),
-    /// key, and value by its serde. Uncommitted changes are in it.
+    /// Shows each entry, in an order that depends on what was done only: window (all of time for a store without
+    /// windows), key, and value by its serde. Uncommitted changes are in it.
     ///
     /// # Errors
     /// When a value cannot be encoded.
     fn visit(&self, visit: &mut Visit<'_>) -> Result<(), SerdeError>;
 
-    /// The greatest event time at which something in the store is still due, such as the end of an open window: a bounded
-    /// run ends no earlier.
+    /// The greatest event time at which something in the store is still due, such as the end of an open window: a
+    /// bounded run ends no earlier.
     fn last_due(&self) -> Option<TimestampMs> {
         None
     }

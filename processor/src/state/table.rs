@@ -1,8 +1,9 @@
 //! The hash table of a store: entries in a slab, an index over their keys, and the undo log of the open transaction.
 //!
 //! - An entry holds a short key in itself, so that finding one touches the index and one place of the slab.
-//! - An entry knows the last transaction that touched it. The first touch in a transaction pushes to the undo log, which is
-//!   the list of changed entries at the same time; a commit drops the log and visits no entry, but to free what was removed.
+//! - An entry knows the last transaction that touched it. The first touch in a transaction pushes to the undo log,
+//!   which is the list of changed entries at the same time; a commit drops the log and visits no entry, but to free
+//!   what was removed.
 //! - Entries may be chained into groups, in order of arrival: a window is a group, and closing it walks its chain.
 //! - Slots that a transaction frees are used again only after its commit: until then a rollback needs them.
 
@@ -133,8 +134,8 @@ impl<A> Table<A> {
         self.groups[group as usize].count as usize
     }
 
-    /// Entries that are there and were changed in the open transaction, each once, in order of the first change: group, key,
-    /// value.
+    /// Entries that are there and were changed in the open transaction, each once, in order of the first change:
+    /// group, key, value.
     pub(super) fn changed(&self) -> impl Iterator<Item = (u32, &[u8], &A)> {
         // The entries lie anywhere. Touching some ahead lets the machine fetch them side by side.
         self.undo.chunks(AHEAD).flat_map(|ahead| {
@@ -218,7 +219,8 @@ impl<A> Table<A> {
         true
     }
 
-    /// Takes all entries of a group out, and shows each before it goes: key, value, and whether this transaction changed it.
+    /// Takes all entries of a group out, and shows each before it goes: key, value, and whether this transaction
+    /// changed it.
     pub(super) fn remove_group<E>(
         &mut self,
         group: u32,
@@ -245,8 +247,8 @@ impl<A> Table<A> {
         result
     }
 
-    /// Takes a group out of the index at once when it is a large part of it: one walk in the order of the index costs less
-    /// than a search for each entry. Whether it did.
+    /// Takes a group out of the index at once when it is a large part of it: one walk in the order of the index costs
+    /// less than a search for each entry. Whether it did.
     fn sweep_index(&mut self, group: u32) -> bool {
         let count = self.groups[group as usize].count as usize;
         let Self { index, pages, .. } = self;

@@ -13,8 +13,8 @@ use crate::types::{Owned, Window};
 
 /// Values of type `A` by window and key. Keys are bytes; windows may lie in any way, of any length.
 ///
-/// In the changelog a key is the start of the window, its end (both i64, big endian, the sign bit flipped, so that they sort),
-/// and the key.
+/// In the changelog a key is the start of the window, its end (both i64, big endian, the sign bit flipped, so that
+/// they sort), and the key.
 pub struct WindowStore<A> {
     /// A group for each window.
     table: Table<A>,
@@ -76,8 +76,9 @@ impl<A: Clone + Send + 'static> WindowStore<A> {
         self.table.find(self.group_of(window)?, key)
     }
 
-    /// Closes the earliest window that ends at or before the watermark: shows each of its entries, in order of arrival, and
-    /// whether the open transaction has changed it, and takes them out. `false` when there is none (left).
+    /// Closes the earliest window that ends at or before the watermark: shows each of its entries, in order of
+    /// arrival, and whether the open transaction has changed it, and takes them out. `false` when there is none
+    /// (left).
     ///
     /// # Errors
     /// Those of `visit`; the transaction must be rolled back then.

@@ -1,8 +1,8 @@
 //! The changelogs of a task: what its stores have changed, how far event time has come, and how all that is written.
 //!
-//! Each changelog remembers how its store is written, the first one also how the records of the task's repartition topics
-//! are: a job that was changed under the same names finds another version there, and stops before it has made sense of bytes
-//! that have another one.
+//! Each changelog remembers how its store is written, the first one also how the records of the task's repartition
+//! topics are: a job that was changed under the same names finds another version there, and stops before it has made
+//! sense of bytes that have another one.
 
 use std::collections::BTreeMap;
 

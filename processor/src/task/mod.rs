@@ -1,25 +1,21 @@
 //! A task: a sub-topology on one partition number of its source topics.
 //!
-//! It holds a stage, the stores of its operators, and what neither knows: how far event time has come in each input, what the
-//! upstream tasks have said, whether the input of a bounded run is over. Records and clock come in by method calls, all output
-//! goes to an [`Output`]; nothing here waits.
+//! It holds a stage, the stores of its operators, and what neither knows: how far event time has come in each input,
+//! what the upstream tasks have said, whether the input of a bounded run is over. Records and clock come in by method
+//! calls, all output goes to an [`Output`]; nothing here waits.
 //!
 //! # Order
 //! The records of an input are processed in their order. Between inputs, the owner decides: the order in which it calls
 //! [`Task::process`] for one or the other.
 //!
 //! # Transactions
-//! Everything between two calls of [`Task::committed`] or [`Task::rolled_back`] is one transaction: `process` and `tick` in
-//! any number, then `before_commit` once, then one of the two. After `rolled_back` the task is as it was at the last commit,
-//! and goes on from the offsets of that commit. An error from `process` leaves the task in the middle: roll back, or drop it.
-//!
-//! # The end of a bounded run
-//! A task is told the end of an input of the user's by [`Task::end_of_input`]; its marks carry that on. What to wait for behind
-//! a shuffle it is told by [`Task::expect_ends`]: that input ends when each upstream task has ended there or later. When all
-//! inputs have ended, the task closes every open window: its watermark advances to the end of the last one, no further, so that a later run with newer data
-//! goes on from there.
+//! Everything between two calls of [`Task::committed`] or [`Task::rolled_back`] is one transaction: `process` and
+//! `tick` in any number, then `before_commit` once, then one of the two. After `rolled_back` the task is as it was at
+//! the last commit, and goes on from the offsets of that commit. An error from `process` leaves the task in the
+//! middle: roll back, or drop it.
 
 mod changelogs;
+mod ends;
 mod progress_log;
 mod sources;
 
@@ -142,8 +138,9 @@ pub struct TaskStatus {
 }
 
 impl Task {
-    /// A task without state. `partition_counts` are those of [`SubTopology::sources`](crate::topology::SubTopology::sources), in
-    /// that order: the task reads each source that has its partition.
+    /// A task without state. `partition_counts` are those of
+    /// [`SubTopology::sources`](crate::topology::SubTopology::sources), in that order: the task reads each source that
+    /// has its partition.
     ///
     /// # Panics
     /// When the topology has no such sub-topology.
@@ -197,14 +194,14 @@ impl Task {
         }
     }
 
-    /// Tells the time of day at the start of the owner's clock: without it, the two are the same. May be told again when the
-    /// time of day has jumped.
+    /// Tells the time of day at the start of the owner's clock: without it, the two are the same. May be told again
+    /// when the time of day has jumped.
     pub const fn set_wall_clock(&mut self, at_zero: TimestampMs) {
         self.wall_at_zero = at_zero;
     }
 
-    /// Takes the records of one batch of an input, from `position` on: the next offset to be processed. `input` is an index
-    /// of [`Task::inputs`].
+    /// Takes the records of one batch of an input, from `position` on: the next offset to be processed. `input` is an
+    /// index of [`Task::inputs`].
     ///
     /// # Errors
     /// When the job has to stop. Nothing of the open transaction may then be committed.
@@ -234,14 +231,14 @@ impl Task {
         self.check_end(input, output)
     }
 
-    /// Everything of an input before `next` has been processed: also where no record lies, at markers and at gaps. To be told
-    /// before the first record, and each time that the position has moved.
+    /// Everything of an input before `next` has been processed: also where no record lies, at markers and at gaps. To
+    /// be told before the first record, and each time that the position has moved.
     pub fn set_position(&mut self, input: usize, next: Offset) {
         self.state.time.set_position(input, next);
     }
 
-    /// The sources whose ends have to be looked up before event time can go on, see [`Task::settle`]. Empty while a look
-    /// would change nothing.
+    /// The sources whose ends have to be looked up before event time can go on, see [`Task::settle`]. Empty while a
+    /// look would change nothing.
     #[must_use]
     pub fn doubts(&self) -> Vec<SourcePartitions> {
         let mut sources = BTreeSet::new();
@@ -252,9 +249,9 @@ impl Task {
         sources.into_iter().collect()
     }
 
-    /// The ends of the sources have been looked up, after everything that the task has been given so far. `end` is the sum of
-    /// the end offsets of all partitions meant, uncommitted records included, and no further than a bounded run reads; none
-    /// when they could not be looked up.
+    /// The ends of the sources have been looked up, after everything that the task has been given so far. `end` is the
+    /// sum of the end offsets of all partitions meant, uncommitted records included, and no further than a bounded run
+    /// reads; none when they could not be looked up.
     ///
     /// # Errors
     /// As [`Task::process`].
@@ -278,8 +275,8 @@ impl Task {
         if has_moved { self.watermark_moved(output) } else { Ok(()) }
     }
 
-    /// Takes the time: a source without records falls idle, a timer comes due, and a task whose input ended earlier finds that
-    /// out.
+    /// Takes the time: a source without records falls idle, a timer comes due, and a task whose input ended earlier
+    /// finds that out.
     ///
     /// # Errors
     /// As [`Task::process`].
@@ -310,35 +307,6 @@ impl Task {
         }
         let timer = self.stores.iter().filter_map(|(_, store)| store.next_wall_due()).min();
         self.state.time.next_timeout().into_iter().chain(timer.map(|at| self.moment_of(at))).min()
-    }
-
-    /// Everything below `end_offset` of an input has been processed, and this run reads no further of it. Said twice, it
-    /// counts once.
-    ///
-    /// # Errors
-    /// As [`Task::process`].
-    pub fn end_of_input(
-        &mut self,
-        input: usize,
-        end_offset: Offset,
-        output: &mut dyn Output,
-    ) -> Result<(), ProcessError> {
-        debug_assert!(!self.specs[input].is_internal, "the end of a repartition topic is known by its marks");
-        self.resume(output)?;
-        if self.state.ended[input].replace(end_offset) == Some(end_offset) {
-            return Ok(());
-        }
-        self.end(output)
-    }
-
-    /// In a bounded run, what the task waits for on an input behind a shuffle: the end of each upstream task, by partition,
-    /// see [`Topology::expected_ends`]. Have it followed by a [`Task::tick`]: the marks may have come before.
-    pub fn expect_ends(&mut self, input: usize, ends: Vec<Offset>) {
-        debug_assert!(self.specs[input].is_internal, "an input of the user's is told its end");
-        self.specs[input].expected_ends = Some(ends);
-        // The end of an earlier run is not that of this one; if it is, the next tick finds out.
-        self.state.ended[input] = None;
-        self.committed.ended[input] = None;
     }
 
     /// Puts out what is due at a commit: changed results, changelogs, marks. The last output of the transaction.
@@ -508,47 +476,6 @@ impl Task {
         Ok(())
     }
 
-    /// Behind a shuffle: has every upstream partition ended?
-    fn check_end(&mut self, input: usize, output: &mut dyn Output) -> Result<(), ProcessError> {
-        if self.is_end_due(input) {
-            let ends = self.specs[input].expected_ends.iter().flatten();
-            let sum = ends.fold(0, |sum: i64, end| end.0.saturating_add(sum));
-            self.state.ended[input] = Some(Offset(sum));
-            return self.end(output);
-        }
-        if !self.has_heard_all_ends(input) {
-            self.state.ended[input] = None;
-        }
-        Ok(())
-    }
-
-    /// Every upstream partition has ended, and nothing has been made of it: the marks came before a restart or a rollback.
-    fn is_end_due(&self, input: usize) -> bool {
-        self.state.ended[input].is_none() && self.has_heard_all_ends(input)
-    }
-
-    fn has_heard_all_ends(&self, input: usize) -> bool {
-        let expected = self.specs[input].expected_ends.as_ref();
-        let progress = self.state.time.progress(input);
-        expected.zip(progress).is_some_and(|(expected, progress)| progress.has_ended(expected))
-    }
-
-    /// An input has ended. When all have, advances to the end of the last open window, as often as closing one opens another
-    /// further down the stage.
-    fn end(&mut self, output: &mut dyn Output) -> Result<(), ProcessError> {
-        self.is_touched = true;
-        if self.state.ended().is_none() {
-            return Ok(());
-        }
-        loop {
-            let last = self.stores.iter().filter_map(|(_, store)| store.last_due()).max();
-            match last {
-                Some(last) if self.state.time.advance_to(last) => self.watermark_moved(output)?,
-                _ => return Ok(()),
-            }
-        }
-    }
-
     fn advance(&mut self, output: &mut dyn Output) -> Result<(), ProcessError> {
         if self.state.time.advance() { self.watermark_moved(output) } else { Ok(()) }
     }
@@ -609,7 +536,8 @@ impl Task {
         time.idle_at().or_else(|| self.state.ended().is_some().then(|| time.position()))
     }
 
-    /// Takes what a changelog says of event time: of an upstream task in a topic, or of the task itself when that is empty.
+    /// Takes what a changelog says of event time: of an upstream task in a topic, or of the task itself when that is
+    /// empty.
     fn restore_progress(&mut self, topic: &[u8], mark: Mark) {
         if topic.is_empty() {
             self.state.time.restore(mark.watermark);

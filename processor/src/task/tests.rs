@@ -211,7 +211,8 @@ fn task_error(task: &mut Task, key: &[u8], value: &[u8]) -> String {
     task.restore(StoreId(0), key, Some(value)).map_or_else(|error| error.to_string(), |()| String::new())
 }
 
-/// A job with another step in place of the count of `topology()`: of other windows, or of keys that are written otherwise.
+/// A job with another step in place of the count of `topology()`: of other windows, or of keys that are written
+/// otherwise.
 fn changed(windows_ms: u64, is_raw: bool) -> Topology {
     let mut job = Topology::builder("app");
     let lines = job.stream("in", Utf8);

@@ -43,7 +43,8 @@ impl Builder {
         self.keyed_stream(topic, Nullable(Raw), value)
     }
 
-    /// A stream of the records in `topic`, which is partitioned by that key already: windows may follow without a shuffle.
+    /// A stream of the records in `topic`, which is partitioned by that key already: windows may follow without a
+    /// shuffle.
     pub fn keyed_stream<KS: Serde, VS: Serde>(
         &mut self,
         topic: &str,
@@ -109,15 +110,16 @@ impl Drafts {
                 sources.push(SourceSpec { topic, kind, watermark: reads.watermark, version });
                 sources.len() - 1
             });
-            // One watermark for all readers of a partition: none of them may see a record as late that would not be by its own.
+            // One watermark for all readers of a partition: none of them may see a record as late that would not be by
+            // its own.
             sources[input].watermark = sources[input].watermark.and(reads.watermark);
             drafts.heads[place].push(HeadSpec { node: NodeId(index), input });
         }
         drafts
     }
 
-    /// Without a store of the user's, what the upstream tasks have said needs one: they do not say it again to a task that
-    /// starts anew.
+    /// Without a store of the user's, what the upstream tasks have said needs one: they do not say it again to a task
+    /// that starts anew.
     fn add_progress(&self, graph: &mut Graph) {
         for (index, sources) in self.sources.iter().enumerate() {
             let has_store = graph.stores.iter().any(|store| self.places[store.node.0] == index);
@@ -163,7 +165,8 @@ impl Drafts {
     }
 }
 
-/// Gives each store its sub-topology and the number of its partitions, and checks that its sources are partitioned alike.
+/// Gives each store its sub-topology and the number of its partitions, and checks that its sources are partitioned
+/// alike.
 fn fix_stores(graph: &mut Graph, drafts: &Drafts) {
     let Graph { stores, sinks, errors, .. } = graph;
     for store in stores {

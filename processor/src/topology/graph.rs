@@ -209,8 +209,8 @@ impl Graph {
         self.errors.extend(topics.into_iter().map(|topic| BuildError::Unfinished { topic }));
     }
 
-    /// The sub-topology of each node: steps that follow each other belong together, and so do the readers of one topic, since a
-    /// group gives each partition to one member. Numbered in the order of their first steps.
+    /// The sub-topology of each node: steps that follow each other belong together, and so do the readers of one
+    /// topic, since a group gives each partition to one member. Numbered in the order of their first steps.
     pub(super) fn sub_topologies(&self) -> Vec<usize> {
         let mut links: Vec<(usize, usize)> = Vec::new();
         let mut readers = BTreeMap::new();

@@ -1,8 +1,8 @@
 //! A job as data: declared by a typed builder, checked by `build()`, printed by `describe()`, run by the runtime or the
 //! test driver.
 //!
-//! A *sub-topology* is everything between two shuffles, with one or more source topics. A *task* is a sub-topology on one
-//! partition number of these topics. Sub-topologies are joined by repartition topics only.
+//! A *sub-topology* is everything between two shuffles, with one or more source topics. A *task* is a sub-topology on
+//! one partition number of these topics. Sub-topologies are joined by repartition topics only.
 
 mod builder;
 mod describe;
@@ -41,8 +41,8 @@ pub struct Topology {
 }
 
 impl Topology {
-    /// Starts to declare a job. The application id names its consumer group, its transactional ids and its internal topics:
-    /// two jobs must not share one, and a job that changes it starts anew.
+    /// Starts to declare a job. The application id names its consumer group, its transactional ids and its internal
+    /// topics: two jobs must not share one, and a job that changes it starts anew.
     #[must_use]
     pub fn builder(application_id: &str) -> Builder {
         Builder::new(application_id)
@@ -78,7 +78,8 @@ impl Topology {
         self.sub_topologies.iter().find(|sub_topology| sub_topology.sources.iter().any(|source| source.topic == topic))
     }
 
-    /// The topics of each sub-topology that reads several: partitions of equal numbers belong to one task, and so to one worker.
+    /// The topics of each sub-topology that reads several: partitions of equal numbers belong to one task, and so to
+    /// one worker.
     #[must_use]
     pub fn together(&self) -> Vec<Vec<&str>> {
         let several = self.sub_topologies.iter().filter(|sub_topology| sub_topology.sources.len() > 1);
@@ -116,11 +117,11 @@ impl Topology {
         topics
     }
 
-    /// Where a bounded run ends for a reader of `source`: for each upstream task the end that its marks will say. `None` for a
-    /// source of the user's, which has no upstream tasks.
+    /// Where a bounded run ends for a reader of `source`: for each upstream task the end that its marks will say.
+    /// `None` for a source of the user's, which has no upstream tasks.
     ///
-    /// `ends` holds the end offset of each partition of each source topic of the user's. A task that reads several partitions
-    /// says the sum of their ends, and one behind a shuffle the sum of what it waits for itself.
+    /// `ends` holds the end offset of each partition of each source topic of the user's. A task that reads several
+    /// partitions says the sum of their ends, and one behind a shuffle the sum of what it waits for itself.
     #[must_use]
     pub fn expected_ends(&self, source: &SourceSpec, ends: &BTreeMap<String, Vec<Offset>>) -> Option<Vec<Offset>> {
         let SourceKind::Repartition { upstream, .. } = source.kind else { return None };
@@ -147,8 +148,8 @@ impl Topology {
         self.sub_topologies[id.0].sources.iter().map(|source| source.partition_count(counts)).max().unwrap_or(0)
     }
 
-    /// Checks, once the numbers of partitions are known, that all records of a key reach the same task of a step with state:
-    /// the topics that reach it without a shuffle must have equal numbers.
+    /// Checks, once the numbers of partitions are known, that all records of a key reach the same task of a step with
+    /// state: the topics that reach it without a shuffle must have equal numbers.
     ///
     /// # Errors
     /// The first step for which they have not.
@@ -172,7 +173,8 @@ impl Topology {
         Self { undecodable, ..self }
     }
 
-    /// Prints sub-topologies, sources, steps with their stores, and sinks, in the manner of Kafka Streams' `describe()`.
+    /// Prints sub-topologies, sources, steps with their stores, and sinks, in the manner of Kafka Streams'
+    /// `describe()`.
     #[must_use]
     pub fn describe(&self) -> String {
         describe::describe(self)
@@ -327,7 +329,8 @@ pub struct StoreSpec {
     pub changelog: SinkId,
     /// The sub-topology that has it.
     pub sub_topology: SubTopologyId,
-    /// How its entries are written, with the windows that they are of. The changelog remembers it, and another one is refused.
+    /// How its entries are written, with the windows that they are of. The changelog remembers it, and another one is
+    /// refused.
     pub version: String,
     /// The step that has it.
     node: NodeId,

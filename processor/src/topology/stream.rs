@@ -21,9 +21,9 @@ use crate::window::Windows;
 
 /// A stream under declaration: records with keys of `KS`, as they come out of the chain `C`.
 ///
-/// A stream is a small value: clone it to use it more than once, each use gets all of its records. Steps without state need
-/// no name. Those with state, or with a topic, have one as their first argument: it is in the name of the topic, so that a job
-/// can be changed around it. Closures are cloned for each task and called on its thread only.
+/// A stream is a small value: clone it to use it more than once, each use gets all of its records. Steps without state
+/// need no name. Those with state, or with a topic, have one as their first argument: it is in the name of the topic,
+/// so that a job can be changed around it. Closures are cloned for each task and called on its thread only.
 #[must_use = "a stream does nothing until it ends in .to(topic, ..)"]
 pub struct Stream<KS, C> {
     pub(super) graph: Rc<RefCell<Graph>>,
@@ -101,8 +101,9 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
 
     /// Any number of values for each record: the closure pushes them.
     ///
-    /// `output` is the view of what is pushed: [`Utf8`](crate::serde::Utf8) for `&str`, which may lie in the record or in a
-    /// buffer that the closure uses again, [`Owned::new()`](crate::types::Owned::new) for values of a type of your own.
+    /// `output` is the view of what is pushed: [`Utf8`](crate::serde::Utf8) for `&str`, which may lie in the record or
+    /// in a buffer that the closure uses again, [`Owned::new()`](crate::types::Owned::new) for values of a type of
+    /// your own.
     pub fn flat_map<B, F>(self, _output: B, flat_map: F) -> Stream<KS, FlatMap<Junction<C>, B, F>>
     where
         KS::View: Reborrow,
@@ -112,11 +113,11 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         self.stateless("flat_map", |previous| FlatMap { previous, output: PhantomData, flat_map })
     }
 
-    /// The records of this stream and those of another one. The records of each partition of each source keep their order;
-    /// between sources there is none.
+    /// The records of this stream and those of another one. The records of each partition of each source keep their
+    /// order; between sources there is none.
     ///
-    /// The two become one sub-topology: whatever reads the same partition number of their sources is one task. A step with state
-    /// behind a merge needs sources with equal numbers of partitions.
+    /// The two become one sub-topology: whatever reads the same partition number of their sources is one task. A step
+    /// with state behind a merge needs sources with equal numbers of partitions.
     pub fn merge<D>(self, other: Stream<KS, D>) -> Stream<KS, Merge<Junction<C>, Junction<D>>>
     where
         D: Chain<Key = C::Key, Value = C::Value>,
@@ -201,9 +202,9 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
 
     /// The shuffle: records under another key, in a topic of their own, `<application id>-<name>-repartition`.
     ///
-    /// All records of a key are behind it in one task. `select` returns the new key and the value that crosses; every byte
-    /// of both is written and read once more, so this is the place to leave things out (`()` is no value at all). Event
-    /// time, headers and watermarks cross by themselves.
+    /// All records of a key are behind it in one task. `select` returns the new key and the value that crosses; every
+    /// byte of both is written and read once more, so this is the place to leave things out (`()` is no value at all).
+    /// Event time, headers and watermarks cross by themselves.
     pub fn key_by<K2, V2, F>(
         self,
         name: &str,
@@ -244,8 +245,8 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         WindowedBy { stream: self, windows }
     }
 
-    /// Ends the stream in a topic, which must exist. Keys are partitioned by murmur2, as Java's producer does; timestamps and
-    /// headers are those of the records.
+    /// Ends the stream in a topic, which must exist. Keys are partitioned by murmur2, as Java's producer does;
+    /// timestamps and headers are those of the records.
     pub fn to<K2, V2>(self, topic: &str, key_serde: K2, value_serde: V2)
     where
         K2: Serde<View = KS::View>,

@@ -15,7 +15,8 @@ pub struct WindowedBy<KS, C, W> {
 }
 
 impl<KS: Serde, C: Chain<Key = KS::View>, W: Windows> WindowedBy<KS, C, W> {
-    /// Counts the records of each key and window. The store is `name`, its changelog `<application id>-<name>-changelog`.
+    /// Counts the records of each key and window. The store is `name`, its changelog `<application
+    /// id>-<name>-changelog`.
     pub fn count(
         self,
         name: &str,
@@ -24,11 +25,11 @@ impl<KS: Serde, C: Chain<Key = KS::View>, W: Windows> WindowedBy<KS, C, W> {
         self.gather((name, "count"), U64, emit, || 0, |count, _| *count += 1)
     }
 
-    /// Gathers the records of each key and window: `init` makes the value, `aggregate` changes it, `value_serde` writes it
-    /// into the changelog of the store `name`.
+    /// Gathers the records of each key and window: `init` makes the value, `aggregate` changes it, `value_serde`
+    /// writes it into the changelog of the store `name`.
     ///
-    /// A record whose window is closed is late: left out, and counted as such. The value is cloned once per transaction in
-    /// which it changes, to be there if the transaction is aborted.
+    /// A record whose window is closed is late: left out, and counted as such. The value is cloned once per
+    /// transaction in which it changes, to be there if the transaction is aborted.
     pub fn aggregate<S, A, I, F>(
         self,
         name: &str,
@@ -105,8 +106,8 @@ where
     A: 'static,
     C: Chain<Key = KS::View, Value = InWindow<A>>,
 {
-    /// A value of its own for each result: what goes on is a plain stream, under the same key, with the last millisecond of
-    /// the window as event time.
+    /// A value of its own for each result: what goes on is a plain stream, under the same key, with the last
+    /// millisecond of the window as event time.
     pub fn map<B, F>(self, mut map: F) -> Stream<KS, impl Chain<Key = KS::View, Value = Owned<B>> + use<KS, A, C, B, F>>
     where
         B: 'static,

@@ -22,7 +22,7 @@ pub trait Windows: Clone + Send + Sync + 'static {
     /// Whether the sizes make sense; `build()` refuses the topology otherwise.
     fn is_valid(&self) -> bool;
 
-    /// Kind and sizes: for [`Topology::describe`](crate::topology::Topology::describe), and to know state of other windows. Different
-    /// windows must have different texts, in all versions.
+    /// Kind and sizes: for [`Topology::describe`](crate::topology::Topology::describe), and to know state of other
+    /// windows. Different windows must have different texts, in all versions.
     fn describe(&self) -> String;
 }

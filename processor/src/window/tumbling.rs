@@ -32,7 +32,8 @@ impl Windows for Tumbling {
 
     #[inline]
     fn assign(&self, timestamp: TimestampMs) -> Once<Window> {
-        // Euclidean, so that the windows before 1970 are as wide as those after it; saturating, because any timestamp can come.
+        // Euclidean, so that the windows before 1970 are as wide as those after it; saturating, because any timestamp
+        // can come.
         once(self.starting_at(timestamp.0.saturating_sub(timestamp.0.rem_euclid(self.size_ms))))
     }
 

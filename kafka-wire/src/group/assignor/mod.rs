@@ -1,7 +1,8 @@
 //! Client-side assignment of partitions to the members of a classic group, one file per assignor.
 //!
-//! The leader of a group runs an assignor over what every member subscribed to. The result equals the Java client's for
-//! the same input, so a group may mix clients and any member may lead. A new assignor is a file and a row in [`Assignor`].
+//! The leader of a group runs an assignor over what every member subscribed to. The result equals the Java client's
+//! for the same input, so a group may mix clients and any member may lead. A new assignor is a file and a row in
+//! [`Assignor`].
 
 mod range;
 mod round_robin;
@@ -56,10 +57,12 @@ impl Assignor {
 }
 
 impl Assignor {
-    /// As [`Assignor::assign`], and partitions of equal numbers of the topics of one group of `together` go to one member.
+    /// As [`Assignor::assign`], and partitions of equal numbers of the topics of one group of `together` go to one
+    /// member.
     ///
-    /// Each group is assigned as one topic, its first, with as many partitions as the largest of its topics has; a member takes
-    /// part that subscribes to this first one, and must subscribe to all. A topic belongs to one group at most.
+    /// Each group is assigned as one topic, its first, with as many partitions as the largest of its topics has; a
+    /// member takes part that subscribes to this first one, and must subscribe to all. A topic belongs to one group at
+    /// most.
     #[must_use]
     pub fn assign_together(
         self,

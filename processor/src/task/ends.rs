@@ -1,0 +1,84 @@
+//! The end of a bounded run.
+//!
+//! A task is told the end of an input of the user's by [`Task::end_of_input`]; its marks carry that on. What to wait
+//! for behind a shuffle it is told by [`Task::expect_ends`]: that input ends when each upstream task has ended there or
+//! later. When all inputs have ended, the task closes every open window: its watermark advances to the end of the last
+//! one, no further, so that a later run with newer data goes on from there.
+
+use kafka_wire::types::Offset;
+
+use super::Task;
+use crate::error::ProcessError;
+use crate::output::Output;
+
+impl Task {
+    /// Everything below `end_offset` of an input has been processed, and this run reads no further of it. Said twice, it
+    /// counts once.
+    ///
+    /// # Errors
+    /// As [`Task::process`].
+    pub fn end_of_input(
+        &mut self,
+        input: usize,
+        end_offset: Offset,
+        output: &mut dyn Output,
+    ) -> Result<(), ProcessError> {
+        debug_assert!(!self.specs[input].is_internal, "the end of a repartition topic is known by its marks");
+        self.resume(output)?;
+        if self.state.ended[input].replace(end_offset) == Some(end_offset) {
+            return Ok(());
+        }
+        self.end(output)
+    }
+
+    /// In a bounded run, what the task waits for on an input behind a shuffle: the end of each upstream task, by partition,
+    /// see [`Topology::expected_ends`]. Have it followed by a [`Task::tick`]: the marks may have come before.
+    pub fn expect_ends(&mut self, input: usize, ends: Vec<Offset>) {
+        debug_assert!(self.specs[input].is_internal, "an input of the user's is told its end");
+        self.specs[input].expected_ends = Some(ends);
+        // The end of an earlier run is not that of this one; if it is, the next tick finds out.
+        self.state.ended[input] = None;
+        self.committed.ended[input] = None;
+    }
+
+    /// Behind a shuffle: has every upstream partition ended?
+    pub(super) fn check_end(&mut self, input: usize, output: &mut dyn Output) -> Result<(), ProcessError> {
+        if self.is_end_due(input) {
+            let ends = self.specs[input].expected_ends.iter().flatten();
+            let sum = ends.fold(0, |sum: i64, end| end.0.saturating_add(sum));
+            self.state.ended[input] = Some(Offset(sum));
+            return self.end(output);
+        }
+        if !self.has_heard_all_ends(input) {
+            self.state.ended[input] = None;
+        }
+        Ok(())
+    }
+
+    /// Every upstream partition has ended, and nothing has been made of it: the marks came before a restart or a rollback.
+    pub(super) fn is_end_due(&self, input: usize) -> bool {
+        self.state.ended[input].is_none() && self.has_heard_all_ends(input)
+    }
+
+    fn has_heard_all_ends(&self, input: usize) -> bool {
+        let expected = self.specs[input].expected_ends.as_ref();
+        let progress = self.state.time.progress(input);
+        expected.zip(progress).is_some_and(|(expected, progress)| progress.has_ended(expected))
+    }
+
+    /// An input has ended. When all have, advances to the end of the last open window, as often as closing one opens another
+    /// further down the stage.
+    fn end(&mut self, output: &mut dyn Output) -> Result<(), ProcessError> {
+        self.is_touched = true;
+        if self.state.ended().is_none() {
+            return Ok(());
+        }
+        loop {
+            let last = self.stores.iter().filter_map(|(_, store)| store.last_due()).max();
+            match last {
+                Some(last) if self.state.time.advance_to(last) => self.watermark_moved(output)?,
+                _ => return Ok(()),
+            }
+        }
+    }
+}
