@@ -24,7 +24,7 @@ use super::assignor::PartitionCounts;
 use super::blob;
 use super::election::Election;
 use super::verdict::{Verdict, verdict};
-use super::{GroupConfig, GroupError, GroupEvent, GroupMetadata, LostCause};
+use super::{Assignor, GroupConfig, GroupError, GroupEvent, GroupMetadata, LostCause};
 use crate::protocol::ErrorCode;
 use crate::protocol::consumer_protocol::{ConsumerProtocolAssignment, ConsumerProtocolSubscription};
 use crate::protocol::heartbeat::HeartbeatRequest;
@@ -264,7 +264,7 @@ impl Membership {
             ..ConsumerProtocolSubscription::default()
         });
         let protocols = self.config.assignors.iter().map(|assignor| JoinGroupRequestProtocol {
-            name: Str::from_static(assignor.name()),
+            name: self.config.protocol_name(*assignor),
             metadata: subscription.clone(),
             ..Default::default()
         });
@@ -325,7 +325,8 @@ impl Membership {
                 GroupError::FencedInstance { group_id, instance_id: id.clone() }
             }
             (ErrorCode::INCONSISTENT_GROUP_PROTOCOL, _) => {
-                let offered: Vec<&str> = self.config.assignors.iter().map(|assignor| assignor.name()).collect();
+                let name = |assignor: &Assignor| self.config.protocol_name(*assignor).to_string();
+                let offered: Vec<String> = self.config.assignors.iter().map(name).collect();
                 GroupError::NoCommonAssignor { group_id, offered: offered.join(", ") }
             }
             _ => GroupError::Refused { group_id, code },

@@ -23,10 +23,10 @@ pub(super) struct Election {
 impl Election {
     pub(super) fn new(config: &GroupConfig, response: JoinGroupResponse) -> Result<Self, GroupError> {
         let protocol_name = response.protocol_name.unwrap_or_default();
-        let assignor =
-            Assignor::from_name(&protocol_name).filter(|assignor| config.assignors.contains(assignor)).ok_or_else(
-                || GroupError::UnknownAssignor { group_id: config.group_id.clone(), name: protocol_name.clone() },
-            )?;
+        let assignor = config.offered_assignor(&protocol_name).ok_or_else(|| GroupError::UnknownAssignor {
+            group_id: config.group_id.clone(),
+            name: protocol_name.clone(),
+        })?;
         let mut members = response.members;
         members.sort_by(|a, b| a.member_id.cmp(&b.member_id));
         let mut subscribers = Vec::with_capacity(members.len());

@@ -46,6 +46,10 @@ pub struct GroupConfig {
     /// Groups of topics of which partitions of equal numbers go to one member, whatever the assignor; those of the member that
     /// leads count. Empty by default. See [`Assignor::assign_together`].
     pub together: Vec<Vec<Str>>,
+    /// Put before the names of the assignors when members agree on one. A program whose members must not share partitions with
+    /// ordinary consumers has names of its own by it: the coordinator refuses whoever offers none of them with
+    /// INCONSISTENT_GROUP_PROTOCOL. Default: none, as the Java consumer.
+    pub protocol_prefix: &'static str,
     /// Free bytes that this member gives to the leader with its subscription; empty is sent as null.
     pub user_data: Bytes,
     /// Makes the bytes that every member gets with its assignment, called in the member that leads. `None`: no bytes.
@@ -70,10 +74,26 @@ impl GroupConfig {
             topics,
             assignors: vec![Assignor::Range, Assignor::RoundRobin],
             together: Vec::new(),
+            protocol_prefix: "",
             user_data: Bytes::new(),
             leader_user_data: None,
             metadata_interval: Duration::from_secs(300),
         }
+    }
+
+    /// The name by which members agree on an assignor.
+    #[must_use]
+    pub fn protocol_name(&self, assignor: Assignor) -> Str {
+        match self.protocol_prefix {
+            "" => Str::from_static(assignor.name()),
+            prefix => Str::from(format!("{prefix}{}", assignor.name())),
+        }
+    }
+
+    /// The assignor that members agreed on by name, if this member offers it.
+    #[must_use]
+    pub fn offered_assignor(&self, protocol_name: &str) -> Option<Assignor> {
+        self.assignors.iter().copied().find(|assignor| *self.protocol_name(*assignor) == *protocol_name)
     }
 }
 
