@@ -271,7 +271,13 @@ fn show_connect(f: &mut fmt::Formatter<'_>, to: &Endpoint, failure: &ConnectFail
     write!(f, "no connection to {to}: {failure}")?;
     // With TLS something was reached where the broker says it is, and the failure itself says what to do.
     let is_tls = matches!(failure, ConnectFailure::Dial(DialError::Tls { .. }));
+    let is_refused = matches!(failure, ConnectFailure::Dial(DialError::Connect(io::ErrorKind::ConnectionRefused)));
     match (&to.broker, &to.told_by) {
+        (Some(id), Some(told_by)) if is_refused => write!(
+            f,
+            ". The broker is down or moving; if it is up, it advertises an address at which it does not listen (said by \
+             {told_by}): see advertised.listeners of broker {id}"
+        ),
         (Some(id), Some(told_by)) if !is_tls => write!(
             f,
             ". The broker itself advertises this address (said by {told_by}): set advertised.listeners of broker {id} \
