@@ -308,7 +308,7 @@ impl Member {
         Ok(Some(match operation {
             Operation::CountPartitions { topics } => {
                 let counted = topics.into_iter().map(|topic| (topic.clone(), cluster.logs.partition_count(&topic)));
-                Completion::Counts(counted.collect())
+                Completion::Counts(counted.filter(|(_, count)| *count > 0).collect())
             }
             Operation::Fence { transactional_ids } => {
                 for id in transactional_ids.into_iter().filter(|_| cluster.can_fence) {
@@ -428,3 +428,6 @@ fn failed() -> Completion {
 
 /// Records of output that may wait: few, so that tests meet the limit.
 const ROOM_RECORDS: usize = 200;
+
+#[cfg(test)]
+mod tests;

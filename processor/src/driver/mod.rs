@@ -61,7 +61,7 @@ use crate::output::{OutRecord, Route, SinkId, StoreId};
 use crate::task::{TaskId, TaskStatus};
 use crate::topology::Topology;
 use crate::types::Window;
-use crate::worker::{End, Ends, Fatal, ForeignOffsets, Settings, TaskReport};
+use crate::worker::{End, Ends, Fatal, ForeignOffsets, MissingTopic, Settings, TaskReport};
 
 pub use logs::TestRecord;
 pub use plan::CommitPoint;
@@ -96,6 +96,8 @@ pub struct TestDriver {
     /// In a bounded run, the end of each partition of each source topic.
     ends: Option<Arc<Ends>>,
     fatal: Option<Fatal>,
+    /// Records of each changelog that a worker reads between two steps of time; `None` for all.
+    restore_pace: Option<usize>,
 }
 
 /// A place for a worker: it may die and start again.
@@ -130,6 +132,7 @@ impl TestDriver {
             crash_count: 0,
             ends: None,
             fatal: None,
+            restore_pace: None,
         };
         driver.add_worker();
         driver.pump();
@@ -373,6 +376,8 @@ impl TestDriver {
             first_sequence: u64::from(slot.incarnation) * SEQUENCES_MAX,
             policy: self.policy,
             purge_interval: Duration::from_secs(30),
+            inspection_interval: Duration::from_secs(5),
+            missing_topic: MissingTopic::Warn,
             foreign_offsets: ForeignOffsets::Refuse,
         };
         let place = (worker, slot.incarnation);
@@ -401,6 +406,38 @@ impl TestDriver {
     /// Lets a paused worker go on.
     pub fn resume_worker(&mut self, worker: usize) {
         self.slots[worker].is_paused = false;
+    }
+
+    /// Lets workers read so many records of a changelog a second; `None` for as many as there are.
+    pub const fn set_restore_pace(&mut self, records: Option<usize>) {
+        self.restore_pace = records;
+    }
+
+    /// Transactions that the workers that are alive have committed.
+    #[must_use]
+    pub fn commit_count(&self) -> u64 {
+        self.slots.iter().filter_map(|slot| slot.member.as_ref()).map(|member| member.worker.commit_count()).sum()
+    }
+
+    /// Lets each worker take one fetch of up to so many records of each input.
+    pub fn trickle(&mut self, records: usize) {
+        self.pump();
+        for index in 0..self.slots.len() {
+            let Some(member) = self.active(index) else { continue };
+            member.worker.handle_at_hand(true);
+            for input in member.inputs() {
+                let (now, cluster) = (self.now, &mut self.cluster);
+                if let Some(member) = self.slots[index].active() {
+                    member.feed(cluster, now, &input, records);
+                }
+            }
+        }
+    }
+
+    /// Lets time pass without records being taken; commits that become due begin.
+    pub fn wait(&mut self, duration: Duration) {
+        self.pass(self.now + duration);
+        self.pump_drained();
     }
 
     /// Whether workers that are gone can be fenced from now on; when not, their transactions end at their timeouts.
@@ -451,7 +488,16 @@ impl TestDriver {
     }
 
     fn pass(&mut self, now: Moment) {
+        let second = |moment: Moment| moment.as_millis() / 1_000;
+        let pace = self.restore_pace.filter(|_| second(now) > second(self.now));
         self.now = now;
+        if let Some(records) = pace {
+            for member in self.slots.iter_mut().filter_map(Slot::active) {
+                for changelog in member.changelogs() {
+                    member.restore(&mut self.cluster, now, &changelog, records);
+                }
+            }
+        }
         for (worker, slot) in self.slots.iter_mut().enumerate() {
             if !slot.is_paused && slot.member.is_some() {
                 self.cluster.group.heartbeat(worker, slot.incarnation, now);
@@ -486,7 +532,7 @@ impl TestDriver {
         let before = member.place();
         member.hear(cluster, now);
         let mut goes_on = before != member.place();
-        for changelog in member.changelogs() {
+        for changelog in member.changelogs().into_iter().filter(|_| self.restore_pace.is_none()) {
             goes_on |= member.restore(cluster, now, &changelog, usize::MAX);
         }
         let mut next = 0;

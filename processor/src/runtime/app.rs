@@ -2,9 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use kafka_wire::client::{Client, ClientConfig};
 use kafka_wire::wire::Str;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
@@ -12,11 +10,12 @@ use tracing::{info, warn};
 use super::config::Config;
 use super::error::RunError;
 use super::instance::Instance;
-use super::requirements::check_brokers;
+use super::spec::Spec;
+use super::start;
 use super::status::Status;
-use super::topics;
-use super::worker::{Control, Exit, Worker};
+use super::thread::{self, Exit};
 use crate::topology::Topology;
+use crate::worker::TaskReport;
 
 /// A job, ready to run in this process. Start the same program again, here or elsewhere, to spread the work: the
 /// application id is the consumer group.
@@ -40,7 +39,8 @@ impl App {
         self
     }
 
-    /// Starts the workers: checks the configuration, finds the topics, and creates those of the job's own.
+    /// Starts the workers: checks the configuration, finds the topics, and creates those of the job's own. Waits up to
+    /// `start.timeout.ms` for brokers that are down or moving. Cancel safe: nothing runs then.
     ///
     /// # Errors
     /// See [`RunError`]; nothing runs then.
@@ -51,30 +51,25 @@ impl App {
             Some(undecodable) => topology.with_undecodable(undecodable),
             None => topology,
         };
-        let client =
-            Client::connect(client_config(&config)).await.map_err(|error| RunError::Connect(error.to_string()))?;
-        check_brokers(&client).await?;
-        topics::prepare(&client, &topology, &config).await?;
-        let ends = if is_bounded { Some(Arc::new(topics::ends(&client, &topology).await?)) } else { None };
-        drop(client);
-
+        let ends = start::prepare(&topology, &config, is_bounded).await?;
         let instance = instance(&config, topology.application_id());
         let topology = Arc::new(topology);
         let config = Arc::new(config);
         let mut slots = Vec::new();
         for index in 0..config.workers {
             let id = Str::from(format!("{}-{}-{index}", topology.application_id(), instance.id()));
-            let worker = Worker {
+            let spec = Spec {
                 topology: Arc::clone(&topology),
                 config: Arc::clone(&config),
                 transactional_id: id.clone(),
                 group_instance_id: Some(id),
                 ends: ends.clone(),
-                counters: Arc::default(),
-                control: Arc::new(Control::default()),
+                board: Arc::default(),
+                control: Arc::default(),
+                kill: Arc::default(),
             };
-            let end = worker.clone().spawn()?;
-            slots.push(Slot { worker, end: Some(end) });
+            let end = thread::spawn(spec.clone())?;
+            slots.push(Slot { spec, end: Some(end) });
         }
         info!(application = topology.application_id(), workers = slots.len(), instance = instance.id(), "started");
         Ok(Running { slots, _instance: instance })
@@ -85,7 +80,12 @@ impl App {
     /// # Errors
     /// See [`RunError`]. What was committed before stays committed.
     pub async fn run_until(self, stop: impl Future) -> Result<Status, RunError> {
-        let mut running = self.start().await?;
+        let mut stop = std::pin::pin!(stop);
+        let mut running = tokio::select! {
+            biased;
+            _ = &mut stop => return Ok(Status::default()),
+            running = self.start() => running?,
+        };
         let finished = tokio::select! {
             biased;
             finished = running.finished() => finished,
@@ -140,14 +140,14 @@ pub struct Running {
 }
 
 struct Slot {
-    worker: Worker,
+    spec: Spec,
     /// `None` once the worker has ended.
     end: Option<oneshot::Receiver<Exit>>,
 }
 
 impl std::fmt::Debug for Slot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Slot").field(&self.worker.transactional_id).finish()
+        f.debug_tuple("Slot").field(&self.spec.transactional_id).finish()
     }
 }
 
@@ -155,13 +155,19 @@ impl Running {
     /// What the workers have done so far.
     #[must_use]
     pub fn status(&self) -> Status {
-        Status::sum(self.slots.iter().map(|slot| &*slot.worker.counters))
+        Status::sum(self.slots.iter().map(|slot| &*slot.spec.board))
+    }
+
+    /// How each task in this process is doing, as its worker said at most 100 ms ago: by worker, then by task.
+    #[must_use]
+    pub fn tasks(&self) -> Vec<TaskReport> {
+        self.slots.iter().flat_map(|slot| slot.spec.board.tasks()).collect()
     }
 
     /// The workers that hold tasks, by index.
     #[must_use]
     pub fn busy_workers(&self) -> Vec<usize> {
-        let has_tasks = |slot: &Slot| slot.worker.counters.tasks.load(Ordering::Relaxed) > 0;
+        let has_tasks = |slot: &Slot| slot.spec.board.has_tasks();
         self.slots.iter().enumerate().filter(|(_, slot)| has_tasks(slot)).map(|(index, _)| index).collect()
     }
 
@@ -170,7 +176,7 @@ impl Running {
     /// demonstrations and tests. An index beyond the workers does nothing.
     pub fn kill_worker(&self, index: usize) {
         if let Some(slot) = self.slots.get(index) {
-            slot.worker.control.kill();
+            slot.spec.kill.press();
         }
     }
 
@@ -186,7 +192,7 @@ impl Running {
             for slot in &mut self.slots {
                 slot.supervise()?;
             }
-            let is_done = |slot: &Slot| slot.worker.counters.is_finished.load(Ordering::Acquire);
+            let is_done = |slot: &Slot| slot.spec.board.is_finished();
             if self.slots.iter().all(is_done) {
                 return Ok(());
             }
@@ -199,12 +205,12 @@ impl Running {
     /// The first worker that could not.
     pub async fn stop(mut self) -> Result<Status, RunError> {
         for slot in &self.slots {
-            slot.worker.control.stop();
+            slot.spec.control.stop();
         }
         let mut result = Ok(());
         for slot in &mut self.slots {
             if let Some(end) = slot.end.take() {
-                let exit = end.await.unwrap_or_else(|_| panicked(&slot.worker));
+                let exit = end.await.unwrap_or_else(|_| panicked(&slot.spec));
                 if let Exit::Failed(error) = exit {
                     result = result.and(Err(error));
                 }
@@ -217,7 +223,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         for slot in &self.slots {
-            slot.worker.control.stop();
+            slot.spec.control.stop();
         }
     }
 }
@@ -229,14 +235,14 @@ impl Slot {
         let exit = match end.try_recv() {
             Ok(exit) => exit,
             Err(oneshot::error::TryRecvError::Empty) => return Ok(()),
-            Err(oneshot::error::TryRecvError::Closed) => panicked(&self.worker),
+            Err(oneshot::error::TryRecvError::Closed) => panicked(&self.spec),
         };
         self.end = None;
         match exit {
             Exit::Stopped => Ok(()),
             Exit::Killed => {
-                warn!(worker = %self.worker.transactional_id, "killed; a replacement starts");
-                self.end = Some(self.worker.clone().spawn()?);
+                warn!(worker = %self.spec.transactional_id, "killed; a replacement starts");
+                self.end = Some(thread::spawn(self.spec.clone())?);
                 Ok(())
             }
             Exit::Failed(error) => Err(error),
@@ -244,17 +250,11 @@ impl Slot {
     }
 }
 
-fn panicked(worker: &Worker) -> Exit {
+fn panicked(spec: &Spec) -> Exit {
     Exit::Failed(RunError::Worker(format!(
         "worker {} panicked; its transaction aborts by itself",
-        worker.transactional_id
+        spec.transactional_id
     )))
-}
-
-pub(crate) fn client_config(config: &Config) -> ClientConfig {
-    let mut client = ClientConfig::new(&config.bootstrap_servers.join(","));
-    client.request_timeout = config.request_timeout;
-    client
 }
 
 /// Without a place to keep an id the job still runs, only a restart has to wait for timeouts.

@@ -10,6 +10,7 @@ use std::time::Duration;
 pub use kafka_wire::compression::Compression as CompressionType;
 
 use crate::operator::Undecodable;
+pub use crate::worker::{ForeignOffsets, MissingTopic};
 
 /// How a job runs. [`Config::new`] gives defaults for exactly-once; [`Config::set`] takes Kafka's names.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,6 +52,16 @@ pub struct Config {
     /// `deserialization.exception.handler`: what happens to a record that the serde refuses; `continue` counts, reports and
     /// skips it, `fail` stops the job and names topic, partition and offset. `None`: as the topology says.
     pub undecodable: Option<Undecodable>,
+    /// `metadata.max.age.ms`: how often it is looked whether the topics that the job reads are there, and have more partitions.
+    pub metadata_max_age: Duration,
+    /// `start.timeout.ms`: how long a start waits for brokers that are down or moving.
+    pub start_timeout: Duration,
+    /// `missing.topic.policy`: what happens when a topic that the job reads is deleted; `warn` reports it and goes on with the
+    /// others, `fail` ends the job.
+    pub missing_topic: MissingTopic,
+    /// `foreign.offsets`: what becomes of offsets in the job's group that the job did not commit: `refuse` ends it and names
+    /// the place, `accept` goes on from them, as after they were set on purpose.
+    pub foreign_offsets: ForeignOffsets,
     /// `state.dir`: where a process keeps the id that tells its workers from those of other processes. Default:
     /// `waterwheel` in the system's directory for temporary files.
     pub state_dir: PathBuf,
@@ -131,6 +142,10 @@ impl Config {
             topic_configs: BTreeMap::new(),
             compression: CompressionType::None,
             undecodable: None,
+            metadata_max_age: Duration::from_secs(5),
+            start_timeout: Duration::from_secs(60),
+            missing_topic: MissingTopic::Warn,
+            foreign_offsets: ForeignOffsets::Refuse,
             state_dir: std::env::temp_dir().join("waterwheel"),
             instance_id: None,
             fetch_max_bytes: 16 << 20,
@@ -173,6 +188,10 @@ impl Config {
             "replication.factor" => self.replication_factor = number(value)?,
             "compression.type" => self.compression = compression(value)?,
             "deserialization.exception.handler" => self.undecodable = Some(undecodable(value)?),
+            "metadata.max.age.ms" => self.metadata_max_age = millis(value)?,
+            "start.timeout.ms" => self.start_timeout = millis(value)?,
+            "missing.topic.policy" => self.missing_topic = missing_topic(value)?,
+            "foreign.offsets" => self.foreign_offsets = foreign_offsets(value)?,
             "state.dir" => self.state_dir = PathBuf::from(value),
             "group.instance.id" => self.instance_id = Some(value.to_owned()),
             "fetch.max.bytes" => self.fetch_max_bytes = number(value)?,
@@ -228,6 +247,10 @@ pub const KEYS: &[&str] = &[
     "replication.factor",
     "compression.type",
     "deserialization.exception.handler",
+    "metadata.max.age.ms",
+    "start.timeout.ms",
+    "missing.topic.policy",
+    "foreign.offsets",
     "state.dir",
     "group.instance.id",
     "fetch.max.bytes",
@@ -268,6 +291,22 @@ fn compression(value: &str) -> Result<CompressionType, &'static str> {
     CompressionType::from_name(value).ok_or("`none`, `gzip`, `snappy`, `lz4` or `zstd`")
 }
 
+fn missing_topic(value: &str) -> Result<MissingTopic, &'static str> {
+    match value {
+        "warn" => Ok(MissingTopic::Warn),
+        "fail" => Ok(MissingTopic::Fail),
+        _ => Err("`warn` or `fail`"),
+    }
+}
+
+fn foreign_offsets(value: &str) -> Result<ForeignOffsets, &'static str> {
+    match value {
+        "refuse" => Ok(ForeignOffsets::Refuse),
+        "accept" => Ok(ForeignOffsets::Accept),
+        _ => Err("`refuse` or `accept`"),
+    }
+}
+
 fn undecodable(value: &str) -> Result<Undecodable, &'static str> {
     match value {
         "continue" => Ok(Undecodable::Skip),
@@ -291,8 +330,7 @@ mod tests {
 
     #[test]
     fn a_key_that_is_not_near_to_any_is_answered_with_all_of_them() {
-        for key in ["acks", "auto.offset.reset", "client.id", "metadata.max.age.ms", "security.protocol", "topic.", ""]
-        {
+        for key in ["acks", "auto.offset.reset", "client.id", "linger.ms", "security.protocol", "topic.", ""] {
             let error = Config::new("b:1").set(key, "5").unwrap_err();
             assert_eq!(error, ConfigError::UnknownKey { key: key.to_owned(), nearest: None });
             assert!(error.to_string().contains("state.dir, group.instance.id, fetch.max.bytes"), "{error}");
@@ -319,6 +357,8 @@ mod tests {
                 "partition.assignment.strategy" => "roundrobin",
                 "compression.type" => "lz4",
                 "deserialization.exception.handler" => "fail",
+                "foreign.offsets" => "accept",
+                "missing.topic.policy" => "fail",
                 _ => "7",
             };
             config.set(key, value).unwrap();

@@ -8,6 +8,7 @@ use kafka_wire::types::Offset;
 use super::config::ConfigError;
 use crate::error::ProcessError;
 use crate::topology::NotCopartitioned;
+use crate::worker::Fatal;
 
 /// Why a job cannot start or go on. What passes by itself (a broker that restarts, a lost answer) is not here: a worker
 /// starts over then, and counts it.
@@ -95,8 +96,8 @@ impl fmt::Display for RunError {
             ),
             Self::PartitionsDiffer { topic, found, expected } => write!(
                 f,
-                "topic `{topic}` has {found} partitions and the topology says {expected}: state lives per partition, so \
-                 take another application id, or the former number"
+                "topic `{topic}` has {found} partitions and the program says {expected}: state lives per partition, so let the \
+                 program say {found} again, or take another application id"
             ),
             Self::NotCopartitioned(cause) => cause.fmt(f),
             Self::CreateTopic { topic, cause } => write!(f, "topic `{topic}` cannot be created: {cause}"),
@@ -121,6 +122,16 @@ impl From<ConfigError> for RunError {
 impl From<NotCopartitioned> for RunError {
     fn from(cause: NotCopartitioned) -> Self {
         Self::NotCopartitioned(cause)
+    }
+}
+
+impl From<Fatal> for RunError {
+    fn from(cause: Fatal) -> Self {
+        match cause {
+            Fatal::Process(cause) => Self::Process(cause),
+            Fatal::Corrupt { partition, offset, cause } => Self::Corrupt { partition, offset, cause },
+            cause => Self::Refused(cause.to_string()),
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use std::path::Path;
 
 /// The id of this process; other processes cannot take it while this value lives.
 #[derive(Debug)]
-pub(crate) struct Instance {
+pub(super) struct Instance {
     id: String,
     /// Held for its lock alone.
     _lock: Option<File>,
@@ -26,7 +26,7 @@ pub(crate) struct Instance {
 impl Instance {
     /// An id that the user gave; that no other process has it is the user's promise.
     #[must_use]
-    pub(crate) fn given(id: &str) -> Self {
+    pub(super) fn given(id: &str) -> Self {
         Self { id: id.to_owned(), _lock: None }
     }
 
@@ -34,7 +34,7 @@ impl Instance {
     ///
     /// # Errors
     /// When the directory cannot be created, or a file in it not read, written or locked.
-    pub(crate) fn take(directory: &Path) -> io::Result<Self> {
+    pub(super) fn take(directory: &Path) -> io::Result<Self> {
         fs::create_dir_all(directory)?;
         for slot in 0_u32.. {
             let path = directory.join(format!("instance-{slot}"));
@@ -50,13 +50,13 @@ impl Instance {
 
     /// An id for this run alone: a restart has to wait for timeouts before it can go on.
     #[must_use]
-    pub(crate) fn random() -> Self {
+    pub(super) fn random() -> Self {
         Self { id: random_id(), _lock: None }
     }
 
     /// The id: letters and digits when it was made here.
     #[must_use]
-    pub(crate) fn id(&self) -> &str {
+    pub(super) fn id(&self) -> &str {
         &self.id
     }
 }

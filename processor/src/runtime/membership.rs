@@ -11,13 +11,13 @@ use kafka_wire::group::MemberInfo;
 
 /// What a worker says of itself when it joins.
 #[must_use]
-pub(crate) fn joining(transactional_id: &str) -> Bytes {
+pub(super) fn joining(transactional_id: &str) -> Bytes {
     encode([transactional_id])
 }
 
 /// What the leader tells every member: the transactional ids of all, sorted.
 #[must_use]
-pub(crate) fn leader_user_data(members: &[MemberInfo]) -> Bytes {
+pub(super) fn leader_user_data(members: &[MemberInfo]) -> Bytes {
     let mut ids: Vec<String> = members.iter().flat_map(|member| decode(&member.user_data)).collect();
     ids.sort_unstable();
     encode(ids.iter().map(String::as_str))
@@ -26,7 +26,7 @@ pub(crate) fn leader_user_data(members: &[MemberInfo]) -> Bytes {
 /// The transactional ids in a member's or a leader's bytes. Bytes of another version or program give none: fencing is
 /// a matter of speed, and nothing is fenced on a guess.
 #[must_use]
-pub(crate) fn decode(user_data: &[u8]) -> Vec<String> {
+pub(super) fn decode(user_data: &[u8]) -> Vec<String> {
     parse(user_data).unwrap_or_default()
 }
 

@@ -1,27 +1,34 @@
 //! Running a job on a cluster: workers, rebalances, restore, commits. The only async code of the crate.
 //!
-//! [`App`] starts one thread per worker (`worker`), each of which is a member of the job's consumer group for the length of a
-//! session (`session`): it takes partitions over (`takeover`), processes, and commits (`commit`).
+//! [`App`] starts one thread per worker slot (`thread`), which runs one life of a worker after the other (`wiring`): the
+//! machine of [`crate::worker`] with a client, a membership and a producer. What it asks for is in `operations`, what a
+//! failure means in `remedy`.
 //!
-//! Deliberately absent: standbys, state on disk, and any knowledge of operators; a task is a box to it.
+//! Deliberately absent: standbys, state on disk, and any rule of what to do when; that is the machine's.
 
 mod app;
-mod commit;
 mod config;
+mod connect;
+mod control;
 mod error;
 mod instance;
+mod kill;
 mod membership;
-mod open;
-mod output;
+mod obstacle;
+mod operations;
+mod remedy;
 mod requirements;
-mod session;
+mod source_ends;
+mod spec;
+mod start;
 mod status;
-mod takeover;
+mod thread;
 mod topics;
-mod worker;
+mod transaction;
+mod wiring;
 
 pub use app::{App, Running, terminated};
-pub use config::{AssignmentStrategy, CompressionType, Config, ConfigError, KEYS};
+pub use config::{AssignmentStrategy, CompressionType, Config, ConfigError, ForeignOffsets, KEYS, MissingTopic};
 pub use error::RunError;
 pub use requirements::check_brokers;
 pub use status::Status;

@@ -1,30 +1,74 @@
 //! What a running job counts: plain numbers that workers add to and anybody reads.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Counters of one worker slot; they go on over a restart of the worker.
+use crate::worker::{TaskReport, Totals};
+
+/// What is known of one worker slot; the sums go on over a restart of its worker.
 #[derive(Debug, Default)]
-pub(crate) struct Counters {
-    pub(crate) records_in: AtomicU64,
-    pub(crate) records_out: AtomicU64,
-    pub(crate) commits: AtomicU64,
-    pub(crate) aborts: AtomicU64,
-    pub(crate) restarts: AtomicU64,
-    pub(crate) kills: AtomicU64,
-    pub(crate) late: AtomicU64,
-    pub(crate) undecodable: AtomicU64,
-    pub(crate) restored: AtomicU64,
-    /// Gauges: they tell of now, and are overwritten.
-    pub(crate) lag: AtomicI64,
-    pub(crate) tasks: AtomicU64,
-    pub(crate) is_running: AtomicBool,
-    pub(crate) is_finished: AtomicBool,
+pub(super) struct Board {
+    notes: Mutex<Notes>,
 }
 
-impl Counters {
-    pub(crate) fn add(counter: &AtomicU64, count: u64) {
-        counter.fetch_add(count, Ordering::Relaxed);
+#[derive(Debug, Default)]
+struct Notes {
+    /// Of the lives that ended.
+    before: Totals,
+    /// Of the life that goes on.
+    now: Totals,
+    tasks: Vec<TaskReport>,
+    restarts: u64,
+    kills: u64,
+}
+
+impl Board {
+    pub(super) fn publish(&self, totals: Totals) {
+        self.notes().now = totals;
+    }
+
+    pub(super) fn report(&self, tasks: Vec<TaskReport>) {
+        self.notes().tasks = tasks;
+    }
+
+    /// The worker is over; whether it had committed anything.
+    pub(super) fn end_life(&self) -> bool {
+        let mut notes = self.notes();
+        let now = std::mem::take(&mut notes.now);
+        notes.tasks.clear();
+        let before = &mut notes.before;
+        before.records_in += now.records_in;
+        before.records_out += now.records_out;
+        before.late += now.late;
+        before.undecodable += now.undecodable;
+        before.restored += now.restored;
+        before.commits += now.commits;
+        before.aborts += now.aborts;
+        now.commits > 0
+    }
+
+    pub(super) fn count_restart(&self) {
+        self.notes().restarts += 1;
+    }
+
+    pub(super) fn count_kill(&self) {
+        self.notes().kills += 1;
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        self.notes().now.is_finished
+    }
+
+    pub(super) fn has_tasks(&self) -> bool {
+        self.notes().now.tasks > 0
+    }
+
+    pub(super) fn tasks(&self) -> Vec<TaskReport> {
+        self.notes().tasks.clone()
+    }
+
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -59,22 +103,24 @@ pub struct Status {
 }
 
 impl Status {
-    pub(crate) fn sum<'a>(workers: impl IntoIterator<Item = &'a Counters>) -> Self {
+    pub(super) fn sum<'a>(workers: impl IntoIterator<Item = &'a Board>) -> Self {
         let mut status = Self::default();
-        for worker in workers {
-            let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-            status.records_in += read(&worker.records_in);
-            status.records_out += read(&worker.records_out);
-            status.commits += read(&worker.commits);
-            status.aborts += read(&worker.aborts);
-            status.restarts += read(&worker.restarts);
-            status.kills += read(&worker.kills);
-            status.late += read(&worker.late);
-            status.undecodable += read(&worker.undecodable);
-            status.restored += read(&worker.restored);
-            status.tasks += read(&worker.tasks);
-            status.lag += u64::try_from(worker.lag.load(Ordering::Relaxed)).unwrap_or_default();
-            status.running_workers += usize::from(worker.is_running.load(Ordering::Relaxed));
+        for board in workers {
+            let notes = board.notes();
+            for totals in [&notes.before, &notes.now] {
+                status.records_in += totals.records_in;
+                status.records_out += totals.records_out;
+                status.commits += totals.commits;
+                status.aborts += totals.aborts;
+                status.late += totals.late;
+                status.undecodable += totals.undecodable;
+                status.restored += totals.restored;
+            }
+            status.restarts += notes.restarts;
+            status.kills += notes.kills;
+            status.tasks += notes.now.tasks;
+            status.lag += u64::try_from(notes.now.lag).unwrap_or_default();
+            status.running_workers += usize::from(notes.now.is_running);
         }
         status
     }

@@ -1,31 +1,28 @@
 //! The topics of a job: those it finds, and those it makes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use kafka_wire::admin::{NewTopic, OffsetSpec, TopicError, TopicOutcomes};
 use kafka_wire::client::{Client, MetadataError};
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::protocol::ErrorCode;
-use kafka_wire::types::{IsolationLevel, Offset};
+use kafka_wire::types::IsolationLevel;
 use kafka_wire::wire::Str;
-use tracing::debug;
 
 use super::config::Config;
 use super::error::RunError;
-use crate::task::SourcePartitions;
-use crate::topology::{SinkKind, Topology};
-
-/// Where a bounded run ends: the offset after the last record of each source partition, by topic.
-pub(crate) type Ends = BTreeMap<String, Vec<Offset>>;
+use super::obstacle::Obstacle;
+use crate::topology::{SinkKind, StoreSpec, Topology};
+use crate::worker::{Ends, Fatal};
 
 /// Checks that source and sink topics exist, and creates the repartition and changelog topics that do not.
-pub(crate) async fn prepare(client: &Client, topology: &Topology, config: &Config) -> Result<(), RunError> {
+pub(super) async fn prepare(client: &Client, topology: &Topology, config: &Config) -> Result<(), Obstacle> {
     let mut partitions = BTreeMap::new();
     for source in topology.external_sources() {
         let count = existing(client, &source.topic, config).await?;
         partitions.insert(source.topic.clone(), i32::try_from(count).unwrap_or(i32::MAX));
     }
-    topology.check_partitions(&partitions)?;
+    topology.check_partitions(&partitions).map_err(RunError::from)?;
     for sink in topology.sinks().iter().filter(|sink| sink.kind == SinkKind::External) {
         existing(client, &sink.topic, config).await?;
     }
@@ -34,14 +31,17 @@ pub(crate) async fn prepare(client: &Client, topology: &Topology, config: &Confi
         match outcome {
             Ok(()) => {}
             Err(error) if error.code == ErrorCode::TOPIC_ALREADY_EXISTS => {}
-            Err(error) => return Err(RunError::CreateTopic { topic: topic.to_string(), cause: error.to_string() }),
+            Err(error) => {
+                let tell = |cause| RunError::CreateTopic { topic: topic.to_string(), cause };
+                return Err(Obstacle::of(&error, tell));
+            }
         }
     }
     for topic in &own {
         let found = existing(client, &topic.name, config).await?;
         let expected = usize::try_from(topic.partitions).unwrap_or_default();
         if found != expected {
-            return Err(RunError::PartitionsDiffer { topic: topic.name.to_string(), found, expected });
+            return Err(differs(topology, &topic.name, found, expected).into());
         }
     }
     Ok(())
@@ -49,9 +49,9 @@ pub(crate) async fn prepare(client: &Client, topology: &Topology, config: &Confi
 
 /// Creates the topics of the job's own. Kafka before 3.6 does not know the bound on event times by its name (KIP-937), and
 /// refuses it: then the same is asked for in the former words. Kafka 4 does not know those any more.
-async fn create(client: &Client, topics: &[NewTopic]) -> Result<TopicOutcomes, RunError> {
+async fn create(client: &Client, topics: &[NewTopic]) -> Result<TopicOutcomes, Obstacle> {
     let ask = async |topics: &[NewTopic]| {
-        client.create_topics(topics).await.map_err(|error| RunError::Connect(error.to_string()))
+        client.create_topics(topics).await.map_err(|error| Obstacle::of(&error, RunError::Connect))
     };
     let is_refused =
         |outcome: &Result<(), TopicError>| outcome.as_ref().is_err_and(|error| error.code == ErrorCode::INVALID_CONFIG);
@@ -71,78 +71,52 @@ async fn create(client: &Client, topics: &[NewTopic]) -> Result<TopicOutcomes, R
     Ok(outcomes)
 }
 
+/// A changelog with fewer partitions than its input has: the input grew. Else the program says another number than before.
+fn differs(topology: &Topology, topic: &str, found: usize, expected: usize) -> RunError {
+    let is_changelog = |store: &&StoreSpec| topology.sinks()[store.changelog.0].topic == topic;
+    let store = topology.stores().iter().find(is_changelog);
+    let follows_input = |store: &&StoreSpec| {
+        matches!(topology.sinks()[store.changelog.0].kind, SinkKind::Changelog { partitions: None })
+    };
+    match store.filter(follows_input).filter(|_| found < expected) {
+        Some(store) => {
+            let sources = topology.sub_topologies()[store.sub_topology.0].sources();
+            let grown = sources.iter().map(|source| source.topic.as_str()).collect::<Vec<_>>().join(", ");
+            let count = |count| i32::try_from(count).unwrap_or(i32::MAX);
+            let (old, new) = (count(found), count(expected));
+            Fatal::PartitionsGrew { topic: grown, changelog: topic.to_owned(), old, new }.into()
+        }
+        None => RunError::PartitionsDiffer { topic: topic.to_owned(), found, expected },
+    }
+}
+
 /// The ends that the source topics have now, for readers of committed records.
-pub(crate) async fn ends(client: &Client, topology: &Topology) -> Result<Ends, RunError> {
+pub(super) async fn ends(client: &Client, topology: &Topology) -> Result<Ends, Obstacle> {
     let mut ends = Ends::new();
     for source in topology.external_sources() {
         let topic = source.topic.as_str();
-        let found = client.topic(topic).await.map_err(|error| RunError::Connect(error.to_string()))?;
+        let found = client.topic(topic).await.map_err(|error| Obstacle::of(&error, RunError::Connect))?;
         let wanted: Vec<_> = found
             .partitions
             .iter()
             .map(|partition| (TopicPartition::new(topic, partition.id), OffsetSpec::Latest))
             .collect();
-        let listed = client
-            .list_offsets(&wanted, IsolationLevel::ReadCommitted)
-            .await
-            .map_err(|error| RunError::Connect(error.to_string()))?;
+        let listed = client.list_offsets(&wanted, IsolationLevel::ReadCommitted).await;
+        let listed = listed.map_err(|error| Obstacle::of(&error, RunError::Connect))?;
         ends.insert(topic.to_owned(), listed.iter().map(|listed| listed.offset.unwrap_or_default()).collect());
     }
     Ok(ends)
 }
 
-/// Where these sources end now, uncommitted records included: the sum of their partitions, none of them further than a
-/// bounded run reads. Those that do not tell are left out.
-pub(crate) async fn source_ends(
-    client: &Client,
-    sources: &BTreeSet<SourcePartitions>,
-    run_ends: Option<&Ends>,
-) -> BTreeMap<SourcePartitions, Offset> {
-    let mut partitions = BTreeSet::new();
-    let mut of_source = BTreeMap::new();
-    for source in sources {
-        let ids = match (source.partition, client.topic(&source.topic).await) {
-            (Some(partition), _) => vec![partition],
-            (None, Ok(topic)) => topic.partitions.iter().map(|partition| partition.id).collect(),
-            (None, Err(_)) => continue,
-        };
-        let all: Vec<_> = ids.into_iter().map(|id| TopicPartition::new(source.topic.as_str(), id)).collect();
-        partitions.extend(all.iter().cloned());
-        of_source.insert(source.clone(), all);
-    }
-    let wanted: Vec<_> = partitions.into_iter().map(|partition| (partition, OffsetSpec::Latest)).collect();
-    let listed = match client.list_offsets(&wanted, IsolationLevel::ReadUncommitted).await {
-        Ok(listed) => listed,
-        Err(error) => {
-            debug!(%error, "the ends of idle sources could not be looked up: they count as not idle");
-            return BTreeMap::new();
-        }
-    };
-    let ends: BTreeMap<_, _> =
-        listed.into_iter().filter_map(|listed| Some((listed.partition, listed.offset?))).collect();
-    let end = |partition: &TopicPartition| {
-        let run_end = run_ends.and_then(|ends| end_of(ends, partition)).unwrap_or(Offset(i64::MAX));
-        ends.get(partition).map(|end| end.0.min(run_end.0))
-    };
-    let sum =
-        |all: Vec<TopicPartition>| all.iter().try_fold(0, |sum, partition| Some(sum + end(partition)?)).map(Offset);
-    of_source.into_iter().filter_map(|(source, all)| Some((source, sum(all)?))).collect()
-}
-
-/// Where a bounded run ends in a source partition.
-pub(crate) fn end_of(ends: &Ends, partition: &TopicPartition) -> Option<Offset> {
-    ends.get(&*partition.topic)?.get(usize::try_from(partition.partition.0).ok()?).copied()
-}
-
 /// The number of partitions of a topic that has to be there.
-async fn existing(client: &Client, topic: &str, config: &Config) -> Result<usize, RunError> {
+async fn existing(client: &Client, topic: &str, config: &Config) -> Result<usize, Obstacle> {
     match client.topic(topic).await {
         Ok(topic) => Ok(topic.partitions.len()),
-        Err(MetadataError::UnknownTopic(_)) => Err(RunError::TopicMissing {
+        Err(MetadataError::UnknownTopic(_)) => Err(Obstacle::Stays(RunError::TopicMissing {
             topic: topic.to_owned(),
             bootstrap_servers: config.bootstrap_servers.join(","),
-        }),
-        Err(error) => Err(RunError::Connect(error.to_string())),
+        })),
+        Err(error) => Err(Obstacle::of(&error, RunError::Connect)),
     }
 }
 

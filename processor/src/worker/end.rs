@@ -71,6 +71,11 @@ pub enum Fatal {
         /// Partitions that it has.
         new: i32,
     },
+    /// A topic that the job reads was deleted, and the job is to end by that.
+    TopicDeleted {
+        /// The topic.
+        topic: String,
+    },
     /// Inputs that belong together were assigned to different workers.
     SplitTask {
         /// An input that this worker has.
@@ -124,6 +129,11 @@ impl fmt::Display for Fatal {
                  records lie in other partitions than their state. Kafka cannot take partitions away again. Take another \
                  application id to count from the start of the input, and put a key_by before the window: behind it the \
                  number of partitions is fixed, and the input may grow"
+            ),
+            Self::TopicDeleted { topic } => write!(
+                f,
+                "topic {topic}, which the job reads, does not exist any more; create it again, or set missing.topic.policy=warn \
+                 to go on with the other inputs"
             ),
             Self::SplitTask { assigned, missing } => write!(
                 f,

@@ -241,6 +241,9 @@ impl Takeover {
     fn check_counts(&self, topology: &Topology) -> Result<(), End> {
         for claim in &self.claims {
             let count = |topic: &str| self.counts.get(topic).copied().unwrap_or_default();
+            if let Some(input) = claim.inputs.iter().find(|input| count(&input.topic) <= input.partition.0) {
+                return Err(End::Restart(format!("{input} does not exist")));
+            }
             for source in sub_topology(topology, claim).sources() {
                 let input = TopicPartition::new(source.topic.as_str(), claim.id.partition);
                 if count(&source.topic) > claim.id.partition.0 && !claim.inputs.contains(&input) {

@@ -192,7 +192,11 @@ impl Worker {
         let metadata = Str::from(OffsetMetadata { transactional_id, sequence }.to_string());
         let inputs = self.committing.iter().filter_map(|id| self.tasks.get(*id)).flat_map(|held| held.positions());
         let committed = |offset| CommittedOffset { offset, leader_epoch: LeaderEpoch(-1), metadata: metadata.clone() };
-        inputs.map(|(input, offset)| (input.clone(), committed(offset))).collect()
+        // The coordinator refuses the offsets of a topic that is gone, and with them the whole transaction.
+        let (missing, there): (Vec<_>, Vec<_>) = inputs
+            .map(|(input, offset)| (input.clone(), committed(offset)))
+            .partition(|(input, _)| self.inspection.missing.contains(&*input.topic));
+        if there.is_empty() { missing } else { there }
     }
 
     /// The offsets of a transaction land together, so one tells for all.

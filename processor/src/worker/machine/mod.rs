@@ -2,6 +2,7 @@
 
 mod assign;
 mod commit;
+mod inputs;
 mod records;
 mod watch;
 
@@ -17,6 +18,7 @@ use self::watch::Watch;
 use super::action::{Action, Completion, Operation, OperationId};
 use super::bounds::Ends;
 use super::end::{End, Fatal};
+use super::inspection::{Inspection, MissingTopic};
 use super::membership::{Membership, Phase};
 use super::outbox::Outbox;
 use super::takeover::{ForeignOffsets, Takeover};
@@ -38,6 +40,10 @@ pub struct Settings {
     pub policy: CommitPolicy,
     /// How often what is committed is deleted from the job's own topics.
     pub purge_interval: Duration,
+    /// How often it is looked whether the topics of the job are there, and have more partitions.
+    pub inspection_interval: Duration,
+    /// What becomes of the job when an input is deleted.
+    pub missing_topic: MissingTopic,
     /// What becomes of offsets that this job did not commit.
     pub foreign_offsets: ForeignOffsets,
 }
@@ -75,6 +81,7 @@ pub struct Worker {
     /// When the tasks' clocks are looked at next.
     next_tick: Moment,
     purged: Moment,
+    inspection: Inspection,
     watch: Watch,
 }
 
@@ -105,6 +112,7 @@ impl Worker {
             may_be_at_end: false,
             next_tick: now,
             purged: now,
+            inspection: Inspection::new(now),
             watch: Watch::default(),
         }
     }
@@ -139,6 +147,7 @@ impl Worker {
         if self.accepts_records() {
             self.tell_ends(outbox, now);
             self.tick(now, outbox);
+            self.inspect(now);
         }
         if self.needs_outbox() {
             self.advance_commit(now, outbox);
@@ -162,6 +171,8 @@ impl Worker {
             self.handle_transaction(completion);
         } else if let Some(index) = self.takeovers.iter().position(|takeover| takeover.waits_for(id)) {
             self.handle_takeover(now, index, completion);
+        } else if self.inspection.waits_for(id) {
+            self.handle_inspected(completion);
         }
     }
 

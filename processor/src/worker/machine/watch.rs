@@ -127,6 +127,18 @@ impl Worker {
             && self.tasks.iter().all(|held| held.task.is_finished())
     }
 
+    /// Transactions that it has committed.
+    #[must_use]
+    pub const fn commit_count(&self) -> u64 {
+        self.watch.commits
+    }
+
+    /// Whether no transaction is open.
+    #[must_use]
+    pub const fn is_idle(&self) -> bool {
+        self.commit.is_idle()
+    }
+
     /// Whether every task that is assigned is restored.
     #[must_use]
     pub fn is_settled(&self) -> bool {

@@ -6,15 +6,14 @@ use kafka_wire::client::Producer;
 use kafka_wire::producer::{AppendError, TopicHandle, partition_for_key};
 use kafka_wire::types::PartitionId;
 
-use super::error::RunError;
-use super::open;
-use super::worker::SessionEnd;
+use super::remedy::Failure;
 use crate::output::{OutRecord, Output, Route};
 use crate::topology::Topology;
+use crate::worker::{End, Fatal, Outbox};
 
 /// A worker's producer, with the topics that the topology writes to.
-pub(crate) struct Transaction {
-    pub(crate) producer: Producer,
+pub(super) struct Transaction {
+    pub(super) producer: Producer,
     sinks: Vec<Sink>,
     /// The first record that could not be taken; the transaction must not be committed then.
     refused: Option<AppendError>,
@@ -31,34 +30,31 @@ struct Sink {
 
 impl Transaction {
     /// Finds the topics that the topology writes to.
-    pub(crate) async fn open(mut producer: Producer, topology: &Arc<Topology>) -> Result<Self, SessionEnd> {
+    pub(super) async fn open(mut producer: Producer, topology: &Arc<Topology>) -> Result<Self, End> {
         let mut sinks = Vec::new();
         for sink in topology.sinks() {
-            let topic = producer.topic(&sink.topic).await.map_err(|error| open::metadata_error(&error))?;
+            let topic = producer.topic(&sink.topic).await.map_err(|error| error.end())?;
             let partitions = producer.partition_count(topic);
             sinks.push(Sink { topic, partitions });
         }
         Ok(Self { producer, sinks, refused: None, written: (0, 0), next_partition: 0 })
     }
+}
 
-    /// Whether every record so far was taken.
-    pub(crate) fn check(&mut self) -> Result<(), SessionEnd> {
-        match self.refused.take() {
-            None => Ok(()),
-            Some(error) => Err(SessionEnd::Fatal(RunError::Refused(error.to_string()))),
-        }
+impl Outbox for Transaction {
+    fn begin(&mut self) -> Result<(), End> {
+        self.producer.begin().map_err(|error| error.end())
     }
 
-    /// Waits until the producer has room for the output of another batch.
-    pub(crate) async fn ready(&mut self) -> Result<(), SessionEnd> {
-        if self.producer.has_room() {
-            return Ok(());
-        }
-        self.producer.ready().await.map_err(|error| open::flush_error(&error))
+    fn check(&mut self) -> Result<(), Fatal> {
+        self.refused.take().map_or(Ok(()), |error| Err(error.fatal()))
     }
 
-    /// Records and their bytes since the last call.
-    pub(crate) fn take_written(&mut self) -> (u64, u64) {
+    fn has_room(&self) -> bool {
+        self.producer.has_room()
+    }
+
+    fn take_written(&mut self) -> (u64, u64) {
         std::mem::take(&mut self.written)
     }
 }

@@ -1,0 +1,147 @@
+//! Several workers, long restores, and what a worker refuses, in virtual time.
+
+use std::time::Duration;
+
+use crate::commit::CommitPolicy;
+use crate::driver::TestDriver;
+use crate::operator::Emit;
+use crate::serde::{U64, Utf8};
+use crate::topology::Topology;
+use crate::watermark::Watermark;
+use crate::window::Tumbling;
+use crate::worker::{Fatal, Life};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Counts keys of a topic of the user's: its state lies where the input does.
+fn count(emit: Emit) -> Topology {
+    let mut job = Topology::builder("job");
+    job.keyed_stream("keys", Utf8, Utf8)
+        .watermark(Watermark::default().never_idle())
+        .window(Tumbling::of(10 * SECOND))
+        .count("counts", emit)
+        .map(|key| *key.value)
+        .to("out", Utf8, U64);
+    job.build().expect("a valid job")
+}
+
+fn counts(driver: &TestDriver) -> Vec<u64> {
+    let count = |value: Vec<u8>| u64::from_be_bytes(value.try_into().expect("8 bytes"));
+    driver.read("out").into_iter().filter_map(|record| record.value).map(count).collect()
+}
+
+/// Keys that go into partition 0 and 1 of two.
+fn filled() -> TestDriver {
+    let mut driver = TestDriver::with_partitions(count(Emit::OnUpdate), &[("keys", 2)]);
+    for number in 0..100 {
+        for partition in 0..2 {
+            driver.write_partition("keys", partition, Some(&format!("k{number}")), "", 1_000);
+        }
+    }
+    driver.settle();
+    driver
+}
+
+#[test]
+fn a_restore_longer_than_every_timeout_loses_nothing_while_others_run() {
+    let mut driver = filled();
+    // The second worker takes one task over, and restores it a record a second: longer than a session, a transaction and a
+    // rebalance may take.
+    driver.set_restore_pace(Some(1));
+    let slow = driver.add_worker();
+    driver.advance_wall(SECOND);
+    let mut ran_beside_it = 0;
+    for _ in 0..60 {
+        driver.write_partition("keys", 0, Some("beside"), "", 1_000);
+        driver.advance_wall(SECOND);
+        let reports = driver.reports();
+        let restoring = |life: Life| matches!(life, Life::Restoring { done, end } if done < end);
+        ran_beside_it += usize::from(reports[slow].iter().any(|task| restoring(task.life)));
+    }
+    assert!(ran_beside_it > 40, "it took its time");
+    assert_eq!(counts(&driver).last(), Some(&60), "the other task counted and committed all the while");
+    assert_eq!(driver.crash_count(), 0);
+
+    driver.set_restore_pace(None);
+    driver.write_partition("keys", 1, Some("k0"), "", 1_000);
+    driver.advance_wall(SECOND);
+    driver.settle();
+    assert!(driver.reports().iter().flatten().all(|task| task.life == Life::Running));
+    let entries = driver.store("counts");
+    assert_eq!(entries.len(), 201);
+    let k0 = entries.iter().find(|entry| entry.partition.0 == 1 && entry.key == b"k0").expect("restored");
+    assert_eq!(k0.value, 2_u64.to_be_bytes());
+}
+
+#[test]
+fn a_paused_worker_that_comes_back_commits_nothing() {
+    let mut driver = filled();
+    let other = driver.add_worker();
+    driver.settle();
+    driver.write_partition("keys", 0, Some("late"), "", 1_000);
+    driver.write_partition("keys", 1, Some("late"), "", 1_000);
+    driver.run();
+    driver.pause_worker(other);
+    driver.advance_wall(20 * SECOND);
+    driver.settle();
+    assert_eq!(driver.reports()[0].len(), 2, "the one that lives has all tasks");
+    driver.resume_worker(other);
+    driver.advance_wall(20 * SECOND);
+    driver.settle();
+    assert!(driver.reports().iter().all(|tasks| tasks.len() == 1), "both have one again");
+    assert_eq!(counts(&driver).len(), 202, "each record is in one result");
+}
+
+#[test]
+fn an_input_that_outgrows_its_state_ends_the_job_and_says_what_to_do() {
+    let mut driver = filled();
+    driver.grow_topic("keys", 3);
+    driver.advance_wall(10 * SECOND);
+    let fatal = driver.fatal().expect("the keys moved");
+    assert_eq!(
+        *fatal,
+        Fatal::PartitionsGrew {
+            topic: "keys".to_owned(),
+            changelog: "job-counts-changelog".to_owned(),
+            old: 2,
+            new: 3
+        }
+    );
+    let told = fatal.to_string();
+    assert!(told.contains("key_by") && told.contains("another application id"), "{told}");
+}
+
+#[test]
+fn an_offset_of_another_program_is_refused_with_its_place() {
+    let mut driver = filled();
+    driver.commit_foreign_offset("keys", 1, 42);
+    driver.crash();
+    let fatal = driver.fatal().expect("somebody else was here").to_string();
+    for part in ["offset 42", "topic keys, partition 1", "group job"] {
+        assert!(fatal.contains(part), "{part} is missing in: {fatal}");
+    }
+}
+
+#[test]
+fn a_backlog_commits_at_the_longest_interval_and_the_head_at_once() {
+    let mut driver = TestDriver::with_partitions(count(Emit::OnUpdate), &[("keys", 1)]);
+    driver.set_commit_policy(CommitPolicy::adaptive(Duration::from_millis(5), Duration::from_millis(500)));
+    driver.settle();
+    let commits_before = driver.commit_count();
+    for number in 0..1_000 {
+        driver.write_partition("keys", 0, Some(&format!("k{number}")), "", 1_000);
+    }
+    // A fetch of 8 records every 10 ms, nothing decoded in between.
+    for _ in 0..125 {
+        driver.trickle(8);
+        driver.wait(Duration::from_millis(10));
+    }
+    let backlog = driver.commit_count() - commits_before;
+    assert!((2..=4).contains(&backlog), "{backlog} commits in 1.25 s of backlog");
+    for _ in 0..5 {
+        driver.write_partition("keys", 0, Some("head"), "", 1_000);
+        driver.trickle(8);
+        driver.wait(Duration::from_millis(10));
+    }
+    assert!(driver.commit_count() - commits_before - backlog >= 5, "at the head each record is committed at once");
+}

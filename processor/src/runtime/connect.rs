@@ -1,0 +1,94 @@
+//! What a worker needs of a cluster: a client, a producer with its transactional id, a membership, a consumer.
+
+use std::time::Duration;
+
+use kafka_wire::client::{Client, ClientConfig, GroupMember, Producer};
+use kafka_wire::consumer::{ConsumerConfig, ResetPolicy};
+use kafka_wire::group::{Assignor, GroupConfig};
+use kafka_wire::producer::ProducerConfig;
+use kafka_wire::types::IsolationLevel;
+use kafka_wire::wire::Str;
+
+use super::config::{AssignmentStrategy, Config};
+use super::membership;
+use super::remedy::Failure;
+use super::spec::Spec;
+use super::transaction::Transaction;
+use crate::worker::End;
+
+/// What a worker works with.
+pub(super) struct Parts {
+    pub(super) client: Client,
+    pub(super) member: GroupMember,
+    pub(super) transaction: Transaction,
+}
+
+/// Connects, takes up the transactional id (which aborts what its last holder left open), and begins to join the group.
+pub(super) async fn connect(spec: &Spec) -> Result<Parts, End> {
+    let client = Client::connect(client_config(&spec.config)).await.map_err(|error| error.end())?;
+    let producer = Producer::open(&client, producer_config(spec)).await.map_err(|error| error.end())?;
+    let transaction = Transaction::open(producer, &spec.topology).await?;
+    let member = GroupMember::join(client.clone(), group_config(spec));
+    Ok(Parts { client, member, transaction })
+}
+
+pub(super) fn client_config(config: &Config) -> ClientConfig {
+    let mut client = ClientConfig::new(&config.bootstrap_servers.join(","));
+    client.request_timeout = config.request_timeout;
+    client
+}
+
+fn producer_config(spec: &Spec) -> ProducerConfig {
+    let config = &spec.config;
+    ProducerConfig {
+        transaction_timeout: config.transaction_timeout,
+        compression: config.compression,
+        // The worker looks between two batches of input. What a batch puts out in between, such as all results of a window
+        // that closes, cannot wait and must not be refused: it would be as much the next time.
+        buffer_limit_bytes: usize::MAX,
+        room_limit_bytes: config.buffer_memory,
+        ..ProducerConfig::transactional(spec.transactional_id.clone())
+    }
+}
+
+pub(super) fn consumer_config(config: &Config) -> ConsumerConfig {
+    let bytes = u32::try_from(config.fetch_max_bytes).unwrap_or(u32::MAX);
+    ConsumerConfig {
+        isolation: IsolationLevel::ReadCommitted,
+        max_bytes: bytes,
+        buffer_limit_bytes: config.fetch_max_bytes,
+        // A partition that is taken over waits for the fetch that is in flight: this bounds that wait.
+        max_wait: Duration::from_millis(100),
+        // A position that is gone means lost input: a person has to decide.
+        reset: ResetPolicy::None,
+        ..ConsumerConfig::default()
+    }
+}
+
+fn group_config(spec: &Spec) -> GroupConfig {
+    let config = &spec.config;
+    let sources = spec.topology.sub_topologies().iter().flat_map(|sub_topology| sub_topology.sources());
+    let topics: Vec<Str> = sources.map(|source| Str::from(source.topic.as_str())).collect();
+    GroupConfig {
+        instance_id: spec.group_instance_id.clone(),
+        session_timeout: config.session_timeout,
+        rebalance_timeout: config.rebalance_timeout,
+        heartbeat_interval: config.heartbeat_interval,
+        assignors: vec![match config.assignment {
+            AssignmentStrategy::Range => Assignor::Range,
+            AssignmentStrategy::RoundRobin => Assignor::RoundRobin,
+        }],
+        together: spec.topology.together().iter().map(|group| group.iter().copied().map(Str::from).collect()).collect(),
+        protocol_prefix: PROTOCOL_PREFIX,
+        metadata_interval: config.metadata_max_age,
+        user_data: membership::joining(&spec.transactional_id),
+        leader_user_data: Some(membership::leader_user_data),
+        ..GroupConfig::new(spec.topology.application_id(), topics)
+    }
+}
+
+/// Members of a job's group agree on protocols of these names, which no ordinary consumer offers: one that takes the
+/// application id for its group is refused, instead of being given partitions whose records are then in no result. The protocol
+/// type stays `consumer`, because the coordinator keeps offsets of transactions for groups of every type, but Kafka's tools
+/// show assignments and lags of that type only.
+const PROTOCOL_PREFIX: &str = "waterwheel-";

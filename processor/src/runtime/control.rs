@@ -1,0 +1,43 @@
+//! How others steer a worker. Cheap to look at: the worker does so between batches.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+/// Whether a worker is to stop.
+#[derive(Debug, Default)]
+pub(super) struct Control {
+    is_stopped: AtomicBool,
+    changed: Notify,
+}
+
+impl Control {
+    /// Commit, leave the group, end.
+    pub(super) fn stop(&self) {
+        self.is_stopped.store(true, Ordering::Release);
+        self.changed.notify_waiters();
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.is_stopped.load(Ordering::Acquire)
+    }
+
+    /// Returns when a stop is wished. Cancel safe.
+    pub(super) async fn stopped(&self) {
+        loop {
+            // Registered before the look, so that a wish between the two is not missed.
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if self.is_stopped() {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    pub(super) async fn is_stopped_within(&self, pause: Duration) -> bool {
+        tokio::time::timeout(pause, self.stopped()).await.is_ok()
+    }
+}

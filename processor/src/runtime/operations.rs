@@ -1,0 +1,103 @@
+//! The operations that a worker asks for, carried out on a cluster.
+
+use std::collections::BTreeMap;
+
+use kafka_wire::client::{Client, GroupOffsets, fence, fetch_offsets, fetch_unstable_offsets};
+use kafka_wire::cluster::GroupMetadata;
+use kafka_wire::types::IsolationLevel;
+use kafka_wire::wire::Str;
+use tracing::{info, warn};
+
+use super::remedy::{self, Failure};
+use super::source_ends::source_ends;
+use super::transaction::Transaction;
+use crate::commit::Outcome;
+use crate::worker::{Completion, End, Operation};
+
+/// Carries out an operation that is not one on the transaction.
+pub(super) async fn carry_out(client: Client, group_id: Str, operation: Operation) -> Completion {
+    let done = match operation {
+        Operation::CountPartitions { topics } => count_partitions(&client, &topics).await,
+        Operation::Fence { transactional_ids } => {
+            fence_all(&client, &transactional_ids).await;
+            Ok(Completion::Done)
+        }
+        Operation::ReadOffsets { partitions, is_stable } => {
+            let read = match is_stable {
+                true => fetch_offsets(&client, &group_id, &partitions).await,
+                false => fetch_unstable_offsets(&client, &group_id, &partitions).await,
+            };
+            read.map(Completion::Offsets).map_err(|error| error.end())
+        }
+        Operation::ListOffsets { wanted } => {
+            let listed = client.list_offsets(&wanted, IsolationLevel::ReadUncommitted).await;
+            let offsets = listed.map(|listed| listed.iter().map(|listed| listed.offset.unwrap_or_default()).collect());
+            offsets.map(Completion::Listed).map_err(|error| error.end())
+        }
+        operation => unreachable!("{operation:?} is one on the transaction"),
+    };
+    done.unwrap_or_else(Completion::Failed)
+}
+
+/// Carries out an operation on the transaction. Dropping the future leaves the outcome open, as a crash does; only a worker
+/// that ends may do so.
+pub(super) async fn carry_out_in(
+    transaction: &mut Transaction,
+    client: Client,
+    group: GroupMetadata,
+    operation: Operation,
+) -> Completion {
+    let producer = &mut transaction.producer;
+    match operation {
+        Operation::SumSourceEnds { sources, run_ends } => {
+            Completion::SourceEnds(source_ends(&client, &sources, run_ends.as_deref()).await)
+        }
+        Operation::MakeRoom => {
+            producer.ready().await.map_or_else(|error| Completion::Failed(error.end()), |()| Completion::Done)
+        }
+        Operation::Flush => {
+            let flushed = producer.flush().await;
+            if let Err(error) = &flushed {
+                warn!(%error, "output was not taken");
+            }
+            remedy::flushed(flushed)
+        }
+        Operation::Commit { offsets } => {
+            let offsets = (!offsets.is_empty()).then_some(GroupOffsets { group: &group, offsets: &offsets });
+            let committed = producer.commit(offsets).await;
+            if let Err(error) = &committed {
+                warn!(%error, "the commit did not succeed");
+            }
+            remedy::committed(committed)
+        }
+        Operation::Abort => remedy::aborted(producer.abort().await),
+        Operation::Recover => match producer.recover().await {
+            Ok(_) => Completion::Transaction(Outcome::Done),
+            Err(error) => Completion::Failed(error.end()),
+        },
+        operation => unreachable!("{operation:?} is none on the transaction"),
+    }
+}
+
+async fn count_partitions(client: &Client, topics: &[String]) -> Result<Completion, End> {
+    let names: Vec<Str> = topics.iter().map(|topic| Str::from(topic.as_str())).collect();
+    let cluster = client.metadata(&names).await.map_err(|error| error.end())?;
+    let mut counts = BTreeMap::new();
+    for name in names {
+        let count = cluster.topic(&name).map_or(0, |topic| topic.partitions.len());
+        if count > 0 {
+            counts.insert(name.to_string(), i32::try_from(count).unwrap_or(i32::MAX));
+        }
+    }
+    Ok(Completion::Counts(counts))
+}
+
+async fn fence_all(client: &Client, transactional_ids: &[String]) {
+    for gone in transactional_ids {
+        info!(gone, "fencing a worker that is gone");
+        if let Err(error) = fence(client, gone).await {
+            // Its transaction ends at its timeout then: slower, and as correct.
+            warn!(gone, %error, "a worker that is gone could not be fenced");
+        }
+    }
+}

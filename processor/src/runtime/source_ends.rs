@@ -1,0 +1,50 @@
+//! Where sources end that are thought to be idle.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kafka_wire::admin::OffsetSpec;
+use kafka_wire::client::Client;
+use kafka_wire::cluster::TopicPartition;
+use kafka_wire::types::{IsolationLevel, Offset};
+use tracing::debug;
+
+use crate::task::SourcePartitions;
+use crate::worker::{Ends, end_of};
+
+/// Where these sources end now, uncommitted records included: the sum of their partitions, none of them further than a
+/// bounded run reads. Those that do not tell are left out.
+pub(super) async fn source_ends(
+    client: &Client,
+    sources: &[SourcePartitions],
+    run_ends: Option<&Ends>,
+) -> BTreeMap<SourcePartitions, Offset> {
+    let mut partitions = BTreeSet::new();
+    let mut of_source = BTreeMap::new();
+    for source in sources {
+        let ids = match (source.partition, client.topic(&source.topic).await) {
+            (Some(partition), _) => vec![partition],
+            (None, Ok(topic)) => topic.partitions.iter().map(|partition| partition.id).collect(),
+            (None, Err(_)) => continue,
+        };
+        let all: Vec<_> = ids.into_iter().map(|id| TopicPartition::new(source.topic.as_str(), id)).collect();
+        partitions.extend(all.iter().cloned());
+        of_source.insert(source.clone(), all);
+    }
+    let wanted: Vec<_> = partitions.into_iter().map(|partition| (partition, OffsetSpec::Latest)).collect();
+    let listed = match client.list_offsets(&wanted, IsolationLevel::ReadUncommitted).await {
+        Ok(listed) => listed,
+        Err(error) => {
+            debug!(%error, "the ends of idle sources could not be looked up: they count as not idle");
+            return BTreeMap::new();
+        }
+    };
+    let ends: BTreeMap<_, _> =
+        listed.into_iter().filter_map(|listed| Some((listed.partition, listed.offset?))).collect();
+    let end = |partition: &TopicPartition| {
+        let run_end = run_ends.map_or(Offset(i64::MAX), |ends| end_of(ends, partition));
+        ends.get(partition).map(|end| end.0.min(run_end.0))
+    };
+    let sum =
+        |all: Vec<TopicPartition>| all.iter().try_fold(0, |sum, partition| Some(sum + end(partition)?)).map(Offset);
+    of_source.into_iter().filter_map(|(source, all)| Some((source, sum(all)?))).collect()
+}

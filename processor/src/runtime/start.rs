@@ -1,0 +1,63 @@
+//! The start of a job: everything that has to be there before its workers begin.
+//!
+//! What passes by itself, such as a broker that is down or a partition that moves, is waited for, up to `start.timeout.ms`;
+//! the log says what for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kafka_wire::client::Client;
+use tracing::warn;
+
+use super::config::Config;
+use super::connect::client_config;
+use super::error::RunError;
+use super::obstacle::Obstacle;
+use super::requirements::check_brokers;
+use super::topics;
+use crate::topology::Topology;
+use crate::worker::Ends;
+
+/// Finds the topics of a job, and creates those of its own; returns where a bounded run ends.
+///
+/// # Errors
+/// What needs a person at once, what passes when it has not passed within `start.timeout.ms`.
+pub(super) async fn prepare(
+    topology: &Topology,
+    config: &Config,
+    is_bounded: bool,
+) -> Result<Option<Arc<Ends>>, RunError> {
+    let started = tokio::time::Instant::now();
+    let mut pause = PAUSE_MIN;
+    loop {
+        let error = match attempt(topology, config, is_bounded).await {
+            Ok(ends) => return Ok(ends),
+            Err(Obstacle::Stays(error)) => return Err(error),
+            Err(Obstacle::Passes(error)) => error,
+        };
+        let left = config.start_timeout.saturating_sub(started.elapsed());
+        if left.is_zero() {
+            return Err(error);
+        }
+        warn!(waits_for = %error, ?left, "cannot start yet; trying again until start.timeout.ms is over");
+        tokio::time::sleep(pause.min(left)).await;
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+}
+
+async fn attempt(topology: &Topology, config: &Config, is_bounded: bool) -> Result<Option<Arc<Ends>>, Obstacle> {
+    let client = Client::connect(client_config(config)).await;
+    let client = client.map_err(|error| Obstacle::of(&error, RunError::Connect))?;
+    check_brokers(&client).await.map_err(|error| match error {
+        RunError::Connect(_) => Obstacle::Passes(error),
+        error => Obstacle::Stays(error),
+    })?;
+    topics::prepare(&client, topology, config).await?;
+    if !is_bounded {
+        return Ok(None);
+    }
+    Ok(Some(Arc::new(topics::ends(&client, topology).await?)))
+}
+
+const PAUSE_MIN: Duration = Duration::from_millis(250);
+const PAUSE_MAX: Duration = Duration::from_secs(2);

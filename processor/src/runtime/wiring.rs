@@ -1,0 +1,435 @@
+//! One life of a worker: its machine, wired to a cluster and to real time.
+//!
+//! A turn of the loop takes what is at hand (records of changelogs and of inputs, one fetch of each), lets the machine do what
+//! is due, does what it asks for, and waits for whatever comes first: a wish to stop, news of the group, the end of an
+//! operation, records, or the time. Records go from the frame that brought them through the tasks into the producer's open
+//! batches; nothing is copied on the way here.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use kafka_wire::client::{Client, Consumer, GroupMember};
+use kafka_wire::cluster::TopicPartition;
+use kafka_wire::compression::Decompressed;
+use kafka_wire::consumer::{ConsumeError, Fetched};
+use kafka_wire::group::GroupEvent;
+use kafka_wire::time::Moment;
+use kafka_wire::types::{Offset, TimestampMs};
+use tokio::task::JoinSet;
+use tracing::{debug, info, warn};
+
+use super::connect::{self, Parts};
+use super::kill::Death;
+use super::membership;
+use super::operations::{carry_out, carry_out_in};
+use super::remedy::Failure;
+use super::spec::Spec;
+use super::transaction::Transaction;
+use crate::commit::CommitPolicy;
+use crate::worker::{Action, Assignment, Completion, End, Operation, OperationId, Settings, Worker};
+
+/// How a life of a worker ended.
+#[derive(Debug)]
+pub(super) enum Over {
+    /// By itself, or as asked.
+    Ended(End),
+    /// As a crash would end it.
+    Killed,
+}
+
+/// A worker on a cluster.
+struct Wiring<'s> {
+    spec: &'s Spec,
+    client: Client,
+    member: GroupMember,
+    consumer: Consumer,
+    worker: Worker,
+    /// `None` while an operation on the transaction has it.
+    transaction: Option<Transaction>,
+    /// The operation on the transaction that is under way.
+    ending: Option<Ending>,
+    operations: JoinSet<(OperationId, Completion)>,
+    restores: Restores,
+    /// What is being processed; looked for ahead, to know whether there is more.
+    current: Option<Fetched>,
+    buffer: Decompressed,
+    /// When a worker that was told to stop is given up.
+    stop_by: Option<Moment>,
+    reported: Moment,
+    /// Ticks in a row without a transaction.
+    idle_ticks: u32,
+}
+
+/// Reads changelogs, while there are any to read.
+#[derive(Default)]
+struct Restores {
+    consumer: Option<Consumer>,
+    changelogs: BTreeSet<TopicPartition>,
+}
+
+type Ending = Pin<Box<dyn Future<Output = Ended>>>;
+
+/// What came of an operation on the transaction.
+struct Ended {
+    /// `None` when the worker died in it.
+    transaction: Option<Transaction>,
+    id: OperationId,
+    completion: Completion,
+}
+
+/// Joins the group and works until something ends it.
+pub(super) async fn run(spec: &Spec) -> Over {
+    let connected = tokio::select! {
+        biased;
+        () = spec.control.stopped() => return Over::Ended(End::Stopped),
+        connected = connect::connect(spec) => connected,
+    };
+    let mut wiring = match connected {
+        Ok(parts) => Wiring::new(spec, parts),
+        Err(end) => {
+            warn!(worker = %spec.transactional_id, %end, "worker cannot begin");
+            return Over::Ended(end);
+        }
+    };
+    let over = wiring.work().await;
+    let Wiring { member, stop_by, .. } = wiring;
+    match &over {
+        Over::Ended(End::Stopped) => {
+            member.leave().await;
+            info!(worker = %spec.transactional_id, "committed and left the group");
+        }
+        Over::Ended(End::Restart(cause)) if stop_by.is_some() => {
+            member.leave().await;
+            info!(worker = %spec.transactional_id, cause, "left the group; the last transaction aborts");
+            return Over::Ended(End::Stopped);
+        }
+        // What it held is free at once for those who can go on.
+        Over::Ended(End::Fatal(_)) => member.leave().await,
+        Over::Ended(End::Restart(_)) | Over::Killed => {}
+    }
+    over
+}
+
+impl<'s> Wiring<'s> {
+    fn new(spec: &'s Spec, parts: Parts) -> Self {
+        let Parts { client, member, transaction } = parts;
+        let (config, now) = (&spec.config, client.now());
+        let settings = Settings {
+            transactional_id: spec.transactional_id.to_string(),
+            first_sequence: wall_clock_micros(),
+            wall_at_zero: wall_at_zero(now),
+            policy: CommitPolicy::adaptive(config.commit_interval_min, config.commit_interval_max),
+            purge_interval: config.purge_interval,
+            inspection_interval: config.metadata_max_age,
+            missing_topic: config.missing_topic,
+            foreign_offsets: config.foreign_offsets,
+        };
+        let worker = Worker::new(spec.topology.clone(), settings, spec.ends.clone(), now);
+        let consumer = Consumer::new(client.clone(), connect::consumer_config(config));
+        Self {
+            spec,
+            client,
+            member,
+            consumer,
+            worker,
+            transaction: Some(transaction),
+            ending: None,
+            operations: JoinSet::new(),
+            restores: Restores::default(),
+            current: None,
+            buffer: Decompressed::default(),
+            stop_by: None,
+            reported: now,
+            idle_ticks: 0,
+        }
+    }
+
+    async fn work(&mut self) -> Over {
+        loop {
+            let is_busy = self.take_records();
+            if let Some(over) = self.turn() {
+                return over;
+            }
+            let takes_records = self.worker.accepts_records() && self.current.is_none() && !is_busy;
+            let now = self.client.now();
+            let pause = self.worker.next_timeout().min(self.stop_by.unwrap_or(now + LONGEST_PAUSE)).since(now);
+            tokio::select! {
+                biased;
+                () = self.spec.control.stopped(), if self.stop_by.is_none() => {
+                    self.stop_by = Some(now + STOP_TIMEOUT);
+                    self.worker.stop();
+                }
+                event = self.member.next_event() => self.handle_event(event),
+                ended = ended(&mut self.ending), if self.ending.is_some() => {
+                    self.ending = None;
+                    let Ended { transaction: Some(transaction), id, completion } = ended else { return Over::Killed };
+                    self.transaction = Some(transaction);
+                    self.worker.handle_done(self.client.now(), id, completion);
+                }
+                Some(done) = self.operations.join_next(), if !self.operations.is_empty() => {
+                    let (id, completion) = done.expect("an operation neither panics nor is cancelled");
+                    self.worker.handle_done(self.client.now(), id, completion);
+                }
+                // Everything here shares the thread: heartbeats, fetches and sends get their turn.
+                () = tokio::task::yield_now(), if is_busy => {}
+                fetched = self.consumer.poll(), if takes_records => self.take_up(fetched),
+                fetched = self.restores.poll(), if !is_busy && self.restores.consumer.is_some() => self.restore(fetched),
+                () = tokio::time::sleep(pause), if !is_busy => {}
+            }
+            if self.stop_by.is_some_and(|stop_by| self.client.now() >= stop_by) {
+                // In the middle of something that does not end: nothing of it is committed, as after a crash.
+                return Over::Ended(End::Restart("the last commit takes too long".to_owned()));
+            }
+        }
+    }
+
+    /// Takes up to one fetch of changelogs and one of inputs through the machine. Whether there was anything.
+    fn take_records(&mut self) -> bool {
+        let restored = self.restores.consumer.as_mut().and_then(Consumer::try_poll);
+        let mut is_busy = restored.is_some();
+        if let Some(fetched) = restored {
+            self.restore(fetched);
+        }
+        if self.worker.accepts_records() && self.current.is_none() {
+            if let Some(fetched) = self.consumer.try_poll() {
+                self.take_up(fetched);
+            }
+        }
+        if self.worker.accepts_records() && self.current.is_some() {
+            is_busy = true;
+            self.process();
+        }
+        is_busy
+    }
+
+    /// Takes the records of one fetch through their task. It stops where a commit begins, however large the backlog, so that
+    /// a transaction stays short; the rest follows after it.
+    fn process(&mut self) {
+        let Self { worker, transaction, current, buffer, client, .. } = self;
+        let (Some(transaction), Some(fetched)) = (transaction, current.as_mut()) else { return };
+        while worker.accepts_records() {
+            let batch = match fetched.next_batch() {
+                None => break,
+                Some(Err(error)) => return worker.give_up(error.end()),
+                Some(Ok(batch)) => batch,
+            };
+            let now = client.now();
+            let next = Offset(batch.batch.header.next_offset());
+            match batch.open(buffer) {
+                Ok(records) => {
+                    worker.process(now, fetched.partition(), records, (batch.position, next), transaction);
+                }
+                Err(error) => return worker.give_up(error.end()),
+            }
+            worker.handle_at_hand(true);
+            worker.handle_time(now, transaction);
+        }
+        if worker.accepts_records() {
+            let place = (fetched.next_offset(), fetched.last_stable_offset());
+            worker.advance(client.now(), fetched.partition(), place, transaction);
+            *current = None;
+        }
+    }
+
+    /// Lets the machine do what is due, and does what it asks for.
+    fn turn(&mut self) -> Option<Over> {
+        if self.current.is_none()
+            && self.worker.accepts_records()
+            && let Some(fetched) = self.consumer.try_poll()
+        {
+            self.take_up(fetched);
+        }
+        self.worker.handle_at_hand(self.current.is_some());
+        let now = self.client.now();
+        if self.worker.needs_outbox()
+            && let Some(transaction) = &mut self.transaction
+        {
+            self.worker.handle_time(now, transaction);
+        }
+        while let Some(action) = self.worker.poll() {
+            if let Action::End(end) = action {
+                self.publish(now);
+                return Some(Over::Ended(end));
+            }
+            self.act(action);
+        }
+        self.publish(now)
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Assign { input, offset } => self.consumer.assign(input, offset),
+            Action::Unassign { input } => {
+                self.consumer.unassign(&input);
+                self.forget(&input);
+            }
+            Action::Seek { input, offset } => {
+                self.forget(&input);
+                self.consumer.seek(&input, offset);
+                self.consumer.resume(&input);
+            }
+            Action::Stop { input, offset } => {
+                // Seeking throws away what was fetched behind the end: parked, it would take the room of others for ever.
+                self.consumer.pause(&input);
+                self.consumer.seek(&input, offset);
+                self.forget(&input);
+            }
+            Action::OpenChangelog { changelog, offset } => self.open_changelog(changelog, offset),
+            Action::CloseChangelog { changelog } => self.restores.close(&changelog),
+            Action::Start { id, operation } if operation.is_of_transaction() => self.begin_ending(id, operation),
+            Action::Start { id, operation } => {
+                let (client, group) = (self.client.clone(), self.member.group_metadata().group_id);
+                self.operations.spawn(async move { (id, carry_out(client, group, operation).await) });
+            }
+            Action::Rejoin => self.member.rejoin(),
+            Action::Purge(done) => {
+                let client = self.client.clone();
+                // Not waited for: a leader that is slow must not hold up commits.
+                tokio::spawn(async move {
+                    if let Err(error) = client.delete_records(&done).await {
+                        warn!(%error, "repartition topics are not purged; the next try comes later");
+                    }
+                });
+            }
+            Action::End(_) => unreachable!("the loop ends by it"),
+        }
+    }
+
+    fn begin_ending(&mut self, id: OperationId, operation: Operation) {
+        let mut transaction =
+            self.transaction.take().expect("the machine has one operation on the transaction at a time");
+        let (client, group) = (self.client.clone(), self.member.group_metadata());
+        let is_commit = matches!(operation, Operation::Commit { .. });
+        let death = is_commit.then(|| self.spec.kill.takes_in_commit(self.client.now())).flatten();
+        self.ending = Some(Box::pin(async move {
+            let ending = carry_out_in(&mut transaction, client, group, operation);
+            let completion = match death {
+                None => ending.await,
+                Some(Death::Now) => return Ended { transaction: None, id, completion: Completion::Done },
+                Some(Death::After(moment)) => {
+                    let _ = tokio::time::timeout(moment, ending).await;
+                    return Ended { transaction: None, id, completion: Completion::Done };
+                }
+            };
+            Ended { transaction: Some(transaction), id, completion }
+        }));
+    }
+
+    fn handle_event(&mut self, event: GroupEvent) {
+        match event {
+            GroupEvent::Assigned { generation, partitions, user_data } => {
+                debug!(worker = %self.spec.transactional_id, generation, partitions = partitions.len(), "assigned");
+                let live_ids = membership::decode(&user_data);
+                self.worker.handle_assigned(self.client.now(), Assignment { generation, partitions, live_ids });
+            }
+            GroupEvent::Rebalancing => self.worker.handle_rebalancing(),
+            GroupEvent::Lost { cause } => self.worker.handle_lost(&cause.to_string()),
+            GroupEvent::Fatal(error) => self.worker.give_up(error.end()),
+            other => self.worker.handle_lost(&format!("an event of the group that is not known here: {other:?}")),
+        }
+    }
+
+    fn take_up(&mut self, fetched: Result<Fetched, ConsumeError>) {
+        match fetched {
+            Ok(fetched) => self.current = Some(fetched),
+            Err(error) => self.worker.give_up(error.end()),
+        }
+    }
+
+    fn restore(&mut self, fetched: Result<Fetched, ConsumeError>) {
+        let mut fetched = match fetched {
+            Ok(fetched) => fetched,
+            Err(error) => return self.worker.give_up(error.end()),
+        };
+        let changelog = fetched.partition().clone();
+        while let Some(batch) = fetched.next_batch() {
+            let batch = match batch {
+                Ok(batch) => batch,
+                Err(error) => return self.worker.give_up(error.end()),
+            };
+            match batch.open(&mut self.buffer) {
+                Ok(records) => self.worker.restore(&changelog, records, batch.position),
+                Err(error) => return self.worker.give_up(error.end()),
+            }
+        }
+        self.worker.restored_to(self.client.now(), &changelog, fetched.next_offset());
+    }
+
+    fn open_changelog(&mut self, changelog: TopicPartition, offset: Offset) {
+        let config = &self.spec.config;
+        let consumer = || Consumer::new(self.client.clone(), connect::consumer_config(config));
+        self.restores.consumer.get_or_insert_with(consumer).assign(changelog.clone(), offset);
+        self.restores.changelogs.insert(changelog);
+    }
+
+    /// What was fetched of an input is of no use any more.
+    fn forget(&mut self, input: &TopicPartition) {
+        self.current.take_if(|fetched| fetched.partition() == input);
+    }
+
+    /// Tells those who watch what is new; dies when that was asked and nothing goes on in which to die.
+    fn publish(&mut self, now: Moment) -> Option<Over> {
+        let totals = self.worker.take_totals()?;
+        self.spec.board.publish(totals);
+        if now.since(self.reported) >= REPORT_INTERVAL {
+            self.reported = now;
+            self.spec.board.report(self.worker.report());
+            self.idle_ticks = if self.worker.is_idle() { self.idle_ticks + 1 } else { 0 };
+        }
+        (self.idle_ticks >= IDLE_TICKS && self.spec.kill.takes()).then_some(Over::Killed)
+    }
+}
+
+impl Restores {
+    fn close(&mut self, changelog: &TopicPartition) {
+        self.changelogs.remove(changelog);
+        match &mut self.consumer {
+            Some(_) if self.changelogs.is_empty() => self.consumer = None,
+            Some(consumer) => {
+                consumer.unassign(changelog);
+            }
+            None => {}
+        }
+    }
+
+    /// Waits for records of a changelog. Cancel safe.
+    async fn poll(&mut self) -> Result<Fetched, ConsumeError> {
+        match &mut self.consumer {
+            Some(consumer) => consumer.poll().await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Waits for the operation on the transaction. Cancel safe.
+async fn ended(ending: &mut Option<Ending>) -> Ended {
+    match ending {
+        Some(ending) => ending.await,
+        None => std::future::pending().await,
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the runtime is where real time enters the processor")]
+fn wall_clock_micros() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// The time of day at the start of the clock that shows `now`.
+fn wall_at_zero(now: Moment) -> TimestampMs {
+    let wall = i64::try_from(wall_clock_micros() / 1_000).unwrap_or(i64::MAX);
+    TimestampMs(wall.saturating_sub(i64::try_from(now.as_millis()).unwrap_or(i64::MAX)))
+}
+
+/// How long a worker that is asked to stop may take to commit; leaving the group takes 1 s at most.
+const STOP_TIMEOUT: Duration = Duration::from_millis(800);
+
+/// How often tasks are reported.
+const REPORT_INTERVAL: Duration = Duration::from_millis(100);
+
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// So many reports without work, and a kill that waits for a transaction waits no longer.
+const IDLE_TICKS: u32 = 3;

@@ -1,0 +1,72 @@
+//! Whether the topics that the tasks read are still there, and as large as the state that depends on them.
+//!
+//! A topic that is deleted looks to a consumer like one that has no leader for a while, and one that grew is noticed by the
+//! group only. So the worker asks by itself, now and then: one request for all of its topics.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kafka_wire::time::Moment;
+use tracing::warn;
+
+use super::Worker;
+use crate::output::StoreId;
+use crate::task::TaskId;
+use crate::topology::SourceKind;
+use crate::worker::action::{Completion, Operation};
+use crate::worker::end::Fatal;
+use crate::worker::inspection::MissingTopic;
+
+impl Worker {
+    pub(super) fn inspect(&mut self, now: Moment) {
+        if self.inspection.operation.is_some() || now < self.inspection.next || self.tasks.len() == 0 {
+            return;
+        }
+        self.inspection.next = now + self.settings.inspection_interval;
+        let topics: BTreeSet<String> = self.tasks.ids().into_iter().flat_map(|id| self.topics_of(id)).collect();
+        let id = self.start(Operation::CountPartitions { topics: topics.into_iter().collect() });
+        self.inspection.operation = Some(id);
+    }
+
+    pub(super) fn handle_inspected(&mut self, completion: Completion) {
+        self.inspection.operation = None;
+        // A look that did not succeed says nothing.
+        let Completion::Counts(counts) = completion else { return };
+        let ids = self.tasks.ids();
+        if let Some(failure) = ids.iter().find_map(|id| self.outgrown(*id, &counts)) {
+            return self.fail(failure);
+        }
+        let inputs = ids.iter().flat_map(|id| self.external_inputs(*id));
+        let missing: BTreeSet<String> = inputs.filter(|topic| !counts.contains_key(topic)).collect();
+        for topic in missing.intersection(&self.inspection.missing) {
+            warn!(worker = %self.settings.transactional_id, topic, "a topic that the job reads does not exist; its other inputs go on");
+        }
+        let lost = missing.intersection(&self.inspection.missing).next().cloned();
+        self.inspection.missing = missing;
+        if let (Some(topic), MissingTopic::Fail) = (lost, self.settings.missing_topic) {
+            self.fail(Fatal::TopicDeleted { topic });
+        }
+    }
+
+    /// State that depends on the number of partitions of an input that has more of them now.
+    fn outgrown(&self, id: TaskId, counts: &BTreeMap<String, i32>) -> Option<Fatal> {
+        let changelog = |store: &StoreId| &self.topology.sinks()[self.topology.stores()[store.0].changelog.0].topic;
+        let sub_topology = &self.topology.sub_topologies()[id.sub_topology.0];
+        let new = self.external_inputs(id).filter_map(|topic| Some((*counts.get(&topic)?, topic))).max();
+        let (new, topic) = new?;
+        let old = sub_topology.stores().iter().filter_map(|store| Some((*counts.get(changelog(store))?, store))).min();
+        let (old, store) = old.filter(|(old, _)| *old < new)?;
+        Some(Fatal::PartitionsGrew { topic, changelog: changelog(store).clone(), old, new })
+    }
+
+    fn external_inputs(&self, id: TaskId) -> impl Iterator<Item = String> {
+        let sources = self.topology.sub_topologies()[id.sub_topology.0].sources().iter();
+        sources.filter(|source| source.kind == SourceKind::External).map(|source| source.topic.clone())
+    }
+
+    fn topics_of(&self, id: TaskId) -> Vec<String> {
+        let sub_topology = &self.topology.sub_topologies()[id.sub_topology.0];
+        let changelog =
+            |store: &StoreId| self.topology.sinks()[self.topology.stores()[store.0].changelog.0].topic.clone();
+        self.external_inputs(id).chain(sub_topology.stores().iter().map(changelog)).collect()
+    }
+}

@@ -1,0 +1,222 @@
+//! What a worker does on a cluster besides processing: it restores beside running tasks, waits for brokers at its start, keeps
+//! strangers out of its group, and looks after the topics that it reads.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use conformance::reader::{create_topic, read_to_end};
+use conformance::{TestBroker, on_both_brokers, within};
+use kafka_wire::client::{CallOptions, Client, ClientConfig, GroupMember, Lane, Node, Producer, commit_offsets};
+use kafka_wire::cluster::{CommittedOffset, GroupMetadata, TopicPartition};
+use kafka_wire::consumer::IsolationLevel;
+use kafka_wire::group::{GroupConfig, GroupError, GroupEvent};
+use kafka_wire::producer::{ProducerConfig, TopicHandle};
+use kafka_wire::protocol::create_partitions::{CreatePartitionsRequest, CreatePartitionsTopic};
+use kafka_wire::record::RawHeaders;
+use kafka_wire::types::{Offset, PartitionId, TimestampMs};
+use processor::worker::Life;
+use processor::{App, Config, Emit, Running, Topology, Tumbling, U64, Utf8, Watermark};
+use testkit::broker::{Broker, BrokerConfig};
+use tokio::time::{Instant, timeout};
+
+on_both_brokers!(
+    a_task_runs_while_another_restores,
+    a_consumer_with_the_same_group_id_is_refused,
+    an_offset_of_another_program_ends_the_job_and_names_its_place,
+    an_input_that_grows_ends_a_job_whose_state_depends_on_it,
+    an_input_that_is_deleted_ends_the_job_where_that_is_asked,
+);
+
+async fn a_task_runs_while_another_restores(broker: TestBroker) {
+    let bench = Bench::new(&broker, 2).await;
+    let (mut producer, input) = bench.producer().await;
+    for number in 0..60_000 {
+        write(&mut producer, input, 0, &format!("key{number}"));
+    }
+    write(&mut producer, input, 1, "light");
+    producer.flush().await.expect("the records are taken");
+    let mut running = bench.start(bench.config()).await;
+    running = bench.until(running, "all is counted", |status| status.records_in == 60_001 && status.lag == 0).await;
+    running.stop().await.expect("the job stops");
+
+    // Every fetch brings one batch, so that the large state takes many of them.
+    let mut config = bench.config();
+    config.set("fetch.max.bytes", "1000").expect("a known key");
+    let mut running = bench.start(config).await;
+    write(&mut producer, input, 1, "light");
+    producer.flush().await.expect("the record is taken");
+    let mut counted_beside = false;
+    let by = Instant::now() + PATIENCE;
+    loop {
+        let _ = timeout(Duration::from_millis(5), running.finished()).await;
+        let lives: Vec<Life> = running.tasks().iter().map(|task| task.life).collect();
+        if lives.iter().any(|life| matches!(life, Life::Restoring { done, .. } if *done > 0)) {
+            counted_beside |= bench.count_of("light").await == 2;
+        }
+        if lives == [Life::Running; 2] {
+            break;
+        }
+        assert!(Instant::now() < by, "the restore does not end: {lives:?}");
+    }
+    assert!(counted_beside, "the task with little state counted and committed beside the restore");
+    running.stop().await.expect("the job stops");
+}
+
+async fn a_consumer_with_the_same_group_id_is_refused(broker: TestBroker) {
+    let bench = Bench::new(&broker, 4).await;
+    let running = bench.start(bench.config()).await;
+    let running = bench.until(running, "all tasks", |status| status.tasks == 4 && status.running_workers == 1).await;
+    let config = GroupConfig::new(bench.application_id.as_str(), vec![bench.input.as_str().into()]);
+    let mut stranger = GroupMember::join(bench.client.clone(), config);
+    let event = within("an answer to the stranger", PATIENCE, stranger.next_event()).await;
+    assert!(matches!(event, GroupEvent::Fatal(GroupError::NoCommonAssignor { .. })), "{event:?}");
+    assert_eq!(running.status().tasks, 4, "the job has kept all partitions");
+    running.stop().await.expect("the job stops");
+
+    // The other way round: a job does not join strangers.
+    let other = Bench::new(&broker, 1).await;
+    let config = GroupConfig::new(other.application_id.as_str(), vec![other.input.as_str().into()]);
+    let mut stranger = GroupMember::join(other.client.clone(), config);
+    let event = within("the stranger's assignment", PATIENCE, stranger.next_event()).await;
+    assert!(matches!(event, GroupEvent::Assigned { .. }), "{event:?}");
+    let mut running = other.start(other.config()).await;
+    let error = within("the end of the job", PATIENCE, running.finished()).await.expect_err("strangers are there");
+    assert!(error.to_string().contains("not of this job"), "{error}");
+}
+
+async fn an_offset_of_another_program_ends_the_job_and_names_its_place(broker: TestBroker) {
+    let bench = Bench::new(&broker, 2).await;
+    let group = GroupMetadata::without_membership(bench.application_id.as_str());
+    let partition = TopicPartition::new(bench.input.as_str(), PartitionId(1));
+    let offset = (partition, CommittedOffset::new(Offset(7)));
+    commit_offsets(&bench.client, &group, &[offset]).await.expect("the group is empty");
+    let mut running = bench.start(bench.config()).await;
+    let error = within("the end of the job", PATIENCE, running.finished()).await.expect_err("somebody was here");
+    let place = format!("offset 7 of topic {}, partition 1", bench.input);
+    assert!(error.to_string().contains(&place), "{error}");
+}
+
+async fn an_input_that_grows_ends_a_job_whose_state_depends_on_it(broker: TestBroker) {
+    let bench = Bench::new(&broker, 1).await;
+    let running = bench.start(bench.config()).await;
+    let mut running = bench.until(running, "its task", |status| status.running_workers == 1).await;
+    let topic =
+        CreatePartitionsTopic { name: bench.input.as_str().into(), count: 3, assignments: None, ..Default::default() };
+    let request = CreatePartitionsRequest { topics: vec![topic], timeout_ms: 5_000, ..Default::default() };
+    let grown = bench.client.request(Node::Any, Lane::General, request, CallOptions::default()).await;
+    assert_eq!(grown.expect("an answer").results[0].error_code, 0);
+    let error = within("the end of the job", PATIENCE, running.finished()).await.expect_err("its keys moved");
+    let parts = [&format!("topic {} had 1 partitions", bench.input), "has 3 now", "key_by", "another application id"];
+    for part in parts {
+        assert!(error.to_string().contains(part), "{part} is missing in: {error}");
+    }
+    // And so it stays, at the next start.
+    let error = App::new(bench.topology(), bench.config()).start().await.expect_err("its keys moved").to_string();
+    assert!(error.contains("has 3 now"), "{error}");
+}
+
+async fn an_input_that_is_deleted_ends_the_job_where_that_is_asked(broker: TestBroker) {
+    let bench = Bench::new(&broker, 1).await;
+    let mut config = bench.config();
+    config.set("missing.topic.policy", "fail").expect("a known key");
+    config.set("metadata.max.age.ms", "1000").expect("a known key");
+    let running = bench.start(config).await;
+    let mut running = bench.until(running, "its task", |status| status.running_workers == 1).await;
+    bench.client.delete_topics(&[bench.input.as_str().into()]).await.expect("the cluster answers");
+    let error = within("the end of the job", PATIENCE, running.finished()).await.expect_err("its input is gone");
+    assert!(error.to_string().contains(&bench.input), "{error}");
+}
+
+#[tokio::test]
+async fn a_start_waits_for_a_broker_that_is_not_up_yet() {
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port is free");
+    let mut config = Config::new(&free.to_string());
+    config.state_dir = std::env::temp_dir().join("waterwheel-worker-life");
+    let mut job = Topology::builder("late-broker");
+    job.keyed_stream("in", Utf8, Utf8).map(|line| line.value.to_owned()).to("out", Utf8, processor::serde::Text);
+    let app = App::new(job.build().expect("the topology is sound"), config.clone());
+    let starting = tokio::spawn(app.start());
+    timeout(Duration::from_millis(600), std::future::pending::<()>()).await.expect_err("time passes");
+    assert!(!starting.is_finished(), "it waits");
+    let broker = Broker::start_on_thread(BrokerConfig { port: free.port(), ..BrokerConfig::default() });
+    let _broker = broker.expect("the port is still free");
+    let client = Client::connect(ClientConfig::new(&free.to_string())).await.expect("the broker answers");
+    // The topics are not there yet: that needs a person.
+    let error = within("the end of the start", PATIENCE, starting).await.expect("no panic").expect_err("no topic");
+    assert!(error.to_string().contains("does not exist"), "{error}");
+    for topic in ["in", "out"] {
+        create_topic(&client, topic, 1).await;
+    }
+}
+
+/// Topics of one test, and a count of keys on them whose state lies where the input does.
+struct Bench {
+    client: Client,
+    brokers: String,
+    application_id: String,
+    input: String,
+    output: String,
+}
+
+impl Bench {
+    async fn new(broker: &TestBroker, partitions: i32) -> Self {
+        let client = Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker answers");
+        let (application_id, input, output) = (broker.unique("job"), broker.unique("keys"), broker.unique("counts"));
+        create_topic(&client, &input, partitions).await;
+        create_topic(&client, &output, 1).await;
+        Self { client, brokers: broker.bootstrap().to_owned(), application_id, input, output }
+    }
+
+    fn config(&self) -> Config {
+        let mut config = Config::new(&self.brokers);
+        config.state_dir = std::env::temp_dir().join("waterwheel-worker-life");
+        config
+    }
+
+    fn topology(&self) -> Topology {
+        let mut job = Topology::builder(&self.application_id);
+        job.keyed_stream(&self.input, Utf8, Utf8)
+            .watermark(Watermark::default())
+            .window(Tumbling::of(Duration::from_secs(10)))
+            .count("counts", Emit::OnUpdate)
+            .map(|key| *key.value)
+            .to(&self.output, Utf8, U64);
+        job.build().expect("the topology is sound")
+    }
+
+    async fn start(&self, config: Config) -> Running {
+        App::new(self.topology(), config).start().await.expect("the job starts")
+    }
+
+    async fn until(&self, mut running: Running, what: &str, is_so: impl Fn(&processor::Status) -> bool) -> Running {
+        let by = Instant::now() + PATIENCE;
+        while !is_so(&running.status()) {
+            if let Ok(finished) = timeout(Duration::from_millis(20), running.finished()).await {
+                finished.expect("the job goes on");
+            }
+            assert!(Instant::now() < by, "waited for {what}: {}", running.status());
+        }
+        running
+    }
+
+    async fn count_of(&self, key: &str) -> u64 {
+        let records = read_to_end(&self.client, &self.output, IsolationLevel::ReadCommitted).await;
+        let last = records.iter().rev().find(|record| record.key.as_deref() == Some(key.as_bytes()));
+        let value = last.and_then(|record| record.value.clone());
+        value.map_or(0, |value| u64::from_be_bytes(value.try_into().expect("8 bytes")))
+    }
+
+    async fn producer(&self) -> (Producer, TopicHandle) {
+        let mut producer = Producer::open(&self.client, ProducerConfig::default()).await.expect("a producer");
+        let input = producer.topic(&self.input).await.expect("the input topic");
+        (producer, input)
+    }
+}
+
+fn write(producer: &mut Producer, topic: TopicHandle, partition: i32, key: &str) {
+    let (partition, at) = (PartitionId(partition), TimestampMs(1_600_000_020_000));
+    let written = producer.append(topic, partition, at, Some(key.as_bytes()), Some(b""), RawHeaders::EMPTY);
+    written.expect("there is room");
+}
+
+const PATIENCE: Duration = Duration::from_secs(60);
