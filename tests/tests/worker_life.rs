@@ -1,66 +1,26 @@
-//! What a worker does on a cluster besides processing: it restores beside running tasks, waits for brokers at its start, keeps
-//! strangers out of its group, and looks after the topics that it reads.
+//! What a worker does on a cluster besides processing: it waits for brokers at its start, keeps strangers out of its group,
+//! and looks after the topics that it reads.
 
 use std::net::TcpListener;
 use std::time::Duration;
 
-use conformance::reader::{create_topic, read_to_end};
+use conformance::reader::create_topic;
 use conformance::{TestBroker, on_both_brokers, within};
-use kafka_wire::client::{CallOptions, Client, ClientConfig, GroupMember, Lane, Node, Producer, commit_offsets};
+use kafka_wire::client::{CallOptions, Client, ClientConfig, GroupMember, Lane, Node, commit_offsets};
 use kafka_wire::cluster::{CommittedOffset, GroupMetadata, TopicPartition};
-use kafka_wire::consumer::IsolationLevel;
 use kafka_wire::group::{GroupConfig, GroupError, GroupEvent};
-use kafka_wire::producer::{ProducerConfig, TopicHandle};
 use kafka_wire::protocol::create_partitions::{CreatePartitionsRequest, CreatePartitionsTopic};
-use kafka_wire::record::RawHeaders;
-use kafka_wire::types::{Offset, PartitionId, TimestampMs};
-use processor::worker::Life;
+use kafka_wire::types::{Offset, PartitionId};
 use processor::{App, Config, Emit, Running, Topology, Tumbling, U64, Utf8, Watermark};
 use testkit::broker::{Broker, BrokerConfig};
 use tokio::time::{Instant, timeout};
 
 on_both_brokers!(
-    a_task_runs_while_another_restores,
     a_consumer_with_the_same_group_id_is_refused,
     an_offset_of_another_program_ends_the_job_and_names_its_place,
     an_input_that_grows_ends_a_job_whose_state_depends_on_it,
     an_input_that_is_deleted_ends_the_job_where_that_is_asked,
 );
-
-async fn a_task_runs_while_another_restores(broker: TestBroker) {
-    let bench = Bench::new(&broker, 2).await;
-    let (mut producer, input) = bench.producer().await;
-    for number in 0..60_000 {
-        write(&mut producer, input, 0, &format!("key{number}"));
-    }
-    write(&mut producer, input, 1, "light");
-    producer.flush().await.expect("the records are taken");
-    let mut running = bench.start(bench.config()).await;
-    running = bench.until(running, "all is counted", |status| status.records_in == 60_001 && status.lag == 0).await;
-    running.stop().await.expect("the job stops");
-
-    // Every fetch brings one batch, so that the large state takes many of them.
-    let mut config = bench.config();
-    config.set("fetch.max.bytes", "1000").expect("a known key");
-    let mut running = bench.start(config).await;
-    write(&mut producer, input, 1, "light");
-    producer.flush().await.expect("the record is taken");
-    let mut counted_beside = false;
-    let by = Instant::now() + PATIENCE;
-    loop {
-        let _ = timeout(Duration::from_millis(5), running.finished()).await;
-        let lives: Vec<Life> = running.tasks().iter().map(|task| task.life).collect();
-        if lives.iter().any(|life| matches!(life, Life::Restoring { done, .. } if *done > 0)) {
-            counted_beside |= bench.count_of("light").await == 2;
-        }
-        if lives == [Life::Running; 2] {
-            break;
-        }
-        assert!(Instant::now() < by, "the restore does not end: {lives:?}");
-    }
-    assert!(counted_beside, "the task with little state counted and committed beside the restore");
-    running.stop().await.expect("the job stops");
-}
 
 async fn a_consumer_with_the_same_group_id_is_refused(broker: TestBroker) {
     let bench = Bench::new(&broker, 4).await;
@@ -198,25 +158,6 @@ impl Bench {
         }
         running
     }
-
-    async fn count_of(&self, key: &str) -> u64 {
-        let records = read_to_end(&self.client, &self.output, IsolationLevel::ReadCommitted).await;
-        let last = records.iter().rev().find(|record| record.key.as_deref() == Some(key.as_bytes()));
-        let value = last.and_then(|record| record.value.clone());
-        value.map_or(0, |value| u64::from_be_bytes(value.try_into().expect("8 bytes")))
-    }
-
-    async fn producer(&self) -> (Producer, TopicHandle) {
-        let mut producer = Producer::open(&self.client, ProducerConfig::default()).await.expect("a producer");
-        let input = producer.topic(&self.input).await.expect("the input topic");
-        (producer, input)
-    }
-}
-
-fn write(producer: &mut Producer, topic: TopicHandle, partition: i32, key: &str) {
-    let (partition, at) = (PartitionId(partition), TimestampMs(1_600_000_020_000));
-    let written = producer.append(topic, partition, at, Some(key.as_bytes()), Some(b""), RawHeaders::EMPTY);
-    written.expect("there is room");
 }
 
 const PATIENCE: Duration = Duration::from_secs(60);
