@@ -3,7 +3,7 @@
 use std::fmt;
 
 use kafka_wire::record::RecordError;
-use kafka_wire::types::{Offset, PartitionId};
+use kafka_wire::types::{Offset, PartitionId, TimestampMs};
 
 use crate::serde::SerdeError;
 
@@ -36,6 +36,13 @@ pub enum ProcessError {
         part: &'static str,
         /// What is wrong with it.
         cause: SerdeError,
+    },
+    /// A record has no timestamp, and the job is told to stop at that.
+    Untimed {
+        /// The record.
+        origin: Origin,
+        /// What it has instead.
+        timestamp: TimestampMs,
     },
     /// The record batch itself is malformed. `origin.offset` is the first offset not read.
     Corrupt {
@@ -78,6 +85,12 @@ impl fmt::Display for ProcessError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Undecodable { origin, part, cause } => write!(f, "{origin}: {part} cannot be decoded: {cause}"),
+            Self::Untimed { origin, timestamp } => write!(
+                f,
+                "{origin}: no timestamp ({}), so the record belongs to no window. Set timestamp.policy=skip to leave such \
+                 records out, or give the stream a timestamp extractor",
+                timestamp.0
+            ),
             Self::Corrupt { origin, cause } => write!(f, "{origin}: corrupt: {cause}"),
             Self::BadMark { origin } => write!(f, "{origin}: a record without a key that is no watermark mark"),
             Self::Encode { to, cause } => write!(f, "value for {to} cannot be encoded: {cause}"),

@@ -27,7 +27,7 @@ pub mod driver;
 
 pub mod runtime;
 
-pub use operator::{Emit, Undecodable};
+pub use operator::{Emit, Undecodable, Untimed};
 pub use runtime::{
     App, AssignmentStrategy, CompressionType, Config, ConfigError, RunError, Running, Status, check_brokers, terminated,
 };

@@ -7,7 +7,7 @@ use kafka_wire::rng::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::*;
-use crate::operator::{Emit, Undecodable};
+use crate::operator::{Emit, Undecodable, Untimed};
 use crate::serde::{Json, Utf8};
 use crate::types::Partitions;
 use crate::watermark::Watermark;
@@ -89,8 +89,9 @@ fn a_record_behind_its_closed_window_is_counted_as_late() {
     driver.settle();
     driver.pipe("lines", None, "a a", 2_000);
     driver.settle();
-    let late: u64 = driver.status().iter().map(|(.., status)| status.counters.late).sum();
-    assert_eq!(late, 2);
+    let counters: Vec<_> = driver.status().into_iter().map(|(.., status)| status.counters).collect();
+    assert_eq!(counters.iter().map(|counters| counters.late).sum::<u64>(), 2);
+    assert_eq!(counters.iter().map(|counters| counters.lateness_max_ms).max(), Some(28_000));
     assert_eq!(results(&driver), [("a".to_owned(), 0, 1)]);
 }
 
@@ -161,6 +162,23 @@ fn what_cannot_be_decoded_is_counted_or_stops_the_job() {
     let failure = driver.failure().expect("the job has stopped").to_string();
     assert_eq!(failure, "topic lines, partition 0, offset 1: value cannot be decoded: not UTF-8 at byte 0");
     assert_eq!(driver.read("word-count-by-word-repartition"), [], "nothing of the transaction is committed");
+}
+
+#[test]
+fn a_record_without_a_timestamp_is_in_no_window_of_1969() {
+    let mut driver = TestDriver::new(word_count(Emit::OnUpdate, Watermark::default()));
+    driver.pipe("lines", None, "a", -1);
+    driver.pipe("lines", None, "a", 1_000);
+    driver.settle();
+    assert_eq!(driver.status().iter().map(|(.., status)| status.counters.untimed).sum::<u64>(), 1);
+    assert_eq!(results(&driver), [("a".to_owned(), 0, 1)]);
+
+    let mut driver = TestDriver::new(word_count(Emit::OnUpdate, Watermark::default()).with_untimed(Untimed::Fail));
+    driver.pipe("lines", None, "a", 1_000);
+    driver.pipe("lines", None, "a", -1);
+    driver.settle();
+    let failure = driver.failure().expect("the job has stopped").to_string();
+    assert!(failure.contains("offset 1: no timestamp (-1)"), "{failure}");
 }
 
 #[test]
@@ -258,7 +276,7 @@ impl Chaos {
     }
 
     fn line(&mut self, time: i64) {
-        let timestamp = time - 5_000 - i64::try_from(self.rng.below(4_000)).expect("small");
+        let timestamp = 5_000 + time - i64::try_from(self.rng.below(4_000)).expect("small");
         let words: Vec<_> = (0..self.rng.below(6)).map(|_| format!("w{}", self.rng.below(12))).collect();
         let partition = i32::try_from(self.rng.below(4)).expect("small");
         for word in &words {

@@ -168,6 +168,9 @@ where
 {
     #[inline]
     fn push(&mut self, record: Rec<'_, K, V>, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        if record.timestamp.0 < 0 {
+            return context.leave_out_untimed(record.timestamp);
+        }
         // build() refuses keys that can be null; what is left is the serde of `()`, to which null is as good as
         // nothing.
         let key = record.raw_key.unwrap_or_default();
@@ -178,7 +181,7 @@ where
         let closed_up_to = store.closed_up_to();
         for window in results.spec.windows.assign(record.timestamp) {
             if window.is_closed_at(closed_up_to) {
-                context.counters.late += 1;
+                context.counters.count_late(record.timestamp, closed_up_to);
                 continue;
             }
             store.update(window, key, &mut *init, |value| aggregate(value, &record));

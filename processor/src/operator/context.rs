@@ -5,7 +5,7 @@ use std::any::Any;
 use kafka_wire::time::Moment;
 use kafka_wire::types::{Offset, PartitionId, TimestampMs};
 
-use crate::error::ProcessError;
+use crate::error::{Origin, ProcessError};
 use crate::output::Output;
 use crate::state::Stores;
 use crate::types::{Rec, View};
@@ -68,6 +68,8 @@ pub struct Context<'a> {
     pub max_timestamp: Option<TimestampMs>,
     /// What has happened.
     pub counters: Counters,
+    /// What a step that needs event time does with a record that has none.
+    pub untimed: Untimed,
     /// What follows where streams merge.
     pub joints: Joints,
 }
@@ -92,8 +94,38 @@ pub struct Counters {
     pub records_out: u64,
     /// Records left out because their window was closed.
     pub late: u64,
+    /// The greatest distance of such a record behind the watermark, in milliseconds.
+    pub lateness_max_ms: i64,
+    /// Records left out by steps that need event time, because they had no timestamp.
+    pub untimed: u64,
     /// Records left out because they could not be decoded.
     pub undecodable: u64,
+}
+
+impl Context<'_> {
+    /// Counts a record that a step leaves out because it has no timestamp.
+    ///
+    /// # Errors
+    /// [`ProcessError::Untimed`] when the job is told to stop at that.
+    #[cold]
+    pub fn leave_out_untimed(&mut self, timestamp: TimestampMs) -> Result<(), ProcessError> {
+        let Place { topic, partition, offset } = self.place;
+        if self.untimed == Untimed::Fail {
+            let origin = Origin { topic: topic.to_owned(), partition, offset };
+            return Err(ProcessError::Untimed { origin, timestamp });
+        }
+        self.counters.untimed += 1;
+        tracing::debug!(topic, %partition, %offset, timestamp = timestamp.0, "record skipped: it has no timestamp");
+        Ok(())
+    }
+}
+
+impl Counters {
+    /// Counts a record that came after its window was closed at `watermark`.
+    pub fn count_late(&mut self, timestamp: TimestampMs, watermark: TimestampMs) {
+        self.late += 1;
+        self.lateness_max_ms = self.lateness_max_ms.max(watermark.0.saturating_sub(timestamp.0));
+    }
 }
 
 /// Where the records of a batch come from.
@@ -107,6 +139,18 @@ pub struct Input {
     pub is_counted: bool,
     /// What to do with what cannot be decoded. An internal topic always fails.
     pub undecodable: Undecodable,
+}
+
+/// What a window does with a record whose event time is negative: -1 is how Kafka says that a record has no timestamp, and to
+/// take it for a time would put the record into a window of 1969. Steps that do not ask for the time take such records as any
+/// other, and a timestamp extractor gives them a time of their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Untimed {
+    /// Count it, report it, go on.
+    #[default]
+    Skip,
+    /// Stop the job, with topic, partition and offset.
+    Fail,
 }
 
 /// What to do with a record whose key or value is not what the serde reads.

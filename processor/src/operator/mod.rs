@@ -21,7 +21,7 @@ mod stage;
 mod to;
 
 pub use aggregate::{Aggregate, AggregateSpec, Emit, WindowAggregate};
-pub use context::{Context, Counters, Input, Joint, Joints, Operator, Place, Signals, Undecodable};
+pub use context::{Context, Counters, Input, Joint, Joints, Operator, Place, Signals, Undecodable, Untimed};
 pub use filter::{Filter, FilterOperator};
 pub use flat_map::{FlatMap, FlatMapOperator, Outputs};
 pub use key_by::KeyBy;

@@ -116,7 +116,9 @@ where
             match self.decode(&record) {
                 Ok(mut decoded) => {
                     decoded.timestamp = self.source.event_time.of(&decoded);
-                    context.max_timestamp = context.max_timestamp.max(Some(decoded.timestamp));
+                    // A record without a timestamp tells nothing of how far event time has come.
+                    context.max_timestamp =
+                        context.max_timestamp.max(Some(decoded.timestamp).filter(|timestamp| timestamp.0 >= 0));
                     self.next.push(decoded, context)?;
                 }
                 Err(failure) => skip_or_fail(&record, failure, input, context)?,

@@ -51,6 +51,10 @@ impl App {
             Some(undecodable) => topology.with_undecodable(undecodable),
             None => topology,
         };
+        let topology = match config.untimed {
+            Some(untimed) => topology.with_untimed(untimed),
+            None => topology,
+        };
         let ends = start::prepare(&topology, &config, is_bounded).await?;
         let instance = instance(&config, topology.application_id());
         let topology = Arc::new(topology);

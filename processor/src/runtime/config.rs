@@ -9,7 +9,7 @@ use std::time::Duration;
 /// Compression of the batches that a job writes: the codecs of Kafka, as the wire has them.
 pub use kafka_wire::compression::Compression as CompressionType;
 
-use crate::operator::Undecodable;
+use crate::operator::{Undecodable, Untimed};
 pub use crate::worker::{ForeignOffsets, MissingTopic};
 
 /// How a job runs. [`Config::new`] gives defaults for exactly-once; [`Config::set`] takes Kafka's names.
@@ -62,6 +62,10 @@ pub struct Config {
     /// `foreign.offsets`: what becomes of offsets in the job's group that the job did not commit: `refuse` ends it and names
     /// the place, `accept` goes on from them, as after they were set on purpose.
     pub foreign_offsets: ForeignOffsets,
+    /// `timestamp.policy`: what happens to a record whose event time is negative, as that of one without a timestamp is; `skip`
+    /// counts and reports it and leaves it out, `fail` stops the job and names topic, partition and offset. A timestamp
+    /// extractor in the job gives such records a time instead. `None`: as the topology says.
+    pub untimed: Option<Untimed>,
     /// `state.dir`: where a process keeps the id that tells its workers from those of other processes. Default:
     /// `waterwheel` in the system's directory for temporary files.
     pub state_dir: PathBuf,
@@ -146,6 +150,7 @@ impl Config {
             start_timeout: Duration::from_secs(60),
             missing_topic: MissingTopic::Warn,
             foreign_offsets: ForeignOffsets::Refuse,
+            untimed: None,
             state_dir: std::env::temp_dir().join("waterwheel"),
             instance_id: None,
             fetch_max_bytes: 16 << 20,
@@ -192,6 +197,7 @@ impl Config {
             "start.timeout.ms" => self.start_timeout = millis(value)?,
             "missing.topic.policy" => self.missing_topic = missing_topic(value)?,
             "foreign.offsets" => self.foreign_offsets = foreign_offsets(value)?,
+            "timestamp.policy" => self.untimed = Some(untimed(value)?),
             "state.dir" => self.state_dir = PathBuf::from(value),
             "group.instance.id" => self.instance_id = Some(value.to_owned()),
             "fetch.max.bytes" => self.fetch_max_bytes = number(value)?,
@@ -251,6 +257,7 @@ pub const KEYS: &[&str] = &[
     "start.timeout.ms",
     "missing.topic.policy",
     "foreign.offsets",
+    "timestamp.policy",
     "state.dir",
     "group.instance.id",
     "fetch.max.bytes",
@@ -315,6 +322,14 @@ fn undecodable(value: &str) -> Result<Undecodable, &'static str> {
     }
 }
 
+fn untimed(value: &str) -> Result<Untimed, &'static str> {
+    match value {
+        "skip" => Ok(Untimed::Skip),
+        "fail" => Ok(Untimed::Fail),
+        _ => Err("`skip` or `fail`"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -359,6 +374,7 @@ mod tests {
                 "deserialization.exception.handler" => "fail",
                 "foreign.offsets" => "accept",
                 "missing.topic.policy" => "fail",
+                "timestamp.policy" => "fail",
                 _ => "7",
             };
             config.set(key, value).unwrap();

@@ -192,10 +192,11 @@ impl<'s> Wiring<'s> {
         if let Some(fetched) = restored {
             self.restore(fetched);
         }
-        if self.worker.accepts_records() && self.current.is_none() {
-            if let Some(fetched) = self.consumer.try_poll() {
-                self.take_up(fetched);
-            }
+        if self.worker.accepts_records()
+            && self.current.is_none()
+            && let Some(fetched) = self.consumer.try_poll()
+        {
+            self.take_up(fetched);
         }
         if self.worker.accepts_records() && self.current.is_some() {
             is_busy = true;

@@ -44,7 +44,7 @@ impl<A: Clone + Send + 'static> SortedStore<A> {
     }
 
     /// The entries whose keys are in `range`, in order.
-    pub fn range<'s>(&'s self, range: impl RangeBounds<Vec<u8>>) -> impl DoubleEndedIterator<Item = (&'s [u8], &'s A)> {
+    pub fn range(&self, range: impl RangeBounds<Vec<u8>>) -> impl DoubleEndedIterator<Item = (&[u8], &A)> {
         self.entries.range(range).map(|(key, value)| (key.as_slice(), value))
     }
 

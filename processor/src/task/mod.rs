@@ -34,7 +34,7 @@ use self::changelogs::Changelogs;
 pub use self::sources::SourcePartitions;
 use self::sources::Sources;
 use crate::error::{Origin, ProcessError};
-use crate::operator::{Context, Counters, Input, Joints, Place, Signals, Stage, Undecodable};
+use crate::operator::{Context, Counters, Input, Joints, Place, Signals, Stage, Undecodable, Untimed};
 use crate::output::{OutRecord, Output, Route, SinkId, StoreId};
 use crate::state::{Stores, Visit};
 use crate::topology::{SinkKind, SourceKind, SourceSpec, SubTopologyId, Topology};
@@ -103,6 +103,8 @@ struct EventTime {
     /// The last mark written.
     sent: Option<Mark>,
     counters: Counters,
+    /// What windows do with records that have no timestamp; always the same.
+    untimed: Untimed,
 }
 
 impl EventTime {
@@ -173,6 +175,7 @@ impl Task {
             ended: vec![None; inputs.len()],
             sent: None,
             counters: Counters::default(),
+            untimed: topology.untimed(),
         };
         Self {
             id,
@@ -580,7 +583,18 @@ fn context<'a>(
     output: &'a mut dyn Output,
 ) -> Context<'a> {
     let (watermark, counters, joints) = (state.time.watermark(), state.counters, Joints::default());
-    Context { output, stores, place, watermark, now, wall, max_timestamp: None, counters, joints }
+    Context {
+        output,
+        stores,
+        place,
+        watermark,
+        now,
+        wall,
+        max_timestamp: None,
+        counters,
+        untimed: state.untimed,
+        joints,
+    }
 }
 
 /// The time of day at a moment of the owner's clock.

@@ -11,7 +11,7 @@ use super::{
     BuildError, BuildErrors, HeadSpec, SinkKind, SourceKind, SourceSpec, StepText, Stream, SubTopology, SubTopologyId,
     Topology,
 };
-use crate::operator::{NodeId, RecordTime, Source, Undecodable};
+use crate::operator::{NodeId, RecordTime, Source, Undecodable, Untimed};
 use crate::output::StoreId;
 use crate::serde::{Nullable, Raw, Serde};
 use crate::types::Partitions;
@@ -28,6 +28,13 @@ pub type ValueStream<VS> = Stream<Nullable<Raw>, Source<Nullable<Raw>, VS, Recor
 impl Builder {
     pub(super) fn new(application_id: &str) -> Self {
         Self { graph: Rc::new(RefCell::new(Graph::new(application_id))) }
+    }
+
+    /// What happens to records of source topics that have no timestamp: by default they are counted and skipped. A timestamp
+    /// extractor ([`Stream::timestamp`](super::Stream::timestamp)) gives them a time instead.
+    pub fn on_untimed(&mut self, untimed: Untimed) -> &mut Self {
+        self.graph.borrow_mut().untimed = untimed;
+        self
     }
 
     /// What happens to records of source topics that cannot be decoded: by default they are counted and skipped.
@@ -77,8 +84,8 @@ impl Builder {
             return Err(BuildErrors(graph.errors));
         }
         let sub_topologies = drafts.finish(&mut graph);
-        let Graph { application_id, sinks, stores, undecodable, .. } = graph;
-        Ok(Topology { application_id, sub_topologies, sinks, stores, undecodable })
+        let Graph { application_id, sinks, stores, undecodable, untimed, .. } = graph;
+        Ok(Topology { application_id, sub_topologies, sinks, stores, undecodable, untimed })
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::check_name;
 use super::{BuildError, SinkKind, SinkSpec, StoreMaker, StoreSpec, SubTopologyId};
-use crate::operator::{NodeId, StageBuilder, TeeMaker, Undecodable};
+use crate::operator::{NodeId, StageBuilder, TeeMaker, Undecodable, Untimed};
 use crate::output::{SinkId, StoreId};
 use crate::types::Partitions;
 use crate::watermark::Watermark;
@@ -21,6 +21,7 @@ pub(super) struct Graph {
     /// Builds the chain that ends in a step, for one task.
     pub(super) ends: Vec<(NodeId, EndBuilder)>,
     pub(super) undecodable: Undecodable,
+    pub(super) untimed: Untimed,
     pub(super) errors: Vec<BuildError>,
     names: BTreeSet<String>,
     source_count: usize,

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use kafka_wire::types::Offset;
 
-use crate::operator::{NodeId, Stage, StageBuilder, TeeMaker, Undecodable};
+use crate::operator::{NodeId, Stage, StageBuilder, TeeMaker, Undecodable, Untimed};
 use crate::output::{SinkId, StoreId};
 use crate::state::Store;
 use crate::types::Partitions;
@@ -38,6 +38,7 @@ pub struct Topology {
     sinks: Vec<SinkSpec>,
     stores: Vec<StoreSpec>,
     undecodable: Undecodable,
+    untimed: Untimed,
 }
 
 impl Topology {
@@ -171,6 +172,18 @@ impl Topology {
     #[must_use]
     pub fn with_undecodable(self, undecodable: Undecodable) -> Self {
         Self { undecodable, ..self }
+    }
+
+    /// What happens to records that have no timestamp.
+    #[must_use]
+    pub const fn untimed(&self) -> Untimed {
+        self.untimed
+    }
+
+    /// The same job with another rule for records that have no timestamp: a rule that configuration may set.
+    #[must_use]
+    pub fn with_untimed(self, untimed: Untimed) -> Self {
+        Self { untimed, ..self }
     }
 
     /// Prints sub-topologies, sources, steps with their stores, and sinks, in the manner of Kafka Streams'

@@ -103,7 +103,7 @@ impl Run {
     }
 
     fn line(&mut self, time: i64) {
-        let timestamp = time - i64::try_from(self.rng.below(4_000)).expect("small");
+        let timestamp = 4_000 + time - i64::try_from(self.rng.below(4_000)).expect("small");
         let start = timestamp.div_euclid(10_000) * 10_000;
         let words: Vec<_> = (0..self.rng.below(6)).map(|_| format!("w{}", self.rng.below(7))).collect();
         for word in &words {

@@ -144,6 +144,7 @@ impl Worker {
     /// Does what is due: ticks of tasks, the steps of a commit, the end of the worker. To be called, while
     /// [`Worker::needs_outbox`], after each call of another method and at [`Worker::next_timeout`].
     pub fn handle_time(&mut self, now: Moment, outbox: &mut dyn Outbox) {
+        self.watch.now = now;
         if self.accepts_records() {
             self.tell_ends(outbox, now);
             self.tick(now, outbox);

@@ -1,7 +1,9 @@
 //! What those who watch a worker are told: totals that only grow, and how each task is doing.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use kafka_wire::time::Moment;
 use kafka_wire::types::Offset;
 use tracing::warn;
 
@@ -24,6 +26,20 @@ pub(super) struct Watch {
     records_in: u64,
     /// What is in the sums of each task.
     counted: BTreeMap<TaskId, Counters>,
+    /// The worker's clock.
+    pub(super) now: Moment,
+    /// Records left out that have not been told of, by task.
+    left_out: BTreeMap<TaskId, LeftOut>,
+}
+
+/// Records that a task has left out since the last warning.
+#[derive(Debug, Default)]
+struct LeftOut {
+    late: u64,
+    untimed: u64,
+    undecodable: u64,
+    /// When the last warning was.
+    told: Option<Moment>,
 }
 
 impl Watch {
@@ -37,14 +53,12 @@ impl Watch {
         }
         self.sums.records_out += grown(now.records_out, before.records_out);
         self.sums.late += grown(now.late, before.late);
-        let skipped = grown(now.undecodable, before.undecodable);
-        self.sums.undecodable += skipped;
-        if skipped > 0 {
-            for input in held.progress() {
-                let (partition, position) = (input.partition, input.position);
-                warn!(%partition, %position, skipped, "records before this position could not be decoded and were left out");
-            }
-        }
+        self.sums.undecodable += grown(now.undecodable, before.undecodable);
+        let left_out = self.left_out.entry(held.id).or_default();
+        left_out.late += grown(now.late, before.late);
+        left_out.untimed += grown(now.untimed, before.untimed);
+        left_out.undecodable += grown(now.undecodable, before.undecodable);
+        left_out.tell(self.now, held);
     }
 
     /// The counters of the task went back with a roll-back.
@@ -54,8 +68,38 @@ impl Watch {
 
     pub(super) fn forget(&mut self, id: TaskId) {
         self.counted.remove(&id);
+        self.left_out.remove(&id);
     }
 }
+
+impl LeftOut {
+    /// Warns of what was left out, at most once in a while.
+    fn tell(&mut self, now: Moment, held: &Held) {
+        let is_due = self.told.is_none_or(|told| now.since(told) >= WARN_INTERVAL);
+        if !is_due || self.late + self.untimed + self.undecodable == 0 {
+            return;
+        }
+        for input in held.progress() {
+            let (partition, position) = (input.partition, input.position);
+            if self.late > 0 {
+                let (late, lateness_max_ms) = (self.late, held.task.counters().lateness_max_ms);
+                warn!(%partition, %position, late, lateness_max_ms, "records came after their window was closed and were left out");
+            }
+            if self.untimed > 0 {
+                let untimed = self.untimed;
+                warn!(%partition, %position, untimed, "records before this position have no timestamp and were left out");
+            }
+            if self.undecodable > 0 {
+                let skipped = self.undecodable;
+                warn!(%partition, %position, skipped, "records before this position could not be decoded and were left out");
+            }
+        }
+        *self = Self { told: Some(now), ..Self::default() };
+    }
+}
+
+/// Warnings of records that were left out come at most this often for each task.
+const WARN_INTERVAL: Duration = Duration::from_secs(10);
 
 impl Worker {
     /// What the worker has done, if there may be news since the last call: after commits, roll-backs and ticks.
