@@ -18,12 +18,12 @@ mod changelogs;
 mod ends;
 mod progress_log;
 mod sources;
+mod status;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;
-use std::fmt;
 
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::record::{RawHeaders, Record, Records};
@@ -33,27 +33,13 @@ use kafka_wire::types::{Offset, PartitionId, TimestampMs};
 use self::changelogs::Changelogs;
 pub use self::sources::SourcePartitions;
 use self::sources::Sources;
+pub use self::status::{TaskId, TaskStatus};
 use crate::error::{Origin, ProcessError};
 use crate::operator::{Context, Counters, Input, Joints, Place, Signals, Stage, Undecodable, Untimed};
 use crate::output::{OutRecord, Output, Route, SinkId, StoreId};
 use crate::state::{Stores, Visit};
-use crate::topology::{SinkKind, SourceKind, SourceSpec, SubTopologyId, Topology};
+use crate::topology::{SinkKind, SourceKind, SourceSpec, Topology};
 use crate::watermark::{IdleAt, InputKind, Mark, NO_WATERMARK, TaskTime};
-
-/// Names a task: all workers of a job agree on it, over restarts too.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TaskId {
-    /// What the task runs.
-    pub sub_topology: SubTopologyId,
-    /// The partition that it reads of each of its source topics, and that it has of each of its changelogs.
-    pub partition: PartitionId,
-}
-
-impl fmt::Display for TaskId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}_{}", self.sub_topology.0, self.partition)
-    }
-}
 
 /// A sub-topology on one partition number. See the module for how it is driven.
 pub struct Task {
@@ -120,23 +106,6 @@ impl EventTime {
 struct Shuffle {
     sink: SinkId,
     partitions: i32,
-}
-
-/// How a task is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TaskStatus {
-    /// How far event time has come; [`NO_WATERMARK`] while that is not known.
-    pub watermark: TimestampMs,
-    /// Whether the task holds nobody back: no record for a while, or the end of its input.
-    pub is_idle: bool,
-    /// Records taken, late and left out, written: since the start of the task, without what was rolled back.
-    pub counters: Counters,
-    /// Windows that are open.
-    pub open_windows: usize,
-    /// Entries in all stores.
-    pub store_entries: usize,
-    /// Memory that the stores take, as far as they know.
-    pub store_bytes: usize,
 }
 
 impl Task {

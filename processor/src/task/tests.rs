@@ -9,6 +9,7 @@ use kafka_wire::types::LeaderEpoch;
 use super::*;
 use crate::operator::Emit;
 use crate::serde::{Raw as RawBytes, U64, Utf8};
+use crate::topology::SubTopologyId;
 use crate::types::Partitions;
 use crate::watermark::Watermark;
 use crate::window::Tumbling;

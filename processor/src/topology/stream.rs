@@ -7,7 +7,6 @@ use std::rc::Rc;
 use kafka_wire::types::TimestampMs;
 
 use super::graph::{Graph, NodeKind, Reads};
-use super::windowed::WindowedBy;
 use super::{BuildError, SinkKind, SinkSpec};
 use crate::operator::{
     Chain, Filter, FlatMap, Junction, KeyBy, Map, Merge, NodeId, Outputs, Process, ProcessSpec, Processing, RecordTime,
@@ -17,7 +16,6 @@ use crate::serde::Serde;
 use crate::state::{Handle, KeyValueStore, TimerStore};
 use crate::types::{Owned, Partitions, Reborrow, Rec, View};
 use crate::watermark::Watermark;
-use crate::window::Windows;
 
 /// A stream under declaration: records with keys of `KS`, as they come out of the chain `C`.
 ///
@@ -238,11 +236,6 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         graph.ends.push((writer, Box::new(move |stage| chain.build(last.clone(), stage))));
         drop(graph);
         Stream::new(&self.graph, source)
-    }
-
-    /// Divides each key's records into windows of event time, to be aggregated.
-    pub fn window<W: Windows>(self, windows: W) -> WindowedBy<KS, C, W> {
-        WindowedBy { stream: self, windows }
     }
 
     /// Ends the stream in a topic, which must exist. Keys are partitioned by murmur2, as Java's producer does;

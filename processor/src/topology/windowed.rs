@@ -1,4 +1,4 @@
-//! The steps after `window`, as methods.
+//! `window`, and the steps after it, as methods.
 
 use super::{BuildError, Stream};
 use crate::operator::{AggregateSpec, Chain, Emit, Junction, WindowAggregate};
@@ -12,6 +12,13 @@ use crate::window::Windows;
 pub struct WindowedBy<KS, C, W> {
     pub(super) stream: Stream<KS, C>,
     pub(super) windows: W,
+}
+
+impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
+    /// Divides each key's records into windows of event time, to be aggregated.
+    pub fn window<W: Windows>(self, windows: W) -> WindowedBy<KS, C, W> {
+        WindowedBy { stream: self, windows }
+    }
 }
 
 impl<KS: Serde, C: Chain<Key = KS::View>, W: Windows> WindowedBy<KS, C, W> {
