@@ -1,6 +1,7 @@
 //! Where sources end that are thought to be idle.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use kafka_wire::admin::OffsetSpec;
 use kafka_wire::client::Client;
@@ -12,8 +13,19 @@ use crate::task::SourcePartitions;
 use crate::worker::{Ends, end_of};
 
 /// Where these sources end now, uncommitted records included: the sum of their partitions, none of them further than a
-/// bounded run reads. Those that do not tell are left out.
+/// bounded run reads. Those that do not tell within a second are left out: a commit waits for the answer.
 pub(super) async fn source_ends(
+    client: &Client,
+    sources: &[SourcePartitions],
+    run_ends: Option<&Ends>,
+) -> BTreeMap<SourcePartitions, Offset> {
+    let ends = tokio::time::timeout(LOOK_TIMEOUT, look_up(client, sources, run_ends)).await;
+    ends.unwrap_or_default()
+}
+
+const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
+
+async fn look_up(
     client: &Client,
     sources: &[SourcePartitions],
     run_ends: Option<&Ends>,
@@ -21,12 +33,11 @@ pub(super) async fn source_ends(
     let mut partitions = BTreeSet::new();
     let mut of_source = BTreeMap::new();
     for source in sources {
-        let ids = match (source.partition, client.topic(&source.topic).await) {
-            (Some(partition), _) => vec![partition],
-            (None, Ok(topic)) => topic.partitions.iter().map(|partition| partition.id).collect(),
-            (None, Err(_)) => continue,
-        };
-        let all: Vec<_> = ids.into_iter().map(|id| TopicPartition::new(source.topic.as_str(), id)).collect();
+        let Ok(topic) = client.topic(&source.topic).await else { continue };
+        // Of topics that are merged, one may have fewer partitions: it has no part in the tasks above its last.
+        let ids = topic.partitions.iter().map(|partition| partition.id);
+        let ids = ids.filter(|id| source.partition.is_none_or(|only| only == *id));
+        let all: Vec<_> = ids.map(|id| TopicPartition::new(source.topic.as_str(), id)).collect();
         partitions.extend(all.iter().cloned());
         of_source.insert(source.clone(), all);
     }

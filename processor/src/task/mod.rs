@@ -362,6 +362,21 @@ impl Task {
         self.state.counters
     }
 
+    /// What event time waits for, in words: the source partitions that hold it back most, or any later record.
+    #[must_use]
+    pub fn waits_for(&self) -> String {
+        let Some((contributor, watermark)) = self.state.time.held_by() else {
+            return "a record with a later event time in any partition of its sources".to_owned();
+        };
+        let (own, above) = self.sources.of(contributor);
+        let names: Vec<_> = own.iter().chain(&above).map(SourcePartitions::to_string).collect();
+        let names = names.join(", ");
+        match watermark.filter(|watermark| *watermark > NO_WATERMARK) {
+            Some(TimestampMs(at)) => format!("a record of {names} later than {at}, or until that counts as idle"),
+            None => format!("the first record of {names}, or until that counts as idle"),
+        }
+    }
+
     /// How it is doing. Costs a look at each store, whatever they hold.
     #[must_use]
     pub fn status(&self) -> TaskStatus {

@@ -1,5 +1,7 @@
 //! The sources behind a task's event time: which topics of the user's to look at before an idle one is passed by.
 
+use std::fmt;
+
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::types::PartitionId;
 
@@ -13,6 +15,15 @@ pub struct SourcePartitions {
     pub topic: String,
     /// The partition; none for all that the topic has.
     pub partition: Option<PartitionId>,
+}
+
+impl fmt::Display for SourcePartitions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.partition {
+            Some(partition) => write!(f, "{}-{partition}", self.topic),
+            None => write!(f, "{}", self.topic),
+        }
+    }
 }
 
 /// The sources of all inputs of a task.

@@ -266,3 +266,14 @@ fn state_that_does_not_say_how_it_was_written_is_refused() {
     let refused = task.tick(Moment::ZERO, &mut Recorder::default()).expect_err("refused").to_string();
     assert!(refused.starts_with(unsaid), "{refused}");
 }
+
+#[test]
+fn the_partition_that_event_time_waits_for_is_named() {
+    let (mut task, mut output) = (task(COUNT), Recorder::default());
+    process(&mut task, 0, &[(0, None, Some(&mark(0, 700, None)))], &mut output).expect("no error");
+    assert_eq!(task.waits_for(), "the first record of in-1, or until that counts as idle");
+    process(&mut task, 1, &[(0, None, Some(&mark(1, 300, None)))], &mut output).expect("no error");
+    assert_eq!(task.waits_for(), "a record of in-1 later than 300, or until that counts as idle");
+    process(&mut task, 2, &[(0, None, Some(&mark(1, 700, None)))], &mut output).expect("no error");
+    assert_eq!(task.waits_for(), "a record with a later event time in any partition of its sources");
+}

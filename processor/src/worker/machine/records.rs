@@ -86,6 +86,7 @@ impl Worker {
             return;
         }
         self.next_tick = now + TICK_INTERVAL;
+        self.watch.tell_waiting(now, self.tasks.restored_mut());
         let is_due = |timeout: Option<Moment>| timeout.is_some_and(|timeout| timeout <= now);
         if self.tasks.restored_mut().any(|held| is_due(held.task.next_timeout()) || held.has_doubts()) {
             if !self.begin(now, outbox) {

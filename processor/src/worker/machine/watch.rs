@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kafka_wire::time::Moment;
-use kafka_wire::types::Offset;
-use tracing::warn;
+use kafka_wire::types::{Offset, TimestampMs};
+use tracing::{info, warn};
 
 use super::Worker;
 use crate::operator::Counters;
-use crate::task::TaskId;
+use crate::task::{TaskId, TaskStatus};
 use crate::worker::held::{Held, Life};
 use crate::worker::membership::Phase;
 use crate::worker::report::{InputReport, TaskReport, Totals};
@@ -30,6 +30,18 @@ pub(super) struct Watch {
     pub(super) now: Moment,
     /// Records left out that have not been told of, by task.
     left_out: BTreeMap<TaskId, LeftOut>,
+    /// Tasks whose event time is watched.
+    waiting: BTreeMap<TaskId, Waiting>,
+    /// When it is looked at next.
+    next_look: Moment,
+}
+
+/// How long the event time of a task has stood still.
+#[derive(Debug)]
+struct Waiting {
+    watermark: TimestampMs,
+    since: Moment,
+    is_told: bool,
 }
 
 /// Records that a task has left out since the last warning.
@@ -69,6 +81,27 @@ impl Watch {
     pub(super) fn forget(&mut self, id: TaskId) {
         self.counted.remove(&id);
         self.left_out.remove(&id);
+        self.waiting.remove(&id);
+    }
+
+    /// Tells once of each task that holds results back because its event time stands still, and what would end that.
+    pub(super) fn tell_waiting<'h>(&mut self, now: Moment, tasks: impl Iterator<Item = &'h mut Held>) {
+        if now < self.next_look {
+            return;
+        }
+        self.next_look = now + LOOK_INTERVAL;
+        for held in tasks {
+            let TaskStatus { watermark, open_windows, .. } = held.task.status();
+            let waiting = self.waiting.entry(held.id).or_insert(Waiting { watermark, since: now, is_told: false });
+            if waiting.watermark != watermark {
+                *waiting = Waiting { watermark, since: now, is_told: false };
+            }
+            if open_windows > 0 && !waiting.is_told && now.since(waiting.since) >= STANDSTILL {
+                waiting.is_told = true;
+                let (task, waits_for) = (held.id, held.task.waits_for());
+                info!(%task, open_windows, waits_for, "windows stay open, because event time stands still");
+            }
+        }
     }
 }
 
@@ -97,6 +130,10 @@ impl LeftOut {
         *self = Self { told: Some(now), ..Self::default() };
     }
 }
+
+/// How often it is looked whether event time stands still, and after how long that is told.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+const STANDSTILL: Duration = Duration::from_secs(5);
 
 /// Warnings of records that were left out come at most this often for each task.
 const WARN_INTERVAL: Duration = Duration::from_secs(10);
