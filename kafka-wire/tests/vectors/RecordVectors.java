@@ -17,8 +17,8 @@ import org.apache.kafka.common.record.internal.MemoryRecords;
 import org.apache.kafka.common.record.internal.MemoryRecordsBuilder;
 import org.apache.kafka.common.record.internal.Record;
 import org.apache.kafka.common.record.internal.RecordBatch;
-import org.apache.kafka.common.utils.BufferSupplier;
-import org.apache.kafka.common.utils.Crc32C;
+import org.apache.kafka.common.utils.internals.BufferSupplier;
+import org.apache.kafka.common.utils.internals.Crc32C;
 
 /**
  * Record batches and message sets as the Java client writes them, with what it reads back from them; and a judge of ours.
@@ -200,7 +200,7 @@ public class RecordVectors {
             protected boolean shouldRetainRecord(RecordBatch batch, Record record) {
                 return batch.baseOffset() == 100 && record.offset() % 3 == 1;
             }
-        }, cleaned, BufferSupplier.NO_CACHING);
+        }, cleaned, BufferSupplier.NO_CACHING, Integer.MAX_VALUE);
         cleaned.flip();
         return MemoryRecords.readableRecords(cleaned);
     }

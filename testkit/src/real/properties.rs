@@ -40,7 +40,8 @@ pub(super) fn of_zookeeper(port: u16, data: &Path) -> String {
     format!("dataDir={data}\nclientPort={port}\nclientPortAddress=127.0.0.1\nadmin.enableServer=false\n")
 }
 
-/// Access control entries can be made, and deny nobody anything: every client here is anonymous.
+/// Access control entries can be made, and deny nobody anything: a client here is anonymous and so may do everything, or has
+/// the name in its certificate and may do what no entry speaks of.
 const OF_KRAFT: &str = "\
 process.roles=broker,controller
 node.id=1
@@ -48,6 +49,7 @@ controller.listener.names=CONTROLLER
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 super.users=User:ANONYMOUS
+allow.everyone.if.no.acl.found=true
 ";
 /// A start on a busy machine takes longer than the 18 s that a node gives ZooKeeper by default.
 const OF_ZOOKEEPER: &str = "\
