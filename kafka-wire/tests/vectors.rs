@@ -89,7 +89,7 @@ fn every_version_of_every_message_has_a_vector() {
         of_apis += if kind.api().is_some() { versions.len() } else { 0 };
         expected.extend(versions.map(|version| (kind.name().to_owned(), version)));
     }
-    assert_eq!(of_apis, 604, "versions of requests and responses of Kafka 4.3");
+    assert_eq!(of_apis, 618, "versions of requests and responses of Kafka 4.4");
     assert_eq!(found, expected);
 }
 

@@ -93,7 +93,7 @@ fn wrong_bytes_are_named_by_field_and_offset() {
     decode("0000000c 00016100000007000162ffff").fails(1, "look like the length of a frame");
     let header = |hex: &str| wire(&["decode", "--header", "--request", hex], "");
     header("03e80000000000090000").fails(1, "no API has the key 1000");
-    header("0012000900000009000000").fails(1, "ApiVersions has no version 9; it has 0 to 4");
+    header("0012000900000009000000").fails(1, "ApiVersions has no version 9; it has 0 to 5");
     header("0012").fails(1, "RequestHeader: request_api_version at byte 2");
 }
 

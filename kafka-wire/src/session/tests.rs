@@ -130,11 +130,11 @@ fn calls_wait_for_the_versions_and_leave_at_the_highest_common_one() {
     script.session.handle_open(script.now + NEGOTIATION);
     let asked = script.written();
     assert_eq!(asked.len(), 1, "the call waits");
-    assert_eq!((asked[0].api, asked[0].version), (ApiKey::ApiVersions, 4));
+    assert_eq!((asked[0].api, asked[0].version), (ApiKey::ApiVersions, 5));
     assert_eq!(asked[0].client_id.as_deref(), Some("it"));
-    let request = ApiVersionsRequest::decode(&mut Reader::new(&asked[0].body), 4).unwrap();
+    let request = ApiVersionsRequest::decode(&mut Reader::new(&asked[0].body), 5).unwrap();
     assert_eq!(&*request.client_software_name, "waterwheel");
-    script.answer_versions(asked[0].correlation_id, 4, &announcement());
+    script.answer_versions(asked[0].correlation_id, 5, &announcement());
     script.call_capped(2, MetadataRequest::default(), Some(5));
     let sent: Vec<_> = script.written().iter().map(|seen| (seen.api, seen.version)).collect();
     assert_eq!(sent, [(ApiKey::Heartbeat, 4), (ApiKey::Metadata, 5)]);

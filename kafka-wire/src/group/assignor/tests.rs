@@ -1,6 +1,6 @@
 //! Equality with the Java client, and the laws that every assignor keeps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
@@ -171,7 +171,9 @@ proptest! {
         second in prop::collection::btree_set("t[3-5]".prop_map(Str::from), 0..3),
     ) {
         let together: Vec<Vec<Str>> = [first, second].map(|group| group.into_iter().collect()).to_vec();
-        let all: Vec<Str> = counts.keys().cloned().collect();
+        // Members subscribe to topics that do not exist, too.
+        let all: BTreeSet<Str> = counts.keys().chain(together.iter().flatten()).cloned().collect();
+        let all: Vec<Str> = all.into_iter().collect();
         let member = |index| Subscriber { member_id: Str::from(format!("m{index}")), instance_id: None, topics: all.clone() };
         let members: Vec<_> = (0..member_count).map(member).collect();
         for assignor in ALL {
