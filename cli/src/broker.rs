@@ -17,6 +17,8 @@ pub(crate) struct Options {
     /// Port on 127.0.0.1; 0 takes a free one.
     #[arg(long, default_value_t = 9092, conflicts_with = "listen")]
     port: u16,
+    // The text is for --help, where `[::]` is an address and no link.
+    #[allow(rustdoc::broken_intra_doc_links)]
     /// Address to listen on, instead of --port on 127.0.0.1; 0.0.0.0 or [::] for every address of this machine, port 0
     /// for a free one. Whoever can connect can do everything: the broker is for development.
     #[arg(long, value_name = "HOST:PORT")]

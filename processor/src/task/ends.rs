@@ -31,8 +31,9 @@ impl Task {
         self.end(output)
     }
 
-    /// In a bounded run, what the task waits for on an input behind a shuffle: the end of each upstream task, by partition,
-    /// see [`Topology::expected_ends`]. Have it followed by a [`Task::tick`]: the marks may have come before.
+    /// In a bounded run, what the task waits for on an input behind a shuffle: the end of each upstream task, by partition, see
+    /// [`Topology::expected_ends`](crate::topology::Topology::expected_ends). Have it followed by a [`Task::tick`]: the
+    /// marks may have come before.
     pub fn expect_ends(&mut self, input: usize, ends: Vec<Offset>) {
         debug_assert!(self.specs[input].is_internal, "an input of the user's is told its end");
         self.specs[input].expected_ends = Some(ends);
