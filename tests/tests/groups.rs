@@ -254,19 +254,20 @@ async fn every_member_gets_the_bytes_of_the_leader(broker: TestBroker) {
         let user_data = Bytes::from_static(name.as_bytes());
         GroupMember::join(client.clone(), GroupConfig { user_data, ..config.clone() })
     };
-    let mut members = [join("x"), join("y")];
-    for member in &mut members {
-        let everybody = async {
-            loop {
-                match member.next_event().await {
-                    GroupEvent::Assigned { user_data, .. } if user_data == "x+y" => return,
-                    GroupEvent::Assigned { user_data, .. } => assert!(user_data == "x" || user_data == "y"),
-                    GroupEvent::Rebalancing => member.rejoin(),
-                    other => panic!("{other:?}"),
-                }
-            }
-        };
-        within("the bytes of both", Duration::from_secs(20), everybody).await;
+    let (mut x, mut y) = (join("x"), join("y"));
+    // Both at once: whoever joins first has to join again when the other comes.
+    let both = async { tokio::join!(hear_both(&mut x), hear_both(&mut y)) };
+    within("the bytes of both", Duration::from_secs(20), both).await;
+}
+
+async fn hear_both(member: &mut GroupMember) {
+    loop {
+        match member.next_event().await {
+            GroupEvent::Assigned { user_data, .. } if user_data == "x+y" => return,
+            GroupEvent::Assigned { user_data, .. } => assert!(user_data == "x" || user_data == "y"),
+            GroupEvent::Rebalancing => member.rejoin(),
+            other => panic!("{other:?}"),
+        }
     }
 }
 
