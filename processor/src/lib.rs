@@ -1,5 +1,20 @@
 //! Exactly-once stream processing on Kafka.
 //!
+//! A job is a topology of typed steps. The simplest one, from a topic to a topic, keys as they are:
+//!
+//! ```no_run
+//! use processor::{App, Config, Raw, Topology, Utf8, terminated};
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut job = Topology::builder("upper-case");
+//! job.stream("lines", Utf8).map(|line| line.value.to_uppercase()).to("upper", Raw, Utf8);
+//! App::new(job.build()?, Config::new("127.0.0.1:9092")).run_until(terminated()).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`Stream`](topology::Stream) has the steps; [`driver::TestDriver`] runs a job without a broker.
+//!
 //! Modules have ranks, lowest first: a module uses its own files and lower ranks, never a sibling or a higher rank. Only
 //! `runtime` does I/O, reads a clock, or is async.
 
@@ -31,7 +46,7 @@ pub use operator::{Emit, Undecodable, Untimed};
 pub use runtime::{
     App, AssignmentStrategy, CompressionType, Config, ConfigError, RunError, Running, Status, check_brokers, terminated,
 };
-pub use serde::{I64, Json, Nullable, Raw, Serde, SerdeError, U64, Utf8};
+pub use serde::{Bool, F32, F64, I16, I32, I64, Json, Nullable, Raw, Serde, SerdeError, Text, U32, U64, Utf8};
 pub use topology::{BuildErrors, Topology};
 pub use types::{Owned, Partitions, Rec, Window, Windowed};
 pub use watermark::Watermark;

@@ -88,6 +88,41 @@ pub trait Serde: Clone + Send + Sync + 'static {
     }
 }
 
+/// Writes what a stream holds: the way out of a job, where a format may take more than one type.
+///
+/// Every [`Serde`] writes the view that it reads. Beyond that, [`Utf8`] writes a `String` as it does a `&str`, [`Raw`] a
+/// `Vec<u8>` and a key that may be null, and [`Nullable`] an `Option`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not write what this stream holds, `{V}`",
+    label = "this serde writes another type",
+    note = "the serde of the key comes first, that of the value second; `Raw` writes the keys of `Builder::stream`, `Utf8` \
+            text, `I64` an `i64`, and `Json::new()` whatever implements `serde::Serialize`"
+)]
+pub trait Encode<V: View>: Clone + Send + Sync + 'static {
+    /// Appends the value to `out`.
+    ///
+    /// # Errors
+    /// Those of [`Serde::encode`].
+    fn write(&self, value: &V::Ref<'_>, out: &mut Vec<u8>) -> Result<(), SerdeError>;
+
+    /// Whether the value is written as Kafka's null, in place of what `write` gives.
+    fn writes_null(&self, _value: &V::Ref<'_>) -> bool {
+        false
+    }
+}
+
+impl<S: Serde> Encode<S::View> for S {
+    #[inline]
+    fn write(&self, value: &<S::View as View>::Ref<'_>, out: &mut Vec<u8>) -> Result<(), SerdeError> {
+        self.encode(value, out)
+    }
+
+    #[inline]
+    fn writes_null(&self, value: &<S::View as View>::Ref<'_>) -> bool {
+        self.is_null(value)
+    }
+}
+
 /// Why bytes are not a value of the type, or a value cannot be bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -163,6 +198,14 @@ impl Serde for Utf8 {
     }
 }
 
+impl Encode<Owned<String>> for Utf8 {
+    #[inline]
+    fn write(&self, value: &String, out: &mut Vec<u8>) -> Result<(), SerdeError> {
+        out.extend_from_slice(value.as_bytes());
+        Ok(())
+    }
+}
+
 /// Bytes as they are, seen as `&[u8]`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Raw;
@@ -190,6 +233,28 @@ impl Serde for Raw {
     fn encode(&self, value: &&[u8], out: &mut Vec<u8>) -> Result<(), SerdeError> {
         out.extend_from_slice(value);
         Ok(())
+    }
+}
+
+impl Encode<Owned<Vec<u8>>> for Raw {
+    #[inline]
+    fn write(&self, value: &Vec<u8>, out: &mut Vec<u8>) -> Result<(), SerdeError> {
+        out.extend_from_slice(value);
+        Ok(())
+    }
+}
+
+/// Keys as [`Builder::stream`](crate::topology::Builder::stream) leaves them: bytes, or null.
+impl Encode<Nullable<Self>> for Raw {
+    #[inline]
+    fn write(&self, value: &Option<&[u8]>, out: &mut Vec<u8>) -> Result<(), SerdeError> {
+        out.extend_from_slice(value.unwrap_or_default());
+        Ok(())
+    }
+
+    #[inline]
+    fn writes_null(&self, value: &Option<&[u8]>) -> bool {
+        value.is_none()
     }
 }
 
@@ -236,6 +301,19 @@ impl<S: Serde> Serde for Nullable<S> {
 
     fn has_null(&self) -> bool {
         true
+    }
+}
+
+/// Values that a closure made, which may be missing: `None` is written as null, which deletes a key from a compacted topic.
+impl<A: 'static, S: Serde<View = Owned<A>>> Encode<Owned<Option<A>>> for Nullable<S> {
+    #[inline]
+    fn write(&self, value: &Option<A>, out: &mut Vec<u8>) -> Result<(), SerdeError> {
+        value.as_ref().map_or(Ok(()), |value| self.0.encode(value, out))
+    }
+
+    #[inline]
+    fn writes_null(&self, value: &Option<A>) -> bool {
+        value.is_none()
     }
 }
 
@@ -292,7 +370,50 @@ big_endian! {
     I64, i64
 }
 
-/// UTF-8 text as a `String`: for values that a closure made. For values in a log, [`Utf8`] reads without a copy.
+big_endian! {
+    /// A `u32` as 4 bytes, most significant first.
+    U32, u32
+}
+big_endian! {
+    /// An `i32` as 4 bytes, most significant first: what Java's `IntegerSerializer` writes.
+    I32, i32
+}
+big_endian! {
+    /// An `i16` as 2 bytes, most significant first: what Java's `ShortSerializer` writes.
+    I16, i16
+}
+big_endian! {
+    /// An `f64` as the 8 bytes of IEEE 754, most significant first: what Java's `DoubleSerializer` writes.
+    F64, f64
+}
+big_endian! {
+    /// An `f32` as the 4 bytes of IEEE 754, most significant first: what Java's `FloatSerializer` writes.
+    F32, f32
+}
+
+/// A `bool` as one byte, 0 or 1: what Java's `BooleanSerializer` writes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Bool;
+
+impl Serde for Bool {
+    type View = Owned<bool>;
+
+    fn decode(&self, bytes: &[u8]) -> Result<bool, SerdeError> {
+        match bytes {
+            [0] => Ok(false),
+            [1] => Ok(true),
+            [byte] => Err(SerdeError::Custom(format!("{byte} is neither 0 nor 1"))),
+            _ => Err(SerdeError::Length { expected: 1, actual: bytes.len() }),
+        }
+    }
+
+    fn encode(&self, value: &bool, out: &mut Vec<u8>) -> Result<(), SerdeError> {
+        out.push(u8::from(*value));
+        Ok(())
+    }
+}
+
+/// UTF-8 text as a `String`: for keys and state that a closure made. For values in a log, [`Utf8`] reads without a copy.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Text;
 
@@ -381,6 +502,34 @@ mod tests {
         assert_eq!(encoded(&I64, &-1), [0xff; 8]);
         assert_eq!(I64.decode(&[0xff; 8]), Ok(-1));
         assert_eq!(U64.decode(&[1, 2, 3]), Err(SerdeError::Length { expected: 8, actual: 3 }));
+    }
+
+    #[test]
+    fn numbers_are_those_of_java() {
+        // `IntegerSerializer`, `ShortSerializer`, `DoubleSerializer`, `FloatSerializer` and `BooleanSerializer` of Kafka 4.4.
+        assert_eq!(encoded(&I32, &-2), [0xff, 0xff, 0xff, 0xfe]);
+        assert_eq!(encoded(&I16, &258), [1, 2]);
+        assert_eq!(encoded(&F64, &1.5), [0x3f, 0xf8, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(encoded(&F32, &-0.5), [0xbf, 0, 0, 0]);
+        assert_eq!(F64.decode(&encoded(&F64, &-1.0e300)), Ok(-1.0e300));
+        assert_eq!((encoded(&Bool, &true), Bool.decode(&[0])), (vec![1], Ok(false)));
+        assert!(Bool.decode(&[2]).is_err() && Bool.decode(&[]).is_err());
+    }
+
+    #[test]
+    fn a_format_writes_the_types_that_are_made_of_it() {
+        let write = |encode: &dyn Fn(&mut Vec<u8>)| {
+            let mut out = Vec::new();
+            encode(&mut out);
+            out
+        };
+        assert_eq!(write(&|out| Encode::<Owned<String>>::write(&Utf8, &"a".to_owned(), out).unwrap()), b"a");
+        assert_eq!(write(&|out| Encode::<Nullable<Raw>>::write(&Raw, &Some(b"b"), out).unwrap()), b"b");
+        assert!(Encode::<Nullable<Raw>>::writes_null(&Raw, &None));
+        assert!(!Encode::<Raw>::writes_null(&Raw, &&b""[..]));
+        let nullable = Nullable(I16);
+        assert_eq!(write(&|out| Encode::<Owned<Option<i16>>>::write(&nullable, &Some(1), out).unwrap()), [0, 1]);
+        assert!(Encode::<Owned<Option<i16>>>::writes_null(&nullable, &None));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::marker::PhantomData;
 
-use super::{Chain, Context, Operator, Signals, StageBuilder};
+use super::{Chain, Context, NodeId, Operator, Signals, StageBuilder};
 use crate::error::ProcessError;
 use crate::types::{Rec, View};
 
@@ -12,6 +12,7 @@ use crate::types::{Rec, View};
 pub struct Merge<L, R> {
     pub(crate) left: L,
     pub(crate) right: R,
+    pub(crate) node: NodeId,
 }
 
 impl<L, R> Chain for Merge<L, R>
@@ -23,7 +24,7 @@ where
     type Value = L::Value;
 
     fn build<N: Operator<L::Key, L::Value>>(&self, next: N, stage: &mut StageBuilder<'_>) {
-        let joint = stage.joint(Box::new(next));
+        let joint = stage.joint(self.node, Box::new(next));
         self.left.build(Inlet::<N> { joint, next: PhantomData }, stage);
         self.right.build(Inlet::<N> { joint, next: PhantomData }, stage);
     }

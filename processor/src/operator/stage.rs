@@ -6,6 +6,9 @@
 //! The alternatives cost more: boxing every operator makes the chain two to four times slower, and a chain of its own
 //! for each use of a stream would decode and process everything before the fork again, with state of its own.
 //!
+//! What follows a merge, or takes the second output of a step, lies beside the chains in a list of [`Joint`]s; a chain that
+//! pushes into one knows its place in the list.
+//!
 //! A stream that is used once is never erased, whatever the rest of the job does: whether it forks is looked up when
 //! the stage is built, not when it runs.
 
@@ -38,6 +41,8 @@ pub trait Chain: Clone + Send + Sync + 'static {
 pub struct Stage {
     heads: Vec<(NodeId, Box<dyn Head>)>,
     joints: Joints,
+    /// The steps that the joints belong to, in the order of their declaration, and their places.
+    joint_order: Vec<(NodeId, usize)>,
 }
 
 /// The head of a chain: takes the records of a batch.
@@ -89,8 +94,9 @@ impl Stage {
     ) -> Result<(), ProcessError> {
         std::mem::swap(&mut context.joints, &mut self.joints);
         let mut result = self.heads.iter_mut().try_for_each(|(_, head)| signal(&mut **head, context));
-        // A stage is built from the ends: what was joined last comes first.
-        for index in (0..context.joints.slots.len()).rev() {
+        // Steps are declared from the sources on: whatever pushes into a joint has had the signal by then.
+        for (_, index) in &self.joint_order {
+            let index = *index;
             if result.is_err() {
                 break;
             }
@@ -123,17 +129,43 @@ impl<'t> StageBuilder<'t> {
         self.stage.heads.push((node, head));
     }
 
-    /// Adds what follows where streams merge.
-    pub fn joint(&mut self, joint: Box<dyn Joint>) -> usize {
-        self.stage.joints.slots.push(Some(joint));
-        self.stage.joints.slots.len() - 1
+    /// Adds what follows where streams merge, at the step `node`. Returns its place.
+    pub fn joint(&mut self, node: NodeId, joint: Box<dyn Joint>) -> usize {
+        let place = self.place(node);
+        self.stage.joints.slots[place] = Some(joint);
+        place
+    }
+
+    /// The place among the joints of what follows the second output of a step, which is the stream `node`; `None` when
+    /// nothing follows.
+    pub(super) fn side(&mut self, node: NodeId) -> Option<usize> {
+        ((self.uses)(node) > 0).then(|| self.place(node))
+    }
+
+    /// How many steps follow a step.
+    #[must_use]
+    pub fn uses(&self, node: NodeId) -> usize {
+        (self.uses)(node)
+    }
+
+    /// The place of the joint of a step, which may be filled later.
+    fn place(&mut self, node: NodeId) -> usize {
+        let known = self.stage.joint_order.iter().find(|(known, _)| *known == node);
+        known.map(|(_, place)| *place).unwrap_or_else(|| {
+            self.stage.joints.slots.push(None);
+            let place = self.stage.joints.slots.len() - 1;
+            self.stage.joint_order.push((node, place));
+            place
+        })
     }
 
     /// The stage, once every chain has been built.
     #[must_use]
     pub fn finish(mut self) -> Stage {
         debug_assert!(self.forks.is_empty(), "every use of a stream ends in a sink");
+        debug_assert!(self.stage.joints.slots.iter().all(Option::is_some), "every stream that is used is built");
         self.stage.heads.sort_by_key(|(node, _)| *node);
+        self.stage.joint_order.sort_unstable();
         self.stage
     }
 

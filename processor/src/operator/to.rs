@@ -3,8 +3,8 @@
 use super::{Context, Operator, Signals};
 use crate::error::ProcessError;
 use crate::output::{OutRecord, Route, SinkId};
-use crate::serde::Serde;
-use crate::types::Rec;
+use crate::serde::Encode;
+use crate::types::{Rec, View};
 
 /// Writes records into a topic: key by its murmur2 hash, timestamp and headers as they are.
 #[derive(Clone)]
@@ -23,28 +23,28 @@ pub(crate) struct Scratch {
     pub(crate) value: Vec<u8>,
 }
 
-impl<KS: Serde, VS: Serde> Signals for To<KS, VS> {
+impl<KS: Send, VS: Send> Signals for To<KS, VS> {
     fn next(&mut self) -> Option<&mut dyn Signals> {
         None
     }
 }
 
-impl<KS: Serde, VS: Serde> Operator<KS::View, VS::View> for To<KS, VS> {
+impl<K: View, V: View, KS: Encode<K>, VS: Encode<V>> Operator<K, V> for To<KS, VS> {
     #[inline]
-    fn push(&mut self, record: Rec<'_, KS::View, VS::View>, context: &mut Context<'_>) -> Result<(), ProcessError> {
+    fn push(&mut self, record: Rec<'_, K, V>, context: &mut Context<'_>) -> Result<(), ProcessError> {
         let error = |cause| ProcessError::Encode { to: self.topic.clone(), cause };
         let (key, value) = (&mut self.scratch.key, &mut self.scratch.value);
         key.clear();
         value.clear();
-        self.key_serde.encode(&record.key, key).map_err(error)?;
-        self.value_serde.encode(&record.value, value).map_err(error)?;
+        self.key_serde.write(&record.key, key).map_err(error)?;
+        self.value_serde.write(&record.value, value).map_err(error)?;
         context.counters.records_out += 1;
         context.output.emit(OutRecord {
             sink: self.sink,
             route: Route::ByKey,
             timestamp: record.timestamp,
-            key: (!self.key_serde.is_null(&record.key)).then_some(key.as_slice()),
-            value: (!self.value_serde.is_null(&record.value)).then_some(value.as_slice()),
+            key: (!self.key_serde.writes_null(&record.key)).then_some(key.as_slice()),
+            value: (!self.value_serde.writes_null(&record.value)).then_some(value.as_slice()),
             headers: record.headers,
         });
         Ok(())

@@ -219,7 +219,8 @@ fn texts(graph: &Graph, places: &[usize]) -> Vec<Vec<StepText>> {
             NodeKind::Processor => ("Processor", node.detail.clone()),
             NodeKind::Sink(_) => ("Sink", node.detail.clone()),
         };
-        let (name, before, after) = (node.name.clone(), names(&node.parents), names(&node.children));
+        let after = [node.children.as_slice(), &node.sides].concat();
+        let (name, before, after) = (node.name.clone(), names(&node.parents), names(&after));
         texts[places[index]].push(StepText { kind, name, detail, before, after });
     }
     texts

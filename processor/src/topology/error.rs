@@ -55,6 +55,11 @@ pub enum BuildError {
         /// The step.
         name: String,
     },
+    /// State behind a `select_key`: records of one key are in several tasks there.
+    Rekeyed {
+        /// The step.
+        name: String,
+    },
     /// A stream that leads nowhere.
     Unfinished {
         /// Its source topic.
@@ -103,6 +108,10 @@ impl fmt::Display for BuildError {
             Self::NullableKey { name } => {
                 write!(f, "step `{name}`: its key can be null; use a key serde that has no null, or key_by")
             }
+            Self::Rekeyed { name } => write!(
+                f,
+                "step `{name}`: select_key before it gave the records another key, but left them where they were; use key_by"
+            ),
             Self::Unfinished { topic } => {
                 write!(f, "the stream from topic `{topic}` leads nowhere: end it with .to(topic, ..)")
             }

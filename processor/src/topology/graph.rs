@@ -40,6 +40,12 @@ pub(super) struct Node {
     pub(super) detail: String,
     pub(super) parents: Vec<NodeId>,
     pub(super) children: Vec<NodeId>,
+    /// The streams of its further outputs. Their parent it is, but they do not take what its children take.
+    pub(super) sides: Vec<NodeId>,
+    /// Whether it may be that nothing follows.
+    pub(super) may_end: bool,
+    /// Whether records have another key behind it, without a shuffle.
+    pub(super) rekeys: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +86,16 @@ impl Graph {
         self.node(NodeKind::Processor, name, "stores: []".to_owned(), parents)
     }
 
+    /// Adds the stream of a further output of a step.
+    pub(super) fn side(&mut self, output: &str, of: NodeId) -> NodeId {
+        let name = format!("{}-{output}", self.nodes[of.0].name);
+        let id = self.node(NodeKind::Processor, name, "stores: []".to_owned(), &[]);
+        self.nodes[id.0].parents.push(of);
+        self.nodes[id.0].may_end = true;
+        self.nodes[of.0].sides.push(id);
+        id
+    }
+
     /// Adds a step that has stores: of the step's name, or of that and a suffix.
     pub(super) fn stateful(
         &mut self,
@@ -90,6 +106,9 @@ impl Graph {
         let names: Vec<_> = stores.iter().map(|(suffix, ..)| format!("{name}{suffix}")).collect();
         let detail = format!("stores: [{}], {detail}", names.join(", "));
         let node = self.node(NodeKind::Processor, name.to_owned(), detail, &[parent]);
+        if self.steps_before(node).into_iter().any(|node| self.nodes[node.0].rekeys) {
+            self.errors.push(BuildError::Rekeyed { name: name.to_owned() });
+        }
         let add = |(name, (_, version, make)): (String, (&str, String, StoreMaker))| {
             self.claim(&name);
             self.store(&name, node, version, Some(make))
@@ -99,12 +118,17 @@ impl Graph {
 
     /// Adds a sink.
     pub(super) fn end(&mut self, name: &str, sink: SinkId, parent: NodeId) -> NodeId {
+        self.end_of(name, sink, &[parent])
+    }
+
+    /// Adds a sink behind any number of steps.
+    pub(super) fn end_of(&mut self, name: &str, sink: SinkId, parents: &[NodeId]) -> NodeId {
         let SinkSpec { topic, kind } = &self.sinks[sink.0];
         let detail = match kind {
             SinkKind::Repartition { partitions } => format!("topic: {topic}, {} partitions", partitions.0),
             SinkKind::External | SinkKind::Changelog { .. } => format!("topic: {topic}"),
         };
-        self.node(NodeKind::Sink(sink), name.to_owned(), detail, &[parent])
+        self.node(NodeKind::Sink(sink), name.to_owned(), detail, parents)
     }
 
     /// The node that was added last.
@@ -125,7 +149,9 @@ impl Graph {
         for parent in parents {
             self.nodes[parent.0].children.push(id);
         }
-        self.nodes.push(Node { kind, name, detail, parents: parents.to_vec(), children: Vec::new() });
+        let (parents, children) = (parents.to_vec(), Vec::new());
+        let node = Node { kind, name, detail, parents, children, sides: Vec::new(), may_end: false, rekeys: false };
+        self.nodes.push(node);
         id
     }
 
@@ -178,17 +204,22 @@ impl Graph {
         }
     }
 
-    /// The topics whose records reach a step without a shuffle between, in the order of their declaration.
-    fn sources_before(&self, node: NodeId) -> Vec<String> {
+    /// A step and all before it, up to the sources of its sub-topology.
+    fn steps_before(&self, node: NodeId) -> BTreeSet<NodeId> {
         let mut before = BTreeSet::from([node]);
-        let mut topics = Vec::new();
         // Parents are declared first.
         for index in (0..=node.0).rev() {
             if before.contains(&NodeId(index)) {
                 before.extend(&self.nodes[index].parents);
             }
         }
-        for node in before {
+        before
+    }
+
+    /// The topics whose records reach a step without a shuffle between, in the order of their declaration.
+    pub(super) fn sources_before(&self, node: NodeId) -> Vec<String> {
+        let mut topics = Vec::new();
+        for node in self.steps_before(node) {
             if let NodeKind::Source(Reads { topic, .. }) = &self.nodes[node.0].kind
                 && !topics.contains(topic)
             {
@@ -202,7 +233,7 @@ impl Graph {
     pub(super) fn check_ends(&mut self) {
         let mut topics = Vec::new();
         for (index, node) in self.nodes.iter().enumerate() {
-            if node.children.is_empty() && !matches!(node.kind, NodeKind::Sink(_)) {
+            if node.children.is_empty() && !node.may_end && !matches!(node.kind, NodeKind::Sink(_)) {
                 topics.extend(self.sources_before(NodeId(index)).into_iter().next());
             }
         }

@@ -8,6 +8,7 @@ mod builder;
 mod describe;
 mod error;
 mod graph;
+mod stateless;
 mod stream;
 mod windowed;
 

@@ -12,7 +12,7 @@ use crate::operator::{
     Chain, Filter, FlatMap, Junction, KeyBy, Map, Merge, NodeId, Outputs, Process, ProcessSpec, Processing, RecordTime,
     Source, To, tee,
 };
-use crate::serde::Serde;
+use crate::serde::{Encode, Serde};
 use crate::state::{Handle, KeyValueStore, TimerStore};
 use crate::types::{Owned, Partitions, Reborrow, Rec, View};
 use crate::watermark::Watermark;
@@ -123,11 +123,11 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         if !Rc::ptr_eq(&self.graph, &other.graph) {
             self.graph.borrow_mut().errors.push(BuildError::ForeignStream);
             other.graph.borrow_mut().errors.push(BuildError::ForeignStream);
-            let chain = Merge { left: self.junction(), right: other.junction() };
+            let chain = Merge { left: self.junction(), right: other.junction(), node: self.node };
             return Stream { graph: self.graph, node: self.node, key_serde: self.key_serde, chain };
         }
         let node = self.graph.borrow_mut().stateless("merge", &[self.node, other.node]);
-        let chain = Merge { left: self.junction(), right: other.junction() };
+        let chain = Merge { left: self.junction(), right: other.junction(), node };
         Stream { graph: self.graph, node, key_serde: self.key_serde, chain }
     }
 
@@ -242,8 +242,8 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
     /// timestamps and headers are those of the records.
     pub fn to<K2, V2>(self, topic: &str, key_serde: K2, value_serde: V2)
     where
-        K2: Serde<View = KS::View>,
-        V2: Serde<View = C::Value>,
+        K2: Encode<KS::View>,
+        V2: Encode<C::Value>,
     {
         let topic = topic.to_owned();
         let mut graph = self.graph.borrow_mut();
@@ -254,7 +254,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         graph.ends.push((node, Box::new(move |stage| chain.build(last.clone(), stage))));
     }
 
-    fn stateless<D>(self, operator: &str, step: impl FnOnce(Junction<C>) -> D) -> Stream<KS, D> {
+    pub(super) fn stateless<D>(self, operator: &str, step: impl FnOnce(Junction<C>) -> D) -> Stream<KS, D> {
         let node = self.graph.borrow_mut().stateless(operator, &[self.node]);
         self.then(node, step)
     }
@@ -264,7 +264,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         Stream { graph: self.graph, node, key_serde: self.key_serde, chain }
     }
 
-    fn junction(&self) -> Junction<C> {
+    pub(super) fn junction(&self) -> Junction<C> {
         Junction { chain: self.chain.clone(), node: self.node }
     }
 }

@@ -1,0 +1,73 @@
+//! Another key for each record, without a shuffle.
+//!
+//! The record stays in its task, so records of one new key may be in several: nothing with state can follow before a
+//! `key_by`, and `build()` says so. Value, timestamp, headers and order stay. It keeps nothing.
+
+use std::marker::PhantomData;
+
+use super::{Chain, Context, Operator, Signals, StageBuilder};
+use crate::error::ProcessError;
+use crate::serde::Serde;
+use crate::types::{Rec, View};
+
+/// `select_key`, declared.
+pub struct SelectKey<C, KS, F> {
+    pub(crate) previous: C,
+    pub(crate) key: PhantomData<fn() -> KS>,
+    pub(crate) select: F,
+}
+
+// Derived, it would ask for `KS: Clone`, which it does not hold.
+impl<C: Clone, KS, F: Clone> Clone for SelectKey<C, KS, F> {
+    fn clone(&self) -> Self {
+        Self { previous: self.previous.clone(), key: PhantomData, select: self.select.clone() }
+    }
+}
+
+/// A key that lives as long as the record.
+type KeyOf<'a, KS> = <<KS as Serde>::View as View>::Ref<'a>;
+
+impl<C, KS, F> Chain for SelectKey<C, KS, F>
+where
+    C: Chain,
+    KS: Serde,
+    F: for<'a> FnMut(&Rec<'a, C::Key, C::Value>) -> KeyOf<'a, KS> + Clone + Send + Sync + 'static,
+{
+    type Key = KS::View;
+    type Value = C::Value;
+
+    fn build<N: Operator<KS::View, C::Value>>(&self, next: N, stage: &mut StageBuilder<'_>) {
+        let (select, key) = (self.select.clone(), PhantomData::<fn() -> KS>);
+        self.previous.build(SelectKeyOperator { select, key, next }, stage);
+    }
+}
+
+/// `select_key` in its place.
+struct SelectKeyOperator<KS, F, N> {
+    select: F,
+    key: PhantomData<fn() -> KS>,
+    next: N,
+}
+
+impl<KS: Serde, F: Send, N: Signals> Signals for SelectKeyOperator<KS, F, N> {
+    fn next(&mut self) -> Option<&mut dyn Signals> {
+        Some(&mut self.next)
+    }
+}
+
+impl<K, V, KS, F, N> Operator<K, V> for SelectKeyOperator<KS, F, N>
+where
+    K: View,
+    V: View,
+    KS: Serde,
+    F: for<'a> FnMut(&Rec<'a, K, V>) -> KeyOf<'a, KS> + Send + 'static,
+    N: Operator<KS::View, V>,
+{
+    #[inline]
+    fn push(&mut self, record: Rec<'_, K, V>, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        let key = (self.select)(&record);
+        let Rec { value, timestamp, headers, .. } = record;
+        // Steps that need the bytes of the key are refused behind this one.
+        self.next.push(Rec { key, value, timestamp, headers, raw_key: None }, context)
+    }
+}

@@ -1,0 +1,64 @@
+//! One record in, another value out; or an error, into a stream of its own.
+//!
+//! Both outputs keep key, timestamp and headers. Errors that nothing follows are dropped. It keeps nothing: a crash repeats the
+//! call for the records of the transaction that was open.
+
+use super::{Chain, Context, NodeId, Operator, SideOutlet, Signals, StageBuilder};
+use crate::error::ProcessError;
+use crate::types::{Owned, Rec, View};
+
+/// `try_map`, declared.
+#[derive(Clone)]
+pub struct TryMap<C, F> {
+    pub(crate) previous: C,
+    pub(crate) map: F,
+    /// The stream of the errors.
+    pub(crate) errors: NodeId,
+}
+
+impl<C, F, B, E> Chain for TryMap<C, F>
+where
+    C: Chain,
+    B: 'static,
+    E: 'static,
+    F: FnMut(&Rec<'_, C::Key, C::Value>) -> Result<B, E> + Clone + Send + Sync + 'static,
+{
+    type Key = C::Key;
+    type Value = Owned<B>;
+
+    fn build<N: Operator<C::Key, Owned<B>>>(&self, next: N, stage: &mut StageBuilder<'_>) {
+        let errors = SideOutlet::new(self.errors, stage);
+        self.previous.build(TryMapOperator { map: self.map.clone(), errors, next }, stage);
+    }
+}
+
+/// `try_map` in its place.
+struct TryMapOperator<F, N> {
+    map: F,
+    errors: SideOutlet,
+    next: N,
+}
+
+impl<F: Send, N: Signals> Signals for TryMapOperator<F, N> {
+    fn next(&mut self) -> Option<&mut dyn Signals> {
+        Some(&mut self.next)
+    }
+}
+
+impl<K, V, B, E, F, N> Operator<K, V> for TryMapOperator<F, N>
+where
+    K: View,
+    V: View,
+    B: 'static,
+    E: 'static,
+    F: FnMut(&Rec<'_, K, V>) -> Result<B, E> + Send + 'static,
+    N: Operator<K, Owned<B>>,
+{
+    #[inline]
+    fn push(&mut self, record: Rec<'_, K, V>, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        match (self.map)(&record) {
+            Ok(value) => self.next.push(record.with_value(value), context),
+            Err(error) => self.errors.push(record.with_value::<Owned<E>>(error), context),
+        }
+    }
+}
