@@ -7,6 +7,7 @@
 //! `append` reads no clock and allocates only when a batch is opened: a new batch gets as much room as the last one of
 //! its partition needed.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::ProducerConfig;
@@ -19,9 +20,13 @@ use crate::wire::Str;
 
 /// A topic that this producer has looked up: an index, so that the path of a record hashes no string.
 ///
-/// Only good for the producer that gave it.
+/// Only good for the producer that gave it, which it names: any other refuses it, whatever topic has that index there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TopicHandle(u32);
+pub struct TopicHandle {
+    /// [`Accumulator::number`] of the accumulator that gave it.
+    accumulator: u32,
+    index: u32,
+}
 
 /// A partition of a looked-up topic, counted over all topics of one producer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,6 +57,8 @@ pub struct ClosedBatch {
 /// The open and the just closed batches of one producer.
 #[derive(Debug)]
 pub struct Accumulator {
+    /// Its own among the accumulators of this process: handles of another one are told by it.
+    number: u32,
     batch_size_bytes: usize,
     buffer_limit_bytes: usize,
     room_limit_bytes: usize,
@@ -101,6 +108,7 @@ impl Accumulator {
     #[must_use]
     pub fn new(config: &ProducerConfig) -> Self {
         Self {
+            number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
             batch_size_bytes: config.batch_size_bytes,
             buffer_limit_bytes: config.buffer_limit_bytes,
             room_limit_bytes: config.room_limit_bytes.min(config.buffer_limit_bytes / 2),
@@ -117,9 +125,9 @@ impl Accumulator {
     pub fn add_topic(&mut self, name: &Str, partition_count: i32) -> TopicHandle {
         let handle = self.topic(name).unwrap_or_else(|| {
             self.topics.push(Topic { name: name.clone(), slots: Vec::new() });
-            TopicHandle(index_of(self.topics.len() - 1))
+            self.handle(self.topics.len() - 1)
         });
-        let topic = &mut self.topics[handle.0 as usize];
+        let topic = &mut self.topics[handle.index as usize];
         for id in index_of(topic.slots.len()).cast_signed()..partition_count {
             let slot = Slot(index_of(self.partitions.len()));
             topic.slots.push(slot);
@@ -138,13 +146,13 @@ impl Accumulator {
     /// The handle of a topic that is known.
     #[must_use]
     pub fn topic(&self, name: &str) -> Option<TopicHandle> {
-        self.topics.iter().position(|topic| &*topic.name == name).map(|index| TopicHandle(index_of(index)))
+        self.topics.iter().position(|topic| &*topic.name == name).map(|index| self.handle(index))
     }
 
-    /// Partitions of the topic, as last made known.
+    /// Partitions of the topic, as last made known; none when the handle is from another producer.
     #[must_use]
     pub fn partition_count(&self, topic: TopicHandle) -> i32 {
-        self.topics.get(topic.0 as usize).map_or(0, |topic| index_of(topic.slots.len()).cast_signed())
+        self.of(topic).map_or(0, |topic| index_of(topic.slots.len()).cast_signed())
     }
 
     /// Every partition, in the order of their slots' indices.
@@ -157,14 +165,15 @@ impl Accumulator {
     #[must_use]
     pub fn topic_partition(&self, slot: Slot) -> TopicPartition {
         let partition = &self.partitions[slot.index()];
-        TopicPartition { topic: self.topics[partition.topic.0 as usize].name.clone(), partition: partition.id }
+        TopicPartition { topic: self.topics[partition.topic.index as usize].name.clone(), partition: partition.id }
     }
 
-    /// The slot of a partition; `None` when the topic has no such partition.
+    /// The slot of a partition; `None` when the topic has no such partition, or the handle is from another producer.
     #[must_use]
+    #[inline]
     pub fn slot(&self, topic: TopicHandle, partition: PartitionId) -> Option<Slot> {
         let index = usize::try_from(partition.0).ok()?;
-        self.topics.get(topic.0 as usize)?.slots.get(index).copied()
+        self.of(topic)?.slots.get(index).copied()
     }
 
     /// Serialises a record into the open batch of its partition. Tells whether the sender has something new to look
@@ -173,6 +182,7 @@ impl Accumulator {
     /// # Errors
     /// Nothing is appended then. `Full` when the buffer limit is reached: let the sender work and try again.
     /// `RecordTooLarge` when the record alone passes the buffer limit. `UnknownPartition` when the topic has none such.
+    /// `ForeignTopic` when the handle is from another producer.
     #[inline]
     pub fn append(
         &mut self,
@@ -180,7 +190,7 @@ impl Accumulator {
         partition: PartitionId,
         record: NewRecord<'_>,
     ) -> Result<bool, AppendError> {
-        let slot = self.slot(topic, partition).ok_or(AppendError::UnknownPartition { partition })?;
+        let Some(slot) = self.slot(topic, partition) else { return Err(self.no_slot(topic, partition)) };
         let record_bytes = BatchBuilder::record_bytes_max(record.key, record.value, record.headers);
         if self.buffered_bytes + record_bytes > self.buffer_limit_bytes {
             return Err(self.refused(record_bytes));
@@ -284,6 +294,25 @@ impl Accumulator {
         }
     }
 
+    fn handle(&self, index: usize) -> TopicHandle {
+        TopicHandle { accumulator: self.number, index: index_of(index) }
+    }
+
+    /// The topic behind a handle of this accumulator.
+    #[inline]
+    fn of(&self, topic: TopicHandle) -> Option<&Topic> {
+        self.topics.get(topic.index as usize).filter(|_| topic.accumulator == self.number)
+    }
+
+    #[cold]
+    fn no_slot(&self, topic: TopicHandle, partition: PartitionId) -> AppendError {
+        if topic.accumulator == self.number {
+            AppendError::UnknownPartition { partition }
+        } else {
+            AppendError::ForeignTopic
+        }
+    }
+
     #[cold]
     fn refused(&self, record_bytes: usize) -> AppendError {
         if record_bytes > self.buffer_limit_bytes {
@@ -297,6 +326,9 @@ impl Accumulator {
 fn index_of(count: usize) -> u32 {
     u32::try_from(count).expect("a producer has fewer than 2^31 partitions")
 }
+
+/// Numbers accumulators. It would take 2^32 of them, one alive from the first to the last, for two to share a number.
+static NEXT_NUMBER: AtomicU32 = AtomicU32::new(0);
 
 /// Room of the first batch of a partition.
 const BATCH_BYTES_MIN: usize = 1024;

@@ -26,11 +26,13 @@ pub enum AppendError {
         /// [`super::ProducerConfig::buffer_limit_bytes`].
         limit_bytes: usize,
     },
-    /// The topic has no such partition, or the handle is from another producer.
+    /// The topic has no such partition.
     UnknownPartition {
         /// The partition asked for.
         partition: PartitionId,
     },
+    /// The topic handle is from another producer: look the topic up with the one that is to write.
+    ForeignTopic,
     /// A transactional producer takes records between `begin` and `commit` or `abort` only.
     NotInTransaction,
 }
@@ -218,6 +220,9 @@ impl fmt::Display for AppendError {
                 write!(f, "a record of {record_bytes} bytes does not fit the buffer of {limit_bytes}")
             }
             Self::UnknownPartition { partition } => write!(f, "the topic has no partition {partition}"),
+            Self::ForeignTopic => {
+                f.write_str("the topic handle is from another producer: look the topic up with this one")
+            }
             Self::NotInTransaction => f.write_str("no transaction is open"),
         }
     }

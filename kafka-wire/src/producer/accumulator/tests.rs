@@ -107,6 +107,18 @@ fn a_topic_that_grows_keeps_its_handle_and_its_partitions() {
 }
 
 #[test]
+fn a_handle_of_another_producer_is_refused() {
+    let (mut one, words) = accumulator(400, 10_000);
+    let mut other = Accumulator::new(&ProducerConfig::default());
+    let counts = other.add_topic(&Str::from("counts"), 3);
+    assert_eq!(other.append(words, PartitionId(0), record(b"a")), Err(AppendError::ForeignTopic));
+    assert_eq!(one.append(counts, PartitionId(0), record(b"a")), Err(AppendError::ForeignTopic));
+    assert_eq!((other.partition_count(words), other.slot(words, PartitionId(0))), (0, None));
+    assert_eq!((one.buffered_bytes(), other.buffered_bytes()), (0, 0));
+    one.append(words, PartitionId(0), record(b"a")).unwrap();
+}
+
+#[test]
 fn records_arrive_in_the_batch_as_they_were_appended() {
     let (mut accumulator, topic) = accumulator(4_000, 10_000);
     accumulator.append(topic, PartitionId(0), record(b"one")).unwrap();
