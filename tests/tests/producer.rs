@@ -18,12 +18,15 @@ use kafka_wire::protocol::{ApiKey, ErrorCode};
 use kafka_wire::record::{HeadersBuf, RawHeaders};
 use kafka_wire::types::{Offset, PartitionId, TimestampMs};
 use testkit::fault::{Action, Rule};
+use tokio::time::Instant;
 
 on_both_brokers!(
     records_come_out_as_they_went_in,
     many_small_batches_stay_in_order,
     compressed_batches_stay_in_order,
     a_batch_that_lingers_is_sent_without_a_flush,
+    linger_is_kept_while_the_appending_task_never_awaits,
+    a_topic_handle_of_another_producer_is_refused,
     a_full_buffer_makes_the_writer_wait,
     a_batch_that_is_too_large_is_named_and_the_rest_goes_on,
     batches_are_split_until_the_topic_takes_them,
@@ -196,6 +199,46 @@ async fn a_batch_that_lingers_is_sent_without_a_flush(broker: TestBroker) {
         (fixture.read().await.len() == 6).then_some(())
     })
     .await;
+}
+
+/// The task that appends computes on and on, in a runtime of one thread and in one with another thread to spare.
+async fn linger_is_kept_while_the_appending_task_never_awaits(broker: TestBroker) {
+    let fixture = Fixture::new(broker).await;
+    for threads in [1, 2] {
+        let (bootstrap, name) = (fixture.broker.bootstrap().to_owned(), fixture.topic.clone());
+        let appending = async move {
+            let client = Client::connect(ClientConfig::new(&bootstrap)).await.expect("the broker listens");
+            let mut producer = Producer::open(&client, ProducerConfig::default()).await.expect("a producer id");
+            let topic = producer.topic(&name).await.expect("the topic is there");
+            append(&mut producer, topic, 0, "lingers").await;
+            let deadline = Instant::now() + Duration::from_secs(10);
+            while producer.last_offset(topic, PartitionId(0)).is_none() {
+                assert!(Instant::now() < deadline, "nothing was acknowledged in a runtime of {threads} threads");
+                std::hint::spin_loop();
+            }
+        };
+        let in_a_runtime_of_its_own = move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
+            let runtime = runtime.expect("a runtime needs threads and an epoll");
+            runtime.block_on(runtime.spawn(appending)).expect("it was acknowledged");
+        };
+        tokio::task::spawn_blocking(in_a_runtime_of_its_own).await.expect("it was acknowledged");
+    }
+}
+
+async fn a_topic_handle_of_another_producer_is_refused(broker: TestBroker) {
+    let fixture = Fixture::new(broker).await;
+    let (mut first, topic) = fixture.open(ProducerConfig::default()).await;
+    let mut second = Producer::open(&fixture.client, ProducerConfig::default()).await.expect("a producer id");
+    let elsewhere = fixture.broker.unique("elsewhere");
+    create_topic(&fixture.client, &elsewhere, PARTITIONS).await;
+    let other = second.topic(&elsewhere).await.expect("the topic is there");
+    let appended = second.append(topic, PartitionId(0), TimestampMs(1), None, Some(b"misplaced"), RawHeaders::EMPTY);
+    assert_eq!(appended, Err(AppendError::ForeignTopic));
+    let appended = first.append(other, PartitionId(0), TimestampMs(1), None, Some(b"misplaced"), RawHeaders::EMPTY);
+    assert_eq!(appended, Err(AppendError::ForeignTopic));
+    second.flush().await.expect("nothing was appended");
+    assert_eq!(read_to_end(&fixture.client, &elsewhere, ReadUncommitted).await.len(), 0);
 }
 
 async fn a_full_buffer_makes_the_writer_wait(broker: TestBroker) {

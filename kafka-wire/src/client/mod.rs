@@ -72,7 +72,8 @@ struct Shared {
     pool: Pool,
     /// The configured addresses, kept for when no known broker can be reached.
     bootstrap: Vec<Address>,
-    metadata: Mutex<Metadata>,
+    /// Shared with the forks of this client.
+    metadata: Arc<Mutex<Metadata>>,
     /// Held while metadata of a topic is asked for, so that many waiters cause one request.
     refreshing: tokio::sync::Mutex<()>,
     coordinators: Mutex<Coordinators>,
@@ -132,13 +133,28 @@ impl Client {
         let shared = Shared {
             pool: Pool::new(config, connector, Clock::start()),
             bootstrap,
-            metadata: Mutex::new(Metadata::default()),
+            metadata: Arc::default(),
             refreshing: tokio::sync::Mutex::new(()),
             coordinators: Mutex::new(Coordinators::default()),
         };
         let client = Self { shared: Arc::new(shared) };
         client.bootstrap().await?;
         Ok(client)
+    }
+
+    /// Another client of the same cluster, with connections of its own, which belong to the runtime that this is called on.
+    ///
+    /// What either learns of the cluster both know. They wait for nothing of each other's: one goes on while the runtime
+    /// of the other is busy.
+    pub(crate) fn fork(&self) -> Self {
+        let shared = Shared {
+            pool: self.shared.pool.fork(),
+            bootstrap: self.shared.bootstrap.clone(),
+            metadata: Arc::clone(&self.shared.metadata),
+            refreshing: tokio::sync::Mutex::new(()),
+            coordinators: Mutex::new(Coordinators::default()),
+        };
+        Self { shared: Arc::new(shared) }
     }
 
     /// The configuration it was made with.

@@ -71,6 +71,22 @@ impl Pool {
         }
     }
 
+    /// The same settings without any connection; those to come belong to the runtime that this is called on.
+    pub(super) fn fork(&self) -> Self {
+        let seed = lock(&self.seeds).next_u64();
+        Self {
+            seeds: Mutex::new(Rng::from_seed(seed)),
+            config: self.config.clone(),
+            connector: Arc::clone(&self.connector),
+            clock: self.clock,
+            runtime: Handle::current(),
+            slots: Mutex::new(BTreeMap::new()),
+            lanes: AtomicU64::new(0),
+            features: Arc::clone(&self.features),
+            ignored_bytes: Arc::clone(&self.ignored_bytes),
+        }
+    }
+
     pub(super) const fn config(&self) -> &ClientConfig {
         &self.config
     }

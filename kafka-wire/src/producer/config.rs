@@ -34,11 +34,26 @@ pub struct ProducerConfig {
     /// From the moment a batch is closed until it has failed for good, whatever the brokers do. Default 120 s, as
     /// Java's `delivery.timeout.ms`. An answer that is still awaited then is awaited to the end of its own timeout.
     pub delivery_timeout: Duration,
+    /// Where sending runs. Default: on a thread of its own.
+    pub runs_on: RunsOn,
     /// How long opening a producer may take: among others, until an earlier transaction of the same id has been
     /// aborted by the coordinator. Default 60 s.
     pub init_timeout: Duration,
     /// How long `commit` and `abort` ask the coordinators until they give up on an answer. Default 60 s.
     pub end_timeout: Duration,
+}
+
+/// What sends the records of a producer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RunsOn {
+    /// A thread of the producer, with connections of its own: whatever the caller's tasks and threads are doing, `linger` is
+    /// kept and answers are taken in, as in Java and librdkafka.
+    #[default]
+    OwnThread,
+    /// A task of the runtime that opens the producer, on the client's connections: no switch of threads, so nothing is sent
+    /// while every thread of that runtime is busy. On a multi-thread runtime one is enough: a task that another one wakes
+    /// waits for that one's thread. For whoever awaits often, on a current-thread runtime.
+    CallersRuntime,
 }
 
 impl Default for ProducerConfig {
@@ -53,6 +68,7 @@ impl Default for ProducerConfig {
             room_limit_bytes: 16 * 1024 * 1024,
             request_limit_bytes: 4 * 1024 * 1024,
             delivery_timeout: Duration::from_secs(120),
+            runs_on: RunsOn::OwnThread,
             init_timeout: Duration::from_secs(60),
             end_timeout: Duration::from_secs(60),
         }

@@ -4,6 +4,7 @@
 //! answered, and the records may be in the log.
 
 use std::fmt;
+use std::io::ErrorKind;
 
 use crate::cluster::TopicPartition;
 use crate::compression::CompressionError;
@@ -162,6 +163,8 @@ pub enum NotReady {
     Finished,
     /// The producer was opened without a transactional id.
     NotTransactional,
+    /// What sends has ended on its own: its runtime was shut down, or it panicked. Open a new producer.
+    Stopped,
 }
 
 /// Why a producer could not be opened.
@@ -177,6 +180,10 @@ pub enum OpenError {
     },
     /// The cluster does not speak a version of InitProducerId that this client does.
     Unsupported,
+    /// The operating system gave no thread to send on, or no runtime for it.
+    NoThread(ErrorKind),
+    /// What sends has ended before there was an outcome: its runtime was shut down, or it panicked.
+    Stopped,
     /// This build lacks the codec of [`super::ProducerConfig::compression`].
     Compression(CompressionError),
 }
@@ -308,6 +315,9 @@ impl fmt::Display for NotReady {
             Self::NeedsRecover => "the end of the last transaction is not known: recover",
             Self::Finished => "the producer is finished: open a new one",
             Self::NotTransactional => "the producer has no transactional id",
+            Self::Stopped => {
+                "the producer's background task has ended (runtime shut down, or a panic): open a new producer"
+            }
         })
     }
 }
@@ -319,6 +329,8 @@ impl fmt::Display for OpenError {
             Self::TimedOut { last: None } => f.write_str("no producer id in time: no coordinator answered"),
             Self::TimedOut { last: Some(code) } => write!(f, "no producer id in time; the last answer was {code}"),
             Self::Unsupported => f.write_str("the cluster speaks no InitProducerId version that this client does"),
+            Self::NoThread(kind) => write!(f, "no thread to send on: {kind}"),
+            Self::Stopped => NotReady::Stopped.fmt(f),
             Self::Compression(error) => error.fmt(f),
         }
     }

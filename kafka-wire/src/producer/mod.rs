@@ -22,7 +22,7 @@ mod split;
 pub mod transaction;
 
 pub use accumulator::TopicHandle;
-pub use config::ProducerConfig;
+pub use config::{ProducerConfig, RunsOn};
 pub use error::{
     AppendError, CommitError, DeliveryCause, DeliveryError, FlushError, NotReady, OpenError, TransactionCause,
     TransactionError,

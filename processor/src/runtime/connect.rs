@@ -5,7 +5,7 @@ use std::time::Duration;
 use kafka_wire::client::{Client, ClientConfig, GroupMember, Producer};
 use kafka_wire::consumer::{ConsumerConfig, ResetPolicy};
 use kafka_wire::group::{Assignor, GroupConfig};
-use kafka_wire::producer::ProducerConfig;
+use kafka_wire::producer::{ProducerConfig, RunsOn};
 use kafka_wire::types::IsolationLevel;
 use kafka_wire::wire::Str;
 
@@ -47,6 +47,8 @@ fn producer_config(spec: &Spec) -> ProducerConfig {
         // that closes, cannot wait and must not be refused: it would be as much the next time.
         buffer_limit_bytes: usize::MAX,
         room_limit_bytes: config.buffer_memory,
+        // A worker has a thread of its own already, and awaits between two batches of input.
+        runs_on: RunsOn::CallersRuntime,
         ..ProducerConfig::transactional(spec.transactional_id.clone())
     }
 }

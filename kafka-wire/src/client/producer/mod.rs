@@ -9,31 +9,31 @@
 mod calls;
 mod sender;
 mod shared;
+mod start;
 
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use self::sender::Sender;
 use self::shared::{Core, Shared};
+use self::start::start;
 use super::{Client, MetadataError};
 use crate::cluster::{CommittedOffset, GroupMetadata, TopicPartition};
 use crate::compression::CompressionError;
 use crate::producer::accumulator::NewRecord;
 use crate::producer::transaction::{Ended, TransactionVersion};
 use crate::producer::{
-    AppendError, CommitError, FlushError, NotReady, OpenError, ProducerConfig, Recovered, TopicHandle,
+    AppendError, CommitError, FlushError, NotReady, OpenError, ProducerConfig, Recovered, RunsOn, TopicHandle,
     TransactionCause, TransactionError,
 };
 use crate::record::RawHeaders;
 use crate::types::{Offset, PartitionId, TimestampMs};
-use crate::wire::Str;
 
 /// Writes records, with one owner at a time: batches per partition, idempotent, in transactions if it has a
 /// transactional id.
 ///
-/// A background task sends. Dropping the producer ends the task without sending what waits, and leaves an open
-/// transaction to the coordinator's timeout: call [`Producer::close`] to end in order.
+/// A thread of its own sends, unless [`ProducerConfig::runs_on`] says otherwise. Dropping the producer ends it without
+/// sending what waits, and leaves an open transaction to the coordinator's timeout: call [`Producer::close`] to end in order.
 #[derive(Debug)]
 pub struct Producer {
     client: Client,
@@ -65,11 +65,10 @@ impl Producer {
         let shared = Arc::new(Shared::new(&config));
         let (promise, opened) = oneshot::channel();
         shared.core().on_ended = Some(promise);
-        let sender = Sender::new(client.clone(), Arc::clone(&shared), &config);
         let is_transactional = config.transactional_id.is_some();
-        // From here on dropping the producer ends the task.
+        start(client, &shared, &config).map_err(|error| OpenError::NoThread(error.kind()))?;
+        // From here on dropping the producer ends what sends.
         let producer = Self { client: client.clone(), shared, is_transactional, is_open: false };
-        tokio::spawn(sender.run());
         match opened.await {
             Ok(Ended::Opened) => Ok(producer),
             Ok(Ended::Fatal(cause) | Ended::Fenced(cause) | Ended::Abortable(cause)) => Err(match cause {
@@ -78,7 +77,8 @@ impl Producer {
                 TransactionCause::Unsendable { .. } | TransactionCause::Delivery(_) => OpenError::Unsupported,
             }),
             Ok(Ended::TimedOut(TransactionCause::TimedOut { last, .. })) => Err(OpenError::TimedOut { last }),
-            Ok(_) | Err(_) => Err(OpenError::TimedOut { last: None }),
+            Ok(_) => Err(OpenError::TimedOut { last: None }),
+            Err(_) => Err(OpenError::Stopped),
         }
     }
 
@@ -147,7 +147,7 @@ impl Producer {
             drop(core);
         }
         self.shared.wake.notify_one();
-        has_room.await.map_err(|_| FlushError::NotReady(NotReady::Finished))?;
+        has_room.await.map_err(|_| FlushError::NotReady(NotReady::Stopped))?;
         self.transaction_failure().map_or(Ok(()), Err)
     }
 
@@ -183,7 +183,7 @@ impl Producer {
         self.shared.buffer().accumulator.close_all();
         self.running()?.on_drained = Some(promise);
         self.shared.wake.notify_one();
-        drained.await.map_err(|_| FlushError::NotReady(NotReady::Finished))?;
+        drained.await.map_err(|_| FlushError::NotReady(NotReady::Stopped))?;
         if let Some(failure) = self.transaction_failure() {
             return Err(failure);
         }
@@ -284,18 +284,18 @@ impl Producer {
         {
             let mut core = self.shared.core();
             if core.has_stopped {
-                return Err(NotReady::Finished);
+                return Err(NotReady::Stopped);
             }
             ask(&mut core)?;
             core.on_ended = Some(promise);
         }
         self.shared.wake.notify_one();
-        ended.await.map_err(|_| NotReady::Finished)
+        ended.await.map_err(|_| NotReady::Stopped)
     }
 
     fn running(&self) -> Result<std::sync::MutexGuard<'_, Core>, FlushError> {
         let core = self.shared.core();
-        if core.has_stopped { Err(FlushError::NotReady(NotReady::Finished)) } else { Ok(core) }
+        if core.has_stopped { Err(FlushError::NotReady(NotReady::Stopped)) } else { Ok(core) }
     }
 
     /// Why nothing more of this transaction, or producer, will be sent.
@@ -328,7 +328,8 @@ impl Drop for Producer {
 /// # Errors
 /// As [`Producer::open`].
 pub async fn fence(client: &Client, transactional_id: &str) -> Result<(), OpenError> {
-    Producer::open(client, ProducerConfig::transactional(Str::from(transactional_id))).await.map(drop)
+    let config = ProducerConfig { runs_on: RunsOn::CallersRuntime, ..ProducerConfig::transactional(transactional_id) };
+    Producer::open(client, config).await.map(drop)
 }
 
 fn settled(ended: Ended) -> Result<Recovered, TransactionError> {
