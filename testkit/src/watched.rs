@@ -1,8 +1,8 @@
 //! Programs that never outlive the test that started them.
 //!
-//! A test can die without running a destructor: by SIGKILL, or by a panic that aborts. A shell script waits for the
-//! end of a pipe that only this process holds, and then kills the program. The shell execs the program, so that the
-//! process id is the program's own.
+//! A test can die without running a destructor: by SIGKILL, or by a panic that aborts. A shell script waits for the end
+//! of a pipe that only this process holds, and then kills the program. The shell execs the program, so that the process
+//! id is the program's own.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -13,7 +13,7 @@ use std::process::{Child, ChildStderr, ChildStdin, Command, ExitStatus, Stdio};
 #[derive(Debug)]
 pub struct Watched {
     child: Child,
-    /// The pipe whose end tells the watcher that we are gone.
+    /// The pipe whose end tells the watcher that this process is gone.
     watcher: ChildStdin,
     directory: Option<PathBuf>,
 }
@@ -21,11 +21,11 @@ pub struct Watched {
 impl Watched {
     /// Starts the program and the arguments of `command`, with stdin and stdout at `/dev/null` and stderr a pipe.
     ///
-    /// `directory` holds what the program leaves behind and is removed after its end. Variables that are set on
-    /// `command` count, its working directory does not.
+    /// `directory` holds the program's files and is removed after its end. Variables that are set on `command` are
+    /// used, its working directory is not.
     ///
     /// # Errors
-    /// As [`Command::spawn`]. A program that is not there is seen only as one that ends with status 127.
+    /// As [`Command::spawn`]. A program that does not exist shows only as one that ends with status 127.
     pub fn spawn(command: &Command, directory: Option<&Path>) -> io::Result<Self> {
         let variables = command.get_envs().filter_map(|(name, value)| Some((name, value?)));
         let mut shell = Command::new("sh");
@@ -40,7 +40,7 @@ impl Watched {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
-        // Ctrl-C in a terminal reaches us alone; the program then ends because we do.
+        // Ctrl-C in a terminal then reaches only this process; the program ends because this process does.
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut shell, 0);
         let mut child = shell.spawn()?;
@@ -48,7 +48,7 @@ impl Watched {
         Ok(Self { child, watcher, directory: directory.map(Path::to_owned) })
     }
 
-    /// The pipe from the program's stderr, for the first caller. Somebody has to read it, or the program blocks.
+    /// The pipe from the program's stderr, for the first caller. It has to be read, or the program blocks.
     pub fn take_stderr(&mut self) -> Option<ChildStderr> {
         self.child.stderr.take()
     }
@@ -58,9 +58,9 @@ impl Watched {
     /// # Errors
     /// As [`Child::wait`].
     pub fn kill(&mut self) -> io::Result<ExitStatus> {
-        // Fails only if the program has ended.
+        // It fails only if the program has ended.
         let _ = self.child.kill();
-        // The watcher is released before the process id is freed, or it could kill the id's next holder.
+        // The watcher is released before the process id is freed, or it could kill the next process with that id.
         let _ = self.watcher.write_all(b"released\n");
         self.child.wait()
     }
@@ -73,7 +73,7 @@ impl Watched {
         Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status().map(drop)
     }
 
-    /// How the program ended; `None` while it runs.
+    /// The status with which the program ended; `None` while it runs.
     ///
     /// # Errors
     /// As [`Child::try_wait`].

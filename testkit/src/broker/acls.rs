@@ -1,4 +1,5 @@
-//! Access control entries: kept and shown, never asked. Everybody may do everything, as a superuser of Kafka may.
+//! Access control entries (ACLs). They are stored and listed but never enforced: every client may do everything,
+//! as a superuser of Kafka may.
 //!
 //! Source: KIP-11, KIP-140, KIP-290; the rules are those of Kafka's `AclControlManager`.
 
@@ -7,33 +8,33 @@ use std::collections::BTreeSet;
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::wire::Str;
 
-/// What entries are about: a resource by its name, or all whose names begin so.
+/// The resources that an entry applies to: one by its name, or all whose names begin with a prefix.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Pattern {
     /// Kafka's number for the kind of resource.
     pub resource_type: i8,
-    /// Name or prefix.
+    /// The name, or the prefix.
     pub name: Str,
-    /// Kafka's number for how the name is meant: [`LITERAL`] or [`PREFIXED`].
+    /// Kafka's number for how the name is matched: [`LITERAL`] or [`PREFIXED`].
     pub pattern_type: i8,
 }
 
-/// One entry.
+/// One access control entry.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Acl {
-    /// What it is about.
+    /// The resources that it applies to.
     pub pattern: Pattern,
-    /// Who, as `User:alice`.
+    /// The principal, such as `User:alice`.
     pub principal: Str,
-    /// From where; `*` for anywhere.
+    /// The host that requests come from; `*` for any host.
     pub host: Str,
-    /// Kafka's number for what they want to do.
+    /// Kafka's number for the operation.
     pub operation: i8,
-    /// Kafka's number for whether they may.
+    /// Kafka's number for the permission: allow or deny.
     pub permission_type: i8,
 }
 
-/// Which entries somebody means. `None` means any, and so does [`ANY`].
+/// A filter of entries. `None` matches any value, and so does [`ANY`].
 #[derive(Clone, Debug)]
 pub struct AclFilter<'a> {
     /// Kind of resource.
@@ -42,13 +43,13 @@ pub struct AclFilter<'a> {
     pub name: Option<&'a str>,
     /// How names of entries are compared with it: [`LITERAL`], [`PREFIXED`], [`MATCH`] or [`ANY`].
     pub pattern_type: i8,
-    /// Who.
+    /// The principal.
     pub principal: Option<&'a str>,
-    /// From where.
+    /// The host that requests come from.
     pub host: Option<&'a str>,
-    /// What they want to do.
+    /// Kafka's number for the operation.
     pub operation: i8,
-    /// Whether they may.
+    /// Kafka's number for the permission.
     pub permission_type: i8,
 }
 
@@ -62,8 +63,9 @@ impl Acls {
     /// Adds an entry, unless it is there.
     ///
     /// # Errors
-    /// `INVALID_REQUEST` for numbers that name nothing or anything, an empty name, a name of the cluster that is not
-    /// its own, a very long name, a principal without a type. `POLICY_VIOLATION` beyond [`ENTRIES_MAX`].
+    /// `INVALID_REQUEST` for a number that Kafka does not define or that only a filter can have, an empty name,
+    /// a cluster resource with another name than Kafka's, a very long name, or a principal without a type.
+    /// `POLICY_VIOLATION` beyond [`ENTRIES_MAX`].
     pub fn create(&mut self, acl: Acl) -> Result<(), ErrorCode> {
         let Acl { pattern, principal, host, operation, permission_type } = &acl;
         let is_legal = RESOURCE_TYPES.contains(&pattern.resource_type)
@@ -84,19 +86,19 @@ impl Acls {
         Ok(())
     }
 
-    /// The entries that a filter means, in the order of what they are about.
+    /// The entries that a filter matches, sorted by the resources that they apply to.
     pub fn find<'a>(&'a self, filter: &'a AclFilter<'a>) -> impl Iterator<Item = &'a Acl> {
         self.entries.iter().filter(|acl| filter.admits(acl))
     }
 
-    /// Takes an entry away.
+    /// Removes an entry.
     pub fn delete(&mut self, acl: &Acl) {
         self.entries.remove(acl);
     }
 }
 
 impl AclFilter<'_> {
-    /// Whether each of its numbers names something.
+    /// Whether Kafka defines each of its numbers.
     #[must_use]
     pub fn is_known(&self) -> bool {
         let is = |known: &std::ops::RangeInclusive<i8>, number| number == ANY || known.contains(&number);
@@ -129,18 +131,18 @@ impl AclFilter<'_> {
     }
 }
 
-/// Entries in the whole cluster.
+/// Most entries in the whole cluster.
 pub const ENTRIES_MAX: usize = 10_000;
 
 const NAME_LIMIT_BYTES: usize = 2048;
 
-/// In a filter: any.
+/// In a filter: any value.
 pub const ANY: i8 = 1;
-/// In a filter: entries that apply to the name, whatever their own pattern.
+/// In a filter: every entry that applies to a resource of this name, whatever the entry's own pattern type.
 pub const MATCH: i8 = 2;
-/// The name is that of the resource; `*` is every resource.
+/// The resource with exactly this name; the name `*` stands for every resource.
 pub const LITERAL: i8 = 3;
-/// The names of the resources begin with it.
+/// Every resource whose name begins with this name.
 pub const PREFIXED: i8 = 4;
 
 const DENY: i8 = 2;
@@ -148,7 +150,7 @@ const ALLOW: i8 = 3;
 const CLUSTER: i8 = 4;
 const CLUSTER_NAME: &str = "kafka-cluster";
 const EVERYTHING: &str = "*";
-/// Topic to user.
+/// From topic to user.
 const RESOURCE_TYPES: std::ops::RangeInclusive<i8> = 2..=7;
-/// All to two-phase commit.
+/// From all to two-phase commit.
 const OPERATIONS: std::ops::RangeInclusive<i8> = 2..=15;

@@ -1,4 +1,5 @@
-//! What a client may do, where it asks: everything that can be done with such a resource, because nobody is refused.
+//! The operations that a client may do on a resource, for responses that list them: every operation that exists for
+//! such a resource, because no client is refused.
 //!
 //! Bit `n` stands for the operation with the number `n`. Source: KIP-430, `AclEntry.supportedOperations` of Kafka.
 
@@ -13,18 +14,18 @@ const DESCRIBE_CONFIGS: i32 = 1 << 10;
 const ALTER_CONFIGS: i32 = 1 << 11;
 const IDEMPOTENT_WRITE: i32 = 1 << 12;
 
-/// With a topic.
+/// Operations on a topic.
 pub(super) const TOPIC: i32 = READ | WRITE | CREATE | DELETE | ALTER | DESCRIBE | DESCRIBE_CONFIGS | ALTER_CONFIGS;
-/// With a group.
+/// Operations on a group.
 pub(super) const GROUP: i32 = READ | DELETE | DESCRIBE | DESCRIBE_CONFIGS | ALTER_CONFIGS;
-/// With the cluster.
+/// Operations on the cluster.
 pub(super) const CLUSTER: i32 =
     CREATE | ALTER | DESCRIBE | CLUSTER_ACTION | DESCRIBE_CONFIGS | ALTER_CONFIGS | IDEMPOTENT_WRITE;
 
-/// The answer when nobody asked.
+/// The value when the request did not ask for operations.
 pub(super) const NOT_ASKED: i32 = i32::MIN;
 
-/// `all` if asked for.
+/// `all` if the request asked for operations, else [`NOT_ASKED`].
 pub(super) const fn if_asked(is_asked: bool, all: i32) -> i32 {
     if is_asked { all } else { NOT_ASKED }
 }

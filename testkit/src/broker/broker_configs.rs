@@ -1,8 +1,8 @@
-//! The settings of the broker, of its groups and of metrics, as tools that ask for them know them from Apache Kafka.
+//! The settings of the broker, of its groups and of client metrics, with the names and defaults of Apache Kafka.
 //!
-//! `broker_configs.txt` has every setting of a broker of Kafka 4.4: a line of name, Kafka's number for the type, flags (`r`
-//! read-only, `w` not, `s` sensitive, `n` null) and default. Those that [`BrokerConfig`] has are told as they are here; the
-//! others have their defaults and no effect.
+//! `broker_configs.txt` lists every setting of a Kafka 4.4 broker. A line has the name, Kafka's number for the type,
+//! flags (`r` read-only, `w` writable, `s` sensitive, `n` null) and the default. Settings that [`BrokerConfig`] has are
+//! reported with their values here; the others are reported with their defaults and have no effect.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ pub(super) fn all() -> impl Iterator<Item = Setting> {
     include_str!("broker_configs.txt").lines().filter_map(parse)
 }
 
-/// Those that this broker was started with, where they are not Kafka's defaults.
+/// The settings that this broker was started with and that differ from Kafka's defaults.
 pub(super) fn given(state: &State) -> BTreeMap<&'static str, Str> {
     let config = &state.config;
     let listener = |host: &str, port: u16| format!("PLAINTEXT://{host}:{port}");
@@ -61,20 +61,20 @@ pub(super) fn given(state: &State) -> BTreeMap<&'static str, Str> {
         .collect()
 }
 
-/// The values of a setting with Kafka's numbers for where they come from, the one that holds first; without the default.
-/// `given` is what [`given`] returns.
+/// The values that a setting was given, each with Kafka's number for its source, the one in effect first; the default
+/// is left out. `given` is the result of [`given`].
 pub(super) fn values(state: &State, given: &BTreeMap<&'static str, Str>, name: &str) -> Vec<(Str, i8)> {
     let altered = state.dynamic_configs.values(name).map(|(value, source)| (value.clone(), source));
     altered.chain(given.get(name).map(|value| (value.clone(), FROM_FILE))).collect()
 }
 
-/// The value that a setting has.
+/// The value that is in effect for a setting.
 pub(super) fn value(state: &State, setting: &Setting) -> Option<Str> {
     let first = values(state, &given(state), setting.name).into_iter().next();
     first.map(|(value, _)| value).or(setting.default.map(Str::from_static))
 }
 
-/// Settings of a group, and the setting of the broker that each takes its default from.
+/// The settings of a group, each with the broker's setting that it takes its default from.
 pub(super) const OF_GROUPS: &[(&str, i8, &str, &str)] = &[
     ("consumer.assignment.interval.ms", INT, "1000", "group.consumer.assignment.interval.ms"),
     ("consumer.heartbeat.interval.ms", INT, "5000", "group.consumer.heartbeat.interval.ms"),
@@ -99,7 +99,7 @@ pub(super) const OF_GROUPS: &[(&str, i8, &str, &str)] = &[
     ("streams.session.timeout.ms", INT, "45000", "group.streams.session.timeout.ms"),
 ];
 
-/// Settings of a subscription to client metrics.
+/// The settings of a subscription to client metrics.
 pub(super) const OF_CLIENT_METRICS: &[(&str, i8, &str)] =
     &[("interval.ms", INT, "300000"), ("match", LIST, ""), ("metrics", LIST, "")];
 
@@ -115,7 +115,7 @@ fn parse(line: &'static str) -> Option<Setting> {
     })
 }
 
-/// Kafka's number for what a broker was started with.
+/// Kafka's number for the source "static broker configuration".
 const FROM_FILE: i8 = 4;
 
 const BOOLEAN: i8 = 1;

@@ -1,4 +1,4 @@
-//! Whose request it is, and which one an answer belongs to.
+//! Connections, and the requests that are being served on them.
 
 use kafka_wire::protocol::ApiKey;
 use kafka_wire::wire::Str;
@@ -7,12 +7,13 @@ use kafka_wire::wire::Str;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(pub u64);
 
-/// The other end of a connection.
+/// The client at the other end of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// Where it is, as groups are told it: a slash and an IP address.
+    /// Its address as group descriptions show it: a slash and an IP address.
     pub host: Str,
-    /// The host that it has reached the broker by, if that is what it is to be told; else it is told the broker's.
+    /// The host by which the client has reached the broker, if Metadata is to name that host to it; otherwise the
+    /// broker's configured host is named.
     pub reached: Option<Str>,
 }
 
@@ -22,17 +23,17 @@ impl From<&str> for Peer {
     }
 }
 
-/// A request that is being served: all that is needed to answer it later.
+/// A request that is being served: everything that is needed to answer it later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Call {
-    /// Where the answer goes.
+    /// The connection that the answer goes to.
     pub connection: ConnectionId,
-    /// Number of the request in its connection: an answer to an earlier one is dropped.
+    /// Number of the request within its connection, so that the answer to an earlier one is recognised and dropped.
     pub serial: u64,
-    /// What was asked.
+    /// API key of the request.
     pub api: ApiKey,
-    /// Version of the request, and of its answer.
+    /// Version of the request, and so of its answer.
     pub version: i16,
-    /// Echoed to the client.
+    /// Correlation id, which the answer repeats.
     pub correlation_id: i32,
 }

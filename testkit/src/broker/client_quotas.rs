@@ -1,4 +1,4 @@
-//! Quotas of users, clients and addresses: kept and shown, but nobody is throttled.
+//! Quotas of users, clients and addresses. They are stored and listed, but no client is throttled.
 //!
 //! Source: KIP-546, KIP-612; the rules are those of Kafka's `ClientQuotaControlManager`.
 
@@ -8,11 +8,11 @@ use std::net::IpAddr;
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::wire::Str;
 
-/// Who a quota is about: names by their kinds, `user` and `client-id` together or one of them, or `ip`. No name is the
-/// default of the kind.
+/// The entity that a quota applies to: names by their kinds, which are `user` or `client-id` or both, or `ip`.
+/// `None` for the name stands for the default entity of the kind.
 pub type Entity = BTreeMap<Str, Option<Str>>;
 
-/// The quotas of an entity, by their names.
+/// The quotas of an entity, by name.
 pub type Quotas = BTreeMap<Str, f64>;
 
 /// Every quota of the cluster.
@@ -24,27 +24,28 @@ pub struct ClientQuotas {
 /// A condition on one part of an entity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
-    /// It has this name; `None` for the default of its kind.
+    /// The part has this name; `None` means the default entity of its kind.
     Is(Option<Str>),
-    /// It is there.
+    /// The part is present.
     Any,
 }
 
-/// Conditions by the kinds of the parts, and whether entities with other parts are left out.
+/// A filter of entities: conditions by the kinds of the parts.
 #[derive(Clone, Debug, Default)]
 pub struct QuotaFilter {
-    /// All of them have to hold.
+    /// The conditions, all of which have to hold.
     pub conditions: BTreeMap<Str, Condition>,
-    /// Whether an entity has no part beside those.
+    /// Whether entities with parts beyond those in `conditions` are left out.
     pub is_strict: bool,
 }
 
 impl ClientQuotas {
-    /// Sets quotas of an entity, and takes those away that have no value. With `is_trial`, only checks.
+    /// Sets the quotas of an entity that have a value here, and removes those that have none.
+    /// With `is_trial`, it only checks.
     ///
     /// # Errors
-    /// `INVALID_REQUEST` for an entity that cannot be, or a quota that it cannot have; `POLICY_VIOLATION` beyond
-    /// [`ENTITIES_MAX`]. Nothing is changed then.
+    /// `INVALID_REQUEST` for an entity that cannot exist, or a quota that it cannot have; `POLICY_VIOLATION` beyond
+    /// [`ENTITIES_MAX`]. On an error nothing is changed.
     pub fn alter(
         &mut self,
         entity: &Entity,
@@ -78,7 +79,7 @@ impl ClientQuotas {
         Ok(())
     }
 
-    /// The entities that a filter admits, with their quotas.
+    /// The entities that match a filter, with their quotas.
     pub fn find<'a>(&'a self, filter: &'a QuotaFilter) -> impl Iterator<Item = (&'a Entity, &'a Quotas)> {
         self.by_entity.iter().filter(|(entity, _)| filter.admits(entity))
     }
@@ -95,7 +96,7 @@ impl QuotaFilter {
     }
 }
 
-/// Which quotas an entity can have.
+/// The kinds of entities, which decide the quotas that an entity can have.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     UserOrClient,
@@ -115,7 +116,7 @@ fn kind_of(entity: &Entity) -> Result<Kind, ErrorCode> {
     }
 }
 
-/// Kafka also takes any name that it can resolve; here nothing is resolved.
+/// Whether this is an IP address. Kafka also accepts any host name that it can resolve; nothing is resolved here.
 fn is_address(name: &Str) -> bool {
     name == "localhost" || name.parse::<IpAddr>().is_ok()
 }
@@ -131,7 +132,7 @@ fn check(kind: Kind, name: &str, value: f64) -> Result<(), ErrorCode> {
     if is_legal { Ok(()) } else { Err(ErrorCode::INVALID_REQUEST) }
 }
 
-/// Entities with quotas in the whole cluster.
+/// Most entities with quotas in the whole cluster.
 pub const ENTITIES_MAX: usize = 10_000;
 
 const NAME_LIMIT_BYTES: usize = 2048;

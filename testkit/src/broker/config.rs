@@ -1,4 +1,4 @@
-//! What a broker is told at its start; every limit has its name here.
+//! The configuration of a broker; every limit has its name here.
 
 use std::time::Duration;
 
@@ -6,47 +6,49 @@ use kafka_wire::types::TimestampMs;
 
 use crate::fault::Rule;
 
-/// Settings of a [`Broker`](super::Broker) or a [`Core`](super::Core). The defaults are Apache Kafka's where it has one.
+/// Settings of a [`Broker`](super::Broker) or a [`Core`](super::Core). The defaults are Apache Kafka's where it
+/// has one.
 #[derive(Clone, Debug)]
 pub struct BrokerConfig {
-    /// Name or IP address to listen on; 127.0.0.1 unless told otherwise. There is no authentication: see
-    /// [`Broker::is_local`](super::Broker::is_local).
+    /// Name or IP address to listen on; 127.0.0.1 by default. There is no authentication:
+    /// see [`Broker::is_local`](super::Broker::is_local).
     pub host: String,
-    /// TCP port there; 0 takes a free one.
+    /// TCP port to listen on; 0 takes a free one.
     pub port: u16,
-    /// Host and port that clients are told to connect to. `None` tells them those listened on or, where that is every
-    /// address of the machine, the address that the client has reached.
+    /// Host and port that clients are told to connect to. `None` names the address that the broker listens on or,
+    /// when it listens on every address of the machine, the one that the client has reached.
     pub advertised: Option<(String, u16)>,
     /// Finalized level of the feature `transaction.version`: 1, or 2 for KIP-890 (the default, as in Kafka 4).
     pub transaction_version: i16,
-    /// Whether asking for the metadata of an unknown topic creates it (when the client allows it).
+    /// Whether a Metadata request for an unknown topic creates it, if the client allows
+    /// it (`auto.create.topics.enable`).
     pub auto_create_topics: bool,
-    /// Partitions of a topic that is created without a count.
+    /// Partitions of a topic that is created without a count (`num.partitions`).
     pub default_partitions: i32,
     /// Partitions of `__consumer_offsets` and of `__transaction_state` (`offsets.topic.num.partitions`,
     /// `transaction.state.log.num.partitions`).
     pub internal_partitions: i32,
-    /// Partitions in the whole broker; a topic that would go beyond them is refused with `INVALID_PARTITIONS`.
+    /// Most partitions in the whole broker; creating a topic that would exceed it fails with `INVALID_PARTITIONS`.
     pub partitions_max: usize,
-    /// Largest request in bytes (`socket.request.max.bytes`); a connection that announces more is closed. No request may be
-    /// larger than all the memory for frames.
+    /// Largest request in bytes (`socket.request.max.bytes`); a connection that announces a larger one is closed.
+    /// No request can be larger than all the memory for frames.
     pub frame_limit_bytes: usize,
     /// Largest record batch in bytes (`message.max.bytes`); larger ones get `MESSAGE_TOO_LARGE`. A topic's
     /// `max.message.bytes` overrides it.
     pub batch_limit_bytes: usize,
-    /// Shortest time between two looks at the logs for what `retention.ms`, `retention.bytes` and compaction let go. Kafka
-    /// looks every 5 minutes (`log.retention.check.interval.ms`) and 15 seconds (`log.cleaner.backoff.ms`), which a test
-    /// does not wait for.
+    /// Shortest time between two checks of the logs for data that `retention.ms`, `retention.bytes` or
+    /// compaction removes. Kafka checks every 5 minutes (`log.retention.check.interval.ms`) and every 15 seconds
+    /// (`log.cleaner.backoff.ms`), too long for a test.
     pub log_check_interval: Duration,
-    /// Memory for records and for frames that are under way, in bytes. One eighth of it is for frames, over all connections;
-    /// at that bound connections are not read, and if that lasts, the one that holds the most is closed. The rest is for
-    /// records; at that bound Produce gets `KAFKA_STORAGE_ERROR` until retention or a deletion has made room. The default
-    /// is 1 GiB, the heap that Apache Kafka's own script gives its broker.
+    /// Memory in bytes for records and for frames in flight. One eighth of it is for frames, over all connections;
+    /// at that bound connections are not read, and if that lasts, the one that holds the most is closed.
+    /// The rest is for records; at that bound Produce gets `KAFKA_STORAGE_ERROR` until retention or a deletion has made
+    /// room. The default is 1 GiB, the heap that Apache Kafka's own script gives its broker.
     pub memory_bytes: u64,
-    /// Upper bound on the records of one Fetch response in bytes, whatever the client asks (`fetch.max.bytes`).
+    /// Most bytes of records in one Fetch response, whatever the client asks for (`fetch.max.bytes`).
     pub fetch_limit_bytes: usize,
-    /// Requests of one connection that may wait behind a slow one; the connection is closed beyond that. The TCP and
-    /// pipe servers stop reading long before.
+    /// Requests of one connection that may wait behind a slow one; beyond that the connection is closed.
+    /// The TCP and pipe servers stop reading long before that.
     pub queued_requests_max: usize,
     /// How long the first member of an empty group waits for others (`group.initial.rebalance.delay.ms`); default 0.
     pub group_initial_rebalance_delay: Duration,
@@ -54,17 +56,17 @@ pub struct BrokerConfig {
     pub group_session_timeout_min: Duration,
     /// Longest session timeout that a member may ask for (`group.max.session.timeout.ms`).
     pub group_session_timeout_max: Duration,
-    /// Members of one group, pending ones included; beyond it, `GROUP_MAX_SIZE_REACHED` (`group.max.size`).
+    /// Most members of one group, pending ones included; further ones get `GROUP_MAX_SIZE_REACHED` (`group.max.size`).
     pub group_size_max: usize,
     /// Longest transaction timeout that a producer may ask for (`transaction.max.timeout.ms`).
     pub transaction_timeout_max: Duration,
-    /// Time between the answer to EndTxn and the markers in the logs. Zero writes them at once; anything more shows
-    /// clients `CONCURRENT_TRANSACTIONS` and `UNSTABLE_OFFSET_COMMIT`, as a busy cluster does.
+    /// Time between the answer to EndTxn and the writing of the markers. Zero writes them at once; with a longer time
+    /// clients see `CONCURRENT_TRANSACTIONS` and `UNSTABLE_OFFSET_COMMIT`, as in a busy cluster.
     pub marker_delay: Duration,
     /// Wall clock time at the broker's [`Moment::ZERO`](kafka_wire::time::Moment::ZERO). The servers set it themselves.
     pub start_timestamp: TimestampMs,
-    /// Seed of topic ids, member ids and the cluster id. `None` draws one when a [`Broker`](super::Broker) starts, so that no
-    /// two clusters are the same; a [`Core`](super::Core) then takes 0.
+    /// Seed of topic ids, member ids and the cluster id. With `None`, a [`Broker`](super::Broker) draws one at its
+    /// start, so that no two clusters are the same, and a [`Core`](super::Core) takes 0.
     pub seed: Option<u64>,
     /// Faults to apply; more can be added while the broker runs.
     pub faults: Vec<Rule>,
@@ -101,13 +103,13 @@ impl Default for BrokerConfig {
 }
 
 impl BrokerConfig {
-    /// The part of the memory that is for frames under way.
+    /// The bytes of the memory that are for frames in flight.
     #[must_use]
     pub fn frame_memory_bytes(&self) -> usize {
         usize::try_from(self.memory_bytes / FRAMES_SHARE).unwrap_or(usize::MAX)
     }
 
-    /// The part of the memory that is for records.
+    /// The bytes of the memory that are for records.
     #[must_use]
     pub fn record_memory_bytes(&self) -> u64 {
         self.memory_bytes - self.memory_bytes / FRAMES_SHARE

@@ -1,6 +1,6 @@
-//! The broker as a sans-IO machine: frames in, frames out, time as an argument.
+//! The broker as a sans-IO machine: frames go in, frames come out, and time is an argument.
 //!
-//! A connection is served one request at a time, as in Kafka, which mutes the channel of a request until it is
+//! A connection is served one request at a time, as in Kafka, which stops reading a connection until its request is
 //! answered. So answers keep the order of their requests even when one is a long poll, and a request never overtakes
 //! another of its connection. Between connections the order is that of arrival.
 
@@ -19,24 +19,24 @@ use super::handlers::{self, Client, Treatment};
 use super::state::{Answered, State};
 use crate::fault::{Action, Plan, Rule};
 
-/// What the driver of a [`Core`] has to do.
+/// An instruction to the driver of a [`Core`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
     /// Send one frame. The chunks follow each other, the length prefix first.
     Send {
-        /// Where to.
+        /// The connection to send it on.
         connection: ConnectionId,
         /// The frame, for a vectored write.
         frame: Vec<Bytes>,
     },
     /// Close the connection; the core has already forgotten it.
     Close {
-        /// Which one.
+        /// The connection.
         connection: ConnectionId,
     },
 }
 
-/// A single-node broker without sockets or a clock.
+/// A single-node broker without sockets and without a clock.
 ///
 /// Contract: call `handle_*` with a time that never goes back, then [`Core::poll`] until `None`, and
 /// [`Core::handle_timeout`] when [`Core::next_timeout`] has come. The same calls give the same outputs.
@@ -47,18 +47,18 @@ pub struct Core {
     opened: u64,
     outputs: VecDeque<Output>,
     faults: Plan,
-    /// Requests that a fault holds back, by when they are let go. A connection has at most one.
+    /// Requests that a fault delays, by the time at which they are served. A connection has at most one.
     delayed: BTreeMap<(Moment, ConnectionId), Delayed>,
-    /// Connections whose request has been answered, and whose next one may be waiting.
+    /// Connections whose request has been answered and whose next request may be waiting.
     freed: VecDeque<ConnectionId>,
 }
 
 #[derive(Debug)]
 struct Connection {
     peer: Peer,
-    /// Requests that wait for the one being served.
+    /// Requests that wait until the one being served is answered.
     inbox: VecDeque<Bytes>,
-    /// Number of the request being served, while one is.
+    /// Number of the request being served, if there is one.
     serving: Option<u64>,
     served: u64,
 }
@@ -70,7 +70,7 @@ struct Delayed {
 }
 
 impl Core {
-    /// A broker with no topics. Clients are told to reach it at `host`:`port`.
+    /// Makes a broker without topics. Clients are told to reach it at `host`:`port`.
     #[must_use]
     pub fn new(config: BrokerConfig, host: &str, port: u16) -> Self {
         let mut faults = Plan::default();
@@ -86,12 +86,12 @@ impl Core {
         }
     }
 
-    /// A client has connected from `host`.
+    /// Opens a connection of a client at the address `host`.
     pub fn connect(&mut self, host: &str) -> ConnectionId {
         self.connect_from(Peer::from(host))
     }
 
-    /// A client has connected.
+    /// Opens a connection of a client.
     pub fn connect_from(&mut self, peer: Peer) -> ConnectionId {
         self.opened += 1;
         let connection = ConnectionId(self.opened);
@@ -99,15 +99,16 @@ impl Core {
         connection
     }
 
-    /// A client has gone away: its waiting requests are dropped, its group memberships and transactions live on until
-    /// their timeouts, as in Kafka.
+    /// Closes a connection from the client's side: its waiting requests are dropped. Its group memberships and
+    /// transactions last until their timeouts, as in Kafka.
     pub fn disconnect(&mut self, connection: ConnectionId) {
         self.connections.remove(&connection);
         self.state.disconnect(connection);
     }
 
-    /// One request frame, without its length prefix. Bytes that are no request of a known version close the connection,
-    /// and so does a queue of requests beyond the configured limit. Frames of unknown connections are dropped.
+    /// Handles one request frame, without its length prefix. Bytes that are no request of a known version
+    /// close the connection, and so does a queue of requests beyond the configured limit. Frames of unknown
+    /// connections are dropped.
     pub fn handle_frame(&mut self, now: Moment, connection: ConnectionId, frame: Bytes) {
         self.state.now = now;
         let limit = self.state.config.queued_requests_max;
@@ -121,7 +122,7 @@ impl Core {
         self.deliver();
     }
 
-    /// Time has passed: timeouts of groups, transactions and long polls that are due by `now` take effect.
+    /// Lets time pass: timeouts of groups, transactions and long polls that are due by `now` take effect.
     pub fn handle_timeout(&mut self, now: Moment) {
         self.state.now = now;
         while let Some(entry) = self.delayed.first_entry().filter(|entry| entry.key().0 <= now) {
@@ -132,47 +133,48 @@ impl Core {
         self.deliver();
     }
 
-    /// The next thing to do; call until `None` after every `handle_*`.
+    /// The next instruction; call it until `None` after every `handle_*`.
     pub fn poll(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
 
-    /// When [`Core::handle_timeout`] has to be called next, if nothing else happens before.
+    /// The time at which [`Core::handle_timeout`] has to be called next, if nothing else happens before.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Moment> {
         let delayed = self.delayed.keys().next().map(|&(due, _)| due);
         [delayed, self.state.next_timeout()].into_iter().flatten().min()
     }
 
-    /// Says how many bytes answers may take for themselves, until it is said again: a Fetch returns no more than that, and
-    /// one batch at least. Without a limit at first.
+    /// Sets how many bytes answers may allocate, until the next call: a Fetch returns no more than that, but at least
+    /// one batch. There is no limit at first.
     pub fn set_answer_room(&mut self, bytes: usize) {
         self.state.answer_room_bytes = bytes;
     }
 
-    /// Whether, since the last call, a batch was refused while answers that are being sent hold records that were deleted.
+    /// Whether, since the last call, a batch was refused for lack of memory while answers in flight still hold
+    /// records that were deleted.
     pub fn take_pinned_shortage(&mut self) -> bool {
         std::mem::take(&mut self.state.is_short_by_answers)
     }
 
-    /// Whether a request of this connection is being served; its next one would wait.
+    /// Whether a request of this connection is being served, so that its next one would wait.
     #[must_use]
     pub fn is_busy(&self, connection: ConnectionId) -> bool {
         self.connections.get(&connection).is_some_and(|open| open.serving.is_some())
     }
 
-    /// Adds a fault; its count starts now.
+    /// Adds a fault rule, which counts requests from now on.
     pub fn inject(&mut self, rule: Rule) {
         self.faults.add(rule);
     }
 
-    /// Whether every fault given so far has been applied.
+    /// Whether every fault rule given so far has been applied.
     #[must_use]
     pub fn faults_are_spent(&self) -> bool {
         self.faults.is_spent()
     }
 
-    /// What the broker holds, for tests that look inside.
+    /// The state of the broker, for tests that inspect it.
     #[must_use]
     pub fn state(&self) -> &State {
         &self.state
@@ -183,7 +185,7 @@ impl Core {
         &mut self.state
     }
 
-    /// Serves waiting requests of a connection until one has to wait for its answer.
+    /// Serves waiting requests of a connection until one of them has to wait for its answer.
     fn serve_next(&mut self, connection: ConnectionId) {
         while let Some(open) = self.connections.get_mut(&connection).filter(|open| open.serving.is_none()) {
             let Some(frame) = open.inbox.pop_front() else { return };
@@ -198,7 +200,7 @@ impl Core {
         }
     }
 
-    /// Serves a request, or does with it what a fault says.
+    /// Serves a request, or applies the fault that hits it.
     fn accept(&mut self, client: Client, body: Bytes) {
         let call = client.call;
         if !handlers::is_served(call.api, call.version) {
@@ -215,7 +217,7 @@ impl Core {
         match action {
             None => self.serve(&client, body, Treatment::Serve),
             Some(Action::Error(code)) => self.serve(&client, body, Treatment::Refuse(ErrorCode(code))),
-            // The request stays the one being served for ever: nothing that follows it is looked at.
+            // The request counts as being served for ever, so that no later one of its connection is looked at.
             Some(Action::DropRequest) => {}
             Some(Action::Delay(delay)) => {
                 self.delayed.insert((self.state.now + delay, call.connection), Delayed { client, body });
@@ -234,7 +236,7 @@ impl Core {
         }
     }
 
-    /// Sends what is ready; connections that are free again get on with their next request.
+    /// Emits the answers that are ready, and lets the connections that they free serve their next request.
     fn deliver(&mut self) {
         self.collect();
         while let Some(connection) = self.freed.pop_front() {
@@ -242,11 +244,11 @@ impl Core {
         }
     }
 
-    /// Turns ended calls into outputs.
+    /// Turns finished requests into outputs.
     fn collect(&mut self) {
         while let Some((call, answered)) = self.next_answer() {
             let connection = call.connection;
-            // The client may be gone, or its request may have been answered with the end of the connection.
+            // The client may have disconnected, or its request may have been answered by closing the connection.
             let Some(open) = self.connections.get_mut(&connection).filter(|open| open.serving == Some(call.serial))
             else {
                 continue;
@@ -261,7 +263,7 @@ impl Core {
         }
     }
 
-    /// The next call that has ended, after everything that the last change has made ready.
+    /// The next finished request, after everything that the last change of state leads to.
     fn next_answer(&mut self) -> Option<(Call, Answered)> {
         handlers::settle(&mut self.state);
         self.state.next_answer()
@@ -275,9 +277,9 @@ impl Core {
     }
 }
 
-/// Reads the header of a request. `None` when there is none, or its API is unknown.
+/// Reads the header of a request. `None` if there is no complete header, or the API is unknown.
 ///
-/// A version that is unknown has a header that is unknown, too, but for its first fields.
+/// Of an unknown version only the first fields of the header are known.
 fn read_header(connection: ConnectionId, serial: u64, peer: Peer, frame: Bytes) -> Option<(Client, Bytes)> {
     let (fixed, _) = frame.split_first_chunk::<FIXED_BYTES>()?;
     let [key_high, key_low, version_high, version_low, correlation_id @ ..] = *fixed;
@@ -292,5 +294,5 @@ fn read_header(connection: ConnectionId, serial: u64, peer: Peer, frame: Bytes) 
     Some((Client { call, id: header.client_id.unwrap_or_default(), peer }, reader.rest()))
 }
 
-/// API key, version and correlation id: the same in every header.
+/// Bytes of API key, version and correlation id, which begin every request header.
 const FIXED_BYTES: usize = 8;

@@ -1,4 +1,5 @@
-//! Settings of the broker that have been altered while it runs: of this broker, and of all brokers together (KIP-226).
+//! Broker settings that were altered while the broker runs: those of this broker, and those of all brokers of
+//! the cluster (KIP-226).
 
 use std::collections::BTreeMap;
 
@@ -6,16 +7,16 @@ use kafka_wire::wire::Str;
 
 use super::topic_configs;
 
-/// Which brokers a setting is for.
+/// The brokers that an altered setting applies to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// This one.
+    /// This broker.
     Broker,
-    /// All that have no value of their own.
+    /// Every broker that has no value of its own.
     Cluster,
 }
 
-/// What was altered, by scope. It goes before what the broker was started with.
+/// Altered settings by scope. They take precedence over those that the broker was started with.
 #[derive(Clone, Debug, Default)]
 pub struct DynamicConfigs {
     of_broker: BTreeMap<Str, Str>,
@@ -32,7 +33,7 @@ impl DynamicConfigs {
         }
     }
 
-    /// Gives a scope these settings, which have been checked, instead of those that it has.
+    /// Replaces the settings of a scope with these, which have been checked.
     pub fn replace(&mut self, scope: Scope, settings: BTreeMap<Str, Str>) {
         match scope {
             Scope::Broker => self.of_broker = settings,
@@ -40,17 +41,17 @@ impl DynamicConfigs {
         }
     }
 
-    /// The values of a setting with Kafka's numbers for where they come from, the one that holds first.
+    /// The altered values of a setting, each with Kafka's number for its source, the one in effect first.
     pub fn values(&self, name: &str) -> impl Iterator<Item = (&Str, i8)> {
         let of_broker = self.of_broker.get(name).map(|value| (value, FROM_BROKER));
         let of_cluster = self.of_cluster.get(name).map(|value| (value, FROM_CLUSTER));
         of_broker.into_iter().chain(of_cluster)
     }
 
-    /// What topics inherit, under the names that they have for it.
+    /// The altered settings that topics inherit, under the topics' names for them.
     #[must_use]
     pub fn of_topics(&self) -> BTreeMap<Str, Str> {
-        // What comes later goes before what is there.
+        // A later entry overrides an earlier one.
         let settings = self.of_cluster.iter().chain(&self.of_broker);
         let of_topic =
             |(name, value): (&Str, &Str)| Some((Str::from_static(topic_configs::of_broker(name)?), value.clone()));

@@ -1,4 +1,4 @@
-//! Which settings of the broker can be altered while it runs, and to what (KIP-226).
+//! The rules of which broker settings can be altered while it runs, and to which values (KIP-226).
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,10 @@ use super::broker_configs::{self, Setting};
 use super::dynamic_configs::Scope;
 use super::topic_configs;
 
-/// Checks all settings that a scope is to have. `present` is what a setting has now.
+/// Checks the settings that a scope is to have as a whole. `present` returns the value that a setting has now.
 ///
 /// # Errors
-/// What is wrong, in words.
+/// The reason for the refusal, in words.
 pub(super) fn check(
     scope: Scope,
     settings: &BTreeMap<Str, Str>,
@@ -24,7 +24,7 @@ pub(super) fn check(
         if name.len() > NAME_LIMIT_BYTES || value.len() > topic_configs::VALUE_LIMIT_BYTES {
             return Err("a name or a value is too long".to_owned());
         }
-        // Kafka keeps what it does not know for plugins that may.
+        // Kafka accepts unknown settings, because a plugin may read them.
         let Some(setting) = broker_configs::all().find(|setting| name == setting.name) else { continue };
         if setting.is_read_only {
             return Err(format!("{name} cannot be altered while the broker runs"));
@@ -58,7 +58,7 @@ fn is_of_kind(setting: &Setting, value: &str) -> bool {
     }
 }
 
-/// A pool of threads grows to at most twice, and shrinks to no less than half of what it is.
+/// Kafka lets the size of a thread pool at most double or halve in one change.
 fn is_within_reach(setting: &Setting, value: &str, present: Option<Str>) -> bool {
     if !THREADS.contains(&setting.name) {
         return true;
@@ -70,11 +70,11 @@ fn is_within_reach(setting: &Setting, value: &str, present: Option<Str>) -> bool
     }
 }
 
-/// Settings that a scope may have, unknown ones included.
+/// Most settings of a scope, unknown ones included.
 const SETTINGS_MAX: usize = 1_000;
 const NAME_LIMIT_BYTES: usize = 1_024;
 
-/// Beginnings of the names of settings that make no sense for all brokers together.
+/// Prefixes of the names of settings that can only be set for a single broker.
 const OF_ONE_BROKER: &[&str] = &["listener", "principal.builder.class", "sasl."];
 
 const THREADS: &[&str] = &[

@@ -1,13 +1,14 @@
-//! The memory of frames that are under way, over all connections together.
+//! The memory of frames in flight, over all connections together.
 //!
-//! A connection is charged for a request that does not fit its small read buffer before more of it is read, until it is
-//! answered; then for its answer, until that is written. Records that an answer shares with a log are charged to the log, and
-//! only when that has no room left because deleted records are still being sent, the connection that holds most of them is
-//! closed, if it has for [`PATIENCE`].
-//! A connection that finds no room is not read until there is; those that wait are served in the order in which they came.
-//! So nobody who waits holds anything. Who holds something waits only for its own client, or for the broker; when a
-//! connection has waited for [`PATIENCE`], the one that holds the most, and has for as long, is closed. So the wait of each
-//! ends.
+//! A connection is charged for a request that does not fit its small read buffer, from before the rest of it is
+//! read until it is answered; then for its answer, until that is written. Records that an answer shares with a log
+//! are charged to the log. Only when the log has no room left because deleted records are still being sent is the
+//! connection that shares the most bytes closed, if it has held them for [`PATIENCE`].
+//!
+//! A connection that finds no room is not read until there is room; waiting connections are served in the order
+//! of arrival. A waiting connection holds no memory, and one that holds memory waits only for its own client or for
+//! the broker. When a connection has waited for [`PATIENCE`], the one that holds the most memory and has held it for as
+//! long is closed. So every wait ends.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -16,20 +17,20 @@ use kafka_wire::time::Moment;
 
 use super::ConnectionId;
 
-/// Who holds how much.
+/// The bytes that each connection holds.
 #[derive(Debug)]
 pub(super) struct FrameRoom {
     limit_bytes: usize,
     used_bytes: usize,
     held: BTreeMap<ConnectionId, Held>,
-    /// In the order in which they came.
+    /// Connections that wait for room, in the order of arrival.
     waiting: VecDeque<ConnectionId>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Held {
     bytes: usize,
-    /// Of an answer that is being sent, what lies in a log.
+    /// Bytes of an answer being sent that lie in a log.
     shared_bytes: usize,
     since: Moment,
 }
@@ -40,13 +41,13 @@ impl FrameRoom {
         Self { limit_bytes, used_bytes: 0, held: BTreeMap::new(), waiting: VecDeque::new() }
     }
 
-    /// Bytes that nobody holds.
+    /// Bytes that no connection holds.
     pub(super) fn left_bytes(&self) -> usize {
         self.limit_bytes.saturating_sub(self.used_bytes)
     }
 
-    /// Charges a connection that holds nothing for a request, if there is room and nobody waits in front of it; otherwise
-    /// it waits from now on. 0 bytes need room for some answer at least.
+    /// Charges a connection that holds nothing for a request, if there is room and no connection waits in front of it;
+    /// otherwise the connection waits from now on. A request of 0 bytes needs some room for its answer at least.
     pub(super) fn take(&mut self, now: Moment, connection: ConnectionId, bytes: usize) -> bool {
         let is_next = self.waiting.front().is_none_or(|&first| first == connection);
         if !is_next || self.left_bytes() < bytes.max(1) {
@@ -60,8 +61,8 @@ impl FrameRoom {
         true
     }
 
-    /// Charges a connection for what it holds now, instead of what it held before, and notes what it shares with logs. It
-    /// cannot be refused.
+    /// Replaces the charge of a connection by what it holds now, and notes the bytes that it shares with logs.
+    /// This cannot be refused.
     pub(super) fn charge(&mut self, now: Moment, connection: ConnectionId, bytes: usize, shared_bytes: usize) {
         self.release(connection);
         if bytes > 0 || shared_bytes > 0 {
@@ -70,25 +71,26 @@ impl FrameRoom {
         }
     }
 
-    /// A connection holds nothing any more. Returns whether it did, so that others may go on.
+    /// Removes the charge of a connection. Returns whether it had one, so that waiting connections can go on.
     pub(super) fn release(&mut self, connection: ConnectionId) -> bool {
         let held = self.held.remove(&connection);
         self.used_bytes -= held.map_or(0, |held| held.bytes);
         held.is_some()
     }
 
-    /// A connection is gone.
+    /// Removes a connection that was closed.
     pub(super) fn forget(&mut self, connection: ConnectionId) {
         self.release(connection);
         self.waiting.retain(|&waiting| waiting != connection);
     }
 
-    /// The connection that holds the most, and how much, among those that have held it for [`PATIENCE`].
+    /// The connection that holds the most bytes, among those that have held theirs for [`PATIENCE`],
+    /// and the number of bytes.
     pub(super) fn largest(&self, now: Moment) -> Option<(ConnectionId, usize)> {
         self.largest_by(now, |held| held.bytes)
     }
 
-    /// The same of what answers share with logs.
+    /// The same for the bytes that answers share with logs.
     pub(super) fn largest_shared(&self, now: Moment) -> Option<(ConnectionId, usize)> {
         self.largest_by(now, |held| held.shared_bytes)
     }
@@ -99,7 +101,7 @@ impl FrameRoom {
     }
 }
 
-/// How long a connection that holds memory is left alone while another waits for it.
+/// Time for which a connection may hold memory while another one waits for it.
 pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 
 #[cfg(test)]
@@ -115,12 +117,12 @@ mod tests {
         let [a, b, c, d] = [1, 2, 3, 4].map(ConnectionId);
         let mut room = FrameRoom::new(100);
         assert!(room.take(at(0), a, 60) && !room.take(at(0), b, 60));
-        // There would be room for less, but not past somebody who waits.
+        // There is room for so little, but a connection that waits is in front.
         assert!(!room.take(at(0), c, 10));
         assert!(room.release(a) && !room.release(a));
         assert!(!room.take(at(0), c, 10) && room.take(at(0), b, 60) && room.take(at(0), c, 10));
         assert_eq!(room.left_bytes(), 30);
-        // One that waited and has gone is in nobody's way.
+        // A waiting connection that was closed no longer blocks the others.
         assert!(!room.take(at(0), d, 70));
         room.forget(d);
         assert!(room.take(at(0), a, 30));

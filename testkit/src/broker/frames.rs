@@ -5,18 +5,18 @@ use std::io::{self, IoSlice};
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
-/// What a buffer begins with.
+/// The beginning of a buffer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Head {
-    /// Less than a length.
+    /// Fewer bytes than a length prefix.
     Nothing,
-    /// A part of a frame; whole, it takes so many bytes with its length prefix.
+    /// A part of a frame; the complete frame has this many bytes, its length prefix included.
     Part(usize),
-    /// A frame, now taken off the buffer, without its length prefix.
+    /// A complete frame without its length prefix, now removed from the buffer.
     Frame(Bytes),
 }
 
-/// Takes the first frame off `buffer` if it is there as a whole.
+/// Removes the first frame from `buffer` if it is complete.
 ///
 /// # Errors
 /// When the length is negative or above `limit_bytes`.

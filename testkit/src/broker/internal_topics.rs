@@ -1,15 +1,15 @@
-//! The topics in which Apache Kafka's coordinators keep what they know.
+//! The topics in which Apache Kafka's coordinators store their state.
 //!
-//! They exist from the first FindCoordinator of their kind on, as in Kafka, so that clients that list or describe topics find
-//! what they know from elsewhere. The coordinators of this broker keep their state beside them: they stay empty.
+//! As in Kafka, they exist from the first FindCoordinator of their kind on, so that clients that list or describe
+//! topics see the same here. The coordinators of this broker keep their state outside of them: these topics stay empty.
 
 use std::collections::BTreeMap;
 
 use kafka_wire::wire::Str;
 
-/// Where the group coordinator keeps groups and their offsets.
+/// The topic of the group coordinator: groups and their offsets.
 pub const CONSUMER_OFFSETS: &str = "__consumer_offsets";
-/// Where the transaction coordinator keeps transactional ids.
+/// The topic of the transaction coordinator: transactional ids.
 pub const TRANSACTION_STATE: &str = "__transaction_state";
 const SHARE_GROUP_STATE: &str = "__share_group_state";
 
@@ -19,14 +19,14 @@ pub fn is_internal(name: &str) -> bool {
     matches!(name, CONSUMER_OFFSETS | TRANSACTION_STATE | SHARE_GROUP_STATE)
 }
 
-/// The partition of such a topic that Kafka keeps a group or a transactional id in, of `partition_count` partitions.
+/// The partition, of `partition_count`, in which Kafka stores a group or a transactional id.
 #[must_use]
 pub fn partition_of(id: &str, partition_count: i32) -> i32 {
     let hash = id.encode_utf16().fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
     hash.checked_abs().unwrap_or(0) % partition_count.max(1)
 }
 
-/// What such a topic is created with; nothing for any other.
+/// The settings that such a topic is created with; empty for any other topic.
 #[must_use]
 pub fn configs(name: &str) -> BTreeMap<Str, Str> {
     let configs: &[(&'static str, &'static str)] = match name {

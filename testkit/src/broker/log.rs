@@ -1,8 +1,9 @@
-//! One partition: its batches, its offsets, and what its transactions hide.
+//! The log of one partition: its batches, its offsets, and the aborted transactions that readers skip.
 //!
-//! Batches are kept as they came, copied out of their request so that they pin no frame, with the offset in place. They lie
-//! in segments as Kafka's do, because those are what its settings speak of: [`Log::expire`] deletes old segments whole,
-//! [`Log::compact`] writes the closed ones anew. One node has no replicas to wait for: the high watermark is the end offset.
+//! Batches are kept as they arrived, copied out of their request so that they pin no frame, with the offset set in
+//! place. They lie in segments as Kafka's do, because topic settings refer to segments: [`Log::expire`] deletes old
+//! segments whole, [`Log::compact`] rewrites the closed ones. One node has no replicas to wait for:
+//! the high watermark is the end offset.
 
 mod cleaner;
 mod retention;
@@ -24,78 +25,79 @@ use super::producer_state::{ActiveProducer, Producers, Verdict};
 /// A partition's log.
 #[derive(Clone, Debug, Default)]
 pub struct Log {
-    /// In the order of their offsets; batches are appended to the last one. Compaction leaves gaps between batches.
+    /// Segments in the order of their offsets; batches are appended to the last one. Compaction leaves
+    /// gaps between batches.
     segments: VecDeque<Segment>,
     start_offset: Offset,
     end_offset: Offset,
     producers: Producers,
-    /// In the order of their markers.
+    /// Aborted transactions, in the order of their markers.
     aborted: VecDeque<AbortedTransaction>,
     /// Segments below this offset have been compacted.
     clean_until: Offset,
-    /// When the next tombstone or marker that compaction has left may go.
+    /// The earliest time at which a tombstone or marker that compaction has left may be removed.
     next_horizon: Option<TimestampMs>,
     size_bytes: u64,
     memory_bytes: u64,
-    /// Blocks that left the log since [`Log::take_removed`] was called.
+    /// Blocks that left the log since the last call of [`Log::take_removed`].
     removed: Vec<Bytes>,
 }
 
-/// What the log says to a batch that it accepts.
+/// The result of an append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AppendInfo {
-    /// Offset of the first record; for a batch that was there already, where it was put then.
+    /// Offset of the first record; for a duplicate, the offset that its first copy got.
     pub base_offset: Offset,
-    /// The broker's time, when the topic asks for log append time.
+    /// The broker's time, if the topic uses log append time.
     pub log_append_time: Option<TimestampMs>,
-    /// Offset of the first record that the partition still has.
+    /// Offset of the first record that is still in the partition.
     pub log_start_offset: Offset,
 }
 
-/// How something is appended.
+/// The circumstances of an append.
 #[derive(Clone, Copy, Debug)]
 pub struct Write<'a> {
     /// The broker's clock.
     pub now: TimestampMs,
-    /// Whether the records of a client get the broker's time.
+    /// Whether client records get the broker's time.
     pub log_append_time: bool,
     /// Settings of the topic.
     pub settings: &'a LogSettings,
 }
 
-/// A stretch of records that `read_committed` readers have to drop: those of one producer, from `first_offset` up to
-/// the marker at `marker_offset`.
+/// The records of an aborted transaction, which `read_committed` readers have to drop: those of one producer,
+/// from `first_offset` up to the marker at `marker_offset`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AbortedTransaction {
-    /// Whose records.
+    /// The producer.
     pub producer_id: ProducerId,
-    /// Offset of the first of them.
+    /// Offset of its first record in the transaction.
     pub first_offset: Offset,
     /// Offset of the abort marker.
     pub marker_offset: Offset,
 }
 
-/// What a reader may see and how much it takes.
+/// The limits of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadBounds {
-    /// Records at and after this offset are not returned (exclusive).
+    /// End of the visible records (exclusive).
     pub end_offset: Offset,
-    /// Bytes to stay within, except for the first batch when `is_first_whole`.
+    /// Most bytes to return, except for the first batch if `is_first_whole`.
     pub size_bytes: usize,
     /// Whether a first batch larger than `size_bytes` is returned all the same, so that the reader makes progress.
     pub is_first_whole: bool,
 }
 
-/// Batches read, as they go into a response.
+/// The batches of a read, as they go into a response.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Read {
-    /// Whole batches, concatenated; the first may start before the offset asked for.
+    /// Complete batches, concatenated; the first one may start before the requested offset.
     pub records: Bytes,
-    /// Offset after the last of them; the offset asked for when there are none.
+    /// Offset after the last batch; the requested offset if there are no batches.
     pub next_offset: Offset,
 }
 
-/// Answer to a search by timestamp.
+/// The result of a search by timestamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimestampOffset {
     /// Offset of the record found.
@@ -105,13 +107,13 @@ pub struct TimestampOffset {
 }
 
 impl Log {
-    /// Offset of the first record that is still there, or of the next one when there is none.
+    /// Offset of the first record that is still in the log, or of the next one if there is none.
     #[must_use]
     pub fn start_offset(&self) -> Offset {
         self.start_offset
     }
 
-    /// Offset that the next record gets: the high watermark of a single node.
+    /// Offset that the next record gets; it is the high watermark of a single node.
     #[must_use]
     pub fn end_offset(&self) -> Offset {
         self.end_offset
@@ -123,19 +125,19 @@ impl Log {
         self.producers.first_open().map_or(self.end_offset, |first| first.max(self.start_offset))
     }
 
-    /// Bytes of all batches.
+    /// Bytes of all batches on the wire.
     #[must_use]
     pub fn size_bytes(&self) -> u64 {
         self.size_bytes
     }
 
-    /// Bytes that the batches take in memory, with what is noted of each.
+    /// Bytes that the batches take in memory, the index entries included.
     #[must_use]
     pub fn memory_bytes(&self) -> u64 {
         self.memory_bytes
     }
 
-    /// The memory that has left the log since the last call. A response that is under way may still hold it.
+    /// The blocks that have left the log since the last call. A response in flight may still hold them.
     pub fn take_removed(&mut self) -> Vec<Bytes> {
         std::mem::take(&mut self.removed)
     }
@@ -151,7 +153,7 @@ impl Log {
         self.producers.iter()
     }
 
-    /// Judges a batch of a client by its header and changes nothing.
+    /// Checks a batch of a client by its header and changes nothing.
     ///
     /// # Errors
     /// Those of [`Producers::check`]. A batch without a producer id is never refused here.
@@ -162,8 +164,8 @@ impl Log {
     /// Appends a batch of a client, whose checksum has been checked.
     ///
     /// # Errors
-    /// Those of [`Log::check`], and `RECORD_LIST_TOO_LARGE` for a batch that no segment has room for; nothing is appended
-    /// then.
+    /// Those of [`Log::check`], and `RECORD_LIST_TOO_LARGE` for a batch that is too large for any segment;
+    /// nothing is appended then.
     pub fn append(&mut self, batch: &Batch, write: &Write<'_>) -> Result<AppendInfo, ErrorCode> {
         let header = &batch.header;
         let log_append_time = write.log_append_time.then_some(write.now);
@@ -186,14 +188,14 @@ impl Log {
         Ok(AppendInfo { base_offset, log_append_time, log_start_offset })
     }
 
-    /// Removes everything, for a topic that is deleted.
+    /// Removes everything, because the topic is deleted.
     pub fn clear(&mut self) {
         let removed = std::mem::take(self);
         self.removed = removed.removed;
         self.removed.extend(removed.segments.into_iter().flat_map(Segment::into_blocks).filter_map(Block::into_bytes));
     }
 
-    /// Ends the transaction of a producer with a marker. An abort hides what it wrote.
+    /// Ends the transaction of a producer with a marker. After an abort, `read_committed` readers skip its records.
     pub fn end_transaction(
         &mut self,
         producer_id: ProducerId,
@@ -215,8 +217,9 @@ impl Log {
         self.push(&bytes, 0, write.now, write);
     }
 
-    /// Reads whole batches from the one that holds `offset`, or the next one where compaction left a gap. The offset must
-    /// be between start and end (inclusive). As in Kafka a read may end before its limits, at a border within the log.
+    /// Reads complete batches, from the one that holds `offset`, or from the next one where compaction left a gap.
+    /// The offset must be between start and end (inclusive). As in Kafka, a read may end before its limits,
+    /// at a border within the log.
     #[must_use]
     pub fn read(&self, offset: Offset, bounds: ReadBounds) -> Read {
         let segment = self.segments.get(self.segment_at(offset));
@@ -224,7 +227,7 @@ impl Log {
         read.unwrap_or(Read { records: Bytes::new(), next_offset: offset })
     }
 
-    /// Bytes that [`Log::read`] could return from `offset` up to `end_offset`, counted no further than `enough`.
+    /// Bytes that [`Log::read`] could return from `offset` up to `end_offset`; counting stops at `enough`.
     #[must_use]
     pub fn available_bytes(&self, offset: Offset, end_offset: Offset, enough: usize) -> usize {
         let mut size_bytes = 0;
@@ -261,8 +264,8 @@ impl Log {
         self.find_timestamp(max, self.end_offset)
     }
 
-    /// Deletes the records before `offset`; a reader skips those that lie in one block with later ones. Does nothing when
-    /// they are gone.
+    /// Deletes the records before `offset`. Whole blocks are freed; a reader skips deleted records that share a block
+    /// with later ones. Does nothing if they are already deleted.
     pub fn delete_before(&mut self, offset: Offset) {
         self.start_offset = offset.clamp(self.start_offset, self.end_offset);
         while self.segments.front().is_some_and(|segment| segment.last_offset() < self.start_offset) {
@@ -291,7 +294,7 @@ impl Log {
         self.end_offset = Offset(last_offset.0 + 1);
     }
 
-    /// Changes the last segment, if there is one, and the sums with it.
+    /// Changes the last segment, if there is one, and updates the totals.
     fn change_last_segment(&mut self, change: impl FnOnce(&mut Segment)) {
         if let Some(last) = self.segments.back_mut() {
             let (size_bytes, memory_bytes) = (last.size_bytes(), last.memory_bytes());
@@ -301,7 +304,7 @@ impl Log {
         }
     }
 
-    /// Removes the first segment; the start offset stays to be moved.
+    /// Removes the first segment; the caller has to move the start offset.
     fn remove_first_segment(&mut self) {
         if let Some(segment) = self.segments.pop_front() {
             self.size_bytes -= segment.size_bytes();
@@ -321,14 +324,14 @@ impl Log {
         self.segments.partition_point(|segment| segment.last_offset() < offset)
     }
 
-    /// Every batch from the one that holds `offset`, or comes after it.
+    /// Every batch from the one that holds `offset` on, or from the next one after it.
     fn entries_from(&self, offset: Offset) -> impl Iterator<Item = (&Block, &Entry)> {
         self.segments.range(self.segment_at(offset)..).flat_map(move |segment| segment.entries_from(offset))
     }
 }
 
-/// The first record of a batch from `start` on with a timestamp at or after `timestamp`. A batch that cannot be opened (a
-/// codec that this build lacks) is taken for one record.
+/// The first record of a batch, from `start` on, with a timestamp at or after `timestamp`. A batch that cannot be
+/// decompressed (this build lacks the codec) counts as one record.
 fn first_at(block: &Block, entry: &Entry, timestamp: TimestampMs, start: Offset) -> Option<TimestampOffset> {
     let batch = block.batch(entry);
     let mut buffer = Decompressed::default();

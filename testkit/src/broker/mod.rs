@@ -53,13 +53,13 @@ use self::server::Server;
 pub use self::state::State;
 use crate::fault::Rule;
 
-/// A running broker. Dropping it stops it: its connections close and everything it held is gone.
+/// A running broker. Dropping it stops it: its connections close and its data is gone.
 #[derive(Debug)]
 pub struct Broker {
     server: Arc<Server>,
-    /// What it listens on.
+    /// The address that it listens on.
     local: SocketAddr,
-    /// What local clients use.
+    /// The address for clients on this machine.
     address: String,
     runtime: Handle,
 }
@@ -83,7 +83,8 @@ impl Broker {
         Ok(Self { server, local, address, runtime: Handle::current() })
     }
 
-    /// Starts a broker on a thread and runtime of its own, so that neither can starve the other. Blocks until it listens.
+    /// Starts a broker on a thread and runtime of its own, so that the broker and the caller's runtime cannot starve
+    /// each other. Blocks until it listens.
     ///
     /// # Errors
     /// When the thread or its runtime cannot be started, or the port cannot be bound.

@@ -1,16 +1,16 @@
-//! The name of a partition, as transactions and committed offsets keep it.
+//! The name of a partition, as transactions and committed offsets refer to it.
 
 use std::fmt;
 
 use kafka_wire::types::PartitionId;
 use kafka_wire::wire::Str;
 
-/// A partition of a topic. Kept in state that outlives a request: make `topic` with [`Str::detached`].
+/// A partition of a topic. It is kept in state that outlives a request: make `topic` with [`Str::detached`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PartitionName {
     /// Name of the topic.
     pub topic: Str,
-    /// Index in it.
+    /// Index of the partition.
     pub partition: PartitionId,
 }
 

@@ -12,11 +12,11 @@ use super::server::Server;
 
 /// Connects clients to a [`Broker`](super::Broker) over in-memory pipes, whatever address they ask for.
 ///
-/// It keeps nothing alive: once the broker has stopped, connections are refused.
+/// It does not keep the broker alive: once the broker has stopped, connections are refused.
 #[derive(Clone, Debug)]
 pub struct Pipe {
     server: Weak<Server>,
-    /// Where the broker's side of each pipe runs.
+    /// The runtime of the broker's side of each pipe.
     runtime: Handle,
 }
 
@@ -40,5 +40,5 @@ impl Connector for Pipe {
     }
 }
 
-/// What one side may have written before the other has to read.
+/// Bytes that one side may write before the other has to read.
 const PIPE_BYTES: usize = 64 * 1024;

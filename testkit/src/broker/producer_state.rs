@@ -1,4 +1,4 @@
-//! What a partition knows of the idempotent producers that wrote to it: epoch, the last batches, an open transaction.
+//! The state of the idempotent producers that have written to a partition: epoch, last batches, open transaction.
 //!
 //! Source: KIP-98, KIP-360, KIP-890; the rules are those of Kafka's `ProducerAppendInfo`.
 
@@ -8,20 +8,20 @@ use kafka_wire::protocol::ErrorCode;
 use kafka_wire::record::{BatchHeader, sequence_after};
 use kafka_wire::types::{Offset, ProducerEpoch, ProducerId, TimestampMs};
 
-/// What to do with a batch of an idempotent producer.
+/// The outcome of checking a batch of an idempotent producer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is the next one: append it.
+    /// The batch is the next one in sequence: append it.
     Append,
-    /// It was appended before, at this first offset; answer with that.
+    /// The batch is a duplicate, whose first copy was appended at this first offset: answer with that.
     Duplicate(Offset),
 }
 
-/// The producers of one partition. Entries are never expired.
+/// The producers of one partition. Entries never expire.
 #[derive(Clone, Debug, Default)]
 pub struct Producers {
     by_id: BTreeMap<ProducerId, Producer>,
-    /// First offsets of the open transactions; the first of them bounds the last stable offset.
+    /// Producers by the first offset of their open transaction; the lowest bounds the last stable offset.
     open: BTreeMap<Offset, ProducerId>,
 }
 
@@ -31,24 +31,24 @@ struct Producer {
     /// The last appended batches under `epoch`, oldest first.
     batches: VecDeque<Appended>,
     open_since: Option<Offset>,
-    /// Largest timestamp of its last batch, or that of a marker after it.
+    /// Largest timestamp of its last batch, or the timestamp of a marker after it.
     last_timestamp: TimestampMs,
-    /// Whether one of its transactions has ended here.
+    /// Whether one of its transactions has ended in this partition.
     has_marker: bool,
 }
 
-/// A producer as DescribeProducers shows it.
+/// A producer, as DescribeProducers reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ActiveProducer {
     /// Its id.
     pub id: ProducerId,
-    /// The newest epoch seen of it.
+    /// Its newest epoch.
     pub epoch: ProducerEpoch,
     /// Sequence number of its last record under that epoch.
     pub last_sequence: Option<i32>,
-    /// Largest timestamp of its last batch, or that of the marker after it.
+    /// Largest timestamp of its last batch, or the timestamp of a marker after it.
     pub last_timestamp: TimestampMs,
-    /// Whether one of its transactions has ended here.
+    /// Whether one of its transactions has ended in this partition.
     pub has_marker: bool,
     /// First offset of its open transaction.
     pub open_since: Option<Offset>,
@@ -62,13 +62,14 @@ struct Appended {
 }
 
 impl Producers {
-    /// Judges a batch by its header, which must have a producer id, and changes nothing.
+    /// Checks a batch by its header, which must have a producer id, and changes nothing.
     ///
     /// # Errors
-    /// `INVALID_PRODUCER_EPOCH` for an epoch older than one seen before: the producer is fenced, or its transaction was
-    /// ended for it. `OUT_OF_ORDER_SEQUENCE_NUMBER` when a batch is missing before it, or it is older than those
-    /// remembered. `INVALID_TXN_STATE` for a batch outside the transaction that the producer has open. A producer that the partition does not know may start anywhere
-    /// (its state may have been deleted); a known one with a new epoch has to start at sequence 0.
+    /// `INVALID_PRODUCER_EPOCH` for an epoch older than the newest: the producer was fenced, or the coordinator
+    /// ended its transaction. `OUT_OF_ORDER_SEQUENCE_NUMBER` if a batch is missing before it, or it is older than
+    /// the remembered ones. `INVALID_TXN_STATE` for a batch outside the transaction that the producer has open.
+    /// An unknown producer may start at any sequence (its state may have been deleted); a known one with a new
+    /// epoch has to start at 0.
     pub fn check(&self, header: &BatchHeader) -> Result<Verdict, ErrorCode> {
         let Some(producer) = self.by_id.get(&header.producer_id) else { return Ok(Verdict::Append) };
         if header.producer_epoch < producer.epoch {
@@ -89,7 +90,7 @@ impl Producers {
         Ok(Verdict::Append)
     }
 
-    /// Notes that a batch was appended at `base_offset`, with this largest timestamp.
+    /// Records that a batch was appended at `base_offset`, with this largest timestamp.
     pub fn appended(&mut self, header: &BatchHeader, base_offset: Offset, max_timestamp: TimestampMs) {
         let producer = self.entry(header.producer_id, header.producer_epoch);
         producer.last_timestamp = max_timestamp;
@@ -107,7 +108,7 @@ impl Producers {
         }
     }
 
-    /// Notes a marker: the producer's transaction in this partition is over. Returns its first offset, if it had one.
+    /// Records a marker: the producer's transaction in this partition is over. Returns its first offset, if it had one.
     /// A higher epoch fences the lower ones and restarts the sequences (KIP-890).
     pub fn ended(&mut self, producer_id: ProducerId, epoch: ProducerEpoch, timestamp: TimestampMs) -> Option<Offset> {
         let producer = self.entry(producer_id, epoch);
@@ -144,13 +145,13 @@ impl Producers {
         })
     }
 
-    /// The newest epoch seen of a producer.
+    /// The newest epoch of a producer.
     #[must_use]
     pub fn epoch(&self, producer_id: ProducerId) -> Option<ProducerEpoch> {
         self.by_id.get(&producer_id).map(|producer| producer.epoch)
     }
 
-    /// The entry of a producer, moved on to `epoch` when that is newer.
+    /// The entry of a producer, advanced to `epoch` if that is newer.
     fn entry(&mut self, producer_id: ProducerId, epoch: ProducerEpoch) -> &mut Producer {
         let producer = self.by_id.entry(producer_id).or_insert_with(|| Producer {
             epoch,
@@ -178,7 +179,7 @@ impl Producer {
     }
 }
 
-/// Kafka remembers five batches of a producer in each partition; so may that many be in flight.
+/// Batches that Kafka remembers of a producer in each partition; so at most this many may be in flight.
 const BATCHES_REMEMBERED: usize = 5;
 
 #[cfg(test)]
@@ -219,7 +220,7 @@ mod tests {
             assert_eq!(again, Ok(Verdict::Duplicate(Offset(i64::from(batch) * 2))));
         }
         assert_eq!(producers.check(&header(0, 0, 2, false)), Err(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER));
-        // Same first sequence with another count is not the same batch.
+        // A batch with the same first sequence but another count is a different batch.
         assert_eq!(producers.check(&header(0, 10, 3, false)), Err(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER));
         assert_eq!(producers.check(&header(0, 14, 1, false)), Err(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER));
         assert_eq!(producers.check(&header(0, 12, 1, false)), Ok(Verdict::Append));
@@ -253,7 +254,7 @@ mod tests {
         assert_eq!(producers.first_open(), None);
         assert_eq!(producers.check(&header(3, 10, 5, true)), Err(ErrorCode::INVALID_PRODUCER_EPOCH));
         append(&mut producers, &header(4, 0, 5, true), 21);
-        // Under transaction.version 1 the marker carries the epoch of the records and the sequences go on.
+        // Under transaction.version 1 the marker carries the epoch of the records, and the sequences go on.
         assert_eq!(producers.ended(ProducerId(7), ProducerEpoch(4), TimestampMs(0)), Some(Offset(21)));
         append(&mut producers, &header(4, 5, 5, true), 27);
     }

@@ -1,7 +1,7 @@
-//! Which records a topic takes: a compacted one those with a key, every one those whose date is near enough.
+//! The rules for records of a topic: a compacted topic needs keys, and every topic bounds the timestamps.
 //!
-//! One record that breaks a rule has its whole batch refused, and each of them is named to the producer (KIP-467). Source:
-//! `LogValidator` of Kafka.
+//! One record that breaks a rule makes the whole batch refused, and the response names each such record (KIP-467).
+//! Source: `LogValidator` of Kafka.
 
 use kafka_wire::compression::Decompressed;
 use kafka_wire::protocol::ErrorCode;
@@ -10,26 +10,26 @@ use kafka_wire::types::{Offset, TimestampMs};
 
 use super::topics::Topic;
 
-/// What a topic asks of each record.
+/// The rules that a topic has for each record.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RecordRules {
     needs_key: bool,
-    /// The earliest and the latest timestamp; `None` where the broker sets it.
+    /// The earliest and the latest allowed timestamp; `None` if the broker sets timestamps itself.
     dates: Option<(i64, i64)>,
 }
 
-/// Why a batch is refused.
+/// The reason why a batch is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
     pub(super) error: ErrorCode,
-    /// The records that are at fault, by their place in the batch; empty when it is none of them.
+    /// The records at fault, by their index in the batch; empty if the fault is not that of a record.
     pub(super) records: Vec<(i32, String)>,
-    /// The start of the log, which is told with the records.
+    /// The start offset of the log, which the response has beside the records.
     pub(super) log_start_offset: Offset,
 }
 
 impl Refusal {
-    /// What the records at fault have in common; `None` when it is none of them.
+    /// The common fault of the records, in words; `None` if the fault is not that of a record.
     pub(super) fn summary(&self) -> Option<String> {
         let count = self.records.len();
         (count > 0).then(|| format!("{count} records are refused, and the batch with them: {}", self.error.meaning()))
@@ -43,7 +43,7 @@ impl From<ErrorCode> for Refusal {
 }
 
 impl RecordRules {
-    /// The rules of a topic, today.
+    /// The rules of a topic at the time `now`.
     pub(super) fn of(topic: &Topic, now: TimestampMs) -> Self {
         let number = |name, default| topic.config(name).and_then(|value| value.trim().parse().ok()).unwrap_or(default);
         let before = number("message.timestamp.before.max.ms", i64::MAX);
@@ -55,7 +55,8 @@ impl RecordRules {
         }
     }
 
-    /// Holds a batch against the rules. Its records are read only when its header does not show that they keep them.
+    /// Checks a batch against the rules. Its records are read only if the header does not show that they follow
+    /// the rules.
     pub(super) fn check(&self, batch: &Batch, log_start_offset: Offset) -> Result<(), Refusal> {
         let may_be_late = self.dates.is_some_and(|(_, latest)| batch.header.max_timestamp > latest);
         let may_be_early = self.dates.is_some_and(|(earliest, _)| earliest > 0);
@@ -68,7 +69,7 @@ impl RecordRules {
         for (index, record) in (0..).zip(records) {
             let record = record.map_err(|_| ErrorCode::INVALID_RECORD)?;
             if let Err((fault, why)) = self.check_record(&record) {
-                // A wrong date is what the batch is refused for, whatever else is wrong with others of its records.
+                // A bad timestamp decides the error of the batch, whatever else is wrong with its other records.
                 error = if fault == ErrorCode::INVALID_TIMESTAMP { fault } else { error };
                 refused.push((index, why));
             }

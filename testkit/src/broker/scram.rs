@@ -1,4 +1,5 @@
-//! SCRAM credentials of users. Only what is shown is kept: nobody logs in here, and so no secret is needed.
+//! SCRAM credentials of users. Only the parts that can be listed are kept: no client logs in here,
+//! so no secret is needed.
 //!
 //! Source: KIP-554; the rules are those of Kafka's `ScramControlManager`.
 
@@ -10,33 +11,33 @@ use kafka_wire::wire::Str;
 /// The credentials of every user.
 #[derive(Clone, Debug, Default)]
 pub struct ScramCredentials {
-    /// Iterations by user and by Kafka's number of the mechanism. No user is without a credential.
+    /// Iterations by user and by Kafka's number of the mechanism. Every user has at least one credential.
     by_user: BTreeMap<Str, BTreeMap<i8, i32>>,
 }
 
 impl ScramCredentials {
-    /// Whether this credential could be deleted.
+    /// Checks whether this credential could be deleted.
     ///
     /// # Errors
-    /// `UNACCEPTABLE_CREDENTIAL` for a user without a name or with a very long one, `UNSUPPORTED_SASL_MECHANISM`; `RESOURCE_NOT_FOUND` for one
-    /// that is not there.
+    /// `UNACCEPTABLE_CREDENTIAL` for a user with an empty or very long name; `UNSUPPORTED_SASL_MECHANISM`;
+    /// `RESOURCE_NOT_FOUND` for a credential that does not exist.
     pub fn check_deletion(&self, user: &str, mechanism: i8) -> Result<(), ErrorCode> {
         check(user, mechanism)?;
         let is_there = self.by_user.get(user).is_some_and(|credentials| credentials.contains_key(&mechanism));
         if is_there { Ok(()) } else { Err(ErrorCode::RESOURCE_NOT_FOUND) }
     }
 
-    /// Whether this credential could be set.
+    /// Checks whether this credential could be set.
     ///
     /// # Errors
-    /// `UNACCEPTABLE_CREDENTIAL` for a user without a name or with a very long one, or too few or too many iterations;
-    /// `UNSUPPORTED_SASL_MECHANISM`.
+    /// `UNACCEPTABLE_CREDENTIAL` for a user with an empty or very long name, or for too few or too many
+    /// iterations; `UNSUPPORTED_SASL_MECHANISM`.
     pub fn check_upsertion(&self, user: &str, mechanism: i8, iterations: i32) -> Result<(), ErrorCode> {
         check(user, mechanism)?;
         if ITERATIONS.contains(&iterations) { Ok(()) } else { Err(ErrorCode::UNACCEPTABLE_CREDENTIAL) }
     }
 
-    /// Deletes a credential, if it is there.
+    /// Deletes a credential, if it exists.
     pub fn delete(&mut self, user: &str, mechanism: i8) {
         if let Some(credentials) = self.by_user.get_mut(user) {
             credentials.remove(&mechanism);
@@ -46,7 +47,7 @@ impl ScramCredentials {
         }
     }
 
-    /// Sets a credential that has been checked, or replaces it.
+    /// Sets or replaces a credential that has been checked.
     ///
     /// # Errors
     /// `POLICY_VIOLATION` beyond [`USERS_MAX`].
@@ -80,7 +81,7 @@ fn check(user: &str, mechanism: i8) -> Result<(), ErrorCode> {
     }
 }
 
-/// Users with credentials in the whole cluster.
+/// Most users with credentials in the whole cluster.
 pub const USERS_MAX: usize = 10_000;
 
 const NAME_LIMIT_BYTES: usize = 2048;

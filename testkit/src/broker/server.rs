@@ -1,7 +1,7 @@
-//! Runs a [`Core`] on tokio: one task per connection, one for the timers, the core behind a mutex.
+//! Runs a [`Core`] on tokio: one task per connection, one for the timers, and the core behind a mutex.
 //!
-//! A connection's task reads ahead while its request waits, as much as its small buffer takes, so that it notices a client
-//! that has gone. Memory for larger frames is rationed over all connections, see [`FrameRoom`].
+//! While a request waits, its connection's task reads ahead as much as its small buffer takes, so that it notices
+//! a client that disconnects. Memory for larger frames is rationed over all connections, see [`FrameRoom`].
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
@@ -27,32 +27,33 @@ use super::{BrokerConfig, ConnectionId, Core, Output, Peer};
 #[derive(Debug)]
 pub(super) struct Server {
     hub: Mutex<Hub>,
-    /// Told when the core's next timeout has come nearer.
+    /// Notified when the core's next timeout has moved nearer.
     timer: Notify,
-    /// Told when memory for frames has become free.
+    /// Notified when memory for frames has become free.
     room_freed: Notify,
-    /// Set once, when the broker is to stop; its receivers are the tasks that have not ended.
+    /// Set once, when the broker is to stop; the tasks that have not ended hold its receivers.
     stop: watch::Sender<bool>,
     start: Instant,
     frame_limit_bytes: usize,
 }
 
-/// The core, and where its outputs go.
+/// The core, and the destinations of its outputs.
 #[derive(Debug)]
 struct Hub {
     core: Core,
     lines: BTreeMap<ConnectionId, Line>,
     room: FrameRoom,
-    /// What the timer task sleeps until.
+    /// The time until which the timer task sleeps.
     scheduled: Option<Moment>,
 }
 
-/// The way to the task of a connection.
+/// The channel to the task of a connection.
 #[derive(Debug)]
 struct Line {
-    /// A connection has at most one request in the core at a time, so this holds at most its answer and its end.
+    /// Outputs for the connection. It has at most one request in the core at a time, so this holds at most the answer
+    /// and the instruction to close.
     queue: mpsc::UnboundedSender<Output>,
-    /// Ends the task, whatever it waits for.
+    /// Ends the task, even while it waits.
     end: Arc<Notify>,
 }
 
@@ -127,7 +128,7 @@ impl Server {
                     }
                 },
             };
-            // Answers are small and awaited: Nagle's algorithm would only add a delay.
+            // Answers are small and clients wait for them: Nagle's algorithm would only add a delay.
             let _ = stream.set_nodelay(true);
             let reached =
                 listens_everywhere.then(|| stream.local_addr().ok()).flatten().map(|local| text_of(local.ip()));
@@ -166,7 +167,7 @@ impl Server {
         self.room_freed.notify_waiters();
     }
 
-    /// Requests in, answers out, one at a time.
+    /// Reads requests and writes answers, one at a time.
     async fn exchange<R, W>(
         &self,
         connection: ConnectionId,
@@ -184,7 +185,7 @@ impl Server {
             if !busy {
                 match split_frame(&mut buffer, self.frame_limit_bytes)? {
                     Head::Frame(frame) => {
-                        // A large one has its room already, and was all that its buffer was for.
+                        // A large frame has its memory charged already, and its buffer was for it alone.
                         if frame.len() <= READ_BYTES {
                             self.wait_for_room(connection, 0).await;
                         } else {
@@ -237,7 +238,7 @@ impl Server {
         })
     }
 
-    /// Writes an answer. The end of the connection comes as an error.
+    /// Writes an answer. The instruction to close the connection is returned as an error.
     async fn send<W: AsyncWrite + Unpin>(&self, writer: &mut W, output: Output) -> io::Result<()> {
         let Output::Send { connection, frame } = output else { return Err(io::ErrorKind::ConnectionAborted.into()) };
         write_frame(writer, &frame).await?;
@@ -248,15 +249,15 @@ impl Server {
         Ok(())
     }
 
-    /// Waits until a connection may have `bytes` of memory for a request and more for its answer.
+    /// Waits until a connection may have `bytes` of memory for a request and some more for its answer.
     async fn wait_for_room(&self, connection: ConnectionId, bytes: usize) {
         loop {
             let freed = self.room_freed.notified();
             let mut freed = std::pin::pin!(freed);
-            // From here on nothing that is freed is missed.
+            // From here on no notification of freed memory is missed.
             freed.as_mut().enable();
             if self.lock().room.take(self.now(), connection, bytes) {
-                // The next in line may find room as well.
+                // The next connection in line may find room as well.
                 self.room_freed.notify_waiters();
                 return;
             }
@@ -266,7 +267,7 @@ impl Server {
         }
     }
 
-    /// Ends the connection that holds the most memory, if it has for long.
+    /// Closes the connection that holds the most memory, if it has held it for long.
     fn close_largest(&self) {
         let hub = self.lock();
         if let Some((connection, bytes)) = hub.room.largest(self.now())
@@ -280,7 +281,7 @@ impl Server {
         }
     }
 
-    /// Calls the core when its next timeout has come, until the broker stops.
+    /// Calls the core whenever its next timeout is due, until the broker stops.
     pub(super) async fn run_timers(self: Arc<Self>) {
         let mut stop = self.stop.subscribe();
         loop {
@@ -291,7 +292,8 @@ impl Server {
             };
             let sleep = async {
                 match due {
-                    // Timers of tokio tick in milliseconds; one more keeps the core from being woken just too early.
+                    // Timers of tokio tick in milliseconds; one tick more keeps the core from being called just
+                    // too early.
                     Some(due) => tokio::time::sleep_until(self.start + due.since(Moment::ZERO) + TICK).await,
                     None => std::future::pending().await,
                 }
@@ -310,7 +312,8 @@ impl Server {
     }
 
     fn lock(&self) -> MutexGuard<'_, Hub> {
-        // The core changes nothing halfway and panics on no input; a poisoned lock means a bug that has been reported.
+        // The core leaves no change half done and panics on no input; a poisoned lock means a bug that has
+        // been reported already.
         self.hub.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -326,7 +329,7 @@ impl Hub {
                     let shared_bytes = frame.iter().map(Bytes::len).sum::<usize>() - own_bytes;
                     self.room.charge(now, *connection, own_bytes, shared_bytes);
                 }
-                // The task may have ended since; its connection is about to be taken out.
+                // The task may have ended in the meantime; its connection is about to be removed.
                 let _ = line.queue.send(output);
             }
         }
@@ -344,18 +347,18 @@ impl Hub {
     }
 }
 
-/// An address without the IPv6 form of IPv4: what `[::]` accepts shows it so.
+/// The text of an address. An IPv4 client of a socket bound to `[::]` has an IPv6 form, which is reduced to IPv4.
 fn text_of(address: IpAddr) -> Str {
     Str::from(address.to_canonical().to_string())
 }
 
-/// Bytes of the chunks that a frame has for itself. The others are slices of a log, which is charged for them.
+/// Bytes of the chunks that belong to the frame alone. The others are slices of a log, which is charged for them.
 fn own_bytes(frame: &[Bytes]) -> usize {
     frame.iter().filter(|chunk| chunk.is_unique()).map(Bytes::len).sum()
 }
 
 async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
-    // An error means that the sender is gone, and so is the broker.
+    // An error means that the sender was dropped, and with it the broker.
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
@@ -365,7 +368,8 @@ fn wall_clock() -> TimestampMs {
     TimestampMs(i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// What each connection has to read into, and what it may send ahead while its request waits. Larger frames need room.
+/// Bytes of each connection's read buffer, which also bounds what a client can send ahead while its request waits.
+/// Larger frames need room.
 const READ_BYTES: usize = 16 * 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const TICK: Duration = Duration::from_millis(1);

@@ -1,4 +1,4 @@
-//! What the handlers work on: everything the broker holds, and the answers that are ready.
+//! The state that the handlers work on: all data of the broker, and the answers that are ready.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -31,13 +31,13 @@ use super::transactions::{EndProtocol, Markers, ProducerIdentity, Transactions};
 pub struct State {
     /// Settings; they do not change.
     pub config: BrokerConfig,
-    /// Host that clients are told.
+    /// Host that clients are told to connect to.
     pub host: Str,
-    /// Port that clients are told.
+    /// Port that clients are told to connect to.
     pub port: u16,
-    /// Id of the cluster of one.
+    /// Id of the cluster, whose only node this is.
     pub cluster_id: Str,
-    /// The present, as the last event brought it.
+    /// The present time, as the last event brought it.
     pub now: Moment,
     /// The topics with their logs.
     pub topics: Topics,
@@ -45,7 +45,7 @@ pub struct State {
     pub groups: Groups,
     /// The transactional ids.
     pub transactions: Transactions,
-    /// Settings that were altered while the broker ran.
+    /// Settings that were altered while the broker runs.
     pub dynamic_configs: DynamicConfigs,
     /// The access control entries.
     pub acls: Acls,
@@ -53,29 +53,29 @@ pub struct State {
     pub quotas: ClientQuotas,
     /// The credentials of users.
     pub scram: ScramCredentials,
-    /// Bytes that came behind the last field of requests, and were ignored.
+    /// Bytes after the last field of requests, which were ignored.
     pub ignored_bytes: u64,
-    /// Bytes that answers may still take; see [`Core::set_answer_room`](super::Core::set_answer_room).
+    /// Bytes that answers may still allocate; see [`Core::set_answer_room`](super::Core::set_answer_room).
     pub(super) answer_room_bytes: usize,
-    /// Whether a batch was refused that had found room without the deleted records that are being sent.
+    /// Whether a batch was refused that would have fitted but for deleted records that are still being sent.
     pub(super) is_short_by_answers: bool,
-    /// When it was last told that records find no room.
+    /// Time of the last warning that records find no room.
     shortage_told: Option<Moment>,
     /// Fetches that wait for records, by connection: each has at most one.
     fetches: BTreeMap<ConnectionId, WaitingFetch>,
-    /// Connections whose fetch should be looked at again.
+    /// Connections whose waiting fetch should be tried again.
     woken: VecDeque<ConnectionId>,
     answers: VecDeque<(Call, Answered)>,
 }
 
-/// How a call ended.
+/// The end of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answered {
-    /// With this frame.
+    /// This frame is sent as the answer.
     Frame(Vec<Bytes>),
-    /// Without an answer, as the client wished.
+    /// No answer is sent, because the client asked for none.
     Silently,
-    /// By closing the connection.
+    /// The connection is closed.
     Closed,
 }
 
@@ -84,12 +84,12 @@ pub enum Answered {
 pub(super) struct WaitingFetch {
     pub(super) call: Call,
     pub(super) request: FetchRequest,
-    /// When it is answered with what there is.
+    /// The time at which it is answered with the records that there are.
     pub(super) deadline: Moment,
 }
 
 impl State {
-    /// A broker that holds nothing.
+    /// Makes the state of a broker without any data.
     #[must_use]
     pub fn new(config: BrokerConfig, host: &str, port: u16) -> Self {
         let mut rng = Rng::from_seed(config.seed.unwrap_or_default());
@@ -121,8 +121,8 @@ impl State {
         }
     }
 
-    /// Counts the bytes behind the last field of a request. Like Apache Kafka's, the broker ignores them: every librdkafka
-    /// since 2.3 leaves three behind the Metadata request for all topics.
+    /// Counts the bytes after the last field of a request. Like Apache Kafka, the broker ignores them:
+    /// every librdkafka since 2.3 leaves three behind the Metadata request for all topics.
     pub(super) fn ignore_trailing(&mut self, call: Call, bytes: usize) {
         if bytes > 0 {
             debug!(api = %call.api, version = call.version, bytes, "bytes behind the last field are ignored");
@@ -130,7 +130,7 @@ impl State {
         }
     }
 
-    /// The date, for records and markers.
+    /// The present date, for records and markers.
     #[must_use]
     pub fn timestamp(&self) -> TimestampMs {
         self.timestamp_at(self.now)
@@ -143,13 +143,14 @@ impl State {
         TimestampMs(self.config.start_timestamp.0.saturating_add(passed))
     }
 
-    /// Resolves the topic of a request, by name or, where the version has ids, by id. The empty string for an unknown id.
+    /// The name of a request's topic, which the request gives by name or, where its version has ids, by id.
+    /// The empty string for an unknown id.
     #[must_use]
     pub fn topic_name(&self, name: &Str, id: Uuid) -> Str {
         if id == Uuid::ZERO { name.clone() } else { self.topics.name_of(id).cloned().unwrap_or_default() }
     }
 
-    /// Creates a topic that somebody asked for by merely naming it, if the configuration says so.
+    /// Creates a topic that a request merely names, if the configuration allows it.
     pub fn auto_create(&mut self, name: &Str) -> Option<&Topic> {
         if !self.config.auto_create_topics {
             return None;
@@ -159,8 +160,8 @@ impl State {
         self.topics.create(name, count, internal_topics::configs(name)).ok()
     }
 
-    /// Creates the topic of a coordinator that somebody looks for, unless it is there. Without room for it there is none:
-    /// nothing depends on it here.
+    /// Creates the topic of a coordinator that a client looks for, unless it exists. Without room for it there will be
+    /// none, which does no harm: nothing here depends on it.
     pub(super) fn create_internal(&mut self, name: &'static str) {
         if self.topics.by_name(name).is_none() {
             let count = self.config.internal_partitions;
@@ -168,11 +169,12 @@ impl State {
         }
     }
 
-    /// Whether a batch of this size may be kept. When not, the log says so now and then, with what takes the room.
+    /// Checks whether there is memory for a batch of this size. If not, it logs from time to time which
+    /// topics take the memory.
     ///
-    /// Kafka answers `KAFKA_STORAGE_ERROR` when it cannot write to its disk. Clients take that for a fault that may pass:
-    /// they ask for the leader anew and send the batch again, in its order, until it succeeds or its delivery timeout ends;
-    /// so a producer lives through a shortage that retention ends, and fails with a reason when nothing ends it.
+    /// Kafka answers `KAFKA_STORAGE_ERROR` when it cannot write to its disk. Clients take that for a temporary fault:
+    /// they ask for the leader anew and send the batch again, in its order, until it succeeds or its delivery timeout
+    /// ends. So a producer survives a shortage that retention ends, and fails with a reason if nothing ends it.
     ///
     /// # Errors
     /// `KAFKA_STORAGE_ERROR`.
@@ -200,20 +202,20 @@ impl State {
         Err(ErrorCode::KAFKA_STORAGE_ERROR)
     }
 
-    /// Something has changed in a partition that fetches may wait for.
+    /// Notes that a partition has changed for which fetches may wait.
     pub fn wake(&mut self, topic: &str, partition: PartitionId) {
         if let Some(partition) = self.topics.partition_mut(topic, partition) {
             self.woken.extend(std::mem::take(&mut partition.watchers));
         }
     }
 
-    /// A topic has been taken out; who waits for it learns so.
+    /// Removes what refers to a deleted topic; fetches that wait for its records learn of the deletion.
     pub fn forget_topic(&mut self, topic: Topic) {
         self.groups.forget_topic(&topic.name);
         self.woken.extend(topic.partitions.into_iter().flat_map(|partition| partition.watchers));
     }
 
-    /// Parks a fetch until a partition of it changes, at most until `deadline`.
+    /// Lets a fetch wait until one of its partitions changes, at most until `deadline`.
     pub fn wait_for_records(&mut self, call: Call, request: FetchRequest, deadline: Moment) {
         for (topic, index) in partitions_of(&request) {
             let name = self.topic_name(&topic.topic, topic.topic_id);
@@ -224,7 +226,7 @@ impl State {
         self.fetches.insert(call.connection, WaitingFetch { call, request, deadline });
     }
 
-    /// Answers a call.
+    /// Answers a request.
     pub fn answer<R: Message>(&mut self, call: Call, response: &R) {
         let answered = match encode(call, response) {
             Ok(frame) => Answered::Frame(frame),
@@ -236,7 +238,7 @@ impl State {
         self.end_call(call, answered);
     }
 
-    /// Ends a call without an answer.
+    /// Ends a request without an answer.
     pub fn end_call(&mut self, call: Call, answered: Answered) {
         if let Answered::Frame(frame) = &answered {
             let size_bytes: usize = frame.iter().map(Bytes::len).sum();
@@ -245,12 +247,12 @@ impl State {
         self.answers.push_back((call, answered));
     }
 
-    /// The next call that has ended.
+    /// The next request that has ended.
     pub fn next_answer(&mut self) -> Option<(Call, Answered)> {
         self.answers.pop_front()
     }
 
-    /// A client is gone: nothing waits for it any more.
+    /// Drops the waiting requests of a client that has disconnected.
     pub fn disconnect(&mut self, connection: ConnectionId) {
         let Some(fetch) = self.fetches.remove(&connection) else { return };
         for (topic, index) in partitions_of(&fetch.request) {
@@ -261,7 +263,7 @@ impl State {
         }
     }
 
-    /// Everything that is due by `now` happens.
+    /// Does everything that is due by now.
     pub fn handle_timeout(&mut self) {
         self.transactions.handle_timeout(self.now);
         self.groups.handle_timeout(self.now);
@@ -273,7 +275,7 @@ impl State {
         }
     }
 
-    /// When [`State::handle_timeout`] is due.
+    /// The time at which [`State::handle_timeout`] is due.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Moment> {
         let fetch = self.fetches.values().map(|fetch| fetch.deadline).min();
@@ -281,7 +283,8 @@ impl State {
         [self.transactions.next_timeout(), self.groups.next_timeout(), fetch, upkeep].into_iter().flatten().min()
     }
 
-    /// When the broker's clock shows this date: the present for one that is past, `None` for one that it never reaches.
+    /// The moment at which the broker's clock shows this date: the present for a past date, `None` for one that
+    /// the clock never reaches.
     fn moment_of(&self, date: TimestampMs) -> Option<Moment> {
         let passed = date.0.saturating_sub(self.config.start_timestamp.0);
         let ms = u64::try_from(passed).unwrap_or(0);
@@ -295,7 +298,7 @@ impl State {
         }
     }
 
-    /// The next fetch that waited and is to be looked at again.
+    /// The next waiting fetch that should be tried again.
     pub(super) fn next_woken_fetch(&mut self) -> Option<WaitingFetch> {
         loop {
             let connection = self.woken.pop_front()?;
@@ -324,9 +327,9 @@ impl State {
     }
 }
 
-/// Between two complaints about too little memory.
+/// Time between two warnings about too little memory.
 const SHORTAGE_PAUSE: Duration = Duration::from_secs(10);
-/// Topics that such a complaint names.
+/// Number of topics that such a warning names.
 const TOPICS_TOLD: usize = 5;
 
 const NANOS_PER_MS: u64 = 1_000_000;

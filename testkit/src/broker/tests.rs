@@ -109,7 +109,7 @@ fn every_version_of_every_api_is_answered_or_waits() {
                         Some(Output::Send { frame, .. }) => drop(decode::<$request>(version, &frame)),
                         // acks=0 is the default of a produce request.
                         None => assert_eq!(ApiKey::$key, ApiKey::Produce),
-                        // Its default asks for the kind 0 of resources, which Kafka takes for no request at all.
+                        // Its default asks for the resource type 0, which Kafka takes for an invalid request.
                         Some(Output::Close { .. }) if !refuse => assert_eq!(ApiKey::$key, ApiKey::DescribeAcls),
                         closed => panic!("{} v{version}: {closed:?}", ApiKey::$key),
                     }

@@ -1,27 +1,27 @@
-//! The settings of a topic: which there are, and which of them mean something to this broker.
+//! The settings of a topic: their names and defaults, and which of them have an effect in this broker.
 //!
-//! What cuts logs into segments, deletes and compacts is honoured ([`LogSettings`](super::log::LogSettings)), and so are
-//! `max.message.bytes`, `message.timestamp.*` and the keys that `cleanup.policy` asks for. The others are remembered and
-//! shown.
+//! Settings about segments, deletion and compaction have their effect ([`LogSettings`](super::log::LogSettings)),
+//! and so have `max.message.bytes`, `message.timestamp.*` and the rule that a compacted topic needs keys.
+//! The others are stored and listed.
 
 use std::collections::BTreeMap;
 
 use kafka_wire::wire::Str;
 
-/// A setting as a client is shown it.
+/// A setting, as a client sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EffectiveConfig {
     /// Its name.
     pub name: &'static str,
     /// Its value.
     pub value: Str,
-    /// Kafka's number for where the value comes from: the topic, or the default.
+    /// Kafka's number for the source of the value: the topic, or the default.
     pub source: i8,
     /// Kafka's number for the type of the value.
     pub kind: i8,
-    /// The setting of the broker that it takes its default from, if there is one.
+    /// The broker's setting that its default comes from, if there is one.
     pub broker_name: Option<&'static str>,
-    /// What it is when nobody sets it.
+    /// The default.
     pub default: &'static str,
 }
 
@@ -37,34 +37,35 @@ pub fn effective(overrides: &BTreeMap<Str, Str>) -> impl Iterator<Item = Effecti
     })
 }
 
-/// The default of a setting; `None` for a name that no topic has.
+/// The default of a setting; `None` for a name that is no topic setting.
 #[must_use]
 pub fn default_of(name: &str) -> Option<&'static str> {
     KNOWN.iter().find(|(known, ..)| *known == name).map(|&(_, _, default, _)| default)
 }
 
-/// The setting of topics that takes its default from this one of the broker.
+/// The topic setting whose default comes from this broker setting.
 #[must_use]
 pub fn of_broker(broker_name: &str) -> Option<&'static str> {
     KNOWN.iter().find(|(.., of_broker)| *of_broker == broker_name).map(|&(name, ..)| name)
 }
 
-/// Whether this is a setting that holds a list, which can be added to.
+/// Whether the setting holds a list, which can be appended to.
 #[must_use]
 pub fn is_list(name: &str) -> bool {
     KNOWN.iter().any(|&(known, kind, ..)| known == name && kind == LIST)
 }
 
-/// What holds for a topic with these overrides: the override, or the default. `None` for a setting that topics do not have.
+/// The value in effect for a topic with these overrides: the override, or the default. `None` for a name that
+/// is no topic setting.
 #[must_use]
 pub fn value<'a>(overrides: &'a BTreeMap<Str, Str>, name: &str) -> Option<&'a str> {
     overrides.get(name).map(|value| value.trim()).or_else(|| default_of(name))
 }
 
-/// Whether a topic has such a setting and the value is one that it may have.
+/// Whether this is a topic setting and the value is legal for it.
 #[must_use]
 pub fn is_legal(name: &str, value: &str) -> bool {
-    // Kafka takes it and shows it to nobody; without it, no test could have segments below 1 MiB.
+    // Kafka accepts this setting and never lists it; without it, no test could have segments below 1 MiB.
     if name == INTERNAL_SEGMENT_BYTES {
         return value.trim().parse::<i32>().is_ok();
     }
@@ -108,7 +109,7 @@ fn is_in_range(name: &str, number: i64) -> bool {
     }
 }
 
-/// None at all keeps everything for ever.
+/// An empty policy is legal and keeps everything for ever.
 fn is_policy(value: &str) -> bool {
     value.is_empty() || value.split(',').all(|policy| matches!(policy.trim(), "compact" | "delete"))
 }
@@ -119,13 +120,13 @@ fn is_partition_and_broker(element: &str) -> bool {
     element.trim().split_once(':').is_some_and(|(partition, broker)| is_number(partition) && is_number(broker))
 }
 
-/// Longest value that is kept. Kafka's limit is that of a record in its metadata log.
+/// Longest value in bytes. Kafka's limit is that of a record in its metadata log.
 pub const VALUE_LIMIT_BYTES: usize = 16 * 1024;
 
-/// Storage elsewhere has to be set up in the broker before a topic may have it.
+/// Tiered storage has to be set up in the broker before a topic may enable it.
 const TIERED: &str = "remote.storage.enable";
 
-/// Bytes of a segment, without the lower bound that `segment.bytes` has.
+/// The setting for the bytes of a segment, without the lower bound that `segment.bytes` has.
 pub(super) const INTERNAL_SEGMENT_BYTES: &str = "internal.segment.bytes";
 
 const FROM_TOPIC: i8 = 1;
@@ -138,7 +139,7 @@ const LONG: i8 = 5;
 const DOUBLE: i8 = 6;
 const LIST: i8 = 7;
 
-/// Name, type, default and the name of the broker's setting behind it, as Apache Kafka 4.4 has them.
+/// Name, type, default and the broker's setting behind it, as in Apache Kafka 4.4.
 const KNOWN: &[(&str, i8, &str, &str)] = &[
     ("cleanup.policy", LIST, "delete", "log.cleanup.policy"),
     ("compression.gzip.level", INT, "-1", "compression.gzip.level"),

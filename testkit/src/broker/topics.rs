@@ -24,7 +24,7 @@ pub struct Topics {
     partition_count: usize,
     partitions_max: usize,
     upkeep: Upkeep,
-    /// Settings of the broker, under the names that topics have for them.
+    /// Settings that topics inherit from the broker, under the topics' names for them.
     inherited: Arc<BTreeMap<Str, Str>>,
 }
 
@@ -33,30 +33,30 @@ pub struct Topics {
 pub struct Topic {
     /// Its name.
     pub name: Str,
-    /// Its id; a topic of the same name that is created later has another.
+    /// Its id; a later topic of the same name has another.
     pub id: Uuid,
     /// Its partitions, by index.
     pub partitions: Vec<Partition>,
-    /// What it was created with or altered to; only some of it has a meaning here.
+    /// The settings that it was created with or altered to; only some of them have an effect here.
     configs: BTreeMap<Str, Str>,
-    /// What holds where it has nothing of its own.
+    /// The settings that it inherits where it has none of its own.
     inherited: Arc<BTreeMap<Str, Str>>,
-    /// What both say to its logs.
+    /// The settings of its logs, parsed from both.
     settings: LogSettings,
 }
 
-/// A partition, and who waits for more of it.
+/// A partition, and the fetches that wait for its records.
 #[derive(Clone, Debug, Default)]
 pub struct Partition {
-    /// Its records. To change them, there is [`Topics::change_log`].
+    /// Its log. To change it, use [`Topics::change_log`].
     pub log: Log,
     /// Connections whose Fetch waits for records here.
     pub watchers: BTreeSet<ConnectionId>,
 }
 
 impl Topics {
-    /// No topics; room for `partitions_max` partitions. Ids are drawn from `rng`. Logs are looked at for what may go no
-    /// more often than `log_check_interval`.
+    /// Makes the set of topics, empty, with room for `partitions_max` partitions. Ids are drawn from `rng`.
+    /// Logs are checked for expired records no more often than every `log_check_interval`.
     #[must_use]
     pub fn new(partitions_max: usize, log_check_interval: Duration, rng: Rng) -> Self {
         let interval_ms = i64::try_from(log_check_interval.as_millis()).unwrap_or(i64::MAX);
@@ -71,7 +71,7 @@ impl Topics {
         }
     }
 
-    /// Whether such a topic could be created; nothing is changed.
+    /// Checks whether such a topic could be created; changes nothing. Returns the number of its partitions.
     ///
     /// # Errors
     /// `INVALID_TOPIC_EXCEPTION`, `TOPIC_ALREADY_EXISTS`, `INVALID_PARTITIONS` for none or too many.
@@ -115,10 +115,12 @@ impl Topics {
         Ok(self.by_name.entry(name).or_insert(topic))
     }
 
-    /// How many partitions a topic would get beside its own, to have `partition_count` in all; nothing is changed.
+    /// The number of partitions that would have to be added to a topic, to have `partition_count` in all;
+    /// changes nothing.
     ///
     /// # Errors
-    /// `UNKNOWN_TOPIC_OR_PARTITION`; `INVALID_PARTITIONS` for no more than it has, or too many for the broker.
+    /// `UNKNOWN_TOPIC_OR_PARTITION`; `INVALID_PARTITIONS` for a count that is no larger than the present one,
+    /// or too large for the broker.
     pub fn check_growth(&self, name: &str, partition_count: i32) -> Result<usize, ErrorCode> {
         let topic = self.by_name.get(name).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
         let room = self.partitions_max - self.partition_count;
@@ -141,7 +143,8 @@ impl Topics {
         Ok(())
     }
 
-    /// Changes the settings that a topic has of its own. The values must be legal. `None` for a topic that is not there.
+    /// Changes the settings that a topic has of its own. The values must be legal. `None` for a topic
+    /// that does not exist.
     pub fn alter(&mut self, name: &str, change: impl FnOnce(&mut BTreeMap<Str, Str>)) -> Option<&Topic> {
         let topic = self.by_name.get_mut(name)?;
         change(&mut topic.configs);
@@ -150,7 +153,7 @@ impl Topics {
         self.by_name.get(name)
     }
 
-    /// Gives every topic these settings where it has none of its own. The values must be legal.
+    /// Sets the inherited settings of every topic, which apply where it has none of its own. The values must be legal.
     pub fn inherit(&mut self, inherited: BTreeMap<Str, Str>) {
         self.inherited = Arc::new(inherited);
         for topic in self.by_name.values_mut() {
@@ -160,7 +163,7 @@ impl Topics {
         self.look_soon();
     }
 
-    /// Deletes a topic and all it holds; returns it.
+    /// Deletes a topic with its data; returns it.
     pub fn delete(&mut self, name: &str) -> Option<Topic> {
         let mut topic = self.by_name.remove(name)?;
         self.forget_logs(&mut topic.partitions);
@@ -187,7 +190,7 @@ impl Topics {
         self.by_name.get(name)?.partitions.get(usize::try_from(index).ok()?)
     }
 
-    /// A partition, to change it.
+    /// A partition, to be changed.
     pub fn partition_mut(&mut self, name: &str, partition: PartitionId) -> Option<&mut Partition> {
         self.by_name.get_mut(name)?.partitions.get_mut(usize::try_from(partition.0).ok()?)
     }
@@ -209,19 +212,19 @@ impl Topic {
         &self.configs
     }
 
-    /// How its logs are cut into segments and what of them may go.
+    /// The settings that say how its logs are cut into segments and which records are removed.
     #[must_use]
     pub fn settings(&self) -> &LogSettings {
         &self.settings
     }
 
-    /// A setting, if the topic has it of its own or inherits it.
+    /// The value of a setting that the topic has of its own or inherits.
     #[must_use]
     pub fn config(&self, name: &str) -> Option<&str> {
         self.configs.get(name).or_else(|| self.inherited.get(name)).map(Str::as_str)
     }
 
-    /// Reads the settings of the logs anew.
+    /// Parses the settings of the logs again.
     fn settle(&mut self) {
         let mut configs = BTreeMap::clone(&self.inherited);
         configs.extend(self.configs.iter().map(|(name, value)| (name.clone(), value.clone())));
@@ -229,7 +232,7 @@ impl Topic {
     }
 }
 
-/// Sixteen bytes for an id that must not be zero.
+/// Sixteen random bytes for an id that must not be zero.
 pub(super) fn random_bytes(rng: &mut Rng) -> [u8; 16] {
     let number = u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64()) | 1;
     number.to_be_bytes()

@@ -1,11 +1,11 @@
-//! The transaction coordinator: who holds a transactional id, and where its transaction stands.
+//! The transaction coordinator: the producer that holds each transactional id, and the state of its transaction.
 //!
 //! ```text
 //! Empty --add--> Ongoing --end, timeout, fence--> Ending --markers written--> Ended --add--> Ongoing
 //! ```
-//! `Empty` follows InitProducerId. `Ending` lasts for the marker delay, in which everybody gets
+//! `Empty` follows InitProducerId. `Ending` lasts for the marker delay, in which every request gets
 //! CONCURRENT_TRANSACTIONS. Two protocols differ in the end: version 1 keeps the producer's epoch, version 2 bumps it
-//! with every transaction, so that a late request of the last one is fenced (KIP-890).
+//! with every transaction, so that a late request of the previous transaction is fenced (KIP-890).
 //!
 //! Source: KIP-98, KIP-360, KIP-890; the rules are those of Kafka's `TransactionCoordinator`.
 
@@ -23,7 +23,7 @@ mod describe;
 
 pub use self::describe::{Described, STATES};
 
-/// A producer id with the epoch under which it is held.
+/// A producer id and the epoch under which it is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProducerIdentity {
     /// The producer id.
@@ -32,7 +32,8 @@ pub struct ProducerIdentity {
     pub epoch: ProducerEpoch,
 }
 
-/// How a transaction is ended: by the version of the EndTxn request, or of the feature when the coordinator does it.
+/// The protocol by which a transaction is ended: that of the version of the EndTxn request, or of the feature when
+/// the coordinator ends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndProtocol {
     /// `transaction.version` 1: the epoch stays.
@@ -41,23 +42,23 @@ pub enum EndProtocol {
     V2,
 }
 
-/// Markers to write: a transaction has been decided.
+/// The markers to write for a transaction that has been decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Markers {
     /// The identity that the markers carry.
     pub producer: ProducerIdentity,
     /// Commit or abort.
     pub is_commit: bool,
-    /// The logs that get a marker.
+    /// The partitions that get a marker.
     pub partitions: BTreeSet<PartitionName>,
     /// The groups whose pending offsets are decided.
     pub groups: BTreeSet<Str>,
 }
 
-/// What a transaction touches.
+/// A part of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Participant {
-    /// A log.
+    /// A partition with records of the transaction.
     Partition(PartitionName),
     /// Offsets of a consumer group.
     Group(Str),
@@ -69,7 +70,7 @@ pub struct Transactions {
     by_id: BTreeMap<Str, Transaction>,
     next_producer_id: i64,
     marker_delay: Duration,
-    /// How the coordinator itself ends transactions.
+    /// The protocol by which the coordinator itself ends transactions.
     protocol: EndProtocol,
     markers: VecDeque<Markers>,
 }
@@ -77,13 +78,14 @@ pub struct Transactions {
 #[derive(Clone, Debug)]
 struct Transaction {
     producer: ProducerIdentity,
-    /// The producer id before the present one, when that was replaced because its epochs were used up.
+    /// The producer id before the present one, if that was replaced because its epochs were used up.
     previous_id: Option<ProducerId>,
-    /// The epoch before the present one, as its holder knew it: who still shows it missed an answer and is not fenced.
+    /// The epoch before the present one, as its holder knew it. A producer that still shows it missed an
+    /// answer, and is not fenced.
     last_epoch: Option<ProducerEpoch>,
     timeout: Duration,
     phase: Phase,
-    /// When its last transaction began.
+    /// Start of its last transaction.
     started: Option<Moment>,
     partitions: BTreeSet<PartitionName>,
     groups: BTreeSet<Str>,
@@ -98,7 +100,7 @@ enum Phase {
     Ending {
         is_commit: bool,
         complete_at: Moment,
-        /// Replaces the producer id once the markers are written.
+        /// The producer id that replaces the present one once the markers are written.
         next_id: Option<ProducerId>,
     },
     Ended {
@@ -107,26 +109,26 @@ enum Phase {
 }
 
 impl Transactions {
-    /// No transactional ids yet. Markers are due `marker_delay` after the end of a transaction; `protocol` is the level
-    /// of `transaction.version`.
+    /// Makes the coordinator without transactional ids. Markers are due `marker_delay` after the end of a transaction;
+    /// `protocol` is the level of `transaction.version`.
     #[must_use]
     pub fn new(marker_delay: Duration, protocol: EndProtocol) -> Self {
         Self { by_id: BTreeMap::new(), next_producer_id: 0, marker_delay, protocol, markers: VecDeque::new() }
     }
 
-    /// A producer id that nobody has, with epoch 0: for an idempotent producer without a transactional id.
+    /// Allocates a new producer id with epoch 0, for an idempotent producer without a transactional id.
     pub fn allocate(&mut self) -> ProducerIdentity {
         let id = ProducerId(self.next_producer_id);
         self.next_producer_id += 1;
         ProducerIdentity { id, epoch: ProducerEpoch(0) }
     }
 
-    /// Takes hold of a transactional id and fences its former holder. `expected` is what a producer that carries on
-    /// after an error believes it holds (KIP-360).
+    /// Takes hold of a transactional id and fences its former holder. `expected` is the identity that a producer
+    /// believes to hold when it carries on after an error (KIP-360).
     ///
     /// # Errors
-    /// `CONCURRENT_TRANSACTIONS` while a transaction is being ended; an open one is aborted first, so the caller has to
-    /// come back. `PRODUCER_FENCED` when `expected` has been taken over by another.
+    /// `CONCURRENT_TRANSACTIONS` while a transaction is being ended; an open one is aborted first, so the caller has
+    /// to ask again. `PRODUCER_FENCED` if another producer has taken over from `expected`.
     pub fn init(
         &mut self,
         now: Moment,
@@ -168,7 +170,7 @@ impl Transactions {
         }
     }
 
-    /// Makes `participants` part of the transaction, and begins it if need be.
+    /// Makes `participants` part of the transaction, and begins the transaction if there is none.
     ///
     /// # Errors
     /// `INVALID_PRODUCER_ID_MAPPING` for an unknown transactional id or another producer id, `PRODUCER_FENCED` for
@@ -199,10 +201,10 @@ impl Transactions {
         Ok(())
     }
 
-    /// Whether `participant` is part of the open transaction, as version 1 has it checked before a write.
+    /// Checks that `participant` is part of the open transaction, as a write under version 1 requires.
     ///
     /// # Errors
-    /// Those of [`Transactions::add`]; `TRANSACTION_ABORTABLE` when it is not.
+    /// Those of [`Transactions::add`]; `TRANSACTION_ABORTABLE` if it is not part of it.
     pub fn verify(
         &self,
         transactional_id: &str,
@@ -223,12 +225,12 @@ impl Transactions {
 
     /// Decides the transaction. Returns the identity to go on with, which only version 2 changes.
     ///
-    /// Asking again for what was decided is answered as the first time (a retry after a lost answer); version 2 tells a
-    /// retry from the end of a further, empty transaction by the epoch, and lets the latter be aborted.
+    /// A repeated request for the same decision gets the same result (it is a retry after a lost answer).
+    /// Version 2 tells a retry by its epoch from the end of a further, empty transaction, which may be aborted.
     ///
     /// # Errors
     /// `INVALID_PRODUCER_ID_MAPPING`, `PRODUCER_FENCED`; `CONCURRENT_TRANSACTIONS` while it is being ended in the same
-    /// way; `INVALID_TXN_STATE` when it was ended the other way, or there is nothing to end.
+    /// way; `INVALID_TXN_STATE` if it was ended in the other way, or there is nothing to end.
     pub fn end(
         &mut self,
         now: Moment,
@@ -336,13 +338,14 @@ impl Transaction {
         Ok(())
     }
 
-    /// Whether a producer that believes to hold `expected` may ask for a new epoch. The epoch itself is judged by
-    /// [`Transaction::bump`]; after a replaced producer id, only the last epoch of the old one can be a lost answer.
+    /// Whether a producer that believes to hold `expected` may ask for a new epoch. The epoch itself is checked
+    /// by [`Transaction::bump`]. After the producer id was replaced, only the last epoch of the old id can
+    /// come from a lost answer.
     fn may_init(&self, expected: ProducerIdentity) -> bool {
         expected.id == self.producer.id || (Some(expected.id) == self.previous_id && is_exhausted(expected.epoch))
     }
 
-    /// A new epoch for InitProducerId. `last_epoch` makes a retry return what the lost answer said.
+    /// Bumps the epoch for InitProducerId. `last_epoch` makes a retry return the same as the lost answer.
     fn bump(&mut self, expected: Option<ProducerEpoch>) -> Result<(), ErrorCode> {
         let current = self.producer.epoch;
         if expected.is_some() && expected != Some(current) {
@@ -359,13 +362,13 @@ impl Transaction {
         self.producer = fresh;
     }
 
-    /// Takes the id from its holder. Version 2 lets that holder have the new epoch if it asks before anybody else.
+    /// Fences the holder of the id. Version 2 lets that holder have the new epoch if it asks before anybody else.
     fn fence(&mut self, protocol: EndProtocol) {
         self.last_epoch = (protocol == EndProtocol::V2).then_some(self.producer.epoch);
         self.producer.epoch = ProducerEpoch(self.producer.epoch.0.saturating_add(1));
     }
 
-    /// Whether EndTxn comes from the holder, and whether it repeats one that was already decided.
+    /// Checks that EndTxn comes from the holder, and returns whether it repeats one that was already decided.
     fn check_end(&self, producer: ProducerIdentity, protocol: EndProtocol) -> Result<bool, ErrorCode> {
         if protocol == EndProtocol::V1 {
             return self.check_holder(producer).map(|()| true);
@@ -386,7 +389,8 @@ impl Transaction {
         if is_valid { Ok(is_retry) } else { Err(ErrorCode::PRODUCER_FENCED) }
     }
 
-    /// The markers are written now. `None` unless the transaction is being ended.
+    /// Completes the end of the transaction, whose markers are written now. `None` unless the transaction is
+    /// being ended.
     fn complete(&mut self) -> Option<Markers> {
         let Phase::Ending { is_commit, next_id, .. } = self.phase else { return None };
         let producer = self.producer;
@@ -408,7 +412,8 @@ fn key<V>((key, _): (&Str, V)) -> Str {
     key.clone()
 }
 
-/// The highest epoch is never given to a client, so that the coordinator can always fence one more time.
+/// Whether an epoch is the highest. That one is never given to a client, so that the coordinator can always fence
+/// once more.
 fn is_exhausted(epoch: ProducerEpoch) -> bool {
     epoch.0 >= EXHAUSTED_EPOCH
 }

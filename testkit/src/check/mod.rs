@@ -1,3 +1,3 @@
-//! Checkers of what a run left behind; each has a planted bug that it must catch.
+//! Checkers of the results of a run. For each, the tests plant a bug that it must catch.
 
 pub mod word_count;

@@ -1,16 +1,16 @@
 //! Checks the output of a windowed word count against its input.
 //!
-//! [`Expected`] counts the input in the plainest way, apart from any job. [`Expected::check`] reads the committed output
-//! in the order of the log and lists every deviation: a pair of word and window without output, one whose last count is too
-//! small (lost) or too large (doubled), one that no input calls for, and a count that the job should not have written
-//! at all: one that does not grow (updates), or a second one (at close).
+//! [`Expected`] counts the input in the plainest way, without code of a job. [`Expected::check`] reads the committed
+//! output in the order of the log and lists every deviation: a pair of word and window without output, one whose last
+//! count is too small (lost) or too large (doubled), one that does not occur in the input, and a count that the job
+//! should not have written at all: with updates one that does not grow, at close a second one.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use kafka_wire::types::TimestampMs;
 
-/// When the job writes the count of a word in a window.
+/// The time at which the job writes the count of a word in a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Emit {
     /// Once, when the window closes.
@@ -19,18 +19,18 @@ pub enum Emit {
     Update,
 }
 
-/// A record of the output: this word was seen `count` times in the window that starts at `window_start_ms`.
+/// A record of the output: the word was seen `count` times in the window that starts at `window_start_ms`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counted {
-    /// The record's key.
+    /// The word, which is the record's key.
     pub word: String,
     /// Start of the window (inclusive), in milliseconds since 1970.
     pub window_start_ms: i64,
-    /// The count so far, or in all.
+    /// The count so far, or the final one.
     pub count: u64,
 }
 
-/// What the output must come to.
+/// The expected counts.
 #[derive(Clone, Debug)]
 pub struct Expected {
     window_ms: i64,
@@ -41,7 +41,7 @@ pub struct Expected {
 type Pair = (String, i64);
 
 impl Expected {
-    /// Nothing counted yet; tumbling windows of `window_ms` milliseconds, aligned to 1970.
+    /// Starts without counts, for tumbling windows of `window_ms` milliseconds, aligned to 1970.
     ///
     /// # Panics
     /// When `window_ms` is not positive.
@@ -59,7 +59,7 @@ impl Expected {
         }
     }
 
-    /// Forgets the windows that start at `end_ms` or later: at the end of a run they may be open still.
+    /// Drops the windows that start at `end_ms` or later, which may still be open at the end of a run.
     pub fn forget_from(&mut self, end_ms: i64) {
         self.counts.retain(|(_, window_start_ms), _| *window_start_ms < end_ms);
     }
@@ -76,7 +76,7 @@ impl Expected {
         self.counts.values().sum()
     }
 
-    /// Compares the committed output, in the order of the log within each word, with what it must come to.
+    /// Compares the committed output, in the order of the log within each word, with the expected counts.
     pub fn check(&self, emit: Emit, output: impl IntoIterator<Item = Counted>) -> Verdict {
         let mut verdict = Verdict::default();
         let mut last_counts: BTreeMap<Pair, u64> = BTreeMap::new();
@@ -104,26 +104,26 @@ impl Expected {
         verdict
     }
 
-    /// As [`check`](Self::check), for output of which later windows are open still: pairs that were forgotten are not
-    /// looked at.
+    /// As [`check`](Self::check), for output whose later windows are still open: pairs that were dropped are
+    /// not checked.
     pub fn check_before(&self, end_ms: i64, emit: Emit, output: impl IntoIterator<Item = Counted>) -> Verdict {
         self.check(emit, output.into_iter().filter(|counted| counted.window_start_ms < end_ms))
     }
 }
 
-/// What a check found.
+/// The result of a check.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
-    /// Records of the output that were looked at.
+    /// Number of output records that were checked.
     pub records: u64,
-    /// Pairs of word and window whose last count is right.
+    /// Number of pairs of word and window whose last count is right.
     pub pairs_right: usize,
     /// Every deviation.
     pub deviations: Vec<Deviation>,
 }
 
 impl Verdict {
-    /// Whether the output is what it must be.
+    /// Whether the output is as expected.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.deviations.is_empty()
@@ -135,7 +135,7 @@ impl Verdict {
 }
 
 impl fmt::Display for Verdict {
-    /// The sums, and the first deviations.
+    /// Shows the totals, and the first deviations.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { records, pairs_right, deviations } = self;
         write!(f, "{records} records, {pairs_right} pairs right, {} deviations", deviations.len())?;
@@ -146,22 +146,22 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// One word in one window whose output is wrong.
+/// A word in a window whose output is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deviation {
     /// The word.
     pub word: String,
     /// Start of the window.
     pub window_start_ms: i64,
-    /// What is wrong.
+    /// The error.
     pub cause: Cause,
 }
 
-/// What is wrong with the output of one word in one window.
+/// The error in the output of one word in one window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Cause {
-    /// No record.
+    /// There is no record.
     Missing {
         /// The right count.
         expected: u64,
@@ -180,12 +180,12 @@ pub enum Cause {
         /// The last count.
         got: u64,
     },
-    /// No line of the input has the word in the window.
+    /// The word does not occur in the input of the window.
     Unexpected {
         /// The last count.
         got: u64,
     },
-    /// A count that does not grow, or a second count of a window that was closed.
+    /// The job wrote a count that does not grow, or a second count of a closed window.
     Repeated {
         /// The count before.
         previous: u64,
@@ -206,7 +206,7 @@ impl fmt::Display for Cause {
     }
 }
 
-/// A broken run can deviate in every pair; the first few tell what is wrong.
+/// Most deviations that are shown. A broken run can deviate in every pair; the first few tell what is wrong.
 const DEVIATIONS_SHOWN: usize = 20;
 
 #[cfg(test)]
@@ -224,7 +224,7 @@ mod tests {
         expected
     }
 
-    /// A job that is right, but for what `bug` does to the lines that it counts and the counts that it writes.
+    /// Runs a job that is right, but for the effect of `bug` on the counts that it writes.
     fn run(emit: Emit, lines: &[(i64, &str)], bug: impl Fn(Counted) -> Vec<Counted>) -> Verdict {
         let mut job = Expected::new(1_000);
         let mut output = Vec::new();
@@ -261,7 +261,7 @@ mod tests {
 
     #[test]
     fn a_record_read_twice_is_caught() {
-        // The planted bug: the second line counts twice, as when records of an aborted transaction are read.
+        // The planted bug counts the second line twice, as when records of an aborted transaction are read.
         let doubled = [LINES[0], LINES[1], LINES[1], LINES[2], LINES[3]];
         for emit in [Emit::Close, Emit::Update] {
             let verdict = run(emit, &doubled, |counted| vec![counted]);
@@ -272,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_lost_record_is_caught() {
-        // The planted bug: the offset of the second line was committed without its counts; the third was not read at all.
+        // The planted bug commits the offset of the second line without its counts; the third line is not read at all.
         for emit in [Emit::Close, Emit::Update] {
             let verdict = run(emit, &[LINES[0], LINES[3]], |counted| vec![counted]);
             let lost = |expected, got| Cause::Lost { expected, got };
@@ -283,7 +283,7 @@ mod tests {
 
     #[test]
     fn an_output_written_twice_is_caught() {
-        // The planted bug: an output record of an aborted transaction is visible beside its copy.
+        // The planted bug makes an output record of an aborted transaction visible beside its copy.
         let twice = |counted: Counted| match counted.word.as_str() {
             "see" => vec![counted.clone(), counted],
             _ => vec![counted],

@@ -1,34 +1,35 @@
-//! Faults that a test orders from the broker: which request they hit, and what happens to it.
+//! Faults that a test injects into the broker: the request that each hits, and the effect on it.
 //!
 //! The most telling one is [`Action::ApplyThenDisconnect`]: the request took effect and its answer is lost, so the
-//! client knows nothing. Rules are counted and drawn in the order of arrival; the same script gives the same run.
+//! client does not know the outcome. Requests are counted in the order of arrival; the same script gives the same run.
 
 use std::time::Duration;
 
-/// What happens to a request that a [`Rule`] hits.
+/// The effect on a request that a [`Rule`] hits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// The broker applies the request, then closes the connection instead of answering: the outcome is unknown to the
-    /// client. A request that would wait (a long poll) is applied as far as it goes and not waited for.
+    /// The broker applies the request, then closes the connection instead of answering: the client does not know
+    /// the outcome. A request that would wait (a long poll) is applied as far as possible at once.
     ApplyThenDisconnect,
     /// The broker never sees the request, and the connection stays open and silent: nothing sent on it later is
     /// handled or answered either, as when the route to a peer is gone.
     DropRequest,
-    /// The broker does nothing and answers with this error code (Kafka's number) everywhere the answer has room for it.
+    /// The broker does nothing and answers with this error code (Kafka's number) in every place that the
+    /// answer has for an error.
     Error(i16),
-    /// The broker handles the request this much later, even if the client has gone away by then. Later requests on the
-    /// same connection wait behind it.
+    /// The broker handles the request this much later, even if the client has disconnected by then.
+    /// Later requests on the same connection wait behind it.
     Delay(Duration),
 }
 
-/// One fault: the `nth` request of an API, counted from the moment the rule was given to the broker.
+/// One fault: the `nth` request of an API, counted from the moment at which the rule was given to the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rule {
     /// Kafka's number of the API, as in `ApiKey::Produce as i16`.
     pub api_key: i16,
-    /// Which matching request is hit, from 1. A rule hits once and is then spent.
+    /// Number of the matching request that is hit, from 1. A rule hits once and is then spent.
     pub nth: u32,
-    /// What happens to it.
+    /// The effect on that request.
     pub action: Action,
 }
 
@@ -39,7 +40,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Adds a rule; its count starts now.
+    /// Adds a rule, which counts requests from now on.
     pub fn add(&mut self, rule: Rule) {
         self.rules.push(rule);
     }

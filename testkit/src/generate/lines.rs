@@ -6,22 +6,22 @@
 use kafka_wire::rng::Rng;
 use kafka_wire::types::{PartitionId, TimestampMs};
 
-/// What to generate.
+/// The parameters of the lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinesConfig {
-    /// Decides every word, partition and time.
+    /// Seed of every word, partition and time.
     pub seed: u64,
-    /// Lines go to partitions `0..partitions`.
+    /// Number of partitions; lines go to `0..partitions`.
     pub partitions: u32,
-    /// Words of one line.
+    /// Words per line.
     pub words_per_line: u32,
     /// Number of different words.
     pub vocabulary_size: u64,
     /// Event time of the first line.
     pub start: TimestampMs,
-    /// Event time between one line and the next, over all partitions, in milliseconds.
+    /// Step of event time between two consecutive lines, over all partitions, in milliseconds.
     pub step_ms: i64,
-    /// A line is stamped up to this many milliseconds before its turn; 0 keeps each partition in order.
+    /// Most milliseconds by which the event time of a line lies before its turn; 0 keeps each partition in order.
     pub disorder_max_ms: u64,
 }
 
@@ -42,7 +42,7 @@ impl Default for LinesConfig {
 /// A record of the input topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// Where it is to be written.
+    /// The partition that it is for.
     pub partition: PartitionId,
     /// Its event time.
     pub timestamp: TimestampMs,
@@ -59,7 +59,7 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// The first line comes at `config.start`.
+    /// Makes a generator whose first line has the event time `config.start`.
     #[must_use]
     pub fn new(config: LinesConfig) -> Self {
         let rng = Rng::from_seed(config.seed);
@@ -67,7 +67,7 @@ impl Lines {
     }
 
     fn word(&mut self) -> String {
-        // A uniform choice below a uniform bound: word k is drawn with a frequency that falls with k.
+        // The bound is drawn first and the word below it: word k is then drawn with a frequency that falls with k.
         let bound = self.rng.below(self.config.vocabulary_size) + 1;
         let number = self.rng.below(bound);
         match self.rng.below(8) {

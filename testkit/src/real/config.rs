@@ -1,4 +1,4 @@
-//! What somebody may wish of a node.
+//! The configuration of a node of Apache Kafka.
 
 use super::version::KafkaVersion;
 
@@ -7,14 +7,14 @@ use super::version::KafkaVersion;
 pub struct RealConfig {
     /// The release to start.
     pub version: KafkaVersion,
-    /// Finalized level of the feature `transaction.version`: 1 is the protocol of KIP-98, 2 that of KIP-890. Versions
-    /// that do not have the feature speak that of KIP-98, whatever stands here.
+    /// Finalized level of the feature `transaction.version`: 1 is the protocol of KIP-98, 2 that of KIP-890.
+    /// Versions without the feature always use that of KIP-98.
     pub transaction_version: i16,
-    /// `HOST:PORT` that the broker tells clients to use; by default the address it listens on.
+    /// `HOST:PORT` that the broker tells clients to use; by default the address that it listens on.
     pub advertised_address: Option<String>,
-    /// More lines of `server.properties`, after ours: a repeated key overrides.
+    /// More lines of `server.properties`, after the launcher's own: a repeated key overrides.
     pub properties: Vec<(String, String)>,
-    /// Heap of the JVM in MiB; from 96 it survives any load of the suites.
+    /// Heap of the JVM in MiB; from 96 on it survives any load of the suites.
     pub heap_mib: u32,
 }
 

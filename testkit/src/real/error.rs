@@ -1,9 +1,9 @@
-//! Why there is no Apache Kafka.
+//! The reasons why Apache Kafka cannot be started.
 
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
-/// Why Apache Kafka, or a tool of it, could not be started.
+/// The reason why Apache Kafka, or one of its tools, could not be started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Unavailable {
@@ -14,21 +14,21 @@ pub enum Unavailable {
     },
     /// Maven ran and could not fetch the jars.
     Fetch {
-        /// The end of what Maven printed.
+        /// The end of Maven's output.
         output: String,
     },
     /// The broker, or the tool that formats its directory, ended or was not ready in time.
     Start {
-        /// The end of what it logged.
+        /// The end of its log.
         log: String,
     },
-    /// A file or a process of ours could not be made.
+    /// A file or a process of the launcher could not be created.
     Io {
-        /// What was tried.
+        /// The operation that failed.
         what: &'static str,
-        /// On which file.
+        /// The file.
         path: PathBuf,
-        /// What the system answered.
+        /// The error of the system.
         kind: io::ErrorKind,
     },
 }
@@ -60,7 +60,7 @@ impl fmt::Display for Unavailable {
 
 impl std::error::Error for Unavailable {}
 
-/// The last `count` lines of what a program printed.
+/// The last `count` lines of a program's output.
 pub(super) fn last_lines(text: &str, count: usize) -> String {
     let mut lines: Vec<&str> = text.lines().rev().take(count).collect();
     lines.reverse();

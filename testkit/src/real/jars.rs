@@ -1,7 +1,7 @@
 //! Kafka's jars and formatted directories, made once per version and target directory.
 //!
-//! Test binaries run side by side, in several processes: each maker holds an exclusive file lock, builds beside the final
-//! name and renames, so that what is found under the final name is whole.
+//! Test binaries run at the same time, in several processes: each maker holds an exclusive file lock, builds beside
+//! the final name and renames, so that a directory under its final name is always complete.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use std::process::{Command, Output};
 use super::error::{Unavailable, last_lines};
 use super::version::KafkaVersion;
 
-/// The directory of the jars and of the nodes' data, and what is in it.
+/// The directory of the jars and of the nodes' data.
 #[derive(Clone, Debug)]
 pub(super) struct Home {
     root: PathBuf,
@@ -37,7 +37,7 @@ impl Home {
         self.root.join("jars").join("*").display().to_string()
     }
 
-    /// A JVM for short or light work, with the class path and the logging of this version.
+    /// A command for a JVM for short or light work, with the class path and the logging of this version.
     pub(super) fn java(&self, heap_mib: u32) -> Command {
         let mut java = Command::new("java");
         java.args([&format!("-Xmx{heap_mib}m"), "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
@@ -51,7 +51,7 @@ impl Home {
         self.root.join("jars").join("log4j2.xml")
     }
 
-    /// A file or directory of this name in the home.
+    /// The path of a file or directory in the home.
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.root.join(name)
     }
@@ -98,18 +98,18 @@ impl Home {
     }
 }
 
-/// What a program printed, stdout before stderr.
+/// The output of a program, stdout before stderr.
 pub(super) fn printed(output: &Output) -> String {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     text(&output.stdout) + &text(&output.stderr)
 }
 
-/// Writes a file, naming it in the error.
+/// Writes a file; the error names it.
 pub(super) fn write(path: &Path, text: &str) -> Result<(), Unavailable> {
     fs::write(path, text).map_err(|error| Unavailable::io("write", path, &error))
 }
 
-/// Cargo's target directory, known by the tag file that Cargo puts there; else the system's temporary directory.
+/// Cargo's target directory, found by the tag file that Cargo puts there; otherwise the system's temporary directory.
 fn target_directory() -> PathBuf {
     let program = std::env::current_exe().unwrap_or_default();
     let tagged = program.ancestors().skip(1).find(|directory| directory.join("CACHEDIR.TAG").is_file());

@@ -15,7 +15,7 @@ use super::jars::{Home, printed, write};
 use super::properties::{self, Ports};
 use crate::watched::Watched;
 
-/// A running node of Apache Kafka on a free port of 127.0.0.1, alone in its cluster.
+/// A running node of Apache Kafka on a free port of 127.0.0.1, a cluster of its own.
 ///
 /// Dropping it kills the JVM and removes its data; so does the end of this process.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub struct RealKafka {
     address: String,
     directory: PathBuf,
     data: PathBuf,
-    /// Kills the JVM when it is dropped, before the next one.
+    /// Kills the JVM when it is dropped. It stands before ZooKeeper, so that the broker ends first.
     _broker: Watched,
     _zookeeper: Option<Watched>,
 }
@@ -31,7 +31,7 @@ pub struct RealKafka {
 impl RealKafka {
     /// Starts a node and returns when it serves clients; the first call on a machine fetches the jars.
     ///
-    /// Not cancel safe in time: a dropped future lets the start run to its end, then the node is stopped.
+    /// Not cancel safe: a dropped future lets the start run to its end, and the node is stopped after that.
     ///
     /// # Errors
     /// [`Unavailable`] says what is missing or what the broker logged last.
@@ -40,7 +40,7 @@ impl RealKafka {
         start.await.expect("starting Kafka does not panic")
     }
 
-    /// As [`start`](Self::start), for a thread that may block.
+    /// As [`start`](Self::start), on a thread that may block.
     ///
     /// # Errors
     /// [`Unavailable`] says what is missing or what the broker logged last.
@@ -102,7 +102,8 @@ impl RealKafka {
     }
 }
 
-/// The directory that `StorageTool` formatted for this level, to be copied: formatting again would cost a second of JVM.
+/// The directory that `StorageTool` formatted for this level, to be copied: formatting again would take a second
+/// of a JVM.
 fn format_once(home: &Home, config: &RealConfig) -> Result<PathBuf, Unavailable> {
     let &RealConfig { version, transaction_version, .. } = config;
     home.make_once(&format!("formatted-{transaction_version}"), |directory| {
@@ -123,7 +124,7 @@ fn format_once(home: &Home, config: &RealConfig) -> Result<PathBuf, Unavailable>
     })
 }
 
-/// Starts ZooKeeper. A node waits for it: no need to do so here.
+/// Starts ZooKeeper without waiting for it: a node does that itself.
 fn start_zookeeper(home: &Home, directory: &Path, port: u16) -> Result<Watched, Unavailable> {
     let properties = directory.join("zookeeper.properties");
     write(&properties, &properties::of_zookeeper(port, &directory.join("zookeeper")))?;
@@ -139,8 +140,8 @@ fn spawn(java: &Command, directory: Option<&Path>) -> Result<Watched, Unavailabl
     Watched::spawn(java, directory).map_err(|error| Unavailable::spawn("sh", &error))
 }
 
-/// Writes the log of a JVM to a file. Tells the receiver once when the broker serves clients: its port opens within
-/// milliseconds of that line. The channel closes when the broker ends.
+/// Writes the log of a JVM to a file. The receiver gets one message when the broker serves clients:
+/// its port opens within milliseconds of that log line. The channel closes when the broker ends.
 fn follow(stderr: ChildStderr, log: &Path) -> Result<Receiver<()>, Unavailable> {
     let mut file = File::create(log).map_err(|error| Unavailable::io("create", log, &error))?;
     let (started, receiver) = mpsc::channel();
@@ -156,7 +157,7 @@ fn follow(stderr: ChildStderr, log: &Path) -> Result<Receiver<()>, Unavailable> 
     Ok(receiver)
 }
 
-/// Two ports that were free a moment ago; another process can take one before the broker does, so callers retry.
+/// Two ports that were free a moment ago. Another process can take one before the broker does, so callers retry.
 fn free_ports() -> Result<Ports, Unavailable> {
     let any = Path::new("127.0.0.1:0");
     let bind = || TcpListener::bind("127.0.0.1:0").map_err(|error| Unavailable::io("listen on", any, &error));
@@ -192,13 +193,13 @@ fn copy_files(from: &Path, to: &Path) -> Result<(), Unavailable> {
 
 /// Longest start, on a machine that is busy with other suites.
 const START_DURATION_MAX: Duration = Duration::from_secs(60);
-/// The broker logs one of these when it serves clients: with KRaft, with ZooKeeper.
+/// Log lines by which a broker says that it serves clients: with KRaft, with ZooKeeper.
 const STARTED: [&str; 2] = ["Kafka Server started", "started (kafka.server.KafkaServer)"];
-/// Of the JVMs beside the broker's.
+/// Heap of the JVMs beside the broker's, in MiB.
 const HEAP_OF_TOOLS_MIB: u32 = 128;
-/// In the node's directory.
+/// File in the node's directory.
 const LOG_FILE: &str = "broker.log";
-/// Starts until a clash of ports is given up on.
+/// Number of starts, after which clashes of ports are an error.
 const PORT_ATTEMPTS: u32 = 5;
 /// Any 16 bytes in Kafka's base64url; each node is a cluster of its own.
 const CLUSTER_ID: &str = "V2F0ZXJ3aGVlbC1UZXN0cw";

@@ -1,15 +1,15 @@
-//! What stands in `server.properties` and in ZooKeeper's configuration.
+//! The contents of `server.properties` and of ZooKeeper's configuration.
 
 use std::fmt::Write as _;
 use std::path::Path;
 
 use super::config::RealConfig;
 
-/// Ports of 127.0.0.1 that a node takes.
+/// Ports of 127.0.0.1 that a node uses.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ports {
     pub(super) clients: u16,
-    /// Of the KRaft controller, or of ZooKeeper.
+    /// Port of the KRaft controller, or of ZooKeeper.
     pub(super) metadata: u16,
 }
 
@@ -40,8 +40,8 @@ pub(super) fn of_zookeeper(port: u16, data: &Path) -> String {
     format!("dataDir={data}\nclientPort={port}\nclientPortAddress=127.0.0.1\nadmin.enableServer=false\n")
 }
 
-/// Access control entries can be made, and deny nobody anything: a client here is anonymous and so may do everything, or has
-/// the name in its certificate and may do what no entry speaks of.
+/// Access control entries can be created, and refuse no client of the tests: a client is anonymous and so a superuser,
+/// or is named by its certificate and may do everything that no entry is about.
 const OF_KRAFT: &str = "\
 process.roles=broker,controller
 node.id=1
@@ -51,14 +51,14 @@ authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 super.users=User:ANONYMOUS
 allow.everyone.if.no.acl.found=true
 ";
-/// A start on a busy machine takes longer than the 18 s that a node gives ZooKeeper by default.
+/// A start on a busy machine takes longer than the 18 s that a node waits for ZooKeeper by default.
 const OF_ZOOKEEPER: &str = "\
 broker.id=1
 zookeeper.connection.timeout.ms=60000
 zookeeper.session.timeout.ms=60000
 ";
-/// One node holds every replica; few internal partitions and threads keep the start short and the memory small. A version
-/// ignores keys that it does not know.
+/// One node holds every replica; few internal partitions and threads keep the start short and the memory small.
+/// A version ignores keys that it does not know.
 const OF_ALL: &str = "\
 default.replication.factor=1
 min.insync.replicas=1

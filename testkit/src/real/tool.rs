@@ -22,9 +22,9 @@ pub fn java_command(class: &str) -> Result<Command, Unavailable> {
     Ok(command)
 }
 
-/// Runs a tool of Kafka to its end: writes `stdin` to it, and returns its exit status and all that it printed.
+/// Runs a tool of Kafka to its end: writes `stdin` to it, and returns its exit status and its output.
 ///
-/// A tool costs one to four seconds of JVM. Cancel safe: dropping the future kills the tool, so wrap it in a timeout.
+/// A tool takes one to four seconds of a JVM. Cancel safe: dropping the future kills the tool, so wrap it in a timeout.
 ///
 /// # Errors
 /// [`Unavailable`] where Java is not installed or the tool cannot be started; a failure of the tool is in its status.
@@ -41,7 +41,7 @@ pub async fn java_tool(class: &str, args: &[&str], stdin: &[u8]) -> Result<Outpu
         // A tool that ends early closes the pipe; its status tells the caller more than this error.
         let _ = pipe.write_all(stdin).await;
     };
-    // Both at once: a tool that answers before it has read everything would block on a full pipe otherwise.
+    // Both run at once: a tool that writes before it has read everything would block on a full pipe otherwise.
     let ((), output) = tokio::join!(feed, child.wait_with_output());
     output.map_err(|error| Unavailable::spawn("java", &error))
 }

@@ -1,9 +1,9 @@
-//! Which Apache Kafka is started, and what that version needs.
+//! The releases of Apache Kafka that can be started, and their differences.
 
 use std::fmt::{self, Display};
 use std::str::FromStr;
 
-/// A release of Apache Kafka. All from 2.1 on can be started; what they differ in is asked here.
+/// A release of Apache Kafka. All from 2.1 on can be started; the methods answer in what they differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KafkaVersion {
     major: u16,
@@ -12,7 +12,7 @@ pub struct KafkaVersion {
 }
 
 impl KafkaVersion {
-    /// The release whose protocol kafka-wire has, whole; suites run on it unless they say otherwise.
+    /// The newest release, whose protocol kafka-wire has in full; suites run on it unless they say otherwise.
     pub const LATEST: Self = Self::new(4, 4, 0);
 
     /// The release `major.minor.patch`.
@@ -21,7 +21,7 @@ impl KafkaVersion {
         Self { major, minor, patch }
     }
 
-    /// Whether `transaction.version` is a feature that can be set. Source: KIP-890, in Kafka 4.0.
+    /// Whether the feature `transaction.version` can be set. Source: KIP-890, in Kafka 4.0.
     #[must_use]
     pub fn has_transaction_version(self) -> bool {
         self >= Self::new(4, 0, 0)
@@ -32,7 +32,7 @@ impl KafkaVersion {
         self < Self::new(3, 3, 1)
     }
 
-    /// The project for Maven whose dependencies are the class path of this version.
+    /// The Maven project whose dependencies are the class path of this version.
     pub(super) fn pom(self) -> String {
         let scala = if self < Self::new(2, 4, 0) { "2.12" } else { "2.13" };
         let mut others = String::new();
@@ -75,7 +75,7 @@ impl FromStr for KafkaVersion {
     }
 }
 
-/// A text that names no release of Apache Kafka.
+/// The error for a text that names no release of Apache Kafka.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotAVersion {
     text: String,
@@ -89,7 +89,7 @@ impl Display for NotAVersion {
 
 impl std::error::Error for NotAVersion {}
 
-/// Kafka's console tools. Connect and its web server (50 jars) stay out.
+/// The artifacts of Kafka's console tools, without Connect and its web server (50 jars).
 const TOOLS: &str = "
     <dependency>
       <groupId>org.apache.kafka</groupId>

@@ -1,4 +1,4 @@
-//! Offsets that an administrator has a group forget (KIP-496).
+//! Committed offsets that an administrator deletes from a group (KIP-496).
 
 use kafka_wire::group::blob::decode_subscription;
 use kafka_wire::protocol::ErrorCode;
@@ -7,11 +7,11 @@ use super::{Group, Groups, Phase};
 use crate::broker::partition::PartitionName;
 
 impl Groups {
-    /// Whether a group may be asked to forget offsets at all.
+    /// Checks whether offsets of a group may be deleted at all.
     ///
     /// # Errors
-    /// `INVALID_GROUP_ID`, `GROUP_ID_NOT_FOUND`; `NON_EMPTY_GROUP` for members that are no consumers, because nobody
-    /// knows what they read.
+    /// `INVALID_GROUP_ID`; `GROUP_ID_NOT_FOUND`; `NON_EMPTY_GROUP` if the group has members that are not consumers,
+    /// because the broker cannot know which topics they read.
     pub fn may_forget_offsets(&self, group_id: &str) -> Result<(), ErrorCode> {
         if group_id.is_empty() {
             return Err(ErrorCode::INVALID_GROUP_ID);
@@ -23,7 +23,7 @@ impl Groups {
         Ok(())
     }
 
-    /// The group forgets the offset of a partition, also one that a transaction has yet to commit.
+    /// Deletes the offset of a partition from the group, and also the one that a transaction has yet to commit.
     ///
     /// # Errors
     /// `GROUP_SUBSCRIBED_TO_TOPIC` while a member reads the topic.
@@ -42,8 +42,8 @@ impl Group {
         self.protocol_type.as_ref().is_some_and(|kind| kind == CONSUMERS)
     }
 
-    /// What consumers read is in the metadata of the assignor they have agreed on. Before they have, and where that
-    /// cannot be read, they may read anything.
+    /// Whether a member subscribes to the topic. Consumers state their topics in their metadata for the agreed
+    /// assignor. Before they agree on one, and when the metadata cannot be read, they may subscribe to any topic.
     fn is_subscribed_to(&self, topic: &str) -> bool {
         if self.members.is_empty() || !self.is_of_consumers() {
             return false;

@@ -9,25 +9,25 @@ use kafka_wire::wire::Str;
 use super::Join;
 use crate::broker::call::Call;
 
-/// A member, as the coordinator knows it. Everything is copied out of its request's frame.
+/// A member as the coordinator knows it. Every field is a copy, so that no request's frame is kept.
 #[derive(Clone, Debug)]
 pub struct Member {
     /// Its static name, if it has one (KIP-345).
     pub instance_id: Option<Str>,
-    /// The client's name for itself.
+    /// Client id.
     pub client_id: Str,
-    /// Where it connected from.
+    /// The host that it connected from.
     pub client_host: Str,
-    /// The assignors it knows, best first, each with the metadata for the leader.
+    /// The assignors that it supports, the preferred one first, each with the metadata for the leader.
     pub protocols: Vec<(Str, Bytes)>,
-    /// What the leader gave it in this generation.
+    /// Its assignment from the leader in this generation.
     pub assignment: Bytes,
     pub(super) session_timeout: Duration,
     pub(super) rebalance_timeout: Duration,
     pub(super) session_deadline: Moment,
-    /// Its JoinGroup, while that waits for the others.
+    /// Its JoinGroup request, while that waits for the other members.
     pub(super) joining: Option<Call>,
-    /// Its SyncGroup, while that waits for the leader.
+    /// Its SyncGroup request, while that waits for the leader.
     pub(super) syncing: Option<Call>,
 }
 
@@ -50,24 +50,24 @@ impl Member {
         member
     }
 
-    /// Takes over what a further JoinGroup says.
+    /// Takes over the values of a further JoinGroup.
     pub(super) fn update(&mut self, join: &Join) {
         self.protocols = join.detached_protocols();
         self.session_timeout = join.session_timeout;
         self.rebalance_timeout = join.rebalance_timeout;
     }
 
-    /// The member has been heard of: its session starts anew.
+    /// Restarts the session timeout, because the member has sent a request.
     pub(super) fn refresh(&mut self, now: Moment) {
         self.session_deadline = now + self.session_timeout;
     }
 
-    /// When its session ends. `None` while one of its requests waits: it cannot send heartbeats then.
+    /// The end of its session. `None` while one of its requests waits, because it cannot send heartbeats then.
     pub(super) fn session_due(&self) -> Option<Moment> {
         (self.joining.is_none() && self.syncing.is_none()).then_some(self.session_deadline)
     }
 
-    /// Its metadata for an assignor, empty if it does not know that one.
+    /// Its metadata for an assignor; empty if it does not support that one.
     pub(super) fn metadata(&self, protocol: &str) -> Bytes {
         let known = self.protocols.iter().find(|(name, _)| name.as_str() == protocol);
         known.map(|(_, metadata)| metadata.clone()).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! What members ask of their group.
+//! The requests of members to their group.
 
 use bytes::Bytes;
 use kafka_wire::protocol::ErrorCode;
@@ -38,7 +38,7 @@ impl Group {
         member.refresh(now);
         let repeats_answer = match self.phase {
             Phase::Stable => is_unchanged && !is_leader,
-            // The answer to its JoinGroup was lost.
+            // The member repeats its JoinGroup because it did not get the answer.
             Phase::CompletingRebalance => is_unchanged,
             Phase::Empty | Phase::PreparingRebalance { .. } => false,
         };
@@ -67,8 +67,8 @@ impl Group {
         self.prepare_rebalance(now);
     }
 
-    /// A static member is back under a new id. Its old self is fenced; if nothing changes for the others, they are not
-    /// disturbed, and it finds its old assignment.
+    /// Replaces a static member that has come back under a new id. Its old id is fenced. If nothing changes for
+    /// the others, they are not disturbed, and it finds its old assignment.
     fn replace_static(&mut self, now: Moment, call: Call, join: &Join, old_id: &Str, id: Str) {
         let mut member = self.members.remove(old_id).expect("static names lead to members");
         self.refuse_waiting(&mut member, old_id, ErrorCode::FENCED_INSTANCE_ID);
@@ -93,7 +93,8 @@ impl Group {
         if was_leader && join.may_skip_assignment {
             joined.skip_assignment = true;
         } else if was_leader {
-            // Older clients would assign anew if they knew that they lead; so they are told otherwise.
+            // An older client would assign anew if it learned that it is the leader, so it is told that
+            // another member leads.
             joined.leader = old_id.clone();
             joined.members = Vec::new();
         }
@@ -130,7 +131,7 @@ impl Group {
         Ok(())
     }
 
-    /// The leader has spoken: everybody who waits gets its assignment, none if it was left out.
+    /// Takes the leader's assignment: every waiting member gets its part, which is empty if the leader left it out.
     fn assign(&mut self, now: Moment, assignments: &[(Str, Bytes)]) {
         self.phase = Phase::Stable;
         for (id, assignment) in assignments {
@@ -185,7 +186,7 @@ impl Group {
         let (caller, is_transactional) = (&commit.caller, commit.producer.is_some());
         let is_anonymous = caller.generation < 0 && caller.member_id.is_empty() && caller.instance_id.is_none();
         if caller.generation < 0 && self.phase == Phase::Empty {
-            // A consumer that assigns itself, or an administrator.
+            // The caller is a consumer that assigns itself, or an administrator.
         } else if !is_anonymous {
             self.check_caller(caller)?;
             self.members.get_mut(&caller.member_id).expect("checked above").refresh(now);
@@ -193,14 +194,14 @@ impl Group {
             return Err(ErrorCode::UNKNOWN_MEMBER_ID);
         }
         if !is_transactional && self.phase == Phase::CompletingRebalance {
-            // The member may commit for partitions that the next assignment takes from it; it has to sync first.
+            // The member may commit for partitions that the next assignment takes from it; so it has to sync first.
             return Err(ErrorCode::REBALANCE_IN_PROGRESS);
         }
         self.offsets.commit(commit.producer, &commit.offsets);
         Ok(())
     }
 
-    /// Whether the caller is a member of this generation.
+    /// Checks that the caller is a member of this generation.
     fn check_caller(&self, caller: &Caller) -> Result<(), ErrorCode> {
         self.check_member(&caller.member_id, caller.instance_id.as_ref())?;
         if caller.generation == self.generation { Ok(()) } else { Err(ErrorCode::ILLEGAL_GENERATION) }
@@ -216,7 +217,7 @@ impl Group {
         if self.members.contains_key(id) { Ok(()) } else { Err(ErrorCode::UNKNOWN_MEMBER_ID) }
     }
 
-    /// Whether the member's kind is the group's, and some assignor is known to it and to all others.
+    /// Checks that the member's protocol type is the group's, and that it shares an assignor with all other members.
     fn check_protocols(&self, join: &Join) -> Result<(), ErrorCode> {
         let others = || self.members.iter().filter(|(id, _)| **id != join.member_id);
         if others().next().is_none() {
@@ -231,7 +232,7 @@ impl Group {
         Err(ErrorCode::INCONSISTENT_GROUP_PROTOCOL)
     }
 
-    /// The member's JoinGroup waits for the rebalance. An earlier one that still waits was given up by the client.
+    /// Lets the member's JoinGroup wait for the rebalance. An earlier one that still waits was given up by the client.
     fn await_join(&mut self, id: &Str, call: Call) {
         let member = self.members.get_mut(id).expect("callers looked it up");
         if let Some(repeated) = member.joining.replace(call) {
@@ -239,7 +240,7 @@ impl Group {
         }
     }
 
-    /// The present generation, as a member is told of it.
+    /// The present generation, as JoinGroup answers it to one member.
     pub(super) fn joined(&self, id: &Str) -> Joined {
         let is_leader = self.leader.as_ref() == Some(id);
         let protocol = self.protocol.clone().unwrap_or_default();
@@ -274,7 +275,7 @@ impl Group {
         self.replies.push_back((call, Reply::Sync(Synced { error, ..Synced::default() })));
     }
 
-    /// Answers whatever the member waits for with an error.
+    /// Answers the requests of a member that wait with an error.
     pub(super) fn refuse_waiting(&mut self, member: &mut Member, id: &Str, error: ErrorCode) {
         if let Some(call) = member.joining.take() {
             self.answer_join(call, Joined::refused(error, id.clone()));

@@ -4,8 +4,8 @@
 //! Empty --join--> PreparingRebalance --all joined--> CompletingRebalance --leader's sync--> Stable
 //!                        ^-------- a member comes, goes or changes ---------------------------'
 //! ```
-//! `membership` takes the requests of members, `rebalance` moves the group between its states, `offsets` keeps what was
-//! committed. JoinGroup and SyncGroup are answered through [`Groups::poll`], the others at once.
+//! `membership` handles the requests of members, `rebalance` moves the group between its states, `offsets` keeps
+//! the committed offsets. JoinGroup and SyncGroup are answered through [`Groups::poll`], the others at once.
 //!
 //! Source: KIP-62, KIP-345, KIP-394, KIP-447; the rules are those of Kafka's `GroupMetadataManager`.
 
@@ -32,117 +32,118 @@ use super::BrokerConfig;
 use super::call::Call;
 use super::partition::PartitionName;
 
-/// What a JoinGroup request says.
+/// A JoinGroup request.
 #[derive(Clone, Debug)]
 pub struct Join {
     /// The group.
     pub group_id: Str,
-    /// Empty for a member that has no id yet.
+    /// Member id; empty for a member that has none yet.
     pub member_id: Str,
     /// Its static name, if it has one.
     pub instance_id: Option<Str>,
-    /// The client's name for itself; member ids start with it.
+    /// Client id; member ids begin with it.
     pub client_id: Str,
-    /// Where it connected from.
+    /// The host that it connected from.
     pub client_host: Str,
-    /// How long it may be silent.
+    /// Session timeout.
     pub session_timeout: Duration,
-    /// How long others wait for it to rejoin.
+    /// Rebalance timeout: the time for which the others wait until it rejoins.
     pub rebalance_timeout: Duration,
-    /// `consumer` for consumers; a group has only one.
+    /// Protocol type, `consumer` for consumers; all members of a group have the same.
     pub protocol_type: Str,
-    /// The assignors it knows, best first, each with metadata.
+    /// The assignors that it supports, the preferred one first, each with metadata.
     pub protocols: Vec<(Str, Bytes)>,
-    /// Version 4 and later: a new member is told its id and comes back with it (KIP-394).
+    /// Whether a new member is told its id first and comes back with it (version 4 and later, KIP-394).
     pub is_id_required: bool,
-    /// Version 9 and later: a static leader that returns is told to leave the assignment as it is (KIP-814).
+    /// Whether a static leader that returns can be told to leave the assignment as it is (version 9
+    /// and later, KIP-814).
     pub may_skip_assignment: bool,
 }
 
-/// What a SyncGroup request says.
+/// A SyncGroup request.
 #[derive(Clone, Debug)]
 pub struct Sync {
     /// The group.
     pub group_id: Str,
-    /// Who asks.
+    /// The member that asks.
     pub caller: Caller,
-    /// What the member thinks was agreed on; not checked when absent (before version 5).
+    /// The protocol type that the member believes was agreed on; not checked if absent (before version 5).
     pub protocol_type: Option<Str>,
-    /// Likewise the assignor.
+    /// The assignor that it believes was agreed on; likewise.
     pub protocol: Option<Str>,
-    /// From the leader: what each member gets.
+    /// The assignment of each member, if the leader asks.
     pub assignments: Vec<(Str, Bytes)>,
 }
 
-/// A member as it names itself.
+/// A member as it names itself in a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Caller {
-    /// Its id; empty for none.
+    /// Member id; empty for none.
     pub member_id: Str,
     /// Its static name, if it has one.
     pub instance_id: Option<Str>,
-    /// The generation it belongs to; negative for none.
+    /// The generation that it believes to be in; negative for none.
     pub generation: i32,
 }
 
-/// An answer that had to wait.
+/// The result of a request that had to wait.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// To JoinGroup.
+    /// Result of JoinGroup.
     Join(Joined),
-    /// To SyncGroup.
+    /// Result of SyncGroup.
     Sync(Synced),
 }
 
-/// Answer to JoinGroup.
+/// The result of a JoinGroup.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Joined {
-    /// `NONE`, or why not.
+    /// `NONE`, or the reason for the refusal.
     pub error: ErrorCode,
     /// The generation joined; -1 with an error.
     pub generation: i32,
-    /// The group's kind.
+    /// The group's protocol type.
     pub protocol_type: Option<Str>,
-    /// The assignor agreed on.
+    /// The assignor that was agreed on.
     pub protocol: Option<Str>,
     /// Member id of the leader.
     pub leader: Str,
     /// The member's own id.
     pub member_id: Str,
-    /// Whether the leader leaves the assignment as it is.
+    /// Whether the leader is to leave the assignment as it is.
     pub skip_assignment: bool,
-    /// For the leader, everybody: member id, static name, metadata.
+    /// For the leader, every member: member id, static name, metadata.
     pub members: Vec<(Str, Option<Str>, Bytes)>,
 }
 
-/// Answer to SyncGroup.
+/// The result of a SyncGroup.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Synced {
-    /// `NONE`, or why not.
+    /// `NONE`, or the reason for the refusal.
     pub error: ErrorCode,
-    /// The group's kind.
+    /// The group's protocol type.
     pub protocol_type: Option<Str>,
-    /// The assignor agreed on.
+    /// The assignor that was agreed on.
     pub protocol: Option<Str>,
-    /// What the leader gave this member.
+    /// The member's assignment from the leader.
     pub assignment: Bytes,
 }
 
-/// Where a group stands.
+/// The state of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// No members; perhaps offsets.
+    /// No members; there may be offsets.
     Empty,
-    /// Waits for its members to join.
+    /// The group waits until its members have joined.
     PreparingRebalance {
-        /// Not complete before this, so that more members of a new group can come.
+        /// Earliest end of this state, so that more members of a new group can join.
         earliest: Option<Moment>,
-        /// Members that have not joined by then are dropped.
+        /// The time at which members that have not joined are dropped.
         deadline: Moment,
     },
-    /// Waits for the leader's assignment.
+    /// The group waits for the leader's assignment.
     CompletingRebalance,
-    /// Everybody has an assignment.
+    /// Every member has an assignment.
     Stable,
 }
 
@@ -162,26 +163,27 @@ impl Phase {
 /// One group.
 #[derive(Clone, Debug)]
 pub struct Group {
-    /// Where it stands.
+    /// State of the group.
     pub phase: Phase,
-    /// Counts its rebalances; 0 before the first.
+    /// Number of its rebalances; 0 before the first.
     pub generation: i32,
-    /// Its kind, that of its last members; `None` before the first.
+    /// Protocol type of its members, or of the last ones that it had; `None` before the first.
     pub protocol_type: Option<Str>,
-    /// The assignor agreed on.
+    /// The assignor that was agreed on.
     pub protocol: Option<Str>,
     /// Member id of the leader.
     pub leader: Option<Str>,
-    /// By member id.
+    /// Members by member id.
     pub members: BTreeMap<Str, Member>,
-    /// Member id of each static name.
+    /// Member id of each static member, by its static name.
     instances: BTreeMap<Str, Str>,
-    /// Members that were told an id and have not come back with it yet, each until when.
+    /// Ids that were given to members that have not come back with them yet, each with its deadline.
     pending: BTreeMap<Str, Moment>,
-    /// Members of this generation that have not asked for their assignment, and until when they have to.
+    /// Members of this generation that have not asked for their assignment.
     unsynced: BTreeSet<Str>,
+    /// The time at which members that have not asked for it are removed.
     sync_deadline: Moment,
-    /// How long a new group waits for further members.
+    /// Time for which a new group waits for further members.
     initial_delay: Duration,
     offsets: Offsets,
     replies: VecDeque<(Call, Reply)>,
@@ -205,7 +207,7 @@ struct Limits {
 }
 
 impl Groups {
-    /// No groups; limits and seed from the configuration.
+    /// Makes the coordinator without groups; limits come from the configuration.
     #[must_use]
     pub fn new(config: &BrokerConfig, rng: Rng) -> Self {
         let limits = Limits {
@@ -217,7 +219,7 @@ impl Groups {
         Self { by_id: BTreeMap::new(), limits, rng, replies: VecDeque::new() }
     }
 
-    /// A member joins or rejoins; answered through [`Groups::poll`], perhaps much later.
+    /// Handles the JoinGroup of a member; answered through [`Groups::poll`], perhaps much later.
     pub fn join(&mut self, now: Moment, call: Call, join: &Join) {
         let id_for_new = new_member_id(&mut self.rng, join);
         if let Err(error) = self.try_join(now, call, join, id_for_new) {
@@ -249,7 +251,7 @@ impl Groups {
         result
     }
 
-    /// A member asks for its assignment; answered through [`Groups::poll`].
+    /// Handles the SyncGroup of a member; answered through [`Groups::poll`].
     pub fn sync(&mut self, now: Moment, call: Call, sync: &Sync) {
         let result = self.existing(&sync.group_id, |group| group.sync(now, call, sync));
         if let Err(error) = result {
@@ -257,15 +259,17 @@ impl Groups {
         }
     }
 
-    /// A member lives.
+    /// Handles the heartbeat of a member.
     ///
     /// # Errors
-    /// `REBALANCE_IN_PROGRESS` when it should rejoin; `UNKNOWN_MEMBER_ID`, `ILLEGAL_GENERATION`, `FENCED_INSTANCE_ID`.
+    /// `REBALANCE_IN_PROGRESS` if the member should rejoin; `UNKNOWN_MEMBER_ID`, `ILLEGAL_GENERATION`,
+    /// `FENCED_INSTANCE_ID`.
     pub fn heartbeat(&mut self, now: Moment, group_id: &str, caller: &Caller) -> Result<(), ErrorCode> {
         self.existing(group_id, |group| group.heartbeat(now, caller))
     }
 
-    /// Members leave, each named by its id or its static name; the generation is not looked at. One result each.
+    /// Removes members, each named by its id or its static name; the generation is not checked.
+    /// Returns one result for each.
     ///
     /// # Errors
     /// `UNKNOWN_MEMBER_ID`, `FENCED_INSTANCE_ID`.
@@ -274,7 +278,7 @@ impl Groups {
         results.unwrap_or_else(|error| vec![Err(error); callers.len()])
     }
 
-    /// Offsets are committed, all of them or none. With `producer`, they take effect when its transaction commits.
+    /// Commits offsets, all of them or none. With `producer`, they take effect when its transaction commits.
     ///
     /// # Errors
     /// `GROUP_ID_NOT_FOUND`, which older versions of the requests call `ILLEGAL_GENERATION`; `UNKNOWN_MEMBER_ID`,
@@ -287,14 +291,14 @@ impl Groups {
         group_or_new(&mut self.by_id, &commit.group_id, &self.limits).commit(now, commit)
     }
 
-    /// The transaction of a producer is over: its offsets take effect or are forgotten.
+    /// Ends the transaction of a producer: its offsets take effect or are dropped.
     pub fn end_transaction(&mut self, group_id: &str, producer_id: ProducerId, is_commit: bool) {
         if let Some(group) = self.by_id.get_mut(group_id) {
             group.offsets.end_transaction(producer_id, is_commit);
         }
     }
 
-    /// The group, if there is one.
+    /// The group of this id, if it exists.
     #[must_use]
     pub fn group(&self, group_id: &str) -> Option<&Group> {
         self.by_id.get(group_id)
@@ -318,7 +322,7 @@ impl Groups {
         Ok(())
     }
 
-    /// A topic is gone: so are the offsets committed for it.
+    /// Removes the offsets committed for a topic that was deleted.
     pub fn forget_topic(&mut self, topic: &str) {
         self.by_id.values_mut().for_each(|group| group.offsets.forget_topic(topic));
     }
@@ -337,7 +341,7 @@ impl Groups {
         self.by_id.values().filter_map(Group::next_timeout).min()
     }
 
-    /// The next answer to JoinGroup or SyncGroup.
+    /// The next result of a JoinGroup or SyncGroup, with its request.
     pub fn poll(&mut self) -> Option<(Call, Reply)> {
         self.replies.pop_front()
     }
@@ -379,7 +383,8 @@ impl Group {
     /// The offset committed for a partition.
     ///
     /// # Errors
-    /// `UNSTABLE_OFFSET_COMMIT` when `require_stable` and an open transaction is about to change it (KIP-447).
+    /// `UNSTABLE_OFFSET_COMMIT` with `require_stable`, while an open transaction is about to change
+    /// the offset (KIP-447).
     pub fn committed(&self, partition: &PartitionName, require_stable: bool) -> Fetched<'_> {
         self.offsets.fetch(partition, require_stable)
     }
@@ -410,7 +415,7 @@ fn group_or_new<'a>(by_id: &'a mut BTreeMap<Str, Group>, group_id: &Str, limits:
     by_id.get_mut(group_id).expect("just inserted")
 }
 
-/// The name that the member chose and a random UUID, as Kafka makes it.
+/// A new member id: the client id and a random UUID, as in Kafka.
 fn new_member_id(rng: &mut Rng, join: &Join) -> Str {
     let name = join.instance_id.as_ref().unwrap_or(&join.client_id);
     let (high, low) = (rng.next_u64(), rng.next_u64());

@@ -16,7 +16,7 @@ pub struct CommittedOffset {
     pub offset: Offset,
     /// Leader epoch of the last record read, -1 when unknown.
     pub leader_epoch: LeaderEpoch,
-    /// Whatever the client wants to keep with it.
+    /// Text that the client stores with the offset.
     pub metadata: Str,
 }
 
@@ -25,21 +25,21 @@ pub struct CommittedOffset {
 pub struct Commit {
     /// The group.
     pub group_id: Str,
-    /// The member that commits; none for an administrator or a consumer that assigns itself.
+    /// The member that commits; empty for an administrator or a consumer that assigns itself.
     pub caller: Caller,
-    /// The producer in whose transaction it happens.
+    /// The producer in whose transaction the offsets are committed.
     pub producer: Option<ProducerId>,
-    /// What to commit; everything in it is copied out of the request's frame.
+    /// The offsets by partition; copies, so that the request's frame is not kept.
     pub offsets: Vec<(PartitionName, CommittedOffset)>,
 }
 
-/// What OffsetFetch finds for a partition.
+/// The result of OffsetFetch for one partition.
 pub type Fetched<'a> = Result<Option<&'a CommittedOffset>, ErrorCode>;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Offsets {
     committed: BTreeMap<PartitionName, CommittedOffset>,
-    /// By the producer whose transaction decides.
+    /// Offsets of open transactions, by producer.
     pending: BTreeMap<ProducerId, BTreeMap<PartitionName, CommittedOffset>>,
 }
 

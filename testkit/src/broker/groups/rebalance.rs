@@ -1,4 +1,4 @@
-//! How a group moves from one generation to the next.
+//! The moves of a group from one generation to the next.
 
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::time::Moment;
@@ -7,7 +7,7 @@ use kafka_wire::wire::Str;
 use super::{Group, Member, Phase};
 
 impl Group {
-    /// Everybody has to join again. Goes on by itself once all have.
+    /// Starts a rebalance: every member has to join again. It goes on by itself once all have.
     pub(super) fn prepare_rebalance(&mut self, now: Moment) {
         let earliest = match self.phase {
             Phase::PreparingRebalance { .. } => return self.try_complete_join(now),
@@ -21,7 +21,7 @@ impl Group {
         self.try_complete_join(now);
     }
 
-    /// A new group waits a little longer with each member that comes, but no longer than a rebalance may take.
+    /// Extends the initial delay of a new group with each member that joins, but no longer than the rebalance timeout.
     pub(super) fn extend_initial_delay(&mut self, now: Moment) {
         if let Phase::PreparingRebalance { earliest: Some(earliest), deadline } = &mut self.phase {
             *earliest = (now + self.initial_delay).min(*deadline);
@@ -43,14 +43,15 @@ impl Group {
         gone.iter().for_each(|id| self.remove_member(id));
         let joined = self.ids_of(|member| member.joining.is_some());
         if joined.is_empty() && !self.members.is_empty() {
-            // Only static members, all away: their sessions decide, not this rebalance.
+            // Only static members are left, and all are away: their sessions decide about them, not this rebalance.
             self.phase = Phase::PreparingRebalance { earliest: None, deadline: self.rebalance_deadline(now) };
             return;
         }
         self.generation += 1;
         if self.members.is_empty() {
             self.phase = Phase::Empty;
-            // Its kind stays, as in Kafka: tools list an emptied group as what it was. The next member may bring another.
+            // The protocol type stays, as in Kafka: tools list an emptied group with the type that it had.
+            // The next member may bring another.
             (self.protocol, self.leader) = (None, None);
             return;
         }
@@ -72,7 +73,8 @@ impl Group {
         }
     }
 
-    /// The assignor that most members like best among those that all of them know; the first voted for on a tie.
+    /// The assignor that most members prefer among those that all of them support; on a tie, the one
+    /// that got a vote first.
     pub(super) fn select_protocol(&self) -> Option<Str> {
         let is_common = |name: &Str| self.members.values().all(|member| member.supports(name));
         let vote =
@@ -88,7 +90,7 @@ impl Group {
         votes.into_iter().find(|&(_, count)| count == most).map(|(name, _)| name)
     }
 
-    /// Takes a member out without looking at what that means for the group; [`Group::after_removal`] does.
+    /// Removes a member without the consequences for the group, which are up to [`Group::after_removal`].
     pub(super) fn remove_member(&mut self, id: &Str) {
         let Some(mut member) = self.members.remove(id) else { return };
         self.refuse_waiting(&mut member, id, ErrorCode::UNKNOWN_MEMBER_ID);
@@ -101,12 +103,13 @@ impl Group {
         }
     }
 
-    /// Goes on after removals: if there were `count_before` members and now are fewer, the others rebalance.
+    /// Goes on after removals: the remaining members rebalance if the group had `count_before` members and now
+    /// has fewer.
     pub(super) fn after_removal(&mut self, now: Moment, count_before: usize) {
         if self.members.len() < count_before {
             self.prepare_rebalance(now);
         } else {
-            // Perhaps the last one that was told an id and never came.
+            // The member may have been the last one that was given an id and has not come back with it.
             self.try_complete_join(now);
         }
     }

@@ -1,4 +1,4 @@
-//! A group in scripts: members come, go, fall silent and come back under the same name.
+//! Scripts of a group: members join, leave, fall silent and come back under the same name.
 
 use kafka_wire::protocol::ApiKey;
 use kafka_wire::types::{LeaderEpoch, Offset, PartitionId};
@@ -54,7 +54,7 @@ impl Script {
         self.groups.handle_timeout(self.now);
     }
 
-    /// The next answer, which has to be one to JoinGroup.
+    /// The next result, which has to be one of JoinGroup.
     fn joined(&mut self, call: Call) -> Joined {
         match self.groups.poll() {
             Some((to, Reply::Join(joined))) if to == call => joined,
@@ -73,7 +73,7 @@ impl Script {
         self.groups.heartbeat(self.now, "g", &caller(member, None))
     }
 
-    /// A group of two dynamic members, stable; the first is the leader.
+    /// A stable group of two dynamic members; the first is the leader.
     fn pair(&mut self) -> (Joined, Joined) {
         let first = self.join(&by_name(None));
         let first = self.joined(first);
@@ -152,7 +152,7 @@ fn a_second_member_makes_the_first_rejoin() {
     assert_eq!((leader.generation, follower.generation), (2, 2));
     assert_eq!((leader.members.len(), follower.members.len(), &follower.leader), (2, 0, &leader.member_id));
     assert_eq!((script.heartbeat(&leader), script.heartbeat(&follower)), (Ok(()), Ok(())));
-    // A follower that repeats its JoinGroup is told what it knows; the leader's starts a rebalance.
+    // A follower that repeats its JoinGroup gets the same result; a repetition of the leader's starts a rebalance.
     let again = script.join(&Join { member_id: follower.member_id.clone(), ..by_name(None) });
     assert_eq!(script.joined(again), follower);
     script.join(&Join { member_id: leader.member_id.clone(), ..by_name(None) });
@@ -238,7 +238,7 @@ fn a_static_member_returns_to_its_assignment_and_its_old_self_is_fenced() {
     assert_eq!(fenced, Err(ErrorCode::FENCED_INSTANCE_ID));
     let fenced = script.groups.commit(script.now, &commit(caller(&old, Some("a")), Some(5), 1));
     assert_eq!(fenced, Err(ErrorCode::FENCED_INSTANCE_ID));
-    // An administrator removes it by its static name.
+    // An administrator removes the member by its static name.
     let by_instance = Caller { instance_id: Some(Str::from("a")), ..Caller::default() };
     assert_eq!(script.groups.leave(script.now, "g", &[by_instance]), [Ok(())]);
 }
@@ -300,7 +300,7 @@ fn commits_are_checked_against_the_generation() {
         assert_eq!(try_commit(stranger.clone(), producer), Err(ErrorCode::UNKNOWN_MEMBER_ID));
     }
     assert_eq!(try_commit(nobody.clone(), None), Err(ErrorCode::UNKNOWN_MEMBER_ID));
-    // Before KIP-447, a producer commits without saying for whom.
+    // Before KIP-447, a producer commits without naming a member.
     assert_eq!(try_commit(nobody.clone(), Some(5)), Ok(()));
     let elsewhere = Commit { group_id: Str::from("other"), ..commit(old, None, 1) };
     assert_eq!(script.groups.commit(now, &elsewhere), Err(ErrorCode::GROUP_ID_NOT_FOUND));

@@ -1,4 +1,4 @@
-//! AddOffsetsToTxn: the offsets of a group become part of a transaction.
+//! AddOffsetsToTxn: makes the offsets of a group part of a transaction.
 
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::add_offsets_to_txn::{AddOffsetsToTxnRequest, AddOffsetsToTxnResponse};

@@ -1,4 +1,4 @@
-//! AddPartitionsToTxn: one transaction of a client up to version 3; later versions are spoken between brokers only.
+//! AddPartitionsToTxn: one transaction of a client, up to version 3; only brokers use later versions, among themselves.
 
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::add_partitions_to_txn::{
@@ -31,7 +31,7 @@ impl Handler for AddPartitionsToTxnRequest {
     }
 
     fn refuse(&self, error: ErrorCode, _version: i16) -> AddPartitionsToTxnResponse {
-        // The field at the top exists from version 4 on, the list before.
+        // Version 4 and later carry the error in a field at the top, earlier ones in the list of partitions.
         AddPartitionsToTxnResponse { error_code: error.0, ..respond(self, |_, _| error) }
     }
 }
@@ -73,7 +73,7 @@ fn respond(request: &AddPartitionsToTxnRequest, judge: impl Fn(&str, i32) -> Err
     AddPartitionsToTxnResponse { results_by_topic_v3_and_below: topics, ..AddPartitionsToTxnResponse::default() }
 }
 
-/// Up to version 1, the APIs of a transaction know no PRODUCER_FENCED.
+/// The error code for a version up to 1, in which the APIs of a transaction do not have PRODUCER_FENCED.
 pub(super) fn before_fenced(error: ErrorCode, version: i16) -> ErrorCode {
     match error {
         ErrorCode::PRODUCER_FENCED if version < FIRST_WITH_FENCED => ErrorCode::INVALID_PRODUCER_EPOCH,

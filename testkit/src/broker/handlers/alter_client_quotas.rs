@@ -1,4 +1,4 @@
-//! AlterClientQuotas: sets quotas and takes them away; they throttle nobody here.
+//! AlterClientQuotas: sets and removes quotas, which throttle no client here.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,8 @@ use crate::broker::state::State;
 
 impl Handler for AlterClientQuotasRequest {
     fn handle(self, state: &mut State, _client: &Client) -> Answer<AlterClientQuotasResponse> {
-        // One result for each entity. An entity that comes again is an error, and its first changes hold, as in Kafka.
+        // There is one result for each entity. An entity that occurs twice gets an error, but its first
+        // changes hold, as in Kafka.
         let mut results: BTreeMap<Entity, Result<(), ErrorCode>> = BTreeMap::new();
         for entry in &self.entries {
             let entity = entity(entry);
@@ -32,7 +33,7 @@ impl Handler for AlterClientQuotasRequest {
     }
 }
 
-/// Who an entry is about. Of two names for one kind, the last holds.
+/// The entity of an entry. Of two names for one kind, the last one holds.
 fn entity(entry: &EntryData) -> Entity {
     entry.entity.iter().map(|part| (part.entity_type.clone(), part.entity_name.clone())).collect()
 }

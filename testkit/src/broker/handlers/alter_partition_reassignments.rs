@@ -1,4 +1,4 @@
-//! AlterPartitionReassignments: a partition can only move to where it is (KIP-455).
+//! AlterPartitionReassignments: with one broker, a partition can only move to where it is already (KIP-455).
 
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::alter_partition_reassignments::{

@@ -1,4 +1,4 @@
-//! AlterUserScramCredentials: sets and deletes credentials of users, with which nobody can log in here.
+//! AlterUserScramCredentials: sets and deletes the credentials of users. No client can log in with them here.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::broker::state::State;
 
 impl Handler for AlterUserScramCredentialsRequest {
     fn handle(self, state: &mut State, _client: &Client) -> Answer<AlterUserScramCredentialsResponse> {
-        // One result for each user, who may be named once in all of the request.
+        // There is one result for each user, who may occur only once in the request.
         let mut changes: BTreeMap<&Str, Result<Change<'_>, ErrorCode>> = BTreeMap::new();
         let deletions = self.deletions.iter().map(|one| (&one.name, Change::Delete(one.mechanism)));
         let upsertions = self.upsertions.iter().map(|one| (&one.name, Change::Upsert(one)));
@@ -38,7 +38,7 @@ impl Handler for AlterUserScramCredentialsRequest {
 
 #[derive(Clone, Copy)]
 enum Change<'a> {
-    /// Of this mechanism.
+    /// Deletes the credential of this mechanism.
     Delete(i8),
     Upsert(&'a ScramCredentialUpsertion),
 }
@@ -57,7 +57,7 @@ impl Change<'_> {
                 state.scram.delete(user, mechanism);
                 Ok(())
             }
-            // No key can be made of no password.
+            // Kafka fails to derive a key from an empty password.
             Self::Upsert(one) if one.salted_password.is_empty() => Err(ErrorCode::UNKNOWN_SERVER_ERROR),
             Self::Upsert(one) => state.scram.upsert(user, one.mechanism, one.iterations),
         }

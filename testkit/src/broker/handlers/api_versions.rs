@@ -1,4 +1,4 @@
-//! ApiVersions: what the broker speaks, and its finalized features.
+//! ApiVersions: the APIs with the versions that the broker serves, and its finalized features.
 
 use kafka_wire::protocol::api_versions::{
     ApiVersion, ApiVersionsRequest, ApiVersionsResponse, FinalizedFeatureKey, SupportedFeatureKey,
@@ -49,7 +49,8 @@ impl Handler for ApiVersionsRequest {
     }
 }
 
-/// Whether the client has reached the node that it meant to reach, if it says which (KIP-1242). Versions before 5 do not.
+/// Checks that the client has reached the node that it means to reach, if the request names one (version 5
+/// and later, KIP-1242).
 fn check_target(request: &ApiVersionsRequest, state: &State) -> Result<(), ErrorCode> {
     match (&request.cluster_id, request.node_id) {
         (None, NOT_GIVEN) => Ok(()),
@@ -59,7 +60,7 @@ fn check_target(request: &ApiVersionsRequest, state: &State) -> Result<(), Error
     }
 }
 
-/// The answer to an ApiVersions request of a version that the broker does not speak: version 0, with the error and the
+/// Answers an ApiVersions request of a version that the broker does not serve: with version 0, the error and the
 /// versions to choose from, so that the client can ask again (KIP-511).
 pub(in crate::broker) fn refuse_version(state: &mut State, call: Call) {
     let response = ApiVersionsResponse {
@@ -84,6 +85,6 @@ fn keys() -> Vec<ApiVersion> {
     keys
 }
 
-/// `NodeId` of a client that does not say which node it means.
+/// `NodeId` of a client that does not say which node it means to reach.
 const NOT_GIVEN: i32 = -1;
 const TRANSACTION_VERSION: Str = Str::from_static("transaction.version");

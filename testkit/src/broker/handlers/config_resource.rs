@@ -1,4 +1,4 @@
-//! What AlterConfigs and IncrementalAlterConfigs share: which resources there are, and which settings they may have.
+//! The resources that AlterConfigs and IncrementalAlterConfigs work on, and the settings that each may have.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::broker::topics::is_legal_name;
 /// The settings of a resource that differ from the defaults.
 pub(super) type Overrides = BTreeMap<Str, Str>;
 
-/// Why a resource is left as it is.
+/// The reason why a resource is not changed.
 #[derive(Clone, Debug)]
 pub(super) struct Refusal {
     pub(super) code: ErrorCode,
@@ -34,7 +34,7 @@ impl From<ErrorCode> for Refusal {
     }
 }
 
-/// The number of a result and its words.
+/// The error code and the message of a result.
 pub(super) fn code_and_words(result: Result<(), Refusal>) -> (i16, Option<Str>) {
     match result {
         Ok(()) => (ErrorCode::NONE.0, None),
@@ -42,12 +42,12 @@ pub(super) fn code_and_words(result: Result<(), Refusal>) -> (i16, Option<Str>) 
     }
 }
 
-/// Something whose settings can be altered.
+/// A resource whose settings can be altered.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Resource<'a> {
-    /// A topic by its name, which may be none.
+    /// A topic by its name; it need not exist.
     Topic(&'a Str),
-    /// This broker, or all of them.
+    /// This broker, or all brokers.
     Broker(Scope),
 }
 
@@ -64,7 +64,7 @@ impl<'a> Resource<'a> {
         }
     }
 
-    /// The overrides that it has; none for a resource that does not exist.
+    /// The overrides of the resource; empty if it does not exist.
     pub(super) fn overrides(self, state: &State) -> Overrides {
         match self {
             Self::Topic(name) => state.topics.by_name(name).map(|topic| topic.configs().clone()).unwrap_or_default(),
@@ -72,7 +72,7 @@ impl<'a> Resource<'a> {
         }
     }
 
-    /// The default of a setting that is a list. `None` for other settings.
+    /// The default of a setting that is a list. `None` for a setting that is no list.
     pub(super) fn default_list(self, name: &str) -> Option<&'static str> {
         match self {
             Self::Topic(_) => topic_configs::default_of(name).filter(|_| topic_configs::is_list(name)),
@@ -83,7 +83,7 @@ impl<'a> Resource<'a> {
         }
     }
 
-    /// Gives the resource these overrides instead of those it has, unless it is a trial.
+    /// Replaces the overrides of the resource, unless it is a trial.
     pub(super) fn replace(self, state: &mut State, overrides: Overrides, is_trial: bool) -> Result<(), Refusal> {
         match self {
             Self::Topic(name) => {
@@ -106,7 +106,7 @@ impl<'a> Resource<'a> {
     }
 }
 
-/// In Kafka's order: first the settings are checked, then the topic is looked for.
+/// As in Kafka, the settings are checked first and the topic is looked up after that.
 fn check_topic(state: &State, name: &Str, overrides: &Overrides) -> Result<(), Refusal> {
     if name.is_empty() {
         return Err(Refusal::new(ErrorCode::INVALID_REQUEST, "there are no settings for all topics together"));

@@ -1,4 +1,4 @@
-//! CreateAcls: adds access control entries, which nobody asks here.
+//! CreateAcls: adds access control entries, which are not enforced here.
 
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::create_acls::{AclCreation, AclCreationResult, CreateAclsRequest, CreateAclsResponse};
@@ -9,14 +9,14 @@ use crate::broker::state::State;
 
 impl Handler for CreateAclsRequest {
     fn handle(self, state: &mut State, client: &Client) -> Answer<CreateAclsResponse> {
-        // Kafka takes the number 0, "unknown", for a request that it cannot read.
+        // For Kafka, an entry with the number 0, "unknown", makes the whole request invalid.
         let is_unknown = |one: &AclCreation| {
             [one.resource_type, one.resource_pattern_type, one.operation, one.permission_type].contains(&0)
         };
         if self.creations.iter().any(is_unknown) {
             return Answer::Close;
         }
-        // Kafka fails to make an entry of what only a filter can say, and with it the whole request.
+        // Kafka cannot make an entry from numbers that only a filter may have; the whole request fails then.
         let is_filter = |one: &AclCreation| {
             one.resource_pattern_type == MATCH
                 || [one.resource_type, one.resource_pattern_type, one.operation, one.permission_type].contains(&ANY)
@@ -32,7 +32,7 @@ impl Handler for CreateAclsRequest {
     }
 }
 
-/// The entry, free of the frame that brought it.
+/// The entry as a copy, so that the request's frame is not kept.
 fn acl(creation: &AclCreation) -> Acl {
     Acl {
         pattern: Pattern {

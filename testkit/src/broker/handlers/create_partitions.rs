@@ -1,4 +1,4 @@
-//! CreatePartitions: topics grow, on this one broker.
+//! CreatePartitions: adds partitions to topics, all of them on this one broker.
 
 use std::collections::BTreeSet;
 
@@ -54,7 +54,7 @@ fn explain(state: &State, topic: &CreatePartitionsTopic, error: ErrorCode) -> Re
     }
 }
 
-/// One result for each name, also for one that the request has twice.
+/// Responds with one result for each name, also for a name that the request has twice.
 fn respond(
     request: &CreatePartitionsRequest,
     mut grow: impl FnMut(&CreatePartitionsTopic) -> Result<(), Refusal>,

@@ -1,4 +1,4 @@
-//! CreateTopics: on this one broker, so with one replica.
+//! CreateTopics: every topic has one replica, on this one broker.
 
 use std::collections::BTreeMap;
 
@@ -68,7 +68,8 @@ fn create(state: &mut State, topic: &CreatableTopic, is_trial: bool) -> Result<C
     })
 }
 
-/// How many partitions are asked for: by number, or by an assignment of replicas, which can only be to this broker.
+/// The number of partitions that a request asks for, either directly or by an assignment of replicas, which can
+/// only name this broker.
 fn partition_count(topic: &CreatableTopic, default: i32) -> Result<i32, ErrorCode> {
     if topic.assignments.is_empty() {
         if !matches!(topic.replication_factor, UNSPECIFIED_REPLICAS | 1) {

@@ -1,4 +1,4 @@
-//! DeleteAcls: takes the access control entries away that match one of some filters.
+//! DeleteAcls: removes the access control entries that match any of some filters.
 
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::delete_acls::{
@@ -17,7 +17,8 @@ impl Handler for DeleteAclsRequest {
         if self.filters.iter().any(is_unknown) {
             return Answer::Close;
         }
-        // Every filter looks at what was there before: an entry that two of them match is in the answers to both.
+        // Every filter is applied to the entries before the request, so an entry that matches two filters is in
+        // both results.
         let mut matched = 0;
         let found: Vec<_> = self.filters.iter().map(|one| find(&state.acls, one, &mut matched)).collect();
         found.iter().flatten().flatten().for_each(|acl| state.acls.delete(acl));
@@ -31,7 +32,7 @@ impl Handler for DeleteAclsRequest {
     }
 }
 
-/// The entries of one filter. `matched` counts those of the whole request.
+/// The entries that match one filter. `matched` counts the matches of the whole request.
 fn find(acls: &Acls, wanted: &DeleteAclsFilter, matched: &mut usize) -> Result<Vec<Acl>, ErrorCode> {
     let filter = AclFilter {
         resource_type: wanted.resource_type_filter,
@@ -68,5 +69,5 @@ fn result(found: Result<Vec<Acl>, ErrorCode>) -> DeleteAclsFilterResult {
     DeleteAclsFilterResult { error_code, error_message, matching_acls: deleted.collect(), ..Default::default() }
 }
 
-/// Entries that the filters of a request may match in sum; those that come after are refused.
+/// Most entries that the filters of a request may match in sum; filters beyond that are refused.
 const MATCHES_MAX: usize = 10_000;

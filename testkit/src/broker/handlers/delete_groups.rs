@@ -1,4 +1,4 @@
-//! DeleteGroups: those without members, with their offsets.
+//! DeleteGroups: deletes groups without members, and their offsets.
 
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::delete_groups::{DeletableGroupResult, DeleteGroupsRequest, DeleteGroupsResponse};

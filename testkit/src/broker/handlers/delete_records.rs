@@ -1,4 +1,4 @@
-//! DeleteRecords: moves the start of partitions.
+//! DeleteRecords: moves the start offset of partitions.
 
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::delete_records::{
@@ -22,7 +22,7 @@ impl Handler for DeleteRecordsRequest {
     }
 }
 
-/// Returns where the partition starts now.
+/// Deletes records of a partition and returns its new start offset.
 fn delete(state: &mut State, topic: &Str, wanted: &DeleteRecordsPartition) -> Result<Offset, ErrorCode> {
     let partition = PartitionId(wanted.partition_index);
     let now = state.timestamp();

@@ -1,4 +1,4 @@
-//! DeleteTopics, by name or by id.
+//! DeleteTopics: deletes topics by name or by id.
 
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::delete_topics::{

@@ -1,4 +1,4 @@
-//! DescribeAcls: the access control entries that match a filter, by what they are about.
+//! DescribeAcls: lists the access control entries that match a filter, grouped by the resources that they apply to.
 
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::describe_acls::{

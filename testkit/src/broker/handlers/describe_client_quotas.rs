@@ -1,4 +1,4 @@
-//! DescribeClientQuotas: the quotas of the entities that match a filter.
+//! DescribeClientQuotas: lists the quotas of the entities that match a filter.
 
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::describe_client_quotas::{
@@ -38,7 +38,7 @@ fn filter(request: &DescribeClientQuotasRequest) -> Result<QuotaFilter, ErrorCod
         }
         filter.conditions.insert(kind.clone(), condition(component)?);
     }
-    // An address comes alone.
+    // A condition on an address cannot be combined with others.
     if filter.conditions.contains_key(IP) && filter.conditions.len() > 1 {
         return Err(ErrorCode::INVALID_REQUEST);
     }

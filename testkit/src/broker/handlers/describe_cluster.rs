@@ -1,4 +1,4 @@
-//! DescribeCluster: one broker that is also the controller.
+//! DescribeCluster: the cluster is one broker, which is also the controller.
 
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::describe_cluster::{DescribeClusterBroker, DescribeClusterRequest, DescribeClusterResponse};
@@ -9,7 +9,7 @@ use crate::broker::state::{NODE, State};
 
 impl Handler for DescribeClusterRequest {
     fn handle(self, state: &mut State, client: &Client) -> Answer<DescribeClusterResponse> {
-        // Version 0 has no such field, and always means the brokers.
+        // Version 0 does not have this field, and always means the brokers.
         if client.call.version >= 1 && self.endpoint_type != BROKERS {
             return Answer::Now(self.refuse(ErrorCode::MISMATCHED_ENDPOINT_TYPE, client.call.version));
         }

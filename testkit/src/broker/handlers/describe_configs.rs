@@ -1,4 +1,4 @@
-//! DescribeConfigs: of topics, of the broker and its loggers, of groups and of client metrics.
+//! DescribeConfigs: lists the settings of topics, of the broker and its loggers, of groups and of client metrics.
 
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::describe_configs::{
@@ -32,7 +32,7 @@ impl Handler for DescribeConfigsRequest {
     }
 }
 
-/// Settings that nobody asked for, or that the version lacks, are taken out of what is told of one.
+/// Removes parts of a result that the request did not ask for or its version cannot carry.
 trait Strip {
     fn strip(&self, config: &mut DescribeConfigsResourceResult, version: i16);
 }
@@ -48,7 +48,7 @@ impl Strip for DescribeConfigsRequest {
     }
 }
 
-/// No names, like null, ask for all of them.
+/// Whether the request wants a setting. An empty list of names, like null, asks for all settings.
 fn is_wanted(resource: &DescribeConfigsResource, name: &Str) -> bool {
     resource.configuration_keys.as_ref().is_none_or(|keys| keys.is_empty() || keys.contains(name))
 }
@@ -133,8 +133,8 @@ fn of_broker(state: &State) -> Vec<DescribeConfigsResourceResult> {
     broker_configs::all().map(result).collect()
 }
 
-/// Those that were altered for all brokers together. Of one that the broker does not know nobody is shown the value:
-/// nobody can say whether it is a secret.
+/// The settings that were altered for all brokers. The value of a setting that the broker does not know is not shown,
+/// because it might be a secret.
 fn of_cluster(state: &State) -> Vec<DescribeConfigsResourceResult> {
     let result = |(name, value): (&Str, &Str)| {
         let known = broker_configs::all().find(|setting| name == setting.name);
@@ -168,7 +168,7 @@ fn of_logger(name: &'static str) -> DescribeConfigsResourceResult {
     }
 }
 
-/// A setting that has its default, which it takes from that of the broker if there is one.
+/// A setting with its default, which comes from the broker's setting behind it, if there is one.
 fn default(
     name: &'static str,
     kind: i8,

@@ -1,4 +1,4 @@
-//! DescribeGroups: state, members and their assignments.
+//! DescribeGroups: shows the state of groups, with their members and assignments.
 
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::describe_groups::{
@@ -40,7 +40,7 @@ fn describe(id: &Str, group: &Group) -> DescribedGroup {
             group_instance_id: member.instance_id.clone(),
             client_id: member.client_id.clone(),
             client_host: member.client_host.clone(),
-            // Between two generations there is nothing that holds.
+            // Metadata is that for the agreed assignor, which holds only while the group is stable.
             member_metadata: metadata
                 .filter(|_| group.phase == Phase::Stable)
                 .map(|(_, bytes)| bytes.clone())

@@ -1,4 +1,4 @@
-//! DescribeLogDirs: one directory, which is memory, with every partition in it.
+//! DescribeLogDirs: shows one directory, which stands for the memory, with every partition in it.
 
 use std::collections::BTreeSet;
 
@@ -34,7 +34,7 @@ impl Handler for DescribeLogDirsRequest {
     }
 }
 
-/// The partitions of a topic that are wanted; all of them by default.
+/// The partitions of a topic that the request asks for; all of them by default.
 fn describe(topic: &Topic, wanted: Option<&BTreeSet<(&str, i32)>>) -> DescribeLogDirsTopic {
     let is_wanted = |index| wanted.is_none_or(|wanted| wanted.contains(&(topic.name.as_str(), index)));
     let partitions = (0..).zip(&topic.partitions).filter(|&(index, _)| is_wanted(index));
@@ -46,5 +46,5 @@ fn describe(topic: &Topic, wanted: Option<&BTreeSet<(&str, i32)>>) -> DescribeLo
     DescribeLogDirsTopic { name: topic.name.clone(), partitions: partitions.collect(), ..Default::default() }
 }
 
-/// Kafka's directories are absolute paths; this one does not exist.
+/// Name of the directory. Kafka's are absolute paths, so this is one too; it does not exist.
 const DIRECTORY: &str = "/memory";

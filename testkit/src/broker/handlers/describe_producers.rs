@@ -1,4 +1,4 @@
-//! DescribeProducers: who has written to partitions, and whose transactions are open there (KIP-664).
+//! DescribeProducers: lists the producers that have written to partitions, and their open transactions there (KIP-664).
 
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::describe_producers::{
@@ -35,7 +35,7 @@ fn describe(producer: ActiveProducer) -> ProducerState {
         producer_epoch: i32::from(producer.epoch.0),
         last_sequence: producer.last_sequence.unwrap_or(-1),
         last_timestamp: producer.last_timestamp.0,
-        // The one epoch that the coordinator here ever has.
+        // The transaction coordinator here only ever has this one epoch.
         coordinator_epoch: if producer.has_marker { 0 } else { -1 },
         current_txn_start_offset: producer.open_since.map_or(-1, |offset| offset.0),
         ..Default::default()

@@ -1,4 +1,4 @@
-//! DescribeQuorum: of the metadata log, the one voter of which is this broker.
+//! DescribeQuorum: shows the quorum of the metadata log, whose only voter is this broker.
 
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::describe_quorum::{
@@ -36,8 +36,8 @@ impl Handler for DescribeQuorumRequest {
     }
 }
 
-/// Nothing is written to a metadata log here. Its end moves with time, as that of Kafka does, where the controller
-/// writes a record of nothing twice a second.
+/// There is no metadata log here. The end that is shown moves with time, as Kafka's does, whose controller writes
+/// an empty record twice a second.
 fn describe(state: &State, version: i16, partition: &mut DescribeQuorumResponsePartitionData) {
     let end_offset = i64::try_from(state.now.as_millis() / 500).unwrap_or(i64::MAX - 1) + 1;
     let now_ms = if version >= FIRST_WITH_TIMES { state.timestamp().0 } else { -1 };

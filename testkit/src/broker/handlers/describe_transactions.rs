@@ -1,4 +1,4 @@
-//! DescribeTransactions: where transactional ids stand (KIP-664).
+//! DescribeTransactions: shows the states of transactional ids (KIP-664).
 
 use std::collections::BTreeSet;
 
@@ -39,7 +39,7 @@ fn describe(state: &State, transaction: &Described<'_>) -> TransactionState {
             }),
         }
     }
-    // A group is in a transaction by the partition that has its offsets.
+    // A group in a transaction is shown as the partition that has its offsets.
     let count = state.config.internal_partitions;
     let partitions: BTreeSet<i32> = transaction.groups.iter().map(|group| partition_of(group, count)).collect();
     if !partitions.is_empty() {

@@ -1,4 +1,4 @@
-//! DescribeUserScramCredentials: mechanisms and iterations of users' credentials, never a secret.
+//! DescribeUserScramCredentials: lists mechanism and iterations of users' credentials, never a secret.
 
 use std::collections::BTreeSet;
 

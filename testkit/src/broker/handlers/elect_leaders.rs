@@ -1,4 +1,4 @@
-//! ElectLeaders: nothing to elect, because this broker leads every partition.
+//! ElectLeaders: there is nothing to elect, because this broker leads every partition.
 
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::elect_leaders::{
@@ -20,7 +20,8 @@ impl Handler for ElectLeadersRequest {
                 None => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
             }));
         }
-        // Of all partitions, only those with an election are named; their topics are all the same.
+        // A request for all partitions names only those that had an election, so here their lists are empty;
+        // the topics are named all the same.
         let topics = state.topics.iter();
         let results = topics.map(|topic| ReplicaElectionResult { topic: topic.name.clone(), ..Default::default() });
         Answer::Now(ElectLeadersResponse {

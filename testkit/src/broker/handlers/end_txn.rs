@@ -1,4 +1,5 @@
-//! EndTxn: commit or abort. The version of the request decides the protocol: from 5 on, the epoch is bumped (KIP-890).
+//! EndTxn: commits or aborts. The version of the request decides the protocol: from 5 on, the epoch
+//! is bumped (KIP-890).
 
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::end_txn::{EndTxnRequest, EndTxnResponse};

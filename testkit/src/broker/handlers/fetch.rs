@@ -1,6 +1,7 @@
-//! Fetch: records from many partitions, at once or when there are enough.
+//! Fetch: reads records from many partitions, and answers at once or when there are enough.
 //!
-//! Sessions (KIP-227) are declined with session id 0, which every client takes: each request names all it wants.
+//! Fetch sessions (KIP-227) are declined with session id 0, which every client accepts: each request then names all
+//! partitions that it wants.
 
 use std::time::Duration;
 
@@ -35,7 +36,7 @@ impl Handler for FetchRequest {
         }
     }
 
-    /// What concerns the session stands at the top; everything else, as Kafka has it, with each partition.
+    /// An error of the session stands at the top; as in Kafka, every other error stands with each partition.
     fn refuse(&self, error: ErrorCode, _version: i16) -> FetchResponse {
         let session_errors = [ErrorCode::FETCH_SESSION_ID_NOT_FOUND, ErrorCode::INVALID_FETCH_SESSION_EPOCH];
         if session_errors.contains(&error) || self.topics.is_empty() {
@@ -51,7 +52,7 @@ impl Handler for FetchRequest {
     }
 }
 
-/// Looks at a waiting fetch again: a partition of it has changed, or its time is up.
+/// Tries to answer a waiting fetch: one of its partitions has changed, or its time is up.
 pub(in crate::broker) fn resume_fetch(state: &mut State, call: Call, request: FetchRequest, deadline: Moment) {
     match answer(state, &request, call.version, deadline) {
         Some(response) => state.answer(call, &response),
@@ -59,7 +60,7 @@ pub(in crate::broker) fn resume_fetch(state: &mut State, call: Call, request: Fe
     }
 }
 
-/// The response, or `None` while it is better to wait.
+/// The response, or `None` if the fetch should wait for more records.
 fn answer(state: &State, request: &FetchRequest, version: i16, deadline: Moment) -> Option<FetchResponse> {
     let is_committed_only = request.isolation_level == READ_COMMITTED;
     let wanted = || request.topics.iter().flat_map(|topic| topic.partitions.iter().map(move |one| (topic, one)));
@@ -97,7 +98,7 @@ fn answer(state: &State, request: &FetchRequest, version: i16, deadline: Moment)
     Some(FetchResponse { responses, ..FetchResponse::default() })
 }
 
-/// The log to read, if the request may read it there.
+/// The log to read, if the request may read this partition.
 fn find<'a>(
     state: &'a State,
     topic: &FetchTopic,
@@ -120,7 +121,7 @@ fn find<'a>(
     Ok(&found.log)
 }
 
-/// How much a response may still take.
+/// The limits that are left to a response while it is built.
 struct Reading {
     left_bytes: usize,
     is_empty: bool,

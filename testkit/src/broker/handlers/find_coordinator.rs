@@ -1,4 +1,4 @@
-//! FindCoordinator: it is always this broker.
+//! FindCoordinator: the coordinator is always this broker.
 
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::find_coordinator::{Coordinator, FindCoordinatorRequest, FindCoordinatorResponse};
@@ -32,7 +32,7 @@ impl Handler for FindCoordinatorRequest {
         })
     }
 
-    /// Before version 4 there is one key and its answer stands at the top; later there is a list and only that counts.
+    /// Before version 4 there is one key, whose result stands at the top; later versions use only the list.
     fn refuse(&self, error: ErrorCode, version: i16) -> FindCoordinatorResponse {
         let nobody = BrokerId(-1).0;
         if version < FIRST_WITH_KEYS {

@@ -1,4 +1,4 @@
-//! Heartbeat: a member lives, and learns of a rebalance.
+//! Heartbeat: keeps a member's session alive, and tells it of a rebalance.
 
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::heartbeat::{HeartbeatRequest, HeartbeatResponse};

@@ -1,4 +1,4 @@
-//! IncrementalAlterConfigs: sets, deletes, adds to and takes from single settings of a resource.
+//! IncrementalAlterConfigs: changes single settings of a resource: set, delete, append to or subtract from a list.
 
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::incremental_alter_configs::{
@@ -80,7 +80,7 @@ fn change(overrides: &mut Overrides, config: &AlterableConfig, target: Resource<
             overrides.insert(name.detached(), changed);
         }
         operation => {
-            // Of topics the controller is asked, which has no better code for it.
+            // Kafka lets the controller alter topics, and the controller has no better error code for this.
             let code = match target {
                 Resource::Topic(_) => ErrorCode::UNKNOWN_SERVER_ERROR,
                 Resource::Broker(_) => ErrorCode::INVALID_REQUEST,

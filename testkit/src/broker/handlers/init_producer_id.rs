@@ -1,4 +1,4 @@
-//! InitProducerId: a fresh id for an idempotent producer, or hold of a transactional id.
+//! InitProducerId: gives a new producer id to an idempotent producer, or takes hold of a transactional id.
 
 use std::time::Duration;
 

@@ -47,7 +47,7 @@ pub(super) fn response(joined: Joined, version: i16) -> JoinGroupResponse {
         metadata,
         ..Default::default()
     };
-    // Up to version 6 the name of the assignor cannot be absent.
+    // Up to version 6 the name of the assignor cannot be null.
     let protocol_name =
         if version <= LAST_NON_NULL { Some(joined.protocol.unwrap_or_default()) } else { joined.protocol };
     JoinGroupResponse {

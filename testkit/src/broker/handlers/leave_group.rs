@@ -1,4 +1,4 @@
-//! LeaveGroup: one member up to version 2, a list of them later (KIP-345).
+//! LeaveGroup: removes one member up to version 2, a list of members in later versions (KIP-345).
 
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::leave_group::{LeaveGroupRequest, LeaveGroupResponse, MemberIdentity, MemberResponse};

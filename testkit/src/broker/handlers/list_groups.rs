@@ -1,4 +1,4 @@
-//! ListGroups, by state and type if asked.
+//! ListGroups: lists the groups, by state and type if the request says so.
 
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::list_groups::{ListGroupsRequest, ListGroupsResponse, ListedGroup};

@@ -1,4 +1,4 @@
-//! ListOffsets: the ends of partitions, and offsets by timestamp.
+//! ListOffsets: the start and end offsets of partitions, and offsets by timestamp.
 
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::list_offsets::{
@@ -46,7 +46,7 @@ fn find(
         LATEST => at(end),
         EARLIEST | EARLIEST_LOCAL => at(log.start_offset()),
         MAX_TIMESTAMP => log.find_max_timestamp(),
-        // Nothing is stored anywhere else.
+        // There is no tiered storage.
         LATEST_TIERED | EARLIEST_PENDING_UPLOAD => None,
         timestamp => log.find_timestamp(TimestampMs(timestamp), end),
     })
@@ -87,7 +87,8 @@ fn respond(
     ListOffsetsResponse { topics, ..ListOffsetsResponse::default() }
 }
 
-/// Older answers have no room for an epoch, and a message with a field that its version lacks is not encoded.
+/// Earlier versions of the response do not have the leader epoch, and encoding a field that the version lacks is
+/// an error.
 const FIRST_WITH_EPOCH: i16 = 4;
 const READ_COMMITTED: i8 = 1;
 const LATEST: i64 = -1;

@@ -1,4 +1,5 @@
-//! ListPartitionReassignments: none, because a move to where a partition is ends at once (KIP-455).
+//! ListPartitionReassignments: the list is always empty, because a partition can only move to where it is,
+//! which ends at once (KIP-455).
 
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::list_partition_reassignments::{

@@ -1,4 +1,5 @@
-//! ListTransactions, by state, producer, age and name if asked (KIP-664, KIP-994, KIP-1152).
+//! ListTransactions: lists transactional ids, by state, producer, age and name if the request says so (KIP-664,
+//! KIP-994, KIP-1152).
 
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::list_transactions::{ListTransactionsRequest, ListTransactionsResponse, TransactionState};
@@ -41,12 +42,13 @@ impl Handler for ListTransactionsRequest {
 
 /// The filters of the request.
 trait Filters {
-    /// The pattern of names, which has to match all of a name. `None` admits every name.
+    /// The pattern that a whole name has to match. `None` matches every name.
     fn pattern(&self) -> Result<Option<Regex>, regex_lite::Error>;
 
     fn admits(&self, transaction: &Described<'_>) -> bool;
 
-    /// Without a transaction the start counts as -1 ms, as in Kafka: an age above every filter.
+    /// Whether the age of a transaction is within the filter. As in Kafka, an id without a transaction counts as
+    /// started at -1 ms: its age exceeds every filter.
     fn admits_age(&self, now_ms: i64, started_ms: Option<i64>) -> bool;
 }
 
@@ -54,7 +56,8 @@ impl Filters for ListTransactionsRequest {
     fn pattern(&self) -> Result<Option<Regex>, regex_lite::Error> {
         let pattern = self.transactional_id_pattern.as_ref().filter(|pattern| !pattern.is_empty());
         let build = |pattern: &Str| {
-            // The pattern by itself first: brackets around it must not make a whole of what is none.
+            // The pattern is compiled by itself first: with brackets around it, an invalid pattern could become
+            // a valid one.
             RegexBuilder::new(pattern).size_limit(PATTERN_LIMIT_BYTES).build()?;
             RegexBuilder::new(&format!("^(?:{pattern})$")).size_limit(PATTERN_LIMIT_BYTES).build()
         };
@@ -71,5 +74,5 @@ impl Filters for ListTransactionsRequest {
     }
 }
 
-/// Memory of a compiled pattern; a larger one counts as invalid.
+/// Most memory of a compiled pattern; a larger one counts as invalid.
 const PATTERN_LIMIT_BYTES: usize = 256 * 1024;

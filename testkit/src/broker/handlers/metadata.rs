@@ -16,7 +16,7 @@ use crate::broker::topics::Topic;
 
 impl Handler for MetadataRequest {
     fn handle(self, state: &mut State, client: &Client) -> Answer<MetadataResponse> {
-        // Version 0 cannot say "none": its empty list means all.
+        // Version 0 cannot ask for no topics: its empty list means all.
         let operations = if_asked(self.include_topic_authorized_operations, authorized_operations::TOPIC);
         let is_all = self.topics.as_ref().is_none_or(|topics| client.call.version == 0 && topics.is_empty());
         let mut topics: Vec<_> = if is_all {

@@ -1,7 +1,7 @@
-//! What the broker answers, one file per API.
+//! The APIs that the broker serves, one file per API.
 //!
-//! A new API: a file here with an `impl Handler for ...Request`, and a line in [`HANDLERS`]. The broker then offers
-//! it in ApiVersions by itself, at the versions that its messages have.
+//! To add an API, add a file here with an `impl Handler for ...Request`, and a line in [`HANDLERS`].
+//! ApiVersions then lists it, at the versions that its messages have.
 
 mod add_offsets_to_txn;
 mod add_partitions_to_txn;
@@ -65,7 +65,7 @@ use super::state::{Answered, NODE, State, WaitingFetch};
 pub(super) use self::api_versions::refuse_version;
 use self::fetch::resume_fetch;
 
-/// Every API that the broker serves.
+/// The table of every API that the broker serves.
 const HANDLERS: &[Entry] = &[
     Entry::of::<api::produce::ProduceRequest>(),
     Entry::of::<api::fetch::FetchRequest>(),
@@ -116,55 +116,55 @@ const HANDLERS: &[Entry] = &[
 
 /// A request that the broker serves.
 trait Handler: Request {
-    /// Does what the request asks and says how it is answered.
+    /// Executes the request and says how it is answered.
     fn handle(self, state: &mut State, caller: &Client) -> Answer<Self::Response>;
 
-    /// The answer that says `error` wherever that version of it has room for an error.
+    /// The response with `error` in every place that this version has for an error.
     fn refuse(&self, error: ErrorCode, version: i16) -> Self::Response;
 }
 
-/// How a request is answered.
+/// The way in which a request is answered.
 enum Answer<R> {
-    /// At once.
+    /// With this response, at once.
     Now(R),
     /// Later, through [`State::answer`].
     Later,
-    /// Not at all, as the client wished.
+    /// With no response, because the client asked for none.
     Never,
     /// By closing the connection.
     Close,
 }
 
-/// Who asks.
+/// The client that sent a request, and the request's header.
 #[derive(Clone, Debug)]
 pub(super) struct Client {
     /// The request being served.
     pub(super) call: Call,
-    /// The client's name for itself.
+    /// Client id.
     pub(super) id: Str,
-    /// Where it is, and what it has reached.
+    /// Address of the client, and the address of the broker that it has reached.
     pub(super) peer: Peer,
 }
 
 impl Client {
-    /// Where this client is told to reach the broker.
+    /// Host and port of the broker, as this client is told them.
     fn way_to(&self, state: &State) -> (Str, i32) {
         (self.peer.reached.as_ref().unwrap_or(&state.host).clone(), i32::from(state.port))
     }
 }
 
-/// What is to be done with a request.
+/// The treatment of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Treatment {
     /// Serve it.
     Serve,
-    /// Answer it with an error and do nothing.
+    /// Answer it with an error and do nothing else.
     Refuse(ErrorCode),
 }
 
 type Serve = fn(&mut State, &Client, &Bytes, Treatment) -> Result<(), DecodeError>;
 
-/// A row of the table.
+/// A row of the table of APIs.
 struct Entry {
     key: ApiKey,
     serve: Serve,
@@ -176,7 +176,7 @@ impl Entry {
     }
 }
 
-/// The APIs served, with their versions.
+/// The APIs that are served, with their versions.
 fn served() -> impl Iterator<Item = (ApiKey, RangeInclusive<i16>)> {
     HANDLERS.iter().map(|entry| (entry.key, entry.key.versions()))
 }
@@ -189,7 +189,7 @@ pub(super) fn is_served(key: ApiKey, version: i16) -> bool {
 /// Serves the request with this body. The answer comes through [`State::next_answer`].
 ///
 /// # Errors
-/// When the bytes are no such request.
+/// When the bytes are not such a request.
 pub(super) fn dispatch(
     state: &mut State,
     client: &Client,
@@ -225,7 +225,8 @@ fn serve<H: Handler>(
     Ok(())
 }
 
-/// Carries changes of the state on to what hangs on them: markers into logs and groups, group answers and records to clients.
+/// Carries changes of the state on to everything that depends on them: markers go into logs and groups, results
+/// of groups and records go to clients.
 pub(super) fn settle(state: &mut State) {
     state.write_due_markers();
     while let Some((call, reply)) = state.groups.poll() {
@@ -244,24 +245,24 @@ fn answer_member(state: &mut State, call: Call, reply: Reply) {
     }
 }
 
-/// The number that a response carries.
+/// The error code of a result, as responses carry it.
 fn code(result: Result<(), ErrorCode>) -> i16 {
     result.err().unwrap_or(ErrorCode::NONE).0
 }
 
-/// The number of a result and what it means, for answers that say both.
+/// The error code of a result and its meaning in words, for responses that have both.
 fn code_and_words(result: Result<(), ErrorCode>) -> (i16, Option<Str>) {
     let words = result.err().map(|error| Str::from_static(error.meaning()));
     (code(result), words)
 }
 
-/// The elements that come more than once.
+/// The elements that occur more than once.
 fn repeated<T: Ord + Copy>(elements: impl Iterator<Item = T>) -> BTreeSet<T> {
     let mut seen = BTreeSet::new();
     elements.filter(|&element| !seen.insert(element)).collect()
 }
 
-/// Whether a partition can have these replicas: this broker is the only one.
+/// Whether a partition can have these replicas, which can only be this broker.
 fn is_legal_assignment(broker_ids: &[i32]) -> bool {
     broker_ids == [NODE.0]
 }

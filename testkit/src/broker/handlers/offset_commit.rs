@@ -1,4 +1,4 @@
-//! OffsetCommit: of a member, or of a consumer that assigns itself.
+//! OffsetCommit: commits offsets of a member, or of a consumer that assigns itself.
 
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::offset_commit::{
@@ -62,7 +62,8 @@ impl Handler for OffsetCommitRequest {
     }
 }
 
-/// The name of a topic that has this partition; the topic is called by its id if the version of the request has ids.
+/// The name of a topic that has this partition. The topic is looked up by id if the version of the request has
+/// ids, by name otherwise.
 pub(super) fn named(state: &State, (name, id): (&Str, Uuid), partition: i32, by_id: bool) -> Result<Str, ErrorCode> {
     let name = state.topic_name(name, id);
     match state.topics.partition(&name, partition) {
@@ -72,7 +73,7 @@ pub(super) fn named(state: &State, (name, id): (&Str, Uuid), partition: i32, by_
     }
 }
 
-/// Why a group refused a commit, for a version that has a code for groups that do not exist or has not.
+/// The error code for a refused commit. Versions differ in whether they have a code for a group that does not exist.
 pub(super) const fn in_words_of(error: ErrorCode, has_no_group: bool) -> ErrorCode {
     match error {
         ErrorCode::GROUP_ID_NOT_FOUND if !has_no_group => ErrorCode::ILLEGAL_GENERATION,
@@ -80,7 +81,8 @@ pub(super) const fn in_words_of(error: ErrorCode, has_no_group: bool) -> ErrorCo
     }
 }
 
-/// The offset as it is kept, free of the frame that brought it; the same for commits inside and outside of transactions.
+/// The offset as it is stored: a copy, so that the request's frame is not kept. Commits inside and outside of
+/// transactions use it.
 pub(super) fn committed(
     topic: &Str,
     partition: i32,
@@ -118,7 +120,7 @@ fn respond(
     OffsetCommitResponse { topics, ..OffsetCommitResponse::default() }
 }
 
-/// `offset.metadata.max.bytes` of Kafka.
+/// Kafka's default of `offset.metadata.max.bytes`.
 const METADATA_LIMIT_BYTES: usize = 4096;
 /// KIP-848.
 const FIRST_WITH_NO_GROUP: i16 = 9;

@@ -1,4 +1,4 @@
-//! OffsetDelete: a group forgets offsets of topics that its members do not read (KIP-496).
+//! OffsetDelete: deletes a group's offsets of topics that its members do not read (KIP-496).
 
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::offset_delete::{

@@ -1,4 +1,5 @@
-//! OffsetFetch: of one group up to version 7, of several later; by topic id from version 10.
+//! OffsetFetch: reads the offsets of one group up to version 7, of several groups later; by topic id from version
+//! 10 on.
 
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::offset_fetch::{
@@ -32,7 +33,7 @@ impl Handler for OffsetFetchRequest {
             error_code: error.0,
             ..OffsetFetchResponseGroup::default()
         });
-        // Version 1 has no place for an error but in the partitions.
+        // Version 1 can carry an error only with a partition.
         let refuse = |topic: &OffsetFetchRequestTopic| OffsetFetchResponseTopic {
             name: topic.name.clone(),
             partitions: topic.partition_indexes.iter().map(|&index| refused_before_groups(index, error)).collect(),
@@ -47,8 +48,8 @@ impl Handler for OffsetFetchRequest {
     }
 }
 
-/// The offsets wanted of one group: of all partitions that have one, or of those named. A group that does not exist
-/// has none.
+/// The offsets of one group that the request asks for: those of all partitions that have one, or of the named ones.
+/// A group that does not exist has none.
 fn find(
     state: &State,
     wanted: &OffsetFetchRequestGroup,
@@ -118,7 +119,7 @@ fn answer(partition_index: i32, error: ErrorCode) -> OffsetFetchResponsePartitio
     }
 }
 
-/// A request up to version 7, in the shape of the later ones.
+/// A request up to version 7, in the form of the later versions.
 fn as_group(request: &OffsetFetchRequest) -> OffsetFetchRequestGroup {
     let topic = |topic: &OffsetFetchRequestTopic| OffsetFetchRequestTopics {
         name: topic.name.clone(),

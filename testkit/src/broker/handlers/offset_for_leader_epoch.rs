@@ -1,4 +1,4 @@
-//! OffsetForLeaderEpoch: where the records of a leader end, of which each partition here has one (KIP-320).
+//! OffsetForLeaderEpoch: the end offset of a leader epoch; each partition has only one epoch here (KIP-320).
 
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::offset_for_leader_epoch::{

@@ -1,4 +1,4 @@
-//! Produce: one batch for each partition, checked, and appended as it is.
+//! Produce: checks one batch for each partition, and appends it as it is.
 
 use bytes::Bytes;
 use kafka_wire::compression::Compression;
@@ -34,7 +34,7 @@ impl Handler for ProduceRequest {
             return Answer::Now(response);
         }
         let mut outcomes = response.responses.iter().flat_map(|topic| &topic.partition_responses);
-        // Nobody reads an answer; the end of the connection is the only way to tell of a failure.
+        // With acks=0 the client reads no response; closing the connection is the only way to report a failure.
         if outcomes.all(|outcome| outcome.error_code == ErrorCode::NONE.0) { Answer::Never } else { Answer::Close }
     }
 
@@ -70,7 +70,7 @@ impl Respond for ProduceRequest {
     }
 }
 
-/// What the whole request says about its batches.
+/// The fields of the request that apply to all of its batches.
 struct Write<'a> {
     version: i16,
     transactional_id: Option<&'a Str>,
@@ -120,8 +120,9 @@ impl Write<'_> {
         Ok(info)
     }
 
-    /// Version 12 and later add the partition to the transaction with the first write to it (KIP-890, part 2). Before,
-    /// the client has to have added it; the coordinator is asked unless the log has seen the transaction already.
+    /// Checks that the partition is in the transaction. Version 12 and later add it with the first write to it
+    /// (KIP-890, part 2). Before, the client has to have added it; the coordinator is asked unless the log has seen
+    /// the transaction already.
     fn check_transaction(
         &self,
         state: &mut State,
@@ -144,17 +145,17 @@ impl Write<'_> {
         result.map_err(|error| match error {
             ErrorCode::PRODUCER_FENCED => ErrorCode::INVALID_PRODUCER_EPOCH,
             ErrorCode::TRANSACTION_ABORTABLE if self.version < FIRST_WITH_ABORTABLE => ErrorCode::INVALID_TXN_STATE,
-            // Older producers take this for a broker that cannot write now, and try again.
+            // Older producers take this code for a broker that cannot write at the moment, and retry.
             ErrorCode::CONCURRENT_TRANSACTIONS if self.version < FIRST_THAT_ADDS => ErrorCode::NOT_ENOUGH_REPLICAS,
             other => other,
         })
     }
 }
 
-/// Reads the one batch that a partition may get, and checks its checksum.
+/// Reads the one batch that a request may have for a partition, and checks its checksum.
 fn read_batch(records: Bytes) -> Result<Batch, ErrorCode> {
-    // Message sets of the old formats are stored no longer (KIP-724). Kafka looks at the format before anything else:
-    // `ProduceRequest.validateRecords`.
+    // Message sets of the old formats are no longer stored (KIP-724). Kafka looks at the format before anything
+    // else: `ProduceRequest.validateRecords`.
     let magic = records.get(..Batch::HEAD_BYTES).and_then(<[u8]>::last);
     if magic.is_some_and(|magic| magic.cast_signed() != MAGIC_V2) {
         return Err(ErrorCode::INVALID_RECORD);
@@ -169,7 +170,7 @@ fn read_batch(records: Bytes) -> Result<Batch, ErrorCode> {
     })
 }
 
-/// Checks what the header alone can show; the records stay unread.
+/// Checks everything that the header alone can show; the records stay unread.
 fn check_header(header: &BatchHeader, version: i16) -> Result<(), ErrorCode> {
     let is_counted = header.record_count > 0 && header.last_offset_delta == header.record_count - 1;
     let is_sequenced = !header.has_producer_id() || (header.producer_epoch.0 >= 0 && header.base_sequence >= 0);
@@ -216,7 +217,7 @@ const ACKS_ALL: i16 = -1;
 const ACKS_NONE: i16 = 0;
 const ACKS_LEADER: i16 = 1;
 
-/// The client id of Kafka's own administration client, which alone may write to internal topics.
+/// The client id of Kafka's own administration client, the only one that may write to internal topics.
 const ADMINISTRATOR: &str = "__admin_client";
 
 const FIRST_WITH_ZSTD: i16 = 7;

@@ -1,4 +1,4 @@
-//! SyncGroup: answered when the leader has assigned.
+//! SyncGroup: answered when the leader has sent the assignment.
 
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::sync_group::{SyncGroupRequest, SyncGroupResponse};

@@ -1,4 +1,4 @@
-//! TxnOffsetCommit: offsets that take effect with the producer's transaction (KIP-98, KIP-447, KIP-1319).
+//! TxnOffsetCommit: commits offsets that take effect with the producer's transaction (KIP-98, KIP-447, KIP-1319).
 
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::txn_offset_commit::{
@@ -65,7 +65,8 @@ impl Handler for TxnOffsetCommitRequest {
     }
 }
 
-/// Version 5 and later make the group part of the transaction (KIP-890, part 2); before, AddOffsetsToTxn has to have.
+/// Makes the group part of the transaction. Version 5 and later do so themselves (KIP-890, part 2); before,
+/// AddOffsetsToTxn has to have done it.
 fn join_transaction(request: &TxnOffsetCommitRequest, state: &mut State, version: i16) -> Result<(), ErrorCode> {
     let producer =
         ProducerIdentity { id: ProducerId(request.producer_id), epoch: ProducerEpoch(request.producer_epoch) };
@@ -78,7 +79,7 @@ fn join_transaction(request: &TxnOffsetCommitRequest, state: &mut State, version
     result.map_err(|error| match error {
         ErrorCode::PRODUCER_FENCED => ErrorCode::INVALID_PRODUCER_EPOCH,
         ErrorCode::TRANSACTION_ABORTABLE if version < FIRST_WITH_ABORTABLE => ErrorCode::INVALID_TXN_STATE,
-        // Older producers know this one as a reason to try again.
+        // Older producers retry on this code.
         ErrorCode::CONCURRENT_TRANSACTIONS if version < FIRST_THAT_ADDS => ErrorCode::COORDINATOR_LOAD_IN_PROGRESS,
         other => other,
     })

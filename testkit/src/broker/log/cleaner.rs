@@ -1,21 +1,21 @@
-//! Compaction: of the records with the same key, the last one stays.
+//! Compaction: of the records with the same key, only the last one stays.
 //!
-//! A pass works on the closed segments below the last stable offset, from the first to the last that is old enough for
-//! `min.compaction.lag.ms`. Once over those that are new since the last pass, it notes the last offset of each key; then
-//! over all of them, it writes the batches anew:
+//! A pass works on the closed segments below the last stable offset, from the first one to the last that is old enough
+//! for `min.compaction.lag.ms`. It first reads the segments that are new since the last pass and notes the last offset
+//! of each key; then it rewrites the batches of all segments:
 //!
-//! - Of a record with a key, only the one at the noted offset stays, and of aborted transactions nothing. A batch keeps
-//!   its offsets whatever it loses, one that loses all goes, and the last batch of the pass stays as a header at least, so
-//!   that readers find the end.
-//! - A pass that keeps a tombstone writes a time into its batch, `delete.retention.ms` from then; the first pass after it
-//!   removes the tombstone.
-//! - A marker stays for as long as a pass meets data of its transaction; after that it gets such a time as well.
-//! - Batches that cannot be read (a codec that this build lacks) stay as they are.
+//! - Of the records with a key, only the one at the noted offset stays; records of aborted transactions are removed.
+//!   A batch keeps its offsets when it loses records, a batch that loses all is removed, and the last batch of the pass
+//!   stays at least as a header, so that readers find the end.
+//! - A tombstone that a pass keeps gets a deletion time in its batch, `delete.retention.ms` from then; the first pass
+//!   after that time removes the tombstone.
+//! - A marker stays as long as a pass finds records of its transaction; after that it gets a deletion time as well.
+//! - Batches that cannot be read (this build lacks the codec) stay as they are.
 //!
 //! Segments that have shrunk are joined up to `segment.bytes`.
 //!
-//! Source: `Cleaner`, `LogCleanerManager.grabFilthiestCompactedLog`, KIP-58, KIP-534. Unlike Kafka, a log gets a pass also
-//! when nothing is new, once a tombstone or a marker may go.
+//! Source: `Cleaner`, `LogCleanerManager.grabFilthiestCompactedLog`, KIP-58, KIP-534. Unlike in Kafka, a log also gets
+//! a pass when nothing is new, once a tombstone or a marker can be removed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
@@ -28,7 +28,7 @@ use super::segment::{Appended, Block, Segment};
 use super::{AbortedTransaction, Log, LogSettings};
 
 impl Log {
-    /// Makes a pass if one is due. Returns the bytes that it has read.
+    /// Makes a pass if one is due. Returns the number of bytes that it has read.
     pub fn compact(&mut self, settings: &LogSettings, now: TimestampMs) -> u64 {
         let range = self.cleanable(settings, now);
         if !self.needs_pass(range, settings, now) {
@@ -55,12 +55,13 @@ impl Log {
         self.memory_bytes = self.segments.iter().map(Segment::memory_bytes).sum();
         self.clean_until = clean_until;
         self.next_horizon = pass.next_horizon;
-        // All that they hide has been removed: what lies behind the marker belongs to later transactions.
+        // Every record that they hide has been removed; records after the marker belong to later transactions.
         self.forget_aborted_before(clean_until);
         read_bytes
     }
 
-    /// When [`Log::compact`] or [`Log::expire`] may have something to do, if nothing is written until then.
+    /// The time at which [`Log::compact`] or [`Log::expire`] may have something to do, if nothing is written
+    /// until then.
     #[must_use]
     pub fn next_upkeep(&self, settings: &LogSettings, now: TimestampMs) -> Option<TimestampMs> {
         if self.is_first_expired(settings, now) {
@@ -96,7 +97,8 @@ impl Log {
         Cleanable { dirty: dirty.min(end), end }
     }
 
-    /// How many segments are closed and end below the last stable offset: their transactions are decided.
+    /// The number of segments that are closed and end below the last stable offset, so that their transactions
+    /// are decided.
     fn closed_below_stable(&self) -> usize {
         let stable = self.last_stable_offset();
         let begun = self.segments.partition_point(|segment| segment.base_offset <= stable);
@@ -121,20 +123,20 @@ impl Log {
             || is_horizon_reached
     }
 
-    /// The earliest timestamp of the first batches of the segments that no pass has seen.
+    /// The earliest timestamp of the first batches of the segments that no pass has processed.
     fn first_dirty_timestamp(&self, range: Cleanable) -> Option<TimestampMs> {
         self.segments.range(range.dirty..range.end).filter_map(Segment::first_timestamp).min()
     }
 }
 
-/// Indexes of segments: those in `dirty..end` are new since the last pass, those before were in it.
+/// Indexes of segments: those in `dirty..end` are new since the last pass, those before it have been through one.
 #[derive(Clone, Copy, Debug)]
 struct Cleanable {
     dirty: usize,
     end: usize,
 }
 
-/// From the first offset of each aborted transaction to its marker, by producer, in order.
+/// Aborted transactions by producer: the offsets of first record and marker, in order.
 type AbortedByProducer = BTreeMap<ProducerId, Vec<(Offset, Offset)>>;
 
 fn aborted_by_producer(aborted: &VecDeque<AbortedTransaction>) -> AbortedByProducer {
@@ -148,20 +150,20 @@ fn aborted_by_producer(aborted: &VecDeque<AbortedTransaction>) -> AbortedByProdu
 /// One pass over the cleanable segments of a log.
 struct Pass {
     now: TimestampMs,
-    /// What the tombstones and markers get that have no horizon yet.
+    /// Deletion time for the tombstones and markers that have none yet.
     horizon: TimestampMs,
-    /// Of the keys in the segments that are new. It takes as much memory as they do, until the pass ends.
+    /// Last offset of each key in the new segments. Until the pass ends, it takes as much memory as they do.
     last_offsets: HashMap<Vec<u8>, Offset>,
     aborted: AbortedByProducer,
-    /// Producers of whose current transaction the pass has met data.
+    /// Producers of whose current transaction the pass has found records.
     with_data: BTreeSet<ProducerId>,
     next_horizon: Option<TimestampMs>,
-    /// Memory of the blocks that were written anew.
+    /// The replaced blocks, whose memory has left the log.
     removed: Vec<Bytes>,
     buffer: Decompressed,
 }
 
-/// What becomes of a batch.
+/// The outcome for a batch.
 enum Fate {
     Same,
     Removed,
@@ -185,7 +187,7 @@ impl Pass {
         }
     }
 
-    /// The segments that take the place of `old`.
+    /// Rewrites the segments `old` and returns the new ones.
     fn rewrite(&mut self, old: VecDeque<Segment>, settings: &LogSettings) -> Vec<Segment> {
         let last_offset = old.back().map(Segment::last_offset);
         let mut new = Vec::new();
@@ -203,7 +205,7 @@ impl Pass {
             for block in segment.into_blocks() {
                 self.rewrite_block(block, last_offset, &mut current.segment);
             }
-            // What takes its place is as old as it was, whenever it was written anew.
+            // The new segment keeps the age of the old one, whenever it is written.
             current.segment.set_last_appended(last_appended);
             group = Some(current);
         }
@@ -269,7 +271,7 @@ impl Pass {
         }
     }
 
-    /// `None` for a batch that cannot be read.
+    /// The outcome for a batch by its records. `None` if it cannot be read.
     fn fate_of_records(&mut self, batch: &Batch) -> Option<Fate> {
         let horizon = batch.header.delete_horizon_ms();
         let may_drop_tombstones = horizon.is_some_and(|horizon| horizon <= self.now.0);
@@ -317,7 +319,7 @@ impl Pass {
     }
 }
 
-/// Old segments that become one.
+/// Old segments that are joined to one.
 struct Group {
     segment: Segment,
     old_bytes: u64,

@@ -5,11 +5,11 @@ use kafka_wire::types::TimestampMs;
 use super::{Log, LogSettings};
 
 impl Log {
-    /// Deletes the segments that are beyond `retention.ms` or `retention.bytes`, the one that is written to among them, and
-    /// moves the start offset. Returns whether it moved.
+    /// Deletes the segments that exceed `retention.ms` or `retention.bytes`, the active one included, and moves
+    /// the start offset. Returns whether it moved.
     ///
-    /// A segment goes whole, when its last record is too old, or when all that follows is as much as may stay: so a log holds
-    /// up to one segment more than the settings say.
+    /// A segment is deleted as a whole, when its last record is too old, or when the segments after it alone reach
+    /// `retention.bytes`. So a log holds up to one segment more than the settings say.
     ///
     /// Source: `UnifiedLog.deleteOldSegments`.
     pub fn expire(&mut self, settings: &LogSettings, now: TimestampMs) -> bool {
@@ -23,7 +23,7 @@ impl Log {
         self.start_offset > start_before
     }
 
-    /// When the first segment gets too old, if it ever does.
+    /// The time at which the first segment gets too old, if it ever does.
     pub(super) fn next_expiry(&self, settings: &LogSettings) -> Option<TimestampMs> {
         let first = self.segments.front().filter(|segment| settings.is_deleted && !segment.is_empty())?;
         let age = settings.retention_ms?.checked_add(1)?;
@@ -31,7 +31,7 @@ impl Log {
         Some(TimestampMs(too_old.max(first.created().0.saturating_add(settings.retention_delay_ms))))
     }
 
-    /// Whether the first segment may go now.
+    /// Whether the first segment can be deleted now.
     pub(super) fn is_first_expired(&self, settings: &LogSettings, now: TimestampMs) -> bool {
         let Some(first) = self.segments.front().filter(|segment| settings.is_deleted && !segment.is_empty()) else {
             return false;
@@ -76,7 +76,7 @@ mod tests {
         assert_eq!((log.start_offset(), log.end_offset()), (Offset(3), Offset(7)));
         let bounds = ReadBounds { end_offset: Offset(7), size_bytes: 1, is_first_whole: true };
         assert_eq!(log.read(Offset(3), bounds).next_offset, Offset(4));
-        // The one that is written to goes as well; what comes next lands behind it.
+        // The active segment is deleted as well; the next batch goes after it.
         assert!(log.expire(&settings, TimestampMs(1_000)));
         assert_eq!(
             (log.start_offset(), log.end_offset(), log.size_bytes(), log.memory_bytes()),
@@ -106,7 +106,7 @@ mod tests {
         let mut log = log(&settings, &[1; 8]);
         let per_batch = log.size_bytes() / 8;
         assert!(log.expire(&settings, TimestampMs(1)));
-        // Without the second segment there would be less than may stay.
+        // Without the second segment the log would be smaller than `retention.bytes`.
         assert_eq!((log.start_offset(), log.size_bytes()), (Offset(3), 5 * per_batch));
         assert!(!log.expire(&settings, TimestampMs(1)));
     }

@@ -1,7 +1,8 @@
-//! A stretch of a partition's batches: retention deletes it whole, compaction writes it anew.
+//! A segment of a partition's log: retention deletes it whole, compaction rewrites it.
 //!
-//! The bytes lie in blocks of up to 1 MiB, batch behind batch as on the wire. A read is a slice of one block, so that what
-//! a response holds of a block that is full takes no memory of its own, however many readers there are and however slow.
+//! The bytes lie in blocks of up to 1 MiB, as a sequence of batches in wire format. A read is a slice of one
+//! block. So a response takes no memory of its own for bytes in a full block, however many readers there are and
+//! however slow they are.
 
 use bytes::Bytes;
 use kafka_wire::record::{Batch, set_base_offset};
@@ -12,20 +13,20 @@ use super::{LEADER_EPOCH, LogSettings, Read, ReadBounds};
 #[derive(Clone, Debug)]
 pub(super) struct Segment {
     pub(super) base_offset: Offset,
-    /// When it was begun, by the broker's clock.
+    /// Time of its creation, by the broker's clock.
     created: TimestampMs,
-    /// When something was last appended, by the broker's clock: the age of records that have no timestamps.
+    /// Time of the last append, by the broker's clock: the age of records that have no timestamps.
     last_appended: TimestampMs,
-    /// The largest timestamp of the first batch, which the age of the segment is counted from.
+    /// Largest timestamp of the first batch, from which the age of the segment is counted.
     first_timestamp: Option<TimestampMs>,
     largest_timestamp: Option<TimestampMs>,
-    /// None of them is empty; the last one may still have room.
+    /// Blocks, none of them empty; the last one may still have room.
     blocks: Vec<Block>,
     size_bytes: u64,
     memory_bytes: u64,
 }
 
-/// Batches that follow each other in one piece of memory.
+/// Consecutive batches in one piece of memory.
 #[derive(Clone, Debug)]
 pub(super) struct Block {
     content: Content,
@@ -34,13 +35,13 @@ pub(super) struct Block {
 
 #[derive(Clone, Debug)]
 enum Content {
-    /// There is room for more; a read copies.
+    /// The block has room for more; a read copies.
     Open(Vec<u8>),
-    /// Full, or the segment is; a read shares.
+    /// The block or the whole segment is full; a read shares the bytes.
     Closed(Bytes),
 }
 
-/// Where a batch is, and what a search has to know of it.
+/// An index entry: the place of a batch in its block, and the fields of its header that searches use.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
     pub(super) base_offset: Offset,
@@ -50,7 +51,7 @@ pub(super) struct Entry {
     size_bytes: u32,
 }
 
-/// A batch to append: its bytes, and what its header says of it.
+/// A batch to append: its bytes, and the fields of its header that are needed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Appended<'a> {
     pub(super) base_offset: Offset,
@@ -60,7 +61,7 @@ pub(super) struct Appended<'a> {
 }
 
 impl Segment {
-    /// An empty one, begun at `now`.
+    /// Makes an empty segment at the time `now`.
     pub(super) fn new(base_offset: Offset, now: TimestampMs) -> Self {
         Self {
             base_offset,
@@ -74,12 +75,12 @@ impl Segment {
         }
     }
 
-    /// An empty one at the place of `old`, with its age.
+    /// Makes an empty segment that replaces `old` and has its age.
     pub(super) fn replacing(old: &Self) -> Self {
         Self { created: old.created, last_appended: old.last_appended, ..Self::new(old.base_offset, old.created) }
     }
 
-    /// When it was begun, by the broker's clock.
+    /// Time of its creation, by the broker's clock.
     pub(super) fn created(&self) -> TimestampMs {
         self.created
     }
@@ -97,7 +98,7 @@ impl Segment {
         self.size_bytes
     }
 
-    /// Bytes that it takes in memory: blocks with their unused room, and what is noted of each batch.
+    /// Bytes that it takes in memory: the blocks with their unused room, and the index entries.
     pub(super) fn memory_bytes(&self) -> u64 {
         self.memory_bytes
     }
@@ -106,14 +107,15 @@ impl Segment {
         self.blocks.is_empty()
     }
 
-    /// Offset of its last record; the one before its first offset when it is empty.
+    /// Offset of its last record; if it is empty, the offset before its first.
     pub(super) fn last_offset(&self) -> Offset {
         self.blocks.last().map_or(Offset(self.base_offset.0 - 1), Block::last_offset)
     }
 
-    /// The time that its age is judged by: its largest timestamp, or when it was last written for records without any.
+    /// The timestamp that its age is judged by: its largest timestamp or, for records without one,
+    /// the time of the last append.
     ///
-    /// Source: `LogSegment.largestTimestamp`, which takes the time of the file's last change.
+    /// Source: `LogSegment.largestTimestamp`, which falls back on the modification time of the file.
     pub(super) fn age_timestamp(&self) -> TimestampMs {
         self.largest_timestamp.unwrap_or(self.last_appended)
     }
@@ -123,7 +125,7 @@ impl Segment {
         self.first_timestamp
     }
 
-    /// Whether a batch has to begin the next segment.
+    /// Whether a new segment has to begin with this batch.
     ///
     /// Source: `LogSegment.shouldRoll`.
     pub(super) fn is_full_for(&self, appended: &Appended<'_>, settings: &LogSettings, now: TimestampMs) -> bool {
@@ -138,7 +140,7 @@ impl Segment {
         self.size_bytes + appended.bytes.len() as u64 > settings.segment_bytes || waited > settings.segment_ms || is_far
     }
 
-    /// Appends a batch and gives it its offset.
+    /// Appends a batch and assigns its offset.
     pub(super) fn append(&mut self, appended: &Appended<'_>, now: TimestampMs) {
         let size_bytes = appended.bytes.len();
         if !self.blocks.last().is_some_and(|block| block.has_room_for(size_bytes)) {
@@ -155,7 +157,7 @@ impl Segment {
         self.last_appended = now;
     }
 
-    /// Takes over a block of an older segment as it is.
+    /// Takes over a block of an older segment unchanged.
     pub(super) fn push_block(&mut self, block: Block) {
         self.close();
         let block = block.closed();
@@ -164,7 +166,7 @@ impl Segment {
         self.blocks.push(block);
     }
 
-    /// Nothing is appended from now on.
+    /// Closes the segment: nothing is appended from now on.
     pub(super) fn close(&mut self) {
         if let Some(block) = self.blocks.pop() {
             self.memory_bytes -= block.memory_bytes();
@@ -190,12 +192,12 @@ impl Segment {
         &self.blocks
     }
 
-    /// Its blocks, for somebody who has taken it out of the log.
+    /// Its blocks, after it was taken out of the log.
     pub(super) fn into_blocks(self) -> Vec<Block> {
         self.blocks
     }
 
-    /// Every batch from the one that holds `offset`, or comes after it.
+    /// Every batch from the one that holds `offset` on, or from the next one after it.
     pub(super) fn entries_from(&self, offset: Offset) -> impl Iterator<Item = (&Block, &Entry)> {
         let first = self.blocks.partition_point(|block| block.last_offset() < offset);
         let blocks = self.blocks.get(first..).unwrap_or_default().iter();
@@ -204,7 +206,8 @@ impl Segment {
             .skip_while(move |(_, entry)| entry.last_offset < offset)
     }
 
-    /// Reads whole batches of one block, from the one that holds `offset` or comes after it. `None` when there is none.
+    /// Reads complete batches of one block, from the one that holds `offset` or the next one after it.
+    /// `None` if there is none.
     pub(super) fn read(&self, offset: Offset, bounds: ReadBounds) -> Option<Read> {
         let block = self.blocks.get(self.blocks.partition_point(|block| block.last_offset() < offset))?;
         let first = block.entries.partition_point(|entry| entry.last_offset < offset);
@@ -242,7 +245,7 @@ impl Block {
         &self.entries
     }
 
-    /// The bytes, when nothing is appended any more.
+    /// The bytes of a closed block.
     pub(super) fn into_bytes(self) -> Option<Bytes> {
         match self.content {
             Content::Open(_) => None,
@@ -284,7 +287,7 @@ impl Block {
         let (at, size_bytes) = (bytes.len(), appended.bytes.len());
         let needed = at + size_bytes;
         if needed > bytes.capacity() {
-            // Twice as much, so that bytes move seldom, and never more than a block, so that it ends without waste.
+            // Doubling moves bytes seldom; the bound at the size of a block wastes no memory in the end.
             let capacity = (2 * bytes.capacity()).min(BLOCK_BYTES).max(needed);
             bytes.reserve_exact(capacity - at);
         }
@@ -301,7 +304,7 @@ impl Block {
 
     fn closed(mut self) -> Self {
         if let Content::Open(bytes) = self.content {
-            // Gives back the room that is left: it would stay with the block for as long as that lives.
+            // The spare capacity is given back, which would otherwise stay allocated as long as the block.
             self.content = Content::Closed(Bytes::from(bytes.into_boxed_slice()));
             self.entries.shrink_to_fit();
         }
@@ -317,9 +320,9 @@ impl Block {
     }
 }
 
-/// Bytes that a block grows to. A batch that is larger gets a block of its own. What clients ask for of a partition with
-/// one Fetch is 1 MiB by default, so a larger block would not make their reads larger.
+/// Bytes that a block grows to. A larger batch gets a block of its own. By default clients ask for 1 MiB of a partition
+/// with one Fetch, so larger blocks would not make their reads larger.
 const BLOCK_BYTES: usize = 1024 * 1024;
 
-/// The block itself, and what the allocator needs for its two allocations.
+/// Bytes of the block itself and of the allocator's overhead for its two allocations.
 const BLOCK_OVERHEAD_BYTES: usize = 128;

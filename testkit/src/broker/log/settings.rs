@@ -1,4 +1,4 @@
-//! The settings of a topic that say how its logs are cut into segments and what of them may go.
+//! The settings of a topic that decide how its logs are cut into segments and which records are removed.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use kafka_wire::wire::Str;
 
 use crate::broker::topic_configs;
 
-/// Read once from the settings of a topic, so that nobody parses them for each batch.
+/// The settings of a topic's logs, parsed once so that no append has to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogSettings {
     /// Whether old segments are deleted (`cleanup.policy` has `delete`).
@@ -16,30 +16,30 @@ pub struct LogSettings {
     pub is_compacted: bool,
     /// Age at which a segment may be deleted (`retention.ms`); `None` for never.
     pub retention_ms: Option<i64>,
-    /// How long a segment is left alone whatever its age, from when it was begun. Where the topic says nothing of its own, as
-    /// long as Kafka takes between two looks (`log.retention.check.interval.ms`): a test that writes event times of years
-    /// ago has the same time to read them. Where it does, nothing.
+    /// Time since its creation during which a segment is not deleted, whatever its age. For a topic without a retention
+    /// time of its own it is the interval of Kafka's checks (`log.retention.check.interval.ms`): a test that writes old
+    /// event times has as long to read them as with Kafka. For a topic with its own it is zero.
     pub retention_delay_ms: i64,
     /// Bytes that the newest segments may have before older ones are deleted (`retention.bytes`); `None` for no limit.
     pub retention_bytes: Option<u64>,
-    /// Bytes of a segment (`segment.bytes`).
+    /// Most bytes of a segment (`segment.bytes`).
     pub segment_bytes: u64,
-    /// Age of the first record at which a segment ends with the next batch (`segment.ms`); for a compacted topic no more
-    /// than `max.compaction.lag.ms`.
+    /// Age of the first record at which the next batch begins a new segment (`segment.ms`); for a compacted topic at
+    /// most `max.compaction.lag.ms`.
     pub segment_ms: i64,
-    /// How long a tombstone stays after the compaction that first met it (`delete.retention.ms`).
+    /// Time for which a tombstone stays after the compaction that first met it (`delete.retention.ms`).
     pub delete_retention_ms: i64,
     /// Age below which a record is not compacted (`min.compaction.lag.ms`).
     pub min_compaction_lag_ms: i64,
     /// Age at which a record is compacted whatever the ratio says (`max.compaction.lag.ms`); `None` for never.
     pub max_compaction_lag_ms: Option<i64>,
-    /// Share of the log that is new since the last compaction, beyond which the next one begins
-    /// (`min.cleanable.dirty.ratio`).
+    /// Fraction of the log that has to be new since the last compaction before the next one
+    /// begins (`min.cleanable.dirty.ratio`).
     pub min_cleanable_dirty_ratio: f64,
 }
 
 impl LogSettings {
-    /// Those of a topic with these overrides, whose values must be legal.
+    /// The settings of a topic with these overrides, whose values must be legal.
     #[must_use]
     pub fn of(overrides: &BTreeMap<Str, Str>) -> Self {
         let policy = topic_configs::value(overrides, "cleanup.policy").unwrap_or_default();

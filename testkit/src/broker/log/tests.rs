@@ -1,4 +1,4 @@
-//! A partition in scripts: what readers see while transactions come and go.
+//! Scripts of a partition: the records that readers see while transactions begin and end.
 
 use std::sync::LazyLock;
 
@@ -25,7 +25,7 @@ fn transactional(id: i64, epoch: i16, base_sequence: i32) -> Seal {
     }
 }
 
-/// At this time, and with these settings unless the test is about others.
+/// A write at this time, with these settings unless the test is about others.
 fn at(now: i64) -> Write<'static> {
     static DEFAULT: LazyLock<LogSettings> = LazyLock::new(LogSettings::default);
     Write { now: TimestampMs(now), log_append_time: false, settings: &DEFAULT }
@@ -55,7 +55,7 @@ fn batches_get_their_offsets_and_keep_their_checksums() {
     for batch in Batches::new(read.records) {
         batch.unwrap().check_crc().unwrap();
     }
-    // A read in the middle of a batch begins with the whole of it.
+    // A read from the middle of a batch begins with the whole batch.
     assert_eq!(spans(&log.read(Offset(4), bounds(&log, 10_000))), [(3, 4)]);
     assert_eq!(log.read(Offset(5), bounds(&log, 10_000)), Read { records: Bytes::new(), next_offset: Offset(5) });
 }
@@ -94,7 +94,8 @@ fn the_oldest_open_transaction_bounds_the_last_stable_offset() {
 
     let aborted = AbortedTransaction { producer_id: ProducerId(1), first_offset: Offset(2), marker_offset: Offset(8) };
     assert_eq!(log.aborted_between(Offset(0), Offset(10)), [aborted]);
-    // The marker itself is still within it; what ends before its first record, or starts after the marker, is not.
+    // The marker itself is within its range; a read that ends before the first record, or starts after the marker,
+    // is not.
     assert_eq!(log.aborted_between(Offset(8), Offset(9)), [aborted]);
     assert_eq!(log.aborted_between(Offset(0), Offset(2)), []);
     assert_eq!(log.aborted_between(Offset(9), Offset(10)), []);

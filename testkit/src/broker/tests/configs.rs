@@ -1,4 +1,4 @@
-//! Settings of the broker that topics inherit.
+//! Broker settings that topics inherit.
 
 use kafka_wire::protocol::incremental_alter_configs::{
     AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,

@@ -1,4 +1,5 @@
-//! Frames under way, over connections without sockets, in virtual time: what is read, what waits, and who is closed.
+//! Frames in flight, over connections without sockets, in virtual time: which are read, which wait, and which
+//! connection is closed.
 
 use kafka_wire::client::{Connector, Transport};
 use kafka_wire::protocol::produce::ProduceRequest;
@@ -10,7 +11,7 @@ use super::*;
 
 type Stream = Box<dyn Transport>;
 
-/// With 2 MiB for frames, and a topic that auto-creation has made.
+/// A broker with 2 MiB for frames, and a topic that auto-creation has made.
 async fn broker() -> Broker {
     let broker = Broker::start(BrokerConfig { memory_bytes: 16 << 20, ..BrokerConfig::default() }).await.unwrap();
     broker.server.with_core(|core| core.state_mut().auto_create(&Str::from(records::TOPIC)).map(drop).unwrap());
@@ -34,7 +35,7 @@ async fn answer<R: Request>(stream: &mut Stream, version: i16) -> R::Response {
     decode::<R>(version, &[Bytes::copy_from_slice(&length.to_be_bytes()), Bytes::from(frame)])
 }
 
-/// Nearly 1 MB of records.
+/// A request with nearly 1 MB of records.
 fn large() -> ProduceRequest {
     let mut builder = BatchBuilder::new(1 << 20);
     for timestamp in 0..9 {
@@ -53,13 +54,13 @@ async fn an_incomplete_frame_makes_way_when_another_needs_its_memory() {
     let mut stalled = connect(&broker).await;
     stalled.write_all(&(1_800_000_u32).to_be_bytes()).await.unwrap();
     stalled.write_all(&[0; 1_700_000]).await.unwrap();
-    // What fits beside it is served at once.
+    // A request that fits beside it is served at once.
     let start = Instant::now();
     let mut small = connect(&broker).await;
     send(&mut small, 0, &ApiVersionsRequest::default()).await;
     answer::<ApiVersionsRequest>(&mut small, 0).await;
     assert!(start.elapsed() < Duration::from_millis(10));
-    // What does not waits, and so does what comes after it; then the one that holds the most goes.
+    // A request that does not fit waits, and so do those after it; then the connection that holds the most is closed.
     let mut first = connect(&broker).await;
     let mut second = connect(&broker).await;
     let (one, other) = (large(), large());
@@ -95,7 +96,7 @@ async fn readers_that_do_not_read_hinder_nobody() {
         send(&mut reader, 12, &fetch(0, 0)).await;
         readers.push(reader);
     }
-    // Their answers are slices of the log: nothing is used up, nobody waits, nobody is closed.
+    // Their answers are slices of the log: they use no memory, so no connection waits and none is closed.
     send(&mut writer, 11, &large()).await;
     answer::<ProduceRequest>(&mut writer, 11).await;
     assert!(start.elapsed() < Duration::from_millis(10));
@@ -145,7 +146,7 @@ async fn who_holds_deleted_records_and_does_not_read_makes_way() {
     };
     let mut offset = 0;
     let mut readers = Vec::new();
-    // Readers that hold nearly all the memory for records, 14 MiB, when these are deleted.
+    // Readers hold nearly all the memory for records, 14 MiB, when these are deleted.
     for _ in 0..14 {
         assert_eq!(write(&mut writer).await, 0);
         assert_eq!(write(&mut writer).await, 0);

@@ -25,7 +25,7 @@ fn damaged_requests_never_panic() {
         for _ in 0..60 {
             let mut damaged = frame.to_vec();
             for _ in 0..=below(&mut rng, 3) {
-                // Mostly behind the API key and the version, so that the handlers get to see it.
+                // The damage is mostly after the API key and the version, so that the request reaches the handlers.
                 let at = 4 + below(&mut rng, damaged.len() - 4);
                 damaged[at] = [0, 1, 0x7f, 0x80, 0xff, 0xfe][below(&mut rng, 6)];
             }

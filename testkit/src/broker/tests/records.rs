@@ -16,7 +16,7 @@ use super::*;
 
 pub(super) const TOPIC: &str = "t";
 
-/// A script with the topic made, and its id.
+/// A script with a topic, and the topic's id.
 pub(super) fn with_topic(config: BrokerConfig) -> (Script, Uuid) {
     with_topic_of(config, &[])
 }
@@ -109,7 +109,7 @@ fn a_long_poll_ends_with_enough_bytes_or_with_its_time() {
     script.send(producer, 11, &produce(None, one));
     script.answer::<ProduceRequest>(producer, 11);
     assert_eq!(batch_count(&script.answer::<FetchRequest>(waiting, 12).responses[0].partitions[0]), 2);
-    // Nothing is left but the day on which the records are too old.
+    // The only limit left is the day on which the records become too old.
     assert_eq!(
         script.core.next_timeout().map(|due| due.as_millis()),
         retention.map(|due| u64::try_from(due.0).unwrap())

@@ -1,4 +1,4 @@
-//! Retention, compaction and the bound on memory, as clients meet them.
+//! Retention, compaction and the memory limit, as clients see them.
 
 use kafka_wire::protocol::delete_records::{DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic};
 use kafka_wire::protocol::delete_topics::{DeleteTopicState, DeleteTopicsRequest};
@@ -10,7 +10,7 @@ use super::*;
 
 const OUT_OF_RANGE: i16 = ErrorCode::OFFSET_OUT_OF_RANGE.0;
 
-/// The first offset of the topic, the end, and the first one at or after a time.
+/// The topic's start offset, its end offset, and the first offset at or after a time.
 fn offsets(script: &mut Script, time: i64) -> [i64; 3] {
     let connection = script.connect();
     [-2, -1, time].map(|timestamp| {
@@ -38,20 +38,20 @@ fn records_go_when_they_are_too_old_and_readers_learn_it() {
     assert_eq!(append(&mut script, keyed(1_500, "c", Some("3"))), Ok(2));
     script.pass(Duration::from_millis(1_000));
     assert_eq!(offsets(&mut script, 0), [0, 3, 0]);
-    // Too old since a moment ago, and looked at no more than a second after the last time.
+    // The segment is too old since a moment ago; the check comes no sooner than a second after the last one.
     assert_eq!(script.core.next_timeout(), Some(Moment::from_millis(3_500)));
     script.pass(Duration::from_millis(1_000));
     assert_eq!(offsets(&mut script, 0), [2, 3, 2]);
     assert_eq!(read(&mut script, &fetch(1, 0)).error_code, OUT_OF_RANGE);
     let there = read(&mut script, &fetch(2, 0));
     assert_eq!((there.error_code, there.log_start_offset, there.high_watermark), (0, 2, 3));
-    // One that waits for more at the end is not disturbed; with the last record gone, the log begins there.
+    // A fetch that waits at the end is not disturbed; with the last record gone, the log begins there.
     let waiting = script.connect();
     script.send(waiting, 12, &fetch(3, 60_000));
     script.pass(Duration::from_millis(1_000));
     assert_eq!((script.core.poll(), offsets(&mut script, 0)), (None, [3, 3, -1]));
     script.core.disconnect(waiting);
-    // A duplicate is still one.
+    // A duplicate is still recognised.
     assert_eq!(append(&mut script, batch(1, seal((5, 0), 0, false))), Ok(3));
     script.pass(Duration::from_secs(10));
     assert_eq!(offsets(&mut script, 0), [4, 4, -1]);
@@ -105,7 +105,7 @@ fn a_compacted_topic_keeps_the_last_value_of_each_key() {
     assert_eq!(offsets(&mut script, 0), [0, 5, 2]);
     script.pass(Duration::from_secs(2));
     assert_eq!(keys(&mut script), expected(&[(2, "a"), (4, "c")]));
-    // Its records may not be deleted by hand.
+    // The records of a compacted topic may not be deleted by DeleteRecords.
     let connection = script.connect();
     let partition = DeleteRecordsPartition { partition_index: 0, offset: 2, ..Default::default() };
     let topic = DeleteRecordsTopic { name: Str::from(TOPIC), partitions: vec![partition], ..Default::default() };
@@ -121,7 +121,7 @@ fn a_batch_that_no_segment_can_hold_is_refused() {
     assert_eq!(append(&mut script, keyed(0, "a", Some("1"))), Ok(0));
 }
 
-/// A broker with room for 7 MiB of records, and a topic that lives for ten seconds.
+/// A broker with room for 7 MiB of records, and a topic with a retention of ten seconds.
 fn with_little_memory() -> Script {
     let config = BrokerConfig { memory_bytes: 8 << 20, ..BrokerConfig::default() };
     with_topic_of(config, &[("retention.ms", "10000")]).0
@@ -176,7 +176,7 @@ fn what_an_answer_holds_counts_until_it_is_sent() {
     script.send(connection, 12, &fetch(0, 0));
     let answer = script.core.poll();
     script.pass(Duration::from_millis(10_001));
-    // The block that the answer shares is still there; the others are gone.
+    // The block that the answer shares is still held; the others are freed.
     let held = script.core.state().topics.memory_bytes();
     assert!((900_000..1_200_000).contains(&held), "{held}");
     assert_eq!(fill(&mut script), 6);

@@ -1,4 +1,4 @@
-//! Whole transactions over the wire, as each protocol version has them.
+//! Whole transactions over the wire, in each version of the protocol.
 
 use kafka_wire::protocol::add_offsets_to_txn::AddOffsetsToTxnRequest;
 use kafka_wire::protocol::add_partitions_to_txn::{AddPartitionsToTxnRequest, AddPartitionsToTxnTopic};
@@ -135,7 +135,7 @@ fn version_2_adds_by_use_and_fences_what_comes_late() {
     assert_eq!((script.write(12, first, 0), script.commit_offset(5, first, 7)), (ErrorCode::NONE, ErrorCode::NONE));
     let (error, second) = script.end(5, first, false);
     assert_eq!((error, second), (ErrorCode::NONE, (first.0, first.1 + 1)));
-    // A request of the aborted transaction that was held up somewhere must not end up in the next one.
+    // A delayed request of the aborted transaction must not end up in the next one.
     assert_eq!(script.write(12, first, 3), ErrorCode::INVALID_PRODUCER_EPOCH);
     assert_eq!(script.commit_offset(5, first, 8), ErrorCode::INVALID_PRODUCER_EPOCH);
     assert_eq!(script.committed_offset().committed_offset, -1);

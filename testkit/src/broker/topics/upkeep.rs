@@ -1,4 +1,4 @@
-//! What the logs take in memory, and when they are looked at for what may go.
+//! The memory that the logs take, and the times at which they are checked for expired records.
 
 use std::cmp::Reverse;
 
@@ -9,27 +9,27 @@ use kafka_wire::wire::Str;
 use super::{Topic, Topics};
 use crate::broker::log::{Log, LogSettings};
 
-/// Sums over all logs, and the time of the next look at them.
+/// Totals over all logs, and the time of the next check.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Upkeep {
-    /// Shortest time between two looks.
+    /// Shortest time between two checks.
     interval_ms: i64,
     due: Option<TimestampMs>,
     last: Option<TimestampMs>,
-    /// Of all logs that are there.
+    /// Memory of all logs that exist.
     memory_bytes: u64,
-    /// Blocks that have left their logs, while responses that are under way hold them.
+    /// Blocks that have left their logs, while responses in flight still hold them.
     lingering: Vec<Bytes>,
 }
 
 impl Topics {
-    /// Bytes that records take in memory: those of every log, and those that have been deleted but are still being sent.
+    /// Bytes that records take in memory: those in the logs, and those that were deleted but are still being sent.
     #[must_use]
     pub fn memory_bytes(&self) -> u64 {
         self.upkeep.memory_bytes + self.upkeep.lingering.iter().map(|block| block.len() as u64).sum::<u64>()
     }
 
-    /// The topics that take the most memory and how much, as text for the log.
+    /// The topics that take the most memory and how much, as text for a log line.
     #[must_use]
     pub fn largest_logs(&self, count: usize) -> String {
         let memory_bytes = |topic: &Topic| topic.partitions.iter().map(|it| it.log.memory_bytes()).sum::<u64>();
@@ -40,9 +40,9 @@ impl Topics {
         told.collect::<Vec<_>>().join(", ")
     }
 
-    /// Changes a log. `None` when there is no such partition.
+    /// Changes a log. `None` if there is no such partition.
     ///
-    /// Every change goes through here, so that the sums are right and the log is looked at in time.
+    /// Every change goes through here, so that the totals are right and the log is checked in time.
     pub fn change_log<T>(
         &mut self,
         now: TimestampMs,
@@ -57,7 +57,7 @@ impl Topics {
         Some(result)
     }
 
-    /// When [`Topics::look_after_logs`] has something to do, if nothing is written until then.
+    /// The time at which [`Topics::look_after_logs`] has something to do, if nothing is written until then.
     #[must_use]
     pub fn next_upkeep(&self) -> Option<TimestampMs> {
         self.upkeep.due
@@ -89,31 +89,31 @@ impl Topics {
         }
         self.upkeep.schedule_lingering();
         if left_bytes == 0 {
-            // What is left to be compacted need not wait, only let requests through.
+            // The rest of the compaction is due at once, but lets requests be served in between.
             self.upkeep.due = Some(TimestampMs(now.0.saturating_add(1)));
         }
         moved
     }
 
-    /// Whether deleted records take room because they are still being sent.
+    /// Whether deleted records take memory because they are still being sent.
     #[must_use]
     pub fn has_lingering(&self) -> bool {
         !self.upkeep.lingering.is_empty()
     }
 
-    /// Forgets deleted records that have been sent since.
+    /// Frees deleted records whose sending has ended.
     pub fn forget_sent(&mut self) {
         self.upkeep.forget_sent();
     }
 
-    /// A topic is gone with all its logs.
+    /// Removes the logs of a deleted topic from the totals.
     pub(super) fn forget_logs(&mut self, partitions: &mut [super::Partition]) {
         for partition in partitions {
             self.upkeep.counted(&mut partition.log, Log::clear);
         }
     }
 
-    /// Settings have changed: every log has to be looked at again.
+    /// Makes a check of every log due, because settings have changed.
     pub(super) fn look_soon(&mut self) {
         self.upkeep.schedule(Some(TimestampMs(i64::MIN)));
     }
@@ -124,7 +124,7 @@ impl Upkeep {
         Self { interval_ms, ..Self::default() }
     }
 
-    /// Does something to a log and counts what it takes and frees.
+    /// Changes a log and updates the totals by the difference.
     fn counted<T>(&mut self, log: &mut Log, change: impl FnOnce(&mut Log) -> T) -> T {
         let before = log.memory_bytes();
         let result = change(log);
@@ -142,12 +142,12 @@ impl Upkeep {
         self.due = Some(self.due.map_or(due, |other| other.min(due)));
     }
 
-    /// Responses that held deleted blocks have been sent.
+    /// Frees the blocks of responses that have been sent.
     fn forget_sent(&mut self) {
         self.lingering.retain(|block| !block.is_unique());
     }
 
-    /// What lingers is looked for until it is gone.
+    /// Blocks that linger are checked again and again until they are free.
     fn schedule_lingering(&mut self) {
         if !self.lingering.is_empty() {
             self.schedule(Some(TimestampMs(i64::MIN)));
@@ -155,5 +155,5 @@ impl Upkeep {
     }
 }
 
-/// Bytes of logs that are compacted at one go; nobody is served meanwhile.
+/// Most bytes of logs that are compacted at once; no request is served meanwhile.
 const COMPACTED_BYTES_MAX: u64 = 64 * 1024 * 1024;

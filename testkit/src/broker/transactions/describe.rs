@@ -1,4 +1,4 @@
-//! What the coordinator tells of transactional ids to an administrator (KIP-664).
+//! Descriptions of transactional ids for an administrator (KIP-664).
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,20 +9,20 @@ use kafka_wire::wire::Str;
 use super::{Phase, ProducerIdentity, Transaction, Transactions};
 use crate::broker::partition::PartitionName;
 
-/// A transactional id and where it stands.
+/// A transactional id and its state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Described<'a> {
     /// The id.
     pub transactional_id: &'a Str,
-    /// Who holds it.
+    /// The producer that holds it.
     pub producer: ProducerIdentity,
     /// Kafka's name of the state.
     pub state: &'static str,
-    /// After this time the coordinator aborts its transactions.
+    /// Transaction timeout, after which the coordinator aborts a transaction.
     pub timeout: Duration,
-    /// When its last transaction began; `None` since InitProducerId.
+    /// Start of its last transaction; `None` if there was none since InitProducerId.
     pub started: Option<Moment>,
-    /// The logs in its transaction; none when that has ended.
+    /// The partitions in its transaction; empty once that has ended.
     pub partitions: &'a BTreeSet<PartitionName>,
     /// The groups in its transaction.
     pub groups: &'a BTreeSet<Str>,

@@ -1,4 +1,4 @@
-//! A transactional id in scripts: who holds it, and what a lost answer does.
+//! Scripts of a transactional id: which producer holds it, and the effect of a lost answer.
 
 use kafka_wire::types::PartitionId;
 
@@ -80,7 +80,7 @@ fn version_2_bumps_the_epoch_and_tells_a_retry_from_a_further_transaction() {
     let second = script.end(first, true, EndProtocol::V2).unwrap();
     assert_eq!(second, identity(0, 1));
     assert_eq!(script.markers(), Some((second, true)));
-    // The answer was lost: the same request gets the same answer, and the other decision none.
+    // The answer was lost: the same request gets the same answer, and the other decision is refused.
     assert_eq!(script.end(first, true, EndProtocol::V2), Ok(second));
     assert_eq!(script.end(first, false, EndProtocol::V2), Err(ErrorCode::INVALID_TXN_STATE));
     assert_eq!(script.add(first), Err(ErrorCode::PRODUCER_FENCED));
@@ -142,7 +142,7 @@ fn a_transaction_past_its_timeout_is_aborted_and_its_producer_fenced() {
         let fenced = identity(0, 1);
         assert_eq!(script.markers(), Some((fenced, false)));
         assert_eq!(script.end(producer, true, EndProtocol::V1), Err(ErrorCode::PRODUCER_FENCED));
-        // Version 2 lets the producer go on if nobody has come in between.
+        // Version 2 lets the producer go on if no other producer has taken over in between.
         let carries_on = if protocol == EndProtocol::V2 { Ok(fenced) } else { Err(ErrorCode::PRODUCER_FENCED) };
         assert_eq!(script.init(Some(producer)), carries_on);
         assert_eq!(script.init(None), Ok(identity(0, 2)));

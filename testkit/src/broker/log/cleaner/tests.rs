@@ -1,4 +1,4 @@
-//! Compaction in scripts, and against a model of what every reader has to find.
+//! Compaction in scripts, and against a model of the records that every reader has to find.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::broker::log::{ReadBounds, Write};
 
-/// A record as the model has it.
+/// A record in the model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Kept {
     offset: i64,
@@ -28,7 +28,7 @@ enum State {
     Aborted,
 }
 
-/// A log, its clock, and everything that was ever written to it.
+/// A log, its clock, and every record that was ever written to it.
 struct World {
     log: Log,
     settings: LogSettings,
@@ -52,7 +52,7 @@ impl World {
         }
     }
 
-    /// Appends a batch of key and value, in a transaction of a producer or outside of any.
+    /// Appends a batch of keys and values, in a transaction of a producer or outside of any.
     fn append(&mut self, producer: Option<usize>, records: &[(u8, Option<u8>)], compression: Compression) {
         let mut builder = BatchBuilder::new(256);
         for &(key, value) in records {
@@ -101,7 +101,8 @@ impl World {
         self.log.compact(&self.settings, TimestampMs(self.now))
     }
 
-    /// Every record below `end`, read as clients read; those of aborted transactions are dropped as Java's client does it.
+    /// Every record below `end`, read as clients read; those of aborted transactions are dropped as Java's client
+    /// does it.
     fn read(&self, end: Offset, is_committed_only: bool) -> Vec<Kept> {
         let mut position = self.log.start_offset();
         let mut records = Vec::new();
@@ -136,7 +137,7 @@ impl World {
         records
     }
 
-    /// The records that a reader of committed data has to see, if nothing were ever compacted.
+    /// The records that a reader of committed data would see if nothing were ever compacted.
     fn committed(&self, end: Offset) -> impl Iterator<Item = &Kept> {
         let is_committed = |state: State| matches!(state, State::Plain | State::Committed);
         self.written.iter().filter(move |(kept, _, state)| is_committed(*state) && kept.offset < end.0).map(|it| &it.0)
@@ -146,25 +147,25 @@ impl World {
         let (stable, end) = (self.log.last_stable_offset(), self.log.end_offset());
         let all = self.read(end, false);
         assert!(all.is_sorted_by_key(|record| record.offset));
-        // What is there is what was written there.
+        // Every record that is found was written at that offset.
         for record in &all {
             let (kept, ..) = self.written.iter().find(|(kept, ..)| kept.offset == record.offset).expect("written");
             assert_eq!(record, kept);
         }
-        // From the first segment on that no pass may touch, all is there, aborted records too.
+        // From the first segment on that no pass may touch, all records are found, aborted ones too.
         let active = self.log.segments.back().map_or(end, |segment| segment.base_offset);
         let untouched = stable.min(active);
         let expected: Vec<_> =
             self.written.iter().filter(|(kept, ..)| kept.offset >= untouched.0).map(|it| &it.0).collect();
         assert_eq!(all.iter().filter(|record| record.offset >= untouched.0).collect::<Vec<_>>(), expected);
-        // Readers of committed data come to the same values, and find the last record of each key at its old place.
+        // Readers of committed data get the same value for each key, and find its last record at its old offset.
         let found = self.read(stable, true);
         assert_eq!(replay(found.iter()), replay(self.committed(stable)));
         for (key, record) in last_of_each_key(self.committed(stable)) {
             let is_there = found.iter().any(|found| found == record);
             assert!(is_there || record.value.is_none(), "the last record of key {key:?} is gone: {record:?}");
         }
-        // Below the border each key is there once, and nothing that was aborted.
+        // Below the border each key occurs once, and there is no aborted record.
         let clean = all.iter().filter(|record| record.offset < self.log.clean_until.0);
         let mut keys = BTreeSet::new();
         assert!(clean.clone().all(|record| keys.insert(record.key.clone())), "a key is twice in {clean:?}");
@@ -191,7 +192,7 @@ fn last_of_each_key<'a>(records: impl Iterator<Item = &'a Kept>) -> BTreeMap<&'a
     records.map(|record| (&record.key[..], record)).collect()
 }
 
-/// Compacts at once; segments of few batches; tombstones stay for a second.
+/// Settings that compact at once, with segments of few batches; tombstones stay for a second.
 fn settings() -> LogSettings {
     LogSettings {
         is_deleted: false,
@@ -203,7 +204,7 @@ fn settings() -> LogSettings {
     }
 }
 
-/// A batch that does not fit the segment that is open: what is in that is closed from now on.
+/// Appends a batch that does not fit the active segment, so that this is closed from now on.
 fn roll(world: &mut World) {
     world.plain(&[(99, Some(0)); 12]);
 }
@@ -249,7 +250,7 @@ proptest! {
                 Step::Compact => {
                     world.compact();
                     world.check();
-                    // What is due is done: the next time that is named lies ahead.
+                    // After the work that is due, the next time that is named lies ahead.
                     let next = world.log.next_upkeep(&world.settings, TimestampMs(world.now));
                     prop_assert!(next.is_none_or(|next| next.0 > world.now));
                 }
@@ -268,7 +269,7 @@ fn the_last_record_of_each_key_stays_where_it_was() {
     assert!(world.compact() > 0);
     assert_eq!(offsets(&world)[..3], [1, 3, 4]);
     assert_eq!((world.log.start_offset(), world.log.end_offset()), (Offset(0), Offset(17)));
-    // Nothing is new: nothing is done.
+    // Without new records there is nothing to do.
     assert_eq!(world.compact(), 0);
     world.check();
 }
@@ -332,7 +333,8 @@ fn a_marker_stays_until_its_data_are_gone_and_its_time_has_passed() {
     roll(&mut world);
     world.compact();
     assert_eq!(markers(&world), 1);
-    // Its record is overwritten; the pass that removes the record still meets it, the next one gives the marker its time.
+    // The key of its record gets a new value; the pass that removes the record still meets it, the next one gives
+    // the marker its deletion time.
     world.plain(&[(1, Some(2))]);
     for _ in 0..2 {
         roll(&mut world);
@@ -374,7 +376,7 @@ fn the_ratio_of_new_to_all_decides() {
     world.plain(&[(1, Some(1)), (2, Some(1))]);
     roll(&mut world);
     assert!(world.compact() > 0);
-    // The clean part is as large as a record or two; what comes next is more than half of all.
+    // The clean part has a record or two; the next records are more than half of all.
     roll(&mut world);
     assert!(world.compact() > 0);
 }
