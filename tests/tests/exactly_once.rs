@@ -21,7 +21,7 @@ use kafka_wire::producer::{ProducerConfig, TopicHandle};
 use kafka_wire::record::RawHeaders;
 use kafka_wire::rng::Rng;
 use kafka_wire::types::{PartitionId, TimestampMs};
-use testkit::check::word_count::{Counted, Emit, Expected, Verdict};
+use testkit::check::word_count::{CheckReport, Counted, Emit, Expected};
 use testkit::generate::{Line, Lines, LinesConfig};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
@@ -136,23 +136,23 @@ impl<'a> Run<'a> {
     }
 
     async fn wait_for_right_counts(&self, expected: &Expected, end_ms: i64) {
-        let verdict = || {
+        let report = || {
             let records = |arrivals: &[Arrival]| {
                 check(expected, end_ms, self.emit, arrivals.iter().map(|arrival| &arrival.record))
             };
             self.tail.look(records)
         };
-        let is_right = || std::future::ready(verdict().is_clean().then_some(()));
+        let is_right = || std::future::ready(report().is_clean().then_some(()));
         if timeout(STALL_MAX, eventually("the right counts", STALL_MAX * 2, is_right)).await.is_err() {
-            panic!("seed {}: {}\n{}", self.seed, verdict(), self.logs());
+            panic!("seed {}: {}\n{}", self.seed, report(), self.logs());
         }
     }
 
     /// The whole output once more, by readers that begin now.
     async fn audit(&self, expected: &Expected, end_ms: i64) {
         let records = read_to_end(&self.client, &self.output, IsolationLevel::ReadCommitted).await;
-        let verdict = check(expected, end_ms, self.emit, &records);
-        assert!(verdict.is_clean(), "seed {}: our reader: {verdict}", self.seed);
+        let report = check(expected, end_ms, self.emit, &records);
+        assert!(report.is_clean(), "seed {}: our reader: {report}", self.seed);
 
         // Nothing was seen while it ran that is not there at the end.
         let place = |record: &KeptRecord| (record.partition, record.offset);
@@ -169,8 +169,8 @@ impl<'a> Run<'a> {
                 line.split_once('\t').and_then(|(_, rest)| rest.split_once('\t')).expect("three columns");
             counted(word, value)
         });
-        let verdict = expected.check_before(end_ms, self.emit, in_java);
-        assert!(verdict.is_clean(), "seed {}: Java's reader: {verdict}", self.seed);
+        let report = expected.check_before(end_ms, self.emit, in_java);
+        assert!(report.is_clean(), "seed {}: Java's reader: {report}", self.seed);
         assert_eq!(lines.len(), records.len(), "seed {}: Java reads as many records as we do", self.seed);
     }
 
@@ -275,7 +275,7 @@ fn check<'a>(
     end_ms: i64,
     emit: Emit,
     records: impl IntoIterator<Item = &'a KeptRecord>,
-) -> Verdict {
+) -> CheckReport {
     let output = records.into_iter().map(|record| {
         let (word, value) = record.text();
         counted(word, value)

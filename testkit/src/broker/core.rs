@@ -14,14 +14,14 @@ use kafka_wire::wire::{Reader, Str};
 use tracing::debug;
 
 use super::BrokerConfig;
-use super::call::{Call, ConnectionId, Peer};
+use super::connection::{ConnectionId, Peer, RequestContext};
 use super::handlers::{self, Client, Treatment};
 use super::state::{Answered, State};
 use crate::fault::{Action, Plan, Rule};
 
 /// An instruction to the driver of a [`Core`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Output {
+pub enum CoreAction {
     /// Send one frame. The chunks follow each other, the length prefix first.
     Send {
         /// The connection to send it on.
@@ -45,7 +45,7 @@ pub struct Core {
     state: State,
     connections: BTreeMap<ConnectionId, Connection>,
     opened: u64,
-    outputs: VecDeque<Output>,
+    actions: VecDeque<CoreAction>,
     faults: Plan,
     /// Requests that a fault delays, by the time at which they are served. A connection has at most one.
     delayed: BTreeMap<(Moment, ConnectionId), Delayed>,
@@ -79,7 +79,7 @@ impl Core {
             state: State::new(config, host, port),
             connections: BTreeMap::new(),
             opened: 0,
-            outputs: VecDeque::new(),
+            actions: VecDeque::new(),
             faults,
             delayed: BTreeMap::new(),
             freed: VecDeque::new(),
@@ -134,8 +134,8 @@ impl Core {
     }
 
     /// The next instruction; call it until `None` after every `handle_*`.
-    pub fn poll(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+    pub fn poll(&mut self) -> Option<CoreAction> {
+        self.actions.pop_front()
     }
 
     /// The time at which [`Core::handle_timeout`] has to be called next, if nothing else happens before.
@@ -202,17 +202,17 @@ impl Core {
 
     /// Serves a request, or applies the fault that hits it.
     fn accept(&mut self, client: Client, body: Bytes) {
-        let call = client.call;
-        if !handlers::is_served(call.api, call.version) {
-            debug!(api = %call.api, version = call.version, "not served");
-            return match call.api {
-                ApiKey::ApiVersions => handlers::refuse_version(&mut self.state, call),
-                _ => self.close(call.connection),
+        let context = client.context;
+        if !handlers::is_served(context.api, context.version) {
+            debug!(api = %context.api, version = context.version, "not served");
+            return match context.api {
+                ApiKey::ApiVersions => handlers::refuse_version(&mut self.state, context),
+                _ => self.close(context.connection),
             };
         }
-        let action = self.faults.draw(call.api.into());
+        let action = self.faults.draw(context.api.into());
         if let Some(action) = action {
-            debug!(api = %call.api, ?action, "fault");
+            debug!(api = %context.api, ?action, "fault");
         }
         match action {
             None => self.serve(&client, body, Treatment::Serve),
@@ -220,19 +220,19 @@ impl Core {
             // The request counts as being served for ever, so that no later one of its connection is looked at.
             Some(Action::DropRequest) => {}
             Some(Action::Delay(delay)) => {
-                self.delayed.insert((self.state.now + delay, call.connection), Delayed { client, body });
+                self.delayed.insert((self.state.now + delay, context.connection), Delayed { client, body });
             }
             Some(Action::ApplyThenDisconnect) => {
                 self.serve(&client, body, Treatment::Serve);
-                self.close(call.connection);
+                self.close(context.connection);
             }
         }
     }
 
     fn serve(&mut self, client: &Client, body: Bytes, treatment: Treatment) {
         if let Err(cause) = handlers::dispatch(&mut self.state, client, &body, treatment) {
-            debug!(connection = client.call.connection.0, %cause, "malformed request");
-            self.close(client.call.connection);
+            debug!(connection = client.context.connection.0, %cause, "malformed request");
+            self.close(client.context.connection);
         }
     }
 
@@ -246,16 +246,16 @@ impl Core {
 
     /// Turns finished requests into outputs.
     fn collect(&mut self) {
-        while let Some((call, answered)) = self.next_answer() {
-            let connection = call.connection;
+        while let Some((context, answered)) = self.next_answer() {
+            let connection = context.connection;
             // The client may have disconnected, or its request may have been answered by closing the connection.
-            let Some(open) = self.connections.get_mut(&connection).filter(|open| open.serving == Some(call.serial))
+            let Some(open) = self.connections.get_mut(&connection).filter(|open| open.serving == Some(context.serial))
             else {
                 continue;
             };
             open.serving = None;
             match answered {
-                Answered::Frame(frame) => self.outputs.push_back(Output::Send { connection, frame }),
+                Answered::Frame(frame) => self.actions.push_back(CoreAction::Send { connection, frame }),
                 Answered::Silently => {}
                 Answered::Closed => self.close(connection),
             }
@@ -264,7 +264,7 @@ impl Core {
     }
 
     /// The next finished request, after everything that the last change of state leads to.
-    fn next_answer(&mut self) -> Option<(Call, Answered)> {
+    fn next_answer(&mut self) -> Option<(RequestContext, Answered)> {
         handlers::settle(&mut self.state);
         self.state.next_answer()
     }
@@ -272,7 +272,7 @@ impl Core {
     fn close(&mut self, connection: ConnectionId) {
         if self.connections.remove(&connection).is_some() {
             self.state.disconnect(connection);
-            self.outputs.push_back(Output::Close { connection });
+            self.actions.push_back(CoreAction::Close { connection });
         }
     }
 }
@@ -285,13 +285,14 @@ fn read_header(connection: ConnectionId, serial: u64, peer: Peer, frame: Bytes) 
     let [key_high, key_low, version_high, version_low, correlation_id @ ..] = *fixed;
     let api = ApiKey::from_i16(i16::from_be_bytes([key_high, key_low]))?;
     let version = i16::from_be_bytes([version_high, version_low]);
-    let call = Call { connection, serial, api, version, correlation_id: i32::from_be_bytes(correlation_id) };
+    let context =
+        RequestContext { connection, serial, api, version, correlation_id: i32::from_be_bytes(correlation_id) };
     let mut reader = Reader::new(&frame);
     if !handlers::is_served(api, version) {
-        return Some((Client { call, id: Str::EMPTY, peer }, Bytes::new()));
+        return Some((Client { context, id: Str::EMPTY, peer }, Bytes::new()));
     }
     let header = RequestHeader::decode(&mut reader, api.request_header_version(version)).ok()?;
-    Some((Client { call, id: header.client_id.unwrap_or_default(), peer }, reader.rest()))
+    Some((Client { context, id: header.client_id.unwrap_or_default(), peer }, reader.rest()))
 }
 
 /// Bytes of API key, version and correlation id, which begin every request header.

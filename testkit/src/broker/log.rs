@@ -20,7 +20,7 @@ use kafka_wire::types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestam
 
 use self::segment::{Appended, Block, Entry, Segment};
 pub use self::settings::LogSettings;
-use super::producer_state::{ActiveProducer, Producers, Verdict};
+use super::producer_state::{ActiveProducer, BatchCheck, Producers};
 
 /// A partition's log.
 #[derive(Clone, Debug, Default)]
@@ -157,8 +157,8 @@ impl Log {
     ///
     /// # Errors
     /// Those of [`Producers::check`]. A batch without a producer id is never refused here.
-    pub fn check(&self, header: &BatchHeader) -> Result<Verdict, ErrorCode> {
-        if header.has_producer_id() { self.producers.check(header) } else { Ok(Verdict::Append) }
+    pub fn check(&self, header: &BatchHeader) -> Result<BatchCheck, ErrorCode> {
+        if header.has_producer_id() { self.producers.check(header) } else { Ok(BatchCheck::Append) }
     }
 
     /// Appends a batch of a client, whose checksum has been checked.
@@ -170,7 +170,7 @@ impl Log {
         let header = &batch.header;
         let log_append_time = write.log_append_time.then_some(write.now);
         let log_start_offset = self.start_offset;
-        if let Verdict::Duplicate(base_offset) = self.check(header)? {
+        if let BatchCheck::Duplicate(base_offset) = self.check(header)? {
             return Ok(AppendInfo { base_offset, log_append_time, log_start_offset });
         }
         if batch.size_bytes() as u64 > write.settings.segment_bytes {

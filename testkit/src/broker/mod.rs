@@ -14,9 +14,9 @@
 pub mod acls;
 mod authorized_operations;
 mod broker_configs;
-mod call;
 pub mod client_quotas;
 mod config;
+mod connection;
 mod core;
 pub mod dynamic_configs;
 mod dynamic_rules;
@@ -45,9 +45,9 @@ use std::sync::mpsc as std_mpsc;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 
-pub use self::call::{Call, ConnectionId, Peer};
 pub use self::config::BrokerConfig;
-pub use self::core::{Core, Output};
+pub use self::connection::{ConnectionId, Peer, RequestContext};
+pub use self::core::{Core, CoreAction};
 pub use self::pipe::Pipe;
 use self::server::Server;
 pub use self::state::State;

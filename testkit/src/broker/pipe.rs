@@ -7,7 +7,7 @@ use kafka_wire::client::{BoxFuture, Connector, DialError, Transport};
 use kafka_wire::wire::Str;
 use tokio::runtime::Handle;
 
-use super::call::Peer;
+use super::connection::Peer;
 use super::server::Server;
 
 /// Connects clients to a [`Broker`](super::Broker) over in-memory pipes, whatever address they ask for.

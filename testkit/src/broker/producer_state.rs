@@ -10,7 +10,7 @@ use kafka_wire::types::{Offset, ProducerEpoch, ProducerId, TimestampMs};
 
 /// The outcome of checking a batch of an idempotent producer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum BatchCheck {
     /// The batch is the next one in sequence: append it.
     Append,
     /// The batch is a duplicate, whose first copy was appended at this first offset: answer with that.
@@ -70,8 +70,8 @@ impl Producers {
     /// the remembered ones. `INVALID_TXN_STATE` for a batch outside the transaction that the producer has open.
     /// An unknown producer may start at any sequence (its state may have been deleted); a known one with a new
     /// epoch has to start at 0.
-    pub fn check(&self, header: &BatchHeader) -> Result<Verdict, ErrorCode> {
-        let Some(producer) = self.by_id.get(&header.producer_id) else { return Ok(Verdict::Append) };
+    pub fn check(&self, header: &BatchHeader) -> Result<BatchCheck, ErrorCode> {
+        let Some(producer) = self.by_id.get(&header.producer_id) else { return Ok(BatchCheck::Append) };
         if header.producer_epoch < producer.epoch {
             return Err(ErrorCode::INVALID_PRODUCER_EPOCH);
         }
@@ -80,14 +80,14 @@ impl Producers {
                 return Err(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER);
             }
         } else if let Some(same) = producer.find(header) {
-            return Ok(Verdict::Duplicate(same.base_offset));
+            return Ok(BatchCheck::Duplicate(same.base_offset));
         } else if header.base_sequence != producer.next_sequence() {
             return Err(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER);
         }
         if producer.open_since.is_some() && !header.is_transactional() {
             return Err(ErrorCode::INVALID_TXN_STATE);
         }
-        Ok(Verdict::Append)
+        Ok(BatchCheck::Append)
     }
 
     /// Records that a batch was appended at `base_offset`, with this largest timestamp.
@@ -205,7 +205,7 @@ mod tests {
     }
 
     fn append(producers: &mut Producers, header: &BatchHeader, offset: i64) {
-        assert_eq!(producers.check(header), Ok(Verdict::Append));
+        assert_eq!(producers.check(header), Ok(BatchCheck::Append));
         producers.appended(header, Offset(offset), TimestampMs(offset));
     }
 
@@ -217,13 +217,13 @@ mod tests {
         }
         for batch in 1..6 {
             let again = producers.check(&header(0, batch * 2, 2, false));
-            assert_eq!(again, Ok(Verdict::Duplicate(Offset(i64::from(batch) * 2))));
+            assert_eq!(again, Ok(BatchCheck::Duplicate(Offset(i64::from(batch) * 2))));
         }
         assert_eq!(producers.check(&header(0, 0, 2, false)), Err(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER));
         // A batch with the same first sequence but another count is a different batch.
         assert_eq!(producers.check(&header(0, 10, 3, false)), Err(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER));
         assert_eq!(producers.check(&header(0, 14, 1, false)), Err(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER));
-        assert_eq!(producers.check(&header(0, 12, 1, false)), Ok(Verdict::Append));
+        assert_eq!(producers.check(&header(0, 12, 1, false)), Ok(BatchCheck::Append));
     }
 
     #[test]

@@ -22,7 +22,7 @@ use tracing::{debug, warn};
 
 use super::frame_room::{FrameRoom, PATIENCE};
 use super::frames::{Head, split_frame, write_frame};
-use super::{BrokerConfig, ConnectionId, Core, Output, Peer};
+use super::{BrokerConfig, ConnectionId, Core, CoreAction, Peer};
 
 #[derive(Debug)]
 pub(super) struct Server {
@@ -52,7 +52,7 @@ struct Hub {
 struct Line {
     /// Outputs for the connection. It has at most one request in the core at a time, so this holds at most the answer
     /// and the instruction to close.
-    queue: mpsc::UnboundedSender<Output>,
+    queue: mpsc::UnboundedSender<CoreAction>,
     /// Ends the task, even while it waits.
     end: Arc<Notify>,
 }
@@ -145,7 +145,7 @@ impl Server {
         W: AsyncWrite + Unpin,
     {
         let mut stop = self.stop.subscribe();
-        let (queue, outputs) = mpsc::unbounded_channel();
+        let (queue, actions) = mpsc::unbounded_channel();
         let end = Arc::new(Notify::new());
         let connection = {
             let mut hub = self.lock();
@@ -157,7 +157,7 @@ impl Server {
             biased;
             () = told_to_stop(&mut stop) => Ok(()),
             () = end.notified() => Err(io::ErrorKind::OutOfMemory.into()),
-            ended = self.exchange(connection, reader, writer, outputs) => ended,
+            ended = self.exchange(connection, reader, writer, actions) => ended,
         };
         debug!(connection = connection.0, ?ended, "connection closed");
         self.with_core(|core| core.disconnect(connection));
@@ -173,7 +173,7 @@ impl Server {
         connection: ConnectionId,
         mut reader: R,
         mut writer: W,
-        mut outputs: mpsc::UnboundedReceiver<Output>,
+        mut actions: mpsc::UnboundedReceiver<CoreAction>,
     ) -> io::Result<()>
     where
         R: AsyncRead + Unpin,
@@ -192,9 +192,9 @@ impl Server {
                             buffer = BytesMut::from(&buffer[..]);
                         }
                         busy = self.hand_over(connection, frame);
-                        while let Ok(output) = outputs.try_recv() {
+                        while let Ok(action) = actions.try_recv() {
                             busy = false;
-                            self.send(&mut writer, output).await?;
+                            self.send(&mut writer, action).await?;
                         }
                         continue;
                     }
@@ -212,10 +212,10 @@ impl Server {
             }
             tokio::select! {
                 biased;
-                output = outputs.recv() => {
-                    let Some(output) = output else { return Ok(()) };
+                action = actions.recv() => {
+                    let Some(action) = action else { return Ok(()) };
                     busy = false;
-                    self.send(&mut writer, output).await?;
+                    self.send(&mut writer, action).await?;
                 }
                 read = reader.read_buf(&mut buffer), if buffer.len() < buffer.capacity() => {
                     if read? == 0 {
@@ -239,8 +239,10 @@ impl Server {
     }
 
     /// Writes an answer. The instruction to close the connection is returned as an error.
-    async fn send<W: AsyncWrite + Unpin>(&self, writer: &mut W, output: Output) -> io::Result<()> {
-        let Output::Send { connection, frame } = output else { return Err(io::ErrorKind::ConnectionAborted.into()) };
+    async fn send<W: AsyncWrite + Unpin>(&self, writer: &mut W, action: CoreAction) -> io::Result<()> {
+        let CoreAction::Send { connection, frame } = action else {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        };
         write_frame(writer, &frame).await?;
         drop(frame);
         if self.lock().room.release(connection) {
@@ -321,16 +323,16 @@ impl Server {
 impl Hub {
     /// Hands every output to the task of its connection; returns the core's next timeout.
     fn deliver(&mut self, now: Moment) -> Option<Moment> {
-        while let Some(output) = self.core.poll() {
-            let (Output::Send { connection, .. } | Output::Close { connection }) = &output;
+        while let Some(action) = self.core.poll() {
+            let (CoreAction::Send { connection, .. } | CoreAction::Close { connection }) = &action;
             if let Some(line) = self.lines.get(connection) {
-                if let Output::Send { frame, .. } = &output {
+                if let CoreAction::Send { frame, .. } = &action {
                     let own_bytes = own_bytes(frame);
                     let shared_bytes = frame.iter().map(Bytes::len).sum::<usize>() - own_bytes;
                     self.room.charge(now, *connection, own_bytes, shared_bytes);
                 }
                 // The task may have ended in the meantime; its connection is about to be removed.
-                let _ = line.queue.send(output);
+                let _ = line.queue.send(action);
             }
         }
         if self.core.take_pinned_shortage()

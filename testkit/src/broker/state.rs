@@ -15,8 +15,8 @@ use tracing::{debug, error, warn};
 
 use super::BrokerConfig;
 use super::acls::Acls;
-use super::call::{Call, ConnectionId};
 use super::client_quotas::ClientQuotas;
+use super::connection::{ConnectionId, RequestContext};
 use super::dynamic_configs::DynamicConfigs;
 use super::groups::Groups;
 use super::internal_topics;
@@ -65,7 +65,7 @@ pub struct State {
     fetches: BTreeMap<ConnectionId, WaitingFetch>,
     /// Connections whose waiting fetch should be tried again.
     woken: VecDeque<ConnectionId>,
-    answers: VecDeque<(Call, Answered)>,
+    answers: VecDeque<(RequestContext, Answered)>,
 }
 
 /// The end of a request.
@@ -82,7 +82,7 @@ pub enum Answered {
 /// A fetch that waits for records.
 #[derive(Debug)]
 pub(super) struct WaitingFetch {
-    pub(super) call: Call,
+    pub(super) context: RequestContext,
     pub(super) request: FetchRequest,
     /// The time at which it is answered with the records that there are.
     pub(super) deadline: Moment,
@@ -123,9 +123,9 @@ impl State {
 
     /// Counts the bytes after the last field of a request. Like Apache Kafka, the broker ignores them:
     /// every librdkafka since 2.3 leaves three behind the Metadata request for all topics.
-    pub(super) fn ignore_trailing(&mut self, call: Call, bytes: usize) {
+    pub(super) fn ignore_trailing(&mut self, context: RequestContext, bytes: usize) {
         if bytes > 0 {
-            debug!(api = %call.api, version = call.version, bytes, "bytes behind the last field are ignored");
+            debug!(api = %context.api, version = context.version, bytes, "bytes behind the last field are ignored");
             self.ignored_bytes = self.ignored_bytes.saturating_add(bytes as u64);
         }
     }
@@ -216,39 +216,39 @@ impl State {
     }
 
     /// Lets a fetch wait until one of its partitions changes, at most until `deadline`.
-    pub fn wait_for_records(&mut self, call: Call, request: FetchRequest, deadline: Moment) {
+    pub fn wait_for_records(&mut self, context: RequestContext, request: FetchRequest, deadline: Moment) {
         for (topic, index) in partitions_of(&request) {
             let name = self.topic_name(&topic.topic, topic.topic_id);
             if let Some(partition) = self.topics.partition_mut(&name, PartitionId(index)) {
-                partition.watchers.insert(call.connection);
+                partition.watchers.insert(context.connection);
             }
         }
-        self.fetches.insert(call.connection, WaitingFetch { call, request, deadline });
+        self.fetches.insert(context.connection, WaitingFetch { context, request, deadline });
     }
 
     /// Answers a request.
-    pub fn answer<R: Message>(&mut self, call: Call, response: &R) {
-        let answered = match encode(call, response) {
+    pub fn answer<R: Message>(&mut self, context: RequestContext, response: &R) {
+        let answered = match encode(context, response) {
             Ok(frame) => Answered::Frame(frame),
             Err(cause) => {
-                error!(api = %call.api, version = call.version, %cause, "an answer cannot be encoded");
+                error!(api = %context.api, version = context.version, %cause, "an answer cannot be encoded");
                 Answered::Closed
             }
         };
-        self.end_call(call, answered);
+        self.end_request(context, answered);
     }
 
     /// Ends a request without an answer.
-    pub fn end_call(&mut self, call: Call, answered: Answered) {
+    pub fn end_request(&mut self, context: RequestContext, answered: Answered) {
         if let Answered::Frame(frame) = &answered {
             let size_bytes: usize = frame.iter().map(Bytes::len).sum();
             self.answer_room_bytes = self.answer_room_bytes.saturating_sub(size_bytes);
         }
-        self.answers.push_back((call, answered));
+        self.answers.push_back((context, answered));
     }
 
     /// The next request that has ended.
-    pub fn next_answer(&mut self) -> Option<(Call, Answered)> {
+    pub fn next_answer(&mut self) -> Option<(RequestContext, Answered)> {
         self.answers.pop_front()
     }
 
@@ -341,10 +341,10 @@ fn partitions_of(request: &FetchRequest) -> impl Iterator<Item = (&kafka_wire::p
     request.topics.iter().flat_map(|topic| topic.partitions.iter().map(move |partition| (topic, partition.partition)))
 }
 
-fn encode<R: Message>(call: Call, response: &R) -> Result<Vec<Bytes>, EncodeError> {
+fn encode<R: Message>(context: RequestContext, response: &R) -> Result<Vec<Bytes>, EncodeError> {
     let mut writer = Writer::new();
-    let header = ResponseHeader { correlation_id: call.correlation_id, ..Default::default() };
-    header.encode(&mut writer, call.api.response_header_version(call.version))?;
-    response.encode(&mut writer, call.version)?;
+    let header = ResponseHeader { correlation_id: context.correlation_id, ..Default::default() };
+    header.encode(&mut writer, context.api.response_header_version(context.version))?;
+    response.encode(&mut writer, context.version)?;
     writer.finish_frame()
 }

@@ -47,14 +47,14 @@ impl Script {
 
     /// The next output, which has to be an answer on this connection.
     fn answer<R: Request>(&mut self, connection: ConnectionId, version: i16) -> R::Response {
-        let Some(Output::Send { connection: to, frame }) = self.core.poll() else {
+        let Some(CoreAction::Send { connection: to, frame }) = self.core.poll() else {
             panic!("no answer to {}", R::KEY);
         };
         assert_eq!(to, connection);
         decode::<R>(version, &frame)
     }
 
-    fn call<R: Request>(&mut self, connection: ConnectionId, version: i16, request: &R) -> R::Response {
+    fn context<R: Request>(&mut self, connection: ConnectionId, version: i16, request: &R) -> R::Response {
         self.send(connection, version, request);
         self.answer::<R>(connection, version)
     }
@@ -65,7 +65,7 @@ impl Script {
     }
 
     fn is_closed(&mut self, connection: ConnectionId) -> bool {
-        self.core.poll() == Some(Output::Close { connection })
+        self.core.poll() == Some(CoreAction::Close { connection })
     }
 }
 
@@ -106,11 +106,11 @@ fn every_version_of_every_api_is_answered_or_waits() {
                     let connection = script.connect();
                     script.send(connection, version, &<$request>::default());
                     match script.core.poll() {
-                        Some(Output::Send { frame, .. }) => drop(decode::<$request>(version, &frame)),
+                        Some(CoreAction::Send { frame, .. }) => drop(decode::<$request>(version, &frame)),
                         // acks=0 is the default of a produce request.
                         None => assert_eq!(ApiKey::$key, ApiKey::Produce),
                         // Its default asks for the resource type 0, which Kafka takes for an invalid request.
-                        Some(Output::Close { .. }) if !refuse => assert_eq!(ApiKey::$key, ApiKey::DescribeAcls),
+                        Some(CoreAction::Close { .. }) if !refuse => assert_eq!(ApiKey::$key, ApiKey::DescribeAcls),
                         closed => panic!("{} v{version}: {closed:?}", ApiKey::$key),
                     }
                 }

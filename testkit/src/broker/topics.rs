@@ -12,7 +12,7 @@ use kafka_wire::types::PartitionId;
 use kafka_wire::wire::{Str, Uuid};
 
 use self::upkeep::Upkeep;
-use super::call::ConnectionId;
+use super::connection::ConnectionId;
 use super::log::{Log, LogSettings};
 
 /// Every topic.

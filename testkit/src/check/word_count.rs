@@ -77,43 +77,43 @@ impl Expected {
     }
 
     /// Compares the committed output, in the order of the log within each word, with the expected counts.
-    pub fn check(&self, emit: Emit, output: impl IntoIterator<Item = Counted>) -> Verdict {
-        let mut verdict = Verdict::default();
+    pub fn check(&self, emit: Emit, output: impl IntoIterator<Item = Counted>) -> CheckReport {
+        let mut report = CheckReport::default();
         let mut last_counts: BTreeMap<Pair, u64> = BTreeMap::new();
         for Counted { word, window_start_ms, count } in output {
-            verdict.records += 1;
+            report.records += 1;
             let pair = (word, window_start_ms);
             let previous = last_counts.insert(pair.clone(), count);
             if let Some(previous) = previous
                 && (emit == Emit::Close || count <= previous)
             {
-                verdict.add(pair, Cause::Repeated { previous, count });
+                report.add(pair, Cause::Repeated { previous, count });
             }
         }
         for (pair, &expected) in &self.counts {
             match last_counts.remove(pair) {
-                None => verdict.add(pair.clone(), Cause::Missing { expected }),
-                Some(got) if got < expected => verdict.add(pair.clone(), Cause::Lost { expected, got }),
-                Some(got) if got > expected => verdict.add(pair.clone(), Cause::Doubled { expected, got }),
-                Some(_) => verdict.pairs_right += 1,
+                None => report.add(pair.clone(), Cause::Missing { expected }),
+                Some(got) if got < expected => report.add(pair.clone(), Cause::Lost { expected, got }),
+                Some(got) if got > expected => report.add(pair.clone(), Cause::Doubled { expected, got }),
+                Some(_) => report.pairs_right += 1,
             }
         }
         for (pair, got) in last_counts {
-            verdict.add(pair, Cause::Unexpected { got });
+            report.add(pair, Cause::Unexpected { got });
         }
-        verdict
+        report
     }
 
     /// As [`check`](Self::check), for output whose later windows are still open: pairs that were dropped are
     /// not checked.
-    pub fn check_before(&self, end_ms: i64, emit: Emit, output: impl IntoIterator<Item = Counted>) -> Verdict {
+    pub fn check_before(&self, end_ms: i64, emit: Emit, output: impl IntoIterator<Item = Counted>) -> CheckReport {
         self.check(emit, output.into_iter().filter(|counted| counted.window_start_ms < end_ms))
     }
 }
 
 /// The result of a check.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Verdict {
+pub struct CheckReport {
     /// Number of output records that were checked.
     pub records: u64,
     /// Number of pairs of word and window whose last count is right.
@@ -122,7 +122,7 @@ pub struct Verdict {
     pub deviations: Vec<Deviation>,
 }
 
-impl Verdict {
+impl CheckReport {
     /// Whether the output is as expected.
     #[must_use]
     pub fn is_clean(&self) -> bool {
@@ -134,7 +134,7 @@ impl Verdict {
     }
 }
 
-impl fmt::Display for Verdict {
+impl fmt::Display for CheckReport {
     /// Shows the totals, and the first deviations.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { records, pairs_right, deviations } = self;
@@ -225,7 +225,7 @@ mod tests {
     }
 
     /// Runs a job that is right, but for the effect of `bug` on the counts that it writes.
-    fn run(emit: Emit, lines: &[(i64, &str)], bug: impl Fn(Counted) -> Vec<Counted>) -> Verdict {
+    fn run(emit: Emit, lines: &[(i64, &str)], bug: impl Fn(Counted) -> Vec<Counted>) -> CheckReport {
         let mut job = Expected::new(1_000);
         let mut output = Vec::new();
         for (timestamp, text) in lines {
@@ -245,17 +245,17 @@ mod tests {
         expected().check(emit, output)
     }
 
-    fn causes(verdict: &Verdict) -> Vec<Cause> {
-        verdict.deviations.iter().map(|deviation| deviation.cause).collect()
+    fn causes(report: &CheckReport) -> Vec<Cause> {
+        report.deviations.iter().map(|deviation| deviation.cause).collect()
     }
 
     #[test]
     fn a_right_output_is_clean() {
         for emit in [Emit::Close, Emit::Update] {
-            let verdict = run(emit, &LINES, |counted| vec![counted]);
-            assert!(verdict.is_clean(), "{verdict}");
+            let report = run(emit, &LINES, |counted| vec![counted]);
+            assert!(report.is_clean(), "{report}");
             assert_eq!((expected().pairs(), expected().words()), (7, 10));
-            assert_eq!(verdict.pairs_right, 7);
+            assert_eq!(report.pairs_right, 7);
         }
     }
 
@@ -264,9 +264,9 @@ mod tests {
         // The planted bug counts the second line twice, as when records of an aborted transaction are read.
         let doubled = [LINES[0], LINES[1], LINES[1], LINES[2], LINES[3]];
         for emit in [Emit::Close, Emit::Update] {
-            let verdict = run(emit, &doubled, |counted| vec![counted]);
+            let report = run(emit, &doubled, |counted| vec![counted]);
             let expected = [Cause::Doubled { expected: 3, got: 4 }, Cause::Doubled { expected: 2, got: 3 }];
-            assert_eq!(causes(&verdict), expected, "{verdict}");
+            assert_eq!(causes(&report), expected, "{report}");
         }
     }
 
@@ -274,10 +274,10 @@ mod tests {
     fn a_lost_record_is_caught() {
         // The planted bug commits the offset of the second line without its counts; the third line is not read at all.
         for emit in [Emit::Close, Emit::Update] {
-            let verdict = run(emit, &[LINES[0], LINES[3]], |counted| vec![counted]);
+            let report = run(emit, &[LINES[0], LINES[3]], |counted| vec![counted]);
             let lost = |expected, got| Cause::Lost { expected, got };
             let missing = Cause::Missing { expected: 1 };
-            assert_eq!(causes(&verdict), [lost(3, 2), missing, lost(2, 1), missing], "{verdict}");
+            assert_eq!(causes(&report), [lost(3, 2), missing, lost(2, 1), missing], "{report}");
         }
     }
 
@@ -289,16 +289,16 @@ mod tests {
             _ => vec![counted],
         };
         for emit in [Emit::Close, Emit::Update] {
-            let verdict = run(emit, &LINES, twice);
-            assert_eq!(causes(&verdict), [Cause::Repeated { previous: 1, count: 1 }], "{verdict}");
+            let report = run(emit, &LINES, twice);
+            assert_eq!(causes(&report), [Cause::Repeated { previous: 1, count: 1 }], "{report}");
         }
     }
 
     #[test]
     fn a_word_that_nobody_wrote_is_caught() {
         let spoilt = [LINES[0], LINES[1], LINES[2], LINES[3], (1_000, "ghost")];
-        let verdict = run(Emit::Update, &spoilt, |counted| vec![counted]);
-        assert_eq!(causes(&verdict), [Cause::Unexpected { got: 1 }], "{verdict}");
+        let report = run(Emit::Update, &spoilt, |counted| vec![counted]);
+        assert_eq!(causes(&report), [Cause::Unexpected { got: 1 }], "{report}");
     }
 
     #[test]
@@ -308,7 +308,7 @@ mod tests {
         let count = |word: &str, window_start_ms, count| Counted { word: word.to_owned(), window_start_ms, count };
         let output = [("be", 3), ("not", 1), ("or", 1), ("to", 2), ("\u{e9}t\u{e9}", 1)];
         let output = output.into_iter().map(|(word, right)| count(word, 1_000, right)).chain([count("see", 2_000, 1)]);
-        let verdict = closed.check_before(2_000, Emit::Close, output);
-        assert!(verdict.is_clean(), "{verdict}");
+        let report = closed.check_before(2_000, Emit::Close, output);
+        assert!(report.is_clean(), "{report}");
     }
 }

@@ -7,7 +7,7 @@ use kafka_wire::time::Moment;
 use kafka_wire::wire::Str;
 
 use super::Join;
-use crate::broker::call::Call;
+use crate::broker::connection::RequestContext;
 
 /// A member as the coordinator knows it. Every field is a copy, so that no request's frame is kept.
 #[derive(Clone, Debug)]
@@ -26,9 +26,9 @@ pub struct Member {
     pub(super) rebalance_timeout: Duration,
     pub(super) session_deadline: Moment,
     /// Its JoinGroup request, while that waits for the other members.
-    pub(super) joining: Option<Call>,
+    pub(super) joining: Option<RequestContext>,
     /// Its SyncGroup request, while that waits for the leader.
-    pub(super) syncing: Option<Call>,
+    pub(super) syncing: Option<RequestContext>,
 }
 
 impl Member {

@@ -5,30 +5,36 @@ use kafka_wire::protocol::ErrorCode;
 use kafka_wire::time::Moment;
 use kafka_wire::wire::Str;
 
-use super::{Call, Caller, Commit, Group, Join, Joined, Member, Phase, Reply, Sync, Synced};
+use super::{Caller, Commit, Group, Join, Joined, Member, MemberResult, Phase, RequestContext, Sync, Synced};
 
 impl Group {
-    pub(super) fn join(&mut self, now: Moment, call: Call, join: &Join, id_for_new: Str) -> Result<(), ErrorCode> {
+    pub(super) fn join(
+        &mut self,
+        now: Moment,
+        context: RequestContext,
+        join: &Join,
+        id_for_new: Str,
+    ) -> Result<(), ErrorCode> {
         self.check_protocols(join)?;
         if !join.member_id.is_empty() {
-            return self.join_known(now, call, join);
+            return self.join_known(now, context, join);
         }
         let instance = join.instance_id.as_ref();
         if let Some(old_id) = instance.and_then(|instance| self.instances.get(instance)).cloned() {
-            self.replace_static(now, call, join, &old_id, id_for_new);
+            self.replace_static(now, context, join, &old_id, id_for_new);
         } else if instance.is_none() && join.is_id_required {
             self.pending.insert(id_for_new.clone(), now + join.session_timeout);
-            self.answer_join(call, Joined::refused(ErrorCode::MEMBER_ID_REQUIRED, id_for_new));
+            self.answer_join(context, Joined::refused(ErrorCode::MEMBER_ID_REQUIRED, id_for_new));
         } else {
-            self.add_member(now, call, join, id_for_new);
+            self.add_member(now, context, join, id_for_new);
         }
         Ok(())
     }
 
-    fn join_known(&mut self, now: Moment, call: Call, join: &Join) -> Result<(), ErrorCode> {
+    fn join_known(&mut self, now: Moment, context: RequestContext, join: &Join) -> Result<(), ErrorCode> {
         let id = join.member_id.detached();
         if self.pending.remove(&id).is_some() {
-            self.add_member(now, call, join, id);
+            self.add_member(now, context, join, id);
             return Ok(());
         }
         self.check_member(&id, join.instance_id.as_ref())?;
@@ -44,16 +50,16 @@ impl Group {
         };
         if repeats_answer {
             let joined = self.joined(&id);
-            self.answer_join(call, joined);
+            self.answer_join(context, joined);
             return Ok(());
         }
         member.update(join);
-        self.await_join(&id, call);
+        self.await_join(&id, context);
         self.prepare_rebalance(now);
         Ok(())
     }
 
-    fn add_member(&mut self, now: Moment, call: Call, join: &Join, id: Str) {
+    fn add_member(&mut self, now: Moment, context: RequestContext, join: &Join, id: Str) {
         if let Some(instance) = &join.instance_id {
             self.instances.insert(instance.detached(), id.clone());
         }
@@ -62,14 +68,14 @@ impl Group {
         }
         self.leader.get_or_insert_with(|| id.clone());
         self.members.insert(id.clone(), Member::new(now, join));
-        self.await_join(&id, call);
+        self.await_join(&id, context);
         self.extend_initial_delay(now);
         self.prepare_rebalance(now);
     }
 
     /// Replaces a static member that has come back under a new id. Its old id is fenced. If nothing changes for
     /// the others, they are not disturbed, and it finds its old assignment.
-    fn replace_static(&mut self, now: Moment, call: Call, join: &Join, old_id: &Str, id: Str) {
+    fn replace_static(&mut self, now: Moment, context: RequestContext, join: &Join, old_id: &Str, id: Str) {
         let mut member = self.members.remove(old_id).expect("static names lead to members");
         self.refuse_waiting(&mut member, old_id, ErrorCode::FENCED_INSTANCE_ID);
         member.update(join);
@@ -85,7 +91,7 @@ impl Group {
             self.leader = Some(id.clone());
         }
         if self.phase != Phase::Stable || self.select_protocol() != self.protocol {
-            self.await_join(&id, call);
+            self.await_join(&id, context);
             self.prepare_rebalance(now);
             return;
         }
@@ -98,10 +104,10 @@ impl Group {
             joined.leader = old_id.clone();
             joined.members = Vec::new();
         }
-        self.answer_join(call, joined);
+        self.answer_join(context, joined);
     }
 
-    pub(super) fn sync(&mut self, now: Moment, call: Call, sync: &Sync) -> Result<(), ErrorCode> {
+    pub(super) fn sync(&mut self, now: Moment, context: RequestContext, sync: &Sync) -> Result<(), ErrorCode> {
         self.check_caller(&sync.caller)?;
         let differs = |claimed: &Option<Str>, ours: &Option<Str>| claimed.is_some() && claimed != ours;
         if differs(&sync.protocol_type, &self.protocol_type) || differs(&sync.protocol, &self.protocol) {
@@ -115,13 +121,13 @@ impl Group {
             Phase::PreparingRebalance { .. } => return Err(ErrorCode::REBALANCE_IN_PROGRESS),
             Phase::Stable => {
                 self.unsynced.remove(id);
-                self.answer_sync(call, id);
+                self.answer_sync(context, id);
             }
             Phase::CompletingRebalance => {
-                let repeated = member.syncing.replace(call);
+                let repeated = member.syncing.replace(context);
                 self.unsynced.remove(id);
-                if let Some(call) = repeated {
-                    self.refuse_sync(call, ErrorCode::REBALANCE_IN_PROGRESS);
+                if let Some(context) = repeated {
+                    self.refuse_sync(context, ErrorCode::REBALANCE_IN_PROGRESS);
                 }
                 if self.leader.as_ref() == Some(id) {
                     self.assign(now, &sync.assignments);
@@ -141,12 +147,12 @@ impl Group {
         }
         let mut answers = Vec::new();
         for (id, member) in &mut self.members {
-            if let Some(call) = member.syncing.take() {
+            if let Some(context) = member.syncing.take() {
                 member.refresh(now);
-                answers.push((call, id.clone()));
+                answers.push((context, id.clone()));
             }
         }
-        answers.iter().for_each(|(call, id)| self.answer_sync(*call, id));
+        answers.iter().for_each(|(context, id)| self.answer_sync(*context, id));
     }
 
     pub(super) fn heartbeat(&mut self, now: Moment, caller: &Caller) -> Result<(), ErrorCode> {
@@ -233,9 +239,9 @@ impl Group {
     }
 
     /// Lets the member's JoinGroup wait for the rebalance. An earlier one that still waits was given up by the client.
-    fn await_join(&mut self, id: &Str, call: Call) {
+    fn await_join(&mut self, id: &Str, context: RequestContext) {
         let member = self.members.get_mut(id).expect("callers looked it up");
-        if let Some(repeated) = member.joining.replace(call) {
+        if let Some(repeated) = member.joining.replace(context) {
             self.answer_join(repeated, Joined::refused(ErrorCode::REBALANCE_IN_PROGRESS, id.clone()));
         }
     }
@@ -257,31 +263,31 @@ impl Group {
         }
     }
 
-    pub(super) fn answer_join(&mut self, call: Call, joined: Joined) {
-        self.replies.push_back((call, Reply::Join(joined)));
+    pub(super) fn answer_join(&mut self, context: RequestContext, joined: Joined) {
+        self.results.push_back((context, MemberResult::Join(joined)));
     }
 
-    fn answer_sync(&mut self, call: Call, id: &Str) {
+    fn answer_sync(&mut self, context: RequestContext, id: &Str) {
         let synced = Synced {
             error: ErrorCode::NONE,
             protocol_type: self.protocol_type.clone(),
             protocol: self.protocol.clone(),
             assignment: self.members.get(id).map(|member| member.assignment.clone()).unwrap_or_default(),
         };
-        self.replies.push_back((call, Reply::Sync(synced)));
+        self.results.push_back((context, MemberResult::Sync(synced)));
     }
 
-    pub(super) fn refuse_sync(&mut self, call: Call, error: ErrorCode) {
-        self.replies.push_back((call, Reply::Sync(Synced { error, ..Synced::default() })));
+    pub(super) fn refuse_sync(&mut self, context: RequestContext, error: ErrorCode) {
+        self.results.push_back((context, MemberResult::Sync(Synced { error, ..Synced::default() })));
     }
 
     /// Answers the requests of a member that wait with an error.
     pub(super) fn refuse_waiting(&mut self, member: &mut Member, id: &Str, error: ErrorCode) {
-        if let Some(call) = member.joining.take() {
-            self.answer_join(call, Joined::refused(error, id.clone()));
+        if let Some(context) = member.joining.take() {
+            self.answer_join(context, Joined::refused(error, id.clone()));
         }
-        if let Some(call) = member.syncing.take() {
-            self.refuse_sync(call, error);
+        if let Some(context) = member.syncing.take() {
+            self.refuse_sync(context, error);
         }
     }
 }

@@ -29,7 +29,7 @@ pub use self::member::Member;
 use self::offsets::Offsets;
 pub use self::offsets::{Commit, CommittedOffset, Fetched};
 use super::BrokerConfig;
-use super::call::Call;
+use super::connection::RequestContext;
 use super::partition::PartitionName;
 
 /// A JoinGroup request.
@@ -88,7 +88,7 @@ pub struct Caller {
 
 /// The result of a request that had to wait.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reply {
+pub enum MemberResult {
     /// Result of JoinGroup.
     Join(Joined),
     /// Result of SyncGroup.
@@ -186,7 +186,7 @@ pub struct Group {
     /// Time for which a new group waits for further members.
     initial_delay: Duration,
     offsets: Offsets,
-    replies: VecDeque<(Call, Reply)>,
+    results: VecDeque<(RequestContext, MemberResult)>,
 }
 
 /// Every group of the broker.
@@ -195,7 +195,7 @@ pub struct Groups {
     by_id: BTreeMap<Str, Group>,
     limits: Limits,
     rng: Rng,
-    replies: VecDeque<(Call, Reply)>,
+    results: VecDeque<(RequestContext, MemberResult)>,
 }
 
 #[derive(Clone, Debug)]
@@ -216,19 +216,25 @@ impl Groups {
             size_max: config.group_size_max,
             initial_delay: config.group_initial_rebalance_delay,
         };
-        Self { by_id: BTreeMap::new(), limits, rng, replies: VecDeque::new() }
+        Self { by_id: BTreeMap::new(), limits, rng, results: VecDeque::new() }
     }
 
     /// Handles the JoinGroup of a member; answered through [`Groups::poll`], perhaps much later.
-    pub fn join(&mut self, now: Moment, call: Call, join: &Join) {
+    pub fn join(&mut self, now: Moment, context: RequestContext, join: &Join) {
         let id_for_new = new_member_id(&mut self.rng, join);
-        if let Err(error) = self.try_join(now, call, join, id_for_new) {
+        if let Err(error) = self.try_join(now, context, join, id_for_new) {
             let joined = Joined::refused(error, join.member_id.clone());
-            self.replies.push_back((call, Reply::Join(joined)));
+            self.results.push_back((context, MemberResult::Join(joined)));
         }
     }
 
-    fn try_join(&mut self, now: Moment, call: Call, join: &Join, id_for_new: Str) -> Result<(), ErrorCode> {
+    fn try_join(
+        &mut self,
+        now: Moment,
+        context: RequestContext,
+        join: &Join,
+        id_for_new: Str,
+    ) -> Result<(), ErrorCode> {
         if join.group_id.is_empty() {
             return Err(ErrorCode::INVALID_GROUP_ID);
         }
@@ -246,16 +252,16 @@ impl Groups {
         if join.member_id.is_empty() && group.members.len() + group.pending.len() >= size_max {
             return Err(ErrorCode::GROUP_MAX_SIZE_REACHED);
         }
-        let result = group.join(now, call, join, id_for_new);
-        self.replies.append(&mut group.replies);
+        let result = group.join(now, context, join, id_for_new);
+        self.results.append(&mut group.results);
         result
     }
 
     /// Handles the SyncGroup of a member; answered through [`Groups::poll`].
-    pub fn sync(&mut self, now: Moment, call: Call, sync: &Sync) {
-        let result = self.existing(&sync.group_id, |group| group.sync(now, call, sync));
+    pub fn sync(&mut self, now: Moment, context: RequestContext, sync: &Sync) {
+        let result = self.existing(&sync.group_id, |group| group.sync(now, context, sync));
         if let Err(error) = result {
-            self.replies.push_back((call, Reply::Sync(Synced { error, ..Synced::default() })));
+            self.results.push_back((context, MemberResult::Sync(Synced { error, ..Synced::default() })));
         }
     }
 
@@ -331,7 +337,7 @@ impl Groups {
     pub fn handle_timeout(&mut self, now: Moment) {
         for group in self.by_id.values_mut() {
             group.handle_timeout(now);
-            self.replies.append(&mut group.replies);
+            self.results.append(&mut group.results);
         }
     }
 
@@ -342,8 +348,8 @@ impl Groups {
     }
 
     /// The next result of a JoinGroup or SyncGroup, with its request.
-    pub fn poll(&mut self) -> Option<(Call, Reply)> {
-        self.replies.pop_front()
+    pub fn poll(&mut self) -> Option<(RequestContext, MemberResult)> {
+        self.results.pop_front()
     }
 
     fn existing<T>(
@@ -356,7 +362,7 @@ impl Groups {
         }
         let group = self.by_id.get_mut(group_id).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
         let result = change(group);
-        self.replies.append(&mut group.replies);
+        self.results.append(&mut group.results);
         result
     }
 }
@@ -376,7 +382,7 @@ impl Group {
             sync_deadline: Moment::ZERO,
             initial_delay,
             offsets: Offsets::default(),
-            replies: VecDeque::new(),
+            results: VecDeque::new(),
         }
     }
 

@@ -15,7 +15,7 @@ impl Group {
             Phase::Empty | Phase::CompletingRebalance | Phase::Stable => None,
         };
         let waiting: Vec<_> = self.members.values_mut().filter_map(|member| member.syncing.take()).collect();
-        waiting.into_iter().for_each(|call| self.refuse_sync(call, ErrorCode::REBALANCE_IN_PROGRESS));
+        waiting.into_iter().for_each(|context| self.refuse_sync(context, ErrorCode::REBALANCE_IN_PROGRESS));
         self.unsynced.clear();
         self.phase = Phase::PreparingRebalance { earliest, deadline: self.rebalance_deadline(now) };
         self.try_complete_join(now);
@@ -66,9 +66,9 @@ impl Group {
         for id in joined {
             let member = self.members.get_mut(&id).expect("listed above");
             member.refresh(now);
-            if let Some(call) = member.joining.take() {
+            if let Some(context) = member.joining.take() {
                 let joined = self.joined(&id);
-                self.answer_join(call, joined);
+                self.answer_join(context, joined);
             }
         }
     }

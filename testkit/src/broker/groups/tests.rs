@@ -24,20 +24,25 @@ impl Script {
         Self { groups: Groups::new(config, Rng::from_seed(1)), now: Moment::ZERO, calls: 0 }
     }
 
-    fn call(&mut self) -> Call {
+    fn context(&mut self) -> RequestContext {
         self.calls += 1;
         let connection = ConnectionId(self.calls);
-        Call { connection, serial: 1, api: ApiKey::JoinGroup, version: 9, correlation_id: 0 }
+        RequestContext { connection, serial: 1, api: ApiKey::JoinGroup, version: 9, correlation_id: 0 }
     }
 
-    fn join(&mut self, join: &Join) -> Call {
-        let call = self.call();
-        self.groups.join(self.now, call, join);
-        call
+    fn join(&mut self, join: &Join) -> RequestContext {
+        let context = self.context();
+        self.groups.join(self.now, context, join);
+        context
     }
 
-    fn sync(&mut self, member: &Joined, instance: Option<&str>, assignments: &[(&Str, &'static str)]) -> Call {
-        let call = self.call();
+    fn sync(
+        &mut self,
+        member: &Joined,
+        instance: Option<&str>,
+        assignments: &[(&Str, &'static str)],
+    ) -> RequestContext {
+        let context = self.context();
         let sync = Sync {
             group_id: Str::from("g"),
             caller: caller(member, instance),
@@ -45,8 +50,8 @@ impl Script {
             protocol: Some(Str::from("range")),
             assignments: assignments.iter().map(|&(id, bytes)| (id.clone(), Bytes::from(bytes))).collect(),
         };
-        self.groups.sync(self.now, call, &sync);
-        call
+        self.groups.sync(self.now, context, &sync);
+        context
     }
 
     fn pass(&mut self, time: Duration) {
@@ -55,17 +60,17 @@ impl Script {
     }
 
     /// The next result, which has to be one of JoinGroup.
-    fn joined(&mut self, call: Call) -> Joined {
+    fn joined(&mut self, context: RequestContext) -> Joined {
         match self.groups.poll() {
-            Some((to, Reply::Join(joined))) if to == call => joined,
-            other => panic!("expected an answer to {call:?}: {other:?}"),
+            Some((to, MemberResult::Join(joined))) if to == context => joined,
+            other => panic!("expected an answer to {context:?}: {other:?}"),
         }
     }
 
-    fn synced(&mut self, call: Call) -> Synced {
+    fn synced(&mut self, context: RequestContext) -> Synced {
         match self.groups.poll() {
-            Some((to, Reply::Sync(synced))) if to == call => synced,
-            other => panic!("expected an answer to {call:?}: {other:?}"),
+            Some((to, MemberResult::Sync(synced))) if to == context => synced,
+            other => panic!("expected an answer to {context:?}: {other:?}"),
         }
     }
 
@@ -82,16 +87,16 @@ impl Script {
         let second = self.join(&by_name(None));
         let rejoin = self.join(&Join { member_id: first.member_id.clone(), ..by_name(None) });
         let (leader, follower) = match (self.groups.poll(), self.groups.poll()) {
-            (Some((a, Reply::Join(one))), Some((_, Reply::Join(other)))) if a == rejoin => (one, other),
-            (Some((_, Reply::Join(other))), Some((_, Reply::Join(one)))) => (one, other),
+            (Some((a, MemberResult::Join(one))), Some((_, MemberResult::Join(other)))) if a == rejoin => (one, other),
+            (Some((_, MemberResult::Join(other))), Some((_, MemberResult::Join(one)))) => (one, other),
             other => panic!("expected two members of {second:?}: {other:?}"),
         };
         let follows = self.sync(&follower, None, &[]);
         let leads = self.sync(&leader, None, &[(&leader.member_id, "half"), (&follower.member_id, "other half")]);
         let mut assigned: Vec<_> = std::iter::from_fn(|| self.groups.poll()).collect();
-        assigned.sort_by_key(|(call, _)| *call != leads);
+        assigned.sort_by_key(|(context, _)| *context != leads);
         let bytes = |index: usize| match &assigned[index] {
-            (_, Reply::Sync(synced)) => synced.assignment.clone(),
+            (_, MemberResult::Sync(synced)) => synced.assignment.clone(),
             other => panic!("{other:?}"),
         };
         assert_eq!((assigned[1].0, bytes(0), bytes(1)), (follows, "half".into(), "other half".into()));
@@ -194,7 +199,7 @@ fn a_member_that_never_syncs_is_dropped() {
     let (leader, follower) = script.pair();
     let leads = script.join(&Join { member_id: leader.member_id.clone(), ..by_name(None) });
     let follows = script.join(&Join { member_id: follower.member_id.clone(), ..by_name(None) });
-    let answers: Vec<_> = std::iter::from_fn(|| script.groups.poll()).map(|(call, _)| call).collect();
+    let answers: Vec<_> = std::iter::from_fn(|| script.groups.poll()).map(|(context, _)| context).collect();
     assert!(answers.len() == 2 && answers.contains(&leads) && answers.contains(&follows));
     let follower = Joined { generation: 3, ..follower };
     let waits = script.sync(&follower, None, &[]);
@@ -282,7 +287,9 @@ fn a_new_group_waits_for_further_members_if_so_configured() {
     script.pass(Duration::from_secs(1));
     let generations: Vec<_> = std::iter::from_fn(|| script.groups.poll()).collect();
     assert_eq!(generations.len(), 2);
-    assert!(generations.iter().all(|(_, reply)| matches!(reply, Reply::Join(joined) if joined.generation == 1)));
+    assert!(
+        generations.iter().all(|(_, result)| matches!(result, MemberResult::Join(joined) if joined.generation == 1))
+    );
 }
 
 #[test]

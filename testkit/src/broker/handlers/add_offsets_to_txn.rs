@@ -5,23 +5,23 @@ use kafka_wire::protocol::add_offsets_to_txn::{AddOffsetsToTxnRequest, AddOffset
 use kafka_wire::types::{ProducerEpoch, ProducerId};
 
 use super::add_partitions_to_txn::before_fenced;
-use super::{Answer, Client, Handler};
+use super::{Client, Handled, Handler};
 use crate::broker::state::State;
 use crate::broker::transactions::{Participant, ProducerIdentity};
 
 impl Handler for AddOffsetsToTxnRequest {
-    fn handle(self, state: &mut State, client: &Client) -> Answer<AddOffsetsToTxnResponse> {
+    fn handle(self, state: &mut State, client: &Client) -> Handled<AddOffsetsToTxnResponse> {
         if self.transactional_id.is_empty() {
-            return Answer::Now(self.refuse(ErrorCode::INVALID_REQUEST, client.call.version));
+            return Handled::Now(self.refuse(ErrorCode::INVALID_REQUEST, client.context.version));
         }
         if self.group_id.is_empty() {
-            return Answer::Now(self.refuse(ErrorCode::INVALID_GROUP_ID, client.call.version));
+            return Handled::Now(self.refuse(ErrorCode::INVALID_GROUP_ID, client.context.version));
         }
         let producer = ProducerIdentity { id: ProducerId(self.producer_id), epoch: ProducerEpoch(self.producer_epoch) };
         let group = Participant::Group(self.group_id.detached());
         let result = state.transactions.add(state.now, &self.transactional_id, producer, [group]);
-        let error = result.err().map_or(ErrorCode::NONE, |error| before_fenced(error, client.call.version));
-        Answer::Now(self.refuse(error, client.call.version))
+        let error = result.err().map_or(ErrorCode::NONE, |error| before_fenced(error, client.context.version));
+        Handled::Now(self.refuse(error, client.context.version))
     }
 
     fn refuse(&self, error: ErrorCode, _version: i16) -> AddOffsetsToTxnResponse {

@@ -7,15 +7,15 @@ use kafka_wire::protocol::add_partitions_to_txn::{
 };
 use kafka_wire::types::{PartitionId, ProducerEpoch, ProducerId};
 
-use super::{Answer, Client, Handler};
+use super::{Client, Handled, Handler};
 use crate::broker::partition::PartitionName;
 use crate::broker::state::State;
 use crate::broker::transactions::{Participant, ProducerIdentity};
 
 impl Handler for AddPartitionsToTxnRequest {
-    fn handle(self, state: &mut State, client: &Client) -> Answer<AddPartitionsToTxnResponse> {
-        if client.call.version > LAST_OF_CLIENTS {
-            return Answer::Now(self.refuse(ErrorCode::CLUSTER_AUTHORIZATION_FAILED, client.call.version));
+    fn handle(self, state: &mut State, client: &Client) -> Handled<AddPartitionsToTxnResponse> {
+        if client.context.version > LAST_OF_CLIENTS {
+            return Handled::Now(self.refuse(ErrorCode::CLUSTER_AUTHORIZATION_FAILED, client.context.version));
         }
         let is_known = |topic: &str, index| state.topics.partition(topic, index).is_some();
         let mut topics = self.v3_and_below_topics.iter();
@@ -24,10 +24,10 @@ impl Handler for AddPartitionsToTxnRequest {
                 true => ErrorCode::OPERATION_NOT_ATTEMPTED,
                 false => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
             };
-            return Answer::Now(respond(&self, judge));
+            return Handled::Now(respond(&self, judge));
         }
-        let error = add(&self, state, client.call.version).err().unwrap_or(ErrorCode::NONE);
-        Answer::Now(respond(&self, |_, _| error))
+        let error = add(&self, state, client.context.version).err().unwrap_or(ErrorCode::NONE);
+        Handled::Now(respond(&self, |_, _| error))
     }
 
     fn refuse(&self, error: ErrorCode, _version: i16) -> AddPartitionsToTxnResponse {

@@ -7,12 +7,12 @@ use kafka_wire::protocol::alter_client_quotas::{
     AlterClientQuotasRequest, AlterClientQuotasResponse, AlterClientQuotasResponseEntryData, EntityData, EntryData,
 };
 
-use super::{Answer, Client, Handler, code_and_words};
+use super::{Client, Handled, Handler, code_and_words};
 use crate::broker::client_quotas::Entity;
 use crate::broker::state::State;
 
 impl Handler for AlterClientQuotasRequest {
-    fn handle(self, state: &mut State, _client: &Client) -> Answer<AlterClientQuotasResponse> {
+    fn handle(self, state: &mut State, _client: &Client) -> Handled<AlterClientQuotasResponse> {
         // There is one result for each entity. An entity that occurs twice gets an error, but its first
         // changes hold, as in Kafka.
         let mut results: BTreeMap<Entity, Result<(), ErrorCode>> = BTreeMap::new();
@@ -25,7 +25,7 @@ impl Handler for AlterClientQuotasRequest {
             };
             results.insert(entity, result);
         }
-        Answer::Now(respond(results))
+        Handled::Now(respond(results))
     }
 
     fn refuse(&self, error: ErrorCode, _version: i16) -> AlterClientQuotasResponse {

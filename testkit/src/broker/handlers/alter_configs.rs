@@ -6,11 +6,11 @@ use kafka_wire::protocol::alter_configs::{
 };
 
 use super::config_resource::{Overrides, Refusal, Resource, code_and_words};
-use super::{Answer, Client, Handler, repeated};
+use super::{Client, Handled, Handler, repeated};
 use crate::broker::state::State;
 
 impl Handler for AlterConfigsRequest {
-    fn handle(self, state: &mut State, _client: &Client) -> Answer<AlterConfigsResponse> {
+    fn handle(self, state: &mut State, _client: &Client) -> Handled<AlterConfigsResponse> {
         let repeated = repeated(self.resources.iter().map(key));
         let alter = |resource: &AlterConfigsResource| {
             if repeated.contains(&key(resource)) {
@@ -18,7 +18,7 @@ impl Handler for AlterConfigsRequest {
             }
             alter(state, resource, self.validate_only)
         };
-        Answer::Now(respond(&self, alter))
+        Handled::Now(respond(&self, alter))
     }
 
     fn refuse(&self, error: ErrorCode, _version: i16) -> AlterConfigsResponse {

@@ -7,12 +7,12 @@ use kafka_wire::protocol::alter_partition_reassignments::{
 };
 use kafka_wire::wire::Str;
 
-use super::{Answer, Client, Handler, code_and_words, is_legal_assignment};
+use super::{Client, Handled, Handler, code_and_words, is_legal_assignment};
 use crate::broker::state::State;
 
 impl Handler for AlterPartitionReassignmentsRequest {
-    fn handle(self, state: &mut State, _client: &Client) -> Answer<AlterPartitionReassignmentsResponse> {
-        Answer::Now(respond(&self, |topic, wanted| reassign(state, topic, wanted)))
+    fn handle(self, state: &mut State, _client: &Client) -> Handled<AlterPartitionReassignmentsResponse> {
+        Handled::Now(respond(&self, |topic, wanted| reassign(state, topic, wanted)))
     }
 
     fn refuse(&self, error: ErrorCode, _version: i16) -> AlterPartitionReassignmentsResponse {

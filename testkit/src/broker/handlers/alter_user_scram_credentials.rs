@@ -9,11 +9,11 @@ use kafka_wire::protocol::alter_user_scram_credentials::{
 };
 use kafka_wire::wire::Str;
 
-use super::{Answer, Client, Handler, code_and_words};
+use super::{Client, Handled, Handler, code_and_words};
 use crate::broker::state::State;
 
 impl Handler for AlterUserScramCredentialsRequest {
-    fn handle(self, state: &mut State, _client: &Client) -> Answer<AlterUserScramCredentialsResponse> {
+    fn handle(self, state: &mut State, _client: &Client) -> Handled<AlterUserScramCredentialsResponse> {
         // There is one result for each user, who may occur only once in the request.
         let mut changes: BTreeMap<&Str, Result<Change<'_>, ErrorCode>> = BTreeMap::new();
         let deletions = self.deletions.iter().map(|one| (&one.name, Change::Delete(one.mechanism)));
@@ -27,7 +27,7 @@ impl Handler for AlterUserScramCredentialsRequest {
             changes.insert(user, change);
         }
         let results = changes.into_iter().map(|(user, change)| (user, change.and_then(|one| one.apply(state, user))));
-        Answer::Now(respond(results))
+        Handled::Now(respond(results))
     }
 
     fn refuse(&self, error: ErrorCode, _version: i16) -> AlterUserScramCredentialsResponse {

@@ -6,27 +6,27 @@ use kafka_wire::protocol::api_versions::{
 use kafka_wire::protocol::{ApiKey, ErrorCode};
 use kafka_wire::wire::Str;
 
-use super::{Answer, Client, Handler, served};
-use crate::broker::call::Call;
+use super::{Client, Handled, Handler, served};
+use crate::broker::connection::RequestContext;
 use crate::broker::state::{NODE, State};
 
 impl Handler for ApiVersionsRequest {
-    fn handle(self, state: &mut State, client: &Client) -> Answer<ApiVersionsResponse> {
+    fn handle(self, state: &mut State, client: &Client) -> Handled<ApiVersionsResponse> {
         let is_named = |text: &Str| text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric);
-        if client.call.version >= 3
+        if client.context.version >= 3
             && !(is_named(&self.client_software_name) && is_named(&self.client_software_version))
         {
-            return Answer::Now(self.refuse(ErrorCode::INVALID_REQUEST, client.call.version));
+            return Handled::Now(self.refuse(ErrorCode::INVALID_REQUEST, client.context.version));
         }
         if let Err(error) = check_target(&self, state) {
-            return Answer::Now(self.refuse(error, client.call.version));
+            return Handled::Now(self.refuse(error, client.context.version));
         }
         let level = state.config.transaction_version;
         let response = ApiVersionsResponse { api_keys: keys(), ..ApiVersionsResponse::default() };
-        if client.call.version < 3 {
-            return Answer::Now(response);
+        if client.context.version < 3 {
+            return Handled::Now(response);
         }
-        Answer::Now(ApiVersionsResponse {
+        Handled::Now(ApiVersionsResponse {
             supported_features: vec![SupportedFeatureKey {
                 name: TRANSACTION_VERSION,
                 min_version: 0,
@@ -62,13 +62,13 @@ fn check_target(request: &ApiVersionsRequest, state: &State) -> Result<(), Error
 
 /// Answers an ApiVersions request of a version that the broker does not serve: with version 0, the error and the
 /// versions to choose from, so that the client can ask again (KIP-511).
-pub(in crate::broker) fn refuse_version(state: &mut State, call: Call) {
+pub(in crate::broker) fn refuse_version(state: &mut State, context: RequestContext) {
     let response = ApiVersionsResponse {
         error_code: ErrorCode::UNSUPPORTED_VERSION.0,
         api_keys: keys(),
         ..ApiVersionsResponse::default()
     };
-    state.answer(Call { version: 0, ..call }, &response);
+    state.answer(RequestContext { version: 0, ..context }, &response);
 }
 
 fn keys() -> Vec<ApiVersion> {

@@ -3,18 +3,18 @@
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::create_acls::{AclCreation, AclCreationResult, CreateAclsRequest, CreateAclsResponse};
 
-use super::{Answer, Client, Handler, code_and_words};
+use super::{Client, Handled, Handler, code_and_words};
 use crate::broker::acls::{ANY, Acl, MATCH, Pattern};
 use crate::broker::state::State;
 
 impl Handler for CreateAclsRequest {
-    fn handle(self, state: &mut State, client: &Client) -> Answer<CreateAclsResponse> {
+    fn handle(self, state: &mut State, client: &Client) -> Handled<CreateAclsResponse> {
         // For Kafka, an entry with the number 0, "unknown", makes the whole request invalid.
         let is_unknown = |one: &AclCreation| {
             [one.resource_type, one.resource_pattern_type, one.operation, one.permission_type].contains(&0)
         };
         if self.creations.iter().any(is_unknown) {
-            return Answer::Close;
+            return Handled::Close;
         }
         // Kafka cannot make an entry from numbers that only a filter may have; the whole request fails then.
         let is_filter = |one: &AclCreation| {
@@ -22,9 +22,9 @@ impl Handler for CreateAclsRequest {
                 || [one.resource_type, one.resource_pattern_type, one.operation, one.permission_type].contains(&ANY)
         };
         if self.creations.iter().any(is_filter) {
-            return Answer::Now(self.refuse(ErrorCode::UNKNOWN_SERVER_ERROR, client.call.version));
+            return Handled::Now(self.refuse(ErrorCode::UNKNOWN_SERVER_ERROR, client.context.version));
         }
-        Answer::Now(respond(&self, |one| state.acls.create(acl(one))))
+        Handled::Now(respond(&self, |one| state.acls.create(acl(one))))
     }
 
     fn refuse(&self, error: ErrorCode, _version: i16) -> CreateAclsResponse {

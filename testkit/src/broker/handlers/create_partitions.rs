@@ -8,11 +8,11 @@ use kafka_wire::protocol::create_partitions::{
 };
 
 use super::config_resource::{Refusal, code_and_words};
-use super::{Answer, Client, Handler, is_legal_assignment, repeated};
+use super::{Client, Handled, Handler, is_legal_assignment, repeated};
 use crate::broker::state::State;
 
 impl Handler for CreatePartitionsRequest {
-    fn handle(self, state: &mut State, _client: &Client) -> Answer<CreatePartitionsResponse> {
+    fn handle(self, state: &mut State, _client: &Client) -> Handled<CreatePartitionsResponse> {
         let repeated = repeated(self.topics.iter().map(|topic| &topic.name));
         let grow = |topic: &CreatePartitionsTopic| {
             if repeated.contains(&topic.name) {
@@ -20,7 +20,7 @@ impl Handler for CreatePartitionsRequest {
             }
             grow(state, topic, self.validate_only)
         };
-        Answer::Now(respond(&self, grow))
+        Handled::Now(respond(&self, grow))
     }
 
     fn refuse(&self, error: ErrorCode, _version: i16) -> CreatePartitionsResponse {

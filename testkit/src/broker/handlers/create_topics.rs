@@ -8,12 +8,12 @@ use kafka_wire::protocol::create_topics::{
 };
 use kafka_wire::wire::{Str, Uuid};
 
-use super::{Answer, Client, Handler, is_legal_assignment};
+use super::{Client, Handled, Handler, is_legal_assignment};
 use crate::broker::state::State;
 use crate::broker::topic_configs;
 
 impl Handler for CreateTopicsRequest {
-    fn handle(self, state: &mut State, _client: &Client) -> Answer<CreateTopicsResponse> {
+    fn handle(self, state: &mut State, _client: &Client) -> Handled<CreateTopicsResponse> {
         let is_repeated = |name: &Str| self.topics.iter().filter(|topic| topic.name == *name).count() > 1;
         let mut results = Vec::with_capacity(self.topics.len());
         for topic in &self.topics {
@@ -24,7 +24,7 @@ impl Handler for CreateTopicsRequest {
             };
             results.push(created.unwrap_or_else(|error| refused(topic, error)));
         }
-        Answer::Now(CreateTopicsResponse { topics: results, ..CreateTopicsResponse::default() })
+        Handled::Now(CreateTopicsResponse { topics: results, ..CreateTopicsResponse::default() })
     }
 
     fn refuse(&self, error: ErrorCode, _version: i16) -> CreateTopicsResponse {

@@ -5,17 +5,17 @@ use kafka_wire::protocol::delete_acls::{
     DeleteAclsFilter, DeleteAclsFilterResult, DeleteAclsMatchingAcl, DeleteAclsRequest, DeleteAclsResponse,
 };
 
-use super::{Answer, Client, Handler, code_and_words};
+use super::{Client, Handled, Handler, code_and_words};
 use crate::broker::acls::{Acl, AclFilter, Acls};
 use crate::broker::state::State;
 
 impl Handler for DeleteAclsRequest {
-    fn handle(self, state: &mut State, _client: &Client) -> Answer<DeleteAclsResponse> {
+    fn handle(self, state: &mut State, _client: &Client) -> Handled<DeleteAclsResponse> {
         let is_unknown = |one: &DeleteAclsFilter| {
             [one.resource_type_filter, one.pattern_type_filter, one.operation, one.permission_type].contains(&0)
         };
         if self.filters.iter().any(is_unknown) {
-            return Answer::Close;
+            return Handled::Close;
         }
         // Every filter is applied to the entries before the request, so an entry that matches two filters is in
         // both results.
@@ -23,7 +23,7 @@ impl Handler for DeleteAclsRequest {
         let found: Vec<_> = self.filters.iter().map(|one| find(&state.acls, one, &mut matched)).collect();
         found.iter().flatten().flatten().for_each(|acl| state.acls.delete(acl));
         let filter_results = found.into_iter().map(result).collect();
-        Answer::Now(DeleteAclsResponse { filter_results, ..DeleteAclsResponse::default() })
+        Handled::Now(DeleteAclsResponse { filter_results, ..DeleteAclsResponse::default() })
     }
 
     fn refuse(&self, error: ErrorCode, _version: i16) -> DeleteAclsResponse {

@@ -4,12 +4,12 @@ use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::delete_groups::{DeletableGroupResult, DeleteGroupsRequest, DeleteGroupsResponse};
 use kafka_wire::wire::Str;
 
-use super::{Answer, Client, Handler, code};
+use super::{Client, Handled, Handler, code};
 use crate::broker::state::State;
 
 impl Handler for DeleteGroupsRequest {
-    fn handle(self, state: &mut State, _client: &Client) -> Answer<DeleteGroupsResponse> {
-        Answer::Now(respond(&self, |id| code(state.groups.delete(id))))
+    fn handle(self, state: &mut State, _client: &Client) -> Handled<DeleteGroupsResponse> {
+        Handled::Now(respond(&self, |id| code(state.groups.delete(id))))
     }
 
     fn refuse(&self, error: ErrorCode, _version: i16) -> DeleteGroupsResponse {

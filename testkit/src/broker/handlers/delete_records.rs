@@ -8,13 +8,13 @@ use kafka_wire::protocol::delete_records::{
 use kafka_wire::types::{Offset, PartitionId};
 use kafka_wire::wire::Str;
 
-use super::{Answer, Client, Handler};
+use super::{Client, Handled, Handler};
 use crate::broker::log::{Log, LogSettings};
 use crate::broker::state::State;
 
 impl Handler for DeleteRecordsRequest {
-    fn handle(self, state: &mut State, _client: &Client) -> Answer<DeleteRecordsResponse> {
-        Answer::Now(respond(&self, |topic, wanted| delete(state, topic, wanted)))
+    fn handle(self, state: &mut State, _client: &Client) -> Handled<DeleteRecordsResponse> {
+        Handled::Now(respond(&self, |topic, wanted| delete(state, topic, wanted)))
     }
 
     fn refuse(&self, error: ErrorCode, _version: i16) -> DeleteRecordsResponse {

@@ -6,12 +6,12 @@ use kafka_wire::protocol::delete_topics::{
 };
 use kafka_wire::wire::{Str, Uuid};
 
-use super::{Answer, Client, Handler};
+use super::{Client, Handled, Handler};
 use crate::broker::state::State;
 
 impl Handler for DeleteTopicsRequest {
-    fn handle(self, state: &mut State, _client: &Client) -> Answer<DeleteTopicsResponse> {
-        Answer::Now(respond(&self, |wanted| delete(state, wanted)))
+    fn handle(self, state: &mut State, _client: &Client) -> Handled<DeleteTopicsResponse> {
+        Handled::Now(respond(&self, |wanted| delete(state, wanted)))
     }
 
     fn refuse(&self, error: ErrorCode, _version: i16) -> DeleteTopicsResponse {

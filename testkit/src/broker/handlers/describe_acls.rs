@@ -5,15 +5,15 @@ use kafka_wire::protocol::describe_acls::{
     AclDescription, DescribeAclsRequest, DescribeAclsResource, DescribeAclsResponse,
 };
 
-use super::{Answer, Client, Handler, code_and_words};
+use super::{Client, Handled, Handler, code_and_words};
 use crate::broker::acls::{Acl, AclFilter};
 use crate::broker::state::State;
 
 impl Handler for DescribeAclsRequest {
-    fn handle(self, state: &mut State, _client: &Client) -> Answer<DescribeAclsResponse> {
+    fn handle(self, state: &mut State, _client: &Client) -> Handled<DescribeAclsResponse> {
         let numbers = [self.resource_type_filter, self.pattern_type_filter, self.operation, self.permission_type];
         if numbers.contains(&0) {
-            return Answer::Close;
+            return Handled::Close;
         }
         let filter = AclFilter {
             resource_type: self.resource_type_filter,
@@ -37,7 +37,7 @@ impl Handler for DescribeAclsRequest {
                 }),
             }
         }
-        Answer::Now(DescribeAclsResponse { resources, ..DescribeAclsResponse::default() })
+        Handled::Now(DescribeAclsResponse { resources, ..DescribeAclsResponse::default() })
     }
 
     fn refuse(&self, error: ErrorCode, _version: i16) -> DescribeAclsResponse {

@@ -5,18 +5,18 @@ use kafka_wire::protocol::describe_client_quotas::{
     ComponentData, DescribeClientQuotasRequest, DescribeClientQuotasResponse, EntityData, EntryData, ValueData,
 };
 
-use super::{Answer, Client, Handler, code_and_words};
+use super::{Client, Handled, Handler, code_and_words};
 use crate::broker::client_quotas::{CLIENT_ID, Condition, Entity, IP, QuotaFilter, Quotas, USER};
 use crate::broker::state::State;
 
 impl Handler for DescribeClientQuotasRequest {
-    fn handle(self, state: &mut State, client: &Client) -> Answer<DescribeClientQuotasResponse> {
+    fn handle(self, state: &mut State, client: &Client) -> Handled<DescribeClientQuotasResponse> {
         match filter(&self) {
             Ok(filter) => {
                 let entries = state.quotas.find(&filter).map(describe).collect();
-                Answer::Now(DescribeClientQuotasResponse { entries: Some(entries), ..Default::default() })
+                Handled::Now(DescribeClientQuotasResponse { entries: Some(entries), ..Default::default() })
             }
-            Err(error) => Answer::Now(self.refuse(error, client.call.version)),
+            Err(error) => Handled::Now(self.refuse(error, client.context.version)),
         }
     }
 

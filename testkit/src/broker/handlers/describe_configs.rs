@@ -7,23 +7,23 @@ use kafka_wire::protocol::describe_configs::{
 };
 use kafka_wire::wire::Str;
 
-use super::{Answer, Client, Handler};
+use super::{Client, Handled, Handler};
 use crate::broker::broker_configs::{self, OF_CLIENT_METRICS, OF_GROUPS};
 use crate::broker::dynamic_configs::Scope;
 use crate::broker::state::{NODE, State};
 use crate::broker::topic_configs::{self, FROM_DEFAULT};
 
 impl Handler for DescribeConfigsRequest {
-    fn handle(self, state: &mut State, client: &Client) -> Answer<DescribeConfigsResponse> {
+    fn handle(self, state: &mut State, client: &Client) -> Handled<DescribeConfigsResponse> {
         let results = self.resources.iter().map(|resource| {
             let mut described = describe(state, resource);
             if let Ok(configs) = &mut described {
                 configs.retain(|config| is_wanted(resource, &config.name));
-                configs.iter_mut().for_each(|config| self.strip(config, client.call.version));
+                configs.iter_mut().for_each(|config| self.strip(config, client.context.version));
             }
             answer(resource, described)
         });
-        Answer::Now(DescribeConfigsResponse { results: results.collect(), ..DescribeConfigsResponse::default() })
+        Handled::Now(DescribeConfigsResponse { results: results.collect(), ..DescribeConfigsResponse::default() })
     }
 
     fn refuse(&self, error: ErrorCode, _version: i16) -> DescribeConfigsResponse {

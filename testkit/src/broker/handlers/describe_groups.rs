@@ -6,23 +6,23 @@ use kafka_wire::protocol::describe_groups::{
 };
 use kafka_wire::wire::Str;
 
-use super::{Answer, Client, Handler};
+use super::{Client, Handled, Handler};
 use crate::broker::authorized_operations::{self, if_asked};
 use crate::broker::groups::{Group, Phase};
 use crate::broker::state::State;
 
 impl Handler for DescribeGroupsRequest {
-    fn handle(self, state: &mut State, client: &Client) -> Answer<DescribeGroupsResponse> {
+    fn handle(self, state: &mut State, client: &Client) -> Handled<DescribeGroupsResponse> {
         let describe = |id: &Str| match state.groups.group(id) {
             Some(group) => describe(id, group),
-            None if client.call.version >= FIRST_WITH_NOT_FOUND => dead(id, ErrorCode::GROUP_ID_NOT_FOUND),
+            None if client.context.version >= FIRST_WITH_NOT_FOUND => dead(id, ErrorCode::GROUP_ID_NOT_FOUND),
             None => dead(id, ErrorCode::NONE),
         };
         let operations = if_asked(self.include_authorized_operations, authorized_operations::GROUP);
         let mut groups: Vec<_> = self.groups.iter().map(describe).collect();
         let found = groups.iter_mut().filter(|group| group.error_code == ErrorCode::NONE.0);
         found.for_each(|group| group.authorized_operations = operations);
-        Answer::Now(DescribeGroupsResponse { groups, ..DescribeGroupsResponse::default() })
+        Handled::Now(DescribeGroupsResponse { groups, ..DescribeGroupsResponse::default() })
     }
 
     fn refuse(&self, error: ErrorCode, _version: i16) -> DescribeGroupsResponse {

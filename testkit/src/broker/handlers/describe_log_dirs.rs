@@ -9,12 +9,12 @@ use kafka_wire::protocol::describe_log_dirs::{
 };
 use kafka_wire::wire::Str;
 
-use super::{Answer, Client, Handler};
+use super::{Client, Handled, Handler};
 use crate::broker::state::State;
 use crate::broker::topics::Topic;
 
 impl Handler for DescribeLogDirsRequest {
-    fn handle(self, state: &mut State, _client: &Client) -> Answer<DescribeLogDirsResponse> {
+    fn handle(self, state: &mut State, _client: &Client) -> Handled<DescribeLogDirsResponse> {
         let wanted: Option<BTreeSet<(&str, i32)>> = self.topics.as_ref().map(|topics| {
             let pairs =
                 topics.iter().flat_map(|topic| topic.partitions.iter().map(|&index| (topic.topic.as_str(), index)));
@@ -26,7 +26,7 @@ impl Handler for DescribeLogDirsRequest {
             topics: topics.filter(|topic| !topic.partitions.is_empty()).collect(),
             ..DescribeLogDirsResult::default()
         };
-        Answer::Now(DescribeLogDirsResponse { results: vec![directory], ..DescribeLogDirsResponse::default() })
+        Handled::Now(DescribeLogDirsResponse { results: vec![directory], ..DescribeLogDirsResponse::default() })
     }
 
     fn refuse(&self, error: ErrorCode, _version: i16) -> DescribeLogDirsResponse {

@@ -6,14 +6,14 @@ use kafka_wire::protocol::describe_producers::{
 };
 use kafka_wire::wire::Str;
 
-use super::{Answer, Client, Handler, code_and_words};
+use super::{Client, Handled, Handler, code_and_words};
 use crate::broker::producer_state::ActiveProducer;
 use crate::broker::state::State;
 use crate::broker::topics::is_legal_name;
 
 impl Handler for DescribeProducersRequest {
-    fn handle(self, state: &mut State, _client: &Client) -> Answer<DescribeProducersResponse> {
-        Answer::Now(respond(&self, |topic, index| find(state, topic, index)))
+    fn handle(self, state: &mut State, _client: &Client) -> Handled<DescribeProducersResponse> {
+        Handled::Now(respond(&self, |topic, index| find(state, topic, index)))
     }
 
     fn refuse(&self, error: ErrorCode, _version: i16) -> DescribeProducersResponse {

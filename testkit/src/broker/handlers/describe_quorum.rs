@@ -7,27 +7,27 @@ use kafka_wire::protocol::describe_quorum::{
 };
 use kafka_wire::wire::Str;
 
-use super::{Answer, Client, Handler, code_and_words};
+use super::{Client, Handled, Handler, code_and_words};
 use crate::broker::state::{NODE, State};
 
 impl Handler for DescribeQuorumRequest {
-    fn handle(self, state: &mut State, client: &Client) -> Answer<DescribeQuorumResponse> {
+    fn handle(self, state: &mut State, client: &Client) -> Handled<DescribeQuorumResponse> {
         let is_metadata_log = matches!(self.topics.as_slice(), [topic] if topic.topic_name == METADATA_LOG
             && matches!(topic.partitions.as_slice(), [partition] if partition.partition_index == 0));
         if !is_metadata_log {
-            return Answer::Now(respond(&self, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION));
+            return Handled::Now(respond(&self, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION));
         }
         let mut response = respond(&self, ErrorCode::NONE);
         for partition in response.topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
-            describe(state, client.call.version, partition);
+            describe(state, client.context.version, partition);
         }
-        if client.call.version >= FIRST_WITH_NODES {
+        if client.context.version >= FIRST_WITH_NODES {
             let (host, _) = client.way_to(state);
             let listener =
                 Listener { name: Str::from_static("CONTROLLER"), host, port: state.port, ..Default::default() };
             response.nodes = vec![Node { node_id: NODE.0, listeners: vec![listener], ..Default::default() }];
         }
-        Answer::Now(response)
+        Handled::Now(response)
     }
 
     fn refuse(&self, error: ErrorCode, _version: i16) -> DescribeQuorumResponse {

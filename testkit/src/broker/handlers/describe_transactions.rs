@@ -8,14 +8,14 @@ use kafka_wire::protocol::describe_transactions::{
 };
 use kafka_wire::wire::Str;
 
-use super::{Answer, Client, Handler};
+use super::{Client, Handled, Handler};
 use crate::broker::internal_topics::{CONSUMER_OFFSETS, partition_of};
 use crate::broker::state::State;
 use crate::broker::transactions::Described;
 
 impl Handler for DescribeTransactionsRequest {
-    fn handle(self, state: &mut State, _client: &Client) -> Answer<DescribeTransactionsResponse> {
-        Answer::Now(respond(&self, |id| match state.transactions.describe(id) {
+    fn handle(self, state: &mut State, _client: &Client) -> Handled<DescribeTransactionsResponse> {
+        Handled::Now(respond(&self, |id| match state.transactions.describe(id) {
             _ if id.is_empty() => refused(id, ErrorCode::INVALID_REQUEST),
             Some(transaction) => describe(state, &transaction),
             None => refused(id, ErrorCode::TRANSACTIONAL_ID_NOT_FOUND),

@@ -9,11 +9,11 @@ use kafka_wire::protocol::describe_user_scram_credentials::{
 };
 use kafka_wire::wire::Str;
 
-use super::{Answer, Client, Handler, code_and_words, repeated};
+use super::{Client, Handled, Handler, code_and_words, repeated};
 use crate::broker::state::State;
 
 impl Handler for DescribeUserScramCredentialsRequest {
-    fn handle(self, state: &mut State, _client: &Client) -> Answer<DescribeUserScramCredentialsResponse> {
+    fn handle(self, state: &mut State, _client: &Client) -> Handled<DescribeUserScramCredentialsResponse> {
         let named = self.users.as_deref().unwrap_or_default();
         let repeated = repeated(named.iter().map(|user| &user.name));
         let users: BTreeSet<&Str> = match named {
@@ -24,7 +24,7 @@ impl Handler for DescribeUserScramCredentialsRequest {
             true => result(user, Err(ErrorCode::DUPLICATE_RESOURCE)),
             false => result(user, find(state, user)),
         });
-        Answer::Now(DescribeUserScramCredentialsResponse { results: results.collect(), ..Default::default() })
+        Handled::Now(DescribeUserScramCredentialsResponse { results: results.collect(), ..Default::default() })
     }
 
     fn refuse(&self, error: ErrorCode, _version: i16) -> DescribeUserScramCredentialsResponse {

@@ -6,16 +6,16 @@ use kafka_wire::protocol::elect_leaders::{
 };
 use kafka_wire::wire::Str;
 
-use super::{Answer, Client, Handler, code_and_words};
+use super::{Client, Handled, Handler, code_and_words};
 use crate::broker::state::State;
 
 impl Handler for ElectLeadersRequest {
-    fn handle(self, state: &mut State, client: &Client) -> Answer<ElectLeadersResponse> {
+    fn handle(self, state: &mut State, client: &Client) -> Handled<ElectLeadersResponse> {
         if !matches!(self.election_type, PREFERRED | UNCLEAN) {
-            return Answer::Now(self.refuse(ErrorCode::INVALID_REQUEST, client.call.version));
+            return Handled::Now(self.refuse(ErrorCode::INVALID_REQUEST, client.context.version));
         }
         if self.topic_partitions.is_some() {
-            return Answer::Now(respond(&self, |topic, index| match state.topics.partition(topic, index) {
+            return Handled::Now(respond(&self, |topic, index| match state.topics.partition(topic, index) {
                 Some(_) => ErrorCode::ELECTION_NOT_NEEDED,
                 None => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
             }));
@@ -24,7 +24,7 @@ impl Handler for ElectLeadersRequest {
         // the topics are named all the same.
         let topics = state.topics.iter();
         let results = topics.map(|topic| ReplicaElectionResult { topic: topic.name.clone(), ..Default::default() });
-        Answer::Now(ElectLeadersResponse {
+        Handled::Now(ElectLeadersResponse {
             replica_election_results: results.collect(),
             ..ElectLeadersResponse::default()
         })

@@ -12,26 +12,26 @@ use kafka_wire::protocol::fetch::{
 use kafka_wire::time::Moment;
 use kafka_wire::types::Offset;
 
-use super::{Answer, Client, Handler};
-use crate::broker::call::Call;
+use super::{Client, Handled, Handler};
+use crate::broker::connection::RequestContext;
 use crate::broker::log::{LEADER_EPOCH, Log, ReadBounds};
 use crate::broker::state::State;
 
 impl Handler for FetchRequest {
-    fn handle(self, state: &mut State, client: &Client) -> Answer<FetchResponse> {
+    fn handle(self, state: &mut State, client: &Client) -> Handled<FetchResponse> {
         if self.session_id != 0 {
-            return Answer::Now(self.refuse(ErrorCode::FETCH_SESSION_ID_NOT_FOUND, client.call.version));
+            return Handled::Now(self.refuse(ErrorCode::FETCH_SESSION_ID_NOT_FOUND, client.context.version));
         }
         if self.session_epoch > 0 {
-            return Answer::Now(self.refuse(ErrorCode::INVALID_FETCH_SESSION_EPOCH, client.call.version));
+            return Handled::Now(self.refuse(ErrorCode::INVALID_FETCH_SESSION_EPOCH, client.context.version));
         }
         let wait = Duration::from_millis(u64::try_from(self.max_wait_ms).unwrap_or(0));
         let deadline = state.now + wait;
-        match answer(state, &self, client.call.version, deadline) {
-            Some(response) => Answer::Now(response),
+        match answer(state, &self, client.context.version, deadline) {
+            Some(response) => Handled::Now(response),
             None => {
-                state.wait_for_records(client.call, self, deadline);
-                Answer::Later
+                state.wait_for_records(client.context, self, deadline);
+                Handled::Later
             }
         }
     }
@@ -53,10 +53,15 @@ impl Handler for FetchRequest {
 }
 
 /// Tries to answer a waiting fetch: one of its partitions has changed, or its time is up.
-pub(in crate::broker) fn resume_fetch(state: &mut State, call: Call, request: FetchRequest, deadline: Moment) {
-    match answer(state, &request, call.version, deadline) {
-        Some(response) => state.answer(call, &response),
-        None => state.wait_for_records(call, request, deadline),
+pub(in crate::broker) fn resume_fetch(
+    state: &mut State,
+    context: RequestContext,
+    request: FetchRequest,
+    deadline: Moment,
+) {
+    match answer(state, &request, context.version, deadline) {
+        Some(response) => state.answer(context, &response),
+        None => state.wait_for_records(context, request, deadline),
     }
 }
 

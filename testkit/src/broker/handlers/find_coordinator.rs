@@ -4,20 +4,20 @@ use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::find_coordinator::{Coordinator, FindCoordinatorRequest, FindCoordinatorResponse};
 use kafka_wire::types::BrokerId;
 
-use super::{Answer, Client, Handler};
+use super::{Client, Handled, Handler};
 use crate::broker::internal_topics::{CONSUMER_OFFSETS, TRANSACTION_STATE};
 use crate::broker::state::{NODE, State};
 
 impl Handler for FindCoordinatorRequest {
-    fn handle(self, state: &mut State, client: &Client) -> Answer<FindCoordinatorResponse> {
+    fn handle(self, state: &mut State, client: &Client) -> Handled<FindCoordinatorResponse> {
         if !(GROUP..=TRANSACTION).contains(&self.key_type) {
-            return Answer::Now(self.refuse(ErrorCode::INVALID_REQUEST, client.call.version));
+            return Handled::Now(self.refuse(ErrorCode::INVALID_REQUEST, client.context.version));
         }
         state.create_internal(if self.key_type == GROUP { CONSUMER_OFFSETS } else { TRANSACTION_STATE });
         let (host, port) = client.way_to(state);
-        if client.call.version < FIRST_WITH_KEYS {
+        if client.context.version < FIRST_WITH_KEYS {
             let node_id = NODE.0;
-            return Answer::Now(FindCoordinatorResponse { node_id, host, port, ..FindCoordinatorResponse::default() });
+            return Handled::Now(FindCoordinatorResponse { node_id, host, port, ..FindCoordinatorResponse::default() });
         }
         let coordinators = self.coordinator_keys.into_iter().map(|key| Coordinator {
             key,
@@ -26,7 +26,7 @@ impl Handler for FindCoordinatorRequest {
             port,
             ..Coordinator::default()
         });
-        Answer::Now(FindCoordinatorResponse {
+        Handled::Now(FindCoordinatorResponse {
             coordinators: coordinators.collect(),
             ..FindCoordinatorResponse::default()
         })

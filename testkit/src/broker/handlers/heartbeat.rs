@@ -3,16 +3,16 @@
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::heartbeat::{HeartbeatRequest, HeartbeatResponse};
 
-use super::{Answer, Client, Handler, code};
+use super::{Client, Handled, Handler, code};
 use crate::broker::groups::Caller;
 use crate::broker::state::State;
 
 impl Handler for HeartbeatRequest {
-    fn handle(self, state: &mut State, _client: &Client) -> Answer<HeartbeatResponse> {
+    fn handle(self, state: &mut State, _client: &Client) -> Handled<HeartbeatResponse> {
         let caller =
             Caller { member_id: self.member_id, instance_id: self.group_instance_id, generation: self.generation_id };
         let result = state.groups.heartbeat(state.now, &self.group_id, &caller);
-        Answer::Now(HeartbeatResponse { error_code: code(result), ..HeartbeatResponse::default() })
+        Handled::Now(HeartbeatResponse { error_code: code(result), ..HeartbeatResponse::default() })
     }
 
     fn refuse(&self, error: ErrorCode, _version: i16) -> HeartbeatResponse {

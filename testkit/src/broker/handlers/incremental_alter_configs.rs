@@ -8,12 +8,12 @@ use kafka_wire::protocol::incremental_alter_configs::{
 use kafka_wire::wire::Str;
 
 use super::config_resource::{Overrides, Refusal, Resource, code_and_words};
-use super::{Answer, Client, Handler, repeated};
+use super::{Client, Handled, Handler, repeated};
 use crate::broker::state::State;
 use crate::broker::topic_configs::VALUE_LIMIT_BYTES;
 
 impl Handler for IncrementalAlterConfigsRequest {
-    fn handle(self, state: &mut State, _client: &Client) -> Answer<IncrementalAlterConfigsResponse> {
+    fn handle(self, state: &mut State, _client: &Client) -> Handled<IncrementalAlterConfigsResponse> {
         let repeated = repeated(self.resources.iter().map(key));
         let alter = |resource: &AlterConfigsResource| {
             if repeated.contains(&key(resource)) {
@@ -21,7 +21,7 @@ impl Handler for IncrementalAlterConfigsRequest {
             }
             alter(state, resource, self.validate_only)
         };
-        Answer::Now(respond(&self, alter))
+        Handled::Now(respond(&self, alter))
     }
 
     fn refuse(&self, error: ErrorCode, _version: i16) -> IncrementalAlterConfigsResponse {

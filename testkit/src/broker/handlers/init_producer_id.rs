@@ -6,19 +6,19 @@ use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
 use kafka_wire::types::{ProducerEpoch, ProducerId};
 
-use super::{Answer, Client, Handler};
+use super::{Client, Handled, Handler};
 use crate::broker::state::State;
 use crate::broker::transactions::ProducerIdentity;
 
 impl Handler for InitProducerIdRequest {
-    fn handle(self, state: &mut State, client: &Client) -> Answer<InitProducerIdResponse> {
-        Answer::Now(match init(&self, state, client.call.version) {
+    fn handle(self, state: &mut State, client: &Client) -> Handled<InitProducerIdResponse> {
+        Handled::Now(match init(&self, state, client.context.version) {
             Ok(producer) => InitProducerIdResponse {
                 producer_id: producer.id.0,
                 producer_epoch: producer.epoch.0,
                 ..InitProducerIdResponse::default()
             },
-            Err(error) => self.refuse(error, client.call.version),
+            Err(error) => self.refuse(error, client.context.version),
         })
     }
 

@@ -5,12 +5,12 @@ use std::time::Duration;
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::join_group::{JoinGroupRequest, JoinGroupResponse, JoinGroupResponseMember};
 
-use super::{Answer, Client, Handler};
+use super::{Client, Handled, Handler};
 use crate::broker::groups::{Join, Joined};
 use crate::broker::state::State;
 
 impl Handler for JoinGroupRequest {
-    fn handle(self, state: &mut State, client: &Client) -> Answer<JoinGroupResponse> {
+    fn handle(self, state: &mut State, client: &Client) -> Handled<JoinGroupResponse> {
         let millis = |millis: i32| Duration::from_millis(u64::try_from(millis).unwrap_or(0));
         let session_timeout = millis(self.session_timeout_ms);
         let join = Join {
@@ -21,18 +21,18 @@ impl Handler for JoinGroupRequest {
             client_host: client.peer.host.clone(),
             session_timeout,
             // Version 0 has only one timeout.
-            rebalance_timeout: if client.call.version == 0 {
+            rebalance_timeout: if client.context.version == 0 {
                 session_timeout
             } else {
                 millis(self.rebalance_timeout_ms)
             },
             protocol_type: self.protocol_type,
             protocols: self.protocols.into_iter().map(|protocol| (protocol.name, protocol.metadata)).collect(),
-            is_id_required: client.call.version >= 4,
-            may_skip_assignment: client.call.version >= 9,
+            is_id_required: client.context.version >= 4,
+            may_skip_assignment: client.context.version >= 9,
         };
-        state.groups.join(state.now, client.call, &join);
-        Answer::Later
+        state.groups.join(state.now, client.context, &join);
+        Handled::Later
     }
 
     fn refuse(&self, error: ErrorCode, version: i16) -> JoinGroupResponse {

@@ -3,17 +3,17 @@
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::leave_group::{LeaveGroupRequest, LeaveGroupResponse, MemberIdentity, MemberResponse};
 
-use super::{Answer, Client, Handler, code};
+use super::{Client, Handled, Handler, code};
 use crate::broker::groups::Caller;
 use crate::broker::state::State;
 
 impl Handler for LeaveGroupRequest {
-    fn handle(self, state: &mut State, client: &Client) -> Answer<LeaveGroupResponse> {
-        if client.call.version < FIRST_WITH_LIST {
+    fn handle(self, state: &mut State, client: &Client) -> Handled<LeaveGroupResponse> {
+        if client.context.version < FIRST_WITH_LIST {
             let caller = Caller { member_id: self.member_id, ..Caller::default() };
             let results = state.groups.leave(state.now, &self.group_id, &[caller]);
             let error_code = results.first().map_or(ErrorCode::NONE.0, |&result| code(result));
-            return Answer::Now(LeaveGroupResponse { error_code, ..LeaveGroupResponse::default() });
+            return Handled::Now(LeaveGroupResponse { error_code, ..LeaveGroupResponse::default() });
         }
         let caller = |member: &MemberIdentity| Caller {
             member_id: member.member_id.clone(),
@@ -23,7 +23,7 @@ impl Handler for LeaveGroupRequest {
         let callers: Vec<_> = self.members.iter().map(caller).collect();
         let results = state.groups.leave(state.now, &self.group_id, &callers);
         let members = self.members.iter().zip(results).map(|(member, result)| answer(member, code(result)));
-        Answer::Now(LeaveGroupResponse { members: members.collect(), ..LeaveGroupResponse::default() })
+        Handled::Now(LeaveGroupResponse { members: members.collect(), ..LeaveGroupResponse::default() })
     }
 
     fn refuse(&self, error: ErrorCode, _version: i16) -> LeaveGroupResponse {

@@ -4,18 +4,18 @@ use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::list_groups::{ListGroupsRequest, ListGroupsResponse, ListedGroup};
 use kafka_wire::wire::Str;
 
-use super::{Answer, Client, Handler};
+use super::{Client, Handled, Handler};
 use crate::broker::state::State;
 
 impl Handler for ListGroupsRequest {
-    fn handle(self, state: &mut State, client: &Client) -> Answer<ListGroupsResponse> {
+    fn handle(self, state: &mut State, client: &Client) -> Handled<ListGroupsResponse> {
         let is_wanted = |filter: &[Str], value: &str| {
             filter.is_empty() || filter.iter().any(|wanted| wanted.eq_ignore_ascii_case(value))
         };
         let groups = state.groups.iter().filter(|(_, group)| {
             is_wanted(&self.states_filter, group.phase.name()) && is_wanted(&self.types_filter, CLASSIC)
         });
-        let version = client.call.version;
+        let version = client.context.version;
         let listed = groups.map(|(id, group)| ListedGroup {
             group_id: id.clone(),
             protocol_type: group.protocol_type.clone().unwrap_or_default(),
@@ -23,7 +23,7 @@ impl Handler for ListGroupsRequest {
             group_type: Str::from_static(if version >= FIRST_WITH_TYPE { CLASSIC } else { "" }),
             ..Default::default()
         });
-        Answer::Now(ListGroupsResponse { groups: listed.collect(), ..ListGroupsResponse::default() })
+        Handled::Now(ListGroupsResponse { groups: listed.collect(), ..ListGroupsResponse::default() })
     }
 
     fn refuse(&self, error: ErrorCode, _version: i16) -> ListGroupsResponse {

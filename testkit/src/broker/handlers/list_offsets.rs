@@ -8,19 +8,19 @@ use kafka_wire::protocol::list_offsets::{
 use kafka_wire::types::{Offset, TimestampMs};
 use kafka_wire::wire::Str;
 
-use super::{Answer, Client, Handler};
+use super::{Client, Handled, Handler};
 use crate::broker::log::{LEADER_EPOCH, Log, TimestampOffset};
 use crate::broker::state::State;
 
 impl Handler for ListOffsetsRequest {
-    fn handle(self, state: &mut State, client: &Client) -> Answer<ListOffsetsResponse> {
+    fn handle(self, state: &mut State, client: &Client) -> Handled<ListOffsetsResponse> {
         let is_committed_only = self.isolation_level == READ_COMMITTED;
         let mut response = respond(&self, |topic, wanted| find(state, topic, wanted, is_committed_only));
-        if client.call.version < FIRST_WITH_EPOCH {
+        if client.context.version < FIRST_WITH_EPOCH {
             let partitions = response.topics.iter_mut().flat_map(|topic| &mut topic.partitions);
             partitions.for_each(|partition| partition.leader_epoch = -1);
         }
-        Answer::Now(response)
+        Handled::Now(response)
     }
 
     fn refuse(&self, error: ErrorCode, _version: i16) -> ListOffsetsResponse {

@@ -6,12 +6,12 @@ use kafka_wire::protocol::list_partition_reassignments::{
     ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse,
 };
 
-use super::{Answer, Client, Handler, code_and_words};
+use super::{Client, Handled, Handler, code_and_words};
 use crate::broker::state::State;
 
 impl Handler for ListPartitionReassignmentsRequest {
-    fn handle(self, _state: &mut State, _client: &Client) -> Answer<ListPartitionReassignmentsResponse> {
-        Answer::Now(ListPartitionReassignmentsResponse::default())
+    fn handle(self, _state: &mut State, _client: &Client) -> Handled<ListPartitionReassignmentsResponse> {
+        Handled::Now(ListPartitionReassignmentsResponse::default())
     }
 
     fn refuse(&self, error: ErrorCode, _version: i16) -> ListPartitionReassignmentsResponse {

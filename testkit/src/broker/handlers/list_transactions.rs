@@ -6,14 +6,14 @@ use kafka_wire::protocol::list_transactions::{ListTransactionsRequest, ListTrans
 use kafka_wire::wire::Str;
 use regex_lite::{Regex, RegexBuilder};
 
-use super::{Answer, Client, Handler};
+use super::{Client, Handled, Handler};
 use crate::broker::state::State;
 use crate::broker::transactions::{Described, STATES};
 
 impl Handler for ListTransactionsRequest {
-    fn handle(self, state: &mut State, client: &Client) -> Answer<ListTransactionsResponse> {
+    fn handle(self, state: &mut State, client: &Client) -> Handled<ListTransactionsResponse> {
         let Ok(pattern) = self.pattern() else {
-            return Answer::Now(self.refuse(ErrorCode::INVALID_REGULAR_EXPRESSION, client.call.version));
+            return Handled::Now(self.refuse(ErrorCode::INVALID_REGULAR_EXPRESSION, client.context.version));
         };
         let is_wanted = |transaction: &Described<'_>| {
             self.admits(transaction)
@@ -28,7 +28,7 @@ impl Handler for ListTransactionsRequest {
             ..TransactionState::default()
         });
         let unknown = self.state_filters.iter().filter(|name| !STATES.contains(&name.as_str()));
-        Answer::Now(ListTransactionsResponse {
+        Handled::Now(ListTransactionsResponse {
             unknown_state_filters: unknown.cloned().collect(),
             transaction_states: listed.collect(),
             ..ListTransactionsResponse::default()

@@ -7,7 +7,7 @@ use kafka_wire::protocol::metadata::{
 };
 use kafka_wire::wire::{Str, Uuid};
 
-use super::{Answer, Client, Handler};
+use super::{Client, Handled, Handler};
 use crate::broker::authorized_operations::{self, if_asked};
 use crate::broker::internal_topics::is_internal;
 use crate::broker::log::LEADER_EPOCH;
@@ -15,10 +15,10 @@ use crate::broker::state::{NODE, State};
 use crate::broker::topics::Topic;
 
 impl Handler for MetadataRequest {
-    fn handle(self, state: &mut State, client: &Client) -> Answer<MetadataResponse> {
+    fn handle(self, state: &mut State, client: &Client) -> Handled<MetadataResponse> {
         // Version 0 cannot ask for no topics: its empty list means all.
         let operations = if_asked(self.include_topic_authorized_operations, authorized_operations::TOPIC);
-        let is_all = self.topics.as_ref().is_none_or(|topics| client.call.version == 0 && topics.is_empty());
+        let is_all = self.topics.as_ref().is_none_or(|topics| client.context.version == 0 && topics.is_empty());
         let mut topics: Vec<_> = if is_all {
             state.topics.iter().map(describe).collect()
         } else {
@@ -28,7 +28,7 @@ impl Handler for MetadataRequest {
         topics.iter_mut().for_each(|topic| topic.topic_authorized_operations = operations);
         let (host, port) = client.way_to(state);
         let broker = MetadataResponseBroker { node_id: NODE.0, host, port, ..MetadataResponseBroker::default() };
-        Answer::Now(MetadataResponse {
+        Handled::Now(MetadataResponse {
             brokers: vec![broker],
             cluster_id: Some(state.cluster_id.clone()),
             controller_id: NODE.0,

@@ -58,8 +58,8 @@ use kafka_wire::protocol::{self as api, ApiKey, ErrorCode, Request};
 use kafka_wire::wire::{DecodeError, Reader, Str};
 use tracing::{debug, trace};
 
-use super::call::{Call, Peer};
-use super::groups::Reply;
+use super::connection::{Peer, RequestContext};
+use super::groups::MemberResult;
 use super::state::{Answered, NODE, State, WaitingFetch};
 
 pub(super) use self::api_versions::refuse_version;
@@ -117,14 +117,14 @@ const HANDLERS: &[Entry] = &[
 /// A request that the broker serves.
 trait Handler: Request {
     /// Executes the request and says how it is answered.
-    fn handle(self, state: &mut State, caller: &Client) -> Answer<Self::Response>;
+    fn handle(self, state: &mut State, caller: &Client) -> Handled<Self::Response>;
 
     /// The response with `error` in every place that this version has for an error.
     fn refuse(&self, error: ErrorCode, version: i16) -> Self::Response;
 }
 
 /// The way in which a request is answered.
-enum Answer<R> {
+enum Handled<R> {
     /// With this response, at once.
     Now(R),
     /// Later, through [`State::answer`].
@@ -139,7 +139,7 @@ enum Answer<R> {
 #[derive(Clone, Debug)]
 pub(super) struct Client {
     /// The request being served.
-    pub(super) call: Call,
+    pub(super) context: RequestContext,
     /// Client id.
     pub(super) id: Str,
     /// Address of the client, and the address of the broker that it has reached.
@@ -196,7 +196,7 @@ pub(super) fn dispatch(
     body: &Bytes,
     treatment: Treatment,
 ) -> Result<(), DecodeError> {
-    let entry = HANDLERS.iter().find(|entry| entry.key == client.call.api).expect("the caller has asked is_served");
+    let entry = HANDLERS.iter().find(|entry| entry.key == client.context.api).expect("the caller has asked is_served");
     (entry.serve)(state, client, body, treatment)
 }
 
@@ -206,21 +206,21 @@ fn serve<H: Handler>(
     body: &Bytes,
     treatment: Treatment,
 ) -> Result<(), DecodeError> {
-    let call = client.call;
+    let context = client.context;
     let mut reader = Reader::new(body);
-    let request = H::decode(&mut reader, call.version)?;
-    state.ignore_trailing(call, reader.left());
-    debug!(api = %call.api, version = call.version, connection = call.connection.0, client = %client.id.as_str(), "request");
+    let request = H::decode(&mut reader, context.version)?;
+    state.ignore_trailing(context, reader.left());
+    debug!(api = %context.api, version = context.version, connection = context.connection.0, client = %client.id.as_str(), "request");
     trace!(?request);
     let answer = match treatment {
         Treatment::Serve => request.handle(state, client),
-        Treatment::Refuse(error) => Answer::Now(request.refuse(error, call.version)),
+        Treatment::Refuse(error) => Handled::Now(request.refuse(error, context.version)),
     };
     match answer {
-        Answer::Now(response) => state.answer(call, &response),
-        Answer::Later => {}
-        Answer::Never => state.end_call(call, Answered::Silently),
-        Answer::Close => state.end_call(call, Answered::Closed),
+        Handled::Now(response) => state.answer(context, &response),
+        Handled::Later => {}
+        Handled::Never => state.end_request(context, Answered::Silently),
+        Handled::Close => state.end_request(context, Answered::Closed),
     }
     Ok(())
 }
@@ -229,19 +229,19 @@ fn serve<H: Handler>(
 /// of groups and records go to clients.
 pub(super) fn settle(state: &mut State) {
     state.write_due_markers();
-    while let Some((call, reply)) = state.groups.poll() {
-        answer_member(state, call, reply);
+    while let Some((context, result)) = state.groups.poll() {
+        answer_member(state, context, result);
     }
-    while let Some(WaitingFetch { call, request, deadline }) = state.next_woken_fetch() {
-        resume_fetch(state, call, request, deadline);
+    while let Some(WaitingFetch { context, request, deadline }) = state.next_woken_fetch() {
+        resume_fetch(state, context, request, deadline);
     }
 }
 
 /// Answers a JoinGroup or SyncGroup that had to wait.
-fn answer_member(state: &mut State, call: Call, reply: Reply) {
-    match reply {
-        Reply::Join(joined) => state.answer(call, &join_group::response(joined, call.version)),
-        Reply::Sync(synced) => state.answer(call, &sync_group::response(synced)),
+fn answer_member(state: &mut State, context: RequestContext, result: MemberResult) {
+    match result {
+        MemberResult::Join(joined) => state.answer(context, &join_group::response(joined, context.version)),
+        MemberResult::Sync(synced) => state.answer(context, &sync_group::response(synced)),
     }
 }
 

@@ -8,17 +8,17 @@ use kafka_wire::protocol::offset_commit::{
 use kafka_wire::types::{LeaderEpoch, Offset, PartitionId};
 use kafka_wire::wire::{Str, Uuid};
 
-use super::{Answer, Client, Handler};
+use super::{Client, Handled, Handler};
 use crate::broker::groups::{Caller, Commit, CommittedOffset};
 use crate::broker::partition::PartitionName;
 use crate::broker::state::State;
 
 impl Handler for OffsetCommitRequest {
-    fn handle(self, state: &mut State, client: &Client) -> Answer<OffsetCommitResponse> {
+    fn handle(self, state: &mut State, client: &Client) -> Handled<OffsetCommitResponse> {
         if self.group_id.is_empty() {
-            return Answer::Now(self.refuse(ErrorCode::INVALID_GROUP_ID, client.call.version));
+            return Handled::Now(self.refuse(ErrorCode::INVALID_GROUP_ID, client.context.version));
         }
-        let by_id = client.call.version >= FIRST_WITH_TOPIC_IDS;
+        let by_id = client.context.version >= FIRST_WITH_TOPIC_IDS;
         let mut offsets = Vec::new();
         let mut response = respond(&self, |topic, partition| {
             let name = match named(state, (&topic.name, topic.topic_id), partition.partition_index, by_id) {
@@ -38,7 +38,7 @@ impl Handler for OffsetCommitRequest {
             ErrorCode::NONE
         });
         if offsets.is_empty() {
-            return Answer::Now(response); // Nothing is left for the group, which need not exist then.
+            return Handled::Now(response); // Nothing is left for the group, which need not exist then.
         }
         let commit = Commit {
             group_id: self.group_id.clone(),
@@ -51,10 +51,10 @@ impl Handler for OffsetCommitRequest {
             offsets,
         };
         if let Err(error) = state.groups.commit(state.now, &commit) {
-            let error = in_words_of(error, client.call.version >= FIRST_WITH_NO_GROUP);
-            response = self.refuse(error, client.call.version);
+            let error = in_words_of(error, client.context.version >= FIRST_WITH_NO_GROUP);
+            response = self.refuse(error, client.context.version);
         }
-        Answer::Now(response)
+        Handled::Now(response)
     }
 
     fn refuse(&self, error: ErrorCode, _version: i16) -> OffsetCommitResponse {

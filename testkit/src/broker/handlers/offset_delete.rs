@@ -7,16 +7,16 @@ use kafka_wire::protocol::offset_delete::{
 use kafka_wire::types::PartitionId;
 use kafka_wire::wire::Str;
 
-use super::{Answer, Client, Handler};
+use super::{Client, Handled, Handler};
 use crate::broker::partition::PartitionName;
 use crate::broker::state::State;
 
 impl Handler for OffsetDeleteRequest {
-    fn handle(self, state: &mut State, client: &Client) -> Answer<OffsetDeleteResponse> {
+    fn handle(self, state: &mut State, client: &Client) -> Handled<OffsetDeleteResponse> {
         if let Err(error) = state.groups.may_forget_offsets(&self.group_id) {
-            return Answer::Now(self.refuse(error, client.call.version));
+            return Handled::Now(self.refuse(error, client.context.version));
         }
-        Answer::Now(respond(&self, |topic, partition| forget(state, &self.group_id, topic, partition)))
+        Handled::Now(respond(&self, |topic, partition| forget(state, &self.group_id, topic, partition)))
     }
 
     fn refuse(&self, error: ErrorCode, _version: i16) -> OffsetDeleteResponse {

@@ -10,21 +10,21 @@ use kafka_wire::protocol::offset_fetch::{
 use kafka_wire::types::PartitionId;
 use kafka_wire::wire::{Str, Uuid};
 
-use super::{Answer, Client, Handler};
+use super::{Client, Handled, Handler};
 use crate::broker::groups::Group;
 use crate::broker::partition::PartitionName;
 use crate::broker::state::State;
 
 impl Handler for OffsetFetchRequest {
-    fn handle(self, state: &mut State, client: &Client) -> Answer<OffsetFetchResponse> {
-        let version = client.call.version;
+    fn handle(self, state: &mut State, client: &Client) -> Handled<OffsetFetchResponse> {
+        let version = client.context.version;
         if version >= FIRST_WITH_GROUPS {
             let groups = self.groups.iter().map(|group| find(state, group, self.require_stable, version)).collect();
-            return Answer::Now(OffsetFetchResponse { groups, ..OffsetFetchResponse::default() });
+            return Handled::Now(OffsetFetchResponse { groups, ..OffsetFetchResponse::default() });
         }
         let found = find(state, &as_group(&self), self.require_stable, version);
         let topics = found.topics.into_iter().map(before_groups).collect();
-        Answer::Now(OffsetFetchResponse { topics, ..OffsetFetchResponse::default() })
+        Handled::Now(OffsetFetchResponse { topics, ..OffsetFetchResponse::default() })
     }
 
     fn refuse(&self, error: ErrorCode, _version: i16) -> OffsetFetchResponse {

@@ -7,13 +7,13 @@ use kafka_wire::protocol::offset_for_leader_epoch::{
 };
 use kafka_wire::wire::Str;
 
-use super::{Answer, Client, Handler};
+use super::{Client, Handled, Handler};
 use crate::broker::log::LEADER_EPOCH;
 use crate::broker::state::State;
 
 impl Handler for OffsetForLeaderEpochRequest {
-    fn handle(self, state: &mut State, _client: &Client) -> Answer<OffsetForLeaderEpochResponse> {
-        Answer::Now(respond(&self, |topic, wanted| find(state, topic, wanted)))
+    fn handle(self, state: &mut State, _client: &Client) -> Handled<OffsetForLeaderEpochResponse> {
+        Handled::Now(respond(&self, |topic, wanted| find(state, topic, wanted)))
     }
 
     fn refuse(&self, error: ErrorCode, _version: i16) -> OffsetForLeaderEpochResponse {

@@ -11,7 +11,7 @@ use kafka_wire::record::{Batch, BatchHeader, MAGIC_V2, RecordErrorCause};
 use kafka_wire::types::PartitionId;
 use kafka_wire::wire::Str;
 
-use super::{Answer, Client, Handler};
+use super::{Client, Handled, Handler};
 use crate::broker::internal_topics::is_internal;
 use crate::broker::log::{self, AppendInfo, Log, LogSettings};
 use crate::broker::partition::PartitionName;
@@ -20,22 +20,22 @@ use crate::broker::state::State;
 use crate::broker::transactions::{Participant, ProducerIdentity};
 
 impl Handler for ProduceRequest {
-    fn handle(self, state: &mut State, client: &Client) -> Answer<ProduceResponse> {
+    fn handle(self, state: &mut State, client: &Client) -> Handled<ProduceResponse> {
         if !matches!(self.acks, ACKS_ALL | ACKS_NONE | ACKS_LEADER) {
-            return Answer::Now(self.refuse(ErrorCode::INVALID_REQUIRED_ACKS, client.call.version));
+            return Handled::Now(self.refuse(ErrorCode::INVALID_REQUIRED_ACKS, client.context.version));
         }
         let write = Write {
-            version: client.call.version,
+            version: client.context.version,
             transactional_id: self.transactional_id.as_ref(),
             is_administrator: client.id.as_str() == ADMINISTRATOR,
         };
         let response = self.respond(|topic, data| write.append(state, topic, data));
         if self.acks != ACKS_NONE {
-            return Answer::Now(response);
+            return Handled::Now(response);
         }
         let mut outcomes = response.responses.iter().flat_map(|topic| &topic.partition_responses);
         // With acks=0 the client reads no response; closing the connection is the only way to report a failure.
-        if outcomes.all(|outcome| outcome.error_code == ErrorCode::NONE.0) { Answer::Never } else { Answer::Close }
+        if outcomes.all(|outcome| outcome.error_code == ErrorCode::NONE.0) { Handled::Never } else { Handled::Close }
     }
 
     fn refuse(&self, error: ErrorCode, _version: i16) -> ProduceResponse {

@@ -3,12 +3,12 @@
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::sync_group::{SyncGroupRequest, SyncGroupResponse};
 
-use super::{Answer, Client, Handler};
+use super::{Client, Handled, Handler};
 use crate::broker::groups::{Caller, Sync, Synced};
 use crate::broker::state::State;
 
 impl Handler for SyncGroupRequest {
-    fn handle(self, state: &mut State, client: &Client) -> Answer<SyncGroupResponse> {
+    fn handle(self, state: &mut State, client: &Client) -> Handled<SyncGroupResponse> {
         let sync = Sync {
             group_id: self.group_id,
             caller: Caller {
@@ -20,8 +20,8 @@ impl Handler for SyncGroupRequest {
             protocol: self.protocol_name,
             assignments: self.assignments.into_iter().map(|one| (one.member_id, one.assignment)).collect(),
         };
-        state.groups.sync(state.now, client.call, &sync);
-        Answer::Later
+        state.groups.sync(state.now, client.context, &sync);
+        Handled::Later
     }
 
     fn refuse(&self, error: ErrorCode, _version: i16) -> SyncGroupResponse {

@@ -8,17 +8,17 @@ use kafka_wire::protocol::txn_offset_commit::{
 use kafka_wire::types::{ProducerEpoch, ProducerId};
 
 use super::offset_commit::{committed, in_words_of, named};
-use super::{Answer, Client, Handler};
+use super::{Client, Handled, Handler};
 use crate::broker::groups::{Caller, Commit};
 use crate::broker::state::State;
 use crate::broker::transactions::{Participant, ProducerIdentity};
 
 impl Handler for TxnOffsetCommitRequest {
-    fn handle(self, state: &mut State, client: &Client) -> Answer<TxnOffsetCommitResponse> {
+    fn handle(self, state: &mut State, client: &Client) -> Handled<TxnOffsetCommitResponse> {
         if self.group_id.is_empty() {
-            return Answer::Now(self.refuse(ErrorCode::INVALID_GROUP_ID, client.call.version));
+            return Handled::Now(self.refuse(ErrorCode::INVALID_GROUP_ID, client.context.version));
         }
-        let by_id = client.call.version >= FIRST_WITH_TOPIC_IDS;
+        let by_id = client.context.version >= FIRST_WITH_TOPIC_IDS;
         let mut offsets = Vec::new();
         let mut response = respond(&self, |topic, partition| {
             let name = match named(state, (&topic.name, topic.topic_id), partition.partition_index, by_id) {
@@ -38,10 +38,10 @@ impl Handler for TxnOffsetCommitRequest {
             ErrorCode::NONE
         });
         if offsets.is_empty() {
-            return Answer::Now(response); // Nothing is left for the group, which need not exist then.
+            return Handled::Now(response); // Nothing is left for the group, which need not exist then.
         }
-        if let Err(error) = join_transaction(&self, state, client.call.version) {
-            return Answer::Now(self.refuse(error, client.call.version));
+        if let Err(error) = join_transaction(&self, state, client.context.version) {
+            return Handled::Now(self.refuse(error, client.context.version));
         }
         let commit = Commit {
             group_id: self.group_id.clone(),
@@ -55,9 +55,9 @@ impl Handler for TxnOffsetCommitRequest {
         };
         if let Err(error) = state.groups.commit(state.now, &commit) {
             let error = in_words_of(error, by_id);
-            response = self.refuse(error, client.call.version);
+            response = self.refuse(error, client.context.version);
         }
-        Answer::Now(response)
+        Handled::Now(response)
     }
 
     fn refuse(&self, error: ErrorCode, _version: i16) -> TxnOffsetCommitResponse {

@@ -29,9 +29,9 @@ fn topics_inherit_what_is_altered_in_the_broker() {
     for (broker, value, is_stamped) in
         [("", Some("LogAppendTime"), true), ("1", Some("CreateTime"), false), ("1", None, true), ("", None, false)]
     {
-        let response = script.call(connection, 1, &alter(broker, value));
+        let response = script.context(connection, 1, &alter(broker, value));
         assert_eq!(response.responses[0].error_code, 0);
-        let response = script.call(connection, 9, &produce(None, batch(3, seal((-1, -1), -1, false))));
+        let response = script.context(connection, 9, &produce(None, batch(3, seal((-1, -1), -1, false))));
         let written = &response.responses[0].partition_responses[0];
         assert_eq!((written.error_code, written.log_append_time_ms >= 0), (0, is_stamped), "{broker:?} {value:?}");
     }

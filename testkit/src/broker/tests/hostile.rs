@@ -38,5 +38,5 @@ fn damaged_requests_never_panic() {
         }
     }
     let connection = script.connect();
-    script.call(connection, 4, &ApiVersionsRequest::default());
+    script.context(connection, 4, &ApiVersionsRequest::default());
 }

@@ -34,7 +34,7 @@ pub(super) fn with_topic_of(config: BrokerConfig, configs: &[(&str, &str)]) -> (
         ..Default::default()
     };
     let request = CreateTopicsRequest { topics: vec![topic], ..Default::default() };
-    let response = script.call(connection, 7, &request);
+    let response = script.context(connection, 7, &request);
     assert_eq!(response.topics[0].error_code, 0);
     (script, response.topics[0].topic_id)
 }
@@ -69,7 +69,7 @@ pub(super) fn produce(transactional_id: Option<&str>, records: Bytes) -> Produce
 /// Appends a batch; returns its first offset.
 pub(super) fn append(script: &mut Script, records: Bytes) -> Result<i64, ErrorCode> {
     let connection = script.connect();
-    let response = script.call(connection, 11, &produce(None, records));
+    let response = script.context(connection, 11, &produce(None, records));
     let outcome = &response.responses[0].partition_responses[0];
     if outcome.error_code == 0 { Ok(outcome.base_offset) } else { Err(ErrorCode(outcome.error_code)) }
 }
@@ -82,7 +82,7 @@ pub(super) fn fetch(offset: i64, max_wait_ms: i32) -> FetchRequest {
 
 pub(super) fn read(script: &mut Script, request: &FetchRequest) -> PartitionData {
     let connection = script.connect();
-    script.call(connection, 12, request).responses[0].partitions[0].clone()
+    script.context(connection, 12, request).responses[0].partitions[0].clone()
 }
 
 fn batch_count(data: &PartitionData) -> usize {
@@ -149,7 +149,7 @@ fn limits_of_the_request_and_of_the_partition_are_kept() {
     request.topics[0].partitions.push(second);
     request.max_bytes = 1;
     let connection = script.connect();
-    let response = script.call(connection, 12, &request);
+    let response = script.context(connection, 12, &request);
     let counts: Vec<_> = response.responses[0].partitions.iter().map(batch_count).collect();
     assert_eq!(counts, [1, 0]);
 }
@@ -161,7 +161,7 @@ fn positions_outside_the_log_are_refused_at_once() {
     let partition = DeleteRecordsPartition { partition_index: 0, offset: 2 };
     let topic = DeleteRecordsTopic { name: Str::from(TOPIC), partitions: vec![partition] };
     let connection = script.connect();
-    let deleted = script.call(connection, 2, &DeleteRecordsRequest { topics: vec![topic], timeout_ms: 0 });
+    let deleted = script.context(connection, 2, &DeleteRecordsRequest { topics: vec![topic], timeout_ms: 0 });
     assert_eq!((deleted.topics[0].partitions[0].error_code, deleted.topics[0].partitions[0].low_watermark), (0, 2));
     for offset in [-1, 1, 4] {
         assert_eq!(read(&mut script, &fetch(offset, 1000)).error_code, ErrorCode::OFFSET_OUT_OF_RANGE.0);
@@ -175,9 +175,9 @@ fn positions_outside_the_log_are_refused_at_once() {
     let mut by_id = fetch(2, 1000);
     (by_id.topics[0].topic, by_id.topics[0].topic_id) = (Str::EMPTY, id);
     let connection = script.connect();
-    assert_eq!(script.call(connection, 18, &by_id).responses[0].partitions[0].error_code, 0);
+    assert_eq!(script.context(connection, 18, &by_id).responses[0].partitions[0].error_code, 0);
     by_id.topics[0].topic_id = Uuid([9; 16]);
-    let unknown = script.call(connection, 18, &by_id).responses[0].partitions[0].error_code;
+    let unknown = script.context(connection, 18, &by_id).responses[0].partitions[0].error_code;
     assert_eq!(unknown, ErrorCode::UNKNOWN_TOPIC_ID.0);
 }
 
@@ -199,9 +199,9 @@ fn sessions_are_declined_and_unknown_ones_refused() {
     let (mut script, _) = with_topic(BrokerConfig::default());
     let connection = script.connect();
     let known = FetchRequest { session_id: 7, session_epoch: 1, ..fetch(0, 0) };
-    let code = script.call(connection, 12, &known).error_code;
+    let code = script.context(connection, 12, &known).error_code;
     assert_eq!(code, ErrorCode::FETCH_SESSION_ID_NOT_FOUND.0);
-    let response = script.call(connection, 12, &FetchRequest { session_epoch: 0, ..fetch(0, 0) });
+    let response = script.context(connection, 12, &FetchRequest { session_epoch: 0, ..fetch(0, 0) });
     assert_eq!((response.error_code, response.session_id), (0, 0));
 }
 
@@ -264,7 +264,7 @@ fn offsets_are_found_by_their_name_and_by_time() {
         let partition = ListOffsetsPartition { timestamp, current_leader_epoch: -1, ..Default::default() };
         let topic = ListOffsetsTopic { name: Str::from(TOPIC), partitions: vec![partition] };
         let request = ListOffsetsRequest { topics: vec![topic], ..Default::default() };
-        let found = script.call(connection, 11, &request).topics[0].partitions[0].clone();
+        let found = script.context(connection, 11, &request).topics[0].partitions[0].clone();
         assert_eq!(found.error_code, 0);
         (found.offset, found.timestamp)
     };
@@ -281,7 +281,8 @@ fn topics_are_created_as_asked_or_by_being_named() {
         let configs = vec![CreatableTopicConfig { name: Str::from(config), value: Some(Str::from(value)) }];
         let name = Str::from(name);
         let topic = CreatableTopic { name, num_partitions, replication_factor: -1, configs, ..Default::default() };
-        let response = script.call(connection, 7, &CreateTopicsRequest { topics: vec![topic], ..Default::default() });
+        let response =
+            script.context(connection, 7, &CreateTopicsRequest { topics: vec![topic], ..Default::default() });
         ErrorCode(response.topics[0].error_code)
     };
     assert_eq!(create("compacted", 2, "cleanup.policy", "compact"), ErrorCode::NONE);
@@ -296,7 +297,7 @@ fn topics_are_created_as_asked_or_by_being_named() {
     let mut look = |name: Option<&str>, topic_id, allow_auto_topic_creation| {
         let topic = MetadataRequestTopic { name: name.map(Str::from), topic_id };
         let request = MetadataRequest { topics: Some(vec![topic]), allow_auto_topic_creation, ..Default::default() };
-        let found = script.call(connection, 13, &request).topics[0].clone();
+        let found = script.context(connection, 13, &request).topics[0].clone();
         (ErrorCode(found.error_code), found.partitions.len())
     };
     assert_eq!(look(None, id, false), (ErrorCode::NONE, 2));

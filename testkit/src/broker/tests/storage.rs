@@ -17,7 +17,7 @@ fn offsets(script: &mut Script, time: i64) -> [i64; 3] {
         let partition = ListOffsetsPartition { timestamp, current_leader_epoch: -1, ..Default::default() };
         let topic = ListOffsetsTopic { name: Str::from(TOPIC), partitions: vec![partition] };
         let request = ListOffsetsRequest { topics: vec![topic], ..Default::default() };
-        script.call(connection, 7, &request).topics[0].partitions[0].offset
+        script.context(connection, 7, &request).topics[0].partitions[0].offset
     })
 }
 
@@ -110,7 +110,7 @@ fn a_compacted_topic_keeps_the_last_value_of_each_key() {
     let partition = DeleteRecordsPartition { partition_index: 0, offset: 2, ..Default::default() };
     let topic = DeleteRecordsTopic { name: Str::from(TOPIC), partitions: vec![partition], ..Default::default() };
     let request = DeleteRecordsRequest { topics: vec![topic], ..Default::default() };
-    let answer = script.call(connection, 2, &request);
+    let answer = script.context(connection, 2, &request);
     assert_eq!(answer.topics[0].partitions[0].error_code, ErrorCode::POLICY_VIOLATION.0);
 }
 
@@ -160,11 +160,11 @@ fn beyond_the_memory_produce_is_refused_until_something_goes() {
     let end = script.core.state().topics.partition(TOPIC, 0).unwrap().log.end_offset();
     let partition = DeleteRecordsPartition { partition_index: 0, offset: end.0 - 10, ..Default::default() };
     let topic = DeleteRecordsTopic { name: Str::from(TOPIC), partitions: vec![partition], ..Default::default() };
-    script.call(connection, 2, &DeleteRecordsRequest { topics: vec![topic], ..Default::default() });
+    script.context(connection, 2, &DeleteRecordsRequest { topics: vec![topic], ..Default::default() });
     assert_eq!(fill(&mut script), 6);
     // By DeleteTopics.
     let topic = DeleteTopicState { name: Some(Str::from(TOPIC)), ..Default::default() };
-    script.call(connection, 6, &DeleteTopicsRequest { topics: vec![topic], ..Default::default() });
+    script.context(connection, 6, &DeleteTopicsRequest { topics: vec![topic], ..Default::default() });
     assert_eq!(script.core.state().topics.memory_bytes(), 0);
 }
 
@@ -194,9 +194,9 @@ fn a_transaction_can_end_when_nothing_else_can_be_written() {
         transaction_timeout_ms: 5_000,
         ..Default::default()
     };
-    let producer = script.call(connection, 4, &request);
+    let producer = script.context(connection, 4, &request);
     let records = batch(1, seal((producer.producer_id, producer.producer_epoch), 0, true));
-    let written = script.call(connection, 12, &produce(Some("job"), records));
+    let written = script.context(connection, 12, &produce(Some("job"), records));
     assert_eq!(written.responses[0].partition_responses[0].error_code, 0);
     fill(&mut script);
     script.pass(Duration::from_secs(5));

@@ -28,7 +28,7 @@ impl Script {
             transaction_timeout_ms: 5_000,
             ..Default::default()
         };
-        let response = self.call(connection, 5, &request);
+        let response = self.context(connection, 5, &request);
         let producer = (response.producer_id, response.producer_epoch);
         ErrorCode(response.error_code).ok().map(|()| producer)
     }
@@ -36,7 +36,7 @@ impl Script {
     fn write(&mut self, version: i16, producer: Producer, base_sequence: i32) -> ErrorCode {
         let connection = self.connect();
         let request = produce(Some(ID), batch(3, seal(producer, base_sequence, true)));
-        ErrorCode(self.call(connection, version, &request).responses[0].partition_responses[0].error_code)
+        ErrorCode(self.context(connection, version, &request).responses[0].partition_responses[0].error_code)
     }
 
     fn add_partition(&mut self, producer: Producer) -> ErrorCode {
@@ -48,7 +48,7 @@ impl Script {
             v3_and_below_topics: vec![AddPartitionsToTxnTopic { name: Str::from(TOPIC), partitions: vec![0] }],
             ..Default::default()
         };
-        let response = self.call(connection, 3, &request);
+        let response = self.context(connection, 3, &request);
         ErrorCode(response.results_by_topic_v3_and_below[0].results_by_partition[0].partition_error_code)
     }
 
@@ -60,7 +60,7 @@ impl Script {
             producer_epoch: producer.1,
             group_id: Str::from(GROUP),
         };
-        ErrorCode(self.call(connection, 4, &request).error_code)
+        ErrorCode(self.context(connection, 4, &request).error_code)
     }
 
     fn commit_offset(&mut self, version: i16, producer: Producer, committed_offset: i64) -> ErrorCode {
@@ -76,12 +76,12 @@ impl Script {
             topics: vec![topic],
             ..Default::default()
         };
-        ErrorCode(self.call(connection, version, &request).topics[0].partitions[0].error_code)
+        ErrorCode(self.context(connection, version, &request).topics[0].partitions[0].error_code)
     }
 
     fn end(&mut self, version: i16, producer: Producer, committed: bool) -> (ErrorCode, Producer) {
         let connection = self.connect();
-        let response = self.call(connection, version, &end(producer, committed));
+        let response = self.context(connection, version, &end(producer, committed));
         (ErrorCode(response.error_code), (response.producer_id, response.producer_epoch))
     }
 
@@ -92,7 +92,7 @@ impl Script {
         let group =
             OffsetFetchRequestGroup { group_id: Str::from(GROUP), topics: Some(vec![topic]), ..Default::default() };
         let request = OffsetFetchRequest { groups: vec![group], require_stable: true, ..Default::default() };
-        self.call(connection, 9, &request).groups[0].topics[0].partitions[0].clone()
+        self.context(connection, 9, &request).groups[0].topics[0].partitions[0].clone()
     }
 
     fn read_committed(&mut self) -> PartitionData {

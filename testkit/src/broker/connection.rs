@@ -25,7 +25,7 @@ impl From<&str> for Peer {
 
 /// A request that is being served: everything that is needed to answer it later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Call {
+pub struct RequestContext {
     /// The connection that the answer goes to.
     pub connection: ConnectionId,
     /// Number of the request within its connection, so that the answer to an earlier one is recognised and dropped.
