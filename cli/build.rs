@@ -1,5 +1,5 @@
-//! Puts the commit that is built into the version: from the environment, from what `cargo package` notes, or from git,
-//! whichever there is. Nothing here fails: without any of them the version stands alone.
+//! Puts the commit of the build into the version: from the environment, from the note of `cargo package`, or from git,
+//! whichever exists. Nothing here fails: without any of them the version stands alone.
 
 use std::env;
 use std::fs;
@@ -12,23 +12,23 @@ fn main() {
     let commit = env::var(VARIABLE).ok().filter(|commit| !commit.is_empty()).or_else(packaged).or_else(checked_out);
     let version = env::var("CARGO_PKG_VERSION").unwrap_or_default();
     match commit {
-        // Cut here and not by git, which abbreviates by what else the repository holds.
+        // The hash is cut here and not by git, whose abbreviation depends on the other commits of the repository.
         Some(commit) => println!("cargo::rustc-env=WATERWHEEL_VERSION={version} ({})", &commit[..commit.len().min(10)]),
         None => println!("cargo::rustc-env=WATERWHEEL_VERSION={version}"),
     }
 }
 
-/// The commit that `cargo package` was run on: `{"git": {"sha1": "..."}, ...}`.
+/// The commit on which `cargo package` was run: `{"git": {"sha1": "..."}, ...}`.
 fn packaged() -> Option<String> {
     let note = fs::read_to_string(".cargo_vcs_info.json").ok()?;
     let (_, rest) = note.split_once("\"sha1\"")?;
     commit(rest.split('"').nth(1)?)
 }
 
-/// The commit of the work tree, if this file is part of it: sources unpacked inside of another repository are not.
+/// The commit of the work tree, if this file is tracked in it: sources unpacked inside another repository are not.
 fn checked_out() -> Option<String> {
     git(&["ls-files", "--error-unmatch", "build.rs"])?;
-    // Its last line is new with every commit and checkout.
+    // Every commit and checkout appends a line to this file, so cargo reruns the script then.
     let log = git(&["rev-parse", "--git-path", "logs/HEAD"])?;
     if Path::new(&log).exists() {
         println!("cargo::rerun-if-changed={log}");

@@ -48,7 +48,7 @@ struct Options {
     /// Ends at the ends that the input has at the start, with every window closed.
     #[arg(long)]
     bounded: bool,
-    /// What to log to stderr: a level, or MODULE=LEVEL, comma separated.
+    /// Filter of the log on stderr: a level, or MODULE=LEVEL, comma separated.
     #[arg(long, value_name = "LEVEL|FILTER", env = "RUST_LOG", default_value = "info")]
     log: Targets,
     /// A setting by Kafka's name, such as partition.assignment.strategy=roundrobin. May be repeated.
@@ -105,7 +105,7 @@ async fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// `eprint!` would panic when nobody reads stderr any more; a job goes on.
+/// `eprint!` would panic when nobody reads stderr any more; the job is to go on.
 fn say(text: &str) {
     let _ = stderr().write_all(text.as_bytes());
 }

@@ -1,22 +1,22 @@
-//! The codecs themselves, without anything around them: those below ours, and C's for reference.
+//! The codecs without anything around them: those that ours are built on, and C's for reference.
 //!
-//! The same levels and sizes of blocks as ours, and buffers that have been used before, as ours are.
+//! They use the same levels and block sizes as ours, and buffers that have been used before, as ours are.
 
 use kafka_wire::compression::Compression;
 use structured_zstd::decoding::FrameDecoder;
 use structured_zstd::encoding::{CompressionLevel, FrameCompressor};
 use zlib_rs::{Deflate, DeflateFlush, Inflate, InflateFlush};
 
-/// A codec that has room for a batch.
+/// A codec with room for a batch.
 pub(crate) trait Codec {
     /// Compresses, and returns the size.
     fn encode(&mut self, plain: &[u8]) -> usize;
 
-    /// Decompresses what Kafka has between the header of a batch and its end.
+    /// Decompresses the bytes that Kafka has between the header of a batch and its end.
     fn decode(&mut self, kafka: &[u8]) -> &[u8];
 }
 
-/// What ours is built on.
+/// The codec that ours is built on.
 pub(crate) fn below_ours(compression: Compression, plain_bytes: usize) -> Box<dyn Codec> {
     let room = vec![0; plain_bytes + plain_bytes / 4];
     match compression {
@@ -34,7 +34,7 @@ pub(crate) fn below_ours(compression: Compression, plain_bytes: usize) -> Box<dy
     }
 }
 
-/// C's implementation, where there is one here.
+/// The implementation in C, where the benchmark has one.
 pub(crate) fn in_c(compression: Compression, plain_bytes: usize) -> Option<Box<dyn Codec>> {
     let room = vec![0; plain_bytes + plain_bytes / 4];
     match compression {
@@ -178,7 +178,7 @@ impl Codec for CZstd {
     }
 }
 
-/// The blocks of one frame without checksums, none of which is stored.
+/// Decodes the blocks of one frame that has no checksums and no stored blocks.
 fn lz4_blocks<'a>(kafka: &[u8], room: &'a mut [u8], mut decode: impl FnMut(&[u8], &mut [u8]) -> usize) -> &'a [u8] {
     let (mut rest, mut filled) = (&kafka[7..], 0);
     while let Some((size, after)) = rest.split_first_chunk() {

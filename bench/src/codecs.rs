@@ -1,7 +1,7 @@
-//! A batch of JSON events through each codec.
+//! A batch of JSON events, through each codec.
 //!
-//! Twice: the codec's part alone, where ours also writes the header of the batch and its checksum; and whole batches, from
-//! records and to records, where the codec is surrounded by the floor loop.
+//! There are two tables: the codec alone, where ours also writes the header of the batch and its checksum; and whole
+//! batches, from records and to records, where the codec is used within the hand-written floor.
 
 use std::hint::black_box;
 
@@ -18,7 +18,7 @@ use crate::{floor, peers};
 const COLUMNS: &[&str] = &[OURS, "codec alone", peers::krafka::NAME, peers::kafka_protocol::NAME, "C"];
 const TARGET: Target = Target::SpeedAtLeast(0.95, "codec alone");
 
-/// Megabytes of plain records a second.
+/// Speed in megabytes of plain records per second.
 pub(crate) fn times(filter: &str, rounds: usize) {
     let mut table = Table::new("codecs, MB/s of JSON events", COLUMNS, filter, rounds);
     let shape = Shape::json_events();
@@ -68,7 +68,8 @@ impl<'a> Fixture<'a> {
         Some(contender("C", move || work(&mut *codec)))
     }
 
-    /// From records that lie in an open batch. Everybody pays for a copy of it, because ours consumes it.
+    /// Ways to compress records that lie in an open batch. Each of them pays for a copy of it, because ours consumes
+    /// it.
     fn sealers(&self) -> Vec<Contender<'a>> {
         let open: BatchBuilder = self.shape.build(self.plain.len());
         let (seal, mut compressor, mut codec) = (self.seal, Compressor::default(), self.below_ours());
@@ -119,7 +120,7 @@ impl<'a> Fixture<'a> {
                 plain.clear();
                 floor::append(black_box(shape), &mut plain);
                 let size = codec.encode(&plain);
-                // As many bytes as were written now.
+                // The same number of bytes was written.
                 size as u64 + u64::from(black_box(crc32c::crc32c(&sealed)))
             }),
             contender(peers::kafka_protocol::NAME, move || {

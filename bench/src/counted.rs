@@ -1,7 +1,7 @@
-//! Counts what a piece of work allocates.
+//! Counts the allocations of a piece of work.
 //!
-//! The counting is switched on around that piece alone: while times are taken it costs a load and a branch that is always
-//! the same. It counts every thread, and there is one.
+//! Counting is switched on around that work alone: while times are taken it costs a load and a branch that always goes
+//! the same way. It counts every thread, of which there is one.
 #![expect(
     unsafe_code,
     reason = "the trait of allocators is unsafe; each call goes to the system's with its own arguments"
@@ -10,7 +10,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-/// How often memory was asked for, and for how much. Growing in place counts as asking for the new size.
+/// Number of allocations, and their bytes. Growing in place counts as an allocation of the new size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Allocations {
     pub(crate) count: u64,
@@ -44,7 +44,7 @@ fn count(bytes: usize) {
     }
 }
 
-// SAFETY: the system's allocator does the work, and is given what came in.
+// SAFETY: the system's allocator does the work, with the arguments of the caller.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size());

@@ -1,7 +1,9 @@
-//! The least that the format demands, written by hand for this one layout: the measure of what is possible.
+//! The least work that the format demands, written by hand for this one layout: the floor that others are compared
+//! with.
 //!
-//! No errors with a place, no iterator, no headers taken apart, no number above 2 MiB; any other batch panics. Safe code, as
-//! ours. The tricks are those that were found to pay: one slice and an index that moves, short numbers written as one word.
+//! It has no errors with a place, no iterator, does not parse headers, and knows no number above 2 MiB; any other batch
+//! panics. It is safe code, as ours is. It uses the tricks that were found to pay: one slice and an index that moves,
+//! and short numbers written as one word.
 
 use std::hint::black_box;
 
@@ -45,7 +47,7 @@ fn walked(batch: &[u8], records: &[u8]) -> Option<u64> {
             part = nullable(record, part)?.0;
             part = nullable(record, part)?.0;
         }
-        // The parts of a record must be as long as the record says: Kafka checks it, so the least that can be done does.
+        // The parts of a record must be as long as the record says. Kafka checks this, so it belongs to the least work.
         if part != record.len() {
             return None;
         }
@@ -66,7 +68,7 @@ fn nullable(record: &[u8], at: usize) -> Option<(usize, &[u8])> {
     Some((end, record.get(start..end)?))
 }
 
-/// A number of at most three bytes, its zig-zag not undone.
+/// A number of at most three bytes, without undoing its zig-zag encoding.
 #[inline(always)]
 fn varint(record: &[u8], at: usize) -> Option<(usize, u32)> {
     let first = u32::from(*record.get(at)?);
@@ -86,7 +88,7 @@ fn unzigzag(raw: u32) -> i64 {
     i64::from((raw >> 1) as i32 ^ -((raw & 1) as i32))
 }
 
-/// Writes the records behind each other, then the header and its checksum.
+/// Writes the records one after the other, then the header and its checksum.
 pub(crate) fn write(shape: &Shape, capacity_bytes: usize) -> Bytes {
     let mut batch = Vec::with_capacity(capacity_bytes);
     batch.resize(HEADER_BYTES, 0);
@@ -137,7 +139,7 @@ pub(crate) fn seal(shape: &Shape, attributes: u8, batch: &mut [u8]) {
     batch[17..21].copy_from_slice(&crc.to_be_bytes());
 }
 
-/// The varint of a number, lowest byte first, and how many bytes it has: at most three.
+/// The varint of a number, lowest byte first, and its size in bytes: at most three.
 #[inline(always)]
 fn zigzag(number: i64) -> (u128, usize) {
     let raw = ((number << 1) ^ (number >> 63)) as u32;
@@ -150,7 +152,7 @@ fn zigzag(number: i64) -> (u128, usize) {
     (u128::from(word), bytes)
 }
 
-/// Writes a whole word and takes back what is too much of it.
+/// Writes a whole word and truncates the excess.
 #[inline(always)]
 fn put(batch: &mut Vec<u8>, (word, bytes): (u128, usize)) {
     let end = batch.len() + bytes;
@@ -158,7 +160,7 @@ fn put(batch: &mut Vec<u8>, (word, bytes): (u128, usize)) {
     batch.truncate(end);
 }
 
-/// Up to 16 bytes are two halves that overlap: a call to copy them costs more than they do.
+/// Up to 16 bytes are copied as two halves that overlap: a call of memcpy would cost more.
 #[inline(always)]
 fn put_bytes(batch: &mut Vec<u8>, bytes: &[u8]) {
     match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {

@@ -1,13 +1,14 @@
-//! Takes the time of several ways to do one thing, in turns.
+//! Measures the time of several ways to do one thing, in turns.
 //!
-//! A round gives every contender a burst of a few milliseconds, in an order that moves on by one from round to round; the
-//! median of a burst's runs is the contender's time in that round. Reported is the median over the rounds, and as a
-//! ratio the median of the ratios within the rounds: a machine that others use disturbs neighbours in a round alike.
+//! A round gives every contender a burst of a few milliseconds, in an order that moves on by one from round
+//! to round; the median of a burst's runs is the contender's time in that round. The report has the median over
+//! the rounds, and as a ratio the median of the ratios within the rounds: other work on the machine disturbs
+//! neighbours in a round alike.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-/// One of the ways, with the name of its column. What it returns is thrown away, but not by the compiler.
+/// One of the ways, with the name of its column. Its result is dropped, but the compiler must assume that it is used.
 pub(crate) struct Contender<'a> {
     pub(crate) name: &'static str,
     run: Box<dyn FnMut() -> u64 + 'a>,
@@ -23,15 +24,15 @@ pub(crate) fn contender<'a>(name: &'static str, run: impl FnMut() -> u64 + 'a) -
     Contender { name, run: Box::new(run) }
 }
 
-/// The column that everything is measured for; a measure has it, and the one that its target names.
+/// The column of our own code; every measure has it, and the one that its target names.
 pub(crate) const OURS: &str = "ours";
 
-/// What a figure counts.
+/// The unit of a figure.
 #[derive(Clone, Copy)]
 pub(crate) enum Unit {
-    /// Nanoseconds for one of this many in a run.
+    /// Nanoseconds per item, of which a run has this many.
     NsEach(usize),
-    /// Millions of bytes a second, of this many in a run.
+    /// Megabytes per second, of this many bytes in a run.
     MegabytesPerSecond(usize),
 }
 
@@ -44,12 +45,12 @@ impl Unit {
     }
 }
 
-/// What must be reached, beside which column.
+/// The result to reach, relative to which column.
 #[derive(Clone, Copy)]
 pub(crate) enum Target {
-    /// The time of ours is at most that of the column times this.
+    /// Our time is at most the column's times this.
     TimeAtMost(f64, &'static str),
-    /// The speed of ours is at least that of the column times this.
+    /// Our speed is at least the column's times this.
     SpeedAtLeast(f64, &'static str),
 }
 
@@ -60,7 +61,7 @@ impl Target {
         }
     }
 
-    /// From the time of ours divided by that of the column: the ratio as the target speaks of it, and the verdict.
+    /// From our time divided by the column's: the ratio as the target puts it, and the judgement in words.
     fn judge(self, time_ratio: f64) -> (f64, String) {
         let verdict = |met: bool, sign: &str, limit: f64| {
             format!("{sign} {limit:.2} x {}: {}", self.column(), if met { "met" } else { "MISSED" })
@@ -80,7 +81,7 @@ pub(crate) struct Measure<'a> {
     pub(crate) contenders: Vec<Contender<'a>>,
 }
 
-/// Prints one table, measure by measure; measures whose name lacks `filter` are passed over.
+/// Prints one table, measure by measure; measures whose name lacks `filter` are skipped.
 pub(crate) struct Table<'a> {
     pub(crate) title: &'static str,
     pub(crate) columns: &'static [&'static str],
@@ -94,7 +95,7 @@ impl<'a> Table<'a> {
         Self { title, columns, filter, rounds, is_begun: false }
     }
 
-    /// Whether a row of this name is wanted: ask before setting up what is dear.
+    /// Whether a row of this name is wanted: ask before an expensive set-up.
     pub(crate) fn wants(&self, name: &str) -> bool {
         self.title.contains(self.filter) || name.contains(self.filter)
     }
@@ -148,7 +149,8 @@ fn in_turns(contenders: &mut [Contender<'_>], rounds: usize) -> Vec<Vec<Duration
     times
 }
 
-/// How often to run between two looks at the clock, for a look to cost nothing beside it. Warms up on the way.
+/// The number of runs between two readings of the clock that makes the cost of a reading negligible.
+/// Warms up on the way.
 fn repeats(contender: &mut Contender<'_>) -> u32 {
     const SAMPLE_MIN: Duration = Duration::from_micros(20);
     let mut repeats = 1;
@@ -158,8 +160,9 @@ fn repeats(contender: &mut Contender<'_>) -> u32 {
     repeats
 }
 
-/// Takes samples until there is a median to speak of. As many before that warm the caches up, and are thrown away: a reader
-/// of ten megabytes that comes after one who allocated a hundred was 1.3 times as slow with a single sample for that.
+/// Takes samples until there are enough for a median. As many before them warm the caches up and are dropped:
+/// after a contender that had allocated a hundred megabytes, one that reads ten was 1.3 times as slow when only
+/// one sample was dropped.
 fn burst(contender: &mut Contender<'_>, repeats: u32) -> Duration {
     samples(contender, repeats);
     median(&samples(contender, repeats))
@@ -178,7 +181,7 @@ fn samples(contender: &mut Contender<'_>, repeats: u32) -> Vec<Duration> {
     samples
 }
 
-/// The time of one run, of as many.
+/// The time of one run, from this many in a row.
 #[expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 fn sample(contender: &mut Contender<'_>, repeats: u32) -> Duration {
     let start = Instant::now();

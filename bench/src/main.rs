@@ -1,11 +1,11 @@
-//! How fast and how frugal `kafka-wire` is, beside hand-written floors and beside other crates.
+//! Speed and memory of `kafka-wire`, beside hand-written floors and other crates.
 //!
 //! ```text
 //! cargo run --release --manifest-path bench/Cargo.toml -- [FILTER] [--rounds N]
 //! cargo run --release --manifest-path bench/Cargo.toml -- sizes
 //! ```
-//! Rows are grouped into tables; those are shown whose title or own name contains FILTER. `sizes` is another table, which
-//! builds the crate and so is shown only when asked for.
+//! Rows are grouped into tables; a row is shown if its name or the title of its table contains FILTER.
+//! `sizes` is another table, which builds the crate and so is shown only on request.
 
 mod bare;
 mod codecs;

@@ -1,7 +1,7 @@
-//! Decoding the two responses that carry most: large metadata, and a fetch of many partitions.
+//! Decoding of the two responses that carry most: large metadata, and a fetch of many partitions.
 //!
-//! "decode" ends with the message and includes dropping it; "and read" looks at every field as well. The owned forms take
-//! megabytes in many pieces, so part of their time, and of kafka-protocol's, is the allocator's.
+//! "decode" ends with the message and includes dropping it; "and read" reads every field as well.
+//! The owned forms take megabytes in many pieces, so part of their time, and of kafka-protocol's, is the allocator's.
 
 use std::hint::black_box;
 
@@ -19,14 +19,14 @@ use crate::harness::{Contender, Measure, OURS, Table, Target, Unit, contender};
 use crate::peers;
 use crate::reads;
 
-/// Ours is the view.
+/// Our column is the view.
 const COLUMNS: &[&str] = &[OURS, OWNED, peers::kafka_protocol::NAME, "memcpy"];
 const OWNED: &str = "ours, owned";
 
 const METADATA_VERSION: i16 = 12;
 const FETCH_VERSION: i16 = 13;
 
-/// Megabytes of the response a second.
+/// Speed in megabytes of the response per second.
 pub(crate) fn times(filter: &str, rounds: usize) {
     let mut table = Table::new("messages, MB/s", COLUMNS, filter, rounds);
     let metadata = encoded(&metadata_response(), METADATA_VERSION);
@@ -54,7 +54,7 @@ type Decoders = fn(&Bytes) -> [Contender<'_>; 3];
 
 fn measure(table: &mut Table<'_>, name: &str, body: &Bytes, version: i16, [decode, read]: [Decoders; 2]) {
     let mut copy = vec![0; body.len()];
-    // A view is checked when it is decoded, skipped over by whoever holds it, and read: the more is read the less it gains.
+    // A view is checked when it is decoded, walked over by its holder, and read: the more is read, the less it gains.
     for (work, decoders, times) in [("decode", decode, 5.0), ("decode and read", read, 2.0)] {
         let mut contenders: Vec<Contender<'_>> = decoders(body).into();
         let results: Vec<u64> = contenders.iter_mut().map(Contender::run).collect();
@@ -126,7 +126,7 @@ fn encoded(message: &impl Message, version: i16) -> Bytes {
     writer.into_bytes()
 }
 
-/// What kafka-protocol makes of what it read: the same bytes, or it did not read the same.
+/// The bytes that kafka-protocol encodes after it has decoded. Other bytes would mean that it did not read the same.
 fn their_bytes<M: Encodable, E: std::fmt::Debug>(message: &Result<M, E>) -> Bytes {
     let message = message.as_ref().expect("a good message");
     let version = if std::any::type_name::<M>().ends_with("FetchResponse") { FETCH_VERSION } else { METADATA_VERSION };
@@ -170,7 +170,7 @@ fn metadata_response() -> MetadataResponse {
     }
 }
 
-/// 100 topics of 10 partitions.
+/// A response with 100 topics of 10 partitions.
 fn fetch_response(records_bytes: usize) -> FetchResponse {
     let records = Bytes::from(vec![7; records_bytes]);
     let partition = |index: i32| PartitionData {

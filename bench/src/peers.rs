@@ -1,7 +1,7 @@
-//! Records as other crates read and write them.
+//! Records, read and written by other crates.
 //!
-//! Each reads into its own structs and then looks at every record once, as ours is looked at. Each writes from
-//! its structs, built beforehand: what building them costs an application is left out, in their favour.
+//! Each crate reads into its own structs and then looks at every record once, as ours does. Each writes from its own
+//! structs, built beforehand: the cost of building them is left out, in their favour.
 
 pub(crate) mod kafka_protocol {
     use ::kafka_protocol::indexmap::IndexMap;
@@ -32,7 +32,7 @@ pub(crate) mod kafka_protocol {
             producer_epoch: NO_PRODUCER_EPOCH,
             timestamp_type: TimestampType::Creation,
             offset: index as i64,
-            // It takes records into one batch as long as offset less sequence stays the same.
+            // The crate puts records into one batch as long as offset minus sequence stays the same.
             sequence: NO_SEQUENCE + index as i32,
             timestamp,
             key: Some(Bytes::from_static(shape.key)),
@@ -78,7 +78,7 @@ pub(crate) mod krafka {
 
     pub(crate) const NAME: &str = "krafka";
 
-    /// `None` where it cannot write that codec without C.
+    /// `None` if the crate cannot write that codec without C.
     pub(crate) fn records(shape: &Shape, compression: Compression) -> Option<RecordBatch> {
         let codec = codec(compression);
         if !codec.is_available() {

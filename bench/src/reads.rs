@@ -1,7 +1,7 @@
-//! Looking at every field of a response, in each of the forms that it is decoded to.
+//! Reads of every field of a response, in each of the forms that it is decoded to.
 //!
-//! The same text for all three: fields have the same names everywhere, and the ways to a number, to the length of a string
-//! and to the elements of a list differ only in what iterating needs.
+//! The code is the same for all three forms: fields have the same names everywhere, and the accessors of numbers,
+//! string lengths and list elements differ only in what iterating needs.
 
 use kafka_wire::protocol::{fetch, metadata};
 
@@ -10,7 +10,7 @@ macro_rules! sum {
     ($($number:expr),+ $(,)?) => { 0_u64$(.wrapping_add($number as u64))+ };
 }
 
-/// Adds up what `$of` gives for each element of `$list`.
+/// Adds up the values of `$of` for each element of `$list`.
 macro_rules! each {
     ($list:expr, |$item:ident| $of:expr) => {
         $list.iter().fold(0_u64, |sum, $item| sum.wrapping_add($of))

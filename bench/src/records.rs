@@ -1,4 +1,4 @@
-//! Reading and writing one uncompressed batch, and what that allocates.
+//! Speed and allocations of reading and writing one uncompressed batch.
 
 use std::hint::black_box;
 
@@ -17,7 +17,7 @@ const COLUMNS: &[&str] = &[OURS, "floor", peers::krafka::NAME, peers::kafka_prot
 pub(crate) fn times(filter: &str, rounds: usize) {
     let mut table = Table::new("records, ns each", COLUMNS, filter, rounds);
     for (index, shape) in Shape::plain().iter().enumerate() {
-        // The common shape has the strictest target.
+        // The most common shape has the strictest target.
         let limit = if index == 0 { 1.10 } else { 1.15 };
         let fixture = Fixture::new(shape);
         for (work, contenders) in [("decode + CRC", fixture.readers()), ("encode + CRC", fixture.writers())] {
@@ -46,7 +46,7 @@ pub(crate) fn allocations(filter: &str) {
             let cells: Vec<String> = contenders
                 .iter_mut()
                 .map(|contender| {
-                    contender.run(); // What is kept from batch to batch is there already.
+                    contender.run(); // This run allocates the buffers that are kept from batch to batch.
                     let allocations = counted(|| contender.run());
                     if contender.name == OURS {
                         ours = allocations.count;
@@ -60,7 +60,7 @@ pub(crate) fn allocations(filter: &str) {
     }
 }
 
-/// The shape as bytes, and as everybody's structs.
+/// The shape as bytes, and as the structs of each crate.
 struct Fixture<'a> {
     shape: &'a Shape,
     bytes: Bytes,
@@ -71,7 +71,7 @@ impl<'a> Fixture<'a> {
         Self { shape, bytes: shape.build(0).seal(Seal::default()).expect("no codec") }
     }
 
-    /// In the order of the columns. All are seen to read the same.
+    /// The contenders that read, in the order of the columns; each is checked to read the same.
     fn readers(&self) -> Vec<Contender<'a>> {
         let batch = Batch::from_bytes(self.bytes.clone()).expect("a good batch");
         let mut buffer = Decompressed::default();
@@ -90,7 +90,7 @@ impl<'a> Fixture<'a> {
         readers
     }
 
-    /// In the order of the columns. All are seen to write what reads the same.
+    /// The contenders that write, in the order of the columns; each is checked to write bytes that read the same.
     fn writers(&self) -> Vec<Contender<'a>> {
         let shape = self.shape;
         let capacity_bytes = self.bytes.len() + 64;

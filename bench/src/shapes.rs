@@ -2,15 +2,15 @@
 
 use kafka_wire::record::{BatchBuilder, HeadersBuf, RawHeaders};
 
-/// A batch of records with one key, the same headers, and the values in turn.
+/// A batch of records with one key, the same headers, and the given values in turn.
 pub(crate) struct Shape {
     pub(crate) name: &'static str,
     pub(crate) record_count: usize,
     pub(crate) key: &'static [u8],
     pub(crate) values: Vec<Vec<u8>>,
-    /// Names and values.
+    /// Names and values of the headers.
     pub(crate) headers: Vec<(&'static str, &'static [u8])>,
-    /// The same, as they lie in a record.
+    /// The same headers as they are encoded in a record.
     pub(crate) raw_headers: HeadersBuf,
 }
 
@@ -30,7 +30,7 @@ impl Shape {
         Self { name, record_count: 10_000, key: b"key-0001", values, headers, raw_headers }
     }
 
-    /// The four of the record loop.
+    /// The four shapes of the measurements of records.
     pub(crate) fn plain() -> [Self; 4] {
         let value = |bytes| vec![vec![b'v'; bytes]];
         [
@@ -93,12 +93,12 @@ impl Shape {
     }
 }
 
-/// Ten records a millisecond: deltas of one and of two bytes.
+/// Ten records per millisecond, for deltas of one and of two bytes.
 fn timestamp_of(index: usize) -> i64 {
     1_700_000_000_000 + index as i64 / 10
 }
 
-/// What a reader does at the very least with a record: it looks at where things are. The same for all.
+/// The least work of a reader with a record: it looks at the places of the fields. The same for all contenders.
 #[inline(always)]
 pub(crate) fn touch(offset: i64, timestamp: i64, key: &[u8], value: &[u8], header_count: usize) -> u64 {
     let lengths = key.len() + value.len() + header_count;

@@ -1,4 +1,4 @@
-//! What depending on `kafka-wire` costs: crates, C, and the time to build it once its dependencies are there.
+//! The cost of depending on `kafka-wire`: crates, C, and the time to build it once its dependencies are built.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -9,7 +9,7 @@ const CRATES_MAX: usize = 18;
 const CRATES_ALL_FEATURES_MAX: usize = 51;
 const BUILD_MAX: Duration = Duration::from_secs(20);
 
-/// Prints a line for each, with what must be reached. Counts include `kafka-wire` itself.
+/// Prints a line for each figure, with its target. Counts include `kafka-wire` itself.
 pub(crate) fn print() {
     let bare = crates(&["--no-default-features"]);
     report(
@@ -21,7 +21,7 @@ pub(crate) fn print() {
     let all = crates(&["--all-features"]);
     let limit = format!("at most {CRATES_ALL_FEATURES_MAX}");
     report("crates of --all-features", &all.len().to_string(), &limit, all.len() <= CRATES_ALL_FEATURES_MAX);
-    // Build dependencies too: a crate that compiles C has one of these.
+    // Build dependencies are checked too: a crate that compiles C has one of these.
     let compilers = ["cc", "cmake", "bindgen", "pkg-config"];
     let builders = tree(&["--all-features", "-e", "normal,build"]);
     let found: Vec<&str> = compilers.into_iter().filter(|name| builders.contains(*name)).collect();
@@ -47,7 +47,7 @@ fn report(name: &str, figure: &str, target: &str, is_met: bool) {
     println!("{name:<46}{figure:>15}   {target}: {}", if is_met { "met" } else { "MISSED" });
 }
 
-/// Names of what goes into a program.
+/// Names of the crates that go into a program.
 fn crates(features: &[&str]) -> BTreeSet<String> {
     tree(&[features, &["-e", "normal"]].concat())
 }
@@ -61,8 +61,8 @@ fn tree(arguments: &[&str]) -> BTreeSet<String> {
     text.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
 }
 
-/// Builds a package and all that it needs, then the package once more by itself. In a directory of its own: other builds
-/// are left alone.
+/// Builds a package and its dependencies, then the package once more by itself, in a directory of its own so that other
+/// builds are left alone.
 #[expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 fn build_alone(package: &str, features: &str) -> Duration {
     let build = || run(cargo("build", package).args(["--release", "--quiet", features]));
@@ -77,7 +77,7 @@ fn run(command: &mut Command) {
     assert!(command.status().expect("cargo runs").success(), "{command:?}");
 }
 
-/// A command about a package of the workspace that ships `kafka-wire`.
+/// A cargo command about a package of the workspace that has `kafka-wire`.
 fn cargo(command: &str, package: &str) -> Command {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut cargo = Command::new(env!("CARGO"));

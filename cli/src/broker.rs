@@ -17,7 +17,7 @@ pub(crate) struct Options {
     /// Port on 127.0.0.1; 0 takes a free one.
     #[arg(long, default_value_t = 9092, conflicts_with = "listen")]
     port: u16,
-    // The text is for --help, where `[::]` is an address and no link.
+    // The doc comment is the text of --help, where `[::]` is an address and no link.
     #[allow(rustdoc::broken_intra_doc_links)]
     /// Address to listen on, instead of --port on 127.0.0.1; 0.0.0.0 or [::] for every address of this machine, port 0
     /// for a free one. Whoever can connect can do everything: the broker is for development.
@@ -73,7 +73,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     })
 }
 
-/// A host and a port, as the command line has them.
+/// A host and a port, as given on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Address {
     /// A name or an IP address, IPv6 without brackets.
@@ -104,7 +104,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// An address that a client can connect to.
+/// Parses an address that a client can connect to.
 fn advertised(text: &str) -> Result<Address, String> {
     let address: Address = text.parse()?;
     if address.port == 0 || matches!(&*address.host, "0.0.0.0" | "::") {
@@ -113,7 +113,7 @@ fn advertised(text: &str) -> Result<Address, String> {
     Ok(address)
 }
 
-/// A number of bytes, with K, M or G behind it for powers of 1024.
+/// Parses a number of bytes, with an optional K, M or G for powers of 1024.
 fn size_bytes(text: &str) -> Result<u64, String> {
     let (digits, shift) = match text.char_indices().last() {
         Some((at, 'k' | 'K')) => (&text[..at], 10),
@@ -129,7 +129,7 @@ fn size_bytes(text: &str) -> Result<u64, String> {
     }
 }
 
-/// Enough for a request and an answer of 1 MiB each, which clients send by default.
+/// Enough for a request and an answer of 1 MiB each, the sizes of clients with default settings.
 const MEMORY_MIN: u64 = 16 << 20;
 
 #[cfg(test)]

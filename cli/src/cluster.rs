@@ -1,4 +1,4 @@
-//! Which Kafka cluster a command talks to.
+//! The Kafka cluster that a command talks to.
 
 use clap::Args;
 
@@ -18,13 +18,13 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// What the flag says, or else the environment; `None` when neither names a cluster.
+    /// The servers of the flag, or else of the environment; `None` if neither names a cluster.
     pub(crate) fn bootstrap_servers(&self) -> Option<String> {
         let from_environment = || std::env::var(VARIABLE).ok();
         self.bootstrap_servers.clone().or_else(from_environment).filter(|servers| !servers.trim().is_empty())
     }
 
-    /// Where a cluster that no flag names comes from, for users who have forgotten that they set it.
+    /// The source of the cluster's address, for users who have forgotten that they set the variable.
     pub(crate) fn origin(&self) -> &'static str {
         if self.bootstrap_servers.is_some() { "" } else { "  (from KAFKA_BOOTSTRAP_SERVERS)" }
     }

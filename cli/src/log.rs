@@ -1,4 +1,4 @@
-//! What the libraries log: to stderr, as text for people or as JSON for programs.
+//! Logs of the libraries: to stderr, as text for people or as JSON for programs.
 
 use std::io::{self, IsTerminal as _};
 
@@ -13,12 +13,12 @@ use crate::output::note;
 /// The flags of every command.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// What to log to stderr: `error`, `warn`, `info`, `debug`, `trace` or `off`, also by module, as in
-    /// `warn,kafka_wire::client=debug`. Without the flag: the environment variable RUST_LOG, or else `warn`, and `error`
-    /// in the demo, which makes trouble on purpose.
+    /// Filter of the log on stderr: `error`, `warn`, `info`, `debug`, `trace` or `off`, also by module, as in
+    /// `warn,kafka_wire::client=debug`. Without the flag: the environment variable RUST_LOG, or else `warn`,
+    /// and `error` in the demo, which makes trouble on purpose.
     #[arg(long, global = true, value_name = "LEVEL|FILTER", value_parser = filter)]
     log: Option<Targets>,
-    /// How log lines look.
+    /// Format of the log lines.
     #[arg(long, global = true, value_enum, default_value_t = Format::Auto)]
     log_format: Format,
 }
@@ -29,16 +29,16 @@ enum Format {
     Auto,
     /// For people.
     Text,
-    /// An object a line, for programs.
+    /// For programs: one object per line.
     Json,
 }
 
 impl Options {
-    /// Logs from now on; `default` is the filter where the user has not said any.
+    /// Starts logging; `default` is the filter if the user has not set any.
     pub(crate) fn start(&self, default: &str) {
         let filter = self.log.clone().or_else(from_environment);
         let filter = filter.unwrap_or_else(|| default.parse().expect("our own filters are valid"));
-        // A reader of stderr that has gone is no reason for a panic, which telling of it there would be.
+        // When nobody reads stderr any more, reporting that error would panic.
         let layer = fmt::layer().with_writer(io::stderr).with_ansi(false).log_internal_errors(false);
         let is_json = match self.log_format {
             Format::Auto => !io::stderr().is_terminal(),
@@ -54,7 +54,8 @@ impl Options {
     }
 }
 
-/// What RUST_LOG says; it may be meant for other programs too, so one that we cannot read is no error.
+/// The filter of RUST_LOG. The variable may be meant for other programs too, so a value that cannot be parsed is
+/// no error.
 fn from_environment() -> Option<Targets> {
     let text = std::env::var("RUST_LOG").ok().filter(|text| !text.trim().is_empty())?;
     filter(&text).inspect_err(|error| note!("note: RUST_LOG is not used: {error}")).ok()

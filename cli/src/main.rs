@@ -38,7 +38,7 @@ enum Command {
     /// Shows bytes of the Kafka protocol, for people who debug.
     #[command(subcommand)]
     Wire(wire::Command),
-    /// Prints what a shell needs to complete the commands and flags of this program.
+    /// Prints a script with which a shell completes the commands and flags of this program.
     Completions(manual::Completions),
     /// Prints the manual pages of this program, in the format of `man`.
     Man(manual::Man),

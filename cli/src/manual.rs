@@ -1,5 +1,5 @@
-//! `waterwheel completions` and `waterwheel man`: what shells and `man` know of this program, from the same
-//! definitions as `--help`.
+//! `waterwheel completions` and `waterwheel man`: shell completions and manual pages, from the same definitions
+//! as `--help`.
 
 use std::error::Error;
 use std::fs;
@@ -36,7 +36,7 @@ pub(crate) fn completions(options: &Completions, mut program: Command) -> Result
     Ok(ExitCode::SUCCESS)
 }
 
-/// Prints one page, or writes all.
+/// Prints one page, or writes all of them.
 pub(crate) fn man(options: &Man, mut program: Command) -> Result<ExitCode, Box<dyn Error>> {
     program.build();
     if let Some(folder) = &options.dir {

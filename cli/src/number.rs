@@ -1,10 +1,10 @@
 //! Numbers as people type them.
 
-/// Reads a count: digits, in groups divided by `_` or `,` where that helps, and `k`, `M` or `G` for thousands, millions
-/// and thousands of millions, after a fraction if need be: `250000`, `250_000`, `250k`, `1.5M`.
+/// Reads a count: digits, which `_` or `,` may group, optionally with a fraction, and `k`, `M` or `G` for thousands,
+/// millions and thousands of millions: `250000`, `250_000`, `250k`, `1.5M`.
 ///
 /// # Errors
-/// Says what is taken.
+/// The error lists the accepted forms.
 pub(crate) fn count(text: &str) -> Result<u64, String> {
     parse(text).ok_or_else(|| format!("`{text}` is no count: write it as 250000, 250_000, 250k or 1.5M"))
 }
@@ -22,7 +22,7 @@ fn parse(text: &str) -> Option<u64> {
         Some(parts) => parts,
         None => (number, ""),
     };
-    // A fraction of a record is none: 1.5k is 1500, and 1.5 is refused.
+    // The result must be whole: 1.5k is 1500, and 1.5 is refused.
     if fraction.len() > zeros || !is_digits(fraction) {
         return None;
     }
@@ -30,7 +30,7 @@ fn parse(text: &str) -> Option<u64> {
     format!("{whole}{fraction:0<zeros$}").parse().ok()
 }
 
-/// The digits without what divides them. Commas stand before three digits each: 1,5M is not fifteen millions.
+/// The digits without group separators. A comma must stand before three digits: 1,5M is not fifteen millions.
 fn ungrouped(whole: &str) -> Option<String> {
     let divider = if whole.contains(',') { ',' } else { '_' };
     let mut groups = whole.split(divider);

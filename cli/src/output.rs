@@ -1,7 +1,7 @@
-//! Where things are printed: results to stdout, everything else to stderr.
+//! The output of the program: results go to stdout, everything else to stderr.
 //!
-//! A reader that has gone, as `head` does, ends neither the work nor the program: what it would have read is dropped,
-//! and the exit code still tells how the work ended. The `print` macros of the standard library would panic.
+//! When the reader of the output is gone, as with `head`, neither the work nor the program ends: further output is
+//! dropped, and the exit code still tells how the work ended. The `print` macros of the standard library would panic.
 
 use std::fmt;
 use std::io::{self, Write as _};
@@ -14,14 +14,15 @@ pub(crate) use note;
 
 /// Prints a line to stderr.
 pub(crate) fn line(line: fmt::Arguments<'_>) {
-    // In one piece, so that lines of several threads do not mix. What cannot be told there cannot be told anywhere.
+    // The line is written in one piece, so that lines of several threads do not mix. An error here could not
+    // be reported anywhere.
     let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
-/// Prints text to stdout, whole.
+/// Prints the whole text to stdout.
 ///
 /// # Errors
-/// It cannot be written, say to a full disk. That nobody reads it (any more) is no error.
+/// The text cannot be written, for example to a full disk. A reader that is gone is no error.
 pub(crate) fn print(text: &str) -> Result<(), String> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {

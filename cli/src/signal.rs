@@ -1,6 +1,6 @@
-//! The signals that ask a program to end: Ctrl-C everywhere, SIGTERM on Unix, the console's closing on Windows.
+//! The signals that ask a program to end: Ctrl-C everywhere, SIGTERM on Unix, the closing of the console on Windows.
 //!
-//! The first one asks: whoever works looks at [`Stop`] and ends in order. The second one insists: the process exits at
+//! The first signal asks: the work looks at [`Stop`] and ends in order. The second one insists: the process exits at
 //! once. A thread of its own waits for them, so that both work also while the program computes or blocks.
 
 use std::io;
@@ -18,7 +18,7 @@ pub(crate) enum Signal {
 }
 
 impl Signal {
-    /// As users know it.
+    /// The name that users know.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Interrupt => "SIGINT",
@@ -26,7 +26,7 @@ impl Signal {
         }
     }
 
-    /// What a shell reports for a program that the signal ended: 128 and the signal's number.
+    /// The exit code that a shell reports for a program ended by the signal: 128 and the signal's number.
     pub(crate) fn exit_code(self) -> u8 {
         match self {
             Self::Interrupt => 130,
@@ -41,7 +41,7 @@ impl From<Signal> for ExitCode {
     }
 }
 
-/// Whether the program has been asked to end. Clones look at the same.
+/// Whether the program has been asked to end. Clones share the state.
 #[derive(Clone, Debug)]
 pub(crate) struct Stop(watch::Receiver<Option<Signal>>);
 
@@ -68,11 +68,11 @@ impl Stop {
         Ok(Self(receiver))
     }
 
-    /// Completes with the first signal, at once if it has come already. Cancel safe.
+    /// Completes with the first signal, at once if that has come already. Cancel safe.
     pub(crate) async fn wait(&mut self) -> Signal {
         match self.0.wait_for(Option::is_some).await.as_deref() {
             Ok(Some(signal)) => *signal,
-            // The thread that waits is gone, which only a panic of it could bring about.
+            // The waiting thread is gone, which only a panic of it can cause.
             Ok(None) | Err(_) => std::future::pending().await,
         }
     }

@@ -1,4 +1,4 @@
-//! `waterwheel broker` as an operator runs it: where it listens, what it says, how it ends.
+//! `waterwheel broker` as an operator runs it: its address, its output, and its end.
 #![cfg(unix)]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -9,7 +9,7 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 struct Running {
     child: Child,
     stderr: BufReader<ChildStderr>,
-    /// What it said up to the line that names its address.
+    /// The output up to the line with its address.
     said: String,
 }
 
@@ -26,7 +26,7 @@ impl Running {
         Self { child, stderr, said }
     }
 
-    /// What it tells clients to connect to.
+    /// The address that clients are told to connect to.
     fn address(&self) -> &str {
         let (_, line) = self.said.rsplit_once("broker  ").expect("it was waited for");
         line.split_once(' ').expect("the address is a word").0
@@ -37,7 +37,7 @@ impl Running {
         assert!(sent.expect("there is a kill").success());
     }
 
-    /// Waits for its end; returns the exit code and what else it said.
+    /// Waits for its end; returns the exit code and the rest of its output.
     fn end(mut self) -> (Option<i32>, String) {
         let mut said = String::new();
         self.stderr.read_to_string(&mut said).expect("UTF-8");
@@ -52,7 +52,7 @@ impl Drop for Running {
     }
 }
 
-/// The answer to ApiVersions v0 with correlation id 7, without its length.
+/// The answer to ApiVersions v0 with correlation id 7, without its length prefix.
 fn ask(address: &str) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).expect("the broker listens");
     stream.write_all(&[0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 7, 0xff, 0xff]).expect("the broker reads");

@@ -1,4 +1,4 @@
-//! What holds for every command: version, logs, completions, manual pages.
+//! Tests of every command: version, logs, completions, manual pages.
 
 use std::process::{Command, Output};
 
@@ -21,7 +21,7 @@ fn printed(output: Output) -> String {
 #[test]
 fn the_version_tells_the_commit_where_there_is_one() {
     let version = printed(waterwheel(&["--version"]));
-    // What was built is compared with what was built: the work tree may have moved on since.
+    // The version is compared with the one of this build: the work tree may have moved on since.
     assert_eq!(version.trim(), concat!("waterwheel ", env!("WATERWHEEL_VERSION")));
     let mut git = Command::new("git");
     git.args(["ls-files", "--error-unmatch", "build.rs"]).current_dir(env!("CARGO_MANIFEST_DIR"));

@@ -4,7 +4,7 @@ use crate::input::Job;
 use crate::jobs::Place;
 use crate::systems::System;
 
-/// What to measure.
+/// The parameters of a measurement.
 pub(crate) struct Arguments {
     /// Input records of a job; job C takes a tenth, because each of its records is ten words.
     pub(crate) records: u64,
@@ -12,17 +12,17 @@ pub(crate) struct Arguments {
     pub(crate) systems: Vec<System>,
 }
 
-/// What this process is for.
+/// The role of this process.
 pub(crate) enum Command {
-    /// Start everything, and measure.
+    /// Start every system, and measure.
     Measure(Arguments),
-    /// Be one of the processes that are measured.
+    /// Run one job, as one of the processes that are measured.
     Job(Place),
 }
 
 impl Arguments {
     /// # Errors
-    /// What to print when the arguments cannot be used.
+    /// The text to print if the arguments cannot be used.
     pub(crate) fn parse(mut given: impl Iterator<Item = String>) -> Result<Command, String> {
         let mut arguments = Self { records: RECORDS, jobs: Job::ALL.to_vec(), systems: System::ALL.to_vec() };
         while let Some(name) = given.next() {
@@ -55,9 +55,9 @@ fn list<T>(text: &str, from_name: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, 
     text.split(',').map(|name| from_name(name).ok_or_else(|| format!("unknown: {name}\n{USAGE}"))).collect()
 }
 
-/// Enough for rates that mean something; a run of everything then takes some minutes.
+/// Enough for rates that mean something; a run of all jobs then takes some minutes.
 const RECORDS: u64 = 1_000_000;
-/// Each partition gets some, in every job.
+/// Enough for each partition to get some records in every job.
 const RECORDS_MIN: u64 = 1_000;
 const USAGE: &str =
     "usage: bench-processor [--records 1M] [--jobs a,b1,b2,c,d] [--systems waterwheel,streams,streams-cached,flink]";

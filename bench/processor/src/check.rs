@@ -1,21 +1,22 @@
-//! What must come out of a job, and whether it did.
+//! The check of a job's output against a count of the input.
 
 use std::collections::HashMap;
 
 use crate::input::SENTINEL_KEY;
 
-/// What must come out, counted from the input alone.
+/// The expected output, computed from the input alone.
 pub(crate) enum Expected {
-    /// One record for each of the input, in any order.
+    /// One output record for each input record, in any order.
     Each { records: u64, fingerprints: u64 },
-    /// Ever greater numbers for each key, the last of which is this: a result that came twice is not greater.
+    /// Increasing counts for each key, of which this is the last. A result that occurs twice shows, because the
+    /// second is not greater.
     Last(HashMap<Vec<u8>, i64>),
-    /// One record for each key and window. Here a key is followed by the start of the window, in the output the
-    /// value begins with that.
+    /// One record for each key and window. Here, a key is followed by the start of the window; in the output,
+    /// the value begins with it.
     Once(HashMap<Vec<u8>, i64>),
 }
 
-/// What has come out so far.
+/// The output that has been read so far.
 pub(crate) struct Seen<'e> {
     expected: &'e Expected,
     records: u64,
@@ -63,7 +64,7 @@ impl<'e> Seen<'e> {
         }
     }
 
-    /// Whether everything came, and nothing twice.
+    /// Checks that the output is complete and without duplicates.
     ///
     /// # Errors
     /// The first difference.
@@ -97,7 +98,7 @@ fn number(bytes: &[u8]) -> Option<i64> {
     bytes.try_into().ok().map(i64::from_be_bytes)
 }
 
-/// A number that is hardly ever the same for two records (FNV-1a, mixed): sums of them compare sets.
+/// A hash that is hardly ever the same for two records (FNV-1a, mixed): sums of hashes compare sets.
 pub(crate) fn fingerprint(key: &[u8], value: &[u8]) -> u64 {
     let fold = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
     let hash = key.iter().chain(value).fold(0xcbf2_9ce4_8422_2325, fold);

@@ -1,4 +1,4 @@
-//! The jobs' inputs: made of a seed, written once, and counted on the way for the check.
+//! The inputs of the jobs: made from a seed, written once, and counted on the way for the check.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -12,7 +12,7 @@ use kafka_wire::types::{PartitionId, TimestampMs};
 
 use crate::check::{Expected, fingerprint};
 
-/// What is done with the input.
+/// The five jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Job {
     /// Upper-case of 100-byte values under 8-byte keys: no state.
@@ -55,7 +55,7 @@ impl Job {
         Self::ALL.into_iter().find(|job| job.name() == name)
     }
 
-    /// Records of this job's input when the others have `records`.
+    /// Number of input records of this job when the others have `records`.
     pub(crate) const fn records(self, records: u64) -> u64 {
         match self {
             Self::WordCount => records / 10,
@@ -71,7 +71,7 @@ pub(crate) const WINDOW_MS: i64 = 10_000;
 /// The key of the records that close the last windows of job D; the check leaves it out.
 pub(crate) const SENTINEL_KEY: u64 = u64::MAX;
 
-/// Writes the input of `job`, and says what must come out.
+/// Writes the input of `job`, and returns the expected output.
 pub(crate) async fn load(client: &Client, topic: &str, job: Job, records: u64) -> Result<Expected, Box<dyn Error>> {
     let mut producer = Producer::open(client, ProducerConfig::default()).await?;
     let topic = producer.topic(topic).await?;
@@ -80,7 +80,7 @@ pub(crate) async fn load(client: &Client, topic: &str, job: Job, records: u64) -
         let record = source.next(index);
         let partition = match record.key.is_empty() {
             true => PartitionId((index % PARTITIONS.unsigned_abs() as u64) as i32),
-            // As good as any other: all records of a key in one partition.
+            // Any rule would do that puts all records of a key into one partition.
             false => PartitionId((fingerprint(&record.key, b"") % PARTITIONS.unsigned_abs() as u64) as i32),
         };
         append(&mut producer, topic, partition, &record).await?;
@@ -113,14 +113,14 @@ async fn append(
     }
 }
 
-/// A record of an input; an empty key is none.
+/// An input record; an empty key means none.
 struct Record {
     key: Vec<u8>,
     value: Vec<u8>,
     timestamp_ms: i64,
 }
 
-/// Makes the records of one job, and counts what must come out.
+/// Makes the records of one job, and counts the expected output.
 struct Source {
     job: Job,
     rng: Rng,
@@ -135,7 +135,7 @@ struct Source {
 impl Source {
     fn new(job: Job, records: u64) -> Result<Self, Box<dyn Error>> {
         let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
-        // All of event time lies in the past, the sentinels' too: brokers refuse what is far ahead of their clock.
+        // All event times lie in the past, the sentinels' too: brokers refuse timestamps far ahead of their clock.
         let span = i64::try_from(records)? + 3 * 3_600_000;
         let (words, shares) = if job == Job::WordCount { zipf_words() } else { (Vec::new(), Vec::new()) };
         let expected = match job {
@@ -215,7 +215,8 @@ impl Source {
     }
 }
 
-/// The words of job C, the most frequent first, and how far each one's share of 0..2^64 reaches: Zipf with exponent 0.99.
+/// The words of job C, the most frequent first, and the upper bound of each one's share of 0..2^64:
+/// Zipf with exponent 0.99.
 fn zipf_words() -> (Vec<Vec<u8>>, Vec<u64>) {
     let weights: Vec<f64> = (1..=WORDS).map(|rank| (rank as f64).powf(-0.99)).collect();
     let total: f64 = weights.iter().sum();

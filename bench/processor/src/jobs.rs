@@ -1,4 +1,4 @@
-//! The jobs on Waterwheel, as the process that is measured runs them.
+//! The jobs on Waterwheel, run in the process that is measured.
 
 use std::error::Error;
 use std::io::Read;
@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::input::{Job, PARTITIONS, WINDOW_MS};
 
-/// What to run, and where.
+/// The job to run, and its topics and broker.
 pub(crate) struct Place {
     job: Job,
     bootstrap: String,
@@ -23,7 +23,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// The arguments as `systems` gives them.
+    /// Reads the arguments as `systems` passes them.
     pub(crate) fn parse(mut given: impl Iterator<Item = String>) -> Option<Self> {
         Some(Self {
             job: Job::from_name(&given.next()?)?,
@@ -88,12 +88,12 @@ fn topology(place: &Place) -> Result<Topology, BuildErrors> {
     builder.build()
 }
 
-/// One window for all records: the years 1970 to 2069.
+/// One window for all records, from 1970 to 2069.
 fn all_of_time() -> Tumbling {
     Tumbling::of(Duration::from_secs(100 * 365 * 24 * 3_600))
 }
 
-/// The result of job D as 16 bytes: the window's start, the sum.
+/// Serialises the result of job D to 16 bytes: the window's start and the sum.
 #[derive(Clone)]
 struct StartAndSum;
 

@@ -1,4 +1,4 @@
-//! What the benchmark asks of the cluster: topics, how far a job is, what it put out.
+//! The benchmark's own work on the cluster: topics, progress of a job, and its output.
 
 use std::error::Error;
 use std::time::Duration;
@@ -26,14 +26,14 @@ pub(crate) async fn create_topic(client: &Client, name: &str) -> Result<(), Box<
     Ok(())
 }
 
-/// Deletes topics; one that is not there is fine.
+/// Deletes topics; a topic that does not exist is no error.
 pub(crate) async fn delete_topics(client: &Client, names: &[String]) -> Result<(), Box<dyn Error>> {
     let names: Vec<Str> = names.iter().map(|name| Str::from(name.as_str())).collect();
     client.delete_topics(&names).await?;
     Ok(())
 }
 
-/// The sum of the ends that a reader of this isolation sees.
+/// The sum of the partitions' end offsets at this isolation level.
 pub(crate) async fn ends(client: &Client, topic: &str, isolation: IsolationLevel) -> Result<i64, Box<dyn Error>> {
     let latest: Vec<_> = partitions(topic).map(|partition| (partition, OffsetSpec::Latest)).collect();
     let listed = client.list_offsets(&latest, isolation).await?;
@@ -89,5 +89,5 @@ fn partitions(topic: &str) -> impl Iterator<Item = TopicPartition> + use<'_> {
     (0..PARTITIONS).map(move |partition| TopicPartition::new(topic, PartitionId(partition)))
 }
 
-/// Longest wait for the next piece of a topic that has one.
+/// Longest wait for the next records of a topic that has more.
 const READ_DURATION_MAX: Duration = Duration::from_secs(60);

@@ -1,11 +1,12 @@
-//! The same jobs on Waterwheel, Kafka Streams and Flink, exactly-once, on one Apache Kafka: what each costs.
+//! The cost of the same jobs on Waterwheel, Kafka Streams and Flink, exactly-once, on one Apache Kafka.
 //!
 //! ```text
 //! cargo run --release --manifest-path bench/processor/Cargo.toml -- [--records N] [--jobs a,b1,..] [--systems NAME,..]
 //! ```
-//! Needs a JDK (17 or newer) and Maven. For each job: the input is written once; then each system runs it in a process of
-//! its own, one after the other, one thread and 6 partitions; what it put out is read as a `read_committed` consumer reads
-//! it and compared with a count made of the input alone. A run whose output is wrong is shown as such, and the exit code is 1.
+//! Needs a JDK (17 or newer) and Maven. For each job the input is written once. Then each system runs it in a process
+//! of its own, one system after the other, with one thread and 6 partitions. The output is read as a `read_committed`
+//! consumer reads it and compared with a count made from the input alone. A run whose output is wrong is shown as such,
+//! and the exit code is 1.
 //!
 //! CPU is user and system time of the system's process, from its start to the last change of its output; "warm" is
 //! the same without the first 40 % of the input, so without the start and most of the JIT. RSS is the peak.
@@ -56,7 +57,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether the output of every run was right.
+/// Measures every job on every system. Returns whether all outputs were right.
 async fn measure_all(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
     let java = if arguments.systems.iter().any(|system| system.is_java()) { Some(Java::build()?) } else { None };
     let kafka = RealKafka::start(RealConfig { heap_mib: 1024, ..RealConfig::default() }).await?;

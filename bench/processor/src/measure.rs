@@ -1,4 +1,4 @@
-//! One run of one job on one system: started, watched until its output is complete, checked, ended.
+//! One run of one job on one system: start it, watch it until its output is complete, check, end it.
 
 use std::error::Error;
 use std::fmt;
@@ -15,7 +15,7 @@ use crate::input::Job;
 use crate::kafka;
 use crate::systems::{Java, System};
 
-/// What is to be run.
+/// The run to make.
 pub(crate) struct Run<'a> {
     pub(crate) job: Job,
     pub(crate) records: u64,
@@ -24,17 +24,17 @@ pub(crate) struct Run<'a> {
     pub(crate) expected: &'a Expected,
 }
 
-/// What it cost.
+/// The result of a run.
 pub(crate) enum Outcome {
     Right(Cost),
-    /// The output is not what it must be, and what is wrong with it.
+    /// The output is wrong, and in which way.
     Wrong(String),
 }
 
 pub(crate) struct Cost {
     /// CPU seconds per million input records.
     pub(crate) cpu: f64,
-    /// The same without the first 40 % of the input; `None` when the run was over too soon to tell.
+    /// The same without the first 40 % of the input; `None` if the run was too short to tell.
     pub(crate) warm_cpu: Option<f64>,
     pub(crate) records_per_second: f64,
     pub(crate) rss_mib: f64,
@@ -86,7 +86,7 @@ impl Run<'_> {
     }
 }
 
-/// What was seen of a run at one moment.
+/// The state of a run at one moment.
 #[derive(Clone, Copy)]
 struct Sample {
     at: Instant,
@@ -103,7 +103,7 @@ struct Watch<'a> {
 }
 
 impl Watch<'_> {
-    /// Samples the process until its input is committed, its output does not change any more and is right.
+    /// Samples the process until its input is committed, its output has stopped changing and the output is right.
     async fn until_complete(&self, process: &mut Process) -> Result<Outcome, Box<dyn Error>> {
         let input_end = kafka::ends(self.client, self.run.input, IsolationLevel::ReadUncommitted).await?;
         let started = Instant::now();
@@ -144,7 +144,7 @@ impl Watch<'_> {
     async fn sample(&self, process: &mut Process) -> Result<Sample, Box<dyn Error>> {
         let committed = kafka::committed(self.client, self.application, self.run.input).await?;
         let output_end = kafka::ends(self.client, self.output, IsolationLevel::ReadCommitted).await?;
-        // After the output, so that all that it took is counted.
+        // The sample is taken after the output is complete, so that all work for it is counted.
         process.look();
         Ok(Sample { at: Instant::now(), cpu_seconds: process.cpu_seconds, committed, output_end })
     }
@@ -171,7 +171,8 @@ impl Watch<'_> {
     }
 }
 
-/// The process of a system; killed when this is dropped, and it stops by itself when we are gone, as its stdin closes.
+/// The process of a system. It is killed when this is dropped, and stops by itself when this process ends,
+/// because its stdin closes.
 struct Process {
     child: Child,
     log: PathBuf,
@@ -187,7 +188,8 @@ impl Process {
         Ok(Self { child, log, cpu_seconds: 0.0, rss_kib: 0.0 })
     }
 
-    /// Reads the CPU time and the peak of the resident memory so far; keeps the last ones of a process that is gone.
+    /// Reads the CPU time and the peak of the resident memory so far; after the process has ended it
+    /// keeps the last values.
     fn look(&mut self) {
         let process = Path::new("/proc").join(self.child.id().to_string());
         if let Some(seconds) = fs::read_to_string(process.join("stat")).ok().and_then(|stat| cpu_seconds(&stat)) {
@@ -198,7 +200,7 @@ impl Process {
         }
     }
 
-    /// How the process ended, and the end of what it said, if it has.
+    /// The exit status of the process and the end of its output, if it has ended.
     fn ended(&mut self) -> Result<Option<String>, Box<dyn Error>> {
         let Some(status) = self.child.try_wait()? else { return Ok(None) };
         let log = fs::read_to_string(&self.log)?;
@@ -220,14 +222,14 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Fails only when it has ended.
+        // It fails only if the process has ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Fields 14 and 15 of /proc/PID/stat, in ticks of 1/100 s (proc(5)); the second field, a name in parentheses, may contain
-/// anything.
+/// Fields 14 and 15 of /proc/PID/stat, in ticks of 1/100 s (proc(5)); the second field, a name in parentheses,
+/// may contain anything.
 fn cpu_seconds(stat: &str) -> Option<f64> {
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_ascii_whitespace().skip(11);
@@ -242,9 +244,9 @@ fn peak_kib(status: &str) -> Option<f64> {
 }
 
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(50);
-/// The output is looked at when nothing has changed for so long: more than a checkpoint of Flink's.
+/// The output is read when nothing has changed for this long, which is longer than a checkpoint of Flink.
 const QUIET: Duration = Duration::from_secs(3);
-/// Without any change for so long, nothing more will come.
+/// After this long without a change, the output counts as final.
 const QUIET_MAX: Duration = Duration::from_secs(60);
-/// A shorter end of a run tells little: the kernel counts in hundredths of a second.
+/// Shortest warm part that is reported: the kernel counts in hundredths of a second.
 const WARM_MIN: Duration = Duration::from_millis(500);

@@ -1,10 +1,10 @@
-//! The table at the end.
+//! The tables at the end.
 
 use crate::input::Job;
 use crate::measure::{Cost, Outcome};
 use crate::systems::System;
 
-/// Prints one table for each job: what each system took, and how much that is beside Waterwheel.
+/// Prints one table for each job: the cost on each system, and its ratio to Waterwheel's.
 pub(crate) fn print(runs: &[(Job, System, Outcome)]) {
     for job in Job::ALL {
         let of_job: Vec<_> = runs.iter().filter(|run| run.0 == job).collect();
@@ -36,7 +36,7 @@ fn cost(outcome: &Outcome) -> Option<&Cost> {
 fn row(cost: &Cost, ours: Option<&Cost>) -> String {
     let warm = cost.warm_cpu.map_or_else(|| "-".to_owned(), |cpu| format!("{cpu:.2}"));
     let beside = |cpu: Option<f64>| match (cpu, ours) {
-        // What Waterwheel takes is over too soon to have a warm part; its whole is what the others are held against.
+        // Waterwheel's run is too short to have a warm part; the others' warm parts are compared with its whole run.
         (Some(cpu), Some(ours)) if ours.cpu > 0.0 => format!("{:.1}", cpu / ours.cpu),
         _ => "-".to_owned(),
     };

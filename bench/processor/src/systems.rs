@@ -1,18 +1,18 @@
-//! The systems, and how the process of each is started.
+//! The systems, and the command that starts the process of each.
 
 use std::error::Error;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Who runs the job.
+/// A system that runs the jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum System {
     Waterwheel,
-    /// Kafka Streams, every update put out, as Flink does it.
+    /// Kafka Streams, which writes every update, as Flink does.
     Streams,
-    /// Kafka Streams with its record cache at the default of 10 MiB: a changed key is put out once a commit, as
-    /// Waterwheel does it.
+    /// Kafka Streams with its record cache at the default of 10 MiB, which writes a changed key once per
+    /// commit, as Waterwheel does.
     StreamsCached,
     Flink,
 }
@@ -37,11 +37,11 @@ impl System {
         self != Self::Waterwheel
     }
 
-    /// The command that runs a job until its stdin closes; `place` are job, bootstrap server, application id, input,
-    /// output and a directory for state.
+    /// The command that runs a job until its stdin closes; `place` is job, bootstrap server, application id,
+    /// input, output and a directory for state.
     ///
     /// # Panics
-    /// Without the Java programs, for a system that is one.
+    /// When the system is a Java program and `java` is `None`.
     pub(crate) fn command(self, place: &[&str], java: Option<&Java>) -> Result<Command, Box<dyn Error>> {
         let java = |module, main| java.expect("built when a system needs it").command(module, main, place);
         Ok(match self {
@@ -76,11 +76,11 @@ impl fmt::Display for System {
     }
 }
 
-/// The programs in `java/`, built.
+/// The compiled programs of `java/`.
 pub(crate) struct Java(PathBuf);
 
 impl Java {
-    /// Compiles them and fetches their jars by Maven, into Cargo's target directory.
+    /// Compiles them and fetches their jars with Maven, into Cargo's target directory.
     pub(crate) fn build() -> Result<Self, Box<dyn Error>> {
         let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("java/pom.xml");
         let program = std::env::current_exe()?;
@@ -100,7 +100,7 @@ impl Java {
         let built = self.0.join(module);
         let mut command = Command::new("java");
         command.args(["-Xmx2g", "-Dlog4j2.level=WARN"]);
-        // Flink on a JDK with modules: what its own scripts open.
+        // The packages that Flink's own scripts open on a JDK with modules.
         for package in
             ["java.base/java.lang", "java.base/java.util", "java.base/java.nio", "java.base/java.util.concurrent"]
         {

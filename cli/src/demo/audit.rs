@@ -1,4 +1,5 @@
-//! What the job should have written, counted apart from it, against what a `read_committed` reader got.
+//! The audit: compares the output that a `read_committed` reader got with a count of the input that is
+//! independent of the job.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -7,27 +8,27 @@ use hashbrown::HashMap;
 
 use super::input::Line;
 
-/// What the job should write for an input, counted as plainly as can be: no code of the processor takes part.
+/// The expected output for an input, counted in the plainest way: no code of the processor takes part.
 #[derive(Debug)]
 pub(crate) struct Expected {
     window_ms: i64,
     is_word: fn(char) -> bool,
-    /// Each different word once; what follows names words by their place here.
+    /// Every distinct word, once; other fields refer to words by their index here.
     ids: HashMap<String, u32>,
-    /// By window, counted from 1970, and word.
+    /// Counts by window number since 1970 and word.
     counts: HashMap<(i32, u32), Count>,
     words: u64,
-    /// Lines that are not UTF-8: the job skips them.
+    /// Number of lines that are not UTF-8, which the job skips.
     pub(crate) undecodable: u64,
 }
 
-/// There is one of these for each word of each window, so the flag takes a bit of the number.
+/// A count with a flag in its top bit, because there is one for each word of each window.
 #[derive(Clone, Copy, Debug, Default)]
 struct Count(u64);
 
 /// One output record, as a reader sees it.
 #[derive(Debug)]
-pub(crate) struct Result {
+pub(crate) struct WindowCount {
     pub(crate) word: String,
     pub(crate) window_start: i64,
     pub(crate) count: u64,
@@ -35,38 +36,40 @@ pub(crate) struct Result {
     pub(crate) partition: i32,
 }
 
-/// How far the job came.
+/// The extent of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Extent {
-    /// To the end of the input: every window has to be out.
+    /// The job reached the end of the input: every window has to be in the output.
     Whole,
-    /// It was stopped before. Each of so many partitions then holds its windows in order, up to some window.
+    /// The job was stopped before. Each of this many partitions then has its windows in order, up to some window.
     Stopped { partitions: i32 },
 }
 
-/// Outcome of the comparison; [`Verdict::is_clean`] decides the exit code.
+/// The result of the comparison; [`AuditReport::is_clean`] decides the exit code.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Verdict {
-    /// Words that should have been counted, and words that were. Of a run that was stopped: in the windows that are out.
+pub(crate) struct AuditReport {
+    /// Words that should have been counted, and words that were. For a run that was stopped, only words of
+    /// windows in the output.
     pub(crate) expected: u64,
     pub(crate) got: u64,
-    /// Words of windows that need not be out, because the run was stopped before.
+    /// Words of windows that need not be in the output, because the run was stopped before.
     pub(crate) open: u64,
-    /// Words missing from the counts, and words counted beyond what there were, summed over all windows.
+    /// Words missing from the counts, and words counted too often, summed over all windows.
     pub(crate) lost: u64,
     pub(crate) duplicated: u64,
-    /// Windows of a word that came out more than once.
+    /// Windows of a word that are in the output more than once.
     pub(crate) repeated_windows: u64,
 }
 
-impl Verdict {
+impl AuditReport {
     pub(crate) fn is_clean(&self) -> bool {
         self.lost == 0 && self.duplicated == 0 && self.repeated_windows == 0 && self.expected == self.got
     }
 }
 
 impl Expected {
-    /// Nothing is expected yet. Windows begin at multiples of `window_ms`; words are made of what `is_word` takes.
+    /// Starts without any words. Windows begin at multiples of `window_ms`; `is_word` decides which characters belong
+    /// to words.
     pub(crate) fn new(window_ms: i64, is_word: fn(char) -> bool) -> Self {
         Self { window_ms, is_word, ids: HashMap::new(), counts: HashMap::new(), words: 0, undecodable: 0 }
     }
@@ -86,9 +89,9 @@ impl Expected {
         }
     }
 
-    /// Begins the comparison with what is read.
+    /// Starts the comparison with the output.
     pub(crate) fn audit(self) -> Audit {
-        Audit { expected: self, verdict: Verdict::default(), latest: BTreeMap::new(), totals: Totals::default() }
+        Audit { expected: self, report: AuditReport::default(), latest: BTreeMap::new(), totals: Totals::default() }
     }
 
     fn window(&self, timestamp_ms: i64) -> i32 {
@@ -113,64 +116,64 @@ impl Count {
         self.0 & !Self::SEEN
     }
 
-    /// Whether the window has come out.
+    /// Whether the window is in the output.
     fn is_seen(self) -> bool {
         self.0 & Self::SEEN != 0
     }
 }
 
-/// A comparison under way: takes results one by one, so that the output need not fit into memory.
+/// A comparison in progress: it takes results one by one, so that the output need not fit into memory.
 #[derive(Debug)]
 pub(crate) struct Audit {
     expected: Expected,
-    verdict: Verdict,
+    report: AuditReport,
     /// The latest window of each partition.
     latest: BTreeMap<i32, i32>,
     totals: Totals,
 }
 
 impl Audit {
-    pub(crate) fn take(&mut self, Result { word, window_start, count: got, partition }: Result) {
+    pub(crate) fn take(&mut self, WindowCount { word, window_start, count: got, partition }: WindowCount) {
         self.totals.add(&word, got);
         let id = self.expected.id(&word);
         let window = self.expected.window(window_start);
         let latest = self.latest.entry(partition).or_insert(window);
         *latest = (*latest).max(window);
         let count = self.expected.counts.entry((window, id)).or_default();
-        // A window that comes again finds nothing expected any more.
+        // For a window that comes a second time, nothing more is expected.
         let expected = if count.is_seen() { 0 } else { count.expected() };
-        let verdict = &mut self.verdict;
-        verdict.expected += expected;
-        verdict.got += got;
-        verdict.lost += expected.saturating_sub(got);
-        verdict.duplicated += got.saturating_sub(expected);
-        verdict.repeated_windows += u64::from(count.is_seen());
+        let report = &mut self.report;
+        report.expected += expected;
+        report.got += got;
+        report.lost += expected.saturating_sub(got);
+        report.duplicated += got.saturating_sub(expected);
+        report.repeated_windows += u64::from(count.is_seen());
         count.0 |= Count::SEEN;
     }
 
-    /// What should have come out and has not is lost.
-    pub(crate) fn end(mut self, extent: Extent) -> (Verdict, Totals) {
+    /// Ends the comparison: results that should have come and have not are lost.
+    pub(crate) fn end(mut self, extent: Extent) -> (AuditReport, Totals) {
         let is_due = |window: i32| match extent {
             Extent::Whole => true,
-            // Which partition a word belongs to is not asked: a window is due once every partition has passed it.
+            // The partition of a word is unknown here: a window is due once every partition has passed it.
             Extent::Stopped { partitions } => {
                 (0..partitions).all(|partition| self.latest.get(&partition).is_some_and(|&latest| window < latest))
             }
         };
         let missing = self.expected.counts.iter().filter(|(_, count)| !count.is_seen());
         let (mut lost, mut open) = (0, 0);
-        // They come in no order, on which sums do not depend.
+        // The order is arbitrary, but sums do not depend on it.
         for (&(window, _), count) in missing {
             if is_due(window) { lost += count.expected() } else { open += count.expected() }
         }
-        let verdict = &mut self.verdict;
-        (verdict.expected, verdict.lost, verdict.open) = (verdict.expected + lost, verdict.lost + lost, open);
-        debug_assert_eq!(verdict.expected + verdict.open, self.expected.words);
-        (self.verdict, self.totals)
+        let report = &mut self.report;
+        (report.expected, report.lost, report.open) = (report.expected + lost, report.lost + lost, open);
+        debug_assert_eq!(report.expected + report.open, self.expected.words);
+        (self.report, self.totals)
     }
 }
 
-/// How often each word came over all windows: what `sort | uniq -c` prints.
+/// Number of occurrences of each word over all windows, as `sort | uniq -c` prints them.
 #[derive(Debug, Default)]
 pub(crate) struct Totals(BTreeMap<String, u64>);
 
@@ -184,12 +187,12 @@ impl Totals {
         }
     }
 
-    /// How many different words there are.
+    /// Number of distinct words.
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// The most frequent words, with equal counts by the word.
+    /// The most frequent words; those with equal counts in the order of the words.
     pub(crate) fn top(&self, most: usize) -> Vec<(&str, u64)> {
         let mut all: Vec<_> = self.0.iter().map(|(word, count)| (word.as_str(), *count)).collect();
         all.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
@@ -197,7 +200,7 @@ impl Totals {
         all
     }
 
-    /// Lines as GNU `uniq -c` prints them after `LC_ALL=C sort`.
+    /// Writes the lines that GNU `uniq -c` prints after `LC_ALL=C sort`.
     pub(crate) fn write(&self, mut out: impl io::Write) -> io::Result<()> {
         self.0.iter().try_for_each(|(word, count)| writeln!(out, "{count:7} {word}"))
     }
@@ -218,23 +221,23 @@ mod tests {
         expected
     }
 
-    fn audit(extent: Extent, results: impl IntoIterator<Item = Result>) -> (Verdict, Totals) {
+    fn audit(extent: Extent, results: impl IntoIterator<Item = WindowCount>) -> (AuditReport, Totals) {
         let mut audit = expected().audit();
         results.into_iter().for_each(|result| audit.take(result));
         audit.end(extent)
     }
 
-    /// `a` is in partition 0, everything else in 1.
-    fn result(word: &str, window_start: i64, count: u64) -> Result {
-        Result { word: word.to_owned(), window_start, count, partition: i32::from(word != "a") }
+    /// Puts `a` into partition 0, and everything else into 1.
+    fn result(word: &str, window_start: i64, count: u64) -> WindowCount {
+        WindowCount { word: word.to_owned(), window_start, count, partition: i32::from(word != "a") }
     }
 
     #[test]
     fn equal_counts_are_clean() {
         let results = [result("a", 10, 1), result("b", 0, 1), result("a", 0, 2), result("b", 20, 1)];
-        let (verdict, totals) = audit(Extent::Whole, results);
-        assert!(verdict.is_clean(), "{verdict:?}");
-        assert_eq!((verdict.expected, verdict.open), (5, 0));
+        let (report, totals) = audit(Extent::Whole, results);
+        assert!(report.is_clean(), "{report:?}");
+        assert_eq!((report.expected, report.open), (5, 0));
         assert_eq!(totals.top(1), [("a", 3)]);
         let mut lines = Vec::new();
         totals.write(&mut lines).unwrap();
@@ -267,7 +270,7 @@ mod tests {
         let (first, _) = audit(stopped, [result("a", 0, 2)]);
         assert_eq!((first.is_clean(), first.expected, first.open), (true, 2, 3), "partition 1 may be behind");
 
-        // Partition 1 is at its third window, so `b` of the first should be out; partition 0 has passed the first alone.
+        // Partition 1 is at its third window, so `b` of the first is due; partition 0 has passed only the first.
         let (lost, _) = audit(stopped, [result("a", 0, 2), result("a", 10, 1), result("b", 20, 1)]);
         assert_eq!((lost.lost, lost.expected, lost.open, lost.is_clean()), (1, 5, 0, false));
 
@@ -275,7 +278,7 @@ mod tests {
         assert_eq!((doubled.duplicated, doubled.is_clean()), (1, false));
     }
 
-    fn expected_results() -> impl Iterator<Item = Result> {
+    fn expected_results() -> impl Iterator<Item = WindowCount> {
         [result("a", 0, 2), result("b", 0, 1), result("a", 10, 1), result("b", 20, 1)].into_iter()
     }
 }

@@ -1,4 +1,4 @@
-//! The file of `--counts`: tried before the work, written after it.
+//! The file of `--counts`: opened before the work, written after it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 use super::audit::Totals;
 
-/// A place for the counts that is known to take them. What was in the file stays until [`CountsFile::write`].
+/// A destination for the counts that is known to be writable. Its old content stays until [`CountsFile::write`].
 #[derive(Debug)]
 pub(crate) struct CountsFile {
     path: PathBuf,
     /// `None` for standard output.
     file: Option<File>,
-    /// It was not there before, so it does not stay when nothing was written.
+    /// Whether the file did not exist before, so that it is removed if nothing gets written.
     is_ours: bool,
 }
 
@@ -20,7 +20,7 @@ impl CountsFile {
     /// Opens the file; `-` is standard output.
     ///
     /// # Errors
-    /// It can be neither opened nor created for writing.
+    /// The file can be neither opened nor created for writing.
     pub(crate) fn open(path: &Path) -> Result<Self, String> {
         let path = path.to_owned();
         if path.as_os_str() == "-" {
@@ -37,10 +37,10 @@ impl CountsFile {
         self.file.is_none()
     }
 
-    /// Writes the counts over whatever was there.
+    /// Replaces the content of the file by the counts.
     ///
     /// # Errors
-    /// The disk is full, and the like.
+    /// Writing fails, for example because the disk is full.
     pub(crate) fn write(mut self, totals: &Totals) -> Result<(), String> {
         self.is_ours = false;
         let written = match &self.file {
@@ -61,7 +61,7 @@ impl CountsFile {
 impl Drop for CountsFile {
     fn drop(&mut self) {
         if self.is_ours {
-            // An empty file that stays harms nobody.
+            // An empty file that stays does no harm.
             let _ = fs::remove_file(&self.path);
         }
     }

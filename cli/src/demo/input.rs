@@ -1,4 +1,4 @@
-//! The demo's input: the lines of text files, or lines that it makes, each with an event time.
+//! The demo's input: lines of text files, or generated lines, each with an event time.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, BufRead, BufReader, Read};
@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 
 use kafka_wire::rng::Rng;
 
-/// One line without its end, and when it happened in milliseconds since 1970.
+/// One line without its line end, and its event time in milliseconds since 1970.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Line {
     pub(crate) text: Vec<u8>,
     pub(crate) timestamp_ms: i64,
 }
 
-/// Where the lines come from. They are read once, so that pipes and files that change meanwhile are input like any other.
+/// The source of the lines. They are read once, so that pipes and files that change meanwhile work like any other
+/// input.
 #[derive(Debug)]
 pub(crate) struct Input {
     source: Source,
@@ -34,7 +35,8 @@ enum Text {
     StandardInput,
     File {
         path: PathBuf,
-        /// Where it ends, for a file that may grow; `None` for what has no length, which is read until it ends.
+        /// The length at which reading ends, for a file that may grow; `None` for a source without a length,
+        /// which is read to its end.
         end: Option<u64>,
     },
 }
@@ -44,7 +46,7 @@ impl Input {
     /// `-` is standard input.
     ///
     /// # Errors
-    /// A path that is not there or cannot be looked at, or none of them holds a file.
+    /// A path that does not exist or cannot be examined, or no path that holds a file.
     pub(crate) fn texts(paths: &[PathBuf], limit: Option<u64>, seed: u64, first_timestamp_ms: i64) -> io::Result<Self> {
         let mut texts = Vec::new();
         for path in paths {
@@ -62,12 +64,12 @@ impl Input {
         Ok(Self { source: Source::Texts(texts), first_timestamp_ms, seed, limit: limit.unwrap_or(u64::MAX) })
     }
 
-    /// `limit` lines of ten made-up words each; the same seed makes the same lines.
+    /// `limit` generated lines of ten words each; the same seed makes the same lines.
     pub(crate) fn made(limit: u64, seed: u64, first_timestamp_ms: i64) -> Self {
         Self { source: Source::Made, first_timestamp_ms, seed, limit }
     }
 
-    /// What the user is told of it.
+    /// The description for the user.
     pub(crate) fn describe(&self) -> String {
         match &self.source {
             Source::Texts(texts) if texts.len() == 1 => texts[0].name(),
@@ -81,7 +83,7 @@ impl Input {
         matches!(&self.source, Source::Texts(texts) if texts.iter().any(|text| matches!(text, Text::StandardInput)))
     }
 
-    /// Calls `each` with every line in order, until there are no more, it wants no more (`false`), or it fails.
+    /// Calls `each` with every line in order, until the lines end, it wants no more (returns `false`), or it fails.
     ///
     /// # Errors
     /// Those of `each` and of reading, with the file's name; a line of more than [`LINE_BYTES_MAX`], with its number.
@@ -118,7 +120,7 @@ impl Text {
         }
     }
 
-    /// Whether `take` wants more.
+    /// Passes the lines to `take`. Returns whether it wants more.
     fn lines(&self, take: &mut impl FnMut(Vec<u8>) -> io::Result<bool>) -> io::Result<bool> {
         let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", self.name()));
         match self {
@@ -137,7 +139,7 @@ impl Text {
     ) -> io::Result<bool> {
         for number in 1_u64.. {
             let mut text = Vec::new();
-            // One byte more than a line may have, for its end.
+            // One byte more than a line may have, for the line end.
             let read = reader.by_ref().take(LINE_BYTES_MAX + 1).read_until(b'\n', &mut text);
             if read.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", self.name())))? == 0 {
                 break;
@@ -165,7 +167,7 @@ impl Text {
     }
 }
 
-/// Lines happen a millisecond apart and are told up to [`DISORDER_MS`] late, as events from many machines are.
+/// Lines are a millisecond apart and arrive up to [`DISORDER_MS`] late, as events from many machines do.
 struct EventClock {
     rng: Rng,
     now_ms: i64,
@@ -200,7 +202,7 @@ impl MadeText {
         line
     }
 
-    /// A rank r in 1..=V with probability near 1/r is V^u for a uniform u; its word is the rank in syllables.
+    /// For uniform u, V^u is a rank r in 1..=V with a probability near 1/r; its word is the rank, written in syllables.
     fn word(&mut self, line: &mut Vec<u8>) {
         let uniform = (self.rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
         let mut rank = VOCABULARY.powf(uniform) as usize;
@@ -214,7 +216,7 @@ impl MadeText {
     }
 }
 
-/// Adds a path that the user has named, whatever it is, and of a folder the files below it.
+/// Adds a path that the user has named, whatever it is; of a folder, the files below it.
 fn collect(path: &Path, texts: &mut Vec<Text>) -> io::Result<()> {
     let metadata = fs::metadata(path).map_err(|error| named(path, &error))?;
     if metadata.is_dir() {
@@ -224,8 +226,8 @@ fn collect(path: &Path, texts: &mut Vec<Text>) -> io::Result<()> {
     Ok(())
 }
 
-/// Adds the files below a folder. Pipes and sockets in it are passed over, since nobody asked to wait for them, and so are
-/// links to folders, which may lead in circles.
+/// Adds the files below a folder. Pipes and sockets in it are skipped, because the user did not name them and reading
+/// them could wait for ever; links to folders are skipped, because they may form circles.
 fn collect_folder(folder: &Path, texts: &mut Vec<Text>) -> io::Result<()> {
     let read = fs::read_dir(folder).map_err(|error| named(folder, &error))?;
     let mut paths = read.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
@@ -235,7 +237,7 @@ fn collect_folder(folder: &Path, texts: &mut Vec<Text>) -> io::Result<()> {
         match fs::metadata(&path) {
             Ok(metadata) if metadata.is_dir() && !is_link => collect_folder(&path, texts)?,
             Ok(metadata) if metadata.is_file() => texts.push(file(&path, &metadata)),
-            // A link may lead nowhere.
+            // A link may point to nothing.
             Err(error) if !is_link => return Err(named(&path, &error)),
             _ => {}
         }
@@ -244,7 +246,7 @@ fn collect_folder(folder: &Path, texts: &mut Vec<Text>) -> io::Result<()> {
 }
 
 fn file(path: &Path, metadata: &Metadata) -> Text {
-    // Files of /proc say that they are empty, and are not.
+    // Files of /proc report the length 0, but have content.
     let end = Some(metadata.len()).filter(|&length| metadata.is_file() && length > 0);
     Text::File { path: path.to_owned(), end }
 }
@@ -253,7 +255,7 @@ fn named(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
-/// The topics take records of twice as much, see [`super::topics`].
+/// Longest line in bytes. The topics take records of twice that size, see [`super::topics`].
 pub(crate) const LINE_BYTES_MAX: u64 = 32 << 20;
 
 const WORDS_PER_LINE: usize = 10;
@@ -261,7 +263,8 @@ const VOCABULARY: f64 = 50_000.0;
 const SYLLABLES: [&str; 16] =
     ["ba", "chi", "de", "fo", "gu", "ha", "ki", "lo", "mu", "na", "pe", "ri", "so", "tu", "va", "we"];
 
-/// Less than the out-of-orderness that the job's watermark allows for, so that no made-up line is late.
+/// Most milliseconds by which a generated line is late: less than the out-of-orderness of the job's watermark,
+/// so that the job drops none of them.
 pub(crate) const DISORDER_MS: u64 = 2_000;
 
 #[cfg(test)]

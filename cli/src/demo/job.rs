@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::topics::Names;
 
-/// What a word is made of.
+/// The definition of a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Words {
     /// ASCII letters and digits.
@@ -57,7 +57,7 @@ pub(crate) fn topology(names: &Names, partitions: i32, words: Words) -> Result<T
     job.build()
 }
 
-/// The word in lower case; `buffer` is written only when that differs from the word.
+/// The word in lower case; `buffer` is used only if that differs from the word.
 fn lowercase<'a>(word: &'a str, buffer: &'a mut String) -> &'a str {
     if word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()) {
         return word;
@@ -67,7 +67,7 @@ fn lowercase<'a>(word: &'a str, buffer: &'a mut String) -> &'a str {
         buffer.push_str(word);
         buffer.make_ascii_lowercase();
     } else {
-        // Not letter by letter: a final sigma depends on what is around it.
+        // The whole word is converted, not letter by letter: the form of a sigma depends on its position.
         buffer.push_str(&word.to_lowercase());
     }
     buffer
@@ -75,7 +75,7 @@ fn lowercase<'a>(word: &'a str, buffer: &'a mut String) -> &'a str {
 
 pub(crate) const WINDOW_MS: i64 = 30_000;
 
-/// Above the disorder of the made-up event times.
+/// More than the disorder of the generated event times.
 const OUT_OF_ORDERNESS: Duration = Duration::from_secs(5);
 const IDLE_AFTER: Duration = Duration::from_secs(30);
 

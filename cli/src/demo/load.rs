@@ -1,4 +1,4 @@
-//! Writing the demo's input to its topic, and counting it on the way for the audit.
+//! Writes the demo's input to its topic, and counts it on the way for the audit.
 
 use std::error::Error;
 use std::fmt;
@@ -16,7 +16,7 @@ use super::audit::Expected;
 use super::input::{Input, Line};
 use crate::signal::{Signal, Stop};
 
-/// What was written, and how fast.
+/// The lines that were written, and the speed.
 #[derive(Debug, Default)]
 pub(crate) struct Loaded {
     pub(crate) lines: u64,
@@ -32,19 +32,19 @@ impl fmt::Display for Loaded {
     }
 }
 
-/// How loading ended.
+/// The end of loading.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// Everything is written, and counted.
+    /// All lines are written and counted.
     Whole(Loaded, Expected),
-    /// The signal came before the input's end.
+    /// The signal came before the end of the input.
     Interrupted(Loaded, Signal),
 }
 
-/// Writes every line as a record without a key, over the partitions in turn, its event time as the timestamp.
+/// Writes every line as a record without a key, to the partitions in turn, with its event time as the timestamp.
 ///
-/// The input is read once, by a thread that counts what it has read and hands the lines over: what gets lost from there on,
-/// the audit finds missing.
+/// The input is read once, by a thread that counts the lines and hands them over. A line that gets lost after
+/// that shows in the audit.
 pub(crate) async fn load(
     client: &Client,
     topic: &str,
@@ -75,7 +75,7 @@ pub(crate) async fn load(
     Ok(Outcome::Whole(writer.loaded, expected))
 }
 
-/// Files are read by blocking calls, so this has a thread of its own.
+/// Reads the input, on a thread of its own because reading files blocks.
 fn read(input: Input, mut expected: Expected, sender: &mpsc::Sender<Vec<Line>>) -> io::Result<Expected> {
     let mut chunk = Vec::with_capacity(CHUNK_LINES);
     let mut chunk_bytes = 0;
@@ -88,7 +88,7 @@ fn read(input: Input, mut expected: Expected, sender: &mpsc::Sender<Vec<Line>>) 
         }
         chunk_bytes = 0;
         let full = std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK_LINES));
-        // Nobody takes lines any more once the writer has failed, and it tells why.
+        // The receiver is dropped only after the writer has failed, and the writer reports the reason.
         Ok(sender.blocking_send(full).is_ok())
     })?;
     let _ = sender.blocking_send(chunk);
@@ -106,7 +106,7 @@ impl Writer {
     async fn open(client: &Client, topic: &str) -> Result<Self, Box<dyn Error>> {
         let config = ProducerConfig {
             compression: Compression::Lz4,
-            // Room for a line of any length that the input gives.
+            // Enough for the longest line of the input.
             buffer_limit_bytes: 64 << 20,
             ..ProducerConfig::default()
         };

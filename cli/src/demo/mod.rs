@@ -1,8 +1,8 @@
-//! `waterwheel demo`: the word count with exactly-once, workers killed on the way, and an audit that decides the exit
-//! code.
+//! `waterwheel demo`: the word count with exactly-once, with workers that are killed on the way, and an audit that
+//! decides the exit code.
 //!
-//! The way through: write the input and count it apart, run the job to the end of it while workers die, read the output
-//! back as anybody would, and compare. The count shares no code with the job.
+//! The steps: write the input and count it independently, run the job to its end while workers are killed,
+//! read the output as any consumer would, and compare. The count shares no code with the job.
 
 mod audit;
 mod counts_file;
@@ -56,7 +56,7 @@ async fn demo(options: &Options, mut stop: Stop) -> Result<ExitCode, Box<dyn Err
         [] => Input::made(options.records.unwrap_or(RECORDS), options.seed, first_ms),
         paths => Input::texts(paths, options.records, options.seed, first_ms)?,
     };
-    // Before the work, so that an hour of it is not lost to a typing error.
+    // The file is opened before the work, so that a mistyped path does not cost an hour of it.
     let counts_file = options.counts.as_deref().map(CountsFile::open).transpose()?;
     let (embedded, bootstrap_servers) = broker(options)?;
 
@@ -81,7 +81,7 @@ async fn demo(options: &Options, mut stop: Stop) -> Result<ExitCode, Box<dyn Err
     outcome
 }
 
-/// One run, from the topics to the audit.
+/// One run, from the creation of the topics to the audit.
 struct Run<'a> {
     options: &'a Options,
     names: &'a Names,
@@ -124,9 +124,9 @@ impl Run<'_> {
             None => Extent::Whole,
         };
         let mut audit = expected.audit();
-        let output = read_back::read(client, &names.counts, |result| audit.take(result)).await?;
-        let (verdict, totals) = audit.end(extent);
-        let report = Report::new(read, &work, (&verdict, &totals), &output, place);
+        let aborted = read_back::read(client, &names.counts, |result| audit.take(result)).await?;
+        let (outcome, totals) = audit.end(extent);
+        let report = Report::new(read, &work, (&outcome, &totals), &aborted, place);
         tell(options, &report, &totals, counts_file)?;
         Ok(match work.interrupted {
             _ if !report.is_clean() => ExitCode::from(1),
@@ -141,7 +141,8 @@ impl Run<'_> {
         // The embedded broker holds its logs in memory: keep them small.
         config.compression = CompressionType::Lz4;
         config.purge_interval = Duration::from_millis(500);
-        // A word may be as long as a line. What the topics of input and output take, those of the job have to take too.
+        // A word may be as long as a line, so the job's own topics have to take the same batch sizes as those
+        // of input and output.
         config.set("topic.max.message.bytes", topics::BATCH_BYTES_MAX)?;
         // Every run has an application id of its own, so there is nothing to keep for a restart.
         config.instance_id = Some("demo".to_owned());
@@ -149,7 +150,7 @@ impl Run<'_> {
     }
 }
 
-/// Prints the result and writes the file of counts, in this order: a file that fails must not take the audit with it.
+/// Prints the result and then writes the file of counts: an error of the file must not lose the audit.
 fn tell(options: &Options, report: &Report, totals: &Totals, counts: Option<CountsFile>) -> Result<(), String> {
     if options.json {
         output::print(&report.json())?;
@@ -161,14 +162,15 @@ fn tell(options: &Options, report: &Report, totals: &Totals, counts: Option<Coun
     counts.map_or(Ok(()), |counts| counts.write(totals))
 }
 
-/// Waits for a signal, so that others can look at the topics.
+/// Waits for a signal, so that clients can look at the topics.
 async fn hold(place: &Place, names: &Names, stop: &mut Stop) {
     note!("holding    {} until Ctrl-C", place.bootstrap_servers);
     show_how_to_read(place, names.counts.as_str());
     stop.wait().await;
 }
 
-/// Deletes what the run has made on a cluster, or says what stays. The embedded broker takes everything with it.
+/// Deletes the topics and the group of the run from a cluster, or lists the ones that stay. The embedded
+/// broker needs no clean-up.
 async fn leave(options: &Options, client: &Client, place: &Place) {
     if place.is_embedded {
         return;
@@ -205,7 +207,7 @@ fn interrupted_early(signal: Signal) -> ExitCode {
     signal.into()
 }
 
-/// The embedded broker when no cluster is given; dropping it stops it.
+/// The embedded broker if no cluster is given; dropping it stops it.
 fn broker(options: &Options) -> Result<(Option<Broker>, String), Box<dyn Error>> {
     if let Some(servers) = options.cluster() {
         note!("broker     {servers}{}", options.cluster.origin());
@@ -220,7 +222,7 @@ fn broker(options: &Options) -> Result<(Option<Broker>, String), Box<dyn Error>>
     Ok((Some(broker), address))
 }
 
-/// Runs the job to its end, killing workers at the moments that the seed gives.
+/// Runs the job to its end, and kills workers at the moments that the seed gives.
 async fn work(mut running: Running, options: &Options, lines: u64, stop: &mut Stop) -> Result<Work, Box<dyn Error>> {
     let mut rng = Rng::from_seed(options.seed);
     let mut victims = rng.clone();
@@ -284,8 +286,8 @@ fn wall_clock() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// Event times begin 30 days ago and go on by a millisecond a line, so that those of the first 2,592 million lines lie
-/// behind a broker's clock. Brokers refuse what lies ahead of it.
+/// Event times begin 30 days ago and advance by a millisecond per line, so that those of the first 2,592 million lines
+/// lie in the past. Brokers refuse timestamps ahead of their clock.
 const LEAD_MS: i64 = 30 * 86_400_000;
 const RECORDS: u64 = 500_000;
 

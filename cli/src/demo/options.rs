@@ -10,8 +10,8 @@ use crate::number;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Text files, or folders of them, to count; `-` is standard input. Pipes and devices are read as well. Each is read
-    /// once, a file up to the end that it has at the start. Without it the demo makes lines of its own.
+    /// Text files, or folders of them, to count; `-` is standard input. Pipes and devices are read as well.
+    /// Each is read once, a file up to the end that it has at the start. Without it the demo makes lines of its own.
     #[arg(long, num_args = 1.., value_name = "PATH")]
     pub(super) input: Vec<PathBuf>,
     #[command(flatten)]
@@ -44,17 +44,16 @@ pub(crate) struct Options {
     /// Prints the result as one JSON object in a line, in place of text. Its fields stay as they are; later versions
     /// may add some.
     ///
-    /// `clean`: whether the audit found every word counted exactly once;
-    /// `interrupted`: the signal that ended the run early, or null: then the audit is of the windows that had come out;
-    /// `lines`, `lines_not_utf8`: what was read, and how many of them no word is counted of;
-    /// `expected_words`, `got_words`: words of the windows that have come out, by the audit and by the job;
-    /// `open_words`: words of windows that had not come out when the run was interrupted;
-    /// `lost_words`, `duplicated_words`, `repeated_windows`, `aborted_records_seen`: faults, 0 in a clean run;
-    /// `aborted_records_in_log`: records of aborted transactions, which no reader may see;
+    /// `clean`: whether the audit found every word counted exactly once; `interrupted`: the signal that ended the run
+    /// early, or null: then the audit is of the windows that had come out; `lines`, `lines_not_utf8`:
+    /// what was read, and how many of them no word is counted of; `expected_words`, `got_words`: words of the windows
+    /// that have come out, by the audit and by the job; `open_words`: words of windows that had not come out when
+    /// the run was interrupted; `lost_words`, `duplicated_words`, `repeated_windows`, `aborted_records_seen`:
+    /// faults, 0 in a clean run; `aborted_records_in_log`: records of aborted transactions, which no reader may see;
     /// `different_words`, `top_words`: how many, and the five most frequent as objects of `word` and `count`;
-    /// `seconds`, `lines_per_second`, `cpu_seconds`: of the job without loading and audit; null where there is no telling;
-    /// `commits`, `kills`, `late_words`, `restored_entries`: what the job did;
-    /// `bootstrap_servers`, `embedded`, `topics`, `group`: where it ran, and what it made there.
+    /// `seconds`, `lines_per_second`, `cpu_seconds`: of the job without loading and audit; null where there is no
+    /// telling; `commits`, `kills`, `late_words`, `restored_entries`: what the job did; `bootstrap_servers`,
+    /// `embedded`, `topics`, `group`: where it ran, and what it made there.
     #[arg(long, verbatim_doc_comment)]
     pub(super) json: bool,
     /// Keeps the topics and the group of this run on the cluster, and says their names. Without it they are deleted.
@@ -75,7 +74,7 @@ impl Options {
         if wants_embedded { None } else { self.cluster.bootstrap_servers() }
     }
 
-    /// Combinations that make no sense, in words; `None` when all is well.
+    /// The error for a combination of flags that makes no sense; `None` if there is none.
     pub(super) fn misuse(&self) -> Option<&'static str> {
         let is_dash = |path: &PathBuf| path.as_os_str() == "-";
         if self.json && self.counts.as_ref().is_some_and(is_dash) {

@@ -1,4 +1,4 @@
-//! What the demo shows while it runs.
+//! The progress that the demo shows while it runs.
 
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ impl Progress {
         Self { started, shown: started, before: Status::default() }
     }
 
-    /// Prints when it is time to; cheap to call often.
+    /// Prints if it is time to; cheap to call often.
     pub(crate) fn show(&mut self, now: Instant, status: &Status) {
         let since = now - self.shown;
         if since < Duration::from_millis(500) {

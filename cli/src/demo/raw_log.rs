@@ -1,4 +1,4 @@
-//! A partition as it lies in the log: every batch, markers and aborted ones too.
+//! A partition as its log has it: every batch, markers and aborted ones included.
 
 use std::error::Error;
 
@@ -8,7 +8,7 @@ use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::fetch::{FetchPartition, FetchRequest, FetchTopic};
 use kafka_wire::record::{Batch, Batches};
 
-/// Calls `handle` with each batch from the start of the partition to the end that it has on the way.
+/// Calls `handle` with each batch from the start of the partition to its end, as read on the way.
 pub(crate) async fn each(
     client: &Client,
     partition: &TopicPartition,
@@ -17,7 +17,7 @@ pub(crate) async fn each(
     let mut position = 0;
     loop {
         let (leader, _) = client.leader(&partition.topic, partition.partition).await?;
-        // Version 12 is the last that names topics by their names.
+        // Version 12 is the last one with topic names instead of ids.
         let options = CallOptions { max_version: Some(12), ..CallOptions::default() };
         let response =
             client.request(Node::Broker(leader), Lane::General, request(partition, position), options).await?;

@@ -1,4 +1,4 @@
-//! Reading the job's output as any consumer would, and looking at what such a consumer must not see.
+//! Reads the job's output as any consumer would, and checks that records of aborted transactions stayed hidden.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -13,16 +13,16 @@ use kafka_wire::record::{Batch, ControlRecord};
 use kafka_wire::types::{IsolationLevel, Offset};
 use serde::Deserialize;
 
-use super::audit::Result as Count;
+use super::audit::WindowCount;
 use super::raw_log;
 
-/// What was found in the output topic.
+/// Records of aborted transactions in the output topic.
 #[derive(Debug, Default)]
-pub(crate) struct Output {
-    /// Records of aborted transactions that lie in the log; kills leave them behind.
-    pub(crate) aborted_in_log: u64,
-    /// Those of them that the `read_committed` reader got. One is too many.
-    pub(crate) aborted_seen: u64,
+pub(crate) struct AbortedRecords {
+    /// Number of such records in the log; kills leave them behind.
+    pub(crate) in_log: u64,
+    /// Number of those that the `read_committed` reader got. One is too many.
+    pub(crate) seen: u64,
 }
 
 /// The value of an output record, as the job writes it.
@@ -32,13 +32,17 @@ struct Value {
     count: u64,
 }
 
-/// Reads the topic twice: committed records, which `take` gets, and everything for what was aborted.
+/// Reads the topic twice: the committed records, which `take` gets, and everything, to find the aborted records.
 ///
-/// The second reading takes no part of the consumer's own filter: it pairs records and markers by producer, so that a
-/// filter that lets an aborted record through is found out.
-pub(crate) async fn read(client: &Client, topic: &str, mut take: impl FnMut(Count)) -> Result<Output, Box<dyn Error>> {
+/// The second reading does not use the consumer's own filter: it pairs records and markers by producer, so that
+/// a filter that lets an aborted record through is detected.
+pub(crate) async fn read(
+    client: &Client,
+    topic: &str,
+    mut take: impl FnMut(WindowCount),
+) -> Result<AbortedRecords, Box<dyn Error>> {
     until_stable(client, topic).await?;
-    let mut output = Output::default();
+    let mut aborted = AbortedRecords::default();
     let mut seen: BTreeSet<(i32, i64)> = BTreeSet::new();
     each_batch(client, topic, IsolationLevel::ReadCommitted, |partition, batch, position, buffer| {
         seen.insert((partition.partition.0, batch.header.base_offset));
@@ -48,21 +52,21 @@ pub(crate) async fn read(client: &Client, topic: &str, mut take: impl FnMut(Coun
                 let value: Value = serde_json::from_slice(record.value.unwrap_or_default())?;
                 let word = String::from_utf8(record.key.unwrap_or_default().to_vec())?;
                 let partition = partition.partition.0;
-                take(Count { word, window_start: value.window_start, count: value.count, partition });
+                take(WindowCount { word, window_start: value.window_start, count: value.count, partition });
             }
         }
         Ok(())
     })
     .await?;
     for (partition, offset, records) in aborted_batches(client, topic).await? {
-        output.aborted_in_log += records;
-        output.aborted_seen += if seen.contains(&(partition, offset)) { records } else { 0 };
+        aborted.in_log += records;
+        aborted.seen += if seen.contains(&(partition, offset)) { records } else { 0 };
     }
-    Ok(output)
+    Ok(aborted)
 }
 
-/// Waits until no transaction is open on the topic, for some seconds: EndTxn is answered before the markers are written, so
-/// the last commit need not be visible yet. What stays open after that is for the audit to find.
+/// Waits until no transaction is open on the topic, for some seconds: EndTxn is answered before the markers are
+/// written, so the last commit may not be visible yet. A transaction that stays open after that shows in the audit.
 async fn until_stable(client: &Client, topic: &str) -> Result<(), Box<dyn Error>> {
     let latest = latest(client, topic).await?;
     for _ in 0..200 {
@@ -76,8 +80,8 @@ async fn until_stable(client: &Client, topic: &str) -> Result<(), Box<dyn Error>
     Ok(())
 }
 
-/// Batches of aborted transactions: partition, base offset, number of records. A marker decides about everything that its
-/// producer wrote to the partition since the marker before.
+/// Batches of aborted transactions: partition, base offset, number of records. A marker decides about all records that
+/// its producer wrote to the partition since the previous marker.
 async fn aborted_batches(client: &Client, topic: &str) -> Result<Vec<(i32, i64, u64)>, Box<dyn Error>> {
     let mut open: BTreeMap<(i32, i64), Vec<(i64, u64)>> = BTreeMap::new();
     let mut aborted = Vec::new();
@@ -107,7 +111,7 @@ fn is_abort(batch: &Batch) -> Result<bool, Box<dyn Error>> {
     Ok(matches!(ControlRecord::decode(&marker)?, ControlRecord::Abort { .. }))
 }
 
-/// Calls `handle` with every batch that a reader of this isolation gets, up to the ends that the partitions have now.
+/// Calls `handle` with every batch that a reader of this isolation gets, up to the present ends of the partitions.
 async fn each_batch(
     client: &Client,
     topic: &str,
@@ -138,7 +142,7 @@ async fn each_batch(
     Ok(())
 }
 
-/// Asks for the end of every partition of the topic.
+/// A query for the end offset of every partition of the topic.
 async fn latest(client: &Client, topic: &str) -> Result<Vec<(TopicPartition, OffsetSpec)>, Box<dyn Error>> {
     let found = client.topic(topic).await?;
     Ok(found.partitions.iter().map(|it| (TopicPartition::new(topic, it.id), OffsetSpec::Latest)).collect())

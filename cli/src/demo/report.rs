@@ -6,12 +6,12 @@ use std::fmt::{self, Write as _};
 use processor::Status;
 use serde::Serialize;
 
-use super::audit::{Totals, Verdict};
+use super::audit::{AuditReport, Totals};
 use super::progress::thousands;
-use super::read_back::Output;
+use super::read_back::AbortedRecords;
 use crate::signal::Signal;
 
-/// What a run came to. The names are those of the JSON, which `--help` lists; they stay.
+/// The result of a run. The field names are those of the JSON, which `--help` lists; they do not change.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     clean: bool,
@@ -47,28 +47,28 @@ struct Word {
     count: u64,
 }
 
-/// What the job did, and how long that took it.
+/// The work of the job, and its duration.
 #[derive(Debug)]
 pub(crate) struct Work {
     pub(crate) status: Status,
     pub(crate) seconds: f64,
-    /// `None` where the system does not tell.
+    /// CPU time in seconds; `None` if the system does not report it.
     pub(crate) cpu_seconds: Option<f64>,
-    /// The signal that stopped it before the input's end.
+    /// The signal that stopped the job before the end of the input.
     pub(crate) interrupted: Option<Signal>,
 }
 
-/// Where a run took place.
+/// The broker and topics of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     pub(crate) bootstrap_servers: String,
     pub(crate) is_embedded: bool,
-    /// All of the run's own.
+    /// All topics that the run created.
     pub(crate) topics: Vec<String>,
     pub(crate) group: String,
 }
 
-/// What was read from the input.
+/// The input that was read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Read {
     pub(crate) lines: u64,
@@ -79,24 +79,24 @@ impl Report {
     pub(crate) fn new(
         read: Read,
         work: &Work,
-        (verdict, totals): (&Verdict, &Totals),
-        output: &Output,
+        (audit, totals): (&AuditReport, &Totals),
+        aborted: &AbortedRecords,
         place: &Place,
     ) -> Self {
         let word = |(word, count): (&str, u64)| Word { word: word.to_owned(), count };
         Self {
-            clean: verdict.is_clean() && output.aborted_seen == 0,
+            clean: audit.is_clean() && aborted.seen == 0,
             interrupted: work.interrupted.map(Signal::name),
             lines: read.lines,
             lines_not_utf8: read.lines_not_utf8,
-            expected_words: verdict.expected,
-            got_words: verdict.got,
-            open_words: verdict.open,
-            lost_words: verdict.lost,
-            duplicated_words: verdict.duplicated,
-            repeated_windows: verdict.repeated_windows,
-            aborted_records_seen: output.aborted_seen,
-            aborted_records_in_log: output.aborted_in_log,
+            expected_words: audit.expected,
+            got_words: audit.got,
+            open_words: audit.open,
+            lost_words: audit.lost,
+            duplicated_words: audit.duplicated,
+            repeated_windows: audit.repeated_windows,
+            aborted_records_seen: aborted.seen,
+            aborted_records_in_log: aborted.in_log,
             different_words: totals.len(),
             top_words: totals.top(TOP_WORDS).into_iter().map(word).collect(),
             seconds: work.seconds,
@@ -113,19 +113,19 @@ impl Report {
         }
     }
 
-    /// Whether every word of what is out was counted exactly once.
+    /// Whether every word of the output was counted exactly once.
     pub(crate) fn is_clean(&self) -> bool {
         self.clean
     }
 
-    /// One object in one line.
+    /// The result as one JSON object in one line.
     pub(crate) fn json(&self) -> String {
         let mut line = serde_json::to_string(self).expect("numbers and strings can be written as JSON");
         line.push('\n');
         line
     }
 
-    fn verdict(&self) -> &'static str {
+    fn audit(&self) -> &'static str {
         match (self.clean, self.interrupted.is_some()) {
             (true, false) => "clean: every word counted exactly once",
             (true, true) => "clean as far as it went: every word that is out was counted exactly once",
@@ -134,7 +134,7 @@ impl Report {
     }
 }
 
-/// For people: some lines of text.
+/// Shows the result to people in some lines of text.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.lines_per_second {
@@ -181,11 +181,11 @@ impl fmt::Display for Report {
                 "           {left_out} of the {lines} lines are not UTF-8: the job skips them, and the audit expects nothing of them"
             )?;
         }
-        writeln!(f, "           {}", self.verdict())
+        writeln!(f, "           {}", self.audit())
     }
 }
 
-/// A word as a line of text can bear it: its beginning, if it is long.
+/// A word in a form that fits a line of text: its beginning, if it is long.
 fn shown(word: &str) -> Cow<'_, str> {
     match word.char_indices().nth(WORD_CHARACTERS) {
         Some((end, _)) => format!("{}... of {} bytes", &word[..end], word.len()).into(),

@@ -1,4 +1,4 @@
-//! The topics and the group of one run: made before it, and gone after it.
+//! The topics and the group of one run: created before it, and deleted after it.
 
 use std::error::Error;
 use std::time::Duration;
@@ -11,23 +11,23 @@ use kafka_wire::protocol::delete_groups::DeleteGroupsRequest;
 use kafka_wire::wire::Str;
 use processor::Topology;
 
-/// Names of this run's own; each run has others, so that runs on one cluster do not meet.
+/// Names of this run; every run has its own, so that runs on one cluster do not interfere.
 #[derive(Debug)]
 pub(crate) struct Names {
-    /// Of the job: its group, and how its topics begin.
+    /// Application id of the job: its group, and the prefix of its topics.
     pub(crate) application_id: String,
     pub(crate) lines: String,
     pub(crate) counts: String,
 }
 
 impl Names {
-    /// Two runs that start in the same millisecond on one cluster differ by the process.
+    /// The process id tells two runs apart that start in the same millisecond on one cluster.
     pub(crate) fn new(started_ms: i64) -> Self {
         let application_id = format!("waterwheel-demo-{started_ms}-{}", std::process::id());
         Self { lines: format!("{application_id}-lines"), counts: format!("{application_id}-counts"), application_id }
     }
 
-    /// Every topic of the run, those that the job makes for itself as well.
+    /// Every topic of the run, those that the job creates for itself included.
     pub(crate) fn topics(&self, topology: &Topology) -> Vec<String> {
         let mut names = vec![self.lines.clone()];
         names.extend(topology.sinks().iter().map(|sink| sink.topic.clone()));
@@ -39,7 +39,7 @@ impl Names {
 pub(crate) async fn create(client: &Client, names: &Names, partitions: i32) -> Result<(), Box<dyn Error>> {
     let topics = [&names.lines, &names.counts].map(|name| {
         let mut topic = NewTopic::new(name.as_str(), partitions);
-        // Event times lie in the past, where retention would find them; a file may have long lines.
+        // Event times lie in the past, where retention would delete them; a file may have long lines.
         topic.configs =
             vec![("retention.ms".into(), "-1".into()), ("max.message.bytes".into(), BATCH_BYTES_MAX.into())];
         topic
@@ -50,13 +50,13 @@ pub(crate) async fn create(client: &Client, names: &Names, partitions: i32) -> R
     Ok(())
 }
 
-/// Deletes what the run has made; gives in words what could not be.
+/// Deletes the topics and the group of the run; returns a message for each that could not be deleted.
 pub(crate) async fn delete(client: &Client, topics: &[String], group: &str) -> Vec<String> {
     let names: Vec<Str> = topics.iter().map(|name| Str::from(name.as_str())).collect();
     let mut left = Vec::new();
     match client.delete_topics(&names).await {
         Ok(outcomes) => left.extend(outcomes.into_iter().filter_map(|(topic, outcome)| match outcome {
-            // A run that ended early has not made all of them.
+            // A run that ended early has not created all of them.
             Ok(()) => None,
             Err(error) if error.code == ErrorCode::UNKNOWN_TOPIC_OR_PARTITION => None,
             Err(error) => Some(format!("topic {topic}: {error}")),
@@ -69,7 +69,7 @@ pub(crate) async fn delete(client: &Client, topics: &[String], group: &str) -> V
     left
 }
 
-/// Members that were killed are in the group until the coordinator has missed them, so this may take some attempts.
+/// Killed members stay in the group until their session times out, so this may take some attempts.
 async fn delete_group(client: &Client, group: &str) -> Result<(), Box<dyn Error>> {
     for attempt in 1.. {
         let coordinator = client.coordinator(CoordinatorKind::Group, group).await?;
@@ -91,9 +91,9 @@ async fn delete_group(client: &Client, group: &str) -> Result<(), Box<dyn Error>
     unreachable!("the last attempt returns")
 }
 
-/// For a word as long as a line may be, in lower case and with what surrounds it in each topic.
+/// Batch size in bytes that holds a word as long as a line, in lower case and with the bytes around it in each topic.
 pub(crate) const BATCH_BYTES_MAX: &str = "67108864";
 
-/// Together longer than the session timeout of a worker.
+/// Enough attempts to outlast the session timeout of a worker.
 const ATTEMPTS_MAX: u32 = 40;
 const PAUSE: Duration = Duration::from_millis(200);

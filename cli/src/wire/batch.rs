@@ -11,11 +11,11 @@ use kafka_wire::record::{
 use kafka_wire::wire::Reader;
 use serde::{Serialize, Serializer};
 
-/// What the header of a batch says, and whether its checksum is right.
+/// The header of a batch, and whether its checksum is right.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct BatchShown {
-    /// Bytes in front of it.
+    /// Number of bytes before it.
     position: u64,
     size: usize,
     magic: i8,
@@ -85,7 +85,7 @@ impl fmt::Display for BatchShown {
     }
 }
 
-/// A record, or what a control record says.
+/// A record, or the content of a control record.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RecordShown<'a> {
@@ -150,12 +150,12 @@ impl fmt::Display for RecordShown<'_> {
     }
 }
 
-/// Bytes that are most often text: in JSON a string, or `{"hex": ".."}` where they are not UTF-8.
+/// Bytes that are usually text: a string in JSON, or `{"hex": ".."}` if they are not UTF-8.
 #[derive(Clone, Copy, Debug)]
 struct Text<'a>(&'a [u8]);
 
 impl fmt::Display for Text<'_> {
-    /// What would break the line or is no text is escaped as in Rust.
+    /// Characters that would break the line, and bytes that are not text, are escaped as in Rust.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for chunk in self.0.utf8_chunks() {
             for character in chunk.valid().chars() {
@@ -209,7 +209,7 @@ fn control(record: &Record<'_>) -> String {
         .map_or_else(|error| format!("controlType: {kind}: {error}"), |json| format!("{label} {json}"))
 }
 
-/// Each of these messages begins with its own version, in two bytes that are its first field too.
+/// Each of these messages begins with its own version, two bytes that are also its first field.
 fn message_json(name: &str, value: &Bytes) -> Result<String, String> {
     let kind = MessageKind::named(name).ok_or_else(|| format!("there is no message {name}"))?;
     let version = value.first_chunk().map_or(0, |bytes| i16::from_be_bytes(*bytes)).clamp(0, kind.layout().last);
@@ -225,8 +225,8 @@ fn timestamp_type(header: &BatchHeader) -> &'static str {
     }
 }
 
-/// The batches of a records field, each with its records, as a JSON list. What cannot be read is an element with an
-/// error, and so is the last batch when it is cut off, as brokers do at the limit of a fetch.
+/// The batches of a records field, each with its records, as a JSON list. A batch that cannot be read is an element
+/// with an error, and so is the last batch if it is cut off, as brokers do at the limit of a fetch.
 pub(super) fn json(records: &Bytes) -> String {
     #[derive(Serialize)]
     struct Element<'a> {
@@ -273,7 +273,7 @@ pub(super) fn json(records: &Bytes) -> String {
     text
 }
 
-/// Where an error is in the bytes that hold a batch at `position`, and what is wrong there.
+/// The position of an error, for a batch at `position`, and the error in words.
 pub(super) fn place(error: &RecordError, position: u64, batch: Option<&Batch>) -> String {
     let RecordError { at, what, cause, .. } = error;
     match batch.filter(|_| error.decompressed) {

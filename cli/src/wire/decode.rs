@@ -24,9 +24,9 @@ use crate::output::note;
 ///   wire decode --request HEX --header              the header says API and version
 ///   wire decode --data OffsetCommitValue --version 3 HEX
 ///
-/// A dump of a connection is read as it is, frame after frame with their lengths, and printed as a line of JSON for each
-/// frame: direction, offset of its length in the dump, size without it, API, version, header, body; error instead of
-/// body when it cannot be decoded, trailingBytes before the body when the frame goes on behind the message:
+/// A dump of a connection is read as it is, frame after frame with their lengths, and printed as a line of JSON for
+/// each frame: direction, offset of its length in the dump, size without it, API, version, header, body; error instead
+/// of body when it cannot be decoded, trailingBytes before the body when the frame goes on behind the message:
 ///
 ///   wire decode --requests FILE --responses FILE    a file for each direction, as tcpflow writes them
 ///   wire decode --frames FILE                       one file with both, requests before their responses
@@ -52,7 +52,7 @@ pub(crate) struct Options {
     records: bool,
 }
 
-/// Which one message to decode.
+/// The single message to decode.
 #[derive(Debug, Args)]
 struct One {
     /// API of the message: its name, like Fetch, or its key.
@@ -78,7 +78,7 @@ struct One {
     header: bool,
 }
 
-/// Which dump to decode.
+/// The dump to decode.
 #[derive(Debug, Args)]
 struct Dump {
     /// A dump of a connection, requests and responses as they went.
@@ -92,7 +92,7 @@ struct Dump {
     responses: Option<PathBuf>,
 }
 
-/// Prints one message, or all of a dump.
+/// Prints one message, or all messages of a dump.
 pub(crate) fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     if options.dump.frames.is_some() || options.dump.requests.is_some() {
         return decode_dump(&options.dump, options.records);
@@ -125,11 +125,11 @@ fn decode_dump(dump: &Dump, with_records: bool) -> Result<ExitCode, Box<dyn Erro
     Ok(ExitCode::SUCCESS)
 }
 
-/// Why a message is not shown.
+/// The reason why a message is not shown.
 enum Failure {
-    /// The command line asks for what there is not.
+    /// The command line names something that does not exist.
     Usage(String),
-    /// The bytes are not the message.
+    /// The bytes are not a valid message.
     Message(String),
 }
 
@@ -139,8 +139,8 @@ impl From<Fault> for Failure {
     }
 }
 
-/// Reads the bytes and makes one JSON object of them: the body, or an object of header and body. With it comes what is to be
-/// said of bytes behind the message, if there are any.
+/// Decodes the bytes to one JSON object: the body, or an object of header and body. The second value describes
+/// the bytes after the message, if there are any.
 fn decode_one(one: &One, with_records: bool) -> Result<(String, Option<String>), Failure> {
     let frame = one.bytes().map_err(Failure::Message)?;
     let length = frame.first_chunk().map(|head| u32::from_be_bytes(*head) as usize);
@@ -165,16 +165,16 @@ fn decode_one(one: &One, with_records: bool) -> Result<(String, Option<String>),
     })
 }
 
-/// What is known before the body is read.
+/// The facts that are known before the body is read.
 struct Head {
-    /// The member of the JSON object that the header makes.
+    /// The header as a member of the JSON object.
     json: Option<String>,
     kind: MessageKind,
     version: i16,
 }
 
 impl One {
-    /// The bytes given.
+    /// The bytes of the command line or stdin.
     fn bytes(&self) -> Result<Bytes, String> {
         let given = [&self.request, &self.response, &self.hex].into_iter().flatten().next().expect("clap wants one");
         let mut text = String::new();

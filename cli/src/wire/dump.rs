@@ -1,4 +1,4 @@
-//! Dumps of a connection: frames behind their length, and which response answers which request.
+//! Dumps of a connection: frames after their length prefix, and the pairing of responses with requests.
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, Read, Write};
@@ -14,30 +14,30 @@ use kafka_wire::wire::Reader;
 use super::message::{self, Body, Fault};
 use super::name;
 
-/// Which frames a dump holds.
+/// The frames that a dump holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Holds {
     Requests,
     Responses,
-    /// Both, as they went over the connection.
+    /// Requests and responses, in the order of the connection.
     Both,
 }
 
-/// What was said on a connection so far.
+/// The frames of a connection that have been read so far.
 #[derive(Debug)]
 pub(super) struct Conversation {
     outstanding: Outstanding,
     frames: u64,
     bad: Flaws,
-    /// Frames that go on behind their message.
+    /// Frames with bytes after their message.
     prolonged: Flaws,
 }
 
-/// Frames that are not what they should be.
+/// Frames with a fault.
 #[derive(Debug, Default)]
 struct Flaws {
     count: u64,
-    /// Where the first of them begins, and in which dump.
+    /// Offset of the first of them, and the name of its dump.
     first: Option<(usize, String)>,
 }
 
@@ -54,15 +54,15 @@ impl Flaws {
 }
 
 impl Conversation {
-    /// Nothing was said yet. Shows the batches in records fields if `with_records`.
+    /// Starts without any frames. Shows the batches in records fields if `with_records`.
     pub(super) fn new(with_records: bool) -> Self {
         let outstanding = Outstanding { requests: HashMap::new(), with_records };
         Self { outstanding, frames: 0, bad: Flaws::default(), prolonged: Flaws::default() }
     }
 
-    /// Prints a line of JSON for each frame of `input`, a dump that messages call `name`.
+    /// Prints a line of JSON for each frame of `input`, a dump that messages refer to as `name`.
     ///
-    /// A frame that cannot be decoded is such a line too, with the reason, and the next one follows.
+    /// A frame that cannot be decoded also gets a line, with the reason, and the next frame follows.
     pub(super) fn print(
         &mut self,
         name: &str,
@@ -95,7 +95,8 @@ impl Conversation {
     /// Ends the conversation.
     ///
     /// # Errors
-    /// Says how many frames were bad, how many had bytes behind their message, and which was the first.
+    /// The error has the number of bad frames, the number of frames with bytes after their message,
+    /// and the first of them.
     pub(super) fn finish(&self) -> Result<(), String> {
         let bad = self.bad.say(self.frames, "cannot be decoded");
         let prolonged = self.prolonged.say(self.frames, "have bytes behind their message");
@@ -104,10 +105,10 @@ impl Conversation {
     }
 }
 
-/// Requests without a response yet.
+/// Requests without a response so far.
 #[derive(Debug)]
 struct Outstanding {
-    /// By correlation id, oldest first.
+    /// Requests by correlation id, oldest first.
     requests: HashMap<i32, VecDeque<(ApiKey, i16)>>,
     with_records: bool,
 }
@@ -125,8 +126,8 @@ impl Outstanding {
         shown
     }
 
-    /// A response may begin like a request: correlation id 7 reads as Produce v7. A request may begin like a response,
-    /// too. But neither will be valid to its last byte as the other, so that is what counts.
+    /// A frame whose direction is unknown. A response may begin like a request (correlation id 7 reads as Produce v7),
+    /// and a request like a response. But it will hardly be valid to its last byte in both readings, so that decides.
     fn either(&self, frame: &Bytes) -> Shown {
         match (self.response(frame), Shown::request(frame, self.with_records)) {
             (Some(response), request) if response.left() <= request.left() => response,
@@ -137,13 +138,14 @@ impl Outstanding {
         }
     }
 
-    /// The frame as the response to the oldest request with its correlation id; `None` when there is none.
+    /// The frame read as the response to the oldest request with its correlation id; `None` if there is no such
+    /// request.
     fn response(&self, frame: &Bytes) -> Option<Shown> {
         let (key, version) = *self.requests.get(&response_id(frame)?)?.front()?;
         Some(Shown::response(frame, key, version, self.with_records))
     }
 
-    /// Remembers a request, so that its response can be read; forgets it when that was.
+    /// Remembers a request, so that its response can be read, and forgets it once the response was read.
     fn note(&mut self, frame: &Bytes, shown: &Shown) {
         let Some((key, version)) = shown.api else { return };
         if shown.direction == Some(Direction::Response) {
@@ -172,7 +174,7 @@ fn is_unanswered(frame: &Bytes, key: ApiKey, version: i16) -> bool {
         && ProduceRequest::decode(&mut reader, version).is_ok_and(|request| request.acks == 0)
 }
 
-/// What there is to print of a frame.
+/// The parts of a frame to print.
 #[derive(Debug)]
 struct Shown {
     direction: Option<Direction>,
@@ -180,13 +182,13 @@ struct Shown {
     api: Option<(ApiKey, i16)>,
     /// Correlation id of a request.
     request_id: Option<i32>,
-    /// JSON of the header, if that much could be decoded.
+    /// JSON of the header, if it could be decoded.
     header: Option<String>,
     body: Result<Body, Fault>,
 }
 
 impl Shown {
-    /// How many bytes its message leaves of the frame; more than any frame has when it is no such message.
+    /// Bytes of the frame after its message; more than any frame has if the message could not be decoded.
     fn left(&self) -> usize {
         self.body.as_ref().map_or(usize::MAX, |body| body.behind.len())
     }
@@ -219,7 +221,8 @@ impl Shown {
         Self { direction: Some(Direction::Response), api: Some((key, version)), request_id: None, header, body }
     }
 
-    /// Prints the line; `size` is that of the frame without its length, `offset` that of its length in the dump.
+    /// Prints the line; `size` is that of the frame without its length prefix, `offset` is that of the length prefix in
+    /// the dump.
     fn write(self, offset: usize, size: Option<usize>, out: &mut impl Write) -> io::Result<()> {
         match self.direction {
             Some(Direction::Request) => write!(out, "{{\"direction\":\"request\"")?,
@@ -254,7 +257,7 @@ impl Shown {
     }
 }
 
-/// The next frame without its length; `None` at the end of the dump.
+/// The next frame without its length prefix; `None` at the end of the dump.
 fn next_frame(input: &mut dyn BufRead) -> io::Result<Option<Result<Bytes, String>>> {
     let mut head = Vec::with_capacity(LENGTH_BYTES);
     input.take(LENGTH_BYTES as u64).read_to_end(&mut head)?;
@@ -267,7 +270,7 @@ fn next_frame(input: &mut dyn BufRead) -> io::Result<Option<Result<Bytes, String
     let Ok(size) = u64::try_from(length) else {
         return Ok(Some(Err(format!("{length} is no length of a frame; nothing can be read from here on"))));
     };
-    // The buffer grows with what is there: a length is only a claim.
+    // The buffer grows with the bytes that are read, because the length is only a claim.
     let mut frame = Vec::new();
     let arrived = input.take(size).read_to_end(&mut frame)?;
     if (arrived as u64) < size {
@@ -276,5 +279,5 @@ fn next_frame(input: &mut dyn BufRead) -> io::Result<Option<Result<Bytes, String
     Ok(Some(Ok(Bytes::from(frame))))
 }
 
-/// Bytes of the length in front of a frame.
+/// Bytes of the length prefix of a frame.
 const LENGTH_BYTES: usize = 4;

@@ -1,15 +1,15 @@
-//! Bytes as people paste them.
+//! Hex text as people paste it.
 
 use std::fmt;
 
 use bytes::BytesMut;
 
-/// Text that is no bytes in hex.
+/// The error for text that is not bytes in hex.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum HexError {
-    /// A character that is no digit; characters are counted from 1.
+    /// A character that is not a digit; characters are counted from 1.
     NoDigit { position: usize, found: char },
-    /// One digit too many or too few.
+    /// The number of digits is odd.
     HalfByte { digits: usize },
 }
 
@@ -27,7 +27,7 @@ impl fmt::Display for HexError {
 /// Appends the bytes that `digits` stand for: pairs of digits and nothing else.
 ///
 /// # Errors
-/// The first character that is no digit, or an odd number of them. `to` then holds bytes without a meaning.
+/// The first character that is not a digit, or an odd number of digits. The content of `to` is then meaningless.
 pub(super) fn decode(digits: &[u8], to: &mut BytesMut) -> Result<(), HexError> {
     let (pairs, half) = digits.as_chunks::<2>();
     let start = to.len();
@@ -38,7 +38,7 @@ pub(super) fn decode(digits: &[u8], to: &mut BytesMut) -> Result<(), HexError> {
         seen |= high | low;
         *byte = high << 4 | low & 0x0f;
     }
-    // One look at the end instead of two branches a byte; the place is worth a second walk only when there is one.
+    // One check at the end replaces two branches per byte; the position is searched only after an error.
     let is_digit = |digit: &u8| VALUES[usize::from(*digit)] != NO_DIGIT;
     if seen & NO_DIGIT == NO_DIGIT || !half.iter().all(is_digit) {
         let at = digits.iter().position(|digit| !is_digit(digit)).unwrap_or_default();
@@ -51,7 +51,8 @@ pub(super) fn decode(digits: &[u8], to: &mut BytesMut) -> Result<(), HexError> {
 /// Reads hex with white space anywhere in it, as tools print it.
 ///
 /// # Errors
-/// The first character that is neither, at its place among the digits; an odd number of digits.
+/// The first character that is neither a digit nor white space, by its index among the digits; or an odd number
+/// of digits.
 pub(super) fn decode_spaced(text: &str) -> Result<BytesMut, HexError> {
     let digits: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
     let mut bytes = BytesMut::new();
@@ -59,7 +60,7 @@ pub(super) fn decode_spaced(text: &str) -> Result<BytesMut, HexError> {
     Ok(bytes)
 }
 
-/// No value of a digit has a bit of the upper half.
+/// No value of a digit has a bit in the upper half.
 const NO_DIGIT: u8 = 0xff;
 
 const VALUES: [u8; 256] = {

@@ -14,17 +14,17 @@ use kafka_wire::wire::{DecodeCause, DecodeError, Reader};
 
 use super::{batch, name};
 
-/// Why bytes are not the message that they are said to be.
+/// The reason why bytes are not the message that they are said to be.
 #[derive(Clone, Debug)]
 pub(super) enum Fault {
     /// The bytes of `message` are wrong.
     Bytes { message: String, error: DecodeError },
-    /// There is no such message, or it cannot be told which it is.
+    /// There is no such message, or the message cannot be determined.
     Other(String),
 }
 
 impl Fault {
-    /// The same, with bytes counted from a start that is so much earlier.
+    /// The same fault, with positions counted from this many bytes earlier.
     pub(super) fn behind(mut self, bytes: usize) -> Self {
         if let Self::Bytes { error, .. } = &mut self {
             error.at += bytes;
@@ -51,9 +51,9 @@ pub(super) struct RequestHead {
     pub(super) json: String,
 }
 
-/// Reads the header of a request; its body is left in the reader.
+/// Reads the header of a request; the body is left in the reader.
 ///
-/// The version of the header is that of the API's version, which is why the first four bytes are looked at before.
+/// The version of the header depends on that of the API, so the first four bytes are looked at before.
 pub(super) fn request_head(reader: &mut Reader<'_>) -> Result<RequestHead, Fault> {
     let mut start = reader.clone();
     let key = start.i16("request_api_key").and_then(|key| Ok((key, start.i16("request_api_version")?)));
@@ -67,7 +67,7 @@ pub(super) fn request_head(reader: &mut Reader<'_>) -> Result<RequestHead, Fault
     Ok(RequestHead { key, version, correlation_id: header.correlation_id, json })
 }
 
-/// Reads the header of a response to `version` of `key`, for its JSON; its body is left in the reader.
+/// Reads the header of a response to `version` of `key` and returns its JSON; the body is left in the reader.
 pub(super) fn response_head(reader: &mut Reader<'_>, key: ApiKey, version: i16) -> Result<String, Fault> {
     let header_version = key.response_header_version(version);
     let header = ResponseHeader::decode(reader, header_version);
@@ -87,7 +87,7 @@ fn decode(kind: MessageKind, version: i16, start: &Reader<'_>, with_records: boo
     Ok(Body { version, json, unknown_tags: reader.take_unknown_tags().len(), behind })
 }
 
-/// The records fields that are not null, in the order in which the JSON has them.
+/// The records fields that are not null, in the order of the JSON.
 fn records(kind: MessageKind, version: i16, start: &Reader<'_>) -> Vec<Bytes> {
     let reader = &mut start.clone();
     match kind.api() {
@@ -110,9 +110,10 @@ fn records(kind: MessageKind, version: i16, start: &Reader<'_>) -> Vec<Bytes> {
     }
 }
 
-/// Adds the batches behind the size of each records field.
+/// Adds the batches after the size of each records field.
 ///
-/// The name of the size is found as text: no other member ends like it, and in a string its quote would be escaped.
+/// The name of the size field is searched as text: no other member ends like it, and in a string its quote would
+/// be escaped.
 fn insert_batches(json: &str, fields: &[Bytes]) -> String {
     let (mut text, mut rest) = (String::new(), json);
     for records in fields {
@@ -130,12 +131,12 @@ const RECORDS_SIZE: &str = "\"recordsSizeInBytes\":";
 /// A body as JSON.
 #[derive(Debug)]
 pub(super) struct Body {
-    /// The version that it has after all.
+    /// The version in which the body is written, which may differ from the expected one.
     pub(super) version: i16,
     pub(super) json: String,
-    /// How many tagged fields nobody here knows; they are not in the JSON.
+    /// Number of unknown tagged fields; they are not in the JSON.
     pub(super) unknown_tags: usize,
-    /// What the frame holds behind the message; nothing, if it is as its schema says.
+    /// The bytes of the frame after the message; empty if the frame follows its schema.
     pub(super) behind: Behind,
 }
 
@@ -146,7 +147,7 @@ impl Body {
     }
 }
 
-/// Bytes behind the last field of a message. Kafka's brokers and clients ignore them.
+/// Bytes after the last field of a message. Kafka's brokers and clients ignore them.
 #[derive(Debug)]
 pub(super) struct Behind {
     at: usize,
@@ -154,12 +155,12 @@ pub(super) struct Behind {
 }
 
 impl Behind {
-    /// How many they are.
+    /// Number of bytes.
     pub(super) fn len(&self) -> usize {
         self.bytes.len()
     }
 
-    /// As digits.
+    /// The bytes as hex digits.
     pub(super) fn hex(&self) -> String {
         self.bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
@@ -172,10 +173,10 @@ impl fmt::Display for Behind {
     }
 }
 
-/// Reads the rest of a frame as this message; shows the batches of its records if asked to.
+/// Reads the rest of a frame as this message; shows the batches of its records on request.
 ///
-/// A broker that lacks the version of an ApiVersions request answers in version 0, with error 35 (KIP-511). No answer of another
-/// version begins with this error and is complete as version 0, so that is tried first.
+/// A broker that lacks the version of an ApiVersions request answers in version 0, with error 35 (KIP-511).
+/// No answer of another version begins with this error and is complete as version 0, so version 0 is tried first.
 pub(super) fn body(reader: &Reader<'_>, kind: MessageKind, version: i16, with_records: bool) -> Result<Body, Fault> {
     let is_versions = kind.api() == Some((ApiKey::ApiVersions, Direction::Response));
     if is_versions

@@ -1,4 +1,4 @@
-//! `waterwheel wire`: for people who debug. Shows what others said to each other, and tests what we say ourselves.
+//! `waterwheel wire`: tools for debugging. They show the messages of other programs, and test our own codec.
 
 mod batch;
 mod decode;
@@ -18,7 +18,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-/// Each says in its options what it does.
+/// The options of each command describe it.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Decode(decode::Options),
@@ -26,7 +26,7 @@ pub(crate) enum Command {
     Roundtrip(roundtrip::Options),
 }
 
-/// Runs one of them. A reader of our output that has seen enough, like `head`, is no reason for a message.
+/// Runs one of the commands. When the reader of the output is gone, as with `head`, there is no error message.
 pub(crate) fn run(command: &Command) -> Result<ExitCode, Box<dyn Error>> {
     let result = match command {
         Command::Decode(options) => decode::run(options),
@@ -48,7 +48,7 @@ fn open(path: &Path) -> Result<Box<dyn BufRead>, String> {
     Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, file)))
 }
 
-/// Where all of these print; whoever takes it flushes it at the end.
+/// The output of all commands; the caller has to flush it at the end.
 fn stdout() -> BufWriter<StdoutLock<'static>> {
     BufWriter::with_capacity(BUFFER_BYTES, io::stdout().lock())
 }

@@ -3,10 +3,10 @@
 use kafka_wire::protocol::ApiKey;
 use kafka_wire::protocol::any::{Direction, MessageKind};
 
-/// The API that `name` stands for: Kafka's name for it in either case, or its key.
+/// The API that `name` stands for: Kafka's name in upper or lower case, or its key.
 ///
 /// # Errors
-/// Names the nearest one, if one is near.
+/// The error names the nearest API, if one is near.
 pub(super) fn api(name: &str) -> Result<ApiKey, String> {
     if let Ok(key) = name.parse() {
         return ApiKey::from_i16(key).ok_or_else(|| format!("no API has the key {key}"));
@@ -15,10 +15,10 @@ pub(super) fn api(name: &str) -> Result<ApiKey, String> {
     known.ok_or_else(|| unknown("API", name, ApiKey::ALL.iter().map(|key| key.name())))
 }
 
-/// A message that is no request or response, by Kafka's name for it in either case.
+/// A message that is neither a request nor a response, by Kafka's name in upper or lower case.
 ///
 /// # Errors
-/// Names the nearest one, if one is near.
+/// The error names the nearest message, if one is near.
 pub(super) fn data(name: &str) -> Result<MessageKind, String> {
     let all = || MessageKind::all().iter().filter(|kind| kind.api().is_none());
     let known = all().find(|kind| kind.name().eq_ignore_ascii_case(name));
@@ -28,15 +28,15 @@ pub(super) fn data(name: &str) -> Result<MessageKind, String> {
 /// The request or response of `key`.
 ///
 /// # Errors
-/// A few keys have none left.
+/// A few keys have no messages any more.
 pub(super) fn body(key: ApiKey, direction: Direction) -> Result<MessageKind, String> {
     MessageKind::of_api(key, direction).ok_or_else(|| format!("{key} has no messages any more: Kafka 4 dropped them"))
 }
 
-/// Checks that there is a `version` of the message.
+/// Checks that the message has this `version`.
 ///
 /// # Errors
-/// Says which there are.
+/// The error lists the versions of the message.
 pub(super) fn check_version(kind: MessageKind, version: i16) -> Result<(), String> {
     let layout = kind.layout();
     if layout.versions().contains(&version) {
@@ -46,9 +46,9 @@ pub(super) fn check_version(kind: MessageKind, version: i16) -> Result<(), Strin
     Err(format!("{name} has no version {version}; it has {} to {}", layout.first, layout.last))
 }
 
-/// Names the nearest when at most a third of the characters differ from it: beyond that it would be noise.
+/// Suggests the nearest name if at most a third of its characters differ: beyond that it would be noise.
 fn unknown(kind: &str, name: &str, known: impl Iterator<Item = &'static str>) -> String {
-    /// No name is as long, and comparing takes time and memory by the length.
+    /// Longer than any name; the bound is for the time and memory of the comparison.
     const CHARACTERS_MAX: usize = 64;
     if let Some((end, _)) = name.char_indices().nth(CHARACTERS_MAX) {
         let start = name.get(..end).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! `waterwheel wire records`: what is in a segment file.
+//! `waterwheel wire records`: prints the content of a segment file.
 
 use std::error::Error;
 use std::io::{self, BufRead, Read, Write};
@@ -16,10 +16,10 @@ use super::{open, stdout};
 
 /// Prints the batches, records and markers of a segment file (.log) or of a records field.
 ///
-/// A line for each, like those of Kafka's `DumpLogSegments --print-data-log`; control characters in keys and values
-/// are escaped. Every format and codec is read. What is wrong is printed where it is, and the first byte that is wrong is
-/// named at the end; the exit code is 1 then. A batch whose records are wrong is skipped, behind one whose length or format is
-/// wrong nothing can be found.
+/// A line for each, like those of Kafka's `DumpLogSegments --print-data-log`; control characters in keys and values are
+/// escaped. Every format and codec is read. What is wrong is printed where it is, and the first byte that is wrong is
+/// named at the end; the exit code is 1 then. A batch whose records are wrong is skipped, behind one whose length or
+/// format is wrong nothing can be found.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Options {
@@ -48,7 +48,7 @@ struct Printer<W> {
     first_error: Option<String>,
 }
 
-/// A line.
+/// A line of the output.
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Line<'a> {
@@ -109,16 +109,16 @@ impl<W: Write> Printer<W> {
     }
 }
 
-/// The bytes of the next batch or message, as far as its length is possible and the file goes; `None` at the end.
+/// The bytes of the next batch or message, as far as its length is plausible and the file has them; `None` at the end.
 fn next_batch(input: &mut dyn BufRead) -> io::Result<Option<Bytes>> {
     let mut bytes = Vec::new();
     input.take(Batch::HEAD_BYTES as u64).read_to_end(&mut bytes)?;
     if bytes.is_empty() {
         return Ok(None);
     }
-    // A size that cannot be is an error of the batch, to be told by who reads it.
+    // An impossible size is an error of the batch, which its reader reports.
     let size = Batch::stated_size_bytes(&bytes).ok().flatten().unwrap_or_default();
-    // The buffer grows with what is there: a length is only a claim.
+    // The buffer grows with the bytes that are read, because the size is only a claim.
     input.take(size.saturating_sub(bytes.len()) as u64).read_to_end(&mut bytes)?;
     Ok(Some(Bytes::from(bytes)))
 }

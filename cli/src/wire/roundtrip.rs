@@ -16,13 +16,13 @@ use super::{hex, name, open, stdout};
 
 /// Decodes and encodes messages, and says which do not come out as they went in.
 ///
-/// Lines are `KEY q|s VERSION HEX`: the API by its key or name, q for the body of a request and s for that of a response,
-/// without header; or `NAME d VERSION HEX` for a message that is neither, like ConsumerProtocolSubscription. HEX may
-/// be empty or `-` for no bytes. Empty lines and those that begin with # are skipped.
+/// Lines are `KEY q|s VERSION HEX`: the API by its key or name, q for the body of a request and s for that of a
+/// response, without header; or `NAME d VERSION HEX` for a message that is neither, like ConsumerProtocolSubscription.
+/// HEX may be empty or `-` for no bytes. Empty lines and those that begin with # are skipped.
 ///
-/// For each message a line is printed: `ok`, `differs at byte N` (counted from 0) or `error: ...`; and a count at the end.
-/// Tagged fields that the message does not know are kept; bytes behind the message are a difference. The exit code is 1
-/// unless all are ok.
+/// For each message a line is printed: `ok`, `differs at byte N` (counted from 0) or `error: ...`; and a count at
+/// the end. Tagged fields that the message does not know are kept; bytes behind the message are a difference.
+/// The exit code is 1 unless all are ok.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Options {
@@ -52,7 +52,7 @@ struct Count {
 }
 
 fn test_lines(input: &mut dyn BufRead, count: &mut Count, out: &mut impl Write) -> std::io::Result<()> {
-    // Both are used again and again: a message is dropped before the next line is read, so its memory comes back.
+    // Both buffers are reused: a message is dropped before the next line is read, so its memory is free again.
     let (mut line, mut buffer) = (Vec::new(), BytesMut::new());
     while input.read_until(b'\n', &mut line)? > 0 {
         let text = line.trim_ascii();
@@ -70,10 +70,10 @@ fn test_lines(input: &mut dyn BufRead, count: &mut Count, out: &mut impl Write) 
     Ok(())
 }
 
-/// Why a line is not ok.
+/// The reason why a line is not ok.
 #[derive(Debug)]
 enum Fault {
-    /// First byte of the message at which what we write is another, or ends.
+    /// The first byte at which our encoding differs from the message, or ends.
     Differs(usize),
     Line(String),
     Hex(HexError),
@@ -110,7 +110,7 @@ fn test(line: &[u8], buffer: &mut BytesMut) -> Result<(), Fault> {
     }
 }
 
-/// Takes a line apart: what its bytes are, their version, their digits.
+/// Splits a line: the kind of the message, its version, its hex digits.
 fn parse(line: &[u8]) -> Result<(MessageKind, i16, &[u8]), String> {
     let (name, rest) = first_field(line);
     let (kind, rest) = first_field(rest);
@@ -128,14 +128,14 @@ fn parse(line: &[u8]) -> Result<(MessageKind, i16, &[u8]), String> {
     Ok((kind, version, if digits == b"-" { b"" } else { digits }))
 }
 
-/// The bytes up to white space, and those behind it.
+/// The bytes up to white space, and those after it.
 fn first_field(line: &[u8]) -> (&[u8], &[u8]) {
     let end = line.iter().position(u8::is_ascii_whitespace).unwrap_or(line.len());
     let (field, rest) = line.split_at(end);
     (field, rest.trim_ascii_start())
 }
 
-/// The first byte at which `chunks` are not `frame`.
+/// The first byte at which `chunks` differ from `frame`.
 fn first_difference(frame: &[u8], chunks: &[Bytes]) -> Option<usize> {
     let mut at = 0;
     for chunk in chunks {

@@ -1,6 +1,6 @@
 //! JSON for people.
 
-/// Breaks one line of JSON into many: a member or element each, indented by two blanks.
+/// Breaks one line of JSON into many: one for each member or element, indented by two spaces.
 pub(super) fn pretty(json: &str) -> String {
     let mut text = String::with_capacity(json.len() * 2);
     let (mut depth, mut is_quoted, mut is_escaped) = (0_usize, false, false);

@@ -1,4 +1,4 @@
-//! The demo on a cluster that is not its own.
+//! The demo on a cluster, where it has to clean up.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -50,7 +50,7 @@ fn a_run_that_is_stopped_or_fails_cleans_up_too() {
     let mut child = command(&["-b", &cluster.address(), "--records", "400k"]).spawn().unwrap();
     let stderr = wait_for(&mut child, "lag");
     assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
-    // The rest of it is nobody's to read, which must not end the clean-up.
+    // Nobody reads the rest of stderr, which must not end the clean-up.
     drop(stderr);
     assert_eq!(child.wait().unwrap().code(), Some(143));
     assert_eq!(left_on(&cluster.address()), BTreeSet::new());

@@ -1,4 +1,4 @@
-//! What the demo reads: each input once, whatever it is.
+//! Inputs of the demo: each is read once, whatever kind of file it is.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
@@ -38,11 +38,11 @@ fn a_pipe_is_read_to_its_end_and_beside_files() {
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let file = folder.file("file", "two\n");
     let child = command(&["--input", &pipe, &file, "--kills", "0"]).spawn().unwrap();
-    // Blocks until the demo opens its end.
+    // This blocks until the demo opens its end of the pipe.
     File::create(&pipe).unwrap().write_all(b"one\ntwo").unwrap();
     let result = ended(child).clean();
     assert!(result.contains("top words  two 2, one 1"), "{result}");
-    // In a folder nobody has asked for the pipe, and waiting for it would be waiting for ever.
+    // A pipe in a folder was not named by the user, and waiting for it would last for ever.
     let result = demo(&["--input", &folder.path(""), "--kills", "0"]).clean();
     assert!(result.contains("done       1 lines"), "{result}");
 }
@@ -87,7 +87,7 @@ fn a_line_that_is_too_long_is_named_with_the_way_out() {
 #[test]
 fn a_word_of_3_mb_is_counted_like_any_other() {
     let folder = Folder::new("long-word");
-    // Digits in no order, which do not compress away.
+    // Digits in random order, which do not compress.
     let mut state = 1_u64;
     let mut digit = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

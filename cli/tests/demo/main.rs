@@ -9,7 +9,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-/// What a run left behind.
+/// The results of a run.
 #[derive(Debug)]
 struct Run {
     code: Option<i32>,
@@ -18,14 +18,14 @@ struct Run {
 }
 
 impl Run {
-    /// Checks that every word was counted once, and gives the result.
+    /// Checks that every word was counted once, and returns the result.
     #[track_caller]
     fn clean(self) -> String {
         assert_eq!(self.code, Some(0), "{}{}", self.stderr, self.stdout);
         self.stdout
     }
 
-    /// Checks that it ended with this code and said this on stderr.
+    /// Checks that it ended with this code and printed this on stderr.
     #[track_caller]
     fn fails(&self, code: i32, saying: &str) {
         assert_eq!(self.code, Some(code), "{self:?}");
@@ -34,7 +34,7 @@ impl Run {
     }
 }
 
-/// The demo with these arguments, untouched by the environment of the test run.
+/// The demo with these arguments, independent of the environment of the test run.
 fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_waterwheel"));
     command.arg("demo").args(arguments).env_remove("KAFKA_BOOTSTRAP_SERVERS").env_remove("RUST_LOG");
@@ -60,7 +60,7 @@ fn ended(child: Child) -> Run {
     Run { code: output.status.code(), stdout, stderr }
 }
 
-/// A folder of one test, gone after it.
+/// A folder for one test, removed after it.
 struct Folder(PathBuf);
 
 impl Folder {

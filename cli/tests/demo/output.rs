@@ -1,4 +1,4 @@
-//! Where the demo writes what.
+//! The destinations of the demo's output.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -43,7 +43,7 @@ fn a_place_for_counts_that_cannot_be_written_is_told_before_the_work() {
     run.fails(1, "--counts /nonexistent/x");
     assert!(!run.stderr.contains("broker "), "{}", run.stderr);
     demo(&["--json", "--counts", "-"]).fails(2, "--counts a file");
-    // It opens, and cannot be written: the audit is there all the same.
+    // The file opens, but cannot be written: the audit is printed all the same.
     let run = demo(&["--records", "1k", "--kills", "0", "--counts", "/dev/full"]);
     run.fails(1, "--counts /dev/full");
     assert!(run.stdout.contains("clean: every word"), "{run:?}");
@@ -58,7 +58,7 @@ fn a_run_that_fails_leaves_the_file_of_counts_as_it_was() {
     let new = folder.path("new");
     demo(&["--bootstrap-server", "127.0.0.1:1", "--counts", &new]).fails(1, "127.0.0.1:1");
     assert!(!fs::exists(&new).unwrap());
-    // A longer one is replaced whole.
+    // A longer file is replaced completely.
     let long = folder.file("long", "x".repeat(10_000_000));
     demo(&["--records", "1k", "--kills", "0", "--counts", &long]).clean();
     assert!(fs::read_to_string(&long).unwrap().ends_with('\n'));

@@ -9,7 +9,7 @@ fn send(child: &Child, signal: &str) {
     assert!(Command::new("kill").args([signal, &*child.id().to_string()]).status().expect("kill runs").success());
 }
 
-/// Waits for the line of stderr that has `moment` in it, and gives what comes after.
+/// Waits for the line of stderr that contains `moment`, and returns the rest of stderr.
 pub(crate) fn wait_for(child: &mut Child, moment: &str) -> BufReader<ChildStderr> {
     let mut stderr = BufReader::new(child.stderr.take().expect("it is piped"));
     let mut line = String::new();
@@ -20,8 +20,7 @@ pub(crate) fn wait_for(child: &mut Child, moment: &str) -> BufReader<ChildStderr
     stderr
 }
 
-/// Waits for that line, sends the signals, and gives exit code, stdout and the rest of
-/// stderr.
+/// Waits for that line, sends the signals, and returns exit code, stdout and the rest of stderr.
 fn stopped(moment: &str, signals: &[&str], arguments: &[&str]) -> (Option<i32>, String, String) {
     let mut yes = Command::new("yes").arg("a b").stdout(Stdio::piped()).spawn().expect("yes runs");
     let mut child = command(arguments).stdin(yes.stdout.take().expect("it is piped")).spawn().expect("the binary runs");
@@ -53,7 +52,7 @@ fn the_first_signal_stops_the_job_and_audits_what_is_out() {
 #[test]
 fn a_second_signal_ends_the_run_at_once() {
     let (code, stdout, _) = stopped("lag", &["-INT", "-TERM"], &["--records", "400k"]);
-    // Two signals in one moment may be taken in either order.
+    // Two signals at the same moment may be handled in either order.
     assert!(matches!(code, Some(130 | 143)), "{code:?}");
     assert_eq!(stdout, "");
 }

@@ -25,7 +25,7 @@ fn hex_comes_from_stdin_with_white_space_anywhere() {
 
 #[test]
 fn headers_say_what_follows() {
-    // Key 18, version 3, correlation id 9, client "me"; no tags; name "n", version "1", no tags.
+    // Key 18, version 3, correlation id 9, client "me", no tags; then name "n", version "1", no tags.
     let request = ["decode", "--header", "--compact", "--request", "0012000300000009 00026d6500 026e023100"];
     let expected = "{\"header\":{\"requestApiKey\":18,\"requestApiVersion\":3,\"correlationId\":9,\"clientId\":\"me\"},\
                     \"body\":{\"clientSoftwareName\":\"n\",\"clientSoftwareVersion\":\"1\"}}\n";
@@ -115,7 +115,7 @@ fn bytes_behind_the_message_are_shown_with_it_and_are_a_difference() {
 
 #[test]
 fn what_is_printed_of_every_vector_is_json() {
-    // One of each message, at its newest version: a process each.
+    // One of each message, at its newest version, each in a process of its own.
     let mut newest = vectors();
     newest.reverse();
     newest.dedup_by(|next, kept| next.0 == kept.0);

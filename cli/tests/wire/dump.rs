@@ -15,14 +15,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{Run, Scratch, unhex, wire};
 
-/// What went over one connection.
+/// The bytes of one connection.
 #[derive(Clone, Debug, Default)]
 struct Said {
     requests: Vec<u8>,
     responses: Vec<u8>,
 }
 
-/// Connects to the embedded broker and writes down what is said.
+/// Connects to the embedded broker and records the bytes of each connection.
 struct Tap {
     pipe: Pipe,
     connections: Arc<Mutex<Vec<Arc<Mutex<Said>>>>>,
@@ -51,7 +51,7 @@ impl AsyncRead for Tapped {
     }
 }
 
-/// Without vectored writes, so that everything passes `poll_write`.
+/// Vectored writes are not supported, so that everything passes `poll_write`.
 impl AsyncWrite for Tapped {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.stream).poll_write(context, bytes))?;
@@ -68,7 +68,7 @@ impl AsyncWrite for Tapped {
     }
 }
 
-/// What our client and the embedded broker say to each other while a transaction is written, connection by connection.
+/// The bytes of our client and the embedded broker while a transaction is written, connection by connection.
 async fn conversation() -> Vec<Said> {
     let broker = Broker::start(BrokerConfig::default()).await.expect("a port of the loopback is free");
     let connections = Arc::new(Mutex::new(Vec::new()));
@@ -94,7 +94,7 @@ async fn conversation() -> Vec<Said> {
     said
 }
 
-/// The frames of a dump, each with its length.
+/// The frames of a dump, each with its length prefix.
 fn frames(mut dump: &[u8]) -> Vec<&[u8]> {
     let mut frames = Vec::new();
     while let Some(length) = dump.first_chunk() {
@@ -138,7 +138,7 @@ async fn all_that_is_said_on_a_connection_is_decoded() {
             apis.push(request["api"].as_str().expect("a name").to_owned());
         }
 
-        // The same in one file, as a sniffer of both directions has it.
+        // The same in one file, as a sniffer of both directions writes it.
         let both: Vec<&[u8]> =
             frames(&said.requests).into_iter().zip(frames(&said.responses)).flat_map(|(q, s)| [q, s]).collect();
         let together = lines(&wire(&["decode", "--frames", "-"], both.concat()).ok());
@@ -159,7 +159,7 @@ async fn bad_frames_are_named_and_the_next_are_read() {
     let sent = frames(&said.requests);
     let received = frames(&said.responses);
 
-    // The last byte of the second response is gone, and its length says so.
+    // The last byte of the second response is missing, and its length prefix says so.
     let mut damaged: Vec<Vec<u8>> = received.iter().map(|frame| frame.to_vec()).collect();
     let cut = damaged[1].len() - 5;
     damaged[1].pop();
@@ -216,7 +216,8 @@ fn framed(hex: &str) -> Vec<u8> {
 
 #[test]
 fn bytes_behind_a_message_are_shown_and_told() {
-    // What librdkafka asks for all topics, with three bytes behind it, and a Heartbeat with its answer around it.
+    // The request of librdkafka for all topics, with three bytes after its last field, between a Heartbeat and
+    // its answer.
     let heartbeat = "000c000000000001ffff00000000000100 00".replace(' ', "");
     let metadata = "0003000d00000003000772646b61666b610000000000010000";
     let dump: Vec<u8> = [&heartbeat, "000000010007", metadata].iter().flat_map(|hex| framed(hex)).collect();

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 
-/// What a run left behind.
+/// The results of a run.
 #[derive(Debug)]
 struct Run {
     code: Option<i32>,
@@ -20,14 +20,14 @@ struct Run {
 }
 
 impl Run {
-    /// What it printed, of a run that was all well.
+    /// Checks that the run succeeded without a word on stderr, and returns its output.
     #[track_caller]
     fn ok(self) -> String {
         assert_eq!((self.code, &*self.stderr), (Some(0), ""), "{}", self.stdout);
         self.stdout
     }
 
-    /// Checks that it ended with this code and said this on stderr, and gives what it printed.
+    /// Checks that it ended with this code and printed this on stderr, and returns its output.
     #[track_caller]
     fn fails(self, code: i32, saying: &str) -> String {
         assert_eq!(self.code, Some(code), "{self:?}");
@@ -44,7 +44,7 @@ fn wire(arguments: &[&str], stdin: impl AsRef<[u8]>) -> Run {
     let mut child = command.spawn().expect("the binary runs");
     let mut to = child.stdin.take().expect("it is piped");
     let input = stdin.as_ref().to_vec();
-    // From a thread, as the binary prints while it reads. It may end without reading all.
+    // A thread writes stdin, because the binary prints while it reads. The binary may end without reading all.
     let writer = thread::spawn(move || drop(to.write_all(&input)));
     let output = child.wait_with_output().expect("the binary ends");
     writer.join().expect("writing does not panic");
@@ -73,7 +73,7 @@ fn unhex(digits: &str) -> Vec<u8> {
     (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).expect("hex")).collect()
 }
 
-/// A file of its own for one test, gone when it is dropped.
+/// A file for one test, removed when it is dropped.
 struct Scratch(PathBuf);
 
 impl Scratch {

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{Scratch, unhex, wire};
 
-/// Batches that Java wrote, of the committed vectors.
+/// A batch of the committed vectors, written by Java.
 fn java(name: &str) -> Vec<u8> {
     let file = format!("../kafka-wire/tests/vectors/records/java/{name}.txt");
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).expect("a vector");
@@ -17,14 +17,14 @@ fn java(name: &str) -> Vec<u8> {
     unhex(digits.trim_end())
 }
 
-/// Data in a transaction, its marker, a change of leaders, and what compaction left.
+/// A segment: records in a transaction, its marker, a change of leaders, and a compacted batch.
 fn segment() -> Vec<u8> {
     ["transactional", "commit", "leader_change", "compacted"].map(java).concat()
 }
 
 #[test]
 fn a_segment_is_printed_as_kafkas_own_tool_does() {
-    // What `kafka-dump-log.sh --print-data-log --files` of Kafka 4.3.1 prints of it, without the lines about the file.
+    // The output of `kafka-dump-log.sh --print-data-log --files` of Kafka 4.3.1, without the lines about the file.
     let expected = include_str!("segment.txt");
     let file = Scratch::new("segment.log", &segment());
     assert_eq!(wire(&["records", file.path()], "").ok(), expected);
@@ -64,7 +64,7 @@ fn json_has_a_line_each() {
 
 #[test]
 fn the_first_wrong_byte_is_named_and_the_next_batch_is_read() {
-    // The transactional batch is 101 bytes long; its checksum lies at 17.
+    // The transactional batch is 101 bytes long; its checksum is at 17.
     let mut wrong = segment();
     wrong[100] ^= 1;
     wrong[178] ^= 1;

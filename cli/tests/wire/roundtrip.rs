@@ -2,7 +2,7 @@ use super::{Scratch, vectors, wire};
 
 /// A vector as a line for the tool.
 fn line(message: &str, version: &str, hex: &str) -> String {
-    // Headers end like requests and responses, and are none.
+    // The names of headers end like those of requests and responses, but headers are neither.
     match (message.strip_suffix("Request"), message.strip_suffix("Response")) {
         (Some(api), _) => format!("{api} q {version} {hex}\n"),
         (_, Some(api)) => format!("{api} s {version} {hex}\n"),
@@ -37,9 +37,9 @@ fn unknown_tagged_fields_survive() {
 #[test]
 fn what_is_wrong_with_a_line_is_said_and_the_next_one_is_read() {
     let cases = [
-        // No group id, generation 1, no member id, and -5 for a null instance id, where everybody writes -1.
+        // No group id, generation 1, no member id, and -5 for a null instance id, where every encoder writes -1.
         ("12 q 3 0000000000010000fffb", "differs at byte 9"),
-        // One byte and three behind the last field.
+        // One byte, and three, after the last field.
         ("12 s 0 000700", "differs at byte 2"),
         ("3 q 13 00000000010000", "differs at byte 4"),
         ("12 s 0 00", "error: error_code at byte 0: the frame ends inside it"),
@@ -73,7 +73,7 @@ fn files_are_read_one_after_the_other() {
     wire(&["roundtrip", "/nonexistent/lines"], "").fails(1, "/nonexistent/lines");
 }
 
-/// Every vector with a byte changed, cut off and prolonged: an answer for each, whatever it is.
+/// Every vector with a byte changed, cut off, and extended: each gets an answer, whatever it is.
 #[test]
 fn damaged_messages_are_answered() {
     let mut lines = String::new();
@@ -93,7 +93,8 @@ fn damaged_messages_are_answered() {
     assert_eq!(text.lines().filter(|line| !is_answer(line)).count(), 1, "all but the count");
 }
 
-/// Every element of a long list carries one: what is kept of them has to be small, or the limit of memory refuses them.
+/// Every element of a long list has an unknown field. Each kept field has to be small, or the memory limit refuses
+/// them.
 #[test]
 fn unknown_tagged_fields_of_many_small_structs_survive() {
     let keys = "001200000003010500".repeat(20_000);
