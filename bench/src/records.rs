@@ -31,7 +31,7 @@ pub(crate) fn times(filter: &str, rounds: usize) {
     }
 }
 
-/// Allocations of a batch, and the bytes asked for per record.
+/// Allocations per batch, and allocated bytes per record.
 pub(crate) fn allocations(filter: &str) {
     const PER_BATCH_MAX: u64 = 2;
     let mut table = Table::new("allocations of a batch / bytes a record", COLUMNS, filter, 0);

@@ -1,4 +1,4 @@
-//! Writes the inputs that a target starts from into a folder: `cargo run -p fuzz-targets --example seeds TARGET FOLDER`.
+//! Writes the seed inputs of a target into a folder: `cargo run -p fuzz-targets --example seeds TARGET FOLDER`.
 
 use std::path::PathBuf;
 use std::{env, fs, io};

@@ -1,4 +1,4 @@
-//! Writing record batches: what was appended is what is read.
+//! Writing of record batches: the records that were appended are the records that are read.
 
 use bytes::Bytes;
 use kafka_wire::compression::{Compression, Decompressed};
@@ -8,7 +8,7 @@ use kafka_wire::types::{ProducerEpoch, ProducerId};
 /// One record: timestamp, key, value and headers.
 pub(crate) type Row<'a> = (i64, Option<&'a [u8]>, Option<&'a [u8]>, Vec<(&'a [u8], Option<&'a [u8]>)>);
 
-/// The first byte chooses the compression, the rest are records.
+/// The first byte chooses the compression, the rest becomes records.
 pub fn run(data: &[u8]) {
     let [choice, rest @ ..] = data else { return };
     let compression = Compression::from_code(choice % 5).expect("five codecs");
@@ -47,7 +47,7 @@ fn build(rows: &[Row<'_>], compression: Compression) -> Bytes {
     builder.seal(seal).expect("every codec is built in")
 }
 
-/// Cuts the bytes into records: each field is a length byte (255 for null) and what it says of the bytes left.
+/// Cuts the bytes into records: each field is a length byte (255 for null) and as many of the bytes left as it says.
 pub(crate) fn rows(mut data: &[u8]) -> Vec<Row<'_>> {
     let mut rows = Vec::new();
     while let Some((timestamp, rest)) = data.split_first_chunk() {

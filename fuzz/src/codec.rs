@@ -1,4 +1,5 @@
-//! Codecs. The first byte chooses one, for which container, and whether the others are plain or said to be compressed.
+//! Codecs. The first byte chooses a codec and a container, and whether the other bytes are plain or
+//! claimed to be compressed.
 
 use std::cell::RefCell;
 
@@ -8,17 +9,18 @@ use kafka_wire::compression::{Compression, CompressionError, Compressor, Contain
 /// Small, so that many inputs would exceed it.
 const LIMIT_BYTES: usize = 16 << 10;
 
-/// What the largest decoder works in, zstd's; see [`Decompressed`].
+/// Working memory of the largest decoder, which is zstd's; see [`Decompressed`].
 const WORK_BYTES: usize = 512 << 10;
 
 thread_local! {
-    /// Kept, as a reader of batches keeps it: what one input leaves behind must not change how the next is read.
+    /// The buffers are kept, as a reader of batches keeps them: the traces of one input must not change
+    /// how the next is read.
     static KEPT: RefCell<(Decompressed, Compressor)> =
         RefCell::new((Decompressed::new(LIMIT_BYTES), Compressor::default()));
 }
 
-/// Plain bytes come back from every codec; what is said to be compressed stays within the limit, is read twice alike, and
-/// when it reads as something, that comes back as well.
+/// Plain bytes survive every codec. Bytes that are claimed to be compressed stay within the limit, decode to the same
+/// twice, and if they decode, the result survives as well.
 pub fn run(data: &[u8]) {
     let [choice, input @ ..] = data else { return };
     let codec = Compression::from_code(1 + (choice & 3)).expect("codes 1 to 4");

@@ -1,10 +1,10 @@
-//! The frames of a connection, whatever pieces its bytes arrive in.
+//! Splitting a connection's bytes into frames, whatever pieces they arrive in.
 
 use kafka_wire::session::FrameSplitter;
 
 const LIMIT_BYTES: usize = 1 << 16;
 
-/// The first byte is the size of a piece; the frames must be those that a look at the whole stream finds.
+/// The first byte is the size of the pieces; the frames must be those that a split of the whole stream finds.
 pub fn run(data: &[u8]) {
     let [piece, stream @ ..] = data else { return };
     let mut splitter = FrameSplitter::new(LIMIT_BYTES);
@@ -31,7 +31,7 @@ pub fn run(data: &[u8]) {
     assert_eq!(has_failed, must_fail);
 }
 
-/// The whole frames of the stream, and whether a length in it is refused.
+/// The complete frames of the stream, and whether one of its lengths is refused.
 fn split(mut stream: &[u8]) -> (Vec<&[u8]>, bool) {
     let mut frames = Vec::new();
     while let Some((length, rest)) = stream.split_first_chunk() {

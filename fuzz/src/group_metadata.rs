@@ -1,5 +1,5 @@
-//! Decoders of the messages outside of requests and responses: headers, what members of a group say to each other, what
-//! coordinators keep. The first byte is the place in `for_each_message!`, the second the version.
+//! Decoders of the messages that are neither requests nor responses: headers, metadata of group members, records
+//! of coordinators. The first byte is the index in `for_each_message!`, the second the version.
 
 use std::sync::LazyLock;
 

@@ -1,8 +1,8 @@
-//! What a fuzzer does to bytes from a peer: one module for each target, with one function `run`.
+//! Fuzz targets for bytes from a peer: one module for each target, with one function `run`.
 //!
 //! `RUSTC_BOOTSTRAP=1 cargo fuzz run --features libfuzzer TARGET -- -max_total_time=20 -malloc_limit_mb=64` looks for
-//! inputs that break a rule of the target. `cargo test -p fuzz-targets` replays what a run starts from (see [`seeds`]) and
-//! `regressions/` (what one has found; each goes there in the commit that mends it).
+//! inputs that break a rule of the target. `cargo test -p fuzz-targets` replays the inputs that a run starts from (see
+//! [`seeds`]), and those in `regressions/`, which runs have found; each goes there in the commit that fixes it.
 
 pub mod batch_builder;
 pub mod codec;
@@ -20,7 +20,7 @@ pub mod session;
 pub mod varint;
 pub mod views;
 
-/// A target's name, which is also that of its folder of inputs, and what it does.
+/// The name of a target, which is also that of its folder of inputs, and its function.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.

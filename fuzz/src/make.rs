@@ -1,5 +1,5 @@
-//! Messages made of the schemas: bytes put together by the rules of KIP-482 and the classic format, not by the codec
-//! under test.
+//! Messages made from the schemas: bytes put together by the rules of KIP-482 and of the classic format, without
+//! the codec under test.
 
 use std::sync::LazyLock;
 
@@ -9,33 +9,34 @@ use kafka_wire_codegen::schema::{Field, Schema, Struct, Type, Value};
 
 static SCHEMAS: LazyLock<Vec<Schema>> = LazyLock::new(|| kafka_wire_codegen::schemas().expect("the schemas are right"));
 
-/// A question that comes up while a message is made.
+/// A choice to be made while a message is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ask {
     /// A byte of a number.
     Byte,
-    /// How many elements a list has.
+    /// The number of elements of a list.
     Elements,
-    /// How many bytes a string or byte field has.
+    /// The number of bytes of a string or byte field.
     Length,
-    /// Whether a value that may be null is null (not 0).
+    /// Whether a value that may be null is null; not if 0.
     Null,
-    /// Whether a known tagged field is there (not 0).
+    /// Whether a known tagged field is present; not if 0.
     Tagged,
-    /// How many unknown tagged fields a struct has.
+    /// The number of unknown tagged fields of a struct.
     UnknownTags,
 }
 
 /// Bytes of one version of a message.
 #[derive(Debug)]
 pub struct Made {
-    /// The message.
+    /// The encoded message.
     pub bytes: Vec<u8>,
-    /// Whether these are the bytes that a codec has to write for it: no tagged field is there that may have its default.
+    /// Whether the codec has to write exactly these bytes for it: no tagged field is present that may
+    /// have its default value.
     pub is_exact: bool,
 }
 
-/// Makes the message of this name in Kafka's schema; `choose` answers every question. `None` when no schema has it.
+/// Makes the message of this name in Kafka's schema; `choose` makes every choice. `None` if no schema has the name.
 pub fn make(name: &str, version: i16, choose: &mut dyn FnMut(Ask) -> usize) -> Option<Made> {
     let (schema, of) = SCHEMAS.iter().find_map(|schema| Some((schema, schema.find(name)?)))?;
     let is_flexible = of.flexible.is_some_and(|since| version >= since);
@@ -55,7 +56,7 @@ struct Maker<'a> {
 
 impl Maker<'_> {
     fn structure(&mut self, of: &'static Struct, out: &mut Vec<u8>) {
-        // A struct that several messages use says no versions but those of the first.
+        // A struct that several messages use has only the versions of the first of them.
         let version = self.version.clamp(of.versions.first, of.versions.last);
         let present = || of.fields.iter().filter(move |field| field.versions.contains(version));
         for field in present().filter(|field| field.tag.is_none()) {
@@ -76,7 +77,7 @@ impl Maker<'_> {
             tags.push((tag, value));
         }
         tags.sort_by_key(|(tag, _)| *tag);
-        // Above those that any version knows: Java refuses a tag that it knows from another version.
+        // Unknown tags lie above those of all versions: Java refuses a tag that it knows from another version.
         let unknown = of.fields.iter().filter_map(|field| field.tag).max().map_or(0, |tag| tag + 1);
         for tag in unknown..unknown.saturating_add(self.ask(Ask::UnknownTags)) {
             let size = self.ask(Ask::Length) as usize;
@@ -95,7 +96,7 @@ impl Maker<'_> {
         let is_flexible = self.is_flexible && !field.classic;
         let is_null = may_be_null && (self.choose)(Ask::Null) != 0;
         match (&field.ty, is_null) {
-            // The mark of a tagged struct is a varint, that of any other a signed byte.
+            // The null marker of a tagged struct is a varint, that of any other struct a signed byte.
             (Type::Struct(_), true) if field.tag.is_some() => out.put_u8(0),
             (Type::Struct(_), true) => out.put_i8(-1),
             (Type::Struct(_), false) if may_be_null => {
@@ -155,13 +156,13 @@ impl Maker<'_> {
         out.extend((0..size).map(|_| self.byte()));
     }
 
-    /// Letters, so that it is UTF-8.
+    /// ASCII letters, so that the text is UTF-8.
     fn text(&mut self, size: usize) -> Vec<u8> {
         (0..size).map(|_| b'a' + self.byte() % 26).collect()
     }
 }
 
-/// Whether the value of a tagged field is surely not its default, which is not to be written.
+/// Whether the value of a tagged field is certainly not its default, which must not be written.
 fn is_set(field: &Field, value: &[u8]) -> bool {
     use Type::{Bool, I8, I16, I32, I64, U16, Uuid};
     match (&field.ty, &field.default) {
@@ -170,7 +171,7 @@ fn is_set(field: &Field, value: &[u8]) -> bool {
             !i128::from(number).to_be_bytes().ends_with(value)
         }
         (Type::F64 | Type::Struct(_), _) => false,
-        // What has a length: null is 0 and empty is 1.
+        // Of a type with a length, 0 is null and 1 is empty.
         (_, Value::Null) => value != [0],
         _ => value != [1],
     }

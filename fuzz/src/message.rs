@@ -1,4 +1,4 @@
-//! What has to hold for every message, and the table of all messages.
+//! The rules for every message, and the table of all messages.
 
 use std::sync::LazyLock;
 
@@ -7,26 +7,26 @@ use bytes::Bytes;
 use kafka_wire::protocol::{ApiKey, Message};
 use kafka_wire::wire::{DecodeCause, DecodeError, ELEMENTS_PER_BYTE, Layout, Reader, UnknownTags, Writer};
 
-/// A version of a message takes at most this, and [`ELEMENTS_PER_BYTE`] times its bytes, to decode.
+/// Most memory to decode a version of a message, besides [`ELEMENTS_PER_BYTE`] times its bytes.
 const FREE_BYTES: usize = 64 << 10;
 
-/// One message, and what the targets and tests do with its bytes at a version.
+/// One message, with the functions that the targets and tests apply to its bytes at a version.
 pub struct Arm {
-    /// The target that has it.
+    /// The target that decodes it.
     pub target: &'static str,
-    /// The byte that chooses it there.
+    /// The byte that chooses it in that target.
     pub selector: u8,
     /// Its name and versions.
     pub layout: Layout,
-    /// Panics when bytes break one of the rules of this module.
+    /// Panics if the bytes break one of the rules of this module.
     pub check: fn(i16, &Bytes),
-    /// Reads the bytes, which have to be all of a message, and keeps unknown tagged fields if asked to.
+    /// Decodes the bytes, which have to be a whole message; keeps unknown tagged fields if asked to.
     pub decode: fn(i16, &Bytes, bool) -> Result<(), DecodeError>,
-    /// Reads the bytes, which have to be all of a message, and writes it, with the tagged fields that it does not know.
+    /// Decodes the bytes, which have to be a whole message, and encodes it with its unknown tagged fields.
     pub rewrite: fn(i16, &Bytes) -> Result<Bytes, DecodeError>,
 }
 
-/// Every message: requests, responses, and those outside of both.
+/// Every message: requests, responses, and the others.
 pub static ARMS: LazyLock<Vec<Arm>> = LazyLock::new(|| {
     let mut arms = Vec::new();
     macro_rules! api {
@@ -52,7 +52,7 @@ fn arm<M: Message>(target: &'static str, selector: u8) -> Arm {
     Arm { target, selector, layout: M::LAYOUT, check: check::<M>, decode: read::<M>, rewrite: rewrite::<M> }
 }
 
-/// Finds arms of a target by their selector.
+/// Messages of a target by their selector.
 pub(crate) struct Table(Vec<Option<&'static Arm>>);
 
 impl Table {
@@ -64,7 +64,7 @@ impl Table {
         Self(arms)
     }
 
-    /// Checks the message that the first byte chooses, at the version that the second says, with the other bytes.
+    /// Checks the message that the first byte chooses, at the version of the second byte, with the other bytes.
     pub(crate) fn run(&self, data: &[u8]) {
         let [selector, version, body @ ..] = data else { return };
         if let Some(arm) = self.0[usize::from(*selector)] {
@@ -73,8 +73,8 @@ impl Table {
     }
 }
 
-/// What decodes, encodes; and that decodes to the same message, and encodes to the same bytes. So it does with the
-/// tagged fields that the message does not know. Reading takes no more memory than its limit.
+/// A message that decodes can be encoded; the result decodes to the same message and encodes to the same bytes.
+/// The same holds with unknown tagged fields kept. Decoding takes no more memory than its limit.
 fn check<M: Message>(version: i16, frame: &Bytes) {
     let plain = bounded(frame, || decode::<M>(frame, version, false));
     let Ok(Decoded { message, .. }) = plain else { return };
@@ -109,7 +109,8 @@ fn check_tags<M: Message>(version: i16, frame: &Bytes, message: &M, plain: &Byte
     assert_eq!(encode(&again.message, version, again.tags), bytes);
 }
 
-/// Reads what we wrote for `frame`. We write lengths in the fewest bytes, and a shorter frame may take less memory: `None`.
+/// Decodes our encoding of `frame`. We write lengths in the fewest bytes, and a shorter frame may take less memory,
+/// so decoding may be refused: `None`.
 fn decode_again<M: Message>(version: i16, bytes: &Bytes, frame: &Bytes, keeps_tags: bool) -> Option<Decoded<M>> {
     match decode(bytes, version, keeps_tags) {
         Err(error) if error.cause == DecodeCause::ElementsTooLarge && bytes.len() < frame.len() => None,
@@ -117,7 +118,7 @@ fn decode_again<M: Message>(version: i16, bytes: &Bytes, frame: &Bytes, keeps_ta
     }
 }
 
-/// Equal, but for numbers that do not equal themselves: the bytes tell about those.
+/// Compares two messages. Numbers that do not equal themselves (NaN) are compared by their bytes.
 fn assert_same<M: Message>(left: &M, right: &M) {
     assert!(left == right || format!("{right:?}").contains("NaN"), "{left:?} is not {right:?}");
 }
@@ -153,7 +154,7 @@ fn encode<M: Message>(message: &M, version: i16, tags: UnknownTags) -> Bytes {
     writer.into_bytes()
 }
 
-/// Runs a decoder of `frame`, and panics when it takes more memory than it may.
+/// Runs a decoder of `frame`, and panics if it takes more memory than it may.
 pub fn bounded<T>(frame: &[u8], decode: impl FnOnce() -> T) -> T {
     let mut decoded = None;
     let taken = measure(|| decoded = Some(decode())).bytes_max;

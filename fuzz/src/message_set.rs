@@ -1,7 +1,7 @@
 //! Message sets, the formats before record batches.
 //!
-//! The first byte says what the others are: messages as they are or with their sizes and checksums mended, because no
-//! fuzzer guesses a checksum; the same inside of a compressed message; or what to write messages of.
+//! The first byte says how the others are used: as messages unchanged, or with sizes and checksums corrected,
+//! because no fuzzer guesses a checksum; the same inside a compressed message; or as the content of messages to write.
 
 use std::cell::RefCell;
 
@@ -18,10 +18,10 @@ const MENDED: u8 = 2;
 const WRAPPED: u8 = 4;
 const WRITTEN: u8 = 8;
 
-/// Offset and size, in front of what the size counts.
+/// Bytes of offset and size, which stand before the bytes that the size counts.
 const HEAD_BYTES: usize = 12;
 
-/// The least that the size counts.
+/// Smallest legal size.
 const SIZE_MIN: usize = 14;
 
 thread_local! {
@@ -29,7 +29,7 @@ thread_local! {
         RefCell::new((Decompressed::new(DECOMPRESSED_LIMIT_BYTES), Compressor::default()));
 }
 
-/// Whatever the bytes, they are read without a panic; messages that are written are read as they were.
+/// Any bytes are read without a panic; messages that are written are read unchanged.
 pub fn run(data: &[u8]) {
     let [choice, input @ ..] = data else { return };
     let codec = Compression::from_code(choice >> 4 & 3).expect("codes 0 to 3");
@@ -87,7 +87,7 @@ fn write(choice: u8, codec: Compression, input: &[u8], buffer: &mut Decompressed
     assert!(rows.next().is_none(), "no fewer either");
 }
 
-/// Gives every message of the bytes this format, a size that stays inside of them, and its checksum.
+/// Gives every message in the bytes this format, a size within the bytes, and its checksum.
 fn mend(mut messages: &mut [u8], magic: u8) {
     while messages.len() >= HEAD_BYTES + SIZE_MIN {
         let (size, left) =
@@ -102,7 +102,7 @@ fn mend(mut messages: &mut [u8], magic: u8) {
     }
 }
 
-/// A message whose value are these, compressed; its offset and timestamp are what they begin with.
+/// A compressed message with these messages as its value; offset and timestamp are the first bytes of the value.
 fn wrap(messages: &[u8], magic: u8, codec: Compression, compressor: &mut Compressor) -> Vec<u8> {
     let container = if magic == 0 { Container::MessageV0 } else { Container::Batch };
     let value = compressor.compress(codec, container, messages).expect("every codec is built in");

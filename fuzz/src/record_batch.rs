@@ -1,7 +1,8 @@
-//! Reading record batches.
+//! Reading of record batches.
 //!
-//! The first byte says what the others are: batches as they are; or one batch, which is given the length, format and checksum
-//! that fit its bytes, because no fuzzer guesses a checksum; or one whose records are compressed here, for the same reason.
+//! The first byte says how the others are used: as batches unchanged; as one batch, whose length, format and checksum
+//! are corrected, because no fuzzer guesses a checksum; or as one batch whose records are compressed here,
+//! for the same reason.
 
 use std::cell::RefCell;
 
@@ -12,7 +13,7 @@ use kafka_wire::record::{Batch, Batches, ControlRecord, HEADER_BYTES};
 
 const DECOMPRESSED_LIMIT_BYTES: usize = 64 << 10;
 
-/// What the largest decoder works in, zstd's; see [`Decompressed`].
+/// Working memory of the largest decoder, which is zstd's; see [`Decompressed`].
 const WORK_BYTES: usize = 512 << 10;
 
 const MENDED: u8 = 1;
@@ -23,7 +24,7 @@ thread_local! {
         RefCell::new((Decompressed::new(DECOMPRESSED_LIMIT_BYTES), Compressor::default()));
 }
 
-/// Reads every record of every batch, in no more memory than its buffer may take, and none for a plain batch.
+/// Reads every record of every batch. This takes no more memory than the buffer's limit, and none for a plain batch.
 pub fn run(data: &[u8]) {
     let [choice, records @ ..] = data else { return };
     let mut records = records.to_vec();
@@ -63,7 +64,7 @@ fn read(batch: &Batch, buffer: &mut Decompressed) {
     }
 }
 
-/// Compresses what stands behind the header with one of the four codecs, and says so in the header.
+/// Compresses the bytes after the header with one of the four codecs, and sets the codec in the header.
 fn compress(batch: &mut Vec<u8>, choice: u8, compressor: &mut Compressor) {
     if batch.len() < HEADER_BYTES {
         return;
@@ -76,7 +77,7 @@ fn compress(batch: &mut Vec<u8>, choice: u8, compressor: &mut Compressor) {
     batch[22] = batch[22] & !7 | codec.code();
 }
 
-/// Length, format and checksum of the batch that all the bytes are.
+/// Corrects length, format and checksum of a batch that consists of all the bytes.
 fn mend(records: &mut [u8]) {
     if records.len() < HEADER_BYTES {
         return;

@@ -1,11 +1,11 @@
-//! Whole messages, made of the schemas: two bytes choose the message, one its version, the others its values.
+//! Whole messages, made from the schemas: two bytes choose the message, one its version, the others its values.
 
 use bytes::Bytes;
 
 use crate::make::{Ask, make};
 use crate::message::ARMS;
 
-/// A message that was made is read, and written with the bytes that it was made of: its unknown tagged fields too.
+/// A made message is decoded, and encoded to the same bytes, its unknown tagged fields included.
 pub fn run(data: &[u8]) {
     let [high, low, version, values @ ..] = data else { return };
     let arm = &ARMS[usize::from(u16::from_be_bytes([*high, *low])) % ARMS.len()];
@@ -22,14 +22,14 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// Each question takes a byte; when they are used up, everything is zero, empty or absent.
+/// Each choice takes a byte; when they are used up, everything is zero, empty or absent.
 fn answer(ask: Ask, values: &mut impl Iterator<Item = u8>) -> usize {
     let value = usize::from(values.next().unwrap_or(0));
     match ask {
         Ask::Byte => value,
         Ask::Null | Ask::Tagged => value & 1,
         Ask::Elements => value % 5,
-        // Now and then around the size at which a varint gets its second byte.
+        // Now and then a length around the one at which its varint gets a second byte.
         Ask::Length if value >= 250 => value - 125,
         Ask::Length => value % 8,
         Ask::UnknownTags => value.saturating_sub(250),

@@ -1,7 +1,7 @@
-//! Inputs to start from.
+//! The inputs that a fuzzer starts from.
 //!
-//! Few are files of this package (`corpus/`, made by hand). Those of the decoders are made from the vectors of kafka-wire
-//! each time they are wanted: as files they would be there twice, and there would be thousands of them.
+//! A few are files of this package (`corpus/`, made by hand). Those of the decoders are made from the vectors
+//! of kafka-wire each time they are needed: as files they would exist twice, and there would be thousands of them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,16 +12,16 @@ use kafka_wire::compression::{Compression, Compressor, Container};
 
 use crate::message::{ARMS, Arm};
 
-/// Names and contents.
+/// Inputs by name.
 pub type Seeds = BTreeMap<String, Vec<u8>>;
 
 /// One message that Java wrote.
 pub struct Vector {
-    /// Which message.
+    /// Name of the message.
     pub arm: &'static Arm,
-    /// At this version.
+    /// Version of its bytes.
     pub version: i16,
-    /// All of it.
+    /// All of its bytes.
     pub bytes: Bytes,
 }
 
@@ -40,15 +40,15 @@ pub fn vectors() -> Vec<Vector> {
     vectors
 }
 
-/// Inputs of a target.
+/// The inputs of a target.
 pub fn of(target: &str) -> Seeds {
     let mut seeds = files(&room().join("corpus").join(target));
     seeds.extend(match target {
         "request_decode" | "response_decode" | "group_metadata" => messages(target),
         "roundtrip" => values(),
-        // As they are, mended, compressed here with two codecs.
+        // Used unchanged, corrected, and compressed with two codecs.
         "record_batch" => records(&[0, 1, 3, 7 | 8]),
-        // As they are, mended, in a gzip and an LZ4 wrapper, and as what to write of.
+        // Used unchanged, corrected, in a gzip and an LZ4 wrapper, and as the content of messages to write.
         "message_set" => records(&[0, 2, 3, 2 | 4 | 1 << 4, 3 | 4 | 3 << 4, 8, 8 | 1 | 2 << 4]),
         "codec" => compressed(),
         _ => Seeds::new(),
@@ -56,7 +56,7 @@ pub fn of(target: &str) -> Seeds {
     seeds
 }
 
-/// Files of a folder that may not be there.
+/// The files of a folder, which need not exist.
 pub fn files(folder: &Path) -> Seeds {
     let mut files = Seeds::new();
     for entry in fs::read_dir(folder).into_iter().flatten() {
@@ -67,12 +67,12 @@ pub fn files(folder: &Path) -> Seeds {
     files
 }
 
-/// Where this package lies.
+/// The folder of this package.
 pub fn room() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Of every version of every message the longest vector.
+/// The longest vector of every version of every message.
 fn messages(target: &str) -> Seeds {
     let mut seeds = Seeds::new();
     for Vector { arm, version, bytes } in vectors().into_iter().filter(|vector| vector.arm.target == target) {
@@ -85,7 +85,7 @@ fn messages(target: &str) -> Seeds {
     seeds
 }
 
-/// For every version of every message something to make it of.
+/// An input for every version of every message, to make it from.
 fn values() -> Seeds {
     let mut seeds = Seeds::new();
     for (place, arm) in (0u16..).zip(ARMS.iter()) {
@@ -98,7 +98,7 @@ fn values() -> Seeds {
     seeds
 }
 
-/// Record vectors, each behind each of these choices.
+/// Every record vector, preceded by each of these choices.
 fn records(choices: &[u8]) -> Seeds {
     let mut seeds = Seeds::new();
     for (path, text) in texts(&wire().join("tests/vectors/records/java")) {
@@ -110,7 +110,7 @@ fn records(choices: &[u8]) -> Seeds {
     seeds
 }
 
-/// Texts, plain and compressed with every codec, a bomb among them.
+/// Texts, plain and compressed with every codec, a decompression bomb among them.
 fn compressed() -> Seeds {
     let mut seeds = Seeds::new();
     let texts = [("empty", Vec::new()), ("text", b"what waterwheels turn ".repeat(8)), ("bomb", vec![0; 64 << 10])];

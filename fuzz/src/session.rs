@@ -1,4 +1,4 @@
-//! A connection's state machine: the bytes are a list of things that happen to it.
+//! The state machine of a connection: the bytes are a list of events.
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
@@ -13,7 +13,7 @@ use kafka_wire::wire::Str;
 
 const LIMIT_BYTES: usize = 1 << 16;
 
-/// Every call must end exactly once, answered calls in their order, and nothing may be left when the session has ended.
+/// Every call must end exactly once, answered calls in their order, and no call may be left when the session has ended.
 pub fn run(data: &[u8]) {
     let config = SessionConfig { client_id: Str::from("fuzz"), frame_limit: LIMIT_BYTES, api_versions_max: None };
     let mut world = World { session: Session::new(config), now: Moment::ZERO, is_open: false, ended: Vec::new() };
@@ -33,7 +33,7 @@ struct World {
     session: Session<usize>,
     now: Moment,
     is_open: bool,
-    /// For each call whether it has ended.
+    /// For each call, whether it has ended.
     ended: Vec<bool>,
 }
 

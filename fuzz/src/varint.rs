@@ -1,4 +1,4 @@
-//! Variable-length integers, against a reader that says what they are.
+//! Variable-length integers, against a reference reader.
 
 use kafka_wire::wire::varint::{put_unsigned_varint, unsigned_varint, varlong};
 
@@ -23,7 +23,7 @@ fn reference(input: &[u8], bytes_max: usize, bits: u32) -> Option<(u64, usize)> 
     (number < 1 << bits).then(|| (u64::try_from(number).expect("64 bits at most"), size))
 }
 
-/// What we write is the same number, in the fewest bytes.
+/// Our encoding is of the same number, in the fewest bytes.
 fn rewrite(number: u64, size: usize) {
     let mut bytes = Vec::new();
     put_unsigned_varint(&mut bytes, u32::try_from(number).expect("32 bits at most"));

@@ -1,4 +1,4 @@
-//! What has to hold for a view: it reads what the owned message reads, says the same, and takes no memory.
+//! The rules for views: a view decodes whatever the owned message decodes, to the same values, and takes no memory.
 
 use allocation_counter::measure;
 use bytes::Bytes;
@@ -20,7 +20,7 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// Reads the view of a message of this name; `None` when there is no such view.
+/// Decodes the view of a message of this name; `None` if the message has no view.
 pub fn decode(name: &str, version: i16, frame: &Bytes) -> Option<Result<(), DecodeError>> {
     match name {
         "FetchResponse" => Some(FetchResponseView::decode(frame, version).map(drop)),
@@ -41,14 +41,14 @@ fn same<'a, V: MessageView<'a>>(frame: &'a Bytes, version: i16, check: fn(&V::Ow
             assert_eq!(reader.left(), rest.len(), "both end at the same byte");
             check(&owned, &view);
         }
-        // The one reason that a view does not have.
+        // The one error that a view cannot have.
         (Err(error), _) if error.cause == DecodeCause::ElementsTooLarge => {}
         (Err(owned), Err(view)) => assert_eq!(owned, view),
         (owned, view) => panic!("owned {:?}, view {:?}", owned.err(), view.err()),
     }
 }
 
-/// Compares two lists, the second of which is read here.
+/// Compares two lists; decodes the second one on the way.
 fn each<'a, T, V: View<'a>>(list: &[T], items: Items<'a, V>, check: impl Fn(&T, V)) {
     assert_eq!(list.len(), items.len());
     assert_eq!(items.iter().count(), items.len(), "every element is read again");

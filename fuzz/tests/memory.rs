@@ -1,4 +1,4 @@
-//! Decoders of hostile bytes take at most 16 times those bytes and 64 KiB. Counted, not estimated.
+//! Decoding hostile bytes takes at most 16 times those bytes and 64 KiB. The allocations are counted, not estimated.
 
 use bytes::Bytes;
 use fuzz_targets::make::{Ask, make};
@@ -6,10 +6,10 @@ use fuzz_targets::message::{ARMS, Arm, bounded};
 use fuzz_targets::seeds::vectors;
 use fuzz_targets::views;
 
-/// Enough for lists to reach their limit of memory, and to stay below it.
+/// Enough elements for lists to reach their memory limit, and few enough to stay below it.
 const COUNTS: [usize; 2] = [1_200, 5_000];
 
-/// Decodes the frame in every way there is, each within its limit, and says whether it is a message.
+/// Decodes the frame in every way, each within its limit, and returns whether it is a message.
 fn decode(arm: &Arm, version: i16, frame: &[u8]) -> bool {
     let frame = Bytes::copy_from_slice(frame);
     let read = bounded(&frame, || (arm.decode)(version, &frame, false));
@@ -18,8 +18,8 @@ fn decode(arm: &Arm, version: i16, frame: &[u8]) -> bool {
     read.is_ok()
 }
 
-/// Makes a message in which the question `ask` is answered with `count` the `wide`th time it comes up, with `before` and
-/// `after` the other times. Says how often it came up as well.
+/// Makes a message in which the choice `ask` is made with `count` the `wide`th time it comes up, with `before` and
+/// `after` the other times. Returns the number of times as well.
 fn hostile(arm: &Arm, version: i16, ask: Ask, wide: usize, [before, count, after]: [usize; 3]) -> (Vec<u8>, usize) {
     let mut asked = 0;
     let mut choose = |question| {

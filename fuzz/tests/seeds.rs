@@ -1,4 +1,4 @@
-//! Every version of every message has a vector, so that a fuzzer starts there; and no prefix of one is a message.
+//! Every version of every message has a vector to start a fuzzer from, and no prefix of a vector is a message.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
-//! What a reader gets to see of the batches in a fetch answer, without a broker: positions, gaps, cut-off batches,
-//! markers and aborted transactions.
+//! The records that a reader gets from the batches of a Fetch response, without a broker: positions, gaps,
+//! cut-off batches, markers and aborted transactions.
 
 use std::fs;
 use std::path::Path;
@@ -70,7 +70,7 @@ fn cluster() -> Cluster {
     cluster
 }
 
-/// A fetcher at `position` that has got `records` in answer to its fetch.
+/// A fetcher at `position` that has received `records` as the response to its fetch.
 fn fetched(isolation: IsolationLevel, position: i64, records: Bytes, aborted: &[(i64, i64)]) -> Fetcher {
     let mut fetcher = Fetcher::new(ConsumerConfig { isolation, ..ConsumerConfig::default() });
     fetcher.assign(partition(), Offset(position), LeaderEpoch(-1));
@@ -92,7 +92,7 @@ fn fetched(isolation: IsolationLevel, position: i64, records: Bytes, aborted: &[
     fetcher
 }
 
-/// Offsets of the records that a reader gets, up to the end or the error, and where it goes on.
+/// Offsets of the records that a reader gets, up to the end or the error, and its position after that.
 fn read(fetched: &mut Fetched) -> (Vec<i64>, i64, Option<ConsumeError>) {
     let mut offsets = Vec::new();
     let mut buffer = Decompressed::default();
@@ -133,7 +133,7 @@ fn records_before_the_position_are_not_delivered_again() {
 #[test]
 fn reading_goes_on_behind_what_compaction_removed() {
     let records = [java("compacted")];
-    // The second batch is kept empty for its producer; it still takes ten offsets.
+    // The second batch is kept empty for its producer's sake; it still covers ten offsets.
     check(IsolationLevel::ReadUncommitted, 100, &records, &[], (&[100, 103, 106, 109], 120));
     check(IsolationLevel::ReadUncommitted, 104, &records, &[], (&[106, 109], 120));
     check(IsolationLevel::ReadUncommitted, 110, &records, &[], (&[], 120));
@@ -200,7 +200,7 @@ fn a_transaction_after_the_abort_marker_is_another_one() {
     check_committed(&records, &[(PRODUCER, 0)], (&[3, 4], 6));
 }
 
-/// Trap 24 of those in `record_traps.rs`.
+/// Trap 24 of the list in `record_traps.rs`.
 #[test]
 fn aborted_transactions_need_not_be_sorted() {
     let records = [
@@ -228,7 +228,7 @@ fn records_outside_of_transactions_pass() {
 #[test]
 fn only_an_abort_marker_ends_an_aborted_range() {
     let other_marker = {
-        // The leader change again, as if the producer had written it.
+        // The change of leaders again, but as if the producer had written it.
         let bytes = leader_change(1);
         kafka_wire::record::restamp(&bytes, ProducerId(PRODUCER), ProducerEpoch(0), -1)
     };

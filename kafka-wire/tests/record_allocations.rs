@@ -1,4 +1,4 @@
-//! Reading and writing records takes memory per batch, never per record. Counted, not estimated.
+//! Reading and writing records allocates per batch, never per record. The allocations are counted, not estimated.
 
 use allocation_counter::measure;
 use bytes::Bytes;
@@ -37,7 +37,7 @@ fn reading_a_batch_takes_no_memory() {
         let mut buffer = Decompressed::default();
         read(&batch, &mut buffer);
         let counted = measure(|| assert_eq!(read(&batch, &mut buffer), 5_000));
-        // Only the decoder of zstd takes some, for its tables.
+        // Only the decoder of zstd allocates, for its tables.
         let count_max = if compression == Compression::Zstd { 2 } else { 0 };
         assert!(
             counted.count_total <= count_max,
@@ -54,13 +54,14 @@ fn writing_a_batch_takes_memory_per_batch() {
         drop(seal(builder(5_000, &headers), compression, &mut compressor));
         let open = builder(5_000, &headers);
         let counted = measure(|| drop(seal(open, compression, &mut compressor)));
-        // The shared handle of the batch, whose bytes stay in the builder's buffer; and what the encoder of zstd takes.
+        // The batch needs a shared handle; its bytes stay in the builder's buffer. The encoder of zstd
+        // allocates some more.
         let count_max = if compression == Compression::Zstd { 9 } else { 1 };
         assert!(counted.count_total <= count_max, "{compression}: {counted:?}");
     }
 }
 
-/// A kilobyte or a few that stand for a gibibyte fail at the limit, and take no more than that and what a codec works in.
+/// A few kilobytes that expand to a gibibyte fail at the limit, and take no more memory than that and the codec's own.
 #[test]
 fn bombs_take_no_more_than_the_limit() {
     const LIMIT_BYTES: usize = 1 << 20;
@@ -70,13 +71,14 @@ fn bombs_take_no_more_than_the_limit() {
             let read = decompress(compression, Container::Batch, &bomb, &mut buffer).map(<[u8]>::len);
             assert_eq!(read, Err(CompressionError::LimitExceeded { limit_bytes: LIMIT_BYTES }), "{compression}");
         });
-        // Growing keeps the old buffer until its bytes are copied: half as much again.
+        // Growing keeps the old buffer until its bytes are copied, which is half as much again.
         let most = (LIMIT_BYTES + LIMIT_BYTES / 2 + work_bytes) as u64;
         assert!(counted.bytes_max <= most, "{compression}: {counted:?}");
     }
 }
 
-/// Frames of zstd whose header says another size than their blocks can have: no size at all but with content, and a terabyte.
+/// Frames of zstd whose header has a content size that contradicts their blocks: zero although there is
+/// content, and a terabyte.
 #[test]
 fn a_wrong_content_size_earns_no_memory() {
     if !Compression::Zstd.is_supported() {
@@ -97,13 +99,13 @@ fn a_wrong_content_size_earns_no_memory() {
     }
 }
 
-/// What stands for more than a gibibyte, as small as the codec allows, and the memory of the decoder itself.
+/// For each codec, input as small as possible that expands to more than a gibibyte, and the memory of the decoder.
 fn bombs() -> Vec<(Compression, Vec<u8>, usize)> {
     let compress = |compression: Compression, plain: &[u8]| {
         Compressor::default().compress(compression, Container::Batch, plain).map(<[u8]>::to_vec).unwrap_or_default()
     };
-    // Members, streams and frames follow each other: what compresses 32 MiB, many times. One gzip bit stands for 129 bytes
-    // at most and one snappy byte for 21, so that a kilobyte of these is no gibibyte.
+    // Members, streams and frames can follow each other, so these repeat one that expands to 32 MiB. One gzip bit
+    // expands to at most 129 bytes and one snappy byte to 21, so a kilobyte of these cannot reach a gibibyte.
     let many = |compression, count: usize| compress(compression, &vec![0; 32 << 20]).repeat(count);
     // A frame of zstd whose blocks each repeat one byte 128 KiB times: 4 bytes of input each, 8,200 of them.
     let block = [0x02, 0, 0x10, 0];

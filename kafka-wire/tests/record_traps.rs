@@ -1,5 +1,5 @@
-//! The ways in which readers and writers of records go wrong, each with the behaviour that is right: traps 14 to 29,
-//! of which 24 needs a consumer and is in `fetched_batches.rs`.
+//! Known mistakes of readers and writers of records, each with the right behaviour: traps 14 to 29, of which 24 needs
+//! a consumer and is in `fetched_batches.rs`.
 #![cfg(all(feature = "gzip", feature = "snappy", feature = "lz4", feature = "zstd"))]
 
 use bytes::Bytes;
@@ -25,7 +25,7 @@ fn batch(values: &[&str]) -> Bytes {
     builder(values).seal(Seal::default()).expect("no codec")
 }
 
-/// A batch with other bytes at a place, and the checksum that they should have.
+/// A batch with other bytes at a place, and the checksum for them.
 fn changed(batch: &[u8], at: usize, field: &[u8]) -> Bytes {
     let mut bytes = batch.to_vec();
     bytes[at..at + field.len()].copy_from_slice(field);
@@ -115,7 +115,7 @@ fn a_batch_cut_off_ends_the_iteration_and_a_first_one_is_told() {
 /// 16
 #[test]
 fn a_reader_goes_on_behind_the_last_offset_not_behind_the_last_record() {
-    // Compaction took the last two of three records out, and of the second batch all.
+    // Compaction removed the last two of three records, and all records of the second batch.
     let one = around(&[14, 0, 0, 0, 1, 2, b'v', 0], 1);
     let compacted = changed(&one, 23, &2_i32.to_be_bytes());
     let empty = changed(&around(&[], 0), 23, &9_i32.to_be_bytes());
@@ -201,7 +201,7 @@ fn the_greatest_timestamp_is_that_of_the_records_and_not_of_the_last() {
 #[test]
 fn a_delete_horizon_is_no_time_of_a_record() {
     let kept = changed(&batch(&["one", "two"]), 21, &(1_i16 << 6).to_be_bytes());
-    // The records' deltas count from it nevertheless, as the cleaner wrote them.
+    // The records' deltas still count from it, as the cleaner wrote them.
     let kept = Batch::from_bytes(changed(&kept, 27, &5_000_i64.to_be_bytes())).expect("good");
     assert_eq!(kept.header.delete_horizon_ms(), Some(5_000));
     assert_eq!(Batch::from_bytes(batch(&["one"])).expect("good").header.delete_horizon_ms(), None);
@@ -279,7 +279,7 @@ fn inner_offsets_are_absolute_in_v0_and_relative_to_the_last_in_v1() {
     for codec in [Compression::Gzip, Compression::Snappy, Compression::Lz4] {
         let v0 = messages(set(MessageFormat::V0, codec));
         assert_eq!(rows(&v0), Ok(message_rows(100, [-1; 3])), "{codec}");
-        // The broker places a wrapper by its offset alone: nothing in it moves in v0, and everything in v1.
+        // The broker moves a wrapper by its offset alone: that changes no offset in it in v0, and all of them in v1.
         let moved = |bytes: &Bytes| Bytes::from([&500_i64.to_be_bytes(), &bytes[8..]].concat());
         assert_eq!(rows(&moved(&v0)), Ok(message_rows(100, [-1; 3])), "{codec}");
         let v1 = messages(set(MessageFormat::V1, codec));

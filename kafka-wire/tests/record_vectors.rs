@@ -1,7 +1,8 @@
-//! Record batches and message sets that Kafka's own Java classes wrote: we must read what Java reads.
+//! Record batches and message sets that Kafka's own Java classes wrote: everything that Java reads must be readable
+//! here.
 //!
-//! `vectors/RecordVectors.java` makes them and says how. The other way round, what we write, is judged by the suite
-//! `tests/tests/records.rs`.
+//! `vectors/RecordVectors.java` makes them and describes how. Our own output is judged by the
+//! suite `tests/tests/records.rs`.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +17,7 @@ use records::{NOW, describe};
 
 mod records;
 
-/// What a file says that is read, and the bytes.
+/// The description of a file's content, and its bytes.
 fn vector(name: &str) -> (String, Bytes) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/records/java");
     let file = folder.join(name).with_extension("txt");
@@ -63,14 +64,14 @@ fn markers_are_javas() {
     assert_eq!(ControlRecord::decode(&record), Ok(ControlRecord::Other { kind: 2 }));
 }
 
-/// What is written from the records of a batch is that batch, byte for byte, where the bytes are ours to choose.
+/// The records of a batch are written again: the result is that batch, byte for byte, where Kafka leaves no choice.
 #[test]
 fn we_write_what_java_writes() {
     for name in ["plain", "transactional", "log_append_time"] {
         let (_, bytes) = vector(name);
         let batch = &batches(&bytes)[0];
-        // With log append time the records keep the producer's deltas, which no reader gets to see; here they are read
-        // as the producer sent them.
+        // With log append time the records keep the producer's deltas, which no reader sees; here they are read as
+        // the producer sent them.
         let create_time = without_log_append_time(batch);
         let mut builder = BatchBuilder::new(0);
         for record in create_time.open(&mut Decompressed::default()).expect("good") {

@@ -1,6 +1,6 @@
-//! TLS against a server in this process: whom the client trusts, who it is, and what it says when that is not enough.
+//! TLS against a server in this process: the certificates that the client accepts and shows, and its errors.
 //!
-//! The certificates are those that `tls/make.sh` made: of two authorities, `authority` signed all the others.
+//! The certificates were made by `tls/make.sh`: of the two authorities, `authority` signed all the others.
 
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
@@ -31,13 +31,13 @@ const ELSEWHERE: Identity = (pem!("elsewhere.pem"), pem!("elsewhere.key"));
 const EXPIRED: Identity = (pem!("expired.pem"), pem!("expired.key"));
 const CLIENT: Identity = (pem!("client.pem"), pem!("client.key"));
 
-/// Why nothing that the tests set up themselves fails.
+/// The reason why the set-up of the tests cannot fail.
 const SOUND: &str = "certificates of ours and the loopback work";
 
 /// A certificate and its key.
 type Identity = (&'static [u8], &'static [u8]);
 
-/// A server that says back what it hears, and lets clients in whose certificate `authority` has signed.
+/// A server that echoes its input; it may require clients to have a certificate signed by `authority`.
 struct Server {
     identity: Identity,
     wants_certificate: bool,
@@ -77,7 +77,7 @@ impl Server {
             tokio::spawn(async move {
                 match acceptor.accept(tcp).into_fallible().await {
                     Ok(mut stream) => drop(echo(&mut stream).await),
-                    // A connection that is closed with unread bytes is reset, and takes the alert with it.
+                    // Closing a connection with unread bytes resets it, and the alert would be lost.
                     Err((_, mut tcp)) => drop(tcp.read_to_end(&mut Vec::new()).await),
                 }
             })
@@ -124,7 +124,7 @@ fn expecting(name: &str) -> TlsConfig {
     config
 }
 
-/// Shows a certificate.
+/// Shows a certificate to the server.
 fn known_as((chain, key): (&[u8], &[u8])) -> TlsConfig {
     let mut config = trusting(AUTHORITY);
     config.keystore = Some(Keystore { certificate_chain: bytes(chain), key: bytes(key) });
@@ -135,7 +135,7 @@ async fn dial(config: &TlsConfig, host: &str, port: u16) -> Result<Box<dyn Trans
     TlsConnector::new(config).expect(SOUND).connect(Str::from(host), port).await
 }
 
-/// Sends more than a TLS record holds and wants it back.
+/// Sends more than a TLS record holds and expects it back.
 async fn assert_echo(mut stream: Box<dyn Transport>) {
     let said: Vec<u8> = (0..100_000_u32).map(|number| number.to_le_bytes()[0]).collect();
     let (mut from, mut to) = tokio::io::split(&mut stream);
@@ -148,7 +148,7 @@ async fn assert_echo(mut stream: Box<dyn Transport>) {
     assert!(said == heard);
 }
 
-/// Dials in vain; returns what the client says about it.
+/// Dials and expects to fail; returns the client's problem and its text.
 async fn in_vain(config: &TlsConfig, host: &str, port: u16) -> (TlsProblem, String) {
     let error = dial(config, host, port).await.err().expect("this handshake fails");
     let DialError::Tls { problem, .. } = &error else { panic!("{error:?}") };
@@ -223,7 +223,7 @@ async fn a_client_shows_its_certificate() {
     }
 }
 
-/// What the client of a broker that judges certificates hears, and how.
+/// The client's problem, and its text, with a broker that verifies client certificates.
 async fn judged(config: &TlsConfig) -> (TlsProblem, String) {
     let server = Server { wants_certificate: true, ..Server::new(BROKER) };
     let port = server.start().await;
@@ -239,7 +239,7 @@ async fn judged(config: &TlsConfig) -> (TlsProblem, String) {
     (*problem, text)
 }
 
-/// TLS 1.3 tells it only after the handshake, to whoever reads first.
+/// In TLS 1.3 the server reports it only after the handshake, to the first read.
 #[tokio::test]
 async fn a_certificate_that_is_missing_or_not_accepted_is_why_a_client_cannot_connect() {
     let (problem, text) = judged(&trusting(AUTHORITY)).await;

@@ -1,9 +1,10 @@
 //! Every message at every version, against bytes that Kafka's own Java classes wrote.
 //!
-//! A line of `tests/vectors/*.txt` is `MESSAGE VERSION HEX SUM`: the bytes that Java writes, or `-` for none, and the CRC-32C
-//! of the JSON that Java prints of the message. Bytes alone would not show two fields of one type changing places, or
-//! a wrong default of a field that the version lacks; the JSON does. `tests/java/Oracle.java` makes the lines; to write them
-//! again after a change of Kafka's: `WATERWHEEL_BLESS=1 cargo test -p conformance --test oracle vectors`.
+//! A line of `tests/vectors/*.txt` is `MESSAGE VERSION HEX SUM`: the bytes that Java writes, or `-` for none,
+//! and the CRC-32C of the JSON that Java prints for the message. Bytes alone would not show two fields of one type
+//! in exchanged places, or a wrong default of a field that the version lacks; the JSON does. `tests/java/Oracle.java`
+//! makes the lines; to write them again after a change of Kafka's: `WATERWHEEL_BLESS=1 cargo test -p conformance
+//! --test oracle vectors`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,7 +15,7 @@ use kafka_wire::protocol::any::{AnyMessage, MessageKind};
 use kafka_wire::protocol::{ApiKey, Message, Request};
 use kafka_wire::wire::{DecodeError, Reader, UnknownTags, Writer};
 
-/// Reads the whole frame as a message, by its name in Kafka's schema.
+/// Decodes the whole frame as a message, by its name in Kafka's schema.
 fn read(
     name: &str,
     version: i16,

@@ -9,12 +9,13 @@ use kafka_wire::client::{Client, ClientConfig};
 use testkit::broker::{Broker, BrokerConfig};
 use testkit::real::{KafkaVersion, RealConfig, RealKafka, Unavailable};
 
-/// Which broker a test runs on. TV is the level of the feature `transaction.version`: KIP-98 is 1, KIP-890 is 2.
+/// The kinds of brokers that tests run on. TV is the level of the feature `transaction.version`:
+/// 1 is KIP-98, 2 is KIP-890.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BrokerKind {
-    /// The broker of testkit, TV1.
+    /// The embedded broker of testkit, TV1.
     EmbeddedTv1,
-    /// The broker of testkit, TV2.
+    /// The embedded broker of testkit, TV2.
     EmbeddedTv2,
     /// Apache Kafka, TV1.
     KafkaTv1,
@@ -32,13 +33,13 @@ impl BrokerKind {
         }
     }
 
-    /// Whether this is Apache Kafka and not the broker of testkit.
+    /// Whether this is Apache Kafka and not the embedded broker.
     #[must_use]
     pub const fn is_kafka(self) -> bool {
         matches!(self, Self::KafkaTv1 | Self::KafkaTv2)
     }
 
-    /// For messages: the broker and its level.
+    /// The broker and its level, for messages.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
@@ -55,12 +56,12 @@ impl BrokerKind {
 pub struct TestBroker {
     kind: BrokerKind,
     bootstrap: String,
-    /// Ends with the test. `None` where the broker is shared.
+    /// The embedded broker of this test; `None` if the broker is shared.
     embedded: Option<Broker>,
 }
 
 impl TestBroker {
-    /// Which broker this is.
+    /// Kind of this broker.
     #[must_use]
     pub const fn kind(&self) -> BrokerKind {
         self.kind
@@ -72,13 +73,13 @@ impl TestBroker {
         &self.bootstrap
     }
 
-    /// The embedded broker, to inject faults into; `None` on Apache Kafka.
+    /// The embedded broker, for the injection of faults; `None` on Apache Kafka.
     #[must_use]
     pub const fn embedded(&self) -> Option<&Broker> {
         self.embedded.as_ref()
     }
 
-    /// A name for a topic, a group or a transactional id that nobody else on the broker uses, now or in earlier runs.
+    /// A name for a topic, a group or a transactional id that is unique on the broker, now and over earlier runs.
     #[must_use]
     pub fn unique(&self, name: &str) -> String {
         static NAMES: AtomicU32 = AtomicU32::new(0);
@@ -105,21 +106,21 @@ impl TestBroker {
     }
 }
 
-/// Why a test has no broker to run on.
+/// The reason why a test has no broker to run on.
 enum Absence {
     /// Apache Kafka cannot be started here.
     Kafka(Unavailable),
-    /// The cluster that was given has another level of `transaction.version`; that is no fault of the machine.
+    /// The given cluster has another level of `transaction.version`, which is no fault of the machine.
     OtherLevel(i16),
-    /// The version that was asked for has no such level.
+    /// The requested version has no such level.
     NoSuchLevel(KafkaVersion),
 }
 
-/// The given cluster, if it is of this kind: the other kind's tests have nothing to run on.
+/// The given cluster, if it is of this kind; the tests of the other kind cannot run on it.
 async fn given_cluster(kind: BrokerKind, bootstrap: String) -> Result<String, Absence> {
     let client = Client::connect(ClientConfig::new(&bootstrap)).await;
     let client = client.unwrap_or_else(|error| panic!("KAFKA_BOOTSTRAP_SERVERS={bootstrap}: {error}"));
-    // Clusters without the feature speak the protocol of level 1.
+    // Clusters without the feature use the protocol of level 1.
     match client.feature("transaction.version").unwrap_or(0).max(1) {
         level if level == kind.transaction_version() => Ok(bootstrap),
         level => Err(Absence::OtherLevel(level)),
@@ -129,7 +130,7 @@ async fn given_cluster(kind: BrokerKind, bootstrap: String) -> Result<String, Ab
 /// Runs a test body on a broker, in a runtime of its own; the body of [`on_every_broker!`](crate::on_every_broker).
 ///
 /// # Panics
-/// When the body does, when it takes longer than fifteen minutes, or when Kafka is required and cannot be started.
+/// If the body panics or takes longer than fifteen minutes, or if Kafka is required and cannot be started.
 pub fn run_on<F>(suite: &str, kind: BrokerKind, body: fn(TestBroker) -> F)
 where
     F: Future<Output = ()>,
@@ -143,16 +144,16 @@ where
     });
 }
 
-/// Says that `what` does not run and why, past the capture of the test harness.
+/// Reports that `what` does not run and why; the test harness cannot capture this.
 ///
 /// # Panics
-/// With `WATERWHEEL_REQUIRE_KAFKA=1`, which makes an absence a failure.
+/// With `WATERWHEEL_REQUIRE_KAFKA=1`, which makes a skipped test a failure.
 pub fn skip(what: &str, why: &str) {
     assert!(!kafka_is_required(), "{what} cannot run: {why}");
     say_skipped(what, why);
 }
 
-/// Whether the absence of Apache Kafka, or of another foreign program, is a failure: `WATERWHEEL_REQUIRE_KAFKA=1`.
+/// Whether it is a failure if Apache Kafka, or another foreign program, is missing: `WATERWHEEL_REQUIRE_KAFKA=1`.
 #[must_use]
 pub fn kafka_is_required() -> bool {
     std::env::var_os("WATERWHEEL_REQUIRE_KAFKA").is_some_and(|value| value == "1")
@@ -171,7 +172,7 @@ fn skip_kind(suite: &str, kind: BrokerKind, absence: &Absence) {
 }
 
 fn say_skipped(what: &str, why: &str) {
-    // A reader of the output wants to know; nobody is helped by a failure to tell him.
+    // A failure to write to stderr could not be reported anywhere.
     let _ = writeln!(std::io::stderr(), "SKIPPED: {what}: {why}");
 }
 
@@ -180,7 +181,7 @@ async fn start_embedded(kind: BrokerKind) -> Broker {
     Broker::start(config).await.expect("a port of the loopback is free")
 }
 
-/// The address of the node that the tests of this binary share. It ends with the process.
+/// The address of the node that the tests of this binary share. The node ends with the process.
 fn shared_kafka(kind: BrokerKind) -> Result<&'static str, Unavailable> {
     static NODES: [OnceLock<Result<RealKafka, Unavailable>>; 2] = [OnceLock::new(), OnceLock::new()];
     let node = NODES[usize::from(kind == BrokerKind::KafkaTv2)].get_or_init(|| {
@@ -190,17 +191,18 @@ fn shared_kafka(kind: BrokerKind) -> Result<&'static str, Unavailable> {
     node.as_ref().map(RealKafka::bootstrap).map_err(Clone::clone)
 }
 
-/// The version of Apache Kafka that suites start, if no cluster is given: `WATERWHEEL_KAFKA_VERSION`, by default the newest.
+/// The version of Apache Kafka that suites start, if no cluster is given: `WATERWHEEL_KAFKA_VERSION`,
+/// by default the newest.
 ///
 /// # Panics
-/// When that is no version.
+/// If the variable holds no version.
 #[must_use]
 pub fn kafka_version() -> KafkaVersion {
     let given = std::env::var("WATERWHEEL_KAFKA_VERSION");
     given.map_or(KafkaVersion::LATEST, |text| text.parse().unwrap_or_else(|error| panic!("{error}")))
 }
 
-/// Tells this run from earlier ones on the same cluster.
+/// Distinguishes this run from earlier ones on the same cluster.
 fn run_id() -> u128 {
     static RUN: OnceLock<u128> = OnceLock::new();
     *RUN.get_or_init(|| {
@@ -210,5 +212,5 @@ fn run_id() -> u128 {
     })
 }
 
-/// Longest time that one test may take: twenty kills, each with the longest stall that is seen on a slow machine.
+/// Longest time of one test: twenty kills, each with the longest stall that was seen on a slow machine.
 const TEST_DURATION_MAX: Duration = Duration::from_secs(15 * 60);

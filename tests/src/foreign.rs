@@ -1,7 +1,7 @@
-//! Clients that others wrote: Kafka's own tools, and kcat and confluent-kafka for Python, which are librdkafka.
+//! Clients written by others: Kafka's own tools, and kcat and confluent-kafka for Python, which use librdkafka.
 //!
-//! Each function answers `None` where the client is not installed, after [`skip`] said so; a client that
-//! fails fails the test with what it printed.
+//! Each function returns `None` if the client is not installed, after a message of [`skip`]; a client that fails fails
+//! the test with its output.
 
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -12,12 +12,12 @@ use tokio::process::Command;
 
 use crate::{TestBroker, skip, within};
 
-/// What a reader may see of transactions.
+/// The isolation of a reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isolation {
-    /// Everything, aborted records too.
+    /// Everything, records of aborted transactions included.
     ReadUncommitted,
-    /// Committed records alone.
+    /// Only committed records.
     ReadCommitted,
 }
 
@@ -32,7 +32,7 @@ impl Isolation {
     }
 }
 
-/// Runs a tool of Kafka and returns what it printed on stdout.
+/// Runs a tool of Kafka and returns its stdout.
 ///
 /// # Panics
 /// When the tool fails, or does not end within two minutes.
@@ -47,10 +47,10 @@ pub async fn java(class: &str, args: &[&str], stdin: &str) -> Option<String> {
     }
 }
 
-/// Every record of a topic in Java's eyes, as `partition<TAB>key<TAB>value` in the order of each partition.
+/// Every record of a topic as Java reads it: `partition<TAB>key<TAB>value`, in the order of each partition.
 ///
-/// Java's console consumer ends after a silence. On a busy machine that can come before the first record, so it gets
-/// more time while it has found fewer than `count_min` records; finding more is for the caller to judge.
+/// Java's console consumer ends after a silence. On a busy machine that may come before the first record, so it gets
+/// more time while it has found fewer than `count_min` records; whether it finds too many is up to the caller.
 ///
 /// # Panics
 /// When the consumer fails.
@@ -76,7 +76,7 @@ pub async fn java_records(
     Some(records)
 }
 
-/// Runs kcat on a broker and returns what it printed on stdout.
+/// Runs kcat on a broker and returns its stdout.
 ///
 /// # Panics
 /// When kcat fails, or does not end within two minutes.
@@ -102,10 +102,10 @@ pub async fn kcat(broker: &TestBroker, args: &[&str], stdin: &str) -> Option<Str
     Some(stdout_of("kcat", &output.expect("kcat can be waited for")))
 }
 
-/// Every record of a topic in librdkafka's eyes, as `partition<TAB>key<TAB>value` in the order of each partition.
+/// Every record of a topic as librdkafka reads it: `partition<TAB>key<TAB>value`, in the order of each partition.
 ///
 /// # Panics
-/// When kcat fails.
+/// If kcat fails.
 pub async fn kcat_records(broker: &TestBroker, topic: &str, isolation: Isolation) -> Option<Vec<String>> {
     let isolation = format!("isolation.level={}", isolation.name());
     let args = ["-C", "-t", topic, "-o", "beginning", "-e", "-q", "-X", &isolation, "-f", "%p\t%k\t%s\n"];
@@ -113,7 +113,7 @@ pub async fn kcat_records(broker: &TestBroker, topic: &str, isolation: Isolation
     Some(text.lines().map(str::to_owned).collect())
 }
 
-/// Runs a script with confluent-kafka for Python and returns what it printed on stdout.
+/// Runs a script with confluent-kafka for Python and returns its stdout.
 ///
 /// # Panics
 /// When the script fails, or does not end within two minutes.
@@ -141,5 +141,6 @@ fn stdout_of(program: &str, output: &Output) -> String {
 
 /// A JVM takes one to four seconds, more beside other suites.
 const TOOL_DURATION_MAX: Duration = Duration::from_secs(120);
-/// How long Java's console consumer waits for a record, the first one included; that takes about two seconds.
+/// Times for which Java's console consumer waits for a record, the first one included; starting takes about
+/// two seconds.
 const JAVA_SILENCES_MS: [&str; 3] = ["5000", "20000", "60000"];

@@ -1,11 +1,13 @@
-//! What the suites share: the brokers they run on, names of their own, bounded waits.
+//! Shared parts of the suites: the brokers that they run on, unique names, waits with a limit.
 //!
-//! A suite is one file in `tests/tests`, one test binary. Its test bodies are `async fn body(broker: TestBroker)`, and
-//! [`on_every_broker!`] makes of each body one test per broker of [`BrokerKind`]. The embedded broker is started for
-//! each test; Apache Kafka once per test binary, so tests must not assume to be alone on it: see
-//! [`TestBroker::unique`]. Where Apache Kafka cannot be started, its tests print once per binary what did not run and
-//! why, and pass; with `WATERWHEEL_REQUIRE_KAFKA=1` they fail. With `KAFKA_BOOTSTRAP_SERVERS` they run on that cluster, with
-//! `WATERWHEEL_KAFKA_VERSION=3.9.1` on that version of Apache Kafka.
+//! A suite is one file in `tests/tests`, which makes one test binary. Its test bodies are `async fn body(broker:
+//! TestBroker)`, and [`on_every_broker!`] turns each body into one test per broker of [`BrokerKind`].
+//! The embedded broker is started for each test; Apache Kafka once per test binary, so tests must not assume to be
+//! alone on it: see [`TestBroker::unique`].
+//!
+//! Where Apache Kafka cannot be started, its tests print once per binary which tests did not run and why,
+//! and pass; with `WATERWHEEL_REQUIRE_KAFKA=1` they fail. With `KAFKA_BOOTSTRAP_SERVERS` they run on that cluster,
+//! with `WATERWHEEL_KAFKA_VERSION=3.9.1` on that version of Apache Kafka.
 
 mod brokers;
 pub mod foreign;
@@ -39,7 +41,7 @@ macro_rules! on_every_broker {
     };
 }
 
-/// As [`on_every_broker!`], for bodies that no transaction can touch: on both brokers at `transaction.version` 2 alone.
+/// As [`on_every_broker!`], for bodies without transactions: on both brokers at `transaction.version` 2 alone.
 #[macro_export]
 macro_rules! on_both_brokers {
     ($($body:ident),+ $(,)?) => {
@@ -64,7 +66,8 @@ macro_rules! test_on {
     };
 }
 
-/// The Rust of the documents, compiled and run as doctests. A page with Rust that is not here fails `--test documents`.
+/// The Rust code of the documents, compiled and run as doctests. A page with Rust code that is missing here
+/// fails `--test documents`.
 #[cfg(doctest)]
 #[allow(missing_docs, reason = "pages, not items")]
 pub mod documents {

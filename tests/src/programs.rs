@@ -4,18 +4,19 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// The folder with the programs `waterwheel` and `wordcount`, built by the first caller: cargo builds no programs of other
-/// packages for a test.
+/// The folder with the programs `waterwheel` and `wordcount`, built by the first caller, because cargo builds no
+/// programs of other packages for a test.
 ///
 /// # Panics
-/// When they do not build.
+/// If they do not build.
 pub fn folder() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
         let test = std::env::current_exe().expect("a test has a path");
         let profile = test.ancestors().nth(2).expect("a test lies in <target>/<profile>/deps");
         let mut build = Command::new(env!("CARGO"));
-        // This package too, so that cargo settles on the same features as for the test and builds no library twice.
+        // This package is built too, so that cargo selects the same features as for the test and builds no library
+        // twice.
         build
             .args(["build", "-p", "examples", "-p", "waterwheel", "-p", "conformance", "--target-dir"])
             .arg(profile.parent().expect("a profile has a parent"));

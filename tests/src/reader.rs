@@ -1,4 +1,4 @@
-//! Reads topics with our own consumer: once to the end, or along with a running job.
+//! Reads topics with our own consumer: once to the end, or continuously beside a running job.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::within;
 
-/// A record, kept.
+/// A record, copied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeptRecord {
     /// Its partition.
@@ -50,7 +50,7 @@ impl KeptRecord {
 /// It keeps records for ever: the suites write event times of years ago, which retention by time deletes at once.
 ///
 /// # Panics
-/// When it is there already or cannot be created.
+/// If it exists already or cannot be created.
 pub async fn create_topic(client: &Client, name: &str, partitions: i32) {
     let configs = vec![("retention.ms".into(), "-1".into())];
     let topic = NewTopic { configs, ..NewTopic::new(name, partitions) };
@@ -63,11 +63,11 @@ pub async fn create_topic(client: &Client, name: &str, partitions: i32) {
     }
 }
 
-/// All records from the first that is still there to the end that the isolation level allows now: partitions in order, each in the
-/// order of its log.
+/// All records from the start of the log to the present end at this isolation level: partitions in order, each in
+/// the order of its log.
 ///
 /// # Panics
-/// When the cluster does not answer, a batch is corrupt, or the end is not reached within a minute.
+/// If the cluster does not answer, a batch is corrupt, or the end is not reached within a minute.
 pub async fn read_to_end(client: &Client, topic: &str, isolation: IsolationLevel) -> Vec<KeptRecord> {
     let partitions = partitions_of(client, topic).await;
     let ask = async |spec: OffsetSpec| {
@@ -98,8 +98,8 @@ pub async fn read_to_end(client: &Client, topic: &str, isolation: IsolationLevel
     records
 }
 
-/// Waits until no transaction is open on the topic. EndTxn is answered before the markers are written (KIP-98), so what
-/// was committed a moment ago need not be visible yet.
+/// Waits until no transaction is open on the topic. EndTxn is answered before the markers are written (KIP-98),
+/// so records that were committed a moment ago may not be visible yet.
 ///
 /// # Panics
 /// When one stays open for a minute, or the cluster does not answer.
@@ -113,7 +113,7 @@ pub async fn until_stable(client: &Client, topic: &str) {
     .await;
 }
 
-/// Reads a topic from its beginning for as long as the value lives, and notes when each record came.
+/// Reads a topic from its beginning for as long as the value lives, and records the time at which each record arrived.
 #[derive(Debug)]
 pub struct Tail {
     arrived: Arc<Mutex<Vec<Arrival>>>,
@@ -123,14 +123,14 @@ pub struct Tail {
 /// A record and the time at which a reader got it.
 #[derive(Clone, Debug)]
 pub struct Arrival {
-    /// When.
+    /// The time.
     pub at: Instant,
-    /// What.
+    /// The record.
     pub record: KeptRecord,
 }
 
 impl Tail {
-    /// Starts to read every partition that the topic has now.
+    /// Starts to read all present partitions of the topic.
     pub async fn start(client: &Client, topic: &str, isolation: IsolationLevel) -> Self {
         let mut consumer = Consumer::new(client.clone(), ConsumerConfig { isolation, ..ConsumerConfig::default() });
         for partition in partitions_of(client, topic).await {
@@ -151,10 +151,10 @@ impl Tail {
         Self { arrived, task }
     }
 
-    /// Looks at what has come so far, in the order of each partition.
+    /// Calls `look` with the records so far, in the order of each partition.
     ///
     /// # Panics
-    /// When reading failed: a live reader that stopped must not pass for one that saw nothing.
+    /// If reading failed: a reader that stopped must not be mistaken for one that found nothing.
     pub fn look<T>(&self, look: impl FnOnce(&[Arrival]) -> T) -> T {
         assert!(!self.task.is_finished(), "the reader failed, see its panic above");
         look(&self.arrived.lock().unwrap_or_else(PoisonError::into_inner))
@@ -195,5 +195,5 @@ fn keep(fetched: &mut Fetched, records: &mut Vec<KeptRecord>) {
     }
 }
 
-/// Between two answers of the leaders.
+/// Longest wait for a response with records.
 const READ_DURATION_MAX: Duration = Duration::from_secs(60);

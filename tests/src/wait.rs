@@ -1,13 +1,13 @@
-//! Waits that end: each names what it waits for, and fails the test with that name when it does not come.
+//! Waits with a limit: each has a name, and fails the test with that name if its time runs out.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-/// Asks until the answer is `Some`, at most for `limit`.
+/// Calls `ask` until it returns `Some`, for at most `limit`.
 ///
 /// # Panics
-/// When there is no answer in time, with `what` was waited for.
+/// If the time runs out; the message has `what` was waited for.
 pub async fn eventually<T, F>(what: &str, limit: Duration, mut ask: impl FnMut() -> F) -> T
 where
     F: Future<Output = Option<T>>,
@@ -27,10 +27,10 @@ where
     }
 }
 
-/// The output of `future`, if it ends within `limit`.
+/// The output of `future`, which has to end within `limit`.
 ///
 /// # Panics
-/// When it does not, with `what` was waited for.
+/// If it does not; the message has `what` was waited for.
 pub async fn within<T>(what: &str, limit: Duration, future: impl Future<Output = T>) -> T {
     match timeout(limit, future).await {
         Ok(output) => output,
@@ -38,7 +38,7 @@ pub async fn within<T>(what: &str, limit: Duration, future: impl Future<Output =
     }
 }
 
-/// Between two questions: short beside what is waited for, long beside a request on loopback.
+/// Pause between two calls: short compared with the waits, long compared with a request on loopback.
 const PAUSE: Duration = Duration::from_millis(20);
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ impl WordCount {
     /// for one machine share it.
     ///
     /// # Panics
-    /// When the example cannot be built or started.
+    /// If the example cannot be built or started.
     #[must_use]
     pub fn start(arguments: &[&str], temporary: &Path) -> Self {
         let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
@@ -38,7 +38,7 @@ impl WordCount {
     /// Kills the process with SIGKILL.
     ///
     /// # Panics
-    /// When it had ended by itself: nothing that a test does to a job should end it.
+    /// If it had ended by itself: nothing that a test does to a job should end it.
     pub fn kill(&mut self) {
         let ended = self.process.try_wait().expect("the process is ours");
         assert!(ended.is_none(), "wordcount ended by itself: {ended:?}\n{}", self.log());
@@ -50,10 +50,10 @@ impl WordCount {
         self.process = spawn(&self.arguments, &self.temporary, &self.log);
     }
 
-    /// Asks the process to end with SIGTERM; returns how it ended and how long that took.
+    /// Asks the process to end with SIGTERM; returns its exit status and the time until its end.
     ///
     /// # Panics
-    /// When it does not end within ten seconds.
+    /// If it does not end within ten seconds.
     pub async fn stop(mut self) -> (ExitStatus, Duration) {
         let started = Instant::now();
         self.process.terminate().expect("the process is ours");
@@ -62,7 +62,7 @@ impl WordCount {
         (status, started.elapsed())
     }
 
-    /// The end of what the process has printed, over all its lives.
+    /// The end of the process's output, over all its starts.
     #[must_use]
     pub fn log(&self) -> String {
         let lines = self.log.lock().unwrap_or_else(PoisonError::into_inner);

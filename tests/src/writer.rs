@@ -1,6 +1,7 @@
-//! Writes batches and transactions request by request, so that suites about reading decide what lies in the log.
+//! Writes batches and transactions request by request, so that suites about reading control the content of the log.
 //!
-//! Transactions are of the first version (KIP-98) on every broker: each step is a request of its own, in sight of the test.
+//! Transactions are of the first version (KIP-98) on every broker: each step is a request of its own,
+//! visible in the test.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -45,7 +46,7 @@ pub async fn write_batch(client: &Client, partition: &TopicPartition, batch: Byt
     produce(client, None, partition, batch).await
 }
 
-/// A transactional producer that does one step at a time.
+/// A transactional producer that takes one step at a time.
 #[derive(Debug)]
 pub struct Transactions {
     client: Client,
@@ -57,7 +58,7 @@ pub struct Transactions {
 }
 
 impl Transactions {
-    /// Takes the transactional id, and ends what its last holder left open.
+    /// Takes hold of the transactional id, and ends the open transaction of its former holder.
     ///
     /// # Panics
     /// When the coordinator refuses.
@@ -93,7 +94,7 @@ impl Transactions {
         self.write_batch(partition, count, |seal| batch(values, seal)).await
     }
 
-    /// The same with a batch of `count` records that `build` makes with the seal that it has to have.
+    /// The same with a batch of `count` records, which `build` makes with the given seal.
     ///
     /// # Panics
     /// As [`Transactions::write`].
@@ -132,7 +133,7 @@ impl Transactions {
         produce(&self.client, Some(self.transactional_id.clone()), partition, build(seal)).await
     }
 
-    /// Commits an offset of a group with the current transaction, for nobody in particular.
+    /// Commits an offset of a group with the current transaction, without naming a member.
     ///
     /// # Panics
     /// When a coordinator refuses.
@@ -173,7 +174,7 @@ impl Transactions {
         until_done("TxnOffsetCommit", ask).await;
     }
 
-    /// Commits the current transaction: its marker is behind it in every partition some moments later.
+    /// Commits the current transaction; its markers are written some moments later.
     ///
     /// # Panics
     /// When the coordinator refuses.
@@ -205,7 +206,8 @@ impl Transactions {
     }
 }
 
-/// Repeats what a coordinator cannot do yet, such as to begin a transaction while it still ends the last one.
+/// Repeats a request that a coordinator cannot carry out yet, such as to begin a transaction while it
+/// still ends the last one.
 async fn until_done<T>(what: &str, ask: impl AsyncFn() -> (ErrorCode, T)) -> T {
     let answer = crate::eventually(what, Duration::from_secs(30), || async {
         match ask().await {
@@ -248,7 +250,7 @@ async fn produce(client: &Client, id: Option<Str>, partition: &TopicPartition, r
         let answer = &response.responses[0].partition_responses[0];
         match ErrorCode(answer.error_code) {
             ErrorCode::NONE => return Offset(answer.base_offset),
-            // A broker may be said to lead a new partition some moments before it does.
+            // Metadata may name the leader of a new partition some moments before that broker leads it.
             ErrorCode::NOT_LEADER_OR_FOLLOWER => tokio::time::sleep(Duration::from_millis(20)).await,
             code => panic!("Produce to {partition}: {code}"),
         }

@@ -1,4 +1,5 @@
-//! Administration, request by request: the embedded broker has to give the answers and the codes that Apache Kafka gives.
+//! Administration, request by request: the embedded broker has to give the same answers and error codes as Apache
+//! Kafka.
 
 #[path = "admin_apis/cluster.rs"]
 mod cluster;
@@ -44,7 +45,7 @@ impl Wire {
         Self { client, broker }
     }
 
-    /// A new topic of a name of its own.
+    /// A new topic with a unique name.
     async fn topic(&self, partitions: i32) -> Str {
         let name = self.unique("admin");
         create_topic(&self.client, &name, partitions).await;
@@ -55,7 +56,7 @@ impl Wire {
         Str::from(self.broker.unique(name))
     }
 
-    /// The answer at the newest version of both sides.
+    /// The response at the newest version that both sides have.
     async fn ask<R: Request>(&self, request: R) -> R::Response {
         self.call(None, request).await
     }
@@ -75,7 +76,7 @@ impl Wire {
         self.ask(request).await.topics[0].partitions.len()
     }
 
-    /// Writes three small records to partition 0, when that has its leader.
+    /// Writes three small records to partition 0, once that has its leader.
     async fn write(&self, topic: &Str) {
         until(NONE, async || self.produce(topic, None, PLAIN, b"value").await).await;
     }
@@ -101,7 +102,7 @@ impl Wire {
     }
 }
 
-/// How a batch is sealed that is part of no transaction and of no sequence.
+/// The seal of a batch without transaction and sequence.
 const PLAIN: Seal = Seal {
     producer_id: ProducerId(-1),
     producer_epoch: ProducerEpoch(-1),
@@ -118,8 +119,7 @@ fn batch(seal: Seal, value: &[u8]) -> Bytes {
     builder.seal(seal).expect("no codec is asked for")
 }
 
-/// Waits until a question has the answer that is expected: what a controller has decided reaches the broker a moment
-/// later.
+/// Repeats `ask` until it returns the expected answer: a decision of the controller reaches the broker a moment later.
 async fn until<T: PartialEq + std::fmt::Debug>(expected: T, mut ask: impl AsyncFnMut() -> T) {
     let mut last = None;
     for _ in 0..ATTEMPTS {

@@ -1,4 +1,5 @@
-//! What a broker says about itself, its topics and its groups, and which records it takes: held against Apache Kafka.
+//! Answers of a broker about itself, its topics and its groups, and the records that it accepts:
+//! compared with Apache Kafka.
 
 use std::time::Duration;
 
@@ -122,7 +123,7 @@ async fn dates_too_far_from_today_are_refused(broker: TestBroker) {
     assert_refused(&answer, ErrorCode::INVALID_TIMESTAMP, &[0, 2, 3]);
     assert_taken(&produce(&client, &topic, &[(500, None), (-3500, None)]).await, 0);
 
-    // An hour ahead is too far unless the topic says otherwise, and nothing is too old.
+    // An hour ahead is too far unless the topic says otherwise, and no record is too old.
     let topic = new_topic(&broker, &client, &[]).await;
     assert_refused(&produce(&client, &topic, &[(-TWO_HOURS, None)]).await, ErrorCode::INVALID_TIMESTAMP, &[0]);
     assert_taken(&produce(&client, &topic, &[(now_ms() / 1000 - 5, None)]).await, 0);
@@ -130,12 +131,12 @@ async fn dates_too_far_from_today_are_refused(broker: TestBroker) {
     let topic = new_topic(&broker, &client, &patient).await;
     assert_taken(&produce(&client, &topic, &[(-TWO_HOURS, None)]).await, 0);
 
-    // Where the broker sets the date, that of the producer does not matter.
+    // If the broker sets the timestamp, the producer's does not matter.
     let configs = [("message.timestamp.type", "LogAppendTime"), ("message.timestamp.before.max.ms", "600000")];
     let topic = new_topic(&broker, &client, &configs).await;
     assert_taken(&produce(&client, &topic, &[(TWO_HOURS, None), (-TWO_HOURS, None)]).await, 0);
 
-    // Both at fault: the date is what the batch is refused for.
+    // Both are at fault: the batch is refused for the timestamp.
     let configs = [("cleanup.policy", "compact"), ("message.timestamp.before.max.ms", "600000")];
     let topic = new_topic(&broker, &client, &configs).await;
     let answer = produce(&client, &topic, &[(TWO_HOURS, Some("k")), (0, None), (TWO_HOURS, None)]).await;
@@ -149,7 +150,7 @@ async fn nobody_writes_to_an_internal_topic(broker: TestBroker) {
     assert_eq!(ErrorCode(answer.error_code), ErrorCode::INVALID_TOPIC_EXCEPTION);
 }
 
-/// The topic of a coordinator, from the moment on that somebody looked for one.
+/// The internal topic of a coordinator, which exists once a client has looked for that coordinator.
 async fn internal_topic(client: &Client, key_type: i8) -> MetadataResponseTopic {
     let name = if key_type == 0 { "__consumer_offsets" } else { "__transaction_state" };
     eventually(name, Duration::from_secs(60), || async {
@@ -220,7 +221,7 @@ async fn metadata_of(client: &Client, topic: &str, asks_for_operations: bool) ->
 }
 
 async fn authorized_operations_come_when_they_are_asked_for(broker: TestBroker) {
-    /// KIP-430: bits 3 read, 4 write, 5 create, 6 delete, 7 alter, 8 describe, 10 and 11 the same of settings.
+    /// KIP-430: bits 3 read, 4 write, 5 create, 6 delete, 7 alter, 8 describe, 10 describe settings, 11 alter settings.
     const OF_A_TOPIC: i32 = 0b1101_1111_1000;
     /// Bits 5, 7, 8, 10, 11; 9 the actions of brokers, 12 idempotent writes.
     const OF_THE_CLUSTER: i32 = 0b1_1111_1010_0000;
@@ -243,7 +244,7 @@ async fn authorized_operations_come_when_they_are_asked_for(broker: TestBroker) 
     }
 }
 
-/// What the broker says of one resource, with synonyms.
+/// The description of one resource, with synonyms.
 async fn described(client: &Client, resource_type: i8, name: &str, keys: Option<&[&str]>) -> DescribeConfigsResult {
     let configuration_keys = keys.map(|keys| keys.iter().map(|key| Str::from(*key)).collect());
     let resource = DescribeConfigsResource {
@@ -298,7 +299,7 @@ async fn settings_come_with_their_synonyms(broker: TestBroker) {
     assert!((33..=37).contains(&settings.len()), "{} settings", settings.len());
     assert!(settings.iter().all(|setting| !setting.read_only && !setting.is_sensitive));
 
-    // No names ask for all, as null does; unknown ones for nothing.
+    // An empty list of names asks for all settings, as null does; unknown names ask for none.
     assert_eq!(describe(&client, 2, &topic, Some(&[])).await.len(), settings.len());
     let some = describe(&client, 2, &topic, Some(&["retention.ms", "there.is.none"])).await;
     assert_eq!(some.iter().map(|setting| &*setting.name).collect::<Vec<_>>(), ["retention.ms"]);

@@ -1,4 +1,5 @@
-//! The client on real sockets: versions, metadata, administration, look-ups, and what it says when things are not there.
+//! The client on real sockets: versions, metadata, administration, look-ups, and its errors for things that do
+//! not exist.
 
 use std::slice::from_ref;
 use std::time::Duration;
@@ -55,7 +56,7 @@ async fn every_api_of_the_broker_has_a_common_version(broker: TestBroker) {
     let id = client.cluster().brokers().next().expect("a cluster has a broker").id;
     let versions = client.api_versions(id).await.expect("the broker answers");
     let offered = ApiKey::ALL.iter().copied().filter(|api| versions.range(*api).is_some()).collect::<Vec<_>>();
-    // The others are for brokers among themselves and for controllers.
+    // Other versions are only for use among brokers and controllers.
     let is_latest = broker.kind().is_kafka() && kafka_version() == KafkaVersion::LATEST;
     assert!(offered.len() >= if is_latest { 70 } else { 25 }, "{offered:?}");
     for api in offered {
@@ -104,7 +105,7 @@ async fn a_topic_lives_from_creation_to_deletion(broker: TestBroker) {
     let missing = client.delete_topics(from_ref(&name)).await.expect("the broker answers");
     assert_eq!(code(&missing[0].1), ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
 
-    // The same name again is another topic.
+    // Deleting and creating it again makes another topic.
     assert_eq!(client.create_topics(&[topic]).await, Ok(vec![(name.clone(), Ok(()))]));
     let anew = client.topic(&name).await.expect("it was created");
     assert_ne!(anew.id, described.id);
@@ -200,7 +201,7 @@ async fn many_requests_share_a_connection(broker: TestBroker) {
     let id = client.cluster().brokers().next().expect("a cluster has a broker").id;
     let start = |_| client.start(Node::Broker(id), Lane::General, no_topics(), CallOptions::default());
     let replies: Vec<_> = (0..500).map(start).collect();
-    // Every third answer is not wanted; the others still find their way.
+    // Every third future is dropped; the others still get their answers.
     for (index, reply) in replies.into_iter().enumerate() {
         if index % 3 != 0 {
             let answered = reply.await.expect("the broker answers");
@@ -220,7 +221,7 @@ async fn old_versions_work_too(broker: TestBroker) {
     }
 }
 
-/// KIP-1242: whoever has come to the wrong place is told so before it asks for anything.
+/// KIP-1242: a client that has reached the wrong node is told so before its first other request.
 async fn a_node_that_was_not_meant_says_so(broker: TestBroker) {
     if broker.kind().is_kafka() && kafka_version() < KafkaVersion::new(4, 4, 0) {
         return;
@@ -249,7 +250,8 @@ async fn a_node_that_was_not_meant_says_so(broker: TestBroker) {
     assert_eq!(ask(cluster, -1).await, (ErrorCode::INVALID_REQUEST, true), "a cluster without a node");
 }
 
-/// A way to the broker that can be cut. The broker does not know of it, so the client must not follow metadata.
+/// A proxy to the broker whose connections can be cut. The broker does not know of it, so the client must
+/// not follow metadata.
 struct Wire {
     address: String,
     pump: JoinHandle<()>,
@@ -263,7 +265,7 @@ impl Wire {
         let pump = tokio::spawn(async move {
             let (mut near, _) = listener.accept().await.expect("the client connects");
             let mut far = TcpStream::connect(target).await.expect("the broker listens");
-            // The end of either side is the end of both.
+            // The end of either side ends both.
             let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
         });
         Self { address, pump }
@@ -280,7 +282,7 @@ async fn a_cut_connection_is_replaced(broker: TestBroker) {
     }
 }
 
-/// What the client's fallback rests on: the refusal has the header and the body of v0, and lists ApiVersions (KIP-511).
+/// The basis of the client's fallback: the refusal has the header and the body of v0, and lists ApiVersions (KIP-511).
 async fn a_version_from_the_future_is_refused_in_the_oldest_words(broker: TestBroker) {
     let mut stream = TcpStream::connect(broker.bootstrap()).await.expect("the broker listens");
     // Length 11; ApiVersions (18) version 99; correlation id 7; no client id; no tags.

@@ -1,4 +1,4 @@
-//! A cluster that cannot be reached: what was tried, within five seconds, and what to do.
+//! A cluster that cannot be reached: the error lists what was tried, within five seconds, and says what to do.
 
 use std::net::TcpListener;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use testkit::real::{RealConfig, RealKafka};
 
 #[tokio::test]
 async fn without_a_broker_the_error_names_the_address() {
-    // A port that was free a moment ago: nobody listens there.
+    // A port that was free a moment ago: nothing listens on it.
     let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port is free");
     let address = free.to_string();
     let error = error_of(&address).await;
@@ -18,14 +18,14 @@ async fn without_a_broker_the_error_names_the_address() {
 
 #[tokio::test]
 async fn a_name_that_does_not_resolve_is_named() {
-    // RFC 6761 keeps this name from ever existing; a resolver may take its time to say so.
+    // RFC 6761 reserves this name, so it never exists; a resolver may take its time to say so.
     let error = error_of("kafka.invalid:9092").await;
     assert!(error.contains("kafka.invalid:9092"), "{error}");
 }
 
 #[tokio::test]
 async fn a_broker_that_does_not_answer_is_named_too() {
-    // Accepted by the system, never by a program: the connection opens and stays silent.
+    // The system accepts the connection, but no program does: it opens and stays silent.
     let silent = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let address = silent.local_addr().expect("a listener has an address").to_string();
     let error = error_of(&address).await;

@@ -1,4 +1,4 @@
-//! What a consumer delivers, and where it stands, whatever lies in the log.
+//! The records that a consumer delivers and its positions, for all kinds of log content.
 
 use std::time::Duration;
 
@@ -55,7 +55,7 @@ async fn poll(consumer: &mut Consumer) -> Result<Fetched, ConsumeError> {
     within("data", Duration::from_secs(20), consumer.poll()).await
 }
 
-/// Offsets and values of what one poll brought, from its first position on.
+/// Offsets and values of one poll, from its first position on.
 fn values(fetched: &mut Fetched) -> Vec<(i64, String)> {
     let mut values = Vec::new();
     let mut buffer = Decompressed::new(1 << 20);
@@ -89,7 +89,7 @@ async fn end_of(client: &Client, partition: &TopicPartition, isolation: Isolatio
     listed.expect("the leader answers")[0].offset.expect("a log has an end")
 }
 
-/// The end once all transactions written so far have their markers.
+/// The end offset once all transactions written so far have their markers.
 async fn stable_end(client: &Client, partition: &TopicPartition) -> Offset {
     eventually("the markers", Duration::from_secs(10), || async {
         let end = end_of(client, partition, IsolationLevel::ReadUncommitted).await;
@@ -161,7 +161,7 @@ async fn aborted_records_are_passed_over_and_the_position_reaches_the_end(broker
         (end_of(&client, &partition, IsolationLevel::ReadUncommitted).await == Offset(5)).then_some(())
     });
     fifth.await;
-    // The same producer again, now committed, and a second abort with nothing between.
+    // The same producer again, whose transaction commits, and a second abort with no records in between.
     one.write(&partition, &["b5"]).await;
     one.commit().await;
     two.commit().await;
@@ -178,7 +178,7 @@ async fn aborted_records_are_passed_over_and_the_position_reaches_the_end(broker
     let ends = consumer.watermarks(&partition).expect("it was fetched");
     assert_eq!(ends.last_stable_offset, consumer.position(&partition).expect("it is assigned"), "no lag is left");
 
-    // From inside of the aborted transaction: it began before the position.
+    // The position is inside the aborted transaction, which began before it.
     consumer.seek(&partition, Offset(1));
     assert_eq!(read_until(&mut consumer, end).await, expected);
 }
@@ -194,7 +194,7 @@ async fn a_log_of_nothing_but_aborted_transactions_is_read_to_its_end(broker: Te
     }
     let end = stable_end(&client, &partition).await;
     assert_eq!(end, Offset(90));
-    // Small answers: whole ones have nothing to deliver.
+    // With small responses, some contain nothing to deliver.
     let mut consumer = Consumer::new(client, ConsumerConfig { max_partition_bytes: 30_000, ..committed() });
     consumer.assign(partition, Offset(0));
     assert_eq!(read_until(&mut consumer, end).await, []);
@@ -237,7 +237,7 @@ async fn seeking_while_a_fetch_waits_discards_its_answer(broker: TestBroker) {
     let mut consumer = Consumer::new(client.clone(), ConsumerConfig::default());
     consumer.assign(partition.clone(), Offset(2));
     assert!(timeout(Duration::from_millis(200), consumer.poll()).await.is_err());
-    // The fetch that waits behind the end is answered with the record that is written now.
+    // The fetch that waits at the end is answered with the record that is written now.
     assert!(consumer.seek(&partition, Offset(1)));
     write(&client, &partition, &["c"]).await;
     assert_eq!(consumer.position(&partition), Some(Offset(1)));
@@ -250,7 +250,7 @@ async fn an_unassigned_partition_delivers_nothing_more(broker: TestBroker) {
     write(&client, &one, &["a"]).await;
     let mut consumer = Consumer::new(client.clone(), ConsumerConfig::default());
     consumer.assign(one.clone(), Offset(0));
-    // Received and not taken.
+    // The response has been received and not delivered yet.
     let parked = eventually("the fetch", Duration::from_secs(10), || async { consumer.watermarks(&one) });
     parked.await;
     assert!(consumer.unassign(&one));
@@ -378,14 +378,14 @@ async fn one_busy_partition_is_not_held_up_by_an_idle_one(broker: TestBroker) {
     for _ in 0..60 {
         write(&client, &busy, &[&value]).await;
     }
-    // Each answer fills the partition's share, so that the idle one is fetched alone in between.
+    // Each response fills the partition's share, so that the idle partition is fetched alone in between.
     let config = ConsumerConfig { max_partition_bytes: 20_000, ..ConsumerConfig::default() };
     let mut consumer = Consumer::new(client, config);
     consumer.assign(busy, Offset(0));
     consumer.assign(TopicPartition::new(topic, PartitionId(1)), Offset(0));
     let started = Instant::now();
     assert_eq!(read_until(&mut consumer, Offset(60)).await.len(), 60);
-    // Behind a long poll of 500 ms each time this takes half a minute.
+    // If each fetch waited for a long poll of 500 ms, this would take half a minute.
     assert!(started.elapsed() < Duration::from_secs(10), "took {:?}", started.elapsed());
 }
 

@@ -1,9 +1,10 @@
-//! The documents tell the truth: their commands run, their Rust is compiled, their references are those of the code, and
-//! their links lead somewhere.
+//! The documents are correct: their commands run, their Rust code compiles, their references match the code,
+//! and their links lead to files.
 //!
-//! A fenced block says what it is. `sh` is run, in order, all blocks of a page in one shell and an empty folder, with
-//! `waterwheel` and `wordcount` on the path; 9092 stands for a port that is free. `sh skip: why` is not run. `text output`
-//! holds lines that the block before it prints, each somewhere in a line; `...` stands for anything.
+//! The info string of a fenced block says how it is tested. `sh` is run, all blocks of a page in order, in one shell
+//! and an empty folder, with `waterwheel` and `wordcount` on the path; 9092 stands for a free port.
+//! `sh skip: why` is not run. `text output` has lines that the block before it prints, each as a part of some line;
+//! `...` stands for anything.
 
 #[path = "documents/page.rs"]
 mod page;

@@ -1,4 +1,4 @@
-//! Event time across two shuffles while partitions fall idle and wake: nothing that lies in the log is late.
+//! Event time across two shuffles while partitions become idle and active again: no record in the log is late.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,7 +17,8 @@ use tokio::time::{Instant, timeout};
 
 on_both_brokers!(bursts_into_idle_partitions_lose_nothing);
 
-/// The first upstream task that wakes must not close the windows of the others, whose records lie in their logs.
+/// The first upstream task that becomes active must not close the windows of the others, whose records are
+/// already in their logs.
 async fn bursts_into_idle_partitions_lose_nothing(broker: TestBroker) {
     let client = Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker answers");
     let (application_id, input, output) = (broker.unique("two-stage"), broker.unique("words"), broker.unique("sums"));
@@ -28,7 +29,8 @@ async fn bursts_into_idle_partitions_lose_nothing(broker: TestBroker) {
     config.set("num.workers", "2").expect("a known key");
     let topology = topology(&application_id, &input, &output);
     let running = App::new(topology, config).start().await.expect("the job starts");
-    // Later on no task moves: a source task that begins anew has forgotten how far it was, though its readers have not.
+    // No task moves after this: a source task that starts anew has forgotten its watermark, though its readers
+    // have not.
     let has_both = |running: &Running| running.status().running_workers == 2 && running.status().tasks == TASKS;
     let mut running = until(running, "both workers", has_both).await;
 
@@ -79,7 +81,7 @@ fn topology(application_id: &str, input: &str, output: &str) -> Topology {
     job.build().expect("a valid job")
 }
 
-/// One word a record, all within one second of event time, far from those of the burst before.
+/// Writes records of one word, all within one second of event time, far from those of the burst before.
 async fn write_words(client: &Client, partition: &TopicPartition, burst: i64) {
     let mut builder = BatchBuilder::new(256);
     for (index, word) in WORDS.iter().enumerate() {
@@ -95,7 +97,7 @@ const fn start_of(burst: i64) -> i64 {
     1_700_000_000_000 + burst * 36_000 / 10_000 * 10_000
 }
 
-/// Source tasks that have fallen idle behind the bursts before this one.
+/// Number of source tasks that are idle and have processed the bursts before this one.
 fn idle_sources(running: &Running, burst: i64) -> usize {
     let is_idle = |report: &processor::worker::TaskReport| {
         let has_read = |watermark: i64| burst == 0 || watermark >= start_of(burst - 1);
@@ -117,7 +119,7 @@ async fn until(mut running: Running, what: &str, is_so: impl Fn(&Running) -> boo
 }
 
 const SOURCES: i32 = 3;
-/// Three source tasks, three behind the first shuffle, one behind the second.
+/// Tasks: three sources, three after the first shuffle, one after the second.
 const TASKS: u64 = 7;
 const BURSTS: i64 = 5;
 const WORDS: [&str; 8] = ["p", "q", "r", "s", "t", "u", "v", "w"];

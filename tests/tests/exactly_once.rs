@@ -1,8 +1,8 @@
 //! Exactly-once, shown by processes that die: two processes of the example `wordcount` share a group, are killed with
-//! SIGKILL at random moments and started again, while lines keep coming. The committed output must be what a plain
-//! count of the lines gives, in the eyes of our reader and of Java's.
+//! SIGKILL at random moments and started again, while lines keep coming. The committed output must equal a plain count
+//! of the lines, as read by our reader and by Java's.
 //!
-//! Every run prints its seed; `WATERWHEEL_SEED` runs it again, as far as the machine's timing goes.
+//! Every run prints its seed; `WATERWHEEL_SEED` repeats it, as far as the machine's timing allows.
 
 use std::hash::{BuildHasher, RandomState};
 use std::io::Write as _;
@@ -41,7 +41,7 @@ const KILLS: u32 = 20;
 const PROCESSES: usize = 2;
 const PARTITIONS: u32 = 4;
 const WINDOW_MS: i64 = 2_000;
-/// Lines come in bursts: this many, this often. Event time advances with the clock.
+/// Lines come in bursts: this many, at this interval. Event time advances with the clock.
 const LINES_PER_BURST: usize = 20;
 const BURST_INTERVAL: Duration = Duration::from_millis(100);
 /// Longest wait for output after a kill: a rebalance takes a session timeout at worst, and processes start slowly
@@ -100,12 +100,12 @@ impl<'a> Run<'a> {
             expected.words(),
             expected.pairs(),
         ));
-        // Left behind when the run fails, like any directory for temporary files.
+        // The directory stays if the run fails, like any directory for temporary files.
         let _ = std::fs::remove_dir_all(&self.temporary);
     }
 
-    /// Kills a process and starts it again after a moment. Two times of three it waits for the job to recover before
-    /// the next kill, so that both a working job and one in the middle of a rebalance are hit.
+    /// Kills a process and starts it again after a moment. Two times out of three it waits for the job to recover
+    /// before the next kill, so that both a working job and one in the middle of a rebalance are hit.
     async fn kill_one(&mut self, kill: u32) -> Duration {
         sleep(Duration::from_millis(self.rng.below(1_500))).await;
         let victim = usize::try_from(self.rng.below(PROCESSES as u64)).expect("a few");
@@ -119,7 +119,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Waits until every partition of the output has a record that came after `since`; returns how long that was.
+    /// Waits until every partition of the output has a record that came after `since`; returns the time since then.
     async fn wait_for_output_since(&self, since: Instant, what: &str) -> Duration {
         let last_first_arrival = |arrivals: &[Arrival]| {
             let first = |partition| {
@@ -148,13 +148,13 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The whole output once more, by readers that begin now.
+    /// Reads the whole output once more, with new readers, and checks it.
     async fn audit(&self, expected: &Expected, end_ms: i64) {
         let records = read_to_end(&self.client, &self.output, IsolationLevel::ReadCommitted).await;
         let report = check(expected, end_ms, self.emit, &records);
         assert!(report.is_clean(), "seed {}: our reader: {report}", self.seed);
 
-        // Nothing was seen while it ran that is not there at the end.
+        // Every record that was seen during the run is still there at the end.
         let place = |record: &KeptRecord| (record.partition, record.offset);
         let is_there = |seen: &KeptRecord| {
             records.binary_search_by_key(&place(seen), place).is_ok_and(|index| records[index] == *seen)
@@ -175,7 +175,7 @@ impl<'a> Run<'a> {
     }
 
     fn say(&self, what: &str) {
-        // Past the test harness, which keeps the output of a test that passes to itself.
+        // Written past the test harness, which hides the output of a test that passes.
         let _ =
             writeln!(std::io::stderr(), "{}, {:?}: {what} (seed {})", self.broker.kind().label(), self.emit, self.seed);
     }
@@ -223,7 +223,7 @@ impl Feeder {
         Self { is_over, task }
     }
 
-    /// Ends the input; returns what the job must come to, and the start of the first window that may stay open.
+    /// Ends the input; returns the expected counts, and the start of the first window that may stay open.
     async fn finish(&mut self) -> (Expected, i64) {
         self.is_over.store(true, Ordering::Relaxed);
         (&mut self.task).await.expect("the feeder does not fail")

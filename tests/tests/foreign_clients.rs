@@ -1,4 +1,5 @@
-//! Clients that others wrote work on every broker: Java's and librdkafka's. On Apache Kafka these bodies check themselves.
+//! Clients written by others work on every broker: Java's and librdkafka's. On Apache Kafka the test
+//! bodies check themselves.
 
 use conformance::foreign::{Isolation, confluent, java, java_records, kcat, kcat_records};
 use conformance::reader::{self, KeptRecord, read_to_end};
@@ -114,7 +115,7 @@ async fn java_and_kcat_read_what_we_produce(broker: TestBroker) {
     let Some(seen_by_kcat) = kcat_records(&broker, &topic, Isolation::ReadUncommitted).await else { return };
     assert_eq!(without_partition(&seen_by_kcat), lines(0..500));
     let Some(seen_by_java) = java_records(&broker, &topic, Isolation::ReadUncommitted, 500).await else { return };
-    // Both read the partitions in an order of their own.
+    // Each reads the partitions in an order of its own.
     assert_eq!(sorted(seen_by_java), sorted(seen_by_kcat));
 }
 
@@ -145,7 +146,7 @@ async fn our_aborted_transactions_stay_unseen(broker: TestBroker) {
     for (numbers, is_committed) in [(0..100, true), (100..150, false), (150..250, true), (250..300, false)] {
         producer.begin().expect("no transaction is open");
         append(&mut producer, handle, &lines(numbers));
-        // Written before they are aborted: the markers, not the producer, keep them from being seen.
+        // The records are written before the abort: the markers, not the producer, hide them.
         producer.flush().await.expect("every record is acknowledged");
         match is_committed {
             true => producer.commit(None).await.expect("the transaction commits"),
@@ -163,8 +164,8 @@ async fn our_aborted_transactions_stay_unseen(broker: TestBroker) {
     assert_eq!(without_partition(&everything), lines(0..300));
 }
 
-/// Kafka's own system tests prove exactly-once with this program: it consumes in a group, produces in transactions with
-/// the offsets in them, and aborts at random.
+/// Kafka's own system tests prove exactly-once with this program: it consumes in a group, produces in transactions that
+/// include the offsets, and aborts at random.
 async fn kafkas_transactional_copier_copies_exactly_once(broker: TestBroker) {
     let (input, output) = (broker.unique("copier-in"), broker.unique("copier-out"));
     for topic in [&input, &output] {
@@ -192,12 +193,12 @@ async fn kafkas_transactional_copier_copies_exactly_once(broker: TestBroker) {
     assert_eq!(seen_by_java, committed);
 }
 
-/// librdkafka leaves bytes behind its request for all topics, which both of these send. kcat's may be older.
+/// librdkafka leaves bytes after its request for all topics, which both of these send. kcat's version may be older.
 async fn confluent_kafka_lists_topics_and_subscribes_by_a_pattern(broker: TestBroker) {
     let (prefix, group) = (broker.unique("confluent"), broker.unique("group"));
     let args = [broker.bootstrap(), &prefix, &group];
     let Some(printed) = confluent(include_str!("../src/confluent.py"), &args).await else { return };
-    // Ten records and the end of two transactions in each topic; how they fall on the partitions is the client's choice.
+    // Each topic has ten records and the end of two transactions; the client chooses their partitions.
     let lines: Vec<&str> = printed.lines().collect();
     assert_eq!(lines[..2], ["listed", "read 4"], "{printed}");
     let committed = lines[2].strip_prefix("committed ").and_then(|sum| sum.parse().ok());
@@ -220,7 +221,7 @@ fn append(producer: &mut Producer, topic: TopicHandle, lines: &[String]) {
     }
 }
 
-/// Creates the topic with Kafka's tool: automatic creation would make one partition.
+/// Creates the topic with Kafka's tool, because automatic creation would make one partition.
 async fn create_topic(broker: &TestBroker, topic: &str, partitions: u32) -> Option<()> {
     let args = ["--bootstrap-server", broker.bootstrap(), "--create", "--topic", topic, "--replication-factor", "1"];
     let partitions = ["--partitions", &partitions.to_string()];

@@ -1,4 +1,4 @@
-//! Members of a classic group among themselves: who reads what, and what happens when one comes, goes or falls silent.
+//! Members of a classic group: their assignments, and the effect of members that join, leave or fall silent.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -38,7 +38,7 @@ on_both_brokers!(
     a_java_consumer_and_ours_share_whoever_leads,
 );
 
-/// The least that brokers allow by default.
+/// The shortest timeout that brokers allow by default.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
 
 async fn connect(broker: &TestBroker) -> Client {
@@ -65,7 +65,7 @@ async fn next_event(member: &mut GroupMember) -> GroupEvent {
     within("an event", Duration::from_secs(30), member.next_event()).await
 }
 
-/// The partitions of the next assignment; gives way to rebalances before it.
+/// The partitions of the next assignment; rebalances before it are followed.
 async fn settle(member: &mut GroupMember) -> Vec<i32> {
     loop {
         match next_event(member).await {
@@ -124,7 +124,7 @@ async fn two_members_share_and_the_one_that_stays_takes_over(broker: TestBroker)
     let config = new_group(&broker, &client, 5).await;
     let mut one = GroupMember::join(client.clone(), config.clone());
     assert_eq!(settle(&mut one).await, [0, 1, 2, 3, 4]);
-    // From another process: another client.
+    // The second member uses a client of its own, as in another process.
     let mut two = GroupMember::join(connect(&broker).await, config.clone());
     let (mine, other) = settle_both(&mut one, &mut two).await;
     assert_eq!((mine.len() + other.len(), mine.len().abs_diff(other.len())), (5, 1));
@@ -143,7 +143,7 @@ async fn members_of_one_client_do_not_hold_up_each_other(broker: TestBroker) {
     let started = Instant::now();
     let mut one = GroupMember::join(client.clone(), config.clone());
     settle(&mut one).await;
-    // The second one's join waits for the first one to hear of it, by a heartbeat.
+    // The second member's join waits until the first learns of it by a heartbeat.
     let mut two = GroupMember::join(client.clone(), config);
     let (mine, other) = settle_both(&mut one, &mut two).await;
     assert_eq!((mine.len(), other.len()), (2, 2));
@@ -170,7 +170,7 @@ async fn a_member_that_falls_silent_is_replaced(broker: TestBroker) {
     let config = new_group(&broker, &client, 2).await;
     let mut silent = GroupMember::join(connect(&broker).await, config.clone());
     settle(&mut silent).await;
-    // As a killed process: no heartbeats, no farewell.
+    // The member ends like a killed process: without heartbeats and without LeaveGroup.
     drop(silent);
     let dropped = Instant::now();
     let mut heir = GroupMember::join(client, config);
@@ -202,7 +202,7 @@ async fn a_second_member_with_the_same_instance_id_fences_the_first(broker: Test
     assert_eq!(settle(&mut second).await, [0, 1]);
     let fenced = GroupError::FencedInstance { group_id: config.group_id.clone(), instance_id: Str::from("same") };
     assert_eq!(next_event(&mut first).await, GroupEvent::Fatal(fenced));
-    // The place is the second one's: leaving must not take it away.
+    // The second member has taken over the static name: the leave of the first must not remove it.
     first.leave().await;
     assert!(timeout(Duration::from_millis(500), second.next_event()).await.is_err());
 }
@@ -255,7 +255,7 @@ async fn every_member_gets_the_bytes_of_the_leader(broker: TestBroker) {
         GroupMember::join(client.clone(), GroupConfig { user_data, ..config.clone() })
     };
     let (mut x, mut y) = (join("x"), join("y"));
-    // Both at once: whoever joins first has to join again when the other comes.
+    // Both wait at the same time: the one that joined first has to join again when the other comes.
     let both = async { tokio::join!(hear_both(&mut x), hear_both(&mut y)) };
     within("the bytes of both", Duration::from_secs(20), both).await;
 }
@@ -368,7 +368,7 @@ async fn a_java_consumer_and_ours_share_whoever_leads(broker: TestBroker) {
             java("org.apache.kafka.tools.consumer.ConsoleConsumer", &args.concat(), "").await.is_some()
         })
     };
-    // Ours is there first, and so leads.
+    // Our member joins first, and so becomes the leader.
     let mut ours = GroupMember::join(client.clone(), config.clone());
     assert_eq!(settle(&mut ours).await, [0, 1, 2, 3]);
     let other = run_java();
@@ -380,7 +380,7 @@ async fn a_java_consumer_and_ours_share_whoever_leads(broker: TestBroker) {
     assert_eq!(settle(&mut ours).await, [0, 1, 2, 3]);
     ours.leave().await;
 
-    // The other one is there first. It has no say until it has partitions, which its commits show.
+    // The other member joins first. Ours waits until it has partitions, which its commits show.
     let other = run_java();
     let partitions: Vec<_> =
         (0..4).map(|index| TopicPartition::new(config.topics[0].clone(), PartitionId(index))).collect();

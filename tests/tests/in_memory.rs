@@ -1,4 +1,4 @@
-//! The embedded broker over its in-memory pipe: no socket, whatever address is asked for.
+//! The embedded broker over its in-memory pipe: no socket is used, whatever address is given.
 
 use std::sync::Arc;
 

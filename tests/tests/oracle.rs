@@ -1,10 +1,11 @@
-//! Our messages against Kafka's own classes, with chances of a new seed in every run.
+//! Our messages against Kafka's own classes, with random messages from a new seed in every run.
 //!
-//! `kafka-wire/tests/java/Oracle.java` makes messages and judges ours; [`messages`] makes ours from the schemas, and
-//! [`damage`] breaks Java's. Where we read bytes otherwise than Java on purpose, [`differences`] holds the rule and
-//! `kafka-wire/tests/DIFFERENCES.md` the reason.
+//! `kafka-wire/tests/java/Oracle.java` makes messages and judges ours; [`messages`] makes ours from the schemas,
+//! and [`damage`] damages Java's. Where we read bytes differently from Java on purpose, [`differences`] has the rule
+//! and `kafka-wire/tests/DIFFERENCES.md` the reason.
 //!
-//! A run prints its seed. `WATERWHEEL_ORACLE_SEED` replays it, `WATERWHEEL_ORACLE_COUNT` says how many messages each test takes.
+//! A run prints its seed. `WATERWHEEL_ORACLE_SEED` repeats it, `WATERWHEEL_ORACLE_COUNT` sets the number of
+//! messages of each test.
 
 #[path = "oracle/damage.rs"]
 mod damage;
@@ -40,10 +41,10 @@ use messages::Frame;
 use ours::{Message, Reading};
 use report::{Report, count, seed};
 
-/// Messages that go through a pipe before the answers are looked at.
+/// Messages that are written to a pipe before the answers are read.
 const BATCH: usize = 64;
 
-/// Starts Java in a mode, or says why not.
+/// Starts Java in a mode; reports why if that is impossible.
 fn start(mode: &[&str]) -> Option<Java> {
     Java::start(mode).map_err(|why| skip("the oracle", &why)).ok()
 }
@@ -87,7 +88,7 @@ fn java_reads_what_we_write() {
         report.count(u64::from(cases) * batch as u64);
         match outcome {
             Ok(()) => {}
-            // The reason tells the one frame that matters.
+            // The reason names the one frame that matters.
             Err(TestError::Fail(reason, _)) => report.fail(format!("{message} {reason}")),
             Err(error) => report.fail(format!("{message}: {error}")),
         }
@@ -102,7 +103,7 @@ fn runner(seed: u64, cases: u32) -> TestRunner {
     TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
 }
 
-/// Has Java read what we make of the frames; the error is about the first of which it makes something else.
+/// Lets Java read our encoding of the frames; the error is about the first frame that Java reads differently.
 fn judged(java: &mut Java, message: &Message, frames: &[Frame]) -> Result<(), String> {
     let readings = frames.iter().map(|frame| message.read(&frame.0)).collect::<Vec<_>>();
     let questions = readings.iter().zip(frames).map(|(reading, frame)| match reading {
@@ -165,13 +166,13 @@ fn messages_cross_to_other_versions_as_in_java() {
     let mut report = Report::new("messages written at another version", seed);
     let mut rng = Rng::from_seed(seed);
     let mut written = 0u64;
-    // Java's user data of assignors is no message that knows its versions.
+    // Java's user data of assignors is not a message with known versions.
     let mut lines = source.lines().filter(|line| !line.starts_with("StickyAssignorUserData ")).peekable();
     while lines.peek().is_some() {
         let cases = lines.by_ref().take(BATCH).map(|line| {
             let (message, rest) = Message::parse(&line);
             let hex = rest.split(' ').next().expect("bytes").to_owned();
-            // Its own version is as good as another: what was read is then written unchanged.
+            // Any version would do, its own too: the message is then written unchanged.
             let versions = message.versions().collect::<Vec<_>>();
             let other = versions[usize::try_from(rng.below(versions.len() as u64)).expect("an index")];
             (message, hex, other)

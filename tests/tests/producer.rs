@@ -1,4 +1,4 @@
-//! Producing without transactions: every record once, in order, or a failure that names it.
+//! Producing without transactions: every record is written once, in order, or its failure names it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -33,7 +33,7 @@ on_both_brokers!(
     a_producer_without_an_id_has_no_transactions,
 );
 
-/// Faults are ordered from the embedded broker; versions make no difference here.
+/// Faults can be injected into the embedded broker only; the transaction version makes no difference here.
 macro_rules! on_the_embedded_broker {
     ($($body:ident),+ $(,)?) => {
         $(mod $body { super::test_on!(embedded_tv2, EmbeddedTv2, super::$body); })+
@@ -93,7 +93,7 @@ impl Fixture {
         assert_same(&values_by_partition(&self.read().await), &expected);
         for (partition, values) in &expected {
             let last = i64::try_from(values.len()).expect("small") - 1;
-            // A repeat is acknowledged without an offset, so the last one known may be an older one.
+            // A retry of a duplicate is acknowledged without an offset, so the last known one may be older.
             assert!(producer.last_offset(topic, *partition).is_none_or(|offset| offset <= Offset(last)));
         }
         producer.close().await.expect("nothing is left");
@@ -128,7 +128,7 @@ fn values_by_partition(records: &[KeptRecord]) -> BTreeMap<PartitionId, Vec<Stri
     by_partition
 }
 
-/// Names the first place where a partition differs, not the thousands that agree.
+/// Compares, and names the first difference in a partition instead of the thousands of equal values.
 fn assert_same(read: &BTreeMap<PartitionId, Vec<String>>, expected: &BTreeMap<PartitionId, Vec<String>>) {
     for (partition, expected) in expected {
         let read = read.get(partition).map_or(&[][..], Vec::as_slice);
@@ -266,7 +266,7 @@ async fn a_batch_that_is_too_large_is_named_and_the_rest_goes_on(broker: TestBro
     assert_eq!((first.record_count, failed_records), (1, 1));
     assert!(first.batch_bytes > huge.len());
     producer.flush().await.expect("told once");
-    // What followed had sequences behind the gap: it was stamped anew under a higher epoch.
+    // The following batches had sequences after the gap: they were given new ones under a higher epoch.
     for number in 200..400 {
         append(&mut producer, topic, number, &number.to_string()).await;
         kept.push(number);
@@ -275,7 +275,7 @@ async fn a_batch_that_is_too_large_is_named_and_the_rest_goes_on(broker: TestBro
     assert_same(&values_by_partition(&fixture.read().await), &numbers_by_partition(kept.into_iter()));
 }
 
-/// The limit is known to the broker alone; batches of 256 KiB meet one of 20,000 bytes.
+/// Only the broker knows the limit; batches of 256 KiB meet one of 20,000 bytes.
 async fn batches_are_split_until_the_topic_takes_them(broker: TestBroker) {
     let mut fixture = Fixture::new(broker).await;
     for compression in [Compression::None, Compression::Lz4] {

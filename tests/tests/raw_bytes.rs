@@ -1,4 +1,4 @@
-//! Requests written byte by byte, as other people's clients write them and ours never would.
+//! Requests written byte by byte, as other clients write them and ours never would.
 
 use std::time::Duration;
 
@@ -8,9 +8,9 @@ use tokio::net::TcpStream;
 
 on_both_brokers!(bytes_behind_the_last_field_are_ignored, a_connection_goes_on_behind_them);
 
-/// What the clients of that name send, each with bytes behind its last field, which no field accounts for.
+/// Requests of these clients, each with bytes after its last field that belong to no field.
 const PROLONGED: &[(&str, &str)] = &[
-    // Every librdkafka from 2.3 on: all topics, and behind them three bytes.
+    // Every librdkafka from 2.3 on: a request for all topics, followed by three bytes.
     ("Metadata v13", "0003000d 00000003 0007 72646b61666b61 00 00 00 00 00 010000"),
     ("Metadata v12", "0003000c 00000003 0007 72646b61666b61 00 00 00 00 00 010000"),
     ("Metadata v1", "00030001 00000004 ffff ffffffff 00"),

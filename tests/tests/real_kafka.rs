@@ -1,4 +1,4 @@
-//! The launcher of Apache Kafka keeps its promises.
+//! Tests of the launcher of Apache Kafka.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -25,7 +25,7 @@ async fn a_node_dies_with_the_process_that_started_it() {
     }
     assert!(TcpStream::connect(address.trim()).await.is_ok());
 
-    // SIGKILL: nothing of the starter runs any more.
+    // After SIGKILL, no code of the starter runs any more.
     starter.kill().expect("the program is ours");
     starter.wait().expect("the program is ours");
     let refused = || async { TcpStream::connect(address.trim()).await.err() };

@@ -1,6 +1,6 @@
-//! Records against Kafka's own classes and the files of a broker: what we write, Java reads, and the other way round.
+//! Records against Kafka's own classes and the files of a broker: Java reads our output, and we read Java's.
 //!
-//! `kafka-wire/tests/vectors/RecordVectors.java` is the judge; the lines that it and we describe records by must be the same.
+//! `kafka-wire/tests/vectors/RecordVectors.java` is the judge; its lines that describe records must equal ours.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ mod ours;
 #[path = "../../kafka-wire/tests/records/mod.rs"]
 mod records;
 
-/// Runs the judge in a mode on a directory, and returns what it printed.
+/// Runs the judge in a mode on a directory, and returns its output.
 async fn judge(mode: &str, directory: &Path) -> Option<String> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../kafka-wire/tests/vectors/RecordVectors.java");
     let arguments = [mode, directory.to_str().expect("a path of this tree")];
@@ -97,12 +97,12 @@ async fn we_read_the_segment_files_of_a_broker() {
         reader::until_stable(&client, &topic).await;
         check(&read(&segments(kafka.data(), &topic)), compression);
     }
-    // What Kafka writes for itself, and goes on to: the metadata log, with control records of KRaft.
+    // The metadata log, which Kafka writes for itself and keeps appending to, has control records of KRaft.
     let metadata = read(&segments(kafka.data(), "__cluster_metadata"));
     assert!(metadata.controls.contains(&"LEADER_CHANGE"), "{:?}", metadata.controls);
 }
 
-/// The segment files of partition 0, in order. Each takes offsets for its name.
+/// The segment files of partition 0, in order. Their names are offsets.
 fn segments(data: &Path, topic: &str) -> Vec<PathBuf> {
     let directory = fs::read_dir(data.join(format!("{topic}-0"))).expect("the directory of a partition");
     let files = directory.map(|entry| entry.expect("an entry").path());
@@ -117,7 +117,7 @@ struct Read {
     offsets: Vec<i64>,
     controls: Vec<&'static str>,
     codecs: Vec<Compression>,
-    /// Behind the last whole batch.
+    /// Bytes after the last complete batch.
     bytes_left: usize,
 }
 

@@ -1,6 +1,6 @@
-//! One test for each way in which a processor that looked done failed the word count on Apache Kafka.
+//! Known failures of other stream processors in the word count on Apache Kafka, with one test for each.
 //!
-//! Each drives jobs of the runtime, in this process, through the fault that showed it.
+//! Each test drives jobs of the runtime, in this process, through the fault that showed the failure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -28,7 +28,7 @@ on_every_broker!(
 );
 on_both_brokers!(a_backlog_of_five_million_records_commits_all_along);
 
-/// A rival counted words of aborted transactions, and then their copies.
+/// The failure: words of aborted transactions were counted, and then their copies.
 async fn a_repartition_topic_is_read_committed(broker: TestBroker) {
     let bench = Bench::new(&broker).await;
     bench.feed(&["one two", "two"]).await;
@@ -45,11 +45,12 @@ async fn a_repartition_topic_is_read_committed(broker: TestBroker) {
     bench.run_until(&[("one", 1), ("two", 3), ("three", 1)]).await;
 }
 
-/// A rival lost words with every offset committed: nobody looked whether the sends of a transaction were taken.
+/// The failure: words were lost although every offset was committed, because the acknowledgements of a transaction's
+/// sends were not checked.
 async fn no_acknowledgement_of_a_send_is_dropped(broker: TestBroker) {
     let mut bench = Bench::new(&broker).await;
-    // A topic that takes no batch of the job's, of which the smallest has 79 bytes, but takes transaction markers of 78:
-    // without its marker the transaction would never end.
+    // The topic's limit is below the job's smallest batch, which has 79 bytes, but above transaction markers,
+    // which have 78: without its marker the transaction would never end.
     bench.output = broker.unique("tight");
     let mut tight = NewTopic::new(bench.output.as_str(), 1);
     tight.configs = vec![("max.message.bytes".into(), "78".into())];
@@ -60,13 +61,14 @@ async fn no_acknowledgement_of_a_send_is_dropped(broker: TestBroker) {
 
     let error = bench.try_run(Emit::OnUpdate).await.expect_err("output was refused, so the job must not go on");
     assert!(error.to_string().contains(&bench.output), "the error names the topic: {error}");
-    // Nothing of the refused transaction was taken for done: with a topic that takes them, all words come out.
+    // The refused transaction was not taken for committed: with a topic that accepts the batches, all words come out.
     bench.output = broker.unique("wide");
     create_topic(&bench.client, &bench.output, 1).await;
     bench.run_until(&[("one", 1), ("two", 1)]).await;
 }
 
-/// A rival hung after a kill: its transactional id was busy, and InitProducerId was not tried again.
+/// The failure: after a kill the job hung, because its transactional id was busy and InitProducerId
+/// was not tried again.
 async fn a_start_right_after_a_kill_gets_through(broker: TestBroker) {
     let bench = Bench::new(&broker).await;
     let words: Vec<String> = (0..2_000).map(|number| format!("word{}", number % 7)).collect();
@@ -75,7 +77,7 @@ async fn a_start_right_after_a_kill_gets_through(broker: TestBroker) {
         let kills = running.status().kills;
         running.kill_worker(0);
         bench.feed(&chunk.iter().map(String::as_str).collect::<Vec<_>>()).await;
-        // `finished` replaces the worker the moment it is dead, with the transaction of the last one still open.
+        // `finished` replaces the worker as soon as it is dead, while its last transaction is still open.
         let what = format!("kill {round} and the commit after it");
         let (commits, finished) = (running.status().commits, Duration::from_millis(100));
         eventually_running(&what, &mut running, finished, |status| status.kills > kills && status.commits > commits)
@@ -88,10 +90,11 @@ async fn a_start_right_after_a_kill_gets_through(broker: TestBroker) {
     bench.run_until(&expected).await;
 }
 
-/// A rival gave every instance the same transactional id, so that the second fenced the first.
+/// The failure: every instance had the same transactional id, so that the second fenced the first.
 async fn two_processes_never_share_a_transactional_id(broker: TestBroker) {
     let bench = Bench::new(&broker).await;
-    // The second finds the first one's id locked in the directory that both share, as two processes on a host do.
+    // The second instance finds the first one's id locked in the directory that both share, as two processes on
+    // a host do.
     let mut first = bench.app(Emit::OnUpdate).start().await.expect("the job starts");
     let mut second = bench.app(Emit::OnUpdate).start().await.expect("the job starts again");
     let shuffle: Vec<_> = (0..PARTITIONS)
@@ -116,7 +119,7 @@ async fn two_processes_never_share_a_transactional_id(broker: TestBroker) {
     second.stop().await.expect("the second stops");
 }
 
-/// A rival stamped repartition and output records with the wall clock and dropped their headers.
+/// The failure: repartition and output records had timestamps of the wall clock and no headers.
 async fn event_time_and_headers_survive_the_shuffle(broker: TestBroker) {
     let bench = Bench::new(&broker).await;
     let mut producer = Producer::open(&bench.client, ProducerConfig::default()).await.expect("a producer");
@@ -143,14 +146,14 @@ async fn event_time_and_headers_survive_the_shuffle(broker: TestBroker) {
     assert_eq!(records[0].headers, [(b"trace".to_vec(), Some(b"abc".to_vec())), (b"empty".to_vec(), None)]);
 }
 
-/// A rival took the first empty fetch for the end of the changelog: aborted stretches hid the rest.
+/// The failure: the first empty fetch was taken for the end of the changelog, so aborted records hid the rest.
 async fn a_restore_reads_past_aborted_stretches(broker: TestBroker) {
     let bench = Bench::new(&broker).await;
     let changelog = format!("{}-counts-changelog", bench.application_id);
     for round in 1..=3 {
         bench.feed(&["one two", "two"]).await;
         bench.run_until(&[("one", round), ("two", 2 * round)]).await;
-        // Larger than a fetch of one partition, so that whole answers hold nothing but aborted records.
+        // The transaction is larger than a fetch of one partition, so whole responses have only aborted records.
         let mut producer = bench.transactions(&broker.unique("foreign")).await;
         let junk = "x".repeat(10_000);
         for _ in 0..30 {
@@ -163,7 +166,8 @@ async fn a_restore_reads_past_aborted_stretches(broker: TestBroker) {
     bench.run_until(&[("one", 3), ("two", 7), ("three", 1)]).await;
 }
 
-/// A rival with a large backlog never committed: one pass over all partitions outlasted the transaction timeout.
+/// The failure: with a large backlog nothing was ever committed, because one pass over all partitions took longer than
+/// the transaction timeout.
 async fn a_backlog_of_five_million_records_commits_all_along(broker: TestBroker) {
     let bench = Bench::new(&broker).await;
     bench.feed_many(5_000_000).await;
@@ -243,7 +247,7 @@ impl Bench {
         self.app(emit).bounded().run_until(std::future::pending::<()>()).await.map(drop)
     }
 
-    /// Until the last counts are these, and then stops the job; they must still be the same then.
+    /// Runs the job until the last counts are these, and stops it; they must still be the same then.
     async fn run_until(&self, expected: &[(&str, u64)]) {
         let expected: BTreeMap<String, u64> =
             expected.iter().map(|(word, count)| ((*word).to_owned(), *count)).collect();
@@ -289,7 +293,7 @@ impl Bench {
         producer.flush().await.expect("the records are taken");
     }
 
-    /// Each value as a key too, one after the other over the partitions.
+    /// Appends each value with itself as the key, to the partitions in turn.
     async fn append(&self, producer: &mut Producer, topic: &str, values: &[&str]) {
         let topic = producer.topic(topic).await.expect("the topic is there");
         for (index, value) in values.iter().enumerate() {
@@ -311,7 +315,7 @@ impl Bench {
         producer
     }
 
-    /// The last count of each word, for readers of committed records; each must be above the one before.
+    /// The last count of each word, as read by `read_committed`; each count must be greater than the one before.
     async fn counts(&self) -> BTreeMap<String, u64> {
         until_stable(&self.client, &self.output).await;
         let mut counts = BTreeMap::new();
@@ -330,7 +334,7 @@ fn owner(metadata: &str) -> String {
     metadata.split(';').find_map(|part| part.strip_prefix("txn=")).expect("the job commits with its id").to_owned()
 }
 
-/// Waits for a status while the job supervises its workers.
+/// Waits for a status; the job supervises its workers meanwhile.
 async fn eventually_running(
     what: &str,
     running: &mut Running,
@@ -350,5 +354,5 @@ const PARTITIONS: i32 = 4;
 const WINDOW: Duration = Duration::from_secs(60);
 /// The start of a window, so that all records of a test lie in one.
 const START_MS: i64 = 1_600_000_020_000;
-/// For what takes a rebalance or a transaction that times out.
+/// Longest wait for a rebalance or a transaction timeout.
 const PATIENCE: Duration = Duration::from_secs(60);

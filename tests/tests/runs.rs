@@ -1,4 +1,4 @@
-//! How a job begins and ends on a cluster: bounded runs that are shared, and input that it cannot take.
+//! Start and end of a job on a cluster: bounded runs of several instances, and input that the job cannot accept.
 
 use std::collections::BTreeMap;
 use std::future::pending;
@@ -23,7 +23,7 @@ on_both_brokers!(
     results_go_out_in_batches_as_small_as_their_topic_takes,
 );
 
-/// Watermarks and the end of the input cross the shuffle: what one instance reads closes windows in the other.
+/// Watermarks and the end of the input cross the shuffle: the records of one instance close windows in the other.
 async fn a_bounded_run_of_two_instances_closes_every_window(broker: TestBroker) {
     let bench = Bench::new(&broker, 4).await;
     let (mut producer, input) = bench.producer().await;
@@ -50,7 +50,7 @@ async fn a_bounded_run_of_two_instances_closes_every_window(broker: TestBroker) 
         let count = u64::from_be_bytes(value.try_into().expect("8 bytes"));
         assert_eq!(counts.insert((key, window), count), None, "a window comes out once");
     }
-    // 1,000 lines a window, 50 words: 20 of each, in 20 windows.
+    // 1,000 lines per window with 50 words: each word occurs 20 times, in 20 windows.
     assert_eq!(counts.len(), 20 * 50);
     assert!(counts.values().all(|&count| count == 20), "{counts:?}");
 }
@@ -94,7 +94,7 @@ async fn a_record_that_is_not_utf8_is_counted_or_ends_the_job(broker: TestBroker
     assert_eq!(records[0].value, Some(2_u64.to_be_bytes().to_vec()));
 }
 
-/// Without an end it would be tried for ever, and nobody told.
+/// Otherwise it would be retried for ever, and nobody would learn of it.
 async fn a_record_that_is_refused_for_good_ends_the_job(broker: TestBroker) {
     let mut bench = Bench::new(&broker, 1).await;
     bench.output = broker.unique("tight");
@@ -109,7 +109,7 @@ async fn a_record_that_is_refused_for_good_ends_the_job(broker: TestBroker) {
     assert!(error.contains(&bench.output) && error.contains("max.message.bytes"), "{error}");
 }
 
-/// A window of many words closes at once, and its results make a batch beyond what the topic takes.
+/// A window of many words closes at once, and a batch of all its results would be larger than the topic allows.
 async fn results_go_out_in_batches_as_small_as_their_topic_takes(broker: TestBroker) {
     let mut bench = Bench::new(&broker, 1).await;
     bench.output = broker.unique("small");

@@ -1,6 +1,7 @@
-//! What a broker deletes and compacts, and what its readers find then: the same on Apache Kafka and on the embedded broker.
+//! Retention and compaction of a broker, and their effect on readers: the same on Apache Kafka and on
+//! the embedded broker.
 //!
-//! Apache Kafka has a node of its own here, one that looks at its logs several times a second.
+//! Apache Kafka has a node of its own here, which checks its logs several times a second.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -39,7 +40,7 @@ async fn logs_are_looked_after_by_apache_kafka() {
     }
 }
 
-/// All at once: each waits for the broker most of the time.
+/// All bodies run at the same time: each waits for the broker most of the time.
 async fn every_body(bootstrap: &str) {
     let client = Client::connect(ClientConfig::new(bootstrap)).await.expect("the broker listens");
     tokio::join!(
@@ -60,7 +61,7 @@ async fn records_go_when_they_are_too_old(client: &Client) {
     assert_eq!(offset(client, &t, OffsetSpec::Latest).await, Some(Offset(3)));
     assert_eq!(offset(client, &t, OffsetSpec::Timestamp(TimestampMs(now - 60_000))).await, Some(Offset(2)));
     assert_eq!(fetch_error(client, &t, 1).await, ErrorCode::OFFSET_OUT_OF_RANGE);
-    // The segment that is written to goes as well, and the log begins where it ends.
+    // The active segment is deleted as well, and the log then begins at its end.
     until_offset(client, &t, OffsetSpec::Earliest, 3).await;
     assert_eq!(offset(client, &t, OffsetSpec::Timestamp(TimestampMs(0))).await, None);
     assert_eq!(fetch_error(client, &t, 2).await, ErrorCode::OFFSET_OUT_OF_RANGE);
@@ -75,7 +76,7 @@ async fn a_log_keeps_to_its_size_by_whole_segments(client: &Client) {
     for _ in 0..20 {
         put(client, &t, now(), &[("a", Some(&value))]).await;
     }
-    // 20 batches of 272 B, three to a segment: what is beyond 2000 B is four segments, and a part of the fifth.
+    // 20 batches of 272 B, three to a segment: four segments, and a part of the fifth, exceed 2000 B.
     until_offset(client, &t, OffsetSpec::Earliest, 12).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(offset(client, &t, OffsetSpec::Earliest).await, Some(Offset(12)));
@@ -97,7 +98,7 @@ async fn the_last_record_of_each_key_stays_where_it_was(client: &Client) {
     transactions.commit().await;
     conformance::reader::until_stable(client, &t.topic).await;
     put(client, &t, start + 10_000, &[("e", Some("1"))]).await;
-    // 4 and 5 were aborted, 6 and 8 are the markers; the last record is in the segment that is written to.
+    // 4 and 5 were aborted, 6 and 8 are the markers; the last record is in the active segment.
     let expected = [(2, "a", Some("2")), (3, "b", None), (7, "d", Some("1")), (9, "e", Some("1"))];
     until_read(client, &t, &expected).await;
     assert_eq!(offset(client, &t, OffsetSpec::Earliest).await, Some(Offset(0)));
@@ -105,7 +106,7 @@ async fn the_last_record_of_each_key_stays_where_it_was(client: &Client) {
     // Readers of committed records find the same.
     let committed = read_to_end(client, &t.topic, IsolationLevel::ReadCommitted).await;
     assert_eq!(texts(&committed), expected.map(owned));
-    // The transactional id and its sequences are known as before.
+    // The transactional id and its sequences are still known.
     transactions.write_batch(&t, 1, |seal| batch(start + 10_000, &[("f", Some("1"))], seal)).await;
     transactions.commit().await;
 }
@@ -118,7 +119,7 @@ async fn a_tombstone_goes_after_its_time(client: &Client) {
     put(client, &t, start + 10_000, &[("c", Some("1"))]).await;
     let first = [(1, "b", Some("1")), (2, "a", None), (3, "c", Some("1"))];
     until_read(client, &t, &first).await;
-    // Apache Kafka makes the next pass when there is something new.
+    // Apache Kafka makes the next pass only when there are new records.
     let mut time = start + 10_000;
     within("the end of the tombstone", WAIT_MAX, async {
         while read(client, &t).await.iter().any(|record| record.1 == "a") {
@@ -228,5 +229,5 @@ fn now() -> i64 {
     i64::try_from(since_1970.as_millis()).expect("the clock is right")
 }
 
-/// Many looks of a broker at its logs, on a machine that is busy with other suites.
+/// Enough for many checks of the logs, on a machine that is busy with other suites.
 const WAIT_MAX: Duration = Duration::from_secs(60);

@@ -1,6 +1,6 @@
-//! Laws of the tree: which module may use which, how long a file may be, what a comment may hold.
+//! Rules for the source tree: imports between modules, lengths of files and functions, and comments.
 //!
-//! Each law reads the sources as text. What it finds is told all at once, one line for each place.
+//! Each rule reads the sources as text, and reports all its findings at once, one line for each place.
 
 #[path = "tidy/imports.rs"]
 mod imports;
@@ -34,17 +34,18 @@ const PROCESSOR: &[&[&str]] = &[
     &["runtime", "driver"],
 ];
 
-/// Who may depend on whom inside the workspace, dev-dependencies included: tests that need a broker live in `tests/`.
+/// The dependencies that are allowed inside the workspace, dev-dependencies included: tests that need a
+/// broker are in `tests/`.
 const ARROWS: &[(&str, &[&str])] = &[
     ("kafka-wire", &["kafka-wire-compression"]),
-    ("kafka-wire/compression", &["kafka-wire-compression"]), // Itself, with all features, for its tests.
+    ("kafka-wire/compression", &["kafka-wire-compression"]), // It depends on itself, with all features, for its tests.
     ("kafka-wire/codegen", &[]),
     ("processor", &["kafka-wire"]),
     ("testkit", &["kafka-wire"]),
     ("fuzz", &["kafka-wire", "kafka-wire-codegen"]),
 ];
 
-/// Where files may import each other in no circle.
+/// The crates in which files must not import each other in a circle.
 const CRATES: &[&str] = &[
     "kafka-wire",
     "kafka-wire/codegen",
@@ -57,25 +58,35 @@ const CRATES: &[&str] = &[
     "bench",
 ];
 
-/// Lines of a file outside of its tests.
+/// Most lines of a file, without its tests.
 const LINES_MAX: usize = 600;
 
-/// Lines of tests at the end of a file; more go to a `tests.rs` beside it.
+/// Most lines of tests at the end of a file; longer tests belong in a `tests.rs` beside it.
 const INLINE_TEST_LINES_MAX: usize = 150;
 
-/// Lines of a function.
+/// Most lines of a function.
 const FUNCTION_LINES_MAX: usize = 70;
 
-/// Files that may have up to 1,000 lines, and why.
+/// Columns of a line, in comments as in code (`max_width` in rustfmt.toml).
+const WIDTH_MAX: usize = 120;
+
+/// Places whose comments have yet to be written anew for the rules of width and of plain English.
+const NOT_YET_PLAIN: &[&str] = &["kafka-wire/src/", "processor/"];
+
+/// Files that may have up to 1,000 lines, with the reason.
 const LONG_FILES: &[(&str, &str)] = &[];
 
-/// Functions that may be longer, as `file::function`, and why.
+/// Functions that may be longer, as `file::function`, with the reason.
 const LONG_FUNCTIONS: &[(&str, &str)] = &[];
 
-/// Every Rust file of the workspace that people write.
+/// Every handwritten Rust file of the workspace.
 fn sources() -> Vec<Source> {
     let rooms = ["kafka-wire", "processor", "testkit", "cli", "tests", "fuzz", "examples", "bench"];
     rooms.iter().flat_map(|room| files(room)).filter(|source| !source.path.contains("/protocol/generated/")).collect()
+}
+
+fn is_plain(source: &Source) -> bool {
+    !NOT_YET_PLAIN.iter().any(|place| source.path.starts_with(place))
 }
 
 #[track_caller]
@@ -94,7 +105,7 @@ fn rank_breaches(room: &str, ranks: &[&[&str]]) -> Vec<String> {
             continue;
         };
         for (line, used) in top_level_uses(&source) {
-            // A name that is no module is something that the crate's root gives to all.
+            // A name that is no module is an item of the crate's root, which all modules may use.
             let Some(other) = rank(&used) else { continue };
             if used != module && other >= own {
                 found.push(format!("{}:{line}: {module} (rank {own}) uses {used} (rank {other})", source.path));
@@ -195,6 +206,35 @@ fn comments_are_ascii() {
         }
     }
     assert_none("a comment that is not ASCII", &found);
+}
+
+#[test]
+fn comments_fit_into_the_width() {
+    let mut found = Vec::new();
+    for source in sources().iter().filter(|source| is_plain(source)) {
+        for (line, text) in source.lines() {
+            let width = text.chars().count();
+            if text.trim_start().starts_with("//") && width > WIDTH_MAX {
+                found.push(format!("{}:{line}: {width} columns", source.path));
+            }
+        }
+    }
+    assert_none("a comment wider than the code may be", &found);
+}
+
+#[test]
+fn comments_begin_with_the_name_of_a_thing() {
+    let mut found = Vec::new();
+    for source in sources().iter().filter(|source| is_plain(source)) {
+        for (line, text) in source.lines() {
+            let Some(comment) = text.trim_start().strip_prefix("//") else { continue };
+            let comment = comment.trim_start_matches(['/', '!']).trim();
+            if comment.starts_with("What ") && !comment.ends_with('?') {
+                found.push(format!("{}:{line}: {comment}", source.path));
+            }
+        }
+    }
+    assert_none("a comment that begins with \"What\" where a noun says which thing it is about", &found);
 }
 
 #[test]

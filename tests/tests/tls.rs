@@ -1,6 +1,7 @@
-//! TLS with Apache Kafka: its SSL listener, with and without certificates of the clients.
+//! TLS with Apache Kafka: its SSL listener, with and without client certificates.
 //!
-//! The embedded broker has no TLS; what a client says to peers that it does not like is in `kafka-wire/tests/tls.rs`.
+//! The embedded broker has no TLS; the client's errors with peers that it rejects are tested
+//! in `kafka-wire/tests/tls.rs`.
 
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ macro_rules! pem {
     };
 }
 
-/// A node whose only listener for clients, and for itself, is one for TLS.
+/// A node whose only listener for clients, and for itself, uses TLS.
 async fn start(client_auth: &str) -> Result<RealKafka, Unavailable> {
     let pem = |text: &str| text.replace('\n', "\\n");
     let properties = [
@@ -50,7 +51,7 @@ async fn connect(kafka: &RealKafka, tls: &TlsConfig) -> Result<Client, ConnectEr
     Client::connect_with(ClientConfig::new(kafka.bootstrap()), Arc::new(connector)).await
 }
 
-/// Creates a topic, writes to it, among others a record that is longer than many TLS records, and reads it.
+/// Creates a topic, writes to it, and reads it; one record is longer than many TLS records.
 async fn assert_works(client: &Client) {
     create_topic(client, "t", 1).await;
     let values = ["first", &"long ".repeat(100_000), "last"];
@@ -60,7 +61,7 @@ async fn assert_works(client: &Client) {
     assert!(read == values.map(str::as_bytes));
 }
 
-/// What the client says when it cannot connect.
+/// The client's error when it cannot connect.
 async fn in_vain(kafka: &RealKafka, tls: &TlsConfig) -> String {
     connect(kafka, tls).await.expect_err("one side does not accept the other").to_string()
 }

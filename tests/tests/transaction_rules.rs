@@ -1,5 +1,5 @@
-//! The error codes of transactions, request by request, at the versions of both protocols: where a client's recovery
-//! hangs on a code, the embedded broker has to give the one that Apache Kafka gives.
+//! The error codes of transactions, request by request, in both versions of the protocol: where the recovery of a
+//! client depends on a code, the embedded broker has to return the same as Apache Kafka.
 
 use std::time::Duration;
 
@@ -58,7 +58,7 @@ impl Wire {
         let topic = broker.unique("rules");
         create_topic(&client, &topic, 1).await;
         let (id, group) = (broker.unique("id"), broker.unique("group"));
-        // Kafka makes the coordinators' topics when they are asked for.
+        // Kafka creates the coordinators' topics when a client looks for a coordinator.
         for (kind, key) in [(CoordinatorKind::Transaction, &id), (CoordinatorKind::Group, &group)] {
             client.coordinator(kind, key).await.expect("there is a coordinator");
         }
@@ -77,7 +77,7 @@ impl Wire {
         self.client.request(Node::Any, Lane::Transaction, request, options).await.expect("the broker answers")
     }
 
-    /// One answer, whatever it is.
+    /// One response, whatever its code.
     async fn init_once(&self, version: i16, expected: Option<Producer>) -> (ErrorCode, Producer) {
         let (producer_id, producer_epoch) = expected.unwrap_or((-1, -1));
         let request = InitProducerIdRequest {
@@ -91,7 +91,7 @@ impl Wire {
         (ErrorCode(response.error_code), (response.producer_id, response.producer_epoch))
     }
 
-    /// The answer after those that only ask to come back.
+    /// The response after those that only ask for a retry.
     async fn init(&self, version: i16, expected: Option<Producer>) -> (ErrorCode, Producer) {
         settled(async || self.init_once(version, expected).await).await
     }
@@ -133,7 +133,7 @@ impl Wire {
         self.produce_batch(version, Some(self.id.clone()), seal).await.0
     }
 
-    /// The code, and the offset with it.
+    /// The error code, and the offset with it.
     async fn produce_batch(&self, version: i16, transactional_id: Option<Str>, seal: Seal) -> (ErrorCode, i64) {
         let data = PartitionProduceData { index: 0, records: Some(batch(seal)) };
         let topic_data =
@@ -151,7 +151,7 @@ impl Wire {
         self.commit(version, self.commit_request(producer, Uuid::ZERO)).await
     }
 
-    /// One offset of a topic by its name, and by its id where the version has ids.
+    /// A request for one offset; the topic is given by its name, and by its id in versions that have ids.
     fn commit_request(&self, producer: Producer, topic_id: Uuid) -> TxnOffsetCommitRequest {
         let partition = TxnOffsetCommitRequestPartition { committed_offset: 1, ..Default::default() };
         let name = self.topic.clone();
@@ -184,7 +184,7 @@ impl Wire {
         settled(ask).await
     }
 
-    /// Opens a transaction with one batch in it, in the way of the level.
+    /// Opens a transaction with one batch in it, in the way of the transaction version.
     async fn begin(&self, producer: Producer, base_sequence: i32) {
         if !self.is_tv2 {
             assert_eq!(self.add_partition(3, producer).await, NONE);
@@ -205,7 +205,7 @@ impl Wire {
     }
 }
 
-/// Asks until the answer is none that only asks to come back.
+/// Repeats `ask` while its code only asks for a retry.
 async fn settled<T>(mut ask: impl AsyncFnMut() -> (ErrorCode, T)) -> (ErrorCode, T) {
     for _ in 0..RETRIES {
         let (error, answer) = ask().await;
@@ -297,12 +297,14 @@ async fn using_what_was_not_added(broker: TestBroker) {
     assert_eq!(wire.produce(11, producer, 0).await, NONE);
     assert_eq!(wire.commit_offset(4, producer).await, NONE);
     assert_eq!(wire.end(4, producer, true).await.0, NONE);
-    // The second answer comes when the markers are written; before, the log takes the write for one of that transaction.
+    // The second request is answered when the markers are written; before that, the log would count the write
+    // to that transaction.
     assert_eq!(wire.end(4, producer, true).await.0, NONE);
     assert_eq!(wire.produce(11, producer, 3).await, ErrorCode::TRANSACTION_ABORTABLE, "after the end");
 }
 
-/// KIP-1319: the first version with topic ids also tells a group that is not there from a generation that is over.
+/// KIP-1319: the first version with topic ids also distinguishes a group that does not exist from a generation that
+/// is over.
 async fn committing_by_id(broker: TestBroker) {
     if broker.kind().is_kafka() && kafka_version() < KafkaVersion::new(4, 4, 0) {
         return;
@@ -357,11 +359,12 @@ async fn carrying_on(broker: TestBroker) {
     wire.begin(second, 0).await;
     let (error, next) = wire.end(wire.end_version(), second, true).await;
     assert_eq!(error, NONE);
-    // After a commit whose answer was lost.
+    // The request follows a commit whose answer was lost.
     let (error, third) = wire.init(5, Some(second)).await;
     let expected = if wire.is_tv2 { next } else { (second.0, second.1 + 1) };
     assert_eq!((error, third), (NONE, expected), "after the end");
-    // In the middle of a transaction: it is aborted. Version 1 has who asked start from nothing.
+    // The request comes in the middle of a transaction, which is aborted. Under version 1 the caller has
+    // to start from nothing.
     wire.begin(third, 0).await;
     let expected = if wire.is_tv2 { (NONE, (third.0, third.1 + 1)) } else { (FENCED, (-1, -1)) };
     assert_eq!(wire.init(5, Some(third)).await, expected, "in a transaction");
@@ -373,7 +376,7 @@ async fn timing_out(broker: TestBroker) {
     let wire = Wire { timeout: Duration::from_millis(300), ..Wire::open(&broker).await };
     let producer = wire.new_producer().await;
     wire.begin(producer, 0).await;
-    // Kafka looks for such transactions every ten seconds. A write shows when it has.
+    // Kafka looks for expired transactions every ten seconds. The error of a write shows when it has done so.
     let mut sequence = 3;
     loop {
         let error = wire.produce(wire.produce_version(), producer, sequence).await;

@@ -1,4 +1,4 @@
-//! Transactions: all or nothing for readers and for the group's offsets, whatever is lost on the way.
+//! Transactions: all or nothing for readers and for the group's offsets, whichever request or answer is lost.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -33,7 +33,7 @@ on_every_broker!(
     a_commit_that_nobody_waited_for_can_be_recovered,
 );
 
-/// Faults are ordered from the embedded broker.
+/// Faults can be injected into the embedded broker only.
 macro_rules! on_the_embedded_broker {
     ($($body:ident),+ $(,)?) => {
         $(
@@ -53,7 +53,7 @@ on_the_embedded_broker!(
     an_unexplained_error_is_not_taken_for_a_commit,
 );
 
-/// What most tests need: a topic to write to, one that was read, a group, a producer.
+/// The parts that most tests need: an output topic, an input topic, a group, a producer.
 struct Fixture {
     broker: TestBroker,
     client: Client,
@@ -111,7 +111,7 @@ impl Fixture {
         fetched.expect("the coordinator answers")[0].1.as_ref().map(|committed| committed.offset)
     }
 
-    /// The values that a committed reader sees, sorted; waits for the markers of what has just been committed.
+    /// The values that a `read_committed` reader sees, sorted; waits for the markers of recent commits.
     async fn visible(&self, expected: usize) -> Vec<String> {
         eventually("what was committed", Duration::from_secs(20), async || {
             let records = read_to_end(&self.client, &self.topic, ReadCommitted).await;
@@ -210,7 +210,7 @@ async fn a_start_right_after_a_crash_ends_what_was_left_open(broker: TestBroker)
         producer.begin().expect("nothing is open");
         append(&mut producer, topic, &["lost", "lost", "lost"]);
         producer.flush().await.expect("everything is acknowledged");
-        // Dropped with its transaction open, as a process that is killed drops it.
+        // The producer is dropped with its transaction open, as when a process is killed.
     }
     let (producer, _) = fixture.open().await;
     fixture.settle().await;
@@ -308,7 +308,7 @@ async fn a_batch_that_is_refused_spoils_its_transaction_only(broker: TestBroker)
     for _ in 0..2 {
         producer.begin().expect("nothing is open");
         append(&mut producer, topic, &["never", "never", "never"]);
-        // Beyond max.message.bytes, which is 1 MiB.
+        // The value exceeds max.message.bytes, which is 1 MiB.
         append(&mut producer, topic, &[vec![b'x'; 2_000_000]]);
         append(&mut producer, topic, &["never", "never", "never"]);
         let error = producer.flush().await.expect_err("the batch is too large");
@@ -372,7 +372,7 @@ async fn a_commit_that_nobody_waited_for_can_be_recovered(broker: TestBroker) {
     for round in 0..12_u64 {
         producer.begin().expect("nothing is open");
         append(&mut producer, topic, &[format!("{round}"), format!("{round}")]);
-        // Given up at some moment between the first request and the last answer.
+        // The future is dropped at some moment between the first request and the last response.
         let commit = fixture.commit(&mut producer, 1);
         let outcome = tokio::time::timeout(Duration::from_micros(round * 700), commit).await;
         if let Ok(committed) = outcome {
@@ -389,7 +389,7 @@ async fn a_commit_that_nobody_waited_for_can_be_recovered(broker: TestBroker) {
     assert_eq!(fixture.visible(expected).await.len(), expected);
 }
 
-/// Asks until the coordinator can be heard.
+/// Repeats `recover` until the coordinator can be reached.
 async fn recover(producer: &mut Producer) -> Recovered {
     let asking = async {
         loop {
@@ -412,7 +412,7 @@ fn requests(fixture: &Fixture) -> Vec<ApiKey> {
     requests
 }
 
-/// One transaction after the other, each with a fault in one of its requests, each committed all the same.
+/// Runs one transaction after the other, each with a fault in one of its requests; each must be committed all the same.
 async fn commit_through(fixture: &Fixture, action: Action) {
     let mut expected = fixture.visible(0).await;
     for (api, offset) in requests(fixture).into_iter().zip(1..) {
@@ -439,7 +439,7 @@ async fn a_lost_answer_of_any_request_changes_nothing(broker: TestBroker) {
 
 async fn a_passing_error_of_any_request_changes_nothing(broker: TestBroker) {
     let fixture = Fixture::new(broker).await;
-    // COORDINATOR_LOAD_IN_PROGRESS; leaders hand it on with version 2.
+    // COORDINATOR_LOAD_IN_PROGRESS, which leaders pass on under version 2.
     commit_through(&fixture, Action::Error(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS.0)).await;
     commit_through(&fixture, Action::Error(ErrorCode::REQUEST_TIMED_OUT.0)).await;
 }

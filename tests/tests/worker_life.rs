@@ -1,5 +1,5 @@
-//! What a worker does on a cluster besides processing: it waits for brokers at its start, keeps strangers out of its group,
-//! and looks after the topics that it reads.
+//! A worker's duties on a cluster besides processing: it waits for brokers at its start, keeps other members out of its
+//! group, and checks the topics that it reads.
 
 use std::net::TcpListener;
 use std::time::Duration;
@@ -33,7 +33,7 @@ async fn a_consumer_with_the_same_group_id_is_refused(broker: TestBroker) {
     assert_eq!(running.status().tasks, 4, "the job has kept all partitions");
     running.stop().await.expect("the job stops");
 
-    // The other way round: a job does not join strangers.
+    // The reverse case: a job does not join a group of other members.
     let other = Bench::new(&broker, 1).await;
     let config = GroupConfig::new(other.application_id.as_str(), vec![other.input.as_str().into()]);
     let mut stranger = GroupMember::join(other.client.clone(), config);
@@ -70,7 +70,7 @@ async fn an_input_that_grows_ends_a_job_whose_state_depends_on_it(broker: TestBr
     for part in parts {
         assert!(error.to_string().contains(part), "{part} is missing in: {error}");
     }
-    // And so it stays, at the next start.
+    // The next start fails in the same way.
     let error = App::new(bench.topology(), bench.config()).start().await.expect_err("its keys moved").to_string();
     assert!(error.contains("has 3 now"), "{error}");
 }
@@ -101,7 +101,7 @@ async fn a_start_waits_for_a_broker_that_is_not_up_yet() {
     let broker = Broker::start_on_thread(BrokerConfig { port: free.port(), ..BrokerConfig::default() });
     let _broker = broker.expect("the port is still free");
     let client = Client::connect(ClientConfig::new(&free.to_string())).await.expect("the broker answers");
-    // The topics are not there yet: that needs a person.
+    // The topics do not exist, which needs the attention of a person.
     let error = within("the end of the start", PATIENCE, starting).await.expect("no panic").expect_err("no topic");
     assert!(error.to_string().contains("does not exist"), "{error}");
     for topic in ["in", "out"] {

@@ -34,7 +34,7 @@ pub(crate) struct Options {
     /// Partitions of the input, repartition and output topics.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(i32).range(1..=1000))]
     pub(super) partitions: i32,
-    /// What a word is: maximal runs of `ascii` letters and digits, as `tr` has it, or of `unicode` ones.
+    /// Definition of a word: maximal runs of `ascii` letters and digits, as `tr` has it, or of `unicode` ones.
     #[arg(long, value_enum, default_value_t = Words::Ascii)]
     pub(super) words: Words,
     /// Writes how often each word came, as `sort | uniq -c` prints it. `-` is standard output; the result then goes to

@@ -1,4 +1,4 @@
-//! The body of a `decode`.
+//! Rust text for the body of a `decode`.
 
 use std::fmt::Write;
 
@@ -20,7 +20,7 @@ pub(crate) fn body(of: &Struct, form: Form, out: &mut String) {
         (true, Some(_)) => "};\nr.skip_tags()?;\nOk(message)\n",
         (true, None) => "})\n",
     });
-    // A struct has tagged fields only in flexible versions, so only later additions are asked for their version.
+    // Only flexible versions of a struct have tagged fields, so fields need a check only for later additions.
     let flexible = Versions { first: of.flexible.unwrap_or(0).max(of.versions.first), last: of.versions.last };
     for (tag, field) in &tagged {
         let guard = field.versions.condition(flexible).map(|condition| format!(" if {condition}")).unwrap_or_default();
@@ -31,7 +31,7 @@ pub(crate) fn body(of: &Struct, form: Form, out: &mut String) {
     }
 }
 
-/// What a field begins with: its bytes, or its default where the version has none of it at this place.
+/// The start of a field: its bytes, or its default if the version does not have it at this place.
 fn in_order(of: &Struct, form: Form, field: &Field) -> String {
     let default = form::default(field, form);
     match field.versions.condition(of.versions) {
@@ -41,7 +41,7 @@ fn in_order(of: &Struct, form: Form, field: &Field) -> String {
     }
 }
 
-/// Reads a field that is there.
+/// Reads a field that is present.
 fn read(form: Form, field: &Field) -> String {
     let plain = value(form, field, false);
     let Some(null) = field.null else { return plain };

@@ -1,4 +1,4 @@
-//! Rust text of a schema: the structs, and the index of all of them.
+//! Rust text for a schema: the structs, and the index of all modules.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -7,11 +7,11 @@ use crate::form::{Form, borrows, default, has_natural_default, plain_type};
 use crate::schema::{Api, Field, Kind, Schema, Struct, Type, Versions};
 use crate::{decode, encode};
 
-/// APIs that Kafka 4 dropped with their messages. Their keys are not given to others.
+/// APIs that Kafka 4 removed with their messages. Their keys are not reused.
 const DROPPED: [(i16, &str); 4] =
     [(4, "LeaderAndIsr"), (5, "StopReplica"), (6, "UpdateMetadata"), (7, "ControlledShutdown")];
 
-/// `mod.rs`: what all modules use, the modules, and the tables of messages.
+/// `mod.rs`: the imports of all modules, the modules, and the tables of messages.
 pub(crate) fn index(schemas: &[Schema]) -> String {
     let (mut modules, mut apis, mut messages) = Default::default();
     let mut keys = DROPPED.map(|(key, name)| (key, name.to_owned())).into_iter().collect::<BTreeMap<_, _>>();
@@ -101,7 +101,7 @@ pub(crate) fn file(schema: &Schema) -> String {
     out
 }
 
-/// The comment of a struct; a message also tells its versions.
+/// The comment of a struct; that of a message also lists its versions.
 fn about(schema: &Schema, of: &Struct, out: &mut String) {
     push(out, format_args!("/// {}", of.doc));
     if of.kind != Kind::Struct {
@@ -159,7 +159,7 @@ fn describe(of: &Struct, field: &Field, form: Form, out: &mut String) {
     }
 }
 
-/// What an owned message or part can do.
+/// The methods of an owned message or part of one.
 fn owned(schema: &Schema, of: &Struct, out: &mut String) {
     let (mut read, mut write, mut show) = Default::default();
     let name = &of.name;
@@ -202,7 +202,7 @@ fn owned(schema: &Schema, of: &Struct, out: &mut String) {
     }
 }
 
-/// The body of an `inspect`: the fields of a version, by Kafka's names, and of tagged ones those that are set.
+/// The body of an `inspect`: all fields of a version, by Kafka's names, but only those tagged fields that are set.
 fn inspect(of: &Struct, out: &mut String) {
     for field in &of.fields {
         let (mut name, place) = (field.kafka_name.clone(), format!("self.{}", field.name));

@@ -1,4 +1,4 @@
-//! The body of an `encode`.
+//! Rust text for the body of an `encode`.
 
 use std::fmt::Write as _;
 
@@ -21,7 +21,8 @@ pub(crate) fn body(of: &Struct, out: &mut String) {
     }
 }
 
-/// A statement for the versions that have the field; in others it may not be set, unless it is ignorable.
+/// A statement for the versions that have the field; in other versions the field must not be set,
+/// unless it is ignorable.
 fn where_present(of: &Struct, field: &Field, statement: &str, out: &mut String) {
     let _ = match field.versions.condition(of.versions) {
         None => write!(out, "{statement}"),
@@ -42,7 +43,7 @@ fn tag_field(tag: u32, field: &Field) -> String {
     format!("if {is_set} {{\ntags.add({tag}, {value})?;\n}}\n")
 }
 
-/// Rust that is true when the field differs from its default.
+/// A Rust expression that is true if the field differs from its default.
 pub(crate) fn is_set(field: &Field) -> String {
     let place = format!("self.{}", field.name);
     match (&field.default, &field.ty) {
@@ -99,7 +100,7 @@ fn write(field: &Field) -> Write {
     Write::Statements(format!("if {condition} {{\n{nullable}}} else {{\n{some}{plain}}}\n"))
 }
 
-/// Writes a value that is there.
+/// Writes a value that is not null.
 fn plain(field: &Field, place: &str, reference: &str) -> Write {
     let (name, method) = (&field.name, field.ty.method());
     Write::Fallible(match &field.ty {

@@ -1,4 +1,4 @@
-//! The forms that a message has in Rust, and what types and defaults are called in each.
+//! The forms of a message in Rust, with the names of types and defaults in each.
 
 use crate::schema::{Field, Schema, Struct, Type, Value};
 
@@ -12,7 +12,7 @@ pub(crate) enum Form<'a> {
 }
 
 impl Form<'_> {
-    /// The type of a struct. One of numbers alone borrows nothing, and so is its own view.
+    /// The type of a struct. A struct of numbers alone borrows nothing, so it is its own view.
     pub(crate) fn name(self, of: &str) -> String {
         match self {
             Self::View(schema) if schema.find(of).is_none_or(|of| borrows(schema, of)) => format!("{of}View"),
@@ -51,7 +51,7 @@ pub(crate) fn plain_type(ty: &Type, form: Form) -> String {
     }
 }
 
-/// Whether Rust's own default of the field's type is the schema's.
+/// Whether Rust's own default of the field's type equals the schema's.
 pub(crate) fn has_natural_default(field: &Field) -> bool {
     field.default == if field.null.is_some() { Value::Null } else { Value::Natural }
 }

@@ -10,7 +10,8 @@ use nom::{IResult, Parser};
 
 use crate::schema::{Api, Field, Kind, Struct, Type, Value, Versions};
 
-/// What a line says in front of its comment. Its parts lack what other lines say: comments, fields, versions of parents.
+/// The content of a line before its comment. Parts that stand on other lines are missing: comments, fields,
+/// versions of parents.
 #[derive(Debug)]
 pub(crate) enum Line<'a> {
     Api(Api),
@@ -19,8 +20,8 @@ pub(crate) enum Line<'a> {
     Field(Field),
 }
 
-/// Splits a line into its indentation in spaces, what it says if anything, and its comment; on failure, the text from
-/// which on it says nothing.
+/// Splits a line into its indentation in spaces, its content if it has any, and its comment. On failure, returns
+/// the text from the place on that cannot be parsed.
 pub(crate) fn line(text: &str) -> Result<(usize, Option<Line<'_>>, &str), &str> {
     let (text, comment) = text.split_once("//").unwrap_or((text, ""));
     let content = text.trim();
@@ -119,11 +120,12 @@ fn name(input: &str) -> IResult<&str, &str> {
         .parse(input)
 }
 
-/// `KRaftVersion` to `kraft_version`, `Enable2Pc` to `enable_2pc`; what would be a word of Rust ends with `_`.
+/// `KRaftVersion` to `kraft_version`, `Enable2Pc` to `enable_2pc`; a keyword of Rust gets a trailing `_`.
 fn snake_case(name: &str) -> String {
     let (mut snake, mut is_first) = (String::new(), true);
     for character in name.chars() {
-        // Behind the first character of a word, a capital or a digit belongs to it; behind others it begins the next.
+        // After the first character of a word, a capital or a digit belongs to the word; after later ones it
+        // begins the next word.
         let begins = !character.is_ascii_lowercase() && !is_first;
         snake.push_str(if begins { "_" } else { "" });
         is_first = begins || snake.is_empty();

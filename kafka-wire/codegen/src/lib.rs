@@ -1,8 +1,8 @@
 //! Generates `kafka-wire/src/protocol/generated` from `kafka-wire/schema`: `cargo run -p kafka-wire-codegen`.
 //!
-//! One schema file becomes one Rust file. `grammar` reads lines with nom, `tree` joins them by indentation and checks
-//! them, `emit` with `decode` and `encode` writes Rust, and rustfmt lays it out. The language is told in
-//! `kafka-wire/schema/README.md`. [`schemas`] is for tests, which compare them with Kafka's and make messages of them.
+//! One schema file becomes one Rust file. `grammar` parses lines with nom, `tree` joins them by indentation and checks
+//! them, `emit` with `decode` and `encode` writes Rust, and rustfmt formats it. `kafka-wire/schema/README.md` describes
+//! the language. [`schemas`] is for tests, which compare the schemas with Kafka's and make messages from them.
 
 mod decode;
 mod emit;
@@ -26,14 +26,15 @@ pub type Files = BTreeMap<String, String>;
 const SCHEMAS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../schema");
 const GENERATED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../src/protocol/generated");
 
-/// Every schema of `kafka-wire/schema`, in the order of names; or the file and the line that is not understood.
+/// Every schema of `kafka-wire/schema`, in the order of names; the error has the file and the line that cannot
+/// be parsed.
 pub fn schemas() -> Result<Vec<schema::Schema>, String> {
     let files = files(SCHEMAS, "schema").map_err(|error| error.to_string())?;
     let located = |name: &str, error| format!("kafka-wire/schema/{name}.schema:{error}");
     files.iter().map(|(name, text)| read(name, text).map_err(|error| located(name, error))).collect()
 }
 
-/// The Rust files that follow from the schemas; or what is wrong with them, or with rustfmt.
+/// The Rust files for the schemas; the error is one of the schemas or of rustfmt.
 pub fn generate() -> Result<Files, String> {
     let schemas = schemas()?;
     let index = ("mod".to_owned(), emit::index(&schemas));
@@ -46,7 +47,8 @@ pub fn generated() -> io::Result<Files> {
     files(GENERATED, "rs")
 }
 
-/// Writes what changed, so that nothing else is compiled again, and removes what no schema makes any more.
+/// Writes the files that have changed, so that nothing else is compiled again, and removes those that no
+/// schema makes any more.
 pub fn write(files: &Files) -> io::Result<()> {
     let path = |name: &str| Path::new(GENERATED).join(name).with_extension("rs");
     let old = generated()?;
@@ -69,7 +71,7 @@ fn files(folder: &str, extension: &str) -> io::Result<Files> {
     Ok(files)
 }
 
-/// Lays the text out as `cargo fmt` would.
+/// Formats the text as `cargo fmt` would.
 fn rustfmt(text: &str) -> Result<String, String> {
     let fail = |error: io::Error| format!("rustfmt: {error}; it comes with `rustup component add rustfmt`");
     let mut rustfmt = Command::new("rustfmt");

@@ -1,15 +1,15 @@
-//! What a schema says.
+//! The data of a schema.
 
-/// One file: the messages of an API, or others that belong together.
+/// One file: the messages of an API, or other messages that belong together.
 #[derive(Debug)]
 pub struct Schema {
-    /// Stem of the file, and name of the module.
+    /// Stem of the file's name, and name of the module.
     pub module: String,
     /// The API, if the file describes one.
     pub api: Option<Api>,
-    /// What the file is about.
+    /// Description of the file.
     pub doc: String,
-    /// In the order of the text; a nested struct comes behind the one that holds it.
+    /// Structs in the order of the text; a nested struct comes after the one that contains it.
     pub structs: Vec<Struct>,
 }
 
@@ -18,18 +18,18 @@ pub struct Schema {
 pub struct Api {
     /// Kafka's name.
     pub name: String,
-    /// The number that stands for it in the header of requests.
+    /// The number of the API in the header of requests.
     pub key: i16,
 }
 
 /// A message, or a part of messages.
 #[derive(Debug)]
 pub struct Struct {
-    /// What it is.
+    /// Kind of the struct.
     pub kind: Kind,
     /// Kafka's name.
     pub name: String,
-    /// What it is for.
+    /// Description of the struct.
     pub doc: String,
     /// Versions that have it.
     pub versions: Versions,
@@ -37,21 +37,21 @@ pub struct Struct {
     pub flexible: Option<i16>,
     /// The first version that may still change.
     pub unstable: Option<i16>,
-    /// Whether it can also be read without being copied.
+    /// Whether there is also a view, which borrows the frame instead of copying.
     pub view: bool,
-    /// In the order of the wire.
+    /// Fields in the order of the wire.
     pub fields: Vec<Field>,
 }
 
-/// What a struct is.
+/// The kinds of structs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the others are what the schema calls them")]
 pub enum Kind {
     Request,
     Response,
-    /// A message outside of requests and responses.
+    /// A message that is neither a request nor a response.
     Message,
-    /// Part of others.
+    /// A part of other messages.
     Struct,
 }
 
@@ -62,19 +62,19 @@ pub struct Field {
     pub kafka_name: String,
     /// The name in Rust.
     pub name: String,
-    /// What it means.
+    /// Description of the field.
     pub doc: String,
-    /// Its type, null aside.
+    /// Its type, without nullability.
     pub ty: Type,
-    /// Versions that have it; all are versions of the struct.
+    /// Versions that have it; each is also a version of the struct.
     pub versions: Versions,
     /// Versions in which it may be null.
     pub null: Option<Versions>,
-    /// Its number, if it is a tagged field.
+    /// Its tag, if it is a tagged field.
     pub tag: Option<u32>,
-    /// Its value where it is absent.
+    /// Its value in versions that lack it.
     pub default: Value,
-    /// Whether a version that lacks it leaves it out although it is set.
+    /// Whether a version that lacks it leaves it out even if it is set.
     pub ignorable: bool,
     /// Whether its length stays classic in flexible versions.
     pub classic: bool,
@@ -99,18 +99,18 @@ pub enum Type {
     Struct(String),
 }
 
-/// The value of a field that is absent.
+/// A default value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the others are what the schema calls them")]
 pub enum Value {
-    /// 0, false, empty, all default.
+    /// 0, false, empty, or a struct of defaults.
     Natural,
     Null,
     Number(i64),
     True,
 }
 
-/// A range of versions, both ends in it.
+/// A range of versions, both ends inclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Versions {
@@ -126,13 +126,13 @@ impl Versions {
         self.first <= version && version <= self.last
     }
 
-    /// The part of it that lies in `within`, or `None`.
+    /// The part of the range that lies in `within`; `None` if it is empty.
     pub(crate) fn cut(self, within: Self) -> Option<Self> {
         let (first, last) = (self.first.max(within.first), self.last.min(within.last));
         (first <= last).then_some(Self { first, last })
     }
 
-    /// `v3+`, `v3-5` or `v3`, as a schema has it; open when no later one is `within`.
+    /// `v3+`, `v3-5` or `v3`, as a schema writes it; open if `within` has no later version.
     pub(crate) fn text(self, within: Self) -> String {
         match self {
             Self { first, last } if last == within.last => format!("v{first}+"),
@@ -141,7 +141,7 @@ impl Versions {
         }
     }
 
-    /// Rust that is true for these among the versions `within`; `None` when it is always true.
+    /// A Rust expression that is true for these among the versions `within`; `None` if it is always true.
     pub(crate) fn condition(self, within: Self) -> Option<String> {
         match (self.first > within.first, self.last < within.last) {
             (false, false) => None,
@@ -154,13 +154,13 @@ impl Versions {
 }
 
 impl Type {
-    /// Those that are made of no others.
+    /// The types that are not made of others.
     pub(crate) const SCALARS: [Self; 11] = {
         use Type::{Bool, Bytes, F64, I8, I16, I32, I64, Records, String, U16, Uuid};
         [Bool, I8, I16, U16, I32, I64, F64, String, Uuid, Bytes, Records]
     };
 
-    /// The name of the struct that it is made of, if it is.
+    /// The name of the struct in the type, if it has one.
     pub fn inner(&self) -> Option<&str> {
         match self {
             Self::Array(element) => element.inner(),

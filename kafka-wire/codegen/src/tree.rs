@@ -1,4 +1,4 @@
-//! Joins the lines of a schema into messages, by indentation, and checks what no line can say alone.
+//! Joins the lines of a schema into messages, by indentation, and checks the rules that involve several lines.
 
 use std::iter::Peekable;
 use std::vec::IntoIter;
@@ -8,7 +8,7 @@ use crate::schema::{Field, Kind, Schema, Struct, Type, Value, Versions};
 
 const INDENT: usize = 2;
 
-/// A line that says something, and its comment.
+/// A line with content, and its comment.
 struct Statement<'a> {
     number: usize,
     indent: usize,
@@ -16,7 +16,7 @@ struct Statement<'a> {
     line: Line<'a>,
 }
 
-/// Reads one file, for the module of this name; or says `line number: what is wrong`.
+/// Reads one file, for the module of this name; the error is `line number: message`.
 pub fn read(module: &str, text: &str) -> Result<Schema, String> {
     let mut statements = Vec::new();
     for (number, text) in (1..).zip(text.lines()) {
@@ -53,7 +53,8 @@ pub fn read(module: &str, text: &str) -> Result<Schema, String> {
 struct Tree<'a> {
     lines: Peekable<IntoIter<Statement<'a>>>,
     structs: Vec<Struct>,
-    /// Structs that are told elsewhere in the file, and the versions that need them, with the line that mentions them.
+    /// Structs that are defined elsewhere in the file, each with the versions that need it and the line that mentions
+    /// it.
     mentioned: Vec<(usize, String, Versions)>,
 }
 
@@ -104,7 +105,7 @@ impl Tree<'_> {
         Err(format!("{name} {mistake}"))
     }
 
-    /// Reads the struct that a field is made of, when it is told here.
+    /// Reads the struct in the type of a field, if it is defined at this place.
     fn inner(&mut self, holder: usize, field: &Field, indent: usize, number: usize) -> Result<(), String> {
         let Some(name) = field.ty.inner().map(str::to_owned) else { return Ok(()) };
         if self.lines.peek().is_none_or(|next| next.indent <= indent) {

@@ -1,4 +1,4 @@
-//! The schemas, and what comes of them.
+//! The schemas, and the files generated from them.
 
 use kafka_wire_codegen::{Files, generate, generated, read};
 

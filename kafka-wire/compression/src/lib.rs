@@ -1,17 +1,18 @@
 //! Compression of record batches: one file per codec, each behind a feature of its own.
 //!
-//! Whatever a peer sends, decoding stays within the byte limit of the [`Decompressed`] buffer that the caller brings.
-//! A codec that this build lacks is an error that names it, never a silent pass.
+//! Whatever a peer sends, decoding stays within the byte limit of the caller's [`Decompressed`] buffer.
+//! A codec that this build lacks is an error that names it; data never passes undecoded.
 //!
-//! What Java's client writes is read, and the other way round. On bytes that neither writes we differ on purpose:
+//! Everything that Java's client writes can be read, and the other way round. For bytes that neither writes,
+//! we differ on purpose:
 //!
 //! | bytes | Java | here | because |
 //! |---|---|---|---|
-//! | something else behind the last gzip member | ignored | refused | nothing accounts for it |
+//! | other bytes after the last gzip member | ignored | refused | they belong to nothing |
 //! | a length cut off at the end of xerial's framing | ignored | refused | the same |
-//! | reserved flags of a gzip header | ignored | refused | RFC 1952 has it so |
-//! | behind the first LZ4 frame | ignored | more frames, or refused | the format has them, and other clients write them |
-//! | content size and checksum of an LZ4 frame | not looked at | checked | they are there to be |
+//! | reserved flags of a gzip header | ignored | refused | RFC 1952 demands it |
+//! | after the first LZ4 frame | ignored | more frames, or refused | the format has them; other clients write them |
+//! | content size and checksum of an LZ4 frame | not checked | checked | they exist to be checked |
 //! | a zstd window above 128 MiB | refused | read | it takes no memory here |
 #![deny(clippy::indexing_slicing, clippy::cast_possible_truncation)]
 #![cfg_attr(test, allow(clippy::indexing_slicing, clippy::cast_possible_truncation))]
@@ -27,26 +28,26 @@ mod zstd;
 
 use std::fmt;
 
-/// How the records of a batch are compressed: bits 0 to 2 of its attributes.
+/// The compression of the records of a batch: bits 0 to 2 of its attributes.
 ///
 /// Source: KIP-98 (batch format), KIP-110 (zstd).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Compression {
-    /// Records lie in the batch as they are.
+    /// Records are not compressed.
     #[default]
     None,
     /// RFC 1952, at level 6 (feature `gzip`).
     Gzip,
-    /// Snappy in xerial framing, raw too when read (feature `snappy`).
+    /// Snappy in xerial framing; on reading also without it (feature `snappy`).
     Snappy,
     /// LZ4 frame format with independent blocks (feature `lz4`).
     Lz4,
-    /// Zstandard, at level 3 (feature `zstd`). Brokers take it from Produce v7 on, and send it from Fetch v10 on.
+    /// Zstandard, at level 3 (feature `zstd`). Brokers accept it from Produce v7 on, and send it from Fetch v10 on.
     Zstd,
 }
 
 impl Compression {
-    /// Every codec of Kafka, in the order of their numbers.
+    /// Every codec of Kafka, in the order of its numbers.
     pub const ALL: [Self; 5] = [Self::None, Self::Gzip, Self::Snappy, Self::Lz4, Self::Zstd];
 
     /// The codec with this name in the value of `compression.type`, if there is one.
@@ -88,7 +89,8 @@ impl Compression {
         }
     }
 
-    /// Whether this build can compress and decompress with it. Ask when a configuration is read, before the first send.
+    /// Whether this build can compress and decompress with it. Check this when a configuration is read,
+    /// before the first send.
     pub fn is_supported(self) -> bool {
         match self {
             Self::None => true,
@@ -108,11 +110,11 @@ impl fmt::Display for Compression {
 
 /// A buffer for decompressed records and the state of the decoders, kept by the caller for batch after batch.
 ///
-/// It grows to the largest batch it has held, never above its limit: a batch that would need more is
-/// [`CompressionError::LimitExceeded`], so a bomb costs at most the limit. On top of it comes what a codec works in, which
-/// does not depend on the input: 40 KB for gzip, 400 KB for zstd.
+/// It grows to the largest batch so far, but never above its limit: a batch that would need more is
+/// [`CompressionError::LimitExceeded`], so a decompression bomb costs at most the limit. In addition, codecs take
+/// working memory that does not depend on the input: 40 KB for gzip, 400 KB for zstd.
 pub struct Decompressed {
-    output: Output,
+    output: OutputBuffer,
     #[cfg(feature = "gzip")]
     gzip: gzip::GzipDecoder,
     #[cfg(feature = "zstd")]
@@ -120,10 +122,10 @@ pub struct Decompressed {
 }
 
 impl Decompressed {
-    /// An empty buffer that takes no memory until a compressed batch is opened, and at most `limit_bytes` then.
+    /// Makes an empty buffer. It takes no memory until a compressed batch is opened, and at most `limit_bytes` then.
     pub fn new(limit_bytes: usize) -> Self {
         Self {
-            output: Output { buffer: Vec::new(), limit_bytes },
+            output: OutputBuffer { buffer: Vec::new(), limit_bytes },
             #[cfg(feature = "gzip")]
             gzip: gzip::GzipDecoder::default(),
             #[cfg(feature = "zstd")]
@@ -131,15 +133,15 @@ impl Decompressed {
         }
     }
 
-    /// Bytes of output that it has memory for now.
+    /// Bytes of output for which it has memory now.
     pub fn capacity_bytes(&self) -> usize {
         self.output.buffer.capacity()
     }
 }
 
 impl Default for Decompressed {
-    /// A limit of 128 MiB: more than a frame of the default limit holds uncompressed. Raise it for topics whose batches
-    /// decompress to more.
+    /// A limit of 128 MiB, more than the uncompressed records of a frame of the default limit. Raise it for topics
+    /// whose batches decompress to more.
     fn default() -> Self {
         Self::new(128 << 20)
     }
@@ -154,14 +156,15 @@ impl fmt::Debug for Decompressed {
     }
 }
 
-/// Where a codec writes to.
-struct Output {
-    /// Initialised memory; only the front of it holds the last batch. Kept long so that no batch pays for zeroing again.
+/// The destination of a codec's output.
+struct OutputBuffer {
+    /// Initialised memory; only the front of it holds the last batch. It is kept at full length so that no batch has
+    /// to zero memory again.
     buffer: Vec<u8>,
     limit_bytes: usize,
 }
 
-impl Default for Output {
+impl Default for OutputBuffer {
     fn default() -> Self {
         Self { buffer: Vec::new(), limit_bytes: usize::MAX }
     }
@@ -171,12 +174,13 @@ impl Default for Output {
     not(all(feature = "gzip", feature = "snappy", feature = "lz4", feature = "zstd")),
     allow(dead_code, reason = "each codec uses what it needs")
 )]
-impl Output {
-    /// The memory behind the `filled` bytes, of `wanted` bytes, or fewer if that is all the limit leaves.
+impl OutputBuffer {
+    /// The memory after the first `filled` bytes: `wanted` bytes of it, or fewer at the limit.
     fn room(&mut self, filled: usize, wanted: usize) -> &mut [u8] {
         let end = filled.saturating_add(wanted).min(self.limit_bytes);
         if end > self.buffer.len() {
-            // Doubling keeps the copying linear; the limit bounds the capacity as well, hence not Vec's own doubling.
+            // Doubling keeps the copying linear. The limit has to bound the capacity too, which Vec's own
+            // doubling would not do.
             let size = end.max(self.buffer.len().saturating_mul(2)).min(self.limit_bytes);
             self.buffer.reserve_exact(size - self.buffer.len());
             self.buffer.resize(size, 0);
@@ -184,13 +188,13 @@ impl Output {
         self.buffer.get_mut(filled..end).unwrap_or_default()
     }
 
-    /// Writes `bytes` behind the `filled` bytes; for writers, who have no limit.
+    /// Appends `bytes` after the first `filled` bytes; for compressors, which have no limit.
     fn put(&mut self, filled: &mut usize, bytes: &[u8]) {
         self.room(*filled, bytes.len()).copy_from_slice(bytes);
         *filled += bytes.len();
     }
 
-    /// Bytes of memory behind the `filled` ones that need not be taken first.
+    /// Bytes after the first `filled` ones that need no allocation.
     fn spare(&self, filled: usize) -> usize {
         self.buffer.len().saturating_sub(filled)
     }
@@ -200,17 +204,17 @@ impl Output {
     }
 }
 
-/// Runs a parser that fails for one reason only, which `cut_off` names: the input ends.
+/// Runs a parser that can only fail because the input ends; `cut_off` names that error.
 #[cfg(any(feature = "lz4", feature = "zstd"))]
 fn whole<'a, T>(
-    mut parser: impl nom::Parser<&'a [u8], Output = T, Error = ()>,
+    mut parser: impl nom::Parser<&'a [u8], OutputBuffer = T, Error = ()>,
     input: &'a [u8],
     cut_off: CompressionError,
 ) -> Result<(&'a [u8], T), CompressionError> {
     parser.parse(input).map_err(|_| cut_off)
 }
 
-/// What the compressed bytes are part of, as far as a codec cares.
+/// The container of the compressed bytes, as far as it matters to a codec.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Container {
     /// A record batch, or a message set of format v1.
@@ -222,11 +226,11 @@ pub enum Container {
 
 /// Decompresses the whole `input` into `output` and returns the decompressed bytes.
 ///
-/// `Compression::None` is the caller's case: there the input is the output, and nothing is copied.
+/// The caller handles `Compression::None`: there the input is the output, and nothing is copied.
 ///
 /// # Errors
-/// `UnsupportedCodec` when this build lacks the codec (and for `None`), `LimitExceeded` when the output would exceed
-/// the buffer's limit, `Corrupt` when the input is not what the codec writes.
+/// `UnsupportedCodec` if this build lacks the codec (and for `None`); `LimitExceeded` if the output would exceed
+/// the buffer's limit; `Corrupt` if the codec cannot have written the input.
 #[cfg_attr(
     not(any(feature = "gzip", feature = "snappy", feature = "lz4", feature = "zstd")),
     allow(unreachable_code, unused_variables, reason = "without a codec there is nothing to do")
@@ -254,11 +258,12 @@ pub fn decompress<'a>(
 
 /// A buffer for compressed records and the state of the encoders, kept by the caller for batch after batch.
 ///
-/// It takes no memory until it is used, and then what the codecs work in and the largest batch so far in its worst case,
-/// which is little more than plain. What zstd works in belongs to the thread, which keeps it until it ends.
+/// It takes no memory until it is used. Then it has the codecs' working memory and room for the largest batch so far in
+/// its worst case, which is little more than its plain size. The working memory of zstd belongs to the thread,
+/// which keeps it until it ends.
 #[derive(Default)]
 pub struct Compressor {
-    output: Output,
+    output: OutputBuffer,
     #[cfg(feature = "gzip")]
     gzip: gzip::GzipCompressor,
     #[cfg(feature = "snappy")]
@@ -270,10 +275,10 @@ pub struct Compressor {
 impl Compressor {
     /// Compresses `input` and returns the result, which stays until the next call.
     ///
-    /// `Compression::None` is the caller's case, as for [`decompress`].
+    /// The caller handles `Compression::None`, as for [`decompress`].
     ///
     /// # Errors
-    /// `UnsupportedCodec` when this build lacks the codec (and for `None`).
+    /// `UnsupportedCodec` if this build lacks the codec (and for `None`).
     #[cfg_attr(
         not(any(feature = "gzip", feature = "snappy", feature = "lz4", feature = "zstd")),
         allow(unreachable_code, unused_variables, reason = "without a codec there is nothing to do")
@@ -306,26 +311,26 @@ impl fmt::Debug for Compressor {
     }
 }
 
-/// Why records could not be compressed or decompressed.
+/// The reason why records could not be compressed or decompressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CompressionError {
-    /// A codec that Kafka has and this build has not.
+    /// A codec of Kafka that this build lacks.
     UnsupportedCodec {
-        /// The codec asked for.
+        /// The codec.
         compression: Compression,
     },
-    /// Codec bits to which Kafka gives no meaning.
+    /// Codec bits without a meaning in Kafka.
     UnknownCodec {
         /// The bits, 5 to 7.
         code: u8,
     },
-    /// The output would be larger than its buffer may become.
+    /// The output would exceed the limit of its buffer.
     LimitExceeded {
         /// Limit of the [`Decompressed`] buffer.
         limit_bytes: usize,
     },
-    /// The input is not what the codec writes.
+    /// The codec cannot have written the input.
     Corrupt {
         /// The codec.
         compression: Compression,

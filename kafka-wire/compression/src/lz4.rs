@@ -6,15 +6,16 @@
 //! 0 u32 | content checksum u32?
 //! ```
 //! All numbers are little-endian. Written as Java writes it: independent blocks of 64 KiB, no content size and no
-//! checksums, since the batch has one. Read: those, checksums and a content size (checked), larger blocks, and frames
-//! behind each other. Refused, as by Java: blocks that depend on those before them. Not read: dictionaries, legacy and
-//! skippable frames.
+//! checksums, because the batch has one. Read: such frames, and also checksums and content sizes (both checked),
+//! larger blocks, and consecutive frames. Refused, as by Java: blocks that depend on earlier ones.
+//! Not read: dictionaries, legacy and skippable frames.
 //!
-//! In message sets of format v0 the header checksum is a wrong one: early Java clients took the magic into it. There it
-//! is written so and not looked at, because those clients check for it and others wrote the right one (KIP-57).
+//! In message sets of format v0 the header checksum is wrong on purpose: early Java clients included the magic in
+//! it. There it is written in the wrong way and not checked on reading, because those clients check for it and other
+//! clients wrote the right one (KIP-57).
 //!
-//! The frame is parsed here and not by `lz4_flex::frame`, so that blocks land in the caller's buffer without a copy in
-//! between, and so that no length in a header makes anything grow beyond the limit.
+//! The frame is parsed here and not by `lz4_flex::frame`, so that blocks are decoded into the caller's buffer without
+//! a copy, and so that no length in a header can make anything grow beyond the limit.
 //!
 //! Source: lz4_Frame_format.md 1.6, `Lz4BlockInputStream`.
 
@@ -26,15 +27,15 @@ use nom::combinator::cond;
 use nom::number::complete::{le_u8, le_u32, le_u64};
 use twox_hash::XxHash32;
 
-use super::{Compression, CompressionError, Container, Output, whole};
+use super::{Compression, CompressionError, Container, OutputBuffer, whole};
 
 const MAGIC: [u8; 4] = 0x184D_2204_u32.to_le_bytes();
-/// Version 1, independent blocks, nothing optional; blocks of 64 KiB.
+/// Header flags: version 1, independent blocks, no options; blocks of 64 KiB.
 const WRITTEN_HEADER: [u8; 2] = [0x60, 0x40];
 const BLOCK_BYTES: usize = 64 << 10;
-/// Bytes of the size before a block.
+/// Bytes of the size that precedes a block.
 const SIZE_BYTES: usize = 4;
-/// Top bit of a block's size: its bytes are stored, not compressed.
+/// Top bit of a block's size: the bytes of the block are stored, not compressed.
 const STORED: u32 = 1 << 31;
 
 /// The match table, kept from batch to batch.
@@ -45,7 +46,7 @@ pub(super) struct Lz4Compressor {
 
 impl Lz4Compressor {
     /// Writes one frame to the front of `output` and returns its size.
-    pub(super) fn compress(&mut self, input: &[u8], container: Container, output: &mut Output) -> usize {
+    pub(super) fn compress(&mut self, input: &[u8], container: Container, output: &mut OutputBuffer) -> usize {
         let checksum = match container {
             Container::Batch => header_checksum(&WRITTEN_HEADER),
             Container::MessageV0 => header_checksum(&[MAGIC.as_slice(), &WRITTEN_HEADER].concat()),
@@ -72,8 +73,12 @@ impl Lz4Compressor {
     }
 }
 
-/// Reads every frame of `input`, which holds one at least, and returns how many bytes of `output` they fill.
-pub(super) fn decompress(input: &[u8], container: Container, output: &mut Output) -> Result<usize, CompressionError> {
+/// Decompresses every frame of `input`, which must have at least one, and returns the number of bytes in `output`.
+pub(super) fn decompress(
+    input: &[u8],
+    container: Container,
+    output: &mut OutputBuffer,
+) -> Result<usize, CompressionError> {
     let mut filled = 0;
     let mut rest = input;
     loop {
@@ -84,7 +89,7 @@ pub(super) fn decompress(input: &[u8], container: Container, output: &mut Output
     }
 }
 
-/// What the header of a frame says about the rest of it.
+/// The facts in a frame's header.
 struct Frame {
     block_checksums: bool,
     content_checksum: bool,
@@ -92,11 +97,12 @@ struct Frame {
     block_bytes_max: usize,
 }
 
-/// Reads the frame at the start of `input` behind the `filled` bytes of `output`; what follows it is returned.
+/// Decompresses the frame at the start of `input` after the first `filled` bytes of `output`; returns
+/// the rest of the input.
 fn frame<'a>(
     input: &'a [u8],
     container: Container,
-    output: &mut Output,
+    output: &mut OutputBuffer,
     filled: &mut usize,
 ) -> Result<&'a [u8], CompressionError> {
     let start = *filled;
@@ -104,7 +110,7 @@ fn frame<'a>(
     loop {
         let (after, size) = whole(le_u32, rest, corrupt("block size"))?;
         let block_bytes = usize::try_from(size & !STORED).unwrap_or(usize::MAX);
-        // Whatever the bit says, as for Java.
+        // A size of zero ends the frame even if the bit for a stored block is set, as for Java.
         if block_bytes == 0 {
             rest = after;
             break;
@@ -145,7 +151,7 @@ fn header(input: &[u8], container: Container) -> Result<(&[u8], Frame), Compress
         return Err(corrupt("version"));
     }
     if flags & 0x03 != 0 || sizes & 0x8F != 0 {
-        // Among them the bit for a dictionary, which Kafka has no way to name.
+        // One of these bits announces a dictionary, which Kafka cannot name.
         return Err(corrupt("reserved bits"));
     }
     if flags & 0x20 == 0 {
@@ -170,13 +176,13 @@ fn header(input: &[u8], container: Container) -> Result<(&[u8], Frame), Compress
     Ok((rest, frame))
 }
 
-/// The second byte of the hash.
+/// The checksum is the second byte of the hash.
 fn header_checksum(covered: &[u8]) -> u8 {
     let [_, second, ..] = XxHash32::oneshot(0, covered).to_le_bytes();
     second
 }
 
-/// Not inlined: among the frame's own variables its loop runs out of registers.
+/// Not inlined: together with the variables of `frame`, its loop would run out of registers.
 #[inline(never)]
 fn decompress_alone(block: &[u8], room: &mut [u8]) -> Result<usize, DecompressError> {
     decompress_into(block, room)
@@ -186,10 +192,10 @@ fn decompress_alone(block: &[u8], room: &mut [u8]) -> Result<usize, DecompressEr
 fn decompress_block(
     frame: &Frame,
     block: &[u8],
-    output: &mut Output,
+    output: &mut OutputBuffer,
     filled: usize,
 ) -> Result<usize, CompressionError> {
-    // A byte of a block stands for 255 at most: a small block earns no large buffer, whatever the header allows.
+    // A byte of a block expands to at most 255: a small block gets no large buffer, whatever size the header allows.
     let wanted = frame.block_bytes_max.min(block.len().saturating_mul(255).saturating_add(64));
     let limit_bytes = output.limit_bytes;
     let room = output.room(filled, wanted);
@@ -201,7 +207,12 @@ fn decompress_block(
     })
 }
 
-fn store_block(frame: &Frame, block: &[u8], output: &mut Output, filled: usize) -> Result<usize, CompressionError> {
+fn store_block(
+    frame: &Frame,
+    block: &[u8],
+    output: &mut OutputBuffer,
+    filled: usize,
+) -> Result<usize, CompressionError> {
     if block.len() > frame.block_bytes_max {
         return Err(corrupt("block is larger than the frame allows"));
     }

@@ -3,8 +3,8 @@
 //! ```text
 //! 82 "SNAPPY" 00 | version i32 | oldest reader's version i32 | { length i32 | block } ...
 //! ```
-//! All numbers are big-endian. Written as Java writes it: xerial framing, blocks of 32 KiB. Read: that, several of these
-//! streams behind each other, and a single block without any framing, as other clients write it.
+//! All numbers are big-endian. Written as Java writes it: xerial framing, blocks of 32 KiB. Read:
+//! one or more such streams, and a single block without any framing, as other clients write it.
 //!
 //! Source: `SnappyOutputStream` and `SnappyInputStream` of xerial's snappy-java.
 
@@ -14,14 +14,14 @@ use nom::multi::length_data;
 use nom::number::complete::{be_i32, be_u32};
 use snap::raw::{Decoder, Encoder, decompress_len, max_compress_len};
 
-use super::{Compression, CompressionError, Output};
+use super::{Compression, CompressionError, OutputBuffer};
 
 const MAGIC: [u8; 8] = *b"\x82SNAPPY\0";
 const VERSION: i32 = 1;
 const BLOCK_BYTES: usize = 32 << 10;
-/// Bytes of the length before a block.
+/// Bytes of the length that precedes a block.
 const LENGTH_BYTES: usize = 4;
-/// What a byte of a block can stand for at most: a copy of 64 bytes takes 3.
+/// Most bytes that one byte of a block can expand to: a copy of 64 bytes takes 3.
 const EXPANSION_MAX: usize = 22;
 
 /// The hash table, kept from batch to batch.
@@ -32,7 +32,7 @@ pub(super) struct SnappyCompressor {
 
 impl SnappyCompressor {
     /// Writes one stream to the front of `output` and returns its size.
-    pub(super) fn compress(&mut self, input: &[u8], output: &mut Output) -> usize {
+    pub(super) fn compress(&mut self, input: &[u8], output: &mut OutputBuffer) -> usize {
         let encoder = self.encoder.get_or_insert_with(Encoder::new);
         let mut filled = 0;
         output.put(&mut filled, &MAGIC);
@@ -49,10 +49,10 @@ impl SnappyCompressor {
     }
 }
 
-/// Reads the whole `input` and returns how many bytes of `output` it fills.
-pub(super) fn decompress(input: &[u8], output: &mut Output) -> Result<usize, CompressionError> {
+/// Decompresses the whole `input` and returns the number of bytes in `output`.
+pub(super) fn decompress(input: &[u8], output: &mut OutputBuffer) -> Result<usize, CompressionError> {
     let mut filled = 0;
-    // Short of a whole magic, the first byte of a raw block may happen to be the magic's.
+    // A raw block may begin with the first byte of the magic, so only a whole magic counts.
     let Ok(mut rest) = stream_header(input)? else {
         block(input, output, &mut filled)?;
         return Ok(filled);
@@ -71,10 +71,10 @@ pub(super) fn decompress(input: &[u8], output: &mut Output) -> Result<usize, Com
     Ok(filled)
 }
 
-/// Passes over the header of a stream; the inner error says that there is none.
+/// Skips the header of a stream; the inner error says that there is none.
 fn stream_header(input: &[u8]) -> Result<Result<&[u8], NoHeader>, CompressionError> {
     let Ok((rest, _)) = tag::<_, _, ()>(MAGIC.as_slice()).parse(input) else { return Ok(Err(NoHeader)) };
-    // The second is the oldest version that may read it, which Java does not look at either.
+    // The second number is the oldest version that may read the stream; Java does not check it either.
     let mut versions = (be_i32::<_, ()>, take(4_usize));
     let (rest, (version, _)) = versions.parse(rest).map_err(|_| corrupt("header is cut off"))?;
     if version < VERSION {
@@ -85,7 +85,7 @@ fn stream_header(input: &[u8]) -> Result<Result<&[u8], NoHeader>, CompressionErr
 
 struct NoHeader;
 
-fn block(block: &[u8], output: &mut Output, filled: &mut usize) -> Result<(), CompressionError> {
+fn block(block: &[u8], output: &mut OutputBuffer, filled: &mut usize) -> Result<(), CompressionError> {
     let size = decompress_len(block).map_err(|_| corrupt("block size"))?;
     if size > block.len().saturating_mul(EXPANSION_MAX) {
         return Err(corrupt("block size"));

@@ -43,7 +43,7 @@ fn foreign_lz4(input: &[u8], info: FrameInfo) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// Repetitive and not, a few blocks of it.
+/// Bytes that are partly repetitive, a few blocks of them.
 fn sample() -> Vec<u8> {
     let words = (0..30_000_u32).flat_map(|index| (index % 97 * 7919).to_le_bytes());
     words.chain((0..70_000_u32).map(|index| (index.wrapping_mul(2_654_435_761) >> 13) as u8)).collect()
@@ -83,7 +83,8 @@ fn every_prefix_is_an_error() {
     let mut output = Decompressed::default();
     for compression in CODECS {
         let whole = compressed(compression, sample);
-        // The blocks of xerial's framing have no count: a stream cut off between two of them is one of fewer.
+        // The blocks of xerial's framing have no count, so a stream cut off between two of them is a valid stream
+        // of fewer.
         let between = 16 + 4 + usize::from(whole[18]) * 256 + usize::from(whole[19]);
         for end in (0..whole.len()).step_by(7).chain(whole.len() - 9..whole.len()) {
             let is_whole = compression == Snappy && [16, between].contains(&end);
@@ -181,7 +182,7 @@ fn snappy_that_is_wrong_is_named() {
     check_refuses(Snappy, b"", "block");
     check_refuses(Snappy, &good[..15], "header is cut off");
     check_refuses(Snappy, &changed(&good, 11, 0), "version");
-    check_reads(Snappy, &changed(&good, 15, 2), b"some bytes"); // Java looks at the first version alone.
+    check_reads(Snappy, &changed(&good, 15, 2), b"some bytes"); // Java checks only the first version.
     check_refuses(Snappy, &good[..good.len() - 1], "block is cut off");
     check_refuses(Snappy, &changed(&good, 16, 0x80), "block is cut off");
     check_refuses(Snappy, &changed(&good, 20, 11), "block");

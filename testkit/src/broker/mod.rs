@@ -95,7 +95,7 @@ impl Broker {
             runtime.block_on(async move {
                 let broker = Self::start(config).await;
                 let server = broker.as_ref().ok().map(|broker| Arc::clone(&broker.server));
-                // The end of this future ends the runtime, and with it every task of the broker.
+                // When this future ends, the runtime ends, and with it every task of the broker.
                 if started.send(broker).is_ok()
                     && let Some(server) = server
                 {
@@ -106,7 +106,8 @@ impl Broker {
         start.recv().map_err(io::Error::other)?
     }
 
-    /// `host:port` for `bootstrap.servers`: what is advertised, or what a client on this machine uses.
+    /// `host:port` for `bootstrap.servers`: the advertised address or, if none is configured, the one for
+    /// a client on this machine.
     #[must_use]
     pub fn address(&self) -> String {
         self.address.clone()
@@ -118,7 +119,7 @@ impl Broker {
         self.local
     }
 
-    /// Whether only programs on this machine can connect to it. It asks nobody for a password.
+    /// Whether only programs on this machine can connect to it. There is no authentication.
     #[must_use]
     pub fn is_local(&self) -> bool {
         self.local.ip().to_canonical().is_loopback()
@@ -130,18 +131,18 @@ impl Broker {
         Pipe::new(&self.server, self.runtime.clone())
     }
 
-    /// Adds a fault; its count starts now.
+    /// Adds a fault rule, which counts requests from now on.
     pub fn inject(&self, rule: Rule) {
         self.server.with_core(|core| core.inject(rule));
     }
 
-    /// Whether every fault given so far has been applied.
+    /// Whether every fault rule given so far has been applied.
     #[must_use]
     pub fn faults_are_spent(&self) -> bool {
         self.server.with_core(|core| core.faults_are_spent())
     }
 
-    /// Looks at what the broker holds. It serves nobody meanwhile.
+    /// Calls `look` with the state of the broker, which serves no request meanwhile.
     pub fn inspect<T>(&self, look: impl FnOnce(&State) -> T) -> T {
         self.server.with_core(|core| look(core.state()))
     }

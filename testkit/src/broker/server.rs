@@ -121,7 +121,8 @@ impl Server {
                 accepted = listener.accept() => match accepted {
                     Ok(accepted) => accepted,
                     Err(error) => {
-                        // Out of file handles, or the peer is gone already: neither is a reason to stop.
+                        // The process is out of file handles, or the peer has disconnected already:
+                        // neither is a reason to stop.
                         debug!(%error, "accept failed");
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                         continue;

@@ -86,7 +86,7 @@ pub fn is_legal(name: &str, value: &str) -> bool {
     }
 }
 
-/// Whether settings that are legal one by one can go together.
+/// Whether settings that are legal one by one are also legal together.
 #[must_use]
 pub fn is_consistent(configs: &BTreeMap<Str, Str>) -> bool {
     let lag = |name: &str, default| configs.get(name).and_then(|lag| lag.trim().parse().ok()).unwrap_or(default);

@@ -1,4 +1,4 @@
-//! Starts Apache Kafka for a shell: prints its address, lives until stdin closes.
+//! Starts Apache Kafka for a shell: prints its address, and runs until stdin closes.
 //!
 //! `cargo run -p conformance --bin kafka -- --kafka-version 3.9.1`
 
@@ -40,7 +40,7 @@ fn config(mut arguments: impl Iterator<Item = String>) -> Result<RealConfig, Str
     Ok(config)
 }
 
-/// Says the address and waits for the end of stdin; an unwritable stdout or unreadable stdin ends the broker too.
+/// Prints the address and waits for the end of stdin; an error of stdout or stdin also ends the broker.
 fn serve(kafka: &RealKafka) {
     let mut stdout = io::stdout().lock();
     let said = writeln!(stdout, "{}", kafka.bootstrap()).and_then(|()| stdout.flush());

@@ -1,4 +1,4 @@
-//! Leaders, replicas, directories and the quorum: what there is to do and to tell on one node.
+//! Leaders, replicas, directories and the quorum, as far as one node has them.
 
 use conformance::{TestBroker, on_both_brokers};
 use kafka_wire::protocol::ErrorCode;
@@ -145,7 +145,7 @@ async fn directories_are_described(broker: TestBroker) {
         partitions: partitions.to_vec(),
         ..Default::default()
     };
-    // Index, size, lag and whether it is a future replica, of every partition of the topic.
+    // Index, size, lag and whether it is a future replica, for every partition of the topic.
     let describe = async |version, topics: Option<Vec<DescribableLogDirTopic>>| {
         let response = wire.ask_at(version, DescribeLogDirsRequest { topics, ..Default::default() }).await;
         assert_eq!((ErrorCode(response.error_code), response.results.len()), (NONE, 1));

@@ -1,4 +1,4 @@
-//! Settings are altered: one by one, and all at once.
+//! Altering settings: one by one, and all at once.
 
 use conformance::{TestBroker, on_both_brokers};
 use kafka_wire::protocol::ErrorCode;
@@ -75,7 +75,7 @@ async fn replace(wire: &Wire, topic: &str, settings: &[(&str, Option<&str>)], va
     ErrorCode(wire.ask(request).await.responses[0].error_code)
 }
 
-/// Value and source of a setting: 1 for the topic's own, 4 or 5 for what the broker has.
+/// Value and source of a setting: 1 for the topic's own, 4 or 5 for one of the broker.
 async fn setting(wire: &Wire, topic: &str, name: &str) -> (String, bool) {
     let resource = DescribeConfigsResource {
         resource_type: TOPIC,
@@ -101,7 +101,7 @@ async fn settings_are_set_and_deleted(broker: TestBroker) {
     assert_eq!(alter(&wire, &topic, both).await, NONE);
     expect(&wire, &topic, "segment.ms", "3000", true).await;
     expect(&wire, &topic, "cleanup.policy", "compact", true).await;
-    // What the topic was created with stays.
+    // Settings from the creation of the topic stay.
     expect(&wire, &topic, "retention.ms", "-1", true).await;
     assert_eq!(alter(&wire, &topic, &[("segment.ms", DELETE, None)]).await, NONE);
     expect(&wire, &topic, "segment.ms", "604800000", false).await;
@@ -249,11 +249,11 @@ async fn altered_settings_take_effect(broker: TestBroker) {
     until(NONE, async || wire.produce(&topic, None, PLAIN, &value).await).await;
 }
 
-/// A value of a setting of the broker and its source: 2 is this broker, 3 all of them, 4 what it was started with, 5 the
-/// default.
+/// A value of a broker setting and its source: 2 is this broker, 3 all brokers, 4 the start of the broker,
+/// 5 the default.
 type Value = (String, i8);
 
-/// The value that holds, and all there are, the one that should hold first.
+/// The value in effect, and all values, the first of which should be the one in effect.
 async fn values(wire: &Wire, broker: &'static str, name: &str) -> (Option<Value>, Vec<Value>) {
     let resource = DescribeConfigsResource {
         resource_type: BROKER,

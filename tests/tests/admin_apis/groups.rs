@@ -1,4 +1,4 @@
-//! Groups forget offsets.
+//! Deleting committed offsets of groups.
 
 use bytes::Bytes;
 use conformance::{TestBroker, on_both_brokers};
@@ -53,7 +53,7 @@ async fn committed(wire: &Wire, group: &Str, topic: &Str) -> Vec<i64> {
     response.topics[0].partitions.iter().map(|partition| partition.committed_offset).collect()
 }
 
-/// The code of the whole request, and those of the partitions.
+/// The error code of the whole request, and those of the partitions.
 async fn delete(wire: &Wire, group: &str, topics: &[(&Str, &[i32])]) -> (ErrorCode, Vec<ErrorCode>) {
     let topic = |(name, partitions): &(&Str, &[i32])| OffsetDeleteRequestTopic {
         name: (*name).clone(),

@@ -1,5 +1,5 @@
-//! Access control entries, quotas and credentials are kept and shown. On Apache Kafka everybody is a superuser here, so
-//! that entries deny nobody anything, as on the embedded broker.
+//! Access control entries, quotas and credentials are stored and listed. On Apache Kafka every client is a superuser
+//! here, so that entries deny nothing, as on the embedded broker.
 
 use std::time::Duration;
 
@@ -64,7 +64,7 @@ async fn create(wire: &Wire, creations: Vec<AclCreation>) -> Vec<ErrorCode> {
     response.results.iter().map(|result| ErrorCode(result.error_code)).collect()
 }
 
-/// A filter for everything that a principal has.
+/// A filter for all entries of a principal.
 fn of(principal: &str) -> DescribeAclsRequest {
     DescribeAclsRequest {
         resource_type_filter: ANY,
@@ -261,10 +261,10 @@ async fn numbers_without_a_meaning_close_the_connection(broker: TestBroker) {
     assert!(answer.is_err(), "{answer:?}");
 }
 
-/// Kinds and names; no name is the default.
+/// Kinds and names of an entity; no name is the default.
 type Entity<'a> = &'a [(&'static str, Option<&'a str>)];
 
-/// Names and values of quotas; no value takes one away.
+/// Names and values of quotas; no value removes a quota.
 type Ops<'a> = &'a [(&'static str, Option<f64>)];
 
 /// Kinds, Kafka's numbers of how to match, and names.
@@ -294,7 +294,7 @@ async fn alter(wire: &Wire, entries: Vec<alter_client_quotas::EntryData>, valida
     response.entries.iter().map(|entry| ErrorCode(entry.error_code)).collect()
 }
 
-/// The code, and a line for each entity that meets the conditions.
+/// The error code, and a line for each entity that meets the conditions.
 async fn described(wire: &Wire, conditions: Conditions<'_>, strict: bool) -> (ErrorCode, String) {
     let component = |&(entity_type, match_type, name): &(&'static str, i8, Option<&str>)| ComponentData {
         entity_type: Str::from_static(entity_type),
@@ -395,7 +395,7 @@ async fn quotas_are_checked(broker: TestBroker) {
     let one = quotas(&[("user", name)], rate);
     let other = quotas(&[("user", name)], &[("consumer_byte_rate", Some(5.0))]);
     assert_eq!(alter(&wire, vec![one, other], false).await, [INVALID], "an entity twice");
-    // What came first has been done.
+    // The operations before the error have taken effect.
     let line = format!("user={user}: producer_byte_rate=1");
     until((NONE, line), async || described(&wire, &[("user", EXACT, name)], true).await).await;
 }
@@ -482,7 +482,7 @@ async fn change(
     results
 }
 
-/// The code, and mechanism with iterations of each credential.
+/// The error code, and mechanism with iterations of each credential.
 type Credentials = (ErrorCode, Vec<(i8, i32)>);
 
 async fn credentials(wire: &Wire, users: &[&str]) -> Vec<Credentials> {

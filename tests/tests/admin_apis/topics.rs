@@ -1,4 +1,4 @@
-//! Topics grow.
+//! Adding partitions to topics.
 
 use conformance::{TestBroker, on_both_brokers};
 use kafka_wire::protocol::ErrorCode;

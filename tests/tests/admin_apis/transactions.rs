@@ -1,4 +1,4 @@
-//! What brokers tell of producers and transactions (KIP-664).
+//! The state of producers and transactions, as brokers report it (KIP-664).
 
 use conformance::{TestBroker, on_every_broker};
 use kafka_wire::cluster::CoordinatorKind;
@@ -96,7 +96,7 @@ impl Job {
         until(NONE, async || self.wire.produce(&self.topic, Some(&self.id), seal, b"value").await).await;
     }
 
-    /// Ends the transaction and waits for its markers; the producer to go on with.
+    /// Ends the transaction and waits for its markers; returns the producer to go on with.
     async fn end(&self, producer: Producer, committed: bool) -> Producer {
         let request = EndTxnRequest {
             transactional_id: self.id.clone(),
@@ -137,7 +137,7 @@ fn seal(producer: Producer, base_sequence: i32) -> Seal {
 
 async fn describe(wire: &Wire, id: &str) -> TransactionState {
     let request = DescribeTransactionsRequest { transactional_ids: vec![Str::from(id)], ..Default::default() };
-    // The partition of the transaction log that has this id may still be on its way to the broker.
+    // The broker may not have loaded the partition of the transaction log for this id yet.
     let mut state = TransactionState::default();
     until(false, async || {
         state = wire.ask(request.clone()).await.transaction_states.remove(0);

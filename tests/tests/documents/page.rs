@@ -1,11 +1,11 @@
-//! Markdown, as far as the tests look at it: fenced blocks and links.
+//! Markdown, as far as the tests need it: fenced blocks and links.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A page of the documents.
 pub(crate) struct Page {
-    /// From the workspace on.
+    /// Path from the workspace on.
     pub(crate) path: String,
     pub(crate) blocks: Vec<Block>,
     text: String,
@@ -15,7 +15,7 @@ pub(crate) struct Page {
 pub(crate) struct Block {
     /// Line of its fence, from 1.
     pub(crate) line: usize,
-    /// What stands behind the fence.
+    /// The info string after the fence.
     pub(crate) info: String,
     pub(crate) text: String,
 }
@@ -56,7 +56,7 @@ impl Page {
         format!("{}:{}: {}", self.path, block.line, block.info)
     }
 
-    /// Blocks of commands that do not run, and why.
+    /// Blocks of commands that are not run, with the reasons.
     pub(crate) fn skipped(&self) -> Vec<String> {
         self.blocks.iter().filter(|block| block.info.starts_with("sh skip")).map(|block| self.at(block)).collect()
     }

@@ -1,4 +1,4 @@
-//! The references, generated: of settings from the comments and defaults of `Config`, of commands from `--help`.
+//! The generated references: of settings, from the comments and defaults of `Config`; of commands, from `--help`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,7 +11,7 @@ use processor::runtime::KEYS;
 
 use crate::page::root;
 
-/// Compares a page with what it must be; with `WATERWHEEL_BLESS=1` writes it.
+/// Compares a page with the text that it must have; with `WATERWHEEL_BLESS=1` writes it.
 pub(crate) fn check(path: &str, text: &str) {
     let file = root().join(path);
     if std::env::var_os("WATERWHEEL_BLESS").is_some_and(|value| value == "1") {
@@ -23,7 +23,7 @@ pub(crate) fn check(path: &str, text: &str) {
     assert!(there == text, "{path} is stale, from line {:?} on; write it anew: {hint}", stale.map(|line| line + 1));
 }
 
-/// Every setting of [`Config`], with its default and what its field's comment says.
+/// Every setting of [`Config`], with its default and the comment of its field.
 pub(crate) fn config() -> String {
     let source = fs::read_to_string(root().join(SOURCE)).expect("the configuration has its file");
     let defaults = defaults();
@@ -75,7 +75,7 @@ fn defaults() -> BTreeMap<String, String> {
     defaults
 }
 
-/// A value as the key takes it: durations are printed as `6s` or `500ms`.
+/// A value in the form of a setting: durations are printed as `6s` or `500ms`.
 fn setting(printed: &str) -> String {
     let millis = |count: &str, unit: u64| count.parse::<u64>().ok().map(|count| (count * unit).to_string());
     let from_ms = printed.strip_suffix("ms").and_then(|count| millis(count, 1));
@@ -83,14 +83,14 @@ fn setting(printed: &str) -> String {
     from_ms.or(from_s).unwrap_or_else(|| printed.to_lowercase())
 }
 
-/// For a cell of a table: one line, a capital at its start.
+/// The text for a cell of a table: one line that begins with a capital.
 fn sentence(text: &str) -> String {
     let text = text.trim().replace('|', "\\|");
     let mut letters = text.chars();
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
-/// What `--help` says, of both programs and all their commands.
+/// The output of `--help`, for both programs and all their commands.
 pub(crate) fn cli() -> String {
     let mut page = CLI_HEAD.to_owned();
     help(&mut page, &["waterwheel"]);
@@ -116,7 +116,7 @@ fn help(page: &mut String, command: &[&str]) {
     }
 }
 
-/// Names under `Commands:`, but for `help`.
+/// The names under `Commands:`, without `help`.
 fn commands(text: &str) -> Vec<String> {
     let list = text.split_once("\nCommands:\n").map_or("", |(_, after)| after);
     let list = list.split("\n\n").next().unwrap_or_default();
@@ -124,7 +124,7 @@ fn commands(text: &str) -> Vec<String> {
     names.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help").map(str::to_owned).collect()
 }
 
-/// `--help` shows what it is set to.
+/// The variable is unset, because `--help` shows its value.
 const SERVERS: &str = "KAFKA_BOOTSTRAP_SERVERS";
 
 const SOURCE: &str = "processor/src/runtime/config.rs";

@@ -9,10 +9,10 @@ use conformance::{programs, skip};
 
 use crate::page::{Block, Page};
 
-/// Runs the blocks of a page; how many ran.
+/// Runs the blocks of a page; returns their number.
 ///
 /// # Errors
-/// What failed, with everything that the page has printed.
+/// The failure, with the whole output of the page.
 pub(crate) fn run(page: &Page) -> Result<usize, String> {
     let blocks: Vec<&Block> = page.blocks.iter().filter(|block| block.info == "sh").collect();
     if blocks.is_empty() {
@@ -25,7 +25,7 @@ pub(crate) fn run(page: &Page) -> Result<usize, String> {
     let folder = std::env::temp_dir().join(format!("documents-{}-{}", std::process::id(), page.path.replace('/', "-")));
     fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let printed = execute(&script(&blocks), &folder);
-    // What is left of it helps nobody; the message has all.
+    // The folder is of no use any more; the message has everything.
     let _ = fs::remove_dir_all(&folder);
     let (is_success, printed) = printed.map_err(|error| format!("{}: {error}", page.path))?;
     let missing = missing(page, &printed);
@@ -36,7 +36,7 @@ pub(crate) fn run(page: &Page) -> Result<usize, String> {
     Err(format!("{}: {what}\nIt printed:\n{printed}", page.path))
 }
 
-/// The blocks as one script, which says where each begins.
+/// The blocks as one script that prints where each begins.
 fn script(blocks: &[&Block]) -> String {
     let mut script = "set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n".to_owned();
     for block in blocks {
@@ -49,7 +49,7 @@ fn mark(block: &Block) -> String {
     format!("== the block of line {}", block.line)
 }
 
-/// Whether the script ended well within its time, and what it printed.
+/// Whether the script succeeded within its time, and its output.
 fn execute(script: &str, folder: &std::path::Path) -> std::io::Result<(bool, String)> {
     let log = folder.join(".printed");
     let printed = File::create(&log)?;
@@ -89,5 +89,5 @@ fn free_port() -> u16 {
     listener.expect("the system has a free port").port()
 }
 
-/// For all commands of a page, on a machine that is busy with other suites.
+/// Time for all commands of a page, on a machine that is busy with other suites.
 const SECONDS_MAX: &str = "180";

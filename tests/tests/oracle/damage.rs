@@ -1,8 +1,8 @@
-//! Breaking bytes, in the ways that bytes break and that liars break them.
+//! Damage to bytes: accidental, and such as an attacker would choose.
 
 use kafka_wire::rng::Rng;
 
-/// A copy with one to three faults. Few faults, so that most of the message is still read before one is met.
+/// A copy with one to three faults. They are few, so that most of the message is still read before the first.
 pub(crate) fn damaged(rng: &mut Rng, bytes: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     for _ in 0..=below(rng, 3) {
@@ -17,17 +17,17 @@ fn damage(rng: &mut Rng, bytes: &mut Vec<u8>) {
     match below(rng, 9) {
         // A flipped bit.
         0 | 1 if left > 0 => bytes[at] ^= 1 << below(rng, 8),
-        // A byte that means something as a length, a count or a mark.
+        // A byte with a special value as a length, a count or a marker.
         2 | 3 if left > 0 => bytes[at] = BYTES[below(rng, BYTES.len())],
         4 => bytes.truncate(at),
-        // A lie about a length: 16 or 32 bits, or a varint.
+        // A wrong length: 16 or 32 bits, or a varint.
         5 if left >= 2 => bytes[at..at + 2].copy_from_slice(&SHORTS[below(rng, SHORTS.len())].to_be_bytes()),
         6 if left >= 4 => bytes[at..at + 4].copy_from_slice(&INTS[below(rng, INTS.len())].to_be_bytes()),
         7 => {
             let spelling = VARINTS[below(rng, VARINTS.len())];
             bytes.splice(at..at + left.min(below(rng, 2)), spelling.iter().copied());
         }
-        // Bytes that come twice, or are gone.
+        // Bytes that are doubled or removed.
         _ => {
             let piece = bytes[at..at + below(rng, left.min(12) + 1)].to_vec();
             if below(rng, 2) == 0 {

@@ -1,4 +1,5 @@
-//! Where we read bytes otherwise than Java on purpose. `kafka-wire/tests/DIFFERENCES.md` says why, a row for each rule.
+//! The cases in which we read bytes differently from Java on purpose. `kafka-wire/tests/DIFFERENCES.md` has the
+//! reasons, a row for each rule.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -9,15 +10,15 @@ use serde_json::Value;
 use super::java::Judgement;
 use super::ours::Reading;
 
-/// What both made of the same bytes.
+/// Both results for the same bytes.
 pub(crate) struct Case<'a> {
     pub(crate) ours: &'a Reading,
     pub(crate) java: &'a Judgement,
 }
 
-/// A reasoned difference.
+/// An intended difference.
 pub(crate) struct Rule {
-    /// As the first column of the table has it.
+    /// The name in the first column of the table.
     pub(crate) name: &'static str,
     explains: fn(&Case<'_>) -> bool,
 }
@@ -50,7 +51,7 @@ impl Case<'_> {
         }
     }
 
-    /// The first rule that explains why they do not agree.
+    /// The first rule that explains why the results differ.
     pub(crate) fn rule(&self) -> Option<&'static Rule> {
         RULES.iter().find(|rule| (rule.explains)(self))
     }
@@ -64,14 +65,14 @@ impl Case<'_> {
         matches!(self.ours, Reading::Unread(error) if error.cause == cause)
     }
 
-    /// It is not that of the value, or more than the frame has.
+    /// The size of a tag differs from that of its value, or exceeds the frame.
     fn we_refuse_a_tag_size(&self) -> bool {
         let Reading::Unread(error) = self.ours else { return false };
         let is_beyond = error.cause == DecodeCause::Truncated && error.what == "tagged field";
         is_beyond || error.cause == DecodeCause::TagSizeMismatch
     }
 
-    /// Java read or did not write what we read.
+    /// We read the bytes; Java did not read or could not write them.
     fn java_refuses_for(&self, reason: &str) -> bool {
         let Judgement::Refused { text } = self.java else { return false };
         matches!(self.ours, Reading::Read { .. }) && text.contains(reason)
@@ -79,7 +80,7 @@ impl Case<'_> {
 
     fn differs_in_doubles(&self) -> bool {
         self.differs_in_json(|ours, java| match (ours.as_f64(), java.as_f64()) {
-            // The bytes are the same; what reads the JSON here may miss the last bit of a long fraction.
+            // The bytes are the same; the JSON parser used here may miss the last bit of a long fraction.
             (Some(ours), Some(java)) => (ours - java).abs() <= 2.0 * f64::EPSILON * ours.abs(),
             _ => false,
         })
@@ -89,7 +90,7 @@ impl Case<'_> {
         self.differs_in_json(|ours, java| *ours == Value::Null && java.is_object())
     }
 
-    /// Whether the bytes are the same, and the values that differ are all of a kind; an absent value counts as null.
+    /// Whether the bytes are the same, and all differing values are of a certain kind; an absent value counts as null.
     fn differs_in_json(&self, is_fine: fn(&Value, &Value) -> bool) -> bool {
         match (self.ours, self.java) {
             (Reading::Read { hex, json }, Judgement::Read { hex: java_hex, json: java_json }) if hex == java_hex => {
@@ -114,21 +115,21 @@ fn differ_only(ours: &Value, java: &Value, is_fine: fn(&Value, &Value) -> bool) 
     }
 }
 
-/// For each rule bytes that it explains: its name, the message, its hex digits.
+/// For each rule, bytes that it explains: its name, the message, hex digits.
 pub(crate) fn examples() -> Vec<(&'static str, &'static str, String)> {
     let of = |name, message, parts: &[&str]| (name, message, parts.concat());
     // A heartbeat of version 4 is a group id, a generation, a member id and an instance id, and then tagged fields.
     let heartbeat = "01000000000100";
     vec![
         of("text that is not UTF-8", "12 q 0", &["0001ff", "00000000", "0000"]),
-        // ApiVersions has a tag of 8 bytes, here said to have 9.
+        // ApiVersions has a tag with 8 bytes, for which this claims 9.
         of("size of a known tagged field", "18 s 3", &["0000", "01", "00000000", "01", "0109", "0000000000000005"]),
         of("varint beyond 32 bits", "12 q 4", &[heartbeat, "8080808010"]),
         // Five thousand groups without a name.
         of("memory of lists", "42 q 2", &["8927", &"01".repeat(5000), "00"]),
         of("unknown tags that do not ascend", "12 q 4", &[heartbeat, "02", "0500", "0400"]),
         of("the last of all tags", "12 q 4", &[heartbeat, "01", "ffffffff0700"]),
-        // FetchRequest: tag 1 is from version 15 on.
+        // FetchRequest has tag 1 only from version 15 on.
         of("tag of another version", "1 q 12", &[&"00".repeat(25), "01", "01", "01", "01", "0100"]),
         of("JSON of doubles", "49 q 1", &["02010201", "c387278e4141ea19", "0000000000"]),
         // The same field with nothing set but an unknown tag.

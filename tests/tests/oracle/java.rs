@@ -13,12 +13,13 @@ pub(crate) struct Java {
     answers: BufReader<ChildStdout>,
 }
 
-/// What Java made of some bytes.
+/// Java's result for some bytes.
 #[derive(Debug)]
 pub(crate) enum Judgement {
-    /// It read them all, and writes this.
+    /// Java read all bytes, and writes these.
     Read { hex: String, json: String },
-    /// It did not: bytes were left (`trailing`), it could not read them (`unread`), or not write them (`unwritten`).
+    /// Java refused them: bytes were left (`trailing`), it could not read them (`unread`), or not
+    /// write them (`unwritten`).
     Refused { text: String },
 }
 
@@ -26,7 +27,7 @@ impl Java {
     /// Starts the oracle, which compiles itself; see its source for the modes.
     ///
     /// # Errors
-    /// Why it cannot run here.
+    /// The reason why it cannot run here.
     pub(crate) fn start(mode: &[&str]) -> Result<Self, String> {
         let compiler = Command::new("javac").arg("-version").output();
         compiler.map_err(|error| format!("`javac`, which `java` needs for sources: {error}"))?;
@@ -43,7 +44,8 @@ impl Java {
     /// One answer for each question, in order.
     pub(crate) fn ask(&mut self, questions: &[String]) -> Vec<String> {
         let Self { questions: pipe, answers, .. } = self;
-        // Both at once: Java answers before it has read everything, and would block on a full pipe.
+        // Writing and reading run at the same time: Java answers before it has read everything, and would
+        // block on a full pipe.
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 for question in questions {
@@ -61,7 +63,7 @@ impl Java {
     /// Everything that it prints, to its end.
     ///
     /// # Panics
-    /// When Java fails; it has told the reason on stderr.
+    /// If Java fails; it has printed the reason on stderr.
     pub(crate) fn lines(mut self) -> impl Iterator<Item = String> {
         std::iter::from_fn(move || {
             let next = line(&mut self.answers);

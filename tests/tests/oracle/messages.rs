@@ -1,7 +1,8 @@
-//! Messages made of the schemas: a strategy of bytes for every version of every message.
+//! Messages made from the schemas: a strategy of bytes for every version of every message.
 //!
-//! The bytes are put together here from the schema's text, by the rules of KIP-482 and the classic format, not by the
-//! codec under test. They are what a careless writer might send: a tagged field may be there with its default value.
+//! The bytes are put together here from the schema's text, by the rules of KIP-482 and of the classic format,
+//! without the codec under test. They are such as a careless writer might send: a tagged field may be present
+//! with its default value.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -49,7 +50,7 @@ struct Maker {
 }
 
 impl Maker {
-    /// All fields of a struct; `depth` counts the lists around it, which get shorter the deeper they are.
+    /// All fields of a struct; `depth` is the number of lists around it, which get shorter the deeper they are.
     fn structure(self, of: &'static Struct, depth: usize) -> Parts {
         let present = || of.fields.iter().filter(|field| field.versions.contains(self.version));
         let plain = present().filter(|field| field.tag.is_none()).map(|field| self.field(field, depth));
@@ -59,7 +60,7 @@ impl Maker {
         }
         let known = present().filter_map(|field| Some((field.tag?, self.field(field, depth))));
         let known = known.map(|(tag, value)| proptest::option::of(value).prop_map(move |value| Some((tag, value?))));
-        // Java refuses a tag that any other version of the message knows, so those are left free too.
+        // Java refuses a tag that any other version of the message knows, so unknown fields avoid those too.
         let taken = of.fields.iter().filter_map(|field| field.tag).max().map_or(0, |tag| tag + 1);
         let unknown = vec((0..200u32, vec(any::<u8>(), 0..6)), 0..3);
         let unknown = prop_oneof![9 => Just(Vec::new()), 1 => unknown];
@@ -89,7 +90,7 @@ impl Maker {
             return value;
         }
         let null = match field.ty {
-            // A tagged struct has a varint for its mark, any other a signed byte.
+            // The null marker of a tagged struct is a varint, that of any other struct a signed byte.
             Type::Struct(_) if field.tag.is_some() => vec![0],
             Type::Struct(_) => vec![0xff],
             _ if is_flexible => vec![0],
@@ -99,7 +100,7 @@ impl Maker {
         prop_oneof![4 => value, 1 => Just(null)].boxed()
     }
 
-    /// A value of a type; a struct that may be null has a mark in front of it.
+    /// A value of a type; a struct that may be null is preceded by a marker.
     fn value(self, ty: &'static Type, depth: usize, may_be_null: bool) -> Parts {
         match ty {
             Type::Bool => any::<bool>().prop_map(|value| vec![u8::from(value)]).boxed(),
@@ -132,7 +133,8 @@ impl Maker {
         }
     }
 
-    /// A length or count in its form, and what it counts; `classic` is its size in bytes before KIP-482.
+    /// A length or count in its encoding, followed by the bytes that it counts; `classic` is its size in
+    /// bytes before KIP-482.
     fn behind_length(self, classic: usize, length: usize, bytes: Vec<u8>) -> Vec<u8> {
         let mut all = if self.is_flexible { varint(length + 1) } else { length.to_be_bytes()[8 - classic..].to_vec() };
         all.extend(bytes);
@@ -140,7 +142,7 @@ impl Maker {
     }
 }
 
-/// Any integer, and more often those that stand for something.
+/// Any integer, with special values more often than by chance.
 fn integer<T: Copy + fmt::Debug + 'static>(
     any: impl Strategy<Value = T>,
     special: &'static [T],
@@ -155,7 +157,7 @@ fn text() -> impl Strategy<Value = String> {
         1 => Just(String::new()),
         6 => letters(plain(), 1..10),
         2 => letters(any::<char>().boxed(), 0..6),
-        // Around the length at which a varint gets its second byte.
+        // A length around the one at which its varint gets a second byte.
         1 => prop_oneof![9 => letters(plain(), 3..4), 1 => letters(plain(), 125..130)],
     ]
 }

@@ -1,4 +1,4 @@
-//! Our codec, by the oracle's names of messages.
+//! Our codec, addressed by the oracle's names of messages.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -15,19 +15,19 @@ pub(crate) struct Message {
     pub(crate) version: i16,
 }
 
-/// What we make of some bytes.
+/// Our result for some bytes.
 #[derive(Debug)]
 pub(crate) enum Reading {
-    /// We read them all, and write this.
+    /// We read all bytes, and write these.
     Read { hex: String, json: String },
-    /// We do not read them.
+    /// We refuse them.
     Unread(DecodeError),
     /// We read them and could not write them again.
     Unwritten(EncodeError),
 }
 
 impl Reading {
-    /// As the oracle would say it.
+    /// The result as the oracle would print it.
     pub(crate) fn line(&self) -> String {
         match self {
             Self::Read { hex, json } => format!("ok {hex} {json}"),
@@ -72,7 +72,7 @@ impl Message {
         self.kind.layout().versions()
     }
 
-    /// Reads and writes a frame, with all that we do not know of it.
+    /// Reads and writes a frame, unknown tagged fields included.
     pub(crate) fn read(&self, frame: &[u8]) -> Reading {
         let frame = Bytes::copy_from_slice(frame);
         let mut reader = Reader::new(&frame);

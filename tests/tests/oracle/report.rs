@@ -1,16 +1,16 @@
-//! Seeds, counts, and what a test has found.
+//! Seeds, counts, and the findings of a test.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::Write as _;
 
-/// The seed of this run: another every time, unless one is given.
+/// The seed of this run: a new one every time, unless it is given.
 pub(crate) fn seed() -> u64 {
     let fresh = RandomState::new().build_hasher().finish();
-    // Short enough to be typed again.
+    // Short enough to be typed.
     number("WATERWHEEL_ORACLE_SEED").unwrap_or(fresh % 1_000_000_000)
 }
 
-/// Messages that each test takes.
+/// Number of messages of each test.
 pub(crate) fn count() -> u64 {
     number("WATERWHEEL_ORACLE_COUNT").unwrap_or(20_000)
 }
@@ -19,7 +19,7 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
 }
 
-/// Counts what was checked and keeps the first failures.
+/// Counts the checked messages and keeps the first failures.
 pub(crate) struct Report {
     what: &'static str,
     seed: u64,
@@ -28,14 +28,14 @@ pub(crate) struct Report {
     failures: Vec<String>,
 }
 
-/// Failures that are told in full.
+/// Number of failures that are reported in full.
 const TOLD_MAX: usize = 12;
 
-/// A failure is cut behind so many characters.
+/// The text of a failure is cut after this many characters.
 const TOLD_CHARACTERS_MAX: usize = 2_000;
 
 impl Report {
-    /// Says the seed, past the capture of the test harness.
+    /// Prints the seed, past the capture of the test harness.
     pub(crate) fn new(what: &'static str, seed: u64) -> Self {
         let report = Self { what, seed, checked: 0, failed: 0, failures: Vec::new() };
         report.say("begins");
@@ -43,7 +43,7 @@ impl Report {
     }
 
     pub(crate) fn say(&self, text: &str) {
-        // A reader of the output wants to know; nobody is helped by a failure to tell him.
+        // A failure to write to stderr could not be reported anywhere.
         let _ = writeln!(std::io::stderr(), "{}: WATERWHEEL_ORACLE_SEED={}: {text}", self.what, self.seed);
     }
 
@@ -51,7 +51,7 @@ impl Report {
         self.checked += checked;
     }
 
-    /// One more was checked.
+    /// Counts one more checked message.
     pub(crate) fn check(&mut self, is_fine: bool, failure: impl FnOnce() -> String) {
         self.count(1);
         if !is_fine {
@@ -66,7 +66,7 @@ impl Report {
         }
     }
 
-    /// Fails the test if something failed, or fewer were checked than should have been.
+    /// Fails the test if something failed, or if fewer messages were checked than required.
     pub(crate) fn end(self, count_min: u64) {
         self.say(&format!("checked {}, failed {}", self.checked, self.failed));
         assert!(self.checked >= count_min, "{}: only {} of {count_min}", self.what, self.checked);

@@ -7,13 +7,13 @@ use serde_json::Value as Json;
 
 use super::messages::schemas;
 
-/// What is said of a message, or of a field, by its path: `FetchRequest/Topics/Partitions`.
+/// The description of a message or a field, by its path: `FetchRequest/Topics/Partitions`.
 pub(crate) type Lines = BTreeMap<String, String>;
 
 /// Messages that Kafka has no schema for.
 const OURS_ALONE: &[&str] = &["StickyAssignorUserData"];
 
-/// One line for each path of which the two say different things.
+/// One line for each path whose descriptions differ.
 pub(crate) fn differences(ours: &Lines, java: &Lines) -> Vec<String> {
     let absent = "nothing".to_owned();
     let paths = ours.keys().chain(java.keys().filter(|path| !ours.contains_key(*path)));
@@ -23,7 +23,7 @@ pub(crate) fn differences(ours: &Lines, java: &Lines) -> Vec<String> {
         .collect()
 }
 
-/// What both sides say of a field.
+/// The facts about a field that both sides have.
 struct Said {
     position: usize,
     ty: String,
@@ -74,7 +74,7 @@ pub(crate) fn ours() -> Lines {
                 (Kind::Response, Some(Api { name, key })) => format!("response of {name}, {key}"),
                 _ => "message".to_owned(),
             };
-            // Kafka tells it at the request, for both.
+            // Kafka states it in the request's schema, for both.
             let unstable = of.unstable.filter(|_| of.kind == Kind::Request);
             let flexible = of.flexible.map(|since| since.max(of.versions.first));
             lines.insert(of.name.clone(), message_line(&kind, of.versions, flexible, unstable));
@@ -117,7 +117,7 @@ fn our_field(field: &Field, position: usize, versions: Versions) -> Said {
 fn our_type(ty: &Type) -> String {
     match ty {
         Type::Array(element) => format!("[{}]", our_type(element)),
-        // Names of structs are not on the wire, and two messages of one file may not share one.
+        // Names of structs are not on the wire, and in Kafka two messages of one file may not share a name.
         Type::Struct(_) => "struct".to_owned(),
         other => format!("{other:?}").to_lowercase(),
     }
@@ -152,7 +152,7 @@ struct JavaSchema<'a> {
 impl JavaSchema<'_> {
     fn fields(&self, fields: &Json, path: &str, within: Versions, lines: &mut Lines) {
         let fields = fields.as_array().expect("a list of fields");
-        // A field that no valid version has is history.
+        // A field that no valid version has is obsolete.
         let present = fields.iter().filter_map(|field| Some((field, cut(field_versions(field), within)?)));
         for (position, (field, versions)) in present.enumerate() {
             let path = format!("{path}/{}", upper(text_of(field, "name")));
@@ -172,7 +172,7 @@ impl JavaSchema<'_> {
     }
 }
 
-/// Its versions; where it says none, those in which it is tagged, as Kafka's generator has it.
+/// The versions of a field; if it states none, those in which it is tagged, as in Kafka's generator.
 fn field_versions(field: &Json) -> Versions {
     let found = versions(field, "versions").or_else(|| versions(field, "taggedVersions"));
     found.unwrap_or(Versions { first: 1, last: 0 })
@@ -207,7 +207,7 @@ fn java_type(ty: &str) -> String {
     ty.replace("uint", "u").replace("int", "i").replace("float", "f")
 }
 
-/// A default that is absent, or JSON's null, is that of the type; the text `null` is null.
+/// A default that is absent, or JSON's null, is that of the type; the text `null` means null.
 fn java_default(default: &Json, ty: &str) -> String {
     let text = match default {
         Json::Null => return "natural".to_owned(),
@@ -243,7 +243,7 @@ fn text_of<'a>(holder: &'a Json, name: &str) -> &'a str {
     holder[name].as_str().unwrap_or_else(|| panic!("{name} is missing: {holder}"))
 }
 
-/// A few of Kafka's names begin in lower case.
+/// A few names in Kafka's schemas begin in lower case.
 fn upper(name: &str) -> String {
     let (first, rest) = name.split_at(1);
     first.to_ascii_uppercase() + rest

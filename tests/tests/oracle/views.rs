@@ -1,4 +1,4 @@
-//! Messages that borrow their frame against the same messages taken out of it.
+//! Messages that borrow their frame, against the owned messages of the same frame.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -18,7 +18,8 @@ pub(crate) fn names() -> BTreeSet<String> {
     structs.filter(|of| of.view).map(|of| of.name.clone()).collect()
 }
 
-/// Why the view of a frame differs from the message, if it does. Both may refuse the frame, then for the same reason.
+/// The difference between the view of a frame and the message, if there is one. Both may refuse the frame, but only
+/// for the same reason.
 pub(crate) fn difference(message: &Message, frame: &[u8]) -> Option<String> {
     let frame = Bytes::copy_from_slice(frame);
     match message.name() {
@@ -41,7 +42,7 @@ fn compare<'a, V: MessageView<'a> + Debug>(frame: &'a Bytes, version: i16) -> Op
     (view != owned).then(|| format!("view:  {view:?}\n  owned: {owned:?}"))
 }
 
-/// Records as a list of numbers, as slices are printed; `Bytes` prints them as text.
+/// The text with records as a list of numbers, as slices are printed; `Bytes` prints them as text.
 fn with_numbers(text: &str) -> String {
     let mut parts = text.split("records: Some(b\"");
     let mut numbered = parts.next().unwrap_or_default().to_owned();
@@ -52,7 +53,7 @@ fn with_numbers(text: &str) -> String {
     numbered
 }
 
-/// The bytes up to the closing quote, and what is behind it.
+/// The bytes up to the closing quote, and the text after it.
 fn unescaped(text: &str) -> (Vec<u8>, &str) {
     let mut bytes = Vec::new();
     let mut rest = text;

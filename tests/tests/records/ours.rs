@@ -1,4 +1,4 @@
-//! Batches and message sets that show everything we can write.
+//! Batches and message sets that show everything that we can write.
 
 use bytes::Bytes;
 use kafka_wire::compression::{Compression, Compressor};

@@ -1,8 +1,9 @@
-//! Which file of a crate imports which, and the circles among them.
+//! Imports between the files of a crate, and the circles among them.
 //!
-//! A path is followed to the file that defines the name: through modules, and through what a module re-exports. A module
-//! that only re-exports the names of its children (`pub use`) takes nothing from them; one that uses them itself does.
-//! Files below a module are parts of it, so what they take from its own file is no import; what they take from each other is.
+//! A path is followed to the file that defines the name: through modules, and through re-exports of modules.
+//! A module that only re-exports the names of its children (`pub use`) does not import them; one that uses them
+//! itself does. Files below a module are parts of it, so their imports from the module's own file do not count;
+//! imports among them do.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,15 +11,15 @@ use super::source::Source;
 
 /// The imports of one crate.
 pub(crate) struct Imports {
-    /// By module path; the root is the empty path.
+    /// Files by module path; the root is the empty path.
     files: BTreeMap<Vec<String>, File>,
 }
 
 struct File {
     path: String,
-    /// Every path in the file with its line, tests left out.
+    /// Every path in the file with its line, without tests.
     paths: Vec<Path>,
-    /// How often each name stands in the file outside of imports.
+    /// Number of occurrences of each name outside of imports.
     names: BTreeMap<String, usize>,
     /// Names of the items that the file defines.
     items: BTreeSet<String>,
@@ -66,7 +67,7 @@ impl Imports {
         circular.map(|((from, to), (line, name))| format!("{from}:{line} -> {to} ({name})")).collect()
     }
 
-    /// From file to file: the first line that imports, and the name.
+    /// For each pair of files, the first line that imports, and the imported name.
     fn edges(&self) -> BTreeMap<(String, String), (usize, String)> {
         let mut edges = BTreeMap::new();
         for (module, file) in &self.files {
@@ -89,7 +90,7 @@ impl Imports {
         edges
     }
 
-    /// The module whose file defines what a path in `module` leads to; none when that is in another crate.
+    /// The module whose file defines the target of a path in `module`; none if that is in another crate.
     fn resolve(&self, module: &[String], segments: &[String], depth: usize) -> Option<Vec<String>> {
         let mut current = module.to_vec();
         let mut rest = segments;
@@ -145,13 +146,13 @@ fn module_path(path: &str) -> Vec<String> {
     segments.filter(|segment| !["lib", "main", "mod"].contains(&segment.as_str())).collect()
 }
 
-/// A word or a sign, and its line.
+/// A word or a symbol, and its line.
 struct Token<'t> {
     line: usize,
     text: &'t str,
 }
 
-/// Words and signs, without comments and literals.
+/// Words and symbols, without comments and literals.
 fn tokens(text: &str) -> Vec<Token<'_>> {
     let bytes = text.as_bytes();
     let (mut tokens, mut at, mut line) = (Vec::new(), 0, 1);
@@ -186,7 +187,7 @@ fn tokens(text: &str) -> Vec<Token<'_>> {
     tokens
 }
 
-/// Bytes of a raw string at the start.
+/// Length in bytes of a raw string at the start.
 fn raw_string(text: &str) -> Option<usize> {
     let hashes = text[1..].len() - text[1..].trim_start_matches('#').len();
     text[1 + hashes..].strip_prefix('"')?;
@@ -194,7 +195,7 @@ fn raw_string(text: &str) -> Option<usize> {
     Some(2 + hashes + text[2 + hashes..].find(&end)? + end.len())
 }
 
-/// Bytes of a string at the start.
+/// Length in bytes of a string at the start.
 fn string(text: &str) -> usize {
     let mut is_escaped = false;
     let end = text.bytes().skip(1).position(|byte| {
@@ -205,7 +206,7 @@ fn string(text: &str) -> usize {
     end.map_or(text.len(), |end| end + 2)
 }
 
-/// Bytes of a character at the start; of the quote alone, if it begins a lifetime.
+/// Length in bytes of a character literal at the start; of the quote alone, if it begins a lifetime.
 fn character(text: &str) -> usize {
     let mut letters = text.char_indices().skip(1);
     match (letters.next(), letters.next()) {
@@ -215,7 +216,7 @@ fn character(text: &str) -> usize {
     }
 }
 
-/// Every path of a file, and how often each name stands outside of imports.
+/// Every path of a file, and the number of occurrences of each name outside of imports.
 fn paths(tokens: &[Token<'_>]) -> (Vec<Path>, BTreeMap<String, usize>) {
     let (mut found, mut names) = (Vec::new(), BTreeMap::new());
     let mut at = 0;
@@ -250,7 +251,7 @@ fn token_text<'t>(tokens: &[Token<'t>], at: usize) -> &'t str {
     tokens.get(at).map_or("", |token| token.text)
 }
 
-/// One branch of a `use`, from `at` on; leaves `at` behind it.
+/// Parses one branch of a `use`, from `at` on; leaves `at` after it.
 fn tree(tokens: &[Token<'_>], at: &mut usize, prefix: &mut Vec<String>, is_public: bool, found: &mut Vec<Path>) {
     let depth = prefix.len();
     let line = tokens.get(*at).map_or(0, |token| token.line);
@@ -290,7 +291,7 @@ fn tree(tokens: &[Token<'_>], at: &mut usize, prefix: &mut Vec<String>, is_publi
     prefix.truncate(depth);
 }
 
-/// Names of what the file defines, at any depth.
+/// Names of the items that the file defines, at any depth.
 fn items(tokens: &[Token<'_>]) -> BTreeSet<String> {
     let keywords = ["fn", "struct", "enum", "trait", "type", "const", "static", "union"];
     let named = tokens.windows(2).filter(|pair| keywords.contains(&pair[0].text));
@@ -298,7 +299,7 @@ fn items(tokens: &[Token<'_>]) -> BTreeSet<String> {
     named.map(|pair| pair[1].text.to_owned()).chain(macros.map(|three| three[2].text.to_owned())).collect()
 }
 
-/// Re-exports of re-exports that are followed.
+/// Most re-exports of re-exports that are followed.
 const REEXPORTS_MAX: usize = 16;
 
 #[cfg(test)]

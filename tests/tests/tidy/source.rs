@@ -1,4 +1,4 @@
-//! Sources as text: enough of Rust to find paths, comments and functions in what rustfmt has laid out.
+//! Sources as text: enough of Rust to find paths, comments and functions in code formatted by rustfmt.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,12 +10,12 @@ pub(crate) fn workspace() -> PathBuf {
 
 /// One Rust file.
 pub(crate) struct Source {
-    /// From the workspace on, with `/`.
+    /// Path from the workspace on, with `/`.
     pub(crate) path: String,
     text: String,
 }
 
-/// Rust files below a folder of the workspace, in the order of their paths.
+/// The Rust files below a folder of the workspace, in the order of their paths.
 pub(crate) fn files(folder: &str) -> Vec<Source> {
     let mut found = Vec::new();
     collect(&workspace().join(folder), &mut found);
@@ -53,7 +53,7 @@ impl Source {
         self.text.lines().enumerate().map(|(index, line)| (index + 1, line))
     }
 
-    /// The top-level module that a file of a crate's `src` is part of; none for the root itself.
+    /// The top-level module that a file of a crate's `src` belongs to; none for the root itself.
     pub(crate) fn module(&self) -> Option<String> {
         let inside = self.path.split_once("/src/")?.1;
         let module = inside.split('/').next()?.trim_end_matches(".rs");
@@ -65,18 +65,18 @@ impl Source {
         self.path.ends_with("/tests.rs") || self.path.contains("/tests/")
     }
 
-    /// Lines before and in the test module at the end of the file.
+    /// Numbers of lines before and in the test module at the end of the file.
     pub(crate) fn code_and_test_lines(&self) -> (usize, usize) {
         let (all, code) = (self.text.lines().count(), self.code().lines().count());
         (code, all - code)
     }
 
-    /// Comments with the numbers of their lines; `//` inside of a string is taken for one too.
+    /// Comments with the numbers of their lines; `//` inside a string also counts as one.
     pub(crate) fn comments(&self) -> impl Iterator<Item = (usize, &str)> {
         self.lines().filter_map(|(number, line)| line.find("//").map(|at| (number, &line[at..])))
     }
 
-    /// Line, name and length of every function, by the indentation that rustfmt gives its last line.
+    /// Line, name and length of every function, found by the indentation of its last line.
     pub(crate) fn functions(&self) -> Vec<(usize, &str, usize)> {
         let lines = self.text.lines().collect::<Vec<_>>();
         let mut found = Vec::new();
@@ -105,7 +105,7 @@ fn function_name(line: &str) -> Option<&str> {
     is_declaration.then(|| &after[..end])
 }
 
-/// Names behind `crate::`, and behind enough `super::` to leave the top-level module, with the numbers of their lines.
+/// Names after `crate::`, and after enough `super::` to leave the top-level module, with the numbers of their lines.
 pub(crate) fn top_level_uses(source: &Source) -> Vec<(usize, String)> {
     let code = source.lines().map(|(_, line)| line.split("//").next().unwrap_or("")).collect::<Vec<_>>().join("\n");
     let mut found = Vec::new();
@@ -122,7 +122,7 @@ pub(crate) fn top_level_uses(source: &Source) -> Vec<(usize, String)> {
     }
     let supers = "super::".repeat(depth(&source.path));
     for (at, _) in code.match_indices(&supers).filter(|(at, _)| !code[..*at].ends_with("super::")) {
-        // Deeper inside of the file, one more `super` is needed to leave it.
+        // In a nested module, one more `super` is needed to leave the file.
         let is_outermost = code[..at].rsplit('\n').next().is_some_and(|line| line.starts_with("use "));
         if is_outermost {
             record(at + supers.len());
@@ -131,14 +131,14 @@ pub(crate) fn top_level_uses(source: &Source) -> Vec<(usize, String)> {
     found
 }
 
-/// How many `super` lead from this file to the crate's root.
+/// The number of `super` that lead from this file to the crate's root.
 fn depth(path: &str) -> usize {
     let inside = path.split_once("/src/").map_or("", |(_, inside)| inside);
     let parts = inside.split('/').filter(|part| *part != "mod.rs").count();
     parts.max(1)
 }
 
-/// The first name of a path, or those of each path in a group.
+/// The first name of a path, or the first names of the paths in a group.
 fn first_names(path: &str) -> Vec<String> {
     let Some(group) = path.strip_prefix('{') else { return vec![name(path)] };
     let mut names = Vec::new();
