@@ -44,16 +44,17 @@ pub(crate) struct Options {
     /// Prints the result as one JSON object in a line, in place of text. Its fields stay as they are; later versions
     /// may add some.
     ///
-    /// `clean`: whether the audit found every word counted exactly once; `interrupted`: the signal that ended the run
-    /// early, or null: then the audit is of the windows that had come out; `lines`, `lines_not_utf8`:
-    /// what was read, and how many of them no word is counted of; `expected_words`, `got_words`: words of the windows
-    /// that have come out, by the audit and by the job; `open_words`: words of windows that had not come out when
-    /// the run was interrupted; `lost_words`, `duplicated_words`, `repeated_windows`, `aborted_records_seen`:
-    /// faults, 0 in a clean run; `aborted_records_in_log`: records of aborted transactions, which no reader may see;
+    /// `clean`: whether the audit found every word counted exactly once;
+    /// `interrupted`: the signal that ended the run early, or null; the audit then covers the windows in the output;
+    /// `lines`, `lines_not_utf8`: lines that were read, and how many of them are not UTF-8, so that the job skips them;
+    /// `expected_words`, `got_words`: words of the windows in the output, by the audit's count and by the job's;
+    /// `open_words`: words of windows that were not in the output yet when the run was interrupted;
+    /// `lost_words`, `duplicated_words`, `repeated_windows`, `aborted_records_seen`: faults, 0 in a clean run;
+    /// `aborted_records_in_log`: records of aborted transactions, which no reader may see;
     /// `different_words`, `top_words`: how many, and the five most frequent as objects of `word` and `count`;
-    /// `seconds`, `lines_per_second`, `cpu_seconds`: of the job without loading and audit; null where there is no
-    /// telling; `commits`, `kills`, `late_words`, `restored_entries`: what the job did; `bootstrap_servers`,
-    /// `embedded`, `topics`, `group`: where it ran, and what it made there.
+    /// `seconds`, `lines_per_second`, `cpu_seconds`: of the job without loading and audit; null if they are unknown;
+    /// `commits`, `kills`, `late_words`, `restored_entries`: the work of the job;
+    /// `bootstrap_servers`, `embedded`, `topics`, `group`: the cluster of the run, and its topics and group there.
     #[arg(long, verbatim_doc_comment)]
     pub(super) json: bool,
     /// Keeps the topics and the group of this run on the cluster, and says their names. Without it they are deleted.

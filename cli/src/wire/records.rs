@@ -16,10 +16,10 @@ use super::{open, stdout};
 
 /// Prints the batches, records and markers of a segment file (.log) or of a records field.
 ///
-/// A line for each, like those of Kafka's `DumpLogSegments --print-data-log`; control characters in keys and values are
-/// escaped. Every format and codec is read. What is wrong is printed where it is, and the first byte that is wrong is
-/// named at the end; the exit code is 1 then. A batch whose records are wrong is skipped, behind one whose length or
-/// format is wrong nothing can be found.
+/// Prints one line for each, like Kafka's `DumpLogSegments --print-data-log`; control characters in keys and values
+/// are escaped. Every format and codec is read. An error is printed at its place, and the first wrong byte is named at
+/// the end; the exit code is then 1. A batch with wrong records is skipped; after a batch with a wrong length or
+/// format, no further batch can be found.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Options {
