@@ -1,8 +1,8 @@
 //! A Kafka client written from the protocol up: no C, no JVM.
 //!
-//! With `default-features = false` it is the sans-IO core, without tokio: every message of Apache Kafka 4.4 at every version,
-//! record batches, and the client's state machines. Codecs are features as well: without `gzip`, `snappy`, `lz4` and `zstd` a
-//! compressed batch fails to open with `UnsupportedCodec`.
+//! With `default-features = false` it is the sans-IO core, without tokio: every message of Apache Kafka 4.4 at every
+//! version, record batches, and the client's state machines. Codecs are features as well: without `gzip`, `snappy`,
+//! `lz4` and `zstd` a compressed batch fails to open with `UnsupportedCodec`.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -33,8 +33,8 @@
 //! Modules have ranks, lowest first: a module uses its own files and lower ranks, never a sibling or a higher rank.
 //! Everything but `client` is sans-IO: state machines take bytes and a [`time::Moment`], and never read a clock.
 //!
-//! Features: `client` (sockets), `gzip`, `snappy`, `lz4` and `zstd` are on by default. `tls` adds `client::TlsConnector`, for
-//! `Client::connect_with`; `inspect` shows messages as JSON.
+//! Features: `client` (sockets), `gzip`, `snappy`, `lz4` and `zstd` are on by default. `tls` adds
+//! `client::TlsConnector`, for `Client::connect_with`; `inspect` shows messages as JSON.
 
 pub mod rng;
 pub mod time;

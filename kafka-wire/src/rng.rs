@@ -1,4 +1,4 @@
-//! The only chance the core knows: a seeded generator.
+//! The only source of randomness in the core: a seeded generator.
 //!
 //! SplitMix64 (Steele, Lea, Flood 2014): one word of state, every seed good, the same sequence on every machine.
 //! Not for secrets.

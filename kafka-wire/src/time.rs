@@ -1,12 +1,12 @@
-//! The only time the core knows: a [`Moment`] on a clock that somebody else reads.
+//! The only notion of time in the core: a [`Moment`] on a clock that the caller reads.
 
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
 /// A point on a monotonic clock, in nanoseconds since that clock's start.
 ///
-/// The driver in `client` maps it to the machine's clock, a simulation makes it up; the core only compares and adds.
-/// Unlike [`std::time::Instant`] it can be constructed, so state machines are tested in virtual time.
+/// The driver in `client` maps it to the machine's clock, and simulations choose it freely; the core only compares and
+/// adds. Unlike [`std::time::Instant`] it can be constructed, so state machines are tested in virtual time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Moment(u64);
 
@@ -38,7 +38,7 @@ impl Moment {
         self.0 / 1_000_000
     }
 
-    /// Time from `earlier` to this moment; zero when `earlier` is later.
+    /// Time from `earlier` to this moment; zero if `earlier` is later.
     #[must_use]
     pub const fn since(self, earlier: Moment) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))

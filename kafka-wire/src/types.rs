@@ -1,4 +1,4 @@
-//! Numbers that must not be mixed up, each as a type of its own.
+//! Numbers that must not be confused, each as a type of its own.
 //!
 //! Generated messages (`protocol`) keep Kafka's plain integers; everything above them uses these.
 
@@ -49,11 +49,11 @@ number! {
     ProducerEpoch(i16)
 }
 number! {
-    /// Milliseconds since 1970-01-01 UTC; -1 when a record has none.
+    /// Milliseconds since 1970-01-01 UTC; -1 if a record has none.
     TimestampMs(i64)
 }
 
-/// Which records a reader sees.
+/// The records that a reader sees.
 ///
 /// Source: KIP-98, `isolation_level` in Fetch and ListOffsets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,12 +61,12 @@ pub enum IsolationLevel {
     /// All records, also those of open and aborted transactions; the end is the high watermark.
     #[default]
     ReadUncommitted,
-    /// Records of committed transactions and records outside of any; the end is the last stable offset.
+    /// Records of committed transactions and records outside of transactions; the end is the last stable offset.
     ReadCommitted,
 }
 
 impl IsolationLevel {
-    /// The number that stands for it in requests.
+    /// The number of the level in requests.
     #[must_use]
     pub const fn code(self) -> i8 {
         match self {

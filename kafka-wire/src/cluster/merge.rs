@@ -1,11 +1,12 @@
-//! How a metadata answer changes what is known.
+//! The rules by which a Metadata response changes a [`Cluster`].
 //!
-//! - The broker list of every answer replaces the known one: brokers come and go, and an answer about one topic lists all.
-//!   Only an empty list (a broker that just started) changes nothing.
-//! - Topics that the answer does not mention stay as they are: answers are about the topics that were asked for.
-//! - Within one topic id a partition's leader epoch only grows; an older one comes from a broker that lags and is ignored.
-//! - Another topic id is another topic: everything known under that name is forgotten, epochs included.
-//! - A topic with an error and no partitions keeps the partitions that are known, except when the topic does not exist.
+//! - The broker list of every response replaces the known one: brokers come and go, and a response about one topic
+//!   lists them all. Only an empty list (of a broker that has just started) changes nothing.
+//! - Topics that the response does not mention stay as they are: a response is about the requested topics.
+//! - Within one topic id the leader epoch of a partition only grows; a lower one comes from a broker that
+//!   lags and is ignored.
+//! - Another topic id means another topic: everything known under that name is dropped, epochs included.
+//! - A topic with an error and no partitions keeps the known partitions, except if the topic does not exist.
 
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use crate::types::{BrokerId, LeaderEpoch, PartitionId};
 use crate::wire::Uuid;
 
 impl Cluster {
-    /// Merges an answer to Metadata.
+    /// Merges a Metadata response.
     pub fn merge(&mut self, response: &MetadataResponse) {
         if !response.brokers.is_empty() {
             self.brokers = response
@@ -40,7 +41,7 @@ impl Cluster {
         }
     }
 
-    /// Adds a broker that another answer named, such as a coordinator. A broker that is known already stays as it is.
+    /// Adds a broker that another response named, such as a coordinator. A known broker stays as it is.
     pub fn learn_broker(&mut self, broker: Broker) {
         self.brokers.entry(broker.id).or_insert(broker);
     }
@@ -51,7 +52,7 @@ impl Cluster {
         self.controller = None;
     }
 
-    /// Forgets a topic: it was deleted, or created anew.
+    /// Forgets a topic, because it was deleted or created anew.
     pub fn forget_topic(&mut self, name: &str) {
         if let Some(topic) = self.topics.remove(name) {
             self.names_by_id.remove(&topic.id);
@@ -59,7 +60,7 @@ impl Cluster {
     }
 
     fn merge_topic(&mut self, answer: &MetadataResponseTopic) {
-        // Without a name it is the answer to a question by id, which this client does not ask.
+        // A topic without a name would be the result of a request by id, which this client does not make.
         let Some(name) = answer.name.clone() else { return };
         let error = ErrorCode(answer.error_code);
         let is_gone = error == ErrorCode::UNKNOWN_TOPIC_OR_PARTITION || error == ErrorCode::INVALID_TOPIC_EXCEPTION;
@@ -81,7 +82,7 @@ impl Cluster {
     }
 }
 
-/// Partitions of `answer` over those `known`, sorted by id; the newer leader epoch wins.
+/// The partitions of `answer` merged over the `known` ones, sorted by id; the newer leader epoch wins.
 fn merge_partitions(known: &[Partition], answer: &[MetadataResponsePartition]) -> Vec<Partition> {
     let mut partitions: Vec<_> = answer.iter().map(partition).collect();
     partitions.sort_by_key(|partition| partition.id);
@@ -96,7 +97,7 @@ fn merge_partitions(known: &[Partition], answer: &[MetadataResponsePartition]) -
     partitions
 }
 
-/// Epoch -1 means that the broker does not tell: then its answer counts.
+/// Epoch -1 means that the broker does not report it: then its answer counts.
 fn is_stale(answer: &Partition, known: &Partition) -> bool {
     answer.leader_epoch >= LeaderEpoch(0) && answer.leader_epoch < known.leader_epoch
 }

@@ -1,7 +1,7 @@
-//! What is known about a cluster: brokers, topics, leaders, and how old that knowledge is.
+//! The known state of a cluster: brokers, topics and leaders.
 //!
-//! A [`Cluster`] is plain data. Metadata answers are merged into it by rules that never go back in time (`merge`); the
-//! owner asks again when something is missing or turned out to be wrong.
+//! A [`Cluster`] is plain data. Metadata responses are merged into it by rules that never go back in time (`merge`);
+//! the owner refreshes it when something is missing or turned out to be wrong.
 
 mod committed;
 mod merge;
@@ -44,26 +44,27 @@ pub struct Broker {
 pub struct Topic {
     /// Its name.
     pub name: Str,
-    /// Its id; all zero when the brokers have none (before Kafka 2.8). A topic created again under the same name has another.
+    /// Its id; all zero if the brokers have none (before Kafka 2.8). A topic created again under the same name
+    /// has another.
     pub id: Uuid,
-    /// Sorted by partition id, without gaps unless the cluster left some out.
+    /// Its partitions, sorted by id; without gaps unless the cluster left some out.
     pub partitions: Vec<Partition>,
-    /// Why the cluster could not describe it; [`ErrorCode::NONE`] when it could.
+    /// The error for which the cluster could not describe it; otherwise [`ErrorCode::NONE`].
     pub error: ErrorCode,
     /// Whether it is one of Kafka's own, such as `__consumer_offsets`.
     pub is_internal: bool,
 }
 
-/// A partition and who leads it.
+/// A partition and its leader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Partition {
     /// Its index in the topic.
     pub id: PartitionId,
     /// The broker that leads it; `None` while there is none.
     pub leader: Option<BrokerId>,
-    /// Counts its leaders; -1 when the brokers do not tell (before Kafka 2.1). Source: KIP-320.
+    /// Leader epoch, which counts the leaders; -1 if the brokers do not report it (before Kafka 2.1). Source: KIP-320.
     pub leader_epoch: LeaderEpoch,
-    /// Why there is no leader; [`ErrorCode::NONE`] when there is.
+    /// The error for which there is no leader; otherwise [`ErrorCode::NONE`].
     pub error: ErrorCode,
 }
 
@@ -76,7 +77,7 @@ pub struct TopicPartition {
     pub partition: PartitionId,
 }
 
-/// What a coordinator is for.
+/// The kinds of coordinators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CoordinatorKind {
     /// Consumer groups, by group id.
@@ -86,13 +87,13 @@ pub enum CoordinatorKind {
 }
 
 impl Cluster {
-    /// Id of the cluster; `None` before the first answer, or when the brokers do not tell (before Kafka 0.10.1).
+    /// Id of the cluster; `None` before the first response, or if the brokers do not report it (before Kafka 0.10.1).
     #[must_use]
     pub const fn cluster_id(&self) -> Option<&Str> {
         self.cluster_id.as_ref()
     }
 
-    /// The broker to send controller requests to. With KRaft any broker will do, and this is one of them.
+    /// The broker for requests to the controller. With KRaft any broker will do, and this is one of them.
     #[must_use]
     pub const fn controller(&self) -> Option<BrokerId> {
         self.controller
@@ -103,24 +104,25 @@ impl Cluster {
         self.brokers.values()
     }
 
-    /// One broker; `None` when the last answer did not list it.
+    /// The broker of this id; `None` if the last response did not list it.
     #[must_use]
     pub fn broker(&self, id: BrokerId) -> Option<&Broker> {
         self.brokers.get(&id)
     }
 
-    /// The known topics in the order of their names. Only those that somebody asked for are known.
+    /// The known topics in the order of their names: those that were requested.
     pub fn topics(&self) -> impl ExactSizeIterator<Item = &Topic> {
         self.topics.values().map(|topic| &**topic)
     }
 
-    /// One topic; `None` when nobody asked for it. Look at its `error`: a missing topic is known as missing.
+    /// The topic of this name; `None` if it was never requested. Look at its `error`: a missing topic
+    /// is known as missing.
     #[must_use]
     pub fn topic(&self, name: &str) -> Option<&Topic> {
         self.topics.get(name).map(|topic| &**topic)
     }
 
-    /// As [`Cluster::topic`], to keep.
+    /// As [`Cluster::topic`], but shared, so that it can be kept.
     #[must_use]
     pub fn shared_topic(&self, name: &str) -> Option<Arc<Topic>> {
         self.topics.get(name).map(Arc::clone)
@@ -132,7 +134,7 @@ impl Cluster {
         self.topic(self.names_by_id.get(&id)?)
     }
 
-    /// Who leads a partition, and how many leaders it has had; `None` when there is no leader or nothing is known.
+    /// The leader of a partition and its epoch; `None` if there is no leader or nothing is known.
     #[must_use]
     pub fn leader(&self, topic: &str, partition: PartitionId) -> Option<(BrokerId, LeaderEpoch)> {
         let partition = self.topic(topic)?.partition(partition)?;

@@ -1,4 +1,4 @@
-//! Messages whose type is known at run time only: for tools that read what others said to each other.
+//! Messages whose type is known at run time only, for tools that read other programs' connections.
 
 use std::fmt;
 use std::sync::LazyLock;
@@ -7,7 +7,7 @@ use super::inspect::{Inspect, json};
 use super::{ApiKey, Message};
 use crate::wire::{DecodeError, EncodeError, Layout, Reader, Writer};
 
-/// Which way a message goes.
+/// The direction of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Direction {
     /// To a broker.
@@ -38,7 +38,8 @@ impl<M: Message + Inspect> AnyMessage for M {
     }
 }
 
-/// One of the messages that this crate has: a request, a response, or one without API key like ConsumerProtocolSubscription.
+/// One of the messages that this crate has: a request, a response, or one without API key
+/// like ConsumerProtocolSubscription.
 #[derive(Clone, Copy)]
 pub struct MessageKind {
     api: Option<(ApiKey, Direction)>,
@@ -55,20 +56,20 @@ impl MessageKind {
         &ALL
     }
 
-    /// The request or response of `key`; `None` when this crate has no such messages, as [`ApiKey::layout`] says.
+    /// The request or response of `key`; `None` if this crate has no such messages, as [`ApiKey::layout`] says.
     #[must_use]
     pub fn of_api(key: ApiKey, direction: Direction) -> Option<Self> {
         let index = ALL.binary_search_by_key(&Some((key, direction)), |kind| kind.api).ok()?;
         ALL.get(index).copied()
     }
 
-    /// The message of this name in Kafka's schema, like `FetchRequest`; `None` when there is none.
+    /// The message of this name in Kafka's schema, like `FetchRequest`; `None` if there is none.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         ALL.iter().find(|kind| kind.name() == name).copied()
     }
 
-    /// Which request or response it is; `None` for a message without API key.
+    /// The API and direction of a request or response; `None` for a message without API key.
     #[must_use]
     pub const fn api(self) -> Option<(ApiKey, Direction)> {
         self.api
@@ -86,7 +87,7 @@ impl MessageKind {
         self.layout
     }
 
-    /// Reads such a message. Bytes behind it are left in the reader.
+    /// Decodes such a message. Bytes after it are left in the reader.
     ///
     /// # Errors
     /// See [`Message::decode`].
@@ -94,10 +95,10 @@ impl MessageKind {
         (self.decode)(r, version)
     }
 
-    /// Reads such a message, which must be all that is left in the reader.
+    /// Decodes such a message, which must be all that is left in the reader.
     ///
     /// # Errors
-    /// See [`Message::decode`]; `TrailingBytes` when there is something behind it.
+    /// See [`Message::decode`]; `TrailingBytes` if there are bytes after it.
     pub fn decode_whole(self, version: i16, r: &mut Reader<'_>) -> Result<Box<dyn AnyMessage>, DecodeError> {
         let message = self.decode(version, r)?;
         r.finish()?;
@@ -115,7 +116,7 @@ impl fmt::Debug for MessageKind {
     }
 }
 
-/// Ascending by API and direction.
+/// Every message: first those without API key, then in ascending order of API and direction.
 static ALL: LazyLock<Vec<MessageKind>> = LazyLock::new(|| {
     let mut kinds = Vec::new();
     macro_rules! api {

@@ -1,4 +1,4 @@
-//! Which number stands for which request.
+//! API keys: the numbers of the requests.
 
 use super::Message;
 use crate::wire::Layout;
@@ -7,10 +7,10 @@ use std::ops::RangeInclusive;
 
 macro_rules! keys {
     ($($name:ident = $key:literal)*) => {
-        /// The kind of a request, as its header says it: every key that Apache Kafka has.
+        /// The API of a request, as its header states it: every key that Apache Kafka has.
         ///
-        /// Four keys have no messages: `LeaderAndIsr`, `StopReplica`, `UpdateMetadata` and `ControlledShutdown`, which Kafka 4
-        /// dropped; [`ApiKey::layout`] is `None` for them.
+        /// Four keys have no messages: `LeaderAndIsr`, `StopReplica`, `UpdateMetadata` and `ControlledShutdown`,
+        /// which Kafka 4 dropped; [`ApiKey::layout`] is `None` for them.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(i16)]
         #[expect(missing_docs, reason = "the names are Kafka's, and each is documented at its messages")]
@@ -20,7 +20,7 @@ macro_rules! keys {
             /// Every key, ascending.
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
 
-            /// The kind that `key` stands for, if this crate knows it.
+            /// The API with the number `key`, if this crate knows it.
             #[must_use]
             pub const fn from_i16(key: i16) -> Option<Self> {
                 match key {
@@ -43,7 +43,7 @@ macro_rules! keys {
 crate::with_api_keys!(keys);
 
 impl ApiKey {
-    /// Versions of the request and its response, or `None` when this crate has no such messages.
+    /// Versions of the request and its response, or `None` if this crate has no such messages.
     #[must_use]
     pub const fn layout(self) -> Option<Layout> {
         macro_rules! row {
@@ -59,7 +59,7 @@ impl ApiKey {
 
     /// Versions that a client may pick and a broker should offer: those whose layout is final.
     ///
-    /// Empty when this crate has no such messages. `layout()` also has the newest one while it is still unstable.
+    /// Empty if this crate has no such messages. `layout()` also has the newest version while that is still unstable.
     #[must_use]
     pub const fn versions(self) -> RangeInclusive<i16> {
         match self.layout() {
@@ -68,15 +68,16 @@ impl ApiKey {
         }
     }
 
-    /// Version of the request header in front of version `version` of this request.
+    /// Version of the request header that precedes version `version` of this request.
     #[must_use]
     pub const fn request_header_version(self, version: i16) -> i16 {
         if self.is_flexible(version) { 2 } else { 1 }
     }
 
-    /// Version of the response header in front of version `version` of the response.
+    /// Version of the response header that precedes version `version` of the response.
     ///
-    /// ApiVersions always answers with the oldest header: its client does not know yet what the broker speaks (KIP-511).
+    /// ApiVersions always answers with the oldest header, because its client does not know the broker's
+    /// versions yet (KIP-511).
     #[must_use]
     pub const fn response_header_version(self, version: i16) -> i16 {
         if self.is_flexible(version) && !matches!(self, Self::ApiVersions) { 1 } else { 0 }

@@ -1,24 +1,24 @@
-//! Kafka's error codes: name, whether trying again can help, meaning.
+//! Kafka's error codes, each with its name, its meaning, and whether a retry can help.
 
 use std::fmt;
 
-/// An error code as the wire has it; codes of newer brokers stay numbers.
+/// An error code as a number; a code that this build does not know keeps its number.
 ///
-/// 0 is no error. The table is that of Apache Kafka 4.4, and "retriable" is what its Java client retries.
+/// 0 means no error. The table is that of Apache Kafka 4.4, and "retriable" is every code that its Java client retries.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ErrorCode(pub i16);
 
 impl ErrorCode {
-    /// Whether this says that all went well.
+    /// Whether there is no error.
     #[must_use]
     pub const fn is_none(self) -> bool {
         self.0 == 0
     }
 
-    /// `Ok` for no error, else the error.
+    /// `Ok` for no error, otherwise the error.
     ///
     /// # Errors
-    /// Itself, unless it is no error.
+    /// The code itself, unless it is no error.
     pub const fn ok(self) -> Result<(), Self> {
         if self.is_none() { Ok(()) } else { Err(self) }
     }
@@ -52,7 +52,7 @@ macro_rules! codes {
                 pub const $name: Self = Self($code);
             )*
 
-            /// Kafka's name, like `NOT_COORDINATOR`; `UNKNOWN_CODE` for one that the table lacks.
+            /// Kafka's name, like `NOT_COORDINATOR`; `UNKNOWN_CODE` for a code that the table lacks.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self.0 {
@@ -61,7 +61,7 @@ macro_rules! codes {
                 }
             }
 
-            /// What it means, as a clause.
+            /// The meaning, as a clause.
             #[must_use]
             pub const fn meaning(self) -> &'static str {
                 match self.0 {

@@ -1,16 +1,16 @@
-//! Messages as JSON, the way Kafka's own tools print them.
+//! Messages as JSON, as Kafka's own tools print them.
 //!
-//! [`json`] prints what Java's `XJsonConverter.write(message, version, false)` makes: names of fields as Kafka's schema has
-//! them, in its order; fields that the version has, and of tagged ones those that are set; byte fields in base64,
-//! records as their size.
+//! [`json`] prints the same as Java's `XJsonConverter.write(message, version, false)`: field names and their order
+//! as in Kafka's schema; all fields that the version has, but only those tagged fields that are set; byte fields in
+//! base64, records as their size.
 
 use bytes::Bytes;
 
 use crate::wire::{Str, Uuid, base64};
 
-/// A message or a struct of one, which can be shown as a JSON object.
+/// A message, or a struct of one, that can be printed as a JSON object.
 pub trait Inspect {
-    /// Names its fields, as `version` has them, and their values.
+    /// Passes its fields with their values to `to`, as `version` has them.
     fn inspect(&self, version: i16, to: &mut Json);
 }
 
@@ -28,13 +28,13 @@ pub struct Json {
 }
 
 impl Json {
-    /// A field of the struct that is being shown.
+    /// Adds a field of the struct that is being printed.
     pub fn field(&mut self, name: &str, value: &dyn Value, version: i16) {
         self.name(name);
         value.show(version, self);
     }
 
-    /// A records field: its size in bytes, under a name of its own, or null.
+    /// Adds a records field: its size in bytes, under a name of its own, or null.
     pub fn records<'a>(&mut self, name: &str, value: impl Into<Option<&'a Bytes>>) {
         match value.into() {
             None => {
@@ -63,7 +63,7 @@ impl Json {
         self.text.push('}');
     }
 
-    /// Text between quotes. Escapes what Java's Jackson escapes: quotes, backslashes, control characters.
+    /// Appends quoted text. Escapes the same as Java's Jackson: quotes, backslashes, control characters.
     fn quoted(&mut self, text: &str) {
         self.text.push('"');
         for character in text.chars() {
@@ -83,7 +83,7 @@ impl Json {
     }
 }
 
-/// What a field can hold.
+/// A value of a field.
 pub trait Value {
     /// Appends the value.
     fn show(&self, version: i16, to: &mut Json);
@@ -128,7 +128,7 @@ macro_rules! numbers {
 
 numbers! { bool i8 i16 u16 i32 i64 }
 
-/// As Java's `Double.toString` has it. Numbers that JSON has no form for become texts.
+/// Printed as by Java's `Double.toString`. Numbers that JSON cannot represent become strings.
 impl Value for f64 {
     fn show(&self, _: i16, to: &mut Json) {
         match *self {
@@ -156,7 +156,7 @@ impl Value for Uuid {
     }
 }
 
-/// In base64, with padding.
+/// Printed in base64, with padding.
 impl Value for Bytes {
     fn show(&self, _: i16, to: &mut Json) {
         const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

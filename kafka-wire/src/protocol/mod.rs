@@ -1,9 +1,9 @@
-//! Messages of the Kafka protocol, every version that Apache Kafka 4.4 has, both directions.
+//! Messages of the Kafka protocol: requests and responses, at every version that Apache Kafka 4.4 has.
 //!
-//! One module per API, generated from `kafka-wire/schema/<api>.schema`; names of structs are Kafka's, names of fields
-//! are Kafka's in snake case. Structs are owned and keep plain integers; strings, bytes and records share the frame
-//! they came in. A field that a version lacks takes its default on decoding; encoding fails when such a field is set,
-//! unless Kafka calls it ignorable. Record batches stay opaque bytes here: `record` reads them.
+//! There is one module per API, generated from `kafka-wire/schema/<api>.schema`; names of structs are Kafka's,
+//! names of fields are Kafka's in snake case. Structs are owned and keep plain integers; strings, bytes and records
+//! share the frame that they came in. A field that a version lacks has its default after decoding; encoding fails if
+//! such a field is set, unless Kafka calls it ignorable. Record batches stay opaque bytes here: `record` reads them.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::cast_possible_truncation))]
 
 #[cfg(feature = "inspect")]
@@ -27,40 +27,44 @@ use bytes::Bytes;
 
 use crate::wire::{Decode, DecodeCause, DecodeError, Encode, EncodeError, Layout, Reader, View, ViewReader, Writer};
 
-/// A message that can be read and written at every version of its [`Layout`].
+/// A message that can be decoded and encoded at every version of its [`Layout`].
 pub trait Message: Decode + Encode + Clone + std::fmt::Debug + Default + PartialEq + Send + Sync + 'static {
     /// Its name and its versions.
     const LAYOUT: Layout;
 
-    /// Reads the message as `version` lays it out.
+    /// Decodes the message in the layout of `version`.
     ///
-    /// Bytes behind its last field are left in the reader. What is served or received ignores them, as Apache Kafka does,
-    /// and counts them by [`Reader::left`]; what compares bytes refuses them by [`Reader::finish`].
+    /// Bytes after its last field are left in the reader. Code that serves or receives messages ignores them,
+    /// as Apache Kafka does, and counts them with [`Reader::left`]; code that compares bytes refuses them
+    /// with [`Reader::finish`].
     ///
     /// The memory taken is bounded by the size of the frame: see [`ELEMENTS_PER_BYTE`](crate::wire::ELEMENTS_PER_BYTE).
     ///
     /// # Errors
-    /// Names the field and the byte where the frame is not such a message, or the version if there is no such layout.
+    /// Names the field and the byte at which the frame is not such a message, or the version if there is no
+    /// such layout.
     fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
         r.message(version)
     }
 
-    /// Appends the message as `version` lays it out.
+    /// Appends the message in the layout of `version`.
     ///
     /// # Errors
-    /// A field that is set, is not ignorable and is missing in `version`; null where `version` has none; a string or
-    /// list that is longer than its length field can say; an unknown version. The writer's contents are then unspecified.
+    /// A field that is set, is not ignorable and is missing in `version`; null where `version` does not allow it;
+    /// a string or list longer than its length field can state; an unknown version. The writer's contents
+    /// are then unspecified.
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         self.write(w, version)
     }
 }
 
-/// A message that borrows the frame it is read from. Its lists take no memory: see [`Items`](crate::wire::Items).
+/// A message that borrows the frame that it is decoded from. Its lists take no memory:
+/// see [`Items`](crate::wire::Items).
 pub trait MessageView<'a>: View<'a> {
-    /// The same message, taken out of its frame.
+    /// The owned form of the message.
     type Owned: Message;
 
-    /// Reads the message as `version` lays it out. Bytes behind its last field are ignored: see [`Self::split`].
+    /// Decodes the message in the layout of `version`. Bytes after its last field are ignored: see [`Self::split`].
     ///
     /// # Errors
     /// Those of [`Message::decode`].
@@ -68,7 +72,7 @@ pub trait MessageView<'a>: View<'a> {
         Self::split(body, version).map(|(view, _)| view)
     }
 
-    /// Reads the message as `version` lays it out, and returns it with the bytes behind its last field.
+    /// Decodes the message in the layout of `version`, and returns it with the bytes after its last field.
     ///
     /// # Errors
     /// Those of [`Message::decode`].
@@ -82,14 +86,14 @@ pub trait MessageView<'a>: View<'a> {
     }
 }
 
-/// Why there is no such message: a view does not carry the names of fields, so the owned form is read to find out.
+/// The error of a view. A view does not carry the names of fields, so the owned form is decoded to find the error.
 #[cold]
 fn refused<M: Message>(body: &Bytes, version: i16) -> DecodeError {
     let mut reader = Reader::new(body);
     M::decode(&mut reader, version).err().unwrap_or_else(|| reader.error(M::LAYOUT.name, DecodeCause::Truncated))
 }
 
-/// A request, and what answers it.
+/// A request with its response.
 pub trait Request: Message {
     /// The message that answers it, at the same version.
     type Response: Message;
@@ -97,7 +101,8 @@ pub trait Request: Message {
     /// Its API key.
     const KEY: ApiKey;
 
-    /// How long the broker asks to be left alone, in milliseconds; 0 when it does not ask, or the API has no way to.
+    /// The time for which the broker asks the client to send nothing, in milliseconds; 0 if it does not ask,
+    /// or the API has no such field.
     ///
     /// Source: KIP-219, `ThrottleTimeMs` of every response that has it.
     fn throttle_time_ms(response: &Self::Response) -> i32 {

@@ -23,7 +23,7 @@ fn encode<M: Message>(message: &M, version: i16) -> Result<Bytes, EncodeError> {
 #[test]
 fn a_set_field_that_the_version_lacks_is_an_error() {
     let request = FetchRequest { max_bytes: 7, rack_id: Str::from_static("a"), ..FetchRequest::default() };
-    // The rack is ignorable, and leaves no trace in version 4.
+    // The rack is ignorable, so it is left out in version 4.
     let decoded = decode::<FetchRequest>(&encode(&request, 4).unwrap(), 4).unwrap();
     assert_eq!((decoded.max_bytes, decoded.rack_id), (7, Str::EMPTY));
 
@@ -50,7 +50,7 @@ fn unknown_versions_are_refused_in_both_directions() {
 
 #[test]
 fn tagged_fields_of_newer_brokers_are_skipped() {
-    // Error 0, no APIs, throttle 0, then three tags: the epoch (1), one that nobody knows (90), migration (3).
+    // Error 0, no APIs, throttle 0, then three tags: the epoch (1), an unknown one (90), migration (3).
     let frame = b"\0\0\x01\0\0\0\0\x03\x01\x08\0\0\0\0\0\0\0\x05\x5a\x02\xff\xff\x03\x01\x01";
     let frame = Bytes::from_static(frame);
     let mut r = Reader::new(&frame);
@@ -94,7 +94,7 @@ fn counts_of_a_hostile_frame_reserve_nothing() {
     assert_eq!((error.at, error.what, error.cause), (17, "topics", DecodeCause::CountTooLarge));
 }
 
-/// A fetch request that carries tagged fields nobody knows: in the replica state (itself tag 1), in a partition, at the end.
+/// A fetch request with unknown tagged fields: in the replica state (itself tag 1), in a partition, at the end.
 const WITH_UNKNOWN_TAGS: &[u8] = b"\0\0\0\x01\0\0\0\x02\0\0\0\x03\0\0\0\0\x04\0\0\0\x05\x02\
     \x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x02\0\0\0\x06\xff\xff\xff\xff\0\0\0\0\0\0\0\x08\
     \xff\xff\xff\xff\0\0\0\0\0\0\0\x09\0\0\0\x0a\x02\x01\x08\0\0\0\0\0\0\0\x0b\x05\x02hi\0\x01\x01\
@@ -116,10 +116,10 @@ fn unknown_tags_are_kept_on_request_and_written_back_where_they_were() {
         w.into_bytes()
     };
     assert_eq!(put_back(&request), frame);
-    // The replica state has its default here, and is written all the same for what was kept inside of it.
+    // The replica state has its default here, and is written all the same for the unknown fields in it.
     assert_eq!(request.replica_state, Default::default());
 
-    // A known field that is no longer set leaves the others in their places.
+    // When a known field is no longer set, the others keep their places.
     request.topics[0].partitions[0].high_watermark = i64::MAX;
     let changed = put_back(&request);
     let mut r = Reader::new(&changed);
@@ -127,7 +127,7 @@ fn unknown_tags_are_kept_on_request_and_written_back_where_they_were() {
     assert_eq!(FetchRequest::decode(&mut r, 18).unwrap(), request);
     assert_eq!(r.take_unknown_tags(), kept);
 
-    // Without the request they are skipped.
+    // Unless they are asked for, they are skipped.
     assert_eq!(decode::<FetchRequest>(&frame, 18).unwrap().max_bytes, 3);
     assert!(encode(&request, 18).unwrap().len() < changed.len());
 }
@@ -174,7 +174,7 @@ fn a_view_reads_what_the_owned_message_has() {
             format!("{view:?}").replace("View", ""),
             format!("{owned:?}").replace("b\"records\"", "[114, 101, 99, 111, 114, 100, 115]")
         );
-        // What follows is left.
+        // The following bytes are left.
         let longer = Bytes::from([&body[..], b"\x01\0\0"].concat());
         let (_, rest) = FetchResponseView::split(&longer, version).unwrap();
         assert_eq!(rest, b"\x01\0\0");

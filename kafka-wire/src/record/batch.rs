@@ -1,4 +1,4 @@
-//! The batches in a field of records, whole and unread.
+//! The batches in a records field, complete and not decoded.
 
 use std::iter::FusedIterator;
 
@@ -10,11 +10,12 @@ use super::{BatchHeader, RecordError, RecordErrorCause, Records};
 use crate::compression::{self, Compression, Container, Decompressed};
 
 impl BatchHeader {
-    /// Reads the header at the start of `bytes` without checking the checksum or looking at the records.
+    /// Parses the header at the start of `bytes`, without checking the checksum or reading the records.
     ///
     /// # Errors
-    /// `Truncated` below 61 bytes (a message of the old formats must be whole), `UnsupportedMagic` for formats of the
-    /// future, `OutOfRange` for a negative count or last offset delta, `Compression` for codec bits without a meaning.
+    /// `Truncated` below 61 bytes (a message of the old formats must be complete); `UnsupportedMagic` for a format
+    /// that this build does not know; `OutOfRange` for a negative count or last offset delta; `Compression` for codec
+    /// bits without a meaning.
     pub fn parse(bytes: &[u8]) -> Result<Self, RecordError> {
         if bytes.get(MAGIC_AT).is_some_and(|magic| message_bytes_min(magic.cast_signed()).is_some()) {
             return message::batch_header(bytes);
@@ -23,12 +24,12 @@ impl BatchHeader {
     }
 }
 
-/// The batches of a fetch response, of a produce request or of a segment file, in order and of any format: record batches
-/// (v2), and the messages of message sets (v0 and v1).
+/// The batches of a fetch response, of a produce request or of a segment file, in order and in any format:
+/// record batches (v2), and the messages of message sets (v0 and v1).
 ///
-/// A batch that is cut off at the end of the bytes ends the iteration without an error: brokers cut at the byte limit
-/// of the fetch. [`Batches::rest`] has it then. After an error the iteration is over, because nothing after a wrong length
-/// can be found.
+/// A batch that is cut off at the end of the bytes ends the iteration without an error, because brokers cut at the byte
+/// limit of the fetch; its bytes are then in [`Batches::rest`]. After an error the iteration is over, because after
+/// a wrong length no batch can be found.
 #[derive(Clone, Debug)]
 pub struct Batches {
     rest: Bytes,
@@ -36,24 +37,25 @@ pub struct Batches {
 }
 
 impl Batches {
-    /// Reads the batches that `records` holds; each of them shares its memory.
+    /// Iterates over the batches in `records`; each of them shares its memory.
     pub fn new(records: Bytes) -> Self {
         Self { rest: records, position: 0 }
     }
 
-    /// Bytes from the start to the batch that comes next; after an error, to the batch that it is in.
+    /// Bytes from the start to the next batch; after an error, to the batch with the error.
     pub fn position(&self) -> usize {
         self.position
     }
 
-    /// The bytes after the last batch returned; at the end of the iteration those of the batch cut off, after an error none.
+    /// The bytes after the last batch returned. At the end of the iteration they are those of the batch that is cut
+    /// off, after an error there are none.
     pub fn rest(&self) -> &Bytes {
         &self.rest
     }
 }
 
 impl Iterator for Batches {
-    /// An error is that of the batch at [`Batches::position`].
+    /// An error is about the batch at [`Batches::position`].
     type Item = Result<Batch, RecordError>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -80,27 +82,30 @@ impl Iterator for Batches {
 
 impl FusedIterator for Batches {}
 
-/// One record batch (format v2), or one message of the old formats, shared with the frame that it came in: keeping it
-/// keeps the frame.
+/// One record batch (format v2), or one message of the old formats. It shares the memory of the frame that it came in,
+/// so keeping it keeps the frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
-    /// What the batch says about its records.
+    /// The header of the batch.
     pub header: BatchHeader,
-    /// Exactly the batch: as many as its length field says, and the header at least.
+    /// The bytes of the batch: as many as its length field states, with at least the header.
     bytes: Bytes,
 }
 
 impl Batch {
-    /// Bytes at the start of a batch, or of a message of the old formats, that tell its size. The last is the magic.
+    /// Bytes at the start of a batch, or of a message of the old formats, that are needed to know its size.
+    /// The last is the magic.
     pub const HEAD_BYTES: usize = MAGIC_AT + 1;
 
-    /// Bytes of the batch that begins with `head`, as its length field states them and its format allows: what a reader of a
-    /// file has to read. A claim only, at most 2 GiB. `None` when `head` is shorter than [`Batch::HEAD_BYTES`].
+    /// Bytes of the batch that begins with `head`, as its length field states them and its format allows:
+    /// the number of bytes that a reader of a file has to read. It is only a claim, at most 2 GiB.
+    /// `None` if `head` is shorter than [`Batch::HEAD_BYTES`].
     ///
     /// # Errors
-    /// `UnsupportedMagic` for formats of the future; `OutOfRange` when no batch or message is that short.
+    /// `UnsupportedMagic` for a format that this build does not know; `OutOfRange` if no batch or message can be
+    /// that short.
     pub fn stated_size_bytes(head: &[u8]) -> Result<Option<usize>, RecordError> {
-        // The magic is looked at first: the length field means the same in every format, but a message of the old ones
+        // The magic is checked first: the length field means the same in every format, but a message of the old ones
         // may be shorter than the header of a batch.
         let Some(&magic) = head.get(MAGIC_AT) else { return Ok(None) };
         let magic = magic.cast_signed();
@@ -118,10 +123,10 @@ impl Batch {
         }
     }
 
-    /// The batch that `bytes` are, no more and no less. What a broker expects of a produce request.
+    /// The batch in `bytes`, which must contain it and nothing else. Brokers expect that of a produce request.
     ///
     /// # Errors
-    /// Those of [`Batches`]; `Truncated` when bytes are missing and `BytesLeft` when there are too many.
+    /// Those of [`Batches`]; `Truncated` if bytes are missing and `BytesLeft` if there are too many.
     pub fn from_bytes(bytes: Bytes) -> Result<Self, RecordError> {
         let given = bytes.len();
         let mut batches = Batches::new(bytes);
@@ -143,8 +148,8 @@ impl Batch {
         self.bytes.len()
     }
 
-    /// Bytes from the start of the batch to its records, compressed or not. Of a message of the old formats the whole of it
-    /// is its record; those that a compressed one holds are the last field of it.
+    /// Bytes from the start of the batch to its records, compressed or not. A message of the old formats is its own
+    /// record; the messages in a compressed one are its last field.
     pub fn records_at(&self) -> usize {
         if self.header.magic == MAGIC_V2 {
             return HEADER_BYTES;
@@ -152,7 +157,7 @@ impl Batch {
         message::value_at(&self.bytes)
     }
 
-    /// The checksum that the batch states of itself, right or wrong: see [`Batch::check_crc`].
+    /// The checksum in the header, right or wrong: see [`Batch::check_crc`].
     pub fn crc(&self) -> u32 {
         let field = self.bytes.get(self.crc_at()..).and_then(|bytes| bytes.first_chunk());
         u32::from_be_bytes(*field.expect("a batch has a whole header"))
@@ -162,7 +167,8 @@ impl Batch {
         if self.header.magic == MAGIC_V2 { CRC_AT } else { MESSAGE_CRC_AT }
     }
 
-    /// Compares the checksum in the header with that of the bytes that it covers: a CRC-32C, in the old formats a CRC-32.
+    /// Compares the checksum in the header with that of the bytes that it covers: a CRC-32C, in the old formats
+    /// a CRC-32.
     ///
     /// # Errors
     /// `ChecksumMismatch` with both numbers.
@@ -179,15 +185,15 @@ impl Batch {
         Err(RecordError::new(self.crc_at(), "crc", RecordErrorCause::ChecksumMismatch { stored, computed }))
     }
 
-    /// Checks the checksum, decompresses if needed, and reads the records in place.
+    /// Checks the checksum, decompresses if needed, and returns the records, which are read in place.
     ///
-    /// The records borrow the batch, or `buffer` when the batch is compressed. The checksum is computed here, right
-    /// before the records are read, because the bytes are in the cache for both then.
+    /// The records borrow the batch, or `buffer` if the batch is compressed. The checksum is computed here,
+    /// right before the records are read, because the bytes are in the cache for both then.
     ///
     /// # Errors
-    /// `ChecksumMismatch`; `Compression` when the codec is not in this build, the data is corrupt, or it would exceed
-    /// the limit of `buffer`; `OutOfRange` when there are fewer bytes than that many records need. For a compressed message
-    /// of the old formats also when the messages in it cannot be told apart.
+    /// `ChecksumMismatch`; `Compression` if this build lacks the codec, the data is corrupt, or it would exceed the
+    /// limit of `buffer`; `OutOfRange` if there are fewer bytes than that many records need. For a compressed message
+    /// of the old formats, also any error that prevents the messages in it from being separated.
     pub fn open<'a>(&'a self, buffer: &'a mut Decompressed) -> Result<Records<'a>, RecordError> {
         self.check_crc()?;
         if self.header.magic != MAGIC_V2 {
@@ -205,7 +211,7 @@ impl Batch {
     }
 }
 
-/// Size of the batch at the start of `bytes`, or `None` when it is not all there.
+/// Size of the batch at the start of `bytes`, or `None` if it is incomplete.
 fn whole_batch_bytes(bytes: &[u8]) -> Result<Option<usize>, RecordError> {
     Ok(Batch::stated_size_bytes(bytes)?.filter(|size_bytes| *size_bytes <= bytes.len()))
 }

@@ -17,19 +17,20 @@ use crate::types::{ProducerEpoch, ProducerId};
 /// The header's place is reserved at the front and filled by [`BatchBuilder::seal`], so no byte moves after `append`.
 #[derive(Clone, Debug)]
 pub struct BatchBuilder {
-    /// Starts with `HEADER_BYTES` bytes of header to be.
+    /// Begins with `HEADER_BYTES` bytes for the header.
     buffer: Vec<u8>,
     record_count: i32,
     base_timestamp: i64,
     max_timestamp: i64,
 }
 
-/// What a batch gets when it is closed. The default is a plain batch of a producer that is not idempotent.
+/// The header fields that a batch gets when it is closed. The default is a plain batch of a producer
+/// that is not idempotent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seal {
-    /// -1 for none.
+    /// Producer id; -1 for none.
     pub producer_id: ProducerId,
-    /// -1 for none.
+    /// Producer epoch; -1 for none.
     pub producer_epoch: ProducerEpoch,
     /// Sequence of the first record; -1 for none.
     pub base_sequence: i32,
@@ -39,11 +40,12 @@ pub struct Seal {
     pub compression: Compression,
 }
 
-/// What the length field of a batch can state.
+/// Most bytes that the length field of a batch can state.
 const BATCH_BYTES_MAX: usize = i32::MAX as usize;
 
-/// Length, offset delta, key length, value length and header count of at most 5 bytes, attributes of 1, timestamp delta
-/// of at most 10. Java's `DefaultRecord.MAX_RECORD_OVERHEAD` is 21, to which it adds the lengths' own bytes.
+/// Most bytes of a record besides its parts: length, offset delta, key length, value length and header count of at most
+/// 5 bytes each, attributes of 1, timestamp delta of at most 10. Java's `DefaultRecord.MAX_RECORD_OVERHEAD` is 21,
+/// to which it adds the bytes of the lengths.
 const RECORD_OVERHEAD: usize = 5 * 5 + 1 + 10;
 
 impl Default for Seal {
@@ -59,7 +61,8 @@ impl Default for Seal {
 }
 
 impl BatchBuilder {
-    /// An empty batch with room for `capacity_bytes` on the wire, header included; it grows when that is exceeded.
+    /// Makes an empty batch with room for `capacity_bytes` on the wire, header included; it grows when that
+    /// is exceeded.
     pub fn new(capacity_bytes: usize) -> Self {
         let mut buffer = Vec::with_capacity(capacity_bytes.max(HEADER_BYTES));
         buffer.resize(HEADER_BYTES, 0);
@@ -81,8 +84,8 @@ impl BatchBuilder {
         self.record_count == 0
     }
 
-    /// An upper bound of what a record adds to [`Self::size_bytes`]: for deciding, before it is appended, whether it
-    /// still fits the batch size limit.
+    /// An upper bound of the bytes that a record adds to [`Self::size_bytes`]: for deciding, before it is appended,
+    /// whether it still fits the batch size limit.
     pub fn record_bytes_max(key: Option<&[u8]>, value: Option<&[u8]>, headers: RawHeaders<'_>) -> usize {
         RECORD_OVERHEAD + key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len) + headers.as_bytes().len()
     }
@@ -90,8 +93,8 @@ impl BatchBuilder {
     /// Serialises a record at the end of the batch. `timestamp` is in milliseconds since 1970-01-01 UTC, -1 for none.
     ///
     /// # Errors
-    /// `TooLarge` when the batch would pass 2 GiB or `i32::MAX` records; it is unchanged then.
-    #[inline(always)] // Out of line a record of 108 B costs a third more, checksum included.
+    /// `TooLarge` if the batch would exceed 2 GiB or `i32::MAX` records; it is unchanged then.
+    #[inline(always)] // Out of line, a record of 108 B would cost a third more, checksum included.
     pub fn append(
         &mut self,
         timestamp: i64,
@@ -122,16 +125,16 @@ impl BatchBuilder {
         Ok(())
     }
 
-    /// Closes the batch: compresses it if that makes it smaller, writes header and checksum. Frozen from here on, so
-    /// that a retry sends the same bytes. A batch without records gives no bytes at all.
+    /// Closes the batch: compresses it if that makes it smaller, and writes header and checksum. The bytes do not
+    /// change after that, so a retry sends the same bytes. A batch without records gives no bytes at all.
     ///
     /// # Errors
-    /// `UnsupportedCodec` when this build lacks the codec; ask [`Compression::is_supported`] before.
+    /// `UnsupportedCodec` if this build lacks the codec; check [`Compression::is_supported`] before.
     pub fn seal(self, seal: Seal) -> Result<Bytes, CompressionError> {
         self.seal_with(seal, &mut Compressor::default())
     }
 
-    /// [`Self::seal`] with memory for compression that is kept from batch to batch.
+    /// As [`Self::seal`], with working memory for compression that is kept from batch to batch.
     ///
     /// # Errors
     /// As for [`Self::seal`].
@@ -140,7 +143,7 @@ impl BatchBuilder {
         self.finish(seal, flags, compressor)
     }
 
-    /// Closes a batch of markers.
+    /// Closes a batch of control records.
     pub(super) fn seal_control(self, seal: Seal) -> Result<Bytes, CompressionError> {
         self.finish(seal, TRANSACTIONAL_BIT | CONTROL_BIT, &mut Compressor::default())
     }
@@ -186,7 +189,7 @@ pub(super) fn put<const N: usize>(batch: &mut [u8], at: usize, field: [u8; N]) {
     *place.expect("a batch has a whole header") = field;
 }
 
-/// The batch with its records compressed, and by what: not at all when that is no smaller.
+/// The batch with its records compressed, and the codec; if that is no smaller, the plain batch.
 pub(super) fn compressed(
     mut plain: Vec<u8>,
     compression: Compression,
@@ -200,13 +203,13 @@ pub(super) fn compressed(
     if smaller.len() >= records.len() {
         return Ok((plain, Compression::None));
     }
-    // Back into the same memory: cheaper than fresh memory, and one allocation less.
+    // The result is copied into the memory of the plain batch: cheaper than fresh memory, and one allocation less.
     plain.truncate(HEADER_BYTES);
     plain.extend_from_slice(smaller);
     Ok((plain, compression))
 }
 
-/// A record with its deltas as they are written.
+/// A record with its deltas, ready to be written.
 pub(super) struct Unwritten<'a> {
     pub(super) timestamp_delta: u64,
     pub(super) offset_delta: u64,
@@ -223,11 +226,12 @@ impl Unwritten<'_> {
         key.len().saturating_add(value.len()).saturating_add(self.headers.as_bytes().len())
     }
 
-    /// Appends the record if its numbers are short, as nearly always: in four fifths of the time of [`Unwritten::put`].
+    /// Appends the record if its numbers are short, as nearly always. This takes four fifths of the time
+    /// of [`Unwritten::put`].
     #[inline(always)]
     fn put_short(&self, buffer: &mut Vec<u8>) -> bool {
         let parts_bytes = self.parts_bytes();
-        // With room for the numbers themselves in the length, which counts double.
+        // The bound leaves room for the numbers themselves in the length, whose zig-zag encoding doubles it.
         let is_short = parts_bytes < 1 << 26 && self.timestamp_delta | self.offset_delta < Word::END;
         if !is_short {
             return false;
@@ -272,7 +276,7 @@ impl Unwritten<'_> {
     }
 }
 
-/// The length of a key or value, -1 for null, as its varint states it.
+/// The length of a key or value, -1 for null, as a zig-zag number for its varint.
 #[inline]
 fn length(bytes: Option<&[u8]>) -> u64 {
     bytes.map_or(zigzag(-1), |bytes| zigzag_length(bytes.len()))

@@ -7,25 +7,25 @@ use nom::number::complete::{be_i16, be_i32};
 use super::{BatchBuilder, RawHeaders, Record, RecordError, RecordErrorCause, Seal};
 use crate::types::{ProducerEpoch, ProducerId};
 
-/// What a record of a control batch says.
+/// The content of a control record.
 ///
 /// Its key is `version i16, type i16`, its value `version i16, coordinator epoch i32`; newer versions may add fields,
-/// which are not looked at. Source: KIP-98, `ControlRecordType`, `EndTransactionMarker`.
+/// which are ignored. Source: KIP-98, `ControlRecordType`, `EndTransactionMarker`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ControlRecord {
-    /// The producer's transaction is undone: its records before this are not for read_committed readers.
+    /// The producer's transaction was aborted: `read_committed` readers skip its records before this one.
     Abort {
-        /// Epoch of the coordinator that wrote the marker; fences an older one.
+        /// Epoch of the coordinator that wrote the marker; it fences older coordinators.
         coordinator_epoch: i32,
     },
-    /// The producer's transaction is done.
+    /// The producer's transaction was committed.
     Commit {
-        /// Epoch of the coordinator that wrote the marker; fences an older one.
+        /// Epoch of the coordinator that wrote the marker; it fences older coordinators.
         coordinator_epoch: i32,
     },
-    /// A kind without meaning for clients (the metadata log has some). To be skipped like the others.
+    /// A type without a meaning for clients (the metadata log has some). Readers skip it like the others.
     Other {
-        /// Number of the kind.
+        /// Number of the type.
         kind: i16,
     },
 }
@@ -34,11 +34,11 @@ const ABORT: i16 = 0;
 const COMMIT: i16 = 1;
 
 impl ControlRecord {
-    /// What `record`, of a batch whose header says `is_control`, says.
+    /// Decodes `record`, which must be of a batch whose header says `is_control`.
     ///
     /// # Errors
-    /// `NotControl` when the key is null, too short or of a negative version, or the value is of a negative version;
-    /// `Truncated` when an abort or commit marker lacks its value.
+    /// `NotControl` if the key is null, too short or of a negative version, or the value is of a negative version;
+    /// `Truncated` if an abort or commit marker lacks its value.
     pub fn decode(record: &Record<'_>) -> Result<Self, RecordError> {
         let (version, kind) =
             pair(record.key, be_i16).ok_or(RecordError::new(0, "control record key", RecordErrorCause::NotControl))?;
@@ -57,7 +57,7 @@ impl ControlRecord {
         Ok(if kind == ABORT { Self::Abort { coordinator_epoch } } else { Self::Commit { coordinator_epoch } })
     }
 
-    /// Kafka's name of the kind; `UNKNOWN` for those of the future.
+    /// Kafka's name of the type; `UNKNOWN` for a type that this build does not know.
     ///
     /// Source: `ControlRecordType`.
     pub fn name(self) -> &'static str {
@@ -73,10 +73,11 @@ impl ControlRecord {
         }
     }
 
-    /// The whole batch of one marker, as a coordinator has it written: transactional, control, no sequence, offset 0.
+    /// The complete batch of one marker, as a coordinator has it written: transactional, control, no sequence,
+    /// offset 0.
     ///
     /// # Errors
-    /// `NotControl` for [`Self::Other`]: its value is not known here.
+    /// `NotControl` for [`Self::Other`], whose value is not known here.
     pub fn encode(
         self,
         timestamp: i64,
@@ -97,7 +98,7 @@ impl ControlRecord {
     }
 }
 
-/// A version and a number behind it, at the start of `bytes`.
+/// A version and the number after it, at the start of `bytes`.
 fn pair<'a, T>(
     bytes: Option<&'a [u8]>,
     number: impl Parser<&'a [u8], Output = T, Error = nom::error::Error<&'a [u8]>>,

@@ -1,21 +1,22 @@
-//! What can be wrong with a record batch, and where.
+//! Errors in a record batch, with their place.
 
 use std::fmt;
 
 use crate::compression::CompressionError;
 
-/// What is wrong in a record batch, and where: no allocation, no text built until it is shown.
+/// An error in a record batch, with its place: no allocation, and no text is built until it is shown.
 ///
 /// The reader of a partition adds topic, partition and offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordError {
-    /// Bytes from the start of the batch, or, if `decompressed`, from the start of what its records decompress to.
+    /// Position in bytes from the start of the batch, or, if `decompressed`, from the start of its
+    /// decompressed records.
     pub at: usize,
-    /// Whether the place is in what the records of the batch decompress to.
+    /// Whether the position is in the decompressed records of the batch.
     pub decompressed: bool,
     /// The field, by Kafka's name for it.
     pub what: &'static str,
-    /// What is wrong with it.
+    /// The error in this field.
     pub cause: RecordErrorCause,
 }
 
@@ -25,28 +26,28 @@ pub struct RecordError {
 pub enum RecordErrorCause {
     /// The bytes end before the field does.
     Truncated,
-    /// A format of the future.
+    /// The format is one that this build does not know.
     UnsupportedMagic(i8),
-    /// A length or count below zero where nothing can be absent, or above what the bytes can hold.
+    /// A length or count is negative where nothing can be absent, or more than the bytes can hold.
     OutOfRange(i64),
-    /// The checksum in the header is not that of the bytes.
+    /// The checksum in the header differs from that of the bytes.
     ChecksumMismatch {
-        /// What the header states.
+        /// The checksum in the header.
         stored: u32,
-        /// CRC-32C of the bytes of a batch, CRC-32 (IEEE) of those of a message.
+        /// The checksum of the bytes: CRC-32C for a batch, CRC-32 (IEEE) for a message.
         computed: u32,
     },
-    /// A varint goes on after the last byte that its type can have.
+    /// A varint does not end within the bytes that its type can have.
     VarintTooLong,
     /// Bytes are left over after the last field.
     BytesLeft(usize),
-    /// A header without a key.
+    /// A header has no key.
     NullHeaderKey,
-    /// A control record was expected and this is none.
+    /// The record is not a control record, although one was expected.
     NotControl,
     /// A batch, or one record, would be larger than the format can state (2 GiB).
     TooLarge,
-    /// A compressed message inside of a compressed message.
+    /// A compressed message contains a compressed message.
     NestedCompression,
     /// The records cannot be decompressed or compressed.
     Compression(CompressionError),
@@ -58,7 +59,7 @@ impl RecordError {
         Self { at, decompressed: false, what, cause }
     }
 
-    /// The same in what the records decompress to.
+    /// The same error, positioned in the decompressed records.
     #[cold]
     pub(super) fn in_decompressed(self) -> Self {
         Self { decompressed: true, ..self }

@@ -1,15 +1,15 @@
-//! nom parsers for the fields of a record, over the slice that holds all records of a batch. An error is the field that is
-//! wrong, with the bytes from there on.
+//! nom parsers for the fields of a record, over the slice that holds all records of a batch. An error has the field
+//! that is wrong, and the bytes from there on.
 
 use nom::IResult;
 
 use super::RecordErrorCause;
 use crate::wire::{DecodeCause, varint as wire};
 
-/// The bytes left and the value, or what is wrong.
+/// The remaining bytes and the value, or the error.
 pub(super) type Parsed<'a, T> = IResult<&'a [u8], T, Fault<'a>>;
 
-/// What is wrong with a field, and the bytes from there on: where it is follows from where they start.
+/// An error in a field, and the bytes from there on, whose start gives the position.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fault<'a> {
     pub(super) input: &'a [u8],
@@ -17,7 +17,7 @@ pub(super) struct Fault<'a> {
     pub(super) cause: RecordErrorCause,
 }
 
-/// The key, never null, and the value of a header.
+/// The key of a header, never null, and its value.
 #[inline]
 pub(super) fn header(input: &[u8]) -> Parsed<'_, (&[u8], Option<&[u8]>)> {
     let (rest, key) = nullable("header key", input)?;
@@ -37,7 +37,7 @@ pub(super) fn nullable<'a>(what: &'static str, input: &'a [u8]) -> Parsed<'a, Op
     Ok((rest, Some(bytes)))
 }
 
-/// As many bytes as `raw` says, a zig-zag number.
+/// As many bytes as `raw` states, a zig-zag number.
 #[inline]
 pub(super) fn take<'a>(what: &'static str, raw: u32, input: &'a [u8]) -> Parsed<'a, &'a [u8]> {
     if raw & 1 != 0 {
@@ -62,7 +62,7 @@ pub(super) fn varint<'a>(what: &'static str, input: &'a [u8]) -> Parsed<'a, i32>
     raw_varint(what, input).map(|(rest, raw)| (rest, unzigzag(raw)))
 }
 
-/// A varint before its zig-zag is undone: the lowest bit is the sign.
+/// A varint before its zig-zag decoding: the lowest bit is the sign.
 #[inline]
 pub(super) fn raw_varint<'a>(what: &'static str, input: &'a [u8]) -> Parsed<'a, u32> {
     wire::unsigned_varint(input).map_err(|cause| named(input, what, cause))

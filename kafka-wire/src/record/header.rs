@@ -43,42 +43,43 @@ pub(super) const TRANSACTIONAL_BIT: i16 = 1 << 4;
 pub(super) const CONTROL_BIT: i16 = 1 << 5;
 pub(super) const DELETE_HORIZON_BIT: i16 = 1 << 6;
 
-/// What a batch says about its records before any of them is read.
+/// The header of a batch: its facts, as they are known before any record is read.
 ///
 /// Offsets and timestamps are plain numbers here, because the record loop adds to them.
 ///
 /// Source: KIP-98, `DefaultRecordBatch`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchHeader {
-    /// The format: 2, or 0 and 1 for a message of a message set, which has no more than offset, attributes and timestamp.
+    /// The format: 2, or 0 and 1 for a message of a message set, which has only offset, attributes and timestamp.
     pub magic: i8,
-    /// Offset of the first record that was written; it may have been compacted away. A producer writes 0. Of a compressed
-    /// message of the old formats that of the last record, because where it begins is known when it is read.
+    /// Offset of the first record that was written, which may have been compacted away. A producer writes 0.
+    /// For a compressed message of the old formats it is the offset of the last record, because the first one is known
+    /// only when the message is read.
     pub base_offset: i64,
-    /// Leader that appended the batch; -1 as a producer sends it.
+    /// Leader epoch at the append; -1 as a producer sends it.
     pub partition_leader_epoch: LeaderEpoch,
     /// Codec, timestamp type and flags; read it through the methods.
     pub attributes: i16,
-    /// Last offset minus `base_offset`, at least 0; stays as it was when compaction takes records out.
+    /// Last offset minus `base_offset`, at least 0; it stays the same when compaction removes records.
     pub last_offset_delta: i32,
-    /// What the timestamp deltas of the records start from, in milliseconds since 1970-01-01 UTC; the delete horizon when
+    /// The base of the timestamp deltas of the records, in milliseconds since 1970-01-01 UTC; the delete horizon if
     /// [`Self::delete_horizon_ms`] says so.
     pub base_timestamp: i64,
     /// Latest timestamp of the records in milliseconds since 1970-01-01 UTC, -1 for none; with log append time, the
     /// timestamp of all of them.
     pub max_timestamp: i64,
-    /// Who wrote it; -1 when not idempotent.
+    /// Id of the producer; -1 if it is not idempotent.
     pub producer_id: ProducerId,
-    /// Epoch of the producer; -1 when not idempotent.
+    /// Epoch of the producer; -1 if it is not idempotent.
     pub producer_epoch: ProducerEpoch,
-    /// Sequence of the first record; -1 when not idempotent.
+    /// Sequence of the first record; -1 if the producer is not idempotent.
     pub base_sequence: i32,
-    /// Records that the batch says it holds, at least 0. Not to be trusted for reserving memory. 1 for a message of the old
-    /// formats, also for a compressed one: what that holds is known when it is read.
+    /// Number of records that the batch claims, at least 0. Do not reserve memory by it. 1 for a message of the old
+    /// formats, also for a compressed one, whose content is known only when it is read.
     pub record_count: i32,
 }
 
-/// Where the timestamps of a batch come from.
+/// The source of the timestamps of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TimestampType {
     /// The producer set them, record by record.
@@ -88,12 +89,12 @@ pub enum TimestampType {
 }
 
 impl BatchHeader {
-    /// Codec of the records. Unknown codec bits never get this far: reading the header refuses them.
+    /// Codec of the records. Unknown codec bits cannot occur here: parsing the header refuses them.
     pub fn compression(&self) -> Compression {
         Compression::from_code(codec_bits(self.attributes)).unwrap_or_default()
     }
 
-    /// Where the timestamps come from (bit 3).
+    /// The source of the timestamps (bit 3).
     pub fn timestamp_type(&self) -> TimestampType {
         if self.attributes & LOG_APPEND_TIME_BIT == 0 {
             TimestampType::CreateTime
@@ -107,12 +108,12 @@ impl BatchHeader {
         self.attributes & TRANSACTIONAL_BIT != 0
     }
 
-    /// Whether the records are markers for clients and brokers, never for users (bit 5).
+    /// Whether the records are control records for clients and brokers, never for users (bit 5).
     pub fn is_control(&self) -> bool {
         self.attributes & CONTROL_BIT != 0
     }
 
-    /// When the tombstones and markers of the batch may be removed, if compaction has set it (bit 6).
+    /// The time from which the tombstones and markers of the batch may be removed, if compaction has set it (bit 6).
     ///
     /// Source: KIP-534.
     pub fn delete_horizon_ms(&self) -> Option<i64> {
@@ -124,17 +125,18 @@ impl BatchHeader {
         self.base_offset.saturating_add(i64::from(self.last_offset_delta))
     }
 
-    /// Offset at which the next batch can start: where a reader goes on, also when compaction took the last records out.
+    /// Offset at which the next batch can start: the position for a reader to go on at, even if compaction
+    /// removed the last records.
     pub fn next_offset(&self) -> i64 {
         self.last_offset().saturating_add(1)
     }
 
-    /// Whether an idempotent producer wrote it, so that epoch and sequence mean something.
+    /// Whether an idempotent producer wrote it, so that epoch and sequence have a meaning.
     pub fn has_producer_id(&self) -> bool {
         self.producer_id.0 >= 0
     }
 
-    /// Sequence of the last record; -1 when not idempotent. Wraps to 0 after `i32::MAX`.
+    /// Sequence of the last record; -1 if the producer is not idempotent. Wraps to 0 after `i32::MAX`.
     pub fn last_sequence(&self) -> i32 {
         if self.base_sequence < 0 {
             self.base_sequence
@@ -143,12 +145,12 @@ impl BatchHeader {
         }
     }
 
-    /// Whether the batch is a compressed message of the old formats, which says little about the messages in it.
+    /// Whether the batch is a compressed message of the old formats, whose header says little about the messages in it.
     pub fn is_wrapper(&self) -> bool {
         self.magic != MAGIC_V2 && self.compression() != Compression::None
     }
 
-    /// Reads the header of a record batch (v2), as [`BatchHeader::parse`] does for every format.
+    /// Parses the header of a record batch (v2), as [`BatchHeader::parse`] does for every format.
     pub(super) fn parse_v2(bytes: &[u8]) -> Result<Self, RecordError> {
         let fields =
             (be_i64, be_i32, be_i32, be_i8, be_u32, be_i16, be_i32, be_i64, be_i64, be_i64, be_i16, be_i32, be_i32);
@@ -179,7 +181,7 @@ impl BatchHeader {
             return Err(error(MAGIC_AT, "magic", RecordErrorCause::UnsupportedMagic(self.magic)));
         }
         if self.last_offset_delta < 0 {
-            // A reader that advanced by it would stand still or go back.
+            // A reader that advanced to it would stand still or go back.
             let cause = RecordErrorCause::OutOfRange(i64::from(self.last_offset_delta));
             return Err(error(LAST_OFFSET_DELTA_AT, "last offset delta", cause));
         }

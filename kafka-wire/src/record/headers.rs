@@ -1,15 +1,15 @@
-//! Headers of a record, as they lie in it.
+//! Headers of a record, in their encoded form.
 
 use super::field;
 use super::varint::{put_varint, zigzag, zigzag_length};
 
-/// The headers of a record, checked but not taken apart: reading them is left to whoever wants them.
+/// The headers of a record, checked but not decoded: that is left to readers who want them.
 ///
 /// Appending them to another record copies their bytes once. Keys are bytes, because Kafka does not check that they are
 /// UTF-8; a key is never null, a value may be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RawHeaders<'a> {
-    /// No more than `i32::MAX`.
+    /// At most `i32::MAX`.
     count: u32,
     /// `count` times: key length, key, value length, value. Always well formed.
     bytes: &'a [u8],
@@ -19,7 +19,7 @@ impl<'a> RawHeaders<'a> {
     /// No headers.
     pub const EMPTY: RawHeaders<'static> = RawHeaders { count: 0, bytes: &[] };
 
-    /// How many there are.
+    /// Number of headers.
     pub fn count(&self) -> usize {
         self.count as usize
     }
@@ -29,7 +29,7 @@ impl<'a> RawHeaders<'a> {
         self.count == 0
     }
 
-    /// Keys and values, in the order in which they were added. A key may come more than once.
+    /// Keys and values, in the order in which they were added. A key may occur more than once.
     pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> + use<'a> {
         let mut rest = self.bytes;
         (0..self.count).map_while(move |_| {
@@ -39,12 +39,12 @@ impl<'a> RawHeaders<'a> {
         })
     }
 
-    /// The value of the last header with this key; `None` when there is none, `Some(None)` when its value is null.
+    /// The value of the last header with this key; `None` if there is none, `Some(None)` if its value is null.
     pub fn last(&self, key: &[u8]) -> Option<Option<&'a [u8]>> {
         self.iter().filter(|(candidate, _)| *candidate == key).last().map(|(_, value)| value)
     }
 
-    /// Headers whose bytes have been walked to their end.
+    /// Headers whose bytes have been checked to their end.
     #[inline]
     pub(super) fn checked(count: u32, bytes: &'a [u8]) -> Self {
         Self { count, bytes }
@@ -54,13 +54,13 @@ impl<'a> RawHeaders<'a> {
         self.count
     }
 
-    /// The headers as they lie in the record, without their count: for measuring and hashing.
+    /// The encoded headers, without their count: for measuring and hashing.
     pub fn as_bytes(&self) -> &'a [u8] {
         self.bytes
     }
 }
 
-/// Headers under construction; cleared and used again for record after record.
+/// Headers under construction; cleared and reused for record after record.
 #[derive(Clone, Debug, Default)]
 pub struct HeadersBuf {
     count: u32,
@@ -68,15 +68,15 @@ pub struct HeadersBuf {
 }
 
 impl HeadersBuf {
-    /// No headers yet, no memory yet.
+    /// Makes an empty buffer, without an allocation.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a header after those that are there.
+    /// Adds a header after the others.
     ///
-    /// A key or value of 2 GiB or more does not fit the format; the record that carries it is refused as too large
-    /// when it is appended, since the sum of its parts is.
+    /// A key or value of 2 GiB or more does not fit the format; the record with it is refused as too large when it is
+    /// appended, because the sum of its parts is.
     pub fn push(&mut self, key: &[u8], value: Option<&[u8]>) {
         put_sized(&mut self.bytes, key);
         match value {
@@ -86,7 +86,7 @@ impl HeadersBuf {
         self.count = self.count.saturating_add(1);
     }
 
-    /// Takes out all headers and keeps the memory.
+    /// Removes all headers and keeps the memory.
     pub fn clear(&mut self) {
         self.count = 0;
         self.bytes.clear();

@@ -4,11 +4,12 @@
 //! { offset i64 | size i32 | crc u32 | magic i8 | attributes i8 | timestamp i64 (v1) | key | value } ...
 //! ```
 //! Key and value have a length of four bytes, negative for null. The CRC-32 (IEEE) covers the magic to the end of the
-//! message. A compressed message is a wrapper: its value holds messages, which are not compressed again. Its offset is
-//! that of the last one; theirs are absolute in v0, and in v1 relative, so that they tell by how much to go back (KIP-31).
-//! Its timestamp is the greatest of theirs, or with log append time that of all of them (KIP-32).
+//! message. A compressed message is a wrapper: its value holds messages, which are not compressed themselves.
+//! The wrapper's offset is that of the last message in it. The offsets of those messages are absolute in v0;
+//! in v1 they are relative, counted from the first one, so that the last of them tells the distance (KIP-31).
+//! The wrapper's timestamp is the greatest of theirs, or with log append time that of all of them (KIP-32).
 //!
-//! As Java does: what follows the value in a message is not looked at, and the last message of a wrapper may be cut off.
+//! As in Java, bytes after the value of a message are ignored, and the last message of a wrapper may be cut off.
 //!
 //! Source: `LegacyRecord`, `AbstractLegacyRecordBatch`.
 
@@ -26,15 +27,15 @@ use crate::types::{LeaderEpoch, ProducerEpoch, ProducerId};
 pub(super) const MAGIC_V0: i8 = 0;
 pub(super) const MAGIC_V1: i8 = 1;
 pub(super) const CODEC_BITS: u8 = 0x07;
-/// Where the checksum lies, and where what it covers begins.
+/// Position of the checksum, and the start of the bytes that it covers.
 pub(super) const MESSAGE_CRC_AT: usize = 12;
 pub(super) const COVERED_AT: usize = MAGIC_AT;
-/// What the size field counts at least: checksum, magic, attributes and two lengths.
+/// Smallest legal size field, which counts checksum, magic, attributes and two lengths.
 const SIZE_MIN: usize = 14;
-/// Where the attributes lie.
+/// Position of the attributes.
 const MESSAGE_ATTRIBUTES_AT: usize = 17;
 
-/// Bytes of the smallest message, offset and size included; `None` for formats that are no message sets.
+/// Bytes of the smallest message, offset and size included; `None` for formats that are not message sets.
 pub(super) fn message_bytes_min(magic: i8) -> Option<usize> {
     match magic {
         MAGIC_V0 => Some(LENGTH_END + SIZE_MIN),
@@ -43,18 +44,18 @@ pub(super) fn message_bytes_min(magic: i8) -> Option<usize> {
     }
 }
 
-/// The checksum of a whole message.
+/// The checksum of a complete message.
 pub(super) fn crc32(message: &[u8]) -> u32 {
     crc32fast::hash(message.get(COVERED_AT..).unwrap_or_default())
 }
 
-/// Where the value of a whole message begins.
+/// Position of the value in a complete message.
 pub(super) fn value_at(bytes: &[u8]) -> usize {
     let value = message(bytes).ok().and_then(|(_, message)| message.value);
     value.map_or(bytes.len(), |value| bytes.offset(value))
 }
 
-/// What a message says, in the terms of a batch: a batch of one record, unless it is a wrapper.
+/// The header of a message in the terms of a batch: a batch of one record, unless it is a wrapper.
 pub(super) fn batch_header(bytes: &[u8]) -> Result<BatchHeader, RecordError> {
     let (_, message) = message(bytes).map_err(|error| place(bytes, false, error))?;
     let compression = message
@@ -76,7 +77,7 @@ pub(super) fn batch_header(bytes: &[u8]) -> Result<BatchHeader, RecordError> {
     })
 }
 
-/// The records of the message that `bytes` are: itself, or those that it wraps.
+/// The records in the message `bytes`: the message itself, or those that it wraps.
 pub(super) fn open<'a>(
     header: &BatchHeader,
     bytes: &'a [u8],
@@ -87,7 +88,7 @@ pub(super) fn open<'a>(
         return Ok(Messages { region: bytes, rest: bytes, is_decompressed: false, base_offset: 0, append_time: None });
     }
     let Some(value) = wrapper.value else {
-        // The length is the last that was read.
+        // The length is the last field that was read.
         let length_at = bytes.offset(rest) - size_of::<i32>();
         return Err(RecordError::new(length_at, "value of a compressed message", RecordErrorCause::OutOfRange(-1)));
     };
@@ -98,7 +99,7 @@ pub(super) fn open<'a>(
     let (last_offset, last_at) = last_offset(region)?;
     let base_offset = match wrapper.magic {
         MAGIC_V0 => 0,
-        // Some versions of librdkafka left it at 0 when they produced.
+        // Some versions of librdkafka produced wrappers with the offset 0.
         _ if wrapper.offset == 0 => 0,
         _ if wrapper.offset < last_offset => {
             let cause = RecordErrorCause::OutOfRange(last_offset);
@@ -110,16 +111,16 @@ pub(super) fn open<'a>(
     Ok(Messages { region, rest: region, is_decompressed: true, base_offset, append_time })
 }
 
-/// The messages in a region, in order. After an error the iteration is over.
+/// The messages in a region of bytes, in order. After an error the iteration is over.
 #[derive(Clone, Debug)]
 pub(super) struct Messages<'a> {
     pub(super) region: &'a [u8],
     pub(super) rest: &'a [u8],
     /// Whether the region is the decompressed value of a wrapper.
     pub(super) is_decompressed: bool,
-    /// What the offsets are relative to.
+    /// The base of relative offsets.
     pub(super) base_offset: i64,
-    /// The wrapper's, which every message of v1 in it has.
+    /// The append time of the wrapper, which applies to every message of v1 in it.
     pub(super) append_time: Option<i64>,
 }
 
@@ -159,20 +160,20 @@ impl<'a> Messages<'a> {
     }
 }
 
-/// A message as it is written.
+/// A message with its fields as they are encoded.
 struct Message<'a> {
     offset: i64,
     crc: u32,
     magic: i8,
     attributes: u8,
-    /// -1 in v0, which has none.
+    /// -1 in v0, which has no timestamps.
     timestamp: i64,
     key: Option<&'a [u8]>,
     value: Option<&'a [u8]>,
 }
 
 impl<'a> Message<'a> {
-    /// No codec came later than these formats: zstd's number means nothing in them.
+    /// No codec was added after these formats: zstd's number has no meaning in them.
     fn compression(&self) -> Result<Compression, CompressionError> {
         match Compression::from_code(self.attributes & CODEC_BITS)? {
             Compression::Zstd => Err(CompressionError::UnknownCodec { code: Compression::Zstd.code() }),
@@ -184,7 +185,7 @@ impl<'a> Message<'a> {
         self.magic == MAGIC_V1 && i16::from(self.attributes) & LOG_APPEND_TIME_BIT != 0
     }
 
-    /// What only messages inside of a wrapper must pass; the checksum of others is checked with their batch.
+    /// Checks that only messages inside a wrapper need; the checksum of other messages is checked with their batch.
     fn check_inner(&self, entry: &'a [u8]) -> Result<(), nom::Err<Fault<'a>>> {
         let (stored, computed) = (self.crc, crc32(entry));
         if stored != computed {
@@ -197,7 +198,7 @@ impl<'a> Message<'a> {
     }
 }
 
-/// The offset of the last message in a region, which has one at least, and where the message is.
+/// The offset of the last message in a region, which has at least one, and the position of that message.
 fn last_offset(region: &[u8]) -> Result<(i64, usize), RecordError> {
     let mut rest = region;
     let mut last = None;
@@ -208,7 +209,7 @@ fn last_offset(region: &[u8]) -> Result<(i64, usize), RecordError> {
     last.ok_or(RecordError::new(0, "messages", RecordErrorCause::Truncated).in_decompressed())
 }
 
-/// The message at the start of `input`, if all of it is there.
+/// The message at the start of `input`, if it is complete.
 fn whole_message(input: &[u8]) -> Result<Option<&[u8]>, nom::Err<Fault<'_>>> {
     let Some(field) = input.get(LENGTH_AT..).and_then(|bytes| bytes.first_chunk()) else { return Ok(None) };
     let size = i32::from_be_bytes(*field);
@@ -218,7 +219,7 @@ fn whole_message(input: &[u8]) -> Result<Option<&[u8]>, nom::Err<Fault<'_>>> {
     }
 }
 
-/// The fields of a whole message.
+/// The fields of a complete message.
 fn message(entry: &[u8]) -> Parsed<'_, Message<'_>> {
     let fixed = (be_i64::<_, nom::error::Error<&[u8]>>, be_i32, be_u32, be_i8, be_u8).parse(entry);
     let (rest, (offset, _size, crc, magic, attributes)) = named("message", fixed)?;
@@ -239,7 +240,7 @@ fn nullable<'a>(what: &'static str, input: &'a [u8]) -> Parsed<'a, Option<&'a [u
     }
 }
 
-/// Of a parser that fails for one reason only: the bytes end.
+/// The result of a parser that can only fail because the bytes end.
 fn named<'a, T>(what: &'static str, parsed: IResult<&'a [u8], T>) -> Parsed<'a, T> {
     parsed.map_err(|error| error.map(|error| Fault { input: error.input, what, cause: RecordErrorCause::Truncated }))
 }
@@ -249,14 +250,14 @@ fn fault<'a>(entry: &'a [u8], at: usize, what: &'static str, cause: RecordErrorC
     nom::Err::Error(Fault { input: entry.get(at..).unwrap_or_default(), what, cause })
 }
 
-/// Where a fault is.
+/// Converts a fault to an error with its position.
 #[cold]
 fn place<'a>(region: &'a [u8], is_decompressed: bool, error: nom::Err<Fault<'a>>) -> RecordError {
     let error = match error {
         nom::Err::Error(fault) | nom::Err::Failure(fault) => {
             RecordError::new(region.offset(fault.input), fault.what, fault.cause)
         }
-        // The parsers work on complete input, and never ask for more.
+        // The parsers work on complete input, so they never ask for more.
         nom::Err::Incomplete(_) => RecordError::new(0, "message", RecordErrorCause::Truncated),
     };
     if is_decompressed { error.in_decompressed() } else { error }

@@ -11,9 +11,9 @@ use crate::compression::{Compression, CompressionError, Compressor, Container};
 /// The formats of messages before record batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MessageFormat {
-    /// Of Kafka 0.8 and 0.9: no timestamps.
+    /// The format of Kafka 0.8 and 0.9, without timestamps.
     V0,
-    /// Of Kafka 0.10: a timestamp in each message.
+    /// The format of Kafka 0.10, with a timestamp in each message.
     V1,
 }
 
@@ -22,17 +22,17 @@ pub enum MessageFormat {
 pub struct MessageSet {
     /// The format.
     pub format: MessageFormat,
-    /// Codec to use if it makes the set smaller: one wrapper around all messages then. Zstd came later than these formats.
+    /// Codec to use if it makes the set smaller; all messages are then in one wrapper. These formats do not have zstd.
     pub compression: Compression,
     /// Offset of the first message; a producer writes 0.
     pub base_offset: i64,
-    /// With a time (milliseconds since 1970-01-01 UTC) every message of v1 has it, as a broker does for topics with
-    /// `message.timestamp.type=LogAppendTime`.
+    /// If set (milliseconds since 1970-01-01 UTC), every message of v1 has this time, as a broker writes it for topics
+    /// with `message.timestamp.type=LogAppendTime`.
     pub log_append_time: Option<i64>,
 }
 
 impl MessageSet {
-    /// As a producer writes it: from offset 0 on, uncompressed, timestamps of its own.
+    /// The settings of a producer: from offset 0 on, uncompressed, with timestamps of its own.
     pub fn new(format: MessageFormat) -> Self {
         Self { format, compression: Compression::None, base_offset: 0, log_append_time: None }
     }
@@ -47,11 +47,11 @@ pub struct MessageSetBuilder {
     max_timestamp: i64,
 }
 
-/// What the size of a wrapper can state, less its other fields.
+/// Most bytes that the size field of a wrapper can state, less the wrapper's other fields.
 const SET_BYTES_MAX: usize = i32::MAX as usize - 64;
 
 impl MessageSetBuilder {
-    /// An empty set with room for `capacity_bytes`; it grows when that is exceeded.
+    /// Makes an empty set with room for `capacity_bytes`; it grows when that is exceeded.
     pub fn new(set: MessageSet, capacity_bytes: usize) -> Self {
         Self { set, buffer: Vec::with_capacity(capacity_bytes), count: 0, max_timestamp: -1 }
     }
@@ -65,13 +65,13 @@ impl MessageSetBuilder {
     /// has no place for it.
     ///
     /// # Errors
-    /// `TooLarge` when the set would pass 2 GiB; it is unchanged then.
+    /// `TooLarge` if the set would exceed 2 GiB; it is unchanged then.
     pub fn append(&mut self, timestamp: i64, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<(), RecordError> {
         let parts_bytes = key.map_or(0, <[u8]>::len).saturating_add(value.map_or(0, <[u8]>::len));
         if self.buffer.len().saturating_add(parts_bytes) > SET_BYTES_MAX {
             return Err(RecordError::new(self.buffer.len(), "message", RecordErrorCause::TooLarge));
         }
-        // A reader of a wrapper takes the time of the wrapper, so theirs may be it as well.
+        // A reader of a wrapper takes the wrapper's time, so the messages in it may have the same.
         let timestamp = self.set.log_append_time.unwrap_or(timestamp);
         let first_offset = if self.has_relative_offsets() { 0 } else { self.set.base_offset };
         let fields = Fields { offset: first_offset.wrapping_add(self.count), codec: Compression::None, timestamp };
@@ -84,7 +84,7 @@ impl MessageSetBuilder {
     /// Closes the set, compressed if that makes it smaller. A set without messages gives no bytes at all.
     ///
     /// # Errors
-    /// `UnsupportedCodec` when this build lacks the codec, `UnknownCodec` for zstd, which the formats do not have.
+    /// `UnsupportedCodec` if this build lacks the codec, `UnknownCodec` for zstd, which the formats do not have.
     pub fn finish(mut self, compressor: &mut Compressor) -> Result<Bytes, CompressionError> {
         let codec = self.set.compression;
         if self.count == 0 {
@@ -99,7 +99,8 @@ impl MessageSetBuilder {
                 MessageFormat::V1 => (MAGIC_V1, Container::Batch),
             };
             let compressed = compressor.compress(codec, container, &self.buffer)?;
-            // Compared before it is made: what does not shrink may be more than a message can hold.
+            // The sizes are compared before the wrapper is made, because data that does not shrink may be larger
+            // than a message can be.
             let wrapper_bytes = compressed.len() + message_bytes_min(magic).unwrap_or(0);
             if wrapper_bytes < self.buffer.len() {
                 let mut wrapper = Vec::with_capacity(wrapper_bytes);
@@ -120,7 +121,7 @@ impl MessageSetBuilder {
     }
 }
 
-/// What differs from message to message, key and value aside.
+/// The fields that differ from message to message, without key and value.
 struct Fields {
     offset: i64,
     codec: Compression,
@@ -131,7 +132,7 @@ impl MessageSet {
     fn put_message(&self, buffer: &mut Vec<u8>, fields: Fields, key: Option<&[u8]>, value: Option<&[u8]>) {
         let at = buffer.len();
         buffer.extend_from_slice(&fields.offset.to_be_bytes());
-        // Size and checksum, known at the end.
+        // Size and checksum are filled in at the end.
         buffer.extend_from_slice(&[0; 8]);
         let codec = fields.codec.code();
         match self.format {
@@ -156,7 +157,7 @@ impl MessageSet {
     }
 }
 
-/// Counts the offsets of the messages in `buffer` from `base_offset` on; their checksums do not cover them.
+/// Numbers the offsets of the messages in `buffer` from `base_offset` on; their checksums do not cover them.
 fn make_absolute(buffer: &mut [u8], base_offset: i64) {
     let mut rest = buffer;
     let mut offset = base_offset;

@@ -5,17 +5,17 @@
 //! append --> BatchBuilder --seal--> Bytes, ready for the wire and for any number of retries
 //! append --> MessageSetBuilder --finish--> Bytes
 //! ```
-//! Reading allocates nothing per record, and per batch only what decompression needs (a buffer that the caller keeps).
-//! The checksum is checked once per batch, right before its records are read. Whatever the bytes, the outcome is a
-//! value or a [`RecordError`] that says what is wrong and where.
+//! Reading allocates nothing per record, and per batch only the memory for decompression (a buffer that the caller
+//! keeps). The checksum is checked once per batch, right before its records are read. For any bytes, the outcome is
+//! a value or a [`RecordError`] with the error and its place.
 //!
-//! The formats may follow each other, as in a segment file of a log that was upgraded: what comes out of [`Batches`] is a
-//! batch, or a message of the old formats with the records that it wraps. A tool that prints a segment file, and names the
-//! first byte in it that is wrong, is this loop:
+//! The formats may be mixed, as in a segment file of a log that was upgraded: an item of [`Batches`] is a batch,
+//! or a message of the old formats with the records that it wraps. A tool that prints a segment file, and names its
+//! first wrong byte, is this loop:
 //!
 //! ```
 //! # use kafka_wire::{compression::Decompressed, record::{Batches, RecordError}};
-//! /// The position of the first byte that is wrong.
+//! /// The position of the first wrong byte, and the error there.
 //! fn first_wrong_byte(segment: bytes::Bytes) -> Option<(usize, RecordError)> {
 //!     let mut buffer = Decompressed::default();
 //!     let mut batches = Batches::new(segment);
@@ -23,12 +23,15 @@
 //!         let position = batches.position();
 //!         match batches.next()? {
 //!             Err(error) => return Some((position + error.at, error)),
-//!             Ok(batch) => match batch.open(&mut buffer).and_then(|mut records| records.try_for_each(|r| r.map(drop))) {
-//!                 // The place is in what the records decompress to; in the file they begin here.
-//!                 Err(error) if error.decompressed => return Some((position + batch.records_at(), error)),
-//!                 Err(error) => return Some((position + error.at, error)),
-//!                 Ok(()) => (), // What is in `batches.rest()` after the last batch is one that is cut off.
-//!             },
+//!             Ok(batch) => {
+//!                 let opened = batch.open(&mut buffer);
+//!                 match opened.and_then(|mut records| records.try_for_each(|record| record.map(drop))) {
+//!                     // The position is in the decompressed records, which begin here in the file.
+//!                     Err(error) if error.decompressed => return Some((position + batch.records_at(), error)),
+//!                     Err(error) => return Some((position + error.at, error)),
+//!                     Ok(()) => (), // After the last batch, `batches.rest()` has one that is cut off.
+//!                 }
+//!             }
 //!         }
 //!     }
 //! }
@@ -65,18 +68,19 @@ pub use retain::retain;
 
 /// One record, borrowed from its batch.
 ///
-/// To keep a part of an uncompressed batch, take `batch.bytes().slice_ref(part)`: no copy, but the frame stays in memory.
+/// To keep a part of an uncompressed batch, take `batch.bytes().slice_ref(part)`: no copy, but the frame stays
+/// in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record<'a> {
     /// Its offset in the partition.
     pub offset: i64,
-    /// Milliseconds since 1970-01-01 UTC; -1 when it has none. With log append time, that of the batch.
+    /// Milliseconds since 1970-01-01 UTC; -1 if it has none. With log append time, that of the batch.
     pub timestamp: i64,
-    /// `None` is Kafka's null, not the same as empty.
+    /// `None` is Kafka's null, which is not the same as empty.
     pub key: Option<&'a [u8]>,
     /// `None` is Kafka's null: a tombstone in a compacted topic.
     pub value: Option<&'a [u8]>,
-    /// Its headers, taken apart when asked for.
+    /// Its headers, decoded on demand.
     pub headers: RawHeaders<'a>,
 }
 

@@ -1,12 +1,12 @@
-//! nom parsers for a record, over the slice that holds all records of a batch. Records come here that [`super::short`]
-//! passes over: those with a long part, and those with a fault, which is named here.
+//! nom parsers for a record, over the slice that holds all records of a batch. They get the records that
+//! [`super::short`] does not read: those with a long part, and those with an error, which is found here.
 
 use nom::Offset;
 
 use super::field::{Parsed, byte, fault, header, nullable, raw_varint, take, unzigzag, varint, varlong};
 use super::{RawHeaders, RecordErrorCause};
 
-/// A record with its deltas as they are written.
+/// A record with its deltas as they are encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RawRecord<'a> {
     pub(super) timestamp_delta: i64,
@@ -16,7 +16,8 @@ pub(super) struct RawRecord<'a> {
     pub(super) headers: RawHeaders<'a>,
 }
 
-/// A record, whose parts must be exactly as long as its length says, and whose offset delta is below `offset_deltas_end`.
+/// A record, whose parts must be exactly as long as its length says, and whose offset delta is
+/// below `offset_deltas_end`.
 pub(super) fn record(input: &[u8], offset_deltas_end: u32) -> Parsed<'_, RawRecord<'_>> {
     let (rest, length) = raw_varint("record length", input)?;
     let (rest, body) = take("record length", length, rest)?;
@@ -24,7 +25,7 @@ pub(super) fn record(input: &[u8], offset_deltas_end: u32) -> Parsed<'_, RawReco
     let (left, timestamp_delta) = varlong("timestamp delta", left)?;
     let offset_delta_at = left;
     let (left, offset_delta) = varint("offset delta", left)?;
-    // As unsigned numbers, so that one comparison refuses the negative ones too.
+    // The comparison is of unsigned numbers, so that it refuses negative ones too.
     if offset_delta.cast_unsigned() >= offset_deltas_end {
         let cause = RecordErrorCause::OutOfRange(i64::from(offset_delta));
         return Err(fault(offset_delta_at, "offset delta", cause));
@@ -38,9 +39,9 @@ pub(super) fn record(input: &[u8], offset_deltas_end: u32) -> Parsed<'_, RawReco
     Ok((rest, RawRecord { timestamp_delta, offset_delta, key, value, headers }))
 }
 
-/// A count and that many headers, kept as they lie there.
+/// A count and that many headers, kept in their encoded form.
 ///
-/// A count above what the bytes hold ends at the first header that is not there: nothing is reserved for it.
+/// A count larger than the bytes can hold fails at the first missing header: no memory is reserved for it.
 #[inline]
 fn headers(input: &[u8]) -> Parsed<'_, RawHeaders<'_>> {
     let (start, raw) = raw_varint("header count", input)?;

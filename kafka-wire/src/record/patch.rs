@@ -10,8 +10,8 @@ use crate::types::{LeaderEpoch, ProducerEpoch, ProducerId};
 
 /// The same batch under another producer id, epoch and sequence, with its checksum. The records are copied as they are.
 ///
-/// For a producer whose epoch was bumped while batches waited (KIP-360). `batch` must be one whole batch, as
-/// [`super::BatchBuilder::seal`] or [`super::Batch::bytes`] give it.
+/// For a producer whose epoch was bumped while batches waited (KIP-360). `batch` must be one complete batch,
+/// as [`super::BatchBuilder::seal`] or [`super::Batch::bytes`] return it.
 pub fn restamp(batch: &Bytes, producer_id: ProducerId, producer_epoch: ProducerEpoch, base_sequence: i32) -> Bytes {
     edited(batch, |copy| {
         put_producer(copy, producer_id, producer_epoch, base_sequence);
@@ -19,14 +19,15 @@ pub fn restamp(batch: &Bytes, producer_id: ProducerId, producer_epoch: ProducerE
     })
 }
 
-/// The same batch as a broker appends it: with its offset in the partition and the epoch of the leader.
+/// The same batch as a broker appends it: with its offset in the partition and the leader epoch.
 ///
-/// Neither is covered by the checksum, so that one stays. `batch` must be one whole batch.
+/// The checksum covers neither of them, so it stays. `batch` must be one complete batch.
 pub fn with_base_offset(batch: &Bytes, base_offset: i64, leader_epoch: LeaderEpoch) -> Bytes {
     edited(batch, |copy| set_base_offset(copy, base_offset, leader_epoch))
 }
 
-/// Does in place what [`with_base_offset`] does to a copy: for a broker that has the batch in memory of its own already.
+/// Does in place what [`with_base_offset`] does to a copy, for a broker that has the batch in memory of its
+/// own already.
 pub fn set_base_offset(batch: &mut [u8], base_offset: i64, leader_epoch: LeaderEpoch) {
     assert!(is_batch(batch), "only a whole batch of format v2 can be changed");
     put(batch, 0, base_offset.to_be_bytes());
@@ -35,7 +36,7 @@ pub fn set_base_offset(batch: &mut [u8], base_offset: i64, leader_epoch: LeaderE
 
 /// The same batch with log append time `timestamp` (milliseconds since 1970-01-01 UTC) and its checksum.
 ///
-/// What a broker does for topics with `message.timestamp.type=LogAppendTime`. `batch` must be one whole batch.
+/// Brokers do this for topics with `message.timestamp.type=LogAppendTime`. `batch` must be one complete batch.
 pub fn with_log_append_time(batch: &Bytes, timestamp: i64) -> Bytes {
     edited(batch, |copy| {
         let attributes = copy.get(ATTRIBUTES_AT..).and_then(|rest| rest.first_chunk()).copied().unwrap_or_default();

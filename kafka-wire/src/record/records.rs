@@ -12,23 +12,24 @@ use super::{BatchHeader, Record, RecordError, RecordErrorCause, TimestampType, s
 
 /// The records of a batch in order, as many as its header says. Made by [`super::Batch::open`].
 ///
-/// After an error the iteration is over. The end is an error too when bytes are left over.
+/// After an error the iteration is over. Bytes that are left over at the end are an error, too.
 #[derive(Clone, Debug)]
 pub struct Records<'a> {
-    /// All of them, and where in the batch they start: where an error is follows from these.
+    /// All records, and their position in the batch, from which the position of an error follows.
     region: &'a [u8],
     region_at: usize,
-    /// Where in the region the next one starts.
+    /// Position of the next record in the region.
     at: usize,
     left: i32,
     base_offset: i64,
-    /// One more than the last offset delta; 0 when that is negative.
+    /// The last offset delta plus one; 0 if the delta is negative.
     offset_deltas_end: u32,
     base_timestamp: i64,
-    /// All bits; or none with log append time, when the base is the timestamp of every record.
+    /// A mask for timestamp deltas: all bits; or none with log append time, when the base is the timestamp of every
+    /// record.
     timestamp_delta_mask: i64,
-    /// For messages of the old formats, whether their region was decompressed. `left` is 0 then, so that the loop over a
-    /// batch has nothing to ask about them.
+    /// For messages of the old formats, whether their region was decompressed. `left` is 0 then, so that the loop over
+    /// a batch needs no branch for them.
     messages: Option<bool>,
 }
 
@@ -59,7 +60,7 @@ impl<'a> Records<'a> {
         })
     }
 
-    /// The records of a message of the old formats.
+    /// An iterator over the records in a message of the old formats.
     pub(super) fn of_messages(messages: Messages<'a>) -> Self {
         let Messages { region, rest, is_decompressed, base_offset, append_time } = messages;
         Self {
@@ -87,12 +88,12 @@ impl<'a> Records<'a> {
     }
 }
 
-/// What the loop over a batch leaves out.
+/// The cases that the loop over a batch leaves out.
 ///
-/// Its methods get a copy and say how far they came: a reader that is handed out by reference, if only to a function that
-/// is never called, lives in memory and not in registers, and then a record costs 1 ns more.
+/// Its methods get a copy and return the new position: a reader that is passed by reference, even to a function that is
+/// never called, lives in memory and not in registers, and then a record costs 1 ns more.
 impl<'a> Records<'a> {
-    /// A record that is not short, or what is wrong with it.
+    /// Reads a record that is not short, or the error in it.
     #[cold]
     #[inline(never)]
     fn long_record(self) -> (usize, Result<Record<'a>, RecordError>) {
@@ -100,13 +101,13 @@ impl<'a> Records<'a> {
         let fault = match parse::record(rest, self.offset_deltas_end) {
             Ok((after, raw)) => return (self.region.len() - after.len(), Ok(self.place(raw))),
             Err(nom::Err::Error(fault) | nom::Err::Failure(fault)) => fault,
-            // The parsers work on complete input, and never ask for more.
+            // The parsers work on complete input, so they never ask for more.
             Err(nom::Err::Incomplete(_)) => Fault { input: rest, what: "record", cause: RecordErrorCause::Truncated },
         };
         (self.region.len(), Err(self.error(fault)))
     }
 
-    /// What comes when no records are left: nothing, or the error that bytes are left, once; or the next message.
+    /// The result when no records are left: the end, or once the error that bytes are left; for messages, the next one.
     #[cold]
     #[inline(never)]
     fn after_last(self) -> (usize, Option<Result<Record<'a>, RecordError>>) {
@@ -128,7 +129,7 @@ impl<'a> Records<'a> {
 
     fn error(&self, fault: Fault<'_>) -> RecordError {
         let error = RecordError::new(self.region_at + self.region.offset(fault.input), fault.what, fault.cause);
-        // Records that lie in the batch begin behind its header.
+        // Records that lie in the batch itself begin after its header.
         if self.region_at == 0 { error.in_decompressed() } else { error }
     }
 }

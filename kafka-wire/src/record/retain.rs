@@ -1,4 +1,4 @@
-//! What a log cleaner leaves of a batch.
+//! The rewriting of a batch by a log cleaner.
 
 use bytes::Bytes;
 
@@ -13,13 +13,14 @@ use crate::compression::{Compression, Compressor, Decompressed};
 
 /// The batch with only those of its records for which `keep` is true, under their old offsets.
 ///
-/// First and last offset, producer, sequence and flags stay, so that readers and producers find their place in a log that
-/// was compacted; the codec stays if it still makes the batch smaller. Without any record left it is a header alone.
-/// With `delete_horizon_ms` the batch states until when its tombstones, or its marker, have to be kept (KIP-534); a
-/// horizon that it states already stays. `buffer` is memory for decompression.
+/// First and last offset, producer, sequence and flags stay, so that readers and producers find their place in
+/// a compacted log; the codec stays if it still makes the batch smaller. A batch without remaining records is
+/// a header alone. With `delete_horizon_ms` the batch states until when its tombstones, or its marker, have to be kept
+/// (KIP-534); a horizon that it has already stays. `buffer` is memory for decompression.
 ///
 /// # Errors
-/// Those of [`Batch::open`] and of its records; `UnsupportedMagic` for a message of the old formats, which have no such form.
+/// Those of [`Batch::open`] and of its records; `UnsupportedMagic` for a message of the old formats, which
+/// cannot be rewritten so.
 ///
 /// Source: `MemoryRecords.filterTo`.
 pub fn retain(
@@ -64,9 +65,9 @@ pub fn retain(
     Ok(Bytes::from(bytes))
 }
 
-/// The records that stay, behind the place of their header.
+/// The records that stay, after the place for their header.
 struct Kept {
-    /// What the timestamps count from: the delete horizon, or the first timestamp.
+    /// The base of the timestamps: the delete horizon, or the first timestamp.
     base_timestamp: Option<i64>,
     max_timestamp: Option<i64>,
     count: i32,
@@ -86,7 +87,7 @@ impl Kept {
         unwritten.put(&mut self.bytes);
         self.count += 1;
         self.max_timestamp = Some(self.max_timestamp.map_or(record.timestamp, |max| max.max(record.timestamp)));
-        // What was compressed may be longer than a batch can be when it is not.
+        // Records that were compressed may be too long for a batch when they are not.
         if self.bytes.len() > i32::MAX as usize {
             return Err(RecordError::new(HEADER_BYTES, "records", RecordErrorCause::TooLarge));
         }
@@ -94,7 +95,7 @@ impl Kept {
     }
 }
 
-/// The bits of the attributes that name the codec.
+/// The bits of the attributes that hold the codec.
 const CODEC_BITS: i16 = 7;
 
 #[cfg(test)]
@@ -103,7 +104,7 @@ mod tests {
     use crate::record::{BatchBuilder, BatchHeader, HeadersBuf, Seal, with_base_offset, with_log_append_time};
     use crate::types::{LeaderEpoch, ProducerEpoch, ProducerId};
 
-    /// Five records at offsets 100 to 104, the last but one without a value.
+    /// Five records at offsets 100 to 104, the fourth without a value.
     fn five(compression: Compression) -> Bytes {
         let mut builder = BatchBuilder::new(1_024);
         let mut headers = HeadersBuf::new();
@@ -164,7 +165,7 @@ mod tests {
                     ..before.header
                 };
                 assert_eq!(after.header, same);
-                // A second time the horizon stays what it was.
+                // A second time, the horizon stays the same.
                 assert_eq!(kept(&after.bytes(), Some(5), offsets).header.delete_horizon_ms(), horizon.or(Some(5)));
             }
         }

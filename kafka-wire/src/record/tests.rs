@@ -27,7 +27,7 @@ fn any_codec() -> impl Strategy<Value = Compression> {
     proptest::sample::select(supported().collect::<Vec<_>>())
 }
 
-/// A batch of one record whose body is `body`, as it is.
+/// A batch of one record whose encoded body is `body`.
 fn batch_around(body: &[u8]) -> Bytes {
     let mut records = Vec::new();
     varint::put_varint(&mut records, varint::zigzag_length(body.len()));
@@ -44,7 +44,7 @@ fn batch_with(records: &[u8], record_count: i32) -> Bytes {
     repaired(&bytes)
 }
 
-/// The bytes with the checksum that they should have.
+/// The bytes with a right checksum.
 fn repaired(bytes: &[u8]) -> Bytes {
     let mut bytes = bytes.to_vec();
     let crc = crc32c::crc32c(&bytes[ATTRIBUTES_AT..]);
@@ -326,7 +326,7 @@ fn fields() -> impl Strategy<Value = Fields> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(20_000))]
-    /// Small bytes are lengths that fit, nulls and empty parts: of these, one in fifty is a record.
+    /// Small bytes are valid lengths, nulls and empty parts: of such bodies, one in fifty is a record.
     #[test]
     fn a_short_record_is_what_the_parsers_read(
         mut body in proptest::collection::vec(prop_oneof![4 => 0..6_u8, 1 => any::<u8>()], 6..14),
@@ -335,7 +335,7 @@ proptest! {
         let parsed = parse::record(&body, u32::MAX).ok().map(|(rest, raw)| (body.len() - rest.len(), raw));
         let short = short::record(&body, 0);
         if short.is_some() || body.iter().all(|byte| *byte < 0x80) {
-            // Only the sign of an offset is left to the parsers.
+            // The short form cannot have a negative offset delta; that is left to the parsers.
             let parsed = parsed.filter(|(_, raw)| raw.offset_delta >= 0);
             prop_assert_eq!(short, parsed);
         }
@@ -362,7 +362,7 @@ proptest! {
         prop_assert_eq!(read, records);
     }
 
-    /// With the checksum repaired, so that the change reaches the parsers.
+    /// The checksum is corrected, so that the change reaches the parsers.
     #[test]
     fn changed_bytes_are_a_value_or_an_error(
         changes in proptest::collection::vec((0..200_usize, any::<u8>()), 1..4),

@@ -2,7 +2,7 @@
 //!
 //! Integers inside records are zig-zag: small for numbers near zero, whatever their sign.
 
-/// The unsigned number whose varint stands for `number`; that of a 32-bit number has the bytes of its 32-bit varint.
+/// The zig-zag encoding of `number`. That of a 32-bit number makes the same bytes as its 32-bit varint.
 #[inline]
 pub(super) fn zigzag(number: i64) -> u64 {
     (number << 1 ^ number >> 63).cast_unsigned()
@@ -14,10 +14,10 @@ pub(super) fn zigzag_length(length: usize) -> u64 {
     (length as u64) << 1
 }
 
-/// Up to eight bytes of varints behind each other, made in registers and written in one step.
+/// Up to eight bytes of consecutive varints, made in registers and written in one step.
 ///
-/// All eight are written and the surplus taken back. Each step of its own costs a check of the room and a trip of the
-/// length through memory; with one for every byte that is most of what writing a small record costs.
+/// All eight bytes are written and the surplus is truncated. A step for each number would cost a check of the room and
+/// a trip of the length through memory; with one for every byte, that is most of the cost of writing a small record.
 #[derive(Clone, Copy)]
 pub(super) struct Word {
     bits: u64,
@@ -27,7 +27,7 @@ pub(super) struct Word {
 impl Word {
     /// Numbers below this take four bytes at most.
     pub(super) const END: u64 = 1 << 28;
-    /// The most that fits.
+    /// Most bytes that fit.
     pub(super) const BYTES_MAX: usize = 8;
     /// One byte of 0.
     pub(super) const ZERO: Self = Self { bits: 0, bytes: 1 };
@@ -48,13 +48,13 @@ impl Word {
         Self { bits: u64::from(bits), bytes }
     }
 
-    /// This with `next` behind it, no more than [`Word::BYTES_MAX`] together.
+    /// This followed by `next`, together at most [`Word::BYTES_MAX`] bytes.
     #[inline(always)]
     pub(super) fn then(self, next: Self) -> Self {
         Self { bits: self.bits | next.bits << ((8 * self.bytes) & 63), bytes: self.bytes + next.bytes }
     }
 
-    /// How many bytes it has.
+    /// Number of bytes.
     #[inline(always)]
     pub(super) fn bytes(self) -> usize {
         self.bytes
@@ -68,7 +68,7 @@ impl Word {
     }
 }
 
-/// Appends `bytes`; up to 16 as two halves that overlap, because a call to copy them costs more than they do.
+/// Appends `bytes`; up to 16 as two halves that overlap, because a call of memcpy would cost more.
 #[inline(always)]
 pub(super) fn put_bytes(buffer: &mut Vec<u8>, bytes: &[u8]) {
     match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {

@@ -1,4 +1,4 @@
-//! Base64, as ids and byte fields are printed.
+//! Base64, the text form of ids and byte fields.
 
 /// The digits of `bytes` in this alphabet, without padding.
 pub(crate) fn digits<'a>(bytes: &'a [u8], alphabet: &'a [u8; 64]) -> impl Iterator<Item = char> + 'a {

@@ -1,10 +1,10 @@
-//! What lists are made of.
+//! The element types of lists.
 
 use bytes::Bytes;
 
 use super::{Decode, Encode, EncodeError, Malformed, Reader, Str, Uuid, Writer};
 
-/// The name of a value of a list that has no name of its own, in errors.
+/// The name, in errors, of a list element that has no name of its own.
 const ELEMENT: &str = "element";
 
 macro_rules! numbers {

@@ -1,72 +1,73 @@
-//! Why bytes could not be read, or a message could not be written.
+//! The errors of decoding bytes and encoding messages.
 
 use std::fmt;
 
 use nom::error::{ErrorKind, ParseError};
 
-/// Bytes that are no message. `Copy` and free of allocation, so that hostile input stays cheap to refuse.
+/// The error of bytes that are not a valid message. `Copy` and free of allocation, so that refusing hostile input
+/// is cheap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecodeError {
-    /// Offset in the frame of what could not be read: the start of the field, or behind its length.
+    /// Offset in the frame of the bytes at fault: the start of the field, or the byte after its length.
     pub at: usize,
-    /// The field, by its name in the Rust struct; `element` in a list; the message, for what is about no field.
+    /// The field, by its name in the Rust struct; `element` in a list; the message, if the error is about no field.
     pub what: &'static str,
-    /// What is wrong there.
+    /// The error.
     pub cause: DecodeCause,
 }
 
-/// The bytes are no such message; the reader knows why: see [`Reader::explain`](super::Reader::explain).
+/// The bytes are not a valid message; the reader has the details: see [`Reader::explain`](super::Reader::explain).
 ///
-/// It has no size, so that reading a field returns no more than the field.
+/// It has no size, so that the result of reading a field is no larger than the field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed(pub(super) ());
 
-/// What is wrong with the bytes of a field.
+/// The ways in which the bytes of a field can be wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DecodeCause {
     /// The frame ends inside the field.
     Truncated,
-    /// A compact string of more than 32,767 bytes.
+    /// A compact string has more than 32,767 bytes.
     InvalidLength,
-    /// More elements than the bytes left can hold.
+    /// A list has more elements than the bytes left can hold.
     CountTooLarge,
-    /// Elements that would take more memory than a message of this size may.
+    /// The elements would take more memory than a message of this size may.
     ElementsTooLarge,
-    /// Null in a field that has to be present.
+    /// Null stands in a field that has to be present.
     UnexpectedNull,
-    /// A string that is not UTF-8.
+    /// A string is not UTF-8.
     InvalidUtf8,
-    /// A varint that does not end, or does not fit its type.
+    /// A varint does not end, or does not fit its type.
     VarintTooLong,
-    /// A tagged field whose declared size is not the size of its value.
+    /// The declared size of a tagged field is not the size of its value.
     TagSizeMismatch,
-    /// Bytes left after the end of the message.
+    /// Bytes are left after the end of the message.
     TrailingBytes,
-    /// A version for which this message has no layout.
+    /// This message has no layout for this version.
     UnknownVersion(i16),
 }
 
-/// A message that has no encoding at the version asked for.
+/// The error of a message that cannot be encoded at the requested version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EncodeError {
-    /// The field, by its name in the Rust struct; `element` in a list; the message, for what is about no field.
+    /// The field, by its name in the Rust struct; `element` in a list; the message, if the error is about no field.
     pub what: &'static str,
-    /// What is wrong with it.
+    /// The error.
     pub cause: EncodeCause,
 }
 
-/// Why a field has no encoding.
+/// The reasons why a field cannot be encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EncodeCause {
     /// The field is set, and the version lacks it: leaving it out would change the meaning of the message.
     VersionLacksField(i16),
-    /// Null where the version has no null.
+    /// The value is null, which the version does not allow.
     NullNotAllowed(i16),
-    /// Longer than its length field can say.
+    /// The value is longer than its length field can state.
     TooLong,
-    /// A version for which this message has no layout.
+    /// This message has no layout for this version.
     UnknownVersion(i16),
 }
 
@@ -77,7 +78,7 @@ impl EncodeError {
         Self { what, cause: EncodeCause::VersionLacksField(version) }
     }
 
-    /// For generated code: the error of a null where `version` has none.
+    /// For generated code: the error of a null that `version` does not allow.
     #[must_use]
     pub const fn null(what: &'static str, version: i16) -> Self {
         Self { what, cause: EncodeCause::NullNotAllowed(version) }
@@ -123,7 +124,7 @@ impl fmt::Display for EncodeError {
 impl std::error::Error for DecodeError {}
 impl std::error::Error for EncodeError {}
 
-/// nom's own combinators fail for one reason here: the input ended.
+/// nom's own combinators can fail for only one reason here: the input ended.
 impl<I> ParseError<I> for DecodeCause {
     fn from_error_kind(_: I, _: ErrorKind) -> Self {
         Self::Truncated

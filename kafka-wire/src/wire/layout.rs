@@ -1,4 +1,4 @@
-//! What the versions of a message have in common.
+//! The versions of a message.
 
 use std::ops::RangeInclusive;
 
@@ -13,7 +13,7 @@ pub struct Layout {
     pub first: i16,
     /// The newest version.
     pub last: i16,
-    /// The newest version whose layout will not change any more; a client picks no newer one by itself.
+    /// The newest version whose layout will not change any more; a client chooses no newer one by itself.
     pub stable: i16,
     /// The first version with compact lengths and tagged fields, if there is one. Source: KIP-482.
     pub flexible: Option<i16>,
@@ -38,7 +38,7 @@ impl Layout {
 }
 
 impl Reader<'_> {
-    /// Begins a message: its lengths are read as `version` has them.
+    /// Begins a message: from here on, lengths are read as `version` encodes them.
     ///
     /// # Errors
     /// `UnknownVersion`.
@@ -52,7 +52,7 @@ impl Reader<'_> {
 }
 
 impl Writer {
-    /// Begins a message: its lengths are written as `version` has them.
+    /// Begins a message: from here on, lengths are written as `version` encodes them.
     ///
     /// # Errors
     /// `UnknownVersion`.

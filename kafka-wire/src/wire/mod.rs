@@ -1,8 +1,9 @@
-//! Bytes of the Kafka protocol: primitives, lengths and tags, and no API by name.
+//! The primitives of the Kafka protocol: numbers, strings, lengths and tags. No API is named here.
 //!
-//! [`Reader`] runs nom parsers over one received frame; what it hands out (strings, byte fields, records) shares the
-//! frame's memory. [`Writer`] builds a list of chunks, so that a large records field goes to the socket uncopied.
-//! Both carry the one difference between old and new versions of a message, the encoding of lengths, in a flag.
+//! [`Reader`] runs nom parsers over one received frame; the strings, byte fields and records that it returns share
+//! the frame's memory. [`Writer`] builds a list of chunks, so that a large records field goes to the socket without
+//! being copied. Both have a flag for the one difference between old and new versions of a message, which is the
+//! encoding of lengths.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::cast_possible_truncation))]
 
 pub(crate) mod base64;

@@ -1,4 +1,4 @@
-//! Reading one frame.
+//! Decoding of one frame.
 
 use bytes::Bytes;
 use nom::bytes::complete::take;
@@ -10,12 +10,12 @@ use super::{DecodeCause, DecodeError, Malformed, Str, UnknownTags, Uuid};
 
 /// Reads the fields of a message from a frame.
 ///
-/// Every length is checked against the bytes left before anything is allocated or sliced, every count against the
-/// bytes left, and all elements together against [`ELEMENTS_PER_BYTE`] times the frame. Strings, byte fields and records
-/// are slices of the frame: no copy, one reference count each, and they keep the frame alive.
+/// Every length is checked against the bytes left before anything is allocated or sliced, every count against the bytes
+/// left, and the memory of all elements together against [`ELEMENTS_PER_BYTE`] times the frame. Strings, byte fields
+/// and records are slices of the frame: no copy, one reference count each, and they keep the frame alive.
 ///
-/// Each read names its field for the error, which the reader keeps: [`Reader::message`] and [`Reader::explain`] hand it
-/// out. After an error the position is unspecified; drop the reader.
+/// Each read names its field for the error, which the reader keeps: [`Reader::message`] and [`Reader::explain`] return
+/// it. After an error the position is unspecified; drop the reader.
 #[derive(Clone, Debug)]
 pub struct Reader<'a> {
     frame: &'a Bytes,
@@ -24,39 +24,40 @@ pub struct Reader<'a> {
     /// Bytes of memory that elements of lists may still take.
     elements_left_bytes: usize,
     keeper: Option<Box<Keeper>>,
-    /// What the last read that failed failed with.
+    /// The error of the last read that failed.
     failure: Option<DecodeError>,
 }
 
 /// Memory that the elements of all lists of a message may take, for each byte of its frame.
 ///
-/// An empty string is one byte on the wire and 32 in memory, so without a limit a hostile frame would take 32 times
-/// its size and more. Honest messages stay far below: a million partitions of metadata take 112 MB, and come in a
-/// frame of 42 MB.
+/// An empty string is one byte on the wire and 32 in memory, so without a limit a hostile frame would take more
+/// than 32 times its size. Honest messages stay far below: a million partitions of metadata take 112 MB, and come
+/// in a frame of 42 MB.
 pub const ELEMENTS_PER_BYTE: usize = 16;
 
-/// Memory that elements of lists may take in addition, however short the frame.
+/// Memory that elements of lists may take in addition, for however short a frame.
 ///
-/// With what decoding takes beside lists, a shared handle of the frame and the keeper of unknown tags, it is 64 KiB.
+/// Together with the other memory of decoding, which is a shared handle of the frame and the keeper of unknown tags,
+/// it is 64 KiB.
 const ELEMENTS_FREE_BYTES: usize = (64 << 10) - 512;
 
 /// The longest string in bytes, in classic and in compact form.
 ///
-/// Source: `MessageDataGenerator` of Kafka, "field had invalid length" above 0x7fff, also where the length is a varint.
+/// Source: `MessageDataGenerator` of Kafka: "field had invalid length" above 0x7fff, even if the length is a varint.
 pub(super) const STRING_MAX_BYTES: usize = 0x7fff;
 
-/// A type that can be read: a message, a struct of one, or a number, a string, bytes in a list.
+/// A type that can be decoded: a message, a struct of one, or a number, string or byte field in a list.
 pub trait Decode: Sized {
-    /// Reads one, as `version` of its message has it.
+    /// Decodes one value, as `version` of its message has it.
     ///
     /// # Errors
     /// See the methods of [`Reader`]; [`Reader::explain`] names the field and the byte.
     fn read(r: &mut Reader<'_>, version: i16) -> Result<Self, Malformed>;
 
-    /// Reads `count` of them behind each other. Numbers do it in one step.
+    /// Decodes `count` consecutive values. Numbers override this to do it in one step.
     ///
     /// # Errors
-    /// Those of the first that cannot be read.
+    /// Those of the first value that cannot be decoded.
     fn read_list(r: &mut Reader<'_>, count: usize, version: i16) -> Result<Vec<Self>, Malformed> {
         let mut list = Vec::with_capacity(count);
         for _ in 0..count {
@@ -79,17 +80,17 @@ impl<'a> Reader<'a> {
         self.flexible = flexible;
     }
 
-    /// From here on keeps tagged fields that the messages do not know, for [`Self::take_unknown_tags`].
+    /// From here on, keeps tagged fields that the messages do not know, for [`Self::take_unknown_tags`].
     pub fn keep_unknown_tags(&mut self) {
         self.keeper = Some(Box::default());
     }
 
-    /// The tagged fields kept since [`Self::keep_unknown_tags`]; none are kept from here on.
+    /// The tagged fields kept since [`Self::keep_unknown_tags`]. After this call no more are kept.
     pub fn take_unknown_tags(&mut self) -> UnknownTags {
         self.keeper.take().map(|keeper| keeper.finish()).unwrap_or_default()
     }
 
-    /// Bytes not read yet.
+    /// Number of bytes that have not been read yet.
     #[must_use]
     pub const fn left(&self) -> usize {
         self.rest.len()
@@ -101,22 +102,22 @@ impl<'a> Reader<'a> {
         self.frame.len().saturating_sub(self.rest.len())
     }
 
-    /// Everything that is not read yet, sharing the frame.
+    /// The bytes that have not been read yet, sharing the frame.
     #[must_use]
     pub fn rest(&self) -> Bytes {
         self.frame.slice(self.at()..)
     }
 
-    /// Checks that the message ends where the frame ends, for tools and tests that compare bytes. Brokers and clients
-    /// ignore what is left.
+    /// Checks that the message ends where the frame ends, for tools and tests that compare bytes.
+    /// Brokers and clients ignore the bytes that are left.
     ///
     /// # Errors
-    /// `TrailingBytes` when bytes are left.
+    /// `TrailingBytes` if bytes are left.
     pub const fn finish(&self) -> Result<(), DecodeError> {
         if self.rest.is_empty() { Ok(()) } else { Err(self.error("message", DecodeCause::TrailingBytes)) }
     }
 
-    /// Reads a whole message, or a number.
+    /// Decodes a whole message, or a number.
     ///
     /// # Errors
     /// Names the field and the byte that are wrong, or the version if the message has no such layout.
@@ -124,7 +125,7 @@ impl<'a> Reader<'a> {
         T::read(self, version).map_err(|malformed| self.explain(malformed))
     }
 
-    /// What a read that failed failed with.
+    /// The error of the last read that failed.
     #[must_use]
     pub fn explain(&self, malformed: Malformed) -> DecodeError {
         let Malformed(()) = malformed;
@@ -149,10 +150,10 @@ impl<'a> Reader<'a> {
         Malformed(())
     }
 
-    /// Runs one nom parser at the next byte and moves behind what it took.
+    /// Runs one nom parser at the next byte and advances by the bytes that it took.
     ///
     /// # Errors
-    /// What the parser refused, at the byte where it began.
+    /// The parser's error, at the byte where it began.
     #[inline]
     pub(super) fn parse<T>(
         &mut self,
@@ -335,7 +336,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// As many numbers of `N` bytes.
+    /// Decodes `count` numbers of `N` bytes each.
     pub(super) fn numbers<T, const N: usize>(
         &mut self,
         what: &'static str,
@@ -344,7 +345,7 @@ impl<'a> Reader<'a> {
     ) -> Result<Vec<T>, Malformed> {
         let (whole, _) = self.rest.as_chunks();
         let Some(numbers) = whole.get(..count) else {
-            // The first that is not there.
+            // The position of the error is the first number that is incomplete.
             self.rest = self.rest.get(whole.len() * N..).unwrap_or_default();
             return Err(self.fail(what, DecodeCause::Truncated));
         };
@@ -352,8 +353,9 @@ impl<'a> Reader<'a> {
         Ok(numbers.iter().map(|number| from(*number)).collect())
     }
 
-    /// Of elements that take `element_bytes` of memory each. The caller reserves it at once and it never grows: so the limit
-    /// is one on what is really taken. Apart from the loop, which is compiled for each of 300 structs.
+    /// The count of elements that take `element_bytes` of memory each. The caller reserves that memory at once and
+    /// it never grows, so the limit bounds the memory that is really taken. This is separate from the loop,
+    /// which is compiled for each of 300 structs.
     #[inline(never)]
     fn element_count(&mut self, what: &'static str, element_bytes: usize) -> Result<Option<usize>, Malformed> {
         let start = self.at();
@@ -364,7 +366,7 @@ impl<'a> Reader<'a> {
         Ok(Some(count))
     }
 
-    /// A struct or null: one signed byte says which, below 0 for null (KIP-893).
+    /// A struct or null: one signed byte tells, below 0 for null (KIP-893).
     ///
     /// # Errors
     /// `Truncated`; whatever the struct fails with.
@@ -372,9 +374,9 @@ impl<'a> Reader<'a> {
         if self.i8(what)? < 0 { Ok(None) } else { T::read(self, version).map(Some) }
     }
 
-    /// A struct or null in a tagged field: an unsigned varint says which, 0 for null.
+    /// A struct or null in a tagged field: an unsigned varint tells, 0 for null.
     ///
-    /// Source: Java's `ConsumerGroupMemberMetadataValue`, the one message of Kafka that has such a field.
+    /// Source: Java's `ConsumerGroupMemberMetadataValue`, Kafka's only message with such a field.
     ///
     /// # Errors
     /// `Truncated`; whatever the struct fails with.
@@ -387,7 +389,7 @@ impl<'a> Reader<'a> {
         if mark.cast_signed() <= 0 { Ok(None) } else { T::read(self, version).map(Some) }
     }
 
-    /// Tagged fields at the end of a struct; nothing unless flexible.
+    /// Tagged fields at the end of a struct; does nothing unless flexible.
     ///
     /// `known` reads the value of a tag and returns `true`, or reads nothing and returns `false`: then it is skipped,
     /// or kept after [`Self::keep_unknown_tags`].
@@ -442,7 +444,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Skips the tagged fields of a struct that knows none; nothing unless flexible.
+    /// Skips the tagged fields of a struct that knows none; does nothing unless flexible.
     ///
     /// # Errors
     /// `Truncated`.
@@ -474,7 +476,7 @@ impl<'a> Reader<'a> {
         Ok(length)
     }
 
-    /// The count of a list. Like Java, which takes every element to have a byte at least.
+    /// The count of a list. As in Java, every element is assumed to have at least one byte.
     #[inline(always)]
     fn count(&mut self, what: &'static str) -> Result<Option<usize>, Malformed> {
         let start = self.rest.len();
@@ -486,7 +488,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    #[inline(always)] // Left to itself it stays a call of its own for each list: a fifth of the time of decoding metadata.
+    // If the compiler decides, this is a call for each list, which takes a fifth of the time of decoding metadata.
+    #[inline(always)]
     fn length(&mut self, what: &'static str) -> Result<Option<usize>, Malformed> {
         if self.flexible {
             return self.compact_length(what);
@@ -494,7 +497,7 @@ impl<'a> Reader<'a> {
         self.i32(what).map(|length| usize::try_from(length).ok())
     }
 
-    /// Length + 1. Java reads it into a signed number, so the upper half of its range is null as well.
+    /// Length + 1. Java reads it into a signed number, so the upper half of the range also means null.
     #[inline]
     fn compact_length(&mut self, what: &'static str) -> Result<Option<usize>, Malformed> {
         let length = self.parse(what, unsigned_varint)?.cast_signed().wrapping_sub(1);

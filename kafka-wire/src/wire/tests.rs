@@ -8,7 +8,7 @@ fn with<T>(bytes: &[u8], read: impl FnOnce(&mut Reader<'_>) -> T) -> T {
     read(&mut Reader::new(&Bytes::copy_from_slice(bytes)))
 }
 
-/// What a read of such bytes fails with.
+/// The error of reading such bytes.
 fn refused<T: std::fmt::Debug>(
     bytes: &[u8],
     read: impl FnOnce(&mut Reader<'_>) -> Result<T, Malformed>,

@@ -9,8 +9,8 @@ use bytestring::ByteString;
 
 /// An immutable UTF-8 string; a clone is one reference count.
 ///
-/// A string read from a frame shares its memory, and so keeps the whole frame alive: what outlives the handling of a
-/// large response should be copied with [`Str::detached`].
+/// A string read from a frame shares its memory, and so keeps the whole frame alive: copy a string with
+/// [`Str::detached`] if it outlives the handling of a large response.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Str(ByteString);
 
@@ -18,7 +18,7 @@ impl Str {
     /// The empty string.
     pub const EMPTY: Self = Self::from_static("");
 
-    /// A string that needs no memory of its own.
+    /// A static string, which needs no memory of its own.
     #[must_use]
     pub const fn from_static(text: &'static str) -> Self {
         Self(ByteString::from_static(text))
@@ -57,7 +57,7 @@ impl AsRef<str> for Str {
     }
 }
 
-/// Equal strings hash alike, so a map of `Str` is asked with a `&str`.
+/// Equal strings have equal hashes, so a map with `Str` keys can be searched with a `&str`.
 impl Borrow<str> for Str {
     fn borrow(&self) -> &str {
         self.as_str()
@@ -88,7 +88,7 @@ impl From<Str> for String {
     }
 }
 
-/// Checks that the bytes are UTF-8; shares them.
+/// Shares the bytes after checking that they are UTF-8.
 impl TryFrom<Bytes> for Str {
     type Error = std::str::Utf8Error;
 

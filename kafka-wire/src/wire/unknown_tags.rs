@@ -5,24 +5,26 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 
-/// Tagged fields that were met and not known, to be written back where they were found.
+/// Tagged fields that were unknown on decoding, to be written back at the same places.
 ///
-/// A proxy that decodes a message and sends it on loses nothing this way: see
-/// [`Reader::keep_unknown_tags`](super::Reader::keep_unknown_tags) and [`Writer::put_back`](super::Writer::put_back). Each field is
-/// kept by its place in the message, so the message may change in between, but not the number and order of its structs.
+/// With them, a proxy that decodes a message and sends it on loses nothing: see
+/// [`Reader::keep_unknown_tags`](super::Reader::keep_unknown_tags) and [`Writer::put_back`](super::Writer::put_back).
+/// Each field is kept by its place in the message, so the message may be changed in between, but not the number and
+/// order of its structs.
 ///
 /// Source: KIP-482; `_unknownTaggedFields` of Java's messages.
 #[derive(Clone, Debug, Default)]
 pub struct UnknownTags {
-    /// Those of structs that are in no tagged field, which is nearly all, in the order in which they were met.
+    /// Fields of structs that are in no tagged field, which are nearly all, in the order of decoding.
     outer: Vec<Field>,
-    /// What these are slices of.
+    /// The bytes of which the outer fields are slices.
     frame: Bytes,
-    /// Those of structs inside of a known tagged field.
+    /// Fields of structs inside a known tagged field.
     inner: BTreeMap<Place, VecDeque<(u32, Bytes)>>,
 }
 
-/// An unknown field of the struct that ends as the `ordinal`th; small, as each of many small structs may have one.
+/// An unknown field of the struct that ends as the `ordinal`th. It is small, because each of many small
+/// structs may have one.
 #[derive(Clone, Copy, Debug)]
 struct Field {
     ordinal: u32,
@@ -31,20 +33,22 @@ struct Field {
     size: u32,
 }
 
-/// Which struct of a message: in the order in which structs end, as that is where tagged fields stand.
+/// The place of a struct in a message: its number in the order in which structs end, because tagged fields stand at
+/// the end.
 ///
-/// A struct inside of a known tagged field is counted from 0 in that field, behind the place of the struct that holds
-/// the field and its tag. So a tagged field that is left out because it has its default moves no other place.
+/// A struct inside a known tagged field is counted from 0 in that field; before that number stand the place of the
+/// struct that has the field, and its tag. So a tagged field that is left out because it has its default does not
+/// change any other place.
 type Place = Vec<u32>;
 
-/// Memory that an outer field takes at most: one place in a list, three times, as a list that grows is there twice.
+/// Most memory of an outer field: three times its size in the list, because a list that grows exists twice.
 const OUTER_FIELD_BYTES: usize = 3 * size_of::<Field>();
 
-/// Memory that the first field of an inner struct takes at most: a list with room for four, and its entry in a map whose
+/// Most memory of the first field of an inner struct: a list with room for four, and its entry in a map whose
 /// nodes are half full.
 const FIRST_INNER_FIELD_BYTES: usize = 320;
 
-/// Memory that another field of it takes at most.
+/// Most memory of each further field of it.
 const NEXT_INNER_FIELD_BYTES: usize = 120;
 
 impl UnknownTags {
@@ -54,7 +58,7 @@ impl UnknownTags {
         self.outer.is_empty() && self.inner.is_empty()
     }
 
-    /// How many fields there are.
+    /// Number of fields.
     #[must_use]
     pub fn len(&self) -> usize {
         self.outer.len() + self.inner.values().map(VecDeque::len).sum::<usize>()
@@ -69,14 +73,14 @@ impl UnknownTags {
         self.frame.slice(at..at + field.size as usize)
     }
 
-    /// The first struct inside of this place that has some.
+    /// The first struct inside this place that has unknown fields.
     fn first_below(&self, place: &[u32]) -> Option<&Place> {
         let below = (Bound::Excluded(place), Bound::Unbounded);
         self.inner.range::<[u32], _>(below).next().map(|(next, _)| next).filter(|next| next.starts_with(place))
     }
 }
 
-/// The same fields in the same places; where they lay in a frame does not matter.
+/// Compares fields and places; where they lay in a frame does not matter.
 impl PartialEq for UnknownTags {
     fn eq(&self, other: &Self) -> bool {
         self.outer().eq(other.outer()) && self.inner == other.inner
@@ -85,15 +89,15 @@ impl PartialEq for UnknownTags {
 
 impl Eq for UnknownTags {}
 
-/// Follows the places of a message while it is read or written.
+/// Follows the places of a message while it is decoded or encoded.
 #[derive(Clone, Debug)]
 pub(super) struct Keeper {
-    /// The struct that ends next, counted at each depth.
+    /// The number of the struct that ends next, for each depth.
     place: Place,
-    /// Fields of the inner structs that are at their tags; one list for each depth.
+    /// Fields of the inner structs whose tagged fields are being read or written; one list for each depth.
     open: Vec<VecDeque<(u32, Bytes)>>,
     tags: UnknownTags,
-    /// How many of the outer fields are written.
+    /// Number of outer fields that are written.
     written: usize,
 }
 
@@ -112,36 +116,39 @@ impl Keeper {
         self.tags
     }
 
-    /// Goes into the value of a tagged field. When it comes twice the last one counts, and so does what is inside of it.
+    /// Enters the value of a tagged field again. If a field occurs twice, the last one counts, and so do
+    /// the fields inside it.
     pub(super) fn reenter(&mut self, tag: u32) {
         let inside = self.inside(tag);
-        // One by one: a walk over all would let a hostile frame make each of its fields as dear as the frame is long.
+        // They are removed one by one: a walk over all fields would let a hostile frame make each of its fields cost as
+        // much as the frame is long.
         while let Some(place) = self.tags.first_below(&inside).cloned() {
             self.tags.inner.remove(&place);
         }
         self.enter(tag);
     }
 
-    /// Goes into the value of a tagged field.
+    /// Enters the value of a tagged field.
     pub(super) fn enter(&mut self, tag: u32) {
         self.place.extend([tag, 0]);
         self.open.push(VecDeque::new());
     }
 
-    /// Comes out of it.
+    /// Leaves the value of a tagged field.
     pub(super) fn leave(&mut self) {
         self.place.truncate(self.place.len().saturating_sub(2));
         self.open.pop();
     }
 
-    /// Keeps a field of the struct at this place: `size` bytes at `at` of the frame. Returns the memory that this takes.
+    /// Keeps a field of the struct at this place: `size` bytes at `at` of the frame. Returns the memory that
+    /// this takes.
     pub(super) fn keep(&mut self, tag: u32, frame: &Bytes, at: usize, size: usize) -> usize {
         if let Some(fields) = self.open.last_mut() {
             fields.push_back((tag, frame.slice(at..at + size)));
             return if fields.len() == 1 { FIRST_INNER_FIELD_BYTES } else { NEXT_INNER_FIELD_BYTES };
         }
         let (Some(&ordinal), Ok(at), Ok(size)) = (self.place.first(), u32::try_from(at), u32::try_from(size)) else {
-            // No frame has 4 GiB: its length is an i32.
+            // No frame has 4 GiB, because its length is an i32.
             return usize::MAX;
         };
         if self.tags.outer.is_empty() {
@@ -166,7 +173,7 @@ impl Keeper {
             let fields = self.tags.inner.get_mut(&self.place)?;
             return if fields.front().is_some_and(|(tag, _)| is_due(*tag)) { fields.pop_front() } else { None };
         };
-        // Behind the fields of structs that are gone.
+        // Skips the fields of structs that no longer exist.
         while self.tags.outer.get(self.written).is_some_and(|field| field.ordinal < ordinal) {
             self.written += 1;
         }
@@ -175,7 +182,7 @@ impl Keeper {
         Some((field.tag, self.tags.value(field)))
     }
 
-    /// Whether something was kept inside of the field `tag` of this struct, so that it has to be written.
+    /// Whether an unknown field was kept inside the field `tag` of this struct, so that this has to be written.
     pub(super) fn is_needed(&self, tag: u32) -> bool {
         self.tags.first_below(&self.inside(tag)).is_some()
     }

@@ -28,7 +28,7 @@ impl fmt::Display for Uuid {
     }
 }
 
-/// Text that is no [`Uuid`].
+/// The error of a text that is not a [`Uuid`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParseUuidError;
 

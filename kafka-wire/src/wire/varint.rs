@@ -1,8 +1,8 @@
-//! Variable-length integers: seven bits a byte, lowest first, the top bit says that more follow.
+//! Variable-length integers: seven bits per byte, lowest first; the top bit says that another byte follows.
 //!
 //! Compact lengths, counts and tags are plain unsigned varints; lengths and deltas inside a record are zig-zag,
-//! small for numbers near zero whatever their sign; `record` writes those. Like Java's `ByteUtils`, the parsers take
-//! longer spellings of a number than needed.
+//! small for numbers near zero whatever their sign; `record` writes those. Like Java's `ByteUtils`, the parsers accept
+//! longer encodings of a number than necessary.
 
 use bytes::BufMut;
 use nom::{Err, IResult};
@@ -21,7 +21,7 @@ pub fn unsigned_varint(input: &[u8]) -> IResult<&[u8], u32, DecodeCause> {
 #[inline(never)]
 fn long_unsigned(input: &[u8]) -> IResult<&[u8], u32, DecodeCause> {
     let (rest, number) = long(input, 5)?;
-    // Java shifts the surplus bits of the fifth byte out; a number that needs them is hostile or torn.
+    // Java drops the surplus bits of the fifth byte; here a number that has them is refused as hostile or damaged.
     Ok((rest, u32::try_from(number).map_err(|_| Err::Error(DecodeCause::VarintTooLong))?))
 }
 

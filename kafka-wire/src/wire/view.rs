@@ -1,7 +1,7 @@
-//! Reading a message without taking it out of its frame.
+//! Decoding of a message that stays in its frame.
 //!
-//! A view is a message whose strings and byte fields borrow the frame and whose lists are read when they are iterated:
-//! decoding one takes no memory, and no more time than to walk over its bytes.
+//! A view is a message whose strings and byte fields borrow the frame and whose lists are decoded when they are
+//! iterated: decoding a view takes no memory, and no more time than a walk over its bytes.
 
 use std::fmt;
 use std::iter::FusedIterator;
@@ -14,27 +14,27 @@ use super::reader::{STRING_MAX_BYTES, array};
 use super::varint::unsigned_varint;
 use super::{DecodeCause, Malformed, Uuid};
 
-/// A value that borrows its frame: a message, a struct of one, or a number, a string, bytes in a list.
+/// A value that borrows its frame: a message, a struct of one, or a number, string or byte field in a list.
 pub trait View<'a>: Sized {
     /// Its size in bytes, if that is the same for all values and versions.
     const SIZE: Option<usize> = None;
 
-    /// Reads one, as `version` of its message has it.
+    /// Decodes one value, as `version` of its message has it.
     ///
     /// # Errors
-    /// The bytes are no such value. Why is for the owned form of the message to say.
+    /// The bytes are no such value. Decoding the owned form of the message gives the details.
     fn view(r: &mut ViewReader<'a>, version: i16) -> Result<Self, Malformed>;
 }
 
 /// Reads the fields of a view.
 ///
-/// The same methods as those of [`Reader`](super::Reader), to the same rules. They take the names of fields as well, and do
-/// not use them: the position is all that it carries, so that it stays in registers (a position in memory makes every
-/// field wait for the one before: 22 ns instead of 8 for the 11 fields of a fetched partition).
+/// It has the same methods as [`Reader`](super::Reader), with the same rules. They take the names of fields as well,
+/// but do not use them: the position is the whole state, so that it stays in registers (a position in memory makes
+/// every field wait for the one before: 22 ns instead of 8 for the 11 fields of a fetched partition).
 #[derive(Clone, Copy, Debug)]
 pub struct ViewReader<'a> {
     rest: &'a [u8],
-    /// 1 or 0; not a `bool`, in whose spare values `Option` would hide and then move the rest in odd pieces.
+    /// 1 or 0. It is not a `bool`, whose spare values `Option` would use, and then copy the struct in odd pieces.
     flexible: usize,
 }
 
@@ -90,7 +90,7 @@ impl<'a> ViewReader<'a> {
         Self { rest, flexible: flexible as usize }
     }
 
-    /// What is not read yet.
+    /// The bytes that have not been read yet.
     #[must_use]
     pub const fn rest(&self) -> &'a [u8] {
         self.rest
@@ -143,7 +143,7 @@ impl<'a> ViewReader<'a> {
     /// Elements in order, all checked.
     ///
     /// # Errors
-    /// Null, more elements than bytes are left, or an element that is none.
+    /// Null, more elements than bytes are left, or an invalid element.
     #[inline(always)]
     pub fn items<T: View<'a>>(&mut self, what: &'static str, version: i16) -> Result<Items<'a, T>, Malformed> {
         self.nullable_items(what, version)?.ok_or(Malformed(()))
@@ -152,7 +152,7 @@ impl<'a> ViewReader<'a> {
     /// Elements in order, all checked, or null.
     ///
     /// # Errors
-    /// More elements than bytes are left, or an element that is none.
+    /// More elements than bytes are left, or an invalid element.
     #[inline(always)]
     pub fn nullable_items<T: View<'a>>(
         &mut self,
@@ -172,21 +172,21 @@ impl<'a> ViewReader<'a> {
         Ok(Some(items))
     }
 
-    /// A struct or null: one signed byte says which, below 0 for null (KIP-893).
+    /// A struct or null: one signed byte tells, below 0 for null (KIP-893).
     ///
     /// # Errors
-    /// A struct that is none, or the frame ends inside it.
+    /// An invalid struct, or the frame ends inside it.
     #[inline(always)]
     pub fn nullable_struct<T: View<'a>>(&mut self, what: &'static str, version: i16) -> Result<Option<T>, Malformed> {
         if self.i8(what)? < 0 { Ok(None) } else { T::view(self, version).map(Some) }
     }
 
-    /// Tagged fields at the end of a struct; nothing unless flexible.
+    /// Tagged fields at the end of a struct; does nothing unless flexible.
     ///
     /// `known` reads the value of a tag and returns `true`, or reads nothing and returns `false`: then it is skipped.
     ///
     /// # Errors
-    /// A value that is none or is not as long as its size says, or the frame ends inside it.
+    /// A value that is invalid or not as long as its size states, or the frame ends inside it.
     #[inline(always)]
     pub fn tags(&mut self, mut known: impl FnMut(&mut Self, u32) -> Result<bool, Malformed>) -> Result<(), Malformed> {
         if self.flexible != 0 {
@@ -198,7 +198,7 @@ impl<'a> ViewReader<'a> {
         Ok(())
     }
 
-    /// Skips the tagged fields of a struct that knows none; nothing unless flexible.
+    /// Skips the tagged fields of a struct that knows none; does nothing unless flexible.
     ///
     /// # Errors
     /// The frame ends inside them.
@@ -226,7 +226,7 @@ impl<'a> ViewReader<'a> {
     }
 }
 
-/// Goes over `count` elements. Takes the position and gives it back: see [`ViewReader`].
+/// Walks over `count` elements. Takes the position and returns it: see [`ViewReader`].
 #[inline]
 fn walk<'a, T: View<'a>>(mut at: ViewReader<'a>, count: usize, version: i16) -> Result<ViewReader<'a>, Malformed> {
     for _ in 0..count {
@@ -268,9 +268,9 @@ impl<'a> View<'a> for &'a [u8] {
     }
 }
 
-/// A list that stays in the frame: its elements are read each time they are iterated, and take no memory.
+/// A list that stays in the frame: its elements are decoded each time they are iterated, and take no memory.
 ///
-/// They were all read once when the message was, so iterating cannot fail.
+/// All of them were decoded once together with the message, so iterating cannot fail.
 pub struct Items<'a, T> {
     first: ViewReader<'a>,
     count: usize,
@@ -279,25 +279,25 @@ pub struct Items<'a, T> {
 }
 
 impl<'a, T> Items<'a, T> {
-    /// A list of no elements.
+    /// An empty list.
     #[must_use]
     pub const fn empty() -> Self {
         Self { first: ViewReader::new(&[], false), count: 0, version: 0, of: PhantomData }
     }
 
-    /// How many elements there are.
+    /// Number of elements.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.count
     }
 
-    /// Whether there are none.
+    /// Whether there are no elements.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// Reads the elements in order.
+    /// Decodes the elements in order.
     #[must_use]
     pub const fn iter(&self) -> ItemsIter<'a, T> {
         ItemsIter { at: self.first, left: self.count, version: self.version, of: PhantomData }
@@ -333,7 +333,7 @@ impl<'a, T: View<'a>> IntoIterator for Items<'a, T> {
     }
 }
 
-/// Reads the elements of [`Items`].
+/// The iterator over the elements of [`Items`].
 #[derive(Clone, Debug)]
 pub struct ItemsIter<'a, T> {
     at: ViewReader<'a>,
@@ -349,7 +349,7 @@ impl<'a, T: View<'a>> Iterator for ItemsIter<'a, T> {
     fn next(&mut self) -> Option<T> {
         self.left = self.left.checked_sub(1)?;
         let mut at = self.at;
-        // The same bytes were read by the same code when the list was checked.
+        // The same code has decoded the same bytes when the list was checked.
         let item = T::view(&mut at, self.version).ok();
         self.at = at;
         item

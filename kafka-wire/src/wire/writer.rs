@@ -1,4 +1,4 @@
-//! Writing one message.
+//! Encoding of one message.
 
 use bytes::{BufMut, Bytes};
 
@@ -7,16 +7,16 @@ use super::unknown_tags::Keeper;
 use super::varint::put_unsigned_varint;
 use super::{EncodeCause, EncodeError, Str, UnknownTags, Uuid};
 
-/// A records field of at least this many bytes becomes a chunk of its own; a copy is cheaper below.
+/// A records field of at least this many bytes becomes a chunk of its own; a smaller one is cheaper to copy.
 const OWN_CHUNK_BYTES: usize = 4096;
 
-/// Size field in front of every frame.
+/// Bytes of the size that precedes every frame.
 const FRAME_HEAD_BYTES: usize = 4;
 
 /// Builds the bytes of a message as a list of chunks, for one vectored write.
 ///
-/// Scalars and short fields are appended to the newest chunk; a large records field is pushed as it is, so record
-/// bytes are never copied between the batch that was sealed and the socket.
+/// Scalars and short fields are appended to the newest chunk; a large records field is pushed as it is, so record bytes
+/// are never copied between the sealed batch and the socket.
 #[derive(Debug, Default)]
 pub struct Writer {
     chunks: Vec<Bytes>,
@@ -25,12 +25,13 @@ pub struct Writer {
     keeper: Option<Box<Keeper>>,
 }
 
-/// A type that can be written: a message, a struct of one, or a number, a string, bytes in a list.
+/// A type that can be encoded: a message, a struct of one, or a number, string or byte field in a list.
 pub trait Encode {
-    /// Appends it, as `version` of its message has it.
+    /// Appends the value, as `version` of its message has it.
     ///
     /// # Errors
-    /// A field that is set and that the version lacks; null where the version has none; too long a string or list.
+    /// A field that is set and that the version lacks; null where the version does not allow it; too long a string
+    /// or list.
     fn write(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError>;
 }
 
@@ -46,7 +47,7 @@ impl Writer {
         self.flexible = flexible;
     }
 
-    /// Has the next message written with the tagged fields that were kept when it was read.
+    /// Makes the next message be written with the tagged fields that were kept when it was decoded.
     pub fn put_back(&mut self, tags: UnknownTags) {
         self.keeper = (!tags.is_empty()).then(|| Box::new(Keeper::of(tags)));
     }
@@ -57,14 +58,14 @@ impl Writer {
         self.chunks.iter().map(Bytes::len).sum::<usize>() + self.tail.len()
     }
 
-    /// The message: its chunks, concatenated. No chunk is empty.
+    /// The message as chunks to be concatenated. No chunk is empty.
     #[must_use]
     pub fn finish(mut self) -> Vec<Bytes> {
         self.cut();
         self.chunks
     }
 
-    /// The message behind its size in four bytes, as it goes to a connection.
+    /// The message preceded by its size in four bytes, as it goes to a connection.
     ///
     /// # Errors
     /// `TooLong` for a message of 2 GiB or more.
@@ -88,7 +89,7 @@ impl Writer {
         Ok(self.chunks)
     }
 
-    /// The message in one piece: copies unless it is one chunk. For tests and for small embedded messages.
+    /// The message in one piece: copies unless it has one chunk. For tests and for small embedded messages.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
         let mut chunks = self.finish();
@@ -256,7 +257,7 @@ impl Writer {
         }
     }
 
-    /// A struct or null: 1 in front of a struct, -1 for null (KIP-893).
+    /// A struct or null: 1 before a struct, -1 for null (KIP-893).
     ///
     /// # Errors
     /// Whatever the struct fails with.
@@ -265,7 +266,7 @@ impl Writer {
         value.map_or(Ok(()), |value| value.write(self, version))
     }
 
-    /// A struct or null in a tagged field: 1 in front of a struct, 0 for null, as varints.
+    /// A struct or null in a tagged field: 1 before a struct, 0 for null, as varints.
     ///
     /// # Errors
     /// Whatever the struct fails with.
@@ -280,7 +281,7 @@ impl Writer {
         Tags { count: 0, fields: Self { flexible: self.flexible, keeper: self.keeper.take(), ..Self::default() } }
     }
 
-    /// Ends a struct with the tagged fields collected; nothing unless flexible.
+    /// Ends a struct with the collected tagged fields; does nothing unless flexible.
     ///
     /// # Errors
     /// `TooLong` at 2 GiB.
@@ -297,7 +298,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Ends a struct that has no tagged fields set; nothing unless flexible.
+    /// Ends a struct that has no tagged fields set; does nothing unless flexible.
     ///
     /// # Errors
     /// `TooLong` at 2 GiB.
@@ -335,7 +336,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Length + 1, 0 for null. Like Java, which has no lengths above 2^31 - 1.
+    /// Length + 1, 0 for null. As in Java, there are no lengths above 2^31 - 1.
     fn compact_length(&mut self, what: &'static str, length: Option<usize>) -> Result<(), EncodeError> {
         let length = length.map_or(Ok(0), |length| i32::try_from(length).map(|length| length.cast_unsigned() + 1));
         put_unsigned_varint(&mut self.tail, length.map_err(|_| EncodeError { what, cause: EncodeCause::TooLong })?);
@@ -351,7 +352,7 @@ pub struct Tags {
 }
 
 impl Tags {
-    /// Whether the field `tag` has to be written, as it is set or something inside of it was kept.
+    /// Whether the field `tag` has to be written: it is set, or an unknown field was kept inside it.
     #[must_use]
     pub fn needs(&self, tag: u32, is_set: bool) -> bool {
         is_set || self.fields.keeper.as_ref().is_some_and(|keeper| keeper.is_needed(tag))
@@ -380,7 +381,7 @@ impl Tags {
         self.put(tag, body)
     }
 
-    /// Adds what was kept with a lower tag than `below`.
+    /// Adds the kept unknown fields with tags below `below`.
     fn put_unknown(&mut self, below: Option<u32>) -> Result<(), EncodeError> {
         while let Some((tag, value)) = self.fields.keeper.as_mut().and_then(|keeper| keeper.next_field(below)) {
             let mut body = Writer::default();

@@ -5,7 +5,7 @@ use super::super::{Batch, Batches, MessageFormat, MessageSet, MessageSetBuilder}
 use super::*;
 use crate::compression::Compressor;
 
-/// A message with the checksum that it should have.
+/// A message with a right checksum.
 fn message_of(magic: u8, attributes: u8, offset: i64, value: Option<&[u8]>) -> Vec<u8> {
     let mut body = vec![magic, attributes];
     if magic > 0 {
@@ -46,7 +46,7 @@ fn check_inner_error(bytes: &[u8], at: usize, what: &'static str, cause: RecordE
     assert_eq!(outcome(bytes), Err(RecordError { at, decompressed: true, what, cause }));
 }
 
-/// With the checksum repaired.
+/// The changed message, with its checksum corrected.
 fn changed(message: &[u8], at: usize, field: &[u8]) -> Vec<u8> {
     let mut message = message.to_vec();
     message[at..at + field.len()].copy_from_slice(field);
@@ -161,7 +161,7 @@ proptest! {
         prop_assert_eq!(read, messages);
     }
 
-    /// With checksums repaired, inside of the wrapper as well, so that the change reaches the parsers.
+    /// Checksums are corrected, inside the wrapper as well, so that the change reaches the parsers.
     #[test]
     fn changed_messages_are_a_value_or_an_error(
         magic in 0..2_u8,
