@@ -207,7 +207,7 @@ impl OutputBuffer {
 /// Runs a parser that can only fail because the input ends; `cut_off` names that error.
 #[cfg(any(feature = "lz4", feature = "zstd"))]
 fn whole<'a, T>(
-    mut parser: impl nom::Parser<&'a [u8], OutputBuffer = T, Error = ()>,
+    mut parser: impl nom::Parser<&'a [u8], Output = T, Error = ()>,
     input: &'a [u8],
     cut_off: CompressionError,
 ) -> Result<(&'a [u8], T), CompressionError> {
