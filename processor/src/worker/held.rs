@@ -106,6 +106,15 @@ impl Held {
         self.inputs.iter().map(|input| (&input.partition, input.position))
     }
 
+    /// As [`Held::positions`], without the inputs that are gone and of which nothing is uncommitted.
+    pub(super) fn positions_but(
+        &self,
+        is_gone: &impl Fn(&TopicPartition) -> bool,
+    ) -> impl Iterator<Item = (&TopicPartition, Offset)> {
+        let is_wanted = |input: &&Input| input.position > input.committed || !is_gone(&input.partition);
+        self.inputs.iter().filter(is_wanted).map(|input| (&input.partition, input.position))
+    }
+
     /// The changelogs that are not read to their ends, and where each goes on.
     pub(super) fn unrestored(&self) -> impl Iterator<Item = (&TopicPartition, Offset)> {
         let is_open = |restore: &&Restore| restore.position < restore.end;

@@ -20,6 +20,8 @@ pub enum MissingTopic {
 #[derive(Debug)]
 pub(super) struct Inspection {
     pub(super) operation: Option<OperationId>,
+    /// Topics that the look under way asks for.
+    pub(super) asked: BTreeSet<String>,
     pub(super) next: Moment,
     /// Topics that the last look missed: one miss may be a broker that does not know better yet.
     pub(super) missing: BTreeSet<String>,
@@ -27,7 +29,7 @@ pub(super) struct Inspection {
 
 impl Inspection {
     pub(super) const fn new(now: Moment) -> Self {
-        Self { operation: None, next: now, missing: BTreeSet::new() }
+        Self { operation: None, asked: BTreeSet::new(), next: now, missing: BTreeSet::new() }
     }
 
     pub(super) fn waits_for(&self, id: OperationId) -> bool {

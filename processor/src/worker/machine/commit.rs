@@ -64,6 +64,7 @@ impl Worker {
                 },
                 Step::Commit { sequence } => {
                     let offsets = self.offsets(sequence);
+                    self.last_committed = offsets.first().map(|(input, _)| input.clone());
                     self.start(Operation::Commit { offsets });
                 }
                 Step::Abort => {
@@ -186,23 +187,31 @@ impl Worker {
         }
     }
 
-    /// The next offset of every input of the tasks in the commit.
+    /// The next offset of every input of the tasks in the commit; and of one input more if that leaves none.
+    ///
+    /// The coordinator refuses the offset of a topic that is gone, and with it the whole transaction. So an input of such a
+    /// topic is left out, but only while the transaction has nothing of it: an offset that is missing beside its results
+    /// would have them counted twice. If there is something, the refusal rolls it back, and the next commit leaves it out.
     fn offsets(&self, sequence: u64) -> Vec<(TopicPartition, CommittedOffset)> {
         let transactional_id = self.settings.transactional_id.clone();
         let metadata = Str::from(OffsetMetadata { transactional_id, sequence }.to_string());
-        let inputs = self.committing.iter().filter_map(|id| self.tasks.get(*id)).flat_map(|held| held.positions());
-        let committed = |offset| CommittedOffset { offset, leader_epoch: LeaderEpoch(-1), metadata: metadata.clone() };
-        // The coordinator refuses the offsets of a topic that is gone, and with them the whole transaction.
-        let (missing, there): (Vec<_>, Vec<_>) = inputs
-            .map(|(input, offset)| (input.clone(), committed(offset)))
-            .partition(|(input, _)| self.inspection.missing.contains(&*input.topic));
-        if there.is_empty() { missing } else { there }
+        let committed = |(input, offset): (&TopicPartition, Offset)| {
+            (input.clone(), CommittedOffset { offset, leader_epoch: LeaderEpoch(-1), metadata: metadata.clone() })
+        };
+        let is_gone = |input: &TopicPartition| self.inspection.missing.contains(&*input.topic);
+        let tasks = self.committing.iter().filter_map(|id| self.tasks.get(*id));
+        let offsets: Vec<_> = tasks.flat_map(|held| held.positions_but(&is_gone)).map(committed).collect();
+        if !offsets.is_empty() {
+            return offsets;
+        }
+        // One offset at least, because an outcome that is not known is read off it.
+        let restored = self.tasks.iter().filter(|held| held.is_restored());
+        restored.flat_map(|held| held.positions_but(&is_gone)).map(committed).take(1).collect()
     }
 
     /// The offsets of a transaction land together, so one tells for all.
     fn read_committed(&mut self) {
-        let first = self.committing.iter().find_map(|id| self.tasks.get(*id)?.positions().next());
-        match first.map(|(input, _)| input.clone()) {
+        match self.last_committed.clone() {
             Some(input) => {
                 let partitions = vec![input];
                 let id = self.start(Operation::ReadOffsets { partitions, is_stable: true });

@@ -23,8 +23,9 @@ impl Worker {
         }
         self.inspection.next = now + self.settings.inspection_interval;
         let topics: BTreeSet<String> = self.tasks.ids().into_iter().flat_map(|id| self.topics_of(id)).collect();
-        let id = self.start(Operation::CountPartitions { topics: topics.into_iter().collect() });
+        let id = self.start(Operation::CountPartitions { topics: topics.iter().cloned().collect() });
         self.inspection.operation = Some(id);
+        self.inspection.asked = topics;
     }
 
     pub(super) fn handle_inspected(&mut self, completion: Completion) {
@@ -35,7 +36,9 @@ impl Worker {
         if let Some(failure) = ids.iter().find_map(|id| self.outgrown(*id, &counts)) {
             return self.fail(failure);
         }
-        let inputs = ids.iter().flat_map(|id| self.external_inputs(*id));
+        // A task that was taken over since the question has topics that nobody asked for.
+        let asked = std::mem::take(&mut self.inspection.asked);
+        let inputs = ids.iter().flat_map(|id| self.external_inputs(*id)).filter(|topic| asked.contains(topic));
         let missing: BTreeSet<String> = inputs.filter(|topic| !counts.contains_key(topic)).collect();
         for topic in missing.intersection(&self.inspection.missing) {
             warn!(worker = %self.settings.transactional_id, topic, "a topic that the job reads does not exist; its other inputs go on");

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use kafka_wire::cluster::TopicPartition;
 use kafka_wire::time::Moment;
 use kafka_wire::types::{Offset, TimestampMs};
 use tracing::warn;
@@ -60,6 +61,8 @@ pub struct Worker {
     commit: CommitMachine,
     /// Tasks whose offsets are in the commit that is under way.
     committing: Vec<TaskId>,
+    /// An input whose offset is in the commit that is under way, or was in the last one.
+    last_committed: Option<TopicPartition>,
     /// Whether a commit waits for the ends of sources.
     is_looking: bool,
     /// They have come, and the tasks have not been told.
@@ -99,6 +102,7 @@ impl Worker {
             tasks: Tasks::default(),
             commit,
             committing: Vec::new(),
+            last_committed: None,
             is_looking: false,
             source_ends: None,
             preparing: None,
