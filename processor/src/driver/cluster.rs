@@ -71,6 +71,16 @@ impl Cluster {
         self.group.handle_time(now, &self.topics, &counts);
     }
 
+    /// From now on the markers of transactions come some time after their end, by [`Cluster::write_markers`]; or at once again.
+    pub(super) fn delay_markers(&mut self, is_slow: bool) {
+        self.transactions.delay_markers(is_slow, &mut self.logs, &mut self.offsets);
+    }
+
+    /// Makes half of one decided end visible, if there is one; `index` chooses which.
+    pub(super) fn write_markers(&mut self, index: usize) {
+        self.transactions.write_markers(index, &mut self.logs, &mut self.offsets);
+    }
+
     /// Where the partitions of a source end, added up, none of them further than a bounded run reads.
     pub(super) fn source_end(&self, source: &SourcePartitions, run_ends: Option<&Ends>) -> Offset {
         let all = (0..self.logs.partition_count(&source.topic)).map(PartitionId);

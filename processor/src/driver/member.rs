@@ -66,7 +66,7 @@ impl Member {
         (cluster, now): (&mut Cluster, Moment),
     ) -> Self {
         let transactional_id = settings.transactional_id.clone();
-        let epoch = cluster.transactions.init(&transactional_id, &mut cluster.logs);
+        let epoch = cluster.transactions.init(&transactional_id, &mut cluster.logs, &mut cluster.offsets);
         cluster.group.join(index, incarnation, &transactional_id, now);
         let sinks = topology.sinks().iter().map(|sink| (sink.topic.clone(), cluster.logs.partition_count(&sink.topic)));
         Self {
@@ -306,13 +306,14 @@ impl Member {
             return Ok(Some(failed()));
         }
         Ok(Some(match operation {
+            Operation::CountPartitions { .. } if take(plan, Plan::Unseen) => Completion::Counts(BTreeMap::new()),
             Operation::CountPartitions { topics } => {
                 let counted = topics.into_iter().map(|topic| (topic.clone(), cluster.logs.partition_count(&topic)));
                 Completion::Counts(counted.filter(|(_, count)| *count > 0).collect())
             }
             Operation::Fence { transactional_ids } => {
                 for id in transactional_ids.into_iter().filter(|_| cluster.can_fence) {
-                    cluster.transactions.init(&id, &mut cluster.logs);
+                    cluster.transactions.init(&id, &mut cluster.logs, &mut cluster.offsets);
                 }
                 Completion::Done
             }
@@ -350,7 +351,7 @@ impl Member {
                 if let Completion::Failed(end) = self.end_transaction(false, cluster) {
                     return Ok(Some(Completion::Failed(end)));
                 }
-                self.epoch = cluster.transactions.init(&self.transactional_id, &mut cluster.logs);
+                self.epoch = cluster.transactions.init(&self.transactional_id, &mut cluster.logs, &mut cluster.offsets);
                 Completion::Transaction(Outcome::Done)
             }
         }))
@@ -401,7 +402,8 @@ impl Member {
             return Err(Completion::Transaction(Outcome::MustAbort));
         }
         let producer = (self.transactional_id.as_str(), self.epoch);
-        cluster.transactions.add_offsets(producer, now, offsets, &mut cluster.logs).map_err(fenced)
+        let Cluster { transactions, logs, offsets: committed, .. } = cluster;
+        transactions.add_offsets(producer, now, offsets, (logs, committed)).map_err(fenced)
     }
 
     fn end_transaction(&self, is_committed: bool, cluster: &mut Cluster) -> Completion {
@@ -413,8 +415,9 @@ impl Member {
 
     fn send(&mut self, count: usize, cluster: &mut Cluster, now: Moment) -> Result<(), Fenced> {
         let producer = (self.transactional_id.as_str(), self.epoch);
+        let Cluster { transactions, logs, offsets, .. } = cluster;
         let mut sent = self.sending.take(count).into_iter();
-        sent.try_for_each(|pending| cluster.transactions.append(producer, now, pending, &mut cluster.logs))
+        sent.try_for_each(|pending| transactions.append(producer, now, pending, (logs, offsets)))
     }
 }
 

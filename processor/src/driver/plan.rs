@@ -30,6 +30,8 @@ pub(super) enum Plan {
     Unanswered { landed: bool },
     /// The flush is refused in a way that a new transaction mends.
     Refused,
+    /// The broker that is asked for topics knows none of them yet.
+    Unseen,
     /// The operation fails in a way that a new worker mends.
     Failed,
 }

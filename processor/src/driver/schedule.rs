@@ -20,6 +20,11 @@ impl TestDriver {
         if self.fatal.is_some() || self.slots.is_empty() {
             return;
         }
+        self.cluster.delay_markers(faults == Faults::All);
+        // Seldom, so that others take over partitions before the last commit on them can be seen.
+        if rng.below(30) == 0 {
+            self.cluster.write_markers(pick(rng, usize::MAX));
+        }
         let has_fault = faults == Faults::All && rng.below(40) == 0;
         if has_fault {
             self.fault(rng);
@@ -38,6 +43,7 @@ impl TestDriver {
     /// Ends what went wrong: every worker that is alive goes on, and there is at least one.
     pub fn heal(&mut self) {
         self.plan = None;
+        self.cluster.delay_markers(false);
         for slot in &mut self.slots {
             slot.is_paused = false;
         }
@@ -108,10 +114,11 @@ impl TestDriver {
 }
 
 fn plan(rng: &mut Rng) -> Plan {
-    match rng.below(8) {
+    match rng.below(9) {
         0..=2 => Plan::Crash(CommitPoint::ALL[pick(rng, CommitPoint::ALL.len())]),
         3 | 4 => Plan::Unanswered { landed: rng.below(2) == 0 },
         5 | 6 => Plan::Refused,
+        7 => Plan::Unseen,
         _ => Plan::Failed,
     }
 }

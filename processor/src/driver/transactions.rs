@@ -1,4 +1,7 @@
 //! The transaction coordinator: who may write under which transactional id, and what is open.
+//!
+//! EndTxn is answered when the end is decided. The markers, and the offsets that become visible with them, may come later
+//! ([`Transactions::delay_markers`]), as on a broker: until then readers of the logs wait, and committed offsets are unstable.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,12 +22,15 @@ pub(super) type Offsets = BTreeMap<TopicPartition, CommittedOffset>;
 #[derive(Debug, Default)]
 pub(super) struct Transactions {
     producers: BTreeMap<String, Producer>,
+    /// Whether markers are written by [`Transactions::write_markers`] alone, some time after the end is decided.
+    is_slow: bool,
 }
 
 #[derive(Debug, Default)]
 struct Producer {
     epoch: u32,
     open: Option<Open>,
+    ending: Option<Ending>,
 }
 
 #[derive(Debug)]
@@ -35,10 +41,42 @@ struct Open {
     offsets: Offsets,
 }
 
+/// A transaction whose end is decided, but not yet visible everywhere.
+#[derive(Debug)]
+struct Ending {
+    number: usize,
+    is_committed: bool,
+    /// Whether its markers are in the logs.
+    has_markers: bool,
+    /// Empty once they are the group's.
+    offsets: Offsets,
+}
+
 impl Transactions {
-    /// InitProducerId: aborts what is open, and fences whoever had the id. Returns the new epoch.
-    pub(super) fn init(&mut self, id: &str, logs: &mut Logs) -> u32 {
+    /// From now on markers and offsets come later than the end of a transaction, or at once again.
+    pub(super) fn delay_markers(&mut self, is_slow: bool, logs: &mut Logs, committed: &mut Offsets) {
+        self.is_slow = is_slow;
+        if !is_slow {
+            self.producers.values_mut().for_each(|producer| producer.complete(logs, committed));
+        }
+    }
+
+    /// Writes what is missing of one end, one half at a time: markers into the logs, offsets into the group. `index` chooses
+    /// among the ends that are not complete, and is taken modulo their number.
+    pub(super) fn write_markers(&mut self, index: usize, logs: &mut Logs, committed: &mut Offsets) {
+        let mut incomplete: Vec<&mut Producer> =
+            self.producers.values_mut().filter(|producer| producer.ending.is_some()).collect();
+        let count = incomplete.len();
+        if count > 0 {
+            incomplete[index % count].complete_half(logs, committed);
+        }
+    }
+
+    /// InitProducerId: waits for the end of what is decided, aborts what is open, and fences whoever had the id. Returns the
+    /// new epoch.
+    pub(super) fn init(&mut self, id: &str, logs: &mut Logs, committed: &mut Offsets) -> u32 {
         let producer = self.producers.entry(id.to_owned()).or_default();
+        producer.complete(logs, committed);
         if let Some(open) = producer.open.take() {
             logs.end(open.number, false);
         }
@@ -51,9 +89,9 @@ impl Transactions {
         (id, epoch): (&str, u32),
         now: Moment,
         pending: Pending,
-        logs: &mut Logs,
+        (logs, committed): (&mut Logs, &mut Offsets),
     ) -> Result<(), Fenced> {
-        let open = self.producer(id, epoch)?.open(now, logs);
+        let open = self.producer(id, epoch)?.open(now, logs, committed);
         let number = open.number;
         logs.append(pending, Some(number));
         Ok(())
@@ -64,9 +102,9 @@ impl Transactions {
         (id, epoch): (&str, u32),
         now: Moment,
         offsets: impl IntoIterator<Item = (TopicPartition, CommittedOffset)>,
-        logs: &mut Logs,
+        (logs, committed): (&mut Logs, &mut Offsets),
     ) -> Result<(), Fenced> {
-        self.producer(id, epoch)?.open(now, logs).offsets.extend(offsets);
+        self.producer(id, epoch)?.open(now, logs, committed).offsets.extend(offsets);
         Ok(())
     }
 
@@ -78,11 +116,16 @@ impl Transactions {
         logs: &mut Logs,
         committed: &mut Offsets,
     ) -> Result<(), Fenced> {
-        if let Some(open) = self.producer(id, epoch)?.open.take() {
-            logs.end(open.number, is_committed);
-            if is_committed {
-                committed.extend(open.offsets);
+        let is_slow = self.is_slow;
+        let producer = self.producer(id, epoch)?;
+        if let Some(Open { number, mut offsets, .. }) = producer.open.take() {
+            if !is_committed {
+                offsets.clear();
             }
+            producer.ending = Some(Ending { number, is_committed, has_markers: false, offsets });
+        }
+        if !is_slow {
+            producer.complete(logs, committed);
         }
         Ok(())
     }
@@ -97,10 +140,13 @@ impl Transactions {
         }
     }
 
-    /// Whether an open transaction is about to change the committed offset.
+    /// Whether a transaction is about to change the committed offset.
     pub(super) fn is_unstable(&self, partition: &TopicPartition) -> bool {
-        let open = self.producers.values().filter_map(|producer| producer.open.as_ref());
-        open.into_iter().any(|open| open.offsets.contains_key(partition))
+        self.producers.values().any(|producer| {
+            let open = producer.open.as_ref().map(|open| &open.offsets);
+            let ending = producer.ending.as_ref().map(|ending| &ending.offsets);
+            open.into_iter().chain(ending).any(|offsets| offsets.contains_key(partition))
+        })
     }
 
     fn producer(&mut self, id: &str, epoch: u32) -> Result<&mut Producer, Fenced> {
@@ -109,8 +155,31 @@ impl Transactions {
 }
 
 impl Producer {
-    fn open(&mut self, now: Moment, logs: &mut Logs) -> &mut Open {
+    /// The open transaction, or a new one; that waits for the end of the one before.
+    fn open(&mut self, now: Moment, logs: &mut Logs, committed: &mut Offsets) -> &mut Open {
+        self.complete(logs, committed);
         let number = || Open { number: logs.begin(), since: now, offsets: Offsets::new() };
         self.open.get_or_insert_with(number)
+    }
+
+    fn complete(&mut self, logs: &mut Logs, committed: &mut Offsets) {
+        while self.ending.is_some() {
+            self.complete_half(logs, committed);
+        }
+    }
+
+    /// Every other transaction has its markers before its offsets: partitions hear of an end in any order.
+    fn complete_half(&mut self, logs: &mut Logs, committed: &mut Offsets) {
+        let Some(ending) = &mut self.ending else { return };
+        let markers_first = ending.number.is_multiple_of(2);
+        if !ending.has_markers && (markers_first || ending.offsets.is_empty()) {
+            logs.end(ending.number, ending.is_committed);
+            ending.has_markers = true;
+        } else {
+            committed.append(&mut ending.offsets);
+        }
+        if ending.has_markers && ending.offsets.is_empty() {
+            self.ending = None;
+        }
     }
 }

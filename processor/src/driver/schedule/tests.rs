@@ -97,6 +97,8 @@ impl Run {
         let replay = self.replay();
         assert_eq!(self.driver.fatal(), None, "{replay}");
         assert!(self.driver.is_finished(), "stuck: {:?}; {replay}", self.driver.reports());
+        // Readers wait for transactions of the dead until these time out.
+        self.driver.advance_wall(20 * SECOND);
         let late: u64 = self.driver.status().iter().map(|(_, status)| status.counters.late).sum();
         assert_eq!(late, 0, "{replay}");
         assert_eq!(self.results(), self.expected, "{replay}");
