@@ -209,6 +209,12 @@ impl CommitMachine {
         self.is_urgent = true;
     }
 
+    /// Whether [`CommitMachine::request_commit`] was called for the transaction that is open, or is being committed.
+    #[must_use]
+    pub const fn is_requested(&self) -> bool {
+        self.is_urgent
+    }
+
     /// Abort what is open: a task has failed, or its partition is gone. Without effect when there is no transaction; one
     /// whose commit is under way is not called back.
     pub const fn request_abort(&mut self) {

@@ -90,6 +90,7 @@ pub struct TestDriver {
     cluster: Cluster,
     slots: Vec<Slot>,
     policy: CommitPolicy,
+    mark_interval_min: Duration,
     now: Moment,
     plan: Option<Plan>,
     crash_count: u64,
@@ -127,6 +128,7 @@ impl TestDriver {
             cluster,
             slots: Vec::new(),
             policy: CommitPolicy::default(),
+            mark_interval_min: Duration::ZERO,
             now: Moment::ZERO,
             plan: None,
             crash_count: 0,
@@ -351,6 +353,15 @@ impl TestDriver {
             member.worker.set_commit_policy(policy);
         }
     }
+
+    /// Lets workers write marks that only say how far event time has come less often, as they do by themselves with many
+    /// partitions. [`TestDriver::commit`] does not wait for that.
+    pub fn set_mark_interval_min(&mut self, interval: Duration) {
+        self.mark_interval_min = interval;
+        for member in self.slots.iter_mut().filter_map(|slot| slot.member.as_mut()) {
+            member.worker.set_mark_interval_min(interval);
+        }
+    }
 }
 
 /// Several workers.
@@ -375,6 +386,7 @@ impl TestDriver {
             transactional_id: format!("{}-test-{worker}", self.topology.application_id()),
             first_sequence: u64::from(slot.incarnation) * SEQUENCES_MAX,
             policy: self.policy,
+            mark_interval_min: self.mark_interval_min,
             purge_interval: Duration::from_secs(30),
             inspection_interval: Duration::from_secs(5),
             missing_topic: MissingTopic::Warn,

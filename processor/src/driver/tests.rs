@@ -347,3 +347,44 @@ fn two_shuffles_end_by_marks_alone() {
     counts.sort();
     assert_eq!(counts, expected);
 }
+
+/// Records without a key in the repartition topic: marks.
+fn mark_records(driver: &TestDriver) -> usize {
+    driver.read("word-count-by-word-repartition").iter().filter(|record| record.key.is_none()).count()
+}
+
+#[test]
+fn marks_wait_for_each_other_and_come_without_another_record() {
+    let topology = word_count(Emit::OnClose, Watermark::bounded(Duration::ZERO).never_idle());
+    let mut driver = TestDriver::with_partitions(topology, &[("lines", 2)]);
+    driver.set_mark_interval_min(SECOND);
+    let windows_open = |driver: &mut TestDriver| {
+        let closing = driver.status();
+        closing.iter().map(|(_, status)| status.open_windows).sum::<usize>()
+    };
+    for partition in 0..2 {
+        driver.write_partition("lines", partition, None, "be", 1_000);
+    }
+    driver.advance_wall(Duration::from_millis(500));
+    let first = mark_records(&driver);
+    assert_eq!(first, 3, "both tasks speak in one record for each partition");
+    for time in (2_000..12_000).step_by(1_000) {
+        (0..2).for_each(|partition| driver.write_partition("lines", partition, None, "be", time));
+        driver.advance_wall(Duration::from_millis(30));
+    }
+    assert_eq!(mark_records(&driver), first, "ten commits later, within the interval");
+    assert_eq!(windows_open(&mut driver), 2, "so the first window stays open");
+    driver.advance_wall(2 * SECOND);
+    assert_eq!(mark_records(&driver), 2 * first, "nothing else was there to commit");
+    assert_eq!(windows_open(&mut driver), 1);
+
+    // Who has the tasks next may have forgotten how far they were.
+    (0..2).for_each(|partition| driver.write_partition("lines", partition, None, "be", 25_000));
+    driver.advance_wall(Duration::from_millis(30));
+    (0..2).for_each(|partition| driver.write_partition("lines", partition, None, "be", 26_000));
+    driver.advance_wall(Duration::from_millis(30));
+    let before = mark_records(&driver);
+    driver.stop_worker(0);
+    assert_eq!(mark_records(&driver), before + 3, "nothing is left behind");
+    assert!(driver.live_workers().is_empty());
+}

@@ -121,6 +121,7 @@ impl<'s> Wiring<'s> {
             first_sequence: wall_clock_micros(),
             wall_at_zero: wall_at_zero(now),
             policy: CommitPolicy::adaptive(config.commit_interval_min, config.commit_interval_max),
+            mark_interval_min: Duration::ZERO,
             purge_interval: config.purge_interval,
             inspection_interval: config.metadata_max_age,
             missing_topic: config.missing_topic,

@@ -4,7 +4,7 @@
 //! | byte | rest of the key | value |
 //! |---|---|---|
 //! | 2 | an entry of the store, as the store writes it | by the store; null for an entry that is gone |
-//! | 3 | upstream partition (i32, big endian), then the source topic; -1 and none for the task itself | a [`Mark`](crate::watermark::Mark) |
+//! | 3 | the first of some upstream partitions (i32, big endian), then the source topic; -1 and none for the task itself | their [marks](crate::watermark::encode_marks) |
 //! | 4 | the name of a store, or of a source topic of the job's own | how it is written: a text that is compared as a whole |
 //!
 //! 0 and 1 were entries and progress before records of kind 4 existed: nobody can say which windows they are of.
@@ -20,7 +20,7 @@ pub enum ChangelogKey<'a> {
     Progress {
         /// The source topic that the upstream task writes, empty for the task itself.
         topic: &'a [u8],
-        /// The upstream partition, -1 for the task itself.
+        /// The first of the upstream partitions, -1 for the task itself.
         upstream: PartitionId,
     },
     /// How a store or a source is written.

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use kafka_wire::cluster::TopicPartition;
 use kafka_wire::record::RawHeaders;
 use kafka_wire::types::{PartitionId, TimestampMs};
 
@@ -14,7 +15,7 @@ use crate::error::ProcessError;
 use crate::output::{OutRecord, Output, Route, SinkId, StoreId};
 use crate::state::{Changelog, ChangelogKey, RestoreError, Stores};
 use crate::topology::{SourceKind, SubTopology, Topology};
-use crate::watermark::Mark;
+use crate::watermark::{Mark, TaskTime, decode_marks};
 
 /// The changelogs of a task.
 pub(super) struct Changelogs {
@@ -54,17 +55,17 @@ impl Changelogs {
         known.map_or_else(String::new, |known| known.name.clone())
     }
 
-    pub(super) fn heard(&mut self, topic: &str, mark: Mark) {
+    pub(super) fn heard(&mut self, input: usize, marks: &[Mark]) {
         if let Some(progress) = &mut self.progress {
-            progress.heard(topic, mark);
+            progress.heard(input, marks);
         }
     }
 
-    /// Writes what the open transaction has changed.
+    /// Writes what the open transaction has changed. `time` is the task's, with the names of its inputs.
     pub(super) fn write(
         &mut self,
         stores: &Stores,
-        watermark: TimestampMs,
+        time: (&TaskTime, &[TopicPartition]),
         (partition, timestamp): (PartitionId, TimestampMs),
         output: &mut dyn Output,
     ) -> Result<(), ProcessError> {
@@ -82,7 +83,7 @@ impl Changelogs {
             written.map_err(|cause| ProcessError::Encode { to: log.name.clone(), cause })?;
         }
         if let Some(progress) = &mut self.progress {
-            progress.write(watermark, (partition, timestamp), output);
+            progress.write(time, (partition, timestamp), output);
         }
         Ok(())
     }
@@ -108,7 +109,7 @@ impl Changelogs {
         store: StoreId,
         key: &'k [u8],
         value: Option<&[u8]>,
-    ) -> Result<Option<(&'k [u8], Mark)>, ProcessError> {
+    ) -> Result<Option<(&'k [u8], Vec<Mark>)>, ProcessError> {
         let Some(log) = self.stores.iter_mut().find(|log| log.id == store) else {
             return Err(ProcessError::BadChangelog { store: String::new(), cause: None });
         };
@@ -127,7 +128,7 @@ impl Changelogs {
             ChangelogKey::Progress { topic, .. } => {
                 log.has_restored = true;
                 let Some(value) = value else { return Ok(None) };
-                Ok(Some((topic, Mark::decode(value).ok_or_else(bad)?)))
+                Ok(Some((topic, decode_marks(value).ok_or_else(bad)?)))
             }
             ChangelogKey::Version { of } => log.check_version(of, value).map(|()| None),
             ChangelogKey::Unversioned => Err(log.other_version(&log.name, None)),

@@ -16,6 +16,7 @@
 
 mod changelogs;
 mod ends;
+mod marks;
 mod progress_log;
 mod sources;
 mod status;
@@ -26,20 +27,21 @@ mod tests;
 use std::collections::BTreeSet;
 
 use kafka_wire::cluster::TopicPartition;
-use kafka_wire::record::{RawHeaders, Record, Records};
+use kafka_wire::record::{Record, Records};
 use kafka_wire::time::Moment;
-use kafka_wire::types::{Offset, PartitionId, TimestampMs};
+use kafka_wire::types::{Offset, TimestampMs};
 
 use self::changelogs::Changelogs;
+pub use self::marks::write_marks;
 pub use self::sources::SourcePartitions;
 use self::sources::Sources;
 pub use self::status::{TaskId, TaskStatus};
 use crate::error::{Origin, ProcessError};
 use crate::operator::{Context, Counters, Input, Joints, Place, Signals, Stage, Undecodable, Untimed};
-use crate::output::{OutRecord, Output, Route, SinkId, StoreId};
+use crate::output::{Output, SinkId, StoreId};
 use crate::state::{Stores, Visit};
 use crate::topology::{SinkKind, SourceKind, SourceSpec, Topology};
-use crate::watermark::{IdleAt, InputKind, Mark, NO_WATERMARK, TaskTime};
+use crate::watermark::{InputKind, Mark, NO_WATERMARK, TaskTime, decode_marks};
 
 /// A sub-topology on one partition number. See the module for how it is driven.
 pub struct Task {
@@ -197,7 +199,7 @@ impl Task {
         let mut position = position;
         while let Some(record) = self.run((input, 0), &mut records, position, output)?.0 {
             position = Offset(record.offset + 1);
-            self.take_mark(input, &record)?;
+            self.take_marks(input, &record)?;
         }
         self.advance(output)?;
         self.check_end(input, output)
@@ -219,6 +221,12 @@ impl Task {
             sources.extend(own.into_iter().chain(above));
         }
         sources.into_iter().collect()
+    }
+
+    /// Whether event time waits for a look at where sources end, see [`Task::doubts`].
+    #[must_use]
+    pub fn has_doubts(&self) -> bool {
+        self.state.time.has_doubts()
     }
 
     /// The ends of the sources have been looked up, after everything that the task has been given so far. `end` is the
@@ -281,17 +289,16 @@ impl Task {
         self.state.time.next_timeout().into_iter().chain(timer.map(|at| self.moment_of(at))).min()
     }
 
-    /// Puts out what is due at a commit: changed results, changelogs, marks. The last output of the transaction.
+    /// Puts out what is due at a commit: changed results and changelogs. Only marks come behind that, see [`write_marks`].
     ///
     /// # Errors
     /// As [`Task::process`].
     pub fn before_commit(&mut self, output: &mut dyn Output) -> Result<(), ProcessError> {
         self.resume(output)?;
         self.signal(|stage, context| stage.before_commit(context), output)?;
-        self.write_marks(output);
         if self.is_touched {
             let place = (self.id.partition, self.state.seen);
-            self.changelogs.write(&self.stores, self.state.time.watermark(), place, output)?;
+            self.changelogs.write(&self.stores, (&self.state.time, &self.inputs), place, output)?;
         }
         Ok(())
     }
@@ -325,8 +332,8 @@ impl Task {
     /// [`ProcessError::OtherVersion`]: it is of this job as it was before a step was changed.
     pub fn restore(&mut self, store: StoreId, key: &[u8], value: Option<&[u8]>) -> Result<(), ProcessError> {
         debug_assert!(!self.is_resumed, "restored before the first record");
-        if let Some((topic, mark)) = self.changelogs.restore(&mut self.stores, store, key, value)? {
-            self.restore_progress(topic, mark);
+        if let Some((topic, marks)) = self.changelogs.restore(&mut self.stores, store, key, value)? {
+            self.restore_progress(topic, &marks);
             self.committed.clone_from(&self.state);
         }
         Ok(())
@@ -341,7 +348,13 @@ impl Task {
     /// Whether a commit has anything to make durable: records taken, results or marks to write.
     #[must_use]
     pub fn has_uncommitted(&self) -> bool {
-        self.is_touched || !self.shuffles.is_empty() && self.due_mark().is_some()
+        self.is_touched || self.has_mark()
+    }
+
+    /// Whether the open transaction has changed anything.
+    #[must_use]
+    pub const fn is_touched(&self) -> bool {
+        self.is_touched
     }
 
     /// Its name.
@@ -452,14 +465,13 @@ impl Task {
         result.map(|mark| (mark, max_timestamp))
     }
 
-    fn take_mark(&mut self, input: usize, record: &Record<'_>) -> Result<(), ProcessError> {
-        let time = &mut self.state.time;
-        let kept = record.value.and_then(Mark::decode).and_then(|mark| time.hear(input, mark));
+    fn take_marks(&mut self, input: usize, record: &Record<'_>) -> Result<(), ProcessError> {
+        let marks = record.value.and_then(decode_marks).filter(|marks| self.state.time.hear(input, marks));
         let TopicPartition { topic, partition } = &self.inputs[input];
-        let kept = kept.ok_or_else(|| ProcessError::BadMark {
+        let marks = marks.ok_or_else(|| ProcessError::BadMark {
             origin: Origin { topic: topic.to_string(), partition: *partition, offset: Offset(record.offset) },
         })?;
-        self.changelogs.heard(topic, kept);
+        self.changelogs.heard(input, &marks);
         Ok(())
     }
 
@@ -482,54 +494,15 @@ impl Task {
         self.signal(|stage, context| stage.watermark(context), output)
     }
 
-    fn write_marks(&mut self, output: &mut dyn Output) {
-        if self.shuffles.is_empty() {
-            return;
-        }
-        let Some(mark) = self.due_mark() else { return };
-        let value = mark.encode();
-        for Shuffle { sink, partitions } in &self.shuffles {
-            for partition in 0..*partitions {
-                output.emit(OutRecord {
-                    sink: *sink,
-                    route: Route::Partition(PartitionId(partition)),
-                    timestamp: self.state.seen,
-                    key: None,
-                    value: Some(&value),
-                    headers: RawHeaders::EMPTY,
-                });
-            }
-        }
-        self.state.sent = Some(mark);
-        self.is_touched = true;
-    }
-
-    /// The mark to write now, if it says anything that the last one did not.
-    fn due_mark(&self) -> Option<Mark> {
-        let mark = Mark {
-            upstream: self.id.partition,
-            upstream_count: self.task_count,
-            watermark: self.state.time.watermark(),
-            idle: self.idle_at(),
-            ended: self.state.ended(),
-        };
-        let says_something = mark.watermark > NO_WATERMARK || mark.idle.is_some() || mark.ended.is_some();
-        (says_something && self.state.sent != Some(mark)).then_some(mark)
-    }
-
-    /// Where the sources ended, when the task holds nobody back: no record for a while, or the end of its input.
-    fn idle_at(&self) -> Option<IdleAt> {
-        let time = &self.state.time;
-        time.idle_at().or_else(|| self.state.ended().is_some().then(|| time.position()))
-    }
-
     /// Takes what a changelog says of event time: of an upstream task in a topic, or of the task itself when that is
     /// empty.
-    fn restore_progress(&mut self, topic: &[u8], mark: Mark) {
+    fn restore_progress(&mut self, topic: &[u8], marks: &[Mark]) {
         if topic.is_empty() {
-            self.state.time.restore(mark.watermark);
-        } else if let Some(input) = self.inputs.iter().position(|input| input.topic.as_bytes() == topic) {
-            self.state.time.hear(input, mark);
+            let watermarks = marks.iter().map(|mark| mark.watermark);
+            self.state.time.restore(watermarks.max().unwrap_or(NO_WATERMARK));
+        } else if let Some(input) = self.inputs.iter().position(|input| input.topic.as_bytes() == topic)
+            && self.state.time.hear(input, marks)
+        {
             self.state.time.advance();
         }
     }

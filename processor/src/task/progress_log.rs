@@ -1,56 +1,77 @@
 //! What a task writes about event time into the changelog of its first store, so that a restart does not forget it.
 //!
-//! Upstream tasks do not repeat their marks, and a window that was closed must not open again: both are state.
+//! Upstream tasks do not repeat their marks, and a window that was closed must not open again: both are state. Marks are
+//! written by blocks of neighbours, each block a record of its own, because those of one worker come together.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
+use kafka_wire::cluster::TopicPartition;
 use kafka_wire::record::RawHeaders;
 use kafka_wire::types::{PartitionId, TimestampMs};
 
 use crate::output::{OutRecord, Output, Route, SinkId};
 use crate::state::ChangelogKey;
-use crate::watermark::{Mark, NO_WATERMARK};
+use crate::watermark::{Mark, NO_WATERMARK, Progress, TaskTime, encode_marks};
 
 /// The progress that the changelog has not got yet.
 pub(super) struct ProgressLog {
     changelog: SinkId,
-    /// Heard since the last commit, the latest for each topic and upstream partition.
-    heard: BTreeMap<(String, PartitionId), Mark>,
+    /// Blocks of which marks were heard since the last commit: input, and the first upstream partition.
+    heard: BTreeSet<(usize, i32)>,
     /// The task's own watermark, as the changelog has it after the last commit, and after the open transaction.
     committed: TimestampMs,
     written: TimestampMs,
     key: Vec<u8>,
+    value: Vec<u8>,
+    marks: Vec<Mark>,
 }
 
 impl ProgressLog {
     pub(super) fn new(changelog: SinkId) -> Self {
-        let (heard, key) = (BTreeMap::new(), Vec::new());
-        Self { changelog, heard, committed: NO_WATERMARK, written: NO_WATERMARK, key }
+        let (committed, written) = (NO_WATERMARK, NO_WATERMARK);
+        let (heard, key, value, marks) = (BTreeSet::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { changelog, heard, committed, written, key, value, marks }
     }
 
-    pub(super) fn heard(&mut self, topic: &str, mark: Mark) {
-        self.heard.insert((topic.to_owned(), mark.upstream), mark);
+    pub(super) fn heard(&mut self, input: usize, marks: &[Mark]) {
+        self.heard.extend(marks.iter().map(|mark| (input, mark.upstream.0 / BLOCK * BLOCK)));
     }
 
-    /// Writes what is new. `watermark` is that of the task; records get the given partition and timestamp.
+    /// Writes what is new. Records get the given partition and timestamp.
     pub(super) fn write(
         &mut self,
-        watermark: TimestampMs,
+        (time, inputs): (&TaskTime, &[TopicPartition]),
+        place: (PartitionId, TimestampMs),
+        output: &mut dyn Output,
+    ) {
+        for (input, first) in std::mem::take(&mut self.heard) {
+            let marks = time.progress(input).into_iter().flat_map(Progress::marks).skip(index(first));
+            self.marks.clear();
+            self.marks.extend(marks.take(index(BLOCK)).filter_map(|(_, mark)| mark.copied()));
+            let topic = inputs[input].topic.as_bytes();
+            self.emit(ChangelogKey::Progress { topic, upstream: PartitionId(first) }, place, output);
+        }
+        let watermark = time.watermark();
+        if watermark != self.written {
+            self.written = watermark;
+            self.marks.clear();
+            let upstream = PartitionId(-1);
+            self.marks.push(Mark { upstream, upstream_count: 0, watermark, idle: None, ended: None });
+            self.emit(ChangelogKey::OWN, place, output);
+        }
+    }
+
+    fn emit(
+        &mut self,
+        key: ChangelogKey<'_>,
         (partition, timestamp): (PartitionId, TimestampMs),
         output: &mut dyn Output,
     ) {
-        let own = Mark { upstream: PartitionId(-1), upstream_count: 0, watermark, idle: None, ended: None };
-        let own = (watermark != self.written).then_some((ChangelogKey::OWN, own));
-        self.written = watermark;
-        let heard = self.heard.iter().map(|((topic, upstream), mark)| {
-            (ChangelogKey::Progress { topic: topic.as_bytes(), upstream: *upstream }, *mark)
-        });
-        for (key, mark) in heard.chain(own) {
-            key.encode_into(&mut self.key);
-            let (key, value) = (Some(self.key.as_slice()), mark.encode());
-            let (sink, route, headers) = (self.changelog, Route::Partition(partition), RawHeaders::EMPTY);
-            output.emit(OutRecord { sink, route, timestamp, key, value: Some(&value), headers });
-        }
+        key.encode_into(&mut self.key);
+        encode_marks(&self.marks, &mut self.value);
+        let (key, value) = (Some(self.key.as_slice()), Some(self.value.as_slice()));
+        let (sink, route, headers) = (self.changelog, Route::Partition(partition), RawHeaders::EMPTY);
+        output.emit(OutRecord { sink, route, timestamp, key, value, headers });
     }
 
     pub(super) fn committed(&mut self) {
@@ -63,3 +84,10 @@ impl ProgressLog {
         self.written = self.committed;
     }
 }
+
+fn index(upstream: i32) -> usize {
+    usize::try_from(upstream).unwrap_or_default()
+}
+
+/// Upstream partitions whose marks are one record.
+const BLOCK: i32 = 64;

@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use kafka_wire::compression::Decompressed;
-use kafka_wire::record::{Batch, BatchBuilder, Seal, with_base_offset};
-use kafka_wire::types::LeaderEpoch;
+use kafka_wire::record::{Batch, BatchBuilder, RawHeaders, Seal, with_base_offset};
+use kafka_wire::types::{LeaderEpoch, PartitionId};
 
 use super::*;
 use crate::operator::Emit;
+use crate::output::{OutRecord, Route};
 use crate::serde::{Raw as RawBytes, U64, Utf8};
 use crate::topology::SubTopologyId;
 use crate::types::Partitions;
-use crate::watermark::Watermark;
+use crate::watermark::{IdleAt, Watermark, encode_marks};
 use crate::window::Tumbling;
 
 /// A record that was put out: topic, partition (-1 by key), key, value.
@@ -35,10 +36,12 @@ impl Output for Recorder {
 impl Recorder {
     /// The marks in topic 0, with their partitions, since the last look.
     fn marks(&mut self) -> Vec<(i32, Mark)> {
-        let mark = |(sink, partition, key, value): Recorded| {
-            (sink == 0 && key.is_none()).then(|| (partition, Mark::decode(&value.expect("a value")).expect("a mark")))
+        let records = self.0.drain(..).filter(|(sink, _, key, _)| *sink == 0 && key.is_none());
+        let marks = |(_, partition, _, value): Recorded| {
+            let marks = decode_marks(&value.expect("a value")).expect("marks");
+            marks.into_iter().map(move |mark| (partition, mark))
         };
-        self.0.drain(..).filter_map(mark).collect()
+        records.flat_map(marks).collect()
     }
 }
 
@@ -78,40 +81,49 @@ fn process(task: &mut Task, base_offset: i64, records: &[Raw<'_>], output: &mut 
     processed
 }
 
-fn mark(upstream: i32, watermark: i64, ended: Option<i64>) -> [u8; Mark::BYTES] {
+/// Everything that the task puts out at a commit.
+fn before_commit(task: &mut Task, output: &mut Recorder) -> Result<(), ProcessError> {
+    task.before_commit(output)?;
+    write_marks([task], output);
+    Ok(())
+}
+
+fn mark(upstream: i32, watermark: i64, ended: Option<i64>) -> Vec<u8> {
     let (upstream, watermark, ended) = (PartitionId(upstream), TimestampMs(watermark), ended.map(Offset));
     let idle = ended.map(|Offset(own)| IdleAt { own, above: 0 });
-    Mark { upstream, upstream_count: 2, watermark, idle, ended }.encode()
+    let mut bytes = Vec::new();
+    encode_marks(&[Mark { upstream, upstream_count: 2, watermark, idle, ended }], &mut bytes);
+    bytes
 }
 
 #[test]
 fn a_mark_goes_into_every_partition_when_it_says_something_new() {
     let (mut task, mut output) = (task(SOURCE), Recorder::default());
-    task.before_commit(&mut output).expect("no error");
+    before_commit(&mut task, &mut output).expect("no error");
     assert_eq!(output.marks(), [], "nothing is known");
     task.committed();
     assert!(!task.has_uncommitted());
 
     process(&mut task, 0, &[(700, None, Some(b"a"))], &mut output).expect("no error");
-    task.before_commit(&mut output).expect("no error");
+    before_commit(&mut task, &mut output).expect("no error");
     let mark =
         Mark { upstream: PartitionId(1), upstream_count: 2, watermark: TimestampMs(700), idle: None, ended: None };
     assert_eq!(output.marks(), [(0, mark), (1, mark)]);
     task.committed();
 
     process(&mut task, 1, &[(600, None, Some(b"a"))], &mut output).expect("no error");
-    task.before_commit(&mut output).expect("no error");
+    before_commit(&mut task, &mut output).expect("no error");
     assert_eq!(output.marks(), [], "time did not advance");
     task.committed();
 
     task.tick(Moment::from_millis(30_000), &mut output).expect("no error");
     assert!(task.has_uncommitted(), "idleness alone is worth a commit");
-    task.before_commit(&mut output).expect("no error");
+    before_commit(&mut task, &mut output).expect("no error");
     assert_eq!(output.marks()[0].1, Mark { idle: Some(IdleAt { own: 2, above: 0 }), ..mark });
     task.rolled_back();
     assert_eq!(task.next_timeout(), Some(Moment::from_millis(30_000)), "the mark went with its transaction");
     task.end_of_input(0, Offset(2), &mut output).expect("no error");
-    task.before_commit(&mut output).expect("no error");
+    before_commit(&mut task, &mut output).expect("no error");
     assert_eq!(output.marks()[0].1, Mark { idle: Some(IdleAt { own: 2, above: 0 }), ended: Some(Offset(2)), ..mark });
     assert!(!task.is_finished(), "not before it is committed");
     task.committed();
@@ -119,17 +131,41 @@ fn a_mark_goes_into_every_partition_when_it_says_something_new() {
 }
 
 #[test]
+fn the_marks_of_several_tasks_are_one_record_for_each_partition() {
+    let named = |partition| TaskId { sub_topology: SOURCE, partition: PartitionId(partition) };
+    let mut tasks = [0, 1].map(|partition| Task::new(&topology(), named(partition), &[2]));
+    let mut output = Recorder::default();
+    for (task, timestamp) in tasks.iter_mut().zip([700, 900]) {
+        process(task, 0, &[(timestamp, None, Some(b"a"))], &mut output).expect("no error");
+        assert!(task.has_mark() && !task.has_urgent_mark(), "that time has gone on may wait");
+        task.before_commit(&mut output).expect("no error");
+    }
+    output.0.clear();
+    write_marks(&mut tasks, &mut output);
+    assert_eq!(output.0.len(), 2, "one for each partition");
+    let marks = output.marks();
+    let said = |(target, mark): &(i32, Mark)| (*target, mark.upstream.0, mark.watermark.0);
+    assert_eq!(marks.iter().map(said).collect::<Vec<_>>(), [(0, 0, 700), (0, 1, 900), (1, 0, 700), (1, 1, 900)]);
+    tasks.iter_mut().for_each(Task::committed);
+
+    tasks[0].tick(Moment::from_millis(30_000), &mut output).expect("no error");
+    assert!(tasks[0].has_urgent_mark() && !tasks[1].has_mark(), "one has fallen idle");
+    write_marks(&mut tasks, &mut output);
+    assert_eq!(output.marks().len(), 2, "the other has nothing new to say");
+}
+
+#[test]
 fn the_end_of_a_partition_without_records_survives_a_rollback() {
     let (mut task, mut output) = (task(SOURCE), Recorder::default());
     task.end_of_input(0, Offset(0), &mut output).expect("no error");
     for _ in 0..2 {
-        task.before_commit(&mut output).expect("no error");
+        before_commit(&mut task, &mut output).expect("no error");
         assert_eq!(output.marks().len(), 2);
         task.rolled_back();
         assert_eq!(task.next_timeout(), Some(Moment::ZERO), "no record will come that says it again");
         task.tick(Moment::ZERO, &mut output).expect("no error");
     }
-    task.before_commit(&mut output).expect("no error");
+    before_commit(&mut task, &mut output).expect("no error");
     task.committed();
     assert!(task.is_finished() && output.marks().len() == 2);
 
@@ -137,7 +173,7 @@ fn the_end_of_a_partition_without_records_survives_a_rollback() {
     task.end_of_input(0, Offset(1), &mut output).expect("no error");
     task.rolled_back();
     task.tick(Moment::ZERO, &mut output).expect("no error");
-    task.before_commit(&mut output).expect("no error");
+    before_commit(&mut task, &mut output).expect("no error");
     assert_eq!(output.marks(), [], "the record comes again, and the end after it");
 }
 
@@ -146,7 +182,7 @@ fn marks_close_windows_and_a_rollback_opens_them_again() {
     let (mut task, mut output) = (task(COUNT), Recorder::default());
     let heard = mark(0, 5_000, None);
     process(&mut task, 0, &[(100, Some(b"a"), Some(b"")), (0, None, Some(&heard))], &mut output).expect("no error");
-    task.before_commit(&mut output).expect("no error");
+    before_commit(&mut task, &mut output).expect("no error");
     task.committed();
     assert_eq!(task.status().watermark, NO_WATERMARK, "one upstream partition is unheard");
     assert_eq!(task.status().open_windows, 1);
@@ -168,7 +204,7 @@ fn an_end_that_was_heard_before_is_found_by_a_tick_and_again_after_a_rollback() 
     let (first, second) = (mark(0, 100, Some(7)), mark(1, 200, Some(0)));
     let records = [(100, Some(&b"a"[..]), Some(&b""[..])), (0, None, Some(&first[..])), (0, None, Some(&second[..]))];
     process(&mut task, 0, &records, &mut output).expect("no error");
-    task.before_commit(&mut output).expect("no error");
+    before_commit(&mut task, &mut output).expect("no error");
     task.committed();
     assert_eq!((task.next_timeout(), task.status().open_windows), (None, 1));
 
@@ -180,7 +216,7 @@ fn an_end_that_was_heard_before_is_found_by_a_tick_and_again_after_a_rollback() 
         task.rolled_back();
     }
     task.tick(Moment::ZERO, &mut output).expect("no error");
-    task.before_commit(&mut output).expect("no error");
+    before_commit(&mut task, &mut output).expect("no error");
     task.committed();
     assert!(task.is_finished());
     task.expect_ends(0, vec![Offset(8), Offset(0)]);
@@ -233,7 +269,7 @@ fn changed(windows_ms: u64, is_raw: bool) -> Topology {
 fn state_of_a_step_that_was_changed_is_refused_with_the_way_out() {
     let (mut counted, mut output) = (task(COUNT), Recorder::default());
     process(&mut counted, 0, &[(100, Some(b"a"), Some(b""))], &mut output).expect("no error");
-    counted.before_commit(&mut output).expect("no error");
+    before_commit(&mut counted, &mut output).expect("no error");
     let changelog: Vec<_> = output.0.drain(..).filter(|(sink, ..)| *sink == 1).collect();
     let restored = |topology: &Topology| {
         let mut task = Task::new(topology, TaskId { sub_topology: COUNT, partition: PartitionId(1) }, &[2]);

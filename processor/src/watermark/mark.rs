@@ -1,12 +1,13 @@
-//! The record that carries a watermark across a repartition topic.
+//! The record that carries watermarks across a repartition topic.
 
 use kafka_wire::types::{Offset, PartitionId, TimestampMs};
 
+use super::NO_WATERMARK;
+
 /// What one upstream task says: how far event time has come in everything that it wrote before this.
 ///
-/// In the log: a record with a null key, which data never has there, and 42 bytes of value, big endian: version (2),
-/// upstream partition (i32), count of upstream partitions (i32), watermark (i64), flags (1 idle, 2 ended), end offset (i64),
-/// and the two offsets of [`IdleAt`] (i64 each).
+/// In the log: a record with a null key, which data never has there, and the marks of any number of tasks in its value, see
+/// [`encode_marks`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
     /// Partition of the task that says it.
@@ -33,54 +34,148 @@ pub struct IdleAt {
     pub above: i64,
 }
 
-const VERSION: u8 = 2;
-const IDLE: u8 = 1;
-const ENDED: u8 = 2;
-
 impl Mark {
-    /// Size of every mark of this version.
-    pub const BYTES: usize = 42;
-
-    /// The value of the record.
+    /// Whether `other` says the same about idleness and the end of the input. What differs there must not wait: others are
+    /// held back by it, or pass the task by.
     #[must_use]
-    pub fn encode(&self) -> [u8; Self::BYTES] {
-        let flags = if self.idle.is_some() { IDLE } else { 0 } | if self.ended.is_some() { ENDED } else { 0 };
-        let mut bytes = [0; Self::BYTES];
-        let mut rest = &mut bytes[..];
-        let mut put =
-            |field: &[u8]| rest.split_off_mut(..field.len()).expect("BYTES is the sum").copy_from_slice(field);
-        put(&[VERSION]);
-        put(&self.upstream.0.to_be_bytes());
-        put(&self.upstream_count.to_be_bytes());
-        put(&self.watermark.0.to_be_bytes());
-        put(&[flags]);
-        put(&self.ended.unwrap_or(Offset(0)).0.to_be_bytes());
-        let IdleAt { own, above } = self.idle.unwrap_or(IdleAt { own: 0, above: 0 });
-        put(&own.to_be_bytes());
-        put(&above.to_be_bytes());
-        bytes
-    }
-
-    /// Reads a mark; `None` when it is none, or of a version that this one does not know.
-    #[must_use]
-    pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let (&[VERSION], rest) = bytes.split_first_chunk()? else { return None };
-        let (upstream, rest) = rest.split_first_chunk()?;
-        let (upstream_count, rest) = rest.split_first_chunk()?;
-        let (watermark, rest) = rest.split_first_chunk()?;
-        let (&[flags], rest) = rest.split_first_chunk()?;
-        let (end_offset, rest) = rest.split_first_chunk()?;
-        let (own, rest) = rest.split_first_chunk()?;
-        let idle = IdleAt { own: i64::from_be_bytes(*own), above: i64::from_be_bytes(rest.try_into().ok()?) };
-        Some(Self {
-            upstream: PartitionId(i32::from_be_bytes(*upstream)),
-            upstream_count: i32::from_be_bytes(*upstream_count),
-            watermark: TimestampMs(i64::from_be_bytes(*watermark)),
-            idle: (flags & IDLE != 0).then_some(idle),
-            ended: (flags & ENDED != 0).then(|| Offset(i64::from_be_bytes(*end_offset))),
-        })
+    pub fn has_state_of(&self, other: &Self) -> bool {
+        self.idle == other.idle && self.ended == other.ended
     }
 }
+
+/// Writes marks, over what `out` had; there is at least one, and all are of tasks that write the same topic.
+///
+/// Version (3), count of upstream tasks (i32, big endian) and a watermark that all others are at or above (i64, big endian);
+/// then of each mark: its upstream partition less that of the mark before it, flags (1 idle, 2 ended, 4 no watermark), its
+/// watermark less the one above unless flagged, the two offsets of [`IdleAt`] if idle, the end offset if ended. Numbers of a
+/// mark are varints of seven bits a byte, low ones first, signs in the lowest bit.
+pub fn encode_marks(marks: &[Mark], out: &mut Vec<u8>) {
+    let known = marks.iter().map(|mark| mark.watermark.0).filter(|watermark| *watermark != NO_WATERMARK.0);
+    let base = known.min().unwrap_or(0);
+    out.clear();
+    out.push(VERSION);
+    // A topic may have grown between two of them.
+    let upstream_count = marks.iter().map(|mark| mark.upstream_count).max().unwrap_or(0);
+    out.extend_from_slice(&upstream_count.to_be_bytes());
+    out.extend_from_slice(&base.to_be_bytes());
+    let mut before = 0;
+    for mark in marks {
+        put_signed(out, i64::from(mark.upstream.0) - before);
+        before = i64::from(mark.upstream.0);
+        let flag = |is_set: bool, flag| if is_set { flag } else { 0 };
+        let is_unknown = mark.watermark == NO_WATERMARK;
+        let flags = flag(mark.idle.is_some(), IDLE) | flag(mark.ended.is_some(), ENDED);
+        out.push(flags | flag(is_unknown, UNKNOWN));
+        if !is_unknown {
+            // As if unsigned: the distance of two watermarks may be larger than an i64.
+            put_unsigned(out, mark.watermark.0.wrapping_sub(base).cast_unsigned());
+        }
+        if let Some(IdleAt { own, above }) = mark.idle {
+            put_signed(out, own);
+            put_signed(out, above);
+        }
+        if let Some(ended) = mark.ended {
+            put_signed(out, ended.0);
+        }
+    }
+}
+
+/// Reads what [`encode_marks`] wrote, or the one mark of version 2; `None` for bytes that are neither.
+#[must_use]
+pub fn decode_marks(bytes: &[u8]) -> Option<Vec<Mark>> {
+    match bytes.split_first()? {
+        (&VERSION, rest) => decode_all(rest),
+        (&VERSION_OF_ONE, rest) => decode_one(rest).map(|mark| vec![mark]),
+        _ => None,
+    }
+}
+
+fn decode_all(bytes: &[u8]) -> Option<Vec<Mark>> {
+    let (upstream_count, bytes) = bytes.split_first_chunk()?;
+    let (base, mut rest) = bytes.split_first_chunk()?;
+    let (upstream_count, base) = (i32::from_be_bytes(*upstream_count), i64::from_be_bytes(*base));
+    // Each takes two bytes at least, so the bytes that came bound the memory.
+    let mut marks = Vec::new();
+    let mut before = 0;
+    while !rest.is_empty() {
+        before = take_signed(&mut rest)?.checked_add(before)?;
+        let (flags, after) = rest.split_first()?;
+        rest = after;
+        if flags & !(IDLE | ENDED | UNKNOWN) != 0 {
+            return None;
+        }
+        let watermark = match flags & UNKNOWN {
+            0 => TimestampMs(base.wrapping_add(take_unsigned(&mut rest)?.cast_signed())),
+            _ => NO_WATERMARK,
+        };
+        let idle = match flags & IDLE {
+            0 => None,
+            _ => Some(IdleAt { own: take_signed(&mut rest)?, above: take_signed(&mut rest)? }),
+        };
+        let ended = match flags & ENDED {
+            0 => None,
+            _ => Some(Offset(take_signed(&mut rest)?)),
+        };
+        let upstream = PartitionId(i32::try_from(before).ok()?);
+        marks.push(Mark { upstream, upstream_count, watermark, idle, ended });
+    }
+    (!marks.is_empty()).then_some(marks)
+}
+
+/// The rest of a mark of version 2, big endian: upstream partition (i32), count of upstream partitions (i32), watermark (i64),
+/// flags (1 idle, 2 ended), end offset (i64), and the two offsets of [`IdleAt`] (i64 each).
+fn decode_one(bytes: &[u8]) -> Option<Mark> {
+    let (upstream, rest) = bytes.split_first_chunk()?;
+    let (upstream_count, rest) = rest.split_first_chunk()?;
+    let (watermark, rest) = rest.split_first_chunk()?;
+    let (&[flags], rest) = rest.split_first_chunk()?;
+    let (end_offset, rest) = rest.split_first_chunk()?;
+    let (own, rest) = rest.split_first_chunk()?;
+    let idle = IdleAt { own: i64::from_be_bytes(*own), above: i64::from_be_bytes(rest.try_into().ok()?) };
+    Some(Mark {
+        upstream: PartitionId(i32::from_be_bytes(*upstream)),
+        upstream_count: i32::from_be_bytes(*upstream_count),
+        watermark: TimestampMs(i64::from_be_bytes(*watermark)),
+        idle: (flags & IDLE != 0).then_some(idle),
+        ended: (flags & ENDED != 0).then(|| Offset(i64::from_be_bytes(*end_offset))),
+    })
+}
+
+fn put_signed(out: &mut Vec<u8>, number: i64) {
+    put_unsigned(out, ((number << 1) ^ (number >> 63)).cast_unsigned());
+}
+
+fn put_unsigned(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        out.push(number.to_le_bytes()[0] | 0x80);
+        number >>= 7;
+    }
+    out.push(number.to_le_bytes()[0]);
+}
+
+fn take_signed(bytes: &mut &[u8]) -> Option<i64> {
+    let number = take_unsigned(bytes)?;
+    Some((number >> 1).cast_signed() ^ -(number & 1).cast_signed())
+}
+
+fn take_unsigned(bytes: &mut &[u8]) -> Option<u64> {
+    let mut number = 0;
+    for shift in (0..u64::BITS).step_by(7) {
+        let (&byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        number |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Some(number);
+        }
+    }
+    None
+}
+
+const VERSION: u8 = 3;
+const VERSION_OF_ONE: u8 = 2;
+const IDLE: u8 = 1;
+const ENDED: u8 = 2;
+const UNKNOWN: u8 = 4;
 
 #[cfg(test)]
 mod tests {
@@ -88,8 +183,40 @@ mod tests {
 
     use super::*;
 
+    fn encoded(marks: &[Mark]) -> Vec<u8> {
+        let mut bytes = vec![9];
+        encode_marks(marks, &mut bytes);
+        bytes
+    }
+
     #[test]
     fn the_bytes_are_as_documented() {
+        let mark = |upstream, watermark| Mark {
+            upstream: PartitionId(upstream),
+            upstream_count: 6,
+            watermark: TimestampMs(watermark),
+            idle: None,
+            ended: None,
+        };
+        let idle = Some(IdleAt { own: 3, above: 259 });
+        let marks = [
+            mark(2, 1_000),
+            Mark { idle, ended: Some(Offset(258)), ..mark(5, 1_300) },
+            Mark { watermark: NO_WATERMARK, idle: Some(IdleAt { own: 0, above: 0 }), ..mark(4, 0) },
+        ];
+        let mut expected = vec![3, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0x03, 0xe8];
+        expected.extend([4, 0, 0]);
+        expected.extend([6, 3, 0xac, 0x02, 6, 0x86, 0x04, 0x84, 0x04]);
+        expected.extend([1, 5, 0, 0]);
+        assert_eq!(encoded(&marks), expected);
+        assert_eq!(decode_marks(&expected).as_deref(), Some(&marks[..]));
+    }
+
+    #[test]
+    fn the_mark_of_an_earlier_version_is_read() {
+        let mut bytes = vec![2, 0, 0, 0, 2, 0, 0, 0, 6];
+        bytes.extend([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfe, 3, 0, 0, 0, 0, 0, 0, 1, 2]);
+        bytes.extend([0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 1, 3]);
         let mark = Mark {
             upstream: PartitionId(2),
             upstream_count: 6,
@@ -97,18 +224,40 @@ mod tests {
             idle: Some(IdleAt { own: 3, above: 259 }),
             ended: Some(Offset(258)),
         };
-        let mut expected = vec![2, 0, 0, 0, 2, 0, 0, 0, 6];
-        expected.extend([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfe, 3, 0, 0, 0, 0, 0, 0, 1, 2]);
-        expected.extend([0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 1, 3]);
-        assert_eq!(mark.encode().as_slice(), expected);
-        assert_eq!(Mark::decode(&expected), Some(mark));
+        assert_eq!(decode_marks(&bytes), Some(vec![mark]));
+        for length in 0..bytes.len() {
+            assert_eq!(decode_marks(&bytes[..length]), None);
+        }
+    }
+
+    fn any_mark() -> impl Strategy<Value = Mark> {
+        let watermark = prop_oneof![Just(i64::MIN), Just(i64::MAX), any::<i64>(), 0..100_i64];
+        let idle = prop::option::of((any::<i64>(), any::<i64>()).prop_map(|(own, above)| IdleAt { own, above }));
+        (any::<i32>(), watermark, idle, prop::option::of(any::<i64>())).prop_map(
+            |(upstream, watermark, idle, ended)| {
+                let (upstream, watermark) = (PartitionId(upstream), TimestampMs(watermark));
+                Mark { upstream, upstream_count: 7, watermark, idle, ended: ended.map(Offset) }
+            },
+        )
     }
 
     proptest! {
         #[test]
-        fn bytes_of_any_other_length_or_version_are_no_mark(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
-            let is_mark = Mark::decode(&bytes).is_some();
-            prop_assert_eq!(is_mark, bytes.len() == Mark::BYTES && bytes[0] == VERSION);
+        fn any_marks_come_back(marks in prop::collection::vec(any_mark(), 1..9)) {
+            prop_assert_eq!(decode_marks(&encoded(&marks)), Some(marks));
+        }
+
+        #[test]
+        fn any_bytes_are_marks_or_refused(mut bytes in prop::collection::vec(any::<u8>(), 0..60), version in 0_u8..5) {
+            if let Some(first) = bytes.first_mut() {
+                *first = version;
+            }
+            let marks = decode_marks(&bytes);
+            prop_assert!(marks.is_none() || [2, 3].contains(&version));
+            // Every mark that was read can be written again.
+            if let Some(marks) = marks {
+                prop_assert_eq!(decode_marks(&encoded(&marks)), Some(marks));
+            }
         }
     }
 }

@@ -10,27 +10,45 @@
 //! back for ever, is passed by only when nothing lies in its log that has not been read: [`TaskTime`] tells how.
 //!
 //! # How watermarks cross a repartition topic
-//! In band. Before a commit, a task whose watermark, idleness or end changed writes one [`Mark`] into every partition of its
-//! repartition topic, in the same transaction as its data and behind it. A reader that has read the mark has therefore read
-//! everything that it speaks of, an aborted transaction takes its marks away with its data, and a replay finds both again in
-//! the same order. There is nothing to look up, and no position to keep besides the one in the topic.
+//! In band. Before a commit, a worker collects the marks ([`Mark`]) of those of its tasks whose watermark, idleness or end has
+//! changed, and writes them as one record into every partition of the repartition topic, in the same transaction as the
+//! tasks' data and behind it. A reader that has read a mark has therefore read everything that it speaks of, an aborted
+//! transaction takes its marks away with its data, and a replay finds both again in the same order. There is nothing to look
+//! up, and no position to keep besides the one in the topic.
+//!
+//! A mark may come later than it could: it then says less than is true. So marks that only say how far event time has come
+//! wait for each other ([`mark_interval`]), longer where there are more sources and targets, since each round is a record for
+//! every target and a mark for every source in it. What others wait for is said at once: that a task has fallen idle or has
+//! woken, and that its input has ended.
 //!
 //! The alternative was a topic of its own for progress, tailed by every instance, with the offsets that a mark speaks of.
-//! It writes one record per task and commit where this writes one per task, partition and commit; but it needs the offsets of the acks before the transaction can end, a second consumer in every instance, and a rule for
-//! applying each mark at the right place. Here the cost is some 40 bytes times tasks times partitions per commit: 36 records
-//! for 6 tasks and 6 partitions, at most ten times a second under load.
+//! It needs the offsets of the acks before the transaction can end, a second consumer in every instance, and a rule for
+//! applying each mark at the right place.
 
 mod generator;
 mod mark;
 mod progress;
 mod task_time;
 
+use std::time::Duration;
+
 use kafka_wire::types::TimestampMs;
 
 pub use generator::{Generator, Watermark};
-pub use mark::{IdleAt, Mark};
+pub use mark::{IdleAt, Mark, decode_marks, encode_marks};
 pub use progress::Progress;
 pub use task_time::{Contributor, InputKind, TaskTime};
 
 /// Before anything is known: no window is closed, nothing is late.
 pub const NO_WATERMARK: TimestampMs = TimestampMs(i64::MIN);
+
+/// The shortest time between two marks that only say how far event time has come, by the number of tasks that write marks
+/// and of partitions that each mark goes to.
+#[must_use]
+pub fn mark_interval(sources: i32, targets: i32) -> Duration {
+    let marks = u64::from(sources.unsigned_abs()) * u64::from(targets.unsigned_abs());
+    Duration::from_micros(marks * 10).min(MARK_INTERVAL_MAX)
+}
+
+/// Flink writes a watermark as often, by default.
+const MARK_INTERVAL_MAX: Duration = Duration::from_millis(200);

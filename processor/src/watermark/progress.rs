@@ -3,31 +3,64 @@
 //! - Unheard upstreams hold the watermark: their first records may be the oldest.
 //! - An upstream's watermark never goes back: one that restarts has forgotten how far it was, its readers have not.
 
-use kafka_wire::types::{Offset, PartitionId};
+use std::sync::Arc;
 
-use super::{IdleAt, Mark};
+use kafka_wire::types::{Offset, PartitionId, TimestampMs};
+
+use super::{IdleAt, Mark, NO_WATERMARK};
 
 /// The latest mark of each upstream partition.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+///
+/// What is asked for at every batch is at hand, however many upstreams there are: marks keep it up to date.
+#[derive(Clone, Debug, Default)]
 pub struct Progress {
-    upstreams: Vec<Option<Mark>>,
+    /// Shared with the copy that a rollback goes back to, until a mark comes.
+    upstreams: Arc<Vec<Option<Mark>>>,
+    sums: Sums,
+}
+
+/// What is known of all upstreams together.
+#[derive(Clone, Copy, Debug)]
+struct Sums {
+    heard: usize,
+    idle: usize,
+    /// The least watermark of those that were heard, and how many have it.
+    least: TimestampMs,
+    least_count: usize,
+    /// The same of those that are active.
+    least_active: TimestampMs,
+    greatest: TimestampMs,
+    idle_at: Option<IdleAt>,
 }
 
 impl Progress {
-    /// Takes a mark. `None` when it makes no sense: an upstream that is not among so many.
+    /// Takes the marks of one record. `false`, and nothing taken, when one of them makes no sense: an upstream that is not
+    /// among so many.
     ///
-    /// Returns the mark to keep: as given, its watermark never below that of an earlier one.
-    pub fn apply(&mut self, mark: Mark) -> Option<Mark> {
-        let count = usize::try_from(mark.upstream_count).ok().filter(|count| *count <= UPSTREAMS_MAX)?;
-        let upstream = usize::try_from(mark.upstream.0).ok().filter(|upstream| *upstream < count)?;
-        if self.upstreams.len() < count {
-            // A topic may grow partitions; it never loses any.
-            self.upstreams.resize(count, None);
+    /// Watermarks are kept as given, but never below that of an earlier mark.
+    #[must_use]
+    pub fn apply(&mut self, marks: &[Mark]) -> bool {
+        if marks.iter().any(|mark| place(mark).is_none()) {
+            return false;
         }
-        let slot = &mut self.upstreams[upstream];
-        let watermark = slot.map_or(mark.watermark, |earlier| earlier.watermark.max(mark.watermark));
-        *slot = Some(Mark { watermark, ..mark });
-        *slot
+        let upstreams = Arc::make_mut(&mut self.upstreams);
+        let mut is_sums_stale = false;
+        for mark in marks {
+            let Some((upstream, count)) = place(mark) else { continue };
+            if upstreams.len() < count {
+                // A topic may grow partitions; it never loses any.
+                upstreams.resize(count, None);
+            }
+            let slot = &mut upstreams[upstream];
+            let watermark = slot.map_or(mark.watermark, |earlier| earlier.watermark.max(mark.watermark));
+            let kept = Mark { watermark, ..*mark };
+            is_sums_stale = is_sums_stale || !self.sums.replace(*slot, kept);
+            *slot = Some(kept);
+        }
+        if is_sums_stale {
+            self.sums = Sums::of(upstreams);
+        }
+        true
     }
 
     /// The latest mark of each upstream task, by its partition; none for one that has not been heard.
@@ -35,19 +68,34 @@ impl Progress {
         (0..).map(PartitionId).zip(self.upstreams.iter().map(Option::as_ref))
     }
 
+    /// Whether every upstream has been heard: nothing is known before.
+    #[must_use]
+    pub fn has_heard_all(&self) -> bool {
+        self.sums.heard == self.upstreams.len() && !self.upstreams.is_empty()
+    }
+
+    /// The least watermark of all upstreams that were heard.
+    #[must_use]
+    pub const fn least(&self) -> TimestampMs {
+        self.sums.least
+    }
+
+    /// The least watermark of those upstreams that were heard and are active; none when all are idle.
+    #[must_use]
+    pub fn least_active(&self) -> Option<TimestampMs> {
+        (self.sums.heard > self.sums.idle).then_some(self.sums.least_active)
+    }
+
+    /// The greatest watermark of all upstreams.
+    #[must_use]
+    pub const fn greatest(&self) -> TimestampMs {
+        self.sums.greatest
+    }
+
     /// Where the sources of all upstream tasks ended, when all are idle.
     #[must_use]
     pub fn idle_at(&self) -> Option<IdleAt> {
-        let first = self.upstreams.first()?.as_ref()?.idle?;
-        let mut above = first.above;
-        let mut own = 0_i64;
-        for mark in &self.upstreams {
-            let idle = mark.as_ref()?.idle?;
-            own = own.saturating_add(idle.own);
-            // They have the same tasks above them. The least is that of the one that knows least.
-            above = above.min(idle.above);
-        }
-        Some(IdleAt { own, above })
+        self.sums.idle_at.filter(|_| self.has_heard_all() && self.sums.idle == self.sums.heard)
     }
 
     /// Whether each upstream partition has ended at the offset expected of it, or later.
@@ -60,12 +108,81 @@ impl Progress {
     }
 }
 
+impl Default for Sums {
+    fn default() -> Self {
+        let greatest = TimestampMs(i64::MAX);
+        Self {
+            heard: 0,
+            idle: 0,
+            least: greatest,
+            least_count: 0,
+            least_active: greatest,
+            greatest: NO_WATERMARK,
+            idle_at: None,
+        }
+    }
+}
+
+impl Sums {
+    fn of(upstreams: &[Option<Mark>]) -> Self {
+        let mut sums = Self::default();
+        for mark in upstreams.iter().flatten() {
+            sums.add(mark);
+        }
+        sums
+    }
+
+    fn add(&mut self, mark: &Mark) {
+        self.heard += 1;
+        match mark.watermark.cmp(&self.least) {
+            std::cmp::Ordering::Less => (self.least, self.least_count) = (mark.watermark, 1),
+            std::cmp::Ordering::Equal => self.least_count += 1,
+            std::cmp::Ordering::Greater => {}
+        }
+        self.greatest = self.greatest.max(mark.watermark);
+        match mark.idle {
+            None => self.least_active = self.least_active.min(mark.watermark),
+            Some(idle) => {
+                self.idle += 1;
+                let sum = self.idle_at.get_or_insert(IdleAt { own: 0, above: idle.above });
+                sum.own = sum.own.saturating_add(idle.own);
+                // They have the same tasks above them. The least is that of the one that knows least.
+                sum.above = sum.above.min(idle.above);
+            }
+        }
+    }
+
+    /// Takes a mark in place of an earlier one of the same upstream. `false` when that needs a look at all of them: someone
+    /// is idle, or the only one that held the rest back has moved.
+    fn replace(&mut self, earlier: Option<Mark>, mark: Mark) -> bool {
+        if self.idle > 0 || mark.idle.is_some() {
+            return false;
+        }
+        let Some(earlier) = earlier else {
+            self.add(&mark);
+            return true;
+        };
+        self.greatest = self.greatest.max(mark.watermark);
+        if earlier.watermark == self.least && mark.watermark > self.least {
+            self.least_count -= 1;
+        }
+        self.least_count > 0
+    }
+}
+
+/// The index of the upstream, and how many there are.
+fn place(mark: &Mark) -> Option<(usize, usize)> {
+    let count = usize::try_from(mark.upstream_count).ok().filter(|count| *count <= UPSTREAMS_MAX)?;
+    let upstream = usize::try_from(mark.upstream.0).ok().filter(|upstream| *upstream < count)?;
+    Some((upstream, count))
+}
+
 /// Far above the partitions that a topic can have in practice; bounds what a malformed mark makes us allocate.
 const UPSTREAMS_MAX: usize = 1 << 16;
 
 #[cfg(test)]
 mod tests {
-    use kafka_wire::types::TimestampMs;
+    use kafka_wire::rng::Rng;
 
     use super::*;
 
@@ -77,7 +194,7 @@ mod tests {
     fn progress(marks: &[Mark]) -> Progress {
         let mut progress = Progress::default();
         for mark in marks {
-            assert!(progress.apply(*mark).is_some());
+            assert!(progress.apply(&[*mark]));
         }
         progress
     }
@@ -95,7 +212,9 @@ mod tests {
     #[test]
     fn a_restarted_upstream_does_not_turn_time_back() {
         let mut progress = progress(&[mark(0, 5), mark(1, 7), mark(2, 9)]);
-        assert_eq!(progress.apply(mark(0, 1)).map(|kept| kept.watermark), Some(TimestampMs(5)));
+        assert!(progress.apply(&[mark(0, 1)]));
+        assert_eq!(progress.marks().next().and_then(|(_, mark)| mark), Some(&mark(0, 5)));
+        assert_eq!(progress.least(), TimestampMs(5));
     }
 
     #[test]
@@ -104,11 +223,11 @@ mod tests {
         let ends = [Offset(10), Offset(0), Offset(5)];
         let mut progress = progress(&[ended(0, 10), ended(1, 0)]);
         assert!(!progress.has_ended(&ends));
-        progress.apply(ended(2, 4));
+        assert!(progress.apply(&[ended(2, 4)]));
         assert!(!progress.has_ended(&ends), "ended, but in an earlier run");
-        progress.apply(ended(2, 6));
+        assert!(progress.apply(&[ended(2, 6)]));
         assert!(progress.has_ended(&ends));
-        progress.apply(mark(0, 0));
+        assert!(progress.apply(&[mark(0, 0)]));
         assert!(!progress.has_ended(&ends), "went on after its end");
     }
 
@@ -117,7 +236,29 @@ mod tests {
         let mut progress = Progress::default();
         for (upstream, upstream_count) in [(3, 3), (-1, 3), (0, 0), (0, -1), (0, i32::MAX)] {
             let mark = Mark { upstream: PartitionId(upstream), upstream_count, ..mark(0, 0) };
-            assert_eq!(progress.apply(mark), None);
+            assert!(!progress.apply(&[self::mark(0, 5), mark]));
+            assert_eq!(progress.marks().count(), 0, "nothing of such a record is taken");
+        }
+    }
+    #[test]
+    fn what_is_at_hand_is_what_a_look_at_all_finds() {
+        for seed in 0..2_000 {
+            let mut rng = Rng::from_seed(seed);
+            let mut progress = Progress::default();
+            for _ in 0..rng.below(60) {
+                let marks: Vec<Mark> = (0..=rng.below(2))
+                    .map(|_| {
+                        let idle = (rng.below(8) == 0).then(|| IdleAt { own: 1, above: rng.below(3).cast_signed() });
+                        Mark { idle, ..mark(rng.below(3) as i32, rng.below(6).cast_signed()) }
+                    })
+                    .collect();
+                assert!(progress.apply(&marks));
+                let Sums { least_active, idle_at, .. } = Sums::of(&progress.upstreams);
+                let watermarks = || progress.marks().filter_map(|(_, mark)| mark).map(|mark| mark.watermark);
+                assert_eq!(Some(progress.least()), watermarks().min(), "seed {seed}");
+                assert_eq!(Some(progress.greatest()), watermarks().max(), "seed {seed}");
+                assert_eq!((progress.sums.least_active, progress.sums.idle_at), (least_active, idle_at), "seed {seed}");
+            }
         }
     }
 }

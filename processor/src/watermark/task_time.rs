@@ -117,12 +117,13 @@ impl TaskTime {
         }
     }
 
-    /// A mark came in an input that is a repartition topic. `None` when it makes no sense; else the mark to keep, see
+    /// The marks of one record came in an input that is a repartition topic. `false` when they make no sense, see
     /// [`Progress::apply`].
-    pub fn hear(&mut self, input: usize, mark: Mark) -> Option<Mark> {
-        let Input::Repartition(progress) = &mut self.inputs[input] else { return None };
+    #[must_use]
+    pub fn hear(&mut self, input: usize, marks: &[Mark]) -> bool {
+        let Input::Repartition(progress) = &mut self.inputs[input] else { return false };
         self.is_changed = true;
-        progress.apply(mark)
+        progress.apply(marks)
     }
 
     /// The marks heard in an input; none of a source.
@@ -161,7 +162,7 @@ impl TaskTime {
 
     /// Advances as far as is certain without a look at the logs. Returns whether the watermark has moved.
     pub fn advance(&mut self) -> bool {
-        self.advance_to(self.reach(|_, _| false))
+        self.advance_to(self.certain())
     }
 
     /// Advances to `watermark`, from where the caller knows that nothing earlier comes. Returns whether that was further.
@@ -171,17 +172,24 @@ impl TaskTime {
         has_moved
     }
 
+    /// Whether event time waits for a look at the logs of idle contributors, see [`TaskTime::doubts`].
+    #[must_use]
+    pub fn has_doubts(&self) -> bool {
+        if !self.is_changed {
+            return false;
+        }
+        let reachable = self.reachable();
+        reachable > self.watermark && self.certain() < reachable
+    }
+
     /// The idle contributors that hold the watermark until the logs of their sources have been looked at. Empty when a look
     /// would change nothing, and after [`TaskTime::settle`] until something has changed or a second has passed.
     #[must_use]
     pub fn doubts(&self) -> Vec<Contributor> {
-        if !self.is_changed {
+        if !self.has_doubts() {
             return Vec::new();
         }
-        let reachable = self.reach(|_, _| true);
-        if reachable <= self.watermark {
-            return Vec::new();
-        }
+        let reachable = self.reachable();
         let holds = |said: &Said| said.idle.is_some() && said.watermark < reachable;
         let contributors = self.contributors().filter(|(_, said)| said.as_ref().is_some_and(holds));
         contributors.map(|(contributor, _)| contributor).collect()
@@ -192,7 +200,7 @@ impl TaskTime {
     ///
     /// The look must have been taken after everything that this task has heard so far.
     pub fn settle(&mut self, now: Moment, mut ends_there: impl FnMut(Contributor, IdleAt) -> bool) -> bool {
-        let (reached, reachable) = (self.reach(&mut ends_there), self.reach(|_, _| true));
+        let (reached, reachable) = (self.reach(&mut ends_there), self.reachable());
         let has_moved = self.advance_to(reached);
         self.is_changed = false;
         self.look_again = (reachable > self.watermark).then(|| now + LOOK_AGAIN_AFTER);
@@ -216,7 +224,7 @@ impl TaskTime {
                 }
             }
         }
-        (self.reach(|_, _| true) <= self.watermark).then_some(sum)
+        (self.reachable() <= self.watermark).then_some(sum)
     }
 
     /// The positions of the task's own sources, in the form of a mark: for one that has ended, and so holds nobody back.
@@ -245,8 +253,47 @@ impl TaskTime {
         (watermark(&said) < greatest).then(|| (least, watermark(&said)))
     }
 
+    /// The least of all contributors: how far event time has come without a look at anything else.
+    fn certain(&self) -> TimestampMs {
+        if !self.has_heard_all() {
+            return NO_WATERMARK;
+        }
+        let least = |input: &Input| match input {
+            Input::Source { generator, .. } => generator.watermark(),
+            Input::Repartition(progress) => progress.least(),
+        };
+        self.inputs.iter().map(least).min().unwrap_or(NO_WATERMARK)
+    }
+
+    /// How far event time comes when every idle contributor is passed by.
+    fn reachable(&self) -> TimestampMs {
+        if !self.has_heard_all() {
+            return NO_WATERMARK;
+        }
+        let least_active = |input: &Input| match input {
+            Input::Source { generator, .. } => Some(generator.watermark()).filter(|_| !generator.is_idle()),
+            Input::Repartition(progress) => progress.least_active(),
+        };
+        let greatest = |input: &Input| match input {
+            Input::Source { generator, .. } => generator.watermark(),
+            Input::Repartition(progress) => progress.greatest(),
+        };
+        let least = self.inputs.iter().filter_map(least_active).min();
+        least.or_else(|| self.inputs.iter().map(greatest).max()).unwrap_or(NO_WATERMARK)
+    }
+
+    fn has_heard_all(&self) -> bool {
+        self.inputs.iter().all(|input| match input {
+            Input::Source { .. } => true,
+            Input::Repartition(progress) => progress.has_heard_all(),
+        })
+    }
+
     /// How far event time has come when those idle contributors do not count which `is_passed_by` names.
     fn reach(&self, mut is_passed_by: impl FnMut(Contributor, IdleAt) -> bool) -> TimestampMs {
+        if !self.has_heard_all() {
+            return NO_WATERMARK;
+        }
         let mut least: Option<TimestampMs> = None;
         let mut greatest = NO_WATERMARK;
         for (contributor, said) in self.contributors() {
@@ -256,11 +303,7 @@ impl TaskTime {
                 least = Some(least.map_or(watermark, |least| least.min(watermark)));
             }
         }
-        let has_heard_all = self.inputs.iter().all(|input| match input {
-            Input::Source { .. } => true,
-            Input::Repartition(progress) => progress.marks().next().is_some(),
-        });
-        if has_heard_all { least.unwrap_or(greatest) } else { NO_WATERMARK }
+        least.unwrap_or(greatest)
     }
 
     /// All contributors with what they say; nothing of an upstream that has not been heard.

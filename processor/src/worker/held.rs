@@ -245,14 +245,17 @@ impl Held {
 
     /// Whether the task has anything that belongs into a commit, or that a look at its sources could bring.
     pub(super) fn has_uncommitted(&self) -> bool {
-        self.task.has_uncommitted()
-            || self.has_doubts()
-            || self.inputs.iter().any(|input| input.position > input.committed)
+        self.has_changed() || self.task.has_mark() || self.has_doubts()
+    }
+
+    /// Whether the open transaction has taken the task any further.
+    pub(super) fn has_changed(&self) -> bool {
+        self.task.is_touched() || self.inputs.iter().any(|input| input.position > input.committed)
     }
 
     /// Whether event time waits for a look at where sources end.
     pub(super) fn has_doubts(&self) -> bool {
-        !self.task.doubts().is_empty()
+        self.task.has_doubts()
     }
 
     pub(super) fn committed(&mut self) {

@@ -72,6 +72,7 @@ impl Run {
             driver.add_worker();
         }
         driver.set_can_fence(rng.below(2) == 0);
+        driver.set_mark_interval_min(Duration::from_millis(rng.below(2) * rng.below(300)));
         Self { seed, job, rng, driver, expected: BTreeMap::new() }
     }
 

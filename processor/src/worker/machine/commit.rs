@@ -56,7 +56,7 @@ impl Worker {
             let Some(step) = self.commit.poll(now) else { return };
             match step {
                 Step::Flush => match self.doubts() {
-                    sources if sources.is_empty() => self.begin_preparing(outbox),
+                    sources if sources.is_empty() => self.begin_preparing(now, outbox),
                     sources => {
                         self.is_looking = true;
                         self.start(Operation::SumSourceEnds { sources, run_ends: self.ends.clone() });
@@ -129,7 +129,7 @@ impl Worker {
         let settle = |held: &mut Held| held.task.settle(now, &end, outbox);
         let settled = self.tasks.restored_mut().filter(in_doubt).try_for_each(settle);
         match settled {
-            Ok(()) => self.begin_preparing(outbox),
+            Ok(()) => self.begin_preparing(now, outbox),
             Err(failure) => {
                 self.failure.get_or_insert(failure.into());
                 self.commit.handle(Outcome::MustAbort);
@@ -137,9 +137,8 @@ impl Worker {
         }
     }
 
-    fn begin_preparing(&mut self, outbox: &mut dyn Outbox) {
-        let has_work = self.tasks.iter().filter(|held| held.is_restored() && held.has_uncommitted());
-        self.committing = has_work.map(|held| held.id).collect();
+    fn begin_preparing(&mut self, now: Moment, outbox: &mut dyn Outbox) {
+        self.committing = self.choose_committing(now);
         self.preparing = Some(0);
         self.prepare(outbox);
     }
@@ -166,6 +165,7 @@ impl Worker {
     fn prepare(&mut self, outbox: &mut dyn Outbox) {
         while let Some(next) = self.preparing {
             let Some(&id) = self.committing.get(next) else {
+                self.write_marks(outbox);
                 if let Err(failure) = outbox.check() {
                     self.failure.get_or_insert(failure);
                     return self.abandon();

@@ -3,6 +3,7 @@
 mod assign;
 mod commit;
 mod inputs;
+mod marks;
 mod records;
 mod watch;
 
@@ -15,6 +16,7 @@ use kafka_wire::time::Moment;
 use kafka_wire::types::{Offset, TimestampMs};
 use tracing::warn;
 
+use self::marks::Marks;
 use self::watch::Watch;
 use super::action::{Action, Completion, Operation, OperationId};
 use super::bounds::Ends;
@@ -39,6 +41,9 @@ pub struct Settings {
     pub wall_at_zero: TimestampMs,
     /// When to commit.
     pub policy: CommitPolicy,
+    /// Shortest time between two marks that only say how far event time has come; more where there are many sources and
+    /// targets, see [`mark_interval`](crate::watermark::mark_interval).
+    pub mark_interval_min: Duration,
     /// How often what is committed is deleted from the job's own topics.
     pub purge_interval: Duration,
     /// How often it is looked whether the topics of the job are there, and have more partitions.
@@ -63,6 +68,7 @@ pub struct Worker {
     committing: Vec<TaskId>,
     /// An input whose offset is in the commit that is under way, or was in the last one.
     last_committed: Option<TopicPartition>,
+    marks: Marks,
     /// Whether a commit waits for the ends of sources.
     is_looking: bool,
     /// They have come, and the tasks have not been told.
@@ -103,6 +109,7 @@ impl Worker {
             commit,
             committing: Vec::new(),
             last_committed: None,
+            marks: Marks::default(),
             is_looking: false,
             source_ends: None,
             preparing: None,
@@ -155,6 +162,9 @@ impl Worker {
             self.inspect(now);
         }
         if self.needs_outbox() {
+            self.begin_for_marks(now, outbox);
+        }
+        if self.needs_outbox() {
             self.advance_commit(now, outbox);
         }
         if self.needs_outbox() && self.commit.is_idle() {
@@ -165,8 +175,8 @@ impl Worker {
     /// When [`Worker::handle_time`] has to be called at the latest.
     #[must_use]
     pub fn next_timeout(&self) -> Moment {
-        let commit = self.commit.next_timeout().filter(|_| self.accepts_records());
-        commit.map_or(self.next_tick, |commit| commit.min(self.next_tick))
+        let commit = self.commit.next_timeout().into_iter().chain(self.marks.next_timeout());
+        commit.filter(|_| self.accepts_records()).fold(self.next_tick, Moment::min)
     }
 
     /// Takes what came of an operation. One that nobody waits for any more is passed over.

@@ -1,0 +1,92 @@
+//! When tasks tell those behind a shuffle how far event time has come.
+//!
+//! A round of marks writes into every partition behind the shuffle, and every task there reads it, so rounds that say nothing
+//! but that time went on are some way apart ([`mark_interval`]). Marks that wait are written by the next commit that comes
+//! after that; when none does, because there is nothing else to commit, one is made for them. A worker that gives its tasks
+//! back or ends leaves no mark behind: who has the tasks next may have forgotten how far they were.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use kafka_wire::time::Moment;
+
+use super::Worker;
+use crate::task::{TaskId, write_marks};
+use crate::topology::SubTopologyId;
+use crate::watermark::mark_interval;
+use crate::worker::held::Held;
+use crate::worker::membership::Phase;
+use crate::worker::outbox::Outbox;
+
+/// The marks of a worker's tasks, by sub-topology.
+#[derive(Debug, Default)]
+pub(super) struct Marks {
+    /// Before this they wait.
+    next: BTreeMap<SubTopologyId, Moment>,
+    /// Those that the commit under way writes.
+    writing: BTreeSet<SubTopologyId>,
+    /// When those that wait are to be written.
+    waiting: Option<Moment>,
+}
+
+impl Marks {
+    /// When a transaction has to be begun for the marks that wait, if none has been before.
+    pub(super) const fn next_timeout(&self) -> Option<Moment> {
+        self.waiting
+    }
+}
+
+impl Worker {
+    /// Begins a transaction for marks that have waited long enough, or that must not be left behind.
+    pub(super) fn begin_for_marks(&mut self, now: Moment, outbox: &mut dyn Outbox) {
+        let Some(due) = self.marks.waiting.filter(|_| self.commit.is_idle() && self.failure.is_none()) else { return };
+        let is_leaving = self.is_stopping || self.membership.phase == Phase::Returning;
+        if (due > now && !is_leaving) || !self.begin(now, outbox) {
+            return;
+        }
+        self.marks.waiting = None;
+        if is_leaving {
+            self.commit.request_commit();
+        }
+    }
+
+    /// Decides which tasks are in the commit: those that have changed, and those whose marks are written with it.
+    pub(super) fn choose_committing(&mut self, now: Moment) -> Vec<TaskId> {
+        let Self { tasks, marks, settings, commit, .. } = self;
+        let restored = || tasks.iter().filter(|held| held.is_restored());
+        let with_marks = || restored().filter(|held| held.task.has_mark());
+        let mut fan_outs = BTreeMap::new();
+        for held in with_marks() {
+            let (id, urgent) = (held.id.sub_topology, held.task.has_urgent_mark());
+            let due = urgent || commit.is_requested() || marks.next.get(&id).is_none_or(|next| *next <= now);
+            let (_, is_due) = fan_outs.entry(id).or_insert((held.task.fan_out(), false));
+            *is_due |= due;
+        }
+        (marks.writing, marks.waiting) = (BTreeSet::new(), None);
+        for (id, ((sources, targets), is_due)) in fan_outs {
+            if is_due {
+                let interval = mark_interval(sources, targets).max(settings.mark_interval_min);
+                marks.next.insert(id, now + interval);
+                marks.writing.insert(id);
+            } else {
+                let next = marks.next.get(&id).copied();
+                marks.waiting = marks.waiting.into_iter().chain(next).min();
+            }
+        }
+        let is_marked = |held: &Held| marks.writing.contains(&held.id.sub_topology) && held.task.has_mark();
+        restored().filter(|held| held.has_changed() || is_marked(held)).map(|held| held.id).collect()
+    }
+
+    /// Writes the marks that are due, behind everything else of the transaction.
+    pub(super) fn write_marks(&mut self, outbox: &mut dyn Outbox) {
+        for id in std::mem::take(&mut self.marks.writing) {
+            let of_sub_topology = self.tasks.restored_mut().filter(|held| held.id.sub_topology == id);
+            write_marks(of_sub_topology.map(|held| &mut held.task), outbox);
+        }
+    }
+
+    /// Another shortest time between two rounds of marks, for tests: it is longer where the fan-out asks for it.
+    pub const fn set_mark_interval_min(&mut self, interval: Duration) {
+        self.settings.mark_interval_min = interval;
+    }
+}
