@@ -29,8 +29,7 @@ async fn bursts_into_idle_partitions_lose_nothing(broker: TestBroker) {
     config.set("num.workers", "2").expect("a known key");
     let topology = topology(&application_id, &input, &output);
     let running = App::new(topology, config).start().await.expect("the job starts");
-    // No task moves after this: a source task that starts anew has forgotten its watermark, though its readers
-    // have not.
+    // Later on no task moves, so that the idle sources are known.
     let has_both = |running: &Running| running.status().running_workers == 2 && running.status().tasks == TASKS;
     let mut running = until(running, "both workers", has_both).await;
 

@@ -2,16 +2,21 @@
 
 use std::fmt;
 
-/// Which transaction committed an offset: `ww1;txn=<transactional id>;seq=<n>`.
+use kafka_wire::types::TimestampMs;
+
+/// Which transaction committed an offset, and how far event time had come there: `ww1;txn=<transactional id>;seq=<n>`, and
+/// `;wm=<milliseconds>` when that is known.
 ///
 /// Read after a commit without an answer, and by the next owner of a partition, which learns whose open transaction may hold
-/// it up. Far below `offset.metadata.max.bytes` (4096).
+/// it up, and what the last owner may not have told those behind a shuffle yet. Far below `offset.metadata.max.bytes` (4096).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OffsetMetadata {
     /// The transactional id.
     pub transactional_id: String,
     /// Counts the transactions under that id.
     pub sequence: u64,
+    /// The watermark of a source partition behind everything below the offset.
+    pub watermark: Option<TimestampMs>,
 }
 
 impl OffsetMetadata {
@@ -19,20 +24,26 @@ impl OffsetMetadata {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         // From the right: an id may contain anything.
-        let (transactional_id, sequence) = text.strip_prefix("ww1;txn=")?.rsplit_once(";seq=")?;
-        Some(Self { transactional_id: transactional_id.to_owned(), sequence: sequence.parse().ok()? })
+        let (transactional_id, rest) = text.strip_prefix("ww1;txn=")?.rsplit_once(";seq=")?;
+        let (sequence, watermark) = match rest.split_once(";wm=") {
+            Some((sequence, watermark)) => (sequence, Some(TimestampMs(watermark.parse().ok()?))),
+            None => (rest, None),
+        };
+        Some(Self { transactional_id: transactional_id.to_owned(), sequence: sequence.parse().ok()?, watermark })
     }
 
-    /// Whether that transaction wrote the offset with this metadata.
+    /// Whether the transaction wrote the offset with this metadata.
     #[must_use]
-    pub fn is_in(&self, text: &str) -> bool {
-        Self::parse(text).as_ref() == Some(self)
+    pub fn is_of(text: &str, transactional_id: &str, sequence: u64) -> bool {
+        let parsed = Self::parse(text);
+        parsed.is_some_and(|parsed| parsed.transactional_id == transactional_id && parsed.sequence == sequence)
     }
 }
 
 impl fmt::Display for OffsetMetadata {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ww1;txn={};seq={}", self.transactional_id, self.sequence)
+        write!(f, "ww1;txn={};seq={}", self.transactional_id, self.sequence)?;
+        self.watermark.map_or(Ok(()), |watermark| write!(f, ";wm={}", watermark.0))
     }
 }
 
@@ -42,17 +53,27 @@ mod tests {
 
     #[test]
     fn it_reads_what_it_wrote() {
-        for transactional_id in ["app-0", "", ";seq=1;seq=x"] {
-            let metadata = OffsetMetadata { transactional_id: transactional_id.to_owned(), sequence: u64::MAX };
-            assert_eq!(OffsetMetadata::parse(&metadata.to_string()), Some(metadata));
+        for transactional_id in ["app-0", "", ";seq=1;seq=x", ";seq=1;wm=2"] {
+            for watermark in [None, Some(TimestampMs(-5)), Some(TimestampMs(i64::MAX))] {
+                let transactional_id = transactional_id.to_owned();
+                let metadata = OffsetMetadata { transactional_id, sequence: u64::MAX, watermark };
+                assert!(OffsetMetadata::is_of(&metadata.to_string(), &metadata.transactional_id, u64::MAX));
+                assert!(!OffsetMetadata::is_of(&metadata.to_string(), &metadata.transactional_id, 1));
+                assert_eq!(OffsetMetadata::parse(&metadata.to_string()), Some(metadata));
+            }
         }
-        let text = OffsetMetadata { transactional_id: "app-0".to_owned(), sequence: 7 }.to_string();
-        assert_eq!(text, "ww1;txn=app-0;seq=7");
+        let known = OffsetMetadata {
+            transactional_id: "app-0".to_owned(),
+            sequence: 7,
+            watermark: Some(TimestampMs(1_700_000_000_000)),
+        };
+        assert_eq!(known.to_string(), "ww1;txn=app-0;seq=7;wm=1700000000000");
+        assert_eq!(OffsetMetadata { watermark: None, ..known }.to_string(), "ww1;txn=app-0;seq=7");
     }
 
     #[test]
     fn what_others_wrote_is_nothing() {
-        for text in ["", "ww1", "ww1;txn=a", "ww1;txn=a;seq=", "ww1;txn=a;seq=-1", "ww2;txn=a;seq=1"] {
+        for text in ["", "ww1", "ww1;txn=a", "ww1;txn=a;seq=", "ww1;txn=a;seq=-1", "ww2;txn=a;seq=1", "ww1;txn=a;seq=1;wm="] {
             assert_eq!(OffsetMetadata::parse(text), None);
         }
     }

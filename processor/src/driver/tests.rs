@@ -388,3 +388,18 @@ fn marks_wait_for_each_other_and_come_without_another_record() {
     assert_eq!(mark_records(&driver), before + 3, "nothing is left behind");
     assert!(driver.live_workers().is_empty());
 }
+
+#[test]
+fn a_crash_takes_no_mark_away_that_waited() {
+    let topology = word_count(Emit::OnClose, Watermark::bounded(Duration::ZERO).never_idle());
+    let mut driver = TestDriver::with_partitions(topology, &[("lines", 2)]);
+    driver.set_mark_interval_min(60 * SECOND);
+    for time in [1_000, 12_000] {
+        (0..2).for_each(|partition| driver.write_partition("lines", partition, None, "be", time));
+        driver.advance_wall(Duration::from_millis(30));
+    }
+    assert_eq!(results(&driver), [], "the second marks wait");
+    driver.crash();
+    driver.advance_wall(20 * SECOND);
+    assert_eq!(results(&driver), [("be".to_owned(), 0, 2)], "the offsets tell how far event time was there");
+}

@@ -211,6 +211,20 @@ impl Task {
         self.state.time.set_position(input, next);
     }
 
+    /// How far event time has come in an input that is a source partition; none for any other, and while it is not known.
+    #[must_use]
+    pub fn source_watermark(&self, input: usize) -> Option<TimestampMs> {
+        self.state.time.source_watermark(input)
+    }
+
+    /// Goes on from that of an earlier run. Before the first record.
+    pub fn restore_source_watermark(&mut self, input: usize, watermark: TimestampMs) {
+        debug_assert!(!self.is_resumed, "restored before the first record");
+        self.state.time.restore_source(input, watermark);
+        self.state.time.advance();
+        self.committed.clone_from(&self.state);
+    }
+
     /// The sources whose ends have to be looked up before event time can go on, see [`Task::settle`]. Empty while a
     /// look would change nothing.
     #[must_use]

@@ -101,6 +101,21 @@ impl TaskTime {
         }
     }
 
+    /// How far an input that is a source has come by itself; none for any other, and while nothing is known.
+    #[must_use]
+    pub fn source_watermark(&self, input: usize) -> Option<TimestampMs> {
+        let Input::Source { generator, .. } = self.inputs.get(input)? else { return None };
+        Some(generator.watermark()).filter(|watermark| *watermark > NO_WATERMARK)
+    }
+
+    /// Goes on from that of an earlier run.
+    pub fn restore_source(&mut self, input: usize, watermark: TimestampMs) {
+        if let Some(Input::Source { generator, .. }) = self.inputs.get_mut(input) {
+            generator.restore(watermark);
+            self.is_changed = true;
+        }
+    }
+
     /// Records of a source input came, the greatest event time among them being `max_timestamp`.
     pub fn observe(&mut self, input: usize, max_timestamp: TimestampMs, now: Moment) {
         if let Input::Source { generator, .. } = &mut self.inputs[input] {

@@ -3,9 +3,10 @@
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::record::Records;
 use kafka_wire::time::Moment;
-use kafka_wire::types::Offset;
+use kafka_wire::types::{Offset, TimestampMs};
 
 use super::end::Fatal;
+use super::takeover::Place;
 use crate::error::ProcessError;
 use crate::output::{Output, StoreId};
 use crate::task::{Task, TaskId};
@@ -74,28 +75,28 @@ pub(super) struct InputProgress<'a> {
 }
 
 impl Held {
-    /// `inputs` are the partitions with the offsets at which they go on, and whether their topics are the job's own.
+    /// `inputs` are the partitions with the places at which they go on, and whether their topics are the job's own.
     pub(super) fn new(
         id: TaskId,
         mut task: Task,
-        inputs: impl Iterator<Item = (TopicPartition, Offset, bool)>,
+        inputs: impl Iterator<Item = (TopicPartition, Place, bool)>,
         changelogs: Vec<(StoreId, TopicPartition, Offset, Offset)>,
         had_offset: bool,
     ) -> Self {
-        let input = |(partition, position, is_internal)| Input {
-            partition,
-            position,
-            committed: position,
-            is_internal,
-            end: None,
-            has_ended: false,
-            lag: None,
+        let mut watermarks = Vec::new();
+        let input = |(partition, place, is_internal): (TopicPartition, Place, bool)| {
+            watermarks.push(place.watermark);
+            let (position, committed) = (place.offset, place.offset);
+            Input { partition, position, committed, is_internal, end: None, has_ended: false, lag: None }
         };
         let is_to_read = |(_, _, start, end): &(StoreId, TopicPartition, Offset, Offset)| start < end;
         let restore = |(store, changelog, start, end)| Restore { store, changelog, start, position: start, end };
         let inputs: Vec<Input> = inputs.map(input).collect();
         for (index, input) in inputs.iter().enumerate() {
             task.set_position(index, input.position);
+            if let Some(watermark) = watermarks[index] {
+                task.restore_source_watermark(index, watermark);
+            }
         }
         let restores = changelogs.into_iter().filter(is_to_read).map(restore).collect();
         Self { id, task, inputs, restores, restored_records: 0, had_offset }
@@ -106,13 +107,15 @@ impl Held {
         self.inputs.iter().map(|input| (&input.partition, input.position))
     }
 
-    /// As [`Held::positions`], without the inputs that are gone and of which nothing is uncommitted.
+    /// As [`Held::positions`], without the inputs that are gone and of which nothing is uncommitted; and how far event time is
+    /// there, if that is known of a source partition.
     pub(super) fn positions_but(
         &self,
         is_gone: &impl Fn(&TopicPartition) -> bool,
-    ) -> impl Iterator<Item = (&TopicPartition, Offset)> {
-        let is_wanted = |input: &&Input| input.position > input.committed || !is_gone(&input.partition);
-        self.inputs.iter().filter(is_wanted).map(|input| (&input.partition, input.position))
+    ) -> impl Iterator<Item = (&TopicPartition, (Offset, Option<TimestampMs>))> {
+        let is_wanted = |input: &Input| input.position > input.committed || !is_gone(&input.partition);
+        let inputs = self.inputs.iter().enumerate().filter(move |(_, input)| is_wanted(input));
+        inputs.map(|(index, input)| (&input.partition, (input.position, self.task.source_watermark(index))))
     }
 
     /// The changelogs that are not read to their ends, and where each goes on.

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use kafka_wire::admin::OffsetSpec;
 use kafka_wire::cluster::{CommittedOffset, TopicPartition};
-use kafka_wire::types::Offset;
+use kafka_wire::types::{Offset, TimestampMs};
 
 use super::action::{Completion, Operation, OperationId};
 use super::end::{End, Fatal};
@@ -65,9 +65,17 @@ pub(super) struct Found {
     /// Partitions of each source of the sub-topology.
     pub(super) partition_counts: Vec<i32>,
     /// Where each input goes on, and whether the group had an offset for it.
-    pub(super) positions: Vec<(Offset, bool)>,
+    pub(super) positions: Vec<(Place, bool)>,
     /// The changelogs: first offset and end.
     pub(super) changelogs: Vec<(StoreId, TopicPartition, Offset, Offset)>,
+}
+
+/// Where an input goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) offset: Offset,
+    /// How far event time had come there, as the last owner has left it behind.
+    pub(super) watermark: Option<TimestampMs>,
 }
 
 impl Takeover {
@@ -170,8 +178,11 @@ impl Takeover {
         let found = |claim: Claim| {
             let count = |source: &SourceSpec| counts.get(&source.topic).copied().unwrap_or_default();
             let position = |input: &TopicPartition| match committed.get(input) {
-                Some(Some(committed)) => (committed.offset, true),
-                Some(None) | None => (first(input).unwrap_or_default(), false),
+                Some(Some(committed)) => {
+                    let watermark = OffsetMetadata::parse(&committed.metadata).and_then(|metadata| metadata.watermark);
+                    (Place { offset: committed.offset, watermark }, true)
+                }
+                Some(None) | None => (Place { offset: first(input).unwrap_or_default(), watermark: None }, false),
             };
             let bounds = |(store, changelog): (StoreId, TopicPartition)| {
                 let end = listed.get(&changelog).and_then(|offsets| offsets.get(1)).copied();

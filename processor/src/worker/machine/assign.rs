@@ -16,7 +16,7 @@ use crate::worker::bounds::{Ends, end_of};
 use crate::worker::end::{End, Fatal};
 use crate::worker::held::Held;
 use crate::worker::membership::{Assignment, Phase};
-use crate::worker::takeover::{Found, Takeover};
+use crate::worker::takeover::{Found, Place, Takeover};
 use crate::worker::tasks::claims;
 
 impl Worker {
@@ -120,9 +120,9 @@ impl Worker {
         task.set_wall_clock(self.settings.wall_at_zero);
         debug_assert_eq!(task.inputs(), claim.inputs, "a task reads what the group gave for it");
         let had_offset = positions.iter().any(|(_, is_committed)| *is_committed);
-        let place = |(input, (offset, _)): (TopicPartition, (Offset, bool))| {
+        let place = |(input, (place, _)): (TopicPartition, (Place, bool))| {
             let is_internal = self.topology.source(&input.topic).is_some_and(is_internal);
-            (input, offset, is_internal)
+            (input, place, is_internal)
         };
         let inputs = claim.inputs.into_iter().zip(positions).map(place);
         let held = Held::new(claim.id, task, inputs, changelogs, had_offset);
@@ -149,6 +149,9 @@ impl Worker {
         if held.restored_records() > 0 {
             let (records, task) = (held.restored_records(), id);
             info!(worker = %self.settings.transactional_id, %task, records, "restored");
+        }
+        if held.task.has_mark() {
+            self.marks.wake(now);
         }
         // The task's clock starts at once.
         self.next_tick = now;

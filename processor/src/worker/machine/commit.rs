@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kafka_wire::cluster::{CommittedOffset, TopicPartition};
 use kafka_wire::time::Moment;
-use kafka_wire::types::{LeaderEpoch, Offset};
+use kafka_wire::types::{LeaderEpoch, Offset, TimestampMs};
 use kafka_wire::wire::Str;
 use tracing::{info, warn};
 
@@ -103,9 +103,8 @@ impl Worker {
             }
             Completion::Transaction(outcome) => self.commit.handle(outcome),
             Completion::Offsets(offsets) => {
-                let sequence = self.commit.sequence();
-                let ours = OffsetMetadata { transactional_id: self.settings.transactional_id.clone(), sequence };
-                let is_ours = |committed: &CommittedOffset| ours.is_in(&committed.metadata);
+                let (id, sequence) = (&self.settings.transactional_id, self.commit.sequence());
+                let is_ours = |committed: &CommittedOffset| OffsetMetadata::is_of(&committed.metadata, id, sequence);
                 let landed = offsets.iter().any(|(_, committed)| committed.as_ref().is_some_and(is_ours));
                 info!(worker = %self.settings.transactional_id, landed, "the outcome of an unanswered commit is known");
                 self.commit.handle(Outcome::Landed(landed));
@@ -194,13 +193,16 @@ impl Worker {
     /// would have them counted twice. If there is something, the refusal rolls it back, and the next commit leaves it out.
     fn offsets(&self, sequence: u64) -> Vec<(TopicPartition, CommittedOffset)> {
         let transactional_id = self.settings.transactional_id.clone();
-        let metadata = Str::from(OffsetMetadata { transactional_id, sequence }.to_string());
-        let committed = |(input, offset): (&TopicPartition, Offset)| {
-            (input.clone(), CommittedOffset { offset, leader_epoch: LeaderEpoch(-1), metadata: metadata.clone() })
+        let mut metadata = OffsetMetadata { transactional_id, sequence, watermark: None };
+        let without_watermark = Str::from(metadata.to_string());
+        let mut committed = |(input, (offset, watermark)): (&TopicPartition, (Offset, Option<TimestampMs>))| {
+            metadata.watermark = watermark;
+            let metadata = watermark.map_or_else(|| without_watermark.clone(), |_| Str::from(metadata.to_string()));
+            (input.clone(), CommittedOffset { offset, leader_epoch: LeaderEpoch(-1), metadata })
         };
         let is_gone = |input: &TopicPartition| self.inspection.missing.contains(&*input.topic);
         let tasks = self.committing.iter().filter_map(|id| self.tasks.get(*id));
-        let offsets: Vec<_> = tasks.flat_map(|held| held.positions_but(&is_gone)).map(committed).collect();
+        let offsets: Vec<_> = tasks.flat_map(|held| held.positions_but(&is_gone)).map(&mut committed).collect();
         if !offsets.is_empty() {
             return offsets;
         }

@@ -34,6 +34,11 @@ impl Marks {
     pub(super) const fn next_timeout(&self) -> Option<Moment> {
         self.waiting
     }
+
+    /// A task has something to say before it has taken any record: what its last owner may not have said.
+    pub(super) fn wake(&mut self, now: Moment) {
+        self.waiting = Some(self.waiting.map_or(now, |waiting| waiting.min(now)));
+    }
 }
 
 impl Worker {
