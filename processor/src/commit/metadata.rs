@@ -73,7 +73,9 @@ mod tests {
 
     #[test]
     fn what_others_wrote_is_nothing() {
-        for text in ["", "ww1", "ww1;txn=a", "ww1;txn=a;seq=", "ww1;txn=a;seq=-1", "ww2;txn=a;seq=1", "ww1;txn=a;seq=1;wm="] {
+        for text in
+            ["", "ww1", "ww1;txn=a", "ww1;txn=a;seq=", "ww1;txn=a;seq=-1", "ww2;txn=a;seq=1", "ww1;txn=a;seq=1;wm="]
+        {
             assert_eq!(OffsetMetadata::parse(text), None);
         }
     }

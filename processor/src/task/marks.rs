@@ -1,4 +1,4 @@
-//! What tasks tell those behind a shuffle about event time: one record for all of a worker's tasks that write a topic.
+//! Marks tell tasks behind a shuffle about event time: one record for all of a worker's tasks that write a topic.
 
 use kafka_wire::record::RawHeaders;
 use kafka_wire::types::{PartitionId, TimestampMs};

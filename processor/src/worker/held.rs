@@ -6,7 +6,7 @@ use kafka_wire::time::Moment;
 use kafka_wire::types::{Offset, TimestampMs};
 
 use super::end::Fatal;
-use super::takeover::Place;
+use super::place::Place;
 use crate::error::ProcessError;
 use crate::output::{Output, StoreId};
 use crate::task::{Task, TaskId};

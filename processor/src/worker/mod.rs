@@ -23,6 +23,7 @@ mod inspection;
 mod machine;
 mod membership;
 mod outbox;
+mod place;
 mod report;
 mod takeover;
 mod tasks;

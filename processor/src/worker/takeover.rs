@@ -13,11 +13,12 @@ use std::collections::BTreeMap;
 
 use kafka_wire::admin::OffsetSpec;
 use kafka_wire::cluster::{CommittedOffset, TopicPartition};
-use kafka_wire::types::{Offset, TimestampMs};
+use kafka_wire::types::Offset;
 
 use super::action::{Completion, Operation, OperationId};
 use super::end::{End, Fatal};
 use super::membership::Membership;
+use super::place::Place;
 use super::tasks::Claim;
 use crate::commit::OffsetMetadata;
 use crate::output::StoreId;
@@ -68,14 +69,6 @@ pub(super) struct Found {
     pub(super) positions: Vec<(Place, bool)>,
     /// The changelogs: first offset and end.
     pub(super) changelogs: Vec<(StoreId, TopicPartition, Offset, Offset)>,
-}
-
-/// Where an input goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) offset: Offset,
-    /// How far event time had come there, as the last owner has left it behind.
-    pub(super) watermark: Option<TimestampMs>,
 }
 
 impl Takeover {

@@ -16,7 +16,8 @@ use crate::worker::bounds::{Ends, end_of};
 use crate::worker::end::{End, Fatal};
 use crate::worker::held::Held;
 use crate::worker::membership::{Assignment, Phase};
-use crate::worker::takeover::{Found, Place, Takeover};
+use crate::worker::place::Place;
+use crate::worker::takeover::{Found, Takeover};
 use crate::worker::tasks::claims;
 
 impl Worker {
