@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use conformance::reader::create_topic;
 use conformance::{TestBroker, on_both_brokers, within};
-use kafka_wire::client::{CallOptions, Client, ClientConfig, GroupMember, Lane, Node, commit_offsets};
-use kafka_wire::cluster::{CommittedOffset, GroupMetadata, TopicPartition};
+use kafka_wire::client::{CallOptions, Client, ClientConfig, GroupMember, Lane, Node, RequestError, commit_offsets};
+use kafka_wire::cluster::{CommittedOffset, CoordinatorKind, GroupMetadata, TopicPartition};
 use kafka_wire::group::{GroupConfig, GroupError, GroupEvent};
+use kafka_wire::protocol::ErrorCode;
+use kafka_wire::protocol::consumer_group_heartbeat::ConsumerGroupHeartbeatRequest;
 use kafka_wire::protocol::create_partitions::{CreatePartitionsRequest, CreatePartitionsTopic};
 use kafka_wire::types::{Offset, PartitionId};
 use processor::{App, Config, Emit, Running, Topology, Tumbling, U64, Utf8, Watermark};
@@ -17,6 +19,7 @@ use tokio::time::{Instant, timeout};
 
 on_both_brokers!(
     a_consumer_with_the_same_group_id_is_refused,
+    a_consumer_of_the_new_protocol_with_the_same_group_id_is_refused,
     an_offset_of_another_program_ends_the_job_and_names_its_place,
     an_input_that_grows_ends_a_job_whose_state_depends_on_it,
     an_input_that_is_deleted_ends_the_job_where_that_is_asked,
@@ -42,6 +45,34 @@ async fn a_consumer_with_the_same_group_id_is_refused(broker: TestBroker) {
     let mut running = other.start(other.config()).await;
     let error = within("the end of the job", PATIENCE, running.finished()).await.expect_err("strangers are there");
     assert!(error.to_string().contains("not of this job"), "{error}");
+}
+
+/// KIP-848: a coordinator turns a group of classic consumers into one of the new protocol when a member of that kind joins, but not
+/// when its members send user data, as the workers of a job do.
+async fn a_consumer_of_the_new_protocol_with_the_same_group_id_is_refused(broker: TestBroker) {
+    let bench = Bench::new(&broker, 4).await;
+    let running = bench.start(bench.config()).await;
+    let running = bench.until(running, "all tasks", |status| status.tasks == 4 && status.running_workers == 1).await;
+    let coordinator =
+        bench.client.coordinator(CoordinatorKind::Group, &bench.application_id).await.expect("there is one");
+    let join = ConsumerGroupHeartbeatRequest {
+        group_id: bench.application_id.as_str().into(),
+        member_id: "AAAAAAAAAAAAAAAAAAAAAQ".into(),
+        member_epoch: 0,
+        rebalance_timeout_ms: 60_000,
+        subscribed_topic_names: Some(vec![bench.input.as_str().into()]),
+        topic_partitions: Some(Vec::new()),
+        ..Default::default()
+    };
+    let options = CallOptions::default();
+    let answer = bench.client.request(Node::Broker(coordinator), Lane::General, join, options).await;
+    match answer {
+        Ok(answer) => assert_eq!(answer.error_code, ErrorCode::GROUP_ID_NOT_FOUND.0, "{answer:?}"),
+        // The embedded broker has the classic protocol alone.
+        Err(error) => assert!(matches!(error, RequestError::UnsupportedVersion { .. }), "{error}"),
+    }
+    assert_eq!(running.status().tasks, 4, "the job has kept all partitions");
+    running.stop().await.expect("the job stops");
 }
 
 async fn an_offset_of_another_program_ends_the_job_and_names_its_place(broker: TestBroker) {
