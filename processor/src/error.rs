@@ -1,4 +1,4 @@
-//! What can stop a task.
+//! The errors that stop a task.
 
 use std::fmt;
 
@@ -7,14 +7,14 @@ use kafka_wire::types::{Offset, PartitionId, TimestampMs};
 
 use crate::serde::SerdeError;
 
-/// A place in the input.
+/// The place of a record in the input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     /// The topic.
     pub topic: String,
     /// The partition.
     pub partition: PartitionId,
-    /// The record.
+    /// The offset of the record.
     pub offset: Offset,
 }
 
@@ -24,59 +24,60 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Why a task cannot go on. Nothing of the batch may be committed then; none of these goes away by trying again.
+/// The reason why a task cannot go on. Nothing of the batch may then be committed. A retry does not help
+/// against any of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProcessError {
-    /// Key or value is not what the serde reads, and the job is told to stop at that, or the topic is internal.
+    /// Key or value cannot be decoded by the serde, and the job is configured to stop then, or the topic is internal.
     Undecodable {
         /// The record.
         origin: Origin,
         /// `"key"` or `"value"`.
         part: &'static str,
-        /// What is wrong with it.
+        /// The error of the serde.
         cause: SerdeError,
     },
-    /// A record has no timestamp, and the job is told to stop at that.
+    /// A record has no timestamp, and the job is configured to stop then.
     Untimed {
         /// The record.
         origin: Origin,
-        /// What it has instead.
+        /// The value in its place.
         timestamp: TimestampMs,
     },
-    /// The record batch itself is malformed. `origin.offset` is the first offset not read.
+    /// The record batch itself is malformed. `origin.offset` is the first offset that was not read.
     Corrupt {
-        /// Where reading stopped.
+        /// The place at which reading stopped.
         origin: Origin,
-        /// What is wrong.
+        /// The error.
         cause: RecordError,
     },
-    /// A record without a key in a repartition topic is no watermark mark that this version reads.
+    /// A record without a key in a repartition topic is not a mark of a version that this one can read.
     BadMark {
         /// The record.
         origin: Origin,
     },
-    /// A value cannot be written by the serde of a step.
+    /// The serde of a step cannot encode a value.
     Encode {
         /// Name of the topic or store.
         to: String,
-        /// What the serde says.
+        /// The error of the serde.
         cause: SerdeError,
     },
-    /// A record of a changelog is none that this version of the job reads.
+    /// A record of a changelog is not one that this version of the job can read.
     BadChangelog {
         /// The store.
         store: String,
-        /// What is wrong; `None` when the key is no key of a changelog.
+        /// The error; `None` if the key is not a changelog key.
         cause: Option<SerdeError>,
     },
-    /// State or shuffled records are there, written by this job as it was before the step was changed.
+    /// State or shuffled records exist that an earlier form of this job wrote, before the step was changed.
     OtherVersion {
         /// The store or the repartition topic.
         of: String,
-        /// How it was written; `None` when it was before changelogs said so.
+        /// The version that it was written in; `None` if it is from before changelogs recorded that.
         found: Option<String>,
-        /// How the job would write it.
+        /// The version in which this job would write it.
         expected: String,
     },
 }

@@ -1,4 +1,4 @@
-//! What a stage puts out, and where it goes.
+//! The records that a stage puts out, and their destination.
 
 use kafka_wire::record::RawHeaders;
 use kafka_wire::types::{PartitionId, TimestampMs};
@@ -11,16 +11,17 @@ pub struct SinkId(pub usize);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StoreId(pub usize);
 
-/// Which partition of its topic a record goes to.
+/// The partition of its topic that a record goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// As Kafka's default partitioner: by the murmur2 hash of the key; any partition when the key is null.
+    /// By the key, as Kafka's default partitioner chooses: the murmur2 hash of the key; any partition if the key
+    /// is null.
     ByKey,
-    /// This one.
+    /// This partition.
     Partition(PartitionId),
 }
 
-/// A record on its way out, borrowed for the time of the call.
+/// A record to be written, borrowed for the time of the call.
 #[derive(Clone, Copy, Debug)]
 pub struct OutRecord<'a> {
     /// The topic.
@@ -33,16 +34,16 @@ pub struct OutRecord<'a> {
     pub key: Option<&'a [u8]>,
     /// `None` is Kafka's null: in a changelog, a deletion.
     pub value: Option<&'a [u8]>,
-    /// Headers to write as they are.
+    /// Headers, which are written unchanged.
     pub headers: RawHeaders<'a>,
 }
 
-/// Takes what a task puts out, in order, into the open transaction.
+/// Takes the output of a task, in order, into the open transaction.
 ///
-/// Order within a partition is what everything rests on: a mark is true because it comes behind its data. A record that
-/// cannot be taken (too large) must make the transaction fail, never be dropped; so must a full buffer, unless it takes
-/// the record all the same and pauses the task after its batch.
+/// The order within a partition is essential: a mark is true because it comes after the records that it covers.
+/// A record that cannot be taken (too large) must make the transaction fail, and must never be dropped; the same holds
+/// for a full buffer, unless it takes the record all the same and pauses the task after its batch.
 pub trait Output {
-    /// Takes one record. The slices are the caller's again on return.
+    /// Takes one record. The slices belong to the caller again on return.
     fn emit(&mut self, record: OutRecord<'_>);
 }

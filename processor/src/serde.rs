@@ -1,7 +1,7 @@
-//! Serdes: how bytes in a log become the views of a stage, and back.
+//! Serdes: the conversion of bytes in a log to the views of a stage, and back.
 //!
-//! A serde is a value of a type, named where a topic is named: no registry, no cast. To add one of your own, implement
-//! [`Serde`]; nothing is derived.
+//! A serde is a typed value, given where a topic is named: there is no registry and no cast. To add one of your own,
+//! implement [`Serde`]; nothing is derived.
 
 use std::any::type_name;
 use std::fmt;
@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use crate::types::{Owned, Reborrow, View};
 
-/// Reads and writes one type.
+/// Decodes and encodes one type.
 ///
 /// ```
 /// use processor::serde::{Serde, SerdeError};
@@ -35,37 +35,37 @@ use crate::types::{Owned, Reborrow, View};
 /// }
 /// ```
 pub trait Serde: Clone + Send + Sync + 'static {
-    /// What it decodes to and encodes from.
+    /// The type that it decodes to and encodes from.
     type View: View;
 
-    /// Reads a value that is not null; it may borrow `bytes`.
+    /// Decodes a value that is not null; it may borrow `bytes`.
     ///
     /// # Errors
-    /// When `bytes` are not such a value. The record is then undecodable: counted, or the end of the job.
+    /// If `bytes` are not such a value. The record is then undecodable: it is counted, or it ends the job.
     fn decode<'a>(&self, bytes: &'a [u8]) -> Result<<Self::View as View>::Ref<'a>, SerdeError>;
 
     /// Appends the value to `out`.
     ///
     /// # Errors
-    /// When the type has values that the format has not. Stops the job: output is never dropped.
+    /// The type can hold values that the format cannot represent. The job stops then, because output is never dropped.
     fn encode(&self, value: &<Self::View as View>::Ref<'_>, out: &mut Vec<u8>) -> Result<(), SerdeError>;
 
-    /// Names the format, for as long as it stays the same: changelogs and repartition topics remember it, and a job
-    /// that has another one under the same name is refused. By default the name of the type, without the modules that
-    /// it is in.
+    /// Names the format, for as long as it stays the same: changelogs and repartition topics remember the name,
+    /// and a job that has another one under the same name is refused. By default it is the name of the type,
+    /// without its modules.
     fn name(&self) -> String {
         short_name(type_name::<Self>())
     }
 
-    /// What Kafka's null is. By default an error; [`Nullable`] makes it a value.
+    /// The value of Kafka's null. By default null is an error; [`Nullable`] makes it a value.
     ///
     /// # Errors
-    /// [`SerdeError::Null`] when null is no value of the type.
+    /// [`SerdeError::Null`] if null is not a value of the type.
     fn decode_null<'a>(&self) -> Result<<Self::View as View>::Ref<'a>, SerdeError> {
         Err(SerdeError::Null)
     }
 
-    /// Whether the value is written as Kafka's null, in place of what `encode` gives.
+    /// Whether the value is written as Kafka's null, in place of the result of `encode`.
     fn is_null(&self, _value: &<Self::View as View>::Ref<'_>) -> bool {
         false
     }
@@ -75,7 +75,7 @@ pub trait Serde: Clone + Send + Sync + 'static {
         false
     }
 
-    /// Reads what a record has, null or not.
+    /// Decodes the bytes of a record, null or not.
     ///
     /// # Errors
     /// Those of `decode` and `decode_null`.
@@ -88,10 +88,10 @@ pub trait Serde: Clone + Send + Sync + 'static {
     }
 }
 
-/// Writes what a stream holds: the way out of a job, where a format may take more than one type.
+/// Encodes the values of a stream: the end of a job, where a format may accept more than one type.
 ///
-/// Every [`Serde`] writes the view that it reads. Beyond that, [`Utf8`] writes a `String` as it does a `&str`, [`Raw`] a
-/// `Vec<u8>` and a key that may be null, and [`Nullable`] an `Option`.
+/// Every [`Serde`] encodes the view that it decodes. Beyond that, [`Utf8`] encodes a `String` as it does a `&str`,
+/// [`Raw`] a `Vec<u8>` and a key that may be null, and [`Nullable`] an `Option`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not write what this stream holds, `{V}`",
     label = "this serde writes another type",
@@ -105,7 +105,7 @@ pub trait Encode<V: View>: Clone + Send + Sync + 'static {
     /// Those of [`Serde::encode`].
     fn write(&self, value: &V::Ref<'_>, out: &mut Vec<u8>) -> Result<(), SerdeError>;
 
-    /// Whether the value is written as Kafka's null, in place of what `write` gives.
+    /// Whether the value is written as Kafka's null, in place of the result of `write`.
     fn writes_null(&self, _value: &V::Ref<'_>) -> bool {
         false
     }
@@ -123,34 +123,35 @@ impl<S: Serde> Encode<S::View> for S {
     }
 }
 
-/// Why bytes are not a value of the type, or a value cannot be bytes.
+/// The reason why bytes are not a value of the type, or a value cannot be encoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SerdeError {
-    /// Not UTF-8; the bytes before `valid_up_to` are.
+    /// The bytes are not UTF-8; those before `valid_up_to` are.
     NotUtf8 {
         /// Index of the first byte that is not.
         valid_up_to: usize,
     },
-    /// The type has one length.
+    /// The number of bytes is wrong for a type of fixed length.
     Length {
-        /// Bytes of the type.
+        /// Length of the type in bytes.
         expected: usize,
-        /// Bytes that were there.
+        /// Number of bytes that were there.
         actual: usize,
     },
-    /// Null where the type has no null.
+    /// The bytes are null, and the type has no null.
     Null,
-    /// Not the JSON that the type needs, or a value that JSON cannot say (a map whose keys are not strings).
+    /// The bytes are not the JSON that the type needs, or the value cannot be represented in JSON (a map whose
+    /// keys are not strings).
     Json {
-        /// Line of the input, from 1; 0 when encoding.
+        /// Line of the input, from 1; 0 for errors of encoding.
         line: usize,
         /// Column of the input, from 1.
         column: usize,
-        /// What `serde_json` says.
+        /// The message of `serde_json`.
         message: String,
     },
-    /// What a serde of the user's own says.
+    /// The message of a user's own serde.
     Custom(String),
 }
 
@@ -206,7 +207,7 @@ impl Encode<Owned<String>> for Utf8 {
     }
 }
 
-/// Bytes as they are, seen as `&[u8]`.
+/// Arbitrary bytes, seen as `&[u8]`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Raw;
 
@@ -244,7 +245,7 @@ impl Encode<Owned<Vec<u8>>> for Raw {
     }
 }
 
-/// Keys as [`Builder::stream`](crate::topology::Builder::stream) leaves them: bytes, or null.
+/// Encodes the keys of [`Builder::stream`](crate::topology::Builder::stream), which are bytes or null.
 impl Encode<Nullable<Self>> for Raw {
     #[inline]
     fn write(&self, value: &Option<&[u8]>, out: &mut Vec<u8>) -> Result<(), SerdeError> {
@@ -258,7 +259,7 @@ impl Encode<Nullable<Self>> for Raw {
     }
 }
 
-/// What another serde reads, or null: seen as an `Option`.
+/// The values of another serde, or null: seen as an `Option`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Nullable<S>(pub S);
 
@@ -304,7 +305,8 @@ impl<S: Serde> Serde for Nullable<S> {
     }
 }
 
-/// Values that a closure made, which may be missing: `None` is written as null, which deletes a key from a compacted topic.
+/// Encodes values made by a closure that may be missing: `None` is written as null, which deletes a key
+/// from a compacted topic.
 impl<A: 'static, S: Serde<View = Owned<A>>> Encode<Owned<Option<A>>> for Nullable<S> {
     #[inline]
     fn write(&self, value: &Option<A>, out: &mut Vec<u8>) -> Result<(), SerdeError> {
@@ -317,7 +319,8 @@ impl<A: 'static, S: Serde<View = Owned<A>>> Encode<Owned<Option<A>>> for Nullabl
     }
 }
 
-/// No value: zero bytes. For a shuffle in which the key says it all. Reads anything, null too, and forgets it.
+/// No value, encoded as zero bytes. It is for a shuffle in which only the key matters. It decodes any bytes,
+/// null too, to nothing.
 impl Serde for () {
     type View = ();
 
@@ -413,7 +416,8 @@ impl Serde for Bool {
     }
 }
 
-/// UTF-8 text as a `String`: for keys and state that a closure made. For values in a log, [`Utf8`] reads without a copy.
+/// UTF-8 text as a `String`: for keys and state made by a closure. For values in a log, [`Utf8`] decodes without
+/// a copy.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Text;
 
@@ -435,7 +439,7 @@ impl Serde for Text {
 pub struct Json<T>(PhantomData<fn() -> T>);
 
 impl<T> Json<T> {
-    /// The serde of `T`.
+    /// Makes the serde of `T`.
     #[must_use]
     pub const fn new() -> Self {
         Self(PhantomData)
@@ -448,7 +452,7 @@ impl<T> Default for Json<T> {
     }
 }
 
-// Derived, it would ask for `T: Clone`.
+// A derived implementation would require `T: Clone`.
 impl<T> Clone for Json<T> {
     fn clone(&self) -> Self {
         Self::new()
@@ -478,7 +482,7 @@ fn short_name(name: &str) -> String {
     let mut short = String::new();
     for part in name.split_inclusive(|byte: char| !(byte.is_alphanumeric() || byte == '_')) {
         match part.strip_suffix(':') {
-            // The rest of a path of modules: its last name and the colon are left out.
+            // A part of a module path is left out, with its colon.
             Some(_) => {}
             None => short.push_str(part),
         }
@@ -506,7 +510,8 @@ mod tests {
 
     #[test]
     fn numbers_are_those_of_java() {
-        // `IntegerSerializer`, `ShortSerializer`, `DoubleSerializer`, `FloatSerializer` and `BooleanSerializer` of Kafka 4.4.
+        // `IntegerSerializer`, `ShortSerializer`, `DoubleSerializer`, `FloatSerializer` and `BooleanSerializer`
+        // of Kafka 4.4.
         assert_eq!(encoded(&I32, &-2), [0xff, 0xff, 0xff, 0xfe]);
         assert_eq!(encoded(&I16, &258), [1, 2]);
         assert_eq!(encoded(&F64, &1.5), [0x3f, 0xf8, 0, 0, 0, 0, 0, 0]);

@@ -1,28 +1,28 @@
-//! What flows through a stage: borrowed records, the types they are seen as, and windows.
+//! The types of a stage: borrowed records, their views, and windows.
 //!
 //! A record of a stage borrows the fetched batch. Its key and value are *views*: `Utf8` is seen as `&str`, `U64` as
-//! `u64`. The lifetime of a view stands in a type of ours, [`Rec`], because a closure `for<'a> FnMut(K::Ref<'a>) -> ..`
-//! could not name it otherwise (E0582): a projection may forget its lifetime, a struct cannot.
+//! `u64`. The lifetime of a view is in our own type [`Rec`], because a closure `for<'a> FnMut(K::Ref<'a>) -> ..` could
+//! not name it otherwise (E0582): a projection may forget its lifetime, a struct cannot.
 
 use std::marker::PhantomData;
 
 use kafka_wire::record::RawHeaders;
 use kafka_wire::types::TimestampMs;
 
-/// A type as records show it: `Ref<'a>` may borrow from the record for `'a`, or be owned.
+/// The type that a record shows: `Ref<'a>` may borrow from the record for `'a`, or be owned.
 pub trait View: 'static {
-    /// What a closure sees.
+    /// The type that a closure sees.
     type Ref<'a>;
 }
 
-/// A view that can be handed on more than once, for a shorter time: what a key needs to stay on every output of
-/// [`Stream::flat_map`](crate::topology::Stream::flat_map).
+/// A view that can be passed on more than once, for a shorter time. Keys need it, to stay on every output
+/// of [`Stream::flat_map`](crate::topology::Stream::flat_map).
 pub trait Reborrow: View {
     /// The same key for the time of the borrow.
     fn reborrow<'short, 'long: 'short>(key: &'short Self::Ref<'long>) -> Self::Ref<'short>;
 }
 
-/// Values of type `T`, handed over by value. The view of what `map` returns.
+/// Values of type `T`, passed by value: the view of the results of `map`.
 pub struct Owned<T>(PhantomData<fn() -> T>);
 
 impl<T> Owned<T> {
@@ -49,7 +49,7 @@ impl<T: Clone + 'static> Reborrow for Owned<T> {
     }
 }
 
-/// Nothing: the value of a record that is all key.
+/// No value, for a record that is only a key.
 impl View for () {
     type Ref<'a> = ();
 }
@@ -62,16 +62,15 @@ impl Reborrow for () {
 ///
 /// `map` and `flat_map` keep key, timestamp and headers; only `key_by` changes the key.
 pub struct Rec<'a, K: View, V: View> {
-    /// The key, as its serde shows it.
+    /// The key, as its serde decodes it.
     pub key: K::Ref<'a>,
     /// The value.
     pub value: V::Ref<'a>,
-    /// Event time: the record's timestamp, or what [`Stream::timestamp`](crate::topology::Stream::timestamp) made of
-    /// it.
+    /// Event time: the record's timestamp, or the result of [`Stream::timestamp`](crate::topology::Stream::timestamp).
     pub timestamp: TimestampMs,
-    /// The headers of the record that this one comes from; none on the result of a window.
+    /// The headers of the source record; the result of a window has none.
     pub headers: RawHeaders<'a>,
-    /// The key as it is in the log. A stage never changes the key, so state and sinks use these bytes as they are.
+    /// The key as it is in the log. A stage never changes the key, so state and sinks use these bytes unchanged.
     pub(crate) raw_key: Option<&'a [u8]>,
 }
 
@@ -85,7 +84,7 @@ impl<'a, K: View, V: View> Rec<'a, K, V> {
 }
 
 impl<'a, K: Reborrow, V: Reborrow> Rec<'a, K, V> {
-    /// The same record for the time of the borrow: for one of several that take it.
+    /// The same record for the time of the borrow, for one of several consumers.
     #[inline]
     pub(crate) fn reborrow(&self) -> Rec<'_, K, V> {
         Rec {
@@ -98,12 +97,12 @@ impl<'a, K: Reborrow, V: Reborrow> Rec<'a, K, V> {
     }
 }
 
-/// A span of event time: `start` is in it, `end` is not. Milliseconds since 1970-01-01 UTC, negative before.
+/// A span of event time: `start` is inclusive, `end` exclusive. Milliseconds since 1970-01-01 UTC, negative before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Window {
     /// First millisecond of the window.
     pub start: i64,
-    /// First millisecond after the window. `i64::MAX` when it would be later than that.
+    /// First millisecond after the window; at most `i64::MAX`.
     pub end: i64,
 }
 
@@ -114,20 +113,21 @@ impl Window {
         self.start <= timestamp.0 && timestamp.0 < self.end
     }
 
-    /// Whether the window takes no more records at this watermark: its end has been reached.
+    /// Whether the window accepts no more records at this watermark, because its end has been reached.
     #[must_use]
     pub const fn is_closed_at(self, watermark: TimestampMs) -> bool {
         self.end <= watermark.0
     }
 
-    /// The last millisecond of the window: the event time of its results, so that they lie in it.
+    /// The last millisecond of the window. It is the event time of the window's results, so that they lie in
+    /// the window.
     #[must_use]
     pub const fn max_timestamp(self) -> TimestampMs {
         TimestampMs(self.end - 1)
     }
 }
 
-/// The value of a windowed aggregation: a window and what has been gathered in it.
+/// The value of a windowed aggregation: a window and the aggregate in it.
 pub struct InWindow<A>(PhantomData<fn() -> A>);
 
 impl<A: 'static> View for InWindow<A> {
@@ -146,12 +146,13 @@ pub struct Windowed<'a, K: View, A> {
     pub key: K::Ref<'a>,
     /// The window.
     pub window: Window,
-    /// What has been gathered for that key in that window; borrowed from the store.
+    /// The aggregate of that key in that window; borrowed from the store.
     pub value: &'a A,
 }
 
-/// How many partitions a repartition topic has: fixed for the life of the job, and the most tasks that can share the
-/// work behind it. State is kept per partition, so changing it needs a new topic and a new job.
+/// The number of partitions of a repartition topic. It is fixed for the life of the job, and the largest
+/// number of tasks that can share the work downstream. State is kept per partition, so changing it needs a new
+/// topic and a new job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Partitions(pub i32);
 

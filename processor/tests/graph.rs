@@ -1,5 +1,5 @@
-//! Jobs whose steps form a graph, under the test driver: forks, merges, several readers of a topic, steps of the
-//! user's own.
+//! Jobs whose steps form a graph, under the test driver: forks, merges, several readers of a topic,
+//! the user's own steps.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ fn tumbling(millis: u64) -> Tumbling {
     Tumbling::of(Duration::from_millis(millis))
 }
 
-/// What a reader of `topic` gets, as `key=value`, sorted.
+/// The records that a reader of `topic` gets, as `key=value`, sorted.
 fn read(driver: &TestDriver, topic: &str) -> Vec<String> {
     let text = |value: &[u8]| match <[u8; 8]>::try_from(value) {
         Ok(number) => u64::from_be_bytes(number).to_string(),
@@ -146,8 +146,8 @@ fn two_shuffles_meet_in_one_count() {
     assert_eq!(read(&driver, "out"), ["a=4", "b=2", "c=2"]);
 }
 
-/// Counts records a key; puts the count out when no record came for 10 ms of event time, and an alarm after 5 s of the
-/// day.
+/// Counts records per key; writes the count when no record came for 10 ms of event time, and an alarm after 5
+/// s of wall clock time.
 #[derive(Clone)]
 struct Quiet;
 

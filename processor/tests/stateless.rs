@@ -6,7 +6,7 @@ use processor::driver::{CommitPoint, TestDriver};
 use processor::output::{OutRecord, Route, SinkId};
 use processor::{Emit, I64, Partitions, Raw, Text, Topology, Tumbling, Utf8};
 
-/// What a reader of `topic` gets, in order: key (`-` for null), value.
+/// The records that a reader of `topic` gets, in order: key (`-` for null), value.
 fn read(driver: &TestDriver, topic: &str) -> Vec<(String, String)> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let pair = |record: processor::driver::TestRecord| {
@@ -56,7 +56,7 @@ fn errors_are_a_stream_of_their_own() {
     let mut job = Topology::builder("app");
     let parse = |line: &processor::Rec<'_, Utf8, Utf8>| line.value.parse::<i64>().map_err(|error| error.to_string());
     let (numbers, errors) = job.keyed_stream("in", Utf8, Utf8).try_map(parse);
-    // Behind the step, each output goes its own way: state on one, another step on the other.
+    // After the step, each output goes its own way: state on one, another step on the other.
     numbers
         .window(Tumbling::of(std::time::Duration::from_secs(10)))
         .aggregate("sums", I64, Emit::OnClose, || 0, |sum, number| *sum += number.value)
@@ -93,7 +93,8 @@ fn errors_that_nothing_follows_are_dropped() {
 
 #[test]
 fn a_side_output_gets_event_time_behind_the_step_that_it_is_of() {
-    // Results of the window come out as its errors do: at the watermark. The window behind the errors must not close first.
+    // Results of the window are written when its errors are: at the watermark. The window after the errors
+    // must not close first.
     let mut job = Topology::builder("app");
     let tumbling = || Tumbling::of(std::time::Duration::from_millis(10));
     let counted = job.keyed_stream("in", Utf8, Utf8).window(tumbling()).count("first", Emit::OnClose);

@@ -5,7 +5,7 @@ use crate::protocol::ErrorCode;
 use crate::protocol::create_topics::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest, CreateTopicsResponse};
 use crate::wire::Str;
 
-/// Asks to create `topics`; the broker waits up to `timeout_ms` until they are there.
+/// A request to create `topics`; the broker answers when they exist, or after `timeout_ms`.
 #[must_use]
 pub fn request(topics: &[NewTopic], timeout_ms: i32) -> CreateTopicsRequest {
     let topics = topics.iter().map(|topic| CreatableTopic {

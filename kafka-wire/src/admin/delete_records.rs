@@ -7,7 +7,8 @@ use crate::protocol::delete_records::{
 };
 use crate::types::{Offset, PartitionId};
 
-/// Asks one leader to delete the records before the given offsets (exclusive; -1 stands for the high watermark).
+/// A request to one leader to delete the records before the given offsets (exclusive; -1 stands for
+/// the high watermark).
 #[must_use]
 pub fn request(partitions: &[(TopicPartition, Offset)], timeout_ms: i32) -> DeleteRecordsRequest {
     let mut topics: Vec<DeleteRecordsTopic> = Vec::new();
@@ -26,7 +27,7 @@ pub fn request(partitions: &[(TopicPartition, Offset)], timeout_ms: i32) -> Dele
     DeleteRecordsRequest { topics, timeout_ms, ..Default::default() }
 }
 
-/// The first offset that each partition has left, or why nothing was deleted.
+/// The new start offset of each partition, or the reason why nothing was deleted.
 pub fn read(response: DeleteRecordsResponse) -> impl Iterator<Item = (TopicPartition, Result<Offset, ErrorCode>)> {
     response.topics.into_iter().flat_map(|topic| {
         let name = topic.name;

@@ -5,7 +5,8 @@ use crate::protocol::ErrorCode;
 use crate::protocol::delete_topics::{DeleteTopicState, DeleteTopicsRequest, DeleteTopicsResponse};
 use crate::wire::Str;
 
-/// Asks to delete topics by name, in the words of `version`; the broker waits up to `timeout_ms` until they are gone.
+/// A request to delete topics by name, in the form of `version`; the broker answers when they are gone,
+/// or after `timeout_ms`.
 #[must_use]
 pub fn request(names: &[Str], timeout_ms: i32, version: i16) -> DeleteTopicsRequest {
     if version >= 6 {

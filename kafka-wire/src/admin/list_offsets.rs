@@ -8,10 +8,10 @@ use crate::protocol::list_offsets::{
 };
 use crate::types::{IsolationLevel, LeaderEpoch, Offset, PartitionId, TimestampMs};
 
-/// Asks one leader for `partitions`, each with the epoch under which it is known to lead it.
+/// A request to one leader for offsets of `partitions`, each with its known leader epoch.
 ///
-/// The epoch lets a broker with another view say so (`FENCED_LEADER_EPOCH`, `UNKNOWN_LEADER_EPOCH`) instead of answering
-/// for a past leadership. Source: KIP-320.
+/// The epoch lets a broker that knows another epoch refuse (`FENCED_LEADER_EPOCH`, `UNKNOWN_LEADER_EPOCH`) instead
+/// of answering for a past leadership. Source: KIP-320.
 #[must_use]
 pub fn request(
     partitions: &[(TopicPartition, OffsetSpec, LeaderEpoch)],
@@ -37,7 +37,7 @@ pub fn request(
     ListOffsetsRequest { replica_id: CLIENT, isolation_level: isolation.code(), topics, ..Default::default() }
 }
 
-/// What the leader answered for each partition, in its order.
+/// The leader's result for each partition, in the order of the response.
 pub fn read(response: ListOffsetsResponse) -> impl Iterator<Item = (TopicPartition, Result<ListedOffset, ErrorCode>)> {
     response.topics.into_iter().flat_map(|topic| {
         let name = topic.name;
@@ -59,7 +59,7 @@ fn listed(partition: TopicPartition, answer: &ListOffsetsPartitionResponse) -> L
 }
 
 impl OffsetSpec {
-    /// The number that stands for it in requests. Source: ListOffsetsRequest.json `Timestamp`.
+    /// The number of this query in requests. Source: ListOffsetsRequest.json `Timestamp`.
     #[must_use]
     pub const fn code(self) -> i64 {
         match self {
@@ -70,5 +70,5 @@ impl OffsetSpec {
     }
 }
 
-/// `replica_id` of everybody who is no broker.
+/// `replica_id` of clients, which are not brokers.
 const CLIENT: i32 = -1;

@@ -1,6 +1,6 @@
-//! Administration: one file per operation, each a pure pair of "what to ask" and "what was answered".
+//! Administration: one file per operation, each a pair of pure functions that make the request and read the response.
 //!
-//! The routing (which broker, how often) is `client`'s.
+//! `client` chooses the broker and retries.
 
 pub mod create_topics;
 pub mod delete_records;
@@ -36,22 +36,22 @@ impl NewTopic {
     }
 }
 
-/// Why an operation on one topic failed.
+/// The reason why an operation on one topic failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicError {
     /// The broker's code.
     pub code: ErrorCode,
-    /// The broker's words, if it has any.
+    /// The broker's message, if it has one.
     pub message: Option<Str>,
 }
 
-/// The outcome of an operation, topic by topic, in the order in which they were asked for.
+/// The outcome of an operation, topic by topic, in the order of the request.
 pub type TopicOutcomes = Vec<(Str, Result<(), TopicError>)>;
 
-/// Which offset of a partition to look up.
+/// The offset of a partition to look up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OffsetSpec {
-    /// The first offset that is still there.
+    /// The first offset that is still in the log.
     Earliest,
     /// The end (exclusive): the high watermark, or the last stable offset with `ReadCommitted`.
     Latest,
@@ -59,20 +59,20 @@ pub enum OffsetSpec {
     Timestamp(TimestampMs),
 }
 
-/// What was found for one partition.
+/// The result for one partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedOffset {
     /// The partition.
     pub partition: TopicPartition,
-    /// The offset; `None` when no record is as late as the timestamp asked for.
+    /// The offset; `None` if no record has the requested timestamp or a later one.
     pub offset: Option<Offset>,
-    /// Timestamp of the record found; -1 when none was looked for.
+    /// Timestamp of the record found; -1 if the query was not for a timestamp.
     pub timestamp: TimestampMs,
-    /// Epoch of the leader that wrote it; -1 when unknown.
+    /// Epoch of the leader that wrote it; -1 if unknown.
     pub leader_epoch: LeaderEpoch,
 }
 
-/// Puts answers into the order of the questions. A topic that the answer leaves out counts as an unknown error.
+/// Sorts the answers into the order of the questions. A topic that the response leaves out counts as an unknown error.
 fn outcomes(names: &[Str], answers: Vec<(Str, TopicError)>) -> TopicOutcomes {
     let mut answers: BTreeMap<_, _> = answers.into_iter().collect();
     let missing = TopicError { code: ErrorCode::UNKNOWN_SERVER_ERROR, message: None };

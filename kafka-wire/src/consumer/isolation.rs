@@ -1,27 +1,28 @@
-//! Which batches a `read_committed` reader may see.
+//! The batches that a `read_committed` reader may see.
 //!
-//! A fetch answer lists the aborted transactions that overlap it: a producer and the first offset it wrote. Going through
-//! the batches in order, a transaction becomes active when the batches reach its first offset; transactional batches of
-//! an active producer are dropped, until that producer's ABORT marker. Batches outside of transactions pass, also those
-//! of the same producer. Each answer lists its transactions anew, those begun before it too, so the state is per answer.
+//! A fetch response lists the aborted transactions that overlap it: a producer and the first offset that it wrote.
+//! Going through the batches in order, a transaction becomes active when the batches reach its first offset;
+//! transactional batches of an active producer are dropped, until that producer's ABORT marker. Batches outside
+//! of transactions pass, also those of the same producer. Each response lists its transactions anew, including those
+//! that began before it, so the state is per response.
 //!
-//! Source: KIP-98; the broker bounds the answer by the last stable offset, so no open transaction is in it.
+//! Source: KIP-98; the broker bounds the response by the last stable offset, so no open transaction is in it.
 
 use crate::compression::Decompressed;
 use crate::record::{Batch, BatchHeader, ControlRecord, RecordError};
 use crate::types::ProducerId;
 
-/// The aborted transactions of one answer.
+/// The aborted transactions of one response.
 #[derive(Debug)]
 pub(super) struct AbortedTransactions {
-    /// Not yet reached, the one with the lowest first offset last.
+    /// Transactions that have not been reached, the one with the lowest first offset last.
     waiting: Vec<(i64, ProducerId)>,
-    /// Reached, and their marker not seen yet. Few at a time, so a list.
+    /// Producers whose transaction was reached and whose marker was not. There are few at a time, so this is a list.
     active: Vec<ProducerId>,
 }
 
 impl AbortedTransactions {
-    /// From producers and the first offsets of their transactions, in any order.
+    /// Takes producers and the first offsets of their transactions, in any order.
     pub(super) fn new(aborted: impl IntoIterator<Item = (ProducerId, i64)>) -> Self {
         let mut waiting: Vec<(i64, ProducerId)> =
             aborted.into_iter().map(|(producer, first_offset)| (first_offset, producer)).collect();
@@ -30,8 +31,8 @@ impl AbortedTransactions {
         Self { waiting, active: Vec::new() }
     }
 
-    /// Whether the batch has records of an aborted transaction. Batches must come in order, control batches through
-    /// [`handle_marker`](Self::handle_marker).
+    /// Whether the batch has records of an aborted transaction. Call it with the batches in order, and
+    /// [`handle_marker`](Self::handle_marker) with control batches.
     pub(super) fn is_aborted(&mut self, header: &BatchHeader) -> bool {
         self.activate(header.base_offset);
         header.is_transactional() && self.active.contains(&header.producer_id)
@@ -40,7 +41,7 @@ impl AbortedTransactions {
     /// Notes the end of a transaction.
     ///
     /// # Errors
-    /// When the marker is corrupt; whether its transaction goes on is not known then.
+    /// If the marker is corrupt; it is then unknown whether its transaction goes on.
     pub(super) fn handle_marker(&mut self, batch: &Batch) -> Result<(), RecordError> {
         self.activate(batch.header.base_offset);
         if !self.active.contains(&batch.header.producer_id) {
@@ -48,7 +49,8 @@ impl AbortedTransactions {
         }
         let mut buffer = Decompressed::new(MARKER_BYTES);
         for record in batch.open(&mut buffer)? {
-            // Only an ABORT ends an aborted range; a COMMIT of an active producer cannot be, and other types are not ours.
+            // Only an ABORT ends an aborted range. A COMMIT of an active producer is impossible, and other types
+            // are not for clients.
             if let ControlRecord::Abort { .. } = ControlRecord::decode(&record?)? {
                 self.active.retain(|&producer| producer != batch.header.producer_id);
             }
@@ -68,5 +70,5 @@ impl AbortedTransactions {
     }
 }
 
-/// Far more than a marker has; brokers do not compress them.
+/// Far more than the size of a marker, which brokers do not compress.
 const MARKER_BYTES: usize = 1024;

@@ -1,12 +1,12 @@
-//! Which partitions go into the next fetch of a leader, and the request for them.
+//! The choice of partitions for the next fetch of a leader, and the request for them.
 //!
-//! A partition is asked for when it is assigned, not paused, not in flight, and has less than `max_partition_bytes`
-//! parked. Leaders fill an answer in the order of the request until it is full, so the partitions that were served
+//! A partition is fetched if it is assigned, not paused, not in flight, and has less than `max_partition_bytes`
+//! parked. Leaders fill a response in the order of the request until it is full, so the partitions that were served
 //! longest ago go first.
 //!
 //! While a partition of the leader is left out because enough of it is parked, the fetch of the others waits only
-//! briefly: the one fetch in flight would otherwise hold up the busy partition for a whole `max_wait` once the
-//! application has caught up with what is parked.
+//! briefly: otherwise the one fetch in flight would hold up the busy partition for a whole `max_wait` once the
+//! application has caught up with the parked data.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,11 +19,11 @@ use crate::time::Moment;
 use crate::types::{BrokerId, LeaderEpoch};
 use crate::wire::{Str, Uuid};
 
-/// Ties a fetch's answer to what was asked. To be handed back with the answer, or with the failure.
+/// Identifies a fetch. Pass it back with the response or the failure.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ticket {
     pub(super) leader: BrokerId,
-    /// Bytes of the buffer that the answer may fill.
+    /// Bytes of the buffer that the response may fill.
     pub(super) reserved_bytes: usize,
     pub(super) asked: Vec<Asked>,
 }
@@ -38,7 +38,7 @@ pub(super) struct Asked {
     served: u64,
 }
 
-/// What to ask one leader for.
+/// The partitions for one fetch from a leader.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) leader: BrokerId,
@@ -47,7 +47,7 @@ pub(super) struct Plan {
     pub(super) leaves_out: bool,
 }
 
-/// The next fetch of each leader that has none in flight, and the topics that have partitions without a leader.
+/// The next fetch of each leader that has none in flight, and the topics with partitions without a leader.
 pub(super) fn plan(
     positions: &Positions,
     cluster: &Cluster,
@@ -89,8 +89,8 @@ pub(super) fn plan(
     (plans, leaderless)
 }
 
-/// The request for a plan, and the newest version that can carry it. `room_bytes` is what the buffer has left,
-/// `version` the one that the leader's last answer had.
+/// The request for a plan, and the newest version that can carry it. `room_bytes` is the free room of the buffer,
+/// `version` that of the leader's last response.
 pub(super) fn request(
     plan: &mut Plan,
     positions: &Positions,
@@ -99,7 +99,8 @@ pub(super) fn request(
     version: Option<i16>,
 ) -> (FetchRequest, Option<i16>) {
     let knows_epochs = version.is_some_and(|version| version >= FIRST_VERSION_WITH_EPOCHS);
-    // By topic, since a topic may be in a request only once; the topic that waits longest first, and so within it.
+    // Partitions are grouped by topic, because a topic may occur only once in a request; the topic that waits longest
+    // goes first, and so within it.
     plan.asked.sort_by(|a, b| (a.served, &a.partition).cmp(&(b.served, &b.partition)));
     let mut topics: Vec<FetchTopic> = Vec::new();
     let mut index_of: BTreeMap<&Str, usize> = BTreeMap::new();
@@ -125,13 +126,13 @@ pub(super) fn request(
         min_bytes: clamp(config.min_bytes as usize),
         max_bytes: clamp(room_bytes.min(config.max_bytes as usize)),
         isolation_level: config.isolation.code(),
-        // No session: each request names all it wants.
+        // Without a session, each request names all its partitions.
         session_id: 0,
         session_epoch: -1,
         topics,
         ..FetchRequest::default()
     };
-    // From version 13 on topics go by id alone.
+    // From version 13 on, topics are named by id alone.
     let has_ids = plan.asked.iter().all(|asked| asked.topic_id != Uuid::default());
     (request, (!has_ids).then_some(LAST_VERSION_WITH_NAMES))
 }
@@ -141,6 +142,6 @@ fn clamp(bytes: usize) -> i32 {
 }
 
 const LAST_VERSION_WITH_NAMES: i16 = 12;
-/// First version that has `last_fetched_epoch`, which may not be set below. Source: FetchRequest.json.
+/// First version with `last_fetched_epoch`, which must not be set below. Source: FetchRequest.json.
 const FIRST_VERSION_WITH_EPOCHS: i16 = 12;
 const BRIEF_WAIT: Duration = Duration::from_millis(10);

@@ -1,7 +1,7 @@
-//! What members of a group tell each other through the coordinator, which does not look into it.
+//! The byte strings that members of a group send each other through the coordinator, which does not interpret them.
 //!
-//! A blob is a version and a message of Kafka's consumer protocol. We write the newest version that we know; a reader
-//! that knows less reads the fields of its own version, because later versions only append.
+//! A blob is a version and a message of Kafka's consumer protocol. It is written in the newest version that this crate
+//! knows; a reader that knows only earlier versions reads the fields of those, because later versions only append.
 
 use bytes::Bytes;
 
@@ -15,31 +15,31 @@ use crate::wire::{DecodeCause, DecodeError, Reader, Writer};
 /// Newest version of both messages. Source: ConsumerProtocolSubscription.json, ConsumerProtocolAssignment.json.
 const NEWEST_VERSION: i16 = 3;
 
-/// The bytes of a subscription, as they go into JoinGroup.
+/// The bytes of a subscription, for JoinGroup.
 #[must_use]
 pub fn encode_subscription(subscription: &ConsumerProtocolSubscription) -> Bytes {
     encode(subscription)
 }
 
-/// The bytes of an assignment, as they go into SyncGroup.
+/// The bytes of an assignment, for SyncGroup.
 #[must_use]
 pub fn encode_assignment(assignment: &ConsumerProtocolAssignment) -> Bytes {
     encode(assignment)
 }
 
-/// Reads a member's subscription, of any version.
+/// Decodes a member's subscription, of any version.
 ///
 /// # Errors
-/// When the bytes end too early or are no subscription.
+/// If the bytes end too early or are not a subscription.
 pub fn decode_subscription(blob: Bytes) -> Result<ConsumerProtocolSubscription, DecodeError> {
     decode(blob)
 }
 
-/// Reads an assignment, of any version; no bytes at all is an assignment of nothing, as the coordinator sends it to a
-/// member that the leader left out.
+/// Decodes an assignment, of any version. An empty blob is an empty assignment, which the coordinator sends to a member
+/// that the leader left out.
 ///
 /// # Errors
-/// When the bytes end too early or are no assignment.
+/// If the bytes end too early or are not an assignment.
 pub fn decode_assignment(blob: Bytes) -> Result<ConsumerProtocolAssignment, DecodeError> {
     if blob.is_empty() {
         return Ok(ConsumerProtocolAssignment::default());

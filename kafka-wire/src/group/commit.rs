@@ -1,7 +1,7 @@
-//! The shape of offset look-ups and commits at every version of their requests.
+//! Look-ups and commits of offsets, at every version of their requests.
 //!
-//! Both stay below version 10, where topics go by id: offsets are committed for names, and an id that is not known or no
-//! longer valid must not stand in the way of a commit.
+//! Both stay below version 10, in which topics are named by id: offsets are committed for topic names, and an id that
+//! is unknown or no longer valid must not prevent a commit.
 
 use crate::cluster::{CommittedOffset, GroupMetadata, TopicPartition};
 use crate::protocol::ErrorCode;
@@ -14,24 +14,25 @@ use crate::protocol::offset_fetch::{
 use crate::types::{LeaderEpoch, Offset, PartitionId};
 use crate::wire::Str;
 
-/// Last version of OffsetCommit and OffsetFetch in which topics go by name.
+/// Last version of OffsetCommit and OffsetFetch in which topics are named by name.
 pub const LAST_VERSION_WITH_NAMES: i16 = 9;
 
-/// What a look-up found for one partition: `None` when nothing is committed.
+/// The result of a look-up for one partition: `None` if no offset is committed.
 pub type Found = (TopicPartition, Result<Option<CommittedOffset>, ErrorCode>);
 
-/// Which committed offsets a look-up wants.
+/// The kind of committed offsets that a look-up wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stability {
-    /// Offsets that an open transaction is about to change are refused (UNSTABLE_OFFSET_COMMIT). Source: KIP-447.
+    /// Stable ones: offsets that an open transaction is about to change are refused (UNSTABLE_OFFSET_COMMIT).
+    /// Source: KIP-447.
     Stable,
-    /// The last committed ones, whatever is under way. Never start to process from these.
+    /// The last committed ones, even if an open transaction is about to change them. Never start to process from these.
     Any,
 }
 
-/// A look-up that leaves out no offset which an open transaction is about to change. Source: KIP-447.
+/// A look-up of stable offsets: it refuses those that an open transaction is about to change. Source: KIP-447.
 ///
-/// Below version 7 nothing can be said about open transactions, and encoding fails.
+/// Below version 7 the request cannot ask for stable offsets, and encoding fails.
 #[must_use]
 pub fn fetch_request(
     group_id: &Str,
@@ -67,10 +68,10 @@ pub fn fetch_request(
     OffsetFetchRequest { groups: vec![group], require_stable, ..OffsetFetchRequest::default() }
 }
 
-/// What the coordinator found, in its order.
+/// The coordinator's results, in the order of the response.
 ///
 /// # Errors
-/// When it refuses for the whole group.
+/// If it refuses the look-up for the whole group.
 pub fn read_fetched(response: OffsetFetchResponse) -> Result<Vec<Found>, ErrorCode> {
     ErrorCode(response.error_code).ok()?;
     let mut found = Vec::new();
@@ -109,7 +110,7 @@ fn read_partition(topic: &Str, index: i32, committed: (i64, i32, Option<Str>), c
     (TopicPartition::new(topic.clone(), PartitionId(index)), committed)
 }
 
-/// A commit by a member, or by nobody when `group` is without membership.
+/// A commit by a member, or without a member if `group` is without membership.
 #[must_use]
 pub fn commit_request(group: &GroupMetadata, offsets: &[(TopicPartition, CommittedOffset)]) -> OffsetCommitRequest {
     let partitions = offsets.iter().map(|(partition, committed)| {
@@ -137,7 +138,7 @@ pub fn commit_request(group: &GroupMetadata, offsets: &[(TopicPartition, Committ
     }
 }
 
-/// The partitions that the coordinator refused, with its reasons.
+/// The partitions that the coordinator refused, with the error codes.
 pub fn read_refused(response: OffsetCommitResponse) -> impl Iterator<Item = (TopicPartition, ErrorCode)> {
     response.topics.into_iter().flat_map(|topic| {
         let name = topic.name;
@@ -148,7 +149,7 @@ pub fn read_refused(response: OffsetCommitResponse) -> impl Iterator<Item = (Top
     })
 }
 
-/// Groups what belongs to partitions by their topic; a topic may be in a request only once.
+/// Groups items of partitions by their topic; a topic may occur only once in a request.
 fn by_topic<'a, T>(items: impl Iterator<Item = (&'a TopicPartition, T)>) -> Vec<(Str, Vec<T>)> {
     let mut topics = std::collections::BTreeMap::<&Str, Vec<T>>::new();
     for (partition, item) in items {
@@ -157,5 +158,5 @@ fn by_topic<'a, T>(items: impl Iterator<Item = (&'a TopicPartition, T)>) -> Vec<
     topics.into_iter().map(|(topic, items)| (topic.clone(), items)).collect()
 }
 
-/// First version of OffsetFetch that asks for several groups, in other fields.
+/// First version of OffsetFetch for several groups, which it has in other fields.
 const FIRST_VERSION_WITH_GROUPS: i16 = 8;

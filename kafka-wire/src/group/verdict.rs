@@ -1,23 +1,23 @@
-//! What a member does about an error of its coordinator: one table for JoinGroup, SyncGroup and Heartbeat.
+//! The reaction of a member to an error code of its coordinator: one table for JoinGroup, SyncGroup and Heartbeat.
 
 use crate::protocol::ErrorCode;
 
-/// The way on after an answer.
+/// The next step after a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// No error.
+    /// No error: go on.
     Proceed,
-    /// The same again, later.
+    /// Send the same request again, later.
     Retry,
-    /// The same again, later, to whoever coordinates the group by then.
+    /// Look up the coordinator again, then send the same request.
     FindCoordinator,
-    /// Join again under the same member id: the group went on without us, or is about to.
+    /// Join again under the same member id: the group has gone on without this member, or is about to.
     Rejoin,
-    /// Join again as a new member: the coordinator does not know us.
+    /// Join again as a new member: the coordinator does not know this one.
     RejoinAsNew,
-    /// The coordinator gave us a member id and wants to see it. KIP-394.
+    /// Join again with the member id that the coordinator has just given (KIP-394).
     AdoptMemberId,
-    /// Trying again will not help.
+    /// Give up: a retry will not help.
     Fatal,
 }
 

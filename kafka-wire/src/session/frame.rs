@@ -1,11 +1,12 @@
 //! Cuts the byte stream of a connection into frames: a big-endian `i32` length, then that many bytes.
 //!
-//! Small frames are cut from one block that many of them share. As soon as the length of a frame is known that does not
-//! fit into the rest of the block, it gets a buffer of its own which ends where the frame ends: the bytes are moved while they
-//! are few, and the finished frame is one `Bytes` without a copy.
+//! Small frames are cut from a shared block. A frame whose length does not fit into the rest of the block gets
+//! a buffer of its own, which ends where the frame ends, as soon as its length is known: so few bytes are moved,
+//! and the finished frame is one `Bytes` without a copy.
 //!
-//! A length is only a claim: at most [`TRUSTED_BYTES`] are reserved on the word of it, and after that [`GROWTH`] times what
-//! has arrived, so a peer must send its share of what it makes us allocate, and never more than the frame.
+//! A length is only a claim: at most [`TRUSTED_BYTES`] are reserved because of it alone, and after that [`GROWTH`]
+//! times the bytes that have arrived. So a peer must send its share of the memory that it makes this side allocate,
+//! which is never more than the frame.
 
 use std::fmt;
 
@@ -19,7 +20,7 @@ pub struct FrameSplitter {
 }
 
 impl FrameSplitter {
-    /// A splitter that refuses frames of more than `limit_bytes` (without their length field).
+    /// Makes a splitter that refuses frames of more than `limit_bytes` (without their length field).
     #[must_use]
     pub fn new(limit_bytes: usize) -> Self {
         Self { buffer: BytesMut::new(), limit_bytes }
@@ -32,8 +33,8 @@ impl FrameSplitter {
 
     /// The buffer to append received bytes to; it has room for at least one byte.
     ///
-    /// Whoever reads from a socket should fill no more than its spare capacity: when a big frame is under way, that is
-    /// exactly what is missing of it (or of the part that is trusted so far).
+    /// A reader of a socket should fill no more than its spare capacity: for a large frame, that is exactly the missing
+    /// part of it (or of the part that is trusted so far).
     pub fn buffer(&mut self) -> &mut BytesMut {
         let room = self.buffer.capacity() - self.buffer.len();
         match self.missing_bytes() {
@@ -44,10 +45,10 @@ impl FrameSplitter {
         &mut self.buffer
     }
 
-    /// The next whole frame without its length field; `None` when more bytes are needed.
+    /// The next complete frame without its length field; `None` if more bytes are needed.
     ///
     /// # Errors
-    /// A negative length, or one above the limit. The stream cannot be read any further then.
+    /// A negative length, or one above the limit. Nothing can be read from the stream after that.
     pub fn next_frame(&mut self) -> Result<Option<Bytes>, FrameError> {
         let Some(length) = self.declared_length()? else { return Ok(None) };
         if self.buffer.len() < LENGTH_BYTES + length {
@@ -57,7 +58,7 @@ impl FrameSplitter {
         Ok(Some(self.buffer.split_to(length).freeze()))
     }
 
-    /// Checked length of the frame at the front; `None` before its four bytes are here.
+    /// Checked length of the frame at the front; `None` before its four bytes have arrived.
     fn declared_length(&self) -> Result<Option<usize>, FrameError> {
         let Some(&head) = self.buffer.first_chunk::<LENGTH_BYTES>() else { return Ok(None) };
         let length = i32::from_be_bytes(head);
@@ -68,23 +69,24 @@ impl FrameSplitter {
         }
     }
 
-    /// Bytes of the frame at the front that have not arrived; `None` when its length is unknown or invalid, or it is whole.
+    /// Bytes of the frame at the front that have not arrived; `None` if its length is unknown or invalid,
+    /// or it is complete.
     fn missing_bytes(&self) -> Option<usize> {
         let length = self.declared_length().ok().flatten()?;
         (LENGTH_BYTES + length).checked_sub(self.buffer.len()).filter(|missing| *missing > 0)
     }
 
-    /// Makes room for what is missing of the frame, as far as it can be trusted.
+    /// Makes room for the missing part of the frame, as far as its length is trusted.
     fn make_room(&mut self, missing: usize) {
         let arrived = self.buffer.len();
         let trusted = arrived.saturating_mul(GROWTH).max(TRUSTED_BYTES);
         self.renew((arrived + missing).min(trusted));
     }
 
-    /// Moves what has arrived to a new buffer of exactly this capacity.
+    /// Moves the bytes so far to a new buffer of exactly this capacity.
     ///
-    /// `BytesMut::reserve` would double the capacity, beyond the end of the frame and the limit, or take back the buffer of
-    /// an earlier large frame, which the slices of small ones would then keep alive.
+    /// `BytesMut::reserve` would double the capacity, beyond the end of the frame and the limit, or reuse the buffer
+    /// of an earlier large frame, which the slices of small ones would then keep alive.
     fn renew(&mut self, capacity: usize) {
         let mut buffer = BytesMut::with_capacity(capacity);
         buffer.extend_from_slice(&self.buffer);
@@ -92,7 +94,7 @@ impl FrameSplitter {
     }
 }
 
-/// A length field that no frame of Kafka's protocol can have; the stream is unreadable from there on.
+/// A length field that no frame of Kafka's protocol can have; nothing can be read from the stream after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FrameError {
@@ -100,22 +102,22 @@ pub enum FrameError {
     Oversized {
         /// Bytes that the length field claims.
         length: i32,
-        /// Bytes that are allowed.
+        /// Bytes that the limit allows.
         limit_bytes: usize,
-        /// The length field as it came: text or the start of a TLS record tells what the peer is.
+        /// The bytes of the length field: text or the start of a TLS record tells the kind of peer.
         head: [u8; LENGTH_BYTES],
     },
     /// The length field is below zero.
     Negative {
         /// The claimed length.
         length: i32,
-        /// The length field as it came.
+        /// The bytes of the length field.
         head: [u8; LENGTH_BYTES],
     },
 }
 
 impl FrameError {
-    /// The length field as it came.
+    /// The bytes of the length field.
     #[must_use]
     pub const fn head(&self) -> [u8; LENGTH_BYTES] {
         match self {
@@ -139,11 +141,12 @@ impl std::error::Error for FrameError {}
 
 /// Bytes of the length field.
 const LENGTH_BYTES: usize = 4;
-/// Size of the blocks that small frames share: a few dozen acknowledgements, one read.
+/// Size of the blocks that small frames share: enough for a few dozen acknowledgements, or one read.
 const BLOCK_BYTES: usize = 32 * 1024;
-/// Bytes that are reserved because a length field says so, before any of them has arrived.
+/// Bytes that are reserved because of a length field alone, before any of them has arrived.
 const TRUSTED_BYTES: usize = 1024 * 1024;
-/// How many times what has arrived of a frame may be reserved for it: frames of 1 to 8 MiB are moved once after 1 MiB.
+/// Factor between the bytes of a frame that have arrived and those that may be reserved for it: frames of 1 to 8 MiB
+/// are moved once, after 1 MiB.
 const GROWTH: usize = 8;
 
 #[cfg(test)]

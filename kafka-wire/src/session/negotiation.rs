@@ -10,15 +10,16 @@ use crate::protocol::{ApiKey, ErrorCode, Message};
 use crate::time::Moment;
 use crate::wire::{Reader, Str};
 
-/// Finds out what a broker speaks: asks at our highest version, and lower when refused. Source: KIP-35, KIP-511.
+/// Finds the versions of a broker: asks at the highest version of this crate, and at a lower one if that is refused.
+/// Source: KIP-35, KIP-511.
 ///
-/// Since version 5 a client may say which node of which cluster it means (KIP-1242). This one does not yet: a node that took
-/// another's address is noticed by its answers (not leader, not coordinator), which lead to new metadata.
+/// Since version 5 a client may state which node of which cluster it means (KIP-1242). This one does not yet:
+/// if another node has taken the address, its errors (not leader, not coordinator) lead to new metadata.
 #[derive(Debug)]
 pub(super) struct Negotiation {
     version: i16,
     deadline: Moment,
-    /// Correlation id of the open request; `None` when the next one is still to be sent.
+    /// Correlation id of the open request; `None` if the next one is still to be sent.
     open: Option<i32>,
 }
 
@@ -36,7 +37,7 @@ impl Negotiation {
         self.version
     }
 
-    /// The request to send now, if it is this side's turn.
+    /// The request to send now, if there is one.
     pub(super) fn next_request(&self) -> Option<ApiVersionsRequest> {
         self.open.is_none().then(|| ApiVersionsRequest {
             client_software_name: Str::from_static("waterwheel"),
@@ -49,10 +50,11 @@ impl Negotiation {
         self.open = Some(correlation_id);
     }
 
-    /// Reads an answer: the versions, or `None` when a lower version is to be asked for.
+    /// Decodes an answer: the versions, or `None` if a lower version has to be tried.
     pub(super) fn handle_answer(&mut self, frame: Bytes) -> Result<Option<BrokerVersions>, CloseCause> {
         let mut reader = Reader::new(&frame);
-        // The header is v0 at every version, so that a client can read the refusal of a version it does not know.
+        // The header is that of v0 at every version, so that a client can read the refusal of a version that the
+        // broker does not know.
         let header = ResponseHeader::decode(&mut reader, 0).map_err(CloseCause::Decode)?;
         let expected = self.open.take();
         if expected != Some(header.correlation_id) {

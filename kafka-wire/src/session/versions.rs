@@ -1,4 +1,4 @@
-//! What a broker speaks: version ranges per API and finalized features, as its ApiVersions answer says.
+//! The versions that a broker supports: ranges per API and finalized features, from its ApiVersions response.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -9,10 +9,11 @@ use crate::wire::Str;
 
 /// The versions and features that one broker announced on one connection.
 ///
-/// Brokers are replaced one by one, so this holds for the connection it came from, not for a broker's name. Source: KIP-35, KIP-584.
+/// Brokers are upgraded one by one, so this holds for the connection that it came from, not for a broker's name.
+/// Source: KIP-35, KIP-584.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BrokerVersions {
-    /// Sorted by API key; APIs that this crate does not know are kept, as numbers.
+    /// Ranges sorted by API key; APIs that this crate does not know are kept as numbers.
     ranges: Vec<(i16, RangeInclusive<i16>)>,
     /// Finalized features and their level, sorted by name.
     features: Vec<(Str, i16)>,
@@ -20,7 +21,7 @@ pub struct BrokerVersions {
 }
 
 impl BrokerVersions {
-    /// Reads the announcement of a broker.
+    /// The announcement in a broker's response.
     #[must_use]
     pub fn from_response(response: &ApiVersionsResponse) -> Self {
         let mut ranges: Vec<_> =
@@ -35,7 +36,7 @@ impl BrokerVersions {
         Self { ranges, features, features_epoch: response.finalized_features_epoch }
     }
 
-    /// Versions of `api` that the broker accepts; `None` when it does not serve it.
+    /// Versions of `api` that the broker accepts; `None` if it does not serve the API.
     #[must_use]
     pub fn range(&self, api: ApiKey) -> Option<RangeInclusive<i16>> {
         let key = api as i16;
@@ -43,7 +44,7 @@ impl BrokerVersions {
         self.ranges.get(index).map(|(_, range)| range.clone())
     }
 
-    /// The highest version of `api` that both sides speak and that is not above `max_version`.
+    /// The highest version of `api` that both sides have and that is not above `max_version`.
     ///
     /// # Errors
     /// There is no such version.
@@ -60,28 +61,29 @@ impl BrokerVersions {
         Err(UnsupportedVersion { api, ours: *ours.start()..=cap, theirs })
     }
 
-    /// Level of a feature that the cluster has finalized; `None` when it has not, or the broker does not tell (before ApiVersions v3).
+    /// Level of a feature that the cluster has finalized; `None` if it has not, or the broker does not report it
+    /// (before ApiVersions v3).
     #[must_use]
     pub fn feature(&self, name: &str) -> Option<i16> {
         let index = self.features.binary_search_by(|(known, _)| (**known).cmp(name)).ok()?;
         self.features.get(index).map(|(_, level)| *level)
     }
 
-    /// Grows with every change of the finalized features; -1 when the broker does not know them yet.
+    /// Epoch of the finalized features, which grows with every change of them; -1 if the broker does not know them yet.
     #[must_use]
     pub fn features_epoch(&self) -> i64 {
         self.features_epoch
     }
 }
 
-/// No version of an API that both sides speak.
+/// The error that both sides have no version of an API in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnsupportedVersion {
-    /// The API that was asked for.
+    /// The API.
     pub api: ApiKey,
-    /// What this crate could have sent, the cap of the caller included.
+    /// Versions that this crate could have sent, with the caller's limit applied.
     pub ours: RangeInclusive<i16>,
-    /// What the broker accepts; `None` when it does not serve the API at all.
+    /// Versions that the broker accepts; `None` if it does not serve the API at all.
     pub theirs: Option<RangeInclusive<i16>>,
 }
 
@@ -91,7 +93,7 @@ impl fmt::Display for UnsupportedVersion {
         match &self.theirs {
             Some(theirs) => {
                 write!(f, "{api}: the broker speaks {}, this client {ours}", show(theirs))?;
-                // Kafka 4 dropped the versions that no broker since 2.1 needs (KIP-896), and so has this crate.
+                // Kafka 4 dropped the versions that no broker since 2.1 needs (KIP-896), and so does this crate.
                 let is_older = theirs.end() < self.api.versions().start();
                 f.write_str(if is_older { "; it takes Kafka 2.1 or later" } else { "" })
             }
@@ -106,10 +108,11 @@ fn show(range: &RangeInclusive<i16>) -> String {
     format!("v{} to v{}", range.start(), range.end())
 }
 
-/// The version to try next after a broker refused ApiVersions `tried` with `UNSUPPORTED_VERSION`; `None` when there is none.
+/// The version to try next after a broker refused ApiVersions `tried` with `UNSUPPORTED_VERSION`;
+/// `None` if there is none.
 ///
-/// Such a refusal has the body of v0 and since Kafka 2.4 lists the range for ApiVersions itself; older brokers send nothing, which
-/// leaves v0. Only a strictly lower version counts, or the two sides could go on for ever. Source: KIP-511.
+/// Such a refusal has the body of v0 and since Kafka 2.4 lists the range of ApiVersions itself; older brokers send
+/// nothing, which leaves v0. Only a strictly lower version counts, or both sides could go on for ever. Source: KIP-511.
 pub(super) fn lower_version(refusal: &ApiVersionsResponse, tried: i16) -> Option<i16> {
     debug_assert_eq!(ErrorCode(refusal.error_code), ErrorCode::UNSUPPORTED_VERSION);
     let listed = BrokerVersions::from_response(refusal).range(ApiKey::ApiVersions);

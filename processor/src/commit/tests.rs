@@ -20,7 +20,7 @@ fn due() -> CommitMachine {
     machine
 }
 
-/// Gives an answer to each step in turn, and returns the steps.
+/// Answers each step in turn, and returns the steps.
 fn steps(machine: &mut CommitMachine, answers: &[Outcome]) -> Vec<Step> {
     let mut answers = answers.iter();
     let mut steps = Vec::new();

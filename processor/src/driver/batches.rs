@@ -1,11 +1,11 @@
-//! Records of a log as a fetch would bring them: sealed batches.
+//! Records of a log as a fetch would return them: sealed batches.
 
 use kafka_wire::record::{Batch, BatchBuilder, Seal, with_base_offset};
 use kafka_wire::types::LeaderEpoch;
 
 use super::logs::TestRecord;
 
-/// Sealed batches of the records, each of neighbours only: a gap in the offsets begins another.
+/// Sealed batches of the records. Each has consecutive offsets: a gap begins another batch.
 pub(super) fn batches<'l>(records: impl Iterator<Item = &'l TestRecord>) -> Vec<Batch> {
     let mut batches = Vec::new();
     let mut open: Vec<&TestRecord> = Vec::new();
@@ -33,5 +33,5 @@ fn batch(records: &[&TestRecord]) -> Option<Batch> {
     Some(Batch::from_bytes(with_base_offset(&sealed, base_offset, LeaderEpoch(0))).expect("just sealed"))
 }
 
-/// Records of one batch: small, so that a transaction has several.
+/// Records of one batch: few, so that a transaction has several batches.
 pub(super) const BATCH_RECORDS_MAX: usize = 8;

@@ -1,4 +1,4 @@
-//! A cluster in memory: logs, the coordinator of the group, the coordinator of transactions.
+//! A cluster in memory: logs, the group coordinator, the transaction coordinator.
 
 use std::time::Duration;
 
@@ -16,21 +16,22 @@ use crate::task::SourcePartitions;
 use crate::topology::{SinkKind, Topology};
 use crate::worker::{Ends, end_of};
 
-/// Everything that outlives a worker.
+/// The state that outlives a worker.
 pub(super) struct Cluster {
     pub(super) logs: Logs,
     pub(super) group: Group,
     pub(super) transactions: Transactions,
-    /// Of the group.
+    /// Committed offsets of the group.
     pub(super) offsets: Offsets,
-    /// Whether workers that are gone can be fenced.
+    /// Whether dead workers can be fenced.
     pub(super) can_fence: bool,
-    /// What the group reads.
+    /// Topics that the group reads.
     topics: Vec<Str>,
 }
 
 impl Cluster {
-    /// A cluster with the topics of a job; the user's have one partition each, or as many as `partitions` says.
+    /// Makes a cluster with the topics of a job; the user's topics have one partition each, or as many
+    /// as `partitions` says.
     pub(super) fn new(topology: &Topology, partitions: &[(&str, i32)]) -> Self {
         let mut logs = Logs::default();
         for (topic, partition_count) in partitions {
@@ -63,7 +64,7 @@ impl Cluster {
         Self { logs, group, transactions, offsets, can_fence: true, topics }
     }
 
-    /// Lets time do what it does: sessions and transactions end, a rebalance completes.
+    /// Handles timeouts that are due: sessions and transactions end, a rebalance completes.
     pub(super) fn handle_time(&mut self, now: Moment) {
         self.transactions.expire(now, TRANSACTION_TIMEOUT, &mut self.logs);
         let count = |topic: &Str| (topic.clone(), u32::try_from(self.logs.partition_count(topic)).unwrap_or(0));
@@ -71,17 +72,18 @@ impl Cluster {
         self.group.handle_time(now, &self.topics, &counts);
     }
 
-    /// From now on the markers of transactions come some time after their end, by [`Cluster::write_markers`]; or at once again.
+    /// From now on the markers of transactions are written some time after their end, by [`Cluster::write_markers`];
+    /// or at once again.
     pub(super) fn delay_markers(&mut self, is_slow: bool) {
         self.transactions.delay_markers(is_slow, &mut self.logs, &mut self.offsets);
     }
 
-    /// Makes half of one decided end visible, if there is one; `index` chooses which.
+    /// Makes half of one decided end visible, if there is one; `index` selects it.
     pub(super) fn write_markers(&mut self, index: usize) {
         self.transactions.write_markers(index, &mut self.logs, &mut self.offsets);
     }
 
-    /// Where the partitions of a source end, added up, none of them further than a bounded run reads.
+    /// The sum of the end offsets of a source's partitions, each limited to the end of a bounded run.
     pub(super) fn source_end(&self, source: &SourcePartitions, run_ends: Option<&Ends>) -> Offset {
         let all = (0..self.logs.partition_count(&source.topic)).map(PartitionId);
         let ends = all.filter(|id| source.partition.is_none_or(|only| only == *id)).map(|id| {

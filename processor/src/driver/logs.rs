@@ -1,4 +1,5 @@
-//! Topics in memory, with transactions as a broker has them: markers take an offset, readers stop at what is undecided.
+//! Topics in memory, with transactions as a broker has them: markers take an offset, and readers stop
+//! at undecided records.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +14,7 @@ use crate::output::{OutRecord, Route};
 pub struct TestRecord {
     /// The partition.
     pub partition: PartitionId,
-    /// Its place there. Aborted records and markers leave gaps.
+    /// Its offset. Aborted records and markers leave gaps.
     pub offset: Offset,
     /// Event time.
     pub timestamp: TimestampMs,
@@ -21,18 +22,18 @@ pub struct TestRecord {
     pub key: Option<Vec<u8>>,
     /// `None` is Kafka's null.
     pub value: Option<Vec<u8>>,
-    /// In order.
+    /// Headers in order.
     pub headers: Vec<(Vec<u8>, Option<Vec<u8>>)>,
 }
 
 impl TestRecord {
-    /// The key as text; empty when it is null, or not UTF-8.
+    /// The key as text; empty if it is null or not UTF-8.
     #[must_use]
     pub fn key_str(&self) -> &str {
         self.key.as_deref().and_then(|key| std::str::from_utf8(key).ok()).unwrap_or_default()
     }
 
-    /// The value as text; empty when it is null, or not UTF-8.
+    /// The value as text; empty if it is null or not UTF-8.
     #[must_use]
     pub fn value_str(&self) -> &str {
         self.value.as_deref().and_then(|value| std::str::from_utf8(value).ok()).unwrap_or_default()
@@ -47,7 +48,7 @@ impl TestRecord {
     }
 }
 
-/// A record on its way, with its place decided.
+/// A record to be written, whose partition is decided.
 #[derive(Clone, Debug)]
 pub(super) struct Pending {
     pub(super) topic: String,
@@ -55,7 +56,7 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    /// `keyless` is the partition of a record that has neither a key nor a partition.
+    /// `keyless` is the partition for a record that has neither a key nor a partition.
     pub(super) fn new(topic: &str, partition_count: i32, record: &OutRecord<'_>, keyless: PartitionId) -> Self {
         let partition = match record.route {
             Route::Partition(partition) => partition,
@@ -81,7 +82,7 @@ pub(super) fn owned(headers: RawHeaders<'_>) -> Vec<(Vec<u8>, Option<Vec<u8>>)> 
 #[derive(Debug, Default)]
 pub(super) struct Logs {
     topics: BTreeMap<String, Vec<Log>>,
-    /// By number.
+    /// Transactions by number.
     transactions: Vec<Transaction>,
 }
 
@@ -89,7 +90,7 @@ pub(super) struct Logs {
 #[derive(Debug, Default)]
 struct Log {
     entries: Vec<Entry>,
-    /// First offset of each transaction that is not decided.
+    /// First offset of each undecided transaction.
     undecided: BTreeMap<usize, usize>,
 }
 
@@ -102,7 +103,7 @@ enum Entry {
 #[derive(Debug)]
 struct Transaction {
     fate: Fate,
-    /// Where it wrote.
+    /// The partitions that it wrote to.
     partitions: BTreeSet<(String, PartitionId)>,
 }
 
@@ -147,7 +148,7 @@ impl Logs {
         }
     }
 
-    /// Decides a transaction: a marker goes into each partition that it wrote to.
+    /// Decides a transaction: a marker is written into each partition that it wrote to.
     pub(super) fn end(&mut self, transaction: usize, is_committed: bool) {
         self.transactions[transaction].fate = if is_committed { Fate::Committed } else { Fate::Aborted };
         for (topic, partition) in std::mem::take(&mut self.transactions[transaction].partitions) {
@@ -157,7 +158,7 @@ impl Logs {
         }
     }
 
-    /// The offset after the last entry that is decided, read to its end.
+    /// The offset after the last decided entry up to which all are decided: the end for `read_committed` readers.
     pub(super) fn last_stable_offset(&self, topic: &str, partition: PartitionId) -> Offset {
         let log = self.log(topic, partition);
         offset(log.undecided.values().min().copied().unwrap_or(log.entries.len()))

@@ -1,4 +1,4 @@
-//! One worker on the cluster in memory: what the runtime does with sockets for the same machine.
+//! One worker on the cluster in memory. This does for the worker machine what the runtime does with sockets.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,13 +19,13 @@ use crate::task::SourcePartitions;
 use crate::topology::Topology;
 use crate::worker::{Action, Completion, End, Ends, Operation, OperationId, Settings, Worker};
 
-/// A worker, with what the cluster and it know of each other.
+/// A worker, and the state of its connection to the cluster.
 pub(super) struct Member {
     index: usize,
-    /// Which life of the worker it is.
+    /// Incarnation of the worker.
     incarnation: u32,
     transactional_id: String,
-    /// Of the transactional id.
+    /// Epoch of its transactional id.
     epoch: u32,
     pub(super) worker: Worker,
     sending: Sending,
@@ -34,17 +34,17 @@ pub(super) struct Member {
     operations: Vec<InFlight>,
     /// The generation of its assignment; `None` while it waits for one.
     generation: Option<i32>,
-    /// Whether it knows that the group shares anew.
+    /// Whether it knows that the group rebalances.
     is_told: bool,
     /// How it ended, if it has.
     pub(super) end: Option<End>,
     buffer: Decompressed,
 }
 
-/// How far an input is read.
+/// The progress of reading an input.
 struct Reading {
     next: Offset,
-    /// Whether the worker knows that everything up to `next` is behind it.
+    /// Whether the worker has been told that everything below `next` is processed.
     is_advanced: bool,
     is_stopped: bool,
 }
@@ -52,7 +52,7 @@ struct Reading {
 struct InFlight {
     id: OperationId,
     operation: Operation,
-    /// A commit whose offsets are in the transaction.
+    /// A commit whose offsets are in the transaction already.
     has_offsets: bool,
 }
 
@@ -86,7 +86,7 @@ impl Member {
         }
     }
 
-    /// Hears from the group.
+    /// Gets the news of the group.
     pub(super) fn hear(&mut self, cluster: &mut Cluster, now: Moment) {
         match self.generation {
             None => {
@@ -95,8 +95,8 @@ impl Member {
                     self.is_told = false;
                     self.worker.handle_assigned(now, assignment);
                 } else {
-                    // What the client does by itself: a member that was removed while it waited joins anew, and one that
-                    // was asked to join again before it heard of its share does so.
+                    // The client does this by itself: a member that was removed while it waited joins anew,
+                    // and so does one that was asked to join again before it got its assignment.
                     match cluster.group.hear(self.index, self.incarnation, -1) {
                         Heard::Unknown => {
                             cluster.group.join(self.index, self.incarnation, &self.transactional_id, now);
@@ -119,7 +119,7 @@ impl Member {
         self.turn(cluster, now);
     }
 
-    /// Lets the worker do what is due, and does what it asks for at once.
+    /// Lets the worker do what is due, and carries out its immediate actions.
     pub(super) fn turn(&mut self, cluster: &mut Cluster, now: Moment) {
         if self.end.is_none() && self.worker.needs_outbox() {
             self.worker.handle_time(now, &mut self.sending);
@@ -151,7 +151,7 @@ impl Member {
                 self.generation = None;
                 cluster.group.rejoin(self.index, self.incarnation, now);
             }
-            // The logs keep everything: what is purged too early would be missed by nobody's test but its own.
+            // The logs keep everything: only a test of purging itself would notice what is purged too early.
             Action::Purge(_) => {}
             Action::End(end) => {
                 if end == End::Stopped {
@@ -162,17 +162,17 @@ impl Member {
         }
     }
 
-    /// Commits what there is as soon as possible. Whether there is anything.
+    /// Commits the open transaction as soon as possible. Returns whether there is one.
     pub(super) fn request_commit(&mut self, now: Moment) -> bool {
         self.worker.request_commit(now, &mut self.sending)
     }
 
-    /// Where it is between its group and its operations: something happened when it changes.
+    /// A summary of its state between group and operations: if it changes, something has happened.
     pub(super) fn place(&self) -> (Option<i32>, bool, usize, bool) {
         (self.generation, self.is_told, self.operations.len(), self.end.is_some())
     }
 
-    /// What it reads, in order.
+    /// The inputs that it reads, in order.
     pub(super) fn inputs(&self) -> Vec<TopicPartition> {
         self.inputs.keys().cloned().collect()
     }
@@ -186,7 +186,7 @@ impl Member {
         self.operations.len()
     }
 
-    /// Takes up to `records_max` records of an input. Whether there was anything to take.
+    /// Processes up to `records_max` records of an input. Returns whether there were any.
     pub(super) fn feed(
         &mut self,
         cluster: &mut Cluster,
@@ -221,7 +221,7 @@ impl Member {
         true
     }
 
-    /// Takes up to `records_max` records of a changelog. Whether there was anything to take.
+    /// Restores up to `records_max` records of a changelog. Returns whether there were any.
     pub(super) fn restore(
         &mut self,
         cluster: &mut Cluster,
@@ -249,14 +249,14 @@ impl Member {
         true
     }
 
-    /// Sends the first half of the output that waits: what a producer may have sent at any time.
+    /// Sends the first half of the waiting output, as a producer may do at any time.
     pub(super) fn send_half(&mut self, cluster: &mut Cluster, now: Moment) {
         let half = self.sending.len() / 2;
-        // That the producer is fenced is told by its next operation.
+        // If the producer is fenced, its next operation reports it.
         let _ = self.send(half, cluster, now);
     }
 
-    /// Carries out one of the operations in flight, or the first half of a commit. `false` when it has to wait.
+    /// Carries out one of the operations in flight, or the first half of a commit. `false` if it has to wait.
     pub(super) fn operate(
         &mut self,
         index: usize,
@@ -294,7 +294,7 @@ impl Member {
         self.turn(cluster, now);
     }
 
-    /// `None` when it has to wait.
+    /// `None` if it has to wait.
     fn carry_out(
         &mut self,
         operation: Operation,
@@ -390,7 +390,7 @@ impl Member {
         Ok(if is_unanswered { Completion::Transaction(Outcome::Unknown) } else { ended })
     }
 
-    /// TxnOffsetCommit.
+    /// Adds offsets to the transaction, as TxnOffsetCommit does.
     fn add_offsets(
         &self,
         offsets: Vec<(TopicPartition, CommittedOffset)>,
@@ -429,7 +429,7 @@ fn failed() -> Completion {
     Completion::Failed(End::Restart("planned to fail".to_owned()))
 }
 
-/// Records of output that may wait: few, so that tests meet the limit.
+/// Records of output that may wait: few, so that tests reach the limit.
 const ROOM_RECORDS: usize = 200;
 
 #[cfg(test)]

@@ -1,27 +1,27 @@
-//! Chance decides what happens next: which worker does which of the things that it could do, and what goes wrong.
+//! Random schedules: which worker does which of its possible next steps, and which failures happen.
 
 use kafka_wire::rng::Rng;
 
 use super::TestDriver;
 use super::plan::{CommitPoint, Died, Plan};
 
-/// What may go wrong in [`TestDriver::step`].
+/// The failures that [`TestDriver::step`] may cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Faults {
     /// Nothing.
     None,
-    /// Workers die, pause, come and go; answers are lost; operations fail; the group shares anew.
+    /// Workers die, pause, join and leave; answers are lost; operations fail; the group rebalances.
     All,
 }
 
 impl TestDriver {
-    /// Does one thing that could happen now, drawn from `rng`. The same seed gives the same run.
+    /// Does one possible step, drawn from `rng`. The same seed gives the same run.
     pub fn step(&mut self, rng: &mut Rng, faults: Faults) {
         if self.fatal.is_some() || self.slots.is_empty() {
             return;
         }
         self.cluster.delay_markers(faults == Faults::All);
-        // Seldom, so that others take over partitions before the last commit on them can be seen.
+        // This is rare, so that others take over partitions before the last commit on them is visible.
         if rng.below(30) == 0 {
             self.cluster.write_markers(pick(rng, usize::MAX));
         }
@@ -40,7 +40,7 @@ impl TestDriver {
         self.bury(index);
     }
 
-    /// Ends what went wrong: every worker that is alive goes on, and there is at least one.
+    /// Ends the failures: every live worker goes on, and there is at least one.
     pub fn heal(&mut self) {
         self.plan = None;
         self.cluster.delay_markers(false);
@@ -65,12 +65,12 @@ impl TestDriver {
                     member.worker.stop();
                 }
             }
-            // Long enough for sessions and transactions of the paused and the dead to end.
+            // Long enough for sessions and transactions of paused and dead workers to end.
             _ => self.pass(self.now + std::time::Duration::from_millis(3_000 + rng.below(9_000))),
         }
     }
 
-    /// One of the things that a worker could do.
+    /// Does one of the possible steps of a worker.
     fn move_worker(&mut self, index: usize, rng: &mut Rng) {
         let Self { cluster, now, plan, .. } = self;
         let now = *now;

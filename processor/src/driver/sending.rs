@@ -6,16 +6,16 @@ use super::logs::Pending;
 use crate::output::{OutRecord, Output, Route};
 use crate::worker::{End, Fatal, Outbox};
 
-/// Output that has not been sent.
+/// Output that has not been sent yet.
 pub(super) struct Sending {
-    /// Topics by sink, with their partitions.
+    /// Topics by sink, with their numbers of partitions.
     sinks: Vec<(String, i32)>,
     records: Vec<Pending>,
-    /// Takes records without a key, one after the other.
+    /// Next partition for records without a key, which go to the partitions in turn.
     next_partition: i32,
-    /// Records since the last look.
+    /// Number of records since the last check.
     written: u64,
-    /// Records that may wait.
+    /// Most records that may wait.
     room: usize,
 }
 
@@ -28,7 +28,7 @@ impl Sending {
         self.records.len()
     }
 
-    /// The first records that wait.
+    /// Removes the first waiting records.
     pub(super) fn take(&mut self, count: usize) -> Vec<Pending> {
         self.records.drain(..count).collect()
     }

@@ -1,7 +1,8 @@
-//! The transaction coordinator: who may write under which transactional id, and what is open.
+//! The transaction coordinator: the producer that holds each transactional id, and the open transactions.
 //!
-//! EndTxn is answered when the end is decided. The markers, and the offsets that become visible with them, may come later
-//! ([`Transactions::delay_markers`]), as on a broker: until then readers of the logs wait, and committed offsets are unstable.
+//! EndTxn is answered when the end is decided. The markers, and the offsets that become visible with them,
+//! may come later ([`Transactions::delay_markers`]), as on a broker: until then readers of the logs wait, and committed
+//! offsets are unstable.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -22,7 +23,7 @@ pub(super) type Offsets = BTreeMap<TopicPartition, CommittedOffset>;
 #[derive(Debug, Default)]
 pub(super) struct Transactions {
     producers: BTreeMap<String, Producer>,
-    /// Whether markers are written by [`Transactions::write_markers`] alone, some time after the end is decided.
+    /// Whether markers are only written by [`Transactions::write_markers`], some time after the end is decided.
     is_slow: bool,
 }
 
@@ -37,7 +38,7 @@ struct Producer {
 struct Open {
     number: usize,
     since: Moment,
-    /// To be committed with it.
+    /// Offsets to be committed with it.
     offsets: Offsets,
 }
 
@@ -48,7 +49,7 @@ struct Ending {
     is_committed: bool,
     /// Whether its markers are in the logs.
     has_markers: bool,
-    /// Empty once they are the group's.
+    /// Its offsets; empty once they are committed in the group.
     offsets: Offsets,
 }
 
@@ -61,8 +62,8 @@ impl Transactions {
         }
     }
 
-    /// Writes what is missing of one end, one half at a time: markers into the logs, offsets into the group. `index` chooses
-    /// among the ends that are not complete, and is taken modulo their number.
+    /// Writes a missing half of one end: the markers into the logs, or the offsets into the group.
+    /// `index` selects among the incomplete ends, modulo their number.
     pub(super) fn write_markers(&mut self, index: usize, logs: &mut Logs, committed: &mut Offsets) {
         let mut incomplete: Vec<&mut Producer> =
             self.producers.values_mut().filter(|producer| producer.ending.is_some()).collect();
@@ -72,8 +73,8 @@ impl Transactions {
         }
     }
 
-    /// InitProducerId: waits for the end of what is decided, aborts what is open, and fences whoever had the id. Returns the
-    /// new epoch.
+    /// Carries out InitProducerId: completes decided ends, aborts the open transaction, and fences the former holder
+    /// of the id. Returns the new epoch.
     pub(super) fn init(&mut self, id: &str, logs: &mut Logs, committed: &mut Offsets) -> u32 {
         let producer = self.producers.entry(id.to_owned()).or_default();
         producer.complete(logs, committed);
@@ -108,7 +109,7 @@ impl Transactions {
         Ok(())
     }
 
-    /// EndTxn.
+    /// Carries out EndTxn.
     pub(super) fn end(
         &mut self,
         (id, epoch): (&str, u32),
@@ -130,7 +131,7 @@ impl Transactions {
         Ok(())
     }
 
-    /// Aborts what has been open for too long, and fences its producers.
+    /// Aborts transactions that have been open for too long, and fences their producers.
     pub(super) fn expire(&mut self, now: Moment, timeout: Duration, logs: &mut Logs) {
         for producer in self.producers.values_mut() {
             if let Some(open) = producer.open.take_if(|open| now.since(open.since) >= timeout) {
@@ -155,7 +156,7 @@ impl Transactions {
 }
 
 impl Producer {
-    /// The open transaction, or a new one; that waits for the end of the one before.
+    /// The open transaction, or a new one, which waits for the end of the one before.
     fn open(&mut self, now: Moment, logs: &mut Logs, committed: &mut Offsets) -> &mut Open {
         self.complete(logs, committed);
         let number = || Open { number: logs.begin(), since: now, offsets: Offsets::new() };
@@ -168,7 +169,7 @@ impl Producer {
         }
     }
 
-    /// Every other transaction has its markers before its offsets: partitions hear of an end in any order.
+    /// Every other transaction gets its markers before its offsets, because partitions learn of an end in any order.
     fn complete_half(&mut self, logs: &mut Logs, committed: &mut Offsets) {
         let Some(ending) = &mut self.ending else { return };
         let markers_first = ending.number.is_multiple_of(2);

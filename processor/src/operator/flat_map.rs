@@ -1,7 +1,7 @@
-//! One record in, any number out, each with another value.
+//! A step with one record in, and any number out, each with another value.
 //!
 //! The closure pushes its outputs instead of returning them: so they may borrow from the record, or from a buffer that
-//! the closure uses again for each of them. Nothing is collected.
+//! the closure reuses for each of them. Nothing is collected.
 
 use std::marker::PhantomData;
 
@@ -11,13 +11,13 @@ use crate::types::{Reborrow, Rec, View};
 
 /// Takes the outputs of one record of a `flat_map`.
 ///
-/// Erased, since the closure must not depend on what follows it in the chain: one indirect call per output.
+/// Type-erased, because the closure must not depend on what follows it in the chain: one indirect call per output.
 pub struct Outputs<'o, B: View> {
     push: &'o mut dyn Push<B>,
 }
 
 impl<B: View> Outputs<'_, B> {
-    /// Puts out one value, under the key, timestamp and headers of the record.
+    /// Puts out one value, with the key, timestamp and headers of the record.
     #[inline]
     pub fn push<'s>(&'s mut self, value: B::Ref<'s>) {
         self.push.push(value);
@@ -35,7 +35,7 @@ pub struct FlatMap<C, B, F> {
     pub(crate) flat_map: F,
 }
 
-// Derived, it would ask for `B: Clone`.
+// A derived implementation would require `B: Clone`.
 impl<C: Clone, B, F: Clone> Clone for FlatMap<C, B, F> {
     fn clone(&self) -> Self {
         Self { previous: self.previous.clone(), output: PhantomData, flat_map: self.flat_map.clone() }
@@ -56,7 +56,7 @@ where
     }
 }
 
-/// `flat_map` in its place.
+/// `flat_map`, built.
 pub struct FlatMapOperator<B, F, N> {
     output: PhantomData<fn() -> B>,
     flat_map: F,
@@ -85,7 +85,7 @@ where
     }
 }
 
-/// Hands outputs to the next operator until one fails.
+/// Passes outputs to the next operator until one fails.
 struct Pusher<'p, 'a, 'c, K: View, V: View, N> {
     record: &'p Rec<'a, K, V>,
     next: &'p mut N,

@@ -1,8 +1,8 @@
-//! One record in, any number out: those of a collection that a closure returns.
+//! A step with one record in, and any number out: the elements of a collection that a closure returns.
 //!
-//! The outputs come in the order of the collection, under the key, timestamp and headers of the record.
-//! [`FlatMap`](super::FlatMap) does the same without a collection, for outputs that borrow. It keeps nothing: a crash repeats the
-//! call for the records of the transaction that was open.
+//! The outputs have the order of the collection, and the key, timestamp and headers of the record.
+//! [`FlatMap`](super::FlatMap) does the same without a collection, for outputs that borrow. It has no state:
+//! a crash repeats the call for the records of the open transaction.
 
 use super::{Chain, Context, Operator, Signals, StageBuilder};
 use crate::error::ProcessError;
@@ -29,7 +29,7 @@ where
     }
 }
 
-/// `flat_map_values` in its place.
+/// `flat_map_values`, built.
 struct FlatMapValuesOperator<F, N> {
     flat_map: F,
     next: N,

@@ -7,7 +7,7 @@ use crate::output::{OutRecord, Route, SinkId};
 use crate::serde::Serde;
 use crate::types::{Rec, View};
 
-/// Writes records under a new key into a repartition topic. Event time and headers cross with them.
+/// Writes records under a new key into a repartition topic. Event time and headers are written with them.
 #[derive(Clone)]
 pub struct KeyBy<F, KS, VS> {
     pub(crate) sink: SinkId,
@@ -18,7 +18,7 @@ pub struct KeyBy<F, KS, VS> {
     pub(crate) scratch: Scratch,
 }
 
-/// What a closure of `key_by` returns: the new key and the value that crosses.
+/// The result of a closure of `key_by`: the new key, and the value that crosses the shuffle.
 pub(crate) type Keyed<'a, KS, VS> = (<<KS as Serde>::View as View>::Ref<'a>, <<VS as Serde>::View as View>::Ref<'a>);
 
 impl<F: Send, KS: Serde, VS: Serde> Signals for KeyBy<F, KS, VS> {
@@ -50,7 +50,7 @@ where
             sink: self.sink,
             route: Route::ByKey,
             timestamp,
-            // Never null, build() sees to it: a null key is what tells a mark from data.
+            // It is never null, which build() checks: a null key distinguishes a mark from data.
             key: Some(&scratch.key),
             value: (!self.value_serde.is_null(&value)).then_some(scratch.value.as_slice()),
             headers,

@@ -1,4 +1,4 @@
-//! Two streams as one.
+//! Two streams merged to one.
 
 use std::any::Any;
 use std::marker::PhantomData;
@@ -30,15 +30,15 @@ where
     }
 }
 
-/// The end of a stream that is merged: what follows is shared with others. A record takes it out of the list of such
-/// places and puts it back; its type is known, so that is one comparison more than a call.
+/// The end of a stream that is merged: it shares the next operator with other streams. A record takes that operator out
+/// of the list of joints and puts it back; its type is known, so this costs one comparison more than a call.
 pub struct Inlet<N> {
     joint: usize,
     next: PhantomData<fn() -> N>,
 }
 
 impl<N> Signals for Inlet<N> {
-    /// What follows gets its signals when all streams before it have had them.
+    /// The next operator gets its signals when all streams before it have had theirs.
     fn next(&mut self) -> Option<&mut dyn Signals> {
         None
     }

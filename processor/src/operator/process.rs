@@ -1,4 +1,4 @@
-//! An operator of the user's own: state a key, timers, and everything that a task knows at hand.
+//! A user's own operator: with state per key, timers, and access to the task.
 
 use kafka_wire::record::RawHeaders;
 use kafka_wire::time::Moment;
@@ -10,15 +10,15 @@ use crate::serde::Serde;
 use crate::state::{Clock, Handle, KeyValueStore, Stores, TimerStore};
 use crate::types::{Owned, Reborrow, Rec, View};
 
-/// What to do with records of a stream, and with timers, key by key. One clone for each task; what must survive a
-/// restart belongs into [`Scope::state`], not into fields.
+/// A user's processing of the records of a stream, and of timers, key by key. There is one clone for each task;
+/// data that must survive a restart belongs into [`Scope::state`], not into fields.
 pub trait Process<K: View, V: View>: Clone + Send + Sync + 'static {
-    /// What is kept for each key.
+    /// The state of each key.
     type State: Clone + Send + 'static;
-    /// What is put out.
+    /// The type of the output values.
     type Out: 'static;
 
-    /// Takes one record.
+    /// Processes one record.
     fn record(&mut self, record: &Rec<'_, K, V>, scope: &mut Scope<'_, Self::State, Self::Out>);
 
     /// A timer that was set for this key is due.
@@ -32,7 +32,7 @@ pub trait Process<K: View, V: View>: Clone + Send + Sync + 'static {
     }
 }
 
-/// What a [`Process`] has at hand: the key of the record or timer, and the task around it.
+/// The environment of a [`Process`]: the key of the record or timer, and the task around it.
 pub struct Scope<'s, S, O> {
     key: &'s [u8],
     timestamp: TimestampMs,
@@ -42,28 +42,28 @@ pub struct Scope<'s, S, O> {
 }
 
 impl<S: Clone + Send + 'static, O> Scope<'_, S, O> {
-    /// What is kept for the key.
+    /// The state of the key.
     pub fn state(&mut self) -> Option<&S> {
         let store = self.task.stores().get_mut(self.state);
         store.get(self.key)
     }
 
-    /// Changes what is kept for the key, made by `init` if there is nothing.
+    /// Changes the state of the key, made by `init` if there is none.
     pub fn update<R>(&mut self, init: impl FnOnce() -> S, change: impl FnOnce(&mut S) -> R) -> R {
         self.task.stores().get_mut(self.state).update(self.key, init, change)
     }
 
-    /// Keeps nothing for the key any more.
+    /// Removes the state of the key.
     pub fn clear(&mut self) {
         self.task.stores().get_mut(self.state).remove(self.key);
     }
 
-    /// Sets a timer for the key. One that is set for a time that has come is due at once.
+    /// Sets a timer for the key. If its time has come already, it is due at once.
     pub fn set_timer(&mut self, clock: Clock, at: TimestampMs) {
         self.task.stores().get_mut(self.timers).set(clock, at, self.key);
     }
 
-    /// Takes a timer of the key back; whether it was set.
+    /// Cancels a timer of the key. Returns whether it was set.
     pub fn cancel_timer(&mut self, clock: Clock, at: TimestampMs) -> bool {
         self.task.stores().get_mut(self.timers).cancel(clock, at, self.key)
     }
@@ -73,7 +73,7 @@ impl<S: Clone + Send + 'static, O> Scope<'_, S, O> {
         self.task.emit(value, self.timestamp);
     }
 
-    /// How far event time has come for the task.
+    /// The watermark of the task.
     #[must_use]
     pub fn watermark(&self) -> TimestampMs {
         self.task.times().0
@@ -91,14 +91,14 @@ impl<S: Clone + Send + 'static, O> Scope<'_, S, O> {
         self.task.times().2
     }
 
-    /// Where the record lies. In a timer, the record before it, or none.
+    /// The place of the record. In a timer, that of the record before it, or none.
     #[must_use]
     pub fn place(&self) -> Place<'_> {
         self.task.place()
     }
 }
 
-/// The rest of a task, seen from a [`Scope`], without the types of the chain.
+/// The rest of the task, as a [`Scope`] sees it, without the types of the chain.
 trait TaskSide<O> {
     fn stores(&mut self) -> &mut Stores;
     fn emit(&mut self, value: O, timestamp: TimestampMs);
@@ -168,14 +168,14 @@ where
     }
 }
 
-/// `process` in its place.
+/// `process`, built.
 pub struct ProcessOperator<KS, P, S, N> {
     spec: ProcessSpec<KS, S>,
     process: P,
     next: N,
 }
 
-/// A signal comes without a record: the type of the values that a process takes has to stand somewhere.
+/// Signals have no record, so the type of the values that a process takes is stated here.
 struct Typed<V, T> {
     operator: T,
     value: std::marker::PhantomData<fn() -> V>,

@@ -1,7 +1,7 @@
-//! Another key for each record, without a shuffle.
+//! A step that gives each record another key, without a shuffle.
 //!
-//! The record stays in its task, so records of one new key may be in several: nothing with state can follow before a
-//! `key_by`, and `build()` says so. Value, timestamp, headers and order stay. It keeps nothing.
+//! The record stays in its task, so records with one new key may be in several tasks: no step with state can follow
+//! before a `key_by`, and `build()` checks that. Value, timestamp, headers and order stay. It has no state.
 
 use std::marker::PhantomData;
 
@@ -17,7 +17,7 @@ pub struct SelectKey<C, KS, F> {
     pub(crate) select: F,
 }
 
-// Derived, it would ask for `KS: Clone`, which it does not hold.
+// A derived implementation would require `KS: Clone`, although it holds no `KS`.
 impl<C: Clone, KS, F: Clone> Clone for SelectKey<C, KS, F> {
     fn clone(&self) -> Self {
         Self { previous: self.previous.clone(), key: PhantomData, select: self.select.clone() }
@@ -42,7 +42,7 @@ where
     }
 }
 
-/// `select_key` in its place.
+/// `select_key`, built.
 struct SelectKeyOperator<KS, F, N> {
     select: F,
     key: PhantomData<fn() -> KS>,
@@ -67,7 +67,7 @@ where
     fn push(&mut self, record: Rec<'_, K, V>, context: &mut Context<'_>) -> Result<(), ProcessError> {
         let key = (self.select)(&record);
         let Rec { value, timestamp, headers, .. } = record;
-        // Steps that need the bytes of the key are refused behind this one.
+        // `build()` refuses steps after this one that need the bytes of the key.
         self.next.push(Rec { key, value, timestamp, headers, raw_key: None }, context)
     }
 }

@@ -1,8 +1,8 @@
-//! A second output of a step: records that are not those of the stream that goes on, such as errors and late records.
+//! A second output of a step, for records that do not go on in the stream, such as errors and late records.
 //!
-//! It is a stream like any other. Its records keep the order in which the step puts them out; against those of the first
-//! output there is no order. Both are in the same transaction. An output that nothing follows costs nothing: what would go
-//! there is dropped.
+//! It is a stream like any other. Its records keep the order in which the step puts them out; between the two outputs
+//! there is no order. Both are in the same transaction. An output without a following step costs nothing:
+//! its records are dropped.
 
 use std::any::Any;
 use std::marker::PhantomData;
@@ -12,7 +12,7 @@ use super::stage::{Arm, Chain, NodeId, StageBuilder};
 use crate::error::ProcessError;
 use crate::types::{Rec, View};
 
-/// The second output of a step, declared: where a stream begins.
+/// The second output of a step, declared: the start of a stream.
 pub struct Side<K, V> {
     node: NodeId,
     record: PhantomData<fn() -> (K, V)>,
@@ -24,7 +24,7 @@ impl<K, V> Side<K, V> {
     }
 }
 
-// Derived, it would ask for `K: Clone`.
+// A derived implementation would require `K: Clone`.
 impl<K, V> Clone for Side<K, V> {
     fn clone(&self) -> Self {
         Self::new(self.node)
@@ -41,19 +41,19 @@ impl<K: View, V: View> Chain for Side<K, V> {
     }
 }
 
-/// The way to the second output, for the operator that has one.
+/// The second output of an operator, built.
 pub struct SideOutlet {
-    /// Its place among the joints; `None` when nothing follows.
+    /// Its index among the joints; `None` if no step follows.
     place: Option<usize>,
 }
 
 impl SideOutlet {
-    /// The way to the stream `node`.
+    /// The output to the stream `node`.
     pub(super) fn new(node: NodeId, stage: &mut StageBuilder<'_>) -> Self {
         Self { place: stage.side(node) }
     }
 
-    /// Whether anybody takes what is pushed.
+    /// Whether a step follows.
     #[must_use]
     pub const fn is_used(&self) -> bool {
         self.place.is_some()

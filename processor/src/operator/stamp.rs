@@ -1,7 +1,8 @@
-//! Another timestamp, or other headers, for each record.
+//! Steps that give each record another timestamp, or other headers.
 //!
-//! What follows sees them, and they cross shuffles and go out. Event time is told by the sources alone: a timestamp that is set
-//! here moves no watermark, and a window that follows may find it late. Order stays; nothing is kept.
+//! Later steps see them, and they are written to repartition topics and sinks. Only sources advance event
+//! time: a timestamp that is set here moves no watermark, and a later window may find it late.
+//! The order stays; there is no state.
 
 use kafka_wire::record::HeadersBuf;
 use kafka_wire::types::TimestampMs;
@@ -30,7 +31,7 @@ where
     }
 }
 
-/// `set_timestamp` in its place.
+/// `set_timestamp`, built.
 struct SetTimestampOperator<F, N> {
     stamp: F,
     next: N,
@@ -77,10 +78,10 @@ where
     }
 }
 
-/// `set_headers` in its place.
+/// `set_headers`, built.
 struct SetHeadersOperator<F, N> {
     set: F,
-    /// The headers of a record, used again for the next.
+    /// The headers of a record; the buffer is reused for the next.
     buffer: HeadersBuf,
     next: N,
 }

@@ -6,7 +6,7 @@ use crate::output::{OutRecord, Route, SinkId};
 use crate::serde::Encode;
 use crate::types::{Rec, View};
 
-/// Writes records into a topic: key by its murmur2 hash, timestamp and headers as they are.
+/// Writes records into a topic: the partition by the key's murmur2 hash, timestamp and headers unchanged.
 #[derive(Clone)]
 pub struct To<KS, VS> {
     pub(crate) sink: SinkId,
@@ -16,7 +16,7 @@ pub struct To<KS, VS> {
     pub(crate) scratch: Scratch,
 }
 
-/// Buffers that each record is encoded into, used again for the next.
+/// Buffers that each record is encoded into, reused for the next.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Scratch {
     pub(crate) key: Vec<u8>,

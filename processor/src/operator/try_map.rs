@@ -1,7 +1,7 @@
-//! One record in, another value out; or an error, into a stream of its own.
+//! A step with one record in, and another value out, or an error into a stream of its own.
 //!
-//! Both outputs keep key, timestamp and headers. Errors that nothing follows are dropped. It keeps nothing: a crash repeats the
-//! call for the records of the transaction that was open.
+//! Both outputs keep key, timestamp and headers. Errors are dropped if no step follows that stream.
+//! It has no state: a crash repeats the call for the records of the open transaction.
 
 use super::{Chain, Context, NodeId, Operator, SideOutlet, Signals, StageBuilder};
 use crate::error::ProcessError;
@@ -32,7 +32,7 @@ where
     }
 }
 
-/// `try_map` in its place.
+/// `try_map`, built.
 struct TryMapOperator<F, N> {
     map: F,
     errors: SideOutlet,

@@ -17,8 +17,8 @@ use super::thread::{self, Exit};
 use crate::topology::Topology;
 use crate::worker::TaskReport;
 
-/// A job, ready to run in this process. Start the same program again, here or elsewhere, to spread the work: the
-/// application id is the consumer group.
+/// A job, ready to run in this process. Start the same program again, here or elsewhere, to spread the work:
+/// the application id is the consumer group.
 pub struct App {
     topology: Topology,
     config: Config,
@@ -26,24 +26,25 @@ pub struct App {
 }
 
 impl App {
-    /// A job that runs until it is stopped.
+    /// Makes a job that runs until it is stopped.
     #[must_use]
     pub fn new(topology: Topology, config: Config) -> Self {
         Self { topology, config, is_bounded: false }
     }
 
-    /// Reads to the ends that the source topics have at the start, closes every window, commits and ends.
+    /// Makes the job bounded: it reads to the ends that the source topics have at the start, closes every
+    /// window, commits and ends.
     #[must_use]
     pub fn bounded(mut self) -> Self {
         self.is_bounded = true;
         self
     }
 
-    /// Starts the workers: checks the configuration, finds the topics, and creates those of the job's own. Waits up to
-    /// `start.timeout.ms` for brokers that are down or moving. Cancel safe: nothing runs then.
+    /// Starts the workers: checks the configuration, finds the topics, and creates the job's own. Waits up to
+    /// `start.timeout.ms` for brokers that are down or moving. Cancel safe: if the future is dropped, nothing runs.
     ///
     /// # Errors
-    /// See [`RunError`]; nothing runs then.
+    /// See [`RunError`]; after an error nothing runs.
     pub async fn start(self) -> Result<Running, RunError> {
         let Self { topology, config, is_bounded } = self;
         config.validate()?;
@@ -79,10 +80,11 @@ impl App {
         Ok(Running { slots, _instance: instance })
     }
 
-    /// Runs until `stop` completes, a bounded run is done, or the job cannot go on; then commits and leaves the group.
+    /// Runs until `stop` completes, a bounded run has ended, or the job cannot go on; then commits and leaves
+    /// the group.
     ///
     /// # Errors
-    /// See [`RunError`]. What was committed before stays committed.
+    /// See [`RunError`]. Earlier commits stay.
     pub async fn run_until(self, stop: impl Future) -> Result<Status, RunError> {
         let mut stop = std::pin::pin!(stop);
         let mut running = tokio::select! {
@@ -95,14 +97,14 @@ impl App {
             finished = running.finished() => finished,
             _ = stop => Ok(()),
         };
-        // The others commit and leave also when one cannot go on.
+        // The other workers commit and leave the group even if one cannot go on.
         let stopped = running.stop().await;
         finished.and(stopped)
     }
 }
 
-/// Completes at SIGTERM or SIGINT (Ctrl-C), for [`App::run_until`]. On Windows at Ctrl-C, Ctrl-Break, and when the console
-/// is closed.
+/// Completes at SIGTERM or SIGINT (Ctrl-C), for [`App::run_until`]. On Windows at Ctrl-C, Ctrl-Break, and when
+/// the console is closed.
 ///
 /// # Panics
 /// Outside of a tokio runtime that has its I/O driver enabled.
@@ -118,7 +120,8 @@ pub async fn terminated() {
     }
 }
 
-/// Completes at Ctrl-C, at Ctrl-Break, and when the console is closed, for [`App::run_until`]. On Unix at SIGTERM or SIGINT.
+/// Completes at Ctrl-C, at Ctrl-Break, and when the console is closed, for [`App::run_until`].
+/// On Unix at SIGTERM or SIGINT.
 ///
 /// # Panics
 /// Outside of a tokio runtime that has its I/O driver enabled.
@@ -135,11 +138,11 @@ pub async fn terminated() {
     }
 }
 
-/// The workers of a job in this process. Dropping it asks them to stop, without waiting.
+/// The workers of a job in this process. Dropping it asks them to stop, without waiting for that.
 #[derive(Debug)]
 pub struct Running {
     slots: Vec<Slot>,
-    /// Holds the lock of this process's id until the workers are gone.
+    /// Holds the lock of this process's id until the workers have ended.
     _instance: Instance,
 }
 
@@ -156,39 +159,39 @@ impl std::fmt::Debug for Slot {
 }
 
 impl Running {
-    /// What the workers have done so far.
+    /// The status of the job: the sums over its workers so far.
     #[must_use]
     pub fn status(&self) -> Status {
         Status::sum(self.slots.iter().map(|slot| &*slot.spec.board))
     }
 
-    /// How each task in this process is doing, as its worker said at most 100 ms ago: by worker, then by task.
+    /// The report of each task in this process, at most 100 ms old: by worker, then by task.
     #[must_use]
     pub fn tasks(&self) -> Vec<TaskReport> {
         self.slots.iter().flat_map(|slot| slot.spec.board.tasks()).collect()
     }
 
-    /// The workers that hold tasks, by index.
+    /// The indexes of the workers that hold tasks.
     #[must_use]
     pub fn busy_workers(&self) -> Vec<usize> {
         let has_tasks = |slot: &Slot| slot.spec.board.has_tasks();
         self.slots.iter().enumerate().filter(|(_, slot)| has_tasks(slot)).map(|(index, _)| index).collect()
     }
 
-    /// Lets a worker die as a crash would, in the middle of its next transaction: records written, nothing committed, no
-    /// goodbye. One that has nothing to do for some 300 ms dies without. [`Running::finished`] replaces it. For
-    /// demonstrations and tests. An index beyond the workers does nothing.
+    /// Kills a worker as a crash would, in the middle of its next transaction: records written, nothing committed,
+    /// no LeaveGroup. A worker without work for some 300 ms dies without a transaction. [`Running::finished`] replaces
+    /// it. For demonstrations and tests. An index beyond the workers has no effect.
     pub fn kill_worker(&self, index: usize) {
         if let Some(slot) = self.slots.get(index) {
             slot.spec.kill.press();
         }
     }
 
-    /// Waits until a bounded run is done; an unbounded one never is. Replaces workers that were killed, so poll it while
-    /// the job runs. Cancel safe.
+    /// Waits until a bounded run has ended; an unbounded one never does. Replaces workers that were killed,
+    /// so poll it while the job runs. Cancel safe.
     ///
     /// # Errors
-    /// The first worker that cannot go on; the others still run, [`Running::stop`] ends them.
+    /// The error of the first worker that cannot go on; the others still run, and [`Running::stop`] ends them.
     pub async fn finished(&mut self) -> Result<(), RunError> {
         let mut look = tokio::time::interval(LOOK_INTERVAL);
         loop {
@@ -203,10 +206,10 @@ impl Running {
         }
     }
 
-    /// Lets the workers commit what they have, leave the group and end.
+    /// Stops the workers: they commit, leave the group and end.
     ///
     /// # Errors
-    /// The first worker that could not.
+    /// The error of the first worker that could not.
     pub async fn stop(mut self) -> Result<Status, RunError> {
         for slot in &self.slots {
             slot.spec.control.stop();
@@ -261,7 +264,7 @@ fn panicked(spec: &Spec) -> Exit {
     )))
 }
 
-/// Without a place to keep an id the job still runs, only a restart has to wait for timeouts.
+/// Without a place for the id the job still runs, but a restart has to wait for timeouts.
 fn instance(config: &Config, application_id: &str) -> Instance {
     if let Some(id) = &config.instance_id {
         return Instance::given(id);

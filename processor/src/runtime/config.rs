@@ -1,4 +1,4 @@
-//! How a job runs: typed fields, and the same by Kafka's names for files and command lines.
+//! The configuration of a job: typed fields, and the same by Kafka's names for files and command lines.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// Compression of the batches that a job writes: the codecs of Kafka, as the wire has them.
+/// Compression of the batches that a job writes: the codecs of Kafka.
 pub use kafka_wire::compression::Compression as CompressionType;
 
 use crate::operator::{Undecodable, Untimed};
 pub use crate::worker::{ForeignOffsets, MissingTopic};
 
-/// How a job runs. [`Config::new`] gives defaults for exactly-once; [`Config::set`] takes Kafka's names.
+/// The configuration of a job. [`Config::new`] has defaults for exactly-once; [`Config::set`] accepts Kafka's names.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Config {
@@ -39,8 +39,8 @@ pub struct Config {
     /// `commit.interval.max.ms`: under load a worker commits this often. Output is visible to a `read_committed` reader
     /// after its commit.
     pub commit_interval_max: Duration,
-    /// `repartition.purge.interval.ms`: how often what is committed is deleted from the repartition topics, which have no
-    /// retention of their own.
+    /// `repartition.purge.interval.ms`: how often what is committed is deleted from the repartition topics,
+    /// which have no retention of their own.
     pub purge_interval: Duration,
     /// `replication.factor`: of the topics that a job creates (repartition, changelog); -1 takes the broker's default.
     pub replication_factor: i16,
@@ -49,22 +49,23 @@ pub struct Config {
     pub topic_configs: BTreeMap<String, String>,
     /// `compression.type`: `none`, `gzip`, `snappy`, `lz4` or `zstd`, of everything a job writes.
     pub compression: CompressionType,
-    /// `deserialization.exception.handler`: what happens to a record that the serde refuses; `continue` counts, reports and
-    /// skips it, `fail` stops the job and names topic, partition and offset. `None`: as the topology says.
+    /// `deserialization.exception.handler`: what happens to a record that the serde refuses; `continue` counts,
+    /// reports and skips it, `fail` stops the job and names topic, partition and offset. `None`: as the topology says.
     pub undecodable: Option<Undecodable>,
-    /// `metadata.max.age.ms`: how often it is looked whether the topics that the job reads are there, and have more partitions.
+    /// `metadata.max.age.ms`: how often it is looked whether the topics that the job reads are there,
+    /// and have more partitions.
     pub metadata_max_age: Duration,
     /// `start.timeout.ms`: how long a start waits for brokers that are down or moving.
     pub start_timeout: Duration,
-    /// `missing.topic.policy`: what happens when a topic that the job reads is deleted; `warn` reports it and goes on with the
-    /// others, `fail` ends the job.
+    /// `missing.topic.policy`: what happens when a topic that the job reads is deleted; `warn` reports it and goes on
+    /// with the others, `fail` ends the job.
     pub missing_topic: MissingTopic,
-    /// `foreign.offsets`: what becomes of offsets in the job's group that the job did not commit: `refuse` ends it and names
-    /// the place, `accept` goes on from them, as after they were set on purpose.
+    /// `foreign.offsets`: what becomes of offsets in the job's group that the job did not commit:
+    /// `refuse` ends it and names the place, `accept` goes on from them, as after they were set on purpose.
     pub foreign_offsets: ForeignOffsets,
-    /// `timestamp.policy`: what happens to a record whose event time is negative, as that of one without a timestamp is; `skip`
-    /// counts and reports it and leaves it out, `fail` stops the job and names topic, partition and offset. A timestamp
-    /// extractor in the job gives such records a time instead. `None`: as the topology says.
+    /// `timestamp.policy`: what happens to a record whose event time is negative, as that of one without a timestamp
+    /// is; `skip` counts and reports it and leaves it out, `fail` stops the job and names topic, partition and offset.
+    /// A timestamp extractor in the job gives such records a time instead. `None`: as the topology says.
     pub untimed: Option<Untimed>,
     /// `state.dir`: where a process keeps the id that tells its workers from those of other processes. Default:
     /// `waterwheel` in the system's directory for temporary files.
@@ -80,12 +81,12 @@ pub struct Config {
     pub request_timeout: Duration,
 }
 
-/// How partitions are spread over the workers of a group; both as the Java client does it.
+/// The assignment of partitions to the workers of a group; both strategies give the same result as the Java client's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AssignmentStrategy {
     /// Consecutive partitions of each topic to each worker; topics of equal size are co-partitioned.
     Range,
-    /// All partitions of all topics dealt out in turn.
+    /// All partitions of all topics dealt in turn.
     RoundRobin,
 }
 
@@ -93,20 +94,20 @@ pub enum AssignmentStrategy {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// No such key.
+    /// There is no such key.
     UnknownKey {
-        /// As it was given.
+        /// The key as it was given.
         key: String,
         /// The known key that was probably meant, if one is near.
         nearest: Option<&'static str>,
     },
-    /// The key is known, its value is not of its kind.
+    /// The key is known, but the value is not of its kind.
     InvalidValue {
         /// The key.
         key: &'static str,
-        /// As it was given.
+        /// The value as it was given.
         value: String,
-        /// What the key takes.
+        /// The values that the key accepts.
         expected: &'static str,
     },
 }
@@ -162,7 +163,8 @@ impl Config {
     /// Sets one value by Kafka's name for it, as in a properties file.
     ///
     /// # Errors
-    /// [`ConfigError::UnknownKey`] names the key that was probably meant, [`ConfigError::InvalidValue`] what the key takes.
+    /// [`ConfigError::UnknownKey`] names the key that was probably meant, [`ConfigError::InvalidValue`] the values
+    /// that the key accepts.
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), ConfigError> {
         if let Some(of_topic) = key.strip_prefix("topic.").filter(|key| !key.is_empty()) {
             self.topic_configs.insert(of_topic.to_owned(), value.trim().to_owned());
@@ -208,7 +210,7 @@ impl Config {
         Ok(())
     }
 
-    /// Checks what the fields say together.
+    /// Checks that the fields fit each other.
     ///
     /// # Errors
     /// [`ConfigError::InvalidValue`] for the first value that cannot work.
@@ -238,7 +240,7 @@ impl Config {
     }
 }
 
-/// Every key that [`Config::set`] takes, in the order of the fields.
+/// Every key that [`Config::set`] accepts, in the order of the fields.
 pub const KEYS: &[&str] = &[
     "bootstrap.servers",
     "num.workers",
@@ -265,8 +267,8 @@ pub const KEYS: &[&str] = &[
     "request.timeout.ms",
 ];
 
-/// The known key that was probably meant: the closest one, when at most a third of the characters differ from it (by
-/// Damerau and Levenshtein: added, missing, other, and swapped ones). Beyond that a suggestion is noise.
+/// The known key that was probably meant: the closest one, if at most a third of the characters differ from it (by
+/// Damerau and Levenshtein: added, missing, other, and swapped ones). Beyond that a suggestion would be noise.
 fn nearest(key: &str) -> Option<&'static str> {
     let distance = |known: &&str| strsim::damerau_levenshtein(known, key);
     let known = KEYS.iter().copied().min_by_key(distance)?;
@@ -285,7 +287,7 @@ fn millis(value: &str) -> Result<Duration, &'static str> {
     value.parse().map(Duration::from_millis).map_err(|_| "a whole number of milliseconds")
 }
 
-/// Takes the short names, and the Java class names that people paste.
+/// Accepts the short names, and the Java class names that people paste.
 fn assignment(value: &str) -> Result<AssignmentStrategy, &'static str> {
     match value {
         "range" | "org.apache.kafka.clients.consumer.RangeAssignor" => Ok(AssignmentStrategy::Range),

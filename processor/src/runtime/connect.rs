@@ -1,4 +1,4 @@
-//! What a worker needs of a cluster: a client, a producer with its transactional id, a membership, a consumer.
+//! A worker's connections to a cluster: a client, a producer with its transactional id, a membership, a consumer.
 
 use std::time::Duration;
 
@@ -16,14 +16,15 @@ use super::spec::Spec;
 use super::transaction::Transaction;
 use crate::worker::End;
 
-/// What a worker works with.
+/// The connections that a worker uses.
 pub(super) struct Parts {
     pub(super) client: Client,
     pub(super) member: GroupMember,
     pub(super) transaction: Transaction,
 }
 
-/// Connects, takes up the transactional id (which aborts what its last holder left open), and begins to join the group.
+/// Connects, takes up the transactional id (which aborts the open transaction of its last holder), and
+/// begins to join the group.
 pub(super) async fn connect(spec: &Spec) -> Result<Parts, End> {
     let client = Client::connect(client_config(&spec.config)).await.map_err(|error| error.end())?;
     let producer = Producer::open(&client, producer_config(spec)).await.map_err(|error| error.end())?;
@@ -43,8 +44,8 @@ fn producer_config(spec: &Spec) -> ProducerConfig {
     ProducerConfig {
         transaction_timeout: config.transaction_timeout,
         compression: config.compression,
-        // The worker looks between two batches of input. What a batch puts out in between, such as all results of a window
-        // that closes, cannot wait and must not be refused: it would be as much the next time.
+        // The worker checks the buffer between two batches of input. The output of one batch, such as all results
+        // of a window that closes, cannot wait and must not be refused: a second attempt would put out as much.
         buffer_limit_bytes: usize::MAX,
         room_limit_bytes: config.buffer_memory,
         // A worker has a thread of its own already, and awaits between two batches of input.
@@ -59,9 +60,9 @@ pub(super) fn consumer_config(config: &Config) -> ConsumerConfig {
         isolation: IsolationLevel::ReadCommitted,
         max_bytes: bytes,
         buffer_limit_bytes: config.fetch_max_bytes,
-        // A partition that is taken over waits for the fetch that is in flight: this bounds that wait.
+        // A partition that is taken over waits for the fetch in flight, so this bounds that wait.
         max_wait: Duration::from_millis(100),
-        // A position that is gone means lost input: a person has to decide.
+        // A position that does not exist any more means lost input: a person has to decide.
         reset: ResetPolicy::None,
         ..ConsumerConfig::default()
     }
@@ -89,8 +90,8 @@ fn group_config(spec: &Spec) -> GroupConfig {
     }
 }
 
-/// Members of a job's group agree on protocols of these names, which no ordinary consumer offers: one that takes the
-/// application id for its group is refused, instead of being given partitions whose records are then in no result. The protocol
-/// type stays `consumer`, because the coordinator keeps offsets of transactions for groups of every type, but Kafka's tools
-/// show assignments and lags of that type only.
+/// Prefix of the protocol names of a job's group. No ordinary consumer offers such a name, so one that uses the
+/// application id as its group is refused, instead of getting partitions whose records are then in no result.
+/// The protocol type stays `consumer`: the coordinator keeps offsets of transactions for groups of every type,
+/// but Kafka's tools show assignments and lags only for that type.
 const PROTOCOL_PREFIX: &str = "waterwheel-";

@@ -1,4 +1,4 @@
-//! How others steer a worker. Cheap to look at: the worker does so between batches.
+//! The control of a worker by others. Checking it is cheap: the worker does so between batches.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,7 +13,7 @@ pub(super) struct Control {
 }
 
 impl Control {
-    /// Commit, leave the group, end.
+    /// Asks the worker to commit, leave the group and end.
     pub(super) fn stop(&self) {
         self.is_stopped.store(true, Ordering::Release);
         self.changed.notify_waiters();
@@ -23,10 +23,10 @@ impl Control {
         self.is_stopped.load(Ordering::Acquire)
     }
 
-    /// Returns when a stop is wished. Cancel safe.
+    /// Returns when a stop has been requested. Cancel safe.
     pub(super) async fn stopped(&self) {
         loop {
-            // Registered before the look, so that a wish between the two is not missed.
+            // This is registered before the check, so that a request between the two is not missed.
             let changed = self.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();

@@ -1,4 +1,4 @@
-//! Why a job cannot start or go on.
+//! The reasons why a job cannot start or go on.
 
 use std::fmt;
 
@@ -10,42 +10,42 @@ use crate::error::ProcessError;
 use crate::topology::NotCopartitioned;
 use crate::worker::Fatal;
 
-/// Why a job cannot start or go on. What passes by itself (a broker that restarts, a lost answer) is not here: a worker
-/// starts over then, and counts it.
+/// The reason why a job cannot start or go on. Temporary failures (a broker that restarts, a lost answer) are not among
+/// them: a worker starts over then, and counts it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum RunError {
-    /// A setting that cannot work.
+    /// A setting cannot work.
     Config(ConfigError),
-    /// No cluster at the bootstrap addresses, or one that cannot be spoken to; the text says what was tried.
+    /// There is no cluster at the bootstrap addresses, or no connection to it; the text lists the attempts.
     Connect(String),
-    /// The brokers lack a version of an API that exactly-once cannot do without.
+    /// The brokers lack a version of an API that exactly-once needs.
     BrokersTooOld {
         /// Kafka's name of the API.
         api: &'static str,
-        /// The newest version that they speak; `None` when they do not serve the API.
+        /// The newest version that they have; `None` if they do not serve the API.
         offered: Option<i16>,
         /// The version that is needed.
         needed: i16,
         /// The first release of Apache Kafka that has it.
         since: &'static str,
-        /// What it is for.
+        /// The purpose of that version.
         why: &'static str,
     },
-    /// A topic that the job reads or writes does not exist; the job creates none but its own.
+    /// A topic that the job reads or writes does not exist; the job only creates its own topics.
     TopicMissing {
         /// The topic.
         topic: String,
-        /// The addresses it was looked for at.
+        /// The bootstrap addresses of the cluster.
         bootstrap_servers: String,
     },
-    /// A topic of the job's own has another number of partitions than the topology says.
+    /// A topic of the job's own does not have the number of partitions in the topology.
     PartitionsDiffer {
         /// The topic.
         topic: String,
-        /// What it has.
+        /// Number of its partitions.
         found: usize,
-        /// What the topology says.
+        /// Number in the topology.
         expected: usize,
     },
     /// Topics that reach one step with state have different numbers of partitions.
@@ -54,21 +54,21 @@ pub enum RunError {
     CreateTopic {
         /// The topic.
         topic: String,
-        /// The cluster's answer.
+        /// The error of the cluster.
         cause: String,
     },
-    /// A record that the topology cannot process.
+    /// The topology cannot process a record.
     Process(ProcessError),
-    /// The bytes of a partition are corrupt; nothing was skipped.
+    /// The bytes of a partition are corrupt; no record was skipped.
     Corrupt {
         /// The partition.
         partition: TopicPartition,
         /// First offset that cannot be read.
         offset: Offset,
-        /// What is wrong there.
+        /// The error at that offset.
         cause: String,
     },
-    /// The cluster refuses the job for a reason that trying again does not mend.
+    /// The cluster refuses the job for a reason that a retry does not change.
     Refused(String),
     /// A worker thread could not be started, or panicked.
     Worker(String),

@@ -1,13 +1,14 @@
-//! Who this process is: an id that no other running process has, and that a restart on the same host takes up again.
+//! The identity of this process: an id that no other running process has, and that a restart on the same
+//! host takes up again.
 //!
-//! Transactional ids and group instance ids are built from it. Taking up the id of a process that died does two things
-//! at once: `InitProducerId` aborts what it left open, and the group hands its partitions over without waiting for the
-//! session timeout (KIP-345).
+//! Transactional ids and group instance ids are built from it. Taking up the id of a dead process does two things at
+//! once: `InitProducerId` aborts its open transaction, and the group hands its partitions over without waiting for
+//! the session timeout (KIP-345).
 //!
-//! The id is kept in a file, `instance-N` in the job's directory, and the file is locked while the process lives. The
-//! operating system drops the lock when the process dies, however it dies; so a restart finds a free file with an id in
-//! it, and a second process on the same host finds the first file locked and takes the next. The id in the file is
-//! random, so that the same directory in two containers still gives two ids.
+//! The id is in a file, `instance-N` in the job's directory, and the file is locked while the process lives.
+//! The operating system releases the lock when the process dies, however it dies; so a restart finds an unlocked file
+//! with an id in it, and a second process on the same host finds the first file locked and takes the next.
+//! The id in the file is random, so that the same directory in two containers still gives two ids.
 
 use std::collections::hash_map::RandomState;
 use std::fs::{self, File, TryLockError};
@@ -19,12 +20,12 @@ use std::path::Path;
 #[derive(Debug)]
 pub(super) struct Instance {
     id: String,
-    /// Held for its lock alone.
+    /// Held only for its lock.
     _lock: Option<File>,
 }
 
 impl Instance {
-    /// An id that the user gave; that no other process has it is the user's promise.
+    /// An id that the user gave. The user has to ensure that no other process has it.
     #[must_use]
     pub(super) fn given(id: &str) -> Self {
         Self { id: id.to_owned(), _lock: None }
@@ -33,7 +34,7 @@ impl Instance {
     /// Takes up the first id in `directory` whose process is gone, or adds one.
     ///
     /// # Errors
-    /// When the directory cannot be created, or a file in it not read, written or locked.
+    /// If the directory cannot be created, or a file in it cannot be read, written or locked.
     pub(super) fn take(directory: &Path) -> io::Result<Self> {
         fs::create_dir_all(directory)?;
         for slot in 0_u32.. {
@@ -54,7 +55,7 @@ impl Instance {
         Self { id: random_id(), _lock: None }
     }
 
-    /// The id: letters and digits when it was made here.
+    /// The id; letters and digits unless the user gave it.
     #[must_use]
     pub(super) fn id(&self) -> &str {
         &self.id
@@ -63,7 +64,7 @@ impl Instance {
 
 fn read_or_write_id(file: &mut File) -> io::Result<String> {
     let mut id = String::new();
-    // A file that is not text, or was cut short by a full disk, gets a new id.
+    // A file that is not text, or was truncated by a full disk, gets a new id.
     let is_readable = file.read_to_string(&mut id).is_ok();
     if is_readable && is_id(&id) {
         return Ok(id);

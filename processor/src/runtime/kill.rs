@@ -1,4 +1,4 @@
-//! Deaths on demand, for demonstrations and tests: a worker dies as a crash would let it, in the middle of a transaction.
+//! Deaths on request, for demonstrations and tests: a worker dies as in a crash, in the middle of a transaction.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -6,18 +6,18 @@ use std::time::Duration;
 use kafka_wire::rng::Rng;
 use kafka_wire::time::Moment;
 
-/// Whether a worker is to die, and when.
+/// Whether and when a worker is to die.
 #[derive(Debug, Default)]
 pub(super) struct KillSwitch {
     is_pressed: AtomicBool,
 }
 
-/// The place in a commit at which a worker dies, with the records of the transaction at the brokers.
+/// The point of a commit at which a worker dies, with the records of the transaction at the brokers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Death {
     /// Before the commit.
     Now,
-    /// So long after the commit was begun: its outcome is open.
+    /// This long after the commit has begun: its outcome is open.
     After(Duration),
 }
 

@@ -1,21 +1,21 @@
-//! What the workers of a group tell each other inside the classic group protocol's opaque bytes.
+//! The messages between the workers of a group, in the opaque bytes of the classic group protocol.
 //!
-//! Each worker joins with its transactional id; the leader gives everybody the list of all of them. Whoever takes over a
-//! partition then knows whether the last worker that committed for it is gone, and only then fences it: without that
-//! its open transaction would hold every `read_committed` reader up until the transaction times out.
+//! Each worker joins with its transactional id; the leader sends everybody the list of all of them. So a worker that
+//! takes over a partition knows whether the worker that committed last for it is gone, and fences it only then:
+//! without that, the open transaction of the other would block every `read_committed` reader until it times out.
 //!
 //! The bytes: version 1, then each id as its length (u16, big endian) and its text.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_wire::group::MemberInfo;
 
-/// What a worker says of itself when it joins.
+/// The bytes with which a worker joins.
 #[must_use]
 pub(super) fn joining(transactional_id: &str) -> Bytes {
     encode([transactional_id])
 }
 
-/// What the leader tells every member: the transactional ids of all, sorted.
+/// The bytes that the leader sends to every member: the transactional ids of all, sorted.
 #[must_use]
 pub(super) fn leader_user_data(members: &[MemberInfo]) -> Bytes {
     let mut ids: Vec<String> = members.iter().flat_map(|member| decode(&member.user_data)).collect();
@@ -23,8 +23,8 @@ pub(super) fn leader_user_data(members: &[MemberInfo]) -> Bytes {
     encode(ids.iter().map(String::as_str))
 }
 
-/// The transactional ids in a member's or a leader's bytes. Bytes of another version or program give none: fencing is
-/// a matter of speed, and nothing is fenced on a guess.
+/// The transactional ids in a member's or a leader's bytes. Bytes of another version or program give none:
+/// fencing only saves time, and nothing is fenced on a guess.
 #[must_use]
 pub(super) fn decode(user_data: &[u8]) -> Vec<String> {
     parse(user_data).unwrap_or_default()

@@ -1,10 +1,10 @@
-//! Running a job on a cluster: workers, rebalances, restore, commits. The only async code of the crate.
+//! Running of a job on a cluster: workers, rebalances, restore, commits. The only async code of the crate.
 //!
-//! [`App`] starts one thread per worker slot (`thread`), which runs one life of a worker after the other (`wiring`): the
-//! machine of [`crate::worker`] with a client, a membership and a producer. What it asks for is in `operations`, what a
-//! failure means in `remedy`.
+//! [`App`] starts one thread per worker slot (`thread`), which runs one incarnation of a worker after the other
+//! (`wiring`): the machine of [`crate::worker`] with a client, a membership and a producer. `operations` carries out
+//! what the machine asks for, `remedy` has the meaning of each failure.
 //!
-//! Deliberately absent: standbys, state on disk, and any rule of what to do when; that is the machine's.
+//! Deliberately absent: standbys, state on disk, and any rule of what to do when, which belongs to the machine.
 
 mod app;
 mod config;

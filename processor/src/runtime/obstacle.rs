@@ -1,19 +1,19 @@
-//! What stands in the way of a start.
+//! Failures that prevent a start.
 
 use super::error::RunError;
 use super::remedy::{Failure, Remedy};
 
-/// What stands in the way of a start.
+/// A failure that prevents a start.
 #[derive(Debug)]
 pub(super) enum Obstacle {
-    /// Something that may be gone a moment later.
+    /// A failure that may pass in a moment.
     Passes(RunError),
-    /// Something that needs a person.
+    /// A failure that needs a person.
     Stays(RunError),
 }
 
 impl Obstacle {
-    /// What a failure means for the start; `tell` makes of its text what a person is told.
+    /// The meaning of a failure for the start; `tell` makes the error for the user from its text.
     pub(super) fn of(failure: &impl Failure, tell: impl FnOnce(String) -> RunError) -> Self {
         match failure.remedy() {
             Remedy::Retry | Remedy::Restart => Self::Passes(tell(failure.to_string())),

@@ -14,7 +14,7 @@ use super::transaction::Transaction;
 use crate::commit::Outcome;
 use crate::worker::{Completion, End, Operation};
 
-/// Carries out an operation that is not one on the transaction.
+/// Carries out an operation that does not concern the transaction.
 pub(super) async fn carry_out(client: Client, group_id: Str, operation: Operation) -> Completion {
     let done = match operation {
         Operation::CountPartitions { topics } => count_partitions(&client, &topics).await,
@@ -39,8 +39,8 @@ pub(super) async fn carry_out(client: Client, group_id: Str, operation: Operatio
     done.unwrap_or_else(Completion::Failed)
 }
 
-/// Carries out an operation on the transaction. Dropping the future leaves the outcome open, as a crash does; only a worker
-/// that ends may do so.
+/// Carries out an operation on the transaction. Dropping the future leaves the outcome open, as a crash does;
+/// only a worker that ends may do so.
 pub(super) async fn carry_out_in(
     transaction: &mut Transaction,
     client: Client,
@@ -96,7 +96,7 @@ async fn fence_all(client: &Client, transactional_ids: &[String]) {
     for gone in transactional_ids {
         info!(gone, "fencing a worker that is gone");
         if let Err(error) = fence(client, gone).await {
-            // Its transaction ends at its timeout then: slower, and as correct.
+            // Its transaction then ends at its timeout: slower, but just as correct.
             warn!(gone, %error, "a worker that is gone could not be fenced");
         }
     }

@@ -1,4 +1,4 @@
-//! What a job needs of the brokers, and which Kafka has it first.
+//! The requirements of a job on the brokers, with the first Kafka release that meets each.
 
 use kafka_wire::client::{CallOptions, Client, Lane, Node};
 use kafka_wire::protocol::ApiKey;
@@ -8,13 +8,13 @@ use kafka_wire::wire::Str;
 
 use super::error::RunError;
 
-/// A version of an API that exactly-once cannot do without.
+/// A version of an API that exactly-once needs.
 struct Need {
     api: ApiKey,
     version: i16,
-    /// First release of Apache Kafka that speaks it.
+    /// First release of Apache Kafka that has it.
     since: &'static str,
-    /// What would go wrong without it.
+    /// The problem without it.
     why: &'static str,
 }
 
@@ -41,10 +41,11 @@ const NEEDS: [Need; 3] = [
 
 /// Checks that the brokers are new enough for a job: Kafka 2.5 and later are.
 ///
-/// One of them is asked. [`App::start`](super::App::start) does this by itself; call it to know before topics are made.
+/// One broker is asked. [`App::start`](super::App::start) does this by itself; call it to know before topics
+/// are created.
 ///
 /// # Errors
-/// [`RunError::BrokersTooOld`] names the first need that is not met, [`RunError::Connect`] says that nobody answered.
+/// [`RunError::BrokersTooOld`] names the first unmet requirement; [`RunError::Connect`] means that no broker answered.
 pub async fn check_brokers(client: &Client) -> Result<(), RunError> {
     let request = ApiVersionsRequest {
         client_software_name: Str::from_static("waterwheel"),
@@ -56,7 +57,7 @@ pub async fn check_brokers(client: &Client) -> Result<(), RunError> {
     unmet(&BrokerVersions::from_response(&response)).map_or(Ok(()), Err)
 }
 
-/// The first need that a broker does not meet.
+/// The first requirement that a broker does not meet.
 fn unmet(versions: &BrokerVersions) -> Option<RunError> {
     NEEDS.iter().find_map(|need| {
         let offered = versions.range(need.api).map(|range| *range.end());

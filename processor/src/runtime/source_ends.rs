@@ -1,4 +1,4 @@
-//! Where sources end that are thought to be idle.
+//! The ends of sources that are believed to be idle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,8 +12,8 @@ use tracing::debug;
 use crate::task::SourcePartitions;
 use crate::worker::{Ends, end_of};
 
-/// Where these sources end now, uncommitted records included: the sum of their partitions, none of them further than a
-/// bounded run reads. Those that do not tell within a second are left out: a commit waits for the answer.
+/// The present ends of these sources, uncommitted records included: the sum over their partitions, each limited to the
+/// end of a bounded run. Sources without an answer within a second are left out, because a commit waits for the result.
 pub(super) async fn source_ends(
     client: &Client,
     sources: &[SourcePartitions],
@@ -34,7 +34,7 @@ async fn look_up(
     let mut of_source = BTreeMap::new();
     for source in sources {
         let Ok(topic) = client.topic(&source.topic).await else { continue };
-        // Of topics that are merged, one may have fewer partitions: it has no part in the tasks above its last.
+        // Of topics that are merged, one may have fewer partitions: it has no part in the tasks with higher numbers.
         let ids = topic.partitions.iter().map(|partition| partition.id);
         let ids = ids.filter(|id| source.partition.is_none_or(|only| only == *id));
         let all: Vec<_> = ids.map(|id| TopicPartition::new(source.topic.as_str(), id)).collect();

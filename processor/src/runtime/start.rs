@@ -1,7 +1,7 @@
 //! The start of a job: everything that has to be there before its workers begin.
 //!
-//! What passes by itself, such as a broker that is down or a partition that moves, is waited for, up to `start.timeout.ms`;
-//! the log says what for.
+//! Temporary obstacles, such as a broker that is down or a partition that moves, are waited for, up to
+//! `start.timeout.ms`; the log names them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,10 +18,10 @@ use super::topics;
 use crate::topology::Topology;
 use crate::worker::Ends;
 
-/// Finds the topics of a job, and creates those of its own; returns where a bounded run ends.
+/// Finds the topics of a job, and creates its own; returns the ends of a bounded run.
 ///
 /// # Errors
-/// What needs a person at once, what passes when it has not passed within `start.timeout.ms`.
+/// A failure that needs a person at once, or a temporary one that has not passed within `start.timeout.ms`.
 pub(super) async fn prepare(
     topology: &Topology,
     config: &Config,

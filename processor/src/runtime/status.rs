@@ -1,11 +1,11 @@
-//! What a running job counts: plain numbers that workers add to and anybody reads.
+//! The counters of a running job: plain numbers that workers add to and anybody reads.
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::worker::{TaskReport, Totals};
 
-/// What is known of one worker slot; the sums go on over a restart of its worker.
+/// The counters of one worker slot; the sums go on when its worker is restarted.
 #[derive(Debug, Default)]
 pub(super) struct Board {
     notes: Mutex<Notes>,
@@ -13,9 +13,9 @@ pub(super) struct Board {
 
 #[derive(Debug, Default)]
 struct Notes {
-    /// Of the lives that ended.
+    /// Totals of the incarnations that have ended.
     before: Totals,
-    /// Of the life that goes on.
+    /// Totals of the present incarnation.
     now: Totals,
     tasks: Vec<TaskReport>,
     restarts: u64,
@@ -31,7 +31,7 @@ impl Board {
         self.notes().tasks = tasks;
     }
 
-    /// The worker is over; whether it had committed anything.
+    /// Ends an incarnation of the worker. Returns whether it had committed anything.
     pub(super) fn end_life(&self) -> bool {
         let mut notes = self.notes();
         let now = std::mem::take(&mut notes.now);
@@ -72,7 +72,7 @@ impl Board {
     }
 }
 
-/// What a job has done since this process started, summed over its workers.
+/// Totals of a job since this process started, summed over its workers, and its present state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Status {
@@ -82,9 +82,9 @@ pub struct Status {
     pub records_out: u64,
     /// Transactions committed.
     pub commits: u64,
-    /// Transactions aborted by a worker that lived.
+    /// Transactions aborted by a worker that went on after that.
     pub aborts: u64,
-    /// Times that a worker started over after an error that passes.
+    /// Number of times that a worker started over after a temporary failure.
     pub restarts: u64,
     /// Workers killed by [`crate::Running::kill_worker`].
     pub kills: u64,
@@ -94,7 +94,8 @@ pub struct Status {
     pub undecodable: u64,
     /// Changelog records read to restore state.
     pub restored: u64,
-    /// Records between the workers' positions and the ends of their partitions, as of the last fetch; repartition topics included.
+    /// Records between the workers' positions and the ends of their partitions, as of the last fetch;
+    /// repartition topics included.
     pub lag: u64,
     /// Tasks (sub-topology and partition) that the workers hold.
     pub tasks: u64,

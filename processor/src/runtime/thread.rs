@@ -1,7 +1,7 @@
 //! The thread of a worker slot: it runs one worker after the other.
 //!
-//! Whatever a worker had not committed is gone with it, which is what makes starting over safe: the next one begins at what
-//! the group has committed, and `InitProducerId` aborts what the last one left open.
+//! Uncommitted work of a worker is lost with it, which makes starting over safe: the next one begins at the committed
+//! offsets of the group, and `InitProducerId` aborts the open transaction of the last one.
 
 use std::time::Duration;
 
@@ -13,18 +13,18 @@ use super::spec::Spec;
 use super::wiring::{self, Over};
 use crate::worker::End;
 
-/// How the thread came to its end.
+/// The way in which the thread ended.
 #[derive(Debug)]
 pub(super) enum Exit {
-    /// Asked to, its worker committed and left the group.
+    /// It was asked to stop, and its worker has committed and left the group.
     Stopped,
-    /// Its worker died in the middle of what it did, as asked.
+    /// Its worker has died in the middle of its work, as requested.
     Killed,
-    /// Its worker cannot go on, and neither would a replacement.
+    /// Its worker cannot go on, and a replacement could not either.
     Failed(RunError),
 }
 
-/// Starts the thread; the receiver gets its end, or is dropped when the thread panicked.
+/// Starts the thread. The receiver gets its end, or an error if the thread panicked.
 pub(super) fn spawn(spec: Spec) -> Result<oneshot::Receiver<Exit>, RunError> {
     let (ended, end) = oneshot::channel();
     let refused = |error: std::io::Error| RunError::Worker(format!("a worker thread cannot be started: {error}"));
@@ -33,7 +33,7 @@ pub(super) fn spawn(spec: Spec) -> Result<oneshot::Receiver<Exit>, RunError> {
         .name(spec.transactional_id.to_string())
         .spawn(move || {
             let exit = runtime.block_on(run(spec));
-            // Connections and their tasks end here, without a word to the brokers.
+            // Connections and their tasks end here, without a further request to the brokers.
             runtime.shutdown_background();
             let _ = ended.send(exit);
         })

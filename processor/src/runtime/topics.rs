@@ -1,4 +1,4 @@
-//! The topics of a job: those it finds, and those it makes.
+//! The topics of a job: those that it finds, and those that it creates.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use super::obstacle::Obstacle;
 use crate::topology::{SinkKind, StoreSpec, Topology};
 use crate::worker::{Ends, Fatal};
 
-/// Checks that source and sink topics exist, and creates the repartition and changelog topics that do not.
+/// Checks that source and sink topics exist, and creates the missing repartition and changelog topics.
 pub(super) async fn prepare(client: &Client, topology: &Topology, config: &Config) -> Result<(), Obstacle> {
     let mut partitions = BTreeMap::new();
     for source in topology.external_sources() {
@@ -47,8 +47,8 @@ pub(super) async fn prepare(client: &Client, topology: &Topology, config: &Confi
     Ok(())
 }
 
-/// Creates the topics of the job's own. Kafka before 3.6 does not know the bound on event times by its name (KIP-937), and
-/// refuses it: then the same is asked for in the former words. Kafka 4 does not know those any more.
+/// Creates the topics of the job's own. Kafka before 3.6 does not know the limit of event times by its present name
+/// (KIP-937) and refuses it: then the topics are created with its former name. Kafka 4 does not know that one any more.
 async fn create(client: &Client, topics: &[NewTopic]) -> Result<TopicOutcomes, Obstacle> {
     let ask = async |topics: &[NewTopic]| {
         client.create_topics(topics).await.map_err(|error| Obstacle::of(&error, RunError::Connect))
@@ -71,7 +71,8 @@ async fn create(client: &Client, topics: &[NewTopic]) -> Result<TopicOutcomes, O
     Ok(outcomes)
 }
 
-/// A changelog with fewer partitions than its input has: the input grew. Else the program says another number than before.
+/// The error for a topic with an unexpected number of partitions. A changelog with fewer partitions than its input
+/// means that the input has grown. Otherwise the program states another number than before.
 fn differs(topology: &Topology, topic: &str, found: usize, expected: usize) -> RunError {
     let is_changelog = |store: &&StoreSpec| topology.sinks()[store.changelog.0].topic == topic;
     let store = topology.stores().iter().find(is_changelog);
@@ -90,7 +91,7 @@ fn differs(topology: &Topology, topic: &str, found: usize, expected: usize) -> R
     }
 }
 
-/// The ends that the source topics have now, for readers of committed records.
+/// The present ends of the source topics, for readers of committed records.
 pub(super) async fn ends(client: &Client, topology: &Topology) -> Result<Ends, Obstacle> {
     let mut ends = Ends::new();
     for source in topology.external_sources() {
@@ -108,7 +109,7 @@ pub(super) async fn ends(client: &Client, topology: &Topology) -> Result<Ends, O
     Ok(ends)
 }
 
-/// The number of partitions of a topic that has to be there.
+/// The number of partitions of a topic that has to exist.
 async fn existing(client: &Client, topic: &str, config: &Config) -> Result<usize, Obstacle> {
     match client.topic(topic).await {
         Ok(topic) => Ok(topic.partitions.len()),
@@ -120,12 +121,12 @@ async fn existing(client: &Client, topic: &str, config: &Config) -> Result<usize
     }
 }
 
-/// What to create: the topics of the job's own, changelogs with a partition for each task.
+/// The topics to create: the job's own, with a changelog partition for each task.
 ///
-/// Records of a repartition topic carry event times, which may be old: retention by time would delete them unread, so
-/// there is none, and workers delete what is committed. A changelog is compacted to the last value of each key.
+/// Records of a repartition topic have event times, which may be old: retention by time would delete them unread,
+/// so there is none, and workers delete committed records. A changelog is compacted to the last value of each key.
 fn own_topics(topology: &Topology, partitions: &BTreeMap<String, i32>, config: &Config) -> Vec<NewTopic> {
-    // Event times may also lie ahead of the broker's clock, which refuses more than an hour by default.
+    // Event times may also lie ahead of the broker's clock, which by default refuses more than an hour.
     let latest = i64::MAX.to_string();
     let topic = |name: &str, count: i32, policy: &str| {
         let mut topic = NewTopic::new(name, count);
@@ -152,7 +153,7 @@ fn own_topics(topology: &Topology, partitions: &BTreeMap<String, i32>, config: &
     topics
 }
 
-/// How far event times may lie ahead of the broker's clock.
+/// The setting for the time by which event times may lie ahead of the broker's clock.
 const LATEST_EVENT_TIME: &str = "message.timestamp.after.max.ms";
-/// How far they may lie from it, either way.
+/// The setting for the time by which they may differ from it, either way.
 const LATEST_EVENT_TIME_BEFORE_3_6: &str = "message.timestamp.difference.max.ms";

@@ -1,4 +1,4 @@
-//! The open transaction as the tasks see it: a place to emit to.
+//! The open transaction as the tasks see it: a destination of records.
 
 use std::sync::Arc;
 
@@ -17,9 +17,9 @@ pub(super) struct Transaction {
     sinks: Vec<Sink>,
     /// The first record that could not be taken; the transaction must not be committed then.
     refused: Option<AppendError>,
-    /// Records and their bytes since the last look.
+    /// Number of records and their bytes since the last call.
     written: (u64, u64),
-    /// Takes records without a key, one after the other.
+    /// Next partition for records without a key, which go to the partitions in turn.
     next_partition: i32,
 }
 

@@ -1,4 +1,4 @@
-//! Values by keys in order: for ranges, and for lists.
+//! A store with values by keys in order, for ranges and for lists.
 
 use std::collections::BTreeMap;
 use std::ops::RangeBounds;
@@ -7,18 +7,18 @@ use super::store::{ALL_OF_TIME, Changelog, Codec, RestoreError, Store, StoreSize
 use crate::serde::{Serde, SerdeError};
 use crate::types::Owned;
 
-/// Values of type `A` by key, in the order of the keys' bytes. A list a key is a range of keys: the key, then the
-/// place in the list, big endian.
+/// Values of type `A` by key, in the order of the keys' bytes. A list per key is a range of keys:
+/// the key, then the index in the list, big endian.
 pub struct SortedStore<A> {
     entries: BTreeMap<Vec<u8>, A>,
-    /// What the keys that the open transaction has touched had when it began.
+    /// The values, at the beginning of the open transaction, of the keys that it has changed.
     before: BTreeMap<Vec<u8>, Option<A>>,
     key_bytes: usize,
     values: Box<dyn Codec<A>>,
 }
 
 impl<A: Clone + Send + 'static> SortedStore<A> {
-    /// An empty store; `values` writes its values into the changelog.
+    /// Makes an empty store; `values` encodes its values for the changelog.
     #[must_use]
     pub fn new<S: Serde<View = Owned<A>>>(values: S) -> Self {
         Self { entries: BTreeMap::new(), before: BTreeMap::new(), key_bytes: 0, values: Box::new(values) }
@@ -36,7 +36,7 @@ impl<A: Clone + Send + 'static> SortedStore<A> {
         self.before.entry(key.to_vec()).or_insert(old);
     }
 
-    /// Takes the entry of `key` out, and returns its value.
+    /// Removes the entry of `key`, and returns its value.
     pub fn remove(&mut self, key: &[u8]) -> Option<A> {
         let old = self.set(key, None)?;
         self.before.entry(key.to_vec()).or_insert_with(|| Some(old.clone()));

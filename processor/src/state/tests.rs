@@ -1,4 +1,4 @@
-//! Each store against a model: a map, and a copy of it made when the transaction began.
+//! Each store against a model: a map, and a copy of it made at the beginning of the transaction.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,17 +12,17 @@ use crate::types::Window;
 /// A store under test.
 trait Tested: Store + Sized {
     fn empty() -> Self;
-    /// Adds to an entry, made as 0.
+    /// Adds to an entry, which begins as 0.
     fn add(&mut self, place: &Place, amount: u64);
-    /// Takes an entry out; without effect on a store that cannot.
+    /// Removes an entry; no effect on a store that cannot.
     fn remove(&mut self, place: &Place, model: &mut Entries);
     /// Lets time pass.
     fn close(&mut self, _watermark: i64, _model: &mut Entries) {}
-    /// The place that an entry has in this store.
+    /// The place of an entry in this store.
     fn place(window: Window, key: Vec<u8>) -> Place;
 }
 
-/// Window and key, in the order in which a store shows its entries.
+/// Window and key, in the order in which a store visits its entries.
 type Place = (Window, Vec<u8>);
 type Entries = BTreeMap<Place, u64>;
 
@@ -120,14 +120,14 @@ enum Operation {
     RollBack,
 }
 
-/// Aligned windows of 10, and others.
+/// Aligned windows of length 10, and others.
 fn window() -> impl Strategy<Value = Window> {
     let aligned = (-3_i64..4).prop_map(|index| Window { start: index * 10, end: (index + 1) * 10 });
     let any = (-30_i64..30, 1_i64..15).prop_map(|(start, size)| Window { start, end: start + size });
     prop_oneof![3 => aligned, 1 => any]
 }
 
-/// Short keys, few of them; and some that are too long to lie in their entries.
+/// Few different short keys; and some that are too long to be stored in their entries.
 fn key() -> impl Strategy<Value = Vec<u8>> {
     let short = prop::collection::vec(0_u8..3, 0..3);
     let long = (0_u8..3, 22_usize..25).prop_map(|(byte, length)| vec![byte; length]);
@@ -146,12 +146,12 @@ fn operation() -> impl Strategy<Value = Operation> {
 
 type Record = (Vec<u8>, Option<Vec<u8>>);
 
-/// A store, a model of it, and the changelog that commits have written.
+/// A store, a model of it, and the changelog that its commits have written.
 struct Checked<S> {
     store: S,
     model: Entries,
     committed: Entries,
-    /// As it was written.
+    /// The changelog as it was written.
     log: Vec<Record>,
     /// The last value of each key.
     compacted: BTreeMap<Vec<u8>, Vec<u8>>,
@@ -237,7 +237,7 @@ fn is_a_map_with_transactions<S: Tested>(operations: Vec<Operation>) {
     operations.into_iter().for_each(|operation| checked.apply(operation));
 }
 
-/// From the log as it was written, and from what compaction leaves of it.
+/// Restores from the changelog as it was written, and from the part that compaction leaves of it.
 fn goes_on_after_a_restore<S: Tested>(before: Vec<Operation>, after: &[Operation]) {
     let mut lost = Checked::<S>::new();
     before.into_iter().for_each(|operation| lost.apply(operation));

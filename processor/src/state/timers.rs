@@ -1,4 +1,4 @@
-//! Keyed timers: what is to happen for a key at a time of the event clock or of the wall clock.
+//! Keyed timers: callbacks for a key at a time of the event clock or of the wall clock.
 
 use kafka_wire::types::TimestampMs;
 
@@ -13,7 +13,7 @@ use crate::types::Owned;
 pub enum Clock {
     /// Event time: the timer is due once the watermark has reached its time.
     Event,
-    /// The time of day: due once that has come, with records or without.
+    /// The time of day: the timer is due once that has come, with records or without.
     Wall,
 }
 
@@ -22,13 +22,13 @@ pub enum Clock {
 pub struct Timer {
     /// Its clock.
     pub clock: Clock,
-    /// When it is due.
+    /// The time at which it is due.
     pub at: TimestampMs,
     /// The key that it was set for.
     pub key: Vec<u8>,
 }
 
-/// Timers, by clock, time and key. Setting one twice sets one.
+/// Timers, by clock, time and key. Setting the same timer twice sets one.
 pub struct TimerStore {
     timers: SortedStore<()>,
 }
@@ -45,12 +45,12 @@ impl TimerStore {
         self.timers.put(&encode(clock, at, key), ());
     }
 
-    /// Takes a timer back; whether it was set.
+    /// Cancels a timer. Returns whether it was set.
     pub fn cancel(&mut self, clock: Clock, at: TimestampMs, key: &[u8]) -> bool {
         self.timers.remove(&encode(clock, at, key)).is_some()
     }
 
-    /// Takes out the earliest timer of a clock that is due at `now`.
+    /// Removes the earliest timer of a clock that is due at `now`.
     pub fn pop_due(&mut self, clock: Clock, now: TimestampMs) -> Option<Timer> {
         let prefix = [tag(clock)];
         let key = self.timers.prefix(&prefix).next()?.0.to_vec();
@@ -128,7 +128,7 @@ fn decode(bytes: &[u8]) -> Option<Timer> {
     Some(Timer { clock, at: TimestampMs(from_ordered(*at)), key: key.to_vec() })
 }
 
-/// The value of a timer that is set: an empty one, since null means that it is not.
+/// The value of a timer that is set: empty bytes, because null would mean that it is not set.
 #[derive(Clone)]
 struct Set;
 

@@ -1,9 +1,9 @@
 //! The end of a bounded run.
 //!
-//! A task is told the end of an input of the user's by [`Task::end_of_input`]; its marks carry that on. What to wait
-//! for behind a shuffle it is told by [`Task::expect_ends`]: that input ends when each upstream task has ended there or
+//! [`Task::end_of_input`] tells a task the end of an input of the user's; its marks pass that on. [`Task::expect_ends`]
+//! tells it the ends that a repartition topic has to reach: that input ends when each upstream task has ended there or
 //! later. When all inputs have ended, the task closes every open window: its watermark advances to the end of the last
-//! one, no further, so that a later run with newer data goes on from there.
+//! window and no further, so that a later run with newer data goes on from there.
 
 use kafka_wire::types::Offset;
 
@@ -12,8 +12,8 @@ use crate::error::ProcessError;
 use crate::output::Output;
 
 impl Task {
-    /// Everything below `end_offset` of an input has been processed, and this run reads no further of it. Said twice, it
-    /// counts once.
+    /// Ends an input: everything below `end_offset` has been processed, and this run reads no further.
+    /// A second call has no effect.
     ///
     /// # Errors
     /// As [`Task::process`].
@@ -31,18 +31,18 @@ impl Task {
         self.end(output)
     }
 
-    /// In a bounded run, what the task waits for on an input behind a shuffle: the end of each upstream task, by partition, see
-    /// [`Topology::expected_ends`](crate::topology::Topology::expected_ends). Have it followed by a [`Task::tick`]: the
-    /// marks may have come before.
+    /// In a bounded run, sets the ends that an input from a repartition topic has to reach: the end of each upstream
+    /// task, by partition, see [`Topology::expected_ends`](crate::topology::Topology::expected_ends).
+    /// Call [`Task::tick`] after it, because the marks may have come before.
     pub fn expect_ends(&mut self, input: usize, ends: Vec<Offset>) {
         debug_assert!(self.specs[input].is_internal, "an input of the user's is told its end");
         self.specs[input].expected_ends = Some(ends);
-        // The end of an earlier run is not that of this one; if it is, the next tick finds out.
+        // The end of an earlier run need not be that of this one; if it is, the next tick finds out.
         self.state.ended[input] = None;
         self.committed.ended[input] = None;
     }
 
-    /// Behind a shuffle: has every upstream partition ended?
+    /// Checks whether every upstream partition of a repartition topic has ended.
     pub(super) fn check_end(&mut self, input: usize, output: &mut dyn Output) -> Result<(), ProcessError> {
         if self.is_end_due(input) {
             let ends = self.specs[input].expected_ends.iter().flatten();
@@ -56,7 +56,8 @@ impl Task {
         Ok(())
     }
 
-    /// Every upstream partition has ended, and nothing has been made of it: the marks came before a restart or a rollback.
+    /// Whether every upstream partition has ended without an effect yet, because the marks came before a
+    /// restart or a rollback.
     pub(super) fn is_end_due(&self, input: usize) -> bool {
         self.state.ended[input].is_none() && self.has_heard_all_ends(input)
     }
@@ -67,8 +68,8 @@ impl Task {
         expected.zip(progress).is_some_and(|(expected, progress)| progress.has_ended(expected))
     }
 
-    /// An input has ended. When all have, advances to the end of the last open window, as often as closing one opens another
-    /// further down the stage.
+    /// Ends an input. When all have ended, advances to the end of the last open window, and repeats that as long as
+    /// closing a window opens another one further down the stage.
     fn end(&mut self, output: &mut dyn Output) -> Result<(), ProcessError> {
         self.is_touched = true;
         if self.state.ended().is_none() {

@@ -1,4 +1,4 @@
-//! The sources behind a task's event time: which topics of the user's to look at before an idle one is passed by.
+//! The sources of a task's event time: the user's topics to look up before an idle contributor is passed by.
 
 use std::fmt;
 
@@ -8,12 +8,12 @@ use kafka_wire::types::PartitionId;
 use crate::topology::{SourceKind, SourceSpec, Topology};
 use crate::watermark::Contributor;
 
-/// Partitions of a topic of the user's that the job reads.
+/// Partitions of a user's topic that the job reads.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SourcePartitions {
     /// The topic.
     pub topic: String,
-    /// The partition; none for all that the topic has.
+    /// The partition; `None` for all partitions of the topic.
     pub partition: Option<PartitionId>,
 }
 
@@ -34,9 +34,9 @@ enum Source {
     Input(SourcePartitions),
     /// The input is a repartition topic.
     Above {
-        /// Topics that the tasks read which write it.
+        /// Topics read by the tasks that write it.
         own: Vec<String>,
-        /// Topics that tasks further above read.
+        /// Topics read by tasks further upstream.
         further: Vec<String>,
     },
 }
@@ -56,7 +56,7 @@ impl Sources {
         Self(sources.iter().zip(inputs).map(source).collect())
     }
 
-    /// The sources behind a contributor: those that it reads itself, and those of all tasks above it.
+    /// The sources of a contributor: those that it reads itself, and those of all tasks upstream of it.
     pub(super) fn of(&self, contributor: Contributor) -> (Vec<SourcePartitions>, Vec<SourcePartitions>) {
         let all = |topics: &[String], partition| {
             let source = |topic: &String| SourcePartitions { topic: topic.clone(), partition };

@@ -1,4 +1,4 @@
-//! The name of a task, and how it is doing.
+//! The identity of a task, and its status.
 
 use std::fmt;
 
@@ -7,12 +7,12 @@ use kafka_wire::types::{PartitionId, TimestampMs};
 use crate::operator::Counters;
 use crate::topology::SubTopologyId;
 
-/// Names a task: all workers of a job agree on it, over restarts too.
+/// Identifies a task: the same for all workers of a job, and after restarts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskId {
-    /// What the task runs.
+    /// The sub-topology that it runs.
     pub sub_topology: SubTopologyId,
-    /// The partition that it reads of each of its source topics, and that it has of each of its changelogs.
+    /// Its partition of each of its source topics, and of each of its changelogs.
     pub partition: PartitionId,
 }
 
@@ -22,19 +22,20 @@ impl fmt::Display for TaskId {
     }
 }
 
-/// How a task is doing.
+/// The status of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TaskStatus {
-    /// How far event time has come; [`NO_WATERMARK`](crate::watermark::NO_WATERMARK) while that is not known.
+    /// The watermark; [`NO_WATERMARK`](crate::watermark::NO_WATERMARK) while it is not known.
     pub watermark: TimestampMs,
-    /// Whether the task holds nobody back: no record for a while, or the end of its input.
+    /// Whether the task is idle, so that it holds no other task back: no record for a while, or the end of its input.
     pub is_idle: bool,
-    /// Records taken, late and left out, written: since the start of the task, without what was rolled back.
+    /// Numbers of processed, late, left out and written records, since the start of the task and without
+    /// what was rolled back.
     pub counters: Counters,
-    /// Windows that are open.
+    /// Number of open windows.
     pub open_windows: usize,
-    /// Entries in all stores.
+    /// Number of entries in all stores.
     pub store_entries: usize,
-    /// Memory that the stores take, as far as they know.
+    /// Memory of the stores in bytes, as far as they know it.
     pub store_bytes: usize,
 }

@@ -1,4 +1,4 @@
-//! Steps without state, as methods: beside those of [`Stream`] that most jobs have.
+//! Steps without state, as methods, in addition to the common ones of [`Stream`].
 
 use std::marker::PhantomData;
 use std::rc::Rc;
@@ -15,8 +15,8 @@ use crate::serde::{Encode, Serde};
 use crate::types::{Owned, Reborrow, Rec, View};
 
 impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
-    /// Another value for each record, made of its value alone; as in Kafka Streams. The key stays, and with it the
-    /// partitioning, as with every step but `select_key`.
+    /// Replaces the value of each record by one that is made of the value alone, as in Kafka Streams.
+    /// The key stays, and with it the partitioning, as with every step but `select_key`.
     pub fn map_values<B, F>(
         self,
         mut map: F,
@@ -28,7 +28,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         self.map(move |record: &Rec<'_, KS::View, C::Value>| map(&record.value))
     }
 
-    /// Another value for each record for which there is one.
+    /// Replaces the value of each record, or drops the record if there is no new value.
     pub fn filter_map<B, F>(self, filter_map: F) -> Stream<KS, FilterMap<Junction<C>, F>>
     where
         B: 'static,
@@ -37,8 +37,8 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         self.stateless("filter_map", |previous| FilterMap { previous, filter_map })
     }
 
-    /// Any number of values for each record: those of what the closure returns. Where values borrow from the record, or there
-    /// are many, [`Stream::flat_map`] does it without a collection.
+    /// Replaces each record by any number of records with other values: the elements of what the closure returns.
+    /// If values borrow from the record, or are many, [`Stream::flat_map`] does it without a collection.
     pub fn flat_map_values<I, F>(self, flat_map: F) -> Stream<KS, FlatMapValues<Junction<C>, F>>
     where
         KS::View: Reborrow,
@@ -48,7 +48,8 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         self.stateless("flat_map_values", |previous| FlatMapValues { previous, flat_map })
     }
 
-    /// Another value for each record, or an error: two streams. Errors may be left alone; they are dropped then.
+    /// Replaces the value of each record, or puts out an error instead: two streams. If the errors are not
+    /// used, they are dropped.
     pub fn try_map<B, E, F>(self, map: F) -> (Stream<KS, TryMap<Junction<C>, F>>, Stream<KS, Side<KS::View, Owned<E>>>)
     where
         B: 'static,
@@ -61,7 +62,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         (self.then(node, |previous| TryMap { previous, map, errors: side }), errors)
     }
 
-    /// A look at each record, which goes on as it is.
+    /// Looks at each record and passes it on unchanged.
     pub fn peek<F>(self, look: F) -> Stream<KS, Peek<Junction<C>, F>>
     where
         F: FnMut(&Rec<'_, KS::View, C::Value>) + Clone + Send + Sync + 'static,
@@ -69,8 +70,8 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         self.stateless("peek", |previous| Peek { previous, look })
     }
 
-    /// Another key for each record, which stays in its task: for the key that goes out with it. State needs a
-    /// [`Stream::key_by`] instead, which moves the records; `build()` refuses it behind this.
+    /// Replaces the key of each record, which stays in its task: for the key of the output. State needs
+    /// a [`Stream::key_by`] instead, which moves the records; `build()` refuses it after this step.
     pub fn select_key<K2, F>(self, key_serde: K2, select: F) -> Stream<K2, SelectKey<Junction<C>, K2, F>>
     where
         K2: Serde,
@@ -84,8 +85,8 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         Stream { graph: self.graph, node, key_serde, chain }
     }
 
-    /// Another timestamp for each record: for what follows, and for the output. It moves no watermark; event time of a source is
-    /// set by [`Stream::timestamp`], at the source.
+    /// Replaces the timestamp of each record, for later steps and the output. It moves no watermark;
+    /// [`Stream::timestamp`] sets the event time of a source, at the source.
     pub fn set_timestamp<F>(self, stamp: F) -> Stream<KS, SetTimestamp<Junction<C>, F>>
     where
         F: FnMut(&Rec<'_, KS::View, C::Value>) -> TimestampMs + Clone + Send + Sync + 'static,
@@ -93,7 +94,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         self.stateless("set_timestamp", |previous| SetTimestamp { previous, stamp })
     }
 
-    /// Other headers for each record: the closure gets those that it has, to add to or to clear.
+    /// Replaces the headers of each record: the closure gets the present ones, to add to or to clear.
     pub fn set_headers<F>(self, set: F) -> Stream<KS, SetHeaders<Junction<C>, F>>
     where
         C: Chain<Key: Reborrow, Value: Reborrow>,
@@ -102,8 +103,8 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         self.stateless("set_headers", |previous| SetHeaders { previous, set })
     }
 
-    /// Ends the stream in several topics, which must exist: `choose` says for each record the place of its topic in `topics`.
-    /// A place outside of the list is a mistake of the program, and panics. Otherwise as [`Stream::to`].
+    /// Ends the stream in several topics, which must exist: `choose` returns for each record the index of its topic in
+    /// `topics`. An index outside of the list is a mistake of the program, and panics. Otherwise as [`Stream::to`].
     pub fn to_chosen<K2, V2, F>(self, topics: &[&str], key_serde: K2, value_serde: V2, choose: F)
     where
         K2: Encode<KS::View>,
@@ -115,7 +116,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         let mut first = None;
         for topic in topics {
             let sink = graph.sink(SinkSpec { topic: (*topic).to_owned(), kind: SinkKind::External });
-            // One end of the chain, however many topics it writes.
+            // The chain has one end, however many topics it writes.
             let parents = if first.is_none() { vec![self.node] } else { Vec::new() };
             let node = graph.end_of(&format!("sink-{topic}"), sink, &parents);
             let first = *first.get_or_insert(node);

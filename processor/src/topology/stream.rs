@@ -17,11 +17,11 @@ use crate::state::{Handle, KeyValueStore, TimerStore};
 use crate::types::{Owned, Partitions, Reborrow, Rec, View};
 use crate::watermark::Watermark;
 
-/// A stream under declaration: records with keys of `KS`, as they come out of the chain `C`.
+/// A stream under declaration: records with keys of `KS`, as the chain `C` puts them out.
 ///
-/// A stream is a small value: clone it to use it more than once, each use gets all of its records. Steps without state
-/// need no name. Those with state, or with a topic, have one as their first argument: it is in the name of the topic,
-/// so that a job can be changed around it. Closures are cloned for each task and called on its thread only.
+/// A stream is a small value: clone it to use it more than once, and each use gets all of its records. Steps without
+/// state need no name. Steps with state, or with a topic, have one as their first argument: it is a part of the topic's
+/// name, so that a job can be changed around it. Closures are cloned for each task and called on its thread only.
 #[must_use = "a stream does nothing until it ends in .to(topic, ..)"]
 pub struct Stream<KS, C> {
     pub(super) graph: Rc<RefCell<Graph>>,
@@ -45,7 +45,7 @@ impl<KS: Serde, VS: Serde> Stream<KS, Source<KS, VS, RecordTime>> {
 
     /// Takes event time from the record, in place of its timestamp.
     ///
-    /// Also what the record has as its timestamp from here on: across shuffles, and in the output.
+    /// It is also the timestamp of the record from here on: across shuffles, and in the output.
     pub fn timestamp<T>(self, event_time: T) -> Stream<KS, Source<KS, VS, T>>
     where
         T: FnMut(&Rec<'_, KS::View, VS::View>) -> TimestampMs + Clone + Send + Sync + 'static,
@@ -56,7 +56,7 @@ impl<KS: Serde, VS: Serde> Stream<KS, Source<KS, VS, RecordTime>> {
 }
 
 impl<KS: Serde, VS: Serde, T> Stream<KS, Source<KS, VS, T>> {
-    /// How event time advances on each partition of this source.
+    /// Sets the watermark policy of this source, which applies to each of its partitions.
     pub fn watermark(self, watermark: Watermark) -> Self {
         let this = self.alone();
         if let Some(NodeKind::Source(Reads { watermark: of_source, .. })) =
@@ -67,7 +67,7 @@ impl<KS: Serde, VS: Serde, T> Stream<KS, Source<KS, VS, T>> {
         this
     }
 
-    /// The source, to be changed: another one of the same topic when a clone of this stream stays as it is.
+    /// The source, to be changed: a second source of the same topic, if a clone of this stream has to stay as it is.
     fn alone(mut self) -> Self {
         let mut graph = self.graph.borrow_mut();
         if graph.tees.contains_key(&self.node) {
@@ -80,7 +80,7 @@ impl<KS: Serde, VS: Serde, T> Stream<KS, Source<KS, VS, T>> {
 }
 
 impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
-    /// Another value for each record.
+    /// Replaces the value of each record.
     pub fn map<B, F>(self, map: F) -> Stream<KS, Map<Junction<C>, F>>
     where
         B: 'static,
@@ -89,7 +89,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         self.stateless("map", |previous| Map { previous, map })
     }
 
-    /// Only the records for which `keep` is true.
+    /// Keeps only the records for which `keep` is true.
     pub fn filter<F>(self, keep: F) -> Stream<KS, Filter<Junction<C>, F>>
     where
         F: FnMut(&Rec<'_, KS::View, C::Value>) -> bool + Clone + Send + Sync + 'static,
@@ -97,11 +97,11 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         self.stateless("filter", |previous| Filter { previous, keep })
     }
 
-    /// Any number of values for each record: the closure pushes them.
+    /// Replaces each record by any number of records with other values, which the closure pushes.
     ///
-    /// `output` is the view of what is pushed: [`Utf8`](crate::serde::Utf8) for `&str`, which may lie in the record or
-    /// in a buffer that the closure uses again, [`Owned::new()`](crate::types::Owned::new) for values of a type of
-    /// your own.
+    /// `output` is the view of the pushed values: [`Utf8`](crate::serde::Utf8) for `&str`, which may borrow from
+    /// the record or from a buffer that the closure reuses, [`Owned::new()`](crate::types::Owned::new) for values
+    /// of a type of your own.
     pub fn flat_map<B, F>(self, _output: B, flat_map: F) -> Stream<KS, FlatMap<Junction<C>, B, F>>
     where
         KS::View: Reborrow,
@@ -114,8 +114,8 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
     /// The records of this stream and those of another one. The records of each partition of each source keep their
     /// order; between sources there is none.
     ///
-    /// The two become one sub-topology: whatever reads the same partition number of their sources is one task. A step
-    /// with state behind a merge needs sources with equal numbers of partitions.
+    /// The two become one sub-topology: everything that reads the same partition number of their sources is one task.
+    /// A step with state after a merge needs sources with equal numbers of partitions.
     pub fn merge<D>(self, other: Stream<KS, D>) -> Stream<KS, Merge<Junction<C>, Junction<D>>>
     where
         D: Chain<Key = C::Key, Value = C::Value>,
@@ -162,7 +162,8 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         })
     }
 
-    /// A step of your own: with state a key, timers, and the clocks and places of the task at hand, see [`Process`].
+    /// A step of your own, with state per key, timers, and access to the clocks of the task and the places of
+    /// records, see [`Process`].
     ///
     /// The stores are `name`, written by `state_serde`, and `name-timers`; their changelogs are
     /// `<application id>-<name>-changelog` and `<application id>-<name>-timers-changelog`.
@@ -198,11 +199,11 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         self.then(node, |previous| Processing { previous, spec, process })
     }
 
-    /// The shuffle: records under another key, in a topic of their own, `<application id>-<name>-repartition`.
+    /// The shuffle: writes records under another key to a topic of their own, `<application id>-<name>-repartition`.
     ///
-    /// All records of a key are behind it in one task. `select` returns the new key and the value that crosses; every
-    /// byte of both is written and read once more, so this is the place to leave things out (`()` is no value at all).
-    /// Event time, headers and watermarks cross by themselves.
+    /// After it, all records of a key are in one task. `select` returns the new key and the value that crosses;
+    /// every byte of both is written and read once more, so this is the place to leave things out (`()` is no value at
+    /// all). Event time, headers and watermarks cross by themselves.
     pub fn key_by<K2, V2, F>(
         self,
         name: &str,
@@ -269,5 +270,5 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
     }
 }
 
-/// Says whether a record belongs.
+/// Decides whether a record belongs to a stream.
 pub type Predicate<K, V> = fn(&Rec<'_, K, V>) -> bool;

@@ -1,4 +1,4 @@
-//! What `describe()` prints and what `build()` refuses.
+//! The output of `describe()`, and the errors of `build()`.
 
 use std::time::Duration;
 

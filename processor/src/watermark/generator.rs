@@ -7,7 +7,7 @@ use kafka_wire::types::TimestampMs;
 
 use super::NO_WATERMARK;
 
-/// How a source makes watermarks: for each partition by itself, since each is in its own order.
+/// The watermark policy of a source. It applies to each partition by itself, because each has its own order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Watermark {
     out_of_order_ms: i64,
@@ -15,24 +15,25 @@ pub struct Watermark {
 }
 
 impl Watermark {
-    /// The watermark trails the greatest timestamp seen by `out_of_order`: a record that comes at most that much behind a
-    /// later one is in time. Idle after 30 s, unless told otherwise.
+    /// The watermark trails the greatest timestamp seen by `out_of_order`: a record that comes at most that much after
+    /// a later one is not late. A partition is idle after 30 s, unless set otherwise.
     #[must_use]
     pub fn bounded(out_of_order: Duration) -> Self {
         let out_of_order_ms = i64::try_from(out_of_order.as_millis()).unwrap_or(i64::MAX);
         Self { out_of_order_ms, idle_after: Some(Duration::from_secs(30)) }
     }
 
-    /// A partition without records for this long (by the wall clock) no longer holds back the others, for as long as nothing
-    /// new is in its log: before a watermark passes it by, the end of the log is looked up.
+    /// A partition without records for this long (by the wall clock) no longer holds back the others, as long as
+    /// nothing new is in its log: before a watermark passes the partition by, the end of its log is looked up.
     ///
-    /// A record that comes into the log after the others went on without it may be late.
+    /// A record that comes into the log after the others went on without the partition may be late.
     #[must_use]
     pub const fn idle_after(self, idle_after: Duration) -> Self {
         Self { idle_after: Some(idle_after), ..self }
     }
 
-    /// The watermark of a partition that is read by two: it trails by the greater disorder, and is idle after the longer time.
+    /// The watermark policy of a partition that two streams read: it trails by the greater disorder, and is idle
+    /// after the longer time.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         let out_of_order_ms = self.out_of_order_ms.max(other.out_of_order_ms);
@@ -54,18 +55,18 @@ impl Default for Watermark {
     }
 }
 
-/// Bounded out-of-orderness over the timestamps of one partition.
+/// Watermark with bounded out-of-orderness over the timestamps of one partition.
 #[derive(Clone, Debug)]
 pub struct Generator {
     policy: Watermark,
     watermark: TimestampMs,
     is_idle: bool,
-    /// When the last record came; when the generator was started, until one has come.
+    /// Time of the last record; until one has come, the start of the generator.
     active_at: Option<Moment>,
 }
 
 impl Generator {
-    /// A generator that has seen nothing.
+    /// Makes a generator without records.
     #[must_use]
     pub const fn new(policy: Watermark) -> Self {
         Self { policy, watermark: NO_WATERMARK, is_idle: false, active_at: None }
@@ -76,7 +77,7 @@ impl Generator {
         self.watermark = self.watermark.max(watermark);
     }
 
-    /// Records came, the greatest timestamp among them being `max_timestamp`.
+    /// Notes that records came, of which the greatest timestamp is `max_timestamp`.
     pub fn observe(&mut self, max_timestamp: TimestampMs, now: Moment) {
         let reached = TimestampMs(max_timestamp.0.saturating_sub(self.policy.out_of_order_ms));
         self.watermark = self.watermark.max(reached);
@@ -84,26 +85,26 @@ impl Generator {
         self.active_at = Some(now);
     }
 
-    /// Time passed without records. The first call starts the clock of a partition that never had one.
+    /// Lets time pass without records. The first call starts the idle clock of a partition that has had none.
     pub fn tick(&mut self, now: Moment) {
         let since = *self.active_at.get_or_insert(now);
         self.is_idle |= self.policy.idle_after.is_some_and(|idle_after| now.since(since) >= idle_after);
     }
 
-    /// When [`Generator::tick`] may next change something: at once, while the clock of the partition has not started.
+    /// The time at which [`Generator::tick`] may next change something: at once, while the idle clock has not started.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Moment> {
         let idle_after = self.policy.idle_after.filter(|_| !self.is_idle)?;
         Some(self.active_at.map_or(Moment::ZERO, |active_at| active_at + idle_after))
     }
 
-    /// How far event time has come.
+    /// The watermark.
     #[must_use]
     pub const fn watermark(&self) -> TimestampMs {
         self.watermark
     }
 
-    /// Whether the partition holds nobody back.
+    /// Whether the partition is idle, so that it holds no other back.
     #[must_use]
     pub const fn is_idle(&self) -> bool {
         self.is_idle

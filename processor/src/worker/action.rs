@@ -1,4 +1,4 @@
-//! What a worker wants done, and what came of it.
+//! Actions and operations of a worker, and the completions of operations.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::end::End;
 use crate::commit::Outcome;
 use crate::task::SourcePartitions;
 
-/// Something to do now, in the order in which it was polled.
+/// An instruction to be carried out at once, in the order in which it was polled.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     /// Read an input from this offset on, into [`Worker::process`](super::Worker::process).
@@ -22,23 +22,23 @@ pub enum Action {
         /// The next offset to read.
         offset: Offset,
     },
-    /// Read the input no more; what was fetched of it is of no use.
+    /// Stop reading the input; discard what was fetched of it.
     Unassign {
         /// The input.
         input: TopicPartition,
     },
-    /// Go on at this offset, also with an input that was stopped; what was fetched of it is of no use.
+    /// Go on at this offset, also with an input that was stopped; discard what was fetched of it.
     Seek {
         /// The input.
         input: TopicPartition,
         /// The next offset to read.
         offset: Offset,
     },
-    /// Read no further than this offset until it is sought; what was fetched of it is of no use.
+    /// Read no further than this offset until the input is sought; discard what was fetched of it.
     Stop {
         /// The input.
         input: TopicPartition,
-        /// Where its reading ends.
+        /// The offset at which reading ends.
         offset: Offset,
     },
     /// Read a changelog from this offset on, committed records only, into [`Worker::restore`](super::Worker::restore).
@@ -48,31 +48,31 @@ pub enum Action {
         /// The next offset to read.
         offset: Offset,
     },
-    /// Read the changelog no more.
+    /// Stop reading the changelog.
     CloseChangelog {
         /// The changelog.
         changelog: TopicPartition,
     },
-    /// Begin an operation, and answer by [`Worker::handle_done`](super::Worker::handle_done).
+    /// Begin an operation, and pass its completion to [`Worker::handle_done`](super::Worker::handle_done).
     Start {
-        /// Names the operation in the answer.
+        /// Identifies the operation in its completion.
         id: OperationId,
-        /// What to do.
+        /// The operation.
         operation: Operation,
     },
     /// Give all partitions back to the group and join again.
     Rejoin,
-    /// Delete the records below these offsets. Nobody waits for it.
+    /// Delete the records below these offsets. Nobody waits for the result.
     Purge(Vec<(TopicPartition, Offset)>),
-    /// The worker is over, nothing more comes. Unless it is [`End::Stopped`], no transaction is to be ended any more.
+    /// The worker has ended, and no more actions come. Unless it is [`End::Stopped`], do not end any transaction.
     End(End),
 }
 
-/// Names one operation of a worker.
+/// Identifies an operation of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct OperationId(pub u64);
 
-/// Something that takes time.
+/// An operation, which takes time.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Operation {
     /// Count the partitions of topics. Answer: [`Completion::Counts`].
@@ -80,8 +80,8 @@ pub enum Operation {
         /// The topics.
         topics: Vec<String>,
     },
-    /// Fence workers that are gone, so that what they left open aborts now. Answer: [`Completion::Done`], also when it did
-    /// not succeed: their transactions then end at their timeouts.
+    /// Fence workers that are gone, so that their open transactions abort now. Answer: [`Completion::Done`],
+    /// even if it did not succeed: the transactions then end at their timeouts.
     Fence {
         /// Their transactional ids.
         transactional_ids: Vec<String>,
@@ -95,20 +95,20 @@ pub enum Operation {
     },
     /// List offsets of partitions, of all records, committed or not. Answer: [`Completion::Listed`].
     ListOffsets {
-        /// What to list.
+        /// The partitions, and the kind of offset of each.
         wanted: Vec<(TopicPartition, OffsetSpec)>,
     },
-    /// Find out where sources end, uncommitted records included: for each the sum over its partitions, none of them further
-    /// than a bounded run reads. Answer: [`Completion::SourceEnds`].
+    /// Look up the ends of sources, uncommitted records included: for each the sum over its partitions, limited to the
+    /// ends of a bounded run. Answer: [`Completion::SourceEnds`].
     SumSourceEnds {
         /// The sources.
         sources: Vec<SourcePartitions>,
-        /// Where a bounded run ends.
+        /// The ends of a bounded run.
         run_ends: Option<Arc<Ends>>,
     },
     /// Wait until the outbox has room again. Answer: [`Completion::Done`].
     MakeRoom,
-    /// Send everything and wait for every acknowledgement. Answer: [`Completion::Transaction`].
+    /// Send all output and wait for every acknowledgement. Answer: [`Completion::Transaction`].
     Flush,
     /// Add these offsets to the transaction and commit it. Answer: [`Completion::Transaction`].
     Commit {
@@ -122,7 +122,8 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// Whether it is an operation on the open transaction, or one that its commit waits for: there is one of these at a time.
+    /// Whether it is an operation on the open transaction, or one that its commit waits for.
+    /// There is one of these at a time.
     #[must_use]
     pub const fn is_of_transaction(&self) -> bool {
         matches!(
@@ -137,21 +138,22 @@ impl Operation {
     }
 }
 
-/// What came of an operation.
+/// The completion of an operation.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Completion {
-    /// It is done.
+    /// The operation has succeeded.
     Done,
-    /// Partitions of each topic; one that does not exist is left out.
+    /// Number of partitions of each topic; topics that do not exist are left out.
     Counts(BTreeMap<String, i32>),
     /// Committed offsets; `None` where the group has none.
     Offsets(Vec<(TopicPartition, Option<CommittedOffset>)>),
-    /// Offsets in the order in which they were asked for.
+    /// Offsets in the order of the request.
     Listed(Vec<Offset>),
-    /// Where sources end; one whose end could not be found out is left out.
+    /// The ends of sources; those that could not be looked up are left out.
     SourceEnds(BTreeMap<SourcePartitions, Offset>),
-    /// What came of a step of the transaction.
+    /// The outcome of a step of the transaction.
     Transaction(Outcome),
-    /// It did not succeed, and trying again at once would not help. Of a transaction: the producer cannot go on.
+    /// The operation has failed, and a retry at once would not help. After an operation on the transaction,
+    /// the producer cannot go on.
     Failed(End),
 }

@@ -1,4 +1,4 @@
-//! How a worker ends.
+//! The ways in which a worker ends.
 
 use std::fmt;
 
@@ -7,30 +7,30 @@ use kafka_wire::types::Offset;
 
 use crate::error::ProcessError;
 
-/// How a worker ends.
+/// The way in which a worker has ended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum End {
-    /// It was asked to, and what it had begun is committed.
+    /// It was asked to stop, and its open work is committed.
     Stopped,
-    /// Something passes: a new worker goes on from what is committed.
+    /// A temporary failure: a new worker goes on from the committed state.
     Restart(String),
-    /// Something needs a person.
+    /// A failure that needs a person.
     Fatal(Fatal),
 }
 
-/// What needs a person: a new worker would meet it again.
+/// The failures that need a person: a new worker would meet them again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fatal {
-    /// A record that the topology cannot process.
+    /// The topology cannot process a record.
     Process(ProcessError),
-    /// The bytes of a partition are corrupt; nothing was skipped.
+    /// The bytes of a partition are corrupt; no record was skipped.
     Corrupt {
         /// The partition.
         partition: TopicPartition,
         /// First offset that cannot be read.
         offset: Offset,
-        /// What is wrong there.
+        /// The error at that offset.
         cause: String,
     },
     /// The group assigned a topic that the job does not read: another program is in the group.
@@ -48,30 +48,30 @@ pub enum Fatal {
         partition: TopicPartition,
         /// The offset.
         offset: Offset,
-        /// What the other program wrote beside it.
+        /// The metadata that the other program committed with it.
         metadata: String,
     },
-    /// State is there, but the offset that belongs to it is not.
+    /// State exists, but the group has no committed offset for it.
     OffsetMissing {
         /// The group.
         group: String,
         /// The partition.
         partition: TopicPartition,
-        /// Changelog records that were found.
+        /// Number of changelog records that were found.
         restored: u64,
     },
-    /// An input got more partitions than the state that depends on its number of partitions.
+    /// An input has more partitions than the state that depends on their number was made for.
     PartitionsGrew {
         /// The input.
         topic: String,
         /// The topic of the state.
         changelog: String,
-        /// Partitions that the input had when the state was made.
+        /// Number of the input's partitions when the state was made.
         old: i32,
-        /// Partitions that it has.
+        /// Number of its partitions now.
         new: i32,
     },
-    /// A topic that the job reads was deleted, and the job is to end by that.
+    /// A topic that the job reads was deleted, and the job is configured to end then.
     TopicDeleted {
         /// The topic.
         topic: String,
@@ -83,7 +83,7 @@ pub enum Fatal {
         /// An input of the same task that it lacks.
         missing: TopicPartition,
     },
-    /// The cluster refuses the job for a reason that trying again does not mend.
+    /// The cluster refuses the job for a reason that a retry does not change.
     Refused(String),
 }
 

@@ -1,4 +1,4 @@
-//! What is known of the looks at the topics that a worker's tasks read.
+//! The regular inspection of the topics that a worker's tasks read.
 
 use std::collections::BTreeSet;
 
@@ -6,24 +6,24 @@ use kafka_wire::time::Moment;
 
 use super::action::OperationId;
 
-/// What becomes of a job whose input is deleted.
+/// The reaction of a job to the deletion of an input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MissingTopic {
-    /// It is reported, again and again; the other inputs go on.
+    /// It is reported repeatedly; the other inputs go on.
     #[default]
     Warn,
     /// The job ends.
     Fail,
 }
 
-/// The looks at the topics.
+/// The state of the inspection.
 #[derive(Debug)]
 pub(super) struct Inspection {
     pub(super) operation: Option<OperationId>,
-    /// Topics that the look under way asks for.
+    /// Topics of the inspection in progress.
     pub(super) asked: BTreeSet<String>,
     pub(super) next: Moment,
-    /// Topics that the last look missed: one miss may be a broker that does not know better yet.
+    /// Topics that the last inspection did not find: one miss may be a broker with outdated metadata.
     pub(super) missing: BTreeSet<String>,
 }
 

@@ -1,9 +1,9 @@
-//! Everything that a worker does, without I/O.
+//! The complete logic of a worker, without I/O.
 //!
-//! A worker holds a share of a job's tasks, and one transaction at a time for all of them. [`Worker`] is the machine: what
-//! happened goes in by `handle_*`, [`Worker::process`] and [`Worker::restore`]; what is to be done comes out of
-//! [`Worker::poll`] as [`Action`]s. The runtime wires it to a cluster and to real time, the test driver to logs in memory
-//! and to a virtual clock. Both run the same rules for assignment, take-over, restore, commit and roll-back.
+//! A worker holds a share of a job's tasks, and one transaction at a time for all of them. [`Worker`] is the machine:
+//! events go in by `handle_*`, [`Worker::process`] and [`Worker::restore`]; instructions come out of [`Worker::poll`]
+//! as [`Action`]s. The runtime connects it to a cluster and to real time, the test driver to logs in memory and
+//! to a virtual clock. Both run the same rules for assignment, take-over, restore, commit and rollback.
 //!
 //! ```text
 //! handle_assigned --> take-over: count partitions, fence the gone, read offsets, list the ends of changelogs
@@ -12,8 +12,8 @@
 //! handle_rebalancing --> commit what is begun --> Rejoin --> handle_assigned
 //! ```
 //! An [`Operation`] takes time; its [`Completion`] comes back by [`Worker::handle_done`], and the machine works on
-//! meanwhile. Only the operations on the transaction itself (flush, commit, abort, recover, make room) stop records from
-//! being processed, because there is one transaction and one undo log.
+//! meanwhile. Only the operations on the transaction itself (flush, commit, abort, recover, make room) stop records
+//! from being processed, because there is one transaction and one undo log.
 
 mod action;
 mod bounds;

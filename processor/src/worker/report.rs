@@ -1,4 +1,4 @@
-//! What a worker tells those who watch it.
+//! The reports of a worker to its observers.
 
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::types::Offset;
@@ -6,21 +6,21 @@ use kafka_wire::types::Offset;
 use super::held::Life;
 use crate::task::{TaskId, TaskStatus};
 
-/// How one task is doing.
+/// The report about one task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TaskReport {
     /// The task.
     pub id: TaskId,
-    /// Where it is in its life.
+    /// Its stage of life.
     pub life: Life,
-    /// What it reads.
+    /// The inputs that it reads.
     pub inputs: Vec<InputReport>,
-    /// Event time, counters and sizes; `None` until the task's place is known.
+    /// Event time, counters and sizes; `None` until the take-over of the task is complete.
     pub status: Option<TaskStatus>,
 }
 
-/// How far an input of a task is read.
+/// The progress of an input of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InputReport {
@@ -28,11 +28,12 @@ pub struct InputReport {
     pub partition: TopicPartition,
     /// The next offset to process; -1 until it is known.
     pub position: Offset,
-    /// Records, markers included, between the position and the end of the log as of the last fetch; `None` before that.
+    /// Number of offsets, markers included, between the position and the end of the log as of the last
+    /// fetch; `None` before that.
     pub lag: Option<i64>,
 }
 
-/// What a worker has done since it began, rolled back or not, and what it holds.
+/// Totals of a worker since its start, rolled back or not, and its present state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Totals {
@@ -54,8 +55,8 @@ pub struct Totals {
     pub tasks: u64,
     /// Records between the positions and the ends of the logs.
     pub lag: i64,
-    /// Whether a bounded run is over for every task, and what follows from it committed.
+    /// Whether a bounded run has ended for every task, and all its results are committed.
     pub is_finished: bool,
-    /// Whether every task that is assigned runs.
+    /// Whether every assigned task runs.
     pub is_running: bool,
 }

@@ -1,4 +1,4 @@
-//! The tasks that a worker holds, found by what they read.
+//! The tasks that a worker holds, by their inputs.
 
 use std::collections::BTreeMap;
 
@@ -9,15 +9,15 @@ use super::held::Held;
 use crate::task::TaskId;
 use crate::topology::Topology;
 
-/// A task that the group gave to the worker.
+/// A task that the group assigned to the worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Claim {
     pub(super) id: TaskId,
-    /// The partitions that it reads, in the order of its sub-topology's sources.
+    /// Its input partitions, in the order of its sub-topology's sources.
     pub(super) inputs: Vec<TopicPartition>,
 }
 
-/// The tasks to which partitions belong.
+/// The tasks that partitions belong to.
 ///
 /// # Errors
 /// [`Fatal::ForeignTopic`]: the job reads no such topic.
@@ -43,10 +43,10 @@ pub(super) fn claims(topology: &Topology, partitions: Vec<TopicPartition>) -> Re
 #[derive(Default)]
 pub(super) struct Tasks {
     held: BTreeMap<TaskId, Held>,
-    /// The task and the index of the input there.
+    /// For each input, its task and the index of the input in it.
     by_input: BTreeMap<TopicPartition, (TaskId, usize)>,
     by_changelog: BTreeMap<TopicPartition, TaskId>,
-    /// Inputs that are known to lie behind the ends of their logs.
+    /// Number of inputs whose position is known to be before the end of the log.
     lagging: usize,
 }
 
@@ -97,12 +97,12 @@ impl Tasks {
         self.held.values_mut()
     }
 
-    /// Tasks whose state is there.
+    /// Tasks whose state is restored.
     pub(super) fn restored_mut(&mut self) -> impl Iterator<Item = &mut Held> {
         self.held.values_mut().filter(|held| held.is_restored())
     }
 
-    /// The task that reads an input, if its state is there, and the index of the input.
+    /// The task that reads an input, if its state is restored, and the index of the input.
     pub(super) fn reader_mut(&mut self, input: &TopicPartition) -> Option<(&mut Held, usize)> {
         let (id, index) = *self.by_input.get(input)?;
         self.held.get_mut(&id).filter(|held| held.is_restored()).map(|held| (held, index))
@@ -113,19 +113,19 @@ impl Tasks {
         self.held.get_mut(self.by_changelog.get(changelog)?)
     }
 
-    /// An input's lag has changed.
+    /// Notes a change of an input's lag.
     pub(super) const fn note_lag(&mut self, before: Option<i64>, now: Option<i64>) {
         self.lagging += is_lagging(now) as usize;
         self.lagging -= is_lagging(before) as usize;
     }
 
-    /// Recounts the inputs that lie behind, after positions went back.
+    /// Counts the lagging inputs again, after positions went back.
     pub(super) fn recount_lags(&mut self) {
         let lags = self.held.values().flat_map(|held| held.progress().map(|input| input.lag));
         self.lagging = lags.filter(|lag| is_lagging(*lag)).count();
     }
 
-    /// Whether an input is known to lie behind the end of its log.
+    /// Whether any input is known to lag behind the end of its log.
     pub(super) const fn is_lagging(&self) -> bool {
         self.lagging > 0
     }

@@ -66,7 +66,7 @@ impl Script {
         self.fetcher.handle_fetched(self.now, ticket, Ok((17, response)));
     }
 
-    /// One fetch of partition 0 and its answer.
+    /// One fetch of partition 0 and its response.
     fn receive(&mut self, data: PartitionData) {
         let (_, ticket) = self.fetch();
         self.answer(ticket, vec![data]);
@@ -246,7 +246,7 @@ fn answers_of_an_earlier_assignment_are_dropped() {
             assert_eq!(script.fetch().0.topics[0].partitions[0].fetch_offset, 40);
         }
     }
-    // Parked before the change.
+    // This data was parked before the change.
     let mut script = Script::reading(ConsumerConfig::default(), 0);
     script.receive(holding(vec![batch(0, 9)]));
     script.fetcher.assign(tp(0), Offset(0), LeaderEpoch(-1));
@@ -393,7 +393,7 @@ fn a_damaged_batch_stops_the_partition_where_it_is() {
     assert!(error.to_string().contains("t-0") && error.to_string().contains("offset 2"), "{error}");
     assert_eq!(fetched.next_offset(), Offset(2));
     assert_eq!(fetched.next_batch().unwrap().expect_err("nothing behind it"), error);
-    // What was parked behind it is not handed out; nothing more is fetched; seeking heals.
+    // Data parked after it is not returned, and nothing more is fetched; seeking ends that.
     assert_eq!(script.take_error(), error);
     assert_eq!(script.poll(), None);
     script.fetcher.assign(tp(0), Offset(4), LeaderEpoch(-1));
@@ -438,7 +438,7 @@ fn what_was_not_asked_for_is_ignored() {
     assert!(script.fetcher.take().is_none());
 }
 
-/// What a read_committed reader gets of these batches from offset 0, and where it stands at their end.
+/// The batches that a `read_committed` reader gets of these, from offset 0 on, and its position at their end.
 fn committed(aborted: &[(i64, i64)], batches: Vec<Bytes>) -> (Vec<(i64, i64)>, i64) {
     let config = ConsumerConfig { isolation: IsolationLevel::ReadCommitted, ..ConsumerConfig::default() };
     let mut script = Script::reading(config, 0);

@@ -1,7 +1,7 @@
 //! Range: per topic, partitions in numeric order are cut into one contiguous run per subscribed member.
 //!
-//! With `n` partitions and `m` members each run has `n / m` partitions, and the first `n % m` members one more. Equal to
-//! Java's `RangeAssignor` where no member names a rack; racks (KIP-881) are not sent by us and not looked at.
+//! With `n` partitions and `m` members each run has `n / m` partitions, and the first `n % m` runs have one more.
+//! Equal to Java's `RangeAssignor` if no member names a rack; this client neither sends racks nor uses them (KIP-881).
 
 use super::{PartitionCounts, Subscriber, members_by_topic, partition};
 use crate::cluster::TopicPartition;

@@ -1,7 +1,7 @@
 //! Round-robin: all partitions, by topic and number, dealt in turn to the members in serving order.
 //!
-//! A member that does not subscribe to the topic at hand is passed over, and the next partition goes on from the member
-//! that was served last; so ragged subscriptions spread less evenly. Equal to Java's `RoundRobinAssignor`.
+//! A member that does not subscribe to the present topic is skipped, and the next partition goes on from the member
+//! that was served last; so unequal subscriptions spread less evenly. Equal to Java's `RoundRobinAssignor`.
 
 use super::{PartitionCounts, Subscriber, in_serving_order, members_by_topic, partition};
 use crate::cluster::TopicPartition;

@@ -1,4 +1,4 @@
-//! What a membership asks of its driver, and what it is answered.
+//! The requests of a membership to its driver, and their responses.
 
 use crate::group::assignor::PartitionCounts;
 use crate::protocol::heartbeat::{HeartbeatRequest, HeartbeatResponse};
@@ -7,32 +7,35 @@ use crate::protocol::leave_group::{LeaveGroupRequest, LeaveGroupResponse};
 use crate::protocol::sync_group::{SyncGroupRequest, SyncGroupResponse};
 use crate::wire::Str;
 
-/// What the driver has to do.
+/// An instruction to the driver.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "a member has a handful at a time")]
 pub enum Output {
-    /// Ask, and hand the answer to [`Membership::handle_answer`](super::Membership::handle_answer) with this id.
+    /// Send the request, and pass the response with this id
+    /// to [`Membership::handle_answer`](super::Membership::handle_answer).
     Call(CallId, Call),
-    /// The coordinator moved or is unreachable: look it up again before the next call.
+    /// The coordinator has moved or is unreachable: look it up again before the next request.
     ForgetCoordinator,
 }
 
-/// Ties an answer to its call; answers to calls that no longer matter are ignored by it.
+/// Identifies a request, so that the response to one that no longer matters is ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CallId(pub(super) u64);
 
-/// A question of the member. All but the last go to the group's coordinator.
+/// A request of the member. All but the last go to the group's coordinator.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Call {
-    /// Answered when all members have joined: may take [`GroupConfig::rebalance_timeout`](crate::group::GroupConfig::rebalance_timeout).
+    /// Answered when all members have joined, which may take
+    /// [`GroupConfig::rebalance_timeout`](crate::group::GroupConfig::rebalance_timeout).
     Join(JoinGroupRequest),
-    /// Answered when the leader has assigned: may take [`GroupConfig::rebalance_timeout`](crate::group::GroupConfig::rebalance_timeout).
+    /// Answered when the leader has assigned, which may take
+    /// [`GroupConfig::rebalance_timeout`](crate::group::GroupConfig::rebalance_timeout).
     Sync(SyncGroupRequest),
     /// Answered at once.
     Heartbeat(HeartbeatRequest),
-    /// Answered at once. Must not wait behind a pending Join or Sync: use a connection of its own.
+    /// Answered at once. It must not wait behind a pending Join or Sync: use a connection of its own.
     Leave(LeaveGroupRequest),
-    /// How many partitions these topics have, as the cluster's metadata says now.
+    /// The numbers of partitions of these topics, from the cluster's present metadata.
     PartitionCounts(Vec<Str>),
 }
 
@@ -51,11 +54,11 @@ pub enum Answer {
     PartitionCounts(PartitionCounts),
 }
 
-/// Why a call has no answer.
+/// The reason why a request has no response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CallFailure {
     /// No coordinator, no connection, or no answer in time.
     Unreachable,
-    /// The request cannot be made, or its answer cannot be read: trying again will not help.
+    /// The request cannot be encoded, or its response cannot be decoded: a retry will not help.
     Unsupported(String),
 }

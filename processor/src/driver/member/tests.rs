@@ -1,4 +1,4 @@
-//! Several workers, long restores, and what a worker refuses, in virtual time.
+//! Several workers, long restores, and refusals of a worker, in virtual time.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::worker::{Fatal, Life};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Counts keys of a topic of the user's: its state lies where the input does.
+/// Counts keys of a topic of the user's: its state is in the task that reads the input.
 fn count(emit: Emit) -> Topology {
     let mut job = Topology::builder("job");
     job.keyed_stream("keys", Utf8, Utf8)
@@ -30,7 +30,7 @@ fn counts(driver: &TestDriver) -> Vec<u64> {
     driver.read("out").into_iter().filter_map(|record| record.value).map(count).collect()
 }
 
-/// Keys that go into partition 0 and 1 of two.
+/// A driver with records in partitions 0 and 1 of two.
 fn filled() -> TestDriver {
     let mut driver = TestDriver::with_partitions(count(Emit::OnUpdate), &[("keys", 2)]);
     for number in 0..100 {
@@ -45,8 +45,8 @@ fn filled() -> TestDriver {
 #[test]
 fn a_restore_longer_than_every_timeout_loses_nothing_while_others_run() {
     let mut driver = filled();
-    // The second worker takes one task over, and restores it a record a second: longer than a session, a transaction and a
-    // rebalance may take.
+    // The second worker takes one task over, and restores it at one record per second: longer than a session,
+    // a transaction and a rebalance may take.
     driver.set_restore_pace(Some(1));
     let slow = driver.add_worker();
     driver.advance_wall(SECOND);
@@ -131,7 +131,7 @@ fn a_backlog_commits_at_the_longest_interval_and_the_head_at_once() {
     for number in 0..1_000 {
         driver.write_partition("keys", 0, Some(&format!("k{number}")), "", 1_000);
     }
-    // A fetch of 8 records every 10 ms, nothing decoded in between.
+    // A fetch of 8 records every 10 ms, with nothing fetched in between.
     for _ in 0..125 {
         driver.trickle(8);
         driver.wait(Duration::from_millis(10));

@@ -14,7 +14,7 @@ fn partition() -> TopicPartition {
     TopicPartition::new("lines", PartitionId(3))
 }
 
-/// A broker that is down: nothing was sent.
+/// The error when a broker is down: nothing was sent.
 fn down() -> RequestError {
     RequestError::NotSent { to: None, cause: NotSentCause::NoBrokers }
 }

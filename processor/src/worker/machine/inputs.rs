@@ -1,7 +1,7 @@
-//! Whether the topics that the tasks read are still there, and as large as the state that depends on them.
+//! The check that the topics of the tasks exist, and have as many partitions as the state that depends on their number.
 //!
-//! A topic that is deleted looks to a consumer like one that has no leader for a while, and one that grew is noticed by the
-//! group only. So the worker asks by itself, now and then: one request for all of its topics.
+//! To a consumer, a deleted topic looks like one without a leader for a while, and only the group notices that a topic
+//! has grown. So the worker asks by itself from time to time: one request for all of its topics.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,13 +30,13 @@ impl Worker {
 
     pub(super) fn handle_inspected(&mut self, completion: Completion) {
         self.inspection.operation = None;
-        // A look that did not succeed says nothing.
+        // A failed inspection tells nothing.
         let Completion::Counts(counts) = completion else { return };
         let ids = self.tasks.ids();
         if let Some(failure) = ids.iter().find_map(|id| self.outgrown(*id, &counts)) {
             return self.fail(failure);
         }
-        // A task that was taken over since the question has topics that nobody asked for.
+        // A task that was taken over since the request has topics that were not requested.
         let asked = std::mem::take(&mut self.inspection.asked);
         let inputs = ids.iter().flat_map(|id| self.external_inputs(*id)).filter(|topic| asked.contains(topic));
         let missing: BTreeSet<String> = inputs.filter(|topic| !counts.contains_key(topic)).collect();
@@ -50,7 +50,7 @@ impl Worker {
         }
     }
 
-    /// State that depends on the number of partitions of an input that has more of them now.
+    /// The state that depends on the number of partitions of an input that now has more of them.
     fn outgrown(&self, id: TaskId, counts: &BTreeMap<String, i32>) -> Option<Fatal> {
         let changelog = |store: &StoreId| &self.topology.sinks()[self.topology.stores()[store.0].changelog.0].topic;
         let sub_topology = &self.topology.sub_topologies()[id.sub_topology.0];

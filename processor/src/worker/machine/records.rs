@@ -1,4 +1,4 @@
-//! Records and time go through the tasks into the open transaction.
+//! The way of records and time through the tasks into the open transaction.
 
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::record::Records;
@@ -11,8 +11,8 @@ use crate::worker::held::Held;
 use crate::worker::outbox::Outbox;
 
 impl Worker {
-    /// Takes a batch of an input: its records from `position` on, `next` being the offset after it. While
-    /// [`Worker::accepts_records`]; a batch of an input that is not read is passed over.
+    /// Processes a batch of an input: its records from `position` on; `next` is the offset after it.
+    /// Call it only while [`Worker::accepts_records`]; a batch of an input that is not read is ignored.
     pub fn process(
         &mut self,
         now: Moment,
@@ -34,8 +34,8 @@ impl Worker {
         }
     }
 
-    /// Everything of an input up to `next` was taken or is to be passed over; `log_end` is the end of its log for a reader of
-    /// committed records. While [`Worker::accepts_records`].
+    /// Advances an input to `next`: everything below was processed or is to be skipped. `log_end` is the end of its log
+    /// for a reader of committed records. Call it only while [`Worker::accepts_records`].
     pub fn advance(
         &mut self,
         now: Moment,
@@ -51,13 +51,13 @@ impl Worker {
         self.tell_ends(outbox, now);
     }
 
-    /// Whether more is at hand to be processed at once. With nothing at hand, and every input at the end of its log, a commit
-    /// need not wait.
+    /// Tells whether more records are at hand to be processed at once. With none at hand, and every input at the end
+    /// of its log, a commit need not wait.
     pub const fn handle_at_hand(&mut self, is_more_at_hand: bool) {
         self.commit.handle_drained(!is_more_at_hand && !self.tasks.is_lagging());
     }
 
-    /// Tells the tasks whose inputs have reached the end of a bounded run.
+    /// Tells the tasks of inputs that have reached the end of a bounded run.
     pub(super) fn tell_ends(&mut self, outbox: &mut dyn Outbox, now: Moment) {
         if !self.may_be_at_end {
             return;
@@ -102,7 +102,7 @@ impl Worker {
         self.watch.is_due = true;
     }
 
-    /// Begins a transaction unless one is open. `false` when the worker is over instead.
+    /// Begins a transaction unless one is open. `false` if the worker has ended instead.
     pub(super) fn begin(&mut self, now: Moment, outbox: &mut dyn Outbox) -> bool {
         if self.commit.begin(now)
             && let Err(end) = outbox.begin()
@@ -113,7 +113,7 @@ impl Worker {
         true
     }
 
-    /// The transaction has grown, and the outbox may be full.
+    /// Records the growth of the transaction, and whether the outbox is full.
     fn note_work(&mut self, outbox: &mut dyn Outbox) {
         let (records, bytes) = outbox.take_written();
         self.commit.handle_work(records, bytes);

@@ -1,4 +1,4 @@
-//! What those who watch a worker are told: totals that only grow, and how each task is doing.
+//! Reports for observers of a worker: totals that only grow, and the status of each task.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::worker::held::{Held, Life};
 use crate::worker::membership::Phase;
 use crate::worker::report::{InputReport, TaskReport, Totals};
 
-/// Counts what the tasks did, rolled back or not: what happened is not undone for those who watch.
+/// Counts the work of the tasks, rolled back or not: for observers it has happened.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     pub(super) commits: u64,
@@ -24,19 +24,19 @@ pub(super) struct Watch {
     pub(super) is_due: bool,
     sums: Counters,
     records_in: u64,
-    /// What is in the sums of each task.
+    /// The part of the totals that is from each task.
     counted: BTreeMap<TaskId, Counters>,
     /// The worker's clock.
     pub(super) now: Moment,
-    /// Records left out that have not been told of, by task.
+    /// Records that were left out and not reported yet, by task.
     left_out: BTreeMap<TaskId, LeftOut>,
     /// Tasks whose event time is watched.
     waiting: BTreeMap<TaskId, Waiting>,
-    /// When it is looked at next.
+    /// Time of the next check.
     next_look: Moment,
 }
 
-/// How long the event time of a task has stood still.
+/// The time for which the event time of a task has stood still.
 #[derive(Debug)]
 struct Waiting {
     watermark: TimestampMs,
@@ -50,12 +50,12 @@ struct LeftOut {
     late: u64,
     untimed: u64,
     undecodable: u64,
-    /// When the last warning was.
+    /// Time of the last warning.
     told: Option<Moment>,
 }
 
 impl Watch {
-    /// Adds what the task has done since the last call.
+    /// Adds the work of the task since the last call.
     pub(super) fn count(&mut self, held: &Held) {
         let now = held.task.counters();
         let before = self.counted.insert(held.id, now).unwrap_or_default();
@@ -73,7 +73,7 @@ impl Watch {
         left_out.tell(self.now, held);
     }
 
-    /// The counters of the task went back with a roll-back.
+    /// Resets the counters of a task after a rollback.
     pub(super) fn recount(&mut self, held: &Held) {
         self.counted.insert(held.id, held.task.counters());
     }
@@ -84,7 +84,7 @@ impl Watch {
         self.waiting.remove(&id);
     }
 
-    /// Tells once of each task that holds results back because its event time stands still, and what would end that.
+    /// Reports once for each task that holds results back because its event time stands still, and what would end that.
     pub(super) fn tell_waiting<'h>(&mut self, now: Moment, tasks: impl Iterator<Item = &'h mut Held>) {
         if now < self.next_look {
             return;
@@ -106,7 +106,7 @@ impl Watch {
 }
 
 impl LeftOut {
-    /// Warns of what was left out, at most once in a while.
+    /// Warns of records that were left out, with a pause between two warnings.
     fn tell(&mut self, now: Moment, held: &Held) {
         let is_due = self.told.is_none_or(|told| now.since(told) >= WARN_INTERVAL);
         if !is_due || self.late + self.untimed + self.undecodable == 0 {
@@ -131,15 +131,15 @@ impl LeftOut {
     }
 }
 
-/// How often it is looked whether event time stands still, and after how long that is told.
+/// Interval of the checks whether event time stands still, and the time after which that is reported.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 const STANDSTILL: Duration = Duration::from_secs(5);
 
-/// Warnings of records that were left out come at most this often for each task.
+/// Shortest time between two warnings of records that a task left out.
 const WARN_INTERVAL: Duration = Duration::from_secs(10);
 
 impl Worker {
-    /// What the worker has done, if there may be news since the last call: after commits, roll-backs and ticks.
+    /// The work of the worker, if there may be news since the last call: after commits, rollbacks and ticks.
     pub fn take_totals(&mut self) -> Option<Totals> {
         if !std::mem::take(&mut self.watch.is_due) {
             return None;
@@ -165,7 +165,7 @@ impl Worker {
         })
     }
 
-    /// How each task is doing, those that are being taken over included.
+    /// The report of each task, those that are being taken over included.
     pub fn report(&mut self) -> Vec<TaskReport> {
         let is_assigned = self.membership.phase == Phase::Assigned;
         let is_closing = self.is_stopping || self.failure.is_some();
@@ -198,7 +198,7 @@ impl Worker {
         reports
     }
 
-    /// Whether the bounded run is over for every task of this worker, and what follows from it committed.
+    /// Whether the bounded run has ended for every task of this worker, and all its results are committed.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.ends.is_some()
@@ -208,7 +208,7 @@ impl Worker {
             && self.tasks.iter().all(|held| held.task.is_finished())
     }
 
-    /// Transactions that it has committed.
+    /// Number of transactions that it has committed.
     #[must_use]
     pub const fn commit_count(&self) -> u64 {
         self.watch.commits
@@ -220,7 +220,7 @@ impl Worker {
         self.commit.is_idle()
     }
 
-    /// Whether every task that is assigned is restored.
+    /// Whether every assigned task is restored.
     #[must_use]
     pub fn is_settled(&self) -> bool {
         self.takeovers.is_empty() && self.tasks.iter().all(Held::is_restored)
