@@ -1,29 +1,30 @@
-//! What a worker writes beside an offset that it commits.
+//! The metadata that a worker commits with an offset.
 
 use std::fmt;
 
 use kafka_wire::types::TimestampMs;
 
-/// Which transaction committed an offset, and how far event time had come there: `ww1;txn=<transactional id>;seq=<n>`, and
-/// `;wm=<milliseconds>` when that is known.
+/// Which transaction committed an offset, and how far event time had come there: `ww1;txn=<transactional id>;seq=<n>`,
+/// and `;wm=<milliseconds>` when that is known.
 ///
-/// Read after a commit without an answer, and by the next owner of a partition, which learns whose open transaction may hold
-/// it up, and what the last owner may not have told those behind a shuffle yet. Far below `offset.metadata.max.bytes` (4096).
+/// Read after a commit without an answer, and by the next owner of a partition, which learns whose open
+/// transaction may hold it up, and what the last owner may not have told those behind a shuffle yet.
+/// Far below `offset.metadata.max.bytes` (4096).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OffsetMetadata {
     /// The transactional id.
     pub transactional_id: String,
-    /// Counts the transactions under that id.
+    /// Sequence number of the transaction under that id.
     pub sequence: u64,
     /// The watermark of a source partition behind everything below the offset.
     pub watermark: Option<TimestampMs>,
 }
 
 impl OffsetMetadata {
-    /// Reads it; `None` when somebody else wrote the offset, such as a tool that reset it.
+    /// Parses the text; `None` if another program wrote the offset, such as a tool that reset it.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        // From the right: an id may contain anything.
+        // The text is split from the right, because an id may contain anything.
         let (transactional_id, rest) = text.strip_prefix("ww1;txn=")?.rsplit_once(";seq=")?;
         let (sequence, watermark) = match rest.split_once(";wm=") {
             Some((sequence, watermark)) => (sequence, Some(TimestampMs(watermark.parse().ok()?))),

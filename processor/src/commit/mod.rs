@@ -1,8 +1,9 @@
-//! Exactly-once: when a transaction begins, when it ends, and what to do when nobody knows how it ended.
+//! Exactly-once: when a transaction begins and ends, and the recovery from an unknown outcome.
 //!
-//! One transaction covers everything that a worker's tasks did since the last one: output, changelogs, marks, and the offsets
-//! of the input. It is sans-IO: the owner (the runtime with a producer, the test driver with logs in memory) asks
-//! [`CommitMachine::poll`] for the next [`Step`], does it, and reports by [`CommitMachine::handle`].
+//! One transaction covers everything that a worker's tasks did since the last one: output, changelogs, marks,
+//! and the offsets of the input. It is sans-IO: the owner (the runtime with a producer, the test driver with
+//! logs in memory) asks [`CommitMachine::poll`] for the next [`Step`], carries it out, and reports its outcome
+//! to [`CommitMachine::handle`].
 //!
 //! ```text
 //!          begin()               due                       Flushed              Committed
@@ -17,11 +18,11 @@
 //!                                                                                           Confirm, Idle
 //! ```
 //! # When the answer to EndTxn is missing
-//! The outcome is unknown, and guessing either way loses or doubles records. `InitProducerId` makes the coordinator finish
-//! the transaction one way or the other before it answers. Then the committed offsets tell: their metadata
-//! ([`OffsetMetadata`]) has the transactional id and the sequence number of the transaction that wrote them. So every
-//! transaction must commit the offset of at least one partition, also one that only a timer caused. Tasks keep their state
-//! and their undo log all the while; nothing is wiped.
+//! The outcome is unknown, and a wrong guess loses or doubles records. `InitProducerId` makes the coordinator
+//! finish the transaction one way or the other before it answers. Then the committed offsets tell:
+//! their metadata ([`OffsetMetadata`]) has the transactional id and the sequence number of the transaction that wrote
+//! them. So every transaction must commit the offset of at least one partition, even one that only a timer caused.
+//! Tasks keep their state and their undo log meanwhile; nothing is wiped.
 //!
 //! The next transaction never begins before the last one has finished, so there is one undo log and one order.
 
@@ -36,7 +37,7 @@ use kafka_wire::time::Moment;
 pub use metadata::OffsetMetadata;
 pub use policy::CommitPolicy;
 
-/// What the owner has to do next. A step is given once; those that say so want an answer.
+/// The next action of the owner. A step is returned once; steps with an answer wait for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Call `before_commit` of every task, then send everything and wait for every acknowledgement.
@@ -45,41 +46,41 @@ pub enum Step {
     /// Add the offsets to the transaction, with this sequence number in their metadata, and end it.
     /// Answer: [`Outcome::Done`], [`Outcome::Unknown`], [`Outcome::MustAbort`], [`Outcome::Fatal`].
     Commit {
-        /// For [`OffsetMetadata::sequence`].
+        /// The number for [`OffsetMetadata::sequence`].
         sequence: u64,
     },
     /// Abort the transaction. Answer: [`Outcome::Done`], [`Outcome::Unknown`], [`Outcome::Fatal`].
     Abort,
-    /// Get a new epoch by `InitProducerId`, again and again while a transaction is still being finished.
+    /// Get a new epoch by `InitProducerId`, repeatedly while a transaction is still being finished.
     /// Answer: [`Outcome::Done`], [`Outcome::Fatal`].
     Recover,
-    /// Read the committed offset of a partition that was in the transaction, stable offsets only, and compare its metadata.
-    /// Answer: [`Outcome::Landed`], [`Outcome::Fatal`].
+    /// Read the committed offset of a partition that was in the transaction, stable offsets only, and compare its
+    /// metadata. Answer: [`Outcome::Landed`], [`Outcome::Fatal`].
     ReadCommitted {
         /// The sequence number to look for.
         sequence: u64,
     },
-    /// It is committed: call `committed` of every task. No answer.
+    /// The transaction is committed: call `committed` of every task. No answer.
     Confirm,
-    /// It is aborted: call `rolled_back` of every task, and go back to the committed offsets. No answer.
+    /// The transaction is aborted: call `rolled_back` of every task, and go back to the committed offsets. No answer.
     RollBack,
-    /// Give up: drop the tasks without another word to the brokers. What is committed is what the next owner finds. Given
-    /// once; the machine is done.
+    /// Give up: drop the tasks without a further request to the brokers. The next owner goes on from the committed
+    /// state. It is returned once; the machine has then ended.
     GiveUp,
 }
 
-/// What came of a step.
+/// The outcome of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is done.
+    /// It succeeded.
     Done,
-    /// There was no answer: it may have been done or not.
+    /// There was no answer: it may have been carried out or not.
     Unknown,
-    /// The transaction cannot be committed, but the producer lives: a record was refused, or the group has changed.
+    /// The transaction cannot be committed, but the producer can go on: a record was refused, or the group has changed.
     MustAbort,
     /// The committed offsets are (or are not) those of the transaction.
     Landed(bool),
-    /// Another producer has taken over, or it will never work.
+    /// Another producer has taken over, or the step can never succeed.
     Fatal,
 }
 
@@ -99,7 +100,7 @@ enum State {
     Aborting {
         is_given: bool,
     },
-    /// `InitProducerId`; then the offsets are read if a commit may have landed.
+    /// `InitProducerId` is in progress; then the offsets are read if a commit may have been carried out.
     Recovering {
         is_given: bool,
         may_have_landed: bool,
@@ -114,33 +115,34 @@ enum State {
     },
 }
 
-/// What a transaction holds so far.
+/// The size of a transaction so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Size {
     records: u64,
     bytes: u64,
 }
 
-/// The exactly-once state machine of one worker. See the module for its states.
+/// The exactly-once state machine of one worker. The module describes its states.
 #[derive(Clone, Debug)]
 pub struct CommitMachine {
     policy: CommitPolicy,
     state: State,
-    /// Of the transaction that is open, or of the next one.
+    /// Sequence number of the open transaction, or of the next one.
     sequence: u64,
-    /// Nothing more to read at the moment.
+    /// Whether there is nothing more to read at the moment.
     is_drained: bool,
-    /// Commit as soon as possible.
+    /// Whether to commit as soon as possible.
     is_urgent: bool,
-    /// When the last transaction ended.
+    /// End of the last transaction.
     ended_at: Option<Moment>,
 }
 
 impl CommitMachine {
-    /// A machine with no transaction.
+    /// Makes a machine without a transaction.
     ///
-    /// `first_sequence` must be above every sequence number that this transactional id has used, or an old commit is taken
-    /// for one without an answer. The milliseconds since 1970 at the start, times 1,000, are: nobody commits that fast.
+    /// `first_sequence` must be above every sequence number that this transactional id has used, or an old commit is
+    /// taken for one without an answer. The milliseconds since 1970 at the start, times 1,000, satisfy this:
+    /// no worker commits that fast.
     #[must_use]
     pub const fn new(policy: CommitPolicy, first_sequence: u64) -> Self {
         Self {
@@ -153,15 +155,16 @@ impl CommitMachine {
         }
     }
 
-    /// Another policy, from now on.
+    /// Sets another policy for the commits from now on.
     pub const fn set_policy(&mut self, policy: CommitPolicy) {
         self.policy = policy;
     }
 
-    /// Before the first output or offset of a transaction: whether one must be begun at the producer now.
+    /// Call it before the first output or offset of a transaction. Returns whether a transaction has to be begun
+    /// at the producer now.
     ///
     /// # Panics
-    /// While a commit is under way: tasks must not run then, see [`CommitMachine::accepts_work`].
+    /// While a commit is in progress: tasks must not run then, see [`CommitMachine::accepts_work`].
     pub fn begin(&mut self, now: Moment) -> bool {
         match self.state {
             State::Idle => {
@@ -179,7 +182,7 @@ impl CommitMachine {
         matches!(self.state, State::Idle | State::Open { .. })
     }
 
-    /// The sequence number of the transaction that is open, or of the next one.
+    /// The sequence number of the open transaction, or of the next one.
     #[must_use]
     pub const fn sequence(&self) -> u64 {
         self.sequence
@@ -191,7 +194,7 @@ impl CommitMachine {
         matches!(self.state, State::Idle)
     }
 
-    /// The transaction has grown by so many records of output and their bytes.
+    /// Adds records of output and their bytes to the size of the transaction.
     pub const fn handle_work(&mut self, records: u64, bytes: u64) {
         if let State::Open { size, .. } = &mut self.state {
             size.records = size.records.saturating_add(records);
@@ -199,12 +202,14 @@ impl CommitMachine {
         }
     }
 
-    /// Whether there is nothing more to read at the moment: then waiting makes the transaction older, not better.
+    /// Tells whether there is nothing more to read at the moment: then waiting makes the transaction older,
+    /// but not larger.
     pub const fn handle_drained(&mut self, is_drained: bool) {
         self.is_drained = is_drained;
     }
 
-    /// Commit what is open as soon as possible: before a rebalance, at the end, on shutdown. Holds until it is committed.
+    /// Commits the open transaction as soon as possible: before a rebalance, at the end, on shutdown.
+    /// Holds until it is committed.
     pub const fn request_commit(&mut self) {
         self.is_urgent = true;
     }
@@ -215,15 +220,15 @@ impl CommitMachine {
         self.is_urgent
     }
 
-    /// Abort what is open: a task has failed, or its partition is gone. Without effect when there is no transaction; one
-    /// whose commit is under way is not called back.
+    /// Aborts the open transaction: a task has failed, or its partition is gone. No effect if there is no transaction,
+    /// or if its commit is in progress.
     pub const fn request_abort(&mut self) {
         if matches!(self.state, State::Open { .. }) {
             self.state = State::Aborting { is_given: false };
         }
     }
 
-    /// The next step, if it is time for one.
+    /// The next step, if one is due.
     pub fn poll(&mut self, now: Moment) -> Option<Step> {
         if self.is_due(now) {
             self.state = State::Flushing { is_given: false };
@@ -243,10 +248,10 @@ impl CommitMachine {
         (!std::mem::replace(is_given, true)).then_some(step)
     }
 
-    /// What came of the step that was given last.
+    /// Handles the outcome of the last step.
     ///
     /// # Panics
-    /// When no step waits for an answer, or not for this one.
+    /// If no step waits for an answer, or not for this one.
     pub fn handle(&mut self, outcome: Outcome) {
         self.state = match (self.state, outcome) {
             (State::Flushing { is_given: true }, Outcome::Done) => State::Ending { is_given: false },
@@ -258,7 +263,7 @@ impl CommitMachine {
                 State::Recovering { is_given: false, may_have_landed: true }
             }
             (State::Aborting { is_given: true }, Outcome::Done) => State::RolledBack,
-            // A flush without an answer is for the producer to retry; when it cannot, the new epoch aborts the rest.
+            // The producer retries a flush without an answer; if it cannot, the new epoch aborts the rest.
             (State::Aborting { is_given: true } | State::Flushing { is_given: true }, Outcome::Unknown) => {
                 State::Recovering { is_given: false, may_have_landed: false }
             }
@@ -273,7 +278,7 @@ impl CommitMachine {
         };
     }
 
-    /// When [`CommitMachine::poll`] may next have a step, if nothing else happens before.
+    /// The time at which [`CommitMachine::poll`] may next have a step, if nothing else happens before.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Moment> {
         let State::Open { since, .. } = self.state else { return None };

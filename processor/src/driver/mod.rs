@@ -1,8 +1,9 @@
 //! The test driver: a topology without a broker, under a virtual clock, that can crash at any step of a commit.
 //!
-//! It runs what the runtime runs, the [`Worker`](crate::worker::Worker) machine with its take-overs, restores and commits, on a
-//! cluster in memory: logs, a group coordinator and a transaction coordinator. A test sees what a `read_committed` reader
-//! would see. Nothing in it depends on time or chance, but for what [`TestDriver::step`] draws from the test's seed.
+//! It runs the same [`Worker`](crate::worker::Worker) machine as the runtime, with its take-overs, restores and
+//! commits, on a cluster in memory: logs, a group coordinator and a transaction coordinator. A test sees what
+//! a `read_committed` reader would see. Nothing in it depends on time or chance, except what [`TestDriver::step`] draws
+//! from the test's seed.
 //!
 //! ```
 //! use std::time::Duration;
@@ -70,21 +71,21 @@ pub use schedule::Faults;
 /// An entry of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreEntry {
-    /// The task that has it.
+    /// The task whose store it is in.
     pub partition: PartitionId,
     /// The window.
     pub window: Window,
     /// The key.
     pub key: Vec<u8>,
-    /// The value, by the store's serde.
+    /// The value, encoded by the store's serde.
     pub value: Vec<u8>,
 }
 
 /// A topology without a broker. All tasks are in one worker, with one transactional producer, until
 /// [`TestDriver::add_worker`] adds others.
 ///
-/// After an error that needs a person the job has stopped, see [`TestDriver::failure`] and [`TestDriver::fatal`]. Naming a
-/// topic or a store that the topology does not have panics: it is a mistake of the test.
+/// After an error that needs a person the job has stopped, see [`TestDriver::failure`] and [`TestDriver::fatal`].
+/// Naming a topic or a store that the topology does not have panics, because it is a mistake of the test.
 pub struct TestDriver {
     topology: Arc<Topology>,
     cluster: Cluster,
@@ -97,14 +98,14 @@ pub struct TestDriver {
     /// In a bounded run, the end of each partition of each source topic.
     ends: Option<Arc<Ends>>,
     fatal: Option<Fatal>,
-    /// Records of each changelog that a worker reads between two steps of time; `None` for all.
+    /// Records of each changelog that a worker reads between two steps of time; `None` for all of them.
     restore_pace: Option<usize>,
 }
 
-/// A place for a worker: it may die and start again.
+/// A place for a worker, which may die and start again.
 struct Slot {
     member: Option<Member>,
-    /// How often it has been started.
+    /// Number of times that it has been started.
     incarnation: u32,
     is_paused: bool,
 }
@@ -116,10 +117,10 @@ impl TestDriver {
         Self::with_partitions(topology, &[])
     }
 
-    /// Starts the job; source and output topics have as many partitions as given here, the others one.
+    /// Starts the job; source and output topics have the given numbers of partitions, the others one.
     ///
     /// # Panics
-    /// When topics that reach one step with state have different numbers.
+    /// If topics that reach one step with state have different numbers of partitions.
     #[must_use]
     pub fn with_partitions(topology: Topology, partitions: &[(&str, i32)]) -> Self {
         let cluster = Cluster::new(&topology, partitions);
@@ -141,7 +142,7 @@ impl TestDriver {
         driver
     }
 
-    /// Writes a record to a topic, into the partition of its key (0 when that is null), and lets the job process it.
+    /// Writes a record to a topic, into the partition of its key (0 if that is null), and lets the job process it.
     pub fn pipe(&mut self, topic: &str, key: Option<&str>, value: &str, timestamp: i64) {
         self.pipe_to(topic, Route::ByKey, key.map(str::as_bytes), Some(value.as_bytes()), timestamp);
     }
@@ -160,7 +161,7 @@ impl TestDriver {
         self.append(topic, &OutRecord { sink: SinkId(0), route, timestamp, key, value, headers });
     }
 
-    /// As [`TestDriver::pipe`], any bytes.
+    /// As [`TestDriver::pipe`], with arbitrary bytes.
     pub fn pipe_to(&mut self, topic: &str, route: Route, key: Option<&[u8]>, value: Option<&[u8]>, timestamp: i64) {
         self.pipe_record(
             topic,
@@ -181,7 +182,7 @@ impl TestDriver {
         self.run();
     }
 
-    /// Lets the tasks process all that they can see, within the open transaction.
+    /// Lets the tasks process all visible input, within the open transaction.
     pub fn run(&mut self) {
         self.pump();
         for index in 0..self.slots.len() {
@@ -202,7 +203,7 @@ impl TestDriver {
         }
     }
 
-    /// Lets time pass: idle partitions, sessions, and commits that become due on the way.
+    /// Lets time pass: partitions become idle, sessions end, and commits that become due on the way are made.
     pub fn advance_wall(&mut self, duration: Duration) {
         let end = self.now + duration;
         loop {
@@ -218,9 +219,9 @@ impl TestDriver {
         self.pass(end);
     }
 
-    /// Commits the open transactions, or crashes in one as planned; does nothing when there is none.
+    /// Commits the open transactions, or crashes in one as planned; does nothing if there is none.
     ///
-    /// What it made visible in repartition topics is then processed, within the next transaction.
+    /// Records that this makes visible in repartition topics are then processed, within the next transaction.
     pub fn commit(&mut self) {
         for index in 0..self.slots.len() {
             let now = self.now;
@@ -241,7 +242,8 @@ impl TestDriver {
         }
     }
 
-    /// Ends the input where it is now, and settles: every window is closed. Input that is piped later starts another run.
+    /// Ends the input at its present end, and settles: every window is closed. Input that is piped later starts
+    /// another run.
     pub fn end_of_input(&mut self) {
         let mut ends = Ends::new();
         for source in self.topology.external_sources() {
@@ -253,14 +255,14 @@ impl TestDriver {
         self.settle();
     }
 
-    /// Whether every task has reached the end of its input, and committed what follows from it.
+    /// Whether every task has reached the end of its input, and has committed the results.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         let mut members = self.slots.iter().filter_map(|slot| slot.member.as_ref()).peekable();
         self.ends.is_some() && members.peek().is_some() && members.all(|member| member.worker.is_finished())
     }
 
-    /// The committed records of a topic: by partition, within one in the order of the log.
+    /// The committed records of a topic, by partition, and within one in the order of the log.
     #[must_use]
     pub fn read(&self, topic: &str) -> Vec<TestRecord> {
         let logs = &self.cluster.logs;
@@ -268,10 +270,10 @@ impl TestDriver {
         partitions.flat_map(|partition| logs.read_committed(topic, partition, Offset(0))).cloned().collect()
     }
 
-    /// The entries of a store as they are in memory, uncommitted changes included: by partition and window.
+    /// The entries of a store as they are in memory, uncommitted changes included, by partition and window.
     ///
     /// # Panics
-    /// When there is no such store, or its values cannot be encoded.
+    /// If there is no such store, or its values cannot be encoded.
     pub fn store(&mut self, name: &str) -> Vec<StoreEntry> {
         let store = self.topology.stores().iter().position(|store| store.name == name);
         let store = StoreId(store.unwrap_or_else(|| panic!("no store `{name}` in this topology")));
@@ -290,7 +292,7 @@ impl TestDriver {
         entries
     }
 
-    /// How each task is doing: by sub-topology and partition.
+    /// The status of each task, by sub-topology and partition.
     pub fn status(&mut self) -> Vec<(TaskId, TaskStatus)> {
         let members = self.slots.iter_mut().filter_map(|slot| slot.member.as_mut());
         let mut statuses: BTreeMap<_, _> = BTreeMap::new();
@@ -298,23 +300,23 @@ impl TestDriver {
         statuses.into_iter().collect()
     }
 
-    /// What each worker reports of its tasks, by worker.
+    /// The reports of each worker about its tasks.
     pub fn reports(&mut self) -> Vec<Vec<TaskReport>> {
         let report = |slot: &mut Slot| slot.member.as_mut().map(|member| member.worker.report()).unwrap_or_default();
         self.slots.iter_mut().map(report).collect()
     }
 
-    /// Crashes the job at this point of its next commit, and starts it anew.
+    /// Crashes the job at this point of its next commit, and starts it again.
     pub const fn crash_at(&mut self, point: CommitPoint) {
         self.plan = Some(Plan::Crash(point));
     }
 
-    /// Loses the answer to the next EndTxn: the job has to find out whether it landed.
+    /// Loses the answer to the next EndTxn: the job has to find out whether it was carried out.
     pub const fn lose_answer(&mut self, landed: bool) {
         self.plan = Some(Plan::Unanswered { landed });
     }
 
-    /// Crashes the job right now, in the middle of its transaction, and starts it anew.
+    /// Crashes the job at once, in the middle of its transaction, and starts it again.
     pub fn crash(&mut self) {
         self.crash_count += 1;
         for index in 0..self.slots.len() {
@@ -325,13 +327,13 @@ impl TestDriver {
         self.run();
     }
 
-    /// How often it has crashed.
+    /// Number of crashes so far.
     #[must_use]
     pub const fn crash_count(&self) -> u64 {
         self.crash_count
     }
 
-    /// What stopped the job, if it was a record that it cannot process.
+    /// The record error that stopped the job, if one did.
     #[must_use]
     pub const fn failure(&self) -> Option<&ProcessError> {
         match &self.fatal {
@@ -340,13 +342,13 @@ impl TestDriver {
         }
     }
 
-    /// What stopped the job, if it has stopped.
+    /// The error that stopped the job, if it has stopped.
     #[must_use]
     pub const fn fatal(&self) -> Option<&Fatal> {
         self.fatal.as_ref()
     }
 
-    /// Commits by another policy than the default.
+    /// Sets another commit policy than the default.
     pub fn set_commit_policy(&mut self, policy: CommitPolicy) {
         self.policy = policy;
         for member in self.slots.iter_mut().filter_map(|slot| slot.member.as_mut()) {
@@ -354,8 +356,8 @@ impl TestDriver {
         }
     }
 
-    /// Lets workers write marks that only say how far event time has come less often, as they do by themselves with many
-    /// partitions. [`TestDriver::commit`] does not wait for that.
+    /// Lets workers write marks that only say how far event time has come less often, as they do by themselves with
+    /// many partitions. [`TestDriver::commit`] does not wait for that.
     pub fn set_mark_interval_min(&mut self, interval: Duration) {
         self.mark_interval_min = interval;
         for member in self.slots.iter_mut().filter_map(|slot| slot.member.as_mut()) {
@@ -366,17 +368,17 @@ impl TestDriver {
 
 /// Several workers.
 impl TestDriver {
-    /// Starts another worker; the group shares the tasks anew. Returns its number.
+    /// Starts another worker; the group rebalances. Returns its number.
     pub fn add_worker(&mut self) -> usize {
         self.slots.push(Slot { member: None, incarnation: 0, is_paused: false });
         self.start_worker(self.slots.len() - 1);
         self.slots.len() - 1
     }
 
-    /// Starts a worker that is dead, or kills it and starts it again: it takes up its transactional id and its membership.
+    /// Starts a dead worker, or kills and restarts a live one: it takes up its transactional id and its membership.
     ///
     /// # Panics
-    /// When there is no such worker; so do the other methods that name one.
+    /// If there is no such worker; the same holds for the other methods that name one.
     pub fn start_worker(&mut self, worker: usize) {
         let slot = &mut self.slots[worker];
         slot.incarnation += 1;
@@ -397,12 +399,12 @@ impl TestDriver {
         slot.member = Some(Member::start(place, &self.topology, settings, ends, cluster));
     }
 
-    /// Lets a worker die without a word: the group notices when its session is over.
+    /// Kills a worker: the group notices when its session times out.
     pub fn kill_worker(&mut self, worker: usize) {
         self.slots[worker].member = None;
     }
 
-    /// Lets a worker commit what it has, leave the group and end.
+    /// Lets a worker commit, leave the group and end.
     pub fn stop_worker(&mut self, worker: usize) {
         if let Some(member) = self.active(worker) {
             member.worker.stop();
@@ -410,28 +412,28 @@ impl TestDriver {
         self.pump();
     }
 
-    /// Holds a worker: it does nothing and hears nothing until it is resumed, not even that its session is over.
+    /// Pauses a worker: until it is resumed, it does nothing and learns nothing, not even that its session has ended.
     pub fn pause_worker(&mut self, worker: usize) {
         self.slots[worker].is_paused = true;
     }
 
-    /// Lets a paused worker go on.
+    /// Resumes a paused worker.
     pub fn resume_worker(&mut self, worker: usize) {
         self.slots[worker].is_paused = false;
     }
 
-    /// Lets workers read so many records of a changelog a second; `None` for as many as there are.
+    /// Limits the records of a changelog that workers read per second; `None` for no limit.
     pub const fn set_restore_pace(&mut self, records: Option<usize>) {
         self.restore_pace = records;
     }
 
-    /// Transactions that the workers that are alive have committed.
+    /// Number of transactions that the live workers have committed.
     #[must_use]
     pub fn commit_count(&self) -> u64 {
         self.slots.iter().filter_map(|slot| slot.member.as_ref()).map(|member| member.worker.commit_count()).sum()
     }
 
-    /// Lets each worker take one fetch of up to so many records of each input.
+    /// Lets each worker take one fetch of up to this many records of each input.
     pub fn trickle(&mut self, records: usize) {
         self.pump();
         for index in 0..self.slots.len() {
@@ -452,7 +454,7 @@ impl TestDriver {
         self.pump_drained();
     }
 
-    /// Whether workers that are gone can be fenced from now on; when not, their transactions end at their timeouts.
+    /// Sets whether dead workers can be fenced from now on; if not, their transactions end at their timeouts.
     pub const fn set_can_fence(&mut self, can_fence: bool) {
         self.cluster.can_fence = can_fence;
     }
@@ -464,12 +466,12 @@ impl TestDriver {
         self.slots.iter().enumerate().filter(is_alive).map(|(worker, _)| worker).collect()
     }
 
-    /// Makes the group share the partitions anew.
+    /// Starts a rebalance of the group.
     pub fn rebalance(&mut self) {
         self.cluster.group.rebalance(self.now);
     }
 
-    /// Adds partitions to a topic; the group shares anew.
+    /// Adds partitions to a topic; the group rebalances.
     pub fn grow_topic(&mut self, topic: &str, partition_count: i32) {
         self.cluster.logs.grow(topic, partition_count);
         self.rebalance();
@@ -518,7 +520,7 @@ impl TestDriver {
         self.cluster.handle_time(now);
     }
 
-    /// As [`TestDriver::pump`], with nothing at hand: commits that are due begin.
+    /// As [`TestDriver::pump`], with no input at hand: commits that are due begin.
     fn pump_drained(&mut self) {
         for member in self.slots.iter_mut().filter_map(Slot::active) {
             member.worker.handle_at_hand(false);
@@ -526,7 +528,7 @@ impl TestDriver {
         self.pump();
     }
 
-    /// Carries out everything that is under way, but takes no records of inputs.
+    /// Carries out everything that is in progress, but takes no records of inputs.
     fn pump(&mut self) {
         let mut goes_on = true;
         while std::mem::take(&mut goes_on) && self.fatal.is_none() {
@@ -537,7 +539,7 @@ impl TestDriver {
         }
     }
 
-    /// Whether anything happened.
+    /// Carries out what a worker has in progress. Returns whether anything happened.
     fn pump_worker(&mut self, index: usize) -> bool {
         let (now, cluster) = (self.now, &mut self.cluster);
         let Some(member) = self.slots[index].active() else { return false };
@@ -562,7 +564,7 @@ impl TestDriver {
         self.bury(index) || goes_on
     }
 
-    /// Looks whether a worker has ended, and starts another in its place if it has to.
+    /// Checks whether a worker has ended, and replaces it if necessary.
     fn bury(&mut self, index: usize) -> bool {
         let slot = &mut self.slots[index];
         let Some(end) = slot.member.as_mut().and_then(|member| member.end.take()) else { return false };
@@ -589,7 +591,7 @@ impl Slot {
     }
 }
 
-/// Sequence numbers that a life of a worker may use; the next one begins above them.
+/// Number of sequence numbers for one incarnation of a worker; the next one begins above them.
 const SEQUENCES_MAX: u64 = 1 << 32;
 
 /// Time passes in steps of this size.

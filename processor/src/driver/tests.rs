@@ -1,4 +1,4 @@
-//! Jobs as a whole, under crashes.
+//! Whole jobs, with crashes.
 
 use std::collections::BTreeMap;
 
@@ -35,7 +35,7 @@ fn word_count(emit: Emit, watermark: Watermark) -> Topology {
     job.build().expect("a valid job")
 }
 
-/// Results in order of the log: word, window start, count.
+/// Results in the order of the log: word, window start, count.
 fn results(driver: &TestDriver) -> Vec<(String, i64, u64)> {
     let result = |record: &TestRecord| {
         let count: Count = serde_json::from_str(record.value_str()).expect("JSON");
@@ -236,7 +236,7 @@ fn a_later_run_goes_on_where_the_first_one_ended() {
     assert_eq!(late, 1, "its window had come out in the first run");
 }
 
-/// A run under a seed: lines on several partitions, commits, crashes of every kind, then the end of the input.
+/// A run from a seed: lines on several partitions, commits, crashes of every kind, then the end of the input.
 struct Chaos {
     rng: Rng,
     driver: TestDriver,
@@ -288,7 +288,7 @@ impl Chaos {
 }
 
 fn check_chaos(seed: u64, emit: Emit) {
-    // The disorder stays below the bound and no partition falls idle, so nothing may be late.
+    // The disorder stays below the bound and no partition becomes idle, so no line may be late.
     let mut chaos = Chaos::new(seed, word_count(emit, Watermark::bounded(4 * SECOND).never_idle()));
     chaos.run(400);
     assert!(chaos.driver.failure().is_none() && chaos.driver.is_finished(), "seed {seed}");
@@ -332,7 +332,7 @@ fn two_shuffles_end_by_marks_alone() {
     let mut driver = TestDriver::with_partitions(job.build().expect("a valid job"), &[("lines", 2)]);
     driver.pipe_partition("lines", 0, None, "a bb cc xxx", 1_000);
     driver.pipe_partition("lines", 1, None, "dd e", 2_000);
-    // Marks that a task without a store has heard survive its restart.
+    // The marks that a task without a store has received survive its restart.
     driver.commit();
     driver.crash();
     driver.end_of_input();

@@ -1,9 +1,9 @@
-//! One life of a worker: its machine, wired to a cluster and to real time.
+//! One incarnation of a worker: its machine, connected to a cluster and to real time.
 //!
-//! A turn of the loop takes what is at hand (records of changelogs and of inputs, one fetch of each), lets the machine do what
-//! is due, does what it asks for, and waits for whatever comes first: a wish to stop, news of the group, the end of an
-//! operation, records, or the time. Records go from the frame that brought them through the tasks into the producer's open
-//! batches; nothing is copied on the way here.
+//! A turn of the loop takes the records at hand (one fetch of changelogs and one of inputs), lets the machine do what
+//! is due, carries out its actions, and waits for whatever comes first: a request to stop, news of the group,
+//! the end of an operation, records, or the time. Records go from the frame that brought them through the tasks into
+//! the producer's open batches; nothing is copied on the way.
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -30,12 +30,12 @@ use super::transaction::Transaction;
 use crate::commit::CommitPolicy;
 use crate::worker::{Action, Assignment, Completion, End, Operation, OperationId, Settings, Worker};
 
-/// How a life of a worker ended.
+/// The way in which an incarnation of a worker ended.
 #[derive(Debug)]
 pub(super) enum Over {
-    /// By itself, or as asked.
+    /// By itself, or as requested.
     Ended(End),
-    /// As a crash would end it.
+    /// As in a crash.
     Killed,
 }
 
@@ -48,17 +48,17 @@ struct Wiring<'s> {
     worker: Worker,
     /// `None` while an operation on the transaction has it.
     transaction: Option<Transaction>,
-    /// The operation on the transaction that is under way.
+    /// The operation on the transaction in progress.
     ending: Option<Ending>,
     operations: JoinSet<(OperationId, Completion)>,
     restores: Restores,
-    /// What is being processed; looked for ahead, to know whether there is more.
+    /// The fetch that is being processed. It is fetched ahead, to know whether there is more.
     current: Option<Fetched>,
     buffer: Decompressed,
-    /// When a worker that was told to stop is given up.
+    /// Time at which a worker that was asked to stop is given up.
     stop_by: Option<Moment>,
     reported: Moment,
-    /// Ticks in a row without a transaction.
+    /// Number of ticks in a row without a transaction.
     idle_ticks: u32,
 }
 
@@ -71,9 +71,9 @@ struct Restores {
 
 type Ending = Pin<Box<dyn Future<Output = Ended>>>;
 
-/// What came of an operation on the transaction.
+/// The end of an operation on the transaction.
 struct Ended {
-    /// `None` when the worker died in it.
+    /// `None` if the worker died in it.
     transaction: Option<Transaction>,
     id: OperationId,
     completion: Completion,
@@ -105,7 +105,7 @@ pub(super) async fn run(spec: &Spec) -> Over {
             info!(worker = %spec.transactional_id, cause, "left the group; the last transaction aborts");
             return Over::Ended(End::Stopped);
         }
-        // What it held is free at once for those who can go on.
+        // Its partitions are free at once for workers that can go on.
         Over::Ended(End::Fatal(_)) => member.leave().await,
         Over::Ended(End::Restart(_)) | Over::Killed => {}
     }
@@ -173,20 +173,20 @@ impl<'s> Wiring<'s> {
                     let (id, completion) = done.expect("an operation neither panics nor is cancelled");
                     self.worker.handle_done(self.client.now(), id, completion);
                 }
-                // Everything here shares the thread: heartbeats, fetches and sends get their turn.
+                // Everything here shares the thread, so heartbeats, fetches and sends get their turn.
                 () = tokio::task::yield_now(), if is_busy => {}
                 fetched = self.consumer.poll(), if takes_records => self.take_up(fetched),
                 fetched = self.restores.poll(), if !is_busy && self.restores.consumer.is_some() => self.restore(fetched),
                 () = tokio::time::sleep(pause), if !is_busy => {}
             }
             if self.stop_by.is_some_and(|stop_by| self.client.now() >= stop_by) {
-                // In the middle of something that does not end: nothing of it is committed, as after a crash.
+                // An operation does not end: nothing of it is committed, as after a crash.
                 return Over::Ended(End::Restart("the last commit takes too long".to_owned()));
             }
         }
     }
 
-    /// Takes up to one fetch of changelogs and one of inputs through the machine. Whether there was anything.
+    /// Passes up to one fetch of changelogs and one of inputs through the machine. Returns whether there was any.
     fn take_records(&mut self) -> bool {
         let restored = self.restores.consumer.as_mut().and_then(Consumer::try_poll);
         let mut is_busy = restored.is_some();
@@ -206,8 +206,8 @@ impl<'s> Wiring<'s> {
         is_busy
     }
 
-    /// Takes the records of one fetch through their task. It stops where a commit begins, however large the backlog, so that
-    /// a transaction stays short; the rest follows after it.
+    /// Passes the records of one fetch through their task. It stops where a commit begins, however large the backlog,
+    /// so that a transaction stays short; the rest follows after it.
     fn process(&mut self) {
         let Self { worker, transaction, current, buffer, client, .. } = self;
         let (Some(transaction), Some(fetched)) = (transaction, current.as_mut()) else { return };
@@ -235,7 +235,7 @@ impl<'s> Wiring<'s> {
         }
     }
 
-    /// Lets the machine do what is due, and does what it asks for.
+    /// Lets the machine do what is due, and carries out its actions.
     fn turn(&mut self) -> Option<Over> {
         if self.current.is_none()
             && self.worker.accepts_records()
@@ -273,7 +273,7 @@ impl<'s> Wiring<'s> {
                 self.consumer.resume(&input);
             }
             Action::Stop { input, offset } => {
-                // Seeking throws away what was fetched behind the end: parked, it would take the room of others for ever.
+                // Seeking discards what was fetched beyond the end: parked, it would take the room of others for ever.
                 self.consumer.pause(&input);
                 self.consumer.seek(&input, offset);
                 self.forget(&input);
@@ -288,7 +288,7 @@ impl<'s> Wiring<'s> {
             Action::Rejoin => self.member.rejoin(),
             Action::Purge(done) => {
                 let client = self.client.clone();
-                // Not waited for: a leader that is slow must not hold up commits.
+                // This is not waited for, because a slow leader must not delay commits.
                 tokio::spawn(async move {
                     if let Err(error) = client.delete_records(&done).await {
                         warn!(%error, "repartition topics are not purged; the next try comes later");
@@ -366,12 +366,13 @@ impl<'s> Wiring<'s> {
         self.restores.changelogs.insert(changelog);
     }
 
-    /// What was fetched of an input is of no use any more.
+    /// Discards what was fetched of an input.
     fn forget(&mut self, input: &TopicPartition) {
         self.current.take_if(|fetched| fetched.partition() == input);
     }
 
-    /// Tells those who watch what is new; dies when that was asked and nothing goes on in which to die.
+    /// Publishes news for observers. If a kill was requested and there is no transaction to die in,
+    /// the worker dies here.
     fn publish(&mut self, now: Moment) -> Option<Over> {
         let totals = self.worker.take_totals()?;
         self.spec.board.publish(totals);
@@ -425,13 +426,13 @@ fn wall_at_zero(now: Moment) -> TimestampMs {
     TimestampMs(wall.saturating_sub(i64::try_from(now.as_millis()).unwrap_or(i64::MAX)))
 }
 
-/// How long a worker that is asked to stop may take to commit; leaving the group takes 1 s at most.
+/// Time in which a worker that is asked to stop has to commit; leaving the group takes at most 1 s.
 const STOP_TIMEOUT: Duration = Duration::from_millis(800);
 
-/// How often tasks are reported.
+/// Interval of the reports about tasks.
 const REPORT_INTERVAL: Duration = Duration::from_millis(100);
 
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// So many reports without work, and a kill that waits for a transaction waits no longer.
+/// After this many reports without work, a requested kill no longer waits for a transaction.
 const IDLE_TICKS: u32 = 3;

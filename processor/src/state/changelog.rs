@@ -1,5 +1,4 @@
-//! Records of a changelog topic. The first byte of a key says what the record is, and stands for the format of the
-//! rest.
+//! Records of a changelog topic. The first byte of a key states the kind of the record, and the format of the rest.
 //!
 //! | byte | rest of the key | value |
 //! |---|---|---|
@@ -7,7 +6,7 @@
 //! | 3 | the first of some upstream partitions (i32, big endian), then the source topic; -1 and none for the task itself | their [marks](crate::watermark::encode_marks) |
 //! | 4 | the name of a store, or of a source topic of the job's own | how it is written: a text that is compared as a whole |
 //!
-//! 0 and 1 were entries and progress before records of kind 4 existed: nobody can say which windows they are of.
+//! 0 and 1 were entries and progress before records of kind 4 existed: the windows of such entries are unknown.
 
 use kafka_wire::types::PartitionId;
 
@@ -16,19 +15,19 @@ use kafka_wire::types::PartitionId;
 pub enum ChangelogKey<'a> {
     /// An entry of the store.
     Entry(&'a [u8]),
-    /// How far event time has come.
+    /// The progress of event time.
     Progress {
-        /// The source topic that the upstream task writes, empty for the task itself.
+        /// The source topic that the upstream task writes; empty for the task itself.
         topic: &'a [u8],
         /// The first of the upstream partitions, -1 for the task itself.
         upstream: PartitionId,
     },
-    /// How a store or a source is written.
+    /// The version in which a store or a source is written.
     Version {
         /// Its name.
         of: &'a [u8],
     },
-    /// A record of a changelog without versions.
+    /// A record of a changelog from before versions.
     Unversioned,
 }
 
@@ -44,7 +43,7 @@ impl<'a> ChangelogKey<'a> {
     /// The progress of the task itself.
     pub const OWN: ChangelogKey<'static> = ChangelogKey::Progress { topic: &[], upstream: PartitionId(-1) };
 
-    /// Writes the key over what `out` had.
+    /// Encodes the key, replacing the content of `out`.
     pub fn encode_into(self, out: &mut Vec<u8>) {
         out.clear();
         match self {
@@ -65,7 +64,7 @@ impl<'a> ChangelogKey<'a> {
         }
     }
 
-    /// Reads a key; `None` for a kind of record that this version does not know.
+    /// Decodes a key; `None` for a kind of record that this version does not know.
     #[must_use]
     pub fn decode(bytes: &'a [u8]) -> Option<Self> {
         let (kind, rest) = bytes.split_first()?;

@@ -1,7 +1,7 @@
-//! What a task writes about event time into the changelog of its first store, so that a restart does not forget it.
+//! Progress of event time in the changelog of a task's first store, so that a restart does not forget it.
 //!
-//! Upstream tasks do not repeat their marks, and a window that was closed must not open again: both are state. Marks are
-//! written by blocks of neighbours, each block a record of its own, because those of one worker come together.
+//! Upstream tasks do not repeat their marks, and a window that was closed must not open again: both are state. Marks
+//! are written by blocks of neighbours, each block a record of its own, because those of one worker come together.
 
 use std::collections::BTreeSet;
 
@@ -13,12 +13,12 @@ use crate::output::{OutRecord, Output, Route, SinkId};
 use crate::state::ChangelogKey;
 use crate::watermark::{Mark, NO_WATERMARK, Progress, TaskTime, encode_marks};
 
-/// The progress that the changelog has not got yet.
+/// The progress that is not in the changelog yet.
 pub(super) struct ProgressLog {
     changelog: SinkId,
     /// Blocks of which marks were heard since the last commit: input, and the first upstream partition.
     heard: BTreeSet<(usize, i32)>,
-    /// The task's own watermark, as the changelog has it after the last commit, and after the open transaction.
+    /// The task's own watermark, as it is in the changelog after the last commit, and after the open transaction.
     committed: TimestampMs,
     written: TimestampMs,
     key: Vec<u8>,

@@ -1,4 +1,4 @@
-//! One task at a time, its records and its output in hand.
+//! Single tasks, with their records and output under the control of the test.
 
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ use crate::types::Partitions;
 use crate::watermark::{IdleAt, Watermark, encode_marks};
 use crate::window::Tumbling;
 
-/// A record that was put out: topic, partition (-1 by key), key, value.
+/// An output record: topic, partition (-1 by key), key, value.
 type Recorded = (usize, i32, Option<Vec<u8>>, Option<Vec<u8>>);
 
-/// Records that were put out.
+/// Collects output records.
 #[derive(Default)]
 struct Recorder(Vec<Recorded>);
 
@@ -34,7 +34,7 @@ impl Output for Recorder {
 }
 
 impl Recorder {
-    /// The marks in topic 0, with their partitions, since the last look.
+    /// The marks in topic 0, with their partitions, since the last call.
     fn marks(&mut self) -> Vec<(i32, Mark)> {
         let records = self.0.drain(..).filter(|(sink, _, key, _)| *sink == 0 && key.is_none());
         let marks = |(_, partition, _, value): Recorded| {
@@ -248,8 +248,8 @@ fn task_error(task: &mut Task, key: &[u8], value: &[u8]) -> String {
     task.restore(StoreId(0), key, Some(value)).map_or_else(|error| error.to_string(), |()| String::new())
 }
 
-/// A job with another step in place of the count of `topology()`: of other windows, or of keys that are written
-/// otherwise.
+/// A job with another step in place of the count of `topology()`: with other windows, or with keys encoded in
+/// another way.
 fn changed(windows_ms: u64, is_raw: bool) -> Topology {
     let mut job = Topology::builder("app");
     let lines = job.stream("in", Utf8);

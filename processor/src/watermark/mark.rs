@@ -4,39 +4,41 @@ use kafka_wire::types::{Offset, PartitionId, TimestampMs};
 
 use super::NO_WATERMARK;
 
-/// What one upstream task says: how far event time has come in everything that it wrote before this.
+/// The statement of one upstream task about everything that it wrote before: the progress of event time.
 ///
-/// In the log: a record with a null key, which data never has there, and the marks of any number of tasks in its value, see
-/// [`encode_marks`].
+/// In the log: a record with a null key, which data never has there, and the marks of any number of tasks in its value,
+/// see [`encode_marks`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
-    /// Partition of the task that says it.
+    /// Partition of the upstream task.
     pub upstream: PartitionId,
-    /// How many such tasks there are: until all have spoken, nothing is known.
+    /// Number of upstream tasks: until each has sent a mark, nothing is known.
     pub upstream_count: i32,
-    /// No record below this is expected from that task.
+    /// Watermark: no record below it is expected from that task.
     pub watermark: TimestampMs,
-    /// The task has had no input for a while; where its sources ended then.
+    /// If the task is idle, the end offsets of its sources.
     pub idle: Option<IdleAt>,
-    /// In a bounded run: the task has read its input up to this offset (exclusive), and wrote everything that follows
-    /// from it. Further down it is the sum over the partitions of the source, so that it grows whenever one of them does.
+    /// In a bounded run, the offset (exclusive) up to which the task has read its input and written all results.
+    /// Further downstream it is the sum over the partitions of the source, so that it grows whenever one of them does.
     pub ended: Option<Offset>,
 }
 
-/// Where the sources of a task ended when it fell idle. The task holds nobody back for as long as they still end there.
+/// The end offsets of a task's sources when it became idle. The task holds no other back for as long as the
+/// sources still end there.
 ///
-/// Sums of offsets stand for all of them: no end ever moves back, so a sum is the same only while each of its parts is.
+/// Sums of offsets stand for all partitions: no end ever moves back, so a sum stays the same only while
+/// each of its parts does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdleAt {
-    /// The next offsets of the user's topics that the task reads itself, added up.
+    /// Sum of the next offsets of the user's topics that the task reads itself.
     pub own: i64,
-    /// The same of all tasks above it, through however many shuffles.
+    /// The same for all tasks upstream of it, through any number of shuffles.
     pub above: i64,
 }
 
 impl Mark {
-    /// Whether `other` says the same about idleness and the end of the input. What differs there must not wait: others are
-    /// held back by it, or pass the task by.
+    /// Whether `other` says the same about idleness and the end of the input. What differs there must not wait:
+    /// others are held back by it, or pass the task by.
     #[must_use]
     pub fn has_state_of(&self, other: &Self) -> bool {
         self.idle == other.idle && self.ended == other.ended
@@ -45,10 +47,10 @@ impl Mark {
 
 /// Writes marks, over what `out` had; there is at least one, and all are of tasks that write the same topic.
 ///
-/// Version (3), count of upstream tasks (i32, big endian) and a watermark that all others are at or above (i64, big endian);
-/// then of each mark: its upstream partition less that of the mark before it, flags (1 idle, 2 ended, 4 no watermark), its
-/// watermark less the one above unless flagged, the two offsets of [`IdleAt`] if idle, the end offset if ended. Numbers of a
-/// mark are varints of seven bits a byte, low ones first, signs in the lowest bit.
+/// Version (3), count of upstream tasks (i32, big endian) and a watermark that all others are at or above (i64,
+/// big endian); then of each mark: its upstream partition less that of the mark before it, flags (1 idle, 2 ended, 4 no
+/// watermark), its watermark less the one above unless flagged, the two offsets of [`IdleAt`] if idle, the end offset
+/// if ended. Numbers of a mark are varints of seven bits a byte, low ones first, signs in the lowest bit.
 pub fn encode_marks(marks: &[Mark], out: &mut Vec<u8>) {
     let known = marks.iter().map(|mark| mark.watermark.0).filter(|watermark| *watermark != NO_WATERMARK.0);
     let base = known.min().unwrap_or(0);
@@ -122,8 +124,8 @@ fn decode_all(bytes: &[u8]) -> Option<Vec<Mark>> {
     (!marks.is_empty()).then_some(marks)
 }
 
-/// The rest of a mark of version 2, big endian: upstream partition (i32), count of upstream partitions (i32), watermark (i64),
-/// flags (1 idle, 2 ended), end offset (i64), and the two offsets of [`IdleAt`] (i64 each).
+/// The rest of a mark of version 2, big endian: upstream partition (i32), count of upstream partitions (i32),
+/// watermark (i64), flags (1 idle, 2 ended), end offset (i64), and the two offsets of [`IdleAt`] (i64 each).
 fn decode_one(bytes: &[u8]) -> Option<Mark> {
     let (upstream, rest) = bytes.split_first_chunk()?;
     let (upstream_count, rest) = rest.split_first_chunk()?;

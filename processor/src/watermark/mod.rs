@@ -1,29 +1,29 @@
-//! Event time: how far it has come, per partition, and across the shuffle.
+//! Event time: watermarks per partition, and across the shuffle.
 //!
-//! A watermark of `w` says that no record with a timestamp below `w` is expected any more; a window is closed when its end
-//! is at or below it. Each source partition has a [`Generator`], each repartition topic tells the watermarks of the tasks
-//! above it ([`Progress`]), and each task takes the least of what its inputs say ([`TaskTime`]).
+//! A watermark of `w` means that no record with a timestamp below `w` is expected any more; a window is closed when
+//! its end is at or below the watermark. Each source partition has a [`Generator`], each repartition topic carries
+//! the watermarks of the upstream tasks ([`Progress`]), and each task takes the minimum of its inputs ([`TaskTime`]).
 //!
 //! # What late means
-//! A record is late only when it lay in the log behind records that had moved the watermark of its own partition past its
-//! window, or came into the log after its window was closed. So a partition without records, which must not hold the others
-//! back for ever, is passed by only when nothing lies in its log that has not been read: [`TaskTime`] tells how.
+//! A record is late only if it lay in the log behind records that had moved the watermark of its own partition past its
+//! window, or came into the log after its window was closed. So a partition without records, which must not hold the
+//! others back for ever, is passed by only if its log has nothing that has not been read: [`TaskTime`] describes how.
 //!
 //! # How watermarks cross a repartition topic
-//! In band. Before a commit, a worker collects the marks ([`Mark`]) of those of its tasks whose watermark, idleness or end has
-//! changed, and writes them as one record into every partition of the repartition topic, in the same transaction as the
-//! tasks' data and behind it. A reader that has read a mark has therefore read everything that it speaks of, an aborted
-//! transaction takes its marks away with its data, and a replay finds both again in the same order. There is nothing to look
-//! up, and no position to keep besides the one in the topic.
+//! In band. Before a commit, a worker collects the marks ([`Mark`]) of those of its tasks whose watermark,
+//! idleness or end has changed, and writes them as one record into every partition of the repartition topic, in the
+//! same transaction as the tasks' data and behind it. A reader that has read a mark has therefore read everything that
+//! it speaks of, an aborted transaction takes its marks away with its data, and a replay finds both again in the same
+//! order. There is nothing to look up, and no position to keep besides the one in the topic.
 //!
-//! A mark may come later than it could: it then says less than is true. So marks that only say how far event time has come
-//! wait for each other ([`mark_interval`]), longer where there are more sources and targets, since each round is a record for
-//! every target and a mark for every source in it. What others wait for is said at once: that a task has fallen idle or has
-//! woken, and that its input has ended.
+//! A mark may come later than it could: it then says less than is true. So marks that only say how far event time has
+//! come wait for each other ([`mark_interval`]), longer where there are more sources and targets, since each round is
+//! a record for every target and a mark for every source in it. What others wait for is said at once:
+//! that a task has fallen idle or has woken, and that its input has ended.
 //!
-//! The alternative was a topic of its own for progress, tailed by every instance, with the offsets that a mark speaks of.
-//! It needs the offsets of the acks before the transaction can end, a second consumer in every instance, and a rule for
-//! applying each mark at the right place.
+//! The alternative was a topic of its own for progress, tailed by every instance, with the offsets that a mark speaks
+//! of. It needs the offsets of the acks before the transaction can end, a second consumer in every instance,
+//! and a rule for applying each mark at the right place.
 
 mod generator;
 mod mark;
@@ -39,11 +39,11 @@ pub use mark::{IdleAt, Mark, decode_marks, encode_marks};
 pub use progress::Progress;
 pub use task_time::{Contributor, InputKind, TaskTime};
 
-/// Before anything is known: no window is closed, nothing is late.
+/// The watermark before anything is known: no window is closed, and no record is late.
 pub const NO_WATERMARK: TimestampMs = TimestampMs(i64::MIN);
 
-/// The shortest time between two marks that only say how far event time has come, by the number of tasks that write marks
-/// and of partitions that each mark goes to.
+/// The shortest time between two marks that only say how far event time has come, by the number of tasks that write
+/// marks and of partitions that each mark goes to.
 #[must_use]
 pub fn mark_interval(sources: i32, targets: i32) -> Duration {
     let marks = u64::from(sources.unsigned_abs()) * u64::from(targets.unsigned_abs());

@@ -1,7 +1,8 @@
 //! The latest mark of each upstream task of one repartition topic.
 //!
-//! - Unheard upstreams hold the watermark: their first records may be the oldest.
-//! - An upstream's watermark never goes back: one that restarts has forgotten how far it was, its readers have not.
+//! - Upstream tasks without a mark hold the watermark back: their first records may be the oldest.
+//! - An upstream task's watermark never goes back: one that restarts has forgotten its watermark, but
+//!   its readers have not.
 
 use std::sync::Arc;
 
@@ -34,8 +35,8 @@ struct Sums {
 }
 
 impl Progress {
-    /// Takes the marks of one record. `false`, and nothing taken, when one of them makes no sense: an upstream that is not
-    /// among so many.
+    /// Takes the marks of one record. `false`, and nothing taken, when one of them makes no sense:
+    /// an upstream that is not among so many.
     ///
     /// Watermarks are kept as given, but never below that of an earlier mark.
     #[must_use]
@@ -48,7 +49,7 @@ impl Progress {
         for mark in marks {
             let Some((upstream, count)) = place(mark) else { continue };
             if upstreams.len() < count {
-                // A topic may grow partitions; it never loses any.
+                // A topic may gain partitions; it never loses any.
                 upstreams.resize(count, None);
             }
             let slot = &mut upstreams[upstream];
@@ -63,7 +64,7 @@ impl Progress {
         true
     }
 
-    /// The latest mark of each upstream task, by its partition; none for one that has not been heard.
+    /// The latest mark of each upstream task, by its partition; `None` for a task without a mark so far.
     pub fn marks(&self) -> impl Iterator<Item = (PartitionId, Option<&Mark>)> {
         (0..).map(PartitionId).zip(self.upstreams.iter().map(Option::as_ref))
     }
@@ -92,13 +93,13 @@ impl Progress {
         self.sums.greatest
     }
 
-    /// Where the sources of all upstream tasks ended, when all are idle.
+    /// The end offsets of the sources of all upstream tasks, if all of them are idle.
     #[must_use]
     pub fn idle_at(&self) -> Option<IdleAt> {
         self.sums.idle_at.filter(|_| self.has_heard_all() && self.sums.idle == self.sums.heard)
     }
 
-    /// Whether each upstream partition has ended at the offset expected of it, or later.
+    /// Whether each upstream partition has ended at its expected offset, or later.
     #[must_use]
     pub fn has_ended(&self, expected_ends: &[Offset]) -> bool {
         expected_ends.iter().enumerate().all(|(upstream, expected)| {
@@ -146,14 +147,14 @@ impl Sums {
                 self.idle += 1;
                 let sum = self.idle_at.get_or_insert(IdleAt { own: 0, above: idle.above });
                 sum.own = sum.own.saturating_add(idle.own);
-                // They have the same tasks above them. The least is that of the one that knows least.
+                // They have the same tasks upstream of them, so the minimum is that of the task that knows least.
                 sum.above = sum.above.min(idle.above);
             }
         }
     }
 
-    /// Takes a mark in place of an earlier one of the same upstream. `false` when that needs a look at all of them: someone
-    /// is idle, or the only one that held the rest back has moved.
+    /// Takes a mark in place of an earlier one of the same upstream. `false` when that needs a look at all of them:
+    /// someone is idle, or the only one that held the rest back has moved.
     fn replace(&mut self, earlier: Option<Mark>, mark: Mark) -> bool {
         if self.idle > 0 || mark.idle.is_some() {
             return false;
@@ -177,7 +178,7 @@ fn place(mark: &Mark) -> Option<(usize, usize)> {
     Some((upstream, count))
 }
 
-/// Far above the partitions that a topic can have in practice; bounds what a malformed mark makes us allocate.
+/// Far more partitions than a topic has in practice; it bounds the memory that a malformed mark can make this allocate.
 const UPSTREAMS_MAX: usize = 1 << 16;
 
 #[cfg(test)]

@@ -1,30 +1,30 @@
-//! What a worker knows of its group.
+//! A worker's knowledge of its group.
 
 use kafka_wire::cluster::TopicPartition;
 
-/// What the group gave to a worker.
+/// The assignment of a worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assignment {
-    /// Counts the group's assignments.
+    /// Generation, which counts the group's assignments.
     pub generation: i32,
     /// The partitions that are the worker's from now on, and no others.
     pub partitions: Vec<TopicPartition>,
-    /// Transactional ids of all members; empty when they are not known.
+    /// Transactional ids of all members; empty if they are unknown.
     pub live_ids: Vec<String>,
 }
 
-/// A worker's place in its group.
+/// The state of a worker in its group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// No partition is ours: before the first assignment, and between giving back and the next.
+    /// The worker has no partitions: before the first assignment, and between giving back and the next.
     Joining,
-    /// The partitions are ours.
+    /// The worker has its partitions.
     Assigned,
-    /// The group wants them back: what is begun is committed first.
+    /// The group rebalances: the open transaction is committed first.
     Returning,
 }
 
-/// The group as of the last assignment.
+/// The state of the group as of the last assignment.
 #[derive(Debug)]
 pub(super) struct Membership {
     pub(super) phase: Phase,
@@ -37,8 +37,8 @@ impl Membership {
         Self { phase: Phase::Joining, generation: None, live_ids: Vec::new() }
     }
 
-    /// Takes the generation of an assignment. Whether one went by without us: others may then have had any of our
-    /// partitions in it.
+    /// Enters the generation of an assignment. Returns whether a generation was missed, in which others may have had
+    /// any of the partitions.
     pub(super) fn enter(&mut self, generation: i32) -> bool {
         self.phase = Phase::Assigned;
         self.generation.replace(generation).is_some_and(|last| generation > last + 1)
@@ -53,7 +53,7 @@ impl Membership {
         before.into_iter().filter(|id| !self.live_ids.contains(id)).collect()
     }
 
-    /// Whether a worker is surely no member: nobody is fenced on a guess, and a member that lives never.
+    /// Whether a worker is certainly not a member: workers are not fenced on a guess, and live members never.
     pub(super) fn is_gone(&self, transactional_id: &str) -> bool {
         !self.live_ids.is_empty() && !self.live_ids.iter().any(|id| id == transactional_id)
     }

@@ -1,13 +1,14 @@
-//! Taking partitions over: what a worker has to find out before it may work on them, and in which order.
+//! The take-over of partitions: everything that a worker has to find out before it may work on them, in order.
 //!
-//! 1. Count the partitions of the inputs and of the changelogs: inputs of a task belong together, and state that depends
-//!    on their number must still fit it.
-//! 2. See who committed last, and fence it if it is gone, so that its open transaction aborts now and not at its timeout.
-//! 3. Read the committed offsets, waiting for transactions that are on their way to an end (`require_stable`, KIP-447).
-//! 4. List the ends that the changelogs have *after* step 3: the owner before may have committed a moment ago. The end is
-//!    that of all records, committed or not; aborted stretches are passed on the way, not ended at.
+//! 1. Count the partitions of the inputs and of the changelogs: inputs of a task belong together, and state that
+//!    depends on their number must still fit it.
+//! 2. Find the worker that committed last, and fence it if it is gone, so that its open transaction aborts now and
+//!    not at its timeout.
+//! 3. Read the committed offsets, waiting for transactions that are being ended (`require_stable`, KIP-447).
+//! 4. List the ends of the changelogs *after* step 3, because the former owner may have committed a moment ago.
+//!    The end is that of all records, committed or not; aborted records before it are skipped.
 //!
-//! Tasks that the worker keeps, and those of other take-overs, go on meanwhile.
+//! The tasks that the worker keeps, and those of other take-overs, go on meanwhile.
 
 use std::collections::BTreeMap;
 
@@ -25,27 +26,27 @@ use crate::output::StoreId;
 use crate::task::TaskId;
 use crate::topology::{SourceSpec, SubTopology, Topology};
 
-/// Whether offsets without our metadata are taken as they are.
+/// The reaction to offsets without our metadata.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ForeignOffsets {
-    /// They end the job: somebody else has read what is in no result.
+    /// They end the job: another program has read records that are in no result.
     #[default]
     Refuse,
-    /// Somebody has set them on purpose.
+    /// They are accepted as set on purpose.
     Accept,
 }
 
-/// Tasks that are taken over together, and how far that is.
+/// Tasks that are taken over together, and the progress of that.
 pub(super) struct Takeover {
     claims: Vec<Claim>,
     /// Workers to fence.
     gone: Vec<String>,
     step: Step,
-    /// The operation whose completion is waited for.
+    /// The operation in progress.
     operation: Option<OperationId>,
     counts: BTreeMap<String, i32>,
     committed: BTreeMap<TopicPartition, Option<CommittedOffset>>,
-    /// What the offsets under way were asked for: a task that is dropped meanwhile still has its place in the answer.
+    /// The request for offsets in progress: a task that is dropped meanwhile still has its place in the answer.
     asked: Vec<(TopicPartition, OffsetSpec)>,
     listed: BTreeMap<TopicPartition, Vec<Offset>>,
 }
@@ -60,14 +61,14 @@ enum Step {
     Done,
 }
 
-/// What a take-over found out about a task.
+/// The result of a take-over for one task.
 pub(super) struct Found {
     pub(super) claim: Claim,
-    /// Partitions of each source of the sub-topology.
+    /// Number of partitions of each source of the sub-topology.
     pub(super) partition_counts: Vec<i32>,
-    /// Where each input goes on, and whether the group had an offset for it.
+    /// The position of each input, and whether the group had a committed offset for it.
     pub(super) positions: Vec<(Place, bool)>,
-    /// The changelogs: first offset and end.
+    /// The changelogs, each with its first offset and its end.
     pub(super) changelogs: Vec<(StoreId, TopicPartition, Offset, Offset)>,
 }
 
@@ -98,7 +99,7 @@ impl Takeover {
         matches!(self.step, Step::Done)
     }
 
-    /// The next operation; steps that have nothing to ask are passed over. `None` when all is known.
+    /// The next operation; steps without anything to ask are skipped. `None` if everything is known.
     pub(super) fn next(&mut self, topology: &Topology, membership: &Membership) -> Option<Operation> {
         loop {
             let operation = match self.step {
@@ -126,10 +127,10 @@ impl Takeover {
         }
     }
 
-    /// Takes the completion of the operation that was started last.
+    /// Handles the completion of the operation that was started last.
     ///
     /// # Errors
-    /// What was found does not let the worker go on.
+    /// The result does not let the worker go on.
     pub(super) fn handle(
         &mut self,
         completion: Completion,
@@ -163,7 +164,7 @@ impl Takeover {
         Ok(())
     }
 
-    /// What is known of each task now.
+    /// The results for each task.
     pub(super) fn finish(self, topology: &Topology) -> Vec<Found> {
         debug_assert!(self.is_done(), "all is known");
         let Self { claims, counts, committed, listed, .. } = self;
@@ -216,7 +217,8 @@ impl Takeover {
         topics
     }
 
-    /// First offset and end of each changelog, and the first offset of inputs that the group has not read.
+    /// The queries for the first offset and the end of each changelog, and for the first offset of inputs that
+    /// the group has not read.
     fn wanted(&self, topology: &Topology) -> Vec<(TopicPartition, OffsetSpec)> {
         let mut wanted = Vec::new();
         for claim in &self.claims {
@@ -233,7 +235,7 @@ impl Takeover {
         wanted
     }
 
-    /// Whoever committed last for an input and is no member any more has to be fenced.
+    /// Finds the workers that committed last for an input and are no members any more; they have to be fenced.
     fn find_the_gone(&mut self, offsets: &[(TopicPartition, Option<CommittedOffset>)], membership: &Membership) {
         let committed = offsets.iter().filter_map(|(_, committed)| committed.as_ref());
         let last = committed.filter_map(|committed| OffsetMetadata::parse(&committed.metadata));
@@ -279,7 +281,7 @@ fn sub_topology<'t>(topology: &'t Topology, claim: &Claim) -> &'t SubTopology {
     &topology.sub_topologies()[claim.id.sub_topology.0]
 }
 
-/// An offset without our metadata was committed by another program.
+/// Checks that every offset has our metadata; one without it was committed by another program.
 fn check_offsets(offsets: &[(TopicPartition, Option<CommittedOffset>)], group: &str) -> Result<(), Fatal> {
     for (partition, committed) in offsets {
         let Some(committed) = committed else { continue };

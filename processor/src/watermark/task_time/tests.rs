@@ -1,4 +1,4 @@
-//! Scripts for one task, and a property over three stages in any order of reading.
+//! Scripts for one task, and a property of three stages in any order of reading.
 
 use kafka_wire::rng::Rng;
 
@@ -19,7 +19,7 @@ fn idle(upstream: i32, watermark: i64, own: i64) -> Mark {
     Mark { idle: Some(IdleAt { own, above: 0 }), ..mark(upstream, watermark) }
 }
 
-/// A task behind a shuffle that has heard these marks.
+/// A task downstream of a shuffle that has received these marks.
 fn heard(marks: &[Mark]) -> TaskTime {
     let mut time = TaskTime::new([InputKind::Repartition]);
     for mark in marks {
@@ -80,7 +80,7 @@ fn a_task_with_several_sources_waits_for_each_of_them() {
     assert_eq!((time.watermark(), time.idle_at()), (TimestampMs(120), None));
 }
 
-/// A record that came into a source: where it stood, and its event time.
+/// A record in a source: its place, and its event time.
 #[derive(Clone, Copy, Debug)]
 struct Item {
     partition: usize,
@@ -88,22 +88,22 @@ struct Item {
     at: i64,
 }
 
-/// What is in a repartition topic.
+/// An entry of a repartition topic.
 #[derive(Clone, Copy)]
 enum Entry {
     Item(Item),
     Mark(Mark),
 }
 
-/// A task of any stage that hands on what it reads.
+/// A task of any stage that passes on what it reads.
 struct Relay {
     time: TaskTime,
     /// Next entry to read.
     position: usize,
-    /// What it has read since its last commit.
+    /// The items read since its last commit.
     pending: Vec<Item>,
     sent: Option<Mark>,
-    /// How its watermark moved: what it came to, and the ends of the sources then.
+    /// The moves of its watermark: the new value, and the ends of the sources at that time.
     moves: Vec<(TimestampMs, Vec<usize>)>,
 }
 
@@ -112,7 +112,7 @@ impl Relay {
         Self { time: TaskTime::new([kind]), position: 0, pending: Vec::new(), sent: None, moves: Vec::new() }
     }
 
-    /// Advances, after a look at where the sources end if one is needed.
+    /// Advances, after a look-up of the sources' ends if one is needed.
     fn advance(&mut self, sources: &[Vec<i64>], now: Moment, end: impl Fn(Contributor) -> IdleAt) {
         let before = self.time.watermark();
         self.time.tick(now);
@@ -131,7 +131,7 @@ impl Relay {
         closed.is_some_and(|(_, ends)| ends[item.partition] <= item.index)
     }
 
-    /// The output of one transaction: its items, and its mark in every partition, if it says anything new.
+    /// Writes the output of one transaction: its items, and its mark into every partition, if it differs from the last.
     fn commit(&mut self, (partition, count): (usize, usize), to: &mut [Vec<Entry>]) {
         for item in self.pending.drain(..) {
             let target = item.index % to.len();
@@ -149,7 +149,7 @@ impl Relay {
 
 const SOURCES: usize = 3;
 
-/// Three source tasks, two behind a shuffle, and one behind another.
+/// Three source tasks, two downstream of a shuffle, and one downstream of another.
 struct World {
     sources: Vec<Vec<i64>>,
     first: Vec<Relay>,
@@ -237,8 +237,8 @@ impl World {
         Ok(())
     }
 
-    /// The rule: late only behind records that moved the watermark of its own partition past it, or when it came after the
-    /// window was closed, here or by the task that it has come through.
+    /// Checks the rule: an item is late only behind records that moved the watermark of its own partition past it,
+    /// or if it came after the window was closed, here or in the task that it has passed through.
     fn check(&self, item: Item) -> Result<(), String> {
         if item.at >= self.last.time.watermark().0 {
             return Ok(());
@@ -252,7 +252,7 @@ impl World {
         Err(format!("{item:?} was in the log, and is late at {:?}", self.last.time.watermark()))
     }
 
-    /// Everything is read, and falls idle: the last watermark comes to the greatest event time.
+    /// Reads everything and lets all become idle: the last watermark then reaches the greatest event time.
     fn drain(&mut self) -> Result<(), String> {
         for _ in 0..6 {
             for _ in 0..2 {

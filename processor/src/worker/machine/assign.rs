@@ -1,4 +1,4 @@
-//! The group shares the partitions: which tasks go, which stay, which are taken over and restored.
+//! Assignments of the group: which tasks go, which stay, which are taken over and restored.
 
 use std::sync::Arc;
 
@@ -21,8 +21,8 @@ use crate::worker::takeover::{Found, Takeover};
 use crate::worker::tasks::claims;
 
 impl Worker {
-    /// Makes exactly these partitions the worker's. Tasks that stay keep their state, and go on at once: an eager rebalance
-    /// leaves nobody else a chance to have touched their partitions.
+    /// Makes exactly these partitions the worker's. Tasks that stay keep their state and go on at once, because in
+    /// an eager rebalance nobody else can have touched their partitions.
     pub fn handle_assigned(&mut self, now: Moment, assignment: Assignment) {
         let Assignment { generation, partitions, live_ids } = assignment;
         let claims = match claims(&self.topology, partitions) {
@@ -30,7 +30,7 @@ impl Worker {
             Err(failure) => return self.fail(failure),
         };
         if self.membership.enter(generation) {
-            // In a generation that went by without an assignment for us, others may have had any of the partitions.
+            // In a generation in which this worker had no assignment, others may have had any of its partitions.
             self.drop_tasks(|_| false);
         }
         self.drop_tasks(|id| claims.iter().any(|claim| claim.id == *id));
@@ -43,7 +43,7 @@ impl Worker {
         }
     }
 
-    /// The group wants to share anew: what is begun is committed, then the partitions are given back.
+    /// Handles the start of a rebalance: the open transaction is committed, then the partitions are given back.
     pub fn handle_rebalancing(&mut self) {
         self.membership.phase = Phase::Returning;
         if !self.commit.is_idle() {
@@ -51,12 +51,12 @@ impl Worker {
         }
     }
 
-    /// The partitions are no longer ours: what is begun is void, and a new worker joins.
+    /// Handles the loss of the partitions: the open transaction is void, and a new worker joins.
     pub fn handle_lost(&mut self, cause: &str) {
         self.over(End::Restart(format!("partitions lost: {cause}")));
     }
 
-    /// Where the bounded run ends, from now on; `None` for a run that does not.
+    /// Sets the ends of a bounded run; `None` for a run without ends.
     pub fn set_ends(&mut self, ends: Option<Arc<Ends>>) {
         self.ends = ends;
         for id in self.tasks.ids() {
@@ -68,7 +68,7 @@ impl Worker {
         self.tasks.recount_lags();
     }
 
-    /// Takes records of a changelog, those from `from` on.
+    /// Restores records of a changelog, those from `from` on.
     pub fn restore(&mut self, changelog: &TopicPartition, records: Records<'_>, from: Offset) {
         let Some(held) = self.tasks.restoring_mut(changelog) else { return };
         match held.restore(changelog, records, from) {
@@ -77,7 +77,7 @@ impl Worker {
         }
     }
 
-    /// A changelog is read up to this offset, markers and aborted stretches included.
+    /// Notes that a changelog has been read up to this offset, over markers and aborted records too.
     pub fn restored_to(&mut self, now: Moment, changelog: &TopicPartition, next: Offset) {
         let Some(held) = self.tasks.restoring_mut(changelog) else { return };
         if !held.restored_to(changelog, next) {
@@ -114,7 +114,7 @@ impl Worker {
         }
     }
 
-    /// Builds a task whose place is known, and begins to restore it.
+    /// Builds a task whose take-over is complete, and begins to restore it.
     fn hold(&mut self, now: Moment, found: Found) {
         let Found { claim, partition_counts, positions, changelogs } = found;
         let mut task = Task::new(&self.topology, claim.id, &partition_counts);
@@ -137,7 +137,7 @@ impl Worker {
         }
     }
 
-    /// A task's state is there: it reads its inputs.
+    /// Starts a task whose state is restored: it reads its inputs.
     fn run(&mut self, now: Moment, id: TaskId) {
         self.bound(id);
         let Some(held) = self.tasks.get(id) else { return };
@@ -158,7 +158,7 @@ impl Worker {
         self.next_tick = now;
     }
 
-    /// Tells a task where the bounded run ends.
+    /// Sets the ends of the bounded run of a task.
     fn bound(&mut self, id: TaskId) {
         let Some(held) = self.tasks.get_mut(id) else { return };
         let Some(ends) = &self.ends else { return held.set_ends(|_| None) };
@@ -176,7 +176,7 @@ impl Worker {
         }
     }
 
-    /// Drops the tasks that are not kept, with everything that is under way for them.
+    /// Drops the tasks that are not kept, and stops everything that is in progress for them.
     fn drop_tasks(&mut self, keeps: impl Fn(&TaskId) -> bool) {
         for takeover in &mut self.takeovers {
             takeover.retain(&keeps);

@@ -1,4 +1,4 @@
-//! The end of a transaction, in every way that it can end.
+//! The end of a transaction, in all its forms.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,8 @@ use crate::worker::held::Held;
 use crate::worker::outbox::Outbox;
 
 impl Worker {
-    /// Commits as soon as possible what is open, and what would be worth a transaction. Whether there is anything.
+    /// Commits the open transaction as soon as possible, or begins one if there is work that needs it.
+    /// Returns whether there is anything to commit.
     pub fn request_commit(&mut self, now: Moment, outbox: &mut dyn Outbox) -> bool {
         if !self.accepts_records() || !self.has_uncommitted() || !self.begin(now, outbox) {
             return false;
@@ -26,7 +27,7 @@ impl Worker {
         true
     }
 
-    /// Whether there is anything to commit, and nothing in the way.
+    /// Whether there is anything to commit, and nothing prevents it.
     #[must_use]
     pub fn is_ready_to_commit(&self) -> bool {
         self.accepts_records() && self.has_uncommitted()
@@ -38,13 +39,13 @@ impl Worker {
         self.tasks.iter().any(|held| held.is_restored() && held.has_uncommitted())
     }
 
-    /// Commits by another policy from now on.
+    /// Sets another commit policy from now on.
     pub const fn set_commit_policy(&mut self, policy: crate::commit::CommitPolicy) {
         self.settings.policy = policy;
         self.commit.set_policy(policy);
     }
 
-    /// Does the steps of the commit until one of them takes time.
+    /// Carries out the steps of the commit until one of them takes time.
     pub(super) fn advance_commit(&mut self, now: Moment, outbox: &mut dyn Outbox) {
         if let Some(ends) = self.source_ends.take() {
             self.pass_idle(now, &ends, outbox);
@@ -85,16 +86,16 @@ impl Worker {
         }
     }
 
-    /// Takes the completion of the operation on the transaction.
+    /// Handles the completion of the operation on the transaction.
     pub(super) fn handle_transaction(&mut self, completion: Completion) {
         if std::mem::take(&mut self.is_looking) {
-            // Without an answer the sources count as not idle, and event time waits for them.
+            // Without an answer, idle sources count as active, and event time waits for them.
             self.source_ends = Some(if let Completion::SourceEnds(ends) = completion { ends } else { BTreeMap::new() });
             return;
         }
         let is_between_steps = self.preparing.is_some() || self.commit.accepts_work();
         match completion {
-            // There is room again.
+            // The outbox has room again.
             Completion::Done => {}
             Completion::Failed(end) if is_between_steps => self.handle_no_room(end),
             Completion::Failed(end) => {
@@ -113,15 +114,15 @@ impl Worker {
         }
     }
 
-    /// The sources that are thought to be idle, where event time can only go on when they are: all of them together are one
-    /// question to the brokers.
+    /// The sources that are believed to be idle and hold event time back: all of them are looked up with one
+    /// request to the brokers.
     fn doubts(&self) -> Vec<SourcePartitions> {
         let restored = self.tasks.iter().filter(|held| held.is_restored());
         let sources: BTreeSet<SourcePartitions> = restored.flat_map(|held| held.task.doubts()).collect();
         sources.into_iter().collect()
     }
 
-    /// Lets event time pass the sources by that end where they are thought to end.
+    /// Lets event time pass the sources whose ends are as believed.
     fn pass_idle(&mut self, now: Moment, ends: &BTreeMap<SourcePartitions, Offset>, outbox: &mut dyn Outbox) {
         let end = |source: &SourcePartitions| ends.get(source).copied();
         let in_doubt = |held: &&mut Held| held.has_doubts();
@@ -142,7 +143,7 @@ impl Worker {
         self.prepare(outbox);
     }
 
-    /// The outbox never gets room again: the transaction has failed.
+    /// Handles the failure of the transaction, after which the outbox will never have room again.
     fn handle_no_room(&mut self, end: End) {
         match end {
             End::Fatal(failure) => self.failure = self.failure.take().or(Some(failure)),
@@ -151,7 +152,7 @@ impl Worker {
         self.abandon();
     }
 
-    /// Aborts, between two batches or while the tasks put out what is due at a commit.
+    /// Aborts the transaction, between two batches or while the tasks put out the results for a commit.
     fn abandon(&mut self) {
         if self.preparing.take().is_some() {
             self.commit.handle(Outcome::MustAbort);
@@ -160,7 +161,7 @@ impl Worker {
         }
     }
 
-    /// Lets the tasks put out what is due at a commit, with pauses while the outbox is full; then flushes.
+    /// Lets the tasks put out the results for a commit, with pauses while the outbox is full; then flushes.
     fn prepare(&mut self, outbox: &mut dyn Outbox) {
         while let Some(next) = self.preparing {
             let Some(&id) = self.committing.get(next) else {
@@ -186,11 +187,12 @@ impl Worker {
         }
     }
 
-    /// The next offset of every input of the tasks in the commit; and of one input more if that leaves none.
+    /// The position of every input of the tasks in the commit; and that of one more input if there is none.
     ///
-    /// The coordinator refuses the offset of a topic that is gone, and with it the whole transaction. So an input of such a
-    /// topic is left out, but only while the transaction has nothing of it: an offset that is missing beside its results
-    /// would have them counted twice. If there is something, the refusal rolls it back, and the next commit leaves it out.
+    /// The coordinator refuses the offset of a topic that was deleted, and with it the whole transaction.
+    /// So an input of such a topic is left out, but only while the transaction has none of its records:
+    /// without the offset beside their results, they would be counted twice. If it has some, the refusal rolls it back,
+    /// and the next commit leaves the input out.
     fn offsets(&self, sequence: u64) -> Vec<(TopicPartition, CommittedOffset)> {
         let transactional_id = self.settings.transactional_id.clone();
         let mut metadata = OffsetMetadata { transactional_id, sequence, watermark: None };
@@ -206,12 +208,12 @@ impl Worker {
         if !offsets.is_empty() {
             return offsets;
         }
-        // One offset at least, because an outcome that is not known is read off it.
+        // At least one offset is committed, because an unknown outcome is settled by reading it.
         let restored = self.tasks.iter().filter(|held| held.is_restored());
         restored.flat_map(|held| held.positions_but(&is_gone)).map(committed).take(1).collect()
     }
 
-    /// The offsets of a transaction land together, so one tells for all.
+    /// The offsets of a transaction are committed together, so one of them tells for all.
     fn read_committed(&mut self) {
         match self.last_committed.clone() {
             Some(input) => {
@@ -242,7 +244,7 @@ impl Worker {
     }
 
     fn roll_back(&mut self, outbox: &mut dyn Outbox) {
-        // What the producer threw away is no work of the next transaction.
+        // Records that the producer discarded do not count for the next transaction.
         let _ = outbox.take_written();
         for held in self.tasks.restored_mut() {
             self.watch.count(held);

@@ -1,4 +1,4 @@
-//! The machine itself: what goes in, what comes out, and how the parts of a worker play together.
+//! The machine itself: its inputs and outputs, and the interplay of a worker's parts.
 
 mod assign;
 mod commit;
@@ -30,64 +30,64 @@ use crate::commit::{CommitMachine, CommitPolicy};
 use crate::task::{SourcePartitions, Task, TaskId, TaskStatus};
 use crate::topology::Topology;
 
-/// How a worker works.
+/// The settings of a worker.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Names the worker to the transaction coordinator; no two live workers share one.
+    /// The transactional id; no two live workers share one.
     pub transactional_id: String,
-    /// Above every sequence number that the transactional id has used, see [`CommitMachine::new`].
+    /// First sequence number; above every one that the transactional id has used, see [`CommitMachine::new`].
     pub first_sequence: u64,
-    /// The time of day at the start of the clock that the worker is told.
+    /// The time of day at the start of the worker's clock.
     pub wall_at_zero: TimestampMs,
-    /// When to commit.
+    /// The policy of when to commit.
     pub policy: CommitPolicy,
     /// Shortest time between two marks that only say how far event time has come; more where there are many sources and
     /// targets, see [`mark_interval`](crate::watermark::mark_interval).
     pub mark_interval_min: Duration,
-    /// How often what is committed is deleted from the job's own topics.
+    /// Interval at which committed records are deleted from the job's own topics.
     pub purge_interval: Duration,
-    /// How often it is looked whether the topics of the job are there, and have more partitions.
+    /// Interval at which the worker checks that the topics of the job exist, and whether they have more partitions.
     pub inspection_interval: Duration,
-    /// What becomes of the job when an input is deleted.
+    /// The reaction to the deletion of an input.
     pub missing_topic: MissingTopic,
-    /// What becomes of offsets that this job did not commit.
+    /// The reaction to offsets that this job did not commit.
     pub foreign_offsets: ForeignOffsets,
 }
 
-/// A worker, without I/O. See the module for its life.
+/// A worker, without I/O. The module describes its life.
 pub struct Worker {
     topology: Arc<Topology>,
     settings: Settings,
-    /// Where a bounded run ends; `None` runs until stopped.
+    /// The ends of a bounded run; `None` runs until stopped.
     ends: Option<Arc<Ends>>,
     membership: Membership,
     takeovers: Vec<Takeover>,
     tasks: Tasks,
     commit: CommitMachine,
-    /// Tasks whose offsets are in the commit that is under way.
+    /// Tasks whose offsets are in the commit in progress.
     committing: Vec<TaskId>,
-    /// An input whose offset is in the commit that is under way, or was in the last one.
+    /// An input whose offset is in the commit in progress, or was in the last one.
     last_committed: Option<TopicPartition>,
     marks: Marks,
     /// Whether a commit waits for the ends of sources.
     is_looking: bool,
-    /// They have come, and the tasks have not been told.
+    /// The ends of sources that were looked up, but not passed to the tasks yet.
     source_ends: Option<BTreeMap<SourcePartitions, Offset>>,
-    /// While the tasks put out what is due at a commit: the next of `committing`.
+    /// While the tasks put out the results for a commit: index of the next one in `committing`.
     preparing: Option<usize>,
-    /// The operation on the transaction that is under way: no records are taken meanwhile.
+    /// The operation on the transaction in progress: no records are taken meanwhile.
     transaction_operation: Option<OperationId>,
     last_operation: u64,
     actions: VecDeque<Action>,
-    /// The worker cannot go on, once what is open is aborted.
+    /// A failure after which the worker ends once the open transaction is aborted.
     failure: Option<Fatal>,
-    /// The producer cannot go on.
+    /// The end of the producer, after which it cannot go on.
     producer_end: Option<End>,
     is_stopping: bool,
     is_over: bool,
-    /// Some task may be at the end of a bounded run without having been told.
+    /// Whether a task may be at the end of a bounded run without having been told.
     may_be_at_end: bool,
-    /// When the tasks' clocks are looked at next.
+    /// Time of the next tick of the tasks.
     next_tick: Moment,
     purged: Moment,
     inspection: Inspection,
@@ -95,7 +95,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A worker that has joined its group and waits for its first assignment.
+    /// Makes a worker that has joined its group and waits for its first assignment.
     #[must_use]
     pub fn new(topology: Arc<Topology>, settings: Settings, ends: Option<Arc<Ends>>, now: Moment) -> Self {
         let commit = CommitMachine::new(settings.policy, settings.first_sequence);
@@ -128,15 +128,15 @@ impl Worker {
         }
     }
 
-    /// What to do next. To be called until `None` after each call of another method.
+    /// The next action. Call it until `None` after each call of another method.
     pub fn poll(&mut self) -> Option<Action> {
         let action = self.actions.pop_front()?;
         self.is_over |= matches!(action, Action::End(_));
         Some(action)
     }
 
-    /// Whether the outbox is at the worker's disposal: no operation on the transaction is under way. Only then may
-    /// [`Worker::handle_time`] be called.
+    /// Whether the worker may use the outbox, because no operation on the transaction is in progress.
+    /// Only then may [`Worker::handle_time`] be called.
     #[must_use]
     pub const fn needs_outbox(&self) -> bool {
         self.transaction_operation.is_none() && !self.is_over
@@ -152,7 +152,7 @@ impl Worker {
             && self.commit.accepts_work()
     }
 
-    /// Does what is due: ticks of tasks, the steps of a commit, the end of the worker. To be called, while
+    /// Does what is due: ticks of tasks, the steps of a commit, the end of the worker. Call it while
     /// [`Worker::needs_outbox`], after each call of another method and at [`Worker::next_timeout`].
     pub fn handle_time(&mut self, now: Moment, outbox: &mut dyn Outbox) {
         self.watch.now = now;
@@ -172,14 +172,14 @@ impl Worker {
         }
     }
 
-    /// When [`Worker::handle_time`] has to be called at the latest.
+    /// The latest time for the next [`Worker::handle_time`].
     #[must_use]
     pub fn next_timeout(&self) -> Moment {
         let commit = self.commit.next_timeout().into_iter().chain(self.marks.next_timeout());
         commit.filter(|_| self.accepts_records()).fold(self.next_tick, Moment::min)
     }
 
-    /// Takes what came of an operation. One that nobody waits for any more is passed over.
+    /// Handles the completion of an operation; ignores it if nobody waits for it any more.
     pub fn handle_done(&mut self, now: Moment, id: OperationId, completion: Completion) {
         if self.transaction_operation == Some(id) {
             self.transaction_operation = None;
@@ -191,7 +191,7 @@ impl Worker {
         }
     }
 
-    /// Commits what is begun and ends.
+    /// Commits the open transaction and ends.
     pub fn stop(&mut self) {
         self.is_stopping = true;
         if !self.commit.is_idle() {
@@ -199,13 +199,14 @@ impl Worker {
         }
     }
 
-    /// Aborts what is open and ends: something was met that needs a person.
+    /// Aborts the open transaction and ends with a failure that needs a person.
     pub fn fail(&mut self, failure: Fatal) {
         self.failure.get_or_insert(failure);
         self.commit.request_abort();
     }
 
-    /// Ends at once, without another word to the brokers: something was met that passes with a new worker.
+    /// Ends at once, without a further request to the brokers, with a temporary failure that a new worker recovers
+    /// from.
     pub fn give_up(&mut self, end: End) {
         match end {
             End::Fatal(failure) => self.fail(failure),
@@ -213,17 +214,17 @@ impl Worker {
         }
     }
 
-    /// How each task is doing.
+    /// The status of each task.
     pub fn status(&mut self) -> Vec<(TaskId, TaskStatus)> {
         self.tasks.iter_mut().map(|held| (held.id, held.task.status())).collect()
     }
 
-    /// The tasks, for those who look into their stores.
+    /// The tasks, for callers that look into their stores.
     pub fn tasks_mut(&mut self) -> impl Iterator<Item = &mut Task> {
         self.tasks.iter_mut().map(|held| &mut held.task)
     }
 
-    /// When nothing is open: what was waited for.
+    /// When no transaction is open: carries out what has waited for that.
     fn settle(&mut self) {
         if let Some(failure) = self.failure.take() {
             self.over(End::Fatal(failure));
@@ -256,5 +257,5 @@ impl Worker {
     }
 }
 
-/// How often the tasks' clocks are looked at; the time of a source falling idle is that exact.
+/// Interval of the tasks' ticks, which is the precision of the time at which a source becomes idle.
 const TICK_INTERVAL: Duration = Duration::from_millis(100);
