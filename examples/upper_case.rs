@@ -3,8 +3,7 @@
 //! ```text
 //! cargo run --release -p examples --bin upper-case -- 127.0.0.1:9092 lines upper
 //! ```
-//! Both topics must exist. Keys, timestamps and headers stay as they are. SIGTERM or Ctrl-C commits and leaves
-//! the group.
+//! Both topics must exist. Keys, timestamps and headers stay unchanged. SIGTERM or Ctrl-C commits and leaves the group.
 
 use processor::{App, Config, Raw, Topology, Utf8, terminated};
 

@@ -29,7 +29,7 @@ async fn bursts_into_idle_partitions_lose_nothing(broker: TestBroker) {
     config.set("num.workers", "2").expect("a known key");
     let topology = topology(&application_id, &input, &output);
     let running = App::new(topology, config).start().await.expect("the job starts");
-    // Later on no task moves, so that the idle sources are known.
+    // No task moves after this, so the idle sources are known.
     let has_both = |running: &Running| running.status().running_workers == 2 && running.status().tasks == TASKS;
     let mut running = until(running, "both workers", has_both).await;
 

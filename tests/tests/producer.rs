@@ -201,7 +201,7 @@ async fn a_batch_that_lingers_is_sent_without_a_flush(broker: TestBroker) {
     .await;
 }
 
-/// The task that appends computes on and on, in a runtime of one thread and in one with another thread to spare.
+/// The task that appends never awaits, in a runtime of one thread and in one with an idle second thread.
 async fn linger_is_kept_while_the_appending_task_never_awaits(broker: TestBroker) {
     let fixture = Fixture::new(broker).await;
     for threads in [1, 2] {

@@ -70,7 +70,7 @@ const FUNCTION_LINES_MAX: usize = 70;
 /// Columns of a line, in comments as in code (`max_width` in rustfmt.toml).
 const WIDTH_MAX: usize = 120;
 
-/// Places whose comments have yet to be written anew for the rules of width and of plain English.
+/// Places whose comments have not been rewritten yet for the rules of width and of plain English.
 const NOT_YET_PLAIN: &[&str] = &[
     "kafka-wire/src/admin/",
     "kafka-wire/src/client/",

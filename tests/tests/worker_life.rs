@@ -68,7 +68,7 @@ async fn a_consumer_of_the_new_protocol_with_the_same_group_id_is_refused(broker
     let answer = bench.client.request(Node::Broker(coordinator), Lane::General, join, options).await;
     match answer {
         Ok(answer) => assert_eq!(answer.error_code, ErrorCode::GROUP_ID_NOT_FOUND.0, "{answer:?}"),
-        // The embedded broker has the classic protocol alone.
+        // The embedded broker has only the classic protocol.
         Err(error) => assert!(matches!(error, RequestError::UnsupportedVersion { .. }), "{error}"),
     }
     assert_eq!(running.status().tasks, 4, "the job has kept all partitions");

@@ -4,19 +4,19 @@ use std::fmt;
 
 use kafka_wire::types::TimestampMs;
 
-/// Which transaction committed an offset, and how far event time had come there: `ww1;txn=<transactional id>;seq=<n>`,
-/// and `;wm=<milliseconds>` when that is known.
+/// The transaction that committed an offset, and the watermark there, as text: `ww1;txn=<transactional id>;seq=<n>`,
+/// and `;wm=<milliseconds>` if the watermark is known.
 ///
-/// Read after a commit without an answer, and by the next owner of a partition, which learns whose open
-/// transaction may hold it up, and what the last owner may not have told those behind a shuffle yet.
-/// Far below `offset.metadata.max.bytes` (4096).
+/// It is read after a commit without an answer, and by the next owner of a partition, which learns from it whose open
+/// transaction may block the offset, and which watermark the last owner may not have sent downstream yet.
+/// Its size is far below `offset.metadata.max.bytes` (4096).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OffsetMetadata {
     /// The transactional id.
     pub transactional_id: String,
     /// Sequence number of the transaction under that id.
     pub sequence: u64,
-    /// The watermark of a source partition behind everything below the offset.
+    /// The watermark of a source partition after everything below the offset.
     pub watermark: Option<TimestampMs>,
 }
 

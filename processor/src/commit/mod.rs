@@ -214,7 +214,7 @@ impl CommitMachine {
         self.is_urgent = true;
     }
 
-    /// Whether [`CommitMachine::request_commit`] was called for the transaction that is open, or is being committed.
+    /// Whether [`CommitMachine::request_commit`] was called for the transaction that is open or being committed.
     #[must_use]
     pub const fn is_requested(&self) -> bool {
         self.is_urgent

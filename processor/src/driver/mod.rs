@@ -356,8 +356,8 @@ impl TestDriver {
         }
     }
 
-    /// Lets workers write marks that only say how far event time has come less often, as they do by themselves with
-    /// many partitions. [`TestDriver::commit`] does not wait for that.
+    /// Sets the shortest time between two marks that only advance the watermark, which workers otherwise lengthen only
+    /// if there are many partitions. [`TestDriver::commit`] does not wait for it.
     pub fn set_mark_interval_min(&mut self, interval: Duration) {
         self.mark_interval_min = interval;
         for member in self.slots.iter_mut().filter_map(|slot| slot.member.as_mut()) {

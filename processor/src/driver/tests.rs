@@ -378,7 +378,7 @@ fn marks_wait_for_each_other_and_come_without_another_record() {
     assert_eq!(mark_records(&driver), 2 * first, "nothing else was there to commit");
     assert_eq!(windows_open(&mut driver), 1);
 
-    // Who has the tasks next may have forgotten how far they were.
+    // The next owner of the tasks may have forgotten their watermarks.
     (0..2).for_each(|partition| driver.write_partition("lines", partition, None, "be", 25_000));
     driver.advance_wall(Duration::from_millis(30));
     (0..2).for_each(|partition| driver.write_partition("lines", partition, None, "be", 26_000));

@@ -19,7 +19,7 @@ pub enum ChangelogKey<'a> {
     Progress {
         /// The source topic that the upstream task writes; empty for the task itself.
         topic: &'a [u8],
-        /// The first of the upstream partitions, -1 for the task itself.
+        /// The first of the upstream partitions; -1 for the task itself.
         upstream: PartitionId,
     },
     /// The version in which a store or a source is written.

@@ -61,7 +61,7 @@ impl Changelogs {
         }
     }
 
-    /// Writes what the open transaction has changed. `time` is the task's, with the names of its inputs.
+    /// Writes the changes of the open transaction. `time` is the task's, with the names of its inputs.
     pub(super) fn write(
         &mut self,
         stores: &Stores,

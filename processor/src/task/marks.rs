@@ -1,4 +1,4 @@
-//! Marks tell tasks behind a shuffle about event time: one record for all of a worker's tasks that write a topic.
+//! The marks that tell downstream tasks about event time: one record for all of a worker's tasks that write a topic.
 
 use kafka_wire::record::RawHeaders;
 use kafka_wire::types::{PartitionId, TimestampMs};
@@ -7,9 +7,9 @@ use super::{Shuffle, Task};
 use crate::output::{OutRecord, Output, Route};
 use crate::watermark::{IdleAt, Mark, NO_WATERMARK, encode_marks};
 
-/// Writes the marks of tasks of one sub-topology that say anything new, into every partition that the tasks write to. To be
-/// called after [`Task::before_commit`] of each task that is in the transaction: a mark is true because it comes behind the
-/// data that it speaks of.
+/// Writes the new marks of the tasks of one sub-topology into every partition that the tasks write to.
+/// Call it after [`Task::before_commit`] of each task in the transaction: a mark is true because it comes after
+/// the data that it covers.
 pub fn write_marks<'t>(tasks: impl IntoIterator<Item = &'t mut Task>, output: &mut dyn Output) {
     let mut marks = Vec::new();
     let mut timestamp = TimestampMs(0);
@@ -35,13 +35,14 @@ pub fn write_marks<'t>(tasks: impl IntoIterator<Item = &'t mut Task>, output: &m
 }
 
 impl Task {
-    /// Whether there is a mark to write: whether event time, idleness or the end of the input differ from the last one.
+    /// Whether there is a mark to write, because event time, idleness or the end of the input differs from the last
+    /// mark.
     #[must_use]
     pub fn has_mark(&self) -> bool {
         self.due_mark().is_some()
     }
 
-    /// Whether that mark must not wait: the task has fallen idle or has woken, or its input has ended.
+    /// Whether that mark must not wait: the task has become idle or active again, or its input has ended.
     #[must_use]
     pub fn has_urgent_mark(&self) -> bool {
         let is_urgent = |mark: Mark| match self.state.sent {
@@ -51,7 +52,7 @@ impl Task {
         self.due_mark().is_some_and(is_urgent)
     }
 
-    /// Tasks of its sub-topology, and partitions that each mark goes to.
+    /// Number of tasks of its sub-topology, and number of partitions that each mark goes to.
     #[must_use]
     pub fn fan_out(&self) -> (i32, i32) {
         let targets = self.shuffles.iter().fold(0_i32, |sum, shuffle| sum.saturating_add(shuffle.partitions));
@@ -81,5 +82,5 @@ impl Task {
     }
 }
 
-/// Marks in one record: far below the smallest `max.message.bytes` that works.
+/// Most marks in one record, which keeps it far below the smallest usable `max.message.bytes`.
 const MARKS_MAX: usize = 1_000;

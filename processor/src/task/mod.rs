@@ -211,13 +211,13 @@ impl Task {
         self.state.time.set_position(input, next);
     }
 
-    /// How far event time has come in an input that is a source partition; none for any other, and while it is not known.
+    /// The watermark of an input that is a source partition; `None` for any other input, and while it is not known.
     #[must_use]
     pub fn source_watermark(&self, input: usize) -> Option<TimestampMs> {
         self.state.time.source_watermark(input)
     }
 
-    /// Goes on from that of an earlier run. Before the first record.
+    /// Restores the watermark of a source from an earlier run. Call it before the first record.
     pub fn restore_source_watermark(&mut self, input: usize, watermark: TimestampMs) {
         debug_assert!(!self.is_resumed, "restored before the first record");
         self.state.time.restore_source(input, watermark);
@@ -237,7 +237,7 @@ impl Task {
         sources.into_iter().collect()
     }
 
-    /// Whether event time waits for a look at where sources end, see [`Task::doubts`].
+    /// Whether event time waits for a look-up of the sources' ends, see [`Task::doubts`].
     #[must_use]
     pub fn has_doubts(&self) -> bool {
         self.state.time.has_doubts()
@@ -303,7 +303,8 @@ impl Task {
         self.state.time.next_timeout().into_iter().chain(timer.map(|at| self.moment_of(at))).min()
     }
 
-    /// Puts out what is due at a commit: changed results and changelogs. Only marks come behind that, see [`write_marks`].
+    /// Writes everything that is due at a commit: changed results and changelogs. Only marks come after that,
+    /// see [`write_marks`].
     ///
     /// # Errors
     /// As [`Task::process`].

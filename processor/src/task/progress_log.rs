@@ -1,7 +1,8 @@
 //! Progress of event time in the changelog of a task's first store, so that a restart does not forget it.
 //!
-//! Upstream tasks do not repeat their marks, and a window that was closed must not open again: both are state. Marks
-//! are written by blocks of neighbours, each block a record of its own, because those of one worker come together.
+//! Upstream tasks do not repeat their marks, and a window that was closed must not open again:
+//! so both are state. Marks are written in blocks of consecutive partitions, one record for each block, because those
+//! of one worker come together.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +17,7 @@ use crate::watermark::{Mark, NO_WATERMARK, Progress, TaskTime, encode_marks};
 /// The progress that is not in the changelog yet.
 pub(super) struct ProgressLog {
     changelog: SinkId,
-    /// Blocks of which marks were heard since the last commit: input, and the first upstream partition.
+    /// Blocks that have received marks since the last commit: input, and the first upstream partition.
     heard: BTreeSet<(usize, i32)>,
     /// The task's own watermark, as it is in the changelog after the last commit, and after the open transaction.
     committed: TimestampMs,
@@ -37,7 +38,7 @@ impl ProgressLog {
         self.heard.extend(marks.iter().map(|mark| (input, mark.upstream.0 / BLOCK * BLOCK)));
     }
 
-    /// Writes what is new. Records get the given partition and timestamp.
+    /// Writes the new progress. Records get the given partition and timestamp.
     pub(super) fn write(
         &mut self,
         (time, inputs): (&TaskTime, &[TopicPartition]),
@@ -89,5 +90,5 @@ fn index(upstream: i32) -> usize {
     usize::try_from(upstream).unwrap_or_default()
 }
 
-/// Upstream partitions whose marks are one record.
+/// Number of upstream partitions whose marks are in one record.
 const BLOCK: i32 = 64;

@@ -81,7 +81,7 @@ fn process(task: &mut Task, base_offset: i64, records: &[Raw<'_>], output: &mut 
     processed
 }
 
-/// Everything that the task puts out at a commit.
+/// Calls everything that writes the task's output at a commit.
 fn before_commit(task: &mut Task, output: &mut Recorder) -> Result<(), ProcessError> {
     task.before_commit(output)?;
     write_marks([task], output);

@@ -6,8 +6,8 @@ use super::NO_WATERMARK;
 
 /// The statement of one upstream task about everything that it wrote before: the progress of event time.
 ///
-/// In the log: a record with a null key, which data never has there, and the marks of any number of tasks in its value,
-/// see [`encode_marks`].
+/// In the log it is a record with a null key, which data there never has, with the marks of any number of tasks in its
+/// value, see [`encode_marks`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
     /// Partition of the upstream task.
@@ -37,26 +37,28 @@ pub struct IdleAt {
 }
 
 impl Mark {
-    /// Whether `other` says the same about idleness and the end of the input. What differs there must not wait:
-    /// others are held back by it, or pass the task by.
+    /// Whether `other` has the same idleness and end of the input. A change of these must not wait, because other tasks
+    /// are held back by it, or pass the task by.
     #[must_use]
     pub fn has_state_of(&self, other: &Self) -> bool {
         self.idle == other.idle && self.ended == other.ended
     }
 }
 
-/// Writes marks, over what `out` had; there is at least one, and all are of tasks that write the same topic.
+/// Encodes marks, replacing the content of `out`. There is at least one, and all are of tasks that write the same
+/// topic.
 ///
-/// Version (3), count of upstream tasks (i32, big endian) and a watermark that all others are at or above (i64,
-/// big endian); then of each mark: its upstream partition less that of the mark before it, flags (1 idle, 2 ended, 4 no
-/// watermark), its watermark less the one above unless flagged, the two offsets of [`IdleAt`] if idle, the end offset
-/// if ended. Numbers of a mark are varints of seven bits a byte, low ones first, signs in the lowest bit.
+/// The format: version (3), count of upstream tasks (i32, big endian), and a base watermark that all others are at
+/// or above (i64, big endian). Then for each mark: its upstream partition minus that of the previous mark, flags (1
+/// idle, 2 ended, 4 no watermark), its watermark minus the base unless flag 4 is set, the two offsets of [`IdleAt`] if
+/// idle, the end offset if ended. The numbers of a mark are varints of seven bits per byte, low ones first,
+/// with the sign in the lowest bit.
 pub fn encode_marks(marks: &[Mark], out: &mut Vec<u8>) {
     let known = marks.iter().map(|mark| mark.watermark.0).filter(|watermark| *watermark != NO_WATERMARK.0);
     let base = known.min().unwrap_or(0);
     out.clear();
     out.push(VERSION);
-    // A topic may have grown between two of them.
+    // A topic may have grown between two of the marks.
     let upstream_count = marks.iter().map(|mark| mark.upstream_count).max().unwrap_or(0);
     out.extend_from_slice(&upstream_count.to_be_bytes());
     out.extend_from_slice(&base.to_be_bytes());
@@ -69,7 +71,7 @@ pub fn encode_marks(marks: &[Mark], out: &mut Vec<u8>) {
         let flags = flag(mark.idle.is_some(), IDLE) | flag(mark.ended.is_some(), ENDED);
         out.push(flags | flag(is_unknown, UNKNOWN));
         if !is_unknown {
-            // As if unsigned: the distance of two watermarks may be larger than an i64.
+            // The difference is unsigned, because that of two watermarks may be larger than an i64.
             put_unsigned(out, mark.watermark.0.wrapping_sub(base).cast_unsigned());
         }
         if let Some(IdleAt { own, above }) = mark.idle {
@@ -82,7 +84,7 @@ pub fn encode_marks(marks: &[Mark], out: &mut Vec<u8>) {
     }
 }
 
-/// Reads what [`encode_marks`] wrote, or the one mark of version 2; `None` for bytes that are neither.
+/// Decodes marks of [`encode_marks`], or the one mark of version 2; `None` for other bytes.
 #[must_use]
 pub fn decode_marks(bytes: &[u8]) -> Option<Vec<Mark>> {
     match bytes.split_first()? {
@@ -96,7 +98,7 @@ fn decode_all(bytes: &[u8]) -> Option<Vec<Mark>> {
     let (upstream_count, bytes) = bytes.split_first_chunk()?;
     let (base, mut rest) = bytes.split_first_chunk()?;
     let (upstream_count, base) = (i32::from_be_bytes(*upstream_count), i64::from_be_bytes(*base));
-    // Each takes two bytes at least, so the bytes that came bound the memory.
+    // Each mark takes at least two bytes, so the received bytes bound the memory.
     let mut marks = Vec::new();
     let mut before = 0;
     while !rest.is_empty() {
@@ -256,7 +258,7 @@ mod tests {
             }
             let marks = decode_marks(&bytes);
             prop_assert!(marks.is_none() || [2, 3].contains(&version));
-            // Every mark that was read can be written again.
+            // Marks that can be decoded can be encoded again.
             if let Some(marks) = marks {
                 prop_assert_eq!(decode_marks(&encoded(&marks)), Some(marks));
             }

@@ -10,20 +10,20 @@
 //! others back for ever, is passed by only if its log has nothing that has not been read: [`TaskTime`] describes how.
 //!
 //! # How watermarks cross a repartition topic
-//! In band. Before a commit, a worker collects the marks ([`Mark`]) of those of its tasks whose watermark,
-//! idleness or end has changed, and writes them as one record into every partition of the repartition topic, in the
-//! same transaction as the tasks' data and behind it. A reader that has read a mark has therefore read everything that
-//! it speaks of, an aborted transaction takes its marks away with its data, and a replay finds both again in the same
+//! Watermarks are sent in band. Before a commit, a worker collects the marks ([`Mark`]) of those of its tasks whose
+//! watermark, idleness or end has changed, and writes them as one record into every partition of the repartition topic,
+//! in the same transaction as the tasks' data and after it. A reader that has read a mark has therefore read everything
+//! that it covers, an aborted transaction takes its marks away with its data, and a replay finds both again in the same
 //! order. There is nothing to look up, and no position to keep besides the one in the topic.
 //!
-//! A mark may come later than it could: it then says less than is true. So marks that only say how far event time has
-//! come wait for each other ([`mark_interval`]), longer where there are more sources and targets, since each round is
-//! a record for every target and a mark for every source in it. What others wait for is said at once:
-//! that a task has fallen idle or has woken, and that its input has ended.
+//! A mark may be delayed: it is then still true, but not the latest. So marks that only advance the watermark wait for
+//! each other ([`mark_interval`]), longer if there are more sources and targets, because each round is a record for
+//! every target with a mark for every source. Changes that other tasks wait for are sent at once:
+//! that a task has become idle or active again, and that its input has ended.
 //!
-//! The alternative was a topic of its own for progress, tailed by every instance, with the offsets that a mark speaks
-//! of. It needs the offsets of the acks before the transaction can end, a second consumer in every instance,
-//! and a rule for applying each mark at the right place.
+//! The rejected alternative was a separate topic for progress, tailed by every instance, with the offsets that a mark
+//! covers. It needs the offsets of the acknowledgements before the transaction can end, a second consumer in every
+//! instance, and a rule for applying each mark at the right place.
 
 mod generator;
 mod mark;
@@ -42,13 +42,13 @@ pub use task_time::{Contributor, InputKind, TaskTime};
 /// The watermark before anything is known: no window is closed, and no record is late.
 pub const NO_WATERMARK: TimestampMs = TimestampMs(i64::MIN);
 
-/// The shortest time between two marks that only say how far event time has come, by the number of tasks that write
-/// marks and of partitions that each mark goes to.
+/// The shortest time between two marks that only advance the watermark, by the number of tasks that write marks and
+/// of partitions that each mark goes to.
 #[must_use]
 pub fn mark_interval(sources: i32, targets: i32) -> Duration {
     let marks = u64::from(sources.unsigned_abs()) * u64::from(targets.unsigned_abs());
     Duration::from_micros(marks * 10).min(MARK_INTERVAL_MAX)
 }
 
-/// Flink writes a watermark as often, by default.
+/// By default, Flink writes a watermark at the same interval.
 const MARK_INTERVAL_MAX: Duration = Duration::from_millis(200);

@@ -12,33 +12,34 @@ use super::{IdleAt, Mark, NO_WATERMARK};
 
 /// The latest mark of each upstream partition.
 ///
-/// What is asked for at every batch is at hand, however many upstreams there are: marks keep it up to date.
+/// The values that every batch needs are kept up to date by the marks, so they cost the same for any
+/// number of upstream tasks.
 #[derive(Clone, Debug, Default)]
 pub struct Progress {
-    /// Shared with the copy that a rollback goes back to, until a mark comes.
+    /// Shared with the copy for a rollback, until a mark comes.
     upstreams: Arc<Vec<Option<Mark>>>,
     sums: Sums,
 }
 
-/// What is known of all upstreams together.
+/// Summary of all upstream tasks.
 #[derive(Clone, Copy, Debug)]
 struct Sums {
     heard: usize,
     idle: usize,
-    /// The least watermark of those that were heard, and how many have it.
+    /// The minimum watermark of the tasks with a mark, and the number of tasks that have it.
     least: TimestampMs,
     least_count: usize,
-    /// The same of those that are active.
+    /// The same for the active tasks.
     least_active: TimestampMs,
     greatest: TimestampMs,
     idle_at: Option<IdleAt>,
 }
 
 impl Progress {
-    /// Takes the marks of one record. `false`, and nothing taken, when one of them makes no sense:
-    /// an upstream that is not among so many.
+    /// Takes the marks of one record. `false` if one of them is invalid, its upstream partition not below its
+    /// count; then none is taken.
     ///
-    /// Watermarks are kept as given, but never below that of an earlier mark.
+    /// A watermark is kept as given, but never below that of an earlier mark.
     #[must_use]
     pub fn apply(&mut self, marks: &[Mark]) -> bool {
         if marks.iter().any(|mark| place(mark).is_none()) {
@@ -69,25 +70,25 @@ impl Progress {
         (0..).map(PartitionId).zip(self.upstreams.iter().map(Option::as_ref))
     }
 
-    /// Whether every upstream has been heard: nothing is known before.
+    /// Whether every upstream task has sent a mark; nothing is known before.
     #[must_use]
     pub fn has_heard_all(&self) -> bool {
         self.sums.heard == self.upstreams.len() && !self.upstreams.is_empty()
     }
 
-    /// The least watermark of all upstreams that were heard.
+    /// The minimum watermark of the upstream tasks with a mark.
     #[must_use]
     pub const fn least(&self) -> TimestampMs {
         self.sums.least
     }
 
-    /// The least watermark of those upstreams that were heard and are active; none when all are idle.
+    /// The minimum watermark of the active upstream tasks with a mark; `None` if all are idle.
     #[must_use]
     pub fn least_active(&self) -> Option<TimestampMs> {
         (self.sums.heard > self.sums.idle).then_some(self.sums.least_active)
     }
 
-    /// The greatest watermark of all upstreams.
+    /// The maximum watermark of all upstream tasks.
     #[must_use]
     pub const fn greatest(&self) -> TimestampMs {
         self.sums.greatest
@@ -153,8 +154,8 @@ impl Sums {
         }
     }
 
-    /// Takes a mark in place of an earlier one of the same upstream. `false` when that needs a look at all of them:
-    /// someone is idle, or the only one that held the rest back has moved.
+    /// Replaces an earlier mark of the same upstream task. `false` if the summary has to be computed from all of them:
+    /// a task is idle, or the only one that held the others back has moved.
     fn replace(&mut self, earlier: Option<Mark>, mark: Mark) -> bool {
         if self.idle > 0 || mark.idle.is_some() {
             return false;
@@ -171,7 +172,7 @@ impl Sums {
     }
 }
 
-/// The index of the upstream, and how many there are.
+/// The index of the upstream task, and the number of such tasks.
 fn place(mark: &Mark) -> Option<(usize, usize)> {
     let count = usize::try_from(mark.upstream_count).ok().filter(|count| *count <= UPSTREAMS_MAX)?;
     let upstream = usize::try_from(mark.upstream.0).ok().filter(|upstream| *upstream < count)?;

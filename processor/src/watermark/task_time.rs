@@ -1,24 +1,25 @@
 //! Event time of one task: the least of what everything that it hears of says.
 //!
 //! # The algorithm
-//! A *contributor* is a source partition that the task reads, or a task above it that writes marks into a repartition topic
-//! that it reads. Each has a watermark, and is active or idle.
+//! A *contributor* is a source partition that the task reads, or a task above it that writes marks into a repartition
+//! topic that it reads. Each has a watermark, and is active or idle.
 //!
 //! - The least of all is *certain*: no look at anything else can make it wrong.
-//! - An idle contributor must not hold the others back for ever. Without the idle ones it is the least of the active ones
-//!   that counts; when all are idle, the greatest of all, because the order in which they fell idle must not decide.
-//! - But "idle" is old news: records may lie in the log of its sources that no task has read yet, and the first contributor
-//!   that wakes would make them late. An idle contributor says at which offsets its sources ended ([`IdleAt`]). It is passed
-//!   by only after a look at the logs has found that they still end there.
+//! - An idle contributor must not hold the others back for ever. Without the idle ones it is the least
+//!   of the active ones that counts; when all are idle, the greatest of all, because the order in which they fell
+//!   idle must not decide.
+//! - But "idle" is old news: records may lie in the log of its sources that no task has read yet, and the first
+//!   contributor that wakes would make them late. An idle contributor says at which offsets its sources ended
+//!   ([`IdleAt`]). It is passed by only after a look at the logs has found that they still end there.
 //!
-//! The look is one ListOffsets for all tasks of a worker, once a commit, and only while the watermark would come further by
-//! it: when all are idle and the watermark is at the greatest, nothing is left to look for.
+//! The look is one ListOffsets for all tasks of a worker, once a commit, and only while the watermark would come
+//! further by it: when all are idle and the watermark is at the greatest, nothing is left to look for.
 //!
 //! # Why this is enough
-//! Let a record lie in a source partition at the moment of the look, not yet read by this task or the tasks above it. Either
-//! its partition was active: its watermark holds the task. Or it was idle: the partition ends behind the record now, so it
-//! is not passed by. The sources are all that has to be looked at, however many shuffles lie between: what an idle task
-//! above made of its input lies in the repartition topic before the mark that says so.
+//! Let a record lie in a source partition at the moment of the look, not yet read by this task or the tasks above it.
+//! Either its partition was active: its watermark holds the task. Or it was idle: the partition ends behind the record
+//! now, so it is not passed by. The sources are all that has to be looked at, however many shuffles lie between:
+//! what an idle task above made of its input lies in the repartition topic before the mark that says so.
 
 use std::time::Duration;
 
@@ -50,7 +51,8 @@ pub enum Contributor {
     },
 }
 
-/// Event time of one task. Sans-IO: what it learns comes by method calls, and [`TaskTime::doubts`] says what to look up.
+/// Event time of one task. Sans-IO: what it learns comes by method calls, and [`TaskTime::doubts`] says what to look
+/// up.
 #[derive(Clone, Debug)]
 pub struct TaskTime {
     inputs: Vec<Input>,
@@ -101,14 +103,14 @@ impl TaskTime {
         }
     }
 
-    /// How far an input that is a source has come by itself; none for any other, and while nothing is known.
+    /// The own watermark of an input that is a source; `None` for any other input, and while it is not known.
     #[must_use]
     pub fn source_watermark(&self, input: usize) -> Option<TimestampMs> {
         let Input::Source { generator, .. } = self.inputs.get(input)? else { return None };
         Some(generator.watermark()).filter(|watermark| *watermark > NO_WATERMARK)
     }
 
-    /// Goes on from that of an earlier run.
+    /// Restores the watermark of a source from an earlier run.
     pub fn restore_source(&mut self, input: usize, watermark: TimestampMs) {
         if let Some(Input::Source { generator, .. }) = self.inputs.get_mut(input) {
             generator.restore(watermark);
@@ -132,8 +134,8 @@ impl TaskTime {
         }
     }
 
-    /// The marks of one record came in an input that is a repartition topic. `false` when they make no sense, see
-    /// [`Progress::apply`].
+    /// Takes the marks of one record from an input that is a repartition topic. `false` if they are invalid,
+    /// see [`Progress::apply`].
     #[must_use]
     pub fn hear(&mut self, input: usize, marks: &[Mark]) -> bool {
         let Input::Repartition(progress) = &mut self.inputs[input] else { return false };
@@ -180,14 +182,15 @@ impl TaskTime {
         self.advance_to(self.certain())
     }
 
-    /// Advances to `watermark`, from where the caller knows that nothing earlier comes. Returns whether that was further.
+    /// Advances to `watermark`, from where the caller knows that nothing earlier comes. Returns whether that
+    /// was further.
     pub fn advance_to(&mut self, watermark: TimestampMs) -> bool {
         let has_moved = watermark > self.watermark;
         self.watermark = self.watermark.max(watermark);
         has_moved
     }
 
-    /// Whether event time waits for a look at the logs of idle contributors, see [`TaskTime::doubts`].
+    /// Whether event time waits for a look-up in the logs of idle contributors, see [`TaskTime::doubts`].
     #[must_use]
     pub fn has_doubts(&self) -> bool {
         if !self.is_changed {
@@ -197,8 +200,8 @@ impl TaskTime {
         reachable > self.watermark && self.certain() < reachable
     }
 
-    /// The idle contributors that hold the watermark until the logs of their sources have been looked at. Empty when a look
-    /// would change nothing, and after [`TaskTime::settle`] until something has changed or a second has passed.
+    /// The idle contributors that hold the watermark until the logs of their sources have been looked at. Empty when
+    /// a look would change nothing, and after [`TaskTime::settle`] until something has changed or a second has passed.
     #[must_use]
     pub fn doubts(&self) -> Vec<Contributor> {
         if !self.has_doubts() {
@@ -210,8 +213,8 @@ impl TaskTime {
         contributors.map(|(contributor, _)| contributor).collect()
     }
 
-    /// The logs have been looked at: passes by the contributors that `ends_there` says are still where they were. Returns
-    /// whether the watermark has moved.
+    /// The logs have been looked at: passes by the contributors that `ends_there` says are still where they were.
+    /// Returns whether the watermark has moved.
     ///
     /// The look must have been taken after everything that this task has heard so far.
     pub fn settle(&mut self, now: Moment, mut ends_there: impl FnMut(Contributor, IdleAt) -> bool) -> bool {
@@ -222,8 +225,8 @@ impl TaskTime {
         has_moved
     }
 
-    /// Where the sources of the task ended, when it holds nobody back: every contributor is idle, and the watermark is as far
-    /// as it can come by that.
+    /// Where the sources of the task ended, when it holds nobody back: every contributor is idle, and the watermark is
+    /// as far as it can come by that.
     #[must_use]
     pub fn idle_at(&self) -> Option<IdleAt> {
         let mut sum = IdleAt { own: 0, above: 0 };
@@ -242,7 +245,8 @@ impl TaskTime {
         (self.reachable() <= self.watermark).then_some(sum)
     }
 
-    /// The positions of the task's own sources, in the form of a mark: for one that has ended, and so holds nobody back.
+    /// The positions of the task's own sources, in the form of a mark: for one that has ended, and so holds nobody
+    /// back.
     #[must_use]
     pub fn position(&self) -> IdleAt {
         let mut sum = IdleAt { own: 0, above: 0 };
@@ -258,8 +262,8 @@ impl TaskTime {
         sum
     }
 
-    /// The contributor that holds the watermark back most, and its own watermark: `None` for one that has not been heard.
-    /// Nobody, when all say the same or there is only one.
+    /// The contributor that holds the watermark back most, and its own watermark: `None` for one that has not been
+    /// heard. Nobody, when all say the same or there is only one.
     #[must_use]
     pub fn held_by(&self) -> Option<(Contributor, Option<TimestampMs>)> {
         let watermark = |said: &Option<Said>| said.as_ref().map(|said| said.watermark);
@@ -268,7 +272,7 @@ impl TaskTime {
         (watermark(&said) < greatest).then(|| (least, watermark(&said)))
     }
 
-    /// The least of all contributors: how far event time has come without a look at anything else.
+    /// The minimum of all contributors, which is certain without a look-up.
     fn certain(&self) -> TimestampMs {
         if !self.has_heard_all() {
             return NO_WATERMARK;
@@ -280,7 +284,7 @@ impl TaskTime {
         self.inputs.iter().map(least).min().unwrap_or(NO_WATERMARK)
     }
 
-    /// How far event time comes when every idle contributor is passed by.
+    /// The watermark that results if every idle contributor is passed by.
     fn reachable(&self) -> TimestampMs {
         if !self.has_heard_all() {
             return NO_WATERMARK;

@@ -75,7 +75,7 @@ pub(super) struct InputProgress<'a> {
 }
 
 impl Held {
-    /// `inputs` are the partitions with the places at which they go on, and whether their topics are the job's own.
+    /// `inputs` are the partitions with their start positions, and whether their topics are the job's own.
     pub(super) fn new(
         id: TaskId,
         mut task: Task,
@@ -107,8 +107,8 @@ impl Held {
         self.inputs.iter().map(|input| (&input.partition, input.position))
     }
 
-    /// As [`Held::positions`], without the inputs that are gone and of which nothing is uncommitted; and how far event time is
-    /// there, if that is known of a source partition.
+    /// As [`Held::positions`], without those inputs in `gone` of which nothing is uncommitted; with the watermark at
+    /// the position, if that is known for a source partition.
     pub(super) fn positions_but(
         &self,
         is_gone: &impl Fn(&TopicPartition) -> bool,
@@ -212,7 +212,8 @@ impl Held {
         self.inputs[index].end.is_some_and(|end| position >= end)
     }
 
-    /// Moves to the end of a fetch, past markers and gaps, but not past the end of a bounded run. Whether that is reached.
+    /// Moves to the end of a fetch, past markers and gaps, but not past the end of a bounded run.
+    /// Whether that is reached.
     pub(super) fn advance(&mut self, index: usize, next: Offset, log_end: Offset) -> bool {
         let input = &mut self.inputs[index];
         input.position = input.end.map_or(next, |end| next.min(end)).max(input.position);
@@ -251,7 +252,7 @@ impl Held {
         self.has_changed() || self.task.has_mark() || self.has_doubts()
     }
 
-    /// Whether the open transaction has taken the task any further.
+    /// Whether the open transaction has changed the task.
     pub(super) fn has_changed(&self) -> bool {
         self.task.is_touched() || self.inputs.iter().any(|input| input.position > input.committed)
     }

@@ -74,12 +74,12 @@ impl Server {
         }
     }
 
-    /// Runs `change` on the core, then hands its outputs to their connections.
+    /// Runs `change` on the core, then passes its actions to their connections.
     pub(super) fn with_core<T>(&self, change: impl FnOnce(&mut Core) -> T) -> T {
         self.with_hub(|hub, _| change(&mut hub.core))
     }
 
-    /// Runs `change` at the present time, then hands the outputs of the core to their connections.
+    /// Runs `change` at the present time, then passes the actions of the core to their connections.
     fn with_hub<T>(&self, change: impl FnOnce(&mut Hub, Moment) -> T) -> T {
         let mut hub = self.lock();
         let now = self.now();

@@ -1,9 +1,10 @@
-//! When tasks tell those behind a shuffle how far event time has come.
+//! The time at which tasks send their marks downstream.
 //!
-//! A round of marks writes into every partition behind the shuffle, and every task there reads it, so rounds that say nothing
-//! but that time went on are some way apart ([`mark_interval`]). Marks that wait are written by the next commit that comes
-//! after that; when none does, because there is nothing else to commit, one is made for them. A worker that gives its tasks
-//! back or ends leaves no mark behind: who has the tasks next may have forgotten how far they were.
+//! A round of marks writes into every partition of the repartition topic, and every downstream task reads it,
+//! so there is a pause between two rounds that only advance watermarks ([`mark_interval`]). Waiting marks are written
+//! by the next commit after that pause; if there is none, because there is nothing else to commit, one is made
+//! for them. A worker that gives its tasks back or ends leaves no mark unwritten, because the next owner may have
+//! forgotten the watermarks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -21,28 +22,28 @@ use crate::worker::outbox::Outbox;
 /// The marks of a worker's tasks, by sub-topology.
 #[derive(Debug, Default)]
 pub(super) struct Marks {
-    /// Before this they wait.
+    /// The earliest time of the next round.
     next: BTreeMap<SubTopologyId, Moment>,
-    /// Those that the commit under way writes.
+    /// Those whose marks the commit in progress writes.
     writing: BTreeSet<SubTopologyId>,
-    /// When those that wait are to be written.
+    /// The time at which the waiting marks are due.
     waiting: Option<Moment>,
 }
 
 impl Marks {
-    /// When a transaction has to be begun for the marks that wait, if none has been before.
+    /// The time at which a transaction has to be begun for the waiting marks, if none has been begun before.
     pub(super) const fn next_timeout(&self) -> Option<Moment> {
         self.waiting
     }
 
-    /// A task has something to say before it has taken any record: what its last owner may not have said.
+    /// Notes that a task may have a mark before it has taken any record: one that its last owner may not have sent.
     pub(super) fn wake(&mut self, now: Moment) {
         self.waiting = Some(self.waiting.map_or(now, |waiting| waiting.min(now)));
     }
 }
 
 impl Worker {
-    /// Begins a transaction for marks that have waited long enough, or that must not be left behind.
+    /// Begins a transaction for marks that have waited long enough, or that must not stay unwritten.
     pub(super) fn begin_for_marks(&mut self, now: Moment, outbox: &mut dyn Outbox) {
         let Some(due) = self.marks.waiting.filter(|_| self.commit.is_idle() && self.failure.is_none()) else { return };
         let is_leaving = self.is_stopping || self.membership.phase == Phase::Returning;
@@ -55,7 +56,7 @@ impl Worker {
         }
     }
 
-    /// Decides which tasks are in the commit: those that have changed, and those whose marks are written with it.
+    /// Chooses the tasks in the commit: those that have changed, and those whose marks are written with it.
     pub(super) fn choose_committing(&mut self, now: Moment) -> Vec<TaskId> {
         let Self { tasks, marks, settings, commit, .. } = self;
         let restored = || tasks.iter().filter(|held| held.is_restored());
@@ -82,7 +83,7 @@ impl Worker {
         restored().filter(|held| held.has_changed() || is_marked(held)).map(|held| held.id).collect()
     }
 
-    /// Writes the marks that are due, behind everything else of the transaction.
+    /// Writes the marks that are due, after everything else in the transaction.
     pub(super) fn write_marks(&mut self, outbox: &mut dyn Outbox) {
         for id in std::mem::take(&mut self.marks.writing) {
             let of_sub_topology = self.tasks.restored_mut().filter(|held| held.id.sub_topology == id);
@@ -90,7 +91,7 @@ impl Worker {
         }
     }
 
-    /// Another shortest time between two rounds of marks, for tests: it is longer where the fan-out asks for it.
+    /// Sets another shortest time between two rounds of marks, for tests. A large fan-out still lengthens it.
     pub const fn set_mark_interval_min(&mut self, interval: Duration) {
         self.settings.mark_interval_min = interval;
     }

@@ -41,7 +41,7 @@ pub struct Settings {
     pub wall_at_zero: TimestampMs,
     /// The policy of when to commit.
     pub policy: CommitPolicy,
-    /// Shortest time between two marks that only say how far event time has come; more where there are many sources and
+    /// Shortest time between two marks that only advance the watermark; it is longer if there are many sources and
     /// targets, see [`mark_interval`](crate::watermark::mark_interval).
     pub mark_interval_min: Duration,
     /// Interval at which committed records are deleted from the job's own topics.
