@@ -15,10 +15,9 @@ use conformance::foreign::{Isolation, java_records};
 use conformance::reader::{Arrival, KeptRecord, Tail, create_topic, read_to_end};
 use conformance::wordcount::WordCount;
 use conformance::{TestBroker, eventually, on_both_brokers, on_every_broker};
-use kafka_wire::client::{Client, ClientConfig, Producer};
+use kafka_wire::client::{Client, ClientConfig, ExclusiveProducer};
 use kafka_wire::consumer::IsolationLevel;
-use kafka_wire::producer::{ProducerConfig, TopicHandle};
-use kafka_wire::record::RawHeaders;
+use kafka_wire::producer::{NewRecord, ProducerConfig, TopicHandle};
 use kafka_wire::rng::Rng;
 use kafka_wire::types::{PartitionId, TimestampMs};
 use testkit::check::word_count::{CheckReport, Counted, Emit, Expected};
@@ -232,7 +231,7 @@ impl Feeder {
 
 /// The input topic, and the count of what was written to it.
 struct Input {
-    producer: Producer,
+    producer: ExclusiveProducer,
     topic: TopicHandle,
     expected: Expected,
     latest: TimestampMs,
@@ -240,7 +239,7 @@ struct Input {
 
 impl Input {
     async fn open(client: &Client, topic: &str) -> Self {
-        let mut producer = Producer::open(client, ProducerConfig::default()).await.expect("a producer opens");
+        let mut producer = ExclusiveProducer::open(client, ProducerConfig::default()).await.expect("a producer opens");
         let topic = producer.topic(topic).await.expect("the topic is there");
         Self { producer, topic, expected: Expected::new(WINDOW_MS), latest: TimestampMs(0) }
     }
@@ -250,7 +249,8 @@ impl Input {
             self.expected.add_line(timestamp, &text);
             self.latest = self.latest.max(timestamp);
             let value = Some(text.as_bytes());
-            let appended = self.producer.append(self.topic, partition, timestamp, None, value, RawHeaders::EMPTY);
+            let appended =
+                self.producer.append(self.topic, partition, NewRecord { timestamp, value, ..NewRecord::default() });
             appended.expect("the buffer has room");
         }
         self.producer.flush().await.expect("every line is acknowledged");

@@ -4,11 +4,10 @@
 use conformance::foreign::{Isolation, confluent, java, java_records, kcat, kcat_records};
 use conformance::reader::{self, KeptRecord, read_to_end};
 use conformance::{TestBroker, on_both_brokers, on_every_broker};
-use kafka_wire::client::{Client, ClientConfig, Producer};
+use kafka_wire::client::{Client, ClientConfig, ExclusiveProducer};
 use kafka_wire::compression::Compression;
 use kafka_wire::consumer::IsolationLevel;
-use kafka_wire::producer::{ProducerConfig, TopicHandle, partition_for_key};
-use kafka_wire::record::RawHeaders;
+use kafka_wire::producer::{NewRecord, ProducerConfig, TopicHandle, partition_for_key};
 use kafka_wire::types::TimestampMs;
 
 on_both_brokers!(
@@ -107,7 +106,7 @@ async fn java_and_kcat_read_what_we_produce(broker: TestBroker) {
     reader::create_topic(&client, &topic, 3).await;
     for (compression, first) in Compression::ALL.into_iter().zip((0..500).step_by(100)) {
         let config = ProducerConfig { compression, ..ProducerConfig::default() };
-        let mut producer = Producer::open(&client, config).await.expect("a producer opens");
+        let mut producer = ExclusiveProducer::open(&client, config).await.expect("a producer opens");
         let handle = producer.topic(&topic).await.expect("the topic is there");
         append(&mut producer, handle, &lines(first..first + 100));
         producer.close().await.expect("every record is acknowledged");
@@ -141,7 +140,7 @@ async fn our_aborted_transactions_stay_unseen(broker: TestBroker) {
     let client = connect(&broker).await;
     reader::create_topic(&client, &topic, 3).await;
     let config = ProducerConfig::transactional(broker.unique("id"));
-    let mut producer = Producer::open(&client, config).await.expect("a producer opens");
+    let mut producer = ExclusiveProducer::open(&client, config).await.expect("a producer opens");
     let handle = producer.topic(&topic).await.expect("the topic is there");
     for (numbers, is_committed) in [(0..100, true), (100..150, false), (150..250, true), (250..300, false)] {
         producer.begin().expect("no transaction is open");
@@ -210,13 +209,17 @@ async fn connect(broker: &TestBroker) -> Client {
 }
 
 /// Writes lines of `key<TAB>value` to the partitions where Java would write them.
-fn append(producer: &mut Producer, topic: TopicHandle, lines: &[String]) {
+fn append(producer: &mut ExclusiveProducer, topic: TopicHandle, lines: &[String]) {
     let partition_count = producer.partition_count(topic);
     for line in lines {
         let (key, value) = line.split_once('\t').expect("a key and a value");
         let partition = partition_for_key(key.as_bytes(), partition_count);
         let (key, value) = (Some(key.as_bytes()), Some(value.as_bytes()));
-        let appended = producer.append(topic, partition, TimestampMs(1_000), key, value, RawHeaders::EMPTY);
+        let appended = producer.append(
+            topic,
+            partition,
+            NewRecord { timestamp: TimestampMs(1_000), key, value, ..NewRecord::default() },
+        );
         appended.expect("the buffer has room");
     }
 }

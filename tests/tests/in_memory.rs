@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use conformance::reader::{create_topic, read_to_end};
-use kafka_wire::client::{Client, ClientConfig, ConnectError, Producer};
+use kafka_wire::client::{Client, ClientConfig, ConnectError, ExclusiveProducer};
 use kafka_wire::consumer::IsolationLevel;
-use kafka_wire::producer::ProducerConfig;
-use kafka_wire::record::RawHeaders;
+use kafka_wire::producer::{NewRecord, ProducerConfig};
 use kafka_wire::types::{PartitionId, TimestampMs};
 use testkit::broker::{Broker, BrokerConfig};
 
@@ -17,14 +16,19 @@ async fn a_client_writes_commits_and_reads_without_a_socket() {
     let client = Client::connect_with(config, Arc::new(broker.pipe())).await.expect("the pipe leads to the broker");
     create_topic(&client, "words", 1).await;
 
-    let mut producer = Producer::open(&client, ProducerConfig::transactional("writer")).await.expect("a producer");
+    let mut producer =
+        ExclusiveProducer::open(&client, ProducerConfig::transactional("writer")).await.expect("a producer");
     let topic = producer.topic("words").await.expect("the topic is there");
     // Larger than the pipe, so that both sides have to wait for each other.
     let large = vec![b'x'; 300_000];
     for (value, is_committed) in [(&b"seen"[..], true), (b"aborted", false), (&large, true)] {
         producer.begin().expect("no transaction is open");
         producer
-            .append(topic, PartitionId(0), TimestampMs(1), None, Some(value), RawHeaders::EMPTY)
+            .append(
+                topic,
+                PartitionId(0),
+                NewRecord { timestamp: TimestampMs(1), value: Some(value), ..NewRecord::default() },
+            )
             .expect("there is room");
         if is_committed {
             producer.commit(None).await.expect("the transaction commits");

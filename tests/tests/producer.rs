@@ -6,13 +6,12 @@ use std::time::Duration;
 use conformance::reader::{KeptRecord, create_topic, read_to_end};
 use conformance::{TestBroker, eventually, on_both_brokers, test_on, within};
 use kafka_wire::admin::NewTopic;
-use kafka_wire::client::{Client, ClientConfig, Producer};
+use kafka_wire::client::{Client, ClientConfig, ExclusiveProducer};
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::compression::Compression;
 use kafka_wire::consumer::IsolationLevel::ReadUncommitted;
-use kafka_wire::producer::accumulator::NewRecord;
 use kafka_wire::producer::{
-    AppendError, DeliveryCause, FlushError, NotReady, ProducerConfig, TopicHandle, TransactionError,
+    AppendError, DeliveryCause, FlushError, NewRecord, NotReady, ProducerConfig, TopicHandle, TransactionError,
 };
 use kafka_wire::protocol::{ApiKey, ErrorCode};
 use kafka_wire::record::{HeadersBuf, RawHeaders};
@@ -66,8 +65,8 @@ impl Fixture {
         Self { broker, client, topic }
     }
 
-    async fn open(&self, config: ProducerConfig) -> (Producer, TopicHandle) {
-        let mut producer = Producer::open(&self.client, config).await.expect("a producer id");
+    async fn open(&self, config: ProducerConfig) -> (ExclusiveProducer, TopicHandle) {
+        let mut producer = ExclusiveProducer::open(&self.client, config).await.expect("a producer id");
         let topic = producer.topic(&self.topic).await.expect("the topic is there");
         assert_eq!(producer.partition_count(topic), PARTITIONS);
         (producer, topic)
@@ -101,12 +100,14 @@ impl Fixture {
 }
 
 /// Appends one record to partition `number % PARTITIONS`.
-async fn append(producer: &mut Producer, topic: TopicHandle, number: i32, value: &str) {
+async fn append(producer: &mut ExclusiveProducer, topic: TopicHandle, number: i32, value: &str) {
     let partition = PartitionId(number % PARTITIONS);
     let time = TimestampMs(1_000 + i64::from(number));
-    while let Err(error) =
-        producer.append(topic, partition, time, Some(b"key"), Some(value.as_bytes()), RawHeaders::EMPTY)
-    {
+    while let Err(error) = producer.append(
+        topic,
+        partition,
+        NewRecord { timestamp: time, key: Some(b"key"), value: Some(value.as_bytes()), ..NewRecord::default() },
+    ) {
         assert!(matches!(error, AppendError::Full { .. }), "{error}");
         producer.ready().await.expect("nothing has failed");
     }
@@ -157,8 +158,8 @@ async fn records_come_out_as_they_went_in(broker: TestBroker) {
         record(1_700_000_000_001, Some(b""), None, RawHeaders::EMPTY),
         record(1_700_000_000_000, None, None, headers.as_raw()),
     ];
-    for NewRecord { timestamp, key, value, headers } in written {
-        producer.append(topic, PartitionId(1), timestamp, key, value, headers).expect("there is room");
+    for record in written {
+        producer.append(topic, PartitionId(1), record).expect("there is room");
     }
     producer.flush().await.expect("all acknowledged");
     assert_eq!(producer.last_offset(topic, PartitionId(1)), Some(Offset(3)));
@@ -208,7 +209,8 @@ async fn linger_is_kept_while_the_appending_task_never_awaits(broker: TestBroker
         let (bootstrap, name) = (fixture.broker.bootstrap().to_owned(), fixture.topic.clone());
         let appending = async move {
             let client = Client::connect(ClientConfig::new(&bootstrap)).await.expect("the broker listens");
-            let mut producer = Producer::open(&client, ProducerConfig::default()).await.expect("a producer id");
+            let mut producer =
+                ExclusiveProducer::open(&client, ProducerConfig::default()).await.expect("a producer id");
             let topic = producer.topic(&name).await.expect("the topic is there");
             append(&mut producer, topic, 0, "lingers").await;
             let deadline = Instant::now() + Duration::from_secs(10);
@@ -229,13 +231,21 @@ async fn linger_is_kept_while_the_appending_task_never_awaits(broker: TestBroker
 async fn a_topic_handle_of_another_producer_is_refused(broker: TestBroker) {
     let fixture = Fixture::new(broker).await;
     let (mut first, topic) = fixture.open(ProducerConfig::default()).await;
-    let mut second = Producer::open(&fixture.client, ProducerConfig::default()).await.expect("a producer id");
+    let mut second = ExclusiveProducer::open(&fixture.client, ProducerConfig::default()).await.expect("a producer id");
     let elsewhere = fixture.broker.unique("elsewhere");
     create_topic(&fixture.client, &elsewhere, PARTITIONS).await;
     let other = second.topic(&elsewhere).await.expect("the topic is there");
-    let appended = second.append(topic, PartitionId(0), TimestampMs(1), None, Some(b"misplaced"), RawHeaders::EMPTY);
+    let appended = second.append(
+        topic,
+        PartitionId(0),
+        NewRecord { timestamp: TimestampMs(1), value: Some(b"misplaced"), ..NewRecord::default() },
+    );
     assert_eq!(appended, Err(AppendError::ForeignTopic));
-    let appended = first.append(other, PartitionId(0), TimestampMs(1), None, Some(b"misplaced"), RawHeaders::EMPTY);
+    let appended = first.append(
+        other,
+        PartitionId(0),
+        NewRecord { timestamp: TimestampMs(1), value: Some(b"misplaced"), ..NewRecord::default() },
+    );
     assert_eq!(appended, Err(AppendError::ForeignTopic));
     second.flush().await.expect("nothing was appended");
     assert_eq!(read_to_end(&fixture.client, &elsewhere, ReadUncommitted).await.len(), 0);
@@ -304,7 +314,7 @@ async fn a_producer_without_an_id_has_no_transactions(broker: TestBroker) {
     let (mut producer, _) = fixture.open(ProducerConfig::default()).await;
     assert_eq!(producer.begin(), Err(TransactionError::NotReady(NotReady::NotTransactional)));
     let (mut producer, topic) = fixture.open(ProducerConfig::transactional(fixture.broker.unique("tx").as_str())).await;
-    let early = producer.append(topic, PartitionId(0), TimestampMs(0), None, None, RawHeaders::EMPTY);
+    let early = producer.append(topic, PartitionId(0), NewRecord { timestamp: TimestampMs(0), ..NewRecord::default() });
     assert_eq!(early, Err(AppendError::NotInTransaction));
 }
 

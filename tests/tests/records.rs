@@ -9,10 +9,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use conformance::foreign::java;
 use conformance::{reader, skip, within};
-use kafka_wire::client::{Client, ClientConfig, Producer};
+use kafka_wire::client::{Client, ClientConfig, ExclusiveProducer};
 use kafka_wire::compression::{Compression, Decompressed};
-use kafka_wire::producer::ProducerConfig;
-use kafka_wire::record::{Batches, ControlRecord, RawHeaders};
+use kafka_wire::producer::{NewRecord, ProducerConfig};
+use kafka_wire::record::{Batches, ControlRecord};
 use kafka_wire::types::{PartitionId, TimestampMs};
 use testkit::real::{RealConfig, RealKafka};
 
@@ -79,15 +79,18 @@ async fn we_read_the_segment_files_of_a_broker() {
         let topic = format!("segments-{compression}");
         reader::create_topic(&client, &topic, 1).await;
         let config = ProducerConfig { compression, ..ProducerConfig::transactional(topic.clone()) };
-        let mut producer = Producer::open(&client, config).await.expect("a producer opens");
+        let mut producer = ExclusiveProducer::open(&client, config).await.expect("a producer opens");
         let handle = producer.topic(&topic).await.expect("the topic is there");
         for first in [0, 1_000] {
             producer.begin().expect("no transaction is open");
             for number in first..first + 1_000 {
                 let value = format!("value {number:06}");
                 let (key, value) = (Some(b"key".as_slice()), Some(value.as_bytes()));
-                let appended =
-                    producer.append(handle, PartitionId(0), TimestampMs(number), key, value, RawHeaders::EMPTY);
+                let appended = producer.append(
+                    handle,
+                    PartitionId(0),
+                    NewRecord { timestamp: TimestampMs(number), key, value, ..NewRecord::default() },
+                );
                 appended.expect("the buffer has room");
             }
             producer.commit(None).await.expect("the transaction commits");

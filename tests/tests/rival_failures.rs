@@ -9,11 +9,11 @@ use std::time::Duration;
 use conformance::reader::{create_topic, read_to_end, until_stable};
 use conformance::{TestBroker, eventually, on_both_brokers, on_every_broker};
 use kafka_wire::admin::NewTopic;
-use kafka_wire::client::{Client, ClientConfig, Producer, fetch_offsets};
+use kafka_wire::client::{Client, ClientConfig, ExclusiveProducer, fetch_offsets};
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::consumer::IsolationLevel;
-use kafka_wire::producer::{AppendError, ProducerConfig};
-use kafka_wire::record::{HeadersBuf, RawHeaders};
+use kafka_wire::producer::{AppendError, NewRecord, ProducerConfig};
+use kafka_wire::record::HeadersBuf;
 use kafka_wire::types::{PartitionId, TimestampMs};
 use processor::{App, Config, Emit, Partitions, RunError, Running, Topology, Tumbling, U64, Utf8, Watermark};
 use tokio::time::Instant;
@@ -122,13 +122,19 @@ async fn two_processes_never_share_a_transactional_id(broker: TestBroker) {
 /// The failure: repartition and output records had timestamps of the wall clock and no headers.
 async fn event_time_and_headers_survive_the_shuffle(broker: TestBroker) {
     let bench = Bench::new(&broker).await;
-    let mut producer = Producer::open(&bench.client, ProducerConfig::default()).await.expect("a producer");
+    let mut producer = ExclusiveProducer::open(&bench.client, ProducerConfig::default()).await.expect("a producer");
     let input = producer.topic(&bench.input).await.expect("the input topic");
     let mut headers = HeadersBuf::default();
     headers.push(b"trace", Some(b"abc"));
     headers.push(b"empty", None);
     let at = TimestampMs(1_600_000_000_123);
-    producer.append(input, PartitionId(1), at, None, Some(b"moved"), headers.as_raw()).expect("there is room");
+    producer
+        .append(
+            input,
+            PartitionId(1),
+            NewRecord { timestamp: at, value: Some(b"moved"), headers: headers.as_raw(), ..NewRecord::default() },
+        )
+        .expect("there is room");
     producer.flush().await.expect("the record is taken");
 
     let mut job = Topology::builder(&bench.application_id);
@@ -273,19 +279,21 @@ impl Bench {
     }
 
     async fn feed(&self, lines: &[&str]) {
-        let mut producer = Producer::open(&self.client, ProducerConfig::default()).await.expect("a producer");
+        let mut producer = ExclusiveProducer::open(&self.client, ProducerConfig::default()).await.expect("a producer");
         self.append(&mut producer, &self.input, lines).await;
         producer.flush().await.expect("the lines are taken");
     }
 
     async fn feed_many(&self, count: u32) {
-        let mut producer = Producer::open(&self.client, ProducerConfig::default()).await.expect("a producer");
+        let mut producer = ExclusiveProducer::open(&self.client, ProducerConfig::default()).await.expect("a producer");
         let input = producer.topic(&self.input).await.expect("the input topic");
         for number in 0..count {
             let (partition, word) = (PartitionId((number % 4).cast_signed()), format!("w{}", number % 1_000));
-            while let Err(error) =
-                producer.append(input, partition, TimestampMs(START_MS), None, Some(word.as_bytes()), RawHeaders::EMPTY)
-            {
+            while let Err(error) = producer.append(
+                input,
+                partition,
+                NewRecord { timestamp: TimestampMs(START_MS), value: Some(word.as_bytes()), ..NewRecord::default() },
+            ) {
                 assert!(matches!(error, AppendError::Full { .. }), "{error}");
                 producer.ready().await.expect("the records are taken");
             }
@@ -294,23 +302,25 @@ impl Bench {
     }
 
     /// Appends each value with itself as the key, to the partitions in turn.
-    async fn append(&self, producer: &mut Producer, topic: &str, values: &[&str]) {
+    async fn append(&self, producer: &mut ExclusiveProducer, topic: &str, values: &[&str]) {
         let topic = producer.topic(topic).await.expect("the topic is there");
         for (index, value) in values.iter().enumerate() {
             let partition = PartitionId(i32::try_from(index).expect("a few") % producer.partition_count(topic));
             let bytes = Some(value.as_bytes());
-            while let Err(error) =
-                producer.append(topic, partition, TimestampMs(START_MS), bytes, bytes, RawHeaders::EMPTY)
-            {
+            while let Err(error) = producer.append(
+                topic,
+                partition,
+                NewRecord { timestamp: TimestampMs(START_MS), key: bytes, value: bytes, ..NewRecord::default() },
+            ) {
                 assert!(matches!(error, AppendError::Full { .. }), "{error}");
                 producer.ready().await.expect("the records are taken");
             }
         }
     }
 
-    async fn transactions(&self, transactional_id: &str) -> Producer {
+    async fn transactions(&self, transactional_id: &str) -> ExclusiveProducer {
         let config = ProducerConfig::transactional(transactional_id);
-        let mut producer = Producer::open(&self.client, config).await.expect("a producer");
+        let mut producer = ExclusiveProducer::open(&self.client, config).await.expect("a producer");
         producer.begin().expect("no transaction is open");
         producer
     }

@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use conformance::reader::{create_topic, read_to_end, until_stable};
 use conformance::{TestBroker, on_both_brokers};
-use kafka_wire::client::{Client, ClientConfig, Producer};
+use kafka_wire::client::{Client, ClientConfig, ExclusiveProducer};
 use kafka_wire::consumer::IsolationLevel;
-use kafka_wire::producer::{ProducerConfig, TopicHandle};
-use kafka_wire::record::RawHeaders;
+use kafka_wire::producer::{NewRecord, ProducerConfig, TopicHandle};
 use kafka_wire::types::{PartitionId, TimestampMs};
 use processor::runtime::RunError;
 use processor::{App, Config, Emit, Partitions, Topology, Tumbling, U64, Utf8, Watermark};
@@ -169,16 +168,24 @@ impl Bench {
         started.expect_err("it must not start")
     }
 
-    async fn producer(&self) -> (Producer, TopicHandle) {
-        let mut producer = Producer::open(&self.client, ProducerConfig::default()).await.expect("a producer");
+    async fn producer(&self) -> (ExclusiveProducer, TopicHandle) {
+        let mut producer = ExclusiveProducer::open(&self.client, ProducerConfig::default()).await.expect("a producer");
         let input = producer.topic(&self.input).await.expect("the input topic");
         (producer, input)
     }
 }
 
-fn write(producer: &mut Producer, topic: TopicHandle, partition: PartitionId, timestamp_ms: i64, value: &[u8]) {
+fn write(
+    producer: &mut ExclusiveProducer,
+    topic: TopicHandle,
+    partition: PartitionId,
+    timestamp_ms: i64,
+    value: &[u8],
+) {
     let at = TimestampMs(timestamp_ms);
-    producer.append(topic, partition, at, None, Some(value), RawHeaders::EMPTY).expect("there is room");
+    producer
+        .append(topic, partition, NewRecord { timestamp: at, value: Some(value), ..NewRecord::default() })
+        .expect("there is room");
 }
 
 const WINDOW_MS: i64 = 1_000;

@@ -7,15 +7,15 @@ use conformance::reader::{Tail, create_topic, read_to_end};
 use conformance::{TestBroker, eventually, on_every_broker, test_on, within};
 use kafka_wire::admin::OffsetSpec;
 use kafka_wire::client::{
-    Client, ClientConfig, GroupConfig, GroupEvent, GroupMember, GroupOffsets, Producer, fence, fetch_offsets,
+    Client, ClientConfig, ExclusiveProducer, GroupConfig, GroupEvent, GroupMember, GroupOffsets, fence, fetch_offsets,
 };
 use kafka_wire::cluster::{CommittedOffset, GroupMetadata, TopicPartition};
 use kafka_wire::consumer::IsolationLevel::ReadCommitted;
 use kafka_wire::producer::{
-    CommitError, FlushError, NotReady, ProducerConfig, Recovered, TopicHandle, TransactionCause, TransactionError,
+    CommitError, FlushError, NewRecord, NotReady, ProducerConfig, Recovered, TopicHandle, TransactionCause,
+    TransactionError,
 };
 use kafka_wire::protocol::{ApiKey, ErrorCode};
-use kafka_wire::record::RawHeaders;
 use kafka_wire::types::{Offset, PartitionId, TimestampMs};
 use testkit::fault::{Action, Rule};
 
@@ -83,12 +83,13 @@ impl Fixture {
         ProducerConfig::transactional(self.id.as_str())
     }
 
-    async fn open(&self) -> (Producer, TopicHandle) {
+    async fn open(&self) -> (ExclusiveProducer, TopicHandle) {
         self.open_with(self.config()).await
     }
 
-    async fn open_with(&self, config: ProducerConfig) -> (Producer, TopicHandle) {
-        let opened = within("a producer id", Duration::from_secs(30), Producer::open(&self.client, config)).await;
+    async fn open_with(&self, config: ProducerConfig) -> (ExclusiveProducer, TopicHandle) {
+        let opened =
+            within("a producer id", Duration::from_secs(30), ExclusiveProducer::open(&self.client, config)).await;
         let mut producer = opened.expect("a producer id");
         let topic = producer.topic(&self.topic).await.expect("the topic is there");
         (producer, topic)
@@ -99,7 +100,7 @@ impl Fixture {
         vec![(partition, CommittedOffset::new(Offset(offset)))]
     }
 
-    async fn commit(&self, producer: &mut Producer, offset: i64) -> Result<(), CommitError> {
+    async fn commit(&self, producer: &mut ExclusiveProducer, offset: i64) -> Result<(), CommitError> {
         let offsets = self.offsets(offset);
         let commit = producer.commit(Some(GroupOffsets { group: &self.group, offsets: &offsets }));
         within("an end of the commit", Duration::from_secs(60), commit).await
@@ -144,11 +145,15 @@ impl Fixture {
 }
 
 /// Appends `values`, one partition after the other.
-fn append<V: AsRef<[u8]>>(producer: &mut Producer, topic: TopicHandle, values: &[V]) {
+fn append<V: AsRef<[u8]>>(producer: &mut ExclusiveProducer, topic: TopicHandle, values: &[V]) {
     for (value, partition) in values.iter().zip((0..3).cycle()) {
         let (key, value) = (Some(&b"key"[..]), Some(value.as_ref()));
         producer
-            .append(topic, PartitionId(partition), TimestampMs(1), key, value, RawHeaders::EMPTY)
+            .append(
+                topic,
+                PartitionId(partition),
+                NewRecord { timestamp: TimestampMs(1), key, value, ..NewRecord::default() },
+            )
             .expect("the buffer has room");
     }
 }
@@ -390,7 +395,7 @@ async fn a_commit_that_nobody_waited_for_can_be_recovered(broker: TestBroker) {
 }
 
 /// Repeats `recover` until the coordinator can be reached.
-async fn recover(producer: &mut Producer) -> Recovered {
+async fn recover(producer: &mut ExclusiveProducer) -> Recovered {
     let asking = async {
         loop {
             match producer.recover().await {

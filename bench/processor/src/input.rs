@@ -4,9 +4,8 @@ use std::collections::HashMap;
 use std::error::Error;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use kafka_wire::client::{Client, Producer};
-use kafka_wire::producer::{AppendError, ProducerConfig, TopicHandle};
-use kafka_wire::record::RawHeaders;
+use kafka_wire::client::{Client, ExclusiveProducer};
+use kafka_wire::producer::{NewRecord, AppendError, ProducerConfig, TopicHandle};
 use kafka_wire::rng::Rng;
 use kafka_wire::types::{PartitionId, TimestampMs};
 
@@ -73,7 +72,7 @@ pub(crate) const SENTINEL_KEY: u64 = u64::MAX;
 
 /// Writes the input of `job`, and returns the expected output.
 pub(crate) async fn load(client: &Client, topic: &str, job: Job, records: u64) -> Result<Expected, Box<dyn Error>> {
-    let mut producer = Producer::open(client, ProducerConfig::default()).await?;
+    let mut producer = ExclusiveProducer::open(client, ProducerConfig::default()).await?;
     let topic = producer.topic(topic).await?;
     let mut source = Source::new(job, records)?;
     for index in 0..records {
@@ -97,7 +96,7 @@ pub(crate) async fn load(client: &Client, topic: &str, job: Job, records: u64) -
 }
 
 async fn append(
-    producer: &mut Producer,
+    producer: &mut ExclusiveProducer,
     topic: TopicHandle,
     partition: PartitionId,
     record: &Record,
@@ -105,7 +104,7 @@ async fn append(
     let key = (!record.key.is_empty()).then_some(record.key.as_slice());
     let timestamp = TimestampMs(record.timestamp_ms);
     loop {
-        match producer.append(topic, partition, timestamp, key, Some(&record.value), RawHeaders::EMPTY) {
+        match producer.append(topic, partition, NewRecord { timestamp, key, value: Some(&record.value), ..NewRecord::default() }) {
             Ok(()) => return Ok(()),
             Err(AppendError::Full { .. }) => producer.ready().await?,
             Err(error) => return Err(error.into()),

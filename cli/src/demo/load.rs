@@ -5,10 +5,9 @@ use std::fmt;
 use std::io;
 use std::time::Instant;
 
-use kafka_wire::client::{Client, Producer};
+use kafka_wire::client::{Client, ExclusiveProducer};
 use kafka_wire::compression::Compression;
-use kafka_wire::producer::{AppendError, ProducerConfig, TopicHandle};
-use kafka_wire::record::RawHeaders;
+use kafka_wire::producer::{AppendError, NewRecord, ProducerConfig, TopicHandle};
 use kafka_wire::types::{PartitionId, TimestampMs};
 use tokio::sync::mpsc;
 
@@ -96,7 +95,7 @@ fn read(input: Input, mut expected: Expected, sender: &mpsc::Sender<Vec<Line>>) 
 }
 
 struct Writer {
-    producer: Producer,
+    producer: ExclusiveProducer,
     topic: TopicHandle,
     partitions: i32,
     loaded: Loaded,
@@ -110,7 +109,7 @@ impl Writer {
             buffer_limit_bytes: 64 << 20,
             ..ProducerConfig::default()
         };
-        let mut producer = Producer::open(client, config).await?;
+        let mut producer = ExclusiveProducer::open(client, config).await?;
         let topic = producer.topic(topic).await?;
         let partitions = producer.partition_count(topic);
         Ok(Self { producer, topic, partitions, loaded: Loaded::default() })
@@ -120,8 +119,12 @@ impl Writer {
         for line in chunk {
             let partition = PartitionId(i32::try_from(self.loaded.lines % u64::from(self.partitions.unsigned_abs()))?);
             let timestamp = TimestampMs(line.timestamp_ms);
-            let append = |producer: &mut Producer| {
-                producer.append(self.topic, partition, timestamp, None, Some(&line.text), RawHeaders::EMPTY)
+            let append = |producer: &mut ExclusiveProducer| {
+                producer.append(
+                    self.topic,
+                    partition,
+                    NewRecord { timestamp, value: Some(&line.text), ..NewRecord::default() },
+                )
             };
             loop {
                 match append(&mut self.producer) {

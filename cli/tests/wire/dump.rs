@@ -4,9 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
 use kafka_wire::admin::NewTopic;
-use kafka_wire::client::{BoxFuture, Client, ClientConfig, Connector, DialError, Producer, Transport};
-use kafka_wire::producer::ProducerConfig;
-use kafka_wire::record::RawHeaders;
+use kafka_wire::client::{BoxFuture, Client, ClientConfig, Connector, DialError, ExclusiveProducer, Transport};
+use kafka_wire::producer::{NewRecord, ProducerConfig};
 use kafka_wire::types::{PartitionId, TimestampMs};
 use kafka_wire::wire::Str;
 use serde_json::Value;
@@ -75,12 +74,17 @@ async fn conversation() -> Vec<Said> {
     let tap = Tap { pipe: broker.pipe(), connections: connections.clone() };
     let client = Client::connect_with(ClientConfig::new("nowhere.invalid:1"), Arc::new(tap)).await.expect("a client");
     client.create_topics(&[NewTopic::new("words", 1)]).await.expect("the broker answers");
-    let mut producer = Producer::open(&client, ProducerConfig::transactional("writer")).await.expect("a producer");
+    let mut producer =
+        ExclusiveProducer::open(&client, ProducerConfig::transactional("writer")).await.expect("a producer");
     let topic = producer.topic("words").await.expect("the topic is there");
     for key in [&b"one"[..], b"two"] {
         producer.begin().expect("no transaction is open");
         producer
-            .append(topic, PartitionId(0), TimestampMs(1), Some(key), Some(b"value"), RawHeaders::EMPTY)
+            .append(
+                topic,
+                PartitionId(0),
+                NewRecord { timestamp: TimestampMs(1), key: Some(key), value: Some(b"value"), ..NewRecord::default() },
+            )
             .expect("there is room");
         producer.commit(None).await.expect("the transaction commits");
     }

@@ -308,6 +308,7 @@ impl Driver {
                     self.parts.features.note(&versions);
                 }
                 Output::Answered { tag, version, body } => drop(tag.send(Ok(RawAnswer { version, body }))),
+                Output::Written { tag } => drop(tag.send(Ok(RawAnswer { version: 0, body: Bytes::new() }))),
                 Output::Failed { tag, failure } => drop(tag.send(Err(self.request_error(failure)))),
             }
         }

@@ -45,7 +45,7 @@ pub use error::{
 pub use group::GroupMember;
 pub use lane::{Lane, OwnLane};
 pub use offsets::{OffsetsError, commit_offsets, fetch_offsets, fetch_unstable_offsets};
-pub use producer::{GroupOffsets, Producer, fence};
+pub use producer::{ExclusiveProducer, GroupOffsets, Producer, SendError, fence};
 pub use request::Reply;
 #[cfg(feature = "tls")]
 pub use tls::{Keystore, Pem, TlsConfig, TlsConfigError, TlsConnector};

@@ -14,7 +14,7 @@ use super::pool::{Pending, Readiness, Submission, Target};
 use super::{Answered, BoxFuture, CallOptions, Client, Endpoint, Lane, Node, NotSentCause, RequestError};
 use crate::protocol::api_versions::ApiVersionsRequest;
 use crate::protocol::{Message, Request};
-use crate::session::{BrokerVersions, ByVersion, Outgoing};
+use crate::session::{BrokerVersions, ByVersion, Outgoing, Unanswered};
 use crate::types::BrokerId;
 use crate::wire::Reader;
 
@@ -78,6 +78,24 @@ impl Client {
     /// Dropping the future discards the answer, not the request.
     pub fn start<R: Request>(&self, to: Node, lane: Lane, request: R, options: CallOptions) -> Reply<R> {
         self.start_message(to, lane, Arc::new(request), options)
+    }
+
+    /// Hands a request that no broker answers to its connection now; done when it is handed to the transport.
+    pub(super) fn start_unanswered<R: Request>(
+        &self,
+        to: BrokerId,
+        lane: Lane,
+        request: R,
+        options: CallOptions,
+    ) -> impl Future<Output = Result<(), RequestError>> + Send + use<R> {
+        let submission = self.submission(Arc::new(Unanswered(request)), options);
+        let submitted = self.submit(Target::Broker(to), lane, &submission);
+        async move {
+            match submitted {
+                Some(pending) => pending?.await.map(drop),
+                None => Err(RequestError::NotSent { to: None, cause: NotSentCause::UnknownBroker(to) }),
+            }
+        }
     }
 
     /// What a broker speaks; asks it on its general connection.

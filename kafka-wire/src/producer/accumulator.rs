@@ -4,13 +4,18 @@
 //! A batch is closed when it is full, when its linger is over, or when the owner flushes, and is then taken by the
 //! sender. The bytes of a batch count against the limit from its first record until [`Accumulator::release`].
 //!
-//! `append` reads no clock and allocates only when a batch is opened: a new batch gets as much room as the last one of
-//! its partition needed.
+//! `append` reads no clock and takes memory only when a batch is opened: that of a batch that is done, or as much as the last
+//! one of its partition needed.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::ProducerConfig;
+use super::buffers::Buffers;
+use super::delivery::{Delivery, Promise};
 use super::error::AppendError;
 use crate::cluster::TopicPartition;
 use crate::record::{BatchBuilder, RawHeaders};
@@ -33,6 +38,13 @@ pub struct TopicHandle {
 pub struct Slot(u32);
 
 /// One record to append. `timestamp` is the time of the record, or -1 for none.
+///
+/// ```
+/// use kafka_wire::producer::NewRecord;
+///
+/// let record = NewRecord { key: Some(b"k"), ..NewRecord::of(b"value") };
+/// assert_eq!(record.timestamp.0, -1);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct NewRecord<'a> {
     /// Milliseconds since 1970-01-01 UTC.
@@ -45,13 +57,33 @@ pub struct NewRecord<'a> {
     pub headers: RawHeaders<'a>,
 }
 
+impl Default for NewRecord<'_> {
+    /// Neither key nor value, headers nor timestamp.
+    fn default() -> Self {
+        Self { timestamp: TimestampMs(-1), key: None, value: None, headers: RawHeaders::EMPTY }
+    }
+}
+
+impl<'a> NewRecord<'a> {
+    /// A record with a value and nothing else.
+    #[must_use]
+    #[inline]
+    pub const fn of(value: &'a [u8]) -> Self {
+        Self { timestamp: TimestampMs(-1), key: None, value: Some(value), headers: RawHeaders::EMPTY }
+    }
+}
+
 /// A batch that takes no more records, on its way to the sender.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct ClosedBatch {
     /// The partition it goes to.
     pub slot: Slot,
     /// Its records; never empty.
     pub builder: BatchBuilder,
+    /// Counts the batches of a producer, in the order in which they were closed.
+    pub number: u64,
+    /// Whom to tell what becomes of it.
+    pub promise: Option<Promise>,
 }
 
 /// The open and the just closed batches of one producer.
@@ -63,12 +95,17 @@ pub struct Accumulator {
     buffer_limit_bytes: usize,
     room_limit_bytes: usize,
     topics: Vec<Topic>,
+    by_name: HashMap<Str, usize>,
+    /// The topic that was found last: most producers write to one.
+    last_found: usize,
     partitions: Vec<Partition>,
     slots: Vec<Slot>,
     /// Partitions to look at for open batches, each at most once, the longest open first.
     opened: Vec<Slot>,
     closed: Vec<ClosedBatch>,
     buffered_bytes: usize,
+    next_number: u64,
+    buffers: Buffers,
 }
 
 #[derive(Debug)]
@@ -86,13 +123,17 @@ struct Partition {
     is_listed: bool,
     /// Size of the last batch, as a guess for the next.
     last_bytes: usize,
+    /// Closed batches that are not settled.
+    waiting: u32,
+    is_available: bool,
 }
 
 #[derive(Debug)]
 struct OpenBatch {
     builder: BatchBuilder,
-    /// When the sender first saw it; `append` does not look at the clock.
+    /// When it was opened, or the sender first saw it; `append` does not look at the clock.
     seen: Option<Moment>,
+    promise: Option<Promise>,
 }
 
 impl Slot {
@@ -113,17 +154,22 @@ impl Accumulator {
             buffer_limit_bytes: config.buffer_limit_bytes,
             room_limit_bytes: config.room_limit_bytes.min(config.buffer_limit_bytes / 2),
             topics: Vec::new(),
+            by_name: HashMap::new(),
+            last_found: 0,
             partitions: Vec::new(),
             slots: Vec::new(),
             opened: Vec::new(),
             closed: Vec::new(),
             buffered_bytes: 0,
+            next_number: 0,
+            buffers: Buffers::new(config.buffer_limit_bytes.min(SPARE_BYTES_MAX)),
         }
     }
 
     /// Makes a topic known with partitions `0..partition_count`. A topic that is known keeps its handle and may grow.
     pub fn add_topic(&mut self, name: &Str, partition_count: i32) -> TopicHandle {
         let handle = self.topic(name).unwrap_or_else(|| {
+            self.by_name.insert(name.clone(), self.topics.len());
             self.topics.push(Topic { name: name.clone(), slots: Vec::new() });
             self.handle(self.topics.len() - 1)
         });
@@ -138,6 +184,8 @@ impl Accumulator {
                 open: None,
                 is_listed: false,
                 last_bytes: 0,
+                waiting: 0,
+                is_available: true,
             });
         }
         handle
@@ -146,7 +194,21 @@ impl Accumulator {
     /// The handle of a topic that is known.
     #[must_use]
     pub fn topic(&self, name: &str) -> Option<TopicHandle> {
-        self.topics.iter().position(|topic| &*topic.name == name).map(|index| self.handle(index))
+        self.by_name.get(name).map(|index| self.handle(*index))
+    }
+
+    /// As [`Self::topic`], for the path of a record: the topic that was found last is found without hashing.
+    #[inline]
+    pub fn find(&mut self, name: &str) -> Option<TopicHandle> {
+        if self.topics.get(self.last_found).is_none_or(|topic| &*topic.name != name) {
+            self.last_found = *self.by_name.get(name)?;
+        }
+        Some(self.handle(self.last_found))
+    }
+
+    /// The names of all topics.
+    pub fn topic_names(&self) -> impl Iterator<Item = &Str> {
+        self.topics.iter().map(|topic| &topic.name)
     }
 
     /// Partitions of the topic, as last made known; none when the handle is from another producer.
@@ -190,6 +252,34 @@ impl Accumulator {
         partition: PartitionId,
         record: NewRecord<'_>,
     ) -> Result<bool, AppendError> {
+        self.place(topic, partition, record).map(|(_, has_news)| has_news)
+    }
+
+    /// As [`Self::append`], with what will tell what becomes of the record.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    #[inline]
+    pub fn append_tracked(
+        &mut self,
+        topic: TopicHandle,
+        partition: PartitionId,
+        record: NewRecord<'_>,
+    ) -> Result<(Delivery, bool), AppendError> {
+        let (slot, has_news) = self.place(topic, partition, record)?;
+        let open = self.partitions[slot.index()].open.as_mut().expect("the record is in it");
+        let number = open.builder.record_count() - 1;
+        let promise = open.promise.get_or_insert_with(Promise::new);
+        Ok((promise.delivery(number, partition, record.timestamp), has_news))
+    }
+
+    #[inline(always)] // Its callers are the path of a record.
+    fn place(
+        &mut self,
+        topic: TopicHandle,
+        partition: PartitionId,
+        record: NewRecord<'_>,
+    ) -> Result<(Slot, bool), AppendError> {
         let Some(slot) = self.slot(topic, partition) else { return Err(self.no_slot(topic, partition)) };
         let record_bytes = BatchBuilder::record_bytes_max(record.key, record.value, record.headers);
         if self.buffered_bytes + record_bytes > self.buffer_limit_bytes {
@@ -207,7 +297,76 @@ impl Accumulator {
             .append(record.timestamp.0, record.key, record.value, record.headers)
             .map_err(|_| AppendError::RecordTooLarge { record_bytes, limit_bytes: self.buffer_limit_bytes })?;
         self.buffered_bytes += open.builder.size_bytes() - before;
-        Ok(!fits)
+        Ok((slot, !fits))
+    }
+
+    /// Whether the open batch of a partition has room for another record like those that it has.
+    #[must_use]
+    #[inline]
+    pub fn continues(&self, topic: TopicHandle, partition: PartitionId) -> bool {
+        let open = self.slot(topic, partition).and_then(|slot| self.partitions[slot.index()].open.as_ref());
+        open.is_some_and(|open| {
+            let count = usize::try_from(open.builder.record_count()).unwrap_or(1).max(1);
+            open.builder.size_bytes() + open.builder.size_bytes() / count <= self.batch_size_bytes
+        })
+    }
+
+    /// How many batches of each partition are closed and not settled, and whether it is available, in order.
+    pub fn waiting(&self, topic: TopicHandle) -> impl ExactSizeIterator<Item = (u32, bool)> + Clone + use<'_> {
+        let slots = self.of(topic).map_or(&[][..], |topic| &topic.slots);
+        slots.iter().map(|slot| {
+            let partition = &self.partitions[slot.index()];
+            (partition.waiting, partition.is_available)
+        })
+    }
+
+    /// Where a topic is among all topics of this producer.
+    #[must_use]
+    #[inline]
+    pub fn topic_index(topic: TopicHandle) -> usize {
+        topic.index as usize
+    }
+
+    /// Whether somebody leads the partition, as far as is known.
+    pub fn set_available(&mut self, slot: Slot, is_available: bool) {
+        self.partitions[slot.index()].is_available = is_available;
+    }
+
+    /// Batches that were opened since the last call were opened now.
+    pub fn date_opened(&mut self, now: Moment) {
+        for slot in self.opened.iter().rev() {
+            match &mut self.partitions[slot.index()].open {
+                Some(OpenBatch { seen: seen @ None, .. }) => *seen = Some(now),
+                Some(_) => return,
+                None => {}
+            }
+        }
+    }
+
+    /// Whether a batch waits to be taken.
+    #[must_use]
+    pub fn has_closed(&self) -> bool {
+        !self.closed.is_empty()
+    }
+
+    /// Whether a batch is open.
+    #[must_use]
+    pub fn has_opened(&self) -> bool {
+        !self.opened.is_empty()
+    }
+
+    /// The number that the next batch will have: all before it are closed already.
+    #[must_use]
+    pub fn next_number(&self) -> u64 {
+        self.next_number
+    }
+
+    /// Records that the sender has not taken.
+    #[must_use]
+    pub fn record_count(&self) -> u64 {
+        let open = self.partitions.iter().filter_map(|partition| partition.open.as_ref()).map(|open| &open.builder);
+        let builders = open.chain(self.closed.iter().map(|batch| &batch.builder));
+        builders.map(|builder| u64::from(builder.record_count().unsigned_abs())).sum()
     }
 
     /// Closes every open batch.
@@ -250,8 +409,21 @@ impl Accumulator {
     /// Throws away every record that the sender has not taken; for a transaction that is aborted.
     pub fn discard(&mut self) {
         self.close_all();
-        let bytes: usize = self.take_closed().iter().map(|batch| batch.builder.size_bytes()).sum();
-        self.release(bytes);
+        for batch in self.take_closed() {
+            self.settle(batch.slot);
+            self.release(batch.builder.size_bytes());
+        }
+    }
+
+    /// A batch of this partition is acknowledged or has failed.
+    pub fn settle(&mut self, slot: Slot) {
+        let waiting = &mut self.partitions[slot.index()].waiting;
+        *waiting = waiting.saturating_sub(1);
+    }
+
+    /// Takes the memory of a batch back, for another one.
+    pub fn recycle(&mut self, bytes: Bytes) {
+        self.buffers.give(bytes, self.buffered_bytes);
     }
 
     /// Gives back the room of batches that are acknowledged or have failed: their sizes before compression.
@@ -266,6 +438,12 @@ impl Accumulator {
         self.buffered_bytes <= self.room_limit_bytes
     }
 
+    /// Bytes that may be appended before the buffer is full.
+    #[must_use]
+    pub fn room_bytes(&self) -> usize {
+        self.buffer_limit_bytes.saturating_sub(self.buffered_bytes)
+    }
+
     /// Bytes of records that wait for their acknowledgement, before compression.
     #[must_use]
     pub fn buffered_bytes(&self) -> usize {
@@ -276,8 +454,8 @@ impl Accumulator {
         let partition = &mut self.partitions[slot.index()];
         let guess = partition.last_bytes + partition.last_bytes / 4;
         let room = guess.clamp(BATCH_BYTES_MIN, self.batch_size_bytes.max(BATCH_BYTES_MIN));
-        let builder = BatchBuilder::new(room.max(record_bytes + crate::record::HEADER_BYTES));
-        partition.open = Some(OpenBatch { builder, seen: None });
+        let memory = self.buffers.take(room.max(record_bytes + crate::record::HEADER_BYTES));
+        partition.open = Some(OpenBatch { builder: BatchBuilder::within(memory), seen: None, promise: None });
         if !std::mem::replace(&mut partition.is_listed, true) {
             self.opened.push(slot);
         }
@@ -286,11 +464,13 @@ impl Accumulator {
     /// Hands the partition's open batch, if any, to the sender.
     fn close(&mut self, slot: Slot) {
         let partition = &mut self.partitions[slot.index()];
-        if let Some(OpenBatch { builder, .. }) = partition.open.take()
+        if let Some(OpenBatch { builder, promise, .. }) = partition.open.take()
             && !builder.is_empty()
         {
             partition.last_bytes = builder.size_bytes();
-            self.closed.push(ClosedBatch { slot, builder });
+            partition.waiting += 1;
+            self.closed.push(ClosedBatch { slot, builder, number: self.next_number, promise });
+            self.next_number += 1;
         }
     }
 
@@ -329,6 +509,9 @@ fn index_of(count: usize) -> u32 {
 
 /// Numbers accumulators. It would take 2^32 of them, one alive from the first to the last, for two to share a number.
 static NEXT_NUMBER: AtomicU32 = AtomicU32::new(0);
+
+/// Memory of batches that are done, kept for others; less where the buffer limit is less.
+const SPARE_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// Room of the first batch of a partition.
 const BATCH_BYTES_MIN: usize = 1024;

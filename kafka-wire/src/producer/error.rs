@@ -10,6 +10,7 @@ use crate::cluster::TopicPartition;
 use crate::compression::CompressionError;
 use crate::protocol::{ApiKey, ErrorCode};
 use crate::types::PartitionId;
+use crate::wire::Str;
 
 /// Why a record was not appended. Nothing of it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +37,12 @@ pub enum AppendError {
     ForeignTopic,
     /// A transactional producer takes records between `begin` and `commit` or `abort` only.
     NotInTransaction,
+    /// The open transaction has failed: no record of it will be committed. Abort it.
+    TransactionFailed,
+    /// The producer is closed.
+    Closed,
+    /// What sends has ended on its own: its runtime was shut down, or it panicked. Open a new producer.
+    Stopped,
 }
 
 /// A batch that did not get into its partition, or nobody knows whether it did.
@@ -51,6 +58,8 @@ pub struct DeliveryError {
     pub cause: DeliveryCause,
     /// Whether the batch may be in the log nevertheless: it was sent and an answer never came.
     pub possibly_written: bool,
+    /// What the broker says about it, of the record or of its batch, if it says anything.
+    pub message: Option<Str>,
 }
 
 /// Why a batch was given up.
@@ -67,6 +76,10 @@ pub enum DeliveryCause {
     Compression(CompressionError),
     /// An earlier batch of the same transaction failed, so this one was not tried (any further).
     TransactionFailed,
+    /// The leader refused another record of the same batch, and with it the whole batch. This record may be sent again.
+    OtherRecord(ErrorCode),
+    /// The producer was closed or dropped, or what sends has ended on its own, before there was an answer.
+    Ended,
 }
 
 /// Not everything that was appended has been acknowledged, and it never will be.
@@ -231,14 +244,20 @@ impl fmt::Display for AppendError {
                 f.write_str("the topic handle is from another producer: look the topic up with this one")
             }
             Self::NotInTransaction => f.write_str("no transaction is open"),
+            Self::TransactionFailed => f.write_str("the transaction has failed: abort it"),
+            Self::Closed => f.write_str("the producer is closed"),
+            Self::Stopped => NotReady::Stopped.fmt(f),
         }
     }
 }
 
 impl fmt::Display for DeliveryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { partition, record_count, batch_bytes, cause, possibly_written } = self;
+        let Self { partition, record_count, batch_bytes, cause, possibly_written, message } = self;
         write!(f, "{record_count} records ({batch_bytes} bytes) for {partition}: {cause}")?;
+        if let Some(message) = message {
+            write!(f, ": {message}")?;
+        }
         if *possibly_written { f.write_str("; they may have been written") } else { Ok(()) }
     }
 }
@@ -252,6 +271,8 @@ impl fmt::Display for DeliveryCause {
             Self::Unsendable => f.write_str("the cluster speaks no Produce version that this client does"),
             Self::Compression(error) => error.fmt(f),
             Self::TransactionFailed => f.write_str("the transaction had failed before"),
+            Self::OtherRecord(code) => write!(f, "another record of the same batch was refused with {code}"),
+            Self::Ended => f.write_str("the producer has ended"),
         }
     }
 }

@@ -8,29 +8,34 @@
 //! acknowledged, [`partitioner`] picks partitions for keys. The handle that users hold, and the task that sends, are in
 //! `client`.
 //!
-//! A batch that a broker finds too large is split and sent again (`split`). Deliberately absent: `acks` other than all, and
-//! clocks.
+//! A batch that a broker finds too large is split and sent again (`split`). What became of a record is told by its [`Delivery`].
+//! Deliberately absent: clocks.
 
 pub mod accumulator;
+mod buffers;
 mod config;
+mod delivery;
 mod error;
 pub mod outbox;
 pub mod partitioner;
 mod pauses;
+mod record;
 pub mod sequence;
 mod split;
 pub mod transaction;
 
-pub use accumulator::TopicHandle;
-pub use config::{ProducerConfig, RunsOn};
+pub use accumulator::{NewRecord, TopicHandle};
+pub use config::{Acks, ProducerConfig, RunsOn};
+pub use delivery::{Delivery, RecordMetadata};
 pub use error::{
     AppendError, CommitError, DeliveryCause, DeliveryError, FlushError, NotReady, OpenError, TransactionCause,
     TransactionError,
 };
-pub use partitioner::partition_for_key;
+pub use partitioner::{CustomPartitioner, Partitioner, Partitioning, partition_for_key};
 pub use pauses::Pauses;
+pub use record::{OwnedProducerRecord, ProducerRecord};
 
-/// How the transaction before [`recover`](crate::client::Producer::recover) turned out to have ended.
+/// How the transaction before [`recover`](crate::client::ExclusiveProducer::recover) turned out to have ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recovered {
     /// It is committed: its output is visible, or will be in a moment.

@@ -7,17 +7,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::ProducerConfig;
 use super::accumulator::{ClosedBatch, Slot};
+use super::config::Acks;
+use super::delivery::{Outcome, Refusal};
 use super::error::{DeliveryCause, DeliveryError};
 use super::pauses::Pauses;
 use super::sequence::{Attempt, BatchId, BatchKind, Finished, PartitionQueue, ProducerIdentity};
 use crate::cluster::{Cluster, TopicPartition};
 use crate::compression::Compressor;
 use crate::protocol::ErrorCode;
-use crate::protocol::produce::{PartitionProduceData, ProduceRequest, ProduceResponse, TopicProduceData};
+use crate::protocol::produce::{
+    PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceData,
+};
 use crate::time::Moment;
-use crate::types::{BrokerId, Offset};
+use crate::types::{BrokerId, Offset, TimestampMs};
 use crate::wire::Str;
 
 /// Requests of one producer that may be with one broker at once (`max.in.flight.requests.per.connection`).
@@ -43,6 +49,8 @@ pub struct Produce {
 pub enum Produced {
     /// The broker answered.
     Answered(ProduceResponse),
+    /// It was written to the connection, and no answer will come: `acks=0`.
+    Written,
     /// It was not sent.
     NotSent,
     /// It was sent and not answered: its batches may be written.
@@ -52,12 +60,10 @@ pub enum Produced {
 }
 
 /// What has left the outbox since it was last asked.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Debug, Default, PartialEq)]
 pub struct Settled {
-    /// Bytes to give back to the buffer.
-    pub released_bytes: usize,
-    /// Last acknowledged offset of partitions, as far as the brokers told.
-    pub acknowledged: Vec<(Slot, Offset)>,
+    /// The batches, or parts of batches.
+    pub batches: Vec<SettledBatch>,
     /// The first batch that failed.
     pub first_failure: Option<DeliveryError>,
     /// Records that failed.
@@ -66,10 +72,26 @@ pub struct Settled {
     pub split: Option<(TopicPartition, usize)>,
 }
 
+/// A batch that left, or a part of one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SettledBatch {
+    /// Its partition.
+    pub slot: Slot,
+    /// Bytes to give back to the buffer.
+    pub released_bytes: usize,
+    /// Offset of its last record, as far as the broker told.
+    pub last_offset: Option<Offset>,
+    /// Memory to use again.
+    pub bytes: Bytes,
+    /// Whether the whole batch has left with it.
+    pub ends_batch: bool,
+}
+
 /// The batches of all partitions that are closed and not yet acknowledged.
 #[derive(Debug)]
 pub struct Outbox {
     transactional_id: Option<Str>,
+    acks: Acks,
     kind: BatchKind,
     /// One for all partitions: what the codecs work in is kept from batch to batch.
     compressor: Compressor,
@@ -110,6 +132,8 @@ impl Outbox {
     pub fn new(config: &ProducerConfig, request_timeout: Duration, pauses: Pauses) -> Self {
         Self {
             transactional_id: config.transactional_id.clone(),
+            // Sequences are for batches that cannot be lost again.
+            acks: if config.is_idempotent() { Acks::All } else { config.acks },
             kind: BatchKind { transactional: config.transactional_id.is_some(), compression: config.compression },
             compressor: Compressor::default(),
             delivery_timeout: config.delivery_timeout,
@@ -141,8 +165,30 @@ impl Outbox {
 
     /// Takes a closed batch of a known partition.
     pub fn push(&mut self, now: Moment, batch: ClosedBatch) {
-        self.destinations[batch.slot.index()].queue.push(batch.builder, now + self.delivery_timeout);
-        self.occupied.insert(batch.slot);
+        let ClosedBatch { slot, builder, number, mut promise } = batch;
+        let destination = &mut self.destinations[slot.index()];
+        if let Some(promise) = &mut promise {
+            promise.is_for(destination.partition.clone());
+        }
+        destination.queue.push(builder, number, promise, now + self.delivery_timeout);
+        self.occupied.insert(slot);
+    }
+
+    /// The number of the oldest batch that is here: all before it have left.
+    #[must_use]
+    pub fn oldest_number(&self) -> Option<u64> {
+        self.occupied.iter().filter_map(|slot| self.destinations[slot.index()].queue.oldest_number()).min()
+    }
+
+    /// Records that are neither acknowledged nor given up.
+    #[must_use]
+    pub fn record_count(&self) -> u64 {
+        self.occupied.iter().map(|slot| self.destinations[slot.index()].queue.record_count()).sum()
+    }
+
+    /// Whether each partition has a leader, by the indices of their slots.
+    pub fn leaders(&self) -> impl Iterator<Item = bool> {
+        self.destinations.iter().map(|destination| destination.leader.is_some())
     }
 
     /// Whether everything is acknowledged or given up.
@@ -223,7 +269,8 @@ impl Outbox {
         }
         for (slot, batch, batch_bytes) in request.batches {
             let destination = &mut self.destinations[slot.index()];
-            let (attempt, is_stale) = read_attempt(now, produced, destination, self.pauses);
+            let found = answer_for(produced, &destination.partition);
+            let (attempt, is_stale) = read_attempt(now, produced, found, destination, self.pauses);
             if is_stale {
                 self.stale.insert(destination.partition.topic.clone());
             }
@@ -237,7 +284,7 @@ impl Outbox {
             if matches!(attempt, Attempt::TooLarge(_)) && finished.is_none() {
                 self.settled.split = Some((destination.partition.clone(), batch_bytes));
             }
-            self.settle(slot, finished, batch_bytes);
+            self.settle(slot, finished, batch_bytes, found);
         }
     }
 
@@ -255,7 +302,7 @@ impl Outbox {
             for batch in finished {
                 skipped |= batch.has_sequence;
                 let bytes = batch.buffered_bytes;
-                self.settle(slot, Some(batch), bytes);
+                self.settle(slot, Some(batch), bytes, None);
             }
         }
         skipped
@@ -282,7 +329,7 @@ impl Outbox {
             if queue.needs_epoch() {
                 for lost in queue.restart(identity) {
                     let bytes = lost.buffered_bytes;
-                    self.settle(slot, Some(lost), bytes);
+                    self.settle(slot, Some(lost), bytes, None);
                 }
             }
         }
@@ -321,7 +368,7 @@ impl Outbox {
             .collect();
         let request = ProduceRequest {
             transactional_id: self.transactional_id.clone(),
-            acks: -1,
+            acks: self.acks.code(),
             timeout_ms: self.request_timeout_ms,
             topic_data,
             ..Default::default()
@@ -333,7 +380,7 @@ impl Outbox {
         for slot in self.occupied.clone() {
             while let Some(expired) = self.destinations[slot.index()].queue.expire(now, self.kind.transactional) {
                 let bytes = expired.buffered_bytes;
-                self.settle(slot, Some(expired), bytes);
+                self.settle(slot, Some(expired), bytes, None);
             }
         }
     }
@@ -341,30 +388,53 @@ impl Outbox {
     fn fail_partition(&mut self, slot: Slot, cause: DeliveryCause) {
         for failed in self.destinations[slot.index()].queue.fail_all(cause) {
             let bytes = failed.buffered_bytes;
-            self.settle(slot, Some(failed), bytes);
+            self.settle(slot, Some(failed), bytes, None);
         }
     }
 
-    /// Books what left a queue.
-    fn settle(&mut self, slot: Slot, finished: Option<Finished>, batch_bytes: usize) {
+    /// Books what left a queue, and tells whoever wants to know.
+    fn settle(
+        &mut self,
+        slot: Slot,
+        finished: Option<Finished>,
+        batch_bytes: usize,
+        found: Option<&PartitionProduceResponse>,
+    ) {
         let Destination { partition, queue, .. } = &self.destinations[slot.index()];
         if queue.is_empty() {
             self.occupied.remove(&slot);
         }
         let Some(finished) = finished else { return };
         let settled = &mut self.settled;
-        settled.released_bytes += finished.buffered_bytes;
-        settled.acknowledged.extend(finished.last_offset.map(|offset| (slot, offset)));
-        if let Some(failure) = finished.failure {
-            settled.failed_records += u64::from(finished.record_count.unsigned_abs());
-            settled.first_failure.get_or_insert_with(|| DeliveryError {
-                partition: partition.clone(),
-                record_count: finished.record_count,
-                batch_bytes,
-                cause: failure.cause,
-                possibly_written: failure.possibly_written,
-            });
+        let outcome = match finished.failure {
+            None => Outcome::Written {
+                base_offset: finished.base_offset,
+                log_append_time: found.map(|found| TimestampMs(found.log_append_time_ms)).filter(|time| time.0 >= 0),
+            },
+            Some(failure) => {
+                let error = DeliveryError {
+                    partition: partition.clone(),
+                    record_count: finished.record_count,
+                    batch_bytes,
+                    cause: failure.cause,
+                    possibly_written: failure.possibly_written,
+                    message: found.and_then(|found| found.error_message.clone()),
+                };
+                settled.failed_records += u64::from(finished.record_count.unsigned_abs());
+                settled.first_failure.get_or_insert_with(|| error.clone());
+                Outcome::Failed(Box::new(Refusal { error, records: blamed(found) }))
+            }
+        };
+        if let Some(promise) = finished.promise {
+            promise.settle(finished.record_count, outcome);
         }
+        settled.batches.push(SettledBatch {
+            slot,
+            released_bytes: finished.buffered_bytes,
+            last_offset: finished.last_offset,
+            bytes: finished.bytes,
+            ends_batch: finished.ends_batch,
+        });
     }
 }
 
@@ -379,18 +449,35 @@ pub enum NeedsEpoch {
     Higher,
 }
 
+/// The part of an answer that is about a partition.
+fn answer_for<'a>(produced: &'a Produced, partition: &TopicPartition) -> Option<&'a PartitionProduceResponse> {
+    let Produced::Answered(response) = produced else { return None };
+    let of_topic = response.responses.iter().find(|candidate| candidate.name == partition.topic)?;
+    of_topic.partition_responses.iter().find(|found| found.index == partition.partition.0)
+}
+
+/// The records of a batch that the broker found fault with.
+fn blamed(found: Option<&PartitionProduceResponse>) -> Vec<(i32, Option<Str>)> {
+    let errors = found.into_iter().flat_map(|found| &found.record_errors);
+    errors.map(|error| (error.batch_index, error.batch_index_error_message.clone())).collect()
+}
+
 /// What an outcome says about the batch of one partition, and whether its leader has to be looked up again.
-fn read_attempt(now: Moment, produced: &Produced, destination: &Destination, pauses: Pauses) -> (Attempt, bool) {
+fn read_attempt(
+    now: Moment,
+    produced: &Produced,
+    found: Option<&PartitionProduceResponse>,
+    destination: &Destination,
+    pauses: Pauses,
+) -> (Attempt, bool) {
     let again = |code| now + pauses.after(code, destination.failures);
-    let response = match produced {
-        Produced::Answered(response) => response,
+    match produced {
+        Produced::Answered(_) => {}
+        Produced::Written => return (Attempt::Acknowledged(Offset(-1)), false),
         Produced::NotSent => return (Attempt::Retry(again(None), None), true),
         Produced::Unanswered => return (Attempt::Unknown(again(None), None), true),
         Produced::Unsendable => return (Attempt::Refused(DeliveryCause::Unsendable), false),
-    };
-    let TopicPartition { topic, partition } = &destination.partition;
-    let of_topic = response.responses.iter().find(|candidate| candidate.name == *topic);
-    let found = of_topic.and_then(|of| of.partition_responses.iter().find(|found| found.index == partition.0));
+    }
     // A broker that leaves a partition out of its answer has not answered for it.
     let Some(found) = found else { return (Attempt::Unknown(again(None), None), true) };
     let code = ErrorCode(found.error_code);

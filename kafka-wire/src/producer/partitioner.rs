@@ -1,8 +1,15 @@
-//! Which partition a keyed record belongs to, so that every Kafka client agrees.
+//! Which partition a record belongs to: by its key, so that every Kafka client agrees, or by what is good for batches.
 //!
 //! Java hashes the serialised key with MurmurHash2 (32 bit, seed `0x9747b28c`), clears the sign bit and takes the
 //! remainder by the partition count. Records of one key stay in order only while every producer of the topic agrees
 //! on this function and the partition count does not change.
+
+mod choose;
+mod sticky;
+
+pub(crate) use choose::{Chooser, Queues};
+pub use choose::{CustomPartitioner, Partitioner, Partitioning};
+pub use sticky::Queue;
 
 use crate::types::PartitionId;
 

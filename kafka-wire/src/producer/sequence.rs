@@ -18,7 +18,9 @@
 //!    travels alone until one has been acknowledged, and again after a time in which the broker may have forgotten.
 //! 6. A batch of several records that is too large for the topic is replaced by two, which share its sequences: the broker
 //!    has taken none of them. One that may have been written before is not, since the broker could not recognise its parts.
-//! 7. A partition changes to a newer producer id or epoch only when it has no sealed batch, so an epoch that was raised
+//! 7. Without idempotence there is no sequence: up to five batches are in flight, and one that is sent again may come in behind
+//!    a later one, or twice.
+//! 8. A partition changes to a newer producer id or epoch only when it has no sealed batch, so an epoch that was raised
 //!    for one partition never makes another repeat itself.
 
 use std::collections::VecDeque;
@@ -26,6 +28,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::delivery::Promise;
 use super::error::DeliveryCause;
 use super::split;
 use crate::compression::{Compression, Compressor};
@@ -74,7 +77,7 @@ pub struct Sealed {
 }
 
 /// A batch that left the queue, acknowledged or given up.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Finished {
     /// Bytes that it held in the buffer.
     pub buffered_bytes: usize,
@@ -84,8 +87,16 @@ pub struct Finished {
     pub has_sequence: bool,
     /// Where its last record is, if the broker said so.
     pub last_offset: Option<Offset>,
+    /// Where its first record is, if the broker said so.
+    pub base_offset: Option<Offset>,
     /// Why it was given up; `None` when it was acknowledged.
     pub failure: Option<Failure>,
+    /// Whom to tell.
+    pub promise: Option<Promise>,
+    /// Its memory, if it was sealed.
+    pub bytes: Bytes,
+    /// Whether it was the whole batch that was closed, or the last part of it.
+    pub ends_batch: bool,
 }
 
 /// Why a batch left the queue without an acknowledgement.
@@ -146,6 +157,9 @@ struct Batch {
     was_next: bool,
     possibly_written: bool,
     last_code: Option<ErrorCode>,
+    /// Of the batch that was closed, also where this is a part of it.
+    number: u64,
+    promise: Option<Promise>,
 }
 
 #[derive(Debug)]
@@ -191,8 +205,8 @@ impl PartitionQueue {
         }
     }
 
-    /// Adds a closed batch at the end; from `deadline` on it is given up.
-    pub fn push(&mut self, builder: BatchBuilder, deadline: Moment) {
+    /// Adds a closed batch at the end; from `deadline` on it is given up. `number`: see [`Self::oldest_number`].
+    pub fn push(&mut self, builder: BatchBuilder, number: u64, promise: Option<Promise>, deadline: Moment) {
         let id = self.new_id();
         let (record_count, buffered_bytes) = (builder.record_count(), builder.size_bytes());
         self.batches.push_back(Batch {
@@ -205,7 +219,21 @@ impl PartitionQueue {
             was_next: false,
             possibly_written: false,
             last_code: None,
+            number,
+            promise,
         });
+    }
+
+    /// The number of the first batch; all before it have left.
+    #[must_use]
+    pub fn oldest_number(&self) -> Option<u64> {
+        self.batches.front().map(|batch| batch.number)
+    }
+
+    /// Records that are neither acknowledged nor given up.
+    #[must_use]
+    pub fn record_count(&self) -> u64 {
+        self.batches.iter().map(|batch| u64::from(batch.record_count.unsigned_abs())).sum()
     }
 
     /// Whether nothing waits for an acknowledgement.
@@ -278,6 +306,9 @@ impl PartitionQueue {
         if let Contents::Open { builder, base_sequence } = &mut batch.contents {
             let builder = std::mem::replace(builder, BatchBuilder::new(0));
             let sequence = base_sequence.unwrap_or_else(|| {
+                if !identity.is_some() {
+                    return NO_SEQUENCE;
+                }
                 let after = sequence_after(self.next_sequence, batch.record_count);
                 std::mem::replace(&mut self.next_sequence, after)
             });
@@ -294,6 +325,9 @@ impl PartitionQueue {
         let Contents::Sealed { bytes, .. } = &batch.contents else { unreachable!("it was just sealed") };
         let sealed = Sealed { id: batch.id, bytes: bytes.clone() };
         (batch.in_flight, batch.was_next) = (true, was_next);
+        if let Some(promise) = &mut batch.promise {
+            promise.sent();
+        }
         self.sent += 1;
         self.in_flight += 1;
         Ok(Some(sealed))
@@ -311,7 +345,8 @@ impl PartitionQueue {
             Attempt::Acknowledged(base_offset) => {
                 self.remembered_until = now + REMEMBERED;
                 let last = Offset(base_offset.0 + i64::from(batch.record_count) - 1);
-                self.finish(index, Some(last).filter(|_| base_offset.0 >= 0), None)
+                let is_known = base_offset.0 >= 0;
+                self.finish(index, is_known.then_some((base_offset, last)), None)
             }
             Attempt::Retry(at, code) => self.send_again(index, at, code),
             Attempt::Unknown(at, code) => {
@@ -319,7 +354,9 @@ impl PartitionQueue {
                 self.send_again(index, at, code)
             }
             Attempt::OutOfOrder(at, code) if !batch.was_next => self.send_again(index, at, Some(code)),
-            Attempt::OutOfOrder(_, code) if transactional => self.fail(index, DeliveryCause::Refused(code)),
+            Attempt::OutOfOrder(_, code) if transactional || !self.identity.is_some() => {
+                self.fail(index, DeliveryCause::Refused(code))
+            }
             Attempt::OutOfOrder(_, code) => {
                 // The leader has nothing of it: had it been written, it would be among the batches that are recognised.
                 batch.possibly_written = false;
@@ -342,7 +379,7 @@ impl PartitionQueue {
     pub fn expire(&mut self, now: Moment, transactional: bool) -> Option<Finished> {
         let front = self.batches.front().filter(|front| front.deadline <= now && !front.in_flight)?;
         let cause = DeliveryCause::TimedOut(front.last_code);
-        self.needs_epoch |= !transactional && front.contents.has_sequence();
+        self.needs_epoch |= !transactional && front.contents.has_sequence() && self.identity.is_some();
         self.fail(0, cause)
     }
 
@@ -385,7 +422,8 @@ impl PartitionQueue {
     }
 
     fn is_blocked(&self, now: Moment) -> bool {
-        let in_flight_max = if now < self.remembered_until { IN_FLIGHT_MAX } else { 1 };
+        let has_order = now < self.remembered_until || !self.identity.is_some();
+        let in_flight_max = if has_order { IN_FLIGHT_MAX } else { 1 };
         self.rewind || self.needs_epoch || self.in_flight >= in_flight_max || now < self.retry_at
     }
 
@@ -413,7 +451,7 @@ impl PartitionQueue {
     /// Gives up a batch that a repeat would not help.
     fn refuse(&mut self, index: usize, cause: DeliveryCause, transactional: bool) -> Option<Finished> {
         // What follows has sequences behind a gap; in a transaction nothing that follows will be sent.
-        self.needs_epoch |= !transactional;
+        self.needs_epoch |= !transactional && self.identity.is_some();
         self.fail(index, cause)
     }
 
@@ -427,12 +465,23 @@ impl PartitionQueue {
         }
         // A batch of ours can be read; if not, it is refused like one of a single record.
         let Ok(Some([first, second])) = split::split(bytes) else { return false };
-        let second_sequence = sequence_after(*base_sequence, first.record_count());
+        let has_sequence = *base_sequence != NO_SEQUENCE;
+        let second_sequence =
+            if has_sequence { sequence_after(*base_sequence, first.record_count()) } else { NO_SEQUENCE };
         // Together they hold as much of the buffer as the whole did, whatever they measure now.
         let first_bytes = first.size_bytes().min(batch.buffered_bytes);
         let second_bytes = batch.buffered_bytes - first_bytes;
         let (base_sequence, deadline, last_code) = (*base_sequence, batch.deadline, batch.last_code);
-        let mut part = |builder: BatchBuilder, base_sequence, buffered_bytes| Batch {
+        let number = batch.number;
+        let promise = self.batches[index].promise.take();
+        let (first_promise, second_promise) = match promise {
+            Some(mut promise) => {
+                let rest = promise.split_off(first.record_count());
+                (Some(promise), Some(rest))
+            }
+            None => (None, None),
+        };
+        let mut part = |builder: BatchBuilder, base_sequence, buffered_bytes, promise| Batch {
             id: self.new_id(),
             record_count: builder.record_count(),
             buffered_bytes,
@@ -442,9 +491,11 @@ impl PartitionQueue {
             was_next: false,
             possibly_written: false,
             last_code,
+            number,
+            promise,
         };
-        let first = part(first, base_sequence, first_bytes);
-        let second = part(second, second_sequence, second_bytes);
+        let first = part(first, base_sequence, first_bytes, first_promise);
+        let second = part(second, second_sequence, second_bytes, second_promise);
         self.batches[index] = first;
         self.batches.insert(index + 1, second);
         self.sent += 1;
@@ -462,7 +513,12 @@ impl PartitionQueue {
         self.finish(index, None, Some(Failure { cause, possibly_written }))
     }
 
-    fn finish(&mut self, index: usize, last_offset: Option<Offset>, failure: Option<Failure>) -> Option<Finished> {
+    fn finish(
+        &mut self,
+        index: usize,
+        offsets: Option<(Offset, Offset)>,
+        failure: Option<Failure>,
+    ) -> Option<Finished> {
         let batch = self.batches.remove(index)?;
         if index < self.sent {
             self.sent -= 1;
@@ -471,11 +527,21 @@ impl PartitionQueue {
             buffered_bytes: batch.buffered_bytes,
             record_count: batch.record_count,
             has_sequence: batch.contents.has_sequence(),
-            last_offset,
+            base_offset: offsets.map(|(first, _)| first),
+            last_offset: offsets.map(|(_, last)| last),
             failure,
+            promise: batch.promise,
+            ends_batch: self.batches.iter().all(|other| other.number != batch.number),
+            bytes: match batch.contents {
+                Contents::Sealed { bytes, .. } => bytes,
+                Contents::Open { .. } => Bytes::new(),
+            },
         })
     }
 }
+
+/// The sequence of a batch without one.
+const NO_SEQUENCE: i32 = -1;
 
 /// What all batches of a producer have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -64,7 +64,12 @@ impl BatchBuilder {
     /// Makes an empty batch with room for `capacity_bytes` on the wire, header included; it grows when that
     /// is exceeded.
     pub fn new(capacity_bytes: usize) -> Self {
-        let mut buffer = Vec::with_capacity(capacity_bytes.max(HEADER_BYTES));
+        Self::within(Vec::with_capacity(capacity_bytes.max(HEADER_BYTES)))
+    }
+
+    /// An empty batch in memory that was something else before; it grows when that is not enough.
+    pub fn within(mut buffer: Vec<u8>) -> Self {
+        buffer.clear();
         buffer.resize(HEADER_BYTES, 0);
         Self { buffer, record_count: 0, base_timestamp: -1, max_timestamp: -1 }
     }

@@ -22,6 +22,11 @@ pub trait Outgoing: Send + Sync + 'static {
     /// # Errors
     /// A field is set that this version cannot carry, or a value is too long.
     fn encode_body(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError>;
+
+    /// Whether a broker answers it. One that it does not is done when it is handed to the transport.
+    fn is_answered(&self) -> bool {
+        true
+    }
 }
 
 impl<R: Request> Outgoing for R {
@@ -44,6 +49,23 @@ impl<R: Request, F: Fn(i16) -> R + Send + Sync + 'static> Outgoing for ByVersion
 
     fn encode_body(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
         (self.0)(version).encode(writer, version)
+    }
+}
+
+/// A request that no broker answers: Produce with `acks=0`.
+pub struct Unanswered<R>(pub R);
+
+impl<R: Request> Outgoing for Unanswered<R> {
+    fn api(&self) -> ApiKey {
+        R::KEY
+    }
+
+    fn encode_body(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
+        self.0.encode(writer, version)
+    }
+
+    fn is_answered(&self) -> bool {
+        false
     }
 }
 
@@ -85,6 +107,11 @@ pub enum Output<T> {
         version: i16,
         /// The answer without its header; shares the frame it came in.
         body: Bytes,
+    },
+    /// A call that no broker answers was handed to the transport.
+    Written {
+        /// The call's.
+        tag: T,
     },
     /// A call ended without an answer.
     Failed {

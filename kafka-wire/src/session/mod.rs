@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
-pub use call::{ByVersion, Call, CallFailure, Outgoing, Output};
+pub use call::{ByVersion, Call, CallFailure, Outgoing, Output, Unanswered};
 pub use close::{CloseCause, Peer};
 pub use frame::{FrameError, FrameSplitter};
 pub use versions::{BrokerVersions, UnsupportedVersion};
@@ -268,8 +268,12 @@ impl<T> Session<T> {
         match encode_frame(&self.config.client_id, self.next_correlation, &*call.message, version) {
             Ok(frame) => {
                 let correlation_id = take_correlation(&mut self.next_correlation);
-                let Call { deadline, tag, .. } = call;
-                self.in_flight.push_back(InFlight { correlation_id, api, version, deadline, tag });
+                let Call { message, deadline, tag, .. } = call;
+                if message.is_answered() {
+                    self.in_flight.push_back(InFlight { correlation_id, api, version, deadline, tag });
+                } else {
+                    self.outputs.push_back(Output::Written { tag });
+                }
                 append(chunks, frame)
             }
             Err(error) => self.fail(call.tag, CallFailure::Encode(api, error)),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kafka_wire::client::{Client, ClientConfig, GroupMember, Producer};
+use kafka_wire::client::{Client, ClientConfig, ExclusiveProducer, GroupMember};
 use kafka_wire::consumer::{ConsumerConfig, ResetPolicy};
 use kafka_wire::group::{Assignor, GroupConfig};
 use kafka_wire::producer::{ProducerConfig, RunsOn};
@@ -27,7 +27,7 @@ pub(super) struct Parts {
 /// begins to join the group.
 pub(super) async fn connect(spec: &Spec) -> Result<Parts, End> {
     let client = Client::connect(client_config(&spec.config)).await.map_err(|error| error.end())?;
-    let producer = Producer::open(&client, producer_config(spec)).await.map_err(|error| error.end())?;
+    let producer = ExclusiveProducer::open(&client, producer_config(spec)).await.map_err(|error| error.end())?;
     let transaction = Transaction::open(producer, &spec.topology).await?;
     let member = GroupMember::join(client.clone(), group_config(spec));
     Ok(Parts { client, member, transaction })

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use kafka_wire::client::Producer;
-use kafka_wire::producer::{AppendError, TopicHandle, partition_for_key};
+use kafka_wire::client::ExclusiveProducer;
+use kafka_wire::producer::{AppendError, NewRecord, TopicHandle, partition_for_key};
 use kafka_wire::types::PartitionId;
 
 use super::remedy::Failure;
@@ -13,7 +13,7 @@ use crate::worker::{End, Fatal, Outbox};
 
 /// A worker's producer, with the topics that the topology writes to.
 pub(super) struct Transaction {
-    pub(super) producer: Producer,
+    pub(super) producer: ExclusiveProducer,
     sinks: Vec<Sink>,
     /// The first record that could not be taken; the transaction must not be committed then.
     refused: Option<AppendError>,
@@ -30,7 +30,7 @@ struct Sink {
 
 impl Transaction {
     /// Finds the topics that the topology writes to.
-    pub(super) async fn open(mut producer: Producer, topology: &Arc<Topology>) -> Result<Self, End> {
+    pub(super) async fn open(mut producer: ExclusiveProducer, topology: &Arc<Topology>) -> Result<Self, End> {
         let mut sinks = Vec::new();
         for sink in topology.sinks() {
             let topic = producer.topic(&sink.topic).await.map_err(|error| error.end())?;
@@ -73,8 +73,11 @@ impl Output for Transaction {
         };
         let size = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
         self.written = (self.written.0 + 1, self.written.1 + size as u64);
-        let appended =
-            self.producer.append(sink.topic, partition, record.timestamp, record.key, record.value, record.headers);
+        let appended = self.producer.append(
+            sink.topic,
+            partition,
+            NewRecord { timestamp: record.timestamp, key: record.key, value: record.value, headers: record.headers },
+        );
         if let Err(error) = appended {
             self.refused.get_or_insert(error);
         }

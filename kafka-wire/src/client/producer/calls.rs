@@ -19,11 +19,19 @@ pub(super) fn produce(
     // ids instead of names.
     let is_v1 = version == TransactionVersion::V1 && produce.request.transactional_id.is_some();
     let options = CallOptions { max_version: Some(if is_v1 { 11 } else { 12 }), timeout: None };
-    let answer: Answer<ProduceRequest> =
-        client.start(Node::Broker(produce.broker), Lane::Produce, produce.request, options);
+    let Produce { broker, request, .. } = produce;
+    let outcome = if request.acks == 0 {
+        Outcome::Written(client.start_unanswered(broker, Lane::Produce, request, options))
+    } else {
+        Outcome::Answer(client.start(Node::Broker(broker), Lane::Produce, request, options))
+    };
     async move {
-        match answer.await {
-            Ok(answered) => Produced::Answered(answered.response),
+        let outcome = match outcome {
+            Outcome::Written(written) => written.await.map(|()| Produced::Written),
+            Outcome::Answer(answer) => answer.await.map(|answered| Produced::Answered(answered.response)),
+        };
+        match outcome {
+            Ok(produced) => produced,
             Err(error) => {
                 tracing::debug!(%error, "produce");
                 match error {
@@ -34,6 +42,12 @@ pub(super) fn produce(
             }
         }
     }
+}
+
+/// What is waited for after a Produce request was handed over.
+enum Outcome<W> {
+    Written(W),
+    Answer(Answer<ProduceRequest>),
 }
 
 /// Finds the coordinator, asks, and waits for the answer.

@@ -1,29 +1,37 @@
-//! The background task of a producer: takes closed batches, sends them, ends transactions.
+//! What sends for a producer: takes closed batches, sends them, ends transactions, looks topics up.
 //!
-//! It looks at everything whenever the owner rings, an answer comes or a pause is over, and decides nothing by itself:
+//! It looks at everything whenever an owner rings, an answer comes or a pause is over, and decides nothing by itself:
 //! the outbox knows what may be sent to whom, the transaction manager what has to be asked.
+
+mod topics;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::super::Client;
+use self::topics::Lookups;
+use super::super::{Client, MetadataError};
 use super::calls;
-use super::shared::{Core, Shared};
+use super::shared::{Buffer, Core, Gate, Shared, Turn};
+use crate::cluster::Topic;
 use crate::producer::outbox::{NeedsEpoch, Outbox, Produced, RequestId};
 use crate::producer::transaction::Reply;
 use crate::producer::{Pauses, ProducerConfig, TransactionCause};
 use crate::time::Moment;
+use crate::wire::Str;
 
 pub(super) struct Sender {
     client: Client,
     shared: Arc<Shared>,
     outbox: Outbox,
     pauses: Pauses,
-    /// `None` inside transactions, where only full batches and flushes are sent.
-    linger: Option<Duration>,
+    /// Many owners share this producer: they wait for room in a queue, and see topics grow.
+    has_many_owners: bool,
+    /// When open batches, and the time of day that records are given, are to be looked at.
     linger_until: Option<Moment>,
+    time_until: Option<Moment>,
+    lookups: Lookups,
     under_way: JoinSet<Event>,
     /// Metadata is being asked for; then: not before this moment again.
     is_refreshing: bool,
@@ -36,19 +44,22 @@ enum Event {
     Produced(RequestId, Produced),
     Asked(Reply),
     Refreshed,
+    Found(Str, Result<Arc<Topic>, MetadataError>),
 }
 
 impl Sender {
-    pub(super) fn new(client: Client, shared: Arc<Shared>, config: &ProducerConfig) -> Self {
+    pub(super) fn new(client: Client, shared: Arc<Shared>, config: &ProducerConfig, has_many_owners: bool) -> Self {
         let of_client = client.config();
         let pauses = Pauses { min: of_client.retry_backoff_min, max: of_client.retry_backoff_max };
         Self {
             outbox: Outbox::new(config, of_client.request_timeout, pauses),
-            linger: config.transactional_id.is_none().then_some(config.linger),
+            has_many_owners,
+            lookups: Lookups::new(client.now() + of_client.metadata_max_age),
             client,
             shared,
             pauses,
             linger_until: None,
+            time_until: None,
             under_way: JoinSet::new(),
             is_refreshing: false,
             refresh_after: Moment::ZERO,
@@ -56,7 +67,7 @@ impl Sender {
         }
     }
 
-    /// Runs until the owner is gone.
+    /// Runs until the owners are gone.
     pub(super) async fn run(mut self) {
         let stopped = Stopped(Arc::clone(&self.shared));
         while let Some(wake_at) = self.look() {
@@ -68,6 +79,9 @@ impl Sender {
                 () = sleep(pause) => {}
             }
         }
+        // What has become of its records is told before its end is.
+        drop(self);
+        drop(stopped);
     }
 
     fn take_in(&mut self, event: Event) {
@@ -78,8 +92,11 @@ impl Sender {
             Event::Refreshed => {
                 self.is_refreshing = false;
                 self.refresh_after = now + self.pauses.min;
-                self.outbox.handle_metadata(&self.client.cluster());
+                let cluster = self.client.cluster();
+                self.outbox.handle_metadata(&cluster);
+                self.see_leaders(&cluster);
             }
+            Event::Found(name, found) => self.answer_lookup(&name, found),
         }
     }
 
@@ -88,9 +105,11 @@ impl Sender {
         let shared = Arc::clone(&self.shared);
         let mut core = shared.core();
         if core.is_closed {
+            self.warn_of_unsent(&core);
             return None;
         }
         let now = self.client.now();
+        self.take_lookups(now);
         self.take_closed(now, &mut core);
         self.raise_epoch(&mut core);
         self.send(now, &mut core);
@@ -100,10 +119,11 @@ impl Sender {
             self.under_way.spawn(async move { Event::Asked(calls::call(client, call).await) });
         }
         self.refresh(now);
-        self.tell(&mut core);
-        let outbox_due = self.outbox.next_timeout(now);
-        let due = [outbox_due, core.manager.next_timeout(now), self.linger_until, self.refresh_due(now)];
-        Some(due.into_iter().flatten().min())
+        let turn_due = self.tell(now, &mut core);
+        let batches_due = [self.outbox.next_timeout(now), self.linger_until, self.time_until, turn_due];
+        let topics_due = [self.refresh_due(now), self.lookups.next_timeout()];
+        let due = batches_due.into_iter().chain(topics_due).chain([core.manager.next_timeout(now)]);
+        Some(due.flatten().min())
     }
 
     /// Moves what was closed, or has lingered long enough, into the outbox.
@@ -111,17 +131,21 @@ impl Sender {
     /// The owner closes batches before it asks to flush or to end the transaction, so whoever sees the wish has the batches.
     fn take_closed(&mut self, now: Moment, core: &mut Core) {
         let mut buffer = self.shared.buffer();
-        let accumulator = &mut buffer.accumulator;
+        // Records that come after a pause are not to get the time before it.
+        self.time_until = buffer.time.is_warm().then_some(now + TIME_MAX);
+        buffer.time.expire();
+        let Buffer { accumulator, linger, bell, .. } = &mut *buffer;
         if core.manager.gives_up() {
             accumulator.discard();
+            bell.looked(None);
             if self.outbox.give_up() {
                 core.manager.require_epoch();
             }
             return;
         }
-        if let Some(linger) = self.linger {
-            self.linger_until = accumulator.close_due(now, linger, |slot| self.outbox.wants(now, slot));
-        }
+        let due = linger.and_then(|linger| accumulator.close_due(now, linger, |slot| self.outbox.wants(now, slot)));
+        self.linger_until = due;
+        bell.looked(due);
         let closed = accumulator.take_closed();
         let known = self.outbox.partition_count();
         if !closed.is_empty() && known < accumulator.slots().len() {
@@ -163,11 +187,17 @@ impl Sender {
     /// Books what was acknowledged and what failed.
     fn settle(&mut self, core: &mut Core) {
         let settled = self.outbox.take_settled();
-        if settled.released_bytes > 0 {
+        if !settled.batches.is_empty() {
             let mut buffer = self.shared.buffer();
-            buffer.accumulator.release(settled.released_bytes);
-            for (slot, offset) in settled.acknowledged {
-                buffer.acknowledge(slot, offset);
+            for batch in settled.batches {
+                buffer.accumulator.release(batch.released_bytes);
+                if batch.ends_batch {
+                    buffer.accumulator.settle(batch.slot);
+                }
+                if let Some(offset) = batch.last_offset {
+                    buffer.acknowledge(batch.slot, offset);
+                }
+                buffer.accumulator.recycle(batch.bytes);
             }
         }
         if let Some((partition, batch_bytes)) = settled.split
@@ -192,7 +222,10 @@ impl Sender {
         if self.is_refreshing || now < self.refresh_after {
             return;
         }
-        let topics = self.outbox.take_stale();
+        let mut topics = self.outbox.take_stale();
+        if self.has_many_owners {
+            topics.extend(self.lookups.take_old(now, &self.shared, self.client.config().metadata_max_age));
+        }
         if topics.is_empty() {
             return;
         }
@@ -210,19 +243,26 @@ impl Sender {
         Some(self.refresh_after).filter(|at| *at > now && self.outbox.has_stale() && !self.is_refreshing)
     }
 
-    /// Keeps the promises to the owner. Whoever has stopped waiting asks again.
-    fn tell(&mut self, core: &mut Core) {
+    /// Keeps the promises to the owners; when to look at them again. Whoever has stopped waiting asks again.
+    fn tell(&mut self, now: Moment, core: &mut Core) -> Option<Moment> {
         let has_failed = core.manager.failure().is_some();
-        if core.on_ended.is_some()
+        if !core.on_ended.is_empty()
             && let Some(ended) = core.manager.take_ended()
-            && let Some(waiting) = core.on_ended.take()
         {
-            let _ = waiting.send(ended);
+            for waiting in core.on_ended.drain(..) {
+                let _ = waiting.send(ended.clone());
+            }
         }
-        if (self.outbox.is_drained() || has_failed)
-            && let Some(waiting) = core.on_drained.take()
-        {
-            let _ = waiting.send(());
+        if !core.on_settled.is_empty() {
+            let oldest = self.outbox.oldest_number();
+            let is_settled = |mark: u64| has_failed || oldest.is_none_or(|oldest| oldest >= mark);
+            let (settled, waiting) =
+                std::mem::take(&mut core.on_settled).into_iter().partition(|(mark, _)| is_settled(*mark));
+            core.on_settled = waiting;
+            let settled: Vec<_> = settled;
+            for (_, waiting) in settled {
+                let _ = waiting.send(());
+            }
         }
         let mut buffer = self.shared.buffer();
         if (buffer.accumulator.has_room() || has_failed)
@@ -230,7 +270,41 @@ impl Sender {
         {
             let _ = waiting.send(());
         }
+        if has_failed && self.has_many_owners && buffer.gate == Gate::Open {
+            buffer.set_gate(Gate::Failed);
+        }
+        give_turns(now, &mut buffer)
     }
+
+    /// What nobody waits for any more is not dropped in silence. That a transaction has failed was told.
+    fn warn_of_unsent(&self, core: &Core) {
+        let records = self.outbox.record_count() + self.shared.buffer().accumulator.record_count();
+        if records > 0 && core.manager.failure().is_none() {
+            tracing::warn!(
+                records,
+                "a producer has ended with records that are not acknowledged; close it, or flush, before it is dropped"
+            );
+        }
+    }
+}
+
+/// Lets those try again whose records have room now, and ends the waiting of those whose time is over; when the next one's is.
+fn give_turns(now: Moment, buffer: &mut Buffer) -> Option<Moment> {
+    let mut room_bytes = buffer.accumulator.room_bytes();
+    let is_shut = buffer.gate != Gate::Open;
+    while let Some(first) = buffer.waiting.front() {
+        let has_turn = is_shut || first.record_bytes <= room_bytes;
+        if !has_turn && first.deadline > now {
+            return Some(first.deadline);
+        }
+        let first = buffer.waiting.pop_front()?;
+        let turn = if has_turn { Turn::TryAgain } else { Turn::TimeIsOver };
+        // The room of whoever has gone away is the next one's.
+        if first.promise.send(turn).is_ok() && has_turn {
+            room_bytes = room_bytes.saturating_sub(first.record_bytes);
+        }
+    }
+    None
 }
 
 async fn sleep(pause: Option<Duration>) {
@@ -240,14 +314,25 @@ async fn sleep(pause: Option<Duration>) {
     }
 }
 
-/// Lets the owner know, whatever ended the task, by dropping the promises that it waits for.
+/// How old the time of day may be that a record is given.
+const TIME_MAX: Duration = Duration::from_millis(10);
+
+/// Lets the owners know, whatever ended the sender, by dropping the promises that they wait for.
 struct Stopped(Arc<Shared>);
 
 impl Drop for Stopped {
     fn drop(&mut self) {
         let mut core = self.0.core();
         core.has_stopped = true;
-        (core.on_drained, core.on_ended) = (None, None);
-        self.0.buffer().on_room = None;
+        core.on_settled.clear();
+        core.on_ended.clear();
+        let mut buffer = self.0.buffer();
+        buffer.set_gate(if core.is_closed { Gate::Closed } else { Gate::Stopped });
+        buffer.on_room = None;
+        buffer.waiting.clear();
+        buffer.lookups.clear();
+        // Its records are told by the promises that go with it.
+        buffer.accumulator.discard();
+        core.on_stopped.clear();
     }
 }

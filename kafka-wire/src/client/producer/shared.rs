@@ -1,57 +1,146 @@
-//! What the owner of a producer and its background task both touch.
+//! What the owners of a producer and what sends for them both touch.
 
+use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
 
+use super::super::MetadataError;
+use super::clock::TimeOfDay;
+use crate::cluster::{CommittedOffset, GroupMetadata, TopicPartition};
 use crate::producer::accumulator::{Accumulator, Slot};
+use crate::producer::partitioner::Chooser;
 use crate::producer::transaction::{Ended, TransactionManager};
-use crate::producer::{DeliveryError, ProducerConfig};
+use crate::producer::{AppendError, DeliveryError, ProducerConfig, TopicHandle};
+use crate::time::Moment;
 use crate::types::Offset;
+use crate::wire::Str;
 
 /// Two locks, none ever held across an await. When both are needed, `core` is taken first.
 #[derive(Debug)]
 pub(super) struct Shared {
     buffer: Mutex<Buffer>,
     core: Mutex<Core>,
-    /// Rung when there is something new for the task.
+    /// Rung when there is something new for the sender.
     pub(super) wake: Notify,
 }
 
-/// What appending needs: the task holds it only to take batches out and to give room back.
+/// What appending needs: the sender holds it only to take batches out and to give room back.
 #[derive(Debug)]
 pub(super) struct Buffer {
     pub(super) accumulator: Accumulator,
+    pub(super) chooser: Chooser,
+    pub(super) time: TimeOfDay,
+    pub(super) gate: Gate,
+    /// How long a batch waits to be filled; `None` where only full batches and flushes are sent, in transactions.
+    pub(super) linger: Option<Duration>,
+    pub(super) bell: Bell,
     /// Last acknowledged offset by slot.
     pub(super) last_offsets: Vec<Option<Offset>>,
     /// Wants to know when there is room, or the transaction has failed.
     pub(super) on_room: Option<oneshot::Sender<()>>,
+    /// Want to append a record that had no room, in the order in which they came.
+    pub(super) waiting: VecDeque<Waiting>,
+    /// Want to know the partitions of a topic.
+    pub(super) lookups: Vec<Lookup>,
 }
 
-/// What the task decides by.
+/// Whether records are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gate {
+    Open,
+    NoTransaction,
+    /// The transaction has failed.
+    Failed,
+    Closed,
+    Stopped,
+}
+
+/// What the sender has been told of and has not looked at, or will look at in time.
+#[derive(Debug, Default)]
+pub(super) struct Bell {
+    has_rung: bool,
+    /// When the sender will look at open batches by itself; a batch that is opened now is due later.
+    next_look: Option<Moment>,
+}
+
+/// A record without room: who is told to try again.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) record_bytes: usize,
+    pub(super) deadline: Moment,
+    pub(super) promise: oneshot::Sender<Turn>,
+}
+
+/// What somebody who waits is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    TryAgain,
+    TimeIsOver,
+}
+
+/// A topic that somebody wants to write to.
+#[derive(Debug)]
+pub(super) struct Lookup {
+    pub(super) name: Str,
+    /// When to give up, if before the client does.
+    pub(super) deadline: Option<Moment>,
+    pub(super) promise: oneshot::Sender<Result<TopicHandle, LookupError>>,
+}
+
+/// Why a topic was not found.
+#[derive(Clone, Debug)]
+pub(super) enum LookupError {
+    Metadata(MetadataError),
+    TimedOut,
+    Stopped,
+}
+
+/// What the sender decides by.
 #[derive(Debug)]
 pub(super) struct Core {
     pub(super) manager: TransactionManager,
+    /// Offsets to be committed with the open transaction.
+    pub(super) offsets: Option<(GroupMetadata, Vec<(TopicPartition, CommittedOffset)>)>,
     /// The first batch that failed and was not yet reported, and how many records failed in all.
     pub(super) failed: Option<(DeliveryError, u64)>,
-    /// Wants to know when every batch is settled, or the transaction has failed.
-    pub(super) on_drained: Option<oneshot::Sender<()>>,
-    /// Wants to know how what the manager was asked for has ended.
-    pub(super) on_ended: Option<oneshot::Sender<Ended>>,
-    /// The owner is gone.
+    /// Want to know when every batch below this number is settled, or the transaction has failed.
+    pub(super) on_settled: Vec<(u64, oneshot::Sender<()>)>,
+    /// Want to know how what the manager was asked for has ended.
+    pub(super) on_ended: Vec<oneshot::Sender<Ended>>,
+    /// Want to know when the sender has ended.
+    pub(super) on_stopped: Vec<oneshot::Sender<()>>,
+    /// The owners are gone, or want no more.
     pub(super) is_closed: bool,
-    /// The task is gone.
+    /// The sender is gone.
     pub(super) has_stopped: bool,
 }
 
 impl Shared {
-    pub(super) fn new(config: &ProducerConfig) -> Self {
-        let buffer = Buffer { accumulator: Accumulator::new(config), last_offsets: Vec::new(), on_room: None };
+    /// `lingers`: batches go when their linger is over inside transactions, too.
+    pub(super) fn new(config: &ProducerConfig, lingers: bool, seed: u64) -> Self {
+        let is_transactional = config.transactional_id.is_some();
+        let adaptive = config.adaptive_partitioning;
+        let buffer = Buffer {
+            accumulator: Accumulator::new(config),
+            chooser: Chooser::new(config.partitioning.clone(), config.batch_size_bytes, adaptive, seed),
+            time: TimeOfDay::new(),
+            gate: if is_transactional { Gate::NoTransaction } else { Gate::Open },
+            linger: (lingers || !is_transactional).then_some(config.linger),
+            bell: Bell::default(),
+            last_offsets: Vec::new(),
+            on_room: None,
+            waiting: VecDeque::new(),
+            lookups: Vec::new(),
+        };
         let core = Core {
             manager: TransactionManager::new(config),
+            offsets: None,
             failed: None,
-            on_drained: None,
-            on_ended: None,
+            on_settled: Vec::new(),
+            on_ended: Vec::new(),
+            on_stopped: Vec::new(),
             is_closed: false,
             has_stopped: false,
         };
@@ -59,6 +148,7 @@ impl Shared {
     }
 
     /// A panic of the other side leaves at worst an unfinished batch behind, which is never sent.
+    #[inline]
     pub(super) fn buffer(&self) -> MutexGuard<'_, Buffer> {
         self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -76,5 +166,46 @@ impl Buffer {
             self.last_offsets.resize(slot.index() + 1, None);
         }
         self.last_offsets[slot.index()] = Some(offset);
+    }
+
+    /// A batch was opened or closed: whether the sender has to be rung for it.
+    pub(super) fn note_news(&mut self, now: Moment) -> bool {
+        self.accumulator.date_opened(now);
+        let mut rings = self.accumulator.has_closed() && !self.bell.has_rung;
+        if let Some(linger) = self.linger
+            && self.bell.next_look.is_none()
+        {
+            self.bell.next_look = Some(now + linger);
+            rings = true;
+        }
+        self.bell.has_rung |= rings;
+        rings
+    }
+
+    /// Opens or closes the gate, unless it is closed for good.
+    pub(super) fn set_gate(&mut self, gate: Gate) {
+        if !matches!(self.gate, Gate::Closed | Gate::Stopped) {
+            self.gate = gate;
+        }
+    }
+}
+
+impl Bell {
+    /// The sender looks now, and will again at `next_look`.
+    pub(super) fn looked(&mut self, next_look: Option<Moment>) {
+        *self = Self { has_rung: false, next_look };
+    }
+}
+
+impl Gate {
+    #[inline]
+    pub(super) fn check(self) -> Result<(), AppendError> {
+        match self {
+            Self::Open => Ok(()),
+            Self::NoTransaction => Err(AppendError::NotInTransaction),
+            Self::Failed => Err(AppendError::TransactionFailed),
+            Self::Closed => Err(AppendError::Closed),
+            Self::Stopped => Err(AppendError::Stopped),
+        }
     }
 }

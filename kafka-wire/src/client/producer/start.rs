@@ -19,11 +19,16 @@ use crate::producer::{ProducerConfig, RunsOn};
 ///
 /// # Errors
 /// The operating system has no thread or no event queue left.
-pub(super) fn start(client: &Client, shared: &Arc<Shared>, config: &ProducerConfig) -> io::Result<()> {
+pub(super) fn start(
+    client: &Client,
+    shared: &Arc<Shared>,
+    config: &ProducerConfig,
+    has_many_owners: bool,
+) -> io::Result<()> {
     let (client, shared) = (client.clone(), Arc::clone(shared));
     match config.runs_on {
         RunsOn::CallersRuntime => {
-            tokio::spawn(Sender::new(client, shared, config).run());
+            tokio::spawn(Sender::new(client, shared, config, has_many_owners).run());
         }
         RunsOn::OwnThread => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -32,7 +37,7 @@ pub(super) fn start(client: &Client, shared: &Arc<Shared>, config: &ProducerConf
                 runtime.block_on(async move {
                     let own = client.fork();
                     drop(client);
-                    Sender::new(own, shared, &config).run().await;
+                    Sender::new(own, shared, &config, has_many_owners).run().await;
                 });
                 // A name that is being resolved is not waited for.
                 runtime.shutdown_background();

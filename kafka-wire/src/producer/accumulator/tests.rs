@@ -53,6 +53,7 @@ fn the_buffer_limit_refuses_until_batches_are_released() {
     assert!(!accumulator.has_room());
     accumulator.close_all();
     for batch in accumulator.take_closed() {
+        accumulator.settle(batch.slot);
         accumulator.release(batch.builder.size_bytes());
     }
     assert_eq!(accumulator.buffered_bytes(), 0);
@@ -104,6 +105,48 @@ fn a_topic_that_grows_keeps_its_handle_and_its_partitions() {
     assert_eq!(accumulator.slot(other, PartitionId(-1)), None);
     let added = accumulator.slot(topic, PartitionId(4)).unwrap();
     assert_eq!(accumulator.topic_partition(added), TopicPartition::new("t", PartitionId(4)));
+}
+
+#[test]
+fn a_batch_that_is_dated_lingers_from_when_it_was_opened() {
+    let (mut accumulator, topic) = accumulator(400, 10_000);
+    let at = Moment::from_millis;
+    accumulator.append(topic, PartitionId(0), record(b"a")).unwrap();
+    accumulator.date_opened(at(3));
+    accumulator.append(topic, PartitionId(1), record(b"b")).unwrap();
+    accumulator.date_opened(at(9));
+    assert_eq!(accumulator.close_due(at(12), EACH, |_| true), Some(at(13)));
+    assert_eq!(accumulator.close_due(at(13), EACH, |_| true), Some(at(19)));
+}
+
+#[test]
+fn what_waits_is_counted_by_partition_until_it_is_settled() {
+    let (mut accumulator, topic) = accumulator(400, 10_000);
+    for partition in [1, 1, 2] {
+        accumulator.append(topic, PartitionId(partition), record(&[0; 300])).unwrap();
+    }
+    let waiting = |accumulator: &Accumulator| accumulator.waiting(topic).map(|(count, _)| count).collect::<Vec<_>>();
+    assert_eq!(waiting(&accumulator), [0, 1, 0], "the others are open");
+    accumulator.close_all();
+    assert_eq!((waiting(&accumulator), accumulator.record_count()), (vec![0, 2, 1], 3));
+    let closed = accumulator.take_closed();
+    assert_eq!(closed.iter().map(|batch| batch.number).collect::<Vec<_>>(), [0, 1, 2]);
+    for batch in &closed {
+        accumulator.settle(batch.slot);
+    }
+    assert_eq!(waiting(&accumulator), [0, 0, 0]);
+}
+
+#[test]
+fn a_topic_is_found_by_name_whichever_was_found_before() {
+    let (mut accumulator, topic) = accumulator(400, 10_000);
+    let other = accumulator.add_topic(&Str::from("u"), 2);
+    for _ in 0..2 {
+        assert_eq!(
+            [accumulator.find("t"), accumulator.find("u"), accumulator.find("v")],
+            [Some(topic), Some(other), None]
+        );
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ fn push(queue: &mut PartitionQueue, records: i32) {
     for _ in 0..records {
         builder.append(1, None, Some(b"v"), RawHeaders::EMPTY).unwrap();
     }
-    queue.push(builder, DEADLINE);
+    queue.push(builder, 0, None, DEADLINE);
 }
 
 /// A queue whose broker remembers the producer, although no sequence is taken yet.
@@ -46,6 +46,23 @@ fn acknowledged(offset: i64) -> Attempt {
 const NOT_LEADER: Attempt = Attempt::Retry(NOW, Some(ErrorCode::NOT_LEADER_OR_FOLLOWER));
 const UNANSWERED: Attempt = Attempt::Unknown(NOW, None);
 const GAP: Attempt = Attempt::OutOfOrder(NOW, ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER);
+
+#[test]
+fn without_idempotence_there_is_no_sequence_and_no_waiting_for_the_first() {
+    let mut queue = PartitionQueue::default();
+    (0..7).for_each(|_| push(&mut queue, 10));
+    let sent: Vec<_> = std::iter::from_fn(|| send_one(&mut queue, NOW, ProducerIdentity::NONE)).collect();
+    assert_eq!(sequences(&sent), [-1; 5]);
+    queue.handle(NOW, sent[0].id, TOO_LARGE, false);
+    for batch in &sent[1..] {
+        queue.handle(NOW, batch.id, acknowledged(0), false).unwrap();
+    }
+    let parts: Vec<_> = std::iter::from_fn(|| send_one(&mut queue, NOW, ProducerIdentity::NONE)).collect();
+    assert_eq!(sequences(&parts), [-1; 4], "two parts, and the two that waited");
+    let refused = Attempt::Refused(DeliveryCause::Refused(ErrorCode::INVALID_RECORD));
+    queue.handle(NOW, parts[0].id, refused, false).unwrap();
+    assert!(!queue.needs_epoch(), "nothing follows in a sequence");
+}
 
 #[test]
 fn at_most_five_batches_are_in_flight_with_consecutive_sequences() {

@@ -97,6 +97,8 @@ pub struct TransactionManager {
     init_timeout: Duration,
     end_timeout: Duration,
     identity: ProducerIdentity,
+    /// Records need no producer id.
+    is_anonymous: bool,
     state: State,
     version: TransactionVersion,
     /// Version 1: partitions that have records and are not in the transaction yet.
@@ -181,7 +183,8 @@ impl TransactionManager {
             init_timeout: config.init_timeout,
             end_timeout: config.end_timeout,
             identity: ProducerIdentity::NONE,
-            state: State::Opening,
+            is_anonymous: !config.is_idempotent(),
+            state: if config.is_idempotent() { State::Opening } else { State::Ready },
             version: TransactionVersion::V1,
             unregistered: BTreeMap::new(),
             registered: BTreeSet::new(),
@@ -189,7 +192,7 @@ impl TransactionManager {
             reached: false,
             needs_epoch: false,
             attempts: Attempts::default(),
-            ended: None,
+            ended: (!config.is_idempotent()).then_some(Ended::Opened),
             last: Ended::Aborted,
         }
     }
@@ -242,7 +245,7 @@ impl TransactionManager {
     #[must_use]
     pub fn may_produce(&self, slot: Slot) -> bool {
         if !self.is_transactional() {
-            return self.identity.is_some();
+            return self.identity.is_some() || self.is_anonymous;
         }
         matches!(self.state, State::Open | State::Committing)
             && (self.version == TransactionVersion::V2 || self.registered.contains(&slot))

@@ -20,7 +20,14 @@ fn down() -> RequestError {
 }
 
 fn delivery(cause: DeliveryCause) -> DeliveryError {
-    DeliveryError { partition: partition(), record_count: 2, batch_bytes: 90, cause, possibly_written: false }
+    DeliveryError {
+        partition: partition(),
+        record_count: 2,
+        batch_bytes: 90,
+        cause,
+        possibly_written: false,
+        message: None,
+    }
 }
 
 fn refused(code: ErrorCode) -> TransactionCause {

@@ -1,0 +1,207 @@
+//! The producer with one owner: the shortest way of a record into its batch.
+
+use tokio::sync::oneshot;
+
+use super::super::{Client, MetadataError, NotSentCause, RequestError};
+use super::engine::{Engine, GroupOffsets};
+use super::shared::LookupError;
+use crate::producer::accumulator::NewRecord;
+use crate::producer::{
+    AppendError, CommitError, Delivery, FlushError, NotReady, OpenError, ProducerConfig, Recovered, RunsOn,
+    TopicHandle, TransactionError,
+};
+use crate::types::{Offset, PartitionId};
+
+/// Writes records, with one owner at a time: topics looked up beforehand, partitions chosen by the owner, no waiting for room
+/// without asking for it. For programs that write millions of records a second; [`Producer`](super::Producer) is for all others.
+///
+/// Batches per partition, idempotent, in transactions if it has a transactional id. A thread of its own sends, unless
+/// [`ProducerConfig::runs_on`] says otherwise. Dropping the producer ends it without sending what waits, with a warning that
+/// says how many records that were, and leaves an open transaction to the coordinator's timeout: call
+/// [`ExclusiveProducer::close`] to end in order.
+#[derive(Debug)]
+pub struct ExclusiveProducer {
+    engine: Engine,
+}
+
+impl ExclusiveProducer {
+    /// Gets a producer id. With a transactional id: fences whoever has used it, and waits until the transaction that
+    /// it left open is aborted (the coordinator answers CONCURRENT_TRANSACTIONS until then).
+    ///
+    /// # Errors
+    /// Refused for good, or not through within `init_timeout`. Cancel safe: nothing is left running.
+    pub async fn open(client: &Client, config: ProducerConfig) -> Result<Self, OpenError> {
+        Engine::open(client, config, false).await.map(|engine| Self { engine })
+    }
+
+    /// Looks a topic up. Call it again to see partitions that were added; the handle stays the same. Cancel safe.
+    ///
+    /// # Errors
+    /// The topic does not exist, or no broker answered.
+    pub async fn topic(&mut self, name: &str) -> Result<TopicHandle, MetadataError> {
+        match self.engine.topic(name, None).await {
+            Ok(topic) => Ok(topic),
+            Err(LookupError::Metadata(error)) => Err(error),
+            Err(LookupError::TimedOut | LookupError::Stopped) => {
+                Err(RequestError::NotSent { to: None, cause: NotSentCause::ShutDown }.into())
+            }
+        }
+    }
+
+    /// Partitions of a topic, when it was last looked up.
+    #[must_use]
+    pub fn partition_count(&self, topic: TopicHandle) -> i32 {
+        self.engine.shared.buffer().accumulator.partition_count(topic)
+    }
+
+    /// Serialises a record into the open batch of its partition.
+    ///
+    /// Without a transaction the batch leaves when it is full or `linger` is over; inside one when it is full, or at
+    /// [`ExclusiveProducer::flush`] and [`ExclusiveProducer::commit`].
+    ///
+    /// # Errors
+    /// Nothing is appended then; see [`AppendError`]. That earlier records failed is told by `flush` and `commit`.
+    #[inline]
+    pub fn append(
+        &mut self,
+        topic: TopicHandle,
+        partition: PartitionId,
+        record: NewRecord<'_>,
+    ) -> Result<(), AppendError> {
+        let mut buffer = self.engine.shared.buffer();
+        buffer.gate.check()?;
+        if buffer.accumulator.append(topic, partition, record)? && buffer.note_news(self.engine.client.now()) {
+            drop(buffer);
+            self.engine.shared.wake.notify_one();
+        }
+        Ok(())
+    }
+
+    /// As [`ExclusiveProducer::append`], with a future of what becomes of the record.
+    ///
+    /// # Errors
+    /// As [`ExclusiveProducer::append`].
+    #[inline]
+    pub fn append_tracked(
+        &mut self,
+        topic: TopicHandle,
+        partition: PartitionId,
+        record: NewRecord<'_>,
+    ) -> Result<Delivery, AppendError> {
+        let mut buffer = self.engine.shared.buffer();
+        buffer.gate.check()?;
+        let (delivery, has_news) = buffer.accumulator.append_tracked(topic, partition, record)?;
+        if has_news && buffer.note_news(self.engine.client.now()) {
+            drop(buffer);
+            self.engine.shared.wake.notify_one();
+        }
+        Ok(delivery)
+    }
+
+    /// Whether no more than `room_limit_bytes` wait for their acknowledgement: then [`ExclusiveProducer::ready`] need not be
+    /// called.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.engine.shared.buffer().accumulator.has_room()
+    }
+
+    /// Waits until the buffer has room again after [`AppendError::Full`]. Cancel safe.
+    ///
+    /// # Errors
+    /// The transaction has failed: there will be no room for it, `abort`.
+    pub async fn ready(&mut self) -> Result<(), FlushError> {
+        let (promise, has_room) = oneshot::channel();
+        {
+            let core = self.engine.running()?;
+            let mut buffer = self.engine.shared.buffer();
+            // Many partitions can fill the buffer with batches that are not full themselves.
+            buffer.accumulator.close_all();
+            buffer.on_room = Some(promise);
+            drop(core);
+        }
+        self.engine.shared.wake.notify_one();
+        has_room.await.map_err(|_| FlushError::NotReady(NotReady::Stopped))?;
+        self.engine.transaction_failure().map_or(Ok(()), Err)
+    }
+
+    /// Opens a transaction. No request is sent before there is something to send.
+    ///
+    /// Which version of the protocol it runs at is decided here, by the cluster's finalized `transaction.version`.
+    ///
+    /// # Errors
+    /// A transaction is open, or has to be aborted or recovered first, or the producer is finished.
+    pub fn begin(&mut self) -> Result<(), TransactionError> {
+        self.engine.begin()
+    }
+
+    /// Sends everything that was appended and waits for every acknowledgement. Cancel safe.
+    ///
+    /// # Errors
+    /// Some records will never be acknowledged. Inside a transaction it has to be aborted; without one, the failure is
+    /// told once and the producer goes on.
+    pub async fn flush(&mut self) -> Result<(), FlushError> {
+        self.engine.flush().await
+    }
+
+    /// Offset of the last record of a partition that was acknowledged to this producer; `None` before, and while the
+    /// broker recognised only repeats, which it acknowledges without an offset.
+    #[must_use]
+    pub fn last_offset(&self, topic: TopicHandle, partition: PartitionId) -> Option<Offset> {
+        let buffer = self.engine.shared.buffer();
+        let slot = buffer.accumulator.slot(topic, partition)?;
+        buffer.last_offsets.get(slot.index()).copied().flatten()
+    }
+
+    /// Flushes, commits `offsets` in the transaction, and ends it. A transaction without records and offsets ends
+    /// without a request.
+    ///
+    /// Not cancel safe: after dropping the future the transaction may be committed or not; [`ExclusiveProducer::recover`]
+    /// tells.
+    ///
+    /// # Errors
+    /// Each variant of [`CommitError`] says what to call next. Only `Unknown` may be committed.
+    pub async fn commit(&mut self, offsets: Option<GroupOffsets<'_>>) -> Result<(), CommitError> {
+        self.engine.commit(offsets.map(|offsets| (offsets.group.clone(), offsets.offsets.to_vec()))).await
+    }
+
+    /// Throws away what has not been sent and aborts the transaction; the next may begin. Fine when none is open.
+    ///
+    /// Not cancel safe: after dropping the future, [`ExclusiveProducer::recover`].
+    ///
+    /// # Errors
+    /// See [`TransactionError`]; after `TimedOut` it may be called again.
+    pub async fn abort(&mut self) -> Result<(), TransactionError> {
+        self.engine.abort().await
+    }
+
+    /// Makes sure how the transaction ended that [`CommitError::Unknown`] left open, aborting it if it is still open,
+    /// and gets a new epoch, so that nothing that is still on its way can touch the next one.
+    ///
+    /// Fits every state: a failed transaction is aborted, a commit that nobody waited for is waited for. Cancel safe.
+    ///
+    /// # Errors
+    /// See [`TransactionError`]. `Fenced` leaves the outcome open: whoever fenced this producer, or the coordinator's
+    /// timeout, came first or second; the committed offsets of the group tell.
+    pub async fn recover(&mut self) -> Result<Recovered, TransactionError> {
+        self.engine.recover().await
+    }
+
+    /// Flushes or, inside a transaction, aborts it; then ends what sends.
+    ///
+    /// # Errors
+    /// Some records will never be acknowledged, or the transaction could not be aborted.
+    pub async fn close(self) -> Result<(), FlushError> {
+        self.engine.close().await
+    }
+}
+
+/// Fences whoever has used a transactional id and aborts the transaction that it left open; for an instance that died.
+///
+/// Returns when the abort is complete, so that its partitions' last stable offsets move on. Source: KIP-98.
+///
+/// # Errors
+/// As [`ExclusiveProducer::open`].
+pub async fn fence(client: &Client, transactional_id: &str) -> Result<(), OpenError> {
+    let config = ProducerConfig { runs_on: RunsOn::CallersRuntime, ..ProducerConfig::transactional(transactional_id) };
+    ExclusiveProducer::open(client, config).await.map(drop)
+}

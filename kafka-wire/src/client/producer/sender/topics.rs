@@ -1,0 +1,106 @@
+//! Topics as the sender gets to know them: looked up for owners, watched for partitions that are added and for leaders.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::shared::{Lookup, LookupError, Shared};
+use super::{Event, Sender};
+use crate::client::MetadataError;
+use crate::cluster::{Cluster, Topic};
+use crate::time::Moment;
+use crate::wire::Str;
+
+/// Who waits for which topic.
+#[derive(Debug)]
+pub(super) struct Lookups {
+    asked: BTreeMap<Str, Vec<Lookup>>,
+    /// When all topics are to be asked for again, to see partitions that were added.
+    refresh_at: Moment,
+    has_topics: bool,
+}
+
+impl Lookups {
+    pub(super) fn new(refresh_at: Moment) -> Self {
+        Self { asked: BTreeMap::new(), refresh_at, has_topics: false }
+    }
+
+    /// All topics of the producer, when it is time to ask for them again.
+    pub(super) fn take_old(&mut self, now: Moment, shared: &Shared, age_max: Duration) -> Vec<Str> {
+        if !self.has_topics || now < self.refresh_at {
+            return Vec::new();
+        }
+        self.refresh_at = now + age_max;
+        shared.buffer().accumulator.topic_names().cloned().collect()
+    }
+
+    /// When somebody has waited long enough, or the topics are old.
+    pub(super) fn next_timeout(&self) -> Option<Moment> {
+        let deadlines = self.asked.values().flatten().filter_map(|lookup| lookup.deadline);
+        deadlines.chain(self.has_topics.then_some(self.refresh_at)).min()
+    }
+
+    /// Tells those whose time is over.
+    fn expire(&mut self, now: Moment) {
+        for asked in self.asked.values_mut() {
+            let (late, waiting) =
+                std::mem::take(asked).into_iter().partition(|lookup| lookup.deadline.is_some_and(|at| at <= now));
+            *asked = waiting;
+            let late: Vec<Lookup> = late;
+            for lookup in late {
+                let _ = lookup.promise.send(Err(LookupError::TimedOut));
+            }
+        }
+        self.asked.retain(|_, asked| !asked.is_empty());
+    }
+}
+
+impl Sender {
+    /// Asks for the topics that owners want to know, each once.
+    pub(super) fn take_lookups(&mut self, now: Moment) {
+        let lookups = std::mem::take(&mut self.shared.buffer().lookups);
+        for lookup in lookups {
+            let asked = self.lookups.asked.entry(lookup.name.clone()).or_default();
+            if asked.is_empty() {
+                let (client, name) = (self.client.clone(), lookup.name.clone());
+                self.under_way.spawn(async move {
+                    let found = client.topic(&name).await;
+                    Event::Found(name, found)
+                });
+            }
+            asked.push(lookup);
+        }
+        self.lookups.expire(now);
+    }
+
+    /// A topic was found, or not.
+    pub(super) fn answer_lookup(&mut self, name: &Str, found: Result<Arc<Topic>, MetadataError>) {
+        let found = found.map_err(LookupError::Metadata).map(|topic| {
+            self.lookups.has_topics = self.has_many_owners;
+            self.shared.buffer().accumulator.add_topic(&topic.name, count(&topic))
+        });
+        for lookup in self.lookups.asked.remove(name).unwrap_or_default() {
+            let _ = lookup.promise.send(found.clone());
+        }
+    }
+
+    /// New metadata: partitions that were added, and whether each has a leader.
+    pub(super) fn see_leaders(&mut self, cluster: &Cluster) {
+        let mut buffer = self.shared.buffer();
+        let accumulator = &mut buffer.accumulator;
+        if self.has_many_owners {
+            let names: Vec<Str> = accumulator.topic_names().cloned().collect();
+            for topic in names.iter().filter_map(|name| cluster.shared_topic(name)) {
+                accumulator.add_topic(&topic.name, count(&topic));
+            }
+        }
+        let slots = accumulator.slots().to_vec();
+        for (slot, is_led) in slots.into_iter().zip(self.outbox.leaders()) {
+            accumulator.set_available(slot, is_led);
+        }
+    }
+}
+
+fn count(topic: &Topic) -> i32 {
+    i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX)
+}

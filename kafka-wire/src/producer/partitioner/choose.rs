@@ -1,0 +1,200 @@
+//! Which partition each record of a producer goes to.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::partition_for_key;
+use super::sticky::{Queue, Sticky, draw};
+use crate::rng::Rng;
+use crate::types::PartitionId;
+
+/// How a producer chooses the partition of a record that names none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Partitioning {
+    /// By the key's murmur2 hash, the same partition as with Java's producer. Records without a key as with [`Self::Sticky`].
+    #[default]
+    ByKey,
+    /// Whatever the key is (`partitioner.ignore.keys`): one partition until `batch_size_bytes` have gone there, then another that
+    /// is drawn by chance; so all get as many bytes, and batches are full (KIP-794).
+    Sticky,
+    /// Each record to the next partition, whatever its key is. Batches are small then: `Sticky` spreads as evenly.
+    RoundRobin,
+    /// The user's own.
+    Custom(CustomPartitioner),
+}
+
+/// Chooses partitions: a user's own rule.
+pub trait Partitioner: Send + Sync {
+    /// The partition of a record in a topic of `partition_count` partitions: `0..partition_count`, or the record is refused.
+    ///
+    /// Called for each record that names no partition, by whoever sends it.
+    fn partition(&self, topic: &str, key: Option<&[u8]>, value: Option<&[u8]>, partition_count: i32) -> PartitionId;
+}
+
+/// A [`Partitioner`] in a configuration. Equal is what is the same object.
+#[derive(Clone)]
+pub struct CustomPartitioner(pub Arc<dyn Partitioner>);
+
+/// What a producer knows to choose by.
+#[derive(Debug)]
+pub(crate) struct Chooser {
+    partitioning: Partitioning,
+    batch_size_bytes: usize,
+    adaptive: bool,
+    rng: Rng,
+    /// By topic, in the order in which the producer has got to know them.
+    topics: Vec<Turn>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Turn {
+    sticky: Sticky,
+    round_robin: i32,
+}
+
+/// A topic as a chooser has to know it.
+pub(crate) trait Queues {
+    /// How many partitions it has.
+    fn partition_count(&self) -> i32;
+    /// Whether the open batch of a partition has room for one more record.
+    fn has_room(&self, partition: PartitionId) -> bool;
+    /// What waits, partition by partition.
+    fn queues(&self) -> impl ExactSizeIterator<Item = Queue> + Clone;
+}
+
+impl Chooser {
+    pub(crate) fn new(partitioning: Partitioning, batch_size_bytes: usize, adaptive: bool, seed: u64) -> Self {
+        Self {
+            partitioning,
+            batch_size_bytes: batch_size_bytes.max(1),
+            adaptive,
+            rng: Rng::from_seed(seed),
+            topics: Vec::new(),
+        }
+    }
+
+    /// The partition for a record of `record_bytes`, which is going to be appended there. `topic` counts the producer's topics.
+    #[inline]
+    pub(crate) fn choose(
+        &mut self,
+        topic: usize,
+        queues: &impl Queues,
+        key: Option<&[u8]>,
+        record_bytes: usize,
+    ) -> PartitionId {
+        match (&self.partitioning, key) {
+            (Partitioning::ByKey, Some(key)) => partition_for_key(key, queues.partition_count()),
+            (Partitioning::RoundRobin, _) => self.next_in_turn(topic, queues.partition_count()),
+            (Partitioning::ByKey | Partitioning::Sticky | Partitioning::Custom(_), _) => {
+                self.stick(topic, queues, record_bytes)
+            }
+        }
+    }
+
+    #[inline]
+    fn stick(&mut self, topic: usize, queues: &impl Queues, record_bytes: usize) -> PartitionId {
+        let batch_size_bytes = self.batch_size_bytes;
+        let sticky = &mut self.turn(topic).sticky;
+        let current = sticky.current(batch_size_bytes, |partition| queues.has_room(partition));
+        let partition = current.unwrap_or_else(|| self.draw(topic, queues));
+        self.turn(topic).sticky.produced(record_bytes);
+        partition
+    }
+
+    #[cold]
+    fn draw(&mut self, topic: usize, queues: &impl Queues) -> PartitionId {
+        let next = draw(queues.queues(), self.adaptive, &mut self.rng);
+        self.turn(topic).sticky.change(next);
+        next
+    }
+
+    fn next_in_turn(&mut self, topic: usize, partition_count: i32) -> PartitionId {
+        let next = &mut self.turn(topic).round_robin;
+        let partition = if *next < partition_count { *next } else { 0 };
+        *next = partition + 1;
+        PartitionId(partition)
+    }
+
+    #[inline]
+    fn turn(&mut self, topic: usize) -> &mut Turn {
+        if topic >= self.topics.len() {
+            self.topics.resize(topic + 1, Turn::default());
+        }
+        &mut self.topics[topic]
+    }
+}
+
+impl fmt::Debug for CustomPartitioner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CustomPartitioner")
+    }
+}
+
+impl PartialEq for CustomPartitioner {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for CustomPartitioner {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A topic whose partitions have batches of 1,000 bytes.
+    struct Topic {
+        filled: Vec<usize>,
+    }
+
+    impl Queues for Topic {
+        fn partition_count(&self) -> i32 {
+            i32::try_from(self.filled.len()).unwrap()
+        }
+
+        fn has_room(&self, partition: PartitionId) -> bool {
+            self.filled[usize::try_from(partition.0).unwrap()] % 1_000 != 0
+        }
+
+        fn queues(&self) -> impl ExactSizeIterator<Item = Queue> + Clone {
+            self.filled.iter().map(|_| Queue { batches: 0, is_available: true })
+        }
+    }
+
+    fn choices(partitioning: Partitioning, keys: &[Option<&[u8]>], count: usize) -> Vec<i32> {
+        let mut chooser = Chooser::new(partitioning, 1_000, true, 5);
+        let mut topic = Topic { filled: vec![0; 4] };
+        let mut choose = |key| {
+            let partition = chooser.choose(0, &topic, key, 100);
+            topic.filled[usize::try_from(partition.0).unwrap()] += 100;
+            partition.0
+        };
+        keys.iter().cycle().take(count).map(|key| choose(*key)).collect()
+    }
+
+    #[test]
+    fn records_without_a_key_fill_a_batch_before_they_go_elsewhere() {
+        let chosen = choices(Partitioning::ByKey, &[None], 4_000);
+        let runs: Vec<usize> = chosen.chunk_by(|one, other| one == other).map(<[i32]>::len).collect();
+        assert!(runs.iter().all(|run| run % 10 == 0), "{runs:?}");
+        for partition in 0..4 {
+            let share = chosen.iter().filter(|chosen| **chosen == partition).count();
+            assert!((700..1_300).contains(&share), "{partition}: {share}");
+        }
+    }
+
+    #[test]
+    fn keys_decide_unless_they_are_ignored() {
+        let keys: [Option<&[u8]>; 2] = [Some(b"a"), Some(b"foobar")];
+        let expected = keys.map(|key| partition_for_key(key.unwrap(), 4).0);
+        assert_eq!(choices(Partitioning::ByKey, &keys, 2), expected);
+        let chosen = choices(Partitioning::Sticky, &keys, 10);
+        assert!(chosen.iter().all(|partition| *partition == chosen[0]), "{chosen:?}");
+    }
+
+    #[test]
+    fn round_robin_takes_each_partition_in_turn() {
+        assert_eq!(choices(Partitioning::RoundRobin, &[Some(b"a"), None], 6), [0, 1, 2, 3, 0, 1]);
+    }
+}
