@@ -1,7 +1,7 @@
 //! Counts the allocations of a piece of work.
 //!
 //! Counting is switched on around that work alone: while times are taken it costs a load and a branch that always goes
-//! the same way. It counts every thread, of which there is one.
+//! the same way. It counts every thread.
 #![expect(
     unsafe_code,
     reason = "the trait of allocators is unsafe; each call goes to the system's with its own arguments"
@@ -18,11 +18,22 @@ pub(crate) struct Allocations {
 }
 
 /// Runs `work` and counts.
+#[allow(dead_code, reason = "one of the programs has no such piece of work")]
 pub(crate) fn counted(work: impl FnOnce() -> u64) -> Allocations {
+    start_counting();
+    std::hint::black_box(work());
+    stop_counting()
+}
+
+/// Counts from here on.
+pub(crate) fn start_counting() {
     COUNT.store(0, Relaxed);
     BYTES.store(0, Relaxed);
     IS_COUNTING.store(true, Relaxed);
-    std::hint::black_box(work());
+}
+
+/// What was counted; no more is.
+pub(crate) fn stop_counting() -> Allocations {
     IS_COUNTING.store(false, Relaxed);
     Allocations { count: COUNT.load(Relaxed), bytes: BYTES.load(Relaxed) }
 }

@@ -85,4 +85,8 @@ pub mod documents {
     pub mod word_count {}
     #[doc = include_str!("../../docs/how-to/test-a-job.md")]
     pub mod test_a_job {}
+    #[doc = include_str!("../../docs/from-rdkafka.md")]
+    pub mod from_rdkafka {}
+    #[doc = include_str!("../../docs/from-java.md")]
+    pub mod from_java {}
 }

@@ -1,0 +1,31 @@
+//! Writes two records and tells where they lie: `cargo run --example produce -- 127.0.0.1:9092 orders`.
+#![allow(clippy::print_stdout, reason = "a program that tells what it did")]
+
+use std::error::Error;
+
+use kafka_wire::client::{Client, ClientConfig, Producer};
+use kafka_wire::producer::{ProducerConfig, ProducerRecord};
+
+/// Writes to `topic` of the cluster at `servers`.
+pub(crate) async fn produce(servers: &str, topic: &str) -> Result<(), Box<dyn Error>> {
+    let client = Client::connect(ClientConfig::new(servers)).await?;
+    let producer = Producer::open(&client, ProducerConfig::default()).await?;
+
+    let paid = ProducerRecord::to(topic).key("4711").value("paid").header("trace", "a1");
+    let delivery = producer.send(paid).await?; // In a batch, which is on its way within linger (5 ms).
+    let written = delivery.await?; // Acknowledged by all in-sync replicas.
+    println!("partition {} offset {:?}", written.partition, written.offset);
+
+    // Whoever does not want to know lets the delivery go; the record is sent all the same.
+    let _ = producer.send(ProducerRecord::to(topic).value("no key: any partition")).await?;
+    producer.close().await?; // Waits for what is on its way, and tells how many records were lost.
+    Ok(())
+}
+
+#[tokio::main(flavor = "current_thread")]
+#[allow(dead_code, reason = "the tests run the function above")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let servers = arguments.next().unwrap_or_else(|| "127.0.0.1:9092".to_owned());
+    produce(&servers, &arguments.next().unwrap_or_else(|| "orders".to_owned())).await
+}
