@@ -32,7 +32,7 @@ pub(crate) fn start_counting() {
     IS_COUNTING.store(true, Relaxed);
 }
 
-/// What was counted; no more is.
+/// Ends the counting, and tells the sums.
 pub(crate) fn stop_counting() -> Allocations {
     IS_COUNTING.store(false, Relaxed);
     Allocations { count: COUNT.load(Relaxed), bytes: BYTES.load(Relaxed) }

@@ -12,8 +12,8 @@ pub(crate) async fn transaction(servers: &str, orders: &str, payments: &str) -> 
     let producer = Producer::open(&client, ProducerConfig::transactional("shop-1")).await?;
 
     producer.begin_transaction()?;
-    let _ = producer.send(ProducerRecord::to(orders).key("4711").value("3 cups")).await?;
-    let _ = producer.send(ProducerRecord::to(payments).key("4711").value("12.60")).await?;
+    producer.send(ProducerRecord::to(orders).key("4711").value("3 cups")).await?.forget();
+    producer.send(ProducerRecord::to(payments).key("4711").value("12.60")).await?.forget();
     match producer.commit_transaction().await {
         Ok(()) => {}
         Err(error) if error.requires_abort() => producer.abort_transaction().await?,

@@ -1,4 +1,4 @@
-//! The producer for everybody: every record with what became of it, from many tasks, with waiting where the buffer is full.
+//! The producer for everybody: the outcome of every record, many tasks on one producer, waiting for room in the buffer.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -118,8 +118,11 @@ async fn many_tasks_share_a_producer_and_each_keeps_its_order(broker: TestBroker
             tokio::spawn(async move {
                 for number in 0..2_000 {
                     let (key, value) = (task.to_string(), format!("{task} {number:05}"));
-                    let _ =
-                        producer.send(ProducerRecord::to(&topic).key(&key).value(&value)).await.expect("it is taken");
+                    producer
+                        .send(ProducerRecord::to(&topic).key(&key).value(&value))
+                        .await
+                        .expect("it is taken")
+                        .forget();
                 }
             })
         })
@@ -141,7 +144,7 @@ async fn records_without_a_key_fill_batches_and_reach_every_partition(broker: Te
     let producer = fixture.open(ProducerConfig { batch_size_bytes: 5_000, ..ProducerConfig::default() }).await;
     let text = "x".repeat(100);
     for _ in 0..20_000 {
-        let _ = producer.send(fixture.record(&text)).await.expect("it is taken");
+        producer.send(fixture.record(&text)).await.expect("it is taken").forget();
     }
     producer.flush().await.expect("all are written");
     let read = fixture.read().await;

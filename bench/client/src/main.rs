@@ -1,10 +1,10 @@
-//! What a record costs the client: CPU time of this process by record, against a broker in another process.
+//! CPU time that a record costs the client, against a broker in another process.
 //!
 //! ```text
 //! cargo run --release --manifest-path bench/client/Cargo.toml -- [FILTER] [--rounds N] [--servers HOST:PORT]
 //! ```
-//! Rows whose name contains FILTER are measured, in turns, and the round with the least CPU time counts: others on the machine
-//! only add. Without `--servers` the embedded broker is started in a process of its own; another cluster has to have nothing better to do.
+//! Rows whose name contains FILTER are measured, in turns, and the round with the least CPU time counts: other programs
+//! on the machine only add to it. Without `--servers` the embedded broker is started in a process of its own.
 //! 6 partitions, `acks=all`, idempotent, no codec; values of 100 bytes unless a row says otherwise.
 
 #[path = "../../src/counted.rs"]
@@ -34,7 +34,8 @@ fn main() -> Fallible<()> {
         Some(_) => None,
         None => Some(OtherProcess::start()?),
     };
-    let servers = arguments.servers.clone().or(broker.as_ref().map(|broker| broker.address.clone())).unwrap_or_default();
+    let servers =
+        arguments.servers.clone().or(broker.as_ref().map(|broker| broker.address.clone())).unwrap_or_default();
     let rows: Vec<&Row> = ROWS.iter().filter(|row| row.name.contains(&arguments.filter)).collect();
     let mut best = vec![None; rows.len()];
     for round in 0..arguments.rounds {
@@ -92,7 +93,9 @@ impl Arguments {
         let mut given = std::env::args().skip(1);
         while let Some(argument) = given.next() {
             match argument.as_str() {
-                "--rounds" => read.rounds = given.next().and_then(|count| count.parse().ok()).expect("--rounds takes a number"),
+                "--rounds" => {
+                    read.rounds = given.next().and_then(|count| count.parse().ok()).expect("--rounds takes a number")
+                }
                 "--servers" => read.servers = given.next(),
                 BROKER => read.is_broker = true,
                 _ => read.filter = argument,

@@ -52,7 +52,7 @@ pub(crate) const ROWS: &[Row] = &[
     Row { name: "append, 10 KB", way: Way::Append, records: 120_000, value_bytes: 10_000, threads: 2 },
 ];
 
-/// What one record took.
+/// Costs of one record.
 #[derive(Clone, Debug)]
 pub(crate) struct Measured {
     pub(crate) cpu_ns: f64,
@@ -112,13 +112,13 @@ async fn send(row: &Row, producer: &Producer, topic: &str, value: &[u8], records
         Way::TrySend => {
             for _ in 0..records {
                 if producer.try_send(ProducerRecord::to(topic).value(value)).is_err() {
-                    let _ = producer.send(ProducerRecord::to(topic).value(value)).await?;
+                    producer.send(ProducerRecord::to(topic).value(value)).await?.forget();
                 }
             }
         }
         _ => {
             for _ in 0..records {
-                let _ = producer.send(ProducerRecord::to(topic).value(value)).await?;
+                producer.send(ProducerRecord::to(topic).value(value)).await?.forget();
             }
         }
     }

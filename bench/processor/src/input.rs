@@ -5,7 +5,7 @@ use std::error::Error;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use kafka_wire::client::{Client, ExclusiveProducer};
-use kafka_wire::producer::{NewRecord, AppendError, ProducerConfig, TopicHandle};
+use kafka_wire::producer::{AppendError, NewRecord, ProducerConfig, TopicHandle};
 use kafka_wire::rng::Rng;
 use kafka_wire::types::{PartitionId, TimestampMs};
 
@@ -104,7 +104,11 @@ async fn append(
     let key = (!record.key.is_empty()).then_some(record.key.as_slice());
     let timestamp = TimestampMs(record.timestamp_ms);
     loop {
-        match producer.append(topic, partition, NewRecord { timestamp, key, value: Some(&record.value), ..NewRecord::default() }) {
+        match producer.append(
+            topic,
+            partition,
+            NewRecord { timestamp, key, value: Some(&record.value), ..NewRecord::default() },
+        ) {
             Ok(()) => return Ok(()),
             Err(AppendError::Full { .. }) => producer.ready().await?,
             Err(error) => return Err(error.into()),

@@ -30,9 +30,10 @@ pub struct RecordMetadata {
 
 /// What will become of one record: a future of where it lies, or why it does not.
 ///
-/// It may be dropped: the record is sent all the same. It may be awaited anywhere, in any order, on any runtime. Cancel safe.
+/// It may be dropped, or [forgotten](Delivery::forget): the record is sent all the same. It may be awaited anywhere, in any
+/// order, on any runtime. Cancel safe.
 #[derive(Debug)]
-#[must_use = "whether the record was written is lost; `let _ =` where it may be"]
+#[must_use = "whether the record was written is lost; `forget` it where it may be"]
 pub struct Delivery {
     place: Arc<Place>,
     /// Number of the record in the batch that the place is for.
@@ -240,6 +241,10 @@ impl Future for Delivery {
 }
 
 impl Delivery {
+    /// Leaves the record to itself: it is sent, and nobody hears what becomes of it, but for `flush` and `close`.
+    #[inline]
+    pub fn forget(self) {}
+
     /// What is known by now; `None` while the record is on its way.
     #[must_use]
     pub fn now(&self) -> Option<Result<RecordMetadata, DeliveryError>> {

@@ -37,7 +37,7 @@ use crate::wire::Str;
 /// println!("partition {} offset {:?}", written.partition, written.offset);
 ///
 /// // Without the second one it is sent all the same.
-/// let _ = producer.send(ProducerRecord::to("orders").value("no key: any partition")).await?;
+/// producer.send(ProducerRecord::to("orders").value("no key: any partition")).await?.forget();
 /// producer.close().await?; // All are written now, or this tells how many are not.
 /// # Ok(())
 /// # }

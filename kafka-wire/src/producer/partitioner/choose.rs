@@ -154,7 +154,7 @@ mod tests {
         }
 
         fn has_room(&self, partition: PartitionId) -> bool {
-            self.filled[usize::try_from(partition.0).unwrap()] % 1_000 != 0
+            !self.filled[usize::try_from(partition.0).unwrap()].is_multiple_of(1_000)
         }
 
         fn queues(&self) -> impl ExactSizeIterator<Item = Queue> + Clone {
