@@ -33,6 +33,18 @@ impl<A: Clone + Send + 'static> KeyValueStore<A> {
         self.table.update(NO_GROUP, key, init, change)
     }
 
+    /// Brings what is about to be asked for or changed into the cache, so that the calls that follow do not wait for memory
+    /// one after the other.
+    pub fn expect<'k>(&self, keys: impl Iterator<Item = &'k [u8]>) {
+        if self.table.is_small() {
+            return;
+        }
+        let mut keys = keys.map(|key| (NO_GROUP, key)).peekable();
+        while keys.peek().is_some() {
+            self.table.expect(&mut keys);
+        }
+    }
+
     /// Sets the value of `key`.
     pub fn put(&mut self, key: &[u8], value: A) {
         self.table.set(NO_GROUP, key, value);
@@ -59,6 +71,10 @@ impl<A: Clone + Send + 'static> Store for KeyValueStore<A> {
         let value = value.map(|value| self.values.decode(value)).transpose().map_err(RestoreError::Value)?;
         self.table.restore(NO_GROUP, key, value);
         Ok(())
+    }
+
+    fn expect_restored(&self, keys: &[&[u8]]) {
+        self.expect(keys.iter().copied());
     }
 
     fn write_changes(&self, changelog: &mut Changelog<'_>) -> Result<(), SerdeError> {

@@ -15,7 +15,11 @@
 //! end.
 
 mod changelog;
+mod index;
 mod key_value;
+mod open_windows;
+mod order;
+mod slab;
 mod sorted;
 mod store;
 mod table;
@@ -23,6 +27,7 @@ mod timers;
 mod window_store;
 
 pub use changelog::ChangelogKey;
+pub use index::AHEAD;
 pub use key_value::KeyValueStore;
 pub use sorted::SortedStore;
 pub use store::{Changelog, Handle, RestoreError, Store, StoreSizes, Stores, Visit};

@@ -22,6 +22,10 @@ pub trait Store: Any + Send {
     /// When the entry is not one that this store has written.
     fn restore(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), RestoreError>;
 
+    /// The entries of these keys are restored next. A store whose entries lie anywhere in memory can bring them into the cache
+    /// together, so that they are not waited for one after the other.
+    fn expect_restored(&self, _keys: &[&[u8]]) {}
+
     /// Writes the changes of the open transaction: each changed entry once, as it is now, and what was deleted.
     ///
     /// # Errors

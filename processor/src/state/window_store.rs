@@ -1,11 +1,9 @@
 //! One value a key and window.
 
-use std::collections::BTreeMap;
-use std::hash::BuildHasher;
-
-use hashbrown::{DefaultHashBuilder, HashTable};
 use kafka_wire::types::TimestampMs;
 
+use super::index::AHEAD;
+use super::open_windows::OpenWindows;
 use super::store::{Changelog, Codec, RestoreError, Store, StoreSizes, Visit};
 use super::table::Table;
 use crate::serde::{Serde, SerdeError};
@@ -16,24 +14,16 @@ use crate::types::{Owned, Window};
 /// In the changelog a key is the start of the window, its end (both i64, big endian, the sign bit flipped, so that
 /// they sort), and the key.
 pub struct WindowStore<A> {
-    /// A group for each window.
+    /// A group for each window, by its number.
     table: Table<A>,
-    /// Windows by group.
-    windows: Vec<Window>,
-    /// Groups that no window has.
-    free: Vec<u32>,
-    /// The group of each open window.
-    groups: HashTable<u32>,
-    /// The same, in the order in which they close: by end and start.
-    order: BTreeMap<(i64, i64), u32>,
-    /// The group that was used last: records come window by window.
-    recent: u32,
+    windows: OpenWindows,
     /// Closed in the open transaction, in order.
     closed: Vec<u32>,
+    /// How many of the next windows to close are in the cache.
+    expected: usize,
     /// The watermark up to which windows are closed, now and at the last commit.
     closed_up_to: TimestampMs,
     committed_up_to: TimestampMs,
-    hasher: DefaultHashBuilder,
     values: Box<dyn Codec<A>>,
 }
 
@@ -43,15 +33,11 @@ impl<A: Clone + Send + 'static> WindowStore<A> {
     pub fn new<S: Serde<View = Owned<A>>>(values: S) -> Self {
         Self {
             table: Table::new(),
-            windows: Vec::new(),
-            free: Vec::new(),
-            groups: HashTable::new(),
-            order: BTreeMap::new(),
-            recent: 0,
+            windows: OpenWindows::new(),
             closed: Vec::new(),
+            expected: 0,
             closed_up_to: BEFORE_ALL,
             committed_up_to: BEFORE_ALL,
-            hasher: DefaultHashBuilder::default(),
             values: Box::new(values),
         }
     }
@@ -73,7 +59,27 @@ impl<A: Clone + Send + 'static> WindowStore<A> {
     /// The value of `key` in `window`.
     #[must_use]
     pub fn get(&self, window: Window, key: &[u8]) -> Option<&A> {
-        self.table.find(self.group_of(window)?, key)
+        self.table.find(self.windows.find(window)?, key)
+    }
+
+    /// Brings what is about to be asked for or changed into the cache, so that the calls that follow do not wait for memory
+    /// one after the other.
+    pub fn expect<'k>(&self, entries: impl Iterator<Item = (Window, &'k [u8])>) {
+        if self.table.is_small() {
+            return;
+        }
+        let mut ahead = [(Window { start: 0, end: 0 }, &[][..]); AHEAD];
+        let mut entries = entries.peekable();
+        while entries.peek().is_some() {
+            let count = ahead.iter_mut().zip(&mut entries).map(|(place, entry)| *place = entry).count();
+            self.expect_some(&ahead[..count]);
+        }
+    }
+
+    fn expect_some(&self, entries: &[(Window, &[u8])]) {
+        self.windows.expect(entries.iter().map(|(window, _)| *window));
+        let group = |(window, key): &(Window, _)| Some((self.windows.find(*window)?, *key));
+        self.table.expect(entries.iter().filter_map(group));
     }
 
     /// Closes the earliest window that ends at or before the watermark: shows each of its entries, in order of
@@ -88,21 +94,21 @@ impl<A: Clone + Send + 'static> WindowStore<A> {
         mut visit: impl FnMut(Window, &[u8], &A, bool) -> Result<(), E>,
     ) -> Result<bool, E> {
         self.closed_up_to = self.closed_up_to.max(watermark);
-        let Some((&(end, start), &group)) = self.order.first_key_value() else { return Ok(false) };
-        if end > watermark.0 {
+        let Some(group) = self.windows.first() else { return Ok(false) };
+        let window = self.windows.window(group);
+        if window.end > watermark.0 {
             return Ok(false);
         }
-        self.unregister(group);
+        self.expect_to_close();
+        self.windows.close(group);
         self.closed.push(group);
-        let window = Window { start, end };
         self.table.remove_group(group, |key, value, is_changed| visit(window, key, value, is_changed))?;
         Ok(true)
     }
 
     /// All entries: by window, in order of their starts, within one in order of arrival.
     pub fn iter(&self) -> impl Iterator<Item = (Window, &[u8], &A)> {
-        let mut windows: Vec<_> =
-            self.order.iter().map(|(&(end, start), &group)| (Window { start, end }, group)).collect();
+        let mut windows: Vec<_> = self.windows.iter().map(|group| (self.windows.window(group), group)).collect();
         windows.sort_unstable();
         windows
             .into_iter()
@@ -111,67 +117,43 @@ impl<A: Clone + Send + 'static> WindowStore<A> {
 
     /// Entries of open windows changed in the open transaction: each once, as it is now, in order of the first change.
     pub fn changed(&self) -> impl Iterator<Item = (Window, &[u8], &A)> {
-        self.table.changed().map(|(group, key, value)| (self.windows[group as usize], key, value))
+        self.table.changed().map(|(group, key, value)| (self.windows.window(group), key, value))
     }
 
     /// The group of an open window; opens it.
     #[inline]
     fn open(&mut self, window: Window) -> u32 {
-        if self.windows.get(self.recent as usize) == Some(&window) {
-            return self.recent;
+        let (group, is_new) = self.windows.open(window);
+        if is_new {
+            self.table.reset_group(group);
         }
-        let group = self.group_of(window).unwrap_or_else(|| self.register(window));
-        self.recent = group;
         group
     }
 
-    #[inline]
-    fn group_of(&self, window: Window) -> Option<u32> {
-        self.groups.find(self.hasher.hash_one(window), |group| self.windows[*group as usize] == window).copied()
-    }
-
-    fn register(&mut self, window: Window) -> u32 {
-        let group = self.free.pop().unwrap_or_else(|| {
-            self.windows.push(window);
-            u32::try_from(self.windows.len() - 1).expect("a store holds less than 4 billion windows")
-        });
-        self.table.reset_group(group);
-        self.windows[group as usize] = window;
-        self.enter(group);
-        group
-    }
-
-    fn enter(&mut self, group: u32) {
-        let Self { windows, hasher, .. } = self;
-        let window = windows[group as usize];
-        self.groups.insert_unique(hasher.hash_one(window), group, |group| hasher.hash_one(windows[*group as usize]));
-        self.order.insert((window.end, window.start), group);
-    }
-
-    /// Takes a window out, keeping its group; whether it was open.
-    fn unregister(&mut self, group: u32) -> bool {
-        if self.recent == group {
-            self.recent = u32::MAX;
+    /// Many windows of few entries lie anywhere: brings those that are closed next into the cache together.
+    fn expect_to_close(&mut self) {
+        if self.expected == 0 && !self.table.is_small() {
+            self.expected = AHEAD;
+            self.windows.expect(self.windows.iter().map(|group| self.windows.window(group)));
+            self.table.expect_removals(self.windows.iter());
         }
-        let window = self.windows[group as usize];
-        let Ok(found) = self.groups.find_entry(self.hasher.hash_one(window), |other| *other == group) else {
-            return false;
-        };
-        found.remove();
-        self.order.remove(&(window.end, window.start));
-        true
+        self.expected = self.expected.saturating_sub(1);
     }
 }
 
 impl<A: Clone + Send + 'static> Store for WindowStore<A> {
+    fn expect_restored(&self, keys: &[&[u8]]) {
+        self.expect(keys.iter().filter_map(|key| decode(key)));
+    }
+
     fn restore(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), RestoreError> {
         let (window, key) = decode(key).ok_or(RestoreError::Key)?;
         let value = value.map(|value| self.values.decode(value)).transpose().map_err(RestoreError::Value)?;
         let group = self.open(window);
         self.table.restore(group, key, value);
         if self.table.group_len(group) == 0 {
-            self.unregister(group);
-            self.free.push(group);
+            self.windows.close(group);
+            self.windows.release(group);
         }
         Ok(())
     }
@@ -179,7 +161,7 @@ impl<A: Clone + Send + 'static> Store for WindowStore<A> {
     fn write_changes(&self, changelog: &mut Changelog<'_>) -> Result<(), SerdeError> {
         // Deletions first: a window that was opened again after them has its entries written after them.
         for (group, key) in self.table.removed() {
-            changelog.delete([&encode(self.windows[group as usize]), key]);
+            changelog.delete([&encode(self.windows.window(group)), key]);
         }
         self.changed().try_for_each(|(window, key, value)| {
             changelog.put([&encode(window), key], |out| self.values.encode(value, out))
@@ -188,21 +170,23 @@ impl<A: Clone + Send + 'static> Store for WindowStore<A> {
 
     fn commit(&mut self) {
         self.table.commit();
-        self.free.append(&mut self.closed);
+        self.windows.release_all(&mut self.closed);
         self.committed_up_to = self.closed_up_to;
     }
 
     fn roll_back(&mut self) {
         for group in self.table.roll_back() {
-            if self.unregister(group) {
-                self.free.push(group);
+            // One that was closed after that is still in `closed`.
+            if self.windows.is_open(group) {
+                self.windows.close(group);
+                self.windows.release(group);
             }
         }
         while let Some(group) = self.closed.pop() {
             match self.table.group_len(group) {
                 // Opened and closed in this transaction.
-                0 => self.free.push(group),
-                _ => self.enter(group),
+                0 => self.windows.release(group),
+                _ => self.windows.reopen(group),
             }
         }
         self.closed_up_to = self.committed_up_to;
@@ -213,9 +197,8 @@ impl<A: Clone + Send + 'static> Store for WindowStore<A> {
     }
 
     fn sizes(&self) -> StoreSizes {
-        let per_window = size_of::<Window>() + 2 * size_of::<(i64, i64, u32)>();
-        let bytes = self.table.bytes() + self.order.len() * per_window;
-        StoreSizes { entries: self.table.len(), windows: self.order.len(), bytes }
+        let bytes = self.table.bytes() + self.windows.bytes();
+        StoreSizes { entries: self.table.len(), windows: self.windows.len(), bytes }
     }
 
     fn visit(&self, visit: &mut Visit<'_>) -> Result<(), SerdeError> {
@@ -229,7 +212,7 @@ impl<A: Clone + Send + 'static> Store for WindowStore<A> {
     }
 
     fn last_due(&self) -> Option<TimestampMs> {
-        self.order.last_key_value().map(|((end, _), _)| TimestampMs(*end))
+        self.windows.last_end().map(TimestampMs)
     }
 }
 

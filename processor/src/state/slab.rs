@@ -1,0 +1,206 @@
+//! Entries in pages: each has a number for as long as it lives, and never moves.
+
+use super::index::keep;
+
+/// Entries by number.
+#[derive(Debug)]
+pub(super) struct Slab<A> {
+    /// Pages of [`PAGE_SLOTS`] slots, so that growing copies nothing.
+    pages: Vec<Vec<Slot<A>>>,
+    /// The first slot that is free.
+    free: u32,
+    /// Bytes of keys that do not fit in their entries.
+    long_key_bytes: usize,
+}
+
+#[derive(Debug)]
+enum Slot<A> {
+    Used(Entry<A>),
+    Free { next: u32 },
+}
+
+/// An entry of a table. With a number for its value it is 48 bytes. The key, of which a bit says whether the slot is used, lies
+/// at one end, and what a chain needs at the other: see [`Slab::touch`].
+#[derive(Debug)]
+#[repr(C)]
+pub(super) struct Entry<A> {
+    pub(super) key: Key,
+    pub(super) value: A,
+    /// The transaction that touched it last, and the flags [`BORN`] and [`REMOVED`].
+    pub(super) touched: u32,
+    /// Of group and key: what is searched for by it, moved or taken out need not have its key read.
+    pub(super) hash: u32,
+    pub(super) group: u32,
+    /// The next entry of its group; behind the last comes the first.
+    pub(super) next: u32,
+}
+
+/// The entry got in in the transaction that touched it last.
+pub(super) const BORN: u32 = 1 << 31;
+/// The entry is out of the index; it waits for the end of the transaction.
+pub(super) const REMOVED: u32 = 1 << 30;
+/// The number of a transaction.
+pub(super) const EPOCH: u32 = REMOVED - 1;
+
+/// No slot.
+pub(super) const NONE: u32 = u32::MAX;
+
+const PAGE_BITS: u32 = 10;
+const PAGE_SLOTS: usize = 1 << PAGE_BITS;
+
+impl<A> Slab<A> {
+    pub(super) const fn new() -> Self {
+        Self { pages: Vec::new(), free: NONE, long_key_bytes: 0 }
+    }
+
+    pub(super) fn insert(&mut self, entry: Entry<A>) -> u32 {
+        self.long_key_bytes += entry.key.heap_bytes();
+        match self.free {
+            NONE => self.push(Slot::Used(entry)),
+            slot => {
+                let Slot::Free { next } = std::mem::replace(self.place(slot), Slot::Used(entry)) else {
+                    unreachable!("the free list holds free slots")
+                };
+                self.free = next;
+                slot
+            }
+        }
+    }
+
+    /// Frees a slot; its key and value go.
+    pub(super) fn release(&mut self, slot: u32) {
+        let free = self.free;
+        if let Slot::Used(entry) = std::mem::replace(self.place(slot), Slot::Free { next: free }) {
+            self.long_key_bytes -= entry.key.heap_bytes();
+        }
+        self.free = slot;
+    }
+
+    /// An entry that is there.
+    #[inline]
+    pub(super) fn get(&self, slot: u32) -> &Entry<A> {
+        match &self.pages[(slot >> PAGE_BITS) as usize][slot as usize % PAGE_SLOTS] {
+            Slot::Used(entry) => entry,
+            Slot::Free { .. } => unreachable!("what is indexed, chained or in the undo log is used"),
+        }
+    }
+
+    /// An entry that is there.
+    #[inline]
+    pub(super) fn get_mut(&mut self, slot: u32) -> &mut Entry<A> {
+        match self.place(slot) {
+            Slot::Used(entry) => entry,
+            Slot::Free { .. } => unreachable!("what is indexed, chained or in the undo log is used"),
+        }
+    }
+
+    /// Reads entries that are there, so that they are in the cache.
+    pub(super) fn touch(&self, slots: impl Iterator<Item = u32> + Clone) {
+        // The first and the last field: an entry may lie in two lines.
+        keep(slots.clone().fold(0, |read, slot| read ^ self.get(slot).next));
+        if self.long_key_bytes > 0 {
+            let first = |slot| self.get(slot).key.as_slice().first().copied().unwrap_or(0);
+            keep(slots.fold(0, |read, slot| read ^ u32::from(first(slot))));
+        }
+    }
+
+    /// All entries with their slots, as they lie.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Entry<A>)> {
+        self.pages.iter().flatten().zip(0..).filter_map(|(slot, number)| match slot {
+            Slot::Used(entry) => Some((number, entry)),
+            Slot::Free { .. } => None,
+        })
+    }
+
+    /// All entries, as they lie.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Entry<A>> {
+        self.pages.iter_mut().flatten().filter_map(|slot| match slot {
+            Slot::Used(entry) => Some(entry),
+            Slot::Free { .. } => None,
+        })
+    }
+
+    /// Memory that it takes, not counting what values have on the heap.
+    pub(super) fn bytes(&self) -> usize {
+        let slots = self.pages.last().map_or(0, Vec::capacity) + self.pages.len().saturating_sub(1) * PAGE_SLOTS;
+        slots * size_of::<Slot<A>>() + self.long_key_bytes
+    }
+
+    fn push(&mut self, slot: Slot<A>) -> u32 {
+        if self.pages.last().is_none_or(|page| page.len() == PAGE_SLOTS) {
+            // The first page grows as it fills: most stores of many tasks are small.
+            self.pages.push(if self.pages.is_empty() { Vec::new() } else { Vec::with_capacity(PAGE_SLOTS) });
+        }
+        let pages = self.pages.len();
+        let page = &mut self.pages[pages - 1];
+        page.push(slot);
+        u32::try_from((pages - 1) * PAGE_SLOTS + page.len() - 1).expect("a store holds less than 4 billion entries")
+    }
+
+    #[inline]
+    fn place(&mut self, slot: u32) -> &mut Slot<A> {
+        &mut self.pages[(slot >> PAGE_BITS) as usize][slot as usize % PAGE_SLOTS]
+    }
+}
+
+impl<A> Entry<A> {
+    pub(super) const fn is_removed(&self) -> bool {
+        self.touched & REMOVED != 0
+    }
+
+    pub(super) const fn is_born(&self) -> bool {
+        self.touched & BORN != 0
+    }
+
+    /// The transaction that touched it last.
+    #[inline]
+    pub(super) const fn epoch(&self) -> u32 {
+        self.touched & EPOCH
+    }
+}
+
+/// The bytes of a key: short ones in place.
+#[derive(Debug)]
+pub(super) enum Key {
+    Short { len: u8, bytes: [u8; SHORT_BYTES] },
+    Long(Box<[u8]>),
+}
+
+/// As many as fit in the room that a key on the heap takes.
+const SHORT_BYTES: usize = 22;
+
+impl Key {
+    pub(super) fn new(key: &[u8]) -> Self {
+        if key.len() > SHORT_BYTES {
+            return Self::Long(key.into());
+        }
+        let mut bytes = [0; SHORT_BYTES];
+        bytes[..key.len()].copy_from_slice(key);
+        Self::Short { len: key.len() as u8, bytes }
+    }
+
+    #[inline]
+    pub(super) fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Short { len, bytes } => &bytes[..usize::from(*len).min(SHORT_BYTES)],
+            Self::Long(bytes) => bytes,
+        }
+    }
+
+    const fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Short { .. } => 0,
+            Self::Long(bytes) => bytes.len(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_of_a_number_fits_a_line_of_the_cache() {
+        assert_eq!(size_of::<Slot<u64>>(), 48);
+    }
+}
