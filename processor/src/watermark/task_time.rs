@@ -229,20 +229,12 @@ impl TaskTime {
     /// as far as it can come by that.
     #[must_use]
     pub fn idle_at(&self) -> Option<IdleAt> {
-        let mut sum = IdleAt { own: 0, above: 0 };
-        for input in &self.inputs {
-            match input {
-                Input::Source { generator, position } if generator.is_idle() => {
-                    sum.own = sum.own.saturating_add(position.0);
-                }
-                Input::Source { .. } => return None,
-                Input::Repartition(progress) => {
-                    let IdleAt { own, above } = progress.idle_at()?;
-                    sum.above = sum.above.saturating_add(own).saturating_add(above);
-                }
-            }
-        }
-        (self.reachable() <= self.watermark).then_some(sum)
+        let is_idle = |input: &Input| match input {
+            Input::Source { generator, .. } => generator.is_idle(),
+            Input::Repartition(progress) => progress.idle_at().is_some(),
+        };
+        let is_idle = self.inputs.iter().all(is_idle) && self.reachable() <= self.watermark;
+        is_idle.then(|| self.position())
     }
 
     /// The positions of the task's own sources, in the form of a mark: for one that has ended, and so holds nobody
