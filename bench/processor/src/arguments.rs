@@ -18,6 +18,8 @@ pub(crate) enum Command {
     Measure(Arguments),
     /// Run one job, as one of the processes that are measured.
     Job(Place),
+    /// Measure the stores alone: all cases, or be the process of one.
+    State(Option<String>),
 }
 
 impl Arguments {
@@ -31,6 +33,7 @@ impl Arguments {
                 "--records" => arguments.records = count(&value()?)?,
                 "--jobs" => arguments.jobs = list(&value()?, Job::from_name)?,
                 "--systems" => arguments.systems = list(&value()?, System::from_name)?,
+                "state" => return Ok(Command::State(given.next())),
                 "job" => return Place::parse(given).map(Command::Job).ok_or_else(|| USAGE.to_owned()),
                 _ => return Err(USAGE.to_owned()),
             }
@@ -60,4 +63,5 @@ const RECORDS: u64 = 1_000_000;
 /// Enough for each partition to get some records in every job.
 const RECORDS_MIN: u64 = 1_000;
 const USAGE: &str =
-    "usage: bench-processor [--records 1M] [--jobs a,b1,b2,c,d] [--systems waterwheel,streams,streams-cached,flink]";
+    "usage: bench-processor [--records 1M] [--jobs a,b1,b2,c,d] [--systems waterwheel,streams,streams-cached,flink]
+       bench-processor state";

@@ -20,6 +20,7 @@ mod jobs;
 mod kafka;
 mod measure;
 mod report;
+mod state;
 mod systems;
 
 use std::error::Error;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         match command {
             Command::Measure(arguments) => measure_all(&arguments).await,
             Command::Job(place) => jobs::run(&place).await.map(|()| true),
+            Command::State(case) => state::run(case.as_deref()).map(|()| true),
         }
     });
     match done {

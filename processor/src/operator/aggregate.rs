@@ -3,7 +3,7 @@
 use kafka_wire::record::RawHeaders;
 use kafka_wire::types::TimestampMs;
 
-use super::{Chain, Context, Operator, Signals, StageBuilder};
+use super::{Chain, Context, Expected, Operator, Signals, StageBuilder};
 use crate::error::ProcessError;
 use crate::serde::Serde;
 use crate::state::{Handle, WindowStore};
@@ -187,5 +187,17 @@ where
             store.update(window, key, &mut *init, |value| aggregate(value, &record));
         }
         Ok(())
+    }
+
+    fn looks_ahead(&self) -> bool {
+        true
+    }
+
+    fn expect(&self, ahead: &[Expected<'_>], context: &mut Context<'_>) {
+        let AggregateSpec { store, windows, .. } = &self.results.spec;
+        let timed = ahead.iter().filter(|expected| expected.timestamp.0 >= 0);
+        let entries =
+            timed.flat_map(|expected| windows.assign(expected.timestamp).map(|window| (window, expected.key)));
+        context.stores.get_mut(*store).expect(entries);
     }
 }

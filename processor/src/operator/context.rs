@@ -17,6 +17,24 @@ pub trait Operator<K: View, V: View>: Signals + Any {
     /// # Errors
     /// When the job has to stop: see [`ProcessError`].
     fn push(&mut self, record: Rec<'_, K, V>, context: &mut Context<'_>) -> Result<(), ProcessError>;
+
+    /// Whether it pays to tell the operator ahead what comes, by [`Operator::expect`]. Always the same.
+    fn looks_ahead(&self) -> bool {
+        false
+    }
+
+    /// These records come next, if nothing goes wrong before. An operator with state brings what it will need into the
+    /// cache, for all of them together: one wait for memory instead of one for each. Nothing else may follow from it.
+    fn expect(&self, _ahead: &[Expected<'_>], _context: &mut Context<'_>) {}
+}
+
+/// A record that is about to be pushed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Expected<'a> {
+    /// Its key as it is in the log.
+    pub key: &'a [u8],
+    /// Its event time.
+    pub timestamp: TimestampMs,
 }
 
 /// What passes through a stage besides records. An operator that has something to do at a signal does it, and then

@@ -29,7 +29,7 @@ mod to_chosen;
 mod try_map;
 
 pub use aggregate::{Aggregate, AggregateSpec, Emit, WindowAggregate};
-pub use context::{Context, Counters, Input, Joint, Joints, Operator, Place, Signals, Undecodable, Untimed};
+pub use context::{Context, Counters, Expected, Input, Joint, Joints, Operator, Place, Signals, Undecodable, Untimed};
 pub use filter::{Filter, FilterOperator};
 pub use filter_map::FilterMap;
 pub use flat_map::{FlatMap, FlatMapOperator, Outputs};

@@ -3,9 +3,10 @@
 use kafka_wire::record::{Record, Records};
 use kafka_wire::types::{Offset, TimestampMs};
 
-use super::{Chain, Context, Head, Input, NodeId, Operator, Signals, StageBuilder, Undecodable};
+use super::{Chain, Context, Expected, Head, Input, NodeId, Operator, Signals, StageBuilder, Undecodable};
 use crate::error::{Origin, ProcessError};
 use crate::serde::{Serde, SerdeError};
+use crate::state::AHEAD;
 use crate::types::{Rec, View};
 
 /// Where event time comes from.
@@ -79,6 +80,27 @@ where
             raw_key: record.key,
         })
     }
+
+    /// Tells the operators what comes, and pushes it.
+    fn push_all(
+        &mut self,
+        ahead: &mut Vec<(Offset, Rec<'_, KS::View, VS::View>)>,
+        context: &mut Context<'_>,
+    ) -> Result<(), ProcessError> {
+        if ahead.is_empty() {
+            return Ok(());
+        }
+        let mut expected = [Expected::default(); AHEAD];
+        for (place, (_, record)) in expected.iter_mut().zip(&*ahead) {
+            *place = Expected { key: record.raw_key.unwrap_or_default(), timestamp: record.timestamp };
+        }
+        self.next.expect(&expected[..ahead.len()], context);
+        for (offset, record) in ahead.drain(..) {
+            context.place.offset = offset;
+            self.next.push(record, context)?;
+        }
+        Ok(())
+    }
 }
 
 impl<KS: Serde, VS: Serde, T: Send, N: Signals> Signals for SourceOperator<KS, VS, T, N> {
@@ -100,30 +122,51 @@ where
         input: &Input,
         context: &mut Context<'_>,
     ) -> Result<Option<Record<'r>>, ProcessError> {
+        let looks_ahead = self.next.looks_ahead();
+        let mut ahead = Vec::new();
         let mut next_offset = input.position;
         for record in records {
-            let record =
-                record.map_err(|cause| ProcessError::Corrupt { origin: origin(context, next_offset), cause })?;
-            if record.offset < input.position.0 {
-                continue;
-            }
+            let record = match record {
+                Ok(record) if record.offset < input.position.0 => continue,
+                Ok(record) => record,
+                Err(cause) => {
+                    self.push_all(&mut ahead, context)?;
+                    return Err(ProcessError::Corrupt { origin: origin(context, next_offset), cause });
+                }
+            };
             next_offset = Offset(record.offset + 1);
             if input.is_internal && record.key.is_none() {
+                self.push_all(&mut ahead, context)?;
                 return Ok(Some(record));
             }
             context.counters.records_in += u64::from(input.is_counted);
-            context.place.offset = Offset(record.offset);
             match self.decode(&record) {
                 Ok(mut decoded) => {
                     decoded.timestamp = self.source.event_time.of(&decoded);
                     // A record without a timestamp tells nothing of how far event time has come.
                     context.max_timestamp =
                         context.max_timestamp.max(Some(decoded.timestamp).filter(|timestamp| timestamp.0 >= 0));
-                    self.next.push(decoded, context)?;
+                    if !looks_ahead {
+                        context.place.offset = Offset(record.offset);
+                        self.next.push(decoded, context)?;
+                        continue;
+                    }
+                    if ahead.is_empty() {
+                        ahead.reserve_exact(AHEAD);
+                    }
+                    ahead.push((Offset(record.offset), decoded));
+                    if ahead.len() == AHEAD {
+                        self.push_all(&mut ahead, context)?;
+                    }
                 }
-                Err(failure) => skip_or_fail(&record, failure, input, context)?,
+                Err(failure) => {
+                    self.push_all(&mut ahead, context)?;
+                    context.place.offset = Offset(record.offset);
+                    skip_or_fail(&record, failure, input, context)?;
+                }
             }
         }
+        self.push_all(&mut ahead, context)?;
         Ok(None)
     }
 }

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 
 use kafka_wire::record::{Record, Records};
 
-use super::context::{Context, Input, Joint, Joints, Operator, Signals};
+use super::context::{Context, Expected, Input, Joint, Joints, Operator, Signals};
 use crate::error::ProcessError;
 use crate::types::{Reborrow, Rec, View};
 
@@ -210,6 +210,14 @@ impl<K: View, V: View> Operator<K, V> for Arm<K, V> {
     fn push(&mut self, record: Rec<'_, K, V>, context: &mut Context<'_>) -> Result<(), ProcessError> {
         (**self).push(record, context)
     }
+
+    fn looks_ahead(&self) -> bool {
+        (**self).looks_ahead()
+    }
+
+    fn expect(&self, ahead: &[Expected<'_>], context: &mut Context<'_>) {
+        (**self).expect(ahead, context);
+    }
 }
 
 /// The end of a chain, at a step of the job that any number of others may follow.
@@ -281,5 +289,13 @@ impl<K: View, V: View> Signals for Tee<K, V> {
 impl<K: Reborrow, V: Reborrow> Operator<K, V> for Tee<K, V> {
     fn push(&mut self, record: Rec<'_, K, V>, context: &mut Context<'_>) -> Result<(), ProcessError> {
         self.arms.iter_mut().try_for_each(|arm| arm.push(record.reborrow(), context))
+    }
+
+    fn looks_ahead(&self) -> bool {
+        self.arms.iter().any(Operator::looks_ahead)
+    }
+
+    fn expect(&self, ahead: &[Expected<'_>], context: &mut Context<'_>) {
+        self.arms.iter().for_each(|arm| arm.expect(ahead, context));
     }
 }

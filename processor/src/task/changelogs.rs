@@ -13,7 +13,7 @@ use kafka_wire::types::{PartitionId, TimestampMs};
 use super::progress_log::ProgressLog;
 use crate::error::ProcessError;
 use crate::output::{OutRecord, Output, Route, SinkId, StoreId};
-use crate::state::{Changelog, ChangelogKey, RestoreError, Stores};
+use crate::state::{AHEAD, Changelog, ChangelogKey, RestoreError, Stores};
 use crate::topology::{SourceKind, SubTopology, Topology};
 use crate::watermark::{Mark, TaskTime, decode_marks};
 
@@ -140,6 +140,18 @@ impl Changelogs {
         let unversioned = self.stores.iter().find(|log| log.has_restored && !log.is_versioned);
         unversioned.map_or(Ok(()), |log| Err(log.other_version(&log.name, None)))
     }
+}
+
+/// Tells a store which of its entries are restored next, by the keys of its changelog.
+pub(super) fn expect_restored<'k>(stores: &Stores, store: StoreId, keys: impl Iterator<Item = &'k [u8]>) {
+    let Some(store) = stores.get(store) else { return };
+    let entry = |key| match ChangelogKey::decode(key) {
+        Some(ChangelogKey::Entry(key)) => Some(key),
+        Some(_) | None => None,
+    };
+    let mut entries = [&[][..]; AHEAD];
+    let count = entries.iter_mut().zip(keys.filter_map(entry)).map(|(place, key)| *place = key).count();
+    store.expect_restored(&entries[..count]);
 }
 
 impl StoreLog {

@@ -354,6 +354,11 @@ impl Task {
         Ok(())
     }
 
+    /// These keys of the changelog of `store` are restored next, [`AHEAD`](crate::state::AHEAD) at most.
+    pub fn expect_restored<'k>(&self, store: StoreId, keys: impl Iterator<Item = &'k [u8]>) {
+        changelogs::expect_restored(&self.stores, store, keys);
+    }
+
     /// Whether the input of a bounded run is over, and all that follows from it is committed.
     #[must_use]
     pub fn is_finished(&self) -> bool {

@@ -9,6 +9,7 @@ use super::end::Fatal;
 use super::place::Place;
 use crate::error::ProcessError;
 use crate::output::{Output, StoreId};
+use crate::state::AHEAD;
 use crate::task::{Task, TaskId};
 
 /// Where a task is in its life.
@@ -138,17 +139,30 @@ impl Held {
         let Some(restore) = self.restores.iter_mut().find(|restore| restore.changelog == *changelog) else {
             return Ok(0);
         };
-        let mut count = 0;
-        for record in records {
-            let record = record.map_err(|cause| Fatal::Corrupt {
-                partition: changelog.clone(),
-                offset: restore.position.max(from),
-                cause: cause.to_string(),
-            })?;
-            if record.offset >= from.0 {
+        let (mut records, mut ahead, mut count) = (records, Vec::with_capacity(AHEAD), 0);
+        loop {
+            let mut corrupt = None;
+            while ahead.len() < AHEAD && corrupt.is_none() {
+                match records.next() {
+                    Some(Ok(record)) if record.offset < from.0 => {}
+                    Some(Ok(record)) => ahead.push(record),
+                    Some(Err(cause)) => corrupt = Some(cause),
+                    None => break,
+                }
+            }
+            self.task.expect_restored(restore.store, ahead.iter().filter_map(|record| record.key));
+            let is_last = ahead.len() < AHEAD;
+            for record in ahead.drain(..) {
                 self.task.restore(restore.store, record.key.unwrap_or_default(), record.value)?;
                 restore.position = Offset(record.offset + 1);
                 count += 1;
+            }
+            if let Some(cause) = corrupt {
+                let (partition, offset) = (changelog.clone(), restore.position.max(from));
+                return Err(Fatal::Corrupt { partition, offset, cause: cause.to_string() });
+            }
+            if is_last {
+                break;
             }
         }
         self.restored_records += count;
