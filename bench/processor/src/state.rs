@@ -1,8 +1,8 @@
 //! The stores alone: what an entry costs in memory, and what is done with it in time.
 //!
-//! Each case runs several times, in a process of its own, because memory that one case has freed is there for the next;
-//! the least is shown. Time is that of the thread on the CPU. There are six stores, as a worker has that runs a job on six
-//! partitions, and each gets its records in batches, as they are fetched.
+//! Each case runs several times, in a process of its own, because memory that one case has freed is there for the
+//! next; the least is shown. Time is that of the thread on the CPU. There are six stores, as a worker has that runs a
+//! job on six partitions, and each gets its records in batches, as they are fetched.
 
 use std::error::Error;
 use std::fs;
@@ -117,13 +117,19 @@ fn open_windows(count: usize) -> Figures {
     let per_store = count / STORES;
     let (mut opening, mut updating, mut closing, mut committing, mut dirty) = (0, 0, 0, 0, 0);
     for from in (0..per_store).step_by(COMMIT / STORES) {
-        let numbers: Vec<_> = (from..(from + COMMIT / STORES).min(per_store)).map(|number| (window(number), key(number))).collect();
-        opening += time(|| stores.iter_mut().for_each(|store| update(store, numbers.iter().map(|(window, key)| (*window, key)))));
+        let numbers: Vec<_> =
+            (from..(from + COMMIT / STORES).min(per_store)).map(|number| (window(number), key(number))).collect();
+        opening += time(|| {
+            stores.iter_mut().for_each(|store| update(store, numbers.iter().map(|(window, key)| (*window, key))))
+        });
         commit(&mut stores);
     }
     let bytes = (memory() - before) / entries(&stores) as f64;
     for _ in 0..RECORDS / COMMIT {
-        let numbers: Vec<_> = (0..COMMIT).map(|_| rng.below(per_store as u64) as usize).map(|number| (window(number), key(number))).collect();
+        let numbers: Vec<_> = (0..COMMIT)
+            .map(|_| rng.below(per_store as u64) as usize)
+            .map(|number| (window(number), key(number)))
+            .collect();
         updating += time(|| {
             for (index, batch) in numbers.chunks(BATCH).enumerate() {
                 update(&mut stores[index % STORES], batch.iter().map(|(window, key)| (*window, key)));
@@ -202,7 +208,7 @@ fn close(store: &mut WindowStore<u64>, watermark: i64) -> usize {
     closed
 }
 
-/// What a commit does with stores: results of what has changed, the changelog, the end. How many entries changed.
+/// Does what a commit does with stores: results of the changes, the changelog, the end. Returns the count of changes.
 fn commit(stores: &mut [WindowStore<u64>]) -> usize {
     let (mut sum, mut changed, mut key, mut value) = (0, 0, Vec::new(), Vec::new());
     for store in stores {
