@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::wire::Str;
 
-/// Where a broker listens.
+/// The address that a broker listens on.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address {
     /// A name or an IP address, IPv6 without brackets.
@@ -14,7 +14,7 @@ pub struct Address {
 }
 
 impl Address {
-    /// Reads `host:port`, `[v6]:port`; also `PLAINTEXT://host:port`, as brokers write it in their configuration.
+    /// Parses `host:port` and `[v6]:port`; also `PLAINTEXT://host:port`, as brokers write it in their configuration.
     ///
     /// `None` for any other text.
     pub(super) fn parse(text: &str) -> Option<Self> {

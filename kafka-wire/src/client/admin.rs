@@ -1,4 +1,4 @@
-//! Administration: whom to ask, and when to ask again.
+//! Administration: the choice of brokers for its requests, and retries.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,13 +12,14 @@ use crate::types::{BrokerId, IsolationLevel, LeaderEpoch, Offset};
 use crate::wire::Str;
 
 impl Client {
-    /// Creates topics; the outcome of each, in the order of `topics`.
+    /// Creates topics; returns the outcome of each, in the order of `topics`.
     ///
-    /// A topic that exists is an outcome of `TOPIC_ALREADY_EXISTS`. Not retried: a second attempt could not tell its own
-    /// first one from somebody else's topic. Brokers learn of a new topic a moment later; [`Client::topic`] waits for that.
+    /// If a topic exists, its outcome is `TOPIC_ALREADY_EXISTS`. Not retried: a second attempt could not
+    /// tell a topic of its first one from another client's. Brokers learn of a new topic a moment later;
+    /// [`Client::topic`] waits for that.
     ///
     /// # Errors
-    /// No broker answered, or the answer got lost.
+    /// No broker answered, or the response got lost.
     pub async fn create_topics(&self, topics: &[NewTopic]) -> Result<TopicOutcomes, RequestError> {
         let (broker_ms, options) = self.slow_options();
         let request = create_topics::request(topics, broker_ms);
@@ -28,12 +29,12 @@ impl Client {
         Ok(create_topics::read(&names, response))
     }
 
-    /// Deletes topics; the outcome of each, in the order of `names`.
+    /// Deletes topics; returns the outcome of each, in the order of `names`.
     ///
-    /// A topic that does not exist is an outcome of `UNKNOWN_TOPIC_OR_PARTITION`. Not retried.
+    /// If a topic does not exist, its outcome is `UNKNOWN_TOPIC_OR_PARTITION`. Not retried.
     ///
     /// # Errors
-    /// No broker answered, or the answer got lost.
+    /// No broker answered, or the response got lost.
     pub async fn delete_topics(&self, names: &[Str]) -> Result<TopicOutcomes, RequestError> {
         let (broker_ms, options) = self.slow_options();
         let asked = names.to_vec();
@@ -43,7 +44,7 @@ impl Client {
         Ok(delete_topics::read(names, response))
     }
 
-    /// Looks up offsets at the leaders; one result for each question, in the order of `partitions`.
+    /// Looks up offsets at the leaders; returns one result for each query, in the order of `partitions`.
     ///
     /// With [`IsolationLevel::ReadCommitted`] the end is the last stable offset. Moved leaders are followed until
     /// `request_timeout` is over. Cancel safe.
@@ -59,10 +60,10 @@ impl Client {
         self.at_leaders(partitions, ask, |response| list_offsets::read(response).collect()).await
     }
 
-    /// Deletes the records before the given offsets (exclusive; -1 for all); returns the first offset that each partition
-    /// has left, in the order of `partitions`.
+    /// Deletes the records before the given offsets (exclusive; -1 for all); returns the new start offset of each
+    /// partition, in the order of `partitions`.
     ///
-    /// Doing it twice does nothing more, so it is retried as [`Client::list_offsets`] is.
+    /// A repetition has no further effect, so it is retried as [`Client::list_offsets`] is.
     ///
     /// # Errors
     /// A partition is missing, the offset is not in it, or some leader did not answer for `request_timeout`.
@@ -75,7 +76,8 @@ impl Client {
         self.at_leaders(partitions, ask, |response| delete_records::read(response).collect()).await
     }
 
-    /// Asks each partition's leader, and again where the leader has moved; answers in the order of the questions.
+    /// Sends each query to the partition's leader, and again if the leader has moved; returns the answers in the
+    /// order of the queries.
     async fn at_leaders<Q: Copy, R: Request, A>(
         &self,
         questions: &[(TopicPartition, Q)],
@@ -108,9 +110,9 @@ impl Client {
         }
     }
 
-    /// Sends the questions that have no answer to the leaders of their partitions.
+    /// Sends the queries without an answer to the leaders of their partitions.
     ///
-    /// Answers are told apart by partition, so a partition that is listed twice is asked for once per round.
+    /// Answers are matched by partition, so a partition that is listed twice is queried once per round.
     async fn ask_leaders<Q: Copy, R: Request, A>(
         &self,
         questions: &[(TopicPartition, Q)],
@@ -134,7 +136,7 @@ impl Client {
         Ok(asked.collect())
     }
 
-    /// Puts a leader's answers to their questions; returns the last error that was among them.
+    /// Stores a leader's answers with their queries; returns the last error among them.
     fn sort_in<A>(
         &self,
         outcomes: Vec<(TopicPartition, Result<A, ErrorCode>)>,
@@ -156,12 +158,13 @@ impl Client {
         failure
     }
 
-    /// With KRaft any broker passes the request on to the controller; before, metadata names the broker that is it.
+    /// With KRaft any broker forwards the request to the controller; before, metadata names the broker
+    /// that is the controller.
     fn controller(&self) -> Node {
         self.cluster().controller().map_or(Node::Any, Node::Broker)
     }
 
-    /// How long a broker may work on a request that takes its time, and options that wait a little longer for it.
+    /// The time that a broker gets for a slow request, and call options that wait a little longer for it.
     fn slow_options(&self) -> (i32, CallOptions) {
         let timeout = self.config().request_timeout;
         let broker_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
@@ -169,9 +172,9 @@ impl Client {
     }
 }
 
-/// A request to one leader, and whose answers it will bring.
+/// A request to one leader, and the queries that it answers.
 struct Asked<R: Request> {
-    /// Position of each partition's question.
+    /// Index of each partition's query.
     indices: BTreeMap<TopicPartition, usize>,
     reply: Reply<R>,
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::rng::Rng;
 
-/// Pauses that double from attempt to attempt, each with up to 20 % more or less, so that clients do not retry in step.
+/// Pauses that double from attempt to attempt, each plus or minus up to 20 % of jitter, so that clients
+/// do not retry in step.
 ///
 /// Source: KIP-580.
 #[derive(Clone, Debug)]
@@ -16,13 +17,13 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Starts with pauses of about `min`, ends with pauses of at most `max`.
+    /// Makes pauses that begin at about `min` and grow up to `max`.
     #[must_use]
     pub const fn new(min: Duration, max: Duration, rng: Rng) -> Self {
         Self { min, max, failures: 0, rng }
     }
 
-    /// Counts a failure and says how long to wait after it.
+    /// Counts a failure and returns the pause after it.
     pub fn next_pause(&mut self) -> Duration {
         let doubled = self.min.saturating_mul(1 << self.failures.min(20)).min(self.max);
         self.failures = self.failures.saturating_add(1);
@@ -30,7 +31,7 @@ impl Backoff {
         (doubled * percent / 100).min(self.max)
     }
 
-    /// It worked: the next pause is a short one again.
+    /// Notes a success: the next pause is a short one again.
     pub const fn reset(&mut self) {
         self.failures = 0;
     }

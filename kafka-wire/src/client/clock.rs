@@ -1,4 +1,4 @@
-//! The client's clock: where moments come from.
+//! The client's clock, the source of its moments.
 
 use tokio::time::Instant;
 
@@ -19,7 +19,7 @@ impl Clock {
         Moment::ZERO + self.start.elapsed()
     }
 
-    /// When that moment is on tokio's clock.
+    /// The instant of that moment on tokio's clock.
     pub(super) fn instant(self, moment: Moment) -> Instant {
         self.start + moment.since(Moment::ZERO)
     }

@@ -1,4 +1,4 @@
-//! Finding the coordinators of groups and transactions.
+//! Look-up of the coordinators of groups and transactions.
 
 use std::collections::BTreeMap;
 
@@ -10,18 +10,18 @@ use crate::protocol::find_coordinator::{Coordinator, FindCoordinatorRequest, Fin
 use crate::types::BrokerId;
 use crate::wire::Str;
 
-/// Who coordinates what, until somebody finds out that it is not so any more.
+/// The known coordinators; an entry is removed once it turns out to be wrong.
 pub(super) type Coordinators = BTreeMap<(CoordinatorKind, Str), BrokerId>;
 
 impl Client {
     /// The broker that coordinates a group or a transactional id.
     ///
-    /// Answers from memory until [`Client::forget_coordinator`]. Otherwise asks, and while the cluster has none yet
-    /// (`COORDINATOR_NOT_AVAILABLE` when the internal topic is being created, `COORDINATOR_LOAD_IN_PROGRESS`) asks again
-    /// until `request_timeout` is over. Cancel safe.
+    /// Answers from memory until [`Client::forget_coordinator`]. Otherwise it asks the cluster, and while
+    /// that has no coordinator yet (`COORDINATOR_NOT_AVAILABLE` while the internal topic is being created,
+    /// `COORDINATOR_LOAD_IN_PROGRESS`), asks again until `request_timeout` is over. Cancel safe.
     ///
     /// # Errors
-    /// The cluster refuses to name one, or no broker answered.
+    /// The cluster refuses to name a coordinator, or no broker answered.
     pub async fn coordinator(&self, kind: CoordinatorKind, key: &str) -> Result<BrokerId, CoordinatorError> {
         let key = Str::from(key);
         if let Some(known) = lock(&self.shared.coordinators).get(&(kind, key.clone())) {
@@ -45,7 +45,8 @@ impl Client {
         }
     }
 
-    /// Forgets a coordinator, because it says that it is none any more (`NOT_COORDINATOR`) or cannot be reached.
+    /// Forgets a coordinator, because it has answered that it is not the coordinator (`NOT_COORDINATOR`),
+    /// or cannot be reached.
     pub fn forget_coordinator(&self, kind: CoordinatorKind, key: &str) {
         lock(&self.shared.coordinators).remove(&(kind, Str::from(key)));
     }
@@ -65,7 +66,7 @@ impl Client {
 }
 
 impl CoordinatorError {
-    /// Whether asking again may help.
+    /// Whether another request may help.
     #[must_use]
     pub const fn is_retriable(&self) -> bool {
         match self {
@@ -75,7 +76,7 @@ impl CoordinatorError {
     }
 }
 
-/// One key: v4 and later take a list of them (KIP-699).
+/// A request for one key, of which v4 and later take a list (KIP-699).
 fn question(kind: CoordinatorKind, key: Str) -> impl Fn(i16) -> FindCoordinatorRequest + Send + Sync + 'static {
     let key_type = match kind {
         CoordinatorKind::Group => 0,
@@ -90,7 +91,7 @@ fn question(kind: CoordinatorKind, key: Str) -> impl Fn(i16) -> FindCoordinatorR
     }
 }
 
-/// The one coordinator that was asked for, in the shape of the newer versions.
+/// The one coordinator that was requested, in the form of the later versions.
 fn single(mut response: FindCoordinatorResponse, version: i16) -> Option<Coordinator> {
     if version >= 4 {
         return response.coordinators.pop();

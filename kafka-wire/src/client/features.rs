@@ -1,18 +1,19 @@
-//! The finalized features of the cluster, as far as connections have heard of them.
+//! The finalized features of the cluster, as announced on the connections so far.
 
 use std::sync::{Arc, Mutex};
 
 use super::lock::lock;
 use crate::session::BrokerVersions;
 
-/// The announcement with the newest epoch, of any broker.
+/// The announcement with the newest epoch, by any broker.
 #[derive(Debug, Default)]
 pub(super) struct Features {
     newest: Mutex<Option<Arc<BrokerVersions>>>,
 }
 
 impl Features {
-    /// A broker announced this on a new connection. At the same epoch the later one counts, since a cluster may be replaced.
+    /// Notes an announcement on a new connection. At the same epoch the later one counts, because a cluster may
+    /// be replaced.
     pub(super) fn note(&self, announced: &Arc<BrokerVersions>) {
         let mut newest = lock(&self.newest);
         if newest.as_ref().is_none_or(|known| known.features_epoch() <= announced.features_epoch()) {

@@ -1,25 +1,25 @@
-//! Which connection to a broker a request takes.
+//! Lanes: the separate connections to one broker.
 
 use super::Client;
 
-/// Which of the connections to a broker a request takes.
+/// The connection to a broker that a request takes.
 ///
-/// A broker works on one request of a connection at a time, so a request that waits at the broker by intention holds up
-/// what comes behind it on the same lane, and nothing on the others.
+/// A broker works on one request of a connection at a time, so a request that is meant to wait at the broker delays
+/// the later ones of the same lane, but none on other lanes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Lane {
-    /// Metadata, administration, look-ups: whatever is answered at once.
+    /// Metadata, administration, look-ups: requests that are answered at once.
     General,
-    /// Produce.
+    /// Produce requests.
     Produce,
-    /// The transaction coordinator.
+    /// Requests to the transaction coordinator.
     Transaction,
-    /// For one owner, who waits at the broker: a consumer in Fetch, a group member in JoinGroup and SyncGroup.
-    /// From [`OwnLane::lane`].
+    /// Requests of one owner that wait at the broker: those of a consumer (Fetch) or a group member (JoinGroup and
+    /// SyncGroup). Made by [`OwnLane::lane`].
     Own(u64),
 }
 
-/// A lane that nobody else uses. Its connections close when it is dropped and its requests are answered.
+/// A lane for one owner alone. Its connections close when it has been dropped and its requests are answered.
 #[derive(Debug)]
 pub struct OwnLane {
     client: Client,
@@ -27,7 +27,7 @@ pub struct OwnLane {
 }
 
 impl Client {
-    /// A lane for requests that wait at the broker by intention.
+    /// Makes a lane for requests that are meant to wait at the broker.
     #[must_use]
     pub fn own_lane(&self) -> OwnLane {
         OwnLane { client: self.clone(), number: self.shared.pool.next_lane() }

@@ -1,4 +1,4 @@
-//! Learning and remembering which brokers there are and what they lead.
+//! Metadata of the cluster: requests for it, and the answers so far.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,19 +16,19 @@ use crate::time::Moment;
 use crate::types::{BrokerId, LeaderEpoch, PartitionId};
 use crate::wire::Str;
 
-/// The cluster as it is known, and when each topic was last described.
+/// The known state of the cluster, and the time at which each topic was last described.
 #[derive(Debug, Default)]
 pub(super) struct Metadata {
     cluster: Arc<Cluster>,
-    /// Answers merged so far.
+    /// The merged responses so far.
     answer_count: u64,
-    /// Topics that are missing here are stale.
+    /// Topics by name; those that are missing here are stale.
     described: BTreeMap<Str, Described>,
-    /// Address of the broker that told the brokers' addresses.
+    /// Address of the broker that named the brokers' addresses.
     told_by: Option<Address>,
 }
 
-/// When a topic was described last: by the clock, and by the number of the answer.
+/// The last description of a topic: its time, and the number of the response.
 #[derive(Clone, Copy, Debug)]
 struct Described {
     at: Moment,
@@ -36,19 +36,19 @@ struct Described {
 }
 
 impl Metadata {
-    /// Where a broker listens, if that is known.
+    /// The address of a broker, if it is known.
     pub(super) fn endpoint(&self, id: BrokerId) -> Option<Endpoint> {
         self.cluster.broker(id).map(|broker| self.endpoint_of(broker))
     }
 
-    /// Adds a broker that another answer named.
+    /// Adds a broker that another response named.
     pub(super) fn learn_broker(&mut self, broker: Broker) {
         if self.cluster.broker(broker.id).is_none() {
             Arc::make_mut(&mut self.cluster).learn_broker(broker);
         }
     }
 
-    /// Where every broker listens, by broker id.
+    /// The address of every broker, by broker id.
     fn endpoints(&self) -> Vec<(BrokerId, Endpoint)> {
         self.cluster.brokers().map(|broker| (broker.id, self.endpoint_of(broker))).collect()
     }
@@ -68,19 +68,19 @@ impl Metadata {
 }
 
 impl Client {
-    /// What is known about the cluster now. A snapshot: it does not change any more.
+    /// The present known state of the cluster. It is a snapshot: it does not change any more.
     #[must_use]
     pub fn cluster(&self) -> Arc<Cluster> {
         Arc::clone(&lock(&self.shared.metadata).cluster)
     }
 
-    /// Asks for the description of `topics` (with none, only for the brokers), merges it, and returns the whole.
+    /// Requests the description of `topics` (if empty, only of the brokers), merges it, and returns the whole.
     ///
-    /// Retries until a broker answers or `request_timeout` is over. That a topic does not exist is no error here but is
-    /// written in [`Topic::error`]. Topics are never created by asking. Cancel safe.
+    /// Retries until a broker answers or `request_timeout` is over. A topic that does not exist is no error of this
+    /// method, but of [`Topic::error`]. The request never creates topics. Cancel safe.
     ///
     /// # Errors
-    /// No broker answered; the last failure.
+    /// No broker answered; this is the last failure.
     pub async fn metadata(&self, topics: &[Str]) -> Result<Arc<Cluster>, RequestError> {
         let deadline = self.now() + self.config().request_timeout;
         let mut backoff = self.backoff();
@@ -98,19 +98,20 @@ impl Client {
 
     /// A topic that exists, with its partitions.
     ///
-    /// Answers from memory when it can; otherwise asks until the topic is there. A topic that stays unknown for
-    /// `missing_topic_timeout` is missing. Cancel safe.
+    /// Answers from memory if possible; otherwise requests metadata until the topic exists. A topic that stays unknown
+    /// for `missing_topic_timeout` is missing. Cancel safe.
     ///
     /// # Errors
-    /// The topic is missing, the cluster will not describe it, or no broker answered for `request_timeout`.
+    /// The topic is missing, the cluster refuses to describe it, or no broker answered for `request_timeout`.
     pub async fn topic(&self, name: &str) -> Result<Arc<Topic>, MetadataError> {
         self.await_topic(name, |topic| topic.error.is_none().then(|| Arc::clone(topic))).await
     }
 
-    /// The broker that leads a partition, and the epoch of its leadership.
+    /// The leader of a partition, and the leader epoch.
     ///
-    /// Answers from memory unless the topic is stale (see [`Client::invalidate`]) or older than `metadata_max_age`;
-    /// otherwise asks until there is a leader. Many callers at once cause one request. Cancel safe.
+    /// Answers from memory unless the topic is stale (see [`Client::invalidate`]) or its description is older than
+    /// `metadata_max_age`; otherwise requests metadata until there is a leader. Many callers at once cause one
+    /// request. Cancel safe.
     ///
     /// # Errors
     /// The topic or the partition is missing, or no broker answered or led it for `request_timeout`.
@@ -133,14 +134,15 @@ impl Client {
         }
     }
 
-    /// Marks what is known about a topic as stale, because a broker said so: the next [`Client::leader`] asks again.
+    /// Marks the metadata of a topic as stale, because a broker's answer says so: the next [`Client::leader`]
+    /// refreshes it.
     pub fn invalidate(&self, topic: &str) {
         lock(&self.shared.metadata).described.remove(topic);
     }
 
     /// Waits until `look` finds what it needs in the description of a topic.
     ///
-    /// An error of the topic itself with a code of `NONE` stands for "described, but `look` never found it".
+    /// An error of the topic with the code `NONE` means that it was described, but `look` never found what it needs.
     async fn await_topic<T>(&self, name: &str, look: impl Fn(&Arc<Topic>) -> Option<T>) -> Result<T, MetadataError> {
         let start = self.now();
         let (deadline, missing) = (start + self.config().request_timeout, start + self.config().missing_topic_timeout);
@@ -152,7 +154,7 @@ impl Client {
         loop {
             let outcome = self.refresh_once(&name).await;
             let known = self.cluster().shared_topic(&name);
-            // A leader that is only old is better than none, when nobody can be asked.
+            // A leader that may be outdated is better than none, if no broker answers.
             if let Some(found) = known.as_ref().and_then(&look) {
                 return Ok(found);
             }
@@ -175,7 +177,7 @@ impl Client {
         metadata.cluster.shared_topic(name).filter(|_| is_recent)
     }
 
-    /// Asks for one topic, unless somebody else got an answer about it while this call waited for its turn.
+    /// Requests one topic, unless somebody else got a description of it while this call waited for its turn.
     async fn refresh_once(&self, name: &Str) -> Result<(), RequestError> {
         let seen = lock(&self.shared.metadata).answer_count;
         let _turn = self.shared.refreshing.lock().await;
@@ -186,9 +188,9 @@ impl Client {
         self.refresh(std::slice::from_ref(name)).await
     }
 
-    /// Asks one broker, whichever can be reached, and merges the answer.
+    /// Sends a request to one broker, whichever can be reached, and merges the response.
     ///
-    /// It always has the whole `request_timeout`: a shorter one would end a connection that others use.
+    /// The request always has the whole `request_timeout`: a shorter one would end a connection that others use.
     pub(super) async fn refresh(&self, topics: &[Str]) -> Result<(), RequestError> {
         let submission = self.submission(Arc::new(ByVersion(question(topics))), CallOptions::default());
         let delivered = self.call_any(Lane::General, &submission).await?;
@@ -201,7 +203,7 @@ impl Client {
         let now = self.now();
         let mut metadata = lock(&self.shared.metadata);
         if ErrorCode(response.error_code) == ErrorCode::REBOOTSTRAP_REQUIRED {
-            // The cluster wants this client to start over; the next request finds only the bootstrap addresses.
+            // The cluster demands that this client starts over; the next request finds only the bootstrap addresses.
             Arc::make_mut(&mut metadata.cluster).forget_brokers();
             return Ok(());
         }
@@ -209,7 +211,7 @@ impl Client {
         Ok(())
     }
 
-    /// Learns the brokers from the bootstrap servers, and makes sure that one of them can be reached.
+    /// Learns the brokers from the bootstrap servers, and checks that one of them can be reached.
     pub(super) async fn bootstrap(&self) -> Result<(), ConnectError> {
         let deadline = self.now() + self.config().bootstrap_timeout;
         let told_by = self.ask_bootstrap(deadline).await?;
@@ -229,7 +231,7 @@ impl Client {
         Err(ConnectError::AdvertisedUnreachable { attempts })
     }
 
-    /// Gets the list of brokers from the first bootstrap server that has it, and returns that server.
+    /// Gets the list of brokers from the first bootstrap server that answers, and returns that server.
     async fn ask_bootstrap(&self, deadline: Moment) -> Result<Address, ConnectError> {
         let servers = &self.shared.bootstrap;
         let mut attempts = Vec::new();
@@ -258,14 +260,14 @@ impl Client {
         }
     }
 
-    /// A fair part of the time until `deadline` for one of `left` attempts.
+    /// A fair share of the time until `deadline` for one of `left` attempts.
     fn share(&self, deadline: Moment, left: usize) -> Moment {
         let now = self.now();
         now + deadline.since(now) / u32::try_from(left.max(1)).unwrap_or(u32::MAX)
     }
 }
 
-/// Whether a topic that does not have what is needed is worth waiting for: if not, what it lacks.
+/// Whether to wait for a topic that does not have what is needed; if not, the error.
 fn verdict(topic: &Topic, now: Moment, deadline: Moment, missing: Moment) -> Result<(), MetadataError> {
     let is_missing = topic.error == ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
     let is_hopeless = !topic.error.is_none() && !topic.error.is_retriable();
@@ -277,7 +279,7 @@ fn verdict(topic: &Topic, now: Moment, deadline: Moment, missing: Moment) -> Res
     }
 }
 
-/// Asks for `topics`, by name, without creating them where the version can say so (v4+).
+/// A request for `topics`, by name, which does not create them if its version can say so (v4+).
 fn question(topics: &[Str]) -> impl Fn(i16) -> MetadataRequest + Send + Sync + 'static {
     let topics: Vec<_> = topics
         .iter()

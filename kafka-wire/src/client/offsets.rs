@@ -1,4 +1,4 @@
-//! The offsets of a group: looking them up, and committing them outside of transactions.
+//! The offsets of a group: look-ups, and commits outside of transactions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -11,7 +11,7 @@ use crate::protocol::offset_commit::OffsetCommitRequest;
 use crate::time::Moment;
 use crate::wire::Str;
 
-/// Why offsets could not be looked up or committed.
+/// The reason why offsets could not be looked up or committed.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum OffsetsError {
@@ -23,20 +23,20 @@ pub enum OffsetsError {
     Group {
         /// The group.
         group_id: Str,
-        /// Why. A retriable code stands for one that stayed until the time was up.
+        /// The error code. A retriable one was still returned when the time was up.
         code: ErrorCode,
     },
     /// It refuses for this partition, and perhaps for others.
     Partition {
         /// The partition.
         partition: TopicPartition,
-        /// Why. A retriable code stands for one that stayed until the time was up.
+        /// The error code. A retriable one was still returned when the time was up.
         code: ErrorCode,
     },
 }
 
 impl OffsetsError {
-    /// The coordinator's refusal, if that is what it is.
+    /// The coordinator's error code, if it refused.
     #[must_use]
     pub const fn code(&self) -> Option<ErrorCode> {
         match self {
@@ -73,14 +73,14 @@ impl fmt::Display for OffsetsError {
 
 impl std::error::Error for OffsetsError {}
 
-/// Looks up how far a group has read these partitions; in the order of `partitions`, `None` where it has committed
-/// nothing.
+/// Looks up the committed offsets of a group in these partitions; in the order of `partitions`, `None` where
+/// nothing is committed.
 ///
-/// Offsets that an open transaction is about to change are waited for (UNSTABLE_OFFSET_COMMIT), because a reader that
+/// It waits for offsets that an open transaction is about to change (UNSTABLE_OFFSET_COMMIT), because a reader that
 /// starts from the old ones would do the transaction's work twice. Source: KIP-447.
 ///
 /// # Errors
-/// When the coordinator is not found, does not answer or refuses; temporary failures are retried for
+/// If the coordinator is not found, does not answer or refuses. Temporary failures are retried for
 /// [`request_timeout`](super::ClientConfig::request_timeout), unstable offsets for as long as they are unstable.
 pub async fn fetch_offsets(
     client: &Client,
@@ -90,8 +90,8 @@ pub async fn fetch_offsets(
     fetch(client, group_id, partitions, Stability::Stable).await
 }
 
-/// As [`fetch_offsets`], but does not wait for open transactions: what is committed now, also where that is about to
-/// change. To look at who committed last, never to start processing from.
+/// As [`fetch_offsets`], but does not wait for open transactions: the offsets that are committed now, even if that is
+/// about to change. Use it to see who committed last, never to start processing from.
 ///
 /// # Errors
 /// As for [`fetch_offsets`].
@@ -139,11 +139,12 @@ async fn fetch(
     Ok(partitions.iter().map(&mut take).collect())
 }
 
-/// Commits offsets outside of a transaction: to be read next, for a member or for nobody (`without_membership`).
+/// Commits offsets outside of a transaction, each the next one to read, for a member or for a reader without
+/// membership (`without_membership`).
 ///
 /// # Errors
 /// As for [`fetch_offsets`]. [`OffsetsError::is_group_changed`] errors are returned at once: such a commit must not be
-/// repeated. After an unanswered request the commit may have happened; doing it again is harmless.
+/// repeated. After an unanswered request the commit may have happened; a repetition is harmless.
 pub async fn commit_offsets(
     client: &Client,
     group: &GroupMetadata,
@@ -185,7 +186,7 @@ async fn fetch_once(
     Ok(with_omitted(asked, found))
 }
 
-/// A partition that the answer leaves out must not be taken for one without a committed offset.
+/// A partition that the response leaves out must not be taken for one without a committed offset.
 fn with_omitted(asked: Vec<TopicPartition>, mut found: Vec<commit::Found>) -> Vec<commit::Found> {
     let answered: BTreeSet<TopicPartition> = found.iter().map(|(partition, _)| partition.clone()).collect();
     let omitted = asked.into_iter().filter(|partition| !answered.contains(partition));
@@ -207,7 +208,7 @@ fn by_name() -> CallOptions {
     CallOptions { max_version: Some(commit::LAST_VERSION_WITH_NAMES), ..CallOptions::default() }
 }
 
-/// Which failures are worth another try, and until when.
+/// The choice of failures to retry, and the time until which to do so.
 struct Retry<'a> {
     client: &'a Client,
     group_id: Str,
@@ -221,17 +222,17 @@ impl<'a> Retry<'a> {
         Self { client, group_id, backoff: client.backoff(), end }
     }
 
-    /// Takes note of a temporary failure; gives anything else back, and everything once the time is up.
+    /// Notes a temporary failure; returns any other error, and every error once the time is up.
     fn note(&mut self, error: OffsetsError) -> Result<(), OffsetsError> {
         let is_temporary = match &error {
-            // The client has tried for its whole request timeout to find one.
+            // The client has looked for the coordinator for its whole request timeout already.
             OffsetsError::Coordinator(_) => false,
             OffsetsError::Request(error) => error.is_retriable(),
             OffsetsError::Group { code, .. } | OffsetsError::Partition { code, .. } => {
                 code.is_retriable() && *code != ErrorCode::REBALANCE_IN_PROGRESS
             }
         };
-        // Ends with the transaction, which its coordinator ends at its timeout at the latest.
+        // This ends with the transaction, which its coordinator ends at its timeout at the latest.
         let is_unstable = error.code() == Some(ErrorCode::UNSTABLE_OFFSET_COMMIT);
         if !is_temporary || (!is_unstable && self.client.now() >= self.end) {
             return Err(error);

@@ -1,4 +1,4 @@
-//! The way of a request: to a connection, and back with an answer.
+//! The way of a request to a connection, and of its answer back.
 
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -21,14 +21,15 @@ use crate::wire::Reader;
 impl Client {
     /// Sends a request and waits for its answer.
     ///
-    /// The first poll hands it to a connection; requests to the same broker and lane leave in that order, without waiting
-    /// for each other's answers. Errors inside the answer are the caller's to look at.
+    /// The first poll hands it to a connection; requests to the same broker and lane are sent in that order,
+    /// without waiting for each other's answers. Errors inside the answer are left to the caller.
     ///
-    /// Cancel safe in this sense: dropping the future discards the answer and disturbs nothing else; the request may still
-    /// be carried out.
+    /// Cancel safe in this sense: dropping the future discards the answer and disturbs nothing else; the request may
+    /// still be carried out.
     ///
     /// # Errors
-    /// See [`RequestError`]: what was surely not sent is told from what may have been carried out.
+    /// See [`RequestError`], which distinguishes requests that were certainly not sent from those that may
+    /// have been carried out.
     pub async fn request<R: Request>(
         &self,
         to: Node,
@@ -39,7 +40,7 @@ impl Client {
         self.start(to, lane, request, options).await.map(|answered| answered.response)
     }
 
-    /// As [`Client::request`], and tells the version.
+    /// As [`Client::request`]; also returns the version.
     ///
     /// # Errors
     /// As [`Client::request`].
@@ -53,7 +54,7 @@ impl Client {
         self.start(to, lane, request, options).await.map(|answered| (answered.response, answered.version))
     }
 
-    /// As [`Client::request_versioned`], for an API that says the same thing in other fields at other versions.
+    /// As [`Client::request_versioned`], for an API that has the same content in other fields at other versions.
     ///
     /// `build` is called with the negotiated version when the request is written.
     ///
@@ -70,9 +71,9 @@ impl Client {
         reply.await.map(|answered| (answered.response, answered.version))
     }
 
-    /// Hands a request to its connection now, and returns the answer as a future.
+    /// Hands a request to its connection at once, and returns the answer as a future.
     ///
-    /// "Now" holds for [`Node::Broker`] when the broker's address is known, which it is after [`Client::leader`] or
+    /// "At once" holds for [`Node::Broker`] if the broker's address is known, which it is after [`Client::leader`] or
     /// [`Client::coordinator`] named the broker. Otherwise the first poll of the future looks for a broker.
     ///
     /// Dropping the future discards the answer, not the request.
@@ -98,7 +99,7 @@ impl Client {
         }
     }
 
-    /// What a broker speaks; asks it on its general connection.
+    /// The versions of a broker, requested on its general connection.
     ///
     /// # Errors
     /// As [`Client::request`].
@@ -174,12 +175,12 @@ impl Client {
         Err(failure.unwrap_or(RequestError::NotSent { to: None, cause: NotSentCause::NoBrokers }))
     }
 
-    /// Whom to ask, best first: brokers with an open connection, brokers that were not tried lately, the bootstrap
-    /// addresses, and at last brokers that failed a moment ago.
+    /// The brokers to try, best first: those with an open connection, those that were not tried lately, the bootstrap
+    /// addresses, and finally those that failed a moment ago.
     fn candidates(&self) -> Vec<Target> {
         let cluster = self.cluster();
         let mut brokers: Vec<_> = cluster.brokers().map(|broker| Target::Broker(broker.id)).collect();
-        // Clients of one cluster begin with different brokers.
+        // Different clients of one cluster begin with different brokers.
         let start = usize::try_from(self.config().seed % brokers.len().max(1) as u64).unwrap_or(0);
         brokers.rotate_left(start);
         let mut targets: Vec<_> =
@@ -192,7 +193,7 @@ impl Client {
         targets
     }
 
-    /// Hands the request to the connection of `target`; `None` when its address is unknown.
+    /// Hands the request to the connection of `target`; `None` if its address is unknown.
     pub(super) fn submit(
         &self,
         target: Target,
@@ -209,7 +210,7 @@ impl Client {
     }
 }
 
-/// An answer and where it came from.
+/// An answer, and the connection that it came from.
 pub(super) struct Delivered {
     pub(super) answer: RawAnswer,
     pub(super) endpoint: Arc<Endpoint>,
@@ -222,7 +223,7 @@ pub(super) async fn deliver(mut pending: Pending) -> Result<Delivered, RequestEr
 }
 
 impl Delivered {
-    /// Decodes the answer, and passes on the broker's wish to be left alone.
+    /// Decodes the answer, and applies the broker's throttle time.
     pub(super) fn open<R: Request>(self) -> Result<Answered<R::Response>, RequestError> {
         decode::<R>(self.answer, &self.pending)
     }
@@ -243,7 +244,7 @@ fn decode<R: Request>(answer: RawAnswer, pending: &Pending) -> Result<Answered<R
     Ok(Answered { response, version })
 }
 
-/// The answer to a request that is on its way, as [`Client::start`] returns it.
+/// The answer to a request in flight, as [`Client::start`] returns it.
 #[must_use = "the answer, and whether there is one, would be lost"]
 pub struct Reply<R: Request> {
     state: State,
@@ -251,11 +252,11 @@ pub struct Reply<R: Request> {
 }
 
 enum State {
-    /// A connection has it.
+    /// A connection has the request.
     Pending(Pending),
-    /// A broker is still to be found for it.
+    /// A broker for the request is still being looked for.
     Routed(BoxFuture<Result<Delivered, RequestError>>),
-    /// It failed at once; `None` when that was told.
+    /// The request failed at once; `None` once the error was returned.
     Failed(Option<RequestError>),
 }
 
@@ -277,5 +278,5 @@ impl<R: Request> Future for Reply<R> {
     }
 }
 
-/// What brokers see in their metrics of connected clients (KIP-511).
+/// The name that brokers show in their metrics of connected clients (KIP-511).
 const SOFTWARE_NAME: &str = "waterwheel";

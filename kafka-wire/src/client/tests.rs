@@ -22,28 +22,28 @@ use crate::session::{CloseCause, FrameSplitter, Peer};
 use crate::types::PartitionId;
 use crate::wire::{Reader, Str, Uuid, Writer};
 
-/// What a scripted broker does about a request.
+/// The reaction of a scripted broker to a request.
 enum Act {
     Answer(Vec<u8>),
-    /// Says nothing.
+    /// No answer.
     Hold,
-    /// Closes the connection.
+    /// The connection is closed.
     Close,
 }
 
 /// Decides about the requests of one connection: API, version, number of the request on this connection, body.
 type Script = Arc<dyn Fn(ApiKey, i16, usize, Reader<'_>) -> Act + Send + Sync>;
 
-/// What happens when an address is dialled.
+/// The behaviour of an address that is dialled.
 #[derive(Clone)]
 enum Host {
     Broker(Script),
-    /// Sends these bytes and closes.
+    /// It sends these bytes and closes.
     Bytes(&'static [u8]),
-    /// Accepts and says nothing.
+    /// It accepts and never answers.
     Silent,
     Fails(DialError),
-    /// Never accepts.
+    /// It never accepts.
     Dropped,
 }
 
@@ -140,7 +140,8 @@ fn versions(version: i16) -> Act {
     answer(&ApiVersionsResponse { api_keys: apis.map(range).to_vec(), ..Default::default() }, version)
 }
 
-/// Brokers with ids from 1, each on the host that is named; topic `t` has two partitions, led by broker 1 and by nobody.
+/// Metadata of brokers with ids from 1, each on the named host; topic `t` has two partitions, one led by broker 1 and
+/// one without a leader.
 fn metadata(hosts: &[&str], version: i16) -> Act {
     let broker = |(host, node_id): (&&str, i32)| MetadataResponseBroker {
         node_id,
@@ -169,7 +170,7 @@ fn metadata(hosts: &[&str], version: i16) -> Act {
     answer(&response, version)
 }
 
-/// A broker that answers versions and metadata, and leaves the rest to `rest`.
+/// A broker that answers versions and metadata, and leaves other requests to `rest`.
 fn broker(
     hosts: &'static [&'static str],
     rest: impl Fn(ApiKey, i16, usize, Reader<'_>) -> Act + Send + Sync + 'static,
@@ -202,7 +203,7 @@ async fn one_connection_serves_bootstrap_and_broker_alike() {
 
 #[tokio::test(start_paused = true)]
 async fn a_dropped_answer_does_not_shift_the_others() {
-    // Answers with an error code that tells which request it was.
+    // The answers have an error code that identifies the request.
     let echo = broker(&["a"], |_, version, _, mut body| {
         let request = HeartbeatRequest::decode(&mut body, version).unwrap();
         let error_code = request.group_id.parse().unwrap();
@@ -261,7 +262,7 @@ async fn a_broker_that_is_away_is_tried_again_after_a_pause() {
     let network = Network::default().with("a", plain(&["a"]));
     let client = network.client("a:9092").await.unwrap();
     heartbeat(&client, "g").await.unwrap();
-    // The host goes away: the connection that is open is cut by a script that is not there any more.
+    // The host goes away: the open connection is cut because its script is gone.
     network.set("a", Host::Fails(DialError::Connect(ErrorKind::ConnectionRefused)));
     let request = HeartbeatRequest::default();
     let lane = Lane::Transaction;
@@ -414,7 +415,7 @@ async fn a_refused_coordinator_is_an_error_at_once() {
     assert!(matches!(error, CoordinatorError::Refused { code: ErrorCode::GROUP_AUTHORIZATION_FAILED, .. }));
 }
 
-/// Connects in vain; returns the error and the time it took.
+/// Connects and expects to fail; returns the error and the time until then.
 async fn in_vain(network: Network, servers: &str) -> (ConnectError, Duration) {
     let start = tokio::time::Instant::now();
     let error = network.client(servers).await.unwrap_err();

@@ -1,11 +1,11 @@
-//! Where records wait to be sent: one open batch per partition, written to as records are appended.
+//! The records that wait to be sent: one open batch per partition, to which records are appended.
 //!
-//! A record is serialised once, straight into the batch that will go on the wire; no record object survives the call.
-//! A batch is closed when it is full, when its linger is over, or when the owner flushes, and is then taken by the
-//! sender. The bytes of a batch count against the limit from its first record until [`Accumulator::release`].
+//! A record is serialised once, straight into the batch that will be sent; no record object survives the call. A batch
+//! is closed when it is full, when its linger is over, or when the owner flushes, and is then taken by the sender.
+//! The bytes of a batch count against the limit from its first record until [`Accumulator::release`].
 //!
-//! `append` reads no clock and takes memory only when a batch is opened: that of a batch that is done, or as much as the last
-//! one of its partition needed.
+//! `append` reads no clock and takes memory only when a batch is opened: that of a batch that is done, or as much as
+//! the last one of its partition needed.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -23,12 +23,12 @@ use crate::time::Moment;
 use crate::types::{PartitionId, TimestampMs};
 use crate::wire::Str;
 
-/// A topic that this producer has looked up: an index, so that the path of a record hashes no string.
+/// A topic that this producer has looked up: an index, so that appending a record hashes no string.
 ///
-/// Only good for the producer that gave it, which it names: any other refuses it, whatever topic has that index there.
+/// It names the producer that made it: any other producer refuses it, whatever topic it has at that index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicHandle {
-    /// [`Accumulator::number`] of the accumulator that gave it.
+    /// [`Accumulator::number`] of the accumulator that made it.
     accumulator: u32,
     index: u32,
 }
@@ -49,11 +49,11 @@ pub struct Slot(u32);
 pub struct NewRecord<'a> {
     /// Milliseconds since 1970-01-01 UTC.
     pub timestamp: TimestampMs,
-    /// What compaction and partitioning go by; `None` is null.
+    /// The key, which decides compaction and the partition; `None` is null.
     pub key: Option<&'a [u8]>,
     /// The payload; `None` is null, which deletes the key in a compacted topic.
     pub value: Option<&'a [u8]>,
-    /// Copied as they are.
+    /// Headers, copied unchanged.
     pub headers: RawHeaders<'a>,
 }
 
@@ -76,7 +76,7 @@ impl<'a> NewRecord<'a> {
 /// A batch that takes no more records, on its way to the sender.
 #[derive(Debug)]
 pub struct ClosedBatch {
-    /// The partition it goes to.
+    /// The partition that it goes to.
     pub slot: Slot,
     /// Its records; never empty.
     pub builder: BatchBuilder,
@@ -86,10 +86,10 @@ pub struct ClosedBatch {
     pub promise: Option<Promise>,
 }
 
-/// The open and the just closed batches of one producer.
+/// The open batches and the batches just closed of one producer.
 #[derive(Debug)]
 pub struct Accumulator {
-    /// Its own among the accumulators of this process: handles of another one are told by it.
+    /// A number that is unique among the accumulators of this process, by which handles of another one are recognised.
     number: u32,
     batch_size_bytes: usize,
     buffer_limit_bytes: usize,
@@ -100,7 +100,7 @@ pub struct Accumulator {
     last_found: usize,
     partitions: Vec<Partition>,
     slots: Vec<Slot>,
-    /// Partitions to look at for open batches, each at most once, the longest open first.
+    /// Partitions that may have an open batch, each at most once, the one opened first in front.
     opened: Vec<Slot>,
     closed: Vec<ClosedBatch>,
     buffered_bytes: usize,
@@ -119,9 +119,9 @@ struct Partition {
     topic: TopicHandle,
     id: PartitionId,
     open: Option<OpenBatch>,
-    /// Whether it is in [`Accumulator::opened`], where it stays when its batch is closed for being full.
+    /// Whether it is in [`Accumulator::opened`], where it stays when its batch is closed because it is full.
     is_listed: bool,
-    /// Size of the last batch, as a guess for the next.
+    /// Size of the last batch, as an estimate for the next.
     last_bytes: usize,
     /// Closed batches that are not settled.
     waiting: u32,
@@ -137,7 +137,7 @@ struct OpenBatch {
 }
 
 impl Slot {
-    /// Its place in a list of all partitions.
+    /// Its index in a list of all partitions.
     #[must_use]
     pub fn index(self) -> usize {
         self.0 as usize
@@ -145,7 +145,7 @@ impl Slot {
 }
 
 impl Accumulator {
-    /// An empty accumulator with the limits of `config`.
+    /// Makes an empty accumulator with the limits of `config`.
     #[must_use]
     pub fn new(config: &ProducerConfig) -> Self {
         Self {
@@ -166,7 +166,7 @@ impl Accumulator {
         }
     }
 
-    /// Makes a topic known with partitions `0..partition_count`. A topic that is known keeps its handle and may grow.
+    /// Adds a topic with partitions `0..partition_count`. A known topic keeps its handle and may grow.
     pub fn add_topic(&mut self, name: &Str, partition_count: i32) -> TopicHandle {
         let handle = self.topic(name).unwrap_or_else(|| {
             self.by_name.insert(name.clone(), self.topics.len());
@@ -191,7 +191,7 @@ impl Accumulator {
         handle
     }
 
-    /// The handle of a topic that is known.
+    /// The handle of a known topic.
     #[must_use]
     pub fn topic(&self, name: &str) -> Option<TopicHandle> {
         self.by_name.get(name).map(|index| self.handle(*index))
@@ -211,26 +211,26 @@ impl Accumulator {
         self.topics.iter().map(|topic| &topic.name)
     }
 
-    /// Partitions of the topic, as last made known; none when the handle is from another producer.
+    /// Number of the topic's partitions, as last added; 0 if the handle is from another producer.
     #[must_use]
     pub fn partition_count(&self, topic: TopicHandle) -> i32 {
         self.of(topic).map_or(0, |topic| index_of(topic.slots.len()).cast_signed())
     }
 
-    /// Every partition, in the order of their slots' indices.
+    /// Every partition, in the order of the slots.
     #[must_use]
     pub fn slots(&self) -> &[Slot] {
         &self.slots
     }
 
-    /// The partition behind a slot of this accumulator.
+    /// The partition of a slot of this accumulator.
     #[must_use]
     pub fn topic_partition(&self, slot: Slot) -> TopicPartition {
         let partition = &self.partitions[slot.index()];
         TopicPartition { topic: self.topics[partition.topic.index as usize].name.clone(), partition: partition.id }
     }
 
-    /// The slot of a partition; `None` when the topic has no such partition, or the handle is from another producer.
+    /// The slot of a partition; `None` if the topic has no such partition, or the handle is from another producer.
     #[must_use]
     #[inline]
     pub fn slot(&self, topic: TopicHandle, partition: PartitionId) -> Option<Slot> {
@@ -238,13 +238,13 @@ impl Accumulator {
         self.of(topic)?.slots.get(index).copied()
     }
 
-    /// Serialises a record into the open batch of its partition. Tells whether the sender has something new to look
-    /// at: a batch was opened or closed.
+    /// Serialises a record into the open batch of its partition. Returns whether the sender has work:
+    /// a batch was opened or closed.
     ///
     /// # Errors
-    /// Nothing is appended then. `Full` when the buffer limit is reached: let the sender work and try again.
-    /// `RecordTooLarge` when the record alone passes the buffer limit. `UnknownPartition` when the topic has none such.
-    /// `ForeignTopic` when the handle is from another producer.
+    /// On an error nothing is appended. `Full` if the buffer limit is reached: let the sender work and try again.
+    /// `RecordTooLarge` if the record alone exceeds the buffer limit. `UnknownPartition` if the topic has no such
+    /// partition. `ForeignTopic` if the handle is from another producer.
     #[inline]
     pub fn append(
         &mut self,
@@ -377,8 +377,8 @@ impl Accumulator {
         }
     }
 
-    /// Closes the batches that the sender has known for `linger`, as long as `wants` tells that their partition has
-    /// nothing else to send: until then they may as well be filled. Gives the moment to come again.
+    /// Closes the batches that the sender has known for `linger`, if `wants` returns that their partition has nothing
+    /// else to send: until then they can as well take more records. Returns the time of the next call.
     pub fn close_due(&mut self, now: Moment, linger: Duration, wants: impl Fn(Slot) -> bool) -> Option<Moment> {
         let mut next: Option<Moment> = None;
         let mut kept = Vec::new();
@@ -406,7 +406,7 @@ impl Accumulator {
         std::mem::take(&mut self.closed)
     }
 
-    /// Throws away every record that the sender has not taken; for a transaction that is aborted.
+    /// Discards every record that the sender has not taken, because its transaction is aborted.
     pub fn discard(&mut self) {
         self.close_all();
         for batch in self.take_closed() {
@@ -426,13 +426,13 @@ impl Accumulator {
         self.buffers.give(bytes, self.buffered_bytes);
     }
 
-    /// Gives back the room of batches that are acknowledged or have failed: their sizes before compression.
+    /// Releases the room of batches that were acknowledged or have failed: their sizes before compression.
     pub fn release(&mut self, bytes: usize) {
         debug_assert!(bytes <= self.buffered_bytes, "only bytes that were appended are given back");
         self.buffered_bytes = self.buffered_bytes.saturating_sub(bytes);
     }
 
-    /// Whether no more is taken than `room_limit_bytes`, so that a producer that was refused should go on.
+    /// Whether at most `room_limit_bytes` are in use, so that a producer that was refused should go on.
     #[must_use]
     pub fn has_room(&self) -> bool {
         self.buffered_bytes <= self.room_limit_bytes
@@ -461,7 +461,7 @@ impl Accumulator {
         }
     }
 
-    /// Hands the partition's open batch, if any, to the sender.
+    /// Closes the partition's open batch, if any, for the sender.
     fn close(&mut self, slot: Slot) {
         let partition = &mut self.partitions[slot.index()];
         if let Some(OpenBatch { builder, promise, .. }) = partition.open.take()
@@ -478,7 +478,7 @@ impl Accumulator {
         TopicHandle { accumulator: self.number, index: index_of(index) }
     }
 
-    /// The topic behind a handle of this accumulator.
+    /// The topic of a handle of this accumulator.
     #[inline]
     fn of(&self, topic: TopicHandle) -> Option<&Topic> {
         self.topics.get(topic.index as usize).filter(|_| topic.accumulator == self.number)
@@ -507,7 +507,7 @@ fn index_of(count: usize) -> u32 {
     u32::try_from(count).expect("a producer has fewer than 2^31 partitions")
 }
 
-/// Numbers accumulators. It would take 2^32 of them, one alive from the first to the last, for two to share a number.
+/// Numbers accumulators. Two would share a number only after 2^32 of them, if one of them lived that long.
 static NEXT_NUMBER: AtomicU32 = AtomicU32::new(0);
 
 /// Memory of batches that are done, kept for others; less where the buffer limit is less.

@@ -1,7 +1,7 @@
-//! What can go wrong between `append` and a committed transaction.
+//! The errors between `append` and a committed transaction.
 //!
-//! Whatever says `possibly_written` or [`CommitError::Unknown`] is not a failure to be tried again blindly: nobody
-//! answered, and the records may be in the log.
+//! Errors with `possibly_written`, and [`CommitError::Unknown`], must not be retried blindly: there was no response,
+//! and the records may be in the log.
 
 use std::fmt;
 use std::io::ErrorKind;
@@ -12,7 +12,7 @@ use crate::protocol::{ApiKey, ErrorCode};
 use crate::types::PartitionId;
 use crate::wire::Str;
 
-/// Why a record was not appended. Nothing of it is kept.
+/// The reason why a record was not appended. Nothing of it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AppendError {
@@ -23,58 +23,58 @@ pub enum AppendError {
     },
     /// The record alone is larger than the buffer.
     RecordTooLarge {
-        /// What the record needs.
+        /// Bytes that the record needs.
         record_bytes: usize,
         /// [`super::ProducerConfig::buffer_limit_bytes`].
         limit_bytes: usize,
     },
     /// The topic has no such partition.
     UnknownPartition {
-        /// The partition asked for.
+        /// The partition.
         partition: PartitionId,
     },
-    /// The topic handle is from another producer: look the topic up with the one that is to write.
+    /// The topic handle is from another producer: look the topic up with the producer that is to write.
     ForeignTopic,
-    /// A transactional producer takes records between `begin` and `commit` or `abort` only.
+    /// A transactional producer accepts records only between `begin` and `commit` or `abort`.
     NotInTransaction,
     /// The open transaction has failed: no record of it will be committed. Abort it.
     TransactionFailed,
     /// The producer is closed.
     Closed,
-    /// What sends has ended on its own: its runtime was shut down, or it panicked. Open a new producer.
+    /// The sending task or thread has ended on its own: its runtime was shut down, or it panicked. Open a new producer.
     Stopped,
 }
 
-/// A batch that did not get into its partition, or nobody knows whether it did.
+/// A batch that was not written to its partition, or may not have been.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryError {
-    /// Where it was to go.
+    /// The partition.
     pub partition: TopicPartition,
-    /// Its records.
+    /// Number of its records.
     pub record_count: i32,
-    /// Its size as it was to be sent; before compression when it was never sent.
+    /// Its size as it would be sent; before compression if it was never sent.
     pub batch_bytes: usize,
-    /// Why.
+    /// The cause.
     pub cause: DeliveryCause,
-    /// Whether the batch may be in the log nevertheless: it was sent and an answer never came.
+    /// Whether the batch may be in the log nevertheless: it was sent and a response never came.
     pub possibly_written: bool,
     /// What the broker says about it, of the record or of its batch, if it says anything.
     pub message: Option<Str>,
 }
 
-/// Why a batch was given up.
+/// The cause why a batch was given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DeliveryCause {
-    /// The leader refused it, and trying again would not help.
+    /// The leader refused it, and a retry would not help.
     Refused(ErrorCode),
-    /// [`super::ProducerConfig::delivery_timeout`] passed; with the last retriable answer, if there was one.
+    /// [`super::ProducerConfig::delivery_timeout`] passed; with the last retriable error code, if there was one.
     TimedOut(Option<ErrorCode>),
-    /// The cluster and this client have no Produce version in common, or the request could not be written.
+    /// The cluster and this client have no version of Produce in common, or the request could not be encoded.
     Unsendable,
-    /// This build cannot compress with the codec.
+    /// This build lacks the codec.
     Compression(CompressionError),
-    /// An earlier batch of the same transaction failed, so this one was not tried (any further).
+    /// An earlier batch of the same transaction failed, so this one was not sent, or not sent again.
     TransactionFailed,
     /// The leader refused another record of the same batch, and with it the whole batch. This record may be sent again.
     OtherRecord(ErrorCode),
@@ -82,127 +82,128 @@ pub enum DeliveryCause {
     Ended,
 }
 
-/// Not everything that was appended has been acknowledged, and it never will be.
+/// Some of the appended records were not acknowledged, and never will be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FlushError {
     /// Batches failed since the last flush. Inside a transaction: abort it.
     Delivery {
-        /// The first of them.
+        /// The first of these batches.
         first: DeliveryError,
-        /// How many records failed in all.
+        /// Number of records that failed in all.
         failed_records: u64,
     },
-    /// The transaction as such failed: `abort` or `recover` tells how to go on.
+    /// The transaction as a whole failed: `abort` or `recover` it to go on.
     Transaction(TransactionCause),
-    /// Called while the producer waits for `recover`, or after its background task has ended.
+    /// The producer waits for `recover`, or its background task has ended.
     NotReady(NotReady),
 }
 
-/// What spoiled a transaction or an operation on it.
+/// The cause of the failure of a transaction or of an operation on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TransactionCause {
-    /// A coordinator or a leader answered with this code.
+    /// A coordinator or a leader responded with this error code.
     Refused {
-        /// What was asked.
+        /// API of the request.
         api: ApiKey,
-        /// The answer.
+        /// The error code.
         code: ErrorCode,
     },
     /// A batch failed.
     Delivery(DeliveryError),
-    /// No answer that settles it came in time.
+    /// No conclusive response came in time.
     TimedOut {
-        /// What was asked.
+        /// API of the request.
         api: ApiKey,
-        /// The last retriable answer, if there was any.
+        /// The last retriable error code, if there was any.
         last: Option<ErrorCode>,
     },
-    /// The cluster does not speak a version of this API that this client does, or the request could not be written.
+    /// The cluster has no version of this API that this client has, or the request could not be encoded.
     Unsendable {
-        /// What was to be asked.
+        /// The API.
         api: ApiKey,
     },
 }
 
-/// How a commit did not succeed, by what the caller has to do next.
+/// The outcome of a commit that did not succeed, by what the caller has to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CommitError {
-    /// Nobody answered EndTxn: the transaction is committed or aborted, and this client does not know which. `recover`.
+    /// EndTxn got no response: the transaction is committed or aborted, and this client does not know which.
+    /// Call `recover`.
     Unknown(TransactionCause),
-    /// Not committed. `abort`, then begin anew.
+    /// Not committed. Call `abort`, then begin anew.
     Abortable(TransactionCause),
-    /// Not committed: the group has moved on, and this member may not commit offsets. `abort`, then rejoin.
-    /// The code is ILLEGAL_GENERATION, UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID or a like one.
+    /// Not committed: the group has moved on, and this member may not commit offsets. Call `abort`, then rejoin.
+    /// The code is ILLEGAL_GENERATION, UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID or a similar one.
     GroupChanged(ErrorCode),
-    /// Not committed: somebody else opened the transactional id, or the coordinator aborted the transaction because it
-    /// was open too long. This producer is finished; open a new one if the id is still ours.
+    /// Not committed: another producer opened the transactional id, or the coordinator aborted the transaction because
+    /// it was open too long. This producer cannot go on; open a new one if the id still belongs to this process.
     Fenced(TransactionCause),
-    /// Not committed, and this producer is finished.
+    /// Not committed, and this producer cannot go on.
     Fatal(TransactionCause),
     /// No transaction is open, or the producer waits for `abort` or `recover`.
     NotReady(NotReady),
 }
 
-/// Why a transaction could not be begun, aborted or recovered.
+/// The reason why a transaction could not be begun, aborted or recovered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TransactionError {
-    /// The coordinator gave no settling answer in time. `recover` may be called again.
+    /// The coordinator sent no conclusive response in time. `recover` may be called again.
     TimedOut(TransactionCause),
-    /// Another instance has the transactional id, or the transaction timed out. This producer is finished.
+    /// Another instance has the transactional id, or the transaction timed out. This producer cannot go on.
     Fenced(TransactionCause),
-    /// This producer is finished.
+    /// This producer cannot go on.
     Fatal(TransactionCause),
     /// The call does not fit the producer's state.
     NotReady(NotReady),
 }
 
-/// Which call would fit the state of the producer instead.
+/// The reason why a call does not fit the producer's state; it tells which one would.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NotReady {
-    /// `begin` first.
+    /// No transaction is open: call `begin` first.
     NotBegun,
     /// A transaction is open: `commit` or `abort` it.
     AlreadyBegun,
     /// The transaction failed: `abort` it.
     NeedsAbort,
-    /// How the last transaction ended is not known: `recover`.
+    /// The outcome of the last transaction is unknown: `recover` it.
     NeedsRecover,
-    /// Fenced, failed for good, or closed: open a new producer.
+    /// The producer was fenced, has failed for good, or is closed: open a new one.
     Finished,
     /// The producer was opened without a transactional id.
     NotTransactional,
-    /// What sends has ended on its own: its runtime was shut down, or it panicked. Open a new producer.
+    /// The sending task or thread has ended on its own: its runtime was shut down, or it panicked. Open a new producer.
     Stopped,
 }
 
-/// Why a producer could not be opened.
+/// The reason why a producer could not be opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// The coordinator refused, and trying again would not help.
+    /// The coordinator refused, and a retry would not help.
     Refused(ErrorCode),
-    /// Not through within [`super::ProducerConfig::init_timeout`]; with the last retriable answer, if there was any.
+    /// The producer was not open within [`super::ProducerConfig::init_timeout`].
     TimedOut {
-        /// The last retriable answer.
+        /// The last retriable error code, if there was any.
         last: Option<ErrorCode>,
     },
-    /// The cluster does not speak a version of InitProducerId that this client does.
+    /// The cluster has no version of InitProducerId that this client has.
     Unsupported,
-    /// The operating system gave no thread to send on, or no runtime for it.
+    /// The operating system provided no thread for sending, or no runtime for it.
     NoThread(ErrorKind),
-    /// What sends has ended before there was an outcome: its runtime was shut down, or it panicked.
+    /// The sending task or thread ended before there was an outcome: its runtime was shut down, or it panicked.
     Stopped,
     /// This build lacks the codec of [`super::ProducerConfig::compression`].
     Compression(CompressionError),
 }
 
 impl DeliveryError {
-    /// The code that the leader refused the batch with, if that is what happened.
+    /// The code with which the leader refused the batch, if it did.
     #[must_use]
     pub const fn refused_with(&self) -> Option<ErrorCode> {
         match self.cause {
@@ -211,7 +212,7 @@ impl DeliveryError {
         }
     }
 
-    /// Whether it is the size of the batch that the broker refused: raise `max.message.bytes` or lower the batch size.
+    /// Whether the broker refused the batch for its size: raise `max.message.bytes` or lower the batch size.
     #[must_use]
     pub fn is_too_large(&self) -> bool {
         matches!(self.cause, DeliveryCause::Refused(ErrorCode::MESSAGE_TOO_LARGE | ErrorCode::RECORD_LIST_TOO_LARGE))
@@ -219,13 +220,13 @@ impl DeliveryError {
 }
 
 impl CommitError {
-    /// Whether `abort` is the next call.
+    /// Whether `abort` has to be called next.
     #[must_use]
     pub const fn requires_abort(&self) -> bool {
         matches!(self, Self::Abortable(_) | Self::GroupChanged(_))
     }
 
-    /// Whether the producer is finished.
+    /// Whether the producer cannot go on.
     #[must_use]
     pub const fn is_fatal(&self) -> bool {
         matches!(self, Self::Fenced(_) | Self::Fatal(_))

@@ -4,12 +4,12 @@
 //! append -> accumulator: open batch per partition -> closed -> sequence: in order, sealed, in flight, acknowledged
 //!                                                               ^ gated by transaction: which partitions, which epoch
 //! ```
-//! [`accumulator`] collects records, [`sequence`] keeps the batches of one partition in order until they are
-//! acknowledged, [`partitioner`] picks partitions for keys. The handle that users hold, and the task that sends, are in
-//! `client`.
+//! [`accumulator`] collects records, [`sequence`] keeps the batches of one partition in order until they
+//! are acknowledged, [`partitioner`] chooses partitions for keys. The handle for users, and the task that
+//! sends, are in `client`.
 //!
-//! A batch that a broker finds too large is split and sent again (`split`). What became of a record is told by its [`Delivery`].
-//! Deliberately absent: clocks.
+//! A batch that a broker finds too large is split and sent again (`split`). What became of a record is told by its
+//! [`Delivery`]. Deliberately absent: clocks.
 
 pub mod accumulator;
 mod buffers;
@@ -38,8 +38,8 @@ pub use record::{OwnedProducerRecord, ProducerRecord};
 /// How the transaction before [`recover`](crate::client::ExclusiveProducer::recover) turned out to have ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recovered {
-    /// It is committed: its output is visible, or will be in a moment.
+    /// It was committed: its output is visible, or will be in a moment.
     Committed,
-    /// It is aborted, or had never begun.
+    /// It was aborted, or had never begun.
     Aborted,
 }

@@ -1,8 +1,9 @@
-//! From closed batches to Produce requests and back: which batches travel together, to whom, and what their answers mean.
+//! From closed batches to Produce requests and back: which batches are sent together, to which broker,
+//! and the meaning of the responses.
 //!
-//! One request takes the next batch of every partition that the same broker leads and that may send now, up to the
-//! request limit; partitions take turns at the front. At most [`REQUESTS_MAX`] requests of a producer are with one
-//! broker. Order within a partition is [`PartitionQueue`]'s business.
+//! One request takes the next batch of every partition that the same broker leads and that may send now,
+//! up to the request limit; partitions take turns at the front. At most [`REQUESTS_MAX`] requests of a producer are in
+//! flight to one broker. [`PartitionQueue`] keeps the order within a partition.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -26,25 +27,25 @@ use crate::time::Moment;
 use crate::types::{BrokerId, Offset, TimestampMs};
 use crate::wire::Str;
 
-/// Requests of one producer that may be with one broker at once (`max.in.flight.requests.per.connection`).
+/// Most requests of one producer in flight to one broker (`max.in.flight.requests.per.connection`).
 pub const REQUESTS_MAX: usize = 5;
 
-/// Marks one request of one outbox.
+/// Identifies a request of an outbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RequestId(u64);
 
 /// A request ready to be sent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Produce {
-    /// How its outcome is recognised.
+    /// Identifies the request when its outcome is reported.
     pub id: RequestId,
-    /// Where it goes.
+    /// The broker to send it to.
     pub broker: BrokerId,
-    /// Its content.
+    /// The request.
     pub request: ProduceRequest,
 }
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Produced {
     /// The broker answered.
@@ -53,22 +54,22 @@ pub enum Produced {
     Written,
     /// It was not sent.
     NotSent,
-    /// It was sent and not answered: its batches may be written.
+    /// It was sent without a response: its batches may have been written.
     Unanswered,
-    /// It has no encoding that the broker understands.
+    /// It cannot be encoded for the broker.
     Unsendable,
 }
 
-/// What has left the outbox since it was last asked.
+/// The batches that have left the outbox since the last call.
 #[derive(Debug, Default, PartialEq)]
 pub struct Settled {
     /// The batches, or parts of batches.
     pub batches: Vec<SettledBatch>,
     /// The first batch that failed.
     pub first_failure: Option<DeliveryError>,
-    /// Records that failed.
+    /// Number of records that failed.
     pub failed_records: u64,
-    /// A batch that was larger than its topic takes and goes on in parts: where to, and its size in bytes.
+    /// A batch that was larger than its topic allows and is sent again in parts: its partition, and its size in bytes.
     pub split: Option<(TopicPartition, usize)>,
 }
 
@@ -77,7 +78,7 @@ pub struct Settled {
 pub struct SettledBatch {
     /// Its partition.
     pub slot: Slot,
-    /// Bytes to give back to the buffer.
+    /// Bytes to release from the buffer.
     pub released_bytes: usize,
     /// Offset of its last record, as far as the broker told.
     pub last_offset: Option<Offset>,
@@ -87,13 +88,13 @@ pub struct SettledBatch {
     pub ends_batch: bool,
 }
 
-/// The batches of all partitions that are closed and not yet acknowledged.
+/// The closed batches of all partitions that are not acknowledged yet.
 #[derive(Debug)]
 pub struct Outbox {
     transactional_id: Option<Str>,
     acks: Acks,
     kind: BatchKind,
-    /// One for all partitions: what the codecs work in is kept from batch to batch.
+    /// One compressor for all partitions, so that its working memory is kept from batch to batch.
     compressor: Compressor,
     delivery_timeout: Duration,
     request_limit_bytes: usize,
@@ -102,12 +103,12 @@ pub struct Outbox {
     destinations: Vec<Destination>,
     /// Partitions with unacknowledged batches.
     occupied: BTreeSet<Slot>,
-    /// Partition that was first in the last request.
+    /// The first partition in the last request.
     turn: Option<Slot>,
     requests: BTreeMap<RequestId, Request>,
     requests_at: BTreeMap<BrokerId, usize>,
     next_request: u64,
-    /// Topics of which the leaders are not, or no longer, known.
+    /// Topics whose leaders are unknown, or not known any more.
     stale: BTreeSet<Str>,
     settled: Settled,
 }
@@ -127,7 +128,7 @@ struct Request {
 }
 
 impl Outbox {
-    /// An empty outbox. `request_timeout` is what brokers get to replicate a batch.
+    /// Makes an empty outbox. `request_timeout` is the time that brokers have to replicate a batch.
     #[must_use]
     pub fn new(config: &ProducerConfig, request_timeout: Duration, pauses: Pauses) -> Self {
         Self {
@@ -151,13 +152,13 @@ impl Outbox {
         }
     }
 
-    /// Partitions it knows: slots below this number.
+    /// Number of partitions that it knows: their slots are below it.
     #[must_use]
     pub fn partition_count(&self) -> usize {
         self.destinations.len()
     }
 
-    /// Makes the partition of the next slot known.
+    /// Adds the partition of the next slot.
     pub fn add_partition(&mut self, partition: TopicPartition, cluster: &Cluster) {
         let leader = cluster.leader(&partition.topic, partition.partition).map(|(broker, _)| broker);
         self.destinations.push(Destination { partition, queue: PartitionQueue::default(), leader, failures: 0 });
@@ -191,7 +192,7 @@ impl Outbox {
         self.destinations.iter().map(|destination| destination.leader.is_some())
     }
 
-    /// Whether everything is acknowledged or given up.
+    /// Whether every batch was acknowledged or given up.
     #[must_use]
     pub fn is_drained(&self) -> bool {
         self.occupied.is_empty()
@@ -203,7 +204,7 @@ impl Outbox {
         self.destinations.get(slot.index()).is_none_or(|destination| destination.queue.has_sent_all(now))
     }
 
-    /// New metadata: partitions follow their leaders.
+    /// Updates the leaders of partitions from new metadata.
     pub fn handle_metadata(&mut self, cluster: &Cluster) {
         for destination in &mut self.destinations {
             let TopicPartition { topic, partition } = &destination.partition;
@@ -211,23 +212,23 @@ impl Outbox {
         }
     }
 
-    /// Topics whose leaders have to be asked for; each is named once, until it turns out to be unknown again.
+    /// Topics whose leaders have to be looked up; each is returned once, until its leaders are unknown again.
     pub fn take_stale(&mut self) -> Vec<Str> {
         std::mem::take(&mut self.stale).into_iter().collect()
     }
 
-    /// Whether [`Self::take_stale`] would name any.
+    /// Whether [`Self::take_stale`] would return any.
     #[must_use]
     pub fn has_stale(&self) -> bool {
         !self.stale.is_empty()
     }
 
-    /// What has been acknowledged or has failed since the last call.
+    /// The batches that were acknowledged or have failed since the last call.
     pub fn take_settled(&mut self) -> Settled {
         std::mem::take(&mut self.settled)
     }
 
-    /// The next request, stamped with `identity`, of partitions that `may_send`.
+    /// The next request, stamped with `identity`, with batches of partitions for which `may_send` is true.
     pub fn poll(
         &mut self,
         now: Moment,
@@ -261,7 +262,7 @@ impl Outbox {
         Some(self.dispatch(sent?, topics))
     }
 
-    /// Takes in what became of a request.
+    /// Handles the outcome of a request.
     pub fn handle(&mut self, now: Moment, id: RequestId, produced: &Produced) {
         let Some(request) = self.requests.remove(&id) else { return };
         if let Some(count) = self.requests_at.get_mut(&request.broker) {
@@ -276,7 +277,7 @@ impl Outbox {
             }
             match attempt {
                 Attempt::Acknowledged(_) => destination.failures = 0,
-                // The parts are sent at once: no pause would make them fit better.
+                // The parts are sent at once: a pause would not make them fit better.
                 Attempt::TooLarge(_) => {}
                 _ => destination.failures += 1,
             }
@@ -288,13 +289,13 @@ impl Outbox {
         }
     }
 
-    /// When to poll although nothing happened: a pause is over, or a batch has to be given up.
+    /// The time at which to poll even if nothing happens: a pause is over, or a batch has to be given up.
     #[must_use]
     pub fn next_timeout(&self, now: Moment) -> Option<Moment> {
         self.occupied.iter().filter_map(|slot| self.destinations[slot.index()].queue.next_timeout(now)).min()
     }
 
-    /// Gives up every batch that is not in flight. Tells whether any of them had a sequence, which now is skipped.
+    /// Gives up every batch that is not in flight. Returns whether any of them had a sequence, which is then skipped.
     pub fn give_up(&mut self) -> bool {
         let mut skipped = false;
         for slot in self.occupied.clone() {
@@ -308,7 +309,7 @@ impl Outbox {
         skipped
     }
 
-    /// Whether a partition waits for an epoch above `identity`'s, or only to be started anew under it.
+    /// Whether a partition waits for an epoch above `identity`'s, or only for a restart under it.
     #[must_use]
     pub fn needs_epoch(&self, identity: ProducerIdentity) -> NeedsEpoch {
         let waiting = self.occupied.iter().map(|slot| &self.destinations[slot.index()].queue);
@@ -322,7 +323,7 @@ impl Outbox {
         }
     }
 
-    /// Starts the partitions that wait for it anew at sequence 0 under `identity`.
+    /// Restarts the waiting partitions at sequence 0 under `identity`.
     pub fn restart(&mut self, identity: ProducerIdentity) {
         for slot in self.occupied.clone() {
             let queue = &mut self.destinations[slot.index()].queue;
@@ -335,7 +336,7 @@ impl Outbox {
         }
     }
 
-    /// Partitions with batches, the one after the last turn first.
+    /// Partitions with batches, beginning after the one of the last turn.
     fn in_turn(&self) -> Vec<Slot> {
         let split = self.turn.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
         let after = self.occupied.range((split, std::ops::Bound::Unbounded));
@@ -343,7 +344,7 @@ impl Outbox {
         after.chain(before).copied().collect()
     }
 
-    /// Leader and size of the partition's next batch, if it may leave now. Notes a missing leader.
+    /// Leader and size of the partition's next batch, if that may be sent now. Notes a missing leader.
     fn sendable(&mut self, now: Moment, slot: Slot) -> Option<(BrokerId, usize)> {
         let destination = &self.destinations[slot.index()];
         let batch_bytes = destination.queue.next_bytes(now)?;
@@ -438,14 +439,14 @@ impl Outbox {
     }
 }
 
-/// Whether partitions wait for a new epoch.
+/// The need of partitions for a new epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NeedsEpoch {
-    /// None does.
+    /// No partition needs one.
     No,
-    /// The current one will do: it is newer than the one they failed under.
+    /// The present epoch will do: it is newer than the one under which they failed.
     This,
-    /// One above the current one.
+    /// An epoch above the present one is needed.
     Higher,
 }
 
@@ -462,7 +463,7 @@ fn blamed(found: Option<&PartitionProduceResponse>) -> Vec<(i32, Option<Str>)> {
     errors.map(|error| (error.batch_index, error.batch_index_error_message.clone())).collect()
 }
 
-/// What an outcome says about the batch of one partition, and whether its leader has to be looked up again.
+/// The outcome for the batch of one partition, and whether its leader has to be looked up again.
 fn read_attempt(
     now: Moment,
     produced: &Produced,
@@ -478,7 +479,7 @@ fn read_attempt(
         Produced::Unanswered => return (Attempt::Unknown(again(None), None), true),
         Produced::Unsendable => return (Attempt::Refused(DeliveryCause::Unsendable), false),
     }
-    // A broker that leaves a partition out of its answer has not answered for it.
+    // A partition that the response leaves out counts as unanswered.
     let Some(found) = found else { return (Attempt::Unknown(again(None), None), true) };
     let code = ErrorCode(found.error_code);
     let pause = again(Some(code));
@@ -488,7 +489,7 @@ fn read_attempt(
         ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER | ErrorCode::UNKNOWN_PRODUCER_ID => {
             (Attempt::OutOfOrder(pause, code), false)
         }
-        // The leader has it, the other replicas perhaps not: a repeat is recognised, wherever it goes.
+        // The leader has the batch, the other replicas may not: a repeat is recognised, whichever broker gets it.
         ErrorCode::REQUEST_TIMED_OUT | ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND => {
             (Attempt::Unknown(pause, Some(code)), false)
         }
@@ -498,7 +499,7 @@ fn read_attempt(
     }
 }
 
-/// Whether the answer says that this broker is not, or not any more, the one to ask.
+/// Whether the code means that this broker does not lead the partition, or not any more.
 fn is_about_leadership(code: ErrorCode) -> bool {
     matches!(
         code,

@@ -13,9 +13,9 @@ pub use sticky::Queue;
 
 use crate::types::PartitionId;
 
-/// The partition of `key` in a topic of `partition_count` partitions, the same as Java's default partitioner.
+/// The partition of `key` in a topic of `partition_count` partitions, the same as by Java's default partitioner.
 ///
-/// Partition 0 when `partition_count` is not positive, so that a count from a broker cannot make it panic.
+/// Partition 0 if `partition_count` is not positive, so that a count from a broker cannot cause a panic.
 ///
 /// Source: `BuiltInPartitioner.partitionForKey`.
 #[must_use]

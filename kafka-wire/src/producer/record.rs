@@ -31,7 +31,7 @@ pub struct OwnedProducerRecord {
     pub topic: Str,
     /// Which partition; `None` lets the producer choose.
     pub partition: Option<PartitionId>,
-    /// What compaction and partitioning go by; `None` is null.
+    /// The key, which decides compaction and the partition; `None` is null.
     pub key: Option<Bytes>,
     /// The payload; `None` is null, which deletes the key in a compacted topic.
     pub value: Option<Bytes>,

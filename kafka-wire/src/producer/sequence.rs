@@ -1,27 +1,29 @@
 //! Idempotence: the batches of one partition in order, each with its sequence until it is acknowledged.
 //!
-//! The broker takes a batch only when its sequence follows the last one of the same producer id and epoch, and knows
-//! the last five batches again when they are repeated (KIP-98). From that follow the rules here:
+//! The broker accepts a batch only if its sequence follows the last one of the same producer id and epoch,
+//! and recognises a repetition of the last five batches (KIP-98). From that follow these rules:
 //!
-//! 1. At most five batches of a partition are in flight, or a repeat could fall out of what the broker remembers.
-//! 2. A batch is sealed with its producer id, epoch and sequence when it is first sent, and frozen: a repeat is the
-//!    same bytes. DUPLICATE_SEQUENCE_NUMBER is an acknowledgement that got lost the first time.
-//! 3. After a retriable answer, or none, nothing more is sent until everything in flight is answered; then the queue is
-//!    sent again from its front. OUT_OF_ORDER_SEQUENCE_NUMBER for a batch behind another unacknowledged one only says
-//!    that the one before did not make it.
+//! 1. At most five batches of a partition are in flight, or a repetition might no longer be remembered by the broker.
+//! 2. A batch is sealed with its producer id, epoch and sequence when it is first sent, and does not change after that:
+//!    a repetition has the same bytes. DUPLICATE_SEQUENCE_NUMBER is an acknowledgement that got lost the first time.
+//! 3. After a retriable error, or no response, nothing more is sent until everything in flight is answered; then
+//!    the queue is sent again from its front. OUT_OF_ORDER_SEQUENCE_NUMBER for a batch after another unacknowledged one
+//!    means only that the earlier one was not written.
 //! 4. OUT_OF_ORDER_SEQUENCE_NUMBER or UNKNOWN_PRODUCER_ID for a batch that was sent as the next in line is a real gap:
-//!    the partition has lost what was acknowledged. In a transaction that spoils the transaction. Otherwise the
-//!    partition starts anew at sequence 0 under a higher epoch (KIP-360); but a batch that may have been written keeps
-//!    the stamp it was sent with and is given up instead, since the broker could not recognise it under another.
-//! 5. A broker that knows nothing of a producer id takes any sequence from it (`ProducerAppendInfo.checkSequence`): were
-//!    the first batch to fail and the second to get there, they would end up in the wrong order for good. So a batch
-//!    travels alone until one has been acknowledged, and again after a time in which the broker may have forgotten.
-//! 6. A batch of several records that is too large for the topic is replaced by two, which share its sequences: the broker
-//!    has taken none of them. One that may have been written before is not, since the broker could not recognise its parts.
-//! 7. Without idempotence there is no sequence: up to five batches are in flight, and one that is sent again may come in behind
-//!    a later one, or twice.
-//! 8. A partition changes to a newer producer id or epoch only when it has no sealed batch, so an epoch that was raised
-//!    for one partition never makes another repeat itself.
+//!    the partition has lost acknowledged records. In a transaction, the transaction fails. Otherwise the partition
+//!    restarts at sequence 0 under a higher epoch (KIP-360); but a batch that may have been written keeps its stamp and
+//!    is given up instead, because the broker could not recognise it under another.
+//! 5. A broker that knows nothing of a producer id accepts any sequence from it (`ProducerAppendInfo.checkSequence`):
+//!    if the first batch failed and the second arrived, they would be in the wrong order for good.
+//!    So a batch is sent alone until one has been acknowledged, and again after a time in which the broker may have
+//!    forgotten the producer.
+//! 6. A batch of several records that is too large for the topic is replaced by two, which share its sequences: the
+//!    broker has written none of them. A batch that may have been written before is not replaced, because the broker
+//!    could not recognise its parts.
+//! 7. Without idempotence there is no sequence: up to five batches are in flight, and one that is sent again may come
+//!    in behind a later one, or twice.
+//! 8. A partition changes to a newer producer id or epoch only while it has no sealed batch, so an epoch that was
+//!    raised for one partition never makes another one repeat batches under it.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -37,18 +39,19 @@ use crate::record::{BatchBuilder, Seal, restamp, sequence_after};
 use crate::time::Moment;
 use crate::types::{Offset, ProducerEpoch, ProducerId};
 
-/// Batches of one partition that may be in flight at once: as many as a broker recognises when they are repeated.
+/// Most batches of one partition in flight at once: as many as a broker recognises when they are repeated.
 pub const IN_FLIGHT_MAX: usize = 5;
 
-/// How long after an acknowledgement a broker surely remembers the producer: far below `producer.id.expiration.ms` (1 day).
+/// Time after an acknowledgement for which a broker certainly remembers the producer: far below
+/// `producer.id.expiration.ms` (1 day).
 const REMEMBERED: Duration = Duration::from_secs(60);
 
-/// What the brokers know a producer by.
+/// The identity of a producer at the brokers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ProducerIdentity {
-    /// Given by InitProducerId; -1 before.
+    /// Producer id, given by InitProducerId; -1 before.
     pub id: ProducerId,
-    /// Counts the holders of the id; -1 before.
+    /// Producer epoch, which counts the holders of the id; -1 before.
     pub epoch: ProducerEpoch,
 }
 
@@ -56,40 +59,40 @@ impl ProducerIdentity {
     /// No identity yet.
     pub const NONE: Self = Self { id: ProducerId(-1), epoch: ProducerEpoch(-1) };
 
-    /// Whether there is one.
+    /// Whether there is an identity.
     #[must_use]
     pub const fn is_some(self) -> bool {
         self.id.0 >= 0
     }
 }
 
-/// Marks one batch of one partition's queue; never used again.
+/// Identifies a batch of a partition's queue; never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct BatchId(u64);
 
-/// A batch ready for the wire.
+/// A sealed batch, ready to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sealed {
-    /// How its answer is recognised.
+    /// Identifies the batch when its outcome is reported.
     pub id: BatchId,
-    /// The frozen bytes.
+    /// Its final bytes.
     pub bytes: Bytes,
 }
 
-/// A batch that left the queue, acknowledged or given up.
+/// A batch that has left the queue, acknowledged or given up.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Finished {
-    /// Bytes that it held in the buffer.
+    /// Bytes that it took in the buffer.
     pub buffered_bytes: usize,
-    /// Its records.
+    /// Number of its records.
     pub record_count: i32,
-    /// Whether it had been given a sequence.
+    /// Whether it had a sequence.
     pub has_sequence: bool,
-    /// Where its last record is, if the broker said so.
+    /// Offset of its last record, if the broker reported it.
     pub last_offset: Option<Offset>,
     /// Where its first record is, if the broker said so.
     pub base_offset: Option<Offset>,
-    /// Why it was given up; `None` when it was acknowledged.
+    /// The failure for which it was given up; `None` if it was acknowledged.
     pub failure: Option<Failure>,
     /// Whom to tell.
     pub promise: Option<Promise>,
@@ -99,29 +102,29 @@ pub struct Finished {
     pub ends_batch: bool,
 }
 
-/// Why a batch left the queue without an acknowledgement.
+/// The reason why a batch left the queue without an acknowledgement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// Why.
+    /// The cause.
     pub cause: DeliveryCause,
     /// Whether it may be in the log nevertheless.
     pub possibly_written: bool,
 }
 
-/// How one attempt to send a batch ended.
+/// The outcome of one attempt to send a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attempt {
-    /// Written at this offset (-1 when the broker does not remember it).
+    /// The batch was written at this offset (-1 if the broker does not remember it).
     Acknowledged(Offset),
-    /// Not written; may be sent again at this moment.
+    /// The batch was not written; it may be sent again at this moment.
     Retry(Moment, Option<ErrorCode>),
-    /// Nobody knows; may be sent again at this moment.
+    /// The outcome is unknown; the batch may be sent again at this moment.
     Unknown(Moment, Option<ErrorCode>),
-    /// The broker says that a batch before this one is missing, or that it knows nothing of the producer.
+    /// The broker reports that a batch before this one is missing, or that it does not know the producer.
     OutOfOrder(Moment, ErrorCode),
-    /// Not written: it is larger than the topic takes. Goes on in parts, if it has any.
+    /// The batch was not written, because it is larger than the topic allows. It goes on in parts, if it can be split.
     TooLarge(ErrorCode),
-    /// Not written, and trying again would not help.
+    /// The batch was not written, and a retry would not help.
     Refused(DeliveryCause),
 }
 
@@ -131,16 +134,16 @@ pub struct PartitionQueue {
     identity: ProducerIdentity,
     next_sequence: i32,
     batches: VecDeque<Batch>,
-    /// The first `sent` batches have been sent since the queue was last taken from its front.
+    /// Number of batches at the front that have been sent since sending last began at the front.
     sent: usize,
-    /// Attempts that are not answered.
+    /// Number of attempts without a response yet.
     in_flight: usize,
-    /// Send again from the front as soon as nothing is in flight.
+    /// Whether sending begins again at the front once nothing is in flight.
     rewind: bool,
-    /// Start anew at sequence 0 under a higher epoch as soon as nothing is in flight.
+    /// Whether the partition restarts at sequence 0 under a higher epoch once nothing is in flight.
     needs_epoch: bool,
     retry_at: Moment,
-    /// Until then the broker remembers this producer, and with it the order of what is sent to it.
+    /// Until then the broker certainly remembers this producer, and so keeps the order of its batches.
     remembered_until: Moment,
     next_id: u64,
 }
@@ -153,7 +156,7 @@ struct Batch {
     buffered_bytes: usize,
     deadline: Moment,
     in_flight: bool,
-    /// No unacknowledged batch was before it when it was last sent.
+    /// Whether no unacknowledged batch was before it when it was last sent.
     was_next: bool,
     possibly_written: bool,
     last_code: Option<ErrorCode>,
@@ -164,7 +167,8 @@ struct Batch {
 
 #[derive(Debug)]
 enum Contents {
-    /// Not stamped yet. With a sequence: part of a batch that was too large, of whose sequences it has its share.
+    /// Not stamped yet. If it has a sequence, it is a part of a batch that was too large, with its share of
+    /// that batch's sequences.
     Open {
         builder: BatchBuilder,
         base_sequence: Option<i32>,
@@ -188,7 +192,7 @@ impl Default for PartitionQueue {
 }
 
 impl PartitionQueue {
-    /// An empty queue whose first record gets `sequence`; other than 0 for tests of the wrap only.
+    /// Makes an empty queue whose first record gets `sequence`; only tests of the wrap use another than 0.
     #[must_use]
     pub fn starting_at(sequence: i32) -> Self {
         Self {
@@ -236,13 +240,13 @@ impl PartitionQueue {
         self.batches.iter().map(|batch| u64::from(batch.record_count.unsigned_abs())).sum()
     }
 
-    /// Whether nothing waits for an acknowledgement.
+    /// Whether no batch waits for an acknowledgement.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.batches.is_empty()
     }
 
-    /// Attempts that are not answered.
+    /// Number of attempts without a response yet.
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.in_flight
@@ -254,7 +258,7 @@ impl PartitionQueue {
         self.sent == self.batches.len() && !self.is_blocked(now)
     }
 
-    /// Bytes of the batch that [`Self::send`] would give now (before compression when it is not sealed).
+    /// Bytes of the batch that [`Self::send`] would return now (before compression if it is not sealed).
     #[must_use]
     pub fn next_bytes(&self, now: Moment) -> Option<usize> {
         let next = self.batches.get(self.sent).filter(|_| !self.is_blocked(now))?;
@@ -264,7 +268,7 @@ impl PartitionQueue {
         })
     }
 
-    /// When a batch that waits may be sent or has to be given up.
+    /// The time at which a waiting batch may be sent or has to be given up.
     #[must_use]
     pub fn next_timeout(&self, now: Moment) -> Option<Moment> {
         let front = self.batches.front()?;
@@ -279,16 +283,16 @@ impl PartitionQueue {
         self.needs_epoch && self.in_flight == 0
     }
 
-    /// The identity its sealed batches are stamped with.
+    /// The identity with which its sealed batches are stamped.
     #[must_use]
     pub fn identity(&self) -> ProducerIdentity {
         self.identity
     }
 
-    /// Seals the next batch, if it is not, and counts it as in flight. `None` when nothing may be sent now.
+    /// Seals the next batch, if it is not sealed yet, and counts it as in flight. `None` if nothing may be sent now.
     ///
     /// # Errors
-    /// The batch cannot be compressed; it stays in the queue, to be refused with [`Self::fail_all`].
+    /// The batch cannot be compressed; it stays in the queue until [`Self::fail_all`] gives it up.
     pub fn send(
         &mut self,
         now: Moment,
@@ -333,9 +337,9 @@ impl PartitionQueue {
         Ok(Some(sealed))
     }
 
-    /// Takes in how an attempt ended; gives the batch when that was its end.
+    /// Handles the outcome of an attempt; returns the batch if it has left the queue by it.
     ///
-    /// `transactional` decides what a gap means: see the rules at the top.
+    /// `transactional` decides the consequence of a gap: see the rules at the top.
     pub fn handle(&mut self, now: Moment, id: BatchId, attempt: Attempt, transactional: bool) -> Option<Finished> {
         let index = self.batches.iter().position(|batch| batch.id == id && batch.in_flight)?;
         self.in_flight -= 1;
@@ -358,7 +362,7 @@ impl PartitionQueue {
                 self.fail(index, DeliveryCause::Refused(code))
             }
             Attempt::OutOfOrder(_, code) => {
-                // The leader has nothing of it: had it been written, it would be among the batches that are recognised.
+                // The leader does not have the batch: otherwise it would have been recognised as a repetition.
                 batch.possibly_written = false;
                 batch.last_code = Some(code);
                 self.needs_epoch = true;
@@ -375,7 +379,7 @@ impl PartitionQueue {
         finished
     }
 
-    /// Gives up the first batch if its time is over and no attempt is unanswered; call until `None`.
+    /// Gives up the first batch if its time is over and no attempt is in flight; call it until `None`.
     pub fn expire(&mut self, now: Moment, transactional: bool) -> Option<Finished> {
         let front = self.batches.front().filter(|front| front.deadline <= now && !front.in_flight)?;
         let cause = DeliveryCause::TimedOut(front.last_code);
@@ -383,7 +387,7 @@ impl PartitionQueue {
         self.fail(0, cause)
     }
 
-    /// Starts anew at sequence 0 under `identity`: what waits is stamped again. Gives the batches that cannot be,
+    /// Restarts at sequence 0 under `identity`: waiting batches are stamped again. Returns the batches that cannot be,
     /// because they may have been written under their old stamp.
     pub fn restart(&mut self, identity: ProducerIdentity) -> Vec<Finished> {
         assert!(self.in_flight == 0, "a batch in flight may be written under its old stamp");
@@ -407,12 +411,12 @@ impl PartitionQueue {
             self.next_sequence = sequence_after(next, batch.record_count);
         }
         (self.sent, self.rewind, self.needs_epoch) = (0, false, false);
-        // It was the broker's forgetting that led here.
+        // The broker had forgotten the producer, which led here.
         self.remembered_until = Moment::ZERO;
         lost
     }
 
-    /// Gives up everything that is not in flight; the rest is given up when it is answered without success.
+    /// Gives up every batch that is not in flight; the others are given up when their attempts end without success.
     pub fn fail_all(&mut self, cause: DeliveryCause) -> Vec<Finished> {
         let mut failed = Vec::new();
         while let Some(index) = self.batches.iter().position(|batch| !batch.in_flight) {
@@ -427,7 +431,7 @@ impl PartitionQueue {
         self.rewind || self.needs_epoch || self.in_flight >= in_flight_max || now < self.retry_at
     }
 
-    /// A newer identity takes over, from sequence 0, once no batch is stamped with the old one.
+    /// Adopts a newer identity, from sequence 0 on, once no batch is stamped with the old one.
     fn adopt(&mut self, identity: ProducerIdentity) {
         let is_stamped = self.batches.iter().any(|batch| batch.contents.has_sequence());
         if self.identity != identity && !is_stamped {
@@ -448,27 +452,27 @@ impl PartitionQueue {
         None
     }
 
-    /// Gives up a batch that a repeat would not help.
+    /// Gives up a batch that a repetition would not help.
     fn refuse(&mut self, index: usize, cause: DeliveryCause, transactional: bool) -> Option<Finished> {
-        // What follows has sequences behind a gap; in a transaction nothing that follows will be sent.
+        // The following batches have sequences after a gap; in a transaction none of them will be sent.
         self.needs_epoch |= !transactional && self.identity.is_some();
         self.fail(index, cause)
     }
 
-    /// Puts two halves in the place of a batch that was refused for its size, each with its share of the sequences, as
-    /// Java's `ProducerBatch.split` does. Tells whether that was possible.
+    /// Replaces a batch that was refused for its size by two halves, each with its share of the sequences, as Java's
+    /// `ProducerBatch.split` does. Returns whether that was possible.
     fn split(&mut self, index: usize) -> bool {
         let batch = &self.batches[index];
         let Contents::Sealed { bytes, base_sequence } = &batch.contents else { return false };
         if batch.possibly_written {
             return false;
         }
-        // A batch of ours can be read; if not, it is refused like one of a single record.
+        // A batch of this producer can be read; if not, it is refused like one of a single record.
         let Ok(Some([first, second])) = split::split(bytes) else { return false };
         let has_sequence = *base_sequence != NO_SEQUENCE;
         let second_sequence =
             if has_sequence { sequence_after(*base_sequence, first.record_count()) } else { NO_SEQUENCE };
-        // Together they hold as much of the buffer as the whole did, whatever they measure now.
+        // Together they count as much against the buffer as the whole batch did, whatever their sizes are now.
         let first_bytes = first.size_bytes().min(batch.buffered_bytes);
         let second_bytes = batch.buffered_bytes - first_bytes;
         let (base_sequence, deadline, last_code) = (*base_sequence, batch.deadline, batch.last_code);
@@ -543,12 +547,12 @@ impl PartitionQueue {
 /// The sequence of a batch without one.
 const NO_SEQUENCE: i32 = -1;
 
-/// What all batches of a producer have in common.
+/// The settings that all batches of a producer share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchKind {
     /// Whether they belong to transactions.
     pub transactional: bool,
-    /// Codec for those that it makes smaller.
+    /// Codec, used for batches that it makes smaller.
     pub compression: Compression,
 }
 

@@ -1,6 +1,6 @@
-//! Taking a batch apart that the broker finds too large (MESSAGE_TOO_LARGE).
+//! Splitting of a batch that the broker finds too large (MESSAGE_TOO_LARGE).
 //!
-//! How large a batch may be is known only to the broker: `max.message.bytes` of the topic, or of the cluster. So a refused
+//! Only the broker knows how large a batch may be: `max.message.bytes` of the topic, or of the cluster. So a refused
 //! batch of several records is sent again as two of about half the size, and each of these likewise, down to batches of
 //! one record. Java's producer does the same (`ProducerBatch.split`, called by `RecordAccumulator.splitAndReenqueue`).
 
@@ -9,11 +9,11 @@ use bytes::Bytes;
 use crate::compression::Decompressed;
 use crate::record::{Batch, BatchBuilder, Record, RecordError};
 
-/// Two batches that hold the records of `sealed` in their order, neither of them empty, and of as equal a size as the
-/// records allow. `None` when there are fewer than two records.
+/// Two batches that hold the records of `sealed` in their order, neither of them empty, with sizes as equal as
+/// the records allow. `None` if there are fewer than two records.
 ///
 /// # Errors
-/// The bytes are no batch, or the codec cannot read it.
+/// The bytes are not a batch, or its records cannot be read.
 pub(super) fn split(sealed: &Bytes) -> Result<Option<[BatchBuilder; 2]>, RecordError> {
     let batch = Batch::from_bytes(sealed.clone())?;
     if batch.header.record_count < 2 {
@@ -28,7 +28,8 @@ pub(super) fn split(sealed: &Bytes) -> Result<Option<[BatchBuilder; 2]>, RecordE
     let mut before_bytes = 0;
     for record in batch.open(&mut buffer)? {
         let record = record?;
-        // A record across the middle goes to the side on which more of it lies; the last one is always behind it.
+        // A record across the middle goes to the side on which more of it lies; the last one always goes
+        // to the second batch.
         let is_before = before_bytes + bytes_of(&record) / 2 < whole_bytes / 2;
         let is_last = first.record_count() + 1 == batch.header.record_count;
         let is_first = first.is_empty() || (second.is_empty() && is_before && !is_last);
@@ -49,7 +50,7 @@ mod tests {
     use crate::compression::{Compression, Decompressed};
     use crate::record::{Batch, BatchBuilder, HeadersBuf, Seal};
 
-    /// Sizes of the values of both halves of a batch that holds values of these sizes.
+    /// Sizes of the values in both halves of a batch that has values of these sizes.
     fn halves(sizes: &[usize]) -> Option<[Vec<usize>; 2]> {
         let mut headers = HeadersBuf::new();
         headers.push(b"h", Some(b"1"));

@@ -59,7 +59,7 @@ impl Task {
         (self.task_count, targets)
     }
 
-    /// The mark to write now, if it says anything that the last one did not.
+    /// The mark to write now, if it differs from the last one.
     fn due_mark(&self) -> Option<Mark> {
         if self.shuffles.is_empty() {
             return None;
@@ -75,7 +75,7 @@ impl Task {
         (says_something && self.state.sent != Some(mark)).then_some(mark)
     }
 
-    /// Where the sources ended, when the task holds nobody back: no record for a while, or the end of its input.
+    /// The end offsets of the sources, if the task is idle: no record for a while, or the end of its input.
     pub(super) fn idle_at(&self) -> Option<IdleAt> {
         let time = &self.state.time;
         time.idle_at().or_else(|| self.state.ended().is_some().then(|| time.position()))

@@ -1,4 +1,4 @@
-//! Requests of the producer's state machines as requests of the client, and the outcomes back.
+//! Requests of the producer's state machines, sent as requests of the client, and their outcomes.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use crate::protocol;
 use crate::protocol::produce::ProduceRequest;
 use crate::types::BrokerId;
 
-/// Hands a batch of batches to the connection now, so that requests leave in the order in which they were made.
+/// Hands a Produce request to the connection at once, so that requests are sent in the order in which they were made.
 pub(super) fn produce(
     client: &Client,
     produce: Produce,
     version: TransactionVersion,
 ) -> impl Future<Output = Produced> + Send + use<> {
-    // Version 12 registers partitions by itself, which is not for transactions of version 1. Version 13 takes topic
+    // Version 12 registers partitions by itself, which transactions of version 1 must not do. Version 13 takes topic
     // ids instead of names.
     let is_v1 = version == TransactionVersion::V1 && produce.request.transactional_id.is_some();
     let options = CallOptions { max_version: Some(if is_v1 { 11 } else { 12 }), timeout: None };
@@ -50,7 +50,7 @@ enum Outcome<W> {
     Answer(Answer<ProduceRequest>),
 }
 
-/// Finds the coordinator, asks, and waits for the answer.
+/// Finds the coordinator, sends the request, and waits for the response.
 pub(super) async fn call(client: Client, call: Call) -> Reply {
     let node = match find(&client, &call).await {
         Ok(node) => node,
@@ -109,5 +109,5 @@ async fn find(client: &Client, call: &Call) -> Result<Node, Reply> {
     }
 }
 
-/// A request whose time is nearly over still gets this long: it may be the one that settles the matter.
+/// Shortest timeout, also for a request whose time is nearly over: it may be the one that settles the outcome.
 const TIMEOUT_MIN: Duration = Duration::from_secs(1);

@@ -20,9 +20,9 @@ use crate::wire::Str;
 /// Offsets that a transaction commits together with its output. Source: KIP-447.
 #[derive(Clone, Copy, Debug)]
 pub struct GroupOffsets<'a> {
-    /// The membership that the partitions were read under; read it afresh for each commit.
+    /// The membership under which the partitions were read; read it again for each commit.
     pub group: &'a GroupMetadata,
-    /// How far each partition has been read: the next offset to read.
+    /// The next offset to read, for each partition.
     pub offsets: &'a [(TopicPartition, CommittedOffset)],
 }
 
@@ -156,7 +156,7 @@ impl Engine {
         };
         let ended = self.ask(asked).await.map_err(TransactionError::NotReady)?;
         match ended {
-            // A commit that nobody waited for has ended just now, and not well.
+            // A commit whose future was dropped has ended just now, without success.
             Ended::Unknown(_) | Ended::Abortable(_) | Ended::GroupChanged(_) => {
                 settled(self.ask(asked).await.map_err(TransactionError::NotReady)?)
             }
@@ -208,7 +208,7 @@ impl Engine {
         }
     }
 
-    /// Asks the manager for something and waits for how it ended.
+    /// Starts an operation of the manager and waits for its outcome.
     async fn ask(&self, ask: impl FnOnce(&mut Core) -> Result<(), NotReady>) -> Result<Ended, NotReady> {
         let (promise, ended) = oneshot::channel();
         {
@@ -228,7 +228,7 @@ impl Engine {
         if core.has_stopped { Err(FlushError::NotReady(NotReady::Stopped)) } else { Ok(core) }
     }
 
-    /// Why nothing more of this transaction, or producer, will be sent.
+    /// The reason why no more records of this transaction, or producer, will be sent.
     pub(super) fn transaction_failure(&self) -> Option<FlushError> {
         let core = self.shared.core();
         Some(match core.manager.failure()? {

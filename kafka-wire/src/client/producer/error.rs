@@ -39,7 +39,7 @@ pub enum SendError {
     UnknownPartition {
         /// The partition asked for, or that the user's own partitioner chose.
         partition: TopicPartition,
-        /// Partitions that the topic has.
+        /// Number of partitions that the topic has.
         count: i32,
     },
     /// A transactional producer takes records between `begin_transaction` and `commit_transaction` or `abort_transaction` only.
@@ -48,7 +48,7 @@ pub enum SendError {
     TransactionFailed,
     /// The producer is closed.
     Closed,
-    /// What sends has ended on its own: its runtime was shut down, or it panicked. Open a new producer.
+    /// The sending task or thread has ended on its own: its runtime was shut down, or it panicked. Open a new producer.
     Stopped,
 }
 

@@ -25,11 +25,11 @@ pub struct ExclusiveProducer {
 }
 
 impl ExclusiveProducer {
-    /// Gets a producer id. With a transactional id: fences whoever has used it, and waits until the transaction that
-    /// it left open is aborted (the coordinator answers CONCURRENT_TRANSACTIONS until then).
+    /// Gets a producer id. With a transactional id, it fences the former user of that id, and waits until the
+    /// coordinator has aborted the transaction that it left open (CONCURRENT_TRANSACTIONS until then).
     ///
     /// # Errors
-    /// Refused for good, or not through within `init_timeout`. Cancel safe: nothing is left running.
+    /// The coordinator refused for good, or did not finish within `init_timeout`. Cancel safe: nothing is left running.
     pub async fn open(client: &Client, config: ProducerConfig) -> Result<Self, OpenError> {
         Engine::open(client, config, false).await.map(|engine| Self { engine })
     }
@@ -48,7 +48,7 @@ impl ExclusiveProducer {
         }
     }
 
-    /// Partitions of a topic, when it was last looked up.
+    /// Number of partitions of a topic, when it was last looked up.
     #[must_use]
     pub fn partition_count(&self, topic: TopicHandle) -> i32 {
         self.engine.shared.buffer().accumulator.partition_count(topic)
@@ -60,7 +60,7 @@ impl ExclusiveProducer {
     /// [`ExclusiveProducer::flush`] and [`ExclusiveProducer::commit`].
     ///
     /// # Errors
-    /// Nothing is appended then; see [`AppendError`]. That earlier records failed is told by `flush` and `commit`.
+    /// On an error nothing is appended; see [`AppendError`]. `flush` and `commit` report earlier records that failed.
     #[inline]
     pub fn append(
         &mut self,
@@ -108,7 +108,7 @@ impl ExclusiveProducer {
     /// Waits until the buffer has room again after [`AppendError::Full`]. Cancel safe.
     ///
     /// # Errors
-    /// The transaction has failed: there will be no room for it, `abort`.
+    /// The transaction has failed: there will be no room for its records. Call `abort`.
     pub async fn ready(&mut self) -> Result<(), FlushError> {
         let (promise, has_room) = oneshot::channel();
         {
@@ -124,27 +124,27 @@ impl ExclusiveProducer {
         self.engine.transaction_failure().map_or(Ok(()), Err)
     }
 
-    /// Opens a transaction. No request is sent before there is something to send.
+    /// Opens a transaction. No request is sent before there are records or offsets to send.
     ///
-    /// Which version of the protocol it runs at is decided here, by the cluster's finalized `transaction.version`.
+    /// Its protocol version is fixed here, by the cluster's finalized `transaction.version`.
     ///
     /// # Errors
-    /// A transaction is open, or has to be aborted or recovered first, or the producer is finished.
+    /// A transaction is open, or has to be aborted or recovered first, or the producer cannot go on.
     pub fn begin(&mut self) -> Result<(), TransactionError> {
         self.engine.begin()
     }
 
-    /// Sends everything that was appended and waits for every acknowledgement. Cancel safe.
+    /// Sends every appended record and waits for every acknowledgement. Cancel safe.
     ///
     /// # Errors
-    /// Some records will never be acknowledged. Inside a transaction it has to be aborted; without one, the failure is
-    /// told once and the producer goes on.
+    /// Some records will never be acknowledged. A transaction then has to be aborted; without one, the failure is
+    /// reported once and the producer goes on.
     pub async fn flush(&mut self) -> Result<(), FlushError> {
         self.engine.flush().await
     }
 
-    /// Offset of the last record of a partition that was acknowledged to this producer; `None` before, and while the
-    /// broker recognised only repeats, which it acknowledges without an offset.
+    /// Offset of the last record of a partition that was acknowledged to this producer. `None` before that,
+    /// and while the broker has only recognised repetitions, which it acknowledges without an offset.
     #[must_use]
     pub fn last_offset(&self, topic: TopicHandle, partition: PartitionId) -> Option<Offset> {
         let buffer = self.engine.shared.buffer();
@@ -159,12 +159,13 @@ impl ExclusiveProducer {
     /// tells.
     ///
     /// # Errors
-    /// Each variant of [`CommitError`] says what to call next. Only `Unknown` may be committed.
+    /// Each variant of [`CommitError`] says what to call next. Only after `Unknown` may the transaction be committed.
     pub async fn commit(&mut self, offsets: Option<GroupOffsets<'_>>) -> Result<(), CommitError> {
         self.engine.commit(offsets.map(|offsets| (offsets.group.clone(), offsets.offsets.to_vec()))).await
     }
 
-    /// Throws away what has not been sent and aborts the transaction; the next may begin. Fine when none is open.
+    /// Discards the records that have not been sent and aborts the transaction; the next one may begin.
+    /// Does nothing if none is open.
     ///
     /// Not cancel safe: after dropping the future, [`ExclusiveProducer::recover`].
     ///
@@ -174,14 +175,15 @@ impl ExclusiveProducer {
         self.engine.abort().await
     }
 
-    /// Makes sure how the transaction ended that [`CommitError::Unknown`] left open, aborting it if it is still open,
-    /// and gets a new epoch, so that nothing that is still on its way can touch the next one.
+    /// Determines the outcome of the transaction that [`CommitError::Unknown`] left open, aborting it if it is still
+    /// open, and gets a new epoch, so that no request that is still in flight can affect the next one.
     ///
-    /// Fits every state: a failed transaction is aborted, a commit that nobody waited for is waited for. Cancel safe.
+    /// Allowed in every state: a failed transaction is aborted; a commit whose future was dropped is awaited.
+    /// Cancel safe.
     ///
     /// # Errors
-    /// See [`TransactionError`]. `Fenced` leaves the outcome open: whoever fenced this producer, or the coordinator's
-    /// timeout, came first or second; the committed offsets of the group tell.
+    /// See [`TransactionError`]. `Fenced` leaves the outcome open: the other producer that fenced this one,
+    /// or the coordinator's timeout, may have come before or after the commit; the committed offsets of the group tell.
     pub async fn recover(&mut self) -> Result<Recovered, TransactionError> {
         self.engine.recover().await
     }
@@ -195,9 +197,9 @@ impl ExclusiveProducer {
     }
 }
 
-/// Fences whoever has used a transactional id and aborts the transaction that it left open; for an instance that died.
+/// Fences the user of a transactional id and aborts the transaction that it left open. It is for an instance that died.
 ///
-/// Returns when the abort is complete, so that its partitions' last stable offsets move on. Source: KIP-98.
+/// Returns when the abort is complete, so that the last stable offsets of its partitions can advance. Source: KIP-98.
 ///
 /// # Errors
 /// As [`ExclusiveProducer::open`].

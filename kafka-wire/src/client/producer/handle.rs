@@ -83,7 +83,7 @@ impl Producer {
     /// open is aborted.
     ///
     /// # Errors
-    /// Refused for good, or not through within `init_timeout`. Cancel safe: nothing is left running.
+    /// The coordinator refused for good, or did not finish within `init_timeout`. Cancel safe: nothing is left running.
     pub async fn open(client: &Client, config: ProducerConfig) -> Result<Self, OpenError> {
         let (partitioning, max_block) = (config.partitioning.clone(), config.max_block);
         let limit_bytes = config.buffer_limit_bytes;
@@ -159,7 +159,7 @@ impl Producer {
         self.inner.engine.stop().await;
     }
 
-    /// Opens a transaction. No request is sent before there is something to send.
+    /// Opens a transaction. No request is sent before there are records or offsets to send.
     ///
     /// # Errors
     /// The producer has no transactional id, or a transaction is open, or has to be aborted or recovered first.
@@ -184,13 +184,14 @@ impl Producer {
     /// [`Producer::recover_transaction`] tells.
     ///
     /// # Errors
-    /// Each variant of [`CommitError`] says what to call next. Only `Unknown` may be committed.
+    /// Each variant of [`CommitError`] says what to call next. Only after `Unknown` may the transaction be committed.
     pub async fn commit_transaction(&self) -> Result<(), CommitError> {
         let offsets = self.inner.engine.shared.core().offsets.take();
         self.inner.engine.commit(offsets).await
     }
 
-    /// Throws away what has not been sent and aborts the transaction; the next may begin. Fine when none is open.
+    /// Discards the records that have not been sent and aborts the transaction; the next one may begin.
+    /// Does nothing if none is open.
     ///
     /// Not cancel safe: after dropping the future, [`Producer::recover_transaction`].
     ///

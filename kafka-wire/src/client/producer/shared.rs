@@ -17,7 +17,7 @@ use crate::time::Moment;
 use crate::types::Offset;
 use crate::wire::Str;
 
-/// Two locks, none ever held across an await. When both are needed, `core` is taken first.
+/// Two locks, neither ever held across an await. If both are needed, `core` is taken first.
 #[derive(Debug)]
 pub(super) struct Shared {
     buffer: Mutex<Buffer>,
@@ -38,7 +38,7 @@ pub(super) struct Buffer {
     pub(super) bell: Bell,
     /// Last acknowledged offset by slot.
     pub(super) last_offsets: Vec<Option<Offset>>,
-    /// Wants to know when there is room, or the transaction has failed.
+    /// Fulfilled when there is room, or the transaction has failed.
     pub(super) on_room: Option<oneshot::Sender<()>>,
     /// Want to append a record that had no room, in the order in which they came.
     pub(super) waiting: VecDeque<Waiting>,
@@ -103,7 +103,7 @@ pub(super) struct Core {
     pub(super) manager: TransactionManager,
     /// Offsets to be committed with the open transaction.
     pub(super) offsets: Option<(GroupMetadata, Vec<(TopicPartition, CommittedOffset)>)>,
-    /// The first batch that failed and was not yet reported, and how many records failed in all.
+    /// The first failed batch that was not reported yet, and the number of records that failed in all.
     pub(super) failed: Option<(DeliveryError, u64)>,
     /// Want to know when every batch below this number is settled, or the transaction has failed.
     pub(super) on_settled: Vec<(u64, oneshot::Sender<()>)>,
@@ -147,7 +147,7 @@ impl Shared {
         Self { buffer: Mutex::new(buffer), core: Mutex::new(core), wake: Notify::new() }
     }
 
-    /// A panic of the other side leaves at worst an unfinished batch behind, which is never sent.
+    /// A panic of the other side leaves at worst an unfinished batch, which is never sent.
     #[inline]
     pub(super) fn buffer(&self) -> MutexGuard<'_, Buffer> {
         self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
@@ -160,7 +160,7 @@ impl Shared {
 }
 
 impl Buffer {
-    /// Keeps the last offset of a partition.
+    /// Records the last acknowledged offset of a partition.
     pub(super) fn acknowledge(&mut self, slot: Slot, offset: Offset) {
         if self.last_offsets.len() <= slot.index() {
             self.last_offsets.resize(slot.index() + 1, None);

@@ -1,10 +1,10 @@
-//! Setting a producer's sender to work: on a thread of its own, or on the runtime of whoever opens the producer.
+//! Starts a producer's sender: on a thread of its own, or on the runtime of the caller.
 //!
-//! A task that sends on the caller's runtime depends on the caller. tokio puts a task that another one wakes into a place of that
-//! one's thread from where no other thread takes it, and a thread that is busy drives neither sockets nor timers: records that
-//! were appended by a task that goes on computing stayed where they were, on a runtime with an idle second thread, too. So
-//! the sender, its timers and its connections have a thread and a runtime to themselves. What it costs is a switch of
-//! threads for each batch, not for each record.
+//! A sender on the caller's runtime depends on the caller. tokio puts a task that another one wakes into a slot of that
+//! one's thread, from which no other thread takes it, and a busy thread drives neither sockets nor timers:
+//! records appended by a task that went on computing were not sent, even on a runtime with an idle second thread.
+//! So the sender, its timers and its connections have a thread and a runtime to themselves. The cost is one switch
+//! of threads per batch, not per record.
 
 use std::io;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::sender::Sender;
 use super::shared::Shared;
 use crate::producer::{ProducerConfig, RunsOn};
 
-/// Starts what sends for the owner of `shared`; it ends when the owner is gone.
+/// Starts the sender for the owner of `shared`; it ends when the owner is dropped.
 ///
 /// # Errors
 /// The operating system has no thread or no event queue left.
@@ -39,7 +39,7 @@ pub(super) fn start(
                     drop(client);
                     Sender::new(own, shared, &config, has_many_owners).run().await;
                 });
-                // A name that is being resolved is not waited for.
+                // A name look-up that is in progress is not waited for.
                 runtime.shutdown_background();
             })?;
         }
@@ -47,5 +47,5 @@ pub(super) fn start(
     Ok(())
 }
 
-/// What debuggers and `top -H` show; Linux keeps 15 bytes.
+/// The name in debuggers and `top -H`; Linux keeps 15 bytes.
 const THREAD_NAME: &str = "kafka-producer";

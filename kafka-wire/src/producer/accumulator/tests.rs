@@ -81,7 +81,7 @@ fn linger_counts_from_when_the_sender_saw_the_batch() {
     accumulator.append(topic, PartitionId(1), record(b"b")).unwrap();
     assert_eq!(accumulator.close_due(at(8), EACH, |_| true), Some(at(15)));
     assert!(accumulator.take_closed().is_empty());
-    // The first is due but its partition has other batches to send: it may go on filling.
+    // The first is due, but its partition has other batches to send: it may take more records.
     assert_eq!(accumulator.close_due(at(15), EACH, |_| false), Some(at(18)));
     assert!(accumulator.take_closed().is_empty());
     assert_eq!(accumulator.close_due(at(16), EACH, |_| true), Some(at(18)));

@@ -34,7 +34,7 @@ impl Script {
         Self { outbox, accumulator }
     }
 
-    /// One batch of one record with `bytes` of value for each of `partitions`.
+    /// Pushes one batch of one record with `bytes` of value for each of `partitions`.
     fn push(&mut self, partitions: &[i32], bytes: usize) {
         let topic = self.accumulator.topic("t").unwrap();
         let value = vec![0; bytes];
@@ -73,7 +73,7 @@ impl Script {
         self.outbox.handle(NOW, produce.id, &Produced::Answered(response));
     }
 
-    /// Lets every partition have one acknowledged batch, so that the brokers remember the producer.
+    /// Gives every partition one acknowledged batch, so that the brokers remember the producer.
     fn acquaint(&mut self, partitions: &[i32]) {
         self.push(partitions, 1);
         while let Some(produce) = self.poll() {
@@ -250,7 +250,7 @@ fn each_code_is_an_acknowledgement_a_retry_or_a_refusal() {
 fn a_partition_that_the_answer_leaves_out_is_not_answered() {
     let mut script = Script::with(ProducerConfig { delivery_timeout: Duration::ZERO, ..Default::default() }, &[1]);
     script.push(&[0], 10);
-    // Its time is over before it is sent, which is not the broker's doing.
+    // Its time is over before it was sent, which is no fault of the broker.
     assert!(script.poll().is_none());
     assert!(!script.outbox.take_settled().first_failure.unwrap().possibly_written);
 

@@ -55,7 +55,7 @@ struct Turn {
 
 /// A topic as a chooser has to know it.
 pub(crate) trait Queues {
-    /// How many partitions it has.
+    /// Number of its partitions.
     fn partition_count(&self) -> i32;
     /// Whether the open batch of a partition has room for one more record.
     fn has_room(&self, partition: PartitionId) -> bool;

@@ -15,7 +15,7 @@ fn push(queue: &mut PartitionQueue, records: i32) {
     queue.push(builder, 0, None, DEADLINE);
 }
 
-/// A queue whose broker remembers the producer, although no sequence is taken yet.
+/// A queue whose broker remembers the producer, although no sequence is used yet.
 fn remembered(sequence: i32) -> PartitionQueue {
     PartitionQueue { remembered_until: DEADLINE, identity: FIRST, ..PartitionQueue::starting_at(sequence) }
 }
@@ -30,7 +30,7 @@ fn send_one(queue: &mut PartitionQueue, now: Moment, identity: ProducerIdentity)
     queue.send(now, identity, PLAIN, &mut Compressor::default()).unwrap()
 }
 
-/// Sends whatever may be sent now.
+/// Sends every batch that may be sent now.
 fn send(queue: &mut PartitionQueue) -> Vec<Sealed> {
     std::iter::from_fn(|| send_one(queue, NOW, FIRST)).collect()
 }
@@ -110,7 +110,7 @@ fn what_failed_retriably_is_sent_again_in_order_with_the_same_bytes() {
     queue.handle(NOW, sent[0].id, NOT_LEADER, false);
     push(&mut queue, 10);
     assert!(send(&mut queue).is_empty(), "three batches are still in flight");
-    // The batches behind it were refused because it was missing: that is no gap.
+    // The batches after it were refused because it was missing: that is no gap.
     for batch in &sent[1..] {
         assert_eq!(queue.handle(NOW, batch.id, GAP, false), None);
     }
@@ -161,7 +161,7 @@ fn a_gap_before_the_next_in_line_starts_anew_under_a_higher_epoch() {
     let sent = send(&mut queue);
     queue.handle(NOW, sent[0].id, acknowledged(0), false);
     let again: Vec<Sealed> = {
-        // The second was not sent as the next in line: the gap is believed only when it is repeated as such.
+        // The second was not sent as the next in line: the gap counts only if it is reported again in that position.
         queue.handle(NOW, sent[1].id, GAP, false);
         queue.handle(NOW, sent[2].id, GAP, false);
         send(&mut queue)
@@ -256,7 +256,7 @@ fn a_batch_that_is_too_large_goes_on_in_halves_that_share_its_sequences() {
     assert_eq!(sequences(&again), [0, 5, 10, 20]);
     assert_eq!(again[2..], sent[1..], "the others are the same bytes");
 
-    // A half may be too large as well; an acknowledged one stays acknowledged.
+    // A half may be too large as well; one that was acknowledged stays so.
     let mut records = queue.handle(NOW, again[0].id, acknowledged(0), false).unwrap().record_count;
     assert_eq!(queue.handle(NOW, again[1].id, TOO_LARGE, false), None);
     for batch in &again[2..] {

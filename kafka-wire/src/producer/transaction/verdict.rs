@@ -1,38 +1,39 @@
-//! What an error code means for a transaction, by the API that answered with it.
+//! The meaning of error codes for a transaction, by the API that returned them.
 //!
 //! The classes are those of Java's `TransactionManager` (the `handleResponse` of each of its handlers), with one more
 //! for offset commits of a member that the group no longer knows (KIP-447).
 
 use crate::protocol::{ApiKey, ErrorCode};
 
-/// What to do about an answer.
+/// The reaction to a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
-    /// It is done.
+    /// The request has succeeded.
     Done,
-    /// Ask the same again after a pause.
+    /// Send the same request again after a pause.
     Retry,
-    /// Look the coordinator up again, then ask the same.
+    /// Look the coordinator up again, then send the same request.
     FindCoordinator,
-    /// The transaction has to be aborted; then all is well again.
+    /// Abort the transaction; after that the producer can go on.
     Abortable,
-    /// As above, but the coordinator will not even take the abort: get a producer id again instead.
+    /// The same, but the coordinator will not even accept the abort: get a producer id again instead.
     Reinitialize,
     /// The consumer group has moved on: abort, then rejoin.
     GroupChanged,
-    /// Somebody else has the transactional id, or the coordinator gave this transaction up.
+    /// Another producer has the transactional id, or the coordinator has given this transaction up.
     Fenced,
     /// This producer cannot go on.
     Fatal,
 }
 
-/// The meaning of `code` in an answer to `api`, one of the five transactional requests or FindCoordinator.
+/// The reaction to `code` in a response of `api`, one of the five transactional requests or FindCoordinator.
 #[must_use]
 pub fn verdict(api: ApiKey, code: ErrorCode) -> Verdict {
     match code {
         ErrorCode::NONE => Verdict::Done,
         ErrorCode::NOT_COORDINATOR | ErrorCode::COORDINATOR_NOT_AVAILABLE => Verdict::FindCoordinator,
-        // The group coordinator's append to its log timed out; Java looks for it again rather than wait for this one.
+        // The group coordinator's append to its log timed out; Java looks for the coordinator again instead of
+        // waiting for this one.
         ErrorCode::REQUEST_TIMED_OUT if api == ApiKey::TxnOffsetCommit => Verdict::FindCoordinator,
         ErrorCode::CONCURRENT_TRANSACTIONS | ErrorCode::COORDINATOR_LOAD_IN_PROGRESS => Verdict::Retry,
         ErrorCode::INVALID_PRODUCER_EPOCH | ErrorCode::PRODUCER_FENCED => Verdict::Fenced,
@@ -46,10 +47,10 @@ pub fn verdict(api: ApiKey, code: ErrorCode) -> Verdict {
     }
 }
 
-/// Codes that mean different things to different requests.
+/// Codes whose meaning depends on the request.
 fn of_api(api: ApiKey, code: ErrorCode) -> Verdict {
     match (api, code) {
-        // One partition that cannot be added spoils the transaction and no more than that.
+        // One partition that cannot be added fails the transaction, but not the producer.
         (ApiKey::AddPartitionsToTxn, _) | (_, ErrorCode::GROUP_AUTHORIZATION_FAILED) => Verdict::Abortable,
         (
             ApiKey::TxnOffsetCommit,
@@ -64,10 +65,10 @@ fn of_api(api: ApiKey, code: ErrorCode) -> Verdict {
     }
 }
 
-/// What a leader's refusal of a batch means for the transaction that the batch belongs to.
+/// The reaction of a transaction to a leader's refusal of one of its batches.
 ///
-/// Java takes INVALID_PRODUCER_EPOCH from a leader as abortable and learns from the coordinator's answer to the abort
-/// that it is fenced. There is no other way for that story to end, so it ends here.
+/// Java takes INVALID_PRODUCER_EPOCH from a leader as abortable and learns from the coordinator's response to the abort
+/// that it is fenced. That is the only possible end, so it is taken as fenced at once.
 #[must_use]
 pub fn produce_verdict(code: ErrorCode) -> Verdict {
     match code {
@@ -92,7 +93,7 @@ mod tests {
         ApiKey::EndTxn,
     ];
 
-    /// A row: the code, then the verdict for each of `APIS`. D done, R retry, C find coordinator, A abortable,
+    /// A row: the code, then the reaction for each of `APIS`. D done, R retry, C find coordinator, A abortable,
     /// I reinitialize, G group changed, F fenced, X fatal.
     const TABLE: &[(ErrorCode, &str)] = &[
         (ErrorCode::NONE, "DDDDD"),
