@@ -25,14 +25,14 @@ pub(crate) fn counted(work: impl FnOnce() -> u64) -> Allocations {
     stop_counting()
 }
 
-/// Counts from here on.
+/// Starts counting.
 pub(crate) fn start_counting() {
     COUNT.store(0, Relaxed);
     BYTES.store(0, Relaxed);
     IS_COUNTING.store(true, Relaxed);
 }
 
-/// Ends the counting, and tells the sums.
+/// Ends the counting, and returns the sums.
 pub(crate) fn stop_counting() -> Allocations {
     IS_COUNTING.store(false, Relaxed);
     Allocations { count: COUNT.load(Relaxed), bytes: BYTES.load(Relaxed) }

@@ -1,4 +1,4 @@
-//! Writes two records and tells where they lie: `cargo run --example produce -- 127.0.0.1:9092 orders`.
+//! Writes two records and prints their places: `cargo run --example produce -- 127.0.0.1:9092 orders`.
 #![allow(clippy::print_stdout, reason = "a program that tells what it did")]
 
 use std::error::Error;
@@ -12,13 +12,13 @@ pub(crate) async fn produce(servers: &str, topic: &str) -> Result<(), Box<dyn Er
     let producer = Producer::open(&client, ProducerConfig::default()).await?;
 
     let paid = ProducerRecord::to(topic).key("4711").value("paid").header("trace", "a1");
-    let delivery = producer.send(paid).await?; // In a batch, which is on its way within linger (5 ms).
-    let written = delivery.await?; // Acknowledged by all in-sync replicas.
+    let delivery = producer.send(paid).await?; // The record is in a batch, which is sent within linger (5 ms).
+    let written = delivery.await?; // All in-sync replicas have acknowledged it.
     println!("partition {} offset {:?}", written.partition, written.offset);
 
-    // Whoever does not want to know forgets the delivery; the record is sent all the same.
+    // A caller who does not need the outcome forgets the delivery; the record is sent all the same.
     producer.send(ProducerRecord::to(topic).value("no key: any partition")).await?.forget();
-    producer.close().await?; // Waits for what is on its way, and tells how many records were lost.
+    producer.close().await?; // Waits for records in flight, and returns how many were lost.
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use kafka_wire::producer::{ProducerConfig, ProducerRecord};
 /// Writes an order and its payment, both or neither, for readers with `isolation.level=read_committed`.
 pub(crate) async fn transaction(servers: &str, orders: &str, payments: &str) -> Result<(), Box<dyn Error>> {
     let client = Client::connect(ClientConfig::new(servers)).await?;
-    // Whoever opens the same transactional id later fences this producer, and aborts what it left open.
+    // A producer that opens the same transactional id later fences this one, and aborts its open transaction.
     let producer = Producer::open(&client, ProducerConfig::transactional("shop-1")).await?;
 
     producer.begin_transaction()?;
@@ -17,7 +17,7 @@ pub(crate) async fn transaction(servers: &str, orders: &str, payments: &str) -> 
     match producer.commit_transaction().await {
         Ok(()) => {}
         Err(error) if error.requires_abort() => producer.abort_transaction().await?,
-        // Nobody knows yet whether it is committed: `recover_transaction` finds out. Or this producer was fenced.
+        // Either the outcome is unknown, and `recover_transaction` determines it; or this producer was fenced.
         Err(error) => return Err(error.into()),
     }
     producer.close().await?;

@@ -1,4 +1,4 @@
-//! The programs of `kafka-wire/examples`, run as they stand there.
+//! The programs of `kafka-wire/examples`, run unchanged.
 
 #[path = "../../kafka-wire/examples/produce.rs"]
 mod produce;
@@ -14,7 +14,7 @@ use kafka_wire::consumer::IsolationLevel::ReadCommitted;
 
 on_both_brokers!(produce_writes_its_records, transaction_commits_to_both_topics);
 
-/// The values of a topic, in no order.
+/// The values in a topic, in arbitrary order.
 async fn values(client: &Client, topic: &str) -> Vec<String> {
     let records = read_to_end(client, topic, ReadCommitted).await;
     let mut values: Vec<_> = records.into_iter().filter_map(|record| String::from_utf8(record.value?).ok()).collect();

@@ -1,4 +1,4 @@
-//! The producer for everybody: the outcome of every record, many tasks on one producer, waiting for room in the buffer.
+//! The general producer: the outcome of every record, many tasks on one producer, waiting for room in the buffer.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -71,7 +71,7 @@ impl Fixture {
         ProducerRecord::to(&self.topic).value(value)
     }
 
-    /// The next Produce request is not answered, nor what comes behind it on its connection.
+    /// Leaves the next Produce request without a response, and so the later ones on its connection.
     fn silence(&self) -> &Broker {
         let embedded = self.broker.embedded().expect("this test runs on the embedded broker");
         embedded.inject(Rule { api_key: ApiKey::Produce as i16, nth: 1, action: Action::DropRequest });
@@ -164,7 +164,7 @@ struct ByLength;
 impl Partitioner for ByLength {
     fn partition(&self, _: &str, _: Option<&[u8]>, value: Option<&[u8]>, partition_count: i32) -> PartitionId {
         let length = i32::try_from(value.map_or(0, <[u8]>::len)).expect("short");
-        // Longer ones than four bytes go where there is no partition.
+        // Keys longer than four bytes go to a partition that does not exist.
         PartitionId(if length > 4 { partition_count } else { length % partition_count })
     }
 }
@@ -241,7 +241,7 @@ async fn every_level_of_acks_writes(broker: TestBroker) {
         }
         producer.close().await.expect("all are written");
     }
-    // Nobody tells when what nobody acknowledges has got there.
+    // With acks=0, nobody reports when the records have arrived.
     let read = eventually("all records", WAIT, async || {
         let read = fixture.read().await;
         (read.len() == 2_000).then_some(read)
@@ -262,7 +262,7 @@ async fn a_topic_that_is_missing_is_an_error_that_names_it(broker: TestBroker) {
     let error = producer.send(ProducerRecord::to(&missing)).await.expect_err("there is no such topic");
     assert_eq!(error, SendError::Topic(MetadataError::UnknownTopic(missing.as_str().into())));
     assert!(error.to_string().contains(&missing), "{error}");
-    // Whoever does not wait is told to come again.
+    // A caller that does not wait is told to try again.
     let topic = broker.unique("t");
     create_topic(&client, &topic, 1).await;
     let early = producer.try_send(ProducerRecord::to(&topic)).expect_err("it is new to the producer");
@@ -357,7 +357,7 @@ async fn transactions_are_all_or_nothing(broker: TestBroker) {
         producer.begin_transaction().expect("none is open");
         for part in ["a", "b"] {
             let text = format!("{number}{part}");
-            // An acknowledgement comes although nothing flushes.
+            // The acknowledgement comes although nothing flushes.
             let delivery = producer.send(fixture.record(&text).key("k")).await.expect("it is taken");
             within("an acknowledgement", WAIT, delivery).await.expect("it is written");
         }

@@ -1,11 +1,11 @@
-//! CPU time that a record costs the client, against a broker in another process.
+//! The client's CPU time per record, against a broker in another process.
 //!
 //! ```text
 //! cargo run --release --manifest-path bench/client/Cargo.toml -- [FILTER] [--rounds N] [--servers HOST:PORT]
 //! ```
-//! Rows whose name contains FILTER are measured, in turns, and the round with the least CPU time counts: other programs
-//! on the machine only add to it. Without `--servers` the embedded broker is started in a process of its own.
-//! 6 partitions, `acks=all`, idempotent, no codec; values of 100 bytes unless a row says otherwise.
+//! Rows whose name contains FILTER are measured, in turns, and the round with the least CPU time counts:
+//! other programs on the machine only add to it. Without `--servers` the embedded broker is started in a process of its
+//! own. 6 partitions, `acks=all`, idempotent, no codec; values of 100 bytes unless a row says otherwise.
 
 #[path = "../../src/counted.rs"]
 mod counted;
@@ -58,7 +58,7 @@ fn main() -> Fallible<()> {
     Ok(())
 }
 
-/// One row on a topic of its own.
+/// Runs one row on a topic of its own.
 fn run(row: &Row, servers: &str, round: usize) -> Fallible<produce::Measured> {
     let mut builder = if row.threads == 1 {
         tokio::runtime::Builder::new_current_thread()
@@ -105,7 +105,7 @@ impl Arguments {
     }
 }
 
-/// Serves until stdin ends, which it does with the process that reads the address.
+/// Serves until stdin ends, which happens when the process that reads the address ends.
 fn serve() -> Fallible<()> {
     let broker = Broker::start_on_thread(BrokerConfig { memory_bytes: 3 << 30, ..BrokerConfig::default() })?;
     println!("{}", broker.address());

@@ -1,4 +1,4 @@
-//! Rows of producing: through `send` and through `append`, with and without waiting for acknowledgements.
+//! Rows that produce: through `send` and through `append`, with and without waiting for acknowledgements.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -10,13 +10,13 @@ use kafka_wire::types::{PartitionId, TimestampMs};
 use crate::counted::{Allocations, start_counting, stop_counting};
 use crate::{Fallible, PARTITIONS, cpu};
 
-/// One way of writing.
+/// One way of producing.
 pub(crate) struct Row {
     pub(crate) name: &'static str,
     way: Way,
     records: u64,
     value_bytes: usize,
-    /// Of the runtime that writes.
+    /// Threads of the runtime that produces.
     pub(crate) threads: usize,
 }
 
@@ -24,13 +24,13 @@ pub(crate) struct Row {
 enum Way {
     /// `Producer::send`, deliveries dropped.
     Send,
-    /// `Producer::try_send` from code that is not async, `send` when that is refused.
+    /// `Producer::try_send` from code that is not async; `send` if that is refused.
     TrySend,
-    /// `Producer::send`, each delivery awaited once so many others are under way.
+    /// `Producer::send`, each delivery awaited once this many others are in flight.
     Awaited { outstanding: usize },
     /// `ExclusiveProducer::append`, partitions in turn.
     Append,
-    /// The same on the caller's runtime.
+    /// The same, with sending on the caller's runtime.
     AppendHere,
 }
 
@@ -61,7 +61,8 @@ pub(crate) struct Measured {
     pub(crate) allocated_kb: f64,
 }
 
-/// Writes the records of a row. A tenth of them go before, uncounted: connections, buffers and batch sizes settle.
+/// Produces the records of a row. A tenth of them go before, uncounted, until connections, buffers and
+/// batch sizes have settled.
 pub(crate) async fn measure(row: &Row, client: &Client, topic: &str) -> Fallible<Measured> {
     let runs_on = if matches!(row.way, Way::AppendHere) { RunsOn::CallersRuntime } else { RunsOn::OwnThread };
     let config = ProducerConfig { runs_on, ..ProducerConfig::default() };

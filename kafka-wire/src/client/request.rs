@@ -81,7 +81,8 @@ impl Client {
         self.start_message(to, lane, Arc::new(request), options)
     }
 
-    /// Hands a request that no broker answers to its connection now; done when it is handed to the transport.
+    /// Hands a request without a response to its connection at once; completes when the request was
+    /// handed to the transport.
     pub(super) fn start_unanswered<R: Request>(
         &self,
         to: BrokerId,

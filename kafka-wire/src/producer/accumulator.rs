@@ -4,8 +4,8 @@
 //! is closed when it is full, when its linger is over, or when the owner flushes, and is then taken by the sender.
 //! The bytes of a batch count against the limit from its first record until [`Accumulator::release`].
 //!
-//! `append` reads no clock and takes memory only when a batch is opened: that of a batch that is done, or as much as
-//! the last one of its partition needed.
+//! `append` reads no clock and allocates only when a batch is opened: it reuses the memory of a settled batch,
+//! or takes as much as the last batch of its partition needed.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -58,7 +58,7 @@ pub struct NewRecord<'a> {
 }
 
 impl Default for NewRecord<'_> {
-    /// Neither key nor value, headers nor timestamp.
+    /// A record without key, value, headers and timestamp.
     fn default() -> Self {
         Self { timestamp: TimestampMs(-1), key: None, value: None, headers: RawHeaders::EMPTY }
     }
@@ -80,9 +80,9 @@ pub struct ClosedBatch {
     pub slot: Slot,
     /// Its records; never empty.
     pub builder: BatchBuilder,
-    /// Counts the batches of a producer, in the order in which they were closed.
+    /// Number of the batch among those of the producer, in the order of closing.
     pub number: u64,
-    /// Whom to tell what becomes of it.
+    /// Reports the outcome of the records.
     pub promise: Option<Promise>,
 }
 
@@ -123,7 +123,7 @@ struct Partition {
     is_listed: bool,
     /// Size of the last batch, as an estimate for the next.
     last_bytes: usize,
-    /// Closed batches that are not settled.
+    /// Number of closed batches that are not settled.
     waiting: u32,
     is_available: bool,
 }
@@ -131,7 +131,7 @@ struct Partition {
 #[derive(Debug)]
 struct OpenBatch {
     builder: BatchBuilder,
-    /// When it was opened, or the sender first saw it; `append` does not look at the clock.
+    /// The time at which it was opened, or the sender first saw it; `append` does not read the clock.
     seen: Option<Moment>,
     promise: Option<Promise>,
 }
@@ -255,7 +255,7 @@ impl Accumulator {
         self.place(topic, partition, record).map(|(_, has_news)| has_news)
     }
 
-    /// As [`Self::append`], with what will tell what becomes of the record.
+    /// As [`Self::append`], with a future for the outcome of the record.
     ///
     /// # Errors
     /// As [`Self::append`].
@@ -273,7 +273,7 @@ impl Accumulator {
         Ok((promise.delivery(number, partition, record.timestamp), has_news))
     }
 
-    #[inline(always)] // Its callers are the path of a record.
+    #[inline(always)] // Its callers are on the path of every record.
     fn place(
         &mut self,
         topic: TopicHandle,
@@ -300,7 +300,7 @@ impl Accumulator {
         Ok((slot, !fits))
     }
 
-    /// Whether the open batch of a partition has room for another record like those that it has.
+    /// Whether the open batch of a partition has room for another record like its present ones.
     #[must_use]
     #[inline]
     pub fn continues(&self, topic: TopicHandle, partition: PartitionId) -> bool {
@@ -311,7 +311,7 @@ impl Accumulator {
         })
     }
 
-    /// How many batches of each partition are closed and not settled, and whether it is available, in order.
+    /// The number of closed and unsettled batches of each partition, and whether it is available, in order.
     pub fn waiting(&self, topic: TopicHandle) -> impl ExactSizeIterator<Item = (u32, bool)> + Clone + use<'_> {
         let slots = self.of(topic).map_or(&[][..], |topic| &topic.slots);
         slots.iter().map(|slot| {
@@ -320,19 +320,19 @@ impl Accumulator {
         })
     }
 
-    /// Where a topic is among all topics of this producer.
+    /// The index of a topic among all topics of this producer.
     #[must_use]
     #[inline]
     pub fn topic_index(topic: TopicHandle) -> usize {
         topic.index as usize
     }
 
-    /// Whether somebody leads the partition, as far as is known.
+    /// Sets whether the partition is known to have a leader.
     pub fn set_available(&mut self, slot: Slot, is_available: bool) {
         self.partitions[slot.index()].is_available = is_available;
     }
 
-    /// Batches that were opened since the last call were opened now.
+    /// Dates the batches that were opened since the last call to the present moment.
     pub fn date_opened(&mut self, now: Moment) {
         for slot in self.opened.iter().rev() {
             match &mut self.partitions[slot.index()].open {
@@ -355,13 +355,13 @@ impl Accumulator {
         !self.opened.is_empty()
     }
 
-    /// The number that the next batch will have: all before it are closed already.
+    /// The number of the next batch: all before it are closed already.
     #[must_use]
     pub fn next_number(&self) -> u64 {
         self.next_number
     }
 
-    /// Records that the sender has not taken.
+    /// Number of records that the sender has not taken.
     #[must_use]
     pub fn record_count(&self) -> u64 {
         let open = self.partitions.iter().filter_map(|partition| partition.open.as_ref()).map(|open| &open.builder);
@@ -415,13 +415,13 @@ impl Accumulator {
         }
     }
 
-    /// A batch of this partition is acknowledged or has failed.
+    /// Notes that a batch of this partition was acknowledged or has failed.
     pub fn settle(&mut self, slot: Slot) {
         let waiting = &mut self.partitions[slot.index()].waiting;
         *waiting = waiting.saturating_sub(1);
     }
 
-    /// Takes the memory of a batch back, for another one.
+    /// Takes the memory of a settled batch back, for another one.
     pub fn recycle(&mut self, bytes: Bytes) {
         self.buffers.give(bytes, self.buffered_bytes);
     }
@@ -438,7 +438,7 @@ impl Accumulator {
         self.buffered_bytes <= self.room_limit_bytes
     }
 
-    /// Bytes that may be appended before the buffer is full.
+    /// Bytes that can be appended before the buffer is full.
     #[must_use]
     pub fn room_bytes(&self) -> usize {
         self.buffer_limit_bytes.saturating_sub(self.buffered_bytes)
@@ -510,7 +510,7 @@ fn index_of(count: usize) -> u32 {
 /// Numbers accumulators. Two would share a number only after 2^32 of them, if one of them lived that long.
 static NEXT_NUMBER: AtomicU32 = AtomicU32::new(0);
 
-/// Memory of batches that are done, kept for others; less where the buffer limit is less.
+/// Most memory of settled batches that is kept for others; less if the buffer limit is less.
 const SPARE_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// Room of the first batch of a partition.

@@ -1,28 +1,28 @@
-//! Memory of batches that are done, kept for the batches to come.
+//! Memory of settled batches, kept for later ones.
 //!
-//! A batch of 256 KiB that is given back to the allocator comes back as pages that the kernel has to clear and map again: with
-//! values of 10 KB that took a quarter of the producer's time. So an acknowledged batch leaves its memory here.
+//! A batch of 256 KiB that is returned to the allocator comes back as pages that the kernel has to clear and map again:
+//! with values of 10 KB that took a quarter of the producer's time. So an acknowledged batch leaves its memory here.
 
 use bytes::Bytes;
 
 /// The kept memory of one producer.
 #[derive(Debug)]
 pub(super) struct Buffers {
-    /// Empty, the one that was given back last at the end, where it may still be in a cache.
+    /// Empty buffers; the last one returned is at the end, because it may still be in a cache.
     spare: Vec<Vec<u8>>,
     spare_bytes: usize,
     limit_bytes: usize,
 }
 
 impl Buffers {
-    /// Keeps up to `limit_bytes`.
+    /// Makes a store that keeps up to `limit_bytes`.
     pub(super) fn new(limit_bytes: usize) -> Self {
         Self { spare: Vec::new(), spare_bytes: 0, limit_bytes }
     }
 
-    /// Empty memory with room for `wanted_bytes` or more.
+    /// An empty buffer with room for at least `wanted_bytes`.
     pub(super) fn take(&mut self, wanted_bytes: usize) -> Vec<u8> {
-        // Not a large one for a small batch: it would be missed by the next large one.
+        // A much larger buffer is not used for a small batch, because the next large one would lack it.
         let fitting = wanted_bytes..=wanted_bytes.saturating_mul(EXCESS_MAX);
         let place = self.spare.iter().rev().take(LOOKS_MAX).position(|spare| fitting.contains(&spare.capacity()));
         match place {
@@ -35,8 +35,8 @@ impl Buffers {
         }
     }
 
-    /// Takes the memory of a batch back, if nobody else holds its bytes, as long as all in here together take no more than
-    /// the limit less `in_use_bytes`.
+    /// Takes the memory of a batch back, if nobody else holds its bytes, and if all buffers here together take at most
+    /// the limit minus `in_use_bytes`.
     pub(super) fn give(&mut self, batch: Bytes, in_use_bytes: usize) {
         let Ok(unique) = batch.try_into_mut() else { return };
         let mut buffer = Vec::from(unique);
@@ -50,11 +50,11 @@ impl Buffers {
     }
 }
 
-/// How much larger than what is wanted a buffer may be.
+/// Most times by which a buffer may be larger than requested.
 const EXCESS_MAX: usize = 4;
-/// How many are looked at for one that fits.
+/// Number of buffers that are checked for one that fits.
 const LOOKS_MAX: usize = 8;
-/// A smaller one comes from the allocator's own lists, without the kernel.
+/// Smaller buffers come from the allocator's own lists, without the kernel.
 const WORTH_KEEPING: usize = 8 * 1024;
 
 #[cfg(test)]

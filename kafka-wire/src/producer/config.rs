@@ -6,7 +6,8 @@ use super::partitioner::Partitioning;
 use crate::compression::Compression;
 use crate::wire::Str;
 
-/// How a producer sends. By default every batch is acknowledged by all in-sync replicas, and written once (idempotent).
+/// The settings of a producer. By default every batch is acknowledged by all in-sync replicas, and
+/// written once (idempotent).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProducerConfig {
     /// `transactional.id`: the producer writes in transactions, and a producer that opens the same id later fences it.
@@ -15,39 +16,39 @@ pub struct ProducerConfig {
     /// Time after which the coordinator aborts an open transaction. Default 10 s; brokers accept at most
     /// `transaction.max.timeout.ms` (15 min).
     pub transaction_timeout: Duration,
-    /// `acks`: who must have a batch before it is acknowledged. Default all in-sync replicas.
+    /// `acks`: the replicas that must have a batch before it is acknowledged. Default all in-sync replicas.
     pub acks: Acks,
-    /// `enable.idempotence`: batches that are sent again are recognised, and order is kept. Default true.
-    /// It takes `acks=all`: with any other there is none, whatever stands here.
+    /// `enable.idempotence`: repeated batches are recognised, and the order is kept. Default true.
+    /// It requires `acks=all`: with any other value it is off, whatever is set here.
     pub idempotence: bool,
-    /// `linger.ms`: how long a batch waits to be filled before it is sent. Default 5 ms. Inside a transaction of an
-    /// [`ExclusiveProducer`](crate::client::ExclusiveProducer) it is not used: a batch is sent when it is full,
-    /// or at `flush` and `commit`.
+    /// `linger.ms`: time for which a batch waits for more records before it is sent. Default 5 ms.
+    /// It is not used inside a transaction of an [`ExclusiveProducer`](crate::client::ExclusiveProducer):
+    /// there, a batch is sent when it is full, or at `flush` and `commit`.
     pub linger: Duration,
-    /// `batch.size`: a batch is closed when the next record would make it larger than this, before compression.
-    /// Default 256 KiB. A larger record travels in a batch of its own. A batch that a broker refuses for being above
+    /// `batch.size`: a batch is closed if the next record would make it larger than this, before compression.
+    /// Default 256 KiB. A larger record is sent in a batch of its own. A batch that a broker refuses because it exceeds
     /// `max.message.bytes` (1 MiB) is split and sent again, down to single records.
     pub batch_size_bytes: usize,
-    /// `compression.type`: codec for batches that it makes smaller. Default none.
+    /// `compression.type`: codec, used for batches that it makes smaller. Default none.
     pub compression: Compression,
-    /// How the partition of a record that names none is chosen. Default by the key, as Java's producer.
+    /// The choice of the partition for a record that names none. Default by the key, as in Java's producer.
     pub partitioning: Partitioning,
-    /// `partitioner.adaptive.partitioning.enable`: records without a key go less to partitions where more
-    /// batches wait. Default true.
+    /// `partitioner.adaptive.partitioning.enable`: partitions with more waiting batches get fewer of the records
+    /// without a key. Default true.
     pub adaptive_partitioning: bool,
-    /// `buffer.memory`: bytes of records that may wait for their acknowledgement, before compression.
-    /// Default 32 MiB. At the limit `send` waits up to [`Self::max_block`], `try_send` and `append` refuse.
+    /// `buffer.memory`: most bytes of records that may wait for their acknowledgement, before compression.
+    /// Default 32 MiB. At the limit `send` waits up to [`Self::max_block`]; `try_send` and `append` refuse.
     pub buffer_limit_bytes: usize,
-    /// `max.block.ms`: how long `send` waits for room in the buffer and for the partitions of its topic. Default 60 s.
+    /// `max.block.ms`: time for which `send` waits for room in the buffer and for the partitions of its
+    /// topic. Default 60 s.
     pub max_block: Duration,
-    /// [`ready`](crate::client::ExclusiveProducer::ready) waits until no more bytes than this wait for their
-    /// acknowledgement; also when none was refused. Default 16 MiB, and never more than half of the buffer.
+    /// [`ready`](crate::client::ExclusiveProducer::ready) waits until at most this many bytes wait for their
+    /// acknowledgement, even if no record was refused. Default 16 MiB, and never more than half of the buffer.
     pub room_limit_bytes: usize,
-    /// `max.request.size`: bytes of batches in one request, unless a single batch is larger. Default 4 MiB.
+    /// `max.request.size`: most bytes of batches in one request, unless a single batch is larger. Default 4 MiB.
     pub request_limit_bytes: usize,
-    /// `delivery.timeout.ms`: from the moment a batch is closed until it has failed for good, whatever the brokers
-    /// do. Default 120 s, as Java's `delivery.timeout.ms`. An answer that is still awaited then is awaited to the
-    /// end of its own timeout.
+    /// `delivery.timeout.ms`: time from the closing of a batch until it fails for good. Default 120 s, as in Java.
+    /// A response that is still awaited then is awaited to the end of its own timeout.
     pub delivery_timeout: Duration,
     /// The place where sending runs. Default: a thread of its own.
     pub runs_on: RunsOn,
@@ -58,21 +59,21 @@ pub struct ProducerConfig {
     pub end_timeout: Duration,
 }
 
-/// Who must have a batch before it is acknowledged.
+/// The replicas that must have a batch before it is acknowledged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Acks {
-    /// All in-sync replicas, `acks=all`: what is acknowledged outlives the leader.
+    /// All in-sync replicas, `acks=all`: acknowledged records outlive the leader.
     #[default]
     All,
-    /// The leader, `acks=1`. A leader that is lost takes with it what the others have not fetched yet.
+    /// The leader, `acks=1`. If the leader is lost, so are the records that the others have not fetched yet.
     Leader,
-    /// Nobody, `acks=0`: a batch counts as written once it is handed to the connection, without an offset.
-    /// Losses are not told.
+    /// None, `acks=0`: a batch counts as written once it is handed to the connection, without an offset.
+    /// Losses are not reported.
     None,
 }
 
 impl Acks {
-    /// As the protocol has it.
+    /// The number in the protocol.
     #[must_use]
     pub const fn code(self) -> i16 {
         match self {

@@ -1,10 +1,11 @@
-//! What becomes of records, told to whoever sent them, record by record.
+//! The outcome of each record, reported to its sender.
 //!
-//! A batch has one [`Promise`], whatever it holds, and each of its records whose sender wants to know has a [`Delivery`]: the
-//! promise's place in memory and the number of the record. So a record costs no memory of its own, and an acknowledgement
-//! settles all of its batch at once. A batch that is split takes a promise for each part, which settle into the same place.
+//! A batch has one [`Promise`], however many records it has, and each record whose sender wants its outcome has
+//! a [`Delivery`]: the promise's place in memory and the number of the record. So a record costs no memory of its own,
+//! and an acknowledgement settles all records of its batch at once. A batch that is split gets a promise for each part,
+//! which settle into the same place.
 //!
-//! No clock and no runtime is needed here: a delivery is woken through [`std::task`] by whoever settles the promise.
+//! No clock and no runtime is needed here: settling a promise wakes its deliveries through [`std::task`].
 
 use std::future::Future;
 use std::pin::Pin;
@@ -16,69 +17,71 @@ use crate::cluster::TopicPartition;
 use crate::types::{Offset, PartitionId, TimestampMs};
 use crate::wire::Str;
 
-/// Where an acknowledged record lies.
+/// The place of an acknowledged record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordMetadata {
     /// Its partition.
     pub partition: PartitionId,
-    /// Its offset; `None` when the broker gives none: with `acks=0`, and when it has recognised a repeat of a batch that it
-    /// wrote before.
+    /// Its offset; `None` if the broker reports none: with `acks=0`, and when it has recognised the repetition of a
+    /// batch that it wrote before.
     pub offset: Option<Offset>,
-    /// Its timestamp: the one it was sent with, or that of the broker where the topic has `message.timestamp.type=LogAppendTime`.
+    /// Its timestamp: the one that it was sent with, or the broker's if the topic
+    /// has `message.timestamp.type=LogAppendTime`.
     pub timestamp: TimestampMs,
 }
 
-/// What will become of one record: a future of where it lies, or why it does not.
+/// The outcome of one record, as a future: its place in the log, or the reason why it is not there.
 ///
-/// It may be dropped, or [forgotten](Delivery::forget): the record is sent all the same. It may be awaited anywhere, in any
-/// order, on any runtime. Cancel safe.
+/// It may be dropped, or [forgotten](Delivery::forget): the record is sent all the same. It may be awaited anywhere,
+/// in any order, on any runtime. Cancel safe.
 #[derive(Debug)]
 #[must_use = "whether the record was written is lost; `forget` it where it may be"]
 pub struct Delivery {
     place: Arc<Place>,
-    /// Number of the record in the batch that the place is for.
+    /// Number of the record in the batch of the place.
     number: i32,
     partition: PartitionId,
     timestamp: TimestampMs,
-    /// Where its waker is, once it has waited.
+    /// Index of its waker, once it has waited.
     waiting: Option<usize>,
 }
 
-/// The duty to tell what became of a batch, or of a part of one. Dropped without a word, it tells that the producer has ended.
+/// The duty to report the outcome of a batch, or of a part of one. If it is dropped without a report, it reports that
+/// the producer has ended.
 #[derive(Debug)]
 pub struct Promise {
     place: Arc<Place>,
-    /// Number of the first record that it speaks of.
+    /// Number of its first record.
     first: i32,
     was_sent: bool,
     partition: Option<TopicPartition>,
     is_settled: bool,
 }
 
-/// What became of the records of a promise.
+/// The outcome of the records of a promise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// They are written.
+    /// They were written.
     Written {
-        /// Offset of the first.
+        /// Offset of the first one.
         base_offset: Option<Offset>,
-        /// The broker's timestamp, if that is what they have now.
+        /// The broker's timestamp, if the records have that.
         log_append_time: Option<TimestampMs>,
     },
-    /// They are not, or nobody knows.
+    /// They were not written, or the outcome is unknown.
     Failed(Box<Refusal>),
 }
 
-/// Why no record of a batch was written, and which of them were to blame.
+/// The reason why no record of a batch was written, and the records at fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
-    /// Of the batch as a whole.
+    /// The error of the batch as a whole.
     pub(super) error: DeliveryError,
-    /// Records that the broker found fault with, by number in the batch, and its words. Source: KIP-467.
+    /// Records at fault, by number in the batch, with the broker's message. Source: KIP-467.
     pub(super) records: Vec<(i32, Option<Str>)>,
 }
 
-/// Where promises put what became of the records of one batch.
+/// The memory into which promises write the outcomes for one batch.
 #[derive(Debug, Default)]
 struct Place {
     told: Mutex<Told>,
@@ -86,7 +89,7 @@ struct Place {
 
 #[derive(Debug, Default)]
 struct Told {
-    /// By ranges of records: one for the whole batch, unless it was split.
+    /// Outcomes by ranges of records: one for the whole batch, unless it was split.
     first: Option<Part>,
     more: Vec<Part>,
     waiting: Vec<Waker>,
@@ -100,7 +103,7 @@ struct Part {
 }
 
 impl Promise {
-    /// For a batch that is open.
+    /// Makes a promise for a batch that is open.
     pub(super) fn new() -> Self {
         Self { place: Arc::default(), first: 0, was_sent: false, partition: None, is_settled: false }
     }
@@ -110,12 +113,12 @@ impl Promise {
         Delivery { place: Arc::clone(&self.place), number, partition, timestamp, waiting: None }
     }
 
-    /// Where the batch goes, for the case that nobody will say.
+    /// Sets the partition of the batch, for the error in case nobody settles it.
     pub(super) fn is_for(&mut self, partition: TopicPartition) {
         self.partition = Some(partition);
     }
 
-    /// An attempt to send the batch begins.
+    /// Notes that an attempt to send the batch begins.
     pub(super) fn sent(&mut self) {
         self.was_sent = true;
     }
@@ -126,7 +129,7 @@ impl Promise {
         Self { place, first: self.first + count, was_sent: self.was_sent, partition, is_settled: false }
     }
 
-    /// Tells what became of its `count` records.
+    /// Reports the outcome of its `count` records.
     pub(super) fn settle(mut self, count: i32, outcome: Outcome) {
         self.tell(count, outcome);
     }
@@ -142,7 +145,7 @@ impl Promise {
             }
             std::mem::take(&mut told.waiting)
         };
-        // Those that wait for another part ask again.
+        // Deliveries that wait for another part check again.
         waiting.into_iter().for_each(Waker::wake);
     }
 }
@@ -173,7 +176,7 @@ impl PartialEq for Promise {
 impl Eq for Promise {}
 
 impl Place {
-    /// Nothing is left half done behind this lock.
+    /// Changes behind this lock are never left half done.
     fn told(&self) -> MutexGuard<'_, Told> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -184,11 +187,12 @@ impl Told {
         self.first.iter().chain(&self.more).find(|part| (part.first..part.end).contains(&number))
     }
 
-    /// Remembers whom to wake, in the place that a delivery had before if it is still there.
+    /// Remembers the waker, at the index that the delivery had before if that is still its own.
     fn wait(&mut self, place: &mut Option<usize>, waker: &Waker) {
         match place.and_then(|index| self.waiting.get_mut(index)) {
             Some(known) if known.will_wake(waker) => {}
-            // The wakers were taken since, and the place is another's by now: at worst that one asks once more.
+            // The wakers were taken since, and the index belongs to another delivery by now: at worst that
+            // one checks once more.
             _ => {
                 *place = Some(self.waiting.len());
                 self.waiting.push(waker.clone());
@@ -212,7 +216,7 @@ impl Part {
 }
 
 impl Refusal {
-    /// What the record with this number is told.
+    /// The error for the record with this number.
     fn of(&self, number: i32) -> DeliveryError {
         let error = self.error.clone();
         let own = self.records.iter().find(|(blamed, _)| *blamed == number);
@@ -241,11 +245,11 @@ impl Future for Delivery {
 }
 
 impl Delivery {
-    /// Leaves the record to itself: it is sent, and nobody hears what becomes of it, but for `flush` and `close`.
+    /// Drops the future: the record is sent, and only `flush` and `close` report its failure.
     #[inline]
     pub fn forget(self) {}
 
-    /// What is known by now; `None` while the record is on its way.
+    /// The outcome if it is known; `None` while the record is in flight.
     #[must_use]
     pub fn now(&self) -> Option<Result<RecordMetadata, DeliveryError>> {
         self.place.told().of(self.number).map(|part| part.answer(self))

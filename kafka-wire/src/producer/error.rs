@@ -58,7 +58,7 @@ pub struct DeliveryError {
     pub cause: DeliveryCause,
     /// Whether the batch may be in the log nevertheless: it was sent and a response never came.
     pub possibly_written: bool,
-    /// What the broker says about it, of the record or of its batch, if it says anything.
+    /// The broker's message about the record or its batch, if it sent one.
     pub message: Option<Str>,
 }
 
@@ -76,9 +76,9 @@ pub enum DeliveryCause {
     Compression(CompressionError),
     /// An earlier batch of the same transaction failed, so this one was not sent, or not sent again.
     TransactionFailed,
-    /// The leader refused another record of the same batch, and with it the whole batch. This record may be sent again.
+    /// The leader refused another record of the same batch, and so the whole batch. This record may be sent again.
     OtherRecord(ErrorCode),
-    /// The producer was closed or dropped, or what sends has ended on its own, before there was an answer.
+    /// The producer was closed or dropped, or its sender ended on its own, before there was a response.
     Ended,
 }
 

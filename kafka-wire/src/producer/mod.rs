@@ -8,8 +8,8 @@
 //! are acknowledged, [`partitioner`] chooses partitions for keys. The handle for users, and the task that
 //! sends, are in `client`.
 //!
-//! A batch that a broker finds too large is split and sent again (`split`). What became of a record is told by its
-//! [`Delivery`]. Deliberately absent: clocks.
+//! A batch that a broker finds too large is split and sent again (`split`). [`Delivery`] reports the outcome of a
+//! record. Deliberately absent: clocks.
 
 pub mod accumulator;
 mod buffers;
@@ -35,7 +35,7 @@ pub use partitioner::{CustomPartitioner, Partitioner, Partitioning, partition_fo
 pub use pauses::Pauses;
 pub use record::{OwnedProducerRecord, ProducerRecord};
 
-/// How the transaction before [`recover`](crate::client::ExclusiveProducer::recover) turned out to have ended.
+/// The outcome of the transaction before [`recover`](crate::client::ExclusiveProducer::recover).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recovered {
     /// It was committed: its output is visible, or will be in a moment.

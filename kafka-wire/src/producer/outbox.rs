@@ -50,7 +50,7 @@ pub struct Produce {
 pub enum Produced {
     /// The broker answered.
     Answered(ProduceResponse),
-    /// It was written to the connection, and no answer will come: `acks=0`.
+    /// It was written to the connection, and there will be no response: `acks=0`.
     Written,
     /// It was not sent.
     NotSent,
@@ -73,16 +73,16 @@ pub struct Settled {
     pub split: Option<(TopicPartition, usize)>,
 }
 
-/// A batch that left, or a part of one.
+/// A batch, or a part of one, that has left the outbox.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SettledBatch {
     /// Its partition.
     pub slot: Slot,
     /// Bytes to release from the buffer.
     pub released_bytes: usize,
-    /// Offset of its last record, as far as the broker told.
+    /// Offset of its last record, as far as the broker reported it.
     pub last_offset: Option<Offset>,
-    /// Memory to use again.
+    /// Its memory, to be reused.
     pub bytes: Bytes,
     /// Whether the whole batch has left with it.
     pub ends_batch: bool,
@@ -133,7 +133,7 @@ impl Outbox {
     pub fn new(config: &ProducerConfig, request_timeout: Duration, pauses: Pauses) -> Self {
         Self {
             transactional_id: config.transactional_id.clone(),
-            // Sequences are for batches that cannot be lost again.
+            // Batches with sequences must not be lost after their acknowledgement.
             acks: if config.is_idempotent() { Acks::All } else { config.acks },
             kind: BatchKind { transactional: config.transactional_id.is_some(), compression: config.compression },
             compressor: Compressor::default(),
@@ -175,19 +175,19 @@ impl Outbox {
         self.occupied.insert(slot);
     }
 
-    /// The number of the oldest batch that is here: all before it have left.
+    /// The number of the oldest batch in the outbox: all before it have left.
     #[must_use]
     pub fn oldest_number(&self) -> Option<u64> {
         self.occupied.iter().filter_map(|slot| self.destinations[slot.index()].queue.oldest_number()).min()
     }
 
-    /// Records that are neither acknowledged nor given up.
+    /// Number of records that are neither acknowledged nor given up.
     #[must_use]
     pub fn record_count(&self) -> u64 {
         self.occupied.iter().map(|slot| self.destinations[slot.index()].queue.record_count()).sum()
     }
 
-    /// Whether each partition has a leader, by the indices of their slots.
+    /// Whether each partition has a leader, in the order of their slots.
     pub fn leaders(&self) -> impl Iterator<Item = bool> {
         self.destinations.iter().map(|destination| destination.leader.is_some())
     }
@@ -393,7 +393,7 @@ impl Outbox {
         }
     }
 
-    /// Books what left a queue, and tells whoever wants to know.
+    /// Records a batch that has left its queue, and reports the outcome of its records.
     fn settle(
         &mut self,
         slot: Slot,
@@ -450,14 +450,14 @@ pub enum NeedsEpoch {
     Higher,
 }
 
-/// The part of an answer that is about a partition.
+/// The part of a response for a partition.
 fn answer_for<'a>(produced: &'a Produced, partition: &TopicPartition) -> Option<&'a PartitionProduceResponse> {
     let Produced::Answered(response) = produced else { return None };
     let of_topic = response.responses.iter().find(|candidate| candidate.name == partition.topic)?;
     of_topic.partition_responses.iter().find(|found| found.index == partition.partition.0)
 }
 
-/// The records of a batch that the broker found fault with.
+/// The records of a batch at fault, as the broker reported them.
 fn blamed(found: Option<&PartitionProduceResponse>) -> Vec<(i32, Option<Str>)> {
     let errors = found.into_iter().flat_map(|found| &found.record_errors);
     errors.map(|error| (error.batch_index, error.batch_index_error_message.clone())).collect()

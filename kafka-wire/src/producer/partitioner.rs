@@ -1,4 +1,4 @@
-//! Which partition a record belongs to: by its key, so that every Kafka client agrees, or by what is good for batches.
+//! The choice of a record's partition: by its key, as every Kafka client chooses, or such that batches are full.
 //!
 //! Java hashes the serialised key with MurmurHash2 (32 bit, seed `0x9747b28c`), clears the sign bit and takes the
 //! remainder by the partition count. Records of one key stay in order only while every producer of the topic agrees

@@ -1,4 +1,4 @@
-//! A record on its way into a topic, as its sender writes it down.
+//! A record to be produced, as its sender builds it.
 
 use bytes::Bytes;
 
@@ -6,7 +6,8 @@ use crate::record::{HeadersBuf, RawHeaders};
 use crate::types::{PartitionId, TimestampMs};
 use crate::wire::Str;
 
-/// A record to send. It borrows: what is sent is copied into a batch before [`send`](crate::client::Producer::send) returns.
+/// A record to send. It borrows its parts, which are copied into a batch before [`send`](crate::client::Producer::send)
+/// returns.
 ///
 /// ```
 /// use kafka_wire::producer::ProducerRecord;
@@ -24,12 +25,12 @@ pub struct ProducerRecord<'a> {
     pub(crate) timestamp: Option<TimestampMs>,
 }
 
-/// A record to send that owns what it consists of: to keep, and to pass on between tasks. `send(&record)` sends it.
+/// A record to send that owns its parts, so that it can be kept and passed between tasks. `send(&record)` sends it.
 #[derive(Clone, Debug, Default)]
 pub struct OwnedProducerRecord {
     /// Where to.
     pub topic: Str,
-    /// Which partition; `None` lets the producer choose.
+    /// The partition; `None` lets the producer choose.
     pub partition: Option<PartitionId>,
     /// The key, which decides compaction and the partition; `None` is null.
     pub key: Option<Bytes>,
@@ -62,7 +63,7 @@ impl<'a> ProducerRecord<'a> {
         }
     }
 
-    /// Goes to this partition, whatever its key is.
+    /// Sets the partition, which then does not depend on the key.
     #[must_use]
     #[inline]
     pub fn partition(mut self, partition: PartitionId) -> Self {
@@ -70,7 +71,7 @@ impl<'a> ProducerRecord<'a> {
         self
     }
 
-    /// What compaction and partitioning go by; without it the key is null.
+    /// Sets the key, which decides compaction and the partition; without it the key is null.
     #[must_use]
     #[inline]
     pub fn key(mut self, key: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
@@ -78,7 +79,7 @@ impl<'a> ProducerRecord<'a> {
         self
     }
 
-    /// The payload; without it the value is null, which deletes the key in a compacted topic.
+    /// Sets the payload; without it the value is null, which deletes the key in a compacted topic.
     #[must_use]
     #[inline]
     pub fn value(mut self, value: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
@@ -86,7 +87,7 @@ impl<'a> ProducerRecord<'a> {
         self
     }
 
-    /// Milliseconds since 1970-01-01 UTC; without it a record has the time at which it is sent.
+    /// Sets the timestamp, in milliseconds since 1970-01-01 UTC; without it a record has the time at which it is sent.
     #[must_use]
     #[inline]
     pub fn timestamp(mut self, timestamp: TimestampMs) -> Self {
@@ -94,7 +95,7 @@ impl<'a> ProducerRecord<'a> {
         self
     }
 
-    /// Adds a header after those that are there. A name may come more than once.
+    /// Adds a header after the present ones. A name may occur more than once.
     #[must_use]
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         let mut headers = match self.headers {
@@ -106,7 +107,7 @@ impl<'a> ProducerRecord<'a> {
         self
     }
 
-    /// Headers as another record had them, or as [`HeadersBuf`] has made them; in the place of those that are there.
+    /// Sets the headers to those of another record, or of a [`HeadersBuf`]; they replace the present ones.
     #[must_use]
     #[inline]
     pub fn headers(mut self, headers: RawHeaders<'a>) -> Self {
@@ -121,7 +122,7 @@ impl<'a> ProducerRecord<'a> {
         self.topic
     }
 
-    /// A copy that owns what it consists of.
+    /// A copy that owns its parts.
     #[must_use]
     pub fn to_owned(&self) -> OwnedProducerRecord {
         OwnedProducerRecord {

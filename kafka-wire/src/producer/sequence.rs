@@ -20,8 +20,8 @@
 //! 6. A batch of several records that is too large for the topic is replaced by two, which share its sequences: the
 //!    broker has written none of them. A batch that may have been written before is not replaced, because the broker
 //!    could not recognise its parts.
-//! 7. Without idempotence there is no sequence: up to five batches are in flight, and one that is sent again may come
-//!    in behind a later one, or twice.
+//! 7. Without idempotence there is no sequence: up to five batches are in flight, and one that is sent again may be
+//!    written after a later one, or twice.
 //! 8. A partition changes to a newer producer id or epoch only while it has no sealed batch, so an epoch that was
 //!    raised for one partition never makes another one repeat batches under it.
 
@@ -90,15 +90,15 @@ pub struct Finished {
     pub has_sequence: bool,
     /// Offset of its last record, if the broker reported it.
     pub last_offset: Option<Offset>,
-    /// Where its first record is, if the broker said so.
+    /// Offset of its first record, if the broker reported it.
     pub base_offset: Option<Offset>,
     /// The failure for which it was given up; `None` if it was acknowledged.
     pub failure: Option<Failure>,
-    /// Whom to tell.
+    /// Reports the outcome of its records.
     pub promise: Option<Promise>,
     /// Its memory, if it was sealed.
     pub bytes: Bytes,
-    /// Whether it was the whole batch that was closed, or the last part of it.
+    /// Whether it is the whole batch that was closed, or the last part of it.
     pub ends_batch: bool,
 }
 
@@ -160,7 +160,7 @@ struct Batch {
     was_next: bool,
     possibly_written: bool,
     last_code: Option<ErrorCode>,
-    /// Of the batch that was closed, also where this is a part of it.
+    /// Number of the closed batch, which its parts keep.
     number: u64,
     promise: Option<Promise>,
 }
@@ -209,7 +209,7 @@ impl PartitionQueue {
         }
     }
 
-    /// Adds a closed batch at the end; from `deadline` on it is given up. `number`: see [`Self::oldest_number`].
+    /// Adds a closed batch at the end; it is given up at `deadline`. `number`: see [`Self::oldest_number`].
     pub fn push(&mut self, builder: BatchBuilder, number: u64, promise: Option<Promise>, deadline: Moment) {
         let id = self.new_id();
         let (record_count, buffered_bytes) = (builder.record_count(), builder.size_bytes());
@@ -234,7 +234,7 @@ impl PartitionQueue {
         self.batches.front().map(|batch| batch.number)
     }
 
-    /// Records that are neither acknowledged nor given up.
+    /// Number of records that are neither acknowledged nor given up.
     #[must_use]
     pub fn record_count(&self) -> u64 {
         self.batches.iter().map(|batch| u64::from(batch.record_count.unsigned_abs())).sum()

@@ -44,7 +44,7 @@ pub(super) fn produce(
     }
 }
 
-/// What is waited for after a Produce request was handed over.
+/// The outcome that is awaited after a Produce request was handed over.
 enum Outcome<W> {
     Written(W),
     Answer(Answer<ProduceRequest>),

@@ -1,7 +1,7 @@
-//! The time of day for records that bring none, read once for a few of them.
+//! The time of day for records without a timestamp, read once for several of them.
 //!
-//! A look at the clock takes as long as serialising a record. So a reading is used again while records come so fast that the
-//! next reading shows the same millisecond, at most [`USES_MAX`] times, and never after the sender has looked since.
+//! Reading the clock takes as long as serialising a record. So a reading is reused while records come so fast that the
+//! next reading would show the same millisecond, at most [`USES_MAX`] times, and never after the sender's next turn.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -10,9 +10,9 @@ use crate::types::TimestampMs;
 #[derive(Debug)]
 pub(super) struct TimeOfDay {
     now: TimestampMs,
-    /// How often the last reading may still be used.
+    /// Number of further uses of the last reading.
     uses_left: u32,
-    /// How often it might be in all.
+    /// Number of uses of the last reading in all.
     uses: u32,
 }
 
@@ -30,7 +30,7 @@ impl TimeOfDay {
         self.now
     }
 
-    /// Time has passed: the next record reads the clock.
+    /// Expires the reading, because time has passed: the next record reads the clock.
     pub(super) fn expire(&mut self) {
         self.uses_left = 0;
     }
@@ -43,7 +43,7 @@ impl TimeOfDay {
     #[cold]
     #[expect(clippy::disallowed_methods, reason = "this is where records get the time of day")]
     fn read(&mut self) {
-        // Before 1970, or after the year 292 million: no timestamp.
+        // Before 1970, or after the year 292 million, there is no timestamp.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).ok();
         let now = now.and_then(|now| i64::try_from(now.as_millis()).ok()).unwrap_or(-1);
         self.uses = match now - self.now.0 {
@@ -56,7 +56,7 @@ impl TimeOfDay {
     }
 }
 
-/// 5 million records a second come 64 in 13 us.
+/// At 5 million records per second, 64 of them take 13 us.
 const USES_MAX: u32 = 64;
 
 #[cfg(test)]

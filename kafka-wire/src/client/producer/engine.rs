@@ -1,4 +1,4 @@
-//! What both kinds of producer are made of: the owners' end of [`Shared`], and what can be asked of the sender.
+//! The common part of both kinds of producers: the owners' end of [`Shared`], and the requests to the sender.
 
 use std::sync::{Arc, MutexGuard};
 
@@ -26,7 +26,7 @@ pub struct GroupOffsets<'a> {
     pub offsets: &'a [(TopicPartition, CommittedOffset)],
 }
 
-/// One producer. Dropping it ends what sends.
+/// One producer. Dropping it ends the sender.
 #[derive(Debug)]
 pub(super) struct Engine {
     pub(super) client: Client,
@@ -35,8 +35,8 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    /// Sets a sender to work and waits until it has a producer id. `has_many_owners`: batches linger inside transactions, too,
-    /// since an owner may wait for an acknowledgement there.
+    /// Starts a sender and waits until it has a producer id. `has_many_owners`: batches also linger inside
+    /// transactions, because an owner may wait for an acknowledgement there.
     pub(super) async fn open(
         client: &Client,
         config: ProducerConfig,
@@ -50,7 +50,7 @@ impl Engine {
         shared.core().on_ended.push(promise);
         let is_transactional = config.transactional_id.is_some();
         start(client, &shared, &config, has_many_owners).map_err(|error| OpenError::NoThread(error.kind()))?;
-        // From here on dropping it ends what sends.
+        // From here on, dropping it ends the sender.
         let engine = Self { client: client.clone(), shared, is_transactional };
         match opened.await {
             Ok(Ended::Opened) => Ok(engine),
@@ -72,7 +72,7 @@ impl Engine {
         found.await.unwrap_or(Err(LookupError::Stopped))
     }
 
-    /// Has a topic looked up, at most until `deadline`.
+    /// Requests the look-up of a topic, which lasts at most until `deadline`.
     pub(super) fn ask_for_topic(
         &self,
         name: &str,
@@ -105,7 +105,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Closes all batches and waits until they and those before are settled.
+    /// Closes all batches and waits until they and all earlier ones are settled.
     pub(super) async fn flush(&self) -> Result<(), FlushError> {
         let (promise, settled) = oneshot::channel();
         let mark = {
@@ -183,7 +183,7 @@ impl Engine {
         outcome
     }
 
-    /// Ends the sender, whatever it has, and waits for its end.
+    /// Ends the sender at once, and waits for its end.
     pub(super) async fn stop(&self) {
         let (promise, stopped) = oneshot::channel();
         {
@@ -195,11 +195,11 @@ impl Engine {
             core.on_stopped.push(promise);
         }
         self.shared.wake.notify_one();
-        // It is dropped with the sender.
+        // The other end is dropped together with the sender.
         let _ = stopped.await;
     }
 
-    /// From here on the transaction takes no records, and those that it has are on their way.
+    /// From here on the transaction accepts no records, and those that it has are being sent.
     fn end_appending(&self) {
         let mut buffer = self.shared.buffer();
         buffer.accumulator.close_all();

@@ -1,4 +1,4 @@
-//! Why a record was not sent.
+//! The reasons why a record was not sent.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use crate::cluster::TopicPartition;
 use crate::producer::NotReady;
 use crate::wire::Str;
 
-/// Why a record was not taken for sending. Nothing of it is kept: it is surely not written.
+/// The reason why a record was not accepted. Nothing of it is kept: it is certainly not written.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum SendError {
@@ -16,7 +16,7 @@ pub enum SendError {
     BufferFull {
         /// [`ProducerConfig::buffer_limit_bytes`](crate::producer::ProducerConfig::buffer_limit_bytes).
         limit_bytes: usize,
-        /// How long it was waited for.
+        /// The time that was waited.
         waited: Duration,
     },
     /// The record alone is larger than the buffer.
@@ -26,25 +26,27 @@ pub enum SendError {
         /// [`ProducerConfig::buffer_limit_bytes`](crate::producer::ProducerConfig::buffer_limit_bytes).
         limit_bytes: usize,
     },
-    /// The topic is missing, or the cluster will not describe it.
+    /// The topic is missing, or the cluster refuses to describe it.
     Topic(MetadataError),
-    /// The partitions of the topic were not known in time; for `try_send`: are not known yet, and are being asked for.
+    /// The partitions of the topic were not known in time; for `try_send`, they are not known yet and
+    /// are being looked up.
     UnknownTopicYet {
         /// The topic.
         topic: Str,
-        /// How long it was waited for.
+        /// The time that was waited.
         waited: Duration,
     },
     /// The topic has no such partition.
     UnknownPartition {
-        /// The partition asked for, or that the user's own partitioner chose.
+        /// The partition that the record names, or that the user's own partitioner chose.
         partition: TopicPartition,
         /// Number of partitions that the topic has.
         count: i32,
     },
-    /// A transactional producer takes records between `begin_transaction` and `commit_transaction` or `abort_transaction` only.
+    /// A transactional producer accepts records only between `begin_transaction` and `commit_transaction`
+    /// or `abort_transaction`.
     NotInTransaction,
-    /// The open transaction has failed: no record of it will be committed. Abort it; that it failed is told why by `flush`.
+    /// The open transaction has failed: no record of it will be committed. Abort it; `flush` returns the cause.
     TransactionFailed,
     /// The producer is closed.
     Closed,
@@ -53,7 +55,7 @@ pub enum SendError {
 }
 
 impl SendError {
-    /// Whether the same call may do better later.
+    /// Whether the same call may succeed later.
     #[must_use]
     pub const fn is_retriable(&self) -> bool {
         matches!(self, Self::BufferFull { .. } | Self::UnknownTopicYet { .. })

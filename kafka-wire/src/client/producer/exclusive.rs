@@ -12,13 +12,14 @@ use crate::producer::{
 };
 use crate::types::{Offset, PartitionId};
 
-/// Writes records, with one owner at a time: topics looked up beforehand, partitions chosen by the owner, no waiting for room
-/// without asking for it. For programs that write millions of records a second; [`Producer`](super::Producer) is for all others.
+/// Writes records, for one owner at a time: topics are looked up beforehand, the owner chooses the partitions,
+/// and it asks for room before it waits for it. It is for programs that write millions of records per second;
+/// [`Producer`](super::Producer) is for all others.
 ///
-/// Batches per partition, idempotent, in transactions if it has a transactional id. A thread of its own sends, unless
-/// [`ProducerConfig::runs_on`] says otherwise. Dropping the producer ends it without sending what waits, with a warning that
-/// says how many records that were, and leaves an open transaction to the coordinator's timeout: call
-/// [`ExclusiveProducer::close`] to end in order.
+/// Records are written in batches per partition, idempotent, and in transactions if there is a transactional id.
+/// A thread of its own sends, unless [`ProducerConfig::runs_on`] says otherwise. Dropping the producer ends it
+/// without sending the waiting records, with a warning that has their number, and leaves an open transaction to the
+/// coordinator's timeout: call [`ExclusiveProducer::close`] to end in order.
 #[derive(Debug)]
 pub struct ExclusiveProducer {
     engine: Engine,
@@ -56,8 +57,8 @@ impl ExclusiveProducer {
 
     /// Serialises a record into the open batch of its partition.
     ///
-    /// Without a transaction the batch leaves when it is full or `linger` is over; inside one when it is full, or at
-    /// [`ExclusiveProducer::flush`] and [`ExclusiveProducer::commit`].
+    /// Without a transaction, the batch is sent when it is full or `linger` is over; inside one when it is full,
+    /// or at [`ExclusiveProducer::flush`] and [`ExclusiveProducer::commit`].
     ///
     /// # Errors
     /// On an error nothing is appended; see [`AppendError`]. `flush` and `commit` report earlier records that failed.
@@ -77,7 +78,7 @@ impl ExclusiveProducer {
         Ok(())
     }
 
-    /// As [`ExclusiveProducer::append`], with a future of what becomes of the record.
+    /// As [`ExclusiveProducer::append`], with a future for the outcome of the record.
     ///
     /// # Errors
     /// As [`ExclusiveProducer::append`].
@@ -98,8 +99,8 @@ impl ExclusiveProducer {
         Ok(delivery)
     }
 
-    /// Whether no more than `room_limit_bytes` wait for their acknowledgement: then [`ExclusiveProducer::ready`] need not be
-    /// called.
+    /// Whether at most `room_limit_bytes` wait for their acknowledgement, so that [`ExclusiveProducer::ready`] need not
+    /// be called.
     #[must_use]
     pub fn has_room(&self) -> bool {
         self.engine.shared.buffer().accumulator.has_room()
@@ -155,8 +156,8 @@ impl ExclusiveProducer {
     /// Flushes, commits `offsets` in the transaction, and ends it. A transaction without records and offsets ends
     /// without a request.
     ///
-    /// Not cancel safe: after dropping the future the transaction may be committed or not; [`ExclusiveProducer::recover`]
-    /// tells.
+    /// Not cancel safe: after dropping the future, the transaction may be committed or not;
+    /// [`ExclusiveProducer::recover`] settles it.
     ///
     /// # Errors
     /// Each variant of [`CommitError`] says what to call next. Only after `Unknown` may the transaction be committed.
@@ -167,7 +168,7 @@ impl ExclusiveProducer {
     /// Discards the records that have not been sent and aborts the transaction; the next one may begin.
     /// Does nothing if none is open.
     ///
-    /// Not cancel safe: after dropping the future, [`ExclusiveProducer::recover`].
+    /// Not cancel safe: after dropping the future, call [`ExclusiveProducer::recover`].
     ///
     /// # Errors
     /// See [`TransactionError`]; after `TimedOut` it may be called again.
@@ -188,7 +189,7 @@ impl ExclusiveProducer {
         self.engine.recover().await
     }
 
-    /// Flushes or, inside a transaction, aborts it; then ends what sends.
+    /// Flushes or, inside a transaction, aborts it; then ends the sender.
     ///
     /// # Errors
     /// Some records will never be acknowledged, or the transaction could not be aborted.

@@ -1,4 +1,4 @@
-//! The producer for everybody: records by topic name, from any task or thread, each with what becomes of it.
+//! The general producer: takes records by topic name, from any task or thread, and reports the outcome of each.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +22,8 @@ use crate::time::Moment;
 use crate::types::PartitionId;
 use crate::wire::Str;
 
-/// Writes records to topics: from any number of tasks and threads at once, on any runtime or none. Clones are the same producer.
+/// Writes records to topics, from any number of tasks and threads at once, on any runtime or none.
+/// Clones are the same producer.
 ///
 /// ```no_run
 /// use kafka_wire::client::{Client, ClientConfig, Producer};
@@ -46,8 +47,8 @@ use crate::wire::Str;
 /// Records of one partition are written in the order of their `send` calls, once each (idempotent), unless
 /// [`ProducerConfig`] says otherwise. A thread of its own sends, in batches.
 ///
-/// When the last clone is dropped nothing more is sent, and a warning says how many records were not: call
-/// [`Producer::close`] to end in order.
+/// When the last clone is dropped, nothing more is sent, and a warning has the number of unsent records:
+/// call [`Producer::close`] to end in order.
 #[derive(Clone, Debug)]
 pub struct Producer {
     inner: Arc<Inner>,
@@ -56,31 +57,31 @@ pub struct Producer {
 #[derive(Debug)]
 struct Inner {
     engine: Engine,
-    /// The user's own rule, which is asked while nothing is locked.
+    /// The user's own partitioner, which is called while nothing is locked.
     partitioning: Partitioning,
     limit_bytes: usize,
     max_block: Duration,
 }
 
-/// What keeps a record out of its batch.
+/// The obstacle that keeps a record out of its batch.
 enum Obstacle {
     /// Its topic has not been looked up.
     Topic,
     /// The buffer is full.
     Room,
-    /// It will not get in.
+    /// An error: the record will not get in.
     Error(SendError),
 }
 
-/// A topic as its partition is chosen.
+/// A topic, as the choice of a partition needs it.
 struct Topic<'a> {
     accumulator: &'a Accumulator,
     handle: TopicHandle,
 }
 
 impl Producer {
-    /// Starts a producer. With a transactional id: fences whoever has used it, and waits until the transaction that it left
-    /// open is aborted.
+    /// Starts a producer. With a transactional id, it fences the former user of that id, and waits until the
+    /// transaction that it left open is aborted.
     ///
     /// # Errors
     /// The coordinator refused for good, or did not finish within `init_timeout`. Cancel safe: nothing is left running.
@@ -91,10 +92,10 @@ impl Producer {
         Ok(Self { inner: Arc::new(Inner { engine, partitioning, limit_bytes, max_block }) })
     }
 
-    /// Takes a record into the batch of its partition, and gives what will become of it. Waits while the buffer is full, and for
-    /// the partitions of a topic that is new to this producer, up to `max_block`.
+    /// Takes a record into the batch of its partition, and returns a future for its outcome. Waits while the buffer is
+    /// full, and for the partitions of a topic that is new to this producer, up to `max_block`.
     ///
-    /// Cancel safe: dropped before it is ready, nothing is sent.
+    /// Cancel safe: if it is dropped before it is ready, nothing is sent.
     ///
     /// # Errors
     /// The record is not written; see [`SendError`].
@@ -108,18 +109,18 @@ impl Producer {
         }
     }
 
-    /// As [`Producer::send`], without ever waiting: for threads that must not, and code that is not async.
+    /// As [`Producer::send`], without ever waiting: for threads that must not wait, and code that is not async.
     ///
     /// # Errors
     /// As for `send`. A topic that is new to this producer is refused and looked up, and a full buffer refuses:
-    /// [`SendError::is_retriable`] tells these.
+    /// for these, [`SendError::is_retriable`] is true.
     #[inline]
     pub fn try_send<'r>(&self, record: impl Into<ProducerRecord<'r>>) -> Result<Delivery, SendError> {
         let record = record.into();
         self.inner.place(&record, true).map_err(|obstacle| self.inner.refusal(&record, obstacle))
     }
 
-    /// Partitions of a topic, which is looked up if it is new to this producer. Cancel safe.
+    /// Number of partitions of a topic, which is looked up if it is new to this producer. Cancel safe.
     ///
     /// # Errors
     /// The topic is missing, or not known within `max_block`.
@@ -134,17 +135,18 @@ impl Producer {
         Ok(topic.map_or(0, |topic| buffer.accumulator.partition_count(topic)))
     }
 
-    /// Sends what was taken so far without waiting for `linger`, and waits until all of it is acknowledged. Cancel safe.
+    /// Sends the records so far without waiting for `linger`, and waits until all of them are acknowledged.
+    /// Cancel safe.
     ///
     /// # Errors
-    /// Some records since the last flush will never be acknowledged; each one's [`Delivery`] tells so, too. Inside a transaction
-    /// it has to be aborted.
+    /// Some records since the last flush will never be acknowledged; the [`Delivery`] of each reports it as well.
+    /// A transaction has to be aborted then.
     pub async fn flush(&self) -> Result<(), FlushError> {
         self.inner.engine.flush().await
     }
 
-    /// Ends in order: takes no more records, waits until those that it has are acknowledged or have failed (`delivery_timeout`
-    /// bounds that), then ends what sends. A transaction that is open is aborted.
+    /// Ends in order: accepts no more records, waits until the present ones are acknowledged or have failed (at most
+    /// `delivery_timeout`), then ends the sender. An open transaction is aborted.
     ///
     /// # Errors
     /// Some records will never be acknowledged, or the transaction could not be aborted.
@@ -153,7 +155,7 @@ impl Producer {
         self.inner.engine.close().await
     }
 
-    /// Ends at once: what is not acknowledged fails, with its [`Delivery`] telling whether it may have been written.
+    /// Ends at once: unacknowledged records fail, and the [`Delivery`] of each tells whether it may have been written.
     pub async fn close_now(&self) {
         self.shut();
         self.inner.engine.stop().await;
@@ -167,8 +169,8 @@ impl Producer {
         self.inner.engine.begin()
     }
 
-    /// Commits offsets of a consumer group with the open transaction, together with those that it was given before; of one
-    /// partition the last one counts.
+    /// Commits offsets of a consumer group with the open transaction, together with those that it was given before;
+    /// of one partition the last one counts.
     ///
     /// They are sent with [`Producer::commit_transaction`], which tells when the group has moved on.
     pub fn send_offsets_to_transaction(&self, offsets: GroupOffsets<'_>) {
@@ -256,7 +258,7 @@ impl Inner {
         }
     }
 
-    /// Waits until what is in the way is gone, and tries again, up to `max_block`.
+    /// Waits until the obstacle is gone, and tries again, up to `max_block`.
     async fn wait_and_place(&self, record: &ProducerRecord<'_>, mut obstacle: Obstacle) -> Result<Delivery, SendError> {
         let start = self.engine.client.now();
         let mut is_new = true;
@@ -287,7 +289,7 @@ impl Inner {
         }
     }
 
-    /// Waits for its turn; whoever had it and found no room goes to the front.
+    /// Waits for its turn. A record that had its turn and found no room goes to the front.
     async fn await_room(&self, record: &ProducerRecord<'_>, start: Moment, is_new: bool) -> Result<(), SendError> {
         let record_bytes = BatchBuilder::record_bytes_max(record.key, record.value, record.raw_headers());
         let (promise, turn) = oneshot::channel();
@@ -296,7 +298,7 @@ impl Inner {
             if let Err(error) = buffer.gate.check() {
                 return Err(self.explain(error, record, &buffer));
             }
-            // What lingers takes the room that is waited for.
+            // Lingering batches take the room that is waited for.
             buffer.accumulator.close_all();
             let waiting = Waiting { record_bytes, deadline: start + self.max_block, promise };
             if is_new { buffer.waiting.push_back(waiting) } else { buffer.waiting.push_front(waiting) }
@@ -319,7 +321,7 @@ impl Inner {
         self.engine.client.now().since(start)
     }
 
-    /// The partition by the user's own rule.
+    /// The partition by the user's own partitioner.
     fn ask(&self, custom: &dyn Partitioner, record: &ProducerRecord<'_>) -> Result<PartitionId, Obstacle> {
         let count = {
             let mut buffer = self.engine.shared.buffer();
@@ -329,14 +331,14 @@ impl Inner {
         Ok(custom.partition(record.topic(), record.key, record.value, count))
     }
 
-    /// What somebody is told who does not wait.
+    /// The error for a caller that does not wait.
     #[cold]
     fn refusal(&self, record: &ProducerRecord<'_>, obstacle: Obstacle) -> SendError {
         match obstacle {
             Obstacle::Error(error) => error,
             Obstacle::Room => SendError::BufferFull { limit_bytes: self.limit_bytes, waited: Duration::ZERO },
             Obstacle::Topic => {
-                // Nobody waits for it; it is known to the next call.
+                // Nobody waits for this; the next call finds the result.
                 let (promise, _) = oneshot::channel();
                 self.engine.ask_for_topic(record.topic(), None, promise);
                 SendError::UnknownTopicYet { topic: Str::from(record.topic()), waited: Duration::ZERO }

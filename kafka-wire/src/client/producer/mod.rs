@@ -1,12 +1,12 @@
-//! Producers: records in, transactions begun and ended.
+//! Producers: append records, begin and end transactions.
 //!
 //! ```text
 //! send, append -> Buffer (open batches) --close--> Sender: outbox -> Produce; transaction manager -> EndTxn and the like
 //!                    `--------- Shared: two locks and a bell ---------'
 //! ```
-//! [`Producer`] has many owners and tells of each record, [`ExclusiveProducer`] has one and tells of all.
-//! Both are handles on an [`engine::Engine`]: their calls only write into [`shared::Shared`] and wait for a promise;
-//! [`sender::Sender`], on a thread of its own ([`start`]), does all the sending.
+//! [`Producer`] has many owners and reports the outcome of each record, [`ExclusiveProducer`] has one owner and reports
+//! all outcomes together. Both are handles on an [`engine::Engine`]: their calls only write into [`shared::Shared`] and
+//! wait for a promise; [`sender::Sender`], on a thread of its own ([`start`]), does all the sending.
 
 mod calls;
 mod clock;

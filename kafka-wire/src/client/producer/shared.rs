@@ -1,4 +1,4 @@
-//! What the owners of a producer and what sends for them both touch.
+//! The state shared by the owners of a producer and its sender.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -22,31 +22,32 @@ use crate::wire::Str;
 pub(super) struct Shared {
     buffer: Mutex<Buffer>,
     core: Mutex<Core>,
-    /// Rung when there is something new for the sender.
+    /// Wakes the sender.
     pub(super) wake: Notify,
 }
 
-/// What appending needs: the sender holds it only to take batches out and to give room back.
+/// The state for appending: the sender locks it only to take batches and to release room.
 #[derive(Debug)]
 pub(super) struct Buffer {
     pub(super) accumulator: Accumulator,
     pub(super) chooser: Chooser,
     pub(super) time: TimeOfDay,
     pub(super) gate: Gate,
-    /// How long a batch waits to be filled; `None` where only full batches and flushes are sent, in transactions.
+    /// Time for which a batch waits for more records; `None` if only full batches and flushes are sent,
+    /// in transactions.
     pub(super) linger: Option<Duration>,
     pub(super) bell: Bell,
     /// Last acknowledged offset by slot.
     pub(super) last_offsets: Vec<Option<Offset>>,
     /// Fulfilled when there is room, or the transaction has failed.
     pub(super) on_room: Option<oneshot::Sender<()>>,
-    /// Want to append a record that had no room, in the order in which they came.
+    /// Records that wait for room, in the order of arrival.
     pub(super) waiting: VecDeque<Waiting>,
-    /// Want to know the partitions of a topic.
+    /// Requested look-ups of topics.
     pub(super) lookups: Vec<Lookup>,
 }
 
-/// Whether records are taken.
+/// Whether records are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Gate {
     Open,
@@ -57,15 +58,15 @@ pub(super) enum Gate {
     Stopped,
 }
 
-/// What the sender has been told of and has not looked at, or will look at in time.
+/// News for the sender that it has not seen yet, or will see in time.
 #[derive(Debug, Default)]
 pub(super) struct Bell {
     has_rung: bool,
-    /// When the sender will look at open batches by itself; a batch that is opened now is due later.
+    /// The time at which the sender will look at open batches by itself; a batch that is opened now is due later.
     next_look: Option<Moment>,
 }
 
-/// A record without room: who is told to try again.
+/// A record without room, and the owner to be told to try again.
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) record_bytes: usize,
@@ -73,23 +74,23 @@ pub(super) struct Waiting {
     pub(super) promise: oneshot::Sender<Turn>,
 }
 
-/// What somebody who waits is told.
+/// The message to a waiting owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
     TryAgain,
     TimeIsOver,
 }
 
-/// A topic that somebody wants to write to.
+/// A topic that an owner wants to write to.
 #[derive(Debug)]
 pub(super) struct Lookup {
     pub(super) name: Str,
-    /// When to give up, if before the client does.
+    /// Time at which to give up, if that is before the client's own.
     pub(super) deadline: Option<Moment>,
     pub(super) promise: oneshot::Sender<Result<TopicHandle, LookupError>>,
 }
 
-/// Why a topic was not found.
+/// The reason why a topic was not found.
 #[derive(Clone, Debug)]
 pub(super) enum LookupError {
     Metadata(MetadataError),
@@ -97,7 +98,7 @@ pub(super) enum LookupError {
     Stopped,
 }
 
-/// What the sender decides by.
+/// The state for the sender's decisions.
 #[derive(Debug)]
 pub(super) struct Core {
     pub(super) manager: TransactionManager,
@@ -105,20 +106,20 @@ pub(super) struct Core {
     pub(super) offsets: Option<(GroupMetadata, Vec<(TopicPartition, CommittedOffset)>)>,
     /// The first failed batch that was not reported yet, and the number of records that failed in all.
     pub(super) failed: Option<(DeliveryError, u64)>,
-    /// Want to know when every batch below this number is settled, or the transaction has failed.
+    /// Fulfilled when every batch below this number is settled, or the transaction has failed.
     pub(super) on_settled: Vec<(u64, oneshot::Sender<()>)>,
-    /// Want to know how what the manager was asked for has ended.
+    /// Fulfilled with the outcome of the manager's operation.
     pub(super) on_ended: Vec<oneshot::Sender<Ended>>,
-    /// Want to know when the sender has ended.
+    /// Fulfilled when the sender has ended.
     pub(super) on_stopped: Vec<oneshot::Sender<()>>,
-    /// The owners are gone, or want no more.
+    /// Whether the owners were dropped, or have closed the producer.
     pub(super) is_closed: bool,
-    /// The sender is gone.
+    /// Whether the sender has ended.
     pub(super) has_stopped: bool,
 }
 
 impl Shared {
-    /// `lingers`: batches go when their linger is over inside transactions, too.
+    /// `lingers`: batches are also sent inside transactions when their linger is over.
     pub(super) fn new(config: &ProducerConfig, lingers: bool, seed: u64) -> Self {
         let is_transactional = config.transactional_id.is_some();
         let adaptive = config.adaptive_partitioning;
@@ -168,7 +169,7 @@ impl Buffer {
         self.last_offsets[slot.index()] = Some(offset);
     }
 
-    /// A batch was opened or closed: whether the sender has to be rung for it.
+    /// Notes that a batch was opened or closed. Returns whether the sender has to be woken for it.
     pub(super) fn note_news(&mut self, now: Moment) -> bool {
         self.accumulator.date_opened(now);
         let mut rings = self.accumulator.has_closed() && !self.bell.has_rung;
@@ -191,7 +192,7 @@ impl Buffer {
 }
 
 impl Bell {
-    /// The sender looks now, and will again at `next_look`.
+    /// Notes that the sender looks now, and will look again at `next_look`.
     pub(super) fn looked(&mut self, next_look: Option<Moment>) {
         *self = Self { has_rung: false, next_look };
     }

@@ -1,4 +1,4 @@
-//! Which partition each record of a producer goes to.
+//! The choice of a partition for each record of a producer.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,42 +8,46 @@ use super::sticky::{Queue, Sticky, draw};
 use crate::rng::Rng;
 use crate::types::PartitionId;
 
-/// How a producer chooses the partition of a record that names none.
+/// The ways to choose the partition of a record that names none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Partitioning {
-    /// By the key's murmur2 hash, the same partition as with Java's producer. Records without a key as with [`Self::Sticky`].
+    /// By the key's murmur2 hash: the same partition as with Java's producer. Records without a key as
+    /// with [`Self::Sticky`].
     #[default]
     ByKey,
-    /// Whatever the key is (`partitioner.ignore.keys`): one partition until `batch_size_bytes` have gone there, then another that
-    /// is drawn by chance; so all get as many bytes, and batches are full (KIP-794).
+    /// Without regard to the key (`partitioner.ignore.keys`): one partition until `batch_size_bytes` have
+    /// gone there, then another one, drawn at random. So all partitions get the same number of bytes,
+    /// and batches are full (KIP-794).
     Sticky,
-    /// Each record to the next partition, whatever its key is. Batches are small then: `Sticky` spreads as evenly.
+    /// Each record to the next partition, without regard to its key. Batches are small then:
+    /// `Sticky` spreads as evenly.
     RoundRobin,
-    /// The user's own.
+    /// By the user's own partitioner.
     Custom(CustomPartitioner),
 }
 
-/// Chooses partitions: a user's own rule.
+/// A user's own rule that chooses partitions.
 pub trait Partitioner: Send + Sync {
-    /// The partition of a record in a topic of `partition_count` partitions: `0..partition_count`, or the record is refused.
+    /// The partition of a record in a topic of `partition_count` partitions: one of `0..partition_count`,
+    /// or the record is refused.
     ///
-    /// Called for each record that names no partition, by whoever sends it.
+    /// It is called for each record that names no partition, on the task or thread that sends the record.
     fn partition(&self, topic: &str, key: Option<&[u8]>, value: Option<&[u8]>, partition_count: i32) -> PartitionId;
 }
 
-/// A [`Partitioner`] in a configuration. Equal is what is the same object.
+/// A [`Partitioner`] in a configuration. Two are equal if they are the same object.
 #[derive(Clone)]
 pub struct CustomPartitioner(pub Arc<dyn Partitioner>);
 
-/// What a producer knows to choose by.
+/// A producer's state for the choice of partitions.
 #[derive(Debug)]
 pub(crate) struct Chooser {
     partitioning: Partitioning,
     batch_size_bytes: usize,
     adaptive: bool,
     rng: Rng,
-    /// By topic, in the order in which the producer has got to know them.
+    /// State of each topic, in the order in which the producer has looked them up.
     topics: Vec<Turn>,
 }
 
@@ -53,13 +57,13 @@ struct Turn {
     round_robin: i32,
 }
 
-/// A topic as a chooser has to know it.
+/// The interface of a topic for a chooser.
 pub(crate) trait Queues {
     /// Number of its partitions.
     fn partition_count(&self) -> i32;
     /// Whether the open batch of a partition has room for one more record.
     fn has_room(&self, partition: PartitionId) -> bool;
-    /// What waits, partition by partition.
+    /// The waiting batches of each partition.
     fn queues(&self) -> impl ExactSizeIterator<Item = Queue> + Clone;
 }
 
@@ -74,7 +78,8 @@ impl Chooser {
         }
     }
 
-    /// The partition for a record of `record_bytes`, which is going to be appended there. `topic` counts the producer's topics.
+    /// The partition for a record of `record_bytes`, which will be appended there. `topic` is the index among
+    /// the producer's topics.
     #[inline]
     pub(crate) fn choose(
         &mut self,

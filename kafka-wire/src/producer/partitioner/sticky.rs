@@ -1,32 +1,34 @@
-//! Records without a key: all to one partition until a batch's worth of bytes has gone there, then to another (KIP-794).
+//! Records without a key: all go to one partition until a batch's worth of bytes has gone there, then
+//! to another (KIP-794).
 //!
-//! So batches are full although there are many partitions, and over time each partition gets as many bytes. Which one is next is
-//! drawn: with equal chances, or with chances that shrink with what a partition has waiting, so that a slow broker gets less. A
-//! change waits for the end of a batch, unless twice the bytes have gone there.
+//! So batches are full although there are many partitions, and over time each partition gets the same number of bytes.
+//! The next one is drawn: with equal chances, or with chances that shrink with the partition's waiting batches,
+//! so that a slow broker gets less. A change waits for the end of a batch, unless twice the bytes have gone there.
 //!
 //! Source: `BuiltInPartitioner` of Kafka 4.3.
 
 use crate::rng::Rng;
 use crate::types::PartitionId;
 
-/// Where the records of one topic go at the moment.
+/// The present partition for the records of one topic.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sticky {
     current: Option<PartitionId>,
     produced_bytes: usize,
 }
 
-/// What is known of one partition when the next one is drawn.
+/// The facts about one partition when the next one is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Queue {
-    /// Its batches that wait for an acknowledgement.
+    /// Number of its batches that wait for an acknowledgement.
     pub batches: u32,
-    /// Whether it has a leader, as far as is known.
+    /// Whether it is known to have a leader.
     pub is_available: bool,
 }
 
 impl Sticky {
-    /// The partition for the next record; `None` when one has to be drawn. `continues`: its open batch has room for the record.
+    /// The partition for the next record; `None` if one has to be drawn. `continues`: its open batch has
+    /// room for the record.
     #[inline]
     pub(super) fn current(
         &self,
@@ -39,19 +41,20 @@ impl Sticky {
         (!is_due).then_some(current)
     }
 
-    /// So many bytes have gone to the current partition.
+    /// Notes that this many bytes have gone to the present partition.
     #[inline]
     pub(super) fn produced(&mut self, bytes: usize) {
         self.produced_bytes += bytes;
     }
 
-    /// Goes over to another partition, or stays where it is by chance.
+    /// Changes to another partition, or stays if the same one was drawn.
     pub(super) fn change(&mut self, next: PartitionId) {
         (self.current, self.produced_bytes) = (Some(next), 0);
     }
 }
 
-/// Draws one of the partitions `0..queues.len()`: one that is available if any is. `adaptive`: the fewer batches wait, the likelier.
+/// Draws one of the partitions `0..queues.len()`: an available one if there is any. `adaptive`:
+/// the fewer batches wait, the likelier.
 pub(super) fn draw(queues: impl ExactSizeIterator<Item = Queue> + Clone, adaptive: bool, rng: &mut Rng) -> PartitionId {
     let any_available = queues.clone().any(|queue| queue.is_available);
     let takes_part = |queue: &Queue| queue.is_available || !any_available;
@@ -77,7 +80,7 @@ mod tests {
 
     const DRAWS: u32 = 60_000;
 
-    /// How often each partition is drawn, in percent.
+    /// The share of each partition among the draws, in percent.
     fn shares(queues: &[(u32, bool)], adaptive: bool) -> Vec<u32> {
         let mut rng = Rng::from_seed(11);
         let mut counts = vec![0; queues.len()];
@@ -89,7 +92,7 @@ mod tests {
         counts.into_iter().map(|count: u32| (count * 100 + DRAWS / 2) / DRAWS).collect()
     }
 
-    /// Within one percent.
+    /// Compares within one percent.
     fn assert_shares(queues: &[(u32, bool)], adaptive: bool, expected: &[u32]) {
         let shares = shares(queues, adaptive);
         let is_near = |(share, expected): (&u32, &u32)| share.abs_diff(*expected) <= 1;

@@ -1,4 +1,4 @@
-//! Topics as the sender gets to know them: looked up for owners, watched for partitions that are added and for leaders.
+//! The sender's topics: look-ups for owners, new partitions, and leaders.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,11 +11,11 @@ use crate::cluster::{Cluster, Topic};
 use crate::time::Moment;
 use crate::wire::Str;
 
-/// Who waits for which topic.
+/// Owners that wait for topics, by topic.
 #[derive(Debug)]
 pub(super) struct Lookups {
     asked: BTreeMap<Str, Vec<Lookup>>,
-    /// When all topics are to be asked for again, to see partitions that were added.
+    /// Time of the next refresh of all topics, which finds partitions that were added.
     refresh_at: Moment,
     has_topics: bool,
 }
@@ -25,7 +25,7 @@ impl Lookups {
         Self { asked: BTreeMap::new(), refresh_at, has_topics: false }
     }
 
-    /// All topics of the producer, when it is time to ask for them again.
+    /// All topics of the producer, if their refresh is due.
     pub(super) fn take_old(&mut self, now: Moment, shared: &Shared, age_max: Duration) -> Vec<Str> {
         if !self.has_topics || now < self.refresh_at {
             return Vec::new();
@@ -34,13 +34,13 @@ impl Lookups {
         shared.buffer().accumulator.topic_names().cloned().collect()
     }
 
-    /// When somebody has waited long enough, or the topics are old.
+    /// The time at which an owner has waited long enough, or the topics have to be refreshed.
     pub(super) fn next_timeout(&self) -> Option<Moment> {
         let deadlines = self.asked.values().flatten().filter_map(|lookup| lookup.deadline);
         deadlines.chain(self.has_topics.then_some(self.refresh_at)).min()
     }
 
-    /// Tells those whose time is over.
+    /// Reports to the owners whose time is over.
     fn expire(&mut self, now: Moment) {
         for asked in self.asked.values_mut() {
             let (late, waiting) =
@@ -56,7 +56,7 @@ impl Lookups {
 }
 
 impl Sender {
-    /// Asks for the topics that owners want to know, each once.
+    /// Starts the look-ups that owners have requested, one for each topic.
     pub(super) fn take_lookups(&mut self, now: Moment) {
         let lookups = std::mem::take(&mut self.shared.buffer().lookups);
         for lookup in lookups {
@@ -73,7 +73,7 @@ impl Sender {
         self.lookups.expire(now);
     }
 
-    /// A topic was found, or not.
+    /// Handles the result of a look-up.
     pub(super) fn answer_lookup(&mut self, name: &Str, found: Result<Arc<Topic>, MetadataError>) {
         let found = found.map_err(LookupError::Metadata).map(|topic| {
             self.lookups.has_topics = self.has_many_owners;
@@ -84,7 +84,7 @@ impl Sender {
         }
     }
 
-    /// New metadata: partitions that were added, and whether each has a leader.
+    /// Handles new metadata: partitions that were added, and whether each has a leader.
     pub(super) fn see_leaders(&mut self, cluster: &Cluster) {
         let mut buffer = self.shared.buffer();
         let accumulator = &mut buffer.accumulator;
