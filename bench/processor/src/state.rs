@@ -1,8 +1,8 @@
-//! The stores alone: what an entry costs in memory, and what is done with it in time.
+//! The stores alone: memory per entry, and CPU time of their operations.
 //!
-//! Each case runs several times, in a process of its own, because memory that one case has freed is there for the
-//! next; the least is shown. Time is that of the thread on the CPU. There are six stores, as a worker has that runs a
-//! job on six partitions, and each gets its records in batches, as they are fetched.
+//! Each case runs several times, in a process of its own, because the next case could reuse memory that one has freed;
+//! the least figures are shown. Time is CPU time of the thread. There are six stores, as in a worker with a job on six
+//! partitions, and each gets its records in batches, as they are fetched.
 
 use std::error::Error;
 use std::fs;
@@ -13,7 +13,7 @@ use kafka_wire::types::TimestampMs;
 use processor::state::{AHEAD, Changelog, Store, WindowStore};
 use processor::{U64, Window};
 
-/// Runs every case, or in a process of its own the one that is named.
+/// Runs every case in a process of its own, or in this process the one that is named.
 pub(crate) fn run(case: Option<&str>) -> Result<(), Box<dyn Error>> {
     let Some(name) = case else { return run_all() };
     let (_, case) = CASES.iter().find(|(known, _)| *known == name).ok_or("no such case")?;
@@ -52,7 +52,7 @@ const CASES: &[(&str, fn() -> Figures)] = &[
     ("restore", restore),
 ];
 
-/// Job B1: a count of a million keys, and the commits that write each changed one out.
+/// Job B1: a count of a million keys, and the commits that write each changed count.
 fn count() -> Figures {
     let (mut stores, mut rng, before) = (stores(), Rng::from_seed(1), memory());
     let (mut updating, mut committing, mut dirty) = (0, 0, 0);
@@ -109,7 +109,7 @@ fn sums() -> Figures {
     figures
 }
 
-/// Windows with one entry each: opened in the order of time, touched in any order, closed.
+/// Windows with one entry each: opened in the order of time, changed in any order, closed.
 fn open_windows(count: usize) -> Figures {
     let (mut stores, mut rng, before) = (stores(), Rng::from_seed(1), memory());
     let window = |number: usize| Window { start: number as i64 * 1_000, end: (number as i64 + 1) * 1_000 };
@@ -153,7 +153,7 @@ fn open_windows(count: usize) -> Figures {
     ]
 }
 
-/// The changelog of job B1, read by the next owner.
+/// The changelog of job B1, restored by the next owner.
 fn restore() -> Figures {
     let (mut stores, mut rng, mut restoring) = (stores(), Rng::from_seed(1), 0);
     let records = 8_700_000;
@@ -208,7 +208,8 @@ fn close(store: &mut WindowStore<u64>, watermark: i64) -> usize {
     closed
 }
 
-/// Does what a commit does with stores: results of the changes, the changelog, the end. Returns the count of changes.
+/// Does the work of a commit with stores: results of the changes, the changelog, the end.
+/// Returns the number of changes.
 fn commit(stores: &mut [WindowStore<u64>]) -> usize {
     let (mut sum, mut changed, mut key, mut value) = (0, 0, Vec::new(), Vec::new());
     for store in stores {
@@ -224,7 +225,7 @@ fn commit(stores: &mut [WindowStore<u64>]) -> usize {
     changed
 }
 
-/// As the documentation of the store says it.
+/// The key in the changelog, as the documentation of the store describes it.
 fn in_changelog(window: Window, key: &[u8; 8]) -> [u8; 24] {
     let mut bytes = [0; 24];
     bytes[..8].copy_from_slice(&(window.start ^ i64::MIN).to_be_bytes());
@@ -233,7 +234,7 @@ fn in_changelog(window: Window, key: &[u8; 8]) -> [u8; 24] {
     bytes
 }
 
-/// The thread's time on the CPU, in nanoseconds: the first number of the file, see the kernel's sched-stats.
+/// The thread's CPU time in nanoseconds: the first number of the file, see the kernel's sched-stats.
 fn time(work: impl FnOnce()) -> u64 {
     let now = || -> u64 {
         let text = fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
@@ -255,7 +256,7 @@ const ALL: Window = Window { start: 0, end: 100 * 365 * 24 * 3_600_000 };
 const STORES: usize = 6;
 const KEYS: u64 = 1_000_000;
 const RECORDS: usize = 10_000_000;
-/// Records of a transaction, and of a batch.
+/// Number of records of a transaction, and of a batch.
 const COMMIT: usize = 200_000;
 const BATCH: usize = 2_000;
 const RUNS: usize = 5;

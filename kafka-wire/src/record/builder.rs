@@ -67,7 +67,7 @@ impl BatchBuilder {
         Self::within(Vec::with_capacity(capacity_bytes.max(HEADER_BYTES)))
     }
 
-    /// An empty batch in memory that was something else before; it grows when that is not enough.
+    /// Makes an empty batch in memory that was used before; it grows when that is not enough.
     pub fn within(mut buffer: Vec<u8>) -> Self {
         buffer.clear();
         buffer.resize(HEADER_BYTES, 0);

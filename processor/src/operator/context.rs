@@ -1,4 +1,4 @@
-//! An operator: what it takes, and what it has at hand while it works.
+//! The operator traits, and the context that operators work in.
 
 use std::any::Any;
 
@@ -10,25 +10,26 @@ use crate::output::Output;
 use crate::state::Stores;
 use crate::types::{Rec, View};
 
-/// An operator in its place: takes records, pushes to the next.
+/// A built operator: takes records, and pushes to the next one.
 pub trait Operator<K: View, V: View>: Signals + Any {
     /// Takes one record.
     ///
     /// # Errors
-    /// When the job has to stop: see [`ProcessError`].
+    /// If the job has to stop: see [`ProcessError`].
     fn push(&mut self, record: Rec<'_, K, V>, context: &mut Context<'_>) -> Result<(), ProcessError>;
 
-    /// Whether it pays to tell the operator ahead what comes, by [`Operator::expect`]. Always the same.
+    /// Whether it pays to announce records to the operator, by [`Operator::expect`]. It never changes.
     fn looks_ahead(&self) -> bool {
         false
     }
 
-    /// These records come next, if nothing goes wrong before. An operator with state brings what it will need into the
-    /// cache, for all of them together: one wait for memory instead of one for each. Nothing else may follow from it.
+    /// Announces the next records, which come if nothing fails before. An operator with state brings what it will
+    /// need into the cache, for all of them together: one wait for memory instead of one for each.
+    /// It must have no other effect.
     fn expect(&self, _ahead: &[Expected<'_>], _context: &mut Context<'_>) {}
 }
 
-/// A record that is about to be pushed.
+/// A record that will be pushed soon.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Expected<'a> {
     /// Its key as it is in the log.
@@ -37,13 +38,14 @@ pub struct Expected<'a> {
     pub timestamp: TimestampMs,
 }
 
-/// What passes through a stage besides records. An operator that has something to do at a signal does it, and then
-/// hands the signal on: what it pushes in response goes first, so that the next one sees it before the signal.
+/// The signals that pass through a stage besides records. An operator that has work to do at a signal does it,
+/// and then passes the signal on: the records that it pushes in response go first, so that the next operator sees
+/// them before the signal.
 pub trait Signals: Send {
-    /// The operator that follows; `None` at the end of a chain.
+    /// The next operator; `None` at the end of a chain.
     fn next(&mut self) -> Option<&mut dyn Signals>;
 
-    /// [`Context::watermark`] has advanced: do what is due in event time.
+    /// [`Context::watermark`] has advanced: do the work that is due in event time.
     ///
     /// # Errors
     /// As [`Operator::push`].
@@ -51,7 +53,7 @@ pub trait Signals: Send {
         self.next().map_or(Ok(()), |next| next.watermark(context))
     }
 
-    /// [`Context::wall`] has advanced: do what is due by the time of day.
+    /// [`Context::wall`] has advanced: do the work that is due by the time of day.
     ///
     /// # Errors
     /// As [`Operator::push`].
@@ -59,7 +61,8 @@ pub trait Signals: Send {
         self.next().map_or(Ok(()), |next| next.tick(context))
     }
 
-    /// The transaction is about to be committed: put out what is due with it. Stores write their changes after that.
+    /// The transaction is about to be committed: put out the results that belong to it. Stores write their changes
+    /// after that.
     ///
     /// # Errors
     /// As [`Operator::push`].
@@ -68,42 +71,42 @@ pub trait Signals: Send {
     }
 }
 
-/// What an operator has at hand while it works.
+/// The context of an operator's work.
 pub struct Context<'a> {
-    /// Where output goes.
+    /// The destination of output records.
     pub output: &'a mut dyn Output,
     /// The stores of the task.
     pub stores: &'a mut Stores,
-    /// The record that is being processed; the last one, at a signal.
+    /// The place of the record that is being processed; at a signal, that of the last record.
     pub place: Place<'a>,
-    /// How far event time has come for this task.
+    /// The watermark of this task.
     pub watermark: TimestampMs,
     /// The worker's clock.
     pub now: Moment,
     /// The time of day, as of the batch or signal. In tests it is virtual: that of [`Context::now`].
     pub wall: TimestampMs,
-    /// The greatest timestamp of the records taken since the task last looked.
+    /// The greatest timestamp of the records since the task last read it.
     pub max_timestamp: Option<TimestampMs>,
-    /// What has happened.
+    /// Counters of the task.
     pub counters: Counters,
-    /// What a step that needs event time does with a record that has none.
+    /// The reaction of a step that needs event time to a record that has none.
     pub untimed: Untimed,
-    /// What follows where streams merge.
+    /// The operators after merges, and after second outputs of steps.
     pub joints: Joints,
 }
 
-/// Where a record lies.
+/// The place of a record in the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place<'a> {
-    /// The topic; empty at a signal, when there is no record.
+    /// The topic; empty at a signal, which has no record.
     pub topic: &'a str,
-    /// The partition: the task's.
+    /// The partition, which is the task's.
     pub partition: PartitionId,
     /// The offset.
     pub offset: Offset,
 }
 
-/// What a task has done since it started; a rollback takes back what was undone.
+/// Counts of what a task has done since it started; a rollback restores them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Records taken, marks not included.
@@ -112,7 +115,7 @@ pub struct Counters {
     pub records_out: u64,
     /// Records left out because their window was closed.
     pub late: u64,
-    /// The greatest distance of such a record behind the watermark, in milliseconds.
+    /// The greatest difference between the watermark and the timestamp of such a record, in milliseconds.
     pub lateness_max_ms: i64,
     /// Records left out by steps that need event time, because they had no timestamp.
     pub untimed: u64,
@@ -124,7 +127,7 @@ impl Context<'_> {
     /// Counts a record that a step leaves out because it has no timestamp.
     ///
     /// # Errors
-    /// [`ProcessError::Untimed`] when the job is told to stop at that.
+    /// [`ProcessError::Untimed`] if the job is configured to stop then.
     #[cold]
     pub fn leave_out_untimed(&mut self, timestamp: TimestampMs) -> Result<(), ProcessError> {
         let Place { topic, partition, offset } = self.place;
@@ -146,22 +149,22 @@ impl Counters {
     }
 }
 
-/// Where the records of a batch come from.
+/// The origin of a batch's records.
 #[derive(Clone, Copy, Debug)]
 pub struct Input {
     /// First offset to take: a fetch may begin in the middle of a batch.
     pub position: Offset,
     /// Whether it is a repartition topic of the job.
     pub is_internal: bool,
-    /// Whether its records are counted: by one of the streams that read them.
+    /// Whether its records are counted, which only one of the streams that read them does.
     pub is_counted: bool,
-    /// What to do with what cannot be decoded. An internal topic always fails.
+    /// The reaction to a record that cannot be decoded. An internal topic always fails.
     pub undecodable: Undecodable,
 }
 
-/// What a window does with a record whose event time is negative: -1 is how Kafka says that a record has no timestamp, and to
-/// take it for a time would put the record into a window of 1969. Steps that do not ask for the time take such records as any
-/// other, and a timestamp extractor gives them a time of their own.
+/// The reaction of a window to a record with a negative event time: with -1, Kafka says that a record has no timestamp,
+/// and taken as a time it would put the record into a window of 1969. Steps that do not need the time take such records
+/// like any other, and a timestamp extractor gives them an event time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Untimed {
     /// Count it, report it, go on.
@@ -171,7 +174,7 @@ pub enum Untimed {
     Fail,
 }
 
-/// What to do with a record whose key or value is not what the serde reads.
+/// The reaction to a record whose key or value the serde cannot decode.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Undecodable {
     /// Count it, report it, go on.
@@ -181,22 +184,22 @@ pub enum Undecodable {
     Fail,
 }
 
-/// What follows where streams merge: it takes the records of several chains.
+/// An operator after a merge, which takes the records of several chains.
 pub trait Joint: Signals + Any {}
 
 impl<N: Signals + Any> Joint for N {}
 
-/// What follows each place where streams merge; empty while it is at work.
+/// The operators after merges and second outputs, by index; a slot is empty while its operator is at work.
 #[derive(Default)]
 pub struct Joints {
     pub(super) slots: Vec<Option<Box<dyn Joint>>>,
 }
 
 impl Joints {
-    /// Takes what follows a place out, to use it.
+    /// Removes an operator from its slot, to use it.
     ///
     /// # Panics
-    /// When it is out: it pushes into itself, which a graph without circles cannot.
+    /// If the slot is empty: the operator pushes into itself, which is impossible in a graph without circles.
     #[inline]
     pub(super) fn take(&mut self, index: usize) -> Box<dyn Joint> {
         self.slots[index].take().expect("no record passes a merge inside of another one's")

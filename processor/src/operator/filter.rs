@@ -1,4 +1,4 @@
-//! One record in, that record out or none.
+//! A step with the same record out, or none.
 
 use super::{Chain, Context, Expected, Operator, Signals, StageBuilder};
 use crate::error::ProcessError;
@@ -24,7 +24,7 @@ where
     }
 }
 
-/// `filter` in its place.
+/// `filter`, built.
 pub struct FilterOperator<F, N> {
     keep: F,
     next: N,

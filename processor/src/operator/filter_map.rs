@@ -1,7 +1,7 @@
-//! One record in, another value out or none.
+//! A step with one record in, and another value out or none.
 //!
-//! Key, timestamp and headers stay, and so does the order. It keeps nothing: a crash repeats the call for the records of the
-//! transaction that was open.
+//! Key, timestamp and headers stay, and so does the order. It has no state: a crash repeats the call for the records
+//! of the open transaction.
 
 use super::{Chain, Context, Expected, Operator, Signals, StageBuilder};
 use crate::error::ProcessError;
@@ -28,7 +28,7 @@ where
     }
 }
 
-/// `filter_map` in its place.
+/// `filter_map`, built.
 struct FilterMapOperator<F, N> {
     filter_map: F,
     next: N,

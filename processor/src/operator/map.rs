@@ -1,4 +1,4 @@
-//! One record in, one out, with another value.
+//! A step with one record in, and one out with another value.
 
 use super::{Chain, Context, Expected, Operator, Signals, StageBuilder};
 use crate::error::ProcessError;
@@ -25,7 +25,7 @@ where
     }
 }
 
-/// `map` in its place.
+/// `map`, built.
 pub struct MapOperator<F, N> {
     map: F,
     next: N,

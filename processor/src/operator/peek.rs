@@ -1,7 +1,7 @@
-//! A look at each record, which goes on as it is.
+//! A step that looks at each record and passes it on unchanged.
 //!
-//! For logs and metrics of your own. A crash repeats the call for the records of the transaction that was open: what a closure
-//! does outside of the job is done at least once.
+//! For logs and metrics of your own. A crash repeats the call for the records of the open transaction, so side effects
+//! of the closure happen at least once.
 
 use super::{Chain, Context, Expected, Operator, Signals, StageBuilder};
 use crate::error::ProcessError;
@@ -27,7 +27,7 @@ where
     }
 }
 
-/// `peek` in its place.
+/// `peek`, built.
 struct PeekOperator<F, N> {
     look: F,
     next: N,

@@ -1,4 +1,4 @@
-//! The head of a stage: from records in a batch to views.
+//! The head of a stage: decodes the records of a batch to views.
 
 use kafka_wire::record::{Record, Records};
 use kafka_wire::types::{Offset, TimestampMs};
@@ -9,13 +9,13 @@ use crate::serde::{Serde, SerdeError};
 use crate::state::AHEAD;
 use crate::types::{Rec, View};
 
-/// Where event time comes from.
+/// The extraction of event time from records.
 pub trait EventTime<K: View, V: View>: Clone + Send + Sync + 'static {
     /// The event time of a record.
     fn of(&mut self, record: &Rec<'_, K, V>) -> TimestampMs;
 }
 
-/// Event time is the timestamp of the record.
+/// Takes the timestamp of the record as event time.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RecordTime;
 
@@ -54,10 +54,10 @@ impl<KS: Serde, VS: Serde, T: EventTime<KS::View, VS::View>> Chain for Source<KS
     }
 }
 
-/// What could not be decoded, and why.
+/// The part that could not be decoded, and the error.
 type Failure = (&'static str, SerdeError);
 
-/// A topic in its place: decodes, and pushes.
+/// A topic, built: decodes, and pushes.
 pub struct SourceOperator<KS, VS, T, N> {
     source: Source<KS, VS, T>,
     next: N,
@@ -81,7 +81,7 @@ where
         })
     }
 
-    /// Tells the operators what comes, and pushes it.
+    /// Announces records to the operators, and pushes them.
     fn push_all(
         &mut self,
         ahead: &mut Vec<(Offset, Rec<'_, KS::View, VS::View>)>,
@@ -143,7 +143,7 @@ where
             match self.decode(&record) {
                 Ok(mut decoded) => {
                     decoded.timestamp = self.source.event_time.of(&decoded);
-                    // A record without a timestamp tells nothing of how far event time has come.
+                    // A record without a timestamp does not advance event time.
                     context.max_timestamp =
                         context.max_timestamp.max(Some(decoded.timestamp).filter(|timestamp| timestamp.0 >= 0));
                     if !looks_ahead {

@@ -1,15 +1,15 @@
 //! A stage: the built operators of one sub-topology for one task, as a graph.
 //!
-//! A chain from a source to a sink is one type, and a record crosses it without an indirect call. It is erased in
-//! three places: at its head, once a batch; where a stream is used more than once, since each use is a chain of its
-//! own that the types before it cannot name; and where streams merge, since what follows belongs to several chains.
-//! The alternatives cost more: boxing every operator makes the chain two to four times slower, and a chain of its own
-//! for each use of a stream would decode and process everything before the fork again, with state of its own.
+//! A chain from a source to a sink is one type, and a record passes it without an indirect call. Types are erased in
+//! three places: at the head, once per batch; where a stream is used more than once, because each use is a chain of its
+//! own that the types before it cannot name; and where streams merge, because the next operator belongs to several
+//! chains. The alternatives cost more: boxing every operator makes the chain two to four times slower, and a separate
+//! chain for each use of a stream would decode and process everything before the fork again, with state of its own.
 //!
-//! What follows a merge, or takes the second output of a step, lies beside the chains in a list of [`Joint`]s; a chain that
-//! pushes into one knows its place in the list.
+//! An operator after a merge, or after the second output of a step, is kept beside the chains in a list of [`Joint`]s;
+//! a chain that pushes into one knows its index in the list.
 //!
-//! A stream that is used once is never erased, whatever the rest of the job does: whether it forks is looked up when
+//! A stream that is used once is never erased, whatever the rest of the job does: whether it forks is checked when
 //! the stage is built, not when it runs.
 
 use std::any::Any;
@@ -25,33 +25,33 @@ use crate::types::{Reborrow, Rec, View};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub usize);
 
-/// A chain of operators, declared: where it ends, records of these types come out.
+/// A chain of operators, declared; at its end, records of these types come out.
 pub trait Chain: Clone + Send + Sync + 'static {
     /// Key of the records that come out.
     type Key: View;
     /// Value of the records that come out.
     type Value: View;
 
-    /// Builds the chain for one task, `next` being what follows it.
+    /// Builds the chain for one task; `next` follows it.
     fn build<N: Operator<Self::Key, Self::Value>>(&self, next: N, stage: &mut StageBuilder<'_>);
 }
 
-/// Built operators, whole: from bytes in, to an [`Output`](crate::output::Output).
+/// The built operators of a stage: bytes go in, and output goes to an [`Output`](crate::output::Output).
 #[derive(Default)]
 pub struct Stage {
     heads: Vec<(NodeId, Box<dyn Head>)>,
     joints: Joints,
-    /// The steps that the joints belong to, in the order of their declaration, and their places.
+    /// The steps that have joints, in the order of their declaration, with the indexes of the joints.
     joint_order: Vec<(NodeId, usize)>,
 }
 
 /// The head of a chain: takes the records of a batch.
 pub trait Head: Signals {
-    /// Takes records until they are over (`None`), or until one without a key in a repartition topic, which is
-    /// returned: it is for the task, a watermark mark.
+    /// Takes records until their end (`None`), or until a record without a key in a repartition topic, which is a mark
+    /// for the task and is returned.
     ///
     /// # Errors
-    /// When the job has to stop; the records taken so far have then had their effect, for a rollback to undo.
+    /// If the job has to stop; the records up to then have had their effect, which a rollback has to undo.
     fn run<'r>(
         &mut self,
         records: &mut Records<'r>,
@@ -83,10 +83,10 @@ impl Stage {
         result
     }
 
-    /// Gives a signal to each operator once, to those before a merge first.
+    /// Passes a signal to each operator once, to those before a merge first.
     ///
     /// # Errors
-    /// The first of an operator; the others do not get the signal then.
+    /// The first error of an operator; the remaining operators do not get the signal then.
     pub fn signal(
         &mut self,
         context: &mut Context<'_>,
@@ -94,7 +94,7 @@ impl Stage {
     ) -> Result<(), ProcessError> {
         std::mem::swap(&mut context.joints, &mut self.joints);
         let mut result = self.heads.iter_mut().try_for_each(|(_, head)| signal(&mut **head, context));
-        // Steps are declared from the sources on: whatever pushes into a joint has had the signal by then.
+        // Steps are declared from the sources on: every operator that pushes into a joint has had the signal by then.
         for (_, index) in &self.joint_order {
             let index = *index;
             if result.is_err() {
@@ -113,13 +113,13 @@ impl Stage {
 pub struct StageBuilder<'t> {
     uses: &'t dyn Fn(NodeId) -> usize,
     tees: &'t BTreeMap<NodeId, TeeMaker>,
-    /// The arms of forks that have not got all of them: a `Vec<Arm<K, V>>` each.
+    /// The arms of forks that are not complete yet: a `Vec<Arm<K, V>>` each.
     forks: BTreeMap<NodeId, Box<dyn Any>>,
     stage: Stage,
 }
 
 impl<'t> StageBuilder<'t> {
-    /// `uses` says how many steps follow a step, `tees` joins those that follow a step that has several.
+    /// `uses` returns the number of steps that follow a step, `tees` joins those of a step that has several.
     pub fn new(uses: &'t dyn Fn(NodeId) -> usize, tees: &'t BTreeMap<NodeId, TeeMaker>) -> Self {
         Self { uses, tees, forks: BTreeMap::new(), stage: Stage::default() }
     }
@@ -129,26 +129,25 @@ impl<'t> StageBuilder<'t> {
         self.stage.heads.push((node, head));
     }
 
-    /// Adds what follows where streams merge, at the step `node`. Returns its place.
+    /// Adds the operator after a merge at the step `node`. Returns its index.
     pub fn joint(&mut self, node: NodeId, joint: Box<dyn Joint>) -> usize {
         let place = self.place(node);
         self.stage.joints.slots[place] = Some(joint);
         place
     }
 
-    /// The place among the joints of what follows the second output of a step, which is the stream `node`; `None` when
-    /// nothing follows.
+    /// The index of the joint after the second output of a step, which is the stream `node`; `None` if no step follows.
     pub(super) fn side(&mut self, node: NodeId) -> Option<usize> {
         ((self.uses)(node) > 0).then(|| self.place(node))
     }
 
-    /// How many steps follow a step.
+    /// The number of steps that follow a step.
     #[must_use]
     pub fn uses(&self, node: NodeId) -> usize {
         (self.uses)(node)
     }
 
-    /// The place of the joint of a step, which may be filled later.
+    /// The index of the joint of a step, which may be filled later.
     fn place(&mut self, node: NodeId) -> usize {
         let known = self.stage.joint_order.iter().find(|(known, _)| *known == node);
         known.map(|(_, place)| *place).unwrap_or_else(|| {
@@ -159,7 +158,7 @@ impl<'t> StageBuilder<'t> {
         })
     }
 
-    /// The stage, once every chain has been built.
+    /// The stage, after every chain has been built.
     #[must_use]
     pub fn finish(mut self) -> Stage {
         debug_assert!(self.forks.is_empty(), "every use of a stream ends in a sink");
@@ -169,7 +168,7 @@ impl<'t> StageBuilder<'t> {
         self.stage
     }
 
-    /// Adds an arm to a fork; returns them joined when they are all there.
+    /// Adds an arm to a fork; returns the joined arms when they are complete.
     fn arm<K: View, V: View>(&mut self, node: NodeId, count: usize, arm: Arm<K, V>) -> Option<Arm<K, V>> {
         let arms = self.forks.entry(node).or_insert_with(|| Box::new(Vec::<Arm<K, V>>::new()));
         let arms = arms.downcast_mut::<Vec<Arm<K, V>>>().expect("the steps after a step take what it gives");
@@ -220,7 +219,7 @@ impl<K: View, V: View> Operator<K, V> for Arm<K, V> {
     }
 }
 
-/// The end of a chain, at a step of the job that any number of others may follow.
+/// The end of a chain at a step of the job, which any number of other steps may follow.
 #[derive(Clone)]
 pub struct Junction<C> {
     pub(crate) chain: C,
@@ -243,18 +242,18 @@ impl<C: Chain> Chain for Junction<C> {
     }
 }
 
-/// Joins the arms of a fork whose types it knows: a `fn(Vec<Arm<K, V>>) -> Arm<K, V>`. Made where a stream is cloned,
-/// since only there its records are known to be such that each arm can get them.
+/// Joins the arms of a fork whose types it knows: a `fn(Vec<Arm<K, V>>) -> Arm<K, V>`. It is made where a stream is
+/// cloned, because only there the record types are known to allow that each arm gets the records.
 pub struct TeeMaker(Box<dyn Any + Send + Sync>);
 
-/// The maker of the fork of a stream of records of these types.
+/// Makes the joiner for a fork of a stream of records of these types.
 #[must_use]
 pub fn tee<K: Reborrow, V: Reborrow>() -> TeeMaker {
     let make: fn(Vec<Arm<K, V>>) -> Arm<K, V> = |arms| Box::new(Tee { arms });
     TeeMaker(Box::new(make))
 }
 
-/// Gives each record to each of its arms.
+/// Passes each record to each of its arms.
 struct Tee<K: View, V: View> {
     arms: Vec<Arm<K, V>>,
 }

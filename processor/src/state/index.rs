@@ -1,18 +1,18 @@
-//! An index over entries that lie elsewhere: from a hash to the places that may have it.
+//! An index over entries that are stored elsewhere: from a hash to the slots that may have it.
 //!
-//! - It is cut into lines, each as large as a line of the cache: twelve places, a byte of the hash for each, and a count.
-//!   A search reads the line that the hash points to, and of the entries only those whose byte is the same: nearly always
-//!   the one that is searched for, or none.
-//! - What finds no room in its line goes into the next. A line counts the entries that have passed it, so that a search
-//!   knows whether it has to go on, and a removal leaves nothing behind.
-//! - Growing takes the hashes from the entries, in the order in which they lie: nothing of it is a look at a far place.
+//! - It consists of lines, each as large as a line of the cache: twelve slots, a byte of the hash for each,
+//!   and a count. A search reads the line that the hash points to, and of the entries only those with the same byte:
+//!   nearly always only the right one, or none.
+//! - An entry without room in its line goes into the next. A line counts the entries that have passed it, so that
+//!   a search knows whether it has to go on, and a removal leaves nothing behind.
+//! - Growing takes the hashes from the entries, in the order of memory, so it does not read at distant places.
 //!
-//! Chosen over the table of hashbrown, whose hash bytes and places lie in two lines, for one miss of the cache less in
-//! each search.
+//! It was chosen over the table of hashbrown, whose hash bytes and slots are in two lines, because each search has
+//! one cache miss less.
 
 use std::hint::black_box;
 
-/// Places by hash.
+/// Slots by hash.
 #[derive(Debug, Default)]
 pub(super) struct Index {
     lines: Vec<Line>,
@@ -22,20 +22,20 @@ pub(super) struct Index {
 #[derive(Clone, Debug)]
 #[repr(C, align(64))]
 struct Line {
-    /// A byte of each hash; 0 where there is none.
+    /// A byte of each hash; 0 for an unused slot.
     tags: [u8; PLACES],
-    /// How many entries that belong here, or before, lie behind this line.
+    /// Number of entries that belong to this line or an earlier one, but are in a later one.
     passed: u32,
     places: [u32; PLACES],
 }
 
-/// Places in a line.
+/// Slots in a line.
 const PLACES: usize = 12;
-/// Entries in a line on average, when the index grows.
+/// Average number of entries in a line at which the index grows.
 const FULL: usize = 10;
 
-/// How many searches are prepared together: some times as many as a processor fetches from memory side by side, so that the
-/// waits at both ends count for little.
+/// Number of searches that are prepared together: several times as many as a processor reads from memory in parallel,
+/// so that the waits at both ends matter little.
 pub const AHEAD: usize = 64;
 
 impl Index {
@@ -52,11 +52,11 @@ impl Index {
         self.len >= self.lines.len() * FULL
     }
 
-    /// Makes the index anew, with room for more: `entries` are the hashes and places of all that is in it.
+    /// Rebuilds the index with room for more: `entries` are the hashes and slots of all its entries.
     pub(super) fn rebuild(&mut self, entries: impl Iterator<Item = (u32, u32)>) {
         let lines = (self.lines.len() + self.lines.len() / 2).max(self.len / FULL) + 1;
         let expected = self.len;
-        // The old one goes first: the two are never there at the same time.
+        // The old lines are freed first, so that both never exist at the same time.
         self.lines = Vec::new();
         self.lines = vec![Line::EMPTY; lines];
         self.len = 0;
@@ -64,11 +64,11 @@ impl Index {
         debug_assert_eq!(self.len, expected, "all that was in the index, and nothing else");
     }
 
-    /// The place that has the hash and that `is_it` takes.
+    /// The slot with the hash for which `is_it` is true.
     #[inline]
     pub(super) fn find(&self, hash: u32, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
         let mut at = self.home(hash);
-        // At most once round: that every line has been passed is not impossible.
+        // The search ends after one round, because it is possible that every line has been passed.
         for _ in 0..self.lines.len() {
             let line = &self.lines[at];
             let mut found = line.having(tag(hash));
@@ -87,8 +87,8 @@ impl Index {
         None
     }
 
-    /// Places that probably are those of the hashes, in any order, and how many. Reads all the lines first: loops of a few
-    /// instructions and without a decision, so that as many reads as possible are under way together.
+    /// Slots that probably have the hashes, in any order, and their number. It reads all the lines first, in loops
+    /// of few instructions and without a branch, so that as many reads as possible are in progress together.
     pub(super) fn guess(&self, hashes: &[u32]) -> ([u32; AHEAD], usize) {
         keep(hashes.iter().fold(0, |read, hash| read ^ self.lines.get(self.home(*hash)).map_or(0, |line| line.passed)));
         let (mut places, mut count) = ([0; AHEAD], 0);
@@ -103,7 +103,7 @@ impl Index {
         (places, count)
     }
 
-    /// Adds an entry that is not in it, if the index is not full.
+    /// Adds an entry that is not in the index, which must not be full.
     pub(super) fn insert(&mut self, hash: u32, place: u32) {
         let mut at = self.home(hash);
         loop {
@@ -120,7 +120,7 @@ impl Index {
         }
     }
 
-    /// Takes out an entry that is in it.
+    /// Removes an entry that is in the index.
     pub(super) fn remove(&mut self, hash: u32, place: u32) {
         let mut at = self.home(hash);
         loop {
@@ -134,19 +134,19 @@ impl Index {
                 }
                 found &= found - 1;
             }
-            // No line before the one that has it was left out when it was put in.
+            // The entry was counted in every line before the one that has it.
             line.passed = line.passed.checked_sub(1).expect("what is removed is in the index");
             at = self.after(at);
         }
     }
 
-    /// Takes out everything, and keeps the memory.
+    /// Removes all entries, and keeps the memory.
     pub(super) fn clear(&mut self) {
         self.lines.fill(Line::EMPTY);
         self.len = 0;
     }
 
-    /// The line of a hash; the upper bits choose it, the lower ones are the tag.
+    /// The line of a hash: the upper bits select it, the lower ones are the tag.
     #[inline]
     fn home(&self, hash: u32) -> usize {
         ((u64::from(hash) * self.lines.len() as u64) >> 32) as usize
@@ -161,25 +161,25 @@ impl Index {
 impl Line {
     const EMPTY: Self = Self { tags: [0; PLACES], passed: 0, places: [0; PLACES] };
 
-    /// The places with that tag: the highest bit of a byte each.
+    /// The slots with that tag, as the highest bit of a byte each.
     #[inline]
     fn having(&self, tag: u8) -> u128 {
         let mut bytes = [!tag; 16];
         bytes[..PLACES].copy_from_slice(&self.tags);
         let differing = u128::from_le_bytes(bytes) ^ (LOW_BITS * u128::from(tag));
-        // Without a carry from byte to byte: 0 is to be found exactly.
+        // There is no carry from byte to byte, so that zero bytes are found exactly.
         !(((differing & REST) + REST) | differing | REST)
     }
 }
 
-/// Brings what was read into being, so that reading it is not left out.
+/// Makes the compiler keep a read whose result is not used.
 pub(super) fn keep(read: u32) {
     black_box(read);
 }
 
 #[inline]
 const fn tag(hash: u32) -> u8 {
-    // 0 is no tag.
+    // 0 is not a tag.
     if hash as u8 == 0 { 1 } else { hash as u8 }
 }
 
@@ -205,7 +205,7 @@ mod tests {
     }
 
     proptest! {
-        /// Few hashes, so that lines run over into the next and round the end.
+        /// There are few hashes, so that lines overflow into the next one and around the end.
         #[test]
         fn an_index_is_a_set_of_places(operations in prop::collection::vec((0_u32..6, 0_u32..60, any::<bool>()), 0..400)) {
             let hash = |number: u32| number.wrapping_mul(0x9E37_79B9) ^ 0xFFFF_FF00;

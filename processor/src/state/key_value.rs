@@ -1,4 +1,4 @@
-//! One value a key.
+//! A store with one value per key.
 
 use super::store::{ALL_OF_TIME, Changelog, Codec, RestoreError, Store, StoreSizes, Visit};
 use super::table::Table;
@@ -11,11 +11,11 @@ pub struct KeyValueStore<A> {
     values: Box<dyn Codec<A>>,
 }
 
-/// Entries of a table without groups.
+/// The group of all entries: this table has no groups.
 const NO_GROUP: u32 = 0;
 
 impl<A: Clone + Send + 'static> KeyValueStore<A> {
-    /// An empty store; `values` writes its values into the changelog.
+    /// Makes an empty store; `values` encodes its values for the changelog.
     #[must_use]
     pub fn new<S: Serde<View = Owned<A>>>(values: S) -> Self {
         Self { table: Table::new(), values: Box::new(values) }
@@ -33,8 +33,8 @@ impl<A: Clone + Send + 'static> KeyValueStore<A> {
         self.table.update(NO_GROUP, key, init, change)
     }
 
-    /// Brings what is about to be asked for or changed into the cache, so that the calls that follow do not wait for memory
-    /// one after the other.
+    /// Brings the entries of keys that will be used soon into the cache, so that the following calls do not wait for
+    /// memory one after the other.
     pub fn expect<'k>(&self, keys: impl Iterator<Item = &'k [u8]>) {
         if self.table.is_small() {
             return;
@@ -50,7 +50,7 @@ impl<A: Clone + Send + 'static> KeyValueStore<A> {
         self.table.set(NO_GROUP, key, value);
     }
 
-    /// Takes the entry of `key` out; whether there was one.
+    /// Removes the entry of `key`. Returns whether there was one.
     pub fn remove(&mut self, key: &[u8]) -> bool {
         self.table.remove(NO_GROUP, key)
     }
@@ -60,7 +60,8 @@ impl<A: Clone + Send + 'static> KeyValueStore<A> {
         self.table.iter()
     }
 
-    /// Entries changed in the open transaction that are there: each once, as it is now, in order of the first change.
+    /// Existing entries that the open transaction has changed: each once, with its present value, in the order
+    /// of the first change.
     pub fn changed(&self) -> impl Iterator<Item = (&[u8], &A)> {
         self.table.changed().map(|(_, key, value)| (key, value))
     }

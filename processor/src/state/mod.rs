@@ -1,18 +1,17 @@
-//! State: memory first, with an undo log per transaction, made durable by a changelog topic.
+//! State: in memory, with an undo log per transaction, made durable by a changelog topic.
 //!
 //! # The algorithm
 //! - A task has its stores in a list ([`Stores`]); operators reach theirs by typed [`Handle`]s. To the task a store is
-//!   a [`Store`]: it restores entries, writes changes, commits, rolls back, says how large it is. A new kind of store
-//!   is a file here and an operator that asks for it.
-//! - The first touch of an entry in a transaction pushes the entry's place and its old value to an undo log; that log
-//!   is the list of changed entries at the same time.
+//!   a [`Store`]: it restores entries, writes changes, commits, rolls back, and reports its size.
+//!   A new kind of store is a file here and an operator that uses it.
+//! - The first change of an entry in a transaction pushes the entry's place and its old value to an undo log;
+//!   that log is also the list of changed entries.
 //! - Before a commit each changed entry is written once into the changelog, however often it changed, and a tombstone
-//!   for each entry that is gone and that the changelog has. An entry born and removed in one transaction leaves no
-//!   trace there.
-//! - After a commit the undo log is dropped; a rollback plays it back, last first. Nothing is wiped or read again.
+//!   for each removed entry that the changelog has. An entry that is created and removed in one transaction is
+//!   not written at all.
+//! - After a commit the undo log is dropped; a rollback applies it in reverse order. Nothing is wiped or read again.
 //!
-//! Only what a commit has made durable is in the changelog, so a restore is: read it, committed records only, to its
-//! end.
+//! The changelog has only what a commit has made durable, so a restore reads its committed records to its end.
 
 mod changelog;
 mod index;

@@ -1,4 +1,4 @@
-//! The open windows of a store: each has a number, is found by start and end, and stands in the order of closing.
+//! The open windows of a store: each has a number, is found by start and end, and is in the order of closing.
 
 use std::hash::BuildHasher;
 
@@ -8,16 +8,16 @@ use super::index::{AHEAD, Index, keep};
 use super::order::Order;
 use crate::types::Window;
 
-/// Windows by number. Numbers of windows that are closed are used again once they are released.
+/// Windows by number. The numbers of closed windows are reused once they are released.
 pub(super) struct OpenWindows {
     windows: Vec<Window>,
-    /// Numbers that no window has.
+    /// Numbers without a window.
     free: Vec<u32>,
-    /// The open ones.
+    /// The open windows, by hash.
     index: Index,
-    /// The same, as they close.
+    /// The open windows, in the order in which they close.
     order: Order,
-    /// The number that was asked for last: records come window by window.
+    /// The number that was used last, because consecutive records often have the same window.
     recent: u32,
     hasher: DefaultHashBuilder,
 }
@@ -60,7 +60,7 @@ impl OpenWindows {
         self.index.find(self.hash(window), |number| self.windows[number as usize] == window)
     }
 
-    /// The number of a window, and whether it was opened by that.
+    /// The number of a window, and whether this call has opened it.
     #[inline]
     pub(super) fn open(&mut self, window: Window) -> (u32, bool) {
         let found = self.find(window);
@@ -69,7 +69,7 @@ impl OpenWindows {
         (number, found.is_none())
     }
 
-    /// Brings what searches for these windows read into the cache, for up to [`AHEAD`] of them.
+    /// Brings the memory for searches for these windows into the cache, for at most [`AHEAD`] of them.
     pub(super) fn expect(&self, windows: impl Iterator<Item = Window>) {
         if self.len() < FEW {
             return;
@@ -80,17 +80,17 @@ impl OpenWindows {
         keep(numbers[..count].iter().fold(0, |read, number| read ^ self.windows[*number as usize].end as u32));
     }
 
-    /// The first to close.
+    /// The first window to close.
     pub(super) fn first(&self) -> Option<u32> {
         self.order.first()
     }
 
-    /// The end of the last to close.
+    /// The end of the last window to close.
     pub(super) fn last_end(&self) -> Option<i64> {
         self.order.last_end()
     }
 
-    /// The open windows as they close.
+    /// The open windows, in the order in which they close.
     pub(super) fn iter(&self) -> impl Iterator<Item = u32> {
         self.order.iter()
     }
@@ -100,7 +100,7 @@ impl OpenWindows {
         self.index.find(self.hash(self.window(number)), |found| found == number).is_some()
     }
 
-    /// Closes a window; its number stays its own until it is released.
+    /// Closes a window; it keeps its number until that is released.
     pub(super) fn close(&mut self, number: u32) {
         if self.recent == number {
             self.recent = NONE;
@@ -119,7 +119,7 @@ impl OpenWindows {
         self.order.insert(number, &self.windows);
     }
 
-    /// The number of a window that was closed may go to another.
+    /// Releases the number of a closed window, so that another one can get it.
     pub(super) fn release(&mut self, number: u32) {
         self.free.push(number);
     }
@@ -152,5 +152,5 @@ fn hash(hasher: &DefaultHashBuilder, window: Window) -> u32 {
 
 const NONE: u32 = u32::MAX;
 
-/// So many are in the cache as it is.
+/// This many windows are in the cache anyway.
 const FEW: usize = 8_000;

@@ -1,20 +1,21 @@
 //! The open windows in the order in which they close: by end, then by start.
 //!
-//! A list of short lists, each a few bytes a window. Windows are mostly opened in the order in which they will close: that is an
-//! addition at the end. One that is not is searched for and put in between, which moves some of one short list.
+//! It is a list of short lists, with a few bytes per window. Windows are mostly opened in the order in which
+//! they will close, which appends to the end. Any other window is searched for and inserted, which moves
+//! a part of one short list.
 
 use std::collections::VecDeque;
 
 use crate::types::Window;
 
-/// Numbers of open windows. Each call gets the windows by their numbers.
+/// Numbers of open windows. Each method gets the windows by their numbers.
 #[derive(Default)]
 pub(super) struct Order {
     chunks: VecDeque<Chunk>,
     len: usize,
 }
 
-/// Some that follow each other; at least one.
+/// Some consecutive numbers; at least one.
 struct Chunk {
     last: Place,
     numbers: VecDeque<u32>,
@@ -32,12 +33,12 @@ impl Order {
         self.chunks.capacity() * size_of::<Chunk>() + self.len * size_of::<u32>()
     }
 
-    /// The first to close.
+    /// The first window to close.
     pub(super) fn first(&self) -> Option<u32> {
         self.iter().next()
     }
 
-    /// The end of the last to close.
+    /// The end of the last window to close.
     pub(super) fn last_end(&self) -> Option<i64> {
         self.chunks.back().map(|chunk| chunk.last.0)
     }
@@ -58,7 +59,7 @@ impl Order {
                 chunk.last = place;
             }
             Some(_) | None => {
-                // The first grows as it fills: most stores have few windows.
+                // The first list grows as it fills, because most stores have few windows.
                 let mut numbers = if count == 0 { VecDeque::new() } else { VecDeque::with_capacity(CHUNK) };
                 numbers.push_back(number);
                 self.chunks.push_back(Chunk { last: place, numbers });
@@ -66,7 +67,7 @@ impl Order {
         }
     }
 
-    /// Takes a window out that is in it.
+    /// Removes a window that is in it.
     pub(super) fn remove(&mut self, number: u32, windows: &[Window]) {
         let (index, at) = self.find(windows[number as usize], windows);
         let chunk = &mut self.chunks[index];
@@ -90,7 +91,7 @@ impl Order {
         }
     }
 
-    /// Where a window is, or belongs, that is not behind all others.
+    /// The place of a window, or its place to be, if it is not after all others.
     fn find(&self, window: Window, windows: &[Window]) -> (usize, usize) {
         let place_of = |number: &u32| place(windows[*number as usize]);
         let index = self.chunks.partition_point(|chunk| chunk.last < place(window));
@@ -102,7 +103,7 @@ const fn place(window: Window) -> Place {
     (window.end, window.start)
 }
 
-/// Windows of a short list, at most.
+/// Most windows of a short list.
 const CHUNK: usize = 512;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Entries in pages: each has a number for as long as it lives, and never moves.
+//! Entries in pages: each has a number for as long as it exists, and never moves.
 
 use super::index::keep;
 
@@ -7,9 +7,9 @@ use super::index::keep;
 pub(super) struct Slab<A> {
     /// Pages of [`PAGE_SLOTS`] slots, so that growing copies nothing.
     pages: Vec<Vec<Slot<A>>>,
-    /// The first slot that is free.
+    /// The first free slot.
     free: u32,
-    /// Bytes of keys that do not fit in their entries.
+    /// Bytes of keys that are too long for their entries.
     long_key_bytes: usize,
 }
 
@@ -19,27 +19,27 @@ enum Slot<A> {
     Free { next: u32 },
 }
 
-/// An entry of a table. With a number for its value it is 48 bytes. The key, of which a bit says whether the slot is used, lies
-/// at one end, and what a chain needs at the other: see [`Slab::touch`].
+/// An entry of a table. With a number as its value it has 48 bytes. The key, of which a bit tells whether the slot is
+/// used, is at one end, and the links of a chain at the other: see [`Slab::touch`].
 #[derive(Debug)]
 #[repr(C)]
 pub(super) struct Entry<A> {
     pub(super) key: Key,
     pub(super) value: A,
-    /// The transaction that touched it last, and the flags [`BORN`] and [`REMOVED`].
+    /// Number of the transaction that changed it last, and the flags [`BORN`] and [`REMOVED`].
     pub(super) touched: u32,
-    /// Of group and key: what is searched for by it, moved or taken out need not have its key read.
+    /// Hash of group and key, so that searching, moving and removing an entry need not read its key.
     pub(super) hash: u32,
     pub(super) group: u32,
-    /// The next entry of its group; behind the last comes the first.
+    /// The next entry of its group; the last one links to the first.
     pub(super) next: u32,
 }
 
-/// The entry got in in the transaction that touched it last.
+/// Flag: the entry was created in the transaction that changed it last.
 pub(super) const BORN: u32 = 1 << 31;
-/// The entry is out of the index; it waits for the end of the transaction.
+/// Flag: the entry is removed from the index, and waits for the end of the transaction.
 pub(super) const REMOVED: u32 = 1 << 30;
-/// The number of a transaction.
+/// The mask for the number of a transaction.
 pub(super) const EPOCH: u32 = REMOVED - 1;
 
 /// No slot.
@@ -67,7 +67,7 @@ impl<A> Slab<A> {
         }
     }
 
-    /// Frees a slot; its key and value go.
+    /// Frees a slot with its key and value.
     pub(super) fn release(&mut self, slot: u32) {
         let free = self.free;
         if let Slot::Used(entry) = std::mem::replace(self.place(slot), Slot::Free { next: free }) {
@@ -76,7 +76,7 @@ impl<A> Slab<A> {
         self.free = slot;
     }
 
-    /// An entry that is there.
+    /// An existing entry.
     #[inline]
     pub(super) fn get(&self, slot: u32) -> &Entry<A> {
         match &self.pages[(slot >> PAGE_BITS) as usize][slot as usize % PAGE_SLOTS] {
@@ -85,7 +85,7 @@ impl<A> Slab<A> {
         }
     }
 
-    /// An entry that is there.
+    /// An existing entry.
     #[inline]
     pub(super) fn get_mut(&mut self, slot: u32) -> &mut Entry<A> {
         match self.place(slot) {
@@ -94,9 +94,9 @@ impl<A> Slab<A> {
         }
     }
 
-    /// Reads entries that are there, so that they are in the cache.
+    /// Reads existing entries, so that they are in the cache.
     pub(super) fn touch(&self, slots: impl Iterator<Item = u32> + Clone) {
-        // The first and the last field: an entry may lie in two lines.
+        // The first and the last field are read, because an entry may be in two cache lines.
         keep(slots.clone().fold(0, |read, slot| read ^ self.get(slot).next));
         if self.long_key_bytes > 0 {
             let first = |slot| self.get(slot).key.as_slice().first().copied().unwrap_or(0);
@@ -104,7 +104,7 @@ impl<A> Slab<A> {
         }
     }
 
-    /// All entries with their slots, as they lie.
+    /// All entries with their slots, in the order of memory.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Entry<A>)> {
         self.pages.iter().flatten().zip(0..).filter_map(|(slot, number)| match slot {
             Slot::Used(entry) => Some((number, entry)),
@@ -112,7 +112,7 @@ impl<A> Slab<A> {
         })
     }
 
-    /// All entries, as they lie.
+    /// All entries, in the order of memory.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Entry<A>> {
         self.pages.iter_mut().flatten().filter_map(|slot| match slot {
             Slot::Used(entry) => Some(entry),
@@ -120,7 +120,7 @@ impl<A> Slab<A> {
         })
     }
 
-    /// Memory that it takes, not counting what values have on the heap.
+    /// Memory of the slab in bytes, without what values have on the heap.
     pub(super) fn bytes(&self) -> usize {
         let slots = self.pages.last().map_or(0, Vec::capacity) + self.pages.len().saturating_sub(1) * PAGE_SLOTS;
         slots * size_of::<Slot<A>>() + self.long_key_bytes
@@ -128,7 +128,7 @@ impl<A> Slab<A> {
 
     fn push(&mut self, slot: Slot<A>) -> u32 {
         if self.pages.last().is_none_or(|page| page.len() == PAGE_SLOTS) {
-            // The first page grows as it fills: most stores of many tasks are small.
+            // The first page grows as it fills, because most stores of many tasks are small.
             self.pages.push(if self.pages.is_empty() { Vec::new() } else { Vec::with_capacity(PAGE_SLOTS) });
         }
         let pages = self.pages.len();
@@ -152,7 +152,7 @@ impl<A> Entry<A> {
         self.touched & BORN != 0
     }
 
-    /// The transaction that touched it last.
+    /// Number of the transaction that changed it last.
     #[inline]
     pub(super) const fn epoch(&self) -> u32 {
         self.touched & EPOCH
@@ -166,7 +166,7 @@ pub(super) enum Key {
     Long(Box<[u8]>),
 }
 
-/// As many as fit in the room that a key on the heap takes.
+/// As many bytes as fit in the room of a key on the heap.
 const SHORT_BYTES: usize = 22;
 
 impl Key {

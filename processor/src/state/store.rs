@@ -1,4 +1,4 @@
-//! A store as its task sees it, the stores of a task, and the handles by which operators reach theirs.
+//! The trait of stores, the stores of a task, and the handles by which operators reach theirs.
 
 use std::any::{Any, type_name};
 use std::fmt;
@@ -12,47 +12,47 @@ use crate::types::{Owned, Window};
 
 /// State of one task, durable by a changelog.
 ///
-/// All changes belong to the open transaction until [`Store::commit`] or [`Store::roll_back`]. What the changelog has
-/// in its keys and values is the store's own business.
+/// All changes belong to the open transaction until [`Store::commit`] or [`Store::roll_back`]. The format of keys and
+/// values in the changelog is up to the store.
 pub trait Store: Any + Send {
-    /// Takes an entry as the changelog has it, `None` for one that was deleted. Before the first change only, in the
-    /// order of the log.
+    /// Restores an entry of the changelog; `None` for one that was deleted. It is called before the first change,
+    /// in the order of the log.
     ///
     /// # Errors
-    /// When the entry is not one that this store has written.
+    /// If this store has not written the entry.
     fn restore(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), RestoreError>;
 
-    /// The entries of these keys are restored next. A store whose entries lie anywhere in memory can bring them into the cache
-    /// together, so that they are not waited for one after the other.
+    /// Announces that the entries of these keys are restored next. A store whose entries are spread over memory can
+    /// bring them into the cache together, so that they are not waited for one after the other.
     fn expect_restored(&self, _keys: &[&[u8]]) {}
 
-    /// Writes the changes of the open transaction: each changed entry once, as it is now, and what was deleted.
+    /// Writes the changes of the open transaction: each changed entry once, with its present value, and the deletions.
     ///
     /// # Errors
-    /// When a value cannot be encoded.
+    /// If a value cannot be encoded.
     fn write_changes(&self, changelog: &mut Changelog<'_>) -> Result<(), SerdeError>;
 
-    /// Ends the transaction: its changes are in the changelog, and committed.
+    /// Ends the transaction, whose changes are in the changelog and committed.
     fn commit(&mut self);
 
-    /// Ends the transaction: everything is as it was when it began.
+    /// Ends the transaction by restoring the state at its beginning.
     fn roll_back(&mut self);
 
     /// Whether the open transaction has changed anything.
     fn is_dirty(&self) -> bool;
 
-    /// How much there is. Asked for often: constant time.
+    /// The sizes of the store. It is called often, so it must take constant time.
     fn sizes(&self) -> StoreSizes;
 
-    /// Shows each entry, in an order that depends on what was done only: window (all of time for a store without
-    /// windows), key, and value by its serde. Uncommitted changes are in it.
+    /// Passes each entry to `visit`, in an order that depends only on the operations so far: window (all of time for
+    /// a store without windows), key, and value by its serde. Uncommitted changes are included.
     ///
     /// # Errors
-    /// When a value cannot be encoded.
+    /// If a value cannot be encoded.
     fn visit(&self, visit: &mut Visit<'_>) -> Result<(), SerdeError>;
 
-    /// The greatest event time at which something in the store is still due, such as the end of an open window: a
-    /// bounded run ends no earlier.
+    /// The greatest event time at which something in the store is still due, such as the end of an open window:
+    /// a bounded run does not end before it.
     fn last_due(&self) -> Option<TimestampMs> {
         None
     }
@@ -63,26 +63,26 @@ pub trait Store: Any + Send {
     }
 }
 
-/// Gets one entry of a store.
+/// Receives one entry of a store.
 pub type Visit<'a> = dyn FnMut(Window, &[u8], &[u8]) + 'a;
 
-/// How much a store holds.
+/// The sizes of a store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StoreSizes {
-    /// Entries.
+    /// Number of entries.
     pub entries: usize,
-    /// Windows that are open; 0 for a store without windows.
+    /// Number of open windows; 0 for a store without windows.
     pub windows: usize,
-    /// Memory that they take, as far as that is known without a look at each.
+    /// Memory of the entries in bytes, as far as it is known without visiting each.
     pub bytes: usize,
 }
 
-/// Why an entry of a changelog is refused.
+/// The reason why an entry of a changelog is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RestoreError {
     /// The store writes no such keys.
     Key,
-    /// The serde does not read the value.
+    /// The serde cannot decode the value.
     Value(SerdeError),
 }
 
@@ -95,7 +95,7 @@ pub struct Changelog<'a> {
 }
 
 impl<'a> Changelog<'a> {
-    /// `write` gets each key, behind the byte `prefix`, and its value. `buffers` are used again for each.
+    /// `write` gets each key, preceded by the byte `prefix`, and its value. `buffers` are reused for each.
     pub fn new(
         prefix: u8,
         (key, value): (&'a mut Vec<u8>, &'a mut Vec<u8>),
@@ -104,7 +104,7 @@ impl<'a> Changelog<'a> {
         Self { prefix, key, value, write }
     }
 
-    /// Writes an entry. The key is put together from `parts`; `encode` appends the value.
+    /// Writes an entry. The key is the concatenation of `parts`; `encode` appends the value.
     ///
     /// # Errors
     /// Those of `encode`; nothing is written then.
@@ -121,7 +121,7 @@ impl<'a> Changelog<'a> {
         Ok(())
     }
 
-    /// Writes that an entry is gone.
+    /// Writes the deletion of an entry.
     #[inline]
     pub fn delete(&mut self, parts: [&[u8]; 2]) {
         self.set_key(parts);
@@ -136,7 +136,7 @@ impl<'a> Changelog<'a> {
     }
 }
 
-/// Reads and writes the values of a store, whatever their serde: what makes the type of a store short.
+/// Encodes and decodes the values of a store. It hides the serde, which keeps the types of stores short.
 pub(super) trait Codec<A>: Send {
     fn decode(&self, bytes: &[u8]) -> Result<A, SerdeError>;
     fn encode(&self, value: &A, out: &mut Vec<u8>) -> Result<(), SerdeError>;
@@ -152,14 +152,14 @@ impl<A: 'static, S: Serde<View = Owned<A>>> Codec<A> for S {
     }
 }
 
-/// A store of type `S` in each task that has it.
+/// The handle of a store of type `S`, valid in each task that has the store.
 pub struct Handle<S> {
     id: StoreId,
     store: PhantomData<fn() -> S>,
 }
 
 impl<S> Handle<S> {
-    /// The handle of the store with that id. Using it where the store is of another type panics.
+    /// The handle of the store with that id. Using it panics if the store is of another type.
     #[must_use]
     pub const fn new(id: StoreId) -> Self {
         Self { id, store: PhantomData }
@@ -172,7 +172,7 @@ impl<S> Handle<S> {
     }
 }
 
-// Derived, they would ask it of `S`.
+// Derived implementations would require the same of `S`.
 impl<S> Clone for Handle<S> {
     fn clone(&self) -> Self {
         *self
@@ -190,12 +190,12 @@ impl<S> fmt::Debug for Handle<S> {
 /// The stores of a task, by [`StoreId`].
 #[derive(Default)]
 pub struct Stores {
-    /// `None` for a store that the task does not have, or that is out on loan.
+    /// `None` for a store that the task does not have, or that [`Stores::take`] has removed for a time.
     slots: Vec<Option<Box<dyn Store>>>,
 }
 
 impl Stores {
-    /// Puts a store in its place.
+    /// Adds a store.
     pub fn insert(&mut self, id: StoreId, store: Box<dyn Store>) {
         if self.slots.len() <= id.0 {
             self.slots.resize_with(id.0 + 1, || None);
@@ -203,27 +203,27 @@ impl Stores {
         self.slots[id.0] = Some(store);
     }
 
-    /// The store of a handle. Costs a look into the list and a comparison of types.
+    /// The store of a handle. It costs an index into the list and a comparison of types.
     ///
     /// # Panics
-    /// When the task has no such store.
+    /// If the task has no such store.
     #[inline]
     pub fn get_mut<S: Store>(&mut self, handle: Handle<S>) -> &mut S {
         let store = self.slots.get_mut(handle.id.0).and_then(Option::as_mut).map(|store| &mut **store as &mut dyn Any);
         store.and_then(<dyn Any>::downcast_mut).unwrap_or_else(|| panic!("the task has no {handle:?}"))
     }
 
-    /// Takes a store out, to look at it while others are used; [`Stores::put_back`] must follow.
+    /// Removes a store, to use it while others are used; [`Stores::put_back`] must follow.
     ///
     /// # Panics
-    /// When the task has no such store.
+    /// If the task has no such store.
     pub fn take<S: Store>(&mut self, handle: Handle<S>) -> Box<S> {
         let store = self.slots.get_mut(handle.id.0).and_then(Option::take);
         let store = store.and_then(|store| (store as Box<dyn Any>).downcast().ok());
         store.unwrap_or_else(|| panic!("the task has no {handle:?}"))
     }
 
-    /// Puts back what [`Stores::take`] took.
+    /// Puts back a store that [`Stores::take`] removed.
     pub fn put_back<S: Store>(&mut self, handle: Handle<S>, store: Box<S>) {
         self.slots[handle.id.0] = Some(store);
     }
@@ -251,5 +251,5 @@ impl Stores {
     }
 }
 
-/// The window of an entry that is in none.
+/// The window of an entry without a window.
 pub(super) const ALL_OF_TIME: Window = Window { start: i64::MIN, end: i64::MAX };

@@ -1,12 +1,13 @@
 //! The hash table of a store: entries in a slab, an index over their keys, and the undo log of the open transaction.
 //!
-//! - An entry holds a short key in itself, so that finding one reads a line of the index and one place of the slab. Those who
-//!   know ahead what will be searched for say so ([`Table::expect`]): the machine then fetches many places side by side.
-//! - An entry knows the last transaction that touched it. The first touch in a transaction pushes to the undo log,
-//!   which is the list of changed entries at the same time; a commit drops the log and visits no entry, but to free
-//!   what was removed.
+//! - An entry holds a short key in itself, so that finding it reads a line of the index and one slot of the slab.
+//!   Callers that know the next searches announce them ([`Table::expect`]): the processor then reads many
+//!   places in parallel.
+//! - An entry has the number of the last transaction that changed it. The first change in a transaction pushes
+//!   to the undo log, which is also the list of changed entries; a commit drops the log and visits no entry,
+//!   except to free removed ones.
 //! - Entries may be chained into groups, in order of arrival: a window is a group, and closing it walks its chain.
-//! - Slots that a transaction frees are used again only after its commit: until then a rollback needs them.
+//! - Slots that a transaction frees are reused only after its commit: until then a rollback may need them.
 
 use std::hash::{BuildHasher, Hasher};
 
@@ -22,7 +23,7 @@ pub(super) struct Table<A> {
     slab: Slab<A>,
     groups: Vec<Group>,
     undo: Vec<Undo<A>>,
-    /// Number of the open transaction; entries of a restore are of number 0.
+    /// Number of the open transaction; restored entries have the number 0.
     epoch: u32,
     hasher: DefaultHashBuilder,
 }
@@ -30,20 +31,20 @@ pub(super) struct Table<A> {
 /// The chain of a group.
 #[derive(Clone, Copy, Debug)]
 struct Group {
-    /// The entry that came last, from where the chain begins again.
+    /// The last entry to arrive, whose link begins the chain again.
     last: u32,
-    /// Entries in it that are not removed.
+    /// Number of its entries, without removed ones.
     count: u32,
 }
 
 /// A change of the open transaction.
 #[derive(Debug)]
 enum Undo<A> {
-    /// The entry was not there; the one that was the last of its group.
+    /// The entry did not exist; the field is the former last entry of its group.
     Inserted(u32, u32),
     /// The entry had another value.
     Changed(u32, A),
-    /// The entry was there.
+    /// The entry existed.
     Removed(u32),
 }
 
@@ -74,12 +75,12 @@ impl<A> Table<A> {
         Some(&self.slab.get(slot).value)
     }
 
-    /// Whether all of it is in the cache without being asked for.
+    /// Whether all of it is in the cache anyway.
     pub(super) const fn is_small(&self) -> bool {
         self.index.len() < FEW
     }
 
-    /// Brings what searches for these keys read into the cache, for up to [`AHEAD`] of them.
+    /// Brings the memory for searches for these keys into the cache, for at most [`AHEAD`] of them.
     pub(super) fn expect<'k>(&self, keys: impl Iterator<Item = (u32, &'k [u8])>) {
         let mut hashes = [0; AHEAD];
         let hashed = hashes.iter_mut().zip(keys).map(|(hash, (group, key))| *hash = self.hash(group, key)).count();
@@ -104,10 +105,10 @@ impl<A> Table<A> {
         self.groups[group as usize].count as usize
     }
 
-    /// Entries that are there and were changed in the open transaction, each once, in order of the first change:
+    /// Existing entries that the open transaction has changed, each once, in the order of the first change:
     /// group, key, value.
     pub(super) fn changed(&self) -> impl Iterator<Item = (u32, &[u8], &A)> {
-        // The entries lie anywhere.
+        // The entries are spread over memory.
         self.undo.chunks(AHEAD).flat_map(|ahead| {
             self.slab.touch(ahead.iter().map(Undo::slot));
             ahead.iter().filter_map(|undo| match undo {
@@ -120,7 +121,7 @@ impl<A> Table<A> {
         })
     }
 
-    /// Entries that the changelog has and that were removed in the open transaction: group and key.
+    /// Entries in the changelog that the open transaction has removed: group and key.
     pub(super) fn removed(&self) -> impl Iterator<Item = (u32, &[u8])> {
         self.undo.iter().filter_map(|undo| match undo {
             Undo::Removed(slot) => {
@@ -135,7 +136,7 @@ impl<A> Table<A> {
         self.index.len()
     }
 
-    /// Memory that the entries take, not counting what values have on the heap.
+    /// Memory of the entries in bytes, without what values have on the heap.
     pub(super) fn bytes(&self) -> usize {
         self.slab.bytes()
             + self.index.bytes()
@@ -147,7 +148,7 @@ impl<A> Table<A> {
         !self.undo.is_empty()
     }
 
-    /// Ends the transaction: its changes stay.
+    /// Ends the transaction; its changes stay.
     pub(super) fn commit(&mut self) {
         let Self { undo, slab, .. } = self;
         let changes = undo.len().max(UNDO_KEPT);
@@ -162,7 +163,7 @@ impl<A> Table<A> {
         self.end_epoch();
     }
 
-    /// Ends the transaction: everything is as it was when it began. Returns the groups that have become empty by it.
+    /// Ends the transaction by restoring the state at its beginning. Returns the groups that are empty after it.
     pub(super) fn roll_back(&mut self) -> Vec<u32> {
         let mut emptied = Vec::new();
         while let Some(undo) = self.undo.pop() {
@@ -180,7 +181,7 @@ impl<A> Table<A> {
         emptied
     }
 
-    /// Takes the entry of `key` out.
+    /// Removes the entry of `key`.
     pub(super) fn remove(&mut self, group: u32, key: &[u8]) -> bool {
         let hash = self.hash(group, key);
         let Some(slot) = self.slot(hash, group, key) else { return false };
@@ -189,8 +190,8 @@ impl<A> Table<A> {
         true
     }
 
-    /// Takes all entries of a group out, and shows each before it goes: key, value, and whether this transaction
-    /// changed it.
+    /// Removes all entries of a group, and passes each to `visit` before: key, value, and whether this
+    /// transaction changed it.
     pub(super) fn remove_group<E>(
         &mut self,
         group: u32,
@@ -221,7 +222,7 @@ impl<A> Table<A> {
         result
     }
 
-    /// Brings what [`Table::remove_group`] reads into the cache, for up to [`AHEAD`] groups.
+    /// Brings the memory for [`Table::remove_group`] into the cache, for at most [`AHEAD`] groups.
     pub(super) fn expect_removals(&self, groups: impl Iterator<Item = u32>) {
         let (mut slots, mut hashes) = ([0; AHEAD], [0; AHEAD]);
         let last = groups.map(|group| self.groups[group as usize].last).filter(|last| *last != NONE);
@@ -231,7 +232,7 @@ impl<A> Table<A> {
         self.index.guess(&hashes[..count]);
     }
 
-    /// Puts in, replaces or takes out an entry as the changelog has it. Between transactions only.
+    /// Inserts, replaces or removes an entry as the changelog has it. Only between transactions.
     pub(super) fn restore(&mut self, group: u32, key: &[u8], value: Option<A>) {
         debug_assert!(self.undo.is_empty(), "restored before the first record");
         let hash = self.hash(group, key);
@@ -243,7 +244,7 @@ impl<A> Table<A> {
         }
     }
 
-    /// Takes an entry out for good. In a group it stays in the chain, as removed, until the group is empty.
+    /// Removes an entry for good. In a group it stays in the chain, marked as removed, until the group is empty.
     fn forget(&mut self, hash: u32, slot: u32, group: u32) {
         self.index.remove(hash, slot);
         let Some(known) = self.groups.get_mut(group as usize) else { return self.slab.release(slot) };
@@ -275,7 +276,7 @@ impl<A> Table<A> {
     fn put_back(&mut self, slot: u32) {
         self.make_room();
         let entry = self.slab.get_mut(slot);
-        // Not the transaction that is rolled back; the one before is not known, and nobody asks for it.
+        // It must not be the transaction that is rolled back; the number of the one before is unknown and not needed.
         entry.touched = if entry.is_born() { BORN } else { 0 };
         self.index.insert(entry.hash, slot);
         if let Some(group) = self.groups.get_mut(entry.group as usize) {
@@ -283,7 +284,7 @@ impl<A> Table<A> {
         }
     }
 
-    /// Undoes an insertion; `last` was the last of the group before it. Returns the group when it is empty now.
+    /// Undoes an insertion; `last` was the last entry of the group before it. Returns the group if it is empty now.
     fn take_back(&mut self, slot: u32, last: u32) -> Option<u32> {
         let Entry { hash, group, next: first, .. } = *self.slab.get(slot);
         self.index.remove(hash, slot);
@@ -297,7 +298,7 @@ impl<A> Table<A> {
         (known.count == 0).then_some(group)
     }
 
-    /// Adds an entry. Returns its slot, and the one that was the last of its group.
+    /// Adds an entry. Returns its slot, and that of the former last entry of its group.
     fn insert(&mut self, hash: u32, (group, key): (u32, &[u8]), value: A, touched: u32) -> (u32, u32) {
         self.make_room();
         let slot = self.slab.insert(Entry { key: Key::new(key), value, touched, hash, group, next: NONE });
@@ -313,7 +314,7 @@ impl<A> Table<A> {
         (slot, last)
     }
 
-    /// Makes room in the index for one more.
+    /// Makes room in the index for one more entry.
     fn make_room(&mut self) {
         if self.index.is_full() {
             let entries = self.slab.iter().filter(|(_, entry)| !entry.is_removed());
@@ -335,7 +336,7 @@ impl<A> Table<A> {
     fn end_epoch(&mut self) {
         self.epoch += 1;
         if self.epoch > EPOCH {
-            // After years of transactions the numbers begin again: none of the old ones may be taken for a new one.
+            // After years of transactions the numbers begin again: no old one may be taken for a new one.
             self.slab.iter_mut().for_each(|entry| entry.touched &= REMOVED);
             self.epoch = 1;
         }
@@ -359,7 +360,8 @@ impl<A> Table<A> {
 }
 
 impl<A: Clone> Table<A> {
-    /// Changes the entry of `key`, made by `init` if there is none, remembering what it was when the transaction began.
+    /// Changes the entry of `key`, made by `init` if there is none, and remembers its value at the beginning
+    /// of the transaction.
     #[inline]
     pub(super) fn update<R>(
         &mut self,
@@ -416,10 +418,10 @@ impl<A> Undo<A> {
     }
 }
 
-/// So many entries are in the cache as it is.
+/// This many entries are in the cache anyway.
 const FEW: usize = 8_000;
 
-/// Changes for which the undo log keeps its memory.
+/// Number of changes for which the undo log keeps its memory.
 const UNDO_KEPT: usize = 1_000;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! One value a key and window.
+//! A store with one value per key and window.
 
 use kafka_wire::types::TimestampMs;
 
@@ -9,15 +9,15 @@ use super::table::Table;
 use crate::serde::{Serde, SerdeError};
 use crate::types::{Owned, Window};
 
-/// Values of type `A` by window and key. Keys are bytes; windows may lie in any way, of any length.
+/// Values of type `A` by window and key. Keys are bytes; windows may overlap in any way and have any length.
 ///
-/// In the changelog a key is the start of the window, its end (both i64, big endian, the sign bit flipped, so that
-/// they sort), and the key.
+/// In the changelog a key is the start of the window, its end (both i64, big endian, with the sign bit flipped,
+/// so that they sort), and the key.
 pub struct WindowStore<A> {
     /// A group for each window, by its number.
     table: Table<A>,
     windows: OpenWindows,
-    /// Closed in the open transaction, in order.
+    /// Windows closed in the open transaction, in order.
     closed: Vec<u32>,
     /// How many of the next windows to close are in the cache.
     expected: usize,
@@ -28,7 +28,7 @@ pub struct WindowStore<A> {
 }
 
 impl<A: Clone + Send + 'static> WindowStore<A> {
-    /// An empty store; `values` writes its values into the changelog.
+    /// Makes an empty store; `values` encodes its values for the changelog.
     #[must_use]
     pub fn new<S: Serde<View = Owned<A>>>(values: S) -> Self {
         Self {
@@ -42,7 +42,7 @@ impl<A: Clone + Send + 'static> WindowStore<A> {
         }
     }
 
-    /// The watermark up to which windows are closed: what comes for one that ends there or earlier is late.
+    /// The watermark up to which windows are closed: a record for a window that ends there or earlier is late.
     #[inline]
     #[must_use]
     pub const fn closed_up_to(&self) -> TimestampMs {
@@ -82,9 +82,9 @@ impl<A: Clone + Send + 'static> WindowStore<A> {
         self.table.expect(entries.iter().filter_map(group));
     }
 
-    /// Closes the earliest window that ends at or before the watermark: shows each of its entries, in order of
-    /// arrival, and whether the open transaction has changed it, and takes them out. `false` when there is none
-    /// (left).
+    /// Closes the earliest window that ends at or before the watermark: passes each of its entries to `visit`,
+    /// in order of arrival, with whether the open transaction has changed it, and removes them.
+    /// `false` if no such window is left.
     ///
     /// # Errors
     /// Those of `visit`; the transaction must be rolled back then.
@@ -115,12 +115,13 @@ impl<A: Clone + Send + 'static> WindowStore<A> {
             .flat_map(|(window, group)| self.table.group(group).map(move |(key, value)| (window, key, value)))
     }
 
-    /// Entries of open windows changed in the open transaction: each once, as it is now, in order of the first change.
+    /// Entries of open windows that the open transaction has changed: each once, with its present value, in the order
+    /// of the first change.
     pub fn changed(&self) -> impl Iterator<Item = (Window, &[u8], &A)> {
         self.table.changed().map(|(group, key, value)| (self.windows.window(group), key, value))
     }
 
-    /// The group of an open window; opens it.
+    /// The group of a window, which is opened if it is not open.
     #[inline]
     fn open(&mut self, window: Window) -> u32 {
         let (group, is_new) = self.windows.open(window);
@@ -159,7 +160,7 @@ impl<A: Clone + Send + 'static> Store for WindowStore<A> {
     }
 
     fn write_changes(&self, changelog: &mut Changelog<'_>) -> Result<(), SerdeError> {
-        // Deletions first: a window that was opened again after them has its entries written after them.
+        // Deletions are written first: if a window is opened again after them, its entries are written after them.
         for (group, key) in self.table.removed() {
             changelog.delete([&encode(self.windows.window(group)), key]);
         }
@@ -184,7 +185,7 @@ impl<A: Clone + Send + 'static> Store for WindowStore<A> {
         }
         while let Some(group) = self.closed.pop() {
             match self.table.group_len(group) {
-                // Opened and closed in this transaction.
+                // The window was opened and closed in this transaction.
                 0 => self.windows.release(group),
                 _ => self.windows.reopen(group),
             }

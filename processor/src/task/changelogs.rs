@@ -1,8 +1,8 @@
-//! The changelogs of a task: what its stores have changed, how far event time has come, and how all that is written.
+//! The changelogs of a task: the changes of its stores, the progress of event time, and the versions of both.
 //!
-//! Each changelog remembers how its store is written, the first one also how the records of the task's repartition
-//! topics are: a job that was changed under the same names finds another version there, and stops before it has made
-//! sense of bytes that have another one.
+//! Each changelog remembers the version in which its store is written, and the first one also that of the records in
+//! the task's repartition topics. So a job that was changed under the same names finds another version there,
+//! and stops before it misreads bytes.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ use crate::watermark::{Mark, TaskTime, decode_marks};
 /// The changelogs of a task.
 pub(super) struct Changelogs {
     stores: Vec<StoreLog>,
-    /// In the first changelog.
+    /// Progress of event time, in the first changelog.
     progress: Option<ProgressLog>,
     buffers: (Vec<u8>, Vec<u8>),
 }
@@ -30,7 +30,7 @@ struct StoreLog {
     id: StoreId,
     name: String,
     sink: SinkId,
-    /// What is written, by what it is of.
+    /// The version that is written, by the name of the thing that it is of.
     versions: BTreeMap<String, String>,
     /// Whether the changelog has the versions: at the last commit, and in the open transaction.
     is_versioned: bool,
@@ -102,7 +102,8 @@ impl Changelogs {
         }
     }
 
-    /// Takes one record of a changelog; returns what it says about event time, with the topic that it is about.
+    /// Restores one record of a changelog. If it is about event time, returns its content, and the topic that it
+    /// is about.
     pub(super) fn restore<'k>(
         &mut self,
         stores: &mut Stores,
@@ -135,14 +136,14 @@ impl Changelogs {
         }
     }
 
-    /// Whether every changelog that has something says how it is written.
+    /// Checks that every changelog with records also has the versions.
     pub(super) fn check_versions(&self) -> Result<(), ProcessError> {
         let unversioned = self.stores.iter().find(|log| log.has_restored && !log.is_versioned);
         unversioned.map_or(Ok(()), |log| Err(log.other_version(&log.name, None)))
     }
 }
 
-/// Tells a store which of its entries are restored next, by the keys of its changelog.
+/// Announces to a store which of its entries are restored next, by the keys of its changelog.
 pub(super) fn expect_restored<'k>(stores: &Stores, store: StoreId, keys: impl Iterator<Item = &'k [u8]>) {
     let Some(store) = stores.get(store) else { return };
     let entry = |key| match ChangelogKey::decode(key) {
@@ -185,7 +186,7 @@ impl StoreLog {
             (Some(expected), Some(found)) if found != expected.as_str() => {
                 return Err(self.other_version(&of, Some(found.into_owned())));
             }
-            // Of a topic that is not read any more, or read by another task.
+            // The topic is not read any more, or is read by another task.
             (None, _) | (_, None) => return Ok(()),
             (Some(_), Some(_)) => {}
         }

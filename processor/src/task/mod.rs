@@ -1,18 +1,18 @@
 //! A task: a sub-topology on one partition number of its source topics.
 //!
-//! It holds a stage, the stores of its operators, and what neither knows: how far event time has come in each input,
-//! what the upstream tasks have said, whether the input of a bounded run is over. Records and clock come in by method
-//! calls, all output goes to an [`Output`]; nothing here waits.
+//! It holds a stage, the stores of its operators, and the state that belongs to neither: the event time of each input,
+//! the marks of the upstream tasks, the end of a bounded run's input. Records and time come in by method calls,
+//! and all output goes to an [`Output`]; nothing here waits.
 //!
 //! # Order
-//! The records of an input are processed in their order. Between inputs, the owner decides: the order in which it calls
-//! [`Task::process`] for one or the other.
+//! The records of an input are processed in their order. Between inputs, the owner decides by the order in which it
+//! calls [`Task::process`].
 //!
 //! # Transactions
-//! Everything between two calls of [`Task::committed`] or [`Task::rolled_back`] is one transaction: `process` and
-//! `tick` in any number, then `before_commit` once, then one of the two. After `rolled_back` the task is as it was at
-//! the last commit, and goes on from the offsets of that commit. An error from `process` leaves the task in the
-//! middle: roll back, or drop it.
+//! Everything between two calls of [`Task::committed`] or [`Task::rolled_back`] is one transaction:
+//! any number of `process` and `tick`, then `before_commit` once, then one of the two. After `rolled_back` the task is
+//! as it was at the last commit, and goes on from the offsets of that commit. An error of `process` leaves the task in
+//! an undefined state: roll back, or drop it.
 
 mod changelogs;
 mod ends;
@@ -43,7 +43,7 @@ use crate::state::{Stores, Visit};
 use crate::topology::{SinkKind, SourceKind, SourceSpec, Topology};
 use crate::watermark::{InputKind, Mark, NO_WATERMARK, TaskTime, decode_marks};
 
-/// A sub-topology on one partition number. See the module for how it is driven.
+/// A sub-topology on one partition number. The module describes how it is driven.
 pub struct Task {
     id: TaskId,
     stage: Stage,
@@ -51,24 +51,24 @@ pub struct Task {
     changelogs: Changelogs,
     inputs: Vec<TopicPartition>,
     sources: Sources,
-    /// By input.
+    /// Specifications of the inputs, by index.
     specs: Vec<InputSpec>,
-    /// Tasks of the sub-topology: what marks say as the count of upstream tasks.
+    /// Number of tasks of the sub-topology, which marks state as the count of upstream tasks.
     task_count: i32,
     undecodable: Undecodable,
     shuffles: Vec<Shuffle>,
     /// The time of day at the start of the owner's clock.
     wall_at_zero: TimestampMs,
-    /// Last told by the owner.
+    /// The time that the owner last told.
     now: Moment,
     is_resumed: bool,
     is_touched: bool,
     state: EventTime,
-    /// `state` at the last commit.
+    /// The state at the last commit.
     committed: EventTime,
 }
 
-/// What there is to know of an input, besides event time.
+/// The facts about an input, besides its event time.
 struct InputSpec {
     is_internal: bool,
     /// The heads of the stage that read it.
@@ -76,34 +76,36 @@ struct InputSpec {
     expected_ends: Option<Vec<Offset>>,
     /// Whether the open transaction has taken records.
     has_processed: bool,
-    /// The end of the input, told in a transaction that was rolled back, if no record lies before it: to be told again.
+    /// The end of the input, if it was told in a transaction that was rolled back and no record lies before it:
+    /// it has to be told again.
     end_again: Option<Offset>,
 }
 
-/// What a rollback takes back, besides the stores.
+/// The part of a task's state, besides the stores, that a rollback restores.
 #[derive(Clone)]
 struct EventTime {
     time: TaskTime,
-    /// The greatest timestamp seen: that of marks and of changelogs, which must not lie in the future.
+    /// The greatest timestamp seen. Marks and changelog records get it, because their timestamps must
+    /// not lie in the future.
     seen: TimestampMs,
-    /// By input: it is over, at this end offset, which marks carry on.
+    /// The end offset of each input that has ended, which marks pass on.
     ended: Vec<Option<Offset>>,
     /// The last mark written.
     sent: Option<Mark>,
     counters: Counters,
-    /// What windows do with records that have no timestamp; always the same.
+    /// The reaction of windows to records without a timestamp; it never changes.
     untimed: Untimed,
 }
 
 impl EventTime {
-    /// Whether every input is over; the sum of their ends.
+    /// The sum of the end offsets, if every input has ended.
     fn ended(&self) -> Option<Offset> {
         let sum = self.ended.iter().try_fold(0_i64, |sum, ended| Some(sum.saturating_add((*ended)?.0)));
         sum.filter(|_| !self.ended.is_empty()).map(Offset)
     }
 }
 
-/// Where marks go.
+/// The repartition topic that marks go to.
 #[derive(Clone, Copy)]
 struct Shuffle {
     sink: SinkId,
@@ -111,12 +113,12 @@ struct Shuffle {
 }
 
 impl Task {
-    /// A task without state. `partition_counts` are those of
-    /// [`SubTopology::sources`](crate::topology::SubTopology::sources), in that order: the task reads each source that
-    /// has its partition.
+    /// Makes a task without state. `partition_counts` are those of
+    /// [`SubTopology::sources`](crate::topology::SubTopology::sources), in that order: the task reads each source
+    /// that has its partition.
     ///
     /// # Panics
-    /// When the topology has no such sub-topology.
+    /// If the topology has no such sub-topology.
     #[must_use]
     pub fn new(topology: &Topology, id: TaskId, partition_counts: &[i32]) -> Self {
         let sub_topology = &topology.sub_topologies()[id.sub_topology.0];
@@ -168,17 +170,17 @@ impl Task {
         }
     }
 
-    /// Tells the time of day at the start of the owner's clock: without it, the two are the same. May be told again
-    /// when the time of day has jumped.
+    /// Sets the time of day at the start of the owner's clock; by default the two are the same. Call it again when
+    /// the time of day has jumped.
     pub const fn set_wall_clock(&mut self, at_zero: TimestampMs) {
         self.wall_at_zero = at_zero;
     }
 
-    /// Takes the records of one batch of an input, from `position` on: the next offset to be processed. `input` is an
-    /// index of [`Task::inputs`].
+    /// Processes the records of one batch of an input, from `position` on, which is the next offset to be processed.
+    /// `input` is an index of [`Task::inputs`].
     ///
     /// # Errors
-    /// When the job has to stop. Nothing of the open transaction may then be committed.
+    /// If the job has to stop. Nothing of the open transaction may then be committed.
     pub fn process(
         &mut self,
         input: usize,
@@ -205,8 +207,8 @@ impl Task {
         self.check_end(input, output)
     }
 
-    /// Everything of an input before `next` has been processed: also where no record lies, at markers and at gaps. To
-    /// be told before the first record, and each time that the position has moved.
+    /// Tells that everything of an input before `next` has been processed, markers and gaps included.
+    /// Call it before the first record, and each time that the position has moved.
     pub fn set_position(&mut self, input: usize, next: Offset) {
         self.state.time.set_position(input, next);
     }
@@ -225,8 +227,8 @@ impl Task {
         self.committed.clone_from(&self.state);
     }
 
-    /// The sources whose ends have to be looked up before event time can go on, see [`Task::settle`]. Empty while a
-    /// look would change nothing.
+    /// The sources whose ends have to be looked up before event time can advance, see [`Task::settle`].
+    /// Empty while a look-up would change nothing.
     #[must_use]
     pub fn doubts(&self) -> Vec<SourcePartitions> {
         let mut sources = BTreeSet::new();
@@ -243,9 +245,9 @@ impl Task {
         self.state.time.has_doubts()
     }
 
-    /// The ends of the sources have been looked up, after everything that the task has been given so far. `end` is the
-    /// sum of the end offsets of all partitions meant, uncommitted records included, and no further than a bounded run
-    /// reads; none when they could not be looked up.
+    /// Takes the ends of the sources, looked up after everything that the task has been given so far. `end` is the sum
+    /// of the end offsets of all requested partitions, uncommitted records included, limited to the end of a bounded
+    /// run; `None` if they could not be looked up.
     ///
     /// # Errors
     /// As [`Task::process`].
@@ -269,8 +271,8 @@ impl Task {
         if has_moved { self.watermark_moved(output) } else { Ok(()) }
     }
 
-    /// Takes the time: a source without records falls idle, a timer comes due, and a task whose input ended earlier
-    /// finds that out.
+    /// Lets time pass: a source without records becomes idle, a timer is due, and a task whose input ended
+    /// earlier finds that out.
     ///
     /// # Errors
     /// As [`Task::process`].
@@ -292,7 +294,7 @@ impl Task {
         Ok(())
     }
 
-    /// When [`Task::tick`] may next change something; a moment that has passed means now.
+    /// The time at which [`Task::tick`] may next change something; a past moment means at once.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Moment> {
         let has_end = |input: usize| self.specs[input].end_again.is_some() || self.is_end_due(input);
@@ -318,7 +320,7 @@ impl Task {
         Ok(())
     }
 
-    /// The transaction is committed.
+    /// Notes that the transaction is committed.
     pub fn committed(&mut self) {
         self.stores.iter_mut().filter(|store| store.is_dirty()).for_each(|store| store.commit());
         self.changelogs.committed();
@@ -327,7 +329,7 @@ impl Task {
         self.specs.iter_mut().for_each(|spec| spec.has_processed = false);
     }
 
-    /// The transaction is aborted: everything is as it was at the last commit.
+    /// Rolls the task back to the last commit, because the transaction is aborted.
     pub fn rolled_back(&mut self) {
         for (input, spec) in self.specs.iter_mut().enumerate() {
             let is_at_end = !spec.is_internal && !spec.has_processed && self.committed.ended[input].is_none();
@@ -340,11 +342,11 @@ impl Task {
         self.is_touched = false;
     }
 
-    /// Takes one record of the changelog of `store`, in the order of the log. Before everything else.
+    /// Restores one record of the changelog of `store`, in the order of the log. Call it before anything else.
     ///
     /// # Errors
     /// [`ProcessError::BadChangelog`]: the changelog is not of this job, or of a later version.
-    /// [`ProcessError::OtherVersion`]: it is of this job as it was before a step was changed.
+    /// [`ProcessError::OtherVersion`]: it is of an earlier form of this job, before a step was changed.
     pub fn restore(&mut self, store: StoreId, key: &[u8], value: Option<&[u8]>) -> Result<(), ProcessError> {
         debug_assert!(!self.is_resumed, "restored before the first record");
         if let Some((topic, marks)) = self.changelogs.restore(&mut self.stores, store, key, value)? {
@@ -354,18 +356,18 @@ impl Task {
         Ok(())
     }
 
-    /// These keys of the changelog of `store` are restored next, [`AHEAD`](crate::state::AHEAD) at most.
+    /// Announces that these keys of the changelog of `store` are restored next, at most [`AHEAD`](crate::state::AHEAD).
     pub fn expect_restored<'k>(&self, store: StoreId, keys: impl Iterator<Item = &'k [u8]>) {
         changelogs::expect_restored(&self.stores, store, keys);
     }
 
-    /// Whether the input of a bounded run is over, and all that follows from it is committed.
+    /// Whether the input of a bounded run has ended, and all its results are committed.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.state.ended().is_some() && !self.has_uncommitted()
     }
 
-    /// Whether a commit has anything to make durable: records taken, results or marks to write.
+    /// Whether there is anything to commit: processed records, results or marks to write.
     #[must_use]
     pub fn has_uncommitted(&self) -> bool {
         self.is_touched || self.has_mark()
@@ -383,19 +385,20 @@ impl Task {
         self.id
     }
 
-    /// What it reads: each source topic of its sub-topology that has the task's partition.
+    /// Its inputs: each source topic of its sub-topology that has the task's partition.
     #[must_use]
     pub fn inputs(&self) -> &[TopicPartition] {
         &self.inputs
     }
 
-    /// Records taken, late and left out, written: as in [`Task::status`].
+    /// Numbers of processed, late, left out and written records, as in [`Task::status`].
     #[must_use]
     pub const fn counters(&self) -> Counters {
         self.state.counters
     }
 
-    /// What event time waits for, in words: the source partitions that hold it back most, or any later record.
+    /// The cause that holds event time back, in words: the source partitions that hold it back most, or the lack
+    /// of any later record.
     #[must_use]
     pub fn waits_for(&self) -> String {
         let Some((contributor, watermark)) = self.state.time.held_by() else {
@@ -410,7 +413,7 @@ impl Task {
         }
     }
 
-    /// How it is doing. Costs a look at each store, whatever they hold.
+    /// Its present status. It costs a call for each store, whatever their size.
     #[must_use]
     pub fn status(&self) -> TaskStatus {
         let mut status = TaskStatus {
@@ -430,11 +433,11 @@ impl Task {
         status
     }
 
-    /// Shows each entry of a store: window (all of time if the store has none), key, and value by the store's serde.
-    /// Uncommitted changes are in it.
+    /// Passes each entry of a store to `visit`: window (all of time if the store has none), key, and value encoded by
+    /// the store's serde. Uncommitted changes are included.
     ///
     /// # Errors
-    /// [`ProcessError::Encode`] when a value cannot be written.
+    /// [`ProcessError::Encode`] if a value cannot be encoded.
     pub fn entries(&self, store: StoreId, visit: &mut Visit<'_>) -> Result<(), ProcessError> {
         let Some(found) = self.stores.get(store) else { return Ok(()) };
         found.visit(visit).map_err(|cause| ProcessError::Encode { to: self.changelogs.name(store), cause })
@@ -442,7 +445,7 @@ impl Task {
 }
 
 impl Task {
-    /// Each stream that reads the input takes the batch, one after the other.
+    /// Passes the batch to each stream that reads the input, one after the other.
     fn process_external(
         &mut self,
         input: usize,
@@ -450,9 +453,9 @@ impl Task {
         position: Offset,
         output: &mut dyn Output,
     ) -> Result<(), ProcessError> {
-        // More input than the end that was given: it was not the end.
+        // There is more input than the end that was told: it was not the end.
         self.state.ended[input] = None;
-        // Each stream may take event time from elsewhere: the one that is behind counts.
+        // Streams may extract event time in different ways: the least advanced one counts.
         let mut reached: Option<TimestampMs> = None;
         for head in 0..self.specs[input].heads.len() {
             let (_, of_head) = self.run((input, head), &mut records.clone(), position, output)?;
@@ -504,7 +507,7 @@ impl Task {
         self.signal(|stage, context| stage.watermark(context), output)
     }
 
-    /// Tells the operators the watermark that was restored, before the first record: what is late stays late.
+    /// Tells the operators the restored watermark before the first record: what was late stays late.
     fn resume(&mut self, output: &mut dyn Output) -> Result<(), ProcessError> {
         if self.is_resumed {
             return Ok(());
@@ -514,8 +517,8 @@ impl Task {
         self.signal(|stage, context| stage.watermark(context), output)
     }
 
-    /// Takes what a changelog says of event time: of an upstream task in a topic, or of the task itself when that is
-    /// empty.
+    /// Takes a changelog's record about event time: that of an upstream task in a topic, or of the task itself
+    /// if the topic is empty.
     fn restore_progress(&mut self, topic: &[u8], marks: &[Mark]) {
         if topic.is_empty() {
             let watermarks = marks.iter().map(|mark| mark.watermark);
@@ -532,7 +535,7 @@ impl Task {
         self.stores.iter().filter_map(|(_, store)| store.next_wall_due()).any(|due| due <= wall)
     }
 
-    /// The moment at which the time of day is `at`, rounded up to the millisecond at which it is there.
+    /// The moment at which the time of day is `at`, rounded up to a millisecond.
     fn moment_of(&self, at: TimestampMs) -> Moment {
         let millis = at.0.saturating_sub(self.wall_at_zero.0);
         Moment::from_millis(u64::try_from(millis).unwrap_or(0))

@@ -1,25 +1,25 @@
-//! Event time of one task: the least of what everything that it hears of says.
+//! Event time of one task: the minimum over everything that contributes to it.
 //!
 //! # The algorithm
-//! A *contributor* is a source partition that the task reads, or a task above it that writes marks into a repartition
+//! A *contributor* is a source partition that the task reads, or an upstream task that writes marks into a repartition
 //! topic that it reads. Each has a watermark, and is active or idle.
 //!
-//! - The least of all is *certain*: no look at anything else can make it wrong.
-//! - An idle contributor must not hold the others back for ever. Without the idle ones it is the least
-//!   of the active ones that counts; when all are idle, the greatest of all, because the order in which they fell
-//!   idle must not decide.
-//! - But "idle" is old news: records may lie in the log of its sources that no task has read yet, and the first
-//!   contributor that wakes would make them late. An idle contributor says at which offsets its sources ended
-//!   ([`IdleAt`]). It is passed by only after a look at the logs has found that they still end there.
+//! - The minimum of all is *certain*: no look at anything else can make it wrong.
+//! - An idle contributor must not hold the others back for ever. Without the idle ones, the minimum of the active ones
+//!   counts; if all are idle, the maximum of all, because the order in which they became idle must not matter.
+//! - But "idle" may be outdated: the logs of its sources may have records that no task has read yet, and the first
+//!   contributor that becomes active would make them late. An idle contributor states the offsets at which its sources
+//!   ended ([`IdleAt`]). It is passed by only after a look-up in the logs has found that they still end there.
 //!
-//! The look is one ListOffsets for all tasks of a worker, once a commit, and only while the watermark would come
-//! further by it: when all are idle and the watermark is at the greatest, nothing is left to look for.
+//! The look-up is one ListOffsets for all tasks of a worker, once per commit, and only while the watermark would
+//! advance by it: when all are idle and the watermark is at the maximum, there is nothing left to look up.
 //!
 //! # Why this is enough
-//! Let a record lie in a source partition at the moment of the look, not yet read by this task or the tasks above it.
-//! Either its partition was active: its watermark holds the task. Or it was idle: the partition ends behind the record
-//! now, so it is not passed by. The sources are all that has to be looked at, however many shuffles lie between:
-//! what an idle task above made of its input lies in the repartition topic before the mark that says so.
+//! Proof: let a record lie in a source partition at the moment of the look-up, not yet read by this task or the tasks
+//! upstream of it. Either its partition was active: then its watermark holds the task back. Or it was idle:
+//! then the partition now ends after the record, so it is not passed by. Only the sources have to be looked up,
+//! however many shuffles lie between: the output that an idle upstream task made of its input lies in the repartition
+//! topic before the mark that says so.
 
 use std::time::Duration;
 
@@ -28,38 +28,38 @@ use kafka_wire::types::{Offset, PartitionId, TimestampMs};
 
 use super::{Generator, IdleAt, Mark, NO_WATERMARK, Progress, Watermark};
 
-/// Where a task hears of event time.
+/// The kinds of inputs, by the origin of their event time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InputKind {
     /// A partition of a topic of the user's.
     Source(Watermark),
-    /// A partition of a repartition topic, with the marks of the tasks above.
+    /// A partition of a repartition topic, with the marks of the upstream tasks.
     Repartition,
 }
 
-/// One whose watermark counts: see the module.
+/// A contributor to the watermark, as the module defines it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Contributor {
     /// An input that is a source partition, by its index.
     Input(usize),
-    /// A task above an input that is a repartition topic.
+    /// A task upstream of an input that is a repartition topic.
     Upstream {
         /// Index of the input.
         input: usize,
-        /// Partition of the task above.
+        /// Partition of the upstream task.
         upstream: PartitionId,
     },
 }
 
-/// Event time of one task. Sans-IO: what it learns comes by method calls, and [`TaskTime::doubts`] says what to look
-/// up.
+/// Event time of one task. It is sans-IO: all information comes by method calls, and [`TaskTime::doubts`]
+/// tells what to look up.
 #[derive(Clone, Debug)]
 pub struct TaskTime {
     inputs: Vec<Input>,
     watermark: TimestampMs,
-    /// Whether something has changed since the last look at the logs.
+    /// Whether anything has changed since the last look-up in the logs.
     is_changed: bool,
-    /// When to look again although nothing has changed; set while a look has left doubts.
+    /// Time of another look-up even if nothing has changed; set while a look-up has left doubts.
     look_again: Option<Moment>,
 }
 
@@ -69,14 +69,14 @@ enum Input {
     Repartition(Progress),
 }
 
-/// What one contributor says.
+/// The state of one contributor.
 struct Said {
     watermark: TimestampMs,
     idle: Option<IdleAt>,
 }
 
 impl TaskTime {
-    /// A task that has heard nothing, by its inputs in order.
+    /// Makes the event time of a task without any information, from its inputs in order.
     #[must_use]
     pub fn new(inputs: impl IntoIterator<Item = InputKind>) -> Self {
         let input = |kind| match kind {
@@ -87,7 +87,7 @@ impl TaskTime {
         Self { inputs, watermark: NO_WATERMARK, is_changed: true, look_again: None }
     }
 
-    /// How far event time has come. It never goes back.
+    /// The watermark. It never goes back.
     #[must_use]
     pub const fn watermark(&self) -> TimestampMs {
         self.watermark
@@ -118,7 +118,7 @@ impl TaskTime {
         }
     }
 
-    /// Records of a source input came, the greatest event time among them being `max_timestamp`.
+    /// Notes that records of a source input came, of which the greatest event time is `max_timestamp`.
     pub fn observe(&mut self, input: usize, max_timestamp: TimestampMs, now: Moment) {
         if let Input::Source { generator, .. } = &mut self.inputs[input] {
             generator.observe(max_timestamp, now);
@@ -126,7 +126,7 @@ impl TaskTime {
         }
     }
 
-    /// The next offset to be read of an input, with all before it processed: past markers and gaps too.
+    /// Sets the next offset to be read of an input; everything before it is processed, markers and gaps included.
     pub fn set_position(&mut self, input: usize, next: Offset) {
         if let Input::Source { position, .. } = &mut self.inputs[input] {
             self.is_changed |= *position != next;
@@ -143,7 +143,7 @@ impl TaskTime {
         progress.apply(marks)
     }
 
-    /// The marks heard in an input; none of a source.
+    /// The marks received from an input; `None` for a source.
     #[must_use]
     pub fn progress(&self, input: usize) -> Option<&Progress> {
         match self.inputs.get(input)? {
@@ -152,7 +152,7 @@ impl TaskTime {
         }
     }
 
-    /// Time passed: sources without records fall idle, and doubts are worth another look.
+    /// Lets time pass: sources without records become idle, and doubts justify another look-up.
     pub fn tick(&mut self, now: Moment) {
         for input in &mut self.inputs {
             if let Input::Source { generator, .. } = input {
@@ -167,7 +167,7 @@ impl TaskTime {
         }
     }
 
-    /// When [`TaskTime::tick`] may next change something.
+    /// The time at which [`TaskTime::tick`] may next change something.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Moment> {
         let generators = self.inputs.iter().filter_map(|input| match input {
@@ -177,13 +177,12 @@ impl TaskTime {
         generators.chain(self.look_again).min()
     }
 
-    /// Advances as far as is certain without a look at the logs. Returns whether the watermark has moved.
+    /// Advances as far as is certain without a look-up in the logs. Returns whether the watermark has moved.
     pub fn advance(&mut self) -> bool {
         self.advance_to(self.certain())
     }
 
-    /// Advances to `watermark`, from where the caller knows that nothing earlier comes. Returns whether that
-    /// was further.
+    /// Advances to `watermark`, if the caller knows that no earlier record will come. Returns whether it has moved.
     pub fn advance_to(&mut self, watermark: TimestampMs) -> bool {
         let has_moved = watermark > self.watermark;
         self.watermark = self.watermark.max(watermark);
@@ -200,8 +199,9 @@ impl TaskTime {
         reachable > self.watermark && self.certain() < reachable
     }
 
-    /// The idle contributors that hold the watermark until the logs of their sources have been looked at. Empty when
-    /// a look would change nothing, and after [`TaskTime::settle`] until something has changed or a second has passed.
+    /// The idle contributors that hold the watermark back until the logs of their sources have been looked up.
+    /// Empty if a look-up would change nothing, and after [`TaskTime::settle`] until something has changed or
+    /// a second has passed.
     #[must_use]
     pub fn doubts(&self) -> Vec<Contributor> {
         if !self.has_doubts() {
@@ -213,10 +213,10 @@ impl TaskTime {
         contributors.map(|(contributor, _)| contributor).collect()
     }
 
-    /// The logs have been looked at: passes by the contributors that `ends_there` says are still where they were.
-    /// Returns whether the watermark has moved.
+    /// Takes the result of a look-up in the logs: passes by the contributors for which `ends_there` returns that their
+    /// sources still end at the same offsets. Returns whether the watermark has moved.
     ///
-    /// The look must have been taken after everything that this task has heard so far.
+    /// The look-up must have been made after everything that this task has received so far.
     pub fn settle(&mut self, now: Moment, mut ends_there: impl FnMut(Contributor, IdleAt) -> bool) -> bool {
         let (reached, reachable) = (self.reach(&mut ends_there), self.reachable());
         let has_moved = self.advance_to(reached);
@@ -225,8 +225,8 @@ impl TaskTime {
         has_moved
     }
 
-    /// Where the sources of the task ended, when it holds nobody back: every contributor is idle, and the watermark is
-    /// as far as it can come by that.
+    /// The end offsets of the task's sources, if it holds no other task back: every contributor is idle,
+    /// and the watermark is as far as it can get by that.
     #[must_use]
     pub fn idle_at(&self) -> Option<IdleAt> {
         let is_idle = |input: &Input| match input {
@@ -237,8 +237,8 @@ impl TaskTime {
         is_idle.then(|| self.position())
     }
 
-    /// The positions of the task's own sources, in the form of a mark: for one that has ended, and so holds nobody
-    /// back.
+    /// The positions of the task's own sources, in the form of a mark: for a task that has ended, and so
+    /// holds no other back.
     #[must_use]
     pub fn position(&self) -> IdleAt {
         let mut sum = IdleAt { own: 0, above: 0 };
@@ -254,8 +254,8 @@ impl TaskTime {
         sum
     }
 
-    /// The contributor that holds the watermark back most, and its own watermark: `None` for one that has not been
-    /// heard. Nobody, when all say the same or there is only one.
+    /// The contributor that holds the watermark back most, and its own watermark: `None` for one that has not sent any.
+    /// No contributor, if all have the same watermark or there is only one.
     #[must_use]
     pub fn held_by(&self) -> Option<(Contributor, Option<TimestampMs>)> {
         let watermark = |said: &Option<Said>| said.as_ref().map(|said| said.watermark);
@@ -300,7 +300,7 @@ impl TaskTime {
         })
     }
 
-    /// How far event time has come when those idle contributors do not count which `is_passed_by` names.
+    /// The watermark that results if those idle contributors are left out for which `is_passed_by` is true.
     fn reach(&self, mut is_passed_by: impl FnMut(Contributor, IdleAt) -> bool) -> TimestampMs {
         if !self.has_heard_all() {
             return NO_WATERMARK;
@@ -317,7 +317,7 @@ impl TaskTime {
         least.unwrap_or(greatest)
     }
 
-    /// All contributors with what they say; nothing of an upstream that has not been heard.
+    /// All contributors with their states; `None` for an upstream task without a mark so far.
     fn contributors(&self) -> impl Iterator<Item = (Contributor, Option<Said>)> {
         self.inputs.iter().enumerate().flat_map(|(index, input)| {
             let (source, progress) = match input {
@@ -338,7 +338,7 @@ impl TaskTime {
     }
 }
 
-/// How long a look that has left doubts stays the last one, if no mark and no record comes.
+/// Time between two look-ups while the first has left doubts and neither a mark nor a record comes.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
