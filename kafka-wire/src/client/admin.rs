@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{CallOptions, Client, Lane, MetadataError, Node, Reply, RequestError};
+use super::{CallOptions, Client, Lane, MetadataError, Node, RequestError, ResponseFuture};
 use crate::admin::{ListedOffset, NewTopic, OffsetSpec, TopicOutcomes};
 use crate::admin::{create_topics, delete_records, delete_topics, list_offsets};
 use crate::cluster::TopicPartition;
@@ -93,8 +93,8 @@ impl Client {
                 return Ok(answers.into_iter().flatten().collect());
             }
             let mut failure = None;
-            for Asked { indices, reply } in asked {
-                failure = match reply.await {
+            for Asked { indices, response } in asked {
+                failure = match response.await {
                     Ok(answered) => self.sort_in(read(answered.response), &indices, &mut answers).or(failure),
                     Err(error) => {
                         indices.keys().for_each(|partition| self.invalidate(&partition.topic));
@@ -130,8 +130,11 @@ impl Client {
         let asked = leaders.into_iter().map(|(leader, asked)| {
             let list: Vec<_> =
                 asked.iter().map(|(partition, (_, question, epoch))| (partition.clone(), *question, *epoch)).collect();
-            let reply = self.start(Node::Broker(leader), Lane::General, ask(&list), CallOptions::default());
-            Asked { indices: asked.into_iter().map(|(partition, (index, _, _))| (partition, index)).collect(), reply }
+            let response = self.start(Node::Broker(leader), Lane::General, ask(&list), CallOptions::default());
+            Asked {
+                indices: asked.into_iter().map(|(partition, (index, _, _))| (partition, index)).collect(),
+                response,
+            }
         });
         Ok(asked.collect())
     }
@@ -176,5 +179,5 @@ impl Client {
 struct Asked<R: Request> {
     /// Index of each partition's query.
     indices: BTreeMap<TopicPartition, usize>,
-    reply: Reply<R>,
+    response: ResponseFuture<R>,
 }

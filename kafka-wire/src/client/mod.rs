@@ -46,7 +46,7 @@ pub use group::GroupMember;
 pub use lane::{Lane, OwnLane};
 pub use offsets::{OffsetsError, commit_offsets, fetch_offsets, fetch_unstable_offsets};
 pub use producer::{ExclusiveProducer, GroupOffsets, Producer, SendError, fence};
-pub use request::Reply;
+pub use request::ResponseFuture;
 #[cfg(feature = "tls")]
 pub use tls::{Keystore, Pem, TlsConfig, TlsConfigError, TlsConnector};
 pub use transport::{BoxFuture, Connector, DialError, TcpConnector, TlsProblem, Transport};

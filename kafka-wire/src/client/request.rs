@@ -67,8 +67,8 @@ impl Client {
         build: impl Fn(i16) -> R + Send + Sync + 'static,
         options: CallOptions,
     ) -> Result<(R::Response, i16), RequestError> {
-        let reply: Reply<R> = self.start_message(to, lane, Arc::new(ByVersion(build)), options);
-        reply.await.map(|answered| (answered.response, answered.version))
+        let response: ResponseFuture<R> = self.start_message(to, lane, Arc::new(ByVersion(build)), options);
+        response.await.map(|answered| (answered.response, answered.version))
     }
 
     /// Hands a request to its connection at once, and returns the answer as a future.
@@ -77,7 +77,7 @@ impl Client {
     /// [`Client::coordinator`] named the broker. Otherwise the first poll of the future looks for a broker.
     ///
     /// Dropping the future discards the answer, not the request.
-    pub fn start<R: Request>(&self, to: Node, lane: Lane, request: R, options: CallOptions) -> Reply<R> {
+    pub fn start<R: Request>(&self, to: Node, lane: Lane, request: R, options: CallOptions) -> ResponseFuture<R> {
         self.start_message(to, lane, Arc::new(request), options)
     }
 
@@ -120,7 +120,7 @@ impl Client {
         lane: Lane,
         message: Arc<dyn Outgoing>,
         options: CallOptions,
-    ) -> Reply<R> {
+    ) -> ResponseFuture<R> {
         let submission = self.submission(message, options);
         let known = match to {
             Node::Broker(id) => self.submit(Target::Broker(id), lane, &submission),
@@ -134,7 +134,7 @@ impl Client {
                 State::Routed(Box::pin(async move { client.route(to, lane, submission).await }))
             }
         };
-        Reply { state, of: PhantomData }
+        ResponseFuture { state, of: PhantomData }
     }
 
     pub(super) fn submission(&self, message: Arc<dyn Outgoing>, options: CallOptions) -> Submission {
@@ -247,7 +247,7 @@ fn decode<R: Request>(answer: RawAnswer, pending: &Pending) -> Result<Answered<R
 
 /// The answer to a request in flight, as [`Client::start`] returns it.
 #[must_use = "the answer, and whether there is one, would be lost"]
-pub struct Reply<R: Request> {
+pub struct ResponseFuture<R: Request> {
     state: State,
     of: PhantomData<fn() -> R>,
 }
@@ -261,7 +261,7 @@ enum State {
     Failed(Option<RequestError>),
 }
 
-impl<R: Request> Future for Reply<R> {
+impl<R: Request> Future for ResponseFuture<R> {
     type Output = Result<Answered<R::Response>, RequestError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {

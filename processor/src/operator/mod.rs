@@ -41,7 +41,7 @@ pub use peek::Peek;
 pub use process::{Process, ProcessOperator, ProcessSpec, Processing, Scope};
 pub use select_key::SelectKey;
 pub use side::{Side, SideOutlet};
-pub use source::{EventTime, RecordTime, Source, SourceOperator};
+pub use source::{RecordTime, Source, SourceOperator, TimestampExtractor};
 pub use stage::{Arm, Chain, Head, Junction, NodeId, Stage, StageBuilder, TeeMaker, tee};
 pub use stamp::{SetHeaders, SetTimestamp};
 pub use to::To;

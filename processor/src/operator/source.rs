@@ -10,7 +10,7 @@ use crate::state::AHEAD;
 use crate::types::{Rec, View};
 
 /// The extraction of event time from records.
-pub trait EventTime<K: View, V: View>: Clone + Send + Sync + 'static {
+pub trait TimestampExtractor<K: View, V: View>: Clone + Send + Sync + 'static {
     /// The event time of a record.
     fn of(&mut self, record: &Rec<'_, K, V>) -> TimestampMs;
 }
@@ -19,14 +19,14 @@ pub trait EventTime<K: View, V: View>: Clone + Send + Sync + 'static {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RecordTime;
 
-impl<K: View, V: View> EventTime<K, V> for RecordTime {
+impl<K: View, V: View> TimestampExtractor<K, V> for RecordTime {
     #[inline]
     fn of(&mut self, record: &Rec<'_, K, V>) -> TimestampMs {
         record.timestamp
     }
 }
 
-impl<K: View, V: View, F> EventTime<K, V> for F
+impl<K: View, V: View, F> TimestampExtractor<K, V> for F
 where
     F: FnMut(&Rec<'_, K, V>) -> TimestampMs + Clone + Send + Sync + 'static,
 {
@@ -45,7 +45,7 @@ pub struct Source<KS, VS, T> {
     pub(crate) event_time: T,
 }
 
-impl<KS: Serde, VS: Serde, T: EventTime<KS::View, VS::View>> Chain for Source<KS, VS, T> {
+impl<KS: Serde, VS: Serde, T: TimestampExtractor<KS::View, VS::View>> Chain for Source<KS, VS, T> {
     type Key = KS::View;
     type Value = VS::View;
 
@@ -67,7 +67,7 @@ impl<KS, VS, T, N> SourceOperator<KS, VS, T, N>
 where
     KS: Serde,
     VS: Serde,
-    T: EventTime<KS::View, VS::View>,
+    T: TimestampExtractor<KS::View, VS::View>,
     N: Operator<KS::View, VS::View>,
 {
     #[inline]
@@ -113,7 +113,7 @@ impl<KS, VS, T, N> Head for SourceOperator<KS, VS, T, N>
 where
     KS: Serde,
     VS: Serde,
-    T: EventTime<KS::View, VS::View>,
+    T: TimestampExtractor<KS::View, VS::View>,
     N: Operator<KS::View, VS::View>,
 {
     fn run<'r>(

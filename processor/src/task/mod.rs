@@ -63,9 +63,9 @@ pub struct Task {
     now: Moment,
     is_resumed: bool,
     is_touched: bool,
-    state: EventTime,
+    state: RollbackState,
     /// The state at the last commit.
-    committed: EventTime,
+    committed: RollbackState,
 }
 
 /// The facts about an input, besides its event time.
@@ -83,7 +83,7 @@ struct InputSpec {
 
 /// The part of a task's state, besides the stores, that a rollback restores.
 #[derive(Clone)]
-struct EventTime {
+struct RollbackState {
     time: TaskTime,
     /// The greatest timestamp seen. Marks and changelog records get it, because their timestamps must
     /// not lie in the future.
@@ -97,7 +97,7 @@ struct EventTime {
     untimed: Untimed,
 }
 
-impl EventTime {
+impl RollbackState {
     /// The sum of the end offsets, if every input has ended.
     fn ended(&self) -> Option<Offset> {
         let sum = self.ended.iter().try_fold(0_i64, |sum, ended| Some(sum.saturating_add((*ended)?.0)));
@@ -142,7 +142,7 @@ impl Task {
             SourceKind::External => InputKind::Source(source.watermark),
             SourceKind::Repartition { .. } => InputKind::Repartition,
         };
-        let state = EventTime {
+        let state = RollbackState {
             time: TaskTime::new(read.iter().map(kind)),
             seen: TimestampMs(0),
             ended: vec![None; inputs.len()],
@@ -558,7 +558,7 @@ impl Task {
 fn context<'a>(
     place: Place<'a>,
     (now, wall): (Moment, TimestampMs),
-    state: &EventTime,
+    state: &RollbackState,
     stores: &'a mut Stores,
     output: &'a mut dyn Output,
 ) -> Context<'a> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::{CallOptions, Client, CoordinatorError, Lane, Node, Reply as Answer, RequestError};
+use super::super::{CallOptions, Client, CoordinatorError, Lane, Node, RequestError, ResponseFuture};
 use crate::producer::outbox::{Produce, Produced};
 use crate::producer::transaction::{Call, Reply, Request, TransactionVersion};
 use crate::protocol;
@@ -23,12 +23,12 @@ pub(super) fn produce(
     let outcome = if request.acks == 0 {
         Outcome::Written(client.start_unanswered(broker, Lane::Produce, request, options))
     } else {
-        Outcome::Answer(client.start(Node::Broker(broker), Lane::Produce, request, options))
+        Outcome::Response(client.start(Node::Broker(broker), Lane::Produce, request, options))
     };
     async move {
         let outcome = match outcome {
             Outcome::Written(written) => written.await.map(|()| Produced::Written),
-            Outcome::Answer(answer) => answer.await.map(|answered| Produced::Answered(answered.response)),
+            Outcome::Response(answer) => answer.await.map(|answered| Produced::Answered(answered.response)),
         };
         match outcome {
             Ok(produced) => produced,
@@ -47,7 +47,7 @@ pub(super) fn produce(
 /// The outcome that is awaited after a Produce request was handed over.
 enum Outcome<W> {
     Written(W),
-    Answer(Answer<ProduceRequest>),
+    Response(ResponseFuture<ProduceRequest>),
 }
 
 /// Finds the coordinator, sends the request, and waits for the response.
