@@ -73,7 +73,7 @@ impl Request for AddOffsetsToTxnRequest {
 pub struct AddOffsetsToTxnResponse {
     /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
 }
 

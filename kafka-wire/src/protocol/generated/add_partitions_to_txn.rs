@@ -207,7 +207,7 @@ impl Inspect for AddPartitionsToTxnTopic {
 pub struct AddPartitionsToTxnResponse {
     /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
-    /// Why the whole request failed; 0 if it did not.
+    /// Error code of the whole request; 0 for success.
     ///
     /// v4+; other versions decode to the default, `0`, and leave the field out.
     pub error_code: i16,
@@ -215,7 +215,7 @@ pub struct AddPartitionsToTxnResponse {
     ///
     /// v4+; other versions decode to the default, `Vec::new()`, and refuse to encode another value.
     pub results_by_transaction: Vec<AddPartitionsToTxnResult>,
-    /// What became of the partitions, by topic.
+    /// The outcome for the partitions, by topic.
     ///
     /// v0-3; other versions decode to the default, `Vec::new()`, and refuse to encode another value.
     pub results_by_topic_v3_and_below: Vec<AddPartitionsToTxnTopicResult>,
@@ -286,7 +286,7 @@ impl Inspect for AddPartitionsToTxnResponse {
 pub struct AddPartitionsToTxnResult {
     /// Transactional id of the producer.
     pub transactional_id: Str,
-    /// What became of its partitions, by topic.
+    /// The outcome for its partitions, by topic.
     pub topic_results: Vec<AddPartitionsToTxnTopicResult>,
 }
 
@@ -320,7 +320,7 @@ impl Inspect for AddPartitionsToTxnResult {
 pub struct AddPartitionsToTxnTopicResult {
     /// Name of the topic.
     pub name: Str,
-    /// What became of each partition.
+    /// The outcome for each partition.
     pub results_by_partition: Vec<AddPartitionsToTxnPartitionResult>,
 }
 
@@ -353,7 +353,7 @@ impl Inspect for AddPartitionsToTxnTopicResult {
 pub struct AddPartitionsToTxnPartitionResult {
     /// Number of the partition, from 0.
     pub partition_index: i32,
-    /// Why it was not added; 0 for success, OPERATION_NOT_ATTEMPTED if another one failed.
+    /// Error code; 0 for success, OPERATION_NOT_ATTEMPTED if another partition failed.
     pub partition_error_code: i16,
 }
 

@@ -69,11 +69,11 @@ impl Request for AllocateProducerIdsRequest {
 pub struct AllocateProducerIdsResponse {
     /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// First id of the block.
     pub producer_id_start: i64,
-    /// How many ids, counted from the first.
+    /// Number of ids, counted from the first.
     pub producer_id_len: i32,
 }
 

@@ -56,7 +56,7 @@ impl Request for AlterClientQuotasRequest {
 /// An element of [`AlterClientQuotasRequest::entries`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct EntryData {
-    /// Who it is about; the parts together, such as a user and a client id.
+    /// The entity, as a combination of parts such as a user and a client id.
     pub entity: Vec<EntityData>,
     /// The quotas to change.
     pub ops: Vec<OpData>,
@@ -209,13 +209,13 @@ impl Inspect for AlterClientQuotasResponse {
 /// An element of [`AlterClientQuotasResponse::entries`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct AlterClientQuotasResponseEntryData {
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
     ///
     /// Default `Some(Str::EMPTY)`.
     pub error_message: Option<Str>,
-    /// Who it is about, as in the request.
+    /// The entity, as in the request.
     pub entity: Vec<EntityData>,
 }
 

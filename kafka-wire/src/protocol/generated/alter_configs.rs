@@ -8,7 +8,7 @@ use super::*;
 /// Request of [`ApiKey::AlterConfigs`], v0-2, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AlterConfigsRequest {
-    /// What to configure.
+    /// The resources to configure.
     pub resources: Vec<AlterConfigsResource>,
     /// Whether only to check, without changing anything.
     pub validate_only: bool,
@@ -179,7 +179,7 @@ impl Inspect for AlterConfigsResponse {
 /// An element of [`AlterConfigsResponse::responses`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct AlterConfigsResourceResponse {
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
     ///

@@ -222,7 +222,7 @@ impl Inspect for BrokerState {
 pub struct AlterPartitionResponse {
     /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
-    /// Why the whole request failed; 0 if it did not.
+    /// Error code of the whole request; 0 for success.
     pub error_code: i16,
     /// The topics of the request.
     pub topics: Vec<AlterPartitionResponseTopicData>,
@@ -269,7 +269,7 @@ impl Inspect for AlterPartitionResponse {
 pub struct AlterPartitionResponseTopicData {
     /// Id of the topic, which a later topic of the same name does not share.
     pub topic_id: Uuid,
-    /// What became of each partition.
+    /// The outcome for each partition.
     pub partitions: Vec<AlterPartitionResponsePartitionData>,
 }
 
@@ -302,7 +302,7 @@ impl Inspect for AlterPartitionResponseTopicData {
 pub struct AlterPartitionResponsePartitionData {
     /// Number of the partition, from 0.
     pub partition_index: i32,
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// Id of the broker that leads the partition; -1 for none known.
     pub leader_id: i32,

@@ -149,20 +149,20 @@ impl Inspect for ReassignablePartition {
     }
 }
 
-/// Which moves were accepted; they go on in the background.
+/// The outcome for each move; accepted moves go on in the background.
 ///
 /// Response of [`ApiKey::AlterPartitionReassignments`], v0-1, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AlterPartitionReassignmentsResponse {
     /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
-    /// What the request said about the number of replicas. KIP-860
+    /// Whether the request allowed the number of replicas to change. KIP-860
     ///
     /// v1+; other versions decode to the default, `true`, and leave the field out.
     pub allow_replication_factor_change: bool,
-    /// Why the whole request failed; 0 if it did not.
+    /// Error code of the whole request; 0 for success.
     pub error_code: i16,
-    /// Why the whole request failed, in words; null if it did not.
+    /// Error of the whole request, in words; null for success.
     ///
     /// Default `Some(Str::EMPTY)`.
     pub error_message: Option<Str>,
@@ -238,7 +238,7 @@ impl Inspect for AlterPartitionReassignmentsResponse {
 pub struct ReassignableTopicResponse {
     /// Name of the topic.
     pub name: Str,
-    /// What became of each partition.
+    /// The outcome for each partition.
     pub partitions: Vec<ReassignablePartitionResponse>,
 }
 
@@ -271,7 +271,7 @@ impl Inspect for ReassignableTopicResponse {
 pub struct ReassignablePartitionResponse {
     /// Number of the partition, from 0.
     pub partition_index: i32,
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
     ///

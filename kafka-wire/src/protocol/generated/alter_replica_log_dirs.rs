@@ -55,7 +55,7 @@ impl Request for AlterReplicaLogDirsRequest {
 pub struct AlterReplicaLogDir {
     /// Absolute path of the directory on the broker.
     pub path: Str,
-    /// What to move there.
+    /// The replicas to move there.
     pub topics: Vec<AlterReplicaLogDirTopic>,
 }
 
@@ -116,7 +116,7 @@ impl Inspect for AlterReplicaLogDirTopic {
     }
 }
 
-/// Which moves were accepted; they go on in the background.
+/// The outcome for each move; accepted moves go on in the background.
 ///
 /// Response of [`ApiKey::AlterReplicaLogDirs`], v1-2, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -163,7 +163,7 @@ impl Inspect for AlterReplicaLogDirsResponse {
 pub struct AlterReplicaLogDirTopicResult {
     /// Name of the topic.
     pub topic_name: Str,
-    /// What became of each partition.
+    /// The outcome for each partition.
     pub partitions: Vec<AlterReplicaLogDirPartitionResult>,
 }
 
@@ -196,7 +196,7 @@ impl Inspect for AlterReplicaLogDirTopicResult {
 pub struct AlterReplicaLogDirPartitionResult {
     /// Number of the partition, from 0.
     pub partition_index: i32,
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
 }
 

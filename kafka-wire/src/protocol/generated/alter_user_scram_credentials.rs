@@ -94,7 +94,7 @@ pub struct ScramCredentialUpsertion {
     pub name: Str,
     /// 1 for SCRAM-SHA-256, 2 for SCRAM-SHA-512.
     pub mechanism: i8,
-    /// How often the hash is applied; 4,096 to 16,384.
+    /// Iterations of the hash; 4,096 to 16,384.
     pub iterations: i32,
     /// Random bytes that the client made up.
     pub salt: Bytes,
@@ -185,7 +185,7 @@ impl Inspect for AlterUserScramCredentialsResponse {
 pub struct AlterUserScramCredentialsResult {
     /// Name of the user.
     pub user: Str,
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
     ///

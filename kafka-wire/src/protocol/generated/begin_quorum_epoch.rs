@@ -207,7 +207,7 @@ impl Inspect for LeaderEndpoint {
 /// Response of [`ApiKey::BeginQuorumEpoch`], v0-1, flexible v1+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct BeginQuorumEpochResponse {
-    /// Why the whole request failed; 0 if it did not.
+    /// Error code of the whole request; 0 for success.
     pub error_code: i16,
     /// The metadata log.
     pub topics: Vec<BeginQuorumEpochResponseTopicData>,
@@ -303,7 +303,7 @@ impl Inspect for BeginQuorumEpochResponseTopicData {
 pub struct BeginQuorumEpochResponsePartitionData {
     /// Always 0.
     pub partition_index: i32,
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// Id of the leader, as far as known; -1 for none.
     pub leader_id: i32,

@@ -125,14 +125,14 @@ impl Request for BrokerHeartbeatRequest {
     }
 }
 
-/// What the controller thinks of the broker.
+/// The controller's view of the broker.
 ///
 /// Response of [`ApiKey::BrokerHeartbeat`], v0-2, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BrokerHeartbeatResponse {
     /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// Whether its metadata is nearly the latest.
     pub is_caught_up: bool,

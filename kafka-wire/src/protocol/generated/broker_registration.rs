@@ -14,7 +14,7 @@ pub struct BrokerRegistrationRequest {
     pub cluster_id: Str,
     /// Random id of this run of the process.
     pub incarnation_id: Uuid,
-    /// Where clients and brokers reach it.
+    /// The addresses at which clients and brokers reach it.
     pub listeners: Vec<Listener>,
     /// Features it can work with. Before v4 those with minimum 0 are left out.
     pub features: Vec<Feature>,
@@ -224,7 +224,7 @@ impl Inspect for Feature {
 pub struct BrokerRegistrationResponse {
     /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// Epoch to name from now on; -1 on error.
     ///

@@ -102,7 +102,7 @@ impl Inspect for ConsumerGroupDescribeResponse {
 /// An element of [`ConsumerGroupDescribeResponse::groups`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribedGroup {
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
     pub error_message: Option<Str>,

@@ -30,7 +30,7 @@ pub struct ConsumerGroupHeartbeatRequest {
     pub subscribed_topic_regex: Option<Str>,
     /// Assignor wanted of the coordinator; null for its choice or if unchanged.
     pub server_assignor: Option<Str>,
-    /// What the member has; null if unchanged.
+    /// Present assignment of the member; null if unchanged.
     pub topic_partitions: Option<Vec<TopicPartitions>>,
 }
 
@@ -164,7 +164,7 @@ impl Inspect for TopicPartitions {
 pub struct ConsumerGroupHeartbeatResponse {
     /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
     pub error_message: Option<Str>,

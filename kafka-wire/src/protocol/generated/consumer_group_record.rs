@@ -203,7 +203,7 @@ impl Inspect for ConsumerGroupMemberMetadataKey {
     }
 }
 
-/// What a member told of itself when it joined.
+/// Data of a member, from its join.
 ///
 /// Message, v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
@@ -234,7 +234,7 @@ pub struct ConsumerGroupMemberMetadataValue {
     ///
     /// Default `Some(Str::EMPTY)`.
     pub server_assignor: Option<Str>,
-    /// What a member of the classic protocol told; null for others.
+    /// Data of a member of the classic protocol; null for other members.
     ///
     /// Default `Some(ClassicMemberMetadata::default())`. Tagged field 0.
     pub classic_member_metadata: Option<ClassicMemberMetadata>,
@@ -565,7 +565,7 @@ pub struct TopicMetadata {
     pub topic_id: Uuid,
     /// Name of the topic.
     pub topic_name: Str,
-    /// How many partitions it has.
+    /// Number of its partitions.
     pub num_partitions: i32,
     /// Racks of its partitions; empty for unknown, and not written since Kafka 4.0.
     pub partition_metadata: Vec<PartitionMetadata>,
@@ -677,7 +677,7 @@ impl Inspect for ConsumerGroupRegularExpressionKey {
     }
 }
 
-/// What topics the expression matched.
+/// The topics that the expression matches.
 ///
 /// Message, v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -686,7 +686,7 @@ pub struct ConsumerGroupRegularExpressionValue {
     pub topics: Vec<Str>,
     /// Version of the cluster's metadata they were looked up in.
     pub version: i64,
-    /// When they were looked up, ms since 1970.
+    /// Time of the look-up, ms since 1970.
     pub timestamp: i64,
 }
 
@@ -878,7 +878,7 @@ impl Inspect for ConsumerGroupTargetAssignmentMetadataKey {
 pub struct ConsumerGroupTargetAssignmentMetadataValue {
     /// Group epoch that the target assignment was computed for.
     pub assignment_epoch: i32,
-    /// When it was computed, ms since 1970.
+    /// Time at which it was computed, ms since 1970.
     ///
     /// Tagged field 0.
     pub assignment_timestamp: i64,

@@ -178,7 +178,7 @@ impl Inspect for Voter {
 pub struct SnapshotHeaderRecord {
     /// Version of this message.
     pub version: i16,
-    /// When the last record that it covers was appended, ms since 1970.
+    /// Time at which the last record that it covers was appended, ms since 1970.
     pub last_contained_log_timestamp: i64,
 }
 

@@ -56,7 +56,7 @@ pub struct AclCreation {
     pub resource_type: i8,
     /// Name or prefix of the resource; `*` for any.
     pub resource_name: Str,
-    /// How the name matches: 3 exactly, 4 as a prefix.
+    /// Match of the name: 3 exact, 4 prefix.
     ///
     /// Default `3`.
     pub resource_pattern_type: i8,
@@ -170,7 +170,7 @@ impl Inspect for CreateAclsResponse {
 /// An element of [`CreateAclsResponse::results`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct AclCreationResult {
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
     ///

@@ -16,7 +16,7 @@ pub struct CreateDelegationTokenRequest {
     ///
     /// v3+; other versions decode to the default, `Some(Str::EMPTY)`, and refuse to encode another value.
     pub owner_principal_name: Option<Str>,
-    /// Who else may renew the token.
+    /// Other principals that may renew the token.
     pub renewers: Vec<CreatableRenewers>,
     /// Milliseconds that it can live with all renewals; -1 for the broker's limit.
     pub max_lifetime_ms: i64,
@@ -140,7 +140,7 @@ impl Inspect for CreatableRenewers {
 /// Response of [`ApiKey::CreateDelegationToken`], v1-3, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct CreateDelegationTokenResponse {
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// Principal type of the owner, such as "User".
     pub principal_type: Str,
@@ -154,11 +154,11 @@ pub struct CreateDelegationTokenResponse {
     ///
     /// v3+; other versions decode to the default, `Str::EMPTY`, and refuse to encode another value.
     pub token_requester_principal_name: Str,
-    /// When it was issued, ms since 1970.
+    /// Time at which it was issued, ms since 1970.
     pub issue_timestamp_ms: i64,
-    /// When it expires unless renewed, ms since 1970.
+    /// Time at which it expires unless renewed, ms since 1970.
     pub expiry_timestamp_ms: i64,
-    /// When it expires at the latest, ms since 1970.
+    /// Latest time at which it expires, ms since 1970.
     pub max_timestamp_ms: i64,
     /// Id of the token: the user name for SCRAM.
     pub token_id: Str,

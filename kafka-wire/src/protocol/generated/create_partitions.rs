@@ -66,7 +66,7 @@ impl Request for CreatePartitionsRequest {
 pub struct CreatePartitionsTopic {
     /// Name of the topic.
     pub name: Str,
-    /// How many partitions it shall have in all, more than now.
+    /// New number of its partitions in all, more than now.
     pub count: i32,
     /// Brokers of each new partition, in order; null to leave that to the cluster.
     ///
@@ -185,7 +185,7 @@ impl Inspect for CreatePartitionsResponse {
 pub struct CreatePartitionsTopicResult {
     /// Name of the topic.
     pub name: Str,
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
     pub error_message: Option<Str>,

@@ -74,11 +74,11 @@ impl Request for CreateTopicsRequest {
 pub struct CreatableTopic {
     /// Name of the topic.
     pub name: Str,
-    /// How many partitions; -1 for the cluster's default, or if [`Self::assignments`] says it.
+    /// Number of partitions; -1 for the cluster's default, or if [`Self::assignments`] states it.
     pub num_partitions: i32,
     /// Replicas of each partition; -1 for the cluster's default, or if [`Self::assignments`] says it.
     pub replication_factor: i16,
-    /// Which brokers get which partition; empty to leave that to the cluster.
+    /// The brokers of each partition; empty to leave that to the cluster.
     pub assignments: Vec<CreatableReplicaAssignment>,
     /// Settings that differ from the defaults.
     pub configs: Vec<CreatableTopicConfig>,
@@ -244,21 +244,21 @@ pub struct CreatableTopicResult {
     ///
     /// v7+; other versions decode to the default, `Uuid::ZERO`, and leave the field out.
     pub topic_id: Uuid,
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
     ///
     /// Default `Some(Str::EMPTY)`.
     pub error_message: Option<Str>,
-    /// Why the settings below are not returned, such as TOPIC_AUTHORIZATION_FAILED. KIP-525
+    /// Error for which the settings below are not returned, such as TOPIC_AUTHORIZATION_FAILED. KIP-525
     ///
     /// v5+; other versions decode to the default, `0`, and leave the field out. Tagged field 0.
     pub topic_config_error_code: i16,
-    /// How many partitions it has; -1 if not returned. KIP-525
+    /// Number of its partitions; -1 if not returned. KIP-525
     ///
     /// v5+; other versions decode to the default, `-1`, and leave the field out.
     pub num_partitions: i32,
-    /// How many replicas each has; -1 if not returned. KIP-525
+    /// Number of replicas of each partition; -1 if not returned. KIP-525
     ///
     /// v5+; other versions decode to the default, `-1`, and leave the field out.
     pub replication_factor: i16,
@@ -371,7 +371,7 @@ pub struct CreatableTopicConfigs {
     pub value: Option<Str>,
     /// Whether it cannot be changed.
     pub read_only: bool,
-    /// Where the value comes from: a code of ConfigSource; 5 is Kafka's default, 1 the topic itself.
+    /// Source of the value: a code of ConfigSource; 5 is Kafka's default, 1 the topic itself.
     ///
     /// Default `-1`.
     pub config_source: i8,

@@ -3,7 +3,7 @@
 
 use super::*;
 
-/// Who sent a request that was forwarded; follows its version in two bytes.
+/// Principal that sent a forwarded request; follows its version in two bytes.
 ///
 /// Message, v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]

@@ -177,7 +177,7 @@ impl Inspect for DeleteAclsResponse {
 /// An element of [`DeleteAclsResponse::filter_results`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeleteAclsFilterResult {
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
     ///
@@ -226,7 +226,7 @@ impl Inspect for DeleteAclsFilterResult {
 /// An element of [`DeleteAclsFilterResult::matching_acls`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeleteAclsMatchingAcl {
-    /// Why it was not deleted; 0 if it was.
+    /// Error code; 0 if it was deleted.
     pub error_code: i16,
     /// More about the error; null for none.
     ///
@@ -236,7 +236,7 @@ pub struct DeleteAclsMatchingAcl {
     pub resource_type: i8,
     /// Name or prefix of the resource; `*` for any.
     pub resource_name: Str,
-    /// How the name matches: 3 exactly, 4 as a prefix.
+    /// Match of the name: 3 exact, 4 prefix.
     ///
     /// Default `3`.
     pub pattern_type: i8,

@@ -95,7 +95,7 @@ impl Inspect for DeleteGroupsResponse {
 pub struct DeletableGroupResult {
     /// Id of the group.
     pub group_id: Str,
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
     ///

@@ -165,7 +165,7 @@ impl Inspect for DeleteRecordsResponse {
 pub struct DeleteRecordsTopicResult {
     /// Name of the topic.
     pub name: Str,
-    /// What became of each partition.
+    /// The outcome for each partition.
     pub partitions: Vec<DeleteRecordsPartitionResult>,
 }
 
@@ -200,7 +200,7 @@ pub struct DeleteRecordsPartitionResult {
     pub partition_index: i32,
     /// Smallest first offset among its replicas; -1 on error.
     pub low_watermark: i64,
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
 }
 

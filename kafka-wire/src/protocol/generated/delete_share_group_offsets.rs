@@ -90,9 +90,9 @@ impl Inspect for DeleteShareGroupOffsetsRequestTopic {
 pub struct DeleteShareGroupOffsetsResponse {
     /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
-    /// Why the whole request failed; 0 if it did not.
+    /// Error code of the whole request; 0 for success.
     pub error_code: i16,
-    /// Why the whole request failed, in words; null if it did not.
+    /// Error of the whole request, in words; null for success.
     pub error_message: Option<Str>,
     /// The topics of the request.
     pub responses: Vec<DeleteShareGroupOffsetsResponseTopic>,
@@ -145,7 +145,7 @@ pub struct DeleteShareGroupOffsetsResponseTopic {
     pub topic_name: Str,
     /// Id of the topic, which a later topic of the same name does not share.
     pub topic_id: Uuid,
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
     pub error_message: Option<Str>,

@@ -155,7 +155,7 @@ impl Inspect for DeleteShareGroupStateResponse {
 pub struct DeleteStateResult {
     /// Id of the topic, which a later topic of the same name does not share.
     pub topic_id: Uuid,
-    /// What became of each partition.
+    /// The outcome for each partition.
     pub partitions: Vec<PartitionResult>,
 }
 
@@ -188,7 +188,7 @@ impl Inspect for DeleteStateResult {
 pub struct PartitionResult {
     /// Number of the partition, from 0.
     pub partition: i32,
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
     pub error_message: Option<Str>,

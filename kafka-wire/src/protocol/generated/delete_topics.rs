@@ -12,7 +12,7 @@ pub struct DeleteTopicsRequest {
     ///
     /// v6+; other versions decode to the default, `Vec::new()`, and refuse to encode another value.
     pub topics: Vec<DeleteTopicState>,
-    /// What to delete, by name.
+    /// The names of the topics to delete.
     ///
     /// v1-5; other versions decode to the default, `Vec::new()`, and leave the field out.
     pub topic_names: Vec<Str>,
@@ -160,7 +160,7 @@ pub struct DeletableTopicResult {
     ///
     /// v6+; other versions decode to the default, `Uuid::ZERO`, and leave the field out.
     pub topic_id: Uuid,
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
     ///

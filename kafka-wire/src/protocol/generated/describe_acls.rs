@@ -110,7 +110,7 @@ impl Request for DescribeAclsRequest {
 pub struct DescribeAclsResponse {
     /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
     ///
@@ -172,7 +172,7 @@ pub struct DescribeAclsResource {
     pub resource_type: i8,
     /// Name or prefix of the resource; `*` for any.
     pub resource_name: Str,
-    /// How the name matches: 3 exactly, 4 as a prefix.
+    /// Match of the name: 3 exact, 4 prefix.
     ///
     /// Default `3`.
     pub pattern_type: i8,

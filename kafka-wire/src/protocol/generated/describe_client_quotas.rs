@@ -110,7 +110,7 @@ impl Inspect for ComponentData {
 pub struct DescribeClientQuotasResponse {
     /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
     ///
@@ -171,7 +171,7 @@ impl Inspect for DescribeClientQuotasResponse {
 /// An element of [`DescribeClientQuotasResponse::entries`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct EntryData {
-    /// Who it is about; the parts together.
+    /// The entity, as a combination of parts.
     pub entity: Vec<EntityData>,
     /// Its quotas.
     pub values: Vec<ValueData>,

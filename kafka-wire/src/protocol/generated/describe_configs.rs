@@ -8,7 +8,7 @@ use super::*;
 /// Request of [`ApiKey::DescribeConfigs`], v1-4, flexible v4+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribeConfigsRequest {
-    /// What to describe.
+    /// The resources to describe.
     pub resources: Vec<DescribeConfigsResource>,
     /// Whether to return synonyms: what else a setting could take its value from. KIP-226
     pub include_synonyms: bool,
@@ -162,7 +162,7 @@ impl Inspect for DescribeConfigsResponse {
 /// An element of [`DescribeConfigsResponse::results`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribeConfigsResult {
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
     ///
@@ -241,13 +241,13 @@ pub struct DescribeConfigsResourceResult {
     pub config_source: i8,
     /// Whether it is a secret, the value of which is never returned.
     pub is_sensitive: bool,
-    /// What its value can come from, the highest precedence first. KIP-226
+    /// Sources of its value, the highest precedence first. KIP-226
     pub synonyms: Vec<DescribeConfigsSynonym>,
     /// 1 bool, 2 string, 3 int, 4 short, 5 long, 6 double, 7 list, 8 class, 9 password. KIP-569
     ///
     /// v3+; other versions decode to the default, `0`, and leave the field out.
     pub config_type: i8,
-    /// What the setting means; null if not asked for. KIP-569
+    /// Documentation of the setting; null if not asked for. KIP-569
     ///
     /// v3+; other versions decode to the default, `Some(Str::EMPTY)`, and leave the field out.
     pub documentation: Option<Str>,
@@ -330,7 +330,7 @@ pub struct DescribeConfigsSynonym {
     ///
     /// Default `Some(Str::EMPTY)`.
     pub value: Option<Str>,
-    /// Where that is: a code as in [`DescribeConfigsResourceResult::config_source`].
+    /// Source of the value: a code as in [`DescribeConfigsResourceResult::config_source`].
     pub source: i8,
 }
 

@@ -96,7 +96,7 @@ impl Inspect for DescribeDelegationTokenOwner {
 /// Response of [`ApiKey::DescribeDelegationToken`], v1-3, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribeDelegationTokenResponse {
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// One for each token.
     pub tokens: Vec<DescribedDelegationToken>,
@@ -156,17 +156,17 @@ pub struct DescribedDelegationToken {
     ///
     /// v3+; other versions decode to the default, `Str::EMPTY`, and refuse to encode another value.
     pub token_requester_principal_name: Str,
-    /// When it was issued, ms since 1970.
+    /// Time at which it was issued, ms since 1970.
     pub issue_timestamp: i64,
-    /// When it expires unless renewed, ms since 1970.
+    /// Time at which it expires unless renewed, ms since 1970.
     pub expiry_timestamp: i64,
-    /// When it expires at the latest, ms since 1970.
+    /// Latest time at which it expires, ms since 1970.
     pub max_timestamp: i64,
     /// Id of the token: the user name for SCRAM.
     pub token_id: Str,
     /// HMAC of the token, its secret: as Base64 the password for SCRAM.
     pub hmac: Bytes,
-    /// Who else may renew it.
+    /// Other principals that may renew it.
     pub renewers: Vec<DescribedDelegationTokenRenewer>,
 }
 

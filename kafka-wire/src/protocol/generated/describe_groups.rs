@@ -117,7 +117,7 @@ impl Inspect for DescribeGroupsResponse {
 /// An element of [`DescribeGroupsResponse::groups`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribedGroup {
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
     ///
@@ -224,9 +224,9 @@ pub struct DescribedGroupMember {
     pub client_id: Str,
     /// Address the member connects from.
     pub client_host: Str,
-    /// What it sent along with the assignor; for consumers a ConsumerProtocolSubscription.
+    /// Metadata that the member sent with the assignor; for consumers a ConsumerProtocolSubscription.
     pub member_metadata: Bytes,
-    /// What the leader gave it; for consumers a ConsumerProtocolAssignment.
+    /// Its assignment from the leader; for consumers a ConsumerProtocolAssignment.
     pub member_assignment: Bytes,
 }
 

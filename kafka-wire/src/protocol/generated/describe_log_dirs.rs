@@ -97,7 +97,7 @@ impl Inspect for DescribableLogDirTopic {
 pub struct DescribeLogDirsResponse {
     /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
-    /// Why the whole request failed; 0 if it did not.
+    /// Error code of the whole request; 0 for success.
     ///
     /// v3+; other versions decode to the default, `0`, and leave the field out.
     pub error_code: i16,
@@ -148,7 +148,7 @@ impl Inspect for DescribeLogDirsResponse {
 /// An element of [`DescribeLogDirsResponse::results`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribeLogDirsResult {
-    /// Why it is not usable; 0 if it is.
+    /// Error for which it is not usable; 0 if it is.
     pub error_code: i16,
     /// Absolute path of the directory on the broker.
     pub log_dir: Str,

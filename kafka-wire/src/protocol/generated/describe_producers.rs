@@ -129,7 +129,7 @@ impl Inspect for DescribeProducersResponse {
 pub struct TopicResponse {
     /// Name of the topic.
     pub name: Str,
-    /// What is known of each partition.
+    /// The description of each partition.
     pub partitions: Vec<PartitionResponse>,
 }
 
@@ -162,7 +162,7 @@ impl Inspect for TopicResponse {
 pub struct PartitionResponse {
     /// Number of the partition, from 0.
     pub partition_index: i32,
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
     pub error_message: Option<Str>,

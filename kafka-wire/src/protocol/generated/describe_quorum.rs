@@ -112,9 +112,9 @@ impl Inspect for PartitionData {
 /// Response of [`ApiKey::DescribeQuorum`], v0-2, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribeQuorumResponse {
-    /// Why the whole request failed; 0 if it did not.
+    /// Error code of the whole request; 0 for success.
     pub error_code: i16,
-    /// Why the whole request failed, in words; null if it did not.
+    /// Error of the whole request, in words; null for success.
     ///
     /// v2+; other versions decode to the default, `Some(Str::EMPTY)`, and leave the field out.
     pub error_message: Option<Str>,
@@ -219,7 +219,7 @@ impl Inspect for DescribeQuorumResponseTopicData {
 pub struct DescribeQuorumResponsePartitionData {
     /// Always 0.
     pub partition_index: i32,
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
     ///
@@ -371,7 +371,7 @@ impl Inspect for Listener {
     }
 }
 
-/// How far one replica of the metadata log is.
+/// Progress of one replica of the metadata log.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReplicaState {
     /// Id of the broker or controller.
@@ -382,11 +382,11 @@ pub struct ReplicaState {
     pub replica_directory_id: Uuid,
     /// One above the last offset it has; -1 for unknown.
     pub log_end_offset: i64,
-    /// When it last fetched, ms since 1970; -1 for the leader or if unknown. KIP-836
+    /// Time of its last fetch, ms since 1970; -1 for the leader or if unknown. KIP-836
     ///
     /// v1+; other versions decode to the default, `-1`, and leave the field out.
     pub last_fetch_timestamp: i64,
-    /// When it last had all the leader had, ms since 1970; -1 for unknown. KIP-836
+    /// Time at which it last had all records of the leader, ms since 1970; -1 for unknown. KIP-836
     ///
     /// v1+; other versions decode to the default, `-1`, and leave the field out.
     pub last_caught_up_timestamp: i64,

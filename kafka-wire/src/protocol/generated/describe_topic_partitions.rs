@@ -10,11 +10,11 @@ use super::*;
 pub struct DescribeTopicPartitionsRequest {
     /// The topics asked about; empty for all.
     pub topics: Vec<TopicRequest>,
-    /// How many partitions to return at most; the broker may have a lower limit.
+    /// Most partitions to return; the broker may have a lower limit.
     ///
     /// Default `2000`.
     pub response_partition_limit: i32,
-    /// Where to begin, inclusive; null for the first topic.
+    /// Place to begin at, inclusive; null for the first topic.
     pub cursor: Option<Cursor>,
 }
 
@@ -141,7 +141,7 @@ pub struct DescribeTopicPartitionsResponse {
     pub throttle_time_ms: i32,
     /// The topics of this page, by name.
     pub topics: Vec<DescribeTopicPartitionsResponseTopic>,
-    /// Where the next page begins; null if this is the last.
+    /// Beginning of the next page; null if this is the last.
     pub next_cursor: Option<Cursor>,
 }
 
@@ -185,7 +185,7 @@ impl Inspect for DescribeTopicPartitionsResponse {
 /// An element of [`DescribeTopicPartitionsResponse::topics`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribeTopicPartitionsResponseTopic {
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// Name of the topic; null for unknown.
     ///
@@ -258,7 +258,7 @@ impl Inspect for DescribeTopicPartitionsResponseTopic {
 /// An element of [`DescribeTopicPartitionsResponseTopic::partitions`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribeTopicPartitionsResponsePartition {
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// Number of the partition, from 0.
     pub partition_index: i32,

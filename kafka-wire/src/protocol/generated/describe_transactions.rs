@@ -98,7 +98,7 @@ impl Inspect for DescribeTransactionsResponse {
 /// An element of [`DescribeTransactionsResponse::transaction_states`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct TransactionState {
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// Transactional id of the producer.
     pub transactional_id: Str,
@@ -106,7 +106,7 @@ pub struct TransactionState {
     pub transaction_state: Str,
     /// Milliseconds after which the coordinator aborts it.
     pub transaction_timeout_ms: i32,
-    /// When it began, ms since 1970; -1 if none is open.
+    /// Time at which it began, ms since 1970; -1 if none is open.
     pub transaction_start_time_ms: i64,
     /// Id of the producer, given out by InitProducerId.
     pub producer_id: i64,

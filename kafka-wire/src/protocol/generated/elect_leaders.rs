@@ -119,7 +119,7 @@ impl Inspect for TopicPartitions {
 pub struct ElectLeadersResponse {
     /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
-    /// Why the whole request failed; 0 if it did not.
+    /// Error code of the whole request; 0 for success.
     ///
     /// v1+; other versions decode to the default, `0`, and refuse to encode another value.
     pub error_code: i16,
@@ -174,7 +174,7 @@ impl Inspect for ElectLeadersResponse {
 pub struct ReplicaElectionResult {
     /// Name of the topic.
     pub topic: Str,
-    /// What became of each partition.
+    /// The outcome for each partition.
     pub partition_result: Vec<PartitionResult>,
 }
 
@@ -207,7 +207,7 @@ impl Inspect for ReplicaElectionResult {
 pub struct PartitionResult {
     /// Number of the partition, from 0.
     pub partition_id: i32,
-    /// Why no leader was elected; ELECTION_NOT_NEEDED if it leads already; 0 for success.
+    /// Error for which no leader was elected; ELECTION_NOT_NEEDED if it leads already; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
     ///

@@ -230,12 +230,12 @@ impl Inspect for LeaderEndpoint {
     }
 }
 
-/// What the voter knows of the leader.
+/// The leader, as far as the voter knows it.
 ///
 /// Response of [`ApiKey::EndQuorumEpoch`], v0-1, flexible v1+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct EndQuorumEpochResponse {
-    /// Why the whole request failed; 0 if it did not.
+    /// Error code of the whole request; 0 for success.
     pub error_code: i16,
     /// The metadata log.
     pub topics: Vec<EndQuorumEpochResponseTopicData>,
@@ -331,7 +331,7 @@ impl Inspect for EndQuorumEpochResponseTopicData {
 pub struct EndQuorumEpochResponsePartitionData {
     /// Always 0.
     pub partition_index: i32,
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// Id of the leader, as far as known; -1 for none.
     pub leader_id: i32,

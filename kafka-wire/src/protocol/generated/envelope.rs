@@ -10,7 +10,7 @@ use super::*;
 pub struct EnvelopeRequest {
     /// Header and body of the client's request.
     pub request_data: Bytes,
-    /// Who sent it: with Kafka's own builder a DefaultPrincipalData; null for unknown.
+    /// Principal that sent it: with Kafka's own builder a DefaultPrincipalData; null for unknown.
     ///
     /// Default `Some(Bytes::new())`.
     pub request_principal: Option<Bytes>,
@@ -72,7 +72,7 @@ impl Request for EnvelopeRequest {
 pub struct EnvelopeResponse {
     /// Header and body of the answer; null on error.
     pub response_data: Option<Bytes>,
-    /// Why it was not handled at all; 0 if [`Self::response_data`] is set.
+    /// Error for which it was not handled at all; 0 if [`Self::response_data`] is set.
     pub error_code: i16,
 }
 

@@ -38,7 +38,7 @@ pub struct FetchRequest {
     ///
     /// v7+; other versions decode to the default, `-1`, and leave the field out.
     pub session_epoch: i32,
-    /// What to read; with a session only what is new or changed.
+    /// The topics to read; with a session only new or changed ones.
     pub topics: Vec<FetchTopic>,
     /// Partitions to drop from the fetch session. KIP-227
     ///
@@ -474,7 +474,7 @@ impl Inspect for ForgottenTopic {
 pub struct FetchResponse {
     /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
-    /// Why the whole request failed; 0 if it did not.
+    /// Error code of the whole request; 0 for success.
     ///
     /// v7+; other versions decode to the default, `0`, and leave the field out.
     pub error_code: i16,
@@ -608,7 +608,7 @@ pub struct FetchableTopicResponse {
     ///
     /// v13+; other versions decode to the default, `Uuid::ZERO`, and leave the field out.
     pub topic_id: Uuid,
-    /// What was read from each partition.
+    /// The records read from each partition.
     pub partitions: Vec<PartitionData>,
 }
 
@@ -679,7 +679,7 @@ impl<'a> View<'a> for FetchableTopicResponseView<'a> {
 pub struct PartitionData {
     /// Number of the partition, from 0.
     pub partition_index: i32,
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// High watermark: one above the last offset that all in-sync replicas have; -1 on error.
     pub high_watermark: i64,
@@ -691,11 +691,11 @@ pub struct PartitionData {
     ///
     /// v5+; other versions decode to the default, `-1`, and leave the field out.
     pub log_start_offset: i64,
-    /// Where the follower has to cut its log because it differs from the leader's. KIP-595
+    /// Offset at which the follower has to truncate its log, which has diverged from the leader's. KIP-595
     ///
     /// v12+; other versions decode to the default, `EpochEndOffset::default()`, and refuse to encode another value. Tagged field 0.
     pub diverging_epoch: EpochEndOffset,
-    /// Where to fetch instead, after an error about the leader. KIP-951
+    /// Leader to fetch from instead, after an error about the leader. KIP-951
     ///
     /// v12+; other versions decode to the default, `LeaderIdAndEpoch::default()`, and refuse to encode another value. Tagged field 1.
     pub current_leader: LeaderIdAndEpoch,

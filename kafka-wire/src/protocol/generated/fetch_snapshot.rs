@@ -231,7 +231,7 @@ impl Inspect for SnapshotId {
 pub struct FetchSnapshotResponse {
     /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
-    /// Why the whole request failed; 0 if it did not.
+    /// Error code of the whole request; 0 for success.
     pub error_code: i16,
     /// The metadata log.
     pub topics: Vec<FetchSnapshotResponseTopicSnapshot>,
@@ -333,11 +333,11 @@ impl Inspect for FetchSnapshotResponseTopicSnapshot {
 pub struct FetchSnapshotResponsePartitionSnapshot {
     /// Always 0.
     pub index: i32,
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// The snapshot that was read.
     pub snapshot_id: SnapshotId,
-    /// Whom to ask instead, after an error about the leader.
+    /// Leader to ask instead, after an error about the leader.
     ///
     /// Tagged field 0.
     pub current_leader: LeaderIdAndEpoch,

@@ -59,9 +59,9 @@ pub struct OffsetCommitValue {
     pub leader_epoch: i32,
     /// Metadata: text that the client keeps beside the offset.
     pub metadata: Str,
-    /// When it was committed, ms since 1970.
+    /// Time of the commit, ms since 1970.
     pub commit_timestamp: i64,
-    /// When it expires, ms since 1970; -1 for the broker's retention.
+    /// Time at which it expires, ms since 1970; -1 for the broker's retention.
     ///
     /// v1; other versions decode to the default, `-1`, and leave the field out.
     pub expire_timestamp: i64,
@@ -205,7 +205,7 @@ pub struct LegacyOffsetCommitValue {
     pub offset: i64,
     /// Metadata: text that the client keeps beside the offset.
     pub metadata: Str,
-    /// When it was committed, ms since 1970.
+    /// Time of the commit, ms since 1970.
     pub commit_timestamp: i64,
 }
 
@@ -295,7 +295,7 @@ pub struct GroupMetadataValue {
     ///
     /// Default `Some(Str::EMPTY)`.
     pub leader: Option<Str>,
-    /// When the group came to its state, ms since 1970; -1 for unknown.
+    /// Time at which the group entered its state, ms since 1970; -1 for unknown.
     ///
     /// v2+; other versions decode to the default, `-1`, and leave the field out.
     pub current_state_timestamp: i64,
@@ -384,9 +384,9 @@ pub struct MemberMetadata {
     pub rebalance_timeout: i32,
     /// Milliseconds without a heartbeat after which it counts as dead.
     pub session_timeout: i32,
-    /// What it sent along with the assignor; for consumers a ConsumerProtocolSubscription.
+    /// Metadata that the member sent with the assignor; for consumers a ConsumerProtocolSubscription.
     pub subscription: Bytes,
-    /// What the leader gave it; for consumers a ConsumerProtocolAssignment.
+    /// Its assignment from the leader; for consumers a ConsumerProtocolAssignment.
     pub assignment: Bytes,
 }
 

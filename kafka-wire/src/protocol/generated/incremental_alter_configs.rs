@@ -8,7 +8,7 @@ use super::*;
 /// Request of [`ApiKey::IncrementalAlterConfigs`], v0-1, flexible v1+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct IncrementalAlterConfigsRequest {
-    /// What to configure.
+    /// The resources to configure.
     pub resources: Vec<AlterConfigsResource>,
     /// Whether only to check, without changing anything.
     pub validate_only: bool,
@@ -189,7 +189,7 @@ impl Inspect for IncrementalAlterConfigsResponse {
 /// An element of [`IncrementalAlterConfigsResponse::responses`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct AlterConfigsResourceResponse {
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
     ///

@@ -130,7 +130,7 @@ impl Request for InitProducerIdRequest {
 pub struct InitProducerIdResponse {
     /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// The id; -1 on error.
     ///

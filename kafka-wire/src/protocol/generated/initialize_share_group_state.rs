@@ -167,7 +167,7 @@ impl Inspect for InitializeShareGroupStateResponse {
 pub struct InitializeStateResult {
     /// Id of the topic, which a later topic of the same name does not share.
     pub topic_id: Uuid,
-    /// What became of each partition.
+    /// The outcome for each partition.
     pub partitions: Vec<PartitionResult>,
 }
 
@@ -200,7 +200,7 @@ impl Inspect for InitializeStateResult {
 pub struct PartitionResult {
     /// Number of the partition, from 0.
     pub partition: i32,
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
     pub error_message: Option<Str>,

@@ -26,7 +26,7 @@ pub struct JoinGroupRequest {
     pub protocol_type: Str,
     /// Protocols that the member supports, for consumers assignors, the preferred one first.
     pub protocols: Vec<JoinGroupRequestProtocol>,
-    /// Why it joins, for the broker's log; null for nothing to tell. KIP-800
+    /// Reason of the join, for the broker's log; null for none. KIP-800
     ///
     /// v8+; other versions decode to the default, `None`, and leave the field out.
     pub reason: Option<Str>,
@@ -126,7 +126,7 @@ impl Request for JoinGroupRequest {
 pub struct JoinGroupRequestProtocol {
     /// Name of the assignor, such as "range".
     pub name: Str,
-    /// What it needs to know of the member; for consumers a ConsumerProtocolSubscription.
+    /// Metadata of the member for the assignor; for consumers a ConsumerProtocolSubscription.
     pub metadata: Bytes,
 }
 
@@ -163,7 +163,7 @@ pub struct JoinGroupResponse {
     ///
     /// v2+; other versions decode to the default, `0`, and leave the field out.
     pub throttle_time_ms: i32,
-    /// Why it failed; MEMBER_ID_REQUIRED asks for another join with the id given. 0 for success.
+    /// Error code; MEMBER_ID_REQUIRED asks for another join with the given id. 0 for success.
     pub error_code: i16,
     /// Generation of the group, which grows with every rebalance; -1 on error.
     ///
@@ -291,7 +291,7 @@ pub struct JoinGroupResponseMember {
     ///
     /// v5+; other versions decode to the default, `None`, and leave the field out.
     pub group_instance_id: Option<Str>,
-    /// What the member sent along with the chosen assignor.
+    /// Metadata that the member sent with the chosen assignor.
     pub metadata: Bytes,
 }
 

@@ -84,7 +84,7 @@ pub struct MemberIdentity {
     pub member_id: Str,
     /// Instance id (`group.instance.id`) of a static member; null for a dynamic one.
     pub group_instance_id: Option<Str>,
-    /// Why it leaves, for the broker's log; null for nothing to tell. KIP-800
+    /// Reason of the leave, for the broker's log; null for none. KIP-800
     ///
     /// v5+; other versions decode to the default, `None`, and leave the field out.
     pub reason: Option<Str>,
@@ -124,7 +124,7 @@ impl Inspect for MemberIdentity {
     }
 }
 
-/// Which members have left.
+/// The outcome for each member that leaves.
 ///
 /// Response of [`ApiKey::LeaveGroup`], v0-5, flexible v4+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -133,7 +133,7 @@ pub struct LeaveGroupResponse {
     ///
     /// v1+; other versions decode to the default, `0`, and leave the field out.
     pub throttle_time_ms: i32,
-    /// Why the whole request failed; 0 if it did not.
+    /// Error code of the whole request; 0 for success.
     pub error_code: i16,
     /// The members of the request.
     ///
@@ -196,7 +196,7 @@ pub struct MemberResponse {
     ///
     /// Default `Some(Str::EMPTY)`.
     pub group_instance_id: Option<Str>,
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
 }
 

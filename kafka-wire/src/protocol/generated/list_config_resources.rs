@@ -66,7 +66,7 @@ impl Request for ListConfigResourcesRequest {
 pub struct ListConfigResourcesResponse {
     /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// One for each resource.
     pub config_resources: Vec<ConfigResource>,

@@ -81,7 +81,7 @@ pub struct ListGroupsResponse {
     ///
     /// v1+; other versions decode to the default, `0`, and leave the field out.
     pub throttle_time_ms: i32,
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// The groups that passed the filters.
     pub groups: Vec<ListedGroup>,

@@ -10,7 +10,7 @@ use super::*;
 pub struct ListOffsetsRequest {
     /// Broker id of the follower; -1 for a client, -2 to ask a broker that does not lead, for debugging.
     pub replica_id: i32,
-    /// Where the log ends: 0 `read_uncommitted`, at the high watermark; 1 `read_committed`, at the last stable offset. KIP-98
+    /// Isolation level, which decides the end of the log: 0 `read_uncommitted`, the high watermark; 1 `read_committed`, the last stable offset. KIP-98
     ///
     /// v2+; other versions decode to the default, `0`, and refuse to encode another value.
     pub isolation_level: i8,
@@ -221,7 +221,7 @@ impl Inspect for ListOffsetsResponse {
 pub struct ListOffsetsTopicResponse {
     /// Name of the topic.
     pub name: Str,
-    /// What was found in each partition.
+    /// The result for each partition.
     pub partitions: Vec<ListOffsetsPartitionResponse>,
 }
 
@@ -254,7 +254,7 @@ impl Inspect for ListOffsetsTopicResponse {
 pub struct ListOffsetsPartitionResponse {
     /// Number of the partition, from 0.
     pub partition_index: i32,
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// Timestamp of the record found, ms since 1970; -1 if none was or if an end was asked for.
     ///

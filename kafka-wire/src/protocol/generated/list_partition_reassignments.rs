@@ -102,9 +102,9 @@ impl Inspect for ListPartitionReassignmentsTopics {
 pub struct ListPartitionReassignmentsResponse {
     /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
-    /// Why the whole request failed; 0 if it did not.
+    /// Error code of the whole request; 0 for success.
     pub error_code: i16,
-    /// Why the whole request failed, in words; null if it did not.
+    /// Error of the whole request, in words; null for success.
     ///
     /// Default `Some(Str::EMPTY)`.
     pub error_message: Option<Str>,

@@ -100,7 +100,7 @@ impl Request for ListTransactionsRequest {
 pub struct ListTransactionsResponse {
     /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// States of the request that the broker does not know.
     pub unknown_state_filters: Vec<Str>,

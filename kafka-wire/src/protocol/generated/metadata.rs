@@ -196,7 +196,7 @@ pub struct MetadataResponse {
     ///
     /// v8-10; other versions decode to the default, `i32::MIN`, and refuse to encode another value.
     pub cluster_authorized_operations: i32,
-    /// Why the whole request failed; 0 if it did not.
+    /// Error code of the whole request; 0 for success.
     ///
     /// v13+; other versions decode to the default, `0`, and leave the field out.
     pub error_code: i16,
@@ -430,7 +430,7 @@ impl<'a> View<'a> for MetadataResponseBrokerView<'a> {
 /// An element of [`MetadataResponse::topics`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct MetadataResponseTopic {
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// Name of the topic; null if it was asked for by an id that nobody knows.
     ///
@@ -572,7 +572,7 @@ impl<'a> View<'a> for MetadataResponseTopicView<'a> {
 /// An element of [`MetadataResponseTopic::partitions`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct MetadataResponsePartition {
-    /// Why the partition is not usable, such as LEADER_NOT_AVAILABLE; 0 if it is.
+    /// Error for which the partition is not usable, such as LEADER_NOT_AVAILABLE; 0 if it is.
     pub error_code: i16,
     /// Number of the partition, from 0.
     pub partition_index: i32,

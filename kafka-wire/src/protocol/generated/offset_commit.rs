@@ -223,7 +223,7 @@ impl Inspect for OffsetCommitRequestPartition {
     }
 }
 
-/// Which offsets were committed.
+/// The outcome for each offset.
 ///
 /// Response of [`ApiKey::OffsetCommit`], v2-10, flexible v8+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -284,7 +284,7 @@ pub struct OffsetCommitResponseTopic {
     ///
     /// v10+; other versions decode to the default, `Uuid::ZERO`, and leave the field out.
     pub topic_id: Uuid,
-    /// What became of each offset.
+    /// The outcome for each offset.
     pub partitions: Vec<OffsetCommitResponsePartition>,
 }
 
@@ -331,7 +331,7 @@ impl Inspect for OffsetCommitResponseTopic {
 pub struct OffsetCommitResponsePartition {
     /// Number of the partition, from 0.
     pub partition_index: i32,
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
 }
 

@@ -114,7 +114,7 @@ impl Inspect for OffsetDeleteRequestPartition {
 /// Response of [`ApiKey::OffsetDelete`], v0, never flexible.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct OffsetDeleteResponse {
-    /// Why the whole request failed; 0 if it did not.
+    /// Error code of the whole request; 0 for success.
     pub error_code: i16,
     /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
@@ -161,7 +161,7 @@ impl Inspect for OffsetDeleteResponse {
 pub struct OffsetDeleteResponseTopic {
     /// Name of the topic.
     pub name: Str,
-    /// What became of each partition.
+    /// The outcome for each partition.
     pub partitions: Vec<OffsetDeleteResponsePartition>,
 }
 
@@ -192,7 +192,7 @@ impl Inspect for OffsetDeleteResponseTopic {
 pub struct OffsetDeleteResponsePartition {
     /// Number of the partition, from 0.
     pub partition_index: i32,
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
 }
 

@@ -278,7 +278,7 @@ pub struct OffsetFetchResponse {
     ///
     /// v1-7; other versions decode to the default, `Vec::new()`, and refuse to encode another value.
     pub topics: Vec<OffsetFetchResponseTopic>,
-    /// Why the whole request failed; 0 if it did not.
+    /// Error code of the whole request; 0 for success.
     ///
     /// v2-7; other versions decode to the default, `0`, and leave the field out.
     pub error_code: i16,
@@ -352,7 +352,7 @@ impl Inspect for OffsetFetchResponse {
 pub struct OffsetFetchResponseTopic {
     /// Name of the topic.
     pub name: Str,
-    /// What is committed for each partition.
+    /// The committed offset of each partition.
     pub partitions: Vec<OffsetFetchResponsePartition>,
 }
 
@@ -395,7 +395,7 @@ pub struct OffsetFetchResponsePartition {
     ///
     /// Default `Some(Str::EMPTY)`.
     pub metadata: Option<Str>,
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
 }
 
@@ -458,7 +458,7 @@ pub struct OffsetFetchResponseGroup {
     pub group_id: Str,
     /// The topics with their offsets.
     pub topics: Vec<OffsetFetchResponseTopics>,
-    /// Why nothing is told of the group; 0 for success.
+    /// Error for which the group is not described; 0 for success.
     pub error_code: i16,
 }
 
@@ -503,7 +503,7 @@ pub struct OffsetFetchResponseTopics {
     ///
     /// v10+; other versions decode to the default, `Uuid::ZERO`, and leave the field out.
     pub topic_id: Uuid,
-    /// What is committed for each partition.
+    /// The committed offset of each partition.
     pub partitions: Vec<OffsetFetchResponsePartitions>,
 }
 
@@ -560,7 +560,7 @@ pub struct OffsetFetchResponsePartitions {
     ///
     /// Default `Some(Str::EMPTY)`.
     pub metadata: Option<Str>,
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
 }
 

@@ -3,14 +3,14 @@
 
 use super::*;
 
-/// Appends one batch of records to each partition named. With acks 0 nothing answers it.
+/// Appends one batch of records to each named partition. With acks 0 there is no response.
 ///
 /// Request of [`ApiKey::Produce`], v3-13, flexible v9+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ProduceRequest {
     /// Transactional id of the producer, null for a producer without transactions; all batches are part of its transaction.
     pub transactional_id: Option<Str>,
-    /// Who must have the batches before the answer: 0 nobody (no answer), 1 the leader, -1 the in-sync replicas.
+    /// Replicas that must have the batches before the response: 0 none (no response), 1 the leader, -1 the in-sync replicas.
     pub acks: i16,
     /// Milliseconds to wait for the replicas when acks is -1.
     pub timeout_ms: i32,
@@ -160,7 +160,7 @@ impl Inspect for PartitionProduceData {
     }
 }
 
-/// Where each batch was appended, or why not.
+/// The offset of each appended batch, or the error.
 ///
 /// Response of [`ApiKey::Produce`], v3-13, flexible v9+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -237,7 +237,7 @@ pub struct TopicProduceResponse {
     ///
     /// v13+; other versions decode to the default, `Uuid::ZERO`, and leave the field out.
     pub topic_id: Uuid,
-    /// What became of each batch.
+    /// The outcome for each batch.
     pub partition_responses: Vec<PartitionProduceResponse>,
 }
 
@@ -284,7 +284,7 @@ impl Inspect for TopicProduceResponse {
 pub struct PartitionProduceResponse {
     /// Number of the partition, from 0.
     pub index: i32,
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// Offset of the first record of the batch; -1 on error.
     pub base_offset: i64,
@@ -300,11 +300,11 @@ pub struct PartitionProduceResponse {
     ///
     /// v8+; other versions decode to the default, `Vec::new()`, and leave the field out.
     pub record_errors: Vec<BatchIndexAndErrorMessage>,
-    /// What the refused records have in common, in words; null for nothing to tell.
+    /// The common error of the refused records, in words; null for none.
     ///
     /// v8+; other versions decode to the default, `None`, and leave the field out.
     pub error_message: Option<Str>,
-    /// Where to send batches instead, after NOT_LEADER_OR_FOLLOWER. KIP-951
+    /// Leader to send batches to instead, after NOT_LEADER_OR_FOLLOWER. KIP-951
     ///
     /// v10+; other versions decode to the default, `LeaderIdAndEpoch::default()`, and refuse to encode another value. Tagged field 0.
     pub current_leader: LeaderIdAndEpoch,
@@ -402,7 +402,7 @@ impl Inspect for PartitionProduceResponse {
 pub struct BatchIndexAndErrorMessage {
     /// Position of the record in the batch, from 0.
     pub batch_index: i32,
-    /// What is wrong with this record; null for nothing to tell.
+    /// The error in this record, in words; null for none.
     pub batch_index_error_message: Option<Str>,
 }
 

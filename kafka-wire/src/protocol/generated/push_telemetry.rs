@@ -78,7 +78,7 @@ impl Request for PushTelemetryRequest {
 pub struct PushTelemetryResponse {
     /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
 }
 

@@ -159,7 +159,7 @@ impl Inspect for ReadShareGroupStateResponse {
 pub struct ReadStateResult {
     /// Id of the topic, which a later topic of the same name does not share.
     pub topic_id: Uuid,
-    /// What is known of each partition.
+    /// The description of each partition.
     pub partitions: Vec<PartitionResult>,
 }
 
@@ -192,7 +192,7 @@ impl Inspect for ReadStateResult {
 pub struct PartitionResult {
     /// Number of the partition, from 0.
     pub partition: i32,
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
     pub error_message: Option<Str>,
@@ -252,7 +252,7 @@ pub struct StateBatch {
     pub last_offset: i64,
     /// 0 available, 2 acknowledged, 4 archived: given up or rejected.
     pub delivery_state: i8,
-    /// How often the records were delivered.
+    /// Number of deliveries of the records.
     pub delivery_count: i16,
 }
 

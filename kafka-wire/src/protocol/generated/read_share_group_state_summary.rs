@@ -116,7 +116,7 @@ impl Inspect for PartitionData {
     }
 }
 
-/// How far each partition is, without the states of records.
+/// Progress of each partition, without the states of records.
 ///
 /// Response of [`ApiKey::ReadShareGroupStateSummary`], v0-1, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -159,7 +159,7 @@ impl Inspect for ReadShareGroupStateSummaryResponse {
 pub struct ReadStateSummaryResult {
     /// Id of the topic, which a later topic of the same name does not share.
     pub topic_id: Uuid,
-    /// What is known of each partition.
+    /// The description of each partition.
     pub partitions: Vec<PartitionResult>,
 }
 
@@ -192,7 +192,7 @@ impl Inspect for ReadStateSummaryResult {
 pub struct PartitionResult {
     /// Number of the partition, from 0.
     pub partition: i32,
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
     pub error_message: Option<Str>,

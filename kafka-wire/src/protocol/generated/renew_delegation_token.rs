@@ -54,14 +54,14 @@ impl Request for RenewDelegationTokenRequest {
     }
 }
 
-/// When the token expires.
+/// Time at which the token expires.
 ///
 /// Response of [`ApiKey::RenewDelegationToken`], v1-2, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct RenewDelegationTokenResponse {
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
-    /// When it expires, ms since 1970.
+    /// Time at which it expires, ms since 1970.
     pub expiry_timestamp_ms: i64,
     /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,

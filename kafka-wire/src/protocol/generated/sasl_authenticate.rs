@@ -8,7 +8,7 @@ use super::*;
 /// Request of [`ApiKey::SaslAuthenticate`], v0-2, flexible v2+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct SaslAuthenticateRequest {
-    /// What the mechanism has the client say.
+    /// The client's bytes of the mechanism.
     pub auth_bytes: Bytes,
 }
 
@@ -50,13 +50,13 @@ impl Request for SaslAuthenticateRequest {
 /// Response of [`ApiKey::SaslAuthenticate`], v0-2, flexible v2+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SaslAuthenticateResponse {
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
     ///
     /// Default `Some(Str::EMPTY)`.
     pub error_message: Option<Str>,
-    /// What the mechanism has the broker say.
+    /// The broker's bytes of the mechanism.
     pub auth_bytes: Bytes,
     /// Milliseconds after which the client must authenticate again; 0 for never. KIP-368
     ///

@@ -48,7 +48,7 @@ impl Request for SaslHandshakeRequest {
 /// Response of [`ApiKey::SaslHandshake`], v0-1, never flexible.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct SaslHandshakeResponse {
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// Mechanisms that the broker has.
     pub mechanisms: Vec<Str>,

@@ -20,7 +20,7 @@ pub struct ShareAcknowledgeRequest {
     ///
     /// v2+; other versions decode to the default, `false`, and refuse to encode another value.
     pub is_renew_ack: bool,
-    /// What to acknowledge, by topic.
+    /// The topics with records to acknowledge.
     pub topics: Vec<AcknowledgeTopic>,
 }
 
@@ -98,7 +98,7 @@ impl Request for ShareAcknowledgeRequest {
 pub struct AcknowledgeTopic {
     /// Id of the topic, which a later topic of the same name does not share.
     pub topic_id: Uuid,
-    /// What to acknowledge, by partition.
+    /// The partitions with records to acknowledge.
     pub partitions: Vec<AcknowledgePartition>,
 }
 
@@ -210,9 +210,9 @@ impl Inspect for AcknowledgementBatch {
 pub struct ShareAcknowledgeResponse {
     /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
-    /// Why the whole request failed; 0 if it did not.
+    /// Error code of the whole request; 0 for success.
     pub error_code: i16,
-    /// Why the whole request failed, in words; null if it did not.
+    /// Error of the whole request, in words; null for success.
     pub error_message: Option<Str>,
     /// Milliseconds for which acquired records stay locked for their consumer. KIP-1222
     ///
@@ -278,7 +278,7 @@ impl Inspect for ShareAcknowledgeResponse {
 pub struct ShareAcknowledgeTopicResponse {
     /// Id of the topic, which a later topic of the same name does not share.
     pub topic_id: Uuid,
-    /// What became of each partition.
+    /// The outcome for each partition.
     pub partitions: Vec<PartitionData>,
 }
 
@@ -311,11 +311,11 @@ impl Inspect for ShareAcknowledgeTopicResponse {
 pub struct PartitionData {
     /// Number of the partition, from 0.
     pub partition_index: i32,
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
     pub error_message: Option<Str>,
-    /// Whom to ask instead, after an error about the leader.
+    /// Leader to ask instead, after an error about the leader.
     pub current_leader: LeaderIdAndEpoch,
 }
 

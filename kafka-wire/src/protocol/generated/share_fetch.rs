@@ -36,7 +36,7 @@ pub struct ShareFetchRequest {
     ///
     /// v2+; other versions decode to the default, `false`, and refuse to encode another value.
     pub is_renew_ack: bool,
-    /// What to read or acknowledge; with a session only what is new.
+    /// The topics to read or acknowledge; with a session only new ones.
     pub topics: Vec<FetchTopic>,
     /// Partitions to drop from the share session.
     pub forgotten_topics_data: Vec<ForgottenTopic>,
@@ -293,9 +293,9 @@ impl Inspect for ForgottenTopic {
 pub struct ShareFetchResponse {
     /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
-    /// Why the whole request failed; 0 if it did not.
+    /// Error code of the whole request; 0 for success.
     pub error_code: i16,
-    /// Why the whole request failed, in words; null if it did not.
+    /// Error of the whole request, in words; null for success.
     pub error_message: Option<Str>,
     /// Milliseconds for which acquired records stay locked for this consumer.
     pub acquisition_lock_timeout_ms: i32,
@@ -355,7 +355,7 @@ impl Inspect for ShareFetchResponse {
 pub struct ShareFetchableTopicResponse {
     /// Id of the topic, which a later topic of the same name does not share.
     pub topic_id: Uuid,
-    /// What was read and acknowledged in each partition.
+    /// The records read and the outcome of acknowledgements, for each partition.
     pub partitions: Vec<PartitionData>,
 }
 
@@ -388,15 +388,15 @@ impl Inspect for ShareFetchableTopicResponse {
 pub struct PartitionData {
     /// Number of the partition, from 0.
     pub partition_index: i32,
-    /// Why the fetch failed; 0 for success.
+    /// Error code of the fetch; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
     pub error_message: Option<Str>,
-    /// Why the acknowledgement failed; 0 for success.
+    /// Error code of the acknowledgement; 0 for success.
     pub acknowledge_error_code: i16,
     /// More about that error; null for none.
     pub acknowledge_error_message: Option<Str>,
-    /// Whom to ask instead, after an error about the leader.
+    /// Leader to ask instead, after an error about the leader.
     pub current_leader: LeaderIdAndEpoch,
     /// Record batches, as they are in the log; also with records that others have.
     pub records: Bytes,
@@ -489,7 +489,7 @@ pub struct AcquiredRecords {
     pub first_offset: i64,
     /// Last offset of the run, inclusive.
     pub last_offset: i64,
-    /// How often the records were delivered, this time included.
+    /// Number of deliveries of the records, this one included.
     pub delivery_count: i16,
 }
 

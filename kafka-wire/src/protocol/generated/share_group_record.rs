@@ -170,7 +170,7 @@ impl Inspect for ShareGroupMemberMetadataKey {
     }
 }
 
-/// What a member told of itself when it joined.
+/// Data of a member, from its join.
 ///
 /// Message, v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
@@ -350,7 +350,7 @@ impl Inspect for ShareGroupStatePartitionMetadataKey {
     }
 }
 
-/// Which partitions have state at a share coordinator.
+/// The partitions with state at a share coordinator.
 ///
 /// Message, v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -628,7 +628,7 @@ impl Inspect for ShareGroupTargetAssignmentMetadataKey {
 pub struct ShareGroupTargetAssignmentMetadataValue {
     /// Group epoch that the target assignment was computed for.
     pub assignment_epoch: i32,
-    /// When it was computed, ms since 1970.
+    /// Time at which it was computed, ms since 1970.
     ///
     /// Tagged field 0.
     pub assignment_timestamp: i64,

@@ -63,9 +63,9 @@ pub struct ShareSnapshotValue {
     ///
     /// Default `-1`. Tagged field 0.
     pub delivery_complete_count: i32,
-    /// When the state was created, ms since 1970.
+    /// Time at which the state was created, ms since 1970.
     pub create_timestamp: i64,
-    /// When this snapshot was taken, ms since 1970.
+    /// Time at which this snapshot was taken, ms since 1970.
     pub write_timestamp: i64,
     /// Records from the start offset on, in runs of the same state.
     pub state_batches: Vec<StateBatch>,
@@ -160,7 +160,7 @@ pub struct StateBatch {
     pub last_offset: i64,
     /// 0 available, 2 acknowledged, 4 archived: given up or rejected.
     pub delivery_state: i8,
-    /// How often the records were delivered.
+    /// Number of deliveries of the records.
     pub delivery_count: i16,
 }
 
@@ -240,7 +240,7 @@ impl Inspect for ShareUpdateKey {
     }
 }
 
-/// What changed since the snapshot. Source: `ShareUpdateValue.json`
+/// The changes since the snapshot. Source: `ShareUpdateValue.json`
 ///
 /// Message, v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]

@@ -115,7 +115,7 @@ impl Inspect for StreamsGroupDescribeResponse {
 /// An element of [`StreamsGroupDescribeResponse::groups`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribedGroup {
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
     pub error_message: Option<Str>,
@@ -344,13 +344,13 @@ pub struct Member {
     pub topology_epoch: i32,
     /// Id of its process, which may have several members.
     pub process_id: Str,
-    /// Where its state can be queried; null for none.
+    /// Address for queries of its state; null for none.
     pub user_endpoint: Option<Endpoint>,
     /// Tags that the assignor spreads standbys by.
     pub client_tags: Vec<KeyValue>,
-    /// How far its tasks are in their changelogs.
+    /// Positions of its tasks in their changelogs.
     pub task_offsets: Vec<TaskOffset>,
-    /// How long these changelogs are.
+    /// Ends of these changelogs.
     pub task_end_offsets: Vec<TaskOffset>,
     /// Current assignment.
     pub assignment: Assignment,
@@ -431,7 +431,7 @@ impl Inspect for Member {
 pub struct TopicInfo {
     /// Name of the topic.
     pub name: Str,
-    /// How many partitions; 0 for as many as needed, always so for changelogs.
+    /// Number of partitions; 0 for as many as needed, always so for changelogs.
     pub partitions: i32,
     /// Replicas of each partition; 0 for the cluster's default.
     pub replication_factor: i16,
@@ -472,7 +472,7 @@ impl Inspect for TopicInfo {
     }
 }
 
-/// Where a process answers queries.
+/// The address at which a process answers queries.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Endpoint {
     /// Host name or address.
@@ -538,7 +538,7 @@ impl Inspect for KeyValue {
     }
 }
 
-/// How far one task is.
+/// Position of one task.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct TaskOffset {
     /// Id of the sub-topology, the same in all instances.

@@ -24,7 +24,7 @@ pub struct StreamsGroupHeartbeatRequest {
     ///
     /// Default `-1`.
     pub rebalance_timeout_ms: i32,
-    /// What the application computes; sent when it joins, else null.
+    /// Topology of the application; sent when it joins, else null.
     pub topology: Option<Topology>,
     /// Tasks it processes; null if unchanged.
     pub active_tasks: Option<Vec<TaskIds>>,
@@ -34,13 +34,13 @@ pub struct StreamsGroupHeartbeatRequest {
     pub warmup_tasks: Option<Vec<TaskIds>>,
     /// Id of its process, which may have several members; null if unchanged.
     pub process_id: Option<Str>,
-    /// Where its state can be queried; null for nowhere or if unchanged.
+    /// Address for queries of its state; null for none or if unchanged.
     pub user_endpoint: Option<Endpoint>,
     /// Tags that the assignor spreads standbys by; null if unchanged.
     pub client_tags: Option<Vec<KeyValue>>,
-    /// How far its tasks are in their changelogs; null if unchanged.
+    /// Positions of its tasks in their changelogs; null if unchanged.
     pub task_offsets: Option<Vec<TaskOffset>>,
-    /// How long these changelogs are; null if unchanged.
+    /// Ends of these changelogs; null if unchanged.
     pub task_end_offsets: Option<Vec<TaskOffset>>,
     /// Whether all members of the group shall stop.
     pub shutdown_application: bool,
@@ -298,7 +298,7 @@ impl Inspect for CopartitionGroup {
 pub struct TopicInfo {
     /// Name of the topic.
     pub name: Str,
-    /// How many partitions; 0 for as many as needed, always so for changelogs.
+    /// Number of partitions; 0 for as many as needed, always so for changelogs.
     pub partitions: i32,
     /// Replicas of each partition; 0 for the cluster's default.
     pub replication_factor: i16,
@@ -372,7 +372,7 @@ impl Inspect for TaskIds {
     }
 }
 
-/// Where a process answers queries.
+/// The address at which a process answers queries.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Endpoint {
     /// Host name or address.
@@ -438,7 +438,7 @@ impl Inspect for KeyValue {
     }
 }
 
-/// How far one task is.
+/// Position of one task.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct TaskOffset {
     /// Id of the sub-topology, the same in all instances.
@@ -486,7 +486,7 @@ impl Inspect for TaskOffset {
 pub struct StreamsGroupHeartbeatResponse {
     /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
     pub error_message: Option<Str>,
@@ -506,7 +506,7 @@ pub struct StreamsGroupHeartbeatResponse {
     ///
     /// v1+; other versions decode to the default, `-1`, and leave the field out.
     pub acceptable_recovery_lag: i64,
-    /// What keeps the group from working as it should; null or empty for nothing.
+    /// Problems that keep the group from working; null or empty for none.
     ///
     /// Default `Some(Vec::new())`.
     pub status: Option<Vec<Status>>,
@@ -522,7 +522,7 @@ pub struct StreamsGroupHeartbeatResponse {
     pub topology_description_required: bool,
     /// Version of [`StreamsGroupHeartbeatResponse::partitions_by_user_endpoint`].
     pub endpoint_information_epoch: i32,
-    /// Where to query which state; null if unchanged.
+    /// Addresses for queries, with the partitions of each; null if unchanged.
     pub partitions_by_user_endpoint: Option<Vec<EndpointToPartitions>>,
 }
 
@@ -644,7 +644,7 @@ impl Inspect for StreamsGroupHeartbeatResponse {
 /// An element of [`StreamsGroupHeartbeatResponse::partitions_by_user_endpoint`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct EndpointToPartitions {
-    /// Where a process answers queries.
+    /// The address at which a process answers queries.
     pub user_endpoint: Endpoint,
     /// Inputs of the tasks that it processes.
     pub active_partitions: Vec<TopicPartition>,

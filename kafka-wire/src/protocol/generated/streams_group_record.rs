@@ -223,7 +223,7 @@ impl Inspect for StreamsGroupMemberMetadataKey {
     }
 }
 
-/// What a member told of itself when it joined.
+/// Data of a member, from its join.
 ///
 /// Message, v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq)]
@@ -248,7 +248,7 @@ pub struct StreamsGroupMemberMetadataValue {
     pub topology_epoch: i32,
     /// Id of its process, which may have several members.
     pub process_id: Str,
-    /// Where its state can be queried; null for none.
+    /// Address for queries of its state; null for none.
     pub user_endpoint: Option<Endpoint>,
     /// Tags that the assignor spreads standbys by.
     pub client_tags: Vec<KeyValue>,
@@ -325,7 +325,7 @@ impl Inspect for StreamsGroupMemberMetadataValue {
     }
 }
 
-/// Where a process answers queries.
+/// The address at which a process answers queries.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Endpoint {
     /// Host name or address.
@@ -748,7 +748,7 @@ impl Inspect for StreamsGroupTargetAssignmentMetadataKey {
 pub struct StreamsGroupTargetAssignmentMetadataValue {
     /// Group epoch that the target assignment was computed for.
     pub assignment_epoch: i32,
-    /// When it was computed, ms since 1970.
+    /// Time at which it was computed, ms since 1970.
     ///
     /// Tagged field 0.
     pub assignment_timestamp: i64,
@@ -834,7 +834,7 @@ impl Inspect for StreamsGroupTopologyKey {
     }
 }
 
-/// What the application of the group computes.
+/// Topology of the group's application.
 ///
 /// Message, v0, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -983,7 +983,7 @@ impl Inspect for CopartitionGroup {
 pub struct TopicInfo {
     /// Name of the topic.
     pub name: Str,
-    /// How many partitions; 0 for as many as needed, always so for changelogs.
+    /// Number of partitions; 0 for as many as needed, always so for changelogs.
     pub partitions: i32,
     /// Replicas of each partition; 0 for the cluster's default.
     pub replication_factor: i16,

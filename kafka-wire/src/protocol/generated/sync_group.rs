@@ -26,7 +26,7 @@ pub struct SyncGroupRequest {
     ///
     /// v5+; other versions decode to the default, `None`, and leave the field out.
     pub protocol_name: Option<Str>,
-    /// What each member is to work on, from the leader; empty from others.
+    /// The assignment of each member, from the leader; empty from others.
     pub assignments: Vec<SyncGroupRequestAssignment>,
 }
 
@@ -143,7 +143,7 @@ pub struct SyncGroupResponse {
     ///
     /// v1+; other versions decode to the default, `0`, and leave the field out.
     pub throttle_time_ms: i32,
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// Protocol type of the group; null on error. KIP-559
     ///
@@ -153,7 +153,7 @@ pub struct SyncGroupResponse {
     ///
     /// v5+; other versions decode to the default, `None`, and leave the field out.
     pub protocol_name: Option<Str>,
-    /// What the leader gave this member; empty on error.
+    /// The assignment of this member; empty on error.
     pub assignment: Bytes,
 }
 

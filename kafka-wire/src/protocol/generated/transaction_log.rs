@@ -67,9 +67,9 @@ pub struct TransactionLogValue {
     ///
     /// Default `Some(Vec::new())`.
     pub transaction_partitions: Option<Vec<PartitionsSchema>>,
-    /// When it last changed, ms since 1970.
+    /// Time of its last change, ms since 1970.
     pub transaction_last_update_timestamp_ms: i64,
-    /// When it began, ms since 1970; -1 for not begun.
+    /// Time at which it began, ms since 1970; -1 for not begun.
     pub transaction_start_timestamp_ms: i64,
     /// Level of the feature "transaction.version" the client uses; 2 has KIP-890.
     ///

@@ -243,7 +243,7 @@ impl Inspect for TxnOffsetCommitRequestPartition {
     }
 }
 
-/// Which offsets became a part of the transaction.
+/// The outcome for each offset that was to become a part of the transaction.
 ///
 /// Response of [`ApiKey::TxnOffsetCommit`], v0-6, flexible v3+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -295,7 +295,7 @@ pub struct TxnOffsetCommitResponseTopic {
     ///
     /// v6+; other versions decode to the default, `Uuid::ZERO`, and leave the field out.
     pub topic_id: Uuid,
-    /// What became of each offset.
+    /// The outcome for each offset.
     pub partitions: Vec<TxnOffsetCommitResponsePartition>,
 }
 
@@ -342,7 +342,7 @@ impl Inspect for TxnOffsetCommitResponseTopic {
 pub struct TxnOffsetCommitResponsePartition {
     /// Number of the partition, from 0.
     pub partition_index: i32,
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
 }
 

@@ -56,7 +56,7 @@ impl Request for UnregisterBrokerRequest {
 pub struct UnregisterBrokerResponse {
     /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
     ///

@@ -171,9 +171,9 @@ impl Inspect for KRaftVersionFeature {
 pub struct UpdateRaftVoterResponse {
     /// Milliseconds for which the client is throttled, having exceeded a quota; 0 for none.
     pub throttle_time_ms: i32,
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
-    /// Whom to ask instead, after an error about the leader.
+    /// Leader to ask instead, after an error about the leader.
     ///
     /// Tagged field 0.
     pub current_leader: CurrentLeader,

@@ -193,7 +193,7 @@ impl Inspect for PartitionData {
 /// Response of [`ApiKey::Vote`], v0-2, flexible v0+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct VoteResponse {
-    /// Why the whole request failed; 0 if it did not.
+    /// Error code of the whole request; 0 for success.
     pub error_code: i16,
     /// The metadata log.
     pub topics: Vec<VoteResponseTopicData>,
@@ -289,7 +289,7 @@ impl Inspect for VoteResponseTopicData {
 pub struct VoteResponsePartitionData {
     /// Always 0.
     pub partition_index: i32,
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// Id of the leader, as far as known; -1 for none.
     pub leader_id: i32,

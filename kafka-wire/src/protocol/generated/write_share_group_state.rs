@@ -167,7 +167,7 @@ pub struct StateBatch {
     pub last_offset: i64,
     /// 0 available, 2 acknowledged, 4 archived: given up or rejected.
     pub delivery_state: i8,
-    /// How often the records were delivered.
+    /// Number of deliveries of the records.
     pub delivery_count: i16,
 }
 
@@ -247,7 +247,7 @@ impl Inspect for WriteShareGroupStateResponse {
 pub struct WriteStateResult {
     /// Id of the topic, which a later topic of the same name does not share.
     pub topic_id: Uuid,
-    /// What became of each partition.
+    /// The outcome for each partition.
     pub partitions: Vec<PartitionResult>,
 }
 
@@ -280,7 +280,7 @@ impl Inspect for WriteStateResult {
 pub struct PartitionResult {
     /// Number of the partition, from 0.
     pub partition: i32,
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
     /// More about the error; null for none.
     pub error_message: Option<Str>,

@@ -54,7 +54,7 @@ pub struct WritableTxnMarker {
     pub producer_epoch: i16,
     /// True to commit, false to abort.
     pub transaction_result: bool,
-    /// Where the marker is to be written.
+    /// The partitions that get the marker.
     pub topics: Vec<WritableTxnMarkerTopic>,
     /// Leader epoch of the coordinator's `__transaction_state` partition, which fences older ones.
     pub coordinator_epoch: i32,
@@ -140,7 +140,7 @@ impl Inspect for WritableTxnMarkerTopic {
     }
 }
 
-/// Which markers were written.
+/// The outcome for each transaction's markers.
 ///
 /// Response of [`ApiKey::WriteTxnMarkers`], v1-2, flexible v1+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -182,7 +182,7 @@ impl Inspect for WriteTxnMarkersResponse {
 pub struct WritableTxnMarkerResult {
     /// Id of the transaction's producer.
     pub producer_id: i64,
-    /// What became of its markers, by topic.
+    /// The outcome for its markers, by topic.
     pub topics: Vec<WritableTxnMarkerTopicResult>,
 }
 
@@ -215,7 +215,7 @@ impl Inspect for WritableTxnMarkerResult {
 pub struct WritableTxnMarkerTopicResult {
     /// Name of the topic.
     pub name: Str,
-    /// What became of each marker.
+    /// The outcome for each marker.
     pub partitions: Vec<WritableTxnMarkerPartitionResult>,
 }
 
@@ -248,7 +248,7 @@ impl Inspect for WritableTxnMarkerTopicResult {
 pub struct WritableTxnMarkerPartitionResult {
     /// Number of the partition, from 0.
     pub partition_index: i32,
-    /// Why it failed; 0 for success.
+    /// Error code; 0 for success.
     pub error_code: i16,
 }
 
