@@ -2,9 +2,11 @@
 //!
 //! | byte | rest of the key | value |
 //! |---|---|---|
-//! | 2 | an entry of the store, as the store writes it | by the store; null for an entry that is gone |
-//! | 3 | the first of some upstream partitions (i32, big endian), then the source topic; -1 and none for the task itself | their [marks](crate::watermark::encode_marks) |
-//! | 4 | the name of a store, or of a source topic of the job's own | how it is written: a text that is compared as a whole |
+//! | 2 | an entry, in the store's own format | in the store's own format; null for a deletion |
+//! | 3 | the first of some upstream partitions (i32, big endian), then the source topic | [marks](crate::watermark::encode_marks) |
+//! | 4 | the name of a store, or of a source topic of the job's own | its version: a text, compared as a whole |
+//!
+//! A key of kind 3 with the partition -1 and no topic has the progress of the task itself.
 //!
 //! 0 and 1 were entries and progress before records of kind 4 existed: the windows of such entries are unknown.
 

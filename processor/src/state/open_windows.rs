@@ -109,7 +109,7 @@ impl OpenWindows {
         self.order.remove(number, &self.windows);
     }
 
-    /// Opens a window again that was closed and not released.
+    /// Reopens a window that was closed and not released.
     pub(super) fn reopen(&mut self, number: u32) {
         if self.index.is_full() {
             let Self { windows, index, order, hasher, .. } = self;
@@ -124,7 +124,7 @@ impl OpenWindows {
         self.free.push(number);
     }
 
-    /// As [`OpenWindows::release`], for all of them.
+    /// As [`OpenWindows::release`], for several numbers.
     pub(super) fn release_all(&mut self, numbers: &mut Vec<u32>) {
         self.free.append(numbers);
     }

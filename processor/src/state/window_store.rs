@@ -14,12 +14,12 @@ use crate::types::{Owned, Window};
 /// In the changelog a key is the start of the window, its end (both i64, big endian, with the sign bit flipped,
 /// so that they sort), and the key.
 pub struct WindowStore<A> {
-    /// A group for each window, by its number.
+    /// Entries, with a group for each window, whose number is that of the window.
     table: Table<A>,
     windows: OpenWindows,
     /// Windows closed in the open transaction, in order.
     closed: Vec<u32>,
-    /// How many of the next windows to close are in the cache.
+    /// Number of the next windows to close that are in the cache.
     expected: usize,
     /// The watermark up to which windows are closed, now and at the last commit.
     closed_up_to: TimestampMs,
@@ -62,7 +62,7 @@ impl<A: Clone + Send + 'static> WindowStore<A> {
         self.table.find(self.windows.find(window)?, key)
     }
 
-    /// Brings what is about to be asked for or changed into the cache, so that the calls that follow do not wait for memory
+    /// Brings entries that will be used soon into the cache, so that the following calls do not wait for memory
     /// one after the other.
     pub fn expect<'k>(&self, entries: impl Iterator<Item = (Window, &'k [u8])>) {
         if self.table.is_small() {
@@ -131,7 +131,8 @@ impl<A: Clone + Send + 'static> WindowStore<A> {
         group
     }
 
-    /// Many windows of few entries lie anywhere: brings those that are closed next into the cache together.
+    /// Brings the windows that will close next into the cache together, because many windows with few entries
+    /// are spread over memory.
     fn expect_to_close(&mut self) {
         if self.expected == 0 && !self.table.is_small() {
             self.expected = AHEAD;
@@ -177,7 +178,7 @@ impl<A: Clone + Send + 'static> Store for WindowStore<A> {
 
     fn roll_back(&mut self) {
         for group in self.table.roll_back() {
-            // One that was closed after that is still in `closed`.
+            // A window that was closed after that is still in `closed`.
             if self.windows.is_open(group) {
                 self.windows.close(group);
                 self.windows.release(group);

@@ -169,10 +169,10 @@ impl Producer {
         self.inner.engine.begin()
     }
 
-    /// Commits offsets of a consumer group with the open transaction, together with those that it was given before;
-    /// of one partition the last one counts.
+    /// Commits offsets of a consumer group with the open transaction, in addition to those given before; for each
+    /// partition the last one counts.
     ///
-    /// They are sent with [`Producer::commit_transaction`], which tells when the group has moved on.
+    /// They are sent by [`Producer::commit_transaction`], which reports if the group has moved on.
     pub fn send_offsets_to_transaction(&self, offsets: GroupOffsets<'_>) {
         let mut core = self.inner.engine.shared.core();
         let earlier = core.offsets.take().map_or_else(Vec::new, |(_, earlier)| earlier);
@@ -180,10 +180,11 @@ impl Producer {
         core.offsets = Some((offsets.group.clone(), merged.into_iter().collect()));
     }
 
-    /// Sends what the transaction has, waits until all of it is acknowledged, commits its offsets, and ends it.
+    /// Sends the records of the transaction, waits until all of them are acknowledged, commits its offsets,
+    /// and ends it.
     ///
-    /// Not cancel safe: after dropping the future the transaction may be committed or not;
-    /// [`Producer::recover_transaction`] tells.
+    /// Not cancel safe: after dropping the future, the transaction may be committed or not;
+    /// [`Producer::recover_transaction`] settles it.
     ///
     /// # Errors
     /// Each variant of [`CommitError`] says what to call next. Only after `Unknown` may the transaction be committed.
@@ -195,7 +196,7 @@ impl Producer {
     /// Discards the records that have not been sent and aborts the transaction; the next one may begin.
     /// Does nothing if none is open.
     ///
-    /// Not cancel safe: after dropping the future, [`Producer::recover_transaction`].
+    /// Not cancel safe: after dropping the future, call [`Producer::recover_transaction`].
     ///
     /// # Errors
     /// See [`TransactionError`]; after `TimedOut` it may be called again.
@@ -203,8 +204,8 @@ impl Producer {
         self.inner.engine.abort().await
     }
 
-    /// Makes sure how the transaction ended that [`CommitError::Unknown`] left open, and gets ready for the next; as
-    /// [`ExclusiveProducer::recover`](super::ExclusiveProducer::recover).
+    /// Determines the outcome of the transaction that [`CommitError::Unknown`] left open, and prepares the next;
+    /// as [`ExclusiveProducer::recover`](super::ExclusiveProducer::recover).
     ///
     /// # Errors
     /// See [`TransactionError`].
@@ -212,14 +213,14 @@ impl Producer {
         self.inner.engine.recover().await
     }
 
-    /// Takes no more records.
+    /// Accepts no more records.
     fn shut(&self) {
         self.inner.engine.shared.buffer().set_gate(Gate::Closed);
     }
 }
 
 impl Inner {
-    /// Appends the record, if nothing is in the way. `is_new`: it has not waited for its turn yet.
+    /// Appends the record, unless there is an obstacle. `is_new`: it has not waited for its turn yet.
     #[inline]
     fn place(&self, record: &ProducerRecord<'_>, is_new: bool) -> Result<Delivery, Obstacle> {
         let partition = match (&self.partitioning, record.partition) {

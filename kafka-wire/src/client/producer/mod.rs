@@ -1,8 +1,9 @@
 //! Producers: append records, begin and end transactions.
 //!
 //! ```text
-//! send, append -> Buffer (open batches) --close--> Sender: outbox -> Produce; transaction manager -> EndTxn and the like
-//!                    `--------- Shared: two locks and a bell ---------'
+//! send, append -> Buffer (open batches) --close--> Sender: outbox -> Produce
+//!                    |                                |       transaction manager -> EndTxn and others
+//!                    `--- Shared: two locks, a bell --'
 //! ```
 //! [`Producer`] has many owners and reports the outcome of each record, [`ExclusiveProducer`] has one owner and reports
 //! all outcomes together. Both are handles on an [`engine::Engine`]: their calls only write into [`shared::Shared`] and
