@@ -6,7 +6,8 @@
 //! | 3 | the first of some upstream partitions (i32), then the source topic | [marks](crate::watermark::encode_marks) |
 //! | 4 | the name of a store, or of a source topic of the job's own | its version: a text, compared as a whole |
 //!
-//! A key of kind 3 has a big-endian number; with the partition -1 and no topic it is for the progress of the task itself.
+//! A key of kind 3 has a big-endian number; with the partition -1 and no topic it is for the progress of the task
+//! itself.
 //!
 //! 0 and 1 were entries and progress before records of kind 4 existed: the windows of such entries are unknown.
 
