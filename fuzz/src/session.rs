@@ -13,9 +13,16 @@ use kafka_wire::wire::Str;
 
 const LIMIT_BYTES: usize = 1 << 16;
 
-/// Every call must end exactly once, answered calls in their order, and no call may be left when the session has ended.
+/// Every call must end exactly once, answered calls in their order, and no call may be left when the session has
+/// ended.
 pub fn run(data: &[u8]) {
-    let config = SessionConfig { client_id: Str::from("fuzz"), frame_limit: LIMIT_BYTES, api_versions_max: None };
+    let config = SessionConfig {
+        client_id: Str::from("fuzz"),
+        frame_limit: LIMIT_BYTES,
+        api_versions_max: None,
+        mechanism: None,
+        reauthenticate_percent: 90,
+    };
     let mut world = World { session: Session::new(config), now: Moment::ZERO, is_open: false, ended: Vec::new() };
     let mut script = data.iter().copied();
     while let Some(step) = script.next() {

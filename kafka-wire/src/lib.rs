@@ -33,8 +33,8 @@
 //! Modules have ranks, lowest first: a module uses its own files and lower ranks, never a sibling or a higher rank.
 //! Everything but `client` is sans-IO: state machines take bytes and a [`time::Moment`], and never read a clock.
 //!
-//! Features: `client` (sockets), `gzip`, `snappy`, `lz4` and `zstd` are on by default. `tls` adds
-//! `client::TlsConnector`, for `Client::connect_with`; `inspect` shows messages as JSON.
+//! Features: `client` (sockets), `tls`, `sasl` (SCRAM), `gzip`, `snappy`, `lz4` and `zstd` are on by default.
+//! `inspect` shows messages as JSON.
 
 pub mod rng;
 pub mod time;
@@ -49,6 +49,7 @@ pub mod protocol;
 pub mod record;
 
 pub mod cluster;
+pub mod sasl;
 
 pub mod admin;
 pub mod consumer;

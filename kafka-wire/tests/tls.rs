@@ -127,7 +127,7 @@ fn expecting(name: &str) -> TlsConfig {
 /// Shows a certificate to the server.
 fn known_as((chain, key): (&[u8], &[u8])) -> TlsConfig {
     let mut config = trusting(AUTHORITY);
-    config.keystore = Some(Keystore { certificate_chain: bytes(chain), key: bytes(key) });
+    config.keystore = Some(Keystore::new(bytes(chain), bytes(key)));
     config
 }
 
@@ -265,7 +265,7 @@ fn files_are_read_and_named_when_they_are_missing() {
     let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls");
     let file = |name: &str| Pem::File(format!("{directory}/{name}").into());
     let mut config = TlsConfig::new(file("authority.pem"));
-    config.keystore = Some(Keystore { certificate_chain: file("client.pem"), key: file("client.key") });
+    config.keystore = Some(Keystore::new(file("client.pem"), file("client.key")));
     TlsConnector::new(&config).unwrap();
 
     let error = unusable(&TlsConfig::new(file("none.pem")));
@@ -280,7 +280,7 @@ fn a_text_without_what_it_should_hold_is_refused() {
     for (config, expected) in [
         (trusting(b""), "ssl.truststore.certificates: there is no section -----BEGIN CERTIFICATE-----"),
         (trusting(CLIENT.1), "ssl.truststore.certificates: there is no section -----BEGIN CERTIFICATE-----"),
-        (trusting(broken), "ssl.truststore.certificates: not PEM"),
+        (trusting(broken), "ssl.truststore.certificates: there is a -----BEGIN CERTIFICATE----- without its"),
         (known_as((b"", CLIENT.1)), "ssl.keystore.certificate.chain: there is no section -----BEGIN CERTIFICATE-----"),
         (known_as((CLIENT.0, CLIENT.0)), "ssl.keystore.key: there is no section -----BEGIN PRIVATE KEY-----"),
         (known_as((CLIENT.0, encrypted)), "ssl.keystore.key: the key is encrypted"),

@@ -1,7 +1,7 @@
 //! Clients written by others: Kafka's own tools, and kcat and confluent-kafka for Python, which use librdkafka.
 //!
-//! Each function returns `None` if the client is not installed, after a message of [`skip`]; a client that fails fails
-//! the test with its output.
+//! Each function returns `None` if the client is not installed, after a message of [`skip`]; a client that fails
+//! fails the test with its output.
 
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -81,8 +81,16 @@ pub async fn java_records(
 /// # Panics
 /// When kcat fails, or does not end within two minutes.
 pub async fn kcat(broker: &TestBroker, args: &[&str], stdin: &str) -> Option<String> {
+    kcat_at(broker.bootstrap(), args, stdin).await
+}
+
+/// As [`kcat`], on the broker at this address.
+///
+/// # Panics
+/// As [`kcat`].
+pub async fn kcat_at(bootstrap: &str, args: &[&str], stdin: &str) -> Option<String> {
     let spawned = Command::new("kcat")
-        .args(["-b", broker.bootstrap()])
+        .args(["-b", bootstrap])
         .args(args)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

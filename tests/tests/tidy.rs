@@ -15,7 +15,7 @@ const KAFKA_WIRE: &[&[&str]] = &[
     &["types", "time", "rng"],
     &["wire"],
     &["record", "protocol"],
-    &["cluster"],
+    &["cluster", "sasl"],
     &["session", "producer", "consumer", "group", "admin"],
     &["client"],
 ];

@@ -90,7 +90,7 @@ async fn a_client_with_a_certificate_is_let_in() {
     let text = in_vain(&kafka, &tls).await;
     assert!(text.contains("requires a certificate of the client"), "{text}");
     let mut show = |chain: &str, key: &str| {
-        tls.keystore = Some(Keystore { certificate_chain: bytes(chain), key: bytes(key) });
+        tls.keystore = Some(Keystore::new(bytes(chain), bytes(key)));
         tls.clone()
     };
     let text = in_vain(&kafka, &show(pem!("expired.pem"), pem!("expired.key"))).await;

@@ -1,4 +1,5 @@
-//! Drives one connection: moves bytes between a [`Transport`] and a [`Session`], and calls between tasks and the session.
+//! Drives one connection: moves bytes between a [`Transport`] and a [`Session`], and calls between tasks and the
+//! session.
 //!
 //! One task owns the connection from the first attempt to its end. It sleeps until a call, a byte, room to write or a
 //! deadline comes, and handles them in this order: calls, then writes, so that calls that came together leave in one
@@ -21,9 +22,11 @@ use super::clock::Clock;
 use super::features::Features;
 use super::lock::lock;
 use super::{
-    Backoff, BoxFuture, ConnectFailure, ConnectStage, Connector, DialError, Endpoint, NotSentCause, RequestError,
+    Backoff, BoxFuture, ConnectFailure, ConnectStage, Connector, DialError, Endpoint, NotSentCause, RequestError, Sasl,
     Transport,
 };
+use crate::protocol::ApiKey;
+use crate::sasl::{Exchange, SaslError};
 use crate::session::{Call, CallFailure, CloseCause, Output, Session, SessionConfig};
 use crate::time::Moment;
 
@@ -84,6 +87,8 @@ pub(super) struct ConnectionParts {
     pub(super) clock: Clock,
     pub(super) connect_timeout: Duration,
     pub(super) session: SessionConfig,
+    /// Who to say to the broker that this is.
+    pub(super) sasl: Option<Sasl>,
     pub(super) health: Arc<Mutex<Health>>,
     pub(super) commands: mpsc::Receiver<Command>,
     /// Hears of the cluster's features each time versions are negotiated.
@@ -102,6 +107,8 @@ pub(super) struct Driver {
     sleep: Pin<Box<Sleep>>,
     /// When `sleep` fires; `None` when it is not set.
     armed: Option<Moment>,
+    /// What the session needs to authenticate, while it is on its way.
+    credentials: Option<BoxFuture<Result<Box<dyn Exchange>, SaslError>>>,
     /// Why there was no connection; set before the session is closed.
     failure: Option<ConnectFailure>,
 }
@@ -132,6 +139,7 @@ impl Driver {
             needs_flush: false,
             sleep: Box::pin(tokio::time::sleep(Duration::ZERO)),
             armed: None,
+            credentials: None,
             failure: None,
             parts,
         }
@@ -146,6 +154,7 @@ impl Driver {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let mut has_moved = self.poll_commands(cx);
+            has_moved |= self.poll_credentials(cx);
             has_moved |= self.poll_phase(cx);
             has_moved |= self.poll_time(cx);
             self.deliver();
@@ -179,6 +188,18 @@ impl Driver {
             has_moved = true;
         }
         has_moved
+    }
+
+    /// Hands credentials to the session when they are there.
+    fn poll_credentials(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(credentials) = &mut self.credentials else { return false };
+        let Poll::Ready(outcome) = credentials.as_mut().poll(cx) else { return false };
+        self.credentials = None;
+        match outcome {
+            Ok(exchange) => self.session.handle_credentials(exchange),
+            Err(error) => self.session.close(CloseCause::Sasl(error)),
+        }
+        true
     }
 
     fn poll_phase(&mut self, cx: &mut Context<'_>) -> bool {
@@ -230,7 +251,7 @@ impl Driver {
                 }
                 Poll::Ready(result) => {
                     let kind = result.map_or_else(|error| error.kind(), |_| io::ErrorKind::WriteZero);
-                    self.session.close(CloseCause::Transport(kind));
+                    self.session.handle_broken_stream(kind);
                     return true;
                 }
             }
@@ -262,10 +283,10 @@ impl Driver {
         let refusal = error.as_ref().and_then(|error| error.get_ref()?.downcast_ref::<DialError>());
         match (refusal, error.as_ref()) {
             // The connector learns only now that the peer does not want the connection that it opened.
-            (Some(refusal), _) if self.is_negotiating() => self.fail(ConnectFailure::Dial(refusal.clone())),
+            (Some(refusal), _) if self.is_connecting() => self.fail(ConnectFailure::Dial(refusal.clone())),
             _ if self.is_reset_by_negotiation() => self.restart_pinned(),
             (_, None) => self.session.handle_end_of_stream(),
-            (_, Some(error)) => self.session.close(CloseCause::Transport(error.kind())),
+            (_, Some(error)) => self.session.handle_broken_stream(error.kind()),
         }
     }
 
@@ -300,6 +321,10 @@ impl Driver {
     fn deliver(&mut self) {
         while let Some(output) = self.session.poll() {
             match output {
+                Output::NeedsCredentials => {
+                    let host = &self.parts.endpoint.address.host;
+                    self.credentials = self.parts.sasl.as_ref().map(|sasl| sasl.begin(host));
+                }
                 Output::Ready(versions) => {
                     if let Phase::Open { is_ready, .. } = &mut self.phase {
                         *is_ready = true;
@@ -324,10 +349,11 @@ impl Driver {
     ///
     /// Some endpoints do that where Kafka answers `UNSUPPORTED_VERSION` (Azure Event Hubs). v0 is then worth a try.
     fn is_reset_by_negotiation(&self) -> bool {
-        self.is_negotiating() && self.parts.session.api_versions_max.is_none()
+        self.is_connecting() && self.session.is_negotiating() && self.parts.session.api_versions_max.is_none()
     }
 
-    const fn is_negotiating(&self) -> bool {
+    /// Whether the connection is open, and not yet ready for calls.
+    const fn is_connecting(&self) -> bool {
         matches!(self.phase, Phase::Open { is_ready: false, .. })
     }
 
@@ -361,7 +387,8 @@ impl Driver {
                 return failure.map_or(NotSentCause::Expired, NotSentCause::Connect);
             }
             Phase::Dialing { .. } => ConnectStage::Dial,
-            Phase::Open { is_ready: false, .. } => ConnectStage::Negotiation,
+            Phase::Open { is_ready: false, .. } if self.session.is_negotiating() => ConnectStage::Negotiation,
+            Phase::Open { is_ready: false, .. } => ConnectStage::Authentication,
             Phase::Open { is_ready: true, .. } => return NotSentCause::Expired,
         };
         NotSentCause::Connect(ConnectFailure::TimedOut(stage))
@@ -378,6 +405,9 @@ impl Driver {
     fn connect_failure(&self, cause: &CloseCause) -> Option<ConnectFailure> {
         match (&self.failure, &self.phase, cause) {
             (Some(failure), _, _) => Some(failure.clone()),
+            (None, Phase::Open { is_ready: false, .. }, CloseCause::TimedOut(ApiKey::SaslAuthenticate)) => {
+                Some(ConnectFailure::TimedOut(ConnectStage::Authentication))
+            }
             (None, Phase::Open { is_ready: false, .. }, CloseCause::TimedOut(_)) => {
                 Some(ConnectFailure::TimedOut(ConnectStage::Negotiation))
             }

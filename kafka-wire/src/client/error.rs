@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+#[cfg(feature = "tls")]
+use super::TlsConfigError;
 use super::{Address, DialError};
 use crate::cluster::{CoordinatorKind, TopicPartition};
 use crate::protocol::{ApiKey, ErrorCode};
@@ -93,7 +95,7 @@ pub enum ConnectFailure {
     Dial(DialError),
     /// Nothing happened in time.
     TimedOut(ConnectStage),
-    /// It was there, and the conversation ended during the negotiation of versions.
+    /// It was there, and the conversation ended during the negotiation of versions or the authentication.
     Negotiation(CloseCause),
 }
 
@@ -104,6 +106,8 @@ pub enum ConnectStage {
     Dial,
     /// Connected, waiting for the answer to ApiVersions.
     Negotiation,
+    /// Versions are negotiated, and the broker does not know yet who the client is.
+    Authentication,
 }
 
 /// Why a client did not come about.
@@ -117,6 +121,9 @@ pub enum ConnectError {
         /// As it was given.
         text: String,
     },
+    /// A certificate or a key cannot be used.
+    #[cfg(feature = "tls")]
+    Tls(TlsConfigError),
     /// No bootstrap server answered.
     Unreachable {
         /// Every address and what happened there, in the order in which they were tried.
@@ -199,12 +206,16 @@ impl RequestError {
         }
     }
 
-    /// Whether the same request may succeed later. Doing it twice has to be harmless if it [may have been written](Self::is_possibly_written).
+    /// Whether the same request may succeed later. Doing it twice has to be harmless if it [may have been
+    /// written](Self::is_possibly_written).
     #[must_use]
     pub const fn is_retriable(&self) -> bool {
         match self {
-            Self::NotSent { cause, .. } => !matches!(cause, NotSentCause::ShutDown),
-            Self::Unanswered { .. } => true,
+            Self::NotSent { cause: NotSentCause::ShutDown, .. } => false,
+            Self::NotSent { cause: NotSentCause::Connect(ConnectFailure::Negotiation(cause)), .. }
+            | Self::NotSent { cause: NotSentCause::Closed(cause), .. } => !is_refusal(cause),
+            Self::NotSent { .. } => true,
+            Self::Unanswered { cause, .. } => !is_refusal(cause),
             Self::UnsupportedVersion { .. } | Self::Decode { .. } | Self::Encode { .. } => false,
         }
     }
@@ -213,6 +224,30 @@ impl RequestError {
     #[must_use]
     pub const fn needs_metadata(&self) -> bool {
         self.is_retriable()
+    }
+}
+
+/// Whether the broker would end the next connection in the same way: it does not take who this is.
+const fn is_refusal(cause: &CloseCause) -> bool {
+    match cause {
+        CloseCause::Sasl(error) => error.is_permanent(),
+        _ => false,
+    }
+}
+
+impl ConnectError {
+    /// Whether the same configuration may connect later.
+    #[must_use]
+    pub fn is_retriable(&self) -> bool {
+        match self {
+            Self::NoAddress | Self::BadAddress { .. } => false,
+            #[cfg(feature = "tls")]
+            Self::Tls(_) => false,
+            Self::Unreachable { attempts } | Self::AdvertisedUnreachable { attempts } => {
+                attempts.iter().any(RequestError::is_retriable)
+            }
+            Self::NoBrokers { .. } => true,
+        }
     }
 }
 
@@ -270,7 +305,10 @@ impl fmt::Display for RequestError {
 fn show_connect(f: &mut fmt::Formatter<'_>, to: &Endpoint, failure: &ConnectFailure) -> fmt::Result {
     write!(f, "no connection to {to}: {failure}")?;
     // With TLS something was reached where the broker says it is, and the failure itself says what to do.
-    let is_tls = matches!(failure, ConnectFailure::Dial(DialError::Tls { .. }));
+    let says_all = matches!(
+        failure,
+        ConnectFailure::Dial(DialError::Tls { .. }) | ConnectFailure::Negotiation(CloseCause::Sasl(_))
+    );
     let is_refused = matches!(failure, ConnectFailure::Dial(DialError::Connect(io::ErrorKind::ConnectionRefused)));
     match (&to.broker, &to.told_by) {
         (Some(id), Some(told_by)) if is_refused => write!(
@@ -278,7 +316,7 @@ fn show_connect(f: &mut fmt::Formatter<'_>, to: &Endpoint, failure: &ConnectFail
             ". The broker is down or moving; if it is up, it advertises an address at which it does not listen (said by \
              {told_by}): see advertised.listeners of broker {id}"
         ),
-        (Some(id), Some(told_by)) if !is_tls => write!(
+        (Some(id), Some(told_by)) if !says_all => write!(
             f,
             ". The broker itself advertises this address (said by {told_by}): set advertised.listeners of broker {id} \
              to an address that its clients can reach"
@@ -291,8 +329,11 @@ fn show_connect(f: &mut fmt::Formatter<'_>, to: &Endpoint, failure: &ConnectFail
             ConnectFailure::Dial(DialError::Connect(_)) | ConnectFailure::TimedOut(ConnectStage::Dial) => {
                 f.write_str(". Check the address, and that no firewall drops the way to it")
             }
+            ConnectFailure::TimedOut(ConnectStage::Authentication) => {
+                f.write_str(". Whoever gives the token, or the broker's own source of passwords, may be slow")
+            }
             ConnectFailure::TimedOut(ConnectStage::Negotiation) => {
-                f.write_str(". Something listens there, but it does not talk like a Kafka broker: check the port, and that it is a PLAINTEXT listener")
+                f.write_str(". Something listens there, but it does not talk like a Kafka broker: check the port, and whether security.protocol is that of its listener")
             }
             ConnectFailure::Dial(DialError::Tls { .. }) | ConnectFailure::Negotiation(_) => Ok(()),
         },
@@ -321,6 +362,9 @@ impl fmt::Display for ConnectFailure {
             Self::TimedOut(ConnectStage::Negotiation) => {
                 f.write_str("connected, but ApiVersions was not answered in time")
             }
+            Self::TimedOut(ConnectStage::Authentication) => {
+                f.write_str("connected, but the authentication was not over in time")
+            }
             Self::Negotiation(cause) => cause.fmt(f),
         }
     }
@@ -331,6 +375,8 @@ impl fmt::Display for ConnectError {
         match self {
             Self::NoAddress => f.write_str("no bootstrap server was given: name at least one as host:port"),
             Self::BadAddress { text } => write!(f, "bootstrap server {text:?} is not host:port, as in localhost:9092"),
+            #[cfg(feature = "tls")]
+            Self::Tls(error) => error.fmt(f),
             Self::Unreachable { attempts } => {
                 f.write_str("no Kafka broker was found: ")?;
                 show_attempts(f, attempts)

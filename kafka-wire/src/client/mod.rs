@@ -1,13 +1,14 @@
 //! The async client: connections to the brokers of a cluster, and the requests on them.
 //!
-//! [`Client`] is the handle that everything else is built on. It opens one connection per broker and [`Lane`] when it is
-//! first needed, and again after it broke; it knows which broker leads what (`metadata`), which one coordinates what
-//! (`coordinator`), and finds another one when a broker goes away. It never repeats a request on its own once any byte of
-//! it may have been written: only the caller knows whether doing it twice is harmless. Operations whose methods say that
-//! they retry (metadata, coordinators, offsets) are of that kind.
+//! [`Client`] is the handle that everything else is built on. It opens one connection per broker and [`Lane`] when it
+//! is first needed, and again after it broke; it knows which broker leads what (`metadata`), which one coordinates
+//! what (`coordinator`), and finds another one when a broker goes away. It never repeats a request on its own once
+//! any byte of it may have been written: only the caller knows whether doing it twice is harmless. Operations whose
+//! methods say that they retry (metadata, coordinators, offsets) are of that kind.
 //!
-//! Where what happens: `transport` opens byte streams, `tls` (by the feature of that name) encrypts them, `connection` drives one [`Session`](crate::session::Session),
-//! `pool` keeps them, `request` routes a request to one.
+//! Where what happens: `transport` opens byte streams, `tls` (by the feature of that name) encrypts them,
+//! `connection` drives one [`Session`](crate::session::Session), `pool` keeps them, `request` routes a request to
+//! one.
 
 mod address;
 mod admin;
@@ -26,7 +27,10 @@ mod metadata;
 mod offsets;
 mod pool;
 mod producer;
+mod properties;
 mod request;
+mod sasl;
+mod secret;
 #[cfg(feature = "tls")]
 mod tls;
 mod transport;
@@ -46,9 +50,12 @@ pub use group::GroupMember;
 pub use lane::{Lane, OwnLane};
 pub use offsets::{OffsetsError, commit_offsets, fetch_offsets, fetch_unstable_offsets};
 pub use producer::{ExclusiveProducer, GroupOffsets, Producer, SendError, fence};
+pub use properties::{Key, Properties, PropertiesError, nearest};
 pub use request::ResponseFuture;
+pub use sasl::{Mechanism, Sasl};
+pub use secret::Secret;
 #[cfg(feature = "tls")]
-pub use tls::{Keystore, Pem, TlsConfig, TlsConfigError, TlsConnector};
+pub use tls::{Keystore, Pem, TlsConfig, TlsConfigError, TlsConnector, Truststore};
 pub use transport::{BoxFuture, Connector, DialError, TcpConnector, TlsProblem, Transport};
 
 pub use crate::consumer::{ConsumeError, ConsumerConfig, Fetched, FetchedBatch, ResetPolicy};
@@ -82,7 +89,8 @@ struct Shared {
 /// Which broker a request goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Node {
-    /// Any broker that can be reached. If one cannot, the next one gets the request, as long as it was surely not sent.
+    /// Any broker that can be reached. If one cannot, the next one gets the request, as long as it was surely not
+    /// sent.
     Any,
     /// This broker. If its address is unknown the brokers are asked for it, once.
     Broker(BrokerId),
@@ -108,19 +116,25 @@ pub struct Answered<T> {
 }
 
 impl Client {
-    /// Connects to a cluster over TCP, and learns its brokers.
+    /// Connects to a cluster over TCP, with TLS and SASL where the configuration says so, and learns its brokers.
     ///
-    /// The bootstrap servers are tried in order, within `bootstrap_timeout` together. Then one of the brokers that they
-    /// named has to answer at the address that it advertises, since everything else goes there.
+    /// The bootstrap servers are tried in order, within `bootstrap_timeout` together. Then one of the brokers that
+    /// they named has to answer at the address that it advertises, since everything else goes there.
     ///
     /// # Errors
-    /// An address is malformed, no bootstrap server answers, or no broker can be reached where it says it is. The text
-    /// of the error names each address, what was tried there, and what to do.
+    /// An address is malformed, a certificate or key cannot be used, no bootstrap server answers, or no broker can be
+    /// reached where it says it is. The text of the error names each address, what was tried there, and what to do.
     pub async fn connect(config: ClientConfig) -> Result<Self, ConnectError> {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &config.tls {
+            let connector = TlsConnector::new(tls).map_err(ConnectError::Tls)?;
+            return Self::connect_with(config, Arc::new(connector)).await;
+        }
         Self::connect_with(config, Arc::new(TcpConnector)).await
     }
 
-    /// As [`Client::connect`], over the streams that `connector` opens.
+    /// As [`Client::connect`], over the streams that `connector` opens. The configuration's TLS is then the
+    /// connector's affair.
     ///
     /// # Errors
     /// As [`Client::connect`].
@@ -142,10 +156,11 @@ impl Client {
         Ok(client)
     }
 
-    /// Another client of the same cluster, with connections of its own, which belong to the runtime that this is called on.
+    /// Another client of the same cluster, with connections of its own, which belong to the runtime that this is
+    /// called on.
     ///
-    /// What either learns of the cluster both know. They wait for nothing of each other's: one goes on while the runtime
-    /// of the other is busy.
+    /// What either learns of the cluster both know. They wait for nothing of each other's: one goes on while the
+    /// runtime of the other is busy.
     pub(crate) fn fork(&self) -> Self {
         let shared = Shared {
             pool: self.shared.pool.fork(),
@@ -177,15 +192,16 @@ impl Client {
 
     /// Finalized level of a feature of the cluster, such as `transaction.version`.
     ///
-    /// `None` when the cluster has not finalized it, or its brokers do not tell (before ApiVersions v3). It is what the
-    /// brokers announced when connections were made, so a change is seen after the next connection. Source: KIP-584.
+    /// `None` when the cluster has not finalized it, or its brokers do not tell (before ApiVersions v3). It is what
+    /// the brokers announced when connections were made, so a change is seen after the next connection. Source:
+    /// KIP-584.
     #[must_use]
     pub fn feature(&self, name: &str) -> Option<i16> {
         self.shared.pool.feature(name)
     }
 
-    /// How many bytes came behind the last field of answers so far. They are ignored, as Apache Kafka's clients do; more than
-    /// zero means that a broker writes some message otherwise than its schema says.
+    /// How many bytes came behind the last field of answers so far. They are ignored, as Apache Kafka's clients do;
+    /// more than zero means that a broker writes some message otherwise than its schema says.
     #[must_use]
     pub fn ignored_bytes(&self) -> u64 {
         self.shared.pool.ignored_bytes()

@@ -15,7 +15,7 @@ use super::clock::Clock;
 use super::connection::{Command, ConnectionParts, Driver, Health, RawAnswer};
 use super::features::Features;
 use super::lock::lock;
-use super::{Backoff, ClientConfig, Connector, Endpoint, Lane, NotSentCause, RequestError};
+use super::{Backoff, ClientConfig, Connector, Endpoint, Lane, NotSentCause, RequestError, Sasl};
 use crate::rng::Rng;
 use crate::session::{Call, CloseCause, Outgoing, SessionConfig};
 use crate::time::Moment;
@@ -113,8 +113,8 @@ impl Pool {
 
     /// Hands a request to the connection for `target` and `lane`, which is opened if there is none.
     ///
-    /// Requests leave in the order of these calls. A connection to another address than `endpoint` is given up: it ends
-    /// when its open requests are answered.
+    /// Requests leave in the order of these calls. A connection to another address than `endpoint` is given up: it
+    /// ends when its open requests are answered.
     pub(super) fn submit(
         &self,
         target: Target,
@@ -194,7 +194,10 @@ impl Pool {
                 client_id: self.config.client_id.clone(),
                 frame_limit: self.config.frame_limit,
                 api_versions_max: None,
+                mechanism: self.config.sasl.as_ref().map(Sasl::mechanism),
+                reauthenticate_percent: 85 + u32::try_from(lock(&self.seeds).next_u64() % 11).unwrap_or_default(),
             },
+            sasl: self.config.sasl.clone(),
             health: Arc::clone(health),
             commands,
             features: Arc::clone(&self.features),
@@ -259,7 +262,8 @@ impl Pending {
 
     /// The broker asks to be left alone.
     pub(super) fn throttle(&self, pause: Duration) {
-        // A full queue means that more requests were on their way before the broker asked; a closed one that nothing follows.
+        // A full queue means that more requests were on their way before the broker asked; a closed one that nothing
+        // follows.
         drop(self.commands.try_send(Command::Throttle(pause)));
     }
 }
@@ -269,7 +273,8 @@ impl Future for Pending {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let answer = std::task::ready!(Pin::new(&mut self.answer).poll(cx));
-        // The task ended without a word: its runtime is being dropped. Whether it had written the request, nobody knows.
+        // The task ended without a word: its runtime is being dropped. Whether it had written the request, nobody
+        // knows.
         Poll::Ready(answer.unwrap_or_else(|_| {
             let to = Arc::clone(&self.endpoint);
             Err(RequestError::Unanswered { to, cause: CloseCause::Ended })

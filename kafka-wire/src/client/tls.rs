@@ -1,52 +1,92 @@
 //! TLS to brokers, for their SSL listeners: rustls, with cryptography that needs no C compiler.
 //!
-//! A broker has to show a certificate that an authority of the configuration has signed for the name that was dialled;
-//! neither check can be turned off, and the system's own authorities are not asked.
+//! A broker has to show a certificate that is trusted, for the name that was dialled. `pem` reads what people have,
+//! `key` says what a private key is, `trust` judges brokers.
+
+mod der;
+mod key;
+mod pem;
+mod trust;
 
 use std::io::{self, IoSlice};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
-use std::{fmt, fs};
+use std::time::SystemTime;
+use std::{env, fmt, fs};
 
-use rustls::pki_types::pem::PemObject;
+use rustls::client::WebPkiServerVerifier;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{AlertDescription, CertificateError, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::client::TlsStream;
+use tracing::{info, warn};
 
-use super::{BoxFuture, Connector, DialError, TcpConnector, TlsProblem, Transport};
+use super::lock::lock;
+use super::{BoxFuture, Connector, DialError, Secret, TcpConnector, TlsProblem, Transport};
 use crate::wire::Str;
+use trust::Trust;
 
-/// Whom to trust and who to be. Start from [`TlsConfig::new`] and change what differs.
+/// Whom to trust and who to be. Start from [`TlsConfig::new`] or [`TlsConfig::default`] and change what differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TlsConfig {
-    /// `ssl.truststore.certificates`: the authorities that may have signed the brokers' certificates, one or more.
-    pub truststore_certificates: Pem,
+    /// Whose word counts for the certificates of brokers. Default: [`Truststore::System`].
+    pub truststore: Truststore,
     /// The client's own certificate, for brokers with `ssl.client.auth=required`. Default: none.
     pub keystore: Option<Keystore>,
-    /// The DNS name or IP address that the certificate of every broker has to be for. Default: the one that is dialled.
+    /// The DNS name or IP address that the certificate of every broker has to be for. Default: the one that is
+    /// dialled.
     pub server_name: Option<String>,
+    /// Whether the name in a broker's certificate is checked (`ssl.endpoint.identification.algorithm`). Default:
+    /// true. Without it whoever has any certificate of a trusted authority can pose as the broker.
+    pub checks_name: bool,
+}
+
+/// Whose word counts for the certificates of brokers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Truststore {
+    /// `ssl.truststore.certificates`: authorities that may have signed the brokers' certificates, or these
+    /// certificates themselves; one or more.
+    Certificates(Pem),
+    /// The authorities that this machine trusts: the file that `SSL_CERT_FILE` names, or the usual one of the
+    /// platform. Where there is none, as in an empty container, those of [`Truststore::BuiltIn`].
+    System,
+    /// The authorities that Mozilla trusts, as of the build.
+    BuiltIn,
 }
 
 /// The client's certificate and its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Keystore {
-    /// `ssl.keystore.certificate.chain`: the client's certificate, then those that lead to an authority of the broker.
+    /// `ssl.keystore.certificate.chain`: the client's certificate, then those that lead to an authority of the
+    /// broker.
     pub certificate_chain: Pem,
-    /// `ssl.keystore.key`: the private key of the first certificate, not encrypted: PKCS#8, SEC1 or PKCS#1; RSA, ECDSA on
-    /// P-256 or P-384, or Ed25519.
+    /// `ssl.keystore.key`: the private key of the first certificate: PKCS#8, SEC1 or PKCS#1; RSA of 2048 bits or
+    /// more, EC on P-256 or P-384, or Ed25519.
     pub key: Pem,
+    /// `ssl.key.password`, for a key that is encrypted (PKCS#8 with PBES2: PBKDF2 and AES). Default: none.
+    pub key_password: Option<Secret>,
 }
 
-/// Text with `-----BEGIN ...-----` sections. What is not asked for, such as a certificate beside a key, is passed over.
+impl Keystore {
+    /// A certificate and its key, which is not encrypted. Both may be the same file.
+    #[must_use]
+    pub const fn new(certificate_chain: Pem, key: Pem) -> Self {
+        Self { certificate_chain, key, key_password: None }
+    }
+}
+
+/// Text with `-----BEGIN ...-----` sections, with line breaks or with spaces, `\n` or nothing in their place. What is
+/// not asked for, such as a certificate beside a key, is passed over.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Pem {
     /// The text itself.
     Bytes(Vec<u8>),
-    /// A file that is read once, when the connector is made.
+    /// A file. When it changes, the connections that are made from then on use what it then holds.
     File(PathBuf),
 }
 
@@ -77,7 +117,7 @@ pub enum TlsConfigError {
     },
     /// The private key cannot be used, or is not that of the certificate.
     Key {
-        /// In the words of the TLS library.
+        /// What is wrong with it; nothing of the key itself.
         reason: String,
     },
     /// The configured server name is neither a DNS name nor an IP address.
@@ -92,37 +132,80 @@ pub enum TlsConfigError {
     },
 }
 
-/// TLS 1.3 or 1.2 over TCP. Use it with [`Client::connect_with`](super::Client::connect_with).
+/// TLS 1.3 or 1.2 over TCP: what [`Client::connect`](super::Client::connect) uses by `ClientConfig::tls`.
 ///
 /// ```no_run
 /// # async fn connect() -> Result<(), Box<dyn std::error::Error>> {
-/// use std::sync::Arc;
+/// use kafka_wire::client::{Client, ClientConfig, Pem, TlsConfig};
 ///
-/// use kafka_wire::client::{Client, ClientConfig, Pem, TlsConfig, TlsConnector};
-///
-/// let tls = TlsConfig::new(Pem::File("ca.pem".into()));
-/// let connector = Arc::new(TlsConnector::new(&tls)?);
-/// let client = Client::connect_with(ClientConfig::new("kafka.example:9093"), connector).await?;
+/// let mut config = ClientConfig::new("kafka.example:9093");
+/// config.tls = Some(TlsConfig::new(Pem::File("ca.pem".into())));
+/// let client = Client::connect(config).await?;
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Clone)]
 pub struct TlsConnector {
-    connector: tokio_rustls::TlsConnector,
-    server_name: Option<ServerName<'static>>,
-    has_certificate: bool,
+    shared: Arc<Shared>,
 }
 
+struct Shared {
+    config: TlsConfig,
+    server_name: Option<ServerName<'static>>,
+    loaded: Mutex<Loaded>,
+}
+
+/// What was made of the files, and what they were like then.
+struct Loaded {
+    connector: tokio_rustls::TlsConnector,
+    stamps: Vec<Stamp>,
+}
+
+/// A file, and when it was written with how many bytes.
+type Stamp = (PathBuf, Option<(SystemTime, u64)>);
+
 impl TlsConfig {
-    /// Trusts the authorities in `truststore_certificates`, and shows no certificate to brokers.
+    /// Trusts these certificates, and shows none to brokers.
     #[must_use]
     pub const fn new(truststore_certificates: Pem) -> Self {
-        Self { truststore_certificates, keystore: None, server_name: None }
+        Self {
+            truststore: Truststore::Certificates(truststore_certificates),
+            keystore: None,
+            server_name: None,
+            checks_name: true,
+        }
+    }
+
+    fn stamps(&self) -> Vec<Stamp> {
+        let truststore = match &self.truststore {
+            Truststore::Certificates(pem) => pem.path().map(Path::to_owned),
+            Truststore::System => system_authorities(),
+            Truststore::BuiltIn => None,
+        };
+        let keystore = self.keystore.iter().flat_map(|keystore| [&keystore.certificate_chain, &keystore.key]);
+        let files = truststore.into_iter().chain(keystore.filter_map(Pem::path).map(Path::to_owned));
+        files
+            .map(|path| {
+                let written = fs::metadata(&path).and_then(|meta| Ok((meta.modified()?, meta.len()))).ok();
+                (path, written)
+            })
+            .collect()
+    }
+}
+
+/// Trusts whom this machine trusts, and shows no certificate.
+impl Default for TlsConfig {
+    fn default() -> Self {
+        Self { truststore: Truststore::System, keystore: None, server_name: None, checks_name: true }
     }
 }
 
 impl TlsConnector {
     /// Reads the files and checks all that can be checked without a broker. It blocks as long as reading files does.
+    ///
+    /// The files are looked at again for each connection. When one has changed, all are read anew; if they do not fit
+    /// together, as in the moment between the new certificate and its key, the ones before stay in use, with a
+    /// warning.
     ///
     /// # Errors
     /// See [`TlsConfigError`]: a file is missing, or holds no certificate or key, or one that cannot be used.
@@ -130,35 +213,100 @@ impl TlsConnector {
         if let Some(instructions) = missing_instructions() {
             return Err(TlsConfigError::Processor { instructions });
         }
-        let mut authorities = RootCertStore::empty();
-        for authority in certificates(&config.truststore_certificates, TRUSTSTORE)? {
-            let reason = |error: rustls::Error| TlsConfigError::Authority { reason: error.to_string() };
-            authorities.add(authority).map_err(reason)?;
-        }
-        let unusable = |error: rustls::Error| TlsConfigError::Key { reason: error.to_string() };
-        let builder = rustls::ClientConfig::builder_with_provider(Arc::new(rustls_graviola::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("the provider has suites for TLS 1.2 and 1.3")
-            .with_root_certificates(authorities);
-        let client = match &config.keystore {
-            None => builder.with_no_client_auth(),
-            Some(Keystore { certificate_chain, key }) => builder
-                .with_client_auth_cert(certificates(certificate_chain, CHAIN)?, private_key(key)?)
-                .map_err(unusable)?,
-        };
         let bad_name = |name: &String| TlsConfigError::ServerName { name: name.clone() };
         let parse = |name: &String| ServerName::try_from(name.clone()).map_err(|_| bad_name(name));
-        Ok(Self {
-            connector: Arc::new(client).into(),
-            server_name: config.server_name.as_ref().map(parse).transpose()?,
-            has_certificate: config.keystore.is_some(),
-        })
+        let server_name = config.server_name.as_ref().map(parse).transpose()?;
+        let stamps = config.stamps();
+        let connector = load(config)?;
+        let shared = Shared { config: config.clone(), server_name, loaded: Mutex::new(Loaded { connector, stamps }) };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// What to connect with now.
+    fn current(&self) -> tokio_rustls::TlsConnector {
+        let mut loaded = lock(&self.shared.loaded);
+        let stamps = self.shared.config.stamps();
+        if stamps != loaded.stamps {
+            match load(&self.shared.config) {
+                Ok(connector) => {
+                    info!("certificates and keys were read anew, because their files have changed");
+                    *loaded = Loaded { connector, stamps };
+                }
+                Err(error) => warn!(%error, "changed certificates or keys cannot be used; the ones before stay in use"),
+            }
+        }
+        loaded.connector.clone()
+    }
+
+    fn has_certificate(&self) -> bool {
+        self.shared.config.keystore.is_some()
+    }
+}
+
+fn load(config: &TlsConfig) -> Result<tokio_rustls::TlsConnector, TlsConfigError> {
+    let provider = Arc::new(rustls_graviola::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .expect("the provider has suites for TLS 1.2 and 1.3");
+    let (roots, pinned) = authorities(&config.truststore)?;
+    let reason = |error: rustls::client::VerifierBuilderError| TlsConfigError::Authority { reason: error.to_string() };
+    let authorities = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().map_err(reason)?;
+    let trust = Trust { authorities, pinned, checks_name: config.checks_name };
+    let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(trust));
+    let client = match &config.keystore {
+        None => builder.with_no_client_auth(),
+        Some(keystore) => builder
+            .with_client_auth_cert(certificates(&keystore.certificate_chain, CHAIN)?, private_key(keystore)?)
+            .map_err(|error| TlsConfigError::Key { reason: unusable(&error).to_owned() })?,
+    };
+    Ok(Arc::new(client).into())
+}
+
+/// The authorities, and the certificates of a truststore that is the user's own.
+fn authorities(truststore: &Truststore) -> Result<(RootCertStore, Vec<CertificateDer<'static>>), TlsConfigError> {
+    let mut roots = RootCertStore::empty();
+    match truststore {
+        Truststore::Certificates(pem) => {
+            let pinned = certificates(pem, TRUSTSTORE)?;
+            for certificate in &pinned {
+                let reason = |error: rustls::Error| TlsConfigError::Authority { reason: error.to_string() };
+                roots.add(certificate.clone()).map_err(reason)?;
+            }
+            return Ok((roots, pinned));
+        }
+        Truststore::System => {
+            if let Some(path) = system_authorities() {
+                // One that cannot be used is no reason to trust none of the others.
+                roots.add_parsable_certificates(certificates(&Pem::File(path), TRUSTSTORE)?);
+            }
+        }
+        Truststore::BuiltIn => {}
+    }
+    if roots.is_empty() {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    Ok((roots, Vec::new()))
+}
+
+/// The file with the authorities that this machine trusts.
+fn system_authorities() -> Option<PathBuf> {
+    let given = env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty()).map(PathBuf::from);
+    given.or_else(|| BUNDLES.iter().map(PathBuf::from).find(|path| path.exists()))
+}
+
+/// What the TLS library has against a key, in words that quote nothing.
+fn unusable(error: &rustls::Error) -> &'static str {
+    match error {
+        rustls::Error::InconsistentKeys(_) => "it is not the key of the first certificate",
+        rustls::Error::InvalidCertificate(_) => "the first certificate cannot be read",
+        _ => "it is broken, or of a kind that this client does not have",
     }
 }
 
 impl Connector for TlsConnector {
     fn connect(&self, host: Str, port: u16) -> BoxFuture<Result<Box<dyn Transport>, DialError>> {
-        let Self { connector, server_name, has_certificate } = self.clone();
+        let (connector, has_certificate) = (self.current(), self.has_certificate());
+        let server_name = self.shared.server_name.clone();
         Box::pin(async move {
             let bad_name = |error: rustls::pki_types::InvalidDnsNameError| DialError::Tls {
                 problem: TlsProblem::BadName,
@@ -175,11 +323,7 @@ impl Connector for TlsConnector {
 
 impl fmt::Debug for TlsConnector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { connector: _, server_name, has_certificate } = self;
-        f.debug_struct("TlsConnector")
-            .field("server_name", server_name)
-            .field("has_certificate", has_certificate)
-            .finish_non_exhaustive()
+        f.debug_struct("TlsConnector").field("config", &self.shared.config).finish_non_exhaustive()
     }
 }
 
@@ -301,34 +445,67 @@ const fn told_by_alert(alert: AlertDescription, has_certificate: bool) -> TlsPro
 
 /// The certificates in `pem`, one at least.
 fn certificates(pem: &Pem, setting: &'static str) -> Result<Vec<CertificateDer<'static>>, TlsConfigError> {
-    let text = read(pem, setting)?;
-    let broken = |reason: String| TlsConfigError::Pem { setting, reason };
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
-    let found = found.map_err(|error| broken(format!("not PEM: {error}")))?;
+    let sections = sections(pem, setting)?.into_iter();
+    let found = sections.filter(|section| matches!(&*section.label, "CERTIFICATE" | "X509 CERTIFICATE"));
+    let found: Vec<_> = found.map(|section| CertificateDer::from(section.der)).collect();
     if found.is_empty() {
-        return Err(broken("there is no section -----BEGIN CERTIFICATE-----".to_owned()));
+        let reason = "there is no section -----BEGIN CERTIFICATE-----".to_owned();
+        return Err(TlsConfigError::Pem { setting, reason });
     }
     Ok(found)
 }
 
-fn private_key(pem: &Pem) -> Result<PrivateKeyDer<'static>, TlsConfigError> {
-    let text = read(pem, KEY)?;
-    PrivateKeyDer::from_pem_slice(&text).map_err(|error| {
-        let is_encrypted = text.windows(ENCRYPTED.len()).any(|window| window == ENCRYPTED);
-        let reason = match error {
-            _ if is_encrypted => "the key is encrypted: decrypt it with `openssl pkey`".to_owned(),
-            rustls::pki_types::pem::Error::NoItemsFound => "there is no section -----BEGIN PRIVATE KEY-----".to_owned(),
-            error => format!("not PEM: {error}"),
-        };
-        TlsConfigError::Pem { setting: KEY, reason }
-    })
+fn private_key(keystore: &Keystore) -> Result<PrivateKeyDer<'static>, TlsConfigError> {
+    let password = keystore.key_password.as_ref().map(Secret::reveal);
+    key::private_key(sections(&keystore.key, KEY)?, password)
+        .map_err(|reason| TlsConfigError::Pem { setting: KEY, reason })
 }
 
-fn read(pem: &Pem, setting: &'static str) -> Result<Vec<u8>, TlsConfigError> {
-    match pem {
-        Pem::Bytes(bytes) => Ok(bytes.clone()),
+fn sections(pem: &Pem, setting: &'static str) -> Result<Vec<pem::Section>, TlsConfigError> {
+    let text = match pem {
+        Pem::Bytes(bytes) => bytes.clone(),
         Pem::File(path) => {
-            fs::read(path).map_err(|error| TlsConfigError::File { setting, path: path.clone(), kind: error.kind() })
+            fs::read(path).map_err(|error| TlsConfigError::File { setting, path: path.clone(), kind: error.kind() })?
+        }
+    };
+    let wrong = |reason: String| TlsConfigError::Pem { setting, reason };
+    match other_form(&text, pem.path()) {
+        Some(reason) => Err(wrong(reason)),
+        None => pem::sections(&text).map_err(wrong),
+    }
+}
+
+/// What a file is that is not PEM, and how to make PEM of it.
+fn other_form(bytes: &[u8], path: Option<&Path>) -> Option<String> {
+    let name = path.map_or_else(|| "FILE".to_owned(), |path| path.display().to_string());
+    let to_pem = |file: &str| {
+        format!(
+            "`openssl pkcs12 -in {file} -nodes -out {name}.pem` makes PEM of its key and certificates (then ssl.keystore.type=PEM), and \
+             `keytool -list -rfc -keystore {name}` prints the certificates of a truststore as PEM"
+        )
+    };
+    match bytes {
+        [0xfe, 0xed, 0xfe, 0xed, ..] | [0xce, 0xce, 0xce, 0xce, ..] => Some(format!(
+            "{name} is a keystore of Java (JKS), which only Java reads. `keytool -importkeystore -srckeystore {name} -destkeystore \
+             {name}.p12 -deststoretype PKCS12` makes PKCS#12 of it, and {}",
+            to_pem(&format!("{name}.p12"))
+        )),
+        // PKCS#12 begins with its version, which is 3.
+        [0x30, 0x80..=0xff, rest @ ..] if pem::split_at(rest.get(..8).unwrap_or(rest), &[2, 1, 3]).is_some() => {
+            Some(format!("{name} is a PKCS#12 file. {}", to_pem(&name)))
+        }
+        [0x30, 0x80..=0xff, ..] => Some(format!(
+            "{name} is binary (DER). `openssl x509 -inform der -in {name}` prints a certificate as PEM, `openssl pkey` a key"
+        )),
+        _ => None,
+    }
+}
+
+impl Pem {
+    fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Bytes(_) => None,
+            Self::File(path) => Some(path),
         }
     }
 }
@@ -356,4 +533,11 @@ fn missing_instructions() -> Option<&'static str> {
 const TRUSTSTORE: &str = "ssl.truststore.certificates";
 const CHAIN: &str = "ssl.keystore.certificate.chain";
 const KEY: &str = "ssl.keystore.key";
-const ENCRYPTED: &[u8] = b"-----BEGIN ENCRYPTED PRIVATE KEY-----";
+/// Where Debian and Alpine, Fedora, openSUSE, OpenBSD and macOS, and FreeBSD keep them.
+const BUNDLES: &[&str] = &[
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+    "/usr/local/share/certs/ca-root-nss.crt",
+];

@@ -19,7 +19,8 @@ pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Opens byte streams to addresses: the seam for TLS, proxies and in-memory brokers.
 pub trait Connector: Send + Sync + 'static {
-    /// Opens a stream to `port` of `host`, a name or an IP address. The caller bounds the time by dropping the future.
+    /// Opens a stream to `port` of `host`, a name or an IP address. The caller bounds the time by dropping the
+    /// future.
     fn connect(&self, host: Str, port: u16) -> BoxFuture<Result<Box<dyn Transport>, DialError>>;
 }
 
@@ -61,8 +62,8 @@ pub enum DialError {
     Connect(io::ErrorKind),
     /// The peer accepts connections, and TLS with it failed.
     ///
-    /// It may also come out of a stream that was open already, inside of an [`io::Error`]: with TLS 1.3 a broker judges
-    /// the client's certificate when the handshake is over for the client.
+    /// It may also come out of a stream that was open already, inside of an [`io::Error`]: with TLS 1.3 a broker
+    /// judges the client's certificate when the handshake is over for the client.
     Tls {
         /// What is wrong, and with whom.
         problem: TlsProblem,
@@ -119,14 +120,18 @@ impl TlsProblem {
     const fn advice(self) -> &'static str {
         match self {
             Self::UnknownAuthority => {
-                "Add the certificate of the authority that signed it to ssl.truststore.certificates"
+                "Add the certificate of the authority that signed it to ssl.truststore.certificates, or to the file that \
+                 ssl.truststore.location names"
             }
             Self::NameMismatch => {
                 "Dial one of its names (bootstrap.servers, and advertised.listeners of the broker), give the broker a \
                  certificate with this one, or set the server name to expect"
             }
             Self::Expired => "Renew it, or set this machine's clock",
-            Self::BadCertificate => "Give the broker a certificate of X.509 version 3 that is meant for servers",
+            Self::BadCertificate => {
+                "Give the broker a certificate of X.509 version 3 that is meant for servers, with a key of RSA of 2048 bits or \
+                 more, EC on P-256 or P-384, or Ed25519"
+            }
             Self::CertificateRequired => "Set ssl.keystore.certificate.chain and ssl.keystore.key",
             Self::CertificateRefused => {
                 "Check that ssl.keystore.certificate.chain is signed by an authority in the broker's truststore, is \
@@ -134,8 +139,8 @@ impl TlsProblem {
             }
             Self::NotTls => "Check that the port is that of an SSL listener",
             Self::Incompatible => {
-                "Let the broker take TLS 1.2 or 1.3 (ssl.enabled.protocols), with ECDHE and AES-GCM or ChaCha20. With \
-                 TLS 1.2 it may also be that the broker requires a certificate of the client"
+                "Let the broker take TLS 1.2 or 1.3 (ssl.enabled.protocols), with ECDHE and AES-GCM or ChaCha20, and \
+                 give it a key of RSA of 2048 bits or more, EC on P-256 or P-384, or Ed25519 (not EC on P-521). With TLS 1.2 it may also be that the broker requires a certificate of the client"
             }
             Self::BadName => "Use a DNS name or an IP address, or set the server name to expect",
             Self::Other => "The log of the broker may say more",

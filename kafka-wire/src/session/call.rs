@@ -97,8 +97,12 @@ impl<T: fmt::Debug> fmt::Debug for Call<T> {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Output<T> {
-    /// Versions are negotiated; calls can be written from now on.
+    /// Versions are negotiated, and the broker knows who the client is, if it wants to; calls can be written from now
+    /// on.
     Ready(Arc<BrokerVersions>),
+    /// It is time to authenticate: [`Session::handle_credentials`](super::Session::handle_credentials) takes what
+    /// for. At the start of a connection, and again before the session that the broker has granted is over.
+    NeedsCredentials,
     /// A call was answered.
     Answered {
         /// The call's.

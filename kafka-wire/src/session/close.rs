@@ -5,7 +5,8 @@ use std::io;
 
 use super::FrameError;
 use crate::protocol::{ApiKey, ErrorCode};
-use crate::wire::DecodeError;
+use crate::sasl::SaslError;
+use crate::wire::{DecodeError, EncodeError};
 
 /// Why a connection ended; no byte after it means anything.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +17,11 @@ pub enum CloseCause {
         /// It had not answered ApiVersions yet: typical of a TLS or SASL listener, or of a very old broker.
         negotiating: bool,
     },
+    /// The peer negotiated versions, and closed the connection on the first request: typical of a SASL listener that
+    /// was spoken to without SASL.
+    HungUp(ApiKey),
+    /// The broker does not know who this is: authentication failed.
+    Sasl(SaslError),
     /// The transport failed.
     Transport(io::ErrorKind),
     /// A request got no answer in time. Answers come in order, so nothing behind it can be answered either.
@@ -33,6 +39,8 @@ pub enum CloseCause {
     },
     /// The header of an answer, or the answer to ApiVersions, does not decode.
     Decode(DecodeError),
+    /// A request of the connection's own cannot be written.
+    Encode(ApiKey, EncodeError),
     /// The broker refused to negotiate versions.
     Refused(ErrorCode),
     /// This side closed it: the client is gone, or the broker has another address now.
@@ -73,6 +81,14 @@ impl fmt::Display for CloseCause {
                 "the peer closed the connection without an answer to ApiVersions: a listener for TLS or SASL does that, \
                  and so does anything that is not Kafka",
             ),
+            Self::HungUp(api) => write!(
+                f,
+                "the broker closed the connection on the first request ({}): a listener for SASL does that when nobody \
+                 logs in; then set security.protocol to SASL_PLAINTEXT or SASL_SSL, and sasl.mechanism",
+                api.name()
+            ),
+            Self::Sasl(error) => error.fmt(f),
+            Self::Encode(api, error) => write!(f, "{}: {error}", api.name()),
             Self::Transport(kind) => write!(f, "the connection failed: {kind}"),
             Self::TimedOut(api) => write!(f, "no answer to {} in time", api.name()),
             Self::NotKafka(peer) => peer.fmt(f),
@@ -97,8 +113,8 @@ impl fmt::Display for Peer {
         match self {
             Self::Http => f.write_str("the peer is an HTTP server, not a Kafka broker: check host and port"),
             Self::Tls => f.write_str(
-                "the peer speaks TLS and was spoken to in plaintext: use the port of a PLAINTEXT listener, or \
-                     connect with `TlsConnector` (feature `tls`)",
+                "the peer speaks TLS and was spoken to in plaintext: set security.protocol to SSL or SASL_SSL, or use the \
+                 port of a PLAINTEXT listener",
             ),
             Self::Text(text) => write!(
                 f,

@@ -1,13 +1,15 @@
 //! One connection to a broker, as a state machine without I/O.
 //!
-//! A [`Session`] turns calls into bytes and bytes into answers. Its owner moves the bytes and the time: it appends what a
-//! socket delivers to [`Session::read_buffer`], takes what is to be written with [`Session::transmit`], and reads what
-//! happened with [`Session::poll`].
+//! A [`Session`] turns calls into bytes and bytes into answers. Its owner moves the bytes and the time: it appends
+//! what a socket delivers to [`Session::read_buffer`], takes what is to be written with [`Session::transmit`], and
+//! reads what happened with [`Session::poll`].
 //!
 //! The rules it keeps:
 //! - Every connection begins with ApiVersions; a refused version is retried lower (KIP-511). Calls wait for that.
-//! - A call is encoded when there is room to write it, at the highest version both sides speak. Until then its failure
-//!   is `NotSent`; afterwards it is `Unanswered`, because the broker may have carried it out.
+//! - With a mechanism of SASL the client then says who it is, and says it again before the broker's patience ends
+//!   (KIP-368).
+//! - A call is encoded when there is room to write it, at the highest version both sides speak. Until then its
+//!   failure is `NotSent`; afterwards it is `Unanswered`, because the broker may have carried it out.
 //! - Answers come in the order of the requests. Anything else, and any request that stays without an answer, ends the
 //!   connection: what follows could not be attributed (KIP-35 brokers process one request of a connection at a time).
 //! - A broker that throttles is left alone for as long as it says (KIP-219).
@@ -17,10 +19,12 @@
 mod call;
 mod close;
 mod frame;
+mod login;
 mod negotiation;
 mod versions;
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,11 +35,12 @@ pub use close::{CloseCause, Peer};
 pub use frame::{FrameError, FrameSplitter};
 pub use versions::{BrokerVersions, UnsupportedVersion};
 
-use crate::protocol::ApiKey;
-use crate::protocol::Message;
 use crate::protocol::header::{RequestHeader, ResponseHeader};
+use crate::protocol::{ApiKey, Message};
+use crate::sasl::{Exchange, SaslError};
 use crate::time::Moment;
 use crate::wire::{EncodeError, Reader, Str, Writer};
+use login::{Login, Progress};
 use negotiation::Negotiation;
 
 /// What a session needs to know beforehand.
@@ -47,6 +52,11 @@ pub struct SessionConfig {
     pub frame_limit: usize,
     /// ApiVersions version to begin with; lower than what this crate speaks only for peers that reset on newer ones.
     pub api_versions_max: Option<i16>,
+    /// Mechanism of SASL to authenticate with; `None` for listeners that ask nobody who he is.
+    pub mechanism: Option<Str>,
+    /// After how many percent of the lifetime of a session to authenticate again. Not the same for all connections of
+    /// a cluster, or they would all do so at once.
+    pub reauthenticate_percent: u32,
 }
 
 /// One connection, from its opening to its end.
@@ -64,6 +74,14 @@ pub struct Session<T> {
     muted_until: Moment,
     /// No deadline is earlier; the earliest one may be later, since answered calls are not looked for.
     deadline_min: Option<Moment>,
+    /// The authentication that is under way. No call is written meanwhile.
+    login: Option<Login>,
+    /// The lifetime of the session that the broker has just granted, before it is known since when it counts.
+    granted: Option<Duration>,
+    /// When to authenticate again, and when the session is over.
+    renewal: Option<Renewal>,
+    /// Whether the broker has answered any call.
+    has_answered: bool,
     outputs: VecDeque<Output<T>>,
 }
 
@@ -76,13 +94,20 @@ enum State {
     Closed(CloseCause),
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Renewal {
+    due: Moment,
+    end: Moment,
+}
+
 #[derive(Debug)]
 struct InFlight<T> {
     correlation_id: i32,
     api: ApiKey,
     version: i16,
     deadline: Moment,
-    tag: T,
+    /// `None` for a request of the session's own, which authenticates.
+    tag: Option<T>,
 }
 
 impl<T> Session<T> {
@@ -98,6 +123,10 @@ impl<T> Session<T> {
             next_correlation: 0,
             muted_until: Moment::ZERO,
             deadline_min: None,
+            login: None,
+            granted: None,
+            renewal: None,
+            has_answered: false,
             outputs: VecDeque::new(),
         }
     }
@@ -151,6 +180,12 @@ impl<T> Session<T> {
         {
             return self.close(CloseCause::TimedOut(ApiKey::ApiVersions));
         }
+        if self.login.as_ref().is_some_and(|login| login.deadline <= now) {
+            return self.close(CloseCause::TimedOut(ApiKey::SaslAuthenticate));
+        }
+        if let Some(Renewal { end, .. }) = self.renewal.take_if(|renewal| renewal.due <= now) {
+            self.start_login(end);
+        }
         if let Some(late) = self.in_flight.iter().find(|request| request.deadline <= now) {
             let cause = CloseCause::TimedOut(late.api);
             return self.close(cause);
@@ -172,15 +207,17 @@ impl<T> Session<T> {
         if self.is_closed() {
             return;
         }
-        for request in self.in_flight.drain(..) {
+        for tag in self.in_flight.drain(..).filter_map(|request| request.tag) {
             let failure = CallFailure::Unanswered(cause.clone());
-            self.outputs.push_back(Output::Failed { tag: request.tag, failure });
+            self.outputs.push_back(Output::Failed { tag, failure });
         }
         for call in self.waiting.drain(..) {
             let failure = CallFailure::NotSent(cause.clone());
             self.outputs.push_back(Output::Failed { tag: call.tag, failure });
         }
         self.deadline_min = None;
+        self.login = None;
+        self.renewal = None;
         self.state = State::Closed(cause);
     }
 
@@ -191,14 +228,42 @@ impl<T> Session<T> {
 
     /// The peer closed the transport.
     pub fn handle_end_of_stream(&mut self) {
-        let negotiating = matches!(self.state, State::Negotiating(_));
-        self.close(CloseCause::EndOfStream { negotiating });
+        let negotiating = self.is_negotiating();
+        self.close(self.hang_up().unwrap_or(CloseCause::EndOfStream { negotiating }));
+    }
+
+    /// The transport failed.
+    pub fn handle_broken_stream(&mut self, kind: io::ErrorKind) {
+        // A peer that closes without having read all resets the connection.
+        let hang_up = self.hang_up().filter(|_| kind == io::ErrorKind::ConnectionReset);
+        self.close(hang_up.unwrap_or(CloseCause::Transport(kind)));
+    }
+
+    /// The peer negotiated versions, and ended the connection on the first request without an answer to it.
+    fn hang_up(&self) -> Option<CloseCause> {
+        let is_first = matches!(self.state, State::Ready(_)) && !self.has_answered && self.config.mechanism.is_none();
+        let first = self.in_flight.front().filter(|_| is_first)?;
+        Some(CloseCause::HungUp(first.api))
+    }
+
+    /// Goes on with the credentials that [`Output::NeedsCredentials`] asked for.
+    pub fn handle_credentials(&mut self, exchange: Box<dyn Exchange>) {
+        if let Some(login) = &mut self.login {
+            login.begin(exchange);
+        }
+    }
+
+    /// Whether versions are still being negotiated.
+    #[must_use]
+    pub const fn is_negotiating(&self) -> bool {
+        matches!(self.state, State::Negotiating(_))
     }
 
     /// Encodes requests into `chunks` until `room_bytes` are used up, and returns how many bytes it added.
     ///
-    /// What is handed out counts as written, even if the transport fails before it takes it: `Unanswered`, not `NotSent`.
-    /// The last one may exceed the room, however large it is: it is encoded whole. The rest waits for the next call.
+    /// What is handed out counts as written, even if the transport fails before it takes it: `Unanswered`, not
+    /// `NotSent`. The last one may exceed the room, however large it is: it is encoded whole. The rest waits for the
+    /// next call.
     pub fn transmit(&mut self, now: Moment, room_bytes: usize, chunks: &mut VecDeque<Bytes>) -> usize {
         let mut added = 0;
         if let State::Negotiating(negotiation) = &mut self.state
@@ -212,6 +277,12 @@ impl<T> Session<T> {
         }
         let State::Ready(versions) = &self.state else { return added };
         let versions = Arc::clone(versions);
+        if let Some(lifetime) = self.granted.take() {
+            self.plan_renewal(now, lifetime);
+        }
+        if self.login.is_some() {
+            return added + self.write_login(&versions, chunks);
+        }
         while added < room_bytes && now >= self.muted_until {
             let Some(call) = self.waiting.pop_front() else { break };
             added += self.write_call(call, &versions, chunks);
@@ -246,7 +317,7 @@ impl<T> Session<T> {
     /// Whether no call is waiting or open.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.in_flight.is_empty()
+        self.waiting.is_empty() && self.in_flight.iter().all(|request| request.tag.is_none())
     }
 
     /// Calls that are not written yet.
@@ -270,13 +341,70 @@ impl<T> Session<T> {
                 let correlation_id = take_correlation(&mut self.next_correlation);
                 let Call { message, deadline, tag, .. } = call;
                 if message.is_answered() {
-                    self.in_flight.push_back(InFlight { correlation_id, api, version, deadline, tag });
+                    self.in_flight.push_back(InFlight { correlation_id, api, version, deadline, tag: Some(tag) });
                 } else {
                     self.outputs.push_back(Output::Written { tag });
                 }
                 append(chunks, frame)
             }
             Err(error) => self.fail(call.tag, CallFailure::Encode(api, error)),
+        }
+    }
+
+    /// Writes the request of the authentication, if it is this side's turn.
+    fn write_login(&mut self, versions: &BrokerVersions, chunks: &mut VecDeque<Bytes>) -> usize {
+        let Some(login) = &mut self.login else { return 0 };
+        let (Some(api), deadline) = (login.wants(), login.deadline) else { return 0 };
+        // Version 0 of SaslHandshake is followed by bytes without headers, which this crate does not speak.
+        let least = if api == ApiKey::SaslHandshake { 1 } else { 0 };
+        let Some(version) = versions.pick(api, None).ok().filter(|version| *version >= least) else {
+            self.close(CloseCause::Sasl(SaslError::NotServed { api }));
+            return 0;
+        };
+        let Some(request) = login.take_request() else { return 0 };
+        let correlation_id = take_correlation(&mut self.next_correlation);
+        match encode_frame(&self.config.client_id, correlation_id, &*request, version) {
+            Ok(frame) => {
+                self.in_flight.push_back(InFlight { correlation_id, api, version, deadline, tag: None });
+                append(chunks, frame)
+            }
+            Err(error) => {
+                self.close(CloseCause::Encode(api, error));
+                0
+            }
+        }
+    }
+
+    /// Begins to authenticate; it has to be over by `deadline`.
+    fn start_login(&mut self, deadline: Moment) {
+        let Some(mechanism) = self.config.mechanism.clone() else { return };
+        self.login = Some(Login::new(mechanism, deadline));
+        self.note_deadline(deadline);
+        self.outputs.push_back(Output::NeedsCredentials);
+    }
+
+    /// Notes when to authenticate again. The lifetime counts since the broker's answer, which came a moment ago.
+    fn plan_renewal(&mut self, now: Moment, lifetime: Duration) {
+        let percent = self.config.reauthenticate_percent.clamp(1, 100);
+        let renewal = Renewal { due: now + lifetime * percent / 100, end: now + lifetime };
+        self.note_deadline(renewal.due);
+        self.renewal = Some(renewal);
+    }
+
+    fn handle_login(&mut self, api: ApiKey, version: i16, body: &Bytes) {
+        let (Some(login), State::Ready(versions)) = (&mut self.login, &self.state) else { return };
+        match login.handle_answer(api, version, body) {
+            Ok(Progress::Underway) => {}
+            Ok(Progress::Over { lifetime_ms }) => {
+                self.login = None;
+                self.granted = u64::try_from(lifetime_ms).ok().filter(|ms| *ms > 0).map(Duration::from_millis);
+                if !self.has_answered {
+                    self.has_answered = true;
+                    self.outputs.push_back(Output::Ready(Arc::clone(versions)));
+                }
+                self.deadline_min = self.earliest_deadline();
+            }
+            Err(cause) => self.close(cause),
         }
     }
 
@@ -304,10 +432,18 @@ impl<T> Session<T> {
         let InFlight { api, version, tag, .. } = request;
         let body = ResponseHeader::decode(&mut reader, api.response_header_version(version)).map(|_| reader.rest());
         match body {
-            Ok(body) => self.outputs.push_back(Output::Answered { tag, version, body }),
+            Ok(body) => match tag {
+                Some(tag) => {
+                    self.has_answered = true;
+                    self.outputs.push_back(Output::Answered { tag, version, body });
+                }
+                None => self.handle_login(api, version, &body),
+            },
             Err(error) => {
                 let cause = CloseCause::Decode(error);
-                self.fail(tag, CallFailure::Unanswered(cause.clone()));
+                if let Some(tag) = tag {
+                    self.fail(tag, CallFailure::Unanswered(cause.clone()));
+                }
                 self.close(cause);
             }
         }
@@ -315,6 +451,7 @@ impl<T> Session<T> {
 
     fn handle_negotiation(&mut self, frame: Bytes) {
         let State::Negotiating(negotiation) = &mut self.state else { return };
+        let deadline = negotiation.deadline();
         match negotiation.handle_answer(frame) {
             Ok(None) => {}
             Ok(Some(versions)) => {
@@ -322,14 +459,17 @@ impl<T> Session<T> {
                 self.splitter.set_limit(self.config.frame_limit);
                 self.state = State::Ready(Arc::clone(&versions));
                 self.deadline_min = self.earliest_deadline();
-                self.outputs.push_back(Output::Ready(versions));
+                match self.config.mechanism {
+                    None => self.outputs.push_back(Output::Ready(versions)),
+                    Some(_) => self.start_login(deadline),
+                }
             }
             Err(cause) => self.close(cause),
         }
     }
 
     fn handle_unreadable(&mut self, error: FrameError) {
-        let negotiating = matches!(self.state, State::Negotiating(_));
+        let negotiating = self.is_negotiating();
         let peer = Peer::from_head(error.head()).filter(|_| negotiating);
         self.close(peer.map_or(CloseCause::Frame(error), CloseCause::NotKafka));
     }
@@ -343,8 +483,10 @@ impl<T> Session<T> {
             State::Negotiating(negotiation) => Some(negotiation.deadline()),
             State::Opening | State::Ready(_) | State::Closed(_) => None,
         };
+        let login = self.login.as_ref().map(|login| login.deadline);
+        let renewal = self.renewal.map(|renewal| renewal.due);
         let open = self.in_flight.iter().map(|request| request.deadline);
-        open.chain(self.waiting.iter().map(|call| call.deadline)).chain(negotiation).min()
+        open.chain(login).chain(renewal).chain(self.waiting.iter().map(|call| call.deadline)).chain(negotiation).min()
     }
 }
 

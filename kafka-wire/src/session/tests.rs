@@ -10,7 +10,10 @@ use super::*;
 use crate::protocol::api_versions::{ApiVersion, ApiVersionsRequest, ApiVersionsResponse};
 use crate::protocol::heartbeat::{HeartbeatRequest, HeartbeatResponse};
 use crate::protocol::metadata::{MetadataRequest, MetadataResponse};
+use crate::protocol::sasl_authenticate::SaslAuthenticateResponse;
+use crate::protocol::sasl_handshake::SaslHandshakeResponse;
 use crate::protocol::{ErrorCode, Request};
+use crate::sasl::Plain;
 use crate::wire::{DecodeCause, EncodeCause};
 
 /// A session named by the numbers of its calls, and the broker's side of its connection.
@@ -31,9 +34,7 @@ struct Seen {
 
 impl Script {
     fn opening() -> Self {
-        let config =
-            SessionConfig { client_id: Str::from("it"), frame_limit: 64 * 1024 * 1024, api_versions_max: None };
-        Self { session: Session::new(config), now: Moment::from_millis(1_000) }
+        Self { session: Session::new(config()), now: Moment::from_millis(1_000) }
     }
 
     fn open() -> Self {
@@ -86,6 +87,16 @@ impl Script {
 
     fn outputs(&mut self) -> Vec<Output<u32>> {
         std::iter::from_fn(|| self.session.poll()).collect()
+    }
+}
+
+fn config() -> SessionConfig {
+    SessionConfig {
+        client_id: Str::from("it"),
+        frame_limit: 64 * 1024 * 1024,
+        api_versions_max: None,
+        mechanism: None,
+        reauthenticate_percent: 90,
     }
 }
 
@@ -335,8 +346,8 @@ fn only_what_there_is_room_for_counts_as_written() {
     let mut chunks = VecDeque::new();
     assert!(script.session.transmit(script.now, 150, &mut chunks) > 150, "the second one exceeds the room, whole");
     assert_eq!(script.session.waiting_count(), 1);
-    script.session.close(CloseCause::Transport(std::io::ErrorKind::ConnectionReset));
-    let cause = CloseCause::Transport(std::io::ErrorKind::ConnectionReset);
+    script.session.close(CloseCause::Transport(io::ErrorKind::ConnectionReset));
+    let cause = CloseCause::Transport(io::ErrorKind::ConnectionReset);
     let expected = [
         failed(1, CallFailure::Unanswered(cause.clone())),
         failed(2, CallFailure::Unanswered(cause.clone())),
@@ -364,3 +375,86 @@ fn peers_that_are_no_brokers_are_named() {
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 const NEGOTIATION: Duration = Duration::from_secs(4);
+
+/// A session that has negotiated versions with a broker that wants to know who this is.
+fn asked_for_credentials() -> Script {
+    let mut script = Script::opening();
+    script.session = Session::new(SessionConfig { mechanism: Some(Str::from("PLAIN")), ..config() });
+    script.session.handle_open(script.now + NEGOTIATION);
+    script.call(1, HeartbeatRequest::default());
+    let asked = script.written();
+    let mut announced = announcement();
+    for api in [ApiKey::SaslHandshake, ApiKey::SaslAuthenticate] {
+        announced.api_keys.push(ApiVersion { api_key: api.into(), min_version: 0, max_version: 1 });
+    }
+    script.answer_versions(asked[0].correlation_id, asked[0].version, &announced);
+    assert_eq!(script.outputs(), [Output::NeedsCredentials]);
+    assert!(script.written().is_empty(), "nothing is said before the credentials are there");
+    script
+}
+
+/// Says who it is; the broker answers with `authenticated`.
+fn log_in(script: &mut Script, authenticated: &SaslAuthenticateResponse) {
+    script.session.handle_credentials(Box::new(Plain::new("alice", "secret")));
+    let asked = script.written();
+    assert_eq!(asked.iter().map(|seen| (seen.api, seen.version)).collect::<Vec<_>>(), [(ApiKey::SaslHandshake, 1)]);
+    let chosen = SaslHandshakeResponse { mechanisms: vec![Str::from("PLAIN")], ..Default::default() };
+    script.receive(&frame(ApiKey::SaslHandshake, asked[0].correlation_id, 1, &chosen));
+    let asked = script.written();
+    assert_eq!(asked.iter().map(|seen| (seen.api, seen.version)).collect::<Vec<_>>(), [(ApiKey::SaslAuthenticate, 1)]);
+    script.receive(&frame(ApiKey::SaslAuthenticate, asked[0].correlation_id, 1, authenticated));
+}
+
+#[test]
+fn calls_wait_until_the_broker_knows_who_asks() {
+    let mut script = asked_for_credentials();
+    log_in(&mut script, &SaslAuthenticateResponse::default());
+    assert!(matches!(script.outputs()[..], [Output::Ready(_)]));
+    assert_eq!(script.written()[0].api, ApiKey::Heartbeat);
+}
+
+#[test]
+fn a_refused_password_ends_the_connection_without_showing_it() {
+    let mut script = asked_for_credentials();
+    let error_message = Some(Str::from("Authentication failed: Invalid username or password"));
+    log_in(&mut script, &SaslAuthenticateResponse { error_code: 58, error_message, ..Default::default() });
+    let Some(CloseCause::Sasl(error)) = script.session.closed().cloned() else { panic!("it goes on") };
+    assert!(error.is_permanent());
+    assert!(error.to_string().contains("sasl.password"), "{error}");
+    assert!(!format!("{error:?} {:?}", script.session).contains("secret"));
+    assert_eq!(script.outputs(), [failed(1, CallFailure::NotSent(CloseCause::Sasl(error)))]);
+}
+
+#[test]
+fn a_session_is_renewed_behind_open_requests_and_before_it_ends() {
+    let mut script = asked_for_credentials();
+    log_in(&mut script, &SaslAuthenticateResponse { session_lifetime_ms: 10_000, ..Default::default() });
+    let open = script.written();
+    script.outputs();
+    script.advance(Duration::from_millis(8_999));
+    assert_eq!(script.outputs(), []);
+    script.advance(Duration::from_millis(1));
+    assert_eq!(script.outputs(), [Output::NeedsCredentials]);
+    script.call(2, HeartbeatRequest::default());
+    assert!(script.written().is_empty(), "a call waits for the new session");
+    script.receive(&heartbeat_answer(&open[0], 0));
+    assert!(matches!(script.outputs()[..], [Output::Answered { tag: 1, .. }]));
+    log_in(&mut script, &SaslAuthenticateResponse { session_lifetime_ms: 10_000, ..Default::default() });
+    assert_eq!(script.outputs(), [], "the connection was ready all the time");
+    assert_eq!(script.written()[0].api, ApiKey::Heartbeat);
+    // It is planned anew, and one that hangs ends with the session.
+    script.advance(Duration::from_secs(9));
+    script.advance(Duration::from_secs(1));
+    assert_eq!(script.session.closed(), Some(&CloseCause::TimedOut(ApiKey::SaslAuthenticate)));
+}
+
+#[test]
+fn a_listener_that_hangs_up_on_the_first_request_may_be_one_for_sasl() {
+    let mut script = Script::ready();
+    script.call(1, MetadataRequest::default());
+    script.written();
+    script.session.handle_end_of_stream();
+    let cause = CloseCause::HungUp(ApiKey::Metadata);
+    assert!(cause.to_string().contains("security.protocol"), "{cause}");
+    assert_eq!(script.outputs(), [failed(1, CallFailure::Unanswered(cause))]);
+}

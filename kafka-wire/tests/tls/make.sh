@@ -33,3 +33,33 @@ signed broker serverAuth,clientAuth DNS:localhost,IP:127.0.0.1,IP:::1 2026010100
 signed elsewhere serverAuth DNS:broker.elsewhere.test 20260101000000Z 21260101000000Z
 signed expired serverAuth DNS:localhost,IP:127.0.0.1 20200101000000Z 20210101000000Z
 signed client clientAuth DNS:client.test 20260101000000Z 21260101000000Z
+
+# own NAME ALGORITHM OPTION...: a key of some kind, and a certificate for localhost that it has signed itself, as `openssl req -x509` makes it.
+own() {
+    local name=$1 algorithm=$2
+    shift 2
+    openssl genpkey -algorithm "$algorithm" "$@" -out "forms/$name.key"
+    openssl req -x509 -new -key "forms/$name.key" -out "forms/$name.pem" -days 36500 -subj /CN=localhost
+}
+
+mkdir -p forms
+own p256 EC -pkeyopt ec_paramgen_curve:P-256
+own p384 EC -pkeyopt ec_paramgen_curve:P-384
+own p521 EC -pkeyopt ec_paramgen_curve:P-521
+own ed25519 ED25519
+own rsa2048 RSA -pkeyopt rsa_keygen_bits:2048
+own rsa1024 RSA -pkeyopt rsa_keygen_bits:1024
+openssl rsa -in forms/rsa2048.key -traditional -out forms/rsa2048-pkcs1.key
+openssl rsa -in forms/rsa1024.key -traditional -out forms/rsa1024-pkcs1.key
+openssl ec -in forms/p256.key -out forms/p256-sec1.key
+openssl ec -in forms/p521.key -out forms/p521-sec1.key
+# Encrypted: the password is "secret".
+for cipher in aes-128-cbc aes-192-cbc aes-256-cbc; do
+    openssl pkcs8 -topk8 -in forms/p256.key -v2 "$cipher" -passout pass:secret -out "forms/p256-$cipher.key"
+done
+openssl pkcs8 -topk8 -in forms/p256.key -v2 aes-256-cbc -v2prf hmacWithSHA512 -passout pass:secret -out forms/p256-sha512.key
+openssl pkcs8 -topk8 -in forms/p256.key -v2 aes-256-cbc -v2prf hmacWithSHA1 -passout pass:secret -out forms/p256-sha1.key
+openssl pkcs8 -topk8 -in forms/p256.key -scrypt -passout pass:secret -out forms/p256-scrypt.key
+openssl rsa -in forms/rsa2048.key -traditional -aes128 -passout pass:secret -out forms/rsa2048-old.key
+openssl pkcs12 -export -in forms/p256.pem -inkey forms/p256.key -passout pass:secret -out forms/p256.p12
+openssl x509 -in forms/p256.pem -outform der -out forms/p256.der

@@ -1,7 +1,8 @@
 //! What each failure of each operation means: the one table of what passes and what does not.
 //!
-//! The rule: what another attempt may mend is attempted again, what needs a person ends the job. When in doubt a worker starts
-//! over, because nothing can be lost by it. The client has retried what is worth retrying at once before a failure gets here.
+//! The rule: what another attempt may mend is attempted again, what needs a person ends the job. When in doubt a
+//! worker starts over, because nothing can be lost by it. The client has retried what is worth retrying at once
+//! before a failure gets here.
 
 use std::fmt::Display;
 
@@ -51,10 +52,11 @@ pub(super) trait Failure: Display {
 impl Failure for ConnectError {
     fn remedy(&self) -> Remedy {
         match self {
-            Self::NoAddress | Self::BadAddress { .. } => Remedy::Person,
-            // Also at the first start: which of the two it is, a wrong address or a broker that is not up yet, time tells.
-            Self::Unreachable { .. } | Self::AdvertisedUnreachable { .. } | Self::NoBrokers { .. } => Remedy::Retry,
-            _ => Remedy::Retry,
+            // Also at the first start: which of the two it is, a wrong address or a broker that is not up yet, time
+            // tells.
+            error if error.is_retriable() => Remedy::Retry,
+            // An address that is none, a certificate that cannot be used, a password that is wrong.
+            _ => Remedy::Person,
         }
     }
 }

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use kafka_wire::types::TimestampMs;
 
+use super::SaslConfig;
 use crate::fault::Rule;
 
 /// Settings of a [`Broker`](super::Broker) or a [`Core`](super::Core). The defaults are Apache Kafka's where it
 /// has one.
 #[derive(Clone, Debug)]
 pub struct BrokerConfig {
-    /// Name or IP address to listen on; 127.0.0.1 by default. There is no authentication:
+    /// Name or IP address to listen on; 127.0.0.1 unless told otherwise. Without `sasl` there is no authentication:
     /// see [`Broker::is_local`](super::Broker::is_local).
     pub host: String,
     /// TCP port to listen on; 0 takes a free one.
@@ -42,8 +43,8 @@ pub struct BrokerConfig {
     pub log_check_interval: Duration,
     /// Memory in bytes for records and for frames in flight. One eighth of it is for frames, over all connections;
     /// at that bound connections are not read, and if that lasts, the one that holds the most is closed.
-    /// The rest is for records; at that bound Produce gets `KAFKA_STORAGE_ERROR` until retention or a deletion has made
-    /// room. The default is 1 GiB, the heap that Apache Kafka's own script gives its broker.
+    /// The rest is for records; at that bound Produce gets `KAFKA_STORAGE_ERROR` until retention or a deletion has
+    /// made room. The default is 1 GiB, the heap that Apache Kafka's own script gives its broker.
     pub memory_bytes: u64,
     /// Most bytes of records in one Fetch response, whatever the client asks for (`fetch.max.bytes`).
     pub fetch_limit_bytes: usize,
@@ -56,18 +57,22 @@ pub struct BrokerConfig {
     pub group_session_timeout_min: Duration,
     /// Longest session timeout that a member may ask for (`group.max.session.timeout.ms`).
     pub group_session_timeout_max: Duration,
-    /// Most members of one group, pending ones included; further ones get `GROUP_MAX_SIZE_REACHED` (`group.max.size`).
+    /// Most members of one group, pending ones included; further ones get `GROUP_MAX_SIZE_REACHED`
+    /// (`group.max.size`).
     pub group_size_max: usize,
     /// Longest transaction timeout that a producer may ask for (`transaction.max.timeout.ms`).
     pub transaction_timeout_max: Duration,
     /// Time between the answer to EndTxn and the writing of the markers. Zero writes them at once; with a longer time
     /// clients see `CONCURRENT_TRANSACTIONS` and `UNSTABLE_OFFSET_COMMIT`, as in a busy cluster.
     pub marker_delay: Duration,
-    /// Wall clock time at the broker's [`Moment::ZERO`](kafka_wire::time::Moment::ZERO). The servers set it themselves.
+    /// Wall clock time at the broker's [`Moment::ZERO`](kafka_wire::time::Moment::ZERO). The servers set it
+    /// themselves.
     pub start_timestamp: TimestampMs,
     /// Seed of topic ids, member ids and the cluster id. With `None`, a [`Broker`](super::Broker) draws one at its
     /// start, so that no two clusters are the same, and a [`Core`](super::Core) takes 0.
     pub seed: Option<u64>,
+    /// Makes the listener one for SASL: who may connect, and by which mechanism. `None`: everybody, without a word.
+    pub sasl: Option<SaslConfig>,
     /// Faults to apply; more can be added while the broker runs.
     pub faults: Vec<Rule>,
 }
@@ -97,6 +102,7 @@ impl Default for BrokerConfig {
             marker_delay: Duration::ZERO,
             start_timestamp: TimestampMs(0),
             seed: None,
+            sasl: None,
             faults: Vec::new(),
         }
     }

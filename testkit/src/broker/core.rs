@@ -203,6 +203,10 @@ impl Core {
     /// Serves a request, or applies the fault that hits it.
     fn accept(&mut self, client: Client, body: Bytes) {
         let context = client.context;
+        if !self.state.logins.may_ask(self.state.now, context.connection, context.api) {
+            debug!(api = %context.api, connection = context.connection.0, "asked before it said who it is");
+            return self.close(context.connection);
+        }
         if !handlers::is_served(context.api, context.version) {
             debug!(api = %context.api, version = context.version, "not served");
             return match context.api {

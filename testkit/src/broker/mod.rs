@@ -30,6 +30,7 @@ pub mod partition;
 mod pipe;
 pub mod producer_state;
 mod record_rules;
+pub mod sasl;
 pub mod scram;
 mod server;
 pub mod state;
@@ -49,6 +50,7 @@ pub use self::config::BrokerConfig;
 pub use self::connection::{ConnectionId, Peer, RequestContext};
 pub use self::core::{Core, CoreAction};
 pub use self::pipe::Pipe;
+pub use self::sasl::{SaslConfig, SaslMechanism};
 use self::server::Server;
 pub use self::state::State;
 use crate::fault::Rule;
@@ -119,7 +121,8 @@ impl Broker {
         self.local
     }
 
-    /// Whether only programs on this machine can connect to it. There is no authentication.
+    /// Whether only programs on this machine can connect to it. Without [`BrokerConfig::sasl`] it asks nobody for a
+    /// password.
     #[must_use]
     pub fn is_local(&self) -> bool {
         self.local.ip().to_canonical().is_loopback()

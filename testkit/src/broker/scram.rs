@@ -1,18 +1,49 @@
-//! SCRAM credentials of users. Only the parts that can be listed are kept: no client logs in here,
-//! so no secret is needed.
+//! SCRAM credentials of users: what is shown of them, and what a SASL listener checks a client's proof with.
 //!
 //! Source: KIP-554; the rules are those of Kafka's `ScramControlManager`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use kafka_wire::protocol::ErrorCode;
+use kafka_wire::sasl::ScramHash;
 use kafka_wire::wire::Str;
 
 /// The credentials of every user.
 #[derive(Clone, Debug, Default)]
 pub struct ScramCredentials {
-    /// Iterations by user and by Kafka's number of the mechanism. Every user has at least one credential.
-    by_user: BTreeMap<Str, BTreeMap<i8, i32>>,
+    /// By user and by Kafka's number of the mechanism. No user is without a credential.
+    by_user: BTreeMap<Str, BTreeMap<i8, Credential>>,
+}
+
+/// The broker's knowledge of a user's password: enough to check that somebody else knows it, and not what it is.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credential {
+    /// Iterations of the hash.
+    pub iterations: i32,
+    pub(super) salt: Vec<u8>,
+    pub(super) stored_key: Vec<u8>,
+    pub(super) server_key: Vec<u8>,
+}
+
+impl Credential {
+    pub(super) fn new(hash: ScramHash, iterations: i32, salt: Vec<u8>, salted_password: &[u8]) -> Self {
+        let stored_key = hash.hash(&hash.hmac(salted_password, b"Client Key"));
+        Self { iterations, salt, stored_key, server_key: hash.hmac(salted_password, b"Server Key") }
+    }
+
+    /// By Kafka's number of a mechanism that has been checked.
+    pub(super) fn of(mechanism: i8, iterations: i32, salt: &[u8], salted_password: &[u8]) -> Self {
+        let hash = if mechanism == SCRAM_SHA_256 { ScramHash::Sha256 } else { ScramHash::Sha512 };
+        Self::new(hash, iterations, salt.to_vec(), salted_password)
+    }
+}
+
+/// Shows no key.
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credential").field("iterations", &self.iterations).finish_non_exhaustive()
+    }
 }
 
 impl ScramCredentials {
@@ -51,17 +82,17 @@ impl ScramCredentials {
     ///
     /// # Errors
     /// `POLICY_VIOLATION` beyond [`USERS_MAX`].
-    pub fn upsert(&mut self, user: &Str, mechanism: i8, iterations: i32) -> Result<(), ErrorCode> {
+    pub fn upsert(&mut self, user: &Str, mechanism: i8, credential: Credential) -> Result<(), ErrorCode> {
         if self.by_user.len() >= USERS_MAX && !self.by_user.contains_key(user) {
             return Err(ErrorCode::POLICY_VIOLATION);
         }
-        self.by_user.entry(user.detached()).or_default().insert(mechanism, iterations);
+        self.by_user.entry(user.detached()).or_default().insert(mechanism, credential);
         Ok(())
     }
 
-    /// The iterations of a user's credentials, by Kafka's number of the mechanism.
+    /// A user's credentials, by Kafka's number of the mechanism.
     #[must_use]
-    pub fn of(&self, user: &str) -> Option<&BTreeMap<i8, i32>> {
+    pub fn of(&self, user: &str) -> Option<&BTreeMap<i8, Credential>> {
         self.by_user.get(user)
     }
 

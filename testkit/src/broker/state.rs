@@ -22,6 +22,7 @@ use super::groups::Groups;
 use super::internal_topics;
 use super::log::{Log, LogSettings, Write};
 use super::partition::PartitionName;
+use super::sasl::Logins;
 use super::scram::ScramCredentials;
 use super::topics::{Topic, Topics, random_bytes};
 use super::transactions::{EndProtocol, Markers, ProducerIdentity, Transactions};
@@ -53,6 +54,8 @@ pub struct State {
     pub quotas: ClientQuotas,
     /// The credentials of users.
     pub scram: ScramCredentials,
+    /// User of each connection, and how far its login is.
+    pub logins: Logins,
     /// Bytes after the last field of requests, which were ignored.
     pub ignored_bytes: u64,
     /// Bytes that answers may still allocate; see [`Core::set_answer_room`](super::Core::set_answer_room).
@@ -98,6 +101,7 @@ impl State {
         let groups = Groups::new(&config, Rng::from_seed(rng.next_u64()));
         let protocol = if config.transaction_version >= 2 { EndProtocol::V2 } else { EndProtocol::V1 };
         let transactions = Transactions::new(config.marker_delay, protocol);
+        let mut logins = Logins::new(config.sasl.clone(), Rng::from_seed(rng.next_u64()));
         Self {
             config,
             host: Str::from(host),
@@ -110,7 +114,8 @@ impl State {
             dynamic_configs: DynamicConfigs::default(),
             acls: Acls::default(),
             quotas: ClientQuotas::default(),
-            scram: ScramCredentials::default(),
+            scram: logins.credentials(),
+            logins,
             ignored_bytes: 0,
             answer_room_bytes: usize::MAX,
             is_short_by_answers: false,
@@ -160,8 +165,8 @@ impl State {
         self.topics.create(name, count, internal_topics::configs(name)).ok()
     }
 
-    /// Creates the topic of a coordinator that a client looks for, unless it exists. Without room for it there will be
-    /// none, which does no harm: nothing here depends on it.
+    /// Creates the topic of a coordinator that a client looks for, unless it exists. Without room for it there will
+    /// be none, which does no harm: nothing here depends on it.
     pub(super) fn create_internal(&mut self, name: &'static str) {
         if self.topics.by_name(name).is_none() {
             let count = self.config.internal_partitions;
@@ -254,6 +259,7 @@ impl State {
 
     /// Drops the waiting requests of a client that has disconnected.
     pub fn disconnect(&mut self, connection: ConnectionId) {
+        self.logins.disconnect(connection);
         let Some(fetch) = self.fetches.remove(&connection) else { return };
         for (topic, index) in partitions_of(&fetch.request) {
             let name = self.topic_name(&topic.topic, topic.topic_id);

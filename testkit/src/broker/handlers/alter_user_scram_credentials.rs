@@ -1,4 +1,4 @@
-//! AlterUserScramCredentials: sets and deletes the credentials of users. No client can log in with them here.
+//! AlterUserScramCredentials: sets and deletes credentials of users, who log in with them on a SASL listener.
 
 use std::collections::BTreeMap;
 
@@ -10,6 +10,7 @@ use kafka_wire::protocol::alter_user_scram_credentials::{
 use kafka_wire::wire::Str;
 
 use super::{Client, Handled, Handler, code_and_words};
+use crate::broker::scram::Credential;
 use crate::broker::state::State;
 
 impl Handler for AlterUserScramCredentialsRequest {
@@ -59,7 +60,10 @@ impl Change<'_> {
             }
             // Kafka fails to derive a key from an empty password.
             Self::Upsert(one) if one.salted_password.is_empty() => Err(ErrorCode::UNKNOWN_SERVER_ERROR),
-            Self::Upsert(one) => state.scram.upsert(user, one.mechanism, one.iterations),
+            Self::Upsert(one) => {
+                let credential = Credential::of(one.mechanism, one.iterations, &one.salt, &one.salted_password);
+                state.scram.upsert(user, one.mechanism, credential)
+            }
         }
     }
 }

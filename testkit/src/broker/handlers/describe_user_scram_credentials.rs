@@ -10,6 +10,7 @@ use kafka_wire::protocol::describe_user_scram_credentials::{
 use kafka_wire::wire::Str;
 
 use super::{Client, Handled, Handler, code_and_words, repeated};
+use crate::broker::scram::Credential;
 use crate::broker::state::State;
 
 impl Handler for DescribeUserScramCredentialsRequest {
@@ -35,7 +36,11 @@ impl Handler for DescribeUserScramCredentialsRequest {
 
 fn find(state: &State, user: &str) -> Result<Vec<CredentialInfo>, ErrorCode> {
     let credentials = state.scram.of(user).ok_or(ErrorCode::RESOURCE_NOT_FOUND)?.iter();
-    let info = |(&mechanism, &iterations)| CredentialInfo { mechanism, iterations, ..Default::default() };
+    let info = |(&mechanism, credential): (&i8, &Credential)| CredentialInfo {
+        mechanism,
+        iterations: credential.iterations,
+        ..Default::default()
+    };
     Ok(credentials.map(info).collect())
 }
 

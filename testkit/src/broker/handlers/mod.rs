@@ -47,6 +47,8 @@ mod offset_delete;
 mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
+mod sasl_authenticate;
+mod sasl_handshake;
 mod sync_group;
 mod txn_offset_commit;
 
@@ -80,6 +82,7 @@ const HANDLERS: &[Entry] = &[
     Entry::of::<api::sync_group::SyncGroupRequest>(),
     Entry::of::<api::describe_groups::DescribeGroupsRequest>(),
     Entry::of::<api::list_groups::ListGroupsRequest>(),
+    Entry::of::<api::sasl_handshake::SaslHandshakeRequest>(),
     Entry::of::<api::api_versions::ApiVersionsRequest>(),
     Entry::of::<api::create_topics::CreateTopicsRequest>(),
     Entry::of::<api::delete_topics::DeleteTopicsRequest>(),
@@ -90,6 +93,7 @@ const HANDLERS: &[Entry] = &[
     Entry::of::<api::end_txn::EndTxnRequest>(),
     Entry::of::<api::txn_offset_commit::TxnOffsetCommitRequest>(),
     Entry::of::<api::describe_configs::DescribeConfigsRequest>(),
+    Entry::of::<api::sasl_authenticate::SaslAuthenticateRequest>(),
     Entry::of::<api::delete_groups::DeleteGroupsRequest>(),
     Entry::of::<api::describe_cluster::DescribeClusterRequest>(),
     Entry::of::<api::create_partitions::CreatePartitionsRequest>(),
