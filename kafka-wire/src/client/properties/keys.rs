@@ -1,0 +1,319 @@
+//! The keys of a client, a producer and a consumer: one row each. A new setting is a field of its configuration and a
+//! row here.
+
+use super::row::{Row, boolean, millis, number, put};
+use crate::client::ClientConfig;
+use crate::compression::Compression;
+use crate::consumer::{ConsumerConfig, ResetPolicy};
+use crate::producer::{Acks, ProducerConfig};
+use crate::types::IsolationLevel;
+use crate::wire::Str;
+
+/// A row without a secret.
+macro_rules! row {
+    ($name:literal, [$($alias:literal),*], $default:literal, $takes:literal, $doc:literal, $set:expr) => {
+        Row {
+            name: $name,
+            aliases: &[$($alias),*],
+            default: $default,
+            takes: $takes,
+            doc: $doc,
+            is_secret: false,
+            set: $set,
+        }
+    };
+}
+
+/// The keys of [`ClientConfig`], those of security aside.
+pub(super) const CLIENT: &[Row<ClientConfig>] = &[
+    row!(
+        "bootstrap.servers",
+        ["metadata.broker.list"],
+        "",
+        "`HOST:PORT` pairs, separated by commas",
+        "Brokers to learn the cluster from; any one that answers is enough.",
+        |config, value| {
+            config.bootstrap_servers = ClientConfig::new(value).bootstrap_servers;
+            !config.bootstrap_servers.is_empty()
+        }
+    ),
+    row!(
+        "client.id",
+        [],
+        "waterwheel",
+        "a name",
+        "Name of this client in the brokers' logs, metrics and quotas.",
+        |config, value| {
+            config.client_id = Str::from(value);
+            true
+        }
+    ),
+    row!(
+        "request.timeout.ms",
+        ["socket.timeout.ms"],
+        "30000",
+        "a whole number of milliseconds, 1 or more",
+        "How long an answer may take before it counts as lost; also how long an operation that retries goes on.",
+        |config, value| put(&mut config.request_timeout, millis(value, 1..))
+    ),
+    row!(
+        "socket.connection.setup.timeout.ms",
+        [],
+        "4000",
+        "a whole number of milliseconds, 1 or more",
+        "For one connection: resolving, connecting, TLS, versions and authentication.",
+        |config, value| put(&mut config.connect_timeout, millis(value, 1..))
+    ),
+    row!(
+        "bootstrap.timeout.ms",
+        [],
+        "4500",
+        "a whole number of milliseconds, 1 or more",
+        "For the first connection to the cluster, shared by the bootstrap servers.",
+        |config, value| put(&mut config.bootstrap_timeout, millis(value, 1..))
+    ),
+    row!(
+        "retry.backoff.ms",
+        [],
+        "50",
+        "a whole number of milliseconds",
+        "First pause before what failed is tried again; it doubles up to `retry.backoff.max.ms`.",
+        |config, value| put(&mut config.retry_backoff_min, millis(value, 0..))
+    ),
+    row!(
+        "retry.backoff.max.ms",
+        [],
+        "1000",
+        "a whole number of milliseconds",
+        "Longest pause before what failed is tried again.",
+        |config, value| put(&mut config.retry_backoff_max, millis(value, 0..))
+    ),
+    row!(
+        "metadata.max.age.ms",
+        ["topic.metadata.refresh.interval.ms"],
+        "300000",
+        "a whole number of milliseconds",
+        "Age at which a topic's metadata is asked for again although nothing failed.",
+        |config, value| put(&mut config.metadata_max_age, millis(value, 0..))
+    ),
+    row!(
+        "receive.message.max.bytes",
+        [],
+        "104857600",
+        "a whole number of bytes, 1000 or more",
+        "Largest answer of a broker; a larger one ends its connection. It has to exceed the cluster's `message.max.bytes`.",
+        |config, value| put(&mut config.frame_limit, number(value, 1_000..=2_147_483_647))
+    ),
+];
+
+/// The keys of [`ProducerConfig`].
+pub(super) const PRODUCER: &[Row<ProducerConfig>] = &[
+    row!(
+        "transactional.id",
+        [],
+        "",
+        "a name",
+        "The producer writes in transactions, and fences whoever has opened the same id before.",
+        |config, value| {
+            config.transactional_id = (!value.is_empty()).then(|| Str::from(value));
+            !value.is_empty()
+        }
+    ),
+    row!(
+        "transaction.timeout.ms",
+        [],
+        "10000",
+        "a whole number of milliseconds, 1 or more",
+        "The coordinator aborts a transaction that is open longer than this.",
+        |config, value| put(&mut config.transaction_timeout, millis(value, 1..))
+    ),
+    row!(
+        "acks",
+        ["request.required.acks"],
+        "all",
+        "`all` (or `-1`), `1` or `0`",
+        "The replicas that must have a batch before it is acknowledged. Less than `all` turns `enable.idempotence` off.",
+        |config, value| {
+            let acks = match value {
+                "all" | "-1" => Some(Acks::All),
+                "1" => Some(Acks::Leader),
+                "0" => Some(Acks::None),
+                _ => None,
+            };
+            put(&mut config.acks, acks)
+        }
+    ),
+    row!(
+        "enable.idempotence",
+        [],
+        "true",
+        "`true` or `false`",
+        "Batches that are sent again are recognised, and order is kept.",
+        |config, value| put(&mut config.idempotence, boolean(value))
+    ),
+    row!(
+        "max.block.ms",
+        [],
+        "60000",
+        "a whole number of milliseconds",
+        "How long `send` waits for room in the buffer and for the partitions of its topic.",
+        |config, value| put(&mut config.max_block, millis(value, 0..))
+    ),
+    row!(
+        "partitioner.adaptive.partitioning.enable",
+        [],
+        "true",
+        "`true` or `false`",
+        "Records without a key go less to partitions where more batches wait.",
+        |config, value| put(&mut config.adaptive_partitioning, boolean(value))
+    ),
+    row!(
+        "linger.ms",
+        ["queue.buffering.max.ms"],
+        "5",
+        "a whole number of milliseconds",
+        "How long a batch waits to be filled before it is sent.",
+        |config, value| put(&mut config.linger, millis(value, 0..))
+    ),
+    row!(
+        "batch.size",
+        [],
+        "262144",
+        "a whole number of bytes",
+        "A batch is closed when the next record would make it larger than this, before compression.",
+        |config, value| put(&mut config.batch_size_bytes, number(value, 0..=2_147_483_647))
+    ),
+    row!(
+        "compression.type",
+        ["compression.codec"],
+        "none",
+        "`none`, `gzip`, `snappy`, `lz4` or `zstd`",
+        "Codec for batches that it makes smaller.",
+        |config, value| put(&mut config.compression, Compression::from_name(value))
+    ),
+    row!(
+        "buffer.memory",
+        [],
+        "33554432",
+        "a whole number of bytes, 1 or more",
+        "Bytes of records that may wait for their acknowledgement, before compression.",
+        |config, value| put(&mut config.buffer_limit_bytes, number(value, 1..))
+    ),
+    row!(
+        "max.request.size",
+        [],
+        "4194304",
+        "a whole number of bytes, 1 or more",
+        "Bytes of batches in one request, unless a single batch is larger.",
+        |config, value| put(&mut config.request_limit_bytes, number(value, 1..=2_147_483_647))
+    ),
+    row!(
+        "delivery.timeout.ms",
+        ["message.timeout.ms"],
+        "120000",
+        "a whole number of milliseconds, 1 or more",
+        "From the moment a batch is closed until it has failed for good, whatever the brokers do.",
+        |config, value| put(&mut config.delivery_timeout, millis(value, 1..))
+    ),
+];
+
+/// The keys of [`ConsumerConfig`].
+pub(super) const CONSUMER: &[Row<ConsumerConfig>] = &[
+    row!(
+        "isolation.level",
+        [],
+        "read_uncommitted",
+        "`read_uncommitted` or `read_committed`",
+        "Whether records of open and aborted transactions are delivered.",
+        |config, value| {
+            let isolation = match value {
+                "read_uncommitted" => Some(IsolationLevel::ReadUncommitted),
+                "read_committed" => Some(IsolationLevel::ReadCommitted),
+                _ => None,
+            };
+            put(&mut config.isolation, isolation)
+        }
+    ),
+    row!(
+        "fetch.min.bytes",
+        [],
+        "1",
+        "a whole number of bytes",
+        "Bytes that a leader waits for before it answers a fetch.",
+        |config, value| put(&mut config.min_bytes, number(value, 0..=2_147_483_647))
+    ),
+    row!(
+        "fetch.max.bytes",
+        [],
+        "16777216",
+        "a whole number of bytes",
+        "Bytes in the answer of one leader; at least one batch comes even when it is larger.",
+        |config, value| put(&mut config.max_bytes, number(value, 0..=2_147_483_647).map(|bytes: u32| bytes.max(1)))
+    ),
+    row!(
+        "max.partition.fetch.bytes",
+        ["fetch.message.max.bytes"],
+        "1048576",
+        "a whole number of bytes",
+        "Bytes of one partition in an answer; at least one batch comes even when it is larger.",
+        |config, value| {
+            put(&mut config.max_partition_bytes, number(value, 0..=2_147_483_647).map(|bytes: u32| bytes.max(1)))
+        }
+    ),
+    row!(
+        "fetch.max.wait.ms",
+        ["fetch.wait.max.ms"],
+        "500",
+        "a whole number of milliseconds",
+        "How long a leader waits for `fetch.min.bytes`.",
+        |config, value| put(&mut config.max_wait, millis(value, 0..))
+    ),
+    row!(
+        "auto.offset.reset",
+        [],
+        "none",
+        "`earliest`, `latest` or `none`",
+        "Where to go on when the position is not in the log; `none` is an error, so that somebody learns of lost records.",
+        |config, value| {
+            let reset = match value {
+                "earliest" | "smallest" | "beginning" => Some(ResetPolicy::Earliest),
+                "latest" | "largest" | "end" => Some(ResetPolicy::Latest),
+                "none" | "error" => Some(ResetPolicy::None),
+                _ => None,
+            };
+            put(&mut config.reset, reset)
+        }
+    ),
+];
+
+/// Keys of other clients that a file may hold and that change nothing here, so that an existing file can be used as
+/// it is.
+pub(super) const IGNORED: &[&str] = &[
+    "allow.auto.create.topics",
+    "auto.include.jmx.reporter",
+    "check.crcs",
+    "client.dns.lookup",
+    "connections.max.idle.ms",
+    "enable.metrics.push",
+    "interceptor.classes",
+    "key.deserializer",
+    "key.serializer",
+    "max.in.flight.requests.per.connection",
+    "metric.reporters",
+    "metrics.num.samples",
+    "metrics.recording.level",
+    "metrics.sample.window.ms",
+    "receive.buffer.bytes",
+    "reconnect.backoff.max.ms",
+    "reconnect.backoff.ms",
+    "retries",
+    "send.buffer.bytes",
+    "socket.keepalive.enable",
+    "ssl.cipher.suites",
+    "ssl.enabled.protocols",
+    "ssl.protocol",
+    "ssl.provider",
+    "statistics.interval.ms",
+    "value.deserializer",
+    "value.serializer",
+];

@@ -1,0 +1,291 @@
+//! Configuration by name: from a properties file, the environment, or pairs; with Java's names, and librdkafka's as
+//! aliases.
+//!
+//! `keys` and `security` are the tables, one row for each key; `text` reads Java's properties files and `jaas` the
+//! form in which they have passwords.
+
+mod error;
+mod jaas;
+mod keys;
+mod row;
+mod security;
+mod text;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::{env, fmt, fs};
+
+pub use error::PropertiesError;
+use row::Row;
+use security::Security;
+use tracing::warn;
+
+use super::ClientConfig;
+use crate::consumer::ConsumerConfig;
+use crate::producer::{Acks, ProducerConfig};
+
+/// Settings by name, as a file has them; [`Properties::client`] and its like make typed configurations of them.
+///
+/// ```
+/// use kafka_wire::client::Properties;
+///
+/// # fn main() -> Result<(), kafka_wire::client::PropertiesError> {
+/// let properties = Properties::parse(
+///     "bootstrap.servers=kafka.example:9093
+///      security.protocol=SASL_SSL
+///      sasl.mechanism=SCRAM-SHA-512
+///      sasl.username=alice
+///      sasl.password=secret
+///      linger.ms=20",
+/// )?;
+/// let (client, producer) = (properties.client()?, properties.producer()?);
+/// assert_eq!(client.bootstrap_servers, ["kafka.example:9093"]);
+/// assert_eq!(producer.linger.as_millis(), 20);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Properties {
+    /// By the first name of the key. Every value has been checked.
+    entries: BTreeMap<&'static str, String>,
+}
+
+/// One key, for a reference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// Java's name, or ours where Java has none.
+    pub name: &'static str,
+    /// librdkafka's names, and older ones.
+    pub aliases: &'static [&'static str],
+    /// The value that holds when nobody sets it; empty for none.
+    pub default: &'static str,
+    /// The values that it takes.
+    pub takes: &'static str,
+    /// Its meaning.
+    pub doc: &'static str,
+    /// The configuration that it belongs to: `client`, `security`, `producer` or `consumer`.
+    pub group: &'static str,
+}
+
+impl Properties {
+    /// No settings.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Reads the text of a Java properties file. A key that is there twice has its last value.
+    ///
+    /// # Errors
+    /// A line is none, or [`Properties::set`] refuses a pair.
+    pub fn parse(text: &str) -> Result<Self, PropertiesError> {
+        let mut properties = Self::new();
+        for (key, value) in text::pairs(text)? {
+            properties.set(&key, &value)?;
+        }
+        Ok(properties)
+    }
+
+    /// Reads a Java properties file.
+    ///
+    /// # Errors
+    /// The file cannot be read, or as [`Properties::parse`].
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, PropertiesError> {
+        let path = path.as_ref();
+        let text = fs::read_to_string(path)
+            .map_err(|error| PropertiesError::File { path: path.to_owned(), kind: error.kind() })?;
+        Self::parse(&text)
+    }
+
+    /// Reads the environment: with `KAFKA_` as prefix, `KAFKA_BOOTSTRAP_SERVERS` is `bootstrap.servers`.
+    ///
+    /// Variables with the prefix that name no key, such as `KAFKA_HOME` or `KAFKA_HEAP_OPTS`, are passed over.
+    ///
+    /// # Errors
+    /// A key does not take its value.
+    pub fn from_env(prefix: &str) -> Result<Self, PropertiesError> {
+        let variables =
+            env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Self::from_variables(prefix, variables)
+    }
+
+    fn from_variables(
+        prefix: &str,
+        variables: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, PropertiesError> {
+        let mut properties = Self::new();
+        for (name, value) in variables {
+            let Some(name) = name.strip_prefix(prefix) else { continue };
+            match properties.set(&name.to_ascii_lowercase().replace('_', "."), &value) {
+                Ok(()) | Err(PropertiesError::UnknownKey { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(properties)
+    }
+
+    /// Sets one value, by Java's name or by librdkafka's.
+    ///
+    /// Keys that other clients have and that mean nothing here, such as `key.serializer`, are taken with a warning.
+    ///
+    /// # Errors
+    /// The key is unknown, and the error names the one that was probably meant; or it does not take this value.
+    pub fn set(&mut self, key: &str, value: &str) -> Result<(), PropertiesError> {
+        let value = value.trim();
+        let of_client = try_row(keys::CLIENT, key, value, || ClientConfig::new(""));
+        let checked = of_client
+            .or_else(|| try_row(security::SECURITY, key, value, Security::default))
+            .or_else(|| try_row(keys::PRODUCER, key, value, ProducerConfig::default))
+            .or_else(|| try_row(keys::CONSUMER, key, value, ConsumerConfig::default));
+        match checked {
+            Some(name) => {
+                self.entries.insert(name?, value.to_owned());
+                Ok(())
+            }
+            None if keys::IGNORED.contains(&key) => {
+                warn!(key, "this key of other clients has no effect here");
+                Ok(())
+            }
+            None => Err(PropertiesError::UnknownKey { key: key.to_owned(), nearest: nearest(key, names()) }),
+        }
+    }
+
+    /// Adds other settings; theirs win.
+    pub fn extend(&mut self, others: Self) {
+        self.entries.extend(others.entries);
+    }
+
+    /// Value of a key by its first name, if it is set.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.entries.get(key).map(String::as_str)
+    }
+
+    /// The configuration of a client, with TLS and SASL.
+    ///
+    /// # Errors
+    /// Keys of security do not go together, or one that another one needs is missing. Bootstrap servers may be
+    /// missing: they can be set in the result, and connecting without any fails.
+    pub fn client(&self) -> Result<ClientConfig, PropertiesError> {
+        let mut config = ClientConfig::new("");
+        self.apply(keys::CLIENT, &mut config);
+        let mut security = Security::default();
+        self.apply(security::SECURITY, &mut security);
+        config.sasl = security.sasl()?;
+        #[cfg(feature = "tls")]
+        {
+            config.tls = security.tls()?;
+        }
+        #[cfg(not(feature = "tls"))]
+        security.tls()?;
+        Ok(config)
+    }
+
+    /// The configuration of a producer. As in Java, less than `acks=all` turns idempotence off unless it is asked
+    /// for.
+    ///
+    /// # Errors
+    /// `enable.idempotence=true` or a `transactional.id` beside less than `acks=all`, or a `transactional.id` without
+    /// idempotence.
+    pub fn producer(&self) -> Result<ProducerConfig, PropertiesError> {
+        let mut config = ProducerConfig::default();
+        self.apply(keys::PRODUCER, &mut config);
+        let is_asked_for = self.get("enable.idempotence").is_some();
+        if config.acks != Acks::All {
+            if config.transactional_id.is_some() || (is_asked_for && config.idempotence) {
+                let why = "idempotence and transactions take acks=all";
+                return Err(PropertiesError::Unusable { key: "acks", why });
+            }
+            config.idempotence = false;
+        }
+        if config.transactional_id.is_some() && !config.idempotence {
+            let why = "a transactional.id takes enable.idempotence=true";
+            return Err(PropertiesError::Unusable { key: "enable.idempotence", why });
+        }
+        Ok(config)
+    }
+
+    /// The configuration of a consumer.
+    ///
+    /// # Errors
+    /// None today; keys may come that have to fit together.
+    pub fn consumer(&self) -> Result<ConsumerConfig, PropertiesError> {
+        let mut config = ConsumerConfig::default();
+        self.apply(keys::CONSUMER, &mut config);
+        Ok(config)
+    }
+
+    /// Every key, in the order of the reference.
+    pub fn keys() -> impl Iterator<Item = Key> {
+        let client = keys::CLIENT.iter().map(|row| key(row, "client"));
+        let security = security::SECURITY.iter().map(|row| key(row, "security"));
+        let producer = keys::PRODUCER.iter().map(|row| key(row, "producer"));
+        client.chain(security).chain(producer).chain(keys::CONSUMER.iter().map(|row| key(row, "consumer")))
+    }
+
+    fn apply<C>(&self, rows: &[Row<C>], config: &mut C) {
+        for row in rows {
+            if let Some(value) = self.entries.get(row.name) {
+                let is_taken = (row.set)(config, value);
+                debug_assert!(is_taken, "{} was checked when it was set", row.name);
+            }
+        }
+    }
+}
+
+/// Shows no secrets.
+impl fmt::Debug for Properties {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_secret = |name: &str| security::SECURITY.iter().any(|row| row.name == name && row.is_secret);
+        let entries =
+            self.entries.iter().map(|(name, value)| (name, if is_secret(name) { "[hidden]" } else { value.as_str() }));
+        f.debug_map().entries(entries).finish()
+    }
+}
+
+impl ClientConfig {
+    /// A configuration from the text of a Java properties file; see [`Properties`]. Keys of producers and consumers
+    /// may be in it.
+    ///
+    /// # Errors
+    /// As [`Properties::parse`] and [`Properties::client`].
+    pub fn from_properties(text: &str) -> Result<Self, PropertiesError> {
+        Properties::parse(text)?.client()
+    }
+}
+
+/// The known key that was probably meant: the closest one, when at most a third of the characters differ from it (by
+/// Damerau and Levenshtein: added, missing, other, and swapped ones). Beyond that a suggestion is noise.
+pub fn nearest<'a>(key: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let (distance, known) =
+        known.map(|known| (strsim::damerau_levenshtein(known, key), known)).min_by_key(|(distance, _)| *distance)?;
+    (distance * 3 <= key.chars().count()).then_some(known)
+}
+
+fn names() -> impl Iterator<Item = &'static str> {
+    Properties::keys().flat_map(|key| std::iter::once(key.name).chain(key.aliases.iter().copied()))
+}
+
+fn key<C>(row: &Row<C>, group: &'static str) -> Key {
+    let Row { name, aliases, default, takes, doc, .. } = *row;
+    Key { name, aliases, default, takes, doc, group }
+}
+
+/// The first name of the key, if a row of this table has it and takes the value.
+fn try_row<C>(
+    rows: &[Row<C>],
+    key: &str,
+    value: &str,
+    fresh: impl FnOnce() -> C,
+) -> Option<Result<&'static str, PropertiesError>> {
+    let row = rows.iter().find(|row| row.is_named(key))?;
+    let error = || PropertiesError::InvalidValue {
+        key: row.name,
+        value: (!row.is_secret).then(|| value.to_owned()),
+        expected: row.takes,
+    };
+    Some(if (row.set)(&mut fresh(), value) { Ok(row.name) } else { Err(error()) })
+}
+
+#[cfg(test)]
+mod tests;

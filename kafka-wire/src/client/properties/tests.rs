@@ -1,0 +1,175 @@
+//! Files as people have them, mistakes in them, and secrets that must not come out.
+
+use std::time::Duration;
+
+use super::*;
+use crate::client::Sasl;
+
+fn client(text: &str) -> Result<ClientConfig, PropertiesError> {
+    ClientConfig::from_properties(text)
+}
+
+#[test]
+fn a_file_of_javas_client_is_read() {
+    let config = client(
+        r#"# A comment
+! another
+bootstrap.servers = a:1, \
+                    b:2
+client.id: caf\u00e9
+security.protocol=SASL_SSL
+sasl.mechanism SCRAM-SHA-256
+sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required \
+  username="alice" \
+  password="p=\\"w;d";
+ssl.endpoint.identification.algorithm=
+key.serializer=org.apache.kafka.common.serialization.StringSerializer
+"#,
+    )
+    .unwrap();
+    assert_eq!(config.bootstrap_servers, ["a:1", "b:2"]);
+    assert_eq!(&*config.client_id, "caf\u{e9}");
+    assert_eq!(config.sasl.as_ref().map(|sasl| sasl.mechanism().to_string()).as_deref(), Some("SCRAM-SHA-256"));
+    assert!(!config.tls.as_ref().unwrap().checks_name);
+    assert!(!format!("{config:?}").contains("w;d"));
+}
+
+#[test]
+fn names_of_librdkafka_are_aliases() {
+    let properties = Properties::parse(
+        "metadata.broker.list=h:1\nsasl.mechanisms=PLAIN\nsecurity.protocol=sasl_plaintext\nsasl.username=a\nsasl.password=b\n\
+         socket.timeout.ms=7000\nqueue.buffering.max.ms=9\nfetch.wait.max.ms=11\ncompression.codec=lz4",
+    )
+    .unwrap();
+    let config = properties.client().unwrap();
+    assert_eq!(config.request_timeout, Duration::from_secs(7));
+    assert_eq!(config.sasl.as_ref().map(Sasl::mechanism).as_deref(), Some("PLAIN"));
+    assert_eq!(properties.producer().unwrap().linger, Duration::from_millis(9));
+    assert_eq!(properties.consumer().unwrap().max_wait, Duration::from_millis(11));
+    assert_eq!(properties.get("bootstrap.servers"), Some("h:1"));
+}
+
+#[test]
+fn every_key_is_known_once_takes_its_default_and_refuses_nonsense() {
+    let mut seen = std::collections::BTreeSet::new();
+    for key in Properties::keys() {
+        for name in std::iter::once(&key.name).chain(key.aliases) {
+            assert!(seen.insert(*name), "{name} is there twice");
+            assert!(!keys::IGNORED.contains(name), "{name} is ignored and not");
+        }
+        if !key.default.is_empty() {
+            Properties::new().set(key.name, key.default).unwrap();
+        }
+        let takes_any = key.default.is_empty() || key.name == "client.id";
+        assert_eq!(
+            Properties::new().set(key.name, "\u{1}nonsense").is_err(),
+            !takes_any || is_closed(key.name),
+            "{}",
+            key.name
+        );
+    }
+    /// A key without a default that takes a few words only.
+    fn is_closed(name: &str) -> bool {
+        name == "sasl.mechanism"
+    }
+}
+
+#[test]
+fn defaults_of_the_reference_are_those_of_the_types() {
+    let defaults = Properties::keys().filter(|key| !key.default.is_empty());
+    let text: String = defaults.map(|key| format!("{}={}\n", key.name, key.default)).collect();
+    let properties = Properties::parse(&text).unwrap();
+    let (read, fresh) = (properties.client().unwrap(), ClientConfig::new(""));
+    let shown = |config: &ClientConfig| format!("{:?}", ClientConfig { seed: 0, ..config.clone() });
+    assert_eq!(shown(&read), shown(&fresh));
+    assert_eq!(properties.producer().unwrap(), ProducerConfig::default());
+    assert_eq!(properties.consumer().unwrap(), ConsumerConfig::default());
+}
+
+#[test]
+fn an_unknown_key_names_one_that_is_near_and_no_other() {
+    let said = |key: &str| Properties::new().set(key, "1").unwrap_err().to_string();
+    assert!(said("sasl.mecanism").ends_with("did you mean `sasl.mechanism`?"));
+    assert!(said("linger").contains("docs/reference/client-config.md"), "{}", said("linger"));
+    assert!(said("state.dir").contains("docs/reference/client-config.md"));
+}
+
+#[test]
+fn values_out_of_range_say_what_is_taken() {
+    let said = |key: &str, value: &str| Properties::new().set(key, value).unwrap_err().to_string();
+    assert_eq!(
+        said("request.timeout.ms", "0"),
+        "`request.timeout.ms` takes a whole number of milliseconds, 1 or more, not `0`"
+    );
+    assert!(said("linger.ms", "-1").contains("not `-1`"));
+    assert!(said("auto.offset.reset", "first").contains("`earliest`, `latest` or `none`"));
+    assert!(said("ssl.keystore.type", "JKS").contains("keytool -importkeystore"));
+    assert!(said("security.protocol", "TLS").contains("SASL_SSL"));
+    let mut properties = Properties::new();
+    properties.set("fetch.max.bytes", "0").unwrap();
+    assert_eq!(properties.consumer().unwrap().max_bytes, 1, "Java takes 0, and a broker then sends one batch");
+}
+
+#[test]
+fn keys_of_security_have_to_go_together() {
+    let said = |text: &str| client(text).unwrap_err().to_string();
+    let of = |rest: &str| said(&format!("security.protocol=SASL_PLAINTEXT\n{rest}"));
+    assert!(said("sasl.mechanism=PLAIN").contains("`security.protocol` is not set"));
+    assert!(of("").contains("`sasl.mechanism` is not set"));
+    assert!(of("sasl.mechanism=PLAIN\nsasl.password=hush").contains("`sasl.username` is not set"));
+    assert!(of("sasl.mechanism=OAUTHBEARER").contains("Sasl::oauthbearer"));
+    assert!(said("security.protocol=SSL\nssl.keystore.key=hush").contains("without its certificate"));
+    client("security.protocol=PLAINTEXT\nsasl.mechanism=PLAIN").unwrap();
+}
+
+#[test]
+fn less_than_all_acknowledgements_turn_idempotence_off_as_in_java() {
+    let producer = |text: &str| Properties::parse(text).unwrap().producer();
+    assert!(!producer("acks=1").unwrap().idempotence);
+    assert!(producer("acks=-1").unwrap().idempotence);
+    producer("acks=1\nenable.idempotence=true").unwrap_err();
+    producer("acks=0\ntransactional.id=t").unwrap_err();
+    producer("enable.idempotence=false\ntransactional.id=t").unwrap_err();
+}
+
+#[test]
+fn no_mistake_shows_a_secret() {
+    let jaas =
+        |entry: &str| format!("security.protocol=SASL_PLAINTEXT\nsasl.mechanism=PLAIN\nsasl.jaas.config={entry}");
+    let plain = "org.apache.kafka.common.security.plain.PlainLoginModule";
+    let mut texts = vec![
+        "sasl.password=hush\\u12".to_owned(),
+        "=hush".to_owned(),
+        "security.protocol=SASL_PLAINTEXT\nsasl.mechanism=PLAIN\nsasl.password=hush".to_owned(),
+    ];
+    for entry in [
+        format!("{plain} required username=\"a\" password=\"hush\""),
+        format!("{plain} required username=\"a\" password=\"hush;"),
+        format!("{plain} required username=\"a\" password hush;"),
+        format!("{plain} username=\"a\" password=\"hush\";"),
+        format!("{plain} required user=\"a\" password=\"hush\";"),
+        format!("{plain} required username=\"a\" password=\"hush\"; hush"),
+        "com.sun.security.auth.module.Krb5LoginModule required password=\"hush\";".to_owned(),
+        "org.apache.kafka.common.security.scram.ScramLoginModule required username=\"a\" password=\"hush\";".to_owned(),
+        "hush".to_owned(),
+    ] {
+        texts.push(jaas(&entry));
+    }
+    for text in texts {
+        let error = client(&text).unwrap_err();
+        let properties = Properties::parse(&text);
+        assert!(!format!("{error} {error:?} {properties:?}").contains("hush"), "{error}");
+    }
+}
+
+#[test]
+fn the_environment_has_keys_in_capitals() {
+    let variables =
+        [("KAFKA_BOOTSTRAP_SERVERS", "h:1"), ("KAFKA_HOME", "/opt"), ("PATH", "x"), ("KAFKA_LINGER_MS", "3")];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let properties = Properties::from_variables("KAFKA_", variables.clone().into_iter()).unwrap();
+    assert_eq!(properties.client().unwrap().bootstrap_servers, ["h:1"]);
+    assert_eq!(properties.producer().unwrap().linger, Duration::from_millis(3));
+    let wrong = [("KAFKA_LINGER_MS".to_owned(), "soon".to_owned())];
+    assert!(Properties::from_variables("KAFKA_", wrong.into_iter()).is_err());
+}
