@@ -91,7 +91,7 @@ impl World {
     }
 }
 
-/// An answer to ApiVersions v4 that allows Heartbeat v0 to v4, with this correlation id.
+/// A response to ApiVersions v4 that allows Heartbeat v0 to v4, with this correlation id.
 fn announcement(correlation_id: u8) -> Vec<u8> {
     let heartbeat = ApiKey::Heartbeat as u8;
     let body = [0, 0, 2, 0, heartbeat, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0];

@@ -1,5 +1,5 @@
-//! The forms that certificates and keys come in: encodings, line breaks, passwords, keystores of Java; and
-//! certificates that are trusted by themselves. `tls/make.sh` made the files; no error may show anything of a key.
+//! The formats of certificates and keys: encodings, line breaks, passwords, keystores of Java, and certificates that
+//! are trusted by themselves. `tls/make.sh` made the files. No error may show anything of a key.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -59,7 +59,7 @@ fn keys_of_every_form_are_read_however_their_lines_are_broken() {
         for (chain, key_text) in line_breaks(&certificate).iter().zip(line_breaks(&key_text)) {
             TlsConnector::new(&shows(chain, &key_text, None)).unwrap_or_else(|error| panic!("{key}: {error}"));
         }
-        // One text with both, in either order.
+        // One text holds both, in either order.
         for both in [format!("{certificate}{key_text}"), format!("{key_text}{certificate}")] {
             for both in line_breaks(&both) {
                 TlsConnector::new(&shows(&both, &both, None)).unwrap_or_else(|error| panic!("{key}: {error}"));
@@ -111,7 +111,7 @@ fn a_key_with_a_password_is_opened_by_it_alone() {
     }
 }
 
-/// A key is broken in every way that happens to keys, and in none of them the error shows twelve characters of it.
+/// A key is broken in every usual way, and no error may show twelve characters of it.
 #[test]
 fn no_error_shows_a_part_of_a_key() {
     for (certificate, key) in KEYS {
@@ -171,7 +171,7 @@ fn a_keystore_of_java_comes_with_the_line_that_converts_it() {
     std::fs::remove_dir_all(directory).unwrap();
 }
 
-/// A server that shows this certificate and lets everybody in; the port of it.
+/// Starts a server that shows this certificate and accepts every client. Returns its port.
 async fn serve(certificate: &str, key: &str) -> u16 {
     let chain = vec![CertificateDer::from_pem_slice(read(certificate).as_bytes()).unwrap()];
     let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls_graviola::default_provider()))
@@ -218,7 +218,7 @@ async fn a_certificate_in_the_truststore_is_trusted_by_itself() {
         let strange = TlsConfig::new(text(&read("stranger.pem")));
         assert_ne!(problem(&strange, "localhost", port).await, TlsProblem::Other);
     }
-    // One that an authority has signed, without the authority.
+    // The certificate is signed by an authority, and only the certificate itself is in the truststore.
     let port = serve("broker.pem", "broker.key").await;
     dial(&TlsConfig::new(text(&read("broker.pem"))), "localhost", port).await.unwrap();
     let port = serve("expired.pem", "expired.key").await;

@@ -1,5 +1,5 @@
-//! SASL: our client on the embedded SASL listener and on Apache Kafka's, and clients that others wrote on the
-//! embedded one.
+//! SASL: our client on the embedded SASL listener and on that of Apache Kafka, and clients by others
+//! on the embedded one.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ async fn connect(bootstrap: &str, sasl: Option<Sasl>) -> Result<Client, ConnectE
     Client::connect(config).await
 }
 
-/// The client's error when it cannot connect; never with a password in it.
+/// Returns the client's error when it cannot connect, which must never contain a password.
 async fn in_vain(bootstrap: &str, sasl: Option<Sasl>) -> String {
     let error = connect(bootstrap, sasl).await.expect_err("the broker does not let it in");
     assert!(!format!("{error} {error:?}").contains("wrong"), "{error}");
@@ -44,7 +44,7 @@ async fn assert_works(client: &Client, topic: &str) {
     assert_eq!(records.len(), 2);
 }
 
-/// Every mechanism lets the right password in; every mistake is told in words that name what to look at.
+/// Asserts that every mechanism accepts the right password, and that the error for every mistake names what to look at.
 async fn assert_judges(bootstrap: &str) {
     for (topic, sasl) in [
         ("by-plain", Sasl::plain(USER, PASSWORD)),
@@ -67,8 +67,7 @@ async fn assert_judges(bootstrap: &str) {
     assert!(text.contains("security.protocol") && text.contains("sasl.mechanism"), "{text}");
 }
 
-/// Sends requests all the time for longer than a session lasts: none may be lost to a connection that the broker
-/// closes.
+/// Sends requests for longer than a session lasts: none may be lost by a connection that the broker closes.
 async fn assert_renewed(client: &Client, duration: Duration) {
     let broker = client.cluster().brokers().next().expect("the cluster has a broker").id;
     let start = tokio::time::Instant::now();
@@ -125,7 +124,7 @@ async fn a_session_is_renewed_on_the_embedded_listener() {
     assert_renewed(&client, Duration::from_secs(5)).await;
 }
 
-/// kcat and Java's console tools, each by the mechanisms that they have.
+/// kcat and Java's console tools, each with the mechanisms that it supports.
 #[tokio::test]
 async fn clients_of_others_log_in_to_the_embedded_listener() {
     let mut sasl = SaslConfig::new(USER, PASSWORD);
@@ -177,7 +176,7 @@ macro_rules! pem {
     };
 }
 
-/// A node whose only listener for clients, and for itself, asks who they are.
+/// Starts a node whose only listener, for clients and for itself, asks for authentication.
 async fn start(protocol: &str, more: &[(&str, &str)]) -> Result<RealKafka, Unavailable> {
     let plain = format!(
         "org.apache.kafka.common.security.plain.PlainLoginModule required username=\"admin\" password=\"admin\" \
@@ -203,7 +202,7 @@ async fn start(protocol: &str, more: &[(&str, &str)]) -> Result<RealKafka, Unava
     RealKafka::start(RealConfig { version: kafka_version(), properties, ..RealConfig::default() }).await
 }
 
-/// Gives the user credentials of both mechanisms of SCRAM, as Kafka's tool does.
+/// Sets credentials of both SCRAM mechanisms for the user, as Kafka's tool does.
 async fn set_password(admin: &Client) {
     let credential = |hash: ScramHash, mechanism| ScramCredentialUpsertion {
         name: USER.into(),
@@ -230,7 +229,7 @@ async fn a_sasl_listener_of_kafka_lets_in_who_knows_the_password() {
     };
     let admin = connect(kafka.bootstrap(), Some(Sasl::plain("admin", "admin"))).await.expect("the administrator");
     set_password(&admin).await;
-    // The broker learns of the new credentials a moment later.
+    // The broker gets the new credentials a moment later.
     within("the new user", Duration::from_secs(30), async {
         while connect(kafka.bootstrap(), Some(Sasl::scram_sha_512(USER, PASSWORD))).await.is_err() {
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -274,7 +273,7 @@ async fn sasl_goes_over_tls() {
     assert!(text.contains("the peer speaks TLS") && text.contains("SASL_SSL"), "{text}");
 }
 
-/// A JWT that nobody has signed: brokers without a validator of their own take it.
+/// Returns a JWT without a signature, which brokers without a validator of their own accept.
 fn unsecured_token() -> String {
     // {"alg":"none"} and {"sub":"alice","iat":1600000000,"exp":4000000000}
     "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbGljZSIsImlhdCI6MTYwMDAwMDAwMCwiZXhwIjo0MDAwMDAwMDAwfQ.".to_owned()

@@ -8,49 +8,48 @@ use super::Sasl;
 use super::TlsConfig;
 use crate::wire::Str;
 
-/// Settings of a [`super::Client`]. Start from [`ClientConfig::new`] and change what differs.
+/// Settings of a [`super::Client`]. Start from [`ClientConfig::new`] and change single fields.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ClientConfig {
-    /// `host:port` of brokers to begin with; any one that answers is enough. They are kept, for when every known
-    /// broker is gone.
+    /// `host:port` of the first brokers to try; any one that answers is enough. They are kept for the case that every
+    /// known broker is gone.
     pub bootstrap_servers: Vec<String>,
     /// Name of this client in the brokers' logs, metrics and quotas.
     pub client_id: Str,
-    /// From handing a request over until it fails for want of an answer; also how long an operation that retries goes
-    /// on.
+    /// Time from handing a request over until it fails for lack of an answer; also the time for which
+    /// an operation retries.
     pub request_timeout: Duration,
-    /// For one connection: resolving, connecting and negotiating versions.
+    /// Time for one connection: resolving, connecting and negotiating versions.
     pub connect_timeout: Duration,
-    /// For [`super::Client::connect`] as a whole, shared by the bootstrap addresses.
+    /// Time for [`super::Client::connect`] as a whole, shared by the bootstrap addresses.
     pub bootstrap_timeout: Duration,
-    /// First pause before something that failed is tried again; it doubles up to `retry_backoff_max`, with 20 % of
-    /// chance.
+    /// First pause before a retry; it doubles up to `retry_backoff_max`, plus or minus 20 % of jitter.
     pub retry_backoff_min: Duration,
-    /// Longest pause before something that failed is tried again.
+    /// Longest pause before a retry.
     pub retry_backoff_max: Duration,
-    /// Age at which a topic's metadata is asked for again, although nothing failed.
+    /// Age at which a topic's metadata is refreshed even if nothing has failed.
     pub metadata_max_age: Duration,
-    /// How long a topic may be unknown to the brokers before it counts as missing: a new one takes a moment to get
-    /// around.
+    /// Time for which a topic may be unknown to the brokers before it counts as missing: a new one takes a moment
+    /// to spread.
     pub missing_topic_timeout: Duration,
-    /// Largest frame that is accepted from a broker, in bytes. A larger one ends its connection. It has to exceed the
-    /// largest record batch of the cluster (`message.max.bytes`), since brokers send one batch whole, whatever was
-    /// asked for.
+    /// Largest frame in bytes that is accepted from a broker. A larger one ends its connection. It has to exceed
+    /// the largest record batch of the cluster (`message.max.bytes`), because brokers send at least one whole batch,
+    /// whatever size was requested.
     pub frame_limit: usize,
-    /// Requests that may wait to be written on one connection. One more fails as not sent.
+    /// Requests that may wait to be written on one connection. Further ones fail as not sent.
     pub queue_limit: usize,
     /// TLS, for brokers' SSL and SASL_SSL listeners. Default: none.
     #[cfg(feature = "tls")]
     pub tls: Option<TlsConfig>,
-    /// Who the client is, for brokers' SASL_PLAINTEXT and SASL_SSL listeners. Default: nobody.
+    /// Authentication of the client, for brokers' SASL_PLAINTEXT and SASL_SSL listeners. Default: none.
     pub sasl: Option<Sasl>,
-    /// Decides the pauses between attempts. Drawn anew for each client, so that clients do not retry in step.
+    /// Seed of the pauses between attempts. It is drawn anew for each client, so that clients do not retry in step.
     pub seed: u64,
 }
 
 impl ClientConfig {
-    /// The defaults, with `bootstrap_servers` as a list separated by commas: `"a:9092,b:9092"`.
+    /// The default settings, with `bootstrap_servers` as a list separated by commas: `"a:9092,b:9092"`.
     ///
     /// The text is checked by [`super::Client::connect`].
     #[must_use]

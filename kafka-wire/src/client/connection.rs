@@ -1,9 +1,9 @@
-//! Drives one connection: moves bytes between a [`Transport`] and a [`Session`], and calls between tasks and the
-//! session.
+//! Drives one connection: moves bytes between a [`Transport`] and a [`Session`], and calls between tasks and
+//! the session.
 //!
-//! One task owns the connection from the first attempt to its end. It sleeps until a call, a byte, room to write or a
-//! deadline comes, and handles them in this order: calls, then writes, so that calls that came together leave in one
-//! system call; then reads; then time. When the connection ends the task ends, after it has failed every call it had.
+//! One task owns the connection from the first attempt to its end. It sleeps until there is a call, a byte, room to
+//! write or a deadline, and handles them in this order: calls, then writes, so that calls that came together are sent
+//! in one system call; then reads; then time. When the connection ends, the task fails its remaining calls and ends.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -37,24 +37,24 @@ pub(super) struct RawAnswer {
     pub(super) body: Bytes,
 }
 
-/// Where the answer to a call goes. A receiver that is gone does not disturb the connection.
+/// The receiver of a call's answer. If it was dropped, the connection goes on undisturbed.
 pub(super) type ReplySender = oneshot::Sender<Result<RawAnswer, RequestError>>;
 
-/// What a connection's task is told.
+/// A command to a connection's task.
 #[derive(Debug)]
 pub(super) enum Command {
     Call(Call<ReplySender>),
-    /// The broker asked to be left alone for so long.
+    /// Stop writing for this long, because the broker throttles.
     Throttle(Duration),
 }
 
-/// What outlives a connection: how the last attempts to have one went.
+/// The state that outlives a connection: the results of the last attempts to connect.
 #[derive(Debug)]
 pub(super) struct Health {
     backoff: Backoff,
-    /// No attempt begins before.
+    /// Earliest time of the next attempt.
     not_before: Moment,
-    /// How the last attempt failed, until one succeeds.
+    /// Failure of the last attempt, until one succeeds.
     failure: Option<ConnectFailure>,
 }
 
@@ -74,24 +74,24 @@ impl Health {
         self.failure = Some(failure);
     }
 
-    /// Whether an attempt may begin at once: the last one went well, or its pause is over.
+    /// Whether an attempt may begin at once: the last one succeeded, or the pause after it is over.
     pub(super) fn is_ready(&self, now: Moment) -> bool {
         self.not_before <= now
     }
 }
 
-/// What a connection's task needs to begin.
+/// The parts from which a connection's task is made.
 pub(super) struct ConnectionParts {
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) connector: Arc<dyn Connector>,
     pub(super) clock: Clock,
     pub(super) connect_timeout: Duration,
     pub(super) session: SessionConfig,
-    /// Who to say to the broker that this is.
+    /// The authentication that is sent to the broker.
     pub(super) sasl: Option<Sasl>,
     pub(super) health: Arc<Mutex<Health>>,
     pub(super) commands: mpsc::Receiver<Command>,
-    /// Hears of the cluster's features each time versions are negotiated.
+    /// Updated with the cluster's features each time versions are negotiated.
     pub(super) features: Arc<Features>,
 }
 
@@ -100,21 +100,21 @@ pub(super) struct Driver {
     parts: ConnectionParts,
     session: Session<ReplySender>,
     phase: Phase,
-    /// Bytes that the transport has still to take.
+    /// Bytes that the transport has not taken yet.
     chunks: VecDeque<Bytes>,
     chunk_bytes: usize,
     needs_flush: bool,
     sleep: Pin<Box<Sleep>>,
-    /// When `sleep` fires; `None` when it is not set.
+    /// Time at which `sleep` fires; `None` if it is not set.
     armed: Option<Moment>,
-    /// What the session needs to authenticate, while it is on its way.
+    /// The credentials that the session needs to authenticate, while they are being fetched.
     credentials: Option<BoxFuture<Result<Box<dyn Exchange>, SaslError>>>,
-    /// Why there was no connection; set before the session is closed.
+    /// The reason why there was no connection; set before the session is closed.
     failure: Option<ConnectFailure>,
 }
 
 enum Phase {
-    /// Waits because the last attempt failed.
+    /// A pause, because the last attempt failed.
     Pausing {
         until: Moment,
     },
@@ -167,7 +167,7 @@ impl Driver {
         }
     }
 
-    /// Takes calls from the queue, as long as the session does not have many that it could not write yet.
+    /// Takes calls from the queue, unless the session already has many that it could not write yet.
     fn poll_commands(&mut self, cx: &mut Context<'_>) -> bool {
         let mut has_moved = false;
         while self.session.waiting_count() < WAITING_MAX {
@@ -177,7 +177,7 @@ impl Driver {
                     self.session.handle_throttle(self.parts.clock.now(), pause)
                 }
                 Poll::Ready(None) => {
-                    // Every handle is gone. Answers that somebody still waits for come in first.
+                    // Every handle was dropped. Answers that somebody still waits for are received before the end.
                     if self.session.is_idle() && self.chunks.is_empty() {
                         self.session.close(CloseCause::Ended);
                     }
@@ -190,7 +190,7 @@ impl Driver {
         has_moved
     }
 
-    /// Hands credentials to the session when they are there.
+    /// Hands the credentials to the session as soon as they have been fetched.
     fn poll_credentials(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(credentials) = &mut self.credentials else { return false };
         let Poll::Ready(outcome) = credentials.as_mut().poll(cx) else { return false };
@@ -233,7 +233,7 @@ impl Driver {
         }
     }
 
-    /// Writes what the session has; returns whether anything happened.
+    /// Writes the session's bytes; returns whether anything happened.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> bool {
         let Phase::Open { transport, .. } = &mut self.phase else { return false };
         let room = WRITE_BUFFER_BYTES.saturating_sub(self.chunk_bytes);
@@ -266,7 +266,7 @@ impl Driver {
         has_moved
     }
 
-    /// Reads what there is, once; returns whether there was anything.
+    /// Reads available bytes, once; returns whether there were any.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> bool {
         let Phase::Open { transport, .. } = &mut self.phase else { return false };
         // Dropping the unfinished read is safe: it has taken nothing then.
@@ -278,11 +278,11 @@ impl Driver {
         true
     }
 
-    /// The peer closed the connection, or it broke.
+    /// Handles the end of the stream: the peer closed the connection, or it broke.
     fn handle_end(&mut self, error: Option<io::Error>) {
         let refusal = error.as_ref().and_then(|error| error.get_ref()?.downcast_ref::<DialError>());
         match (refusal, error.as_ref()) {
-            // The connector learns only now that the peer does not want the connection that it opened.
+            // The connector learns only now that the peer refuses the connection that it has opened.
             (Some(refusal), _) if self.is_connecting() => self.fail(ConnectFailure::Dial(refusal.clone())),
             _ if self.is_reset_by_negotiation() => self.restart_pinned(),
             (_, None) => self.session.handle_end_of_stream(),
@@ -290,7 +290,7 @@ impl Driver {
         }
     }
 
-    /// Lets time pass; returns whether a deadline came.
+    /// Lets time pass; returns whether a deadline has come.
     fn poll_time(&mut self, cx: &mut Context<'_>) -> bool {
         let now = self.parts.clock.now();
         let phase_end = match &self.phase {
@@ -300,7 +300,8 @@ impl Driver {
         };
         let Some(next) = self.session.next_timeout(now).into_iter().chain(phase_end).min() else { return false };
         if next > now {
-            // The timer is only ever moved forward: deadlines mostly lie far ahead and are gone before they come.
+            // The timer is only ever moved to an earlier time: most deadlines lie far ahead and are removed before
+            // they come.
             if self.armed.is_none_or(|armed| armed > next || armed <= now) {
                 self.sleep.as_mut().reset(self.parts.clock.instant(next));
                 self.armed = Some(next);
@@ -317,7 +318,7 @@ impl Driver {
         true
     }
 
-    /// Hands out what the session has to say.
+    /// Delivers the session's events.
     fn deliver(&mut self) {
         while let Some(output) = self.session.poll() {
             match output {
@@ -352,12 +353,12 @@ impl Driver {
         self.is_connecting() && self.session.is_negotiating() && self.parts.session.api_versions_max.is_none()
     }
 
-    /// Whether the connection is open, and not yet ready for calls.
+    /// Returns whether the connection is open but not ready for calls yet.
     const fn is_connecting(&self) -> bool {
         matches!(self.phase, Phase::Open { is_ready: false, .. })
     }
 
-    /// Connects again at once, and asks for versions in the oldest way.
+    /// Connects again at once, and requests the versions with ApiVersions v0.
     fn restart_pinned(&mut self) {
         self.parts.session.api_versions_max = Some(0);
         let mut pinned = Session::new(self.parts.session.clone());
@@ -368,7 +369,7 @@ impl Driver {
         self.phase = Phase::Pausing { until: Moment::ZERO };
     }
 
-    /// What a call hears: until versions are negotiated, every end is a failure to connect.
+    /// The error that a call gets: until versions are negotiated, every end is a failure to connect.
     fn request_error(&self, failure: CallFailure) -> RequestError {
         let to = Arc::clone(&self.parts.endpoint);
         match failure {
@@ -401,7 +402,7 @@ impl Driver {
         }
     }
 
-    /// How the attempt to connect failed, if it was one.
+    /// The failure to connect, if the cause was one.
     fn connect_failure(&self, cause: &CloseCause) -> Option<ConnectFailure> {
         match (&self.failure, &self.phase, cause) {
             (Some(failure), _, _) => Some(failure.clone()),
@@ -417,7 +418,7 @@ impl Driver {
         }
     }
 
-    /// Notes how it ended, and fails the calls that came too late for the session.
+    /// Records how the connection ended, and fails the calls that came too late for the session.
     fn finish(mut self) {
         let cause = self.session.closed().cloned().unwrap_or(CloseCause::Ended);
         tracing::debug!(to = %self.parts.endpoint, %cause, "connection ended");
@@ -461,9 +462,9 @@ fn advance(chunks: &mut VecDeque<Bytes>, mut count: usize) {
     }
 }
 
-/// Encoded bytes that may wait for the transport. What is beyond stays unencoded, and so surely unsent.
+/// Most encoded bytes that wait for the transport. Further requests stay unencoded, and so are certainly unsent.
 const WRITE_BUFFER_BYTES: usize = 256 * 1024;
-/// Calls that a session may hold unwritten before more are left in the queue.
+/// Most unwritten calls of a session; further ones are left in the queue.
 const WAITING_MAX: usize = 1_000;
-/// Chunks of one vectored write.
+/// Most chunks of one vectored write.
 const SLICES_MAX: usize = 64;

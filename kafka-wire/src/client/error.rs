@@ -1,4 +1,4 @@
-//! Why requests, look-ups and connections fail, in words that say what to do.
+//! Errors of requests, look-ups and connections, with texts that say what to do.
 
 use std::fmt;
 use std::io;
@@ -18,47 +18,47 @@ use crate::wire::{DecodeError, EncodeError, Str};
 pub struct Endpoint {
     /// Its id; `None` for a bootstrap address, which may lead to any broker.
     pub broker: Option<BrokerId>,
-    /// Where it listens.
+    /// The address that it listens on.
     pub address: Address,
-    /// The address of the broker that told this one's address; `None` when the user did.
+    /// The address of the broker that named this address; `None` if the user did.
     pub told_by: Option<Address>,
 }
 
-/// Why a request has no answer.
+/// The reason why a request has no answer.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum RequestError {
     /// No byte of it was written: it was not carried out.
     NotSent {
-        /// Where it should have gone; `None` when the address of the broker is unknown.
+        /// The destination; `None` if the address of the broker is unknown.
         to: Option<Arc<Endpoint>>,
-        /// What was in the way.
+        /// The cause.
         cause: NotSentCause,
     },
     /// It was written, perhaps in part, and the connection ended before its answer: it may have been carried out.
     Unanswered {
-        /// Where it went.
+        /// The destination.
         to: Arc<Endpoint>,
-        /// How the connection ended.
+        /// The cause of the connection's end.
         cause: CloseCause,
     },
-    /// The broker speaks no version of it that this client speaks. Not sent.
+    /// The broker and this client have no version of it in common. Not sent.
     UnsupportedVersion {
-        /// Where it should have gone.
+        /// The destination.
         to: Arc<Endpoint>,
-        /// Both sides' versions.
+        /// The versions of both sides.
         versions: UnsupportedVersion,
     },
-    /// It was answered with bytes that cannot be read: it may have been carried out.
+    /// The answer cannot be decoded: the request may have been carried out.
     Decode {
         /// The API.
         api: ApiKey,
         /// Version of the answer.
         version: i16,
-        /// Where and why.
+        /// The place and the kind of the error.
         error: DecodeError,
     },
-    /// It has no encoding at the version negotiated with this broker. Not sent.
+    /// It cannot be encoded at the version negotiated with this broker. Not sent.
     Encode {
         /// The API.
         api: ApiKey,
@@ -67,19 +67,19 @@ pub enum RequestError {
     },
 }
 
-/// What kept a request from being written.
+/// The cause why a request was not written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NotSentCause {
-    /// There was no connection, and none came about.
+    /// There was no connection, and none could be made.
     Connect(ConnectFailure),
     /// The connection ended while the request waited for its turn.
     Closed(CloseCause),
-    /// Its time passed while it waited for its turn on a connection: the broker throttles, or does not read.
+    /// Its deadline passed while it waited for its turn on a connection: the broker throttles, or does not read.
     Expired,
     /// Too many requests wait on the connection (`queue_limit`).
     QueueFull,
-    /// The cluster does not list this broker, and still did not after asking again.
+    /// The cluster does not list this broker, even after another metadata request.
     UnknownBroker(BrokerId),
     /// No broker at all is known.
     NoBrokers,
@@ -87,30 +87,30 @@ pub enum NotSentCause {
     ShutDown,
 }
 
-/// Why a connection did not come about.
+/// The reason why a connection could not be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConnectFailure {
     /// Its name does not resolve, it does not accept connections, or TLS with it failed.
     Dial(DialError),
-    /// Nothing happened in time.
+    /// The time ran out at this stage.
     TimedOut(ConnectStage),
-    /// It was there, and the conversation ended during the negotiation of versions or the authentication.
+    /// The address was reached, and the connection ended during the negotiation of versions or the authentication.
     Negotiation(CloseCause),
 }
 
-/// How far a connection came.
+/// The stages of connecting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectStage {
     /// Resolving the name, or waiting for the peer to accept.
     Dial,
     /// Connected, waiting for the answer to ApiVersions.
     Negotiation,
-    /// Versions are negotiated, and the broker does not know yet who the client is.
+    /// Versions are negotiated, and the client is being authenticated.
     Authentication,
 }
 
-/// Why a client did not come about.
+/// The reason why a client could not connect.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum ConnectError {
@@ -118,7 +118,7 @@ pub enum ConnectError {
     NoAddress,
     /// A bootstrap server that is not `host:port`.
     BadAddress {
-        /// As it was given.
+        /// The text as it was given.
         text: String,
     },
     /// A certificate or a key cannot be used.
@@ -126,12 +126,12 @@ pub enum ConnectError {
     Tls(TlsConfigError),
     /// No bootstrap server answered.
     Unreachable {
-        /// Every address and what happened there, in the order in which they were tried.
+        /// The error for every address, in the order of the attempts.
         attempts: Vec<RequestError>,
     },
-    /// A bootstrap server answered, and none of the brokers that it named can be reached.
+    /// A bootstrap server answered, but none of the brokers that it named can be reached.
     AdvertisedUnreachable {
-        /// What happened at the address that each broker advertises, by broker id.
+        /// The error at the address that each broker advertises, by broker id.
         attempts: Vec<RequestError>,
     },
     /// A bootstrap server answered with an empty list of brokers.
@@ -141,63 +141,63 @@ pub enum ConnectError {
     },
 }
 
-/// Why there is no metadata for a topic or partition.
+/// The reason why there is no metadata for a topic or partition.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum MetadataError {
     /// No broker answered.
     Request(RequestError),
-    /// The topic does not exist, and did not come into being for a while.
+    /// The topic does not exist, and was not created within a while.
     UnknownTopic(Str),
     /// The topic has no such partition.
     UnknownPartition {
         /// The partition.
         partition: TopicPartition,
-        /// Partitions that the topic has.
+        /// Number of partitions that the topic has.
         count: usize,
     },
-    /// The cluster will not describe the topic.
+    /// The cluster refuses to describe the topic.
     Topic {
         /// Its name.
         topic: Str,
-        /// Why.
+        /// The error code.
         code: ErrorCode,
     },
-    /// The partition has had no leader all the time.
+    /// The partition had no leader for the whole time.
     NoLeader {
         /// The partition.
         partition: TopicPartition,
-        /// The cluster's reason.
+        /// The error code of the cluster.
         code: ErrorCode,
     },
     /// Its leader refuses an operation on a partition.
     Partition {
         /// The partition.
         partition: TopicPartition,
-        /// Why. A retriable code stands for one that stayed until the time was up.
+        /// The error code. A retriable one was still returned when the time was up.
         code: ErrorCode,
     },
 }
 
-/// Why there is no coordinator for a group or a transactional id.
+/// The reason why there is no coordinator for a group or a transactional id.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum CoordinatorError {
     /// No broker answered.
     Request(RequestError),
-    /// The cluster names none.
+    /// The cluster names no coordinator.
     Refused {
-        /// What for.
+        /// Kind of the coordinator.
         kind: CoordinatorKind,
         /// Group id or transactional id.
         key: Str,
-        /// Why. A retriable code stands for one that stayed until the time was up.
+        /// The error code. A retriable one was still returned when the time was up.
         code: ErrorCode,
     },
 }
 
 impl RequestError {
-    /// Whether the broker may have carried the request out although no answer can tell.
+    /// Whether the broker may have carried the request out although there is no answer to tell.
     #[must_use]
     pub const fn is_possibly_written(&self) -> bool {
         match self {
@@ -206,8 +206,8 @@ impl RequestError {
         }
     }
 
-    /// Whether the same request may succeed later. Doing it twice has to be harmless if it [may have been
-    /// written](Self::is_possibly_written).
+    /// Whether the same request may succeed later. A repetition has to be harmless if the request [may have
+    /// been written](Self::is_possibly_written).
     #[must_use]
     pub const fn is_retriable(&self) -> bool {
         match self {
@@ -220,14 +220,14 @@ impl RequestError {
         }
     }
 
-    /// Whether leaders and addresses should be asked for before another attempt: the broker may be gone.
+    /// Whether metadata should be refreshed before another attempt, because the broker may be gone.
     #[must_use]
     pub const fn needs_metadata(&self) -> bool {
         self.is_retriable()
     }
 }
 
-/// Whether the broker would end the next connection in the same way: it does not take who this is.
+/// Returns whether the broker would end the next connection in the same way, because it refuses this client.
 const fn is_refusal(cause: &CloseCause) -> bool {
     match cause {
         CloseCause::Sasl(error) => error.is_permanent(),
@@ -236,7 +236,7 @@ const fn is_refusal(cause: &CloseCause) -> bool {
 }
 
 impl ConnectError {
-    /// Whether the same configuration may connect later.
+    /// Returns whether the same configuration may connect later.
     #[must_use]
     pub fn is_retriable(&self) -> bool {
         match self {
@@ -252,7 +252,7 @@ impl ConnectError {
 }
 
 impl MetadataError {
-    /// Whether asking again may help.
+    /// Whether another request may help.
     #[must_use]
     pub const fn is_retriable(&self) -> bool {
         match self {
@@ -301,10 +301,10 @@ impl fmt::Display for RequestError {
     }
 }
 
-/// What was tried, where, and what to do about it.
+/// Shows the attempt, its destination, and the advice.
 fn show_connect(f: &mut fmt::Formatter<'_>, to: &Endpoint, failure: &ConnectFailure) -> fmt::Result {
     write!(f, "no connection to {to}: {failure}")?;
-    // With TLS something was reached where the broker says it is, and the failure itself says what to do.
+    // With TLS the address is right, because something accepted the connection, and the failure itself has the advice.
     let says_all = matches!(
         failure,
         ConnectFailure::Dial(DialError::Tls { .. }) | ConnectFailure::Negotiation(CloseCause::Sasl(_))

@@ -116,14 +116,15 @@ pub struct Answered<T> {
 }
 
 impl Client {
-    /// Connects to a cluster over TCP, with TLS and SASL where the configuration says so, and learns its brokers.
+    /// Connects to a cluster over TCP, with TLS and SASL if the configuration says so, and asks it for its brokers.
     ///
     /// The bootstrap servers are tried in order, within `bootstrap_timeout` together. Then one of the brokers that
     /// they named has to answer at the address that it advertises, since everything else goes there.
     ///
     /// # Errors
-    /// An address is malformed, a certificate or key cannot be used, no bootstrap server answers, or no broker can be
-    /// reached where it says it is. The text of the error names each address, what was tried there, and what to do.
+    /// If an address is malformed, a certificate or key cannot be used, no bootstrap server answers,
+    /// or no broker can be reached at its advertised address. The text of the error names each address, what was tried
+    /// there, and what to do.
     pub async fn connect(config: ClientConfig) -> Result<Self, ConnectError> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &config.tls {
@@ -133,8 +134,8 @@ impl Client {
         Self::connect_with(config, Arc::new(TcpConnector)).await
     }
 
-    /// As [`Client::connect`], over the streams that `connector` opens. The configuration's TLS is then the
-    /// connector's affair.
+    /// As [`Client::connect`], over the streams that `connector` opens. TLS is then up to the connector, and the TLS
+    /// of the configuration is ignored.
     ///
     /// # Errors
     /// As [`Client::connect`].

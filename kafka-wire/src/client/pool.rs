@@ -21,10 +21,10 @@ use crate::session::{Call, CloseCause, Outgoing, SessionConfig};
 use crate::time::Moment;
 use crate::types::BrokerId;
 
-/// Whom a connection is to.
+/// The broker that a connection goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Target {
-    /// The bootstrap address with this index: whichever broker answers there.
+    /// The bootstrap address with this index, whichever broker answers there.
     Bootstrap(usize),
     Broker(BrokerId),
 }
@@ -37,7 +37,7 @@ pub(super) struct Submission {
     pub(super) deadline: Moment,
 }
 
-/// The connections of one client, and the tasks behind them.
+/// The connections of one client, and their tasks.
 pub(super) struct Pool {
     config: ClientConfig,
     connector: Arc<dyn Connector>,
@@ -71,7 +71,7 @@ impl Pool {
         }
     }
 
-    /// The same settings without any connection; those to come belong to the runtime that this is called on.
+    /// A pool with the same settings and without connections; its connections will belong to the runtime of the caller.
     pub(super) fn fork(&self) -> Self {
         let seed = lock(&self.seeds).next_u64();
         Self {
@@ -106,15 +106,15 @@ impl Pool {
         self.features.level(name)
     }
 
-    /// Bytes behind the last field of answers.
+    /// Number of bytes after the last field of answers.
     pub(super) fn ignored_bytes(&self) -> u64 {
         self.ignored_bytes.load(Ordering::Relaxed)
     }
 
     /// Hands a request to the connection for `target` and `lane`, which is opened if there is none.
     ///
-    /// Requests leave in the order of these calls. A connection to another address than `endpoint` is given up: it
-    /// ends when its open requests are answered.
+    /// Requests are sent in the order of these calls. A connection to another address than `endpoint` is given up:
+    /// it ends when its open requests are answered.
     pub(super) fn submit(
         &self,
         target: Target,
@@ -155,7 +155,7 @@ impl Pool {
         lock(&self.slots).retain(|(_, of), _| *of != lane);
     }
 
-    /// Whether a request to `target` would go to an open connection, could open one at once, or had to wait.
+    /// Whether a request to `target` would go to an open connection, could open one at once, or would have to wait.
     pub(super) fn readiness(&self, target: Target) -> Readiness {
         match lock(&self.slots).get(&(target, Lane::General)) {
             Some(slot) if !lock(&slot.health).is_ready(self.now()) => Readiness::Failing,
@@ -164,7 +164,7 @@ impl Pool {
         }
     }
 
-    /// The bootstrap connections turned out to lead to these brokers: keeps those as theirs and gives up the others.
+    /// Keeps the bootstrap connections that turned out to lead to these brokers as theirs, and gives up the others.
     pub(super) fn adopt(&self, brokers: &[(BrokerId, Endpoint)]) {
         let mut slots = lock(&self.slots);
         while let Some((key @ (Target::Bootstrap(_), lane), _)) =
@@ -208,7 +208,7 @@ impl Pool {
 }
 
 impl Slot {
-    /// Hands a command to the connection, or to a new one if it has ended; returns the way to whichever took it.
+    /// Hands a command to the connection, or to a new one if it has ended; returns the sender to the one that took it.
     fn send(
         &self,
         command: Command,
@@ -231,7 +231,7 @@ impl Slot {
     }
 }
 
-/// How soon a request would be written.
+/// The time until a request would be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Readiness {
     Open,
@@ -250,20 +250,20 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    /// Where it went.
+    /// The broker that it went to.
     pub(super) fn endpoint(&self) -> &Arc<Endpoint> {
         &self.endpoint
     }
 
-    /// The answer goes on behind its last field.
+    /// Counts bytes after the last field of the answer.
     pub(super) fn count_ignored(&self, bytes: usize) {
         self.ignored_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// The broker asks to be left alone.
+    /// Passes the broker's throttle time on to the connection.
     pub(super) fn throttle(&self, pause: Duration) {
-        // A full queue means that more requests were on their way before the broker asked; a closed one that nothing
-        // follows.
+        // A full queue means that more requests were queued before the broker throttled; a closed one,
+        // that no request follows.
         drop(self.commands.try_send(Command::Throttle(pause)));
     }
 }
@@ -273,8 +273,8 @@ impl Future for Pending {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let answer = std::task::ready!(Pin::new(&mut self.answer).poll(cx));
-        // The task ended without a word: its runtime is being dropped. Whether it had written the request, nobody
-        // knows.
+        // The task ended without an answer because its runtime is being dropped. Whether it has written
+        // the request is unknown.
         Poll::Ready(answer.unwrap_or_else(|_| {
             let to = Arc::clone(&self.endpoint);
             Err(RequestError::Unanswered { to, cause: CloseCause::Ended })

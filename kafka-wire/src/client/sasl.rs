@@ -1,4 +1,4 @@
-//! Who a client is, for brokers that ask: the mechanisms of SASL with what each needs.
+//! Authentication of a client: the mechanisms of SASL, with the credentials that each needs.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,16 +9,16 @@ use crate::sasl::{Exchange, OAuthBearer, OAuthToken, Plain, SaslError};
 use crate::sasl::{Scram, ScramHash};
 use crate::wire::Str;
 
-/// A way to say who a client is: the seam for mechanisms that this crate does not have.
+/// A way to authenticate: the trait by which a program adds mechanisms that this crate does not have.
 ///
-/// It is asked for an [`Exchange`] at the start of each connection, and again on connections whose session ends
-/// (KIP-368).
+/// The client asks it for an [`Exchange`] at the start of each connection, and again on connections whose
+/// session ends (KIP-368).
 pub trait Mechanism: Send + Sync + 'static {
-    /// Name that brokers know it by, as in `sasl.enabled.mechanisms`.
+    /// Returns the name that brokers know, as in `sasl.enabled.mechanisms`.
     fn name(&self) -> Str;
 
-    /// Begins an exchange with the broker at `host`. It may take its time, to fetch a token for example; the
-    /// connection gives up on it after `connect_timeout`.
+    /// Begins an exchange with the broker at `host`. It may take some time, for example to fetch a token;
+    /// the connection fails after `connect_timeout`.
     fn begin(&self, host: &str) -> BoxFuture<Result<Box<dyn Exchange>, SaslError>>;
 }
 
@@ -37,13 +37,13 @@ pub struct Sasl {
 }
 
 impl Sasl {
-    /// PLAIN: the password as it is. Use it with TLS: without it, whoever listens on the way reads the password.
+    /// PLAIN: sends the password itself. Use it only with TLS: without it, anybody on the way can read the password.
     #[must_use]
     pub fn plain(username: impl Into<String>, password: impl Into<String>) -> Self {
         Self::custom(PlainLogin { username: username.into(), password: password.into() })
     }
 
-    /// SCRAM-SHA-256: proves to know the password, and has the broker prove it as well.
+    /// SCRAM-SHA-256: proves that the client knows the password, and has the broker prove the same.
     #[cfg(feature = "sasl")]
     #[must_use]
     pub fn scram_sha_256(username: impl Into<String>, password: impl Into<String>) -> Self {
@@ -57,8 +57,8 @@ impl Sasl {
         Self::custom(ScramLogin { hash: ScramHash::Sha512, username: username.into(), password: password.into() })
     }
 
-    /// OAUTHBEARER: `token` is asked for a token that is still valid, once for each connection and each renewal of
-    /// its session. It should keep one while it is valid.
+    /// OAUTHBEARER: `token` is asked for a valid token, once for each connection and each renewal of its session.
+    /// It should keep a token as long as it is valid.
     ///
     /// ```
     /// use kafka_wire::client::Sasl;
@@ -81,7 +81,7 @@ impl Sasl {
         Self { mechanism: Arc::new(mechanism) }
     }
 
-    /// Name of the mechanism.
+    /// Returns the name of the mechanism.
     #[must_use]
     pub fn mechanism(&self) -> Str {
         self.mechanism.name()
@@ -92,7 +92,7 @@ impl Sasl {
     }
 }
 
-/// Shows the mechanism alone.
+/// Shows only the mechanism.
 impl fmt::Debug for Sasl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Sasl").field(&self.mechanism()).finish()
@@ -165,7 +165,7 @@ fn ready(exchange: Result<Box<dyn Exchange>, SaslError>) -> BoxFuture<Result<Box
     Box::pin(std::future::ready(exchange))
 }
 
-/// Random text that nobody can guess.
+/// Makes a random text that nobody can guess.
 #[cfg(feature = "sasl")]
 fn nonce() -> Result<String, String> {
     use base64::Engine as _;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Text that is shown nowhere: not by `Debug`, not in an error.
+/// A text that is never shown, neither by `Debug` nor in an error.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 

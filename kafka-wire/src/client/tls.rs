@@ -1,7 +1,7 @@
 //! TLS to brokers, for their SSL listeners: rustls, with cryptography that needs no C compiler.
 //!
-//! A broker has to show a certificate that is trusted, for the name that was dialled. `pem` reads what people have,
-//! `key` says what a private key is, `trust` judges brokers.
+//! A broker has to show a trusted certificate for the name that was dialled. `pem` reads the forms of PEM in use,
+//! `key` identifies private keys, and `trust` decides about brokers' certificates.
 
 mod der;
 mod key;
@@ -28,33 +28,33 @@ use super::{BoxFuture, Connector, DialError, Secret, TcpConnector, TlsProblem, T
 use crate::wire::Str;
 use trust::Trust;
 
-/// Whom to trust and who to be. Start from [`TlsConfig::new`] or [`TlsConfig::default`] and change what differs.
+/// The certificates that the client trusts, and its own. Start from [`TlsConfig::new`] or [`TlsConfig::default`] and
+/// change what differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TlsConfig {
-    /// Whose word counts for the certificates of brokers. Default: [`Truststore::System`].
+    /// The authorities that decide about the certificates of brokers. Default: [`Truststore::System`].
     pub truststore: Truststore,
     /// The client's own certificate, for brokers with `ssl.client.auth=required`. Default: none.
     pub keystore: Option<Keystore>,
-    /// The DNS name or IP address that the certificate of every broker has to be for. Default: the one that is
-    /// dialled.
+    /// The DNS name or IP address that the certificate of every broker has to be for. Default: the dialled one.
     pub server_name: Option<String>,
-    /// Whether the name in a broker's certificate is checked (`ssl.endpoint.identification.algorithm`). Default:
-    /// true. Without it whoever has any certificate of a trusted authority can pose as the broker.
+    /// Whether the name in a broker's certificate is checked (`ssl.endpoint.identification.algorithm`).
+    /// Default: true. Without this check, anybody who has a certificate of a trusted authority can pose as the broker.
     pub checks_name: bool,
 }
 
-/// Whose word counts for the certificates of brokers.
+/// The authorities that decide about the certificates of brokers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Truststore {
-    /// `ssl.truststore.certificates`: authorities that may have signed the brokers' certificates, or these
-    /// certificates themselves; one or more.
+    /// `ssl.truststore.certificates`: authorities that may have signed the brokers' certificates, or these certificates
+    /// themselves; one or more.
     Certificates(Pem),
-    /// The authorities that this machine trusts: the file that `SSL_CERT_FILE` names, or the usual one of the
-    /// platform. Where there is none, as in an empty container, those of [`Truststore::BuiltIn`].
+    /// The authorities that this machine trusts: the file that `SSL_CERT_FILE` names, or the usual one of the platform.
+    /// If there is none, as in an empty container, those of [`Truststore::BuiltIn`].
     System,
-    /// The authorities that Mozilla trusts, as of the build.
+    /// The authorities that Mozilla trusted at the time of the build.
     BuiltIn,
 }
 
@@ -62,8 +62,8 @@ pub enum Truststore {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Keystore {
-    /// `ssl.keystore.certificate.chain`: the client's certificate, then those that lead to an authority of the
-    /// broker.
+    /// `ssl.keystore.certificate.chain`: the client's certificate, then the ones that lead to an authority of
+    /// the broker.
     pub certificate_chain: Pem,
     /// `ssl.keystore.key`: the private key of the first certificate: PKCS#8, SEC1 or PKCS#1; RSA of 2048 bits or
     /// more, EC on P-256 or P-384, or Ed25519.
@@ -73,24 +73,24 @@ pub struct Keystore {
 }
 
 impl Keystore {
-    /// A certificate and its key, which is not encrypted. Both may be the same file.
+    /// Makes a keystore of a certificate and its key, which is not encrypted. Both may be the same file.
     #[must_use]
     pub const fn new(certificate_chain: Pem, key: Pem) -> Self {
         Self { certificate_chain, key, key_password: None }
     }
 }
 
-/// Text with `-----BEGIN ...-----` sections, with line breaks or with spaces, `\n` or nothing in their place. What is
-/// not asked for, such as a certificate beside a key, is passed over.
+/// Text with `-----BEGIN ...-----` sections, with line breaks, or with spaces, `\n` or nothing in their place.
+/// Sections of other kinds, such as a certificate beside a key, are ignored.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Pem {
     /// The text itself.
     Bytes(Vec<u8>),
-    /// A file. When it changes, the connections that are made from then on use what it then holds.
+    /// A file. When it changes, the connections that are made from then on use the new content.
     File(PathBuf),
 }
 
-/// Why there is no [`TlsConnector`].
+/// The reason why a [`TlsConnector`] could not be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TlsConfigError {
@@ -100,39 +100,39 @@ pub enum TlsConfigError {
         setting: &'static str,
         /// The file.
         path: PathBuf,
-        /// What the system answered.
+        /// The error of the system.
         kind: io::ErrorKind,
     },
-    /// There is no PEM section of the kind that is needed, or a broken one.
+    /// There is no PEM section of the required kind, or it is damaged.
     Pem {
         /// Kafka's name of the setting.
         setting: &'static str,
-        /// What is needed and what was found.
+        /// The required kind, and the kinds that were found.
         reason: String,
     },
-    /// A certificate that cannot be an authority.
+    /// A certificate cannot be an authority.
     Authority {
-        /// In the words of the TLS library.
+        /// The reason, in the words of the TLS library.
         reason: String,
     },
-    /// The private key cannot be used, or is not that of the certificate.
+    /// The private key cannot be used, or does not belong to the certificate.
     Key {
-        /// What is wrong with it; nothing of the key itself.
+        /// The mistake, with nothing of the key itself.
         reason: String,
     },
     /// The configured server name is neither a DNS name nor an IP address.
     ServerName {
-        /// As it was given.
+        /// The name as it was given.
         name: String,
     },
-    /// This processor lacks instructions that the cryptography is written with.
+    /// This processor lacks instructions that the cryptography uses.
     Processor {
-        /// The first that it lacks.
+        /// The first missing one.
         instructions: &'static str,
     },
 }
 
-/// TLS 1.3 or 1.2 over TCP: what [`Client::connect`](super::Client::connect) uses by `ClientConfig::tls`.
+/// TLS 1.3 or 1.2 over TCP. [`Client::connect`](super::Client::connect) uses it if `ClientConfig::tls` is set.
 ///
 /// ```no_run
 /// # async fn connect() -> Result<(), Box<dyn std::error::Error>> {
@@ -155,17 +155,17 @@ struct Shared {
     loaded: Mutex<Loaded>,
 }
 
-/// What was made of the files, and what they were like then.
+/// The configuration made of the files, and the state of the files at that time.
 struct Loaded {
     connector: tokio_rustls::TlsConnector,
     stamps: Vec<Stamp>,
 }
 
-/// A file, and when it was written with how many bytes.
+/// A file, with the time and size of its last change.
 type Stamp = (PathBuf, Option<(SystemTime, u64)>);
 
 impl TlsConfig {
-    /// Trusts these certificates, and shows none to brokers.
+    /// Makes a configuration that trusts these certificates and shows none to brokers.
     #[must_use]
     pub const fn new(truststore_certificates: Pem) -> Self {
         Self {
@@ -193,7 +193,7 @@ impl TlsConfig {
     }
 }
 
-/// Trusts whom this machine trusts, and shows no certificate.
+/// Trusts the authorities that this machine trusts, and shows no certificate.
 impl Default for TlsConfig {
     fn default() -> Self {
         Self { truststore: Truststore::System, keystore: None, server_name: None, checks_name: true }
@@ -201,14 +201,13 @@ impl Default for TlsConfig {
 }
 
 impl TlsConnector {
-    /// Reads the files and checks all that can be checked without a broker. It blocks as long as reading files does.
+    /// Reads the files and checks everything that can be checked without a broker. It blocks while it reads files.
     ///
-    /// The files are looked at again for each connection. When one has changed, all are read anew; if they do not fit
-    /// together, as in the moment between the new certificate and its key, the ones before stay in use, with a
-    /// warning.
+    /// The files are looked at for each connection. If one has changed, all are read anew. If they do not fit together,
+    /// as between the writing of a new certificate and of its key, the earlier ones stay in use, with a warning.
     ///
     /// # Errors
-    /// See [`TlsConfigError`]: a file is missing, or holds no certificate or key, or one that cannot be used.
+    /// See [`TlsConfigError`]: a file is missing, has no certificate or key, or has one that cannot be used.
     pub fn new(config: &TlsConfig) -> Result<Self, TlsConfigError> {
         if let Some(instructions) = missing_instructions() {
             return Err(TlsConfigError::Processor { instructions });
@@ -222,7 +221,7 @@ impl TlsConnector {
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// What to connect with now.
+    /// Returns the connector for the current files.
     fn current(&self) -> tokio_rustls::TlsConnector {
         let mut loaded = lock(&self.shared.loaded);
         let stamps = self.shared.config.stamps();
@@ -262,7 +261,7 @@ fn load(config: &TlsConfig) -> Result<tokio_rustls::TlsConnector, TlsConfigError
     Ok(Arc::new(client).into())
 }
 
-/// The authorities, and the certificates of a truststore that is the user's own.
+/// Returns the authorities, and the certificates of a truststore of the user's own.
 fn authorities(truststore: &Truststore) -> Result<(RootCertStore, Vec<CertificateDer<'static>>), TlsConfigError> {
     let mut roots = RootCertStore::empty();
     match truststore {
@@ -276,7 +275,7 @@ fn authorities(truststore: &Truststore) -> Result<(RootCertStore, Vec<Certificat
         }
         Truststore::System => {
             if let Some(path) = system_authorities() {
-                // One that cannot be used is no reason to trust none of the others.
+                // One that cannot be used is no reason to distrust the others.
                 roots.add_parsable_certificates(certificates(&Pem::File(path), TRUSTSTORE)?);
             }
         }
@@ -288,13 +287,13 @@ fn authorities(truststore: &Truststore) -> Result<(RootCertStore, Vec<Certificat
     Ok((roots, Vec::new()))
 }
 
-/// The file with the authorities that this machine trusts.
+/// Returns the file with the authorities that this machine trusts.
 fn system_authorities() -> Option<PathBuf> {
     let given = env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty()).map(PathBuf::from);
     given.or_else(|| BUNDLES.iter().map(PathBuf::from).find(|path| path.exists()))
 }
 
-/// What the TLS library has against a key, in words that quote nothing.
+/// Returns the objection of the TLS library against a key, in words that quote nothing.
 fn unusable(error: &rustls::Error) -> &'static str {
     match error {
         rustls::Error::InconsistentKeys(_) => "it is not the key of the first certificate",
@@ -327,7 +326,7 @@ impl fmt::Debug for TlsConnector {
     }
 }
 
-/// Shows no text: it may be a private key.
+/// The text is not shown, because it may be a private key.
 impl fmt::Debug for Pem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -354,7 +353,7 @@ impl fmt::Display for TlsConfigError {
 
 impl std::error::Error for TlsConfigError {}
 
-/// A stream after its handshake. Its errors say what a broker still has against the client.
+/// A stream after its handshake. Its errors tell why a broker rejects the client after that.
 struct Encrypted {
     stream: TlsStream<Box<dyn Transport>>,
     has_certificate: bool,
@@ -401,7 +400,7 @@ fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
 }
 
 fn refusal(error: &io::Error, has_certificate: bool) -> DialError {
-    // Without an error of TLS it is one of the connection: the peer hung up on the handshake.
+    // Without a TLS error it is an error of the connection: the peer closed it during the handshake.
     let problem = tls_error(error).map_or(TlsProblem::NotTls, |error| problem(error, has_certificate));
     DialError::Tls { problem, reason: error.to_string() }
 }
@@ -424,7 +423,7 @@ fn problem(error: &rustls::Error, has_certificate: bool) -> TlsProblem {
     }
 }
 
-/// What an alert of a broker means. Older JDKs answer a missing certificate as they do a bad one.
+/// The meaning of a broker's alert. Older JDKs send the same alert for a missing certificate and for a bad one.
 const fn told_by_alert(alert: AlertDescription, has_certificate: bool) -> TlsProblem {
     match alert {
         AlertDescription::CertificateRequired => TlsProblem::CertificateRequired,
@@ -443,7 +442,7 @@ const fn told_by_alert(alert: AlertDescription, has_certificate: bool) -> TlsPro
     }
 }
 
-/// The certificates in `pem`, one at least.
+/// The certificates in `pem`, at least one.
 fn certificates(pem: &Pem, setting: &'static str) -> Result<Vec<CertificateDer<'static>>, TlsConfigError> {
     let sections = sections(pem, setting)?.into_iter();
     let found = sections.filter(|section| matches!(&*section.label, "CERTIFICATE" | "X509 CERTIFICATE"));
@@ -475,7 +474,7 @@ fn sections(pem: &Pem, setting: &'static str) -> Result<Vec<pem::Section>, TlsCo
     }
 }
 
-/// What a file is that is not PEM, and how to make PEM of it.
+/// Returns the format of a file that is not PEM, and the way to convert it.
 fn other_form(bytes: &[u8], path: Option<&Path>) -> Option<String> {
     let name = path.map_or_else(|| "FILE".to_owned(), |path| path.display().to_string());
     let to_pem = |file: &str| {
@@ -510,7 +509,7 @@ impl Pem {
     }
 }
 
-/// Instructions that the cryptography is written with and this processor lacks; it would panic on its first use.
+/// Instructions that the cryptography uses and this processor lacks; it would panic on its first use.
 fn missing_instructions() -> Option<&'static str> {
     #[cfg(target_arch = "x86_64")]
     let needed = [
@@ -533,7 +532,7 @@ fn missing_instructions() -> Option<&'static str> {
 const TRUSTSTORE: &str = "ssl.truststore.certificates";
 const CHAIN: &str = "ssl.keystore.certificate.chain";
 const KEY: &str = "ssl.keystore.key";
-/// Where Debian and Alpine, Fedora, openSUSE, OpenBSD and macOS, and FreeBSD keep them.
+/// The places of that file on Debian and Alpine, Fedora, openSUSE, OpenBSD and macOS, and FreeBSD.
 const BUNDLES: &[&str] = &[
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",

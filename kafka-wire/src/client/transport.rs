@@ -1,4 +1,4 @@
-//! Byte streams to brokers: TCP, or whatever a [`Connector`] makes.
+//! Byte streams to brokers: TCP, or those of another [`Connector`].
 
 use std::fmt;
 use std::io;
@@ -14,17 +14,16 @@ pub trait Transport: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for T {}
 
-/// A future behind a pointer, as trait objects need it.
+/// A boxed future, as trait objects need it.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// Opens byte streams to addresses: the seam for TLS, proxies and in-memory brokers.
+/// Opens byte streams to addresses: the interface for TLS, proxies and in-memory brokers.
 pub trait Connector: Send + Sync + 'static {
-    /// Opens a stream to `port` of `host`, a name or an IP address. The caller bounds the time by dropping the
-    /// future.
+    /// Opens a stream to `port` of `host`, a name or an IP address. The caller limits the time by dropping the future.
     fn connect(&self, host: Str, port: u16) -> BoxFuture<Result<Box<dyn Transport>, DialError>>;
 }
 
-/// Plain TCP, by the names that this machine resolves.
+/// Plain TCP, to names as this machine resolves them.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TcpConnector;
 
@@ -37,7 +36,7 @@ impl Connector for TcpConnector {
             for address in addresses {
                 match TcpStream::connect(address).await {
                     Ok(stream) => {
-                        // Requests leave in whole frames already; waiting for more would only add latency.
+                        // Requests are sent as whole frames already; waiting for more data would only add latency.
                         stream.set_nodelay(true).map_err(|error| DialError::Connect(error.kind()))?;
                         return Ok(Box::new(stream) as Box<dyn Transport>);
                     }
@@ -49,52 +48,52 @@ impl Connector for TcpConnector {
     }
 }
 
-/// Why there is no stream to an address.
+/// The reason why there is no stream to an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DialError {
     /// The name has no address.
     Resolve {
-        /// In the resolver's words.
+        /// The reason, in the resolver's words.
         reason: String,
     },
-    /// No address that the name has accepts a connection; the last one's reason.
+    /// No address of the name accepts a connection; this is the last one's error.
     Connect(io::ErrorKind),
     /// The peer accepts connections, and TLS with it failed.
     ///
-    /// It may also come out of a stream that was open already, inside of an [`io::Error`]: with TLS 1.3 a broker
-    /// judges the client's certificate when the handshake is over for the client.
+    /// A stream that is already open may also return it, inside an [`io::Error`]: with TLS 1.3, a broker checks
+    /// the client's certificate when the handshake is over for the client.
     Tls {
-        /// What is wrong, and with whom.
+        /// The kind of the problem, which tells the side at fault.
         problem: TlsProblem,
-        /// In the words of the TLS library.
+        /// The reason, in the words of the TLS library.
         reason: String,
     },
 }
 
-/// What is wrong when TLS with a broker fails; shown with what to do about it.
+/// The kinds of problems of TLS with a broker; each is shown with advice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TlsProblem {
     /// No authority of `ssl.truststore.certificates` has signed the broker's certificate.
     UnknownAuthority,
-    /// The broker's certificate is for other names than the one that was dialled.
+    /// The broker's certificate is for other names than the dialled one.
     NameMismatch,
     /// The broker's certificate has expired, or is not valid yet.
     Expired,
     /// The broker's certificate cannot be used for another reason.
     BadCertificate,
-    /// The broker wants a certificate of the client, and none is configured.
+    /// The broker demands a certificate of the client, and none is configured.
     CertificateRequired,
     /// The broker does not accept the client's certificate.
     CertificateRefused,
-    /// The peer answers with something else than TLS, or closes the connection on the first words.
+    /// The peer answers with another protocol than TLS, or closes the connection on the first message.
     NotTls,
     /// The two sides have no version, cipher suite or key exchange in common.
     Incompatible,
-    /// The name of the server is none that a certificate can have.
+    /// The name of the server cannot occur in a certificate.
     BadName,
-    /// Anything else.
+    /// Any other problem.
     Other,
 }
 
@@ -116,7 +115,7 @@ impl fmt::Display for TlsProblem {
 }
 
 impl TlsProblem {
-    /// What to do about it.
+    /// The advice for a problem.
     const fn advice(self) -> &'static str {
         match self {
             Self::UnknownAuthority => {

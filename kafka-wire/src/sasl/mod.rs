@@ -1,12 +1,12 @@
-//! Authentication by SASL, without I/O: what a client says to a broker that asks who it is.
+//! Authentication by SASL, without I/O: the messages of a client to a broker that asks for it.
 //!
-//! An [`Exchange`] is one run of a mechanism on one connection. [`Plain`] and [`OAuthBearer`] say one thing;
-//! [`Scram`] (by the feature `sasl`) proves that it knows a password without saying it, and has the broker prove the
-//! same. The session carries the messages: SaslHandshake with the name of the mechanism, then one SaslAuthenticate
+//! An [`Exchange`] is one run of a mechanism on one connection. [`Plain`] and [`OAuthBearer`] send one message;
+//! [`Scram`] (feature `sasl`) proves that the client knows a password without sending it, and has the broker prove
+//! the same. The session carries the messages: SaslHandshake with the name of the mechanism, then one SaslAuthenticate
 //! for each message (KIP-43, KIP-152).
 //!
-//! No text of this module's errors, and no `Debug` of its types, shows a password, a token, or anything that is made
-//! of one.
+//! No text of this module's errors, and no `Debug` of its types, shows a password, a token, or anything
+//! that is made of one.
 
 mod oauthbearer;
 mod plain;
@@ -23,25 +23,25 @@ pub use scram::{ITERATIONS_MAX, ITERATIONS_MIN, Scram, ScramHash, escape_name, u
 use crate::protocol::{ApiKey, ErrorCode};
 use crate::wire::Str;
 
-/// One run of a mechanism: asked in turn with what the broker said last.
+/// One run of a mechanism. Its steps alternate with the broker's messages.
 pub trait Exchange: Send {
-    /// The client's next step. `heard` is what the broker has answered to the previous one, `None` before the first.
+    /// Takes the client's next step. `heard` is the broker's answer to the previous one; `None` before the first.
     ///
     /// # Errors
-    /// The broker's message is not of this mechanism, or proves that the broker does not know the password.
+    /// If the broker's message is not of this mechanism, or proves that the broker does not know the password.
     fn step(&mut self, heard: Option<&[u8]>) -> Result<Step, SaslError>;
 }
 
 /// The client's next step in an [`Exchange`].
 #[derive(Clone, PartialEq, Eq)]
 pub enum Step {
-    /// Send these bytes and hear the answer.
+    /// Send these bytes and wait for the answer.
     Send(Vec<u8>),
-    /// Nothing: the broker has said all that this side needs.
+    /// The exchange is over: the broker has sent everything that this side needs.
     Done,
 }
 
-/// Shows no bytes: they may hold a password.
+/// Shows no bytes, since they may hold a password.
 impl fmt::Debug for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -51,59 +51,59 @@ impl fmt::Debug for Step {
     }
 }
 
-/// Why a client could not say who it is, or was not believed.
+/// The reason why an authentication failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SaslError {
-    /// The listener does not take this mechanism.
+    /// The listener does not support this mechanism.
     UnsupportedMechanism {
-        /// The client's.
+        /// Mechanism of the client.
         mechanism: Str,
-        /// The mechanisms that the listener takes, by the broker's word.
+        /// The mechanisms that the listener supports, according to the broker.
         enabled: Vec<Str>,
     },
-    /// The listener does not ask for authentication: it is one for PLAINTEXT or SSL.
+    /// The listener does not ask for authentication: its protocol is PLAINTEXT or SSL.
     NotWanted {
         /// The broker's code.
         code: ErrorCode,
     },
-    /// The broker does not serve an API that authentication needs at a version that this client speaks.
+    /// The broker does not support an API that authentication needs in a version that this client knows.
     NotServed {
         /// The API.
         api: ApiKey,
     },
     /// The broker does not accept the client's name, password or token.
     Refused {
-        /// The client's mechanism.
+        /// Mechanism of the client.
         mechanism: Str,
         /// The broker's code.
         code: ErrorCode,
         /// The broker's words, if it has any.
         reason: Option<Str>,
     },
-    /// The broker's message is not of the mechanism.
+    /// The broker's message does not follow the mechanism.
     Malformed {
-        /// The client's mechanism.
+        /// Mechanism of the client.
         mechanism: Str,
-        /// Its fault.
+        /// The mistake.
         reason: &'static str,
     },
-    /// The broker could not prove that it knows the user's password: it is not the one that it says it is.
+    /// The broker could not prove that it knows the user's password: it is not the broker that it claims to be.
     Impostor {
-        /// The client's mechanism.
+        /// Mechanism of the client.
         mechanism: Str,
     },
-    /// The client has no name, password or token to give.
+    /// The client has no name, password or token to send.
     NoCredentials {
-        /// The client's mechanism.
+        /// Mechanism of the client.
         mechanism: Str,
-        /// Why, in the words of whoever was to give it. Whoever writes it must not put a secret into it.
+        /// The reason, in the words of the code that should provide them, which must not put a secret into it.
         reason: String,
     },
 }
 
 impl SaslError {
-    /// Whether another attempt with the same settings must end in the same way.
+    /// Returns whether another attempt with the same settings must fail in the same way.
     #[must_use]
     pub const fn is_permanent(&self) -> bool {
         match self {

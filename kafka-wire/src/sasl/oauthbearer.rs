@@ -1,11 +1,11 @@
-//! OAUTHBEARER: a token that somebody else has issued. Source: RFC 7628, KIP-255; extensions: KIP-342.
+//! OAUTHBEARER: a token that a third party has issued. Source: RFC 7628, KIP-255; extensions: KIP-342.
 
 use std::fmt;
 
 use super::{Exchange, SaslError, Step, malformed};
 use crate::wire::Str;
 
-/// A token and what goes with it.
+/// A token and its extensions.
 #[derive(Clone, PartialEq, Eq)]
 pub struct OAuthToken {
     value: String,
@@ -13,13 +13,13 @@ pub struct OAuthToken {
 }
 
 impl OAuthToken {
-    /// A token as its issuer gives it: a JWT, or any other text without control characters.
+    /// Makes a token from the issuer's text: a JWT, or any other text without control characters.
     #[must_use]
     pub fn new(value: impl Into<String>) -> Self {
         Self { value: value.into(), extensions: Vec::new() }
     }
 
-    /// Adds an extension that the broker's validator is to see.
+    /// Adds an extension for the broker's validator.
     #[must_use]
     pub fn with_extension(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.extensions.push((key.into(), value.into()));
@@ -43,20 +43,20 @@ pub struct OAuthBearer {
 enum State {
     Start(Vec<u8>),
     Said,
-    /// The broker has said in JSON why it does not take the token, and waits for an acknowledgement to say so by its
-    /// code.
+    /// The broker has refused the token with a reason in JSON, and waits for an acknowledgement before it
+    /// sends the error code.
     Refused,
 }
 
 impl OAuthBearer {
-    /// Mechanism that brokers know it by.
+    /// Name of the mechanism.
     pub const MECHANISM: &'static str = "OAUTHBEARER";
 
-    /// Shows `token`.
+    /// Makes an exchange that sends `token`.
     ///
     /// # Errors
-    /// The token is empty, or a part of it cannot be sent: it holds a control character, a key is not of letters
-    /// alone, or is `auth`.
+    /// If the token is empty, or a part of it cannot be sent: it holds a control character, or a key is `auth` or
+    /// not of letters alone.
     pub fn new(token: &OAuthToken) -> Result<Self, SaslError> {
         let unusable = |reason: &str| SaslError::NoCredentials {
             mechanism: Str::from_static(Self::MECHANISM),

@@ -1,4 +1,4 @@
-//! PLAIN: name and password as they are. Only TLS keeps them from whoever listens on the way. Source: RFC 4616.
+//! PLAIN: sends the name and the password themselves. Only TLS hides them from others on the way. Source: RFC 4616.
 
 use std::fmt;
 
@@ -10,14 +10,14 @@ pub struct Plain {
 }
 
 impl Plain {
-    /// Mechanism that brokers know it by.
+    /// Name of the mechanism.
     pub const MECHANISM: &'static str = "PLAIN";
 
-    /// Says that it is `username`, whose password is `password`.
+    /// Makes an exchange that sends `username` and `password`.
     #[must_use]
     pub fn new(username: &str, password: &str) -> Self {
         let mut message = Vec::with_capacity(username.len() + password.len() + 2);
-        // The first part is empty: to act as the one who logs in.
+        // The first part is empty: the client acts for the user who logs in.
         for part in [username, password] {
             message.push(0);
             message.extend_from_slice(part.as_bytes());

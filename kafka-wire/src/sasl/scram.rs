@@ -1,5 +1,5 @@
-//! SCRAM: both sides prove that they know the password, or what is made of it, and neither says it. Source: RFC 5802,
-//! RFC 7677.
+//! SCRAM: both sides prove that they know the password, or a value derived from it, and neither sends it.
+//! Source: RFC 5802, RFC 7677.
 //!
 //! ```text
 //! client  n,,n=NAME,r=NONCE                                    client-first
@@ -14,7 +14,7 @@
 //! PROOF = ClientKey xor HMAC(StoredKey, AuthMessage)     SIGNATURE = HMAC(ServerKey, AuthMessage)
 //! ```
 //!
-//! As Kafka does, names and passwords are taken as UTF-8 without SASLprep.
+//! As in Kafka, names and passwords are taken as UTF-8 without SASLprep.
 
 use std::fmt;
 
@@ -36,7 +36,7 @@ pub enum ScramHash {
 }
 
 impl ScramHash {
-    /// The mechanism that brokers know it by.
+    /// Returns the name of the mechanism.
     #[must_use]
     pub const fn mechanism(self) -> &'static str {
         match self {
@@ -45,7 +45,7 @@ impl ScramHash {
         }
     }
 
-    /// `H(bytes)`.
+    /// Computes `H(bytes)`.
     #[must_use]
     pub fn hash(self, bytes: &[u8]) -> Vec<u8> {
         match self {
@@ -54,7 +54,7 @@ impl ScramHash {
         }
     }
 
-    /// `HMAC(key, message)`.
+    /// Computes `HMAC(key, message)`.
     #[must_use]
     pub fn hmac(self, key: &[u8], message: &[u8]) -> Vec<u8> {
         match self {
@@ -63,8 +63,8 @@ impl ScramHash {
         }
     }
 
-    /// The password's stand-in from here on: `PBKDF2(password, salt, iterations)`. It takes as long as it has
-    /// iterations, by intention: 4,096 take some milliseconds.
+    /// Computes `PBKDF2(password, salt, iterations)`, which replaces the password in the following steps.
+    /// The time grows with the iterations, by intention: 4,096 take some milliseconds.
     #[must_use]
     pub fn salted_password(self, password: &str, salt: &[u8], iterations: u32) -> Vec<u8> {
         let password = password.as_bytes();
@@ -86,7 +86,7 @@ pub struct Scram {
     hash: ScramHash,
     password: String,
     nonce: String,
-    /// client-first without its head.
+    /// The client-first message without its header.
     first_bare: String,
     state: State,
 }
@@ -99,11 +99,11 @@ enum State {
 }
 
 impl Scram {
-    /// Proves that it is `username`. `nonce` must never have been used before, nor be guessed: 18 random bytes or
-    /// more in base64.
+    /// Makes an exchange that proves to know `password` of `username`. `nonce` must be new and impossible to guess:
+    /// 18 random bytes or more in base64.
     ///
     /// # Panics
-    /// When the nonce is empty, or holds a comma or what is not printable ASCII.
+    /// If the nonce is empty, or holds a comma or a character that is not printable ASCII.
     #[must_use]
     pub fn new(hash: ScramHash, username: &str, password: &str, nonce: &str) -> Self {
         let is_sound = !nonce.is_empty() && nonce.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',');
@@ -112,12 +112,12 @@ impl Scram {
         Self { hash, password: password.to_owned(), nonce: nonce.to_owned(), first_bare, state: State::Start }
     }
 
-    /// Answers server-first with the proof.
+    /// Answers the server-first message with the proof.
     fn prove(&self, heard: &[u8]) -> Result<(Vec<u8>, State), SaslError> {
         let broken = |reason| malformed(self.hash.mechanism(), reason);
         let text = std::str::from_utf8(heard).map_err(|_| broken("its first message is not text"))?;
         let ServerFirst { nonce, salt, iterations } = ServerFirst::read(text).map_err(broken)?;
-        // Its own part is what keeps an old exchange from being played again.
+        // The broker's part of the nonce prevents the replay of an old exchange.
         if !nonce.starts_with(&self.nonce) || nonce.len() == self.nonce.len() {
             return Err(broken("its nonce does not go on from the client's"));
         }
@@ -136,7 +136,7 @@ impl Scram {
         Ok((message.into_bytes(), State::SaidProof { signature }))
     }
 
-    /// Judges server-final.
+    /// Checks the server-final message.
     fn check(&self, heard: &[u8], signature: &[u8]) -> Result<(), SaslError> {
         let mechanism = self.hash.mechanism();
         let text = std::str::from_utf8(heard).map_err(|_| malformed(mechanism, "its last message is not text"))?;
@@ -146,8 +146,8 @@ impl Scram {
         let said = text.strip_prefix("v=").ok_or_else(|| malformed(mechanism, "its last message has no signature"))?;
         let said = said.split(',').next().unwrap_or_default();
         let said = BASE64.decode(said).map_err(|_| malformed(mechanism, "its signature is not base64"))?;
-        // The signature is of this exchange alone: how long the comparison takes tells nothing that can be used
-        // later.
+        // The signature belongs to this exchange alone, so the time of the comparison reveals nothing
+        // that can be used later.
         if said == signature { Ok(()) } else { Err(SaslError::Impostor { mechanism: Str::from_static(mechanism) }) }
     }
 }
@@ -205,13 +205,13 @@ impl<'a> ServerFirst<'a> {
     }
 }
 
-/// A user's name as SCRAM's messages have it: without the characters that separate their parts.
+/// Writes a user's name as SCRAM's messages have it: without the characters that separate their parts.
 #[must_use]
 pub fn escape_name(name: &str) -> String {
     name.replace('=', "=3D").replace(',', "=2C")
 }
 
-/// A user's name from a message of SCRAM. `None` for one that is not written as [`escape_name`] does.
+/// Reads a user's name from a message of SCRAM. `None` if it is not written as by [`escape_name`].
 #[must_use]
 pub fn unescape_name(escaped: &str) -> Option<String> {
     let mut parts = escaped.split('=');
@@ -228,12 +228,13 @@ pub fn unescape_name(escaped: &str) -> Option<String> {
     Some(name)
 }
 
-/// Fewest iterations that are accepted, as Kafka's clients do: with less, a password is quickly guessed from the
-/// proof.
+/// Fewest iterations that are accepted, as by Kafka's clients: with fewer, a password is quickly guessed from
+/// the proof.
 pub const ITERATIONS_MIN: u32 = 4_096;
-/// Most iterations that are accepted: a broker must not keep a client busy for ever. A million takes about a second.
+/// Most iterations that are accepted, so that a broker cannot keep a client busy for ever.
+/// A million takes about a second.
 pub const ITERATIONS_MAX: u32 = 1_000_000;
-/// No channel binding, and nobody else to act for.
+/// The header for no channel binding, and no other user to act for.
 const GS2_HEADER: &str = "n,,";
 /// [`GS2_HEADER`] in base64.
 const CHANNEL_BINDING: &str = "biws";

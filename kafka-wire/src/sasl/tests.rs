@@ -1,4 +1,4 @@
-//! Scripted exchanges: the vectors of the RFCs, and peers that lie.
+//! Scripted exchanges: the vectors of the RFCs, and peers that cheat.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What goes into a session and what comes out of it.
+//! Inputs and outputs of a session: calls and their results.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,11 +10,11 @@ use crate::protocol::{ApiKey, Request};
 use crate::time::Moment;
 use crate::wire::{EncodeError, Writer};
 
-/// A request whose version is chosen when it is written.
+/// A request whose version is chosen when it is encoded.
 ///
 /// Every [`Request`] is one; [`ByVersion`] is for messages whose content depends on the version.
 pub trait Outgoing: Send + Sync + 'static {
-    /// The API it belongs to.
+    /// The API of the request.
     fn api(&self) -> ApiKey;
 
     /// Writes the body at `version`.
@@ -23,7 +23,7 @@ pub trait Outgoing: Send + Sync + 'static {
     /// A field is set that this version cannot carry, or a value is too long.
     fn encode_body(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError>;
 
-    /// Whether a broker answers it. One that it does not is done when it is handed to the transport.
+    /// Returns whether a broker answers it. A request without an answer is done when it is handed to the transport.
     fn is_answered(&self) -> bool {
         true
     }
@@ -39,7 +39,7 @@ impl<R: Request> Outgoing for R {
     }
 }
 
-/// Builds the request when the version is known: some APIs say the same thing in other fields at other versions.
+/// Builds the request when the version is known: some APIs have the same content in other fields at other versions.
 pub struct ByVersion<F>(pub F);
 
 impl<R: Request, F: Fn(i16) -> R + Send + Sync + 'static> Outgoing for ByVersion<F> {
@@ -69,15 +69,16 @@ impl<R: Request> Outgoing for Unanswered<R> {
     }
 }
 
-/// One request on its way through a session. `T` is whatever the caller recognises its answer by.
+/// One request on its way through a session. The caller recognises its answer by `tag`.
 pub struct Call<T> {
     /// The request.
     pub message: Arc<dyn Outgoing>,
-    /// Highest version to use, if lower than what both sides speak.
+    /// Highest version to use, if lower than the highest that both sides have.
     pub max_version: Option<i16>,
-    /// When to give up. Giving up on a request that was written closes the connection: answers come in order.
+    /// Time at which to give up. Giving up on a request that was written closes the connection, because
+    /// answers come in order.
     pub deadline: Moment,
-    /// Comes back with the answer.
+    /// Returned with the answer.
     pub tag: T,
 }
 
@@ -93,51 +94,52 @@ impl<T: fmt::Debug> fmt::Debug for Call<T> {
     }
 }
 
-/// What a session reports, in the order in which it happened.
+/// An event of a session; events come in the order in which they happened.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Output<T> {
-    /// Versions are negotiated, and the broker knows who the client is, if it wants to; calls can be written from now
-    /// on.
+    /// Versions are negotiated, and the client is authenticated if the broker wants that; calls can be
+    /// written from now on.
     Ready(Arc<BrokerVersions>),
-    /// It is time to authenticate: [`Session::handle_credentials`](super::Session::handle_credentials) takes what
-    /// for. At the start of a connection, and again before the session that the broker has granted is over.
+    /// It is time to authenticate: the owner has to pass the credentials to
+    /// [`Session::handle_credentials`](super::Session::handle_credentials). At the start of a connection, and again
+    /// before the session that the broker has granted is over.
     NeedsCredentials,
     /// A call was answered.
     Answered {
-        /// The call's.
+        /// The tag of the call.
         tag: T,
         /// Version of request and answer.
         version: i16,
-        /// The answer without its header; shares the frame it came in.
+        /// The answer without its header; it shares the frame that it came in.
         body: Bytes,
     },
     /// A call that no broker answers was handed to the transport.
     Written {
-        /// The call's.
+        /// The tag of the call.
         tag: T,
     },
     /// A call ended without an answer.
     Failed {
         /// The call's.
         tag: T,
-        /// Why.
+        /// The reason.
         failure: CallFailure,
     },
 }
 
-/// Why a call has no answer, and whether the broker can have seen it.
+/// The reason why a call has no answer, which also tells whether the broker can have seen it.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum CallFailure {
-    /// Its deadline passed before any byte of it was written; the connection lives on.
+    /// Its deadline passed before any byte of it was written; the connection stays open.
     Expired,
     /// The connection ended before any byte of it was written.
     NotSent(CloseCause),
-    /// The connection ended after it was handed to the transport: it may have been carried out.
+    /// The connection ended after the call was handed to the transport: it may have been carried out.
     Unanswered(CloseCause),
-    /// No version that both sides speak. Nothing was written.
+    /// There is no version that both sides have. Nothing was written.
     UnsupportedVersion(UnsupportedVersion),
-    /// It has no encoding at the negotiated version. Nothing was written.
+    /// The request cannot be encoded at the negotiated version. Nothing was written.
     Encode(ApiKey, EncodeError),
 }

@@ -1,4 +1,4 @@
-//! Why a connection ended.
+//! The causes of a connection's end.
 
 use std::fmt;
 use std::io;
@@ -8,59 +8,59 @@ use crate::protocol::{ApiKey, ErrorCode};
 use crate::sasl::SaslError;
 use crate::wire::{DecodeError, EncodeError};
 
-/// Why a connection ended; no byte after it means anything.
+/// The cause of a connection's end. No byte that comes later is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CloseCause {
     /// The peer closed the connection.
     EndOfStream {
-        /// It had not answered ApiVersions yet: typical of a TLS or SASL listener, or of a very old broker.
+        /// Whether it had not answered ApiVersions yet: typical of a TLS or SASL listener, or of a very old broker.
         negotiating: bool,
     },
-    /// The peer negotiated versions, and closed the connection on the first request: typical of a SASL listener that
-    /// was spoken to without SASL.
+    /// The peer negotiated versions, and closed the connection on the first request: typical of a SASL listener when
+    /// the client does not use SASL.
     HungUp(ApiKey),
-    /// The broker does not know who this is: authentication failed.
+    /// The authentication of the client failed.
     Sasl(SaslError),
     /// The transport failed.
     Transport(io::ErrorKind),
-    /// A request got no answer in time. Answers come in order, so nothing behind it can be answered either.
+    /// A request got no answer in time. Answers come in order, so no later request can be answered either.
     TimedOut(ApiKey),
-    /// The peer speaks something else than Kafka's protocol.
+    /// The peer uses another protocol than Kafka's.
     NotKafka(Peer),
-    /// A length that no frame can have.
+    /// A length field has a value that no frame can have.
     Frame(FrameError),
-    /// An answer to a request that was not the oldest one open.
+    /// An answer does not belong to the oldest open request.
     UnknownCorrelation {
-        /// Id of the oldest open request; `None` when nothing was open.
+        /// Correlation id of the oldest open request; `None` if no request was open.
         expected: Option<i32>,
-        /// Id in the answer.
+        /// Correlation id in the answer.
         received: i32,
     },
-    /// The header of an answer, or the answer to ApiVersions, does not decode.
+    /// The header of an answer, or the answer to ApiVersions, cannot be decoded.
     Decode(DecodeError),
-    /// A request of the connection's own cannot be written.
+    /// A request that the session itself sends cannot be written.
     Encode(ApiKey, EncodeError),
     /// The broker refused to negotiate versions.
     Refused(ErrorCode),
-    /// This side closed it: the client is gone, or the broker has another address now.
+    /// This side closed it: the client was dropped, or the broker has another address now.
     Ended,
 }
 
-/// What a peer turned out to be.
+/// A peer that is not a Kafka broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Peer {
     /// An HTTP server.
     Http,
-    /// A TLS endpoint that was spoken to in plaintext.
+    /// A TLS endpoint, which got plaintext.
     Tls,
-    /// Something that answers with text, which begins with these bytes (printable ASCII).
+    /// A peer that answers with text, which begins with these bytes (printable ASCII).
     Text([u8; 4]),
 }
 
 impl Peer {
-    /// Recognises a peer by the bytes where a Kafka broker would have put the length of its first answer.
+    /// Recognises a peer by the bytes in the place of the length of a Kafka broker's first answer.
     #[must_use]
     pub fn from_head(head: [u8; 4]) -> Option<Self> {
         match head {

@@ -1,7 +1,7 @@
-//! The authentication of a connection: SaslHandshake, then SaslAuthenticate until both sides have said all.
+//! The authentication of a connection: SaslHandshake, then SaslAuthenticate until the exchange is over.
 //!
-//! A connection authenticates before its first call, and again before the session that the broker granted is over: on
-//! the same connection, behind the requests that are open, with no call written meanwhile (KIP-368).
+//! A connection authenticates before its first call, and again before the session that the broker granted is over:
+//! on the same connection, behind the requests that are open. Meanwhile no call is written (KIP-368).
 
 use std::fmt;
 
@@ -15,28 +15,28 @@ use crate::session::{CloseCause, Outgoing};
 use crate::time::Moment;
 use crate::wire::{Reader, Str};
 
-/// One authentication on its way.
+/// An authentication under way.
 pub(super) struct Login {
     mechanism: Str,
-    /// When it has to be over.
+    /// Time by which it has to be over.
     pub(super) deadline: Moment,
-    /// `None` until the owner of the session has given it.
+    /// `None` until the owner of the session has provided it.
     exchange: Option<Box<dyn Exchange>>,
     next: Option<Next>,
 }
 
-/// The request that is to be written.
+/// The next request to write.
 enum Next {
     Handshake,
     Authenticate(Vec<u8>),
 }
 
-/// How far an authentication has come by an answer.
+/// The progress of an authentication by an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
-    /// There is more to say.
+    /// There are more messages to send.
     Underway,
-    /// The broker knows the client, for so many milliseconds; 0 for as long as the connection lives.
+    /// The broker has authenticated the client for this many milliseconds; 0 for as long as the connection lives.
     Over { lifetime_ms: i64 },
 }
 
@@ -53,7 +53,7 @@ impl Login {
         }
     }
 
-    /// The API of the request that is to be written, if it is this side's turn.
+    /// Returns the API of the next request, if it is this side's turn.
     pub(super) const fn wants(&self) -> Option<ApiKey> {
         match self.next {
             Some(Next::Handshake) => Some(ApiKey::SaslHandshake),
@@ -62,7 +62,7 @@ impl Login {
         }
     }
 
-    /// The request that is to be written now.
+    /// Takes the next request to write.
     pub(super) fn take_request(&mut self) -> Option<Box<dyn Outgoing>> {
         match self.next.take()? {
             Next::Handshake => {

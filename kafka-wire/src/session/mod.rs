@@ -1,20 +1,21 @@
 //! One connection to a broker, as a state machine without I/O.
 //!
-//! A [`Session`] turns calls into bytes and bytes into answers. Its owner moves the bytes and the time: it appends
-//! what a socket delivers to [`Session::read_buffer`], takes what is to be written with [`Session::transmit`], and
-//! reads what happened with [`Session::poll`].
+//! A [`Session`] turns calls into bytes and bytes into answers. Its owner moves the bytes and the time:
+//! it appends the bytes of a socket to [`Session::read_buffer`], takes the bytes to write from [`Session::transmit`],
+//! and reads the events from [`Session::poll`].
 //!
-//! The rules it keeps:
-//! - Every connection begins with ApiVersions; a refused version is retried lower (KIP-511). Calls wait for that.
-//! - With a mechanism of SASL the client then says who it is, and says it again before the broker's patience ends
-//!   (KIP-368).
-//! - A call is encoded when there is room to write it, at the highest version both sides speak. Until then its
-//!   failure is `NotSent`; afterwards it is `Unanswered`, because the broker may have carried it out.
-//! - Answers come in the order of the requests. Anything else, and any request that stays without an answer, ends the
-//!   connection: what follows could not be attributed (KIP-35 brokers process one request of a connection at a time).
-//! - A broker that throttles is left alone for as long as it says (KIP-219).
+//! Its rules:
+//! - Every connection begins with ApiVersions; if the version is refused, a lower one is tried (KIP-511).
+//!   Calls wait for that.
+//! - With a mechanism of SASL the client then authenticates, and does so again before the session that the broker
+//!   granted ends (KIP-368).
+//! - A call is encoded when there is room to write it, at the highest version that both sides have. If it fails before
+//!   that, it is `NotSent`; afterwards it is `Unanswered`, because the broker may have carried it out.
+//! - Answers come in the order of the requests. Anything else, and any request without an answer, ends the connection:
+//!   a later answer could not be attributed (brokers with KIP-35 process one request of a connection at a time).
+//! - A broker that throttles gets no requests for as long as it asks (KIP-219).
 //!
-//! There is no retry here, no reconnecting, and no clock.
+//! A session neither retries nor reconnects, and reads no clock.
 
 mod call;
 mod close;
@@ -43,19 +44,20 @@ use crate::wire::{EncodeError, Reader, Str, Writer};
 use login::{Login, Progress};
 use negotiation::Negotiation;
 
-/// What a session needs to know beforehand.
+/// The settings of a session.
 #[derive(Clone, Debug)]
 pub struct SessionConfig {
     /// Name of this client in the broker's logs, metrics and quotas.
     pub client_id: Str,
     /// Largest frame that is accepted, in bytes. A larger one ends the connection.
     pub frame_limit: usize,
-    /// ApiVersions version to begin with; lower than what this crate speaks only for peers that reset on newer ones.
+    /// ApiVersions version to begin with; lower than the highest of this crate only for peers that reset the
+    /// connection on newer ones.
     pub api_versions_max: Option<i16>,
-    /// Mechanism of SASL to authenticate with; `None` for listeners that ask nobody who he is.
+    /// Mechanism of SASL to authenticate with; `None` for listeners without authentication.
     pub mechanism: Option<Str>,
-    /// After how many percent of the lifetime of a session to authenticate again. Not the same for all connections of
-    /// a cluster, or they would all do so at once.
+    /// Percentage of the lifetime of a session after which to authenticate again. It should differ among the
+    /// connections of a cluster, or all of them would do so at once.
     pub reauthenticate_percent: u32,
 }
 
@@ -65,20 +67,21 @@ pub struct Session<T> {
     config: SessionConfig,
     state: State,
     splitter: FrameSplitter,
-    /// Calls of which no byte is written yet.
+    /// Calls of which no byte has been written yet.
     waiting: VecDeque<Call<T>>,
-    /// Requests that were handed to the transport and have no answer, oldest first.
+    /// Requests that were handed to the transport and have no answer yet, oldest first.
     in_flight: VecDeque<InFlight<T>>,
     next_correlation: i32,
     /// No request is written before this moment, because the broker throttles.
     muted_until: Moment,
-    /// No deadline is earlier; the earliest one may be later, since answered calls are not looked for.
+    /// A lower bound of all deadlines; the earliest one may be later, because it is not updated when a call
+    /// is answered.
     deadline_min: Option<Moment>,
-    /// The authentication that is under way. No call is written meanwhile.
+    /// The authentication that is under way. Meanwhile no call is written.
     login: Option<Login>,
-    /// The lifetime of the session that the broker has just granted, before it is known since when it counts.
+    /// The lifetime of the session that the broker has just granted, until the time from which it counts is known.
     granted: Option<Duration>,
-    /// When to authenticate again, and when the session is over.
+    /// The time to authenticate again, and the end of the session.
     renewal: Option<Renewal>,
     /// Whether the broker has answered any call.
     has_answered: bool,
@@ -106,12 +109,12 @@ struct InFlight<T> {
     api: ApiKey,
     version: i16,
     deadline: Moment,
-    /// `None` for a request of the session's own, which authenticates.
+    /// `None` for a request of the session itself, which authenticates.
     tag: Option<T>,
 }
 
 impl<T> Session<T> {
-    /// A session whose transport is not open yet. It takes calls already.
+    /// Makes a session whose transport is not open yet. It accepts calls already.
     #[must_use]
     pub fn new(config: SessionConfig) -> Self {
         Self {
@@ -131,14 +134,14 @@ impl<T> Session<T> {
         }
     }
 
-    /// The transport is open: negotiation begins, and has to end before `deadline`.
+    /// Notes that the transport is open: negotiation begins, and has to end before `deadline`.
     pub fn handle_open(&mut self, deadline: Moment) {
         assert!(matches!(self.state, State::Opening), "a session opens once");
         self.state = State::Negotiating(Negotiation::new(self.config.api_versions_max, deadline));
         self.note_deadline(deadline);
     }
 
-    /// Takes a call; it is written as soon as the session is ready, not muted, and the transport has room.
+    /// Takes a call. It is written as soon as the session is ready, not throttled, and the transport has room.
     pub fn handle_call(&mut self, call: Call<T>) {
         if let State::Closed(cause) = &self.state {
             let failure = CallFailure::NotSent(cause.clone());
@@ -149,12 +152,12 @@ impl<T> Session<T> {
         self.waiting.push_back(call);
     }
 
-    /// The buffer to append received bytes to, with room for at least one. Call [`Session::handle_read`] afterwards.
+    /// The buffer to append received bytes to, with room for at least one. Call [`Session::handle_read`] after that.
     pub fn read_buffer(&mut self) -> &mut BytesMut {
         self.splitter.buffer()
     }
 
-    /// Bytes were appended to the read buffer.
+    /// Handles the bytes that were appended to the read buffer.
     pub fn handle_read(&mut self) {
         while !self.is_closed() {
             match self.splitter.next_frame() {
@@ -165,12 +168,12 @@ impl<T> Session<T> {
         }
     }
 
-    /// The broker asks to be left alone for `pause`, from `now` on. Source: KIP-219, `ThrottleTimeMs`.
+    /// Stops writing for `pause` from `now` on, as the broker asks. Source: KIP-219, `ThrottleTimeMs`.
     pub fn handle_throttle(&mut self, now: Moment, pause: Duration) {
         self.muted_until = self.muted_until.max(now + pause.min(THROTTLE_MAX));
     }
 
-    /// Time has come to `now`: calls past their deadline end.
+    /// Lets time pass: calls whose deadline is before `now` end.
     pub fn handle_timeout(&mut self, now: Moment) {
         if self.deadline_min.is_none_or(|min| min > now) || self.is_closed() {
             return;
@@ -202,7 +205,8 @@ impl<T> Session<T> {
         self.deadline_min = self.earliest_deadline();
     }
 
-    /// Ends the session: open requests fail as `Unanswered`, waiting calls as `NotSent`. The first cause stays.
+    /// Ends the session: open requests fail as `Unanswered`, waiting calls as `NotSent`. Later calls do
+    /// not change the cause.
     pub fn close(&mut self, cause: CloseCause) {
         if self.is_closed() {
             return;
@@ -221,12 +225,12 @@ impl<T> Session<T> {
         self.state = State::Closed(cause);
     }
 
-    /// Takes back the calls that are not written, in order: for another attempt on another connection.
+    /// Takes back the calls that were not written, in order, for another attempt on another connection.
     pub fn take_waiting(&mut self) -> impl Iterator<Item = Call<T>> {
         std::mem::take(&mut self.waiting).into_iter()
     }
 
-    /// The peer closed the transport.
+    /// Notes that the peer has closed the transport.
     pub fn handle_end_of_stream(&mut self) {
         let negotiating = self.is_negotiating();
         self.close(self.hang_up().unwrap_or(CloseCause::EndOfStream { negotiating }));
@@ -234,12 +238,13 @@ impl<T> Session<T> {
 
     /// The transport failed.
     pub fn handle_broken_stream(&mut self, kind: io::ErrorKind) {
-        // A peer that closes without having read all resets the connection.
+        // A peer that closes without having read everything resets the connection.
         let hang_up = self.hang_up().filter(|_| kind == io::ErrorKind::ConnectionReset);
         self.close(hang_up.unwrap_or(CloseCause::Transport(kind)));
     }
 
-    /// The peer negotiated versions, and ended the connection on the first request without an answer to it.
+    /// Returns the cause if the peer negotiated versions and ended the connection on the first request without
+    /// an answer.
     fn hang_up(&self) -> Option<CloseCause> {
         let is_first = matches!(self.state, State::Ready(_)) && !self.has_answered && self.config.mechanism.is_none();
         let first = self.in_flight.front().filter(|_| is_first)?;
@@ -253,7 +258,7 @@ impl<T> Session<T> {
         }
     }
 
-    /// Whether versions are still being negotiated.
+    /// Returns whether versions are still being negotiated.
     #[must_use]
     pub const fn is_negotiating(&self) -> bool {
         matches!(self.state, State::Negotiating(_))
@@ -261,9 +266,9 @@ impl<T> Session<T> {
 
     /// Encodes requests into `chunks` until `room_bytes` are used up, and returns how many bytes it added.
     ///
-    /// What is handed out counts as written, even if the transport fails before it takes it: `Unanswered`, not
-    /// `NotSent`. The last one may exceed the room, however large it is: it is encoded whole. The rest waits for the
-    /// next call.
+    /// Bytes that were returned count as written, even if the transport fails before it takes them:
+    /// their call is `Unanswered`, not `NotSent`. The last request may exceed the room, however large it is,
+    /// because it is encoded as a whole. The rest waits for the next call.
     pub fn transmit(&mut self, now: Moment, room_bytes: usize, chunks: &mut VecDeque<Bytes>) -> usize {
         let mut added = 0;
         if let State::Negotiating(negotiation) = &mut self.state
@@ -290,12 +295,13 @@ impl<T> Session<T> {
         added
     }
 
-    /// What happened since the last call, oldest first; `None` when that is all.
+    /// The next event, oldest first; `None` if there are no more.
     pub fn poll(&mut self) -> Option<Output<T>> {
         self.outputs.pop_front()
     }
 
-    /// When to call [`Session::handle_timeout`] and [`Session::transmit`] at the latest; may be earlier than needed.
+    /// The latest time for the next [`Session::handle_timeout`] and [`Session::transmit`]; it may be
+    /// earlier than needed.
     #[must_use]
     pub fn next_timeout(&self, now: Moment) -> Option<Moment> {
         let muted = (self.muted_until > now && !self.waiting.is_empty()).then_some(self.muted_until);
@@ -305,7 +311,7 @@ impl<T> Session<T> {
         }
     }
 
-    /// Why the session ended; `None` while it has not.
+    /// The cause of the session's end; `None` while it is open.
     #[must_use]
     pub const fn closed(&self) -> Option<&CloseCause> {
         match &self.state {
@@ -320,7 +326,7 @@ impl<T> Session<T> {
         self.waiting.is_empty() && self.in_flight.iter().all(|request| request.tag.is_none())
     }
 
-    /// Calls that are not written yet.
+    /// Number of calls that have not been written yet.
     #[must_use]
     pub fn waiting_count(&self) -> usize {
         self.waiting.len()
@@ -351,11 +357,11 @@ impl<T> Session<T> {
         }
     }
 
-    /// Writes the request of the authentication, if it is this side's turn.
+    /// Writes the next request of the authentication, if it is this side's turn.
     fn write_login(&mut self, versions: &BrokerVersions, chunks: &mut VecDeque<Bytes>) -> usize {
         let Some(login) = &mut self.login else { return 0 };
         let (Some(api), deadline) = (login.wants(), login.deadline) else { return 0 };
-        // Version 0 of SaslHandshake is followed by bytes without headers, which this crate does not speak.
+        // Version 0 of SaslHandshake is followed by bytes without headers, which this crate does not support.
         let least = if api == ApiKey::SaslHandshake { 1 } else { 0 };
         let Some(version) = versions.pick(api, None).ok().filter(|version| *version >= least) else {
             self.close(CloseCause::Sasl(SaslError::NotServed { api }));
@@ -375,7 +381,7 @@ impl<T> Session<T> {
         }
     }
 
-    /// Begins to authenticate; it has to be over by `deadline`.
+    /// Begins to authenticate, with `deadline` as the time by which it has to be over.
     fn start_login(&mut self, deadline: Moment) {
         let Some(mechanism) = self.config.mechanism.clone() else { return };
         self.login = Some(Login::new(mechanism, deadline));
@@ -383,7 +389,7 @@ impl<T> Session<T> {
         self.outputs.push_back(Output::NeedsCredentials);
     }
 
-    /// Notes when to authenticate again. The lifetime counts since the broker's answer, which came a moment ago.
+    /// Notes when to authenticate again. The lifetime counts from the broker's answer, which has just come.
     fn plan_renewal(&mut self, now: Moment, lifetime: Duration) {
         let percent = self.config.reauthenticate_percent.clamp(1, 100);
         let renewal = Renewal { due: now + lifetime * percent / 100, end: now + lifetime };
@@ -419,7 +425,7 @@ impl<T> Session<T> {
             return self.handle_negotiation(frame);
         }
         let mut reader = Reader::new(&frame);
-        // Correlation ids have the same place in every header version: the id says which version the rest has.
+        // Correlation ids have the same place in every header version; the id tells the version of the rest.
         let received = match reader.clone().message::<i32>(0) {
             Ok(received) => received,
             Err(error) => return self.close(CloseCause::Decode(error)),
@@ -523,9 +529,9 @@ fn append(chunks: &mut VecDeque<Bytes>, frame: Vec<Bytes>) -> usize {
     size
 }
 
-/// No answer to ApiVersions is larger: Kafka 4.3's has about 600 bytes. Before it, a peer may be anything.
+/// Limit for the answer to ApiVersions: Kafka 4.3's has about 600 bytes. Before that answer, the peer may be anything.
 const NEGOTIATION_FRAME_LIMIT: usize = 1024 * 1024;
-/// A broker's quota window is seconds; nobody sensible asks for more silence than this.
+/// Longest pause that is honoured. A broker's quota window is some seconds, so a longer one makes no sense.
 const THROTTLE_MAX: Duration = Duration::from_secs(60);
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Scripts in virtual time: what goes in, what comes out.
+//! Scripts in virtual time: inputs of a session, and its outputs.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,13 +16,13 @@ use crate::protocol::{ErrorCode, Request};
 use crate::sasl::Plain;
 use crate::wire::{DecodeCause, EncodeCause};
 
-/// A session named by the numbers of its calls, and the broker's side of its connection.
+/// A session whose calls have numbers as tags, and the broker's side of its connection.
 struct Script {
     session: Session<u32>,
     now: Moment,
 }
 
-/// A request as the broker reads it.
+/// A request, as the broker decodes it.
 #[derive(Debug)]
 struct Seen {
     api: ApiKey,
@@ -43,7 +43,7 @@ impl Script {
         script
     }
 
-    /// A session that is ready: the broker speaks Metadata v0 to v9 and Heartbeat v0 to v4.
+    /// A session that is ready, with a broker that has Metadata v0 to v9 and Heartbeat v0 to v4.
     fn ready() -> Self {
         let mut script = Self::open();
         let asked = script.written();
@@ -376,7 +376,7 @@ fn peers_that_are_no_brokers_are_named() {
 const TIMEOUT: Duration = Duration::from_secs(30);
 const NEGOTIATION: Duration = Duration::from_secs(4);
 
-/// A session that has negotiated versions with a broker that wants to know who this is.
+/// Makes a session that has negotiated versions with a broker that asks for authentication.
 fn asked_for_credentials() -> Script {
     let mut script = Script::opening();
     script.session = Session::new(SessionConfig { mechanism: Some(Str::from("PLAIN")), ..config() });
@@ -393,7 +393,7 @@ fn asked_for_credentials() -> Script {
     script
 }
 
-/// Says who it is; the broker answers with `authenticated`.
+/// Authenticates; the broker answers with `authenticated`.
 fn log_in(script: &mut Script, authenticated: &SaslAuthenticateResponse) {
     script.session.handle_credentials(Box::new(Plain::new("alice", "secret")));
     let asked = script.written();
@@ -442,7 +442,7 @@ fn a_session_is_renewed_behind_open_requests_and_before_it_ends() {
     log_in(&mut script, &SaslAuthenticateResponse { session_lifetime_ms: 10_000, ..Default::default() });
     assert_eq!(script.outputs(), [], "the connection was ready all the time");
     assert_eq!(script.written()[0].api, ApiKey::Heartbeat);
-    // It is planned anew, and one that hangs ends with the session.
+    // The next authentication is planned anew, and one that hangs ends with the session.
     script.advance(Duration::from_secs(9));
     script.advance(Duration::from_secs(1));
     assert_eq!(script.session.closed(), Some(&CloseCause::TimedOut(ApiKey::SaslAuthenticate)));

@@ -1,8 +1,8 @@
-//! What each failure of each operation means: the one table of what passes and what does not.
+//! The remedy for each failure of each operation: the one table of which failures pass and which do not.
 //!
-//! The rule: what another attempt may mend is attempted again, what needs a person ends the job. When in doubt a
-//! worker starts over, because nothing can be lost by it. The client has retried what is worth retrying at once
-//! before a failure gets here.
+//! The rule: if another attempt may succeed, there is one; if a person is needed, the job ends.
+//! In doubt a worker starts over, because nothing can be lost by that. The client has made the immediate retries before
+//! a failure gets here.
 
 use std::fmt::Display;
 
@@ -18,28 +18,28 @@ use kafka_wire::protocol::ErrorCode;
 use crate::commit::Outcome;
 use crate::worker::{Completion, End, Fatal};
 
-/// What helps against a failure.
+/// The remedy for a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Remedy {
-    /// The same again, later: a broker is down or moving. A start waits for it, a running worker starts over.
+    /// The same operation again, later: a broker is down or moving. A start waits for it; a running worker starts over.
     Retry,
-    /// A new worker: what this one holds at the brokers is void.
+    /// A new worker: the state of this one at the brokers is void.
     Restart,
-    /// A person: the same would happen again.
+    /// A person: the same failure would occur again.
     Person,
 }
 
 /// A failure of an operation.
 pub(super) trait Failure: Display {
-    /// What helps.
+    /// The remedy for it.
     fn remedy(&self) -> Remedy;
 
-    /// What a person is told.
+    /// The error for the user.
     fn fatal(&self) -> Fatal {
         Fatal::Refused(self.to_string())
     }
 
-    /// How a worker that runs ends by it.
+    /// The end of a running worker with this failure.
     fn end(&self) -> End {
         match self.remedy() {
             Remedy::Retry | Remedy::Restart => End::Restart(self.to_string()),
@@ -48,32 +48,31 @@ pub(super) trait Failure: Display {
     }
 }
 
-/// Connecting.
+/// Failures of connecting.
 impl Failure for ConnectError {
     fn remedy(&self) -> Remedy {
         match self {
-            // Also at the first start: which of the two it is, a wrong address or a broker that is not up yet, time
-            // tells.
+            // This holds for the first start as well: only time tells a wrong address from a broker that is not up yet.
             error if error.is_retriable() => Remedy::Retry,
-            // An address that is none, a certificate that cannot be used, a password that is wrong.
+            // The address is malformed, a certificate cannot be used, or a password is wrong.
             _ => Remedy::Person,
         }
     }
 }
 
-/// Any request: creating topics, deleting records.
+/// Failures of any request: creating topics, deleting records.
 impl Failure for RequestError {
     fn remedy(&self) -> Remedy {
         if self.is_retriable() { Remedy::Retry } else { Remedy::Person }
     }
 }
 
-/// Looking up topics, listing offsets.
+/// Failures of looking up topics and listing offsets.
 impl Failure for MetadataError {
     fn remedy(&self) -> Remedy {
         match self {
             Self::Request(error) => error.remedy(),
-            // A topic that is gone may come back: what then holds is for the new worker to find out.
+            // A missing topic may come back; the new worker finds out.
             Self::UnknownTopic(_) | Self::UnknownPartition { .. } => Remedy::Restart,
             Self::Topic { code, .. } | Self::Partition { code, .. } => code_remedy(*code),
             Self::NoLeader { .. } => Remedy::Retry,
@@ -82,19 +81,19 @@ impl Failure for MetadataError {
     }
 }
 
-/// Creating one topic.
+/// Failures of creating a topic.
 impl Failure for TopicError {
     fn remedy(&self) -> Remedy {
         match self.code {
             code if code.is_retriable() => Remedy::Retry,
-            // Brokers that are down, when the replicas asked for do not fit those that are left.
+            // Some brokers are down, and the remaining ones are too few for the requested replicas.
             ErrorCode::INVALID_REPLICATION_FACTOR => Remedy::Retry,
             _ => Remedy::Person,
         }
     }
 }
 
-/// Opening the producer: the transactional id is taken up.
+/// Failures of opening the producer, which takes up the transactional id.
 impl Failure for OpenError {
     fn remedy(&self) -> Remedy {
         match self {
@@ -115,7 +114,7 @@ impl Failure for OpenError {
     }
 }
 
-/// Being a member of the group.
+/// Failures of the group membership.
 impl Failure for GroupError {
     fn remedy(&self) -> Remedy {
         Remedy::Person
@@ -133,7 +132,7 @@ impl Failure for GroupError {
     }
 }
 
-/// Reading the offsets of the group.
+/// Failures of reading the offsets of the group.
 impl Failure for OffsetsError {
     fn remedy(&self) -> Remedy {
         match self.code() {
@@ -143,7 +142,7 @@ impl Failure for OffsetsError {
     }
 }
 
-/// Reading records.
+/// Failures of reading records.
 impl Failure for ConsumeError {
     fn remedy(&self) -> Remedy {
         Remedy::Person
@@ -159,14 +158,14 @@ impl Failure for ConsumeError {
     }
 }
 
-/// Appending a record to the open transaction.
+/// Failures of appending a record to the open transaction.
 impl Failure for AppendError {
     fn remedy(&self) -> Remedy {
         Remedy::Person
     }
 }
 
-/// Delivering a batch.
+/// Failures of delivering a batch.
 impl Failure for DeliveryError {
     fn remedy(&self) -> Remedy {
         match self.cause {
@@ -195,7 +194,7 @@ impl Failure for DeliveryError {
     }
 }
 
-/// Flushing, and waiting for room.
+/// Failures of flushing, and of waiting for room.
 impl Failure for FlushError {
     fn remedy(&self) -> Remedy {
         match self {
@@ -212,7 +211,7 @@ impl Failure for FlushError {
     }
 }
 
-/// Beginning, aborting and recovering.
+/// Failures of beginning, aborting and recovering.
 impl Failure for TransactionError {
     fn remedy(&self) -> Remedy {
         match self {
@@ -222,7 +221,7 @@ impl Failure for TransactionError {
     }
 }
 
-/// Committing, when the producer is finished by it.
+/// Failures of committing after which the producer cannot go on.
 impl Failure for CommitError {
     fn remedy(&self) -> Remedy {
         match self {
@@ -232,7 +231,7 @@ impl Failure for CommitError {
     }
 }
 
-/// What a flush came to.
+/// The completion for the result of a flush.
 pub(super) fn flushed(result: Result<(), FlushError>) -> Completion {
     match result {
         Ok(()) => Completion::Transaction(Outcome::Done),
@@ -241,18 +240,18 @@ pub(super) fn flushed(result: Result<(), FlushError>) -> Completion {
     }
 }
 
-/// What a commit came to.
+/// The completion for the result of a commit.
 pub(super) fn committed(result: Result<(), CommitError>) -> Completion {
     match result {
         Ok(()) => Completion::Transaction(Outcome::Done),
         Err(CommitError::Unknown(_)) => Completion::Transaction(Outcome::Unknown),
-        // After `GroupChanged` the group's own event says what to do next.
+        // After `GroupChanged`, the group's own event tells what to do next.
         Err(CommitError::Abortable(_) | CommitError::GroupChanged(_)) => Completion::Transaction(Outcome::MustAbort),
         Err(error) => Completion::Failed(error.end()),
     }
 }
 
-/// What an abort came to.
+/// The completion for the result of an abort.
 pub(super) fn aborted(result: Result<(), TransactionError>) -> Completion {
     match result {
         Ok(()) => Completion::Transaction(Outcome::Done),
@@ -261,7 +260,7 @@ pub(super) fn aborted(result: Result<(), TransactionError>) -> Completion {
     }
 }
 
-/// Codes that say that the job is not allowed to, or asks for what the cluster cannot do, need a person.
+/// Error codes that mean "not allowed", or a request that the cluster cannot fulfil, need a person.
 fn code_remedy(code: ErrorCode) -> Remedy {
     match code {
         ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED

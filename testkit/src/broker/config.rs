@@ -11,7 +11,7 @@ use crate::fault::Rule;
 /// has one.
 #[derive(Clone, Debug)]
 pub struct BrokerConfig {
-    /// Name or IP address to listen on; 127.0.0.1 unless told otherwise. Without `sasl` there is no authentication:
+    /// Name or IP address to listen on; 127.0.0.1 by default. Without `sasl` there is no authentication:
     /// see [`Broker::is_local`](super::Broker::is_local).
     pub host: String,
     /// TCP port to listen on; 0 takes a free one.
@@ -71,7 +71,8 @@ pub struct BrokerConfig {
     /// Seed of topic ids, member ids and the cluster id. With `None`, a [`Broker`](super::Broker) draws one at its
     /// start, so that no two clusters are the same, and a [`Core`](super::Core) takes 0.
     pub seed: Option<u64>,
-    /// Makes the listener one for SASL: who may connect, and by which mechanism. `None`: everybody, without a word.
+    /// Makes the listener one for SASL, with the users and mechanisms that it accepts. `None`: every client is accepted
+    /// without authentication.
     pub sasl: Option<SaslConfig>,
     /// Faults to apply; more can be added while the broker runs.
     pub faults: Vec<Rule>,

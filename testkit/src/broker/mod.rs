@@ -121,14 +121,14 @@ impl Broker {
         self.local
     }
 
-    /// Whether only programs on this machine can connect to it. Without [`BrokerConfig::sasl`] it asks nobody for a
-    /// password.
+    /// Returns whether only programs on this machine can connect to it. Without [`BrokerConfig::sasl`] it
+    /// asks for no password.
     #[must_use]
     pub fn is_local(&self) -> bool {
         self.local.ip().to_canonical().is_loopback()
     }
 
-    /// Connects clients of this process without a socket: give it to `Client::connect_with`.
+    /// Returns a connector for clients of this process that needs no socket: pass it to `Client::connect_with`.
     #[must_use]
     pub fn pipe(&self) -> Pipe {
         Pipe::new(&self.server, self.runtime.clone())

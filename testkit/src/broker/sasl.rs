@@ -1,7 +1,7 @@
-//! The SASL listener: who may connect, and how far each connection has come in saying who it is.
+//! The SASL listener: the users that it accepts, and the progress of each connection's authentication.
 //!
-//! As in Kafka, a connection that has not said who it is may ask for ApiVersions and for nothing else; any other
-//! request closes it without an answer. With a session lifetime it has to say it again in time (KIP-368).
+//! As in Kafka, a connection that is not authenticated may send only ApiVersions; any other request closes it without
+//! an answer. With a session lifetime it has to authenticate again in time (KIP-368).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,21 +19,21 @@ use super::connection::ConnectionId;
 use super::scram::{Credential, ScramCredentials};
 use super::topics::random_bytes;
 
-/// Who may connect to a broker's SASL listener.
+/// The users that a broker's SASL listener accepts.
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub struct SaslConfig {
     /// `sasl.enabled.mechanisms`.
     pub mechanisms: Vec<SaslMechanism>,
-    /// Passwords by user. SCRAM also knows the users that AlterUserScramCredentials has made.
+    /// Passwords by user. SCRAM also accepts the users that AlterUserScramCredentials has made.
     pub users: BTreeMap<String, String>,
-    /// `connections.max.reauth.ms`: how long a client is known before it has to say who it is again. `None`: for as
-    /// long as the connection lives.
+    /// `connections.max.reauth.ms`: the time after which a client has to authenticate again. `None`:
+    /// never, as long as the connection lives.
     pub session_lifetime: Option<Duration>,
 }
 
 impl SaslConfig {
-    /// A listener that takes every mechanism that this broker has, and knows one user.
+    /// Makes a listener that accepts every mechanism that this broker has, and one user.
     #[must_use]
     pub fn new(user: &str, password: &str) -> Self {
         let users = BTreeMap::from([(user.to_owned(), password.to_owned())]);
@@ -54,7 +54,7 @@ impl fmt::Debug for SaslConfig {
     }
 }
 
-/// A mechanism that the broker has.
+/// A mechanism that the broker supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SaslMechanism {
     /// PLAIN.
@@ -76,7 +76,7 @@ impl SaslMechanism {
         }
     }
 
-    /// Its hash, and Kafka's number of it in the requests that set credentials.
+    /// Returns its hash, and Kafka's number for it in the requests that set credentials.
     pub(super) const fn scram(self) -> Option<(ScramHash, i8)> {
         match self {
             Self::Plain => None,
@@ -86,7 +86,7 @@ impl SaslMechanism {
     }
 }
 
-/// How far the connections have come.
+/// The progress of the connections' authentication.
 #[derive(Debug)]
 pub struct Logins {
     config: Option<SaslConfig>,
@@ -96,15 +96,15 @@ pub struct Logins {
 
 #[derive(Debug)]
 enum Login {
-    /// It has chosen a mechanism.
+    /// The connection has chosen a mechanism.
     Chosen(SaslMechanism),
-    /// It has been asked for the proof of SCRAM.
+    /// The connection has been asked for the proof of SCRAM.
     Challenged(Challenge),
-    /// It is this user, since a moment.
+    /// The connection is authenticated as this user, since this moment.
     Known { user: Str, since: Moment },
 }
 
-/// The values that a client's proof is checked with.
+/// The values against which a client's proof is checked.
 struct Challenge {
     mechanism: SaslMechanism,
     hash: ScramHash,
@@ -112,7 +112,7 @@ struct Challenge {
     credential: Credential,
     /// The broker's part of the nonce.
     own_nonce: String,
-    /// client-first without its head, a comma, and server-first.
+    /// The client-first message without its header, a comma, and the server-first message.
     so_far: String,
 }
 
@@ -126,7 +126,7 @@ impl fmt::Debug for Challenge {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Said {
     pub(super) bytes: Vec<u8>,
-    /// How long the client is known; zero for ever, and while it is not known yet.
+    /// Time for which the client is authenticated; zero for ever, and as long as it is not authenticated yet.
     pub(super) lifetime: Duration,
 }
 
@@ -135,7 +135,7 @@ impl Logins {
         Self { config, by_connection: BTreeMap::new(), rng }
     }
 
-    /// The credentials of SCRAM of the configured users.
+    /// Returns the SCRAM credentials of the configured users.
     pub(super) fn credentials(&mut self) -> ScramCredentials {
         let mut credentials = ScramCredentials::default();
         let Some(config) = &self.config else { return credentials };
@@ -152,7 +152,7 @@ impl Logins {
         credentials
     }
 
-    /// Whether a connection may ask this now. When not, Kafka closes it.
+    /// Returns whether a connection may send this request now. If not, Kafka closes it.
     pub(super) fn may_ask(&self, now: Moment, connection: ConnectionId, api: ApiKey) -> bool {
         let Some(config) = &self.config else { return true };
         match api {
@@ -166,7 +166,7 @@ impl Logins {
         }
     }
 
-    /// Who a connection has said that it is.
+    /// Returns the user as which a connection is authenticated.
     #[must_use]
     pub fn user(&self, connection: ConnectionId) -> Option<&Str> {
         match self.by_connection.get(&connection)? {
@@ -179,21 +179,21 @@ impl Logins {
         self.by_connection.remove(&connection);
     }
 
-    /// The mechanisms of the listener.
+    /// Returns the mechanisms of the listener.
     pub(super) fn enabled(&self) -> Vec<Str> {
         let mechanisms = self.config.iter().flat_map(|config| &config.mechanisms);
         mechanisms.map(|mechanism| Str::from_static(mechanism.name())).collect()
     }
 
-    /// A connection chooses a mechanism.
+    /// Handles the choice of a mechanism by a connection.
     ///
     /// # Errors
-    /// `ILLEGAL_SASL_STATE` where nobody is asked who he is, or is known and need not say it again;
-    /// `UNSUPPORTED_SASL_MECHANISM`.
+    /// `ILLEGAL_SASL_STATE` if the listener has no authentication, or the connection is authenticated and need not do
+    /// so again; `UNSUPPORTED_SASL_MECHANISM`.
     pub(super) fn choose(&mut self, now: Moment, connection: ConnectionId, name: &str) -> Result<(), ErrorCode> {
         let config = self.config.as_ref().ok_or(ErrorCode::ILLEGAL_SASL_STATE)?;
         if let Some(Login::Known { since, .. }) = self.by_connection.get(&connection) {
-            // Kafka takes one that comes within a second for a mistake.
+            // Kafka takes a second authentication within a second for a mistake.
             if config.session_lifetime.is_none() || now < *since + REAUTHENTICATION_PAUSE {
                 return Err(ErrorCode::ILLEGAL_SASL_STATE);
             }
@@ -204,10 +204,10 @@ impl Logins {
         Ok(())
     }
 
-    /// A connection says its next step.
+    /// Handles the next step of a connection.
     ///
     /// # Errors
-    /// The code, and words without a secret; the connection is nobody then.
+    /// The error code, and a text without a secret; the connection is not authenticated then.
     pub(super) fn step(
         &mut self,
         now: Moment,
@@ -247,7 +247,7 @@ impl Logins {
         (is_known && is_sound).then(|| (Vec::new(), Login::Known { user: Str::from(user), since: now }))
     }
 
-    /// Answers client-first of SCRAM.
+    /// Answers the client-first message of SCRAM.
     fn challenge(
         &mut self,
         mechanism: SaslMechanism,
@@ -256,7 +256,7 @@ impl Logins {
     ) -> Option<(Vec<u8>, Login)> {
         let (hash, number) = mechanism.scram()?;
         let first = std::str::from_utf8(said).ok()?.strip_prefix("n,")?;
-        // A name to act for may stand here; Kafka's clients never send one.
+        // The name of a user to act for may stand here; Kafka's clients never send one.
         let bare = first.strip_prefix(',')?;
         let (user, rest) = bare.strip_prefix("n=")?.split_once(',')?;
         let user = unescape_name(user)?;
@@ -272,11 +272,11 @@ impl Logins {
 }
 
 impl Challenge {
-    /// Answers client-final of SCRAM.
+    /// Answers the client-final message of SCRAM.
     fn judge(&self, now: Moment, said: &[u8]) -> Option<(Vec<u8>, Login)> {
         let (without_proof, proof) = std::str::from_utf8(said).ok()?.rsplit_once(",p=")?;
         let nonce = without_proof.strip_prefix("c=biws,r=")?.split(',').next()?;
-        // librdkafka before 2.2 says its own part twice, and Kafka looks at the end alone.
+        // librdkafka before 2.2 repeats its own part, and Kafka compares only the end.
         if !nonce.ends_with(&self.own_nonce) {
             return None;
         }
@@ -293,7 +293,7 @@ impl Challenge {
     }
 }
 
-/// Of the credentials that the broker makes itself; the fewest that Kafka takes.
+/// Iterations of the credentials that the broker makes itself: the fewest that Kafka accepts.
 const ITERATIONS: u32 = kafka_wire::sasl::ITERATIONS_MIN;
-/// Kafka takes a second authentication only after so long.
+/// Shortest time after which Kafka accepts a second authentication.
 const REAUTHENTICATION_PAUSE: Duration = Duration::from_secs(1);

@@ -1,4 +1,5 @@
-//! SCRAM credentials of users: what is shown of them, and what a SASL listener checks a client's proof with.
+//! SCRAM credentials of users: the part of them that is shown, and the part against which a SASL listener
+//! checks a client's proof.
 //!
 //! Source: KIP-554; the rules are those of Kafka's `ScramControlManager`.
 
@@ -12,11 +13,11 @@ use kafka_wire::wire::Str;
 /// The credentials of every user.
 #[derive(Clone, Debug, Default)]
 pub struct ScramCredentials {
-    /// By user and by Kafka's number of the mechanism. No user is without a credential.
+    /// Credentials by user and by Kafka's number of the mechanism. Every user in it has one.
     by_user: BTreeMap<Str, BTreeMap<i8, Credential>>,
 }
 
-/// The broker's knowledge of a user's password: enough to check that somebody else knows it, and not what it is.
+/// The broker's knowledge of a user's password: enough to check that a client knows it, but not the password itself.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credential {
     /// Iterations of the hash.
@@ -32,7 +33,7 @@ impl Credential {
         Self { iterations, salt, stored_key, server_key: hash.hmac(salted_password, b"Server Key") }
     }
 
-    /// By Kafka's number of a mechanism that has been checked.
+    /// Makes the credential for a mechanism by Kafka's number, which has been checked.
     pub(super) fn of(mechanism: i8, iterations: i32, salt: &[u8], salted_password: &[u8]) -> Self {
         let hash = if mechanism == SCRAM_SHA_256 { ScramHash::Sha256 } else { ScramHash::Sha512 };
         Self::new(hash, iterations, salt.to_vec(), salted_password)
@@ -90,7 +91,7 @@ impl ScramCredentials {
         Ok(())
     }
 
-    /// A user's credentials, by Kafka's number of the mechanism.
+    /// Returns a user's credentials, by Kafka's number of the mechanism.
     #[must_use]
     pub fn of(&self, user: &str) -> Option<&BTreeMap<i8, Credential>> {
         self.by_user.get(user)

@@ -54,7 +54,7 @@ pub struct State {
     pub quotas: ClientQuotas,
     /// The credentials of users.
     pub scram: ScramCredentials,
-    /// User of each connection, and how far its login is.
+    /// Users of the connections, and the progress of their authentication.
     pub logins: Logins,
     /// Bytes after the last field of requests, which were ignored.
     pub ignored_bytes: u64,

@@ -1,4 +1,4 @@
-//! Mistakes in a configuration. No text of them shows the value of a key that holds a secret.
+//! Errors in a configuration. Their texts never show the value of a key that holds a secret.
 
 use std::fmt;
 use std::io;
@@ -15,41 +15,41 @@ pub enum PropertiesError {
         /// The known key that was probably meant, if one is near.
         nearest: Option<&'static str>,
     },
-    /// The key is known, its value is not of its kind or out of its range.
+    /// The key is known, but its value is not of its type or out of its range.
     InvalidValue {
-        /// The key, by its first name.
+        /// First name of the key.
         key: &'static str,
-        /// As it was given; `None` where it may be a secret.
+        /// The value as it was given; `None` if it may be a secret.
         value: Option<String>,
         /// The values that the key takes.
         expected: &'static str,
     },
-    /// A key that has to be set and is not.
+    /// A required key is not set.
     Missing {
         /// The key.
         key: &'static str,
-        /// Why, and what to set it to.
+        /// The reason, and the value to set.
         why: &'static str,
     },
-    /// Keys that do not go together, or one that this client cannot follow.
+    /// Keys contradict each other, or this client cannot follow one of them.
     Unusable {
         /// The key.
         key: &'static str,
-        /// The reason and the way out, without the value.
+        /// The reason and the remedy, without the value.
         why: &'static str,
     },
-    /// A line of a properties file that is none.
+    /// A line of a properties file is malformed.
     Syntax {
-        /// Counted from 1.
+        /// Number of the line, from 1.
         line: usize,
-        /// Its fault, without its text.
+        /// The mistake, without the text of the line.
         why: &'static str,
     },
-    /// A properties file that cannot be read.
+    /// A properties file cannot be read.
     File {
         /// The file.
         path: PathBuf,
-        /// The system's answer.
+        /// Kind of the error of the operating system.
         kind: io::ErrorKind,
     },
 }

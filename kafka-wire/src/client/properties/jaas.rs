@@ -1,10 +1,10 @@
-//! `sasl.jaas.config`: the form in which Java has a name and a password.
+//! `sasl.jaas.config`: Java's format for a name and a password.
 //!
 //! ```text
 //! org.apache.kafka.common.security.plain.PlainLoginModule required username="alice" password="secret";
 //! ```
 
-/// What a login module is told.
+/// The entry of a login module.
 #[derive(PartialEq, Eq)]
 pub(super) struct Jaas {
     /// Class of the module, without its package.
@@ -13,7 +13,7 @@ pub(super) struct Jaas {
 }
 
 impl Jaas {
-    /// Reads one entry. A reason of failure quotes nothing: there may be a password in it.
+    /// Reads one entry. The reason of a failure quotes nothing, since there may be a password in the text.
     pub(super) fn read(text: &str) -> Result<Self, &'static str> {
         let mut words = words(text)?.into_iter();
         let module = words.next().ok_or("it is empty")?;
@@ -37,7 +37,7 @@ impl Jaas {
     }
 }
 
-/// Words and quoted texts up to the semicolon; `=` is a word of its own.
+/// Splits a text into words and quoted texts up to the semicolon; `=` is a word of its own.
 fn words(text: &str) -> Result<Vec<String>, &'static str> {
     let mut found = Vec::new();
     let mut left = text.trim().chars().peekable();

@@ -9,7 +9,7 @@ use crate::producer::{Acks, ProducerConfig};
 use crate::types::IsolationLevel;
 use crate::wire::Str;
 
-/// A row without a secret.
+/// Makes a row without a secret.
 macro_rules! row {
     ($name:literal, [$($alias:literal),*], $default:literal, $takes:literal, $doc:literal, $set:expr) => {
         Row {
@@ -24,7 +24,7 @@ macro_rules! row {
     };
 }
 
-/// The keys of [`ClientConfig`], those of security aside.
+/// The keys of [`ClientConfig`], without those of security.
 pub(super) const CLIENT: &[Row<ClientConfig>] = &[
     row!(
         "bootstrap.servers",
@@ -286,7 +286,7 @@ pub(super) const CONSUMER: &[Row<ConsumerConfig>] = &[
     ),
 ];
 
-/// Keys of other clients that a file may hold and that change nothing here, so that an existing file can be used as
+/// Keys of other clients that a file may hold and that have no effect here, so that an existing file can be used as
 /// it is.
 pub(super) const IGNORED: &[&str] = &[
     "allow.auto.create.topics",

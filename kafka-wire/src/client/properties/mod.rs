@@ -1,8 +1,8 @@
-//! Configuration by name: from a properties file, the environment, or pairs; with Java's names, and librdkafka's as
-//! aliases.
+//! Configuration by name: from a properties file, the environment, or pairs, with Java's names, and those of
+//! librdkafka as aliases.
 //!
-//! `keys` and `security` are the tables, one row for each key; `text` reads Java's properties files and `jaas` the
-//! form in which they have passwords.
+//! `keys` and `security` are the tables, with one row for each key; `text` reads Java's properties files, and `jaas`
+//! the format of passwords in them.
 
 mod error;
 mod jaas;
@@ -24,7 +24,7 @@ use super::ClientConfig;
 use crate::consumer::ConsumerConfig;
 use crate::producer::{Acks, ProducerConfig};
 
-/// Settings by name, as a file has them; [`Properties::client`] and its like make typed configurations of them.
+/// Settings by name, as in a file; [`Properties::client`] and the like make typed configurations of them.
 ///
 /// ```
 /// use kafka_wire::client::Properties;
@@ -46,20 +46,20 @@ use crate::producer::{Acks, ProducerConfig};
 /// ```
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Properties {
-    /// By the first name of the key. Every value has been checked.
+    /// Values by the first name of the key. Every value has been checked.
     entries: BTreeMap<&'static str, String>,
 }
 
-/// One key, for a reference.
+/// The description of one key, for a reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key {
-    /// Java's name, or ours where Java has none.
+    /// Java's name, or our own if Java has none.
     pub name: &'static str,
-    /// librdkafka's names, and older ones.
+    /// Names in librdkafka, and older ones.
     pub aliases: &'static [&'static str],
-    /// The value that holds when nobody sets it; empty for none.
+    /// The default, as text; empty for none.
     pub default: &'static str,
-    /// The values that it takes.
+    /// The values that the key takes.
     pub takes: &'static str,
     /// Its meaning.
     pub doc: &'static str,
@@ -68,16 +68,16 @@ pub struct Key {
 }
 
 impl Properties {
-    /// No settings.
+    /// Makes settings without any value.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Reads the text of a Java properties file. A key that is there twice has its last value.
+    /// Reads the text of a Java properties file. If a key is there twice, the last value counts.
     ///
     /// # Errors
-    /// A line is none, or [`Properties::set`] refuses a pair.
+    /// If a line is malformed, or [`Properties::set`] refuses a pair.
     pub fn parse(text: &str) -> Result<Self, PropertiesError> {
         let mut properties = Self::new();
         for (key, value) in text::pairs(text)? {
@@ -89,7 +89,7 @@ impl Properties {
     /// Reads a Java properties file.
     ///
     /// # Errors
-    /// The file cannot be read, or as [`Properties::parse`].
+    /// If the file cannot be read, or as for [`Properties::parse`].
     pub fn load(path: impl AsRef<Path>) -> Result<Self, PropertiesError> {
         let path = path.as_ref();
         let text = fs::read_to_string(path)
@@ -97,12 +97,12 @@ impl Properties {
         Self::parse(&text)
     }
 
-    /// Reads the environment: with `KAFKA_` as prefix, `KAFKA_BOOTSTRAP_SERVERS` is `bootstrap.servers`.
+    /// Reads environment variables: with `KAFKA_` as prefix, `KAFKA_BOOTSTRAP_SERVERS` is `bootstrap.servers`.
     ///
-    /// Variables with the prefix that name no key, such as `KAFKA_HOME` or `KAFKA_HEAP_OPTS`, are passed over.
+    /// Variables with the prefix that name no key, such as `KAFKA_HOME` or `KAFKA_HEAP_OPTS`, are ignored.
     ///
     /// # Errors
-    /// A key does not take its value.
+    /// If a key does not take its value.
     pub fn from_env(prefix: &str) -> Result<Self, PropertiesError> {
         let variables =
             env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
@@ -124,12 +124,12 @@ impl Properties {
         Ok(properties)
     }
 
-    /// Sets one value, by Java's name or by librdkafka's.
+    /// Sets one value, by Java's name of the key or by librdkafka's.
     ///
-    /// Keys that other clients have and that mean nothing here, such as `key.serializer`, are taken with a warning.
+    /// Keys of other clients that have no effect here, such as `key.serializer`, are accepted with a warning.
     ///
     /// # Errors
-    /// The key is unknown, and the error names the one that was probably meant; or it does not take this value.
+    /// If the key is unknown (the error names the one that was probably meant), or does not take this value.
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), PropertiesError> {
         let value = value.trim();
         let of_client = try_row(keys::CLIENT, key, value, || ClientConfig::new(""));
@@ -150,21 +150,21 @@ impl Properties {
         }
     }
 
-    /// Adds other settings; theirs win.
+    /// Adds other settings, which replace the values of keys that are in both.
     pub fn extend(&mut self, others: Self) {
         self.entries.extend(others.entries);
     }
 
-    /// Value of a key by its first name, if it is set.
+    /// Returns the value of a key by its first name, if it is set.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
         self.entries.get(key).map(String::as_str)
     }
 
-    /// The configuration of a client, with TLS and SASL.
+    /// Makes the configuration of a client, with TLS and SASL.
     ///
     /// # Errors
-    /// Keys of security do not go together, or one that another one needs is missing. Bootstrap servers may be
+    /// If keys of security contradict each other, or one needs another one that is missing. Bootstrap servers may be
     /// missing: they can be set in the result, and connecting without any fails.
     pub fn client(&self) -> Result<ClientConfig, PropertiesError> {
         let mut config = ClientConfig::new("");
@@ -181,12 +181,12 @@ impl Properties {
         Ok(config)
     }
 
-    /// The configuration of a producer. As in Java, less than `acks=all` turns idempotence off unless it is asked
-    /// for.
+    /// Makes the configuration of a producer. As in Java, less than `acks=all` turns idempotence off unless it is
+    /// asked for.
     ///
     /// # Errors
-    /// `enable.idempotence=true` or a `transactional.id` beside less than `acks=all`, or a `transactional.id` without
-    /// idempotence.
+    /// If `enable.idempotence=true` or a `transactional.id` is set with less than `acks=all`, or a `transactional.id`
+    /// without idempotence.
     pub fn producer(&self) -> Result<ProducerConfig, PropertiesError> {
         let mut config = ProducerConfig::default();
         self.apply(keys::PRODUCER, &mut config);
@@ -205,17 +205,17 @@ impl Properties {
         Ok(config)
     }
 
-    /// The configuration of a consumer.
+    /// Makes the configuration of a consumer.
     ///
     /// # Errors
-    /// None today; keys may come that have to fit together.
+    /// None today; there may later be keys that contradict each other.
     pub fn consumer(&self) -> Result<ConsumerConfig, PropertiesError> {
         let mut config = ConsumerConfig::default();
         self.apply(keys::CONSUMER, &mut config);
         Ok(config)
     }
 
-    /// Every key, in the order of the reference.
+    /// Returns every key, in the order of the reference.
     pub fn keys() -> impl Iterator<Item = Key> {
         let client = keys::CLIENT.iter().map(|row| key(row, "client"));
         let security = security::SECURITY.iter().map(|row| key(row, "security"));
@@ -244,11 +244,11 @@ impl fmt::Debug for Properties {
 }
 
 impl ClientConfig {
-    /// A configuration from the text of a Java properties file; see [`Properties`]. Keys of producers and consumers
-    /// may be in it.
+    /// Makes a configuration from the text of a Java properties file; see [`Properties`]. Keys of producers and
+    /// consumers may be in it.
     ///
     /// # Errors
-    /// As [`Properties::parse`] and [`Properties::client`].
+    /// As for [`Properties::parse`] and [`Properties::client`].
     pub fn from_properties(text: &str) -> Result<Self, PropertiesError> {
         Properties::parse(text)?.client()
     }
@@ -271,7 +271,7 @@ fn key<C>(row: &Row<C>, group: &'static str) -> Key {
     Key { name, aliases, default, takes, doc, group }
 }
 
-/// The first name of the key, if a row of this table has it and takes the value.
+/// Returns the first name of the key, if a row of this table has it and takes the value.
 fn try_row<C>(
     rows: &[Row<C>],
     key: &str,

@@ -1,29 +1,29 @@
-//! One row of a table of keys, and the readers of values.
+//! A row of a table of keys, and the functions that read values.
 
 use std::ops::RangeBounds;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// A key: its names, its values, and where they go in a configuration `C`.
+/// A key: its names, its values, and its place in a configuration `C`.
 pub(super) struct Row<C: 'static> {
-    /// Java's name, or ours where Java has none.
+    /// Java's name, or our own if Java has none.
     pub(super) name: &'static str,
-    /// librdkafka's names, and older ones.
+    /// Names in librdkafka, and older ones.
     pub(super) aliases: &'static [&'static str],
-    /// The value that holds when nobody sets it, for the reference; empty for none.
+    /// The default, as text for the reference; empty for none.
     pub(super) default: &'static str,
-    /// The values that it takes, as in "takes {}".
+    /// The values that the key takes, as in "takes {}".
     pub(super) takes: &'static str,
-    /// A sentence or two for the reference.
+    /// Description for the reference, one or two sentences.
     pub(super) doc: &'static str,
-    /// Whether its value must not be shown.
+    /// Whether the value must not be shown.
     pub(super) is_secret: bool,
-    /// Puts a value where it belongs; `false` for one that the key does not take.
+    /// Stores a value in the configuration. Returns `false` if the key does not take it.
     pub(super) set: fn(&mut C, &str) -> bool,
 }
 
 impl<C> Row<C> {
-    /// Whether this is one of its names.
+    /// Returns whether this is one of its names.
     pub(super) fn is_named(&self, key: &str) -> bool {
         self.name == key || self.aliases.contains(&key)
     }
@@ -40,17 +40,18 @@ pub(super) fn put<T>(place: &mut T, value: Option<T>) -> bool {
     }
 }
 
-/// A whole number in a range.
+/// Reads a whole number in a range.
 pub(super) fn number<T: FromStr + PartialOrd>(value: &str, range: impl RangeBounds<T>) -> Option<T> {
     value.parse().ok().filter(|number| range.contains(number))
 }
 
-/// Whole milliseconds in a range. The longest that Kafka's clients take is 24 days, or less where a key says so.
+/// Reads whole milliseconds in a range. The longest time that Kafka's clients take is 24 days, or less if a key
+/// says so.
 pub(super) fn millis(value: &str, range: impl RangeBounds<u64>) -> Option<Duration> {
     number::<u64>(value, range).filter(|ms| *ms <= MILLIS_MAX).map(Duration::from_millis)
 }
 
-/// `true` or `false`, in any case.
+/// Reads `true` or `false`, in any case.
 pub(super) fn boolean(value: &str) -> Option<bool> {
     match value.to_ascii_lowercase().as_str() {
         "true" => Some(true),

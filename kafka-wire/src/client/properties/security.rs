@@ -1,4 +1,4 @@
-//! The keys of `security.protocol`, TLS and SASL, and what they mean together.
+//! The keys of `security.protocol`, TLS and SASL, and the configuration that they make together.
 
 use super::PropertiesError;
 use super::jaas::Jaas;
@@ -7,7 +7,7 @@ use super::row::{Row, boolean, put};
 use crate::client::{Keystore, Pem, TlsConfig, Truststore};
 use crate::client::{Sasl, Secret};
 
-/// The values of the keys as they are.
+/// The values of the keys as they were given.
 #[derive(Default)]
 pub(super) struct Security {
     protocol: Option<Protocol>,
@@ -55,7 +55,7 @@ impl Protocol {
 }
 
 impl Security {
-    /// The credentials, for a listener that asks for them.
+    /// Returns the credentials, if the listener asks for them.
     pub(super) fn sasl(&self) -> Result<Option<Sasl>, PropertiesError> {
         let Some(protocol) = self.protocol else {
             let is_meant = self.mechanism.is_some() || self.jaas.is_some() || self.username.is_some();
@@ -92,7 +92,7 @@ impl Security {
         }
     }
 
-    /// Name and password, from the keys of their own or from Java's.
+    /// Returns the name and the password, from our keys or from Java's.
     fn credentials(&self, mechanism: &str) -> Result<(String, String), PropertiesError> {
         const JAAS: &str = "sasl.jaas.config";
         let wrong = |why| PropertiesError::Unusable { key: JAAS, why };
@@ -117,7 +117,7 @@ impl Security {
         Ok((username.ok_or(missing("sasl.username"))?, password.ok_or(missing("sasl.password"))?))
     }
 
-    /// TLS, for a listener that speaks it.
+    /// Returns the TLS configuration, if the listener uses TLS.
     #[cfg(feature = "tls")]
     pub(super) fn tls(&self) -> Result<Option<TlsConfig>, PropertiesError> {
         if !self.protocol.is_some_and(Protocol::is_tls) {
@@ -164,7 +164,7 @@ impl Security {
     }
 }
 
-/// A row whose value is kept as it is.
+/// Makes a row whose value is kept as it is.
 macro_rules! text {
     ($field:ident, $name:literal, [$($alias:literal),*], $takes:literal, $doc:literal) => {
         Row {
@@ -283,7 +283,8 @@ pub(super) const SECURITY: &[Row<Security>] = &[
     store_type("ssl.keystore.type"),
 ];
 
-/// Java's type of a store. Only PEM can be read here; what a file of another type needs is told when it is read.
+/// Makes the row of Java's type of a store. Only PEM can be read here; the error for a file of another type appears
+/// when it is read, and says what to do.
 const fn store_type(name: &'static str) -> Row<Security> {
     Row {
         name,

@@ -1,4 +1,4 @@
-//! Files as people have them, mistakes in them, and secrets that must not come out.
+//! Files as users have them, mistakes in them, and secrets that must not be shown.
 
 use std::time::Duration;
 
@@ -68,7 +68,7 @@ fn every_key_is_known_once_takes_its_default_and_refuses_nonsense() {
             key.name
         );
     }
-    /// A key without a default that takes a few words only.
+    /// Returns whether the key has no default and takes only a few words.
     fn is_closed(name: &str) -> bool {
         name == "sasl.mechanism"
     }

@@ -2,7 +2,7 @@
 
 use super::PropertiesError;
 
-/// Its pairs, in order.
+/// Returns the pairs of a text, in order.
 ///
 /// A pair is `key=value`, `key:value` or `key value`; `#` and `!` begin comments; a backslash at the end of a line
 /// joins the next one to it; `\t`, `\n`, `\r`, `\f`, `\uXXXX` and any other escaped character stand for one
@@ -31,12 +31,12 @@ pub(super) fn pairs(text: &str) -> Result<Vec<(String, String)>, PropertiesError
     Ok(found)
 }
 
-/// Whether the line ends with a backslash that is not itself escaped.
+/// Returns whether the line ends with a backslash that is not itself escaped.
 fn is_continued(line: &str) -> bool {
     line.bytes().rev().take_while(|byte| *byte == b'\\').count() % 2 == 1
 }
 
-/// Splits behind the key: at the first `=`, `:` or white space that is not escaped.
+/// Splits a line behind the key: at the first `=`, `:` or white space that is not escaped.
 fn split(line: &str) -> (&str, &str) {
     let mut is_escaped = false;
     let end = line.find(|character: char| {

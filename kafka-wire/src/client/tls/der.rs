@@ -1,11 +1,11 @@
-//! As much of DER as is needed to say what a key or a certificate is. Source: X.690.
+//! The part of DER that is needed to identify a key or a certificate. Source: X.690.
 
-/// Elements that follow each other.
+/// A sequence of elements.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Der<'a>(pub(super) &'a [u8]);
 
 impl<'a> Der<'a> {
-    /// The tag and the contents of the next element. `None` at the end, and for bytes that are no element.
+    /// Returns the tag and the contents of the next element. `None` at the end, and if the bytes are not an element.
     pub(super) fn next(&mut self) -> Option<(u8, &'a [u8])> {
         let (&[tag, length], rest) = self.0.split_first_chunk::<2>()?;
         let (length, rest) = match length {
@@ -21,7 +21,7 @@ impl<'a> Der<'a> {
         Some((tag, contents))
     }
 
-    /// The contents of the next element, if it has this tag.
+    /// Returns the contents of the next element, if it has this tag.
     pub(super) fn take(&mut self, tag: u8) -> Option<&'a [u8]> {
         let mut ahead = *self;
         let (found, contents) = ahead.next()?;
@@ -31,13 +31,13 @@ impl<'a> Der<'a> {
         })
     }
 
-    /// The elements of the next element, if it has this tag.
+    /// Returns the elements inside of the next element, if it has this tag.
     pub(super) fn enter(&mut self, tag: u8) -> Option<Self> {
         self.take(tag).map(Self)
     }
 }
 
-/// A whole number without its leading zeros.
+/// Returns a whole number without its leading zeros.
 pub(super) fn magnitude(integer: &[u8]) -> &[u8] {
     let zeros = integer.iter().take_while(|byte| **byte == 0).count();
     integer.get(zeros..).unwrap_or_default()

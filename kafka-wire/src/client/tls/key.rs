@@ -1,4 +1,4 @@
-//! Private keys: their forms, what kind they are, and opening those that have a password.
+//! Private keys: their formats, their kinds, and the decryption of those that have a password.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use sha2::{Sha256, Sha384, Sha512};
 use super::der::{BIT_STRING, CONTEXT_0, Der, INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE, magnitude};
 use super::pem::Section;
 
-/// What a key is.
+/// The kind of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum KeyKind {
     Rsa {
@@ -21,12 +21,12 @@ pub(super) enum KeyKind {
     /// Elliptic curves of NIST.
     Ec(&'static str),
     Ed25519,
-    /// One that TLS has no use for here.
+    /// A kind that TLS cannot use here.
     Other(&'static str),
 }
 
 impl KeyKind {
-    /// Whether the TLS of this build can sign with it, and check what it has signed.
+    /// Returns whether the TLS of this build can sign with such a key, and verify its signatures.
     pub(super) const fn is_usable(self) -> bool {
         match self {
             Self::Rsa { bits } => bits >= RSA_BITS_MIN,
@@ -36,7 +36,7 @@ impl KeyKind {
         }
     }
 
-    /// By the algorithm of a key, and the numbers that it consists of.
+    /// Returns the kind by the algorithm of a key and its numbers.
     fn of(algorithm: &[u8], mut parameters: Der<'_>, rsa_modulus: Option<&[u8]>) -> Option<Self> {
         Some(match algorithm {
             RSA | RSA_PSS => Self::Rsa { bits: bit_length(rsa_modulus?) },
@@ -48,11 +48,11 @@ impl KeyKind {
         })
     }
 
-    /// Of a SubjectPublicKeyInfo, as certificates have it.
+    /// Returns the kind of a SubjectPublicKeyInfo, which certificates contain.
     pub(super) fn of_public(mut info: Der<'_>) -> Option<Self> {
         let mut algorithm = info.enter(SEQUENCE)?;
         let identifier = algorithm.take(OBJECT_IDENTIFIER)?;
-        // The first byte counts the bits that are left over.
+        // The first byte is the number of unused bits.
         let key = info.take(BIT_STRING)?.get(1..)?;
         let modulus = Der(key).enter(SEQUENCE).and_then(|mut key| key.take(INTEGER));
         Self::of(identifier, algorithm, modulus)
@@ -109,9 +109,9 @@ fn curve(identifier: &[u8]) -> KeyKind {
     })
 }
 
-/// The first private key among the sections, opened with `password` if it is encrypted.
+/// Returns the first private key among the sections, decrypted with `password` if it is encrypted.
 ///
-/// The reason of a failure holds nothing of the key.
+/// The reason of a failure contains nothing of the key.
 pub(super) fn private_key(sections: Vec<Section>, password: Option<&str>) -> Result<PrivateKeyDer<'static>, String> {
     let found = sections.into_iter().find(|section| LABELS.contains(&&*section.label));
     let Section { label, der } = found.ok_or(
@@ -142,8 +142,8 @@ pub(super) fn private_key(sections: Vec<Section>, password: Option<&str>) -> Res
     }
 }
 
-/// Opens an EncryptedPrivateKeyInfo: PBES2 with PBKDF2 and AES, as `openssl pkcs8 -topk8` and `keytool` make it.
-/// Source: RFC 8018.
+/// Decrypts an EncryptedPrivateKeyInfo: PBES2 with PBKDF2 and AES, as `openssl pkcs8 -topk8` and `keytool` make
+/// it. Source: RFC 8018.
 fn decrypt(der: &[u8], password: &[u8]) -> Result<Vec<u8>, String> {
     const BROKEN: &str = "the encrypted key is not a well-formed PKCS#8";
     let advice = "`openssl pkcs8 -topk8 -in OLD -out NEW` of OpenSSL 3 encrypts it in a form that is known";
@@ -203,7 +203,7 @@ const RSA_LABEL: &str = "RSA PRIVATE KEY";
 const EC_LABEL: &str = "EC PRIVATE KEY";
 const ENCRYPTED_LABEL: &str = "ENCRYPTED PRIVATE KEY";
 const RSA_BITS_MIN: usize = 2048;
-/// More would keep a start busy for minutes; OpenSSL makes 2,048, `keytool` 10,000.
+/// More iterations would take minutes at the start; OpenSSL uses 2,048, `keytool` 10,000.
 const ITERATIONS_MAX: u32 = 10_000_000;
 
 // Object identifiers in DER.

@@ -1,19 +1,19 @@
-//! PEM as people have it: from a file, from an environment variable, or from one line of a properties file, where
-//! line breaks have become spaces, the two characters `\n`, or nothing. Java reads all of these.
+//! PEM in the forms that users have: from a file, from an environment variable, or from one line of a properties file,
+//! in which line breaks have become spaces, the two characters `\n`, or nothing. Java reads all of these.
 //!
-//! A reason names the mistake and quotes nothing: what cannot be read may be a private key.
+//! A reason names the mistake and quotes nothing, since a text that cannot be read may be a private key.
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-/// What stands between `-----BEGIN LABEL-----` and `-----END LABEL-----`.
+/// The text between `-----BEGIN LABEL-----` and `-----END LABEL-----`.
 pub(super) struct Section {
     pub(super) label: String,
     pub(super) der: Vec<u8>,
 }
 
-/// Every section, in order; what stands between them is passed over.
+/// Returns every section, in order; text between them is ignored.
 pub(super) fn sections(text: &[u8]) -> Result<Vec<Section>, String> {
     let mut found = Vec::new();
     let mut left = text;
@@ -30,7 +30,8 @@ pub(super) fn sections(text: &[u8]) -> Result<Vec<Section>, String> {
     Ok(found)
 }
 
-/// Letters, digits and spaces, and not longer than any that exists: else a lost dash would take a key for a label.
+/// Returns whether a label consists of letters, digits and spaces and is not longer than any that exists.
+/// Without this check, a missing dash would make a label of a key.
 fn is_label(label: &str) -> bool {
     label.len() <= LABEL_MAX
         && label.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b' ')
@@ -59,7 +60,7 @@ fn decode(label: &str, body: &[u8]) -> Result<Vec<u8>, String> {
     engine.decode(text).map_err(|_| format!("what stands in the {label} section is not base64"))
 }
 
-/// What stands before and behind the first `separator`.
+/// Returns the text before and behind the first `separator`.
 pub(super) fn split_at<'a>(text: &'a [u8], separator: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
     let at = text.windows(separator.len()).position(|window| window == separator)?;
     Some((text.get(..at)?, text.get(at + separator.len()..)?))

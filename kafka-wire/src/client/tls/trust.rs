@@ -1,8 +1,8 @@
-//! Whether a broker's certificate is trusted.
+//! The decision whether a broker's certificate is trusted.
 //!
-//! The rules are webpki's, and two of Java's on top: a certificate that is itself in the truststore is trusted, even
-//! if it is no broker's by its extensions, as what `openssl req -x509` makes; and the check of the name can be turned
-//! off.
+//! The rules are webpki's, with two of Java's on top: a certificate that is itself in the truststore is trusted,
+//! even if its extensions do not make it one for a server, as those made by `openssl req -x509`; and the check of the
+//! name can be turned off.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use super::key::{KeyKind, USABLE};
 #[derive(Debug)]
 pub(super) struct Trust {
     pub(super) authorities: Arc<WebPkiServerVerifier>,
-    /// The certificates of the truststore as they are.
+    /// The certificates of the truststore themselves.
     pub(super) pinned: Vec<CertificateDer<'static>>,
     pub(super) checks_name: bool,
 }
@@ -41,7 +41,7 @@ impl ServerCertVerifier for Trust {
             return Err(Error::InvalidCertificate(Bad::Other(unusable)));
         }
         match self.authorities.verify_server_cert(certificate, intermediates, name, ocsp_response, now) {
-            // The name is looked at last: the rest is sound.
+            // The name is checked last, so the rest is valid.
             Err(Error::InvalidCertificate(Bad::NotValidForName | Bad::NotValidForNameContext { .. }))
                 if !self.checks_name =>
             {
@@ -79,8 +79,8 @@ impl ServerCertVerifier for Trust {
 }
 
 impl Trust {
-    /// Judges a certificate that is in the truststore itself: its time, and its name. Without alternative names its
-    /// common name counts, as for Java.
+    /// Checks the time and the name of a certificate that is in the truststore itself. Without alternative names,
+    /// its common name counts, as in Java.
     fn check_pinned(
         &self,
         certificate: &CertificateDer<'_>,
@@ -104,18 +104,18 @@ impl Trust {
     }
 }
 
-/// What a certificate says of itself.
+/// The fields of a certificate that are checked.
 struct Facts {
     key: Option<KeyKind>,
     common_name: Option<String>,
     has_alternative_names: bool,
-    /// Seconds since 1970.
+    /// Start of its validity, in seconds since 1970.
     not_before: i64,
     not_after: i64,
 }
 
 impl Facts {
-    /// `None` for what is no certificate.
+    /// Reads a certificate; `None` if the bytes are not one.
     fn read(certificate: &[u8]) -> Option<Self> {
         let mut fields = Der(certificate).enter(SEQUENCE)?.enter(SEQUENCE)?;
         fields.take(CONTEXT_0);
@@ -153,7 +153,7 @@ fn common_name(mut names: Der<'_>) -> Option<String> {
     found
 }
 
-/// `YYMMDDhhmmssZ` or `YYYYMMDDhhmmssZ`, as seconds since 1970.
+/// Reads `YYMMDDhhmmssZ` or `YYYYMMDDhhmmssZ`, as seconds since 1970.
 fn time(validity: &mut Der<'_>) -> Option<i64> {
     let (tag, text) = validity.next()?;
     let digits = std::str::from_utf8(text).ok()?.strip_suffix('Z')?;
@@ -174,14 +174,14 @@ fn time(validity: &mut Der<'_>) -> Option<i64> {
     Some(((days * 24 + part(4)?) * 60 + part(6)?) * 60 + part(8)?)
 }
 
-/// Counts years from March on, so that the day that comes every four years is the last of its year.
+/// Counts years from March on, so that a leap day is the last day of its year.
 fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
     year * 365 + leap_days + (month * 153 + 2) / 5 + day - 1 - DAYS_TO_1970
 }
 
-/// Why a certificate is of no use: its key.
+/// The reason why a certificate cannot be used: its key.
 #[derive(Debug)]
 struct UnusableKey(KeyKind);
 
@@ -195,7 +195,7 @@ impl std::error::Error for UnusableKey {}
 
 const ALTERNATIVE_NAMES: &[u8] = &[0x55, 0x1d, 0x11];
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
-/// From the first of March of the year 0.
+/// Days from the first of March of the year 0.
 const DAYS_TO_1970: i64 = 719_468;
 
 #[cfg(test)]

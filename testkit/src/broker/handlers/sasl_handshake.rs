@@ -1,4 +1,4 @@
-//! SaslHandshake: a connection chooses the mechanism by which it says who it is.
+//! SaslHandshake: a connection chooses the mechanism of its authentication.
 
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::sasl_handshake::{SaslHandshakeRequest, SaslHandshakeResponse};
