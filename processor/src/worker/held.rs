@@ -39,6 +39,8 @@ pub(super) struct Held {
     inputs: Vec<Input>,
     restores: Vec<Restore>,
     restored_records: u64,
+    /// Whether its changelogs are being read, or have been.
+    is_restoring: bool,
     /// Whether the group had an offset for any input.
     had_offset: bool,
 }
@@ -100,7 +102,7 @@ impl Held {
             }
         }
         let restores = changelogs.into_iter().filter(is_to_read).map(restore).collect();
-        Self { id, task, inputs, restores, restored_records: 0, had_offset }
+        Self { id, task, inputs, restores, restored_records: 0, is_restoring: false, had_offset }
     }
 
     /// The inputs, and where each goes on.
@@ -127,6 +129,16 @@ impl Held {
 
     pub(super) fn is_restored(&self) -> bool {
         self.restores.iter().all(|restore| restore.position >= restore.end)
+    }
+
+    /// The task itself, when reading its changelogs begins by this.
+    pub(super) fn begin_restore(&mut self) -> Option<&Self> {
+        let is_new = !std::mem::replace(&mut self.is_restoring, true);
+        is_new.then_some(self)
+    }
+
+    pub(super) const fn is_restoring(&self) -> bool {
+        self.is_restoring
     }
 
     /// Takes records of a changelog, those from `from` on; returns how many.

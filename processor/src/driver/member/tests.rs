@@ -43,6 +43,35 @@ fn filled() -> TestDriver {
 }
 
 #[test]
+fn tasks_are_restored_one_after_the_other_and_run_while_others_wait() {
+    let mut driver = TestDriver::with_partitions(count(Emit::OnUpdate), &[("keys", 4)]);
+    for number in 0..20 {
+        (0..4).for_each(|partition| driver.write_partition("keys", partition, Some(&format!("k{number}")), "", 1_000));
+    }
+    driver.settle();
+    driver.set_restore_pace(Some(1));
+    driver.crash();
+    let mut seen = [false; 3];
+    for _ in 0..120 {
+        driver.write_partition("keys", 0, Some("first"), "", 1_000);
+        driver.advance_wall(SECOND);
+        let reports = driver.reports();
+        let has_begun = |life: Life| matches!(life, Life::Restoring { done, end } if 0 < done && done < end);
+        let waits = |life: Life| matches!(life, Life::Restoring { done: 0, .. });
+        let count = |is: &dyn Fn(Life) -> bool| reports[0].iter().filter(|task| is(task.life)).count();
+        let running = |life: Life| life == Life::Running;
+        assert!(count(&has_begun) <= 2, "two side by side");
+        seen[0] |= (count(&has_begun), count(&waits)) == (2, 2);
+        seen[1] |= count(&running) > 0 && count(&waits) > 0;
+        seen[2] |= counts(&driver).len() > 81 && count(&running) < 4;
+    }
+    assert_eq!(seen, [true; 3], "two begin, one runs while others wait, and has new results before all are restored");
+    assert!(driver.reports()[0].iter().all(|task| task.life == Life::Running));
+    let first = driver.store("counts").iter().find(|entry| entry.key == b"first").map(|entry| entry.value.clone());
+    assert_eq!(first, Some(120_u64.to_be_bytes().to_vec()));
+}
+
+#[test]
 fn a_restore_longer_than_every_timeout_loses_nothing_while_others_run() {
     let mut driver = filled();
     // The second worker takes one task over, and restores it at one record per second: longer than a session,

@@ -87,6 +87,7 @@ impl Worker {
         self.actions.push_back(Action::CloseChangelog { changelog: changelog.clone() });
         if is_restored {
             self.run(now, id);
+            self.open_changelogs();
         }
     }
 
@@ -112,6 +113,20 @@ impl Worker {
         for found in found {
             self.hold(now, found);
         }
+        self.open_changelogs();
+    }
+
+    /// Begins to restore the tasks that come next. One after the other they are sooner at work than side by side; two, so
+    /// that the records of one are under way while those of the other are taken.
+    fn open_changelogs(&mut self) {
+        let unrestored = self.tasks.iter_mut().filter(|held| !held.is_restored());
+        for held in unrestored.take(RESTORED_TOGETHER).filter_map(Held::begin_restore) {
+            let open = |(changelog, offset): (&TopicPartition, Offset)| Action::OpenChangelog {
+                changelog: changelog.clone(),
+                offset,
+            };
+            self.actions.extend(held.unrestored().map(open));
+        }
     }
 
     /// Builds a task whose take-over is complete, and begins to restore it.
@@ -127,9 +142,6 @@ impl Worker {
         };
         let inputs = claim.inputs.into_iter().zip(positions).map(place);
         let held = Held::new(claim.id, task, inputs, changelogs, had_offset);
-        for (changelog, offset) in held.unrestored() {
-            self.actions.push_back(Action::OpenChangelog { changelog: changelog.clone(), offset });
-        }
         let is_restored = held.is_restored();
         self.tasks.insert(held);
         if is_restored {
@@ -187,16 +199,23 @@ impl Worker {
                 let unassign = |(input, _): (&TopicPartition, _)| Action::Unassign { input: input.clone() };
                 self.actions.extend(held.positions().map(unassign));
             }
-            let close = |(changelog, _): (&TopicPartition, _)| Action::CloseChangelog { changelog: changelog.clone() };
-            self.actions.extend(held.unrestored().map(close));
+            if held.is_restoring() {
+                let close =
+                    |(changelog, _): (&TopicPartition, _)| Action::CloseChangelog { changelog: changelog.clone() };
+                self.actions.extend(held.unrestored().map(close));
+            }
             self.watch.forget(id);
         }
+        self.open_changelogs();
     }
 
     fn is_taken_over(&self, id: TaskId) -> bool {
         self.takeovers.iter().any(|takeover| takeover.claims().iter().any(|claim| claim.id == id))
     }
 }
+
+/// Tasks that are restored side by side.
+const RESTORED_TOGETHER: usize = 2;
 
 fn is_internal(source: &SourceSpec) -> bool {
     source.kind != SourceKind::External
