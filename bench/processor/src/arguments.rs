@@ -18,6 +18,10 @@ pub(crate) enum Command {
     Measure(Arguments),
     /// Run one job, as one of the processes that are measured.
     Job(Place),
+    /// Measure restarts after a kill, the changelog having that many records.
+    Restart(u64),
+    /// Measure jobs whose windows stay open, with that many records, and how they idle.
+    Windows(u64),
     /// Measure the stores alone: all cases, or be the process of one.
     State(Option<String>),
 }
@@ -33,6 +37,8 @@ impl Arguments {
                 "--records" => arguments.records = count(&value()?)?,
                 "--jobs" => arguments.jobs = list(&value()?, Job::from_name)?,
                 "--systems" => arguments.systems = list(&value()?, System::from_name)?,
+                "restart" => return Ok(Command::Restart(arguments.records)),
+                "windows" => return Ok(Command::Windows(arguments.records)),
                 "state" => return Ok(Command::State(given.next())),
                 "job" => return Place::parse(given).map(Command::Job).ok_or_else(|| USAGE.to_owned()),
                 _ => return Err(USAGE.to_owned()),
@@ -64,4 +70,6 @@ const RECORDS: u64 = 1_000_000;
 const RECORDS_MIN: u64 = 1_000;
 const USAGE: &str =
     "usage: bench-processor [--records 1M] [--jobs a,b1,b2,c,d] [--systems waterwheel,streams,streams-cached,flink]
+       bench-processor [--records 10M] restart
+       bench-processor [--records 10M] windows
        bench-processor state";

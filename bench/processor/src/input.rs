@@ -24,6 +24,24 @@ pub(crate) enum Job {
     WordCount,
     /// Sum per key and 10 s of event time, put out when the window closes.
     WindowedSum,
+    /// Sums as in job D, in windows that all stay open and have one key each. Not compared with others.
+    OpenWindows(Open),
+}
+
+/// How many windows stay open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Open {
+    Many,
+    VeryMany,
+}
+
+impl Open {
+    pub(crate) const fn count(self) -> u64 {
+        match self {
+            Self::Many => 216_000,
+            Self::VeryMany => 2_160_000,
+        }
+    }
 }
 
 impl Job {
@@ -37,6 +55,8 @@ impl Job {
             Self::CountBehindShuffle => "b2",
             Self::WordCount => "c",
             Self::WindowedSum => "d",
+            Self::OpenWindows(Open::Many) => "open-216k",
+            Self::OpenWindows(Open::VeryMany) => "open-2160k",
         }
     }
 
@@ -47,11 +67,14 @@ impl Job {
             Self::CountBehindShuffle => "B2, the same behind a shuffle",
             Self::WordCount => "C, word count; a record is a line of ten words",
             Self::WindowedSum => "D, sum per 10 s of event time, out at close",
+            Self::OpenWindows(Open::Many) => "sum with 216,000 open windows",
+            Self::OpenWindows(Open::VeryMany) => "sum with 2,160,000 open windows",
         }
     }
 
     pub(crate) fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|job| job.name() == name)
+        let others = [Self::OpenWindows(Open::Many), Self::OpenWindows(Open::VeryMany)];
+        Self::ALL.into_iter().chain(others).find(|job| job.name() == name)
     }
 
     /// Number of input records of this job when the others have `records`.
@@ -67,6 +90,8 @@ impl Job {
 pub(crate) const PARTITIONS: i32 = 6;
 /// The windows of job D.
 pub(crate) const WINDOW_MS: i64 = 10_000;
+/// The windows of the jobs whose windows stay open.
+pub(crate) const OPEN_WINDOW_MS: i64 = 1_000;
 /// The key of the records that close the last windows of job D; the check leaves it out.
 pub(crate) const SENTINEL_KEY: u64 = u64::MAX;
 
@@ -95,7 +120,12 @@ pub(crate) async fn load(client: &Client, topic: &str, job: Job, records: u64) -
     Ok(source.expected)
 }
 
-async fn append(
+/// The time of day.
+pub(crate) fn now_ms() -> Result<i64, Box<dyn Error>> {
+    Ok(i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?)
+}
+
+pub(crate) async fn append(
     producer: &mut ExclusiveProducer,
     topic: TopicHandle,
     partition: PartitionId,
@@ -117,10 +147,10 @@ async fn append(
 }
 
 /// An input record; an empty key means none.
-struct Record {
-    key: Vec<u8>,
-    value: Vec<u8>,
-    timestamp_ms: i64,
+pub(crate) struct Record {
+    pub(crate) key: Vec<u8>,
+    pub(crate) value: Vec<u8>,
+    pub(crate) timestamp_ms: i64,
 }
 
 /// Makes the records of one job, and counts the expected output.
@@ -137,14 +167,14 @@ struct Source {
 
 impl Source {
     fn new(job: Job, records: u64) -> Result<Self, Box<dyn Error>> {
-        let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
+        let now = now_ms()?;
         // All event times lie in the past, the sentinels' too: brokers refuse timestamps far ahead of their clock.
         let span = i64::try_from(records)? + 3 * 3_600_000;
         let (words, shares) = if job == Job::WordCount { zipf_words() } else { (Vec::new(), Vec::new()) };
         let expected = match job {
             Job::UpperCase => Expected::Each { records: 0, fingerprints: 0 },
             Job::Count | Job::CountBehindShuffle | Job::WordCount => Expected::Last(HashMap::new()),
-            Job::WindowedSum => Expected::Once(HashMap::new()),
+            Job::WindowedSum | Job::OpenWindows(_) => Expected::Once(HashMap::new()),
         };
         Ok(Self { job, rng: Rng::from_seed(1), words, shares, start_ms: now - span, records, expected })
     }
@@ -159,13 +189,22 @@ impl Source {
     }
 
     fn next(&mut self, index: u64) -> Record {
+        if let Job::OpenWindows(open) = self.job {
+            // The first records open the windows in their order, the others go anywhere.
+            let window = if index < open.count() { index } else { self.rng.below(open.count()) };
+            let timestamp_ms = self.start_ms - (open.count() - window) as i64 * OPEN_WINDOW_MS;
+            let (key, value) = (window.to_be_bytes().to_vec(), 1_u64.to_be_bytes().to_vec());
+            return Record { key, value, timestamp_ms };
+        }
         let timestamp_ms = self.timestamp_ms(index);
         let (key, value) = match self.job {
             Job::UpperCase => self.letters(),
             Job::Count => (self.key(KEYS), 1_u64.to_be_bytes().to_vec()),
             Job::CountBehindShuffle => (Vec::new(), self.key(KEYS)),
             Job::WordCount => (Vec::new(), self.line()),
-            Job::WindowedSum => (self.key(WINDOWED_KEYS), self.rng.below(1_000).to_be_bytes().to_vec()),
+            Job::WindowedSum | Job::OpenWindows(_) => {
+                (self.key(WINDOWED_KEYS), self.rng.below(1_000).to_be_bytes().to_vec())
+            }
         };
         match &mut self.expected {
             Expected::Each { records, fingerprints } => {

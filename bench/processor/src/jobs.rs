@@ -10,7 +10,7 @@ use processor::{
 };
 use tokio::sync::oneshot;
 
-use crate::input::{Job, PARTITIONS, WINDOW_MS};
+use crate::input::{Job, OPEN_WINDOW_MS, PARTITIONS, WINDOW_MS};
 
 /// The job to run, and its topics and broker.
 pub(crate) struct Place {
@@ -77,6 +77,13 @@ fn topology(place: &Place) -> Result<Topology, BuildErrors> {
             .count("counts", Emit::OnUpdate)
             .map(|result| *result.value as i64)
             .to(output, Utf8, I64),
+        Job::OpenWindows(_) => builder
+            .keyed_stream(input, Raw, I64)
+            .watermark(Watermark::bounded(Duration::from_secs(100 * 24 * 3_600)))
+            .window(Tumbling::of(Duration::from_millis(OPEN_WINDOW_MS.unsigned_abs())))
+            .aggregate("sums", I64, Emit::OnClose, || 0, |sum, record| *sum += record.value)
+            .map(|result| (result.window.start, *result.value))
+            .to(output, Raw, StartAndSum),
         Job::WindowedSum => builder
             .keyed_stream(input, Raw, I64)
             .watermark(Watermark::bounded(Duration::ZERO))

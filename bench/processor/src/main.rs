@@ -2,7 +2,13 @@
 //!
 //! ```text
 //! cargo run --release --manifest-path bench/processor/Cargo.toml -- [--records N] [--jobs a,b1,..] [--systems NAME,..]
+//! cargo run --release --manifest-path bench/processor/Cargo.toml -- --records 13M restart
+//! cargo run --release --manifest-path bench/processor/Cargo.toml -- --records 5M windows
+//! cargo run --release --manifest-path bench/processor/Cargo.toml -- state
 //! ```
+//! The last three are of Waterwheel alone: from a kill to the first new result, many open windows, the stores by
+//! themselves.
+//!
 //! Needs a JDK (17 or newer) and Maven. For each job the input is written once. Then each system runs it in a process
 //! of its own, one system after the other, with one thread and 6 partitions. The output is read as a `read_committed`
 //! consumer reads it and compared with a count made from the input alone. A run whose output is wrong is shown as such,
@@ -18,6 +24,7 @@ mod check;
 mod input;
 mod jobs;
 mod kafka;
+mod life;
 mod measure;
 mod report;
 mod state;
@@ -46,6 +53,8 @@ fn main() -> ExitCode {
         match command {
             Command::Measure(arguments) => measure_all(&arguments).await,
             Command::Job(place) => jobs::run(&place).await.map(|()| true),
+            Command::Restart(records) => life::restart(records).await.map(|()| true),
+            Command::Windows(records) => life::windows(records).await.map(|()| true),
             Command::State(case) => state::run(case.as_deref()).map(|()| true),
         }
     });

@@ -173,15 +173,15 @@ impl Watch<'_> {
 
 /// The process of a system. It is killed when this is dropped, and stops by itself when this process ends,
 /// because its stdin closes.
-struct Process {
+pub(crate) struct Process {
     child: Child,
     log: PathBuf,
-    cpu_seconds: f64,
-    rss_kib: f64,
+    pub(crate) cpu_seconds: f64,
+    pub(crate) rss_kib: f64,
 }
 
 impl Process {
-    fn start(mut command: std::process::Command, directory: &Path) -> Result<Self, Box<dyn Error>> {
+    pub(crate) fn start(mut command: std::process::Command, directory: &Path) -> Result<Self, Box<dyn Error>> {
         let log = directory.join("log");
         let file = File::create(&log)?;
         let child = command.stdin(Stdio::piped()).stdout(file.try_clone()?).stderr(file).spawn()?;
@@ -190,7 +190,7 @@ impl Process {
 
     /// Reads the CPU time and the peak of the resident memory so far; after the process has ended it
     /// keeps the last values.
-    fn look(&mut self) {
+    pub(crate) fn look(&mut self) {
         let process = Path::new("/proc").join(self.child.id().to_string());
         if let Some(seconds) = fs::read_to_string(process.join("stat")).ok().and_then(|stat| cpu_seconds(&stat)) {
             self.cpu_seconds = seconds;
@@ -201,7 +201,7 @@ impl Process {
     }
 
     /// The exit status of the process and the end of its output, if it has ended.
-    fn ended(&mut self) -> Result<Option<String>, Box<dyn Error>> {
+    pub(crate) fn ended(&mut self) -> Result<Option<String>, Box<dyn Error>> {
         let Some(status) = self.child.try_wait()? else { return Ok(None) };
         let log = fs::read_to_string(&self.log)?;
         let said: Vec<&str> = log.lines().rev().take(20).collect();
@@ -209,7 +209,7 @@ impl Process {
     }
 
     /// Closes its stdin and gives it some seconds to end.
-    async fn stop(&mut self) {
+    pub(crate) async fn stop(&mut self) {
         drop(self.child.stdin.take());
         for _ in 0..100 {
             if !matches!(self.child.try_wait(), Ok(None)) {
@@ -245,7 +245,7 @@ fn peak_kib(status: &str) -> Option<f64> {
 
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(50);
 /// The output is read when nothing has changed for this long, which is longer than a checkpoint of Flink.
-const QUIET: Duration = Duration::from_secs(3);
+pub(crate) const QUIET: Duration = Duration::from_secs(3);
 /// After this long without a change, the output counts as final.
 const QUIET_MAX: Duration = Duration::from_secs(60);
 /// Shortest warm part that is reported: the kernel counts in hundredths of a second.

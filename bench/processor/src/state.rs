@@ -44,7 +44,10 @@ fn run_all() -> Result<(), Box<dyn Error>> {
 
 type Figures = Vec<(&'static str, f64)>;
 
-const CASES: &[(&str, fn() -> Figures)] = &[
+/// A name, and its measurement.
+type Case = (&'static str, fn() -> Figures);
+
+const CASES: &[Case] = &[
     ("count", count),
     ("10 s windows", sums),
     ("216 k windows", || open_windows(216_000)),
