@@ -2,12 +2,13 @@
 
 use std::future::pending;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::lock::lock;
-use super::{CallOptions, Client, Lane, Node, OwnLane};
+use super::{CallOptions, Client, Lane, MetadataError, Node, OwnLane};
 use crate::admin::OffsetSpec;
 use crate::cluster::TopicPartition;
 use crate::consumer::{
@@ -16,7 +17,7 @@ use crate::consumer::{
 use crate::protocol::ErrorCode;
 use crate::protocol::fetch::FetchResponse;
 use crate::time::Moment;
-use crate::types::{LeaderEpoch, Offset};
+use crate::types::{LeaderEpoch, Offset, TimestampMs};
 
 /// Reads the partitions that it is told to read, from the offsets that it is told; it belongs to no group.
 ///
@@ -65,6 +66,13 @@ impl Consumer {
         self.shared.work.notify_one();
     }
 
+    /// Reads the partition from where [`ConsumerConfig::reset`] says; without such a policy that is
+    /// [`ConsumeError::NoOffset`], which the next poll returns.
+    pub fn assign_by_reset(&mut self, partition: TopicPartition) {
+        self.shared.fetcher().assign_unplaced(partition);
+        self.shared.work.notify_one();
+    }
+
     /// Stops reading the partition: after this no poll returns anything of it. Whether it was assigned.
     pub fn unassign(&mut self, partition: &TopicPartition) -> bool {
         let was_assigned = self.shared.fetcher().unassign(partition);
@@ -81,7 +89,7 @@ impl Consumer {
 
     /// Reads on from another offset: the next data of this partition start there. Whether the partition is assigned.
     pub fn seek(&mut self, partition: &TopicPartition, offset: Offset) -> bool {
-        let is_assigned = self.position(partition).is_some();
+        let is_assigned = self.shared.fetcher().is_assigned(partition);
         if is_assigned {
             self.assign(partition.clone(), offset);
         }
@@ -107,7 +115,7 @@ impl Consumer {
     }
 
     /// The offset at which the next poll of this partition starts: behind all that polls returned, whether or not it was
-    /// read. `None` when the partition is not assigned.
+    /// read. `None` when the partition is not assigned, or where to begin is being looked up.
     #[must_use]
     pub fn position(&self, partition: &TopicPartition) -> Option<Offset> {
         self.shared.fetcher().position(partition)
@@ -232,11 +240,39 @@ async fn look_up(client: &Client, config: ConsumerConfig, lookup: &Lookup) -> Re
     let spec = match lookup.policy {
         ResetPolicy::Earliest => OffsetSpec::Earliest,
         ResetPolicy::Latest | ResetPolicy::None => OffsetSpec::Latest,
+        ResetPolicy::ByDuration(age) => OffsetSpec::Timestamp(ago(age)),
     };
+    match list_one(client, config, lookup, spec).await? {
+        Some(offset) => Ok(offset),
+        // No record is that young.
+        None => list_one(client, config, lookup, OffsetSpec::Latest).await?.ok_or(ErrorCode::LEADER_NOT_AVAILABLE),
+    }
+}
+
+async fn list_one(
+    client: &Client,
+    config: ConsumerConfig,
+    lookup: &Lookup,
+    spec: OffsetSpec,
+) -> Result<Option<Offset>, ErrorCode> {
     let listed = client.list_offsets(&[(lookup.partition.clone(), spec)], config.isolation).await;
-    let offset = listed.ok().and_then(|listed| listed.first()?.offset);
-    // The client has retried what is worth it; what is left may mend later, as a missing topic does.
-    offset.ok_or(ErrorCode::LEADER_NOT_AVAILABLE)
+    let listed = listed.map_err(|error| match error {
+        MetadataError::Topic { code, .. } | MetadataError::Partition { code, .. } if !code.is_retriable() => code,
+        // The client has retried what is worth it; what is left may mend later, as a missing topic does.
+        _ => ErrorCode::LEADER_NOT_AVAILABLE,
+    })?;
+    Ok(listed.first().and_then(|listed| listed.offset))
+}
+
+/// The time of day `age` ago.
+fn ago(age: Duration) -> TimestampMs {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "timestamps of records are of the wall clock, and this is the client"
+    )]
+    let now = SystemTime::now();
+    let then = now.duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(age);
+    TimestampMs(i64::try_from(then.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// Sleeps until the client's clock shows `moment`; forever when there is none.

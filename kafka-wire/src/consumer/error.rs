@@ -21,6 +21,11 @@ pub enum ConsumeError {
         /// The position that does not exist.
         offset: Offset,
     },
+    /// There is no position to begin at, and no reset policy is set (`auto.offset.reset=none`).
+    NoOffset {
+        /// The partition.
+        partition: TopicPartition,
+    },
     /// The topic was deleted and created again, and no reset policy is set: the position is of another log.
     TopicRecreated {
         /// The partition.
@@ -81,6 +86,7 @@ impl ConsumeError {
     pub const fn partition(&self) -> &TopicPartition {
         match self {
             Self::OffsetOutOfRange { partition, .. }
+            | Self::NoOffset { partition }
             | Self::TopicRecreated { partition, .. }
             | Self::Diverged { partition, .. }
             | Self::Corrupt { partition, .. }
@@ -100,7 +106,7 @@ impl ConsumeError {
             | Self::Corrupt { offset, .. }
             | Self::Stalled { offset, .. }
             | Self::Refused { offset, .. } => Some(*offset),
-            Self::Unsupported { .. } => None,
+            Self::NoOffset { .. } | Self::Unsupported { .. } => None,
         }
     }
 }
@@ -112,6 +118,11 @@ impl fmt::Display for ConsumeError {
                 f,
                 "partition {partition} has no offset {offset} (OFFSET_OUT_OF_RANGE): records were deleted before they \
                  were read; seek, or set a reset policy"
+            ),
+            Self::NoOffset { partition } => write!(
+                f,
+                "the group has committed no offset of partition {partition}, and auto.offset.reset is none: commit one first, \
+                 or set auto.offset.reset to earliest, latest or by_duration"
             ),
             Self::TopicRecreated { partition, offset } => write!(
                 f,

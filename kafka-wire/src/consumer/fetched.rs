@@ -138,8 +138,14 @@ impl Fetched {
 }
 
 impl FetchedBatch {
+    /// The partition that the batch is of.
+    #[must_use]
+    pub const fn partition(&self) -> &TopicPartition {
+        &self.partition
+    }
+
     /// Checks the checksum and reads the records in place; see [`Batch::open`]. Records below
-    /// [`position`](Self::position) are the caller's to skip.
+    /// [`position`](Self::position) are the caller's to skip; [`FetchedBatch::records`] does.
     ///
     /// # Errors
     /// [`ConsumeError::Corrupt`], which also stops the consumer at this batch.

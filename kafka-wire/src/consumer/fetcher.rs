@@ -79,12 +79,12 @@ pub enum Output {
     Lookup(Lookup),
 }
 
-/// A question for the first or last offset of a partition, as the reset policy says.
+/// A question for an offset of a partition, as the reset policy says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lookup {
     /// The partition.
     pub partition: TopicPartition,
-    /// [`ResetPolicy::Earliest`] or [`ResetPolicy::Latest`].
+    /// Any but [`ResetPolicy::None`].
     pub policy: ResetPolicy,
     assignment: u64,
 }
@@ -123,6 +123,12 @@ impl Fetcher {
         self.positions.assign(partition, offset, epoch);
     }
 
+    /// Reads the partition from where the reset policy says; without one that is [`ConsumeError::NoOffset`].
+    pub fn assign_unplaced(&mut self, partition: TopicPartition) {
+        self.drop_parked(&partition);
+        self.positions.assign_unplaced(partition);
+    }
+
     /// Stops reading the partition; whether it was assigned.
     pub fn unassign(&mut self, partition: &TopicPartition) -> bool {
         self.drop_parked(partition);
@@ -135,10 +141,17 @@ impl Fetcher {
         assigned.map(|assigned| assigned.is_paused = is_paused).is_some()
     }
 
-    /// The offset from which the next taken data start; `None` when the partition is not assigned.
+    /// The offset from which the next taken data start; `None` when the partition is not assigned, or the reset policy has not
+    /// said yet where to begin.
     #[must_use]
     pub fn position(&self, partition: &TopicPartition) -> Option<Offset> {
-        self.positions.find(partition).map(|assigned| Offset(assigned.delivered))
+        self.positions.find(partition)?.next_delivered()
+    }
+
+    /// Whether the partition is assigned.
+    #[must_use]
+    pub fn is_assigned(&self, partition: &TopicPartition) -> bool {
+        self.positions.find(partition).is_some()
     }
 
     /// The ends of the partition as of its last fetch; `None` before the first.
@@ -230,9 +243,16 @@ impl Fetcher {
     fn lookup(&mut self, now: Moment) -> Option<Output> {
         let policy = self.config.reset;
         let due = |assigned: &Assigned| matches!(assigned.state, State::NeedsReset(from) if from <= now);
-        let (partition, assigned) = self.positions.iter_mut().find(|(_, assigned)| due(assigned))?;
-        assigned.state = State::Resetting;
-        Some(Output::Lookup(Lookup { partition: partition.clone(), policy, assignment: assigned.assignment }))
+        loop {
+            let (partition, assigned) = self.positions.iter_mut().find(|(_, assigned)| due(assigned))?;
+            assigned.state = State::Resetting;
+            let (partition, assignment) = (partition.clone(), assigned.assignment);
+            if policy != ResetPolicy::None {
+                return Some(Output::Lookup(Lookup { partition, policy, assignment }));
+            }
+            // Only what never had a position comes here without a policy.
+            self.stop(&partition.clone(), assignment, ConsumeError::NoOffset { partition });
+        }
     }
 
     fn fetch(&mut self, now: Moment, cluster: &Cluster) -> Option<Output> {
@@ -481,7 +501,7 @@ impl Fetcher {
     fn reset_or_stop(&mut self, now: Moment, asked: &Asked, error: ConsumeError) {
         match self.config.reset {
             ResetPolicy::None => self.stop(&asked.partition, asked.assignment, error),
-            ResetPolicy::Earliest | ResetPolicy::Latest => {
+            ResetPolicy::Earliest | ResetPolicy::Latest | ResetPolicy::ByDuration(_) => {
                 if let Some(assigned) = self.positions.current(&asked.partition, asked.assignment) {
                     assigned.state = State::NeedsReset(now);
                 }

@@ -11,6 +11,7 @@ mod error;
 mod fetched;
 mod fetcher;
 mod isolation;
+mod kept;
 mod plan;
 mod positions;
 
@@ -19,6 +20,7 @@ use std::time::Duration;
 pub use self::error::ConsumeError;
 pub use self::fetched::{Fetched, FetchedBatch};
 pub use self::fetcher::{FetchFailure, Fetcher, Lookup, Output};
+pub use self::kept::{BatchRecords, ConsumerRecord};
 pub use self::plan::Ticket;
 pub use self::positions::Watermarks;
 pub use crate::types::IsolationLevel;
@@ -40,11 +42,12 @@ pub struct ConsumerConfig {
     /// Received bytes that may be parked until they are polled. At the limit fetching pauses; nothing is dropped. May be
     /// exceeded by one batch per leader. What was handed out by a poll does not count. Default 50 MB.
     pub buffer_limit_bytes: usize,
-    /// What happens when the position is outside of the log. Default: an error.
+    /// What happens when the position is outside of the log, or there is none to begin with. Default: an error.
     pub reset: ResetPolicy,
 }
 
-/// Where to go on when the position does not exist (OFFSET_OUT_OF_RANGE), and only then.
+/// Where to go on when the position does not exist (OFFSET_OUT_OF_RANGE), and only then; and where to begin when there is none
+/// (`auto.offset.reset`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ResetPolicy {
     /// Nowhere: the poll fails with [`ConsumeError::OffsetOutOfRange`]. Records may have been lost, and somebody should know.
@@ -54,6 +57,8 @@ pub enum ResetPolicy {
     Earliest,
     /// At the end of the log; what is between is skipped.
     Latest,
+    /// At the first record that is at most this old by its timestamp, or at the end where there is none. Source: KIP-1106.
+    ByDuration(Duration),
 }
 
 impl Default for ConsumerConfig {

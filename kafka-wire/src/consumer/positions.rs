@@ -67,6 +67,14 @@ pub(super) struct Positions {
 }
 
 impl Positions {
+    /// Assigns the partition to begin where the reset policy says.
+    pub(super) fn assign_unplaced(&mut self, partition: TopicPartition) {
+        self.assign(partition.clone(), NOWHERE, LeaderEpoch(-1));
+        if let Some(assigned) = self.partitions.get_mut(&partition) {
+            assigned.state = State::NeedsReset(Moment::ZERO);
+        }
+    }
+
     /// Assigns the partition, or moves it; nothing of an earlier assignment is left but whether it is paused.
     pub(super) fn assign(&mut self, partition: TopicPartition, offset: Offset, epoch: LeaderEpoch) {
         self.last_assignment += 1;
@@ -115,8 +123,16 @@ impl Positions {
 }
 
 impl Assigned {
+    /// Where the next poll begins; `None` before the reset policy has said where to begin.
+    pub(super) fn next_delivered(&self) -> Option<Offset> {
+        (self.delivered >= 0).then_some(Offset(self.delivered))
+    }
+
     /// What an error in the data that was handed out says about reading on.
     pub(super) fn has_failed(&self) -> bool {
         self.failure.get().is_some()
     }
 }
+
+/// The position before the reset policy has said where to begin.
+pub(super) const NOWHERE: Offset = Offset(-1);

@@ -12,8 +12,12 @@
 //! JoinGroup and SyncGroup are worked off here, each try later than the one before, so that no error is a hot loop.
 //!
 //! A pending JoinGroup or SyncGroup counts as a heartbeat at the coordinator, so heartbeats run in `Stable` only.
+//!
+//! A cooperative owner joins again with partitions in its hands (`handle_rejoin_keeping`). Then it has to hear of an error that
+//! takes them away, and of a coordinator that could not be reached for a session timeout: both are `Lost`, as in `Stable`.
 
 mod call;
+mod joining;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -21,16 +25,13 @@ use std::time::Duration;
 pub use call::{Answer, Call, CallFailure, CallId, Output};
 
 use super::assignor::PartitionCounts;
-use super::blob;
 use super::election::Election;
 use super::verdict::{Verdict, verdict};
-use super::{Assignor, GroupConfig, GroupError, GroupEvent, GroupMetadata, LostCause};
+use super::{GroupConfig, GroupError, GroupEvent, GroupMetadata, LostCause};
+use crate::cluster::TopicPartition;
 use crate::protocol::ErrorCode;
-use crate::protocol::consumer_protocol::{ConsumerProtocolAssignment, ConsumerProtocolSubscription};
 use crate::protocol::heartbeat::HeartbeatRequest;
-use crate::protocol::join_group::{JoinGroupRequest, JoinGroupRequestProtocol, JoinGroupResponse};
 use crate::protocol::leave_group::{LeaveGroupRequest, MemberIdentity};
-use crate::protocol::sync_group::{SyncGroupRequest, SyncGroupRequestAssignment, SyncGroupResponse};
 use crate::time::Moment;
 use crate::wire::Str;
 
@@ -47,6 +48,16 @@ pub struct Membership {
     /// Membership of the last assignment. Kept when the membership is lost, so that commits of work done under it are
     /// refused; without a generation and a member id the coordinator would accept them from anyone.
     proof: GroupMetadata,
+    /// The last assignment; empty before the first.
+    assigned: Vec<TopicPartition>,
+    /// The topics of the last JoinGroup.
+    subscribed: Vec<Str>,
+    /// What the owner has in its hands while the member joins.
+    kept: Vec<TopicPartition>,
+    /// When what is kept counts as lost, if the coordinator cannot be reached until then.
+    kept_until: Option<Moment>,
+    /// When the owner has to have polled; `None` while it polls, and when nobody watches.
+    poll_deadline: Option<Moment>,
     /// Tries to join since the last assignment.
     tries: u32,
     last_call: u64,
@@ -102,6 +113,11 @@ impl Membership {
             state: State::Unjoined,
             member_id: Str::default(),
             proof,
+            assigned: Vec::new(),
+            subscribed: Vec::new(),
+            kept: Vec::new(),
+            kept_until: None,
+            poll_deadline: None,
             tries: 0,
             last_call: 0,
             outputs: VecDeque::new(),
@@ -140,8 +156,8 @@ impl Membership {
     /// When [`handle_timeout`](Self::handle_timeout) has something to do, if nothing else happens before.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Moment> {
-        match &self.state {
-            State::JoinAt(at) => Some(*at),
+        let own = match &self.state {
+            State::JoinAt(at) => Some(self.kept_until.map_or(*at, |until| until.min(*at))),
             State::Stable(stable) => {
                 let heartbeat = stable.heartbeat.is_none().then_some(stable.next_heartbeat);
                 let watch = stable.watch.as_ref().filter(|watch| watch.call.is_none()).map(|watch| watch.next);
@@ -154,7 +170,8 @@ impl Membership {
             | State::Leaving(_)
             | State::Left
             | State::Fatal => None,
-        }
+        };
+        own.into_iter().chain(self.poll_deadline.filter(|_| self.is_watched())).min()
     }
 
     /// The owner has nothing open over its partitions any more: give them back and join again, or join the first time.
@@ -162,11 +179,34 @@ impl Membership {
     /// Does nothing while the member is joining, and after it left or failed. Events not taken yet are dropped: they are
     /// about partitions that the owner has just given back.
     pub fn handle_rejoin(&mut self, now: Moment) {
+        self.handle_rejoin_keeping(now, Vec::new());
+    }
+
+    /// As [`handle_rejoin`](Self::handle_rejoin), for an owner that reads on what it names while the group shares anew; only
+    /// where [`GroupConfig::is_cooperative`]. A `Lost` takes these partitions away too. Source: KIP-429.
+    pub fn handle_rejoin_keeping(&mut self, now: Moment, kept: Vec<TopicPartition>) {
         if matches!(self.state, State::Unjoined | State::Stable(_)) {
             self.events.clear();
             self.tries = 0;
+            self.kept = kept;
+            self.kept_until = None;
             self.join(now);
         }
+    }
+
+    /// Other topics from the next time on that the member joins. If it is joining now, a rebalance follows.
+    pub fn set_topics(&mut self, topics: Vec<Str>) {
+        self.config.topics = topics;
+    }
+
+    /// The owner begins to poll: until it has ended nobody asks whether it lives.
+    pub const fn handle_poll_begun(&mut self) {
+        self.poll_deadline = None;
+    }
+
+    /// The owner has polled, and has to poll again within [`GroupConfig::poll_interval`].
+    pub fn handle_poll_ended(&mut self, now: Moment) {
+        self.poll_deadline = self.config.poll_interval.map(|interval| now + interval);
     }
 
     /// Leaves the group, also when the member is static, so that the others take over at once.
@@ -179,24 +219,52 @@ impl Membership {
             State::Fatal | State::Leaving(_) | State::Left => {}
             _ if !may_be_member => self.state = State::Left,
             _ => {
-                let request = LeaveGroupRequest {
-                    group_id: self.config.group_id.clone(),
-                    members: vec![MemberIdentity {
-                        member_id: self.member_id.clone(),
-                        group_instance_id: self.config.instance_id.clone(),
-                        reason: Some(Str::from_static("the member is closed")),
-                        ..Default::default()
-                    }],
-                    ..LeaveGroupRequest::default()
-                };
+                let request = self.leave_request("the member is closed");
                 self.state = State::Leaving(self.call(Call::Leave(request)));
             }
         }
     }
 
+    fn leave_request(&self, reason: &'static str) -> LeaveGroupRequest {
+        LeaveGroupRequest {
+            group_id: self.config.group_id.clone(),
+            members: vec![MemberIdentity {
+                member_id: self.member_id.clone(),
+                group_instance_id: self.config.instance_id.clone(),
+                reason: Some(Str::from_static(reason)),
+                ..Default::default()
+            }],
+            ..LeaveGroupRequest::default()
+        }
+    }
+
+    /// Whether an owner that does not poll holds anything up.
+    const fn is_watched(&self) -> bool {
+        !matches!(self.state, State::Unjoined | State::Leaving(_) | State::Left | State::Fatal)
+    }
+
+    /// The owner did not poll in time. A static member keeps its place until the session timeout, as Java's does: it may only be
+    /// slow, and comes back under the same id.
+    fn leave_unpolled(&mut self) {
+        self.poll_deadline = None;
+        if self.config.instance_id.is_none() && !self.member_id.is_empty() {
+            let request = self.leave_request("the owner did not poll in time");
+            // Nobody waits for the answer.
+            self.call(Call::Leave(request));
+            self.member_id = Str::default();
+        }
+        self.lose(LostCause::PollIntervalExceeded);
+    }
+
     /// Time has come for what [`next_timeout`](Self::next_timeout) announced; harmless when called early.
     pub fn handle_timeout(&mut self, now: Moment) {
+        if self.is_watched() && self.poll_deadline.is_some_and(|deadline| deadline <= now) {
+            return self.leave_unpolled();
+        }
         match &self.state {
+            State::JoinAt(_) if self.kept_until.is_some_and(|until| until <= now) => {
+                self.lose(LostCause::SessionExpired);
+            }
             State::JoinAt(at) if *at <= now => self.join(now),
             State::Stable(stable) if stable.session_end <= now => self.lose(LostCause::SessionExpired),
             State::Stable(_) => {
@@ -248,175 +316,11 @@ impl Membership {
 
     fn lose(&mut self, cause: LostCause) {
         self.state = State::Unjoined;
+        self.kept.clear();
+        self.kept_until = None;
         // A rebalance that was announced and not heard of yet is overtaken.
         self.events.clear();
         self.events.push_back(GroupEvent::Lost { cause });
-    }
-}
-
-/// Joining: JoinGroup, the election when we lead, SyncGroup.
-impl Membership {
-    fn join(&mut self, _now: Moment) {
-        self.tries = self.tries.saturating_add(1);
-        let subscription = blob::encode_subscription(&ConsumerProtocolSubscription {
-            topics: self.config.topics.clone(),
-            user_data: (!self.config.user_data.is_empty()).then(|| self.config.user_data.clone()),
-            ..ConsumerProtocolSubscription::default()
-        });
-        let protocols = self.config.assignors.iter().map(|assignor| JoinGroupRequestProtocol {
-            name: self.config.protocol_name(*assignor),
-            metadata: subscription.clone(),
-            ..Default::default()
-        });
-        let request = JoinGroupRequest {
-            group_id: self.config.group_id.clone(),
-            session_timeout_ms: millis(self.config.session_timeout),
-            rebalance_timeout_ms: millis(self.config.rebalance_timeout),
-            member_id: self.member_id.clone(),
-            group_instance_id: self.config.instance_id.clone(),
-            protocol_type: Str::from_static(PROTOCOL_TYPE),
-            protocols: protocols.collect(),
-            reason: None,
-            ..Default::default()
-        };
-        self.state = State::Joining(self.call(Call::Join(request)));
-    }
-
-    fn join_later(&mut self, now: Moment) {
-        self.state = State::JoinAt(now + retry_delay(self.tries));
-    }
-
-    fn handle_join(&mut self, now: Moment, response: JoinGroupResponse) {
-        match verdict(ErrorCode(response.error_code)) {
-            Verdict::Proceed => self.handle_joined(response),
-            // The second step of joining follows at once; a coordinator that asks for a third has to wait.
-            Verdict::AdoptMemberId => {
-                let is_first = self.member_id.is_empty() && !response.member_id.is_empty();
-                self.member_id = response.member_id;
-                if is_first { self.join(now) } else { self.join_later(now) }
-            }
-            other => self.handle_join_error(now, other, ErrorCode(response.error_code)),
-        }
-    }
-
-    /// Errors of JoinGroup and SyncGroup: the owner holds no partitions, so it need not hear of the temporary ones.
-    fn handle_join_error(&mut self, now: Moment, verdict: Verdict, code: ErrorCode) {
-        match verdict {
-            Verdict::Retry | Verdict::Rejoin => self.join_later(now),
-            Verdict::FindCoordinator => {
-                self.outputs.push_back(Output::ForgetCoordinator);
-                self.join_later(now);
-            }
-            Verdict::RejoinAsNew => {
-                self.member_id = Str::default();
-                self.join_later(now);
-            }
-            Verdict::Proceed | Verdict::AdoptMemberId | Verdict::Fatal => self.refuse(code),
-        }
-    }
-
-    fn refuse(&mut self, code: ErrorCode) {
-        let group_id = self.config.group_id.clone();
-        let error = match (code, &self.config.instance_id) {
-            (ErrorCode::INVALID_SESSION_TIMEOUT, _) => {
-                GroupError::SessionTimeoutOutOfRange { group_id, session_timeout: self.config.session_timeout }
-            }
-            (ErrorCode::FENCED_INSTANCE_ID, Some(id)) => {
-                GroupError::FencedInstance { group_id, instance_id: id.clone() }
-            }
-            (ErrorCode::INCONSISTENT_GROUP_PROTOCOL, _) => {
-                let name = |assignor: &Assignor| self.config.protocol_name(*assignor).to_string();
-                let offered: Vec<String> = self.config.assignors.iter().map(name).collect();
-                GroupError::NoCommonAssignor { group_id, offered: offered.join(", ") }
-            }
-            _ => GroupError::Refused { group_id, code },
-        };
-        self.fail(error);
-    }
-
-    fn handle_joined(&mut self, response: JoinGroupResponse) {
-        self.member_id = response.member_id.clone();
-        if response.leader != response.member_id {
-            let protocol = response.protocol_name.unwrap_or_default();
-            return self.sync(response.generation_id, protocol, Vec::new(), None);
-        }
-        match Election::new(&self.config, response) {
-            Ok(election) => {
-                let call = self.call(Call::PartitionCounts(election.topics()));
-                self.state = State::Electing(call, election);
-            }
-            Err(error) => self.fail(error),
-        }
-    }
-
-    fn handle_counts(&mut self, now: Moment, counts: PartitionCounts) {
-        match std::mem::replace(&mut self.state, State::Unjoined) {
-            State::Electing(_, election) => {
-                let assignments = election.assignments(&self.config, &counts);
-                let watch = Watch { topics: election.topics(), counts, call: None, next: now };
-                self.sync(election.generation, election.protocol_name, assignments, Some(watch));
-            }
-            State::Stable(stable) => {
-                self.state = State::Stable(stable);
-                self.handle_watch(now, counts);
-            }
-            other => self.state = other,
-        }
-    }
-
-    fn sync(
-        &mut self,
-        generation: i32,
-        protocol_name: Str,
-        assignments: Vec<SyncGroupRequestAssignment>,
-        watch: Option<Watch>,
-    ) {
-        let request = SyncGroupRequest {
-            group_id: self.config.group_id.clone(),
-            generation_id: generation,
-            member_id: self.member_id.clone(),
-            group_instance_id: self.config.instance_id.clone(),
-            protocol_type: Some(Str::from_static(PROTOCOL_TYPE)),
-            protocol_name: Some(protocol_name),
-            assignments,
-            ..Default::default()
-        };
-        let call = self.call(Call::Sync(request));
-        self.state = State::Syncing { call, generation, watch };
-    }
-
-    fn handle_sync(&mut self, now: Moment, response: SyncGroupResponse) {
-        let code = ErrorCode(response.error_code);
-        match verdict(code) {
-            Verdict::Proceed => {}
-            other => return self.handle_join_error(now, other, code),
-        }
-        match blob::decode_assignment(response.assignment) {
-            Ok(assignment) => self.handle_assigned(now, assignment),
-            Err(cause) => self.fail(GroupError::MalformedAssignment { group_id: self.config.group_id.clone(), cause }),
-        }
-    }
-
-    fn handle_assigned(&mut self, now: Moment, assignment: ConsumerProtocolAssignment) {
-        let State::Syncing { generation, ref mut watch, .. } = self.state else { return };
-        let mut watch = watch.take();
-        if let Some(watch) = &mut watch {
-            watch.next = now + watch.interval(&self.config);
-        }
-        self.proof.generation = generation;
-        self.proof.member_id = self.member_id.clone();
-        self.tries = 0;
-        self.state = State::Stable(Stable {
-            heartbeat: None,
-            next_heartbeat: now + self.config.heartbeat_interval,
-            session_end: now + self.config.session_timeout,
-            failures: 0,
-            is_rebalancing: false,
-            watch,
-        });
-        let partitions = blob::from_topics(assignment.assigned_partitions);
-        let user_data = assignment.user_data.unwrap_or_default();
-        self.events.push_back(GroupEvent::Assigned { generation, partitions, user_data });
     }
 }
 
@@ -527,6 +431,9 @@ impl Membership {
             }
             _ => {
                 self.outputs.push_back(Output::ForgetCoordinator);
+                if !self.kept.is_empty() {
+                    self.kept_until.get_or_insert(now + self.config.session_timeout);
+                }
                 self.join_later(now);
             }
         }
@@ -541,8 +448,6 @@ impl Watch {
     }
 }
 
-/// The protocol type that all consumers use, so that tools know how to read the blobs.
-const PROTOCOL_TYPE: &str = "consumer";
 const MISSING_TOPIC_INTERVAL: Duration = Duration::from_secs(1);
 const RETRY_DELAY_MIN: Duration = Duration::from_millis(50);
 const RETRY_DELAY_MAX: Duration = Duration::from_secs(1);

@@ -1,6 +1,6 @@
 //! What the leader of a generation does: read the members' subscriptions, and share the partitions among them.
 
-use super::assignor::{PartitionCounts, Subscriber};
+use super::assignor::{PartitionCounts, Share, Subscriber};
 use super::{Assignor, GroupConfig, GroupError, MemberInfo, blob};
 use crate::protocol::consumer_protocol::ConsumerProtocolAssignment;
 use crate::protocol::join_group::JoinGroupResponse;
@@ -36,8 +36,17 @@ impl Election {
             let subscription = blob::decode_subscription(member.metadata)
                 .map_err(|cause| GroupError::MalformedSubscription { member_id: member_id.clone(), cause })?;
             let user_data = subscription.user_data.unwrap_or_default();
-            infos.push(MemberInfo { member_id: member_id.clone(), instance_id: instance_id.clone(), user_data });
-            subscribers.push(Subscriber { member_id, instance_id, topics: subscription.topics });
+            infos.push(MemberInfo {
+                member_id: member_id.clone(),
+                instance_id: instance_id.clone(),
+                user_data: user_data.clone(),
+            });
+            subscribers.push(Subscriber {
+                owned: blob::from_topics(subscription.owned_partitions),
+                generation: subscription.generation_id,
+                user_data,
+                ..Subscriber::new(member_id, instance_id, subscription.topics)
+            });
         }
         let (generation, skip_assignment) = (response.generation_id, response.skip_assignment);
         Ok(Self { generation, protocol_name, assignor, subscribers, infos, skip_assignment })
@@ -60,12 +69,13 @@ impl Election {
         if self.skip_assignment {
             return Vec::new();
         }
-        let user_data = config.leader_user_data.map(|make| make(&self.infos));
-        let assigned = self.assignor.assign_together(&self.subscribers, counts, &config.together);
-        let assignments = self.subscribers.iter().zip(assigned).map(|(subscriber, partitions)| {
+        let of_leader = config.leader_user_data.map(|make| make(&self.infos));
+        let shares = self.assignor.shares_together(&self.subscribers, counts, &config.together);
+        let assignments = self.subscribers.iter().zip(shares).map(|(subscriber, share)| {
+            let Share { partitions, user_data } = share;
             let assignment = blob::encode_assignment(&ConsumerProtocolAssignment {
                 assigned_partitions: blob::by_topic(partitions),
-                user_data: user_data.clone(),
+                user_data: of_leader.clone().or_else(|| (!user_data.is_empty()).then_some(user_data)),
                 ..Default::default()
             });
             SyncGroupRequestAssignment { member_id: subscriber.member_id.clone(), assignment, ..Default::default() }

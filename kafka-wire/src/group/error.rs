@@ -113,6 +113,9 @@ pub enum LostCause {
     StaleGeneration,
     /// No heartbeat got through for a session timeout; the coordinator has to be taken to have removed the member.
     SessionExpired,
+    /// The owner did not poll for [`GroupConfig::poll_interval`](super::GroupConfig::poll_interval) (`max.poll.interval.ms`), and the
+    /// member left, so that others can go on.
+    PollIntervalExceeded,
 }
 
 impl fmt::Display for LostCause {
@@ -121,6 +124,10 @@ impl fmt::Display for LostCause {
             Self::Removed => "the coordinator removed the member (UNKNOWN_MEMBER_ID)",
             Self::StaleGeneration => "the group is in a later generation (ILLEGAL_GENERATION)",
             Self::SessionExpired => "no heartbeat got through for a session timeout",
+            Self::PollIntervalExceeded => {
+                "poll was not called for max.poll.interval.ms, so the member left: make the work between two polls shorter, or \
+                 raise max.poll.interval.ms"
+            }
         })
     }
 }

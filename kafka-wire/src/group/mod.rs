@@ -2,9 +2,10 @@
 //!
 //! [`classic::Membership`] is the member's state machine (join, sync, heartbeat, leave), [`assignor`] decides who reads
 //! which partition, [`blob`] is what members tell each other through JoinGroup and SyncGroup, [`commit`] is the shape of
-//! offset commits and look-ups. The handles that users hold are in `client`.
+//! offset commits and look-ups. [`ownership::Ownership`] is what a group consumer has: its partitions, how far each is read,
+//! and what a rebalance does to them. The handles that users hold are in `client`.
 //!
-//! Deliberately absent: the next-generation protocol (KIP-848), cooperative assignors, and clocks.
+//! Deliberately absent: the next-generation protocol (KIP-848), and clocks.
 
 pub mod assignor;
 pub mod blob;
@@ -12,6 +13,7 @@ pub mod classic;
 pub mod commit;
 mod election;
 mod error;
+pub mod ownership;
 mod verdict;
 
 use std::time::Duration;
@@ -41,7 +43,8 @@ pub struct GroupConfig {
     pub heartbeat_interval: Duration,
     /// Topics to read; a topic that does not exist has no partitions until it is created.
     pub topics: Vec<Str>,
-    /// Assignors that this member can run, preferred first. All members need one in common.
+    /// Assignors that this member can run, preferred first. All members need one in common. Where all of them are
+    /// [cooperative](Assignor::is_cooperative), the member may keep partitions through a rebalance.
     pub assignors: Vec<Assignor>,
     /// Groups of topics of which partitions of equal numbers go to one member, whatever the assignor; those of the member that
     /// leads count. Empty by default. See [`Assignor::assign_together`].
@@ -56,6 +59,9 @@ pub struct GroupConfig {
     pub leader_user_data: Option<LeaderUserData>,
     /// How often the leader looks whether topics were created or got more partitions. Default 5 min.
     pub metadata_interval: Duration,
+    /// `max.poll.interval.ms`: an owner that does not poll for so long has its partitions taken away, so that others can go on with
+    /// them. `None`, the default: nobody watches; for owners that do not poll.
+    pub poll_interval: Option<Duration>,
 }
 
 /// Makes, in the leader, the bytes that every member receives; its argument has all members, sorted by member id.
@@ -78,14 +84,21 @@ impl GroupConfig {
             user_data: Bytes::new(),
             leader_user_data: None,
             metadata_interval: Duration::from_secs(300),
+            poll_interval: None,
         }
+    }
+
+    /// Whether the member keeps partitions through a rebalance: all of its assignors allow it. Source: KIP-429.
+    #[must_use]
+    pub fn is_cooperative(&self) -> bool {
+        !self.assignors.is_empty() && self.assignors.iter().all(Assignor::is_cooperative)
     }
 
     /// The name by which members agree on an assignor.
     #[must_use]
-    pub fn protocol_name(&self, assignor: Assignor) -> Str {
+    pub fn protocol_name(&self, assignor: &Assignor) -> Str {
         match self.protocol_prefix {
-            "" => Str::from_static(assignor.name()),
+            "" => Str::from(assignor.name()),
             prefix => Str::from(format!("{prefix}{}", assignor.name())),
         }
     }
@@ -93,7 +106,7 @@ impl GroupConfig {
     /// The assignor that members agreed on by name, if this member offers it.
     #[must_use]
     pub fn offered_assignor(&self, protocol_name: &str) -> Option<Assignor> {
-        self.assignors.iter().copied().find(|assignor| *self.protocol_name(*assignor) == *protocol_name)
+        self.assignors.iter().find(|assignor| *self.protocol_name(assignor) == *protocol_name).cloned()
     }
 }
 
@@ -122,7 +135,7 @@ pub enum GroupEvent {
         user_data: Bytes,
     },
     /// The group wants to share anew. The partitions are still ours: finish and commit what is begun, stop reading, then
-    /// `rejoin`, all within [`GroupConfig::rebalance_timeout`].
+    /// `rejoin`, all within [`GroupConfig::rebalance_timeout`]. A cooperative member may rejoin at once and read on.
     Rebalancing,
     /// The partitions are no longer ours and commits will be refused: drop what is begun, then `rejoin`.
     Lost {

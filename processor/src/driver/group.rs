@@ -154,10 +154,9 @@ impl Group {
     fn share(&mut self, topics: &[Str], counts: &PartitionCounts) {
         self.rebalancing_since = None;
         self.generation += 1;
-        let subscriber = |worker: &usize| Subscriber {
-            member_id: Str::from(format!("member-{worker}")),
-            instance_id: Some(Str::from(format!("instance-{worker:03}"))),
-            topics: topics.to_vec(),
+        let subscriber = |worker: &usize| {
+            let (member_id, instance_id) = (format!("member-{worker}"), format!("instance-{worker:03}"));
+            Subscriber::new(Str::from(member_id), Some(Str::from(instance_id)), topics.to_vec())
         };
         let subscribers: Vec<Subscriber> = self.members.keys().map(subscriber).collect();
         let assigned = Assignor::Range.assign_together(&subscribers, counts, &self.together);

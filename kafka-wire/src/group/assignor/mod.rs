@@ -1,58 +1,139 @@
 //! Client-side assignment of partitions to the members of a classic group, one file per assignor.
 //!
-//! The leader of a group runs an assignor over what every member subscribed to. The result equals the Java client's
-//! for the same input, so a group may mix clients and any member may lead. A new assignor is a file and a row in
-//! [`Assignor`].
+//! The leader of a group runs an assignor over what every member subscribed to. `range` and `roundrobin` give what the Java
+//! client gives for the same input, the sticky ones are as balanced and as sticky; so a group may mix clients and any member
+//! may lead. A new assignor is a file and a row in [`Assignor`], or, in a program of its own, a [`PartitionAssignor`].
 
+mod general;
+mod own;
+mod problem;
 mod range;
+mod refine;
 mod round_robin;
+mod sticky;
+mod user_data;
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+pub use own::{PartitionAssignor, Previous, Share};
 
 use crate::cluster::TopicPartition;
 use crate::types::PartitionId;
 use crate::wire::Str;
 
 /// A way to spread partitions over the members of a group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+///
+/// To go from one to another without stopping the group, members are restarted one by one with both in their lists, the new one
+/// first, and then again with the new one alone: the coordinator chooses one that all members have.
+#[derive(Clone)]
 pub enum Assignor {
     /// Each topic on its own, in contiguous runs: equal keys of co-partitioned topics meet in one member.
     Range,
     /// All partitions of all topics dealt out like cards, the most even spread over equal subscriptions.
     RoundRobin,
+    /// As even as subscriptions allow, and members keep what they had as far as that goes.
+    Sticky,
+    /// As `Sticky`, and cooperative (KIP-429): members go on with what they keep during a rebalance. It is so only where every
+    /// assignor in a member's list is cooperative; beside others the member gives everything up, as all of them have to.
+    CooperativeSticky,
+    /// The user's own.
+    Own(Arc<dyn PartitionAssignor>),
 }
 
 impl Assignor {
     /// The name that members agree on in JoinGroup; equal to the Java client's.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub fn name(&self) -> &str {
         match self {
             Self::Range => "range",
             Self::RoundRobin => "roundrobin",
+            Self::Sticky => "sticky",
+            Self::CooperativeSticky => "cooperative-sticky",
+            Self::Own(assignor) => assignor.name(),
         }
     }
 
-    /// The assignor with that protocol name, if we have it.
+    /// The assignor with that protocol name, or that class of the Java client, if we have it.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Range, Self::RoundRobin].into_iter().find(|assignor| assignor.name() == name)
+        match name.strip_prefix("org.apache.kafka.clients.consumer.").unwrap_or(name) {
+            "range" | "RangeAssignor" => Some(Self::Range),
+            "roundrobin" | "RoundRobinAssignor" => Some(Self::RoundRobin),
+            "sticky" | "StickyAssignor" => Some(Self::Sticky),
+            "cooperative-sticky" | "CooperativeStickyAssignor" => Some(Self::CooperativeSticky),
+            _ => None,
+        }
     }
 
-    /// Assigns every partition of every subscribed topic to exactly one of the members that subscribe to it.
+    /// Whether members may keep partitions through a rebalance, since this assignor gives none to another member before its
+    /// owner has given it up. Source: KIP-429.
+    #[must_use]
+    pub fn is_cooperative(&self) -> bool {
+        match self {
+            Self::Range | Self::RoundRobin | Self::Sticky => false,
+            Self::CooperativeSticky => true,
+            Self::Own(assignor) => assignor.is_cooperative(),
+        }
+    }
+
+    /// What a member tells the leader about itself for this assignor; empty for nothing.
+    #[must_use]
+    pub fn user_data(&self, topics: &[Str], previous: Previous<'_>) -> Bytes {
+        match self {
+            Self::Range | Self::RoundRobin => Bytes::new(),
+            Self::Sticky => user_data::sticky(previous),
+            Self::CooperativeSticky => user_data::cooperative_sticky(previous),
+            Self::Own(assignor) => assignor.user_data(topics, previous),
+        }
+    }
+
+    /// Assigns every partition of every subscribed topic to exactly one of the members that subscribe to it; a cooperative
+    /// assignor leaves out those that their owners have to give up first.
     ///
     /// The result has one entry per member, in the order of `members`; partitions of an entry are sorted. The order of
     /// `members` changes nothing else. Topics that `partition_counts` does not name are left out.
     #[must_use]
-    pub fn assign(self, members: &[Subscriber], partition_counts: &PartitionCounts) -> Vec<Vec<TopicPartition>> {
-        let mut assigned = match self {
-            Self::Range => range::assign(members, partition_counts),
-            Self::RoundRobin => round_robin::assign(members, partition_counts),
+    pub fn assign(&self, members: &[Subscriber], partition_counts: &PartitionCounts) -> Vec<Vec<TopicPartition>> {
+        self.shares(members, partition_counts).into_iter().map(|share| share.partitions).collect()
+    }
+
+    /// As [`Assignor::assign`], with what the assignor tells each member.
+    #[must_use]
+    pub fn shares(&self, members: &[Subscriber], partition_counts: &PartitionCounts) -> Vec<Share> {
+        let mut shares: Vec<Share> = match self {
+            Self::Range => own::plain(range::assign(members, partition_counts)),
+            Self::RoundRobin => own::plain(round_robin::assign(members, partition_counts)),
+            Self::Sticky => own::plain(sticky::assign(&user_data::with_sticky(members), partition_counts)),
+            Self::CooperativeSticky => {
+                let members = user_data::with_generations(members);
+                own::plain(sticky::assign_cooperatively(&members, partition_counts))
+            }
+            Self::Own(assignor) => assignor.assign(members, partition_counts),
         };
-        for partitions in &mut assigned {
-            partitions.sort_unstable();
+        for share in &mut shares {
+            share.partitions.sort_unstable();
         }
-        assigned
+        shares
+    }
+}
+
+impl PartialEq for Assignor {
+    /// Assignors of one name are one to a group.
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name()
+    }
+}
+
+impl Eq for Assignor {}
+
+impl fmt::Debug for Assignor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -65,18 +146,29 @@ impl Assignor {
     /// most.
     #[must_use]
     pub fn assign_together(
-        self,
+        &self,
         members: &[Subscriber],
         partition_counts: &PartitionCounts,
         together: &[Vec<Str>],
     ) -> Vec<Vec<TopicPartition>> {
+        self.shares_together(members, partition_counts, together).into_iter().map(|share| share.partitions).collect()
+    }
+
+    /// As [`Assignor::assign_together`], with what the assignor tells each member.
+    #[must_use]
+    pub fn shares_together(
+        &self,
+        members: &[Subscriber],
+        partition_counts: &PartitionCounts,
+        together: &[Vec<Str>],
+    ) -> Vec<Share> {
         let mut counts = partition_counts.clone();
         for group in together {
             let most = group.iter().filter_map(|topic| counts.remove(topic)).max();
             counts.extend(group.first().cloned().zip(most));
         }
-        let mut assigned = self.assign(members, &counts);
-        for partitions in &mut assigned {
+        let mut shares = self.shares(members, &counts);
+        for Share { partitions, .. } in &mut shares {
             for group in together {
                 let Some((first, others)) = group.split_first() else { continue };
                 let numbers: Vec<_> =
@@ -90,7 +182,7 @@ impl Assignor {
             }
             partitions.sort_unstable();
         }
-        assigned
+        shares
     }
 }
 
@@ -106,9 +198,24 @@ pub struct Subscriber {
     pub instance_id: Option<Str>,
     /// Topics that the member reads; repetitions count once.
     pub topics: Vec<Str>,
+    /// What the member has and would keep.
+    pub owned: Vec<TopicPartition>,
+    /// The generation in which it got them; -1 when unknown. Of two claims to a partition the one of the later generation
+    /// counts, and of one generation neither. Source: KIP-792.
+    pub generation: i32,
+    /// What the member tells about itself for this assignor.
+    pub user_data: Bytes,
 }
 
-/// Order in which both assignors serve members, as Java's `AbstractPartitionAssignor.MemberInfo`: static members first,
+impl Subscriber {
+    /// A member that has nothing yet.
+    #[must_use]
+    pub fn new(member_id: Str, instance_id: Option<Str>, topics: Vec<Str>) -> Self {
+        Self { member_id, instance_id, topics, owned: Vec::new(), generation: -1, user_data: Bytes::new() }
+    }
+}
+
+/// Order in which the assignors serve members, as Java's `AbstractPartitionAssignor.MemberInfo`: static members first,
 /// by instance id, so that a static member that comes back under a new member id gets the same partitions.
 fn serving_order(a: &Subscriber, b: &Subscriber) -> Ordering {
     match (&a.instance_id, &b.instance_id) {

@@ -9,14 +9,15 @@ use super::*;
 /// Made by `tests/java/AssignorVectors.java` with Kafka 4.3.1.
 const JAVA: &str = include_str!("../../../tests/vectors/assignor/groups.txt");
 
-const ALL: [Assignor; 2] = [Assignor::Range, Assignor::RoundRobin];
+const ALL: [Assignor; 4] = [Assignor::Range, Assignor::RoundRobin, Assignor::Sticky, Assignor::CooperativeSticky];
+const EQUAL_TO_JAVA: [Assignor; 2] = [Assignor::Range, Assignor::RoundRobin];
 
 #[derive(Default)]
 struct Group {
     counts: PartitionCounts,
     members: Vec<Subscriber>,
     /// By assignor and member.
-    expected: BTreeMap<&'static str, Vec<Vec<String>>>,
+    expected: BTreeMap<String, Vec<Vec<String>>>,
 }
 
 fn java_groups() -> Vec<Group> {
@@ -33,10 +34,10 @@ fn java_groups() -> Vec<Group> {
                 let (member_id, instance_id) = (Str::from(words.next().unwrap()), words.next().unwrap());
                 let instance_id = (instance_id != "-").then(|| Str::from(instance_id));
                 let topics = words.map(Str::from).collect();
-                groups.last_mut().unwrap().members.push(Subscriber { member_id, instance_id, topics });
+                groups.last_mut().unwrap().members.push(Subscriber::new(member_id, instance_id, topics));
             }
             name => {
-                let name = Assignor::from_name(name).unwrap().name();
+                let name = Assignor::from_name(name).unwrap().name().to_owned();
                 let partitions = words.map(str::to_owned).collect();
                 groups.last_mut().unwrap().expected.entry(name).or_default().push(partitions);
             }
@@ -54,7 +55,7 @@ fn assignments_equal_those_of_the_java_client() {
     let groups = java_groups();
     assert_eq!(groups.len(), 160);
     for (index, group) in groups.iter().enumerate() {
-        for assignor in ALL {
+        for assignor in EQUAL_TO_JAVA {
             let assigned = assignor.assign(&group.members, &group.counts);
             assert_eq!(shown(&assigned), group.expected[assignor.name()], "group {index}, {}", assignor.name());
         }
@@ -66,14 +67,14 @@ fn names_lead_back_to_their_assignors() {
     for assignor in ALL {
         assert_eq!(Assignor::from_name(assignor.name()), Some(assignor));
     }
-    assert_eq!(Assignor::from_name("sticky"), None);
+    assert_eq!(Assignor::from_name("stickier"), None);
 }
 
 #[test]
 fn a_group_without_members_or_topics_assigns_nothing() {
     for assignor in ALL {
         assert_eq!(assignor.assign(&[], &PartitionCounts::new()), Vec::<Vec<TopicPartition>>::new());
-        let member = Subscriber { member_id: Str::from("m"), instance_id: None, topics: vec![Str::from("gone")] };
+        let member = Subscriber::new(Str::from("m"), None, vec![Str::from("gone")]);
         assert_eq!(assignor.assign(&[member], &PartitionCounts::new()), vec![Vec::new()]);
     }
 }
@@ -82,10 +83,9 @@ fn groups() -> impl Strategy<Value = (PartitionCounts, Vec<Subscriber>)> {
     let counts = prop::collection::btree_map("t[0-5]".prop_map(Str::from), 0..20u32, 0..5);
     let member = (any::<bool>(), prop::collection::vec("t[0-6]".prop_map(Str::from), 0..6));
     (counts, prop::collection::vec(member, 0..8)).prop_map(|(counts, members)| {
-        let subscriber = |(index, (is_static, topics)): (usize, (bool, Vec<Str>))| Subscriber {
-            member_id: Str::from(format!("m{index}")),
-            instance_id: is_static.then(|| Str::from(format!("i{}", 100 - index))),
-            topics,
+        let subscriber = |(index, (is_static, topics)): (usize, (bool, Vec<Str>))| {
+            let instance_id = is_static.then(|| Str::from(format!("i{}", 100 - index)));
+            Subscriber::new(Str::from(format!("m{index}")), instance_id, topics)
         };
         (counts, (0..).zip(members).map(subscriber).collect())
     })
@@ -130,7 +130,7 @@ proptest! {
         let counts: PartitionCounts = (0..).zip(counts).map(|(index, count): (u32, u32)| (Str::from(format!("t{index}")), count)).collect();
         let topics: Vec<Str> = counts.keys().cloned().collect();
         let members: Vec<Subscriber> = (0..size)
-            .map(|index| Subscriber { member_id: Str::from(format!("m{index}")), instance_id: None, topics: topics.clone() })
+            .map(|index| Subscriber::new(Str::from(format!("m{index}")), None, topics.clone()))
             .collect();
         let spread = |sizes: Vec<usize>| sizes.iter().max().unwrap() - sizes.iter().min().unwrap();
         let dealt = Assignor::RoundRobin.assign(&members, &counts);
@@ -151,8 +151,7 @@ fn topics(names: &[&str]) -> Vec<Str> {
 #[test]
 fn what_belongs_together_goes_to_one_member() {
     let counts = PartitionCounts::from([(Str::from("a"), 5), (Str::from("b"), 3), (Str::from("c"), 2)]);
-    let member =
-        |id: &str| Subscriber { member_id: Str::from(id), instance_id: None, topics: topics(&["a", "b", "c"]) };
+    let member = |id: &str| Subscriber::new(Str::from(id), None, topics(&["a", "b", "c"]));
     let assigned = Assignor::RoundRobin.assign_together(
         &[member("m1"), member("m2")],
         &counts,
@@ -174,7 +173,7 @@ proptest! {
         // Members subscribe to topics that do not exist, too.
         let all: BTreeSet<Str> = counts.keys().chain(together.iter().flatten()).cloned().collect();
         let all: Vec<Str> = all.into_iter().collect();
-        let member = |index| Subscriber { member_id: Str::from(format!("m{index}")), instance_id: None, topics: all.clone() };
+        let member = |index| Subscriber::new(Str::from(format!("m{index}")), None, all.clone());
         let members: Vec<_> = (0..member_count).map(member).collect();
         for assignor in ALL {
             let alone = assignor.assign(&members, &counts);
@@ -196,5 +195,120 @@ proptest! {
                 }
             }
         }
+    }
+}
+
+fn own(topic: &'static str, index: i32) -> TopicPartition {
+    TopicPartition::new(topic, PartitionId(index))
+}
+
+/// A cooperative member that has these.
+fn owner(id: &'static str, read: &[&str], owned: Vec<TopicPartition>, generation: i32) -> Subscriber {
+    Subscriber { owned, generation, ..Subscriber::new(Str::from(id), None, topics(read)) }
+}
+
+#[test]
+fn a_sticky_member_keeps_its_share_and_a_newcomer_gets_what_is_too_much() {
+    let counts = PartitionCounts::from([(Str::from("t"), 5)]);
+    let all = |id| owner(id, &["t"], (0..5).map(|index| own("t", index)).collect(), 3);
+    let members = [all("old"), owner("new", &["t"], Vec::new(), -1)];
+    let at_once = sticky::assign(&members, &counts);
+    assert_eq!(shown(&at_once), [["t-0", "t-1", "t-2"].as_slice(), &["t-3", "t-4"]]);
+    // Cooperatively nothing moves before its owner has let it go.
+    let first = Assignor::CooperativeSticky.assign(&members, &counts);
+    assert_eq!(shown(&first), [["t-0", "t-1", "t-2"].as_slice(), &[]]);
+    let members = [owner("old", &["t"], first[0].clone(), 4), owner("new", &["t"], Vec::new(), 4)];
+    assert_eq!(Assignor::CooperativeSticky.assign(&members, &counts), at_once);
+}
+
+#[test]
+fn the_claim_of_a_later_generation_counts_and_equal_ones_cancel_out() {
+    let counts = PartitionCounts::from([(Str::from("t"), 2)]);
+    let members = |generation| {
+        let (one, two) = (vec![own("t", 0), own("t", 1)], vec![own("t", 0)]);
+        [owner("a", &["t"], one, 3), owner("b", &["t"], two, generation)]
+    };
+    assert_eq!(shown(&Assignor::CooperativeSticky.assign(&members(4), &counts)), [["t-1"], ["t-0"]]);
+    // Both may be reading it: neither gets it before both have let it go.
+    let contested = Assignor::CooperativeSticky.assign(&members(3), &counts);
+    assert_eq!(shown(&contested).concat(), ["t-1"]);
+}
+
+#[test]
+fn a_sticky_member_tells_what_it_had_as_java_does() {
+    let had = [own("t", 0), own("t", 2), own("u", 1)];
+    let data = Assignor::Sticky.user_data(&[], Previous { partitions: &had, generation: 7 });
+    let mut member = Subscriber::new(Str::from("m"), None, topics(&["t"]));
+    member.user_data = data.clone();
+    let told = user_data::with_sticky(&[member.clone()]);
+    assert_eq!((told[0].owned.as_slice(), told[0].generation), (&had[..], 7));
+    // Without the generation, as clients before 2.3 wrote it; and no bytes, or bytes of somebody else.
+    member.user_data = data.slice(..data.len() - 4);
+    assert_eq!(user_data::with_sticky(&[member.clone()])[0].owned, had);
+    for data in [Bytes::new(), Bytes::from_static(b"who knows")] {
+        member.user_data = data;
+        assert!(user_data::with_sticky(&[member.clone()])[0].owned.is_empty());
+    }
+    let data = Assignor::CooperativeSticky.user_data(&[], Previous { partitions: &had, generation: 7 });
+    assert_eq!(&*data, [0, 0, 0, 7]);
+}
+
+/// Members with what they had: a former assignment in which some members and partitions are gone since.
+fn groups_with_a_past() -> impl Strategy<Value = (PartitionCounts, Vec<Subscriber>)> {
+    (groups(), prop::collection::vec(0..3u8, 8), 0..20u32).prop_map(|((mut counts, mut members), fates, less)| {
+        let had = sticky::assign(&members, &counts);
+        for ((member, had), fate) in members.iter_mut().zip(had).zip(fates) {
+            if fate > 0 {
+                (member.owned, member.generation) = (had, i32::from(fate));
+            }
+        }
+        if let Some(count) = counts.values_mut().next() {
+            *count = less;
+        }
+        members.pop();
+        (counts, members)
+    })
+}
+
+/// How uneven loads are: no move of one partition to a member that reads its topic makes this less.
+fn squares(assigned: &[Vec<TopicPartition>]) -> usize {
+    assigned.iter().map(|own| own.len() * own.len()).sum()
+}
+
+proptest! {
+    #[test]
+    fn no_single_move_makes_a_sticky_assignment_more_even((counts, members) in groups_with_a_past()) {
+        let assigned = sticky::assign(&members, &counts);
+        let best = squares(&assigned);
+        for from in 0..members.len() {
+            for to in (0..members.len()).filter(|to| *to != from) {
+                let movable = assigned[from].iter().position(|own| members[to].topics.contains(&own.topic));
+                if let Some(index) = movable {
+                    let mut moved = assigned.clone();
+                    let own = moved[from].remove(index);
+                    moved[to].push(own);
+                    prop_assert!(squares(&moved) >= best);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn cooperative_members_get_nothing_that_another_one_has_and_end_where_sticky_does((counts, members) in groups_with_a_past()) {
+        let first = Assignor::CooperativeSticky.assign(&members, &counts);
+        for (member, assigned) in first.iter().enumerate() {
+            for (other, has) in members.iter().enumerate().filter(|(other, _)| *other != member) {
+                let taken = assigned.iter().find(|own| has.owned.contains(own));
+                let is_stale = has.generation < members[member].generation && taken.is_some_and(|own| members[member].owned.contains(own));
+                prop_assert!(taken.is_none() || is_stale, "{member} gets {taken:?} of {other}");
+            }
+        }
+        // In the next round everybody has what the first one gave, and nothing is held back any more.
+        let again = members.iter().zip(first).map(|(member, owned)| Subscriber { owned, generation: 9, ..member.clone() });
+        let again: Vec<_> = again.collect();
+        let second = Assignor::CooperativeSticky.assign(&again, &counts);
+        prop_assert_eq!(&second, &sticky::assign(&again, &counts));
+        let third = second.iter().zip(&again).map(|(owned, member)| Subscriber { owned: owned.clone(), ..member.clone() });
+        prop_assert_eq!(Assignor::CooperativeSticky.assign(&third.collect::<Vec<_>>(), &counts), second);
     }
 }

@@ -4,10 +4,12 @@ use bytes::Bytes;
 
 use super::*;
 use crate::cluster::TopicPartition;
-use crate::group::Assignor;
+use crate::group::{Assignor, blob};
+use crate::protocol::consumer_protocol::{ConsumerProtocolAssignment, ConsumerProtocolSubscription};
 use crate::protocol::heartbeat::HeartbeatResponse;
-use crate::protocol::join_group::JoinGroupResponseMember;
+use crate::protocol::join_group::{JoinGroupRequest, JoinGroupResponse, JoinGroupResponseMember};
 use crate::protocol::leave_group::LeaveGroupResponse;
+use crate::protocol::sync_group::SyncGroupResponse;
 use crate::types::PartitionId;
 
 /// A member, its clock, and what it asked and said so far.
@@ -466,4 +468,77 @@ fn unknown_codes_are_fatal_and_shown_as_numbers() {
     let mut script = Script::dynamic();
     script.answer_join(ErrorCode(12_345), "");
     assert_eq!(script.events(), [fatal(ErrorCode(12_345))]);
+}
+
+#[test]
+fn a_member_that_keeps_partitions_says_so_and_hears_when_they_are_gone() {
+    let cooperative = || {
+        let assignors = vec![Assignor::CooperativeSticky];
+        Script::new(GroupConfig { assignors, ..GroupConfig::new("g", vec![Str::from("t")]) }).follow()
+    };
+    let kept = vec![TopicPartition::new("t", PartitionId(1))];
+    let mut script = cooperative();
+    script.member.handle_rejoin_keeping(script.now, kept.clone());
+    script.drain();
+    let Call::Join(request) = script.next_call() else { panic!("it joins") };
+    let told = blob::decode_subscription(request.protocols[0].metadata.clone()).unwrap();
+    assert_eq!((blob::from_topics(told.owned_partitions), told.generation_id), (kept.clone(), 5));
+    script.answer_join(ErrorCode::UNKNOWN_MEMBER_ID, "other");
+    assert_eq!(script.events(), [GroupEvent::Lost { cause: LostCause::Removed }]);
+
+    let mut script = cooperative();
+    script.member.handle_rejoin_keeping(script.now, kept.clone());
+    script.drain();
+    script.answer_join(ErrorCode::NONE, "other");
+    script.answer_sync(ErrorCode::ILLEGAL_GENERATION);
+    assert_eq!(script.events(), [GroupEvent::Lost { cause: LostCause::StaleGeneration }]);
+
+    let mut script = cooperative();
+    script.member.handle_rejoin_keeping(script.now, kept);
+    script.drain();
+    let start = script.now;
+    while script.events().is_empty() {
+        if !script.calls.is_empty() {
+            script.answer(Err(CallFailure::Unreachable));
+        }
+        if script.member.next_timeout().is_none() {
+            break;
+        }
+        script.wait();
+    }
+    assert_eq!(
+        script.now,
+        start + GroupConfig::new("g", Vec::new()).session_timeout,
+        "for a session timeout it is still its own"
+    );
+}
+
+#[test]
+fn an_owner_that_does_not_poll_in_time_loses_its_partitions() {
+    let interval = Duration::from_secs(10);
+    let config = GroupConfig { poll_interval: Some(interval), ..GroupConfig::new("g", vec![Str::from("t")]) };
+    for instance_id in [None, Some(Str::from("i"))] {
+        let is_static = instance_id.is_some();
+        let mut script = Script::new(GroupConfig { instance_id, ..config.clone() }).follow();
+        script.member.handle_poll_begun();
+        script.member.handle_timeout(Moment::from_millis(11_000));
+        assert!(script.events().is_empty(), "an owner that waits in a poll lives");
+        script.member.handle_poll_ended(Moment::from_millis(11_000));
+        script.member.handle_timeout(Moment::from_millis(21_000));
+        assert_eq!(script.events(), [GroupEvent::Lost { cause: LostCause::PollIntervalExceeded }]);
+        script.calls.clear();
+        script.drain();
+        let has_left = script.calls.iter().any(|(_, call)| matches!(call, Call::Leave(_)));
+        assert_eq!(has_left, !is_static, "a static member keeps its place until the session timeout");
+        assert!(!script.member.is_finished(), "it may join again");
+    }
+}
+
+#[test]
+fn topics_that_change_while_a_member_joins_are_followed_by_a_rebalance() {
+    let mut script = Script::dynamic();
+    script.member.set_topics(vec![Str::from("t"), Str::from("u")]);
+    script.answer_join(ErrorCode::NONE, "other");
+    script.answer_sync(ErrorCode::NONE);
+    assert_eq!(script.events(), [assigned(), GroupEvent::Rebalancing]);
 }

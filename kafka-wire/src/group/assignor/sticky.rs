@@ -1,0 +1,87 @@
+//! Sticky: as even as subscriptions allow, and within that members keep what they had.
+//!
+//! 1. Claims. A partition is its last owner's, if that still subscribes to the topic. Of two claims the one of the later
+//!    generation counts; two of one generation cancel each other out, because one of both must be wrong (KIP-792).
+//! 2. When all members subscribe to the same topics, each may have `n / m` partitions, and `n % m` of them one more. A member
+//!    keeps up to that, those with too many being first to get the one more; no assignment as even keeps more. What is left
+//!    over is dealt to those who lack some.
+//! 3. Otherwise members keep all they had, what nobody had goes to the subscriber with the fewest, and then partitions wander
+//!    from members with many to members with few until no way of moving them makes the group more even (`general`).
+//!
+//! The cooperative variant then takes back what has another living owner: that owner sees in its share that it has to give the
+//! partition up, joins again, and in that next round the partition is free. Source: KIP-429.
+
+use super::problem::{Claim, Owners, Problem};
+use super::{PartitionCounts, Subscriber, general};
+use crate::cluster::TopicPartition;
+
+pub(super) fn assign(members: &[Subscriber], partition_counts: &PartitionCounts) -> Vec<Vec<TopicPartition>> {
+    let problem = Problem::new(members, partition_counts);
+    let owners = solve(&problem);
+    problem.shares(&owners)
+}
+
+/// As [`assign`], without what somebody else has.
+pub(super) fn assign_cooperatively(
+    members: &[Subscriber],
+    partition_counts: &PartitionCounts,
+) -> Vec<Vec<TopicPartition>> {
+    let problem = Problem::new(members, partition_counts);
+    let mut owners = solve(&problem);
+    for (owner, claim) in owners.iter_mut().flatten().zip(problem.claims.iter().flatten()) {
+        let is_free = match claim {
+            Claim::Nobody => true,
+            Claim::Member { member, .. } => *owner == Some(*member),
+            // Several think that they have it: all of them give it up first.
+            Claim::Contested { .. } => false,
+        };
+        if !is_free {
+            *owner = None;
+        }
+    }
+    problem.shares(&owners)
+}
+
+fn solve(problem: &Problem<'_>) -> Owners {
+    if is_uniform(problem) { deal(problem) } else { general::solve(problem) }
+}
+
+/// Whether every member that reads anything reads the same topics.
+fn is_uniform(problem: &Problem<'_>) -> bool {
+    problem.subscribers.windows(2).all(|pair| pair[0] == pair[1])
+}
+
+/// Step 2 of the algorithm.
+fn deal(problem: &Problem<'_>) -> Owners {
+    let mut owners = problem.nothing_owned();
+    let Some(readers) = problem.subscribers.first().filter(|readers| !readers.is_empty()) else { return owners };
+    let count: usize = problem.claims.iter().map(Vec::len).sum();
+    let (least, mut extra) = (count / readers.len(), count % readers.len());
+    let mut owned = vec![0_usize; problem.member_count()];
+    for member in problem.claims.iter().flatten().filter_map(Claim::member) {
+        owned[member] += 1;
+    }
+    let mut room = vec![0_usize; problem.member_count()];
+    for &member in readers {
+        let has_extra = owned[member] > least && extra > 0;
+        extra -= usize::from(has_extra);
+        room[member] = least + usize::from(has_extra);
+    }
+    for (owner, claim) in owners.iter_mut().flatten().zip(problem.claims.iter().flatten()) {
+        if let Some(member) = claim.member().filter(|member| room[*member] > 0) {
+            room[member] -= 1;
+            *owner = Some(member);
+        }
+    }
+    // The extras that nobody kept go to members without one, in serving order.
+    for &member in readers.iter().filter(|member| owned[**member] <= least).take(extra) {
+        room[member] += 1;
+    }
+    let mut turn = readers.iter().copied().cycle();
+    for owner in owners.iter_mut().flatten().filter(|owner| owner.is_none()) {
+        let member = turn.find(|member| room[*member] > 0).expect("there is as much room as there are partitions");
+        room[member] -= 1;
+        *owner = Some(member);
+    }
+    owners
+}
