@@ -1,5 +1,24 @@
 //! A Kafka client written from the protocol up: no C, no JVM.
 //!
+//! Consume in a group:
+//!
+//! ```no_run
+//! # #[cfg(feature = "client")]
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use kafka_wire::client::{GroupConsumer, ResetPolicy};
+//!
+//! let mut consumer = GroupConsumer::builder("billing")
+//!     .topics(["orders"])
+//!     .auto_offset_reset(ResetPolicy::Earliest)
+//!     .connect("localhost:9092")
+//!     .await?;
+//! loop {
+//!     let record = consumer.next().await?;
+//!     println!("{}-{} @ {}: {:?}", record.topic, record.partition, record.offset, record.value);
+//! }
+//! # }
+//! ```
+//!
 //! With `default-features = false` it is the sans-IO core, without tokio: every message of Apache Kafka 4.4 at every
 //! version, record batches, and the client's state machines. Codecs are features as well: without `gzip`, `snappy`,
 //! `lz4` and `zstd` a compressed batch fails to open with `UnsupportedCodec`.
@@ -33,8 +52,8 @@
 //! Modules have ranks, lowest first: a module uses its own files and lower ranks, never a sibling or a higher rank.
 //! Everything but `client` is sans-IO: state machines take bytes and a [`time::Moment`], and never read a clock.
 //!
-//! Features: `client` (sockets), `tls`, `sasl` (SCRAM), `gzip`, `snappy`, `lz4` and `zstd` are on by default.
-//! `inspect` shows messages as JSON.
+//! Features: `client` (sockets), `tls`, `sasl` (SCRAM), `gzip`, `snappy`, `lz4`, `zstd` and `pattern` (regular
+//! expressions in subscriptions) are on by default. `inspect` shows messages as JSON.
 
 pub mod rng;
 pub mod time;

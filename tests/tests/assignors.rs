@@ -1,10 +1,11 @@
 //! Our assignors beside the Java client's, on random groups of a new seed in every run.
 //!
-//! `kafka-wire/tests/java/Assignors.java` makes the groups, each once new and once after members and partitions came and went.
-//! `range` and `roundrobin` have to give the same; `sticky` has to be as even, and as sticky where it is no more even: there are
-//! many such assignments, and which one it is concerns the leader alone.
+//! `kafka-wire/tests/java/Assignors.java` makes the groups, each once new and once after members and partitions came
+//! and went. `range` and `roundrobin` have to give the same; `sticky` has to be as even, and as sticky where it is no
+//! more even: there are many such assignments, and which one it is concerns the leader alone.
 //!
-//! A run prints its seed. `WATERWHEEL_ASSIGNORS_SEED` replays it, `WATERWHEEL_ASSIGNORS_COUNT` says how many groups it takes.
+//! A run prints its seed. `WATERWHEEL_ASSIGNORS_SEED` replays it, `WATERWHEEL_ASSIGNORS_COUNT` says how many groups it
+//! takes.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
@@ -57,16 +58,18 @@ impl Group {
             "end" => return true,
             "topics" => {
                 let counts = words.map(|word| word.split_once(':').expect("name and count"));
-                self.counts = counts.map(|(topic, count)| (Str::from(topic), count.parse().unwrap())).collect();
+                self.counts =
+                    counts.map(|(topic, count)| (Str::from(topic), count.parse().expect("a number"))).collect();
             }
             "member" => {
-                let (member_id, instance_id) = (Str::from(words.next().unwrap()), words.next().unwrap());
+                let (member_id, instance_id) =
+                    (Str::from(words.next().expect("an id")), words.next().expect("an instance id"));
                 let instance_id = (instance_id != "-").then(|| Str::from(instance_id));
                 self.members.push(Subscriber::new(member_id, instance_id, words.map(Str::from).collect()));
             }
             "data" => self.member().user_data = unhex(words.next().unwrap_or_default()),
             "had" => {
-                self.member().generation = words.next().unwrap().parse().unwrap();
+                self.member().generation = words.next().expect("a generation").parse().expect("a number");
                 self.member().owned = words.map(partition).collect();
             }
             assignor => self.java.entry(assignor.to_owned()).or_default().push(words.map(partition).collect()),
@@ -85,7 +88,7 @@ impl Group {
             assert_eq!(ours, self.java[assignor.name()], "{assignor:?}, group {number} of seed {seed}");
         }
         let Some(java) = self.java.get("sticky") else { return false };
-        let had: Vec<Subscriber> = self.members.iter().map(|member| had_by_user_data(member)).collect();
+        let had: Vec<Subscriber> = self.members.iter().map(had_by_user_data).collect();
         let ours = Assignor::Sticky.assign(&self.members, &self.counts);
         let place =
             || format!("group {number} of seed {seed}:\n{:?}\n{:?}\nours {ours:?}\nJava {java:?}", self.counts, had);
@@ -105,7 +108,7 @@ impl Group {
     }
 }
 
-/// What the member had by the user data that Java wrote for it: the same as its own words, one round before.
+/// The member with the partitions that it had by the user data that Java wrote for it.
 fn had_by_user_data(member: &Subscriber) -> Subscriber {
     let mut owned = Vec::new();
     let mut data = member.user_data.clone();
@@ -113,10 +116,10 @@ fn had_by_user_data(member: &Subscriber) -> Subscriber {
         return Subscriber { owned, ..member.clone() };
     }
     let mut take = |length: usize| data.split_to(length);
-    let int = |bytes: Bytes| i32::from_be_bytes(bytes[..].try_into().unwrap());
+    let int = |bytes: Bytes| i32::from_be_bytes(bytes[..].try_into().expect("four bytes"));
     for _ in 0..int(take(4)) {
-        let length = u16::from_be_bytes(take(2)[..].try_into().unwrap());
-        let topic = String::from_utf8(take(usize::from(length)).to_vec()).unwrap();
+        let length = u16::from_be_bytes(take(2)[..].try_into().expect("two bytes"));
+        let topic = String::from_utf8(take(usize::from(length)).to_vec()).expect("names are text");
         for _ in 0..int(take(4)) {
             owned.push(TopicPartition::new(topic.clone(), PartitionId(int(take(4)))));
         }
@@ -168,16 +171,17 @@ fn a_thousand_members_of_a_thousand_topics_are_served_in_time() {
     let assigned = timed("CooperativeSticky, settled", || Assignor::CooperativeSticky.assign(&again, &counts));
     assert_eq!(count(&assigned), 4_000);
     let loads: Vec<usize> = assigned.iter().map(Vec::len).collect();
-    assert!(loads.iter().max().unwrap() - loads.iter().min().unwrap() <= 1, "{loads:?}");
+    assert!(loads.iter().max().unwrap_or(&0) - loads.iter().min().unwrap_or(&0) <= 1, "{loads:?}");
 }
 
-/// Runs it, tells how long it took, and fails when that is too long. A build with optimisations has a tenth of the limit.
+/// Runs it, tells how long it took, and fails when that is too long. A build with optimisations has a tenth of the
+/// limit.
 fn timed<T>(what: &str, run: impl FnOnce() -> T) -> T {
     #[expect(clippy::disallowed_methods, reason = "the time that an assignment takes is what is tested")]
     let start = Instant::now();
     let made = run();
     let took = start.elapsed();
-    println!("{what}: {took:?}");
+    eprintln!("{what}: {took:?}");
     let limit = Duration::from_secs(if cfg!(debug_assertions) { 10 } else { 1 });
     assert!(took < limit, "{what} took {took:?}");
     made
@@ -213,9 +217,9 @@ fn number(variable: &str) -> Option<u64> {
 
 fn partition(word: &str) -> TopicPartition {
     let (topic, index) = word.rsplit_once('-').expect("topic and number");
-    TopicPartition::new(topic, PartitionId(index.parse().unwrap()))
+    TopicPartition::new(topic, PartitionId(index.parse().expect("a number")))
 }
 
 fn unhex(hex: &str) -> Bytes {
-    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hex digits")).collect()
 }

@@ -114,8 +114,8 @@ impl Consumer {
         self.shared.fetcher().assignment()
     }
 
-    /// The offset at which the next poll of this partition starts: behind all that polls returned, whether or not it was
-    /// read. `None` when the partition is not assigned, or where to begin is being looked up.
+    /// The offset at which the next poll of this partition starts: behind all that polls returned, whether or not it
+    /// was read. `None` when the partition is not assigned, or where to begin is being looked up.
     #[must_use]
     pub fn position(&self, partition: &TopicPartition) -> Option<Offset> {
         self.shared.fetcher().position(partition)
@@ -165,7 +165,8 @@ impl Shared {
         lock(&self.fetcher)
     }
 
-    /// Starts what there is to do, tells the reader of what there is to take, and says when to look again at the latest.
+    /// Starts what there is to do, tells the reader of what there is to take, and says when to look again at the
+    /// latest.
     fn start(self: &Arc<Self>, calls: &mut JoinSet<Done>) -> Option<Moment> {
         let mut fetcher = self.fetcher();
         let (now, cluster) = (self.client.now(), self.client.cluster());

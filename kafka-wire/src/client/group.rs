@@ -9,7 +9,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use super::consumer::sleep_until;
 use super::lock::lock;
 use super::{CallOptions, Client, CoordinatorError, Lane, Node, OwnLane, RequestError};
-use crate::cluster::{CoordinatorKind, GroupMetadata};
+use crate::cluster::{CoordinatorKind, GroupMetadata, TopicPartition};
 use crate::group::assignor::PartitionCounts;
 use crate::group::classic::{Answer, Call, CallFailure, CallId, Membership, Output};
 use crate::group::{GroupConfig, GroupEvent};
@@ -56,6 +56,33 @@ impl GroupMember {
         Self { shared, task }
     }
 
+    /// The next event, if there is one already.
+    pub(super) fn try_event(&mut self) -> Option<GroupEvent> {
+        self.shared.membership().poll_event()
+    }
+
+    /// The owner has polled, without waiting.
+    pub(super) fn mark_polled(&self) {
+        self.shared.membership().handle_poll_ended(self.shared.client.now());
+    }
+
+    /// The owner polls until the guard is dropped.
+    pub(super) fn begin_poll(&self) -> Polling {
+        self.shared.membership().handle_poll_begun();
+        Polling { shared: Arc::clone(&self.shared) }
+    }
+
+    /// As [`rejoin`](Self::rejoin), for a cooperative member that keeps these partitions and reads on.
+    pub fn rejoin_keeping(&mut self, kept: Vec<TopicPartition>) {
+        self.shared.membership().handle_rejoin_keeping(self.shared.client.now(), kept);
+        self.shared.work.notify_one();
+    }
+
+    /// Other topics, from the next [`rejoin`](Self::rejoin) on.
+    pub fn set_topics(&mut self, topics: Vec<Str>) {
+        self.shared.membership().set_topics(topics);
+    }
+
     /// Waits for what the owner has to act on next; after `Fatal`, forever. Cancel safe.
     pub async fn next_event(&mut self) -> GroupEvent {
         loop {
@@ -69,8 +96,8 @@ impl GroupMember {
     }
 
     /// Gives all partitions back and joins again; the next event is the new assignment, if nothing goes wrong. To be
-    /// called when nothing is open over the partitions any more: after `Rebalancing`, after `Lost`, and when a commit was
-    /// refused because the group has moved on. Does nothing while the member is joining.
+    /// called when nothing is open over the partitions any more: after `Rebalancing`, after `Lost`, and when a commit
+    /// was refused because the group has moved on. Does nothing while the member is joining.
     pub fn rejoin(&mut self) {
         self.shared.membership().handle_rejoin(self.shared.client.now());
         self.shared.work.notify_one();
@@ -85,7 +112,12 @@ impl GroupMember {
 
     /// Leaves the group, static members too, so that the others take over at once. Takes 1 s at most; when the
     /// coordinator cannot be reached by then, it notices by the session timeout.
-    pub async fn leave(self) {
+    pub async fn leave(mut self) {
+        self.leave_and_wait().await;
+    }
+
+    /// As [`leave`](Self::leave), for an owner that has more to do.
+    pub(super) async fn leave_and_wait(&mut self) {
         self.shared.membership().handle_leave(self.shared.client.now());
         self.shared.work.notify_one();
         let left = async {
@@ -95,6 +127,24 @@ impl GroupMember {
         };
         // Too late is as good as not at all: the coordinator will notice by the session timeout.
         let _ = tokio::time::timeout(LEAVE_TIMEOUT, left).await;
+    }
+}
+
+/// The time of a poll: as long as it lives the owner need not show that it does.
+#[derive(Debug)]
+pub(super) struct Polling {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Polling {
+    fn drop(&mut self) {
+        let mut membership = self.shared.membership();
+        let before = membership.next_timeout();
+        membership.handle_poll_ended(self.shared.client.now());
+        // The task sleeps until then, and has to know when that is sooner now.
+        if membership.next_timeout().is_some_and(|timeout| before.is_none_or(|before| timeout < before)) {
+            self.shared.work.notify_one();
+        }
     }
 }
 

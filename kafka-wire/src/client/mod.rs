@@ -21,6 +21,7 @@ mod coordinator;
 mod error;
 mod features;
 mod group;
+mod group_consumer;
 mod lane;
 mod lock;
 mod metadata;
@@ -47,6 +48,12 @@ pub use error::{
     ConnectError, ConnectFailure, ConnectStage, CoordinatorError, Endpoint, MetadataError, NotSentCause, RequestError,
 };
 pub use group::GroupMember;
+#[cfg(feature = "pattern")]
+pub use group_consumer::InvalidPattern;
+pub use group_consumer::{
+    AssignmentChange, GroupConsumer, GroupConsumerBuilder, GroupConsumerConfig, GroupConsumerError, MissingTopic,
+    OffsetCommitError, PendingCommit, Polled, Subscription, TopicPattern,
+};
 pub use lane::{Lane, OwnLane};
 pub use offsets::{OffsetsError, commit_offsets, fetch_offsets, fetch_unstable_offsets};
 pub use producer::{ExclusiveProducer, GroupOffsets, Producer, SendError, fence};
@@ -58,7 +65,9 @@ pub use secret::Secret;
 pub use tls::{Keystore, Pem, TlsConfig, TlsConfigError, TlsConnector, Truststore};
 pub use transport::{BoxFuture, Connector, DialError, TcpConnector, TlsProblem, Transport};
 
-pub use crate::consumer::{ConsumeError, ConsumerConfig, Fetched, FetchedBatch, ResetPolicy};
+pub use crate::consumer::{
+    BatchRecords, ConsumeError, ConsumerConfig, ConsumerRecord, Fetched, FetchedBatch, ResetPolicy,
+};
 pub use crate::group::{Assignor, GroupConfig, GroupError, GroupEvent, LostCause, MemberInfo};
 use crate::time::Moment;
 use crate::types::BrokerId;

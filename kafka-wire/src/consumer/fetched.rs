@@ -37,8 +37,8 @@ pub struct Fetched {
 pub struct FetchedBatch {
     /// The batch, shared with the frame.
     pub batch: Batch,
-    /// The first offset to deliver: a batch may begin before the position, and its records below this one were delivered
-    /// before, or were not asked for.
+    /// The first offset to deliver: a batch may begin before the position, and its records below this one were
+    /// delivered before, or were not asked for.
     pub position: Offset,
     partition: TopicPartition,
     failure: Failure,

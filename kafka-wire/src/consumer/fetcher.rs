@@ -141,8 +141,8 @@ impl Fetcher {
         assigned.map(|assigned| assigned.is_paused = is_paused).is_some()
     }
 
-    /// The offset from which the next taken data start; `None` when the partition is not assigned, or the reset policy has not
-    /// said yet where to begin.
+    /// The offset from which the next taken data start; `None` when the partition is not assigned, or the reset policy
+    /// has not said yet where to begin.
     #[must_use]
     pub fn position(&self, partition: &TopicPartition) -> Option<Offset> {
         self.positions.find(partition)?.next_delivered()
@@ -193,8 +193,8 @@ impl Fetcher {
         self.failure().cloned().map(Err)
     }
 
-    /// Whether [`take`](Self::take) has something to give, so that a reader who waits has to be told. Not only an answer brings
-    /// that about, but also a [`poll`](Self::poll) that finds a topic to be another one.
+    /// Whether [`take`](Self::take) has something to give, so that a reader who waits has to be told. Not only an
+    /// answer brings that about, but also a [`poll`](Self::poll) that finds a topic to be another one.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.parked.iter().any(|parked| self.is_deliverable(parked)) || self.failure().is_some()

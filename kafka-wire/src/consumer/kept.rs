@@ -21,8 +21,8 @@ pub struct BatchRecords<'a> {
     records: Records<'a>,
 }
 
-/// A record that is its own: it shares the memory of the fetch that brought it, and so keeps that while it lives, or, when it came
-/// compressed, memory that the records of its batch share.
+/// A record that is its own: it shares the memory of the fetch that brought it, and so keeps that while it lives, or,
+/// when it came compressed, memory that the records of its batch share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConsumerRecord {
     /// Name of the topic.
@@ -58,7 +58,7 @@ impl FetchedBatch {
     /// As for [`FetchedBatch::records`].
     pub fn to_owned_records(&self, buffer: &mut Decompressed) -> Result<Vec<ConsumerRecord>, ConsumeError> {
         let frame = (self.batch.header.compression() == Compression::None).then(|| self.batch.bytes());
-        // What came compressed is in a buffer that the next batch needs.
+        // Decompressed records are in a buffer that the next batch needs.
         let mut copies = BytesMut::new();
         let mut keep = |part: &[u8]| match &frame {
             Some(frame) => frame.slice_ref(part),

@@ -1,7 +1,7 @@
 //! Reading partitions, without I/O: positions, what to fetch next, and which batches a reader may see.
 //!
-//! [`Fetcher`] is the machine: it knows the assigned partitions, plans one fetch request per leader at a time, takes the
-//! answers, and parks what was received until it is polled. [`Fetched`] is what a poll hands out: batches of one
+//! [`Fetcher`] is the machine: it knows the assigned partitions, plans one fetch request per leader at a time, takes
+//! the answers, and parks what was received until it is polled. [`Fetched`] is what a poll hands out: batches of one
 //! partition, still in the frame they arrived in. The async handle is `client::Consumer`.
 //!
 //! Deliberately absent: fetch sessions (KIP-227) and reading from followers (KIP-392); every fetch names all of its
@@ -34,30 +34,32 @@ pub struct ConsumerConfig {
     pub min_bytes: u32,
     /// Bytes in the answer of one leader; at least one batch comes even when it is larger. Default 16 MiB.
     pub max_bytes: u32,
-    /// Bytes of one partition in an answer, and parked bytes from which on a partition is left out of the next fetch; at
-    /// least one batch comes even when it is larger. Default 1 MiB.
+    /// Bytes of one partition in an answer, and parked bytes from which on a partition is left out of the next fetch;
+    /// at least one batch comes even when it is larger. Default 1 MiB.
     pub max_partition_bytes: u32,
     /// How long a leader waits for `min_bytes`. Default 500 ms.
     pub max_wait: Duration,
-    /// Received bytes that may be parked until they are polled. At the limit fetching pauses; nothing is dropped. May be
-    /// exceeded by one batch per leader. What was handed out by a poll does not count. Default 50 MB.
+    /// Received bytes that may be parked until they are polled. At the limit fetching pauses; nothing is dropped. May
+    /// be exceeded by one batch per leader. What was handed out by a poll does not count. Default 50 MB.
     pub buffer_limit_bytes: usize,
     /// What happens when the position is outside of the log, or there is none to begin with. Default: an error.
     pub reset: ResetPolicy,
 }
 
-/// Where to go on when the position does not exist (OFFSET_OUT_OF_RANGE), and only then; and where to begin when there is none
-/// (`auto.offset.reset`).
+/// Where to go on when the position does not exist (OFFSET_OUT_OF_RANGE), and only then; and where to begin when there
+/// is none (`auto.offset.reset`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ResetPolicy {
-    /// Nowhere: the poll fails with [`ConsumeError::OffsetOutOfRange`]. Records may have been lost, and somebody should know.
+    /// Nowhere: the poll fails with [`ConsumeError::OffsetOutOfRange`]. Records may have been lost, and somebody should
+    /// know.
     #[default]
     None,
     /// At the first offset that the log still has.
     Earliest,
     /// At the end of the log; what is between is skipped.
     Latest,
-    /// At the first record that is at most this old by its timestamp, or at the end where there is none. Source: KIP-1106.
+    /// At the first record that is at most this old by its timestamp, or at the end where there is none. Source:
+    /// KIP-1106.
     ByDuration(Duration),
 }
 

@@ -7,14 +7,16 @@
 //!    |               JoinAt (back-off after an error)        v
 //!    +---------------------- Lost: unknown member, stale generation, no heartbeat for a session timeout
 //! ```
-//! Once assigned, the machine joins again only when its owner says so: until then the owner may hold an open transaction
-//! over the partitions it was given, and a JoinGroup would give them away. Before that, and after `rejoin`, errors of
-//! JoinGroup and SyncGroup are worked off here, each try later than the one before, so that no error is a hot loop.
+//! Once assigned, the machine joins again only when its owner says so: until then the owner may hold an open
+//! transaction over the partitions it was given, and a JoinGroup would give them away. Before that, and after `rejoin`,
+//! errors of JoinGroup and SyncGroup are worked off here, each try later than the one before, so that no error is a hot
+//! loop.
 //!
 //! A pending JoinGroup or SyncGroup counts as a heartbeat at the coordinator, so heartbeats run in `Stable` only.
 //!
-//! A cooperative owner joins again with partitions in its hands (`handle_rejoin_keeping`). Then it has to hear of an error that
-//! takes them away, and of a coordinator that could not be reached for a session timeout: both are `Lost`, as in `Stable`.
+//! A cooperative owner joins again with partitions in its hands (`handle_rejoin_keeping`). Then it has to hear of an
+//! error that takes them away, and of a coordinator that could not be reached for a session timeout: both are `Lost`,
+//! as in `Stable`.
 
 mod call;
 mod joining;
@@ -52,7 +54,7 @@ pub struct Membership {
     assigned: Vec<TopicPartition>,
     /// The topics of the last JoinGroup.
     subscribed: Vec<Str>,
-    /// What the owner has in its hands while the member joins.
+    /// Partitions that the owner has in its hands while the member joins.
     kept: Vec<TopicPartition>,
     /// When what is kept counts as lost, if the coordinator cannot be reached until then.
     kept_until: Option<Moment>,
@@ -176,14 +178,14 @@ impl Membership {
 
     /// The owner has nothing open over its partitions any more: give them back and join again, or join the first time.
     ///
-    /// Does nothing while the member is joining, and after it left or failed. Events not taken yet are dropped: they are
-    /// about partitions that the owner has just given back.
+    /// Does nothing while the member is joining, and after it left or failed. Events not taken yet are dropped: they
+    /// are about partitions that the owner has just given back.
     pub fn handle_rejoin(&mut self, now: Moment) {
         self.handle_rejoin_keeping(now, Vec::new());
     }
 
-    /// As [`handle_rejoin`](Self::handle_rejoin), for an owner that reads on what it names while the group shares anew; only
-    /// where [`GroupConfig::is_cooperative`]. A `Lost` takes these partitions away too. Source: KIP-429.
+    /// As [`handle_rejoin`](Self::handle_rejoin), for an owner that reads on what it names while the group shares anew;
+    /// only where [`GroupConfig::is_cooperative`]. A `Lost` takes these partitions away too. Source: KIP-429.
     pub fn handle_rejoin_keeping(&mut self, now: Moment, kept: Vec<TopicPartition>) {
         if matches!(self.state, State::Unjoined | State::Stable(_)) {
             self.events.clear();
@@ -243,8 +245,8 @@ impl Membership {
         !matches!(self.state, State::Unjoined | State::Leaving(_) | State::Left | State::Fatal)
     }
 
-    /// The owner did not poll in time. A static member keeps its place until the session timeout, as Java's does: it may only be
-    /// slow, and comes back under the same id.
+    /// The owner did not poll in time. A static member keeps its place until the session timeout, as Java's does: it
+    /// may only be slow, and comes back under the same id.
     fn leave_unpolled(&mut self) {
         self.poll_deadline = None;
         if self.config.instance_id.is_none() && !self.member_id.is_empty() {

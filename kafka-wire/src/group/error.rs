@@ -113,8 +113,8 @@ pub enum LostCause {
     StaleGeneration,
     /// No heartbeat got through for a session timeout; the coordinator has to be taken to have removed the member.
     SessionExpired,
-    /// The owner did not poll for [`GroupConfig::poll_interval`](super::GroupConfig::poll_interval) (`max.poll.interval.ms`), and the
-    /// member left, so that others can go on.
+    /// The owner did not poll for [`GroupConfig::poll_interval`](super::GroupConfig::poll_interval)
+    /// (`max.poll.interval.ms`), and the member left, so that others can go on.
     PollIntervalExceeded,
 }
 

@@ -1,9 +1,9 @@
 //! Membership of a classic consumer group, without I/O: who is in, who reads what, what has been read.
 //!
 //! [`classic::Membership`] is the member's state machine (join, sync, heartbeat, leave), [`assignor`] decides who reads
-//! which partition, [`blob`] is what members tell each other through JoinGroup and SyncGroup, [`commit`] is the shape of
-//! offset commits and look-ups. [`ownership::Ownership`] is what a group consumer has: its partitions, how far each is read,
-//! and what a rebalance does to them. The handles that users hold are in `client`.
+//! which partition, [`blob`] is what members tell each other through JoinGroup and SyncGroup, [`commit`] is the shape
+//! of offset commits and look-ups. [`ownership::Ownership`] is what a group consumer has: its partitions, how far each
+//! is read, and what a rebalance does to them. The handles that users hold are in `client`.
 //!
 //! Deliberately absent: the next-generation protocol (KIP-848), and clocks.
 
@@ -46,12 +46,12 @@ pub struct GroupConfig {
     /// Assignors that this member can run, preferred first. All members need one in common. Where all of them are
     /// [cooperative](Assignor::is_cooperative), the member may keep partitions through a rebalance.
     pub assignors: Vec<Assignor>,
-    /// Groups of topics of which partitions of equal numbers go to one member, whatever the assignor; those of the member that
-    /// leads count. Empty by default. See [`Assignor::assign_together`].
+    /// Groups of topics of which partitions of equal numbers go to one member, whatever the assignor; those of the
+    /// member that leads count. Empty by default. See [`Assignor::assign_together`].
     pub together: Vec<Vec<Str>>,
-    /// Put before the names of the assignors when members agree on one. A program whose members must not share partitions with
-    /// ordinary consumers has names of its own by it: the coordinator refuses whoever offers none of them with
-    /// INCONSISTENT_GROUP_PROTOCOL. Default: none, as the Java consumer.
+    /// Put before the names of the assignors when members agree on one. A program whose members must not share
+    /// partitions with ordinary consumers has names of its own by it: the coordinator refuses whoever offers none of
+    /// them with INCONSISTENT_GROUP_PROTOCOL. Default: none, as the Java consumer.
     pub protocol_prefix: &'static str,
     /// Free bytes that this member gives to the leader with its subscription; empty is sent as null.
     pub user_data: Bytes,
@@ -59,8 +59,8 @@ pub struct GroupConfig {
     pub leader_user_data: Option<LeaderUserData>,
     /// How often the leader looks whether topics were created or got more partitions. Default 5 min.
     pub metadata_interval: Duration,
-    /// `max.poll.interval.ms`: an owner that does not poll for so long has its partitions taken away, so that others can go on with
-    /// them. `None`, the default: nobody watches; for owners that do not poll.
+    /// `max.poll.interval.ms`: an owner that does not poll for so long has its partitions taken away, so that others
+    /// can go on with them. `None`, the default: nobody watches; for owners that do not poll.
     pub poll_interval: Option<Duration>,
 }
 
@@ -134,8 +134,9 @@ pub enum GroupEvent {
         /// What the leader's [`GroupConfig::leader_user_data`] made; empty when it made nothing.
         user_data: Bytes,
     },
-    /// The group wants to share anew. The partitions are still ours: finish and commit what is begun, stop reading, then
-    /// `rejoin`, all within [`GroupConfig::rebalance_timeout`]. A cooperative member may rejoin at once and read on.
+    /// The group wants to share anew. The partitions are still ours: finish and commit what is begun, stop reading,
+    /// then `rejoin`, all within [`GroupConfig::rebalance_timeout`]. A cooperative member may rejoin at once and read
+    /// on.
     Rebalancing,
     /// The partitions are no longer ours and commits will be refused: drop what is begun, then `rejoin`.
     Lost {

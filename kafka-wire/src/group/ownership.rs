@@ -1,7 +1,7 @@
-//! What a group consumer has: its partitions, how far each is read, and what a rebalance does to them.
+//! The partitions of a group consumer: how far each is read, and what a rebalance does to them.
 //!
-//! The rule, which this machine keeps: **records of a partition are handed out only after `Assigned` was told for it, and never
-//! after `Revoking` or `Lost` was told for it.**
+//! The rule, which this machine keeps: **records of a partition are handed out only after `Assigned` was told for it,
+//! and never after `Revoking` or `Lost` was told for it.**
 //!
 //! ```text
 //! eager:        Rebalancing --> commit (auto) --> tell Revoking(all) --poll--> stop, tell Revoked(all) --> rejoin
@@ -10,9 +10,9 @@
 //!                               --> look up offsets of what is new, tell Assigned(new) --> rejoin if anything was revoked
 //! both:         Lost        --> stop, tell Lost(all) --> rejoin
 //! ```
-//! What is to be done stands in a queue, and the owner works it off before it hands out records. Telling the user ends a poll, so
-//! what stands behind it is done when the user polls again: between `Revoking` and that poll the partitions are still ours, and
-//! what was read can be committed.
+//! Things to do stand in a queue, and the owner works it off before it hands out records. Telling the user ends
+//! a poll, so what stands behind it is done when the user polls again: between `Revoking` and that poll the partitions
+//! are still ours, and what was read can be committed.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -45,13 +45,13 @@ struct Held {
     round: u64,
     /// Where the user stands: behind all that was handed out. `None` until that is known.
     position: Option<CommittedOffset>,
-    /// What the group knows, or where reading began: where to go back to.
+    /// The offset to go back to: the last one that was committed, or the one where reading began.
     settled: Option<CommittedOffset>,
-    /// What the group knows.
+    /// The offset that the group knows.
     committed: Option<Offset>,
 }
 
-/// What stands in the queue: effects, and steps that become effects when their turn comes.
+/// An entry of the queue: effects, and steps that become effects when their turn comes.
 #[derive(Debug)]
 enum Item {
     Do(Effect),
@@ -70,7 +70,7 @@ enum Revocation {
     ExceptTopics(Vec<Str>),
 }
 
-/// What the owner has to do.
+/// Something that the owner has to do.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Effect {
@@ -78,21 +78,22 @@ pub enum Effect {
     FetchOffsets {
         /// To be handed back.
         round: u64,
-        /// What to look up.
+        /// Partitions to look up.
         partitions: Vec<TopicPartition>,
     },
     /// Read from here on; `None` where the group has committed nothing: then the reset policy says where.
     Read {
-        /// What to read.
+        /// Partition to read.
         partition: TopicPartition,
         /// From where.
         from: Option<CommittedOffset>,
     },
     /// Hand out nothing of it any more.
     StopReading(TopicPartition),
-    /// Commit these, then call [`Ownership::handle_committed`] with `is_awaited`. Nothing else comes before that if it is.
+    /// Commit these, then call [`Ownership::handle_committed`] with `is_awaited`. Nothing else comes before that if it
+    /// is.
     Commit {
-        /// What to commit.
+        /// Offsets to commit.
         offsets: Vec<(TopicPartition, CommittedOffset)>,
         /// Whether the partitions are given up after it.
         is_awaited: bool,
@@ -106,19 +107,20 @@ pub enum Effect {
     Tell(AssignmentChange),
 }
 
-/// What the user has to know of the assignment.
+/// A change of the assignment that the user has to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AssignmentChange {
     /// These are new; records of them may come from now on. Perhaps none.
     Assigned(Vec<TopicPartition>),
-    /// These will be given up by the next poll. Until then what was read of them can be committed; no record of them comes any more.
+    /// These will be given up by the next poll. Until then what was read of them can be committed; no record of them
+    /// comes any more.
     Revoking(Vec<TopicPartition>),
     /// These were given up.
     Revoked(Vec<TopicPartition>),
     /// These are gone without a chance to commit, and others may have them already: drop what is begun.
     Lost {
-        /// What is gone.
+        /// Partitions that are gone.
         partitions: Vec<TopicPartition>,
         /// Why.
         cause: LostCause,
@@ -126,7 +128,8 @@ pub enum AssignmentChange {
 }
 
 impl Ownership {
-    /// Nothing is ours yet. With `auto_commit` what was handed out is committed so often, and before partitions are given up.
+    /// Nothing is ours yet. With `auto_commit` what was handed out is committed so often, and before partitions are
+    /// given up.
     #[must_use]
     pub fn new(is_cooperative: bool, auto_commit: Option<Duration>, now: Moment) -> Self {
         Self {
@@ -152,7 +155,7 @@ impl Ownership {
         self.held.contains_key(partition)
     }
 
-    /// What the membership says; `Fatal` is the owner's.
+    /// News of the membership; `Fatal` is the owner's.
     pub fn handle_event(&mut self, event: &GroupEvent) {
         match event {
             GroupEvent::Assigned { partitions, .. } => {
@@ -247,7 +250,7 @@ impl Ownership {
         self.held.get(partition)?.position.as_ref()
     }
 
-    /// What the group does not know yet: the positions to commit.
+    /// The positions to commit: those that the group does not know yet.
     #[must_use]
     pub fn uncommitted(&self) -> Vec<(TopicPartition, CommittedOffset)> {
         let news = self.held.iter().filter_map(|(partition, held)| {
@@ -267,8 +270,8 @@ impl Ownership {
         }
     }
 
-    /// The commit of an effect was answered, or failed: then what it was about is read again by somebody, which is what a commit
-    /// that fails means.
+    /// The commit of an effect was answered, or failed: then what it was about is read again by somebody, which is what
+    /// a commit that fails means.
     pub fn handle_committed(&mut self, is_awaited: bool) {
         if is_awaited {
             self.is_waiting = false;
@@ -277,8 +280,8 @@ impl Ownership {
         }
     }
 
-    /// Back to what is committed, or to where reading began: each partition with the offset to read from. The work since then is
-    /// to be dropped; for a transaction that was aborted.
+    /// Back to what is committed, or to where reading began: each partition with the offset to read from. The work
+    /// since then is to be dropped; for a transaction that was aborted.
     pub fn rewind(&mut self) -> Vec<(TopicPartition, CommittedOffset)> {
         let settled = self.held.iter_mut().filter_map(|(partition, held)| {
             held.position.as_ref()?;

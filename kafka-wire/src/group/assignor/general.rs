@@ -1,11 +1,11 @@
 //! The sticky assignment when members subscribe to different topics.
 //!
-//! Every member keeps what it had, and partitions without an owner go to the subscriber that has the fewest, those with the
-//! smallest choice first. Then loads are evened out: from a member with many partitions we look for a member with at least two
-//! fewer that can be reached by handing partitions on (A gives one to B, who gives one to C), and hand them on along that way.
-//! When no member has such a way, no other assignment is more even, by any measure that prefers even ones (optimal
-//! semi-matchings: Harvey, Ladner, Lovasz, Tamir, 2003). Of several ways we take one that ends at the member with the fewest,
-//! and on which the fewest partitions leave the member that had them.
+//! Every member keeps what it had, and partitions without an owner go to the subscriber that has the fewest, those with
+//! the smallest choice first. Then loads are evened out: from a member with many partitions we look for a member with
+//! at least two fewer that can be reached by handing partitions on (A gives one to B, who gives one to C), and hand
+//! them on along that way. When no member has such a way, no other assignment is more even, by any measure that prefers
+//! even ones (optimal semi-matchings: Harvey, Ladner, Lovasz, Tamir, 2003). Of several ways we take one that ends at
+//! the member with the fewest, and on which the fewest partitions leave the member that had them.
 
 use std::collections::VecDeque;
 
@@ -87,7 +87,7 @@ impl<'p, 'a> Group<'p, 'a> {
     }
 
     fn even_out(&mut self) {
-        let mut order = self.problem.serving_order();
+        let mut order: Vec<usize> = (0..self.loads.len()).collect();
         loop {
             let mut is_even = true;
             order.sort_by_key(|&member| std::cmp::Reverse(self.loads[member]));
@@ -147,7 +147,8 @@ impl<'p, 'a> Group<'p, 'a> {
             }
             for &(topic, _) in &self.held[from] {
                 let step_cost = usize::from(self.is_at_home(topic, from));
-                // Whoever reaches a topic first reaches its subscribers at the lowest cost, but for the cost of its own step.
+                // Whoever reaches a topic first reaches its subscribers at the lowest cost, but for the cost of its own
+                // step.
                 if std::mem::replace(&mut is_expanded[topic][step_cost], true) {
                     continue;
                 }
@@ -198,6 +199,6 @@ impl<'p, 'a> Group<'p, 'a> {
     }
 }
 
-/// Groups of more members are left as they are: the search for better ones takes time with the third power of their number, and what
-/// it finds is a partition here and there that need not have moved.
+/// Groups of more members are left as they are: the search for better ones takes time with the third power of their
+/// number, and what it finds is a partition here and there that need not have moved.
 const REFINED_MEMBERS_MAX: usize = 100;

@@ -1,8 +1,9 @@
 //! Client-side assignment of partitions to the members of a classic group, one file per assignor.
 //!
-//! The leader of a group runs an assignor over what every member subscribed to. `range` and `roundrobin` give what the Java
-//! client gives for the same input, the sticky ones are as balanced and as sticky; so a group may mix clients and any member
-//! may lead. A new assignor is a file and a row in [`Assignor`], or, in a program of its own, a [`PartitionAssignor`].
+//! The leader of a group runs an assignor over what every member subscribed to. `range` and `roundrobin` give what the
+//! Java client gives for the same input, the sticky ones are as balanced and as sticky; so a group may mix clients and
+//! any member may lead. A new assignor is a file and a row in [`Assignor`], or, in a program of its own, a
+//! [`PartitionAssignor`].
 
 mod general;
 mod own;
@@ -28,8 +29,8 @@ use crate::wire::Str;
 
 /// A way to spread partitions over the members of a group.
 ///
-/// To go from one to another without stopping the group, members are restarted one by one with both in their lists, the new one
-/// first, and then again with the new one alone: the coordinator chooses one that all members have.
+/// To go from one to another without stopping the group, members are restarted one by one with both in their lists, the
+/// new one first, and then again with the new one alone: the coordinator chooses one that all members have.
 #[derive(Clone)]
 pub enum Assignor {
     /// Each topic on its own, in contiguous runs: equal keys of co-partitioned topics meet in one member.
@@ -38,8 +39,9 @@ pub enum Assignor {
     RoundRobin,
     /// As even as subscriptions allow, and members keep what they had as far as that goes.
     Sticky,
-    /// As `Sticky`, and cooperative (KIP-429): members go on with what they keep during a rebalance. It is so only where every
-    /// assignor in a member's list is cooperative; beside others the member gives everything up, as all of them have to.
+    /// As `Sticky`, and cooperative (KIP-429): members go on with what they keep during a rebalance. It is so only
+    /// where every assignor in a member's list is cooperative; beside others the member gives everything up, as all of
+    /// them have to.
     CooperativeSticky,
     /// The user's own.
     Own(Arc<dyn PartitionAssignor>),
@@ -70,8 +72,8 @@ impl Assignor {
         }
     }
 
-    /// Whether members may keep partitions through a rebalance, since this assignor gives none to another member before its
-    /// owner has given it up. Source: KIP-429.
+    /// Whether members may keep partitions through a rebalance, since this assignor gives none to another member before
+    /// its owner has given it up. Source: KIP-429.
     #[must_use]
     pub fn is_cooperative(&self) -> bool {
         match self {
@@ -81,7 +83,7 @@ impl Assignor {
         }
     }
 
-    /// What a member tells the leader about itself for this assignor; empty for nothing.
+    /// The bytes by which a member tells the leader about itself for this assignor; empty for nothing.
     #[must_use]
     pub fn user_data(&self, topics: &[Str], previous: Previous<'_>) -> Bytes {
         match self {
@@ -92,8 +94,8 @@ impl Assignor {
         }
     }
 
-    /// Assigns every partition of every subscribed topic to exactly one of the members that subscribe to it; a cooperative
-    /// assignor leaves out those that their owners have to give up first.
+    /// Assigns every partition of every subscribed topic to exactly one of the members that subscribe to it; a
+    /// cooperative assignor leaves out those that their owners have to give up first.
     ///
     /// The result has one entry per member, in the order of `members`; partitions of an entry are sorted. The order of
     /// `members` changes nothing else. Topics that `partition_counts` does not name are left out.
@@ -189,7 +191,7 @@ impl Assignor {
 /// Number of partitions of each topic that exists.
 pub type PartitionCounts = BTreeMap<Str, u32>;
 
-/// What an assignor knows of one member.
+/// One member, as an assignor knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subscriber {
     /// Id that the coordinator gave to the member.
@@ -198,12 +200,12 @@ pub struct Subscriber {
     pub instance_id: Option<Str>,
     /// Topics that the member reads; repetitions count once.
     pub topics: Vec<Str>,
-    /// What the member has and would keep.
+    /// The partitions that the member has and would keep.
     pub owned: Vec<TopicPartition>,
-    /// The generation in which it got them; -1 when unknown. Of two claims to a partition the one of the later generation
-    /// counts, and of one generation neither. Source: KIP-792.
+    /// The generation in which it got them; -1 when unknown. Of two claims to a partition the one of the later
+    /// generation counts, and of one generation neither. Source: KIP-792.
     pub generation: i32,
-    /// What the member tells about itself for this assignor.
+    /// The bytes by which the member tells about itself for this assignor.
     pub user_data: Bytes,
 }
 

@@ -1,4 +1,4 @@
-//! What a program has to say to bring an assignor of its own.
+//! The trait by which a program brings an assignor of its own.
 
 use std::fmt;
 
@@ -47,14 +47,15 @@ pub trait PartitionAssignor: fmt::Debug + Send + Sync {
     /// The name that members agree on; not one of Kafka's own.
     fn name(&self) -> &str;
 
-    /// Whether members keep what they have through a rebalance. Then [`assign`](Self::assign) must give no partition to a member
-    /// while another one has it among its [`owned`](Subscriber::owned): the owner is told to give it up by its share, joins
-    /// again at once, and then the partition is free. Default: no.
+    /// Whether members keep what they have through a rebalance. Then [`assign`](Self::assign) must give no partition to
+    /// a member while another one has it among its [`owned`](Subscriber::owned): the owner is told to give it up by its
+    /// share, joins again at once, and then the partition is free. Default: no.
     fn is_cooperative(&self) -> bool {
         false
     }
 
-    /// What this member tells the leader: it comes back as [`Subscriber::user_data`]. Default: nothing.
+    /// The bytes by which this member tells the leader about itself: they come back as [`Subscriber::user_data`].
+    /// Default: nothing.
     fn user_data(&self, topics: &[Str], previous: Previous<'_>) -> Bytes {
         let _ = (topics, previous);
         Bytes::new()
@@ -62,12 +63,13 @@ pub trait PartitionAssignor: fmt::Debug + Send + Sync {
 
     /// One share for each member, in the order of `members`. Called in the member that leads.
     ///
-    /// `counts` has the topics that exist, of all that any member subscribes to. A partition belongs to at most one member, and
-    /// to one that subscribes to its topic; nobody reads a partition that is in no share. The bytes of a share go to its member.
+    /// `counts` has the topics that exist, of all that any member subscribes to. A partition belongs to at most one
+    /// member, and to one that subscribes to its topic; nobody reads a partition that is in no share. The bytes of a
+    /// share go to its member.
     fn assign(&self, members: &[Subscriber], counts: &PartitionCounts) -> Vec<Share>;
 }
 
-/// What a member had before it joined.
+/// The partitions that a member had before it joined.
 #[derive(Clone, Copy, Debug)]
 pub struct Previous<'a> {
     /// Its partitions by the last assignment, sorted.
@@ -76,7 +78,7 @@ pub struct Previous<'a> {
     pub generation: i32,
 }
 
-/// What a member gets.
+/// The share of one member.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Share {
     /// Its partitions.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{PartitionCounts, Subscriber, in_serving_order, members_by_topic, partition};
+use super::{PartitionCounts, Subscriber, members_by_topic, partition};
 use crate::cluster::TopicPartition;
 use crate::wire::Str;
 
@@ -83,11 +83,6 @@ impl<'a> Problem<'a> {
     /// Nobody has anything.
     pub(super) fn nothing_owned(&self) -> Owners {
         self.claims.iter().map(|topic| vec![None; topic.len()]).collect()
-    }
-
-    /// Indexes of members in the order in which they are served.
-    pub(super) fn serving_order(&self) -> Vec<usize> {
-        in_serving_order(self.members)
     }
 }
 

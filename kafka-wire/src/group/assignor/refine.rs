@@ -1,9 +1,9 @@
 //! The last step of a sticky assignment: as even as it is, it keeps as much as it can.
 //!
-//! Handing partitions on in a circle leaves every load as it is, and so does a way from a member to one with one fewer, which swaps
-//! their loads. A step costs 1 when a partition leaves its former owner, gains 1 when one comes home, and is free otherwise. As long
-//! as there is a circle that gains, we take it; when there is none, no assignment that is as even keeps more (minimum cost flow by
-//! cancelling negative cycles; they are found as Bellman and Ford do).
+//! Handing partitions on in a circle leaves every load as it is, and so does a way from a member to one with one fewer,
+//! which swaps their loads. A step costs 1 when a partition leaves its former owner, gains 1 when one comes home, and
+//! is free otherwise. As long as there is a circle that gains, we take it; when there is none, no assignment that is as
+//! even keeps more (minimum cost flow by cancelling negative cycles; they are found as Bellman and Ford do).
 
 use super::problem::{Owners, Problem};
 
@@ -68,7 +68,7 @@ impl Graph {
         }
         let mut edges: Vec<Edge> = best.into_iter().flatten().collect();
         for from in 0..member_count {
-            // What ends at `from` may as well end at a member that has one more, if that then is where it began.
+            // A way that ends at `from` may as well begin at a member that has one more: their loads are swapped.
             let with_one_more = (0..member_count).filter(|to| loads[*to] == loads[from] + 1);
             edges.extend(with_one_more.map(|to| Edge { from, to, topic: None, cost: 0 }));
         }

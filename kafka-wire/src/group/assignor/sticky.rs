@@ -1,24 +1,27 @@
 //! Sticky: as even as subscriptions allow, and within that members keep what they had.
 //!
-//! 1. Claims. A partition is its last owner's, if that still subscribes to the topic. Of two claims the one of the later
-//!    generation counts; two of one generation cancel each other out, because one of both must be wrong (KIP-792).
-//! 2. When all members subscribe to the same topics, each may have `n / m` partitions, and `n % m` of them one more. A member
-//!    keeps up to that, those with too many being first to get the one more; no assignment as even keeps more. What is left
-//!    over is dealt to those who lack some.
-//! 3. Otherwise members keep all they had, what nobody had goes to the subscriber with the fewest, and then partitions wander
-//!    from members with many to members with few until no way of moving them makes the group more even (`general`).
+//! 1. Claims. A partition is its last owner's, if that still subscribes to the topic. Of two claims the one of the
+//!    later generation counts; two of one generation cancel each other out, because one of both must be wrong
+//!    (KIP-792).
+//! 2. When all members subscribe to the same topics, each may have `n / m` partitions, and `n % m` of them one more. A
+//!    member keeps up to that, those with too many being first to get the one more; no assignment as even keeps more.
+//!    What is left over is dealt to those who lack some.
+//! 3. Otherwise members keep all they had, what nobody had goes to the subscriber with the fewest, and then partitions
+//!    wander from members with many to members with few until no way of moving them makes the group more even
+//!    (`general`).
 //!
-//! The cooperative variant then takes back what has another living owner: that owner sees in its share that it has to give the
-//! partition up, joins again, and in that next round the partition is free. Source: KIP-429.
+//! The cooperative variant then takes back what has another living owner: that owner sees in its share that it has to
+//! give the partition up, joins again, and in that next round the partition is free. Source: KIP-429.
 
 use super::problem::{Claim, Owners, Problem};
-use super::{PartitionCounts, Subscriber, general};
+use super::{PartitionCounts, Subscriber, general, in_serving_order};
 use crate::cluster::TopicPartition;
 
 pub(super) fn assign(members: &[Subscriber], partition_counts: &PartitionCounts) -> Vec<Vec<TopicPartition>> {
-    let problem = Problem::new(members, partition_counts);
-    let owners = solve(&problem);
-    problem.shares(&owners)
+    in_order(members, |members| {
+        let problem = Problem::new(members, partition_counts);
+        problem.shares(&solve(&problem))
+    })
 }
 
 /// As [`assign`], without what somebody else has.
@@ -26,20 +29,36 @@ pub(super) fn assign_cooperatively(
     members: &[Subscriber],
     partition_counts: &PartitionCounts,
 ) -> Vec<Vec<TopicPartition>> {
-    let problem = Problem::new(members, partition_counts);
-    let mut owners = solve(&problem);
-    for (owner, claim) in owners.iter_mut().flatten().zip(problem.claims.iter().flatten()) {
-        let is_free = match claim {
-            Claim::Nobody => true,
-            Claim::Member { member, .. } => *owner == Some(*member),
-            // Several think that they have it: all of them give it up first.
-            Claim::Contested { .. } => false,
-        };
-        if !is_free {
-            *owner = None;
+    in_order(members, |members| {
+        let problem = Problem::new(members, partition_counts);
+        let mut owners = solve(&problem);
+        for (owner, claim) in owners.iter_mut().flatten().zip(problem.claims.iter().flatten()) {
+            let is_free = match claim {
+                Claim::Nobody => true,
+                Claim::Member { member, .. } => *owner == Some(*member),
+                // Several think that they have it: all of them give it up first.
+                Claim::Contested { .. } => false,
+            };
+            if !is_free {
+                *owner = None;
+            }
         }
+        problem.shares(&owners)
+    })
+}
+
+/// Serves members in the order that their ids give them, whatever order they come in.
+fn in_order(
+    members: &[Subscriber],
+    assign: impl FnOnce(&[Subscriber]) -> Vec<Vec<TopicPartition>>,
+) -> Vec<Vec<TopicPartition>> {
+    let order = in_serving_order(members);
+    let sorted: Vec<Subscriber> = order.iter().map(|&member| members[member].clone()).collect();
+    let mut shares = vec![Vec::new(); members.len()];
+    for (member, share) in order.into_iter().zip(assign(&sorted)) {
+        shares[member] = share;
     }
-    problem.shares(&owners)
+    shares
 }
 
 fn solve(problem: &Problem<'_>) -> Owners {

@@ -1,8 +1,9 @@
 //! The bytes in which members tell the leader what they had, as Java's sticky assignors write them.
 //!
-//! `sticky` members give everything up before they join, so what they had is told in user data: `StickyAssignorUserData`, of
-//! version 1 without saying so, or of version 0, which lacks the generation. `cooperative-sticky` members tell what they have
-//! in the subscription itself, and the generation there too, or, in subscriptions before version 2, in four bytes of user data.
+//! `sticky` members give everything up before they join, so what they had is told in user data:
+//! `StickyAssignorUserData`, of version 1 without saying so, or of version 0, which lacks the generation.
+//! `cooperative-sticky` members tell what they have in the subscription itself, and the generation there too, or, in
+//! subscriptions before version 2, in four bytes of user data.
 
 use bytes::{BufMut, Bytes, BytesMut};
 

@@ -38,7 +38,7 @@ impl Membership {
         self.state = State::Joining(self.call(Call::Join(request)));
     }
 
-    /// What the member tells the leader, if the group agrees on this assignor.
+    /// The member's words to the leader, if the group agrees on this assignor.
     fn subscription(&self, assignor: &Assignor) -> Bytes {
         let previous = Previous { partitions: &self.assigned, generation: self.proof.generation };
         let of_assignor = assignor.user_data(&self.config.topics, previous);

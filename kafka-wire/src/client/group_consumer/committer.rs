@@ -1,0 +1,127 @@
+//! Commits in the order in which they were asked for: one request at a time, so that none overtakes another.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::AbortHandle;
+use tracing::warn;
+
+use super::OffsetCommitError;
+use crate::client::{Client, commit_offsets};
+use crate::cluster::{CommittedOffset, GroupMetadata, TopicPartition};
+
+/// Offsets, to be read next.
+pub(super) type Offsets = Vec<(TopicPartition, CommittedOffset)>;
+
+/// A commit that is on its way. Its answer may be awaited; a failure that nobody awaits is a warning in the log.
+#[derive(Debug)]
+pub struct PendingCommit {
+    answer: oneshot::Receiver<Result<(), OffsetCommitError>>,
+}
+
+impl Future for PendingCommit {
+    type Output = Result<(), OffsetCommitError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let answer = ready!(Pin::new(&mut self.answer).poll(cx));
+        Poll::Ready(answer.unwrap_or(Err(OffsetCommitError::Closed)))
+    }
+}
+
+/// The reason of a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    User,
+    Timer,
+    /// Partitions are given up behind it.
+    Revocation,
+}
+
+/// A commit that was answered.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) origin: Origin,
+    pub(super) offsets: Offsets,
+    pub(super) is_done: bool,
+}
+
+struct Job {
+    group: GroupMetadata,
+    offsets: Offsets,
+    origin: Origin,
+    answer: oneshot::Sender<Result<(), OffsetCommitError>>,
+}
+
+/// The task that commits. What waits for its turn is joined to one request.
+#[derive(Debug)]
+pub(super) struct Committer {
+    jobs: mpsc::UnboundedSender<Job>,
+    outcomes: mpsc::UnboundedReceiver<Outcome>,
+    task: AbortHandle,
+}
+
+impl Committer {
+    pub(super) fn start(client: Client) -> Self {
+        let ((jobs, asked), (told, outcomes)) = (mpsc::unbounded_channel(), mpsc::unbounded_channel());
+        let task = tokio::spawn(run(client, asked, told)).abort_handle();
+        Self { jobs, outcomes, task }
+    }
+
+    pub(super) fn commit(&self, group: GroupMetadata, offsets: Offsets, origin: Origin) -> PendingCommit {
+        let (sender, answer) = oneshot::channel();
+        // A task that is gone drops the sender, which the answer tells.
+        let _ = self.jobs.send(Job { group, offsets, origin, answer: sender });
+        PendingCommit { answer }
+    }
+
+    pub(super) fn try_outcome(&mut self) -> Option<Outcome> {
+        self.outcomes.try_recv().ok()
+    }
+
+    pub(super) async fn outcome(&mut self) -> Option<Outcome> {
+        self.outcomes.recv().await
+    }
+}
+
+impl Drop for Committer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn run(client: Client, mut asked: mpsc::UnboundedReceiver<Job>, told: mpsc::UnboundedSender<Outcome>) {
+    while let Some(first) = asked.recv().await {
+        let mut jobs = VecDeque::from([first]);
+        while let Ok(job) = asked.try_recv() {
+            jobs.push_back(job);
+        }
+        while let Some(first) = jobs.pop_front() {
+            let group = first.group.clone();
+            let mut turn = vec![first];
+            // Those of another generation are asked about by themselves, in order.
+            while jobs.front().is_some_and(|job| job.group == group) {
+                turn.extend(jobs.pop_front());
+            }
+            let offsets = turn.iter().flat_map(|job| job.offsets.iter().cloned());
+            let offsets: Offsets = offsets.collect::<BTreeMap<_, _>>().into_iter().collect();
+            let done = commit_offsets(&client, &group, &offsets).await.map_err(OffsetCommitError::from);
+            for job in turn {
+                answer(job, done.clone(), &told);
+            }
+        }
+    }
+}
+
+fn answer(job: Job, done: Result<(), OffsetCommitError>, told: &mpsc::UnboundedSender<Outcome>) {
+    let Job { group, offsets, origin, answer } = job;
+    // Whoever listened may be gone.
+    let _ = told.send(Outcome { origin, offsets, is_done: done.is_ok() });
+    match answer.send(done) {
+        // The timer tries again after the rebalance.
+        Err(Err(OffsetCommitError::RebalanceInProgress)) if origin == Origin::Timer => {}
+        Err(Err(error)) => warn!(group = %group.group_id, %error, "offsets were not committed"),
+        Ok(()) | Err(Ok(())) => {}
+    }
+}

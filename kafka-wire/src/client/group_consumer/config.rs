@@ -1,0 +1,277 @@
+//! The settings of a group consumer, under names that Kafka's users know.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{GroupConsumer, GroupConsumerError};
+use crate::client::{Client, ClientConfig};
+use crate::consumer::{ConsumerConfig, ResetPolicy};
+use crate::group::{Assignor, GroupConfig};
+use crate::types::IsolationLevel;
+use crate::wire::Str;
+
+/// Which topics a group consumer reads.
+#[derive(Clone, Debug)]
+pub enum Subscription {
+    /// These. One that does not exist is read once it does.
+    Topics(Vec<Str>),
+    /// All whose names match, also those that come later: looked for every
+    /// [`metadata_max_age`](ClientConfig::metadata_max_age). Kafka's own topics are left out.
+    Pattern(TopicPattern),
+}
+
+/// A test of topic names, made here and not at the broker.
+#[derive(Clone)]
+pub struct TopicPattern {
+    text: String,
+    matches: Arc<dyn Fn(&str) -> bool + Send + Sync>,
+}
+
+/// The choice of a group consumer about a topic that does not exist.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MissingTopic {
+    /// Waits for it, after a warning in the log.
+    #[default]
+    Wait,
+    /// Polls fail with [`GroupConsumerError::MissingTopic`] while it is missing.
+    Fail,
+}
+
+/// How a group consumer works. Start from [`GroupConsumerConfig::new`] and change what differs, or use
+/// [`GroupConsumer::builder`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct GroupConsumerConfig {
+    /// `group.id`: consumers with the same one share the partitions.
+    pub group_id: Str,
+    /// `group.instance.id`: makes the member static, so that a restart within `session_timeout` keeps its partitions
+    /// without a rebalance. Default: none.
+    pub instance_id: Option<Str>,
+    /// The topics to read.
+    pub subscription: Subscription,
+    /// `auto.offset.reset`: where to begin a partition of which the group has committed nothing, and where to go on
+    /// when what comes next was deleted. Default: at the end, as Kafka's.
+    pub auto_offset_reset: ResetPolicy,
+    /// `auto.commit.interval.ms`: what was handed out is committed so often, in the background, by polls, and also
+    /// before partitions are given up and at the close. `None` (`enable.auto.commit=false`): only by `commit`. Default
+    /// 5 s.
+    pub auto_commit_interval: Option<Duration>,
+    /// `isolation.level`. Default: read uncommitted, as Kafka's.
+    pub isolation: IsolationLevel,
+    /// `partition.assignment.strategy`, preferred first. Default: range and cooperative sticky, as Java's.
+    pub assignors: Vec<Assignor>,
+    /// `session.timeout.ms`. Default 45 s.
+    pub session_timeout: Duration,
+    /// `heartbeat.interval.ms`. Default 3 s.
+    pub heartbeat_interval: Duration,
+    /// `max.poll.interval.ms`: a consumer whose owner does not poll for so long leaves the group, and the next poll
+    /// says [`Lost`](super::AssignmentChange::Lost). It also bounds how long a rebalance waits for this member. Default
+    /// 5 min.
+    pub max_poll_interval: Duration,
+    /// Whether a topic that does not exist is waited for.
+    pub missing_topic: MissingTopic,
+    /// `fetch.min.bytes` and the like. `isolation` and `reset` in it do not count.
+    pub fetch: ConsumerConfig,
+    /// Bytes that one batch may take when it is decompressed. Default 128 MiB.
+    pub decompression_limit_bytes: usize,
+}
+
+impl GroupConsumerConfig {
+    /// Kafka's defaults.
+    #[must_use]
+    pub fn new(group_id: impl Into<Str>, subscription: Subscription) -> Self {
+        Self {
+            group_id: group_id.into(),
+            instance_id: None,
+            subscription,
+            auto_offset_reset: ResetPolicy::Latest,
+            auto_commit_interval: Some(Duration::from_secs(5)),
+            isolation: IsolationLevel::ReadUncommitted,
+            assignors: vec![Assignor::Range, Assignor::CooperativeSticky],
+            session_timeout: Duration::from_secs(45),
+            heartbeat_interval: Duration::from_secs(3),
+            max_poll_interval: Duration::from_secs(300),
+            missing_topic: MissingTopic::Wait,
+            fetch: ConsumerConfig::default(),
+            decompression_limit_bytes: 128 << 20,
+        }
+    }
+
+    pub(super) fn group(&self, client: &Client, topics: Vec<Str>) -> GroupConfig {
+        GroupConfig {
+            instance_id: self.instance_id.clone(),
+            session_timeout: self.session_timeout,
+            rebalance_timeout: self.max_poll_interval,
+            heartbeat_interval: self.heartbeat_interval,
+            assignors: self.assignors.clone(),
+            metadata_interval: client.config().metadata_max_age,
+            poll_interval: Some(self.max_poll_interval),
+            ..GroupConfig::new(self.group_id.clone(), topics)
+        }
+    }
+
+    pub(super) fn consumer(&self) -> ConsumerConfig {
+        ConsumerConfig { isolation: self.isolation, reset: self.auto_offset_reset, ..self.fetch }
+    }
+}
+
+/// A group consumer in the making; the methods are named after Kafka's settings, and their fields in
+/// [`GroupConsumerConfig`] say more.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct GroupConsumerBuilder {
+    config: GroupConsumerConfig,
+}
+
+impl GroupConsumerBuilder {
+    pub(super) fn new(group_id: Str) -> Self {
+        Self { config: GroupConsumerConfig::new(group_id, Subscription::Topics(Vec::new())) }
+    }
+
+    /// Reads these topics.
+    pub fn topics<T: Into<Str>>(self, topics: impl IntoIterator<Item = T>) -> Self {
+        self.subscription(Subscription::Topics(topics.into_iter().map(Into::into).collect()))
+    }
+
+    /// Reads these topics, or all that match.
+    pub fn subscription(mut self, subscription: Subscription) -> Self {
+        self.config.subscription = subscription;
+        self
+    }
+
+    /// `group.instance.id`.
+    pub fn instance_id(mut self, instance_id: impl Into<Str>) -> Self {
+        self.config.instance_id = Some(instance_id.into());
+        self
+    }
+
+    /// `auto.offset.reset`.
+    pub fn auto_offset_reset(mut self, reset: ResetPolicy) -> Self {
+        self.config.auto_offset_reset = reset;
+        self
+    }
+
+    /// `auto.commit.interval.ms`.
+    pub fn auto_commit_interval(mut self, interval: Duration) -> Self {
+        self.config.auto_commit_interval = Some(interval);
+        self
+    }
+
+    /// `enable.auto.commit=false`: nothing is committed but by `commit`.
+    pub fn manual_commit(mut self) -> Self {
+        self.config.auto_commit_interval = None;
+        self
+    }
+
+    /// `isolation.level=read_committed`.
+    pub fn read_committed(mut self) -> Self {
+        self.config.isolation = IsolationLevel::ReadCommitted;
+        self
+    }
+
+    /// `partition.assignment.strategy`.
+    pub fn assignors(mut self, assignors: impl IntoIterator<Item = Assignor>) -> Self {
+        self.config.assignors = assignors.into_iter().collect();
+        self
+    }
+
+    /// `session.timeout.ms` and `heartbeat.interval.ms`; the second is best a third of the first or less.
+    pub fn session_timeout(mut self, session_timeout: Duration, heartbeat_interval: Duration) -> Self {
+        (self.config.session_timeout, self.config.heartbeat_interval) = (session_timeout, heartbeat_interval);
+        self
+    }
+
+    /// `max.poll.interval.ms`.
+    pub fn max_poll_interval(mut self, interval: Duration) -> Self {
+        self.config.max_poll_interval = interval;
+        self
+    }
+
+    /// Whether a topic that does not exist is waited for.
+    pub fn missing_topic(mut self, missing_topic: MissingTopic) -> Self {
+        self.config.missing_topic = missing_topic;
+        self
+    }
+
+    /// `fetch.min.bytes`, `fetch.max.bytes` and the like.
+    pub fn fetch(mut self, fetch: ConsumerConfig) -> Self {
+        self.config.fetch = fetch;
+        self
+    }
+
+    /// Bytes that one batch may take when it is decompressed.
+    pub fn decompression_limit_bytes(mut self, limit_bytes: usize) -> Self {
+        self.config.decompression_limit_bytes = limit_bytes;
+        self
+    }
+
+    /// A consumer with a client of its own; `bootstrap_servers` is a list separated by commas.
+    ///
+    /// # Errors
+    /// No broker can be reached, or what [`build`](Self::build) says.
+    pub async fn connect(self, bootstrap_servers: &str) -> Result<GroupConsumer, GroupConsumerError> {
+        let client =
+            Client::connect(ClientConfig::new(bootstrap_servers)).await.map_err(GroupConsumerError::Connect)?;
+        self.build(client).await
+    }
+
+    /// A consumer on a client that is there. It begins to join the group; the first poll tells more.
+    ///
+    /// # Errors
+    /// The topics of a pattern cannot be looked up.
+    pub async fn build(self, client: Client) -> Result<GroupConsumer, GroupConsumerError> {
+        GroupConsumer::new(client, self.config).await
+    }
+}
+
+impl TopicPattern {
+    /// Names for which `matches` says so; `text` stands for it in messages.
+    #[must_use]
+    pub fn new(text: impl Into<String>, matches: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        Self { text: text.into(), matches: Arc::new(matches) }
+    }
+
+    /// Names that a regular expression matches from the first to the last letter, as in the Java client.
+    ///
+    /// # Errors
+    /// The text is no regular expression.
+    #[cfg(feature = "pattern")]
+    pub fn regex(text: &str) -> Result<Self, InvalidPattern> {
+        let regex = regex_lite::Regex::new(&format!("^(?:{text})$"));
+        let regex = regex.map_err(|error| InvalidPattern { text: text.to_owned(), detail: error.to_string() })?;
+        Ok(Self::new(text, move |name| regex.is_match(name)))
+    }
+
+    /// Whether a topic of that name is read.
+    #[must_use]
+    pub fn matches(&self, topic: &str) -> bool {
+        (self.matches)(topic)
+    }
+}
+
+impl fmt::Debug for TopicPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TopicPattern").field(&self.text).finish()
+    }
+}
+
+/// A text that is no regular expression.
+#[cfg(feature = "pattern")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidPattern {
+    /// The text.
+    pub text: String,
+    /// The words of the parser about it.
+    pub detail: String,
+}
+
+#[cfg(feature = "pattern")]
+impl fmt::Display for InvalidPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} is no regular expression: {}", self.text, self.detail)
+    }
+}
+
+#[cfg(feature = "pattern")]
+impl std::error::Error for InvalidPattern {}

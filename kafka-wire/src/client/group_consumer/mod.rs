@@ -1,0 +1,390 @@
+//! The consumer that most programs want: a member of a group that reads what the group gives it.
+//!
+//! [`Ownership`] decides about the effects of a rebalance on partitions, without I/O; here it is wired to the
+//! membership, to the consumer that fetches, and to the coordinator. All of it happens in polls: between two polls
+//! nothing changes for the user.
+
+mod committer;
+mod config;
+mod error;
+mod reading;
+mod topics;
+mod turn;
+
+use std::collections::VecDeque;
+
+use tokio::task::JoinSet;
+use tracing::{debug, warn};
+
+pub use committer::PendingCommit;
+use committer::{Committer, Offsets, Origin};
+#[cfg(feature = "pattern")]
+pub use config::InvalidPattern;
+pub use config::{GroupConsumerBuilder, GroupConsumerConfig, MissingTopic, Subscription, TopicPattern};
+pub use error::{GroupConsumerError, OffsetCommitError};
+use reading::Readings;
+use topics::{Found, TopicWatch};
+
+use super::{Client, Consumer, GroupMember, MetadataError, OffsetsError, RequestError, fetch_offsets};
+use crate::cluster::{CommittedOffset, GroupMetadata, TopicPartition};
+use crate::compression::Decompressed;
+use crate::consumer::{BatchRecords, ConsumerRecord, FetchedBatch, Watermarks};
+pub use crate::group::ownership::AssignmentChange;
+use crate::group::ownership::Ownership;
+use crate::types::{IsolationLevel, Offset};
+use crate::wire::Str;
+
+/// Reads topics as a member of a consumer group.
+///
+/// [`next`](Self::next) gives one record after the other, [`next_batch`](Self::next_batch) batches whose records borrow
+/// what was fetched, and [`poll`](Self::poll) batches and what happens to the assignment, for programs that keep
+/// something for each partition.
+///
+/// **Records of a partition are handed out only after [`Assigned`](AssignmentChange::Assigned) for it, and never after
+/// [`Revoking`](AssignmentChange::Revoking) or [`Lost`](AssignmentChange::Lost) for it**: when `poll` returns one of
+/// these, nothing of the partition is under way.
+///
+/// Records that were handed out count as processed at the next poll. Then the automatic commit may commit it, as
+/// [`commit`](Self::commit) does at once: a program that ends in between reads it again (at least once). Background
+/// tasks fetch ahead and keep the membership alive, but the assignment changes in polls alone; see
+/// [`GroupConsumerConfig::max_poll_interval`].
+///
+/// ```no_run
+/// use kafka_wire::client::{GroupConsumer, ResetPolicy};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut consumer = GroupConsumer::builder("billing")
+///     .topics(["orders"])
+///     .auto_offset_reset(ResetPolicy::Earliest)
+///     .connect("localhost:9092")
+///     .await?;
+/// for _ in 0..100 {
+///     let record = consumer.next().await?;
+///     println!("{}-{} @ {}: {:?}", record.topic, record.partition, record.offset, record.value);
+/// }
+/// consumer.close().await?; // Commits, and hands the partitions over at once.
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct GroupConsumer {
+    client: Client,
+    config: GroupConsumerConfig,
+    /// The topics that the pattern matched, or the list.
+    topics: Vec<Str>,
+    member: GroupMember,
+    consumer: Consumer,
+    ownership: Ownership,
+    committer: Committer,
+    watch: TopicWatch,
+    tasks: JoinSet<Done>,
+    readings: Readings,
+    /// The batch that was handed out last.
+    current: Option<FetchedBatch>,
+    buffer: Decompressed,
+    /// Records of `current` that `next` still has to hand out.
+    records: VecDeque<ConsumerRecord>,
+    /// The member is out of its group.
+    failed: Option<GroupConsumerError>,
+    /// To be told by the next poll.
+    trouble: Option<GroupConsumerError>,
+    /// A look-up that failed.
+    retry: Option<(u64, Vec<TopicPartition>)>,
+    is_closed: bool,
+}
+
+/// The outcome of a poll.
+#[derive(Debug)]
+pub enum Polled<'c> {
+    /// Records of one partition, in order.
+    Batch(BatchRecords<'c>),
+    /// Something happened to the assignment.
+    Assignment(AssignmentChange),
+}
+
+enum Next {
+    /// `current` is to be handed out.
+    Batch,
+    /// One of `records`.
+    Record(ConsumerRecord),
+    Assignment(AssignmentChange),
+}
+
+/// Something that was done in the background.
+#[derive(Debug)]
+enum Done {
+    Offsets { round: u64, partitions: Vec<TopicPartition>, found: Result<Vec<FoundOffset>, OffsetsError> },
+    Looked(Result<Found, RequestError>),
+}
+
+type FoundOffset = (TopicPartition, Option<CommittedOffset>);
+
+/// Making, polling, ending.
+impl GroupConsumer {
+    /// A consumer in the making.
+    pub fn builder(group_id: impl Into<Str>) -> GroupConsumerBuilder {
+        GroupConsumerBuilder::new(group_id.into())
+    }
+
+    /// A consumer that begins to join its group; the first poll tells more.
+    ///
+    /// # Errors
+    /// The topics of a pattern cannot be looked up.
+    pub async fn new(client: Client, config: GroupConsumerConfig) -> Result<Self, GroupConsumerError> {
+        let topics = match &config.subscription {
+            Subscription::Topics(topics) => topics.clone(),
+            Subscription::Pattern(pattern) => topics::matching(&client, pattern).await.map_err(unreachable)?,
+        };
+        let group = config.group(&client, topics.clone());
+        let now = client.now();
+        let ownership = Ownership::new(group.is_cooperative(), config.auto_commit_interval, now);
+        let member = GroupMember::join(client.clone(), group);
+        // A consumer that is never polled must not hold partitions for ever.
+        member.mark_polled();
+        Ok(Self {
+            ownership,
+            member,
+            consumer: Consumer::new(client.clone(), config.consumer()),
+            committer: Committer::start(client.clone()),
+            watch: TopicWatch::new(config.group_id.clone(), config.missing_topic, now),
+            tasks: JoinSet::new(),
+            readings: Readings::default(),
+            current: None,
+            buffer: Decompressed::new(config.decompression_limit_bytes),
+            records: VecDeque::new(),
+            failed: None,
+            trouble: None,
+            retry: None,
+            is_closed: false,
+            topics,
+            client,
+            config,
+        })
+    }
+
+    /// Waits for records, or for a change of the assignment.
+    ///
+    /// A batch that is dropped before its last record counts as processed like one that was read to the end. Cancel
+    /// safe: what is not returned comes with the next poll.
+    ///
+    /// # Errors
+    /// See [`GroupConsumerError`]: after all but `Group` polling on makes sense.
+    pub async fn poll(&mut self) -> Result<Polled<'_>, GroupConsumerError> {
+        self.give_back_records();
+        match self.advance().await? {
+            Next::Assignment(change) => Ok(Polled::Assignment(change)),
+            Next::Batch | Next::Record(_) => self.open_current().map(Polled::Batch),
+        }
+    }
+
+    /// Waits for records; for programs to which it is all one what happens to the assignment. Cancel safe.
+    ///
+    /// # Errors
+    /// As for [`poll`](Self::poll).
+    pub async fn next_batch(&mut self) -> Result<BatchRecords<'_>, GroupConsumerError> {
+        self.give_back_records();
+        while let Next::Assignment(_) = self.advance().await? {}
+        self.open_current()
+    }
+
+    /// Waits for the next record, to keep. Cancel safe.
+    ///
+    /// The record counts as processed when the next is asked for.
+    ///
+    /// # Errors
+    /// As for [`poll`](Self::poll).
+    pub async fn next(&mut self) -> Result<ConsumerRecord, GroupConsumerError> {
+        loop {
+            match self.advance().await? {
+                Next::Assignment(change) => debug!(group = %self.config.group_id, ?change, "assignment"),
+                Next::Batch => {
+                    let batch = self.current.as_ref().expect("a batch was found");
+                    self.records = batch.to_owned_records(&mut self.buffer)?.into();
+                }
+                Next::Record(record) => return Ok(record),
+            }
+        }
+    }
+
+    /// Commits what was handed out, if `auto_commit_interval` is set, and leaves the group, so that others take over at
+    /// once.
+    ///
+    /// Not cancel safe: where it is dropped in between, others get the partitions after the session timeout.
+    ///
+    /// # Errors
+    /// Of the commit; the group is left all the same.
+    pub async fn close(mut self) -> Result<(), OffsetCommitError> {
+        self.is_closed = true;
+        let committed = match self.config.auto_commit_interval {
+            Some(_) => self.commit().await,
+            None => Ok(()),
+        };
+        self.member.leave_and_wait().await;
+        committed
+    }
+}
+
+/// Offsets.
+impl GroupConsumer {
+    /// Commits the position of every partition, and waits for the answer. After a batch from `poll` or `next_batch`
+    /// that is behind the whole batch, after `next` behind its record. Committing nothing new costs nothing.
+    ///
+    /// Cancel safe: the commit goes on.
+    ///
+    /// # Errors
+    /// See [`OffsetCommitError`]; a stale generation is told apart.
+    pub async fn commit(&mut self) -> Result<(), OffsetCommitError> {
+        self.note_positions();
+        let offsets = self.ownership.uncommitted();
+        self.commit_offsets(offsets).await
+    }
+
+    /// As [`commit`](Self::commit) without waiting. Commits are made in the order in which they are asked for; a
+    /// failure that nobody awaits is a warning in the log.
+    pub fn commit_async(&mut self) -> PendingCommit {
+        self.note_positions();
+        let offsets = self.ownership.uncommitted();
+        self.commit_offsets_async(offsets)
+    }
+
+    /// Commits these offsets, each the next one to read, with words and leader epochs as given.
+    ///
+    /// # Errors
+    /// As for [`commit`](Self::commit).
+    pub async fn commit_offsets(&mut self, offsets: Offsets) -> Result<(), OffsetCommitError> {
+        let done = self.commit_offsets_async(offsets).await;
+        self.take_outcomes();
+        done
+    }
+
+    /// As [`commit_offsets`](Self::commit_offsets) without waiting.
+    pub fn commit_offsets_async(&mut self, offsets: Offsets) -> PendingCommit {
+        self.committer.commit(self.member.group_metadata(), offsets, Origin::User)
+    }
+
+    /// The offsets that the group has committed, in the order of `partitions`; `None` where it has nothing.
+    ///
+    /// # Errors
+    /// The coordinator does not answer or refuses.
+    pub async fn committed(&self, partitions: &[TopicPartition]) -> Result<Vec<FoundOffset>, OffsetsError> {
+        fetch_offsets(&self.client, &self.config.group_id, partitions).await
+    }
+
+    /// The next offset to be handed out; `None` when the partition is not assigned, or that is being looked up.
+    #[must_use]
+    pub fn position(&self, partition: &TopicPartition) -> Option<Offset> {
+        let known = self.ownership.position(partition).map(|position| position.offset);
+        known.or_else(|| self.consumer.position(partition).filter(|_| self.ownership.holds(partition)))
+    }
+
+    /// Records between the position and the end as of the last fetch: the last stable offset when only committed
+    /// records are read. `None` before the first fetch.
+    #[must_use]
+    pub fn lag(&self, partition: &TopicPartition) -> Option<u64> {
+        let Watermarks { high_watermark, last_stable_offset, .. } = self.watermarks(partition)?;
+        let end = match self.config.isolation {
+            IsolationLevel::ReadCommitted => last_stable_offset,
+            IsolationLevel::ReadUncommitted => high_watermark,
+        };
+        Some(u64::try_from(end.0.saturating_sub(self.position(partition)?.0)).unwrap_or(0))
+    }
+
+    /// The ends of the partition as of its last fetch.
+    #[must_use]
+    pub fn watermarks(&self, partition: &TopicPartition) -> Option<Watermarks> {
+        self.consumer.watermarks(partition)
+    }
+
+    /// Goes on from another offset. Whether the partition is assigned.
+    pub fn seek(&mut self, partition: &TopicPartition, offset: Offset) -> bool {
+        let is_held = self.ownership.handle_seek(partition, offset);
+        if is_held {
+            self.forget(partition);
+            self.consumer.assign(partition.clone(), offset);
+        }
+        is_held
+    }
+
+    /// Hands out nothing of the partition until it is resumed. Whether it is assigned.
+    pub fn pause(&mut self, partition: &TopicPartition) -> bool {
+        self.give_back_records();
+        self.readings.pause(partition);
+        self.consumer.pause(partition)
+    }
+
+    /// Takes a paused partition up again. Whether it is assigned.
+    pub fn resume(&mut self, partition: &TopicPartition) -> bool {
+        self.readings.resume(partition);
+        self.consumer.resume(partition)
+    }
+}
+
+/// The group.
+impl GroupConsumer {
+    /// The assigned partitions, sorted.
+    #[must_use]
+    pub fn assignment(&self) -> Vec<TopicPartition> {
+        self.ownership.partitions().cloned().collect()
+    }
+
+    /// The topics that are read, or that the pattern matched last.
+    #[must_use]
+    pub fn subscription(&self) -> &[Str] {
+        &self.topics
+    }
+
+    /// Reads other topics from now on: what is assigned of others is given up, as in a rebalance.
+    pub fn subscribe(&mut self, subscription: Subscription) {
+        if let Subscription::Topics(topics) = &subscription {
+            self.set_topics(topics.clone());
+        }
+        self.config.subscription = subscription;
+        self.watch.restart(self.client.now());
+    }
+
+    /// The membership, to go with the offsets of a transaction: read it afresh for each. Source: KIP-447.
+    #[must_use]
+    pub fn group_metadata(&self) -> GroupMetadata {
+        self.member.group_metadata()
+    }
+
+    /// The positions that the group does not know yet, for a transaction
+    /// ([`send_offsets_to_transaction`](super::Producer::send_offsets_to_transaction)). When it is committed,
+    /// [`mark_committed`](Self::mark_committed); when it is aborted, [`rewind`](Self::rewind).
+    pub fn uncommitted(&mut self) -> Offsets {
+        self.note_positions();
+        self.ownership.uncommitted()
+    }
+
+    /// These offsets were committed by somebody else, a transaction for example.
+    pub fn mark_committed(&mut self, offsets: &Offsets) {
+        self.ownership.handle_settled(offsets);
+    }
+
+    /// Goes back to what is committed, or to where reading began: after a transaction was aborted.
+    pub fn rewind(&mut self) {
+        self.note_positions();
+        for (partition, start) in self.ownership.rewind() {
+            self.forget(&partition);
+            self.consumer.assign_at(partition, start.offset, start.leader_epoch);
+        }
+    }
+}
+
+impl Drop for GroupConsumer {
+    fn drop(&mut self) {
+        let uncommitted = self.ownership.uncommitted().len();
+        if !self.is_closed && self.failed.is_none() {
+            warn!(
+                group = %self.config.group_id,
+                uncommitted,
+                "a consumer was dropped without close: offsets of {uncommitted} partitions are not committed, so what was read of \
+                 them since the last commit is read again; others get its partitions after session.timeout.ms"
+            );
+        }
+    }
+}
+
+fn unreachable(error: RequestError) -> GroupConsumerError {
+    GroupConsumerError::Metadata(MetadataError::Request(error))
+}

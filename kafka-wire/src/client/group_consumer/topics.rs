@@ -1,0 +1,123 @@
+//! The topics of a subscription: which there are, and which are missing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use tracing::warn;
+
+use super::{GroupConsumerError, MissingTopic, Subscription, TopicPattern};
+use crate::client::{CallOptions, Client, Lane, MetadataError, Node, RequestError};
+use crate::protocol::ErrorCode;
+use crate::protocol::metadata::MetadataRequest;
+use crate::time::Moment;
+use crate::wire::Str;
+
+/// Looks at the topics from time to time.
+#[derive(Debug)]
+pub(super) struct TopicWatch {
+    group_id: Str,
+    missing_topic: MissingTopic,
+    /// Missing topics, since when, and whether that was told.
+    missing: BTreeMap<Str, (Moment, bool)>,
+    next: Option<Moment>,
+}
+
+/// The result of a look.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// The named topics that cannot be described.
+    Troubled(Vec<(Str, ErrorCode)>),
+    /// The topics that match.
+    Matching(Vec<Str>),
+}
+
+impl TopicWatch {
+    pub(super) fn new(group_id: Str, missing_topic: MissingTopic, now: Moment) -> Self {
+        Self { group_id, missing_topic, missing: BTreeMap::new(), next: Some(now) }
+    }
+
+    /// When to look; `None` while a look is under way.
+    pub(super) const fn next_timeout(&self) -> Option<Moment> {
+        self.next
+    }
+
+    /// Whether it is time to look; the answer comes by [`handle_found`](Self::handle_found).
+    pub(super) fn begin_if_due(&mut self, now: Moment) -> bool {
+        self.next.take_if(|next| *next <= now).is_some()
+    }
+
+    /// The subscription has changed: look at once.
+    pub(super) fn restart(&mut self, now: Moment) {
+        self.missing.clear();
+        self.next = Some(now);
+    }
+
+    /// The outcome of a look at named topics: an error if the user has to hear of one.
+    pub(super) fn handle_found(
+        &mut self,
+        now: Moment,
+        troubled: Vec<(Str, ErrorCode)>,
+        interval: Duration,
+    ) -> Result<(), GroupConsumerError> {
+        let (missing, refused): (Vec<_>, Vec<_>) =
+            troubled.into_iter().partition(|(_, code)| code.is_retriable() || *code == ErrorCode::UNKNOWN_TOPIC_ID);
+        let names: BTreeSet<&Str> = missing.iter().map(|(topic, _)| topic).collect();
+        self.missing.retain(|topic, _| names.contains(topic));
+        for (topic, code) in &missing {
+            let (since, is_told) = self.missing.entry(topic.clone()).or_insert((now, false));
+            if !*is_told && now.since(*since) >= TELL_AFTER {
+                *is_told = true;
+                warn!(group = %self.group_id, %topic, code = code.name(), "a topic is not there; it is read once it is");
+            }
+        }
+        self.next = Some(now + if missing.is_empty() { interval } else { interval.min(MISSING_INTERVAL) });
+        if let Some((topic, code)) = refused.into_iter().next() {
+            return Err(GroupConsumerError::Metadata(MetadataError::Topic { topic, code }));
+        }
+        let told = self.missing.iter().find(|(_, (_, is_told))| *is_told);
+        match (self.missing_topic, told) {
+            (MissingTopic::Fail, Some((topic, _))) => Err(GroupConsumerError::MissingTopic { topic: topic.clone() }),
+            (MissingTopic::Fail | MissingTopic::Wait, _) => Ok(()),
+        }
+    }
+
+    /// The outcome of a look for a pattern: when to look again.
+    pub(super) fn handle_matched(&mut self, now: Moment, is_any: bool, interval: Duration) {
+        self.next = Some(now + if is_any { interval } else { interval.min(MISSING_INTERVAL) });
+    }
+}
+
+/// Looks once.
+pub(super) async fn look(client: &Client, subscription: &Subscription) -> Result<Found, RequestError> {
+    match subscription {
+        Subscription::Topics(topics) => {
+            let cluster = client.metadata(topics).await?;
+            let trouble = |name: &Str| {
+                let topic = cluster.topic(name);
+                let code = topic.map_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, |topic| topic.error);
+                (!code.is_none()).then(|| (name.clone(), code))
+            };
+            Ok(Found::Troubled(topics.iter().filter_map(trouble).collect()))
+        }
+        Subscription::Pattern(pattern) => matching(client, pattern).await.map(Found::Matching),
+    }
+}
+
+/// The names of the topics that match, sorted; Kafka's own are left out.
+pub(super) async fn matching(client: &Client, pattern: &TopicPattern) -> Result<Vec<Str>, RequestError> {
+    let build = |version| MetadataRequest {
+        // All topics: an empty list in version 0, none from version 1 on.
+        topics: (version == 0).then(Vec::new),
+        allow_auto_topic_creation: version < 4,
+        ..MetadataRequest::default()
+    };
+    let (response, _) = client.request_by_version(Node::Any, Lane::General, build, CallOptions::default()).await?;
+    let names = response.topics.into_iter().filter(|topic| !topic.is_internal && topic.error_code == 0);
+    let mut names: Vec<Str> = names.filter_map(|topic| topic.name.map(|name| name.detached())).collect();
+    names.retain(|name| pattern.matches(name));
+    names.sort_unstable();
+    Ok(names)
+}
+
+const TELL_AFTER: Duration = Duration::from_secs(1);
+const MISSING_INTERVAL: Duration = Duration::from_secs(1);

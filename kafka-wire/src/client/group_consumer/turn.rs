@@ -1,0 +1,248 @@
+//! The inside of a poll of a group consumer.
+
+use tracing::{debug, info, warn};
+
+use super::committer::{Origin, Outcome};
+use super::topics::{self, Found};
+use super::{Done, GroupConsumer, GroupConsumerError, Next};
+use crate::client::consumer::sleep_until;
+use crate::client::fetch_offsets;
+use crate::cluster::TopicPartition;
+use crate::consumer::{BatchRecords, ConsumerRecord};
+use crate::group::GroupEvent;
+use crate::group::ownership::{AssignmentChange, Effect};
+use crate::types::Offset;
+use crate::wire::Str;
+
+/// The inside of a poll.
+impl GroupConsumer {
+    pub(super) async fn advance(&mut self) -> Result<Next, GroupConsumerError> {
+        if let Some(next) = self.at_hand()? {
+            self.member.mark_polled();
+            return Ok(next);
+        }
+        let _polling = self.member.begin_poll();
+        loop {
+            let reads = self.ownership.is_settled() && self.readings.is_empty();
+            let due = [self.ownership.next_timeout(), self.watch.next_timeout()].into_iter().flatten().min();
+            let Self { client, member, consumer, committer, tasks, .. } = self;
+            tokio::select! {
+                biased;
+                event = member.next_event() => self.handle_event(event),
+                Some(done) = tasks.join_next(), if !tasks.is_empty() => {
+                    self.finish(done.expect("a look-up neither panics nor is cancelled"))?;
+                }
+                Some(outcome) = committer.outcome() => self.handle_outcome(&outcome),
+                fetched = consumer.poll(), if reads => self.readings.push(fetched?),
+                () = sleep_until(client, due) => {}
+            }
+            if let Some(next) = self.at_hand()? {
+                return Ok(next);
+            }
+        }
+    }
+
+    /// The next thing to return, if it is there without waiting.
+    fn at_hand(&mut self) -> Result<Option<Next>, GroupConsumerError> {
+        if let Some(change) = self.work_off()? {
+            return Ok(Some(Next::Assignment(change)));
+        }
+        if !self.ownership.is_settled() {
+            return Ok(None);
+        }
+        if let Some(record) = self.records.pop_front() {
+            self.note_kept(&record);
+            return Ok(Some(Next::Record(record)));
+        }
+        loop {
+            if self.readings.is_empty() {
+                let Some(fetched) = self.consumer.try_poll() else { return Ok(None) };
+                self.readings.push(fetched?);
+            }
+            match self.readings.next_batch() {
+                Some(batch) => {
+                    self.current = Some(batch?);
+                    return Ok(Some(Next::Batch));
+                }
+                None => {
+                    if let Some((partition, next)) = self.readings.pop() {
+                        self.ownership.handle_passed(&partition, next);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Does everything that is due, up to what the user has to hear of.
+    fn work_off(&mut self) -> Result<Option<AssignmentChange>, GroupConsumerError> {
+        let now = self.client.now();
+        while let Some(event) = self.member.try_event() {
+            self.handle_event(event);
+        }
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        if let Some(error) = self.trouble.take() {
+            return Err(error);
+        }
+        if let Some((round, partitions)) = self.retry.take() {
+            self.look_up(round, partitions);
+        }
+        self.take_outcomes();
+        if self.watch.begin_if_due(now) {
+            let (client, subscription) = (self.client.clone(), self.config.subscription.clone());
+            self.tasks.spawn(async move { Done::Looked(topics::look(&client, &subscription).await) });
+        }
+        let is_quiet = self.ownership.is_settled() && self.ownership.next_timeout().is_none_or(|due| due > now);
+        if !is_quiet {
+            self.note_positions();
+            while let Some(effect) = self.ownership.poll(now) {
+                if let Some(change) = self.perform(effect) {
+                    return Ok(Some(change));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn perform(&mut self, effect: Effect) -> Option<AssignmentChange> {
+        match effect {
+            Effect::FetchOffsets { round, partitions } => self.look_up(round, partitions),
+            Effect::Read { partition, from: Some(from) } => {
+                self.consumer.assign_at(partition, from.offset, from.leader_epoch);
+            }
+            Effect::Read { partition, from: None } => self.consumer.assign_by_reset(partition),
+            Effect::StopReading(partition) => {
+                self.consumer.unassign(&partition);
+                self.forget(&partition);
+            }
+            Effect::Commit { offsets, is_awaited } => {
+                let origin = if is_awaited { Origin::Revocation } else { Origin::Timer };
+                drop(self.committer.commit(self.member.group_metadata(), offsets, origin));
+            }
+            Effect::Rejoin { keeping } => self.member.rejoin_keeping(keeping),
+            Effect::Tell(change) => return Some(change),
+        }
+        None
+    }
+
+    fn handle_event(&mut self, event: GroupEvent) {
+        match &event {
+            GroupEvent::Fatal(error) => self.failed = Some(GroupConsumerError::Group(error.clone())),
+            GroupEvent::Lost { cause } => warn!(group = %self.config.group_id, %cause, "the membership was lost"),
+            GroupEvent::Assigned { generation, partitions, .. } => {
+                info!(group = %self.config.group_id, generation, partitions = partitions.len(), "assigned");
+            }
+            GroupEvent::Rebalancing => debug!(group = %self.config.group_id, "the group shares anew"),
+        }
+        self.ownership.handle_event(&event);
+    }
+
+    fn finish(&mut self, done: Done) -> Result<(), GroupConsumerError> {
+        let now = self.client.now();
+        let interval = self.client.config().metadata_max_age;
+        match done {
+            Done::Offsets { round, found: Ok(found), .. } => self.ownership.handle_offsets(round, found),
+            Done::Offsets { round, partitions, found: Err(error) } => {
+                self.retry = Some((round, partitions));
+                self.trouble = Some(GroupConsumerError::Offsets(error));
+            }
+            Done::Looked(Ok(Found::Troubled(troubled))) => {
+                self.trouble = self.watch.handle_found(now, troubled, interval).err();
+            }
+            Done::Looked(Ok(Found::Matching(topics))) => {
+                self.watch.handle_matched(now, !topics.is_empty(), interval);
+                if topics != self.topics {
+                    info!(group = %self.config.group_id, topics = topics.len(), "other topics match the pattern");
+                    self.set_topics(topics);
+                }
+            }
+            Done::Looked(Err(error)) => {
+                debug!(group = %self.config.group_id, %error, "the topics cannot be looked at");
+                self.watch.handle_matched(now, false, interval);
+            }
+        }
+        self.trouble.take().map_or(Ok(()), Err)
+    }
+
+    pub(super) fn set_topics(&mut self, topics: Vec<Str>) {
+        self.member.set_topics(topics.clone());
+        self.ownership.handle_subscribed(&topics);
+        self.topics = topics;
+    }
+
+    fn look_up(&mut self, round: u64, partitions: Vec<TopicPartition>) {
+        let (client, group_id) = (self.client.clone(), self.config.group_id.clone());
+        self.tasks.spawn(async move {
+            let found = fetch_offsets(&client, &group_id, &partitions).await;
+            Done::Offsets { round, partitions, found }
+        });
+    }
+
+    pub(super) fn take_outcomes(&mut self) {
+        while let Some(outcome) = self.committer.try_outcome() {
+            self.handle_outcome(&outcome);
+        }
+    }
+
+    fn handle_outcome(&mut self, outcome: &Outcome) {
+        if outcome.is_done {
+            self.ownership.handle_settled(&outcome.offsets);
+        }
+        match outcome.origin {
+            Origin::Timer => self.ownership.handle_committed(false),
+            Origin::Revocation => self.ownership.handle_committed(true),
+            Origin::User => {}
+        }
+    }
+
+    /// Brings the positions up to what is known: where the reset policy began, and how far a batch that turned out to
+    /// be corrupt was read.
+    pub(super) fn note_positions(&mut self) {
+        let unplaced: Vec<_> = self.ownership.unplaced().cloned().collect();
+        for partition in unplaced {
+            if let Some(offset) = self.consumer.position(&partition) {
+                self.ownership.handle_start(&partition, offset);
+            }
+        }
+        if let Some((partition, read)) = self.readings.next_offset()
+            && self.ownership.position(&partition).is_some_and(|position| position.offset > read)
+        {
+            self.ownership.handle_passed(&partition, read);
+        }
+    }
+
+    /// Drops what was received of a partition.
+    pub(super) fn forget(&mut self, partition: &TopicPartition) {
+        self.readings.forget(partition);
+        if self.current.as_ref().is_some_and(|batch| batch.partition() == partition) {
+            self.records.clear();
+        }
+    }
+
+    /// Records that `next` has not handed out yet go back, to come as a batch.
+    pub(super) fn give_back_records(&mut self) {
+        if let (Some(first), Some(batch)) = (self.records.front(), &self.current) {
+            let mut rest = batch.clone();
+            rest.position = first.offset;
+            self.readings.give_back(rest);
+            self.records.clear();
+        }
+    }
+
+    pub(super) fn open_current(&mut self) -> Result<BatchRecords<'_>, GroupConsumerError> {
+        let batch = self.current.as_ref().expect("a batch was found");
+        let records = batch.records(&mut self.buffer)?;
+        let header = &batch.batch.header;
+        let next = Offset(header.next_offset());
+        self.ownership.handle_read(batch.partition(), batch.position, next, header.partition_leader_epoch);
+        Ok(records)
+    }
+
+    /// The record is handed out.
+    fn note_kept(&mut self, record: &ConsumerRecord) {
+        let Some(batch) = &self.current else { return };
+        let next = Offset(record.offset.0.saturating_add(1));
+        self.ownership.handle_read(batch.partition(), record.offset, next, record.leader_epoch);
+    }
+}

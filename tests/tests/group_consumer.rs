@@ -1,0 +1,456 @@
+//! The consumer of a group as its user sees it: records, commits, and what a rebalance tells.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use conformance::reader::create_topic;
+use conformance::writer::{Transactions, write};
+use conformance::{TestBroker, on_both_brokers, on_every_broker, within};
+use kafka_wire::client::{
+    AssignmentChange, Assignor, Client, ClientConfig, ConsumeError, ConsumerRecord, GroupConsumer,
+    GroupConsumerBuilder, GroupConsumerError, LostCause, MissingTopic, OffsetCommitError, Polled, ResetPolicy,
+    Subscription, TopicPattern,
+};
+use kafka_wire::cluster::{CommittedOffset, TopicPartition};
+use kafka_wire::types::{LeaderEpoch, Offset, PartitionId};
+use kafka_wire::wire::Str;
+
+on_both_brokers!(
+    a_group_goes_on_where_it_stopped,
+    two_consumers_share_and_no_record_comes_after_a_revocation,
+    a_cooperative_consumer_keeps_what_stays_its_own,
+    a_consumer_that_does_not_poll_loses_its_partitions_and_may_not_commit,
+    a_group_without_offsets_begins_where_the_reset_policy_says,
+    a_topic_that_is_missing_is_an_error_by_choice,
+    a_pattern_reads_what_matches_and_what_comes_later,
+    paused_partitions_wait_and_sought_ones_go_on_elsewhere,
+    commits_carry_words_and_epochs,
+    a_batch_that_begins_below_the_position_hands_out_nothing_twice,
+    the_example_reads_a_topic_and_goes_on_where_it_stopped,
+);
+on_every_broker!(committed_records_alone_count_for_the_lag);
+
+const WAIT: Duration = Duration::from_secs(30);
+
+#[path = "../../kafka-wire/examples/consume.rs"]
+mod example;
+
+async fn connect(broker: &TestBroker) -> Client {
+    Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker listens")
+}
+
+/// A new topic, and a group that reads it from its beginning.
+async fn new_group(broker: &TestBroker, client: &Client, partitions: i32) -> (String, GroupConsumerBuilder) {
+    let topic = broker.unique("t");
+    create_topic(client, &topic, partitions).await;
+    let builder = GroupConsumer::builder(broker.unique("g"))
+        .topics([topic.clone()])
+        .auto_offset_reset(ResetPolicy::Earliest)
+        .session_timeout(Duration::from_secs(6), Duration::from_millis(100));
+    (topic, builder)
+}
+
+fn partition(topic: &str, index: i32) -> TopicPartition {
+    TopicPartition::new(topic, PartitionId(index))
+}
+
+/// Writes values `first..end`, each to the partition that its number says.
+async fn fill(client: &Client, topic: &str, partitions: i32, numbers: std::ops::Range<i32>) {
+    for index in 0..partitions {
+        let own: Vec<String> =
+            numbers.clone().filter(|number| number % partitions == index).map(|it| it.to_string()).collect();
+        let own: Vec<&str> = own.iter().map(String::as_str).collect();
+        if !own.is_empty() {
+            write(client, &partition(topic, index), &own).await;
+        }
+    }
+}
+
+fn number(record: &ConsumerRecord) -> i32 {
+    std::str::from_utf8(record.value.as_ref().expect("it has a value"))
+        .expect("the group works")
+        .parse()
+        .expect("the group works")
+}
+
+async fn take(consumer: &mut GroupConsumer, count: usize) -> BTreeSet<i32> {
+    let mut numbers = BTreeSet::new();
+    for _ in 0..count {
+        let record = within("a record", WAIT, consumer.next()).await.expect("the topic can be read");
+        assert!(numbers.insert(number(&record)), "{record:?} came before");
+    }
+    numbers
+}
+
+async fn nothing_comes(consumer: &mut GroupConsumer) {
+    let polled = tokio::time::timeout(Duration::from_millis(700), consumer.next()).await;
+    assert!(polled.is_err(), "{polled:?}");
+}
+
+async fn a_group_goes_on_where_it_stopped(broker: TestBroker) {
+    let client = connect(&broker).await;
+    let (topic, builder) = new_group(&broker, &client, 3).await;
+    fill(&client, &topic, 3, 0..60).await;
+    let mut first = builder.clone().build(client.clone()).await.expect("the group works");
+    assert_eq!(take(&mut first, 45).await.len(), 45);
+    first.close().await.expect("the coordinator takes the offsets");
+    // The rest, of which the first consumer had fetched a part.
+    let mut second = builder.clone().manual_commit().build(client.clone()).await.expect("the group works");
+    assert_eq!(take(&mut second, 15).await.len(), 15);
+    nothing_comes(&mut second).await;
+    fill(&client, &topic, 3, 60..63).await;
+    assert_eq!(take(&mut second, 3).await, BTreeSet::from([60, 61, 62]));
+    second.close().await.expect("the group works");
+    // It committed nothing by itself.
+    let mut third = builder.build(client.clone()).await.expect("the group works");
+    assert_eq!(take(&mut third, 18).await.len(), 18);
+    third.commit().await.expect("the group works");
+    let positions = third.committed(&[partition(&topic, 0), partition(&topic, 1)]).await.expect("the group works");
+    assert!(positions.iter().all(|(_, committed)| committed.as_ref().is_some_and(|it| it.offset == Offset(21))));
+    third.close().await.expect("the group works");
+}
+
+/// Everything that a consumer has been told and given.
+#[derive(Default)]
+struct Log {
+    owned: BTreeSet<TopicPartition>,
+    numbers: Vec<i32>,
+    /// Partitions that were given up.
+    revoked: Vec<TopicPartition>,
+}
+
+impl Log {
+    /// One poll; a record of a partition that is not owned fails the test.
+    async fn poll(&mut self, consumer: &mut GroupConsumer) {
+        match within("a poll", WAIT, consumer.poll()).await.expect("the group works") {
+            Polled::Batch(batch) => {
+                assert!(self.owned.contains(batch.topic_partition()), "{} is not its own", batch.topic_partition());
+                for record in batch {
+                    let value = record.expect("whole").value.expect("it has a value");
+                    self.numbers
+                        .push(std::str::from_utf8(value).expect("the group works").parse().expect("the group works"));
+                }
+            }
+            Polled::Assignment(AssignmentChange::Assigned(partitions)) => self.owned.extend(partitions),
+            Polled::Assignment(AssignmentChange::Revoking(partitions)) => {
+                self.owned.retain(|own| !partitions.contains(own));
+            }
+            Polled::Assignment(AssignmentChange::Revoked(partitions)) => self.revoked.extend(partitions),
+            Polled::Assignment(change) => panic!("{change:?}"),
+        }
+    }
+}
+
+/// Polls both until `done`.
+async fn poll_both(
+    (one, first): (&mut GroupConsumer, &mut Log),
+    (two, second): (&mut GroupConsumer, &mut Log),
+    done: impl Fn(&Log, &Log) -> bool,
+) {
+    while !done(first, second) {
+        // A poll that is cancelled loses nothing.
+        tokio::select! {
+            () = first.poll(one) => {}
+            () = second.poll(two) => {}
+        }
+    }
+}
+
+async fn two_consumers_share_and_no_record_comes_after_a_revocation(broker: TestBroker) {
+    let client = connect(&broker).await;
+    for assignors in [vec![Assignor::Range, Assignor::CooperativeSticky], vec![Assignor::CooperativeSticky]] {
+        let (topic, builder) = new_group(&broker, &client, 4).await;
+        let builder = builder.assignors(assignors);
+        fill(&client, &topic, 4, 0..200).await;
+        let mut one = builder.clone().build(client.clone()).await.expect("the group works");
+        let mut first = Log::default();
+        while first.numbers.is_empty() {
+            first.poll(&mut one).await;
+        }
+        let mut two = builder.build(client.clone()).await.expect("the group works");
+        let mut second = Log::default();
+        let share = |log: &Log| log.owned.len() == 2;
+        poll_both((&mut one, &mut first), (&mut two, &mut second), |one, two| share(one) && share(two)).await;
+        fill(&client, &topic, 4, 200..400).await;
+        poll_both((&mut one, &mut first), (&mut two, &mut second), |one, two| {
+            one.numbers.len() + two.numbers.len() >= 400
+        })
+        .await;
+        assert!(first.owned.is_disjoint(&second.owned));
+        // Everything that is given up was committed before, so nothing comes twice either.
+        let mut numbers: Vec<i32> = first.numbers.iter().chain(&second.numbers).copied().collect();
+        numbers.sort_unstable();
+        assert_eq!(numbers, (0..400).collect::<Vec<_>>());
+        two.close().await.expect("the group works");
+        while first.owned.len() < 4 {
+            first.poll(&mut one).await;
+        }
+        one.close().await.expect("the group works");
+    }
+}
+
+async fn a_cooperative_consumer_keeps_what_stays_its_own(broker: TestBroker) {
+    let client = connect(&broker).await;
+    let (_, builder) = new_group(&broker, &client, 4).await;
+    let builder = builder.assignors([Assignor::CooperativeSticky]);
+    let mut one = builder.clone().build(client.clone()).await.expect("the group works");
+    let mut first = Log::default();
+    while first.owned.len() < 4 {
+        first.poll(&mut one).await;
+    }
+    let mut two = builder.build(client.clone()).await.expect("the group works");
+    let mut second = Log::default();
+    poll_both((&mut one, &mut first), (&mut two, &mut second), |_, two| two.owned.len() == 2).await;
+    assert_eq!(first.revoked.len(), 2, "what it kept was never taken away");
+    assert_eq!(BTreeSet::from_iter(first.revoked.iter().cloned()), second.owned);
+    assert!(first.owned.is_disjoint(&second.owned));
+    two.close().await.expect("the group works");
+    one.close().await.expect("the group works");
+}
+
+async fn a_consumer_that_does_not_poll_loses_its_partitions_and_may_not_commit(broker: TestBroker) {
+    let client = connect(&broker).await;
+    let (topic, builder) = new_group(&broker, &client, 1).await;
+    fill(&client, &topic, 1, 0..10).await;
+    let builder = builder.manual_commit();
+    let mut slow =
+        builder.clone().max_poll_interval(Duration::from_secs(1)).build(client.clone()).await.expect("the group works");
+    assert_eq!(take(&mut slow, 5).await.len(), 5);
+    // Another one gets the partition while this one works for longer than it may.
+    let mut other = builder.build(client.clone()).await.expect("the group works");
+    assert_eq!(take(&mut other, 10).await.len(), 10);
+    let refused = slow.commit().await.expect_err("the group went on");
+    assert!(matches!(refused, OffsetCommitError::StaleGeneration { .. }), "{refused:?}");
+    assert!(!refused.is_retriable());
+    let polled = within("the news", WAIT, slow.poll()).await.expect("the group works");
+    let Polled::Assignment(AssignmentChange::Lost { partitions, cause }) = polled else { panic!("{polled:?}") };
+    assert_eq!((partitions, cause), (vec![partition(&topic, 0)], LostCause::PollIntervalExceeded));
+    other.commit().await.expect("the partition is its own");
+    other.close().await.expect("the group works");
+    // It is in the group again, and goes on where the other one stopped.
+    fill(&client, &topic, 1, 10..11).await;
+    assert_eq!(take(&mut slow, 1).await, BTreeSet::from([10]));
+    slow.close().await.expect("the group works");
+}
+
+async fn a_group_without_offsets_begins_where_the_reset_policy_says(broker: TestBroker) {
+    let client = connect(&broker).await;
+    let (topic, builder) = new_group(&broker, &client, 1).await;
+    fill(&client, &topic, 1, 0..10).await;
+    // Batches of the tests carry the time 0.
+    let hour = Duration::from_secs(3600);
+    for policy in [ResetPolicy::Latest, ResetPolicy::ByDuration(hour)] {
+        let mut consumer = builder
+            .clone()
+            .auto_offset_reset(policy)
+            .manual_commit()
+            .build(client.clone())
+            .await
+            .expect("the group works");
+        nothing_comes(&mut consumer).await;
+        assert_eq!(consumer.position(&partition(&topic, 0)), Some(Offset(10)));
+        consumer.close().await.expect("the group works");
+    }
+    let mut consumer = builder
+        .clone()
+        .auto_offset_reset(ResetPolicy::None)
+        .manual_commit()
+        .build(client.clone())
+        .await
+        .expect("the group works");
+    let refused = within("the error", WAIT, consumer.next()).await.expect_err("there is nowhere to begin");
+    assert_eq!(refused, GroupConsumerError::Consume(ConsumeError::NoOffset { partition: partition(&topic, 0) }));
+    // Saying where is what it takes.
+    assert!(consumer.seek(&partition(&topic, 0), Offset(8)));
+    assert_eq!(take(&mut consumer, 2).await, BTreeSet::from([8, 9]));
+    consumer.close().await.expect("the group works");
+    let ages = Duration::from_secs(200 * 365 * 24 * 3600);
+    let mut consumer =
+        builder.auto_offset_reset(ResetPolicy::ByDuration(ages)).build(client.clone()).await.expect("the group works");
+    assert_eq!(take(&mut consumer, 10).await.len(), 10);
+    consumer.close().await.expect("the group works");
+}
+
+async fn a_topic_that_is_missing_is_an_error_by_choice(broker: TestBroker) {
+    let client = connect(&broker).await;
+    let (_, builder) = new_group(&broker, &client, 1).await;
+    let topic = broker.unique("later");
+    let builder = builder.topics([topic.clone()]);
+    let mut consumer =
+        builder.clone().missing_topic(MissingTopic::Fail).build(client.clone()).await.expect("the group works");
+    let refused = within("the error", WAIT, consumer.next()).await.expect_err("it is not there");
+    assert_eq!(refused, GroupConsumerError::MissingTopic { topic: Str::from(topic.clone()) });
+    assert!(refused.to_string().contains(&topic));
+    consumer.close().await.expect("the group works");
+    let mut consumer = builder.build(client.clone()).await.expect("the group works");
+    nothing_comes(&mut consumer).await;
+    create_topic(&client, &topic, 1).await;
+    fill(&client, &topic, 1, 0..3).await;
+    assert_eq!(take(&mut consumer, 3).await.len(), 3);
+    consumer.close().await.expect("the group works");
+}
+
+async fn a_pattern_reads_what_matches_and_what_comes_later(broker: TestBroker) {
+    let mut config = ClientConfig::new(broker.bootstrap());
+    config.metadata_max_age = Duration::from_millis(300);
+    let client = Client::connect(config).await.expect("the group works");
+    let prefix = broker.unique("orders");
+    let (eu, us, other) = (format!("{prefix}-eu"), format!("{prefix}-us"), format!("x{prefix}-eu"));
+    create_topic(&client, &eu, 1).await;
+    create_topic(&client, &other, 1).await;
+    let pattern = TopicPattern::regex(&format!("{prefix}-(eu|us)")).expect("the group works");
+    for assignor in [Assignor::Range, Assignor::CooperativeSticky] {
+        let mut consumer = GroupConsumer::builder(broker.unique("g"))
+            .subscription(Subscription::Pattern(pattern.clone()))
+            .auto_offset_reset(ResetPolicy::Earliest)
+            .assignors([assignor])
+            .build(client.clone())
+            .await
+            .expect("the group works");
+        fill(&client, &other, 1, 0..1).await;
+        if consumer.subscription().len() == 1 {
+            fill(&client, &eu, 1, 1..2).await;
+            assert_eq!(take(&mut consumer, 1).await, BTreeSet::from([1]));
+            create_topic(&client, &us, 1).await;
+            fill(&client, &us, 1, 2..3).await;
+            assert_eq!(take(&mut consumer, 1).await, BTreeSet::from([2]));
+        } else {
+            assert_eq!(take(&mut consumer, 2).await, BTreeSet::from([1, 2]));
+        }
+        assert_eq!(consumer.subscription(), [eu.as_str(), us.as_str()]);
+        consumer.close().await.expect("the group works");
+    }
+    assert!(TopicPattern::regex("(").is_err());
+}
+
+async fn paused_partitions_wait_and_sought_ones_go_on_elsewhere(broker: TestBroker) {
+    let client = connect(&broker).await;
+    let (topic, builder) = new_group(&broker, &client, 2).await;
+    fill(&client, &topic, 2, 0..20).await;
+    let mut consumer = builder.build(client.clone()).await.expect("the group works");
+    let record = within("a record", WAIT, consumer.next()).await.expect("the group works");
+    let paused = TopicPartition::new(record.topic.clone(), record.partition);
+    assert!(consumer.pause(&paused));
+    let others = take(&mut consumer, 10).await;
+    assert!(others.iter().all(|other| other % 2 != record.partition.0), "{others:?}");
+    nothing_comes(&mut consumer).await;
+    assert!(consumer.resume(&paused));
+    let rest = take(&mut consumer, 9).await;
+    assert!(rest.iter().all(|other| other % 2 == record.partition.0 && *other != number(&record)), "{rest:?}");
+    // In the middle of what was handed out as a batch.
+    assert!(consumer.seek(&paused, Offset(7)));
+    assert_eq!(consumer.position(&paused), Some(Offset(7)));
+    assert_eq!(take(&mut consumer, 3).await.len(), 3);
+    assert_eq!(consumer.lag(&paused), Some(0));
+    assert!(!consumer.seek(&partition("elsewhere", 0), Offset(0)) && !consumer.pause(&partition("elsewhere", 0)));
+    consumer.close().await.expect("the group works");
+}
+
+async fn commits_carry_words_and_epochs(broker: TestBroker) {
+    let client = connect(&broker).await;
+    let (topic, builder) = new_group(&broker, &client, 1).await;
+    fill(&client, &topic, 1, 0..10).await;
+    let mut consumer = builder.manual_commit().build(client.clone()).await.expect("the group works");
+    assert_eq!(take(&mut consumer, 4).await.len(), 4);
+    let own = partition(&topic, 0);
+    consumer.commit_async().await.expect("the group works");
+    let known = consumer
+        .committed(std::slice::from_ref(&own))
+        .await
+        .expect("the group works")
+        .remove(0)
+        .1
+        .expect("the group works");
+    assert_eq!(known.offset, Offset(4));
+    assert_eq!(known.leader_epoch, LeaderEpoch(0), "that of the record before");
+    let committed = CommittedOffset { metadata: Str::from("half of it"), ..CommittedOffset::new(Offset(2)) };
+    consumer.commit_offsets(vec![(own.clone(), committed.clone())]).await.expect("the group works");
+    let known = consumer
+        .committed(std::slice::from_ref(&own))
+        .await
+        .expect("the group works")
+        .remove(0)
+        .1
+        .expect("the group works");
+    assert_eq!(known, committed);
+    // Asked for in order, answered in order: the last one stands.
+    let pending: Vec<_> = (3..9)
+        .map(|offset| consumer.commit_offsets_async(vec![(own.clone(), CommittedOffset::new(Offset(offset)))]))
+        .collect();
+    for commit in pending {
+        commit.await.expect("the group works");
+    }
+    let known = consumer
+        .committed(std::slice::from_ref(&own))
+        .await
+        .expect("the group works")
+        .remove(0)
+        .1
+        .expect("the group works");
+    assert_eq!(known.offset, Offset(8));
+    consumer.close().await.expect("the group works");
+}
+
+async fn a_batch_that_begins_below_the_position_hands_out_nothing_twice(broker: TestBroker) {
+    let client = connect(&broker).await;
+    let (topic, builder) = new_group(&broker, &client, 1).await;
+    fill(&client, &topic, 1, 0..10).await;
+    let mut consumer = builder.manual_commit().build(client.clone()).await.expect("the group works");
+    // Three records one by one; what is left of their batch then comes as a batch.
+    assert_eq!(take(&mut consumer, 3).await, BTreeSet::from([0, 1, 2]));
+    let batch = within("a batch", WAIT, consumer.next_batch()).await.expect("the group works");
+    let offsets: Vec<i64> = batch.map(|record| record.expect("the group works").offset).collect();
+    assert_eq!(offsets, (3..10).collect::<Vec<_>>());
+    consumer.seek(&partition(&topic, 0), Offset(6));
+    let batch = within("a batch", WAIT, consumer.next_batch()).await.expect("the group works");
+    let offsets: Vec<i64> = batch.map(|record| record.expect("the group works").offset).collect();
+    assert_eq!(offsets, (6..10).collect::<Vec<_>>());
+    assert_eq!(consumer.position(&partition(&topic, 0)), Some(Offset(10)));
+    consumer.close().await.expect("the group works");
+}
+
+async fn committed_records_alone_count_for_the_lag(broker: TestBroker) {
+    let client = connect(&broker).await;
+    let (topic, builder) = new_group(&broker, &client, 1).await;
+    let own = partition(&topic, 0);
+    let mut transactions = Transactions::open(&client, &broker.unique("id")).await;
+    transactions.write(&own, &["1", "2"]).await;
+    transactions.commit().await;
+    transactions.write(&own, &["3"]).await;
+    let mut consumer = builder.read_committed().build(client.clone()).await.expect("the group works");
+    assert_eq!(take(&mut consumer, 2).await, BTreeSet::from([1, 2]));
+    nothing_comes(&mut consumer).await;
+    assert_eq!(consumer.lag(&own), Some(0), "what is open is not there to be read");
+    transactions.abort().await;
+    fill(&client, &topic, 1, 4..5).await;
+    assert_eq!(take(&mut consumer, 1).await, BTreeSet::from([4]));
+    nothing_comes(&mut consumer).await;
+    let counts: BTreeMap<_, _> = consumer.assignment().into_iter().map(|it| (it.clone(), consumer.lag(&it))).collect();
+    assert_eq!(counts, BTreeMap::from([(own, Some(0))]));
+    consumer.close().await.expect("the group works");
+}
+
+async fn the_example_reads_a_topic_and_goes_on_where_it_stopped(broker: TestBroker) {
+    let client = connect(&broker).await;
+    let (topic, _) = new_group(&broker, &client, 2).await;
+    let group = broker.unique("g");
+    for numbers in [0..10, 10..20] {
+        fill(&client, &topic, 2, numbers.clone()).await;
+        let (sender, mut records) = tokio::sync::mpsc::unbounded_channel();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let count = async {
+            let mut seen = BTreeSet::new();
+            while seen.len() < 10 {
+                seen.insert(number(&records.recv().await.expect("the example runs")));
+            }
+            stop.send(()).expect("the example listens");
+            seen
+        };
+        let stopped = async { drop(stopped.await) };
+        let place = (broker.bootstrap(), group.as_str(), topic.as_str());
+        let run = example::consume(place, stopped, |record| drop(sender.send(record)));
+        let (seen, ended) = within("ten records", WAIT, async { tokio::join!(count, run) }).await;
+        ended.expect("the example ends in order");
+        assert_eq!(seen, numbers.collect());
+    }
+}
