@@ -94,7 +94,7 @@ fn a_key_with_a_password_is_opened_by_it_alone() {
     for key in ["aes-128-cbc", "aes-192-cbc", "aes-256-cbc", "sha512"] {
         let key = read(&format!("forms/p256-{key}.key"));
         for key in line_breaks(&key) {
-            TlsConnector::new(&shows(&chain, &key, Some("secret"))).unwrap();
+            TlsConnector::new(&shows(&chain, &key, Some("secret"))).expect("as the test has it");
         }
         let wrong = error(&shows(&chain, &key, Some("hush")));
         assert!(wrong.contains("ssl.key.password does not open the key") && !wrong.contains("hush"), "{wrong}");
@@ -119,7 +119,7 @@ fn no_error_shows_a_part_of_a_key() {
         let body: String = key.lines().filter(|line| !line.starts_with("-----")).collect();
         let mut broken = Vec::new();
         for pem in line_breaks(&key) {
-            let end = pem.find("-----END").unwrap();
+            let end = pem.find("-----END").expect("as the test has it");
             let middle = end / 2;
             broken.extend([
                 pem[..end].to_owned(),
@@ -147,8 +147,10 @@ fn no_error_shows_a_part_of_a_key() {
             for config in configs {
                 if let Err(error) = TlsConnector::new(&config) {
                     let said = format!("{error} {error:?} {config:?}");
-                    let is_shown =
-                        body.as_bytes().windows(12).any(|part| said.contains(std::str::from_utf8(part).unwrap()));
+                    let is_shown = body
+                        .as_bytes()
+                        .windows(12)
+                        .any(|part| said.contains(std::str::from_utf8(part).expect("as the test has it")));
                     assert!(!is_shown, "an error shows a part of a key: {said}");
                 }
             }
@@ -159,30 +161,30 @@ fn no_error_shows_a_part_of_a_key() {
 #[test]
 fn a_keystore_of_java_comes_with_the_line_that_converts_it() {
     let directory = std::env::temp_dir().join(format!("kafka-wire-jks-{}", std::process::id()));
-    std::fs::create_dir_all(&directory).unwrap();
+    std::fs::create_dir_all(&directory).expect("as the test has it");
     let jks = directory.join("client.jks");
-    std::fs::write(&jks, [0xfe, 0xed, 0xfe, 0xed, 0, 0, 0, 2]).unwrap();
+    std::fs::write(&jks, [0xfe, 0xed, 0xfe, 0xed, 0, 0, 0, 2]).expect("as the test has it");
     let text = error(&TlsConfig::new(Pem::File(jks)));
     assert!(text.contains("keytool -importkeystore -srckeystore") && text.contains("client.jks"), "{text}");
     let text = error(&TlsConfig::new(Pem::File(format!("{DIRECTORY}/forms/p256.p12").into())));
     assert!(text.contains("is a PKCS#12 file") && text.contains("openssl pkcs12 -in"), "{text}");
     let text = error(&TlsConfig::new(Pem::File(format!("{DIRECTORY}/forms/p256.der").into())));
     assert!(text.contains("is binary (DER)") && text.contains("openssl x509 -inform der"), "{text}");
-    std::fs::remove_dir_all(directory).unwrap();
+    std::fs::remove_dir_all(directory).expect("as the test has it");
 }
 
 /// Starts a server that shows this certificate and accepts every client. Returns its port.
 async fn serve(certificate: &str, key: &str) -> u16 {
-    let chain = vec![CertificateDer::from_pem_slice(read(certificate).as_bytes()).unwrap()];
+    let chain = vec![CertificateDer::from_pem_slice(read(certificate).as_bytes()).expect("as the test has it")];
     let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls_graviola::default_provider()))
         .with_safe_default_protocol_versions()
-        .unwrap()
+        .expect("as the test has it")
         .with_no_client_auth()
-        .with_single_cert(chain, PrivateKeyDer::from_pem_slice(read(key).as_bytes()).unwrap())
-        .unwrap();
+        .with_single_cert(chain, PrivateKeyDer::from_pem_slice(read(key).as_bytes()).expect("as the test has it"))
+        .expect("as the test has it");
     let acceptor: tokio_rustls::TlsAcceptor = Arc::new(config).into();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("as the test has it");
+    let port = listener.local_addr().expect("as the test has it").port();
     tokio::spawn(async move {
         while let Ok((tcp, _)) = listener.accept().await {
             let acceptor = acceptor.clone();
@@ -197,7 +199,7 @@ async fn serve(certificate: &str, key: &str) -> u16 {
 }
 
 async fn dial(config: &TlsConfig, host: &str, port: u16) -> Result<Box<dyn Transport>, DialError> {
-    TlsConnector::new(config).unwrap().connect(Str::from(host), port).await
+    TlsConnector::new(config).expect("as the test has it").connect(Str::from(host), port).await
 }
 
 async fn problem(config: &TlsConfig, host: &str, port: u16) -> TlsProblem {
@@ -220,7 +222,7 @@ async fn a_certificate_in_the_truststore_is_trusted_by_itself() {
     }
     // The certificate is signed by an authority, and only the certificate itself is in the truststore.
     let port = serve("broker.pem", "broker.key").await;
-    dial(&TlsConfig::new(text(&read("broker.pem"))), "localhost", port).await.unwrap();
+    dial(&TlsConfig::new(text(&read("broker.pem"))), "localhost", port).await.expect("as the test has it");
     let port = serve("expired.pem", "expired.key").await;
     let config = TlsConfig::new(text(&read("expired.pem")));
     assert_eq!(problem(&config, "localhost", port).await, TlsProblem::Expired);
@@ -232,7 +234,7 @@ async fn the_check_of_the_name_alone_can_be_turned_off() {
     let mut config = TlsConfig::new(text(&read("authority.pem")));
     assert_eq!(problem(&config, "localhost", port).await, TlsProblem::NameMismatch);
     config.checks_name = false;
-    dial(&config, "localhost", port).await.unwrap();
+    dial(&config, "localhost", port).await.expect("as the test has it");
     config.truststore = Truststore::Certificates(text(&read("stranger.pem")));
     assert_eq!(problem(&config, "localhost", port).await, TlsProblem::UnknownAuthority);
 }
@@ -251,14 +253,14 @@ async fn built_in_authorities_are_there_and_do_not_trust_everybody() {
 async fn changed_files_are_read_for_the_next_connection() {
     let port = serve("broker.pem", "broker.key").await;
     let file: PathBuf = std::env::temp_dir().join(format!("kafka-wire-reload-{}.pem", std::process::id()));
-    std::fs::write(&file, read("stranger.pem")).unwrap();
-    let connector = TlsConnector::new(&TlsConfig::new(Pem::File(file.clone()))).unwrap();
+    std::fs::write(&file, read("stranger.pem")).expect("as the test has it");
+    let connector = TlsConnector::new(&TlsConfig::new(Pem::File(file.clone()))).expect("as the test has it");
     let dial = || connector.connect(Str::from("localhost"), port);
     dial().await.err().expect("the stranger has not signed it");
-    std::fs::write(&file, read("authority.pem")).unwrap();
+    std::fs::write(&file, read("authority.pem")).expect("as the test has it");
     dial().await.expect("the new file is read");
-    std::fs::write(&file, "half a fi").unwrap();
+    std::fs::write(&file, "half a fi").expect("as the test has it");
     dial().await.expect("what cannot be used changes nothing");
-    std::fs::remove_file(&file).unwrap();
+    std::fs::remove_file(&file).expect("as the test has it");
     dial().await.expect("nor does a file that is gone");
 }
