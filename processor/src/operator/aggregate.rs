@@ -1,94 +1,110 @@
 //! Windowed aggregation: one value per key and window, in a store with a changelog.
+//!
+//! Records of a key are gathered in the order in which they come; the results of a window come out in the order of arrival of its
+//! keys, windows in the order of their ends. A record whose windows are all closed is late: counted, and handed to the stream of
+//! late records if there is one. A crash undoes what the open transaction has gathered and put out together.
+
+use std::collections::BTreeSet;
 
 use kafka_wire::record::RawHeaders;
 use kafka_wire::types::TimestampMs;
 
-use super::{Chain, Context, Expected, Operator, Signals, StageBuilder};
+use super::aggregation::Aggregation;
+use super::emit::{Emit, Intervals};
+use super::side::SideOutlet;
+use super::windowing::{Gathering, Windowing};
+use super::{Chain, Context, Expected, NodeId, Operator, Signals, StageBuilder};
 use crate::error::ProcessError;
 use crate::serde::Serde;
-use crate::state::{Handle, WindowStore};
+use crate::state::{Clock, Handle};
 use crate::types::{InWindow, Rec, View, Window};
-use crate::window::Windows;
 
-/// When a windowed aggregation puts out its results.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Emit {
-    /// Once per key and window, when the watermark closes the window.
-    OnClose,
-    /// Once per key, window and commit in which it changed: each result replaces the one before it.
-    OnUpdate,
-}
-
-/// `aggregate`, declared, after the chain `C`.
-#[derive(Clone)]
-pub struct WindowAggregate<C, W, KS, A, I, F> {
+/// An aggregation in windows, declared, after the chain `C`.
+pub struct WindowAggregate<C, W: Windowing, KS, G, A: Clone + Send + 'static> {
     pub(crate) previous: C,
     pub(crate) spec: AggregateSpec<W, KS, A>,
-    pub(crate) init: I,
-    pub(crate) aggregate: F,
+    pub(crate) aggregation: G,
 }
 
-/// What an aggregation is made of, besides its closures.
-#[derive(Clone)]
-pub struct AggregateSpec<W, KS, A> {
+/// What an aggregation is made of, besides how it gathers.
+pub struct AggregateSpec<W: Windowing, KS, A: Clone + Send + 'static> {
     pub(crate) name: String,
-    pub(crate) store: Handle<WindowStore<A>>,
+    pub(crate) store: Handle<W::Store<A>>,
     pub(crate) windows: W,
     pub(crate) key_serde: KS,
     pub(crate) emit: Emit,
+    pub(crate) intervals: Option<Intervals>,
+    /// The stream of late records.
+    pub(crate) late: NodeId,
 }
 
-impl<C, W, KS, A, I, F> Chain for WindowAggregate<C, W, KS, A, I, F>
-where
-    C: Chain<Key = KS::View>,
-    W: Windows,
-    KS: Serde,
-    A: Clone + Send + 'static,
-    I: FnMut() -> A + Clone + Send + Sync + 'static,
-    F: FnMut(&mut A, &Rec<'_, KS::View, C::Value>) + Clone + Send + Sync + 'static,
-{
-    type Key = KS::View;
-    type Value = InWindow<A>;
-
-    fn build<N: Operator<KS::View, InWindow<A>>>(&self, next: N, stage: &mut StageBuilder<'_>) {
-        let (init, aggregate) = (self.init.clone(), self.aggregate.clone());
-        let results = Results { spec: self.spec.clone(), stream_time: TimestampMs(i64::MIN), next };
-        self.previous.build(Aggregate { init, aggregate, results }, stage);
+// Derived, they would ask it of the store.
+impl<C: Clone, W: Windowing, KS: Clone, G: Clone, A: Clone + Send + 'static> Clone for WindowAggregate<C, W, KS, G, A> {
+    fn clone(&self) -> Self {
+        Self { previous: self.previous.clone(), spec: self.spec.clone(), aggregation: self.aggregation.clone() }
     }
 }
 
-/// `aggregate` in its place. Its values are in the store of the task.
-pub struct Aggregate<W, KS, A, I, F, N> {
-    init: I,
-    aggregate: F,
+impl<W: Windowing, KS: Clone, A: Clone + Send + 'static> Clone for AggregateSpec<W, KS, A> {
+    fn clone(&self) -> Self {
+        let (name, windows, key_serde) = (self.name.clone(), self.windows.clone(), self.key_serde.clone());
+        Self { name, windows, key_serde, ..*self }
+    }
+}
+
+impl<C, W, KS, G> Chain for WindowAggregate<C, W, KS, G, G::Kept>
+where
+    C: Chain<Key = KS::View>,
+    W: Windowing,
+    KS: Serde,
+    G: Aggregation<KS::View, C::Value>,
+{
+    type Key = KS::View;
+    type Value = InWindow<G::Out>;
+
+    fn build<N: Operator<KS::View, InWindow<G::Out>>>(&self, next: N, stage: &mut StageBuilder<'_>) {
+        let late = SideOutlet::new(self.spec.late, stage);
+        let results = Results { spec: self.spec.clone(), stream_time: TimestampMs(i64::MIN), next };
+        let [adding, beginning, merging] = std::array::from_fn(|_| self.aggregation.clone());
+        let value = std::marker::PhantomData::<fn() -> C::Value>;
+        self.previous.build(Aggregate { adding, beginning, merging, results, late, value }, stage);
+    }
+}
+
+/// An aggregation in its place. Its values are in the store of the task.
+pub struct Aggregate<V, W: Windowing, KS, G, A: Clone + Send + 'static, N> {
+    /// The same aggregation three times, since each is in use while another one is.
+    adding: G,
+    beginning: G,
+    merging: G,
     results: Results<W, KS, A, N>,
+    late: SideOutlet,
+    value: std::marker::PhantomData<fn() -> V>,
 }
 
 /// The way out of an aggregation.
-struct Results<W, KS, A, N> {
+struct Results<W: Windowing, KS, A: Clone + Send + 'static, N> {
     spec: AggregateSpec<W, KS, A>,
     /// The greatest event time seen: no record that goes out is later than that, see [`result_time`].
     stream_time: TimestampMs,
     next: N,
 }
 
-impl<W, KS, A, N> Results<W, KS, A, N>
-where
-    KS: Serde,
-    A: 'static,
-    N: Operator<KS::View, InWindow<A>>,
-{
+impl<W: Windowing, KS: Serde, A: Clone + Send + 'static, N> Results<W, KS, A, N> {
     /// A stage further down has been told this watermark: an earlier result would be late there.
     fn not_before(&mut self, watermark: TimestampMs) {
         self.stream_time = self.stream_time.max(watermark);
     }
 
     /// Pushes one result. Its key is decoded from the bytes that the store has: they came through the same serde.
-    fn emit(
+    fn emit<O: 'static>(
         &mut self,
-        (window, key, value): (Window, &[u8], &A),
+        (window, key, value): (Window, &[u8], &O),
         context: &mut Context<'_>,
-    ) -> Result<(), ProcessError> {
+    ) -> Result<(), ProcessError>
+    where
+        N: Operator<KS::View, InWindow<O>>,
+    {
         let bad = |cause| ProcessError::BadChangelog { store: self.spec.name.clone(), cause: Some(cause) };
         let record = Rec {
             key: self.spec.key_serde.decode(key).map_err(bad)?,
@@ -109,95 +125,190 @@ fn result_time(window: Window, stream_time: TimestampMs) -> TimestampMs {
     stream_time.clamp(TimestampMs(window.start), window.max_timestamp())
 }
 
-impl<W, KS, A, I, F, N> Signals for Aggregate<W, KS, A, I, F, N>
+impl<V, W, KS, G, N> Aggregate<V, W, KS, G, G::Kept, N>
 where
-    W: Windows,
+    V: View,
+    W: Windowing,
     KS: Serde,
-    A: Clone + Send + 'static,
-    I: Send,
-    F: Send,
-    N: Operator<KS::View, InWindow<A>>,
+    G: Aggregation<KS::View, V>,
+    N: Operator<KS::View, InWindow<G::Out>>,
+{
+    /// Closes what ends at or before `time`. Where updates come out, only what the open transaction has changed is still new.
+    fn close(&mut self, time: TimestampMs, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        let Self { adding, merging, results, .. } = self;
+        let (handle, emit, windows) = (results.spec.store, results.spec.emit, results.spec.windows.clone());
+        let mut store = context.stores.take(handle);
+        results.not_before(W::closed_up_to(&store));
+        let closed = windows.close(
+            &mut store,
+            time,
+            &mut |kept, later| merging.merge(kept, later),
+            &mut |window, key, kept, is_changed| {
+                if emit.is_final(is_changed) {
+                    adding.show(kept, |out| results.emit((window, key, out), context))
+                } else {
+                    Ok(())
+                }
+            },
+        );
+        context.stores.put_back(handle, store);
+        closed
+    }
+
+    /// Puts out what the open transaction has changed.
+    fn emit_changed(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        let Self { adding, merging, results, .. } = self;
+        let (handle, windows) = (results.spec.store, results.spec.windows.clone());
+        let store = context.stores.take(handle);
+        results.not_before(W::closed_up_to(&store));
+        let emitted =
+            windows.changed(&store, &mut |kept, later| merging.merge(kept, later), &mut |window, key, kept| {
+                adding.show(kept, |out| results.emit((window, key, out), context))
+            });
+        context.stores.put_back(handle, store);
+        emitted
+    }
+
+    /// Puts out the open windows of a key that a time is in, but for those that are in `shown`.
+    fn emit_windows(
+        &mut self,
+        key: &[u8],
+        at: TimestampMs,
+        shown: &mut BTreeSet<Window>,
+        context: &mut Context<'_>,
+    ) -> Result<(), ProcessError> {
+        let Self { adding, merging, results, .. } = self;
+        let (handle, windows) = (results.spec.store, results.spec.windows.clone());
+        let store = context.stores.take(handle);
+        results.not_before(W::closed_up_to(&store));
+        let emitted = windows.containing(
+            &store,
+            key,
+            at,
+            &mut |kept, later| merging.merge(kept, later),
+            &mut |window, key, kept| {
+                if !shown.insert(window) {
+                    return Ok(());
+                }
+                adding.show(kept, |out| results.emit((window, key, out), context))
+            },
+        );
+        context.stores.put_back(handle, store);
+        emitted
+    }
+
+    /// Puts out what is due by an interval.
+    fn emit_due(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        let Some(intervals) = self.results.spec.intervals else { return Ok(()) };
+        for (key, anchors) in intervals.take_due(context)? {
+            let mut shown = BTreeSet::new();
+            anchors.into_iter().try_for_each(|anchor| self.emit_windows(&key, anchor, &mut shown, context))?;
+        }
+        Ok(())
+    }
+}
+
+impl<V, W, KS, G, N> Signals for Aggregate<V, W, KS, G, G::Kept, N>
+where
+    V: View,
+    W: Windowing,
+    KS: Serde,
+    G: Aggregation<KS::View, V>,
+    N: Operator<KS::View, InWindow<G::Out>>,
 {
     fn next(&mut self) -> Option<&mut dyn Signals> {
         Some(&mut self.results.next)
     }
 
-    /// Closes what ends at or before the watermark. Under [`Emit::OnUpdate`] the changes since the last commit still
-    /// go out.
     fn watermark(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
-        let Self { results, .. } = self;
-        let (handle, emit, watermark) = (results.spec.store, results.spec.emit, context.watermark);
-        let mut store = context.stores.take(handle);
-        results.not_before(store.closed_up_to());
-        let mut closed = Ok(true);
-        while closed == Ok(true) {
-            closed = store.close_next(watermark, |window, key, value, is_changed| match emit {
-                Emit::OnUpdate if !is_changed => Ok(()),
-                Emit::OnUpdate | Emit::OnClose => results.emit((window, key, value), context),
-            });
+        if W::CLOCK == Clock::Event {
+            self.close(context.watermark, context)?;
         }
-        context.stores.put_back(handle, store);
-        closed?;
-        results.next.watermark(context)
+        self.results.next.watermark(context)
+    }
+
+    fn tick(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        if W::CLOCK == Clock::Wall {
+            self.close(context.wall, context)?;
+        }
+        self.emit_due(context)?;
+        self.results.next.tick(context)
     }
 
     fn before_commit(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
-        let Self { results, .. } = self;
-        if results.spec.emit == Emit::OnUpdate {
-            let handle = results.spec.store;
-            let store = context.stores.take(handle);
-            results.not_before(store.closed_up_to());
-            let emitted = store.changed().try_for_each(|result| results.emit(result, context));
-            context.stores.put_back(handle, store);
-            emitted?;
+        if self.results.spec.emit == Emit::OnUpdate {
+            self.emit_changed(context)?;
         }
-        results.next.before_commit(context)
+        self.results.next.before_commit(context)
     }
 }
 
-impl<K, V, W, KS, A, I, F, N> Operator<K, V> for Aggregate<W, KS, A, I, F, N>
+impl<V, W, KS, G, N> Operator<KS::View, V> for Aggregate<V, W, KS, G, G::Kept, N>
 where
-    K: View,
     V: View,
-    W: Windows,
-    KS: Serde<View = K>,
-    A: Clone + Send + 'static,
-    I: FnMut() -> A + Send + 'static,
-    F: FnMut(&mut A, &Rec<'_, K, V>) + Send + 'static,
-    N: Operator<K, InWindow<A>>,
+    W: Windowing,
+    KS: Serde,
+    G: Aggregation<KS::View, V>,
+    N: Operator<KS::View, InWindow<G::Out>>,
 {
     #[inline]
-    fn push(&mut self, record: Rec<'_, K, V>, context: &mut Context<'_>) -> Result<(), ProcessError> {
-        if record.timestamp.0 < 0 {
-            return context.leave_out_untimed(record.timestamp);
+    fn push(&mut self, record: Rec<'_, KS::View, V>, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        let at = match W::CLOCK {
+            Clock::Event => record.timestamp,
+            Clock::Wall => context.wall,
+        };
+        if at.0 < 0 {
+            return context.leave_out_untimed(at);
         }
         // build() refuses keys that can be null; what is left is the serde of `()`, to which null is as good as
         // nothing.
         let key = record.raw_key.unwrap_or_default();
-        let Self { init, aggregate, results } = self;
-        results.stream_time = results.stream_time.max(record.timestamp);
+        let Self { adding, beginning, merging, results, .. } = self;
+        results.stream_time = results.stream_time.max(at);
         let store = context.stores.get_mut(results.spec.store);
-        // Not the task's watermark: what an operator before this one puts out while it closes its windows is not late.
-        let closed_up_to = store.closed_up_to();
-        for window in results.spec.windows.assign(record.timestamp) {
-            if window.is_closed_at(closed_up_to) {
-                context.counters.count_late(record.timestamp, closed_up_to);
-                continue;
-            }
-            store.update(window, key, &mut *init, |value| aggregate(value, &record));
+        let mut gathering = Adding { adding, merging, record: &record };
+        let is_in_time = results.spec.windows.add(store, key, at, &mut || beginning.init(), &mut gathering);
+        if !is_in_time {
+            context.counters.count_late(at, W::closed_up_to(store));
+            return self.late.push(record, context);
         }
-        Ok(())
+        match (results.spec.emit, results.spec.intervals) {
+            (Emit::OnClose | Emit::OnUpdate, _) => Ok(()),
+            (Emit::EveryUpdate, _) => self.emit_windows(key, at, &mut BTreeSet::new(), context),
+            (Emit::Every(_), intervals) => {
+                let anchor = results.spec.windows.anchor(store, key, at);
+                if let Some(intervals) = intervals {
+                    intervals.set(anchor, key, context);
+                }
+                Ok(())
+            }
+        }
     }
 
     fn looks_ahead(&self) -> bool {
-        true
+        W::LOOKS_AHEAD
     }
 
     fn expect(&self, ahead: &[Expected<'_>], context: &mut Context<'_>) {
         let AggregateSpec { store, windows, .. } = &self.results.spec;
-        let timed = ahead.iter().filter(|expected| expected.timestamp.0 >= 0);
-        let entries =
-            timed.flat_map(|expected| windows.assign(expected.timestamp).map(|window| (window, expected.key)));
-        context.stores.get_mut(*store).expect(entries);
+        windows.expect(context.stores.get_mut(*store), ahead);
+    }
+}
+
+/// A record on its way into windows.
+struct Adding<'a, 'r, K: View, V: View, G> {
+    adding: &'a mut G,
+    merging: &'a mut G,
+    record: &'a Rec<'r, K, V>,
+}
+
+impl<K: View, V: View, G: Aggregation<K, V>> Gathering<G::Kept> for Adding<'_, '_, K, V, G> {
+    #[inline]
+    fn add(&mut self, kept: &mut G::Kept) {
+        self.adding.add(kept, self.record);
+    }
+
+    fn merge(&mut self, kept: &mut G::Kept, later: &G::Kept) {
+        self.merging.merge(kept, later);
     }
 }

@@ -9,12 +9,15 @@
 //! task, which operators reach by handles.
 
 mod aggregate;
+mod aggregation;
 mod context;
+mod emit;
 mod filter;
 mod filter_map;
 mod flat_map;
 mod flat_map_values;
 mod key_by;
+mod latest;
 mod map;
 mod merge;
 mod peek;
@@ -27,14 +30,21 @@ mod stamp;
 mod to;
 mod to_chosen;
 mod try_map;
+mod windowing;
 
-pub use aggregate::{Aggregate, AggregateSpec, Emit, WindowAggregate};
+pub use aggregate::{Aggregate, AggregateSpec, WindowAggregate};
+pub use aggregation::{
+    Aggregation, Average, Count, Distinct, Fold, Greatest, Kept, Least, Maybe, NoMerge, Number, Reduce, Sum,
+    SumAndCount, Top,
+};
 pub use context::{Context, Counters, Expected, Input, Joint, Joints, Operator, Place, Signals, Undecodable, Untimed};
+pub use emit::{Emit, Intervals};
 pub use filter::{Filter, FilterOperator};
 pub use filter_map::FilterMap;
 pub use flat_map::{FlatMap, FlatMapOperator, Outputs};
 pub use flat_map_values::FlatMapValues;
 pub use key_by::KeyBy;
+pub use latest::{Latest, LatestSpec};
 pub use map::{Map, MapOperator};
 pub use merge::{Inlet, Merge};
 pub use peek::Peek;
@@ -47,3 +57,4 @@ pub use stamp::{SetHeaders, SetTimestamp};
 pub use to::To;
 pub use to_chosen::ToChosen;
 pub use try_map::TryMap;
+pub use windowing::{Activity, Gathering, Lenient, PaneTiming, SessionTiming, Show, Unmerged, Windowing};

@@ -14,6 +14,7 @@
 //! The changelog has only what a commit has made durable, so a restore reads its committed records to its end.
 
 mod changelog;
+mod closed_by;
 mod index;
 mod key_value;
 mod open_windows;
@@ -22,14 +23,17 @@ mod slab;
 mod sorted;
 mod store;
 mod table;
+mod timed;
 mod timers;
 mod window_store;
 
 pub use changelog::ChangelogKey;
+pub use closed_by::{ClosedBy, Closing};
 pub use index::AHEAD;
 pub use key_value::KeyValueStore;
 pub use sorted::SortedStore;
 pub use store::{Changelog, Handle, RestoreError, Store, StoreSizes, Stores, Visit};
+pub use timed::{At, Item, TimedStore, Timing};
 pub use timers::{Clock, Timer, TimerStore};
 pub use window_store::WindowStore;
 

@@ -49,6 +49,12 @@ impl<A: Clone + Send + 'static> WindowStore<A> {
         self.closed_up_to
     }
 
+    /// The end of the window that closes first.
+    #[must_use]
+    pub fn first_due(&self) -> Option<TimestampMs> {
+        self.windows.first().map(|group| TimestampMs(self.windows.window(group).end))
+    }
+
     /// Changes the value of `key` in `window`, made by `init` if there is none.
     #[inline]
     pub fn update(&mut self, window: Window, key: &[u8], init: impl FnOnce() -> A, change: impl FnOnce(&mut A)) {

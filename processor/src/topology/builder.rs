@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::error::check_name;
-use super::graph::{EndBuilder, Graph, NodeKind, Reads};
+use super::graph::{EndBuilder, Graph, Node, NodeKind, Reads};
 use super::{
     BuildError, BuildErrors, HeadSpec, SinkKind, SourceKind, SourceSpec, StepText, Stream, SubTopology, SubTopologyId,
     Topology,
@@ -206,11 +206,13 @@ fn shuffles(graph: &Graph, places: &[usize], place: usize) -> Vec<crate::output:
 fn texts(graph: &Graph, places: &[usize]) -> Vec<Vec<StepText>> {
     let count = places.iter().max().map_or(0, |last| last + 1);
     let mut texts = vec![Vec::new(); count];
+    // An output that nothing follows is none.
+    let is_shown = |node: &Node| !(node.may_end && node.children.is_empty());
     let names = |nodes: &[NodeId]| {
-        let names: Vec<_> = nodes.iter().map(|node| graph.nodes[node.0].name.as_str()).collect();
-        names.join(", ")
+        let shown = nodes.iter().map(|node| &graph.nodes[node.0]).filter(|node| is_shown(node));
+        shown.map(|node| node.name.as_str()).collect::<Vec<_>>().join(", ")
     };
-    for (index, node) in graph.nodes.iter().enumerate() {
+    for (index, node) in graph.nodes.iter().enumerate().filter(|(_, node)| is_shown(node)) {
         let (kind, detail) = match &node.kind {
             NodeKind::Source(Reads { topic, shuffle: None, .. }) => ("Source", format!("topic: {topic}")),
             NodeKind::Source(Reads { topic, shuffle: Some((writer, _)), .. }) => {

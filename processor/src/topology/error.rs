@@ -55,6 +55,11 @@ pub enum BuildError {
         /// The step.
         name: String,
     },
+    /// Results that are to come out on close, of a step in which nothing closes.
+    NeverCloses {
+        /// The step.
+        name: String,
+    },
     /// State behind a `select_key`: records of one key are in several tasks there.
     Rekeyed {
         /// The step.
@@ -107,6 +112,9 @@ impl fmt::Display for BuildError {
             }
             Self::NullableKey { name } => {
                 write!(f, "step `{name}`: its key can be null; use a key serde that has no null, or key_by")
+            }
+            Self::NeverCloses { name } => {
+                write!(f, "step `{name}`: without a window nothing closes; let results come out with updates")
             }
             Self::Rekeyed { name } => write!(
                 f,

@@ -28,6 +28,9 @@ pub(super) struct Graph {
     stateless_count: usize,
 }
 
+/// A store that a step wants: what its name has behind the step's, how it is written, and how it is made.
+pub(super) type WantedStore<'n> = (&'n str, String, StoreMaker);
+
 /// Builds a chain from its end on.
 pub(super) type EndBuilder = Box<dyn Fn(&mut StageBuilder<'_>) + Send + Sync>;
 
@@ -100,7 +103,7 @@ impl Graph {
     pub(super) fn stateful(
         &mut self,
         (name, detail): (&str, &str),
-        stores: Vec<(&str, String, StoreMaker)>,
+        stores: Vec<WantedStore<'_>>,
         parent: NodeId,
     ) -> Vec<StoreId> {
         let names: Vec<_> = stores.iter().map(|(suffix, ..)| format!("{name}{suffix}")).collect();
@@ -109,7 +112,7 @@ impl Graph {
         if self.steps_before(node).into_iter().any(|node| self.nodes[node.0].rekeys) {
             self.errors.push(BuildError::Rekeyed { name: name.to_owned() });
         }
-        let add = |(name, (_, version, make)): (String, (&str, String, StoreMaker))| {
+        let add = |(name, (_, version, make)): (String, WantedStore<'_>)| {
             self.claim(&name);
             self.store(&name, node, version, Some(make))
         };

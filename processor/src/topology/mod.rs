@@ -4,10 +4,12 @@
 //! A *sub-topology* is everything between two shuffles, with one or more source topics. A *task* is a sub-topology on
 //! one partition number of these topics. Sub-topologies are joined by repartition topics only.
 
+mod aggregated;
 mod builder;
 mod describe;
 mod error;
 mod graph;
+mod intervals;
 mod stateless;
 mod stream;
 mod windowed;
@@ -27,10 +29,11 @@ use crate::state::Store;
 use crate::types::Partitions;
 use crate::watermark::Watermark;
 
+pub use aggregated::Updates;
 pub use builder::{Builder, ValueStream};
 pub use error::{BuildError, BuildErrors, NotCopartitioned};
 pub use stream::{Predicate, Stream};
-pub use windowed::{WindowedBy, WindowedStream};
+pub use windowed::{Gathered, KeptOf, WindowedBy, WindowedStream};
 
 /// A job that has been checked. Shared by all workers; it holds no state of a run.
 pub struct Topology {

@@ -1,39 +1,208 @@
 //! `window`, and the steps after it, as methods.
 
-use super::{BuildError, Stream};
-use crate::operator::{AggregateSpec, Chain, Emit, Junction, WindowAggregate};
-use crate::serde::{Serde, U64};
-use crate::state::{Handle, WindowStore};
+use std::time::Duration;
+
+use super::{BuildError, Stream, intervals};
+use crate::operator::{
+    AggregateSpec, Average, Chain, Count, Distinct, Emit, Fold, Greatest, Junction, Kept, Least, Lenient, NoMerge,
+    Number, Reduce, Side, Sum, Top, Unmerged, WindowAggregate, Windowing,
+};
+use crate::serde::Serde;
+use crate::state::{Handle, Store};
 use crate::types::{InWindow, Owned, Reborrow, Rec, Windowed};
-use crate::window::Windows;
 
 /// A stream divided into windows: what is missing is the aggregation.
 #[must_use = "windows do nothing until something is aggregated in them"]
-pub struct WindowedBy<KS, C, W> {
+pub struct WindowedBy<KS: Serde, C: Chain, W> {
     pub(super) stream: Stream<KS, C>,
     pub(super) windows: W,
+    /// What follows for late records.
+    late: Option<LateSteps<KS, C>>,
+}
+
+/// Declares what happens with late records.
+type LateSteps<KS, C> = Box<dyn FnOnce(Stream<KS, Side<<KS as Serde>::View, <C as Chain>::Value>>)>;
+
+/// The results of the aggregation `G` in the windows `W` of a stream.
+pub type Gathered<KS, C, W, G> = WindowedStream<KS, WindowAggregate<Junction<C>, W, KS, G, <G as KeptOf<KS, C>>::Kept>>;
+
+/// What an aggregation of a stream keeps.
+pub trait KeptOf<KS, C> {
+    /// See [`Aggregation::Kept`](crate::operator::Aggregation::Kept).
+    type Kept: Clone + Send + 'static;
+}
+
+impl<KS: Serde, C: Chain<Key = KS::View>, G: Kept<KS::View, C::Value>> KeptOf<KS, C> for G {
+    type Kept = G::Kept;
 }
 
 impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
-    /// Divides each key's records into windows of event time, to be aggregated.
-    pub fn window<W: Windows>(self, windows: W) -> WindowedBy<KS, C, W> {
-        WindowedBy { stream: self, windows }
+    /// Divides each key's records into windows, to be aggregated: [`Tumbling`](crate::window::Tumbling),
+    /// [`Sliding`](crate::window::Sliding) and [`Session`](crate::window::Session) by event time, and each of them in
+    /// [`ProcessingTime`](crate::window::ProcessingTime).
+    pub fn window<W: Windowing>(self, windows: W) -> WindowedBy<KS, C, W> {
+        WindowedBy { stream: self, windows, late: None }
     }
 }
 
-impl<KS: Serde, C: Chain<Key = KS::View>, W: Windows> WindowedBy<KS, C, W> {
+impl<KS: Serde, C: Chain<Key = KS::View>, W: Windowing> WindowedBy<KS, C, W> {
+    /// Windows close that much after the watermark has reached their ends: records that come in the meantime are in time. As the
+    /// grace period of Kafka Streams. A step with windows behind this one needs the same lateness, or its results are late there.
+    pub fn lateness(self, lateness: Duration) -> WindowedBy<KS, C, Lenient<W>> {
+        let Self { stream, windows, late } = self;
+        let lateness_ms = i64::try_from(lateness.as_millis()).unwrap_or(i64::MAX);
+        WindowedBy { stream, windows: Lenient { windows, lateness_ms }, late }
+    }
+
+    /// What happens with late records, whose windows are all closed: `steps` gets the stream of them, which must end somewhere. They
+    /// are counted as late in any case.
+    pub fn on_late(self, steps: impl FnOnce(Stream<KS, Side<KS::View, C::Value>>) + 'static) -> Self {
+        Self { late: Some(Box::new(steps)), ..self }
+    }
+
     /// Counts the records of each key and window. The store is `name`, its changelog `<application
-    /// id>-<name>-changelog`.
-    pub fn count(
+    /// id>-<name>-changelog`; so it is with the steps below.
+    pub fn count(self, name: &str, emit: Emit) -> Gathered<KS, C, W, Count> {
+        self.aggregate_by(name, emit, Count)
+    }
+
+    /// The sum of a number of each record. Integers stay at their ends rather than go round.
+    pub fn sum<T, F>(self, name: &str, emit: Emit, number: F) -> Gathered<KS, C, W, Sum<F>>
+    where
+        T: Number,
+        F: FnMut(&Rec<'_, KS::View, C::Value>) -> T + Clone + Send + Sync + 'static,
+    {
+        self.aggregate_by(name, emit, Sum(number))
+    }
+
+    /// The least of a number of each record.
+    pub fn min<T, F>(self, name: &str, emit: Emit, number: F) -> Gathered<KS, C, W, Least<F>>
+    where
+        T: Number,
+        F: FnMut(&Rec<'_, KS::View, C::Value>) -> T + Clone + Send + Sync + 'static,
+    {
+        self.aggregate_by(name, emit, Least(number))
+    }
+
+    /// The greatest of a number of each record.
+    pub fn max<T, F>(self, name: &str, emit: Emit, number: F) -> Gathered<KS, C, W, Greatest<F>>
+    where
+        T: Number,
+        F: FnMut(&Rec<'_, KS::View, C::Value>) -> T + Clone + Send + Sync + 'static,
+    {
+        self.aggregate_by(name, emit, Greatest(number))
+    }
+
+    /// The mean of a number of each record, as an `f64`.
+    pub fn avg<T, F>(self, name: &str, emit: Emit, number: F) -> Gathered<KS, C, W, Average<F>>
+    where
+        T: Number,
+        F: FnMut(&Rec<'_, KS::View, C::Value>) -> T + Clone + Send + Sync + 'static,
+    {
+        self.aggregate_by(name, emit, Average(number))
+    }
+
+    /// The `count` greatest of what `of` makes of the records, greatest first: a tuple that begins with the score, for example.
+    /// What is kept is written as JSON.
+    pub fn top_n<T, F>(self, name: &str, emit: Emit, count: usize, of: F) -> Gathered<KS, C, W, Top<F>>
+    where
+        T: Ord + Clone + Send + serde::Serialize + serde::de::DeserializeOwned + 'static,
+        F: FnMut(&Rec<'_, KS::View, C::Value>) -> T + Clone + Send + Sync + 'static,
+    {
+        self.aggregate_by(name, emit, Top { count, of })
+    }
+
+    /// How many different values `of` makes of the records: exact, since all are kept, as JSON.
+    pub fn count_distinct<T, F>(self, name: &str, emit: Emit, of: F) -> Gathered<KS, C, W, Distinct<F>>
+    where
+        T: Ord + Clone + Send + serde::Serialize + serde::de::DeserializeOwned + 'static,
+        F: FnMut(&Rec<'_, KS::View, C::Value>) -> T + Clone + Send + Sync + 'static,
+    {
+        self.aggregate_by(name, emit, Distinct(of))
+    }
+
+    /// Makes one value of the values of each key and window: `reduce` adds a later one to what there is.
+    pub fn reduce<S, A, F>(self, name: &str, value_serde: S, emit: Emit, reduce: F) -> Gathered<KS, C, W, Reduce<S, F>>
+    where
+        C: Chain<Value = Owned<A>>,
+        A: Clone + Send + 'static,
+        S: Serde<View = Owned<A>>,
+        F: FnMut(&mut A, &A) + Clone + Send + Sync + 'static,
+    {
+        self.aggregate_by(name, emit, Reduce { serde: value_serde, reduce })
+    }
+
+    /// Gathers the records of each key and window, for windows of any kind: `init` makes the value, `add` changes it, and `merge`
+    /// adds the value of later records to it; `value_serde` writes it. See [`WindowedBy::aggregate`].
+    pub fn aggregate_merged<S, A, I, F, M>(
+        self,
+        name: &str,
+        value_serde: S,
+        emit: Emit,
+        init: I,
+        add: F,
+        merge: M,
+    ) -> Gathered<KS, C, W, Fold<S, I, F, M>>
+    where
+        S: Serde<View = Owned<A>>,
+        A: Clone + Send + 'static,
+        I: FnMut() -> A + Clone + Send + Sync + 'static,
+        F: FnMut(&mut A, &Rec<'_, KS::View, C::Value>) + Clone + Send + Sync + 'static,
+        M: FnMut(&mut A, &A) + Clone + Send + Sync + 'static,
+    {
+        self.aggregate_by(name, emit, Fold::new(value_serde, init, add, merge))
+    }
+
+    /// Gathers the records of each key and window with an [`Aggregation`](crate::operator::Aggregation).
+    ///
+    /// A record whose windows are closed is late: left out, and counted as such. What is gathered is cloned once per
+    /// transaction in which it changes, to be there if the transaction is aborted.
+    pub fn aggregate_by<G: Kept<KS::View, C::Value>>(
         self,
         name: &str,
         emit: Emit,
-    ) -> WindowedStream<KS, impl Chain<Key = KS::View, Value = InWindow<u64>> + use<KS, C, W>> {
-        self.gather((name, "count"), U64, emit, || 0, |count, _| *count += 1)
+        aggregation: G,
+    ) -> Gathered<KS, C, W, G> {
+        let Self { stream, windows, late } = self;
+        let mut graph = stream.graph.borrow_mut();
+        if !windows.is_valid() {
+            graph.errors.push(BuildError::BadWindow { name: name.to_owned(), windows: windows.describe() });
+        }
+        if stream.key_serde.has_null() {
+            graph.errors.push(BuildError::NullableKey { name: name.to_owned() });
+        }
+        let value_serde = aggregation.serde();
+        let (step, key, value) = (aggregation.name(), stream.key_serde.name(), value_serde.name());
+        let version = format!("{step}, windows: {}, key: {key}, value: {value}", windows.version());
+        let of_store = windows.clone();
+        let make = Box::new(move || -> Box<dyn Store> { Box::new(of_store.store(value_serde.clone())) });
+        let detail = format!("windows: {}, emit: {}", windows.describe(), emit.describe());
+        let mut wanted: Vec<super::graph::WantedStore<'_>> = vec![("", version, make)];
+        wanted.extend(intervals::wanted(emit));
+        let stores = graph.stateful((name, &detail), wanted, stream.node);
+        let node = graph.last();
+        drop(graph);
+        let side = stream.side(node, "late");
+        let spec = AggregateSpec {
+            name: name.to_owned(),
+            store: Handle::new(stores[0]),
+            windows,
+            key_serde: stream.key_serde.clone(),
+            emit,
+            intervals: intervals::of(emit, &stores),
+            late: side.node,
+        };
+        if let Some(steps) = late {
+            steps(side);
+        }
+        WindowedStream { stream: stream.then(node, |previous| WindowAggregate { previous, spec, aggregation }) }
     }
+}
 
+impl<KS: Serde, C: Chain<Key = KS::View>, W: Unmerged> WindowedBy<KS, C, W> {
     /// Gathers the records of each key and window: `init` makes the value, `aggregate` changes it, `value_serde`
-    /// writes it into the changelog of the store `name`.
+    /// writes it into the changelog of the store `name`. For sliding windows and sessions see
+    /// [`WindowedBy::aggregate_merged`].
     ///
     /// A record whose window is closed is late: left out, and counted as such. The value is cloned once per
     /// transaction in which it changes, to be there if the transaction is aborted.
@@ -44,54 +213,15 @@ impl<KS: Serde, C: Chain<Key = KS::View>, W: Windows> WindowedBy<KS, C, W> {
         emit: Emit,
         init: I,
         aggregate: F,
-    ) -> WindowedStream<KS, WindowAggregate<Junction<C>, W, KS, A, I, F>>
+    ) -> Gathered<KS, C, W, Fold<S, I, F, NoMerge<A>>>
     where
         S: Serde<View = Owned<A>>,
         A: Clone + Send + 'static,
         I: FnMut() -> A + Clone + Send + Sync + 'static,
         F: FnMut(&mut A, &Rec<'_, KS::View, C::Value>) + Clone + Send + Sync + 'static,
     {
-        self.gather((name, "aggregate"), value_serde, emit, init, aggregate)
-    }
-
-    fn gather<S, A, I, F>(
-        self,
-        (name, step): (&str, &str),
-        value_serde: S,
-        emit: Emit,
-        init: I,
-        aggregate: F,
-    ) -> WindowedStream<KS, WindowAggregate<Junction<C>, W, KS, A, I, F>>
-    where
-        S: Serde<View = Owned<A>>,
-        A: Clone + Send + 'static,
-        I: FnMut() -> A + Clone + Send + Sync + 'static,
-        F: FnMut(&mut A, &Rec<'_, KS::View, C::Value>) + Clone + Send + Sync + 'static,
-    {
-        let Self { stream, windows } = self;
-        let mut graph = stream.graph.borrow_mut();
-        if !windows.is_valid() {
-            graph.errors.push(BuildError::BadWindow { name: name.to_owned(), windows: windows.describe() });
-        }
-        if stream.key_serde.has_null() {
-            graph.errors.push(BuildError::NullableKey { name: name.to_owned() });
-        }
-        let when = match emit {
-            Emit::OnClose => "on close",
-            Emit::OnUpdate => "on update",
-        };
-        let windows_text = windows.describe();
-        let (key, value) = (stream.key_serde.name(), value_serde.name());
-        let version = format!("{step}, windows: {windows_text}, key: {key}, value: {value}");
-        let make =
-            Box::new(move || -> Box<dyn crate::state::Store> { Box::new(WindowStore::new(value_serde.clone())) });
-        let detail = format!("windows: {windows_text}, emit: {when}");
-        let stores = graph.stateful((name, &detail), vec![("", version, make)], stream.node);
-        let node = graph.last();
-        drop(graph);
-        let (store, key_serde) = (Handle::new(stores[0]), stream.key_serde.clone());
-        let spec = AggregateSpec { name: name.to_owned(), store, windows, key_serde, emit };
-        WindowedStream { stream: stream.then(node, |previous| WindowAggregate { previous, spec, init, aggregate }) }
+        let merge: NoMerge<A> = |_, _| unreachable!("such windows never make one of two");
+        self.aggregate_by(name, emit, Fold::new(value_serde, init, aggregate, merge))
     }
 }
 

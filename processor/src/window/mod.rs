@@ -3,15 +3,23 @@
 //! Laws that every kind keeps: a timestamp lands in at least one window, each of them contains it, and the windows that
 //! are closed at a watermark stay closed at every later one.
 
+mod processing_time;
+mod session;
+mod sliding;
 mod tumbling;
+
+use std::time::Duration;
 
 use kafka_wire::types::TimestampMs;
 
 use crate::types::Window;
 
+pub use processing_time::ProcessingTime;
+pub use session::Session;
+pub use sliding::Sliding;
 pub use tumbling::Tumbling;
 
-/// A kind of window: from a timestamp to the windows that it falls into.
+/// A kind of window that a timestamp alone decides: from a timestamp to the windows that it falls into.
 pub trait Windows: Clone + Send + Sync + 'static {
     /// The windows of one timestamp.
     type Assigned: Iterator<Item = Window>;
@@ -25,4 +33,9 @@ pub trait Windows: Clone + Send + Sync + 'static {
     /// Kind and sizes: for [`Topology::describe`](crate::topology::Topology::describe), and to know state of other
     /// windows. Different windows must have different texts, in all versions.
     fn describe(&self) -> String;
+}
+
+/// Whole milliseconds.
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

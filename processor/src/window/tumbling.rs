@@ -5,20 +5,28 @@ use std::time::Duration;
 
 use kafka_wire::types::TimestampMs;
 
-use super::Windows;
+use super::{Windows, millis};
 use crate::types::Window;
 
 /// Windows of a fixed size that neither overlap nor leave a gap, aligned to 1970-01-01 UTC: each timestamp is in one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tumbling {
     size_ms: i64,
+    offset_ms: i64,
 }
 
 impl Tumbling {
     /// Windows of `size`, in whole milliseconds; less than one is refused by `build()`.
     #[must_use]
     pub fn of(size: Duration) -> Self {
-        Self { size_ms: i64::try_from(size.as_millis()).unwrap_or(i64::MAX) }
+        Self { size_ms: millis(size), offset_ms: 0 }
+    }
+
+    /// Windows that begin so much later: days of a time zone two hours behind UTC, for example, by an offset of two hours. Only the
+    /// rest by the size counts.
+    #[must_use]
+    pub fn offset(self, offset: Duration) -> Self {
+        Self { offset_ms: millis(offset).checked_rem(self.size_ms).unwrap_or(0), ..self }
     }
 
     #[inline]
@@ -34,7 +42,8 @@ impl Windows for Tumbling {
     fn assign(&self, timestamp: TimestampMs) -> Once<Window> {
         // Euclidean, so that the windows before 1970 are as wide as those after it; saturating, because any timestamp
         // can come.
-        once(self.starting_at(timestamp.0.saturating_sub(timestamp.0.rem_euclid(self.size_ms))))
+        let into_window = timestamp.0.wrapping_sub(self.offset_ms).rem_euclid(self.size_ms);
+        once(self.starting_at(timestamp.0.saturating_sub(into_window)))
     }
 
     fn is_valid(&self) -> bool {
@@ -42,7 +51,10 @@ impl Windows for Tumbling {
     }
 
     fn describe(&self) -> String {
-        format!("tumbling {} ms", self.size_ms)
+        match self.offset_ms {
+            0 => format!("tumbling {} ms", self.size_ms),
+            offset => format!("tumbling {} ms, {offset} ms behind", self.size_ms),
+        }
     }
 }
 
@@ -66,6 +78,15 @@ mod tests {
         assert_eq!(window(10, -1), (-10, 0));
         assert_eq!(window(10, -10), (-10, 0));
         assert_eq!(window(10, -11), (-20, -10));
+    }
+
+    #[test]
+    fn an_offset_moves_the_windows() {
+        let window = |offset: u64, at| {
+            let windows = Tumbling::of(Duration::from_millis(10)).offset(Duration::from_millis(offset));
+            windows.assign(TimestampMs(at)).next().map(|window| (window.start, window.end))
+        };
+        assert_eq!((window(3, 3), window(3, 2), window(13, 12)), (Some((3, 13)), Some((-7, 3)), Some((3, 13))));
     }
 
     #[test]

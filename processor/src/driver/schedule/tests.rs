@@ -9,45 +9,92 @@ use crate::serde::{U64, Utf8};
 use crate::topology::Topology;
 use crate::types::Partitions;
 use crate::watermark::Watermark;
-use crate::window::Tumbling;
+use crate::window::{Session, Sliding, Tumbling};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Two kinds of jobs under the same chance.
+/// Kinds of jobs under the same chance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Job {
     /// Counts each word in each window.
     WordCount(Emit),
+    /// Counts each word in windows that overlap.
+    Sliding(Emit),
+    /// Counts each word in its sessions.
+    Sessions,
+    /// Counts each word, without windows.
+    Latest(Emit),
     /// Counts each word, then sums the counts of each window up behind another shuffle.
     TwoStage,
 }
 
+/// Gap of the sessions.
+const GAP: i64 = 2_000;
+/// Size of the windows that overlap, and how often one begins.
+const SIZE: i64 = 6_000;
+const EVERY: i64 = 1_500;
+
+fn millis(millis: i64) -> Duration {
+    Duration::from_millis(millis.try_into().expect("not negative"))
+}
+
 fn topology(kind: Job, watermark: Watermark) -> Topology {
-    let emit = match kind {
-        Job::WordCount(emit) => emit,
-        Job::TwoStage => Emit::OnClose,
-    };
     let mut job = Topology::builder("job");
-    let counted = job
+    let words = job
         .stream("lines", Utf8)
         .watermark(watermark)
         .flat_map(Utf8, |line, words| line.value.split_whitespace().for_each(|word| words.push(word)))
-        .key_by("by-word", Partitions(3), (Utf8, ()), |word| (word.value, ()))
-        .window(Tumbling::of(10 * SECOND))
-        .count("counts", emit);
+        .key_by("by-word", Partitions(3), (Utf8, ()), |word| (word.value, ()));
     match kind {
-        Job::WordCount(_) => {
-            counted.map(|word| format!("{} {}", word.window.start, word.value)).to("out", Utf8, crate::serde::Text)
-        }
-        Job::TwoStage => counted
+        Job::WordCount(emit) => words
+            .window(Tumbling::of(10 * SECOND))
+            .count("counts", emit)
+            .map(|word| format!("{} {}", word.window.start, word.value))
+            .to("out", Utf8, Utf8),
+        Job::Sliding(emit) => words
+            .window(Sliding::of(millis(SIZE)).every(millis(EVERY)))
+            .count("counts", emit)
+            .map(|word| format!("{} {}", word.window.start, word.value))
+            .to("out", Utf8, Utf8),
+        Job::Sessions => words
+            .window(Session::gap(millis(GAP)))
+            .count("counts", Emit::OnClose)
+            .map(|word| format!("{} {}", word.window.start, word.value))
+            .to("out", Utf8, Utf8),
+        Job::Latest(emit) => words.count("counts", emit).map(|word| format!("0 {}", word.value)).to("out", Utf8, Utf8),
+        Job::TwoStage => words
+            .window(Tumbling::of(10 * SECOND))
+            .count("counts", Emit::OnClose)
             .map(|word| *word.value)
             .key_by("all", Partitions(2), (Utf8, U64), |count| ("all", count.value))
             .window(Tumbling::of(10 * SECOND))
             .aggregate("sums", U64, Emit::OnClose, || 0, |sum, count| *sum += count.value)
             .map(|sum| format!("{} {}", sum.window.start, sum.value))
-            .to("out", Utf8, crate::serde::Text),
+            .to("out", Utf8, Utf8),
     }
     job.build().expect("a valid job")
+}
+
+/// What must come out for a word at these times, by the start of its window.
+fn model(job: Job, times: &[i64]) -> BTreeMap<i64, u64> {
+    let mut counts = BTreeMap::new();
+    let mut last = None;
+    for time in times {
+        match job {
+            Job::WordCount(_) | Job::TwoStage => *counts.entry(time.div_euclid(10_000) * 10_000).or_default() += 1,
+            Job::Sliding(_) => {
+                let starts = (time - SIZE + 1..=*time).filter(|start| start % EVERY == 0);
+                starts.for_each(|start| *counts.entry(start).or_default() += 1);
+            }
+            Job::Sessions => {
+                let start = last.filter(|(_, before)| time - before < GAP).map_or(*time, |(start, _)| start);
+                last = Some((start, *time));
+                *counts.entry(start).or_default() += 1;
+            }
+            Job::Latest(_) => *counts.entry(0).or_default() += 1,
+        }
+    }
+    counts
 }
 
 /// A run under a seed.
@@ -56,8 +103,8 @@ struct Run {
     job: Job,
     rng: Rng,
     driver: TestDriver,
-    /// By key and start of the window.
-    expected: BTreeMap<(String, i64), u64>,
+    /// The times of each key.
+    times: BTreeMap<String, Vec<i64>>,
 }
 
 impl Run {
@@ -73,7 +120,7 @@ impl Run {
         }
         driver.set_can_fence(rng.below(2) == 0);
         driver.set_mark_interval_min(Duration::from_millis(rng.below(2) * rng.below(300)));
-        Self { seed, job, rng, driver, expected: BTreeMap::new() }
+        Self { seed, job, rng, driver, times: BTreeMap::new() }
     }
 
     fn check(mut self) {
@@ -95,6 +142,9 @@ impl Run {
             self.driver.advance_wall(SECOND);
             self.driver.settle();
         }
+        // Intervals that were cut off at the end of the input; and transactions of the dead, which hide what comes behind them.
+        self.driver.advance_wall(90 * SECOND);
+        self.driver.settle();
         let replay = self.replay();
         assert_eq!(self.driver.fatal(), None, "{replay}");
         assert!(self.driver.is_finished(), "stuck: {:?}; {replay}", self.driver.reports());
@@ -102,19 +152,29 @@ impl Run {
         self.driver.advance_wall(20 * SECOND);
         let late: u64 = self.driver.status().iter().map(|(_, status)| status.counters.late).sum();
         assert_eq!(late, 0, "{replay}");
-        assert_eq!(self.results(), self.expected, "{replay}");
+        assert_eq!(self.results(), self.expected(), "{replay}");
     }
 
     fn line(&mut self, time: i64) {
         let timestamp = 4_000 + time - i64::try_from(self.rng.below(4_000)).expect("small");
-        let start = timestamp.div_euclid(10_000) * 10_000;
         let words: Vec<_> = (0..self.rng.below(6)).map(|_| format!("w{}", self.rng.below(7))).collect();
         for word in &words {
             let key = if self.job == Job::TwoStage { "all" } else { word };
-            *self.expected.entry((key.to_owned(), start)).or_default() += 1;
+            self.times.entry(key.to_owned()).or_default().push(timestamp);
         }
         let partition = i32::try_from(self.rng.below(3)).expect("small");
         self.driver.write_partition("lines", partition, None, &words.join(" "), timestamp);
+    }
+
+    /// By key and start of the window.
+    fn expected(&mut self) -> BTreeMap<(String, i64), u64> {
+        let mut expected = BTreeMap::new();
+        for (key, times) in &mut self.times {
+            times.sort_unstable();
+            let counts = model(self.job, times).into_iter();
+            expected.extend(counts.map(|(start, count)| ((key.clone(), start), count)));
+        }
+        expected
     }
 
     /// What came out, each window of a key once; or growing, when updates come out.
@@ -124,7 +184,14 @@ impl Run {
             let (start, count) = record.value_str().split_once(' ').expect("a start and a count");
             let (start, count) = (start.parse().expect("a number"), count.parse().expect("a number"));
             let earlier = results.insert((record.key_str().to_owned(), start), count);
-            let may_follow = |earlier| self.job == Job::WordCount(Emit::OnUpdate) && earlier < count;
+            let may_follow = |earlier| match self.job {
+                // The end of an interval and the close of the window may say the same.
+                Job::WordCount(Emit::Every(_)) | Job::Sliding(Emit::Every(_)) => earlier <= count,
+                Job::WordCount(emit) | Job::Sliding(emit) | Job::Latest(emit) => {
+                    emit != Emit::OnClose && earlier < count
+                }
+                Job::Sessions | Job::TwoStage => false,
+            };
             assert!(earlier.is_none_or(may_follow), "{record:?} after {earlier:?}; {}", self.replay());
         }
         results
@@ -150,6 +217,26 @@ fn check_all(first: u64, count: u64, jobs: &[Job]) {
 #[test]
 fn under_random_schedules_every_word_is_counted_once() {
     check_all(0, 500, &[Job::WordCount(Emit::OnClose), Job::WordCount(Emit::OnUpdate)]);
+}
+
+#[test]
+fn under_random_schedules_every_update_is_one_more() {
+    let every = Emit::Every(Duration::from_millis(150));
+    let jobs = [Job::WordCount(Emit::EveryUpdate), Job::WordCount(every)];
+    check_all(20_000, 150, &jobs);
+    let jobs = [Emit::EveryUpdate, Emit::OnUpdate, every].map(Job::Latest);
+    check_all(30_000, 150, &jobs);
+}
+
+#[test]
+fn under_random_schedules_windows_that_overlap_hold_every_word_once() {
+    let every = Emit::Every(Duration::from_millis(150));
+    check_all(40_000, 150, &[Emit::OnClose, Emit::OnUpdate, Emit::EveryUpdate, every].map(Job::Sliding));
+}
+
+#[test]
+fn under_random_schedules_sessions_are_what_their_times_say() {
+    check_all(50_000, 300, &[Job::Sessions]);
 }
 
 #[test]

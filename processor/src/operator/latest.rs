@@ -1,0 +1,163 @@
+//! Aggregation without windows: the latest value of each key, in a store with a changelog.
+//!
+//! Records of a key are gathered in the order in which they come, late ones too: nothing ever closes. What comes out replaces the
+//! value before it. A crash undoes what the open transaction has gathered and put out together.
+
+use kafka_wire::record::RawHeaders;
+use kafka_wire::types::TimestampMs;
+
+use super::aggregation::Aggregation;
+use super::emit::{Emit, Intervals};
+use super::{Chain, Context, Expected, Operator, Signals, StageBuilder};
+use crate::error::ProcessError;
+use crate::serde::Serde;
+use crate::state::{Handle, KeyValueStore};
+use crate::types::{Owned, Rec, View};
+
+/// An aggregation without windows, declared, after the chain `C`.
+#[derive(Clone)]
+pub struct Latest<C, KS, G, A> {
+    pub(crate) previous: C,
+    pub(crate) spec: LatestSpec<KS, A>,
+    pub(crate) aggregation: G,
+}
+
+/// What it is made of, besides how it gathers.
+#[derive(Clone)]
+pub struct LatestSpec<KS, A> {
+    pub(crate) name: String,
+    pub(crate) store: Handle<KeyValueStore<A>>,
+    pub(crate) key_serde: KS,
+    pub(crate) emit: Emit,
+    pub(crate) intervals: Option<Intervals>,
+}
+
+impl<C, KS, G> Chain for Latest<C, KS, G, G::Kept>
+where
+    C: Chain<Key = KS::View>,
+    KS: Serde,
+    G: Aggregation<KS::View, C::Value>,
+{
+    type Key = KS::View;
+    type Value = Owned<G::Out>;
+
+    fn build<N: Operator<KS::View, Owned<G::Out>>>(&self, next: N, stage: &mut StageBuilder<'_>) {
+        let (spec, adding, beginning) = (self.spec.clone(), self.aggregation.clone(), self.aggregation.clone());
+        let value = std::marker::PhantomData::<fn() -> C::Value>;
+        let stream_time = TimestampMs(i64::MIN);
+        self.previous.build(LatestOperator { spec, adding, beginning, stream_time, next, value }, stage);
+    }
+}
+
+/// It in its place.
+struct LatestOperator<V, KS, G, A, N> {
+    spec: LatestSpec<KS, A>,
+    /// The same aggregation twice, since both are in use at once.
+    adding: G,
+    beginning: G,
+    /// The greatest event time seen: that of what comes out later than its record.
+    stream_time: TimestampMs,
+    next: N,
+    value: std::marker::PhantomData<fn() -> V>,
+}
+
+impl<V, KS, G, N> LatestOperator<V, KS, G, G::Kept, N>
+where
+    V: View,
+    KS: Serde,
+    G: Aggregation<KS::View, V>,
+    N: Operator<KS::View, Owned<G::Out>>,
+{
+    fn emit(&mut self, raw_key: &[u8], kept: &G::Kept, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        let bad = |cause| ProcessError::BadChangelog { store: self.spec.name.clone(), cause: Some(cause) };
+        let key = self.spec.key_serde.decode(raw_key).map_err(bad)?;
+        let value = self.adding.show(kept, Clone::clone);
+        let (timestamp, headers, raw_key) = (self.stream_time, RawHeaders::EMPTY, Some(raw_key));
+        self.next.push(Rec { key, value, timestamp, headers, raw_key }, context)
+    }
+}
+
+impl<V, KS, G, N> Signals for LatestOperator<V, KS, G, G::Kept, N>
+where
+    V: View,
+    KS: Serde,
+    G: Aggregation<KS::View, V>,
+    N: Operator<KS::View, Owned<G::Out>>,
+{
+    fn next(&mut self) -> Option<&mut dyn Signals> {
+        Some(&mut self.next)
+    }
+
+    fn watermark(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        // What comes out after this must not be late further down.
+        self.stream_time = self.stream_time.max(context.watermark);
+        self.next.watermark(context)
+    }
+
+    fn tick(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        if let Some(intervals) = self.spec.intervals {
+            for key in intervals.take_due(context)?.into_keys() {
+                let store = context.stores.take(self.spec.store);
+                let emitted = store.get(&key).map_or(Ok(()), |kept| self.emit(&key, kept, context));
+                context.stores.put_back(self.spec.store, store);
+                emitted?;
+            }
+        }
+        self.next.tick(context)
+    }
+
+    fn before_commit(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        if self.spec.emit == Emit::OnUpdate {
+            let handle = self.spec.store;
+            let store = context.stores.take(handle);
+            let emitted = store.changed().try_for_each(|(key, kept)| self.emit(key, kept, context));
+            context.stores.put_back(handle, store);
+            emitted?;
+        }
+        self.next.before_commit(context)
+    }
+}
+
+impl<V, KS, G, N> Operator<KS::View, V> for LatestOperator<V, KS, G, G::Kept, N>
+where
+    V: View,
+    KS: Serde,
+    G: Aggregation<KS::View, V>,
+    N: Operator<KS::View, Owned<G::Out>>,
+{
+    #[inline]
+    fn push(&mut self, record: Rec<'_, KS::View, V>, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        let raw_key = record.raw_key.unwrap_or_default();
+        self.stream_time = self.stream_time.max(record.timestamp);
+        let Self { spec, adding, beginning, .. } = self;
+        let store = context.stores.get_mut(spec.store);
+        match spec.emit {
+            Emit::EveryUpdate => {
+                let value = store.update(
+                    raw_key,
+                    || beginning.init(),
+                    |kept| {
+                        adding.add(kept, &record);
+                        adding.show(kept, Clone::clone)
+                    },
+                );
+                self.next.push(record.with_value(value), context)
+            }
+            Emit::OnClose | Emit::OnUpdate | Emit::Every(_) => {
+                store.update(raw_key, || beginning.init(), |kept| adding.add(kept, &record));
+                if let Some(intervals) = spec.intervals {
+                    intervals.set(TimestampMs(0), raw_key, context);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn looks_ahead(&self) -> bool {
+        true
+    }
+
+    fn expect(&self, ahead: &[Expected<'_>], context: &mut Context<'_>) {
+        context.stores.get_mut(self.spec.store).expect(ahead.iter().map(|expected| expected.key));
+    }
+}

@@ -1,0 +1,94 @@
+//! Windows that a timestamp alone decides: what is gathered is kept by window.
+
+use kafka_wire::types::TimestampMs;
+
+use super::{Expected, Gathering, Show, Windowing};
+use crate::error::ProcessError;
+use crate::serde::Serde;
+use crate::state::WindowStore;
+use crate::types::{Owned, Window};
+use crate::window::Windows;
+
+impl<W: Windows> Windowing for W {
+    type Store<A: Clone + Send + 'static> = WindowStore<A>;
+
+    const LOOKS_AHEAD: bool = true;
+
+    fn expect<A: Clone + Send + 'static>(&self, store: &WindowStore<A>, ahead: &[Expected<'_>]) {
+        let timed = ahead.iter().filter(|expected| expected.timestamp.0 >= 0);
+        store.expect(timed.flat_map(|expected| self.assign(expected.timestamp).map(|window| (window, expected.key))));
+    }
+
+    fn store<A: Clone + Send + 'static, S: Serde<View = Owned<A>>>(&self, values: S) -> WindowStore<A> {
+        WindowStore::new(values)
+    }
+
+    fn is_valid(&self) -> bool {
+        Windows::is_valid(self)
+    }
+
+    fn describe(&self) -> String {
+        Windows::describe(self)
+    }
+
+    #[inline]
+    fn closed_up_to<A: Clone + Send + 'static>(store: &WindowStore<A>) -> TimestampMs {
+        store.closed_up_to()
+    }
+
+    #[inline]
+    fn add<A: Clone + Send + 'static>(
+        &self,
+        store: &mut WindowStore<A>,
+        key: &[u8],
+        at: TimestampMs,
+        init: &mut impl FnMut() -> A,
+        gathering: &mut impl Gathering<A>,
+    ) -> bool {
+        // Not the task's watermark: what an operator before this one puts out while it closes its windows is not late.
+        let closed_up_to = store.closed_up_to();
+        let mut is_in_time = false;
+        for window in self.assign(at) {
+            if !window.is_closed_at(closed_up_to) {
+                store.update(window, key, &mut *init, |kept| gathering.add(kept));
+                is_in_time = true;
+            }
+        }
+        is_in_time
+    }
+
+    fn anchor<A: Clone + Send + 'static>(&self, _: &WindowStore<A>, _: &[u8], at: TimestampMs) -> TimestampMs {
+        TimestampMs(self.assign(at).map(|window| window.start).max().unwrap_or(at.0))
+    }
+
+    fn containing<A: Clone + Send + 'static>(
+        &self,
+        store: &WindowStore<A>,
+        key: &[u8],
+        at: TimestampMs,
+        _merge: &mut dyn FnMut(&mut A, &A),
+        show: &mut Show<'_, A>,
+    ) -> Result<(), ProcessError> {
+        self.assign(at).try_for_each(|window| store.get(window, key).map_or(Ok(()), |kept| show(window, key, kept)))
+    }
+
+    fn close<A: Clone + Send + 'static>(
+        &self,
+        store: &mut WindowStore<A>,
+        watermark: TimestampMs,
+        _merge: &mut dyn FnMut(&mut A, &A),
+        show: &mut dyn FnMut(Window, &[u8], &A, bool) -> Result<(), ProcessError>,
+    ) -> Result<(), ProcessError> {
+        while store.close_next(watermark, &mut *show)? {}
+        Ok(())
+    }
+
+    fn changed<A: Clone + Send + 'static>(
+        &self,
+        store: &WindowStore<A>,
+        _merge: &mut dyn FnMut(&mut A, &A),
+        show: &mut Show<'_, A>,
+    ) -> Result<(), ProcessError> {
+        store.changed().try_for_each(|(window, key, kept)| show(window, key, kept))
+    }
+}

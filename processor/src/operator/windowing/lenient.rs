@@ -1,0 +1,95 @@
+//! Windows that wait for late records.
+
+use kafka_wire::types::TimestampMs;
+
+use super::{Expected, Gathering, Show, Windowing};
+use crate::error::ProcessError;
+use crate::serde::Serde;
+use crate::state::{Clock, ClosedBy};
+use crate::types::{Owned, Window};
+
+/// Windows that close some time after the watermark has reached their ends: records that come in the meantime are in time.
+#[derive(Clone, Copy, Debug)]
+pub struct Lenient<W> {
+    pub(crate) windows: W,
+    pub(crate) lateness_ms: i64,
+}
+
+impl<W: Windowing> Windowing for Lenient<W> {
+    type Store<A: Clone + Send + 'static> = ClosedBy<W::Store<A>>;
+
+    const CLOCK: Clock = W::CLOCK;
+    const LOOKS_AHEAD: bool = W::LOOKS_AHEAD;
+
+    fn expect<A: Clone + Send + 'static>(&self, store: &Self::Store<A>, ahead: &[Expected<'_>]) {
+        self.windows.expect(&store.store, ahead);
+    }
+
+    fn store<A: Clone + Send + 'static, S: Serde<View = Owned<A>>>(&self, values: S) -> Self::Store<A> {
+        ClosedBy::new(self.windows.store(values), W::CLOCK, self.lateness_ms)
+    }
+
+    fn is_valid(&self) -> bool {
+        self.windows.is_valid()
+    }
+
+    fn describe(&self) -> String {
+        format!("{}, lateness {} ms", self.windows.describe(), self.lateness_ms)
+    }
+
+    fn version(&self) -> String {
+        self.windows.version()
+    }
+
+    #[inline]
+    fn closed_up_to<A: Clone + Send + 'static>(store: &Self::Store<A>) -> TimestampMs {
+        W::closed_up_to(&store.store)
+    }
+
+    #[inline]
+    fn add<A: Clone + Send + 'static>(
+        &self,
+        store: &mut Self::Store<A>,
+        key: &[u8],
+        at: TimestampMs,
+        init: &mut impl FnMut() -> A,
+        gathering: &mut impl Gathering<A>,
+    ) -> bool {
+        self.windows.add(&mut store.store, key, at, init, gathering)
+    }
+
+    fn anchor<A: Clone + Send + 'static>(&self, store: &Self::Store<A>, key: &[u8], at: TimestampMs) -> TimestampMs {
+        self.windows.anchor(&store.store, key, at)
+    }
+
+    fn containing<A: Clone + Send + 'static>(
+        &self,
+        store: &Self::Store<A>,
+        key: &[u8],
+        at: TimestampMs,
+        merge: &mut dyn FnMut(&mut A, &A),
+        show: &mut Show<'_, A>,
+    ) -> Result<(), ProcessError> {
+        self.windows.containing(&store.store, key, at, merge, show)
+    }
+
+    fn close<A: Clone + Send + 'static>(
+        &self,
+        store: &mut Self::Store<A>,
+        watermark: TimestampMs,
+        merge: &mut dyn FnMut(&mut A, &A),
+        show: &mut dyn FnMut(Window, &[u8], &A, bool) -> Result<(), ProcessError>,
+    ) -> Result<(), ProcessError> {
+        let reached = TimestampMs(watermark.0.saturating_sub(self.lateness_ms));
+        self.windows.close(&mut store.store, reached, merge, show)
+    }
+
+    fn changed<A: Clone + Send + 'static>(
+        &self,
+        store: &Self::Store<A>,
+        merge: &mut dyn FnMut(&mut A, &A),
+        show: &mut Show<'_, A>,
+    ) -> Result<(), ProcessError> {
+        self.windows.changed(&store.store, merge, show)
+    }
+}

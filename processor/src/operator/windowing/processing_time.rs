@@ -1,0 +1,85 @@
+//! Windows by the time of day: the same as by event time, under another clock.
+
+use kafka_wire::types::TimestampMs;
+
+use super::{Gathering, Show, Windowing};
+use crate::error::ProcessError;
+use crate::serde::Serde;
+use crate::state::{Clock, ClosedBy};
+use crate::types::{Owned, Window};
+use crate::window::ProcessingTime;
+
+impl<W: Windowing> Windowing for ProcessingTime<W> {
+    type Store<A: Clone + Send + 'static> = ClosedBy<W::Store<A>>;
+
+    const CLOCK: Clock = Clock::Wall;
+
+    fn store<A: Clone + Send + 'static, S: Serde<View = Owned<A>>>(&self, values: S) -> Self::Store<A> {
+        ClosedBy::new(self.0.store(values), Clock::Wall, 0)
+    }
+
+    fn is_valid(&self) -> bool {
+        self.0.is_valid()
+    }
+
+    fn describe(&self) -> String {
+        format!("{} of processing time", self.0.describe())
+    }
+
+    fn version(&self) -> String {
+        format!("{} of processing time", self.0.version())
+    }
+
+    #[inline]
+    fn closed_up_to<A: Clone + Send + 'static>(store: &Self::Store<A>) -> TimestampMs {
+        W::closed_up_to(&store.store)
+    }
+
+    #[inline]
+    fn add<A: Clone + Send + 'static>(
+        &self,
+        store: &mut Self::Store<A>,
+        key: &[u8],
+        at: TimestampMs,
+        init: &mut impl FnMut() -> A,
+        gathering: &mut impl Gathering<A>,
+    ) -> bool {
+        // The time of day may jump back; what is closed stays closed.
+        let at = at.max(W::closed_up_to(&store.store));
+        self.0.add(&mut store.store, key, at, init, gathering)
+    }
+
+    fn anchor<A: Clone + Send + 'static>(&self, store: &Self::Store<A>, key: &[u8], at: TimestampMs) -> TimestampMs {
+        self.0.anchor(&store.store, key, at)
+    }
+
+    fn containing<A: Clone + Send + 'static>(
+        &self,
+        store: &Self::Store<A>,
+        key: &[u8],
+        at: TimestampMs,
+        merge: &mut dyn FnMut(&mut A, &A),
+        show: &mut Show<'_, A>,
+    ) -> Result<(), ProcessError> {
+        self.0.containing(&store.store, key, at, merge, show)
+    }
+
+    fn close<A: Clone + Send + 'static>(
+        &self,
+        store: &mut Self::Store<A>,
+        watermark: TimestampMs,
+        merge: &mut dyn FnMut(&mut A, &A),
+        show: &mut dyn FnMut(Window, &[u8], &A, bool) -> Result<(), ProcessError>,
+    ) -> Result<(), ProcessError> {
+        self.0.close(&mut store.store, watermark, merge, show)
+    }
+
+    fn changed<A: Clone + Send + 'static>(
+        &self,
+        store: &Self::Store<A>,
+        merge: &mut dyn FnMut(&mut A, &A),
+        show: &mut Show<'_, A>,
+    ) -> Result<(), ProcessError> {
+        self.0.changed(&store.store, merge, show)
+    }
+}

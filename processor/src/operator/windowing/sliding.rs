@@ -1,0 +1,149 @@
+//! Sliding windows: what is gathered is kept by panes, each in one place however many windows share it. A window is put together
+//! of its panes when it comes out.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use kafka_wire::types::TimestampMs;
+
+use super::{Gathering, Show, Windowing};
+use crate::error::ProcessError;
+use crate::serde::Serde;
+use crate::state::{Item, TimedStore, Timing};
+use crate::types::{Owned, Window};
+use crate::window::Sliding;
+
+/// The ends of the windows that panes are in.
+pub struct PaneTiming(Sliding);
+
+impl<A> Timing<A> for PaneTiming {
+    /// The first window that is not closed and has a pane in it.
+    fn due(&self, panes: &VecDeque<Item<A>>, closed_up_to: TimestampMs) -> Option<i64> {
+        let next = self.0.end_after(closed_up_to);
+        let of_pane = |pane: &Item<A>| {
+            let first = self.0.first_end(pane.at.0);
+            (self.0.last_end(pane.at.0) >= next).then(|| first.max(next))
+        };
+        panes.iter().find_map(of_pane)
+    }
+
+    fn last_due(&self, panes: &VecDeque<Item<A>>, closed_up_to: TimestampMs) -> Option<i64> {
+        panes.back().map(|pane| self.0.last_end(pane.at.0)).filter(|end| *end > closed_up_to.0)
+    }
+
+    fn span(&self, pane: &Item<A>) -> Window {
+        Window { start: pane.at.0, end: self.0.first_end(pane.at.0) }
+    }
+}
+
+/// Puts a window together of the panes of a key; `None` when none is in it. Also whether one of them has changed.
+fn gather<A: Clone + Send + 'static>(
+    store: &TimedStore<A>,
+    slot: u32,
+    window: Window,
+    merge: &mut dyn FnMut(&mut A, &A),
+) -> Option<(A, bool)> {
+    let panes = store.items(slot);
+    let first = panes.partition_point(|pane| pane.at.0 < window.start);
+    let mut inside = panes.range(first..).take_while(|pane| pane.at.0 < window.end);
+    let pane = inside.next()?;
+    let (mut kept, mut is_changed) = (pane.value.clone(), store.is_changed(pane));
+    for pane in inside {
+        merge(&mut kept, &pane.value);
+        is_changed |= store.is_changed(pane);
+    }
+    Some((kept, is_changed))
+}
+
+impl Windowing for Sliding {
+    type Store<A: Clone + Send + 'static> = TimedStore<A>;
+
+    fn store<A: Clone + Send + 'static, S: Serde<View = Owned<A>>>(&self, values: S) -> TimedStore<A> {
+        TimedStore::new(values, PaneTiming(*self))
+    }
+
+    fn is_valid(&self) -> bool {
+        Self::is_valid(*self)
+    }
+
+    fn describe(&self) -> String {
+        Self::describe(*self)
+    }
+
+    fn closed_up_to<A: Clone + Send + 'static>(store: &TimedStore<A>) -> TimestampMs {
+        store.closed_up_to()
+    }
+
+    fn add<A: Clone + Send + 'static>(
+        &self,
+        store: &mut TimedStore<A>,
+        key: &[u8],
+        at: TimestampMs,
+        init: &mut impl FnMut() -> A,
+        gathering: &mut impl Gathering<A>,
+    ) -> bool {
+        let pane = self.pane(at);
+        if self.last_end(pane) <= store.closed_up_to().0 {
+            return false;
+        }
+        let slot = store.slot_for(key);
+        store.update(slot, (pane, 0), &mut *init, |kept| gathering.add(kept));
+        true
+    }
+
+    fn anchor<A: Clone + Send + 'static>(&self, _: &TimedStore<A>, _: &[u8], at: TimestampMs) -> TimestampMs {
+        TimestampMs(self.pane(at))
+    }
+
+    fn containing<A: Clone + Send + 'static>(
+        &self,
+        store: &TimedStore<A>,
+        key: &[u8],
+        at: TimestampMs,
+        merge: &mut dyn FnMut(&mut A, &A),
+        show: &mut Show<'_, A>,
+    ) -> Result<(), ProcessError> {
+        let Some(slot) = store.slot(key) else { return Ok(()) };
+        let closed_up_to = store.closed_up_to();
+        self.windows(at).filter(|window| !window.is_closed_at(closed_up_to)).try_for_each(|window| {
+            gather(store, slot, window, merge).map_or(Ok(()), |(kept, _)| show(window, key, &kept))
+        })
+    }
+
+    fn close<A: Clone + Send + 'static>(
+        &self,
+        store: &mut TimedStore<A>,
+        watermark: TimestampMs,
+        merge: &mut dyn FnMut(&mut A, &A),
+        show: &mut dyn FnMut(Window, &[u8], &A, bool) -> Result<(), ProcessError>,
+    ) -> Result<(), ProcessError> {
+        while let Some((end, slot)) = store.pop_due(watermark) {
+            let window = self.ending_at(end);
+            if let Some((kept, is_changed)) = gather(store, slot, window, merge) {
+                show(window, store.key(slot), &kept, is_changed)?;
+            }
+            store.remove_before(slot, self.next_start(end));
+            store.done(slot, end);
+        }
+        // Panes that no open window has wait for nothing but this.
+        store.close_up_to(watermark);
+        Ok(())
+    }
+
+    fn changed<A: Clone + Send + 'static>(
+        &self,
+        store: &TimedStore<A>,
+        merge: &mut dyn FnMut(&mut A, &A),
+        show: &mut Show<'_, A>,
+    ) -> Result<(), ProcessError> {
+        let closed_up_to = store.closed_up_to();
+        let mut windows = BTreeSet::new();
+        for (slot, pane) in store.changed() {
+            let open = self.windows(TimestampMs(pane.at.0)).filter(|window| !window.is_closed_at(closed_up_to));
+            windows.extend(open.map(|window| (window.end, slot)));
+        }
+        windows.into_iter().try_for_each(|(end, slot)| {
+            let window = self.ending_at(end);
+            gather(store, slot, window, merge).map_or(Ok(()), |(kept, _)| show(window, store.key(slot), &kept))
+        })
+    }
+}

@@ -1,0 +1,144 @@
+//! Aggregation without windows, as methods: the latest value of each key.
+
+use super::graph::WantedStore;
+use super::windowed::KeptOf;
+use super::{BuildError, Stream, intervals};
+use crate::operator::{
+    Average, Chain, Count, Distinct, Emit, Fold, Greatest, Junction, Kept, Latest, LatestSpec, Least, NoMerge, Number,
+    Reduce, Sum, Top,
+};
+use crate::serde::Serde;
+use crate::state::{Handle, KeyValueStore};
+use crate::types::{Owned, Rec};
+
+/// The results of the aggregation `G` of a stream: each replaces the one before it under its key.
+pub type Updates<KS, C, G> = Stream<KS, Latest<Junction<C>, KS, G, <G as KeptOf<KS, C>>::Kept>>;
+
+/// Aggregation without windows: one value a key, for ever. [`Emit::OnClose`] is refused, since nothing closes.
+impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
+    /// Counts the records of each key. The store is `name`, its changelog `<application id>-<name>-changelog`; so it is with the
+    /// steps below.
+    pub fn count(self, name: &str, emit: Emit) -> Updates<KS, C, Count> {
+        self.aggregate_by(name, emit, Count)
+    }
+
+    /// The sum of a number of each record. Integers stay at their ends rather than go round.
+    pub fn sum<T, F>(self, name: &str, emit: Emit, number: F) -> Updates<KS, C, Sum<F>>
+    where
+        T: Number,
+        F: FnMut(&Rec<'_, KS::View, C::Value>) -> T + Clone + Send + Sync + 'static,
+    {
+        self.aggregate_by(name, emit, Sum(number))
+    }
+
+    /// The least of a number of each record.
+    pub fn min<T, F>(self, name: &str, emit: Emit, number: F) -> Updates<KS, C, Least<F>>
+    where
+        T: Number,
+        F: FnMut(&Rec<'_, KS::View, C::Value>) -> T + Clone + Send + Sync + 'static,
+    {
+        self.aggregate_by(name, emit, Least(number))
+    }
+
+    /// The greatest of a number of each record.
+    pub fn max<T, F>(self, name: &str, emit: Emit, number: F) -> Updates<KS, C, Greatest<F>>
+    where
+        T: Number,
+        F: FnMut(&Rec<'_, KS::View, C::Value>) -> T + Clone + Send + Sync + 'static,
+    {
+        self.aggregate_by(name, emit, Greatest(number))
+    }
+
+    /// The mean of a number of each record, as an `f64`.
+    pub fn avg<T, F>(self, name: &str, emit: Emit, number: F) -> Updates<KS, C, Average<F>>
+    where
+        T: Number,
+        F: FnMut(&Rec<'_, KS::View, C::Value>) -> T + Clone + Send + Sync + 'static,
+    {
+        self.aggregate_by(name, emit, Average(number))
+    }
+
+    /// The `count` greatest of what `of` makes of the records, greatest first: a tuple that begins with the score, for example.
+    /// What is kept is written as JSON.
+    pub fn top_n<T, F>(self, name: &str, emit: Emit, count: usize, of: F) -> Updates<KS, C, Top<F>>
+    where
+        T: Ord + Clone + Send + serde::Serialize + serde::de::DeserializeOwned + 'static,
+        F: FnMut(&Rec<'_, KS::View, C::Value>) -> T + Clone + Send + Sync + 'static,
+    {
+        self.aggregate_by(name, emit, Top { count, of })
+    }
+
+    /// How many different values `of` makes of the records: exact, since all are kept, as JSON.
+    pub fn count_distinct<T, F>(self, name: &str, emit: Emit, of: F) -> Updates<KS, C, Distinct<F>>
+    where
+        T: Ord + Clone + Send + serde::Serialize + serde::de::DeserializeOwned + 'static,
+        F: FnMut(&Rec<'_, KS::View, C::Value>) -> T + Clone + Send + Sync + 'static,
+    {
+        self.aggregate_by(name, emit, Distinct(of))
+    }
+
+    /// Makes one value of the values of each key: `reduce` adds a later one to what there is.
+    pub fn reduce<S, A, F>(self, name: &str, value_serde: S, emit: Emit, reduce: F) -> Updates<KS, C, Reduce<S, F>>
+    where
+        C: Chain<Value = Owned<A>>,
+        A: Clone + Send + 'static,
+        S: Serde<View = Owned<A>>,
+        F: FnMut(&mut A, &A) + Clone + Send + Sync + 'static,
+    {
+        self.aggregate_by(name, emit, Reduce { serde: value_serde, reduce })
+    }
+
+    /// Gathers the records of each key: `init` makes the value, `add` changes it, `value_serde` writes it into the changelog.
+    pub fn aggregate<S, A, I, F>(
+        self,
+        name: &str,
+        value_serde: S,
+        emit: Emit,
+        init: I,
+        add: F,
+    ) -> Updates<KS, C, Fold<S, I, F, NoMerge<A>>>
+    where
+        S: Serde<View = Owned<A>>,
+        A: Clone + Send + 'static,
+        I: FnMut() -> A + Clone + Send + Sync + 'static,
+        F: FnMut(&mut A, &Rec<'_, KS::View, C::Value>) + Clone + Send + Sync + 'static,
+    {
+        let merge: NoMerge<A> = |_, _| unreachable!("a key has one value");
+        self.aggregate_by(name, emit, Fold::new(value_serde, init, add, merge))
+    }
+
+    /// Gathers the records of each key with an [`Aggregation`](crate::operator::Aggregation). What is gathered is cloned once per
+    /// transaction in which it changes, to be there if the transaction is aborted.
+    pub fn aggregate_by<G: Kept<KS::View, C::Value>>(
+        self,
+        name: &str,
+        emit: Emit,
+        aggregation: G,
+    ) -> Updates<KS, C, G> {
+        let mut graph = self.graph.borrow_mut();
+        if self.key_serde.has_null() {
+            graph.errors.push(BuildError::NullableKey { name: name.to_owned() });
+        }
+        if emit == Emit::OnClose {
+            graph.errors.push(BuildError::NeverCloses { name: name.to_owned() });
+        }
+        let value_serde = aggregation.serde();
+        let (step, key, value) = (aggregation.name(), self.key_serde.name(), value_serde.name());
+        let version = format!("{step}, key: {key}, value: {value}");
+        let detail = format!("emit: {}", emit.describe());
+        let mut wanted: Vec<WantedStore<'_>> =
+            vec![("", version, Box::new(move || Box::new(KeyValueStore::new(value_serde.clone()))))];
+        wanted.extend(intervals::wanted(emit));
+        let stores = graph.stateful((name, &detail), wanted, self.node);
+        let node = graph.last();
+        drop(graph);
+        let spec = LatestSpec {
+            name: name.to_owned(),
+            store: Handle::new(stores[0]),
+            key_serde: self.key_serde.clone(),
+            emit,
+            intervals: intervals::of(emit, &stores),
+        };
+        self.then(node, |previous| Latest { previous, spec, aggregation })
+    }
+}

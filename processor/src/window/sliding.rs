@@ -1,0 +1,155 @@
+//! Windows of one size that overlap.
+
+use std::time::Duration;
+
+use kafka_wire::types::TimestampMs;
+
+use super::millis;
+use crate::types::Window;
+
+/// Windows of a fixed size, a new one every so often, aligned to 1970-01-01 UTC: what others call hopping. Each timestamp is in
+/// `size / every` of them, rounded up or down.
+///
+/// What is gathered is kept by panes, the largest spans that are never cut by a window, and each record is added to one pane:
+/// the cost of a record does not grow as windows overlap more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sliding {
+    size_ms: i64,
+    every_ms: i64,
+    offset_ms: i64,
+}
+
+impl Sliding {
+    /// Windows of `size`, in whole milliseconds, that follow each other without overlap until [`Sliding::every`] is set.
+    #[must_use]
+    pub fn of(size: Duration) -> Self {
+        Self { size_ms: millis(size), every_ms: millis(size), offset_ms: 0 }
+    }
+
+    /// A window begins each `every`, in whole milliseconds; `build()` refuses less than one, and more than the size.
+    #[must_use]
+    pub fn every(self, every: Duration) -> Self {
+        Self { every_ms: millis(every), ..self }
+    }
+
+    /// Windows that begin so much later.
+    #[must_use]
+    pub fn offset(self, offset: Duration) -> Self {
+        Self { offset_ms: millis(offset), ..self }
+    }
+
+    /// Whether the sizes make sense.
+    #[must_use]
+    pub const fn is_valid(self) -> bool {
+        self.every_ms > 0 && self.every_ms <= self.size_ms
+    }
+
+    /// For `describe()`, and to know state of other windows.
+    #[must_use]
+    pub fn describe(self) -> String {
+        match self.offset_ms {
+            0 => format!("sliding {} ms every {} ms", self.size_ms, self.every_ms),
+            offset => format!("sliding {} ms every {} ms, {offset} ms behind", self.size_ms, self.every_ms),
+        }
+    }
+
+    /// The start of the pane of a timestamp.
+    #[must_use]
+    pub fn pane(self, timestamp: TimestampMs) -> i64 {
+        floor(timestamp.0, greatest_common_divisor(self.size_ms, self.every_ms), self.offset_ms)
+    }
+
+    /// The window that ends at `end`.
+    #[must_use]
+    pub const fn ending_at(self, end: i64) -> Window {
+        Window { start: end.saturating_sub(self.size_ms), end }
+    }
+
+    /// The end of the first window that the pane starting at `pane` is in.
+    #[must_use]
+    pub fn first_end(self, pane: i64) -> i64 {
+        let before = floor(pane.saturating_sub(self.size_ms), self.every_ms, self.offset_ms);
+        before.saturating_add(self.every_ms).saturating_add(self.size_ms)
+    }
+
+    /// The end of the last window that the pane starting at `pane` is in.
+    #[must_use]
+    pub fn last_end(self, pane: i64) -> i64 {
+        floor(pane, self.every_ms, self.offset_ms).saturating_add(self.size_ms)
+    }
+
+    /// The end of the first window that ends after `time`.
+    #[must_use]
+    pub fn end_after(self, time: TimestampMs) -> i64 {
+        let before = floor(time.0.saturating_sub(self.size_ms), self.every_ms, self.offset_ms);
+        before.saturating_add(self.every_ms).saturating_add(self.size_ms)
+    }
+
+    /// The windows of a timestamp, earliest first.
+    pub fn windows(self, timestamp: TimestampMs) -> impl Iterator<Item = Window> {
+        let pane = self.pane(timestamp);
+        let (first, last) = (self.first_end(pane), self.last_end(pane));
+        let end = move |end: &i64| end.checked_add(self.every_ms);
+        std::iter::successors(Some(first), end).take_while(move |end| *end <= last).map(move |end| self.ending_at(end))
+    }
+
+    /// The start of the first window after the one that ends at `end`: what is earlier is in no window any more.
+    #[must_use]
+    pub const fn next_start(self, end: i64) -> i64 {
+        end.saturating_sub(self.size_ms).saturating_add(self.every_ms)
+    }
+}
+
+/// The greatest `offset + n * step` that is not after `time`.
+fn floor(time: i64, step: i64, offset: i64) -> i64 {
+    time.saturating_sub(time.wrapping_sub(offset).rem_euclid(step))
+}
+
+fn greatest_common_divisor(one: i64, other: i64) -> i64 {
+    if other == 0 { one } else { greatest_common_divisor(other, one % other) }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn sliding(size: u64, every: u64, offset: u64) -> Sliding {
+        let [size, every, offset] = [size, every, offset].map(Duration::from_millis);
+        Sliding::of(size).every(every).offset(offset)
+    }
+
+    #[test]
+    fn windows_are_aligned_and_overlap() {
+        let starts = |windows: Sliding, at| {
+            windows.windows(TimestampMs(at)).map(|window| (window.start, window.end)).collect::<Vec<_>>()
+        };
+        assert_eq!(starts(sliding(10, 5, 0), 7), [(0, 10), (5, 15)]);
+        assert_eq!(starts(sliding(10, 5, 0), -1), [(-10, 0), (-5, 5)]);
+        assert_eq!(starts(sliding(10, 4, 0), 8), [(0, 10), (4, 14), (8, 18)]);
+        assert_eq!(starts(sliding(10, 4, 0), 11), [(4, 14), (8, 18)]);
+        assert_eq!(starts(sliding(10, 5, 2), 7), [(2, 12), (7, 17)]);
+        assert!(!sliding(5, 6, 0).is_valid() && !sliding(5, 0, 0).is_valid() && sliding(5, 5, 0).is_valid());
+    }
+
+    proptest! {
+        #[test]
+        fn the_windows_of_a_timestamp_are_those_that_contain_it(
+            size in 1_u64..100, every in 1_u64..100, offset in 0_u64..100, at in -1_000_i64..1_000,
+        ) {
+            prop_assume!(every <= size);
+            let windows = sliding(size, every, offset);
+            let found: Vec<_> = windows.windows(TimestampMs(at)).collect();
+            let starts = (at - size as i64 + 1..=at).filter(|start| (start - offset as i64).rem_euclid(every as i64) == 0);
+            let expected: Vec<_> = starts.map(|start| Window { start, end: start + size as i64 }).collect();
+            prop_assert_eq!(&found, &expected);
+            // A pane is in the same windows as each of its timestamps.
+            let of_pane: Vec<_> = windows.windows(TimestampMs(windows.pane(TimestampMs(at)))).collect();
+            prop_assert_eq!(found, of_pane);
+            let after = windows.end_after(TimestampMs(at));
+            prop_assert!(after > at && after - (every as i64) <= at);
+            prop_assert_eq!((windows.ending_at(after).start - offset as i64).rem_euclid(every as i64), 0);
+        }
+    }
+}

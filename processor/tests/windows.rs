@@ -1,0 +1,259 @@
+//! Kinds of windows, what is gathered in them, and when it comes out, under the test driver.
+
+use std::time::Duration;
+
+use processor::driver::{CommitPoint, TestDriver};
+use processor::operator::Windowing;
+use processor::{Emit, F64, I64, ProcessingTime, Session, Sliding, Topology, Tumbling, U64, Utf8, Watermark};
+
+const fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// A job that counts in windows, and what a reader gets: key, start and end of the window, count.
+fn counting<W: Windowing>(windows: W, emit: Emit) -> TestDriver {
+    let mut job = Topology::builder("app");
+    job.keyed_stream("in", Utf8, Utf8)
+        .window(windows)
+        .count("counts", emit)
+        .map(|count| format!("{}..{}: {}", count.window.start, count.window.end, count.value))
+        .to("out", Utf8, Utf8);
+    TestDriver::new(job.build().expect("a valid job"))
+}
+
+fn out(driver: &TestDriver) -> Vec<String> {
+    driver.read("out").iter().map(|record| format!("{} {}", record.key_str(), record.value_str())).collect()
+}
+
+fn pipe(driver: &mut TestDriver, records: &[(&str, i64)]) {
+    records.iter().for_each(|(key, at)| driver.pipe("in", Some(key), "", *at));
+}
+
+#[test]
+fn sliding_windows_overlap_and_come_out_in_the_order_of_their_ends() {
+    let mut driver = counting(Sliding::of(millis(10)).every(millis(5)), Emit::OnClose);
+    pipe(&mut driver, &[("a", 1), ("b", 6), ("a", 7)]);
+    driver.settle();
+    assert_eq!(out(&driver), ["a -5..5: 1"]);
+    driver.crash();
+    pipe(&mut driver, &[("a", 3), ("a", 21)]);
+    driver.crash_at(CommitPoint::AfterEndTxnSent);
+    driver.settle();
+    // The record of 3 is late for the window that was closed, not for the other one.
+    assert_eq!(out(&driver)[1..], ["a 0..10: 3", "b 0..10: 1", "a 5..15: 1", "b 5..15: 1"]);
+    driver.end_of_input();
+    assert_eq!(out(&driver)[5..], ["a 15..25: 1", "a 20..30: 1"]);
+    assert_eq!(driver.store("counts"), []);
+    pipe(&mut driver, &[("a", 2)]);
+    assert_eq!(driver.status()[0].1.counters.late, 1);
+}
+
+#[test]
+fn sessions_end_after_the_gap_and_merge() {
+    let mut driver = counting(Session::gap(millis(10)), Emit::OnClose);
+    let bound = Watermark::bounded(millis(100));
+    let mut job = Topology::builder("app");
+    job.keyed_stream("in", Utf8, Utf8)
+        .watermark(bound)
+        .window(Session::gap(millis(10)))
+        .count("counts", Emit::OnClose)
+        .map(|count| format!("{}..{}: {}", count.window.start, count.window.end, count.value))
+        .to("out", Utf8, Utf8);
+    let mut disordered = TestDriver::new(job.build().expect("a valid job"));
+
+    pipe(&mut driver, &[("a", 1), ("b", 3), ("a", 10), ("a", 20), ("b", 29)]);
+    driver.settle();
+    assert_eq!(out(&driver), ["b 3..13: 1", "a 1..20: 2"], "a record at the gap begins another session");
+    driver.crash();
+    driver.end_of_input();
+    assert_eq!(out(&driver)[2..], ["a 20..30: 1", "b 29..39: 1"]);
+
+    // What comes between two sessions joins them, what comes before one begins it earlier.
+    pipe(&mut disordered, &[("a", 20), ("a", 35), ("a", 50)]);
+    disordered.commit();
+    pipe(&mut disordered, &[("a", 28), ("a", 12), ("a", 43)]);
+    disordered.crash_at(CommitPoint::BeforeFlush);
+    disordered.end_of_input();
+    assert_eq!(out(&disordered), ["a 12..60: 6"]);
+    assert_eq!(disordered.store("counts"), []);
+}
+
+#[test]
+fn windows_of_processing_time_close_by_the_clock() {
+    let mut driver = counting(ProcessingTime(Tumbling::of(millis(1_000))), Emit::OnClose);
+    driver.advance_wall(millis(300));
+    // Whatever the records say of their time.
+    pipe(&mut driver, &[("a", 99_000), ("a", 1), ("b", -1)]);
+    driver.advance_wall(millis(600));
+    assert_eq!(out(&driver), Vec::<String>::new());
+    driver.advance_wall(millis(600));
+    driver.settle();
+    assert_eq!(out(&driver), ["a 0..1000: 2", "b 0..1000: 1"], "no record came to close them");
+    pipe(&mut driver, &[("a", 1)]);
+    driver.commit();
+    driver.crash();
+    driver.advance_wall(millis(600));
+    driver.settle();
+    assert_eq!(out(&driver)[2..], ["a 1000..2000: 1"], "from the changelog");
+
+    let mut sessions = counting(ProcessingTime(Session::gap(millis(500))), Emit::OnClose);
+    pipe(&mut sessions, &[("a", 1)]);
+    sessions.advance_wall(millis(400));
+    pipe(&mut sessions, &[("a", 1)]);
+    sessions.advance_wall(millis(600));
+    sessions.settle();
+    assert_eq!(out(&sessions), ["a 0..900: 2"]);
+}
+
+#[test]
+fn lateness_holds_windows_open_and_late_records_are_a_stream() {
+    let mut job = Topology::builder("app");
+    job.keyed_stream("in", Utf8, Utf8)
+        .window(Tumbling::of(millis(10)))
+        .lateness(millis(5))
+        .on_late(|late| late.map(|record| record.timestamp.0).to("late", Utf8, I64))
+        .count("counts", Emit::OnClose)
+        .map(|count| format!("{}..{}: {}", count.window.start, count.window.end, count.value))
+        .to("out", Utf8, Utf8);
+    let topology = job.build().expect("a valid job");
+    assert!(topology.describe().contains("windows: tumbling 10 ms, lateness 5 ms"), "{}", topology.describe());
+    let mut driver = TestDriver::new(topology);
+    pipe(&mut driver, &[("a", 1), ("a", 14), ("a", 2)]);
+    driver.settle();
+    assert_eq!(out(&driver), Vec::<String>::new());
+    pipe(&mut driver, &[("a", 15), ("a", 3)]);
+    driver.crash_at(CommitPoint::AfterFlush);
+    driver.settle();
+    assert_eq!((out(&driver), driver.read("late").len()), (vec!["a 0..10: 2".to_owned()], 1));
+    assert_eq!(driver.status()[0].1.counters.late, 1);
+    driver.end_of_input();
+    assert_eq!(out(&driver)[1..], ["a 10..20: 2"]);
+}
+
+#[test]
+fn results_come_out_when_they_are_told_to() {
+    let mut every = counting(Tumbling::of(millis(10)), Emit::EveryUpdate);
+    pipe(&mut every, &[("a", 1), ("a", 2), ("b", 3), ("a", 11)]);
+    every.end_of_input();
+    assert_eq!(out(&every), ["a 0..10: 1", "a 0..10: 2", "b 0..10: 1", "a 10..20: 1"]);
+
+    let mut interval = counting(Tumbling::of(millis(10)), Emit::Every(millis(100)));
+    pipe(&mut interval, &[("a", 1), ("a", 2), ("b", 3)]);
+    interval.advance_wall(millis(50));
+    interval.settle();
+    assert_eq!(out(&interval), Vec::<String>::new());
+    interval.crash();
+    interval.advance_wall(millis(60));
+    interval.settle();
+    assert_eq!(out(&interval), ["a 0..10: 2", "b 0..10: 1"]);
+    interval.advance_wall(millis(500));
+    interval.settle();
+    assert_eq!(out(&interval).len(), 2, "nothing has changed");
+}
+
+#[test]
+fn every_aggregation_gathers_what_it_says() {
+    let mut job = Topology::builder("app");
+    let numbers = job.keyed_stream("in", Utf8, Utf8).filter_map(|record| record.value.parse::<i64>().ok());
+    let windows = || Sliding::of(millis(10)).every(millis(5));
+    let one = || numbers.clone().window(windows());
+    one().sum("sum", Emit::OnClose, |n| n.value).map(|r| r.value.to_string()).to("sum-out", Utf8, Utf8);
+    one().min("min", Emit::OnClose, |n| n.value).map(|r| r.value.to_string()).to("min-out", Utf8, Utf8);
+    one().max("max", Emit::OnClose, |n| n.value).map(|r| r.value.to_string()).to("max-out", Utf8, Utf8);
+    one().avg("avg", Emit::OnClose, |n| n.value).map(|r| r.value.to_string()).to("avg-out", Utf8, Utf8);
+    one().top_n("top", Emit::OnClose, 2, |n| n.value).map(|r| format!("{:?}", r.value)).to("top-out", Utf8, Utf8);
+    one().count_distinct("distinct", Emit::OnClose, |n| n.value).map(|r| r.value.to_string()).to(
+        "distinct-out",
+        Utf8,
+        Utf8,
+    );
+    one().reduce("product", I64, Emit::OnClose, |kept, later| *kept *= later).map(|r| r.value.to_string()).to(
+        "product-out",
+        Utf8,
+        Utf8,
+    );
+    one()
+        .aggregate_merged(
+            "squares",
+            I64,
+            Emit::OnClose,
+            || 0,
+            |sum, n| *sum += n.value * n.value,
+            |sum, later| *sum += later,
+        )
+        .map(|r| r.value.to_string())
+        .to("squares-out", Utf8, Utf8);
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    for (number, at) in [("3", 1), ("5", 2), ("x", 3), ("5", 6), ("-2", 8)] {
+        driver.pipe("in", Some("a"), number, at);
+        driver.commit();
+    }
+    driver.crash();
+    driver.end_of_input();
+    // Windows -5..5, 0..10, 5..15.
+    let read = |topic: &str| -> Vec<_> { driver.read(topic).iter().map(|r| r.value_str().to_owned()).collect() };
+    assert_eq!(read("sum-out"), ["8", "11", "3"]);
+    assert_eq!(read("min-out"), ["3", "-2", "-2"]);
+    assert_eq!(read("max-out"), ["5", "5", "5"]);
+    assert_eq!(read("avg-out"), ["4", "2.75", "1.5"]);
+    assert_eq!(read("top-out"), ["[5, 3]", "[5, 5]", "[5, -2]"]);
+    assert_eq!(read("distinct-out"), ["2", "3", "2"]);
+    assert_eq!(read("product-out"), ["15", "-150", "-10"]);
+    assert_eq!(read("squares-out"), ["34", "63", "29"]);
+}
+
+#[test]
+fn without_windows_the_latest_value_of_a_key_comes_out() {
+    let mut job = Topology::builder("app");
+    let numbers = job.keyed_stream("in", Utf8, Utf8).filter_map(|record| record.value.parse::<f64>().ok());
+    numbers.clone().count("counts", Emit::EveryUpdate).to("counts-out", Utf8, U64);
+    numbers.clone().avg("avg", Emit::OnUpdate, |n| n.value).to("avg-out", Utf8, F64);
+    numbers.clone().max("max", Emit::Every(millis(100)), |n| n.value).to("max-out", Utf8, F64);
+    numbers.reduce("sum", F64, Emit::OnUpdate, |sum, n| *sum += n).map(|n| n.value).to("sum-out", Utf8, F64);
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    for (key, number) in [("a", "1"), ("a", "4"), ("b", "2")] {
+        driver.pipe("in", Some(key), number, 1);
+    }
+    driver.commit();
+    driver.crash();
+    // Late records count: nothing closes.
+    driver.pipe("in", Some("a"), "4", 0);
+    driver.crash_at(CommitPoint::BeforeFlush);
+    driver.commit();
+    driver.settle();
+    driver.advance_wall(millis(200));
+    driver.settle();
+    let read = |topic: &str| -> Vec<_> {
+        let float = |bytes: [u8; 8]| {
+            if topic == "counts-out" { u64::from_be_bytes(bytes) as f64 } else { f64::from_be_bytes(bytes) }
+        };
+        let records = driver.read(topic).into_iter();
+        records.map(|r| format!("{}{}", r.key_str(), float(r.value.clone().unwrap().try_into().unwrap()))).collect()
+    };
+    assert_eq!(read("counts-out"), ["a1", "a2", "b1", "a3"]);
+    assert_eq!(read("avg-out"), ["a2.5", "b2", "a3"]);
+    assert_eq!(read("max-out"), ["a4", "b2"]);
+    assert_eq!(read("sum-out"), ["a5", "b2", "a9"]);
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let refused = |declare: &dyn Fn(&mut processor::topology::Builder)| {
+        let mut job = Topology::builder("app");
+        declare(&mut job);
+        job.build().err().expect("refused").to_string()
+    };
+    let text = refused(&|job| job.keyed_stream("in", Utf8, Utf8).count("c", Emit::OnClose).to("out", Utf8, U64));
+    assert_eq!(text, "step `c`: without a window nothing closes; let results come out with updates");
+    let text = refused(&|job| {
+        let windows = Sliding::of(millis(5)).every(millis(6));
+        let counts = job.keyed_stream("in", Utf8, Utf8).window(windows).count("c", Emit::OnClose);
+        counts.map(|count| *count.value).to("out", Utf8, U64);
+    });
+    assert!(text.contains("windows `sliding 5 ms every 6 ms`"), "{text}");
+    let text = refused(&|job| {
+        let counts = job.keyed_stream("in", Utf8, Utf8).window(Session::gap(millis(0))).count("c", Emit::OnClose);
+        counts.map(|count| *count.value).to("out", Utf8, U64);
+    });
+    assert!(text.contains("windows `sessions with a gap of 0 ms`"), "{text}");
+}
