@@ -121,7 +121,9 @@ fn lateness_holds_windows_open_and_late_records_are_a_stream() {
     pipe(&mut driver, &[("a", 1), ("a", 14), ("a", 2)]);
     driver.settle();
     assert_eq!(out(&driver), Vec::<String>::new());
-    pipe(&mut driver, &[("a", 15), ("a", 3)]);
+    pipe(&mut driver, &[("a", 15)]);
+    driver.commit();
+    pipe(&mut driver, &[("a", 3)]);
     driver.crash_at(CommitPoint::AfterFlush);
     driver.settle();
     assert_eq!((out(&driver), driver.read("late").len()), (vec!["a 0..10: 2".to_owned()], 1));
@@ -143,7 +145,7 @@ fn results_come_out_when_they_are_told_to() {
     interval.settle();
     assert_eq!(out(&interval), Vec::<String>::new());
     interval.crash();
-    interval.advance_wall(millis(60));
+    interval.advance_wall(millis(600));
     interval.settle();
     assert_eq!(out(&interval), ["a 0..10: 2", "b 0..10: 1"]);
     interval.advance_wall(millis(500));

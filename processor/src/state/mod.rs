@@ -34,6 +34,7 @@ pub use key_value::KeyValueStore;
 pub use sorted::SortedStore;
 pub use store::{Changelog, Handle, RestoreError, Store, StoreSizes, Stores, Visit};
 pub use timed::{At, Item, TimedStore, Timing};
+pub(crate) use timers::Set;
 pub use timers::{Clock, Timer, TimerStore};
 pub use window_store::WindowStore;
 

@@ -130,7 +130,7 @@ fn decode(bytes: &[u8]) -> Option<Timer> {
 
 /// The value of a timer that is set: empty bytes, because null would mean that it is not set.
 #[derive(Clone)]
-struct Set;
+pub(crate) struct Set;
 
 impl Serde for Set {
     type View = Owned<()>;

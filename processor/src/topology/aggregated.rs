@@ -129,7 +129,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         let mut wanted: Vec<WantedStore<'_>> =
             vec![("", version, Box::new(move || Box::new(KeyValueStore::new(value_serde.clone()))))];
         wanted.extend(intervals::wanted(emit));
-        let stores = graph.stateful((name, &detail), wanted, self.node);
+        let stores = graph.stateful((name, &detail), wanted, &[self.node]);
         let node = graph.last();
         drop(graph);
         let spec = LatestSpec {

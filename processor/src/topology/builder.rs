@@ -207,7 +207,7 @@ fn texts(graph: &Graph, places: &[usize]) -> Vec<Vec<StepText>> {
     let count = places.iter().max().map_or(0, |last| last + 1);
     let mut texts = vec![Vec::new(); count];
     // An output that nothing follows is none.
-    let is_shown = |node: &Node| !(node.may_end && node.children.is_empty());
+    let is_shown = |node: &Node| !(node.is_side && node.children.is_empty());
     let names = |nodes: &[NodeId]| {
         let shown = nodes.iter().map(|node| &graph.nodes[node.0]).filter(|node| is_shown(node));
         shown.map(|node| node.name.as_str()).collect::<Vec<_>>().join(", ")

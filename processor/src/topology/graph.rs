@@ -47,6 +47,8 @@ pub(super) struct Node {
     pub(super) sides: Vec<NodeId>,
     /// Whether it may be that nothing follows.
     pub(super) may_end: bool,
+    /// Whether it is the stream of a further output of a step.
+    pub(super) is_side: bool,
     /// Whether records have another key behind it, without a shuffle.
     pub(super) rekeys: bool,
 }
@@ -95,6 +97,7 @@ impl Graph {
         let id = self.node(NodeKind::Processor, name, "stores: []".to_owned(), &[]);
         self.nodes[id.0].parents.push(of);
         self.nodes[id.0].may_end = true;
+        self.nodes[id.0].is_side = true;
         self.nodes[of.0].sides.push(id);
         id
     }
@@ -104,12 +107,12 @@ impl Graph {
         &mut self,
         (name, detail): (&str, &str),
         stores: Vec<WantedStore<'_>>,
-        parent: NodeId,
+        parents: &[NodeId],
     ) -> Vec<StoreId> {
         let names: Vec<_> = stores.iter().map(|(suffix, ..)| format!("{name}{suffix}")).collect();
         let detail = format!("stores: [{}], {detail}", names.join(", "));
-        let node = self.node(NodeKind::Processor, name.to_owned(), detail, &[parent]);
-        if self.steps_before(node).into_iter().any(|node| self.nodes[node.0].rekeys) {
+        let node = self.node(NodeKind::Processor, name.to_owned(), detail, parents);
+        if self.is_rekeyed(node) {
             self.errors.push(BuildError::Rekeyed { name: name.to_owned() });
         }
         let add = |(name, (_, version, make)): (String, WantedStore<'_>)| {
@@ -153,7 +156,17 @@ impl Graph {
             self.nodes[parent.0].children.push(id);
         }
         let (parents, children) = (parents.to_vec(), Vec::new());
-        let node = Node { kind, name, detail, parents, children, sides: Vec::new(), may_end: false, rekeys: false };
+        let node = Node {
+            kind,
+            name,
+            detail,
+            parents,
+            children,
+            sides: Vec::new(),
+            may_end: false,
+            is_side: false,
+            rekeys: false,
+        };
         self.nodes.push(node);
         id
     }
@@ -217,6 +230,11 @@ impl Graph {
             }
         }
         before
+    }
+
+    /// Whether records have got another key on the way to a step, without a shuffle.
+    pub(super) fn is_rekeyed(&self, node: NodeId) -> bool {
+        self.steps_before(node).into_iter().any(|node| self.nodes[node.0].rekeys)
     }
 
     /// The topics whose records reach a step without a shuffle between, in the order of their declaration.

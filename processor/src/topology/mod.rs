@@ -10,8 +10,10 @@ mod describe;
 mod error;
 mod graph;
 mod intervals;
+mod joined;
 mod stateless;
 mod stream;
+mod table;
 mod windowed;
 
 #[cfg(test)]
@@ -33,6 +35,7 @@ pub use aggregated::Updates;
 pub use builder::{Builder, ValueStream};
 pub use error::{BuildError, BuildErrors, NotCopartitioned};
 pub use stream::{Predicate, Stream};
+pub use table::{Table, TopicTable};
 pub use windowed::{Gathered, KeptOf, WindowedBy, WindowedStream};
 
 /// A job that has been checked. Shared by all workers; it holds no state of a run.

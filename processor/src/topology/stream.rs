@@ -190,7 +190,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
                 ("", version, Box::new(move || Box::new(KeyValueStore::new(state_serde.clone())))),
                 ("-timers", timers, Box::new(|| Box::new(TimerStore::default()))),
             ],
-            self.node,
+            &[self.node],
         );
         let node = graph.last();
         drop(graph);

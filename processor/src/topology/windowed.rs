@@ -179,7 +179,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>, W: Windowing> WindowedBy<KS, C, W> {
         let detail = format!("windows: {}, emit: {}", windows.describe(), emit.describe());
         let mut wanted: Vec<super::graph::WantedStore<'_>> = vec![("", version, make)];
         wanted.extend(intervals::wanted(emit));
-        let stores = graph.stateful((name, &detail), wanted, stream.node);
+        let stores = graph.stateful((name, &detail), wanted, &[stream.node]);
         let node = graph.last();
         drop(graph);
         let side = stream.side(node, "late");

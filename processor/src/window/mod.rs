@@ -3,6 +3,7 @@
 //! Laws that every kind keeps: a timestamp lands in at least one window, each of them contains it, and the windows that
 //! are closed at a watermark stay closed at every later one.
 
+mod join_window;
 mod processing_time;
 mod session;
 mod sliding;
@@ -14,6 +15,7 @@ use kafka_wire::types::TimestampMs;
 
 use crate::types::Window;
 
+pub use join_window::JoinWindow;
 pub use processing_time::ProcessingTime;
 pub use session::Session;
 pub use sliding::Sliding;

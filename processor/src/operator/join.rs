@@ -1,0 +1,336 @@
+//! Two streams joined by key within a span of event time.
+//!
+//! Each side keeps its records for as long as one of the other side may still find them, in a store with a changelog; a record finds
+//! those that were kept, in the order of their times, and each pair comes out once, when the later of the two is processed. Its event
+//! time is the greater of the two. A record that has found nobody by the time nobody can come any more comes out alone, if its side
+//! may: then, and with its own time. A record behind the watermark is late, since its partners may be gone: left out, and counted.
+//! A crash undoes what was kept and what came out together.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::marker::PhantomData;
+
+use kafka_wire::record::RawHeaders;
+use kafka_wire::types::TimestampMs;
+
+use super::{Chain, Context, NodeId, Operator, Signals, StageBuilder};
+use crate::error::ProcessError;
+use crate::serde::{Serde, SerdeError};
+use crate::state::{At, Handle, Item, TimedStore, Timing};
+use crate::types::{Owned, Rec, Window};
+
+/// A record that waits for partners.
+#[derive(Clone, Debug)]
+pub struct Waiting<A> {
+    has_partner: bool,
+    value: A,
+}
+
+/// A byte, then the value.
+#[derive(Clone)]
+pub(crate) struct WaitingSerde<S>(pub(crate) S);
+
+impl<A: 'static, S: Serde<View = Owned<A>>> Serde for WaitingSerde<S> {
+    type View = Owned<Waiting<A>>;
+
+    fn decode(&self, bytes: &[u8]) -> Result<Waiting<A>, SerdeError> {
+        let (flag, value) = bytes.split_first().ok_or(SerdeError::Length { expected: 1, actual: 0 })?;
+        Ok(Waiting { has_partner: *flag != 0, value: self.0.decode(value)? })
+    }
+
+    fn encode(&self, value: &Waiting<A>, out: &mut Vec<u8>) -> Result<(), SerdeError> {
+        out.push(u8::from(value.has_partner));
+        self.0.encode(&value.value, out)
+    }
+}
+
+/// How long records wait.
+pub struct Retention {
+    /// The greatest distance of a later partner.
+    pub(crate) ahead_ms: i64,
+    /// Whether records without a partner come out.
+    pub(crate) may_be_alone: bool,
+}
+
+impl Retention {
+    /// No partner can come once the watermark has reached this.
+    fn end(&self, (time, _): At) -> i64 {
+        time.saturating_add(self.ahead_ms).saturating_add(1)
+    }
+}
+
+impl<A> Timing<Waiting<A>> for Retention {
+    fn due(&self, items: &VecDeque<Item<Waiting<A>>>, _closed_up_to: TimestampMs) -> Option<i64> {
+        items.front().map(|item| self.end(item.at))
+    }
+
+    fn last_due(&self, items: &VecDeque<Item<Waiting<A>>>, _closed_up_to: TimestampMs) -> Option<i64> {
+        let last = items.iter().rfind(|item| self.may_be_alone && !item.value.has_partner);
+        last.map(|item| self.end(item.at))
+    }
+
+    fn span(&self, item: &Item<Waiting<A>>) -> Window {
+        Window { start: item.at.0, end: self.end(item.at) }
+    }
+}
+
+/// What a join is made of, besides its closure.
+#[derive(Clone)]
+pub struct JoinSpec<KS, L, R> {
+    pub(crate) name: String,
+    pub(crate) key_serde: KS,
+    pub(crate) left: Handle<TimedStore<Waiting<L>>>,
+    pub(crate) right: Handle<TimedStore<Waiting<R>>>,
+    /// A record of the right side may be that much earlier than one of the left side, and that much later.
+    pub(crate) before_ms: i64,
+    pub(crate) after_ms: i64,
+    /// Whether records of a side come out alone.
+    pub(crate) left_alone: bool,
+    pub(crate) right_alone: bool,
+}
+
+/// A join of two streams, declared.
+#[derive(Clone)]
+pub struct StreamJoin<C, D, KS, L, R, F> {
+    pub(crate) left: C,
+    pub(crate) right: D,
+    pub(crate) spec: JoinSpec<KS, L, R>,
+    pub(crate) join: F,
+    pub(crate) node: NodeId,
+}
+
+impl<C, D, KS, L, R, B, F> Chain for StreamJoin<C, D, KS, L, R, F>
+where
+    KS: Serde,
+    C: Chain<Key = KS::View, Value = Owned<L>>,
+    D: Chain<Key = KS::View, Value = Owned<R>>,
+    L: Clone + Send + 'static,
+    R: Clone + Send + 'static,
+    B: 'static,
+    F: FnMut(Option<&L>, Option<&R>) -> B + Clone + Send + Sync + 'static,
+{
+    type Key = KS::View;
+    type Value = Owned<B>;
+
+    fn build<N: Operator<KS::View, Owned<B>>>(&self, next: N, stage: &mut StageBuilder<'_>) {
+        let (spec, join) = (self.spec.clone(), self.join.clone());
+        let operator = JoinOperator::<KS, L, R, F, N> { spec, join, next };
+        let joint = stage.joint(self.node, Box::new(operator));
+        self.left.build(Left::<JoinOperator<KS, L, R, F, N>> { joint, operator: PhantomData }, stage);
+        self.right.build(Right::<JoinOperator<KS, L, R, F, N>> { joint, operator: PhantomData }, stage);
+    }
+}
+
+/// A join in its place: beside the chains of both sides.
+struct JoinOperator<KS, L, R, F, N> {
+    spec: JoinSpec<KS, L, R>,
+    join: F,
+    next: N,
+}
+
+/// One side of a join, as the other one sees it.
+struct Side<A, P> {
+    own: Handle<TimedStore<Waiting<A>>>,
+    partners: Handle<TimedStore<Waiting<P>>>,
+    /// Partners may be that much earlier, and that much later.
+    before_ms: i64,
+    after_ms: i64,
+    partner_alone: bool,
+}
+
+impl<KS, L, R, B, F, N> JoinOperator<KS, L, R, F, N>
+where
+    KS: Serde,
+    L: Clone + Send + 'static,
+    R: Clone + Send + 'static,
+    B: 'static,
+    F: FnMut(Option<&L>, Option<&R>) -> B + Send + 'static,
+    N: Operator<KS::View, Owned<B>>,
+{
+    fn left(&mut self, record: Rec<'_, KS::View, Owned<L>>, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        let Self { spec, join, next } = self;
+        let (own, partners, partner_alone) = (spec.left, spec.right, spec.right_alone);
+        let side = Side { own, partners, before_ms: spec.before_ms, after_ms: spec.after_ms, partner_alone };
+        side.take(record, &spec.name, &spec.key_serde, next, context, &mut |own, partner| {
+            join(Some(own), Some(partner))
+        })
+    }
+
+    fn right(&mut self, record: Rec<'_, KS::View, Owned<R>>, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        let Self { spec, join, next } = self;
+        let (own, partners, partner_alone) = (spec.right, spec.left, spec.left_alone);
+        let side = Side { own, partners, before_ms: spec.after_ms, after_ms: spec.before_ms, partner_alone };
+        side.take(record, &spec.name, &spec.key_serde, next, context, &mut |own, partner| {
+            join(Some(partner), Some(own))
+        })
+    }
+}
+
+/// Joins a record of a side with a partner.
+type Pair<'p, A, P, B> = dyn FnMut(&A, &P) -> B + 'p;
+
+impl<A: Clone + Send + 'static, P: Clone + Send + 'static> Side<A, P> {
+    /// Joins a record with the partners that wait, and lets it wait for others.
+    fn take<KS: Serde, B: 'static, N: Operator<KS::View, Owned<B>>>(
+        &self,
+        record: Rec<'_, KS::View, Owned<A>>,
+        name: &str,
+        key_serde: &KS,
+        next: &mut N,
+        context: &mut Context<'_>,
+        pair: &mut Pair<'_, A, P, B>,
+    ) -> Result<(), ProcessError> {
+        let (time, raw_key) = (record.timestamp.0, record.raw_key.unwrap_or_default());
+        if time < 0 {
+            return context.leave_out_untimed(record.timestamp);
+        }
+        let closed_up_to = context.stores.get_mut(self.own).closed_up_to();
+        if time < closed_up_to.0 {
+            context.counters.count_late(record.timestamp, closed_up_to);
+            return Ok(());
+        }
+        let mut partners = context.stores.take(self.partners);
+        let mut has_partner = false;
+        let mut joined = Ok(());
+        if let Some(slot) = partners.slot(raw_key) {
+            let (first, last) = (time.saturating_sub(self.before_ms), time.saturating_add(self.after_ms));
+            let items = partners.items(slot);
+            let begin = items.partition_point(|item| item.at.0 < first);
+            let found: Vec<At> = items.range(begin..).map(|item| item.at).take_while(|at| at.0 <= last).collect();
+            for (place, at) in (begin..).zip(found) {
+                has_partner = true;
+                let partner = &partners.items(slot)[place].value;
+                let (value, is_first) = (pair(&record.value, &partner.value), !partner.has_partner);
+                let key = key_serde.decode(raw_key).map_err(|cause| bad(name, cause));
+                joined = key.and_then(|key| {
+                    let (timestamp, headers) = (TimestampMs(time.max(at.0)), record.headers);
+                    next.push(Rec { key, value, timestamp, headers, raw_key: Some(raw_key) }, context)
+                });
+                if joined.is_err() {
+                    break;
+                }
+                if is_first && self.partner_alone {
+                    let is_there = || unreachable!("it was found");
+                    partners.update(slot, at, is_there, |partner| partner.has_partner = true);
+                }
+            }
+        }
+        context.stores.put_back(self.partners, partners);
+        joined?;
+        let own = context.stores.get_mut(self.own);
+        let slot = own.slot_for(raw_key);
+        own.add(slot, time, Waiting { has_partner, value: record.value });
+        Ok(())
+    }
+}
+
+fn bad(name: &str, cause: SerdeError) -> ProcessError {
+    ProcessError::BadChangelog { store: name.to_owned(), cause: Some(cause) }
+}
+
+/// Lets the records of a side go for which no partner can come any more; `alone` gets those that had none, if it may.
+fn expire<A: Clone + Send + 'static>(
+    store: Handle<TimedStore<Waiting<A>>>,
+    context: &mut Context<'_>,
+    mut alone: impl FnMut(&[u8], TimestampMs, &A, &mut Context<'_>) -> Result<(), ProcessError>,
+) -> Result<(), ProcessError> {
+    let watermark = context.watermark;
+    let mut waiting = context.stores.take(store);
+    let mut result = Ok(());
+    while let Some((due, slot)) = waiting.pop_due(watermark) {
+        if let Some(item) = waiting.items(slot).front() {
+            let at = item.at;
+            if !item.value.has_partner {
+                result = alone(waiting.key(slot), TimestampMs(at.0), &item.value.value, context);
+            }
+            waiting.remove(slot, at);
+        }
+        waiting.done(slot, due);
+        if result.is_err() {
+            break;
+        }
+    }
+    waiting.close_up_to(watermark);
+    context.stores.put_back(store, waiting);
+    result
+}
+
+impl<KS, L, R, B, F, N> Signals for JoinOperator<KS, L, R, F, N>
+where
+    KS: Serde,
+    L: Clone + Send + 'static,
+    R: Clone + Send + 'static,
+    B: 'static,
+    F: FnMut(Option<&L>, Option<&R>) -> B + Send + 'static,
+    N: Operator<KS::View, Owned<B>>,
+{
+    fn next(&mut self) -> Option<&mut dyn Signals> {
+        Some(&mut self.next)
+    }
+
+    fn watermark(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        let Self { spec, join, next } = self;
+        let mut emit = |raw_key: &[u8], timestamp, value, context: &mut Context<'_>| {
+            let key = spec.key_serde.decode(raw_key).map_err(|cause| bad(&spec.name, cause))?;
+            let (headers, raw_key) = (RawHeaders::EMPTY, Some(raw_key));
+            next.push(Rec { key, value, timestamp, headers, raw_key }, context)
+        };
+        expire(spec.left, context, |key, at, left, context| match spec.left_alone {
+            true => emit(key, at, join(Some(left), None), context),
+            false => Ok(()),
+        })?;
+        expire(spec.right, context, |key, at, right, context| match spec.right_alone {
+            true => emit(key, at, join(None, Some(right)), context),
+            false => Ok(()),
+        })?;
+        self.next.watermark(context)
+    }
+}
+
+macro_rules! inlet {
+    ($(#[$doc:meta])* $name:ident, $method:ident, $value:ident) => {
+        $(#[$doc])*
+        struct $name<J> {
+            joint: usize,
+            operator: PhantomData<fn() -> J>,
+        }
+
+        impl<J> Signals for $name<J> {
+            /// What follows gets its signals when both sides have had them.
+            fn next(&mut self) -> Option<&mut dyn Signals> {
+                None
+            }
+        }
+
+        impl<KS, L, R, B, F, N> Operator<KS::View, Owned<$value>> for $name<JoinOperator<KS, L, R, F, N>>
+        where
+            KS: Serde,
+            L: Clone + Send + 'static,
+            R: Clone + Send + 'static,
+            B: 'static,
+            F: FnMut(Option<&L>, Option<&R>) -> B + Send + 'static,
+            N: Operator<KS::View, Owned<B>>,
+        {
+            fn push(
+                &mut self,
+                record: Rec<'_, KS::View, Owned<$value>>,
+                context: &mut Context<'_>,
+            ) -> Result<(), ProcessError> {
+                let mut joint = context.joints.take(self.joint);
+                let join = (&mut *joint as &mut dyn Any).downcast_mut::<JoinOperator<KS, L, R, F, N>>();
+                let result = join.expect("built for this join").$method(record, context);
+                context.joints.put_back(self.joint, joint);
+                result
+            }
+        }
+    };
+}
+
+inlet! {
+    /// The end of the left side.
+    Left, left, L
+}
+inlet! {
+    /// The end of the right side.
+    Right, right, R
+}

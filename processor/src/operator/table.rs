@@ -1,0 +1,170 @@
+//! Tables: the latest value of each key, in a store with a changelog; and the lookups of streams and of other tables in them.
+//!
+//! A row is set by each record of its key and deleted by null. Records of a key come in the order of their partition. Between a
+//! stream and a table there is the order in which the task takes its inputs, and no other: a record finds the row that has been read
+//! by then. A crash undoes rows and what was joined with them together.
+
+use super::{Chain, Context, NodeId, Operator, Signals, StageBuilder};
+use crate::error::ProcessError;
+use crate::serde::Nullable;
+use crate::state::{Handle, KeyValueStore};
+use crate::types::{Owned, Rec, View};
+
+/// A value that may be missing, as a table takes it.
+pub trait Optional<A>: View {
+    /// The value.
+    fn take(value: Self::Ref<'_>) -> Option<A>;
+}
+
+impl<A: 'static> Optional<A> for Nullable<Owned<A>> {
+    fn take(value: Option<A>) -> Option<A> {
+        value
+    }
+}
+
+impl<A: 'static> Optional<A> for Owned<Option<A>> {
+    fn take(value: Option<A>) -> Option<A> {
+        value
+    }
+}
+
+impl<A: 'static> Optional<A> for Owned<A> {
+    fn take(value: A) -> Option<A> {
+        Some(value)
+    }
+}
+
+/// A row that was set or deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change<A> {
+    /// What it was.
+    pub old: Option<A>,
+    /// What it is.
+    pub new: Option<A>,
+}
+
+/// A table, declared, after the chain `C`: its changes come out.
+#[derive(Clone)]
+pub struct Upsert<C, A> {
+    pub(crate) previous: C,
+    pub(crate) store: Handle<KeyValueStore<A>>,
+    pub(crate) node: NodeId,
+}
+
+impl<A: Clone + Send + 'static, C: Chain<Value: Optional<A>>> Chain for Upsert<C, A> {
+    type Key = C::Key;
+    type Value = Owned<Change<A>>;
+
+    fn build<N: Operator<C::Key, Owned<Change<A>>>>(&self, next: N, stage: &mut StageBuilder<'_>) {
+        let is_followed = stage.uses(self.node) > 0;
+        self.previous.build(UpsertOperator { store: self.store, is_followed, next }, stage);
+    }
+}
+
+/// A table in its place.
+struct UpsertOperator<A, N> {
+    store: Handle<KeyValueStore<A>>,
+    /// Whether anybody takes the changes.
+    is_followed: bool,
+    next: N,
+}
+
+impl<A: 'static, N: Signals> Signals for UpsertOperator<A, N> {
+    fn next(&mut self) -> Option<&mut dyn Signals> {
+        Some(&mut self.next)
+    }
+}
+
+impl<K, V, A, N> Operator<K, V> for UpsertOperator<A, N>
+where
+    K: View,
+    V: Optional<A>,
+    A: Clone + Send + 'static,
+    N: Operator<K, Owned<Change<A>>>,
+{
+    fn push(&mut self, record: Rec<'_, K, V>, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        let raw_key = record.raw_key.unwrap_or_default();
+        let store = context.stores.get_mut(self.store);
+        let Rec { key, value, timestamp, headers, raw_key: of_record } = record;
+        let new = V::take(value);
+        let old = self.is_followed.then(|| store.get(raw_key).cloned()).flatten();
+        let for_next = self.is_followed.then(|| new.clone());
+        match new {
+            Some(new) => store.put(raw_key, new),
+            None => _ = store.remove(raw_key),
+        }
+        let Some(new) = for_next else { return Ok(()) };
+        self.next.push(Rec { key, value: Change { old, new }, timestamp, headers, raw_key: of_record }, context)
+    }
+}
+
+/// Where records end that nobody takes.
+pub struct Drain;
+
+impl Signals for Drain {
+    fn next(&mut self) -> Option<&mut dyn Signals> {
+        None
+    }
+}
+
+impl<K: View, V: View> Operator<K, V> for Drain {
+    fn push(&mut self, _record: Rec<'_, K, V>, _context: &mut Context<'_>) -> Result<(), ProcessError> {
+        Ok(())
+    }
+}
+
+/// A stream that looks up rows of a table, declared.
+#[derive(Clone)]
+pub struct Lookup<C, A, F> {
+    pub(crate) previous: C,
+    pub(crate) store: Handle<KeyValueStore<A>>,
+    /// Makes a value of a record and its row; `None` for no value.
+    pub(crate) join: F,
+}
+
+impl<C, A, B, F> Chain for Lookup<C, A, F>
+where
+    C: Chain,
+    A: Clone + Send + 'static,
+    B: 'static,
+    F: FnMut(&Rec<'_, C::Key, C::Value>, Option<&A>) -> Option<B> + Clone + Send + Sync + 'static,
+{
+    type Key = C::Key;
+    type Value = Owned<B>;
+
+    fn build<N: Operator<C::Key, Owned<B>>>(&self, next: N, stage: &mut StageBuilder<'_>) {
+        self.previous.build(LookupOperator { store: self.store, join: self.join.clone(), next }, stage);
+    }
+}
+
+/// A lookup in its place.
+struct LookupOperator<A, F, N> {
+    store: Handle<KeyValueStore<A>>,
+    join: F,
+    next: N,
+}
+
+impl<A: 'static, F: Send, N: Signals> Signals for LookupOperator<A, F, N> {
+    fn next(&mut self) -> Option<&mut dyn Signals> {
+        Some(&mut self.next)
+    }
+}
+
+impl<K, V, A, B, F, N> Operator<K, V> for LookupOperator<A, F, N>
+where
+    K: View,
+    V: View,
+    A: Clone + Send + 'static,
+    B: 'static,
+    F: FnMut(&Rec<'_, K, V>, Option<&A>) -> Option<B> + Send + 'static,
+    N: Operator<K, Owned<B>>,
+{
+    #[inline]
+    fn push(&mut self, record: Rec<'_, K, V>, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        let row = context.stores.get_mut(self.store).get(record.raw_key.unwrap_or_default());
+        match (self.join)(&record, row) {
+            Some(value) => self.next.push(record.with_value(value), context),
+            None => Ok(()),
+        }
+    }
+}

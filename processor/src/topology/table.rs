@@ -1,0 +1,229 @@
+//! Tables, and streams and tables joined with them, as methods.
+
+use std::rc::Rc;
+
+use super::graph::WantedStore;
+use super::{BuildError, Builder, Stream};
+use crate::operator::{Chain, Change, Drain, Junction, Lookup, NodeId, Optional, RecordTime, Source, Upsert};
+use crate::serde::{Nullable, Serde};
+use crate::state::{Handle, KeyValueStore};
+use crate::types::{Owned, Reborrow, Rec};
+
+/// The latest value of each key, as rows of type `A`: what streams and other tables look up. Made by [`Builder::table`] or
+/// [`Stream::to_table`].
+///
+/// Each task holds the rows of its partition, in a store with a changelog. What is joined with a table must be partitioned
+/// as it is: `build()` and the start of the job check the numbers of partitions.
+pub struct Table<KS, A, C> {
+    changes: Stream<KS, Upsert<C, A>>,
+    name: String,
+    store: Handle<KeyValueStore<A>>,
+}
+
+/// A table of a topic.
+pub type TopicTable<KS, VS, A> = Table<KS, A, Junction<Source<KS, Nullable<VS>, RecordTime>>>;
+
+impl Builder {
+    /// A table of the records in `topic`, which is partitioned by that key; null deletes a row. `name` names the store.
+    ///
+    /// The rows are kept in a changelog of the job's own, `<application id>-<name>-changelog`: the topic need not be
+    /// compacted.
+    pub fn table<KS, VS, A>(&mut self, topic: &str, name: &str, key: KS, value: VS) -> TopicTable<KS, VS, A>
+    where
+        KS: Serde,
+        VS: Serde<View = Owned<A>>,
+        A: Clone + Send + 'static,
+    {
+        self.keyed_stream(topic, key, Nullable(value.clone())).to_table(name, value)
+    }
+}
+
+impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
+    /// The latest value of each key, as a table. Of values that may be missing (`Option`), `None` deletes a row. The store is
+    /// `name`, its changelog `<application id>-<name>-changelog`.
+    pub fn to_table<S, A>(self, name: &str, value_serde: S) -> Table<KS, A, Junction<C>>
+    where
+        C: Chain<Value: Optional<A>>,
+        S: Serde<View = Owned<A>>,
+        A: Clone + Send + 'static,
+    {
+        let mut graph = self.graph.borrow_mut();
+        if self.key_serde.has_null() {
+            graph.errors.push(BuildError::NullableKey { name: name.to_owned() });
+        }
+        let version = format!("table, key: {}, value: {}", self.key_serde.name(), value_serde.name());
+        let wanted: Vec<WantedStore<'_>> =
+            vec![("", version, Box::new(move || Box::new(KeyValueStore::new(value_serde.clone()))))];
+        let store = Handle::new(graph.stateful((name, "table"), wanted, &[self.node])[0]);
+        let node = graph.last();
+        graph.nodes[node.0].may_end = true;
+        let chain = Upsert { previous: self.junction(), store, node };
+        let alone = chain.clone();
+        let end = move |stage: &mut crate::operator::StageBuilder<'_>| {
+            // Where changes are taken, the steps that take them build it.
+            if stage.uses(node) == 0 {
+                alone.build(Drain, stage);
+            }
+        };
+        graph.ends.push((node, Box::new(end)));
+        drop(graph);
+        let changes = Stream { graph: self.graph, node, key_serde: self.key_serde, chain };
+        Table { changes, name: name.to_owned(), store }
+    }
+
+    /// Joins each record with the row of its key; a record without one is left out.
+    ///
+    /// The row is what the task has read by then: between a stream and a table that the job reads there is no order but that in
+    /// which the task takes its inputs.
+    pub fn join_table<A, T, B, F>(
+        self,
+        table: &Table<KS, A, T>,
+        mut join: F,
+    ) -> Stream<KS, impl Chain<Key = KS::View, Value = Owned<B>> + use<KS, C, A, T, B, F>>
+    where
+        A: Clone + Send + 'static,
+        B: 'static,
+        F: FnMut(&Rec<'_, KS::View, C::Value>, &A) -> B + Clone + Send + Sync + 'static,
+    {
+        let join = move |record: &Rec<'_, KS::View, C::Value>, row: Option<&A>| row.map(|row| join(record, row));
+        self.lookup("join_table", table, join)
+    }
+
+    /// Joins each record with the row of its key, `None` when there is none; otherwise as [`Stream::join_table`].
+    pub fn left_join_table<A, T, B, F>(
+        self,
+        table: &Table<KS, A, T>,
+        mut join: F,
+    ) -> Stream<KS, impl Chain<Key = KS::View, Value = Owned<B>> + use<KS, C, A, T, B, F>>
+    where
+        A: Clone + Send + 'static,
+        B: 'static,
+        F: FnMut(&Rec<'_, KS::View, C::Value>, Option<&A>) -> B + Clone + Send + Sync + 'static,
+    {
+        let join = move |record: &Rec<'_, KS::View, C::Value>, row: Option<&A>| Some(join(record, row));
+        self.lookup("left_join_table", table, join)
+    }
+
+    fn lookup<A, T, B, F>(self, step: &str, table: &Table<KS, A, T>, join: F) -> Stream<KS, Lookup<Junction<C>, A, F>>
+    where
+        A: Clone + Send + 'static,
+        F: FnMut(&Rec<'_, KS::View, C::Value>, Option<&A>) -> Option<B> + Clone + Send + Sync + 'static,
+    {
+        let node = self.looks_up(step, table);
+        let store = table.store;
+        self.then(node, |previous| Lookup { previous, store, join })
+    }
+
+    /// The step that looks up rows: in one sub-topology with the table, and partitioned as it is.
+    fn looks_up<A, T>(&self, step: &str, table: &Table<KS, A, T>) -> NodeId {
+        let mut graph = self.graph.borrow_mut();
+        let name = || table.name.clone();
+        if !Rc::ptr_eq(&self.graph, &table.changes.graph) {
+            graph.errors.push(BuildError::ForeignStream);
+            return graph.stateless(step, &[self.node]);
+        }
+        if self.key_serde.has_null() {
+            graph.errors.push(BuildError::NullableKey { name: name() });
+        }
+        if graph.is_rekeyed(self.node) {
+            graph.errors.push(BuildError::Rekeyed { name: name() });
+        }
+        let node = graph.stateless(step, &[self.node]);
+        graph.nodes[node.0].parents.push(table.changes.node);
+        graph.nodes[table.changes.node.0].sides.push(node);
+        let sources = graph.sources_before(self.node);
+        let known = &mut graph.stores[table.store.id().0].sources;
+        known.extend(sources.into_iter().filter(|topic| !known.contains(topic)).collect::<Vec<_>>());
+        node
+    }
+}
+
+/// The changes of a join of two tables: a row, or `None` for one that is no more.
+type Rows<R> = Owned<Option<R>>;
+
+impl<KS, A, C> Table<KS, A, C>
+where
+    KS: Serde<View: Reborrow>,
+    A: Clone + Send + 'static,
+    C: Chain<Key = KS::View, Value: Optional<A>>,
+{
+    /// The changes of its rows: what each was, and what it is.
+    pub fn changes(&self) -> Stream<KS, Upsert<C, A>> {
+        self.changes.clone()
+    }
+
+    /// A row of both for each key that is in both, as changes: `None` for a row that is no more. [`Stream::to_table`] makes a table of
+    /// them.
+    pub fn join<B, D, R, F>(
+        &self,
+        other: &Table<KS, B, D>,
+        mut join: F,
+    ) -> Stream<KS, impl Chain<Key = KS::View, Value = Rows<R>> + use<KS, A, C, B, D, R, F>>
+    where
+        B: Clone + Send + 'static,
+        D: Chain<Key = KS::View, Value: Optional<B>>,
+        R: 'static,
+        F: FnMut(&A, &B) -> R + Clone + Send + Sync + 'static,
+    {
+        self.pair(other, move |one: Option<&A>, other: Option<&B>| one.zip(other).map(|(one, other)| join(one, other)))
+    }
+
+    /// A row for each key of this table, with that of the other one where it is; otherwise as [`Table::join`].
+    pub fn left_join<B, D, R, F>(
+        &self,
+        other: &Table<KS, B, D>,
+        mut join: F,
+    ) -> Stream<KS, impl Chain<Key = KS::View, Value = Rows<R>> + use<KS, A, C, B, D, R, F>>
+    where
+        B: Clone + Send + 'static,
+        D: Chain<Key = KS::View, Value: Optional<B>>,
+        R: 'static,
+        F: FnMut(&A, Option<&B>) -> R + Clone + Send + Sync + 'static,
+    {
+        self.pair(other, move |one: Option<&A>, other: Option<&B>| one.map(|one| join(one, other)))
+    }
+
+    /// A row for each key of either; otherwise as [`Table::join`].
+    pub fn outer_join<B, D, R, F>(
+        &self,
+        other: &Table<KS, B, D>,
+        mut join: F,
+    ) -> Stream<KS, impl Chain<Key = KS::View, Value = Rows<R>> + use<KS, A, C, B, D, R, F>>
+    where
+        B: Clone + Send + 'static,
+        D: Chain<Key = KS::View, Value: Optional<B>>,
+        R: 'static,
+        F: FnMut(Option<&A>, Option<&B>) -> R + Clone + Send + Sync + 'static,
+    {
+        self.pair(other, move |one: Option<&A>, other: Option<&B>| {
+            (one.is_some() || other.is_some()).then(|| join(one, other))
+        })
+    }
+
+    /// A change on either side looks up the other side. Both stores have it by then.
+    fn pair<B, D, R, F>(
+        &self,
+        other: &Table<KS, B, D>,
+        mut pair: F,
+    ) -> Stream<KS, impl Chain<Key = KS::View, Value = Rows<R>> + use<KS, A, C, B, D, R, F>>
+    where
+        B: Clone + Send + 'static,
+        D: Chain<Key = KS::View, Value: Optional<B>>,
+        R: 'static,
+        F: FnMut(Option<&A>, Option<&B>) -> Option<R> + Clone + Send + Sync + 'static,
+    {
+        let mut of_other = pair.clone();
+        let left = move |record: &Rec<'_, KS::View, Owned<Change<A>>>, row: Option<&B>| {
+            let Change { old, new } = &record.value;
+            let (before, now) = (pair(old.as_ref(), row), pair(new.as_ref(), row));
+            (before.is_some() || now.is_some()).then_some(now)
+        };
+        let right = move |record: &Rec<'_, KS::View, Owned<Change<B>>>, row: Option<&A>| {
+            let Change { old, new } = &record.value;
+            let (before, now) = (of_other(row, old.as_ref()), of_other(row, new.as_ref()));
+            (before.is_some() || now.is_some()).then_some(now)
+        };
+        let left = self.changes().lookup("join", other, left);
+        left.merge(other.changes().lookup("join", self, right))
+    }
+}

@@ -1,0 +1,218 @@
+//! Joins of streams and tables, and deduplication, under the test driver.
+
+use std::time::Duration;
+
+use processor::driver::{CommitPoint, TestDriver};
+use processor::output::Route;
+use processor::window::JoinWindow;
+use processor::{Emit, Nullable, Partitions, Text, Topology, U64, Utf8, Watermark};
+
+const fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+fn out(driver: &TestDriver, topic: &str) -> Vec<String> {
+    let value =
+        |value: Option<&[u8]>| value.map_or("-".to_owned(), |value| String::from_utf8_lossy(value).into_owned());
+    let records = driver.read(topic);
+    records.iter().map(|record| format!("{} {}", record.key_str(), value(record.value.as_deref()))).collect()
+}
+
+#[test]
+fn a_stream_finds_the_rows_of_a_table() {
+    let mut job = Topology::builder("app");
+    let users = job.table("users", "users", Utf8, Text);
+    let clicks = job.keyed_stream("clicks", Utf8, Utf8);
+    clicks.clone().join_table(&users, |click, user| format!("{}@{user}", click.value)).to("inner", Utf8, Utf8);
+    clicks
+        .left_join_table(&users, |click, user| format!("{}@{}", click.value, user.map_or("?", String::as_str)))
+        .to("left", Utf8, Utf8);
+    let topology = job.build().expect("a valid job");
+    assert_eq!(topology.sub_topologies().len(), 1);
+    let mut driver = TestDriver::new(topology);
+    driver.pipe("clicks", Some("a"), "1", 1);
+    driver.pipe("users", Some("a"), "Ann", 2);
+    driver.pipe("clicks", Some("a"), "2", 3);
+    driver.commit();
+    driver.crash();
+    driver.pipe("users", Some("b"), "Bob", 4);
+    driver.pipe("clicks", Some("a"), "3", 5);
+    driver.crash_at(CommitPoint::BeforeFlush);
+    driver.commit();
+    // Null deletes a row.
+    driver.pipe_to("users", Route::ByKey, Some(b"a"), None, 6);
+    driver.pipe("clicks", Some("a"), "4", 7);
+    driver.pipe("clicks", Some("b"), "5", 8);
+    driver.settle();
+    assert_eq!(out(&driver, "inner"), ["a 2@Ann", "a 3@Ann", "b 5@Bob"]);
+    assert_eq!(out(&driver, "left"), ["a 1@?", "a 2@Ann", "a 3@Ann", "a 4@?", "b 5@Bob"]);
+    assert_eq!(driver.store("users").len(), 1);
+}
+
+#[test]
+fn a_table_may_be_made_of_a_stream_and_looked_up_behind_a_shuffle() {
+    let mut job = Topology::builder("app");
+    let visits = job.stream("visits", Utf8).key_by("by-user", Partitions(2), (Utf8, ()), |visit| (visit.value, ()));
+    let counts = visits.count("counts", Emit::EveryUpdate).to_table("visits", U64);
+    job.stream("orders", Utf8)
+        .key_by("orders-by-user", Partitions(2), (Utf8, ()), |order| (order.value, ()))
+        .left_join_table(&counts, |_, visits| visits.copied().unwrap_or(0).to_string())
+        .to("out", Utf8, Utf8);
+    let mut driver = TestDriver::with_partitions(job.build().expect("a valid job"), &[("visits", 3)]);
+    for user in ["a", "b", "a"] {
+        driver.pipe("visits", None, user, 1);
+    }
+    driver.commit();
+    driver.crash();
+    driver.settle();
+    for user in ["a", "b", "c"] {
+        driver.pipe("orders", None, user, 2);
+    }
+    driver.settle();
+    let mut found = out(&driver, "out");
+    found.sort();
+    assert_eq!(found, ["a 2", "b 1", "c 0"]);
+}
+
+#[test]
+fn what_is_joined_must_be_partitioned_alike() {
+    let mut job = Topology::builder("app");
+    let table = job
+        .stream("rows", Utf8)
+        .key_by("rows", Partitions(2), (Utf8, Utf8), |row| (row.value, row.value))
+        .map(|row| row.value.to_owned())
+        .to_table("table", Text);
+    job.stream("in", Utf8)
+        .key_by("by", Partitions(3), (Utf8, Utf8), |line| (line.value, line.value))
+        .join_table(&table, |_, row| row.clone())
+        .to("out", Utf8, Utf8);
+    let errors = job.build().err().expect("three and two").to_string();
+    assert!(errors.contains("step `table` is reached by topics with different numbers of partitions"), "{errors}");
+    assert!(errors.contains("`app-by-repartition` has 3"), "{errors}");
+}
+
+#[test]
+fn tables_are_joined_and_their_changes_are_rows() {
+    let mut job = Topology::builder("app");
+    let names = job.table("names", "names", Utf8, Text);
+    let towns = job.table("towns", "towns", Utf8, Text);
+    let both = |name: &String, town: &String| format!("{name} of {town}");
+    names.join(&towns, both).to("inner", Utf8, Nullable(Text));
+    let of = |name: &String, town: Option<&String>| format!("{name} of {}", town.map_or("?", String::as_str));
+    names.left_join(&towns, of).to("left", Utf8, Nullable(Text));
+    let any = |name: Option<&String>, town: Option<&String>| {
+        format!("{} of {}", name.map_or("?", String::as_str), town.map_or("?", String::as_str))
+    };
+    names.outer_join(&towns, any).to_table("people", Text).changes().map(|c| c.value.new.clone()).to(
+        "outer",
+        Utf8,
+        Nullable(Text),
+    );
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    driver.pipe("towns", Some("a"), "Rome", 1);
+    driver.commit();
+    driver.pipe("names", Some("a"), "Ann", 2);
+    driver.crash_at(CommitPoint::AfterFlush);
+    driver.commit();
+    driver.pipe("names", Some("b"), "Bob", 3);
+    driver.pipe("towns", Some("a"), "Oslo", 4);
+    driver.commit();
+    driver.crash();
+    driver.pipe_to("towns", Route::ByKey, Some(b"a"), None, 5);
+    driver.pipe_to("names", Route::ByKey, Some(b"a"), None, 6);
+    driver.settle();
+    assert_eq!(out(&driver, "inner"), ["a Ann of Rome", "a Ann of Oslo", "a -"]);
+    assert_eq!(out(&driver, "left"), ["a Ann of Rome", "b Bob of ?", "a Ann of Oslo", "a Ann of ?", "a -"]);
+    let outer = ["a ? of Rome", "a Ann of Rome", "b Bob of ?", "a Ann of Oslo", "a Ann of ?", "a -"];
+    assert_eq!(out(&driver, "outer"), outer);
+}
+
+/// Two streams joined in each of the three ways; a partner may be 5 ms earlier or 10 ms later.
+fn joined() -> TestDriver {
+    let mut job = Topology::builder("app");
+    let bound = Watermark::bounded(millis(20)).never_idle();
+    let left = job.keyed_stream("left", Utf8, Utf8).watermark(bound).map(|record| record.value.to_owned());
+    let right = job.keyed_stream("right", Utf8, Utf8).watermark(bound).map(|record| record.value.to_owned());
+    let window = JoinWindow::between(millis(5), millis(10));
+    let text = |left: Option<&String>, right: Option<&String>| {
+        format!("{}{}", left.map_or("-", String::as_str), right.map_or("-", String::as_str))
+    };
+    left.clone().join("inner", right.clone(), window, (Text, Text), move |l, r| text(Some(l), Some(r))).to(
+        "inner-out",
+        Utf8,
+        Utf8,
+    );
+    left.clone()
+        .left_join("leftish", right.clone(), window, (Text, Text), move |l, r| text(Some(l), r))
+        .to("left-out", Utf8, Utf8);
+    left.outer_join("outer", right, window, (Text, Text), text).to("outer-out", Utf8, Utf8);
+    TestDriver::new(job.build().expect("a valid job"))
+}
+
+#[test]
+fn streams_are_joined_within_a_span_and_those_without_partner_come_out_alone() {
+    let mut driver = joined();
+    for (topic, key, value, at) in [
+        ("left", "a", "A", 100),
+        ("right", "a", "x", 94),
+        ("right", "a", "u", 95),
+        ("right", "a", "v", 110),
+        ("right", "a", "y", 111),
+        ("right", "b", "z", 100),
+        ("left", "a", "B", 111),
+    ] {
+        driver.pipe(topic, Some(key), value, at);
+        driver.commit();
+    }
+    driver.crash();
+    driver.pipe("left", Some("b"), "C", 130);
+    driver.crash_at(CommitPoint::AfterOffsets);
+    driver.commit();
+    // The left side is at 110 now, the right one at 91: nothing has expired before the right side comes on.
+    assert_eq!(out(&driver, "inner-out"), ["a Au", "a Av", "a Bv", "a By"]);
+    assert_eq!(out(&driver, "left-out"), ["a Au", "a Av", "a Bv", "a By"]);
+    driver.end_of_input();
+    assert_eq!(out(&driver, "inner-out").len(), 4);
+    assert_eq!(out(&driver, "left-out")[4..], ["b C-"]);
+    let mut outer = out(&driver, "outer-out");
+    outer.sort();
+    assert_eq!(outer, ["a -x", "a Au", "a Av", "a Bv", "a By", "b -z", "b C-"]);
+    assert_eq!(driver.store("outer-left"), []);
+    assert_eq!(driver.store("outer-right"), []);
+}
+
+#[test]
+fn a_record_behind_the_watermark_is_late_for_a_join() {
+    let mut driver = joined();
+    driver.pipe("left", Some("a"), "A", 200);
+    driver.pipe("right", Some("a"), "x", 200);
+    driver.settle();
+    driver.pipe("left", Some("a"), "B", 179);
+    driver.pipe("left", Some("a"), "C", 180);
+    driver.settle();
+    // In each of the three joins.
+    assert_eq!(driver.status()[0].1.counters.late, 3);
+    assert_eq!(out(&driver, "inner-out"), ["a Ax"]);
+}
+
+#[test]
+fn only_the_first_of_a_key_comes_out_for_a_while() {
+    let mut job = Topology::builder("app");
+    job.keyed_stream("in", Utf8, Utf8).dedup("seen", millis(100)).to("out", Utf8, Utf8);
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    for (key, value, at) in [("a", "1", 10), ("a", "2", 20), ("b", "3", 30)] {
+        driver.pipe("in", Some(key), value, at);
+    }
+    driver.commit();
+    driver.crash();
+    for (key, value, at) in [("a", "4", 109), ("b", "5", 110), ("a", "6", 110), ("a", "7", 112)] {
+        driver.pipe("in", Some(key), value, at);
+        driver.crash_at(CommitPoint::BeforeFlush);
+        driver.commit();
+    }
+    driver.settle();
+    assert_eq!(out(&driver, "out"), ["a 1", "b 3", "a 6"]);
+    driver.pipe("in", Some("c"), "8", 1_000);
+    driver.settle();
+    assert_eq!(driver.store("seen").len(), 1, "the others are forgotten");
+}
