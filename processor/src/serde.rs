@@ -78,7 +78,7 @@ pub trait Serde: Clone + Send + Sync + 'static {
     /// Decodes the bytes of a record, null or not.
     ///
     /// # Errors
-    /// Those of `decode` and `decode_null`.
+    /// The errors of `decode` and `decode_null`.
     #[inline]
     fn decode_nullable<'a>(&self, bytes: Option<&'a [u8]>) -> Result<<Self::View as View>::Ref<'a>, SerdeError> {
         match bytes {
@@ -102,7 +102,7 @@ pub trait Encode<V: View>: Clone + Send + Sync + 'static {
     /// Appends the value to `out`.
     ///
     /// # Errors
-    /// Those of [`Serde::encode`].
+    /// The errors of [`Serde::encode`].
     fn write(&self, value: &V::Ref<'_>, out: &mut Vec<u8>) -> Result<(), SerdeError>;
 
     /// Whether the value is written as Kafka's null, in place of the result of `write`.

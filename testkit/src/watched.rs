@@ -68,7 +68,7 @@ impl Watched {
     /// Asks the program to end, with SIGTERM.
     ///
     /// # Errors
-    /// When the `kill` command cannot be started.
+    /// If the `kill` command cannot be started.
     pub fn terminate(&self) -> io::Result<()> {
         Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status().map(drop)
     }

@@ -35,7 +35,7 @@ impl Isolation {
 /// Runs a tool of Kafka and returns its stdout.
 ///
 /// # Panics
-/// When the tool fails, or does not end within two minutes.
+/// If the tool fails, or does not end within two minutes.
 pub async fn java(class: &str, args: &[&str], stdin: &str) -> Option<String> {
     let run = within(class, TOOL_DURATION_MAX, java_tool(class, args, stdin.as_bytes())).await;
     match run {
@@ -53,7 +53,7 @@ pub async fn java(class: &str, args: &[&str], stdin: &str) -> Option<String> {
 /// more time while it has found fewer than `count_min` records; whether it finds too many is up to the caller.
 ///
 /// # Panics
-/// When the consumer fails.
+/// If the consumer fails.
 pub async fn java_records(
     broker: &TestBroker,
     topic: &str,
@@ -79,7 +79,7 @@ pub async fn java_records(
 /// Runs kcat on a broker and returns its stdout.
 ///
 /// # Panics
-/// When kcat fails, or does not end within two minutes.
+/// If kcat fails, or does not end within two minutes.
 pub async fn kcat(broker: &TestBroker, args: &[&str], stdin: &str) -> Option<String> {
     kcat_at(broker.bootstrap(), args, stdin).await
 }
@@ -124,7 +124,7 @@ pub async fn kcat_records(broker: &TestBroker, topic: &str, isolation: Isolation
 /// Runs a script with confluent-kafka for Python and returns its stdout.
 ///
 /// # Panics
-/// When the script fails, or does not end within two minutes.
+/// If the script fails, or does not end within two minutes.
 pub async fn confluent(script: &str, args: &[&str]) -> Option<String> {
     let run = |args: &[&str]| Command::new("python3").args(args).kill_on_drop(true).output();
     if !run(&["-c", "import confluent_kafka"]).await.is_ok_and(|output| output.status.success()) {

@@ -35,7 +35,7 @@ impl KeptRecord {
     /// Key and value as text, for records that have both.
     ///
     /// # Panics
-    /// When one is missing or not UTF-8.
+    /// If one is missing or not UTF-8.
     #[must_use]
     pub fn text(&self) -> (&str, &str) {
         match (self.key.as_deref().map(str::from_utf8), self.value.as_deref().map(str::from_utf8)) {
@@ -102,7 +102,7 @@ pub async fn read_to_end(client: &Client, topic: &str, isolation: IsolationLevel
 /// so records that were committed a moment ago may not be visible yet.
 ///
 /// # Panics
-/// When one stays open for a minute, or the cluster does not answer.
+/// If one stays open for a minute, or the cluster does not answer.
 pub async fn until_stable(client: &Client, topic: &str) {
     let latest: Vec<_> = partitions_of(client, topic).await.into_iter().map(|it| (it, OffsetSpec::Latest)).collect();
     crate::eventually("the end of every transaction on a topic", READ_DURATION_MAX, async || {

@@ -26,7 +26,7 @@ use kafka_wire::wire::Str;
 /// Writes one batch outside of any transaction: a record without key per value. Returns its first offset.
 ///
 /// # Panics
-/// When the leader does not take it.
+/// If the leader does not take it.
 pub async fn write(client: &Client, partition: &TopicPartition, values: &[&str]) -> Offset {
     let seal = Seal {
         producer_id: ProducerId(-1),
@@ -41,7 +41,7 @@ pub async fn write(client: &Client, partition: &TopicPartition, values: &[&str])
 /// Writes a batch as it is. Returns its first offset.
 ///
 /// # Panics
-/// When the leader does not take it.
+/// If the leader does not take it.
 pub async fn write_batch(client: &Client, partition: &TopicPartition, batch: Bytes) -> Offset {
     produce(client, None, partition, batch).await
 }
@@ -61,7 +61,7 @@ impl Transactions {
     /// Takes hold of the transactional id, and ends the open transaction of its former holder.
     ///
     /// # Panics
-    /// When the coordinator refuses.
+    /// If the coordinator refuses.
     pub async fn open(client: &Client, transactional_id: &str) -> Self {
         let coordinator = client.coordinator(CoordinatorKind::Transaction, transactional_id).await;
         let coordinator = coordinator.expect("a coordinator for the transactional id");
@@ -88,7 +88,7 @@ impl Transactions {
     /// Writes one batch in the current transaction, which begins with it if none is open. Returns its first offset.
     ///
     /// # Panics
-    /// When the coordinator or the leader refuses.
+    /// If the coordinator or the leader refuses.
     pub async fn write(&mut self, partition: &TopicPartition, values: &[&str]) -> Offset {
         let count = i32::try_from(values.len()).expect("few values");
         self.write_batch(partition, count, |seal| batch(values, seal)).await
@@ -136,7 +136,7 @@ impl Transactions {
     /// Commits an offset of a group with the current transaction, without naming a member.
     ///
     /// # Panics
-    /// When a coordinator refuses.
+    /// If a coordinator refuses.
     pub async fn write_offset(&self, group_id: &str, partition: &TopicPartition, offset: Offset) {
         let request = AddOffsetsToTxnRequest {
             transactional_id: self.transactional_id.clone(),
@@ -177,7 +177,7 @@ impl Transactions {
     /// Commits the current transaction; its markers are written some moments later.
     ///
     /// # Panics
-    /// When the coordinator refuses.
+    /// If the coordinator refuses.
     pub async fn commit(&self) {
         self.end(true).await;
     }
@@ -185,7 +185,7 @@ impl Transactions {
     /// Aborts the current transaction.
     ///
     /// # Panics
-    /// When the coordinator refuses.
+    /// If the coordinator refuses.
     pub async fn abort(&self) {
         self.end(false).await;
     }

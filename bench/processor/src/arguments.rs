@@ -18,17 +18,17 @@ pub(crate) enum Command {
     Measure(Arguments),
     /// Run one job, as one of the processes that are measured.
     Job(Place),
-    /// Measure restarts after a kill, the changelog having that many records.
+    /// Measure restarts after a kill, with a changelog of this many records.
     Restart(u64),
-    /// Measure jobs whose windows stay open, with that many records, and how they idle.
+    /// Measure jobs whose windows stay open, with this many records, and the same jobs when idle.
     Windows(u64),
-    /// Measure the stores alone: all cases, or be the process of one.
+    /// Measure the stores alone: all cases, or one case as the process of it.
     State(Option<String>),
 }
 
 impl Arguments {
     /// # Errors
-    /// The text to print if the arguments cannot be used.
+    /// Reads the arguments. An error is the text to print if they cannot be used.
     pub(crate) fn parse(mut given: impl Iterator<Item = String>) -> Result<Command, String> {
         let mut arguments = Self { records: RECORDS, jobs: Job::ALL.to_vec(), systems: System::ALL.to_vec() };
         while let Some(name) = given.next() {

@@ -24,11 +24,12 @@ pub(crate) enum Job {
     WordCount,
     /// Sum per key and 10 s of event time, put out when the window closes.
     WindowedSum,
-    /// Sums as in job D, in windows that all stay open and have one key each. Not compared with others.
+    /// Sums as in job D, in windows that all stay open and have one key each. There is no comparison with other
+    /// systems.
     OpenWindows(Open),
 }
 
-/// How many windows stay open.
+/// The number of windows that stay open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Open {
     Many,
@@ -90,7 +91,7 @@ impl Job {
 pub(crate) const PARTITIONS: i32 = 6;
 /// The windows of job D.
 pub(crate) const WINDOW_MS: i64 = 10_000;
-/// The windows of the jobs whose windows stay open.
+/// Size of the windows of the jobs whose windows stay open.
 pub(crate) const OPEN_WINDOW_MS: i64 = 1_000;
 /// The key of the records that close the last windows of job D; the check leaves it out.
 pub(crate) const SENTINEL_KEY: u64 = u64::MAX;
@@ -120,7 +121,7 @@ pub(crate) async fn load(client: &Client, topic: &str, job: Job, records: u64) -
     Ok(source.expected)
 }
 
-/// The time of day.
+/// Returns the time of day, in ms.
 pub(crate) fn now_ms() -> Result<i64, Box<dyn Error>> {
     Ok(i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?)
 }
@@ -190,7 +191,7 @@ impl Source {
 
     fn next(&mut self, index: u64) -> Record {
         if let Job::OpenWindows(open) = self.job {
-            // The first records open the windows in their order, the others go anywhere.
+            // The first records open the windows in order; the others go to random windows.
             let window = if index < open.count() { index } else { self.rng.below(open.count()) };
             let timestamp_ms = self.start_ms - (open.count() - window) as i64 * OPEN_WINDOW_MS;
             let (key, value) = (window.to_be_bytes().to_vec(), 1_u64.to_be_bytes().to_vec());

@@ -1,4 +1,4 @@
-//! Waterwheel's processes through a life: killed and started again, or with nothing to do.
+//! Measurements of Waterwheel's processes over their life: killed and started again, or idle.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use crate::measure::{Process, QUIET};
 use crate::systems::System;
 
 /// Job B1 is killed with SIGKILL when it has counted its input, gets one more record in each partition, and is started
-/// again: how long until the first of their results, and until all of them.
+/// again. Measures the time until the first of their results, and until all of them.
 pub(crate) async fn restart(records: u64) -> Result<(), Box<dyn Error>> {
     let stage = Stage::set(Job::Count, records).await?;
     let mut process = stage.start()?;
@@ -24,7 +24,7 @@ pub(crate) async fn restart(records: u64) -> Result<(), Box<dyn Error>> {
     let timestamp_ms = stage.newest_ms;
     for _ in 0..RESTARTS {
         let offsets = kafka::ends(&stage.client, &changelog, IsolationLevel::ReadUncommitted).await?;
-        // Kills it.
+        // Dropping it kills the process.
         drop(process);
         let before = kafka::ends(&stage.client, &stage.output, IsolationLevel::ReadCommitted).await?;
         stage.append_to_each(timestamp_ms).await?;
@@ -56,7 +56,7 @@ pub(crate) async fn restart(records: u64) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Jobs whose windows stay open: CPU for a record, CPU of the process while nothing comes, memory.
+/// Measures jobs whose windows stay open: CPU for a record, CPU of the process while no record comes, and memory.
 pub(crate) async fn windows(records: u64) -> Result<(), Box<dyn Error>> {
     for open in [Open::Many, Open::VeryMany] {
         let stage = Stage::set(Job::OpenWindows(open), records.max(open.count())).await?;
@@ -81,7 +81,7 @@ pub(crate) async fn windows(records: u64) -> Result<(), Box<dyn Error>> {
 
 /// A cluster with the input of a job.
 struct Stage {
-    /// Lives as long as this.
+    /// Must live as long as the cluster is used.
     _kafka: RealKafka,
     client: Client,
     job: Job,
@@ -115,7 +115,8 @@ impl Stage {
         Process::start(System::Waterwheel.command(&place, None)?, &self.directory)
     }
 
-    /// Waits until the input is committed and the process has been quiet for a while; its CPU seconds until the commit.
+    /// Waits until the input is committed and the process has been quiet for a while. Returns its CPU seconds until
+    /// the commit.
     async fn until_done(&self, process: &mut Process) -> Result<f64, Box<dyn Error>> {
         let input_end = kafka::ends(&self.client, &self.input, IsolationLevel::ReadUncommitted).await?;
         while kafka::committed(&self.client, &self.application, &self.input).await? != input_end {
@@ -143,7 +144,7 @@ impl Stage {
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        // A directory that stays lies with the other temporary files.
+        // A directory that is left over lies with the other temporary files.
         let _ = std::fs::remove_dir_all(&self.directory);
     }
 }

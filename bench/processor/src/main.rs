@@ -6,8 +6,8 @@
 //! cargo run --release --manifest-path bench/processor/Cargo.toml -- --records 5M windows
 //! cargo run --release --manifest-path bench/processor/Cargo.toml -- state
 //! ```
-//! The last three are of Waterwheel alone: from a kill to the first new result, many open windows, the stores by
-//! themselves.
+//! The last three measure Waterwheel alone: the time from a kill to the first new result, jobs with many open windows,
+//! and the stores by themselves.
 //!
 //! Needs a JDK (17 or newer) and Maven. For each job the input is written once. Then each system runs it in a process
 //! of its own, one system after the other, with one thread and 6 partitions. The output is read as a `read_committed`

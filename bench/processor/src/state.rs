@@ -44,7 +44,7 @@ fn run_all() -> Result<(), Box<dyn Error>> {
 
 type Figures = Vec<(&'static str, f64)>;
 
-/// A name, and its measurement.
+/// Name and measurement of a case.
 type Case = (&'static str, fn() -> Figures);
 
 const CASES: &[Case] = &[
@@ -76,7 +76,7 @@ fn count() -> Figures {
     ]
 }
 
-/// Job D: a sum of ten thousand keys in windows of 10 s that close one after another.
+/// Job D: a sum for each of ten thousand keys in windows of 10 s that close one after another.
 fn sums() -> Figures {
     let (mut stores, mut rng, before) = (stores(), Rng::from_seed(1), memory());
     let (mut updating, mut committing, mut dirty, mut closing, mut closed) = (0, 0, 0, 0, 0);

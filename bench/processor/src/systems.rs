@@ -41,7 +41,7 @@ impl System {
     /// input, output and a directory for state.
     ///
     /// # Panics
-    /// When the system is a Java program and `java` is `None`.
+    /// If the system is a Java program and `java` is `None`.
     pub(crate) fn command(self, place: &[&str], java: Option<&Java>) -> Result<Command, Box<dyn Error>> {
         let java = |module, main| java.expect("built when a system needs it").command(module, main, place);
         Ok(match self {

@@ -86,7 +86,8 @@ impl Input {
     /// Calls `each` with every line in order, until the lines end, it wants no more (returns `false`), or it fails.
     ///
     /// # Errors
-    /// Those of `each` and of reading, with the file's name; a line of more than [`LINE_BYTES_MAX`], with its number.
+    /// The errors of `each` and of reading, with the file's name; a line of more than [`LINE_BYTES_MAX`],
+    /// with its number.
     pub(crate) fn lines(self, mut each: impl FnMut(Line) -> io::Result<bool>) -> io::Result<()> {
         let mut clock = EventClock { rng: Rng::from_seed(self.seed), now_ms: self.first_timestamp_ms };
         let mut left = self.limit;

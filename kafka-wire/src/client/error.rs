@@ -35,7 +35,8 @@ pub enum RequestError {
         /// The cause.
         cause: NotSentCause,
     },
-    /// It was written, perhaps in part, and the connection ended before its answer: it may have been carried out.
+    /// The request was written, perhaps in part, and the connection ended before its answer:
+    /// it may have been carried out.
     Unanswered {
         /// The destination.
         to: Arc<Endpoint>,
@@ -58,7 +59,7 @@ pub enum RequestError {
         /// The place and the kind of the error.
         error: DecodeError,
     },
-    /// It cannot be encoded at the version negotiated with this broker. Not sent.
+    /// The request cannot be encoded at the version negotiated with this broker. Not sent.
     Encode {
         /// The API.
         api: ApiKey,

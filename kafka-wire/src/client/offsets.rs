@@ -17,16 +17,16 @@ use crate::wire::Str;
 pub enum OffsetsError {
     /// The coordinator was not found.
     Coordinator(CoordinatorError),
-    /// It did not answer.
+    /// The coordinator did not answer.
     Request(RequestError),
-    /// It refuses for the whole group.
+    /// The coordinator refuses for the whole group.
     Group {
         /// The group.
         group_id: Str,
         /// The error code. A retriable one was still returned when the time was up.
         code: ErrorCode,
     },
-    /// It refuses for this partition, and perhaps for others.
+    /// The coordinator refuses for this partition, and perhaps for others.
     Partition {
         /// The partition.
         partition: TopicPartition,
@@ -73,11 +73,11 @@ impl fmt::Display for OffsetsError {
 
 impl std::error::Error for OffsetsError {}
 
-/// Looks up the committed offsets of a group in these partitions; in the order of `partitions`, `None` where
+/// Looks up the committed offsets of a group in these partitions: in the order of `partitions`, `None` if
 /// nothing is committed.
 ///
-/// It waits for offsets that an open transaction is about to change (UNSTABLE_OFFSET_COMMIT), because a reader that
-/// starts from the old ones would do the transaction's work twice. Source: KIP-447.
+/// The look-up waits for offsets that an open transaction is about to change (UNSTABLE_OFFSET_COMMIT), because a reader
+/// that starts from the old ones would do the transaction's work twice. Source: KIP-447.
 ///
 /// # Errors
 /// If the coordinator is not found, does not answer or refuses. Temporary failures are retried for

@@ -38,12 +38,12 @@ type Script = Arc<dyn Fn(ApiKey, i16, usize, Reader<'_>) -> Act + Send + Sync>;
 #[derive(Clone)]
 enum Host {
     Broker(Script),
-    /// It sends these bytes and closes.
+    /// The peer sends these bytes and closes.
     Bytes(&'static [u8]),
-    /// It accepts and never answers.
+    /// The peer accepts and never answers.
     Silent,
     Fails(DialError),
-    /// It never accepts.
+    /// The peer never accepts.
     Dropped,
 }
 

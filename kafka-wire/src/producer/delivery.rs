@@ -61,14 +61,14 @@ pub struct Promise {
 /// The outcome of the records of a promise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// They were written.
+    /// The records were written.
     Written {
         /// Offset of the first one.
         base_offset: Option<Offset>,
         /// The broker's timestamp, if the records have that.
         log_append_time: Option<TimestampMs>,
     },
-    /// They were not written, or the outcome is unknown.
+    /// The records were not written, or the outcome is unknown.
     Failed(Box<Refusal>),
 }
 

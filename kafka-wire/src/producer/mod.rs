@@ -38,8 +38,8 @@ pub use record::{OwnedProducerRecord, ProducerRecord};
 /// The outcome of the transaction before [`recover`](crate::client::ExclusiveProducer::recover).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recovered {
-    /// It was committed: its output is visible, or will be in a moment.
+    /// The transaction was committed: its output is visible, or will be in a moment.
     Committed,
-    /// It was aborted, or had never begun.
+    /// The transaction was aborted, or had never begun.
     Aborted,
 }

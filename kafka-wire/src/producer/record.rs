@@ -28,7 +28,7 @@ pub struct ProducerRecord<'a> {
 /// A record to send that owns its parts, so that it can be kept and passed between tasks. `send(&record)` sends it.
 #[derive(Clone, Debug, Default)]
 pub struct OwnedProducerRecord {
-    /// Where to.
+    /// Topic of the record.
     pub topic: Str,
     /// The partition; `None` lets the producer choose.
     pub partition: Option<PartitionId>,
@@ -115,7 +115,7 @@ impl<'a> ProducerRecord<'a> {
         self
     }
 
-    /// Where to.
+    /// Returns the topic of the record.
     #[must_use]
     #[inline]
     pub const fn topic(&self) -> &'a str {

@@ -67,7 +67,7 @@ pub trait MessageView<'a>: View<'a> {
     /// Decodes the message in the layout of `version`. Bytes after its last field are ignored: see [`Self::split`].
     ///
     /// # Errors
-    /// Those of [`Message::decode`].
+    /// The errors of [`Message::decode`].
     fn decode(body: &'a Bytes, version: i16) -> Result<Self, DecodeError> {
         Self::split(body, version).map(|(view, _)| view)
     }
@@ -75,7 +75,7 @@ pub trait MessageView<'a>: View<'a> {
     /// Decodes the message in the layout of `version`, and returns it with the bytes after its last field.
     ///
     /// # Errors
-    /// Those of [`Message::decode`].
+    /// The errors of [`Message::decode`].
     fn split(body: &'a Bytes, version: i16) -> Result<(Self, &'a [u8]), DecodeError> {
         let layout = Self::Owned::LAYOUT;
         let mut cursor = ViewReader::new(body, layout.is_flexible(version));

@@ -126,7 +126,7 @@ impl Batch {
     /// The batch in `bytes`, which must contain it and nothing else. Brokers expect that of a produce request.
     ///
     /// # Errors
-    /// Those of [`Batches`]; `Truncated` if bytes are missing and `BytesLeft` if there are too many.
+    /// The errors of [`Batches`]; `Truncated` if bytes are missing and `BytesLeft` if there are too many.
     pub fn from_bytes(bytes: Bytes) -> Result<Self, RecordError> {
         let given = bytes.len();
         let mut batches = Batches::new(bytes);

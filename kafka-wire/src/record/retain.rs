@@ -19,7 +19,7 @@ use crate::compression::{Compression, Compressor, Decompressed};
 /// (KIP-534); a horizon that it has already stays. `buffer` is memory for decompression.
 ///
 /// # Errors
-/// Those of [`Batch::open`] and of its records; `UnsupportedMagic` for a message of the old formats, which
+/// The errors of [`Batch::open`] and of its records; `UnsupportedMagic` for a message of the old formats, which
 /// cannot be rewritten so.
 ///
 /// Source: `MemoryRecords.filterTo`.

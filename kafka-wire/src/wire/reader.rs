@@ -57,7 +57,7 @@ pub trait Decode: Sized {
     /// Decodes `count` consecutive values. Numbers override this to do it in one step.
     ///
     /// # Errors
-    /// Those of the first value that cannot be decoded.
+    /// The errors of the first value that cannot be decoded.
     fn read_list(r: &mut Reader<'_>, count: usize, version: i16) -> Result<Vec<Self>, Malformed> {
         let mut list = Vec::with_capacity(count);
         for _ in 0..count {

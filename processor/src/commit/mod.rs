@@ -72,9 +72,9 @@ pub enum Step {
 /// The outcome of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It succeeded.
+    /// The step succeeded.
     Done,
-    /// There was no answer: it may have been carried out or not.
+    /// There was no answer: the step may have been carried out or not.
     Unknown,
     /// The transaction cannot be committed, but the producer can go on: a record was refused, or the group has changed.
     MustAbort,

@@ -36,7 +36,7 @@ pub(super) struct Member {
     generation: Option<i32>,
     /// Whether it knows that the group rebalances.
     is_told: bool,
-    /// How it ended, if it has.
+    /// The end of the member, if it has ended.
     pub(super) end: Option<End>,
     buffer: Decompressed,
 }

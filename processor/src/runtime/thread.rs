@@ -16,7 +16,7 @@ use crate::worker::End;
 /// The way in which the thread ended.
 #[derive(Debug)]
 pub(super) enum Exit {
-    /// It was asked to stop, and its worker has committed and left the group.
+    /// The thread was asked to stop, and its worker has committed and left the group.
     Stopped,
     /// Its worker has died in the middle of its work, as requested.
     Killed,

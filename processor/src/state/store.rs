@@ -107,7 +107,7 @@ impl<'a> Changelog<'a> {
     /// Writes an entry. The key is the concatenation of `parts`; `encode` appends the value.
     ///
     /// # Errors
-    /// Those of `encode`; nothing is written then.
+    /// The errors of `encode`; nothing is written then.
     #[inline]
     pub fn put(
         &mut self,

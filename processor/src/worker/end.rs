@@ -10,7 +10,7 @@ use crate::error::ProcessError;
 /// The way in which a worker has ended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum End {
-    /// It was asked to stop, and its open work is committed.
+    /// The worker was asked to stop, and its open work is committed.
     Stopped,
     /// A temporary failure: a new worker goes on from the committed state.
     Restart(String),

@@ -19,7 +19,7 @@ pub(super) enum Head {
 /// Removes the first frame from `buffer` if it is complete.
 ///
 /// # Errors
-/// When the length is negative or above `limit_bytes`.
+/// If the length is negative or above `limit_bytes`.
 pub(super) fn split_frame(buffer: &mut BytesMut, limit_bytes: usize) -> io::Result<Head> {
     let Some(&prefix) = buffer.first_chunk::<PREFIX_BYTES>() else { return Ok(Head::Nothing) };
     let length = i32::from_be_bytes(prefix);

@@ -156,7 +156,7 @@ impl Log {
     /// Checks a batch of a client by its header and changes nothing.
     ///
     /// # Errors
-    /// Those of [`Producers::check`]. A batch without a producer id is never refused here.
+    /// The errors of [`Producers::check`]. A batch without a producer id is never refused here.
     pub fn check(&self, header: &BatchHeader) -> Result<BatchCheck, ErrorCode> {
         if header.has_producer_id() { self.producers.check(header) } else { Ok(BatchCheck::Append) }
     }
@@ -164,7 +164,7 @@ impl Log {
     /// Appends a batch of a client, whose checksum has been checked.
     ///
     /// # Errors
-    /// Those of [`Log::check`], and `RECORD_LIST_TOO_LARGE` for a batch that is too large for any segment;
+    /// The errors of [`Log::check`], and `RECORD_LIST_TOO_LARGE` for a batch that is too large for any segment;
     /// nothing is appended then.
     pub fn append(&mut self, batch: &Batch, write: &Write<'_>) -> Result<AppendInfo, ErrorCode> {
         let header = &batch.header;

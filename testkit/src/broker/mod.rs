@@ -71,7 +71,7 @@ impl Broker {
     /// (`tokio::spawn`).
     ///
     /// # Errors
-    /// When the address cannot be bound.
+    /// If the address cannot be bound.
     pub async fn start(config: BrokerConfig) -> io::Result<Self> {
         let listener = TcpListener::bind((config.host.as_str(), config.port)).await?;
         let local = listener.local_addr()?;
@@ -89,7 +89,7 @@ impl Broker {
     /// each other. Blocks until it listens.
     ///
     /// # Errors
-    /// When the thread or its runtime cannot be started, or the port cannot be bound.
+    /// If the thread or its runtime cannot be started, or the port cannot be bound.
     pub fn start_on_thread(config: BrokerConfig) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (started, start) = std_mpsc::sync_channel(1);

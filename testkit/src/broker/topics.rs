@@ -92,7 +92,7 @@ impl Topics {
     /// Creates a topic.
     ///
     /// # Errors
-    /// Those of [`Topics::check`].
+    /// The errors of [`Topics::check`].
     pub fn create(
         &mut self,
         name: &Str,
@@ -134,7 +134,7 @@ impl Topics {
     /// Adds empty partitions to a topic until it has `partition_count`.
     ///
     /// # Errors
-    /// Those of [`Topics::check_growth`].
+    /// The errors of [`Topics::check_growth`].
     pub fn grow(&mut self, name: &str, partition_count: i32) -> Result<(), ErrorCode> {
         let added = self.check_growth(name, partition_count)?;
         let topic = self.by_name.get_mut(name).expect("looked up above");

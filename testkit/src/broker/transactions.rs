@@ -204,7 +204,7 @@ impl Transactions {
     /// Checks that `participant` is part of the open transaction, as a write under version 1 requires.
     ///
     /// # Errors
-    /// Those of [`Transactions::add`]; `TRANSACTION_ABORTABLE` if it is not part of it.
+    /// The errors of [`Transactions::add`]; `TRANSACTION_ABORTABLE` if it is not part of it.
     pub fn verify(
         &self,
         transactional_id: &str,
@@ -286,7 +286,7 @@ impl Transactions {
         }
     }
 
-    /// When [`Transactions::handle_timeout`] is due. Looks at every transactional id.
+    /// Returns the time at which [`Transactions::handle_timeout`] is due. Looks at every transactional id.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Moment> {
         self.by_id.values().filter_map(Transaction::due).min()

@@ -44,7 +44,7 @@ impl Expected {
     /// Starts without counts, for tumbling windows of `window_ms` milliseconds, aligned to 1970.
     ///
     /// # Panics
-    /// When `window_ms` is not positive.
+    /// If `window_ms` is not positive.
     #[must_use]
     pub fn new(window_ms: i64) -> Self {
         assert!(window_ms > 0, "a window has a length");

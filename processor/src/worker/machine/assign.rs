@@ -116,8 +116,8 @@ impl Worker {
         self.open_changelogs();
     }
 
-    /// Begins to restore the tasks that come next. One after the other they are sooner at work than side by side; two, so
-    /// that the records of one are under way while those of the other are taken.
+    /// Begins to restore the next tasks. Tasks that are restored one after the other are ready sooner than all side by
+    /// side; two at a time, so that records of one are fetched while those of the other are processed.
     fn open_changelogs(&mut self) {
         let unrestored = self.tasks.iter_mut().filter(|held| !held.is_restored());
         for held in unrestored.take(RESTORED_TOGETHER).filter_map(Held::begin_restore) {
@@ -214,7 +214,7 @@ impl Worker {
     }
 }
 
-/// Tasks that are restored side by side.
+/// Number of tasks that are restored at the same time.
 const RESTORED_TOGETHER: usize = 2;
 
 fn is_internal(source: &SourceSpec) -> bool {

@@ -341,7 +341,7 @@ impl Groups {
         }
     }
 
-    /// When [`Groups::handle_timeout`] is due. Looks at every member.
+    /// Returns the time at which [`Groups::handle_timeout`] is due. Looks at every member.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Moment> {
         self.by_id.values().filter_map(Group::next_timeout).min()

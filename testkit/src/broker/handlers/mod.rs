@@ -193,7 +193,7 @@ pub(super) fn is_served(key: ApiKey, version: i16) -> bool {
 /// Serves the request with this body. The answer comes through [`State::next_answer`].
 ///
 /// # Errors
-/// When the bytes are not such a request.
+/// If the bytes are not such a request.
 pub(super) fn dispatch(
     state: &mut State,
     client: &Client,
