@@ -3,14 +3,14 @@
 //! ```text
 //! cargo run -p kafka-wire --example consume -- 127.0.0.1:9092 billing orders
 //! ```
-//! Started twice, the two share the partitions; started again, it goes on where it stopped.
+//! Two processes of it share the partitions. A process that is started again goes on where it stopped.
 
 use std::error::Error;
 use std::io::Write;
 
 use kafka_wire::client::{ConsumerRecord, GroupConsumer, ResetPolicy};
 
-/// Hands every record to `handle` until `stop` comes, then commits and leaves the group.
+/// Hands every record to `handle` until `stop` is set, then commits and leaves the group.
 pub(crate) async fn consume(
     (servers, group, topic): (&str, &str, &str),
     stop: impl Future<Output = ()>,
@@ -37,7 +37,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let stop = async { drop(tokio::signal::ctrl_c().await) };
     consume((servers, group, topic), stop, |record| {
         let value = String::from_utf8_lossy(record.value.as_deref().unwrap_or_default()).into_owned();
-        // A reader that went away is no reason to fail.
+        // A reader of our output that went away is no reason to fail.
         let _ = writeln!(std::io::stdout(), "{}-{} @ {}: {value}", record.topic, record.partition, record.offset);
     })
     .await

@@ -1,6 +1,6 @@
 //! Exactly-once stream processing on Kafka.
 //!
-//! A job is a topology of typed steps. The simplest one, from a topic to a topic, keys as they are:
+//! A job is a topology of typed steps. The simplest one, from a topic to a topic, with unchanged keys:
 //!
 //! ```no_run
 //! use processor::{App, Config, Raw, Topology, Utf8, terminated};
@@ -15,8 +15,8 @@
 //!
 //! [`Stream`](topology::Stream) has the steps; [`driver::TestDriver`] runs a job without a broker.
 //!
-//! Modules have ranks, lowest first: a module uses its own files and lower ranks, never a sibling or a higher rank. Only
-//! `runtime` does I/O, reads a clock, or is async.
+//! Modules have ranks, lowest first: a module uses its own files and lower ranks, never a sibling or a higher rank.
+//! Only `runtime` does I/O, reads a clock, or is async.
 
 pub mod types;
 

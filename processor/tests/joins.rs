@@ -127,7 +127,8 @@ fn tables_are_joined_and_their_changes_are_rows() {
     assert_eq!(out(&driver, "outer"), outer);
 }
 
-/// Two streams joined in each of the three ways; a partner may be 5 ms earlier or 10 ms later.
+/// Makes the driver of a job that joins two streams in each of the three ways; a partner may be 5 ms earlier or 10
+/// ms later.
 fn joined() -> TestDriver {
     let mut job = Topology::builder("app");
     let bound = Watermark::bounded(millis(20)).never_idle();
@@ -168,7 +169,7 @@ fn streams_are_joined_within_a_span_and_those_without_partner_come_out_alone() {
     driver.pipe("left", Some("b"), "C", 130);
     driver.crash_at(CommitPoint::AfterOffsets);
     driver.commit();
-    // The left side is at 110 now, the right one at 91: nothing has expired before the right side comes on.
+    // The left side is at 110 now and the right one at 91: nothing expires before the right side advances.
     assert_eq!(out(&driver, "inner-out"), ["a Au", "a Av", "a Bv", "a By"]);
     assert_eq!(out(&driver, "left-out"), ["a Au", "a Av", "a Bv", "a By"]);
     driver.end_of_input();
@@ -190,7 +191,7 @@ fn a_record_behind_the_watermark_is_late_for_a_join() {
     driver.pipe("left", Some("a"), "B", 179);
     driver.pipe("left", Some("a"), "C", 180);
     driver.settle();
-    // In each of the three joins.
+    // The late record counts once in each of the three joins.
     assert_eq!(driver.status()[0].1.counters.late, 3);
     assert_eq!(out(&driver, "inner-out"), ["a Ax"]);
 }

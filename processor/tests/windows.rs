@@ -1,4 +1,4 @@
-//! Kinds of windows, what is gathered in them, and when it comes out, under the test driver.
+//! Kinds of windows, aggregations in them, and the times at which results come out, under the test driver.
 
 use std::time::Duration;
 
@@ -10,7 +10,8 @@ const fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// A job that counts in windows, and what a reader gets: key, start and end of the window, count.
+/// Makes the driver of a job that counts in windows. A result has the key, the start and the end of the window,
+/// and the count.
 fn counting<W: Windowing>(windows: W, emit: Emit) -> TestDriver {
     let mut job = Topology::builder("app");
     job.keyed_stream("in", Utf8, Utf8)
@@ -39,7 +40,7 @@ fn sliding_windows_overlap_and_come_out_in_the_order_of_their_ends() {
     pipe(&mut driver, &[("a", 3), ("a", 21)]);
     driver.crash_at(CommitPoint::AfterEndTxnSent);
     driver.settle();
-    // The record of 3 is late for the window that was closed, not for the other one.
+    // The record at 3 is late for the window that was closed, but not for the other one.
     assert_eq!(out(&driver)[1..], ["a 0..10: 3", "b 0..10: 1", "a 5..15: 1", "b 5..15: 1"]);
     driver.end_of_input();
     assert_eq!(out(&driver)[5..], ["a 15..25: 1", "a 20..30: 1"]);
@@ -68,7 +69,7 @@ fn sessions_end_after_the_gap_and_merge() {
     driver.end_of_input();
     assert_eq!(out(&driver)[2..], ["a 20..30: 1", "b 29..39: 1"]);
 
-    // What comes between two sessions joins them, what comes before one begins it earlier.
+    // A record between two sessions joins them, and a record before one makes it begin earlier.
     pipe(&mut disordered, &[("a", 20), ("a", 35), ("a", 50)]);
     disordered.commit();
     pipe(&mut disordered, &[("a", 28), ("a", 12), ("a", 43)]);
@@ -82,7 +83,7 @@ fn sessions_end_after_the_gap_and_merge() {
 fn windows_of_processing_time_close_by_the_clock() {
     let mut driver = counting(ProcessingTime(Tumbling::of(millis(1_000))), Emit::OnClose);
     driver.advance_wall(millis(300));
-    // Whatever the records say of their time.
+    // The times of the records do not matter.
     pipe(&mut driver, &[("a", 99_000), ("a", 1), ("b", -1)]);
     driver.advance_wall(millis(600));
     assert_eq!(out(&driver), Vec::<String>::new());

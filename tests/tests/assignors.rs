@@ -1,11 +1,11 @@
-//! Our assignors beside the Java client's, on random groups of a new seed in every run.
+//! Comparison of our assignors with the Java client's, on random groups from a new seed in every run.
 //!
-//! `kafka-wire/tests/java/Assignors.java` makes the groups, each once new and once after members and partitions came
-//! and went. `range` and `roundrobin` have to give the same; `sticky` has to be as even, and as sticky where it is no
-//! more even: there are many such assignments, and which one it is concerns the leader alone.
+//! `kafka-wire/tests/java/Assignors.java` makes the groups: each once new, and once after members and partitions came
+//! and went. `range` and `roundrobin` must give the same assignment. `sticky` must be as even, and as sticky if it is
+//! not more even; there are many such assignments, and which of them is chosen concerns only the leader.
 //!
-//! A run prints its seed. `WATERWHEEL_ASSIGNORS_SEED` replays it, `WATERWHEEL_ASSIGNORS_COUNT` says how many groups it
-//! takes.
+//! A run prints its seed. `WATERWHEEL_ASSIGNORS_SEED` replays it, and `WATERWHEEL_ASSIGNORS_COUNT` sets
+//! the number of groups.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
@@ -23,7 +23,7 @@ use kafka_wire::types::PartitionId;
 use kafka_wire::wire::Str;
 use testkit::real::java_command;
 
-/// A group, and what Java gives its members.
+/// A group, and the assignments of the Java client.
 #[derive(Default)]
 struct Group {
     counts: PartitionCounts,
@@ -51,7 +51,7 @@ fn random_groups_get_what_java_gives_them() {
 }
 
 impl Group {
-    /// Takes one line; whether it was the last of the group.
+    /// Takes one line. Returns whether it was the last one of the group.
     fn read(&mut self, line: &str) -> bool {
         let mut words = line.split(' ');
         match words.next().unwrap_or_default() {
@@ -81,7 +81,7 @@ impl Group {
         self.members.last_mut().expect("a member comes before what is said of it")
     }
 
-    /// Whether Java's sticky assignor had an answer at all: it gives up on some groups.
+    /// Returns whether Java's sticky assignor had an answer at all: it gives up on some groups.
     fn check(&self, seed: u64, number: u64) -> bool {
         for assignor in [Assignor::Range, Assignor::RoundRobin] {
             let ours = assignor.assign(&self.members, &self.counts);
@@ -108,7 +108,7 @@ impl Group {
     }
 }
 
-/// The member with the partitions that it had by the user data that Java wrote for it.
+/// Returns the member with its former partitions by the user data that Java wrote for it.
 fn had_by_user_data(member: &Subscriber) -> Subscriber {
     let mut owned = Vec::new();
     let mut data = member.user_data.clone();
@@ -131,13 +131,13 @@ fn count(assigned: &[Vec<TopicPartition>]) -> usize {
     assigned.iter().map(Vec::len).sum()
 }
 
-/// The sum of all differences between two members' loads: Java's own measure.
+/// Returns the sum of all differences between two members' loads, which is Java's own measure.
 fn unevenness(assigned: &[Vec<TopicPartition>]) -> usize {
     let loads: Vec<usize> = assigned.iter().map(Vec::len).collect();
     loads.iter().enumerate().flat_map(|(at, one)| loads[at + 1..].iter().map(|other| one.abs_diff(*other))).sum()
 }
 
-/// Partitions that stay where they were.
+/// Returns the number of partitions that stay where they were.
 fn kept(had: &[Subscriber], assigned: &[Vec<TopicPartition>]) -> usize {
     let stays = |(member, own): (&Subscriber, &Vec<TopicPartition>)| {
         own.iter().filter(|own| member.owned.contains(own)).count()
@@ -155,7 +155,7 @@ fn a_thousand_members_of_a_thousand_topics_are_served_in_time() {
         let assigned = timed(&format!("{assignor:?}"), || assignor.assign(&all, &counts));
         assert_eq!(count(&assigned), 4_000);
     }
-    // The second round of a group that a tenth of the members left, half of which read half of the topics.
+    // The second round of a group that a tenth of the members left, and of which half read half of the topics.
     let had = Assignor::CooperativeSticky.assign(&all, &counts);
     let left = all.iter().zip(had).skip(100).enumerate().map(|(index, (member, owned))| {
         let topics = if index % 2 == 0 { topics.clone() } else { topics.iter().step_by(2).cloned().collect() };
@@ -174,8 +174,7 @@ fn a_thousand_members_of_a_thousand_topics_are_served_in_time() {
     assert!(loads.iter().max().unwrap_or(&0) - loads.iter().min().unwrap_or(&0) <= 1, "{loads:?}");
 }
 
-/// Runs it, tells how long it took, and fails when that is too long. A build with optimisations has a tenth of the
-/// limit.
+/// Runs a closure, prints how long it took, and fails if that is too long. An optimised build has a tenth of the limit.
 fn timed<T>(what: &str, run: impl FnOnce() -> T) -> T {
     #[expect(clippy::disallowed_methods, reason = "the time that an assignment takes is what is tested")]
     let start = Instant::now();

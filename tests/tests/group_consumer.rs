@@ -1,4 +1,4 @@
-//! The consumer of a group as its user sees it: records, commits, and what a rebalance tells.
+//! The group consumer as its user sees it: records, commits, and the changes of the assignment in a rebalance.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -39,7 +39,7 @@ async fn connect(broker: &TestBroker) -> Client {
     Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker listens")
 }
 
-/// A new topic, and a group that reads it from its beginning.
+/// Makes a new topic, and the builder of a group that reads it from its beginning.
 async fn new_group(broker: &TestBroker, client: &Client, partitions: i32) -> (String, GroupConsumerBuilder) {
     let topic = broker.unique("t");
     create_topic(client, &topic, partitions).await;
@@ -54,7 +54,7 @@ fn partition(topic: &str, index: i32) -> TopicPartition {
     TopicPartition::new(topic, PartitionId(index))
 }
 
-/// Writes values `first..end`, each to the partition that its number says.
+/// Writes values `first..end`, each to the partition that follows from its number.
 async fn fill(client: &Client, topic: &str, partitions: i32, numbers: std::ops::Range<i32>) {
     for index in 0..partitions {
         let own: Vec<String> =
@@ -94,14 +94,14 @@ async fn a_group_goes_on_where_it_stopped(broker: TestBroker) {
     let mut first = builder.clone().build(client.clone()).await.expect("the group works");
     assert_eq!(take(&mut first, 45).await.len(), 45);
     first.close().await.expect("the coordinator takes the offsets");
-    // The rest, of which the first consumer had fetched a part.
+    // The second consumer reads the rest, of which the first had fetched a part.
     let mut second = builder.clone().manual_commit().build(client.clone()).await.expect("the group works");
     assert_eq!(take(&mut second, 15).await.len(), 15);
     nothing_comes(&mut second).await;
     fill(&client, &topic, 3, 60..63).await;
     assert_eq!(take(&mut second, 3).await, BTreeSet::from([60, 61, 62]));
     second.close().await.expect("the group works");
-    // It committed nothing by itself.
+    // The second consumer committed nothing by itself.
     let mut third = builder.build(client.clone()).await.expect("the group works");
     assert_eq!(take(&mut third, 18).await.len(), 18);
     third.commit().await.expect("the group works");
@@ -110,7 +110,7 @@ async fn a_group_goes_on_where_it_stopped(broker: TestBroker) {
     third.close().await.expect("the group works");
 }
 
-/// Everything that a consumer has been told and given.
+/// All changes and records that a consumer got.
 #[derive(Default)]
 struct Log {
     owned: BTreeSet<TopicPartition>,
@@ -120,7 +120,7 @@ struct Log {
 }
 
 impl Log {
-    /// One poll; a record of a partition that is not owned fails the test.
+    /// Polls once; a record of a partition that is not assigned fails the test.
     async fn poll(&mut self, consumer: &mut GroupConsumer) {
         match within("a poll", WAIT, consumer.poll()).await.expect("the group works") {
             Polled::Batch(batch) => {
@@ -141,7 +141,7 @@ impl Log {
     }
 }
 
-/// Polls both until `done`.
+/// Polls both consumers until `done` returns `true`.
 async fn poll_both(
     (one, first): (&mut GroupConsumer, &mut Log),
     (two, second): (&mut GroupConsumer, &mut Log),
@@ -177,7 +177,7 @@ async fn two_consumers_share_and_no_record_comes_after_a_revocation(broker: Test
         })
         .await;
         assert!(first.owned.is_disjoint(&second.owned));
-        // Everything that is given up was committed before, so nothing comes twice either.
+        // Positions are committed before partitions are given up, so no record comes twice.
         let mut numbers: Vec<i32> = first.numbers.iter().chain(&second.numbers).copied().collect();
         numbers.sort_unstable();
         assert_eq!(numbers, (0..400).collect::<Vec<_>>());
@@ -216,7 +216,7 @@ async fn a_consumer_that_does_not_poll_loses_its_partitions_and_may_not_commit(b
     let mut slow =
         builder.clone().max_poll_interval(Duration::from_secs(1)).build(client.clone()).await.expect("the group works");
     assert_eq!(take(&mut slow, 5).await.len(), 5);
-    // Another one gets the partition while this one works for longer than it may.
+    // Another consumer gets the partition while this one works for longer than it may.
     let mut other = builder.build(client.clone()).await.expect("the group works");
     assert_eq!(take(&mut other, 10).await.len(), 10);
     let refused = slow.commit().await.expect_err("the group went on");
@@ -227,7 +227,7 @@ async fn a_consumer_that_does_not_poll_loses_its_partitions_and_may_not_commit(b
     assert_eq!((partitions, cause), (vec![partition(&topic, 0)], LostCause::PollIntervalExceeded));
     other.commit().await.expect("the partition is its own");
     other.close().await.expect("the group works");
-    // It is in the group again, and goes on where the other one stopped.
+    // This consumer is in the group again, and goes on where the other one stopped.
     fill(&client, &topic, 1, 10..11).await;
     assert_eq!(take(&mut slow, 1).await, BTreeSet::from([10]));
     slow.close().await.expect("the group works");
@@ -260,7 +260,7 @@ async fn a_group_without_offsets_begins_where_the_reset_policy_says(broker: Test
         .expect("the group works");
     let refused = within("the error", WAIT, consumer.next()).await.expect_err("there is nowhere to begin");
     assert_eq!(refused, GroupConsumerError::Consume(ConsumeError::NoOffset { partition: partition(&topic, 0) }));
-    // Saying where is what it takes.
+    // A seek sets the position that was missing.
     assert!(consumer.seek(&partition(&topic, 0), Offset(8)));
     assert_eq!(take(&mut consumer, 2).await, BTreeSet::from([8, 9]));
     consumer.close().await.expect("the group works");
@@ -337,7 +337,7 @@ async fn paused_partitions_wait_and_sought_ones_go_on_elsewhere(broker: TestBrok
     assert!(consumer.resume(&paused));
     let rest = take(&mut consumer, 9).await;
     assert!(rest.iter().all(|other| other % 2 == record.partition.0 && *other != number(&record)), "{rest:?}");
-    // In the middle of what was handed out as a batch.
+    // The new position is in the middle of a batch that was handed out.
     assert!(consumer.seek(&paused, Offset(7)));
     assert_eq!(consumer.position(&paused), Some(Offset(7)));
     assert_eq!(take(&mut consumer, 3).await.len(), 3);
@@ -373,7 +373,7 @@ async fn commits_carry_words_and_epochs(broker: TestBroker) {
         .1
         .expect("the group works");
     assert_eq!(known, committed);
-    // Asked for in order, answered in order: the last one stands.
+    // Commits are asked for and answered in order, so the last one stands.
     let pending: Vec<_> = (3..9)
         .map(|offset| consumer.commit_offsets_async(vec![(own.clone(), CommittedOffset::new(Offset(offset)))]))
         .collect();
@@ -396,7 +396,7 @@ async fn a_batch_that_begins_below_the_position_hands_out_nothing_twice(broker: 
     let (topic, builder) = new_group(&broker, &client, 1).await;
     fill(&client, &topic, 1, 0..10).await;
     let mut consumer = builder.manual_commit().build(client.clone()).await.expect("the group works");
-    // Three records one by one; what is left of their batch then comes as a batch.
+    // Three records are taken one by one; the rest of their batch then comes as a batch.
     assert_eq!(take(&mut consumer, 3).await, BTreeSet::from([0, 1, 2]));
     let batch = within("a batch", WAIT, consumer.next_batch()).await.expect("the group works");
     let offsets: Vec<i64> = batch.map(|record| record.expect("the group works").offset).collect();

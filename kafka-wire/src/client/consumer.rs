@@ -1,4 +1,4 @@
-//! The handle of a consumer: what to read, and what has come.
+//! The handle of a consumer: its assignment, and the fetched records.
 
 use std::future::pending;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -19,32 +19,32 @@ use crate::protocol::fetch::FetchResponse;
 use crate::time::Moment;
 use crate::types::{LeaderEpoch, Offset, TimestampMs};
 
-/// Reads the partitions that it is told to read, from the offsets that it is told; it belongs to no group.
+/// Reads the partitions that it is assigned, from the given offsets; it belongs to no group.
 ///
-/// A task in the background keeps one fetch per leader in flight, also while the application works on what it has, and
-/// parks what comes up to [`ConsumerConfig::buffer_limit_bytes`]. It has connections of its own, since a fetch waits at
-/// the broker. Dropping the consumer ends the task and closes them.
+/// A task in the background keeps one fetch per leader in flight, even while the application processes records,
+/// and parks received data up to [`ConsumerConfig::buffer_limit_bytes`]. It has connections of its own, because a fetch
+/// waits at the broker. Dropping the consumer ends the task and closes them.
 #[derive(Debug)]
 pub struct Consumer {
     shared: Arc<Shared>,
     task: AbortHandle,
 }
 
-/// What the handle and its task share: the handle takes what the task parked.
+/// The state shared by the handle and its task: the handle takes the data that the task has parked.
 #[derive(Debug)]
 struct Shared {
     client: Client,
     lane: OwnLane,
     config: ConsumerConfig,
     fetcher: Mutex<Fetcher>,
-    /// For the task: something was assigned, or taken.
+    /// Wakes the task: something was assigned, or taken.
     work: Notify,
-    /// For the reader: something was parked.
+    /// Wakes the reader: something was parked.
     data: Notify,
 }
 
 impl Consumer {
-    /// A consumer of nothing yet. Spawns its task, so it has to be called in a Tokio runtime.
+    /// Makes a consumer without assigned partitions. It spawns its task, so it has to be called in a Tokio runtime.
     #[must_use]
     pub fn new(client: Client, config: ConsumerConfig) -> Self {
         let fetcher = Mutex::new(Fetcher::new(config));
@@ -59,35 +59,37 @@ impl Consumer {
         self.assign_at(partition, offset, LeaderEpoch(-1));
     }
 
-    /// As [`assign`](Self::assign), with the leader epoch that was committed with the offset: when the log was cut and
-    /// written anew since then, that is an error ([`ConsumeError::Diverged`]) instead of records of another history.
+    /// As [`assign`](Self::assign), with the leader epoch that was committed with the offset:
+    /// if the log was truncated and written anew since then, that is an error ([`ConsumeError::Diverged`]) instead
+    /// of records of another history.
     pub fn assign_at(&mut self, partition: TopicPartition, offset: Offset, epoch: LeaderEpoch) {
         self.shared.fetcher().assign(partition, offset, epoch);
         self.shared.work.notify_one();
     }
 
-    /// Reads the partition from where [`ConsumerConfig::reset`] says; without such a policy that is
-    /// [`ConsumeError::NoOffset`], which the next poll returns.
+    /// Reads the partition from where [`ConsumerConfig::reset`] says. Without such a policy the next poll fails
+    /// with [`ConsumeError::NoOffset`].
     pub fn assign_by_reset(&mut self, partition: TopicPartition) {
         self.shared.fetcher().assign_unplaced(partition);
         self.shared.work.notify_one();
     }
 
-    /// Stops reading the partition: after this no poll returns anything of it. Whether it was assigned.
+    /// Stops reading the partition: after this, no poll returns any of its data. Returns whether it was assigned.
     pub fn unassign(&mut self, partition: &TopicPartition) -> bool {
         let was_assigned = self.shared.fetcher().unassign(partition);
         self.shared.work.notify_one();
         was_assigned
     }
 
-    /// Stops reading everything.
+    /// Stops reading all partitions.
     pub fn unassign_all(&mut self) {
         for partition in self.assignment() {
             self.unassign(&partition);
         }
     }
 
-    /// Reads on from another offset: the next data of this partition start there. Whether the partition is assigned.
+    /// Moves the position: the next data of this partition starts at `offset`. Returns whether the partition
+    /// is assigned.
     pub fn seek(&mut self, partition: &TopicPartition, offset: Offset) -> bool {
         let is_assigned = self.shared.fetcher().is_assigned(partition);
         if is_assigned {
@@ -96,12 +98,13 @@ impl Consumer {
         is_assigned
     }
 
-    /// Neither fetches nor delivers the partition until it is resumed; what was received stays. Whether it is assigned.
+    /// Neither fetches nor delivers the partition until it is resumed; received data stays.
+    /// Returns whether it is assigned.
     pub fn pause(&mut self, partition: &TopicPartition) -> bool {
         self.shared.fetcher().set_paused(partition, true)
     }
 
-    /// Takes a paused partition up again. Whether it is assigned.
+    /// Resumes a paused partition. Returns whether it is assigned.
     pub fn resume(&mut self, partition: &TopicPartition) -> bool {
         let is_assigned = self.shared.fetcher().set_paused(partition, false);
         self.shared.work.notify_one();
@@ -114,37 +117,38 @@ impl Consumer {
         self.shared.fetcher().assignment()
     }
 
-    /// The offset at which the next poll of this partition starts: behind all that polls returned, whether or not it
-    /// was read. `None` when the partition is not assigned, or where to begin is being looked up.
+    /// Returns the offset at which the next poll of this partition starts: behind all records that polls
+    /// returned, whether or not they were read. `None` if the partition is not assigned, or its first offset is
+    /// still being looked up.
     #[must_use]
     pub fn position(&self, partition: &TopicPartition) -> Option<Offset> {
         self.shared.fetcher().position(partition)
     }
 
-    /// The ends of the partition as of its last fetch, also of one that brought no data; `None` before the first.
+    /// The ends of the partition as of its last fetch, even if that brought no data; `None` before the first.
     #[must_use]
     pub fn watermarks(&self, partition: &TopicPartition) -> Option<Watermarks> {
         self.shared.fetcher().watermarks(partition)
     }
 
-    /// Waits for data of any partition, in the order of their arrival; waits forever when nothing is assigned.
+    /// Waits for data of any partition, in the order of arrival; waits for ever if nothing is assigned.
     ///
-    /// The result may have no batch to deliver and yet move the position, behind markers and aborted transactions.
-    /// Cancel safe: what is not returned is still there for the next poll.
+    /// The result may have no batch to deliver and yet move the position, over markers and aborted transactions.
+    /// Cancel safe: data that is not returned is still there for the next poll.
     ///
     /// # Errors
-    /// When a partition cannot be read on; see [`ConsumeError`] for what that means for it and for the others.
+    /// If a partition cannot be read any further; see [`ConsumeError`] for the consequences for it and for the others.
     pub async fn poll(&mut self) -> Result<Fetched, ConsumeError> {
         loop {
             if let Some(next) = self.try_poll() {
                 return next;
             }
-            // Keeps a notification that comes between the look and the wait.
+            // A notification between the check and the wait is kept.
             self.shared.data.notified().await;
         }
     }
 
-    /// What [`poll`](Self::poll) would return without waiting.
+    /// The result that [`poll`](Self::poll) would return without waiting.
     pub fn try_poll(&mut self) -> Option<Result<Fetched, ConsumeError>> {
         let next = self.shared.fetcher().take();
         if next.is_some() {
@@ -165,8 +169,7 @@ impl Shared {
         lock(&self.fetcher)
     }
 
-    /// Starts what there is to do, tells the reader of what there is to take, and says when to look again at the
-    /// latest.
+    /// Starts all due actions, wakes the reader if there is data, and returns the time of the next check.
     fn start(self: &Arc<Self>, calls: &mut JoinSet<Done>) -> Option<Moment> {
         let mut fetcher = self.fetcher();
         let (now, cluster) = (self.client.now(), self.client.cluster());
@@ -197,7 +200,7 @@ enum Done {
     LookedUp(Lookup, Result<Offset, ErrorCode>),
 }
 
-/// The consumer's task: drives the fetcher until the handle is dropped, which drops its calls too.
+/// The consumer's task: drives the fetcher until the handle is dropped; its calls are dropped with it.
 async fn run(shared: Arc<Shared>) {
     let mut calls = JoinSet::new();
     loop {
@@ -226,7 +229,7 @@ async fn perform(client: Client, lane: Lane, config: ConsumerConfig, output: Out
             Done::Fetched(ticket, answer)
         }
         Output::Refresh(topics) => {
-            // When it fails the same topics turn out to be stale again.
+            // If this fails, the same topics turn out to be stale again.
             let _ = client.metadata(&topics).await;
             Done::Refreshed
         }
@@ -245,7 +248,7 @@ async fn look_up(client: &Client, config: ConsumerConfig, lookup: &Lookup) -> Re
     };
     match list_one(client, config, lookup, spec).await? {
         Some(offset) => Ok(offset),
-        // No record is that young.
+        // No record is younger than that, so reading begins at the end.
         None => list_one(client, config, lookup, OffsetSpec::Latest).await?.ok_or(ErrorCode::LEADER_NOT_AVAILABLE),
     }
 }
@@ -259,13 +262,13 @@ async fn list_one(
     let listed = client.list_offsets(&[(lookup.partition.clone(), spec)], config.isolation).await;
     let listed = listed.map_err(|error| match error {
         MetadataError::Topic { code, .. } | MetadataError::Partition { code, .. } if !code.is_retriable() => code,
-        // The client has retried what is worth it; what is left may mend later, as a missing topic does.
+        // The client has retried already; the remaining errors may pass later, as that of a missing topic does.
         _ => ErrorCode::LEADER_NOT_AVAILABLE,
     })?;
     Ok(listed.first().and_then(|listed| listed.offset))
 }
 
-/// The time of day `age` ago.
+/// Returns the time of day `age` ago.
 fn ago(age: Duration) -> TimestampMs {
     #[expect(
         clippy::disallowed_methods,
@@ -276,7 +279,7 @@ fn ago(age: Duration) -> TimestampMs {
     TimestampMs(i64::try_from(then.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// Sleeps until the client's clock shows `moment`; forever when there is none.
+/// Sleeps until the client's clock shows `moment`; for ever if it is `None`.
 pub(super) async fn sleep_until(client: &Client, moment: Option<Moment>) {
     match moment {
         Some(moment) => tokio::time::sleep(moment.since(client.now())).await,

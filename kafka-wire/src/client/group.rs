@@ -19,8 +19,8 @@ use crate::wire::Str;
 
 /// A member of a classic consumer group: tells its owner which partitions to read, and when to give them back.
 ///
-/// A task in the background joins and heartbeats, on a connection of its own, whatever the owner does meanwhile.
-/// Dropping the member ends the task without leaving the group: the coordinator then waits for a session timeout
+/// A task in the background joins and sends heartbeats, on a connection of its own, whatever the owner does meanwhile.
+/// Dropping the member ends the task without leaving the group: the coordinator then waits for the session timeout
 /// before others get the partitions. [`leave`](Self::leave) hands them over at once.
 #[derive(Debug)]
 pub struct GroupMember {
@@ -28,23 +28,23 @@ pub struct GroupMember {
     task: AbortHandle,
 }
 
-/// What the handle and its task share.
+/// The state shared by the handle and its task.
 #[derive(Debug)]
 struct Shared {
     client: Client,
-    /// Not shared with other members: a JoinGroup waits for all of them, and so for their heartbeats.
+    /// The member's own connection, because a JoinGroup waits for all members, and so for their heartbeats.
     lane: OwnLane,
     config: GroupConfig,
     membership: Mutex<Membership>,
-    /// For the task: the owner wants something.
+    /// Wakes the task: the owner wants something.
     work: Notify,
-    /// For the owner: there may be an event.
+    /// Wakes the owner: there may be an event.
     news: Notify,
 }
 
 impl GroupMember {
-    /// Begins to join the group; the first event tells the outcome. Spawns the member's task, so it has to be called in
-    /// a Tokio runtime.
+    /// Starts to join the group; the first event tells the outcome. It spawns the member's task, so it has to be
+    /// called in a Tokio runtime.
     #[must_use]
     pub fn join(client: Client, config: GroupConfig) -> Self {
         let mut membership = Membership::new(config.clone());
@@ -56,67 +56,67 @@ impl GroupMember {
         Self { shared, task }
     }
 
-    /// The next event, if there is one already.
+    /// Returns the next event, if there is one already.
     pub(super) fn try_event(&mut self) -> Option<GroupEvent> {
         self.shared.membership().poll_event()
     }
 
-    /// The owner has polled, without waiting.
+    /// Notes that the owner has polled, without waiting.
     pub(super) fn mark_polled(&self) {
         self.shared.membership().handle_poll_ended(self.shared.client.now());
     }
 
-    /// The owner polls until the guard is dropped.
+    /// Notes that the owner is polling until the guard is dropped.
     pub(super) fn begin_poll(&self) -> Polling {
         self.shared.membership().handle_poll_begun();
         Polling { shared: Arc::clone(&self.shared) }
     }
 
-    /// As [`rejoin`](Self::rejoin), for a cooperative member that keeps these partitions and reads on.
+    /// As [`rejoin`](Self::rejoin), for a cooperative member that keeps these partitions and goes on reading them.
     pub fn rejoin_keeping(&mut self, kept: Vec<TopicPartition>) {
         self.shared.membership().handle_rejoin_keeping(self.shared.client.now(), kept);
         self.shared.work.notify_one();
     }
 
-    /// Other topics, from the next [`rejoin`](Self::rejoin) on.
+    /// Subscribes to other topics, from the next [`rejoin`](Self::rejoin) on.
     pub fn set_topics(&mut self, topics: Vec<Str>) {
         self.shared.membership().set_topics(topics);
     }
 
-    /// Waits for what the owner has to act on next; after `Fatal`, forever. Cancel safe.
+    /// Waits for the next event; after `Fatal`, for ever. Cancel safe.
     pub async fn next_event(&mut self) -> GroupEvent {
         loop {
             let event = self.shared.membership().poll_event();
             if let Some(event) = event {
                 return event;
             }
-            // Keeps a notification that comes between the look and the wait.
+            // A notification between the check and the wait is kept.
             self.shared.news.notified().await;
         }
     }
 
-    /// Gives all partitions back and joins again; the next event is the new assignment, if nothing goes wrong. To be
-    /// called when nothing is open over the partitions any more: after `Rebalancing`, after `Lost`, and when a commit
+    /// Gives all partitions back and joins again; the next event is the new assignment, if nothing goes wrong.
+    /// Call it when nothing is open over the partitions any more: after `Rebalancing`, after `Lost`, and when a commit
     /// was refused because the group has moved on. Does nothing while the member is joining.
     pub fn rejoin(&mut self) {
         self.shared.membership().handle_rejoin(self.shared.client.now());
         self.shared.work.notify_one();
     }
 
-    /// What goes with the commits of the last assignment. After the membership was lost it stays what it was, so that
-    /// the coordinator refuses those commits.
+    /// The membership for commits of the last assignment. It stays the same after the membership was lost,
+    /// so that the coordinator refuses those commits.
     #[must_use]
     pub fn group_metadata(&self) -> GroupMetadata {
         self.shared.membership().metadata().clone()
     }
 
-    /// Leaves the group, static members too, so that the others take over at once. Takes 1 s at most; when the
-    /// coordinator cannot be reached by then, it notices by the session timeout.
+    /// Leaves the group, even if the member is static, so that the others take over at once. Takes at most 1 s;
+    /// if the coordinator cannot be reached by then, it notices by the session timeout.
     pub async fn leave(mut self) {
         self.leave_and_wait().await;
     }
 
-    /// As [`leave`](Self::leave), for an owner that has more to do.
+    /// As [`leave`](Self::leave), for an owner that needs the handle afterwards.
     pub(super) async fn leave_and_wait(&mut self) {
         self.shared.membership().handle_leave(self.shared.client.now());
         self.shared.work.notify_one();
@@ -125,12 +125,12 @@ impl GroupMember {
                 self.shared.news.notified().await;
             }
         };
-        // Too late is as good as not at all: the coordinator will notice by the session timeout.
+        // Without the answer in time, the coordinator notices by the session timeout.
         let _ = tokio::time::timeout(LEAVE_TIMEOUT, left).await;
     }
 }
 
-/// The time of a poll: as long as it lives the owner need not show that it does.
+/// A guard for the time of a poll: as long as it exists the owner counts as alive.
 #[derive(Debug)]
 pub(super) struct Polling {
     shared: Arc<Shared>,
@@ -141,7 +141,7 @@ impl Drop for Polling {
         let mut membership = self.shared.membership();
         let before = membership.next_timeout();
         membership.handle_poll_ended(self.shared.client.now());
-        // The task sleeps until then, and has to know when that is sooner now.
+        // The task sleeps until the deadline that it knows, and has to be woken if the deadline is earlier now.
         if membership.next_timeout().is_some_and(|timeout| before.is_none_or(|before| timeout < before)) {
             self.shared.work.notify_one();
         }
@@ -159,7 +159,7 @@ impl Shared {
         lock(&self.membership)
     }
 
-    /// Starts what there is to do, and says when to look again at the latest.
+    /// Starts all due requests, and returns the time of the next check.
     fn start(self: &Arc<Self>, calls: &mut JoinSet<(CallId, Result<Answer, CallFailure>)>) -> Option<Moment> {
         let mut membership = self.membership();
         membership.handle_timeout(self.client.now());
@@ -185,7 +185,7 @@ impl Shared {
             Call::Join(request) => self.ask_coordinator(self.lane.lane(), request, rebalance).await.map(Answer::Join),
             Call::Sync(request) => self.ask_coordinator(self.lane.lane(), request, rebalance).await.map(Answer::Sync),
             Call::Heartbeat(request) => {
-                // Leaves time for another one within the session.
+                // The timeout leaves time for another heartbeat within the session.
                 let timeout = self.client.config().request_timeout.min(config.session_timeout / 3);
                 self.ask_coordinator(self.lane.lane(), request, timeout).await.map(Answer::Heartbeat)
             }
@@ -225,7 +225,7 @@ fn failure(error: &RequestError) -> CallFailure {
     if error.is_retriable() { CallFailure::Unreachable } else { CallFailure::Unsupported(error.to_string()) }
 }
 
-/// The member's task: drives the membership until the handle is dropped, which drops its calls too.
+/// The member's task: drives the membership until the handle is dropped; its calls are dropped with it.
 async fn run(shared: Arc<Shared>) {
     let mut calls = JoinSet::new();
     loop {
@@ -243,5 +243,5 @@ async fn run(shared: Arc<Shared>) {
     }
 }
 
-/// A program that was told to stop has to be gone within 2 s.
+/// A program that is asked to stop has to end within 2 s.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);

@@ -1,14 +1,13 @@
 //! The async client: connections to the brokers of a cluster, and the requests on them.
 //!
-//! [`Client`] is the handle that everything else is built on. It opens one connection per broker and [`Lane`] when it
-//! is first needed, and again after it broke; it knows which broker leads what (`metadata`), which one coordinates
-//! what (`coordinator`), and finds another one when a broker goes away. It never repeats a request on its own once
-//! any byte of it may have been written: only the caller knows whether doing it twice is harmless. Operations whose
-//! methods say that they retry (metadata, coordinators, offsets) are of that kind.
+//! [`Client`] is the handle that everything else is built on. It opens one connection per broker and [`Lane`] when that
+//! is first needed, and again after it broke; it knows leaders (`metadata`) and coordinators (`coordinator`),
+//! and finds new ones when a broker goes away. It never repeats a request by itself once any byte of it may have been
+//! written: only the caller knows whether a repetition is harmless. Operations whose documentation says that they retry
+//! (metadata, coordinators, offsets) are harmless to repeat.
 //!
-//! Where what happens: `transport` opens byte streams, `tls` (by the feature of that name) encrypts them,
-//! `connection` drives one [`Session`](crate::session::Session), `pool` keeps them, `request` routes a request to
-//! one.
+//! The files: `transport` opens byte streams, `tls` (with the feature of that name) encrypts them, `connection` drives
+//! one [`Session`](crate::session::Session), `pool` keeps the connections, `request` routes a request to one of them.
 
 mod address;
 mod admin;
@@ -86,36 +85,36 @@ pub struct Client {
 
 struct Shared {
     pool: Pool,
-    /// The configured addresses, kept for when no known broker can be reached.
+    /// The configured addresses, kept for the case that no known broker can be reached.
     bootstrap: Vec<Address>,
     /// Shared with the forks of this client.
     metadata: Arc<Mutex<Metadata>>,
-    /// Held while metadata of a topic is asked for, so that many waiters cause one request.
+    /// Held while metadata of a topic is requested, so that many waiters cause one request.
     refreshing: tokio::sync::Mutex<()>,
     coordinators: Mutex<Coordinators>,
 }
 
-/// Which broker a request goes to.
+/// The broker that a request goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Node {
-    /// Any broker that can be reached. If one cannot, the next one gets the request, as long as it was surely not
-    /// sent.
+    /// Any broker that can be reached. If one cannot, the next one gets the request, as long as it was certainly
+    /// not sent.
     Any,
-    /// This broker. If its address is unknown the brokers are asked for it, once.
+    /// This broker. If its address is unknown, metadata is requested for it, once.
     Broker(BrokerId),
 }
 
-/// What may differ from request to request.
+/// Options of a single request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CallOptions {
-    /// Highest version to use, if lower than what both sides speak.
+    /// Highest version to use, if lower than the highest that both sides have.
     pub max_version: Option<i16>,
-    /// Instead of `request_timeout`. It must exceed what the broker may take by intention, as in JoinGroup and Fetch,
-    /// because a request without an answer ends its connection.
+    /// Timeout in place of `request_timeout`. It must exceed the time for which the broker is meant to wait,
+    /// as in JoinGroup and Fetch, because a request without an answer ends its connection.
     pub timeout: Option<Duration>,
 }
 
-/// An answer and the version it came at.
+/// An answer with its version.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answered<T> {
     /// The answer.
@@ -127,8 +126,8 @@ pub struct Answered<T> {
 impl Client {
     /// Connects to a cluster over TCP, with TLS and SASL if the configuration says so, and asks it for its brokers.
     ///
-    /// The bootstrap servers are tried in order, within `bootstrap_timeout` together. Then one of the brokers that
-    /// they named has to answer at the address that it advertises, since everything else goes there.
+    /// The bootstrap servers are tried in order, within `bootstrap_timeout` together. Then one of the brokers that they
+    /// named has to answer at the address that it advertises, because all other requests go there.
     ///
     /// # Errors
     /// If an address is malformed, a certificate or key cannot be used, no bootstrap server answers,
@@ -166,11 +165,10 @@ impl Client {
         Ok(client)
     }
 
-    /// Another client of the same cluster, with connections of its own, which belong to the runtime that this is
-    /// called on.
+    /// Another client of the same cluster, with connections of its own, which belong to the runtime of the caller.
     ///
-    /// What either learns of the cluster both know. They wait for nothing of each other's: one goes on while the
-    /// runtime of the other is busy.
+    /// Both share what they learn of the cluster. Neither waits for the other: one goes on while the runtime
+    /// of the other is busy.
     pub(crate) fn fork(&self) -> Self {
         let shared = Shared {
             pool: self.shared.pool.fork(),
@@ -202,16 +200,15 @@ impl Client {
 
     /// Finalized level of a feature of the cluster, such as `transaction.version`.
     ///
-    /// `None` when the cluster has not finalized it, or its brokers do not tell (before ApiVersions v3). It is what
-    /// the brokers announced when connections were made, so a change is seen after the next connection. Source:
-    /// KIP-584.
+    /// `None` if the cluster has not finalized it, or its brokers do not report it (before ApiVersions v3).
+    /// Brokers announce it when a connection is made, so a change is seen after the next connection. Source: KIP-584.
     #[must_use]
     pub fn feature(&self, name: &str) -> Option<i16> {
         self.shared.pool.feature(name)
     }
 
-    /// How many bytes came behind the last field of answers so far. They are ignored, as Apache Kafka's clients do;
-    /// more than zero means that a broker writes some message otherwise than its schema says.
+    /// Number of bytes after the last field of answers so far. They are ignored, as Apache Kafka's clients do;
+    /// more than zero means that a broker's encoding of some message differs from its schema.
     #[must_use]
     pub fn ignored_bytes(&self) -> u64 {
         self.shared.pool.ignored_bytes()

@@ -64,7 +64,10 @@ impl Sasl {
     /// use kafka_wire::client::Sasl;
     /// use kafka_wire::sasl::OAuthToken;
     ///
-    /// let sasl = Sasl::oauthbearer(|| async { Ok(OAuthToken::new(std::fs::read_to_string("token.jwt").map_err(|error| error.to_string())?.trim())) });
+    /// let sasl = Sasl::oauthbearer(|| async {
+    ///     let token = std::fs::read_to_string("token.jwt").map_err(|error| error.to_string())?;
+    ///     Ok(OAuthToken::new(token.trim()))
+    /// });
     /// ```
     #[must_use]
     pub fn oauthbearer<F, T>(token: F) -> Self

@@ -1,4 +1,4 @@
-//! Why a partition cannot be read on.
+//! The reasons why a partition cannot be read any further.
 
 use std::fmt;
 
@@ -7,26 +7,27 @@ use crate::protocol::ErrorCode;
 use crate::record::RecordError;
 use crate::types::{LeaderEpoch, Offset};
 
-/// Why a partition cannot be read on. Temporary failures are retried inside and never show up here.
+/// The reason why a partition cannot be read any further. Temporary failures are retried inside and are never reported.
 ///
-/// After an error the partition stands still: its position holds, nothing is skipped, and every poll that has nothing
-/// else to give returns the error again, until the partition is sought or unassigned. Other partitions go on.
+/// After an error the partition stands still: its position stays, nothing is skipped, and every poll without other data
+/// returns the error again, until the partition is sought or unassigned. Other partitions go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConsumeError {
-    /// OFFSET_OUT_OF_RANGE, and no reset policy is set: records were deleted before they were read, or the log was cut.
+    /// OFFSET_OUT_OF_RANGE without a reset policy: records were deleted before they were read,
+    /// or the log was truncated.
     OffsetOutOfRange {
         /// The partition.
         partition: TopicPartition,
         /// The position that does not exist.
         offset: Offset,
     },
-    /// There is no position to begin at, and no reset policy is set (`auto.offset.reset=none`).
+    /// The partition has no position to begin at, and no reset policy is set (`auto.offset.reset=none`).
     NoOffset {
         /// The partition.
         partition: TopicPartition,
     },
-    /// The topic was deleted and created again, and no reset policy is set: the position is of another log.
+    /// The topic was deleted and created again, and there is no reset policy: the position belongs to another log.
     TopicRecreated {
         /// The partition.
         partition: TopicPartition,
@@ -39,9 +40,9 @@ pub enum ConsumeError {
         partition: TopicPartition,
         /// The position.
         offset: Offset,
-        /// The latest epoch that the leader's log and ours have in common.
+        /// The latest epoch that the leader's log and the records read so far have in common.
         epoch: LeaderEpoch,
-        /// Where the logs part (exclusive end of what they have in common).
+        /// The offset at which they diverge (exclusive end of the common part).
         end_offset: Offset,
     },
     /// The bytes of a batch or record are damaged or of an unsupported format.
@@ -50,32 +51,33 @@ pub enum ConsumeError {
         partition: TopicPartition,
         /// First offset that was not delivered because of it.
         offset: Offset,
-        /// What is wrong, and where in the batch.
+        /// The error, and its place in the batch.
         cause: RecordError,
     },
-    /// The leader answers with bytes that hold no whole batch at the position: reading on would get the same forever.
+    /// The leader returns bytes without a complete batch at the position: further fetches would return the same
+    /// for ever.
     Stalled {
         /// The partition.
         partition: TopicPartition,
         /// The position.
         offset: Offset,
-        /// Size of what came.
+        /// Size of the returned bytes.
         size_bytes: usize,
     },
-    /// The leader refuses for a reason that trying again does not mend, such as a missing permission.
+    /// The leader refuses for a reason that a retry does not change, such as a missing permission.
     Refused {
         /// The partition.
         partition: TopicPartition,
         /// The position.
         offset: Offset,
-        /// The refusal.
+        /// The error code.
         code: ErrorCode,
     },
-    /// The broker is too old for what is asked, or its answer cannot be read.
+    /// The broker is too old for the request, or its response cannot be decoded.
     Unsupported {
         /// The partition.
         partition: TopicPartition,
-        /// What the client said.
+        /// The client's error, in words.
         detail: String,
     },
 }
@@ -96,7 +98,7 @@ impl ConsumeError {
         }
     }
 
-    /// The first offset that was not delivered; `None` when the error is not about one.
+    /// The first offset that was not delivered; `None` if the error is not about an offset.
     #[must_use]
     pub const fn offset(&self) -> Option<Offset> {
         match self {

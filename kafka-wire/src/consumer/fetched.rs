@@ -1,4 +1,4 @@
-//! What a poll hands out: batches of one partition, still in the frame that they arrived in.
+//! The result of a poll: batches of one partition, still in the frame that they arrived in.
 
 use std::sync::{Arc, OnceLock};
 
@@ -9,13 +9,13 @@ use crate::compression::Decompressed;
 use crate::record::{Batch, Batches, RecordError, Records};
 use crate::types::Offset;
 
-/// Tells a partition's fetcher that a batch handed out could not be read, so that it does not go on behind it.
+/// Reports to a partition's fetcher that a delivered batch could not be read, so that it does not fetch beyond it.
 pub(super) type Failure = Arc<OnceLock<ConsumeError>>;
 
 /// Consecutive batches of one partition, as one fetch brought them.
 ///
-/// Shares the memory of the frame, and so keeps all of it: drop it when done. To be read to the end: what is left
-/// unread when it is dropped is not delivered again, unless the partition is sought.
+/// It shares the memory of the frame, and so keeps all of it: drop it when done. Read it to the end:
+/// batches that are unread when it is dropped are not delivered again, unless the partition is sought.
 #[derive(Debug)]
 pub struct Fetched {
     pub(super) partition: TopicPartition,
@@ -23,9 +23,9 @@ pub struct Fetched {
     pub(super) last_stable_offset: Offset,
     pub(super) batches: Batches,
     pub(super) size_bytes: usize,
-    /// `None` when reading uncommitted.
+    /// The aborted transactions; `None` with `read_uncommitted`.
     pub(super) aborted: Option<AbortedTransactions>,
-    /// Where to read on, and where that is after the last batch.
+    /// The position to go on at; it moves with each batch.
     pub(super) position: i64,
     pub(super) end_offset: i64,
     pub(super) aborted_batch_count: u64,
@@ -37,8 +37,8 @@ pub struct Fetched {
 pub struct FetchedBatch {
     /// The batch, shared with the frame.
     pub batch: Batch,
-    /// The first offset to deliver: a batch may begin before the position, and its records below this one were
-    /// delivered before, or were not asked for.
+    /// The first offset to deliver. A batch may begin before it: its records below this offset were delivered before,
+    /// or were not asked for.
     pub position: Offset,
     partition: TopicPartition,
     failure: Failure,
@@ -69,17 +69,17 @@ impl Fetched {
         self.size_bytes
     }
 
-    /// Batches of aborted transactions that were left out so far.
+    /// Number of batches of aborted transactions that were left out so far.
     #[must_use]
     pub const fn aborted_batch_count(&self) -> u64 {
         self.aborted_batch_count
     }
 
-    /// The next batch to read; `None` after the last. Control batches, and aborted ones under `read_committed`, are
-    /// passed over.
+    /// The next batch to read; `None` after the last. Control batches are skipped, and with `read_committed` also
+    /// the batches of aborted transactions.
     ///
     /// # Errors
-    /// [`ConsumeError::Corrupt`] when the batch's header or a transaction marker is damaged, and again on every further
+    /// [`ConsumeError::Corrupt`] if the batch's header or a transaction marker is damaged, and again on every further
     /// call. The checksum of the records is checked by [`FetchedBatch::open`].
     pub fn next_batch(&mut self) -> Option<Result<FetchedBatch, ConsumeError>> {
         if let Some(error) = self.failure.get() {
@@ -90,7 +90,8 @@ impl Fetched {
                 Ok(batch) => batch,
                 Err(cause) => return Some(Err(self.fail(cause))),
             };
-            // A fetch begins with the batch that holds the position; none before it should come, and none is delivered.
+            // A fetch begins with the batch that holds the position; an earlier one should not be in it,
+            // and is not delivered.
             if batch.header.next_offset() <= self.position {
                 continue;
             }
@@ -102,8 +103,9 @@ impl Fetched {
         }
     }
 
-    /// Offset to read next (exclusive end of what was delivered so far), and after the last batch the position behind
-    /// all that came: behind markers, aborted batches and offsets that compaction removed. This is what to commit.
+    /// Offset to read next (exclusive end of the records delivered so far). After the last batch it is after everything
+    /// that the fetch covered, including markers, aborted batches and offsets that compaction removed.
+    /// Commit this offset.
     #[must_use]
     pub fn next_offset(&self) -> Offset {
         match self.failure.get().and_then(ConsumeError::offset) {
@@ -125,7 +127,7 @@ impl Fetched {
     }
 
     fn deliver(&mut self, batch: Batch) -> FetchedBatch {
-        // Where a compressed message of the old formats begins is known when it is opened.
+        // The first offset of a compressed message of the old formats is known only when it is opened.
         let is_known = !batch.header.is_wrapper();
         let position = Offset(if is_known { self.position.max(batch.header.base_offset) } else { self.position });
         self.position = batch.header.next_offset();
@@ -138,14 +140,14 @@ impl Fetched {
 }
 
 impl FetchedBatch {
-    /// The partition that the batch is of.
+    /// Returns the partition of the batch.
     #[must_use]
     pub const fn partition(&self) -> &TopicPartition {
         &self.partition
     }
 
-    /// Checks the checksum and reads the records in place; see [`Batch::open`]. Records below
-    /// [`position`](Self::position) are the caller's to skip; [`FetchedBatch::records`] does.
+    /// Verifies the checksum and reads the records in place; see [`Batch::open`]. The caller has to skip records below
+    /// [`position`](Self::position), as [`FetchedBatch::records`] does.
     ///
     /// # Errors
     /// [`ConsumeError::Corrupt`], which also stops the consumer at this batch.

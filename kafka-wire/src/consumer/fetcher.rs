@@ -1,13 +1,13 @@
 //! The fetching of all assigned partitions as a state machine.
 //!
 //! ```text
-//! assign -> Fetchable --poll: Output::Fetch--> InFlight --answer with data--> parked and Fetchable --take--> the reader
-//!               ^                                 |-- temporary error --> Fetchable later, metadata refreshed
-//!               |                                 |-- out of range ----> NeedsReset -> Resetting -> Fetchable
-//!               +---------- seek -----------------+-- error -----------> Stopped
+//! assign -> Fetchable --poll: Fetch--> InFlight --answer with data--> parked and Fetchable --take--> the reader
+//!               ^                         |-- temporary error --> Fetchable later, metadata refreshed
+//!               |                         |-- out of range -----> NeedsReset -> Resetting -> Fetchable
+//!               +---------- seek ---------+-- error ------------> Stopped
 //! ```
-//! One fetch per leader is in flight as long as the buffer has room, also while the reader is busy with what it took.
-//! What arrives for a partition that was sought or unassigned meanwhile is dropped, by the number of its assignment.
+//! One fetch per leader is in flight as long as the buffer has room, also while the reader processes what it has taken.
+//! Data for a partition that was sought or unassigned meanwhile is dropped; the number of the assignment tells.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -32,14 +32,14 @@ use crate::wire::{Str, Uuid};
 pub struct Fetcher {
     config: ConsumerConfig,
     positions: Positions,
-    /// Leaders with a fetch in flight, and the bytes reserved for its answer.
+    /// Leaders with a fetch in flight, and the bytes reserved for its response.
     busy: BTreeMap<BrokerId, usize>,
-    /// The version of each leader's last answer.
+    /// The version of each leader's last response.
     versions: BTreeMap<BrokerId, i16>,
     parked: VecDeque<Parked>,
     parked_bytes: usize,
     answers: u64,
-    /// Topics whose metadata turned out to be wrong or missing.
+    /// Topics whose metadata is missing or turned out to be wrong.
     stale: BTreeSet<Str>,
     refresh: Refresh,
 }
@@ -58,49 +58,49 @@ enum Refresh {
     UnderWay,
 }
 
-/// What the driver has to do.
+/// An instruction to the driver.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Output {
-    /// Send the request to the leader, and hand its answer and this ticket to [`Fetcher::handle_fetched`].
+    /// Send the request to the leader, and pass its response and this ticket to [`Fetcher::handle_fetched`].
     Fetch {
-        /// Where to.
+        /// The broker to send it to.
         leader: BrokerId,
-        /// What to send.
+        /// The request.
         request: FetchRequest,
-        /// The newest version that can carry it, when that is not the newest known.
+        /// The newest version that can carry it, if that is not the newest known.
         max_version: Option<i16>,
-        /// To be handed back.
+        /// The ticket to pass back.
         ticket: Ticket,
     },
     /// Refresh the metadata of these topics, then call [`Fetcher::handle_refreshed`].
     Refresh(Vec<Str>),
-    /// Look up where to go on, and hand it to [`Fetcher::handle_lookup`].
+    /// Look up the offset to go on at, and pass it to [`Fetcher::handle_lookup`].
     Lookup(Lookup),
 }
 
-/// A question for an offset of a partition, as the reset policy says.
+/// The look-up of an offset of a partition, by the reset policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lookup {
     /// The partition.
     pub partition: TopicPartition,
-    /// Any but [`ResetPolicy::None`].
+    /// Never [`ResetPolicy::None`].
     pub policy: ResetPolicy,
     assignment: u64,
 }
 
-/// Why a fetch has no answer.
+/// The reason why a fetch has no response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FetchFailure {
     /// No connection, or no answer in time.
     Unreachable,
-    /// The request cannot be made, or the answer cannot be read: trying again will not help.
+    /// The request cannot be encoded, or the response cannot be decoded: a retry will not help.
     Unsupported(String),
 }
 
-/// Assignment, and what the reader takes.
+/// Assignment, and taking of fetched data.
 impl Fetcher {
-    /// Nothing is assigned at first.
+    /// Makes a fetcher without assigned partitions.
     #[must_use]
     pub fn new(config: ConsumerConfig) -> Self {
         Self {
@@ -116,39 +116,39 @@ impl Fetcher {
         }
     }
 
-    /// Reads the partition from `offset` on; also moves a partition that is assigned. What was received from it and not
-    /// taken is dropped. `epoch` is that of the record before `offset`, -1 when unknown.
+    /// Reads the partition from `offset` on; also moves a partition that is assigned already. Data that was received
+    /// from it and not taken is dropped. `epoch` is that of the record before `offset`, -1 if unknown.
     pub fn assign(&mut self, partition: TopicPartition, offset: Offset, epoch: LeaderEpoch) {
         self.drop_parked(&partition);
         self.positions.assign(partition, offset, epoch);
     }
 
-    /// Reads the partition from where the reset policy says; without one that is [`ConsumeError::NoOffset`].
+    /// Reads the partition from where the reset policy says; without a policy the error is [`ConsumeError::NoOffset`].
     pub fn assign_unplaced(&mut self, partition: TopicPartition) {
         self.drop_parked(&partition);
         self.positions.assign_unplaced(partition);
     }
 
-    /// Stops reading the partition; whether it was assigned.
+    /// Stops reading the partition. Returns whether it was assigned.
     pub fn unassign(&mut self, partition: &TopicPartition) -> bool {
         self.drop_parked(partition);
         self.positions.unassign(partition)
     }
 
-    /// Stops or restarts fetching and delivering; what is parked stays. Whether the partition is assigned.
+    /// Stops or restarts fetching and delivering; parked data stays. Returns whether the partition is assigned.
     pub fn set_paused(&mut self, partition: &TopicPartition, is_paused: bool) -> bool {
         let assigned = self.positions.find_mut(partition);
         assigned.map(|assigned| assigned.is_paused = is_paused).is_some()
     }
 
-    /// The offset from which the next taken data start; `None` when the partition is not assigned, or the reset policy
-    /// has not said yet where to begin.
+    /// Returns the offset from which the next taken data start; `None` if the partition is not assigned, or the reset
+    /// policy has not yet determined where to begin.
     #[must_use]
     pub fn position(&self, partition: &TopicPartition) -> Option<Offset> {
         self.positions.find(partition)?.next_delivered()
     }
 
-    /// Whether the partition is assigned.
+    /// Returns whether the partition is assigned.
     #[must_use]
     pub fn is_assigned(&self, partition: &TopicPartition) -> bool {
         self.positions.find(partition).is_some()
@@ -166,13 +166,13 @@ impl Fetcher {
         self.positions.iter().map(|(partition, _)| partition.clone()).collect()
     }
 
-    /// Bytes received and not taken yet.
+    /// Bytes that were received and not taken yet.
     #[must_use]
     pub const fn parked_bytes(&self) -> usize {
         self.parked_bytes
     }
 
-    /// The next data, in the order of their arrival; when there are none, the error of a partition that stands still.
+    /// The next data, in the order of arrival; if there is none, the error of a partition that stands still.
     pub fn take(&mut self) -> Option<Result<Fetched, ConsumeError>> {
         while let Some(index) = self.parked.iter().position(|parked| self.is_deliverable(parked)) {
             let Parked { assignment, partition, item } = self.parked.remove(index)?;
@@ -185,7 +185,7 @@ impl Fetcher {
                     return Some(Ok(fetched));
                 }
                 Err(error) => {
-                    // From here on the error is found in the partition, behind all data.
+                    // From here on, the partition has the error, which is returned after all data.
                     return Some(Err(assigned.failure.get_or_init(|| error).clone()));
                 }
             }
@@ -193,8 +193,8 @@ impl Fetcher {
         self.failure().cloned().map(Err)
     }
 
-    /// Whether [`take`](Self::take) has something to give, so that a reader who waits has to be told. Not only an
-    /// answer brings that about, but also a [`poll`](Self::poll) that finds a topic to be another one.
+    /// Whether [`take`](Self::take) has something to return, so that a waiting reader has to be woken.
+    /// That may be due to a response, but also to a [`poll`](Self::poll) that finds that a topic was created again.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.parked.iter().any(|parked| self.is_deliverable(parked)) || self.failure().is_some()
@@ -206,7 +206,7 @@ impl Fetcher {
         failures.find_map(|(_, assigned)| assigned.failure.get())
     }
 
-    /// Data behind a batch that could not be read are kept back: delivering them would skip it.
+    /// Data after a batch that could not be read is kept back: delivering it would skip that batch.
     fn is_deliverable(&self, parked: &Parked) -> bool {
         self.positions.find(&parked.partition).is_some_and(|assigned| !assigned.is_paused && !assigned.has_failed())
     }
@@ -218,15 +218,15 @@ impl Fetcher {
     }
 }
 
-/// What to do next.
+/// The next actions.
 impl Fetcher {
-    /// The next thing to do, if any, given what is known of the cluster.
+    /// The next instruction, if any, given the known state of the cluster.
     pub fn poll(&mut self, now: Moment, cluster: &Cluster) -> Option<Output> {
         self.lookup(now).or_else(|| self.fetch(now, cluster)).or_else(|| self.refresh(now))
     }
 
-    /// When [`poll`](Self::poll) may have something to do, if nothing else happens before. Past moments mean that it
-    /// waits for something else: for room, or for an answer.
+    /// The time at which [`poll`](Self::poll) may have something to do, if nothing else happens before.
+    /// A past moment means that it waits for something else: for room, or for a response.
     #[must_use]
     pub fn next_timeout(&self, now: Moment) -> Option<Moment> {
         let refresh = match self.refresh {
@@ -250,7 +250,7 @@ impl Fetcher {
             if policy != ResetPolicy::None {
                 return Some(Output::Lookup(Lookup { partition, policy, assignment }));
             }
-            // Only what never had a position comes here without a policy.
+            // Without a policy, only a partition that never had a position comes here.
             self.stop(&partition.clone(), assignment, ConsumeError::NoOffset { partition });
         }
     }
@@ -279,7 +279,7 @@ impl Fetcher {
         Some(Output::Fetch { leader, request, max_version, ticket })
     }
 
-    /// Takes partitions out of a plan whose topic is not the one that their position is of.
+    /// Removes partitions from a plan whose topic is not the one that their position belongs to.
     fn without_recreated(&mut self, mut plan: plan::Plan, now: Moment) -> Option<plan::Plan> {
         plan.asked.retain(|asked| {
             let Some(assigned) = self.positions.find(&asked.partition) else { return false };
@@ -304,12 +304,12 @@ impl Fetcher {
         }
     }
 
-    /// The metadata was refreshed, or could not be: either way the next refresh waits a moment.
+    /// Notes that the metadata was refreshed, or could not be: either way the next refresh has to wait a moment.
     pub fn handle_refreshed(&mut self, now: Moment) {
         self.refresh = Refresh::From(now + REFRESH_INTERVAL_MIN);
     }
 
-    /// The answer to a look-up: the offset, or why there is none.
+    /// Handles the result of a look-up: the offset, or the reason why there is none.
     pub fn handle_lookup(&mut self, now: Moment, lookup: &Lookup, answer: Result<Offset, ErrorCode>) {
         let Some(assigned) = self.positions.current(&lookup.partition, lookup.assignment) else { return };
         if assigned.state != State::Resetting {
@@ -318,7 +318,7 @@ impl Fetcher {
         match answer {
             Ok(offset) => {
                 assigned.position = offset.0;
-                // What is parked was received before, and is delivered before.
+                // Parked data was received before, and is delivered before.
                 if assigned.parked_bytes == 0 {
                     assigned.delivered = offset.0;
                 }
@@ -341,9 +341,9 @@ impl Fetcher {
     }
 }
 
-/// What came back.
+/// Handling of responses.
 impl Fetcher {
-    /// The answer to a fetch and the version it was sent in, or why there is none.
+    /// Handles the response to a fetch with its version, or the reason why there is none.
     pub fn handle_fetched(&mut self, now: Moment, ticket: Ticket, answer: Result<(i16, FetchResponse), FetchFailure>) {
         self.busy.remove(&ticket.leader);
         match answer {
@@ -380,12 +380,12 @@ impl Fetcher {
         let names: BTreeMap<Uuid, &Str> =
             ticket.asked.iter().map(|asked| (asked.topic_id, &asked.partition.topic)).collect();
         for topic in response.responses {
-            // Empty from version 13 on, where the id stands for it.
+            // The name is empty from version 13 on, where the id identifies the topic.
             let name = if topic.topic.is_empty() { names.get(&topic.topic_id).copied() } else { Some(&topic.topic) };
             let Some(name) = name else { continue };
             for data in topic.partitions {
                 let partition = TopicPartition::new(name.clone(), PartitionId(data.partition_index));
-                // What was not asked for is none of ours.
+                // Partitions that were not requested are ignored.
                 if let Some(asked) = unanswered.remove(&partition) {
                     self.handle_partition(now, asked, data);
                 }
@@ -411,7 +411,7 @@ impl Fetcher {
                 epoch: LeaderEpoch(data.diverging_epoch.epoch),
                 end_offset: Offset(data.diverging_epoch.end_offset),
             };
-            // Even with a reset policy: neither end of the log is where the reader left off.
+            // An error even with a reset policy: neither end of the log is where the reader left off.
             return self.stop(&asked.partition, asked.assignment, error);
         }
         assigned.failures = 0;
@@ -427,7 +427,7 @@ impl Fetcher {
         }
     }
 
-    /// Looks at the headers only, to know where to fetch next; the records are the reader's.
+    /// Parks data. Only the headers are read, to find the next offset to fetch; the records are up to the reader.
     fn park(&mut self, asked: &Asked, data: PartitionData) {
         let records: Bytes = data.records.unwrap_or_default();
         let size_bytes = records.len();
@@ -441,7 +441,7 @@ impl Fetcher {
                     assigned.fetched_epoch = batch.header.partition_leader_epoch;
                 }
                 Ok(_) => {}
-                // The reader finds the same error where it is; there is nothing to fetch behind it.
+                // The reader will find the same error at its place; there is nothing to fetch after it.
                 Err(_) => assigned.state = State::Stopped,
             }
         }
@@ -481,11 +481,11 @@ impl Fetcher {
             ErrorCode::OFFSET_OUT_OF_RANGE => {
                 self.reset_or_stop(now, asked, ConsumeError::OffsetOutOfRange { partition, offset });
             }
-            // Retriable by Kafka's table; the leader's disk will not give other bytes the next time.
+            // Kafka's table calls the code retriable, but the leader's disk will return the same bytes the next time.
             ErrorCode::CORRUPT_MESSAGE => {
                 self.stop(&asked.partition, asked.assignment, ConsumeError::Refused { partition, offset, code });
             }
-            // The leader moved, is not the leader yet, or knows another topic by that name or id.
+            // The leader has moved, does not lead yet, or has another topic under that name or id.
             code if code.is_retriable() || code == ErrorCode::INCONSISTENT_TOPIC_ID => self.retry_later(now, asked),
             code => self.stop(&asked.partition, asked.assignment, ConsumeError::Refused { partition, offset, code }),
         }
@@ -509,7 +509,7 @@ impl Fetcher {
         }
     }
 
-    /// The partition stands still, and the reader hears of it behind all data that came before.
+    /// Stops the partition; the reader gets the error after all data that was received before.
     fn stop(&mut self, partition: &TopicPartition, assignment: u64, error: ConsumeError) {
         let Some(assigned) = self.positions.current(partition, assignment) else { return };
         assigned.state = State::Stopped;
@@ -517,7 +517,8 @@ impl Fetcher {
     }
 }
 
-/// Least time between two refreshes of the metadata: leaders move within some 100 ms, so asking faster is only load.
+/// Shortest time between two refreshes of the metadata: leaders move within some 100 ms, so more requests are
+/// only load.
 const REFRESH_INTERVAL_MIN: Duration = Duration::from_millis(100);
 const RETRY_DELAY_MIN: Duration = Duration::from_millis(20);
 const RETRY_DELAY_MAX: Duration = Duration::from_secs(1);

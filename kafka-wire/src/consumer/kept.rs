@@ -1,4 +1,4 @@
-//! Records of a batch for the user: none below the position, borrowed or kept.
+//! Records of a batch for the user: none below the position, and either borrowed or owned.
 
 use std::iter::FusedIterator;
 
@@ -12,17 +12,17 @@ use crate::record::{Record, Records};
 use crate::types::{LeaderEpoch, Offset, PartitionId, TimestampMs};
 use crate::wire::Str;
 
-/// The records of a batch from the position on, in place: keys, values and headers are slices of what was fetched.
+/// The records of a batch from the position on, in place: keys, values and headers are slices of the fetched memory.
 ///
-/// After an error the iteration is over, and the partition stands still at the batch.
+/// After an error the iteration ends, and the partition stops at this batch.
 #[derive(Debug)]
 pub struct BatchRecords<'a> {
     batch: &'a FetchedBatch,
     records: Records<'a>,
 }
 
-/// A record that is its own: it shares the memory of the fetch that brought it, and so keeps that while it lives, or,
-/// when it came compressed, memory that the records of its batch share.
+/// An owned record. It shares the memory of the fetch that brought it, or, if the batch was compressed, memory that all
+/// records of the batch share, and keeps that memory alive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConsumerRecord {
     /// Name of the topic.
@@ -31,20 +31,20 @@ pub struct ConsumerRecord {
     pub partition: PartitionId,
     /// Its offset.
     pub offset: Offset,
-    /// When it was made, or with log append time when it came to the broker; -1 when unknown.
+    /// Time at which the record was made, or, with log append time, at which it came to the broker; -1 if unknown.
     pub timestamp: TimestampMs,
     /// `None` is Kafka's null.
     pub key: Option<Bytes>,
     /// `None` is Kafka's null: a tombstone in a compacted topic.
     pub value: Option<Bytes>,
-    /// Names, which need not be text nor differ, with values.
+    /// Headers, with names that need neither be text nor differ.
     pub headers: Vec<(Bytes, Option<Bytes>)>,
-    /// Epoch of the leader that took it, to be committed with its offset; -1 when unknown.
+    /// Epoch of the leader that appended the record, to be committed with its offset; -1 if unknown.
     pub leader_epoch: LeaderEpoch,
 }
 
 impl FetchedBatch {
-    /// Checks the checksum and reads the records from [`position`](Self::position) on, in place.
+    /// Verifies the checksum and reads the records from [`position`](Self::position) on, in place.
     ///
     /// # Errors
     /// [`ConsumeError::Corrupt`], which also stops the consumer at this batch.
@@ -52,13 +52,13 @@ impl FetchedBatch {
         Ok(BatchRecords { batch: self, records: self.open(buffer)? })
     }
 
-    /// The records from [`position`](Self::position) on, to keep.
+    /// Returns the records from [`position`](Self::position) on, as owned records.
     ///
     /// # Errors
     /// As for [`FetchedBatch::records`].
     pub fn to_owned_records(&self, buffer: &mut Decompressed) -> Result<Vec<ConsumerRecord>, ConsumeError> {
         let frame = (self.batch.header.compression() == Compression::None).then(|| self.batch.bytes());
-        // Decompressed records are in a buffer that the next batch needs.
+        // Decompressed records are in a buffer that is needed for the next batch.
         let mut copies = BytesMut::new();
         let mut keep = |part: &[u8]| match &frame {
             Some(frame) => frame.slice_ref(part),
@@ -87,7 +87,8 @@ impl FetchedBatch {
 }
 
 impl<'a> BatchRecords<'a> {
-    /// The partition that the records are of. Not `partition`, which every iterator has.
+    /// Returns the partition of the records. It is not called `partition`, since every iterator has a
+    /// method of that name.
     #[must_use]
     pub const fn topic_partition(&self) -> &'a TopicPartition {
         self.batch.partition()

@@ -1,4 +1,4 @@
-//! The assigned partitions and where each of them stands.
+//! The assigned partitions and their positions.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,53 +9,54 @@ use crate::time::Moment;
 use crate::types::{LeaderEpoch, Offset};
 use crate::wire::Uuid;
 
-/// The ends of a partition, as its leader last told.
+/// The ends of a partition, as its leader last reported them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Watermarks {
     /// Offset after the last replicated record (exclusive).
     pub high_watermark: Offset,
     /// Offset after the last record that a `read_committed` reader may see (exclusive).
     pub last_stable_offset: Offset,
-    /// The first offset that the log has.
+    /// The first offset in the log.
     pub log_start_offset: Offset,
 }
 
 /// One assigned partition.
 #[derive(Debug)]
 pub(super) struct Assigned {
-    /// Which assignment or seek this is; answers to requests of an earlier one are stale.
+    /// Number of the assignment or seek; responses to requests of an earlier one are stale.
     pub(super) assignment: u64,
-    /// Next offset to fetch: behind everything that is parked.
+    /// Next offset to fetch, after everything that is parked.
     pub(super) position: i64,
-    /// Next offset that a poll hands out: before everything that is parked.
+    /// Next offset that a poll delivers, before everything that is parked.
     pub(super) delivered: i64,
-    /// Epoch of the last batch before `position`, by which the leader sees that its log is another one. KIP-320.
+    /// Epoch of the last batch before `position`, by which a leader notices that its log has diverged (KIP-320).
     pub(super) fetched_epoch: LeaderEpoch,
-    /// The id under which the topic was first seen; all zero before.
+    /// The id under which the topic was first seen; all zero before that.
     pub(super) topic_id: Uuid,
     pub(super) is_paused: bool,
     pub(super) state: State,
     pub(super) parked_bytes: usize,
-    /// Temporary failures in a row.
+    /// Number of temporary failures in a row.
     pub(super) failures: u32,
-    /// Counts up with each answer that had data, over all partitions: who was served longest ago is asked for first.
+    /// Number of the last response with data, counted over all partitions: the partition that was served
+    /// longest ago goes first.
     pub(super) served: u64,
     pub(super) watermarks: Option<Watermarks>,
     pub(super) failure: Failure,
 }
 
-/// What the fetcher may do with a partition.
+/// The state of a partition's fetching.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
-    /// Fetch it, from this moment on.
+    /// It may be fetched from this moment on.
     Fetchable(Moment),
-    /// A fetch is under way.
+    /// A fetch is in flight.
     InFlight,
-    /// The position is outside of the log: look up where to go on, from this moment on.
+    /// The position is outside of the log: the offset to go on at may be looked up from this moment on.
     NeedsReset(Moment),
-    /// The look-up is under way.
+    /// The look-up is in flight.
     Resetting,
-    /// It stands still: the reader has been told why, or will be when it gets there.
+    /// The partition stands still: the reader has the error, or gets it after the data before it.
     Stopped,
 }
 
@@ -67,7 +68,7 @@ pub(super) struct Positions {
 }
 
 impl Positions {
-    /// Assigns the partition to begin where the reset policy says.
+    /// Assigns the partition, to begin where the reset policy says.
     pub(super) fn assign_unplaced(&mut self, partition: TopicPartition) {
         self.assign(partition.clone(), NOWHERE, LeaderEpoch(-1));
         if let Some(assigned) = self.partitions.get_mut(&partition) {
@@ -75,7 +76,7 @@ impl Positions {
         }
     }
 
-    /// Assigns the partition, or moves it; nothing of an earlier assignment is left but whether it is paused.
+    /// Assigns the partition, or moves it; of an earlier assignment only the paused flag is kept.
     pub(super) fn assign(&mut self, partition: TopicPartition, offset: Offset, epoch: LeaderEpoch) {
         self.last_assignment += 1;
         let is_paused = self.partitions.get(&partition).is_some_and(|assigned| assigned.is_paused);
@@ -108,7 +109,7 @@ impl Positions {
         self.partitions.get_mut(partition)
     }
 
-    /// The partition, if it still has the assignment that a request was made for.
+    /// The partition, if it still has the assignment of a request.
     pub(super) fn current(&mut self, partition: &TopicPartition, assignment: u64) -> Option<&mut Assigned> {
         self.partitions.get_mut(partition).filter(|assigned| assigned.assignment == assignment)
     }
@@ -123,16 +124,16 @@ impl Positions {
 }
 
 impl Assigned {
-    /// Where the next poll begins; `None` before the reset policy has said where to begin.
+    /// Returns where the next poll begins; `None` before the reset policy has determined where to begin.
     pub(super) fn next_delivered(&self) -> Option<Offset> {
         (self.delivered >= 0).then_some(Offset(self.delivered))
     }
 
-    /// What an error in the data that was handed out says about reading on.
+    /// Whether an error in delivered data forbids reading on.
     pub(super) fn has_failed(&self) -> bool {
         self.failure.get().is_some()
     }
 }
 
-/// The position before the reset policy has said where to begin.
+/// The value of a position before the reset policy has determined where to begin.
 pub(super) const NOWHERE: Offset = Offset(-1);

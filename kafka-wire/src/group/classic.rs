@@ -7,16 +7,15 @@
 //!    |               JoinAt (back-off after an error)        v
 //!    +---------------------- Lost: unknown member, stale generation, no heartbeat for a session timeout
 //! ```
-//! Once assigned, the machine joins again only when its owner says so: until then the owner may hold an open
-//! transaction over the partitions it was given, and a JoinGroup would give them away. Before that, and after `rejoin`,
-//! errors of JoinGroup and SyncGroup are worked off here, each try later than the one before, so that no error is a hot
-//! loop.
+//! Once assigned, the machine joins again only when its owner says so: until then the owner may have an open
+//! transaction over its partitions, and a JoinGroup would give them away. Before that, and after `rejoin`, errors of
+//! JoinGroup and SyncGroup are handled here, each retry later than the one before, so that no error makes a hot loop.
 //!
 //! A pending JoinGroup or SyncGroup counts as a heartbeat at the coordinator, so heartbeats run in `Stable` only.
 //!
-//! A cooperative owner joins again with partitions in its hands (`handle_rejoin_keeping`). Then it has to hear of an
-//! error that takes them away, and of a coordinator that could not be reached for a session timeout: both are `Lost`,
-//! as in `Stable`.
+//! A cooperative owner joins again while it keeps partitions (`handle_rejoin_keeping`). Then it has to know of an error
+//! that takes them away, and of a coordinator that could not be reached for a session timeout: both are reported as
+//! `Lost`, as in `Stable`.
 
 mod call;
 mod joining;
@@ -39,28 +38,28 @@ use crate::wire::Str;
 
 /// A member of a classic group, without I/O.
 ///
-/// `handle_*` takes what happened, then [`poll`](Self::poll) and [`poll_event`](Self::poll_event) are called until both
-/// give `None`, and [`handle_timeout`](Self::handle_timeout) when [`next_timeout`](Self::next_timeout) has come.
+/// Call `handle_*` with each event, then [`poll`](Self::poll) and [`poll_event`](Self::poll_event) until both return
+/// `None`, and [`handle_timeout`](Self::handle_timeout) when [`next_timeout`](Self::next_timeout) is due.
 #[derive(Debug)]
 pub struct Membership {
     config: GroupConfig,
     state: State,
-    /// Empty until the coordinator gives one, and after it forgot us.
+    /// Member id; empty until the coordinator gives one, and after it has forgotten the member.
     member_id: Str,
-    /// Membership of the last assignment. Kept when the membership is lost, so that commits of work done under it are
-    /// refused; without a generation and a member id the coordinator would accept them from anyone.
+    /// Membership of the last assignment. It is kept when the membership is lost, so that commits of work done under it
+    /// are refused; without a generation and a member id the coordinator would accept them from anyone.
     proof: GroupMetadata,
     /// The last assignment; empty before the first.
     assigned: Vec<TopicPartition>,
     /// The topics of the last JoinGroup.
     subscribed: Vec<Str>,
-    /// Partitions that the owner has in its hands while the member joins.
+    /// Partitions that the owner keeps while the member joins.
     kept: Vec<TopicPartition>,
-    /// When what is kept counts as lost, if the coordinator cannot be reached until then.
+    /// The time at which kept partitions count as lost if the coordinator cannot be reached until then.
     kept_until: Option<Moment>,
-    /// When the owner has to have polled; `None` while it polls, and when nobody watches.
+    /// The time by which the owner has to have polled; `None` while it polls, and if polls are not watched.
     poll_deadline: Option<Moment>,
-    /// Tries to join since the last assignment.
+    /// Attempts to join since the last assignment.
     tries: u32,
     last_call: u64,
     outputs: VecDeque<Output>,
@@ -82,18 +81,18 @@ enum State {
 
 #[derive(Debug)]
 struct Stable {
-    /// The call and when it was made.
+    /// The heartbeat in flight, and the time at which it was sent.
     heartbeat: Option<(CallId, Moment)>,
     next_heartbeat: Moment,
     session_end: Moment,
     failures: u32,
-    /// The owner has been told that the group rebalances.
+    /// Whether the owner has been told that the group rebalances.
     is_rebalancing: bool,
-    /// Only in the leader: what the assignment was made from, and the next look at it.
+    /// Only in the leader: the partition counts that the assignment was made from, and the next check of them.
     watch: Option<Watch>,
 }
 
-/// The leader's eye on the topics of all members.
+/// The leader's watch over the partition counts of all members' topics.
 #[derive(Debug)]
 struct Watch {
     topics: Vec<Str>,
@@ -103,7 +102,7 @@ struct Watch {
 }
 
 impl Membership {
-    /// A member that has not joined; [`handle_rejoin`](Self::handle_rejoin) makes it join.
+    /// Makes a member that has not joined; [`handle_rejoin`](Self::handle_rejoin) makes it join.
     #[must_use]
     pub fn new(config: GroupConfig) -> Self {
         let proof = GroupMetadata {
@@ -127,7 +126,7 @@ impl Membership {
         }
     }
 
-    /// The membership of the last assignment, also after it was lost; to go with the commits of that assignment.
+    /// The membership of the last assignment, also after it was lost, for the commits of that assignment.
     #[must_use]
     pub const fn metadata(&self) -> &GroupMetadata {
         &self.proof
@@ -139,23 +138,23 @@ impl Membership {
         &self.config
     }
 
-    /// Whether the member is out of the group and will stay out: it left, or cannot go on.
+    /// Whether the member is out of the group and will stay out: it has left, or cannot go on.
     #[must_use]
     pub const fn is_finished(&self) -> bool {
         matches!(self.state, State::Left | State::Fatal)
     }
 
-    /// The next thing to do, if any.
+    /// The next instruction for the driver, if any.
     pub fn poll(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
 
-    /// The next thing that the owner has to hear, if any.
+    /// The next event for the owner, if any.
     pub fn poll_event(&mut self) -> Option<GroupEvent> {
         self.events.pop_front()
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) has something to do, if nothing else happens before.
+    /// The time at which [`handle_timeout`](Self::handle_timeout) has something to do, if nothing else happens before.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Moment> {
         let own = match &self.state {
@@ -176,16 +175,17 @@ impl Membership {
         own.into_iter().chain(self.poll_deadline.filter(|_| self.is_watched())).min()
     }
 
-    /// The owner has nothing open over its partitions any more: give them back and join again, or join the first time.
+    /// Joins for the first time, or gives the partitions back and joins again. The owner must not have anything open
+    /// over its partitions.
     ///
-    /// Does nothing while the member is joining, and after it left or failed. Events not taken yet are dropped: they
-    /// are about partitions that the owner has just given back.
+    /// Does nothing while the member is joining, and after it has left or failed. Events that were not taken yet are
+    /// dropped: they are about partitions that the owner has just given back.
     pub fn handle_rejoin(&mut self, now: Moment) {
         self.handle_rejoin_keeping(now, Vec::new());
     }
 
-    /// As [`handle_rejoin`](Self::handle_rejoin), for an owner that reads on what it names while the group shares anew;
-    /// only where [`GroupConfig::is_cooperative`]. A `Lost` takes these partitions away too. Source: KIP-429.
+    /// As [`handle_rejoin`](Self::handle_rejoin), for an owner that goes on reading the partitions `kept` during
+    /// the rebalance; only if [`GroupConfig::is_cooperative`]. `Lost` takes these partitions away too. Source: KIP-429.
     pub fn handle_rejoin_keeping(&mut self, now: Moment, kept: Vec<TopicPartition>) {
         if matches!(self.state, State::Unjoined | State::Stable(_)) {
             self.events.clear();
@@ -196,24 +196,25 @@ impl Membership {
         }
     }
 
-    /// Other topics from the next time on that the member joins. If it is joining now, a rebalance follows.
+    /// Subscribes to other topics, from the next time on that the member joins. If it is joining now,
+    /// a rebalance follows.
     pub fn set_topics(&mut self, topics: Vec<Str>) {
         self.config.topics = topics;
     }
 
-    /// The owner begins to poll: until it has ended nobody asks whether it lives.
+    /// Notes that the owner begins to poll: until the poll ends, its deadline does not apply.
     pub const fn handle_poll_begun(&mut self) {
         self.poll_deadline = None;
     }
 
-    /// The owner has polled, and has to poll again within [`GroupConfig::poll_interval`].
+    /// Notes that the owner has polled, and has to poll again within [`GroupConfig::poll_interval`].
     pub fn handle_poll_ended(&mut self, now: Moment) {
         self.poll_deadline = self.config.poll_interval.map(|interval| now + interval);
     }
 
-    /// Leaves the group, also when the member is static, so that the others take over at once.
+    /// Leaves the group, even if the member is static, so that the others take over at once.
     ///
-    /// A member that was fenced does not: its place belongs to another one now.
+    /// A fenced member does not send LeaveGroup: its place belongs to another member now.
     pub fn handle_leave(&mut self, _now: Moment) {
         let may_be_member = !self.member_id.is_empty()
             || (self.config.instance_id.is_some() && !matches!(self.state, State::Unjoined | State::JoinAt(_)));
@@ -240,13 +241,13 @@ impl Membership {
         }
     }
 
-    /// Whether an owner that does not poll holds anything up.
+    /// Returns whether an owner that does not poll delays other members.
     const fn is_watched(&self) -> bool {
         !matches!(self.state, State::Unjoined | State::Leaving(_) | State::Left | State::Fatal)
     }
 
-    /// The owner did not poll in time. A static member keeps its place until the session timeout, as Java's does: it
-    /// may only be slow, and comes back under the same id.
+    /// Leaves the group because the owner did not poll in time. A static member keeps its place until the session
+    /// timeout, as in the Java client: it may only be slow, and comes back under the same id.
     fn leave_unpolled(&mut self) {
         self.poll_deadline = None;
         if self.config.instance_id.is_none() && !self.member_id.is_empty() {
@@ -258,7 +259,7 @@ impl Membership {
         self.lose(LostCause::PollIntervalExceeded);
     }
 
-    /// Time has come for what [`next_timeout`](Self::next_timeout) announced; harmless when called early.
+    /// Handles the timeout that [`next_timeout`](Self::next_timeout) announced; harmless if called early.
     pub fn handle_timeout(&mut self, now: Moment) {
         if self.is_watched() && self.poll_deadline.is_some_and(|deadline| deadline <= now) {
             return self.leave_unpolled();
@@ -277,7 +278,7 @@ impl Membership {
         }
     }
 
-    /// Takes the answer to a call, or the reason why there is none.
+    /// Handles the response to a request, or the reason why there is none.
     pub fn handle_answer(&mut self, now: Moment, id: CallId, answer: Result<Answer, CallFailure>) {
         if !self.is_awaited(id) {
             return;
@@ -320,13 +321,13 @@ impl Membership {
         self.state = State::Unjoined;
         self.kept.clear();
         self.kept_until = None;
-        // A rebalance that was announced and not heard of yet is overtaken.
+        // A rebalance that the owner has not been told of yet is obsolete.
         self.events.clear();
         self.events.push_back(GroupEvent::Lost { cause });
     }
 }
 
-/// Staying: heartbeats, and the leader's look at the topics.
+/// Staying in the group: heartbeats, and the leader's watch over the topics.
 impl Membership {
     fn heartbeat_if_due(&mut self, now: Moment) {
         let State::Stable(stable) = &self.state else { return };
@@ -351,7 +352,7 @@ impl Membership {
         match verdict(code) {
             Verdict::Proceed => self.handle_alive(now, sent),
             Verdict::Rejoin if code == ErrorCode::REBALANCE_IN_PROGRESS => {
-                // The coordinator counts this heartbeat, and goes on to wait for us until the rebalance timeout.
+                // The coordinator counts this heartbeat as alive, and waits for the member until the rebalance timeout.
                 self.handle_alive(now, sent);
                 self.announce_rebalance();
             }
@@ -372,7 +373,7 @@ impl Membership {
     fn handle_alive(&mut self, now: Moment, sent: Moment) {
         let State::Stable(stable) = &mut self.state else { return };
         stable.failures = 0;
-        // From when it was sent: the coordinator saw it no earlier.
+        // The session counts from the time of sending, because the coordinator cannot have seen the heartbeat earlier.
         stable.session_end = sent + self.config.session_timeout;
         stable.next_heartbeat = now + self.config.heartbeat_interval;
     }
@@ -406,7 +407,7 @@ impl Membership {
         let State::Stable(Stable { watch: Some(watch), .. }) = &mut self.state else { return };
         watch.call = None;
         watch.next = now + watch.interval(&self.config);
-        // A topic that vanishes from the metadata for a while is no reason to shake the group.
+        // A topic that is missing in the metadata for a while is no reason for a rebalance.
         if counts.iter().any(|(topic, count)| watch.counts.get(topic) != Some(count)) {
             watch.counts.extend(counts);
             self.announce_rebalance();
@@ -443,7 +444,7 @@ impl Membership {
 }
 
 impl Watch {
-    /// A topic that is missing is most often one that was just created and is not known to all brokers yet.
+    /// A missing topic has most often just been created, and not all brokers know it yet.
     fn interval(&self, config: &GroupConfig) -> Duration {
         let has_all = self.topics.iter().all(|topic| self.counts.contains_key(topic));
         if has_all { config.metadata_interval } else { config.metadata_interval.min(MISSING_TOPIC_INTERVAL) }

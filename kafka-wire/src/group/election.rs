@@ -1,4 +1,4 @@
-//! What the leader of a generation does: read the members' subscriptions, and share the partitions among them.
+//! The duties of a generation's leader: decode the members' subscriptions, and assign the partitions.
 
 use super::assignor::{PartitionCounts, Share, Subscriber};
 use super::{Assignor, GroupConfig, GroupError, MemberInfo, blob};
@@ -7,7 +7,7 @@ use crate::protocol::join_group::JoinGroupResponse;
 use crate::protocol::sync_group::SyncGroupRequestAssignment;
 use crate::wire::Str;
 
-/// What the leader knows while it waits for the partition counts.
+/// The state of the leader while it waits for the partition counts.
 #[derive(Debug)]
 pub(super) struct Election {
     pub(super) generation: i32,
@@ -16,7 +16,7 @@ pub(super) struct Election {
     /// Sorted by member id, as `infos` are.
     subscribers: Vec<Subscriber>,
     infos: Vec<MemberInfo>,
-    /// KIP-814: a static leader that came back is told to leave the assignment as it is.
+    /// Whether a static leader that came back was told to leave the assignment as it is (KIP-814).
     skip_assignment: bool,
 }
 
@@ -52,7 +52,7 @@ impl Election {
         Ok(Self { generation, protocol_name, assignor, subscribers, infos, skip_assignment })
     }
 
-    /// The topics that any member reads, sorted.
+    /// The topics that any member subscribes to, sorted.
     pub(super) fn topics(&self) -> Vec<Str> {
         let mut topics: Vec<Str> = self.subscribers.iter().flat_map(|subscriber| subscriber.topics.clone()).collect();
         topics.sort_unstable();
@@ -60,7 +60,7 @@ impl Election {
         topics
     }
 
-    /// What goes into the leader's SyncGroup, for every member.
+    /// The assignments of all members, for the leader's SyncGroup.
     pub(super) fn assignments(
         &self,
         config: &GroupConfig,

@@ -1,4 +1,4 @@
-//! Why a member cannot join or stay.
+//! The reasons why a member cannot join or stay.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::protocol::ErrorCode;
 use crate::wire::{DecodeError, Str};
 
-/// An end of the membership that trying again will not mend.
+/// An end of the membership that a retry cannot prevent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GroupError {
@@ -14,14 +14,14 @@ pub enum GroupError {
     Refused {
         /// The group.
         group_id: Str,
-        /// The refusal.
+        /// The error code.
         code: ErrorCode,
     },
-    /// INVALID_SESSION_TIMEOUT: `session_timeout` lies outside of what the broker allows.
+    /// INVALID_SESSION_TIMEOUT: `session_timeout` is outside the range that the broker allows.
     SessionTimeoutOutOfRange {
         /// The group.
         group_id: Str,
-        /// What was asked for.
+        /// The requested timeout.
         session_timeout: Duration,
     },
     /// FENCED_INSTANCE_ID: another member joined with the same `group.instance.id`.
@@ -31,7 +31,7 @@ pub enum GroupError {
         /// The contested id.
         instance_id: Str,
     },
-    /// INCONSISTENT_GROUP_PROTOCOL: the members that are there share no assignor with this one.
+    /// INCONSISTENT_GROUP_PROTOCOL: the present members share no assignor with this one.
     NoCommonAssignor {
         /// The group.
         group_id: Str,
@@ -42,28 +42,28 @@ pub enum GroupError {
     UnknownAssignor {
         /// The group.
         group_id: Str,
-        /// The name it chose.
+        /// The name of that assignor.
         name: Str,
     },
-    /// Another member's subscription cannot be read, so that this leader cannot share the partitions.
+    /// Another member's subscription cannot be decoded, so this leader cannot assign the partitions.
     MalformedSubscription {
         /// The other member.
         member_id: Str,
-        /// Where its bytes go wrong.
+        /// The error in its bytes.
         cause: DecodeError,
     },
-    /// The assignment that the leader made for this member cannot be read.
+    /// The assignment that the leader made for this member cannot be decoded.
     MalformedAssignment {
         /// The group.
         group_id: Str,
-        /// Where its bytes go wrong.
+        /// The error in its bytes.
         cause: DecodeError,
     },
-    /// The coordinator is too old for what is asked, or a request cannot be written.
+    /// The coordinator is too old for the request, or the request cannot be encoded.
     Unsupported {
         /// The group.
         group_id: Str,
-        /// What the client said.
+        /// The client's error, in words.
         detail: String,
     },
 }
@@ -103,7 +103,7 @@ impl fmt::Display for GroupError {
 
 impl std::error::Error for GroupError {}
 
-/// Why partitions were lost without a rebalance that could be answered in time.
+/// The reason why partitions were lost without a rebalance that could be answered in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LostCause {
@@ -111,10 +111,10 @@ pub enum LostCause {
     Removed,
     /// ILLEGAL_GENERATION: the group went on to a generation without this member.
     StaleGeneration,
-    /// No heartbeat got through for a session timeout; the coordinator has to be taken to have removed the member.
+    /// No heartbeat succeeded for a session timeout, so the coordinator may have removed the member.
     SessionExpired,
     /// The owner did not poll for [`GroupConfig::poll_interval`](super::GroupConfig::poll_interval)
-    /// (`max.poll.interval.ms`), and the member left, so that others can go on.
+    /// (`max.poll.interval.ms`), and the member left, so that other members can go on.
     PollIntervalExceeded,
 }
 

@@ -1,18 +1,19 @@
-//! The partitions of a group consumer: how far each is read, and what a rebalance does to them.
+//! The partitions of a group consumer: how far each is read, and how a rebalance affects them.
 //!
-//! The rule, which this machine keeps: **records of a partition are handed out only after `Assigned` was told for it,
-//! and never after `Revoking` or `Lost` was told for it.**
+//! The machine keeps this rule: **records of a partition are handed out only after the user was told `Assigned` for it,
+//! and never after the user was told `Revoking` or `Lost` for it.**
 //!
 //! ```text
 //! eager:        Rebalancing --> commit (auto) --> tell Revoking(all) --poll--> stop, tell Revoked(all) --> rejoin
 //! cooperative:  Rebalancing --> rejoin keeping all, and read on
-//!               Assigned    --> commit (auto) --> tell Revoking(what is no longer ours) --poll--> stop, tell Revoked
-//!                               --> look up offsets of what is new, tell Assigned(new) --> rejoin if anything was revoked
+//!               Assigned    --> commit (auto) --> tell Revoking(lost partitions) --poll--> stop, tell Revoked
+//!                               --> look up offsets of new partitions, tell Assigned(new)
+//!                               --> rejoin if anything was revoked
 //! both:         Lost        --> stop, tell Lost(all) --> rejoin
 //! ```
-//! Things to do stand in a queue, and the owner works it off before it hands out records. Telling the user ends
-//! a poll, so what stands behind it is done when the user polls again: between `Revoking` and that poll the partitions
-//! are still ours, and what was read can be committed.
+//! Effects stand in a queue, which the owner works off before it hands out records. Telling the user something ends
+//! a poll, so the items behind it are done when the user polls again: between `Revoking` and that poll the member still
+//! has the partitions, and records that were read can be committed.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -30,9 +31,9 @@ pub struct Ownership {
     auto_commit: Option<Duration>,
     held: BTreeMap<TopicPartition, Held>,
     queue: VecDeque<Item>,
-    /// A commit that has to be settled before the queue goes on.
+    /// Whether a commit has to be settled before the queue goes on.
     is_waiting: bool,
-    /// A commit of the timer is under way.
+    /// Whether a commit of the timer is under way.
     is_committing: bool,
     next_commit: Moment,
     round: u64,
@@ -41,17 +42,17 @@ pub struct Ownership {
 /// One partition.
 #[derive(Debug)]
 struct Held {
-    /// Number of the look-up that its start comes from.
+    /// Number of the look-up that its first offset comes from.
     round: u64,
-    /// Where the user stands: behind all that was handed out. `None` until that is known.
+    /// The user's position, behind all records that were handed out; `None` until it is known.
     position: Option<CommittedOffset>,
     /// The offset to go back to: the last one that was committed, or the one where reading began.
     settled: Option<CommittedOffset>,
-    /// The offset that the group knows.
+    /// The offset that the group has committed.
     committed: Option<Offset>,
 }
 
-/// An entry of the queue: effects, and steps that become effects when their turn comes.
+/// An entry of the queue: an effect, or a step that becomes effects when its turn comes.
 #[derive(Debug)]
 enum Item {
     Do(Effect),
@@ -64,61 +65,63 @@ enum Item {
 #[derive(Debug)]
 enum Revocation {
     All,
-    /// All but these.
+    /// All but these partitions.
     Except(Vec<TopicPartition>),
-    /// All but those of these topics.
+    /// All but the partitions of these topics.
     ExceptTopics(Vec<Str>),
 }
 
-/// Something that the owner has to do.
+/// An action for the owner.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Effect {
-    /// Look up how far the group has read these, and hand it to [`Ownership::handle_offsets`] with this number.
+    /// Look up how far the group has read these partitions, and pass the result to [`Ownership::handle_offsets`] with
+    /// this number.
     FetchOffsets {
         /// To be handed back.
         round: u64,
         /// Partitions to look up.
         partitions: Vec<TopicPartition>,
     },
-    /// Read from here on; `None` where the group has committed nothing: then the reset policy says where.
+    /// Read from this offset on. `None` if the group has committed nothing: then the reset policy decides.
     Read {
         /// Partition to read.
         partition: TopicPartition,
         /// From where.
         from: Option<CommittedOffset>,
     },
-    /// Hand out nothing of it any more.
+    /// Hand out no more records of it.
     StopReading(TopicPartition),
-    /// Commit these, then call [`Ownership::handle_committed`] with `is_awaited`. Nothing else comes before that if it
-    /// is.
+    /// Commit these offsets, then call [`Ownership::handle_committed`] with `is_awaited`. If that is true,
+    /// nothing else may be done before.
     Commit {
         /// Offsets to commit.
         offsets: Vec<(TopicPartition, CommittedOffset)>,
         /// Whether the partitions are given up after it.
         is_awaited: bool,
     },
-    /// Join again, keeping these.
+    /// Join again and keep these partitions.
     Rejoin {
         /// Empty in an eager group.
         keeping: Vec<TopicPartition>,
     },
-    /// Tell the user. What comes next is for the next poll.
+    /// Tell the user. The items behind it are for the next poll.
     Tell(AssignmentChange),
 }
 
-/// A change of the assignment that the user has to know.
+/// A change of the assignment of which the user has to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AssignmentChange {
-    /// These are new; records of them may come from now on. Perhaps none.
+    /// These partitions are new; records of them may come from now on. The list may be empty.
     Assigned(Vec<TopicPartition>),
-    /// These will be given up by the next poll. Until then what was read of them can be committed; no record of them
-    /// comes any more.
+    /// These partitions will be given up by the next poll. Until then, records that were read of them can be committed;
+    /// no more records of them come.
     Revoking(Vec<TopicPartition>),
-    /// These were given up.
+    /// These partitions were given up.
     Revoked(Vec<TopicPartition>),
-    /// These are gone without a chance to commit, and others may have them already: drop what is begun.
+    /// These partitions are gone without a chance to commit, and other members may have them already:
+    /// drop the work that is begun.
     Lost {
         /// Partitions that are gone.
         partitions: Vec<TopicPartition>,
@@ -128,8 +131,8 @@ pub enum AssignmentChange {
 }
 
 impl Ownership {
-    /// Nothing is ours yet. With `auto_commit` what was handed out is committed so often, and before partitions are
-    /// given up.
+    /// Makes an ownership without partitions. With `auto_commit`, positions are committed at that interval,
+    /// and before partitions are given up.
     #[must_use]
     pub fn new(is_cooperative: bool, auto_commit: Option<Duration>, now: Moment) -> Self {
         Self {
@@ -144,25 +147,25 @@ impl Ownership {
         }
     }
 
-    /// The partitions that are ours, sorted.
+    /// Returns the partitions that the member has, sorted.
     pub fn partitions(&self) -> impl Iterator<Item = &TopicPartition> {
         self.held.keys()
     }
 
-    /// Whether the partition is ours.
+    /// Returns whether the member has the partition.
     #[must_use]
     pub fn holds(&self, partition: &TopicPartition) -> bool {
         self.held.contains_key(partition)
     }
 
-    /// News of the membership; `Fatal` is the owner's.
+    /// Handles an event of the membership; `Fatal` is for the owner to handle.
     pub fn handle_event(&mut self, event: &GroupEvent) {
         match event {
             GroupEvent::Assigned { partitions, .. } => {
                 self.queue.push_back(Item::Revoke(Revocation::Except(partitions.clone())));
                 self.queue.push_back(Item::Adopt(partitions.clone()));
             }
-            // It joins again anyway.
+            // The member joins again anyway.
             GroupEvent::Rebalancing if self.queue.iter().any(|item| matches!(item, Item::Rejoin)) => {}
             GroupEvent::Rebalancing => {
                 if !self.is_cooperative {
@@ -175,7 +178,7 @@ impl Ownership {
         }
     }
 
-    /// The user subscribes to other topics: what is ours of others is given up, and the group shares anew.
+    /// Handles a new subscription: partitions of other topics are given up, and the group rebalances.
     pub fn handle_subscribed(&mut self, topics: &[Str]) {
         let given_up = if self.is_cooperative { Revocation::ExceptTopics(topics.to_vec()) } else { Revocation::All };
         self.queue.push_back(Item::Revoke(given_up));
@@ -193,7 +196,7 @@ impl Ownership {
         self.queue.push_back(Item::Rejoin);
     }
 
-    /// The answer to [`Effect::FetchOffsets`].
+    /// Handles the result of [`Effect::FetchOffsets`].
     pub fn handle_offsets(&mut self, round: u64, found: Vec<(TopicPartition, Option<CommittedOffset>)>) {
         for (partition, committed) in found {
             let Some(held) = self.held.get_mut(&partition) else { continue };
@@ -207,7 +210,8 @@ impl Ownership {
         }
     }
 
-    /// The user was given everything below `next`, of which the last was of this epoch; `first` is where that began.
+    /// Notes that the user was given all records below `next`, the last of which was of this leader epoch; `first` is
+    /// the offset at which that began.
     pub fn handle_read(&mut self, partition: &TopicPartition, first: Offset, next: Offset, epoch: LeaderEpoch) {
         let Some(held) = self.held.get_mut(partition) else { return };
         held.settled.get_or_insert_with(|| CommittedOffset::new(first));
@@ -216,14 +220,15 @@ impl Ownership {
         position.metadata = Str::EMPTY;
     }
 
-    /// There is nothing more to hand out below `next`, or what was handed out from there on could not be read.
+    /// Notes that there are no more records to hand out below `next`, or that the records from there on could not
+    /// be read.
     pub fn handle_passed(&mut self, partition: &TopicPartition, next: Offset) {
         let Some(held) = self.held.get_mut(partition) else { return };
         held.position.get_or_insert_with(|| CommittedOffset::new(next)).offset = next;
         held.settled.get_or_insert_with(|| CommittedOffset::new(next));
     }
 
-    /// The user goes on from elsewhere. Whether the partition is ours.
+    /// Notes that the user goes on from another offset. Returns whether the member has the partition.
     pub fn handle_seek(&mut self, partition: &TopicPartition, offset: Offset) -> bool {
         let Some(held) = self.held.get_mut(partition) else { return false };
         held.position = Some(CommittedOffset::new(offset));
@@ -231,7 +236,7 @@ impl Ownership {
         true
     }
 
-    /// Where the reset policy began. Nothing happens where that is known already.
+    /// Notes the offset at which the reset policy began. Does nothing if the position is known already.
     pub fn handle_start(&mut self, partition: &TopicPartition, offset: Offset) {
         if let Some(held) = self.held.get_mut(partition).filter(|held| held.position.is_none()) {
             held.position = Some(CommittedOffset::new(offset));
@@ -239,18 +244,19 @@ impl Ownership {
         }
     }
 
-    /// The partitions whose position is not known: they are being looked up, or begin where the reset policy says.
+    /// Returns the partitions whose position is not known: they are being looked up, or begin where
+    /// the reset policy says.
     pub fn unplaced(&self) -> impl Iterator<Item = &TopicPartition> {
         self.held.iter().filter(|(_, held)| held.position.is_none()).map(|(partition, _)| partition)
     }
 
-    /// Where the user stands in a partition.
+    /// Returns the user's position in a partition.
     #[must_use]
     pub fn position(&self, partition: &TopicPartition) -> Option<&CommittedOffset> {
         self.held.get(partition)?.position.as_ref()
     }
 
-    /// The positions to commit: those that the group does not know yet.
+    /// Returns the positions to commit: those that the group does not know yet.
     #[must_use]
     pub fn uncommitted(&self) -> Vec<(TopicPartition, CommittedOffset)> {
         let news = self.held.iter().filter_map(|(partition, held)| {
@@ -260,7 +266,7 @@ impl Ownership {
         news.collect()
     }
 
-    /// These were committed, by a request or by a transaction.
+    /// Notes that these offsets were committed, by a request or by a transaction.
     pub fn handle_settled(&mut self, offsets: &[(TopicPartition, CommittedOffset)]) {
         for (partition, committed) in offsets {
             if let Some(held) = self.held.get_mut(partition) {
@@ -270,8 +276,8 @@ impl Ownership {
         }
     }
 
-    /// The commit of an effect was answered, or failed: then what it was about is read again by somebody, which is what
-    /// a commit that fails means.
+    /// Notes that the commit of an effect was answered or failed. If it failed, the records since the last commit will
+    /// be read again, as always when a commit fails.
     pub fn handle_committed(&mut self, is_awaited: bool) {
         if is_awaited {
             self.is_waiting = false;
@@ -280,8 +286,8 @@ impl Ownership {
         }
     }
 
-    /// Back to what is committed, or to where reading began: each partition with the offset to read from. The work
-    /// since then is to be dropped; for a transaction that was aborted.
+    /// Goes back to the committed offsets, or to where reading began, after a transaction was aborted.
+    /// Returns each partition with the offset to read from. The caller has to undo the work since then.
     pub fn rewind(&mut self) -> Vec<(TopicPartition, CommittedOffset)> {
         let settled = self.held.iter_mut().filter_map(|(partition, held)| {
             held.position.as_ref()?;
@@ -291,19 +297,19 @@ impl Ownership {
         settled.collect()
     }
 
-    /// Whether records may be handed out: not while something stands in the queue.
+    /// Returns whether records may be handed out: not while the queue has an item.
     #[must_use]
     pub fn is_settled(&self) -> bool {
         self.queue.is_empty() && !self.is_waiting
     }
 
-    /// When a commit of the timer is due.
+    /// Returns the time at which a commit of the timer is due.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Moment> {
         (self.auto_commit.is_some() && !self.is_committing).then_some(self.next_commit)
     }
 
-    /// The next thing to do, if any.
+    /// The next instruction for the driver, if any.
     pub fn poll(&mut self, now: Moment) -> Option<Effect> {
         while !self.is_waiting {
             let Some(item) = self.queue.pop_front() else { return self.commit_if_due(now) };
@@ -336,7 +342,7 @@ impl Ownership {
         None
     }
 
-    /// Puts what giving up means before everything else in the queue, and begins with the commit.
+    /// Puts the steps of giving up before everything else in the queue, and begins with the commit.
     fn revoke(&mut self, given_up: &Revocation, now: Moment) -> Option<Effect> {
         let is_given_up = |partition: &TopicPartition| match given_up {
             Revocation::All => true,

@@ -11,39 +11,39 @@ use kafka_wire::wire::Str;
 
 use crate::worker::Assignment;
 
-/// The group of a job.
+/// The consumer group of a job.
 #[derive(Debug)]
 pub(super) struct Group {
-    /// By the static id: the worker's number.
+    /// Members by static id, which is the worker's number.
     members: BTreeMap<usize, Joined>,
     generation: i32,
-    /// Since when members are asked to join again, if they are.
+    /// Start of the rebalance, if there is one.
     rebalancing_since: Option<Moment>,
     session_timeout: Duration,
     rebalance_timeout: Duration,
-    /// Topics whose partitions of equal numbers go to one member.
+    /// Sets of topics whose partitions with equal numbers go to one member.
     together: Vec<Vec<Str>>,
 }
 
 #[derive(Debug)]
 struct Joined {
-    /// Which life of the worker it is: an earlier one is fenced.
+    /// The incarnation of the worker; earlier ones are fenced.
     incarnation: u32,
     transactional_id: String,
     heard: Moment,
-    /// Whether it takes part in the rebalance that is going on.
+    /// Whether it has joined again in the present rebalance.
     has_rejoined: bool,
     partitions: Vec<TopicPartition>,
 }
 
-/// What a member hears from its coordinator.
+/// The coordinator's answer to a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Heard {
-    /// All is well.
+    /// There is no change.
     Nothing,
     /// Give everything back and join again.
     Rebalancing,
-    /// It is no member any more.
+    /// It is not a member any more.
     Unknown,
 }
 
@@ -59,7 +59,8 @@ impl Group {
         }
     }
 
-    /// A worker begins its life. A static member that comes back while nothing is shared anew gets what it had.
+    /// Joins a worker at its start. A static member that comes back while there is no rebalance gets its old
+    /// assignment.
     pub(super) fn join(&mut self, worker: usize, incarnation: u32, transactional_id: &str, now: Moment) {
         let before = self.members.remove(&worker);
         let is_back = before.is_some() && self.rebalancing_since.is_none();
@@ -72,7 +73,7 @@ impl Group {
         }
     }
 
-    /// The member has given everything back.
+    /// Joins a member again that has given everything back.
     pub(super) fn rejoin(&mut self, worker: usize, incarnation: u32, now: Moment) {
         if let Some(member) = self.member(worker, incarnation) {
             member.has_rejoined = true;
@@ -88,21 +89,21 @@ impl Group {
         }
     }
 
-    /// Everybody joins again.
+    /// Starts a rebalance: every member has to join again.
     pub(super) fn rebalance(&mut self, now: Moment) {
         if self.rebalancing_since.is_none() {
             self.rebalancing_since = Some(now);
         }
     }
 
-    /// A sign of life, and what the coordinator says to it.
+    /// Handles a heartbeat of a member.
     pub(super) fn heartbeat(&mut self, worker: usize, incarnation: u32, now: Moment) {
         if let Some(member) = self.member(worker, incarnation) {
             member.heard = now;
         }
     }
 
-    /// What a member that has its partitions would hear now.
+    /// The coordinator's answer to a member that has its assignment.
     pub(super) fn hear(&self, worker: usize, incarnation: u32, generation: i32) -> Heard {
         match self.members.get(&worker).filter(|member| member.incarnation == incarnation) {
             None => Heard::Unknown,
@@ -112,7 +113,7 @@ impl Group {
         }
     }
 
-    /// The assignment of a member that waits for one, once it is there.
+    /// The assignment of a member that waits for one, once it exists.
     pub(super) fn assignment(&self, worker: usize, incarnation: u32) -> Option<Assignment> {
         let member = self.members.get(&worker).filter(|member| member.incarnation == incarnation)?;
         self.rebalancing_since.is_none().then(|| Assignment {
@@ -122,13 +123,13 @@ impl Group {
         })
     }
 
-    /// Whether offsets of this member are taken: until it has joined again, its generation is the group's.
+    /// Whether offsets of this member are accepted: until it has joined again, its generation is the group's.
     pub(super) fn accepts_commit(&self, worker: usize, incarnation: u32, generation: i32) -> bool {
         let is_member = self.members.get(&worker).is_some_and(|member| member.incarnation == incarnation);
         is_member && self.generation == generation
     }
 
-    /// Removes who is silent, and shares the partitions once all who are left have joined.
+    /// Removes members whose session has ended, and assigns the partitions once all remaining ones have joined.
     pub(super) fn handle_time(&mut self, now: Moment, topics: &[Str], counts: &PartitionCounts) {
         let is_silent = |member: &Joined| now.since(member.heard) >= self.session_timeout;
         let is_slow = |member: &Joined| {

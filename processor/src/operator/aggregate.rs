@@ -1,8 +1,9 @@
 //! Windowed aggregation: one value per key and window, in a store with a changelog.
 //!
-//! Records of a key are gathered in the order in which they come; the results of a window come out in the order of arrival of its
-//! keys, windows in the order of their ends. A record whose windows are all closed is late: counted, and handed to the stream of
-//! late records if there is one. A crash undoes what the open transaction has gathered and put out together.
+//! Records of a key are gathered in the order in which they come. The results of a window come out in the order in
+//! which its keys first came, and windows in the order of their ends. A record whose windows are all closed is late:
+//! it is counted, and handed to the stream of late records if there is one. A crash undoes the changes and the results
+//! of the open transaction together.
 
 use std::collections::BTreeSet;
 
@@ -19,14 +20,14 @@ use crate::serde::Serde;
 use crate::state::{Clock, Handle};
 use crate::types::{InWindow, Rec, View, Window};
 
-/// An aggregation in windows, declared, after the chain `C`.
+/// The declaration of an aggregation in windows, after the chain `C`.
 pub struct WindowAggregate<C, W: Windowing, KS, G, A: Clone + Send + 'static> {
     pub(crate) previous: C,
     pub(crate) spec: AggregateSpec<W, KS, A>,
     pub(crate) aggregation: G,
 }
 
-/// What an aggregation is made of, besides how it gathers.
+/// The parts of an aggregation, besides how it gathers.
 pub struct AggregateSpec<W: Windowing, KS, A: Clone + Send + 'static> {
     pub(crate) name: String,
     pub(crate) store: Handle<W::Store<A>>,
@@ -38,7 +39,7 @@ pub struct AggregateSpec<W: Windowing, KS, A: Clone + Send + 'static> {
     pub(crate) late: NodeId,
 }
 
-// Derived, they would ask it of the store.
+// Written by hand, since a derived implementation would require `Clone` of the store.
 impl<C: Clone, W: Windowing, KS: Clone, G: Clone, A: Clone + Send + 'static> Clone for WindowAggregate<C, W, KS, G, A> {
     fn clone(&self) -> Self {
         Self { previous: self.previous.clone(), spec: self.spec.clone(), aggregation: self.aggregation.clone() }
@@ -71,9 +72,9 @@ where
     }
 }
 
-/// An aggregation in its place. Its values are in the store of the task.
+/// The operator of an aggregation. Its values are in the store of the task.
 pub struct Aggregate<V, W: Windowing, KS, G, A: Clone + Send + 'static, N> {
-    /// The same aggregation three times, since each is in use while another one is.
+    /// The same aggregation three times, since each copy is in use while another one is.
     adding: G,
     beginning: G,
     merging: G,
@@ -82,21 +83,21 @@ pub struct Aggregate<V, W: Windowing, KS, G, A: Clone + Send + 'static, N> {
     value: std::marker::PhantomData<fn() -> V>,
 }
 
-/// The way out of an aggregation.
+/// The output side of an aggregation.
 struct Results<W: Windowing, KS, A: Clone + Send + 'static, N> {
     spec: AggregateSpec<W, KS, A>,
-    /// The greatest event time seen: no record that goes out is later than that, see [`result_time`].
+    /// The greatest event time seen: no output record has a later one, see [`result_time`].
     stream_time: TimestampMs,
     next: N,
 }
 
 impl<W: Windowing, KS: Serde, A: Clone + Send + 'static, N> Results<W, KS, A, N> {
-    /// A stage further down has been told this watermark: an earlier result would be late there.
+    /// Notes the watermark that a later stage has been told: an earlier result would be late there.
     fn not_before(&mut self, watermark: TimestampMs) {
         self.stream_time = self.stream_time.max(watermark);
     }
 
-    /// Pushes one result. Its key is decoded from the bytes that the store has: they came through the same serde.
+    /// Pushes one result. Its key is decoded from the bytes in the store, which came through the same serde.
     fn emit<O: 'static>(
         &mut self,
         (window, key, value): (Window, &[u8], &O),
@@ -117,10 +118,10 @@ impl<W: Windowing, KS: Serde, A: Clone + Send + 'static, N> Results<W, KS, A, N>
     }
 }
 
-/// The event time of a result: the greatest that was seen, kept within the window.
+/// The event time of a result: the greatest that was seen, limited to the window.
 ///
-/// Not simply the end of the window: before it is over that lies in the future, and a broker refuses records from more
-/// than an hour ahead (`message.timestamp.after.max.ms`, KIP-937).
+/// The end of the window would not do: until the window is over it lies in the future, and a broker refuses records
+/// from more than an hour ahead (`message.timestamp.after.max.ms`, KIP-937).
 fn result_time(window: Window, stream_time: TimestampMs) -> TimestampMs {
     stream_time.clamp(TimestampMs(window.start), window.max_timestamp())
 }
@@ -133,7 +134,8 @@ where
     G: Aggregation<KS::View, V>,
     N: Operator<KS::View, InWindow<G::Out>>,
 {
-    /// Closes what ends at or before `time`. Where updates come out, only what the open transaction has changed is still new.
+    /// Closes the windows that end at or before `time`. Where updates come out, only results that the open transaction
+    /// has changed are still new.
     fn close(&mut self, time: TimestampMs, context: &mut Context<'_>) -> Result<(), ProcessError> {
         let Self { adding, merging, results, .. } = self;
         let (handle, emit, windows) = (results.spec.store, results.spec.emit, results.spec.windows.clone());
@@ -155,7 +157,7 @@ where
         closed
     }
 
-    /// Puts out what the open transaction has changed.
+    /// Puts out the results that the open transaction has changed.
     fn emit_changed(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
         let Self { adding, merging, results, .. } = self;
         let (handle, windows) = (results.spec.store, results.spec.windows.clone());
@@ -169,7 +171,7 @@ where
         emitted
     }
 
-    /// Puts out the open windows of a key that a time is in, but for those that are in `shown`.
+    /// Puts out the open windows of a key that contain a time, but for those in `shown`.
     fn emit_windows(
         &mut self,
         key: &[u8],
@@ -197,7 +199,7 @@ where
         emitted
     }
 
-    /// Puts out what is due by an interval.
+    /// Puts out the results that are due by an interval.
     fn emit_due(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
         let Some(intervals) = self.results.spec.intervals else { return Ok(()) };
         for (key, anchors) in intervals.take_due(context)? {
@@ -260,8 +262,8 @@ where
         if at.0 < 0 {
             return context.leave_out_untimed(at);
         }
-        // build() refuses keys that can be null; what is left is the serde of `()`, to which null is as good as
-        // nothing.
+        // build() refuses keys that can be null, except those of the serde of `()`, to which null and
+        // no bytes are the same.
         let key = record.raw_key.unwrap_or_default();
         let Self { adding, beginning, merging, results, .. } = self;
         results.stream_time = results.stream_time.max(at);

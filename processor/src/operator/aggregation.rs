@@ -1,7 +1,9 @@
-//! What is gathered of records: how it begins, what a record adds, how two of it become one, and what comes out.
+//! Aggregations: how a value begins, what a record adds to it, how two values become one, and the result that
+//! comes out.
 //!
-//! Each is a value that steps take, windowed or not: [`Count`], [`Sum`], [`Least`], [`Greatest`], [`Average`], [`Top`],
-//! [`Distinct`], [`Reduce`], and [`Fold`] for closures of your own. What is kept is written by a serde of the aggregation's own.
+//! Each aggregation is a value that steps take, windowed or not: [`Count`], [`Sum`], [`Least`], [`Greatest`],
+//! [`Average`], [`Top`], [`Distinct`], [`Reduce`], and [`Fold`] for closures of your own. The kept value is written by
+//! a serde that the aggregation brings.
 
 use std::collections::BTreeSet;
 
@@ -11,39 +13,39 @@ use serde::de::DeserializeOwned;
 use crate::serde::{F32, F64, I16, I32, I64, Json, Serde, SerdeError, U32, U64};
 use crate::types::{Owned, Rec, View};
 
-/// How the records of a key are gathered.
+/// A way to gather the records of a key into one value.
 pub trait Aggregation<K: View, V: View>: Clone + Send + Sync + 'static {
-    /// What is kept.
+    /// The value that is kept between records.
     type Kept: Clone + Send + 'static;
-    /// What comes out.
+    /// The result that comes out.
     type Out: Clone + 'static;
 
-    /// What it is called, for `describe()` and to know state of another one.
+    /// The name of the aggregation, for `describe()` and to recognize state of another one.
     fn name(&self) -> &'static str;
 
-    /// What is kept before the first record.
+    /// Makes the value that is kept before the first record.
     fn init(&mut self) -> Self::Kept;
 
-    /// Adds a record.
+    /// Adds a record to the kept value.
     fn add(&mut self, kept: &mut Self::Kept, record: &Rec<'_, K, V>);
 
-    /// Adds what was kept of later records. Windows that share their parts, and sessions, need it.
+    /// Adds the value that was kept of later records. Needed by windows that share their parts, and by sessions.
     fn merge(&mut self, kept: &mut Self::Kept, later: &Self::Kept);
 
-    /// Shows what comes out.
+    /// Calls `show` with the result.
     fn show<R>(&self, kept: &Self::Kept, show: impl FnOnce(&Self::Out) -> R) -> R;
 }
 
-/// An aggregation that brings the serde of what it keeps.
+/// An aggregation that brings the serde of its kept value.
 pub trait Kept<K: View, V: View>: Aggregation<K, V> {
-    /// Writes what is kept into the changelog.
+    /// The serde that writes the kept value into the changelog.
     type Serde: Serde<View = Owned<Self::Kept>>;
 
-    /// The serde.
+    /// Makes the serde.
     fn serde(&self) -> Self::Serde;
 }
 
-/// How many records.
+/// The number of records.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Count;
 
@@ -81,19 +83,19 @@ impl<K: View, V: View> Kept<K, V> for Count {
     }
 }
 
-/// A number that can be summed up, compared and written.
+/// A number that can be added up, compared and written.
 pub trait Number: Copy + PartialOrd + Send + Sync + 'static {
-    /// Kafka's format of it.
+    /// The serde for Kafka's format of the number.
     type Serde: Serde<View = Owned<Self>> + Default;
 
     /// Nothing.
     const ZERO: Self;
 
-    /// The sum; integers stay at their ends rather than go round.
+    /// The sum. An integer that would overflow stays at its limit.
     #[must_use]
     fn plus(self, other: Self) -> Self;
 
-    /// The nearest `f64`.
+    /// Returns the nearest `f64`.
     #[must_use]
     fn to_f64(self) -> f64;
 }
@@ -129,7 +131,7 @@ number! {
     f32, F32, 0.0, |one, other| one + other;
 }
 
-/// The sum of a number of each record; integers stay at their ends rather than go round.
+/// The sum of a number of each record. An integer that would overflow stays at its limit.
 #[derive(Clone, Copy, Debug)]
 pub struct Sum<F>(pub F);
 
@@ -209,7 +211,7 @@ macro_rules! extreme {
             }
 
             fn show<R>(&self, kept: &Option<T>, show: impl FnOnce(&T) -> R) -> R {
-                // Something is kept from the first record on only.
+                // Before the first record there is no value.
                 show(&kept.unwrap_or(T::ZERO))
             }
         }
@@ -236,7 +238,7 @@ extreme! {
     Greatest, "max", >
 }
 
-/// Something, behind a byte, or nothing, as no bytes.
+/// A serde of an optional value: a byte and then the value, or no bytes for `None`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Maybe<S>(S);
 
@@ -258,7 +260,7 @@ impl<T: 'static, S: Serde<View = Owned<T>>> Serde for Maybe<S> {
 #[derive(Clone, Copy, Debug)]
 pub struct Average<F>(pub F);
 
-/// A sum and how many numbers are in it, as 16 bytes.
+/// The serde of a sum and the count of its numbers, in 16 bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SumAndCount;
 
@@ -319,12 +321,13 @@ where
     }
 }
 
-/// The greatest few of what a closure makes of the records, greatest first; equal ones in the order of arrival.
+/// The greatest few of the values that a closure makes of the records, greatest first; equal ones in
+/// the order of arrival.
 #[derive(Clone, Copy, Debug)]
 pub struct Top<F> {
-    /// How many.
+    /// The number of values to keep.
     pub count: usize,
-    /// What is compared and kept: a tuple that begins with the score, for example.
+    /// Makes the value that is compared and kept: a tuple that begins with the score, for example.
     pub of: F,
 }
 
@@ -380,7 +383,7 @@ where
     }
 }
 
-/// How many different values a closure makes of the records. Exact: all of them are kept.
+/// The number of different values that a closure makes of the records. Exact, since all of them are kept.
 #[derive(Clone, Copy, Debug)]
 pub struct Distinct<F>(pub F);
 
@@ -425,12 +428,12 @@ where
     }
 }
 
-/// The values themselves, made one by a closure: the first as it is, each later one added to what there is.
+/// One value made of all values by a closure: the first value as it is, each later one added to it.
 #[derive(Clone, Copy, Debug)]
 pub struct Reduce<S, F> {
-    /// Writes a value.
+    /// Serde of the value.
     pub serde: S,
-    /// Adds a later value.
+    /// Adds a later value to the kept one.
     pub reduce: F,
 }
 
@@ -484,7 +487,8 @@ where
     }
 }
 
-/// Closures of the user's own: how it begins, what a record adds, how two become one, and how it is written.
+/// An aggregation by the user's closures: how a value begins, what a record adds, how two values become one,
+/// and how the value is written.
 #[derive(Clone, Copy)]
 pub struct Fold<S, I, F, M> {
     pub(crate) serde: S,
@@ -494,7 +498,7 @@ pub struct Fold<S, I, F, M> {
 }
 
 impl<S, I, F, M> Fold<S, I, F, M> {
-    /// Makes the aggregation: `merge` adds what was kept of later records.
+    /// Makes the aggregation; `merge` adds the value that was kept of later records.
     pub const fn new(serde: S, init: I, add: F, merge: M) -> Self {
         Self { serde, init, add, merge }
     }
@@ -554,5 +558,5 @@ where
     }
 }
 
-/// For windows that never make one of two.
+/// The type of `merge` for windows that never merge two values.
 pub type NoMerge<A> = fn(&mut A, &A);

@@ -1,8 +1,8 @@
-//! The first record of each key; those that follow within a span of event time are left out.
+//! Deduplication: the first record of each key passes, and those that follow within a span of event time are left out.
 //!
-//! A key is remembered by the time of its first record, in a store with a changelog, until the watermark has passed the span. The
-//! first one is the one that is processed first, also where another one is earlier. A crash undoes what was remembered and what came
-//! out together.
+//! A key is remembered by the time of its first record, in a store with a changelog, until the watermark has passed
+//! the span. First means processed first, even if a later record has an earlier time. A crash undoes the memory and
+//! the records put out of the open transaction together.
 
 use std::collections::VecDeque;
 
@@ -13,7 +13,7 @@ use crate::error::ProcessError;
 use crate::state::{Handle, Item, TimedStore, Timing};
 use crate::types::{Rec, View, Window};
 
-/// `dedup`, declared.
+/// The declaration of `dedup`.
 #[derive(Clone)]
 pub struct Dedup<C> {
     pub(crate) previous: C,
@@ -21,7 +21,7 @@ pub struct Dedup<C> {
     pub(crate) within_ms: i64,
 }
 
-/// How long keys are remembered.
+/// The time for which keys are remembered, in ms.
 pub struct Memory(pub(crate) i64);
 
 impl Timing<()> for Memory {
@@ -48,7 +48,7 @@ impl<C: Chain> Chain for Dedup<C> {
     }
 }
 
-/// `dedup` in its place.
+/// The operator of `dedup`.
 struct DedupOperator<N> {
     seen: Handle<TimedStore<()>>,
     within_ms: i64,

@@ -1,4 +1,4 @@
-//! When results come out.
+//! The choice of when results come out.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,25 +9,26 @@ use super::Context;
 use crate::error::ProcessError;
 use crate::state::{Clock, Handle, TimerStore};
 
-/// When an aggregation puts out its results.
+/// The time at which an aggregation puts out its results.
 ///
-/// All but the first put out a value that replaces the one before it, under the same key (and window).
+/// With all but the first, a value replaces the earlier one under the same key (and window).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Emit {
     /// Once per key and window, when the window closes.
     OnClose,
-    /// Once per key (and window) and commit in which it changed: what Kafka Streams does with its cache.
+    /// Once per key (and window) and commit in which it changed, as Kafka Streams does with its cache.
     OnUpdate,
-    /// At each record, as Flink does, and Kafka Streams without a cache: one result a record and window that it is in.
+    /// At each record, as Flink does, and Kafka Streams without a cache: one result for each record and
+    /// window that contains it.
     EveryUpdate,
-    /// Once per key (and window) and interval of the time of day in which it changed; at the close of its window too.
+    /// Once per key (and window) and interval of the time of day in which it changed, and at the close of its window.
     ///
-    /// What is due is kept in a store of its own, so that an interval that a crash cuts off is made up for.
+    /// Results that are due are kept in a store of their own, so that a crash in the middle of an interval loses none.
     Every(Duration),
 }
 
 impl Emit {
-    /// Whether the value of a window that closes comes out.
+    /// Returns whether the value of a window that closes comes out.
     pub(super) const fn is_final(self, is_changed: bool) -> bool {
         match self {
             Self::OnClose | Self::Every(_) => true,
@@ -47,7 +48,7 @@ impl Emit {
     }
 }
 
-/// What is due at the end of an interval, as timers.
+/// The keys that are due at the end of an interval, as timers.
 #[derive(Clone, Copy, Debug)]
 pub struct Intervals {
     pub(crate) timers: Handle<TimerStore>,
@@ -55,21 +56,21 @@ pub struct Intervals {
 }
 
 impl Intervals {
-    /// The interval, at least a millisecond.
+    /// Makes the timers for an interval, which is at least a millisecond.
     pub(crate) fn new(timers: Handle<TimerStore>, interval: Duration) -> Self {
         Self { timers, interval_ms: i64::try_from(interval.as_millis()).unwrap_or(i64::MAX).max(1) }
     }
 
-    /// The windows of a key that `anchor` is in are to come out at the end of the interval.
+    /// Notes that the windows of a key that contain `anchor` are to come out at the end of the interval.
     pub(super) fn set(self, anchor: TimestampMs, key: &[u8], context: &mut Context<'_>) {
         let passed = context.wall.0.rem_euclid(self.interval_ms);
         let end = TimestampMs(context.wall.0.saturating_sub(passed).saturating_add(self.interval_ms));
-        // All of one key come one after the other.
+        // The timers of one key are next to each other.
         let place = [key, &anchor.0.to_be_bytes()].concat();
         context.stores.get_mut(self.timers).set(Clock::Wall, end, &place);
     }
 
-    /// Takes out what is due: each key once, with its anchors, also when several intervals have passed.
+    /// Takes out the keys that are due: each key once, with its anchors, even if several intervals have passed.
     pub(super) fn take_due(
         self,
         context: &mut Context<'_>,

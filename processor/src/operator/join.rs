@@ -1,10 +1,11 @@
-//! Two streams joined by key within a span of event time.
+//! The join of two streams by key within a span of event time.
 //!
-//! Each side keeps its records for as long as one of the other side may still find them, in a store with a changelog; a record finds
-//! those that were kept, in the order of their times, and each pair comes out once, when the later of the two is processed. Its event
-//! time is the greater of the two. A record that has found nobody by the time nobody can come any more comes out alone, if its side
-//! may: then, and with its own time. A record behind the watermark is late, since its partners may be gone: left out, and counted.
-//! A crash undoes what was kept and what came out together.
+//! Each side keeps its records for as long as a record of the other side may still match them, in a store with
+//! a changelog. A record is joined with the matching records that were kept, in the order of their times, and each pair
+//! comes out once, when the later of the two is processed. The event time of the pair is the greater of the two.
+//! A record without a partner comes out alone, with its own time, as soon as no partner can come any more, if the kind
+//! of join says so for its side. A record behind the watermark is late, since its partners may be gone:
+//! it is left out and counted. A crash undoes the kept records and the results of the open transaction together.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -26,7 +27,7 @@ pub struct Waiting<A> {
     value: A,
 }
 
-/// A byte, then the value.
+/// The serde of a waiting record: a byte, then the value.
 #[derive(Clone)]
 pub(crate) struct WaitingSerde<S>(pub(crate) S);
 
@@ -44,16 +45,16 @@ impl<A: 'static, S: Serde<View = Owned<A>>> Serde for WaitingSerde<S> {
     }
 }
 
-/// How long records wait.
+/// The rule of how long the records of a side wait.
 pub struct Retention {
-    /// The greatest distance of a later partner.
+    /// The greatest distance of a later partner, in ms.
     pub(crate) ahead_ms: i64,
     /// Whether records without a partner come out.
     pub(crate) may_be_alone: bool,
 }
 
 impl Retention {
-    /// No partner can come once the watermark has reached this.
+    /// Returns the watermark from which on no partner can come.
     fn end(&self, (time, _): At) -> i64 {
         time.saturating_add(self.ahead_ms).saturating_add(1)
     }
@@ -74,22 +75,23 @@ impl<A> Timing<Waiting<A>> for Retention {
     }
 }
 
-/// What a join is made of, besides its closure.
+/// The parts of a join, besides its closure.
 #[derive(Clone)]
 pub struct JoinSpec<KS, L, R> {
     pub(crate) name: String,
     pub(crate) key_serde: KS,
     pub(crate) left: Handle<TimedStore<Waiting<L>>>,
     pub(crate) right: Handle<TimedStore<Waiting<R>>>,
-    /// A record of the right side may be that much earlier than one of the left side, and that much later.
+    /// A partner in the right stream may be that much earlier than the record of the left one, or that much later,
+    /// in ms.
     pub(crate) before_ms: i64,
     pub(crate) after_ms: i64,
-    /// Whether records of a side come out alone.
+    /// Whether records of a side come out alone if they have found no partner.
     pub(crate) left_alone: bool,
     pub(crate) right_alone: bool,
 }
 
-/// A join of two streams, declared.
+/// The declaration of a join of two streams.
 #[derive(Clone)]
 pub struct StreamJoin<C, D, KS, L, R, F> {
     pub(crate) left: C,
@@ -121,18 +123,18 @@ where
     }
 }
 
-/// A join in its place: beside the chains of both sides.
+/// The operator of a join, which stands beside the chains of both sides.
 struct JoinOperator<KS, L, R, F, N> {
     spec: JoinSpec<KS, L, R>,
     join: F,
     next: N,
 }
 
-/// One side of a join, as the other one sees it.
+/// One side of a join, with what is needed of the other one.
 struct Side<A, P> {
     own: Handle<TimedStore<Waiting<A>>>,
     partners: Handle<TimedStore<Waiting<P>>>,
-    /// Partners may be that much earlier, and that much later.
+    /// Partners may be that much earlier, or that much later, in ms.
     before_ms: i64,
     after_ms: i64,
     partner_alone: bool,
@@ -170,7 +172,7 @@ where
 type Pair<'p, A, P, B> = dyn FnMut(&A, &P) -> B + 'p;
 
 impl<A: Clone + Send + 'static, P: Clone + Send + 'static> Side<A, P> {
-    /// Joins a record with the partners that wait, and lets it wait for others.
+    /// Joins a record with the partners that wait, and keeps it for later ones.
     fn take<KS: Serde, B: 'static, N: Operator<KS::View, Owned<B>>>(
         &self,
         record: Rec<'_, KS::View, Owned<A>>,
@@ -228,7 +230,8 @@ fn bad(name: &str, cause: SerdeError) -> ProcessError {
     ProcessError::BadChangelog { store: name.to_owned(), cause: Some(cause) }
 }
 
-/// Lets the records of a side go for which no partner can come any more; `alone` gets those that had none, if it may.
+/// Removes the records of a side for which no partner can come any more, and hands those that had none to `alone`,
+/// if the side may be alone.
 fn expire<A: Clone + Send + 'static>(
     store: Handle<TimedStore<Waiting<A>>>,
     context: &mut Context<'_>,
@@ -296,7 +299,7 @@ macro_rules! inlet {
         }
 
         impl<J> Signals for $name<J> {
-            /// What follows gets its signals when both sides have had them.
+            /// The steps behind the join get a signal when both sides have had it.
             fn next(&mut self) -> Option<&mut dyn Signals> {
                 None
             }

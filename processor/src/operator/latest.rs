@@ -1,7 +1,7 @@
 //! Aggregation without windows: the latest value of each key, in a store with a changelog.
 //!
-//! Records of a key are gathered in the order in which they come, late ones too: nothing ever closes. What comes out replaces the
-//! value before it. A crash undoes what the open transaction has gathered and put out together.
+//! Records of a key are gathered in the order in which they come, late ones too, since nothing ever closes. A result
+//! replaces the earlier one under its key. A crash undoes the changes and the results of the open transaction together.
 
 use kafka_wire::record::RawHeaders;
 use kafka_wire::types::TimestampMs;
@@ -14,7 +14,7 @@ use crate::serde::Serde;
 use crate::state::{Handle, KeyValueStore};
 use crate::types::{Owned, Rec, View};
 
-/// An aggregation without windows, declared, after the chain `C`.
+/// The declaration of an aggregation without windows, after the chain `C`.
 #[derive(Clone)]
 pub struct Latest<C, KS, G, A> {
     pub(crate) previous: C,
@@ -22,7 +22,7 @@ pub struct Latest<C, KS, G, A> {
     pub(crate) aggregation: G,
 }
 
-/// What it is made of, besides how it gathers.
+/// The parts of the aggregation, besides how it gathers.
 #[derive(Clone)]
 pub struct LatestSpec<KS, A> {
     pub(crate) name: String,
@@ -49,13 +49,13 @@ where
     }
 }
 
-/// It in its place.
+/// The operator of the aggregation.
 struct LatestOperator<V, KS, G, A, N> {
     spec: LatestSpec<KS, A>,
-    /// The same aggregation twice, since both are in use at once.
+    /// The same aggregation twice, since both copies are in use at once.
     adding: G,
     beginning: G,
-    /// The greatest event time seen: that of what comes out later than its record.
+    /// The greatest event time seen: the time of results that come out later than their records.
     stream_time: TimestampMs,
     next: N,
     value: std::marker::PhantomData<fn() -> V>,
@@ -89,7 +89,7 @@ where
     }
 
     fn watermark(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
-        // What comes out after this must not be late further down.
+        // Results that come out after this must not be late for the steps behind.
         self.stream_time = self.stream_time.max(context.watermark);
         self.next.watermark(context)
     }

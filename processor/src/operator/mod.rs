@@ -1,8 +1,8 @@
 //! The operators of a stage, one file each.
 //!
-//! A stage is everything between two shuffles. Its operators push: each calls the next with a borrowed record, and a
-//! chain of operators is one type, so that it compiles to one loop. It is erased where the graph makes that necessary,
-//! see [`Stage`].
+//! A stage is everything between two shuffles. Its operators push: each calls the next with a borrowed record,
+//! and a chain of operators is one type, so that it compiles to one loop. Types are erased only where the graph makes
+//! that necessary, see [`Stage`].
 //!
 //! A chain is declared from the source on and built from the sink on. [`Chain`] is the declared half (cheap to clone,
 //! shared by all tasks), [`Operator`] the built half (one per task). State is in neither: it is in the stores of the

@@ -1,8 +1,9 @@
-//! Tables: the latest value of each key, in a store with a changelog; and the lookups of streams and of other tables in them.
+//! Tables: the latest value of each key, in a store with a changelog; and look-ups in them, for streams
+//! and for other tables.
 //!
-//! A row is set by each record of its key and deleted by null. Records of a key come in the order of their partition. Between a
-//! stream and a table there is the order in which the task takes its inputs, and no other: a record finds the row that has been read
-//! by then. A crash undoes rows and what was joined with them together.
+//! A record sets the row of its key, and null deletes it. Records of a key come in the order of their partition.
+//! Between a stream and a table the only order is that in which the task takes its inputs: a record finds the row that
+//! has been read by then. A crash undoes the rows and the join results of the open transaction together.
 
 use super::{Chain, Context, NodeId, Operator, Signals, StageBuilder};
 use crate::error::ProcessError;
@@ -34,16 +35,16 @@ impl<A: 'static> Optional<A> for Owned<A> {
     }
 }
 
-/// A row that was set or deleted.
+/// The change of a row that was set or deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change<A> {
-    /// What it was.
+    /// The value before the change.
     pub old: Option<A>,
-    /// What it is.
+    /// The value after the change.
     pub new: Option<A>,
 }
 
-/// A table, declared, after the chain `C`: its changes come out.
+/// The declaration of a table, after the chain `C`. Its changes come out.
 #[derive(Clone)]
 pub struct Upsert<C, A> {
     pub(crate) previous: C,
@@ -61,10 +62,10 @@ impl<A: Clone + Send + 'static, C: Chain<Value: Optional<A>>> Chain for Upsert<C
     }
 }
 
-/// A table in its place.
+/// The operator of a table.
 struct UpsertOperator<A, N> {
     store: Handle<KeyValueStore<A>>,
-    /// Whether anybody takes the changes.
+    /// Whether a step takes the changes.
     is_followed: bool,
     next: N,
 }
@@ -98,7 +99,7 @@ where
     }
 }
 
-/// Where records end that nobody takes.
+/// The end of a chain for records that no step takes.
 pub struct Drain;
 
 impl Signals for Drain {
@@ -113,12 +114,12 @@ impl<K: View, V: View> Operator<K, V> for Drain {
     }
 }
 
-/// A stream that looks up rows of a table, declared.
+/// The declaration of a stream that looks up rows of a table.
 #[derive(Clone)]
 pub struct Lookup<C, A, F> {
     pub(crate) previous: C,
     pub(crate) store: Handle<KeyValueStore<A>>,
-    /// Makes a value of a record and its row; `None` for no value.
+    /// Makes a value of a record and its row; `None` if there is nothing to put out.
     pub(crate) join: F,
 }
 
@@ -137,7 +138,7 @@ where
     }
 }
 
-/// A lookup in its place.
+/// The operator of a look-up.
 struct LookupOperator<A, F, N> {
     store: Handle<KeyValueStore<A>>,
     join: F,

@@ -1,4 +1,4 @@
-//! A store of windows that closes by another clock, or later, than the ends of its windows say.
+//! A store of windows that close by another clock than event time, or later than at their ends.
 
 use kafka_wire::types::TimestampMs;
 
@@ -8,9 +8,9 @@ use super::timers::Clock;
 use super::window_store::WindowStore;
 use crate::serde::SerdeError;
 
-/// A store of windows that knows which one closes first.
+/// A store of windows that knows which window closes first.
 pub trait Closing: Store {
-    /// A time before which nothing closes.
+    /// Returns a time before which no window closes.
     fn first_end(&self) -> Option<TimestampMs>;
 }
 
@@ -26,7 +26,7 @@ impl<A: Clone + Send + 'static> Closing for TimedStore<A> {
     }
 }
 
-/// A store of windows, and when they close.
+/// A store of windows, with the rule by which they close.
 pub struct ClosedBy<S> {
     /// The store.
     pub store: S,
@@ -35,7 +35,7 @@ pub struct ClosedBy<S> {
 }
 
 impl<S: Closing> ClosedBy<S> {
-    /// The windows of `store` close by `clock`, `lateness_ms` behind their ends.
+    /// Makes a store whose windows close by `clock`, `lateness_ms` after their ends.
     #[must_use]
     pub const fn new(store: S, clock: Clock, lateness_ms: i64) -> Self {
         Self { store, clock, lateness_ms }

@@ -1,11 +1,12 @@
-//! Values a key in order of time: sessions, the panes of sliding windows, the buffers of joins.
+//! Values by key, in order of time: sessions, the panes of sliding windows, the buffers of joins.
 //!
-//! Each key has a list of its own, sorted by time, so that what belongs together lies together. When something is due for a key
-//! says a [`Timing`]: the store keeps keys in the order of a bound from below, and asks again when the bound has come. So a
-//! session that grows with each record costs no work in that order.
+//! Each key has its own list, sorted by time, so that values that are used together lie together. A [`Timing`] says
+//! when something is due for a key. The store keeps the keys sorted by a lower bound of that time, and asks the timing
+//! again when the bound is reached; so a session that each record extends causes no work in the sorted set.
 //!
-//! In the changelog a key is the time (i64, big endian, the sign bit flipped, so that it sorts), a number among equals (u32, big
-//! endian), and the key. The empty key has the time up to which the store is closed.
+//! A changelog key is the time (i64, big endian, with the sign bit flipped so that it sorts), a number among
+//! values of equal time (u32, big endian), and the key. The entry with the empty key holds the time up to which
+//! the store is closed.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::hash::BuildHasher;
@@ -18,40 +19,40 @@ use super::window_store::{from_ordered, ordered};
 use crate::serde::{Serde, SerdeError};
 use crate::types::{Owned, Window};
 
-/// When something is due for the values of a key.
+/// The rule that says when something is due for the values of a key.
 pub trait Timing<A>: Send {
-    /// The earliest time at which something is due for a key with these values, all of which is done up to `closed_up_to`;
-    /// `None` for never. Where a value changes, what is due may come later, but not earlier.
+    /// Returns the earliest time at which something is due for a key with these values, given that everything up
+    /// to `closed_up_to` is done; `None` for never. The change of a value may make the result later, but not earlier.
     fn due(&self, items: &VecDeque<Item<A>>, closed_up_to: TimestampMs) -> Option<i64>;
 
-    /// The greatest time at which something will be due, new values left aside: a bounded run goes that far.
+    /// Returns the greatest time at which something will be due, without new values: the end of a bounded run.
     fn last_due(&self, items: &VecDeque<Item<A>>, closed_up_to: TimestampMs) -> Option<i64>;
 
-    /// The span of time of a value, as it is shown.
+    /// Returns the span of time of a value, as it is shown.
     fn span(&self, item: &Item<A>) -> Window;
 }
 
-/// A place among the values of a key: a time, and a number among those of that time.
+/// The position of a value in the list of its key: a time, and a number among values of that time.
 pub type At = (i64, u32);
 
 /// A value of a key.
 #[derive(Clone, Debug)]
 pub struct Item<A> {
-    /// Its place.
+    /// Position of the value.
     pub at: At,
     /// The value.
     pub value: A,
-    /// The transaction that touched it last, and the flag [`BORN`].
+    /// Number of the transaction that last touched the value, and the flag [`BORN`].
     touched: u64,
 }
 
 /// Values of type `A` by key and time. Keys are bytes.
 pub struct TimedStore<A> {
-    /// The slot of each key.
+    /// Slot of each key.
     index: HashTable<u32>,
     slots: Vec<Slot<A>>,
     free: Vec<u32>,
-    /// Slots by the bound of what is due for their keys.
+    /// Slots by the lower bound of the time at which something is due for their keys.
     due: BTreeSet<(i64, u32)>,
     undo: Vec<Undo<A>>,
     /// Number of the open transaction.
@@ -67,7 +68,7 @@ pub struct TimedStore<A> {
 struct Slot<A> {
     key: Box<[u8]>,
     items: VecDeque<Item<A>>,
-    /// Its bound in [`TimedStore::due`]; [`NEVER`] when it is not in there.
+    /// Bound of the slot in [`TimedStore::due`]; [`NEVER`] if it is not in there.
     due: i64,
     is_free: bool,
 }
@@ -75,18 +76,18 @@ struct Slot<A> {
 /// A change of the open transaction.
 enum Undo<A> {
     Inserted(u32, At),
-    /// What the value was.
+    /// The former value.
     Changed(u32, At, A),
     Removed(u32, Item<A>),
 }
 
-/// The value got in in the transaction that touched it last.
+/// Flag: the value was added in the transaction that touched it last.
 const BORN: u64 = 1 << 63;
 const NEVER: i64 = i64::MAX;
 const BEFORE_ALL: TimestampMs = TimestampMs(i64::MIN);
 
 impl<A: Clone + Send + 'static> TimedStore<A> {
-    /// An empty store; `values` writes its values into the changelog.
+    /// Makes an empty store; `values` encodes its values for the changelog.
     #[must_use]
     pub fn new<S: Serde<View = Owned<A>>>(values: S, timing: impl Timing<A> + 'static) -> Self {
         Self {
@@ -105,25 +106,25 @@ impl<A: Clone + Send + 'static> TimedStore<A> {
         }
     }
 
-    /// The time up to which everything that was due is done.
+    /// Returns the time up to which everything that was due is done.
     #[must_use]
     pub const fn closed_up_to(&self) -> TimestampMs {
         self.closed_up_to
     }
 
-    /// Everything that is due up to there is done, once [`TimedStore::pop_due`] has found nothing more.
+    /// Notes that everything that is due up to `time` is done, after [`TimedStore::pop_due`] has found nothing more.
     pub fn close_up_to(&mut self, time: TimestampMs) {
         self.closed_up_to = self.closed_up_to.max(time);
     }
 
-    /// The slot of a key that has values: what the methods below take.
+    /// Returns the slot of a key that has values, for the methods below.
     #[must_use]
     pub fn slot(&self, key: &[u8]) -> Option<u32> {
         let hash = self.hasher.hash_one(key);
         self.index.find(hash, |slot| *self.slots[*slot as usize].key == *key).copied()
     }
 
-    /// The slot of a key, which may have no values yet.
+    /// Returns the slot of a key, which may have no values yet.
     pub fn slot_for(&mut self, key: &[u8]) -> u32 {
         if let Some(slot) = self.slot(key) {
             return slot;
@@ -144,19 +145,19 @@ impl<A: Clone + Send + 'static> TimedStore<A> {
         slot
     }
 
-    /// The key of a slot.
+    /// Returns the key of a slot.
     #[must_use]
     pub fn key(&self, slot: u32) -> &[u8] {
         &self.slots[slot as usize].key
     }
 
-    /// The values of a slot, in order of time.
+    /// Returns the values of a slot, in order of time.
     #[must_use]
     pub fn items(&self, slot: u32) -> &VecDeque<Item<A>> {
         &self.slots[slot as usize].items
     }
 
-    /// Changes the value at a place, made by `init` if there is none.
+    /// Changes the value at a position; `init` makes it if there is none.
     pub fn update<R>(&mut self, slot: u32, at: At, init: impl FnOnce() -> A, change: impl FnOnce(&mut A) -> R) -> R {
         let items = &self.slots[slot as usize].items;
         // Most records are later than those before them.
@@ -196,7 +197,7 @@ impl<A: Clone + Send + 'static> TimedStore<A> {
         self.update(slot, at, || value, |_| ());
     }
 
-    /// Takes a value out; it is returned.
+    /// Removes and returns a value.
     pub fn remove(&mut self, slot: u32, at: At) -> Option<A> {
         let items = &mut self.slots[slot as usize].items;
         let place = items.binary_search_by_key(&at, |item| item.at).ok()?;
@@ -207,7 +208,7 @@ impl<A: Clone + Send + 'static> TimedStore<A> {
         Some(value)
     }
 
-    /// Takes out the values of a slot that are earlier than `time`.
+    /// Removes the values of a slot that are earlier than `time`.
     pub fn remove_before(&mut self, slot: u32, time: i64) {
         let items = &mut self.slots[slot as usize].items;
         while items.front().is_some_and(|item| item.at.0 < time)
@@ -218,8 +219,8 @@ impl<A: Clone + Send + 'static> TimedStore<A> {
         }
     }
 
-    /// The earliest time at which something is due, up to `up_to`, and the slot that it is due for: what is due at one time comes
-    /// in the order of the slots. [`TimedStore::done`] must follow.
+    /// Returns the earliest time up to `up_to` at which something is due, and the slot that it is due for.
+    /// Slots that are due at the same time come in their order. The caller must call [`TimedStore::done`] afterwards.
     pub fn pop_due(&mut self, up_to: TimestampMs) -> Option<(i64, u32)> {
         loop {
             let (bound, slot) = *self.due.first().filter(|(bound, _)| *bound <= up_to.0)?;
@@ -235,13 +236,13 @@ impl<A: Clone + Send + 'static> TimedStore<A> {
         }
     }
 
-    /// What was due for a slot up to `time` is done; the store itself is closed up to there by [`TimedStore::close_up_to`] only, when
-    /// that is so for all slots.
+    /// Notes that everything that was due for a slot up to `time` is done. The store itself is closed up to a time only
+    /// by [`TimedStore::close_up_to`], when that is so for all slots.
     pub fn done(&mut self, slot: u32, time: i64) {
         self.remind_after(slot, self.closed_up_to.max(TimestampMs(time)));
     }
 
-    /// Looks when something is due for a slot next.
+    /// Computes when something is due for a slot next.
     fn remind(&mut self, slot: u32) {
         self.remind_after(slot, self.closed_up_to);
     }
@@ -264,22 +265,22 @@ impl<A: Clone + Send + 'static> TimedStore<A> {
         }
     }
 
-    /// The bound of what is due next.
+    /// Returns the lower bound of the time at which something is due next.
     #[must_use]
     pub fn first_due(&self) -> Option<TimestampMs> {
         self.due.first().map(|(due, _)| TimestampMs(*due))
     }
 
-    /// All values: by slot, and in order of time.
+    /// Returns all values, by slot and in order of time.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &Item<A>)> {
         self.slots.iter().flat_map(|slot| slot.items.iter().map(|item| (&*slot.key, item)))
     }
 
-    /// Values that the open transaction has changed and that are there, in order of the changes.
+    /// Returns the values that the open transaction has changed and that exist, in the order of the changes.
     pub fn changed(&self) -> impl Iterator<Item = (u32, &Item<A>)> {
         self.undo.iter().filter_map(|undo| match undo {
             Undo::Inserted(slot, at) => Some((*slot, self.find(*slot, *at)?)),
-            // One that was taken out and made again is told as that.
+            // A value that was removed and added again is covered by its later entry.
             Undo::Changed(slot, at, _) => {
                 self.find(*slot, *at).filter(|item| item.touched & BORN == 0).map(|item| (*slot, item))
             }
@@ -287,7 +288,7 @@ impl<A: Clone + Send + 'static> TimedStore<A> {
         })
     }
 
-    /// Whether the open transaction has changed a value.
+    /// Returns whether the open transaction has changed a value.
     #[must_use]
     pub const fn is_changed(&self, item: &Item<A>) -> bool {
         item.touched & !BORN == self.epoch
@@ -323,7 +324,7 @@ impl<A: Clone + Send + 'static> Store for TimedStore<A> {
             let time = value.and_then(|value| value.try_into().ok()).ok_or(RestoreError::Key)?;
             self.closed_up_to = TimestampMs(from_ordered(time));
             self.committed_up_to = self.closed_up_to;
-            // The bounds stay what they are, bounds from below.
+            // The bounds need not change, since they remain lower bounds.
             return Ok(());
         }
         let (at, key) = decode(key).ok_or(RestoreError::Key)?;
@@ -403,7 +404,7 @@ impl<A: Clone + Send + 'static> Store for TimedStore<A> {
         }
         self.epoch += 1;
         if has_closed {
-            // What was done is due again, also where no value has changed.
+            // Work that was done is due again, even where no value has changed.
             touched.extend(0..u32::try_from(self.slots.len()).unwrap_or(u32::MAX));
         }
         for slot in &touched {

@@ -49,7 +49,7 @@ impl<A: Clone + Send + 'static> WindowStore<A> {
         self.closed_up_to
     }
 
-    /// The end of the window that closes first.
+    /// Returns the end of the window that closes first.
     #[must_use]
     pub fn first_due(&self) -> Option<TimestampMs> {
         self.windows.first().map(|group| TimestampMs(self.windows.window(group).end))
@@ -224,7 +224,7 @@ impl<A: Clone + Send + 'static> Store for WindowStore<A> {
     }
 }
 
-/// Closes no window.
+/// A watermark that closes no window.
 const BEFORE_ALL: TimestampMs = TimestampMs(i64::MIN);
 
 fn encode(window: Window) -> [u8; 16] {

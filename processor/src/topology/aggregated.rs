@@ -11,18 +11,18 @@ use crate::serde::Serde;
 use crate::state::{Handle, KeyValueStore};
 use crate::types::{Owned, Rec};
 
-/// The results of the aggregation `G` of a stream: each replaces the one before it under its key.
+/// The results of the aggregation `G` of a stream: each replaces the earlier one under its key.
 pub type Updates<KS, C, G> = Stream<KS, Latest<Junction<C>, KS, G, <G as KeptOf<KS, C>>::Kept>>;
 
 /// Aggregation without windows: one value a key, for ever. [`Emit::OnClose`] is refused, since nothing closes.
 impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
-    /// Counts the records of each key. The store is `name`, its changelog `<application id>-<name>-changelog`; so it is with the
-    /// steps below.
+    /// Counts the records of each key. The name of the store is `name`, and that of its changelog `<application
+    /// id>-<name>-changelog`; the same holds for the steps below.
     pub fn count(self, name: &str, emit: Emit) -> Updates<KS, C, Count> {
         self.aggregate_by(name, emit, Count)
     }
 
-    /// The sum of a number of each record. Integers stay at their ends rather than go round.
+    /// Adds up a number of each record. An integer that would overflow stays at its limit.
     pub fn sum<T, F>(self, name: &str, emit: Emit, number: F) -> Updates<KS, C, Sum<F>>
     where
         T: Number,
@@ -31,7 +31,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         self.aggregate_by(name, emit, Sum(number))
     }
 
-    /// The least of a number of each record.
+    /// Finds the least of the numbers of the records.
     pub fn min<T, F>(self, name: &str, emit: Emit, number: F) -> Updates<KS, C, Least<F>>
     where
         T: Number,
@@ -40,7 +40,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         self.aggregate_by(name, emit, Least(number))
     }
 
-    /// The greatest of a number of each record.
+    /// Finds the greatest of the numbers of the records.
     pub fn max<T, F>(self, name: &str, emit: Emit, number: F) -> Updates<KS, C, Greatest<F>>
     where
         T: Number,
@@ -49,7 +49,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         self.aggregate_by(name, emit, Greatest(number))
     }
 
-    /// The mean of a number of each record, as an `f64`.
+    /// Computes the mean of a number of each record, as an `f64`.
     pub fn avg<T, F>(self, name: &str, emit: Emit, number: F) -> Updates<KS, C, Average<F>>
     where
         T: Number,
@@ -58,8 +58,8 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         self.aggregate_by(name, emit, Average(number))
     }
 
-    /// The `count` greatest of what `of` makes of the records, greatest first: a tuple that begins with the score, for example.
-    /// What is kept is written as JSON.
+    /// Finds the `count` greatest of the values that `of` makes of the records, greatest first: tuples that begin with
+    /// the score, for example. The values are written as JSON.
     pub fn top_n<T, F>(self, name: &str, emit: Emit, count: usize, of: F) -> Updates<KS, C, Top<F>>
     where
         T: Ord + Clone + Send + serde::Serialize + serde::de::DeserializeOwned + 'static,
@@ -68,7 +68,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         self.aggregate_by(name, emit, Top { count, of })
     }
 
-    /// How many different values `of` makes of the records: exact, since all are kept, as JSON.
+    /// Counts the different values that `of` makes of the records. Exact, since all of them are kept, as JSON.
     pub fn count_distinct<T, F>(self, name: &str, emit: Emit, of: F) -> Updates<KS, C, Distinct<F>>
     where
         T: Ord + Clone + Send + serde::Serialize + serde::de::DeserializeOwned + 'static,
@@ -77,7 +77,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         self.aggregate_by(name, emit, Distinct(of))
     }
 
-    /// Makes one value of the values of each key: `reduce` adds a later one to what there is.
+    /// Makes one value of the values of each key: `reduce` adds a later value to the kept one.
     pub fn reduce<S, A, F>(self, name: &str, value_serde: S, emit: Emit, reduce: F) -> Updates<KS, C, Reduce<S, F>>
     where
         C: Chain<Value = Owned<A>>,
@@ -88,7 +88,8 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         self.aggregate_by(name, emit, Reduce { serde: value_serde, reduce })
     }
 
-    /// Gathers the records of each key: `init` makes the value, `add` changes it, `value_serde` writes it into the changelog.
+    /// Gathers the records of each key: `init` makes the value, `add` changes it, and `value_serde` writes
+    /// it into the changelog.
     pub fn aggregate<S, A, I, F>(
         self,
         name: &str,
@@ -107,8 +108,8 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         self.aggregate_by(name, emit, Fold::new(value_serde, init, add, merge))
     }
 
-    /// Gathers the records of each key with an [`Aggregation`](crate::operator::Aggregation). What is gathered is cloned once per
-    /// transaction in which it changes, to be there if the transaction is aborted.
+    /// Gathers the records of each key with an [`Aggregation`](crate::operator::Aggregation). The kept value is cloned
+    /// once per transaction in which it changes, to be restored if the transaction is aborted.
     pub fn aggregate_by<G: Kept<KS::View, C::Value>>(
         self,
         name: &str,

@@ -1,4 +1,4 @@
-//! The builder: where streams begin, and where the whole is checked.
+//! The builder: the beginning of streams, and the check of the whole job.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ pub struct Builder {
     graph: Rc<RefCell<Graph>>,
 }
 
-/// A stream whose key stays bytes, or null.
+/// A stream whose keys stay bytes, or null.
 pub type ValueStream<VS> = Stream<Nullable<Raw>, Source<Nullable<Raw>, VS, RecordTime>>;
 
 impl Builder {
@@ -30,28 +30,28 @@ impl Builder {
         Self { graph: Rc::new(RefCell::new(Graph::new(application_id))) }
     }
 
-    /// What happens to records of source topics that have no timestamp: by default they are counted and skipped. A timestamp
-    /// extractor ([`Stream::timestamp`](super::Stream::timestamp)) gives them a time instead.
+    /// Sets the reaction to records of source topics without a timestamp: by default they are counted and skipped.
+    /// A timestamp extractor ([`Stream::timestamp`](super::Stream::timestamp)) gives them a time instead.
     pub fn on_untimed(&mut self, untimed: Untimed) -> &mut Self {
         self.graph.borrow_mut().untimed = untimed;
         self
     }
 
-    /// What happens to records of source topics that cannot be decoded: by default they are counted and skipped.
+    /// Sets the reaction to records of source topics that cannot be decoded: by default they are counted and skipped.
     pub fn on_undecodable(&mut self, undecodable: Undecodable) -> &mut Self {
         self.graph.borrow_mut().undecodable = undecodable;
         self
     }
 
-    /// A stream of the values in `topic`; keys stay as they are, bytes or null.
+    /// A stream of the values in `topic`; keys stay unchanged, bytes or null.
     ///
-    /// A topic may be read by several streams: each record then goes through one after the other.
+    /// A topic may be read by several streams: each record then passes through one after the other.
     pub fn stream<VS: Serde>(&mut self, topic: &str, value: VS) -> ValueStream<VS> {
         self.keyed_stream(topic, Nullable(Raw), value)
     }
 
-    /// A stream of the records in `topic`, which is partitioned by that key already: windows may follow without a
-    /// shuffle.
+    /// A stream of the records in `topic`, which is already partitioned by that key: windows may follow without
+    /// a shuffle.
     pub fn keyed_stream<KS: Serde, VS: Serde>(
         &mut self,
         topic: &str,
@@ -68,9 +68,9 @@ impl Builder {
     /// Checks the job.
     ///
     /// # Errors
-    /// All that is wrong with it, not only the first.
+    /// All errors of the job, not only the first.
     pub fn build(self) -> Result<Topology, BuildErrors> {
-        // Streams that lead nowhere may still hold on to the graph.
+        // Streams without a following step may still hold the graph.
         let mut graph = std::mem::take(&mut *self.graph.borrow_mut());
         if graph.nodes.is_empty() {
             graph.errors.push(BuildError::Empty);
@@ -117,16 +117,16 @@ impl Drafts {
                 sources.push(SourceSpec { topic, kind, watermark: reads.watermark, version });
                 sources.len() - 1
             });
-            // One watermark for all readers of a partition: none of them may see a record as late that would not be by
-            // its own.
+            // All readers of a partition have one watermark, so that none of them finds a record late that its own
+            // watermark would not.
             sources[input].watermark = sources[input].watermark.and(reads.watermark);
             drafts.heads[place].push(HeadSpec { node: NodeId(index), input });
         }
         drafts
     }
 
-    /// Without a store of the user's, what the upstream tasks have said needs one: they do not say it again to a task
-    /// that starts anew.
+    /// Adds a store for progress to sub-topologies without a store of the user's, because upstream tasks do not repeat
+    /// their marks for a task that starts anew.
     fn add_progress(&self, graph: &mut Graph) {
         for (index, sources) in self.sources.iter().enumerate() {
             let has_store = graph.stores.iter().any(|store| self.places[store.node.0] == index);
@@ -137,7 +137,7 @@ impl Drafts {
         }
     }
 
-    /// As many as the partitions of its sources, when those are known.
+    /// The number of its sources' partitions, if it is known.
     fn task_count(&self, place: usize) -> Option<Partitions> {
         let counts = self.sources[place].iter().map(|source| match source.kind {
             SourceKind::External => None,
@@ -172,8 +172,8 @@ impl Drafts {
     }
 }
 
-/// Gives each store its sub-topology and the number of its partitions, and checks that its sources are partitioned
-/// alike.
+/// Assigns each store to its sub-topology and sets the number of its partitions, and checks that its sources
+/// are partitioned alike.
 fn fix_stores(graph: &mut Graph, drafts: &Drafts) {
     let Graph { stores, sinks, errors, .. } = graph;
     for store in stores {
@@ -202,11 +202,11 @@ fn shuffles(graph: &Graph, places: &[usize], place: usize) -> Vec<crate::output:
     shuffles
 }
 
-/// The steps of each sub-topology as `describe()` shows them.
+/// The steps of each sub-topology, as `describe()` prints them.
 fn texts(graph: &Graph, places: &[usize]) -> Vec<Vec<StepText>> {
     let count = places.iter().max().map_or(0, |last| last + 1);
     let mut texts = vec![Vec::new(); count];
-    // An output that nothing follows is none.
+    // A further output that no step follows is not shown.
     let is_shown = |node: &Node| !(node.is_side && node.children.is_empty());
     let names = |nodes: &[NodeId]| {
         let shown = nodes.iter().map(|node| &graph.nodes[node.0]).filter(|node| is_shown(node));

@@ -1,8 +1,8 @@
-//! What `build()` finds wrong with a job, and the rules for names.
+//! The errors that `build()` finds in a job, and the rules for names.
 
 use std::fmt;
 
-/// Everything that is wrong with a job, in the order of its declaration.
+/// All errors of a job, in the order of its declaration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BuildErrors(pub Vec<BuildError>);
 
@@ -18,32 +18,32 @@ impl fmt::Display for BuildErrors {
 
 impl std::error::Error for BuildErrors {}
 
-/// One thing that is wrong with a job.
+/// One error of a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// A name that is missing, or that Kafka would refuse as a part of a topic's name.
+    /// A name is missing, or Kafka would refuse it as a part of a topic's name.
     BadName {
-        /// What it names.
+        /// The kind of thing that it names.
         what: &'static str,
         /// The name.
         name: String,
-        /// What is wrong with it.
+        /// The error.
         why: &'static str,
     },
-    /// Two stateful steps of one name: they would share a topic.
+    /// Two steps with state have the same name: they would share a topic.
     DuplicateName {
         /// The name.
         name: String,
     },
-    /// A repartition topic with no partition.
+    /// A repartition topic has no partition.
     BadPartitions {
         /// The step.
         name: String,
-        /// What was asked for.
+        /// The requested number.
         partitions: i32,
     },
-    /// Windows that are no windows, such as of size zero.
+    /// The windows are invalid, for example of size zero.
     BadWindow {
         /// The step.
         name: String,
@@ -55,26 +55,26 @@ pub enum BuildError {
         /// The step.
         name: String,
     },
-    /// Results that are to come out on close, of a step in which nothing closes.
+    /// A step in which nothing closes is to put out its results on close.
     NeverCloses {
         /// The step.
         name: String,
     },
-    /// State behind a `select_key`: records of one key are in several tasks there.
+    /// There is state after a `select_key`, where records of one key are in several tasks.
     Rekeyed {
         /// The step.
         name: String,
     },
-    /// A stream that leads nowhere.
+    /// A stream has no following step.
     Unfinished {
         /// Its source topic.
         topic: String,
     },
     /// Topics with different numbers of partitions reach one step with state.
     NotCopartitioned(NotCopartitioned),
-    /// A stream of another job.
+    /// A stream belongs to another job.
     ForeignStream,
-    /// A job without a stream.
+    /// The job has no stream.
     Empty,
 }
 
@@ -135,7 +135,7 @@ impl std::error::Error for BuildError {}
 /// Longest name of a topic. Source: Kafka's `Topic.MAX_NAME_LENGTH`.
 const TOPIC_BYTES_MAX: usize = 249;
 
-/// What Kafka would say of a topic of this name, or of one made with it.
+/// The reason why Kafka would refuse a topic of this name, or one with a name made from it.
 pub(super) fn check_name(what: &'static str, name: &str) -> Option<BuildError> {
     let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     let why = match name {

@@ -1,4 +1,4 @@
-//! The job as it is declared: steps, what follows what, and which of them belong together.
+//! The declared job: steps, their order, and the sub-topologies that they form.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,16 +9,16 @@ use crate::output::{SinkId, StoreId};
 use crate::types::Partitions;
 use crate::watermark::Watermark;
 
-/// A job under declaration: all its streams share it.
+/// A job under declaration, shared by all its streams.
 #[derive(Default)]
 pub(super) struct Graph {
     pub(super) application_id: String,
     pub(super) nodes: Vec<Node>,
     pub(super) sinks: Vec<SinkSpec>,
     pub(super) stores: Vec<StoreSpec>,
-    /// Joins what follows a step that is used more than once.
+    /// The joiners for steps that are used more than once.
     pub(super) tees: BTreeMap<NodeId, TeeMaker>,
-    /// Builds the chain that ends in a step, for one task.
+    /// For each step that ends a chain, a function that builds the chain for one task.
     pub(super) ends: Vec<(NodeId, EndBuilder)>,
     pub(super) undecodable: Undecodable,
     pub(super) untimed: Untimed,
@@ -28,7 +28,8 @@ pub(super) struct Graph {
     stateless_count: usize,
 }
 
-/// A store that a step wants: what its name has behind the step's, how it is written, and how it is made.
+/// A store that a step wants: the suffix of its name behind that of the step, the text that identifies its format,
+/// and the function that makes it.
 pub(super) type WantedStore<'n> = (&'n str, String, StoreMaker);
 
 /// Builds a chain from its end on.
@@ -39,17 +40,17 @@ pub(super) type EndBuilder = Box<dyn Fn(&mut StageBuilder<'_>) + Send + Sync>;
 pub(super) struct Node {
     pub(super) kind: NodeKind,
     pub(super) name: String,
-    /// For `describe()`.
+    /// Details for `describe()`.
     pub(super) detail: String,
     pub(super) parents: Vec<NodeId>,
     pub(super) children: Vec<NodeId>,
-    /// The streams of its further outputs. Their parent it is, but they do not take what its children take.
+    /// The streams of its further outputs. It is their parent, but they do not get the records of its other children.
     pub(super) sides: Vec<NodeId>,
-    /// Whether it may be that nothing follows.
+    /// Whether the step may have no following step.
     pub(super) may_end: bool,
-    /// Whether it is the stream of a further output of a step.
+    /// Whether the node is the stream of a further output of a step.
     pub(super) is_side: bool,
-    /// Whether records have another key behind it, without a shuffle.
+    /// Whether records after it have another key, without a shuffle.
     pub(super) rekeys: bool,
 }
 
@@ -60,13 +61,13 @@ pub(super) enum NodeKind {
     Sink(SinkId),
 }
 
-/// What a source reads.
+/// The topic that a source reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Reads {
     pub(super) topic: String,
-    /// The step that writes the topic, if it is one of the job's own, and the partitions of it.
+    /// The step that writes the topic, and its number of partitions, if it is one of the job's own.
     pub(super) shuffle: Option<(NodeId, Partitions)>,
-    /// How its records are written, for a topic of the job's own.
+    /// The version in which its records are written, for a topic of the job's own.
     pub(super) version: String,
     pub(super) watermark: Watermark,
 }
@@ -84,7 +85,7 @@ impl Graph {
         self.node(NodeKind::Source(reads), name, String::new(), &[])
     }
 
-    /// Adds a step that has no state.
+    /// Adds a step without state.
     pub(super) fn stateless(&mut self, operator: &str, parents: &[NodeId]) -> NodeId {
         self.stateless_count += 1;
         let name = format!("{operator}-{}", self.stateless_count);
@@ -102,7 +103,7 @@ impl Graph {
         id
     }
 
-    /// Adds a step that has stores: of the step's name, or of that and a suffix.
+    /// Adds a step with stores, which have the step's name, or that and a suffix.
     pub(super) fn stateful(
         &mut self,
         (name, detail): (&str, &str),
@@ -127,7 +128,7 @@ impl Graph {
         self.end_of(name, sink, &[parent])
     }
 
-    /// Adds a sink behind any number of steps.
+    /// Adds a sink after any number of steps.
     pub(super) fn end_of(&mut self, name: &str, sink: SinkId, parents: &[NodeId]) -> NodeId {
         let SinkSpec { topic, kind } = &self.sinks[sink.0];
         let detail = match kind {
@@ -142,7 +143,7 @@ impl Graph {
         NodeId(self.nodes.len() - 1)
     }
 
-    /// A source like that one, to be used beside it.
+    /// A second source like this one, to be used beside it.
     pub(super) fn source_again(&mut self, node: NodeId) -> NodeId {
         match self.nodes[node.0].kind.clone() {
             NodeKind::Source(reads) => self.source(reads),
@@ -181,7 +182,7 @@ impl Graph {
         SinkSpec { topic, kind: SinkKind::Repartition { partitions } }
     }
 
-    /// The index of a topic that the job writes; a topic of the user's may be written from several places.
+    /// The index of a topic that the job writes; a topic of the user's may be written by several steps.
     pub(super) fn sink(&mut self, sink: SinkSpec) -> SinkId {
         if sink.kind == SinkKind::External {
             self.errors.extend(check_name("topic", &sink.topic));
@@ -193,7 +194,7 @@ impl Graph {
         }))
     }
 
-    /// A store and its changelog; what depends on the whole graph is filled in by `build()`.
+    /// Adds a store and its changelog; `build()` fills in what depends on the whole graph.
     pub(super) fn store(&mut self, name: &str, node: NodeId, version: String, make: Option<StoreMaker>) -> StoreId {
         let topic = self.internal_topic(name, "changelog");
         let changelog = self.sink(SinkSpec { topic, kind: SinkKind::Changelog { partitions: None } });
@@ -205,14 +206,14 @@ impl Graph {
 
     fn internal_topic(&mut self, name: &str, purpose: &str) -> String {
         let topic = format!("{}-{name}-{purpose}", self.application_id);
-        // Names that are wrong by themselves have been reported as such.
+        // Names that are invalid by themselves have been reported already.
         if check_name("step", name).is_none() && check_name("application id", &self.application_id).is_none() {
             self.errors.extend(check_name("internal topic", &topic));
         }
         topic
     }
 
-    /// Takes the name of a store or of a repartition topic.
+    /// Registers the name of a store or of a repartition topic.
     fn claim(&mut self, name: &str) {
         self.errors.extend(check_name("step", name));
         if !name.is_empty() && !self.names.insert(name.to_owned()) {
@@ -220,10 +221,10 @@ impl Graph {
         }
     }
 
-    /// A step and all before it, up to the sources of its sub-topology.
+    /// A step and all steps before it, up to the sources of its sub-topology.
     fn steps_before(&self, node: NodeId) -> BTreeSet<NodeId> {
         let mut before = BTreeSet::from([node]);
-        // Parents are declared first.
+        // Parents are declared before their children.
         for index in (0..=node.0).rev() {
             if before.contains(&NodeId(index)) {
                 before.extend(&self.nodes[index].parents);
@@ -232,12 +233,12 @@ impl Graph {
         before
     }
 
-    /// Whether records have got another key on the way to a step, without a shuffle.
+    /// Returns whether records have got another key on the way to a step, without a shuffle.
     pub(super) fn is_rekeyed(&self, node: NodeId) -> bool {
         self.steps_before(node).into_iter().any(|node| self.nodes[node.0].rekeys)
     }
 
-    /// The topics whose records reach a step without a shuffle between, in the order of their declaration.
+    /// The topics whose records reach a step without a shuffle in between, in the order of their declaration.
     pub(super) fn sources_before(&self, node: NodeId) -> Vec<String> {
         let mut topics = Vec::new();
         for node in self.steps_before(node) {
@@ -250,7 +251,7 @@ impl Graph {
         topics
     }
 
-    /// Reports the streams that lead nowhere.
+    /// Reports the streams without a following step.
     pub(super) fn check_ends(&mut self) {
         let mut topics = Vec::new();
         for (index, node) in self.nodes.iter().enumerate() {
@@ -262,8 +263,8 @@ impl Graph {
         self.errors.extend(topics.into_iter().map(|topic| BuildError::Unfinished { topic }));
     }
 
-    /// The sub-topology of each node: steps that follow each other belong together, and so do the readers of one
-    /// topic, since a group gives each partition to one member. Numbered in the order of their first steps.
+    /// The sub-topology of each node: steps that follow each other belong together, and so do the readers of one topic,
+    /// because a group gives each partition to one member. They are numbered in the order of their first steps.
     pub(super) fn sub_topologies(&self) -> Vec<usize> {
         let mut links: Vec<(usize, usize)> = Vec::new();
         let mut readers = BTreeMap::new();

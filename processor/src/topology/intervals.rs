@@ -1,4 +1,4 @@
-//! The second store of an aggregation that puts its results out by intervals.
+//! The second store of an aggregation that puts out its results at intervals.
 
 use super::graph::WantedStore;
 use crate::operator::{Emit, Intervals};

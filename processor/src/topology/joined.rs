@@ -1,4 +1,4 @@
-//! Two streams joined within a span of event time, and records deduplicated, as methods.
+//! The joins of two streams within a span of event time, and deduplication, as methods.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::state::{Handle, Set, TimedStore};
 use crate::types::Owned;
 use crate::window::JoinWindow;
 
-/// Which sides of a join come out alone when they have found no partner.
+/// The sides of a join whose records come out alone if they have found no partner.
 #[derive(Clone, Copy)]
 struct Alone {
     left: bool,
@@ -19,8 +19,8 @@ struct Alone {
 }
 
 impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
-    /// Joins each record with those of `other` that have its key and lie within `window` of its event time: each pair comes out
-    /// once, at the greater of the two times.
+    /// Joins each record with those of `other` that have its key and lie within `window` of its event time.
+    /// Each pair comes out once, at the greater of the two times.
     ///
     /// Records wait for partners in the stores `name-left` and `name-right`, written by `serdes`; the changelogs are
     /// `<application id>-<name>-left-changelog` and `..-right-changelog`. A record behind the watermark is late.
@@ -49,8 +49,9 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         self.pair((name, "inner join", Alone { left: false, right: false }), other, window, serdes, both)
     }
 
-    /// As [`Stream::join`]; a record of this stream that has found no partner comes out with `None`, once no partner can come any
-    /// more, at its own time. A step with windows behind it needs the span of the join as its lateness.
+    /// As [`Stream::join`]; in addition, a record of this stream that has found no partner comes out with `None` at
+    /// its own time, as soon as no partner can come any more. A windowed step behind the join needs the span of the
+    /// join as its lateness.
     pub fn left_join<D, SL, SR, L, R, B, F>(
         self,
         name: &str,
@@ -150,7 +151,8 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         Stream { graph: self.graph, node, key_serde: self.key_serde, chain }
     }
 
-    /// Only the first record of each key; those less than `within` of event time away from it are left out. The store is `name`.
+    /// Passes on only the first record of each key; those less than `within` of event time away from it are left out.
+    /// The name of the store is `name`.
     pub fn dedup(self, name: &str, within: Duration) -> Stream<KS, Dedup<Junction<C>>> {
         let mut graph = self.graph.borrow_mut();
         if self.key_serde.has_null() {

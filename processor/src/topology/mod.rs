@@ -1,8 +1,8 @@
-//! A job as data: declared by a typed builder, checked by `build()`, printed by `describe()`, run by the runtime or the
-//! test driver.
+//! A job as data: declared by a typed builder, checked by `build()`, printed by `describe()`, run by the
+//! runtime or the test driver.
 //!
 //! A *sub-topology* is everything between two shuffles, with one or more source topics. A *task* is a sub-topology on
-//! one partition number of these topics. Sub-topologies are joined by repartition topics only.
+//! one partition number of these topics. Only repartition topics connect sub-topologies.
 
 mod aggregated;
 mod builder;
@@ -38,7 +38,7 @@ pub use stream::{Predicate, Stream};
 pub use table::{Table, TopicTable};
 pub use windowed::{Gathered, KeptOf, WindowedBy, WindowedStream};
 
-/// A job that has been checked. Shared by all workers; it holds no state of a run.
+/// A job that has been checked. It is shared by all workers, and has no state of a run.
 pub struct Topology {
     application_id: String,
     sub_topologies: Vec<SubTopology>,
@@ -49,8 +49,8 @@ pub struct Topology {
 }
 
 impl Topology {
-    /// Starts to declare a job. The application id names its consumer group, its transactional ids and its internal
-    /// topics: two jobs must not share one, and a job that changes it starts anew.
+    /// Starts to declare a job. Its consumer group, its transactional ids and its internal topics are named after
+    /// the application id: two jobs must not share one, and a job that changes it starts anew.
     #[must_use]
     pub fn builder(application_id: &str) -> Builder {
         Builder::new(application_id)
@@ -62,19 +62,19 @@ impl Topology {
         &self.application_id
     }
 
-    /// The sub-topologies; [`SubTopologyId`] is the index.
+    /// The sub-topologies; a [`SubTopologyId`] is an index of it.
     #[must_use]
     pub fn sub_topologies(&self) -> &[SubTopology] {
         &self.sub_topologies
     }
 
-    /// Every topic that the job writes; [`SinkId`] is the index.
+    /// Every topic that the job writes; a [`SinkId`] is an index of it.
     #[must_use]
     pub fn sinks(&self) -> &[SinkSpec] {
         &self.sinks
     }
 
-    /// Every store of the job; [`StoreId`] is the index.
+    /// Every store of the job; a [`StoreId`] is an index of it.
     #[must_use]
     pub fn stores(&self) -> &[StoreSpec] {
         &self.stores
@@ -86,8 +86,8 @@ impl Topology {
         self.sub_topologies.iter().find(|sub_topology| sub_topology.sources.iter().any(|source| source.topic == topic))
     }
 
-    /// The topics of each sub-topology that reads several: partitions of equal numbers belong to one task, and so to
-    /// one worker.
+    /// The topics of each sub-topology that reads several: partitions with equal numbers belong to one task,
+    /// and so to one worker.
     #[must_use]
     pub fn together(&self) -> Vec<Vec<&str>> {
         let several = self.sub_topologies.iter().filter(|sub_topology| sub_topology.sources.len() > 1);
@@ -112,7 +112,8 @@ impl Topology {
         sources.filter(|source| source.kind == SourceKind::External).map(|source| source.topic.as_str())
     }
 
-    /// The topics of the user's that all sub-topologies above one read; one that is above it on two ways comes twice.
+    /// The topics of the user's that all sub-topologies upstream of one read; a topic that reaches it in
+    /// two ways occurs twice.
     #[must_use]
     pub fn sources_above(&self, id: SubTopologyId) -> Vec<&str> {
         let mut topics = Vec::new();
@@ -125,11 +126,12 @@ impl Topology {
         topics
     }
 
-    /// Where a bounded run ends for a reader of `source`: for each upstream task the end that its marks will say.
+    /// The ends of a bounded run for a reader of `source`: for each upstream task, the end that its marks will state.
     /// `None` for a source of the user's, which has no upstream tasks.
     ///
-    /// `ends` holds the end offset of each partition of each source topic of the user's. A task that reads several
-    /// partitions says the sum of their ends, and one behind a shuffle the sum of what it waits for itself.
+    /// `ends` has the end offset of each partition of each source topic of the user's. A task that reads
+    /// several partitions states the sum of their ends, and a task downstream of a shuffle the sum of the ends
+    /// that it expects itself.
     #[must_use]
     pub fn expected_ends(&self, source: &SourceSpec, ends: &BTreeMap<String, Vec<Offset>>) -> Option<Vec<Offset>> {
         let SourceKind::Repartition { upstream, .. } = source.kind else { return None };
@@ -149,8 +151,8 @@ impl Topology {
         Some(sums)
     }
 
-    /// How many tasks a sub-topology has: as many as its source with the most partitions. `counts` holds the numbers of
-    /// partitions of the topics of the user's; one that is missing counts as 0.
+    /// The number of tasks of a sub-topology, which is that of the partitions of its largest source.
+    /// `counts` has the numbers of partitions of the user's topics; a missing one counts as 0.
     #[must_use]
     pub fn task_count(&self, id: SubTopologyId, counts: &BTreeMap<String, i32>) -> i32 {
         self.sub_topologies[id.0].sources.iter().map(|source| source.partition_count(counts)).max().unwrap_or(0)
@@ -160,7 +162,7 @@ impl Topology {
     /// state: the topics that reach it without a shuffle must have equal numbers.
     ///
     /// # Errors
-    /// The first step for which they have not.
+    /// The first step for which they have different numbers.
     pub fn check_partitions(&self, counts: &BTreeMap<String, i32>) -> Result<(), NotCopartitioned> {
         self.stores.iter().try_for_each(|store| {
             let sources = self.sub_topologies[store.sub_topology.0].sources.iter();
@@ -169,25 +171,25 @@ impl Topology {
         })
     }
 
-    /// What happens to records that cannot be decoded.
+    /// The reaction to records that cannot be decoded.
     #[must_use]
     pub const fn undecodable(&self) -> Undecodable {
         self.undecodable
     }
 
-    /// The same job with another rule for records that cannot be decoded: a rule that configuration may set.
+    /// The same job with another reaction to records that cannot be decoded, which configuration may set.
     #[must_use]
     pub fn with_undecodable(self, undecodable: Undecodable) -> Self {
         Self { undecodable, ..self }
     }
 
-    /// What happens to records that have no timestamp.
+    /// The reaction to records without a timestamp.
     #[must_use]
     pub const fn untimed(&self) -> Untimed {
         self.untimed
     }
 
-    /// The same job with another rule for records that have no timestamp: a rule that configuration may set.
+    /// The same job with another reaction to records without a timestamp, which configuration may set.
     #[must_use]
     pub fn with_untimed(self, untimed: Untimed) -> Self {
         Self { untimed, ..self }
@@ -214,7 +216,7 @@ pub struct SubTopology {
     heads: Vec<HeadSpec>,
     steps: Vec<StepText>,
     ends: Vec<graph::EndBuilder>,
-    /// How many steps follow each, in the whole job.
+    /// The number of steps that follow each step, in the whole job.
     uses: Arc<Vec<usize>>,
     tees: Arc<BTreeMap<NodeId, TeeMaker>>,
 }
@@ -246,7 +248,7 @@ impl SubTopology {
         self.id
     }
 
-    /// The topics that it reads. It has as many tasks as the one with the most partitions has partitions.
+    /// The topics that it reads. It has as many tasks as the largest of them has partitions.
     #[must_use]
     pub fn sources(&self) -> &[SourceSpec] {
         &self.sources
@@ -283,11 +285,12 @@ impl SubTopology {
 pub struct SourceSpec {
     /// Its name.
     pub topic: String,
-    /// Whose it is.
+    /// The owner of the topic.
     pub kind: SourceKind,
-    /// How its partitions make watermarks; without effect on a repartition topic, whose watermarks come in it.
+    /// The watermark policy of its partitions; no effect on a repartition topic, which carries its watermarks.
     pub watermark: Watermark,
-    /// For a topic of the job's own, how its records are written. Readers remember it, and refuse another one.
+    /// For a topic of the job's own, the version in which its records are written. Readers remember it,
+    /// and refuse another one.
     pub version: String,
 }
 
@@ -301,16 +304,16 @@ impl SourceSpec {
     }
 }
 
-/// Whose topic a source is.
+/// The owner of a source topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SourceKind {
-    /// The user's: it must be there, with as many partitions as it has.
+    /// The user: the topic must exist, and has any number of partitions.
     External,
-    /// The job's own: read committed, and deleted behind the commits only.
+    /// The job: the topic is read committed, and its records are deleted once their offsets are committed.
     Repartition {
         /// The sub-topology that writes it.
         upstream: SubTopologyId,
-        /// How many partitions it has.
+        /// Number of its partitions.
         partitions: Partitions,
     },
 }
@@ -320,23 +323,23 @@ pub enum SourceKind {
 pub struct SinkSpec {
     /// Its name.
     pub topic: String,
-    /// What it is for.
+    /// Its purpose.
     pub kind: SinkKind,
 }
 
-/// What a topic that the job writes is for.
+/// The purpose of a topic that the job writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SinkKind {
-    /// The user's: it must be there.
+    /// An output of the user's; the topic must exist.
     External,
-    /// A shuffle; the job makes it.
+    /// A shuffle; the job creates the topic.
     Repartition {
-        /// How many partitions it has.
+        /// Number of its partitions.
         partitions: Partitions,
     },
-    /// State; the job makes it, with `cleanup.policy=compact`.
+    /// State; the job creates the topic, with `cleanup.policy=compact`.
     Changelog {
-        /// How many partitions it has; `None` for as many as its sub-topology has tasks, see [`Topology::task_count`].
+        /// Number of its partitions; `None` for as many as its sub-topology has tasks, see [`Topology::task_count`].
         partitions: Option<Partitions>,
     },
 }
@@ -349,14 +352,14 @@ pub struct StoreSpec {
     pub changelog: SinkId,
     /// The sub-topology that has it.
     pub sub_topology: SubTopologyId,
-    /// How its entries are written, with the windows that they are of. The changelog remembers it, and another one is
-    /// refused.
+    /// The version in which its entries are written, with their windows. The changelog remembers it,
+    /// and another one is refused.
     pub version: String,
     /// The step that has it.
     node: NodeId,
-    /// The topics whose records reach it without a shuffle between.
+    /// The topics whose records reach it without a shuffle in between.
     sources: Vec<String>,
-    /// Makes it; `None` for one that holds only what the task itself writes, how far event time has come.
+    /// Makes the store; `None` for one that only has the progress of event time, which the task writes itself.
     make: Option<StoreMaker>,
 }
 

@@ -1,4 +1,4 @@
-//! Tables, and streams and tables joined with them, as methods.
+//! Tables, and the joins of streams and tables with them, as methods.
 
 use std::rc::Rc;
 
@@ -9,11 +9,11 @@ use crate::serde::{Nullable, Serde};
 use crate::state::{Handle, KeyValueStore};
 use crate::types::{Owned, Reborrow, Rec};
 
-/// The latest value of each key, as rows of type `A`: what streams and other tables look up. Made by [`Builder::table`] or
-/// [`Stream::to_table`].
+/// A table: the latest value of each key, as a row of type `A`, for look-ups by streams and other tables.
+/// Made by [`Builder::table`] or [`Stream::to_table`].
 ///
-/// Each task holds the rows of its partition, in a store with a changelog. What is joined with a table must be partitioned
-/// as it is: `build()` and the start of the job check the numbers of partitions.
+/// Each task holds the rows of its partition, in a store with a changelog. A stream that is joined with a table must be
+/// partitioned like it: `build()` and the start of the job check the numbers of partitions.
 pub struct Table<KS, A, C> {
     changes: Stream<KS, Upsert<C, A>>,
     name: String,
@@ -24,10 +24,11 @@ pub struct Table<KS, A, C> {
 pub type TopicTable<KS, VS, A> = Table<KS, A, Junction<Source<KS, Nullable<VS>, RecordTime>>>;
 
 impl Builder {
-    /// A table of the records in `topic`, which is partitioned by that key; null deletes a row. `name` names the store.
+    /// Declares a table of the records in `topic`, which is partitioned by their key; null deletes a row.
+    /// `name` names the store.
     ///
-    /// The rows are kept in a changelog of the job's own, `<application id>-<name>-changelog`: the topic need not be
-    /// compacted.
+    /// The rows are kept in a changelog of the job itself, `<application id>-<name>-changelog`:
+    /// the topic need not be compacted.
     pub fn table<KS, VS, A>(&mut self, topic: &str, name: &str, key: KS, value: VS) -> TopicTable<KS, VS, A>
     where
         KS: Serde,
@@ -39,8 +40,8 @@ impl Builder {
 }
 
 impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
-    /// The latest value of each key, as a table. Of values that may be missing (`Option`), `None` deletes a row. The store is
-    /// `name`, its changelog `<application id>-<name>-changelog`.
+    /// Declares a table of the latest value of each key. If values may be missing (`Option`), `None` deletes a row.
+    /// The name of the store is `name`, and that of its changelog `<application id>-<name>-changelog`.
     pub fn to_table<S, A>(self, name: &str, value_serde: S) -> Table<KS, A, Junction<C>>
     where
         C: Chain<Value: Optional<A>>,
@@ -60,7 +61,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         let chain = Upsert { previous: self.junction(), store, node };
         let alone = chain.clone();
         let end = move |stage: &mut crate::operator::StageBuilder<'_>| {
-            // Where changes are taken, the steps that take them build it.
+            // If steps take the changes, those steps build the table.
             if stage.uses(node) == 0 {
                 alone.build(Drain, stage);
             }
@@ -71,10 +72,10 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         Table { changes, name: name.to_owned(), store }
     }
 
-    /// Joins each record with the row of its key; a record without one is left out.
+    /// Joins each record with the row of its key; a record without a row is left out.
     ///
-    /// The row is what the task has read by then: between a stream and a table that the job reads there is no order but that in
-    /// which the task takes its inputs.
+    /// The row is the one that the task has read by then: between a stream and a table that the job reads, the only
+    /// order is that in which the task takes its inputs.
     pub fn join_table<A, T, B, F>(
         self,
         table: &Table<KS, A, T>,
@@ -89,7 +90,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         self.lookup("join_table", table, join)
     }
 
-    /// Joins each record with the row of its key, `None` when there is none; otherwise as [`Stream::join_table`].
+    /// Joins each record with the row of its key, or `None` if there is no row; otherwise as [`Stream::join_table`].
     pub fn left_join_table<A, T, B, F>(
         self,
         table: &Table<KS, A, T>,
@@ -114,7 +115,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         self.then(node, |previous| Lookup { previous, store, join })
     }
 
-    /// The step that looks up rows: in one sub-topology with the table, and partitioned as it is.
+    /// Declares the step that looks up rows, in one sub-topology with the table and partitioned like it.
     fn looks_up<A, T>(&self, step: &str, table: &Table<KS, A, T>) -> NodeId {
         let mut graph = self.graph.borrow_mut();
         let name = || table.name.clone();
@@ -138,7 +139,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
     }
 }
 
-/// The changes of a join of two tables: a row, or `None` for one that is no more.
+/// The changes of a join of two tables: a row, or `None` for a deleted one.
 type Rows<R> = Owned<Option<R>>;
 
 impl<KS, A, C> Table<KS, A, C>
@@ -147,13 +148,13 @@ where
     A: Clone + Send + 'static,
     C: Chain<Key = KS::View, Value: Optional<A>>,
 {
-    /// The changes of its rows: what each was, and what it is.
+    /// Returns the changes of the rows: each with the value before and the value after.
     pub fn changes(&self) -> Stream<KS, Upsert<C, A>> {
         self.changes.clone()
     }
 
-    /// A row of both for each key that is in both, as changes: `None` for a row that is no more. [`Stream::to_table`] makes a table of
-    /// them.
+    /// Joins the rows of keys that are in both tables, as changes: `None` for a row that is deleted.
+    /// [`Stream::to_table`] makes a table of them.
     pub fn join<B, D, R, F>(
         &self,
         other: &Table<KS, B, D>,
@@ -168,7 +169,7 @@ where
         self.pair(other, move |one: Option<&A>, other: Option<&B>| one.zip(other).map(|(one, other)| join(one, other)))
     }
 
-    /// A row for each key of this table, with that of the other one where it is; otherwise as [`Table::join`].
+    /// Joins each row of this table with that of the other one, or `None`; otherwise as [`Table::join`].
     pub fn left_join<B, D, R, F>(
         &self,
         other: &Table<KS, B, D>,
@@ -183,7 +184,7 @@ where
         self.pair(other, move |one: Option<&A>, other: Option<&B>| one.map(|one| join(one, other)))
     }
 
-    /// A row for each key of either; otherwise as [`Table::join`].
+    /// Makes a row for each key of either table; otherwise as [`Table::join`].
     pub fn outer_join<B, D, R, F>(
         &self,
         other: &Table<KS, B, D>,
@@ -200,7 +201,8 @@ where
         })
     }
 
-    /// A change on either side looks up the other side. Both stores have it by then.
+    /// Declares the steps by which a change on either side looks up the other side. Both stores have the change
+    /// by then.
     fn pair<B, D, R, F>(
         &self,
         other: &Table<KS, B, D>,

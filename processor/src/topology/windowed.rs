@@ -11,22 +11,22 @@ use crate::serde::Serde;
 use crate::state::{Handle, Store};
 use crate::types::{InWindow, Owned, Reborrow, Rec, Windowed};
 
-/// A stream divided into windows: what is missing is the aggregation.
+/// A stream divided into windows, which has to be aggregated.
 #[must_use = "windows do nothing until something is aggregated in them"]
 pub struct WindowedBy<KS: Serde, C: Chain, W> {
     pub(super) stream: Stream<KS, C>,
     pub(super) windows: W,
-    /// What follows for late records.
+    /// The steps for late records.
     late: Option<LateSteps<KS, C>>,
 }
 
-/// Declares what happens with late records.
+/// A closure that declares the steps for late records.
 type LateSteps<KS, C> = Box<dyn FnOnce(Stream<KS, Side<<KS as Serde>::View, <C as Chain>::Value>>)>;
 
 /// The results of the aggregation `G` in the windows `W` of a stream.
 pub type Gathered<KS, C, W, G> = WindowedStream<KS, WindowAggregate<Junction<C>, W, KS, G, <G as KeptOf<KS, C>>::Kept>>;
 
-/// What an aggregation of a stream keeps.
+/// The kept value of an aggregation of a stream.
 pub trait KeptOf<KS, C> {
     /// See [`Aggregation::Kept`](crate::operator::Aggregation::Kept).
     type Kept: Clone + Send + 'static;
@@ -37,36 +37,37 @@ impl<KS: Serde, C: Chain<Key = KS::View>, G: Kept<KS::View, C::Value>> KeptOf<KS
 }
 
 impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
-    /// Divides each key's records into windows, to be aggregated: [`Tumbling`](crate::window::Tumbling),
-    /// [`Sliding`](crate::window::Sliding) and [`Session`](crate::window::Session) by event time, and each of them in
-    /// [`ProcessingTime`](crate::window::ProcessingTime).
+    /// Divides the records of each key into windows, to be aggregated: [`Tumbling`](crate::window::Tumbling),
+    /// [`Sliding`](crate::window::Sliding) and [`Session`](crate::window::Session) by event time, and each of them
+    /// in [`ProcessingTime`](crate::window::ProcessingTime).
     pub fn window<W: Windowing>(self, windows: W) -> WindowedBy<KS, C, W> {
         WindowedBy { stream: self, windows, late: None }
     }
 }
 
 impl<KS: Serde, C: Chain<Key = KS::View>, W: Windowing> WindowedBy<KS, C, W> {
-    /// Windows close that much after the watermark has reached their ends: records that come in the meantime are in time. As the
-    /// grace period of Kafka Streams. A step with windows behind this one needs the same lateness, or its results are late there.
+    /// Closes windows only `lateness` after the watermark has reached their ends: records that come in the meantime are
+    /// not late. This is the grace period of Kafka Streams. A windowed step behind this one needs the same lateness,
+    /// or the results are late there.
     pub fn lateness(self, lateness: Duration) -> WindowedBy<KS, C, Lenient<W>> {
         let Self { stream, windows, late } = self;
         let lateness_ms = i64::try_from(lateness.as_millis()).unwrap_or(i64::MAX);
         WindowedBy { stream, windows: Lenient { windows, lateness_ms }, late }
     }
 
-    /// What happens with late records, whose windows are all closed: `steps` gets the stream of them, which must end somewhere. They
-    /// are counted as late in any case.
+    /// Declares the steps for late records, whose windows are all closed: `steps` gets the stream of them, which must
+    /// end in an output. They are counted as late in any case.
     pub fn on_late(self, steps: impl FnOnce(Stream<KS, Side<KS::View, C::Value>>) + 'static) -> Self {
         Self { late: Some(Box::new(steps)), ..self }
     }
 
-    /// Counts the records of each key and window. The store is `name`, its changelog `<application
-    /// id>-<name>-changelog`; so it is with the steps below.
+    /// Counts the records of each key and window. The name of the store is `name`, and that of its changelog
+    /// `<application id>-<name>-changelog`; the same holds for the steps below.
     pub fn count(self, name: &str, emit: Emit) -> Gathered<KS, C, W, Count> {
         self.aggregate_by(name, emit, Count)
     }
 
-    /// The sum of a number of each record. Integers stay at their ends rather than go round.
+    /// Adds up a number of each record. An integer that would overflow stays at its limit.
     pub fn sum<T, F>(self, name: &str, emit: Emit, number: F) -> Gathered<KS, C, W, Sum<F>>
     where
         T: Number,
@@ -75,7 +76,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>, W: Windowing> WindowedBy<KS, C, W> {
         self.aggregate_by(name, emit, Sum(number))
     }
 
-    /// The least of a number of each record.
+    /// Finds the least of the numbers of the records.
     pub fn min<T, F>(self, name: &str, emit: Emit, number: F) -> Gathered<KS, C, W, Least<F>>
     where
         T: Number,
@@ -84,7 +85,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>, W: Windowing> WindowedBy<KS, C, W> {
         self.aggregate_by(name, emit, Least(number))
     }
 
-    /// The greatest of a number of each record.
+    /// Finds the greatest of the numbers of the records.
     pub fn max<T, F>(self, name: &str, emit: Emit, number: F) -> Gathered<KS, C, W, Greatest<F>>
     where
         T: Number,
@@ -93,7 +94,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>, W: Windowing> WindowedBy<KS, C, W> {
         self.aggregate_by(name, emit, Greatest(number))
     }
 
-    /// The mean of a number of each record, as an `f64`.
+    /// Computes the mean of a number of each record, as an `f64`.
     pub fn avg<T, F>(self, name: &str, emit: Emit, number: F) -> Gathered<KS, C, W, Average<F>>
     where
         T: Number,
@@ -102,8 +103,8 @@ impl<KS: Serde, C: Chain<Key = KS::View>, W: Windowing> WindowedBy<KS, C, W> {
         self.aggregate_by(name, emit, Average(number))
     }
 
-    /// The `count` greatest of what `of` makes of the records, greatest first: a tuple that begins with the score, for example.
-    /// What is kept is written as JSON.
+    /// Finds the `count` greatest of the values that `of` makes of the records, greatest first: tuples that begin with
+    /// the score, for example. The values are written as JSON.
     pub fn top_n<T, F>(self, name: &str, emit: Emit, count: usize, of: F) -> Gathered<KS, C, W, Top<F>>
     where
         T: Ord + Clone + Send + serde::Serialize + serde::de::DeserializeOwned + 'static,
@@ -112,7 +113,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>, W: Windowing> WindowedBy<KS, C, W> {
         self.aggregate_by(name, emit, Top { count, of })
     }
 
-    /// How many different values `of` makes of the records: exact, since all are kept, as JSON.
+    /// Counts the different values that `of` makes of the records. Exact, since all of them are kept, as JSON.
     pub fn count_distinct<T, F>(self, name: &str, emit: Emit, of: F) -> Gathered<KS, C, W, Distinct<F>>
     where
         T: Ord + Clone + Send + serde::Serialize + serde::de::DeserializeOwned + 'static,
@@ -121,7 +122,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>, W: Windowing> WindowedBy<KS, C, W> {
         self.aggregate_by(name, emit, Distinct(of))
     }
 
-    /// Makes one value of the values of each key and window: `reduce` adds a later one to what there is.
+    /// Makes one value of the values of each key and window: `reduce` adds a later value to the kept one.
     pub fn reduce<S, A, F>(self, name: &str, value_serde: S, emit: Emit, reduce: F) -> Gathered<KS, C, W, Reduce<S, F>>
     where
         C: Chain<Value = Owned<A>>,
@@ -132,8 +133,8 @@ impl<KS: Serde, C: Chain<Key = KS::View>, W: Windowing> WindowedBy<KS, C, W> {
         self.aggregate_by(name, emit, Reduce { serde: value_serde, reduce })
     }
 
-    /// Gathers the records of each key and window, for windows of any kind: `init` makes the value, `add` changes it, and `merge`
-    /// adds the value of later records to it; `value_serde` writes it. See [`WindowedBy::aggregate`].
+    /// Gathers the records of each key and window, for windows of any kind: `init` makes the value, `add` changes it,
+    /// `merge` adds the value of later records to it, and `value_serde` writes it. See [`WindowedBy::aggregate`].
     pub fn aggregate_merged<S, A, I, F, M>(
         self,
         name: &str,
@@ -155,8 +156,8 @@ impl<KS: Serde, C: Chain<Key = KS::View>, W: Windowing> WindowedBy<KS, C, W> {
 
     /// Gathers the records of each key and window with an [`Aggregation`](crate::operator::Aggregation).
     ///
-    /// A record whose windows are closed is late: left out, and counted as such. What is gathered is cloned once per
-    /// transaction in which it changes, to be there if the transaction is aborted.
+    /// A record whose windows are closed is late: it is left out and counted. The kept value is cloned once per
+    /// transaction in which it changes, to be restored if the transaction is aborted.
     pub fn aggregate_by<G: Kept<KS::View, C::Value>>(
         self,
         name: &str,
@@ -200,12 +201,12 @@ impl<KS: Serde, C: Chain<Key = KS::View>, W: Windowing> WindowedBy<KS, C, W> {
 }
 
 impl<KS: Serde, C: Chain<Key = KS::View>, W: Unmerged> WindowedBy<KS, C, W> {
-    /// Gathers the records of each key and window: `init` makes the value, `aggregate` changes it, `value_serde`
-    /// writes it into the changelog of the store `name`. For sliding windows and sessions see
-    /// [`WindowedBy::aggregate_merged`].
+    /// Gathers the records of each key and window: `init` makes the value, `aggregate` changes it,
+    /// and `value_serde` writes it into the changelog of the store `name`. For sliding windows and sessions
+    /// see [`WindowedBy::aggregate_merged`].
     ///
-    /// A record whose window is closed is late: left out, and counted as such. The value is cloned once per
-    /// transaction in which it changes, to be there if the transaction is aborted.
+    /// A record whose window is closed is late: it is left out, and counted as late. The value is cloned once per
+    /// transaction in which it changes, for the case that the transaction is aborted.
     pub fn aggregate<S, A, I, F>(
         self,
         name: &str,
@@ -243,8 +244,8 @@ where
     A: 'static,
     C: Chain<Key = KS::View, Value = InWindow<A>>,
 {
-    /// A value of its own for each result: what goes on is a plain stream, under the same key, with the last
-    /// millisecond of the window as event time.
+    /// Makes a value for each result. The output is a plain stream, with the same key, and the last millisecond of the
+    /// window as event time.
     pub fn map<B, F>(self, mut map: F) -> Stream<KS, impl Chain<Key = KS::View, Value = Owned<B>> + use<KS, A, C, B, F>>
     where
         B: 'static,
@@ -253,7 +254,7 @@ where
         self.stream.map(move |result: &Rec<'_, KS::View, InWindow<A>>| map(windowed(result)))
     }
 
-    /// Only the results for which `keep` is true.
+    /// Keeps only the results for which `keep` is true.
     pub fn filter<F>(
         self,
         mut keep: F,

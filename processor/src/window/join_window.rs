@@ -1,10 +1,10 @@
-//! How far apart records may be that are joined.
+//! The greatest distance in time of records that are joined.
 
 use std::time::Duration;
 
 use super::millis;
 
-/// The span of event time in which a record of the left stream finds partners in the right one: both ends are in it.
+/// The span of event time in which a record of the left stream finds partners in the right one. Both ends are in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JoinWindow {
     before_ms: i64,
@@ -12,25 +12,25 @@ pub struct JoinWindow {
 }
 
 impl JoinWindow {
-    /// Partners are at most `distance` earlier or later, in whole milliseconds.
+    /// Makes a span in which partners are at most `distance` earlier or later, in whole milliseconds.
     #[must_use]
     pub fn within(distance: Duration) -> Self {
         Self::between(distance, distance)
     }
 
-    /// Partners are at most `before` earlier and at most `after` later, in whole milliseconds.
+    /// Makes a span in which partners are at most `before` earlier and at most `after` later, in whole milliseconds.
     #[must_use]
     pub fn between(before: Duration, after: Duration) -> Self {
         Self { before_ms: millis(before), after_ms: millis(after) }
     }
 
-    /// How much earlier a partner may be.
+    /// Returns how much earlier a partner may be, in ms.
     #[must_use]
     pub const fn before_ms(self) -> i64 {
         self.before_ms
     }
 
-    /// How much later a partner may be.
+    /// Returns how much later a partner may be, in ms.
     #[must_use]
     pub const fn after_ms(self) -> i64 {
         self.after_ms

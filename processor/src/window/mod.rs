@@ -1,7 +1,7 @@
-//! Which windows a timestamp falls into. Pure arithmetic; one file per kind of window.
+//! The windows of a timestamp. Pure arithmetic; one file per kind of window.
 //!
-//! Laws that every kind keeps: a timestamp lands in at least one window, each of them contains it, and the windows that
-//! are closed at a watermark stay closed at every later one.
+//! Rules that every kind keeps: a timestamp is in at least one window, each of its windows contains it, and the windows
+//! that are closed at a watermark stay closed at every later one.
 
 mod join_window;
 mod processing_time;
@@ -21,7 +21,7 @@ pub use session::Session;
 pub use sliding::Sliding;
 pub use tumbling::Tumbling;
 
-/// A kind of window that a timestamp alone decides: from a timestamp to the windows that it falls into.
+/// A kind of window that is a function of the timestamp alone: from a timestamp to the windows that contain it.
 pub trait Windows: Clone + Send + Sync + 'static {
     /// The windows of one timestamp.
     type Assigned: Iterator<Item = Window>;
@@ -32,12 +32,12 @@ pub trait Windows: Clone + Send + Sync + 'static {
     /// Whether the sizes make sense; `build()` refuses the topology otherwise.
     fn is_valid(&self) -> bool;
 
-    /// Kind and sizes: for [`Topology::describe`](crate::topology::Topology::describe), and to know state of other
+    /// Kind and sizes, for [`Topology::describe`](crate::topology::Topology::describe), and to recognise state of other
     /// windows. Different windows must have different texts, in all versions.
     fn describe(&self) -> String;
 }
 
-/// Whole milliseconds.
+/// Returns the whole milliseconds of a duration.
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

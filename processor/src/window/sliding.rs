@@ -7,11 +7,11 @@ use kafka_wire::types::TimestampMs;
 use super::millis;
 use crate::types::Window;
 
-/// Windows of a fixed size, a new one every so often, aligned to 1970-01-01 UTC: what others call hopping. Each timestamp is in
-/// `size / every` of them, rounded up or down.
+/// Windows of a fixed size, of which a new one begins at fixed distances, aligned to 1970-01-01 UTC (hopping windows,
+/// in the words of other systems). Each timestamp is in `size / every` of them, rounded up or down.
 ///
-/// What is gathered is kept by panes, the largest spans that are never cut by a window, and each record is added to one pane:
-/// the cost of a record does not grow as windows overlap more.
+/// Values are kept by panes, the largest spans that no window cuts, and each record is added to one pane:
+/// the cost of a record does not grow with the overlap of the windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sliding {
     size_ms: i64,
@@ -20,31 +20,33 @@ pub struct Sliding {
 }
 
 impl Sliding {
-    /// Windows of `size`, in whole milliseconds, that follow each other without overlap until [`Sliding::every`] is set.
+    /// Makes windows of `size`, in whole milliseconds, that follow each other without overlap until [`Sliding::every`]
+    /// is set.
     #[must_use]
     pub fn of(size: Duration) -> Self {
         Self { size_ms: millis(size), every_ms: millis(size), offset_ms: 0 }
     }
 
-    /// A window begins each `every`, in whole milliseconds; `build()` refuses less than one, and more than the size.
+    /// Sets the distance of the starts of windows, in whole milliseconds; `build()` refuses less than one,
+    /// and more than the size.
     #[must_use]
     pub fn every(self, every: Duration) -> Self {
         Self { every_ms: millis(every), ..self }
     }
 
-    /// Windows that begin so much later.
+    /// Moves the starts of all windows by `offset`.
     #[must_use]
     pub fn offset(self, offset: Duration) -> Self {
         Self { offset_ms: millis(offset), ..self }
     }
 
-    /// Whether the sizes make sense.
+    /// Returns whether the sizes are valid.
     #[must_use]
     pub const fn is_valid(self) -> bool {
         self.every_ms > 0 && self.every_ms <= self.size_ms
     }
 
-    /// For `describe()`, and to know state of other windows.
+    /// Returns the text for `describe()`, which also tells state of other windows apart.
     #[must_use]
     pub fn describe(self) -> String {
         match self.offset_ms {
@@ -53,39 +55,39 @@ impl Sliding {
         }
     }
 
-    /// The start of the pane of a timestamp.
+    /// Returns the start of the pane of a timestamp.
     #[must_use]
     pub fn pane(self, timestamp: TimestampMs) -> i64 {
         floor(timestamp.0, greatest_common_divisor(self.size_ms, self.every_ms), self.offset_ms)
     }
 
-    /// The window that ends at `end`.
+    /// Returns the window that ends at `end`.
     #[must_use]
     pub const fn ending_at(self, end: i64) -> Window {
         Window { start: end.saturating_sub(self.size_ms), end }
     }
 
-    /// The end of the first window that the pane starting at `pane` is in.
+    /// Returns the end of the first window that contains the pane starting at `pane`.
     #[must_use]
     pub fn first_end(self, pane: i64) -> i64 {
         let before = floor(pane.saturating_sub(self.size_ms), self.every_ms, self.offset_ms);
         before.saturating_add(self.every_ms).saturating_add(self.size_ms)
     }
 
-    /// The end of the last window that the pane starting at `pane` is in.
+    /// Returns the end of the last window that contains the pane starting at `pane`.
     #[must_use]
     pub fn last_end(self, pane: i64) -> i64 {
         floor(pane, self.every_ms, self.offset_ms).saturating_add(self.size_ms)
     }
 
-    /// The end of the first window that ends after `time`.
+    /// Returns the end of the first window that ends after `time`.
     #[must_use]
     pub fn end_after(self, time: TimestampMs) -> i64 {
         let before = floor(time.0.saturating_sub(self.size_ms), self.every_ms, self.offset_ms);
         before.saturating_add(self.every_ms).saturating_add(self.size_ms)
     }
 
-    /// The windows of a timestamp, earliest first.
+    /// Returns the windows of a timestamp, earliest first.
     pub fn windows(self, timestamp: TimestampMs) -> impl Iterator<Item = Window> {
         let pane = self.pane(timestamp);
         let (first, last) = (self.first_end(pane), self.last_end(pane));
@@ -93,14 +95,15 @@ impl Sliding {
         std::iter::successors(Some(first), end).take_while(move |end| *end <= last).map(move |end| self.ending_at(end))
     }
 
-    /// The start of the first window after the one that ends at `end`: what is earlier is in no window any more.
+    /// Returns the start of the first window after the one that ends at `end`: earlier timestamps are in no later
+    /// window.
     #[must_use]
     pub const fn next_start(self, end: i64) -> i64 {
         end.saturating_sub(self.size_ms).saturating_add(self.every_ms)
     }
 }
 
-/// The greatest `offset + n * step` that is not after `time`.
+/// Returns the greatest `offset + n * step` that is not after `time`.
 fn floor(time: i64, step: i64, offset: i64) -> i64 {
     time.saturating_sub(time.wrapping_sub(offset).rem_euclid(step))
 }

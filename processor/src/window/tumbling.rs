@@ -1,4 +1,4 @@
-//! Windows of one size, side by side.
+//! Consecutive windows of one size.
 
 use std::iter::{Once, once};
 use std::time::Duration;
@@ -16,14 +16,14 @@ pub struct Tumbling {
 }
 
 impl Tumbling {
-    /// Windows of `size`, in whole milliseconds; less than one is refused by `build()`.
+    /// Windows of `size`, in whole milliseconds; `build()` refuses less than one.
     #[must_use]
     pub fn of(size: Duration) -> Self {
         Self { size_ms: millis(size), offset_ms: 0 }
     }
 
-    /// Windows that begin so much later: days of a time zone two hours behind UTC, for example, by an offset of two hours. Only the
-    /// rest by the size counts.
+    /// Moves the starts of all windows by `offset`: days of a time zone two hours behind UTC, for example, by an offset
+    /// of two hours. Only the remainder of the offset by the size counts.
     #[must_use]
     pub fn offset(self, offset: Duration) -> Self {
         Self { offset_ms: millis(offset).checked_rem(self.size_ms).unwrap_or(0), ..self }
@@ -40,8 +40,8 @@ impl Windows for Tumbling {
 
     #[inline]
     fn assign(&self, timestamp: TimestampMs) -> Once<Window> {
-        // Euclidean, so that the windows before 1970 are as wide as those after it; saturating, because any timestamp
-        // can come.
+        // The remainder is Euclidean, so that the windows before 1970 are as wide as those after it; the subtraction
+        // saturates, because any timestamp can occur.
         let into_window = timestamp.0.wrapping_sub(self.offset_ms).rem_euclid(self.size_ms);
         once(self.starting_at(timestamp.0.saturating_sub(into_window)))
     }
@@ -116,7 +116,7 @@ mod tests {
             let window = Tumbling::of(Duration::from_millis(size)).assign(TimestampMs(at.into())).next().expect("one window");
             let (mark, later) = (i64::from(mark), i64::from(mark) + i64::from(later));
             prop_assert!(!window.is_closed_at(TimestampMs(mark)) || window.is_closed_at(TimestampMs(later)));
-            // The late rule: what can still come at a watermark of `at` finds its window open.
+            // The rule of lateness: a record that can still come at a watermark of `at` finds its window open.
             prop_assert!(!window.is_closed_at(TimestampMs(at.into())));
         }
     }

@@ -1,4 +1,4 @@
-//! Commits in the order in which they were asked for: one request at a time, so that none overtakes another.
+//! Commits in the order in which they are asked for: one request at a time, so that none overtakes another.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
@@ -12,10 +12,10 @@ use super::OffsetCommitError;
 use crate::client::{Client, commit_offsets};
 use crate::cluster::{CommittedOffset, GroupMetadata, TopicPartition};
 
-/// Offsets, to be read next.
+/// Offsets of the next records to read, by partition.
 pub(super) type Offsets = Vec<(TopicPartition, CommittedOffset)>;
 
-/// A commit that is on its way. Its answer may be awaited; a failure that nobody awaits is a warning in the log.
+/// A commit on its way. Its result may be awaited; a failure that nobody awaits is logged as a warning.
 #[derive(Debug)]
 pub struct PendingCommit {
     answer: oneshot::Receiver<Result<(), OffsetCommitError>>,
@@ -35,11 +35,11 @@ impl Future for PendingCommit {
 pub(super) enum Origin {
     User,
     Timer,
-    /// Partitions are given up behind it.
+    /// Partitions are given up after it.
     Revocation,
 }
 
-/// A commit that was answered.
+/// The outcome of a commit that was answered.
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) origin: Origin,
@@ -54,7 +54,7 @@ struct Job {
     answer: oneshot::Sender<Result<(), OffsetCommitError>>,
 }
 
-/// The task that commits. What waits for its turn is joined to one request.
+/// The task that commits. Commits that wait for their turn are joined into one request.
 #[derive(Debug)]
 pub(super) struct Committer {
     jobs: mpsc::UnboundedSender<Job>,
@@ -71,7 +71,7 @@ impl Committer {
 
     pub(super) fn commit(&self, group: GroupMetadata, offsets: Offsets, origin: Origin) -> PendingCommit {
         let (sender, answer) = oneshot::channel();
-        // A task that is gone drops the sender, which the answer tells.
+        // If the task is gone, the sender of the result is dropped, which tells the receiver.
         let _ = self.jobs.send(Job { group, offsets, origin, answer: sender });
         PendingCommit { answer }
     }
@@ -100,7 +100,7 @@ async fn run(client: Client, mut asked: mpsc::UnboundedReceiver<Job>, told: mpsc
         while let Some(first) = jobs.pop_front() {
             let group = first.group.clone();
             let mut turn = vec![first];
-            // Those of another generation are asked about by themselves, in order.
+            // Commits of another generation get a request of their own, in order.
             while jobs.front().is_some_and(|job| job.group == group) {
                 turn.extend(jobs.pop_front());
             }
@@ -116,7 +116,7 @@ async fn run(client: Client, mut asked: mpsc::UnboundedReceiver<Job>, told: mpsc
 
 fn answer(job: Job, done: Result<(), OffsetCommitError>, told: &mpsc::UnboundedSender<Outcome>) {
     let Job { group, offsets, origin, answer } = job;
-    // Whoever listened may be gone.
+    // The receiver may be gone.
     let _ = told.send(Outcome { origin, offsets, is_done: done.is_ok() });
     match answer.send(done) {
         // The timer tries again after the rebalance.

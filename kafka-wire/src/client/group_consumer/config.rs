@@ -1,4 +1,4 @@
-//! The settings of a group consumer, under names that Kafka's users know.
+//! The settings of a group consumer, with the names that users of Kafka know.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,74 +11,74 @@ use crate::group::{Assignor, GroupConfig};
 use crate::types::IsolationLevel;
 use crate::wire::Str;
 
-/// Which topics a group consumer reads.
+/// The topics that a group consumer reads.
 #[derive(Clone, Debug)]
 pub enum Subscription {
-    /// These. One that does not exist is read once it does.
+    /// These topics. A topic that does not exist is read as soon as it does.
     Topics(Vec<Str>),
-    /// All whose names match, also those that come later: looked for every
+    /// All topics whose names match, including later ones: they are looked up every
     /// [`metadata_max_age`](ClientConfig::metadata_max_age). Kafka's own topics are left out.
     Pattern(TopicPattern),
 }
 
-/// A test of topic names, made here and not at the broker.
+/// A test of topic names, made by the client and not by the broker.
 #[derive(Clone)]
 pub struct TopicPattern {
     text: String,
     matches: Arc<dyn Fn(&str) -> bool + Send + Sync>,
 }
 
-/// The choice of a group consumer about a topic that does not exist.
+/// The treatment of a topic that does not exist.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MissingTopic {
-    /// Waits for it, after a warning in the log.
+    /// The consumer waits for it, after a warning in the log.
     #[default]
     Wait,
     /// Polls fail with [`GroupConsumerError::MissingTopic`] while it is missing.
     Fail,
 }
 
-/// How a group consumer works. Start from [`GroupConsumerConfig::new`] and change what differs, or use
-/// [`GroupConsumer::builder`].
+/// The settings of a group consumer. Start from [`GroupConsumerConfig::new`] and change what differs,
+/// or use [`GroupConsumer::builder`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct GroupConsumerConfig {
-    /// `group.id`: consumers with the same one share the partitions.
+    /// `group.id`: consumers with the same id share the partitions.
     pub group_id: Str,
     /// `group.instance.id`: makes the member static, so that a restart within `session_timeout` keeps its partitions
     /// without a rebalance. Default: none.
     pub instance_id: Option<Str>,
     /// The topics to read.
     pub subscription: Subscription,
-    /// `auto.offset.reset`: where to begin a partition of which the group has committed nothing, and where to go on
-    /// when what comes next was deleted. Default: at the end, as Kafka's.
+    /// `auto.offset.reset`: where reading begins in a partition for which the group has committed nothing, and where it
+    /// goes on when the next records were deleted. Default: at the end, as in Kafka.
     pub auto_offset_reset: ResetPolicy,
-    /// `auto.commit.interval.ms`: what was handed out is committed so often, in the background, by polls, and also
-    /// before partitions are given up and at the close. `None` (`enable.auto.commit=false`): only by `commit`. Default
-    /// 5 s.
+    /// `auto.commit.interval.ms`: the interval at which offsets of records that were handed out are committed.
+    /// Commits are made by polls, in the background, and also before partitions are given up and at the close.
+    /// `None` (`enable.auto.commit=false`): only by `commit`. Default 5 s.
     pub auto_commit_interval: Option<Duration>,
-    /// `isolation.level`. Default: read uncommitted, as Kafka's.
+    /// `isolation.level`. Default: read uncommitted, as in Kafka.
     pub isolation: IsolationLevel,
-    /// `partition.assignment.strategy`, preferred first. Default: range and cooperative sticky, as Java's.
+    /// `partition.assignment.strategy`, preferred first. Default: range and cooperative sticky, as in the Java client.
     pub assignors: Vec<Assignor>,
     /// `session.timeout.ms`. Default 45 s.
     pub session_timeout: Duration,
     /// `heartbeat.interval.ms`. Default 3 s.
     pub heartbeat_interval: Duration,
-    /// `max.poll.interval.ms`: a consumer whose owner does not poll for so long leaves the group, and the next poll
-    /// says [`Lost`](super::AssignmentChange::Lost). It also bounds how long a rebalance waits for this member. Default
-    /// 5 min.
+    /// `max.poll.interval.ms`: a consumer whose owner does not poll for this long leaves the group, and the next
+    /// poll returns [`Lost`](super::AssignmentChange::Lost). It also bounds how long a rebalance waits for this
+    /// member. Default 5 min.
     pub max_poll_interval: Duration,
-    /// Whether a topic that does not exist is waited for.
+    /// The treatment of a topic that does not exist.
     pub missing_topic: MissingTopic,
-    /// `fetch.min.bytes` and the like. `isolation` and `reset` in it do not count.
+    /// `fetch.min.bytes` and the like. Its `isolation` and `reset` are ignored.
     pub fetch: ConsumerConfig,
-    /// Bytes that one batch may take when it is decompressed. Default 128 MiB.
+    /// Most bytes that one batch may take when it is decompressed. Default 128 MiB.
     pub decompression_limit_bytes: usize,
 }
 
 impl GroupConsumerConfig {
-    /// Kafka's defaults.
+    /// Makes settings with Kafka's defaults.
     #[must_use]
     pub fn new(group_id: impl Into<Str>, subscription: Subscription) -> Self {
         Self {
@@ -116,8 +116,8 @@ impl GroupConsumerConfig {
     }
 }
 
-/// A group consumer in the making; the methods are named after Kafka's settings, and their fields in
-/// [`GroupConsumerConfig`] say more.
+/// A builder of a group consumer. Its methods are named after Kafka's settings; the fields of [`GroupConsumerConfig`]
+/// say more about each.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct GroupConsumerBuilder {
@@ -129,12 +129,12 @@ impl GroupConsumerBuilder {
         Self { config: GroupConsumerConfig::new(group_id, Subscription::Topics(Vec::new())) }
     }
 
-    /// Reads these topics.
+    /// Sets the topics to read.
     pub fn topics<T: Into<Str>>(self, topics: impl IntoIterator<Item = T>) -> Self {
         self.subscription(Subscription::Topics(topics.into_iter().map(Into::into).collect()))
     }
 
-    /// Reads these topics, or all that match.
+    /// Sets the topics to read, as a list or a pattern.
     pub fn subscription(mut self, subscription: Subscription) -> Self {
         self.config.subscription = subscription;
         self
@@ -158,7 +158,7 @@ impl GroupConsumerBuilder {
         self
     }
 
-    /// `enable.auto.commit=false`: nothing is committed but by `commit`.
+    /// `enable.auto.commit=false`: offsets are committed only by `commit`.
     pub fn manual_commit(mut self) -> Self {
         self.config.auto_commit_interval = None;
         self
@@ -176,7 +176,7 @@ impl GroupConsumerBuilder {
         self
     }
 
-    /// `session.timeout.ms` and `heartbeat.interval.ms`; the second is best a third of the first or less.
+    /// `session.timeout.ms` and `heartbeat.interval.ms`; the second should be at most a third of the first.
     pub fn session_timeout(mut self, session_timeout: Duration, heartbeat_interval: Duration) -> Self {
         (self.config.session_timeout, self.config.heartbeat_interval) = (session_timeout, heartbeat_interval);
         self
@@ -188,7 +188,7 @@ impl GroupConsumerBuilder {
         self
     }
 
-    /// Whether a topic that does not exist is waited for.
+    /// Sets the treatment of a topic that does not exist.
     pub fn missing_topic(mut self, missing_topic: MissingTopic) -> Self {
         self.config.missing_topic = missing_topic;
         self
@@ -200,42 +200,42 @@ impl GroupConsumerBuilder {
         self
     }
 
-    /// Bytes that one batch may take when it is decompressed.
+    /// Sets the most bytes that one batch may take when it is decompressed.
     pub fn decompression_limit_bytes(mut self, limit_bytes: usize) -> Self {
         self.config.decompression_limit_bytes = limit_bytes;
         self
     }
 
-    /// A consumer with a client of its own; `bootstrap_servers` is a list separated by commas.
+    /// Makes a consumer with a client of its own; `bootstrap_servers` is a list separated by commas.
     ///
     /// # Errors
-    /// No broker can be reached, or what [`build`](Self::build) says.
+    /// If no broker can be reached, or as for [`build`](Self::build).
     pub async fn connect(self, bootstrap_servers: &str) -> Result<GroupConsumer, GroupConsumerError> {
         let client =
             Client::connect(ClientConfig::new(bootstrap_servers)).await.map_err(GroupConsumerError::Connect)?;
         self.build(client).await
     }
 
-    /// A consumer on a client that is there. It begins to join the group; the first poll tells more.
+    /// Makes a consumer on an existing client. It begins to join the group; polls tell the rest.
     ///
     /// # Errors
-    /// The topics of a pattern cannot be looked up.
+    /// If the topics of a pattern cannot be looked up.
     pub async fn build(self, client: Client) -> Result<GroupConsumer, GroupConsumerError> {
         GroupConsumer::new(client, self.config).await
     }
 }
 
 impl TopicPattern {
-    /// Names for which `matches` says so; `text` stands for it in messages.
+    /// Makes a pattern of the names for which `matches` returns `true`; `text` stands for it in messages.
     #[must_use]
     pub fn new(text: impl Into<String>, matches: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
         Self { text: text.into(), matches: Arc::new(matches) }
     }
 
-    /// Names that a regular expression matches from the first to the last letter, as in the Java client.
+    /// Makes a pattern of the names that a regular expression matches as a whole, as in the Java client.
     ///
     /// # Errors
-    /// The text is no regular expression.
+    /// If the text is not a regular expression.
     #[cfg(feature = "pattern")]
     pub fn regex(text: &str) -> Result<Self, InvalidPattern> {
         let regex = regex_lite::Regex::new(&format!("^(?:{text})$"));
@@ -243,7 +243,7 @@ impl TopicPattern {
         Ok(Self::new(text, move |name| regex.is_match(name)))
     }
 
-    /// Whether a topic of that name is read.
+    /// Returns whether a topic of that name is read.
     #[must_use]
     pub fn matches(&self, topic: &str) -> bool {
         (self.matches)(topic)
@@ -256,13 +256,13 @@ impl fmt::Debug for TopicPattern {
     }
 }
 
-/// A text that is no regular expression.
+/// The error of a text that is not a regular expression.
 #[cfg(feature = "pattern")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidPattern {
     /// The text.
     pub text: String,
-    /// The words of the parser about it.
+    /// The parser's message.
     pub detail: String,
 }
 

@@ -1,4 +1,4 @@
-//! Why a group consumer cannot go on, and why a commit was not taken.
+//! Errors of polls and commits of a group consumer.
 
 use std::fmt;
 
@@ -14,43 +14,43 @@ use crate::wire::Str;
 pub enum GroupConsumerError {
     /// No broker can be reached.
     Connect(ConnectError),
-    /// The member is out of its group, and every further poll says so again.
+    /// The member is out of its group. Every further poll fails with the same error.
     Group(GroupError),
-    /// A partition stands still until it is sought; others go on with the next polls.
+    /// A partition stops until the caller seeks in it; others go on with the next polls.
     Consume(ConsumeError),
     /// The committed offsets cannot be looked up; the next poll tries again.
     Offsets(OffsetsError),
-    /// A topic cannot be described, for want of a permission for example; the next poll tries again.
+    /// A topic cannot be described, for example because a permission is missing; the next poll tries again.
     Metadata(MetadataError),
-    /// A topic does not exist, and [`MissingTopic::Fail`](super::MissingTopic::Fail) was asked for.
+    /// A topic does not exist, and the setting is [`MissingTopic::Fail`](super::MissingTopic::Fail).
     MissingTopic {
         /// Its name.
         topic: Str,
     },
 }
 
-/// Why offsets were not committed.
+/// The reason why offsets were not committed.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum OffsetCommitError {
-    /// The group went on without this member, and the partitions may be others' by now. What was done since the last
-    /// commit will be done again by whoever has them: drop it where that matters, and never commit it again. The next
-    /// poll says `Lost`.
+    /// The group went on without this member, and other members may have the partitions by now. They will process
+    /// everything since the last commit again: undo that work if that matters, and never commit these offsets again.
+    /// The next poll returns `Lost`.
     StaleGeneration {
         /// ILLEGAL_GENERATION, UNKNOWN_MEMBER_ID or FENCED_INSTANCE_ID.
         code: ErrorCode,
     },
-    /// The group is sharing anew, and takes no commits until this member has joined again: poll, then commit what is
-    /// still yours.
+    /// The group is rebalancing, and takes no commits until this member has joined again: poll, then commit the offsets
+    /// of the partitions that are still assigned.
     RebalanceInProgress,
-    /// The coordinator did not answer or refuses.
+    /// The coordinator did not answer or refused the commit.
     Offsets(OffsetsError),
     /// The consumer was dropped, or its runtime ended, before the commit was answered.
     Closed,
 }
 
 impl OffsetCommitError {
-    /// Whether the same commit may succeed later.
+    /// Returns whether the same commit may succeed later.
     #[must_use]
     pub fn is_retriable(&self) -> bool {
         match self {

@@ -1,8 +1,8 @@
-//! The consumer that most programs want: a member of a group that reads what the group gives it.
+//! The consumer for most programs: a member of a group that reads the partitions which the group assigns to it.
 //!
-//! [`Ownership`] decides about the effects of a rebalance on partitions, without I/O; here it is wired to the
-//! membership, to the consumer that fetches, and to the coordinator. All of it happens in polls: between two polls
-//! nothing changes for the user.
+//! [`Ownership`] decides without I/O how a rebalance affects the partitions. This module connects it with the
+//! membership, with the consumer that fetches, and with the coordinator. All of this happens in polls:
+//! between two polls nothing changes for the user.
 
 mod committer;
 mod config;
@@ -36,18 +36,18 @@ use crate::wire::Str;
 
 /// Reads topics as a member of a consumer group.
 ///
-/// [`next`](Self::next) gives one record after the other, [`next_batch`](Self::next_batch) batches whose records borrow
-/// what was fetched, and [`poll`](Self::poll) batches and what happens to the assignment, for programs that keep
-/// something for each partition.
+/// [`next`](Self::next) returns one record after the other, [`next_batch`](Self::next_batch) batches whose records
+/// borrow the fetched memory, and [`poll`](Self::poll) batches and changes of the assignment, for programs that keep
+/// state for each partition.
 ///
 /// **Records of a partition are handed out only after [`Assigned`](AssignmentChange::Assigned) for it, and never after
-/// [`Revoking`](AssignmentChange::Revoking) or [`Lost`](AssignmentChange::Lost) for it**: when `poll` returns one of
-/// these, nothing of the partition is under way.
+/// [`Revoking`](AssignmentChange::Revoking) or [`Lost`](AssignmentChange::Lost) for it**: when `poll` returns one
+/// of these, no record of the partition is under way.
 ///
-/// Records that were handed out count as processed at the next poll. Then the automatic commit may commit it, as
-/// [`commit`](Self::commit) does at once: a program that ends in between reads it again (at least once). Background
-/// tasks fetch ahead and keep the membership alive, but the assignment changes in polls alone; see
-/// [`GroupConsumerConfig::max_poll_interval`].
+/// Records that were handed out count as processed at the next poll. From then on the automatic commit may commit
+/// them, and [`commit`](Self::commit) does so at once. A program that ends before the commit reads them again (at least
+/// once). Background tasks fetch ahead and keep the membership alive, but the assignment changes only in polls;
+/// see [`GroupConsumerConfig::max_poll_interval`].
 ///
 /// ```no_run
 /// use kafka_wire::client::{GroupConsumer, ResetPolicy};
@@ -70,7 +70,7 @@ use crate::wire::Str;
 pub struct GroupConsumer {
     client: Client,
     config: GroupConsumerConfig,
-    /// The topics that the pattern matched, or the list.
+    /// The topics that the pattern matched, or those of the list.
     topics: Vec<Str>,
     member: GroupMember,
     consumer: Consumer,
@@ -84,11 +84,11 @@ pub struct GroupConsumer {
     buffer: Decompressed,
     /// Records of `current` that `next` still has to hand out.
     records: VecDeque<ConsumerRecord>,
-    /// The member is out of its group.
+    /// The error by which the member left its group.
     failed: Option<GroupConsumerError>,
-    /// To be told by the next poll.
+    /// An error that the next poll returns.
     trouble: Option<GroupConsumerError>,
-    /// A look-up that failed.
+    /// A look-up that failed and is tried again.
     retry: Option<(u64, Vec<TopicPartition>)>,
     is_closed: bool,
 }
@@ -110,7 +110,7 @@ enum Next {
     Assignment(AssignmentChange),
 }
 
-/// Something that was done in the background.
+/// The result of work in the background.
 #[derive(Debug)]
 enum Done {
     Offsets { round: u64, partitions: Vec<TopicPartition>, found: Result<Vec<FoundOffset>, OffsetsError> },
@@ -119,17 +119,17 @@ enum Done {
 
 type FoundOffset = (TopicPartition, Option<CommittedOffset>);
 
-/// Making, polling, ending.
+/// Construction, polls and the end.
 impl GroupConsumer {
-    /// A consumer in the making.
+    /// Makes a builder.
     pub fn builder(group_id: impl Into<Str>) -> GroupConsumerBuilder {
         GroupConsumerBuilder::new(group_id.into())
     }
 
-    /// A consumer that begins to join its group; the first poll tells more.
+    /// Makes a consumer that begins to join its group; polls tell the rest.
     ///
     /// # Errors
-    /// The topics of a pattern cannot be looked up.
+    /// If the topics of a pattern cannot be looked up.
     pub async fn new(client: Client, config: GroupConsumerConfig) -> Result<Self, GroupConsumerError> {
         let topics = match &config.subscription {
             Subscription::Topics(topics) => topics.clone(),
@@ -164,11 +164,11 @@ impl GroupConsumer {
 
     /// Waits for records, or for a change of the assignment.
     ///
-    /// A batch that is dropped before its last record counts as processed like one that was read to the end. Cancel
-    /// safe: what is not returned comes with the next poll.
+    /// A batch that is dropped before its last record counts as processed, like one that was read to the end.
+    /// Cancel safe: a cancelled poll loses nothing, and the next poll returns it.
     ///
     /// # Errors
-    /// See [`GroupConsumerError`]: after all but `Group` polling on makes sense.
+    /// See [`GroupConsumerError`]: after every error but `Group` the caller may poll again.
     pub async fn poll(&mut self) -> Result<Polled<'_>, GroupConsumerError> {
         self.give_back_records();
         match self.advance().await? {
@@ -177,7 +177,7 @@ impl GroupConsumer {
         }
     }
 
-    /// Waits for records; for programs to which it is all one what happens to the assignment. Cancel safe.
+    /// Waits for records, for programs that need not know of changes of the assignment. Cancel safe.
     ///
     /// # Errors
     /// As for [`poll`](Self::poll).
@@ -187,9 +187,9 @@ impl GroupConsumer {
         self.open_current()
     }
 
-    /// Waits for the next record, to keep. Cancel safe.
+    /// Waits for the next record, which the caller may keep. Cancel safe.
     ///
-    /// The record counts as processed when the next is asked for.
+    /// The record counts as processed when the next one is asked for.
     ///
     /// # Errors
     /// As for [`poll`](Self::poll).
@@ -206,13 +206,14 @@ impl GroupConsumer {
         }
     }
 
-    /// Commits what was handed out, if `auto_commit_interval` is set, and leaves the group, so that others take over at
-    /// once.
+    /// Commits the offsets of the records that were handed out, if `auto_commit_interval` is set, and leaves the group,
+    /// so that other members take over at once.
     ///
-    /// Not cancel safe: where it is dropped in between, others get the partitions after the session timeout.
+    /// Not cancel safe: if it is dropped before the end, other members get the partitions only after
+    /// the session timeout.
     ///
     /// # Errors
-    /// Of the commit; the group is left all the same.
+    /// The errors of the commit; the member leaves the group all the same.
     pub async fn close(mut self) -> Result<(), OffsetCommitError> {
         self.is_closed = true;
         let committed = match self.config.auto_commit_interval {
@@ -226,28 +227,28 @@ impl GroupConsumer {
 
 /// Offsets.
 impl GroupConsumer {
-    /// Commits the position of every partition, and waits for the answer. After a batch from `poll` or `next_batch`
-    /// that is behind the whole batch, after `next` behind its record. Committing nothing new costs nothing.
+    /// Commits the position of every partition, and waits for the answer. The position is behind the whole batch after
+    /// `poll` and `next_batch`, and behind the record after `next`. Without a new position, no request is sent.
     ///
     /// Cancel safe: the commit goes on.
     ///
     /// # Errors
-    /// See [`OffsetCommitError`]; a stale generation is told apart.
+    /// See [`OffsetCommitError`], in which a stale generation is a variant of its own.
     pub async fn commit(&mut self) -> Result<(), OffsetCommitError> {
         self.note_positions();
         let offsets = self.ownership.uncommitted();
         self.commit_offsets(offsets).await
     }
 
-    /// As [`commit`](Self::commit) without waiting. Commits are made in the order in which they are asked for; a
-    /// failure that nobody awaits is a warning in the log.
+    /// As [`commit`](Self::commit), without waiting. Commits are made in the order in which they are asked for;
+    /// a failure that nobody awaits is logged as a warning.
     pub fn commit_async(&mut self) -> PendingCommit {
         self.note_positions();
         let offsets = self.ownership.uncommitted();
         self.commit_offsets_async(offsets)
     }
 
-    /// Commits these offsets, each the next one to read, with words and leader epochs as given.
+    /// Commits these offsets, each that of the next record to read, with the metadata and leader epochs as given.
     ///
     /// # Errors
     /// As for [`commit`](Self::commit).
@@ -262,23 +263,25 @@ impl GroupConsumer {
         self.committer.commit(self.member.group_metadata(), offsets, Origin::User)
     }
 
-    /// The offsets that the group has committed, in the order of `partitions`; `None` where it has nothing.
+    /// Returns the offsets that the group has committed, in the order of `partitions`; `None` for a partition
+    /// without one.
     ///
     /// # Errors
-    /// The coordinator does not answer or refuses.
+    /// If the coordinator does not answer or refuses.
     pub async fn committed(&self, partitions: &[TopicPartition]) -> Result<Vec<FoundOffset>, OffsetsError> {
         fetch_offsets(&self.client, &self.config.group_id, partitions).await
     }
 
-    /// The next offset to be handed out; `None` when the partition is not assigned, or that is being looked up.
+    /// Returns the next offset to be handed out; `None` if the partition is not assigned, or its first offset is
+    /// still being looked up.
     #[must_use]
     pub fn position(&self, partition: &TopicPartition) -> Option<Offset> {
         let known = self.ownership.position(partition).map(|position| position.offset);
         known.or_else(|| self.consumer.position(partition).filter(|_| self.ownership.holds(partition)))
     }
 
-    /// Records between the position and the end as of the last fetch: the last stable offset when only committed
-    /// records are read. `None` before the first fetch.
+    /// Returns the number of records between the position and the end (the last stable offset if only committed records
+    /// are read), as of the last fetch. `None` before the first fetch.
     #[must_use]
     pub fn lag(&self, partition: &TopicPartition) -> Option<u64> {
         let Watermarks { high_watermark, last_stable_offset, .. } = self.watermarks(partition)?;
@@ -289,13 +292,13 @@ impl GroupConsumer {
         Some(u64::try_from(end.0.saturating_sub(self.position(partition)?.0)).unwrap_or(0))
     }
 
-    /// The ends of the partition as of its last fetch.
+    /// Returns the ends of the partition as of its last fetch.
     #[must_use]
     pub fn watermarks(&self, partition: &TopicPartition) -> Option<Watermarks> {
         self.consumer.watermarks(partition)
     }
 
-    /// Goes on from another offset. Whether the partition is assigned.
+    /// Goes on from another offset. Returns whether the partition is assigned.
     pub fn seek(&mut self, partition: &TopicPartition, offset: Offset) -> bool {
         let is_held = self.ownership.handle_seek(partition, offset);
         if is_held {
@@ -305,14 +308,14 @@ impl GroupConsumer {
         is_held
     }
 
-    /// Hands out nothing of the partition until it is resumed. Whether it is assigned.
+    /// Hands out no records of the partition until it is resumed. Returns whether it is assigned.
     pub fn pause(&mut self, partition: &TopicPartition) -> bool {
         self.give_back_records();
         self.readings.pause(partition);
         self.consumer.pause(partition)
     }
 
-    /// Takes a paused partition up again. Whether it is assigned.
+    /// Resumes a paused partition. Returns whether it is assigned.
     pub fn resume(&mut self, partition: &TopicPartition) -> bool {
         self.readings.resume(partition);
         self.consumer.resume(partition)
@@ -327,13 +330,13 @@ impl GroupConsumer {
         self.ownership.partitions().cloned().collect()
     }
 
-    /// The topics that are read, or that the pattern matched last.
+    /// Returns the topics that are read: those of the list, or those that the pattern matched last.
     #[must_use]
     pub fn subscription(&self) -> &[Str] {
         &self.topics
     }
 
-    /// Reads other topics from now on: what is assigned of others is given up, as in a rebalance.
+    /// Reads other topics from now on: assigned partitions of other topics are given up, as in a rebalance.
     pub fn subscribe(&mut self, subscription: Subscription) {
         if let Subscription::Topics(topics) = &subscription {
             self.set_topics(topics.clone());
@@ -342,26 +345,27 @@ impl GroupConsumer {
         self.watch.restart(self.client.now());
     }
 
-    /// The membership, to go with the offsets of a transaction: read it afresh for each. Source: KIP-447.
+    /// Returns the membership, to be sent with the offsets of a transaction: read it anew for each one.
+    /// Source: KIP-447.
     #[must_use]
     pub fn group_metadata(&self) -> GroupMetadata {
         self.member.group_metadata()
     }
 
-    /// The positions that the group does not know yet, for a transaction
-    /// ([`send_offsets_to_transaction`](super::Producer::send_offsets_to_transaction)). When it is committed,
-    /// [`mark_committed`](Self::mark_committed); when it is aborted, [`rewind`](Self::rewind).
+    /// Returns the positions that the group does not know yet, for a transaction
+    /// ([`send_offsets_to_transaction`](super::Producer::send_offsets_to_transaction)). Call
+    /// [`mark_committed`](Self::mark_committed) when it is committed, and [`rewind`](Self::rewind) when it is aborted.
     pub fn uncommitted(&mut self) -> Offsets {
         self.note_positions();
         self.ownership.uncommitted()
     }
 
-    /// These offsets were committed by somebody else, a transaction for example.
+    /// Notes that these offsets were committed by something else, for example by a transaction.
     pub fn mark_committed(&mut self, offsets: &Offsets) {
         self.ownership.handle_settled(offsets);
     }
 
-    /// Goes back to what is committed, or to where reading began: after a transaction was aborted.
+    /// Goes back to the committed offsets, or to where reading began, after a transaction was aborted.
     pub fn rewind(&mut self) {
         self.note_positions();
         for (partition, start) in self.ownership.rewind() {

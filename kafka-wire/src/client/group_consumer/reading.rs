@@ -1,4 +1,4 @@
-//! Fetched data that are being handed out, batch by batch.
+//! Fetched data that is being handed out, batch by batch.
 
 use std::collections::VecDeque;
 
@@ -6,7 +6,7 @@ use crate::cluster::TopicPartition;
 use crate::consumer::{ConsumeError, Fetched, FetchedBatch};
 use crate::types::Offset;
 
-/// One fetch of a partition, and a batch of it that comes once more.
+/// One fetch of a partition, and a batch of it that is to be handed out again.
 #[derive(Debug)]
 struct Reading {
     again: Option<FetchedBatch>,
@@ -29,25 +29,25 @@ impl Readings {
         self.queue.push_back(Reading { again: None, fetched });
     }
 
-    /// The next batch of the first fetch.
+    /// Returns the next batch of the first fetch.
     pub(super) fn next_batch(&mut self) -> Option<Result<FetchedBatch, ConsumeError>> {
         let Reading { again, fetched } = self.queue.front_mut()?;
         again.take().map(Ok).or_else(|| fetched.next_batch())
     }
 
-    /// Done with the first fetch: its partition, and the offset behind all that it brought.
+    /// Removes the first fetch. Returns its partition and the offset behind all of its records.
     pub(super) fn pop(&mut self) -> Option<(TopicPartition, Offset)> {
         let Reading { fetched, .. } = self.queue.pop_front()?;
         Some((fetched.partition().clone(), fetched.next_offset()))
     }
 
-    /// How far the first fetch is read, which a corrupt batch takes back.
+    /// Returns how far the first fetch is read. A corrupt batch sets that back.
     pub(super) fn next_offset(&self) -> Option<(TopicPartition, Offset)> {
         let Reading { fetched, .. } = self.queue.front()?;
         Some((fetched.partition().clone(), fetched.next_offset()))
     }
 
-    /// The batch that came last comes once more, from its position on.
+    /// Hands out the last batch again, from its position on.
     pub(super) fn give_back(&mut self, batch: FetchedBatch) {
         if let Some(reading) = self.queue.front_mut() {
             reading.again = Some(batch);

@@ -1,4 +1,4 @@
-//! The topics of a subscription: which there are, and which are missing.
+//! The topics of a subscription: those that exist and those that are missing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,22 +12,22 @@ use crate::protocol::metadata::MetadataRequest;
 use crate::time::Moment;
 use crate::wire::Str;
 
-/// Looks at the topics from time to time.
+/// The state of the regular look-ups of the topics.
 #[derive(Debug)]
 pub(super) struct TopicWatch {
     group_id: Str,
     missing_topic: MissingTopic,
-    /// Missing topics, since when, and whether that was told.
+    /// Missing topics, with the time since when, and whether the user was told.
     missing: BTreeMap<Str, (Moment, bool)>,
     next: Option<Moment>,
 }
 
-/// The result of a look.
+/// The result of a look-up.
 #[derive(Debug)]
 pub(super) enum Found {
     /// The named topics that cannot be described.
     Troubled(Vec<(Str, ErrorCode)>),
-    /// The topics that match.
+    /// The topics that match the pattern.
     Matching(Vec<Str>),
 }
 
@@ -36,23 +36,24 @@ impl TopicWatch {
         Self { group_id, missing_topic, missing: BTreeMap::new(), next: Some(now) }
     }
 
-    /// When to look; `None` while a look is under way.
+    /// Returns the time of the next look-up; `None` while one is under way.
     pub(super) const fn next_timeout(&self) -> Option<Moment> {
         self.next
     }
 
-    /// Whether it is time to look; the answer comes by [`handle_found`](Self::handle_found).
+    /// Returns whether a look-up is due, and notes that it begins; the result comes
+    /// by [`handle_found`](Self::handle_found).
     pub(super) fn begin_if_due(&mut self, now: Moment) -> bool {
         self.next.take_if(|next| *next <= now).is_some()
     }
 
-    /// The subscription has changed: look at once.
+    /// Handles a change of the subscription: a look-up is due at once.
     pub(super) fn restart(&mut self, now: Moment) {
         self.missing.clear();
         self.next = Some(now);
     }
 
-    /// The outcome of a look at named topics: an error if the user has to hear of one.
+    /// Handles the result for named topics. Returns an error if the user has to know of one.
     pub(super) fn handle_found(
         &mut self,
         now: Moment,
@@ -81,13 +82,13 @@ impl TopicWatch {
         }
     }
 
-    /// The outcome of a look for a pattern: when to look again.
+    /// Handles the result for a pattern, and sets the time of the next look-up.
     pub(super) fn handle_matched(&mut self, now: Moment, is_any: bool, interval: Duration) {
         self.next = Some(now + if is_any { interval } else { interval.min(MISSING_INTERVAL) });
     }
 }
 
-/// Looks once.
+/// Looks the topics up once.
 pub(super) async fn look(client: &Client, subscription: &Subscription) -> Result<Found, RequestError> {
     match subscription {
         Subscription::Topics(topics) => {
@@ -103,10 +104,10 @@ pub(super) async fn look(client: &Client, subscription: &Subscription) -> Result
     }
 }
 
-/// The names of the topics that match, sorted; Kafka's own are left out.
+/// Returns the names of the topics that match, sorted, without Kafka's own.
 pub(super) async fn matching(client: &Client, pattern: &TopicPattern) -> Result<Vec<Str>, RequestError> {
     let build = |version| MetadataRequest {
-        // All topics: an empty list in version 0, none from version 1 on.
+        // Asks for all topics: an empty list in version 0, `None` from version 1 on.
         topics: (version == 0).then(Vec::new),
         allow_auto_topic_creation: version < 4,
         ..MetadataRequest::default()

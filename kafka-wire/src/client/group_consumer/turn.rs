@@ -1,4 +1,4 @@
-//! The inside of a poll of a group consumer.
+//! The steps of a poll of a group consumer.
 
 use tracing::{debug, info, warn};
 
@@ -14,7 +14,7 @@ use crate::group::ownership::{AssignmentChange, Effect};
 use crate::types::Offset;
 use crate::wire::Str;
 
-/// The inside of a poll.
+/// The steps of a poll.
 impl GroupConsumer {
     pub(super) async fn advance(&mut self) -> Result<Next, GroupConsumerError> {
         if let Some(next) = self.at_hand()? {
@@ -42,7 +42,7 @@ impl GroupConsumer {
         }
     }
 
-    /// The next thing to return, if it is there without waiting.
+    /// Returns the next result of the poll, if there is one without waiting.
     fn at_hand(&mut self) -> Result<Option<Next>, GroupConsumerError> {
         if let Some(change) = self.work_off()? {
             return Ok(Some(Next::Assignment(change)));
@@ -73,7 +73,7 @@ impl GroupConsumer {
         }
     }
 
-    /// Does everything that is due, up to what the user has to hear of.
+    /// Does everything that is due, up to the first change of which the user has to know.
     fn work_off(&mut self) -> Result<Option<AssignmentChange>, GroupConsumerError> {
         let now = self.client.now();
         while let Some(event) = self.member.try_event() {
@@ -196,8 +196,8 @@ impl GroupConsumer {
         }
     }
 
-    /// Brings the positions up to what is known: where the reset policy began, and how far a batch that turned out to
-    /// be corrupt was read.
+    /// Updates the positions by what has become known: the offset at which the reset policy began, and the end of what
+    /// could be read of a corrupt batch.
     pub(super) fn note_positions(&mut self) {
         let unplaced: Vec<_> = self.ownership.unplaced().cloned().collect();
         for partition in unplaced {
@@ -212,7 +212,7 @@ impl GroupConsumer {
         }
     }
 
-    /// Drops what was received of a partition.
+    /// Drops the received data of a partition.
     pub(super) fn forget(&mut self, partition: &TopicPartition) {
         self.readings.forget(partition);
         if self.current.as_ref().is_some_and(|batch| batch.partition() == partition) {
@@ -220,7 +220,7 @@ impl GroupConsumer {
         }
     }
 
-    /// Records that `next` has not handed out yet go back, to come as a batch.
+    /// Puts records that `next` has not handed out yet back, to be handed out as a batch.
     pub(super) fn give_back_records(&mut self) {
         if let (Some(first), Some(batch)) = (self.records.front(), &self.current) {
             let mut rest = batch.clone();
@@ -239,7 +239,7 @@ impl GroupConsumer {
         Ok(records)
     }
 
-    /// The record is handed out.
+    /// Notes that the record is handed out.
     fn note_kept(&mut self, record: &ConsumerRecord) {
         let Some(batch) = &self.current else { return };
         let next = Offset(record.offset.0.saturating_add(1));

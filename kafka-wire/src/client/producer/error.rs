@@ -21,7 +21,7 @@ pub enum SendError {
     },
     /// The record alone is larger than the buffer.
     RecordTooLarge {
-        /// What the record needs.
+        /// The room that the record needs, in bytes.
         record_bytes: usize,
         /// [`ProducerConfig::buffer_limit_bytes`](crate::producer::ProducerConfig::buffer_limit_bytes).
         limit_bytes: usize,

@@ -1,11 +1,11 @@
 //! The sticky assignment when members subscribe to different topics.
 //!
-//! Every member keeps what it had, and partitions without an owner go to the subscriber that has the fewest, those with
-//! the smallest choice first. Then loads are evened out: from a member with many partitions we look for a member with
-//! at least two fewer that can be reached by handing partitions on (A gives one to B, who gives one to C), and hand
-//! them on along that way. When no member has such a way, no other assignment is more even, by any measure that prefers
-//! even ones (optimal semi-matchings: Harvey, Ladner, Lovasz, Tamir, 2003). Of several ways we take one that ends at
-//! the member with the fewest, and on which the fewest partitions leave the member that had them.
+//! Every member keeps the partitions that it had, and partitions without an owner go to the subscriber that has
+//! the fewest, those with the smallest choice first. Then loads are evened out. From a member with many partitions we
+//! look for a member with at least two fewer that can be reached by handing partitions on (A gives one to B, who gives
+//! one to C), and hand them on along that way. When no member has such a way, no other assignment is more even,
+//! by any measure that prefers even ones (optimal semi-matchings: Harvey, Ladner, Lovasz, Tamir, 2003). Of several ways
+//! we take one that ends at the member with the fewest, and on which the fewest partitions leave their former owner.
 
 use std::collections::VecDeque;
 
@@ -23,22 +23,22 @@ pub(super) fn solve(problem: &Problem<'_>) -> Owners {
     owners
 }
 
-/// The assignment in the making.
+/// The assignment while it is being made.
 struct Group<'p, 'a> {
     problem: &'p Problem<'a>,
     owners: Owners,
     loads: Vec<usize>,
-    /// For each member the topics of which it has partitions, and how many.
+    /// The topics of which each member has partitions, and the number of those partitions.
     held: Vec<Vec<(usize, usize)>>,
 }
 
-/// A partition of a topic goes from one member to another.
+/// A step: a partition of a topic goes from one member to another.
 #[derive(Clone, Copy)]
 struct Step {
     from: usize,
     topic: usize,
     to: usize,
-    /// Of the way up to here: partitions that leave the member that had them.
+    /// Number of partitions that leave their former owner on the way up to here.
     cost: usize,
 }
 
@@ -103,7 +103,7 @@ impl<'p, 'a> Group<'p, 'a> {
         }
     }
 
-    /// A way from `start` to a member that has at least two fewer, its last step first.
+    /// Returns a way from `start` to a member that has at least two partitions fewer, last step first.
     fn way_from(&self, start: usize) -> Option<Vec<Step>> {
         let least = self.loads.iter().copied().min()?;
         if self.loads[start] < least + 2 {
@@ -112,7 +112,7 @@ impl<'p, 'a> Group<'p, 'a> {
         self.step_from(start, least).map(|step| vec![step]).or_else(|| self.search_from(start, least))
     }
 
-    /// A way of one step to a member with the fewest of all, where no longer one can be cheaper.
+    /// Returns a way of one step to a member with the fewest partitions of all, if no longer way can be cheaper.
     fn step_from(&self, start: usize, least: usize) -> Option<Step> {
         let mut found: Option<Step> = None;
         let mut cost_min = 1;
@@ -131,7 +131,7 @@ impl<'p, 'a> Group<'p, 'a> {
         found.filter(|found| found.cost == cost_min)
     }
 
-    /// The best way of any length.
+    /// Returns the best way of any length.
     fn search_from(&self, start: usize, least: usize) -> Option<Vec<Step>> {
         let mut steps: Vec<Option<Step>> = vec![None; self.loads.len()];
         let mut costs = vec![usize::MAX; self.loads.len()];
@@ -141,14 +141,14 @@ impl<'p, 'a> Group<'p, 'a> {
         let mut lightest = None;
         while let Some(from) = queue.pop_front() {
             if self.loads[from] == least {
-                // No other one has fewer, and none with as few is nearer.
+                // No other member has fewer partitions, and none with as few is nearer.
                 lightest = steps[from];
                 break;
             }
             for &(topic, _) in &self.held[from] {
                 let step_cost = usize::from(self.is_at_home(topic, from));
-                // Whoever reaches a topic first reaches its subscribers at the lowest cost, but for the cost of its own
-                // step.
+                // The first way to reach a topic reaches its subscribers at the lowest cost, apart from the
+                // cost of its last step.
                 if std::mem::replace(&mut is_expanded[topic][step_cost], true) {
                     continue;
                 }
@@ -168,12 +168,12 @@ impl<'p, 'a> Group<'p, 'a> {
         Some(std::iter::successors(Some(end), |step| steps[step.from]).collect())
     }
 
-    /// Whether all that the member has of the topic was its own before.
+    /// Returns whether the member was the former owner of all the partitions that it has of the topic.
     fn is_at_home(&self, topic: usize, member: usize) -> bool {
         self.leaving(topic, member).is_some_and(|index| self.problem.claims[topic][index].member() == Some(member))
     }
 
-    /// The partition of the topic that the member parts with most easily: one that was not its own.
+    /// Returns the partition of the topic that the member gives up first: one of which it was not the former owner.
     fn leaving(&self, topic: usize, member: usize) -> Option<usize> {
         let mut own = None;
         for (index, owner) in self.owners[topic].iter().enumerate().rev() {
@@ -190,7 +190,7 @@ impl<'p, 'a> Group<'p, 'a> {
     fn hand_on(&mut self, way: &[Step]) {
         for &Step { from, topic, to, .. } in way {
             let back = self.owners[topic].iter().zip(&self.problem.claims[topic]).position(|(owner, claim)| {
-                // Best is what comes home by it.
+                // A partition that returns to its former owner is best.
                 *owner == Some(from) && claim.member() == Some(to)
             });
             let index = back.or_else(|| self.leaving(topic, from));
@@ -199,6 +199,6 @@ impl<'p, 'a> Group<'p, 'a> {
     }
 }
 
-/// Groups of more members are left as they are: the search for better ones takes time with the third power of their
-/// number, and what it finds is a partition here and there that need not have moved.
+/// Larger groups are left as they are: the search takes time with the third power of the number of members,
+/// and finds only a partition here and there that need not have moved.
 const REFINED_MEMBERS_MAX: usize = 100;

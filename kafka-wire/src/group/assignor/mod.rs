@@ -1,9 +1,9 @@
 //! Client-side assignment of partitions to the members of a classic group, one file per assignor.
 //!
-//! The leader of a group runs an assignor over what every member subscribed to. `range` and `roundrobin` give what the
-//! Java client gives for the same input, the sticky ones are as balanced and as sticky; so a group may mix clients and
-//! any member may lead. A new assignor is a file and a row in [`Assignor`], or, in a program of its own, a
-//! [`PartitionAssignor`].
+//! The leader of a group runs an assignor over the subscriptions of all members. `range` and `roundrobin` return what
+//! the Java client returns for the same input, and the sticky ones are as balanced and as sticky; so a group may mix
+//! clients and any member may lead. A new assignor is a file and a row in [`Assignor`], or, in a user's program,
+//! a [`PartitionAssignor`].
 
 mod general;
 mod own;
@@ -29,21 +29,21 @@ use crate::wire::Str;
 
 /// A way to spread partitions over the members of a group.
 ///
-/// To go from one to another without stopping the group, members are restarted one by one with both in their lists, the
-/// new one first, and then again with the new one alone: the coordinator chooses one that all members have.
+/// To change the assignor without stopping the group, restart the members one by one with both in their lists,
+/// the new one first, and then again with the new one alone: the coordinator chooses one that all members have.
 #[derive(Clone)]
 pub enum Assignor {
-    /// Each topic on its own, in contiguous runs: equal keys of co-partitioned topics meet in one member.
+    /// Each topic by itself, in contiguous runs: equal keys of co-partitioned topics go to the same member.
     Range,
-    /// All partitions of all topics dealt out like cards, the most even spread over equal subscriptions.
+    /// All partitions of all topics dealt in turn, which is the most even spread for equal subscriptions.
     RoundRobin,
-    /// As even as subscriptions allow, and members keep what they had as far as that goes.
+    /// As even as the subscriptions allow; within that, members keep their partitions as far as possible.
     Sticky,
-    /// As `Sticky`, and cooperative (KIP-429): members go on with what they keep during a rebalance. It is so only
-    /// where every assignor in a member's list is cooperative; beside others the member gives everything up, as all of
-    /// them have to.
+    /// As `Sticky`, and cooperative (KIP-429): members go on with the partitions that they keep during a rebalance.
+    /// That is so only if every assignor in a member's list is cooperative; otherwise the member gives everything up,
+    /// as all members have to.
     CooperativeSticky,
-    /// The user's own.
+    /// An assignor of the user.
     Own(Arc<dyn PartitionAssignor>),
 }
 
@@ -60,7 +60,7 @@ impl Assignor {
         }
     }
 
-    /// The assignor with that protocol name, or that class of the Java client, if we have it.
+    /// Returns the assignor with that protocol name, or that class of the Java client, if there is one.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         match name.strip_prefix("org.apache.kafka.clients.consumer.").unwrap_or(name) {
@@ -72,8 +72,8 @@ impl Assignor {
         }
     }
 
-    /// Whether members may keep partitions through a rebalance, since this assignor gives none to another member before
-    /// its owner has given it up. Source: KIP-429.
+    /// Returns whether members may keep partitions through a rebalance, since this assignor gives no partition
+    /// to another member before its owner has given it up. Source: KIP-429.
     #[must_use]
     pub fn is_cooperative(&self) -> bool {
         match self {
@@ -83,7 +83,7 @@ impl Assignor {
         }
     }
 
-    /// The bytes by which a member tells the leader about itself for this assignor; empty for nothing.
+    /// Returns the bytes by which a member describes itself to the leader for this assignor; empty for none.
     #[must_use]
     pub fn user_data(&self, topics: &[Str], previous: Previous<'_>) -> Bytes {
         match self {
@@ -94,17 +94,17 @@ impl Assignor {
         }
     }
 
-    /// Assigns every partition of every subscribed topic to exactly one of the members that subscribe to it; a
-    /// cooperative assignor leaves out those that their owners have to give up first.
+    /// Assigns every partition of every subscribed topic to exactly one of the members that subscribe to it;
+    /// a cooperative assignor leaves out partitions that their owners have to give up first.
     ///
-    /// The result has one entry per member, in the order of `members`; partitions of an entry are sorted. The order of
-    /// `members` changes nothing else. Topics that `partition_counts` does not name are left out.
+    /// The result has one entry per member, in the order of `members`; the partitions of an entry are sorted.
+    /// The order of `members` has no other effect. Topics that are not in `partition_counts` are left out.
     #[must_use]
     pub fn assign(&self, members: &[Subscriber], partition_counts: &PartitionCounts) -> Vec<Vec<TopicPartition>> {
         self.shares(members, partition_counts).into_iter().map(|share| share.partitions).collect()
     }
 
-    /// As [`Assignor::assign`], with what the assignor tells each member.
+    /// As [`Assignor::assign`], with the bytes that the assignor sends to each member.
     #[must_use]
     pub fn shares(&self, members: &[Subscriber], partition_counts: &PartitionCounts) -> Vec<Share> {
         let mut shares: Vec<Share> = match self {
@@ -125,7 +125,7 @@ impl Assignor {
 }
 
 impl PartialEq for Assignor {
-    /// Assignors of one name are one to a group.
+    /// Two assignors of one name are the same for a group.
     fn eq(&self, other: &Self) -> bool {
         self.name() == other.name()
     }
@@ -140,12 +140,12 @@ impl fmt::Debug for Assignor {
 }
 
 impl Assignor {
-    /// As [`Assignor::assign`], and partitions of equal numbers of the topics of one group of `together` go to one
-    /// member.
+    /// As [`Assignor::assign`], but for each set of topics in `together`, the partitions with equal numbers go
+    /// to one member.
     ///
-    /// Each group is assigned as one topic, its first, with as many partitions as the largest of its topics has; a
-    /// member takes part that subscribes to this first one, and must subscribe to all. A topic belongs to one group at
-    /// most.
+    /// Each set is assigned as one topic, its first, with as many partitions as its largest topic has.
+    /// A member takes part if it subscribes to this first topic, and must then subscribe to all of the set.
+    /// A topic belongs to at most one set.
     #[must_use]
     pub fn assign_together(
         &self,
@@ -156,7 +156,7 @@ impl Assignor {
         self.shares_together(members, partition_counts, together).into_iter().map(|share| share.partitions).collect()
     }
 
-    /// As [`Assignor::assign_together`], with what the assignor tells each member.
+    /// As [`Assignor::assign_together`], with the bytes that the assignor sends to each member.
     #[must_use]
     pub fn shares_together(
         &self,
@@ -191,10 +191,10 @@ impl Assignor {
 /// Number of partitions of each topic that exists.
 pub type PartitionCounts = BTreeMap<Str, u32>;
 
-/// One member, as an assignor knows it.
+/// A member, as the assignors see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subscriber {
-    /// Id that the coordinator gave to the member.
+    /// Member id, given by the coordinator.
     pub member_id: Str,
     /// `group.instance.id` of a static member. Source: KIP-345.
     pub instance_id: Option<Str>,
@@ -202,23 +202,23 @@ pub struct Subscriber {
     pub topics: Vec<Str>,
     /// The partitions that the member has and would keep.
     pub owned: Vec<TopicPartition>,
-    /// The generation in which it got them; -1 when unknown. Of two claims to a partition the one of the later
-    /// generation counts, and of one generation neither. Source: KIP-792.
+    /// The generation in which it got them; -1 if unknown. Of two claims to a partition the one of the later generation
+    /// counts; of two of the same generation neither does. Source: KIP-792.
     pub generation: i32,
-    /// The bytes by which the member tells about itself for this assignor.
+    /// The bytes by which the member describes itself for this assignor.
     pub user_data: Bytes,
 }
 
 impl Subscriber {
-    /// A member that has nothing yet.
+    /// Makes a member that has no partitions yet.
     #[must_use]
     pub fn new(member_id: Str, instance_id: Option<Str>, topics: Vec<Str>) -> Self {
         Self { member_id, instance_id, topics, owned: Vec::new(), generation: -1, user_data: Bytes::new() }
     }
 }
 
-/// Order in which the assignors serve members, as Java's `AbstractPartitionAssignor.MemberInfo`: static members first,
-/// by instance id, so that a static member that comes back under a new member id gets the same partitions.
+/// The order in which the assignors serve members, as in Java's `AbstractPartitionAssignor.MemberInfo`: static members
+/// first, by instance id, so that a static member that comes back under a new member id gets the same partitions.
 fn serving_order(a: &Subscriber, b: &Subscriber) -> Ordering {
     match (&a.instance_id, &b.instance_id) {
         (Some(a), Some(b)) => java_order(a, b),
@@ -246,7 +246,7 @@ fn members_by_topic(members: &[Subscriber]) -> BTreeMap<&Str, Vec<usize>> {
     for member in in_serving_order(members) {
         for topic in &members[member].topics {
             let subscribed = by_topic.entry(topic).or_default();
-            // A member that names a topic twice is pushed twice in a row.
+            // A member that subscribes to a topic twice is pushed twice in a row.
             if subscribed.last() != Some(&member) {
                 subscribed.push(member);
             }
@@ -255,7 +255,7 @@ fn members_by_topic(members: &[Subscriber]) -> BTreeMap<&Str, Vec<usize>> {
     by_topic
 }
 
-/// The partition of that index; topics have far fewer than 2^31 partitions.
+/// The partition with this index; topics have far fewer than 2^31 partitions.
 fn partition(topic: &Str, index: u32) -> TopicPartition {
     let partition = PartitionId(i32::try_from(index).expect("partition counts come from non-negative i32s"));
     TopicPartition { topic: topic.clone(), partition }

@@ -1,4 +1,4 @@
-//! The trait by which a program brings an assignor of its own.
+//! The trait by which a program brings its own assignor.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use super::{PartitionCounts, Subscriber};
 use crate::cluster::TopicPartition;
 use crate::wire::Str;
 
-/// An assignor of the user's own. All members of a group need it under the same name, since any of them may lead.
+/// An assignor of the user. All members of a group need it under the same name, since any of them may lead.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -44,28 +44,29 @@ use crate::wire::Str;
 /// assert_eq!(assigned.iter().map(Vec::len).collect::<Vec<_>>(), [0, 2]);
 /// ```
 pub trait PartitionAssignor: fmt::Debug + Send + Sync {
-    /// The name that members agree on; not one of Kafka's own.
+    /// Returns the name that members agree on, which must not be one of Kafka's own.
     fn name(&self) -> &str;
 
-    /// Whether members keep what they have through a rebalance. Then [`assign`](Self::assign) must give no partition to
-    /// a member while another one has it among its [`owned`](Subscriber::owned): the owner is told to give it up by its
-    /// share, joins again at once, and then the partition is free. Default: no.
+    /// Returns whether members keep their partitions through a rebalance. Then [`assign`](Self::assign) must give no
+    /// partition to a member while another one has it among its [`owned`](Subscriber::owned) partitions.
+    /// The owner sees in its share that it has to give the partition up, joins again at once, and then the partition
+    /// is free. Default: no.
     fn is_cooperative(&self) -> bool {
         false
     }
 
-    /// The bytes by which this member tells the leader about itself: they come back as [`Subscriber::user_data`].
-    /// Default: nothing.
+    /// Returns the bytes by which this member describes itself to the leader, which gets them as
+    /// [`Subscriber::user_data`]. Default: none.
     fn user_data(&self, topics: &[Str], previous: Previous<'_>) -> Bytes {
         let _ = (topics, previous);
         Bytes::new()
     }
 
-    /// One share for each member, in the order of `members`. Called in the member that leads.
+    /// Returns one share for each member, in the order of `members`. Called in the member that leads.
     ///
-    /// `counts` has the topics that exist, of all that any member subscribes to. A partition belongs to at most one
-    /// member, and to one that subscribes to its topic; nobody reads a partition that is in no share. The bytes of a
-    /// share go to its member.
+    /// `counts` has the existing topics among those that members subscribe to. A partition may belong to at most
+    /// one member, which must subscribe to its topic; a partition in no share is not read. The bytes of a share
+    /// are sent to its member.
     fn assign(&self, members: &[Subscriber], counts: &PartitionCounts) -> Vec<Share>;
 }
 
@@ -81,9 +82,9 @@ pub struct Previous<'a> {
 /// The share of one member.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Share {
-    /// Its partitions.
+    /// Partitions of the member.
     pub partitions: Vec<TopicPartition>,
-    /// Bytes that go to it with them; empty for none.
+    /// Bytes that are sent to the member with them; empty for none.
     pub user_data: Bytes,
 }
 
@@ -93,7 +94,7 @@ impl From<Vec<TopicPartition>> for Share {
     }
 }
 
-/// Shares without bytes.
+/// Makes shares without bytes.
 pub(super) fn plain(assigned: Vec<Vec<TopicPartition>>) -> Vec<Share> {
     assigned.into_iter().map(Share::from).collect()
 }

@@ -1,4 +1,5 @@
-//! The group in numbers, as the sticky assignors look at it: who reads what, and whose each partition was.
+//! The group in numbers, for the sticky assignors: the topics that each member reads, and the former
+//! owner of each partition.
 
 use std::collections::BTreeMap;
 
@@ -6,20 +7,20 @@ use super::{PartitionCounts, Subscriber, members_by_topic, partition};
 use crate::cluster::TopicPartition;
 use crate::wire::Str;
 
-/// Who has a partition, by topic and number, as indexes of members.
+/// The owner of each partition, by topic and partition number, as an index of a member.
 pub(super) type Owners = Vec<Vec<Option<usize>>>;
 
 /// The group in numbers.
 pub(super) struct Problem<'a> {
     members: &'a [Subscriber],
-    /// Topics that somebody reads, sorted.
+    /// Topics that a member reads, sorted.
     topics: Vec<(&'a Str, u32)>,
     /// Subscribers of each topic, in serving order.
     pub(super) subscribers: Vec<Vec<usize>>,
     pub(super) claims: Vec<Vec<Claim>>,
 }
 
-/// Whose a partition was.
+/// The former owner of a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Claim {
     Nobody,
@@ -27,7 +28,7 @@ pub(super) enum Claim {
         member: usize,
         generation: i32,
     },
-    /// Several had it in the same generation.
+    /// Several members had it in the same generation.
     Contested {
         generation: i32,
     },
@@ -80,14 +81,14 @@ impl<'a> Problem<'a> {
         self.members.len()
     }
 
-    /// Nobody has anything.
+    /// Returns owners of which every partition has none.
     pub(super) fn nothing_owned(&self) -> Owners {
         self.claims.iter().map(|topic| vec![None; topic.len()]).collect()
     }
 }
 
 impl Claim {
-    /// The member whose partition it was, if that is one.
+    /// Returns the member that was the former owner, if it is exactly one.
     pub(super) fn member(&self) -> Option<usize> {
         match self {
             Self::Member { member, .. } => Some(*member),

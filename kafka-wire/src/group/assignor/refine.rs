@@ -1,9 +1,10 @@
-//! The last step of a sticky assignment: as even as it is, it keeps as much as it can.
+//! The last step of a sticky assignment: with loads as even as they are, members keep as many partitions as possible.
 //!
-//! Handing partitions on in a circle leaves every load as it is, and so does a way from a member to one with one fewer,
-//! which swaps their loads. A step costs 1 when a partition leaves its former owner, gains 1 when one comes home, and
-//! is free otherwise. As long as there is a circle that gains, we take it; when there is none, no assignment that is as
-//! even keeps more (minimum cost flow by cancelling negative cycles; they are found as Bellman and Ford do).
+//! Handing partitions on in a circle leaves every load as it is, and so does a way from a member to one with one
+//! partition fewer, which swaps their loads. A step costs 1 if a partition leaves its former owner, gains 1 if one
+//! returns to it, and is free otherwise. As long as there is a circle that gains, we take it. When there is none,
+//! no assignment that is as even keeps more (minimum cost flow by cancelling negative cycles, which are found by
+//! the algorithm of Bellman and Ford).
 
 use super::problem::{Owners, Problem};
 
@@ -19,7 +20,8 @@ pub(super) fn refine(problem: &Problem<'_>, owners: &mut Owners) {
     }
 }
 
-/// The partition of the topic that goes: best one that comes home, then one that is not at home.
+/// Returns the partition of the topic that goes: if possible one that returns to its former owner, and otherwise one
+/// that is not with its former owner.
 fn chosen(problem: &Problem<'_>, owners: &Owners, from: usize, to: usize, topic: usize) -> Option<(usize, usize)> {
     let own = (0..owners[topic].len()).filter(|index| owners[topic][*index] == Some(from));
     own.min_by_key(|index| cost(problem, topic, *index, from, to)).map(|index| (topic, index))
@@ -68,14 +70,15 @@ impl Graph {
         }
         let mut edges: Vec<Edge> = best.into_iter().flatten().collect();
         for from in 0..member_count {
-            // A way that ends at `from` may as well begin at a member that has one more: their loads are swapped.
+            // A way that ends at `from` may also begin at a member that has one partition more:
+            // their loads are swapped.
             let with_one_more = (0..member_count).filter(|to| loads[*to] == loads[from] + 1);
             edges.extend(with_one_more.map(|to| Edge { from, to, topic: None, cost: 0 }));
         }
         Self { member_count, edges }
     }
 
-    /// A circle of steps that gains, if there is one.
+    /// Returns a circle of steps that gains, if there is one.
     fn gaining_circle(&self) -> Option<Vec<Edge>> {
         let mut distances = vec![0_i32; self.member_count];
         let mut last: Vec<Option<Edge>> = vec![None; self.member_count];
@@ -92,7 +95,7 @@ impl Graph {
             }
             relaxed?;
         }
-        // Something that still changes hangs on a circle: back into it, then once around.
+        // A member whose cost still changes depends on a circle: go back into it, then once around.
         let mut member = relaxed?;
         for _ in 0..self.member_count {
             member = last[member]?.from;

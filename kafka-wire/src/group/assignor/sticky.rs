@@ -1,17 +1,17 @@
-//! Sticky: as even as subscriptions allow, and within that members keep what they had.
+//! The sticky assignors: as even as the subscriptions allow; within that, members keep their partitions.
 //!
-//! 1. Claims. A partition is its last owner's, if that still subscribes to the topic. Of two claims the one of the
-//!    later generation counts; two of one generation cancel each other out, because one of both must be wrong
-//!    (KIP-792).
-//! 2. When all members subscribe to the same topics, each may have `n / m` partitions, and `n % m` of them one more. A
-//!    member keeps up to that, those with too many being first to get the one more; no assignment as even keeps more.
-//!    What is left over is dealt to those who lack some.
-//! 3. Otherwise members keep all they had, what nobody had goes to the subscriber with the fewest, and then partitions
-//!    wander from members with many to members with few until no way of moving them makes the group more even
-//!    (`general`).
+//! 1. Claims. A partition belongs to its last owner, if that member still subscribes to the topic.
+//!    Of two claims the one of the later generation counts; two of one generation cancel each other out, because one
+//!    of them must be wrong (KIP-792).
+//! 2. If all members subscribe to the same topics, each may have `n / m` partitions, and `n % m` of them one more.
+//!    A member keeps up to that number; those with too many are the first to get the one more. No assignment that is as
+//!    even keeps more. The remaining partitions are dealt to members that have too few.
+//! 3. Otherwise members keep all partitions that they had, partitions without an owner go to the subscriber with
+//!    the fewest, and then partitions move from members with many to members with few until no move makes the group
+//!    more even (`general`).
 //!
-//! The cooperative variant then takes back what has another living owner: that owner sees in its share that it has to
-//! give the partition up, joins again, and in that next round the partition is free. Source: KIP-429.
+//! The cooperative variant then withholds partitions that another member still has. That owner sees in its share that
+//! it has to give the partition up, joins again, and in that next round the partition is free. Source: KIP-429.
 
 use super::problem::{Claim, Owners, Problem};
 use super::{PartitionCounts, Subscriber, general, in_serving_order};
@@ -24,7 +24,7 @@ pub(super) fn assign(members: &[Subscriber], partition_counts: &PartitionCounts)
     })
 }
 
-/// As [`assign`], without what somebody else has.
+/// As [`assign`], without partitions that another member still has.
 pub(super) fn assign_cooperatively(
     members: &[Subscriber],
     partition_counts: &PartitionCounts,
@@ -36,7 +36,7 @@ pub(super) fn assign_cooperatively(
             let is_free = match claim {
                 Claim::Nobody => true,
                 Claim::Member { member, .. } => *owner == Some(*member),
-                // Several think that they have it: all of them give it up first.
+                // Several members claim it: all of them give it up first.
                 Claim::Contested { .. } => false,
             };
             if !is_free {
@@ -47,7 +47,7 @@ pub(super) fn assign_cooperatively(
     })
 }
 
-/// Serves members in the order that their ids give them, whatever order they come in.
+/// Serves members in the order of their ids, whatever order they come in.
 fn in_order(
     members: &[Subscriber],
     assign: impl FnOnce(&[Subscriber]) -> Vec<Vec<TopicPartition>>,
@@ -65,7 +65,7 @@ fn solve(problem: &Problem<'_>) -> Owners {
     if is_uniform(problem) { deal(problem) } else { general::solve(problem) }
 }
 
-/// Whether every member that reads anything reads the same topics.
+/// Returns whether all members that read anything read the same topics.
 fn is_uniform(problem: &Problem<'_>) -> bool {
     problem.subscribers.windows(2).all(|pair| pair[0] == pair[1])
 }
@@ -92,7 +92,7 @@ fn deal(problem: &Problem<'_>) -> Owners {
             *owner = Some(member);
         }
     }
-    // The extras that nobody kept go to members without one, in serving order.
+    // Extra partitions that nobody kept go to members without one, in serving order.
     for &member in readers.iter().filter(|member| owned[**member] <= least).take(extra) {
         room[member] += 1;
     }

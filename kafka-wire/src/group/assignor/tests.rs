@@ -1,4 +1,4 @@
-//! Equality with the Java client, and the laws that every assignor keeps.
+//! Equality with the Java client, and the rules that every assignor keeps.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ const EQUAL_TO_JAVA: [Assignor; 2] = [Assignor::Range, Assignor::RoundRobin];
 struct Group {
     counts: PartitionCounts,
     members: Vec<Subscriber>,
-    /// By assignor and member.
+    /// Expected assignments, by assignor and member.
     expected: BTreeMap<String, Vec<Vec<String>>>,
 }
 
@@ -170,7 +170,7 @@ proptest! {
         second in prop::collection::btree_set("t[3-5]".prop_map(Str::from), 0..3),
     ) {
         let together: Vec<Vec<Str>> = [first, second].map(|group| group.into_iter().collect()).to_vec();
-        // Members subscribe to topics that do not exist, too.
+        // Members also subscribe to topics that do not exist.
         let all: BTreeSet<Str> = counts.keys().chain(together.iter().flatten()).cloned().collect();
         let all: Vec<Str> = all.into_iter().collect();
         let member = |index| Subscriber::new(Str::from(format!("m{index}")), None, all.clone());
@@ -202,7 +202,7 @@ fn own(topic: &'static str, index: i32) -> TopicPartition {
     TopicPartition::new(topic, PartitionId(index))
 }
 
-/// A cooperative member that has these.
+/// Makes a cooperative member that has these partitions.
 fn owner(id: &'static str, read: &[&str], owned: Vec<TopicPartition>, generation: i32) -> Subscriber {
     Subscriber { owned, generation, ..Subscriber::new(Str::from(id), None, topics(read)) }
 }
@@ -214,7 +214,7 @@ fn a_sticky_member_keeps_its_share_and_a_newcomer_gets_what_is_too_much() {
     let members = [all("old"), owner("new", &["t"], Vec::new(), -1)];
     let at_once = sticky::assign(&members, &counts);
     assert_eq!(shown(&at_once), [["t-0", "t-1", "t-2"].as_slice(), &["t-3", "t-4"]]);
-    // Cooperatively nothing moves before its owner has let it go.
+    // In a cooperative assignment nothing moves before its owner has given it up.
     let first = Assignor::CooperativeSticky.assign(&members, &counts);
     assert_eq!(shown(&first), [["t-0", "t-1", "t-2"].as_slice(), &[]]);
     let members = [owner("old", &["t"], first[0].clone(), 4), owner("new", &["t"], Vec::new(), 4)];
@@ -229,7 +229,7 @@ fn the_claim_of_a_later_generation_counts_and_equal_ones_cancel_out() {
         [owner("a", &["t"], one, 3), owner("b", &["t"], two, generation)]
     };
     assert_eq!(shown(&Assignor::CooperativeSticky.assign(&members(4), &counts)), [["t-1"], ["t-0"]]);
-    // Both may be reading it: neither gets it before both have let it go.
+    // Both members may be reading it, so neither gets it before both have given it up.
     let contested = Assignor::CooperativeSticky.assign(&members(3), &counts);
     assert_eq!(shown(&contested).concat(), ["t-1"]);
 }
@@ -242,7 +242,7 @@ fn a_sticky_member_tells_what_it_had_as_java_does() {
     member.user_data = data.clone();
     let told = user_data::with_sticky(&[member.clone()]);
     assert_eq!((told[0].owned.as_slice(), told[0].generation), (&had[..], 7));
-    // Without the generation, as clients before 2.3 wrote it; and no bytes, or bytes of somebody else.
+    // User data without the generation, as clients before 2.3 wrote it; then no bytes, and bytes in another format.
     member.user_data = data.slice(..data.len() - 4);
     assert_eq!(user_data::with_sticky(&[member.clone()])[0].owned, had);
     for data in [Bytes::new(), Bytes::from_static(b"who knows")] {
@@ -253,7 +253,7 @@ fn a_sticky_member_tells_what_it_had_as_java_does() {
     assert_eq!(&*data, [0, 0, 0, 7]);
 }
 
-/// Members with what they had: a former assignment in which some members and partitions are gone since.
+/// Makes members with former partitions: an assignment from which some members and partitions have gone since.
 fn groups_with_a_past() -> impl Strategy<Value = (PartitionCounts, Vec<Subscriber>)> {
     (groups(), prop::collection::vec(0..3u8, 8), 0..20u32).prop_map(|((mut counts, mut members), fates, less)| {
         let had = sticky::assign(&members, &counts);
@@ -270,7 +270,7 @@ fn groups_with_a_past() -> impl Strategy<Value = (PartitionCounts, Vec<Subscribe
     })
 }
 
-/// How uneven loads are: no move of one partition to a member that reads its topic makes this less.
+/// A measure of uneven loads: a move of one partition to a member with fewer that reads its topic makes it less.
 fn squares(assigned: &[Vec<TopicPartition>]) -> usize {
     assigned.iter().map(|own| own.len() * own.len()).sum()
 }
@@ -303,7 +303,7 @@ proptest! {
                 prop_assert!(taken.is_none() || is_stale, "{member} gets {taken:?} of {other}");
             }
         }
-        // In the next round everybody has what the first one gave, and nothing is held back any more.
+        // In the next round all members have what the first round gave them, and nothing is withheld any more.
         let again = members.iter().zip(first).map(|(member, owned)| Subscriber { owned, generation: 9, ..member.clone() });
         let again: Vec<_> = again.collect();
         let second = Assignor::CooperativeSticky.assign(&again, &counts);

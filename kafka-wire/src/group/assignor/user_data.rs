@@ -1,9 +1,9 @@
-//! The bytes in which members tell the leader what they had, as Java's sticky assignors write them.
+//! The bytes in which members tell the leader which partitions they had, in the format of Java's sticky assignors.
 //!
-//! `sticky` members give everything up before they join, so what they had is told in user data:
-//! `StickyAssignorUserData`, of version 1 without saying so, or of version 0, which lacks the generation.
-//! `cooperative-sticky` members tell what they have in the subscription itself, and the generation there too, or, in
-//! subscriptions before version 2, in four bytes of user data.
+//! `sticky` members give everything up before they join, so their former partitions are in the user data:
+//! `StickyAssignorUserData` of version 1 without a version field, or of version 0, which lacks the generation.
+//! `cooperative-sticky` members tell their partitions and the generation in the subscription itself; in subscriptions
+//! before version 2 the generation is in four bytes of user data.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -24,7 +24,7 @@ pub(super) fn sticky(previous: Previous<'_>) -> Bytes {
         }
     }
     if previous.generation < 0 {
-        // Java's sends nothing before its first assignment.
+        // The Java client sends nothing before its first assignment.
         return Bytes::new();
     }
     let mut writer = Writer::new();
@@ -39,7 +39,8 @@ pub(super) fn cooperative_sticky(previous: Previous<'_>) -> Bytes {
     bytes.freeze()
 }
 
-/// Members as `sticky` takes them: what they had is what their user data says. Bytes that cannot be read say nothing.
+/// Returns the members as `sticky` needs them, with their former partitions by their user data. Bytes that cannot
+/// be read count as none.
 pub(super) fn with_sticky(members: &[Subscriber]) -> Vec<Subscriber> {
     let told = members.iter().map(|member| {
         let data = decode(&member.user_data).unwrap_or_default();
@@ -52,7 +53,7 @@ pub(super) fn with_sticky(members: &[Subscriber]) -> Vec<Subscriber> {
     told.collect()
 }
 
-/// Members as `cooperative-sticky` takes them: the generation may be in their user data.
+/// Returns the members as `cooperative-sticky` needs them, with generations that may be in their user data.
 pub(super) fn with_generations(members: &[Subscriber]) -> Vec<Subscriber> {
     let told = members.iter().map(|member| {
         let in_user_data = member.user_data.first_chunk().map_or(-1, |bytes| i32::from_be_bytes(*bytes));

@@ -1,4 +1,4 @@
-//! How a member gets in: JoinGroup, the election when it leads, SyncGroup.
+//! The steps by which a member joins: JoinGroup, the election if it leads, SyncGroup.
 
 use bytes::Bytes;
 
@@ -38,7 +38,7 @@ impl Membership {
         self.state = State::Joining(self.call(Call::Join(request)));
     }
 
-    /// The member's words to the leader, if the group agrees on this assignor.
+    /// Returns the member's bytes for the leader, for the case that the group agrees on this assignor.
     fn subscription(&self, assignor: &Assignor) -> Bytes {
         let previous = Previous { partitions: &self.assigned, generation: self.proof.generation };
         let of_assignor = assignor.user_data(&self.config.topics, previous);
@@ -57,11 +57,11 @@ impl Membership {
     }
 
     pub(super) fn handle_join(&mut self, now: Moment, response: JoinGroupResponse) {
-        // It was answered, so the coordinator counts the member as alive.
+        // The request was answered, so the coordinator counts the member as alive.
         self.kept_until = None;
         match verdict(ErrorCode(response.error_code)) {
             Verdict::Proceed => self.handle_joined(response),
-            // The second step of joining follows at once; a coordinator that asks for a third has to wait.
+            // The second step of joining follows at once; if the coordinator asks for a third, that has to wait.
             Verdict::AdoptMemberId => {
                 let is_first = self.member_id.is_empty() && !response.member_id.is_empty();
                 self.member_id = response.member_id;
@@ -71,7 +71,7 @@ impl Membership {
         }
     }
 
-    /// Errors of JoinGroup and SyncGroup: an owner that holds no partitions need not hear of the temporary ones.
+    /// Handles errors of JoinGroup and SyncGroup. An owner that holds no partitions need not know of temporary ones.
     fn handle_join_error(&mut self, now: Moment, verdict: Verdict, code: ErrorCode) {
         match verdict {
             Verdict::Retry | Verdict::Rejoin => self.join_later(now),
@@ -161,7 +161,7 @@ impl Membership {
         let code = ErrorCode(response.error_code);
         match verdict(code) {
             Verdict::Proceed => {}
-            // The group shared without this member, so what it kept may be another's by now.
+            // The group rebalanced without this member, so another member may have the partitions that it kept.
             _ if code == ErrorCode::ILLEGAL_GENERATION && !self.kept.is_empty() => {
                 return self.lose(LostCause::StaleGeneration);
             }

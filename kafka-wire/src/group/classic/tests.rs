@@ -12,7 +12,7 @@ use crate::protocol::leave_group::LeaveGroupResponse;
 use crate::protocol::sync_group::SyncGroupResponse;
 use crate::types::PartitionId;
 
-/// A member, its clock, and what it asked and said so far.
+/// A member, its clock, and its requests and events so far.
 struct Script {
     member: Membership,
     now: Moment,
@@ -103,7 +103,7 @@ impl Script {
         std::iter::from_fn(|| self.member.poll_event()).collect()
     }
 
-    /// Follows the other member's lead until the partitions are there.
+    /// Follows the other member's lead until the partitions are assigned.
     fn follow(mut self) -> Self {
         self.answer_join(ErrorCode::NONE, "other");
         self.answer_sync(ErrorCode::NONE);
@@ -251,7 +251,7 @@ fn a_heartbeat_that_is_never_answered_does_not_hide_the_end_of_the_session() {
     script.wait();
     assert_eq!(script.now, Moment::from_millis(45_000));
     assert_eq!(script.events(), [GroupEvent::Lost { cause: LostCause::SessionExpired }]);
-    // Its answer comes at last, and is about a membership that is over.
+    // The late response is about a membership that is over.
     script.answer_heartbeat(ErrorCode::NONE);
     assert_eq!(script.events(), []);
 }
@@ -339,7 +339,7 @@ fn a_member_that_the_leader_left_out_has_no_partitions() {
 
 #[test]
 fn leaving_is_asked_for_whenever_the_coordinator_may_know_the_member() {
-    // Before any answer: a dynamic member does not exist yet, a static one may.
+    // Before any response, a dynamic member does not exist yet; a static one may.
     let mut script = Script::dynamic();
     script.member.handle_leave(script.now);
     assert!(script.member.is_finished());
@@ -362,7 +362,7 @@ fn leaving_is_asked_for_whenever_the_coordinator_may_know_the_member() {
         assert_eq!(script.member.poll(), None, "who left stays out");
     }
 
-    // Fenced: the place belongs to another member.
+    // The member is fenced: its place belongs to another member.
     let mut script = Script::fixed();
     script.answer_join(ErrorCode::FENCED_INSTANCE_ID, "");
     script.member.handle_leave(script.now);
@@ -400,7 +400,8 @@ fn a_leader_sees_topics_grow_and_waits_less_for_missing_ones() {
     assert_eq!((script.now, script.events()), (Moment::from_millis(1_000), vec![GroupEvent::Rebalancing]));
 }
 
-/// Every error code in every state: the member ends stable or fatal or waits for its owner, and asks little meanwhile.
+/// For every error code in every state, the member ends up stable, failed or waiting for its owner, and sends few
+/// requests on the way.
 #[test]
 fn no_error_in_any_state_is_a_hot_loop_or_a_dead_end() {
     for code in (-1..150).map(ErrorCode).filter(|code| !code.is_none()) {
@@ -414,7 +415,7 @@ fn no_error_in_any_state_is_a_hot_loop_or_a_dead_end() {
     }
 }
 
-/// Answers the stage with the error for a minute, then with success; returns how much was asked in that minute.
+/// Answers the stage with the error for a minute, then with success; returns the number of requests in that minute.
 fn insist(mut script: Script, stage: &str, code: ErrorCode) -> u32 {
     let end = Moment::from_millis(60_000);
     let mut asked = 0;

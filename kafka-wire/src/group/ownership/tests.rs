@@ -1,4 +1,4 @@
-//! Scripts of rebalances: what is done and told, and in which order.
+//! Scripts of rebalances: the effects, and what the user is told, in order.
 
 use super::*;
 use crate::types::PartitionId;
@@ -19,7 +19,7 @@ fn committed(index: i32, offset: i64) -> (TopicPartition, CommittedOffset) {
     (partition(index), CommittedOffset::new(Offset(offset)))
 }
 
-/// The machine, and what it does, one word for each effect.
+/// The machine, and its effects, one word for each.
 struct Script {
     ownership: Ownership,
     now: Moment,
@@ -30,7 +30,7 @@ impl Script {
         Self { ownership: Ownership::new(is_cooperative, auto_commit, Moment::ZERO), now: Moment::ZERO }
     }
 
-    /// A member that reads these from offset 10 on.
+    /// Makes a member that reads these partitions from offset 10 on.
     fn reading(mut self, indexes: &[i32]) -> Self {
         self.ownership.handle_event(&assigned(indexes));
         self.until_told();
@@ -45,7 +45,7 @@ impl Script {
         self.ownership.handle_read(&partition(index), Offset(next - 1), Offset(next), LeaderEpoch(3));
     }
 
-    /// One poll of the user: everything up to what is told.
+    /// Runs one poll of the user: everything up to the next thing that the user is told.
     fn until_told(&mut self) -> Vec<String> {
         let indexes = |partitions: &[TopicPartition]| {
             partitions.iter().map(|partition| partition.partition.to_string()).collect::<Vec<_>>().join(",")
@@ -176,7 +176,7 @@ fn reading_begins_where_the_group_stands_or_where_the_policy_says() {
     assert_eq!(script.until_told(), ["read 0 from Some(5)", "read 1 from None"]);
     assert_eq!(script.ownership.unplaced().cloned().collect::<Vec<_>>(), partitions(&[1]));
     script.ownership.handle_start(&partition(1), Offset(30));
-    // Where the policy began is worth a commit: a restart must not skip what comes meanwhile.
+    // The offset at which the policy began is committed, so that a restart does not skip records that come meanwhile.
     assert_eq!(script.ownership.uncommitted(), [committed(1, 30), committed(2, 7)]);
 }
 

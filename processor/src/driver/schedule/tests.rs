@@ -1,4 +1,4 @@
-//! Jobs on several workers, in an order that a seed draws, against a model.
+//! Jobs on several workers, in an order drawn from a seed, compared with a model.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,15 +26,15 @@ enum Job {
     Latest(Emit),
     /// Counts each word, as a table whose changes come out.
     Table,
-    /// Counts the pairs of a word with itself within a span.
+    /// Counts the pairs that a word makes with itself within a span of event time.
     Join,
-    /// Counts each word, then sums the counts of each window up behind another shuffle.
+    /// Counts each word, then sums the counts of each window downstream of another shuffle.
     TwoStage,
 }
 
 /// Gap of the sessions.
 const GAP: i64 = 2_000;
-/// Size of the windows that overlap, and how often one begins.
+/// Size of the windows that overlap, and the distance between their starts.
 const SIZE: i64 = 6_000;
 const EVERY: i64 = 1_500;
 
@@ -95,7 +95,7 @@ fn topology(kind: Job, watermark: Watermark) -> Topology {
     job.build().expect("a valid job")
 }
 
-/// What must come out for a word at these times, by the start of its window.
+/// The counts that must come out for a word that occurs at these times, by the start of the window.
 fn model(job: Job, times: &[i64]) -> BTreeMap<i64, u64> {
     let mut counts = BTreeMap::new();
     let mut last = None;
@@ -121,7 +121,7 @@ fn model(job: Job, times: &[i64]) -> BTreeMap<i64, u64> {
     counts
 }
 
-/// A run under a seed.
+/// A run from a seed.
 struct Run {
     seed: u64,
     job: Job,
@@ -135,7 +135,8 @@ impl Run {
     fn new(seed: u64, job: Job) -> Self {
         let mut rng = Rng::from_seed(seed);
         let disorder = Watermark::bounded(4 * SECOND);
-        // No line is late, whatever is idle: time never comes further by one partition than any line in another's log.
+        // No line is late, whichever partitions are idle: no partition moves the watermark beyond any
+        // line in another's log.
         let idle_after = Duration::from_millis(rng.below(1_000));
         let watermark = if seed.is_multiple_of(3) { disorder.never_idle() } else { disorder.idle_after(idle_after) };
         let mut driver = TestDriver::with_partitions(topology(job, watermark), &[("lines", 3), ("out", 2)]);
@@ -158,7 +159,7 @@ impl Run {
         self.driver.heal();
         self.driver.end_of_input();
         for _ in 0..200 {
-            // The last worker may just have been told to stop.
+            // The last worker may just have been asked to stop.
             self.driver.heal();
             if self.driver.is_finished() || self.driver.fatal().is_some() {
                 break;
@@ -166,13 +167,14 @@ impl Run {
             self.driver.advance_wall(SECOND);
             self.driver.settle();
         }
-        // Intervals that were cut off at the end of the input; and transactions of the dead, which hide what comes behind them.
+        // The last advances of the clock are for results by intervals that the end of the input cut off, and for
+        // transactions of dead members, which hide the records behind them.
         self.driver.advance_wall(90 * SECOND);
         self.driver.settle();
         let replay = self.replay();
         assert_eq!(self.driver.fatal(), None, "{replay}");
         assert!(self.driver.is_finished(), "stuck: {:?}; {replay}", self.driver.reports());
-        // Readers wait for transactions of the dead until these time out.
+        // Readers wait for transactions of dead workers until these time out.
         self.driver.advance_wall(20 * SECOND);
         let late: u64 = self.driver.status().iter().map(|(_, status)| status.counters.late).sum();
         assert_eq!(late, 0, "{replay}");
@@ -190,7 +192,7 @@ impl Run {
         self.driver.write_partition("lines", partition, None, &words.join(" "), timestamp);
     }
 
-    /// By key and start of the window.
+    /// Expected results by key and start of the window.
     fn expected(&mut self) -> BTreeMap<(String, i64), u64> {
         let mut expected = BTreeMap::new();
         for (key, times) in &mut self.times {
@@ -201,7 +203,7 @@ impl Run {
         expected
     }
 
-    /// What came out, each window of a key once; or growing, when updates come out.
+    /// The results, each window of a key once; or with increasing counts, if updates are written.
     fn results(&self) -> BTreeMap<(String, i64), u64> {
         let mut results = BTreeMap::new();
         for record in self.driver.read("out") {
@@ -209,7 +211,8 @@ impl Run {
             let (start, count) = (start.parse().expect("a number"), count.parse().expect("a number"));
             let earlier = results.insert((record.key_str().to_owned(), start), count);
             let may_follow = |earlier| match self.job {
-                // An interval in which a key changed may end with what was put out late for the one before it.
+                // An interval in which a key changed may end with the value that was put out late for
+                // the interval before it.
                 Job::WordCount(Emit::Every(_)) | Job::Sliding(Emit::Every(_)) | Job::Latest(Emit::Every(_)) => {
                     earlier <= count
                 }
@@ -232,7 +235,7 @@ impl Run {
     }
 }
 
-/// Runs of every kind of job from `first` on, or the one that the environment names.
+/// Runs of every kind of job from seed `first` on, or of the one seed that the environment names.
 fn check_all(first: u64, count: u64, jobs: &[Job]) {
     let given = std::env::var("WATERWHEEL_SEED").ok().map(|seed| seed.parse().expect("a number"));
     let seeds = given.map_or(first..first + count, |seed| seed..seed + 1);

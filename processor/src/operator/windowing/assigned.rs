@@ -1,4 +1,4 @@
-//! Windows that a timestamp alone decides: what is gathered is kept by window.
+//! Windows that are a function of the timestamp alone: a value is kept for each window.
 
 use kafka_wire::types::TimestampMs;
 
@@ -45,7 +45,8 @@ impl<W: Windows> Windowing for W {
         init: &mut impl FnMut() -> A,
         gathering: &mut impl Gathering<A>,
     ) -> bool {
-        // Not the task's watermark: what an operator before this one puts out while it closes its windows is not late.
+        // This is not the task's watermark: records that an operator before this one puts out while it closes its
+        // windows are not late.
         let closed_up_to = store.closed_up_to();
         let mut is_in_time = false;
         for window in self.assign(at) {

@@ -8,7 +8,8 @@ use crate::serde::Serde;
 use crate::state::{Clock, ClosedBy};
 use crate::types::{Owned, Window};
 
-/// Windows that close some time after the watermark has reached their ends: records that come in the meantime are in time.
+/// Windows that close some time after the watermark has reached their ends: records that come in the meantime are
+/// not late.
 #[derive(Clone, Copy, Debug)]
 pub struct Lenient<W> {
     pub(crate) windows: W,

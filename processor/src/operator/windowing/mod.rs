@@ -1,4 +1,5 @@
-//! How each kind of window keeps what is gathered in it, and when it closes. One file per kind.
+//! The kinds of windows: how each keeps the values gathered in its windows, and when a window closes.
+//! One file per kind.
 
 mod assigned;
 mod lenient;
@@ -18,38 +19,41 @@ use crate::serde::Serde;
 use crate::state::{Clock, Closing};
 use crate::types::{Owned, Window};
 
-/// A kind of window, with its store. Values of type `A` are what is gathered.
+/// A kind of window, with its store. `A` is the type of the gathered values.
 pub trait Windowing: Clone + Send + Sync + 'static {
-    /// The store of a task.
+    /// The store that a task holds.
     type Store<A: Clone + Send + 'static>: Closing;
 
-    /// The clock that windows close by.
+    /// The clock by which windows close.
     const CLOCK: Clock = Clock::Event;
 
-    /// Whether it pays to tell the store ahead what comes, by [`Windowing::expect`].
+    /// Whether [`Windowing::expect`] saves time.
     const LOOKS_AHEAD: bool = false;
 
-    /// These records come next: brings what they will need of the store into the cache. Nothing else may follow from it.
+    /// Tells the store of the records that come next, so that it brings the entries that they need into the cache.
+    /// Results must not depend on it.
     fn expect<A: Clone + Send + 'static>(&self, _store: &Self::Store<A>, _ahead: &[Expected<'_>]) {}
 
-    /// An empty store.
+    /// Makes an empty store.
     fn store<A: Clone + Send + 'static, S: Serde<View = Owned<A>>>(&self, values: S) -> Self::Store<A>;
 
     /// Whether the sizes make sense; `build()` refuses the topology otherwise.
     fn is_valid(&self) -> bool;
 
-    /// Kind and sizes, for `describe()`.
+    /// Returns the kind and the sizes, for `describe()`.
     fn describe(&self) -> String;
 
-    /// What state depends on: another text under the same name is refused.
+    /// Returns the text that identifies the layout of the state. State that was written under the same name with
+    /// another text is refused.
     fn version(&self) -> String {
         self.describe()
     }
 
-    /// The time up to which windows are closed.
+    /// Returns the time up to which windows are closed.
     fn closed_up_to<A: Clone + Send + 'static>(store: &Self::Store<A>) -> TimestampMs;
 
-    /// Adds to the windows of `at` that are open, what `init` makes where nothing is; whether there was one.
+    /// Adds to the values of the open windows that contain `at`, starting from `init` where there is no value.
+    /// Returns whether there was an open window.
     fn add<A: Clone + Send + 'static>(
         &self,
         store: &mut Self::Store<A>,
@@ -59,13 +63,14 @@ pub trait Windowing: Clone + Send + Sync + 'static {
         gathering: &mut impl Gathering<A>,
     ) -> bool;
 
-    /// A time that is in the same open windows of a key as `at`, and the same one for as many times as possible.
+    /// Returns a time that is in the same open windows of a key as `at`. It is the same one for as many times
+    /// as possible.
     fn anchor<A: Clone + Send + 'static>(&self, store: &Self::Store<A>, key: &[u8], at: TimestampMs) -> TimestampMs;
 
-    /// Shows the open windows of a key that `at` is in, earliest first.
+    /// Shows the open windows of a key that contain `at`, earliest first.
     ///
     /// # Errors
-    /// Those of `show`.
+    /// The errors of `show`.
     fn containing<A: Clone + Send + 'static>(
         &self,
         store: &Self::Store<A>,
@@ -75,11 +80,11 @@ pub trait Windowing: Clone + Send + Sync + 'static {
         show: &mut Show<'_, A>,
     ) -> Result<(), ProcessError>;
 
-    /// Closes the windows that are due at `watermark`, in the order of their ends: shows each, and whether the open transaction has
-    /// changed it.
+    /// Closes the windows that are due at `watermark`, in the order of their ends. Shows each, and whether the open
+    /// transaction has changed it.
     ///
     /// # Errors
-    /// Those of `show`; the transaction must be rolled back then.
+    /// The errors of `show`; the transaction must be rolled back then.
     fn close<A: Clone + Send + 'static>(
         &self,
         store: &mut Self::Store<A>,
@@ -88,10 +93,10 @@ pub trait Windowing: Clone + Send + Sync + 'static {
         show: &mut dyn FnMut(Window, &[u8], &A, bool) -> Result<(), ProcessError>,
     ) -> Result<(), ProcessError>;
 
-    /// Shows the open windows that the open transaction has changed, each as it is now.
+    /// Shows the open windows that the open transaction has changed, each with its current value.
     ///
     /// # Errors
-    /// Those of `show`.
+    /// The errors of `show`.
     fn changed<A: Clone + Send + 'static>(
         &self,
         store: &Self::Store<A>,
@@ -100,21 +105,21 @@ pub trait Windowing: Clone + Send + Sync + 'static {
     ) -> Result<(), ProcessError>;
 }
 
-/// Windows of which none is made of two: what is gathered in them needs no `merge`.
+/// Kinds of windows that never merge two windows: their aggregations need no `merge`.
 pub trait Unmerged: Windowing {}
 
 impl<W: crate::window::Windows> Unmerged for W {}
 impl<W: Unmerged> Unmerged for Lenient<W> {}
 impl<W: Unmerged> Unmerged for crate::window::ProcessingTime<W> {}
 
-/// Gets what was gathered for a key in a window.
+/// A closure that gets the value gathered for a key in a window.
 pub type Show<'s, A> = dyn FnMut(Window, &[u8], &A) -> Result<(), ProcessError> + 's;
 
 /// A record on its way into windows.
 pub trait Gathering<A> {
-    /// Adds the record.
+    /// Adds the record to the kept value.
     fn add(&mut self, kept: &mut A);
 
-    /// Adds what was gathered of later records.
+    /// Adds the value gathered of later records.
     fn merge(&mut self, kept: &mut A, later: &A);
 }

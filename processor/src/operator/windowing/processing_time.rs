@@ -1,4 +1,4 @@
-//! Windows by the time of day: the same as by event time, under another clock.
+//! Windows by the time of day: the same windows as by event time, with another clock.
 
 use kafka_wire::types::TimestampMs;
 
@@ -44,7 +44,7 @@ impl<W: Windowing> Windowing for ProcessingTime<W> {
         init: &mut impl FnMut() -> A,
         gathering: &mut impl Gathering<A>,
     ) -> bool {
-        // The time of day may jump back; what is closed stays closed.
+        // The time of day may jump back; closed windows stay closed.
         let at = at.max(W::closed_up_to(&store.store));
         self.0.add(&mut store.store, key, at, init, gathering)
     }

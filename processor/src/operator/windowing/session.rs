@@ -1,4 +1,5 @@
-//! Sessions: what is gathered is kept by the time at which the session began, with the time at which it will end.
+//! Session windows: a value is kept under the time at which its session began, together with the time at which
+//! the session will end.
 
 use std::collections::VecDeque;
 
@@ -11,14 +12,14 @@ use crate::state::{At, Item, TimedStore, Timing};
 use crate::types::{Owned, Window};
 use crate::window::Session;
 
-/// A session: when it ends unless a record comes before, and what is gathered in it.
+/// A session: the time at which it ends unless another record comes, and the value gathered in it.
 #[derive(Clone, Debug)]
 pub struct Activity<A> {
     end: i64,
     kept: A,
 }
 
-/// The end, then what is kept.
+/// The serde of a session: the end, then the kept value.
 #[derive(Clone)]
 struct ActivitySerde<S>(S);
 
@@ -37,12 +38,12 @@ impl<A: 'static, S: Serde<View = Owned<A>>> Serde for ActivitySerde<S> {
     }
 }
 
-/// The ends of sessions.
+/// The timing of sessions: each is due at its end.
 pub struct SessionTiming;
 
 impl<A> Timing<Activity<A>> for SessionTiming {
     fn due(&self, sessions: &VecDeque<Item<Activity<A>>>, _closed_up_to: TimestampMs) -> Option<i64> {
-        // They do not overlap: the first one ends first.
+        // Sessions of a key do not overlap, so the first one ends first.
         sessions.front().map(|session| session.value.end)
     }
 
@@ -59,9 +60,9 @@ const fn window<A>(session: &Item<Activity<A>>) -> Window {
     Window { start: session.at.0, end: session.value.end }
 }
 
-/// The open sessions that a record at `at` belongs to, by their places in the list.
+/// Returns the open sessions that a record at `at` belongs to, as positions in the list.
 fn touched<A>(sessions: &VecDeque<Item<Activity<A>>>, at: i64, end: i64) -> std::ops::Range<usize> {
-    // Most records come to the last session, or begin one behind it.
+    // Most records belong to the last session or begin one behind it.
     match sessions.back() {
         Some(last) if at >= last.value.end => return sessions.len()..sessions.len(),
         Some(last) if at >= last.at.0 => return sessions.len() - 1..sessions.len(),
@@ -108,7 +109,7 @@ impl Windowing for Session {
         };
         let first = sessions.get(touched.start).filter(|_| !touched.is_empty()).map(|session| session.at);
         let Some(first) = first else {
-            // A record of a session that would have ended: late, unless one that is open takes it in.
+            // The record would be in a session that has ended, so it is late, unless an open session takes it in.
             if end <= store.closed_up_to().0 {
                 return false;
             }

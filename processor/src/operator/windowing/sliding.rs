@@ -1,5 +1,5 @@
-//! Sliding windows: what is gathered is kept by panes, each in one place however many windows share it. A window is put together
-//! of its panes when it comes out.
+//! Sliding windows: a value is kept for each pane, once however many windows share the pane. A window is put together
+//! from its panes when it comes out.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -12,11 +12,11 @@ use crate::state::{Item, TimedStore, Timing};
 use crate::types::{Owned, Window};
 use crate::window::Sliding;
 
-/// The ends of the windows that panes are in.
+/// The timing of panes: the ends of the windows that contain them.
 pub struct PaneTiming(Sliding);
 
 impl<A> Timing<A> for PaneTiming {
-    /// The first window that is not closed and has a pane in it.
+    /// Returns the end of the first open window with a pane in it.
     fn due(&self, panes: &VecDeque<Item<A>>, closed_up_to: TimestampMs) -> Option<i64> {
         let next = self.0.end_after(closed_up_to);
         let of_pane = |pane: &Item<A>| {
@@ -35,7 +35,8 @@ impl<A> Timing<A> for PaneTiming {
     }
 }
 
-/// Puts a window together of the panes of a key; `None` when none is in it. Also whether one of them has changed.
+/// Puts a window together from the panes of a key, with whether one of them has changed; `None` if the window has
+/// no pane.
 fn gather<A: Clone + Send + 'static>(
     store: &TimedStore<A>,
     slot: u32,
@@ -124,7 +125,7 @@ impl Windowing for Sliding {
             store.remove_before(slot, self.next_start(end));
             store.done(slot, end);
         }
-        // Panes that no open window has wait for nothing but this.
+        // Panes that are in no open window only waited for this.
         store.close_up_to(watermark);
         Ok(())
     }

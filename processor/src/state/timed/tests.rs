@@ -1,4 +1,4 @@
-//! The store against a model, under random changes, commits, rollbacks and restores.
+//! Checks of the store against a model, under random changes, commits, rollbacks and restores.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use kafka_wire::rng::Rng;
 use super::*;
 use crate::serde::U64;
 
-/// What is due for a value: 10 after its time.
+/// A timing by which each value is due 10 ms after its time.
 #[derive(Clone, Copy)]
 struct TenLater;
 
@@ -76,7 +76,7 @@ fn change(store: &mut TimedStore<u64>, model: &mut Model, rng: &mut Rng) {
     }
 }
 
-/// Closes up to a time; whether each key had what was due exactly once is for the caller to see.
+/// Closes the store up to a time and returns what was due. The caller checks that each key was due exactly once.
 fn close(store: &mut TimedStore<u64>, up_to: i64) -> Vec<(i64, Vec<u8>)> {
     let mut found = Vec::new();
     while let Some((due, slot)) = store.pop_due(TimestampMs(up_to)) {
