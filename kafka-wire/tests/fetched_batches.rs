@@ -7,7 +7,7 @@ use std::path::Path;
 use bytes::Bytes;
 use kafka_wire::cluster::{Cluster, TopicPartition};
 use kafka_wire::compression::Decompressed;
-use kafka_wire::consumer::{ConsumeError, ConsumerConfig, Fetched, Fetcher, IsolationLevel, Output};
+use kafka_wire::consumer::{ConsumeError, ConsumerConfig, Fetched, Fetcher, FetcherAction, IsolationLevel};
 use kafka_wire::protocol::fetch::{AbortedTransaction, FetchResponse, FetchableTopicResponse, PartitionData};
 use kafka_wire::protocol::metadata::{
     MetadataResponse, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
@@ -74,7 +74,7 @@ fn cluster() -> Cluster {
 fn fetched(isolation: IsolationLevel, position: i64, records: Bytes, aborted: &[(i64, i64)]) -> Fetcher {
     let mut fetcher = Fetcher::new(ConsumerConfig { isolation, ..ConsumerConfig::default() });
     fetcher.assign(partition(), Offset(position), LeaderEpoch(-1));
-    let Some(Output::Fetch { ticket, request, .. }) = fetcher.poll(Moment::ZERO, &cluster()) else {
+    let Some(FetcherAction::Fetch { ticket, request, .. }) = fetcher.poll(Moment::ZERO, &cluster()) else {
         panic!("an assigned partition with a leader is fetched");
     };
     assert_eq!(request.topics[0].partitions[0].fetch_offset, position);

@@ -12,7 +12,8 @@ use super::{CallOptions, Client, Lane, MetadataError, Node, OwnLane};
 use crate::admin::OffsetSpec;
 use crate::cluster::TopicPartition;
 use crate::consumer::{
-    ConsumeError, ConsumerConfig, FetchFailure, Fetched, Fetcher, Lookup, Output, ResetPolicy, Ticket, Watermarks,
+    ConsumeError, ConsumerConfig, FetchFailure, Fetched, Fetcher, FetcherAction, Lookup, ResetPolicy, Ticket,
+    Watermarks,
 };
 use crate::protocol::ErrorCode;
 use crate::protocol::fetch::FetchResponse;
@@ -173,8 +174,8 @@ impl Shared {
     fn start(self: &Arc<Self>, calls: &mut JoinSet<Done>) -> Option<Moment> {
         let mut fetcher = self.fetcher();
         let (now, cluster) = (self.client.now(), self.client.cluster());
-        while let Some(output) = fetcher.poll(now, &cluster) {
-            calls.spawn(perform(self.client.clone(), self.lane.lane(), self.config, output));
+        while let Some(action) = fetcher.poll(now, &cluster) {
+            calls.spawn(perform(self.client.clone(), self.lane.lane(), self.config, action));
         }
         if fetcher.is_ready() {
             self.data.notify_one();
@@ -214,9 +215,9 @@ async fn run(shared: Arc<Shared>) {
     }
 }
 
-async fn perform(client: Client, lane: Lane, config: ConsumerConfig, output: Output) -> Done {
-    match output {
-        Output::Fetch { leader, request, max_version, ticket } => {
+async fn perform(client: Client, lane: Lane, config: ConsumerConfig, action: FetcherAction) -> Done {
+    match action {
+        FetcherAction::Fetch { leader, request, max_version, ticket } => {
             let options = CallOptions { max_version, timeout: Some(client.config().request_timeout + config.max_wait) };
             let answer = client.request_versioned(Node::Broker(leader), lane, request, options).await;
             let answer = answer.map(|(response, version)| (version, response)).map_err(|error| {
@@ -228,12 +229,12 @@ async fn perform(client: Client, lane: Lane, config: ConsumerConfig, output: Out
             });
             Done::Fetched(ticket, answer)
         }
-        Output::Refresh(topics) => {
+        FetcherAction::Refresh(topics) => {
             // If this fails, the same topics turn out to be stale again.
             let _ = client.metadata(&topics).await;
             Done::Refreshed
         }
-        Output::Lookup(lookup) => {
+        FetcherAction::Lookup(lookup) => {
             let answer = look_up(&client, config, &lookup).await;
             Done::LookedUp(lookup, answer)
         }

@@ -11,7 +11,7 @@ use super::lock::lock;
 use super::{CallOptions, Client, CoordinatorError, Lane, Node, OwnLane, RequestError};
 use crate::cluster::{CoordinatorKind, GroupMetadata, TopicPartition};
 use crate::group::assignor::PartitionCounts;
-use crate::group::classic::{Answer, Call, CallFailure, CallId, Membership, Output};
+use crate::group::classic::{MemberAction, MemberRequest, MemberRequestId, MemberResponse, Membership, RequestFailure};
 use crate::group::{GroupConfig, GroupEvent};
 use crate::protocol::Request;
 use crate::time::Moment;
@@ -160,15 +160,18 @@ impl Shared {
     }
 
     /// Starts all due requests, and returns the time of the next check.
-    fn start(self: &Arc<Self>, calls: &mut JoinSet<(CallId, Result<Answer, CallFailure>)>) -> Option<Moment> {
+    fn start(
+        self: &Arc<Self>,
+        calls: &mut JoinSet<(MemberRequestId, Result<MemberResponse, RequestFailure>)>,
+    ) -> Option<Moment> {
         let mut membership = self.membership();
         membership.handle_timeout(self.client.now());
-        while let Some(output) = membership.poll() {
-            match output {
-                Output::ForgetCoordinator => {
+        while let Some(action) = membership.poll() {
+            match action {
+                MemberAction::ForgetCoordinator => {
                     self.client.forget_coordinator(CoordinatorKind::Group, &self.config.group_id);
                 }
-                Output::Call(id, call) => {
+                MemberAction::Request(id, call) => {
                     let shared = Arc::clone(self);
                     calls.spawn(async move { (id, shared.ask(call).await) });
                 }
@@ -177,22 +180,28 @@ impl Shared {
         membership.next_timeout()
     }
 
-    async fn ask(&self, call: Call) -> Result<Answer, CallFailure> {
+    async fn ask(&self, call: MemberRequest) -> Result<MemberResponse, RequestFailure> {
         let config = &self.config;
         // The coordinator answers when all members have joined, or when their time is up.
         let rebalance = config.rebalance_timeout + Duration::from_secs(5);
         match call {
-            Call::Join(request) => self.ask_coordinator(self.lane.lane(), request, rebalance).await.map(Answer::Join),
-            Call::Sync(request) => self.ask_coordinator(self.lane.lane(), request, rebalance).await.map(Answer::Sync),
-            Call::Heartbeat(request) => {
+            MemberRequest::Join(request) => {
+                self.ask_coordinator(self.lane.lane(), request, rebalance).await.map(MemberResponse::Join)
+            }
+            MemberRequest::Sync(request) => {
+                self.ask_coordinator(self.lane.lane(), request, rebalance).await.map(MemberResponse::Sync)
+            }
+            MemberRequest::Heartbeat(request) => {
                 // The timeout leaves time for another heartbeat within the session.
                 let timeout = self.client.config().request_timeout.min(config.session_timeout / 3);
-                self.ask_coordinator(self.lane.lane(), request, timeout).await.map(Answer::Heartbeat)
+                self.ask_coordinator(self.lane.lane(), request, timeout).await.map(MemberResponse::Heartbeat)
             }
-            Call::Leave(request) => {
-                self.ask_coordinator(Lane::General, request, LEAVE_TIMEOUT).await.map(Answer::Leave)
+            MemberRequest::Leave(request) => {
+                self.ask_coordinator(Lane::General, request, LEAVE_TIMEOUT).await.map(MemberResponse::Leave)
             }
-            Call::PartitionCounts(topics) => self.partition_counts(&topics).await.map(Answer::PartitionCounts),
+            MemberRequest::PartitionCounts(topics) => {
+                self.partition_counts(&topics).await.map(MemberResponse::PartitionCounts)
+            }
         }
     }
 
@@ -201,19 +210,19 @@ impl Shared {
         lane: Lane,
         request: R,
         timeout: Duration,
-    ) -> Result<R::Response, CallFailure> {
+    ) -> Result<R::Response, RequestFailure> {
         let coordinator = self.client.coordinator(CoordinatorKind::Group, &self.config.group_id).await;
         let coordinator = coordinator.map_err(|error| match &error {
             CoordinatorError::Request(error) => failure(error),
-            CoordinatorError::Refused { code, .. } if code.is_retriable() => CallFailure::Unreachable,
-            CoordinatorError::Refused { .. } => CallFailure::Unsupported(error.to_string()),
+            CoordinatorError::Refused { code, .. } if code.is_retriable() => RequestFailure::Unreachable,
+            CoordinatorError::Refused { .. } => RequestFailure::Unsupported(error.to_string()),
         })?;
         let options = CallOptions { timeout: Some(timeout), ..CallOptions::default() };
         let answer = self.client.request(Node::Broker(coordinator), lane, request, options).await;
         answer.map_err(|error| failure(&error))
     }
 
-    async fn partition_counts(&self, topics: &[Str]) -> Result<PartitionCounts, CallFailure> {
+    async fn partition_counts(&self, topics: &[Str]) -> Result<PartitionCounts, RequestFailure> {
         let cluster = self.client.metadata(topics).await.map_err(|error| failure(&error))?;
         let known = topics.iter().filter_map(|name| cluster.topic(name));
         let counts = known.map(|topic| (topic.name.clone(), u32::try_from(topic.partitions.len()).unwrap_or(u32::MAX)));
@@ -221,8 +230,8 @@ impl Shared {
     }
 }
 
-fn failure(error: &RequestError) -> CallFailure {
-    if error.is_retriable() { CallFailure::Unreachable } else { CallFailure::Unsupported(error.to_string()) }
+fn failure(error: &RequestError) -> RequestFailure {
+    if error.is_retriable() { RequestFailure::Unreachable } else { RequestFailure::Unsupported(error.to_string()) }
 }
 
 /// The member's task: drives the membership until the handle is dropped; its calls are dropped with it.

@@ -61,7 +61,7 @@ enum Refresh {
 /// An instruction to the driver.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub enum Output {
+pub enum FetcherAction {
     /// Send the request to the leader, and pass its response and this ticket to [`Fetcher::handle_fetched`].
     Fetch {
         /// The broker to send it to.
@@ -221,7 +221,7 @@ impl Fetcher {
 /// The next actions.
 impl Fetcher {
     /// The next instruction, if any, given the known state of the cluster.
-    pub fn poll(&mut self, now: Moment, cluster: &Cluster) -> Option<Output> {
+    pub fn poll(&mut self, now: Moment, cluster: &Cluster) -> Option<FetcherAction> {
         self.lookup(now).or_else(|| self.fetch(now, cluster)).or_else(|| self.refresh(now))
     }
 
@@ -240,7 +240,7 @@ impl Fetcher {
         waiting.chain(refresh).filter(|&moment| moment > now).min()
     }
 
-    fn lookup(&mut self, now: Moment) -> Option<Output> {
+    fn lookup(&mut self, now: Moment) -> Option<FetcherAction> {
         let policy = self.config.reset;
         let due = |assigned: &Assigned| matches!(assigned.state, State::NeedsReset(from) if from <= now);
         loop {
@@ -248,14 +248,14 @@ impl Fetcher {
             assigned.state = State::Resetting;
             let (partition, assignment) = (partition.clone(), assigned.assignment);
             if policy != ResetPolicy::None {
-                return Some(Output::Lookup(Lookup { partition, policy, assignment }));
+                return Some(FetcherAction::Lookup(Lookup { partition, policy, assignment }));
             }
             // Without a policy, only a partition that never had a position comes here.
             self.stop(&partition.clone(), assignment, ConsumeError::NoOffset { partition });
         }
     }
 
-    fn fetch(&mut self, now: Moment, cluster: &Cluster) -> Option<Output> {
+    fn fetch(&mut self, now: Moment, cluster: &Cluster) -> Option<FetcherAction> {
         let reserved: usize = self.busy.values().sum();
         let room_bytes = self.config.buffer_limit_bytes.saturating_sub(self.parked_bytes.saturating_add(reserved));
         let (plans, leaderless) = plan::plan(&self.positions, cluster, &self.busy, &self.config, now);
@@ -276,7 +276,7 @@ impl Fetcher {
         let leader = plan.leader;
         self.busy.insert(leader, reserved_bytes);
         let ticket = Ticket { leader, reserved_bytes, asked: plan.asked };
-        Some(Output::Fetch { leader, request, max_version, ticket })
+        Some(FetcherAction::Fetch { leader, request, max_version, ticket })
     }
 
     /// Removes partitions from a plan whose topic is not the one that their position belongs to.
@@ -294,11 +294,11 @@ impl Fetcher {
         (!plan.asked.is_empty()).then_some(plan)
     }
 
-    fn refresh(&mut self, now: Moment) -> Option<Output> {
+    fn refresh(&mut self, now: Moment) -> Option<FetcherAction> {
         match self.refresh {
             Refresh::From(from) if from <= now && !self.stale.is_empty() => {
                 self.refresh = Refresh::UnderWay;
-                Some(Output::Refresh(std::mem::take(&mut self.stale).into_iter().collect()))
+                Some(FetcherAction::Refresh(std::mem::take(&mut self.stale).into_iter().collect()))
             }
             Refresh::From(_) | Refresh::UnderWay => None,
         }

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 pub use self::error::ConsumeError;
 pub use self::fetched::{Fetched, FetchedBatch};
-pub use self::fetcher::{FetchFailure, Fetcher, Lookup, Output};
+pub use self::fetcher::{FetchFailure, Fetcher, FetcherAction, Lookup};
 pub use self::kept::{BatchRecords, ConsumerRecord};
 pub use self::plan::Ticket;
 pub use self::positions::Watermarks;

@@ -17,17 +17,17 @@
 //! that takes them away, and of a coordinator that could not be reached for a session timeout: both are reported as
 //! `Lost`, as in `Stable`.
 
-mod call;
 mod joining;
+mod request;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-pub use call::{Answer, Call, CallFailure, CallId, Output};
+pub use request::{MemberAction, MemberRequest, MemberRequestId, MemberResponse, RequestFailure};
 
 use super::assignor::PartitionCounts;
 use super::election::Election;
-use super::verdict::{Verdict, verdict};
+use super::reaction::{Reaction, reaction};
 use super::{GroupConfig, GroupError, GroupEvent, GroupMetadata, LostCause};
 use crate::cluster::TopicPartition;
 use crate::protocol::ErrorCode;
@@ -62,7 +62,7 @@ pub struct Membership {
     /// Attempts to join since the last assignment.
     tries: u32,
     last_call: u64,
-    outputs: VecDeque<Output>,
+    actions: VecDeque<MemberAction>,
     events: VecDeque<GroupEvent>,
 }
 
@@ -70,11 +70,11 @@ pub struct Membership {
 enum State {
     Unjoined,
     JoinAt(Moment),
-    Joining(CallId),
-    Electing(CallId, Election),
-    Syncing { call: CallId, generation: i32, watch: Option<Watch> },
+    Joining(MemberRequestId),
+    Electing(MemberRequestId, Election),
+    Syncing { call: MemberRequestId, generation: i32, watch: Option<Watch> },
     Stable(Stable),
-    Leaving(CallId),
+    Leaving(MemberRequestId),
     Left,
     Fatal,
 }
@@ -82,7 +82,7 @@ enum State {
 #[derive(Debug)]
 struct Stable {
     /// The heartbeat in flight, and the time at which it was sent.
-    heartbeat: Option<(CallId, Moment)>,
+    heartbeat: Option<(MemberRequestId, Moment)>,
     next_heartbeat: Moment,
     session_end: Moment,
     failures: u32,
@@ -97,7 +97,7 @@ struct Stable {
 struct Watch {
     topics: Vec<Str>,
     counts: PartitionCounts,
-    call: Option<CallId>,
+    call: Option<MemberRequestId>,
     next: Moment,
 }
 
@@ -121,7 +121,7 @@ impl Membership {
             poll_deadline: None,
             tries: 0,
             last_call: 0,
-            outputs: VecDeque::new(),
+            actions: VecDeque::new(),
             events: VecDeque::new(),
         }
     }
@@ -145,8 +145,8 @@ impl Membership {
     }
 
     /// The next instruction for the driver, if any.
-    pub fn poll(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+    pub fn poll(&mut self) -> Option<MemberAction> {
+        self.actions.pop_front()
     }
 
     /// The next event for the owner, if any.
@@ -223,7 +223,7 @@ impl Membership {
             _ if !may_be_member => self.state = State::Left,
             _ => {
                 let request = self.leave_request("the member is closed");
-                self.state = State::Leaving(self.call(Call::Leave(request)));
+                self.state = State::Leaving(self.call(MemberRequest::Leave(request)));
             }
         }
     }
@@ -253,7 +253,7 @@ impl Membership {
         if self.config.instance_id.is_none() && !self.member_id.is_empty() {
             let request = self.leave_request("the owner did not poll in time");
             // Nobody waits for the answer.
-            self.call(Call::Leave(request));
+            self.call(MemberRequest::Leave(request));
             self.member_id = Str::default();
         }
         self.lose(LostCause::PollIntervalExceeded);
@@ -279,21 +279,21 @@ impl Membership {
     }
 
     /// Handles the response to a request, or the reason why there is none.
-    pub fn handle_answer(&mut self, now: Moment, id: CallId, answer: Result<Answer, CallFailure>) {
+    pub fn handle_answer(&mut self, now: Moment, id: MemberRequestId, answer: Result<MemberResponse, RequestFailure>) {
         if !self.is_awaited(id) {
             return;
         }
         match answer {
-            Ok(Answer::Join(response)) => self.handle_join(now, response),
-            Ok(Answer::Sync(response)) => self.handle_sync(now, response),
-            Ok(Answer::Heartbeat(response)) => self.handle_heartbeat(now, ErrorCode(response.error_code)),
-            Ok(Answer::Leave(_)) => self.state = State::Left,
-            Ok(Answer::PartitionCounts(counts)) => self.handle_counts(now, counts),
+            Ok(MemberResponse::Join(response)) => self.handle_join(now, response),
+            Ok(MemberResponse::Sync(response)) => self.handle_sync(now, response),
+            Ok(MemberResponse::Heartbeat(response)) => self.handle_heartbeat(now, ErrorCode(response.error_code)),
+            Ok(MemberResponse::Leave(_)) => self.state = State::Left,
+            Ok(MemberResponse::PartitionCounts(counts)) => self.handle_counts(now, counts),
             Err(failure) => self.handle_failure(now, id, failure),
         }
     }
 
-    fn is_awaited(&self, id: CallId) -> bool {
+    fn is_awaited(&self, id: MemberRequestId) -> bool {
         match &self.state {
             State::Joining(call) | State::Electing(call, _) | State::Leaving(call) => *call == id,
             State::Syncing { call, .. } => *call == id,
@@ -305,10 +305,10 @@ impl Membership {
         }
     }
 
-    fn call(&mut self, call: Call) -> CallId {
+    fn call(&mut self, call: MemberRequest) -> MemberRequestId {
         self.last_call += 1;
-        let id = CallId(self.last_call);
-        self.outputs.push_back(Output::Call(id, call));
+        let id = MemberRequestId(self.last_call);
+        self.actions.push_back(MemberAction::Request(id, call));
         id
     }
 
@@ -334,7 +334,7 @@ impl Membership {
         if stable.heartbeat.is_some() || stable.next_heartbeat > now {
             return;
         }
-        let id = self.call(Call::Heartbeat(HeartbeatRequest {
+        let id = self.call(MemberRequest::Heartbeat(HeartbeatRequest {
             group_id: self.config.group_id.clone(),
             generation_id: self.proof.generation,
             member_id: self.member_id.clone(),
@@ -349,24 +349,24 @@ impl Membership {
     fn handle_heartbeat(&mut self, now: Moment, code: ErrorCode) {
         let State::Stable(stable) = &mut self.state else { return };
         let Some((_, sent)) = stable.heartbeat.take() else { return };
-        match verdict(code) {
-            Verdict::Proceed => self.handle_alive(now, sent),
-            Verdict::Rejoin if code == ErrorCode::REBALANCE_IN_PROGRESS => {
+        match reaction(code) {
+            Reaction::Proceed => self.handle_alive(now, sent),
+            Reaction::Rejoin if code == ErrorCode::REBALANCE_IN_PROGRESS => {
                 // The coordinator counts this heartbeat as alive, and waits for the member until the rebalance timeout.
                 self.handle_alive(now, sent);
                 self.announce_rebalance();
             }
-            Verdict::Rejoin => self.lose(LostCause::StaleGeneration),
-            Verdict::RejoinAsNew => {
+            Reaction::Rejoin => self.lose(LostCause::StaleGeneration),
+            Reaction::RejoinAsNew => {
                 self.member_id = Str::default();
                 self.lose(LostCause::Removed);
             }
-            Verdict::FindCoordinator => {
-                self.outputs.push_back(Output::ForgetCoordinator);
+            Reaction::FindCoordinator => {
+                self.actions.push_back(MemberAction::ForgetCoordinator);
                 self.heartbeat_later(now);
             }
-            Verdict::Retry => self.heartbeat_later(now),
-            Verdict::AdoptMemberId | Verdict::Fatal => self.refuse(code),
+            Reaction::Retry => self.heartbeat_later(now),
+            Reaction::AdoptMemberId | Reaction::Fatal => self.refuse(code),
         }
     }
 
@@ -397,7 +397,7 @@ impl Membership {
             return;
         }
         let topics = watch.topics.clone();
-        let id = self.call(Call::PartitionCounts(topics));
+        let id = self.call(MemberRequest::PartitionCounts(topics));
         if let State::Stable(Stable { watch: Some(watch), .. }) = &mut self.state {
             watch.call = Some(id);
         }
@@ -414,18 +414,18 @@ impl Membership {
         }
     }
 
-    fn handle_failure(&mut self, now: Moment, id: CallId, failure: CallFailure) {
+    fn handle_failure(&mut self, now: Moment, id: MemberRequestId, failure: RequestFailure) {
         if matches!(self.state, State::Leaving(_)) {
             self.state = State::Left;
             return;
         }
-        if let CallFailure::Unsupported(detail) = failure {
+        if let RequestFailure::Unsupported(detail) = failure {
             return self.fail(GroupError::Unsupported { group_id: self.config.group_id.clone(), detail });
         }
         match &mut self.state {
             State::Stable(stable) if stable.heartbeat.is_some_and(|(call, _)| call == id) => {
                 stable.heartbeat = None;
-                self.outputs.push_back(Output::ForgetCoordinator);
+                self.actions.push_back(MemberAction::ForgetCoordinator);
                 self.heartbeat_later(now);
             }
             State::Stable(Stable { watch: Some(watch), .. }) => {
@@ -433,7 +433,7 @@ impl Membership {
                 watch.next = now + watch.interval(&self.config);
             }
             _ => {
-                self.outputs.push_back(Output::ForgetCoordinator);
+                self.actions.push_back(MemberAction::ForgetCoordinator);
                 if !self.kept.is_empty() {
                     self.kept_until.get_or_insert(now + self.config.session_timeout);
                 }

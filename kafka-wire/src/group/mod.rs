@@ -14,7 +14,7 @@ pub mod commit;
 mod election;
 mod error;
 pub mod ownership;
-mod verdict;
+mod reaction;
 
 use std::time::Duration;
 

@@ -6,7 +6,7 @@
 //! ```text
 //! eager:        Rebalancing --> commit (auto) --> tell Revoking(all) --poll--> stop, tell Revoked(all) --> rejoin
 //! cooperative:  Rebalancing --> rejoin keeping all, and read on
-//!               Assigned    --> commit (auto) --> tell Revoking(lost partitions) --poll--> stop, tell Revoked
+//!               Assigned    --> commit (auto) --> tell Revoking(removed) --poll--> stop, tell Revoked
 //!                               --> look up offsets of new partitions, tell Assigned(new)
 //!                               --> rejoin if anything was revoked
 //! both:         Lost        --> stop, tell Lost(all) --> rejoin

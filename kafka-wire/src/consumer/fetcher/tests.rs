@@ -49,13 +49,13 @@ impl Script {
         script
     }
 
-    fn poll(&mut self) -> Option<Output> {
+    fn poll(&mut self) -> Option<FetcherAction> {
         self.fetcher.poll(self.now, &self.cluster)
     }
 
     fn fetch(&mut self) -> (FetchRequest, Ticket) {
         match self.poll() {
-            Some(Output::Fetch { request, ticket, .. }) => (request, ticket),
+            Some(FetcherAction::Fetch { request, ticket, .. }) => (request, ticket),
             other => panic!("{other:?} instead of a fetch"),
         }
     }
@@ -168,7 +168,7 @@ fn a_fetch_names_position_epochs_and_limits() {
 fn topics_without_an_id_go_by_name() {
     let mut script = Script::reading(ConsumerConfig::default(), 0);
     script.cluster = cluster(Uuid::default(), &[1]);
-    let Some(Output::Fetch { max_version, ticket, .. }) = script.poll() else { panic!("a fetch") };
+    let Some(FetcherAction::Fetch { max_version, ticket, .. }) = script.poll() else { panic!("a fetch") };
     assert_eq!(max_version, Some(12));
     let topic = FetchableTopicResponse {
         topic: Str::from("t"),
@@ -262,16 +262,16 @@ fn no_error_moves_the_position_or_is_asked_for_in_a_hot_loop() {
         let mut asked = 0;
         while script.now < end {
             match script.poll() {
-                Some(Output::Fetch { ticket, request, .. }) => {
+                Some(FetcherAction::Fetch { ticket, request, .. }) => {
                     asked += 1;
                     assert_eq!(request.topics[0].partitions[0].fetch_offset, 5);
                     script.answer(ticket, vec![PartitionData { error_code: code.0, ..Default::default() }]);
                 }
-                Some(Output::Refresh(topics)) => {
+                Some(FetcherAction::Refresh(topics)) => {
                     assert_eq!(topics, ["t"]);
                     script.fetcher.handle_refreshed(script.now);
                 }
-                Some(Output::Lookup(lookup)) => panic!("{lookup:?}"),
+                Some(FetcherAction::Lookup(lookup)) => panic!("{lookup:?}"),
                 None => script.now = script.fetcher.next_timeout(script.now).unwrap_or(end),
             }
         }
@@ -293,11 +293,11 @@ fn no_error_moves_the_position_or_is_asked_for_in_a_hot_loop() {
 fn a_moved_leader_is_asked_after_the_refresh() {
     let mut script = Script::reading(ConsumerConfig::default(), 0);
     script.receive_error(ErrorCode::NOT_LEADER_OR_FOLLOWER);
-    assert_eq!(script.poll(), Some(Output::Refresh(vec![Str::from("t")])));
+    assert_eq!(script.poll(), Some(FetcherAction::Refresh(vec![Str::from("t")])));
     script.cluster = cluster(TOPIC_ID, &[2]);
     script.fetcher.handle_refreshed(script.now);
     script.now = script.fetcher.next_timeout(script.now).unwrap();
-    let Some(Output::Fetch { leader, .. }) = script.poll() else { panic!("a fetch") };
+    let Some(FetcherAction::Fetch { leader, .. }) = script.poll() else { panic!("a fetch") };
     assert_eq!(leader, BrokerId(2));
 }
 
@@ -306,7 +306,7 @@ fn a_leader_out_of_reach_is_tried_again_and_one_too_old_is_an_error() {
     let mut script = Script::reading(ConsumerConfig::default(), 0);
     let (_, ticket) = script.fetch();
     script.fetcher.handle_fetched(script.now, ticket, Err(FetchFailure::Unreachable));
-    assert!(matches!(script.poll(), Some(Output::Refresh(_))));
+    assert!(matches!(script.poll(), Some(FetcherAction::Refresh(_))));
     script.now = script.fetcher.next_timeout(script.now).unwrap();
     let (_, ticket) = script.fetch();
     let failure = FetchFailure::Unsupported("too old".to_owned());
@@ -323,12 +323,12 @@ fn a_position_outside_of_the_log_follows_the_policy() {
     let config = ConsumerConfig { reset: ResetPolicy::Earliest, ..ConsumerConfig::default() };
     let mut script = Script::reading(config, 5);
     script.receive_error(ErrorCode::OFFSET_OUT_OF_RANGE);
-    let Some(Output::Lookup(lookup)) = script.poll() else { panic!("a look-up") };
+    let Some(FetcherAction::Lookup(lookup)) = script.poll() else { panic!("a look-up") };
     assert_eq!((&lookup.partition, lookup.policy), (&tp(0), ResetPolicy::Earliest));
     script.fetcher.handle_lookup(script.now, &lookup, Err(ErrorCode::LEADER_NOT_AVAILABLE));
-    assert!(matches!(script.poll(), Some(Output::Refresh(_))));
+    assert!(matches!(script.poll(), Some(FetcherAction::Refresh(_))));
     script.now = script.fetcher.next_timeout(script.now).unwrap();
-    let Some(Output::Lookup(again)) = script.poll() else { panic!("a look-up") };
+    let Some(FetcherAction::Lookup(again)) = script.poll() else { panic!("a look-up") };
     script.fetcher.handle_lookup(script.now, &again, Ok(Offset(30)));
     script.fetcher.handle_lookup(script.now, &lookup, Ok(Offset(0)));
     let (request, _) = script.fetch();

@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 
-use super::{Call, Membership, Output, Stable, State, Watch, millis, retry_delay};
+use super::{MemberAction, MemberRequest, Membership, Stable, State, Watch, millis, retry_delay};
 use crate::group::assignor::{PartitionCounts, Previous};
 use crate::group::election::Election;
-use crate::group::verdict::{Verdict, verdict};
+use crate::group::reaction::{Reaction, reaction};
 use crate::group::{Assignor, GroupError, GroupEvent, LostCause, blob};
 use crate::protocol::ErrorCode;
 use crate::protocol::consumer_protocol::{ConsumerProtocolAssignment, ConsumerProtocolSubscription};
@@ -35,7 +35,7 @@ impl Membership {
             reason: None,
             ..Default::default()
         };
-        self.state = State::Joining(self.call(Call::Join(request)));
+        self.state = State::Joining(self.call(MemberRequest::Join(request)));
     }
 
     /// Returns the member's bytes for the leader, for the case that the group agrees on this assignor.
@@ -59,10 +59,10 @@ impl Membership {
     pub(super) fn handle_join(&mut self, now: Moment, response: JoinGroupResponse) {
         // The request was answered, so the coordinator counts the member as alive.
         self.kept_until = None;
-        match verdict(ErrorCode(response.error_code)) {
-            Verdict::Proceed => self.handle_joined(response),
+        match reaction(ErrorCode(response.error_code)) {
+            Reaction::Proceed => self.handle_joined(response),
             // The second step of joining follows at once; if the coordinator asks for a third, that has to wait.
-            Verdict::AdoptMemberId => {
+            Reaction::AdoptMemberId => {
                 let is_first = self.member_id.is_empty() && !response.member_id.is_empty();
                 self.member_id = response.member_id;
                 if is_first { self.join(now) } else { self.join_later(now) }
@@ -72,18 +72,18 @@ impl Membership {
     }
 
     /// Handles errors of JoinGroup and SyncGroup. An owner that holds no partitions need not know of temporary ones.
-    fn handle_join_error(&mut self, now: Moment, verdict: Verdict, code: ErrorCode) {
-        match verdict {
-            Verdict::Retry | Verdict::Rejoin => self.join_later(now),
-            Verdict::FindCoordinator => {
-                self.outputs.push_back(Output::ForgetCoordinator);
+    fn handle_join_error(&mut self, now: Moment, reaction: Reaction, code: ErrorCode) {
+        match reaction {
+            Reaction::Retry | Reaction::Rejoin => self.join_later(now),
+            Reaction::FindCoordinator => {
+                self.actions.push_back(MemberAction::ForgetCoordinator);
                 self.join_later(now);
             }
-            Verdict::RejoinAsNew => {
+            Reaction::RejoinAsNew => {
                 self.member_id = Str::default();
                 if self.kept.is_empty() { self.join_later(now) } else { self.lose(LostCause::Removed) }
             }
-            Verdict::Proceed | Verdict::AdoptMemberId | Verdict::Fatal => self.refuse(code),
+            Reaction::Proceed | Reaction::AdoptMemberId | Reaction::Fatal => self.refuse(code),
         }
     }
 
@@ -114,7 +114,7 @@ impl Membership {
         }
         match Election::new(&self.config, response) {
             Ok(election) => {
-                let call = self.call(Call::PartitionCounts(election.topics()));
+                let call = self.call(MemberRequest::PartitionCounts(election.topics()));
                 self.state = State::Electing(call, election);
             }
             Err(error) => self.fail(error),
@@ -153,14 +153,14 @@ impl Membership {
             assignments,
             ..Default::default()
         };
-        let call = self.call(Call::Sync(request));
+        let call = self.call(MemberRequest::Sync(request));
         self.state = State::Syncing { call, generation, watch };
     }
 
     pub(super) fn handle_sync(&mut self, now: Moment, response: SyncGroupResponse) {
         let code = ErrorCode(response.error_code);
-        match verdict(code) {
-            Verdict::Proceed => {}
+        match reaction(code) {
+            Reaction::Proceed => {}
             // The group rebalanced without this member, so another member may have the partitions that it kept.
             _ if code == ErrorCode::ILLEGAL_GENERATION && !self.kept.is_empty() => {
                 return self.lose(LostCause::StaleGeneration);

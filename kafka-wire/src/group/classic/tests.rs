@@ -16,7 +16,7 @@ use crate::types::PartitionId;
 struct Script {
     member: Membership,
     now: Moment,
-    calls: VecDeque<(CallId, Call)>,
+    calls: VecDeque<(MemberRequestId, MemberRequest)>,
     forgotten: u32,
 }
 
@@ -38,10 +38,10 @@ impl Script {
     }
 
     fn drain(&mut self) {
-        while let Some(output) = self.member.poll() {
-            match output {
-                Output::Call(id, call) => self.calls.push_back((id, call)),
-                Output::ForgetCoordinator => self.forgotten += 1,
+        while let Some(action) = self.member.poll() {
+            match action {
+                MemberAction::Request(id, call) => self.calls.push_back((id, call)),
+                MemberAction::ForgetCoordinator => self.forgotten += 1,
             }
         }
     }
@@ -53,11 +53,11 @@ impl Script {
         self.drain();
     }
 
-    fn next_call(&mut self) -> Call {
+    fn next_call(&mut self) -> MemberRequest {
         self.calls.front().expect("the member asks").1.clone()
     }
 
-    fn answer(&mut self, answer: Result<Answer, CallFailure>) {
+    fn answer(&mut self, answer: Result<MemberResponse, RequestFailure>) {
         let (id, _) = self.calls.pop_front().expect("the member asks");
         self.member.handle_answer(self.now, id, answer);
         self.drain();
@@ -72,7 +72,7 @@ impl Script {
             }),
             ..JoinGroupResponseMember::default()
         };
-        self.answer(Ok(Answer::Join(JoinGroupResponse {
+        self.answer(Ok(MemberResponse::Join(JoinGroupResponse {
             error_code: code.0,
             generation_id: 5,
             protocol_name: Some(Str::from("range")),
@@ -88,7 +88,7 @@ impl Script {
             assigned_partitions: blob::by_topic(vec![TopicPartition::new("t", PartitionId(1))]),
             user_data: Some(Bytes::from_static(b"u")),
         });
-        self.answer(Ok(Answer::Sync(SyncGroupResponse {
+        self.answer(Ok(MemberResponse::Sync(SyncGroupResponse {
             error_code: code.0,
             assignment,
             ..SyncGroupResponse::default()
@@ -96,7 +96,10 @@ impl Script {
     }
 
     fn answer_heartbeat(&mut self, code: ErrorCode) {
-        self.answer(Ok(Answer::Heartbeat(HeartbeatResponse { error_code: code.0, ..HeartbeatResponse::default() })));
+        self.answer(Ok(MemberResponse::Heartbeat(HeartbeatResponse {
+            error_code: code.0,
+            ..HeartbeatResponse::default()
+        })));
     }
 
     fn events(&mut self) -> Vec<GroupEvent> {
@@ -121,8 +124,8 @@ fn fatal(code: ErrorCode) -> GroupEvent {
     GroupEvent::Fatal(GroupError::Refused { group_id: Str::from("g"), code })
 }
 
-fn join_of(call: Call) -> JoinGroupRequest {
-    let Call::Join(request) = call else { panic!("{call:?} is no join") };
+fn join_of(call: MemberRequest) -> JoinGroupRequest {
+    let MemberRequest::Join(request) = call else { panic!("{call:?} is no join") };
     request
 }
 
@@ -160,9 +163,9 @@ fn the_leader_assigns_for_all_members_and_hands_its_bytes_to_each() {
         Some(|members| Bytes::from(members.iter().map(|member| &*member.member_id).collect::<Vec<_>>().join("+")));
     let mut script = Script::new(config);
     script.answer_join(ErrorCode::NONE, "me");
-    assert_eq!(script.next_call(), Call::PartitionCounts(vec![Str::from("t")]));
-    script.answer(Ok(Answer::PartitionCounts([(Str::from("t"), 3)].into())));
-    let Call::Sync(request) = script.next_call() else { panic!("a sync follows") };
+    assert_eq!(script.next_call(), MemberRequest::PartitionCounts(vec![Str::from("t")]));
+    script.answer(Ok(MemberResponse::PartitionCounts([(Str::from("t"), 3)].into())));
+    let MemberRequest::Sync(request) = script.next_call() else { panic!("a sync follows") };
     assert_eq!((request.generation_id, request.protocol_name.as_deref()), (5, Some("range")));
     let read = |index: usize| {
         let assignment = blob::decode_assignment(request.assignments[index].assignment.clone()).unwrap();
@@ -185,10 +188,10 @@ fn a_static_leader_that_came_back_leaves_the_assignment_as_it_is() {
         skip_assignment: true,
         ..JoinGroupResponse::default()
     };
-    script.member.handle_answer(script.now, id, Ok(Answer::Join(response)));
+    script.member.handle_answer(script.now, id, Ok(MemberResponse::Join(response)));
     script.drain();
-    script.answer(Ok(Answer::PartitionCounts(PartitionCounts::new())));
-    let Call::Sync(request) = script.next_call() else { panic!("a sync follows") };
+    script.answer(Ok(MemberResponse::PartitionCounts(PartitionCounts::new())));
+    let MemberRequest::Sync(request) = script.next_call() else { panic!("a sync follows") };
     assert_eq!(request.assignments, []);
     assert_eq!(request.group_instance_id.as_deref(), Some("i"));
 }
@@ -235,7 +238,7 @@ fn a_session_without_a_heartbeat_ends_although_nobody_says_so() {
         script.wait();
         while !script.calls.is_empty() {
             heartbeats += 1;
-            script.answer(Err(CallFailure::Unreachable));
+            script.answer(Err(RequestFailure::Unreachable));
         }
     }
     assert_eq!(script.now, Moment::from_millis(45_000));
@@ -247,7 +250,7 @@ fn a_session_without_a_heartbeat_ends_although_nobody_says_so() {
 fn a_heartbeat_that_is_never_answered_does_not_hide_the_end_of_the_session() {
     let mut script = Script::dynamic().follow();
     script.wait();
-    assert!(matches!(script.next_call(), Call::Heartbeat(_)));
+    assert!(matches!(script.next_call(), MemberRequest::Heartbeat(_)));
     script.wait();
     assert_eq!(script.now, Moment::from_millis(45_000));
     assert_eq!(script.events(), [GroupEvent::Lost { cause: LostCause::SessionExpired }]);
@@ -264,7 +267,7 @@ fn an_answer_that_was_overtaken_by_a_rejoin_is_ignored() {
     script.member.handle_rejoin(script.now);
     script.drain();
     let unknown = HeartbeatResponse { error_code: ErrorCode::UNKNOWN_MEMBER_ID.0, ..HeartbeatResponse::default() };
-    script.member.handle_answer(script.now, heartbeat, Ok(Answer::Heartbeat(unknown)));
+    script.member.handle_answer(script.now, heartbeat, Ok(MemberResponse::Heartbeat(unknown)));
     assert_eq!(script.events(), []);
     script.follow();
 }
@@ -303,7 +306,7 @@ fn members_that_cannot_be_understood_are_named() {
         members: vec![garbled],
         ..JoinGroupResponse::default()
     };
-    script.member.handle_answer(script.now, id, Ok(Answer::Join(response)));
+    script.member.handle_answer(script.now, id, Ok(MemberResponse::Join(response)));
     let events = script.events();
     assert!(
         matches!(&events[..], [GroupEvent::Fatal(GroupError::MalformedSubscription { member_id, .. })] if member_id == "odd"),
@@ -313,7 +316,7 @@ fn members_that_cannot_be_understood_are_named() {
     let mut script = Script::dynamic();
     script.answer_join(ErrorCode::NONE, "other");
     let assignment = Bytes::from_static(&[0, 0, 0x7f, 0, 0, 0]);
-    script.answer(Ok(Answer::Sync(SyncGroupResponse { assignment, ..SyncGroupResponse::default() })));
+    script.answer(Ok(MemberResponse::Sync(SyncGroupResponse { assignment, ..SyncGroupResponse::default() })));
     let events = script.events();
     assert!(matches!(events[..], [GroupEvent::Fatal(GroupError::MalformedAssignment { .. })]), "{events:?}");
 }
@@ -332,7 +335,7 @@ fn an_assignor_that_was_not_offered_is_refused() {
 fn a_member_that_the_leader_left_out_has_no_partitions() {
     let mut script = Script::dynamic();
     script.answer_join(ErrorCode::NONE, "other");
-    script.answer(Ok(Answer::Sync(SyncGroupResponse::default())));
+    script.answer(Ok(MemberResponse::Sync(SyncGroupResponse::default())));
     let nothing = GroupEvent::Assigned { generation: 5, partitions: Vec::new(), user_data: Bytes::new() };
     assert_eq!(script.events(), [nothing]);
 }
@@ -347,14 +350,14 @@ fn leaving_is_asked_for_whenever_the_coordinator_may_know_the_member() {
     script.calls.clear();
     script.member.handle_leave(script.now);
     script.drain();
-    let Call::Leave(request) = script.next_call() else { panic!("a leave follows") };
+    let MemberRequest::Leave(request) = script.next_call() else { panic!("a leave follows") };
     assert_eq!(request.members[0].group_instance_id.as_deref(), Some("i"));
 
-    for answer in [Ok(Answer::Leave(LeaveGroupResponse::default())), Err(CallFailure::Unreachable)] {
+    for answer in [Ok(MemberResponse::Leave(LeaveGroupResponse::default())), Err(RequestFailure::Unreachable)] {
         let mut script = Script::fixed().follow();
         script.member.handle_leave(script.now);
         script.drain();
-        let Call::Leave(request) = script.next_call() else { panic!("a leave follows") };
+        let MemberRequest::Leave(request) = script.next_call() else { panic!("a leave follows") };
         assert_eq!(request.members[0].member_id, "me");
         script.answer(answer);
         assert!(script.member.is_finished());
@@ -375,7 +378,7 @@ fn a_leader_sees_topics_grow_and_waits_less_for_missing_ones() {
         let mut script = Script::dynamic();
         script.answer_join(ErrorCode::NONE, "me");
         let counts = counts.iter().map(|&(topic, count)| (Str::from(topic), count)).collect();
-        script.answer(Ok(Answer::PartitionCounts(counts)));
+        script.answer(Ok(MemberResponse::PartitionCounts(counts)));
         script.answer_sync(ErrorCode::NONE);
         script.events();
         script
@@ -385,8 +388,8 @@ fn a_leader_sees_topics_grow_and_waits_less_for_missing_ones() {
             script.wait();
         }
         match script.next_call() {
-            Call::Heartbeat(_) => script.answer_heartbeat(ErrorCode::NONE),
-            _ => return script.answer(Ok(Answer::PartitionCounts([(Str::from("t"), grown)].into()))),
+            MemberRequest::Heartbeat(_) => script.answer_heartbeat(ErrorCode::NONE),
+            _ => return script.answer(Ok(MemberResponse::PartitionCounts([(Str::from("t"), grown)].into()))),
         }
     };
     let mut script = lead(&[("t", 3)]);
@@ -426,10 +429,10 @@ fn insist(mut script: Script, stage: &str, code: ErrorCode) -> u32 {
             assert!(asked < 10_000, "{} in {stage} never waits", code.name());
             let pick = |name| if stage == name && !is_over { code } else { ErrorCode::NONE };
             match call {
-                Call::Join(_) => script.answer_join(pick("join"), "other"),
-                Call::Sync(_) => script.answer_sync(pick("sync")),
-                Call::Heartbeat(_) => script.answer_heartbeat(pick("heartbeat")),
-                Call::Leave(_) | Call::PartitionCounts(_) => panic!("a follower does not ask that"),
+                MemberRequest::Join(_) => script.answer_join(pick("join"), "other"),
+                MemberRequest::Sync(_) => script.answer_sync(pick("sync")),
+                MemberRequest::Heartbeat(_) => script.answer_heartbeat(pick("heartbeat")),
+                MemberRequest::Leave(_) | MemberRequest::PartitionCounts(_) => panic!("a follower does not ask that"),
             }
         }
         let events = script.events();
@@ -455,11 +458,11 @@ fn insist(mut script: Script, stage: &str, code: ErrorCode) -> u32 {
 #[test]
 fn a_request_that_cannot_be_made_is_fatal_and_one_without_answer_is_tried_again() {
     let mut script = Script::dynamic();
-    script.answer(Err(CallFailure::Unreachable));
+    script.answer(Err(RequestFailure::Unreachable));
     assert_eq!(script.forgotten, 1);
     script.wait();
     assert_eq!(script.now, Moment::from_millis(50));
-    script.answer(Err(CallFailure::Unsupported("too old".to_owned())));
+    script.answer(Err(RequestFailure::Unsupported("too old".to_owned())));
     let error = GroupError::Unsupported { group_id: Str::from("g"), detail: "too old".to_owned() };
     assert_eq!(script.events(), [GroupEvent::Fatal(error)]);
 }
@@ -481,7 +484,7 @@ fn a_member_that_keeps_partitions_says_so_and_hears_when_they_are_gone() {
     let mut script = cooperative();
     script.member.handle_rejoin_keeping(script.now, kept.clone());
     script.drain();
-    let Call::Join(request) = script.next_call() else { panic!("it joins") };
+    let MemberRequest::Join(request) = script.next_call() else { panic!("it joins") };
     let told = blob::decode_subscription(request.protocols[0].metadata.clone()).unwrap();
     assert_eq!((blob::from_topics(told.owned_partitions), told.generation_id), (kept.clone(), 5));
     script.answer_join(ErrorCode::UNKNOWN_MEMBER_ID, "other");
@@ -500,7 +503,7 @@ fn a_member_that_keeps_partitions_says_so_and_hears_when_they_are_gone() {
     let start = script.now;
     while script.events().is_empty() {
         if !script.calls.is_empty() {
-            script.answer(Err(CallFailure::Unreachable));
+            script.answer(Err(RequestFailure::Unreachable));
         }
         if script.member.next_timeout().is_none() {
             break;
@@ -529,7 +532,7 @@ fn an_owner_that_does_not_poll_in_time_loses_its_partitions() {
         assert_eq!(script.events(), [GroupEvent::Lost { cause: LostCause::PollIntervalExceeded }]);
         script.calls.clear();
         script.drain();
-        let has_left = script.calls.iter().any(|(_, call)| matches!(call, Call::Leave(_)));
+        let has_left = script.calls.iter().any(|(_, call)| matches!(call, MemberRequest::Leave(_)));
         assert_eq!(has_left, !is_static, "a static member keeps its place until the session timeout");
         assert!(!script.member.is_finished(), "it may join again");
     }

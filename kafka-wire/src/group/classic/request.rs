@@ -10,21 +10,21 @@ use crate::wire::Str;
 /// An instruction to the driver.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "a member has a handful at a time")]
-pub enum Output {
+pub enum MemberAction {
     /// Send the request, and pass the response with this id
     /// to [`Membership::handle_answer`](super::Membership::handle_answer).
-    Call(CallId, Call),
+    Request(MemberRequestId, MemberRequest),
     /// The coordinator has moved or is unreachable: look it up again before the next request.
     ForgetCoordinator,
 }
 
 /// Identifies a request, so that the response to one that no longer matters is ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct CallId(pub(super) u64);
+pub struct MemberRequestId(pub(super) u64);
 
 /// A request of the member. All but the last go to the group's coordinator.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Call {
+pub enum MemberRequest {
     /// Answered when all members have joined, which may take
     /// [`GroupConfig::rebalance_timeout`](crate::group::GroupConfig::rebalance_timeout).
     Join(JoinGroupRequest),
@@ -39,24 +39,24 @@ pub enum Call {
     PartitionCounts(Vec<Str>),
 }
 
-/// The answer to the [`Call`] of the same name.
+/// The response to the [`MemberRequest`] of the same name.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Answer {
-    /// To [`Call::Join`].
+pub enum MemberResponse {
+    /// To [`MemberRequest::Join`].
     Join(JoinGroupResponse),
-    /// To [`Call::Sync`].
+    /// To [`MemberRequest::Sync`].
     Sync(SyncGroupResponse),
-    /// To [`Call::Heartbeat`].
+    /// To [`MemberRequest::Heartbeat`].
     Heartbeat(HeartbeatResponse),
-    /// To [`Call::Leave`].
+    /// To [`MemberRequest::Leave`].
     Leave(LeaveGroupResponse),
-    /// To [`Call::PartitionCounts`]; topics that do not exist are missing.
+    /// To [`MemberRequest::PartitionCounts`]; topics that do not exist are missing.
     PartitionCounts(PartitionCounts),
 }
 
 /// The reason why a request has no response.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CallFailure {
+pub enum RequestFailure {
     /// No coordinator, no connection, or no answer in time.
     Unreachable,
     /// The request cannot be encoded, or its response cannot be decoded: a retry will not help.

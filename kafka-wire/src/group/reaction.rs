@@ -4,7 +4,7 @@ use crate::protocol::ErrorCode;
 
 /// The next step after a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Reaction {
     /// No error: go on.
     Proceed,
     /// Send the same request again, later.
@@ -21,14 +21,14 @@ pub(super) enum Verdict {
     Fatal,
 }
 
-pub(super) fn verdict(code: ErrorCode) -> Verdict {
+pub(super) fn reaction(code: ErrorCode) -> Reaction {
     match code {
-        ErrorCode::NONE => Verdict::Proceed,
-        ErrorCode::COORDINATOR_NOT_AVAILABLE | ErrorCode::NOT_COORDINATOR => Verdict::FindCoordinator,
-        ErrorCode::REBALANCE_IN_PROGRESS | ErrorCode::ILLEGAL_GENERATION => Verdict::Rejoin,
-        ErrorCode::UNKNOWN_MEMBER_ID => Verdict::RejoinAsNew,
-        ErrorCode::MEMBER_ID_REQUIRED => Verdict::AdoptMemberId,
-        code if code.is_retriable() => Verdict::Retry,
-        _ => Verdict::Fatal,
+        ErrorCode::NONE => Reaction::Proceed,
+        ErrorCode::COORDINATOR_NOT_AVAILABLE | ErrorCode::NOT_COORDINATOR => Reaction::FindCoordinator,
+        ErrorCode::REBALANCE_IN_PROGRESS | ErrorCode::ILLEGAL_GENERATION => Reaction::Rejoin,
+        ErrorCode::UNKNOWN_MEMBER_ID => Reaction::RejoinAsNew,
+        ErrorCode::MEMBER_ID_REQUIRED => Reaction::AdoptMemberId,
+        code if code.is_retriable() => Reaction::Retry,
+        _ => Reaction::Fatal,
     }
 }
