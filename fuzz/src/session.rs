@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use kafka_wire::protocol::ApiKey;
 use kafka_wire::protocol::heartbeat::HeartbeatRequest;
-use kafka_wire::session::{Call, CloseCause, Output, Session, SessionConfig};
+use kafka_wire::session::{Call, CloseCause, Session, SessionConfig, SessionEvent};
 use kafka_wire::time::Moment;
 use kafka_wire::wire::Str;
 
@@ -81,10 +81,10 @@ impl World {
     }
 
     fn collect(&mut self) {
-        while let Some(output) = self.session.poll() {
-            let (Output::Answered { tag, .. } | Output::Failed { tag, .. }) = &output else { continue };
+        while let Some(event) = self.session.poll() {
+            let (SessionEvent::Answered { tag, .. } | SessionEvent::Failed { tag, .. }) = &event else { continue };
             assert!(!std::mem::replace(&mut self.ended[*tag], true), "a call ended twice");
-            if let Output::Answered { tag, .. } = output {
+            if let SessionEvent::Answered { tag, .. } = event {
                 assert!(self.ended[..tag].iter().all(|has_ended| *has_ended), "an answer overtook another");
             }
         }

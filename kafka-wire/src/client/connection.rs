@@ -27,7 +27,7 @@ use super::{
 };
 use crate::protocol::ApiKey;
 use crate::sasl::{Exchange, SaslError};
-use crate::session::{Call, CallFailure, CloseCause, Output, Session, SessionConfig};
+use crate::session::{Call, CallFailure, CloseCause, Session, SessionConfig, SessionEvent};
 use crate::time::Moment;
 
 /// The answer to a call, not decoded yet.
@@ -38,12 +38,12 @@ pub(super) struct RawAnswer {
 }
 
 /// The receiver of a call's answer. If it was dropped, the connection goes on undisturbed.
-pub(super) type ReplySender = oneshot::Sender<Result<RawAnswer, RequestError>>;
+pub(super) type AnswerSender = oneshot::Sender<Result<RawAnswer, RequestError>>;
 
 /// A command to a connection's task.
 #[derive(Debug)]
 pub(super) enum Command {
-    Call(Call<ReplySender>),
+    Call(Call<AnswerSender>),
     /// Stop writing for this long, because the broker throttles.
     Throttle(Duration),
 }
@@ -98,7 +98,7 @@ pub(super) struct ConnectionParts {
 /// The task of one connection.
 pub(super) struct Driver {
     parts: ConnectionParts,
-    session: Session<ReplySender>,
+    session: Session<AnswerSender>,
     phase: Phase,
     /// Bytes that the transport has not taken yet.
     chunks: VecDeque<Bytes>,
@@ -320,22 +320,22 @@ impl Driver {
 
     /// Delivers the session's events.
     fn deliver(&mut self) {
-        while let Some(output) = self.session.poll() {
-            match output {
-                Output::NeedsCredentials => {
+        while let Some(event) = self.session.poll() {
+            match event {
+                SessionEvent::NeedsCredentials => {
                     let host = &self.parts.endpoint.address.host;
                     self.credentials = self.parts.sasl.as_ref().map(|sasl| sasl.begin(host));
                 }
-                Output::Ready(versions) => {
+                SessionEvent::Ready(versions) => {
                     if let Phase::Open { is_ready, .. } = &mut self.phase {
                         *is_ready = true;
                     }
                     lock(&self.parts.health).succeeded();
                     self.parts.features.note(&versions);
                 }
-                Output::Answered { tag, version, body } => drop(tag.send(Ok(RawAnswer { version, body }))),
-                Output::Written { tag } => drop(tag.send(Ok(RawAnswer { version: 0, body: Bytes::new() }))),
-                Output::Failed { tag, failure } => drop(tag.send(Err(self.request_error(failure)))),
+                SessionEvent::Answered { tag, version, body } => drop(tag.send(Ok(RawAnswer { version, body }))),
+                SessionEvent::Written { tag } => drop(tag.send(Ok(RawAnswer { version: 0, body: Bytes::new() }))),
+                SessionEvent::Failed { tag, failure } => drop(tag.send(Err(self.request_error(failure)))),
             }
         }
     }

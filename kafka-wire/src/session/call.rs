@@ -1,4 +1,4 @@
-//! Inputs and outputs of a session: calls and their results.
+//! Inputs and events of a session: calls and their results.
 
 use std::fmt;
 use std::sync::Arc;
@@ -97,7 +97,7 @@ impl<T: fmt::Debug> fmt::Debug for Call<T> {
 /// An event of a session; events come in the order in which they happened.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub enum Output<T> {
+pub enum SessionEvent<T> {
     /// Versions are negotiated, and the client is authenticated if the broker wants that; calls can be
     /// written from now on.
     Ready(Arc<BrokerVersions>),

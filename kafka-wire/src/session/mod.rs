@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
-pub use call::{ByVersion, Call, CallFailure, Outgoing, Output, Unanswered};
+pub use call::{ByVersion, Call, CallFailure, Outgoing, SessionEvent, Unanswered};
 pub use close::{CloseCause, Peer};
 pub use frame::{FrameError, FrameSplitter};
 pub use versions::{BrokerVersions, UnsupportedVersion};
@@ -85,7 +85,7 @@ pub struct Session<T> {
     renewal: Option<Renewal>,
     /// Whether the broker has answered any call.
     has_answered: bool,
-    outputs: VecDeque<Output<T>>,
+    events: VecDeque<SessionEvent<T>>,
 }
 
 #[derive(Debug)]
@@ -130,7 +130,7 @@ impl<T> Session<T> {
             granted: None,
             renewal: None,
             has_answered: false,
-            outputs: VecDeque::new(),
+            events: VecDeque::new(),
         }
     }
 
@@ -145,7 +145,7 @@ impl<T> Session<T> {
     pub fn handle_call(&mut self, call: Call<T>) {
         if let State::Closed(cause) = &self.state {
             let failure = CallFailure::NotSent(cause.clone());
-            self.outputs.push_back(Output::Failed { tag: call.tag, failure });
+            self.events.push_back(SessionEvent::Failed { tag: call.tag, failure });
             return;
         }
         self.note_deadline(call.deadline);
@@ -198,7 +198,7 @@ impl<T> Session<T> {
             if call.deadline > now {
                 still_waiting.push_back(call);
             } else {
-                self.outputs.push_back(Output::Failed { tag: call.tag, failure: CallFailure::Expired });
+                self.events.push_back(SessionEvent::Failed { tag: call.tag, failure: CallFailure::Expired });
             }
         }
         self.waiting = still_waiting;
@@ -213,11 +213,11 @@ impl<T> Session<T> {
         }
         for tag in self.in_flight.drain(..).filter_map(|request| request.tag) {
             let failure = CallFailure::Unanswered(cause.clone());
-            self.outputs.push_back(Output::Failed { tag, failure });
+            self.events.push_back(SessionEvent::Failed { tag, failure });
         }
         for call in self.waiting.drain(..) {
             let failure = CallFailure::NotSent(cause.clone());
-            self.outputs.push_back(Output::Failed { tag: call.tag, failure });
+            self.events.push_back(SessionEvent::Failed { tag: call.tag, failure });
         }
         self.deadline_min = None;
         self.login = None;
@@ -251,7 +251,7 @@ impl<T> Session<T> {
         Some(CloseCause::HungUp(first.api))
     }
 
-    /// Goes on with the credentials that [`Output::NeedsCredentials`] asked for.
+    /// Goes on with the credentials that [`SessionEvent::NeedsCredentials`] asked for.
     pub fn handle_credentials(&mut self, exchange: Box<dyn Exchange>) {
         if let Some(login) = &mut self.login {
             login.begin(exchange);
@@ -296,8 +296,8 @@ impl<T> Session<T> {
     }
 
     /// The next event, oldest first; `None` if there are no more.
-    pub fn poll(&mut self) -> Option<Output<T>> {
-        self.outputs.pop_front()
+    pub fn poll(&mut self) -> Option<SessionEvent<T>> {
+        self.events.pop_front()
     }
 
     /// The latest time for the next [`Session::handle_timeout`] and [`Session::transmit`]; it may be
@@ -349,7 +349,7 @@ impl<T> Session<T> {
                 if message.is_answered() {
                     self.in_flight.push_back(InFlight { correlation_id, api, version, deadline, tag: Some(tag) });
                 } else {
-                    self.outputs.push_back(Output::Written { tag });
+                    self.events.push_back(SessionEvent::Written { tag });
                 }
                 append(chunks, frame)
             }
@@ -386,7 +386,7 @@ impl<T> Session<T> {
         let Some(mechanism) = self.config.mechanism.clone() else { return };
         self.login = Some(Login::new(mechanism, deadline));
         self.note_deadline(deadline);
-        self.outputs.push_back(Output::NeedsCredentials);
+        self.events.push_back(SessionEvent::NeedsCredentials);
     }
 
     /// Notes when to authenticate again. The lifetime counts from the broker's answer, which has just come.
@@ -406,7 +406,7 @@ impl<T> Session<T> {
                 self.granted = u64::try_from(lifetime_ms).ok().filter(|ms| *ms > 0).map(Duration::from_millis);
                 if !self.has_answered {
                     self.has_answered = true;
-                    self.outputs.push_back(Output::Ready(Arc::clone(versions)));
+                    self.events.push_back(SessionEvent::Ready(Arc::clone(versions)));
                 }
                 self.deadline_min = self.earliest_deadline();
             }
@@ -416,7 +416,7 @@ impl<T> Session<T> {
 
     /// Reports a call that could not be written, which adds no bytes.
     fn fail(&mut self, tag: T, failure: CallFailure) -> usize {
-        self.outputs.push_back(Output::Failed { tag, failure });
+        self.events.push_back(SessionEvent::Failed { tag, failure });
         0
     }
 
@@ -441,7 +441,7 @@ impl<T> Session<T> {
             Ok(body) => match tag {
                 Some(tag) => {
                     self.has_answered = true;
-                    self.outputs.push_back(Output::Answered { tag, version, body });
+                    self.events.push_back(SessionEvent::Answered { tag, version, body });
                 }
                 None => self.handle_login(api, version, &body),
             },
@@ -466,7 +466,7 @@ impl<T> Session<T> {
                 self.state = State::Ready(Arc::clone(&versions));
                 self.deadline_min = self.earliest_deadline();
                 match self.config.mechanism {
-                    None => self.outputs.push_back(Output::Ready(versions)),
+                    None => self.events.push_back(SessionEvent::Ready(versions)),
                     Some(_) => self.start_login(deadline),
                 }
             }

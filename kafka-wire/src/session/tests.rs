@@ -1,4 +1,4 @@
-//! Scripts in virtual time: inputs of a session, and its outputs.
+//! Scripts in virtual time: inputs of a session, and its events.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -49,7 +49,7 @@ impl Script {
         let asked = script.written();
         assert_eq!(asked.len(), 1);
         script.answer_versions(asked[0].correlation_id, asked[0].version, &announcement());
-        assert!(matches!(script.session.poll(), Some(Output::Ready(_))));
+        assert!(matches!(script.session.poll(), Some(SessionEvent::Ready(_))));
         script
     }
 
@@ -85,7 +85,7 @@ impl Script {
         self.session.handle_timeout(self.now);
     }
 
-    fn outputs(&mut self) -> Vec<Output<u32>> {
+    fn events(&mut self) -> Vec<SessionEvent<u32>> {
         std::iter::from_fn(|| self.session.poll()).collect()
     }
 }
@@ -129,8 +129,8 @@ fn announcement() -> ApiVersionsResponse {
     }
 }
 
-fn failed(tag: u32, failure: CallFailure) -> Output<u32> {
-    Output::Failed { tag, failure }
+fn failed(tag: u32, failure: CallFailure) -> SessionEvent<u32> {
+    SessionEvent::Failed { tag, failure }
 }
 
 #[test]
@@ -163,7 +163,7 @@ fn an_unknown_api_versions_version_is_retried_lower() {
         assert_eq!((again[0].api, again[0].version), (ApiKey::ApiVersions, next));
         assert_ne!(again[0].correlation_id, asked[0].correlation_id);
         script.answer_versions(again[0].correlation_id, next, &announcement());
-        assert!(matches!(script.session.poll(), Some(Output::Ready(_))));
+        assert!(matches!(script.session.poll(), Some(SessionEvent::Ready(_))));
     }
 }
 
@@ -177,7 +177,7 @@ fn a_refusal_of_the_oldest_version_ends_the_connection() {
         script.answer_versions(asked[0].correlation_id, 0, &refusal);
     }
     let cause = CloseCause::Refused(ErrorCode::UNSUPPORTED_VERSION);
-    assert_eq!(script.outputs(), [failed(1, CallFailure::NotSent(cause))]);
+    assert_eq!(script.events(), [failed(1, CallFailure::NotSent(cause))]);
 }
 
 #[test]
@@ -199,10 +199,11 @@ fn answers_survive_a_split_at_every_position() {
         script.written();
         script.receive(&stream[..cut]);
         script.receive(&stream[cut..]);
-        let outputs = script.outputs();
-        let [Output::Answered { tag: 1, version: 4, .. }, Output::Answered { tag: 2, version: 9, body }] = &outputs[..]
+        let events = script.events();
+        let [SessionEvent::Answered { tag: 1, version: 4, .. }, SessionEvent::Answered { tag: 2, version: 9, body }] =
+            &events[..]
         else {
-            panic!("cut at {cut}: {outputs:?}")
+            panic!("cut at {cut}: {events:?}")
         };
         let metadata = MetadataResponse::decode(&mut Reader::new(body), 9).unwrap();
         assert_eq!(metadata.controller_id, 3);
@@ -220,7 +221,7 @@ fn an_answer_out_of_order_ends_the_connection() {
     let (expected, received) = (Some(sent[0].correlation_id), sent[1].correlation_id);
     let cause = CloseCause::UnknownCorrelation { expected, received };
     let unanswered = |tag| failed(tag, CallFailure::Unanswered(cause.clone()));
-    assert_eq!(script.outputs(), [unanswered(1), unanswered(2)]);
+    assert_eq!(script.events(), [unanswered(1), unanswered(2)]);
     assert_eq!(script.session.closed(), Some(&cause));
 }
 
@@ -251,8 +252,8 @@ fn a_truncated_answer_leaves_its_request_unanswered() {
     let sent = script.written();
     // Flexible response header without its tag section.
     script.receive(&[&4_i32.to_be_bytes(), &sent[0].correlation_id.to_be_bytes()[..]].concat());
-    match &script.outputs()[..] {
-        [Output::Failed { tag: 1, failure: CallFailure::Unanswered(CloseCause::Decode(error)) }] => {
+    match &script.events()[..] {
+        [SessionEvent::Failed { tag: 1, failure: CallFailure::Unanswered(CloseCause::Decode(error)) }] => {
             assert_eq!(error.cause, DecodeCause::Truncated);
         }
         other => panic!("{other:?}"),
@@ -274,9 +275,9 @@ fn a_late_answer_ends_the_connection_for_all() {
         failed(2, CallFailure::Unanswered(cause.clone())),
         failed(3, CallFailure::NotSent(cause.clone())),
     ];
-    assert_eq!(script.outputs(), expected);
+    assert_eq!(script.events(), expected);
     script.call(4, HeartbeatRequest::default());
-    assert_eq!(script.outputs(), [failed(4, CallFailure::NotSent(cause))]);
+    assert_eq!(script.events(), [failed(4, CallFailure::NotSent(cause))]);
 }
 
 #[test]
@@ -286,7 +287,7 @@ fn an_unwritten_call_expires_alone() {
     script.call(1, HeartbeatRequest::default());
     assert!(script.written().is_empty());
     script.advance(TIMEOUT);
-    assert_eq!(script.outputs(), [failed(1, CallFailure::Expired)]);
+    assert_eq!(script.events(), [failed(1, CallFailure::Expired)]);
     assert_eq!(script.session.closed(), None);
 }
 
@@ -298,7 +299,7 @@ fn silence_during_negotiation_ends_the_connection() {
     assert_eq!(script.session.next_timeout(script.now), Some(script.now + NEGOTIATION));
     script.advance(NEGOTIATION);
     let cause = CloseCause::TimedOut(ApiKey::ApiVersions);
-    assert_eq!(script.outputs(), [failed(1, CallFailure::NotSent(cause))]);
+    assert_eq!(script.events(), [failed(1, CallFailure::NotSent(cause))]);
 }
 
 #[test]
@@ -323,10 +324,10 @@ fn what_cannot_be_said_is_not_sent_and_disturbs_nothing() {
     script.call(3, HeartbeatRequest::default());
     let sent = script.written();
     assert_eq!(sent.len(), 1);
-    match &script.outputs()[..] {
+    match &script.events()[..] {
         [
-            Output::Failed { tag: 1, failure: CallFailure::UnsupportedVersion(versions) },
-            Output::Failed { tag: 2, failure: CallFailure::Encode(ApiKey::Heartbeat, error) },
+            SessionEvent::Failed { tag: 1, failure: CallFailure::UnsupportedVersion(versions) },
+            SessionEvent::Failed { tag: 2, failure: CallFailure::Encode(ApiKey::Heartbeat, error) },
         ] => {
             assert_eq!(versions.theirs, None);
             assert_eq!(error.cause, EncodeCause::VersionLacksField(2));
@@ -334,7 +335,7 @@ fn what_cannot_be_said_is_not_sent_and_disturbs_nothing() {
         other => panic!("{other:?}"),
     }
     script.receive(&heartbeat_answer(&sent[0], 0));
-    assert!(matches!(script.outputs()[..], [Output::Answered { tag: 3, .. }]));
+    assert!(matches!(script.events()[..], [SessionEvent::Answered { tag: 3, .. }]));
 }
 
 #[test]
@@ -353,7 +354,7 @@ fn only_what_there_is_room_for_counts_as_written() {
         failed(2, CallFailure::Unanswered(cause.clone())),
         failed(3, CallFailure::NotSent(cause)),
     ];
-    assert_eq!(script.outputs(), expected);
+    assert_eq!(script.events(), expected);
 }
 
 #[test]
@@ -388,7 +389,7 @@ fn asked_for_credentials() -> Script {
         announced.api_keys.push(ApiVersion { api_key: api.into(), min_version: 0, max_version: 1 });
     }
     script.answer_versions(asked[0].correlation_id, asked[0].version, &announced);
-    assert_eq!(script.outputs(), [Output::NeedsCredentials]);
+    assert_eq!(script.events(), [SessionEvent::NeedsCredentials]);
     assert!(script.written().is_empty(), "nothing is said before the credentials are there");
     script
 }
@@ -409,7 +410,7 @@ fn log_in(script: &mut Script, authenticated: &SaslAuthenticateResponse) {
 fn calls_wait_until_the_broker_knows_who_asks() {
     let mut script = asked_for_credentials();
     log_in(&mut script, &SaslAuthenticateResponse::default());
-    assert!(matches!(script.outputs()[..], [Output::Ready(_)]));
+    assert!(matches!(script.events()[..], [SessionEvent::Ready(_)]));
     assert_eq!(script.written()[0].api, ApiKey::Heartbeat);
 }
 
@@ -422,7 +423,7 @@ fn a_refused_password_ends_the_connection_without_showing_it() {
     assert!(error.is_permanent());
     assert!(error.to_string().contains("sasl.password"), "{error}");
     assert!(!format!("{error:?} {:?}", script.session).contains("secret"));
-    assert_eq!(script.outputs(), [failed(1, CallFailure::NotSent(CloseCause::Sasl(error)))]);
+    assert_eq!(script.events(), [failed(1, CallFailure::NotSent(CloseCause::Sasl(error)))]);
 }
 
 #[test]
@@ -430,17 +431,17 @@ fn a_session_is_renewed_behind_open_requests_and_before_it_ends() {
     let mut script = asked_for_credentials();
     log_in(&mut script, &SaslAuthenticateResponse { session_lifetime_ms: 10_000, ..Default::default() });
     let open = script.written();
-    script.outputs();
+    script.events();
     script.advance(Duration::from_millis(8_999));
-    assert_eq!(script.outputs(), []);
+    assert_eq!(script.events(), []);
     script.advance(Duration::from_millis(1));
-    assert_eq!(script.outputs(), [Output::NeedsCredentials]);
+    assert_eq!(script.events(), [SessionEvent::NeedsCredentials]);
     script.call(2, HeartbeatRequest::default());
     assert!(script.written().is_empty(), "a call waits for the new session");
     script.receive(&heartbeat_answer(&open[0], 0));
-    assert!(matches!(script.outputs()[..], [Output::Answered { tag: 1, .. }]));
+    assert!(matches!(script.events()[..], [SessionEvent::Answered { tag: 1, .. }]));
     log_in(&mut script, &SaslAuthenticateResponse { session_lifetime_ms: 10_000, ..Default::default() });
-    assert_eq!(script.outputs(), [], "the connection was ready all the time");
+    assert_eq!(script.events(), [], "the connection was ready all the time");
     assert_eq!(script.written()[0].api, ApiKey::Heartbeat);
     // The next authentication is planned anew, and one that hangs ends with the session.
     script.advance(Duration::from_secs(9));
@@ -456,5 +457,5 @@ fn a_listener_that_hangs_up_on_the_first_request_may_be_one_for_sasl() {
     script.session.handle_end_of_stream();
     let cause = CloseCause::HungUp(ApiKey::Metadata);
     assert!(cause.to_string().contains("security.protocol"), "{cause}");
-    assert_eq!(script.outputs(), [failed(1, CallFailure::Unanswered(cause))]);
+    assert_eq!(script.events(), [failed(1, CallFailure::Unanswered(cause))]);
 }
