@@ -1,4 +1,46 @@
-//! A Kafka client written from the protocol up: no C, no JVM.
+//! A Kafka client in pure Rust, written from the protocol up: no C, no JVM.
+//!
+//! # Produce
+//!
+//! ```no_run
+//! use kafka_wire::client::{Client, ClientConfig, Producer};
+//! use kafka_wire::producer::{ProducerConfig, ProducerRecord};
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = Client::connect(ClientConfig::new("127.0.0.1:9092")).await?;
+//! let producer = Producer::open(&client, ProducerConfig::default()).await?;
+//!
+//! let delivery = producer.send(ProducerRecord::to("orders").key("4711").value("paid")).await?;
+//! let written = delivery.await?; // To send without waiting, `forget()` the delivery.
+//! println!("partition {} offset {:?}", written.partition, written.offset);
+//! producer.close().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A `Producer` is cloned and shared by tasks and threads. A thread of its own sends, in batches that wait `linger` to be
+//! filled; every record is written once and in order, and its delivery reports what has become of it.
+//!
+//! # Produce in a transaction
+//!
+//! ```no_run
+//! # use kafka_wire::client::{Client, GroupOffsets, Producer};
+//! # use kafka_wire::producer::{ProducerConfig, ProducerRecord};
+//! # async fn run(client: Client, read: GroupOffsets<'_>) -> Result<(), Box<dyn std::error::Error>> {
+//! let producer = Producer::open(&client, ProducerConfig::transactional("shop-1")).await?;
+//! producer.begin_transaction()?;
+//! producer.send(ProducerRecord::to("orders").key("4711").value("3 cups")).await?.forget();
+//! producer.send(ProducerRecord::to("payments").key("4711").value("12.60")).await?.forget();
+//! producer.send_offsets_to_transaction(read); // How far a consumer group has read the input, if there is one.
+//! producer.commit_transaction().await?; // Both records and the offsets, or none of them.
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Those who come from rdkafka or from Java's client find their calls in `docs/from-rdkafka.md` and `docs/from-java.md`;
+//! whole programs are in `examples/`.
+//!
+//! # The protocol alone
 //!
 //! Consume in a group:
 //!

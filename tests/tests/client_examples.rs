@@ -1,4 +1,4 @@
-//! The programs of `kafka-wire/examples`, run unchanged.
+//! The programs of `kafka-wire/examples`, run as they stand there.
 
 #[path = "../../kafka-wire/examples/produce.rs"]
 mod produce;
@@ -8,18 +8,23 @@ mod transaction;
 use std::time::Duration;
 
 use conformance::reader::{create_topic, read_to_end};
-use conformance::{TestBroker, on_both_brokers, within};
+use conformance::{TestBroker, eventually, on_both_brokers, within};
 use kafka_wire::client::{Client, ClientConfig};
 use kafka_wire::consumer::IsolationLevel::ReadCommitted;
 
 on_both_brokers!(produce_writes_its_records, transaction_commits_to_both_topics);
 
-/// The values in a topic, in arbitrary order.
-async fn values(client: &Client, topic: &str) -> Vec<String> {
-    let records = read_to_end(client, topic, ReadCommitted).await;
-    let mut values: Vec<_> = records.into_iter().filter_map(|record| String::from_utf8(record.value?).ok()).collect();
-    values.sort_unstable();
-    values
+/// Waits until the committed values of a topic are these, in any order. A commit is answered before its markers are
+/// written.
+async fn await_values(client: &Client, topic: &str, expected: &[&str]) {
+    eventually("the committed values", WAIT, async || {
+        let records = read_to_end(client, topic, ReadCommitted).await;
+        let mut values: Vec<_> =
+            records.into_iter().filter_map(|record| String::from_utf8(record.value?).ok()).collect();
+        values.sort_unstable();
+        (values == expected).then_some(())
+    })
+    .await;
 }
 
 async fn client_with(broker: &TestBroker, topics: &[&str]) -> Client {
@@ -34,7 +39,7 @@ async fn produce_writes_its_records(broker: TestBroker) {
     let topic = broker.unique("orders");
     let client = client_with(&broker, &[&topic]).await;
     within("the example", WAIT, produce::produce(broker.bootstrap(), &topic)).await.expect("it writes");
-    assert_eq!(values(&client, &topic).await, ["no key: any partition", "paid"]);
+    await_values(&client, &topic, &["no key: any partition", "paid"]).await;
 }
 
 async fn transaction_commits_to_both_topics(broker: TestBroker) {
@@ -42,8 +47,8 @@ async fn transaction_commits_to_both_topics(broker: TestBroker) {
     let client = client_with(&broker, &[&orders, &payments]).await;
     let run = transaction::transaction(broker.bootstrap(), &orders, &payments);
     within("the example", WAIT, run).await.expect("it commits");
-    assert_eq!(values(&client, &orders).await, ["3 cups"]);
-    assert_eq!(values(&client, &payments).await, ["12.60"]);
+    await_values(&client, &orders, &["3 cups"]).await;
+    await_values(&client, &payments, &["12.60"]).await;
 }
 
 const WAIT: Duration = Duration::from_secs(60);

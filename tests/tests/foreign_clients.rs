@@ -4,14 +4,15 @@
 use conformance::foreign::{Isolation, confluent, java, java_records, kcat, kcat_records};
 use conformance::reader::{self, KeptRecord, read_to_end};
 use conformance::{TestBroker, on_both_brokers, on_every_broker};
-use kafka_wire::client::{Client, ClientConfig, ExclusiveProducer};
+use kafka_wire::client::{Client, ClientConfig, ExclusiveProducer, Producer};
 use kafka_wire::compression::Compression;
 use kafka_wire::consumer::IsolationLevel;
-use kafka_wire::producer::{NewRecord, ProducerConfig, TopicHandle, partition_for_key};
+use kafka_wire::producer::{NewRecord, ProducerConfig, ProducerRecord, TopicHandle, partition_for_key};
 use kafka_wire::types::TimestampMs;
 
 on_both_brokers!(
     java_and_kcat_read_what_we_produce,
+    send_puts_keys_where_javas_producer_puts_them,
     we_read_what_java_and_kcat_produce,
     java_produces_and_kcat_reads,
     kcat_produces_with_every_codec_and_java_reads,
@@ -106,9 +107,8 @@ async fn java_and_kcat_read_what_we_produce(broker: TestBroker) {
     reader::create_topic(&client, &topic, 3).await;
     for (compression, first) in Compression::ALL.into_iter().zip((0..500).step_by(100)) {
         let config = ProducerConfig { compression, ..ProducerConfig::default() };
-        let mut producer = ExclusiveProducer::open(&client, config).await.expect("a producer opens");
-        let handle = producer.topic(&topic).await.expect("the topic is there");
-        append(&mut producer, handle, &lines(first..first + 100));
+        let producer = Producer::open(&client, config).await.expect("a producer opens");
+        send(&producer, &topic, &lines(first..first + 100)).await;
         producer.close().await.expect("every record is acknowledged");
     }
     let Some(seen_by_kcat) = kcat_records(&broker, &topic, Isolation::ReadUncommitted).await else { return };
@@ -116,6 +116,28 @@ async fn java_and_kcat_read_what_we_produce(broker: TestBroker) {
     let Some(seen_by_java) = java_records(&broker, &topic, Isolation::ReadUncommitted, 500).await else { return };
     // Each reads the partitions in an order of its own.
     assert_eq!(sorted(seen_by_java), sorted(seen_by_kcat));
+}
+
+/// Both are given keys alone, and choose the partitions.
+async fn send_puts_keys_where_javas_producer_puts_them(broker: TestBroker) {
+    let (theirs, ours) = (broker.unique("keys-java"), broker.unique("keys-ours"));
+    let client = connect(&broker).await;
+    for topic in [&theirs, &ours] {
+        reader::create_topic(&client, topic, 7).await;
+    }
+    if java_produce(&broker, &theirs, &lines(0..500)).await.is_none() {
+        return;
+    }
+    let producer = Producer::open(&client, ProducerConfig::default()).await.expect("a producer opens");
+    send(&producer, &ours, &lines(0..500)).await;
+    producer.close().await.expect("every record is acknowledged");
+    let mut seen = Vec::new();
+    for topic in [&theirs, &ours] {
+        let records = read_to_end(&client, topic, IsolationLevel::ReadCommitted).await;
+        seen.push(sorted(as_kcat_prints(&records)));
+    }
+    assert_eq!(seen[0], seen[1]);
+    assert!(["0", "6"].iter().all(|partition| seen[0].iter().any(|record| record.starts_with(partition))));
 }
 
 async fn we_read_what_java_and_kcat_produce(broker: TestBroker) {
@@ -206,6 +228,14 @@ async fn confluent_kafka_lists_topics_and_subscribes_by_a_pattern(broker: TestBr
 
 async fn connect(broker: &TestBroker) -> Client {
     Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker answers")
+}
+
+/// Sends lines of `key<TAB>value`; the producer chooses the partitions.
+async fn send(producer: &Producer, topic: &str, lines: &[String]) {
+    for line in lines {
+        let (key, value) = line.split_once('\t').expect("a key and a value");
+        producer.send(ProducerRecord::to(topic).key(key).value(value)).await.expect("it is taken").forget();
+    }
 }
 
 /// Writes lines of `key<TAB>value` to the partitions where Java would write them.

@@ -11,8 +11,8 @@ use kafka_wire::client::{Client, ClientConfig, GroupOffsets, MetadataError, Prod
 use kafka_wire::cluster::{CommittedOffset, GroupMetadata, TopicPartition};
 use kafka_wire::consumer::IsolationLevel::{ReadCommitted, ReadUncommitted};
 use kafka_wire::producer::{
-    Acks, CustomPartitioner, DeliveryCause, FlushError, Partitioner, Partitioning, ProducerConfig, ProducerRecord,
-    RunsOn, partition_for_key,
+    Acks, CustomPartitioner, DeliveryCause, FlushError, NotReady, Partitioner, Partitioning, ProducerConfig,
+    ProducerRecord, RunsOn, partition_for_key,
 };
 use kafka_wire::protocol::ApiKey;
 use kafka_wire::types::{Offset, PartitionId, TimestampMs};
@@ -280,6 +280,8 @@ async fn a_closed_producer_takes_nothing(broker: TestBroker) {
     assert!(matches!(delivery.now(), Some(Ok(_))), "closing waits for it");
     assert_eq!(other.send(fixture.record("late")).await.err(), Some(SendError::Closed));
     assert_eq!(other.try_send(fixture.record("late")).err(), Some(SendError::Closed));
+    assert_eq!(other.flush().await, Err(FlushError::NotReady(NotReady::Finished)));
+    other.close().await.expect("it is closed already");
 }
 
 async fn a_full_buffer_makes_send_wait_and_then_fail(broker: TestBroker) {
@@ -371,8 +373,12 @@ async fn transactions_are_all_or_nothing(broker: TestBroker) {
             false => within("an abort", WAIT, producer.abort_transaction()).await.expect("it is aborted"),
         }
     }
-    let read = read_to_end(&fixture.client, &fixture.topic, ReadCommitted).await;
-    assert_eq!(read.iter().map(value).collect::<Vec<_>>(), ["1a", "1b", "3a", "3b"]);
+    // A commit is answered before its markers are written.
+    eventually("the committed records", WAIT, async || {
+        let read = read_to_end(&fixture.client, &fixture.topic, ReadCommitted).await;
+        read.iter().map(value).eq(["1a", "1b", "3a", "3b"]).then_some(())
+    })
+    .await;
     let input = TopicPartition::new(fixture.topic.as_str(), PartitionId(0));
     let committed =
         fetch_offsets(&fixture.client, &group.group_id, std::slice::from_ref(&input)).await.expect("they are kept");

@@ -68,10 +68,10 @@ fn run(row: &Row, servers: &str, round: usize) -> Fallible<produce::Measured> {
     builder.worker_threads(row.threads).enable_all().build()?.block_on(async {
         let client = Client::connect(ClientConfig::new(servers)).await?;
         let topic = format!("bench-{}-{round}-{}", std::process::id(), row.name.replace([' ', ','], "-"));
-        for (_, outcome) in client.create_topics(&[NewTopic::new(topic.as_str(), PARTITIONS)]).await? {
+        for (_, outcome) in client.create_topics(&[NewTopic::new(topic.as_str(), row.partitions)]).await? {
             outcome?;
         }
-        for partition in 0..PARTITIONS {
+        for partition in 0..row.partitions {
             client.leader(&topic, kafka_wire::types::PartitionId(partition)).await?;
         }
         let measured = produce::measure(row, &client, &topic).await;
@@ -136,5 +136,4 @@ impl Drop for OtherProcess {
     }
 }
 
-const PARTITIONS: i32 = 6;
 const BROKER: &str = "--serve";

@@ -8,7 +8,7 @@ use kafka_wire::producer::{AppendError, NewRecord, ProducerConfig, ProducerRecor
 use kafka_wire::types::{PartitionId, TimestampMs};
 
 use crate::counted::{Allocations, start_counting, stop_counting};
-use crate::{Fallible, PARTITIONS, cpu};
+use crate::{Fallible, cpu};
 
 /// One way of producing.
 pub(crate) struct Row {
@@ -16,6 +16,7 @@ pub(crate) struct Row {
     way: Way,
     records: u64,
     value_bytes: usize,
+    pub(crate) partitions: i32,
     /// Threads of the runtime that produces.
     pub(crate) threads: usize,
 }
@@ -35,22 +36,22 @@ enum Way {
 }
 
 pub(crate) const ROWS: &[Row] = &[
-    Row { name: "send, 100 B", way: Way::Send, records: 4_000_000, value_bytes: 100, threads: 2 },
-    Row { name: "try_send, 100 B", way: Way::TrySend, records: 4_000_000, value_bytes: 100, threads: 2 },
-    Row { name: "append, 100 B", way: Way::Append, records: 4_000_000, value_bytes: 100, threads: 2 },
-    Row { name: "append on one thread, 100 B", way: Way::AppendHere, records: 4_000_000, value_bytes: 100, threads: 1 },
-    Row {
-        name: "send awaited, 1000 outstanding, 100 B",
-        way: Way::Awaited { outstanding: 1_000 },
-        records: 2_000_000,
-        value_bytes: 100,
-        threads: 2,
-    },
-    Row { name: "send, 1 KB", way: Way::Send, records: 800_000, value_bytes: 1_000, threads: 2 },
-    Row { name: "append, 1 KB", way: Way::Append, records: 800_000, value_bytes: 1_000, threads: 2 },
-    Row { name: "send, 10 KB", way: Way::Send, records: 120_000, value_bytes: 10_000, threads: 2 },
-    Row { name: "append, 10 KB", way: Way::Append, records: 120_000, value_bytes: 10_000, threads: 2 },
+    row("send, 100 B", Way::Send, 4_000_000, 100),
+    row("try_send, 100 B", Way::TrySend, 4_000_000, 100),
+    row("append, 100 B", Way::Append, 4_000_000, 100),
+    Row { threads: 1, ..row("append on one thread, 100 B", Way::AppendHere, 4_000_000, 100) },
+    row("send awaited, 1000 outstanding, 100 B", Way::Awaited { outstanding: 1_000 }, 2_000_000, 100),
+    row("send, 1 KB", Way::Send, 800_000, 1_000),
+    row("append, 1 KB", Way::Append, 800_000, 1_000),
+    row("send, 10 KB", Way::Send, 120_000, 10_000),
+    row("append, 10 KB", Way::Append, 120_000, 10_000),
+    Row { partitions: 1_000, ..row("append, 1000 partitions, 100 B", Way::Append, 2_000_000, 100) },
 ];
+
+/// A row of 6 partitions and a runtime of two threads.
+const fn row(name: &'static str, way: Way, records: u64, value_bytes: usize) -> Row {
+    Row { name, way, records, value_bytes, partitions: 6, threads: 2 }
+}
 
 /// Costs of one record.
 #[derive(Clone, Debug)]
@@ -128,9 +129,10 @@ async fn send(row: &Row, producer: &Producer, topic: &str, value: &[u8], records
 
 async fn append(producer: &mut ExclusiveProducer, topic: &str, value: &[u8], records: u64) -> Fallible<()> {
     let topic = producer.topic(topic).await?;
+    let partitions = producer.partition_count(topic);
     let mut next = 0;
     for _ in 0..records {
-        next = if next + 1 < PARTITIONS { next + 1 } else { 0 };
+        next = if next + 1 < partitions { next + 1 } else { 0 };
         let record = NewRecord { timestamp: TimestampMs(1_000), ..NewRecord::of(value) };
         while let Err(error) = producer.append(topic, PartitionId(next), record) {
             match error {

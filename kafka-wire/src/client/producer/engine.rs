@@ -93,6 +93,7 @@ impl Engine {
         let is_v2 = self.client.feature("transaction.version").is_some_and(|level| level >= 2);
         let version = if is_v2 { TransactionVersion::V2 } else { TransactionVersion::V1 };
         let mut core = self.shared.core();
+        core.check().map_err(TransactionError::NotReady)?;
         if let Err(state) = core.manager.begin(version) {
             return Err(match core.manager.failure() {
                 Some(Ended::Fenced(cause)) => TransactionError::Fenced(cause.clone()),
@@ -166,6 +167,9 @@ impl Engine {
 
     /// Flushes or, with transactions, aborts the open one; then ends the sender and waits for its end.
     pub(super) async fn close(&self) -> Result<(), FlushError> {
+        if self.shared.core().check() == Err(NotReady::Finished) {
+            return Ok(());
+        }
         let outcome = if self.is_transactional {
             match self.recover().await {
                 Ok(_) => Ok(()),
@@ -213,9 +217,7 @@ impl Engine {
         let (promise, ended) = oneshot::channel();
         {
             let mut core = self.shared.core();
-            if core.has_stopped {
-                return Err(NotReady::Stopped);
-            }
+            core.check()?;
             ask(&mut core)?;
             core.on_ended.push(promise);
         }
@@ -225,7 +227,8 @@ impl Engine {
 
     pub(super) fn running(&self) -> Result<MutexGuard<'_, Core>, FlushError> {
         let core = self.shared.core();
-        if core.has_stopped { Err(FlushError::NotReady(NotReady::Stopped)) } else { Ok(core) }
+        core.check().map_err(FlushError::NotReady)?;
+        Ok(core)
     }
 
     /// The reason why no more records of this transaction, or producer, will be sent.

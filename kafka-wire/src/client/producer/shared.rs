@@ -12,7 +12,7 @@ use crate::cluster::{CommittedOffset, GroupMetadata, TopicPartition};
 use crate::producer::accumulator::{Accumulator, Slot};
 use crate::producer::partitioner::Chooser;
 use crate::producer::transaction::{Ended, TransactionManager};
-use crate::producer::{AppendError, DeliveryError, ProducerConfig, TopicHandle};
+use crate::producer::{AppendError, DeliveryError, NotReady, ProducerConfig, TopicHandle};
 use crate::time::Moment;
 use crate::types::Offset;
 use crate::wire::Str;
@@ -157,6 +157,17 @@ impl Shared {
     /// See [`Self::buffer`]; the manager's steps are complete or have not happened.
     pub(super) fn core(&self) -> MutexGuard<'_, Core> {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Core {
+    /// Whether there is a sender to ask; otherwise whether it was closed or has ended on its own.
+    pub(super) fn check(&self) -> Result<(), NotReady> {
+        match (self.has_stopped, self.is_closed) {
+            (false, _) => Ok(()),
+            (true, true) => Err(NotReady::Finished),
+            (true, false) => Err(NotReady::Stopped),
+        }
     }
 }
 

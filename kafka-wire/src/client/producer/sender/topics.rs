@@ -68,7 +68,10 @@ impl Sender {
                     Event::Found(name, found)
                 });
             }
-            asked.push(lookup);
+            // Whoever does not wait comes again and again, until the topic is known.
+            if asked.is_empty() || !lookup.promise.is_closed() {
+                asked.push(lookup);
+            }
         }
         self.lookups.expire(now);
     }
