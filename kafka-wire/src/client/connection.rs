@@ -104,6 +104,8 @@ pub(super) struct Driver {
     chunks: VecDeque<Bytes>,
     chunk_bytes: usize,
     needs_flush: bool,
+    /// Requests that no broker answers: done when the transport has taken all chunks.
+    unanswered: Vec<ReplySender>,
     sleep: Pin<Box<Sleep>>,
     /// Time at which `sleep` fires; `None` if it is not set.
     armed: Option<Moment>,
@@ -137,6 +139,7 @@ impl Driver {
             chunks: VecDeque::new(),
             chunk_bytes: 0,
             needs_flush: false,
+            unanswered: Vec::new(),
             sleep: Box::pin(tokio::time::sleep(Duration::ZERO)),
             armed: None,
             credentials: None,
@@ -334,8 +337,13 @@ impl Driver {
                     self.parts.features.note(&versions);
                 }
                 SessionEvent::Answered { tag, version, body } => drop(tag.send(Ok(RawAnswer { version, body }))),
-                SessionEvent::Written { tag } => drop(tag.send(Ok(RawAnswer { version: 0, body: Bytes::new() }))),
+                SessionEvent::Written { tag } => self.unanswered.push(tag),
                 SessionEvent::Failed { tag, failure } => drop(tag.send(Err(self.request_error(failure)))),
+            }
+        }
+        if self.chunks.is_empty() && !self.needs_flush {
+            for tag in self.unanswered.drain(..) {
+                drop(tag.send(Ok(RawAnswer { version: 0, body: Bytes::new() })));
             }
         }
     }
@@ -424,6 +432,9 @@ impl Driver {
         tracing::debug!(to = %self.parts.endpoint, %cause, "connection ended");
         if let Some(failure) = self.connect_failure(&cause) {
             lock(&self.parts.health).failed(self.parts.clock.now(), failure);
+        }
+        for tag in std::mem::take(&mut self.unanswered) {
+            drop(tag.send(Err(self.request_error(CallFailure::Unanswered(cause.clone())))));
         }
         self.parts.commands.close();
         while let Ok(command) = self.parts.commands.try_recv() {

@@ -378,7 +378,9 @@ impl Outbox {
     }
 
     fn expire(&mut self, now: Moment) {
-        for slot in self.occupied.clone() {
+        let is_late = |slot: &Slot| self.destinations[slot.index()].queue.has_expired(now);
+        let late: Vec<Slot> = self.occupied.iter().copied().filter(is_late).collect();
+        for slot in late {
             while let Some(expired) = self.destinations[slot.index()].queue.expire(now, self.kind.transactional) {
                 let bytes = expired.buffered_bytes;
                 self.settle(slot, Some(expired), bytes, None);

@@ -379,9 +379,15 @@ impl PartitionQueue {
         finished
     }
 
+    /// Whether [`Self::expire`] would give up the first batch.
+    #[must_use]
+    pub fn has_expired(&self, now: Moment) -> bool {
+        self.batches.front().is_some_and(|front| front.deadline <= now && !front.in_flight)
+    }
+
     /// Gives up the first batch if its time is over and no attempt is in flight; call it until `None`.
     pub fn expire(&mut self, now: Moment, transactional: bool) -> Option<Finished> {
-        let front = self.batches.front().filter(|front| front.deadline <= now && !front.in_flight)?;
+        let front = self.batches.front().filter(|_| self.has_expired(now))?;
         let cause = DeliveryCause::TimedOut(front.last_code);
         self.needs_epoch |= !transactional && front.contents.has_sequence() && self.identity.is_some();
         self.fail(0, cause)
