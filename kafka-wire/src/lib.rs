@@ -18,8 +18,8 @@
 //! # }
 //! ```
 //!
-//! A `Producer` is cloned and shared by tasks and threads. A thread of its own sends, in batches that wait `linger` to be
-//! filled; every record is written once and in order, and its delivery reports what has become of it.
+//! A `Producer` is cloned and shared by tasks and threads. A thread of its own sends, in batches that wait `linger` to
+//! be filled; every record is written once and in order, and its delivery reports what has become of it.
 //!
 //! # Produce in a transaction
 //!
@@ -37,8 +37,8 @@
 //! # }
 //! ```
 //!
-//! Those who come from rdkafka or from Java's client find their calls in `docs/from-rdkafka.md` and `docs/from-java.md`;
-//! whole programs are in `examples/`.
+//! Those who come from rdkafka or from Java's client find their calls in `docs/from-rdkafka.md` and
+//! `docs/from-java.md`; whole programs are in `examples/`.
 //!
 //! # The protocol alone
 //!

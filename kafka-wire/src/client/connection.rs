@@ -105,7 +105,7 @@ pub(super) struct Driver {
     chunk_bytes: usize,
     needs_flush: bool,
     /// Requests that no broker answers: done when the transport has taken all chunks.
-    unanswered: Vec<ReplySender>,
+    unanswered: Vec<AnswerSender>,
     sleep: Pin<Box<Sleep>>,
     /// Time at which `sleep` fires; `None` if it is not set.
     armed: Option<Moment>,
