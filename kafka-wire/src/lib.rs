@@ -18,8 +18,8 @@
 //! # }
 //! ```
 //!
-//! A `Producer` is cloned and shared by tasks and threads. A thread of its own sends, in batches that wait `linger` to
-//! be filled; every record is written once and in order, and its delivery reports what has become of it.
+//! A `Producer` is cloned and shared by tasks and threads. A thread of its own sends, in batches that wait `linger`
+//! to be filled. Every record is written once and in order, and its delivery reports its fate.
 //!
 //! # Produce in a transaction
 //!
@@ -37,7 +37,7 @@
 //! # }
 //! ```
 //!
-//! Those who come from rdkafka or from Java's client find their calls in `docs/from-rdkafka.md` and
+//! Users of rdkafka or of Java's client find the calls that correspond to theirs in `docs/from-rdkafka.md` and
 //! `docs/from-java.md`; whole programs are in `examples/`.
 //!
 //! # The protocol alone

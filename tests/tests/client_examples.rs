@@ -1,4 +1,4 @@
-//! The programs of `kafka-wire/examples`, run as they stand there.
+//! The programs of `kafka-wire/examples`, run as they are.
 
 #[path = "../../kafka-wire/examples/produce.rs"]
 mod produce;

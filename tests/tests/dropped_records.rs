@@ -1,5 +1,5 @@
-//! A producer that is dropped with records that are not acknowledged says how many: a suite of its own, since it
-//! listens to the events of the whole process.
+//! A producer that is dropped with records that are not acknowledged logs their number. A suite of its own,
+//! since it listens to the events of the whole process.
 
 use std::fmt::{Debug, Write as _};
 use std::sync::Mutex;

@@ -118,7 +118,7 @@ async fn java_and_kcat_read_what_we_produce(broker: TestBroker) {
     assert_eq!(sorted(seen_by_java), sorted(seen_by_kcat));
 }
 
-/// Both are given keys alone, and choose the partitions.
+/// Both producers are given only keys, and choose the partitions.
 async fn send_puts_keys_where_javas_producer_puts_them(broker: TestBroker) {
     let (theirs, ours) = (broker.unique("keys-java"), broker.unique("keys-ours"));
     let client = connect(&broker).await;

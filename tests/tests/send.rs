@@ -227,8 +227,8 @@ async fn a_record_that_is_refused_is_told_apart_from_the_others(broker: TestBrok
 
 async fn every_level_of_acks_writes(broker: TestBroker) {
     let fixture = Fixture::new(broker).await;
-    // `Acks::None` comes last: a broker that has yet to learn that it leads a new topic refuses, and without acks that
-    // is not told.
+    // `Acks::None` comes last: a broker that does not know yet that it leads a new topic refuses, and without acks
+    // the client does not learn of that.
     for (acks, idempotence) in [(Acks::All, true), (Acks::All, false), (Acks::Leader, true), (Acks::None, true)] {
         let config = ProducerConfig { acks, idempotence, batch_size_bytes: 1_000, ..ProducerConfig::default() };
         let producer = fixture.open(config).await;

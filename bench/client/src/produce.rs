@@ -23,13 +23,13 @@ pub(crate) struct Row {
 
 #[derive(Clone, Copy)]
 enum Way {
-    /// `Producer::send`, deliveries dropped.
+    /// `Producer::send`, with the deliveries dropped.
     Send,
     /// `Producer::try_send` from code that is not async; `send` if that is refused.
     TrySend,
     /// `Producer::send`, each delivery awaited once this many others are in flight.
     Awaited { outstanding: usize },
-    /// `ExclusiveProducer::append`, partitions in turn.
+    /// `ExclusiveProducer::append`, to the partitions in turn.
     Append,
     /// The same, with sending on the caller's runtime.
     AppendHere,
@@ -48,7 +48,7 @@ pub(crate) const ROWS: &[Row] = &[
     Row { partitions: 1_000, ..row("append, 1000 partitions, 100 B", Way::Append, 2_000_000, 100) },
 ];
 
-/// A row of 6 partitions and a runtime of two threads.
+/// Makes a row with 6 partitions and a runtime of two threads.
 const fn row(name: &'static str, way: Way, records: u64, value_bytes: usize) -> Row {
     Row { name, way, records, value_bytes, partitions: 6, threads: 2 }
 }

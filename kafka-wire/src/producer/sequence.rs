@@ -379,7 +379,7 @@ impl PartitionQueue {
         finished
     }
 
-    /// Whether [`Self::expire`] would give up the first batch.
+    /// Returns whether [`Self::expire`] would give up the first batch.
     #[must_use]
     pub fn has_expired(&self, now: Moment) -> bool {
         self.batches.front().is_some_and(|front| front.deadline <= now && !front.in_flight)

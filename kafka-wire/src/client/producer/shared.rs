@@ -161,7 +161,7 @@ impl Shared {
 }
 
 impl Core {
-    /// Whether there is a sender to ask; otherwise whether it was closed or has ended on its own.
+    /// Returns an error if there is no sender: it was closed, or has ended on its own.
     pub(super) fn check(&self) -> Result<(), NotReady> {
         match (self.has_stopped, self.is_closed) {
             (false, _) => Ok(()),

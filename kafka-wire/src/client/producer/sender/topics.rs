@@ -68,7 +68,7 @@ impl Sender {
                     Event::Found(name, found)
                 });
             }
-            // Whoever does not wait comes again and again, until the topic is known.
+            // A caller that does not wait asks again and again until the topic is known.
             if asked.is_empty() || !lookup.promise.is_closed() {
                 asked.push(lookup);
             }
