@@ -57,6 +57,13 @@ pub enum ProcessError {
         /// The record.
         origin: Origin,
     },
+    /// A closure or a step of the user's panicked.
+    Panicked {
+        /// The record that was being processed; none while windows closed, timers fired or results came out.
+        origin: Option<Origin>,
+        /// What the panic says.
+        message: String,
+    },
     /// The serde of a step cannot encode a value.
     Encode {
         /// Name of the topic or store.
@@ -94,6 +101,12 @@ impl fmt::Display for ProcessError {
             ),
             Self::Corrupt { origin, cause } => write!(f, "{origin}: corrupt: {cause}"),
             Self::BadMark { origin } => write!(f, "{origin}: a record without a key that is no watermark mark"),
+            Self::Panicked { origin: Some(origin), message } => {
+                write!(f, "{origin}: the job's code panicked: {message}")
+            }
+            Self::Panicked { origin: None, message } => {
+                write!(f, "the job's code panicked while windows closed, timers fired or results came out: {message}")
+            }
             Self::Encode { to, cause } => write!(f, "value for {to} cannot be encoded: {cause}"),
             Self::BadChangelog { store, cause: Some(cause) } => write!(f, "changelog of store {store}: {cause}"),
             Self::BadChangelog { store, cause: None } => {

@@ -6,7 +6,7 @@ use kafka_wire::time::Moment;
 use kafka_wire::types::{Offset, PartitionId, TimestampMs};
 
 use crate::error::{Origin, ProcessError};
-use crate::output::Output;
+use crate::output::{Output, SinkId};
 use crate::state::Stores;
 use crate::types::{Rec, View};
 
@@ -160,6 +160,8 @@ pub struct Input {
     pub is_counted: bool,
     /// The reaction to a record that cannot be decoded. An internal topic always fails.
     pub undecodable: Undecodable,
+    /// Where records go that are left out because they cannot be decoded; nowhere by default.
+    pub dead_letters: Option<SinkId>,
 }
 
 /// The reaction of a window to a record with a negative event time: with -1, Kafka says that a record has no timestamp,

@@ -1,10 +1,12 @@
 //! The head of a stage: decodes the records of a batch to views.
 
-use kafka_wire::record::{Record, Records};
+use kafka_wire::record::{HeadersBuf, Record, Records};
 use kafka_wire::types::{Offset, TimestampMs};
 
+use super::jump_guard::JumpGuard;
 use super::{Chain, Context, Expected, Head, Input, NodeId, Operator, Signals, StageBuilder, Undecodable};
 use crate::error::{Origin, ProcessError};
+use crate::output::{OutRecord, Route, SinkId};
 use crate::serde::{Serde, SerdeError};
 use crate::state::AHEAD;
 use crate::types::{Rec, View};
@@ -43,6 +45,8 @@ pub struct Source<KS, VS, T> {
     pub(crate) key: KS,
     pub(crate) value: VS,
     pub(crate) event_time: T,
+    /// How far a record may move event time; `ANY_JUMP` for any distance.
+    pub(crate) jump_max_ms: i64,
 }
 
 impl<KS: Serde, VS: Serde, T: TimestampExtractor<KS::View, VS::View>> Chain for Source<KS, VS, T> {
@@ -50,7 +54,10 @@ impl<KS: Serde, VS: Serde, T: TimestampExtractor<KS::View, VS::View>> Chain for 
     type Value = VS::View;
 
     fn build<N: Operator<KS::View, VS::View>>(&self, next: N, stage: &mut StageBuilder<'_>) {
-        stage.head(self.node, Box::new(SourceOperator { source: self.clone(), next }));
+        stage.head(
+            self.node,
+            Box::new(SourceOperator { guard: JumpGuard::new(self.jump_max_ms), source: self.clone(), next }),
+        );
     }
 }
 
@@ -60,6 +67,7 @@ type Failure = (&'static str, SerdeError);
 /// A topic, built: decodes, and pushes.
 pub struct SourceOperator<KS, VS, T, N> {
     source: Source<KS, VS, T>,
+    guard: JumpGuard,
     next: N,
 }
 
@@ -144,8 +152,10 @@ where
                 Ok(mut decoded) => {
                     decoded.timestamp = self.source.event_time.of(&decoded);
                     // A record without a timestamp does not advance event time.
-                    context.max_timestamp =
-                        context.max_timestamp.max(Some(decoded.timestamp).filter(|timestamp| timestamp.0 >= 0));
+                    let believed = |timestamp: &TimestampMs| {
+                        timestamp.0 >= 0 && self.guard.believes((*timestamp, record.offset), context)
+                    };
+                    context.max_timestamp = Some(decoded.timestamp).filter(believed).max(context.max_timestamp);
                     if !looks_ahead {
                         context.place.offset = Offset(record.offset);
                         self.next.push(decoded, context)?;
@@ -182,9 +192,35 @@ fn skip_or_fail(
         return Err(ProcessError::Undecodable { origin: origin(context, Offset(record.offset)), part, cause });
     }
     context.counters.undecodable += 1;
+    if let Some(sink) = input.dead_letters {
+        dead_letter(sink, record, &cause, context);
+    }
     let (topic, partition, offset) = (context.place.topic, context.place.partition.0, record.offset);
     tracing::debug!(topic, partition, offset, part, %cause, "record skipped: it cannot be decoded");
     Ok(())
+}
+
+/// Writes a record as it is into the topic of dead letters, in the open transaction, with headers that say what is wrong.
+///
+/// Source: KIP-1034, for the names of the headers.
+fn dead_letter(sink: SinkId, record: &Record<'_>, cause: &SerdeError, context: &mut Context<'_>) {
+    let mut headers = HeadersBuf::new();
+    record.headers.iter().for_each(|(key, value)| headers.push(key, value));
+    let (topic, partition) = (context.place.topic, context.place.partition.0.to_string());
+    let (offset, message) = (record.offset.to_string(), cause.to_string());
+    for (name, value) in [
+        ("exception", "processor::SerdeError"),
+        ("message", message.as_str()),
+        ("topic", topic),
+        ("partition", partition.as_str()),
+        ("offset", offset.as_str()),
+    ] {
+        headers.push(format!("__streams.errors.{name}").as_bytes(), Some(value.as_bytes()));
+    }
+    context.counters.records_out += 1;
+    let (route, timestamp) = (Route::ByKey, TimestampMs(record.timestamp));
+    let (key, value) = (record.key, record.value);
+    context.output.emit(OutRecord { sink, route, timestamp, key, value, headers: headers.as_raw() });
 }
 
 fn origin(context: &Context<'_>, offset: Offset) -> Origin {

@@ -17,6 +17,7 @@
 mod changelogs;
 mod ends;
 mod marks;
+mod panics;
 mod progress_log;
 mod sources;
 mod status;
@@ -33,6 +34,7 @@ use kafka_wire::types::{Offset, TimestampMs};
 
 use self::changelogs::Changelogs;
 pub use self::marks::write_marks;
+use self::panics::{catch, panicked};
 pub use self::sources::SourcePartitions;
 use self::sources::Sources;
 pub use self::status::{TaskId, TaskStatus};
@@ -56,6 +58,7 @@ pub struct Task {
     /// Number of tasks of the sub-topology, which marks state as the count of upstream tasks.
     task_count: i32,
     undecodable: Undecodable,
+    dead_letters: Option<SinkId>,
     shuffles: Vec<Shuffle>,
     /// The time of day at the start of the owner's clock.
     wall_at_zero: TimestampMs,
@@ -160,6 +163,7 @@ impl Task {
             specs,
             task_count: partition_counts.iter().copied().max().unwrap_or(0),
             undecodable: topology.undecodable(),
+            dead_letters: topology.dead_letters(),
             shuffles: sub_topology.shuffles().iter().filter_map(|sink| shuffle(topology, *sink)).collect(),
             wall_at_zero: TimestampMs(0),
             now: Moment::ZERO,
@@ -476,12 +480,14 @@ impl Task {
         output: &mut dyn Output,
     ) -> Result<(Option<Record<'r>>, Option<TimestampMs>), ProcessError> {
         let spec = &self.specs[input];
-        let (is_internal, undecodable) = (spec.is_internal, self.undecodable);
-        let taken = Input { position, is_internal, is_counted: head == 0, undecodable };
+        let (is_internal, is_counted) = (spec.is_internal, head == 0);
+        let (undecodable, dead_letters) = (self.undecodable, self.dead_letters);
+        let taken = Input { position, is_internal, is_counted, undecodable, dead_letters };
         let place = Place { topic: &self.inputs[input].topic, partition: self.id.partition, offset: position };
         let clock = (self.now, wall(self.wall_at_zero, self.now));
         let mut context = context(place, clock, &self.state, &mut self.stores, output);
-        let result = self.stage.run(spec.heads[head], records, &taken, &mut context);
+        let result = catch(|| self.stage.run(spec.heads[head], records, &taken, &mut context));
+        let result = result.unwrap_or_else(|message| Err(panicked(context.place, message)));
         let (counters, max_timestamp) = (context.counters, context.max_timestamp);
         self.state.counters = counters;
         self.state.seen = self.state.seen.max(max_timestamp.unwrap_or(self.state.seen));
@@ -549,7 +555,8 @@ impl Task {
         let place = Place { topic: "", partition: self.id.partition, offset: Offset(-1) };
         let clock = (self.now, wall(self.wall_at_zero, self.now));
         let mut context = context(place, clock, &self.state, &mut self.stores, output);
-        let result = self.stage.signal(&mut context, signal);
+        let result = catch(|| self.stage.signal(&mut context, signal));
+        let result = result.unwrap_or_else(|message| Err(ProcessError::Panicked { origin: None, message }));
         self.state.counters = context.counters;
         result
     }

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use super::error::check_name;
 use super::graph::{EndBuilder, Graph, Node, NodeKind, Reads};
 use super::{
-    BuildError, BuildErrors, HeadSpec, SinkKind, SourceKind, SourceSpec, StepText, Stream, SubTopology, SubTopologyId,
-    Topology,
+    BuildError, BuildErrors, HeadSpec, SinkKind, SinkSpec, SourceKind, SourceSpec, StepText, Stream, SubTopology,
+    SubTopologyId, Topology,
 };
-use crate::operator::{NodeId, RecordTime, Source, Undecodable, Untimed};
+use crate::operator::{ANY_JUMP, NodeId, RecordTime, Source, Undecodable, Untimed};
 use crate::output::StoreId;
 use crate::serde::{Nullable, Raw, Serde};
 use crate::types::Partitions;
@@ -43,6 +43,18 @@ impl Builder {
         self
     }
 
+    /// Records of source topics that are left out because they cannot be decoded go into `topic`, which must exist: as they
+    /// are, in the transaction that passes them by, with the headers of KIP-1034 (`__streams.errors.message`, `.topic`,
+    /// `.partition`, `.offset`, `.exception`). Where several streams read one topic, each of them that cannot decode a record
+    /// writes it.
+    pub fn dead_letters(&mut self, topic: &str) -> &mut Self {
+        let mut graph = self.graph.borrow_mut();
+        let sink = graph.sink(SinkSpec { topic: topic.to_owned(), kind: SinkKind::External });
+        graph.dead_letters = Some(sink);
+        drop(graph);
+        self
+    }
+
     /// A stream of the values in `topic`; keys stay unchanged, bytes or null.
     ///
     /// A topic may be read by several streams: each record then passes through one after the other.
@@ -62,7 +74,7 @@ impl Builder {
         graph.errors.extend(check_name("topic", topic));
         let (topic, watermark) = (topic.to_owned(), Watermark::default());
         let node = graph.source(Reads { topic, shuffle: None, version: String::new(), watermark });
-        Stream::new(&self.graph, Source { node, key, value, event_time: RecordTime })
+        Stream::new(&self.graph, Source { node, key, value, event_time: RecordTime, jump_max_ms: ANY_JUMP })
     }
 
     /// Checks the job.
@@ -84,8 +96,8 @@ impl Builder {
             return Err(BuildErrors(graph.errors));
         }
         let sub_topologies = drafts.finish(&mut graph);
-        let Graph { application_id, sinks, stores, undecodable, untimed, .. } = graph;
-        Ok(Topology { application_id, sub_topologies, sinks, stores, undecodable, untimed })
+        let Graph { application_id, sinks, stores, undecodable, dead_letters, untimed, .. } = graph;
+        Ok(Topology { application_id, sub_topologies, sinks, stores, undecodable, dead_letters, untimed })
     }
 }
 

@@ -21,6 +21,7 @@ pub(super) struct Graph {
     /// For each step that ends a chain, a function that builds the chain for one task.
     pub(super) ends: Vec<(NodeId, EndBuilder)>,
     pub(super) undecodable: Undecodable,
+    pub(super) dead_letters: Option<SinkId>,
     pub(super) untimed: Untimed,
     pub(super) errors: Vec<BuildError>,
     names: BTreeSet<String>,

@@ -45,6 +45,7 @@ pub struct Topology {
     sinks: Vec<SinkSpec>,
     stores: Vec<StoreSpec>,
     undecodable: Undecodable,
+    dead_letters: Option<SinkId>,
     untimed: Untimed,
 }
 
@@ -175,6 +176,12 @@ impl Topology {
     #[must_use]
     pub const fn undecodable(&self) -> Undecodable {
         self.undecodable
+    }
+
+    /// The topic of the records that are left out because they cannot be decoded, if there is one.
+    #[must_use]
+    pub const fn dead_letters(&self) -> Option<SinkId> {
+        self.dead_letters
     }
 
     /// The same job with another reaction to records that cannot be decoded, which configuration may set.

@@ -9,8 +9,8 @@ use kafka_wire::types::TimestampMs;
 use super::graph::{Graph, NodeKind, Reads};
 use super::{BuildError, SinkKind, SinkSpec};
 use crate::operator::{
-    Chain, Filter, FlatMap, Junction, KeyBy, Map, Merge, NodeId, Outputs, Process, ProcessSpec, Processing, RecordTime,
-    Source, To, tee,
+    ANY_JUMP, Chain, Filter, FlatMap, Junction, KeyBy, Map, Merge, NodeId, Outputs, Process, ProcessSpec, Processing,
+    RecordTime, Source, To, tee,
 };
 use crate::serde::{Encode, Serde};
 use crate::state::{Handle, KeyValueStore, TimerStore};
@@ -50,8 +50,8 @@ impl<KS: Serde, VS: Serde> Stream<KS, Source<KS, VS, RecordTime>> {
     where
         T: FnMut(&Rec<'_, KS::View, VS::View>) -> TimestampMs + Clone + Send + Sync + 'static,
     {
-        let Self { graph, node, key_serde, chain: Source { key, value, .. } } = self.alone();
-        Stream { graph, node, key_serde, chain: Source { node, key, value, event_time } }
+        let Self { graph, node, key_serde, chain: Source { key, value, jump_max_ms, .. } } = self.alone();
+        Stream { graph, node, key_serde, chain: Source { node, key, value, event_time, jump_max_ms } }
     }
 }
 
@@ -64,6 +64,15 @@ impl<KS: Serde, VS: Serde, T> Stream<KS, Source<KS, VS, T>> {
         {
             *of_source = watermark;
         }
+        this
+    }
+
+    /// A single record moves event time by `jump` at most: one that is further ahead, such as one of a device whose clock is wrong,
+    /// is processed like any other, but time follows only when the next record of its partition is as far ahead. Each such
+    /// record is told by a warning. By default a record may move time by any distance.
+    pub fn jump_max(self, jump: std::time::Duration) -> Self {
+        let mut this = self.alone();
+        this.chain.jump_max_ms = i64::try_from(jump.as_millis()).unwrap_or(ANY_JUMP);
         this
     }
 
@@ -231,7 +240,13 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         let version = format!("key: {}, value: {}", key_serde.name(), value_serde.name());
         let (shuffle, watermark) = (Some((writer, partitions)), Watermark::default());
         let node = graph.source(Reads { topic: topic.clone(), shuffle, version, watermark });
-        let source = Source { node, key: key_serde.clone(), value: value_serde.clone(), event_time: RecordTime };
+        let source = Source {
+            node,
+            key: key_serde.clone(),
+            value: value_serde.clone(),
+            event_time: RecordTime,
+            jump_max_ms: ANY_JUMP,
+        };
         let last = KeyBy { sink, topic, select, key_serde, value_serde, scratch: <_>::default() };
         let chain = self.junction();
         graph.ends.push((writer, Box::new(move |stage| chain.build(last.clone(), stage))));

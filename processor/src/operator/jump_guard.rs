@@ -1,0 +1,53 @@
+//! A bound on how far a single record may move event time.
+//!
+//! A record that is further ahead of those before it than the bound, such as one of a device whose clock is wrong, is processed like
+//! any other, but event time does not follow it until the next record of the partition is as far ahead: so a gap in the
+//! data costs one record of waiting, and a stray record makes no other one late. What records say decides, not the clock: a replay comes to
+//! the same. A restart goes on from the watermark.
+
+use kafka_wire::types::TimestampMs;
+
+use super::Context;
+
+/// What a source knows of the times of its records.
+#[derive(Clone, Debug)]
+pub(super) struct JumpGuard {
+    jump_max_ms: i64,
+    /// The greatest time that is believed.
+    reached: TimestampMs,
+    /// A time that the next record may confirm.
+    doubted: Option<TimestampMs>,
+}
+
+/// No bound.
+pub(crate) const ANY_JUMP: i64 = i64::MAX;
+
+impl JumpGuard {
+    pub(super) const fn new(jump_max_ms: i64) -> Self {
+        Self { jump_max_ms, reached: TimestampMs(i64::MIN), doubted: None }
+    }
+
+    /// Whether event time may follow a record.
+    #[inline]
+    pub(super) fn believes(&mut self, (timestamp, offset): (TimestampMs, i64), context: &Context<'_>) -> bool {
+        self.jump_max_ms == ANY_JUMP || self.judge(timestamp, offset, context)
+    }
+
+    fn judge(&mut self, timestamp: TimestampMs, offset: i64, context: &Context<'_>) -> bool {
+        let reached = self.reached.max(context.watermark);
+        let is_first = reached == TimestampMs(i64::MIN);
+        let is_near = |other: TimestampMs| timestamp.0.saturating_sub(other.0) <= self.jump_max_ms;
+        let is_confirmed =
+            self.doubted.is_some_and(|doubted| timestamp.0.abs_diff(doubted.0) <= self.jump_max_ms.unsigned_abs());
+        if is_first || is_near(reached) || is_confirmed {
+            self.doubted = None;
+            self.reached = reached.max(timestamp);
+            return true;
+        }
+        self.doubted = Some(timestamp);
+        let (place, ahead_ms) = (context.place, timestamp.0.saturating_sub(reached.0));
+        let (topic, partition) = (place.topic, place.partition.0);
+        tracing::warn!(topic, partition, offset, ahead_ms, "a record is far ahead; event time waits for a second one");
+        false
+    }
+}
