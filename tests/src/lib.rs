@@ -85,6 +85,10 @@ pub mod documents {
     pub mod word_count {}
     #[doc = include_str!("../../docs/how-to/test-a-job.md")]
     pub mod test_a_job {}
+    #[doc = include_str!("../../docs/from-flink.md")]
+    pub mod from_flink {}
+    #[doc = include_str!("../../docs/from-kafka-streams.md")]
+    pub mod from_kafka_streams {}
     #[doc = include_str!("../../docs/from-rdkafka.md")]
     pub mod from_rdkafka {}
     #[doc = include_str!("../../docs/from-java.md")]
