@@ -1,0 +1,59 @@
+//! Six jobs that people bring from other stream processors, a file each with its test.
+//!
+//! ```text
+//! cargo run --release -p examples --bin jobs -- sessions 127.0.0.1:9092 my-sessions clicks sessions-out
+//! ```
+//! The arguments are the job, the brokers, the application id, and the topics that the job names: first those that it
+//! reads, then the one that it writes. They must exist. SIGTERM or Ctrl-C commits and leaves the group.
+
+mod average;
+mod enrich;
+mod sessions;
+mod split;
+mod sum;
+mod top;
+
+use std::process::ExitCode;
+
+use processor::{App, Config, Topology, terminated};
+
+/// Declares a job: its application id and its topics.
+type Declare = fn(&str, &[String]) -> Topology;
+
+/// Name, topics, job.
+const JOBS: &[(&str, &[&str], Declare)] = &[
+    ("average", &["READINGS", "AVERAGES"], average::job),
+    ("enrich", &["ORDERS", "CUSTOMERS", "ENRICHED"], enrich::job),
+    ("sessions", &["CLICKS", "SESSIONS"], sessions::job),
+    ("split", &["LINES", "COUNTS"], split::job),
+    ("sum", &["PAYMENTS", "SUMS"], sum::job),
+    ("top", &["SALES", "BEST"], top::job),
+];
+
+async fn run(arguments: &[String]) -> Result<(), Box<dyn std::error::Error>> {
+    let [name, brokers, application_id, topics @ ..] = arguments else { return Err(usage().into()) };
+    let job = JOBS.iter().find(|(known, wanted, _)| known == name && wanted.len() == topics.len());
+    let (.., declare) = job.ok_or_else(usage)?;
+    App::new(declare(application_id, topics), Config::new(brokers)).run_until(terminated()).await?;
+    Ok(())
+}
+
+fn usage() -> String {
+    let jobs: Vec<_> = JOBS
+        .iter()
+        .map(|(name, topics, _)| format!("  jobs {name} BROKERS APPLICATION_ID {}\n", topics.join(" ")))
+        .collect();
+    format!("one of\n{}", jobs.concat())
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    match run(&arguments).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
