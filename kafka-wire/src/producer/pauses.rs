@@ -1,13 +1,13 @@
-//! How long to wait before something is tried again, without chance: one producer asks one coordinator.
+//! The pauses between retries. They have no jitter, because one producer sends to one coordinator.
 
 use std::time::Duration;
 
 use crate::protocol::ErrorCode;
 
-/// How long to wait before a request is tried again.
+/// The pauses before a request is retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pauses {
-    /// After the first failure; doubles up to `max`.
+    /// The pause after the first failure; it doubles with each further one up to `max`.
     pub min: Duration,
     /// The longest pause.
     pub max: Duration,
@@ -18,7 +18,7 @@ impl Pauses {
     const BRIEF_MIN: Duration = Duration::from_millis(5);
     const BRIEF_MAX: Duration = Duration::from_millis(100);
 
-    /// The pause after an answer with `code` (`None`: no answer) and `failures` earlier failures in a row.
+    /// The pause after a response with `code` (`None`: no response) and `failures` earlier failures in a row.
     #[must_use]
     pub fn after(self, code: Option<ErrorCode>, failures: u32) -> Duration {
         let (min, max) = match code {

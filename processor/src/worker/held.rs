@@ -1,4 +1,4 @@
-//! A task that a worker holds: its life, and how far each of its inputs is.
+//! A task that a worker holds: its life, and the positions of its inputs.
 
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::record::Records;
@@ -12,23 +12,23 @@ use crate::output::{Output, StoreId};
 use crate::state::AHEAD;
 use crate::task::{Task, TaskId};
 
-/// Where a task is in its life.
+/// The stages in the life of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Life {
-    /// It is assigned, and its place is being found out.
+    /// It is assigned, and its take-over is in progress.
     Created,
-    /// Its state is being read from the changelogs.
+    /// Its state is being restored from the changelogs.
     Restoring {
-        /// Offsets of the changelogs that are behind it.
+        /// Number of changelog offsets that have been read.
         done: u64,
-        /// Offsets of the changelogs when the restore began.
+        /// Number of changelog offsets at the start of the restore.
         end: u64,
     },
-    /// It takes records.
+    /// It processes records.
     Running,
-    /// The group is sharing anew; it takes no records until it is known whether it stays.
+    /// The group rebalances; the task takes no records until it is known whether it stays.
     Suspended,
-    /// The worker is to stop or has to, and commits what it can.
+    /// The worker is stopping, and commits what it can.
     Closing,
 }
 
@@ -41,7 +41,7 @@ pub(super) struct Held {
     restored_records: u64,
     /// Whether its changelogs are being read, or have been.
     is_restoring: bool,
-    /// Whether the group had an offset for any input.
+    /// Whether the group had a committed offset for any input.
     had_offset: bool,
 }
 
@@ -50,14 +50,14 @@ struct Input {
     partition: TopicPartition,
     /// The next offset to process.
     position: Offset,
-    /// What the group has committed; what a roll-back goes back to.
+    /// The committed offset, to which a rollback goes back.
     committed: Offset,
-    /// Whether the topic is the job's own, which is purged behind the commits.
+    /// Whether the topic is one of the job's own, which is purged up to the committed offset.
     is_internal: bool,
-    /// Where a bounded run ends, for a source partition.
+    /// The end of a bounded run, for a source partition.
     end: Option<Offset>,
     has_ended: bool,
-    /// From the position to the end of the log, or of the bounded run, as of the last fetch.
+    /// Offsets from the position to the end of the log, or of the bounded run, as of the last fetch.
     lag: Option<i64>,
 }
 
@@ -70,7 +70,7 @@ struct Restore {
     end: Offset,
 }
 
-/// How far an input is.
+/// The progress of an input.
 pub(super) struct InputProgress<'a> {
     pub(super) partition: &'a TopicPartition,
     pub(super) position: Offset,
@@ -105,7 +105,7 @@ impl Held {
         Self { id, task, inputs, restores, restored_records: 0, is_restoring: false, had_offset }
     }
 
-    /// The inputs, and where each goes on.
+    /// The inputs with their positions.
     pub(super) fn positions(&self) -> impl Iterator<Item = (&TopicPartition, Offset)> {
         self.inputs.iter().map(|input| (&input.partition, input.position))
     }
@@ -121,7 +121,7 @@ impl Held {
         inputs.map(|(index, input)| (&input.partition, (input.position, self.task.source_watermark(index))))
     }
 
-    /// The changelogs that are not read to their ends, and where each goes on.
+    /// The changelogs that are not read to their ends, with their positions.
     pub(super) fn unrestored(&self) -> impl Iterator<Item = (&TopicPartition, Offset)> {
         let is_open = |restore: &&Restore| restore.position < restore.end;
         self.restores.iter().filter(is_open).map(|restore| (&restore.changelog, restore.position))
@@ -131,7 +131,7 @@ impl Held {
         self.restores.iter().all(|restore| restore.position >= restore.end)
     }
 
-    /// The task itself, when reading its changelogs begins by this.
+    /// Begins to read the changelogs of the task. Returns the task, if they were not being read before.
     pub(super) fn begin_restore(&mut self) -> Option<&Self> {
         let is_new = !std::mem::replace(&mut self.is_restoring, true);
         is_new.then_some(self)
@@ -141,7 +141,7 @@ impl Held {
         self.is_restoring
     }
 
-    /// Takes records of a changelog, those from `from` on; returns how many.
+    /// Restores records of a changelog, those from `from` on; returns their number.
     pub(super) fn restore(
         &mut self,
         changelog: &TopicPartition,
@@ -181,7 +181,7 @@ impl Held {
         Ok(count)
     }
 
-    /// The changelog is read up to this offset. Whether that is its end.
+    /// Notes that the changelog has been read up to this offset. Returns whether that is its end.
     pub(super) fn restored_to(&mut self, changelog: &TopicPartition, next: Offset) -> bool {
         let Some(restore) = self.restores.iter_mut().find(|restore| restore.changelog == *changelog) else {
             return false;
@@ -190,7 +190,7 @@ impl Held {
         restore.position >= restore.end
     }
 
-    /// Offsets of the changelogs: behind the task, and in all.
+    /// Numbers of changelog offsets: those that have been read, and all.
     pub(super) fn restore_progress(&self) -> (u64, u64) {
         let distance = |from: Offset, to: Offset| u64::try_from(to.0 - from.0).unwrap_or_default();
         self.restores.iter().fold((0, 0), |(done, all), restore| {
@@ -203,12 +203,12 @@ impl Held {
         self.restored_records
     }
 
-    /// An input, when its state is there and the group has no offset for it: all input would be counted again.
+    /// An input without a committed offset, if the task has state: its records would be counted again.
     pub(super) fn lacks_offset(&self) -> Option<&TopicPartition> {
         (!self.had_offset && self.restored_records > 0).then(|| &self.inputs[0].partition)
     }
 
-    /// Gives each input the end that a bounded run has there.
+    /// Sets the end of a bounded run for each input.
     pub(super) fn set_ends(&mut self, end_of: impl Fn(&TopicPartition) -> Option<Offset>) {
         for input in &mut self.inputs {
             input.end = end_of(&input.partition);
@@ -216,7 +216,7 @@ impl Held {
         }
     }
 
-    /// Takes a batch of an input, those records from `position` on.
+    /// Processes the records of a batch from `position` on.
     pub(super) fn process(
         &mut self,
         index: usize,
@@ -233,13 +233,13 @@ impl Held {
         Ok(())
     }
 
-    /// The end of a bounded run lies between two batches: it was the end of the log once.
+    /// The end of a bounded run lies between two batches, because it was the end of the log once.
     pub(super) fn is_past_end(&self, index: usize, position: Offset) -> bool {
         self.inputs[index].end.is_some_and(|end| position >= end)
     }
 
-    /// Moves to the end of a fetch, past markers and gaps, but not past the end of a bounded run.
-    /// Whether that is reached.
+    /// Advances to the end of a fetch, over markers and gaps, but not beyond the end of a bounded run.
+    /// Returns whether that is reached.
     pub(super) fn advance(&mut self, index: usize, next: Offset, log_end: Offset) -> bool {
         let input = &mut self.inputs[index];
         input.position = input.end.map_or(next, |end| next.min(end)).max(input.position);
@@ -252,12 +252,12 @@ impl Held {
         self.inputs[index].lag
     }
 
-    /// Inputs that are at the end of a bounded run, and have not been told.
+    /// Whether an input is at the end of a bounded run and the task has not been told.
     pub(super) fn is_at_end(&self) -> bool {
         self.inputs.iter().any(Input::is_at_end)
     }
 
-    /// Tells the task of each input that is over; needs an open transaction. Returns those inputs and their ends.
+    /// Tells the task of each input that has ended; needs an open transaction. Returns those inputs and their ends.
     pub(super) fn end_of_input(
         &mut self,
         output: &mut dyn Output,
@@ -273,7 +273,7 @@ impl Held {
         Ok(ended)
     }
 
-    /// Whether the task has anything that belongs into a commit, or that a look at its sources could bring.
+    /// Whether the task has anything to commit, or a look-up of its sources could bring something.
     pub(super) fn has_uncommitted(&self) -> bool {
         self.has_changed() || self.task.has_mark() || self.has_doubts()
     }
@@ -283,7 +283,7 @@ impl Held {
         self.task.is_touched() || self.inputs.iter().any(|input| input.position > input.committed)
     }
 
-    /// Whether event time waits for a look at where sources end.
+    /// Whether event time waits for a look-up of the sources' ends.
     pub(super) fn has_doubts(&self) -> bool {
         self.task.has_doubts()
     }
@@ -295,7 +295,7 @@ impl Held {
         }
     }
 
-    /// Back to what is committed.
+    /// Goes back to the committed state.
     pub(super) fn roll_back(&mut self) {
         self.task.rolled_back();
         for input in &mut self.inputs {
@@ -305,7 +305,7 @@ impl Held {
         }
     }
 
-    /// What is committed of the job's own topics, and so can be deleted.
+    /// The committed offsets in the job's own topics, up to which records can be deleted.
     pub(super) fn purgeable(&self) -> impl Iterator<Item = (TopicPartition, Offset)> {
         let is_done = |input: &&Input| input.is_internal && input.committed.0 > 0;
         self.inputs.iter().filter(is_done).map(|input| (input.partition.clone(), input.committed))

@@ -1,7 +1,8 @@
-//! What sends for a producer: takes closed batches, sends them, ends transactions, looks topics up.
+//! The sender of a producer: it takes closed batches, sends them, ends transactions and looks topics up.
 //!
-//! It looks at everything whenever an owner rings, an answer comes or a pause is over, and decides nothing by itself:
-//! the outbox knows what may be sent to whom, the transaction manager what has to be asked.
+//! It looks at everything whenever an owner notifies it, an answer comes or a pause is over, and decides nothing
+//! by itself: the outbox knows which batches may be sent to which broker, and the transaction manager which
+//! requests are needed.
 
 mod topics;
 
@@ -26,17 +27,18 @@ pub(super) struct Sender {
     shared: Arc<Shared>,
     outbox: Outbox,
     pauses: Pauses,
-    /// Many owners share this producer: they wait for room in a queue, and see topics grow.
+    /// Whether several owners share this producer: they wait for room in a queue, and see topics grow.
     has_many_owners: bool,
-    /// When open batches, and the time of day that records are given, are to be looked at.
+    /// The next time to look at open batches and at the time of day that records are given.
     linger_until: Option<Moment>,
     time_until: Option<Moment>,
     lookups: Lookups,
     under_way: JoinSet<Event>,
-    /// Metadata is being asked for; then: not before this moment again.
+    /// Whether metadata is being requested; after that, the earliest time of the next request.
     is_refreshing: bool,
     refresh_after: Moment,
-    /// Once is enough: it goes on like this for as long as the topic takes less than a batch.
+    /// Whether the split was logged: once is enough, because every batch is split as long as the topic's limit is
+    /// below the batch size.
     has_told_of_split: bool,
 }
 
@@ -79,7 +81,7 @@ impl Sender {
                 () = sleep(pause) => {}
             }
         }
-        // What has become of its records is told before its end is.
+        // The owners learn the fate of their records before that of the sender.
         drop(self);
         drop(stopped);
     }
@@ -100,7 +102,7 @@ impl Sender {
         }
     }
 
-    /// Does everything that can be done now; when to look again, or `None` at the end.
+    /// Does everything that is due; returns the time of the next check, or `None` at the end.
     fn look(&mut self) -> Option<Option<Moment>> {
         let shared = Arc::clone(&self.shared);
         let mut core = shared.core();
@@ -126,12 +128,13 @@ impl Sender {
         Some(due.flatten().min())
     }
 
-    /// Moves what was closed, or has lingered long enough, into the outbox.
+    /// Moves batches that were closed, or have lingered long enough, into the outbox.
     ///
-    /// The owner closes batches before it asks to flush or to end the transaction, so whoever sees the wish has the batches.
+    /// The owner closes batches before it asks to flush or to end the transaction, so whoever sees the request
+    /// also sees the batches.
     fn take_closed(&mut self, now: Moment, core: &mut Core) {
         let mut buffer = self.shared.buffer();
-        // Records that come after a pause are not to get the time before it.
+        // Records that come after a pause must not get the time before it.
         self.time_until = buffer.time.is_warm().then_some(now + TIME_MAX);
         buffer.time.expire();
         let Buffer { accumulator, linger, bell, .. } = &mut *buffer;
@@ -160,7 +163,7 @@ impl Sender {
         }
     }
 
-    /// Without transactions: partitions that lost their place go on under a higher epoch.
+    /// Without transactions: raises the epoch for partitions that have a gap.
     fn raise_epoch(&mut self, core: &mut Core) {
         if core.manager.is_transactional() {
             return;
@@ -184,7 +187,7 @@ impl Sender {
         }
     }
 
-    /// Books what was acknowledged and what failed.
+    /// Records acknowledged and failed batches.
     fn settle(&mut self, core: &mut Core) {
         let settled = self.outbox.take_settled();
         if !settled.batches.is_empty() {
@@ -207,7 +210,7 @@ impl Sender {
         }
         let Some(first) = settled.first_failure else { return };
         if core.manager.is_transactional() {
-            // Also what an abort throws away comes by here; the manager knows that it has failed.
+            // Batches that an abort discards also come by here; the manager knows of its failure already.
             if core.manager.failure().is_none() && !core.manager.gives_up() {
                 core.manager.fail(TransactionCause::Delivery(first));
                 self.shared.wake.notify_one();
@@ -243,7 +246,8 @@ impl Sender {
         Some(self.refresh_after).filter(|at| *at > now && self.outbox.has_stale() && !self.is_refreshing)
     }
 
-    /// Keeps the promises to the owners; when to look at them again. Whoever has stopped waiting asks again.
+    /// Keeps the promises to the owners. Returns the time at which to look at them again. An owner that has
+    /// stopped waiting asks again.
     fn tell(&mut self, now: Moment, core: &mut Core) -> Option<Moment> {
         let has_failed = core.manager.failure().is_some();
         if !core.on_ended.is_empty()
@@ -276,7 +280,7 @@ impl Sender {
         give_turns(now, &mut buffer)
     }
 
-    /// What nobody waits for any more is not dropped in silence. That a transaction has failed was told.
+    /// Logs a warning about records that nobody waits for any more. The failure of a transaction was reported before.
     fn warn_of_unsent(&self, core: &Core) {
         let records = self.outbox.record_count() + self.shared.buffer().accumulator.record_count();
         if records > 0 && core.manager.failure().is_none() {
@@ -288,7 +292,8 @@ impl Sender {
     }
 }
 
-/// Lets those try again whose records have room now, and ends the waiting of those whose time is over; when the next one's is.
+/// Lets the owners try again whose records have room now, and ends the waiting of those whose time is over.
+/// Returns the time of the next one.
 fn give_turns(now: Moment, buffer: &mut Buffer) -> Option<Moment> {
     let mut room_bytes = buffer.accumulator.room_bytes();
     let is_shut = buffer.gate != Gate::Open;
@@ -299,7 +304,7 @@ fn give_turns(now: Moment, buffer: &mut Buffer) -> Option<Moment> {
         }
         let first = buffer.waiting.pop_front()?;
         let turn = if has_turn { Turn::TryAgain } else { Turn::TimeIsOver };
-        // The room of whoever has gone away is the next one's.
+        // If an owner has gone away, its room is for the next one.
         if first.promise.send(turn).is_ok() && has_turn {
             room_bytes = room_bytes.saturating_sub(first.record_bytes);
         }
@@ -314,10 +319,10 @@ async fn sleep(pause: Option<Duration>) {
     }
 }
 
-/// How old the time of day may be that a record is given.
+/// Greatest age of the time of day that a record is given.
 const TIME_MAX: Duration = Duration::from_millis(10);
 
-/// Lets the owners know, whatever ended the sender, by dropping the promises that they wait for.
+/// A guard that drops the promises to the owners, so that they learn of the end of the sender, whatever its reason.
 struct Stopped(Arc<Shared>);
 
 impl Drop for Stopped {
@@ -331,7 +336,7 @@ impl Drop for Stopped {
         buffer.on_room = None;
         buffer.waiting.clear();
         buffer.lookups.clear();
-        // Its records are told by the promises that go with it.
+        // The owners learn the fate of the records by the promises that belong to them.
         buffer.accumulator.discard();
         core.on_stopped.clear();
     }

@@ -1,20 +1,24 @@
-//! The transactions of one producer id, one after the other: which request to the coordinators comes next, and what its
-//! answer means.
+//! The transactions of one producer id, one after the other: the next request to the coordinators, and the
+//! meaning of its response.
 //!
 //! ```text
-//! open -> Ready -begin-> Open -commit-> [AddPartitions] [AddOffsets] TxnOffsetCommit, all batches acknowledged, EndTxn -> Ready
-//!                         | any failure      (brackets: transaction.version 1 only)                 | no answer
-//!                         v                                                                        v
-//!                       Failed -abort-> nothing in flight, EndTxn, [InitProducerId] -> Ready     InDoubt -recover-> Ready
+//! open -> Ready -begin-> Open -commit-> [AddPartitions] [AddOffsets] TxnOffsetCommit,
+//!                         |             all batches acknowledged, EndTxn -> Ready
+//!                         |                                         | no answer
+//!                         | any failure                             v
+//!                         v                                       InDoubt -recover-> Ready
+//!                       Failed -abort-> nothing in flight, EndTxn, [InitProducerId] -> Ready
+//!
+//! (brackets: transaction.version 1 only)
 //! ```
 //! **Version 1** (KIP-98): partitions and groups are registered with AddPartitionsToTxn and AddOffsetsToTxn before
-//! anything is written to them, and the epoch stays the same from one transaction to the next. So a request that was
-//! never answered may still be on its way when the next transaction begins, and would be taken as part of it
-//! (KAFKA-17754 is such an EndTxn). Whenever that is possible, InitProducerId with the current id and epoch raises the
-//! epoch before the next transaction begins (KIP-360).
+//! anything is written to them, and the epoch stays the same from one transaction to the next. So a request without
+//! a response may still be in flight when the next transaction begins, and would be taken as part of it (KAFKA-17754
+//! is such an EndTxn). Whenever that is possible, InitProducerId with the current id and epoch raises the epoch before
+//! the next transaction begins (KIP-360).
 //!
-//! **Version 2** (KIP-890): Produce v12 and TxnOffsetCommit v5 register by themselves, and every EndTxn v5 raises the
-//! epoch and answers with it, so what is late is fenced. Which version is in force is latched when a transaction begins.
+//! **Version 2** (KIP-890): Produce v12 and TxnOffsetCommit v5 register by themselves, and every EndTxn v5 raises
+//! the epoch and returns it, so late requests are fenced. The version in force is fixed when a transaction begins.
 //!
 //! **EndTxn without an answer** is sent again as it was. At version 1 the coordinator answers a repeat with the same
 //! epoch by the state it finds: CompleteCommit to a commit is success, PrepareCommit is CONCURRENT_TRANSACTIONS. At
@@ -42,7 +46,7 @@ use crate::protocol::{ApiKey, ErrorCode};
 use crate::time::Moment;
 use crate::wire::Str;
 
-/// Which transactional protocol the cluster has finalized (`transaction.version`).
+/// The transactional protocol that the cluster has finalized (`transaction.version`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TransactionVersion {
     /// KIP-98: explicit registration. Also stands for level 0.
@@ -51,45 +55,45 @@ pub enum TransactionVersion {
     V2,
 }
 
-/// A request to a coordinator, to be answered with [`TransactionManager::handle`].
+/// A request to a coordinator, whose outcome goes to [`TransactionManager::handle`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
-    /// What to ask.
+    /// The request.
     pub request: Request,
-    /// Highest version to ask it at.
+    /// Highest version to use.
     pub max_version: i16,
-    /// Whom to ask: the coordinator of this kind and key, or any broker.
+    /// The destination: the coordinator of this kind and key, or any broker.
     pub coordinator: Option<(CoordinatorKind, Str)>,
-    /// Whether the coordinator known so far is to be forgotten first.
+    /// Whether the coordinator has to be looked up again before.
     pub find_again: bool,
-    /// How long to wait for the answer at most.
+    /// Longest time to wait for the response.
     pub timeout: Duration,
 }
 
-/// How something that was asked for ended.
+/// The outcome of an operation of the owner.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ended {
-    /// There is a producer id.
+    /// The producer has a producer id.
     Opened,
-    /// The transaction is committed.
+    /// The transaction was committed.
     Committed,
-    /// The transaction is aborted, or never existed.
+    /// The transaction was aborted, or never existed.
     Aborted,
-    /// It may be committed; waits for `recover`.
+    /// The transaction may be committed; the manager waits for `recover`.
     Unknown(TransactionCause),
-    /// The transaction failed and waits for `abort`.
+    /// The transaction failed; the manager waits for `abort`.
     Abortable(TransactionCause),
-    /// As above; the group no longer knows the member.
+    /// The same; and the group no longer knows the member.
     GroupChanged(ErrorCode),
-    /// No settling answer in time. What was asked may be asked again.
+    /// No conclusive response came in time. The operation may be repeated.
     TimedOut(TransactionCause),
-    /// The producer is finished: fenced.
+    /// The producer was fenced and cannot go on.
     Fenced(TransactionCause),
-    /// The producer is finished.
+    /// The end of the producer, after which it cannot go on.
     Fatal(TransactionCause),
 }
 
-/// The transactions of one producer; without a transactional id it only gets producer ids.
+/// The transactions of one producer; without a transactional id it only obtains producer ids.
 #[derive(Debug)]
 pub struct TransactionManager {
     transactional_id: Option<Str>,
@@ -97,33 +101,33 @@ pub struct TransactionManager {
     init_timeout: Duration,
     end_timeout: Duration,
     identity: ProducerIdentity,
-    /// Records need no producer id.
+    /// Whether records need no producer id.
     is_anonymous: bool,
     state: State,
     version: TransactionVersion,
-    /// Version 1: partitions that have records and are not in the transaction yet.
+    /// Version 1: partitions with records that are not registered in the transaction yet.
     unregistered: BTreeMap<TopicPartition, Slot>,
     registered: BTreeSet<Slot>,
     offsets: Option<OffsetsToCommit>,
-    /// The coordinator may know of this transaction, so that it has to be ended.
+    /// Whether the coordinator may know of this transaction, so that it has to be ended.
     reached: bool,
-    /// A request of this epoch may still be carried out, or a sequence was skipped: the epoch has to be raised.
+    /// Whether the epoch has to be raised: a request of this epoch may still be carried out, or a sequence was skipped.
     needs_epoch: bool,
     attempts: Attempts,
     ended: Option<Ended>,
-    /// How the last transaction ended; for an owner that did not wait for it.
+    /// The outcome of the last transaction, for an owner that did not wait for it.
     last: Ended,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 enum State {
-    /// Getting the first producer id.
+    /// The first producer id is being obtained.
     Opening,
-    /// No transaction.
+    /// No transaction is open.
     Ready,
-    /// Records may be produced.
+    /// A transaction is open, and records may be produced.
     Open,
-    /// Something failed; only an abort helps. The flag: EndTxn would be refused.
+    /// The transaction failed, and only an abort helps. The flag says that EndTxn would be refused.
     Failed {
         why: Ended,
         skip_end: bool,
@@ -132,15 +136,15 @@ enum State {
     Aborting {
         skip_end: bool,
     },
-    /// Finding out how a commit ended that was not answered.
+    /// The outcome of a commit without a response is being determined.
     Recovering,
-    /// The transaction has ended this way; getting a new epoch before the next.
+    /// The transaction has ended with this outcome; a new epoch is being obtained before the next.
     Renewing(Ended),
-    /// A commit was not answered.
+    /// A commit got no response.
     InDoubt,
-    /// The last transaction has ended, but no new epoch could be had in time.
+    /// The last transaction has ended, but no new epoch could be obtained in time.
     Stale(Ended),
-    /// For good.
+    /// The producer has ended for good.
     Finished(Ended),
 }
 
@@ -148,33 +152,33 @@ enum State {
 struct OffsetsToCommit {
     group: GroupMetadata,
     offsets: Vec<(TopicPartition, CommittedOffset)>,
-    /// Version 1: the group is in the transaction.
+    /// Version 1: whether the group is registered in the transaction.
     is_group_registered: bool,
 }
 
-/// The attempts at the request that is due.
+/// The attempts to send the request that is due.
 #[derive(Debug, Default)]
 struct Attempts {
     in_flight: Option<ApiKey>,
     failures: u32,
     retry_at: Moment,
-    /// When to give up; set with the first attempt.
+    /// Time at which to give up; set with the first attempt.
     deadline: Option<Moment>,
     find_again: bool,
     last_code: Option<ErrorCode>,
-    /// One went unanswered: what a later one is answered says nothing about it.
+    /// Whether an attempt got no response: the response to a later one then says nothing about it.
     unanswered: bool,
 }
 
 impl Attempts {
-    /// Whether any attempt was more than tried.
+    /// Whether any attempt may have reached the coordinator.
     fn got_there(&self) -> bool {
         self.unanswered || self.last_code.is_some()
     }
 }
 
 impl TransactionManager {
-    /// A producer that has no id yet: the first [`Self::poll`] asks for one.
+    /// Makes a producer without an id: the first [`Self::poll`] requests one.
     #[must_use]
     pub fn new(config: &ProducerConfig) -> Self {
         Self {
@@ -197,7 +201,7 @@ impl TransactionManager {
         }
     }
 
-    /// What the brokers know this producer by, at the moment.
+    /// The present identity of this producer at the brokers.
     #[must_use]
     pub fn identity(&self) -> ProducerIdentity {
         self.identity
@@ -209,7 +213,7 @@ impl TransactionManager {
         self.transactional_id.is_some()
     }
 
-    /// The version that the open transaction runs at.
+    /// The version of the open transaction.
     #[must_use]
     pub fn version(&self) -> TransactionVersion {
         self.version
@@ -218,7 +222,7 @@ impl TransactionManager {
     /// Begins a transaction, without a request.
     ///
     /// # Errors
-    /// One is open, or has to be aborted or recovered first, or the producer is finished.
+    /// A transaction is open, or has to be aborted or recovered first, or the producer cannot go on.
     pub fn begin(&mut self, version: TransactionVersion) -> Result<(), NotReady> {
         if !self.is_transactional() {
             return Err(NotReady::NotTransactional);
@@ -234,7 +238,7 @@ impl TransactionManager {
         Ok(())
     }
 
-    /// Tells of records for a partition; with version 1 the partition will be registered before they may be sent.
+    /// Notes records for a partition; with version 1 the partition will be registered before they may be sent.
     pub fn touch(&mut self, slot: Slot, partition: impl FnOnce() -> TopicPartition) {
         if self.version == TransactionVersion::V1 && self.is_transactional() && !self.registered.contains(&slot) {
             self.unregistered.insert(partition(), slot);
@@ -256,12 +260,12 @@ impl TransactionManager {
         self.reached = true;
     }
 
-    /// Tells that an attempt to produce went unanswered, or that a batch with a sequence was given up.
+    /// Notes that an attempt to produce got no response, or that a batch with a sequence was given up.
     pub fn require_epoch(&mut self) {
         self.needs_epoch = true;
     }
 
-    /// Spoils the open transaction because of a batch; a leader's code decides how badly.
+    /// Fails the open transaction because of a batch; the leader's code decides how.
     pub fn fail(&mut self, cause: TransactionCause) {
         let code = match &cause {
             TransactionCause::Delivery(error) => error.refused_with(),
@@ -272,11 +276,11 @@ impl TransactionManager {
         self.spoil(code.map_or(Verdict::Abortable, produce_verdict), cause);
     }
 
-    /// Asks for the end of the open transaction: everything written, `offsets` committed, EndTxn. The outcome comes
+    /// Starts to commit the open transaction: everything written, `offsets` committed, EndTxn. The outcome comes
     /// from [`Self::take_ended`].
     ///
     /// # Errors
-    /// No transaction is open. A transaction that has failed is an outcome instead.
+    /// No transaction is open. A failed transaction is no error here, but an outcome.
     pub fn commit(
         &mut self,
         group: Option<(GroupMetadata, Vec<(TopicPartition, CommittedOffset)>)>,
@@ -299,10 +303,11 @@ impl TransactionManager {
         Ok(())
     }
 
-    /// Asks for the open transaction, if any, to be aborted. The owner throws away what is not in flight first.
+    /// Starts to abort the open transaction, if any. The owner has to discard the batches that are
+    /// not in flight before.
     ///
     /// # Errors
-    /// A commit without an answer has to be recovered; the producer may be finished.
+    /// A commit without a response has to be recovered instead; or the producer cannot go on.
     pub fn abort(&mut self) -> Result<(), NotReady> {
         let skip_end = match &self.state {
             State::Ready => {
@@ -323,7 +328,7 @@ impl TransactionManager {
         Ok(())
     }
 
-    /// Asks to find out how the last transaction ended, and to get ready for the next. Fits every state.
+    /// Starts to determine the outcome of the last transaction, and prepares the next. Allowed in every state.
     pub fn recover(&mut self) {
         match &self.state {
             State::Ready => self.ended = Some(self.last.clone()),
@@ -331,13 +336,13 @@ impl TransactionManager {
             State::InDoubt => self.start(State::Recovering),
             State::Open | State::Failed { .. } => self.abort().expect("a transaction that is open can be aborted"),
             State::Finished(why) => self.ended = Some(why.clone()),
-            // Already on its way; the outcome will come.
+            // The operation is in progress already; its outcome will come.
             State::Opening | State::Committing | State::Aborting { .. } | State::Recovering | State::Renewing(_) => {}
         }
     }
 
-    /// Raises the epoch without asking, which only a producer without transactions may (KIP-360); after the last epoch
-    /// a new producer id is asked for.
+    /// Raises the epoch locally, which only a producer without transactions may do (KIP-360); after the last epoch
+    /// a new producer id is requested.
     pub fn raise_epoch(&mut self) {
         assert!(!self.is_transactional(), "the coordinator gives a transactional producer its epochs");
         match self.identity.epoch.0.checked_add(1) {
@@ -349,7 +354,7 @@ impl TransactionManager {
         }
     }
 
-    /// Whether batches are to be thrown away rather than sent.
+    /// Whether batches are to be discarded instead of sent.
     #[must_use]
     pub fn gives_up(&self) -> bool {
         match self.state {
@@ -362,7 +367,7 @@ impl TransactionManager {
         }
     }
 
-    /// Whether a request is awaited or due, so that an outcome will come.
+    /// Whether a request is in flight or due, so that an outcome will come.
     #[must_use]
     pub fn is_busy(&self) -> bool {
         match self.state {
@@ -374,7 +379,7 @@ impl TransactionManager {
         }
     }
 
-    /// Whether the transaction has failed, or the producer with it: nothing more is worth sending.
+    /// The failure of the transaction or of the producer, after which nothing more is worth sending.
     #[must_use]
     pub fn failure(&self) -> Option<&Ended> {
         match &self.state {
@@ -383,7 +388,7 @@ impl TransactionManager {
         }
     }
 
-    /// How what was asked for ended; once.
+    /// The outcome of the last operation; returned once.
     pub fn take_ended(&mut self) -> Option<Ended> {
         self.ended.take()
     }
@@ -406,13 +411,13 @@ impl TransactionManager {
         Some(call)
     }
 
-    /// When to call [`Self::poll`] although nothing happened.
+    /// The time at which to call [`Self::poll`] even if nothing happens.
     #[must_use]
     pub fn next_timeout(&self, now: Moment) -> Option<Moment> {
         Some(self.attempts.retry_at).filter(|at| *at > now && self.attempts.in_flight.is_none())
     }
 
-    /// Which request is due; ends what needs none.
+    /// The API of the request that is due; ends operations that need no request.
     fn due(&mut self, drained: bool) -> Option<ApiKey> {
         match &self.state {
             State::Opening | State::Renewing(_) => Some(ApiKey::InitProducerId),
@@ -445,12 +450,12 @@ impl TransactionManager {
         }
     }
 
-    /// No time is left for the request that is due.
+    /// Gives up the request that is due, because its time is over.
     fn give_up(&mut self, api: ApiKey) {
         let cause = TransactionCause::TimedOut { api, last: self.attempts.last_code };
         match &self.state {
             State::Open => self.spoil(Verdict::Abortable, cause),
-            // Some attempt got there, to be answered with "not now" or not at all: it may have been carried out.
+            // Some attempt got "not now" as the response, or none at all: it may have been carried out.
             State::Committing if api == ApiKey::EndTxn && self.attempts.got_there() => {
                 self.rest(State::InDoubt, Ended::Unknown(cause));
             }
@@ -470,9 +475,9 @@ impl TransactionManager {
         }
     }
 
-    /// The transaction cannot be committed any more.
+    /// Notes that the transaction cannot be committed any more.
     fn spoil(&mut self, verdict: Verdict, cause: TransactionCause) {
-        // An answer that comes after the end changes nothing, above all not an outcome that is still to be fetched.
+        // A response after the end changes nothing, in particular not an outcome that is still to be taken.
         if matches!(self.state, State::Finished(_)) {
             return;
         }
@@ -487,7 +492,7 @@ impl TransactionManager {
         };
         if verdict >= Verdict::Fenced {
             let report = match &self.state {
-                // The transaction ended before, whatever becomes of the producer.
+                // The transaction ended before, whatever happens to the producer.
                 State::Renewing(ended) => Some(ended.clone()),
                 _ if self.is_busy() => Some(why.clone()),
                 _ => None,
@@ -500,13 +505,13 @@ impl TransactionManager {
         match self.state {
             State::Open => self.start(State::Failed { why, skip_end }),
             State::Committing => self.rest(State::Failed { why: why.clone(), skip_end }, why),
-            // It failed before, or is being given up anyway.
+            // The transaction failed before, or is being given up anyway.
             State::Aborting { .. } | State::Recovering | State::Opening | State::Renewing(_) => {}
             State::Ready | State::Failed { .. } | State::InDoubt | State::Stale(_) | State::Finished(_) => {}
         }
     }
 
-    /// The transaction has ended; a new epoch first, if one is needed.
+    /// Ends the transaction; if a new epoch is needed, that comes first.
     fn end(&mut self, ended: Ended) {
         if self.needs_epoch {
             self.start(State::Renewing(ended));
@@ -521,7 +526,7 @@ impl TransactionManager {
         self.rest(State::Ready, ended);
     }
 
-    /// Nothing of the last transaction is left.
+    /// Clears the state of the last transaction.
     fn clear(&mut self) {
         self.unregistered.clear();
         self.registered.clear();
@@ -529,7 +534,7 @@ impl TransactionManager {
         (self.reached, self.needs_epoch) = (false, false);
     }
 
-    /// Into a state that waits for the owner, who is told.
+    /// Enters a state that waits for the owner, which gets the outcome.
     fn rest(&mut self, state: State, ended: Ended) {
         self.start(state);
         self.ended = Some(ended);

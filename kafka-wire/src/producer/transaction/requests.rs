@@ -1,4 +1,4 @@
-//! The requests of a transaction, and what their answers do to it.
+//! The requests of a transaction, and the effects of their responses.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -33,7 +33,7 @@ pub enum Request {
     EndTxn(EndTxnRequest),
 }
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "named as in the protocol")]
 pub enum Reply {
@@ -44,24 +44,24 @@ pub enum Reply {
     EndTxn(EndTxnResponse),
     /// It was not sent: no coordinator is known, or there is no connection to it.
     NotSent,
-    /// It was sent, and no answer came: it may have been carried out, or may be later.
+    /// It was sent without a response: it may have been carried out, or may be later.
     Unanswered,
-    /// The look-up of the coordinator was refused.
+    /// The coordinator's look-up was refused.
     NoCoordinator(ErrorCode),
-    /// Both sides have no version of it in common, or it has no encoding.
+    /// Both sides have no version of it in common, or it cannot be encoded.
     Unsendable,
 }
 
 impl TransactionManager {
-    /// The request that is due, as a call.
+    /// The request that is due.
     pub(super) fn call(&self, api: ApiKey, timeout: Duration) -> Call {
         let is_v2 = self.version == TransactionVersion::V2;
         let (request, max_version) = match api {
             ApiKey::AddPartitionsToTxn => (Request::AddPartitionsToTxn(self.add_partitions()), 3),
             ApiKey::AddOffsetsToTxn => (Request::AddOffsetsToTxn(self.add_offsets()), 4),
-            // Version 6 names topics by id (KIP-1319). Offsets are committed for names, as outside of transactions: see
-            // `group::commit`. Its new codes are for groups of KIP-848, and a classic group gets the same verdict by the
-            // older ones.
+            // Version 6 names topics by id (KIP-1319). Offsets are committed for names, as outside of transactions:
+            // see `group::commit`. Its new codes are for groups of KIP-848; the older codes lead a classic group
+            // to the same reaction.
             ApiKey::TxnOffsetCommit => (Request::TxnOffsetCommit(self.commit_offsets()), if is_v2 { 5 } else { 4 }),
             ApiKey::EndTxn => (Request::EndTxn(self.end_txn()), if is_v2 { 5 } else { 4 }),
             // Version 6 belongs to two-phase commit (KIP-939) and is not stable yet.
@@ -77,7 +77,7 @@ impl TransactionManager {
         Call { request, max_version, coordinator, find_again: self.attempts.find_again, timeout }
     }
 
-    /// Takes in what became of the last call. Retries wait at least `pause` (`brief_pause`: while the end of the last
+    /// Handles the outcome of the last request. Retries wait at least `pause` (`brief_pause` while the end of the last
     /// transaction is being written to its partitions, which takes milliseconds); both double with every failure.
     pub fn handle(&mut self, now: Moment, reply: Reply, pauses: Pauses) {
         let Some(api) = self.attempts.in_flight.take() else { return };
@@ -90,7 +90,7 @@ impl TransactionManager {
             Reply::NotSent => (Verdict::FindCoordinator, None),
             Reply::Unanswered => {
                 self.attempts.unanswered = true;
-                // It may be carried out later, in the middle of the next transaction.
+                // The request may be carried out later, in the middle of the next transaction.
                 (self.needs_epoch, self.reached) = (true, true);
                 (Verdict::FindCoordinator, None)
             }
@@ -103,7 +103,7 @@ impl TransactionManager {
         self.settle(now, api, worst, code, pauses);
     }
 
-    /// Goes on after an answer that did not end the transaction.
+    /// Goes on after a response that did not end the transaction.
     fn settle(&mut self, now: Moment, api: ApiKey, verdict: Verdict, code: Option<ErrorCode>, pauses: Pauses) {
         match (verdict, code) {
             (Verdict::Done, _) => {}
@@ -118,7 +118,8 @@ impl TransactionManager {
     }
 
     fn init_producer_id(&self) -> InitProducerIdRequest {
-        // With the current id and epoch the coordinator raises the epoch only if nobody else has done so (KIP-360).
+        // With the current id and epoch the coordinator raises the epoch only if no other producer
+        // has done so (KIP-360).
         InitProducerIdRequest {
             transactional_id: self.transactional_id.clone(),
             transaction_timeout_ms: milliseconds(self.transaction_timeout),
@@ -164,14 +165,15 @@ impl TransactionManager {
         }
     }
 
-    /// Partitions that were added stay added, whatever became of the others.
+    /// Handles the response to AddPartitionsToTxn. Added partitions stay added, whatever the results of the others are.
     fn handle_partitions(&mut self, response: &AddPartitionsToTxnResponse) -> (Verdict, Option<ErrorCode>) {
         let mut worst = (Verdict::Done, ErrorCode::NONE);
         for topic in &response.results_by_topic_v3_and_below {
             for result in &topic.results_by_partition {
                 let code = ErrorCode(result.partition_error_code);
                 let verdict = verdict(ApiKey::AddPartitionsToTxn, code);
-                // OPERATION_NOT_ATTEMPTED only says that another partition is the reason: that one is worth naming.
+                // OPERATION_NOT_ATTEMPTED only says that another partition is the cause, and that one is worth
+                // reporting.
                 if verdict > worst.0 || (verdict == worst.0 && worst.1 == ErrorCode::OPERATION_NOT_ATTEMPTED) {
                     worst = (verdict, code);
                 }
@@ -239,7 +241,7 @@ impl TransactionManager {
         }
     }
 
-    /// Offsets that were taken are not sent again; an answer that leaves one out has not taken it.
+    /// Offsets that were accepted are not sent again; offsets that the response leaves out were not accepted.
     fn handle_offsets(&mut self, response: &TxnOffsetCommitResponse) -> (Verdict, Option<ErrorCode>) {
         // With version 2 the request itself has put the group into the transaction, even if it was refused later.
         self.reached = true;
@@ -281,8 +283,8 @@ impl TransactionManager {
         let code = ErrorCode(response.error_code);
         let verdict = verdict(ApiKey::EndTxn, code);
         if verdict == Verdict::Done && response.producer_id >= 0 {
-            // Version 5 and above: a new epoch, or a new producer id when the epochs are used up. What may still be on
-            // its way carries the old one.
+            // Version 5 and above return a new epoch, or a new producer id when the epochs are used up.
+            // Requests that are still in flight carry the old one.
             self.identity = ProducerIdentity {
                 id: ProducerId(response.producer_id),
                 epoch: ProducerEpoch(response.producer_epoch),
@@ -301,8 +303,8 @@ impl TransactionManager {
         match verdict {
             Verdict::Done => self.end(Ended::Committed),
             Verdict::Retry | Verdict::FindCoordinator => {
-                // Kafka answers COORDINATOR_NOT_AVAILABLE also when its append to the transaction log timed out
-                // (`TransactionStateManager.appendTransactionToLog`), which may yet succeed.
+                // Kafka also answers COORDINATOR_NOT_AVAILABLE if its append to the transaction log timed out
+                // (`TransactionStateManager.appendTransactionToLog`), which may still succeed.
                 self.attempts.unanswered |= code == ErrorCode::COORDINATOR_NOT_AVAILABLE;
                 self.settle(now, ApiKey::EndTxn, verdict, Some(code), pauses);
             }
@@ -316,11 +318,11 @@ impl TransactionManager {
         let cause = TransactionCause::Refused { api: ApiKey::EndTxn, code };
         match verdict {
             Verdict::Done => {
-                // At version 1 the commit that was not answered may still arrive; it must not find this epoch in use.
+                // At version 1 the unanswered commit may still arrive; it must not find this epoch in use.
                 self.needs_epoch |= is_recovering && self.version == TransactionVersion::V1;
                 self.end(Ended::Aborted);
             }
-            // The coordinator has no open transaction: the commit got there, or nothing ever did.
+            // The coordinator has no open transaction: the commit was carried out, or no request ever arrived.
             Verdict::Fatal if code == ErrorCode::INVALID_TXN_STATE => {
                 self.needs_epoch = true;
                 self.end(if is_recovering { Ended::Committed } else { Ended::Aborted });
@@ -333,7 +335,7 @@ impl TransactionManager {
         }
     }
 
-    /// The next request starts with a clean sheet.
+    /// Resets the attempts for the next request.
     fn progress_if(&mut self, done: bool) {
         if done {
             self.attempts = super::Attempts::default();
@@ -345,7 +347,7 @@ impl TransactionManager {
     }
 }
 
-/// Whether a coordinator that answers the only attempt to commit with this code has surely not committed.
+/// Whether a coordinator that answers the only attempt to commit with this code has certainly not committed.
 fn is_definite(code: ErrorCode) -> bool {
     matches!(
         code,

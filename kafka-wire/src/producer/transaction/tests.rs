@@ -22,7 +22,7 @@ struct Script {
 }
 
 impl Script {
-    /// Opened as producer 7 with epoch 1.
+    /// A manager opened as producer 7 with epoch 1.
     fn open() -> Self {
         let config = ProducerConfig::transactional("id");
         let mut slots = crate::producer::accumulator::Accumulator::new(&config);
@@ -62,7 +62,7 @@ impl Script {
         self.manager.may_produce(self.slots.slot(topic, PartitionId(partition)).unwrap())
     }
 
-    /// The request that is due, waiting for it if it is not yet.
+    /// The request that is due; waits for it if it is not due yet.
     fn call(&mut self) -> Call {
         if let Some(at) = self.manager.next_timeout(self.now) {
             self.now = at;
@@ -126,7 +126,7 @@ impl Script {
         (call.max_version, asked)
     }
 
-    /// Answers EndTxn; with an epoch as version 5 does.
+    /// Answers EndTxn; with an epoch, as version 5 does.
     fn end_txn(&mut self, code: ErrorCode, epoch: Option<i16>) -> bool {
         let call = self.call();
         let Request::EndTxn(request) = call.request else { panic!("not EndTxn: {:?}", call.request) };
@@ -315,7 +315,7 @@ fn a_refusal_of_the_only_attempt_is_definite() {
 
 #[test]
 fn a_commit_without_answers_is_unknown_and_recovery_settles_it() {
-    // What the coordinator answers to the abort, and what that says about the commit.
+    // The coordinator's response to the abort, and its meaning for the commit.
     let stories = [
         (TransactionVersion::V1, NONE, None, Ended::Aborted),
         (TransactionVersion::V1, ErrorCode::INVALID_TXN_STATE, None, Ended::Committed),
@@ -465,12 +465,12 @@ fn a_late_refusal_does_not_take_the_outcome_of_a_finished_producer_away() {
     script.touch(0);
     script.add_partitions(&[(0, NONE)]);
     script.manager.commit(offsets(&[0])).unwrap();
-    // AddOffsetsToTxn is under way when a leader's answer ends the producer.
+    // AddOffsetsToTxn is in flight when a leader's response ends the producer.
     script.call();
     script.manager.fail(refused(ApiKey::Produce, ErrorCode::INVALID_PRODUCER_EPOCH));
     assert!(matches!(script.manager.take_ended(), Some(Ended::Fenced(_))));
 
-    // The owner asks again, and before its question is looked at the coordinator's refusal comes in.
+    // The owner starts another operation, and before that is looked at the coordinator's refusal comes in.
     script.manager.recover();
     script.reply(Reply::AddOffsetsToTxn(AddOffsetsToTxnResponse {
         error_code: ErrorCode::PRODUCER_FENCED.0,
