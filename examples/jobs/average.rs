@@ -33,7 +33,7 @@ mod tests {
     #[test]
     fn each_minute_has_the_average_of_ten() {
         let mut driver = TestDriver::new(job("test", &["in".to_owned(), "out".to_owned()]));
-        // One reading a minute: its number.
+        // The reading of each minute is its number.
         for minute in 0..30_i32 {
             let value = f64::from(minute).to_be_bytes();
             driver.pipe_to("in", Route::ByKey, Some(b"s"), Some(&value), i64::from(minute) * 60_000);

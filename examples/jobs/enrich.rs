@@ -1,4 +1,4 @@
-//! Orders with the customer who gave them, from a table.
+//! Orders joined with the customer who gave them, from a table.
 
 use processor::{Json, Text, Topology, Utf8};
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ struct Enriched {
     customer: Option<String>,
 }
 
-/// Both topics are keyed by the customer's id, and have as many partitions. A customer that is null is gone.
+/// Both topics are keyed by the customer's id and have the same number of partitions. A null value deletes a customer.
 pub(crate) fn job(application_id: &str, topics: &[String]) -> Topology {
     let mut job = Topology::builder(application_id);
     let customers = job.table(&topics[1], "customers", Utf8, Text);

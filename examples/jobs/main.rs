@@ -1,10 +1,10 @@
-//! Six jobs that people bring from other stream processors, a file each with its test.
+//! Six jobs that people bring from other stream processors, each in a file of its own with a test.
 //!
 //! ```text
 //! cargo run --release -p examples --bin jobs -- sessions 127.0.0.1:9092 my-sessions clicks sessions-out
 //! ```
-//! The arguments are the job, the brokers, the application id, and the topics that the job names: first those that it
-//! reads, then the one that it writes. They must exist. SIGTERM or Ctrl-C commits and leaves the group.
+//! The arguments are the job, the brokers, the application id, and the topics that the job names:
+//! first its input topics, then its output topic. They must exist. SIGTERM or Ctrl-C commits and leaves the group.
 
 mod average;
 mod enrich;
@@ -17,10 +17,10 @@ use std::process::ExitCode;
 
 use processor::{App, Config, Topology, terminated};
 
-/// Declares a job: its application id and its topics.
+/// A function that declares a job from its application id and its topics.
 type Declare = fn(&str, &[String]) -> Topology;
 
-/// Name, topics, job.
+/// Name, topics and declaration of each job.
 const JOBS: &[(&str, &[&str], Declare)] = &[
     ("average", &["READINGS", "AVERAGES"], average::job),
     ("enrich", &["ORDERS", "CUSTOMERS", "ENRICHED"], enrich::job),

@@ -1,4 +1,4 @@
-//! Words of lines, counted for five seconds of the time of day, whatever the records say of their time.
+//! Words of lines, counted for five seconds of the time of day, whatever the timestamps of the records are.
 
 use std::time::Duration;
 

@@ -57,11 +57,11 @@ pub enum ProcessError {
         /// The record.
         origin: Origin,
     },
-    /// A closure or a step of the user's panicked.
+    /// A closure or a step of the user panicked.
     Panicked {
-        /// The record that was being processed; none while windows closed, timers fired or results came out.
+        /// The record that was being processed; `None` while windows closed, timers fired or results came out.
         origin: Option<Origin>,
-        /// What the panic says.
+        /// The message of the panic.
         message: String,
     },
     /// The serde of a step cannot encode a value.

@@ -1,4 +1,4 @@
-//! What happens with records that cannot be processed, under the test driver.
+//! Records that cannot be processed, under the test driver.
 
 use std::time::Duration;
 
@@ -110,7 +110,7 @@ fn a_record_far_ahead_moves_time_only_when_another_one_follows() {
     driver.settle();
     assert_eq!(out(&driver), ["0 3"], "no record was late");
     driver.crash();
-    // A gap in the data: the second record after it moves time.
+    // With a gap in the data, the second record after it moves time.
     driver.pipe("in", Some("a"), "", ahead + 1_000);
     driver.settle();
     assert_eq!(out(&driver).len(), 1);

@@ -32,7 +32,7 @@ pub trait Operator<K: View, V: View>: Signals + Any {
 /// A record that will be pushed soon.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Expected<'a> {
-    /// Its key as it is in the log.
+    /// The key, as it is in the log.
     pub key: &'a [u8],
     /// Its event time.
     pub timestamp: TimestampMs,
@@ -160,7 +160,7 @@ pub struct Input {
     pub is_counted: bool,
     /// The reaction to a record that cannot be decoded. An internal topic always fails.
     pub undecodable: Undecodable,
-    /// Where records go that are left out because they cannot be decoded; nowhere by default.
+    /// The output for records that are left out because they cannot be decoded; by default there is none.
     pub dead_letters: Option<SinkId>,
 }
 

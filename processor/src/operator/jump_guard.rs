@@ -1,25 +1,25 @@
-//! A bound on how far a single record may move event time.
+//! A limit on the step by which a single record may move event time.
 //!
-//! A record that is further ahead of those before it than the bound, such as one of a device whose clock is wrong, is processed like
-//! any other, but event time does not follow it until the next record of the partition is as far ahead: so a gap in the
-//! data costs one record of waiting, and a stray record makes no other one late. What records say decides, not the clock: a replay comes to
-//! the same. A restart goes on from the watermark.
+//! A record that is further ahead of the earlier ones than the limit, such as one of a device whose clock is wrong, is
+//! processed like any other, but event time does not follow it until the next record of the partition is as far ahead.
+//! So a gap in the data costs the delay of one record, and a stray record makes no other one late. Only the timestamps
+//! decide, not the clock, so that a replay has the same result. A restart goes on from the watermark.
 
 use kafka_wire::types::TimestampMs;
 
 use super::Context;
 
-/// What a source knows of the times of its records.
+/// The knowledge of a source about the times of its records.
 #[derive(Clone, Debug)]
 pub(super) struct JumpGuard {
     jump_max_ms: i64,
-    /// The greatest time that is believed.
+    /// The greatest time that is trusted.
     reached: TimestampMs,
     /// A time that the next record may confirm.
     doubted: Option<TimestampMs>,
 }
 
-/// No bound.
+/// The value for no limit.
 pub(crate) const ANY_JUMP: i64 = i64::MAX;
 
 impl JumpGuard {
@@ -27,7 +27,7 @@ impl JumpGuard {
         Self { jump_max_ms, reached: TimestampMs(i64::MIN), doubted: None }
     }
 
-    /// Whether event time may follow a record.
+    /// Returns whether event time may follow a record.
     #[inline]
     pub(super) fn believes(&mut self, (timestamp, offset): (TimestampMs, i64), context: &Context<'_>) -> bool {
         self.jump_max_ms == ANY_JUMP || self.judge(timestamp, offset, context)

@@ -45,7 +45,7 @@ pub struct Source<KS, VS, T> {
     pub(crate) key: KS,
     pub(crate) value: VS,
     pub(crate) event_time: T,
-    /// How far a record may move event time; `ANY_JUMP` for any distance.
+    /// The largest step by which a record may move event time, in ms; `ANY_JUMP` for no limit.
     pub(crate) jump_max_ms: i64,
 }
 
@@ -200,7 +200,8 @@ fn skip_or_fail(
     Ok(())
 }
 
-/// Writes a record as it is into the topic of dead letters, in the open transaction, with headers that say what is wrong.
+/// Writes a record unchanged into the topic of dead letters, in the open transaction, with headers that describe
+/// the error.
 ///
 /// Source: KIP-1034, for the names of the headers.
 fn dead_letter(sink: SinkId, record: &Record<'_>, cause: &SerdeError, context: &mut Context<'_>) {

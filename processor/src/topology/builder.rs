@@ -43,10 +43,10 @@ impl Builder {
         self
     }
 
-    /// Records of source topics that are left out because they cannot be decoded go into `topic`, which must exist: as they
-    /// are, in the transaction that passes them by, with the headers of KIP-1034 (`__streams.errors.message`, `.topic`,
-    /// `.partition`, `.offset`, `.exception`). Where several streams read one topic, each of them that cannot decode a record
-    /// writes it.
+    /// Writes records of source topics that are left out because they cannot be decoded into `topic`, which must
+    /// exist. They are written unchanged, in the transaction that commits their offset, with the headers of KIP-1034
+    /// (`__streams.errors.message`, `.topic`, `.partition`, `.offset`, `.exception`). If several streams read one
+    /// topic, each of them that cannot decode a record writes it.
     pub fn dead_letters(&mut self, topic: &str) -> &mut Self {
         let mut graph = self.graph.borrow_mut();
         let sink = graph.sink(SinkSpec { topic: topic.to_owned(), kind: SinkKind::External });

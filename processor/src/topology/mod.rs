@@ -178,7 +178,7 @@ impl Topology {
         self.undecodable
     }
 
-    /// The topic of the records that are left out because they cannot be decoded, if there is one.
+    /// Returns the topic of the records that are left out because they cannot be decoded, if there is one.
     #[must_use]
     pub const fn dead_letters(&self) -> Option<SinkId> {
         self.dead_letters

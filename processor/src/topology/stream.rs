@@ -67,9 +67,9 @@ impl<KS: Serde, VS: Serde, T> Stream<KS, Source<KS, VS, T>> {
         this
     }
 
-    /// A single record moves event time by `jump` at most: one that is further ahead, such as one of a device whose clock is wrong,
-    /// is processed like any other, but time follows only when the next record of its partition is as far ahead. Each such
-    /// record is told by a warning. By default a record may move time by any distance.
+    /// Limits the step by which a single record moves event time to `jump`. A record that is further ahead, such as one
+    /// of a device whose clock is wrong, is processed like any other, but time follows only when the next record of its
+    /// partition is as far ahead. A warning is logged for each such record. By default there is no limit.
     pub fn jump_max(self, jump: std::time::Duration) -> Self {
         let mut this = self.alone();
         this.chain.jump_max_ms = i64::try_from(jump.as_millis()).unwrap_or(ANY_JUMP);
