@@ -128,12 +128,12 @@ async fn existing(client: &Client, topic: &str, config: &Config) -> Result<usize
 fn own_topics(topology: &Topology, partitions: &BTreeMap<String, i32>, config: &Config) -> Vec<NewTopic> {
     // Event times may also lie ahead of the broker's clock, which by default refuses more than an hour.
     let latest = i64::MAX.to_string();
-    let topic = |name: &str, count: i32, policy: &str| {
+    let topic = |name: &str, count: i32, own: &[(&str, &str)]| {
         let mut topic = NewTopic::new(name, count);
         topic.replication_factor = config.replication_factor;
-        topic.configs = [("cleanup.policy", policy), ("retention.ms", "-1"), (LATEST_EVENT_TIME, &latest)]
-            .map(|(key, value)| (Str::from(key), Str::from(value)))
-            .to_vec();
+        let of_all = [("retention.ms", "-1"), (LATEST_EVENT_TIME, &latest)];
+        let configs = own.iter().copied().chain(of_all);
+        topic.configs = configs.map(|(key, value)| (Str::from(key), Str::from(value))).collect();
         for (key, value) in &config.topic_configs {
             topic.configs.retain(|(ours, _)| **ours != **key);
             topic.configs.push((Str::from(key.as_str()), Str::from(value.as_str())));
@@ -143,15 +143,20 @@ fn own_topics(topology: &Topology, partitions: &BTreeMap<String, i32>, config: &
     let mut topics = Vec::new();
     for sink in topology.sinks() {
         if let SinkKind::Repartition { partitions } = sink.kind {
-            topics.push(topic(&sink.topic, partitions.0, "delete"));
+            topics.push(topic(&sink.topic, partitions.0, &[("cleanup.policy", "delete")]));
         }
     }
     for store in topology.stores() {
         let sink = &topology.sinks()[store.changelog.0];
-        topics.push(topic(&sink.topic, topology.task_count(store.sub_topology, partitions), "compact"));
+        let count = topology.task_count(store.sub_topology, partitions);
+        topics.push(topic(&sink.topic, count, &[("cleanup.policy", "compact"), ("segment.bytes", CHANGELOG_SEGMENT)]));
     }
     topics
 }
+
+/// Bytes of a segment of a changelog. A broker compacts all segments but the last: with its default of 1 GiB, a restore
+/// would read every change that a smaller store ever had.
+const CHANGELOG_SEGMENT: &str = "16777216";
 
 /// The setting for the time by which event times may lie ahead of the broker's clock.
 const LATEST_EVENT_TIME: &str = "message.timestamp.after.max.ms";
