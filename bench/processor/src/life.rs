@@ -20,6 +20,7 @@ pub(crate) async fn restart(records: u64) -> Result<(), Box<dyn Error>> {
     let stage = Stage::set(Job::Count, records).await?;
     let mut process = stage.start()?;
     stage.until_done(&mut process).await?;
+    tokio::time::sleep(COMPACTION).await;
     let changelog = format!("{}-counts-changelog", stage.application);
     let timestamp_ms = stage.newest_ms;
     for _ in 0..RESTARTS {
@@ -150,5 +151,7 @@ impl Drop for Stage {
 }
 
 const RESTARTS: usize = 4;
+/// A broker looks every 15 s whether a log is to be compacted.
+const COMPACTION: Duration = Duration::from_secs(35);
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 const IDLE: Duration = Duration::from_secs(10);
