@@ -151,7 +151,7 @@ impl Drop for Stage {
 }
 
 const RESTARTS: usize = 4;
-/// A broker looks every 15 s whether a log is to be compacted.
+/// A broker checks every 15 s whether a log has to be compacted.
 const COMPACTION: Duration = Duration::from_secs(35);
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 const IDLE: Duration = Duration::from_secs(10);

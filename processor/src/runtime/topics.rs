@@ -154,8 +154,8 @@ fn own_topics(topology: &Topology, partitions: &BTreeMap<String, i32>, config: &
     topics
 }
 
-/// Bytes of a segment of a changelog. A broker compacts all segments but the last: with its default of 1 GiB, a restore
-/// would read every change that a smaller store ever had.
+/// Bytes of a segment of a changelog. A broker compacts all segments but the last: with its default of 1 GiB,
+/// the restore of a smaller store would read every change ever made.
 const CHANGELOG_SEGMENT: &str = "16777216";
 
 /// The setting for the time by which event times may lie ahead of the broker's clock.
