@@ -14,17 +14,22 @@ pub struct Pauses {
 }
 
 impl Pauses {
-    /// While the markers of the last transaction are being written: milliseconds, and the next one waits for it.
-    const BRIEF_MIN: Duration = Duration::from_millis(5);
+    /// While the markers of the last transaction are being written: milliseconds, and the next one waits for it. So the
+    /// first few pauses are all as short.
+    const BRIEF_MIN: Duration = Duration::from_millis(1);
+    const BRIEF_COUNT: u32 = 8;
     const BRIEF_MAX: Duration = Duration::from_millis(100);
 
     /// The pause after a response with `code` (`None`: no response) and `failures` earlier failures in a row.
     #[must_use]
     pub fn after(self, code: Option<ErrorCode>, failures: u32) -> Duration {
-        let (min, max) = match code {
-            Some(ErrorCode::CONCURRENT_TRANSACTIONS) => (self.min.min(Self::BRIEF_MIN), self.max.min(Self::BRIEF_MAX)),
-            _ => (self.min, self.max),
+        let (min, max, doublings) = match code {
+            Some(ErrorCode::CONCURRENT_TRANSACTIONS) => {
+                let doublings = failures.saturating_sub(Self::BRIEF_COUNT);
+                (self.min.min(Self::BRIEF_MIN), self.max.min(Self::BRIEF_MAX), doublings)
+            }
+            _ => (self.min, self.max, failures),
         };
-        min.saturating_mul(1 << failures.min(16)).min(max)
+        min.saturating_mul(1 << doublings.min(16)).min(max)
     }
 }

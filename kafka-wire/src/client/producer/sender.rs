@@ -89,7 +89,10 @@ impl Sender {
     fn take_in(&mut self, event: Event) {
         let now = self.client.now();
         match event {
-            Event::Produced(id, produced) => self.outbox.handle(now, id, &produced),
+            Event::Produced(id, produced) => {
+                self.shared.core().manager.handle_produced(now, matches!(produced, Produced::Answered(_)));
+                self.outbox.handle(now, id, &produced);
+            }
             Event::Asked(reply) => self.shared.core().manager.handle(now, reply, self.pauses),
             Event::Refreshed => {
                 self.is_refreshing = false;
@@ -179,8 +182,8 @@ impl Sender {
 
     fn send(&mut self, now: Moment, core: &mut Core) {
         let manager = &mut core.manager;
-        while let Some(produce) = self.outbox.poll(now, manager.identity(), |slot| manager.may_produce(slot)) {
-            manager.produced();
+        while let Some(produce) = self.outbox.poll(now, manager.identity(), |slot| manager.may_produce(now, slot)) {
+            manager.produced(now);
             let id = produce.id;
             let outcome = calls::produce(&self.client, produce, manager.version());
             self.under_way.spawn(async move { Event::Produced(id, outcome.await) });

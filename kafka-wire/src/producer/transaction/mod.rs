@@ -20,6 +20,10 @@
 //! **Version 2** (KIP-890): Produce v12 and TxnOffsetCommit v5 register by themselves, and every EndTxn v5 raises
 //! the epoch and returns it, so late requests are fenced. The version in force is fixed when a transaction begins.
 //!
+//! **After the answer to EndTxn** the coordinator is still busy with the markers. At version 2 a request that comes
+//! meanwhile costs 20 ms at the broker, so the first one of a transaction waits as long as that seems to take
+//! (`pacing`); at version 1 the coordinator answers CONCURRENT_TRANSACTIONS at once, and is asked again.
+//!
 //! **EndTxn without an answer** is sent again as it was. At version 1 the coordinator answers a repeat with the same
 //! epoch by the state it finds: CompleteCommit to a commit is success, PrepareCommit is CONCURRENT_TRANSACTIONS. At
 //! version 2 the repeat has an epoch one below the coordinator's, which it takes as a repeat (`retryOnEpochBump` in
@@ -28,6 +32,7 @@
 //! EndTxn that aborts: INVALID_TXN_STATE means that the commit had been carried out, success that it had not and never
 //! will be.
 
+mod pacing;
 mod requests;
 mod verdict;
 
@@ -37,6 +42,7 @@ use std::time::Duration;
 pub use requests::{Reply, Request};
 pub use verdict::{Verdict, produce_verdict, verdict};
 
+use self::pacing::Pacing;
 use super::ProducerConfig;
 use super::accumulator::Slot;
 use super::error::{NotReady, TransactionCause};
@@ -114,6 +120,7 @@ pub struct TransactionManager {
     /// Whether the epoch has to be raised: a request of this epoch may still be carried out, or a sequence was skipped.
     needs_epoch: bool,
     attempts: Attempts,
+    pacing: Pacing,
     ended: Option<Ended>,
     /// The outcome of the last transaction, for an owner that did not wait for it.
     last: Ended,
@@ -196,6 +203,7 @@ impl TransactionManager {
             reached: false,
             needs_epoch: false,
             attempts: Attempts::default(),
+            pacing: Pacing::default(),
             ended: (!config.is_idempotent()).then_some(Ended::Opened),
             last: Ended::Aborted,
         }
@@ -247,17 +255,27 @@ impl TransactionManager {
 
     /// Whether batches of a partition may be sent now.
     #[must_use]
-    pub fn may_produce(&self, slot: Slot) -> bool {
+    pub fn may_produce(&self, now: Moment, slot: Slot) -> bool {
         if !self.is_transactional() {
             return self.identity.is_some() || self.is_anonymous;
         }
-        matches!(self.state, State::Open | State::Committing)
-            && (self.version == TransactionVersion::V2 || self.registered.contains(&slot))
+        let is_registered = match self.version {
+            TransactionVersion::V1 => self.registered.contains(&slot),
+            TransactionVersion::V2 => self.waits_until(now).is_none(),
+        };
+        matches!(self.state, State::Open | State::Committing) && is_registered
     }
 
     /// Tells that a batch is on its way to a leader, which with version 2 is how the coordinator learns of it.
-    pub fn produced(&mut self) {
+    pub fn produced(&mut self, now: Moment) {
         self.reached = true;
+        self.pacing.handle_sent(now);
+    }
+
+    /// Tells that a request to produce was answered, or never will be: how long that took shows whether the transaction
+    /// began too early for the coordinator.
+    pub fn handle_produced(&mut self, now: Moment, is_answered: bool) {
+        self.pacing.handle_answer(now, is_answered);
     }
 
     /// Notes that an attempt to produce got no response, or that a batch with a sequence was given up.
@@ -399,6 +417,12 @@ impl TransactionManager {
             return None;
         }
         let api = self.due(drained)?;
+        if api == ApiKey::TxnOffsetCommit {
+            if self.waits_until(now).is_some() {
+                return None;
+            }
+            self.pacing.handle_sent(now);
+        }
         let limit = if api == ApiKey::InitProducerId { self.init_timeout } else { self.end_timeout };
         let deadline = *self.attempts.deadline.get_or_insert(now + limit);
         if now >= deadline {
@@ -414,7 +438,15 @@ impl TransactionManager {
     /// The time at which to call [`Self::poll`] even if nothing happens.
     #[must_use]
     pub fn next_timeout(&self, now: Moment) -> Option<Moment> {
-        Some(self.attempts.retry_at).filter(|at| *at > now && self.attempts.in_flight.is_none())
+        let retry_at = Some(self.attempts.retry_at).filter(|at| *at > now && self.attempts.in_flight.is_none());
+        retry_at.into_iter().chain(self.waits_until(now)).min()
+    }
+
+    /// Until when the first request of the open transaction has to wait, because the coordinator may not be done with the
+    /// last one. Version 1 asks the coordinator itself, and again soon.
+    fn waits_until(&self, now: Moment) -> Option<Moment> {
+        let is_paced = self.version == TransactionVersion::V2 && matches!(self.state, State::Open | State::Committing);
+        if is_paced { self.pacing.waits_until(now) } else { None }
     }
 
     /// The API of the request that is due; ends operations that need no request.

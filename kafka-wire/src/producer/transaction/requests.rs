@@ -81,6 +81,9 @@ impl TransactionManager {
     /// transaction is being written to its partitions, which takes milliseconds); both double with every failure.
     pub fn handle(&mut self, now: Moment, reply: Reply, pauses: Pauses) {
         let Some(api) = self.attempts.in_flight.take() else { return };
+        if api == ApiKey::TxnOffsetCommit {
+            self.pacing.handle_answer(now, matches!(reply, Reply::TxnOffsetCommit(_)));
+        }
         let (worst, code) = match reply {
             Reply::InitProducerId(response) => self.handle_init(&response),
             Reply::AddPartitionsToTxn(response) => self.handle_partitions(&response),
@@ -282,6 +285,9 @@ impl TransactionManager {
     fn handle_end(&mut self, now: Moment, response: &EndTxnResponse, pauses: Pauses) {
         let code = ErrorCode(response.error_code);
         let verdict = verdict(ApiKey::EndTxn, code);
+        if verdict == Verdict::Done {
+            self.pacing.handle_end(now);
+        }
         if verdict == Verdict::Done && response.producer_id >= 0 {
             // Version 5 and above return a new epoch, or a new producer id when the epochs are used up.
             // Requests that are still in flight carry the old one.

@@ -46,7 +46,7 @@ impl Script {
         if version == TransactionVersion::V1 {
             script.add_partitions(&[(0, NONE)]);
         }
-        script.manager.produced();
+        script.manager.produced(script.now);
         script.manager.commit(None).unwrap();
         script
     }
@@ -59,7 +59,7 @@ impl Script {
 
     fn may_produce(&self, partition: i32) -> bool {
         let topic = self.slots.topic("out").unwrap();
-        self.manager.may_produce(self.slots.slot(topic, PartitionId(partition)).unwrap())
+        self.manager.may_produce(self.now, self.slots.slot(topic, PartitionId(partition)).unwrap())
     }
 
     /// The request that is due; waits for it if it is not due yet.
@@ -246,7 +246,7 @@ fn the_end_of_the_last_transaction_is_waited_for_in_milliseconds() {
     script.touch(0);
     script.add_partitions(&[(0, ErrorCode::CONCURRENT_TRANSACTIONS)]);
     let pause = script.manager.next_timeout(script.now).unwrap() - script.now;
-    assert_eq!(pause, Duration::from_millis(5));
+    assert_eq!(pause, Duration::from_millis(1));
     script.add_partitions(&[(0, NONE)]);
     assert!(script.may_produce(0));
 }
@@ -424,7 +424,7 @@ fn a_leader_that_knows_a_higher_epoch_ends_the_producer() {
 #[test]
 fn a_late_answer_of_the_commit_does_not_disturb_the_abort() {
     let mut script = Script::begun(TransactionVersion::V2);
-    script.manager.produced();
+    script.manager.produced(script.now);
     script.manager.commit(offsets(&[0])).unwrap();
     script.call();
     script.manager.fail(refused(ApiKey::Produce, ErrorCode::INVALID_RECORD));
@@ -477,4 +477,58 @@ fn a_late_refusal_does_not_take_the_outcome_of_a_finished_producer_away() {
         ..AddOffsetsToTxnResponse::default()
     }));
     assert!(matches!(script.manager.take_ended(), Some(Ended::Fenced(_))));
+}
+
+/// Commits a transaction of one batch whose leader takes so long to answer, and begins the next.
+fn commit_one(script: &mut Script, answer: Duration) {
+    script.touch(0);
+    script.manager.produced(script.now);
+    script.now = script.now + answer;
+    script.manager.handle_produced(script.now, true);
+    script.manager.commit(None).unwrap();
+    assert!(script.end_txn(NONE, Some(2)));
+    script.ends(&Ended::Committed);
+    script.manager.begin(TransactionVersion::V2).unwrap();
+}
+
+#[test]
+fn the_first_batch_waits_for_the_markers_once_it_came_too_early() {
+    let mut script = Script::begun(TransactionVersion::V2);
+    for _ in 0..5 {
+        commit_one(&mut script, Duration::from_millis(1));
+        script.touch(0);
+        assert!(script.may_produce(0), "nothing came too early");
+    }
+    while script.may_produce(0) {
+        commit_one(&mut script, Duration::from_millis(21));
+    }
+    let gate = script.manager.next_timeout(script.now).expect("the sender has to look again");
+    assert!(gate > script.now && gate - script.now <= Duration::from_millis(10));
+    // Offsets alone wait as well: the group coordinator would ask just as the leader does.
+    let offset = (TopicPartition::new("in", PartitionId(0)), CommittedOffset::new(Offset(5)));
+    script.manager.commit(Some((GroupMetadata::without_membership("group"), vec![offset]))).unwrap();
+    assert_eq!(script.manager.poll(script.now, true), None);
+    script.now = gate;
+    assert!(script.may_produce(0));
+    assert_eq!(script.commit_offsets(&[(0, NONE)]).1, [0]);
+    assert!(script.end_txn(NONE, Some(3)));
+}
+
+#[test]
+fn version_1_asks_the_coordinator_again_without_a_pause_of_its_own() {
+    let mut script = Script::begun(TransactionVersion::V1);
+    for _ in 0..20 {
+        script.touch(0);
+        let before = script.now;
+        script.add_partitions(&[(0, ErrorCode::CONCURRENT_TRANSACTIONS)]);
+        script.add_partitions(&[(0, NONE)]);
+        assert_eq!(script.now - before, Duration::from_millis(1));
+        script.manager.produced(script.now);
+        script.now = script.now + Duration::from_millis(21);
+        script.manager.handle_produced(script.now, true);
+        script.manager.commit(None).unwrap();
+        assert!(script.end_txn(NONE, None));
+        script.ends(&Ended::Committed);
+        script.manager.begin(TransactionVersion::V1).unwrap();
+    }
 }
