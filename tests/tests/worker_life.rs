@@ -48,7 +48,7 @@ async fn a_consumer_with_the_same_group_id_is_refused(broker: TestBroker) {
 }
 
 /// KIP-848: a coordinator turns a group of classic consumers into one of the new protocol when a member of that kind
-/// joins, but not when its members send user data, as the workers of a job do.
+/// joins, but not if its members send user data, as the workers of a job do.
 async fn a_consumer_of_the_new_protocol_with_the_same_group_id_is_refused(broker: TestBroker) {
     let bench = Bench::new(&broker, 4).await;
     let running = bench.start(bench.config()).await;

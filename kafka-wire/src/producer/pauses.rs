@@ -14,8 +14,8 @@ pub struct Pauses {
 }
 
 impl Pauses {
-    /// While the markers of the last transaction are being written: milliseconds, and the next one waits for it. So the
-    /// first few pauses are all as short.
+    /// First pause while the markers of the last transaction are being written: they take milliseconds, and the next
+    /// transaction waits for them. So the first few pauses are all this short.
     const BRIEF_MIN: Duration = Duration::from_millis(1);
     const BRIEF_COUNT: u32 = 8;
     const BRIEF_MAX: Duration = Duration::from_millis(100);

@@ -20,17 +20,17 @@
 //! **Version 2** (KIP-890): Produce v12 and TxnOffsetCommit v5 register by themselves, and every EndTxn v5 raises
 //! the epoch and returns it, so late requests are fenced. The version in force is fixed when a transaction begins.
 //!
-//! **After the answer to EndTxn** the coordinator is still busy with the markers. At version 2 a request that comes
+//! **After the answer to EndTxn** the coordinator is still writing the markers. At version 2 a request that comes
 //! meanwhile costs 20 ms at the broker, so the first one of a transaction waits as long as that seems to take
 //! (`pacing`); at version 1 the coordinator answers CONCURRENT_TRANSACTIONS at once, and is asked again.
 //!
-//! **EndTxn without an answer** is sent again as it was. At version 1 the coordinator answers a repeat with the same
-//! epoch by the state it finds: CompleteCommit to a commit is success, PrepareCommit is CONCURRENT_TRANSACTIONS. At
-//! version 2 the repeat has an epoch one below the coordinator's, which it takes as a repeat (`retryOnEpochBump` in
-//! `TransactionCoordinator.endTransaction`) with the same answers. Once one attempt went unanswered, a refusal of a later
-//! one proves nothing about the first: the outcome is unknown then. [`TransactionManager::recover`] settles it with an
-//! EndTxn that aborts: INVALID_TXN_STATE means that the commit had been carried out, success that it had not and never
-//! will be.
+//! **EndTxn without a response** is sent again unchanged. At version 1 the coordinator answers a repeat with the same
+//! epoch by the state that it finds: CompleteCommit to a commit is success, PrepareCommit is CONCURRENT_TRANSACTIONS.
+//! At version 2 the repeat has an epoch one below the coordinator's, which it takes as a repeat (`retryOnEpochBump`
+//! in `TransactionCoordinator.endTransaction`) with the same answers. Once one attempt had no response, the refusal
+//! of a later one proves nothing about the first: the outcome is then unknown. [`TransactionManager::recover`]
+//! settles it with an EndTxn that aborts: INVALID_TXN_STATE means that the commit was carried out, success that it was
+//! not and never will be.
 
 mod pacing;
 mod requests;
@@ -266,13 +266,13 @@ impl TransactionManager {
         matches!(self.state, State::Open | State::Committing) && is_registered
     }
 
-    /// Tells that a batch is on its way to a leader, which with version 2 is how the coordinator learns of it.
+    /// Notes that a batch is on its way to a leader, by which the coordinator learns of it with version 2.
     pub fn produced(&mut self, now: Moment) {
         self.reached = true;
         self.pacing.handle_sent(now);
     }
 
-    /// Tells that a request to produce was answered, or never will be: how long that took shows whether the transaction
+    /// Notes that a Produce request was answered, or never will be: the time that it took shows whether the transaction
     /// began too early for the coordinator.
     pub fn handle_produced(&mut self, now: Moment, is_answered: bool) {
         self.pacing.handle_answer(now, is_answered);
@@ -442,8 +442,8 @@ impl TransactionManager {
         retry_at.into_iter().chain(self.waits_until(now)).min()
     }
 
-    /// Until when the first request of the open transaction has to wait, because the coordinator may not be done with the
-    /// last one. Version 1 asks the coordinator itself, and again soon.
+    /// Returns until when the first request of the open transaction has to wait, because the coordinator may not have
+    /// completed the last one. At version 1 the request goes to the coordinator at once, and again soon.
     fn waits_until(&self, now: Moment) -> Option<Moment> {
         let is_paced = self.version == TransactionVersion::V2 && matches!(self.state, State::Open | State::Committing);
         if is_paced { self.pacing.waits_until(now) } else { None }

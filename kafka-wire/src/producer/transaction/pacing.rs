@@ -1,40 +1,43 @@
 //! The pause between the end of a transaction and the first request of the next.
 //!
-//! A coordinator answers EndTxn before the markers are in the partitions. With transaction.version 2, what the next
-//! transaction sends first (Produce, or TxnOffsetCommit) makes the broker that receives it ask the coordinator, and when
-//! that is still busy with the markers, the broker waits `add.partitions.to.txn.retry.backoff.ms` (20 ms by default)
-//! before it asks again. So a client that is a millisecond too early loses twenty. Nothing says that the markers are
-//! written; a client can only see that it was too early: the first answer comes some 20 ms later than usual.
+//! A coordinator answers EndTxn before the markers are in the partitions. With transaction.version 2, the first request
+//! of the next transaction (Produce, or TxnOffsetCommit) makes the broker that receives it ask the coordinator.
+//! If the coordinator is still writing the markers, the broker waits `add.partitions.to.txn.retry.backoff.ms` (20
+//! ms by default) before it asks again. So a client that is a millisecond too early loses twenty.
+//! No message says that the markers are written; a client can only see that it was too early: the first answer comes
+//! some 20 ms later than usual.
 //!
 //! # The algorithm
-//! - Nothing is paused until a good part of the transactions come too early ([`RATE_MIN`] of the last few).
-//! - Then each that is too early makes the pause longer by [`STEP`], and each that is not shorter by a small part, so
-//!   that one in some hundred is too early: what that costs and what the pause costs are about the same.
-//! - Once in [`EXPLORED`] transactions the pause is left out. When that does no harm twice in a row there was no reason
-//!   for it, such as a broker that is slow now and then for another reason, and everything begins anew.
-//! - When the longest pause does not help either, the answers are simply slower than they were: the same.
+//! - There is no pause until a good part of the transactions come too early ([`RATE_MIN`] of the last few).
+//! - Then each transaction that is too early makes the pause longer by [`STEP`], and each that is not makes it shorter
+//!   by a small part, so that about one in a hundred is too early: at that rate the cost of being too early and
+//!   the cost of the pause are about the same.
+//! - Once in [`EXPLORED`] transactions the pause is left out. If that does no harm twice in a row, there was no reason
+//!   for the pause (the broker may be slow now and then for another reason), and the search begins anew.
+//! - If the longest pause does not help either, answers have become slower in general, and the search
+//!   begins anew as well.
 //!
-//! A broker whose answers always come late is not taken for one that waits: late is measured by what is usual.
+//! A broker whose answers always come late is not mistaken for one that waits, since late means later than usual.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::time::Moment;
 
-/// How long to wait after the end of a transaction, learned from what came of it.
+/// The time to wait after the end of a transaction, learned from the results of earlier waits.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pacing {
     pause: Duration,
-    /// When the last transaction ended.
+    /// End of the last transaction.
     ended_at: Option<Moment>,
     first: First,
-    /// How long the first answer of a transaction takes when nothing holds it up.
+    /// Time that the first answer of a transaction takes if nothing delays it.
     usual: Option<Duration>,
-    /// The part of the last few transactions that was too early, in thousandths.
+    /// Part of the last few transactions that was too early, in thousandths.
     too_early_rate: u32,
-    /// Transactions until the pause is left out for once.
+    /// Number of transactions until the pause is left out once.
     until_explored: u32,
-    /// The pause was left out last time, and that did no harm.
+    /// Whether the pause was left out last time without harm.
     was_needless: bool,
 }
 
@@ -45,21 +48,21 @@ enum First {
     NotSent,
     Sent {
         at: Moment,
-        /// Since the end of the last transaction, if there was one.
+        /// Time since the end of the last transaction, if there was one.
         gap: Option<Duration>,
     },
     Answered,
 }
 
 impl Pacing {
-    /// The transaction has ended, as far as the coordinator's answer tells.
+    /// Notes that the transaction has ended, according to the coordinator's answer.
     pub(super) const fn handle_end(&mut self, now: Moment) {
         self.ended_at = Some(now);
         self.first = First::NotSent;
         self.until_explored = self.until_explored.saturating_sub(1);
     }
 
-    /// Until when the first request of the next transaction has to wait; `None` when it may go.
+    /// Returns until when the first request of the next transaction has to wait; `None` if it may be sent now.
     pub(super) fn waits_until(&self, now: Moment) -> Option<Moment> {
         if !matches!(self.first, First::NotSent) || self.is_exploring() {
             return None;
@@ -67,14 +70,14 @@ impl Pacing {
         self.ended_at.map(|ended_at| ended_at + self.pause).filter(|gate| *gate > now)
     }
 
-    /// A request goes out that makes the coordinator take up the transaction.
+    /// Notes that a request is sent which makes the coordinator begin the transaction.
     pub(super) fn handle_sent(&mut self, now: Moment) {
         if matches!(self.first, First::NotSent) {
             self.first = First::Sent { at: now, gap: self.ended_at.map(|ended_at| now.since(ended_at)) };
         }
     }
 
-    /// The first of those requests was answered, or never will be.
+    /// Notes that the first of those requests was answered, or never will be.
     pub(super) fn handle_answer(&mut self, now: Moment, is_answered: bool) {
         let First::Sent { at, gap } = std::mem::replace(&mut self.first, First::Answered) else { return };
         if !is_answered {
@@ -101,7 +104,7 @@ impl Pacing {
             return;
         }
         if gap >= PAUSE_MAX && self.too_early_rate >= RATE_MIN {
-            // The longest pause does not help: answers are as late as that now.
+            // The longest pause does not help: answers take that long now.
             self.begin_anew(took);
         } else if self.is_exploring() && gap < self.pause {
             self.explored(is_too_early, took);
@@ -113,7 +116,7 @@ impl Pacing {
         }
     }
 
-    /// The pause was left out.
+    /// Handles the answer of a transaction for which the pause was left out.
     fn explored(&mut self, is_too_early: bool, took: Duration) {
         if is_too_early {
             (self.until_explored, self.was_needless) = (EXPLORED, false);
@@ -133,12 +136,13 @@ impl Pacing {
     }
 }
 
-/// How much later than usual the answer to a request comes that was too early: the broker's pause, and some more.
+/// Delay, compared to usual, of the answer to a request that was too early: the broker's pause, and a little more.
 const LATE: RangeInclusive<Duration> = Duration::from_millis(14)..=Duration::from_millis(34);
-/// So many thousandths of transactions that are too early are reason for a pause: with none, nearly all are.
+/// Rate of transactions that are too early, in thousandths, from which on there is a pause:
+/// without one, nearly all are.
 const RATE_MIN: u32 = 400;
 const STEP: Duration = Duration::from_millis(1);
-/// Half of the broker's pause: a longer one would cost about as much.
+/// Longest pause, half of the broker's: a longer one would cost about as much.
 const PAUSE_MAX: Duration = Duration::from_millis(10);
 const EXPLORED: u32 = 256;
 
@@ -147,8 +151,8 @@ mod tests {
     use super::*;
     use crate::rng::Rng;
 
-    /// A broker that needs `markers` for the markers of a transaction, answers after `answer`, and waits 20 ms when a
-    /// transaction comes too early; the client is ready for the next transaction after `natural`.
+    /// A broker that needs `markers` for the markers of a transaction, answers after `answer`, and waits 20 ms if
+    /// a transaction comes too early; the client is ready for the next transaction after `natural`.
     struct World {
         pacing: Pacing,
         now: Moment,
@@ -166,7 +170,7 @@ mod tests {
             Self { pacing: Pacing::default(), now, rng, natural, too_early: 0, paused: Duration::ZERO }
         }
 
-        /// One transaction after another; how many were too early, and how long the pauses were together.
+        /// Runs one transaction after the other. Returns how many were too early, and the sum of the pauses.
         fn run(&mut self, count: u32, markers: impl Fn(&mut Rng) -> Duration, answer: impl Fn(&mut Rng) -> Duration) {
             (self.too_early, self.paused) = (0, Duration::ZERO);
             for _ in 0..count {
@@ -202,7 +206,7 @@ mod tests {
         world.run(4_000, &markers, &answer);
         assert!(world.too_early < 4_000 / 60, "{}", world.too_early);
         assert!(world.paused < 4_000 * 4 * MILLI, "{:?}", world.paused);
-        // The markers get faster: so does the pause.
+        // The markers become faster, and so the pause becomes shorter.
         world.run(2_000, between(MILLI / 2, MILLI), &answer);
         world.run(1_000, between(MILLI / 2, MILLI), &answer);
         assert!(world.paused < 1_000 * 2 * MILLI, "{:?}", world.paused);
@@ -213,7 +217,7 @@ mod tests {
         let mut world = World::new(3 * MILLI);
         world.run(2_000, between(MILLI, 2 * MILLI), between(MILLI, 5 * MILLI));
         assert_eq!((world.too_early, world.paused), (0, Duration::ZERO));
-        // Also not where the broker is slow.
+        // There is no pause where the broker is slow, either.
         world.run(2_000, between(MILLI, 2 * MILLI), between(20 * MILLI, 25 * MILLI));
         assert!(world.paused < 100 * MILLI, "{:?}", world.paused);
     }
@@ -250,7 +254,7 @@ mod tests {
         pacing.handle_sent(Moment::from_millis(15));
         pacing.handle_sent(Moment::from_millis(16));
         assert_eq!(pacing.waits_until(Moment::from_millis(11)), None);
-        // An answer that never comes teaches nothing.
+        // An answer that never comes has no effect.
         pacing.handle_answer(Moment::from_millis(40), false);
         pacing.handle_answer(Moment::from_millis(40), true);
         assert_eq!((pacing.pause, pacing.usual), (5 * MILLI, None));

@@ -479,7 +479,7 @@ fn a_late_refusal_does_not_take_the_outcome_of_a_finished_producer_away() {
     assert!(matches!(script.manager.take_ended(), Some(Ended::Fenced(_))));
 }
 
-/// Commits a transaction of one batch whose leader takes so long to answer, and begins the next.
+/// Commits a transaction of one batch whose leader takes this long to answer, and begins the next one.
 fn commit_one(script: &mut Script, answer: Duration) {
     script.touch(0);
     script.manager.produced(script.now);
@@ -504,7 +504,7 @@ fn the_first_batch_waits_for_the_markers_once_it_came_too_early() {
     }
     let gate = script.manager.next_timeout(script.now).expect("the sender has to look again");
     assert!(gate > script.now && gate - script.now <= Duration::from_millis(10));
-    // Offsets alone wait as well: the group coordinator would ask just as the leader does.
+    // Offsets alone wait as well, since the group coordinator would ask the transaction coordinator as a leader does.
     let offset = (TopicPartition::new("in", PartitionId(0)), CommittedOffset::new(Offset(5)));
     script.manager.commit(Some((GroupMetadata::without_membership("group"), vec![offset]))).unwrap();
     assert_eq!(script.manager.poll(script.now, true), None);
