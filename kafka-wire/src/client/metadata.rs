@@ -161,7 +161,7 @@ impl Client {
             let now = self.now();
             match (outcome, known) {
                 (Err(error), _) if !error.is_retriable() || now >= deadline => return Err(error.into()),
-                (Ok(()), Some(topic)) => verdict(&topic, now, deadline, missing)?,
+                (Ok(()), Some(topic)) => wait_or_fail(&topic, now, deadline, missing)?,
                 (Ok(()), None) if now >= missing => return Err(MetadataError::UnknownTopic(name)),
                 (Ok(()), None) | (Err(_), _) => {}
             }
@@ -267,8 +267,8 @@ impl Client {
     }
 }
 
-/// Whether to wait for a topic that does not have what is needed; if not, the error.
-fn verdict(topic: &Topic, now: Moment, deadline: Moment, missing: Moment) -> Result<(), MetadataError> {
+/// Returns `Ok` if it is worth waiting for a topic that does not have what is needed, and otherwise the error.
+fn wait_or_fail(topic: &Topic, now: Moment, deadline: Moment, missing: Moment) -> Result<(), MetadataError> {
     let is_missing = topic.error == ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
     let is_hopeless = !topic.error.is_none() && !topic.error.is_retriable();
     let is_over = now >= if is_missing { missing } else { deadline };

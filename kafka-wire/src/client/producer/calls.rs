@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::{CallOptions, Client, CoordinatorError, Lane, Node, RequestError, ResponseFuture};
 use crate::producer::outbox::{Produce, Produced};
-use crate::producer::transaction::{Call, Reply, Request, TransactionVersion};
+use crate::producer::transaction::{CoordinatorRequest, Request, RequestOutcome, TransactionVersion};
 use crate::protocol;
 use crate::protocol::produce::ProduceRequest;
 use crate::types::BrokerId;
@@ -51,7 +51,7 @@ enum Outcome<W> {
 }
 
 /// Finds the coordinator, sends the request, and waits for the response.
-pub(super) async fn call(client: Client, call: Call) -> Reply {
+pub(super) async fn call(client: Client, call: CoordinatorRequest) -> RequestOutcome {
     let node = match find(&client, &call).await {
         Ok(node) => node,
         Err(reply) => return reply,
@@ -62,13 +62,19 @@ pub(super) async fn call(client: Client, call: Call) -> Reply {
         timeout: Some(call.timeout.min(client.config().request_timeout).max(TIMEOUT_MIN)),
     };
     match call.request {
-        Request::InitProducerId(request) => ask(&client, node, lane, request, options, Reply::InitProducerId).await,
-        Request::AddPartitionsToTxn(request) => {
-            ask(&client, node, lane, request, options, Reply::AddPartitionsToTxn).await
+        Request::InitProducerId(request) => {
+            ask(&client, node, lane, request, options, RequestOutcome::InitProducerId).await
         }
-        Request::AddOffsetsToTxn(request) => ask(&client, node, lane, request, options, Reply::AddOffsetsToTxn).await,
-        Request::TxnOffsetCommit(request) => ask(&client, node, lane, request, options, Reply::TxnOffsetCommit).await,
-        Request::EndTxn(request) => ask(&client, node, lane, request, options, Reply::EndTxn).await,
+        Request::AddPartitionsToTxn(request) => {
+            ask(&client, node, lane, request, options, RequestOutcome::AddPartitionsToTxn).await
+        }
+        Request::AddOffsetsToTxn(request) => {
+            ask(&client, node, lane, request, options, RequestOutcome::AddOffsetsToTxn).await
+        }
+        Request::TxnOffsetCommit(request) => {
+            ask(&client, node, lane, request, options, RequestOutcome::TxnOffsetCommit).await
+        }
+        Request::EndTxn(request) => ask(&client, node, lane, request, options, RequestOutcome::EndTxn).await,
     }
 }
 
@@ -78,22 +84,22 @@ async fn ask<R: protocol::Request>(
     lane: Lane,
     request: R,
     options: CallOptions,
-    reply: impl FnOnce(R::Response) -> Reply,
-) -> Reply {
+    reply: impl FnOnce(R::Response) -> RequestOutcome,
+) -> RequestOutcome {
     match client.request(node, lane, request, options).await {
         Ok(response) => reply(response),
         Err(error) => {
             tracing::debug!(%error, api = R::KEY.name(), "transaction");
             match error {
-                RequestError::UnsupportedVersion { .. } | RequestError::Encode { .. } => Reply::Unsendable,
-                error if error.is_possibly_written() => Reply::Unanswered,
-                _ => Reply::NotSent,
+                RequestError::UnsupportedVersion { .. } | RequestError::Encode { .. } => RequestOutcome::Unsendable,
+                error if error.is_possibly_written() => RequestOutcome::Unanswered,
+                _ => RequestOutcome::NotSent,
             }
         }
     }
 }
 
-async fn find(client: &Client, call: &Call) -> Result<Node, Reply> {
+async fn find(client: &Client, call: &CoordinatorRequest) -> Result<Node, RequestOutcome> {
     let Some((kind, key)) = &call.coordinator else { return Ok(Node::Any) };
     if call.find_again {
         client.forget_coordinator(*kind, key);
@@ -101,10 +107,10 @@ async fn find(client: &Client, call: &Call) -> Result<Node, Reply> {
     let found: Result<BrokerId, CoordinatorError> = client.coordinator(*kind, key).await;
     match found {
         Ok(broker) => Ok(Node::Broker(broker)),
-        Err(CoordinatorError::Refused { code, .. }) => Err(Reply::NoCoordinator(code)),
+        Err(CoordinatorError::Refused { code, .. }) => Err(RequestOutcome::NoCoordinator(code)),
         Err(CoordinatorError::Request(error)) => {
             tracing::debug!(%error, "coordinator");
-            Err(Reply::NotSent)
+            Err(RequestOutcome::NotSent)
         }
     }
 }

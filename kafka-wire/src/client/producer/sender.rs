@@ -17,7 +17,7 @@ use super::calls;
 use super::shared::{Buffer, Core, Gate, Shared, Turn};
 use crate::cluster::Topic;
 use crate::producer::outbox::{NeedsEpoch, Outbox, Produced, RequestId};
-use crate::producer::transaction::Reply;
+use crate::producer::transaction::RequestOutcome;
 use crate::producer::{Pauses, ProducerConfig, TransactionCause};
 use crate::time::Moment;
 use crate::wire::Str;
@@ -44,7 +44,7 @@ pub(super) struct Sender {
 
 enum Event {
     Produced(RequestId, Produced),
-    Asked(Reply),
+    Asked(RequestOutcome),
     Refreshed,
     Found(Str, Result<Arc<Topic>, MetadataError>),
 }

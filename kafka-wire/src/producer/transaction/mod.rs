@@ -33,14 +33,14 @@
 //! not and never will be.
 
 mod pacing;
+mod reaction;
 mod requests;
-mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-pub use requests::{Reply, Request};
-pub use verdict::{Verdict, produce_verdict, verdict};
+pub use reaction::{Reaction, produce_reaction, reaction};
+pub use requests::{Request, RequestOutcome};
 
 use self::pacing::Pacing;
 use super::ProducerConfig;
@@ -63,7 +63,7 @@ pub enum TransactionVersion {
 
 /// A request to a coordinator, whose outcome goes to [`TransactionManager::handle`].
 #[derive(Clone, Debug, PartialEq)]
-pub struct Call {
+pub struct CoordinatorRequest {
     /// The request.
     pub request: Request,
     /// Highest version to use.
@@ -291,7 +291,7 @@ impl TransactionManager {
             TransactionCause::TimedOut { .. } | TransactionCause::Unsendable { .. } => None,
         };
         self.needs_epoch = true;
-        self.spoil(code.map_or(Verdict::Abortable, produce_verdict), cause);
+        self.spoil(code.map_or(Reaction::Abortable, produce_reaction), cause);
     }
 
     /// Starts to commit the open transaction: everything written, `offsets` committed, EndTxn. The outcome comes
@@ -412,7 +412,7 @@ impl TransactionManager {
     }
 
     /// The next request, if one is due. `drained`: no batch waits or is in flight.
-    pub fn poll(&mut self, now: Moment, drained: bool) -> Option<Call> {
+    pub fn poll(&mut self, now: Moment, drained: bool) -> Option<CoordinatorRequest> {
         if self.attempts.in_flight.is_some() || now < self.attempts.retry_at {
             return None;
         }
@@ -486,12 +486,12 @@ impl TransactionManager {
     fn give_up(&mut self, api: ApiKey) {
         let cause = TransactionCause::TimedOut { api, last: self.attempts.last_code };
         match &self.state {
-            State::Open => self.spoil(Verdict::Abortable, cause),
+            State::Open => self.spoil(Reaction::Abortable, cause),
             // Some attempt got "not now" as the response, or none at all: it may have been carried out.
             State::Committing if api == ApiKey::EndTxn && self.attempts.got_there() => {
                 self.rest(State::InDoubt, Ended::Unknown(cause));
             }
-            State::Committing => self.spoil(Verdict::Abortable, cause),
+            State::Committing => self.spoil(Reaction::Abortable, cause),
             State::Aborting { skip_end } => {
                 let why = Ended::Abortable(cause.clone());
                 let skip_end = *skip_end;
@@ -508,21 +508,21 @@ impl TransactionManager {
     }
 
     /// Notes that the transaction cannot be committed any more.
-    fn spoil(&mut self, verdict: Verdict, cause: TransactionCause) {
+    fn spoil(&mut self, reaction: Reaction, cause: TransactionCause) {
         // A response after the end changes nothing, in particular not an outcome that is still to be taken.
         if matches!(self.state, State::Finished(_)) {
             return;
         }
-        let why = match verdict {
-            Verdict::Fenced => Ended::Fenced(cause),
-            Verdict::Fatal => Ended::Fatal(cause),
-            Verdict::GroupChanged => match cause {
+        let why = match reaction {
+            Reaction::Fenced => Ended::Fenced(cause),
+            Reaction::Fatal => Ended::Fatal(cause),
+            Reaction::GroupChanged => match cause {
                 TransactionCause::Refused { code, .. } => Ended::GroupChanged(code),
                 cause => Ended::Abortable(cause),
             },
             _ => Ended::Abortable(cause),
         };
-        if verdict >= Verdict::Fenced {
+        if reaction >= Reaction::Fenced {
             let report = match &self.state {
                 // The transaction ended before, whatever happens to the producer.
                 State::Renewing(ended) => Some(ended.clone()),
@@ -533,7 +533,7 @@ impl TransactionManager {
             self.ended = report;
             return;
         }
-        let skip_end = verdict == Verdict::Reinitialize;
+        let skip_end = reaction == Reaction::Reinitialize;
         match self.state {
             State::Open => self.start(State::Failed { why, skip_end }),
             State::Committing => self.rest(State::Failed { why: why.clone(), skip_end }, why),

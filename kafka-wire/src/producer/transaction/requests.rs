@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Call, Ended, OffsetsToCommit, State, TransactionManager, TransactionVersion, Verdict, verdict};
+use super::{
+    CoordinatorRequest, Ended, OffsetsToCommit, Reaction, State, TransactionManager, TransactionVersion, reaction,
+};
 use crate::cluster::{CoordinatorKind, TopicPartition};
 use crate::producer::error::TransactionCause;
 use crate::producer::pauses::Pauses;
@@ -36,7 +38,7 @@ pub enum Request {
 /// The outcome of a request.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "named as in the protocol")]
-pub enum Reply {
+pub enum RequestOutcome {
     InitProducerId(InitProducerIdResponse),
     AddPartitionsToTxn(AddPartitionsToTxnResponse),
     AddOffsetsToTxn(AddOffsetsToTxnResponse),
@@ -54,7 +56,7 @@ pub enum Reply {
 
 impl TransactionManager {
     /// The request that is due.
-    pub(super) fn call(&self, api: ApiKey, timeout: Duration) -> Call {
+    pub(super) fn call(&self, api: ApiKey, timeout: Duration) -> CoordinatorRequest {
         let is_v2 = self.version == TransactionVersion::V2;
         let (request, max_version) = match api {
             ApiKey::AddPartitionsToTxn => (Request::AddPartitionsToTxn(self.add_partitions()), 3),
@@ -74,49 +76,48 @@ impl TransactionManager {
             (Some(id), _) => Some((CoordinatorKind::Transaction, id.clone())),
             (None, _) => None,
         };
-        Call { request, max_version, coordinator, find_again: self.attempts.find_again, timeout }
+        CoordinatorRequest { request, max_version, coordinator, find_again: self.attempts.find_again, timeout }
     }
 
-    /// Handles the outcome of the last request. Retries wait at least `pause` (`brief_pause` while the end of the last
-    /// transaction is being written to its partitions, which takes milliseconds); both double with every failure.
-    pub fn handle(&mut self, now: Moment, reply: Reply, pauses: Pauses) {
+    /// Handles the outcome of the last request. A retry waits as long as `pauses` says.
+    pub fn handle(&mut self, now: Moment, outcome: RequestOutcome, pauses: Pauses) {
         let Some(api) = self.attempts.in_flight.take() else { return };
         if api == ApiKey::TxnOffsetCommit {
-            self.pacing.handle_answer(now, matches!(reply, Reply::TxnOffsetCommit(_)));
+            self.pacing.handle_answer(now, matches!(outcome, RequestOutcome::TxnOffsetCommit(_)));
         }
-        let (worst, code) = match reply {
-            Reply::InitProducerId(response) => self.handle_init(&response),
-            Reply::AddPartitionsToTxn(response) => self.handle_partitions(&response),
-            Reply::AddOffsetsToTxn(response) => self.handle_group(&response),
-            Reply::TxnOffsetCommit(response) => self.handle_offsets(&response),
-            Reply::EndTxn(response) => return self.handle_end(now, &response, pauses),
-            Reply::NotSent => (Verdict::FindCoordinator, None),
-            Reply::Unanswered => {
+        let (worst, code) = match outcome {
+            RequestOutcome::InitProducerId(response) => self.handle_init(&response),
+            RequestOutcome::AddPartitionsToTxn(response) => self.handle_partitions(&response),
+            RequestOutcome::AddOffsetsToTxn(response) => self.handle_group(&response),
+            RequestOutcome::TxnOffsetCommit(response) => self.handle_offsets(&response),
+            RequestOutcome::EndTxn(response) => return self.handle_end(now, &response, pauses),
+            RequestOutcome::NotSent => (Reaction::FindCoordinator, None),
+            RequestOutcome::Unanswered => {
                 self.attempts.unanswered = true;
                 // The request may be carried out later, in the middle of the next transaction.
                 (self.needs_epoch, self.reached) = (true, true);
-                (Verdict::FindCoordinator, None)
+                (Reaction::FindCoordinator, None)
             }
-            Reply::NoCoordinator(code) => (verdict(ApiKey::FindCoordinator, code), Some(code)),
-            Reply::Unsendable => {
+            RequestOutcome::NoCoordinator(code) => (reaction(ApiKey::FindCoordinator, code), Some(code)),
+            RequestOutcome::Unsendable => {
                 self.attempts.last_code = None;
-                return self.spoil(Verdict::Fatal, TransactionCause::Unsendable { api });
+                return self.spoil(Reaction::Fatal, TransactionCause::Unsendable { api });
             }
         };
         self.settle(now, api, worst, code, pauses);
     }
 
     /// Goes on after a response that did not end the transaction.
-    fn settle(&mut self, now: Moment, api: ApiKey, verdict: Verdict, code: Option<ErrorCode>, pauses: Pauses) {
-        match (verdict, code) {
-            (Verdict::Done, _) => {}
-            (Verdict::Retry | Verdict::FindCoordinator, _) | (_, None) => {
+    fn settle(&mut self, now: Moment, api: ApiKey, reaction: Reaction, code: Option<ErrorCode>, pauses: Pauses) {
+        match (reaction, code) {
+            (Reaction::Done, _) => {}
+            (Reaction::Retry | Reaction::FindCoordinator, _) | (_, None) => {
                 self.attempts.last_code = code.or(self.attempts.last_code);
-                self.attempts.find_again = verdict == Verdict::FindCoordinator;
+                self.attempts.find_again = reaction == Reaction::FindCoordinator;
                 self.attempts.retry_at = now + pauses.after(code, self.attempts.failures);
                 self.attempts.failures += 1;
             }
-            (verdict, Some(code)) => self.spoil(verdict, TransactionCause::Refused { api, code }),
+            (reaction, Some(code)) => self.spoil(reaction, TransactionCause::Refused { api, code }),
         }
     }
 
@@ -132,10 +133,10 @@ impl TransactionManager {
         }
     }
 
-    fn handle_init(&mut self, response: &InitProducerIdResponse) -> (Verdict, Option<ErrorCode>) {
+    fn handle_init(&mut self, response: &InitProducerIdResponse) -> (Reaction, Option<ErrorCode>) {
         let code = ErrorCode(response.error_code);
-        let verdict = verdict(ApiKey::InitProducerId, code);
-        if verdict == Verdict::Done {
+        let reaction = reaction(ApiKey::InitProducerId, code);
+        if reaction == Reaction::Done {
             self.identity = ProducerIdentity {
                 id: ProducerId(response.producer_id),
                 epoch: ProducerEpoch(response.producer_epoch),
@@ -148,7 +149,7 @@ impl TransactionManager {
                 _ => self.rest(State::Ready, Ended::Opened),
             }
         }
-        (verdict, Some(code))
+        (reaction, Some(code))
     }
 
     fn add_partitions(&self) -> AddPartitionsToTxnRequest {
@@ -169,25 +170,25 @@ impl TransactionManager {
     }
 
     /// Handles the response to AddPartitionsToTxn. Added partitions stay added, whatever the results of the others are.
-    fn handle_partitions(&mut self, response: &AddPartitionsToTxnResponse) -> (Verdict, Option<ErrorCode>) {
-        let mut worst = (Verdict::Done, ErrorCode::NONE);
+    fn handle_partitions(&mut self, response: &AddPartitionsToTxnResponse) -> (Reaction, Option<ErrorCode>) {
+        let mut worst = (Reaction::Done, ErrorCode::NONE);
         for topic in &response.results_by_topic_v3_and_below {
             for result in &topic.results_by_partition {
                 let code = ErrorCode(result.partition_error_code);
-                let verdict = verdict(ApiKey::AddPartitionsToTxn, code);
+                let reaction = reaction(ApiKey::AddPartitionsToTxn, code);
                 // OPERATION_NOT_ATTEMPTED only says that another partition is the cause, and that one is worth
                 // reporting.
-                if verdict > worst.0 || (verdict == worst.0 && worst.1 == ErrorCode::OPERATION_NOT_ATTEMPTED) {
-                    worst = (verdict, code);
+                if reaction > worst.0 || (reaction == worst.0 && worst.1 == ErrorCode::OPERATION_NOT_ATTEMPTED) {
+                    worst = (reaction, code);
                 }
-                if verdict == Verdict::Done {
+                if reaction == Reaction::Done {
                     let partition = TopicPartition::new(topic.name.clone(), PartitionId(result.partition_index));
                     self.registered.extend(self.unregistered.remove(&partition));
                     self.reached = true;
                 }
             }
         }
-        self.progress_if(worst.0 == Verdict::Done);
+        self.progress_if(worst.0 == Reaction::Done);
         (worst.0, Some(worst.1))
     }
 
@@ -201,17 +202,17 @@ impl TransactionManager {
         }
     }
 
-    fn handle_group(&mut self, response: &AddOffsetsToTxnResponse) -> (Verdict, Option<ErrorCode>) {
+    fn handle_group(&mut self, response: &AddOffsetsToTxnResponse) -> (Reaction, Option<ErrorCode>) {
         let code = ErrorCode(response.error_code);
-        let verdict = verdict(ApiKey::AddOffsetsToTxn, code);
-        if verdict == Verdict::Done {
+        let reaction = reaction(ApiKey::AddOffsetsToTxn, code);
+        if reaction == Reaction::Done {
             self.reached = true;
             if let Some(offsets) = &mut self.offsets {
                 offsets.is_group_registered = true;
             }
         }
-        self.progress_if(verdict == Verdict::Done);
-        (verdict, Some(code))
+        self.progress_if(reaction == Reaction::Done);
+        (reaction, Some(code))
     }
 
     fn commit_offsets(&self) -> TxnOffsetCommitRequest {
@@ -245,17 +246,17 @@ impl TransactionManager {
     }
 
     /// Offsets that were accepted are not sent again; offsets that the response leaves out were not accepted.
-    fn handle_offsets(&mut self, response: &TxnOffsetCommitResponse) -> (Verdict, Option<ErrorCode>) {
+    fn handle_offsets(&mut self, response: &TxnOffsetCommitResponse) -> (Reaction, Option<ErrorCode>) {
         // With version 2 the request itself has put the group into the transaction, even if it was refused later.
         self.reached = true;
-        let mut worst = (Verdict::Done, ErrorCode::NONE);
+        let mut worst = (Reaction::Done, ErrorCode::NONE);
         let mut taken = Vec::new();
         for topic in &response.topics {
             for result in &topic.partitions {
                 let code = ErrorCode(result.error_code);
-                let verdict = verdict(ApiKey::TxnOffsetCommit, code);
-                worst = worst.max((verdict, code));
-                if verdict == Verdict::Done {
+                let reaction = reaction(ApiKey::TxnOffsetCommit, code);
+                worst = worst.max((reaction, code));
+                if reaction == Reaction::Done {
                     taken.push(TopicPartition::new(topic.name.clone(), PartitionId(result.partition_index)));
                 }
             }
@@ -264,11 +265,11 @@ impl TransactionManager {
             offsets.offsets.retain(|(partition, _)| !taken.contains(partition));
             if offsets.offsets.is_empty() {
                 self.offsets = None;
-            } else if worst.0 == Verdict::Done {
-                worst.0 = Verdict::Retry;
+            } else if worst.0 == Reaction::Done {
+                worst.0 = Reaction::Retry;
             }
         }
-        self.progress_if(worst.0 == Verdict::Done);
+        self.progress_if(worst.0 == Reaction::Done);
         (worst.0, Some(worst.1))
     }
 
@@ -284,11 +285,11 @@ impl TransactionManager {
 
     fn handle_end(&mut self, now: Moment, response: &EndTxnResponse, pauses: Pauses) {
         let code = ErrorCode(response.error_code);
-        let verdict = verdict(ApiKey::EndTxn, code);
-        if verdict == Verdict::Done {
+        let reaction = reaction(ApiKey::EndTxn, code);
+        if reaction == Reaction::Done {
             self.pacing.handle_end(now);
         }
-        if verdict == Verdict::Done && response.producer_id >= 0 {
+        if reaction == Reaction::Done && response.producer_id >= 0 {
             // Version 5 and above return a new epoch, or a new producer id when the epochs are used up.
             // Requests that are still in flight carry the old one.
             self.identity = ProducerIdentity {
@@ -298,46 +299,46 @@ impl TransactionManager {
             self.needs_epoch = false;
         }
         match &self.state {
-            State::Committing => self.handle_commit(now, verdict, code, pauses),
-            State::Aborting { .. } | State::Recovering => self.handle_abort(now, verdict, code, pauses),
+            State::Committing => self.handle_commit(now, reaction, code, pauses),
+            State::Aborting { .. } | State::Recovering => self.handle_abort(now, reaction, code, pauses),
             _ => {}
         }
     }
 
-    fn handle_commit(&mut self, now: Moment, verdict: Verdict, code: ErrorCode, pauses: Pauses) {
+    fn handle_commit(&mut self, now: Moment, reaction: Reaction, code: ErrorCode, pauses: Pauses) {
         let cause = TransactionCause::Refused { api: ApiKey::EndTxn, code };
-        match verdict {
-            Verdict::Done => self.end(Ended::Committed),
-            Verdict::Retry | Verdict::FindCoordinator => {
+        match reaction {
+            Reaction::Done => self.end(Ended::Committed),
+            Reaction::Retry | Reaction::FindCoordinator => {
                 // Kafka also answers COORDINATOR_NOT_AVAILABLE if its append to the transaction log timed out
                 // (`TransactionStateManager.appendTransactionToLog`), which may still succeed.
                 self.attempts.unanswered |= code == ErrorCode::COORDINATOR_NOT_AVAILABLE;
-                self.settle(now, ApiKey::EndTxn, verdict, Some(code), pauses);
+                self.settle(now, ApiKey::EndTxn, reaction, Some(code), pauses);
             }
             _ if self.attempts.unanswered || !is_definite(code) => self.rest(State::InDoubt, Ended::Unknown(cause)),
-            verdict => self.spoil(verdict, cause),
+            reaction => self.spoil(reaction, cause),
         }
     }
 
-    fn handle_abort(&mut self, now: Moment, verdict: Verdict, code: ErrorCode, pauses: Pauses) {
+    fn handle_abort(&mut self, now: Moment, reaction: Reaction, code: ErrorCode, pauses: Pauses) {
         let is_recovering = self.state == State::Recovering;
         let cause = TransactionCause::Refused { api: ApiKey::EndTxn, code };
-        match verdict {
-            Verdict::Done => {
+        match reaction {
+            Reaction::Done => {
                 // At version 1 the unanswered commit may still arrive; it must not find this epoch in use.
                 self.needs_epoch |= is_recovering && self.version == TransactionVersion::V1;
                 self.end(Ended::Aborted);
             }
             // The coordinator has no open transaction: the commit was carried out, or no request ever arrived.
-            Verdict::Fatal if code == ErrorCode::INVALID_TXN_STATE => {
+            Reaction::Fatal if code == ErrorCode::INVALID_TXN_STATE => {
                 self.needs_epoch = true;
                 self.end(if is_recovering { Ended::Committed } else { Ended::Aborted });
             }
-            Verdict::Reinitialize if is_recovering => self.spoil(Verdict::Fenced, cause),
-            Verdict::Reinitialize => self.start(State::Renewing(Ended::Aborted)),
-            Verdict::Fenced => self.spoil(verdict, cause),
-            Verdict::Fatal if code == ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED => self.spoil(verdict, cause),
-            _ => self.settle(now, ApiKey::EndTxn, Verdict::Retry, Some(code), pauses),
+            Reaction::Reinitialize if is_recovering => self.spoil(Reaction::Fenced, cause),
+            Reaction::Reinitialize => self.start(State::Renewing(Ended::Aborted)),
+            Reaction::Fenced => self.spoil(reaction, cause),
+            Reaction::Fatal if code == ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED => self.spoil(reaction, cause),
+            _ => self.settle(now, ApiKey::EndTxn, Reaction::Retry, Some(code), pauses),
         }
     }
 

@@ -63,20 +63,20 @@ impl Script {
     }
 
     /// The request that is due; waits for it if it is not due yet.
-    fn call(&mut self) -> Call {
+    fn call(&mut self) -> CoordinatorRequest {
         if let Some(at) = self.manager.next_timeout(self.now) {
             self.now = at;
         }
         self.manager.poll(self.now, true).expect("a request is due")
     }
 
-    fn reply(&mut self, reply: Reply) {
+    fn reply(&mut self, reply: RequestOutcome) {
         self.manager.handle(self.now, reply, PAUSES);
     }
 
     fn init(&mut self, code: ErrorCode, id: i64, epoch: i16) -> (i64, i16) {
         let Request::InitProducerId(request) = self.call().request else { panic!("not InitProducerId") };
-        self.reply(Reply::InitProducerId(InitProducerIdResponse {
+        self.reply(RequestOutcome::InitProducerId(InitProducerIdResponse {
             error_code: code.0,
             producer_id: id,
             producer_epoch: epoch,
@@ -96,7 +96,7 @@ impl Script {
                 partition_error_code: code.0,
             })
             .collect();
-        self.reply(Reply::AddPartitionsToTxn(AddPartitionsToTxnResponse {
+        self.reply(RequestOutcome::AddPartitionsToTxn(AddPartitionsToTxnResponse {
             results_by_topic_v3_and_below: vec![AddPartitionsToTxnTopicResult {
                 name: Str::from("out"),
                 results_by_partition,
@@ -108,7 +108,10 @@ impl Script {
 
     fn add_offsets(&mut self, code: ErrorCode) {
         assert!(matches!(self.call().request, Request::AddOffsetsToTxn(_)));
-        self.reply(Reply::AddOffsetsToTxn(AddOffsetsToTxnResponse { error_code: code.0, throttle_time_ms: 0 }));
+        self.reply(RequestOutcome::AddOffsetsToTxn(AddOffsetsToTxnResponse {
+            error_code: code.0,
+            throttle_time_ms: 0,
+        }));
     }
 
     fn commit_offsets(&mut self, results: &[(i32, ErrorCode)]) -> (i16, Vec<i32>) {
@@ -118,7 +121,7 @@ impl Script {
             .iter()
             .map(|(index, code)| TxnOffsetCommitResponsePartition { partition_index: *index, error_code: code.0 })
             .collect();
-        self.reply(Reply::TxnOffsetCommit(TxnOffsetCommitResponse {
+        self.reply(RequestOutcome::TxnOffsetCommit(TxnOffsetCommitResponse {
             topics: vec![TxnOffsetCommitResponseTopic { name: Str::from("in"), partitions, ..Default::default() }],
             throttle_time_ms: 0,
         }));
@@ -131,7 +134,7 @@ impl Script {
         let call = self.call();
         let Request::EndTxn(request) = call.request else { panic!("not EndTxn: {:?}", call.request) };
         assert_eq!(call.max_version == 5, self.manager.version() == TransactionVersion::V2);
-        self.reply(Reply::EndTxn(EndTxnResponse {
+        self.reply(RequestOutcome::EndTxn(EndTxnResponse {
             error_code: code.0,
             producer_id: epoch.map_or(-1, |_| 7),
             producer_epoch: epoch.unwrap_or(-1),
@@ -142,7 +145,7 @@ impl Script {
 
     fn unanswered(&mut self) {
         self.call();
-        self.reply(Reply::Unanswered);
+        self.reply(RequestOutcome::Unanswered);
     }
 
     fn ends(&mut self, expected: &Ended) {
@@ -273,7 +276,7 @@ fn end_txn_without_an_answer_is_repeated_with_the_same_epoch() {
     assert!(again.find_again);
     let Request::EndTxn(request) = &again.request else { panic!("not EndTxn") };
     assert_eq!((request.producer_epoch, request.committed), (1, true));
-    script.reply(Reply::NotSent);
+    script.reply(RequestOutcome::NotSent);
     assert!(script.end_txn(ErrorCode::CONCURRENT_TRANSACTIONS, None));
     script.end_txn(NONE, Some(2));
     script.ends(&Ended::Committed);
@@ -327,7 +330,7 @@ fn a_commit_without_answers_is_unknown_and_recovery_settles_it() {
         while script.manager.take_ended().is_none() {
             script.unanswered();
             script.now = script.now + Duration::from_secs(31);
-            script.manager.poll(script.now, true).map(|_| script.reply(Reply::Unanswered)).unwrap_or_default();
+            script.manager.poll(script.now, true).map(|_| script.reply(RequestOutcome::Unanswered)).unwrap_or_default();
         }
         script.manager.recover();
         assert!(!script.end_txn(code, epoch), "it aborts");
@@ -367,7 +370,7 @@ fn a_commit_that_never_left_can_be_aborted() {
     let mut script = Script::committing(TransactionVersion::V2);
     while script.manager.failure().is_none() {
         if script.manager.poll(script.now, true).is_some() {
-            script.reply(Reply::NotSent);
+            script.reply(RequestOutcome::NotSent);
         }
         script.now = script.now + Duration::from_secs(5);
     }
@@ -431,7 +434,7 @@ fn a_late_answer_of_the_commit_does_not_disturb_the_abort() {
     script.ends(&Ended::Abortable(refused(ApiKey::Produce, ErrorCode::INVALID_RECORD)));
     script.manager.abort().unwrap();
     assert!(script.manager.poll(script.now, true).is_none(), "one request at a time");
-    script.reply(Reply::Unanswered);
+    script.reply(RequestOutcome::Unanswered);
     assert!(!script.end_txn(NONE, Some(2)));
     script.ends(&Ended::Aborted);
     assert_eq!(script.epoch(), 2);
@@ -443,7 +446,11 @@ fn an_owner_that_did_not_wait_hears_later_how_it_ended() {
     script.call();
     assert_eq!(script.manager.begin(TransactionVersion::V2), Err(NotReady::NeedsRecover));
     script.manager.recover();
-    script.reply(Reply::EndTxn(EndTxnResponse { producer_id: 7, producer_epoch: 2, ..EndTxnResponse::default() }));
+    script.reply(RequestOutcome::EndTxn(EndTxnResponse {
+        producer_id: 7,
+        producer_epoch: 2,
+        ..EndTxnResponse::default()
+    }));
     script.ends(&Ended::Committed);
     script.manager.recover();
     script.ends(&Ended::Committed);
@@ -472,7 +479,7 @@ fn a_late_refusal_does_not_take_the_outcome_of_a_finished_producer_away() {
 
     // The owner starts another operation, and before that is looked at the coordinator's refusal comes in.
     script.manager.recover();
-    script.reply(Reply::AddOffsetsToTxn(AddOffsetsToTxnResponse {
+    script.reply(RequestOutcome::AddOffsetsToTxn(AddOffsetsToTxnResponse {
         error_code: ErrorCode::PRODUCER_FENCED.0,
         ..AddOffsetsToTxnResponse::default()
     }));

@@ -7,7 +7,7 @@ use crate::protocol::{ApiKey, ErrorCode};
 
 /// The reaction to a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Verdict {
+pub enum Reaction {
     /// The request has succeeded.
     Done,
     /// Send the same request again after a pause.
@@ -28,30 +28,30 @@ pub enum Verdict {
 
 /// The reaction to `code` in a response of `api`, one of the five transactional requests or FindCoordinator.
 #[must_use]
-pub fn verdict(api: ApiKey, code: ErrorCode) -> Verdict {
+pub fn reaction(api: ApiKey, code: ErrorCode) -> Reaction {
     match code {
-        ErrorCode::NONE => Verdict::Done,
-        ErrorCode::NOT_COORDINATOR | ErrorCode::COORDINATOR_NOT_AVAILABLE => Verdict::FindCoordinator,
+        ErrorCode::NONE => Reaction::Done,
+        ErrorCode::NOT_COORDINATOR | ErrorCode::COORDINATOR_NOT_AVAILABLE => Reaction::FindCoordinator,
         // The group coordinator's append to its log timed out; Java looks for the coordinator again instead of
         // waiting for this one.
-        ErrorCode::REQUEST_TIMED_OUT if api == ApiKey::TxnOffsetCommit => Verdict::FindCoordinator,
-        ErrorCode::CONCURRENT_TRANSACTIONS | ErrorCode::COORDINATOR_LOAD_IN_PROGRESS => Verdict::Retry,
-        ErrorCode::INVALID_PRODUCER_EPOCH | ErrorCode::PRODUCER_FENCED => Verdict::Fenced,
-        ErrorCode::TRANSACTION_ABORTABLE => Verdict::Abortable,
+        ErrorCode::REQUEST_TIMED_OUT if api == ApiKey::TxnOffsetCommit => Reaction::FindCoordinator,
+        ErrorCode::CONCURRENT_TRANSACTIONS | ErrorCode::COORDINATOR_LOAD_IN_PROGRESS => Reaction::Retry,
+        ErrorCode::INVALID_PRODUCER_EPOCH | ErrorCode::PRODUCER_FENCED => Reaction::Fenced,
+        ErrorCode::TRANSACTION_ABORTABLE => Reaction::Abortable,
         ErrorCode::UNKNOWN_PRODUCER_ID | ErrorCode::INVALID_PRODUCER_ID_MAPPING if api != ApiKey::InitProducerId => {
-            Verdict::Reinitialize
+            Reaction::Reinitialize
         }
-        ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED | ErrorCode::INVALID_TXN_STATE => Verdict::Fatal,
-        code if code.is_retriable() => Verdict::Retry,
+        ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED | ErrorCode::INVALID_TXN_STATE => Reaction::Fatal,
+        code if code.is_retriable() => Reaction::Retry,
         code => of_api(api, code),
     }
 }
 
 /// Codes whose meaning depends on the request.
-fn of_api(api: ApiKey, code: ErrorCode) -> Verdict {
+fn of_api(api: ApiKey, code: ErrorCode) -> Reaction {
     match (api, code) {
         // One partition that cannot be added fails the transaction, but not the producer.
-        (ApiKey::AddPartitionsToTxn, _) | (_, ErrorCode::GROUP_AUTHORIZATION_FAILED) => Verdict::Abortable,
+        (ApiKey::AddPartitionsToTxn, _) | (_, ErrorCode::GROUP_AUTHORIZATION_FAILED) => Reaction::Abortable,
         (
             ApiKey::TxnOffsetCommit,
             ErrorCode::ILLEGAL_GENERATION
@@ -60,8 +60,8 @@ fn of_api(api: ApiKey, code: ErrorCode) -> Verdict {
             | ErrorCode::REBALANCE_IN_PROGRESS
             | ErrorCode::FENCED_MEMBER_EPOCH
             | ErrorCode::STALE_MEMBER_EPOCH,
-        ) => Verdict::GroupChanged,
-        _ => Verdict::Fatal,
+        ) => Reaction::GroupChanged,
+        _ => Reaction::Fatal,
     }
 }
 
@@ -70,14 +70,14 @@ fn of_api(api: ApiKey, code: ErrorCode) -> Verdict {
 /// Java takes INVALID_PRODUCER_EPOCH from a leader as abortable and learns from the coordinator's response to the abort
 /// that it is fenced. That is the only possible end, so it is taken as fenced at once.
 #[must_use]
-pub fn produce_verdict(code: ErrorCode) -> Verdict {
+pub fn produce_reaction(code: ErrorCode) -> Reaction {
     match code {
-        ErrorCode::INVALID_PRODUCER_EPOCH | ErrorCode::PRODUCER_FENCED => Verdict::Fenced,
+        ErrorCode::INVALID_PRODUCER_EPOCH | ErrorCode::PRODUCER_FENCED => Reaction::Fenced,
         ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED
         | ErrorCode::CLUSTER_AUTHORIZATION_FAILED
-        | ErrorCode::UNSUPPORTED_VERSION => Verdict::Fatal,
-        ErrorCode::INVALID_PRODUCER_ID_MAPPING => Verdict::Reinitialize,
-        _ => Verdict::Abortable,
+        | ErrorCode::UNSUPPORTED_VERSION => Reaction::Fatal,
+        ErrorCode::INVALID_PRODUCER_ID_MAPPING => Reaction::Reinitialize,
+        _ => Reaction::Abortable,
     }
 }
 
@@ -128,16 +128,16 @@ mod tests {
         for &(code, row) in TABLE {
             for (api, letter) in APIS.into_iter().zip(row.chars()) {
                 let expected = match letter {
-                    'D' => Verdict::Done,
-                    'R' => Verdict::Retry,
-                    'C' => Verdict::FindCoordinator,
-                    'A' => Verdict::Abortable,
-                    'I' => Verdict::Reinitialize,
-                    'G' => Verdict::GroupChanged,
-                    'F' => Verdict::Fenced,
-                    _ => Verdict::Fatal,
+                    'D' => Reaction::Done,
+                    'R' => Reaction::Retry,
+                    'C' => Reaction::FindCoordinator,
+                    'A' => Reaction::Abortable,
+                    'I' => Reaction::Reinitialize,
+                    'G' => Reaction::GroupChanged,
+                    'F' => Reaction::Fenced,
+                    _ => Reaction::Fatal,
                 };
-                assert_eq!(verdict(api, code), expected, "{code:?} from {}", api.name());
+                assert_eq!(reaction(api, code), expected, "{code:?} from {}", api.name());
             }
         }
     }
@@ -146,9 +146,9 @@ mod tests {
     fn only_no_error_is_done() {
         for code in (-2..200).map(ErrorCode) {
             for api in APIS {
-                assert_eq!(verdict(api, code) == Verdict::Done, code.is_none(), "{code:?} from {}", api.name());
+                assert_eq!(reaction(api, code) == Reaction::Done, code.is_none(), "{code:?} from {}", api.name());
             }
-            assert_ne!(produce_verdict(code), Verdict::Done, "{code:?}");
+            assert_ne!(produce_reaction(code), Reaction::Done, "{code:?}");
         }
     }
 }
