@@ -13,7 +13,7 @@ use crate::admin::OffsetSpec;
 use crate::cluster::TopicPartition;
 use crate::consumer::{
     ConsumeError, ConsumerConfig, FetchFailure, Fetched, Fetcher, FetcherAction, Lookup, ResetPolicy, Ticket,
-    Watermarks,
+    Watermarks, at_version,
 };
 use crate::protocol::ErrorCode;
 use crate::protocol::fetch::FetchResponse;
@@ -208,7 +208,11 @@ async fn run(shared: Arc<Shared>) {
         let timeout = shared.start(&mut calls);
         tokio::select! {
             biased;
-            Some(done) = calls.join_next() => shared.finish(done.expect("a call neither panics nor is cancelled")),
+            // A call is cancelled by the end of the runtime alone, which ends this task too.
+            Some(done) = calls.join_next() => match done {
+                Ok(done) => shared.finish(done),
+                Err(_) => return,
+            },
             () = shared.work.notified() => {}
             () = sleep_until(&shared.client, timeout) => {}
         }
@@ -219,7 +223,8 @@ async fn perform(client: Client, lane: Lane, config: ConsumerConfig, action: Fet
     match action {
         FetcherAction::Fetch { leader, request, max_version, ticket } => {
             let options = CallOptions { max_version, timeout: Some(client.config().request_timeout + config.max_wait) };
-            let answer = client.request_versioned(Node::Broker(leader), lane, request, options).await;
+            let build = move |version| at_version(&request, version);
+            let answer = client.request_by_version(Node::Broker(leader), lane, build, options).await;
             let answer = answer.map(|(response, version)| (version, response)).map_err(|error| {
                 if error.is_retriable() {
                     FetchFailure::Unreachable

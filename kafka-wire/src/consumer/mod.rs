@@ -21,7 +21,7 @@ pub use self::error::ConsumeError;
 pub use self::fetched::{Fetched, FetchedBatch};
 pub use self::fetcher::{FetchFailure, Fetcher, FetcherAction, Lookup};
 pub use self::kept::{BatchRecords, ConsumerRecord};
-pub use self::plan::Ticket;
+pub use self::plan::{Ticket, at_version};
 pub use self::positions::Watermarks;
 pub use crate::types::IsolationLevel;
 

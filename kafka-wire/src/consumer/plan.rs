@@ -98,7 +98,8 @@ pub(super) fn request(
     room_bytes: usize,
     version: Option<i16>,
 ) -> (FetchRequest, Option<i16>) {
-    let knows_epochs = version.is_some_and(|version| version >= FIRST_VERSION_WITH_EPOCHS);
+    // Where the version is not known yet, `at_version` takes out what it cannot carry.
+    let has_epochs = version.is_none_or(|version| version >= FIRST_VERSION_WITH_EPOCHS);
     // Partitions are grouped by topic, because a topic may occur only once in a request; the topic that waits longest
     // goes first, and so within it.
     plan.asked.sort_by(|a, b| (a.served, &a.partition).cmp(&(b.served, &b.partition)));
@@ -115,7 +116,7 @@ pub(super) fn request(
             partition: asked.partition.partition.0,
             current_leader_epoch: asked.epoch.0,
             fetch_offset: assigned.position,
-            last_fetched_epoch: if knows_epochs { assigned.fetched_epoch.0 } else { -1 },
+            last_fetched_epoch: if has_epochs { assigned.fetched_epoch.0 } else { -1 },
             partition_max_bytes: clamp(config.max_partition_bytes as usize),
             ..FetchPartition::default()
         });
@@ -135,6 +136,18 @@ pub(super) fn request(
     // From version 13 on, topics are named by id alone.
     let has_ids = plan.asked.iter().all(|asked| asked.topic_id != Uuid::default());
     (request, (!has_ids).then_some(LAST_VERSION_WITH_NAMES))
+}
+
+/// The request without the fields that a version does not have: below version 12 a leader cannot be told which history
+/// was read, and so cannot notice that it is another one.
+#[must_use]
+pub fn at_version(request: &FetchRequest, version: i16) -> FetchRequest {
+    let mut request = request.clone();
+    if version < FIRST_VERSION_WITH_EPOCHS {
+        let partitions = request.topics.iter_mut().flat_map(|topic| &mut topic.partitions);
+        partitions.for_each(|partition| partition.last_fetched_epoch = -1);
+    }
+    request
 }
 
 fn clamp(bytes: usize) -> i32 {

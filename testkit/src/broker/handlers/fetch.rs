@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::fetch::{
-    AbortedTransaction, FetchPartition, FetchRequest, FetchResponse, FetchTopic, FetchableTopicResponse, PartitionData,
+    AbortedTransaction, EpochEndOffset, FetchPartition, FetchRequest, FetchResponse, FetchTopic,
+    FetchableTopicResponse, PartitionData,
 };
 use kafka_wire::time::Moment;
 use kafka_wire::types::Offset;
@@ -91,7 +92,7 @@ fn answer(state: &State, request: &FetchRequest, version: i16, deadline: Moment)
     for topic in &request.topics {
         let read = |partition| match find(state, topic, partition, version) {
             Ok(log) => reading.read(log, partition),
-            Err(error) => refused(partition.partition, error),
+            Err(error) => diverged(state, topic, partition).unwrap_or_else(|| refused(partition.partition, error)),
         };
         responses.push(FetchableTopicResponse {
             topic: topic.topic.clone(),
@@ -124,6 +125,23 @@ fn find<'a>(
         return Err(ErrorCode::OFFSET_OUT_OF_RANGE);
     }
     Ok(&found.log)
+}
+
+/// The answer to a reader that has read further in the leader's epoch than the log goes: its records are of another
+/// history. Kafka looks at this before it looks at the range of offsets. Source: KIP-595.
+fn diverged(state: &State, topic: &FetchTopic, partition: &FetchPartition) -> Option<PartitionData> {
+    let log = &state.topics.partition(&state.topic_name(&topic.topic, topic.topic_id), partition.partition)?.log;
+    let end_offset = log.end_offset().0;
+    let is_diverged = partition.last_fetched_epoch == LEADER_EPOCH.0 && partition.fetch_offset > end_offset;
+    is_diverged.then(|| PartitionData {
+        partition_index: partition.partition,
+        high_watermark: end_offset,
+        last_stable_offset: log.last_stable_offset().0,
+        log_start_offset: log.start_offset().0,
+        diverging_epoch: EpochEndOffset { epoch: LEADER_EPOCH.0, end_offset, ..Default::default() },
+        records: Some(bytes::Bytes::new()),
+        ..PartitionData::default()
+    })
 }
 
 /// The limits that are left to a response while it is built.
