@@ -45,6 +45,16 @@ pub enum ConsumeError {
         /// The offset at which they diverge (exclusive end of the common part).
         end_offset: Offset,
     },
+    /// A batch decompresses to more bytes than the reader allows it: a bomb, or a limit that is too low for the topic.
+    DecompressionLimit {
+        /// The partition.
+        partition: TopicPartition,
+        /// First offset that was not delivered because of it.
+        offset: Offset,
+        /// The limit: `GroupConsumerConfig::decompression_limit_bytes` of a group consumer, otherwise that of the
+        /// [`Decompressed`](crate::compression::Decompressed) of the reader.
+        limit_bytes: usize,
+    },
     /// The bytes of a batch or record are damaged or of an unsupported format.
     Corrupt {
         /// The partition.
@@ -91,6 +101,7 @@ impl ConsumeError {
             | Self::NoOffset { partition }
             | Self::TopicRecreated { partition, .. }
             | Self::Diverged { partition, .. }
+            | Self::DecompressionLimit { partition, .. }
             | Self::Corrupt { partition, .. }
             | Self::Stalled { partition, .. }
             | Self::Refused { partition, .. }
@@ -105,6 +116,7 @@ impl ConsumeError {
             Self::OffsetOutOfRange { offset, .. }
             | Self::TopicRecreated { offset, .. }
             | Self::Diverged { offset, .. }
+            | Self::DecompressionLimit { offset, .. }
             | Self::Corrupt { offset, .. }
             | Self::Stalled { offset, .. }
             | Self::Refused { offset, .. } => Some(*offset),
@@ -134,6 +146,11 @@ impl fmt::Display for ConsumeError {
                 f,
                 "partition {partition} lost records that were read: at offset {offset}, and the leader's log has parted \
                  from ours at {end_offset} in epoch {epoch}"
+            ),
+            Self::DecompressionLimit { partition, offset, limit_bytes } => write!(
+                f,
+                "partition {partition}: the batch at offset {offset} decompresses to more than {limit_bytes} bytes; if its \
+                 producer is to be trusted, raise the reader's limit (decompression_limit_bytes, or Decompressed::new)"
             ),
             Self::Corrupt { partition, offset, cause } => {
                 write!(f, "partition {partition} is corrupt at offset {offset}: {cause}")

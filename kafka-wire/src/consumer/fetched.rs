@@ -5,8 +5,8 @@ use std::sync::{Arc, OnceLock};
 use super::ConsumeError;
 use super::isolation::AbortedTransactions;
 use crate::cluster::TopicPartition;
-use crate::compression::Decompressed;
-use crate::record::{Batch, Batches, RecordError, Records};
+use crate::compression::{CompressionError, Decompressed};
+use crate::record::{Batch, Batches, RecordError, RecordErrorCause, Records};
 use crate::types::Offset;
 
 /// Reports to a partition's fetcher that a delivered batch could not be read, so that it does not fetch beyond it.
@@ -163,5 +163,12 @@ impl FetchedBatch {
 }
 
 fn fail(failure: &Failure, partition: &TopicPartition, offset: Offset, cause: RecordError) -> ConsumeError {
-    failure.get_or_init(|| ConsumeError::Corrupt { partition: partition.clone(), offset, cause }).clone()
+    let partition = partition.clone();
+    let error = match cause.cause {
+        RecordErrorCause::Compression(CompressionError::LimitExceeded { limit_bytes }) => {
+            ConsumeError::DecompressionLimit { partition, offset, limit_bytes }
+        }
+        _ => ConsumeError::Corrupt { partition, offset, cause },
+    };
+    failure.get_or_init(|| error).clone()
 }
