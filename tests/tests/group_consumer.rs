@@ -4,15 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use conformance::reader::create_topic;
-use conformance::writer::{Transactions, write};
+use conformance::writer::{Transactions, write, write_batch};
 use conformance::{TestBroker, on_both_brokers, on_every_broker, within};
 use kafka_wire::client::{
-    AssignmentChange, Assignor, Client, ClientConfig, ConsumeError, ConsumerRecord, GroupConsumer,
-    GroupConsumerBuilder, GroupConsumerError, LostCause, MissingTopic, OffsetCommitError, Polled, ResetPolicy,
-    Subscription, TopicPattern,
+    AssignmentChange, Assignor, Client, ClientConfig, ConsumeError, ConsumerConfig, ConsumerRecord, GroupConsumer,
+    GroupConsumerBuilder, GroupConsumerError, LostCause, MissingTopic, OffsetCommitError, Polled, ReadToEndError,
+    ResetPolicy, Subscription, TopicPattern, read_to_end,
 };
 use kafka_wire::cluster::{CommittedOffset, TopicPartition};
-use kafka_wire::types::{LeaderEpoch, Offset, PartitionId};
+use kafka_wire::compression::Compression;
+use kafka_wire::record::{BatchBuilder, RawHeaders, Seal};
+use kafka_wire::types::{LeaderEpoch, Offset, PartitionId, ProducerEpoch, ProducerId};
 use kafka_wire::wire::Str;
 
 on_both_brokers!(
@@ -27,6 +29,9 @@ on_both_brokers!(
     commits_carry_words_and_epochs,
     a_batch_that_begins_below_the_position_hands_out_nothing_twice,
     the_example_reads_a_topic_and_goes_on_where_it_stopped,
+    a_batch_that_grows_too_large_names_the_setting_that_allows_it,
+    a_log_that_was_cut_is_noticed_by_the_committed_epoch,
+    partitions_are_read_to_the_end_that_they_have,
 );
 on_every_broker!(committed_records_alone_count_for_the_lag);
 
@@ -453,4 +458,66 @@ async fn the_example_reads_a_topic_and_goes_on_where_it_stopped(broker: TestBrok
         ended.expect("the example ends in order");
         assert_eq!(seen, numbers.collect());
     }
+}
+
+async fn a_batch_that_grows_too_large_names_the_setting_that_allows_it(broker: TestBroker) {
+    let client = connect(&broker).await;
+    let (topic, builder) = new_group(&broker, &client, 1).await;
+    let own = partition(&topic, 0);
+    let mut batch = BatchBuilder::new(3 << 20);
+    batch.append(1_000, None, Some(&vec![b'x'; 2 << 20]), RawHeaders::EMPTY).expect("it fits");
+    let seal = Seal {
+        producer_id: ProducerId(-1),
+        producer_epoch: ProducerEpoch(-1),
+        base_sequence: -1,
+        transactional: false,
+        compression: Compression::Gzip,
+    };
+    write_batch(&client, &own, batch.seal(seal).expect("gzip is in this build")).await;
+    let mut consumer = builder.clone().decompression_limit_bytes(1 << 20).build(client.clone()).await.expect("a list");
+    let refused = within("the error", WAIT, consumer.next()).await.expect_err("it is too large");
+    let expected = ConsumeError::DecompressionLimit { partition: own.clone(), offset: Offset(0), limit_bytes: 1 << 20 };
+    assert_eq!(refused, GroupConsumerError::Consume(expected));
+    assert!(refused.to_string().contains("decompression_limit_bytes"));
+    // It is not skipped, whatever is committed.
+    consumer.close().await.expect("the group works");
+    let mut consumer = builder.build(client.clone()).await.expect("a list");
+    let record = within("a record", WAIT, consumer.next()).await.expect("it is allowed");
+    assert_eq!(record.value.map(|value| value.len()), Some(2 << 20));
+    consumer.close().await.expect("the group works");
+}
+
+async fn a_log_that_was_cut_is_noticed_by_the_committed_epoch(broker: TestBroker) {
+    let client = connect(&broker).await;
+    let (topic, builder) = new_group(&broker, &client, 1).await;
+    fill(&client, &topic, 1, 0..10).await;
+    let own = partition(&topic, 0);
+    let builder = builder.manual_commit();
+    let mut consumer = builder.clone().build(client.clone()).await.expect("a list");
+    assert_eq!(take(&mut consumer, 10).await.len(), 10);
+    // As if the group had read more of this leader's time than the log has now.
+    let committed = CommittedOffset { leader_epoch: LeaderEpoch(0), ..CommittedOffset::new(Offset(50)) };
+    consumer.commit_offsets(vec![(own, committed)]).await.expect("the group works");
+    consumer.close().await.expect("the group works");
+    // Without the epoch it would begin anew, as the reset policy says, and nobody would know.
+    let mut consumer = builder.build(client.clone()).await.expect("a list");
+    let refused = within("the error", WAIT, consumer.next()).await.expect_err("the log is another one");
+    let GroupConsumerError::Consume(refused) = refused else { panic!("{refused:?}") };
+    assert!(matches!(refused, ConsumeError::Diverged { end_offset: Offset(10), .. }), "{refused:?}");
+    consumer.close().await.expect("the group works");
+}
+
+async fn partitions_are_read_to_the_end_that_they_have(broker: TestBroker) {
+    let client = connect(&broker).await;
+    let (topic, _) = new_group(&broker, &client, 3).await;
+    fill(&client, &topic, 2, 0..10).await;
+    let all: Vec<_> = (0..3).map(|index| partition(&topic, index)).collect();
+    let mut read = BTreeMap::<i32, Vec<i64>>::new();
+    let done = read_to_end(&client, &all, ConsumerConfig::default(), |own, record| {
+        read.entry(own.partition.0).or_default().push(record.offset);
+    });
+    within("the end", WAIT, done).await.expect("the topic can be read");
+    assert_eq!(read, BTreeMap::from([(0, (0..5).collect()), (1, (0..5).collect())]));
+    let missing = read_to_end(&client, &[partition(&topic, 9)], ConsumerConfig::default(), |_, _| {}).await;
+    assert!(matches!(missing, Err(ReadToEndError::Metadata(_))), "{missing:?}");
 }
