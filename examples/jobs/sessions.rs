@@ -1,4 +1,4 @@
-//! The sessions of each user: clicks less than two seconds apart.
+//! The sessions of each user: clicks at most two seconds apart.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ mod tests {
     #[test]
     fn clicks_close_to_each_other_are_one_session() {
         let mut driver = TestDriver::new(job("test", &["in".to_owned(), "out".to_owned()]));
-        for at in [0, 1_900, 1_000, 3_900, 7_000] {
+        for at in [0, 1_900, 1_000, 3_901, 7_000] {
             driver.pipe("in", Some("ann"), "/", at);
         }
         driver.end_of_input();
@@ -41,7 +41,7 @@ mod tests {
             out,
             [
                 r#"{"from":0,"to":3900,"clicks":3}"#,
-                r#"{"from":3900,"to":5900,"clicks":1}"#,
+                r#"{"from":3901,"to":5901,"clicks":1}"#,
                 r#"{"from":7000,"to":9000,"clicks":1}"#
             ]
         );

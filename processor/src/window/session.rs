@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::millis;
 
-/// Windows of a key's activity: records less than the gap apart are in one session, which ends the gap after its last
-/// record. Two sessions become one when a record falls between them.
+/// Windows of a key's activity: records at most the gap apart are in one session, which ends the gap after its last
+/// record. Two sessions become one when a record falls between them. Records just the gap apart are together in
+/// Flink (`EventTimeSessionWindows`) and in Kafka Streams (`SessionWindows`), too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Session {
     gap_ms: i64,

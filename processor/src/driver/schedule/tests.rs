@@ -107,7 +107,7 @@ fn model(job: Job, times: &[i64]) -> BTreeMap<i64, u64> {
                 starts.for_each(|start| *counts.entry(start).or_default() += 1);
             }
             Job::Sessions => {
-                let start = last.filter(|(_, before)| time - before < GAP).map_or(*time, |(start, _)| start);
+                let start = last.filter(|(_, before)| time - before <= GAP).map_or(*time, |(start, _)| start);
                 last = Some((start, *time));
                 *counts.entry(start).or_default() += 1;
             }

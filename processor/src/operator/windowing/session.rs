@@ -38,17 +38,21 @@ impl<A: 'static, S: Serde<View = Owned<A>>> Serde for ActivitySerde<S> {
     }
 }
 
-/// The timing of sessions: each is due at its end.
+/// The timing of sessions: each is due behind its end, since a record at the end still belongs to it.
 pub struct SessionTiming;
+
+const fn due(end: i64) -> i64 {
+    end.saturating_add(1)
+}
 
 impl<A> Timing<Activity<A>> for SessionTiming {
     fn due(&self, sessions: &VecDeque<Item<Activity<A>>>, _closed_up_to: TimestampMs) -> Option<i64> {
         // Sessions of a key do not overlap, so the first one ends first.
-        sessions.front().map(|session| session.value.end)
+        sessions.front().map(|session| due(session.value.end))
     }
 
     fn last_due(&self, sessions: &VecDeque<Item<Activity<A>>>, _closed_up_to: TimestampMs) -> Option<i64> {
-        sessions.back().map(|session| session.value.end)
+        sessions.back().map(|session| due(session.value.end))
     }
 
     fn span(&self, session: &Item<Activity<A>>) -> Window {
@@ -64,12 +68,12 @@ const fn window<A>(session: &Item<Activity<A>>) -> Window {
 fn touched<A>(sessions: &VecDeque<Item<Activity<A>>>, at: i64, end: i64) -> std::ops::Range<usize> {
     // Most records belong to the last session or begin one behind it.
     match sessions.back() {
-        Some(last) if at >= last.value.end => return sessions.len()..sessions.len(),
+        Some(last) if at > last.value.end => return sessions.len()..sessions.len(),
         Some(last) if at >= last.at.0 => return sessions.len() - 1..sessions.len(),
         _ => {}
     }
-    let first = sessions.partition_point(|session| session.value.end <= at);
-    first..sessions.partition_point(|session| session.at.0 < end).max(first)
+    let first = sessions.partition_point(|session| session.value.end < at);
+    first..sessions.partition_point(|session| session.at.0 <= end).max(first)
 }
 
 impl Windowing for Session {
@@ -110,7 +114,7 @@ impl Windowing for Session {
         let first = sessions.get(touched.start).filter(|_| !touched.is_empty()).map(|session| session.at);
         let Some(first) = first else {
             // The record would be in a session that has ended, so it is late, unless an open session takes it in.
-            if end <= store.closed_up_to().0 {
+            if due(end) <= store.closed_up_to().0 {
                 return false;
             }
             let begin = || Activity { end, kept: init() };
