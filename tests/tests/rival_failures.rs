@@ -15,6 +15,7 @@ use kafka_wire::consumer::IsolationLevel;
 use kafka_wire::producer::{AppendError, NewRecord, ProducerConfig};
 use kafka_wire::record::HeadersBuf;
 use kafka_wire::types::{PartitionId, TimestampMs};
+use processor::runtime::Deaths;
 use processor::{App, Config, Emit, Partitions, RunError, Running, Topology, Tumbling, U64, Utf8, Watermark};
 use tokio::time::Instant;
 
@@ -72,10 +73,12 @@ async fn no_acknowledgement_of_a_send_is_dropped(broker: TestBroker) {
 async fn a_start_right_after_a_kill_gets_through(broker: TestBroker) {
     let bench = Bench::new(&broker).await;
     let words: Vec<String> = (0..2_000).map(|number| format!("word{}", number % 7)).collect();
-    let mut running = bench.app(Emit::OnUpdate).start().await.expect("the job starts");
+    let deaths = Deaths::default();
+    let app = bench.app(Emit::OnUpdate).with_deaths(&deaths);
+    let mut running = app.start().await.expect("the job starts");
     for (round, chunk) in words.chunks(words.len() / 10).enumerate() {
         let kills = running.status().kills;
-        running.kill_worker(0);
+        deaths.kill(0);
         bench.feed(&chunk.iter().map(String::as_str).collect::<Vec<_>>()).await;
         // `finished` replaces the worker as soon as it is dead, while its last transaction is still open.
         let what = format!("kill {round} and the commit after it");

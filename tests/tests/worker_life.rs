@@ -4,7 +4,7 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
-use conformance::reader::create_topic;
+use conformance::reader::{create_topic, read_to_end};
 use conformance::{TestBroker, on_both_brokers, within};
 use kafka_wire::client::{CallOptions, Client, ClientConfig, GroupMember, Lane, Node, RequestError, commit_offsets};
 use kafka_wire::cluster::{CommittedOffset, CoordinatorKind, GroupMetadata, TopicPartition};
@@ -12,7 +12,8 @@ use kafka_wire::group::{GroupConfig, GroupError, GroupEvent};
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::consumer_group_heartbeat::ConsumerGroupHeartbeatRequest;
 use kafka_wire::protocol::create_partitions::{CreatePartitionsRequest, CreatePartitionsTopic};
-use kafka_wire::types::{Offset, PartitionId};
+use kafka_wire::record::{BatchBuilder, RawHeaders, Seal};
+use kafka_wire::types::{IsolationLevel, Offset, PartitionId};
 use processor::{App, Config, Emit, Running, Topology, Tumbling, U64, Utf8, Watermark};
 use testkit::broker::{Broker, BrokerConfig};
 use tokio::time::{Instant, timeout};
@@ -23,6 +24,7 @@ on_both_brokers!(
     an_offset_of_another_program_ends_the_job_and_names_its_place,
     an_input_that_grows_ends_a_job_whose_state_depends_on_it,
     an_input_that_is_deleted_ends_the_job_where_that_is_asked,
+    an_input_that_is_deleted_holds_up_no_other,
 );
 
 async fn a_consumer_with_the_same_group_id_is_refused(broker: TestBroker) {
@@ -116,6 +118,49 @@ async fn an_input_that_is_deleted_ends_the_job_where_that_is_asked(broker: TestB
     bench.client.delete_topics(&[bench.input.as_str().into()]).await.expect("the cluster answers");
     let error = within("the end of the job", PATIENCE, running.finished()).await.expect_err("its input is gone");
     assert!(error.to_string().contains(&bench.input), "{error}");
+}
+
+/// By default the others go on, also in transactions that began before anybody knew.
+async fn an_input_that_is_deleted_holds_up_no_other(broker: TestBroker) {
+    let bench = Bench::new(&broker, 1).await;
+    let other = broker.unique("other");
+    create_topic(&bench.client, &other, 1).await;
+    let mut job = Topology::builder(&bench.application_id);
+    let lines = job.keyed_stream(&bench.input, Utf8, Utf8);
+    lines.map(|line| line.value.to_owned()).to(&bench.output, Utf8, processor::serde::Text);
+    let lines = job.keyed_stream(&other, Utf8, Utf8);
+    lines.map(|line| line.value.to_owned()).to(&bench.output, Utf8, processor::serde::Text);
+    let mut config = bench.config();
+    config.set("metadata.max.age.ms", "500").expect("a known key");
+    let running = App::new(job.build().expect("a valid job"), config).start().await.expect("the job starts");
+    let mut running =
+        bench.until(running, "its tasks", |status| status.tasks == 2 && status.running_workers == 1).await;
+    let input = TopicPartition::new(bench.input.as_str(), PartitionId(0));
+    let other = TopicPartition::new(other.as_str(), PartitionId(0));
+    write_line(&bench.client, &input, "before").await;
+    running = bench.until(running, "the first record", |status| status.commits > 0 && status.records_out == 1).await;
+    bench.client.delete_topics(&[bench.input.as_str().into()]).await.expect("the cluster answers");
+    for count in 2..12 {
+        write_line(&bench.client, &other, "after").await;
+        running = bench.until(running, "a record of the other", |status| status.records_out >= count).await;
+        if let Ok(end) = timeout(Duration::from_millis(300), running.finished()).await {
+            end.expect("the job goes on");
+        }
+    }
+    let commits = running.status().commits;
+    write_line(&bench.client, &other, "last").await;
+    let running = bench.until(running, "another commit", |status| status.commits > commits).await;
+    running.stop().await.expect("the job stops");
+    let read = read_to_end(&bench.client, &bench.output, IsolationLevel::ReadCommitted).await;
+    let count = |word: &str| read.iter().filter(|record| record.value.as_deref() == Some(word.as_bytes())).count();
+    assert_eq!((count("before"), count("after"), count("last")), (1, 10, 1), "each once");
+}
+
+async fn write_line(client: &Client, partition: &TopicPartition, line: &str) {
+    let mut builder = BatchBuilder::new(256);
+    builder.append(1_000, Some(b"key"), Some(line.as_bytes()), RawHeaders::EMPTY).expect("it fits");
+    let batch = builder.seal(Seal::default()).expect("not compressed");
+    conformance::writer::write_batch(client, partition, batch).await;
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use crate::input::Job;
 use crate::jobs::Place;
+use crate::latency::Load;
 use crate::systems::System;
 
 /// The parameters of a measurement.
@@ -24,6 +25,10 @@ pub(crate) enum Command {
     Windows(u64),
     /// Measure the stores alone: all cases, or one case as the process of it.
     State(Option<String>),
+    /// Measure latency.
+    Latency(Load),
+    /// Be the process whose latency is measured.
+    LatencyJob(Vec<String>),
 }
 
 impl Arguments {
@@ -40,6 +45,8 @@ impl Arguments {
                 "restart" => return Ok(Command::Restart(arguments.records)),
                 "windows" => return Ok(Command::Windows(arguments.records)),
                 "state" => return Ok(Command::State(given.next())),
+                "latency" => return Load::parse(given).map(Command::Latency).ok_or_else(|| USAGE.to_owned()),
+                "latency-job" => return Ok(Command::LatencyJob(given.collect())),
                 "job" => return Place::parse(given).map(Command::Job).ok_or_else(|| USAGE.to_owned()),
                 _ => return Err(USAGE.to_owned()),
             }
@@ -72,4 +79,5 @@ const USAGE: &str =
     "usage: bench-processor [--records 1M] [--jobs a,b1,b2,c,d] [--systems waterwheel,streams,streams-cached,flink]
        bench-processor [--records 10M] restart
        bench-processor [--records 10M] windows
-       bench-processor state";
+       bench-processor state
+       bench-processor latency [--rate 5000] [--partitions 6] [--stages 1|2] [--seconds 10] [--transaction-version 2] [KEY=VALUE ..]";

@@ -8,6 +8,7 @@
 //! ```
 //! The last three measure Waterwheel alone: the time from a kill to the first new result, jobs with many open windows,
 //! and the stores by themselves.
+//! `latency` in place of the options measures latency at a steady rate instead, see [`latency`].
 //!
 //! Needs a JDK (17 or newer) and Maven. For each job the input is written once. Then each system runs it in a process
 //! of its own, one system after the other, with one thread and 6 partitions. The output is read as a `read_committed`
@@ -25,6 +26,7 @@ mod input;
 mod jobs;
 mod kafka;
 mod life;
+mod latency;
 mod measure;
 mod report;
 mod state;
@@ -56,6 +58,8 @@ fn main() -> ExitCode {
             Command::Restart(records) => life::restart(records).await.map(|()| true),
             Command::Windows(records) => life::windows(records).await.map(|()| true),
             Command::State(case) => state::run(case.as_deref()).map(|()| true),
+            Command::Latency(load) => load.measure().await,
+            Command::LatencyJob(given) => latency::run_job(given.into_iter()).await,
         }
     });
     match done {

@@ -230,7 +230,7 @@ impl Drop for Process {
 
 /// Fields 14 and 15 of /proc/PID/stat, in ticks of 1/100 s (proc(5)); the second field, a name in parentheses,
 /// may contain anything.
-fn cpu_seconds(stat: &str) -> Option<f64> {
+pub(crate) fn cpu_seconds(stat: &str) -> Option<f64> {
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_ascii_whitespace().skip(11);
     let user: u64 = fields.next()?.parse().ok()?;

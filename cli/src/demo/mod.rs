@@ -25,6 +25,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use kafka_wire::client::{Client, ClientConfig};
 use kafka_wire::rng::Rng;
+use processor::runtime::Deaths;
 use processor::{App, CompressionType, Config, Running, Topology, check_brokers};
 use testkit::broker::{Broker, BrokerConfig};
 
@@ -115,8 +116,9 @@ impl Run<'_> {
         note!("loaded     {loaded}");
 
         note!("{}", indent(&topology.describe()).trim_end());
-        let running = App::new(topology, self.config()?).bounded().start().await?;
-        let work = work(running, options, loaded.lines, stop).await?;
+        let deaths = Deaths::default();
+        let app = App::new(topology, self.config()?).bounded().with_deaths(&deaths);
+        let work = work((app.start().await?, deaths), options, loaded.lines, stop).await?;
 
         let read = Read { lines: loaded.lines, lines_not_utf8: expected.undecodable };
         let extent = match work.interrupted {
@@ -223,7 +225,12 @@ fn broker(options: &Options) -> Result<(Option<Broker>, String), Box<dyn Error>>
 }
 
 /// Runs the job to its end, and kills workers at the moments that the seed gives.
-async fn work(mut running: Running, options: &Options, lines: u64, stop: &mut Stop) -> Result<Work, Box<dyn Error>> {
+async fn work(
+    (mut running, deaths): (Running, Deaths),
+    options: &Options,
+    lines: u64,
+    stop: &mut Stop,
+) -> Result<Work, Box<dyn Error>> {
     let mut rng = Rng::from_seed(options.seed);
     let mut victims = rng.clone();
     // Kill k falls into the k-th of equal parts of the first two thirds: a kill takes a moment, and the rest is short.
@@ -255,7 +262,7 @@ async fn work(mut running: Running, options: &Options, lines: u64, stop: &mut St
                 if is_time && !busy.is_empty() {
                     kills.pop_front();
                     kills_wished += 1;
-                    running.kill_worker(busy[usize::try_from(victims.below(busy.len() as u64))?]);
+                    deaths.kill(busy[usize::try_from(victims.below(busy.len() as u64))?]);
                 }
             }
         }

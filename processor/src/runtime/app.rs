@@ -10,6 +10,7 @@ use tracing::{info, warn};
 use super::config::Config;
 use super::error::RunError;
 use super::instance::Instance;
+use super::kill::Deaths;
 use super::spec::Spec;
 use super::start;
 use super::status::Status;
@@ -23,13 +24,14 @@ pub struct App {
     topology: Topology,
     config: Config,
     is_bounded: bool,
+    deaths: Option<Deaths>,
 }
 
 impl App {
     /// Makes a job that runs until it is stopped.
     #[must_use]
     pub fn new(topology: Topology, config: Config) -> Self {
-        Self { topology, config, is_bounded: false }
+        Self { topology, config, is_bounded: false, deaths: None }
     }
 
     /// Makes the job bounded: it reads to the ends that the source topics have at the start, closes every
@@ -40,13 +42,20 @@ impl App {
         self
     }
 
+    /// Lets `deaths` kill workers. For demonstrations and tests.
+    #[must_use]
+    pub fn with_deaths(mut self, deaths: &Deaths) -> Self {
+        self.deaths = Some(deaths.clone());
+        self
+    }
+
     /// Starts the workers: checks the configuration, finds the topics, and creates the job's own. Waits up to
     /// `start.timeout.ms` for brokers that are down or moving. Cancel safe: if the future is dropped, nothing runs.
     ///
     /// # Errors
     /// See [`RunError`]; after an error nothing runs.
     pub async fn start(self) -> Result<Running, RunError> {
-        let Self { topology, config, is_bounded } = self;
+        let Self { topology, config, is_bounded, deaths } = self;
         config.validate()?;
         let topology = match config.undecodable {
             Some(undecodable) => topology.with_undecodable(undecodable),
@@ -71,7 +80,8 @@ impl App {
                 ends: ends.clone(),
                 board: Arc::default(),
                 control: Arc::default(),
-                kill: Arc::default(),
+                index,
+                deaths: deaths.clone(),
             };
             let end = thread::spawn(spec.clone())?;
             slots.push(Slot { spec, end: Some(end) });
@@ -176,15 +186,6 @@ impl Running {
     pub fn busy_workers(&self) -> Vec<usize> {
         let has_tasks = |slot: &Slot| slot.spec.board.has_tasks();
         self.slots.iter().enumerate().filter(|(_, slot)| has_tasks(slot)).map(|(index, _)| index).collect()
-    }
-
-    /// Kills a worker as a crash would, in the middle of its next transaction: records written, nothing committed,
-    /// no LeaveGroup. A worker without work for some 300 ms dies without a transaction. [`Running::finished`] replaces
-    /// it. For demonstrations and tests. An index beyond the workers has no effect.
-    pub fn kill_worker(&self, index: usize) {
-        if let Some(slot) = self.slots.get(index) {
-            slot.spec.kill.press();
-        }
     }
 
     /// Waits until a bounded run has ended; an unbounded one never does. Replaces workers that were killed,

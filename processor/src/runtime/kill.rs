@@ -1,15 +1,18 @@
 //! Deaths on request, for demonstrations and tests: a worker dies as in a crash, in the middle of a transaction.
+//!
+//! A job knows nothing of this unless it is given [`Deaths`] when it is made.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kafka_wire::rng::Rng;
 use kafka_wire::time::Moment;
 
-/// Whether and when a worker is to die.
-#[derive(Debug, Default)]
-pub(super) struct KillSwitch {
-    is_pressed: AtomicBool,
+/// Lets workers of a job die, see [`App::with_deaths`](super::App::with_deaths). Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub struct Deaths {
+    wished: Arc<Mutex<BTreeSet<usize>>>,
 }
 
 /// The point of a commit at which a worker dies, with the records of the transaction at the brokers.
@@ -21,20 +24,22 @@ pub(super) enum Death {
     After(Duration),
 }
 
-impl KillSwitch {
-    /// Lets the worker die at its next commit, or when it is idle for a while.
-    pub(super) fn press(&self) {
-        self.is_pressed.store(true, Ordering::Release);
+impl Deaths {
+    /// Lets a worker die as a crash would, in the middle of its next transaction: records written, nothing committed, no
+    /// goodbye. One that has nothing to do for some 300 ms dies without.
+    /// [`Running::finished`](super::Running::finished) replaces it. An index beyond the workers does nothing.
+    pub fn kill(&self, worker: usize) {
+        self.wished.lock().unwrap_or_else(PoisonError::into_inner).insert(worker);
     }
 
     /// Whether the worker dies now; true once.
-    pub(super) fn takes(&self) -> bool {
-        self.is_pressed.swap(false, Ordering::AcqRel)
+    pub(super) fn takes(&self, worker: usize) -> bool {
+        self.wished.lock().unwrap_or_else(PoisonError::into_inner).remove(&worker)
     }
 
     /// Whether the worker dies in this commit; half of the time in the middle of it.
-    pub(super) fn takes_in_commit(&self, now: Moment) -> Option<Death> {
-        if !self.takes() {
+    pub(super) fn takes_in_commit(&self, worker: usize, now: Moment) -> Option<Death> {
+        if !self.takes(worker) {
             return None;
         }
         let mut rng = Rng::from_seed(now.as_nanos());

@@ -30,5 +30,6 @@ mod wiring;
 pub use app::{App, Running, terminated};
 pub use config::{AssignmentStrategy, CompressionType, Config, ConfigError, ForeignOffsets, KEYS, MissingTopic};
 pub use error::RunError;
+pub use kill::Deaths;
 pub use requirements::check_brokers;
 pub use status::Status;

@@ -6,7 +6,7 @@ use kafka_wire::wire::Str;
 
 use super::config::Config;
 use super::control::Control;
-use super::kill::KillSwitch;
+use super::kill::Deaths;
 use super::status::Board;
 use crate::topology::Topology;
 use crate::worker::Ends;
@@ -24,5 +24,7 @@ pub(super) struct Spec {
     pub(super) ends: Option<Arc<Ends>>,
     pub(super) board: Arc<Board>,
     pub(super) control: Arc<Control>,
-    pub(super) kill: Arc<KillSwitch>,
+    /// Its number, and what lets it die, in demonstrations and tests.
+    pub(super) index: usize,
+    pub(super) deaths: Option<Deaths>,
 }

@@ -36,14 +36,7 @@ impl Board {
         let mut notes = self.notes();
         let now = std::mem::take(&mut notes.now);
         notes.tasks.clear();
-        let before = &mut notes.before;
-        before.records_in += now.records_in;
-        before.records_out += now.records_out;
-        before.late += now.late;
-        before.undecodable += now.undecodable;
-        before.restored += now.restored;
-        before.commits += now.commits;
-        before.aborts += now.aborts;
+        notes.before.add(&now.without_holdings());
         now.commits > 0
     }
 
@@ -86,7 +79,7 @@ pub struct Status {
     pub aborts: u64,
     /// Number of times that a worker started over after a temporary failure.
     pub restarts: u64,
-    /// Workers killed by [`crate::Running::kill_worker`].
+    /// Workers killed by [`Deaths`](super::Deaths).
     pub kills: u64,
     /// Records that came after their window had closed.
     pub late: u64,
@@ -105,25 +98,31 @@ pub struct Status {
 
 impl Status {
     pub(super) fn sum<'a>(workers: impl IntoIterator<Item = &'a Board>) -> Self {
-        let mut status = Self::default();
+        let (mut all, mut restarts, mut kills, mut running_workers) = (Totals::default(), 0, 0, 0);
         for board in workers {
             let notes = board.notes();
-            for totals in [&notes.before, &notes.now] {
-                status.records_in += totals.records_in;
-                status.records_out += totals.records_out;
-                status.commits += totals.commits;
-                status.aborts += totals.aborts;
-                status.late += totals.late;
-                status.undecodable += totals.undecodable;
-                status.restored += totals.restored;
-            }
-            status.restarts += notes.restarts;
-            status.kills += notes.kills;
-            status.tasks += notes.now.tasks;
-            status.lag += u64::try_from(notes.now.lag).unwrap_or_default();
-            status.running_workers += usize::from(notes.now.is_running);
+            all.add(&notes.before);
+            all.add(&notes.now);
+            restarts += notes.restarts;
+            kills += notes.kills;
+            running_workers += usize::from(notes.now.is_running);
         }
-        status
+        let Totals { records_in, records_out, late, undecodable, restored, commits, aborts, tasks, lag, .. } = all;
+        let lag = u64::try_from(lag).unwrap_or_default();
+        Self {
+            records_in,
+            records_out,
+            late,
+            undecodable,
+            restored,
+            commits,
+            aborts,
+            tasks,
+            lag,
+            restarts,
+            kills,
+            running_workers,
+        }
     }
 }
 

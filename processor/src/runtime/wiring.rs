@@ -304,7 +304,8 @@ impl<'s> Wiring<'s> {
             self.transaction.take().expect("the machine has one operation on the transaction at a time");
         let (client, group) = (self.client.clone(), self.member.group_metadata());
         let is_commit = matches!(operation, Operation::Commit { .. });
-        let death = is_commit.then(|| self.spec.kill.takes_in_commit(self.client.now())).flatten();
+        let deaths = self.spec.deaths.as_ref().filter(|_| is_commit);
+        let death = deaths.and_then(|deaths| deaths.takes_in_commit(self.spec.index, self.client.now()));
         self.ending = Some(Box::pin(async move {
             let ending = carry_out_in(&mut transaction, client, group, operation);
             let completion = match death {
@@ -381,7 +382,8 @@ impl<'s> Wiring<'s> {
             self.spec.board.report(self.worker.report());
             self.idle_ticks = if self.worker.is_idle() { self.idle_ticks + 1 } else { 0 };
         }
-        (self.idle_ticks >= IDLE_TICKS && self.spec.kill.takes()).then_some(Over::Killed)
+        let deaths = self.spec.deaths.as_ref().filter(|_| self.idle_ticks >= IDLE_TICKS);
+        deaths.is_some_and(|deaths| deaths.takes(self.spec.index)).then_some(Over::Killed)
     }
 }
 

@@ -21,6 +21,7 @@ mod panics;
 mod progress_log;
 mod sources;
 mod status;
+mod waiting;
 
 #[cfg(test)]
 mod tests;
@@ -37,7 +38,7 @@ pub use self::marks::write_marks;
 use self::panics::{catch, panicked};
 pub use self::sources::SourcePartitions;
 use self::sources::Sources;
-pub use self::status::{TaskId, TaskStatus};
+pub use self::status::{HeldBack, Holder, TaskId, TaskStatus};
 use crate::error::{Origin, ProcessError};
 use crate::operator::{Context, Counters, Input, Joints, Place, Signals, Stage, Undecodable, Untimed};
 use crate::output::{Output, SinkId, StoreId};
@@ -399,22 +400,6 @@ impl Task {
     #[must_use]
     pub const fn counters(&self) -> Counters {
         self.state.counters
-    }
-
-    /// The cause that holds event time back, in words: the source partitions that hold it back most, or the lack
-    /// of any later record.
-    #[must_use]
-    pub fn waits_for(&self) -> String {
-        let Some((contributor, watermark)) = self.state.time.held_by() else {
-            return "a record with a later event time in any partition of its sources".to_owned();
-        };
-        let (own, above) = self.sources.of(contributor);
-        let names: Vec<_> = own.iter().chain(&above).map(SourcePartitions::to_string).collect();
-        let names = names.join(", ");
-        match watermark.filter(|watermark| *watermark > NO_WATERMARK) {
-            Some(TimestampMs(at)) => format!("a record of {names} later than {at}, or until that counts as idle"),
-            None => format!("the first record of {names}, or until that counts as idle"),
-        }
     }
 
     /// Its present status. It costs a call for each store, whatever their size.

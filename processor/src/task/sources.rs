@@ -5,7 +5,8 @@ use std::fmt;
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::types::PartitionId;
 
-use crate::topology::{SourceKind, SourceSpec, Topology};
+use super::status::{Holder, TaskId};
+use crate::topology::{SourceKind, SourceSpec, SubTopologyId, Topology};
 use crate::watermark::Contributor;
 
 /// Partitions of a user's topic that the job reads.
@@ -34,6 +35,8 @@ enum Source {
     Input(SourcePartitions),
     /// The input is a repartition topic.
     Above {
+        /// The tasks that write it.
+        tasks: SubTopologyId,
         /// Topics read by the tasks that write it.
         own: Vec<String>,
         /// Topics read by tasks further upstream.
@@ -49,6 +52,7 @@ impl Sources {
                 Source::Input(SourcePartitions { topic, partition })
             }
             SourceKind::Repartition { upstream, .. } => Source::Above {
+                tasks: upstream,
                 own: topology.own_sources(upstream).map(str::to_owned).collect(),
                 further: topology.sources_above(upstream).into_iter().map(str::to_owned).collect(),
             },
@@ -69,7 +73,18 @@ impl Sources {
             },
             Contributor::Upstream { input, upstream } => match &self.0[input] {
                 Source::Input(_) => (Vec::new(), Vec::new()),
-                Source::Above { own, further } => (all(own, Some(upstream)), all(further, None)),
+                Source::Above { own, further, .. } => (all(own, Some(upstream)), all(further, None)),
+            },
+        }
+    }
+
+    /// The contributor by its name, `inputs` being those of the task.
+    pub(super) fn name(&self, contributor: Contributor, inputs: &[TopicPartition]) -> Holder {
+        match contributor {
+            Contributor::Input(input) => Holder::Input(inputs[input].clone()),
+            Contributor::Upstream { input, upstream } => match &self.0[input] {
+                Source::Input(_) => Holder::Input(inputs[input].clone()),
+                Source::Above { tasks, .. } => Holder::Task(TaskId { sub_topology: *tasks, partition: upstream }),
             },
         }
     }

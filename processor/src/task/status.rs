@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use kafka_wire::cluster::TopicPartition;
 use kafka_wire::types::{PartitionId, TimestampMs};
 
 use crate::operator::Counters;
@@ -20,6 +21,25 @@ impl fmt::Display for TaskId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}_{}", self.sub_topology.0, self.partition)
     }
+}
+
+/// The contributor that holds the watermark of a task back most.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HeldBack {
+    /// Its name.
+    pub by: Holder,
+    /// Its own watermark; none for one that has not been heard.
+    pub watermark: Option<TimestampMs>,
+}
+
+/// The name of a contributor to the event time of a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// A partition of a user's topic that the task reads.
+    Input(TopicPartition),
+    /// A task that writes a repartition topic that the task reads.
+    Task(TaskId),
 }
 
 /// The status of a task.

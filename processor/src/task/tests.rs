@@ -308,8 +308,12 @@ fn the_partition_that_event_time_waits_for_is_named() {
     let (mut task, mut output) = (task(COUNT), Recorder::default());
     process(&mut task, 0, &[(0, None, Some(&mark(0, 700, None)))], &mut output).expect("no error");
     assert_eq!(task.waits_for(), "the first record of in-1, or until that counts as idle");
+    let by = Holder::Task(TaskId { sub_topology: SOURCE, partition: PartitionId(1) });
+    assert_eq!(task.held_back(), Some(HeldBack { by: by.clone(), watermark: None }));
     process(&mut task, 1, &[(0, None, Some(&mark(1, 300, None)))], &mut output).expect("no error");
     assert_eq!(task.waits_for(), "a record of in-1 later than 300, or until that counts as idle");
+    assert_eq!(task.held_back(), Some(HeldBack { by, watermark: Some(TimestampMs(300)) }));
     process(&mut task, 2, &[(0, None, Some(&mark(1, 700, None)))], &mut output).expect("no error");
     assert_eq!(task.waits_for(), "a record with a later event time in any partition of its sources");
+    assert_eq!(task.held_back(), None);
 }

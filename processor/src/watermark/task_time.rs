@@ -258,6 +258,9 @@ impl TaskTime {
     /// No contributor, if all have the same watermark or there is only one.
     #[must_use]
     pub fn held_by(&self) -> Option<(Contributor, Option<TimestampMs>)> {
+        if self.has_heard_all() && self.certain() == self.greatest() {
+            return None;
+        }
         let watermark = |said: &Option<Said>| said.as_ref().map(|said| said.watermark);
         let (least, said) = self.contributors().min_by_key(|(_, said)| watermark(said))?;
         let greatest = self.contributors().map(|(_, said)| watermark(&said)).max()?;
@@ -285,12 +288,16 @@ impl TaskTime {
             Input::Source { generator, .. } => Some(generator.watermark()).filter(|_| !generator.is_idle()),
             Input::Repartition(progress) => progress.least_active(),
         };
+        self.inputs.iter().filter_map(least_active).min().unwrap_or_else(|| self.greatest())
+    }
+
+    /// The greatest of all contributors.
+    fn greatest(&self) -> TimestampMs {
         let greatest = |input: &Input| match input {
             Input::Source { generator, .. } => generator.watermark(),
             Input::Repartition(progress) => progress.greatest(),
         };
-        let least = self.inputs.iter().filter_map(least_active).min();
-        least.or_else(|| self.inputs.iter().map(greatest).max()).unwrap_or(NO_WATERMARK)
+        self.inputs.iter().map(greatest).max().unwrap_or(NO_WATERMARK)
     }
 
     fn has_heard_all(&self) -> bool {

@@ -1,10 +1,13 @@
 //! A task that a worker holds: its life, and the positions of its inputs.
 
+use std::time::Duration;
+
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::record::Records;
 use kafka_wire::time::Moment;
 use kafka_wire::types::{Offset, TimestampMs};
 
+use super::commit_times::CommitTimes;
 use super::end::Fatal;
 use super::place::Place;
 use crate::error::ProcessError;
@@ -39,6 +42,7 @@ pub(super) struct Held {
     inputs: Vec<Input>,
     restores: Vec<Restore>,
     restored_records: u64,
+    pub(super) commits: CommitTimes,
     /// Whether its changelogs are being read, or have been.
     is_restoring: bool,
     /// Whether the group had a committed offset for any input.
@@ -102,7 +106,8 @@ impl Held {
             }
         }
         let restores = changelogs.into_iter().filter(is_to_read).map(restore).collect();
-        Self { id, task, inputs, restores, restored_records: 0, is_restoring: false, had_offset }
+        let (commits, restored_records, is_restoring) = (CommitTimes::default(), 0, false);
+        Self { id, task, inputs, restores, restored_records, commits, is_restoring, had_offset }
     }
 
     /// The inputs with their positions.
@@ -288,7 +293,9 @@ impl Held {
         self.task.has_doubts()
     }
 
-    pub(super) fn committed(&mut self) {
+    /// The transaction is committed, which took so long.
+    pub(super) fn committed(&mut self, took: Duration) {
+        self.commits.note(took);
         self.task.committed();
         for input in &mut self.inputs {
             input.committed = input.position;

@@ -17,6 +17,7 @@
 
 mod action;
 mod bounds;
+mod commit_times;
 mod end;
 mod held;
 mod inspection;
@@ -30,6 +31,7 @@ mod tasks;
 
 pub use action::{Action, Completion, Operation, OperationId};
 pub use bounds::{Ends, end_of};
+pub use commit_times::CommitTimes;
 pub use end::{End, Fatal};
 pub use held::Life;
 pub use inspection::MissingTopic;

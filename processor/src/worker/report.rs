@@ -3,8 +3,9 @@
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::types::Offset;
 
+use super::commit_times::CommitTimes;
 use super::held::Life;
-use crate::task::{TaskId, TaskStatus};
+use crate::task::{HeldBack, TaskId, TaskStatus};
 
 /// The report about one task.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +19,10 @@ pub struct TaskReport {
     pub inputs: Vec<InputReport>,
     /// Event time, counters and sizes; `None` until the take-over of the task is complete.
     pub status: Option<TaskStatus>,
+    /// The one that holds its watermark back; none when all that it hears of say the same.
+    pub held_back: Option<HeldBack>,
+    /// Transactions that it was part of.
+    pub commits: CommitTimes,
 }
 
 /// The progress of an input of a task.
@@ -59,4 +64,40 @@ pub struct Totals {
     pub is_finished: bool,
     /// Whether every assigned task runs.
     pub is_running: bool,
+}
+
+impl Totals {
+    /// Adds those of another worker, or of an earlier life.
+    pub fn add(&mut self, other: &Self) {
+        let Self {
+            records_in,
+            records_out,
+            late,
+            undecodable,
+            restored,
+            commits,
+            aborts,
+            tasks,
+            lag,
+            is_finished,
+            is_running,
+        } = other;
+        self.records_in += records_in;
+        self.records_out += records_out;
+        self.late += late;
+        self.undecodable += undecodable;
+        self.restored += restored;
+        self.commits += commits;
+        self.aborts += aborts;
+        self.tasks += tasks;
+        self.lag += lag;
+        self.is_finished &= is_finished;
+        self.is_running &= is_running;
+    }
+
+    /// Those that remain of a life that is over: what it did, not what it held.
+    #[must_use]
+    pub const fn without_holdings(self) -> Self {
+        Self { tasks: 0, lag: 0, is_finished: false, is_running: false, ..self }
+    }
 }

@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn answers_that_are_late_for_another_reason_cost_little() {
-        for (low, high) in [(MILLI, 60 * MILLI), (0 * MILLI, 24 * MILLI)] {
+        for (low, high) in [(MILLI, 60 * MILLI), (Duration::ZERO, 24 * MILLI)] {
             let mut world = World::new(MILLI);
             world.run(10_000, between(MILLI / 2, MILLI / 2), between(low, high));
             assert_eq!(world.too_early, 0);

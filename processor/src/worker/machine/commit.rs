@@ -139,6 +139,7 @@ impl Worker {
 
     fn begin_preparing(&mut self, now: Moment, outbox: &mut dyn Outbox) {
         self.committing = self.choose_committing(now);
+        self.committing_since = now;
         self.preparing = Some(0);
         self.prepare(outbox);
     }
@@ -228,7 +229,7 @@ impl Worker {
     fn confirm(&mut self, now: Moment) {
         for id in std::mem::take(&mut self.committing) {
             if let Some(held) = self.tasks.get_mut(id) {
-                held.committed();
+                held.committed(now.since(self.committing_since));
                 self.watch.count(held);
             }
         }

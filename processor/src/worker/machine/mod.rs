@@ -68,6 +68,8 @@ pub struct Worker {
     committing: Vec<TaskId>,
     /// An input whose offset is in the commit in progress, or was in the last one.
     last_committed: Option<TopicPartition>,
+    /// When that commit began.
+    committing_since: Moment,
     marks: Marks,
     /// Whether a commit waits for the ends of sources.
     is_looking: bool,
@@ -109,6 +111,7 @@ impl Worker {
             commit,
             committing: Vec::new(),
             last_committed: None,
+            committing_since: now,
             marks: Marks::default(),
             is_looking: false,
             source_ends: None,

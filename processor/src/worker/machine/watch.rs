@@ -10,6 +10,7 @@ use tracing::{info, warn};
 use super::Worker;
 use crate::operator::Counters;
 use crate::task::{TaskId, TaskStatus};
+use crate::worker::commit_times::CommitTimes;
 use crate::worker::held::{Held, Life};
 use crate::worker::membership::Phase;
 use crate::worker::report::{InputReport, TaskReport, Totals};
@@ -182,7 +183,8 @@ impl Worker {
                 position: input.position,
                 lag: input.lag,
             });
-            TaskReport { id: held.id, life, inputs: inputs.collect(), status }
+            let (held_back, commits) = (held.task.held_back(), held.commits);
+            TaskReport { id: held.id, life, inputs: inputs.collect(), status, held_back, commits }
         };
         let mut reports: Vec<TaskReport> = self.tasks.iter_mut().map(report).collect();
         for claim in self.takeovers.iter().flat_map(|takeover| takeover.claims()) {
@@ -192,7 +194,8 @@ impl Worker {
                 lag: None,
             };
             let inputs = claim.inputs.iter().map(input).collect();
-            reports.push(TaskReport { id: claim.id, life: Life::Created, inputs, status: None });
+            let (id, life, commits) = (claim.id, Life::Created, CommitTimes::default());
+            reports.push(TaskReport { id, life, inputs, status: None, held_back: None, commits });
         }
         reports.sort_unstable_by_key(|report| report.id);
         reports
