@@ -479,7 +479,7 @@ async fn a_batch_that_grows_too_large_names_the_setting_that_allows_it(broker: T
     let expected = ConsumeError::DecompressionLimit { partition: own.clone(), offset: Offset(0), limit_bytes: 1 << 20 };
     assert_eq!(refused, GroupConsumerError::Consume(expected));
     assert!(refused.to_string().contains("decompression_limit_bytes"));
-    // It is not skipped, whatever is committed.
+    // The record is not skipped, whatever is committed.
     consumer.close().await.expect("the group works");
     let mut consumer = builder.build(client.clone()).await.expect("a list");
     let record = within("a record", WAIT, consumer.next()).await.expect("it is allowed");
@@ -495,11 +495,11 @@ async fn a_log_that_was_cut_is_noticed_by_the_committed_epoch(broker: TestBroker
     let builder = builder.manual_commit();
     let mut consumer = builder.clone().build(client.clone()).await.expect("a list");
     assert_eq!(take(&mut consumer, 10).await.len(), 10);
-    // As if the group had read more of this leader's time than the log has now.
+    // The committed offset is as if the group had read more of this leader's epoch than the log has now.
     let committed = CommittedOffset { leader_epoch: LeaderEpoch(0), ..CommittedOffset::new(Offset(50)) };
     consumer.commit_offsets(vec![(own, committed)]).await.expect("the group works");
     consumer.close().await.expect("the group works");
-    // Without the epoch it would begin anew, as the reset policy says, and nobody would know.
+    // Without the epoch, reading would begin anew by the reset policy, and no error would show it.
     let mut consumer = builder.build(client.clone()).await.expect("a list");
     let refused = within("the error", WAIT, consumer.next()).await.expect_err("the log is another one");
     let GroupConsumerError::Consume(refused) = refused else { panic!("{refused:?}") };

@@ -1,4 +1,4 @@
-//! Consume, transform, produce: what a program makes of `GroupConsumer` and a transactional `Producer`.
+//! Consume, transform, produce: a program with `GroupConsumer` and a transactional `Producer`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -42,7 +42,7 @@ async fn records_are_carried_over_once_through_aborts_and_rebalances(broker: Tes
             let config = ProducerConfig::transactional(broker.unique(id));
             tokio::spawn(Carrier::run(client.clone(), builder.clone(), config, output.clone(), Arc::clone(&done)))
         };
-        // The second one comes when the first is in the middle of it.
+        // The second program joins while the first is in the middle of its work.
         let first = carry("first");
         within("a third", WAIT, until(&done, RECORDS / 3)).await;
         let second = carry("second");
@@ -61,7 +61,7 @@ async fn records_are_carried_over_once_through_aborts_and_rebalances(broker: Tes
     }
 }
 
-/// Writes the numbers in small batches, so that there are many to stop between.
+/// Writes the numbers in small batches, so that there are many places to stop at.
 async fn fill(client: &Client, topic: &str) {
     for first in (0..RECORDS).step_by(10) {
         let numbers: Vec<String> = (first..first + 10).map(|number| number.to_string()).collect();
@@ -77,7 +77,7 @@ async fn until(done: &AtomicUsize, count: usize) {
     }
 }
 
-/// A program that carries records over, transaction by transaction.
+/// A program that carries records over, one transaction after the other.
 struct Carrier {
     consumer: GroupConsumer,
     producer: Producer,
@@ -85,7 +85,7 @@ struct Carrier {
     /// Records of the open transaction.
     carried: usize,
     transactions: usize,
-    /// Records that were carried over for good, by all.
+    /// Records that all programs have carried over in committed transactions.
     done: Arc<AtomicUsize>,
 }
 
@@ -107,9 +107,9 @@ impl Carrier {
         carrier.consumer.close().await.expect("nothing is left to commit");
     }
 
-    /// One poll, and everything that follows from it.
+    /// Polls once, and does everything that follows from the result.
     async fn step(&mut self) {
-        // The other one may finish the rest, so waiting has an end.
+        // The other program may finish the rest, so waiting has a limit.
         let polled = tokio::time::timeout(Duration::from_millis(100), self.consumer.poll()).await;
         let Ok(polled) = polled else { return };
         let mut values: Vec<Vec<u8>> = Vec::new();
@@ -159,7 +159,7 @@ impl Carrier {
         }
     }
 
-    /// Drops what the transaction has, and goes back to where it began.
+    /// Drops the records of the transaction, and goes back to where it began.
     async fn abort(&mut self) {
         if self.carried > 0 {
             self.producer.abort_transaction().await.expect("the coordinator answers");

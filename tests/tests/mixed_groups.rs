@@ -1,7 +1,8 @@
-//! Groups of three clients, ours, Java's and librdkafka's, that share a topic: each leads in turn, with each assignor
-//! that all of them have.
+//! Groups of three clients, ours, Java's and librdkafka's, that share a topic. Each client leads in turn, with each
+//! assignor that all of them have.
 //!
-//! Who joins first leads. The records that come when all three have their share are read by somebody, each once.
+//! The member that joins first leads. The records that are written when all three have their share must be
+//! read, each by one member.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -54,10 +55,10 @@ enum Member {
 
 const MEMBERS: [Member; 3] = [Member::Ours, Member::Java, Member::Librdkafka];
 const PARTITIONS: i32 = 6;
-/// Records that are written when everybody is there.
+/// Records that are written when all members have joined.
 const RECORDS: i32 = 60;
 
-/// Everything that a group of one run has.
+/// The parts of a group of one run.
 #[derive(Clone)]
 struct Group {
     bootstrap: String,
@@ -84,7 +85,7 @@ async fn each_leads(broker: TestBroker, assignor: Assignor, java_class: &'static
 }
 
 impl Group {
-    /// Whether all clients are installed.
+    /// Returns whether all clients are installed.
     async fn run(&self, order: [Member; 3]) -> bool {
         let mut ours = None;
         let mut others = Vec::new();
@@ -127,7 +128,7 @@ impl Group {
         true
     }
 
-    /// Waits until the group has so many members and shares no more.
+    /// Waits until the group has this many members and has finished rebalancing.
     async fn until_stable(&self, members: usize) {
         let stable = || async {
             let coordinator = self.client.coordinator(CoordinatorKind::Group, &self.id).await.ok()?;
@@ -224,13 +225,13 @@ async fn read(group: Group, log: Arc<Mutex<Log>>, stopped: oneshot::Receiver<()>
     consumer.close().await.expect("the coordinator takes the offsets");
 }
 
-/// Ends a foreign client that nothing comes to. Longer than the others take to join.
+/// Time without a record after which a foreign client ends; longer than the others take to join.
 const SILENCE_MS: &str = "60000";
 
-/// Records of one member, after which a foreign client ends.
+/// Number of records of one member after which a foreign client ends.
 const SHARE: &str = "20";
 
-/// Reads in a group until nothing has come for a while, and prints the values.
+/// Reads in a group until no record has come for a while, and prints the values.
 const SCRIPT: &str = r#"
 import sys, time
 from confluent_kafka import Consumer

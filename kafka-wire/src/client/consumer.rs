@@ -208,7 +208,7 @@ async fn run(shared: Arc<Shared>) {
         let timeout = shared.start(&mut calls);
         tokio::select! {
             biased;
-            // A call is cancelled by the end of the runtime alone, which ends this task too.
+            // A call is cancelled only by the end of the runtime, which ends this task too.
             Some(done) = calls.join_next() => match done {
                 Ok(done) => shared.finish(done),
                 Err(_) => return,

@@ -1,4 +1,4 @@
-//! Reading partitions once, from their first record to the end that they have at the start.
+//! Reads partitions once, from their first record to the end that they have at the start.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,7 +11,7 @@ use crate::consumer::{ConsumeError, ConsumerConfig};
 use crate::record::Record;
 use crate::types::Offset;
 
-/// The reasons for which a topic cannot be read to its end.
+/// The reason why a topic cannot be read to its end.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum ReadToEndError {
@@ -21,15 +21,15 @@ pub enum ReadToEndError {
     Consume(ConsumeError),
 }
 
-/// Hands every record that the partitions have now to `handle`, in the order of each partition: to fill a table from a
-/// topic, for example. Under `read_committed` "now" ends at the last stable offset.
+/// Passes every record that the partitions have now to `handle`, in the order of each partition, for example to fill
+/// a table from a topic. With `read_committed`, "now" ends at the last stable offset.
 ///
 /// Batches that decompress to more than 128 MiB are an error, as for [`Decompressed::default`].
 ///
-/// Cancel safe in that nothing is left running.
+/// Cancel safe: a cancelled call leaves nothing running.
 ///
 /// # Errors
-/// See [`ReadToEndError`]; records before the error were handed out.
+/// See [`ReadToEndError`]; records before the error were passed to `handle`.
 pub async fn read_to_end(
     client: &Client,
     partitions: &[TopicPartition],

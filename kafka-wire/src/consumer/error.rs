@@ -45,7 +45,8 @@ pub enum ConsumeError {
         /// The offset at which they diverge (exclusive end of the common part).
         end_offset: Offset,
     },
-    /// A batch decompresses to more bytes than the reader allows it: a bomb, or a limit that is too low for the topic.
+    /// A batch decompresses to more bytes than the reader allows: it is a decompression bomb, or the limit is
+    /// too low for the topic.
     DecompressionLimit {
         /// The partition.
         partition: TopicPartition,

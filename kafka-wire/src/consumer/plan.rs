@@ -98,7 +98,7 @@ pub(super) fn request(
     room_bytes: usize,
     version: Option<i16>,
 ) -> (FetchRequest, Option<i16>) {
-    // Where the version is not known yet, `at_version` takes out what it cannot carry.
+    // As long as the version is not known, `at_version` removes the fields that it does not have.
     let has_epochs = version.is_none_or(|version| version >= FIRST_VERSION_WITH_EPOCHS);
     // Partitions are grouped by topic, because a topic may occur only once in a request; the topic that waits longest
     // goes first, and so within it.
@@ -138,8 +138,8 @@ pub(super) fn request(
     (request, (!has_ids).then_some(LAST_VERSION_WITH_NAMES))
 }
 
-/// The request without the fields that a version does not have: below version 12 a leader cannot be told which history
-/// was read, and so cannot notice that it is another one.
+/// Returns the request without the fields that a version does not have: below version 12 a leader cannot be told which
+/// history was read, and so cannot notice that its own is another one.
 #[must_use]
 pub fn at_version(request: &FetchRequest, version: i16) -> FetchRequest {
     let mut request = request.clone();

@@ -127,8 +127,8 @@ fn find<'a>(
     Ok(&found.log)
 }
 
-/// The answer to a reader that has read further in the leader's epoch than the log goes: its records are of another
-/// history. Kafka looks at this before it looks at the range of offsets. Source: KIP-595.
+/// The response to a reader whose position in the leader's epoch is beyond the log: its records are of another history.
+/// Kafka checks this before the range of offsets. Source: KIP-595.
 fn diverged(state: &State, topic: &FetchTopic, partition: &FetchPartition) -> Option<PartitionData> {
     let log = &state.topics.partition(&state.topic_name(&topic.topic, topic.topic_id), partition.partition)?.log;
     let end_offset = log.end_offset().0;
