@@ -120,7 +120,7 @@ async fn an_input_that_is_deleted_ends_the_job_where_that_is_asked(broker: TestB
     assert!(error.to_string().contains(&bench.input), "{error}");
 }
 
-/// By default the others go on, also in transactions that began before anybody knew.
+/// By default the other inputs go on, also in transactions that began before the deletion was known.
 async fn an_input_that_is_deleted_holds_up_no_other(broker: TestBroker) {
     let bench = Bench::new(&broker, 1).await;
     let other = broker.unique("other");

@@ -27,7 +27,7 @@ pub(crate) enum Command {
     State(Option<String>),
     /// Measure latency.
     Latency(Load),
-    /// Be the process whose latency is measured.
+    /// Run as the process whose latency is measured.
     LatencyJob(Vec<String>),
 }
 

@@ -1,14 +1,14 @@
-//! Latency at a steady rate, from a record's creation to its result before a `read_committed` reader; and its cost.
+//! Latency at a steady rate, from the creation of a record to its result at a `read_committed` reader, and its cost.
 //!
 //! ```text
 //! cargo run --release --manifest-path bench/processor/Cargo.toml -- latency [--rate 5000] [--partitions 6]
 //!     [--stages 1] [--seconds 10] [--transaction-version 2] [KEY=VALUE ..]
 //! ```
-//! The record's value is the moment of its creation. One stage hands it on in upper case; two stages shuffle it and
-//! put out the last value of a key after each commit. `KEY=VALUE` are settings of the job.
+//! The record's value is the moment of its creation. A job of one stage hands it on in upper case; a job of two stages
+//! shuffles it and puts out the last value of a key after each commit. `KEY=VALUE` are settings of the job.
 //!
-//! The broker's CPU is told with and without the job: the load and the reader take a good part of it. The program that
-//! makes the load shares the machine with both.
+//! The broker's CPU is printed with and without the job, since the load and the reader cause a good part of it.
+//! The program that makes the load shares the machine with both.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -32,7 +32,7 @@ use tokio::sync::oneshot;
 
 use crate::measure::cpu_seconds;
 
-/// The load, and the job that is under it.
+/// The load, and the job under it.
 #[derive(Clone)]
 pub(crate) struct Load {
     rate: u64,
@@ -44,7 +44,7 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Takes the arguments behind `latency`; `None` when they cannot be used.
+    /// Reads the arguments behind `latency`; `None` if they cannot be used.
     pub(crate) fn parse(mut given: impl Iterator<Item = String>) -> Option<Self> {
         let mut load =
             Self { rate: 5_000, partitions: 6, stages: 1, seconds: 10, transaction_version: 2, settings: Vec::new() };
@@ -62,9 +62,9 @@ impl Load {
         Some(load)
     }
 
-    /// Measures, and prints what was found.
+    /// Measures, and prints the results.
     pub(crate) async fn measure(&self) -> Result<bool, Box<dyn Error>> {
-        // With a larger young generation the broker's collections do not make the tail.
+        // With a larger young generation the broker's garbage collections do not dominate the slowest results.
         let config =
             RealConfig { heap_mib: 3_072, transaction_version: self.transaction_version, ..RealConfig::default() };
         let kafka = RealKafka::start(config).await?;
@@ -175,12 +175,12 @@ fn topology(stages: &str, partitions: i32) -> Result<Topology, BuildErrors> {
     builder.build()
 }
 
-/// The moment that a value tells, in microseconds since the start.
+/// Returns the moment that a value holds, in microseconds since the start.
 fn created(value: &[u8]) -> Option<i64> {
     std::str::from_utf8(value.get(..20)?).ok()?.parse().ok()
 }
 
-/// Writes records at the rate, each with the moment of its creation; returns how often it fell behind.
+/// Writes records at the rate, each with the moment of its creation. Returns how often it fell behind.
 async fn write(
     client: Client,
     load: Load,
@@ -197,7 +197,7 @@ async fn write(
         tick.tick().await;
         let due = (started.elapsed().as_secs_f64() * load.rate as f64) as u64;
         behind += u64::from(due.saturating_sub(sent) > load.rate / 20);
-        // Those of one moment go to one partition, as a sticky partitioner does it.
+        // Records of one moment go to one partition, as with a sticky partitioner.
         let partition = i32::try_from(sent % load.partitions.unsigned_abs() as u64).map_err(|error| tell(&error))?;
         while sent < due {
             let partition = if load.stages == 1 { partition } else { (sent % load.partitions as u64) as i32 };
@@ -221,7 +221,7 @@ async fn write(
 struct Seen {
     since: Option<Instant>,
     first: Option<Instant>,
-    /// Records by latency in tenths of a millisecond.
+    /// Number of records by latency in tenths of a millisecond.
     latencies: BTreeMap<u64, u64>,
 }
 
@@ -257,7 +257,7 @@ impl Seen {
                 if record.offset < batch.position.0 {
                     continue;
                 }
-                // A backlog from before the job says nothing of its latency.
+                // Records from before the start of the job say nothing about its latency.
                 if self.since.is_none_or(|since| created >= since) {
                     *self.latencies.entry((now - created).as_micros() as u64 / 100).or_default() += 1;
                 }
@@ -296,7 +296,7 @@ impl Seen {
 struct Job(Child);
 
 impl Job {
-    /// Ends it; returns what it says of itself.
+    /// Ends the process. Returns the status that it printed.
     fn finish(mut self) -> Result<String, Box<dyn Error>> {
         drop(self.0.stdin.take());
         let mut said = String::new();
@@ -322,7 +322,7 @@ impl Process {
         stat.and_then(|stat| cpu_seconds(&stat)).unwrap_or_default()
     }
 
-    /// The share of a core that it takes during `work`.
+    /// Returns the share of a core that the process uses during `work`.
     async fn share_of(&self, work: impl AsyncFnOnce() -> Result<(), Box<dyn Error>>) -> Result<f64, Box<dyn Error>> {
         let (before, began) = (self.cpu_seconds(), Instant::now());
         work().await?;
@@ -330,7 +330,7 @@ impl Process {
     }
 }
 
-/// The process whose command line names the broker's directory.
+/// Returns the process whose command line names the broker's directory.
 fn broker_id(kafka: &RealKafka) -> Result<u32, Box<dyn Error>> {
     let directory = kafka.data().parent().ok_or("the data lie in the node's directory")?.display().to_string();
     for entry in fs::read_dir("/proc")? {

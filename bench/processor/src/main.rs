@@ -7,8 +7,7 @@
 //! cargo run --release --manifest-path bench/processor/Cargo.toml -- state
 //! ```
 //! The last three measure Waterwheel alone: the time from a kill to the first new result, jobs with many open windows,
-//! and the stores by themselves.
-//! `latency` in place of the options measures latency at a steady rate instead, see [`latency`].
+//! and the stores by themselves. `latency` in place of the options measures latency at a steady rate, see [`latency`].
 //!
 //! Needs a JDK (17 or newer) and Maven. For each job the input is written once. Then each system runs it in a process
 //! of its own, one system after the other, with one thread and 6 partitions. The output is read as a `read_committed`

@@ -1,6 +1,6 @@
 //! Deaths on request, for demonstrations and tests: a worker dies as in a crash, in the middle of a transaction.
 //!
-//! A job knows nothing of this unless it is given [`Deaths`] when it is made.
+//! A job has no such handle unless it is given [`Deaths`] when it is made.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,7 +9,7 @@ use std::time::Duration;
 use kafka_wire::rng::Rng;
 use kafka_wire::time::Moment;
 
-/// Lets workers of a job die, see [`App::with_deaths`](super::App::with_deaths). Clones are the same.
+/// A handle that kills workers of a job, see [`App::with_deaths`](super::App::with_deaths). Clones are the same handle.
 #[derive(Clone, Debug, Default)]
 pub struct Deaths {
     wished: Arc<Mutex<BTreeSet<usize>>>,
@@ -25,9 +25,10 @@ pub(super) enum Death {
 }
 
 impl Deaths {
-    /// Lets a worker die as a crash would, in the middle of its next transaction: records written, nothing committed, no
-    /// goodbye. One that has nothing to do for some 300 ms dies without.
-    /// [`Running::finished`](super::Running::finished) replaces it. An index beyond the workers does nothing.
+    /// Kills a worker as a crash would, in the middle of its next transaction: records are written,
+    /// nothing is committed, and the worker does not leave the group. A worker that is idle for some 300 ms dies
+    /// without a transaction. [`Running::finished`](super::Running::finished) replaces it. An index beyond the
+    /// workers has no effect.
     pub fn kill(&self, worker: usize) {
         self.wished.lock().unwrap_or_else(PoisonError::into_inner).insert(worker);
     }

@@ -24,7 +24,7 @@ pub(super) struct Spec {
     pub(super) ends: Option<Arc<Ends>>,
     pub(super) board: Arc<Board>,
     pub(super) control: Arc<Control>,
-    /// Its number, and what lets it die, in demonstrations and tests.
+    /// Number of the worker, and the handle that kills it, in demonstrations and tests.
     pub(super) index: usize,
     pub(super) deaths: Option<Deaths>,
 }

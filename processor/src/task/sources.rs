@@ -35,7 +35,7 @@ enum Source {
     Input(SourcePartitions),
     /// The input is a repartition topic.
     Above {
-        /// The tasks that write it.
+        /// The tasks that write the topic.
         tasks: SubTopologyId,
         /// Topics read by the tasks that write it.
         own: Vec<String>,
@@ -78,7 +78,7 @@ impl Sources {
         }
     }
 
-    /// The contributor by its name, `inputs` being those of the task.
+    /// Returns the contributor by its name; `inputs` are those of the task.
     pub(super) fn name(&self, contributor: Contributor, inputs: &[TopicPartition]) -> Holder {
         match contributor {
             Contributor::Input(input) => Holder::Input(inputs[input].clone()),

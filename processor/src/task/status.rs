@@ -29,7 +29,7 @@ impl fmt::Display for TaskId {
 pub struct HeldBack {
     /// Its name.
     pub by: Holder,
-    /// Its own watermark; none for one that has not been heard.
+    /// Its own watermark; `None` if none has been received.
     pub watermark: Option<TimestampMs>,
 }
 

@@ -1,4 +1,4 @@
-//! The contributor that event time waits for.
+//! The contributor for which event time waits.
 
 use kafka_wire::types::TimestampMs;
 
@@ -6,7 +6,7 @@ use super::{HeldBack, SourcePartitions, Task};
 use crate::watermark::NO_WATERMARK;
 
 impl Task {
-    /// The contributor that holds the watermark back most; none when all contributors say the same.
+    /// Returns the contributor that holds the watermark back most; `None` if all contributors have the same watermark.
     #[must_use]
     pub fn held_back(&self) -> Option<HeldBack> {
         let (contributor, watermark) = self.state.time.held_by()?;

@@ -291,7 +291,7 @@ impl TaskTime {
         self.inputs.iter().filter_map(least_active).min().unwrap_or_else(|| self.greatest())
     }
 
-    /// The greatest of all contributors.
+    /// Returns the greatest time of all contributors.
     fn greatest(&self) -> TimestampMs {
         let greatest = |input: &Input| match input {
             Input::Source { generator, .. } => generator.watermark(),

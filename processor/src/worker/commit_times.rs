@@ -1,16 +1,17 @@
-//! How long commits take.
+//! The durations of commits.
 
 use std::time::Duration;
 
-/// Transactions that were committed, and how long that took: from when results are put out to the coordinator's answer.
+/// The number of committed transactions, and the time that they took: from the moment at which results are put out
+/// to the coordinator's answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CommitTimes {
     /// Number of commits.
     pub count: u64,
-    /// The last one.
+    /// Duration of the last one.
     pub last: Duration,
-    /// The longest one.
+    /// Longest duration.
     pub worst: Duration,
 }
 

@@ -293,7 +293,7 @@ impl Held {
         self.task.has_doubts()
     }
 
-    /// The transaction is committed, which took so long.
+    /// Notes that the transaction is committed, and that this took `took`.
     pub(super) fn committed(&mut self, took: Duration) {
         self.commits.note(took);
         self.task.committed();

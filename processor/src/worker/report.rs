@@ -19,9 +19,9 @@ pub struct TaskReport {
     pub inputs: Vec<InputReport>,
     /// Event time, counters and sizes; `None` until the take-over of the task is complete.
     pub status: Option<TaskStatus>,
-    /// The one that holds its watermark back; none when all that it hears of say the same.
+    /// The contributor that holds its watermark back; `None` if all contributors have the same watermark.
     pub held_back: Option<HeldBack>,
-    /// Transactions that it was part of.
+    /// Transactions that the task was part of.
     pub commits: CommitTimes,
 }
 
@@ -67,7 +67,7 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// Adds those of another worker, or of an earlier life.
+    /// Adds the numbers of another worker, or of an earlier life of this one.
     pub fn add(&mut self, other: &Self) {
         let Self {
             records_in,
@@ -95,7 +95,7 @@ impl Totals {
         self.is_running &= is_running;
     }
 
-    /// Those that remain of a life that is over: what it did, not what it held.
+    /// Returns the part that remains when a worker has ended: its work, and not its state.
     #[must_use]
     pub const fn without_holdings(self) -> Self {
         Self { tasks: 0, lag: 0, is_finished: false, is_running: false, ..self }

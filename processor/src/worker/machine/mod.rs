@@ -68,7 +68,7 @@ pub struct Worker {
     committing: Vec<TaskId>,
     /// An input whose offset is in the commit in progress, or was in the last one.
     last_committed: Option<TopicPartition>,
-    /// When that commit began.
+    /// The time at which that commit began.
     committing_since: Moment,
     marks: Marks,
     /// Whether a commit waits for the ends of sources.
