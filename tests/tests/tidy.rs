@@ -70,17 +70,6 @@ const FUNCTION_LINES_MAX: usize = 70;
 /// Columns of a line, in comments as in code (`max_width` in rustfmt.toml).
 const WIDTH_MAX: usize = 120;
 
-/// Places whose comments have not been rewritten yet for the rules of width and of plain English.
-const NOT_YET_PLAIN: &[&str] = &[
-    "kafka-wire/src/admin/",
-    "kafka-wire/src/client/",
-    "kafka-wire/src/consumer/",
-    "kafka-wire/src/group/",
-    "kafka-wire/src/producer/",
-    "kafka-wire/src/session/",
-    "processor/",
-];
-
 /// Files that may have up to 1,000 lines, with the reason.
 const LONG_FILES: &[(&str, &str)] = &[];
 
@@ -91,10 +80,6 @@ const LONG_FUNCTIONS: &[(&str, &str)] = &[];
 fn sources() -> Vec<Source> {
     let rooms = ["kafka-wire", "processor", "testkit", "cli", "tests", "fuzz", "examples", "bench"];
     rooms.iter().flat_map(|room| files(room)).filter(|source| !source.path.contains("/protocol/generated/")).collect()
-}
-
-fn is_plain(source: &Source) -> bool {
-    !NOT_YET_PLAIN.iter().any(|place| source.path.starts_with(place))
 }
 
 #[track_caller]
@@ -219,7 +204,7 @@ fn comments_are_ascii() {
 #[test]
 fn comments_fit_into_the_width() {
     let mut found = Vec::new();
-    for source in sources().iter().filter(|source| is_plain(source)) {
+    for source in sources() {
         for (line, text) in source.lines() {
             let width = text.chars().count();
             if text.trim_start().starts_with("//") && width > WIDTH_MAX {
@@ -233,7 +218,7 @@ fn comments_fit_into_the_width() {
 #[test]
 fn comments_begin_with_the_name_of_a_thing() {
     let mut found = Vec::new();
-    for source in sources().iter().filter(|source| is_plain(source)) {
+    for source in sources() {
         for (line, text) in source.lines() {
             let Some(comment) = text.trim_start().strip_prefix("//") else { continue };
             let comment = comment.trim_start_matches(['/', '!']).trim();
