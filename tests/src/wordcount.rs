@@ -1,4 +1,4 @@
-//! Processes of the example `wordcount`, to be killed and started again.
+//! Processes of the examples, `wordcount` first, to be killed and started again.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader};
@@ -12,9 +12,10 @@ use tokio::time::Instant;
 
 use crate::{eventually, programs};
 
-/// A process of `wordcount`. Dropping it kills it.
+/// A process of an example. Dropping it kills it.
 #[derive(Debug)]
 pub struct WordCount {
+    program: &'static str,
     arguments: Vec<String>,
     temporary: PathBuf,
     process: Watched,
@@ -22,17 +23,26 @@ pub struct WordCount {
 }
 
 impl WordCount {
-    /// Starts a process with these arguments. `temporary` is its directory for temporary files: processes that stand
+    /// Starts `wordcount` with these arguments. `temporary` is its directory for temporary files: processes that stand
     /// for one machine share it.
     ///
     /// # Panics
     /// If the example cannot be built or started.
     #[must_use]
     pub fn start(arguments: &[&str], temporary: &Path) -> Self {
+        Self::start_program("wordcount", arguments, temporary)
+    }
+
+    /// As [`WordCount::start`], another example.
+    ///
+    /// # Panics
+    /// If the example cannot be built or started.
+    #[must_use]
+    pub fn start_program(program: &'static str, arguments: &[&str], temporary: &Path) -> Self {
         let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
         let log = Arc::default();
-        let process = spawn(&arguments, temporary, &log);
-        Self { arguments, temporary: temporary.to_owned(), process, log }
+        let process = spawn(program, &arguments, temporary, &log);
+        Self { program, arguments, temporary: temporary.to_owned(), process, log }
     }
 
     /// Kills the process with SIGKILL.
@@ -41,13 +51,13 @@ impl WordCount {
     /// If it had ended by itself: nothing that a test does to a job should end it.
     pub fn kill(&mut self) {
         let ended = self.process.try_wait().expect("the process is ours");
-        assert!(ended.is_none(), "wordcount ended by itself: {ended:?}\n{}", self.log());
+        assert!(ended.is_none(), "{} ended by itself: {ended:?}\n{}", self.program, self.log());
         self.process.kill().expect("the process is ours");
     }
 
     /// Starts a killed process again, with the same arguments.
     pub fn restart(&mut self) {
-        self.process = spawn(&self.arguments, &self.temporary, &self.log);
+        self.process = spawn(self.program, &self.arguments, &self.temporary, &self.log);
     }
 
     /// Asks the process to end with SIGTERM; returns its exit status and the time until its end.
@@ -58,7 +68,7 @@ impl WordCount {
         let started = Instant::now();
         self.process.terminate().expect("the process is ours");
         let end = || std::future::ready(self.process.try_wait().expect("the process is ours"));
-        let status = eventually("the end of wordcount after SIGTERM", Duration::from_secs(10), end).await;
+        let status = eventually("the end of an example after SIGTERM", Duration::from_secs(10), end).await;
         (status, started.elapsed())
     }
 
@@ -70,8 +80,8 @@ impl WordCount {
     }
 }
 
-fn spawn(arguments: &[String], temporary: &Path, log: &Arc<Mutex<VecDeque<String>>>) -> Watched {
-    let mut command = Command::new(programs::folder().join("wordcount"));
+fn spawn(program: &str, arguments: &[String], temporary: &Path, log: &Arc<Mutex<VecDeque<String>>>) -> Watched {
+    let mut command = Command::new(programs::folder().join(program));
     command.args(arguments).env("TMPDIR", temporary);
     let mut process = Watched::spawn(&command, None).expect("the example can be started");
     let stderr = process.take_stderr().expect("nobody has taken it yet");

@@ -1,0 +1,229 @@
+//! Stateful operators in processes that are killed: two processes of the example `jobs` share a group, are killed with
+//! SIGKILL and started again, while records keep coming. The committed output must equal a plain computation over the
+//! input.
+//!
+//! Every run prints its seed; `WATERWHEEL_SEED` repeats it, as far as the machine's timing allows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher, RandomState};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use conformance::reader::{Tail, create_topic, read_to_end, until_stable};
+use conformance::wordcount::WordCount;
+use conformance::{TestBroker, eventually, on_both_brokers};
+use kafka_wire::client::{Client, ClientConfig, ExclusiveProducer};
+use kafka_wire::consumer::IsolationLevel;
+use kafka_wire::producer::{NewRecord, ProducerConfig};
+use kafka_wire::rng::Rng;
+use kafka_wire::types::{PartitionId, TimestampMs};
+use tokio::time::sleep;
+
+on_both_brokers!(sessions_survive_kills, rows_of_a_table_survive_kills);
+
+const KILLS: u32 = 6;
+const PARTITIONS: i32 = 2;
+/// Longest wait for output: a rebalance takes a session timeout at worst, and processes start slowly beside other
+/// suites.
+const OUTPUT_WAIT_MAX: Duration = Duration::from_secs(120);
+
+/// Two processes of one job.
+struct Processes {
+    processes: Vec<WordCount>,
+    rng: Rng,
+    /// Removed at the end.
+    temporary: PathBuf,
+}
+
+impl Processes {
+    fn start(broker: &TestBroker, job: &str, topics: &[&str], seed: u64) -> Self {
+        let application = broker.unique(job);
+        let temporary = std::env::temp_dir().join(&application);
+        std::fs::create_dir_all(&temporary).expect("the directory for temporary files can be written");
+        let arguments = [&[job, broker.bootstrap(), &application], topics].concat();
+        let processes = (0..2).map(|_| WordCount::start_program("jobs", &arguments, &temporary)).collect();
+        Self { processes, rng: Rng::from_seed(seed), temporary }
+    }
+
+    /// Kills one after a moment, and starts it again after another.
+    async fn kill_one(&mut self) {
+        sleep(Duration::from_millis(self.rng.below(1_000))).await;
+        let victim = usize::try_from(self.rng.below(2)).expect("0 or 1");
+        self.processes[victim].kill();
+        sleep(Duration::from_millis(self.rng.below(500))).await;
+        self.processes[victim].restart();
+    }
+
+    async fn stop(self) {
+        for process in self.processes {
+            let log = process.log();
+            let (status, _) = process.stop().await;
+            assert!(status.success(), "SIGTERM: {status}\n{log}");
+        }
+        let _ = std::fs::remove_dir_all(&self.temporary);
+    }
+}
+
+/// The gap of the example's sessions.
+const GAP_MS: i64 = 2_000;
+
+async fn sessions_survive_kills(broker: TestBroker) {
+    let seed = seed();
+    let client = Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker answers");
+    let (input, output) = (broker.unique("clicks"), broker.unique("sessions"));
+    for topic in [&input, &output] {
+        create_topic(&client, topic, PARTITIONS).await;
+    }
+    let mut processes = Processes::start(&broker, "sessions", &[&input, &output], seed);
+    let tail = Tail::start(&client, &output, IsolationLevel::ReadCommitted).await;
+    let mut rng = Rng::from_seed(seed + 1);
+    let mut writer = Writer::open(&client, &input).await;
+    let (mut clicks, mut now) = (BTreeMap::<String, BTreeSet<i64>>::new(), 1_700_000_000_000);
+    for _ in 0..KILLS {
+        for _ in 0..20 {
+            for _ in 0..10 {
+                // Less than the second of disorder that the example allows for; no two clicks of a user at one time.
+                now += i64::try_from(rng.below(60)).expect("small");
+                let (user, at) = (rng.below(60), now - i64::try_from(rng.below(900)).expect("small"));
+                if clicks.entry(format!("user{user}")).or_default().insert(at) {
+                    writer.append(user, &format!("user{user}"), "/", at);
+                }
+            }
+            writer.flush().await;
+            sleep(Duration::from_millis(30)).await;
+        }
+        processes.kill_one().await;
+    }
+    // A click far ahead in every partition ends all sessions before it.
+    (0..2).for_each(|partition| writer.append(partition, &format!("end{partition}"), "/", now + 3_600_000));
+    writer.flush().await;
+
+    let expected: BTreeMap<_, _> = clicks.iter().flat_map(|(user, times)| sessions(user, times)).collect();
+    let all = || std::future::ready(tail.look(|arrivals| (arrivals.len() >= expected.len()).then_some(())));
+    eventually("all sessions", OUTPUT_WAIT_MAX, all).await;
+    processes.stop().await;
+    until_stable(&client, &output).await;
+    let mut found = BTreeMap::new();
+    for record in read_to_end(&client, &output, IsolationLevel::ReadCommitted).await {
+        let (user, value) = record.text();
+        let session: serde_json::Value = serde_json::from_str(value).expect("JSON");
+        let number = |name: &str| session[name].as_i64().expect("a number");
+        let earlier = found.insert((user.to_owned(), number("from")), (number("to"), number("clicks")));
+        assert_eq!(earlier, None, "twice: {user} {value}, seed {seed}");
+    }
+    assert_eq!(found, expected, "seed {seed}");
+    eprintln!("{} sessions right after {KILLS} kills, seed {seed}", found.len());
+}
+
+/// The sessions of sorted times: user and start, end and clicks.
+fn sessions<'a>(user: &'a str, times: &'a BTreeSet<i64>) -> Vec<((String, i64), (i64, i64))> {
+    let mut sessions: Vec<((String, i64), (i64, i64))> = Vec::new();
+    for time in times {
+        match sessions.last_mut() {
+            Some((_, (end, clicks))) if time < end => (*end, *clicks) = (time + GAP_MS, *clicks + 1),
+            _ => sessions.push(((user.to_owned(), *time), (time + GAP_MS, 1))),
+        }
+    }
+    sessions
+}
+
+async fn rows_of_a_table_survive_kills(broker: TestBroker) {
+    let seed = seed();
+    let client = Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker answers");
+    let names = ["orders", "customers", "enriched"].map(|name| broker.unique(name));
+    for topic in &names {
+        create_topic(&client, topic, PARTITIONS).await;
+    }
+    let topics = [names[0].as_str(), &names[1], &names[2]];
+    let mut processes = Processes::start(&broker, "enrich", &topics, seed);
+    let tail = Tail::start(&client, topics[2], IsolationLevel::ReadCommitted).await;
+    let mut customers = Writer::open(&client, topics[1]).await;
+    (0..50).for_each(|id| customers.append(id, &format!("c{id}"), &format!("name{id}"), 1_700_000_000_000));
+    customers.flush().await;
+
+    // Orders until each customer has been found once: from then on the rows are there.
+    let mut orders = Writer::open(&client, topics[0]).await;
+    let mut count = 0;
+    let mut order = |orders: &mut Writer| {
+        let id = count % 50;
+        orders.append(
+            id,
+            &format!("c{id}"),
+            &format!("order{count}"),
+            1_700_000_000_000 + i64::try_from(count).expect("few"),
+        );
+        count += 1;
+        count
+    };
+    let mut is_there = BTreeSet::new();
+    let started = tokio::time::Instant::now();
+    while is_there.len() < 50 {
+        assert!(started.elapsed() < OUTPUT_WAIT_MAX, "customers found: {}, seed {seed}", is_there.len());
+        (0..50).for_each(|_| _ = order(&mut orders));
+        orders.flush().await;
+        sleep(Duration::from_millis(300)).await;
+        tail.look(|arrivals| {
+            let found = arrivals.iter().map(|arrival| arrival.record.text());
+            is_there.extend(found.filter(|(_, value)| !value.contains("null")).map(|(key, _)| key.to_owned()));
+        });
+    }
+    let before = order(&mut orders) - 1;
+    let mut written = 0;
+    for _ in 0..KILLS {
+        for _ in 0..20 {
+            (0..10).for_each(|_| written = order(&mut orders));
+            orders.flush().await;
+            sleep(Duration::from_millis(30)).await;
+        }
+        processes.kill_one().await;
+    }
+    let all = usize::try_from(written).expect("few");
+    let arrived = || std::future::ready(tail.look(|arrivals| (arrivals.len() >= all).then_some(())));
+    eventually("all orders", OUTPUT_WAIT_MAX, arrived).await;
+    processes.stop().await;
+    until_stable(&client, topics[2]).await;
+    let mut found = BTreeSet::new();
+    for record in read_to_end(&client, topics[2], IsolationLevel::ReadCommitted).await {
+        let (key, value) = record.text();
+        let enriched: serde_json::Value = serde_json::from_str(value).expect("JSON");
+        let order = enriched["order"].as_str().and_then(|order| order.strip_prefix("order"));
+        let order: u64 = order.and_then(|order| order.parse().ok()).expect("the number of an order");
+        assert!(found.insert(order), "twice: {value}, seed {seed}");
+        if order >= before {
+            let name = format!("name{}", key.strip_prefix('c').expect("an id"));
+            assert_eq!(enriched["customer"].as_str(), Some(name.as_str()), "order {order}, seed {seed}");
+        }
+    }
+    assert_eq!(found.len(), all, "seed {seed}");
+    eprintln!("{all} orders right after {KILLS} kills, seed {seed}");
+}
+
+/// Writes records with keys: all of one number go to one partition.
+struct Writer {
+    producer: ExclusiveProducer,
+    topic: kafka_wire::producer::TopicHandle,
+}
+
+impl Writer {
+    async fn open(client: &Client, topic: &str) -> Self {
+        let mut producer = ExclusiveProducer::open(client, ProducerConfig::default()).await.expect("a producer opens");
+        let topic = producer.topic(topic).await.expect("the topic is there");
+        Self { producer, topic }
+    }
+
+    fn append(&mut self, number: u64, key: &str, value: &str, at: i64) {
+        let partition = PartitionId(i32::try_from(number % 2).expect("0 or 1"));
+        let (key, value) = (Some(key.as_bytes()), Some(value.as_bytes()));
+        let record = NewRecord { timestamp: TimestampMs(at), key, value, ..NewRecord::default() };
+        self.producer.append(self.topic, partition, record).expect("the buffer has room");
+    }
+
+    async fn flush(&mut self) {
+        self.producer.flush().await.expect("every record is acknowledged");
+    }
+}
+
+fn seed() -> u64 {
+    let given = std::env::var("WATERWHEEL_SEED").ok().map(|seed| seed.parse().expect("WATERWHEEL_SEED is a number"));
+    given.unwrap_or_else(|| RandomState::new().hash_one("operators") % 1_000_000)
+}
