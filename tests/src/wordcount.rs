@@ -1,4 +1,4 @@
-//! Processes of the examples, `wordcount` first, to be killed and started again.
+//! Processes of the examples (`wordcount` among them) that tests kill and start again.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader};
@@ -33,7 +33,7 @@ impl WordCount {
         Self::start_program("wordcount", arguments, temporary)
     }
 
-    /// As [`WordCount::start`], another example.
+    /// As [`WordCount::start`], for another example.
     ///
     /// # Panics
     /// If the example cannot be built or started.

@@ -1,6 +1,6 @@
-//! Stateful operators in processes that are killed: two processes of the example `jobs` share a group, are killed with
-//! SIGKILL and started again, while records keep coming. The committed output must equal a plain computation over the
-//! input.
+//! Stateful operators in processes that are killed. Two processes of the example `jobs` share a group,
+//! are killed with SIGKILL and started again while records keep coming. The committed output must equal a plain
+//! computation over the input.
 //!
 //! Every run prints its seed; `WATERWHEEL_SEED` repeats it, as far as the machine's timing allows.
 
@@ -31,7 +31,7 @@ const OUTPUT_WAIT_MAX: Duration = Duration::from_secs(120);
 struct Processes {
     processes: Vec<WordCount>,
     rng: Rng,
-    /// Removed at the end.
+    /// Temporary directory, removed at the end.
     temporary: PathBuf,
 }
 
@@ -45,7 +45,7 @@ impl Processes {
         Self { processes, rng: Rng::from_seed(seed), temporary }
     }
 
-    /// Kills one after a moment, and starts it again after another.
+    /// Kills a process after a moment, and starts it again after another one.
     async fn kill_one(&mut self) {
         sleep(Duration::from_millis(self.rng.below(1_000))).await;
         let victim = usize::try_from(self.rng.below(2)).expect("0 or 1");
@@ -82,7 +82,8 @@ async fn sessions_survive_kills(broker: TestBroker) {
     for _ in 0..KILLS {
         for _ in 0..20 {
             for _ in 0..10 {
-                // Less than the second of disorder that the example allows for; no two clicks of a user at one time.
+                // Times are out of order by less than the second that the example allows for, and no two clicks
+                // of a user have the same time.
                 now += i64::try_from(rng.below(60)).expect("small");
                 let (user, at) = (rng.below(60), now - i64::try_from(rng.below(900)).expect("small"));
                 if clicks.entry(format!("user{user}")).or_default().insert(at) {
@@ -94,7 +95,7 @@ async fn sessions_survive_kills(broker: TestBroker) {
         }
         processes.kill_one().await;
     }
-    // A click far ahead in every partition ends all sessions before it.
+    // A click far in the future in every partition ends all sessions before it.
     (0..2).for_each(|partition| writer.append(partition, &format!("end{partition}"), "/", now + 3_600_000));
     writer.flush().await;
 
@@ -115,7 +116,7 @@ async fn sessions_survive_kills(broker: TestBroker) {
     eprintln!("{} sessions right after {KILLS} kills, seed {seed}", found.len());
 }
 
-/// The sessions of sorted times: user and start, end and clicks.
+/// Computes the sessions of sorted times: user and start, end and clicks.
 fn sessions<'a>(user: &'a str, times: &'a BTreeSet<i64>) -> Vec<((String, i64), (i64, i64))> {
     let mut sessions: Vec<((String, i64), (i64, i64))> = Vec::new();
     for time in times {
@@ -141,7 +142,7 @@ async fn rows_of_a_table_survive_kills(broker: TestBroker) {
     (0..50).for_each(|id| customers.append(id, &format!("c{id}"), &format!("name{id}"), 1_700_000_000_000));
     customers.flush().await;
 
-    // Orders until each customer has been found once: from then on the rows are there.
+    // Writes orders until each customer has been found once: from then on the rows are known to be there.
     let mut orders = Writer::open(&client, topics[0]).await;
     let mut count = 0;
     let mut order = |orders: &mut Writer| {
@@ -198,7 +199,7 @@ async fn rows_of_a_table_survive_kills(broker: TestBroker) {
     eprintln!("{all} orders right after {KILLS} kills, seed {seed}");
 }
 
-/// Writes records with keys: all of one number go to one partition.
+/// A writer of records with keys; all records of one number go to one partition.
 struct Writer {
     producer: ExclusiveProducer,
     topic: kafka_wire::producer::TopicHandle,
