@@ -2,13 +2,38 @@
 //!
 //! `client` chooses the broker and retries.
 
+pub mod acls;
+pub mod alter_configs;
+pub mod alter_scram_users;
+pub mod create_partitions;
 pub mod create_topics;
+pub mod delete_group_offsets;
+pub mod delete_groups;
 pub mod delete_records;
 pub mod delete_topics;
+pub mod describe_configs;
+pub mod describe_groups;
+pub mod describe_scram_users;
+pub mod describe_transactions;
+pub mod list_groups;
 pub mod list_offsets;
+pub mod list_transactions;
+pub mod remove_group_members;
+pub mod resource;
 
 use std::collections::BTreeMap;
 use std::fmt;
+
+pub use acls::{Acl, AclFilter, AclOperation, AclPattern, AclPermission, AclResource};
+pub use alter_configs::ConfigChange;
+pub use alter_scram_users::ScramChange;
+pub use describe_configs::{ConfigEntry, ConfigSource};
+pub use describe_groups::{GroupDescription, MemberDescription};
+pub use describe_scram_users::ScramUser;
+pub use describe_transactions::TransactionDescription;
+pub use list_groups::GroupListing;
+pub use list_transactions::TransactionListing;
+pub use resource::ConfigResource;
 
 use crate::cluster::TopicPartition;
 use crate::protocol::ErrorCode;
@@ -36,13 +61,58 @@ impl NewTopic {
     }
 }
 
-/// The reason why an operation on one topic failed.
+/// The reason why an operation on one item failed: a topic, a group, a resource, a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TopicError {
+pub struct ItemError {
     /// The broker's code.
     pub code: ErrorCode,
-    /// The broker's message, if it has one.
+    /// The broker's words, if it has any.
     pub message: Option<Str>,
+}
+
+/// The reason why an operation on one topic failed.
+pub type TopicError = ItemError;
+
+impl ItemError {
+    /// `Ok` for the code of success.
+    fn check(code: i16, message: Option<Str>) -> Result<(), Self> {
+        let code = ErrorCode(code);
+        if code.is_none() { Ok(()) } else { Err(Self { code, message }) }
+    }
+
+    /// An answer that leaves the item out.
+    const fn missing() -> Self {
+        Self { code: ErrorCode::UNKNOWN_SERVER_ERROR, message: None }
+    }
+}
+
+/// The outcome of an operation, item by item, in the order in which they were asked for.
+pub type Outcomes<K, T = ()> = Vec<(K, Result<T, ItemError>)>;
+
+/// A mechanism of SCRAM, as users have credentials for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ScramMechanism {
+    /// SCRAM-SHA-256.
+    Sha256,
+    /// SCRAM-SHA-512.
+    Sha512,
+}
+
+impl ScramMechanism {
+    const fn number(self) -> i8 {
+        match self {
+            Self::Sha256 => 1,
+            Self::Sha512 => 2,
+        }
+    }
+
+    const fn from_number(number: i8) -> Option<Self> {
+        match number {
+            1 => Some(Self::Sha256),
+            2 => Some(Self::Sha512),
+            _ => None,
+        }
+    }
 }
 
 /// The outcome of an operation, topic by topic, in the order of the request.
@@ -72,7 +142,19 @@ pub struct ListedOffset {
     pub leader_epoch: LeaderEpoch,
 }
 
-/// Sorts the answers into the order of the questions. A topic that the response leaves out counts as an unknown error.
+/// Puts answers into the order of the questions. An item that the answer leaves out counts as an unknown error.
+fn outcomes_by<K: Clone, N: Ord, T>(
+    asked: &[K],
+    name: impl Fn(&K) -> N,
+    answers: impl Iterator<Item = (N, Result<T, ItemError>)>,
+) -> Outcomes<K, T> {
+    let mut answers: BTreeMap<_, _> = answers.collect();
+    let outcome = |key: &K| (key.clone(), answers.remove(&name(key)).unwrap_or_else(|| Err(ItemError::missing())));
+    asked.iter().map(outcome).collect()
+}
+
+/// Sorts the answers into the order of the questions. A topic that the response leaves out counts as an unknown
+/// error.
 fn outcomes(names: &[Str], answers: Vec<(Str, TopicError)>) -> TopicOutcomes {
     let mut answers: BTreeMap<_, _> = answers.into_iter().collect();
     let missing = TopicError { code: ErrorCode::UNKNOWN_SERVER_ERROR, message: None };
@@ -83,7 +165,7 @@ fn outcomes(names: &[Str], answers: Vec<(Str, TopicError)>) -> TopicOutcomes {
     names.iter().map(outcome).collect()
 }
 
-impl fmt::Display for TopicError {
+impl fmt::Display for ItemError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.message {
             Some(message) => write!(f, "{}: {message}", self.code.name()),
@@ -92,4 +174,4 @@ impl fmt::Display for TopicError {
     }
 }
 
-impl std::error::Error for TopicError {}
+impl std::error::Error for ItemError {}

@@ -163,12 +163,12 @@ impl Client {
 
     /// With KRaft any broker forwards the request to the controller; before, metadata names the broker
     /// that is the controller.
-    fn controller(&self) -> Node {
+    pub(super) fn controller(&self) -> Node {
         self.cluster().controller().map_or(Node::Any, Node::Broker)
     }
 
     /// The time that a broker gets for a slow request, and call options that wait a little longer for it.
-    fn slow_options(&self) -> (i32, CallOptions) {
+    pub(super) fn slow_options(&self) -> (i32, CallOptions) {
         let timeout = self.config().request_timeout;
         let broker_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
         (broker_ms, CallOptions { timeout: Some(timeout + Duration::from_secs(5)), ..CallOptions::default() })

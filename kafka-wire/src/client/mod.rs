@@ -11,6 +11,8 @@
 
 mod address;
 mod admin;
+mod admin_configs;
+mod admin_groups;
 mod backoff;
 mod clock;
 mod config;

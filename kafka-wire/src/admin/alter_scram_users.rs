@@ -1,0 +1,95 @@
+//! Setting and deleting the SCRAM credentials of users (KIP-554). A password does not leave this process: its salted
+//! hash does.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use super::{ItemError, Outcomes, ScramMechanism, outcomes_by};
+use crate::protocol::alter_user_scram_credentials::{
+    AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse, ScramCredentialDeletion,
+    ScramCredentialUpsertion,
+};
+use crate::wire::Str;
+
+/// A change of a user's credential. A user may be in one change of a request.
+#[derive(Clone, PartialEq, Eq)]
+pub enum ScramChange {
+    /// Adds a credential, or replaces it.
+    Upsert {
+        /// The user.
+        user: Str,
+        /// The mechanism.
+        mechanism: ScramMechanism,
+        /// Iterations of the hash; Kafka takes 4,096 to 16,384.
+        iterations: i32,
+        /// Random bytes.
+        salt: Bytes,
+        /// The password after salt and iterations: `ScramHash::salted_password`.
+        salted_password: Bytes,
+    },
+    /// Deletes a credential.
+    Delete {
+        /// The user.
+        user: Str,
+        /// The mechanism.
+        mechanism: ScramMechanism,
+    },
+}
+
+impl ScramChange {
+    /// The user that it is about.
+    #[must_use]
+    pub const fn user(&self) -> &Str {
+        match self {
+            Self::Upsert { user, .. } | Self::Delete { user, .. } => user,
+        }
+    }
+}
+
+/// Shows no salted password: it is as good as the password.
+impl fmt::Debug for ScramChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Upsert { user, mechanism, iterations, .. } => {
+                write!(f, "Upsert({user:?}, {mechanism:?}, {iterations} iterations)")
+            }
+            Self::Delete { user, mechanism } => write!(f, "Delete({user:?}, {mechanism:?})"),
+        }
+    }
+}
+
+/// A request for these changes.
+#[must_use]
+pub fn request(changes: &[ScramChange]) -> AlterUserScramCredentialsRequest {
+    let mut request = AlterUserScramCredentialsRequest::default();
+    for change in changes {
+        match change {
+            ScramChange::Upsert { user, mechanism, iterations, salt, salted_password } => {
+                request.upsertions.push(ScramCredentialUpsertion {
+                    name: user.clone(),
+                    mechanism: mechanism.number(),
+                    iterations: *iterations,
+                    salt: salt.clone(),
+                    salted_password: salted_password.clone(),
+                    ..Default::default()
+                });
+            }
+            ScramChange::Delete { user, mechanism } => request.deletions.push(ScramCredentialDeletion {
+                name: user.clone(),
+                mechanism: mechanism.number(),
+                ..Default::default()
+            }),
+        }
+    }
+    request
+}
+
+/// The outcome of each change, in the order of `changes`.
+#[must_use]
+pub fn read(changes: &[ScramChange], response: AlterUserScramCredentialsResponse) -> Outcomes<Str> {
+    let users: Vec<_> = changes.iter().map(|change| change.user().clone()).collect();
+    let answers = response.results.into_iter();
+    let answers = answers.map(|result| (result.user, ItemError::check(result.error_code, result.error_message)));
+    outcomes_by(&users, Str::clone, answers)
+}

@@ -1,0 +1,68 @@
+//! Configurable resources of a cluster, for the operations on their settings.
+
+use std::fmt;
+
+use crate::types::BrokerId;
+use crate::wire::Str;
+
+/// A thing that has settings.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum ConfigResource {
+    /// A topic, by name.
+    Topic(Str),
+    /// A broker.
+    Broker(BrokerId),
+    /// The default of all brokers.
+    AllBrokers,
+    /// The levels of a broker's loggers.
+    BrokerLoggers(BrokerId),
+    /// A subscription to the metrics of clients (KIP-714).
+    ClientMetrics(Str),
+    /// A group of the protocols of KIP-848 and later.
+    Group(Str),
+}
+
+impl ConfigResource {
+    /// Kafka's number of its kind.
+    pub(super) const fn kind(&self) -> i8 {
+        match self {
+            Self::Topic(_) => 2,
+            Self::Broker(_) | Self::AllBrokers => 4,
+            Self::BrokerLoggers(_) => 8,
+            Self::ClientMetrics(_) => 16,
+            Self::Group(_) => 32,
+        }
+    }
+
+    /// Its name in a request.
+    pub(super) fn name(&self) -> Str {
+        match self {
+            Self::Topic(name) | Self::ClientMetrics(name) | Self::Group(name) => name.clone(),
+            Self::Broker(id) | Self::BrokerLoggers(id) => Str::from(id.0.to_string()),
+            Self::AllBrokers => Str::EMPTY,
+        }
+    }
+
+    /// The only broker that knows it; `None` where every broker does.
+    #[must_use]
+    pub const fn broker(&self) -> Option<BrokerId> {
+        match self {
+            Self::Broker(id) | Self::BrokerLoggers(id) => Some(*id),
+            Self::Topic(_) | Self::AllBrokers | Self::ClientMetrics(_) | Self::Group(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for ConfigResource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Topic(name) => write!(f, "topic {:?}", &**name),
+            Self::Broker(id) => write!(f, "broker {id}"),
+            Self::AllBrokers => f.write_str("all brokers"),
+            Self::BrokerLoggers(id) => write!(f, "loggers of broker {id}"),
+            Self::ClientMetrics(name) => write!(f, "client metrics {:?}", &**name),
+            Self::Group(name) => write!(f, "group {:?}", &**name),
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Administration of groups and transactions: each is asked for where it is coordinated, and again where that has
+//! moved.
+
+use super::{CallOptions, Client, CoordinatorError, Lane, Node};
+use crate::admin::{GroupDescription, GroupListing, ItemError, Outcomes, TransactionDescription, TransactionListing};
+use crate::admin::{
+    delete_group_offsets, delete_groups, describe_groups, describe_transactions, list_groups, list_transactions,
+    remove_group_members,
+};
+use crate::cluster::{CoordinatorKind, TopicPartition};
+use crate::protocol::{ErrorCode, Request};
+use crate::wire::Str;
+
+impl Client {
+    /// The groups of the cluster, in the order of their ids.
+    ///
+    /// Every broker is asked for those that it coordinates. Cancel safe.
+    ///
+    /// # Errors
+    /// A broker did not answer, or refuses: then some groups would be missing.
+    pub async fn list_groups(&self) -> Result<Vec<GroupListing>, CoordinatorError> {
+        let cluster = self.metadata(&[]).await?;
+        let mut found = Vec::new();
+        for broker in cluster.brokers() {
+            let asked =
+                self.request(Node::Broker(broker.id), Lane::General, list_groups::request(), CallOptions::default());
+            let refused = |code| CoordinatorError::Refused { kind: CoordinatorKind::Group, key: Str::EMPTY, code };
+            found.extend(list_groups::read(asked.await?).map_err(refused)?);
+        }
+        found.sort();
+        found.dedup_by(|one, other| one.group_id == other.group_id);
+        Ok(found)
+    }
+
+    /// Classic groups and their members, in the order of `group_ids`.
+    ///
+    /// A group that does not exist is of state `Dead`, or, since Kafka 4.0, an outcome of `GROUP_ID_NOT_FOUND`.
+    /// Coordinators that have moved are followed until `request_timeout` is over. Cancel safe.
+    ///
+    /// # Errors
+    /// A coordinator did not answer, or was not found.
+    pub async fn describe_groups(
+        &self,
+        group_ids: &[Str],
+    ) -> Result<Outcomes<Str, GroupDescription>, CoordinatorError> {
+        let mut found = Vec::with_capacity(group_ids.len());
+        for group_id in group_ids {
+            let ask = || describe_groups::request(group_id);
+            let code =
+                |response: &_| first(response, |response: &Described| &response.groups, |group| group.error_code);
+            let response = self.at_coordinator(GROUP, group_id, ask, code).await?;
+            found.push((group_id.clone(), describe_groups::read(response)));
+        }
+        Ok(found)
+    }
+
+    /// Deletes groups that have no members, with their offsets; the outcome of each, in the order of `group_ids`.
+    ///
+    /// Retried where the coordinator has moved, and where it was surely not sent.
+    ///
+    /// # Errors
+    /// A coordinator did not answer, or was not found. Groups before that one are deleted.
+    pub async fn delete_groups(&self, group_ids: &[Str]) -> Result<Outcomes<Str>, CoordinatorError> {
+        let mut found = Vec::with_capacity(group_ids.len());
+        for group_id in group_ids {
+            let ask = || delete_groups::request(group_id);
+            let code = |response: &_| first(response, |response: &Deleted| &response.results, |group| group.error_code);
+            let response = self.at_coordinator(GROUP, group_id, ask, code).await?;
+            found.push((group_id.clone(), delete_groups::read(response)));
+        }
+        Ok(found)
+    }
+
+    /// Forgets committed offsets of a group; the outcome of each partition, in the order of `partitions`.
+    ///
+    /// A topic that a member subscribes to is an outcome of `GROUP_SUBSCRIBED_TO_TOPIC`. Retried as
+    /// [`Client::delete_groups`].
+    ///
+    /// # Errors
+    /// The coordinator did not answer, or was not found; inside, it refuses for the whole group.
+    pub async fn delete_group_offsets(
+        &self,
+        group_id: &str,
+        partitions: &[TopicPartition],
+    ) -> Result<Result<Outcomes<TopicPartition>, ItemError>, CoordinatorError> {
+        let group_id = Str::from(group_id);
+        let ask = || delete_group_offsets::request(&group_id, partitions);
+        let response = self.at_coordinator(GROUP, &group_id, ask, |response| ErrorCode(response.error_code)).await?;
+        Ok(delete_group_offsets::read(partitions, response))
+    }
+
+    /// Takes static members out of a classic group, by their `group.instance.id`; the outcome of each, in order.
+    ///
+    /// One that is not there is an outcome of `UNKNOWN_MEMBER_ID`. `reason` goes to the broker's log. Retried as
+    /// [`Client::delete_groups`].
+    ///
+    /// # Errors
+    /// The coordinator did not answer, or was not found; inside, it refuses for the whole group.
+    pub async fn remove_group_members(
+        &self,
+        group_id: &str,
+        instance_ids: &[Str],
+        reason: &str,
+    ) -> Result<Result<Outcomes<Str>, ItemError>, CoordinatorError> {
+        let (group_id, reason) = (Str::from(group_id), Str::from(reason));
+        let ask = || remove_group_members::request(&group_id, instance_ids, &reason);
+        let response = self.at_coordinator(GROUP, &group_id, ask, |response| ErrorCode(response.error_code)).await?;
+        Ok(remove_group_members::read(instance_ids, response))
+    }
+
+    /// The transactional ids of the cluster, in order. Every broker is asked for those that it coordinates. Cancel
+    /// safe.
+    ///
+    /// # Errors
+    /// A broker did not answer, or refuses: then some would be missing.
+    pub async fn list_transactions(&self) -> Result<Vec<TransactionListing>, CoordinatorError> {
+        let cluster = self.metadata(&[]).await?;
+        let mut found = Vec::new();
+        for broker in cluster.brokers() {
+            let request = list_transactions::request();
+            let asked = self.request(Node::Broker(broker.id), Lane::General, request, CallOptions::default());
+            let refused = |code| CoordinatorError::Refused { kind: TRANSACTION, key: Str::EMPTY, code };
+            found.extend(list_transactions::read(asked.await?).map_err(refused)?);
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    /// Transactional ids with their last transaction, in the order of `transactional_ids`.
+    ///
+    /// One that does not exist is an outcome of `TRANSACTIONAL_ID_NOT_FOUND`. Cancel safe.
+    ///
+    /// # Errors
+    /// A coordinator did not answer, or was not found.
+    pub async fn describe_transactions(
+        &self,
+        transactional_ids: &[Str],
+    ) -> Result<Outcomes<Str, TransactionDescription>, CoordinatorError> {
+        type States = crate::protocol::describe_transactions::DescribeTransactionsResponse;
+
+        let mut found = Vec::with_capacity(transactional_ids.len());
+        for id in transactional_ids {
+            let ask = || describe_transactions::request(id);
+            let code =
+                |response: &_| first(response, |states: &States| &states.transaction_states, |one| one.error_code);
+            let response = self.at_coordinator(TRANSACTION, id, ask, code).await?;
+            found.push((id.clone(), describe_transactions::read(response)));
+        }
+        Ok(found)
+    }
+
+    /// Asks the coordinator until the answer is not that it is none, or not yet.
+    pub(super) async fn at_coordinator<R: Request>(
+        &self,
+        kind: CoordinatorKind,
+        key: &Str,
+        ask: impl Fn() -> R,
+        code: impl Fn(&R::Response) -> ErrorCode,
+    ) -> Result<R::Response, CoordinatorError> {
+        let deadline = self.now() + self.config().request_timeout;
+        let mut backoff = self.backoff();
+        loop {
+            let coordinator = self.coordinator(kind, key).await?;
+            let asked = self.request(Node::Broker(coordinator), Lane::General, ask(), CallOptions::default()).await;
+            let error = match asked {
+                Ok(response) => match code(&response) {
+                    code if has_moved(code) => CoordinatorError::Refused { kind, key: key.clone(), code },
+                    _ => return Ok(response),
+                },
+                Err(error) => CoordinatorError::Request(error),
+            };
+            self.forget_coordinator(kind, key);
+            let is_unclear = matches!(&error, CoordinatorError::Request(error) if error.is_possibly_written());
+            if is_unclear || !error.is_retriable() || self.now() >= deadline {
+                return Err(error);
+            }
+            tokio::time::sleep(backoff.next_pause()).await;
+        }
+    }
+}
+
+const GROUP: CoordinatorKind = CoordinatorKind::Group;
+const TRANSACTION: CoordinatorKind = CoordinatorKind::Transaction;
+
+type Described = crate::protocol::describe_groups::DescribeGroupsResponse;
+type Deleted = crate::protocol::delete_groups::DeleteGroupsResponse;
+
+/// The code of the first item in an answer.
+fn first<R, T>(response: &R, items: impl Fn(&R) -> &Vec<T>, code: impl Fn(&T) -> i16) -> ErrorCode {
+    items(response).first().map_or(ErrorCode::NONE, |item| ErrorCode(code(item)))
+}
+
+const fn has_moved(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::NOT_COORDINATOR | ErrorCode::COORDINATOR_LOAD_IN_PROGRESS | ErrorCode::COORDINATOR_NOT_AVAILABLE
+    )
+}
