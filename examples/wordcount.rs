@@ -6,6 +6,7 @@
 //! Start it twice to share the partitions. Both topics must exist. SIGTERM or Ctrl-C commits and leaves the group.
 
 use std::io::{IsTerminal, Write, stderr};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -51,7 +52,11 @@ struct Options {
     /// Filter of the log on stderr: a level, or MODULE=LEVEL, comma separated.
     #[arg(long, value_name = "LEVEL|FILTER", env = "RUST_LOG", default_value = "info")]
     log: Targets,
-    /// A setting by Kafka's name, such as partition.assignment.strategy=roundrobin. May be repeated.
+    /// Java properties file with settings, TLS and SASL among them.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// A setting by Kafka's name, such as partition.assignment.strategy=roundrobin; it wins over --config. May be
+    /// repeated.
     #[arg(short = 'X', long = "property", value_name = "KEY=VALUE")]
     properties: Vec<String>,
 }
@@ -92,8 +97,12 @@ fn topology(options: &Options) -> Result<Topology, Box<dyn std::error::Error>> {
 
 async fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
     let mut config = Config::new(&options.bootstrap_servers);
+    if let Some(file) = &options.config {
+        config.load(file)?;
+        config.bootstrap_servers = Config::new(&options.bootstrap_servers).bootstrap_servers;
+    }
     for property in &options.properties {
-        let (key, value) = property.split_once('=').ok_or_else(|| format!("`{property}` is not KEY=VALUE"))?;
+        let (key, value) = property.split_once('=').ok_or("-X takes KEY=VALUE, with a `=` between the two")?;
         config.set(key, value)?;
     }
     let topology = topology(options)?;

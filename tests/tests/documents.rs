@@ -77,6 +77,11 @@ fn the_reference_of_settings_is_that_of_the_code() {
 }
 
 #[test]
+fn the_reference_of_the_clients_settings_is_that_of_the_code() {
+    reference::check("docs/reference/client-config.md", &reference::client_config());
+}
+
+#[test]
 fn the_reference_of_commands_is_that_of_the_programs() {
     reference::check("docs/reference/cli.md", &reference::cli());
 }

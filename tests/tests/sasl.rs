@@ -1,6 +1,9 @@
 //! SASL: our client on the embedded SASL listener and on that of Apache Kafka, and clients by others
 //! on the embedded one.
 
+#[path = "../../kafka-wire/examples/tls_sasl.rs"]
+mod example;
+
 use std::time::Duration;
 
 use conformance::foreign;
@@ -266,6 +269,8 @@ async fn sasl_goes_over_tls() {
     config.tls = Some(tls);
     config.sasl = Some(Sasl::plain(USER, PASSWORD));
     assert_works(&Client::connect(config.clone()).await.expect("let in"), "t").await;
+    let authorities = concat!(env!("CARGO_MANIFEST_DIR"), "/../kafka-wire/tests/tls/authority.pem");
+    example::tls_sasl(kafka.bootstrap(), authorities, USER, PASSWORD).await.expect("the example runs");
     config.sasl = Some(Sasl::plain(USER, "wrong"));
     let text = Client::connect(config).await.expect_err("a wrong password").to_string();
     assert!(text.contains("SASL_AUTHENTICATION_FAILED"), "{text}");

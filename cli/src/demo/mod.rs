@@ -23,7 +23,7 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use kafka_wire::client::{Client, ClientConfig};
+use kafka_wire::client::Client;
 use kafka_wire::rng::Rng;
 use processor::runtime::Deaths;
 use processor::{App, CompressionType, Config, Running, Topology, check_brokers};
@@ -69,11 +69,12 @@ async fn demo(options: &Options, mut stop: Stop) -> Result<ExitCode, Box<dyn Err
         topics: names.topics(&topology),
         group: names.application_id.clone(),
     };
+    let config = config(options, &place)?;
     let client = tokio::select! {
-        connected = Client::connect(ClientConfig::new(&place.bootstrap_servers)) => connected?,
+        connected = Client::connect(config.client_config()?) => connected?,
         signal = stop.wait() => return Ok(interrupted_early(signal)),
     };
-    let run = Run { options, names: &names, place: &place, client: &client };
+    let run = Run { options, names: &names, place: &place, client: &client, config };
     let outcome = run.to_the_end(input, topology, counts_file, &mut stop).await;
     if options.hold && outcome.is_ok() {
         hold(&place, &names, &mut stop).await;
@@ -88,6 +89,7 @@ struct Run<'a> {
     names: &'a Names,
     place: &'a Place,
     client: &'a Client,
+    config: Config,
 }
 
 impl Run<'_> {
@@ -98,7 +100,7 @@ impl Run<'_> {
         counts_file: Option<CountsFile>,
         stop: &mut Stop,
     ) -> Result<ExitCode, Box<dyn Error>> {
-        let Self { options, names, place, client } = self;
+        let Self { options, names, place, client, config } = self;
         note!("input      {}", input.describe());
         if input.is_standard_input() && std::io::stdin().is_terminal() {
             note!("           type lines; Ctrl-D ends them");
@@ -117,7 +119,7 @@ impl Run<'_> {
 
         note!("{}", indent(&topology.describe()).trim_end());
         let deaths = Deaths::default();
-        let app = App::new(topology, self.config()?).bounded().with_deaths(&deaths);
+        let app = App::new(topology, config.clone()).bounded().with_deaths(&deaths);
         let work = work((app.start().await?, deaths), options, loaded.lines, stop).await?;
 
         let read = Read { lines: loaded.lines, lines_not_utf8: expected.undecodable };
@@ -136,20 +138,22 @@ impl Run<'_> {
             None => ExitCode::SUCCESS,
         })
     }
+}
 
-    fn config(&self) -> Result<Config, Box<dyn Error>> {
-        let mut config = Config::new(&self.place.bootstrap_servers);
-        config.workers = usize::from(self.options.workers);
-        // The embedded broker holds its logs in memory: keep them small.
-        config.compression = CompressionType::Lz4;
-        config.purge_interval = Duration::from_millis(500);
-        // A word may be as long as a line, so the job's own topics have to take the same batch sizes as those
-        // of input and output.
-        config.set("topic.max.message.bytes", topics::BATCH_BYTES_MAX)?;
-        // Every run has an application id of its own, so there is nothing to keep for a restart.
-        config.instance_id = Some("demo".to_owned());
-        Ok(config)
-    }
+/// The settings of the job, and of the demo's own client.
+fn config(options: &Options, place: &Place) -> Result<Config, Box<dyn Error>> {
+    let mut config = Config::new(&place.bootstrap_servers);
+    config.workers = usize::from(options.workers);
+    // The embedded broker holds its logs in memory: keep them small.
+    config.compression = CompressionType::Lz4;
+    config.purge_interval = Duration::from_millis(500);
+    // A word may be as long as a line, so the job's own topics have to take the same batch sizes as those
+    // of input and output.
+    config.set("topic.max.message.bytes", topics::BATCH_BYTES_MAX)?;
+    // Every run has an application id of its own, so there is nothing to keep for a restart.
+    config.instance_id = Some("demo".to_owned());
+    options.cluster.apply(&mut config)?;
+    Ok(config)
 }
 
 /// Prints the result and then writes the file of counts: an error of the file must not lose the audit.

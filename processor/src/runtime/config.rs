@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use kafka_wire::client::{ClientConfig, Key, Properties, PropertiesError, nearest};
 /// Compression of the batches that a job writes: the codecs of Kafka.
 pub use kafka_wire::compression::Compression as CompressionType;
 
@@ -18,8 +19,8 @@ pub use crate::worker::{ForeignOffsets, MissingTopic};
 pub struct Config {
     /// `bootstrap.servers`: `HOST:PORT` pairs to learn the cluster from.
     pub bootstrap_servers: Vec<String>,
-    /// `num.workers`: threads of this process that take partitions, each with its own transaction. Kafka Streams calls
-    /// it `num.stream.threads`.
+    /// `num.workers`: threads of this process that take partitions, each with its own transaction. Kafka Streams
+    /// calls it `num.stream.threads`.
     pub workers: usize,
     /// `partition.assignment.strategy`: how the partitions are spread over the workers of all processes.
     pub assignment: AssignmentStrategy,
@@ -36,13 +37,14 @@ pub struct Config {
     /// `commit.interval.min.ms`: with its input drained, a worker commits once so much time has passed since the
     /// previous commit.
     pub commit_interval_min: Duration,
-    /// `commit.interval.max.ms`: under load a worker commits this often. Output is visible to a `read_committed` reader
-    /// after its commit.
+    /// `commit.interval.max.ms`: under load a worker commits this often. Output is visible to a `read_committed`
+    /// reader after its commit.
     pub commit_interval_max: Duration,
     /// `repartition.purge.interval.ms`: how often what is committed is deleted from the repartition topics,
     /// which have no retention of their own.
     pub purge_interval: Duration,
-    /// `replication.factor`: of the topics that a job creates (repartition, changelog); -1 takes the broker's default.
+    /// `replication.factor`: of the topics that a job creates (repartition, changelog); -1 takes the broker's
+    /// default.
     pub replication_factor: i16,
     /// `topic.KEY`, as in Kafka Streams: topic configuration of the topics that a job creates, such as
     /// `topic.max.message.bytes`. The broker judges keys and values.
@@ -50,7 +52,8 @@ pub struct Config {
     /// `compression.type`: `none`, `gzip`, `snappy`, `lz4` or `zstd`, of everything a job writes.
     pub compression: CompressionType,
     /// `deserialization.exception.handler`: what happens to a record that the serde refuses; `continue` counts,
-    /// reports and skips it, `fail` stops the job and names topic, partition and offset. `None`: as the topology says.
+    /// reports and skips it, `fail` stops the job and names topic, partition and offset. `None`: as the topology
+    /// says.
     pub undecodable: Option<Undecodable>,
     /// `metadata.max.age.ms`: how often it is looked whether the topics that the job reads are there,
     /// and have more partitions.
@@ -64,14 +67,14 @@ pub struct Config {
     /// `refuse` ends it and names the place, `accept` goes on from them, as after they were set on purpose.
     pub foreign_offsets: ForeignOffsets,
     /// `timestamp.policy`: what happens to a record whose event time is negative, as that of one without a timestamp
-    /// is; `skip` counts and reports it and leaves it out, `fail` stops the job and names topic, partition and offset.
-    /// A timestamp extractor in the job gives such records a time instead. `None`: as the topology says.
+    /// is; `skip` counts and reports it and leaves it out, `fail` stops the job and names topic, partition and
+    /// offset. A timestamp extractor in the job gives such records a time instead. `None`: as the topology says.
     pub untimed: Option<Untimed>,
     /// `state.dir`: where a process keeps the id that tells its workers from those of other processes. Default:
     /// `waterwheel` in the system's directory for temporary files.
     pub state_dir: PathBuf,
-    /// `group.instance.id`: the id of this process, in place of one kept in `state.dir`. Two running processes must not
-    /// share it.
+    /// `group.instance.id`: the id of this process, in place of one kept in `state.dir`. Two running processes must
+    /// not share it.
     pub instance_id: Option<String>,
     /// `fetch.max.bytes`: upper bound of one fetch, and of what a worker holds in fetched, unprocessed bytes.
     pub fetch_max_bytes: usize,
@@ -79,6 +82,9 @@ pub struct Config {
     pub buffer_memory: usize,
     /// `request.timeout.ms`: how long an answer may take before it counts as lost.
     pub request_timeout: Duration,
+    /// `security.protocol` and the other keys of a [client](../../docs/reference/client-config.md): TLS, SASL,
+    /// `client.id`, pauses between attempts. Those that this table has itself go to their fields.
+    pub client: Properties,
 }
 
 /// The assignment of partitions to the workers of a group; both strategies give the same result as the Java client's.
@@ -101,6 +107,13 @@ pub enum ConfigError {
         /// The known key that was probably meant, if one is near.
         nearest: Option<&'static str>,
     },
+    /// A key of producers or consumers that a job sets itself.
+    Decided {
+        /// The key.
+        key: &'static str,
+    },
+    /// A key of the client, or keys of security that do not go together.
+    Client(PropertiesError),
     /// The key is known, but the value is not of its kind.
     InvalidValue {
         /// The key.
@@ -121,6 +134,10 @@ impl fmt::Display for ConfigError {
             Self::UnknownKey { key, nearest: None } => {
                 write!(f, "unknown configuration key `{key}`; the keys are {}, and topic.KEY", KEYS.join(", "))
             }
+            Self::Decided { key } => {
+                write!(f, "`{key}` is not for the user of a job to set: exactly-once processing decides it")
+            }
+            Self::Client(error) => error.fmt(f),
             Self::InvalidValue { key, value, expected } => write!(f, "`{key}` takes {expected}, not `{value}`"),
         }
     }
@@ -157,10 +174,12 @@ impl Config {
             fetch_max_bytes: 16 << 20,
             buffer_memory: 32 << 20,
             request_timeout: Duration::from_secs(30),
+            client: Properties::new(),
         }
     }
 
-    /// Sets one value by Kafka's name for it, as in a properties file.
+    /// Sets one value by Kafka's name for it, as in a properties file. Keys of the client, those of TLS and SASL
+    /// among them, are accepted too, also by librdkafka's names.
     ///
     /// # Errors
     /// [`ConfigError::UnknownKey`] names the key that was probably meant, [`ConfigError::InvalidValue`] the values
@@ -171,7 +190,7 @@ impl Config {
             return Ok(());
         }
         let Some(&known) = KEYS.iter().find(|known| **known == key) else {
-            return Err(ConfigError::UnknownKey { key: key.to_owned(), nearest: nearest(key) });
+            return self.set_of_client(key, value);
         };
         self.apply(known, value.trim()).map_err(|expected| ConfigError::InvalidValue {
             key: known,
@@ -180,23 +199,57 @@ impl Config {
         })
     }
 
+    /// The configuration of a client on the cluster of the job, for a program that has more to do there.
+    ///
+    /// # Errors
+    /// [`ConfigError::Client`]: keys of security do not go together, or one that another one needs is missing.
+    pub fn client_config(&self) -> Result<ClientConfig, ConfigError> {
+        let mut client = self.client.client().map_err(ConfigError::Client)?;
+        client.bootstrap_servers.clone_from(&self.bootstrap_servers);
+        client.request_timeout = self.request_timeout;
+        Ok(client)
+    }
+
+    /// Sets every pair of a Java properties file.
+    ///
+    /// # Errors
+    /// The file cannot be read, or as [`Config::set`].
+    pub fn load(&mut self, path: impl AsRef<Path>) -> Result<(), ConfigError> {
+        Properties::pairs(path).map_err(ConfigError::Client)?.iter().try_for_each(|(key, value)| self.set(key, value))
+    }
+
+    /// A key that is not of a job alone.
+    fn set_of_client(&mut self, key: &str, value: &str) -> Result<(), ConfigError> {
+        match Properties::keys().find(|known| known.is_named(key)) {
+            // Another name of a key that is in the table of a job.
+            Some(Key { name, .. }) if KEYS.contains(&name) => self.set(name, value),
+            Some(Key { group: "client" | "security", .. }) => self.client.set(key, value).map_err(ConfigError::Client),
+            Some(Key { name, .. }) => Err(ConfigError::Decided { key: name }),
+            None => self.client.set(key, value).map_err(|_| {
+                let of_client = Properties::keys().filter(|key| matches!(key.group, "client" | "security"));
+                let known = KEYS.iter().copied().chain(of_client.map(|key| key.name));
+                ConfigError::UnknownKey { key: key.to_owned(), nearest: nearest(key, known) }
+            }),
+        }
+    }
+
     fn apply(&mut self, key: &'static str, value: &str) -> Result<(), &'static str> {
         match key {
             "bootstrap.servers" => self.bootstrap_servers = servers(value),
             "num.workers" => self.workers = number(value)?,
             "partition.assignment.strategy" => self.assignment = assignment(value)?,
-            "session.timeout.ms" => self.session_timeout = millis(value)?,
-            "heartbeat.interval.ms" => self.heartbeat_interval = millis(value)?,
-            "max.poll.interval.ms" => self.rebalance_timeout = millis(value)?,
-            "transaction.timeout.ms" => self.transaction_timeout = millis(value)?,
+            "session.timeout.ms" => self.session_timeout = positive_millis(value)?,
+            "heartbeat.interval.ms" => self.heartbeat_interval = positive_millis(value)?,
+            "max.poll.interval.ms" => self.rebalance_timeout = positive_millis(value)?,
+            "transaction.timeout.ms" => self.transaction_timeout = positive_millis(value)?,
             "commit.interval.min.ms" => self.commit_interval_min = millis(value)?,
             "commit.interval.max.ms" => self.commit_interval_max = millis(value)?,
             "repartition.purge.interval.ms" => self.purge_interval = millis(value)?,
-            "replication.factor" => self.replication_factor = number(value)?,
+            "replication.factor" => self.replication_factor = replicas(value)?,
             "compression.type" => self.compression = compression(value)?,
             "deserialization.exception.handler" => self.undecodable = Some(undecodable(value)?),
             "metadata.max.age.ms" => self.metadata_max_age = millis(value)?,
-            "start.timeout.ms" => self.start_timeout = millis(value)?,
+            "start.timeout.ms" => self.start_timeout = positive_millis(value)?,
             "missing.topic.policy" => self.missing_topic = missing_topic(value)?,
             "foreign.offsets" => self.foreign_offsets = foreign_offsets(value)?,
             "timestamp.policy" => self.untimed = Some(untimed(value)?),
@@ -204,7 +257,7 @@ impl Config {
             "group.instance.id" => self.instance_id = Some(value.to_owned()),
             "fetch.max.bytes" => self.fetch_max_bytes = number(value)?,
             "buffer.memory" => self.buffer_memory = number(value)?,
-            "request.timeout.ms" => self.request_timeout = millis(value)?,
+            "request.timeout.ms" => self.request_timeout = positive_millis(value)?,
             _ => unreachable!("`apply` has an arm for every key of `KEYS`"),
         }
         Ok(())
@@ -236,7 +289,7 @@ impl Config {
                 "at most half of session.timeout.ms",
             );
         }
-        Ok(())
+        self.client_config().map(drop)
     }
 }
 
@@ -267,20 +320,21 @@ pub const KEYS: &[&str] = &[
     "request.timeout.ms",
 ];
 
-/// The known key that was probably meant: the closest one, if at most a third of the characters differ from it (by
-/// Damerau and Levenshtein: added, missing, other, and swapped ones). Beyond that a suggestion would be noise.
-fn nearest(key: &str) -> Option<&'static str> {
-    let distance = |known: &&str| strsim::damerau_levenshtein(known, key);
-    let known = KEYS.iter().copied().min_by_key(distance)?;
-    (distance(&known) * 3 <= key.chars().count()).then_some(known)
-}
-
 fn servers(list: &str) -> Vec<String> {
     list.split(',').map(str::trim).filter(|server| !server.is_empty()).map(str::to_owned).collect()
 }
 
 fn number<T: FromStr>(value: &str) -> Result<T, &'static str> {
     value.parse().map_err(|_| "a whole number in its range")
+}
+
+fn replicas(value: &str) -> Result<i16, &'static str> {
+    let count = value.parse().ok().filter(|count| *count == -1 || *count > 0);
+    count.ok_or("-1 for the broker's default, or a whole number from 1 to 32767")
+}
+
+fn positive_millis(value: &str) -> Result<Duration, &'static str> {
+    millis(value).ok().filter(|time| !time.is_zero()).ok_or("a whole number of milliseconds, 1 or more")
 }
 
 fn millis(value: &str) -> Result<Duration, &'static str> {
@@ -347,7 +401,7 @@ mod tests {
 
     #[test]
     fn a_key_that_is_not_near_to_any_is_answered_with_all_of_them() {
-        for key in ["acks", "auto.offset.reset", "client.id", "linger.ms", "security.protocol", "topic.", ""] {
+        for key in ["topic.", "", "frobnicate"] {
             let error = Config::new("b:1").set(key, "5").unwrap_err();
             assert_eq!(error, ConfigError::UnknownKey { key: key.to_owned(), nearest: None });
             assert!(error.to_string().contains("state.dir, group.instance.id, fetch.max.bytes"), "{error}");
@@ -355,7 +409,56 @@ mod tests {
         for (key, known) in
             [("fetch.max.byte", "fetch.max.bytes"), ("NUM.workers", "num.workers"), ("state.dri", "state.dir")]
         {
-            assert_eq!(nearest(key), Some(known), "{key}");
+            let error = Config::new("b:1").set(key, "5").unwrap_err();
+            assert_eq!(error, ConfigError::UnknownKey { key: key.to_owned(), nearest: Some(known) });
+        }
+    }
+
+    #[test]
+    fn keys_of_the_client_are_taken_and_those_that_a_job_decides_are_named() {
+        let mut config = Config::new("b:1");
+        for (key, value) in [
+            ("client.id", "job"),
+            ("security.protocol", "SASL_SSL"),
+            ("sasl.mechanisms", "SCRAM-SHA-512"),
+            ("sasl.username", "alice"),
+            ("sasl.password", "hush"),
+            ("ssl.ca.location", "ca.pem"),
+            ("socket.timeout.ms", "7000"),
+            ("metadata.broker.list", "c:2"),
+            ("key.serializer", "whatever"),
+        ] {
+            config.set(key, value).unwrap();
+        }
+        config.validate().unwrap();
+        assert_eq!(config.request_timeout, Duration::from_secs(7));
+        assert_eq!(config.bootstrap_servers, ["c:2"]);
+        assert!(!format!("{config:?}").contains("hush"));
+        assert!(config.client.client().unwrap().sasl.is_some());
+        for key in ["acks", "auto.offset.reset", "linger.ms", "enable.idempotence", "isolation.level"] {
+            let error = Config::new("b:1").set(key, "1").unwrap_err();
+            assert_eq!(error, ConfigError::Decided { key }, "{error}");
+        }
+        config.set("security.protocol", "SSL").unwrap();
+        config.set("ssl.keystore.location", "client.pem").unwrap();
+        config.validate().unwrap();
+        let mut alone = Config::new("b:1");
+        alone.set("sasl.mechanism", "PLAIN").unwrap();
+        assert!(alone.validate().unwrap_err().to_string().contains("`security.protocol` is not set"));
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused() {
+        for (key, value) in [
+            ("heartbeat.interval.ms", "0"),
+            ("request.timeout.ms", "0"),
+            ("replication.factor", "0"),
+            ("replication.factor", "-2"),
+            ("security.protocol", "TLS"),
+            ("retry.backoff.ms", "-1"),
+        ] {
+            let error = Config::new("b:1").set(key, value).unwrap_err();
+            assert!(error.to_string().contains(&format!("not `{value}`")), "{error}");
         }
     }
 

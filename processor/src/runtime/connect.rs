@@ -34,9 +34,7 @@ pub(super) async fn connect(spec: &Spec) -> Result<Parts, End> {
 }
 
 pub(super) fn client_config(config: &Config) -> ClientConfig {
-    let mut client = ClientConfig::new(&config.bootstrap_servers.join(","));
-    client.request_timeout = config.request_timeout;
-    client
+    config.client_config().expect("a job validates its configuration before it starts")
 }
 
 fn producer_config(spec: &Spec) -> ProducerConfig {
@@ -55,11 +53,13 @@ fn producer_config(spec: &Spec) -> ProducerConfig {
 }
 
 pub(super) fn consumer_config(config: &Config) -> ConsumerConfig {
-    let bytes = u32::try_from(config.fetch_max_bytes).unwrap_or(u32::MAX);
+    // Java takes 0, and a broker then answers with one batch.
+    let fetch_max_bytes = config.fetch_max_bytes.max(1);
+    let bytes = u32::try_from(fetch_max_bytes).unwrap_or(u32::MAX);
     ConsumerConfig {
         isolation: IsolationLevel::ReadCommitted,
         max_bytes: bytes,
-        buffer_limit_bytes: config.fetch_max_bytes,
+        buffer_limit_bytes: fetch_max_bytes,
         // A partition that is taken over waits for the fetch in flight, so this bounds that wait.
         max_wait: Duration::from_millis(100),
         // A position that does not exist any more means lost input: a person has to decide.

@@ -6,6 +6,7 @@ use std::fs;
 use std::process::Command;
 
 use conformance::programs;
+use kafka_wire::client::Properties;
 use processor::Config;
 use processor::runtime::KEYS;
 
@@ -37,6 +38,25 @@ pub(crate) fn config() -> String {
     }
     let missing: Vec<_> = KEYS.iter().filter(|key| !page.contains(&format!("| `{key}` |"))).collect();
     assert!(missing.is_empty(), "no field of Config has a comment that begins with {missing:?}");
+    page
+}
+
+/// Every key of a client, by the tables of the code.
+pub(crate) fn client_config() -> String {
+    let mut page = CLIENT_HEAD.to_owned();
+    let mut group = "";
+    for key in Properties::keys() {
+        if key.group != group {
+            group = key.group;
+            let title = sentence(group);
+            writeln!(page, "\n## {title}\n\n| key | default | takes | meaning |\n|---|---|---|---|")
+                .expect("a String takes every write");
+        }
+        let names: Vec<_> = std::iter::once(&key.name).chain(key.aliases).map(|name| format!("`{name}`")).collect();
+        let default = if key.default.is_empty() { "-".to_owned() } else { format!("`{}`", key.default) };
+        writeln!(page, "| {} | {default} | {} | {} |", names.join(", "), key.takes, key.doc)
+            .expect("a String takes every write");
+    }
     page
 }
 
@@ -135,6 +155,13 @@ Generated from `Config` of the crate processor; its fields have the same text. I
 unknown one is answered with one that is near. Times are whole milliseconds, sizes bytes.\n
 | key | default | what it is |
 |---|---|---|
+";
+
+const CLIENT_HEAD: &str = "# Settings of a client\n
+Generated from the tables of kafka-wire. `Properties` takes these keys from a Java properties file, the environment or pairs, and makes
+`ClientConfig`, `ProducerConfig` and `ConsumerConfig` of them; a job takes those of the client and of security, see
+[config.md](config.md). The first name is Java's, or ours where Java has none; the others are librdkafka's. Times are whole
+milliseconds, sizes bytes.
 ";
 
 const CLI_HEAD: &str = "# Commands\n

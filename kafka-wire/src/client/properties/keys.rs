@@ -2,7 +2,7 @@
 //! row here.
 
 use super::row::{Row, boolean, millis, number, put};
-use crate::client::ClientConfig;
+use crate::client::{ClientConfig, GroupConsumerConfig};
 use crate::compression::Compression;
 use crate::consumer::{ConsumerConfig, ResetPolicy};
 use crate::producer::{Acks, ProducerConfig};
@@ -283,6 +283,72 @@ pub(super) const CONSUMER: &[Row<ConsumerConfig>] = &[
             };
             put(&mut config.reset, reset)
         }
+    ),
+];
+
+/// The keys of [`GroupConsumerConfig`], those of reading aside.
+pub(super) const GROUP: &[Row<GroupConsumerConfig>] = &[
+    row!("group.id", [], "", "a name", "Consumers with the same one share the partitions.", |config, value| {
+        config.group_id = Str::from(value);
+        !value.is_empty()
+    }),
+    row!(
+        "group.instance.id",
+        [],
+        "",
+        "a name",
+        "Makes the member static: a restart within the session timeout keeps its partitions without a rebalance.",
+        |config, value| {
+            config.instance_id = (!value.is_empty()).then(|| Str::from(value));
+            !value.is_empty()
+        }
+    ),
+    row!(
+        "auto.commit.interval.ms",
+        [],
+        "5000",
+        "a whole number of milliseconds",
+        "Offsets of what was handed out are committed so often.",
+        |config, value| put(&mut config.auto_commit_interval, millis(value, 0..).map(Some))
+    ),
+    // Below the interval, which it overrides.
+    row!(
+        "enable.auto.commit",
+        [],
+        "true",
+        "`true` or `false`",
+        "Whether offsets are committed in the background; otherwise only by `commit`.",
+        |config, value| {
+            let is_enabled = boolean(value);
+            if is_enabled == Some(false) {
+                config.auto_commit_interval = None;
+            }
+            is_enabled.is_some()
+        }
+    ),
+    row!(
+        "session.timeout.ms",
+        [],
+        "45000",
+        "a whole number of milliseconds, 1 or more",
+        "A member that sends no heartbeat for so long loses its partitions.",
+        |config, value| put(&mut config.session_timeout, millis(value, 1..))
+    ),
+    row!(
+        "heartbeat.interval.ms",
+        [],
+        "3000",
+        "a whole number of milliseconds, 1 or more",
+        "How often a member says that it is alive, and learns of a rebalance.",
+        |config, value| put(&mut config.heartbeat_interval, millis(value, 1..))
+    ),
+    row!(
+        "max.poll.interval.ms",
+        [],
+        "300000",
+        "a whole number of milliseconds, 1 or more",
+        "A consumer that does not poll for so long leaves the group; also how long a rebalance waits for it.",
+        |config, value| put(&mut config.max_poll_interval, millis(value, 1..))
     ),
 ];
 

@@ -20,7 +20,7 @@ use row::Row;
 use security::Security;
 use tracing::warn;
 
-use super::ClientConfig;
+use super::{ClientConfig, GroupConsumerConfig, Subscription};
 use crate::consumer::ConsumerConfig;
 use crate::producer::{Acks, ProducerConfig};
 
@@ -63,8 +63,17 @@ pub struct Key {
     pub takes: &'static str,
     /// Its meaning.
     pub doc: &'static str,
-    /// The configuration that it belongs to: `client`, `security`, `producer` or `consumer`.
+    /// The configuration that it belongs to: `client`, `security`, `producer`, `consumer` or
+    /// `group consumer`.
     pub group: &'static str,
+}
+
+impl Key {
+    /// Whether this is one of its names.
+    #[must_use]
+    pub fn is_named(&self, key: &str) -> bool {
+        self.name == key || self.aliases.contains(&key)
+    }
 }
 
 impl Properties {
@@ -91,10 +100,20 @@ impl Properties {
     /// # Errors
     /// If the file cannot be read, or as for [`Properties::parse`].
     pub fn load(path: impl AsRef<Path>) -> Result<Self, PropertiesError> {
+        let mut properties = Self::new();
+        Self::pairs(path)?.iter().try_for_each(|(key, value)| properties.set(key, value))?;
+        Ok(properties)
+    }
+
+    /// The pairs of a Java properties file as they stand, in order, for somebody who has keys of his own.
+    ///
+    /// # Errors
+    /// The file cannot be read, or a line of it is no pair.
+    pub fn pairs(path: impl AsRef<Path>) -> Result<Vec<(String, String)>, PropertiesError> {
         let path = path.as_ref();
         let text = fs::read_to_string(path)
             .map_err(|error| PropertiesError::File { path: path.to_owned(), kind: error.kind() })?;
-        Self::parse(&text)
+        text::pairs(&text)
     }
 
     /// Reads environment variables: with `KAFKA_` as prefix, `KAFKA_BOOTSTRAP_SERVERS` is `bootstrap.servers`.
@@ -136,7 +155,8 @@ impl Properties {
         let checked = of_client
             .or_else(|| try_row(security::SECURITY, key, value, Security::default))
             .or_else(|| try_row(keys::PRODUCER, key, value, ProducerConfig::default))
-            .or_else(|| try_row(keys::CONSUMER, key, value, ConsumerConfig::default));
+            .or_else(|| try_row(keys::CONSUMER, key, value, ConsumerConfig::default))
+            .or_else(|| try_row(keys::GROUP, key, value, nobody));
         match checked {
             Some(name) => {
                 self.entries.insert(name?, value.to_owned());
@@ -215,12 +235,31 @@ impl Properties {
         Ok(config)
     }
 
+    /// Makes the configuration of a group consumer that reads `subscription`.
+    ///
+    /// # Errors
+    /// If `group.id` is missing.
+    pub fn group_consumer(&self, subscription: Subscription) -> Result<GroupConsumerConfig, PropertiesError> {
+        let why = "consumers of a group share the partitions by it";
+        let group_id = self.get("group.id").ok_or(PropertiesError::Missing { key: "group.id", why })?;
+        let mut config = GroupConsumerConfig::new(group_id, subscription);
+        config.fetch = self.consumer()?;
+        config.isolation = config.fetch.isolation;
+        if self.get("auto.offset.reset").is_some() {
+            config.auto_offset_reset = config.fetch.reset;
+        }
+        self.apply(keys::GROUP, &mut config);
+        Ok(config)
+    }
+
     /// Returns every key, in the order of the reference.
     pub fn keys() -> impl Iterator<Item = Key> {
         let client = keys::CLIENT.iter().map(|row| key(row, "client"));
         let security = security::SECURITY.iter().map(|row| key(row, "security"));
         let producer = keys::PRODUCER.iter().map(|row| key(row, "producer"));
-        client.chain(security).chain(producer).chain(keys::CONSUMER.iter().map(|row| key(row, "consumer")))
+        let consumer = keys::CONSUMER.iter().map(|row| key(row, "consumer"));
+        let group = keys::GROUP.iter().map(|row| key(row, "group consumer"));
+        client.chain(security).chain(producer).chain(consumer).chain(group)
     }
 
     fn apply<C>(&self, rows: &[Row<C>], config: &mut C) {
@@ -260,6 +299,11 @@ pub fn nearest<'a>(key: &str, known: impl Iterator<Item = &'a str>) -> Option<&'
     let (distance, known) =
         known.map(|known| (strsim::damerau_levenshtein(known, key), known)).min_by_key(|(distance, _)| *distance)?;
     (distance * 3 <= key.chars().count()).then_some(known)
+}
+
+/// A group consumer to try values on.
+fn nobody() -> GroupConsumerConfig {
+    GroupConsumerConfig::new("", Subscription::Topics(Vec::new()))
 }
 
 fn names() -> impl Iterator<Item = &'static str> {

@@ -123,6 +123,22 @@ fn keys_of_security_have_to_go_together() {
 }
 
 #[test]
+fn a_group_consumer_has_its_keys_and_those_of_reading() {
+    let topics = || Subscription::Topics(vec!["t".into()]);
+    let config = |text: &str| Properties::parse(text).unwrap().group_consumer(topics());
+    let read = config("group.id=g\nenable.auto.commit=false\nauto.commit.interval.ms=100\nauto.offset.reset=earliest")
+        .unwrap();
+    assert_eq!((&*read.group_id, read.auto_commit_interval), ("g", None));
+    assert_eq!(read.auto_offset_reset, crate::consumer::ResetPolicy::Earliest);
+    assert!(config("session.timeout.ms=6000").unwrap_err().to_string().contains("`group.id` is not set"));
+    // The defaults of the reference are those of the type.
+    let of_group = Properties::keys().filter(|key| key.group == "group consumer" && !key.default.is_empty());
+    let defaults: String = of_group.map(|key| format!("{}={}\n", key.name, key.default)).collect();
+    let read = config(&format!("group.id=g\n{defaults}")).unwrap();
+    assert_eq!(format!("{read:?}"), format!("{:?}", GroupConsumerConfig::new("g", topics())));
+}
+
+#[test]
 fn less_than_all_acknowledgements_turn_idempotence_off_as_in_java() {
     let producer = |text: &str| Properties::parse(text).unwrap().producer();
     assert!(!producer("acks=1").unwrap().idempotence);
