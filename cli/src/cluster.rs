@@ -33,14 +33,14 @@ impl Cluster {
         self.bootstrap_servers.clone().or_else(from_environment).filter(|servers| !servers.trim().is_empty())
     }
 
-    /// The settings of the flags on top of `config`, except for the servers: those are a flag of their own.
+    /// Puts the settings of the flags on top of `config`, except for the servers, which are a flag of their own.
     pub(crate) fn apply(&self, config: &mut Config) -> Result<(), String> {
         let servers = config.bootstrap_servers.clone();
         if let Some(file) = &self.config {
             config.load(file).map_err(|error| format!("--config: {error}"))?;
         }
         for property in &self.properties {
-            // The whole text is not shown: behind a mistyped `=` there may be a password.
+            // The error does not show the whole text, since there may be a password behind a mistyped `=`.
             let (key, value) = property.split_once('=').ok_or("-X takes KEY=VALUE, with a `=` between the two")?;
             config.set(key.trim(), value).map_err(|error| format!("-X: {error}"))?;
         }

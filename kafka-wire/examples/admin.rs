@@ -6,7 +6,7 @@ use std::error::Error;
 use kafka_wire::admin::{ConfigChange, ConfigResource, NewTopic};
 use kafka_wire::client::{Client, ClientConfig};
 
-/// Every operation answers item by item: one that fails does not hide the others.
+/// Every operation has an outcome for each item, so that a failure for one does not hide the others.
 pub(crate) async fn admin(servers: &str, topic: &str) -> Result<(), Box<dyn Error>> {
     let client = Client::connect(ClientConfig::new(servers)).await?;
     for (name, outcome) in client.create_topics(&[NewTopic::new(topic, 3)]).await? {

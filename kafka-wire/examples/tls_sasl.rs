@@ -1,5 +1,5 @@
-//! Connects by TLS, says who it is, and prints the brokers:
-//! `PASSWORD=secret cargo run --example tls_sasl -- kafka.example:9093 ca.pem alice`.
+//! Connects by TLS, authenticates, and prints the brokers: `PASSWORD=secret cargo run --example tls_sasl --
+//! kafka.example:9093 ca.pem alice`.
 #![allow(clippy::print_stdout, reason = "a program that tells what it did")]
 
 use std::error::Error;

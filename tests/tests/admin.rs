@@ -1,4 +1,4 @@
-//! Administration by the client's methods, on both brokers. Request by request it is in `admin_apis.rs`.
+//! Administration by the client's methods, on both brokers. Tests of the single requests are in `admin_apis.rs`.
 
 #[path = "../../kafka-wire/examples/admin.rs"]
 mod example;
@@ -83,7 +83,7 @@ async fn topics_get_more_partitions(broker: TestBroker) {
     let outcomes = client.create_partitions(&[(missing, 3), (topic.clone(), 3)]).await.expect("an answer");
     let codes: Vec<_> = outcomes.iter().map(|(_, outcome)| outcome.as_ref().map_err(|error| error.code)).collect();
     assert_eq!(codes, [Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION), Ok(&())]);
-    // Brokers learn of them a moment later.
+    // Brokers get them a moment later.
     eventually("the third partition", WAIT, async || {
         client.invalidate(&topic);
         client.leader(&topic, PartitionId(2)).await.ok()

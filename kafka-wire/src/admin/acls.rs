@@ -1,4 +1,4 @@
-//! Access control entries: described, created and deleted (KIP-140).
+//! Access control entries: to describe, create and delete them (KIP-140).
 
 use super::{ItemError, Outcomes};
 use crate::protocol::create_acls::{AclCreation, CreateAclsRequest, CreateAclsResponse};
@@ -6,7 +6,7 @@ use crate::protocol::delete_acls::{DeleteAclsFilter, DeleteAclsMatchingAcl, Dele
 use crate::protocol::describe_acls::{DescribeAclsRequest, DescribeAclsResponse};
 use crate::wire::Str;
 
-/// An enum with Kafka's numbers.
+/// Makes an enum with Kafka's numbers.
 macro_rules! numbers {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $number:literal,)+ }) => {
         $(#[$doc])*
@@ -89,11 +89,11 @@ numbers! {
 }
 
 numbers! {
-    /// The match of an entry's name.
+    /// The way in which the name of an entry is matched.
     AclPattern {
         /// Exactly this name; `*` stands for any.
         Literal = 3,
-        /// Names that begin so.
+        /// Names with this prefix.
         Prefixed = 4,
     }
 }
@@ -101,9 +101,9 @@ numbers! {
 numbers! {
     /// Whether an entry allows or denies.
     AclPermission {
-        /// It denies, whatever others allow.
+        /// Denied, even if another entry allows it.
         Deny = 2,
-        /// It allows.
+        /// Allowed, unless another entry denies it.
         Allow = 3,
     }
 }
@@ -128,7 +128,8 @@ pub struct Acl {
 }
 
 impl Acl {
-    /// Allows `principal` (`User:alice`) an operation on the resource of exactly this name, from any host.
+    /// Makes an entry that allows `principal` (`User:alice`) an operation on the resource of exactly this
+    /// name, from any host.
     #[must_use]
     pub fn allow(
         principal: impl Into<Str>,
@@ -148,7 +149,7 @@ impl Acl {
     }
 }
 
-/// A choice of entries: each condition that is there has to hold. The default matches all.
+/// A filter of entries: all conditions that are set must hold. The default matches every entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AclFilter {
     /// Kind of resource.
@@ -167,10 +168,10 @@ pub struct AclFilter {
     pub permission: Option<AclPermission>,
 }
 
-/// Any value of a number.
+/// The number that stands for any value.
 const ANY: i8 = 1;
 
-/// A request for the entries that match a filter.
+/// Makes a request for the entries that match a filter.
 #[must_use]
 pub fn describe_request(filter: &AclFilter) -> DescribeAclsRequest {
     DescribeAclsRequest {
@@ -185,10 +186,10 @@ pub fn describe_request(filter: &AclFilter) -> DescribeAclsRequest {
     }
 }
 
-/// The entries found, sorted.
+/// Returns the entries that were found, sorted.
 ///
 /// # Errors
-/// The broker's; `SECURITY_DISABLED` where it has no authorizer.
+/// The broker's error; `SECURITY_DISABLED` if it has no authorizer.
 pub fn read_described(response: DescribeAclsResponse) -> Result<Vec<Acl>, ItemError> {
     ItemError::check(response.error_code, response.error_message)?;
     let mut found = Vec::new();
@@ -207,7 +208,7 @@ pub fn read_described(response: DescribeAclsResponse) -> Result<Vec<Acl>, ItemEr
     Ok(found)
 }
 
-/// A request to add entries.
+/// Makes a request to add entries.
 #[must_use]
 pub fn create_request(acls: &[Acl]) -> CreateAclsRequest {
     let creations = acls.iter().map(|acl| AclCreation {
@@ -223,7 +224,7 @@ pub fn create_request(acls: &[Acl]) -> CreateAclsRequest {
     CreateAclsRequest { creations: creations.collect(), ..Default::default() }
 }
 
-/// The outcome of each entry, in the order of `acls`.
+/// Returns the outcome of each entry, in the order of `acls`.
 #[must_use]
 pub fn read_created(acls: &[Acl], response: CreateAclsResponse) -> Outcomes<Acl> {
     let mut results = response.results.into_iter();
@@ -235,7 +236,7 @@ pub fn read_created(acls: &[Acl], response: CreateAclsResponse) -> Outcomes<Acl>
     acls.iter().map(|acl| (acl.clone(), outcome())).collect()
 }
 
-/// A request to delete the entries that match a filter.
+/// Makes a request to delete the entries that match a filter.
 #[must_use]
 pub fn delete_request(filter: &AclFilter) -> DeleteAclsRequest {
     let described = describe_request(filter);
@@ -252,10 +253,10 @@ pub fn delete_request(filter: &AclFilter) -> DeleteAclsRequest {
     DeleteAclsRequest { filters: vec![filter], ..Default::default() }
 }
 
-/// The outcome of each entry that matched.
+/// Returns the outcome of each entry that matched.
 ///
 /// # Errors
-/// The broker's for the filter.
+/// The broker's error about the filter.
 pub fn read_deleted(response: DeleteAclsResponse) -> Result<Outcomes<Acl>, ItemError> {
     let result = response.filter_results.into_iter().next().ok_or_else(ItemError::missing)?;
     ItemError::check(result.error_code, result.error_message)?;

@@ -1,4 +1,4 @@
-//! Changing single settings and leaving the others (KIP-339).
+//! Changes of single settings, which leave the others as they are (KIP-339).
 
 use super::{ConfigResource, ItemError, Outcomes, outcomes_by};
 use crate::protocol::incremental_alter_configs::{
@@ -6,7 +6,7 @@ use crate::protocol::incremental_alter_configs::{
 };
 use crate::wire::Str;
 
-/// A change of one setting.
+/// The change of one setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConfigChange {
     /// Sets it to a value.
@@ -15,7 +15,7 @@ pub enum ConfigChange {
     Delete(Str),
     /// Appends values to a list.
     Append(Str, Str),
-    /// Takes values out of a list.
+    /// Removes values from a list.
     Subtract(Str, Str),
 }
 
@@ -31,7 +31,7 @@ impl ConfigChange {
     }
 }
 
-/// A request for changes of resources.
+/// Makes a request for changes of resources.
 #[must_use]
 pub fn request(changes: &[(ConfigResource, Vec<ConfigChange>)]) -> IncrementalAlterConfigsRequest {
     let resources = changes.iter().map(|(resource, changes)| AlterConfigsResource {
@@ -43,7 +43,7 @@ pub fn request(changes: &[(ConfigResource, Vec<ConfigChange>)]) -> IncrementalAl
     IncrementalAlterConfigsRequest { resources: resources.collect(), ..Default::default() }
 }
 
-/// The outcome of each resource, in the order of `resources`.
+/// Returns the outcome of each resource, in the order of `resources`.
 #[must_use]
 pub fn read(resources: &[ConfigResource], response: IncrementalAlterConfigsResponse) -> Outcomes<ConfigResource> {
     let answers = response.responses.into_iter().map(|result| {

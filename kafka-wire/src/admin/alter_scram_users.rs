@@ -1,5 +1,4 @@
-//! Setting and deleting the SCRAM credentials of users (KIP-554). A password does not leave this process: its salted
-//! hash does.
+//! Changes of the SCRAM credentials of users (KIP-554). Only the salted hash of a password leaves this process.
 
 use std::fmt;
 
@@ -12,7 +11,7 @@ use crate::protocol::alter_user_scram_credentials::{
 };
 use crate::wire::Str;
 
-/// A change of a user's credential. A user may be in one change of a request.
+/// The change of a user's credential. A request may have only one change for a user.
 #[derive(Clone, PartialEq, Eq)]
 pub enum ScramChange {
     /// Adds a credential, or replaces it.
@@ -21,11 +20,11 @@ pub enum ScramChange {
         user: Str,
         /// The mechanism.
         mechanism: ScramMechanism,
-        /// Iterations of the hash; Kafka takes 4,096 to 16,384.
+        /// Iterations of the hash; Kafka accepts 4,096 to 16,384.
         iterations: i32,
-        /// Random bytes.
+        /// Salt: random bytes.
         salt: Bytes,
-        /// The password after salt and iterations: `ScramHash::salted_password`.
+        /// Hash of the password with this salt and these iterations, by `ScramHash::salted_password`.
         salted_password: Bytes,
     },
     /// Deletes a credential.
@@ -38,7 +37,7 @@ pub enum ScramChange {
 }
 
 impl ScramChange {
-    /// The user that it is about.
+    /// Returns the user whose credential is changed.
     #[must_use]
     pub const fn user(&self) -> &Str {
         match self {
@@ -47,7 +46,7 @@ impl ScramChange {
     }
 }
 
-/// Shows no salted password: it is as good as the password.
+/// Does not show the salted password, which is as good as the password.
 impl fmt::Debug for ScramChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -59,7 +58,7 @@ impl fmt::Debug for ScramChange {
     }
 }
 
-/// A request for these changes.
+/// Makes a request for these changes.
 #[must_use]
 pub fn request(changes: &[ScramChange]) -> AlterUserScramCredentialsRequest {
     let mut request = AlterUserScramCredentialsRequest::default();
@@ -85,7 +84,7 @@ pub fn request(changes: &[ScramChange]) -> AlterUserScramCredentialsRequest {
     request
 }
 
-/// The outcome of each change, in the order of `changes`.
+/// Returns the outcome of each change, in the order of `changes`.
 #[must_use]
 pub fn read(changes: &[ScramChange], response: AlterUserScramCredentialsResponse) -> Outcomes<Str> {
     let users: Vec<_> = changes.iter().map(|change| change.user().clone()).collect();

@@ -4,7 +4,7 @@ use super::{ItemError, Outcomes, outcomes_by};
 use crate::protocol::create_partitions::{CreatePartitionsRequest, CreatePartitionsResponse, CreatePartitionsTopic};
 use crate::wire::Str;
 
-/// A request that gives each topic so many partitions in all; the cluster chooses their brokers.
+/// Makes a request that raises the number of partitions of each topic to this total; the cluster chooses their brokers.
 #[must_use]
 pub fn request(topics: &[(Str, i32)], timeout_ms: i32) -> CreatePartitionsRequest {
     let topics = topics.iter().map(|(name, count)| CreatePartitionsTopic {

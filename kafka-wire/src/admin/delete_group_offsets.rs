@@ -1,4 +1,4 @@
-//! Forgetting committed offsets of a group (KIP-496).
+//! Deletion of committed offsets of a group (KIP-496).
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::protocol::offset_delete::{
 use crate::types::PartitionId;
 use crate::wire::Str;
 
-/// A request to forget the offsets of `partitions`.
+/// Makes a request to delete the offsets of `partitions`.
 #[must_use]
 pub fn request(group_id: &Str, partitions: &[TopicPartition]) -> OffsetDeleteRequest {
     let mut topics: BTreeMap<&Str, Vec<OffsetDeleteRequestPartition>> = BTreeMap::new();
@@ -26,10 +26,10 @@ pub fn request(group_id: &Str, partitions: &[TopicPartition]) -> OffsetDeleteReq
     OffsetDeleteRequest { group_id: group_id.clone(), topics: topics.collect(), ..Default::default() }
 }
 
-/// The outcome of each partition, in the order of `partitions`.
+/// Returns the outcome of each partition, in the order of `partitions`.
 ///
 /// # Errors
-/// The coordinator's for the whole group.
+/// The coordinator's error for the whole group.
 pub fn read(
     partitions: &[TopicPartition],
     response: OffsetDeleteResponse,

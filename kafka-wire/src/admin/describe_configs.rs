@@ -1,4 +1,4 @@
-//! Describing the settings of topics, brokers and other resources.
+//! Descriptions of the settings of topics, brokers and other resources.
 
 use super::{ConfigResource, ItemError, Outcomes, outcomes_by};
 use crate::protocol::describe_configs::{
@@ -6,7 +6,7 @@ use crate::protocol::describe_configs::{
 };
 use crate::wire::Str;
 
-/// A setting of a resource, as it is in force.
+/// A setting of a resource, with the value in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigEntry {
     /// Its name.
@@ -17,7 +17,7 @@ pub struct ConfigEntry {
     pub source: ConfigSource,
     /// Whether it cannot be changed while the broker runs.
     pub is_read_only: bool,
-    /// Whether it is a secret, whose value is never told.
+    /// Whether it is a secret, whose value is never returned.
     pub is_sensitive: bool,
 }
 
@@ -45,7 +45,7 @@ pub enum ConfigSource {
     Other(i8),
 }
 
-/// A request for all settings of `resources`.
+/// Makes a request for all settings of `resources`.
 #[must_use]
 pub fn request(resources: &[ConfigResource]) -> DescribeConfigsRequest {
     let resources = resources.iter().map(|resource| DescribeConfigsResource {
@@ -57,7 +57,7 @@ pub fn request(resources: &[ConfigResource]) -> DescribeConfigsRequest {
     DescribeConfigsRequest { resources: resources.collect(), ..Default::default() }
 }
 
-/// The settings of each resource, in the order of `resources`.
+/// Returns the settings of each resource, in the order of `resources`.
 #[must_use]
 pub fn read(
     resources: &[ConfigResource],

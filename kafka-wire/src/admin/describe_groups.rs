@@ -1,4 +1,4 @@
-//! Describing classic groups and their members.
+//! Descriptions of classic groups and their members.
 
 use bytes::Bytes;
 
@@ -30,22 +30,22 @@ pub struct MemberDescription {
     pub instance_id: Option<Str>,
     /// `client.id` of its connection.
     pub client_id: Str,
-    /// Address that it connects from.
+    /// Address from which it connects.
     pub host: Str,
-    /// Its part of the work, as the leader wrote it; for consumers a ConsumerProtocolAssignment.
+    /// Its assignment, as the leader wrote it; for consumers a ConsumerProtocolAssignment.
     pub assignment: Bytes,
 }
 
-/// A request for one group.
+/// Makes a request for one group.
 #[must_use]
 pub fn request(group_id: &Str) -> DescribeGroupsRequest {
     DescribeGroupsRequest { groups: vec![group_id.clone()], ..Default::default() }
 }
 
-/// The description of the one group that was asked for.
+/// Returns the description of the one group of the request.
 ///
 /// # Errors
-/// The coordinator's.
+/// The coordinator's error.
 pub fn read(response: DescribeGroupsResponse) -> Result<GroupDescription, ItemError> {
     let group = response.groups.into_iter().next().ok_or_else(ItemError::missing)?;
     ItemError::check(group.error_code, group.error_message)?;

@@ -1,4 +1,4 @@
-//! Describing the SCRAM credentials of users, without their secrets (KIP-554).
+//! Descriptions of the SCRAM credentials of users, without their secrets (KIP-554).
 
 use super::{ItemError, ScramMechanism};
 use crate::protocol::describe_user_scram_credentials::{
@@ -9,7 +9,7 @@ use crate::wire::Str;
 /// A user, with the mechanisms and iterations of its credentials.
 pub type ScramUser = (Str, Result<Vec<(ScramMechanism, i32)>, ItemError>);
 
-/// A request for these users; for all with none.
+/// Makes a request for these users, or for all users if `users` is empty.
 #[must_use]
 pub fn request(users: &[Str]) -> DescribeUserScramCredentialsRequest {
     let names = users.iter().map(|name| UserName { name: name.clone(), ..Default::default() });
@@ -17,10 +17,10 @@ pub fn request(users: &[Str]) -> DescribeUserScramCredentialsRequest {
     DescribeUserScramCredentialsRequest { users, ..Default::default() }
 }
 
-/// The credentials of each user, in the order of the answer, which is by name.
+/// Returns the credentials of each user, in the order of the response, which is by name.
 ///
 /// # Errors
-/// The broker's for the whole request.
+/// The broker's error for the whole request.
 pub fn read(response: DescribeUserScramCredentialsResponse) -> Result<Vec<ScramUser>, ItemError> {
     ItemError::check(response.error_code, response.error_message)?;
     let users = response.results.into_iter().map(|result| {

@@ -1,4 +1,4 @@
-//! Describing single transactions (KIP-664).
+//! Descriptions of single transactions (KIP-664).
 
 use super::ItemError;
 use crate::cluster::TopicPartition;
@@ -25,16 +25,16 @@ pub struct TransactionDescription {
     pub partitions: Vec<TopicPartition>,
 }
 
-/// A request for one transactional id.
+/// Makes a request for one transactional id.
 #[must_use]
 pub fn request(transactional_id: &Str) -> DescribeTransactionsRequest {
     DescribeTransactionsRequest { transactional_ids: vec![transactional_id.clone()], ..Default::default() }
 }
 
-/// The description of the one id that was asked for.
+/// Returns the description of the one id of the request.
 ///
 /// # Errors
-/// The coordinator's: `TRANSACTIONAL_ID_NOT_FOUND`, or another.
+/// The coordinator's error: `TRANSACTIONAL_ID_NOT_FOUND`, or another.
 pub fn read(response: DescribeTransactionsResponse) -> Result<TransactionDescription, ItemError> {
     let state = response.transaction_states.into_iter().next().ok_or_else(ItemError::missing)?;
     ItemError::check(state.error_code, None)?;

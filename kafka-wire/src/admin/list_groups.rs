@@ -1,15 +1,15 @@
-//! Listing the groups of one broker.
+//! The list of the groups of one broker.
 
 use crate::protocol::ErrorCode;
 use crate::protocol::list_groups::{ListGroupsRequest, ListGroupsResponse};
 use crate::wire::Str;
 
-/// A group, as its coordinator lists it.
+/// A group, as listed by its coordinator.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct GroupListing {
     /// Its id.
     pub group_id: Str,
-    /// Protocol type, such as `consumer`; empty for a group that has offsets alone.
+    /// Protocol type, such as `consumer`; empty for a group that has only offsets.
     pub protocol_type: Str,
     /// State, such as `Stable` or `Empty`; empty before v4 (Kafka 2.6).
     pub state: Str,
@@ -17,13 +17,13 @@ pub struct GroupListing {
     pub group_type: Str,
 }
 
-/// A request for all groups of a broker.
+/// Makes a request for all groups of a broker.
 #[must_use]
 pub fn request() -> ListGroupsRequest {
     ListGroupsRequest::default()
 }
 
-/// The groups of one broker.
+/// Returns the groups of one broker.
 ///
 /// # Errors
 /// The broker's code.

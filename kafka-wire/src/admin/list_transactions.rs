@@ -1,11 +1,11 @@
-//! Listing the transactions of one broker (KIP-664).
+//! The list of the transactions of one broker (KIP-664).
 
 use crate::protocol::ErrorCode;
 use crate::protocol::list_transactions::{ListTransactionsRequest, ListTransactionsResponse};
 use crate::types::ProducerId;
 use crate::wire::Str;
 
-/// A transactional id, as its coordinator lists it.
+/// A transactional id, as listed by its coordinator.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TransactionListing {
     /// The id.
@@ -16,13 +16,13 @@ pub struct TransactionListing {
     pub state: Str,
 }
 
-/// A request for all transactions of a broker.
+/// Makes a request for all transactions of a broker.
 #[must_use]
 pub fn request() -> ListTransactionsRequest {
     ListTransactionsRequest { duration_filter: -1, ..Default::default() }
 }
 
-/// The transactions of one broker.
+/// Returns the transactions of one broker.
 ///
 /// # Errors
 /// The broker's code.

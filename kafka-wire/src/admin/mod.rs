@@ -74,22 +74,22 @@ pub struct ItemError {
 pub type TopicError = ItemError;
 
 impl ItemError {
-    /// `Ok` for the code of success.
+    /// Returns `Ok` for the code of success.
     fn check(code: i16, message: Option<Str>) -> Result<(), Self> {
         let code = ErrorCode(code);
         if code.is_none() { Ok(()) } else { Err(Self { code, message }) }
     }
 
-    /// An answer that leaves the item out.
+    /// The error for an item that the response leaves out.
     const fn missing() -> Self {
         Self { code: ErrorCode::UNKNOWN_SERVER_ERROR, message: None }
     }
 }
 
-/// The outcome of an operation, item by item, in the order in which they were asked for.
+/// The outcomes of an operation for its items, in the order in which they were asked for.
 pub type Outcomes<K, T = ()> = Vec<(K, Result<T, ItemError>)>;
 
-/// A mechanism of SCRAM, as users have credentials for it.
+/// A mechanism of SCRAM for which users have credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ScramMechanism {
     /// SCRAM-SHA-256.
@@ -142,7 +142,7 @@ pub struct ListedOffset {
     pub leader_epoch: LeaderEpoch,
 }
 
-/// Puts answers into the order of the questions. An item that the answer leaves out counts as an unknown error.
+/// Sorts outcomes into the order of the request. An item that the response leaves out counts as an unknown error.
 fn outcomes_by<K: Clone, N: Ord, T>(
     asked: &[K],
     name: impl Fn(&K) -> N,

@@ -1,10 +1,10 @@
-//! Taking static members out of a classic group (KIP-345).
+//! Removal of static members from a classic group (KIP-345).
 
 use super::{ItemError, Outcomes};
 use crate::protocol::leave_group::{LeaveGroupRequest, LeaveGroupResponse, MemberIdentity};
 use crate::wire::Str;
 
-/// A request that takes the members with these instance ids out of a group; the broker's log gets `reason`.
+/// Makes a request that removes the members with these instance ids from a group; `reason` is for the broker's log.
 #[must_use]
 pub fn request(group_id: &Str, instance_ids: &[Str], reason: &Str) -> LeaveGroupRequest {
     let members = instance_ids.iter().map(|instance_id| MemberIdentity {
@@ -15,10 +15,10 @@ pub fn request(group_id: &Str, instance_ids: &[Str], reason: &Str) -> LeaveGroup
     LeaveGroupRequest { group_id: group_id.clone(), members: members.collect(), ..Default::default() }
 }
 
-/// The outcome of each member, in the order of `instance_ids`.
+/// Returns the outcome of each member, in the order of `instance_ids`.
 ///
 /// # Errors
-/// The coordinator's for the whole group.
+/// The coordinator's error for the whole group.
 pub fn read(instance_ids: &[Str], response: LeaveGroupResponse) -> Result<Outcomes<Str>, ItemError> {
     ItemError::check(response.error_code, None)?;
     let answers = response.members.into_iter();

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::types::BrokerId;
 use crate::wire::Str;
 
-/// A thing that has settings.
+/// A resource that has settings.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum ConfigResource {
@@ -13,9 +13,9 @@ pub enum ConfigResource {
     Topic(Str),
     /// A broker.
     Broker(BrokerId),
-    /// The default of all brokers.
+    /// The defaults of all brokers.
     AllBrokers,
-    /// The levels of a broker's loggers.
+    /// The log levels of a broker.
     BrokerLoggers(BrokerId),
     /// A subscription to the metrics of clients (KIP-714).
     ClientMetrics(Str),
@@ -24,7 +24,7 @@ pub enum ConfigResource {
 }
 
 impl ConfigResource {
-    /// Kafka's number of its kind.
+    /// Returns Kafka's number of its kind.
     pub(super) const fn kind(&self) -> i8 {
         match self {
             Self::Topic(_) => 2,
@@ -35,7 +35,7 @@ impl ConfigResource {
         }
     }
 
-    /// Its name in a request.
+    /// Returns its name in a request.
     pub(super) fn name(&self) -> Str {
         match self {
             Self::Topic(name) | Self::ClientMetrics(name) | Self::Group(name) => name.clone(),
@@ -44,7 +44,7 @@ impl ConfigResource {
         }
     }
 
-    /// The only broker that knows it; `None` where every broker does.
+    /// Returns the only broker that knows it; `None` if every broker does.
     #[must_use]
     pub const fn broker(&self) -> Option<BrokerId> {
         match self {

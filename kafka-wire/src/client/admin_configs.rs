@@ -1,4 +1,4 @@
-//! Administration of settings, partitions and users: whom to ask.
+//! Administration of settings, partitions, access control entries and users: the broker to ask, and the request.
 
 use std::collections::BTreeMap;
 
@@ -13,10 +13,10 @@ use crate::types::BrokerId;
 use crate::wire::Str;
 
 impl Client {
-    /// Raises the number of partitions of topics, each to so many in all; the outcome of each, in the order of
-    /// `topics`.
+    /// Raises the number of partitions of topics, each to a new total. Returns the outcome of each,
+    /// in the order of `topics`.
     ///
-    /// A count that is not above the present one is an outcome of `INVALID_PARTITIONS`. Not retried.
+    /// A total that is not above the present number is an outcome of `INVALID_PARTITIONS`. Not retried.
     ///
     /// # Errors
     /// No broker answered, or the answer got lost.
@@ -29,12 +29,12 @@ impl Client {
         Ok(create_partitions::read(&names, response))
     }
 
-    /// The settings of topics, brokers and other resources, in the order of `resources`.
+    /// Returns the settings of topics, brokers and other resources, in the order of `resources`.
     ///
-    /// Each broker is asked for its own. Not retried; asking again is harmless.
+    /// Each broker is asked for its own. Not retried, but a repetition does no harm.
     ///
     /// # Errors
-    /// A broker did not answer.
+    /// If a broker does not answer.
     pub async fn describe_configs(
         &self,
         resources: &[ConfigResource],
@@ -49,13 +49,13 @@ impl Client {
         Ok(in_order(resources, found))
     }
 
-    /// Changes single settings and leaves the others; the outcome of each resource, in the order of `changes`.
+    /// Changes single settings and leaves the others. Returns the outcome of each resource, in the order of `changes`.
     ///
-    /// A resource is changed as a whole or not at all. Not retried: appending to a list twice would do more than
-    /// once.
+    /// A resource is changed as a whole or not at all. Not retried, because an append to a list that is done
+    /// twice has another effect.
     ///
     /// # Errors
-    /// A broker did not answer. Resources of other brokers may have been changed before.
+    /// If a broker does not answer. Resources of other brokers may have been changed before.
     pub async fn alter_configs(
         &self,
         changes: &[(ConfigResource, Vec<ConfigChange>)],
@@ -72,51 +72,51 @@ impl Client {
         Ok(in_order(&asked, found))
     }
 
-    /// The access control entries that match a filter, sorted.
+    /// Returns the access control entries that match a filter, sorted.
     ///
     /// # Errors
-    /// No broker answered; inside, the broker refuses: `SECURITY_DISABLED` where it has no authorizer.
+    /// If no broker answers; the inner error is the broker's: `SECURITY_DISABLED` if it has no authorizer.
     pub async fn describe_acls(&self, filter: &AclFilter) -> Result<Result<Vec<Acl>, ItemError>, RequestError> {
         let request = acls::describe_request(filter);
         let response = self.request(Node::Any, Lane::General, request, CallOptions::default()).await?;
         Ok(acls::read_described(response))
     }
 
-    /// Adds access control entries; the outcome of each, in order. One that is there already is no error.
+    /// Adds access control entries. Returns the outcome of each, in order. An entry that exists already is no error.
     ///
     /// # Errors
-    /// No broker answered, or the answer got lost; doing it again is harmless.
+    /// If no broker answers, or the answer is lost; a repetition does no harm.
     pub async fn create_acls(&self, acls: &[Acl]) -> Result<Outcomes<Acl>, RequestError> {
         let request = acls::create_request(acls);
         let response = self.request(self.controller(), Lane::General, request, CallOptions::default()).await?;
         Ok(acls::read_created(acls, response))
     }
 
-    /// Deletes the access control entries that match a filter; the outcome of each.
+    /// Deletes the access control entries that match a filter. Returns the outcome of each.
     ///
     /// # Errors
-    /// No broker answered, or the answer got lost; inside, the broker refuses the filter.
+    /// If no broker answers, or the answer is lost; the inner error is the broker's about the filter.
     pub async fn delete_acls(&self, filter: &AclFilter) -> Result<Result<Outcomes<Acl>, ItemError>, RequestError> {
         let request = acls::delete_request(filter);
         let response = self.request(self.controller(), Lane::General, request, CallOptions::default()).await?;
         Ok(acls::read_deleted(response))
     }
 
-    /// The SCRAM credentials of these users, of all with none: mechanisms and iterations.
+    /// Returns the SCRAM credentials of these users, or of all users if `users` is empty: mechanisms and iterations.
     ///
     /// A user without credentials is an outcome of `RESOURCE_NOT_FOUND`.
     ///
     /// # Errors
-    /// No broker answered, or the broker refuses.
+    /// If no broker answers; the inner error is the broker's.
     pub async fn describe_scram_users(&self, users: &[Str]) -> Result<Result<Vec<ScramUser>, ItemError>, RequestError> {
         let request = describe_scram_users::request(users);
         let response = self.request(Node::Any, Lane::General, request, CallOptions::default()).await?;
         Ok(describe_scram_users::read(response))
     }
 
-    /// Sets and deletes SCRAM credentials of users; the outcome of each change, in the order of `changes`.
+    /// Sets and deletes SCRAM credentials of users. Returns the outcome of each change, in the order of `changes`.
     ///
-    /// Brokers learn of a new credential a moment later. Not retried.
+    /// Brokers get a new credential a moment later. Not retried.
     ///
     /// # Errors
     /// No broker answered, or the answer got lost.
@@ -128,11 +128,11 @@ impl Client {
 
     /// Sets a user's password for a mechanism of SCRAM, with a new random salt and 8,192 iterations.
     ///
-    /// The password stays here: the broker gets its salted hash. Brokers learn of it a moment later.
+    /// The password stays in this process: the broker gets its salted hash. Brokers get it a moment later.
     ///
     /// # Errors
-    /// As [`Client::alter_scram_users`]; also when this machine gives no random numbers, which is told as the
-    /// broker's `UNKNOWN_SERVER_ERROR`.
+    /// As for [`Client::alter_scram_users`]. If this machine has no random numbers, the outcome is
+    /// `UNKNOWN_SERVER_ERROR`, as if from the broker.
     #[cfg(feature = "sasl")]
     pub async fn set_scram_password(
         &self,
@@ -164,7 +164,7 @@ impl Client {
     }
 }
 
-/// Items by the broker that has to be asked for them.
+/// Returns the items by the broker that has to be asked for them.
 fn by_broker<T>(
     items: impl Iterator<Item = T>,
     resource: impl Fn(&T) -> &ConfigResource,
@@ -181,7 +181,7 @@ fn node(broker: Option<BrokerId>) -> Node {
     broker.map_or(Node::Any, Node::Broker)
 }
 
-/// Puts the outcomes of several brokers into the order of the questions.
+/// Sorts the outcomes of several brokers into the order of the request.
 fn in_order<T>(asked: &[ConfigResource], found: Outcomes<ConfigResource, T>) -> Outcomes<ConfigResource, T> {
     let mut found = found;
     found.sort_by_key(|(resource, _)| asked.iter().position(|asked| asked == resource));

@@ -1,5 +1,4 @@
-//! Administration of groups and transactions: each is asked for where it is coordinated, and again where that has
-//! moved.
+//! Administration of groups and transactions: each request goes to the coordinator, and is repeated if that has moved.
 
 use super::{CallOptions, Client, CoordinatorError, Lane, Node};
 use crate::admin::{GroupDescription, GroupListing, ItemError, Outcomes, TransactionDescription, TransactionListing};
@@ -12,12 +11,12 @@ use crate::protocol::{ErrorCode, Request};
 use crate::wire::Str;
 
 impl Client {
-    /// The groups of the cluster, in the order of their ids.
+    /// Returns the groups of the cluster, in the order of their ids.
     ///
-    /// Every broker is asked for those that it coordinates. Cancel safe.
+    /// Every broker is asked for the groups that it coordinates. Cancel safe.
     ///
     /// # Errors
-    /// A broker did not answer, or refuses: then some groups would be missing.
+    /// If a broker does not answer or refuses, since some groups would be missing then.
     pub async fn list_groups(&self) -> Result<Vec<GroupListing>, CoordinatorError> {
         let cluster = self.metadata(&[]).await?;
         let mut found = Vec::new();
@@ -32,13 +31,13 @@ impl Client {
         Ok(found)
     }
 
-    /// Classic groups and their members, in the order of `group_ids`.
+    /// Returns classic groups and their members, in the order of `group_ids`.
     ///
-    /// A group that does not exist is of state `Dead`, or, since Kafka 4.0, an outcome of `GROUP_ID_NOT_FOUND`.
-    /// Coordinators that have moved are followed until `request_timeout` is over. Cancel safe.
+    /// A group that does not exist has the state `Dead`, or, since Kafka 4.0, an outcome of `GROUP_ID_NOT_FOUND`.
+    /// If a coordinator has moved, its successor is asked, until `request_timeout` is over. Cancel safe.
     ///
     /// # Errors
-    /// A coordinator did not answer, or was not found.
+    /// If a coordinator does not answer, or is not found.
     pub async fn describe_groups(
         &self,
         group_ids: &[Str],
@@ -54,12 +53,13 @@ impl Client {
         Ok(found)
     }
 
-    /// Deletes groups that have no members, with their offsets; the outcome of each, in the order of `group_ids`.
+    /// Deletes groups that have no members, with their offsets. Returns the outcome of each, in the
+    /// order of `group_ids`.
     ///
-    /// Retried where the coordinator has moved, and where it was surely not sent.
+    /// Retried if the coordinator has moved, and if the request was certainly not sent.
     ///
     /// # Errors
-    /// A coordinator did not answer, or was not found. Groups before that one are deleted.
+    /// If a coordinator does not answer, or is not found. The groups before that one are deleted.
     pub async fn delete_groups(&self, group_ids: &[Str]) -> Result<Outcomes<Str>, CoordinatorError> {
         let mut found = Vec::with_capacity(group_ids.len());
         for group_id in group_ids {
@@ -71,13 +71,13 @@ impl Client {
         Ok(found)
     }
 
-    /// Forgets committed offsets of a group; the outcome of each partition, in the order of `partitions`.
+    /// Deletes committed offsets of a group. Returns the outcome of each partition, in the order of `partitions`.
     ///
-    /// A topic that a member subscribes to is an outcome of `GROUP_SUBSCRIBED_TO_TOPIC`. Retried as
-    /// [`Client::delete_groups`].
+    /// A topic to which a member subscribes is an outcome of `GROUP_SUBSCRIBED_TO_TOPIC`. Retried as
+    /// by [`Client::delete_groups`].
     ///
     /// # Errors
-    /// The coordinator did not answer, or was not found; inside, it refuses for the whole group.
+    /// If the coordinator does not answer, or is not found; the inner error is the coordinator's for the whole group.
     pub async fn delete_group_offsets(
         &self,
         group_id: &str,
@@ -89,13 +89,14 @@ impl Client {
         Ok(delete_group_offsets::read(partitions, response))
     }
 
-    /// Takes static members out of a classic group, by their `group.instance.id`; the outcome of each, in order.
+    /// Removes static members from a classic group, by their `group.instance.id`. Returns the outcome of each,
+    /// in order.
     ///
-    /// One that is not there is an outcome of `UNKNOWN_MEMBER_ID`. `reason` goes to the broker's log. Retried as
-    /// [`Client::delete_groups`].
+    /// A member that does not exist is an outcome of `UNKNOWN_MEMBER_ID`. `reason` is for the broker's log.
+    /// Retried as by [`Client::delete_groups`].
     ///
     /// # Errors
-    /// The coordinator did not answer, or was not found; inside, it refuses for the whole group.
+    /// If the coordinator does not answer, or is not found; the inner error is the coordinator's for the whole group.
     pub async fn remove_group_members(
         &self,
         group_id: &str,
@@ -108,11 +109,11 @@ impl Client {
         Ok(remove_group_members::read(instance_ids, response))
     }
 
-    /// The transactional ids of the cluster, in order. Every broker is asked for those that it coordinates. Cancel
-    /// safe.
+    /// Returns the transactional ids of the cluster, in order. Every broker is asked for those that it
+    /// coordinates. Cancel safe.
     ///
     /// # Errors
-    /// A broker did not answer, or refuses: then some would be missing.
+    /// If a broker does not answer or refuses, since some would be missing then.
     pub async fn list_transactions(&self) -> Result<Vec<TransactionListing>, CoordinatorError> {
         let cluster = self.metadata(&[]).await?;
         let mut found = Vec::new();
@@ -126,12 +127,12 @@ impl Client {
         Ok(found)
     }
 
-    /// Transactional ids with their last transaction, in the order of `transactional_ids`.
+    /// Returns transactional ids with their last transaction, in the order of `transactional_ids`.
     ///
-    /// One that does not exist is an outcome of `TRANSACTIONAL_ID_NOT_FOUND`. Cancel safe.
+    /// An id that does not exist is an outcome of `TRANSACTIONAL_ID_NOT_FOUND`. Cancel safe.
     ///
     /// # Errors
-    /// A coordinator did not answer, or was not found.
+    /// If a coordinator does not answer, or is not found.
     pub async fn describe_transactions(
         &self,
         transactional_ids: &[Str],
@@ -149,7 +150,7 @@ impl Client {
         Ok(found)
     }
 
-    /// Asks the coordinator until the answer is not that it is none, or not yet.
+    /// Asks the coordinator until it does not answer that it is not the coordinator, or not ready.
     pub(super) async fn at_coordinator<R: Request>(
         &self,
         kind: CoordinatorKind,
@@ -185,7 +186,7 @@ const TRANSACTION: CoordinatorKind = CoordinatorKind::Transaction;
 type Described = crate::protocol::describe_groups::DescribeGroupsResponse;
 type Deleted = crate::protocol::delete_groups::DeleteGroupsResponse;
 
-/// The code of the first item in an answer.
+/// Returns the code of the first item in a response.
 fn first<R, T>(response: &R, items: impl Fn(&R) -> &Vec<T>, code: impl Fn(&T) -> i16) -> ErrorCode {
     items(response).first().map_or(ErrorCode::NONE, |item| ErrorCode(code(item)))
 }

@@ -107,12 +107,12 @@ pub enum ConfigError {
         /// The known key that was probably meant, if one is near.
         nearest: Option<&'static str>,
     },
-    /// A key of producers or consumers that a job sets itself.
+    /// The key belongs to producers or consumers, and a job sets it itself.
     Decided {
         /// The key.
         key: &'static str,
     },
-    /// A key of the client, or keys of security that do not go together.
+    /// A key of the client has an invalid value, or keys of security contradict each other.
     Client(PropertiesError),
     /// The key is known, but the value is not of its kind.
     InvalidValue {
@@ -199,10 +199,10 @@ impl Config {
         })
     }
 
-    /// The configuration of a client on the cluster of the job, for a program that has more to do there.
+    /// Makes the configuration of a client for the cluster of the job, for a program that does other work there.
     ///
     /// # Errors
-    /// [`ConfigError::Client`]: keys of security do not go together, or one that another one needs is missing.
+    /// [`ConfigError::Client`] if keys of security contradict each other, or one needs another one that is missing.
     pub fn client_config(&self) -> Result<ClientConfig, ConfigError> {
         let mut client = self.client.client().map_err(ConfigError::Client)?;
         client.bootstrap_servers.clone_from(&self.bootstrap_servers);
@@ -213,15 +213,15 @@ impl Config {
     /// Sets every pair of a Java properties file.
     ///
     /// # Errors
-    /// The file cannot be read, or as [`Config::set`].
+    /// If the file cannot be read, or as for [`Config::set`].
     pub fn load(&mut self, path: impl AsRef<Path>) -> Result<(), ConfigError> {
         Properties::pairs(path).map_err(ConfigError::Client)?.iter().try_for_each(|(key, value)| self.set(key, value))
     }
 
-    /// A key that is not of a job alone.
+    /// Sets a key that is not one of the job itself.
     fn set_of_client(&mut self, key: &str, value: &str) -> Result<(), ConfigError> {
         match Properties::keys().find(|known| known.is_named(key)) {
-            // Another name of a key that is in the table of a job.
+            // The key is in the table of a job under another name.
             Some(Key { name, .. }) if KEYS.contains(&name) => self.set(name, value),
             Some(Key { group: "client" | "security", .. }) => self.client.set(key, value).map_err(ConfigError::Client),
             Some(Key { name, .. }) => Err(ConfigError::Decided { key: name }),

@@ -53,7 +53,7 @@ fn producer_config(spec: &Spec) -> ProducerConfig {
 }
 
 pub(super) fn consumer_config(config: &Config) -> ConsumerConfig {
-    // Java takes 0, and a broker then answers with one batch.
+    // Java accepts 0, for which a broker answers with one batch.
     let fetch_max_bytes = config.fetch_max_bytes.max(1);
     let bytes = u32::try_from(fetch_max_bytes).unwrap_or(u32::MAX);
     ConsumerConfig {

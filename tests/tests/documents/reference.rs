@@ -41,7 +41,7 @@ pub(crate) fn config() -> String {
     page
 }
 
-/// Every key of a client, by the tables of the code.
+/// Returns the table of all keys of a client, from the tables of the code.
 pub(crate) fn client_config() -> String {
     let mut page = CLIENT_HEAD.to_owned();
     let mut group = "";

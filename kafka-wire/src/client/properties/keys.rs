@@ -286,7 +286,7 @@ pub(super) const CONSUMER: &[Row<ConsumerConfig>] = &[
     ),
 ];
 
-/// The keys of [`GroupConsumerConfig`], those of reading aside.
+/// The keys of [`GroupConsumerConfig`], without those of reading.
 pub(super) const GROUP: &[Row<GroupConsumerConfig>] = &[
     row!("group.id", [], "", "a name", "Consumers with the same one share the partitions.", |config, value| {
         config.group_id = Str::from(value);
@@ -311,7 +311,7 @@ pub(super) const GROUP: &[Row<GroupConsumerConfig>] = &[
         "Offsets of what was handed out are committed so often.",
         |config, value| put(&mut config.auto_commit_interval, millis(value, 0..).map(Some))
     ),
-    // Below the interval, which it overrides.
+    // Must be below the interval, which it overrides.
     row!(
         "enable.auto.commit",
         [],

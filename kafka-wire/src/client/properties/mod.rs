@@ -105,10 +105,10 @@ impl Properties {
         Ok(properties)
     }
 
-    /// The pairs of a Java properties file as they stand, in order, for somebody who has keys of his own.
+    /// Returns the pairs of a Java properties file as they are, in order, for a program that has keys of its own.
     ///
     /// # Errors
-    /// The file cannot be read, or a line of it is no pair.
+    /// If the file cannot be read, or a line of it is malformed.
     pub fn pairs(path: impl AsRef<Path>) -> Result<Vec<(String, String)>, PropertiesError> {
         let path = path.as_ref();
         let text = fs::read_to_string(path)
@@ -301,7 +301,7 @@ pub fn nearest<'a>(key: &str, known: impl Iterator<Item = &'a str>) -> Option<&'
     (distance * 3 <= key.chars().count()).then_some(known)
 }
 
-/// A group consumer to try values on.
+/// A group consumer for checking values.
 fn nobody() -> GroupConsumerConfig {
     GroupConsumerConfig::new("", Subscription::Topics(Vec::new()))
 }
