@@ -104,7 +104,7 @@ async fn groups_are_listed_described_and_deleted(broker: TestBroker) {
 
     let listed = client.list_groups().await.expect("an answer");
     assert!(listed.iter().any(|one| one.group_id == group && &*one.state == "Empty"), "{listed:?}");
-    let described = client.describe_groups(&[group.clone()]).await.expect("an answer");
+    let described = client.describe_groups(std::slice::from_ref(&group)).await.expect("an answer");
     let description = described[0].1.as_ref().expect("it is there");
     assert_eq!((&*description.state, description.members.len()), ("Empty", 0));
 
