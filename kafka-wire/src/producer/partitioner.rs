@@ -7,8 +7,7 @@
 mod choose;
 mod sticky;
 
-pub(crate) use choose::{Chooser, Queues};
-pub use choose::{CustomPartitioner, Partitioner, Partitioning};
+pub use choose::{Chooser, CustomPartitioner, Partitioner, Partitioning, Queues};
 pub use sticky::Queue;
 
 use crate::types::PartitionId;

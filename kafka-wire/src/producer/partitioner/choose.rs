@@ -42,7 +42,7 @@ pub struct CustomPartitioner(pub Arc<dyn Partitioner>);
 
 /// A producer's state for the choice of partitions.
 #[derive(Debug)]
-pub(crate) struct Chooser {
+pub struct Chooser {
     partitioning: Partitioning,
     batch_size_bytes: usize,
     adaptive: bool,
@@ -58,7 +58,7 @@ struct Turn {
 }
 
 /// The interface of a topic for a chooser.
-pub(crate) trait Queues {
+pub trait Queues {
     /// Number of its partitions.
     fn partition_count(&self) -> i32;
     /// Whether the open batch of a partition has room for one more record.
@@ -68,7 +68,9 @@ pub(crate) trait Queues {
 }
 
 impl Chooser {
-    pub(crate) fn new(partitioning: Partitioning, batch_size_bytes: usize, adaptive: bool, seed: u64) -> Self {
+    /// A chooser by `partitioning`. `adaptive`: partitions with fewer batches are likelier. `seed` decides what is drawn.
+    #[must_use]
+    pub fn new(partitioning: Partitioning, batch_size_bytes: usize, adaptive: bool, seed: u64) -> Self {
         Self {
             partitioning,
             batch_size_bytes: batch_size_bytes.max(1),
@@ -81,7 +83,7 @@ impl Chooser {
     /// The partition for a record of `record_bytes`, which will be appended there. `topic` is the index among
     /// the producer's topics.
     #[inline]
-    pub(crate) fn choose(
+    pub fn choose(
         &mut self,
         topic: usize,
         queues: &impl Queues,
