@@ -68,7 +68,8 @@ pub trait Queues {
 }
 
 impl Chooser {
-    /// A chooser by `partitioning`. `adaptive`: partitions with fewer batches are likelier. `seed` decides what is drawn.
+    /// A chooser by `partitioning`. `adaptive`: partitions with fewer batches are likelier. `seed` decides what is
+    /// drawn.
     #[must_use]
     pub fn new(partitioning: Partitioning, batch_size_bytes: usize, adaptive: bool, seed: u64) -> Self {
         Self {
