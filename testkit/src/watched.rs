@@ -73,6 +73,15 @@ impl Watched {
         Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status().map(drop)
     }
 
+    /// Whether the program has installed a handler of SIGTERM: before that the signal ends it at once. Read from Linux's
+    /// `/proc`; on other systems always true.
+    #[must_use]
+    pub fn handles_terminate(&self) -> bool {
+        let Ok(status) = fs::read_to_string(format!("/proc/{}/status", self.child.id())) else { return true };
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & SIGTERM_BIT != 0)
+    }
+
     /// The status with which the program ended; `None` while it runs.
     ///
     /// # Errors
@@ -91,3 +100,6 @@ impl Drop for Watched {
         }
     }
 }
+
+/// Signals are counted from one.
+const SIGTERM_BIT: u64 = 1 << (15 - 1);

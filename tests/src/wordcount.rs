@@ -60,11 +60,17 @@ impl WordCount {
         self.process = spawn(self.program, &self.arguments, &self.temporary, &self.log);
     }
 
-    /// Asks the process to end with SIGTERM; returns its exit status and the time until its end.
+    /// Asks the process to end with SIGTERM, once it has a handler of that; returns its exit status and the time until its
+    /// end.
     ///
     /// # Panics
     /// If it does not end within ten seconds.
     pub async fn stop(mut self) -> (ExitStatus, Duration) {
+        let is_up = || {
+            let has_ended = self.process.try_wait().expect("the process is ours").is_some();
+            std::future::ready((has_ended || self.process.handles_terminate()).then_some(()))
+        };
+        eventually("an example that handles SIGTERM", Duration::from_secs(60), is_up).await;
         let started = Instant::now();
         self.process.terminate().expect("the process is ours");
         let end = || std::future::ready(self.process.try_wait().expect("the process is ours"));

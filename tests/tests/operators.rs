@@ -121,7 +121,7 @@ fn sessions<'a>(user: &'a str, times: &'a BTreeSet<i64>) -> Vec<((String, i64), 
     let mut sessions: Vec<((String, i64), (i64, i64))> = Vec::new();
     for time in times {
         match sessions.last_mut() {
-            Some((_, (end, clicks))) if time < end => (*end, *clicks) = (time + GAP_MS, *clicks + 1),
+            Some((_, (end, clicks))) if time <= end => (*end, *clicks) = (time + GAP_MS, *clicks + 1),
             _ => sessions.push(((user.to_owned(), *time), (time + GAP_MS, 1))),
         }
     }

@@ -252,7 +252,7 @@ async fn a_lost_connection_leaves_requests_unanswered_and_is_replaced() {
     let client = Network::default().with("a", host).client("a:9092").await.unwrap();
     let error = heartbeat(&client, "g").await.unwrap_err();
     assert!(error.is_possibly_written());
-    let cause = CloseCause::EndOfStream { negotiating: false };
+    let cause = CloseCause::HungUp(ApiKey::Heartbeat);
     assert!(matches!(error, RequestError::Unanswered { cause: found, .. } if found == cause));
     heartbeat(&client, "g").await.unwrap();
 }
