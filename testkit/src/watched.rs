@@ -73,8 +73,8 @@ impl Watched {
         Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status().map(drop)
     }
 
-    /// Whether the program has installed a handler of SIGTERM: before that the signal ends it at once. Read from Linux's
-    /// `/proc`; on other systems always true.
+    /// Whether the program has installed a handler of SIGTERM: before that the signal ends it at once. Read from
+    /// Linux's `/proc`; on other systems always true.
     #[must_use]
     pub fn handles_terminate(&self) -> bool {
         let Ok(status) = fs::read_to_string(format!("/proc/{}/status", self.child.id())) else { return true };

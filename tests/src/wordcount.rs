@@ -60,8 +60,8 @@ impl WordCount {
         self.process = spawn(self.program, &self.arguments, &self.temporary, &self.log);
     }
 
-    /// Asks the process to end with SIGTERM, once it has a handler of that; returns its exit status and the time until its
-    /// end.
+    /// Asks the process to end with SIGTERM, once it has a handler of that; returns its exit status and the time until
+    /// its end.
     ///
     /// # Panics
     /// If it does not end within ten seconds.
