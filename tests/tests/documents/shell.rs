@@ -37,10 +37,13 @@ pub(crate) fn run(page: &Page) -> Result<usize, String> {
 }
 
 /// The blocks as one script that prints where each begins.
+///
+/// There is a moment between two blocks, as there is for a reader: a signal that comes before a new process of the
+/// background has become its program runs the trap of the shell there, which ends all others.
 fn script(blocks: &[&Block]) -> String {
     let mut script = "set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n".to_owned();
     for block in blocks {
-        writeln!(script, "echo '{}'\n{}", mark(block), block.text).expect("a String takes every write");
+        writeln!(script, "sleep 0.5\necho '{}'\n{}", mark(block), block.text).expect("a String takes every write");
     }
     script.replace("9092", &free_port().to_string())
 }
