@@ -351,6 +351,12 @@ async fn paused_partitions_wait_and_sought_ones_go_on_elsewhere(broker: TestBrok
     consumer.close().await.expect("the group works");
 }
 
+/// The offset that the group has committed for a partition.
+async fn committed_of(consumer: &GroupConsumer, of: &TopicPartition) -> CommittedOffset {
+    let mut committed = consumer.committed(std::slice::from_ref(of)).await.expect("the group works");
+    committed.remove(0).1.expect("the group works")
+}
+
 async fn commits_carry_words_and_epochs(broker: TestBroker) {
     let client = connect(&broker).await;
     let (topic, builder) = new_group(&broker, &client, 1).await;
@@ -359,24 +365,12 @@ async fn commits_carry_words_and_epochs(broker: TestBroker) {
     assert_eq!(take(&mut consumer, 4).await.len(), 4);
     let own = partition(&topic, 0);
     consumer.commit_async().await.expect("the group works");
-    let known = consumer
-        .committed(std::slice::from_ref(&own))
-        .await
-        .expect("the group works")
-        .remove(0)
-        .1
-        .expect("the group works");
+    let known = committed_of(&consumer, &own).await;
     assert_eq!(known.offset, Offset(4));
     assert_eq!(known.leader_epoch, LeaderEpoch(0), "that of the record before");
     let committed = CommittedOffset { metadata: Str::from("half of it"), ..CommittedOffset::new(Offset(2)) };
     consumer.commit_offsets(vec![(own.clone(), committed.clone())]).await.expect("the group works");
-    let known = consumer
-        .committed(std::slice::from_ref(&own))
-        .await
-        .expect("the group works")
-        .remove(0)
-        .1
-        .expect("the group works");
+    let known = committed_of(&consumer, &own).await;
     assert_eq!(known, committed);
     // Commits are asked for and answered in order, so the last one stands.
     let pending: Vec<_> = (3..9)
@@ -385,13 +379,7 @@ async fn commits_carry_words_and_epochs(broker: TestBroker) {
     for commit in pending {
         commit.await.expect("the group works");
     }
-    let known = consumer
-        .committed(std::slice::from_ref(&own))
-        .await
-        .expect("the group works")
-        .remove(0)
-        .1
-        .expect("the group works");
+    let known = committed_of(&consumer, &own).await;
     assert_eq!(known.offset, Offset(8));
     consumer.close().await.expect("the group works");
 }
