@@ -117,9 +117,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         aggregation: G,
     ) -> Updates<KS, C, G> {
         let mut graph = self.graph.borrow_mut();
-        if self.key_serde.has_null() {
-            graph.errors.push(BuildError::NullableKey { name: name.to_owned() });
-        }
+        graph.refuse_null_keys(&self.key_serde, name);
         if emit == Emit::OnClose {
             graph.errors.push(BuildError::NeverCloses { name: name.to_owned() });
         }

@@ -6,6 +6,7 @@ use super::error::check_name;
 use super::{BuildError, SinkKind, SinkSpec, StoreMaker, StoreSpec, SubTopologyId};
 use crate::operator::{NodeId, StageBuilder, TeeMaker, Undecodable, Untimed};
 use crate::output::{SinkId, StoreId};
+use crate::serde::Serde;
 use crate::types::Partitions;
 use crate::watermark::Watermark;
 
@@ -232,6 +233,13 @@ impl Graph {
             }
         }
         before
+    }
+
+    /// Notes an error for a step that needs a key of each record, if the serde has null keys.
+    pub(super) fn refuse_null_keys(&mut self, key_serde: &impl Serde, step: &str) {
+        if key_serde.has_null() {
+            self.errors.push(BuildError::NullableKey { name: step.to_owned() });
+        }
     }
 
     /// Returns whether records have got another key on the way to a step, without a shuffle.

@@ -119,9 +119,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         if is_foreign {
             graph.errors.push(BuildError::ForeignStream);
         }
-        if self.key_serde.has_null() {
-            graph.errors.push(BuildError::NullableKey { name: name.to_owned() });
-        }
+        graph.refuse_null_keys(&self.key_serde, name);
         let (before_ms, after_ms) = (window.before_ms(), window.after_ms());
         let key = self.key_serde.name();
         let version = |side: &str, value: String| format!("join, {side}, key: {key}, value: {value}");
@@ -155,9 +153,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
     /// The name of the store is `name`.
     pub fn dedup(self, name: &str, within: Duration) -> Stream<KS, Dedup<Junction<C>>> {
         let mut graph = self.graph.borrow_mut();
-        if self.key_serde.has_null() {
-            graph.errors.push(BuildError::NullableKey { name: name.to_owned() });
-        }
+        graph.refuse_null_keys(&self.key_serde, name);
         let within_ms = i64::try_from(within.as_millis()).unwrap_or(i64::MAX);
         let version = format!("dedup, key: {}", self.key_serde.name());
         let wanted: Vec<WantedStore<'_>> =

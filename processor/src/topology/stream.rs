@@ -188,9 +188,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         S: Serde<View = Owned<P::State>>,
     {
         let mut graph = self.graph.borrow_mut();
-        if self.key_serde.has_null() {
-            graph.errors.push(BuildError::NullableKey { name: name.to_owned() });
-        }
+        graph.refuse_null_keys(&self.key_serde, name);
         let version = format!("process, key: {}, state: {}", self.key_serde.name(), state_serde.name());
         let timers = format!("timers, key: {}", self.key_serde.name());
         let stores = graph.stateful(
@@ -230,9 +228,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
             + 'static,
     {
         let mut graph = self.graph.borrow_mut();
-        if key_serde.has_null() {
-            graph.errors.push(BuildError::NullableKey { name: name.to_owned() });
-        }
+        graph.refuse_null_keys(&key_serde, name);
         let spec = graph.repartition(name, partitions);
         let topic = spec.topic.clone();
         let sink = graph.sink(spec);

@@ -49,9 +49,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         A: Clone + Send + 'static,
     {
         let mut graph = self.graph.borrow_mut();
-        if self.key_serde.has_null() {
-            graph.errors.push(BuildError::NullableKey { name: name.to_owned() });
-        }
+        graph.refuse_null_keys(&self.key_serde, name);
         let version = format!("table, key: {}, value: {}", self.key_serde.name(), value_serde.name());
         let wanted: Vec<WantedStore<'_>> =
             vec![("", version, Box::new(move || Box::new(KeyValueStore::new(value_serde.clone()))))];
@@ -118,16 +116,13 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
     /// Declares the step that looks up rows, in one sub-topology with the table and partitioned like it.
     fn looks_up<A, T>(&self, step: &str, table: &Table<KS, A, T>) -> NodeId {
         let mut graph = self.graph.borrow_mut();
-        let name = || table.name.clone();
         if !Rc::ptr_eq(&self.graph, &table.changes.graph) {
             graph.errors.push(BuildError::ForeignStream);
             return graph.stateless(step, &[self.node]);
         }
-        if self.key_serde.has_null() {
-            graph.errors.push(BuildError::NullableKey { name: name() });
-        }
+        graph.refuse_null_keys(&self.key_serde, &table.name);
         if graph.is_rekeyed(self.node) {
-            graph.errors.push(BuildError::Rekeyed { name: name() });
+            graph.errors.push(BuildError::Rekeyed { name: table.name.clone() });
         }
         let node = graph.stateless(step, &[self.node]);
         graph.nodes[node.0].parents.push(table.changes.node);

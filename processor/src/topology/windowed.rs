@@ -169,9 +169,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>, W: Windowing> WindowedBy<KS, C, W> {
         if !windows.is_valid() {
             graph.errors.push(BuildError::BadWindow { name: name.to_owned(), windows: windows.describe() });
         }
-        if stream.key_serde.has_null() {
-            graph.errors.push(BuildError::NullableKey { name: name.to_owned() });
-        }
+        graph.refuse_null_keys(&stream.key_serde, name);
         let value_serde = aggregation.serde();
         let (step, key, value) = (aggregation.name(), stream.key_serde.name(), value_serde.name());
         let version = format!("{step}, windows: {}, key: {key}, value: {value}", windows.version());
