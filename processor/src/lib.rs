@@ -20,6 +20,7 @@
 
 pub mod types;
 
+pub mod cep;
 pub mod output;
 pub mod serde;
 pub mod watermark;

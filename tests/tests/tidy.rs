@@ -22,7 +22,7 @@ const KAFKA_WIRE: &[&[&str]] = &[
 
 /// Modules of processor by rank.
 const PROCESSOR: &[&[&str]] = &[
-    &["types"],
+    &["types", "cep"],
     &["serde"],
     &["error", "output"],
     &["state", "window", "watermark"],

@@ -1,4 +1,4 @@
-//! Kafka's jars and formatted directories, made once per version and target directory.
+//! Jars, and formatted directories of Kafka, made once per version and target directory.
 //!
 //! Test binaries run at the same time, in several processes: each maker holds an exclusive file lock, builds beside
 //! the final name and renames, so that a directory under its final name is always complete.
@@ -14,7 +14,8 @@ use super::version::KafkaVersion;
 #[derive(Clone, Debug)]
 pub(super) struct Home {
     root: PathBuf,
-    version: KafkaVersion,
+    /// The Maven project that names the jars.
+    pom: String,
 }
 
 impl Home {
@@ -23,10 +24,15 @@ impl Home {
     /// # Errors
     /// [`Unavailable`] when `java` or `mvn` is missing, or the jars cannot be fetched.
     pub(super) fn open(version: KafkaVersion) -> Result<Self, Unavailable> {
+        Self::named(&format!("kafka-{version}"), version.pom())
+    }
+
+    /// As [`Home::open`], for the jars of any Maven project; `name` must say what they are.
+    pub(super) fn named(name: &str, pom: String) -> Result<Self, Unavailable> {
         let java = Command::new("java").arg("-version").output();
         java.map_err(|error| Unavailable::spawn("java", &error))?;
 
-        let home = Self { root: target_directory().join(format!("kafka-{version}")), version };
+        let home = Self { root: target_directory().join(name), pom };
         fs::create_dir_all(&home.root).map_err(|error| Unavailable::io("create", &home.root, &error))?;
         home.make_once("jars", |directory| home.fetch_jars(directory))?;
         Ok(home)
@@ -81,7 +87,7 @@ impl Home {
 
     fn fetch_jars(&self, directory: &Path) -> Result<(), Unavailable> {
         let pom = self.path("pom.xml");
-        write(&pom, &self.version.pom())?;
+        write(&pom, &self.pom)?;
         write(&directory.join("log4j2.xml"), include_str!("log4j2.xml"))?;
         let output = Command::new("mvn")
             .args(["-q", "-B", "-f"])

@@ -16,5 +16,5 @@ mod version;
 pub use config::RealConfig;
 pub use error::Unavailable;
 pub use node::RealKafka;
-pub use tool::{java_command, java_tool};
+pub use tool::{java_command, java_source, java_tool};
 pub use version::{KafkaVersion, NotAVersion};

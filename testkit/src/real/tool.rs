@@ -1,5 +1,6 @@
-//! Kafka's own command line tools, from the jars of the newest version.
+//! Kafka's own command line tools, from the jars of the newest version, and programs with jars of their own.
 
+use std::path::Path;
 use std::process::{Output, Stdio};
 
 use tokio::io::AsyncWriteExt;
@@ -46,4 +47,20 @@ pub async fn java_tool(class: &str, args: &[&str], stdin: &[u8]) -> Result<Outpu
     output.map_err(|error| Unavailable::spawn("java", &error))
 }
 
+/// A command that compiles and runs a Java source file, on a JVM with the jars of a Maven project.
+///
+/// `pom` is the text of the project, whose runtime dependencies are fetched once per machine into the directory `name`,
+/// which has to name their versions.
+///
+/// # Errors
+/// [`Unavailable`] where no JDK is installed or the jars cannot be fetched.
+pub fn java_source(name: &str, pom: &str, source: &Path) -> Result<std::process::Command, Unavailable> {
+    let compiler = std::process::Command::new("javac").arg("-version").output();
+    compiler.map_err(|error| Unavailable::spawn("javac", &error))?;
+    let mut command = Home::named(name, pom.to_owned())?.java(HEAP_OF_SOURCES_MIB);
+    command.arg(source);
+    Ok(command)
+}
+
+const HEAP_OF_SOURCES_MIB: u32 = 512;
 const HEAP_MIB: u32 = 128;
