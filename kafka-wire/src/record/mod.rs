@@ -63,7 +63,7 @@ pub use header::{BatchHeader, HEADER_BYTES, MAGIC_V2, TimestampType, sequence_af
 pub use headers::{HeadersBuf, RawHeaders};
 pub use message_builder::{MessageFormat, MessageSet, MessageSetBuilder};
 pub use patch::{restamp, set_base_offset, with_base_offset, with_log_append_time};
-pub use records::Records;
+pub use records::{OwnedRecords, Records};
 pub use retain::retain;
 
 /// One record, borrowed from its batch.

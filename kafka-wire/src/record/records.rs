@@ -163,3 +163,76 @@ impl<'a> Iterator for Records<'a> {
 }
 
 impl FusedIterator for Records<'_> {}
+
+/// A copy of the records that an iterator has not returned yet, to be read later and in parts.
+#[derive(Clone, Debug)]
+pub struct OwnedRecords {
+    region: Box<[u8]>,
+    /// The iterator over the records that are left, without their bytes.
+    left: Records<'static>,
+}
+
+impl OwnedRecords {
+    /// Copies the records that are left, with all bytes of their batch.
+    #[must_use]
+    pub fn new(records: &Records<'_>) -> Self {
+        let Records {
+            region,
+            region_at,
+            at,
+            left,
+            base_offset,
+            offset_deltas_end,
+            base_timestamp,
+            timestamp_delta_mask,
+            messages,
+        } = records.clone();
+        let left = Records {
+            region: &[],
+            region_at,
+            at,
+            left,
+            base_offset,
+            offset_deltas_end,
+            base_timestamp,
+            timestamp_delta_mask,
+            messages,
+        };
+        Self { region: region.into(), left }
+    }
+
+    /// The records that are left.
+    #[must_use]
+    pub fn iter(&self) -> Records<'_> {
+        let left: Records<'_> = self.left.clone();
+        Records { region: &self.region, ..left }
+    }
+
+    /// Bytes that it holds, those of records that were taken included.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        self.region.len()
+    }
+
+    /// Takes the first records, up to the first one for which `belongs` is false. If an error comes before that one, it
+    /// is taken with all that follows it.
+    pub fn take_while(&mut self, mut belongs: impl FnMut(&Record<'_>) -> bool) -> Records<'_> {
+        let before = self.left.clone();
+        let mut records = self.iter();
+        let mut reached = (records.at, records.left);
+        let is_split = loop {
+            match records.next() {
+                Some(Ok(record)) if belongs(&record) => reached = (records.at, records.left),
+                Some(Ok(_)) => break true,
+                Some(Err(_)) | None => break false,
+            }
+        };
+        if !is_split {
+            (self.left.at, self.left.left) = (self.region.len(), 0);
+            return Records { region: &self.region, ..before };
+        }
+        (self.left.at, self.left.left) = reached;
+        let (end, left) = (reached.0, before.left - reached.1);
+        Records { region: self.region.get(..end).unwrap_or_default(), left, ..before }
+    }
+}

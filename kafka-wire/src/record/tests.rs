@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 use super::header::{ATTRIBUTES_AT, CRC_AT};
 use super::*;
-use crate::compression::{Compression, CompressionError, Decompressed};
+use crate::compression::{Compression, CompressionError, Compressor, Decompressed};
 use crate::types::{LeaderEpoch, ProducerEpoch, ProducerId};
 
 /// A batch with three records: headers, nulls, and bytes that repeat.
@@ -381,4 +381,55 @@ proptest! {
         let _ = outcome(Bytes::from(records.clone()));
         let _ = outcome(batch_with(&records, count));
     }
+}
+
+#[test]
+fn owned_records_are_read_in_parts() {
+    for compression in supported() {
+        let batch = Batch::from_bytes(batch_of(Seal { compression, ..Seal::default() })).unwrap();
+        let mut buffer = Decompressed::default();
+        let all: Vec<_> = batch.open(&mut buffer).unwrap().map(|record| record.unwrap().offset).collect();
+        let mut owned = OwnedRecords::new(&batch.open(&mut Decompressed::default()).unwrap());
+        for offset in &all {
+            assert_eq!(owned.take_while(|_| false).count(), 0);
+            let taken: Vec<_> = owned.take_while(|record| record.offset == *offset).collect();
+            assert_eq!(taken.into_iter().map(|record| record.unwrap().offset).collect::<Vec<_>>(), [*offset]);
+            assert_eq!(owned.iter().count(), all.len() - usize::try_from(*offset).unwrap() - 1);
+        }
+        assert_eq!(owned.take_while(|_| true).count(), 0);
+    }
+}
+
+#[test]
+fn owned_records_of_an_old_format_are_read_in_parts() {
+    let compression = Compression::Gzip;
+    if !compression.is_supported() {
+        return;
+    }
+    let set = MessageSet { compression, ..MessageSet::new(MessageFormat::V1) };
+    let mut builder = MessageSetBuilder::new(set, 1_024);
+    (0..3).for_each(|time| builder.append(time, None, Some(&[b'x'; 70])).unwrap());
+    let batch = Batches::new(builder.finish(&mut Compressor::default()).unwrap()).next().unwrap().unwrap();
+    let mut owned = OwnedRecords::new(&batch.open(&mut Decompressed::default()).unwrap());
+    let times = |records: Records<'_>| records.map(|record| record.unwrap().timestamp).collect::<Vec<_>>();
+    assert_eq!(times(owned.take_while(|record| record.timestamp < 2)), [0, 1]);
+    assert_eq!(times(owned.iter()), [2]);
+    assert_eq!(times(owned.take_while(|_| true)), [2]);
+    assert_eq!(times(owned.iter()), [0; 0]);
+}
+
+#[test]
+fn an_error_is_taken_with_the_records_before_it() {
+    // A record of one byte after a valid one.
+    let mut records = Vec::new();
+    let body = [0, 0, 0, 1, 1, 0];
+    varint::put_varint(&mut records, varint::zigzag_length(body.len()));
+    records.extend_from_slice(&body);
+    records.extend_from_slice(&[2, 0, 0, 0, 0, 0, 0]);
+    let batch = Batch::from_bytes(batch_with(&records, 2)).unwrap();
+    let mut owned = OwnedRecords::new(&batch.open(&mut Decompressed::default()).unwrap());
+    assert_eq!(owned.take_while(|record| record.offset > 0).count(), 0, "the first does not belong");
+    let taken: Vec<_> = owned.take_while(|_| true).collect();
+    assert!(taken[0].is_ok() && taken[1].is_err(), "{taken:?}");
+    assert_eq!(owned.iter().count(), 0);
 }
