@@ -1,0 +1,183 @@
+//! A restore that takes longer than the session timeout: the worker's other task goes on beside it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use conformance::reader::{create_topic, read_to_end};
+use conformance::writer::write_batch;
+use conformance::{TestBroker, eventually, on_both_brokers};
+use kafka_wire::client::{Client, ClientConfig};
+use kafka_wire::cluster::TopicPartition;
+use kafka_wire::consumer::IsolationLevel;
+use kafka_wire::record::{BatchBuilder, RawHeaders, Seal};
+use kafka_wire::types::PartitionId;
+use processor::worker::Life;
+use processor::{App, Config, Emit, Running, Topology, U64, Utf8};
+use tokio::time::{Instant, sleep};
+
+on_both_brokers!(a_long_restore_holds_up_no_other_task);
+
+async fn a_long_restore_holds_up_no_other_task(broker: TestBroker) {
+    let bench = Bench::new(&broker).await;
+    let running = bench.start().await;
+    for _ in 0..3 {
+        bench.write(LONG).await;
+    }
+    bench.write(OTHER).await;
+    bench.until_counted(LONG, 3).await;
+    bench.until_counted(OTHER, 1).await;
+    running.stop().await.expect("the job stops");
+
+    let mut others = 1;
+    for batches in [6_000, 12_000, 24_000, 48_000, 96_000] {
+        bench.lengthen_changelog(batches).await;
+        let running = bench.start().await;
+        let seen = bench.watch(&running, &mut others).await;
+        if seen.took <= SESSION_TIMEOUT {
+            // The broker is so fast that the changelog has to be longer.
+            running.stop().await.expect("the job stops");
+            continue;
+        }
+        eprintln!("{seen:?}");
+        assert!(seen.results >= 10, "the other task puts out results: {seen:?}");
+        assert!(seen.progress.len() >= 5, "reports show progress: {seen:?}");
+        assert!(seen.progress.is_sorted(), "it never goes back: {seen:?}");
+        assert!(seen.commits >= 10, "{seen:?}");
+        assert_eq!(running.status().restarts, 0, "the worker keeps its membership");
+        bench.write(LONG).await;
+        bench.until_counted(LONG, 4).await;
+        running.stop().await.expect("the job stops");
+        return;
+    }
+    panic!("no restore has taken longer than the session timeout");
+}
+
+/// The observations during a restore.
+#[derive(Debug)]
+struct Seen {
+    took: Duration,
+    /// Restored offsets, each time that a report shows more of them.
+    progress: Vec<u64>,
+    /// Results of the other task that came out meanwhile.
+    results: u64,
+    /// Transactions committed meanwhile.
+    commits: u64,
+}
+
+/// A count of keys in two partitions.
+struct Bench {
+    client: Client,
+    brokers: String,
+    application_id: String,
+    input: String,
+    output: String,
+}
+
+impl Bench {
+    async fn new(broker: &TestBroker) -> Self {
+        let client = Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker answers");
+        let [application_id, input, output] = ["job", "keys", "counts"].map(|name| broker.unique(name));
+        for topic in [&input, &output] {
+            create_topic(&client, topic, 2).await;
+        }
+        Self { client, brokers: broker.bootstrap().to_owned(), application_id, input, output }
+    }
+
+    async fn start(&self) -> Running {
+        let mut job = Topology::builder(&self.application_id);
+        let keys = job.keyed_stream(&self.input, Utf8, Utf8);
+        keys.count("counts", Emit::OnUpdate).to(&self.output, Utf8, U64);
+        let mut config = Config::new(&self.brokers);
+        config.state_dir = std::env::temp_dir().join("waterwheel-restore");
+        config.session_timeout = SESSION_TIMEOUT;
+        // One batch in each fetch, so that the restore takes long.
+        config.set("fetch.max.bytes", "1").expect("a known key");
+        App::new(job.build().expect("the topology is sound"), config).start().await.expect("the job starts")
+    }
+
+    /// Writes a record whose key is the number of its partition.
+    async fn write(&self, partition: i32) {
+        let key = partition.to_string();
+        let batch = batch(key.as_bytes(), Some(b""));
+        write_batch(&self.client, &TopicPartition::new(self.input.as_str(), PartitionId(partition)), batch).await;
+    }
+
+    /// The greatest count of a partition's key that is out.
+    async fn counted(&self, partition: i32) -> u64 {
+        let records = read_to_end(&self.client, &self.output, IsolationLevel::ReadCommitted).await;
+        let key = partition.to_string();
+        let of_key = records.iter().filter(|record| record.key.as_deref() == Some(key.as_bytes()));
+        let count = |value: &Option<Vec<u8>>| value.as_deref().and_then(|value| value.try_into().ok());
+        of_key.filter_map(|record| count(&record.value)).map(u64::from_be_bytes).max().unwrap_or(0)
+    }
+
+    async fn until_counted(&self, partition: i32, count: u64) {
+        let counted = async || (self.counted(partition).await == count).then_some(());
+        eventually("the count of a key", PATIENCE, counted).await;
+    }
+
+    /// Appends the present entries of a changelog to it again and again, in batches of one record.
+    async fn lengthen_changelog(&self, batches: usize) {
+        let changelog = format!("{}-counts-changelog", self.application_id);
+        let records = read_to_end(&self.client, &changelog, IsolationLevel::ReadCommitted).await;
+        let of_task = records.into_iter().filter(|record| record.partition == PartitionId(LONG));
+        let entries: BTreeMap<_, _> =
+            of_task.map(|record| (record.key.expect("an entry has a key"), record.value)).collect();
+        let partition = TopicPartition::new(changelog.as_str(), PartitionId(LONG));
+        let writers = (0..WRITERS).map(|writer| {
+            let (client, partition, entries) = (self.client.clone(), partition.clone(), entries.clone());
+            tokio::spawn(async move {
+                for (key, value) in entries.iter().cycle().skip(writer).take(batches / WRITERS) {
+                    write_batch(&client, &partition, batch(key, value.as_deref())).await;
+                }
+            })
+        });
+        for writer in writers.collect::<Vec<_>>() {
+            writer.await.expect("a writer does not panic");
+        }
+    }
+
+    /// Writes records for the other task, and waits for their results, until the restore has ended.
+    async fn watch(&self, running: &Running, others: &mut u64) -> Seen {
+        let restoring = || {
+            let reports = running.tasks();
+            let long = reports.iter().find(|report| report.id.partition == PartitionId(LONG));
+            long.map(|report| report.life)
+        };
+        let begun =
+            || std::future::ready(matches!(restoring(), Some(Life::Restoring { .. } | Life::Running)).then_some(()));
+        eventually("the restore", PATIENCE, begun).await;
+        let (started, commits) = (Instant::now(), running.status().commits);
+        let mut seen = Seen { took: Duration::ZERO, progress: Vec::new(), results: 0, commits: 0 };
+        while let Some(Life::Restoring { done, .. }) = restoring() {
+            if seen.progress.last() != Some(&done) {
+                seen.progress.push(done);
+            }
+            self.write(OTHER).await;
+            *others += 1;
+            self.until_counted(OTHER, *others).await;
+            if matches!(restoring(), Some(Life::Restoring { .. })) {
+                seen.results += 1;
+                seen.commits = running.status().commits - commits;
+            }
+            seen.took = started.elapsed();
+            assert!(seen.took < PATIENCE, "it does not end: {seen:?}");
+            sleep(Duration::from_millis(50)).await;
+        }
+        seen
+    }
+}
+
+fn batch(key: &[u8], value: Option<&[u8]>) -> bytes::Bytes {
+    let mut builder = BatchBuilder::new(256);
+    builder.append(1_700_000_000_000, Some(key), value, RawHeaders::EMPTY).expect("it fits");
+    builder.seal(Seal::default()).expect("not compressed")
+}
+
+/// The partition whose restore takes long, and the other one.
+const LONG: i32 = 0;
+const OTHER: i32 = 1;
+const WRITERS: usize = 8;
+/// The least that Apache Kafka allows by default.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
+const PATIENCE: Duration = Duration::from_secs(120);
