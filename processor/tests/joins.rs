@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use kafka_wire::types::TimestampMs;
 use processor::driver::{CommitPoint, TestDriver};
 use processor::output::Route;
 use processor::window::JoinWindow;
@@ -216,4 +217,131 @@ fn only_the_first_of_a_key_comes_out_for_a_while() {
     driver.pipe("in", Some("c"), "8", 1_000);
     driver.settle();
     assert_eq!(driver.store("seen").len(), 1, "the others are forgotten");
+}
+
+/// Makes the driver of a job that enriches clicks, whose event time is in their values, from a table of users.
+fn enriched() -> TestDriver {
+    let mut job = Topology::builder("app");
+    let users = job.table("users", "users", Utf8, Text);
+    let time = |value: &str| value.split('@').next_back().and_then(|at| at.parse().ok()).unwrap_or(0);
+    job.keyed_stream("clicks", Utf8, Utf8)
+        .timestamp(move |click| TimestampMs(time(click.value)))
+        .left_join_table(&users, |click, user| format!("{} {}", click.value, user.map_or("?", String::as_str)))
+        .to("out", Utf8, Utf8);
+    TestDriver::new(job.build().expect("a valid job"))
+}
+
+fn values(driver: &TestDriver) -> Vec<String> {
+    driver.read("out").iter().map(|record| record.value_str().to_owned()).collect()
+}
+
+#[test]
+fn a_row_with_an_earlier_time_is_found_though_it_is_read_later() {
+    let mut driver = enriched();
+    // The worker reads all clicks before it reads the first row.
+    for click in ["a@10", "b@20", "c@30", "d@40"] {
+        driver.write_partition("clicks", 0, Some("key"), click, 999);
+    }
+    for (user, at) in [("Ann", 15), ("Bob", 30), ("Cid", 41)] {
+        driver.write_partition("users", 0, Some("key"), user, at);
+    }
+    driver.run();
+    driver.settle();
+    assert_eq!(values(&driver), ["a@10 ?", "b@20 Ann", "c@30 Bob", "d@40 Bob"]);
+}
+
+#[test]
+fn nothing_is_waited_for_where_that_is_switched_off() {
+    let mut driver = enriched();
+    driver.set_max_task_idle(None);
+    driver.write_partition("clicks", 0, Some("key"), "a@10", 999);
+    driver.write_partition("users", 0, Some("key"), "Ann", 5);
+    driver.settle();
+    assert_eq!(values(&driver), ["a@10 ?"]);
+}
+
+#[test]
+fn an_input_that_is_at_its_end_is_waited_for_as_long_as_configured() {
+    let mut driver = enriched();
+    driver.set_max_task_idle(Some(millis(200)));
+    driver.pipe("clicks", Some("key"), "a@10", 0);
+    driver.advance_wall(millis(150));
+    assert_eq!(values(&driver), [""; 0]);
+    driver.pipe("users", Some("key"), "Ann", 5);
+    driver.pipe("users", Some("key"), "Bob", 15);
+    driver.advance_wall(millis(100));
+    assert_eq!(values(&driver), ["a@10 Ann"], "the next row is later");
+    driver.pipe("clicks", Some("key"), "b@20", 0);
+    driver.advance_wall(millis(150));
+    assert_eq!(values(&driver), ["a@10 Ann"], "another row may come before it");
+    driver.advance_wall(millis(100));
+    assert_eq!(values(&driver), ["a@10 Ann", "b@20 Bob"]);
+    driver.pipe("clicks", Some("key"), "c@30", 0);
+    driver.advance_wall(millis(20));
+    assert_eq!(values(&driver).len(), 3, "users have brought nothing for long enough");
+}
+
+#[test]
+fn an_input_with_a_full_queue_is_read_again_later() {
+    let mut driver = enriched();
+    let clicks: Vec<_> = (0..60).map(|number| format!("{number:050}@{}", 1_000 + number)).collect();
+    clicks.iter().for_each(|click| driver.write_partition("clicks", 0, Some("key"), click, 0));
+    (0..40).for_each(|at| driver.write_partition("users", 0, Some("key"), &format!("user{at}"), at));
+    for round in 0..40 {
+        // One record of each input at a time: the clicks wait for all users, and more of them than there is room for.
+        driver.trickle(1);
+        if round == 20 {
+            driver.lose_answer(false);
+            driver.commit();
+        }
+    }
+    driver.settle();
+    let expected: Vec<_> = clicks.iter().map(|click| format!("{click} user39")).collect();
+    assert_eq!(values(&driver), expected, "each click once and in order");
+}
+
+#[test]
+fn records_that_wait_survive_an_abort_and_a_crash() {
+    let mut driver = enriched();
+    driver.set_max_task_idle(Some(millis(500)));
+    for at in 0..10 {
+        driver.pipe("users", Some("key"), &format!("user{at}"), at * 10);
+        driver.pipe("clicks", Some("key"), &format!("click@{}", at * 10 + 5), 0);
+        match at {
+            3 => driver.lose_answer(false),
+            5 => driver.lose_answer(true),
+            7 => driver.crash_at(CommitPoint::AfterFlush),
+            _ => {}
+        }
+        driver.commit();
+    }
+    assert_eq!(values(&driver).len(), 9, "the last click waits for the next user");
+    driver.crash();
+    driver.advance_wall(millis(600));
+    let expected: Vec<_> = (0..10).map(|at| format!("click@{} user{at}", at * 10 + 5)).collect();
+    assert_eq!(values(&driver), expected);
+}
+
+/// Marks are not held up by records that wait, and so event time goes on.
+#[test]
+fn a_side_without_records_lets_a_join_behind_shuffles_go_on() {
+    let mut job = Topology::builder("app");
+    let bound = Watermark::bounded(millis(0)).never_idle();
+    let [left, right] = ["left", "right"].map(|topic| {
+        job.stream(topic, Utf8)
+            .watermark(bound)
+            .filter(|record| !record.value.is_empty())
+            .key_by(&format!("by-{topic}"), Partitions(1), (Utf8, Utf8), |record| (record.value, record.value))
+            .map(|record| record.value.to_owned())
+    });
+    left.left_join("pairs", right, JoinWindow::within(millis(10)), (Text, Text), |left, right| {
+        format!("{left}{}", right.map_or("-", String::as_str))
+    })
+    .to("out", Utf8, Utf8);
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    for (topic, value, at) in [("left", "a", 100), ("right", "", 90), ("left", "b", 200), ("right", "", 150)] {
+        driver.pipe(topic, None, value, at);
+        driver.settle();
+    }
+    assert_eq!(values(&driver), ["a-"], "the right side is at 150");
 }

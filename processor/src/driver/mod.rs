@@ -39,6 +39,7 @@ mod member;
 mod plan;
 mod schedule;
 mod sending;
+mod settings;
 mod transactions;
 
 #[cfg(test)]
@@ -92,6 +93,7 @@ pub struct TestDriver {
     slots: Vec<Slot>,
     policy: CommitPolicy,
     mark_interval_min: Duration,
+    task_idle_max: Option<Duration>,
     now: Moment,
     plan: Option<Plan>,
     crash_count: u64,
@@ -130,6 +132,7 @@ impl TestDriver {
             slots: Vec::new(),
             policy: CommitPolicy::default(),
             mark_interval_min: Duration::ZERO,
+            task_idle_max: Some(Duration::ZERO),
             now: Moment::ZERO,
             plan: None,
             crash_count: 0,
@@ -188,12 +191,8 @@ impl TestDriver {
         for index in 0..self.slots.len() {
             let Some(member) = self.active(index) else { continue };
             member.worker.handle_at_hand(true);
-            for input in member.inputs() {
-                let (now, cluster) = (self.now, &mut self.cluster);
-                if let Some(member) = self.slots[index].active() {
-                    member.feed(cluster, now, &input, usize::MAX);
-                }
-            }
+            // An input that waits for another one with a full queue goes on later.
+            while self.feed(index, usize::MAX) {}
         }
         self.pump();
         for slot in &mut self.slots {
@@ -347,23 +346,6 @@ impl TestDriver {
     pub const fn fatal(&self) -> Option<&Fatal> {
         self.fatal.as_ref()
     }
-
-    /// Sets another commit policy than the default.
-    pub fn set_commit_policy(&mut self, policy: CommitPolicy) {
-        self.policy = policy;
-        for member in self.slots.iter_mut().filter_map(|slot| slot.member.as_mut()) {
-            member.worker.set_commit_policy(policy);
-        }
-    }
-
-    /// Sets the shortest time between two marks that only advance the watermark, which workers otherwise lengthen only
-    /// if there are many partitions. [`TestDriver::commit`] does not wait for it.
-    pub fn set_mark_interval_min(&mut self, interval: Duration) {
-        self.mark_interval_min = interval;
-        for member in self.slots.iter_mut().filter_map(|slot| slot.member.as_mut()) {
-            member.worker.set_mark_interval_min(interval);
-        }
-    }
 }
 
 /// Several workers.
@@ -388,6 +370,8 @@ impl TestDriver {
             transactional_id: format!("{}-test-{worker}", self.topology.application_id()),
             first_sequence: u64::from(slot.incarnation) * SEQUENCES_MAX,
             policy: self.policy,
+            task_idle_max: self.task_idle_max,
+            queue_bytes_max: QUEUE_BYTES_MAX,
             mark_interval_min: self.mark_interval_min,
             purge_interval: Duration::from_secs(30),
             inspection_interval: Duration::from_secs(5),
@@ -422,11 +406,6 @@ impl TestDriver {
         self.slots[worker].is_paused = false;
     }
 
-    /// Limits the records of a changelog that workers read per second; `None` for no limit.
-    pub const fn set_restore_pace(&mut self, records: Option<usize>) {
-        self.restore_pace = records;
-    }
-
     /// Number of transactions that the live workers have committed.
     #[must_use]
     pub fn commit_count(&self) -> u64 {
@@ -439,12 +418,7 @@ impl TestDriver {
         for index in 0..self.slots.len() {
             let Some(member) = self.active(index) else { continue };
             member.worker.handle_at_hand(true);
-            for input in member.inputs() {
-                let (now, cluster) = (self.now, &mut self.cluster);
-                if let Some(member) = self.slots[index].active() {
-                    member.feed(cluster, now, &input, records);
-                }
-            }
+            self.feed(index, records);
         }
     }
 
@@ -452,11 +426,6 @@ impl TestDriver {
     pub fn wait(&mut self, duration: Duration) {
         self.pass(self.now + duration);
         self.pump_drained();
-    }
-
-    /// Sets whether dead workers can be fenced from now on; if not, their transactions end at their timeouts.
-    pub const fn set_can_fence(&mut self, can_fence: bool) {
-        self.cluster.can_fence = can_fence;
     }
 
     /// Workers that are alive, paused or not.
@@ -492,6 +461,14 @@ impl TestDriver {
         }
         let pending = Pending::new(topic, self.cluster.logs.partition_count(topic), record, PartitionId(0));
         self.cluster.logs.append(pending, None);
+    }
+
+    /// Lets a worker take one fetch of up to this many records of each input. Returns whether there was any.
+    fn feed(&mut self, index: usize, records: usize) -> bool {
+        let Self { slots, cluster, now, .. } = self;
+        let Some(member) = slots[index].active() else { return false };
+        let inputs = member.inputs();
+        inputs.iter().fold(false, |is_fed, input| member.feed(cluster, *now, input, records) | is_fed)
     }
 
     fn set_ends(&mut self, ends: Option<Arc<Ends>>) {
@@ -593,6 +570,9 @@ impl Slot {
 
 /// Number of sequence numbers for one incarnation of a worker; the next one begins above them.
 const SEQUENCES_MAX: u64 = 1 << 32;
+
+/// Bytes of an input that wait for their turn: few, so that tests reach the limit.
+const QUEUE_BYTES_MAX: usize = 512;
 
 /// Time passes in steps of this size.
 const SHORTEST_STEP: Duration = Duration::from_millis(1);

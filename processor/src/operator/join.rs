@@ -115,6 +115,7 @@ where
     type Value = Owned<B>;
 
     fn build<N: Operator<KS::View, Owned<B>>>(&self, next: N, stage: &mut StageBuilder<'_>) {
+        stage.order_inputs();
         let (spec, join) = (self.spec.clone(), self.join.clone());
         let operator = JoinOperator::<KS, L, R, F, N> { spec, join, next };
         let joint = stage.joint(self.node, Box::new(operator));

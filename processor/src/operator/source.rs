@@ -13,7 +13,10 @@ use crate::types::{Rec, View};
 
 /// The extraction of event time from records.
 pub trait TimestampExtractor<K: View, V: View>: Clone + Send + Sync + 'static {
-    /// The event time of a record.
+    /// Whether the event time may be another one than the timestamp of the record.
+    const READS_RECORD: bool = true;
+
+    /// The event time of a record. If records wait for their turn, it is called more than once for some of them.
     fn of(&mut self, record: &Rec<'_, K, V>) -> TimestampMs;
 }
 
@@ -22,6 +25,8 @@ pub trait TimestampExtractor<K: View, V: View>: Clone + Send + Sync + 'static {
 pub struct RecordTime;
 
 impl<K: View, V: View> TimestampExtractor<K, V> for RecordTime {
+    const READS_RECORD: bool = false;
+
     #[inline]
     fn of(&mut self, record: &Rec<'_, K, V>) -> TimestampMs {
         record.timestamp
@@ -178,6 +183,14 @@ where
         }
         self.push_all(&mut ahead, context)?;
         Ok(None)
+    }
+
+    fn event_time(&mut self, record: &Record<'_>) -> TimestampMs {
+        let written = TimestampMs(record.timestamp);
+        if !T::READS_RECORD {
+            return written;
+        }
+        self.decode(record).map_or(written, |decoded| self.source.event_time.of(&decoded))
     }
 }
 

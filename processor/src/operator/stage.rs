@@ -16,6 +16,7 @@ use std::any::Any;
 use std::collections::BTreeMap;
 
 use kafka_wire::record::{Record, Records};
+use kafka_wire::types::TimestampMs;
 
 use super::context::{Context, Expected, Input, Joint, Joints, Operator, Signals};
 use crate::error::ProcessError;
@@ -43,6 +44,8 @@ pub struct Stage {
     joints: Joints,
     /// The steps that have joints, in the order of their declaration, with the indexes of the joints.
     joint_order: Vec<(NodeId, usize)>,
+    /// Whether a step cares for the order between the inputs of the task.
+    orders_inputs: bool,
 }
 
 /// The head of a chain: takes the records of a batch.
@@ -58,6 +61,10 @@ pub trait Head: Signals {
         input: &Input,
         context: &mut Context<'_>,
     ) -> Result<Option<Record<'r>>, ProcessError>;
+
+    /// The event time of a record that waits for its turn; the timestamp that it was written with, if it cannot be
+    /// decoded.
+    fn event_time(&mut self, record: &Record<'_>) -> TimestampMs;
 }
 
 impl Stage {
@@ -81,6 +88,17 @@ impl Stage {
         let result = self.heads[head].1.run(records, input, context);
         std::mem::swap(&mut context.joints, &mut self.joints);
         result
+    }
+
+    /// Whether a step cares for the order between the inputs of the task.
+    #[must_use]
+    pub const fn orders_inputs(&self) -> bool {
+        self.orders_inputs
+    }
+
+    /// See [`Head::event_time`].
+    pub fn event_time(&mut self, head: usize, record: &Record<'_>) -> TimestampMs {
+        self.heads[head].1.event_time(record)
     }
 
     /// Passes a signal to each operator once, to those before a merge first.
@@ -127,6 +145,12 @@ impl<'t> StageBuilder<'t> {
     /// Adds the head of a chain.
     pub fn head(&mut self, node: NodeId, head: Box<dyn Head>) {
         self.stage.heads.push((node, head));
+    }
+
+    /// Says that a step cares for the order between the inputs of the task: records of all inputs are then processed in
+    /// the order of their event time, as far as it is known.
+    pub fn order_inputs(&mut self) {
+        self.stage.orders_inputs = true;
     }
 
     /// Adds the operator after a merge at the step `node`. Returns its index.

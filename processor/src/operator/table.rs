@@ -2,8 +2,9 @@
 //! and for other tables.
 //!
 //! A record sets the row of its key, and null deletes it. Records of a key come in the order of their partition.
-//! Between a stream and a table the only order is that in which the task takes its inputs: a record finds the row that
-//! has been read by then. A crash undoes the rows and the join results of the open transaction together.
+//! A task takes the records of a stream and of a table in the order of their event time, as far as they are in the
+//! logs: a record finds the row of its time. Of equal times, the input that is declared first comes first. A crash
+//! undoes the rows and the join results of the open transaction together.
 
 use super::{Chain, Context, NodeId, Operator, Signals, StageBuilder};
 use crate::error::ProcessError;
@@ -134,6 +135,7 @@ where
     type Value = Owned<B>;
 
     fn build<N: Operator<C::Key, Owned<B>>>(&self, next: N, stage: &mut StageBuilder<'_>) {
+        stage.order_inputs();
         self.previous.build(LookupOperator { store: self.store, join: self.join.clone(), next }, stage);
     }
 }

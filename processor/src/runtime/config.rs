@@ -40,6 +40,10 @@ pub struct Config {
     /// `commit.interval.max.ms`: under load a worker commits this often. Output is visible to a `read_committed`
     /// reader after its commit.
     pub commit_interval_max: Duration,
+    /// `max.task.idle.ms`, as in Kafka Streams: how long a join that has read one of its inputs to the end waits for
+    /// more records of it, before it processes those of the others. 0 waits only for records that are in the topics
+    /// already, so that these are joined in the order of their event time; -1 (`None`) waits for nothing.
+    pub task_idle_max: Option<Duration>,
     /// `repartition.purge.interval.ms`: how often what is committed is deleted from the repartition topics,
     /// which have no retention of their own.
     pub purge_interval: Duration,
@@ -159,6 +163,7 @@ impl Config {
             transaction_timeout: Duration::from_secs(10),
             commit_interval_min: Duration::from_millis(5),
             commit_interval_max: Duration::from_millis(100),
+            task_idle_max: Some(Duration::ZERO),
             purge_interval: Duration::from_secs(30),
             replication_factor: -1,
             topic_configs: BTreeMap::new(),
@@ -244,6 +249,7 @@ impl Config {
             "transaction.timeout.ms" => self.transaction_timeout = positive_millis(value)?,
             "commit.interval.min.ms" => self.commit_interval_min = millis(value)?,
             "commit.interval.max.ms" => self.commit_interval_max = millis(value)?,
+            "max.task.idle.ms" => self.task_idle_max = idle(value)?,
             "repartition.purge.interval.ms" => self.purge_interval = millis(value)?,
             "replication.factor" => self.replication_factor = replicas(value)?,
             "compression.type" => self.compression = compression(value)?,
@@ -304,6 +310,7 @@ pub const KEYS: &[&str] = &[
     "transaction.timeout.ms",
     "commit.interval.min.ms",
     "commit.interval.max.ms",
+    "max.task.idle.ms",
     "repartition.purge.interval.ms",
     "replication.factor",
     "compression.type",
@@ -339,6 +346,13 @@ fn positive_millis(value: &str) -> Result<Duration, &'static str> {
 
 fn millis(value: &str) -> Result<Duration, &'static str> {
     value.parse().map(Duration::from_millis).map_err(|_| "a whole number of milliseconds")
+}
+
+fn idle(value: &str) -> Result<Option<Duration>, &'static str> {
+    if value == "-1" {
+        return Ok(None);
+    }
+    millis(value).map(Some).map_err(|_| "-1, or a whole number of milliseconds")
 }
 
 /// Accepts the short names, and the Java class names that people paste.

@@ -121,6 +121,8 @@ impl<'s> Wiring<'s> {
             first_sequence: wall_clock_micros(),
             wall_at_zero: wall_at_zero(now),
             policy: CommitPolicy::adaptive(config.commit_interval_min, config.commit_interval_max),
+            task_idle_max: config.task_idle_max,
+            queue_bytes_max: QUEUE_BYTES_MAX,
             mark_interval_min: Duration::ZERO,
             purge_interval: config.purge_interval,
             inspection_interval: config.metadata_max_age,
@@ -203,7 +205,15 @@ impl<'s> Wiring<'s> {
             is_busy = true;
             self.process();
         }
-        is_busy
+        is_busy | self.process_queued()
+    }
+
+    /// Processes records that wait for those of other inputs. Returns whether there is more to be processed at once.
+    fn process_queued(&mut self) -> bool {
+        let Self { worker, transaction, consumer, client, .. } = self;
+        let Some(transaction) = transaction.as_mut().filter(|_| worker.orders_inputs()) else { return false };
+        let log_end = |input: &TopicPartition| consumer.watermarks(input).map(|ends| ends.last_stable_offset);
+        worker.process_queued(client.now(), &log_end, transaction)
     }
 
     /// Passes the records of one fetch through their task. It stops where a commit begins, however large the backlog,
@@ -430,6 +440,10 @@ fn wall_at_zero(now: Moment) -> TimestampMs {
 
 /// Time in which a worker that is asked to stop has to commit; leaving the group takes at most 1 s.
 const STOP_TIMEOUT: Duration = Duration::from_millis(800);
+
+/// Bytes of an input that wait for records of other inputs, from which on the input is not read: no less than one fetch
+/// brings of a partition.
+const QUEUE_BYTES_MAX: usize = 1 << 20;
 
 /// Interval of the reports about tasks.
 const REPORT_INTERVAL: Duration = Duration::from_millis(100);

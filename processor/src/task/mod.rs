@@ -6,7 +6,7 @@
 //!
 //! # Order
 //! The records of an input are processed in their order. Between inputs, the owner decides by the order in which it
-//! calls [`Task::process`].
+//! calls [`Task::process`]; [`Task::orders_inputs`] says whether a step cares for it.
 //!
 //! # Transactions
 //! Everything between two calls of [`Task::committed`] or [`Task::rolled_back`] is one transaction:
@@ -173,6 +173,21 @@ impl Task {
             committed: state.clone(),
             state,
         }
+    }
+
+    /// Whether the task has several inputs and a step that cares for the order between them.
+    #[must_use]
+    pub fn orders_inputs(&self) -> bool {
+        self.inputs.len() > 1 && self.stage.orders_inputs()
+    }
+
+    /// The event time of a record that waits for its turn: the least one that the streams of its input see.
+    pub fn event_time(&mut self, input: usize, record: &Record<'_>) -> TimestampMs {
+        let written = TimestampMs(record.timestamp);
+        let Self { stage, specs, .. } = self;
+        // A panic comes again, and is told then, when the record is processed.
+        let of_head = |head: &usize| catch(|| stage.event_time(*head, record)).unwrap_or(written);
+        specs[input].heads.iter().map(of_head).min().unwrap_or(written)
     }
 
     /// Sets the time of day at the start of the owner's clock; by default the two are the same. Call it again when

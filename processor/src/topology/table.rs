@@ -72,8 +72,9 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
 
     /// Joins each record with the row of its key; a record without a row is left out.
     ///
-    /// The row is the one that the task has read by then: between a stream and a table that the job reads, the only
-    /// order is that in which the task takes its inputs.
+    /// The row is that of the record's event time: the task takes the records of both in the order of their times,
+    /// as far as they are in the topics; `max.task.idle.ms` says how long it waits for more. Of equal times, the input
+    /// that is declared first comes first.
     pub fn join_table<A, T, B, F>(
         self,
         table: &Table<KS, A, T>,

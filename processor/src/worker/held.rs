@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use kafka_wire::cluster::TopicPartition;
-use kafka_wire::record::Records;
+use kafka_wire::record::{OwnedRecords, Record, Records};
 use kafka_wire::time::Moment;
 use kafka_wire::types::{Offset, TimestampMs};
 
 use super::commit_times::CommitTimes;
 use super::end::Fatal;
 use super::place::Place;
+use super::queue::{Head, Queue, QueuedBatch, Turn, UpTo, turn};
 use crate::error::ProcessError;
 use crate::output::{Output, StoreId};
 use crate::state::AHEAD;
@@ -40,6 +41,8 @@ pub(super) struct Held {
     pub(super) id: TaskId,
     pub(super) task: Task,
     inputs: Vec<Input>,
+    /// For each input, the records that wait for their turn; empty if no step cares for the order between inputs.
+    queues: Vec<Queue>,
     restores: Vec<Restore>,
     restored_records: u64,
     pub(super) commits: CommitTimes,
@@ -105,9 +108,11 @@ impl Held {
                 task.restore_source_watermark(index, watermark);
             }
         }
+        let queued_inputs = if task.orders_inputs() { inputs.len() } else { 0 };
+        let queues = (0..queued_inputs).map(|_| Queue::default()).collect();
         let restores = changelogs.into_iter().filter(is_to_read).map(restore).collect();
         let (commits, restored_records, is_restoring) = (CommitTimes::default(), 0, false);
-        Self { id, task, inputs, restores, restored_records, commits, is_restoring, had_offset }
+        Self { id, task, inputs, queues, restores, restored_records, commits, is_restoring, had_offset }
     }
 
     /// The inputs with their positions.
@@ -213,8 +218,9 @@ impl Held {
         (!self.had_offset && self.restored_records > 0).then(|| &self.inputs[0].partition)
     }
 
-    /// Sets the end of a bounded run for each input.
+    /// Sets the end of a bounded run for each input. Records that wait are discarded: their inputs are sought.
     pub(super) fn set_ends(&mut self, end_of: impl Fn(&TopicPartition) -> Option<Offset>) {
+        self.queues.iter_mut().for_each(Queue::clear);
         for input in &mut self.inputs {
             input.end = end_of(&input.partition);
             input.has_ended = false;
@@ -240,15 +246,22 @@ impl Held {
 
     /// The end of a bounded run lies between two batches, because it was the end of the log once.
     pub(super) fn is_past_end(&self, index: usize, position: Offset) -> bool {
-        self.inputs[index].end.is_some_and(|end| position >= end)
+        self.inputs[index].is_past_end(position)
     }
 
-    /// Advances to the end of a fetch, over markers and gaps, but not beyond the end of a bounded run.
-    /// Returns whether that is reached.
+    /// Advances to the end of a fetch, over markers and gaps, but not beyond the end of a bounded run;
+    /// if records of the input wait, not before these are processed. Returns whether the end of the run is reached.
     pub(super) fn advance(&mut self, index: usize, next: Offset, log_end: Offset) -> bool {
         let input = &mut self.inputs[index];
-        input.position = input.end.map_or(next, |end| next.min(end)).max(input.position);
-        self.task.set_position(index, input.position);
+        match self.queues.get_mut(index) {
+            // It will be read again.
+            Some(queue) if queue.is_stopped() => return false,
+            Some(queue) if !queue.is_empty() => queue.reached = Some((next, log_end)),
+            Some(_) | None => {
+                input.position = input.end.map_or(next, |end| next.min(end)).max(input.position);
+                self.task.set_position(index, input.position);
+            }
+        }
         input.lag = Some((input.end.unwrap_or(log_end).0 - input.position.0).max(0));
         input.is_at_end()
     }
@@ -302,8 +315,9 @@ impl Held {
         }
     }
 
-    /// Goes back to the committed state.
+    /// Goes back to the committed state. Records that wait are discarded: their inputs are sought.
     pub(super) fn roll_back(&mut self) {
+        self.queues.iter_mut().for_each(Queue::clear);
         self.task.rolled_back();
         for input in &mut self.inputs {
             input.lag = input.lag.map(|lag| lag + input.position.0 - input.committed.0);
@@ -331,8 +345,116 @@ impl Held {
     }
 }
 
+/// The order between inputs.
+impl Held {
+    /// Whether records wait in queues for their turn.
+    pub(super) const fn orders_inputs(&self) -> bool {
+        !self.queues.is_empty()
+    }
+
+    /// Queues the records of a batch from `position` on; `next` is the offset after it.
+    pub(super) fn enqueue(&mut self, index: usize, records: &Records<'_>, (position, next): (Offset, Offset)) {
+        let queue = &mut self.queues[index];
+        if queue.is_stopped() {
+            // It will be read again.
+            return;
+        }
+        let is_first = queue.is_empty();
+        let mut records = OwnedRecords::new(records);
+        records.take_while(|record| record.offset < position.0);
+        queue.push(QueuedBatch { records, next });
+        if is_first {
+            self.find_head(index);
+        }
+    }
+
+    /// Stops an input whose queue is full. Returns the offset at which reading stops.
+    pub(super) fn stop_if_full(&mut self, index: usize, bytes_max: usize) -> Option<Offset> {
+        self.queues.get_mut(index)?.stop_if_full(bytes_max)
+    }
+
+    /// Resumes an input whose queue has room again. Returns it and the offset at which reading goes on.
+    pub(super) fn resume_if_room(&mut self, index: usize, bytes_max: usize) -> Option<(TopicPartition, Offset)> {
+        let (queue, input) = (&mut self.queues[index], &self.inputs[index]);
+        let offset = queue.reached.map_or(input.position, |(next, _)| next);
+        let resumes = queue.resume_if_room(bytes_max) && !(queue.is_empty() && input.is_past_end(offset));
+        resumes.then(|| (input.partition.clone(), offset))
+    }
+
+    /// The next turn. `log_end` is the end of an input's log, if it is known; an input at the end of its log is waited
+    /// for up to `idle_max`, or no input at all if that is `None`.
+    pub(super) fn next_turn(
+        &mut self,
+        now: Moment,
+        idle_max: Option<Duration>,
+        log_end: &dyn Fn(&TopicPartition) -> Option<Offset>,
+    ) -> Turn {
+        let heads = self.queues.iter().enumerate().filter_map(|(index, queue)| Some((index, queue.head?)));
+        let turn = turn(heads);
+        if !matches!(turn, Turn::Run { up_to: UpTo::Record(..) | UpTo::End, .. }) {
+            return turn;
+        }
+        let dry = self.queues.iter_mut().zip(&self.inputs).filter(|(queue, _)| queue.is_empty());
+        let awaited = dry.filter(|(_, input)| !input.is_past_end(input.position));
+        let waits = awaited.filter_map(|(queue, input)| {
+            let lag = log_end(&input.partition).map(|end| end.0 - input.position.0);
+            queue.wait(now, lag, idle_max)
+        });
+        waits.min().map_or(turn, Turn::Wait)
+    }
+
+    /// Processes the first records of an input, those that belong to the turn. Returns whether the input has reached
+    /// the end of a bounded run.
+    pub(super) fn take_turn(
+        &mut self,
+        (index, up_to): (usize, UpTo),
+        now: Moment,
+        output: &mut dyn Output,
+    ) -> Result<bool, ProcessError> {
+        let Self { task, inputs, queues, .. } = self;
+        let (input, queue) = (&mut inputs[index], &mut queues[index]);
+        let Some(batch) = queue.front_mut() else { return Ok(false) };
+        let mut last = None;
+        let taken = batch.records.take_while(|record| {
+            let is_mark = is_mark(input, record);
+            let belongs = is_mark || up_to.includes(index, || task.event_time(index, record));
+            last = if belongs { Some(record.offset) } else { last };
+            belongs
+        });
+        task.process(index, taken, input.position, now, output)?;
+        let is_done = batch.records.iter().next().is_none();
+        let position = if is_done { batch.next } else { last.map_or(input.position, |last| Offset(last + 1)) };
+        input.position = position.max(input.position);
+        task.set_position(index, input.position);
+        if is_done {
+            queue.pop(now);
+        }
+        let reached = if queue.is_empty() { queue.reached.take() } else { None };
+        self.find_head(index);
+        Ok(reached.is_some_and(|(next, log_end)| self.advance(index, next, log_end)))
+    }
+
+    fn find_head(&mut self, index: usize) {
+        let Self { task, inputs, queues, .. } = self;
+        let head = queues[index].first().map(|first| match first {
+            Some(record) if !is_mark(&inputs[index], &record) => Head::At(task.event_time(index, &record)),
+            Some(_) | None => Head::AtOnce,
+        });
+        self.queues[index].head = head;
+    }
+}
+
+/// Whether a record of an input is a mark.
+const fn is_mark(input: &Input, record: &Record<'_>) -> bool {
+    input.is_internal && record.key.is_none()
+}
+
 impl Input {
+    fn is_past_end(&self, position: Offset) -> bool {
+        self.end.is_some_and(|end| position >= end)
+    }
+
     fn is_at_end(&self) -> bool {
-        !self.has_ended && self.end.is_some_and(|end| self.position >= end)
+        !self.has_ended && self.is_past_end(self.position)
     }
 }

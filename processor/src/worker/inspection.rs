@@ -25,11 +25,13 @@ pub(super) struct Inspection {
     pub(super) next: Moment,
     /// Topics that the last inspection did not find: one miss may be a broker with outdated metadata.
     pub(super) missing: BTreeSet<String>,
+    /// Topics that the last two inspections did not find.
+    pub(super) lost: BTreeSet<String>,
 }
 
 impl Inspection {
     pub(super) const fn new(now: Moment) -> Self {
-        Self { operation: None, asked: BTreeSet::new(), next: now, missing: BTreeSet::new() }
+        Self { operation: None, asked: BTreeSet::new(), next: now, missing: BTreeSet::new(), lost: BTreeSet::new() }
     }
 
     pub(super) fn waits_for(&self, id: OperationId) -> bool {

@@ -25,6 +25,7 @@ mod machine;
 mod membership;
 mod outbox;
 mod place;
+mod queue;
 mod report;
 mod takeover;
 mod tasks;

@@ -48,6 +48,8 @@ pub(super) struct Tasks {
     by_changelog: BTreeMap<TopicPartition, TaskId>,
     /// Number of inputs whose position is known to be before the end of the log.
     lagging: usize,
+    /// Number of tasks whose steps care for the order between inputs.
+    ordered: usize,
 }
 
 impl Tasks {
@@ -58,6 +60,7 @@ impl Tasks {
         for (changelog, _) in held.unrestored() {
             self.by_changelog.insert(changelog.clone(), held.id);
         }
+        self.ordered += usize::from(held.orders_inputs());
         self.held.insert(held.id, held);
     }
 
@@ -65,6 +68,7 @@ impl Tasks {
         self.by_input.retain(|_, (task, _)| *task != id);
         self.by_changelog.retain(|_, task| *task != id);
         let held = self.held.remove(&id)?;
+        self.ordered -= usize::from(held.orders_inputs());
         self.lagging -= held.progress().filter(|input| input.lag.is_some_and(|lag| lag > 0)).count();
         Some(held)
     }
@@ -100,6 +104,17 @@ impl Tasks {
     /// Tasks whose state is restored.
     pub(super) fn restored_mut(&mut self) -> impl Iterator<Item = &mut Held> {
         self.held.values_mut().filter(|held| held.is_restored())
+    }
+
+    /// Whether there are tasks whose steps care for the order between inputs.
+    pub(super) const fn orders_inputs(&self) -> bool {
+        self.ordered > 0
+    }
+
+    /// The restored tasks whose steps care for the order between inputs.
+    pub(super) fn with_queues(&self) -> Vec<TaskId> {
+        let restored = self.held.values().filter(|held| held.orders_inputs() && held.is_restored());
+        restored.map(|held| held.id).collect()
     }
 
     /// The task that reads an input, if its state is restored, and the index of the input.

@@ -82,8 +82,10 @@ fn defaults() -> BTreeMap<String, String> {
     let printed = format!("{:#?}", Config::new(""));
     let temporary = std::env::temp_dir().display().to_string();
     let mut defaults = BTreeMap::new();
-    for line in printed.lines().filter_map(|line| line.strip_prefix("    ")) {
+    let mut lines = printed.lines().filter_map(|line| line.strip_prefix("    "));
+    while let Some(line) = lines.next() {
         let Some((field, value)) = line.split_once(": ") else { continue };
+        let value = if value == "Some(" { lines.next().unwrap_or_default().trim() } else { value };
         let value = value.trim_end_matches(',').replace(&temporary, "<temporary files>");
         let value = match value.as_str() {
             "None" if field == "compression" => "`none`".to_owned(),
@@ -95,12 +97,13 @@ fn defaults() -> BTreeMap<String, String> {
     defaults
 }
 
-/// A value in the form of a setting: durations are printed as `6s` or `500ms`.
+/// A value in the form of a setting: durations are printed as `6s` or `500ms`, and no time as `0ns`.
 fn setting(printed: &str) -> String {
     let millis = |count: &str, unit: u64| count.parse::<u64>().ok().map(|count| (count * unit).to_string());
+    let from_ns = printed.strip_suffix("ns").and_then(|count| millis(count, 0));
     let from_ms = printed.strip_suffix("ms").and_then(|count| millis(count, 1));
     let from_s = printed.strip_suffix('s').and_then(|count| millis(count, 1_000));
-    from_ms.or(from_s).unwrap_or_else(|| printed.to_lowercase())
+    from_ns.or(from_ms).or(from_s).unwrap_or_else(|| printed.to_lowercase())
 }
 
 /// The text for a cell of a table: one line that begins with a capital.

@@ -1,5 +1,7 @@
 //! Jobs on several workers, in an order drawn from a seed, compared with a model.
 
+mod ordered;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -235,11 +237,15 @@ impl Run {
     }
 }
 
-/// Runs of every kind of job from seed `first` on, or of the one seed that the environment names.
-fn check_all(first: u64, count: u64, jobs: &[Job]) {
+/// The seeds from `first` on, or the one seed that the environment names.
+fn seeds(first: u64, count: u64) -> std::ops::Range<u64> {
     let given = std::env::var("WATERWHEEL_SEED").ok().map(|seed| seed.parse().expect("a number"));
-    let seeds = given.map_or(first..first + count, |seed| seed..seed + 1);
-    for seed in seeds {
+    given.map_or(first..first + count, |seed| seed..seed + 1)
+}
+
+/// Runs of every kind of job.
+fn check_all(first: u64, count: u64, jobs: &[Job]) {
+    for seed in seeds(first, count) {
         jobs.iter().for_each(|job| Run::new(seed, *job).check());
     }
 }

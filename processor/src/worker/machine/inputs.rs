@@ -40,10 +40,11 @@ impl Worker {
         let asked = std::mem::take(&mut self.inspection.asked);
         let inputs = ids.iter().flat_map(|id| self.external_inputs(*id)).filter(|topic| asked.contains(topic));
         let missing: BTreeSet<String> = inputs.filter(|topic| !counts.contains_key(topic)).collect();
-        for topic in missing.intersection(&self.inspection.missing) {
+        self.inspection.lost = missing.intersection(&self.inspection.missing).cloned().collect();
+        for topic in &self.inspection.lost {
             warn!(worker = %self.settings.transactional_id, topic, "a topic that the job reads does not exist; its other inputs go on");
         }
-        let lost = missing.intersection(&self.inspection.missing).next().cloned();
+        let lost = self.inspection.lost.first().cloned();
         self.inspection.missing = missing;
         if let (Some(topic), MissingTopic::Fail) = (lost, self.settings.missing_topic) {
             self.fail(Fatal::TopicDeleted { topic });

@@ -4,6 +4,7 @@ mod assign;
 mod commit;
 mod inputs;
 mod marks;
+mod queued;
 mod records;
 mod watch;
 
@@ -41,6 +42,11 @@ pub struct Settings {
     pub wall_at_zero: TimestampMs,
     /// The policy of when to commit.
     pub policy: CommitPolicy,
+    /// The time for which a task whose steps care for the order between inputs waits for an input that is at the end of
+    /// its log; `None` processes what is at hand, in any order.
+    pub task_idle_max: Option<Duration>,
+    /// Bytes of an input that wait for their turn, from which on the input is not read.
+    pub queue_bytes_max: usize,
     /// Shortest time between two marks that only advance the watermark; it is longer if there are many sources and
     /// targets, see [`mark_interval`](crate::watermark::mark_interval).
     pub mark_interval_min: Duration,
@@ -91,6 +97,8 @@ pub struct Worker {
     may_be_at_end: bool,
     /// Time of the next tick of the tasks.
     next_tick: Moment,
+    /// Time at which queued records may have their turn, though nothing comes.
+    queue_timeout: Option<Moment>,
     purged: Moment,
     inspection: Inspection,
     watch: Watch,
@@ -125,6 +133,7 @@ impl Worker {
             is_over: false,
             may_be_at_end: false,
             next_tick: now,
+            queue_timeout: None,
             purged: now,
             inspection: Inspection::new(now),
             watch: Watch::default(),
@@ -179,7 +188,7 @@ impl Worker {
     #[must_use]
     pub fn next_timeout(&self) -> Moment {
         let commit = self.commit.next_timeout().into_iter().chain(self.marks.next_timeout());
-        commit.filter(|_| self.accepts_records()).fold(self.next_tick, Moment::min)
+        commit.chain(self.queue_timeout).filter(|_| self.accepts_records()).fold(self.next_tick, Moment::min)
     }
 
     /// Handles the completion of an operation; ignores it if nobody waits for it any more.

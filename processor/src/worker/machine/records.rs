@@ -11,7 +11,8 @@ use crate::worker::held::Held;
 use crate::worker::outbox::Outbox;
 
 impl Worker {
-    /// Processes a batch of an input: its records from `position` on; `next` is the offset after it.
+    /// Processes a batch of an input: its records from `position` on; `next` is the offset after it. If steps of the
+    /// task care for the order between inputs, it is only queued, for [`Worker::process_queued`].
     /// Call it only while [`Worker::accepts_records`]; a batch of an input that is not read is ignored.
     pub fn process(
         &mut self,
@@ -22,8 +23,14 @@ impl Worker {
         outbox: &mut dyn Outbox,
     ) {
         debug_assert!(self.accepts_records(), "records are taken between commits");
-        let is_wanted = self.tasks.reader_mut(input).is_some_and(|(held, index)| !held.is_past_end(index, position));
-        if !is_wanted || !self.begin(now, outbox) {
+        let Some((held, index)) = self.tasks.reader_mut(input) else { return };
+        if held.is_past_end(index, position) {
+            return;
+        }
+        if held.orders_inputs() {
+            return held.enqueue(index, &records, (position, next));
+        }
+        if !self.begin(now, outbox) {
             return;
         }
         let Some((held, index)) = self.tasks.reader_mut(input) else { return };
@@ -47,6 +54,8 @@ impl Worker {
         let lag_before = held.lag(index);
         self.may_be_at_end |= held.advance(index, next, log_end);
         let lag = held.lag(index);
+        let full = held.stop_if_full(index, self.settings.queue_bytes_max);
+        self.actions.extend(full.map(|offset| Action::Stop { input: input.clone(), offset }));
         self.tasks.note_lag(lag_before, lag);
         self.tell_ends(outbox, now);
     }
@@ -114,7 +123,7 @@ impl Worker {
     }
 
     /// Records the growth of the transaction, and whether the outbox is full.
-    fn note_work(&mut self, outbox: &mut dyn Outbox) {
+    pub(super) fn note_work(&mut self, outbox: &mut dyn Outbox) {
         let (records, bytes) = outbox.take_written();
         self.commit.handle_work(records, bytes);
         if !outbox.has_room() {

@@ -1,0 +1,93 @@
+//! A stream that is joined with a table, both written before the job starts: whatever happens, the outcome is that of
+//! one merge by event time.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use kafka_wire::rng::Rng;
+
+use super::super::{Faults, TestDriver};
+use super::{SECOND, seeds};
+use crate::serde::{Text, Utf8};
+use crate::topology::Topology;
+
+const PARTITIONS: usize = 3;
+
+fn topology() -> Topology {
+    let mut job = Topology::builder("job");
+    let rows = job.table("rows", "rows", Utf8, Text);
+    job.keyed_stream("lines", Utf8, Utf8)
+        .left_join_table(&rows, |line, row| format!("{} {}", line.value, row.map_or("-", String::as_str)))
+        .to("out", Utf8, Utf8);
+    job.build().expect("a valid job")
+}
+
+/// The records of a partition that have not been merged yet: event time, key, value.
+type Records = VecDeque<(i64, String, String)>;
+
+/// Writes records of a topic in no particular order of time. Returns them by partition.
+fn write(driver: &mut TestDriver, rng: &mut Rng, topic: &str) -> Vec<Records> {
+    let mut written = vec![Records::new(); PARTITIONS];
+    for number in 0..rng.below(120) {
+        let partition = usize::try_from(rng.below(3)).expect("small");
+        let time = i64::try_from(number * 10 + rng.below(60)).expect("small");
+        let (key, value) = (format!("k{}", rng.below(4)), format!("{topic}{number}"));
+        let to = i32::try_from(partition).expect("small");
+        driver.write_partition(topic, to, Some(&key), &value, time);
+        written[partition].push_back((time, key, value));
+    }
+    written
+}
+
+/// The results of a partition: the least first record of both topics is processed next, of equal times the row.
+fn merge(mut rows: Records, mut lines: Records, results: &mut Vec<String>) {
+    let mut table = BTreeMap::new();
+    while !lines.is_empty() {
+        let is_row = rows.front().is_some_and(|row| lines.front().is_some_and(|line| row.0 <= line.0));
+        if is_row {
+            let (_, key, value) = rows.pop_front().expect("there is one");
+            table.insert(key, value);
+        } else if let Some((_, key, value)) = lines.pop_front() {
+            results.push(format!("{value} {}", table.get(&key).map_or("-", String::as_str)));
+        }
+    }
+}
+
+fn check(seed: u64) {
+    let mut rng = Rng::from_seed(seed);
+    let topics = [("rows", 3), ("lines", 3), ("out", 2)];
+    let mut driver = TestDriver::with_partitions(topology(), &topics);
+    driver.set_max_task_idle(Some(Duration::from_millis(rng.below(2) * rng.below(500))));
+    driver.set_can_fence(rng.below(2) == 0);
+    let (rows, lines) = (write(&mut driver, &mut rng, "rows"), write(&mut driver, &mut rng, "lines"));
+    (0..rng.below(3)).for_each(|_| _ = driver.add_worker());
+    for _ in 0..100 + rng.below(400) {
+        driver.step(&mut rng, Faults::All);
+    }
+    driver.heal();
+    driver.end_of_input();
+    for _ in 0..200 {
+        driver.heal();
+        if driver.is_finished() || driver.fatal().is_some() {
+            break;
+        }
+        driver.advance_wall(SECOND);
+        driver.settle();
+    }
+    // Transactions of dead members hide the records behind them until they time out.
+    driver.advance_wall(20 * SECOND);
+    let replay = format!("replay with WATERWHEEL_SEED={seed} cargo test -p processor --lib ordered");
+    assert_eq!(driver.fatal(), None, "{replay}");
+    assert!(driver.is_finished(), "stuck: {:?}; {replay}", driver.reports());
+    let mut results: Vec<_> = driver.read("out").iter().map(|record| record.value_str().to_owned()).collect();
+    let mut expected = Vec::new();
+    rows.into_iter().zip(lines).for_each(|(rows, lines)| merge(rows, lines, &mut expected));
+    results.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(results, expected, "{replay}");
+}
+
+#[test]
+fn under_random_schedules_a_stream_finds_the_rows_of_its_time() {
+    seeds(70_000, 400).for_each(check);
+}

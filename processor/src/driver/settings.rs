@@ -1,0 +1,44 @@
+//! The settings that a test may change.
+
+use std::time::Duration;
+
+use super::TestDriver;
+use crate::commit::CommitPolicy;
+
+impl TestDriver {
+    /// Sets another commit policy than the default.
+    pub fn set_commit_policy(&mut self, policy: CommitPolicy) {
+        self.policy = policy;
+        for member in self.slots.iter_mut().filter_map(|slot| slot.member.as_mut()) {
+            member.worker.set_commit_policy(policy);
+        }
+    }
+
+    /// Sets the shortest time between two marks that only advance the watermark, which workers otherwise lengthen only
+    /// if there are many partitions. [`TestDriver::commit`] does not wait for it.
+    pub fn set_mark_interval_min(&mut self, interval: Duration) {
+        self.mark_interval_min = interval;
+        for member in self.slots.iter_mut().filter_map(|slot| slot.member.as_mut()) {
+            member.worker.set_mark_interval_min(interval);
+        }
+    }
+
+    /// Limits the records of a changelog that workers read per second; `None` for no limit.
+    pub const fn set_restore_pace(&mut self, records: Option<usize>) {
+        self.restore_pace = records;
+    }
+
+    /// Sets whether dead workers can be fenced from now on; if not, their transactions end at their timeouts.
+    pub const fn set_can_fence(&mut self, can_fence: bool) {
+        self.cluster.can_fence = can_fence;
+    }
+
+    /// Sets the time for which a join waits for an input that is at the end of its log, `max.task.idle.ms`;
+    /// `None` waits for nothing. By default it is zero: only records that are in the logs are waited for.
+    pub fn set_max_task_idle(&mut self, idle_max: Option<Duration>) {
+        self.task_idle_max = idle_max;
+        for member in self.slots.iter_mut().filter_map(|slot| slot.member.as_mut()) {
+            member.worker.set_task_idle_max(idle_max);
+        }
+    }
+}
