@@ -11,7 +11,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use processor::{App, Config, Emit, Json, Partitions, Topology, Tumbling, Utf8, Watermark, terminated};
+use processor::{
+    App, Config, Emit, ErrorKind, ErrorPolicy, Json, Partitions, Topology, Tumbling, Utf8, Watermark, terminated,
+};
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::{fmt, layer::SubscriberExt, util::SubscriberInitExt};
@@ -80,6 +82,8 @@ fn topology(options: &Options) -> Result<Topology, Box<dyn std::error::Error>> {
         When::Update => Emit::OnUpdate,
     };
     let mut job = Topology::builder(&options.application_id);
+    // A line that is no text is left out, counted and warned of.
+    job.on_error(ErrorKind::Decode, ErrorPolicy::Skip);
     job.stream(&options.input_topic, Utf8)
         .watermark(Watermark::bounded(Duration::from_secs(5)).idle_after(Duration::from_secs(10)))
         .flat_map(Utf8, |line, out| {

@@ -1,4 +1,4 @@
-//! Six jobs that people bring from other stream processors, each in a file of its own with a test.
+//! Seven jobs that people bring from other stream processors, each in a file of its own with a test.
 //!
 //! ```text
 //! cargo run --release -p examples --bin jobs -- sessions 127.0.0.1:9092 my-sessions clicks sessions-out
@@ -8,6 +8,7 @@
 
 mod average;
 mod enrich;
+mod guarded;
 mod sessions;
 mod split;
 mod sum;
@@ -24,6 +25,7 @@ type Declare = fn(&str, &[String]) -> Topology;
 const JOBS: &[(&str, &[&str], Declare)] = &[
     ("average", &["READINGS", "AVERAGES"], average::job),
     ("enrich", &["ORDERS", "CUSTOMERS", "ENRICHED"], enrich::job),
+    ("guarded", &["PAYMENTS", "BALANCES", "DEAD"], guarded::job),
     ("sessions", &["CLICKS", "SESSIONS"], sessions::job),
     ("split", &["LINES", "COUNTS"], split::job),
     ("sum", &["PAYMENTS", "SUMS"], sum::job),

@@ -24,6 +24,54 @@ impl fmt::Display for Origin {
     }
 }
 
+/// The kinds of failures of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ErrorKind {
+    /// The serde of the source cannot decode the key or the value.
+    Decode,
+    /// A step needs event time, and the record has none: its timestamp is negative, as Kafka's "no timestamp" is.
+    Timestamp,
+    /// The code of the user panics or returns an error.
+    Process,
+    /// The serde of a topic cannot encode an output record, or the topic does not take it.
+    Produce,
+}
+
+/// The reaction to a record that fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorPolicy {
+    /// Stop the job, with the place of the record. Nothing of the open transaction is committed.
+    Fail,
+    /// Leave the record out, count it, and warn of it. It goes to the topic of dead letters if there is one.
+    Skip,
+}
+
+/// The reactions of a job, by the kind of the failure.
+///
+/// For a kind without a reaction of its own, a job fails; a job with a topic of dead letters puts the record there and
+/// goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ErrorPolicies {
+    chosen: [Option<ErrorPolicy>; 4],
+}
+
+impl ErrorPolicies {
+    /// Chooses the reaction to a kind of failure.
+    pub const fn set(&mut self, kind: ErrorKind, policy: ErrorPolicy) {
+        self.chosen[kind as usize] = Some(policy);
+    }
+
+    /// The reaction to a kind of failure, in a job with or without a topic of dead letters.
+    #[must_use]
+    pub const fn of(&self, kind: ErrorKind, has_dead_letters: bool) -> ErrorPolicy {
+        match self.chosen[kind as usize] {
+            Some(policy) => policy,
+            None if has_dead_letters => ErrorPolicy::Skip,
+            None => ErrorPolicy::Fail,
+        }
+    }
+}
+
 /// The reason why a task cannot go on. Nothing of the batch may then be committed. A retry does not help
 /// against any of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,8 +109,28 @@ pub enum ProcessError {
     Panicked {
         /// The record that was being processed; `None` while windows closed, timers fired or results came out.
         origin: Option<Origin>,
+        /// The step, by its name in `describe()`; empty in a timestamp extractor.
+        step: String,
         /// The message of the panic.
         message: String,
+    },
+    /// The code of the user returned an error.
+    Failed {
+        /// The record that was being processed; `None` in a timer.
+        origin: Option<Origin>,
+        /// The step, by its name in `describe()`.
+        step: String,
+        /// The error.
+        message: String,
+    },
+    /// A topic does not take an output record, or its serde cannot encode it.
+    Unproducible {
+        /// The record that was being processed; `None` while windows closed, timers fired or results came out.
+        origin: Option<Origin>,
+        /// The topic.
+        topic: String,
+        /// The error.
+        cause: String,
     },
     /// The serde of a step cannot encode a value.
     Encode {
@@ -101,11 +169,14 @@ impl fmt::Display for ProcessError {
             ),
             Self::Corrupt { origin, cause } => write!(f, "{origin}: corrupt: {cause}"),
             Self::BadMark { origin } => write!(f, "{origin}: a record without a key that is no watermark mark"),
-            Self::Panicked { origin: Some(origin), message } => {
-                write!(f, "{origin}: the job's code panicked: {message}")
+            Self::Panicked { origin, step, message } => {
+                write!(f, "{}the job's code panicked{}: {message}", Place(origin), Step(step))
             }
-            Self::Panicked { origin: None, message } => {
-                write!(f, "the job's code panicked while windows closed, timers fired or results came out: {message}")
+            Self::Failed { origin, step, message } => {
+                write!(f, "{}the job's code failed{}: {message}", Place(origin), Step(step))
+            }
+            Self::Unproducible { origin, topic, cause } => {
+                write!(f, "{}a record for topic {topic} cannot be written: {cause}", Place(origin))
             }
             Self::Encode { to, cause } => write!(f, "value for {to} cannot be encoded: {cause}"),
             Self::BadChangelog { store, cause: Some(cause) } => write!(f, "changelog of store {store}: {cause}"),
@@ -126,3 +197,63 @@ impl fmt::Display for ProcessError {
 }
 
 impl std::error::Error for ProcessError {}
+
+impl ProcessError {
+    /// The kind of failure, for the errors of a record to which a job may react by leaving the record out.
+    #[must_use]
+    pub const fn kind(&self) -> Option<ErrorKind> {
+        match self {
+            Self::Undecodable { .. } => Some(ErrorKind::Decode),
+            Self::Untimed { .. } => Some(ErrorKind::Timestamp),
+            Self::Panicked { .. } | Self::Failed { .. } => Some(ErrorKind::Process),
+            Self::Unproducible { .. } => Some(ErrorKind::Produce),
+            Self::Corrupt { .. }
+            | Self::BadMark { .. }
+            | Self::Encode { .. }
+            | Self::BadChangelog { .. }
+            | Self::OtherVersion { .. } => None,
+        }
+    }
+
+    /// The error without the place of the record, for a message that has it already.
+    #[must_use]
+    pub fn cause(&self) -> String {
+        match self {
+            Self::Undecodable { cause, .. } => cause.to_string(),
+            Self::Untimed { timestamp, .. } => format!("no timestamp ({})", timestamp.0),
+            Self::Panicked { message, .. } | Self::Failed { message, .. } => message.clone(),
+            Self::Unproducible { topic, cause, .. } => format!("topic {topic}: {cause}"),
+            error => error.to_string(),
+        }
+    }
+
+    /// The step that failed, if it is known.
+    #[must_use]
+    pub fn step(&self) -> &str {
+        match self {
+            Self::Panicked { step, .. } | Self::Failed { step, .. } => step,
+            _ => "",
+        }
+    }
+}
+
+/// The beginning of a message about a record.
+struct Place<'a>(&'a Option<Origin>);
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(origin) => write!(f, "{origin}: "),
+            None => f.write_str("while windows closed, timers fired or results came out: "),
+        }
+    }
+}
+
+/// The step in a message.
+struct Step<'a>(&'a str);
+
+impl fmt::Display for Step<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() { Ok(()) } else { write!(f, " in step `{}`", self.0) }
+    }
+}

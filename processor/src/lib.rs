@@ -43,7 +43,8 @@ pub mod driver;
 
 pub mod runtime;
 
-pub use operator::{Emit, Undecodable, Untimed};
+pub use error::{ErrorKind, ErrorPolicy};
+pub use operator::Emit;
 pub use runtime::{
     App, AssignmentStrategy, CompressionType, Config, ConfigError, RunError, Running, Status, check_brokers, terminated,
 };

@@ -106,6 +106,9 @@ pub struct Window {
     pub end: i64,
 }
 
+/// All of time, for a value that has no window.
+pub(crate) const FOR_EVER: Window = Window { start: i64::MIN, end: i64::MAX };
+
 impl Window {
     /// Whether `timestamp` is in the window.
     #[must_use]

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use processor::driver::{CommitPoint, TestDriver};
-use processor::output::Route;
-use processor::{Emit, I64, Raw, Text, Topology, Tumbling, U64, Undecodable, Utf8, Watermark};
+use processor::output::{Route, TopicLimits};
+use processor::{Emit, ErrorKind, ErrorPolicy, I64, Raw, Text, Topology, Tumbling, U64, Utf8, Watermark};
 
 #[test]
 fn what_cannot_be_decoded_goes_where_dead_letters_go() {
@@ -48,7 +48,7 @@ fn what_cannot_be_decoded_goes_where_dead_letters_go() {
 #[test]
 fn a_job_that_must_fail_does_so_although_there_are_dead_letters() {
     let mut job = Topology::builder("app");
-    job.dead_letters("dead").on_undecodable(Undecodable::Fail);
+    job.dead_letters("dead").on_error(ErrorKind::Decode, ErrorPolicy::Fail);
     job.stream("in", I64).to("out", Raw, I64);
     let mut driver = TestDriver::new(job.build().expect("a valid job"));
     driver.pipe("in", None, "x", 1);
@@ -67,7 +67,9 @@ fn a_panic_is_caught_and_named() {
     driver.settle();
     let failure = driver.failure().expect("the job has stopped").to_string();
     assert!(
-        failure.starts_with("topic in, partition 0, offset 1: the job's code panicked: a number: ParseInt"),
+        failure.starts_with(
+            "topic in, partition 0, offset 1: the job's code panicked in step `map-1`: a number: ParseInt"
+        ),
         "{failure}"
     );
     assert_eq!(driver.read("out"), [], "nothing of the transaction is committed");
@@ -81,7 +83,9 @@ fn a_panic_is_caught_and_named() {
     driver.end_of_input();
     let failure = driver.failure().expect("the job has stopped").to_string();
     assert!(
-        failure.starts_with("the job's code panicked while windows closed") && failure.ends_with("at 1000"),
+        failure.starts_with(
+            "while windows closed, timers fired or results came out: the job's code panicked in step `map-1`"
+        ) && failure.ends_with("at 1000"),
         "{failure}"
     );
 }
@@ -118,4 +122,134 @@ fn a_record_far_ahead_moves_time_only_when_another_one_follows() {
     driver.settle();
     assert_eq!(out(&driver)[1..], ["1000 1", "3480000 1"]);
     assert_eq!(driver.status()[0].1.counters.late, 0);
+}
+
+/// Counts words, and fails for the third one of a key after it has been counted.
+fn failing(setup: impl FnOnce(&mut processor::topology::Builder)) -> TestDriver {
+    let mut job = Topology::builder("app");
+    setup(&mut job);
+    job.keyed_stream("in", Utf8, Utf8)
+        .filter(|record| if record.value == "panic" { panic!("told to") } else { true })
+        .count("counts", Emit::EveryUpdate)
+        .map_or_fail(|count| if count.value == 3 { Err("the third") } else { Ok(count.value) })
+        .to("out", Utf8, U64);
+    TestDriver::new(job.build().expect("a valid job"))
+}
+
+fn counts(driver: &TestDriver) -> Vec<(String, u64)> {
+    let number = |value: &[u8]| u64::from_be_bytes(value.try_into().expect("8 bytes"));
+    let out = driver.read("out").into_iter();
+    out.map(|record| (record.key_str().to_owned(), number(record.value.as_deref().unwrap_or_default()))).collect()
+}
+
+fn dead(driver: &TestDriver) -> Vec<(String, String, String)> {
+    let header = |record: &processor::driver::TestRecord, name: &str| {
+        let value = record.headers.iter().find(|(key, _)| key == name.as_bytes()).and_then(|(_, value)| value.clone());
+        String::from_utf8(value.unwrap_or_default()).expect("UTF-8")
+    };
+    let dead = driver.read("dead").into_iter();
+    dead.map(|record| {
+        let [offset, message] = ["offset", "message"].map(|name| header(&record, &format!("__streams.errors.{name}")));
+        (record.key_str().to_owned(), offset, message)
+    })
+    .collect()
+}
+
+#[test]
+fn code_that_fails_leaves_no_trace_of_its_record() {
+    let mut driver = failing(|job| _ = job.dead_letters("dead"));
+    for (key, value) in [("a", ""), ("a", "panic"), ("b", ""), ("a", ""), ("a", ""), ("b", ""), ("a", "")] {
+        driver.pipe("in", Some(key), value, 1);
+    }
+    driver.settle();
+    assert_eq!(driver.failure(), None);
+    let expected = [("a", 1), ("b", 1), ("a", 2), ("b", 2)].map(|(key, count)| (key.to_owned(), count));
+    assert_eq!(counts(&driver), expected);
+    let told = |key: &str, offset: &str, message: &str| (key.to_owned(), offset.to_owned(), message.to_owned());
+    let expected = [told("a", "1", "told to"), told("a", "4", "the third"), told("a", "6", "the third")];
+    assert_eq!(dead(&driver), expected);
+    assert_eq!(driver.status()[0].1.counters.failed, 3);
+    assert_eq!(driver.status()[0].1.counters.records_in, 7);
+    // The state is that without the records, and a restart does not know them any more.
+    driver.crash();
+    driver.pipe("in", Some("b"), "", 1);
+    driver.pipe("in", Some("c"), "", 1);
+    driver.settle();
+    assert_eq!(counts(&driver).len(), 5);
+    assert_eq!(dead(&driver).len(), 4);
+}
+
+#[test]
+fn a_record_that_has_touched_nothing_is_left_out_without_an_abort() {
+    let mut driver = failing(|job| _ = job.on_error(ErrorKind::Process, ErrorPolicy::Skip));
+    for index in 0..1_000 {
+        driver.pipe("in", Some(&format!("k{index}")), if index % 3 == 0 { "panic" } else { "" }, 1);
+    }
+    driver.settle();
+    assert_eq!((driver.failure(), counts(&driver).len()), (None, 666));
+    // An aborted transaction would leave the offsets of its records behind, and one for a marker.
+    let last = driver.read("out").last().map(|record| record.offset.0);
+    assert!(last.is_some_and(|last| last < 666 + 20), "{last:?}");
+}
+
+#[test]
+fn a_result_that_fails_is_left_out_and_the_others_come_out() {
+    let mut job = Topology::builder("app");
+    job.dead_letters("dead");
+    job.keyed_stream("in", Utf8, Utf8)
+        .window(Tumbling::of(Duration::from_secs(1)))
+        .count("counts", Emit::OnClose)
+        .map(|count| if count.key == "b" && count.window.start == 0 { panic!("not b") } else { *count.value })
+        .to("out", Utf8, U64);
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    for (key, at) in [("a", 1), ("b", 2), ("c", 3), ("b", 1_004)] {
+        driver.pipe("in", Some(key), "", at);
+    }
+    driver.end_of_input();
+    assert_eq!(driver.failure(), None);
+    let expected = [("a", 1), ("c", 1), ("b", 1)].map(|(key, count)| (key.to_owned(), count));
+    assert_eq!(counts(&driver), expected);
+    assert_eq!(dead(&driver), [("b".to_owned(), String::new(), "not b".to_owned())]);
+}
+
+#[test]
+fn each_kind_of_failure_stops_a_job_that_says_nothing() {
+    let mut driver = failing(|_| ());
+    driver.pipe("in", Some("a"), "panic", 1);
+    driver.settle();
+    let failure = driver.failure().expect("it stops").to_string();
+    assert_eq!(failure, "topic in, partition 0, offset 0: the job's code panicked in step `filter-1`: told to");
+    let mut driver = failing(|_| ());
+    (0..3).for_each(|_| driver.pipe("in", Some("a"), "", 1));
+    driver.settle();
+    let failure = driver.failure().expect("it stops").to_string();
+    assert_eq!(failure, "topic in, partition 0, offset 2: the job's code failed in step `map_or_fail-2`: the third");
+}
+
+#[test]
+fn output_that_its_topic_does_not_take_is_left_out_by_itself() {
+    let run = |policy: Option<ErrorPolicy>| {
+        let mut job = Topology::builder("app");
+        if let Some(policy) = policy {
+            job.dead_letters("dead").on_error(ErrorKind::Produce, policy);
+        }
+        let lines = job.keyed_stream("in", Utf8, Utf8);
+        lines.clone().map(|line| line.value.repeat(10)).to("out", Utf8, Text);
+        lines.count("counts", Emit::EveryUpdate).to("counted", Utf8, U64);
+        let mut driver = TestDriver::new(job.build().expect("a valid job"));
+        driver.limit_topic("out", TopicLimits { batch_bytes_max: 100, ..TopicLimits::default() });
+        driver.pipe("in", Some("a"), "x", 1);
+        driver.pipe("in", Some("a"), "xxxxx", 1);
+        driver.settle();
+        driver
+    };
+    let mut driver = run(Some(ErrorPolicy::Skip));
+    assert_eq!(driver.failure(), None);
+    assert_eq!((driver.read("out").len(), driver.read("counted").len()), (1, 2));
+    let message = "topic out: 119 bytes, and max.message.bytes is 100";
+    assert_eq!(dead(&driver), [("a".to_owned(), "1".to_owned(), message.to_owned())]);
+    assert_eq!(driver.status()[0].1.counters.unproducible, 1);
+    let failure = run(None).failure().expect("it stops").to_string();
+    let expected = "topic in, partition 0, offset 1: a record for topic out cannot be written: 119 bytes, and max.message.bytes is 100";
+    assert_eq!(failure, expected);
 }

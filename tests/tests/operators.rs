@@ -19,7 +19,7 @@ use kafka_wire::rng::Rng;
 use kafka_wire::types::{PartitionId, TimestampMs};
 use tokio::time::sleep;
 
-on_both_brokers!(sessions_survive_kills, rows_of_a_table_survive_kills);
+on_both_brokers!(sessions_survive_kills, rows_of_a_table_survive_kills, dead_letters_survive_kills);
 
 const KILLS: u32 = 6;
 const PARTITIONS: i32 = 2;
@@ -197,6 +197,65 @@ async fn rows_of_a_table_survive_kills(broker: TestBroker) {
     }
     assert_eq!(found.len(), all, "seed {seed}");
     eprintln!("{all} orders right after {KILLS} kills, seed {seed}");
+}
+
+/// The payments that fail are put aside once, and the balances are those of the others.
+async fn dead_letters_survive_kills(broker: TestBroker) {
+    let seed = seed();
+    let client = Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker answers");
+    let names = ["payments", "balances", "dead"].map(|name| broker.unique(name));
+    for topic in &names {
+        create_topic(&client, topic, PARTITIONS).await;
+    }
+    let topics = [names[0].as_str(), &names[1], &names[2]];
+    let mut processes = Processes::start(&broker, "guarded", &topics, seed);
+    let tail = Tail::start(&client, topics[1], IsolationLevel::ReadCommitted).await;
+    let mut rng = Rng::from_seed(seed + 1);
+    let mut writer = Writer::open(&client, topics[0]).await;
+    let mut expected = BTreeMap::<String, Vec<i64>>::new();
+    let (mut balances, mut failed) = (BTreeMap::<String, i64>::new(), Vec::new());
+    for _ in 0..KILLS {
+        for _ in 0..20 {
+            for _ in 0..10 {
+                let (account, amount) = (rng.below(20), i64::try_from(rng.below(100)).expect("small") - 40);
+                let key = format!("a{account}");
+                let text = if rng.below(30) == 0 { "ten".to_owned() } else { amount.to_string() };
+                writer.append(account, &key, &text, 1_700_000_000_000);
+                let balance = balances.entry(key.clone()).or_default();
+                match text.parse::<i64>().ok().map(|amount| *balance + amount).filter(|balance| *balance >= 0) {
+                    Some(new) => {
+                        *balance = new;
+                        expected.entry(key).or_default().push(new);
+                    }
+                    None => failed.push((key, text)),
+                }
+            }
+            writer.flush().await;
+            sleep(Duration::from_millis(30)).await;
+        }
+        processes.kill_one().await;
+    }
+    let count = expected.values().map(Vec::len).sum::<usize>();
+    let all = || std::future::ready(tail.look(|arrivals| (arrivals.len() >= count).then_some(())));
+    eventually("all balances", OUTPUT_WAIT_MAX, all).await;
+    processes.stop().await;
+    let mut found = BTreeMap::<String, Vec<i64>>::new();
+    for topic in &topics[1..] {
+        until_stable(&client, topic).await;
+    }
+    for record in read_to_end(&client, topics[1], IsolationLevel::ReadCommitted).await {
+        let key = String::from_utf8(record.key.clone().expect("a key")).expect("UTF-8");
+        let balance = record.value.as_deref().unwrap_or_default().try_into().expect("eight bytes");
+        found.entry(key).or_default().push(i64::from_be_bytes(balance));
+    }
+    assert_eq!(found, expected, "seed {seed}");
+    let dead = read_to_end(&client, topics[2], IsolationLevel::ReadCommitted).await;
+    let mut dead: Vec<_> =
+        dead.iter().map(|record| record.text()).map(|(key, text)| (key.to_owned(), text.to_owned())).collect();
+    dead.sort();
+    failed.sort();
+    assert_eq!(dead, failed, "seed {seed}");
+    eprintln!("{count} balances and {} dead letters right after {KILLS} kills, seed {seed}", dead.len());
 }
 
 /// A writer of records with keys; all records of one number go to one partition.

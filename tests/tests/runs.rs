@@ -77,14 +77,14 @@ async fn a_record_that_is_not_utf8_is_counted_or_ends_the_job(broker: TestBroker
     }
     producer.flush().await.expect("the records are taken");
 
-    let mut config = bench.config();
-    config.set("deserialization.exception.handler", "fail").expect("a known key");
-    let app = App::new(bench.topology(1), config).bounded();
+    let app = App::new(bench.topology(1), bench.config()).bounded();
     let error = app.run_until(pending::<()>()).await.expect_err("told to fail").to_string();
     let place = format!("topic {}, partition 0, offset 1", bench.input);
     assert!(error.contains(&place), "{error}");
 
-    let app = App::new(bench.topology(1), bench.config()).bounded();
+    let mut config = bench.config();
+    config.set("deserialization.exception.handler", "continue").expect("a known key");
+    let app = App::new(bench.topology(1), config).bounded();
     let status = app.run_until(pending::<()>()).await.expect("skips what it cannot read");
     assert_eq!(status.undecodable, 1);
     until_stable(&bench.client, &bench.output).await;
@@ -106,6 +106,21 @@ async fn a_record_that_is_refused_for_good_ends_the_job(broker: TestBroker) {
     let app = App::new(bench.topology(1), bench.config()).bounded();
     let error = app.run_until(pending::<()>()).await.expect_err("the output is too large").to_string();
     assert!(error.contains(&bench.output) && error.contains("max.message.bytes"), "{error}");
+
+    // A job that leaves such records out looks up which ones the topic takes.
+    let dead = broker.unique("dead");
+    create_topic(&bench.client, &dead, 1).await;
+    let mut config = bench.config();
+    config.set("errors.dead.letter.queue.topic.name", &dead).expect("a known key");
+    let app = App::new(bench.topology(1), config).bounded();
+    let status = app.run_until(pending::<()>()).await.expect("it goes on without the record");
+    assert_eq!(status.unproducible, 1);
+    until_stable(&bench.client, &dead).await;
+    let letters = read_to_end(&bench.client, &dead, IsolationLevel::ReadCommitted).await;
+    let message = |(name, _): &&(Vec<u8>, Option<Vec<u8>>)| name == b"__streams.errors.message";
+    let message = letters.iter().flat_map(|letter| letter.headers.iter().find(message)).next();
+    let message = message.and_then(|(_, value)| value.clone()).map(String::from_utf8);
+    assert!(message.is_some_and(|text| text.is_ok_and(|text| text.contains("max.message.bytes"))), "{letters:?}");
 }
 
 /// A window of many words closes at once, and a batch of all its results would be larger than the topic allows.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::ValueEnum;
-use processor::{BuildErrors, Emit, Json, Partitions, Topology, Tumbling, Utf8, Watermark};
+use processor::{BuildErrors, Emit, ErrorKind, ErrorPolicy, Json, Partitions, Topology, Tumbling, Utf8, Watermark};
 use serde::{Deserialize, Serialize};
 
 use super::topics::Names;
@@ -39,6 +39,8 @@ struct Count {
 pub(crate) fn topology(names: &Names, partitions: i32, words: Words) -> Result<Topology, BuildErrors> {
     let is_word = words.test();
     let mut job = Topology::builder(&names.application_id);
+    // Files may have lines that are no text; the audit counts them too.
+    job.on_error(ErrorKind::Decode, ErrorPolicy::Skip);
     job.stream(&names.lines, Utf8)
         .watermark(Watermark::bounded(OUT_OF_ORDERNESS).idle_after(IDLE_AFTER))
         .flat_map(Utf8, {

@@ -1,5 +1,6 @@
 //! A cluster in memory: logs, the group coordinator, the transaction coordinator.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kafka_wire::admin::OffsetSpec;
@@ -12,6 +13,7 @@ use kafka_wire::wire::Str;
 use super::group::Group;
 use super::logs::Logs;
 use super::transactions::{Offsets, Transactions};
+use crate::output::TopicLimits;
 use crate::task::SourcePartitions;
 use crate::topology::{SinkKind, Topology};
 use crate::worker::{Ends, end_of};
@@ -25,6 +27,8 @@ pub(super) struct Cluster {
     pub(super) offsets: Offsets,
     /// Whether dead workers can be fenced.
     pub(super) can_fence: bool,
+    /// The records that topics take; any, for a topic that is not among them.
+    pub(super) limits: BTreeMap<String, TopicLimits>,
     /// Topics that the group reads.
     topics: Vec<Str>,
 }
@@ -61,7 +65,7 @@ impl Cluster {
         let together = topology.together().into_iter().map(|group| group.into_iter().map(Str::from).collect());
         let group = Group::new(together.collect());
         let (transactions, offsets) = (Transactions::default(), Offsets::new());
-        Self { logs, group, transactions, offsets, can_fence: true, topics }
+        Self { logs, group, transactions, offsets, can_fence: true, limits: BTreeMap::new(), topics }
     }
 
     /// Handles timeouts that are due: sessions and transactions end, a rebalance completes.

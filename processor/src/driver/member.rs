@@ -74,7 +74,7 @@ impl Member {
             incarnation,
             transactional_id,
             epoch,
-            sending: Sending::new(sinks.collect(), ROOM_RECORDS),
+            sending: Sending::new(sinks.collect(), ROOM_RECORDS, cluster.limits.clone()),
             worker: Worker::new(Arc::clone(topology), settings, ends, now),
             inputs: BTreeMap::new(),
             changelogs: BTreeMap::new(),

@@ -34,6 +34,7 @@
 mod batches;
 mod cluster;
 mod group;
+mod limits;
 mod logs;
 mod member;
 mod plan;

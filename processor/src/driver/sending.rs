@@ -1,9 +1,12 @@
 //! The producer's side of a transaction on the cluster in memory.
 
-use kafka_wire::types::PartitionId;
+use std::collections::BTreeMap;
+
+use kafka_wire::compression::Compression;
+use kafka_wire::types::{PartitionId, TimestampMs};
 
 use super::logs::Pending;
-use crate::output::{OutRecord, Output, Route};
+use crate::output::{OutRecord, Output, Refused, Route, TopicLimits};
 use crate::worker::{End, Fatal, Outbox};
 
 /// Output that has not been sent yet.
@@ -17,11 +20,16 @@ pub(super) struct Sending {
     written: u64,
     /// Most records that may wait.
     room: usize,
+    /// The records that each topic takes; any, if it is not among them.
+    limits: BTreeMap<String, TopicLimits>,
+    /// The virtual time of day.
+    pub(super) wall: TimestampMs,
 }
 
 impl Sending {
-    pub(super) const fn new(sinks: Vec<(String, i32)>, room: usize) -> Self {
-        Self { sinks, records: Vec::new(), next_partition: 0, written: 0, room }
+    pub(super) const fn new(sinks: Vec<(String, i32)>, room: usize, limits: BTreeMap<String, TopicLimits>) -> Self {
+        let wall = TimestampMs(0);
+        Self { sinks, records: Vec::new(), next_partition: 0, written: 0, room, limits, wall }
     }
 
     pub(super) const fn len(&self) -> usize {
@@ -47,6 +55,14 @@ impl Output for Sending {
         let keyless = PartitionId(self.next_partition);
         self.written += 1;
         self.records.push(Pending::new(topic, *partition_count, &record, keyless));
+    }
+
+    fn offer(&mut self, record: OutRecord<'_>) -> Result<(), Refused> {
+        if let Some(limits) = self.limits.get(&self.sinks[record.sink.0].0) {
+            limits.check(&record, self.wall, Compression::None)?;
+        }
+        self.emit(record);
+        Ok(())
     }
 }
 

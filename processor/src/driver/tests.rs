@@ -7,7 +7,8 @@ use kafka_wire::rng::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::*;
-use crate::operator::{Emit, Undecodable, Untimed};
+use crate::error::{ErrorKind, ErrorPolicy};
+use crate::operator::Emit;
 use crate::serde::{Json, Utf8};
 use crate::types::Partitions;
 use crate::watermark::Watermark;
@@ -146,7 +147,8 @@ fn headers_and_event_time_cross_the_shuffle() {
 #[test]
 fn what_cannot_be_decoded_is_counted_or_stops_the_job() {
     let bad = |driver: &mut TestDriver| driver.pipe_to("lines", Route::ByKey, None, Some(b"\xff"), 1_000);
-    let mut driver = TestDriver::new(word_count(Emit::OnUpdate, Watermark::default()));
+    let skipping = |kind| word_count(Emit::OnUpdate, Watermark::default()).with_policy(kind, ErrorPolicy::Skip);
+    let mut driver = TestDriver::new(skipping(ErrorKind::Decode));
     driver.pipe("lines", None, "a", 1_000);
     bad(&mut driver);
     driver.pipe("lines", None, "a", 1_000);
@@ -154,8 +156,7 @@ fn what_cannot_be_decoded_is_counted_or_stops_the_job() {
     assert_eq!(driver.status()[0].1.counters.undecodable, 1);
     assert_eq!(sums(&results(&driver), true).into_values().collect::<Vec<_>>(), [2]);
 
-    let topology = word_count(Emit::OnUpdate, Watermark::default()).with_undecodable(Undecodable::Fail);
-    let mut driver = TestDriver::new(topology);
+    let mut driver = TestDriver::new(word_count(Emit::OnUpdate, Watermark::default()));
     driver.pipe("lines", None, "a", 1_000);
     bad(&mut driver);
     driver.settle();
@@ -166,14 +167,16 @@ fn what_cannot_be_decoded_is_counted_or_stops_the_job() {
 
 #[test]
 fn a_record_without_a_timestamp_is_in_no_window_of_1969() {
-    let mut driver = TestDriver::new(word_count(Emit::OnUpdate, Watermark::default()));
+    let skipping =
+        word_count(Emit::OnUpdate, Watermark::default()).with_policy(ErrorKind::Timestamp, ErrorPolicy::Skip);
+    let mut driver = TestDriver::new(skipping);
     driver.pipe("lines", None, "a", -1);
     driver.pipe("lines", None, "a", 1_000);
     driver.settle();
     assert_eq!(driver.status().iter().map(|(.., status)| status.counters.untimed).sum::<u64>(), 1);
     assert_eq!(results(&driver), [("a".to_owned(), 0, 1)]);
 
-    let mut driver = TestDriver::new(word_count(Emit::OnUpdate, Watermark::default()).with_untimed(Untimed::Fail));
+    let mut driver = TestDriver::new(word_count(Emit::OnUpdate, Watermark::default()));
     driver.pipe("lines", None, "a", 1_000);
     driver.pipe("lines", None, "a", -1);
     driver.settle();

@@ -13,6 +13,7 @@ use kafka_wire::types::TimestampMs;
 use super::aggregation::Aggregation;
 use super::emit::{Emit, Intervals};
 use super::side::SideOutlet;
+use super::step::{catch, panicked_in};
 use super::windowing::{Gathering, Windowing};
 use super::{Chain, Context, Expected, NodeId, Operator, Signals, StageBuilder};
 use crate::error::ProcessError;
@@ -97,6 +98,24 @@ impl<W: Windowing, KS: Serde, A: Clone + Send + 'static, N> Results<W, KS, A, N>
         self.stream_time = self.stream_time.max(watermark);
     }
 
+    /// Shows a kept value, and pushes the result. A panic of the code of the user is caught here, because the store is
+    /// in the middle of its work.
+    fn show<V: View, G: Aggregation<KS::View, V, Kept = A>>(
+        &mut self,
+        (window, key, kept): (Window, &[u8], &A),
+        aggregation: &mut G,
+        context: &mut Context<'_>,
+    ) -> Result<(), ProcessError>
+    where
+        N: Operator<KS::View, InWindow<G::Out>>,
+    {
+        if !context.begin_result(self.spec.store.id(), window, key) {
+            return Ok(());
+        }
+        let caught = catch(|| aggregation.show(kept, |out| self.emit((window, key, out), context)));
+        caught.unwrap_or_else(|message| Err(panicked_in(&self.spec.name, message)))
+    }
+
     /// Pushes one result. Its key is decoded from the bytes in the store, which came through the same serde.
     fn emit<O: 'static>(
         &mut self,
@@ -139,36 +158,29 @@ where
     fn close(&mut self, time: TimestampMs, context: &mut Context<'_>) -> Result<(), ProcessError> {
         let Self { adding, merging, results, .. } = self;
         let (handle, emit, windows) = (results.spec.store, results.spec.emit, results.spec.windows.clone());
-        let mut store = context.stores.take(handle);
-        results.not_before(W::closed_up_to(&store));
-        let closed = windows.close(
-            &mut store,
-            time,
-            &mut |kept, later| merging.merge(kept, later),
-            &mut |window, key, kept, is_changed| {
-                if emit.is_final(is_changed) {
-                    adding.show(kept, |out| results.emit((window, key, out), context))
-                } else {
-                    Ok(())
-                }
-            },
-        );
-        context.stores.put_back(handle, store);
-        closed
+        context.with_store(handle, |store, context| {
+            results.not_before(W::closed_up_to(store));
+            windows.close(
+                store,
+                time,
+                &mut |kept, later| merging.merge(kept, later),
+                &mut |window, key, kept, is_changed| {
+                    if emit.is_final(is_changed) { results.show((window, key, kept), adding, context) } else { Ok(()) }
+                },
+            )
+        })
     }
 
     /// Puts out the results that the open transaction has changed.
     fn emit_changed(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
         let Self { adding, merging, results, .. } = self;
         let (handle, windows) = (results.spec.store, results.spec.windows.clone());
-        let store = context.stores.take(handle);
-        results.not_before(W::closed_up_to(&store));
-        let emitted =
-            windows.changed(&store, &mut |kept, later| merging.merge(kept, later), &mut |window, key, kept| {
-                adding.show(kept, |out| results.emit((window, key, out), context))
-            });
-        context.stores.put_back(handle, store);
-        emitted
+        context.with_store(handle, |store, context| {
+            results.not_before(W::closed_up_to(store));
+            windows.changed(store, &mut |kept, later| merging.merge(kept, later), &mut |window, key, kept| {
+                results.show((window, key, kept), adding, context)
+            })
+        })
     }
 
     /// Puts out the open windows of a key that contain a time, but for those in `shown`.
@@ -181,22 +193,18 @@ where
     ) -> Result<(), ProcessError> {
         let Self { adding, merging, results, .. } = self;
         let (handle, windows) = (results.spec.store, results.spec.windows.clone());
-        let store = context.stores.take(handle);
-        results.not_before(W::closed_up_to(&store));
-        let emitted = windows.containing(
-            &store,
-            key,
-            at,
-            &mut |kept, later| merging.merge(kept, later),
-            &mut |window, key, kept| {
-                if !shown.insert(window) {
-                    return Ok(());
-                }
-                adding.show(kept, |out| results.emit((window, key, out), context))
-            },
-        );
-        context.stores.put_back(handle, store);
-        emitted
+        context.with_store(handle, |store, context| {
+            results.not_before(W::closed_up_to(store));
+            windows.containing(
+                store,
+                key,
+                at,
+                &mut |kept, later| merging.merge(kept, later),
+                &mut |window, key, kept| {
+                    if shown.insert(window) { results.show((window, key, kept), adding, context) } else { Ok(()) }
+                },
+            )
+        })
     }
 
     /// Puts out the results that are due by an interval.

@@ -5,10 +5,11 @@ use std::any::Any;
 use kafka_wire::time::Moment;
 use kafka_wire::types::{Offset, PartitionId, TimestampMs};
 
-use crate::error::{Origin, ProcessError};
-use crate::output::{Output, SinkId};
-use crate::state::Stores;
-use crate::types::{Rec, View};
+use super::failures::{Failure, Failures};
+use crate::error::{ErrorKind, Origin, ProcessError};
+use crate::output::{OutRecord, Output, StoreId};
+use crate::state::{Handle, Store, Stores};
+use crate::types::{Rec, View, Window};
 
 /// A built operator: takes records, and pushes to the next one.
 pub trait Operator<K: View, V: View>: Signals + Any {
@@ -89,8 +90,10 @@ pub struct Context<'a> {
     pub max_timestamp: Option<TimestampMs>,
     /// Counters of the task.
     pub counters: Counters,
-    /// The reaction of a step that needs event time to a record that has none.
-    pub untimed: Untimed,
+    /// The failures of the task.
+    pub failures: &'a mut Failures,
+    /// The offset of the first record that was taken and not pushed to the end.
+    pub resume_at: Offset,
     /// The operators after merges, and after second outputs of steps.
     pub joints: Joints,
 }
@@ -121,6 +124,10 @@ pub struct Counters {
     pub untimed: u64,
     /// Records left out because they could not be decoded.
     pub undecodable: u64,
+    /// Records and results left out because the code of the user failed.
+    pub failed: u64,
+    /// Output records left out because their topics do not take them.
+    pub unproducible: u64,
 }
 
 impl Context<'_> {
@@ -130,14 +137,127 @@ impl Context<'_> {
     /// [`ProcessError::Untimed`] if the job is configured to stop then.
     #[cold]
     pub fn leave_out_untimed(&mut self, timestamp: TimestampMs) -> Result<(), ProcessError> {
-        let Place { topic, partition, offset } = self.place;
-        if self.untimed == Untimed::Fail {
-            let origin = Origin { topic: topic.to_owned(), partition, offset };
-            return Err(ProcessError::Untimed { origin, timestamp });
-        }
-        self.counters.untimed += 1;
-        tracing::debug!(topic, %partition, %offset, timestamp = timestamp.0, "record skipped: it has no timestamp");
+        self.leave_out(ProcessError::Untimed { origin: self.place.origin(), timestamp })
+    }
+
+    /// Counts the record at hand, which is left out for this error.
+    ///
+    /// # Errors
+    /// The error, if the job stops at it.
+    #[cold]
+    pub fn leave_out(&mut self, error: ProcessError) -> Result<(), ProcessError> {
+        let Some(kind) = error.kind().filter(|_| self.failures.skips(&error)) else { return Err(error) };
+        self.counters.count_failure(kind);
+        let offset = self.record().map(|origin| origin.offset);
+        self.failures.note(Failure { offset, key: None, error, is_told: false });
         Ok(())
+    }
+
+    /// The record at hand; `None` at a signal.
+    #[must_use]
+    pub fn record(&self) -> Option<Origin> {
+        (!self.place.topic.is_empty()).then(|| self.place.origin())
+    }
+
+    /// Offers a record to a topic of the user's or of a shuffle, whose name is `topic`. It counts as an effect of the
+    /// record at hand.
+    ///
+    /// # Errors
+    /// [`ProcessError::Unproducible`] if the topic does not take it, and the job stops then.
+    #[inline]
+    pub fn emit(&mut self, topic: &str, record: OutRecord<'_>) -> Result<(), ProcessError> {
+        self.stores.note_effect();
+        match self.output.offer(record) {
+            Ok(()) => {
+                self.counters.records_out += 1;
+                Ok(())
+            }
+            Err(refused) => self.leave_out_refused(topic, refused.0),
+        }
+    }
+
+    /// Leaves out an output record that cannot be written.
+    ///
+    /// # Errors
+    /// [`ProcessError::Unproducible`] if the job stops then.
+    #[cold]
+    pub fn leave_out_refused(&mut self, topic: &str, cause: String) -> Result<(), ProcessError> {
+        self.leave_out(ProcessError::Unproducible { origin: self.record(), topic: topic.to_owned(), cause })
+    }
+
+    /// Begins to process the record at `offset`, which has no effects yet.
+    #[inline]
+    pub(super) fn begin_record(&mut self, offset: Offset) {
+        self.place.offset = offset;
+        self.stores.forget_effects();
+    }
+
+    /// Notes at a signal which result is put out next: that of a window or time of a key. Returns whether to put
+    /// it out: one that failed before is left out.
+    #[inline]
+    pub(super) fn begin_result(&mut self, store: StoreId, window: Window, key: &[u8]) -> bool {
+        if !self.place.topic.is_empty() {
+            return true;
+        }
+        let is_wanted = self.failures.begin_result(store, window, key);
+        self.counters.failed += u64::from(!is_wanted);
+        is_wanted
+    }
+
+    /// Works with a store, while the context is used as well.
+    pub(super) fn with_store<S: Store, R>(
+        &mut self,
+        handle: Handle<S>,
+        work: impl FnOnce(&mut S, &mut Self) -> R,
+    ) -> R {
+        let store = self.stores.take(handle);
+        let mut lent = LentStore { store: Some(store), handle, context: self };
+        let store = lent.store.as_deref_mut().expect("it is put back by the drop");
+        work(store, lent.context)
+    }
+
+    /// Works with an operator after a merge or a further output, while the context is used as well.
+    pub(super) fn with_joint<R>(&mut self, index: usize, work: impl FnOnce(&mut dyn Joint, &mut Self) -> R) -> R {
+        let joint = self.joints.take(index);
+        let mut lent = LentJoint { joint: Some(joint), index, context: self };
+        let joint = lent.joint.as_deref_mut().expect("it is put back by the drop");
+        work(joint, lent.context)
+    }
+}
+
+/// A store that is at work, put back by the drop: also when the code of the user panics.
+struct LentStore<'c, 'a, S: Store> {
+    store: Option<Box<S>>,
+    handle: Handle<S>,
+    context: &'c mut Context<'a>,
+}
+
+impl<S: Store> Drop for LentStore<'_, '_, S> {
+    fn drop(&mut self) {
+        if let Some(store) = self.store.take() {
+            self.context.stores.put_back(self.handle, store);
+        }
+    }
+}
+
+/// An operator of the joints that is at work, put back by the drop.
+struct LentJoint<'c, 'a> {
+    joint: Option<Box<dyn Joint>>,
+    index: usize,
+    context: &'c mut Context<'a>,
+}
+
+impl Drop for LentJoint<'_, '_> {
+    fn drop(&mut self) {
+        if let Some(joint) = self.joint.take() {
+            self.context.joints.put_back(self.index, joint);
+        }
+    }
+}
+
+impl Place<'_> {
+    fn origin(&self) -> Origin {
+        Origin { topic: self.topic.to_owned(), partition: self.partition, offset: self.offset }
     }
 }
 
@@ -146,6 +266,16 @@ impl Counters {
     pub fn count_late(&mut self, timestamp: TimestampMs, watermark: TimestampMs) {
         self.late += 1;
         self.lateness_max_ms = self.lateness_max_ms.max(watermark.0.saturating_sub(timestamp.0));
+    }
+
+    /// Counts a record or result that is left out.
+    pub const fn count_failure(&mut self, kind: ErrorKind) {
+        match kind {
+            ErrorKind::Decode => self.undecodable += 1,
+            ErrorKind::Timestamp => self.untimed += 1,
+            ErrorKind::Process => self.failed += 1,
+            ErrorKind::Produce => self.unproducible += 1,
+        }
     }
 }
 
@@ -158,32 +288,8 @@ pub struct Input {
     pub is_internal: bool,
     /// Whether its records are counted, which only one of the streams that read them does.
     pub is_counted: bool,
-    /// The reaction to a record that cannot be decoded. An internal topic always fails.
-    pub undecodable: Undecodable,
-    /// The output for records that are left out because they cannot be decoded; by default there is none.
-    pub dead_letters: Option<SinkId>,
-}
-
-/// The reaction of a window to a record with a negative event time: with -1, Kafka says that a record has no timestamp,
-/// and taken as a time it would put the record into a window of 1969. Steps that do not need the time take such records
-/// like any other, and a timestamp extractor gives them an event time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Untimed {
-    /// Count it, report it, go on.
-    #[default]
-    Skip,
-    /// Stop the job, with topic, partition and offset.
-    Fail,
-}
-
-/// The reaction to a record whose key or value the serde cannot decode.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Undecodable {
-    /// Count it, report it, go on.
-    #[default]
-    Skip,
-    /// Stop the job, with topic, partition and offset.
-    Fail,
+    /// The offset of a record that is left out, and at which the head stops.
+    pub excluded: Option<Offset>,
 }
 
 /// An operator after a merge, which takes the records of several chains.

@@ -192,10 +192,9 @@ impl<A: Clone + Send + 'static, P: Clone + Send + 'static> Side<A, P> {
             context.counters.count_late(record.timestamp, closed_up_to);
             return Ok(());
         }
-        let mut partners = context.stores.take(self.partners);
         let mut has_partner = false;
-        let mut joined = Ok(());
-        if let Some(slot) = partners.slot(raw_key) {
+        context.with_store(self.partners, |partners, context| {
+            let Some(slot) = partners.slot(raw_key) else { return Ok(()) };
             let (first, last) = (time.saturating_sub(self.before_ms), time.saturating_add(self.after_ms));
             let items = partners.items(slot);
             let begin = items.partition_point(|item| item.at.0 < first);
@@ -204,22 +203,16 @@ impl<A: Clone + Send + 'static, P: Clone + Send + 'static> Side<A, P> {
                 has_partner = true;
                 let partner = &partners.items(slot)[place].value;
                 let (value, is_first) = (pair(&record.value, &partner.value), !partner.has_partner);
-                let key = key_serde.decode(raw_key).map_err(|cause| bad(name, cause));
-                joined = key.and_then(|key| {
-                    let (timestamp, headers) = (TimestampMs(time.max(at.0)), record.headers);
-                    next.push(Rec { key, value, timestamp, headers, raw_key: Some(raw_key) }, context)
-                });
-                if joined.is_err() {
-                    break;
-                }
+                let key = key_serde.decode(raw_key).map_err(|cause| bad(name, cause))?;
+                let (timestamp, headers) = (TimestampMs(time.max(at.0)), record.headers);
+                next.push(Rec { key, value, timestamp, headers, raw_key: Some(raw_key) }, context)?;
                 if is_first && self.partner_alone {
                     let is_there = || unreachable!("it was found");
                     partners.update(slot, at, is_there, |partner| partner.has_partner = true);
                 }
             }
-        }
-        context.stores.put_back(self.partners, partners);
-        joined?;
+            Ok(())
+        })?;
         let own = context.stores.get_mut(self.own);
         let slot = own.slot_for(raw_key);
         own.add(slot, time, Waiting { has_partner, value: record.value });
@@ -239,24 +232,21 @@ fn expire<A: Clone + Send + 'static>(
     mut alone: impl FnMut(&[u8], TimestampMs, &A, &mut Context<'_>) -> Result<(), ProcessError>,
 ) -> Result<(), ProcessError> {
     let watermark = context.watermark;
-    let mut waiting = context.stores.take(store);
-    let mut result = Ok(());
-    while let Some((due, slot)) = waiting.pop_due(watermark) {
-        if let Some(item) = waiting.items(slot).front() {
-            let at = item.at;
-            if !item.value.has_partner {
-                result = alone(waiting.key(slot), TimestampMs(at.0), &item.value.value, context);
+    context.with_store(store, |waiting, context| {
+        while let Some((due, slot)) = waiting.pop_due(watermark) {
+            if let Some(item) = waiting.items(slot).front() {
+                let at = item.at;
+                let (key, span) = (waiting.key(slot), Window { start: at.0, end: i64::from(at.1) });
+                if !item.value.has_partner && context.begin_result(store.id(), span, key) {
+                    alone(key, TimestampMs(at.0), &item.value.value, context)?;
+                }
+                waiting.remove(slot, at);
             }
-            waiting.remove(slot, at);
+            waiting.done(slot, due);
         }
-        waiting.done(slot, due);
-        if result.is_err() {
-            break;
-        }
-    }
-    waiting.close_up_to(watermark);
-    context.stores.put_back(store, waiting);
-    result
+        waiting.close_up_to(watermark);
+        Ok(())
+    })
 }
 
 impl<KS, L, R, B, F, N> Signals for JoinOperator<KS, L, R, F, N>
@@ -320,11 +310,10 @@ macro_rules! inlet {
                 record: Rec<'_, KS::View, Owned<$value>>,
                 context: &mut Context<'_>,
             ) -> Result<(), ProcessError> {
-                let mut joint = context.joints.take(self.joint);
-                let join = (&mut *joint as &mut dyn Any).downcast_mut::<JoinOperator<KS, L, R, F, N>>();
-                let result = join.expect("built for this join").$method(record, context);
-                context.joints.put_back(self.joint, joint);
-                result
+                context.with_joint(self.joint, |joint, context| {
+                    let join = (joint as &mut dyn Any).downcast_mut::<JoinOperator<KS, L, R, F, N>>();
+                    join.expect("built for this join").$method(record, context)
+                })
             }
         }
     };

@@ -15,8 +15,8 @@ pub(super) struct JumpGuard {
     jump_max_ms: i64,
     /// The greatest time that is trusted.
     reached: TimestampMs,
-    /// A time that the next record may confirm.
-    doubted: Option<TimestampMs>,
+    /// A time that a later record may confirm, with the offset of its record, which comes again after a rollback.
+    doubted: Option<(TimestampMs, i64)>,
 }
 
 /// The value for no limit.
@@ -37,14 +37,15 @@ impl JumpGuard {
         let reached = self.reached.max(context.watermark);
         let is_first = reached == TimestampMs(i64::MIN);
         let is_near = |other: TimestampMs| timestamp.0.saturating_sub(other.0) <= self.jump_max_ms;
-        let is_confirmed =
-            self.doubted.is_some_and(|doubted| timestamp.0.abs_diff(doubted.0) <= self.jump_max_ms.unsigned_abs());
+        let is_confirmed = self.doubted.is_some_and(|(doubted, at)| {
+            at < offset && timestamp.0.abs_diff(doubted.0) <= self.jump_max_ms.unsigned_abs()
+        });
         if is_first || is_near(reached) || is_confirmed {
             self.doubted = None;
             self.reached = reached.max(timestamp);
             return true;
         }
-        self.doubted = Some(timestamp);
+        self.doubted = Some((timestamp, offset));
         let (place, ahead_ms) = (context.place, timestamp.0.saturating_sub(reached.0));
         let (topic, partition) = (place.topic, place.partition.0);
         tracing::warn!(topic, partition, offset, ahead_ms, "a record is far ahead; event time waits for a second one");

@@ -39,14 +39,14 @@ where
     fn push(&mut self, record: Rec<'_, K, V>, context: &mut Context<'_>) -> Result<(), ProcessError> {
         let (timestamp, headers) = (record.timestamp, record.headers);
         let (key, value) = (self.select)(record);
-        let error = |cause| ProcessError::Encode { to: self.topic.clone(), cause };
         let scratch = &mut self.scratch;
         scratch.key.clear();
         scratch.value.clear();
-        self.key_serde.encode(&key, &mut scratch.key).map_err(error)?;
-        self.value_serde.encode(&value, &mut scratch.value).map_err(error)?;
-        context.counters.records_out += 1;
-        context.output.emit(OutRecord {
+        let encoded = self.key_serde.encode(&key, &mut scratch.key);
+        if let Err(cause) = encoded.and_then(|()| self.value_serde.encode(&value, &mut scratch.value)) {
+            return context.leave_out_refused(&self.topic, cause.to_string());
+        }
+        let out = OutRecord {
             sink: self.sink,
             route: Route::ByKey,
             timestamp,
@@ -54,7 +54,7 @@ where
             key: Some(&scratch.key),
             value: (!self.value_serde.is_null(&value)).then_some(scratch.value.as_slice()),
             headers,
-        });
-        Ok(())
+        };
+        context.emit(&self.topic, out)
     }
 }

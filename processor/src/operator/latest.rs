@@ -12,7 +12,7 @@ use super::{Chain, Context, Expected, Operator, Signals, StageBuilder};
 use crate::error::ProcessError;
 use crate::serde::Serde;
 use crate::state::{Handle, KeyValueStore};
-use crate::types::{Owned, Rec, View};
+use crate::types::{FOR_EVER, Owned, Rec, View};
 
 /// The declaration of an aggregation without windows, after the chain `C`.
 #[derive(Clone)]
@@ -69,6 +69,9 @@ where
     N: Operator<KS::View, Owned<G::Out>>,
 {
     fn emit(&mut self, raw_key: &[u8], kept: &G::Kept, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        if !context.begin_result(self.spec.store.id(), FOR_EVER, raw_key) {
+            return Ok(());
+        }
         let bad = |cause| ProcessError::BadChangelog { store: self.spec.name.clone(), cause: Some(cause) };
         let key = self.spec.key_serde.decode(raw_key).map_err(bad)?;
         let value = self.adding.show(kept, Clone::clone);
@@ -97,10 +100,9 @@ where
     fn tick(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
         if let Some(intervals) = self.spec.intervals {
             for key in intervals.take_due(context)?.into_keys() {
-                let store = context.stores.take(self.spec.store);
-                let emitted = store.get(&key).map_or(Ok(()), |kept| self.emit(&key, kept, context));
-                context.stores.put_back(self.spec.store, store);
-                emitted?;
+                context.with_store(self.spec.store, |store, context| {
+                    store.get(&key).map_or(Ok(()), |kept| self.emit(&key, kept, context))
+                })?;
             }
         }
         self.next.tick(context)
@@ -108,11 +110,9 @@ where
 
     fn before_commit(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
         if self.spec.emit == Emit::OnUpdate {
-            let handle = self.spec.store;
-            let store = context.stores.take(handle);
-            let emitted = store.changed().try_for_each(|(key, kept)| self.emit(key, kept, context));
-            context.stores.put_back(handle, store);
-            emitted?;
+            context.with_store(self.spec.store, |store, context| {
+                store.changed().try_for_each(|(key, kept)| self.emit(key, kept, context))
+            })?;
         }
         self.next.before_commit(context)
     }

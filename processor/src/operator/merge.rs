@@ -47,10 +47,9 @@ impl<N> Signals for Inlet<N> {
 impl<K: View, V: View, N: Operator<K, V>> Operator<K, V> for Inlet<N> {
     #[inline]
     fn push(&mut self, record: Rec<'_, K, V>, context: &mut Context<'_>) -> Result<(), ProcessError> {
-        let mut joint = context.joints.take(self.joint);
-        let next = (&mut *joint as &mut dyn Any).downcast_mut::<N>();
-        let result = next.expect("built for what follows this merge").push(record, context);
-        context.joints.put_back(self.joint, joint);
-        result
+        context.with_joint(self.joint, |joint, context| {
+            let next = (joint as &mut dyn Any).downcast_mut::<N>();
+            next.expect("built for what follows this merge").push(record, context)
+        })
     }
 }

@@ -8,7 +8,7 @@ use super::{Chain, Context, Operator, Place, Signals, StageBuilder};
 use crate::error::ProcessError;
 use crate::serde::Serde;
 use crate::state::{Clock, Handle, KeyValueStore, Stores, TimerStore};
-use crate::types::{Owned, Reborrow, Rec, View};
+use crate::types::{Owned, Reborrow, Rec, View, Window};
 
 /// A user's processing of the records of a stream, and of timers, key by key. There is one clone for each task;
 /// data that must survive a restart belongs into [`Scope::state`], not into fields.
@@ -191,6 +191,10 @@ where
     fn fire(&mut self, clock: Clock, up_to: TimestampMs, context: &mut Context<'_>) -> Result<(), ProcessError> {
         let ProcessOperator { spec, process, next } = &mut self.operator;
         while let Some(timer) = context.stores.get_mut(spec.timers).pop_due(clock, up_to) {
+            let span = Window { start: timer.at.0, end: clock as i64 };
+            if !context.begin_result(spec.timers.id(), span, &timer.key) {
+                continue;
+            }
             let bad = |cause| ProcessError::BadChangelog { store: spec.name.clone(), cause: Some(cause) };
             let key = spec.key_serde.decode(&timer.key).map_err(bad)?;
             let (raw_key, headers) = (timer.key.as_slice(), RawHeaders::EMPTY);

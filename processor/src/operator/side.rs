@@ -8,7 +8,8 @@ use std::any::Any;
 use std::marker::PhantomData;
 
 use super::context::{Context, Operator};
-use super::stage::{Arm, Chain, NodeId, StageBuilder};
+use super::stage::{Arm, Chain, StageBuilder};
+use super::step::NodeId;
 use crate::error::ProcessError;
 use crate::types::{Rec, View};
 
@@ -65,10 +66,9 @@ impl SideOutlet {
     /// As [`Operator::push`].
     pub fn push<K: View, V: View>(&self, record: Rec<'_, K, V>, context: &mut Context<'_>) -> Result<(), ProcessError> {
         let Some(place) = self.place else { return Ok(()) };
-        let mut joint = context.joints.take(place);
-        let arm = (&mut *joint as &mut dyn Any).downcast_mut::<Arm<K, V>>();
-        let result = arm.expect("built for the records of this output").push(record, context);
-        context.joints.put_back(place, joint);
-        result
+        context.with_joint(place, |joint, context| {
+            let arm = (joint as &mut dyn Any).downcast_mut::<Arm<K, V>>();
+            arm.expect("built for the records of this output").push(record, context)
+        })
     }
 }

@@ -1,12 +1,11 @@
 //! The head of a stage: decodes the records of a batch to views.
 
-use kafka_wire::record::{HeadersBuf, Record, Records};
+use kafka_wire::record::{Record, Records};
 use kafka_wire::types::{Offset, TimestampMs};
 
 use super::jump_guard::JumpGuard;
-use super::{Chain, Context, Expected, Head, Input, NodeId, Operator, Signals, StageBuilder, Undecodable};
+use super::{Chain, Context, Expected, Head, Input, NodeId, Operator, Signals, StageBuilder, Stop};
 use crate::error::{Origin, ProcessError};
-use crate::output::{OutRecord, Route, SinkId};
 use crate::serde::{Serde, SerdeError};
 use crate::state::AHEAD;
 use crate::types::{Rec, View};
@@ -98,6 +97,7 @@ where
     fn push_all(
         &mut self,
         ahead: &mut Vec<(Offset, Rec<'_, KS::View, VS::View>)>,
+        input: &Input,
         context: &mut Context<'_>,
     ) -> Result<(), ProcessError> {
         if ahead.is_empty() {
@@ -109,9 +109,22 @@ where
         }
         self.next.expect(&expected[..ahead.len()], context);
         for (offset, record) in ahead.drain(..) {
-            context.place.offset = offset;
-            self.next.push(record, context)?;
+            context.begin_record(offset);
+            context.resume_at = offset;
+            self.push(record, input, context)?;
         }
+        Ok(())
+    }
+
+    #[inline]
+    fn push(
+        &mut self,
+        record: Rec<'_, KS::View, VS::View>,
+        input: &Input,
+        context: &mut Context<'_>,
+    ) -> Result<(), ProcessError> {
+        self.next.push(record, context)?;
+        context.counters.records_in += u64::from(input.is_counted);
         Ok(())
     }
 }
@@ -134,25 +147,34 @@ where
         records: &mut Records<'r>,
         input: &Input,
         context: &mut Context<'_>,
-    ) -> Result<Option<Record<'r>>, ProcessError> {
+    ) -> Result<Stop<'r>, ProcessError> {
         let looks_ahead = self.next.looks_ahead();
+        let excluded = input.excluded.unwrap_or(NOWHERE).0;
         let mut ahead = Vec::new();
         let mut next_offset = input.position;
         for record in records {
             let record = match record {
                 Ok(record) if record.offset < input.position.0 => continue,
+                Ok(record) if record.offset == excluded => {
+                    self.push_all(&mut ahead, input, context)?;
+                    return Ok(Stop::Excluded(record));
+                }
                 Ok(record) => record,
                 Err(cause) => {
-                    self.push_all(&mut ahead, context)?;
+                    self.push_all(&mut ahead, input, context)?;
                     return Err(ProcessError::Corrupt { origin: origin(context, next_offset), cause });
                 }
             };
             next_offset = Offset(record.offset + 1);
             if input.is_internal && record.key.is_none() {
-                self.push_all(&mut ahead, context)?;
-                return Ok(Some(record));
+                self.push_all(&mut ahead, input, context)?;
+                return Ok(Stop::Mark(record));
             }
-            context.counters.records_in += u64::from(input.is_counted);
+            let offset = Offset(record.offset);
+            context.begin_record(offset);
+            if ahead.is_empty() {
+                context.resume_at = offset;
+            }
             match self.decode(&record) {
                 Ok(mut decoded) => {
                     decoded.timestamp = self.source.event_time.of(&decoded);
@@ -162,27 +184,31 @@ where
                     };
                     context.max_timestamp = Some(decoded.timestamp).filter(believed).max(context.max_timestamp);
                     if !looks_ahead {
-                        context.place.offset = Offset(record.offset);
-                        self.next.push(decoded, context)?;
+                        self.push(decoded, input, context)?;
                         continue;
                     }
                     if ahead.is_empty() {
                         ahead.reserve_exact(AHEAD);
                     }
-                    ahead.push((Offset(record.offset), decoded));
+                    ahead.push((offset, decoded));
                     if ahead.len() == AHEAD {
-                        self.push_all(&mut ahead, context)?;
+                        self.push_all(&mut ahead, input, context)?;
                     }
                 }
-                Err(failure) => {
-                    self.push_all(&mut ahead, context)?;
-                    context.place.offset = Offset(record.offset);
-                    skip_or_fail(&record, failure, input, context)?;
+                Err((part, cause)) => {
+                    self.push_all(&mut ahead, input, context)?;
+                    context.begin_record(offset);
+                    let error = ProcessError::Undecodable { origin: origin(context, offset), part, cause };
+                    if input.is_internal {
+                        return Err(error);
+                    }
+                    context.leave_out(error)?;
+                    context.counters.records_in += u64::from(input.is_counted);
                 }
             }
         }
-        self.push_all(&mut ahead, context)?;
-        Ok(None)
+        self.push_all(&mut ahead, input, context)?;
+        Ok(Stop::End)
     }
 
     fn event_time(&mut self, record: &Record<'_>) -> TimestampMs {
@@ -194,48 +220,8 @@ where
     }
 }
 
-#[cold]
-fn skip_or_fail(
-    record: &Record<'_>,
-    (part, cause): Failure,
-    input: &Input,
-    context: &mut Context<'_>,
-) -> Result<(), ProcessError> {
-    if input.is_internal || input.undecodable == Undecodable::Fail {
-        return Err(ProcessError::Undecodable { origin: origin(context, Offset(record.offset)), part, cause });
-    }
-    context.counters.undecodable += 1;
-    if let Some(sink) = input.dead_letters {
-        dead_letter(sink, record, &cause, context);
-    }
-    let (topic, partition, offset) = (context.place.topic, context.place.partition.0, record.offset);
-    tracing::debug!(topic, partition, offset, part, %cause, "record skipped: it cannot be decoded");
-    Ok(())
-}
-
-/// Writes a record unchanged into the topic of dead letters, in the open transaction, with headers that describe
-/// the error.
-///
-/// Source: KIP-1034, for the names of the headers.
-fn dead_letter(sink: SinkId, record: &Record<'_>, cause: &SerdeError, context: &mut Context<'_>) {
-    let mut headers = HeadersBuf::new();
-    record.headers.iter().for_each(|(key, value)| headers.push(key, value));
-    let (topic, partition) = (context.place.topic, context.place.partition.0.to_string());
-    let (offset, message) = (record.offset.to_string(), cause.to_string());
-    for (name, value) in [
-        ("exception", "processor::SerdeError"),
-        ("message", message.as_str()),
-        ("topic", topic),
-        ("partition", partition.as_str()),
-        ("offset", offset.as_str()),
-    ] {
-        headers.push(format!("__streams.errors.{name}").as_bytes(), Some(value.as_bytes()));
-    }
-    context.counters.records_out += 1;
-    let (route, timestamp) = (Route::ByKey, TimestampMs(record.timestamp));
-    let (key, value) = (record.key, record.value);
-    context.output.emit(OutRecord { sink, route, timestamp, key, value, headers: headers.as_raw() });
-}
+/// The offset of no record.
+const NOWHERE: Offset = Offset(i64::MIN);
 
 fn origin(context: &Context<'_>, offset: Offset) -> Origin {
     Origin { topic: context.place.topic.to_owned(), partition: context.place.partition, offset }

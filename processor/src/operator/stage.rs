@@ -19,12 +19,9 @@ use kafka_wire::record::{Record, Records};
 use kafka_wire::types::TimestampMs;
 
 use super::context::{Context, Expected, Input, Joint, Joints, Operator, Signals};
+use super::step::{NodeId, Step};
 use crate::error::ProcessError;
 use crate::types::{Reborrow, Rec, View};
-
-/// A step of a job: all steps are numbered in the order of their declaration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NodeId(pub usize);
 
 /// A chain of operators, declared; at its end, records of these types come out.
 pub trait Chain: Clone + Send + Sync + 'static {
@@ -50,8 +47,7 @@ pub struct Stage {
 
 /// The head of a chain: takes the records of a batch.
 pub trait Head: Signals {
-    /// Takes records until their end (`None`), or until a record without a key in a repartition topic, which is a mark
-    /// for the task and is returned.
+    /// Takes records until their end, or until one that is not for the operators.
     ///
     /// # Errors
     /// If the job has to stop; the records up to then have had their effect, which a rollback has to undo.
@@ -60,11 +56,22 @@ pub trait Head: Signals {
         records: &mut Records<'r>,
         input: &Input,
         context: &mut Context<'_>,
-    ) -> Result<Option<Record<'r>>, ProcessError>;
+    ) -> Result<Stop<'r>, ProcessError>;
 
     /// The event time of a record that waits for its turn; the timestamp that it was written with, if it cannot be
     /// decoded.
     fn event_time(&mut self, record: &Record<'_>) -> TimestampMs;
+}
+
+/// The place at which a head stops to take records.
+#[derive(Clone, Copy, Debug)]
+pub enum Stop<'r> {
+    /// The end of the records.
+    End,
+    /// A record without a key in a repartition topic, which is a mark for the task.
+    Mark(Record<'r>),
+    /// The record at [`Input::excluded`].
+    Excluded(Record<'r>),
 }
 
 impl Stage {
@@ -83,11 +90,10 @@ impl Stage {
         records: &mut Records<'r>,
         input: &Input,
         context: &mut Context<'_>,
-    ) -> Result<Option<Record<'r>>, ProcessError> {
-        std::mem::swap(&mut context.joints, &mut self.joints);
-        let result = self.heads[head].1.run(records, input, context);
-        std::mem::swap(&mut context.joints, &mut self.joints);
-        result
+    ) -> Result<Stop<'r>, ProcessError> {
+        let Self { heads, joints, .. } = self;
+        let at_work = AtWork::new(joints, context);
+        heads[head].1.run(records, input, at_work.context)
     }
 
     /// Whether a step cares for the order between the inputs of the task.
@@ -110,20 +116,32 @@ impl Stage {
         context: &mut Context<'_>,
         signal: fn(&mut dyn Signals, &mut Context<'_>) -> Result<(), ProcessError>,
     ) -> Result<(), ProcessError> {
-        std::mem::swap(&mut context.joints, &mut self.joints);
-        let mut result = self.heads.iter_mut().try_for_each(|(_, head)| signal(&mut **head, context));
+        let Self { heads, joints, joint_order, .. } = self;
+        let at_work = AtWork::new(joints, context);
+        heads.iter_mut().try_for_each(|(_, head)| signal(&mut **head, at_work.context))?;
         // Steps are declared from the sources on: every operator that pushes into a joint has had the signal by then.
-        for (_, index) in &self.joint_order {
-            let index = *index;
-            if result.is_err() {
-                break;
-            }
-            let mut joint = context.joints.take(index);
-            result = signal(&mut *joint, context);
-            context.joints.put_back(index, joint);
-        }
-        std::mem::swap(&mut context.joints, &mut self.joints);
-        result
+        joint_order
+            .iter()
+            .try_for_each(|(_, index)| at_work.context.with_joint(*index, |joint, context| signal(joint, context)))
+    }
+}
+
+/// Lends the joints of a stage to the context, until its drop: also when the code of the user panics.
+struct AtWork<'s, 'c, 'a> {
+    joints: &'s mut Joints,
+    context: &'c mut Context<'a>,
+}
+
+impl<'s, 'c, 'a> AtWork<'s, 'c, 'a> {
+    fn new(joints: &'s mut Joints, context: &'c mut Context<'a>) -> Self {
+        std::mem::swap(&mut context.joints, joints);
+        Self { joints, context }
+    }
+}
+
+impl Drop for AtWork<'_, '_, '_> {
+    fn drop(&mut self) {
+        std::mem::swap(&mut self.context.joints, self.joints);
     }
 }
 
@@ -248,6 +266,8 @@ impl<K: View, V: View> Operator<K, V> for Arm<K, V> {
 pub struct Junction<C> {
     pub(crate) chain: C,
     pub(crate) node: NodeId,
+    /// The step that follows.
+    pub(crate) before: NodeId,
 }
 
 impl<C: Chain> Chain for Junction<C> {
@@ -255,6 +275,7 @@ impl<C: Chain> Chain for Junction<C> {
     type Value = C::Value;
 
     fn build<N: Operator<C::Key, C::Value>>(&self, next: N, stage: &mut StageBuilder<'_>) {
+        let next = Step { node: self.before, next };
         match (stage.uses)(self.node) {
             0 | 1 => self.chain.build(next, stage),
             count => {

@@ -32,21 +32,21 @@ impl<KS: Send, VS: Send> Signals for To<KS, VS> {
 impl<K: View, V: View, KS: Encode<K>, VS: Encode<V>> Operator<K, V> for To<KS, VS> {
     #[inline]
     fn push(&mut self, record: Rec<'_, K, V>, context: &mut Context<'_>) -> Result<(), ProcessError> {
-        let error = |cause| ProcessError::Encode { to: self.topic.clone(), cause };
         let (key, value) = (&mut self.scratch.key, &mut self.scratch.value);
         key.clear();
         value.clear();
-        self.key_serde.write(&record.key, key).map_err(error)?;
-        self.value_serde.write(&record.value, value).map_err(error)?;
-        context.counters.records_out += 1;
-        context.output.emit(OutRecord {
+        let encoded = self.key_serde.write(&record.key, key);
+        if let Err(cause) = encoded.and_then(|()| self.value_serde.write(&record.value, value)) {
+            return context.leave_out_refused(&self.topic, cause.to_string());
+        }
+        let out = OutRecord {
             sink: self.sink,
             route: Route::ByKey,
             timestamp: record.timestamp,
             key: (!self.key_serde.writes_null(&record.key)).then_some(key.as_slice()),
             value: (!self.value_serde.writes_null(&record.value)).then_some(value.as_slice()),
             headers: record.headers,
-        });
-        Ok(())
+        };
+        context.emit(&self.topic, out)
     }
 }

@@ -57,12 +57,9 @@ impl App {
     pub async fn start(self) -> Result<Running, RunError> {
         let Self { topology, config, is_bounded, deaths } = self;
         config.validate()?;
-        let topology = match config.undecodable {
-            Some(undecodable) => topology.with_undecodable(undecodable),
-            None => topology,
-        };
-        let topology = match config.untimed {
-            Some(untimed) => topology.with_untimed(untimed),
+        let topology = config.policies().fold(topology, |topology, (kind, policy)| topology.with_policy(kind, policy));
+        let topology = match &config.dead_letters {
+            Some(topic) => topology.with_dead_letters(topic),
             None => topology,
         };
         let ends = start::prepare(&topology, &config, is_bounded).await?;

@@ -10,7 +10,7 @@ use kafka_wire::client::{ClientConfig, Key, Properties, PropertiesError, nearest
 /// Compression of the batches that a job writes: the codecs of Kafka.
 pub use kafka_wire::compression::Compression as CompressionType;
 
-use crate::operator::{Undecodable, Untimed};
+use crate::error::{ErrorKind, ErrorPolicy};
 pub use crate::worker::{ForeignOffsets, MissingTopic};
 
 /// The configuration of a job. [`Config::new`] has defaults for exactly-once; [`Config::set`] accepts Kafka's names.
@@ -56,9 +56,19 @@ pub struct Config {
     /// `compression.type`: `none`, `gzip`, `snappy`, `lz4` or `zstd`, of everything a job writes.
     pub compression: CompressionType,
     /// `deserialization.exception.handler`: what happens to a record that the serde refuses; `continue` counts,
-    /// reports and skips it, `fail` stops the job and names topic, partition and offset. `None`: as the topology
-    /// says.
-    pub undecodable: Option<Undecodable>,
+    /// reports and skips it, `fail` stops the job and names topic, partition and offset. `None`, here and for the
+    /// three that follow: as the topology says; by default `fail`, and `continue` where there are dead letters.
+    pub undecodable: Option<ErrorPolicy>,
+    /// `processing.exception.handler`: what happens to a record for which the job's code panics or returns an error;
+    /// `continue` counts and reports it and leaves it out with all of its effects, `fail` stops the job.
+    pub failed: Option<ErrorPolicy>,
+    /// `production.exception.handler`: what happens to an output record that its topic does not take (too large, a
+    /// timestamp out of bounds, no key in a compacted topic) or that cannot be encoded; `continue` counts and reports
+    /// it and leaves it out, `fail` stops the job.
+    pub unproducible: Option<ErrorPolicy>,
+    /// `errors.dead.letter.queue.topic.name`: the topic of the records that are left out because they fail, written
+    /// in the same transaction, with headers that describe the error. It must exist. `None`: as the topology says.
+    pub dead_letters: Option<String>,
     /// `metadata.max.age.ms`: how often it is looked whether the topics that the job reads are there,
     /// and have more partitions.
     pub metadata_max_age: Duration,
@@ -73,7 +83,7 @@ pub struct Config {
     /// `timestamp.policy`: what happens to a record whose event time is negative, as that of one without a timestamp
     /// is; `skip` counts and reports it and leaves it out, `fail` stops the job and names topic, partition and
     /// offset. A timestamp extractor in the job gives such records a time instead. `None`: as the topology says.
-    pub untimed: Option<Untimed>,
+    pub untimed: Option<ErrorPolicy>,
     /// `state.dir`: where a process keeps the id that tells its workers from those of other processes. Default:
     /// `waterwheel` in the system's directory for temporary files.
     pub state_dir: PathBuf,
@@ -169,6 +179,9 @@ impl Config {
             topic_configs: BTreeMap::new(),
             compression: CompressionType::None,
             undecodable: None,
+            failed: None,
+            unproducible: None,
+            dead_letters: None,
             metadata_max_age: Duration::from_secs(5),
             start_timeout: Duration::from_secs(60),
             missing_topic: MissingTopic::Warn,
@@ -253,12 +266,15 @@ impl Config {
             "repartition.purge.interval.ms" => self.purge_interval = millis(value)?,
             "replication.factor" => self.replication_factor = replicas(value)?,
             "compression.type" => self.compression = compression(value)?,
-            "deserialization.exception.handler" => self.undecodable = Some(undecodable(value)?),
+            "deserialization.exception.handler" => self.undecodable = Some(handler(value)?),
+            "processing.exception.handler" => self.failed = Some(handler(value)?),
+            "production.exception.handler" => self.unproducible = Some(handler(value)?),
+            "errors.dead.letter.queue.topic.name" => self.dead_letters = Some(value.to_owned()),
             "metadata.max.age.ms" => self.metadata_max_age = millis(value)?,
             "start.timeout.ms" => self.start_timeout = positive_millis(value)?,
             "missing.topic.policy" => self.missing_topic = missing_topic(value)?,
             "foreign.offsets" => self.foreign_offsets = foreign_offsets(value)?,
-            "timestamp.policy" => self.untimed = Some(untimed(value)?),
+            "timestamp.policy" => self.untimed = Some(timestamp_policy(value)?),
             "state.dir" => self.state_dir = PathBuf::from(value),
             "group.instance.id" => self.instance_id = Some(value.to_owned()),
             "fetch.max.bytes" => self.fetch_max_bytes = number(value)?,
@@ -267,6 +283,18 @@ impl Config {
             _ => unreachable!("`apply` has an arm for every key of `KEYS`"),
         }
         Ok(())
+    }
+
+    /// The reactions to records that fail which are set here, and not left to the topology.
+    pub(super) fn policies(&self) -> impl Iterator<Item = (ErrorKind, ErrorPolicy)> {
+        let of = |kind, policy: Option<ErrorPolicy>| policy.map(|policy| (kind, policy));
+        let policies = [
+            of(ErrorKind::Decode, self.undecodable),
+            of(ErrorKind::Timestamp, self.untimed),
+            of(ErrorKind::Process, self.failed),
+            of(ErrorKind::Produce, self.unproducible),
+        ];
+        policies.into_iter().flatten()
     }
 
     /// Checks that the fields fit each other.
@@ -315,6 +343,9 @@ pub const KEYS: &[&str] = &[
     "replication.factor",
     "compression.type",
     "deserialization.exception.handler",
+    "processing.exception.handler",
+    "production.exception.handler",
+    "errors.dead.letter.queue.topic.name",
     "metadata.max.age.ms",
     "start.timeout.ms",
     "missing.topic.policy",
@@ -384,18 +415,18 @@ fn foreign_offsets(value: &str) -> Result<ForeignOffsets, &'static str> {
     }
 }
 
-fn undecodable(value: &str) -> Result<Undecodable, &'static str> {
+fn handler(value: &str) -> Result<ErrorPolicy, &'static str> {
     match value {
-        "continue" => Ok(Undecodable::Skip),
-        "fail" => Ok(Undecodable::Fail),
+        "continue" => Ok(ErrorPolicy::Skip),
+        "fail" => Ok(ErrorPolicy::Fail),
         _ => Err("`continue` or `fail`"),
     }
 }
 
-fn untimed(value: &str) -> Result<Untimed, &'static str> {
+fn timestamp_policy(value: &str) -> Result<ErrorPolicy, &'static str> {
     match value {
-        "skip" => Ok(Untimed::Skip),
-        "fail" => Ok(Untimed::Fail),
+        "skip" => Ok(ErrorPolicy::Skip),
+        "fail" => Ok(ErrorPolicy::Fail),
         _ => Err("`skip` or `fail`"),
     }
 }
@@ -490,7 +521,9 @@ mod tests {
             let value = match *key {
                 "partition.assignment.strategy" => "roundrobin",
                 "compression.type" => "lz4",
-                "deserialization.exception.handler" => "fail",
+                "deserialization.exception.handler"
+                | "processing.exception.handler"
+                | "production.exception.handler" => "fail",
                 "foreign.offsets" => "accept",
                 "missing.topic.policy" => "fail",
                 "timestamp.policy" => "fail",

@@ -13,6 +13,7 @@ mod control;
 mod error;
 mod instance;
 mod kill;
+mod limits;
 mod membership;
 mod obstacle;
 mod operations;

@@ -85,6 +85,12 @@ pub struct Status {
     pub late: u64,
     /// Records that their serde refused.
     pub undecodable: u64,
+    /// Records left out by steps that need event time, because they had no timestamp.
+    pub untimed: u64,
+    /// Records and results left out because the code of the user failed.
+    pub failed: u64,
+    /// Output records left out because their topics do not take them.
+    pub unproducible: u64,
     /// Changelog records read to restore state.
     pub restored: u64,
     /// Records between the workers' positions and the ends of their partitions, as of the last fetch;
@@ -107,13 +113,17 @@ impl Status {
             kills += notes.kills;
             running_workers += usize::from(notes.now.is_running);
         }
-        let Totals { records_in, records_out, late, undecodable, restored, commits, aborts, tasks, lag, .. } = all;
+        let Totals { records_in, records_out, late, restored, commits, aborts, tasks, lag, .. } = all;
+        let Totals { undecodable, untimed, failed, unproducible, .. } = all;
         let lag = u64::try_from(lag).unwrap_or_default();
         Self {
             records_in,
             records_out,
             late,
             undecodable,
+            untimed,
+            failed,
+            unproducible,
             restored,
             commits,
             aborts,
@@ -129,12 +139,23 @@ impl Status {
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
-            records_in, records_out, commits, aborts, restarts, late, undecodable, restored, lag, tasks, ..
+            records_in,
+            records_out,
+            commits,
+            aborts,
+            restarts,
+            late,
+            undecodable,
+            failed,
+            restored,
+            lag,
+            tasks,
+            ..
         } = self;
         write!(
             f,
             "records in {records_in}, out {records_out}, lag {lag}; commits {commits}, aborts {aborts}, restarts {restarts}; \
-             tasks {tasks}, restored {restored}; late {late}, undecodable {undecodable}"
+             tasks {tasks}, restored {restored}; late {late}, undecodable {undecodable}, failed {failed}"
         )
     }
 }

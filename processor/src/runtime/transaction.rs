@@ -1,13 +1,17 @@
 //! The open transaction as the tasks see it: a destination of records.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use kafka_wire::client::ExclusiveProducer;
+use kafka_wire::client::{Client, ExclusiveProducer};
+use kafka_wire::compression::Compression as CompressionType;
 use kafka_wire::producer::{AppendError, NewRecord, TopicHandle, partition_for_key};
-use kafka_wire::types::PartitionId;
+use kafka_wire::types::{PartitionId, TimestampMs};
 
+use super::limits::{self, time_of_day};
 use super::remedy::Failure;
-use crate::output::{OutRecord, Output, Route};
+use crate::error::{ErrorKind, ErrorPolicy};
+use crate::output::{OutRecord, Output, Refused, Route, TopicLimits};
 use crate::topology::Topology;
 use crate::worker::{End, Fatal, Outbox};
 
@@ -21,28 +25,46 @@ pub(super) struct Transaction {
     written: (u64, u64),
     /// Next partition for records without a key, which go to the partitions in turn.
     next_partition: i32,
+    /// The time of day at the begin of the transaction.
+    wall: TimestampMs,
+    compression: CompressionType,
 }
 
 struct Sink {
     topic: TopicHandle,
     partitions: i32,
+    /// The records that the topic takes, if the job leaves others out.
+    limits: Option<TopicLimits>,
 }
 
 impl Transaction {
-    /// Finds the topics that the topology writes to.
-    pub(super) async fn open(mut producer: ExclusiveProducer, topology: &Arc<Topology>) -> Result<Self, End> {
+    /// Finds the topics that the topology writes to. If the job leaves out records that a topic does not take, also
+    /// looks up which ones it takes.
+    pub(super) async fn open(
+        mut producer: ExclusiveProducer,
+        topology: &Arc<Topology>,
+        client: &Client,
+        compression: CompressionType,
+    ) -> Result<Self, End> {
+        let policy = topology.policies().of(ErrorKind::Produce, topology.dead_letters().is_some());
+        let mut limits = match policy {
+            ErrorPolicy::Fail => BTreeMap::new(),
+            ErrorPolicy::Skip => limits::look_up(client, topology).await?,
+        };
         let mut sinks = Vec::new();
         for sink in topology.sinks() {
             let topic = producer.topic(&sink.topic).await.map_err(|error| error.end())?;
             let partitions = producer.partition_count(topic);
-            sinks.push(Sink { topic, partitions });
+            sinks.push(Sink { topic, partitions, limits: limits.remove(sink.topic.as_str()) });
         }
-        Ok(Self { producer, sinks, refused: None, written: (0, 0), next_partition: 0 })
+        let (written, wall) = ((0, 0), TimestampMs(0));
+        Ok(Self { producer, sinks, refused: None, written, next_partition: 0, wall, compression })
     }
 }
 
 impl Outbox for Transaction {
     fn begin(&mut self) -> Result<(), End> {
+        self.wall = time_of_day();
         self.producer.begin().map_err(|error| error.end())
     }
 
@@ -81,5 +103,14 @@ impl Output for Transaction {
         if let Err(error) = appended {
             self.refused.get_or_insert(error);
         }
+    }
+
+    #[inline]
+    fn offer(&mut self, record: OutRecord<'_>) -> Result<(), Refused> {
+        if let Some(limits) = &self.sinks[record.sink.0].limits {
+            limits.check(&record, self.wall, self.compression)?;
+        }
+        self.emit(record);
+        Ok(())
     }
 }

@@ -1,9 +1,9 @@
 //! A store with one value per key.
 
-use super::store::{ALL_OF_TIME, Changelog, Codec, RestoreError, Store, StoreSizes, Visit};
+use super::store::{Changelog, Codec, RestoreError, Store, StoreSizes, Visit};
 use super::table::Table;
 use crate::serde::{Serde, SerdeError};
-use crate::types::Owned;
+use crate::types::{FOR_EVER, Owned};
 
 /// Values of type `A` by key. Keys are bytes.
 pub struct KeyValueStore<A> {
@@ -106,7 +106,7 @@ impl<A: Clone + Send + 'static> Store for KeyValueStore<A> {
         self.iter().try_for_each(|(key, value)| {
             encoded.clear();
             self.values.encode(value, &mut encoded)?;
-            visit(ALL_OF_TIME, key, &encoded);
+            visit(FOR_EVER, key, &encoded);
             Ok(())
         })
     }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::ops::RangeBounds;
 
-use super::store::{ALL_OF_TIME, Changelog, Codec, RestoreError, Store, StoreSizes, Visit};
+use super::store::{Changelog, Codec, RestoreError, Store, StoreSizes, Visit};
 use crate::serde::{Serde, SerdeError};
-use crate::types::Owned;
+use crate::types::{FOR_EVER, Owned};
 
 /// Values of type `A` by key, in the order of the keys' bytes. A list per key is a range of keys:
 /// the key, then the index in the list, big endian.
@@ -119,7 +119,7 @@ impl<A: Clone + Send + 'static> Store for SortedStore<A> {
         self.entries.iter().try_for_each(|(key, value)| {
             encoded.clear();
             self.values.encode(value, &mut encoded)?;
-            visit(ALL_OF_TIME, key, &encoded);
+            visit(FOR_EVER, key, &encoded);
             Ok(())
         })
     }

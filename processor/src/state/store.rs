@@ -192,6 +192,8 @@ impl<S> fmt::Debug for Handle<S> {
 pub struct Stores {
     /// `None` for a store that the task does not have, or that [`Stores::take`] has removed for a time.
     slots: Vec<Option<Box<dyn Store>>>,
+    /// Whether a store was used, or output was made, since the last call of [`Stores::forget_effects`].
+    has_effects: bool,
 }
 
 impl Stores {
@@ -203,12 +205,31 @@ impl Stores {
         self.slots[id.0] = Some(store);
     }
 
+    /// Whether the record at hand may have had an effect: it has used a store, or made output.
+    #[must_use]
+    pub const fn has_effects(&self) -> bool {
+        self.has_effects
+    }
+
+    /// Notes that the record at hand has an effect.
+    #[inline]
+    pub const fn note_effect(&mut self) {
+        self.has_effects = true;
+    }
+
+    /// Begins the next record.
+    #[inline]
+    pub const fn forget_effects(&mut self) {
+        self.has_effects = false;
+    }
+
     /// The store of a handle. It costs an index into the list and a comparison of types.
     ///
     /// # Panics
     /// If the task has no such store.
     #[inline]
     pub fn get_mut<S: Store>(&mut self, handle: Handle<S>) -> &mut S {
+        self.has_effects = true;
         let store = self.slots.get_mut(handle.id.0).and_then(Option::as_mut).map(|store| &mut **store as &mut dyn Any);
         store.and_then(<dyn Any>::downcast_mut).unwrap_or_else(|| panic!("the task has no {handle:?}"))
     }
@@ -218,6 +239,7 @@ impl Stores {
     /// # Panics
     /// If the task has no such store.
     pub fn take<S: Store>(&mut self, handle: Handle<S>) -> Box<S> {
+        self.has_effects = true;
         let store = self.slots.get_mut(handle.id.0).and_then(Option::take);
         let store = store.and_then(|store| (store as Box<dyn Any>).downcast().ok());
         store.unwrap_or_else(|| panic!("the task has no {handle:?}"))
@@ -250,6 +272,3 @@ impl Stores {
         self.slots.iter_mut().filter_map(Option::as_deref_mut)
     }
 }
-
-/// The window of an entry without a window.
-pub(super) const ALL_OF_TIME: Window = Window { start: i64::MIN, end: i64::MAX };

@@ -60,6 +60,8 @@ pub struct TimedStore<A> {
     item_count: usize,
     closed_up_to: TimestampMs,
     committed_up_to: TimestampMs,
+    /// Whether the open transaction has done something that was due.
+    has_popped: bool,
     hasher: DefaultHashBuilder,
     values: Box<dyn Codec<A>>,
     timing: Box<dyn Timing<A>>,
@@ -100,6 +102,7 @@ impl<A: Clone + Send + 'static> TimedStore<A> {
             item_count: 0,
             closed_up_to: BEFORE_ALL,
             committed_up_to: BEFORE_ALL,
+            has_popped: false,
             hasher: DefaultHashBuilder::default(),
             values: Box::new(values),
             timing: Box::new(timing),
@@ -230,6 +233,7 @@ impl<A: Clone + Send + 'static> TimedStore<A> {
             entry.due = NEVER;
             let due = self.timing.due(&entry.items, closed_up_to).unwrap_or(NEVER);
             if due <= bound {
+                self.has_popped = true;
                 return Some((bound, slot));
             }
             self.note(slot, due);
@@ -378,6 +382,7 @@ impl<A: Clone + Send + 'static> Store for TimedStore<A> {
         self.release(undo.into_iter().filter_map(slot));
         self.epoch += 1;
         self.committed_up_to = self.closed_up_to;
+        self.has_popped = false;
     }
 
     fn roll_back(&mut self) {
@@ -403,7 +408,7 @@ impl<A: Clone + Send + 'static> Store for TimedStore<A> {
             }
         }
         self.epoch += 1;
-        if has_closed {
+        if std::mem::take(&mut self.has_popped) || has_closed {
             // Work that was done is due again, even where no value has changed.
             touched.extend(0..u32::try_from(self.slots.len()).unwrap_or(u32::MAX));
         }
@@ -415,7 +420,7 @@ impl<A: Clone + Send + 'static> Store for TimedStore<A> {
     }
 
     fn is_dirty(&self) -> bool {
-        !self.undo.is_empty() || self.closed_up_to != self.committed_up_to
+        !self.undo.is_empty() || self.closed_up_to != self.committed_up_to || self.has_popped
     }
 
     fn sizes(&self) -> StoreSizes {

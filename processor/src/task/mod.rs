@@ -12,12 +12,13 @@
 //! Everything between two calls of [`Task::committed`] or [`Task::rolled_back`] is one transaction:
 //! any number of `process` and `tick`, then `before_commit` once, then one of the two. After `rolled_back` the task is
 //! as it was at the last commit, and goes on from the offsets of that commit. An error of `process` leaves the task in
-//! an undefined state: roll back, or drop it.
+//! an undefined state: roll back, or drop it. After an error for which [`Task::take_retry`] is true, the next attempt
+//! leaves out what has failed.
 
 mod changelogs;
 mod ends;
+mod failures;
 mod marks;
-mod panics;
 mod progress_log;
 mod sources;
 mod status;
@@ -27,6 +28,7 @@ mod waiting;
 mod tests;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::record::{Record, Records};
@@ -34,13 +36,13 @@ use kafka_wire::time::Moment;
 use kafka_wire::types::{Offset, TimestampMs};
 
 use self::changelogs::Changelogs;
+use self::failures::Warnings;
 pub use self::marks::write_marks;
-use self::panics::{catch, panicked};
 pub use self::sources::SourcePartitions;
 use self::sources::Sources;
 pub use self::status::{HeldBack, Holder, TaskId, TaskStatus};
 use crate::error::{Origin, ProcessError};
-use crate::operator::{Context, Counters, Input, Joints, Place, Signals, Stage, Undecodable, Untimed};
+use crate::operator::{Context, Counters, Failures, Joints, Place, Stage, catch};
 use crate::output::{Output, SinkId, StoreId};
 use crate::state::{Stores, Visit};
 use crate::topology::{SinkKind, SourceKind, SourceSpec, Topology};
@@ -58,7 +60,12 @@ pub struct Task {
     specs: Vec<InputSpec>,
     /// Number of tasks of the sub-topology, which marks state as the count of upstream tasks.
     task_count: i32,
-    undecodable: Undecodable,
+    failures: Failures,
+    warnings: Warnings,
+    /// Whether the transaction has to be done again without what has failed.
+    is_retrying: bool,
+    /// The names of the steps, by their numbers.
+    names: Arc<Vec<String>>,
     dead_letters: Option<SinkId>,
     shuffles: Vec<Shuffle>,
     /// The time of day at the start of the owner's clock.
@@ -97,8 +104,6 @@ struct RollbackState {
     /// The last mark written.
     sent: Option<Mark>,
     counters: Counters,
-    /// The reaction of windows to records without a timestamp; it never changes.
-    untimed: Untimed,
 }
 
 impl RollbackState {
@@ -152,7 +157,6 @@ impl Task {
             ended: vec![None; inputs.len()],
             sent: None,
             counters: Counters::default(),
-            untimed: topology.untimed(),
         };
         Self {
             id,
@@ -163,7 +167,10 @@ impl Task {
             inputs,
             specs,
             task_count: partition_counts.iter().copied().max().unwrap_or(0),
-            undecodable: topology.undecodable(),
+            failures: Failures::new(topology.policies(), topology.dead_letters().is_some()),
+            warnings: Warnings::default(),
+            is_retrying: false,
+            names: sub_topology.names(),
             dead_letters: topology.dead_letters(),
             shuffles: sub_topology.shuffles().iter().filter_map(|sink| shuffle(topology, *sink)).collect(),
             wall_at_zero: TimestampMs(0),
@@ -344,6 +351,7 @@ impl Task {
     pub fn committed(&mut self) {
         self.stores.iter_mut().filter(|store| store.is_dirty()).for_each(|store| store.commit());
         self.changelogs.committed();
+        self.failures.committed();
         self.committed.clone_from(&self.state);
         self.is_touched = false;
         self.specs.iter_mut().for_each(|spec| spec.has_processed = false);
@@ -358,6 +366,7 @@ impl Task {
         }
         self.stores.iter_mut().filter(|store| store.is_dirty()).for_each(|store| store.roll_back());
         self.changelogs.rolled_back();
+        self.failures.rolled_back();
         self.state.clone_from(&self.committed);
         self.is_touched = false;
     }
@@ -471,29 +480,6 @@ impl Task {
         self.advance(output)
     }
 
-    /// Runs the stage to the end of the records, or to the next mark. Also returns the greatest timestamp.
-    fn run<'r>(
-        &mut self,
-        (input, head): (usize, usize),
-        records: &mut Records<'r>,
-        position: Offset,
-        output: &mut dyn Output,
-    ) -> Result<(Option<Record<'r>>, Option<TimestampMs>), ProcessError> {
-        let spec = &self.specs[input];
-        let (is_internal, is_counted) = (spec.is_internal, head == 0);
-        let (undecodable, dead_letters) = (self.undecodable, self.dead_letters);
-        let taken = Input { position, is_internal, is_counted, undecodable, dead_letters };
-        let place = Place { topic: &self.inputs[input].topic, partition: self.id.partition, offset: position };
-        let clock = (self.now, wall(self.wall_at_zero, self.now));
-        let mut context = context(place, clock, &self.state, &mut self.stores, output);
-        let result = catch(|| self.stage.run(spec.heads[head], records, &taken, &mut context));
-        let result = result.unwrap_or_else(|message| Err(panicked(context.place, message)));
-        let (counters, max_timestamp) = (context.counters, context.max_timestamp);
-        self.state.counters = counters;
-        self.state.seen = self.state.seen.max(max_timestamp.unwrap_or(self.state.seen));
-        result.map(|mark| (mark, max_timestamp))
-    }
-
     fn take_marks(&mut self, input: usize, record: &Record<'_>) -> Result<(), ProcessError> {
         let marks = record.value.and_then(decode_marks).filter(|marks| self.state.time.hear(input, marks));
         let TopicPartition { topic, partition } = &self.inputs[input];
@@ -546,27 +532,13 @@ impl Task {
         let millis = at.0.saturating_sub(self.wall_at_zero.0);
         Moment::from_millis(u64::try_from(millis).unwrap_or(0))
     }
-
-    fn signal(
-        &mut self,
-        signal: fn(&mut dyn Signals, &mut Context<'_>) -> Result<(), ProcessError>,
-        output: &mut dyn Output,
-    ) -> Result<(), ProcessError> {
-        let place = Place { topic: "", partition: self.id.partition, offset: Offset(-1) };
-        let clock = (self.now, wall(self.wall_at_zero, self.now));
-        let mut context = context(place, clock, &self.state, &mut self.stores, output);
-        let result = catch(|| self.stage.signal(&mut context, signal));
-        let result = result.unwrap_or_else(|message| Err(ProcessError::Panicked { origin: None, message }));
-        self.state.counters = context.counters;
-        result
-    }
 }
 
 fn context<'a>(
     place: Place<'a>,
     (now, wall): (Moment, TimestampMs),
     state: &RollbackState,
-    stores: &'a mut Stores,
+    (stores, failures): (&'a mut Stores, &'a mut Failures),
     output: &'a mut dyn Output,
 ) -> Context<'a> {
     let (watermark, counters, joints) = (state.time.watermark(), state.counters, Joints::default());
@@ -579,7 +551,8 @@ fn context<'a>(
         wall,
         max_timestamp: None,
         counters,
-        untimed: state.untimed,
+        failures,
+        resume_at: place.offset,
         joints,
     }
 }

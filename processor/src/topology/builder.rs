@@ -11,7 +11,8 @@ use super::{
     BuildError, BuildErrors, HeadSpec, SinkKind, SinkSpec, SourceKind, SourceSpec, StepText, Stream, SubTopology,
     SubTopologyId, Topology,
 };
-use crate::operator::{ANY_JUMP, NodeId, RecordTime, Source, Undecodable, Untimed};
+use crate::error::{ErrorKind, ErrorPolicy};
+use crate::operator::{ANY_JUMP, NodeId, RecordTime, Source};
 use crate::output::StoreId;
 use crate::serde::{Nullable, Raw, Serde};
 use crate::types::Partitions;
@@ -30,23 +31,21 @@ impl Builder {
         Self { graph: Rc::new(RefCell::new(Graph::new(application_id))) }
     }
 
-    /// Sets the reaction to records of source topics without a timestamp: by default they are counted and skipped.
-    /// A timestamp extractor ([`Stream::timestamp`](super::Stream::timestamp)) gives them a time instead.
-    pub fn on_untimed(&mut self, untimed: Untimed) -> &mut Self {
-        self.graph.borrow_mut().untimed = untimed;
+    /// Sets the reaction to one kind of failure of records. By default the job stops, but with a topic of
+    /// [dead letters](Self::dead_letters) the record goes there.
+    ///
+    /// A record that is left out has no effect at all, except that of a failure to *produce*, which leaves out one
+    /// output record. In records of the job's own repartition topics a failure to decode always stops the job.
+    pub fn on_error(&mut self, kind: ErrorKind, policy: ErrorPolicy) -> &mut Self {
+        self.graph.borrow_mut().policies.set(kind, policy);
         self
     }
 
-    /// Sets the reaction to records of source topics that cannot be decoded: by default they are counted and skipped.
-    pub fn on_undecodable(&mut self, undecodable: Undecodable) -> &mut Self {
-        self.graph.borrow_mut().undecodable = undecodable;
-        self
-    }
-
-    /// Writes records of source topics that are left out because they cannot be decoded into `topic`, which must
-    /// exist. They are written unchanged, in the transaction that commits their offset, with the headers of KIP-1034
-    /// (`__streams.errors.message`, `.topic`, `.partition`, `.offset`, `.exception`). If several streams read one
-    /// topic, each of them that cannot decode a record writes it.
+    /// Writes records that are left out because they fail into `topic`, which must exist. They are written as they were
+    /// read, in the transaction that commits their offset, with the headers of KIP-1034 (`__streams.errors.exception`,
+    /// `.message`, `.topic`, `.partition`, `.offset`). A result that fails while windows close or timers fire has no
+    /// record: its key is written, and the value null. If several streams read one topic, each of them that
+    /// fails for a record writes it.
     pub fn dead_letters(&mut self, topic: &str) -> &mut Self {
         let mut graph = self.graph.borrow_mut();
         let sink = graph.sink(SinkSpec { topic: topic.to_owned(), kind: SinkKind::External });
@@ -96,8 +95,8 @@ impl Builder {
             return Err(BuildErrors(graph.errors));
         }
         let sub_topologies = drafts.finish(&mut graph);
-        let Graph { application_id, sinks, stores, undecodable, dead_letters, untimed, .. } = graph;
-        Ok(Topology { application_id, sub_topologies, sinks, stores, undecodable, dead_letters, untimed })
+        let Graph { application_id, sinks, stores, policies, dead_letters, .. } = graph;
+        Ok(Topology { application_id, sub_topologies, sinks, stores, policies, dead_letters })
     }
 }
 
@@ -160,6 +159,7 @@ impl Drafts {
 
     fn finish(self, graph: &mut Graph) -> Vec<SubTopology> {
         let uses: Arc<Vec<usize>> = Arc::new(graph.nodes.iter().map(|node| node.children.len()).collect());
+        let names: Arc<Vec<String>> = Arc::new(graph.nodes.iter().map(|node| node.name.clone()).collect());
         let tees = Arc::new(std::mem::take(&mut graph.tees));
         let mut ends: BTreeMap<usize, Vec<EndBuilder>> = BTreeMap::new();
         for (node, end) in std::mem::take(&mut graph.ends) {
@@ -178,6 +178,7 @@ impl Drafts {
                 steps,
                 ends: ends.remove(&place).unwrap_or_default(),
                 uses: Arc::clone(&uses),
+                names: Arc::clone(&names),
                 tees: Arc::clone(&tees),
             })
             .collect()

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::check_name;
 use super::{BuildError, SinkKind, SinkSpec, StoreMaker, StoreSpec, SubTopologyId};
-use crate::operator::{NodeId, StageBuilder, TeeMaker, Undecodable, Untimed};
+use crate::error::ErrorPolicies;
+use crate::operator::{NodeId, StageBuilder, TeeMaker};
 use crate::output::{SinkId, StoreId};
 use crate::serde::Serde;
 use crate::types::Partitions;
@@ -21,9 +22,8 @@ pub(super) struct Graph {
     pub(super) tees: BTreeMap<NodeId, TeeMaker>,
     /// For each step that ends a chain, a function that builds the chain for one task.
     pub(super) ends: Vec<(NodeId, EndBuilder)>,
-    pub(super) undecodable: Undecodable,
+    pub(super) policies: ErrorPolicies,
     pub(super) dead_letters: Option<SinkId>,
-    pub(super) untimed: Untimed,
     pub(super) errors: Vec<BuildError>,
     names: BTreeSet<String>,
     source_count: usize,

@@ -145,7 +145,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
             left_alone: alone.left,
             right_alone: alone.right,
         };
-        let chain = StreamJoin { left: self.junction(), right: other.junction(), spec, join, node };
+        let chain = StreamJoin { left: self.junction(node), right: other.junction(node), spec, join, node };
         Stream { graph: self.graph, node, key_serde: self.key_serde, chain }
     }
 

@@ -25,7 +25,8 @@ use std::sync::Arc;
 
 use kafka_wire::types::Offset;
 
-use crate::operator::{NodeId, Stage, StageBuilder, TeeMaker, Undecodable, Untimed};
+use crate::error::{ErrorKind, ErrorPolicies, ErrorPolicy};
+use crate::operator::{NodeId, Stage, StageBuilder, TeeMaker};
 use crate::output::{SinkId, StoreId};
 use crate::state::Store;
 use crate::types::Partitions;
@@ -44,9 +45,8 @@ pub struct Topology {
     sub_topologies: Vec<SubTopology>,
     sinks: Vec<SinkSpec>,
     stores: Vec<StoreSpec>,
-    undecodable: Undecodable,
+    policies: ErrorPolicies,
     dead_letters: Option<SinkId>,
-    untimed: Untimed,
 }
 
 impl Topology {
@@ -172,34 +172,36 @@ impl Topology {
         })
     }
 
-    /// The reaction to records that cannot be decoded.
+    /// The reactions to records that fail.
     #[must_use]
-    pub const fn undecodable(&self) -> Undecodable {
-        self.undecodable
+    pub const fn policies(&self) -> ErrorPolicies {
+        self.policies
     }
 
-    /// Returns the topic of the records that are left out because they cannot be decoded, if there is one.
+    /// Returns the topic of the records that are left out because they fail, if there is one.
     #[must_use]
     pub const fn dead_letters(&self) -> Option<SinkId> {
         self.dead_letters
     }
 
-    /// The same job with another reaction to records that cannot be decoded, which configuration may set.
+    /// The same job with another reaction to one kind of failure, which configuration may set.
     #[must_use]
-    pub fn with_undecodable(self, undecodable: Undecodable) -> Self {
-        Self { undecodable, ..self }
+    pub const fn with_policy(mut self, kind: ErrorKind, policy: ErrorPolicy) -> Self {
+        self.policies.set(kind, policy);
+        self
     }
 
-    /// The reaction to records without a timestamp.
+    /// The same job with another topic of dead letters, which configuration may set.
     #[must_use]
-    pub const fn untimed(&self) -> Untimed {
-        self.untimed
-    }
-
-    /// The same job with another reaction to records without a timestamp, which configuration may set.
-    #[must_use]
-    pub fn with_untimed(self, untimed: Untimed) -> Self {
-        Self { untimed, ..self }
+    pub fn with_dead_letters(mut self, topic: &str) -> Self {
+        let sink = SinkSpec { topic: topic.to_owned(), kind: SinkKind::External };
+        let known = self.sinks.iter().position(|known| *known == sink);
+        let index = known.unwrap_or_else(|| {
+            self.sinks.push(sink);
+            self.sinks.len() - 1
+        });
+        self.dead_letters = Some(SinkId(index));
+        self
     }
 
     /// Prints sub-topologies, sources, steps with their stores, and sinks, in the manner of Kafka Streams'
@@ -225,6 +227,8 @@ pub struct SubTopology {
     ends: Vec<graph::EndBuilder>,
     /// The number of steps that follow each step, in the whole job.
     uses: Arc<Vec<usize>>,
+    /// The name of each step, in the whole job.
+    names: Arc<Vec<String>>,
     tees: Arc<BTreeMap<NodeId, TeeMaker>>,
 }
 
@@ -276,6 +280,11 @@ impl SubTopology {
     /// The streams that read its sources, in the order of [`Stage::heads`].
     pub(crate) fn heads(&self) -> &[HeadSpec] {
         &self.heads
+    }
+
+    /// The names of the steps, by [`NodeId`].
+    pub(crate) fn names(&self) -> Arc<Vec<String>> {
+        Arc::clone(&self.names)
     }
 
     /// A stage for one task.

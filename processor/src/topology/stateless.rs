@@ -8,8 +8,8 @@ use kafka_wire::types::TimestampMs;
 
 use super::{SinkKind, SinkSpec, Stream};
 use crate::operator::{
-    Chain, FilterMap, FlatMapValues, Junction, NodeId, Peek, SelectKey, SetHeaders, SetTimestamp, Side, To, ToChosen,
-    TryMap,
+    Chain, FilterMap, FlatMapValues, Junction, MapOrFail, NodeId, Peek, SelectKey, SetHeaders, SetTimestamp, Side, To,
+    ToChosen, TryMap,
 };
 use crate::serde::{Encode, Serde};
 use crate::types::{Owned, Reborrow, Rec, View};
@@ -62,6 +62,20 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         (self.then(node, |previous| TryMap { previous, map, errors: side }), errors)
     }
 
+    /// Replaces the value of each record; for an error, the record fails: the job stops, or leaves the record out with
+    /// all of its effects, as [`Builder::on_error`](super::Builder::on_error) says for
+    /// [`ErrorKind::Process`](crate::error::ErrorKind::Process).
+    pub fn map_or_fail<B, E, F>(self, map: F) -> Stream<KS, MapOrFail<Junction<C>, F>>
+    where
+        B: 'static,
+        E: std::fmt::Display + 'static,
+        F: FnMut(&Rec<'_, KS::View, C::Value>) -> Result<B, E> + Clone + Send + Sync + 'static,
+    {
+        let node = self.graph.borrow_mut().stateless("map_or_fail", &[self.node]);
+        let step = self.graph.borrow().nodes[node.0].name.clone();
+        self.then(node, |previous| MapOrFail { previous, map, step })
+    }
+
     /// Looks at each record and passes it on unchanged.
     pub fn peek<F>(self, look: F) -> Stream<KS, Peek<Junction<C>, F>>
     where
@@ -81,7 +95,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         let node = graph.stateless("select_key", &[self.node]);
         graph.nodes[node.0].rekeys = true;
         drop(graph);
-        let chain = SelectKey { previous: self.junction(), key: PhantomData, select };
+        let chain = SelectKey { previous: self.junction(node), key: PhantomData, select };
         Stream { graph: self.graph, node, key_serde, chain }
     }
 
@@ -127,8 +141,8 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
             let (topic, key_serde, value_serde) = ((*topic).to_owned(), key_serde.clone(), value_serde.clone());
             last.topics.push(To { sink, topic, key_serde, value_serde, scratch: <_>::default() });
         }
-        let chain = self.junction();
         if let Some(node) = first {
+            let chain = self.junction(node);
             graph.ends.push((node, Box::new(move |stage| chain.build(last.clone(), stage))));
         }
     }

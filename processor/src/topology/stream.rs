@@ -132,11 +132,11 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         if !Rc::ptr_eq(&self.graph, &other.graph) {
             self.graph.borrow_mut().errors.push(BuildError::ForeignStream);
             other.graph.borrow_mut().errors.push(BuildError::ForeignStream);
-            let chain = Merge { left: self.junction(), right: other.junction(), node: self.node };
+            let chain = Merge { left: self.junction(self.node), right: other.junction(self.node), node: self.node };
             return Stream { graph: self.graph, node: self.node, key_serde: self.key_serde, chain };
         }
         let node = self.graph.borrow_mut().stateless("merge", &[self.node, other.node]);
-        let chain = Merge { left: self.junction(), right: other.junction(), node };
+        let chain = Merge { left: self.junction(node), right: other.junction(node), node };
         Stream { graph: self.graph, node, key_serde: self.key_serde, chain }
     }
 
@@ -244,7 +244,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
             jump_max_ms: ANY_JUMP,
         };
         let last = KeyBy { sink, topic, select, key_serde, value_serde, scratch: <_>::default() };
-        let chain = self.junction();
+        let chain = self.junction(writer);
         graph.ends.push((writer, Box::new(move |stage| chain.build(last.clone(), stage))));
         drop(graph);
         Stream::new(&self.graph, source)
@@ -262,7 +262,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         let sink = graph.sink(SinkSpec { topic: topic.clone(), kind: SinkKind::External });
         let node = graph.end(&format!("sink-{topic}"), sink, self.node);
         let last = To { sink, topic, key_serde, value_serde, scratch: <_>::default() };
-        let chain = self.junction();
+        let chain = self.junction(node);
         graph.ends.push((node, Box::new(move |stage| chain.build(last.clone(), stage))));
     }
 
@@ -272,12 +272,13 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
     }
 
     pub(super) fn then<D>(self, node: NodeId, step: impl FnOnce(Junction<C>) -> D) -> Stream<KS, D> {
-        let chain = step(self.junction());
+        let chain = step(self.junction(node));
         Stream { graph: self.graph, node, key_serde: self.key_serde, chain }
     }
 
-    pub(super) fn junction(&self) -> Junction<C> {
-        Junction { chain: self.chain.clone(), node: self.node }
+    /// The chain up to here, for the step `before` which it comes.
+    pub(super) fn junction(&self, before: NodeId) -> Junction<C> {
+        Junction { chain: self.chain.clone(), node: self.node, before }
     }
 }
 

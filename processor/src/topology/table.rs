@@ -56,7 +56,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         let store = Handle::new(graph.stateful((name, "table"), wanted, &[self.node])[0]);
         let node = graph.last();
         graph.nodes[node.0].may_end = true;
-        let chain = Upsert { previous: self.junction(), store, node };
+        let chain = Upsert { previous: self.junction(node), store, node };
         let alone = chain.clone();
         let end = move |stage: &mut crate::operator::StageBuilder<'_>| {
             // If steps take the changes, those steps build the table.

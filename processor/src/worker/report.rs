@@ -50,6 +50,12 @@ pub struct Totals {
     pub late: u64,
     /// Records that their serde refused.
     pub undecodable: u64,
+    /// Records left out by steps that need event time, because they had no timestamp.
+    pub untimed: u64,
+    /// Records and results left out because the code of the user failed.
+    pub failed: u64,
+    /// Output records left out because their topics do not take them.
+    pub unproducible: u64,
     /// Changelog records read.
     pub restored: u64,
     /// Transactions committed.
@@ -74,6 +80,9 @@ impl Totals {
             records_out,
             late,
             undecodable,
+            untimed,
+            failed,
+            unproducible,
             restored,
             commits,
             aborts,
@@ -86,6 +95,9 @@ impl Totals {
         self.records_out += records_out;
         self.late += late;
         self.undecodable += undecodable;
+        self.untimed += untimed;
+        self.failed += failed;
+        self.unproducible += unproducible;
         self.restored += restored;
         self.commits += commits;
         self.aborts += aborts;

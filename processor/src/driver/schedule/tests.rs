@@ -26,6 +26,9 @@ enum Job {
     Sessions,
     /// Counts each word, without windows.
     Latest(Emit),
+    /// Counts each word, without windows, in a job whose code fails for some lines in the middle of their words, and
+    /// for a word after it has been counted.
+    Failing,
     /// Counts each word, as a table whose changes come out.
     Table,
     /// Counts the pairs that a word makes with itself within a span of event time.
@@ -34,6 +37,10 @@ enum Job {
     TwoStage,
 }
 
+/// The word for which the code of a job fails.
+const POISON: &str = "poison";
+/// The most that such a job counts.
+const FEW: u64 = 4;
 /// Gap of the sessions.
 const GAP: i64 = 2_000;
 /// Size of the windows that overlap, and the distance between their starts.
@@ -46,10 +53,18 @@ fn millis(millis: i64) -> Duration {
 
 fn topology(kind: Job, watermark: Watermark) -> Topology {
     let mut job = Topology::builder("job");
+    if kind == Job::Failing {
+        job.dead_letters("dead");
+    }
     let words = job
         .stream("lines", Utf8)
         .watermark(watermark)
-        .flat_map(Utf8, |line, words| line.value.split_whitespace().for_each(|word| words.push(word)))
+        .flat_map(Utf8, |line, words| {
+            line.value.split_whitespace().for_each(|word| {
+                assert!(word != POISON, "a poison pill");
+                words.push(word);
+            });
+        })
         .key_by("by-word", Partitions(3), (Utf8, ()), |word| (word.value, ()));
     match kind {
         Job::WordCount(emit) => words
@@ -68,6 +83,13 @@ fn topology(kind: Job, watermark: Watermark) -> Topology {
             .map(|word| format!("{} {}", word.window.start, word.value))
             .to("out", Utf8, Utf8),
         Job::Latest(emit) => words.count("counts", emit).map(|word| format!("0 {}", word.value)).to("out", Utf8, Utf8),
+        Job::Failing => words
+            .count("counts", Emit::EveryUpdate)
+            .map_or_fail(|word| match word.value {
+                ..=FEW => Ok(format!("0 {}", word.value)),
+                _ => Err("enough"),
+            })
+            .to("out", Utf8, Utf8),
         Job::Table => words
             .count("counts", Emit::OnUpdate)
             .to_table("table", U64)
@@ -114,6 +136,10 @@ fn model(job: Job, times: &[i64]) -> BTreeMap<i64, u64> {
                 *counts.entry(start).or_default() += 1;
             }
             Job::Latest(_) | Job::Table => *counts.entry(0).or_default() += 1,
+            Job::Failing => {
+                let count = counts.entry(0).or_default();
+                *count = FEW.min(*count + 1);
+            }
             Job::Join => {
                 let pairs = times.iter().filter(|other| other.abs_diff(*time) <= GAP.unsigned_abs()).count();
                 *counts.entry(0).or_default() += pairs as u64;
@@ -131,6 +157,8 @@ struct Run {
     driver: TestDriver,
     /// The times of each key.
     times: BTreeMap<String, Vec<i64>>,
+    /// Number of lines for which the code of the job fails.
+    poisoned: usize,
 }
 
 impl Run {
@@ -147,7 +175,7 @@ impl Run {
         }
         driver.set_can_fence(rng.below(2) == 0);
         driver.set_mark_interval_min(Duration::from_millis(rng.below(2) * rng.below(300)));
-        Self { seed, job, rng, driver, times: BTreeMap::new() }
+        Self { seed, job, rng, driver, times: BTreeMap::new(), poisoned: 0 }
     }
 
     fn check(mut self) {
@@ -181,12 +209,21 @@ impl Run {
         let late: u64 = self.driver.status().iter().map(|(_, status)| status.counters.late).sum();
         assert_eq!(late, 0, "{replay}");
         assert_eq!(self.results(), self.expected(), "{replay}");
+        if self.job == Job::Failing {
+            let too_many = self.times.values().map(|times| times.len().saturating_sub(4)).sum::<usize>();
+            assert_eq!(self.driver.read("dead").len(), self.poisoned + too_many, "{replay}");
+        }
     }
 
     fn line(&mut self, time: i64) {
         let timestamp = 4_000 + time - i64::try_from(self.rng.below(4_000)).expect("small");
-        let words: Vec<_> = (0..self.rng.below(6)).map(|_| format!("w{}", self.rng.below(7))).collect();
-        for word in &words {
+        let mut words: Vec<_> = (0..self.rng.below(6)).map(|_| format!("w{}", self.rng.below(7))).collect();
+        let is_poisoned = self.job == Job::Failing && self.rng.below(8) == 0;
+        if is_poisoned {
+            self.poisoned += 1;
+            words.push(POISON.to_owned());
+        }
+        for word in words.iter().filter(|_| !is_poisoned) {
             let key = if self.job == Job::TwoStage { "all" } else { word };
             self.times.entry(key.to_owned()).or_default().push(timestamp);
         }
@@ -221,7 +258,7 @@ impl Run {
                 Job::WordCount(emit) | Job::Sliding(emit) | Job::Latest(emit) => {
                     emit != Emit::OnClose && earlier < count
                 }
-                Job::Table | Job::Join => earlier < count,
+                Job::Table | Job::Join | Job::Failing => earlier < count,
                 Job::Sessions | Job::TwoStage => false,
             };
             assert!(earlier.is_none_or(may_follow), "{record:?} after {earlier:?}; {}", self.replay());
@@ -262,6 +299,11 @@ fn under_random_schedules_every_update_is_one_more() {
     check_all(20_000, 150, &jobs);
     let jobs = [Emit::EveryUpdate, Emit::OnUpdate, every].map(Job::Latest);
     check_all(30_000, 150, &jobs);
+}
+
+#[test]
+fn under_random_schedules_what_fails_is_left_out_once() {
+    check_all(70_000, 300, &[Job::Failing]);
 }
 
 #[test]

@@ -131,7 +131,9 @@ impl Worker {
         match settled {
             Ok(()) => self.begin_preparing(now, outbox),
             Err(failure) => {
-                self.failure.get_or_insert(failure.into());
+                if !self.take_retry() {
+                    self.failure.get_or_insert(failure.into());
+                }
                 self.commit.handle(Outcome::MustAbort);
             }
         }
@@ -154,7 +156,7 @@ impl Worker {
     }
 
     /// Aborts the transaction, between two batches or while the tasks put out the results for a commit.
-    fn abandon(&mut self) {
+    pub(super) fn abandon(&mut self) {
         if self.preparing.take().is_some() {
             self.commit.handle(Outcome::MustAbort);
         } else {
@@ -178,8 +180,7 @@ impl Worker {
             self.preparing = Some(next + 1);
             let Some(held) = self.tasks.get_mut(id) else { continue };
             if let Err(failure) = held.task.before_commit(outbox) {
-                self.failure.get_or_insert(failure.into());
-                return self.abandon();
+                return self.stumble(failure.into());
             }
             if !outbox.has_room() {
                 self.start(Operation::MakeRoom);

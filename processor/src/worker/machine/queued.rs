@@ -78,6 +78,7 @@ impl Worker {
         let Some(held) = self.tasks.get_mut(id) else { return };
         let lag_before = held.lag(index);
         let taken = held.take_turn((index, up_to), now, outbox);
+        let has_passed_failure = held.task.has_passed_failure();
         let (lag, bytes_max) = (held.lag(index), self.settings.queue_bytes_max);
         let resumed = held.resume_if_room(index, bytes_max).map(|(input, offset)| Action::Seek { input, offset });
         self.actions.extend(resumed);
@@ -87,7 +88,10 @@ impl Worker {
                 self.may_be_at_end |= is_at_end;
                 self.note_work(outbox);
             }
-            Err(failure) => self.fail(failure),
+            Err(failure) => self.stumble(failure),
+        }
+        if has_passed_failure {
+            self.commit.request_commit();
         }
     }
 }

@@ -7,6 +7,7 @@ use kafka_wire::types::Offset;
 
 use super::{TICK_INTERVAL, Worker};
 use crate::worker::action::{Action, Operation};
+use crate::worker::end::Fatal;
 use crate::worker::held::Held;
 use crate::worker::outbox::Outbox;
 
@@ -35,9 +36,13 @@ impl Worker {
         }
         let Some((held, index)) = self.tasks.reader_mut(input) else { return };
         let processed = held.process(index, records, (position, next), now, outbox);
+        let has_passed_failure = held.task.has_passed_failure();
         match processed.map_err(Into::into).and_then(|()| outbox.check()) {
             Ok(()) => self.note_work(outbox),
-            Err(failure) => self.fail(failure),
+            Err(failure) => self.stumble(failure),
+        }
+        if has_passed_failure {
+            self.commit.request_commit();
         }
     }
 
@@ -86,7 +91,7 @@ impl Worker {
             }
         }
         if let Some(failure) = failed {
-            self.fail(failure.into());
+            self.stumble(failure.into());
         }
     }
 
@@ -105,10 +110,24 @@ impl Worker {
             let tick = |held: &mut Held| held.task.tick(now, outbox);
             let ticked = self.tasks.restored_mut().filter(is_due).try_for_each(tick);
             if let Err(failure) = ticked.map_err(Into::into).and_then(|()| outbox.check()) {
-                return self.fail(failure);
+                return self.stumble(failure);
             }
         }
         self.watch.is_due = true;
+    }
+
+    /// Handles an error of a task: aborts the transaction, to do it again without what has failed, or to end.
+    pub(super) fn stumble(&mut self, failure: Fatal) {
+        if !self.take_retry() {
+            self.failure.get_or_insert(failure);
+        }
+        self.abandon();
+    }
+
+    /// Whether a task has failed for a record or result that the next attempt leaves out.
+    pub(super) fn take_retry(&mut self) -> bool {
+        // Every task is asked, so that none has an old answer left.
+        self.tasks.iter_mut().filter_map(|held| held.task.take_retry().then_some(())).count() > 0
     }
 
     /// Begins a transaction unless one is open. `false` if the worker has ended instead.

@@ -51,6 +51,8 @@ struct LeftOut {
     late: u64,
     untimed: u64,
     undecodable: u64,
+    failed: u64,
+    unproducible: u64,
     /// Time of the last warning.
     told: Option<Moment>,
 }
@@ -67,10 +69,15 @@ impl Watch {
         self.sums.records_out += grown(now.records_out, before.records_out);
         self.sums.late += grown(now.late, before.late);
         self.sums.undecodable += grown(now.undecodable, before.undecodable);
+        self.sums.untimed += grown(now.untimed, before.untimed);
+        self.sums.failed += grown(now.failed, before.failed);
+        self.sums.unproducible += grown(now.unproducible, before.unproducible);
         let left_out = self.left_out.entry(held.id).or_default();
         left_out.late += grown(now.late, before.late);
         left_out.untimed += grown(now.untimed, before.untimed);
         left_out.undecodable += grown(now.undecodable, before.undecodable);
+        left_out.failed += grown(now.failed, before.failed);
+        left_out.unproducible += grown(now.unproducible, before.unproducible);
         left_out.tell(self.now, held);
     }
 
@@ -110,7 +117,7 @@ impl LeftOut {
     /// Warns of records that were left out, with a pause between two warnings.
     fn tell(&mut self, now: Moment, held: &Held) {
         let is_due = self.told.is_none_or(|told| now.since(told) >= WARN_INTERVAL);
-        if !is_due || self.late + self.untimed + self.undecodable == 0 {
+        if !is_due || self.late + self.untimed + self.undecodable + self.failed + self.unproducible == 0 {
             return;
         }
         for input in held.progress() {
@@ -126,6 +133,10 @@ impl LeftOut {
             if self.undecodable > 0 {
                 let skipped = self.undecodable;
                 warn!(%partition, %position, skipped, "records before this position could not be decoded and were left out");
+            }
+            if self.failed + self.unproducible > 0 {
+                let (failed, unproducible) = (self.failed, self.unproducible);
+                warn!(%partition, %position, failed, unproducible, "records before this position failed and were left out");
             }
         }
         *self = Self { told: Some(now), ..Self::default() };
@@ -156,6 +167,9 @@ impl Worker {
             records_out: self.watch.sums.records_out,
             late: self.watch.sums.late,
             undecodable: self.watch.sums.undecodable,
+            untimed: self.watch.sums.untimed,
+            failed: self.watch.sums.failed,
+            unproducible: self.watch.sums.unproducible,
             restored: self.watch.restored,
             commits: self.watch.commits,
             aborts: self.watch.aborts,
