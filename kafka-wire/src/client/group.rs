@@ -1,5 +1,6 @@
 //! The handle of a group member.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -11,13 +12,14 @@ use super::lock::lock;
 use super::{CallOptions, Client, CoordinatorError, Lane, Node, OwnLane, RequestError};
 use crate::cluster::{CoordinatorKind, GroupMetadata, TopicPartition};
 use crate::group::assignor::PartitionCounts;
-use crate::group::classic::{MemberAction, MemberRequest, MemberRequestId, MemberResponse, Membership, RequestFailure};
+use crate::group::membership::Membership;
+use crate::group::request::{MemberAction, MemberRequest, MemberRequestId, MemberResponse, RequestFailure};
 use crate::group::{GroupConfig, GroupEvent};
 use crate::protocol::Request;
 use crate::time::Moment;
-use crate::wire::Str;
+use crate::wire::{Str, Uuid};
 
-/// A member of a classic consumer group: tells its owner which partitions to read, and when to give them back.
+/// A member of a consumer group: tells its owner which partitions to read, and when to give them back.
 ///
 /// A task in the background joins and sends heartbeats, on a connection of its own, whatever the owner does meanwhile.
 /// Dropping the member ends the task without leaving the group: the coordinator then waits for the session timeout
@@ -47,7 +49,7 @@ impl GroupMember {
     /// called in a Tokio runtime.
     #[must_use]
     pub fn join(client: Client, config: GroupConfig) -> Self {
-        let mut membership = Membership::new(config.clone());
+        let mut membership = Membership::new(config.clone(), Str::from(random_id().to_string()));
         membership.handle_rejoin(client.now());
         let membership = Mutex::new(membership);
         let (lane, work, news) = (client.own_lane(), Notify::new(), Notify::new());
@@ -73,6 +75,8 @@ impl GroupMember {
     }
 
     /// As [`rejoin`](Self::rejoin), for a cooperative member that keeps these partitions and goes on reading them.
+    /// With [`GroupProtocol::Consumer`](crate::group::GroupProtocol::Consumer) the owner has to call this after each
+    /// assignment, with the partitions that it has then: others get a partition only after that.
     pub fn rejoin_keeping(&mut self, kept: Vec<TopicPartition>) {
         self.shared.membership().handle_rejoin_keeping(self.shared.client.now(), kept);
         self.shared.work.notify_one();
@@ -80,7 +84,12 @@ impl GroupMember {
 
     /// Subscribes to other topics, from the next [`rejoin`](Self::rejoin) on.
     pub fn set_topics(&mut self, topics: Vec<Str>) {
-        self.shared.membership().set_topics(topics);
+        self.set_subscription(topics, None);
+    }
+
+    /// As [`set_topics`](Self::set_topics), with a pattern for the coordinator.
+    pub(super) fn set_subscription(&mut self, topics: Vec<Str>, pattern: Option<Str>) {
+        self.shared.membership().set_topics(topics, pattern);
     }
 
     /// Waits for the next event; after `Fatal`, for ever. Cancel safe.
@@ -110,6 +119,12 @@ impl GroupMember {
         self.shared.membership().metadata().clone()
     }
 
+    /// Returns a view of the membership for a task that commits.
+    pub(super) fn credentials(&self) -> Credentials {
+        let losses = self.shared.membership().losses();
+        Credentials { shared: Arc::clone(&self.shared), losses }
+    }
+
     /// Leaves the group, even if the member is static, so that the others take over at once. Takes at most 1 s;
     /// if the coordinator cannot be reached by then, it notices by the session timeout.
     pub async fn leave(mut self) {
@@ -119,6 +134,17 @@ impl GroupMember {
     /// As [`leave`](Self::leave), for an owner that needs the handle afterwards.
     pub(super) async fn leave_and_wait(&mut self) {
         self.shared.membership().handle_leave(self.shared.client.now());
+        self.wait_until_left().await;
+    }
+
+    /// As [`leave_and_wait`](Self::leave_and_wait), but the partitions of a static member wait for the process that
+    /// comes back under its instance id.
+    pub(super) async fn leave_to_return(&mut self) {
+        self.shared.membership().handle_leave_to_return(self.shared.client.now());
+        self.wait_until_left().await;
+    }
+
+    async fn wait_until_left(&mut self) {
         self.shared.work.notify_one();
         let left = async {
             while !self.shared.membership().is_finished() {
@@ -127,6 +153,22 @@ impl GroupMember {
         };
         // Without the answer in time, the coordinator notices by the session timeout.
         let _ = tokio::time::timeout(LEAVE_TIMEOUT, left).await;
+    }
+}
+
+/// The membership of a member at one time, for requests that prove it and may have to be repeated: the epoch of a
+/// member of the consumer protocol may change at any time without a change of its partitions.
+#[derive(Clone, Debug)]
+pub(super) struct Credentials {
+    shared: Arc<Shared>,
+    losses: u64,
+}
+
+impl Credentials {
+    /// Returns the present metadata, unless the membership was lost since the credentials were made.
+    pub(super) fn renewed(&self) -> Option<GroupMetadata> {
+        let membership = self.shared.membership();
+        (membership.losses() == self.losses).then(|| membership.metadata().clone())
     }
 }
 
@@ -199,8 +241,19 @@ impl Shared {
             MemberRequest::Leave(request) => {
                 self.ask_coordinator(Lane::General, request, LEAVE_TIMEOUT).await.map(MemberResponse::Leave)
             }
+            MemberRequest::ConsumerHeartbeat(request) => {
+                let is_last = request.member_epoch < 0;
+                let timeout = if is_last { LEAVE_TIMEOUT } else { self.client.config().request_timeout };
+                let timeout = timeout.min(config.session_timeout / 3);
+                // In one lane, so that a coordinator sees the end of a membership after everything else.
+                self.ask_coordinator(self.lane.lane(), request, timeout).await.map(MemberResponse::ConsumerHeartbeat)
+            }
             MemberRequest::PartitionCounts(topics) => {
                 self.partition_counts(&topics).await.map(MemberResponse::PartitionCounts)
+            }
+            MemberRequest::TopicNames(ids) => {
+                let names = self.client.topic_names(&ids).await;
+                names.map(MemberResponse::TopicNames).map_err(|error| failure(&error))
             }
         }
     }
@@ -232,6 +285,15 @@ impl Shared {
 
 fn failure(error: &RequestError) -> RequestFailure {
     if error.is_retriable() { RequestFailure::Unreachable } else { RequestFailure::Unsupported(error.to_string()) }
+}
+
+/// An id that no other member has. It does not come from the client's seed, which may be the same in two processes.
+fn random_id() -> Uuid {
+    let half = |index: u8| RandomState::new().hash_one(index).to_be_bytes();
+    let mut id = [0; 16];
+    id[..8].copy_from_slice(&half(0));
+    id[8..].copy_from_slice(&half(1));
+    Uuid(id)
 }
 
 /// The member's task: drives the membership until the handle is dropped; its calls are dropped with it.

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use super::lock::lock;
 use super::pool::{Submission, Target};
 use super::request::Delivered;
-use super::{Address, CallOptions, Client, ConnectError, Endpoint, Lane, MetadataError, NotSentCause, RequestError};
+use super::{
+    Address, CallOptions, Client, ConnectError, Endpoint, Lane, MetadataError, Node, NotSentCause, RequestError,
+};
 use crate::cluster::{Broker, Cluster, Topic, TopicPartition};
 use crate::protocol::ErrorCode;
 use crate::protocol::api_versions::ApiVersionsRequest;
@@ -14,7 +16,7 @@ use crate::protocol::metadata::{MetadataRequest, MetadataRequestTopic, MetadataR
 use crate::session::ByVersion;
 use crate::time::Moment;
 use crate::types::{BrokerId, LeaderEpoch, PartitionId};
-use crate::wire::Str;
+use crate::wire::{Str, Uuid};
 
 /// The known state of the cluster, and the time at which each topic was last described.
 #[derive(Debug, Default)]
@@ -94,6 +96,20 @@ impl Client {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Asks one broker for the names of topics by their ids. Topics that it does not know are missing in the result.
+    pub(super) async fn topic_names(&self, ids: &[Uuid]) -> Result<BTreeMap<Uuid, Str>, RequestError> {
+        let topics: Vec<_> =
+            ids.iter().map(|id| MetadataRequestTopic { topic_id: *id, name: None, ..Default::default() }).collect();
+        let build = move |_| MetadataRequest {
+            topics: Some(topics.clone()),
+            allow_auto_topic_creation: false,
+            ..MetadataRequest::default()
+        };
+        let (response, _) = self.request_by_version(Node::Any, Lane::General, build, CallOptions::default()).await?;
+        let known = response.topics.into_iter().filter(|topic| ErrorCode(topic.error_code).is_none());
+        Ok(known.filter_map(|topic| Some((topic.topic_id, topic.name?.detached()))).collect())
     }
 
     /// A topic that exists, with its partitions.

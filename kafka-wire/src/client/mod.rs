@@ -54,7 +54,7 @@ pub use group::GroupMember;
 pub use group_consumer::InvalidPattern;
 pub use group_consumer::{
     AssignmentChange, GroupConsumer, GroupConsumerBuilder, GroupConsumerConfig, GroupConsumerError, MissingTopic,
-    OffsetCommitError, PendingCommit, Polled, Subscription, TopicPattern,
+    OffsetCommitError, PendingCommit, Polled, Subscription, SubscriptionPattern, TopicPattern,
 };
 pub use lane::{Lane, OwnLane};
 pub use offsets::{OffsetsError, commit_offsets, fetch_offsets, fetch_unstable_offsets};
@@ -71,7 +71,7 @@ pub use transport::{BoxFuture, Connector, DialError, TcpConnector, TlsProblem, T
 pub use crate::consumer::{
     BatchRecords, ConsumeError, ConsumerConfig, ConsumerRecord, Fetched, FetchedBatch, ResetPolicy,
 };
-pub use crate::group::{Assignor, GroupConfig, GroupError, GroupEvent, LostCause, MemberInfo};
+pub use crate::group::{Assignor, GroupConfig, GroupError, GroupEvent, GroupProtocol, LostCause, MemberInfo};
 use crate::time::Moment;
 use crate::types::BrokerId;
 use clock::Clock;

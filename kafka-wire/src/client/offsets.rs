@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use super::group::Credentials;
 use super::{Backoff, CallOptions, Client, CoordinatorError, Lane, Node, RequestError};
 use crate::cluster::{CommittedOffset, CoordinatorKind, GroupMetadata, TopicPartition};
 use crate::group::commit::{self, Stability};
@@ -55,6 +56,8 @@ impl OffsetsError {
                     | ErrorCode::UNKNOWN_MEMBER_ID
                     | ErrorCode::FENCED_INSTANCE_ID
                     | ErrorCode::REBALANCE_IN_PROGRESS
+                    | ErrorCode::STALE_MEMBER_EPOCH
+                    | ErrorCode::FENCED_MEMBER_EPOCH
             )
         )
     }
@@ -87,7 +90,18 @@ pub async fn fetch_offsets(
     group_id: &str,
     partitions: &[TopicPartition],
 ) -> Result<Vec<(TopicPartition, Option<CommittedOffset>)>, OffsetsError> {
-    fetch(client, group_id, partitions, Stability::Stable).await
+    fetch(client, group_id, partitions, Stability::Stable, None).await
+}
+
+/// As [`fetch_offsets`], for a member of the consumer protocol: the coordinator refuses the look-up of a member that
+/// has lost its partitions, and the look-up of an outdated epoch, which is repeated with the present one.
+pub(super) async fn fetch_offsets_as(
+    client: &Client,
+    group_id: &str,
+    partitions: &[TopicPartition],
+    member: &Credentials,
+) -> Result<Vec<(TopicPartition, Option<CommittedOffset>)>, OffsetsError> {
+    fetch(client, group_id, partitions, Stability::Stable, Some(member)).await
 }
 
 /// As [`fetch_offsets`], but does not wait for open transactions: the offsets that are committed now, even if that is
@@ -100,7 +114,7 @@ pub async fn fetch_unstable_offsets(
     group_id: &str,
     partitions: &[TopicPartition],
 ) -> Result<Vec<(TopicPartition, Option<CommittedOffset>)>, OffsetsError> {
-    fetch(client, group_id, partitions, Stability::Any).await
+    fetch(client, group_id, partitions, Stability::Any, None).await
 }
 
 async fn fetch(
@@ -108,16 +122,18 @@ async fn fetch(
     group_id: &str,
     partitions: &[TopicPartition],
     stability: Stability,
+    member: Option<&Credentials>,
 ) -> Result<Vec<(TopicPartition, Option<CommittedOffset>)>, OffsetsError> {
     if partitions.is_empty() {
         return Ok(Vec::new());
     }
     let group_id = Str::from(group_id);
     let mut found: BTreeMap<TopicPartition, Option<CommittedOffset>> = BTreeMap::new();
-    let mut retry = Retry::new(client, group_id.clone());
+    let mut retry = Retry::new(client, group_id.clone(), member);
     let mut missing = partitions.to_vec();
     while !missing.is_empty() {
-        match fetch_once(client, &group_id, missing.clone(), stability).await {
+        let wanted = Wanted { partitions: missing.clone(), stability, member: retry.renewed()? };
+        match fetch_once(client, &group_id, wanted).await {
             Ok(answers) => {
                 for (partition, answer) in answers {
                     match answer {
@@ -150,10 +166,31 @@ pub async fn commit_offsets(
     group: &GroupMetadata,
     offsets: &[(TopicPartition, CommittedOffset)],
 ) -> Result<(), OffsetsError> {
-    let mut retry = Retry::new(client, group.group_id.clone());
+    commit(client, group, offsets, None).await
+}
+
+/// As [`commit_offsets`], for a member whose epoch may have changed since `group` was read: then the commit is repeated
+/// with the present epoch, unless the membership was lost meanwhile.
+pub(super) async fn commit_offsets_as(
+    client: &Client,
+    group: &GroupMetadata,
+    offsets: &[(TopicPartition, CommittedOffset)],
+    member: &Credentials,
+) -> Result<(), OffsetsError> {
+    commit(client, group, offsets, Some(member)).await
+}
+
+async fn commit(
+    client: &Client,
+    group: &GroupMetadata,
+    offsets: &[(TopicPartition, CommittedOffset)],
+    member: Option<&Credentials>,
+) -> Result<(), OffsetsError> {
+    let mut retry = Retry::new(client, group.group_id.clone(), member);
+    let mut group = group.clone();
     let mut left = offsets.to_vec();
     while !left.is_empty() {
-        match commit_once(client, commit::commit_request(group, &left), &group.group_id).await {
+        match commit_once(client, commit::commit_request(&group, &left), &group.group_id).await {
             Ok(refused) => {
                 let refused: BTreeMap<TopicPartition, ErrorCode> = refused.collect();
                 left.retain(|(partition, _)| refused.contains_key(partition));
@@ -165,20 +202,31 @@ pub async fn commit_offsets(
         }
         if !left.is_empty() {
             retry.pause().await;
+            if let Some(renewed) = retry.renewed()? {
+                group = renewed;
+            }
         }
     }
     Ok(())
 }
 
-async fn fetch_once(
-    client: &Client,
-    group_id: &Str,
+struct Wanted {
     partitions: Vec<TopicPartition>,
     stability: Stability,
-) -> Result<Vec<commit::Found>, OffsetsError> {
+    member: Option<GroupMetadata>,
+}
+
+async fn fetch_once(client: &Client, group_id: &Str, wanted: Wanted) -> Result<Vec<commit::Found>, OffsetsError> {
+    let Wanted { partitions, stability, member } = wanted;
     let coordinator = client.coordinator(CoordinatorKind::Group, group_id).await.map_err(OffsetsError::Coordinator)?;
     let (id, asked) = (group_id.clone(), partitions.clone());
-    let build = move |version| commit::fetch_request(&id, &partitions, stability, version);
+    let build = move |version| {
+        let mut request = commit::fetch_request(&id, &partitions, stability, version);
+        if let Some(member) = &member {
+            commit::prove(&mut request, member);
+        }
+        request
+    };
     let answer = client.request_by_version(Node::Broker(coordinator), Lane::General, build, by_name()).await;
     let (response, _) = answer.map_err(OffsetsError::Request)?;
     let found =
@@ -212,14 +260,23 @@ fn by_name() -> CallOptions {
 struct Retry<'a> {
     client: &'a Client,
     group_id: Str,
+    /// The member, if its epoch may change without the loss of its partitions.
+    member: Option<&'a Credentials>,
     backoff: Backoff,
     end: Moment,
 }
 
 impl<'a> Retry<'a> {
-    fn new(client: &'a Client, group_id: Str) -> Self {
+    fn new(client: &'a Client, group_id: Str, member: Option<&'a Credentials>) -> Self {
         let end = client.now() + client.config().request_timeout;
-        Self { client, group_id, backoff: client.backoff(), end }
+        Self { client, group_id, member, backoff: client.backoff(), end }
+    }
+
+    /// The present proof of the membership; an error if that was lost.
+    fn renewed(&self) -> Result<Option<GroupMetadata>, OffsetsError> {
+        let Some(member) = self.member else { return Ok(None) };
+        let lost = || OffsetsError::Group { group_id: self.group_id.clone(), code: ErrorCode::UNKNOWN_MEMBER_ID };
+        member.renewed().map(Some).ok_or_else(lost)
     }
 
     /// Notes a temporary failure; returns any other error, and every error once the time is up.
@@ -228,6 +285,9 @@ impl<'a> Retry<'a> {
             // The client has looked for the coordinator for its whole request timeout already.
             OffsetsError::Coordinator(_) => false,
             OffsetsError::Request(error) => error.is_retriable(),
+            // The coordinator has raised the epoch, and the member is about to learn of it by a heartbeat.
+            OffsetsError::Group { code: ErrorCode::STALE_MEMBER_EPOCH, .. }
+            | OffsetsError::Partition { code: ErrorCode::STALE_MEMBER_EPOCH, .. } => self.member.is_some(),
             OffsetsError::Group { code, .. } | OffsetsError::Partition { code, .. } => {
                 code.is_retriable() && *code != ErrorCode::REBALANCE_IN_PROGRESS
             }

@@ -12,7 +12,8 @@ use crate::wire::Str;
 pub struct GroupMetadata {
     /// `group.id`.
     pub group_id: Str,
-    /// Generation of the group, which counts its rebalances; -1 for none.
+    /// Generation of the group, which counts its rebalances, or in the consumer protocol the epoch of the member;
+    /// -1 for none.
     pub generation: i32,
     /// Member id, given by the coordinator; empty for none.
     pub member_id: Str,

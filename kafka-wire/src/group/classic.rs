@@ -18,16 +18,14 @@
 //! `Lost`, as in `Stable`.
 
 mod joining;
-mod request;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-pub use request::{MemberAction, MemberRequest, MemberRequestId, MemberResponse, RequestFailure};
-
 use super::assignor::PartitionCounts;
 use super::election::Election;
-use super::reaction::{Reaction, reaction};
+use super::reaction::{Reaction, reaction, retry_delay};
+use super::request::{MemberAction, MemberRequest, MemberRequestId, MemberResponse, RequestFailure};
 use super::{GroupConfig, GroupError, GroupEvent, GroupMetadata, LostCause};
 use crate::cluster::TopicPartition;
 use crate::protocol::ErrorCode;
@@ -228,6 +226,18 @@ impl Membership {
         }
     }
 
+    /// Stops, and lets a static member's partitions wait for the process that comes back under its instance id: there
+    /// is nothing to send, because the coordinator keeps a static member for its session timeout. A dynamic one
+    /// leaves.
+    pub fn handle_leave_to_return(&mut self, now: Moment) {
+        if self.config.instance_id.is_none() {
+            return self.handle_leave(now);
+        }
+        if !self.is_finished() {
+            self.state = State::Left;
+        }
+    }
+
     fn leave_request(&self, reason: &'static str) -> LeaveGroupRequest {
         LeaveGroupRequest {
             group_id: self.config.group_id.clone(),
@@ -289,6 +299,8 @@ impl Membership {
             Ok(MemberResponse::Heartbeat(response)) => self.handle_heartbeat(now, ErrorCode(response.error_code)),
             Ok(MemberResponse::Leave(_)) => self.state = State::Left,
             Ok(MemberResponse::PartitionCounts(counts)) => self.handle_counts(now, counts),
+            // This protocol does not send these requests.
+            Ok(MemberResponse::ConsumerHeartbeat(_) | MemberResponse::TopicNames(_)) => {}
             Err(failure) => self.handle_failure(now, id, failure),
         }
     }
@@ -452,18 +464,6 @@ impl Watch {
 }
 
 const MISSING_TOPIC_INTERVAL: Duration = Duration::from_secs(1);
-const RETRY_DELAY_MIN: Duration = Duration::from_millis(50);
-const RETRY_DELAY_MAX: Duration = Duration::from_secs(1);
-
-/// 50 ms after the first failure, twice as long after each further one, 1 s at most.
-fn retry_delay(failures: u32) -> Duration {
-    let doublings = failures.saturating_sub(1).min(16);
-    RETRY_DELAY_MIN.saturating_mul(1 << doublings).min(RETRY_DELAY_MAX)
-}
-
-fn millis(duration: Duration) -> i32 {
-    i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)
-}
 
 #[cfg(test)]
 mod tests;

@@ -68,6 +68,15 @@ pub fn fetch_request(
     OffsetFetchRequest { groups: vec![group], require_stable, ..OffsetFetchRequest::default() }
 }
 
+/// Makes a look-up prove the membership of a member of the consumer protocol, so that one that has lost its partitions
+/// is refused (UNKNOWN_MEMBER_ID, STALE_MEMBER_EPOCH). Below version 9 it proves nothing. Source: KIP-848.
+pub fn prove(request: &mut OffsetFetchRequest, member: &GroupMetadata) {
+    for group in &mut request.groups {
+        group.member_id = Some(member.member_id.clone());
+        group.member_epoch = member.generation;
+    }
+}
+
 /// The coordinator's results, in the order of the response.
 ///
 /// # Errors

@@ -59,6 +59,33 @@ pub enum GroupError {
         /// The error in its bytes.
         cause: DecodeError,
     },
+    /// UNRELEASED_INSTANCE_ID: another member has the same `group.instance.id`, and still had it after a session
+    /// timeout. Only with [`GroupProtocol::Consumer`](super::GroupProtocol::Consumer).
+    InstanceInUse {
+        /// The group.
+        group_id: Str,
+        /// The contested id.
+        instance_id: Str,
+    },
+    /// UNSUPPORTED_ASSIGNOR: the coordinator has no assignor of this name.
+    UnsupportedAssignor {
+        /// The group.
+        group_id: Str,
+        /// The name that this member asked for.
+        name: Str,
+    },
+    /// INVALID_REGULAR_EXPRESSION: the coordinator cannot read the pattern of topics, which has the syntax of RE2/J.
+    InvalidPattern {
+        /// The group.
+        group_id: Str,
+        /// The pattern.
+        pattern: Str,
+    },
+    /// GROUP_ID_NOT_FOUND: the group has members of the classic protocol that cannot or may not change over.
+    ClassicGroup {
+        /// The group.
+        group_id: Str,
+    },
     /// The coordinator is too old for the request, or the request cannot be encoded.
     Unsupported {
         /// The group.
@@ -96,6 +123,27 @@ impl fmt::Display for GroupError {
             Self::MalformedAssignment { group_id, cause } => {
                 write!(f, "group {group_id}: the assignment cannot be read: {cause}")
             }
+            Self::InstanceInUse { group_id, instance_id } => write!(
+                f,
+                "group {group_id}: another member has group.instance.id {instance_id} and has not left: give each process its \
+                 own"
+            ),
+            Self::UnsupportedAssignor { group_id, name } => write!(
+                f,
+                "group {group_id}: the coordinator has no assignor {name:?}: set group.remote.assignor to one of its \
+                 group.consumer.assignors, such as uniform or range"
+            ),
+            Self::InvalidPattern { group_id, pattern } => {
+                write!(
+                    f,
+                    "group {group_id}: the coordinator cannot read the pattern {pattern:?}: its syntax is that of RE2/J"
+                )
+            }
+            Self::ClassicGroup { group_id } => write!(
+                f,
+                "group {group_id}: its members use group.protocol=classic and cannot change over one by one: stop them first, \
+                 or set the broker's group.consumer.migration.policy to bidirectional"
+            ),
             Self::Unsupported { group_id, detail } => write!(f, "group {group_id}: {detail}"),
         }
     }
@@ -111,6 +159,9 @@ pub enum LostCause {
     Removed,
     /// ILLEGAL_GENERATION: the group went on to a generation without this member.
     StaleGeneration,
+    /// FENCED_MEMBER_EPOCH: the coordinator has moved this member's partitions on without it, most often because it
+    /// took longer than the rebalance timeout to give some up.
+    Fenced,
     /// No heartbeat succeeded for a session timeout, so the coordinator may have removed the member.
     SessionExpired,
     /// The owner did not poll for [`GroupConfig::poll_interval`](super::GroupConfig::poll_interval)
@@ -123,6 +174,7 @@ impl fmt::Display for LostCause {
         f.write_str(match self {
             Self::Removed => "the coordinator removed the member (UNKNOWN_MEMBER_ID)",
             Self::StaleGeneration => "the group is in a later generation (ILLEGAL_GENERATION)",
+            Self::Fenced => "the coordinator fenced the member (FENCED_MEMBER_EPOCH)",
             Self::SessionExpired => "no heartbeat got through for a session timeout",
             Self::PollIntervalExceeded => {
                 "poll was not called for max.poll.interval.ms, so the member left: make the work between two polls shorter, or \

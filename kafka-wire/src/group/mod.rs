@@ -1,20 +1,25 @@
-//! Membership of a classic consumer group, without I/O: members, assignments, committed offsets.
+//! Membership of a consumer group, without I/O: members, assignments, committed offsets.
 //!
-//! [`classic::Membership`] is the member's state machine (join, sync, heartbeat, leave), [`assignor`] decides which
-//! member reads which partition, [`blob`] is the data that members exchange through JoinGroup and SyncGroup, and
-//! [`commit`] has the formats of offset commits and look-ups. [`ownership::Ownership`] holds the partitions of a group
-//! consumer, how far each is read, and how a rebalance affects them. The handles that users hold are in `client`.
+//! A member speaks one of two protocols, and [`membership::Membership`] is one of either.
+//! [`classic::Membership`] joins, syncs and sends heartbeats: one member leads and assigns, by an [`assignor`], and
+//! [`blob`] is the data that members exchange through JoinGroup and SyncGroup. [`consumer::Membership`] only sends
+//! heartbeats: the coordinator assigns (KIP-848). [`commit`] has the formats of offset commits and look-ups.
+//! [`ownership::Ownership`] holds the partitions of a group consumer, how far each is read, and how a rebalance affects
+//! them. The handles that users hold are in `client`.
 //!
-//! Deliberately absent: the next-generation protocol (KIP-848), and clocks.
+//! Deliberately absent: clocks.
 
 pub mod assignor;
 pub mod blob;
 pub mod classic;
 pub mod commit;
+pub mod consumer;
 mod election;
 mod error;
+pub mod membership;
 pub mod ownership;
 mod reaction;
+pub mod request;
 
 use std::time::Duration;
 
@@ -26,11 +31,47 @@ use crate::cluster::TopicPartition;
 pub use crate::cluster::{CommittedOffset, GroupMetadata};
 use crate::wire::Str;
 
+/// The manner in which partitions change hands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exchange {
+    /// Members give everything up before they join again.
+    Eager,
+    /// Members give up what the next assignment takes from them, and join again when they have (KIP-429).
+    Cooperative,
+    /// As cooperative, and members report after every assignment what they have (KIP-848).
+    Acknowledged,
+}
+
+/// The protocol between a member and its coordinator (`group.protocol`).
+///
+/// Members of both may be in one group while it changes over: restart them one by one with the other protocol. A broker
+/// allows that by `group.consumer.migration.policy`, in both directions by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GroupProtocol {
+    /// One of the members leads and assigns the partitions.
+    #[default]
+    Classic,
+    /// The coordinator assigns the partitions, and moves them one by one: only members that give partitions up or get
+    /// some take part in a rebalance. Brokers have it from Kafka 4.0 on. Source: KIP-848.
+    Consumer,
+}
+
 /// The settings of a member.
 #[derive(Clone, Debug)]
 pub struct GroupConfig {
     /// `group.id`: members with the same id share the partitions.
     pub group_id: Str,
+    /// `group.protocol`. With [`GroupProtocol::Consumer`] the broker's settings count in place of `session_timeout`,
+    /// `heartbeat_interval`, `assignors`, `together`, `protocol_prefix`, `user_data` and `leader_user_data`.
+    pub protocol: GroupProtocol,
+    /// `group.remote.assignor`: the assignor that the coordinator is to use, such as `uniform` or `range`. `None`: its
+    /// own choice. Only with [`GroupProtocol::Consumer`].
+    pub remote_assignor: Option<Str>,
+    /// A regular expression in the syntax of RE2/J, evaluated by the coordinator: topics whose whole names match are
+    /// read beside `topics`. Only with [`GroupProtocol::Consumer`].
+    pub pattern: Option<Str>,
+    /// `client.rack`: the rack of the member, for assignors that keep reads inside a rack.
+    pub rack: Option<Str>,
     /// `group.instance.id`: makes the member static, so that a restart within `session_timeout` keeps its partitions
     /// without a rebalance. It must be unique in the group; a second member with the same id fences the first. KIP-345.
     pub instance_id: Option<Str>,
@@ -73,6 +114,10 @@ impl GroupConfig {
     pub fn new(group_id: impl Into<Str>, topics: Vec<Str>) -> Self {
         Self {
             group_id: group_id.into(),
+            protocol: GroupProtocol::Classic,
+            remote_assignor: None,
+            pattern: None,
+            rack: None,
             instance_id: None,
             session_timeout: Duration::from_secs(45),
             rebalance_timeout: Duration::from_secs(60),
@@ -93,6 +138,16 @@ impl GroupConfig {
     #[must_use]
     pub fn is_cooperative(&self) -> bool {
         !self.assignors.is_empty() && self.assignors.iter().all(Assignor::is_cooperative)
+    }
+
+    /// Returns the manner in which members of this group exchange partitions.
+    #[must_use]
+    pub fn exchange(&self) -> Exchange {
+        match self.protocol {
+            GroupProtocol::Consumer => Exchange::Acknowledged,
+            GroupProtocol::Classic if self.is_cooperative() => Exchange::Cooperative,
+            GroupProtocol::Classic => Exchange::Eager,
+        }
     }
 
     /// The name of an assignor in the group protocol.
@@ -128,7 +183,7 @@ pub struct MemberInfo {
 pub enum GroupEvent {
     /// From now on these partitions, perhaps none, are assigned to this member.
     Assigned {
-        /// The generation that the assignment belongs to.
+        /// The generation that the assignment belongs to, or the member epoch.
         generation: i32,
         /// Sorted, without repetition.
         partitions: Vec<TopicPartition>,

@@ -9,7 +9,8 @@
 //!               Assigned    --> commit (auto) --> tell Revoking(removed) --poll--> stop, tell Revoked
 //!                               --> look up offsets of new partitions, tell Assigned(new)
 //!                               --> rejoin if anything was revoked
-//! both:         Lost        --> stop, tell Lost(all) --> rejoin
+//! acknowledged: Assigned    --> as cooperative, but always followed by a rejoin, which acknowledges the assignment
+//! all:          Lost        --> stop, tell Lost(all) --> rejoin
 //! ```
 //! Effects stand in a queue, which the owner works off before it hands out records. Telling the user something ends
 //! a poll, so the items behind it are done when the user polls again: between `Revoking` and that poll the member still
@@ -18,7 +19,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use super::{GroupEvent, LostCause};
+use super::{Exchange, GroupEvent, LostCause};
 use crate::cluster::{CommittedOffset, TopicPartition};
 use crate::time::Moment;
 use crate::types::{LeaderEpoch, Offset};
@@ -27,7 +28,7 @@ use crate::wire::Str;
 /// The partitions of a group consumer, without I/O.
 #[derive(Debug)]
 pub struct Ownership {
-    is_cooperative: bool,
+    exchange: Exchange,
     auto_commit: Option<Duration>,
     held: BTreeMap<TopicPartition, Held>,
     queue: VecDeque<Item>,
@@ -100,7 +101,7 @@ pub enum Effect {
         /// Whether the partitions are given up after it.
         is_awaited: bool,
     },
-    /// Join again and keep these partitions.
+    /// Join again and keep these partitions, or report that the member has them.
     Rejoin {
         /// Empty in an eager group.
         keeping: Vec<TopicPartition>,
@@ -134,9 +135,9 @@ impl Ownership {
     /// Makes an ownership without partitions. With `auto_commit`, positions are committed at that interval,
     /// and before partitions are given up.
     #[must_use]
-    pub fn new(is_cooperative: bool, auto_commit: Option<Duration>, now: Moment) -> Self {
+    pub fn new(exchange: Exchange, auto_commit: Option<Duration>, now: Moment) -> Self {
         Self {
-            is_cooperative,
+            exchange,
             auto_commit,
             held: BTreeMap::new(),
             queue: VecDeque::new(),
@@ -164,11 +165,14 @@ impl Ownership {
             GroupEvent::Assigned { partitions, .. } => {
                 self.queue.push_back(Item::Revoke(Revocation::Except(partitions.clone())));
                 self.queue.push_back(Item::Adopt(partitions.clone()));
+                if self.exchange == Exchange::Acknowledged {
+                    self.queue.push_back(Item::Rejoin);
+                }
             }
             // The member joins again anyway.
             GroupEvent::Rebalancing if self.queue.iter().any(|item| matches!(item, Item::Rejoin)) => {}
             GroupEvent::Rebalancing => {
-                if !self.is_cooperative {
+                if self.exchange == Exchange::Eager {
                     self.queue.push_back(Item::Revoke(Revocation::All));
                 }
                 self.queue.push_back(Item::Rejoin);
@@ -179,9 +183,15 @@ impl Ownership {
     }
 
     /// Handles a new subscription: partitions of other topics are given up, and the group rebalances.
+    ///
+    /// If the coordinator assigns, it learns of the subscription and takes the partitions away itself: it would not
+    /// know of those that a member gives up and subscribes to again.
     pub fn handle_subscribed(&mut self, topics: &[Str]) {
-        let given_up = if self.is_cooperative { Revocation::ExceptTopics(topics.to_vec()) } else { Revocation::All };
-        self.queue.push_back(Item::Revoke(given_up));
+        match self.exchange {
+            Exchange::Eager => self.queue.push_back(Item::Revoke(Revocation::All)),
+            Exchange::Cooperative => self.queue.push_back(Item::Revoke(Revocation::ExceptTopics(topics.to_vec()))),
+            Exchange::Acknowledged => {}
+        }
         self.queue.push_back(Item::Rejoin);
     }
 
@@ -334,7 +344,10 @@ impl Ownership {
                     }
                 }
                 Item::Rejoin => {
-                    let keeping = if self.is_cooperative { self.held.keys().cloned().collect() } else { Vec::new() };
+                    let keeping = match self.exchange {
+                        Exchange::Eager => Vec::new(),
+                        Exchange::Cooperative | Exchange::Acknowledged => self.held.keys().cloned().collect(),
+                    };
                     return Some(Effect::Rejoin { keeping });
                 }
             }
@@ -353,7 +366,7 @@ impl Ownership {
         if partitions.is_empty() {
             return None;
         }
-        if self.is_cooperative && !self.queue.iter().any(|item| matches!(item, Item::Rejoin)) {
+        if self.exchange != Exchange::Eager && !self.queue.iter().any(|item| matches!(item, Item::Rejoin)) {
             self.queue.push_back(Item::Rejoin);
         }
         self.queue.push_front(Item::Do(Effect::Tell(AssignmentChange::Revoked(partitions.clone()))));

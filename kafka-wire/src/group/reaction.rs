@@ -1,4 +1,7 @@
 //! The reaction of a member to an error code of its coordinator: one table for JoinGroup, SyncGroup and Heartbeat.
+//! Members of both protocols wait alike after a failure.
+
+use std::time::Duration;
 
 use crate::protocol::ErrorCode;
 
@@ -31,4 +34,18 @@ pub(super) fn reaction(code: ErrorCode) -> Reaction {
         code if code.is_retriable() => Reaction::Retry,
         _ => Reaction::Fatal,
     }
+}
+
+const RETRY_DELAY_MIN: Duration = Duration::from_millis(50);
+const RETRY_DELAY_MAX: Duration = Duration::from_secs(1);
+
+/// 50 ms after the first failure, twice as long after each further one, 1 s at most.
+pub(super) fn retry_delay(failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(1).min(16);
+    RETRY_DELAY_MIN.saturating_mul(1 << doublings).min(RETRY_DELAY_MAX)
+}
+
+/// A duration as requests have it: in milliseconds, at most 24 days.
+pub(super) fn millis(duration: Duration) -> i32 {
+    i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)
 }

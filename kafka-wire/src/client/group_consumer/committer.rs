@@ -9,7 +9,9 @@ use tokio::task::AbortHandle;
 use tracing::warn;
 
 use super::OffsetCommitError;
-use crate::client::{Client, commit_offsets};
+use crate::client::group::Credentials;
+use crate::client::offsets::commit_offsets_as;
+use crate::client::{Client, GroupMember};
 use crate::cluster::{CommittedOffset, GroupMetadata, TopicPartition};
 
 /// Offsets of the next records to read, by partition.
@@ -48,6 +50,7 @@ pub(super) struct Outcome {
 }
 
 struct Job {
+    member: Credentials,
     group: GroupMetadata,
     offsets: Offsets,
     origin: Origin,
@@ -69,10 +72,11 @@ impl Committer {
         Self { jobs, outcomes, task }
     }
 
-    pub(super) fn commit(&self, group: GroupMetadata, offsets: Offsets, origin: Origin) -> PendingCommit {
+    pub(super) fn commit(&self, member: &GroupMember, offsets: Offsets, origin: Origin) -> PendingCommit {
         let (sender, answer) = oneshot::channel();
+        let (member, group) = (member.credentials(), member.group_metadata());
         // If the task is gone, the sender of the result is dropped, which tells the receiver.
-        let _ = self.jobs.send(Job { group, offsets, origin, answer: sender });
+        let _ = self.jobs.send(Job { member, group, offsets, origin, answer: sender });
         PendingCommit { answer }
     }
 
@@ -98,7 +102,7 @@ async fn run(client: Client, mut asked: mpsc::UnboundedReceiver<Job>, told: mpsc
             jobs.push_back(job);
         }
         while let Some(first) = jobs.pop_front() {
-            let group = first.group.clone();
+            let (member, group) = (first.member.clone(), first.group.clone());
             let mut turn = vec![first];
             // Commits of another generation get a request of their own, in order.
             while jobs.front().is_some_and(|job| job.group == group) {
@@ -106,7 +110,8 @@ async fn run(client: Client, mut asked: mpsc::UnboundedReceiver<Job>, told: mpsc
             }
             let offsets = turn.iter().flat_map(|job| job.offsets.iter().cloned());
             let offsets: Offsets = offsets.collect::<BTreeMap<_, _>>().into_iter().collect();
-            let done = commit_offsets(&client, &group, &offsets).await.map_err(OffsetCommitError::from);
+            let done = commit_offsets_as(&client, &group, &offsets, &member).await;
+            let done = done.map_err(OffsetCommitError::from);
             for job in turn {
                 answer(job, done.clone(), &told);
             }
@@ -115,7 +120,7 @@ async fn run(client: Client, mut asked: mpsc::UnboundedReceiver<Job>, told: mpsc
 }
 
 fn answer(job: Job, done: Result<(), OffsetCommitError>, told: &mpsc::UnboundedSender<Outcome>) {
-    let Job { group, offsets, origin, answer } = job;
+    let Job { group, offsets, origin, answer, .. } = job;
     // The receiver may be gone.
     let _ = told.send(Outcome { origin, offsets, is_done: done.is_ok() });
     match answer.send(done) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{GroupConsumer, GroupConsumerError};
 use crate::client::{Client, ClientConfig};
 use crate::consumer::{ConsumerConfig, ResetPolicy};
-use crate::group::{Assignor, GroupConfig};
+use crate::group::{Assignor, GroupConfig, GroupProtocol};
 use crate::types::IsolationLevel;
 use crate::wire::Str;
 
@@ -19,6 +19,16 @@ pub enum Subscription {
     /// All topics whose names match, including later ones: they are looked up every
     /// [`metadata_max_age`](ClientConfig::metadata_max_age). Kafka's own topics are left out.
     Pattern(TopicPattern),
+    /// All topics whose names match, including later ones, as the broker finds them: only
+    /// with [`GroupProtocol::Consumer`], and brokers from Kafka 4.0 on.
+    BrokerPattern(SubscriptionPattern),
+}
+
+/// A regular expression for topic names in the syntax of RE2/J, which the broker evaluates. It has to match a name as a
+/// whole. Source: KIP-848.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubscriptionPattern {
+    text: Str,
 }
 
 /// A test of topic names, made by the client and not by the broker.
@@ -48,6 +58,14 @@ pub struct GroupConsumerConfig {
     /// `group.instance.id`: makes the member static, so that a restart within `session_timeout` keeps its partitions
     /// without a rebalance. Default: none.
     pub instance_id: Option<Str>,
+    /// `group.protocol`: the protocol of the group. With [`GroupProtocol::Consumer`] the coordinator assigns the
+    /// partitions, and the broker's settings count in place of `assignors`, `session_timeout` and `heartbeat_interval`.
+    /// Default: classic, as in Kafka.
+    pub group_protocol: GroupProtocol,
+    /// `group.remote.assignor`: the assignor of the coordinator, such as `uniform` or `range`. Default: its own choice.
+    pub remote_assignor: Option<Str>,
+    /// `client.rack`: where this consumer runs, for assignors that keep reads inside a rack. Default: none.
+    pub rack: Option<Str>,
     /// The topics to read.
     pub subscription: Subscription,
     /// `auto.offset.reset`: where reading begins in a partition for which the group has committed nothing, and where it
@@ -84,6 +102,9 @@ impl GroupConsumerConfig {
         Self {
             group_id: group_id.into(),
             instance_id: None,
+            group_protocol: GroupProtocol::Classic,
+            remote_assignor: None,
+            rack: None,
             subscription,
             auto_offset_reset: ResetPolicy::Latest,
             auto_commit_interval: Some(Duration::from_secs(5)),
@@ -100,6 +121,10 @@ impl GroupConsumerConfig {
 
     pub(super) fn group(&self, client: &Client, topics: Vec<Str>) -> GroupConfig {
         GroupConfig {
+            protocol: self.group_protocol,
+            remote_assignor: self.remote_assignor.clone(),
+            pattern: self.broker_pattern(),
+            rack: self.rack.clone(),
             instance_id: self.instance_id.clone(),
             session_timeout: self.session_timeout,
             rebalance_timeout: self.max_poll_interval,
@@ -108,6 +133,14 @@ impl GroupConsumerConfig {
             metadata_interval: client.config().metadata_max_age,
             poll_interval: Some(self.max_poll_interval),
             ..GroupConfig::new(self.group_id.clone(), topics)
+        }
+    }
+
+    /// The pattern that the broker evaluates.
+    pub(super) fn broker_pattern(&self) -> Option<Str> {
+        match &self.subscription {
+            Subscription::BrokerPattern(pattern) => Some(pattern.text.clone()),
+            Subscription::Topics(_) | Subscription::Pattern(_) => None,
         }
     }
 
@@ -143,6 +176,24 @@ impl GroupConsumerBuilder {
     /// `group.instance.id`.
     pub fn instance_id(mut self, instance_id: impl Into<Str>) -> Self {
         self.config.instance_id = Some(instance_id.into());
+        self
+    }
+
+    /// `group.protocol`.
+    pub fn group_protocol(mut self, protocol: GroupProtocol) -> Self {
+        self.config.group_protocol = protocol;
+        self
+    }
+
+    /// `group.remote.assignor`, for [`GroupProtocol::Consumer`].
+    pub fn remote_assignor(mut self, name: impl Into<Str>) -> Self {
+        self.config.remote_assignor = Some(name.into());
+        self
+    }
+
+    /// `client.rack`.
+    pub fn rack(mut self, rack: impl Into<Str>) -> Self {
+        self.config.rack = Some(rack.into());
         self
     }
 
@@ -222,6 +273,14 @@ impl GroupConsumerBuilder {
     /// If the topics of a pattern cannot be looked up.
     pub async fn build(self, client: Client) -> Result<GroupConsumer, GroupConsumerError> {
         GroupConsumer::new(client, self.config).await
+    }
+}
+
+impl SubscriptionPattern {
+    /// Makes a pattern; the broker checks its syntax.
+    #[must_use]
+    pub fn new(text: impl Into<Str>) -> Self {
+        Self { text: text.into() }
     }
 }
 

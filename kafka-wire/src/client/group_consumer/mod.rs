@@ -20,7 +20,9 @@ pub use committer::PendingCommit;
 use committer::{Committer, Offsets, Origin};
 #[cfg(feature = "pattern")]
 pub use config::InvalidPattern;
-pub use config::{GroupConsumerBuilder, GroupConsumerConfig, MissingTopic, Subscription, TopicPattern};
+pub use config::{
+    GroupConsumerBuilder, GroupConsumerConfig, MissingTopic, Subscription, SubscriptionPattern, TopicPattern,
+};
 pub use error::{GroupConsumerError, OffsetCommitError};
 use reading::Readings;
 use topics::{Found, TopicWatch};
@@ -31,6 +33,7 @@ use crate::compression::Decompressed;
 use crate::consumer::{BatchRecords, ConsumerRecord, FetchedBatch, Watermarks};
 pub use crate::group::ownership::AssignmentChange;
 use crate::group::ownership::Ownership;
+use crate::group::{GroupError, GroupProtocol};
 use crate::types::{IsolationLevel, Offset};
 use crate::wire::Str;
 
@@ -134,10 +137,12 @@ impl GroupConsumer {
         let topics = match &config.subscription {
             Subscription::Topics(topics) => topics.clone(),
             Subscription::Pattern(pattern) => topics::matching(&client, pattern).await.map_err(unreachable)?,
+            Subscription::BrokerPattern(_) => Vec::new(),
         };
+        check_protocol(&config, &config.subscription)?;
         let group = config.group(&client, topics.clone());
         let now = client.now();
-        let ownership = Ownership::new(group.is_cooperative(), config.auto_commit_interval, now);
+        let ownership = Ownership::new(group.exchange(), config.auto_commit_interval, now);
         let member = GroupMember::join(client.clone(), group);
         // A consumer that is never polled must not hold partitions for ever.
         member.mark_polled();
@@ -146,7 +151,7 @@ impl GroupConsumer {
             member,
             consumer: Consumer::new(client.clone(), config.consumer()),
             committer: Committer::start(client.clone()),
-            watch: TopicWatch::new(config.group_id.clone(), config.missing_topic, now),
+            watch: TopicWatch::new(&config, now),
             tasks: JoinSet::new(),
             readings: Readings::default(),
             current: None,
@@ -215,13 +220,28 @@ impl GroupConsumer {
     /// # Errors
     /// The errors of the commit; the member leaves the group all the same.
     pub async fn close(mut self) -> Result<(), OffsetCommitError> {
-        self.is_closed = true;
-        let committed = match self.config.auto_commit_interval {
-            Some(_) => self.commit().await,
-            None => Ok(()),
-        };
+        let committed = self.commit_last().await;
         self.member.leave_and_wait().await;
         committed
+    }
+
+    /// As [`close`](Self::close), but the partitions of a static member wait for a session timeout for the process that
+    /// comes back under the same `group.instance.id`, as for a restart. A member without an instance id leaves.
+    ///
+    /// # Errors
+    /// As for [`close`](Self::close).
+    pub async fn close_to_return(mut self) -> Result<(), OffsetCommitError> {
+        let committed = self.commit_last().await;
+        self.member.leave_to_return().await;
+        committed
+    }
+
+    async fn commit_last(&mut self) -> Result<(), OffsetCommitError> {
+        self.is_closed = true;
+        match self.config.auto_commit_interval {
+            Some(_) => self.commit().await,
+            None => Ok(()),
+        }
     }
 }
 
@@ -260,7 +280,7 @@ impl GroupConsumer {
 
     /// As [`commit_offsets`](Self::commit_offsets) without waiting.
     pub fn commit_offsets_async(&mut self, offsets: Offsets) -> PendingCommit {
-        self.committer.commit(self.member.group_metadata(), offsets, Origin::User)
+        self.committer.commit(&self.member, offsets, Origin::User)
     }
 
     /// Returns the offsets that the group has committed, in the order of `partitions`; `None` for a partition
@@ -330,19 +350,28 @@ impl GroupConsumer {
         self.ownership.partitions().cloned().collect()
     }
 
-    /// Returns the topics that are read: those of the list, or those that the pattern matched last.
+    /// Returns the topics that are read: those of the list, or those that the pattern matched last. A pattern for the
+    /// broker has none here: see [`assignment`](Self::assignment).
     #[must_use]
     pub fn subscription(&self) -> &[Str] {
         &self.topics
     }
 
     /// Reads other topics from now on: assigned partitions of other topics are given up, as in a rebalance.
-    pub fn subscribe(&mut self, subscription: Subscription) {
-        if let Subscription::Topics(topics) = &subscription {
-            self.set_topics(topics.clone());
-        }
+    ///
+    /// # Errors
+    /// For a pattern that the group's protocol does not have; the consumer goes on as before.
+    pub fn subscribe(&mut self, subscription: Subscription) -> Result<(), GroupConsumerError> {
+        check_protocol(&self.config, &subscription)?;
         self.config.subscription = subscription;
-        self.watch.restart(self.client.now());
+        match &self.config.subscription {
+            Subscription::Topics(topics) => self.set_topics(topics.clone()),
+            // The topics are looked up first.
+            Subscription::Pattern(_) => {}
+            Subscription::BrokerPattern(_) => self.set_topics(Vec::new()),
+        }
+        self.watch.restart(&self.config, self.client.now());
+        Ok(())
     }
 
     /// Returns the membership, to be sent with the offsets of a transaction: read it anew for each one.
@@ -386,6 +415,18 @@ impl Drop for GroupConsumer {
                  them since the last commit is read again; others get its partitions after session.timeout.ms"
             );
         }
+    }
+}
+
+/// Checks that a pattern for the broker meets a protocol that has one.
+fn check_protocol(config: &GroupConsumerConfig, subscription: &Subscription) -> Result<(), GroupConsumerError> {
+    match (config.group_protocol, subscription) {
+        (GroupProtocol::Classic, Subscription::BrokerPattern(_)) => {
+            let detail = "a pattern that the broker evaluates takes group.protocol=consumer".to_owned();
+            let group_id = config.group_id.clone();
+            Err(GroupConsumerError::Group(GroupError::Unsupported { group_id, detail }))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tracing::warn;
 
-use super::{GroupConsumerError, MissingTopic, Subscription, TopicPattern};
+use super::{GroupConsumerConfig, GroupConsumerError, MissingTopic, Subscription, TopicPattern};
 use crate::client::{CallOptions, Client, Lane, MetadataError, Node, RequestError};
 use crate::protocol::ErrorCode;
 use crate::protocol::metadata::MetadataRequest;
@@ -29,14 +29,19 @@ pub(super) enum Found {
     Troubled(Vec<(Str, ErrorCode)>),
     /// The topics that match the pattern.
     Matching(Vec<Str>),
+    /// The broker looks after the topics.
+    Nothing,
 }
 
 impl TopicWatch {
-    pub(super) fn new(group_id: Str, missing_topic: MissingTopic, now: Moment) -> Self {
-        Self { group_id, missing_topic, missing: BTreeMap::new(), next: Some(now) }
+    pub(super) fn new(config: &GroupConsumerConfig, now: Moment) -> Self {
+        let (group_id, missing_topic) = (config.group_id.clone(), config.missing_topic);
+        let mut watch = Self { group_id, missing_topic, missing: BTreeMap::new(), next: None };
+        watch.restart(config, now);
+        watch
     }
 
-    /// Returns the time of the next look-up; `None` while one is under way.
+    /// Returns the time of the next look-up; `None` while one is under way, and if the broker looks after the topics.
     pub(super) const fn next_timeout(&self) -> Option<Moment> {
         self.next
     }
@@ -48,9 +53,12 @@ impl TopicWatch {
     }
 
     /// Handles a change of the subscription: a look-up is due at once.
-    pub(super) fn restart(&mut self, now: Moment) {
+    pub(super) fn restart(&mut self, config: &GroupConsumerConfig, now: Moment) {
         self.missing.clear();
-        self.next = Some(now);
+        self.next = match config.subscription {
+            Subscription::Topics(_) | Subscription::Pattern(_) => Some(now),
+            Subscription::BrokerPattern(_) => None,
+        };
     }
 
     /// Handles the result for named topics. Returns an error if the user has to know of one.
@@ -91,6 +99,7 @@ impl TopicWatch {
 /// Looks the topics up once.
 pub(super) async fn look(client: &Client, subscription: &Subscription) -> Result<Found, RequestError> {
     match subscription {
+        Subscription::BrokerPattern(_) => Ok(Found::Nothing),
         Subscription::Topics(topics) => {
             let cluster = client.metadata(topics).await?;
             let trouble = |name: &Str| {

@@ -4,13 +4,14 @@ use tracing::{debug, info, warn};
 
 use super::committer::{Origin, Outcome};
 use super::topics::{self, Found};
-use super::{Done, GroupConsumer, GroupConsumerError, Next};
+use super::{Done, GroupConsumer, GroupConsumerError, Next, Subscription};
 use crate::client::consumer::sleep_until;
-use crate::client::fetch_offsets;
+use crate::client::offsets::{fetch_offsets, fetch_offsets_as};
 use crate::cluster::TopicPartition;
 use crate::consumer::{BatchRecords, ConsumerRecord};
-use crate::group::GroupEvent;
 use crate::group::ownership::{AssignmentChange, Effect};
+use crate::group::{GroupEvent, GroupProtocol};
+use crate::protocol::ErrorCode;
 use crate::types::Offset;
 use crate::wire::Str;
 
@@ -118,7 +119,7 @@ impl GroupConsumer {
             }
             Effect::Commit { offsets, is_awaited } => {
                 let origin = if is_awaited { Origin::Revocation } else { Origin::Timer };
-                drop(self.committer.commit(self.member.group_metadata(), offsets, origin));
+                drop(self.committer.commit(&self.member, offsets, origin));
             }
             Effect::Rejoin { keeping } => self.member.rejoin_keeping(keeping),
             Effect::Tell(change) => return Some(change),
@@ -143,6 +144,16 @@ impl GroupConsumer {
         let interval = self.client.config().metadata_max_age;
         match done {
             Done::Offsets { round, found: Ok(found), .. } => self.ownership.handle_offsets(round, found),
+            // The member has not learned of its new epoch for a whole request timeout.
+            Done::Offsets { round, partitions, found: Err(error) }
+                if error.code() == Some(ErrorCode::STALE_MEMBER_EPOCH) =>
+            {
+                self.retry = Some((round, partitions));
+            }
+            // The membership was lost; the member joins again.
+            Done::Offsets { found: Err(error), .. } if error.is_group_changed() => {
+                debug!(group = %self.config.group_id, %error, "offsets of a past assignment");
+            }
             Done::Offsets { round, partitions, found: Err(error) } => {
                 self.retry = Some((round, partitions));
                 self.trouble = Some(GroupConsumerError::Offsets(error));
@@ -150,6 +161,9 @@ impl GroupConsumer {
             Done::Looked(Ok(Found::Troubled(troubled))) => {
                 self.trouble = self.watch.handle_found(now, troubled, interval).err();
             }
+            Done::Looked(Ok(Found::Nothing)) => {}
+            // The subscription may have changed since the look-up began; then another one is due.
+            Done::Looked(Ok(Found::Matching(_))) if !matches!(self.config.subscription, Subscription::Pattern(_)) => {}
             Done::Looked(Ok(Found::Matching(topics))) => {
                 self.watch.handle_matched(now, !topics.is_empty(), interval);
                 if topics != self.topics {
@@ -166,15 +180,22 @@ impl GroupConsumer {
     }
 
     pub(super) fn set_topics(&mut self, topics: Vec<Str>) {
-        self.member.set_topics(topics.clone());
+        self.member.set_subscription(topics.clone(), self.config.broker_pattern());
         self.ownership.handle_subscribed(&topics);
         self.topics = topics;
     }
 
     fn look_up(&mut self, round: u64, partitions: Vec<TopicPartition>) {
         let (client, group_id) = (self.client.clone(), self.config.group_id.clone());
+        let member = match self.config.group_protocol {
+            GroupProtocol::Classic => None,
+            GroupProtocol::Consumer => Some(self.member.credentials()),
+        };
         self.tasks.spawn(async move {
-            let found = fetch_offsets(&client, &group_id, &partitions).await;
+            let found = match &member {
+                Some(member) => fetch_offsets_as(&client, &group_id, &partitions, member).await,
+                None => fetch_offsets(&client, &group_id, &partitions).await,
+            };
             Done::Offsets { round, partitions, found }
         });
     }

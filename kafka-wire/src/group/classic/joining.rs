@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 
-use super::{MemberAction, MemberRequest, Membership, Stable, State, Watch, millis, retry_delay};
+use super::{Membership, Stable, State, Watch};
 use crate::group::assignor::{PartitionCounts, Previous};
 use crate::group::election::Election;
-use crate::group::reaction::{Reaction, reaction};
+use crate::group::reaction::{Reaction, millis, reaction, retry_delay};
+use crate::group::request::{MemberAction, MemberRequest};
 use crate::group::{Assignor, GroupError, GroupEvent, LostCause, blob};
 use crate::protocol::ErrorCode;
 use crate::protocol::consumer_protocol::{ConsumerProtocolAssignment, ConsumerProtocolSubscription};

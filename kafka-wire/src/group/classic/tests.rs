@@ -432,7 +432,7 @@ fn insist(mut script: Script, stage: &str, code: ErrorCode) -> u32 {
                 MemberRequest::Join(_) => script.answer_join(pick("join"), "other"),
                 MemberRequest::Sync(_) => script.answer_sync(pick("sync")),
                 MemberRequest::Heartbeat(_) => script.answer_heartbeat(pick("heartbeat")),
-                MemberRequest::Leave(_) | MemberRequest::PartitionCounts(_) => panic!("a follower does not ask that"),
+                other => panic!("a follower does not ask that: {other:?}"),
             }
         }
         let events = script.events();

@@ -26,8 +26,8 @@ struct Script {
 }
 
 impl Script {
-    fn new(is_cooperative: bool, auto_commit: Option<Duration>) -> Self {
-        Self { ownership: Ownership::new(is_cooperative, auto_commit, Moment::ZERO), now: Moment::ZERO }
+    fn new(exchange: Exchange, auto_commit: Option<Duration>) -> Self {
+        Self { ownership: Ownership::new(exchange, auto_commit, Moment::ZERO), now: Moment::ZERO }
     }
 
     /// Makes a member that reads these partitions from offset 10 on.
@@ -90,7 +90,7 @@ impl Script {
 
 #[test]
 fn an_eager_member_commits_and_tells_before_it_gives_everything_up() {
-    let mut script = Script::new(false, Some(Duration::from_secs(5))).reading(&[0, 1]);
+    let mut script = Script::new(Exchange::Eager, Some(Duration::from_secs(5))).reading(&[0, 1]);
     script.read(0, 12);
     script.ownership.handle_event(&GroupEvent::Rebalancing);
     assert_eq!(script.until_told(), ["commit first 0@12"]);
@@ -110,7 +110,7 @@ fn an_eager_member_commits_and_tells_before_it_gives_everything_up() {
 
 #[test]
 fn without_automatic_commits_the_user_is_told_at_once() {
-    let mut script = Script::new(false, None).reading(&[0]);
+    let mut script = Script::new(Exchange::Eager, None).reading(&[0]);
     script.read(0, 12);
     script.ownership.handle_event(&GroupEvent::Rebalancing);
     assert_eq!(script.until_told(), ["tell revoking 0"]);
@@ -121,7 +121,7 @@ fn without_automatic_commits_the_user_is_told_at_once() {
 
 #[test]
 fn a_cooperative_member_keeps_what_stays_and_rejoins_after_giving_up_the_rest() {
-    let mut script = Script::new(true, Some(Duration::from_secs(5))).reading(&[0, 1]);
+    let mut script = Script::new(Exchange::Cooperative, Some(Duration::from_secs(5))).reading(&[0, 1]);
     script.ownership.handle_event(&GroupEvent::Rebalancing);
     assert_eq!(script.until_told(), ["rejoin keeping 0,1"]);
     assert!(script.ownership.is_settled(), "it reads on");
@@ -141,10 +141,10 @@ fn a_cooperative_member_keeps_what_stays_and_rejoins_after_giving_up_the_rest() 
 
 #[test]
 fn what_is_lost_is_told_apart_and_stops_whatever_was_going_on() {
-    for is_cooperative in [false, true] {
-        let mut script = Script::new(is_cooperative, Some(Duration::from_secs(5))).reading(&[0]);
+    for exchange in [Exchange::Eager, Exchange::Cooperative] {
+        let mut script = Script::new(exchange, Some(Duration::from_secs(5))).reading(&[0]);
         script.read(0, 12);
-        let change = if is_cooperative { assigned(&[]) } else { GroupEvent::Rebalancing };
+        let change = if exchange == Exchange::Cooperative { assigned(&[]) } else { GroupEvent::Rebalancing };
         script.ownership.handle_event(&change);
         assert_eq!(script.until_told(), ["commit first 0@12"]);
         script.ownership.handle_event(&GroupEvent::Lost { cause: LostCause::Removed });
@@ -156,7 +156,7 @@ fn what_is_lost_is_told_apart_and_stops_whatever_was_going_on() {
 
 #[test]
 fn a_member_that_has_nothing_says_nothing_of_losing_it() {
-    let mut script = Script::new(false, None);
+    let mut script = Script::new(Exchange::Eager, None);
     script.ownership.handle_event(&GroupEvent::Lost { cause: LostCause::Removed });
     assert_eq!(script.until_told(), ["rejoin keeping "]);
     script.ownership.handle_event(&GroupEvent::Rebalancing);
@@ -165,7 +165,7 @@ fn a_member_that_has_nothing_says_nothing_of_losing_it() {
 
 #[test]
 fn reading_begins_where_the_group_stands_or_where_the_policy_says() {
-    let mut script = Script::new(false, None);
+    let mut script = Script::new(Exchange::Eager, None);
     script.ownership.handle_event(&assigned(&[0, 1, 2]));
     script.until_told();
     assert!(script.ownership.handle_seek(&partition(2), Offset(7)), "the user may seek at once");
@@ -182,7 +182,7 @@ fn reading_begins_where_the_group_stands_or_where_the_policy_says() {
 
 #[test]
 fn the_timer_commits_what_is_new_and_one_at_a_time() {
-    let mut script = Script::new(false, Some(Duration::from_secs(5))).reading(&[0, 1]);
+    let mut script = Script::new(Exchange::Eager, Some(Duration::from_secs(5))).reading(&[0, 1]);
     script.now = Moment::from_millis(5_000);
     assert!(script.until_told().is_empty(), "nothing is new");
     script.read(1, 20);
@@ -198,7 +198,7 @@ fn the_timer_commits_what_is_new_and_one_at_a_time() {
 
 #[test]
 fn a_rewind_leads_back_to_what_is_settled() {
-    let mut script = Script::new(false, None).reading(&[0, 1]);
+    let mut script = Script::new(Exchange::Eager, None).reading(&[0, 1]);
     script.read(0, 14);
     script.ownership.handle_settled(&[committed(0, 14)]);
     script.read(0, 18);
@@ -209,12 +209,12 @@ fn a_rewind_leads_back_to_what_is_settled() {
 
 #[test]
 fn another_subscription_gives_up_what_is_of_other_topics() {
-    let mut script = Script::new(true, None).reading(&[0]);
+    let mut script = Script::new(Exchange::Cooperative, None).reading(&[0]);
     script.ownership.handle_subscribed(&[Str::from("u")]);
     assert_eq!(script.until_told(), ["tell revoking 0"]);
     assert_eq!(script.until_told(), ["stop 0", "tell revoked 0"]);
     assert_eq!(script.until_told(), ["rejoin keeping "]);
-    let mut script = Script::new(true, None).reading(&[0]);
+    let mut script = Script::new(Exchange::Cooperative, None).reading(&[0]);
     script.ownership.handle_subscribed(&[Str::from("t"), Str::from("u")]);
     assert_eq!(script.until_told(), ["rejoin keeping 0"]);
 }

@@ -1,11 +1,14 @@
-//! The requests of a membership to its driver, and their responses.
+//! The requests of a membership, of either protocol, to its driver, and their responses.
 
-use crate::group::assignor::PartitionCounts;
+use std::collections::BTreeMap;
+
+use super::assignor::PartitionCounts;
+use crate::protocol::consumer_group_heartbeat::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse};
 use crate::protocol::heartbeat::{HeartbeatRequest, HeartbeatResponse};
 use crate::protocol::join_group::{JoinGroupRequest, JoinGroupResponse};
 use crate::protocol::leave_group::{LeaveGroupRequest, LeaveGroupResponse};
 use crate::protocol::sync_group::{SyncGroupRequest, SyncGroupResponse};
-use crate::wire::Str;
+use crate::wire::{Str, Uuid};
 
 /// An instruction to the driver.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,7 +25,7 @@ pub enum MemberAction {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct MemberRequestId(pub(super) u64);
 
-/// A request of the member. All but the last go to the group's coordinator.
+/// A request of the member. All but the last two go to the group's coordinator.
 #[derive(Clone, Debug, PartialEq)]
 pub enum MemberRequest {
     /// Answered when all members have joined, which may take
@@ -35,8 +38,12 @@ pub enum MemberRequest {
     Heartbeat(HeartbeatRequest),
     /// Answered at once. It must not wait behind a pending Join or Sync: use a connection of its own.
     Leave(LeaveGroupRequest),
+    /// Answered at once. One request follows the other, in order, also that by which the member leaves.
+    ConsumerHeartbeat(ConsumerGroupHeartbeatRequest),
     /// The numbers of partitions of these topics, from the cluster's present metadata.
     PartitionCounts(Vec<Str>),
+    /// The names of the topics with these ids, from the cluster's present metadata.
+    TopicNames(Vec<Uuid>),
 }
 
 /// The response to the [`MemberRequest`] of the same name.
@@ -50,8 +57,12 @@ pub enum MemberResponse {
     Heartbeat(HeartbeatResponse),
     /// To [`MemberRequest::Leave`].
     Leave(LeaveGroupResponse),
+    /// To [`MemberRequest::ConsumerHeartbeat`].
+    ConsumerHeartbeat(ConsumerGroupHeartbeatResponse),
     /// To [`MemberRequest::PartitionCounts`]; topics that do not exist are missing.
     PartitionCounts(PartitionCounts),
+    /// To [`MemberRequest::TopicNames`]; topics that do not exist, or that the broker does not know yet, are missing.
+    TopicNames(BTreeMap<Uuid, Str>),
 }
 
 /// The reason why a request has no response.
