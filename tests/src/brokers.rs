@@ -177,7 +177,12 @@ fn say_skipped(what: &str, why: &str) {
 }
 
 async fn start_embedded(kind: BrokerKind) -> Broker {
-    let config = BrokerConfig { transaction_version: kind.transaction_version(), ..BrokerConfig::default() };
+    let config = BrokerConfig {
+        transaction_version: kind.transaction_version(),
+        group_consumer_heartbeat_interval: Duration::from_millis(CONSUMER_HEARTBEAT_MS),
+        group_consumer_session_timeout: Duration::from_millis(CONSUMER_SESSION_MS),
+        ..BrokerConfig::default()
+    };
     Broker::start(config).await.expect("a port of the loopback is free")
 }
 
@@ -186,7 +191,13 @@ fn shared_kafka(kind: BrokerKind) -> Result<&'static str, Unavailable> {
     static NODES: [OnceLock<Result<RealKafka, Unavailable>>; 2] = [OnceLock::new(), OnceLock::new()];
     let node = NODES[usize::from(kind == BrokerKind::KafkaTv2)].get_or_init(|| {
         let (version, transaction_version) = (kafka_version(), kind.transaction_version());
-        RealKafka::start_blocking(&RealConfig { version, transaction_version, ..RealConfig::default() })
+        let properties = vec![
+            ("group.consumer.min.heartbeat.interval.ms".to_owned(), CONSUMER_HEARTBEAT_MS.to_string()),
+            ("group.consumer.heartbeat.interval.ms".to_owned(), CONSUMER_HEARTBEAT_MS.to_string()),
+            ("group.consumer.min.session.timeout.ms".to_owned(), CONSUMER_SESSION_MS.to_string()),
+            ("group.consumer.session.timeout.ms".to_owned(), CONSUMER_SESSION_MS.to_string()),
+        ];
+        RealKafka::start_blocking(&RealConfig { version, transaction_version, properties, ..RealConfig::default() })
     });
     node.as_ref().map(RealKafka::bootstrap).map_err(Clone::clone)
 }
@@ -211,6 +222,11 @@ fn run_id() -> u128 {
         now.duration_since(UNIX_EPOCH).map_or(0, |age| age.as_nanos())
     })
 }
+
+/// Members of the consumer protocol get these times from the broker. Kafka's defaults of 5 and 45 s would make a suite
+/// wait that long for every step of a rebalance.
+const CONSUMER_HEARTBEAT_MS: u64 = 300;
+const CONSUMER_SESSION_MS: u64 = 10_000;
 
 /// Longest time of one test: twenty kills, each with the longest stall that was seen on a slow machine.
 const TEST_DURATION_MAX: Duration = Duration::from_secs(15 * 60);

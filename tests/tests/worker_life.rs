@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use conformance::reader::{create_topic, read_to_end};
 use conformance::{TestBroker, on_both_brokers, within};
-use kafka_wire::client::{CallOptions, Client, ClientConfig, GroupMember, Lane, Node, RequestError, commit_offsets};
+use kafka_wire::client::{CallOptions, Client, ClientConfig, GroupMember, Lane, Node, commit_offsets};
 use kafka_wire::cluster::{CommittedOffset, CoordinatorKind, GroupMetadata, TopicPartition};
 use kafka_wire::group::{GroupConfig, GroupError, GroupEvent};
 use kafka_wire::protocol::ErrorCode;
@@ -68,11 +68,7 @@ async fn a_consumer_of_the_new_protocol_with_the_same_group_id_is_refused(broker
     };
     let options = CallOptions::default();
     let answer = bench.client.request(Node::Broker(coordinator), Lane::General, join, options).await;
-    match answer {
-        Ok(answer) => assert_eq!(answer.error_code, ErrorCode::GROUP_ID_NOT_FOUND.0, "{answer:?}"),
-        // The embedded broker has only the classic protocol.
-        Err(error) => assert!(matches!(error, RequestError::UnsupportedVersion { .. }), "{error}"),
-    }
+    assert_eq!(answer.expect("an answer").error_code, ErrorCode::GROUP_ID_NOT_FOUND.0);
     assert_eq!(running.status().tasks, 4, "the job has kept all partitions");
     running.stop().await.expect("the job stops");
 }

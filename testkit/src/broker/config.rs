@@ -57,6 +57,11 @@ pub struct BrokerConfig {
     pub group_session_timeout_min: Duration,
     /// Longest session timeout that a member may ask for (`group.max.session.timeout.ms`).
     pub group_session_timeout_max: Duration,
+    /// Session timeout of members of the consumer protocol (`group.consumer.session.timeout.ms`). Default 45 s.
+    pub group_consumer_session_timeout: Duration,
+    /// Heartbeat interval that members of the consumer protocol are told (`group.consumer.heartbeat.interval.ms`), and
+    /// so the pace of their rebalances. Default 5 s.
+    pub group_consumer_heartbeat_interval: Duration,
     /// Most members of one group, pending ones included; further ones get `GROUP_MAX_SIZE_REACHED`
     /// (`group.max.size`).
     pub group_size_max: usize,
@@ -98,6 +103,8 @@ impl Default for BrokerConfig {
             group_initial_rebalance_delay: Duration::ZERO,
             group_session_timeout_min: Duration::from_secs(6),
             group_session_timeout_max: Duration::from_secs(30 * 60),
+            group_consumer_session_timeout: Duration::from_secs(45),
+            group_consumer_heartbeat_interval: Duration::from_secs(5),
             group_size_max: 10_000,
             transaction_timeout_max: Duration::from_secs(15 * 60),
             marker_delay: Duration::ZERO,

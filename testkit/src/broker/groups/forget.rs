@@ -2,8 +2,9 @@
 
 use kafka_wire::group::blob::decode_subscription;
 use kafka_wire::protocol::ErrorCode;
+use kafka_wire::wire::Str;
 
-use super::{Group, Groups, Phase};
+use super::{Group, Groups};
 use crate::broker::partition::PartitionName;
 
 impl Groups {
@@ -17,7 +18,7 @@ impl Groups {
             return Err(ErrorCode::INVALID_GROUP_ID);
         }
         let group = self.by_id.get(group_id).ok_or(ErrorCode::GROUP_ID_NOT_FOUND)?;
-        if group.phase != Phase::Empty && !group.is_of_consumers() {
+        if !group.is_empty() && !group.is_of_consumers() {
             return Err(ErrorCode::NON_EMPTY_GROUP);
         }
         Ok(())
@@ -39,12 +40,15 @@ impl Groups {
 
 impl Group {
     fn is_of_consumers(&self) -> bool {
-        self.protocol_type.as_ref().is_some_and(|kind| kind == CONSUMERS)
+        self.consumer.is_some() || self.protocol_type.as_ref().is_some_and(|kind| kind == CONSUMERS)
     }
 
     /// Whether a member subscribes to the topic. Consumers state their topics in their metadata for the agreed
     /// assignor. Before they agree on one, and when the metadata cannot be read, they may subscribe to any topic.
-    fn is_subscribed_to(&self, topic: &str) -> bool {
+    fn is_subscribed_to(&self, topic: &Str) -> bool {
+        if let Some(consumer) = &self.consumer {
+            return consumer.is_subscribed_to(topic);
+        }
         if self.members.is_empty() || !self.is_of_consumers() {
             return false;
         }

@@ -166,6 +166,10 @@ impl Group {
     }
 
     pub(super) fn leave(&mut self, now: Moment, callers: &[Caller]) -> Vec<Result<(), ErrorCode>> {
+        if let Some(consumer) = &mut self.consumer {
+            let remove = |caller: &Caller| consumer.remove_named(&caller.member_id, caller.instance_id.as_ref());
+            return callers.iter().map(remove).collect();
+        }
         let count_before = self.members.len();
         let results = callers.iter().map(|caller| self.leave_one(caller)).collect();
         self.after_removal(now, count_before);
@@ -191,6 +195,15 @@ impl Group {
     pub(super) fn commit(&mut self, now: Moment, commit: &Commit) -> Result<(), ErrorCode> {
         let (caller, is_transactional) = (&commit.caller, commit.producer.is_some());
         let is_anonymous = caller.generation < 0 && caller.member_id.is_empty() && caller.instance_id.is_none();
+        if let Some(consumer) = &self.consumer
+            && !consumer.members.is_empty()
+        {
+            if !(is_anonymous && is_transactional) {
+                consumer.check_epoch(&caller.member_id, caller.generation)?;
+            }
+            self.offsets.commit(commit.producer, &commit.offsets);
+            return Ok(());
+        }
         if caller.generation < 0 && self.phase == Phase::Empty {
             // The caller is a consumer that assigns itself, or an administrator.
         } else if !is_anonymous {

@@ -1,4 +1,6 @@
-//! The group coordinator: classic consumer groups and their offsets.
+//! The group coordinator: consumer groups of the classic and of the consumer protocol, and their offsets.
+//!
+//! `consumer` and `heartbeats` are the consumer protocol (KIP-848). The rest of this module is the classic one:
 //!
 //! ```text
 //! Empty --join--> PreparingRebalance --all joined--> CompletingRebalance --leader's sync--> Stable
@@ -9,7 +11,9 @@
 //!
 //! Source: KIP-62, KIP-345, KIP-394, KIP-447; the rules are those of Kafka's `GroupMetadataManager`.
 
+mod consumer;
 mod forget;
+mod heartbeats;
 mod member;
 mod membership;
 mod offsets;
@@ -25,6 +29,8 @@ use kafka_wire::time::Moment;
 use kafka_wire::types::ProducerId;
 use kafka_wire::wire::Str;
 
+use self::consumer::ConsumerGroup;
+pub use self::consumer::{Catalog, ConsumerHeartbeat, ConsumerMember, HeartbeatResult, Partitions};
 pub use self::member::Member;
 use self::offsets::Offsets;
 pub use self::offsets::{Commit, CommittedOffset, Fetched};
@@ -185,6 +191,8 @@ pub struct Group {
     sync_deadline: Moment,
     /// Time for which a new group waits for further members.
     initial_delay: Duration,
+    /// The members of the consumer protocol; `None` for a group of the classic protocol.
+    consumer: Option<ConsumerGroup>,
     offsets: Offsets,
     results: VecDeque<(RequestContext, MemberResult)>,
 }
@@ -204,6 +212,7 @@ struct Limits {
     session_timeout_max: Duration,
     size_max: usize,
     initial_delay: Duration,
+    consumer_session_timeout: Duration,
 }
 
 impl Groups {
@@ -215,6 +224,7 @@ impl Groups {
             session_timeout_max: config.group_session_timeout_max,
             size_max: config.group_size_max,
             initial_delay: config.group_initial_rebalance_delay,
+            consumer_session_timeout: config.group_consumer_session_timeout,
         };
         Self { by_id: BTreeMap::new(), limits, rng, results: VecDeque::new() }
     }
@@ -249,6 +259,10 @@ impl Groups {
         }
         let size_max = self.limits.size_max;
         let group = group_or_new(&mut self.by_id, &join.group_id, &self.limits);
+        if !group.is_empty() && group.consumer.is_some() {
+            return Err(ErrorCode::INCONSISTENT_GROUP_PROTOCOL);
+        }
+        group.consumer = None;
         if join.member_id.is_empty() && group.members.len() + group.pending.len() >= size_max {
             return Err(ErrorCode::GROUP_MAX_SIZE_REACHED);
         }
@@ -289,7 +303,7 @@ impl Groups {
     /// # Errors
     /// `GROUP_ID_NOT_FOUND`, which older versions of the requests call `ILLEGAL_GENERATION`; `UNKNOWN_MEMBER_ID`,
     /// `ILLEGAL_GENERATION`, `FENCED_INSTANCE_ID`; `REBALANCE_IN_PROGRESS` outside a transaction
-    /// while the leader's assignment is awaited.
+    /// while the leader's assignment is awaited; `STALE_MEMBER_EPOCH` in a group of the consumer protocol.
     pub fn commit(&mut self, now: Moment, commit: &Commit) -> Result<(), ErrorCode> {
         if commit.caller.generation >= 0 && !self.by_id.contains_key(&commit.group_id) {
             return Err(ErrorCode::GROUP_ID_NOT_FOUND);
@@ -321,7 +335,7 @@ impl Groups {
     /// `GROUP_ID_NOT_FOUND`; `NON_EMPTY_GROUP` while it has members.
     pub fn delete(&mut self, group_id: &str) -> Result<(), ErrorCode> {
         let group = self.by_id.get(group_id).ok_or(ErrorCode::GROUP_ID_NOT_FOUND)?;
-        if group.phase != Phase::Empty {
+        if !group.is_empty() {
             return Err(ErrorCode::NON_EMPTY_GROUP);
         }
         self.by_id.remove(group_id);
@@ -337,6 +351,9 @@ impl Groups {
     pub fn handle_timeout(&mut self, now: Moment) {
         for group in self.by_id.values_mut() {
             group.handle_timeout(now);
+            if let Some(consumer) = &mut group.consumer {
+                consumer.handle_timeout(now);
+            }
             self.results.append(&mut group.results);
         }
     }
@@ -344,7 +361,9 @@ impl Groups {
     /// Returns the time at which [`Groups::handle_timeout`] is due. Looks at every member.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Moment> {
-        self.by_id.values().filter_map(Group::next_timeout).min()
+        let classic = self.by_id.values().filter_map(Group::next_timeout);
+        let consumer = self.by_id.values().filter_map(|group| group.consumer.as_ref()?.next_timeout());
+        classic.chain(consumer).min()
     }
 
     /// The next result of a JoinGroup or SyncGroup, with its request.
@@ -381,6 +400,7 @@ impl Group {
             unsynced: BTreeSet::new(),
             sync_deadline: Moment::ZERO,
             initial_delay,
+            consumer: None,
             offsets: Offsets::default(),
             results: VecDeque::new(),
         }
@@ -424,10 +444,14 @@ fn group_or_new<'a>(by_id: &'a mut BTreeMap<Str, Group>, group_id: &Str, limits:
 /// A new member id: the client id and a random UUID, as in Kafka.
 fn new_member_id(rng: &mut Rng, join: &Join) -> Str {
     let name = join.instance_id.as_ref().unwrap_or(&join.client_id);
+    Str::from(format!("{}-{}", name.as_str(), random_member_id(rng).as_str()))
+}
+
+/// A random UUID.
+fn random_member_id(rng: &mut Rng) -> Str {
     let (high, low) = (rng.next_u64(), rng.next_u64());
     Str::from(format!(
-        "{}-{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
-        name.as_str(),
+        "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
         high >> 32,
         (high >> 16) & 0xffff,
         high & 0xfff,

@@ -13,7 +13,8 @@ use crate::broker::state::State;
 
 impl Handler for DescribeGroupsRequest {
     fn handle(self, state: &mut State, client: &Client) -> Handled<DescribeGroupsResponse> {
-        let describe = |id: &Str| match state.groups.group(id) {
+        // Groups of the consumer protocol have a request of their own.
+        let describe = |id: &Str| match state.groups.group(id).filter(|group| group.consumer().is_none()) {
             Some(group) => describe(id, group),
             None if client.context.version >= FIRST_WITH_NOT_FOUND => dead(id, ErrorCode::GROUP_ID_NOT_FOUND),
             None => dead(id, ErrorCode::NONE),

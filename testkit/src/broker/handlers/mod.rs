@@ -11,6 +11,8 @@ mod alter_partition_reassignments;
 mod alter_user_scram_credentials;
 mod api_versions;
 mod config_resource;
+mod consumer_group_describe;
+mod consumer_group_heartbeat;
 mod create_acls;
 mod create_partitions;
 mod create_topics;
@@ -116,6 +118,8 @@ const HANDLERS: &[Entry] = &[
     Entry::of::<api::alter_client_quotas::AlterClientQuotasRequest>(),
     Entry::of::<api::describe_user_scram_credentials::DescribeUserScramCredentialsRequest>(),
     Entry::of::<api::alter_user_scram_credentials::AlterUserScramCredentialsRequest>(),
+    Entry::of::<api::consumer_group_heartbeat::ConsumerGroupHeartbeatRequest>(),
+    Entry::of::<api::consumer_group_describe::ConsumerGroupDescribeRequest>(),
 ];
 
 /// A request that the broker serves.

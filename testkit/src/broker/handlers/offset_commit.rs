@@ -9,7 +9,7 @@ use kafka_wire::types::{LeaderEpoch, Offset, PartitionId};
 use kafka_wire::wire::{Str, Uuid};
 
 use super::{Client, Handled, Handler};
-use crate::broker::groups::{Caller, Commit, CommittedOffset};
+use crate::broker::groups::{Caller, Commit, CommittedOffset, Group};
 use crate::broker::partition::PartitionName;
 use crate::broker::state::State;
 
@@ -37,6 +37,10 @@ impl Handler for OffsetCommitRequest {
             }
             ErrorCode::NONE
         });
+        let has_epochs = |group: &Group| group.consumer().is_some() && !group.is_empty();
+        if client.context.version < FIRST_WITH_NO_GROUP && state.groups.group(&self.group_id).is_some_and(has_epochs) {
+            return Handled::Now(self.refuse(ErrorCode::UNSUPPORTED_VERSION, client.context.version));
+        }
         if offsets.is_empty() {
             return Handled::Now(response); // Nothing is left for the group, which need not exist then.
         }

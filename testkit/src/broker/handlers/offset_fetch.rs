@@ -57,6 +57,10 @@ fn find(
     version: i16,
 ) -> OffsetFetchResponseGroup {
     let group = state.groups.group(&wanted.group_id);
+    if let Some(Err(error)) = group.map(|group| group.check_reader(wanted.member_id.as_deref(), wanted.member_epoch)) {
+        let (group_id, error_code) = (wanted.group_id.clone(), error.0);
+        return OffsetFetchResponseGroup { group_id, error_code, ..Default::default() };
+    }
     let named = wanted.topics.as_ref().map(|topics| topics.iter().map(OffsetFetchRequestTopics::clone).collect());
     let topics: Vec<OffsetFetchRequestTopics> = named.unwrap_or_else(|| everything(state, group));
     let mut found = Vec::with_capacity(topics.len());

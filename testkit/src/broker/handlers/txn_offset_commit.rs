@@ -54,7 +54,11 @@ impl Handler for TxnOffsetCommitRequest {
             offsets,
         };
         if let Err(error) = state.groups.commit(state.now, &commit) {
-            let error = in_words_of(error, by_id);
+            let error = match in_words_of(error, by_id) {
+                // Producers know the generations of the classic protocol alone.
+                ErrorCode::STALE_MEMBER_EPOCH => ErrorCode::ILLEGAL_GENERATION,
+                other => other,
+            };
             response = self.refuse(error, client.context.version);
         }
         Handled::Now(response)
