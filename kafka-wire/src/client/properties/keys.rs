@@ -1,10 +1,11 @@
 //! The keys of a client, a producer and a consumer: one row each. A new setting is a field of its configuration and a
 //! row here.
 
-use super::row::{Row, boolean, millis, number, put};
+use super::row::{Row, boolean, iso_duration, millis, number, put};
 use crate::client::{ClientConfig, GroupConsumerConfig};
 use crate::compression::Compression;
 use crate::consumer::{ConsumerConfig, ResetPolicy};
+use crate::group::{Assignor, GroupProtocol};
 use crate::producer::{Acks, ProducerConfig};
 use crate::types::IsolationLevel;
 use crate::wire::Str;
@@ -272,14 +273,15 @@ pub(super) const CONSUMER: &[Row<ConsumerConfig>] = &[
         "auto.offset.reset",
         [],
         "none",
-        "`earliest`, `latest` or `none`",
-        "Where to go on when the position is not in the log; `none` is an error, so that somebody learns of lost records.",
+        "`earliest`, `latest`, `none` or `by_duration:` and a duration such as `PT1H`",
+        "Where to go on when the position is not in the log; `none` is an error, so that somebody learns of lost records. \
+         `by_duration:PT1H` is at the first record that is at most an hour old. A group consumer starts from `latest`.",
         |config, value| {
             let reset = match value {
                 "earliest" | "smallest" | "beginning" => Some(ResetPolicy::Earliest),
                 "latest" | "largest" | "end" => Some(ResetPolicy::Latest),
                 "none" | "error" => Some(ResetPolicy::None),
-                _ => None,
+                _ => value.strip_prefix("by_duration:").and_then(iso_duration).map(ResetPolicy::ByDuration),
             };
             put(&mut config.reset, reset)
         }
@@ -301,6 +303,56 @@ pub(super) const GROUP: &[Row<GroupConsumerConfig>] = &[
         |config, value| {
             config.instance_id = (!value.is_empty()).then(|| Str::from(value));
             !value.is_empty()
+        }
+    ),
+    row!(
+        "group.protocol",
+        [],
+        "classic",
+        "`classic` or `consumer`",
+        "Who assigns the partitions: a member, or with `consumer` the broker (Kafka 4.0 or newer), whose settings then count \
+         in place of `partition.assignment.strategy`, `session.timeout.ms` and `heartbeat.interval.ms`.",
+        |config, value| {
+            let protocol = match value.to_ascii_lowercase().as_str() {
+                "classic" => Some(GroupProtocol::Classic),
+                "consumer" => Some(GroupProtocol::Consumer),
+                _ => None,
+            };
+            put(&mut config.group_protocol, protocol)
+        }
+    ),
+    row!(
+        "group.remote.assignor",
+        [],
+        "",
+        "a name, such as `uniform` or `range`",
+        "The broker's assignor, for `group.protocol=consumer`; without it the broker chooses.",
+        |config, value| {
+            config.remote_assignor = (!value.is_empty()).then(|| Str::from(value));
+            !value.is_empty()
+        }
+    ),
+    row!(
+        "client.rack",
+        [],
+        "",
+        "a name",
+        "Where the consumer runs: assignors that look at racks give it partitions with a replica there.",
+        |config, value| {
+            config.rack = (!value.is_empty()).then(|| Str::from(value));
+            !value.is_empty()
+        }
+    ),
+    row!(
+        "partition.assignment.strategy",
+        [],
+        "range,cooperative-sticky",
+        "`range`, `roundrobin`, `sticky` or `cooperative-sticky`, or a list of them separated by commas, or Java's classes",
+        "How a group shares partitions; the members use the first that all of them have.",
+        |config, value| {
+            let names = value.split(',').map(str::trim);
+            let assignors = names.map(Assignor::from_name).collect::<Option<Vec<_>>>();
+            put(&mut config.assignors, assignors)
         }
     ),
     row!(
@@ -351,6 +403,13 @@ pub(super) const GROUP: &[Row<GroupConsumerConfig>] = &[
         |config, value| put(&mut config.max_poll_interval, millis(value, 1..))
     ),
 ];
+
+/// Keys that only have an effect with `group.protocol=classic`.
+pub(super) const OF_CLASSIC_PROTOCOL: [&str; 3] =
+    ["partition.assignment.strategy", "session.timeout.ms", "heartbeat.interval.ms"];
+
+/// Keys that only have an effect with `group.protocol=consumer`.
+pub(super) const OF_CONSUMER_PROTOCOL: [&str; 1] = ["group.remote.assignor"];
 
 /// Keys of other clients that a file may hold and that have no effect here, so that an existing file can be used as
 /// it is.

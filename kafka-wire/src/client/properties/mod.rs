@@ -22,6 +22,7 @@ use tracing::warn;
 
 use super::{ClientConfig, GroupConsumerConfig, Subscription};
 use crate::consumer::ConsumerConfig;
+use crate::group::GroupProtocol;
 use crate::producer::{Acks, ProducerConfig};
 
 /// Settings by name, as in a file; [`Properties::client`] and the like make typed configurations of them.
@@ -238,7 +239,8 @@ impl Properties {
     /// Makes the configuration of a group consumer that reads `subscription`.
     ///
     /// # Errors
-    /// If `group.id` is missing.
+    /// If `group.id` is missing, or a key does not belong to the `group.protocol`: as in Java, the broker's settings
+    /// count in the consumer protocol, and a value that has no effect would mislead.
     pub fn group_consumer(&self, subscription: Subscription) -> Result<GroupConsumerConfig, PropertiesError> {
         let why = "consumers of a group share the partitions by it";
         let group_id = self.get("group.id").ok_or(PropertiesError::Missing { key: "group.id", why })?;
@@ -249,7 +251,17 @@ impl Properties {
             config.auto_offset_reset = config.fetch.reset;
         }
         self.apply(keys::GROUP, &mut config);
-        Ok(config)
+        let (unusable, why) = match config.group_protocol {
+            GroupProtocol::Classic => (&keys::OF_CONSUMER_PROTOCOL[..], "it takes group.protocol=consumer"),
+            GroupProtocol::Consumer => (
+                &keys::OF_CLASSIC_PROTOCOL[..],
+                "with group.protocol=consumer the broker's setting counts: leave it out",
+            ),
+        };
+        match unusable.iter().find(|key| self.get(key).is_some()) {
+            Some(key) => Err(PropertiesError::Unusable { key, why }),
+            None => Ok(config),
+        }
     }
 
     /// Returns every key, in the order of the reference.

@@ -60,5 +60,40 @@ pub(super) fn boolean(value: &str) -> Option<bool> {
     }
 }
 
+/// Reads a duration of ISO 8601, such as `PT1H30M` or `P2DT0.5S`, as Java's `Duration.parse` does; none below zero.
+pub(super) fn iso_duration(value: &str) -> Option<Duration> {
+    let value = value.to_ascii_uppercase();
+    let mut rest = value.strip_prefix('P')?;
+    let mut total = Duration::ZERO;
+    let mut parts = 0;
+    for (unit, length) in [('D', 86_400), ('T', 0), ('H', 3_600), ('M', 60), ('S', 1)] {
+        if unit == 'T' {
+            match rest.strip_prefix('T') {
+                Some(times) if !times.is_empty() => rest = times,
+                Some(_) => return None,
+                None => break,
+            }
+        } else if let Some((number, after)) = rest.split_once(unit) {
+            total = total.checked_add(if unit == 'S' { fraction(number)? } else { seconds(number, length)? })?;
+            (rest, parts) = (after, parts + 1);
+        }
+    }
+    (rest.is_empty() && parts > 0).then_some(total)
+}
+
+/// Reads seconds with up to nine digits after a point.
+fn fraction(number: &str) -> Option<Duration> {
+    let (whole, digits) = number.split_once('.').unwrap_or((number, "0"));
+    let is_number = (1..=9).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let nanos = format!("{digits:0<9}").parse().ok().filter(|_| is_number)?;
+    seconds(whole, 1)?.checked_add(Duration::from_nanos(nanos))
+}
+
+/// Reads a whole number of units, each so many seconds long.
+fn seconds(number: &str, length: u64) -> Option<Duration> {
+    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    number.parse::<u64>().ok().filter(|_| is_number)?.checked_mul(length).map(Duration::from_secs)
+}
+
 /// 2^31 - 1, the greatest value of Java's keys in milliseconds.
 const MILLIS_MAX: u64 = 2_147_483_647;

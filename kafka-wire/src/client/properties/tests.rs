@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::client::Sasl;
+use crate::consumer::ResetPolicy;
+use crate::group::Assignor;
 
 fn client(text: &str) -> Result<ClientConfig, PropertiesError> {
     ClientConfig::from_properties(text)
@@ -102,7 +104,7 @@ fn values_out_of_range_say_what_is_taken() {
         "`request.timeout.ms` takes a whole number of milliseconds, 1 or more, not `0`"
     );
     assert!(said("linger.ms", "-1").contains("not `-1`"));
-    assert!(said("auto.offset.reset", "first").contains("`earliest`, `latest` or `none`"));
+    assert!(said("auto.offset.reset", "first").contains("`earliest`, `latest`, `none` or `by_duration:`"));
     assert!(said("ssl.keystore.type", "JKS").contains("keytool -importkeystore"));
     assert!(said("security.protocol", "TLS").contains("SASL_SSL"));
     let mut properties = Properties::new();
@@ -129,13 +131,59 @@ fn a_group_consumer_has_its_keys_and_those_of_reading() {
     let read = config("group.id=g\nenable.auto.commit=false\nauto.commit.interval.ms=100\nauto.offset.reset=earliest")
         .unwrap();
     assert_eq!((&*read.group_id, read.auto_commit_interval), ("g", None));
-    assert_eq!(read.auto_offset_reset, crate::consumer::ResetPolicy::Earliest);
+    assert_eq!(read.auto_offset_reset, ResetPolicy::Earliest);
     assert!(config("session.timeout.ms=6000").unwrap_err().to_string().contains("`group.id` is not set"));
+    let read = config(
+        "group.id=g\npartition.assignment.strategy=\
+        org.apache.kafka.clients.consumer.RoundRobinAssignor, cooperative-sticky",
+    )
+    .unwrap();
+    assert_eq!(read.assignors, [Assignor::RoundRobin, Assignor::CooperativeSticky]);
+    let refused = |text: &str| Properties::parse(text).unwrap_err().to_string();
+    assert!(refused("partition.assignment.strategy=fair").contains("`cooperative-sticky`"));
     // The defaults of the reference are those of the type.
     let of_group = Properties::keys().filter(|key| key.group == "group consumer" && !key.default.is_empty());
+    let of_group = of_group.filter(|key| !keys::OF_CONSUMER_PROTOCOL.contains(&key.name));
     let defaults: String = of_group.map(|key| format!("{}={}\n", key.name, key.default)).collect();
     let read = config(&format!("group.id=g\n{defaults}")).unwrap();
     assert_eq!(format!("{read:?}"), format!("{:?}", GroupConsumerConfig::new("g", topics())));
+}
+
+#[test]
+fn keys_of_a_group_belong_to_its_protocol() {
+    let config = |text: &str| {
+        Properties::parse(&format!("group.id=g\n{text}")).unwrap().group_consumer(Subscription::Topics(Vec::new()))
+    };
+    let read = config("group.protocol=CONSUMER\ngroup.remote.assignor=range\nmax.poll.interval.ms=5000").unwrap();
+    assert_eq!((read.group_protocol, read.remote_assignor.as_deref()), (GroupProtocol::Consumer, Some("range")));
+    for key in ["session.timeout.ms=6000", "heartbeat.interval.ms=300", "partition.assignment.strategy=range"] {
+        let refused = config(&format!("group.protocol=consumer\n{key}")).unwrap_err().to_string();
+        assert!(refused.contains(key.split('=').next().unwrap()) && refused.contains("the broker's"), "{refused}");
+        config(key).unwrap();
+    }
+    assert!(config("group.remote.assignor=range").unwrap_err().to_string().contains("group.protocol=consumer"));
+}
+
+#[test]
+fn a_reset_policy_may_be_an_age() {
+    let policy = |text: &str| {
+        let properties = Properties::parse(&format!("auto.offset.reset=by_duration:{text}")).ok()?;
+        Some(properties.consumer().unwrap().reset)
+    };
+    let table = [
+        ("PT1H", 3_600_000),
+        ("pt90m", 5_400_000),
+        ("P2DT3H4M5.25S", 183_845_250),
+        ("P1D", 86_400_000),
+        ("PT0S", 0),
+        ("PT0.001S", 1),
+    ];
+    for (text, millis) in table {
+        assert_eq!(policy(text), Some(ResetPolicy::ByDuration(Duration::from_millis(millis))), "{text}");
+    }
+    for text in ["", "P", "PT", "P1DT", "1H", "PT-1H", "-PT1H", "PT1", "PT1M1H", "PT1.S", "PT1.5H", "P1H", "PT 1H"] {
+        assert_eq!(policy(text), None, "{text}");
+    }
 }
 
 #[test]
