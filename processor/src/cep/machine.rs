@@ -126,6 +126,8 @@ impl<E> Matcher<E> {
         let Self { program, memo, states, ways, .. } = self;
         let so_far = SoFar { stages: &program.stages, partial, last: run.node, time: event.time };
         ways.clear();
+        // A condition that panicked may have left some there.
+        states.clear();
         states.push(run.state);
         while let Some(state) = states.pop() {
             for edge in &program.states[usize::from(state)].edges {

@@ -3,6 +3,7 @@
 //! An event is a letter and a number; a stage named `b` takes the events of letter `b`. The comparison with Flink's
 //! library itself is in `tests/tests/cep.rs`.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -294,7 +295,7 @@ fn what_a_pattern_cannot_mean_is_an_error() {
         begin('a').until(is('b')),
         begin('a').times(2).until(is('b')),
         begin('a').times(2).times(3),
-        begin('a').times(3..=2),
+        begin('a').times(RangeInclusive::new(3, 2)),
         begin('a').times(0),
         begin('a').one_or_more().consecutive().allow_combinations(),
         Pattern::begin_group(begin('a')).and(is('b')),

@@ -12,6 +12,7 @@ mod aggregate;
 mod aggregation;
 mod context;
 mod dedup;
+mod detect;
 mod emit;
 mod failures;
 mod filter;
@@ -45,6 +46,7 @@ pub use aggregation::{
 };
 pub use context::{Context, Counters, Expected, Input, Joint, Joints, Operator, Place, Signals};
 pub use dedup::{Dedup, Memory};
+pub use detect::{Detect, DetectSpec};
 pub use emit::{Emit, Intervals};
 pub use failures::{Failure, Failures, RecordPlace};
 pub use filter::{Filter, FilterOperator};

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::cep::PatternError;
+
 /// All errors of a job, in the order of its declaration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BuildErrors(pub Vec<BuildError>);
@@ -49,6 +51,13 @@ pub enum BuildError {
         name: String,
         /// The windows.
         windows: String,
+    },
+    /// A pattern of events has no meaning.
+    BadPattern {
+        /// The step.
+        name: String,
+        /// The error of the pattern.
+        cause: PatternError,
     },
     /// The key of a shuffle or of a store can be null. Give the key a serde that has no null.
     NullableKey {
@@ -110,6 +119,7 @@ impl fmt::Display for BuildError {
             Self::BadWindow { name, windows } => {
                 write!(f, "step `{name}`: windows `{windows}`, at least 1 ms is needed")
             }
+            Self::BadPattern { name, cause } => write!(f, "step `{name}`: its pattern has no meaning: {cause}"),
             Self::NullableKey { name } => {
                 write!(f, "step `{name}`: its key can be null; use a key serde that has no null, or key_by")
             }

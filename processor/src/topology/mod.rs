@@ -7,6 +7,7 @@
 mod aggregated;
 mod builder;
 mod describe;
+mod detected;
 mod error;
 mod graph;
 mod intervals;
@@ -34,6 +35,7 @@ use crate::watermark::Watermark;
 
 pub use aggregated::Updates;
 pub use builder::{Builder, ValueStream};
+pub use detected::PatternStream;
 pub use error::{BuildError, BuildErrors, NotCopartitioned};
 pub use stream::{Predicate, Stream};
 pub use table::{Table, TopicTable};

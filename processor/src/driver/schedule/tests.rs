@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::*;
+use crate::cep::{Pattern, Skip};
 use crate::operator::Emit;
 use crate::serde::{U64, Utf8};
 use crate::topology::Topology;
@@ -33,6 +34,8 @@ enum Job {
     Table,
     /// Counts the pairs that a word makes with itself within a span of event time.
     Join,
+    /// Counts the pairs of neighbours in time that a word makes, each occurrence in one pair at most.
+    Pattern,
     /// Counts each word, then sums the counts of each window downstream of another shuffle.
     TwoStage,
 }
@@ -106,6 +109,16 @@ fn topology(kind: Job, watermark: Watermark) -> Topology {
                 .map(|pairs| format!("0 {}", pairs.value))
                 .to("out", Utf8, Utf8);
         }
+        Job::Pattern => {
+            let pair = Pattern::begin("one", |_: &u64| true).next("other", |_| true);
+            words
+                .map(|_| 1_u64)
+                .pattern(pair.within(millis(GAP)).skip(Skip::PastLastEvent))
+                .detect("pairs", U64, |pair| pair.iter().map(|(_, one)| *one).sum::<u64>())
+                .count("counts", Emit::OnUpdate)
+                .map(|pairs| format!("0 {}", pairs.value))
+                .to("out", Utf8, Utf8);
+        }
         Job::TwoStage => words
             .window(Tumbling::of(10 * SECOND))
             .count("counts", Emit::OnClose)
@@ -135,6 +148,10 @@ fn model(job: Job, times: &[i64]) -> BTreeMap<i64, u64> {
                 last = Some((start, *time));
                 *counts.entry(start).or_default() += 1;
             }
+            Job::Pattern => match last.take() {
+                Some((one, _)) if time - one < GAP => *counts.entry(0).or_default() += 1,
+                _ => last = Some((*time, *time)),
+            },
             Job::Latest(_) | Job::Table => *counts.entry(0).or_default() += 1,
             Job::Failing => {
                 let count = counts.entry(0).or_default();
@@ -258,7 +275,7 @@ impl Run {
                 Job::WordCount(emit) | Job::Sliding(emit) | Job::Latest(emit) => {
                     emit != Emit::OnClose && earlier < count
                 }
-                Job::Table | Job::Join | Job::Failing => earlier < count,
+                Job::Table | Job::Join | Job::Pattern | Job::Failing => earlier < count,
                 Job::Sessions | Job::TwoStage => false,
             };
             assert!(earlier.is_none_or(may_follow), "{record:?} after {earlier:?}; {}", self.replay());
@@ -320,6 +337,11 @@ fn under_random_schedules_sessions_are_what_their_times_say() {
 #[test]
 fn under_random_schedules_tables_and_joins_lose_nothing() {
     check_all(60_000, 300, &[Job::Table, Job::Join]);
+}
+
+#[test]
+fn under_random_schedules_patterns_are_what_their_times_say() {
+    check_all(70_000, 300, &[Job::Pattern]);
 }
 
 #[test]
