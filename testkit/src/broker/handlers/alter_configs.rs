@@ -5,17 +5,15 @@ use kafka_wire::protocol::alter_configs::{
     AlterConfigsRequest, AlterConfigsResource, AlterConfigsResourceResponse, AlterConfigsResponse,
 };
 
-use super::config_resource::{Overrides, Refusal, Resource, code_and_words};
-use super::{Client, Handled, Handler, repeated};
+use super::config_resource::{Overrides, Refusal, Repeated, Resource, code_and_words};
+use super::{Client, Handled, Handler};
 use crate::broker::state::State;
 
 impl Handler for AlterConfigsRequest {
     fn handle(self, state: &mut State, _client: &Client) -> Handled<AlterConfigsResponse> {
-        let repeated = repeated(self.resources.iter().map(key));
+        let repeated = Repeated::new(self.resources.iter().map(key));
         let alter = |resource: &AlterConfigsResource| {
-            if repeated.contains(&key(resource)) {
-                return Err(Refusal::new(ErrorCode::INVALID_REQUEST, "a resource is named twice"));
-            }
+            repeated.check(key(resource), resource.configs.iter().map(|config| &config.name))?;
             alter(state, resource, self.validate_only)
         };
         Handled::Now(respond(&self, alter))
@@ -31,9 +29,6 @@ fn key(resource: &AlterConfigsResource) -> (i8, &str) {
 }
 
 fn alter(state: &mut State, resource: &AlterConfigsResource, is_trial: bool) -> Result<(), Refusal> {
-    if !repeated(resource.configs.iter().map(|config| &config.name)).is_empty() {
-        return Err(Refusal::new(ErrorCode::INVALID_REQUEST, "a setting is named twice"));
-    }
     let mut overrides = Overrides::new();
     for config in &resource.configs {
         let Some(value) = &config.value else {

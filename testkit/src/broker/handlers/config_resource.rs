@@ -1,10 +1,11 @@
 //! The resources that AlterConfigs and IncrementalAlterConfigs work on, and the settings that each may have.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::wire::Str;
 
+use super::repeated;
 use crate::broker::broker_configs;
 use crate::broker::dynamic_configs::Scope;
 use crate::broker::dynamic_rules;
@@ -39,6 +40,33 @@ pub(super) fn code_and_words(result: Result<(), Refusal>) -> (i16, Option<Str>) 
     match result {
         Ok(()) => (ErrorCode::NONE.0, None),
         Err(refusal) => (refusal.code.0, Some(Str::from(refusal.words))),
+    }
+}
+
+/// The resources and settings of a request that are named twice, which Kafka refuses.
+pub(super) struct Repeated<'a> {
+    resources: BTreeSet<(i8, &'a str)>,
+}
+
+impl<'a> Repeated<'a> {
+    /// Looks through the resources of a request, each by its kind and name.
+    pub(super) fn new(resources: impl Iterator<Item = (i8, &'a str)>) -> Self {
+        Self { resources: repeated(resources) }
+    }
+
+    /// Refuses a resource that is named twice, or one of whose settings is.
+    pub(super) fn check<'b>(
+        &self,
+        resource: (i8, &str),
+        settings: impl Iterator<Item = &'b Str>,
+    ) -> Result<(), Refusal> {
+        if self.resources.contains(&resource) {
+            return Err(Refusal::new(ErrorCode::INVALID_REQUEST, "a resource is named twice"));
+        }
+        if !repeated(settings).is_empty() {
+            return Err(Refusal::new(ErrorCode::INVALID_REQUEST, "a setting is named twice"));
+        }
+        Ok(())
     }
 }
 

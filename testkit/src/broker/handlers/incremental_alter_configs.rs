@@ -7,18 +7,16 @@ use kafka_wire::protocol::incremental_alter_configs::{
 };
 use kafka_wire::wire::Str;
 
-use super::config_resource::{Overrides, Refusal, Resource, code_and_words};
-use super::{Client, Handled, Handler, repeated};
+use super::config_resource::{Overrides, Refusal, Repeated, Resource, code_and_words};
+use super::{Client, Handled, Handler};
 use crate::broker::state::State;
 use crate::broker::topic_configs::VALUE_LIMIT_BYTES;
 
 impl Handler for IncrementalAlterConfigsRequest {
     fn handle(self, state: &mut State, _client: &Client) -> Handled<IncrementalAlterConfigsResponse> {
-        let repeated = repeated(self.resources.iter().map(key));
+        let repeated = Repeated::new(self.resources.iter().map(key));
         let alter = |resource: &AlterConfigsResource| {
-            if repeated.contains(&key(resource)) {
-                return Err(Refusal::new(ErrorCode::INVALID_REQUEST, "a resource is named twice"));
-            }
+            repeated.check(key(resource), resource.configs.iter().map(|config| &config.name))?;
             alter(state, resource, self.validate_only)
         };
         Handled::Now(respond(&self, alter))
@@ -34,9 +32,6 @@ fn key(resource: &AlterConfigsResource) -> (i8, &str) {
 }
 
 fn alter(state: &mut State, resource: &AlterConfigsResource, is_trial: bool) -> Result<(), Refusal> {
-    if !repeated(resource.configs.iter().map(|config| &config.name)).is_empty() {
-        return Err(Refusal::new(ErrorCode::INVALID_REQUEST, "a setting is named twice"));
-    }
     if let Some(config) = resource.configs.iter().find(|one| one.config_operation != DELETE && one.value.is_none()) {
         return Err(Refusal::new(ErrorCode::INVALID_REQUEST, format!("{} has no value", config.name)));
     }
