@@ -95,7 +95,22 @@
 //! Everything but `client` is sans-IO: state machines take bytes and a [`time::Moment`], and never read a clock.
 //!
 //! Features: `client` (sockets), `tls`, `sasl` (SCRAM), `gzip`, `snappy`, `lz4`, `zstd` and `pattern` (regular
-//! expressions in subscriptions) are on by default. `inspect` shows messages as JSON.
+//! expressions in subscriptions) and `oauth` (tokens over HTTPS) are on by default. `inspect` shows messages as JSON,
+//! `prometheus` writes [`metrics`] as text for Prometheus.
+
+/// Makes `Debug` of errors print their text: `main` prints the error that it returns by `Debug`.
+macro_rules! debug_as_text {
+    ($($error:ident),+ $(,)?) => {
+        $(
+            /// The name of the type and the text of `Display`: `main` prints the error that it returns by `Debug`.
+            impl std::fmt::Debug for $error {
+                fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                    write!(f, "{}: {self}", stringify!($error))
+                }
+            }
+        )+
+    };
+}
 
 pub mod rng;
 pub mod time;

@@ -1,7 +1,9 @@
-//! Rules for the source tree: imports between modules, lengths of files and functions, and comments.
+//! Rules for the source tree: imports between modules, lengths of files and functions, comments, and advice.
 //!
 //! Each rule reads the sources as text, and reports all its findings at once, one line for each place.
 
+#[path = "tidy/advice.rs"]
+mod advice;
 #[path = "tidy/imports.rs"]
 mod imports;
 #[path = "tidy/source.rs"]
@@ -232,6 +234,24 @@ fn comments_begin_with_the_name_of_a_thing() {
 
 #[test]
 fn no_test_is_switched_off() {
+#[test]
+fn advice_names_settings_that_exist() {
+    assert_eq!(
+        advice::dotted("f(\"see linger.ms, or a.rs\") // \"no.text\""),
+        [(1, "linger.ms".into()), (1, "a.rs".into())]
+    );
+    let known = advice::known();
+    let mut found = Vec::new();
+    for source in sources().iter().filter(|source| advice::has_errors(source)) {
+        for (line, name) in advice::dotted(source.code()) {
+            if !known.contains(&name) {
+                found.push(format!("{}:{line}: {name}", source.path));
+            }
+        }
+    }
+    assert_none("an error that names a setting which no reference has", &found);
+}
+
     let mut found = Vec::new();
     for source in sources() {
         for (line, text) in source.lines() {

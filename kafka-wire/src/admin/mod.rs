@@ -98,6 +98,12 @@ pub enum ScramMechanism {
     Sha512,
 }
 
+    /// Returns whether the same operation on the item may succeed later.
+    #[must_use]
+    pub const fn is_retriable(&self) -> bool {
+        self.code.is_retriable()
+    }
+
 impl ScramMechanism {
     const fn number(self) -> i8 {
         match self {
@@ -174,4 +180,10 @@ impl fmt::Display for ItemError {
     }
 }
 
-impl std::error::Error for ItemError {}
+debug_as_text!(ItemError);
+
+impl std::error::Error for ItemError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.code)
+    }
+}

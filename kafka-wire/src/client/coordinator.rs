@@ -76,6 +76,12 @@ impl CoordinatorError {
     }
 }
 
+    /// Whether the same request must fail in the same way, unless the cluster changes.
+    #[must_use]
+    pub const fn is_permanent(&self) -> bool {
+        !self.is_retriable()
+    }
+
 /// A request for one key, of which v4 and later take a list (KIP-699).
 fn question(kind: CoordinatorKind, key: Str) -> impl Fn(i16) -> FindCoordinatorRequest + Send + Sync + 'static {
     let key_type = match kind {

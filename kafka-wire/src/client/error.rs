@@ -1,5 +1,6 @@
 //! Errors of requests, look-ups and connections, with texts that say what to do.
 
+use std::error::Error;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use super::{Address, DialError};
 use crate::cluster::{CoordinatorKind, TopicPartition};
 use crate::protocol::{ApiKey, ErrorCode};
 use crate::session::{CloseCause, UnsupportedVersion};
-use crate::types::BrokerId;
+use crate::types::{BrokerId, TimestampMs};
 use crate::wire::{DecodeError, EncodeError, Str};
 
 /// The broker that a connection goes to.
@@ -25,7 +26,7 @@ pub struct Endpoint {
 }
 
 /// The reason why a request has no answer.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum RequestError {
     /// No byte of it was written: it was not carried out.
@@ -112,7 +113,7 @@ pub enum ConnectStage {
 }
 
 /// The reason why a client could not connect.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum ConnectError {
     /// The list of bootstrap servers is empty.
@@ -143,7 +144,7 @@ pub enum ConnectError {
 }
 
 /// The reason why there is no metadata for a topic or partition.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum MetadataError {
     /// No broker answered.
@@ -171,6 +172,13 @@ pub enum MetadataError {
         /// The error code of the cluster.
         code: ErrorCode,
     },
+    /// The timestamp of a look-up is negative: some negative numbers mean other things to brokers.
+    NegativeTimestamp {
+        /// The partition.
+        partition: TopicPartition,
+        /// The timestamp.
+        timestamp: TimestampMs,
+    },
     /// Its leader refuses an operation on a partition.
     Partition {
         /// The partition.
@@ -181,7 +189,7 @@ pub enum MetadataError {
 }
 
 /// The reason why there is no coordinator for a group or a transactional id.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum CoordinatorError {
     /// No broker answered.
@@ -221,6 +229,12 @@ impl RequestError {
         }
     }
 
+    /// Returns whether the same request must fail in the same way, unless a configuration changes.
+    #[must_use]
+    pub const fn is_permanent(&self) -> bool {
+        !self.is_retriable()
+    }
+
     /// Whether metadata should be refreshed before another attempt, because the broker may be gone.
     #[must_use]
     pub const fn needs_metadata(&self) -> bool {
@@ -250,6 +264,12 @@ impl ConnectError {
             Self::NoBrokers { .. } => true,
         }
     }
+
+    /// Returns whether the same configuration must fail in the same way.
+    #[must_use]
+    pub fn is_permanent(&self) -> bool {
+        !self.is_retriable()
+    }
 }
 
 impl MetadataError {
@@ -259,9 +279,15 @@ impl MetadataError {
         match self {
             Self::Request(error) => error.is_retriable(),
             Self::Topic { code, .. } | Self::Partition { code, .. } => code.is_retriable(),
-            Self::UnknownTopic(_) | Self::UnknownPartition { .. } => false,
+            Self::UnknownTopic(_) | Self::UnknownPartition { .. } | Self::NegativeTimestamp { .. } => false,
             Self::NoLeader { .. } => true,
         }
+    }
+
+    /// Returns whether the same request must fail in the same way, unless the cluster changes.
+    #[must_use]
+    pub const fn is_permanent(&self) -> bool {
+        !self.is_retriable()
     }
 }
 
@@ -347,7 +373,7 @@ impl fmt::Display for NotSentCause {
             Self::Connect(failure) => failure.fmt(f),
             Self::Closed(cause) => cause.fmt(f),
             Self::Expired => f.write_str("it waited too long for its turn on the connection"),
-            Self::QueueFull => f.write_str("too many requests wait on the connection (queue_limit)"),
+            Self::QueueFull => f.write_str("too many requests wait on the connection (ClientConfig::queue_limit)"),
             Self::UnknownBroker(id) => write!(f, "the cluster does not list broker {id}"),
             Self::NoBrokers => f.write_str("no broker is known"),
             Self::ShutDown => f.write_str("the client is shutting down"),
@@ -415,6 +441,9 @@ impl fmt::Display for MetadataError {
             }
             Self::Topic { topic, code } => write!(f, "topic {topic:?}: {code}"),
             Self::NoLeader { partition, code } => write!(f, "{partition} has no leader: {code}"),
+            Self::NegativeTimestamp { partition, timestamp } => {
+                write!(f, "{partition}: no record has a timestamp of {timestamp}; look up 0 or later, or Earliest")
+            }
             Self::Partition { partition, code } => write!(f, "{partition}: {code}"),
         }
     }
@@ -429,7 +458,51 @@ impl fmt::Display for CoordinatorError {
     }
 }
 
-impl std::error::Error for RequestError {}
-impl std::error::Error for ConnectError {}
-impl std::error::Error for MetadataError {}
-impl std::error::Error for CoordinatorError {}
+debug_as_text!(RequestError, ConnectError, MetadataError, CoordinatorError);
+
+impl Error for RequestError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::NotSent { cause: NotSentCause::Connect(ConnectFailure::Dial(error)), .. } => Some(error),
+            Self::NotSent { cause: NotSentCause::Connect(ConnectFailure::Negotiation(cause)), .. }
+            | Self::NotSent { cause: NotSentCause::Closed(cause), .. }
+            | Self::Unanswered { cause, .. } => Some(cause),
+            Self::NotSent { .. } => None,
+            Self::UnsupportedVersion { versions, .. } => Some(versions),
+            Self::Decode { error, .. } => Some(error),
+            Self::Encode { error, .. } => Some(error),
+        }
+    }
+}
+
+impl Error for ConnectError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            #[cfg(feature = "tls")]
+            Self::Tls(error) => Some(error),
+            Self::Unreachable { attempts } | Self::AdvertisedUnreachable { attempts } => {
+                attempts.last().map(|error| error as _)
+            }
+            Self::NoAddress | Self::BadAddress { .. } | Self::NoBrokers { .. } => None,
+        }
+    }
+}
+
+impl Error for MetadataError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Request(error) => Some(error),
+            Self::Topic { code, .. } | Self::NoLeader { code, .. } | Self::Partition { code, .. } => Some(code),
+            Self::UnknownTopic(_) | Self::UnknownPartition { .. } | Self::NegativeTimestamp { .. } => None,
+        }
+    }
+}
+
+impl Error for CoordinatorError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Request(error) => Some(error),
+            Self::Refused { code, .. } => Some(code),
+        }
+    }
+}

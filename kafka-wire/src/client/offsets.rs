@@ -13,7 +13,7 @@ use crate::time::Moment;
 use crate::wire::Str;
 
 /// The reason why offsets could not be looked up or committed.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum OffsetsError {
     /// The coordinator was not found.
@@ -46,6 +46,22 @@ impl OffsetsError {
         }
     }
 
+    /// Returns whether the same call may succeed later.
+    #[must_use]
+    pub const fn is_retriable(&self) -> bool {
+        match self {
+            Self::Coordinator(error) => error.is_retriable(),
+            Self::Request(error) => error.is_retriable(),
+            Self::Group { code, .. } | Self::Partition { code, .. } => code.is_retriable(),
+        }
+    }
+
+    /// Returns whether the same call must fail in the same way, unless the cluster or a permission changes.
+    #[must_use]
+    pub const fn is_permanent(&self) -> bool {
+        !self.is_retriable()
+    }
+
     /// Whether the group has moved on without the committer: drop the work and rejoin, never commit it again.
     #[must_use]
     pub const fn is_group_changed(&self) -> bool {
@@ -74,7 +90,17 @@ impl fmt::Display for OffsetsError {
     }
 }
 
-impl std::error::Error for OffsetsError {}
+debug_as_text!(OffsetsError);
+
+impl std::error::Error for OffsetsError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Coordinator(error) => Some(error),
+            Self::Request(error) => Some(error),
+            Self::Group { code, .. } | Self::Partition { code, .. } => Some(code),
+        }
+    }
+}
 
 /// Looks up the committed offsets of a group in these partitions: in the order of `partitions`, `None` if
 /// nothing is committed.

@@ -12,7 +12,7 @@ use crate::record::Record;
 use crate::types::Offset;
 
 /// The reason why a topic cannot be read to its end.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum ReadToEndError {
     /// The ends of the partitions cannot be looked up.
@@ -95,6 +95,19 @@ impl fmt::Display for ReadToEndError {
         match self {
             Self::Metadata(error) => error.fmt(f),
             Self::Consume(error) => error.fmt(f),
+        }
+    }
+}
+
+debug_as_text!(ReadToEndError);
+
+impl ReadToEndError {
+    /// Returns whether another attempt may succeed.
+    #[must_use]
+    pub const fn is_retriable(&self) -> bool {
+        match self {
+            Self::Metadata(error) => error.is_retriable(),
+            Self::Consume(_) => false,
         }
     }
 }

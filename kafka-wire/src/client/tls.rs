@@ -91,7 +91,7 @@ pub enum Pem {
 }
 
 /// The reason why a [`TlsConnector`] could not be made.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TlsConfigError {
     /// A file cannot be read.
@@ -350,6 +350,8 @@ impl fmt::Display for TlsConfigError {
         }
     }
 }
+
+debug_as_text!(TlsConfigError);
 
 impl std::error::Error for TlsConfigError {}
 

@@ -11,7 +11,7 @@ use crate::types::{LeaderEpoch, Offset};
 ///
 /// After an error the partition stands still: its position stays, nothing is skipped, and every poll without other data
 /// returns the error again, until the partition is sought or unassigned. Other partitions go on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConsumeError {
     /// OFFSET_OUT_OF_RANGE without a reset policy: records were deleted before they were read,
@@ -110,6 +110,12 @@ impl ConsumeError {
         }
     }
 
+    /// Returns `false`: temporary failures are retried inside, and all others last until the partition is sought.
+    #[must_use]
+    pub const fn is_retriable(&self) -> bool {
+        false
+    }
+
     /// The first offset that was not delivered; `None` if the error is not about an offset.
     #[must_use]
     pub const fn offset(&self) -> Option<Offset> {
@@ -172,4 +178,14 @@ impl fmt::Display for ConsumeError {
     }
 }
 
-impl std::error::Error for ConsumeError {}
+debug_as_text!(ConsumeError);
+
+impl std::error::Error for ConsumeError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Corrupt { cause, .. } => Some(cause),
+            Self::Refused { code, .. } => Some(code),
+            _ => None,
+        }
+    }
+}

@@ -7,7 +7,7 @@ use crate::protocol::ErrorCode;
 use crate::wire::{DecodeError, Str};
 
 /// An end of the membership that a retry cannot prevent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GroupError {
     /// The coordinator refuses the member for a reason without a variant of its own.
@@ -149,7 +149,17 @@ impl fmt::Display for GroupError {
     }
 }
 
-impl std::error::Error for GroupError {}
+debug_as_text!(GroupError);
+
+impl std::error::Error for GroupError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Refused { code, .. } => Some(code),
+            Self::MalformedSubscription { cause, .. } | Self::MalformedAssignment { cause, .. } => Some(cause),
+            _ => None,
+        }
+    }
+}
 
 /// The reason why partitions were lost without a rebalance that could be answered in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 //! Errors with `possibly_written`, and [`CommitError::Unknown`], must not be retried blindly: there was no response,
 //! and the records may be in the log.
 
+use std::error::Error;
 use std::fmt;
 use std::io::ErrorKind;
 
@@ -13,7 +14,7 @@ use crate::types::PartitionId;
 use crate::wire::Str;
 
 /// The reason why a record was not appended. Nothing of it is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AppendError {
     /// The buffer limit is reached: wait with `ready` and append again.
@@ -46,7 +47,7 @@ pub enum AppendError {
 }
 
 /// A batch that was not written to its partition, or may not have been.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct DeliveryError {
     /// The partition.
     pub partition: TopicPartition,
@@ -83,7 +84,7 @@ pub enum DeliveryCause {
 }
 
 /// Some of the appended records were not acknowledged, and never will be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FlushError {
     /// Batches failed since the last flush. Inside a transaction: abort it.
@@ -100,7 +101,7 @@ pub enum FlushError {
 }
 
 /// The cause of the failure of a transaction or of an operation on it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TransactionCause {
     /// A coordinator or a leader responded with this error code.
@@ -127,7 +128,7 @@ pub enum TransactionCause {
 }
 
 /// The outcome of a commit that did not succeed, by what the caller has to do next.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CommitError {
     /// EndTxn got no response: the transaction is committed or aborted, and this client does not know which.
@@ -148,7 +149,7 @@ pub enum CommitError {
 }
 
 /// The reason why a transaction could not be begun, aborted or recovered.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TransactionError {
     /// The coordinator sent no conclusive response in time. `recover` may be called again.
@@ -182,7 +183,7 @@ pub enum NotReady {
 }
 
 /// The reason why a producer could not be opened.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OpenError {
     /// The coordinator refused, and a retry would not help.
@@ -219,17 +220,144 @@ impl DeliveryError {
     }
 }
 
+impl AppendError {
+    /// Returns whether the same call may succeed later.
+    #[must_use]
+    pub const fn is_retriable(&self) -> bool {
+        matches!(self, Self::Full { .. })
+    }
+
+    /// Returns whether the open transaction has to be aborted.
+    #[must_use]
+    pub const fn requires_abort(&self) -> bool {
+        matches!(self, Self::TransactionFailed)
+    }
+
+    /// Returns whether the same call to this producer will always fail.
+    #[must_use]
+    pub const fn is_permanent(&self) -> bool {
+        match self {
+            Self::Full { .. } | Self::NotInTransaction | Self::TransactionFailed => false,
+            Self::RecordTooLarge { .. }
+            | Self::UnknownPartition { .. }
+            | Self::ForeignTopic
+            | Self::Closed
+            | Self::Stopped => true,
+        }
+    }
+}
+
+impl DeliveryError {
+    /// Returns whether the same records, sent again, may be written. They are doubled if they
+    /// [may have been written](Self::possibly_written).
+    #[must_use]
+    pub const fn is_retriable(&self) -> bool {
+        match self.cause {
+            DeliveryCause::Refused(code) => code.is_retriable(),
+            DeliveryCause::TimedOut(_) | DeliveryCause::OtherRecord(_) | DeliveryCause::Ended => true,
+            DeliveryCause::TransactionFailed => true,
+            DeliveryCause::Unsendable | DeliveryCause::Compression(_) => false,
+        }
+    }
+
+    /// Returns whether the cluster will always refuse these records, unless its settings or permissions change.
+    #[must_use]
+    pub const fn is_permanent(&self) -> bool {
+        !self.is_retriable()
+    }
+}
+
+impl FlushError {
+    /// Returns whether the transaction, if there is one, has to be aborted before anything else.
+    #[must_use]
+    pub const fn requires_abort(&self) -> bool {
+        matches!(self, Self::Transaction(_) | Self::NotReady(NotReady::NeedsAbort))
+    }
+
+    /// Returns whether the records that failed may be written if they are sent again.
+    #[must_use]
+    pub const fn is_retriable(&self) -> bool {
+        match self {
+            Self::Delivery { first, .. } => first.is_retriable(),
+            Self::Transaction(_) | Self::NotReady(_) => false,
+        }
+    }
+
+    /// Returns whether this producer cannot go on.
+    #[must_use]
+    pub const fn is_permanent(&self) -> bool {
+        matches!(self, Self::NotReady(NotReady::Finished | NotReady::Stopped))
+    }
+}
+
 impl CommitError {
     /// Whether `abort` has to be called next.
     #[must_use]
     pub const fn requires_abort(&self) -> bool {
-        matches!(self, Self::Abortable(_) | Self::GroupChanged(_))
+        matches!(self, Self::Abortable(_) | Self::GroupChanged(_) | Self::NotReady(NotReady::NeedsAbort))
     }
 
     /// Whether the producer cannot go on.
     #[must_use]
     pub const fn is_fatal(&self) -> bool {
         matches!(self, Self::Fenced(_) | Self::Fatal(_))
+    }
+
+    /// Returns whether the work of the transaction may be done again and committed by this producer, after `abort`
+    /// or `recover`.
+    #[must_use]
+    pub const fn is_retriable(&self) -> bool {
+        matches!(self, Self::Abortable(_) | Self::Unknown(_))
+    }
+
+    /// Returns whether the producer cannot go on; the same as [`is_fatal`](Self::is_fatal).
+    #[must_use]
+    pub const fn is_permanent(&self) -> bool {
+        self.is_fatal() || matches!(self, Self::NotReady(NotReady::Finished | NotReady::Stopped))
+    }
+}
+
+impl TransactionError {
+    /// Returns whether the call may succeed if it is repeated, or after `recover`.
+    #[must_use]
+    pub const fn is_retriable(&self) -> bool {
+        matches!(self, Self::TimedOut(_) | Self::NotReady(NotReady::NeedsRecover))
+    }
+
+    /// Returns whether the open transaction has to be aborted first.
+    #[must_use]
+    pub const fn requires_abort(&self) -> bool {
+        matches!(self, Self::NotReady(NotReady::NeedsAbort))
+    }
+
+    /// Returns whether the producer cannot go on.
+    #[must_use]
+    pub const fn is_permanent(&self) -> bool {
+        match self {
+            Self::Fenced(_) | Self::Fatal(_) => true,
+            Self::NotReady(state) => {
+                matches!(state, NotReady::Finished | NotReady::Stopped | NotReady::NotTransactional)
+            }
+            Self::TimedOut(_) => false,
+        }
+    }
+}
+
+impl OpenError {
+    /// Returns whether another attempt may succeed.
+    #[must_use]
+    pub const fn is_retriable(&self) -> bool {
+        match self {
+            Self::Refused(code) => code.is_retriable(),
+            Self::TimedOut { .. } | Self::NoThread(_) | Self::Stopped => true,
+            Self::Unsupported | Self::Compression(_) => false,
+        }
+    }
+
+    /// Returns whether another attempt with the same configuration must fail in the same way.
+    #[must_use]
+    pub const fn is_permanent(&self) -> bool {
+        !self.is_retriable()
     }
 }
 
@@ -358,10 +486,70 @@ impl fmt::Display for OpenError {
     }
 }
 
-impl std::error::Error for AppendError {}
-impl std::error::Error for DeliveryError {}
-impl std::error::Error for FlushError {}
-impl std::error::Error for TransactionCause {}
-impl std::error::Error for CommitError {}
-impl std::error::Error for TransactionError {}
-impl std::error::Error for OpenError {}
+debug_as_text!(AppendError, DeliveryError, FlushError, TransactionCause, CommitError, TransactionError, OpenError);
+
+impl Error for AppendError {}
+
+impl Error for DeliveryError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.cause {
+            DeliveryCause::Refused(code) | DeliveryCause::OtherRecord(code) | DeliveryCause::TimedOut(Some(code)) => {
+                Some(code)
+            }
+            DeliveryCause::Compression(error) => Some(error),
+            DeliveryCause::TimedOut(None)
+            | DeliveryCause::Unsendable
+            | DeliveryCause::TransactionFailed
+            | DeliveryCause::Ended => None,
+        }
+    }
+}
+
+impl Error for FlushError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Delivery { first, .. } => Some(first),
+            Self::Transaction(cause) => Some(cause),
+            Self::NotReady(_) => None,
+        }
+    }
+}
+
+impl Error for TransactionCause {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Refused { code, .. } | Self::TimedOut { last: Some(code), .. } => Some(code),
+            Self::Delivery(error) => Some(error),
+            Self::TimedOut { last: None, .. } | Self::Unsendable { .. } => None,
+        }
+    }
+}
+
+impl Error for CommitError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Unknown(cause) | Self::Abortable(cause) | Self::Fenced(cause) | Self::Fatal(cause) => Some(cause),
+            Self::GroupChanged(code) => Some(code),
+            Self::NotReady(_) => None,
+        }
+    }
+}
+
+impl Error for TransactionError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::TimedOut(cause) | Self::Fenced(cause) | Self::Fatal(cause) => Some(cause),
+            Self::NotReady(_) => None,
+        }
+    }
+}
+
+impl Error for OpenError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Refused(code) | Self::TimedOut { last: Some(code) } => Some(code),
+            Self::Compression(error) => Some(error),
+            Self::TimedOut { last: None } | Self::Unsupported | Self::NoThread(_) | Self::Stopped => None,
+        }
+    }
+}

@@ -106,7 +106,18 @@ impl fmt::Display for CloseCause {
     }
 }
 
-impl std::error::Error for CloseCause {}
+impl std::error::Error for CloseCause {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Sasl(error) => Some(error),
+            Self::Frame(error) => Some(error),
+            Self::Decode(error) => Some(error),
+            Self::Encode(_, error) => Some(error),
+            Self::Refused(code) => Some(code),
+            _ => None,
+        }
+    }
+}
 
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

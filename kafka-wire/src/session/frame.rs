@@ -130,7 +130,10 @@ impl fmt::Display for FrameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Oversized { length, limit_bytes, .. } => {
-                write!(f, "a frame of {length} bytes, above the limit of {limit_bytes} bytes (frame_limit)")
+                write!(
+                    f,
+                    "a frame of {length} bytes, above the limit of {limit_bytes} bytes (receive.message.max.bytes)"
+                )
             }
             Self::Negative { length, .. } => write!(f, "a frame of {length} bytes"),
         }

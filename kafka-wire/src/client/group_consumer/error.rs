@@ -9,7 +9,7 @@ use crate::protocol::ErrorCode;
 use crate::wire::Str;
 
 /// The reasons for which a poll fails.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum GroupConsumerError {
     /// No broker can be reached.
@@ -30,7 +30,7 @@ pub enum GroupConsumerError {
 }
 
 /// The reason why offsets were not committed.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum OffsetCommitError {
     /// The group went on without this member, and other members may have the partitions by now. They will process
@@ -49,6 +49,26 @@ pub enum OffsetCommitError {
     Closed,
 }
 
+impl GroupConsumerError {
+    /// Returns whether another poll may succeed without anybody's help.
+    #[must_use]
+    pub fn is_retriable(&self) -> bool {
+        match self {
+            Self::Connect(error) => error.is_retriable(),
+            Self::Offsets(error) => error.is_retriable(),
+            Self::Metadata(error) => error.is_retriable(),
+            Self::Group(_) | Self::Consume(_) => false,
+            Self::MissingTopic { .. } => true,
+        }
+    }
+
+    /// Returns whether polls fail until somebody changes a configuration, a permission or a position.
+    #[must_use]
+    pub fn is_permanent(&self) -> bool {
+        !self.is_retriable()
+    }
+}
+
 impl OffsetCommitError {
     /// Returns whether the same commit may succeed later.
     #[must_use]
@@ -58,6 +78,12 @@ impl OffsetCommitError {
             Self::StaleGeneration { .. } | Self::Closed => false,
             Self::Offsets(error) => error.code().is_none_or(ErrorCode::is_retriable),
         }
+    }
+
+    /// Returns whether the same commit must never be repeated, or would fail in the same way.
+    #[must_use]
+    pub fn is_permanent(&self) -> bool {
+        !self.is_retriable()
     }
 }
 
@@ -107,6 +133,8 @@ impl fmt::Display for OffsetCommitError {
         }
     }
 }
+
+debug_as_text!(GroupConsumerError, OffsetCommitError);
 
 impl std::error::Error for GroupConsumerError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {

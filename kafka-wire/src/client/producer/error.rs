@@ -9,7 +9,7 @@ use crate::producer::NotReady;
 use crate::wire::Str;
 
 /// The reason why a record was not accepted. Nothing of it is kept: it is certainly not written.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum SendError {
     /// The buffer (`buffer.memory`) was full for as long as `max.block.ms` allows; for `try_send` at that moment.
@@ -58,7 +58,28 @@ impl SendError {
     /// Whether the same call may succeed later.
     #[must_use]
     pub const fn is_retriable(&self) -> bool {
-        matches!(self, Self::BufferFull { .. } | Self::UnknownTopicYet { .. })
+        match self {
+            Self::BufferFull { .. } | Self::UnknownTopicYet { .. } => true,
+            Self::Topic(error) => error.is_retriable(),
+            Self::RecordTooLarge { .. }
+            | Self::UnknownPartition { .. }
+            | Self::NotInTransaction
+            | Self::TransactionFailed
+            | Self::Closed
+            | Self::Stopped => false,
+        }
+    }
+
+    /// Returns whether the open transaction has to be aborted.
+    #[must_use]
+    pub const fn requires_abort(&self) -> bool {
+        matches!(self, Self::TransactionFailed)
+    }
+
+    /// Returns whether this producer will never accept the record.
+    #[must_use]
+    pub const fn is_permanent(&self) -> bool {
+        !self.is_retriable() && !matches!(self, Self::NotInTransaction | Self::TransactionFailed)
     }
 }
 
@@ -85,6 +106,8 @@ impl fmt::Display for SendError {
         }
     }
 }
+
+debug_as_text!(SendError);
 
 impl std::error::Error for SendError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
