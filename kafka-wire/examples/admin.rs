@@ -3,7 +3,7 @@
 
 use std::error::Error;
 
-use kafka_wire::admin::{ConfigChange, ConfigResource, NewTopic};
+use kafka_wire::admin::{ConfigChange, ConfigResource, GroupFilter, NewTopic};
 use kafka_wire::client::{Client, ClientConfig};
 
 /// Every operation has an outcome for each item, so that a failure for one does not hide the others.
@@ -17,7 +17,7 @@ pub(crate) async fn admin(servers: &str, topic: &str) -> Result<(), Box<dyn Erro
     for (resource, outcome) in client.alter_configs(&[(resource, vec![change])]).await? {
         println!("{resource}: {outcome:?}");
     }
-    for group in client.list_groups().await? {
+    for group in client.list_groups(&GroupFilter::default()).await? {
         println!("group {} is {}", group.group_id, group.state);
     }
     Ok(())

@@ -1,7 +1,11 @@
 //! Administration by the client's methods, on both brokers. Tests of the single requests are in `admin_apis.rs`.
 
+#[path = "admin/cluster.rs"]
+mod cluster;
 #[path = "../../kafka-wire/examples/admin.rs"]
 mod example;
+#[path = "admin/partitions.rs"]
+mod partitions;
 
 use std::time::Duration;
 
@@ -10,12 +14,12 @@ use conformance::writer::Transactions;
 use conformance::{TestBroker, eventually, on_both_brokers};
 use kafka_wire::admin::{
     Acl, AclFilter, AclOperation, AclPattern, AclResource, ConfigChange, ConfigEntry, ConfigResource, ConfigSource,
-    ScramChange, ScramMechanism,
+    GroupFilter, ScramChange, ScramMechanism, TransactionFilter,
 };
 use kafka_wire::client::{Client, ClientConfig, commit_offsets, fetch_offsets};
 use kafka_wire::cluster::{CommittedOffset, GroupMetadata, TopicPartition};
 use kafka_wire::protocol::ErrorCode;
-use kafka_wire::types::{Offset, PartitionId};
+use kafka_wire::types::{BrokerId, Offset, PartitionId, ProducerId};
 use kafka_wire::wire::Str;
 
 on_both_brokers!(
@@ -102,8 +106,18 @@ async fn groups_are_listed_described_and_deleted(broker: TestBroker) {
     let offset = [(partition.clone(), CommittedOffset::new(Offset(0)))];
     commit_offsets(&client, &member, &offset).await.expect("a group without members takes offsets");
 
-    let listed = client.list_groups().await.expect("an answer");
+    let listed = client.list_groups(&GroupFilter::default()).await.expect("an answer");
     assert!(listed.iter().any(|one| one.group_id == group && &*one.state == "Empty"), "{listed:?}");
+    let count = async |filter: GroupFilter| {
+        let listed = client.list_groups(&filter).await.expect("an answer");
+        listed.iter().filter(|one| one.group_id == group).count()
+    };
+    let (empty, stable) = (vec!["Empty".into()], vec!["Stable".into()]);
+    let (classic, share) = (vec!["classic".into()], vec!["share".into()]);
+    assert_eq!(count(GroupFilter { states: empty, types: classic, ..GroupFilter::default() }).await, 1);
+    assert_eq!(count(GroupFilter { states: stable, ..GroupFilter::default() }).await, 0);
+    assert_eq!(count(GroupFilter { types: share, ..GroupFilter::default() }).await, 0);
+    assert_eq!(count(GroupFilter { protocol_types: vec!["connect".into()], ..GroupFilter::default() }).await, 0);
     let described = client.describe_groups(std::slice::from_ref(&group)).await.expect("an answer");
     let description = described[0].1.as_ref().expect("it is there");
     assert_eq!((&*description.state, description.members.len()), ("Empty", 0));
@@ -118,7 +132,7 @@ async fn groups_are_listed_described_and_deleted(broker: TestBroker) {
     let outcomes = client.delete_groups(&[missing, group.clone()]).await.expect("an answer");
     let codes: Vec<_> = outcomes.iter().map(|(_, outcome)| outcome.as_ref().map_err(|error| error.code)).collect();
     assert_eq!(codes, [Err(ErrorCode::GROUP_ID_NOT_FOUND), Ok(&())]);
-    let listed = client.list_groups().await.expect("an answer");
+    let listed = client.list_groups(&GroupFilter::default()).await.expect("an answer");
     assert!(listed.iter().all(|one| one.group_id != group), "{listed:?}");
 }
 
@@ -170,8 +184,22 @@ async fn transactions_are_listed_and_described(broker: TestBroker) {
     let partition = TopicPartition::new(topic.as_str(), PartitionId(0));
     transaction.write(&partition, &["open"]).await;
 
-    let listed = client.list_transactions().await.expect("an answer");
+    let listed = client.list_transactions(&TransactionFilter::default()).await.expect("an answer");
     assert!(listed.iter().any(|one| one.transactional_id == id && &*one.state == "Ongoing"), "{listed:?}");
+    let own = listed.iter().find(|one| one.transactional_id == id).expect("it is listed").clone();
+    let count = async |filter: TransactionFilter| {
+        let listed = client.list_transactions(&filter).await.expect("an answer");
+        listed.iter().filter(|one| **one == own).count()
+    };
+    let of = |producer| TransactionFilter { producers: vec![producer], ..TransactionFilter::default() };
+    assert_eq!((count(of(own.producer_id)).await, count(of(ProducerId(i64::MAX))).await), (1, 0));
+    let in_state = |state: &str| TransactionFilter { states: vec![state.into()], ..TransactionFilter::default() };
+    assert_eq!((count(in_state("Ongoing")).await, count(in_state("Empty")).await), (1, 0));
+    let hour = Some(Duration::from_secs(3_600));
+    assert_eq!(count(TransactionFilter { open_longer_than: hour, ..TransactionFilter::default() }).await, 0);
+    let pattern = Some(Str::from(format!("{}.*", &id[..id.len() - 1])));
+    assert_eq!(count(TransactionFilter { id_pattern: pattern, ..TransactionFilter::default() }).await, 1);
+
     let missing = Str::from(broker.unique("missing"));
     let described = client.describe_transactions(&[id.clone(), missing]).await.expect("an answer");
     let found = described[0].1.as_ref().expect("it is there");
@@ -201,3 +229,5 @@ async fn the_example_runs(broker: TestBroker) {
 }
 
 const WAIT: Duration = Duration::from_secs(30);
+/// Id of the only node, of either broker.
+const NODE: BrokerId = BrokerId(1);

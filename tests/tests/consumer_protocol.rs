@@ -10,6 +10,7 @@ use conformance::foreign::java;
 use conformance::reader::create_topic;
 use conformance::writer::write;
 use conformance::{TestBroker, eventually, on_both_brokers, within};
+use kafka_wire::admin::GroupFilter;
 use kafka_wire::client::{
     AssignmentChange, CallOptions, Client, ClientConfig, GroupConsumer, GroupConsumerBuilder, GroupConsumerError,
     GroupError, GroupProtocol, Lane, LostCause, Node, OffsetCommitError, Polled, ResetPolicy, Subscription,
@@ -440,7 +441,7 @@ async fn a_group_is_described_with_its_members(broker: TestBroker) {
         assert_eq!((&*own.topic_name, &own.partitions[..]), (&*topic, &[0, 1][..]));
     }
     assert_eq!(ErrorCode(groups[1].error_code), ErrorCode::GROUP_ID_NOT_FOUND);
-    let listed = client.list_groups().await.expect("the broker answers");
+    let listed = client.list_groups(&GroupFilter::default()).await.expect("the broker answers");
     let listed = listed.iter().find(|listed| listed.group_id == group_id).expect("it is there");
     assert_eq!((&*listed.protocol_type, &*listed.state), ("consumer", "Stable"));
     assert_eq!(listed.group_type.to_ascii_lowercase(), "consumer");
@@ -572,7 +573,7 @@ async fn a_group_of_javas_consumer_changes_over(broker: TestBroker) {
         let (topic, group, builder) = new_group(&broker, &client, 4).await;
         let java = start_java(&broker, &topic, &group, "20", javas);
         let has_joined = || async {
-            let described = client.list_groups().await.ok()?;
+            let described = client.list_groups(&GroupFilter::default()).await.ok()?;
             described.iter().any(|listed| *listed.group_id == *group && &*listed.state == "Stable").then_some(())
         };
         tokio::select! {

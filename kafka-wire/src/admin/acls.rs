@@ -88,6 +88,16 @@ numbers! {
     }
 }
 
+impl AclOperation {
+    /// Returns the operations of a bit set, in which bit `n` stands for the operation of the number `n` (KIP-430);
+    /// `None` if the broker did not tell.
+    #[must_use]
+    pub(super) fn from_bits(bits: i32) -> Option<Vec<Self>> {
+        let numbers = (0..31).filter(|number| bits & (1 << number) != 0);
+        (bits != i32::MIN).then(|| numbers.map(Self::from_number).collect())
+    }
+}
+
 numbers! {
     /// The way in which the name of an entry is matched.
     AclPattern {

@@ -1,4 +1,6 @@
-//! The list of the transactions of one broker (KIP-664).
+//! The list of the transactions of one broker (KIP-664, KIP-994, KIP-1152).
+
+use std::time::Duration;
 
 use crate::protocol::ErrorCode;
 use crate::protocol::list_transactions::{ListTransactionsRequest, ListTransactionsResponse};
@@ -16,10 +18,30 @@ pub struct TransactionListing {
     pub state: Str,
 }
 
-/// Makes a request for all transactions of a broker.
+/// A filter of transactions. The default matches every transactional id.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TransactionFilter {
+    /// States, such as `Ongoing`; empty for any.
+    pub states: Vec<Str>,
+    /// Producers; empty for any.
+    pub producers: Vec<ProducerId>,
+    /// Only transactions that have been open for longer than this. Brokers know it since Kafka 3.8.
+    pub open_longer_than: Option<Duration>,
+    /// Only ids that match this regular expression as a whole (RE2/J). Brokers know it since Kafka 4.1.
+    pub id_pattern: Option<Str>,
+}
+
+/// Makes a request for the transactions of a broker that match a filter.
 #[must_use]
-pub fn request() -> ListTransactionsRequest {
-    ListTransactionsRequest { duration_filter: -1, ..Default::default() }
+pub fn request(filter: &TransactionFilter) -> ListTransactionsRequest {
+    let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+    ListTransactionsRequest {
+        state_filters: filter.states.clone(),
+        producer_id_filters: filter.producers.iter().map(|producer| producer.0).collect(),
+        duration_filter: filter.open_longer_than.map_or(-1, millis),
+        transactional_id_pattern: filter.id_pattern.clone(),
+        ..Default::default()
+    }
 }
 
 /// Returns the transactions of one broker.

@@ -2,37 +2,61 @@
 //!
 //! `client` chooses the broker and retries.
 
+pub mod abort_transaction;
 pub mod acls;
 pub mod alter_configs;
 pub mod alter_scram_users;
+pub mod client_quotas;
 pub mod create_partitions;
 pub mod create_topics;
 pub mod delete_group_offsets;
 pub mod delete_groups;
 pub mod delete_records;
 pub mod delete_topics;
+pub mod describe_cluster;
 pub mod describe_configs;
 pub mod describe_groups;
+pub mod describe_producers;
 pub mod describe_scram_users;
+pub mod describe_topics;
 pub mod describe_transactions;
+pub mod elect_leaders;
+pub mod features;
+pub mod hanging;
+pub mod list_config_resources;
 pub mod list_groups;
 pub mod list_offsets;
 pub mod list_transactions;
+pub mod log_dirs;
+pub mod quorum;
+pub mod reassignments;
 pub mod remove_group_members;
 pub mod resource;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
+pub use abort_transaction::TransactionToAbort;
 pub use acls::{Acl, AclFilter, AclOperation, AclPattern, AclPermission, AclResource};
 pub use alter_configs::ConfigChange;
 pub use alter_scram_users::ScramChange;
+pub use client_quotas::{EntityQuotas, QuotaChange, QuotaEntity, QuotaFilter, QuotaKind, QuotaMatch};
+pub use describe_cluster::{BrokerDescription, ClusterDescription};
 pub use describe_configs::{ConfigEntry, ConfigSource};
 pub use describe_groups::{GroupDescription, MemberDescription};
+pub use describe_producers::ActiveProducer;
 pub use describe_scram_users::ScramUser;
+pub use describe_topics::{PartitionDescription, TopicDescription, TopicListing};
 pub use describe_transactions::TransactionDescription;
-pub use list_groups::GroupListing;
-pub use list_transactions::TransactionListing;
+pub use elect_leaders::ElectionType;
+pub use features::{FeatureLevels, FeatureUpdate, Features, UpgradeType};
+pub use hanging::OpenTransaction;
+pub use list_config_resources::ConfigResourceKind;
+pub use list_groups::{GroupFilter, GroupListing};
+pub use list_transactions::{TransactionFilter, TransactionListing};
+pub use log_dirs::{LogDir, LogDirReplica};
+pub use quorum::{QuorumDescription, QuorumReplica, Voter, VoterEndpoint};
+pub use reassignments::{OngoingReassignment, Reassignment};
 pub use resource::ConfigResource;
 
 use crate::cluster::TopicPartition;
@@ -62,7 +86,7 @@ impl NewTopic {
 }
 
 /// The reason why an operation on one item failed: a topic, a group, a resource, a user.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ItemError {
     /// The broker's code.
     pub code: ErrorCode,
@@ -74,14 +98,20 @@ pub struct ItemError {
 pub type TopicError = ItemError;
 
 impl ItemError {
+    /// Returns whether the same operation on the item may succeed later.
+    #[must_use]
+    pub const fn is_retriable(&self) -> bool {
+        self.code.is_retriable()
+    }
+
     /// Returns `Ok` for the code of success.
-    fn check(code: i16, message: Option<Str>) -> Result<(), Self> {
+    pub(crate) fn check(code: i16, message: Option<Str>) -> Result<(), Self> {
         let code = ErrorCode(code);
         if code.is_none() { Ok(()) } else { Err(Self { code, message }) }
     }
 
     /// The error for an item that the response leaves out.
-    const fn missing() -> Self {
+    pub(crate) const fn missing() -> Self {
         Self { code: ErrorCode::UNKNOWN_SERVER_ERROR, message: None }
     }
 }
@@ -97,12 +127,6 @@ pub enum ScramMechanism {
     /// SCRAM-SHA-512.
     Sha512,
 }
-
-    /// Returns whether the same operation on the item may succeed later.
-    #[must_use]
-    pub const fn is_retriable(&self) -> bool {
-        self.code.is_retriable()
-    }
 
 impl ScramMechanism {
     const fn number(self) -> i8 {

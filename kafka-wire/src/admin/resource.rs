@@ -44,6 +44,20 @@ impl ConfigResource {
         }
     }
 
+    /// Returns the resource of this kind and name in a response; `None` for a kind that this crate does not know.
+    pub(super) fn from_wire(kind: i8, name: Str) -> Option<Self> {
+        let id = || name.parse().ok().map(BrokerId);
+        match kind {
+            2 => Some(Self::Topic(name)),
+            4 if name.is_empty() => Some(Self::AllBrokers),
+            4 => id().map(Self::Broker),
+            8 => id().map(Self::BrokerLoggers),
+            16 => Some(Self::ClientMetrics(name)),
+            32 => Some(Self::Group(name)),
+            _ => None,
+        }
+    }
+
     /// Returns the only broker that knows it; `None` if every broker does.
     #[must_use]
     pub const fn broker(&self) -> Option<BrokerId> {

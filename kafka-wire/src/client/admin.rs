@@ -1,14 +1,14 @@
 //! Administration: the choice of brokers for its requests, and retries.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{CallOptions, Client, Lane, MetadataError, Node, RequestError, ResponseFuture};
+use super::leader_round::LeaderRound;
+use super::{CallOptions, Client, Lane, MetadataError, Node, RequestError};
 use crate::admin::{ListedOffset, NewTopic, OffsetSpec, TopicOutcomes};
 use crate::admin::{create_topics, delete_records, delete_topics, list_offsets};
 use crate::cluster::TopicPartition;
 use crate::protocol::{ErrorCode, Request};
-use crate::types::{BrokerId, IsolationLevel, LeaderEpoch, Offset};
+use crate::types::{IsolationLevel, LeaderEpoch, Offset, TimestampMs};
 use crate::wire::Str;
 
 impl Client {
@@ -50,12 +50,17 @@ impl Client {
     /// `request_timeout` is over. Cancel safe.
     ///
     /// # Errors
-    /// A topic or partition is missing, or some leader did not answer for `request_timeout`.
+    /// A topic or partition is missing, some leader did not answer for `request_timeout`, or a timestamp is negative.
     pub async fn list_offsets(
         &self,
         partitions: &[(TopicPartition, OffsetSpec)],
         isolation: IsolationLevel,
     ) -> Result<Vec<ListedOffset>, MetadataError> {
+        for (partition, spec) in partitions {
+            if let OffsetSpec::Timestamp(timestamp @ TimestampMs(..0)) = *spec {
+                return Err(MetadataError::NegativeTimestamp { partition: partition.clone(), timestamp });
+            }
+        }
         let ask = |asked: &[(TopicPartition, OffsetSpec, LeaderEpoch)]| list_offsets::request(asked, isolation);
         self.at_leaders(partitions, ask, |response| list_offsets::read(response).collect()).await
     }
@@ -77,88 +82,39 @@ impl Client {
     }
 
     /// Sends each query to the partition's leader, and again if the leader has moved; returns the answers in the
-    /// order of the queries.
+    /// order of the queries, or the first error that another attempt cannot help.
     async fn at_leaders<Q: Copy, R: Request, A>(
         &self,
         questions: &[(TopicPartition, Q)],
         ask: impl Fn(&[(TopicPartition, Q, LeaderEpoch)]) -> R,
         read: impl Fn(R::Response) -> Vec<(TopicPartition, Result<A, ErrorCode>)>,
     ) -> Result<Vec<A>, MetadataError> {
-        let deadline = self.now() + self.config().request_timeout;
-        let mut backoff = self.backoff();
-        let mut answers: Vec<Option<A>> = questions.iter().map(|_| None).collect();
+        let mut round = LeaderRound::new(self, questions.len());
         loop {
-            let asked = self.ask_leaders(questions, &answers, &ask).await?;
-            if asked.is_empty() {
-                return Ok(answers.into_iter().flatten().collect());
+            round.run(questions, &ask, &read).await;
+            if let Some(error) = round.failure() {
+                return Err(error);
             }
-            let mut failure = None;
-            for Asked { indices, response } in asked {
-                failure = match response.await {
-                    Ok(answered) => self.sort_in(read(answered.response), &indices, &mut answers).or(failure),
-                    Err(error) => {
-                        indices.keys().for_each(|partition| self.invalidate(&partition.topic));
-                        Some(MetadataError::Request(error))
-                    }
-                };
-            }
-            match failure {
-                Some(error) if !error.is_retriable() || self.now() >= deadline => return Err(error),
-                Some(_) => tokio::time::sleep(backoff.next_pause()).await,
-                None => {}
+            if !round.waits().await {
+                return round.outcomes(questions).into_iter().collect();
             }
         }
     }
 
-    /// Sends the queries without an answer to the leaders of their partitions.
-    ///
-    /// Answers are matched by partition, so a partition that is listed twice is queried once per round.
-    async fn ask_leaders<Q: Copy, R: Request, A>(
+    /// As `at_leaders`, with an outcome of its own for each query, so that a failure hides no other.
+    pub(super) async fn each_at_leader<Q: Copy, R: Request, A>(
         &self,
         questions: &[(TopicPartition, Q)],
-        answers: &[Option<A>],
         ask: impl Fn(&[(TopicPartition, Q, LeaderEpoch)]) -> R,
-    ) -> Result<Vec<Asked<R>>, MetadataError> {
-        let mut leaders: BTreeMap<BrokerId, BTreeMap<TopicPartition, (usize, Q, LeaderEpoch)>> = BTreeMap::new();
-        for (index, ((partition, question), answer)) in questions.iter().zip(answers).enumerate() {
-            if answer.is_none() {
-                let (leader, epoch) = self.leader(&partition.topic, partition.partition).await?;
-                let asked = leaders.entry(leader).or_default();
-                asked.entry(partition.clone()).or_insert((index, *question, epoch));
+        read: impl Fn(R::Response) -> Vec<(TopicPartition, Result<A, ErrorCode>)>,
+    ) -> Vec<Result<A, MetadataError>> {
+        let mut round = LeaderRound::new(self, questions.len());
+        loop {
+            round.run(questions, &ask, &read).await;
+            if !round.waits().await {
+                return round.outcomes(questions);
             }
         }
-        let asked = leaders.into_iter().map(|(leader, asked)| {
-            let list: Vec<_> =
-                asked.iter().map(|(partition, (_, question, epoch))| (partition.clone(), *question, *epoch)).collect();
-            let response = self.start(Node::Broker(leader), Lane::General, ask(&list), CallOptions::default());
-            Asked {
-                indices: asked.into_iter().map(|(partition, (index, _, _))| (partition, index)).collect(),
-                response,
-            }
-        });
-        Ok(asked.collect())
-    }
-
-    /// Stores a leader's answers with their queries; returns the last error among them.
-    fn sort_in<A>(
-        &self,
-        outcomes: Vec<(TopicPartition, Result<A, ErrorCode>)>,
-        indices: &BTreeMap<TopicPartition, usize>,
-        answers: &mut [Option<A>],
-    ) -> Option<MetadataError> {
-        let mut failure = None;
-        for (partition, outcome) in outcomes {
-            let slot = indices.get(&partition).and_then(|index| answers.get_mut(*index));
-            match (outcome, slot) {
-                (Ok(answer), Some(slot)) => *slot = Some(answer),
-                (Ok(_), None) => {}
-                (Err(code), _) => {
-                    self.invalidate(&partition.topic);
-                    failure = Some(MetadataError::Partition { partition, code });
-                }
-            }
-        }
-        failure
     }
 
     /// With KRaft any broker forwards the request to the controller; before, metadata names the broker
@@ -173,11 +129,4 @@ impl Client {
         let broker_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
         (broker_ms, CallOptions { timeout: Some(timeout + Duration::from_secs(5)), ..CallOptions::default() })
     }
-}
-
-/// A request to one leader, and the queries that it answers.
-struct Asked<R: Request> {
-    /// Index of each partition's query.
-    indices: BTreeMap<TopicPartition, usize>,
-    response: ResponseFuture<R>,
 }

@@ -1,30 +1,39 @@
-//! Administration of groups and transactions: each request goes to the coordinator, and is repeated if that has moved.
+//! Administration of groups: each request goes to the coordinator, and is repeated if that has moved.
 
 use super::{CallOptions, Client, CoordinatorError, Lane, Node};
-use crate::admin::{GroupDescription, GroupListing, ItemError, Outcomes, TransactionDescription, TransactionListing};
-use crate::admin::{
-    delete_group_offsets, delete_groups, describe_groups, describe_transactions, list_groups, list_transactions,
-    remove_group_members,
-};
+use crate::admin::{GroupDescription, GroupFilter, GroupListing, ItemError, Outcomes};
+use crate::admin::{delete_group_offsets, delete_groups, describe_groups, list_groups, remove_group_members};
 use crate::cluster::{CoordinatorKind, TopicPartition};
 use crate::protocol::{ErrorCode, Request};
 use crate::wire::Str;
 
 impl Client {
-    /// Returns the groups of the cluster, in the order of their ids.
+    /// Returns the groups of the cluster that match a filter, in the order of their ids.
     ///
     /// Every broker is asked for the groups that it coordinates. Cancel safe.
     ///
+    /// ```no_run
+    /// use kafka_wire::admin::GroupFilter;
+    ///
+    /// # async fn run(client: kafka_wire::client::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// let filter = GroupFilter { states: vec!["Empty".into()], ..GroupFilter::default() };
+    /// for group in client.list_groups(&filter).await? {
+    ///     println!("{} has no members", group.group_id);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// If a broker does not answer or refuses, since some groups would be missing then.
-    pub async fn list_groups(&self) -> Result<Vec<GroupListing>, CoordinatorError> {
+    pub async fn list_groups(&self, filter: &GroupFilter) -> Result<Vec<GroupListing>, CoordinatorError> {
         let cluster = self.metadata(&[]).await?;
         let mut found = Vec::new();
         for broker in cluster.brokers() {
-            let asked =
-                self.request(Node::Broker(broker.id), Lane::General, list_groups::request(), CallOptions::default());
+            let request = list_groups::request(filter);
+            let asked = self.request(Node::Broker(broker.id), Lane::General, request, CallOptions::default());
             let refused = |code| CoordinatorError::Refused { kind: CoordinatorKind::Group, key: Str::EMPTY, code };
-            found.extend(list_groups::read(asked.await?).map_err(refused)?);
+            found.extend(list_groups::read(filter, asked.await?).map_err(refused)?);
         }
         found.sort();
         found.dedup_by(|one, other| one.group_id == other.group_id);
@@ -109,47 +118,6 @@ impl Client {
         Ok(remove_group_members::read(instance_ids, response))
     }
 
-    /// Returns the transactional ids of the cluster, in order. Every broker is asked for those that it
-    /// coordinates. Cancel safe.
-    ///
-    /// # Errors
-    /// If a broker does not answer or refuses, since some would be missing then.
-    pub async fn list_transactions(&self) -> Result<Vec<TransactionListing>, CoordinatorError> {
-        let cluster = self.metadata(&[]).await?;
-        let mut found = Vec::new();
-        for broker in cluster.brokers() {
-            let request = list_transactions::request();
-            let asked = self.request(Node::Broker(broker.id), Lane::General, request, CallOptions::default());
-            let refused = |code| CoordinatorError::Refused { kind: TRANSACTION, key: Str::EMPTY, code };
-            found.extend(list_transactions::read(asked.await?).map_err(refused)?);
-        }
-        found.sort();
-        Ok(found)
-    }
-
-    /// Returns transactional ids with their last transaction, in the order of `transactional_ids`.
-    ///
-    /// An id that does not exist is an outcome of `TRANSACTIONAL_ID_NOT_FOUND`. Cancel safe.
-    ///
-    /// # Errors
-    /// If a coordinator does not answer, or is not found.
-    pub async fn describe_transactions(
-        &self,
-        transactional_ids: &[Str],
-    ) -> Result<Outcomes<Str, TransactionDescription>, CoordinatorError> {
-        type States = crate::protocol::describe_transactions::DescribeTransactionsResponse;
-
-        let mut found = Vec::with_capacity(transactional_ids.len());
-        for id in transactional_ids {
-            let ask = || describe_transactions::request(id);
-            let code =
-                |response: &_| first(response, |states: &States| &states.transaction_states, |one| one.error_code);
-            let response = self.at_coordinator(TRANSACTION, id, ask, code).await?;
-            found.push((id.clone(), describe_transactions::read(response)));
-        }
-        Ok(found)
-    }
-
     /// Asks the coordinator until it does not answer that it is not the coordinator, or not ready.
     pub(super) async fn at_coordinator<R: Request>(
         &self,
@@ -181,7 +149,6 @@ impl Client {
 }
 
 const GROUP: CoordinatorKind = CoordinatorKind::Group;
-const TRANSACTION: CoordinatorKind = CoordinatorKind::Transaction;
 
 type Described = crate::protocol::describe_groups::DescribeGroupsResponse;
 type Deleted = crate::protocol::delete_groups::DeleteGroupsResponse;

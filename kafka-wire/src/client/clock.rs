@@ -1,5 +1,7 @@
 //! The client's clock, the source of its moments.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use tokio::time::Instant;
 
 use crate::time::Moment;
@@ -23,4 +25,14 @@ impl Clock {
     pub(super) fn instant(self, moment: Moment) -> Instant {
         self.start + moment.since(Moment::ZERO)
     }
+}
+
+/// Returns the wall clock's time in milliseconds since 1970, to compare with timestamps of records.
+pub(super) fn now_ms() -> i64 {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "timestamps of records are of the wall clock, and this is the client"
+    )]
+    let now = SystemTime::now();
+    i64::try_from(now.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis()).unwrap_or(i64::MAX)
 }

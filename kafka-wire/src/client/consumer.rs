@@ -2,11 +2,12 @@
 
 use std::future::pending;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet};
 
+use super::clock::now_ms;
 use super::lock::lock;
 use super::{CallOptions, Client, Lane, MetadataError, Node, OwnLane};
 use crate::admin::OffsetSpec;
@@ -276,13 +277,8 @@ async fn list_one(
 
 /// Returns the time of day `age` ago.
 fn ago(age: Duration) -> TimestampMs {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "timestamps of records are of the wall clock, and this is the client"
-    )]
-    let now = SystemTime::now();
-    let then = now.duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(age);
-    TimestampMs(i64::try_from(then.as_millis()).unwrap_or(i64::MAX))
+    let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+    TimestampMs(now_ms().saturating_sub(age_ms).max(0))
 }
 
 /// Sleeps until the client's clock shows `moment`; for ever if it is `None`.

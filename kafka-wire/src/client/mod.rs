@@ -11,8 +11,12 @@
 
 mod address;
 mod admin;
+mod admin_cluster;
 mod admin_configs;
+mod admin_error;
 mod admin_groups;
+mod admin_partitions;
+mod admin_transactions;
 mod backoff;
 mod clock;
 mod config;
@@ -24,6 +28,7 @@ mod features;
 mod group;
 mod group_consumer;
 mod lane;
+mod leader_round;
 mod lock;
 mod metadata;
 mod offsets;
@@ -45,6 +50,7 @@ use std::time::Duration;
 pub use address::Address;
 pub use backoff::Backoff;
 pub use config::ClientConfig;
+pub use admin_error::AdminError;
 pub use consumer::Consumer;
 pub use error::{
     ConnectError, ConnectFailure, ConnectStage, CoordinatorError, Endpoint, MetadataError, NotSentCause, RequestError,

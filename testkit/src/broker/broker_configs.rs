@@ -74,6 +74,11 @@ pub(super) fn value(state: &State, setting: &Setting) -> Option<Str> {
     first.map(|(value, _)| value).or(setting.default.map(Str::from_static))
 }
 
+/// Whether a setting of true or false is true. A setting that Kafka does not have is false.
+pub(super) fn is_on(state: &State, name: &str) -> bool {
+    all().find(|setting| setting.name == name).and_then(|setting| value(state, &setting)).as_deref() == Some("true")
+}
+
 /// The settings of a group, each with the broker's setting that it takes its default from.
 pub(super) const OF_GROUPS: &[(&str, i8, &str, &str)] = &[
     ("consumer.assignment.interval.ms", INT, "1000", "group.consumer.assignment.interval.ms"),

@@ -47,4 +47,4 @@ fn describe(topic: &Topic, wanted: Option<&BTreeSet<(&str, i32)>>) -> DescribeLo
 }
 
 /// Name of the directory. Kafka's are absolute paths, so this is one too; it does not exist.
-const DIRECTORY: &str = "/memory";
+pub(super) const DIRECTORY: &str = "/memory";

@@ -8,6 +8,7 @@ mod add_partitions_to_txn;
 mod alter_client_quotas;
 mod alter_configs;
 mod alter_partition_reassignments;
+mod alter_replica_log_dirs;
 mod alter_user_scram_credentials;
 mod api_versions;
 mod config_resource;
@@ -28,6 +29,7 @@ mod describe_groups;
 mod describe_log_dirs;
 mod describe_producers;
 mod describe_quorum;
+mod describe_topic_partitions;
 mod describe_transactions;
 mod describe_user_scram_credentials;
 mod elect_leaders;
@@ -39,6 +41,7 @@ mod incremental_alter_configs;
 mod init_producer_id;
 mod join_group;
 mod leave_group;
+mod list_config_resources;
 mod list_groups;
 mod list_offsets;
 mod list_partition_reassignments;
@@ -53,6 +56,7 @@ mod sasl_authenticate;
 mod sasl_handshake;
 mod sync_group;
 mod txn_offset_commit;
+mod write_txn_markers;
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -104,13 +108,17 @@ const HANDLERS: &[Entry] = &[
     Entry::of::<api::describe_producers::DescribeProducersRequest>(),
     Entry::of::<api::describe_transactions::DescribeTransactionsRequest>(),
     Entry::of::<api::list_transactions::ListTransactionsRequest>(),
+    Entry::of::<api::write_txn_markers::WriteTxnMarkersRequest>(),
     Entry::of::<api::offset_delete::OffsetDeleteRequest>(),
     Entry::of::<api::offset_for_leader_epoch::OffsetForLeaderEpochRequest>(),
     Entry::of::<api::describe_log_dirs::DescribeLogDirsRequest>(),
+    Entry::of::<api::alter_replica_log_dirs::AlterReplicaLogDirsRequest>(),
     Entry::of::<api::describe_quorum::DescribeQuorumRequest>(),
     Entry::of::<api::elect_leaders::ElectLeadersRequest>(),
     Entry::of::<api::alter_partition_reassignments::AlterPartitionReassignmentsRequest>(),
     Entry::of::<api::list_partition_reassignments::ListPartitionReassignmentsRequest>(),
+    Entry::of::<api::describe_topic_partitions::DescribeTopicPartitionsRequest>(),
+    Entry::of::<api::list_config_resources::ListConfigResourcesRequest>(),
     Entry::of::<api::describe_acls::DescribeAclsRequest>(),
     Entry::of::<api::create_acls::CreateAclsRequest>(),
     Entry::of::<api::delete_acls::DeleteAclsRequest>(),

@@ -12,6 +12,7 @@ use kafka_wire::types::PartitionId;
 use kafka_wire::wire::Str;
 
 use super::{Client, Handled, Handler};
+use crate::broker::broker_configs;
 use crate::broker::internal_topics::is_internal;
 use crate::broker::log::{self, AppendInfo, Log, LogSettings};
 use crate::broker::partition::PartitionName;
@@ -122,7 +123,7 @@ impl Write<'_> {
 
     /// Checks that the partition is in the transaction. Version 12 and later add it with the first write to it
     /// (KIP-890, part 2). Before, the client has to have added it; the coordinator is asked unless the log has seen
-    /// the transaction already.
+    /// the transaction already, or the setting `transaction.partition.verification.enable` is off.
     fn check_transaction(
         &self,
         state: &mut State,
@@ -137,7 +138,7 @@ impl Write<'_> {
         let participant = || Participant::Partition(PartitionName { topic: topic.detached(), partition });
         let result = if self.version >= FIRST_THAT_ADDS {
             state.transactions.add(state.now, id, producer, [participant()])
-        } else if is_open {
+        } else if is_open || !broker_configs::is_on(state, "transaction.partition.verification.enable") {
             Ok(())
         } else {
             state.transactions.verify(id, producer, &participant())
