@@ -127,6 +127,8 @@ pub mod record;
 pub mod cluster;
 pub mod sasl;
 
+pub mod metrics;
+
 pub mod admin;
 pub mod consumer;
 pub mod group;

@@ -18,6 +18,7 @@ const KAFKA_WIRE: &[&[&str]] = &[
     &["wire"],
     &["record", "protocol"],
     &["cluster", "sasl"],
+    &["metrics"],
     &["session", "producer", "consumer", "group", "admin"],
     &["client"],
 ];

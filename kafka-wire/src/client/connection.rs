@@ -25,9 +25,10 @@ use super::{
     Backoff, BoxFuture, ConnectFailure, ConnectStage, Connector, DialError, Endpoint, NotSentCause, RequestError, Sasl,
     Transport,
 };
+use crate::metrics::BrokerCounters;
 use crate::protocol::ApiKey;
 use crate::sasl::{Exchange, SaslError};
-use crate::session::{Call, CallFailure, CloseCause, Session, SessionConfig, SessionEvent};
+use crate::session::{Call, CallFailure, CloseCause, Session, SessionConfig, SessionEvent, Traffic};
 use crate::time::Moment;
 
 /// The answer to a call, not decoded yet.
@@ -93,6 +94,7 @@ pub(super) struct ConnectionParts {
     pub(super) commands: mpsc::Receiver<Command>,
     /// Updated with the cluster's features each time versions are negotiated.
     pub(super) features: Arc<Features>,
+    pub(super) counters: Arc<BrokerCounters>,
 }
 
 /// The task of one connection.
@@ -160,6 +162,8 @@ impl Driver {
             has_moved |= self.poll_credentials(cx);
             has_moved |= self.poll_phase(cx);
             has_moved |= self.poll_time(cx);
+            // Whoever gets an answer finds it counted.
+            self.count();
             self.deliver();
             if self.session.closed().is_some() {
                 return Poll::Ready(());
@@ -177,7 +181,8 @@ impl Driver {
             match self.parts.commands.poll_recv(cx) {
                 Poll::Ready(Some(Command::Call(call))) => self.session.handle_call(call),
                 Poll::Ready(Some(Command::Throttle(pause))) => {
-                    self.session.handle_throttle(self.parts.clock.now(), pause)
+                    self.parts.counters.throttled(pause);
+                    self.session.handle_throttle(self.parts.clock.now(), pause);
                 }
                 Poll::Ready(None) => {
                     // Every handle was dropped. Answers that somebody still waits for are received before the end.
@@ -247,6 +252,7 @@ impl Driver {
             match poll_write_chunks(transport, &self.chunks, cx) {
                 Poll::Pending => return has_moved,
                 Poll::Ready(Ok(count)) if count > 0 => {
+                    self.parts.counters.moved(count, 0);
                     self.chunk_bytes -= count;
                     self.needs_flush = true;
                     has_moved = true;
@@ -275,7 +281,10 @@ impl Driver {
         // Dropping the unfinished read is safe: it has taken nothing then.
         match pin!(transport.read_buf(self.session.read_buffer())).poll(cx) {
             Poll::Pending => return false,
-            Poll::Ready(Ok(count)) if count > 0 => self.session.handle_read(),
+            Poll::Ready(Ok(count)) if count > 0 => {
+                self.parts.counters.moved(0, count);
+                self.session.handle_read();
+            }
             Poll::Ready(result) => self.handle_end(result.err()),
         }
         true
@@ -334,16 +343,37 @@ impl Driver {
                         *is_ready = true;
                     }
                     lock(&self.parts.health).succeeded();
+                    self.parts.counters.connected();
                     self.parts.features.note(&versions);
                 }
                 SessionEvent::Answered { tag, version, body } => drop(tag.send(Ok(RawAnswer { version, body }))),
                 SessionEvent::Written { tag } => self.unanswered.push(tag),
-                SessionEvent::Failed { tag, failure } => drop(tag.send(Err(self.request_error(failure)))),
+                SessionEvent::Failed { tag, failure } => {
+                    if !matches!(failure, CallFailure::Unanswered(_)) {
+                        self.parts.counters.unsent();
+                    }
+                    drop(tag.send(Err(self.request_error(failure))));
+                }
             }
         }
         if self.chunks.is_empty() && !self.needs_flush {
             for tag in self.unanswered.drain(..) {
                 drop(tag.send(Ok(RawAnswer { version: 0, body: Bytes::new() })));
+            }
+        }
+    }
+
+    /// Counts the requests and responses since the last call.
+    fn count(&mut self) {
+        let mut now = None;
+        while let Some(traffic) = self.session.poll_traffic() {
+            match traffic {
+                Traffic::Sent { api, is_answered } => self.parts.counters.sent(api, is_answered),
+                Traffic::Answered { api, sent } => {
+                    let now = *now.get_or_insert_with(|| self.parts.clock.now());
+                    self.parts.counters.answered(api, now - sent);
+                }
+                Traffic::Lost => self.parts.counters.lost(1),
             }
         }
     }
@@ -371,6 +401,8 @@ impl Driver {
         self.parts.session.api_versions_max = Some(0);
         let mut pinned = Session::new(self.parts.session.clone());
         self.session.take_waiting().for_each(|call| pinned.handle_call(call));
+        self.session.close(CloseCause::Ended);
+        self.count();
         self.session = pinned;
         self.chunks.clear();
         (self.chunk_bytes, self.needs_flush) = (0, false);
@@ -432,6 +464,7 @@ impl Driver {
         tracing::debug!(to = %self.parts.endpoint, %cause, "connection ended");
         if let Some(failure) = self.connect_failure(&cause) {
             lock(&self.parts.health).failed(self.parts.clock.now(), failure);
+            self.parts.counters.not_connected();
         }
         for tag in std::mem::take(&mut self.unanswered) {
             drop(tag.send(Err(self.request_error(CallFailure::Unanswered(cause.clone())))));
@@ -439,6 +472,7 @@ impl Driver {
         self.parts.commands.close();
         while let Ok(command) = self.parts.commands.try_recv() {
             if let Command::Call(call) = command {
+                self.parts.counters.unsent();
                 let error = self.request_error(CallFailure::NotSent(cause.clone()));
                 drop(call.tag.send(Err(error)));
             }

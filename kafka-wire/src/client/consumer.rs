@@ -16,10 +16,11 @@ use crate::consumer::{
     ConsumeError, ConsumerConfig, FetchFailure, Fetched, Fetcher, FetcherAction, Lookup, ResetPolicy, Ticket,
     Watermarks, at_version,
 };
+use crate::metrics::{ConsumerCounters, ConsumerMetrics};
 use crate::protocol::ErrorCode;
 use crate::protocol::fetch::FetchResponse;
 use crate::time::Moment;
-use crate::types::{LeaderEpoch, Offset, TimestampMs};
+use crate::types::{IsolationLevel, LeaderEpoch, Offset, TimestampMs};
 
 /// Reads the partitions that it is assigned, from the given offsets; it belongs to no group.
 ///
@@ -43,6 +44,7 @@ struct Shared {
     work: Notify,
     /// Wakes the reader: something was parked.
     data: Notify,
+    counters: ConsumerCounters,
 }
 
 impl Consumer {
@@ -51,7 +53,8 @@ impl Consumer {
     pub fn new(client: Client, config: ConsumerConfig) -> Self {
         let fetcher = Mutex::new(Fetcher::new(config));
         let (lane, work, data) = (client.own_lane(), Notify::new(), Notify::new());
-        let shared = Arc::new(Shared { client, lane, config, fetcher, work, data });
+        let counters = ConsumerCounters::default();
+        let shared = Arc::new(Shared { client, lane, config, fetcher, work, data, counters });
         let task = tokio::spawn(run(Arc::clone(&shared))).abort_handle();
         Self { shared, task }
     }
@@ -133,6 +136,29 @@ impl Consumer {
         self.shared.fetcher().watermarks(partition)
     }
 
+    /// Returns the number of offsets between the position and the end (the last stable offset if only committed records
+    /// are read), as of the last fetch. `None` before the first fetch.
+    #[must_use]
+    pub fn lag(&self, partition: &TopicPartition) -> Option<u64> {
+        let fetcher = self.shared.fetcher();
+        let Watermarks { high_watermark, last_stable_offset, .. } = fetcher.watermarks(partition)?;
+        let end = match self.shared.config.isolation {
+            IsolationLevel::ReadCommitted => last_stable_offset,
+            IsolationLevel::ReadUncommitted => high_watermark,
+        };
+        Some(u64::try_from(end.0.saturating_sub(fetcher.position(partition)?.0)).unwrap_or(0))
+    }
+
+    /// The numbers of what it has fetched so far, with the lags of the assigned partitions.
+    #[must_use]
+    pub fn metrics(&self) -> ConsumerMetrics {
+        let lags = self.assignment().into_iter().map(|partition| {
+            let lag = self.lag(&partition);
+            (partition, lag)
+        });
+        self.shared.counters.read(&self.shared.client.config().client_id, lags)
+    }
+
     /// Waits for data of any partition, in the order of arrival; waits for ever if nothing is assigned.
     ///
     /// The result may have no batch to deliver and yet move the position, over markers and aborted transactions.
@@ -153,8 +179,11 @@ impl Consumer {
     /// The result that [`poll`](Self::poll) would return without waiting.
     pub fn try_poll(&mut self) -> Option<Result<Fetched, ConsumeError>> {
         let next = self.shared.fetcher().take();
-        if next.is_some() {
+        if let Some(next) = &next {
             self.shared.work.notify_one();
+            if let Ok(fetched) = next {
+                self.shared.counters.delivered(fetched.partition(), fetched.size_bytes());
+            }
         }
         next
     }
@@ -188,7 +217,10 @@ impl Shared {
         let now = self.client.now();
         let mut fetcher = self.fetcher();
         match done {
-            Done::Fetched(ticket, answer) => fetcher.handle_fetched(now, ticket, answer),
+            Done::Fetched(ticket, answer) => {
+                self.counters.fetched(answer.is_ok());
+                fetcher.handle_fetched(now, ticket, answer);
+            }
             Done::Refreshed => fetcher.handle_refreshed(now),
             Done::LookedUp(lookup, answer) => fetcher.handle_lookup(now, &lookup, answer),
         }

@@ -82,6 +82,7 @@ use crate::time::Moment;
 use crate::types::BrokerId;
 use clock::Clock;
 use coordinator::Coordinators;
+use crate::metrics::ClientMetrics;
 use metadata::Metadata;
 use pool::Pool;
 
@@ -221,6 +222,12 @@ impl Client {
     /// more than zero means that a broker's encoding of some message differs from its schema.
     #[must_use]
     pub fn ignored_bytes(&self) -> u64 {
+    /// The numbers of its connections and requests so far, with those of its clones, producers and consumers.
+    #[must_use]
+    pub fn metrics(&self) -> ClientMetrics {
+        self.shared.pool.metrics()
+    }
+
         self.shared.pool.ignored_bytes()
     }
 }

@@ -16,6 +16,7 @@ use super::connection::{Command, ConnectionParts, Driver, Health, RawAnswer};
 use super::features::Features;
 use super::lock::lock;
 use super::{Backoff, ClientConfig, Connector, Endpoint, Lane, NotSentCause, RequestError, Sasl};
+use crate::metrics::{BrokerCounters, ClientCounters, ClientMetrics};
 use crate::rng::Rng;
 use crate::session::{Call, CloseCause, Outgoing, SessionConfig};
 use crate::time::Moment;
@@ -48,10 +49,12 @@ pub(super) struct Pool {
     seeds: Mutex<Rng>,
     features: Arc<Features>,
     ignored_bytes: Arc<AtomicU64>,
+    counters: Arc<ClientCounters>,
 }
 
 struct Slot {
     endpoint: Arc<Endpoint>,
+    counters: Arc<BrokerCounters>,
     commands: Option<mpsc::Sender<Command>>,
     health: Arc<Mutex<Health>>,
 }
@@ -68,6 +71,7 @@ impl Pool {
             lanes: AtomicU64::new(0),
             features: Arc::default(),
             ignored_bytes: Arc::default(),
+            counters: Arc::default(),
         }
     }
 
@@ -84,6 +88,7 @@ impl Pool {
             lanes: AtomicU64::new(0),
             features: Arc::clone(&self.features),
             ignored_bytes: Arc::clone(&self.ignored_bytes),
+            counters: Arc::clone(&self.counters),
         }
     }
 
@@ -104,6 +109,11 @@ impl Pool {
     /// Finalized level of a feature, by the newest announcement of any broker.
     pub(super) fn feature(&self, name: &str) -> Option<i16> {
         self.features.level(name)
+    }
+
+    /// The numbers of this pool and of those that were forked from it.
+    pub(super) fn metrics(&self) -> ClientMetrics {
+        self.counters.read(&self.config.client_id)
     }
 
     /// Number of bytes after the last field of answers.
@@ -130,7 +140,7 @@ impl Pool {
         let (tag, answer) = oneshot::channel();
         let Submission { message, max_version, deadline } = submission.clone();
         let command = Command::Call(Call { message, max_version, deadline, tag });
-        match slot.send(command, || self.spawn(&slot.endpoint, &slot.health)) {
+        match slot.send(command, || self.spawn(slot)) {
             Ok(commands) => {
                 let pending = Pending {
                     answer,
@@ -173,6 +183,7 @@ impl Pool {
             let Some(mut slot) = slots.remove(&key) else { return };
             if let Some((id, endpoint)) = brokers.iter().find(|(_, broker)| broker.address == slot.endpoint.address) {
                 slot.endpoint = Arc::new(endpoint.clone());
+                slot.counters.adopt(*id);
                 slots.entry((Target::Broker(*id), lane)).or_insert(slot);
             }
         }
@@ -180,13 +191,14 @@ impl Pool {
 
     fn slot(&self, endpoint: Endpoint) -> Slot {
         let health = Arc::new(Mutex::new(Health::new(self.backoff())));
-        Slot { endpoint: Arc::new(endpoint), commands: None, health }
+        let counters = self.counters.broker(endpoint.broker, &endpoint.address.to_string());
+        Slot { endpoint: Arc::new(endpoint), counters, commands: None, health }
     }
 
-    fn spawn(&self, endpoint: &Arc<Endpoint>, health: &Arc<Mutex<Health>>) -> mpsc::Sender<Command> {
+    fn spawn(&self, slot: &Slot) -> mpsc::Sender<Command> {
         let (sender, commands) = mpsc::channel(self.config.queue_limit.max(1));
         let parts = ConnectionParts {
-            endpoint: Arc::clone(endpoint),
+            endpoint: Arc::clone(&slot.endpoint),
             connector: Arc::clone(&self.connector),
             clock: self.clock,
             connect_timeout: self.config.connect_timeout,
@@ -198,9 +210,10 @@ impl Pool {
                 reauthenticate_percent: 85 + u32::try_from(lock(&self.seeds).next_u64() % 11).unwrap_or_default(),
             },
             sasl: self.config.sasl.clone(),
-            health: Arc::clone(health),
+            health: Arc::clone(&slot.health),
             commands,
             features: Arc::clone(&self.features),
+            counters: Arc::clone(&slot.counters),
         };
         self.runtime.spawn(async move { Driver::new(parts).run().await });
         sender

@@ -444,6 +444,12 @@ impl Accumulator {
         self.buffer_limit_bytes.saturating_sub(self.buffered_bytes)
     }
 
+    /// Most bytes of records that may wait for their acknowledgement.
+    #[must_use]
+    pub fn limit_bytes(&self) -> usize {
+        self.buffer_limit_bytes
+    }
+
     /// Bytes of records that wait for their acknowledgement, before compression.
     #[must_use]
     pub fn buffered_bytes(&self) -> usize {

@@ -71,6 +71,10 @@ pub struct Settled {
     pub failed_records: u64,
     /// A batch that was larger than its topic allows and is sent again in parts: its partition, and its size in bytes.
     pub split: Option<(TopicPartition, usize)>,
+    /// Number of such batches.
+    pub split_batches: u64,
+    /// Number of attempts that have failed and are repeated.
+    pub retries: u64,
 }
 
 /// A batch, or a part of one, that has left the outbox.
@@ -86,6 +90,12 @@ pub struct SettledBatch {
     pub bytes: Bytes,
     /// Whether the whole batch has left with it.
     pub ends_batch: bool,
+    /// Number of its records.
+    pub record_count: i32,
+    /// Bytes of it as it was sent, or in the buffer if it was not sent.
+    pub batch_bytes: usize,
+    /// Whether it was acknowledged, and has not failed.
+    pub is_acknowledged: bool,
 }
 
 /// The closed batches of all partitions that are not acknowledged yet.
@@ -288,6 +298,9 @@ impl Outbox {
             self.settle(slot, finished, batch_bytes, found);
         }
     }
+                self.settled.split_batches += 1;
+            } else if finished.is_none() {
+                self.settled.retries += 1;
 
     /// The time at which to poll even if nothing happens: a pause is over, or a batch has to be given up.
     #[must_use]
@@ -437,6 +450,9 @@ impl Outbox {
             last_offset: finished.last_offset,
             bytes: finished.bytes,
             ends_batch: finished.ends_batch,
+            record_count: finished.record_count,
+            batch_bytes,
+            is_acknowledged: finished.failure.is_none(),
         });
     }
 }

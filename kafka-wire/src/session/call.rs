@@ -128,6 +128,28 @@ pub enum SessionEvent<T> {
     },
 }
 
+/// A request or a response of a session, for those who count them. Requests that negotiate and authenticate are among
+/// them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Traffic {
+    /// A request was handed to the transport.
+    Sent {
+        /// Its API.
+        api: ApiKey,
+        /// Whether the broker answers it.
+        is_answered: bool,
+    },
+    /// A response came.
+    Answered {
+        /// The API.
+        api: ApiKey,
+        /// The time at which the request was handed to the transport.
+        sent: Moment,
+    },
+    /// The connection has ended before the response of a request.
+    Lost,
+}
+
 /// The reason why a call has no answer, which also tells whether the broker can have seen it.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]

@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
-pub use call::{ByVersion, Call, CallFailure, Outgoing, SessionEvent, Unanswered};
+pub use call::{ByVersion, Call, CallFailure, Outgoing, SessionEvent, Traffic, Unanswered};
 pub use close::{CloseCause, Peer};
 pub use frame::{FrameError, FrameSplitter};
 pub use versions::{BrokerVersions, UnsupportedVersion};
@@ -86,6 +86,10 @@ pub struct Session<T> {
     /// Whether the broker has answered any call.
     has_answered: bool,
     events: VecDeque<SessionEvent<T>>,
+    /// Requests and responses that the owner has not counted yet.
+    traffic: VecDeque<Traffic>,
+    /// The time at which ApiVersions was last written.
+    negotiated_at: Moment,
 }
 
 #[derive(Debug)]
@@ -108,6 +112,7 @@ struct InFlight<T> {
     correlation_id: i32,
     api: ApiKey,
     version: i16,
+    sent: Moment,
     deadline: Moment,
     /// `None` for a request of the session itself, which authenticates.
     tag: Option<T>,
@@ -131,6 +136,8 @@ impl<T> Session<T> {
             renewal: None,
             has_answered: false,
             events: VecDeque::new(),
+            traffic: VecDeque::new(),
+            negotiated_at: Moment::ZERO,
         }
     }
 
@@ -211,6 +218,10 @@ impl<T> Session<T> {
         if self.is_closed() {
             return;
         }
+        let is_negotiating = matches!(&self.state, State::Negotiating(negotiation) if negotiation.is_sent());
+        for _ in 0..self.in_flight.len() + usize::from(is_negotiating) {
+            self.count(Traffic::Lost);
+        }
         for tag in self.in_flight.drain(..).filter_map(|request| request.tag) {
             let failure = CallFailure::Unanswered(cause.clone());
             self.events.push_back(SessionEvent::Failed { tag, failure });
@@ -279,6 +290,8 @@ impl<T> Session<T> {
             let version = negotiation.version();
             let frame = encode_frame(&self.config.client_id, correlation_id, &request, version);
             added += append(chunks, frame.expect("ApiVersions encodes at each of its versions"));
+            self.negotiated_at = now;
+            self.count(Traffic::Sent { api: ApiKey::ApiVersions, is_answered: true });
         }
         let State::Ready(versions) = &self.state else { return added };
         let versions = Arc::clone(versions);
@@ -286,11 +299,11 @@ impl<T> Session<T> {
             self.plan_renewal(now, lifetime);
         }
         if self.login.is_some() {
-            return added + self.write_login(&versions, chunks);
+            return added + self.write_login(now, &versions, chunks);
         }
         while added < room_bytes && now >= self.muted_until {
             let Some(call) = self.waiting.pop_front() else { break };
-            added += self.write_call(call, &versions, chunks);
+            added += self.write_call(now, call, &versions, chunks);
         }
         added
     }
@@ -298,6 +311,18 @@ impl<T> Session<T> {
     /// The next event, oldest first; `None` if there are no more.
     pub fn poll(&mut self) -> Option<SessionEvent<T>> {
         self.events.pop_front()
+    }
+
+    /// The next request or response to count, oldest first; `None` if there are no more. An owner that counts nothing
+    /// may leave them: at most `TRAFFIC_MAX` of them are kept.
+    pub fn poll_traffic(&mut self) -> Option<Traffic> {
+        self.traffic.pop_front()
+    }
+
+    fn count(&mut self, traffic: Traffic) {
+        if self.traffic.len() < TRAFFIC_MAX {
+            self.traffic.push_back(traffic);
+        }
     }
 
     /// The latest time for the next [`Session::handle_timeout`] and [`Session::transmit`]; it may be
@@ -336,7 +361,13 @@ impl<T> Session<T> {
         self.closed().is_some()
     }
 
-    fn write_call(&mut self, call: Call<T>, versions: &BrokerVersions, chunks: &mut VecDeque<Bytes>) -> usize {
+    fn write_call(
+        &mut self,
+        now: Moment,
+        call: Call<T>,
+        versions: &BrokerVersions,
+        chunks: &mut VecDeque<Bytes>,
+    ) -> usize {
         let api = call.message.api();
         let version = match versions.pick(api, call.max_version) {
             Ok(version) => version,
@@ -346,8 +377,10 @@ impl<T> Session<T> {
             Ok(frame) => {
                 let correlation_id = take_correlation(&mut self.next_correlation);
                 let Call { message, deadline, tag, .. } = call;
+                self.count(Traffic::Sent { api, is_answered: message.is_answered() });
                 if message.is_answered() {
-                    self.in_flight.push_back(InFlight { correlation_id, api, version, deadline, tag: Some(tag) });
+                    let tag = Some(tag);
+                    self.in_flight.push_back(InFlight { correlation_id, api, version, sent: now, deadline, tag });
                 } else {
                     self.events.push_back(SessionEvent::Written { tag });
                 }
@@ -358,7 +391,7 @@ impl<T> Session<T> {
     }
 
     /// Writes the next request of the authentication, if it is this side's turn.
-    fn write_login(&mut self, versions: &BrokerVersions, chunks: &mut VecDeque<Bytes>) -> usize {
+    fn write_login(&mut self, now: Moment, versions: &BrokerVersions, chunks: &mut VecDeque<Bytes>) -> usize {
         let Some(login) = &mut self.login else { return 0 };
         let (Some(api), deadline) = (login.wants(), login.deadline) else { return 0 };
         // Version 0 of SaslHandshake is followed by bytes without headers, which this crate does not support.
@@ -371,7 +404,9 @@ impl<T> Session<T> {
         let correlation_id = take_correlation(&mut self.next_correlation);
         match encode_frame(&self.config.client_id, correlation_id, &*request, version) {
             Ok(frame) => {
-                self.in_flight.push_back(InFlight { correlation_id, api, version, deadline, tag: None });
+                let login = InFlight { correlation_id, api, version, sent: now, deadline, tag: None };
+                self.in_flight.push_back(login);
+                self.count(Traffic::Sent { api, is_answered: true });
                 append(chunks, frame)
             }
             Err(error) => {
@@ -435,7 +470,8 @@ impl<T> Session<T> {
         let Some(request) = is_due.then(|| self.in_flight.pop_front()).flatten() else {
             return self.close(CloseCause::UnknownCorrelation { expected, received });
         };
-        let InFlight { api, version, tag, .. } = request;
+        let InFlight { api, version, sent, tag, .. } = request;
+        self.count(Traffic::Answered { api, sent });
         let body = ResponseHeader::decode(&mut reader, api.response_header_version(version)).map(|_| reader.rest());
         match body {
             Ok(body) => match tag {
@@ -456,6 +492,7 @@ impl<T> Session<T> {
     }
 
     fn handle_negotiation(&mut self, frame: Bytes) {
+        self.count(Traffic::Answered { api: ApiKey::ApiVersions, sent: self.negotiated_at });
         let State::Negotiating(negotiation) = &mut self.state else { return };
         let deadline = negotiation.deadline();
         match negotiation.handle_answer(frame) {
@@ -533,6 +570,9 @@ fn append(chunks: &mut VecDeque<Bytes>, frame: Vec<Bytes>) -> usize {
 const NEGOTIATION_FRAME_LIMIT: usize = 1024 * 1024;
 /// Longest pause that is honoured. A broker's quota window is some seconds, so a longer one makes no sense.
 const THROTTLE_MAX: Duration = Duration::from_secs(60);
+
+/// Most requests and responses that wait to be counted. An owner counts them whenever it moves bytes.
+const TRAFFIC_MAX: usize = 100_000;
 
 #[cfg(test)]
 mod tests;

@@ -37,6 +37,11 @@ impl Negotiation {
         self.version
     }
 
+    /// Whether a request waits for its answer.
+    pub(super) const fn is_sent(&self) -> bool {
+        self.open.is_some()
+    }
+
     /// The request to send now, if there is one.
     pub(super) fn next_request(&self) -> Option<ApiVersionsRequest> {
         self.open.is_none().then(|| ApiVersionsRequest {

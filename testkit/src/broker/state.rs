@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use kafka_wire::protocol::fetch::FetchRequest;
 use kafka_wire::protocol::header::ResponseHeader;
-use kafka_wire::protocol::{ErrorCode, Message};
+use kafka_wire::protocol::{ApiKey, ErrorCode, Message};
 use kafka_wire::rng::Rng;
 use kafka_wire::time::Moment;
 use kafka_wire::types::{BrokerId, PartitionId, TimestampMs};
@@ -56,6 +56,8 @@ pub struct State {
     pub scram: ScramCredentials,
     /// Users of the connections, and the progress of their authentication.
     pub logins: Logins,
+    /// Number of requests that were taken up, by API.
+    pub requests: BTreeMap<ApiKey, u64>,
     /// Bytes after the last field of requests, which were ignored.
     pub ignored_bytes: u64,
     /// Bytes that answers may still allocate; see [`Core::set_answer_room`](super::Core::set_answer_room).
@@ -116,6 +118,7 @@ impl State {
             quotas: ClientQuotas::default(),
             scram: logins.credentials(),
             logins,
+            requests: BTreeMap::new(),
             ignored_bytes: 0,
             answer_room_bytes: usize::MAX,
             is_short_by_answers: false,

@@ -34,6 +34,7 @@ use crate::consumer::{BatchRecords, ConsumerRecord, FetchedBatch, Watermarks};
 pub use crate::group::ownership::AssignmentChange;
 use crate::group::ownership::Ownership;
 use crate::group::{GroupError, GroupProtocol};
+use crate::metrics::ConsumerMetrics;
 use crate::types::{IsolationLevel, Offset};
 use crate::wire::Str;
 
@@ -310,6 +311,16 @@ impl GroupConsumer {
             IsolationLevel::ReadUncommitted => high_watermark,
         };
         Some(u64::try_from(end.0.saturating_sub(self.position(partition)?.0)).unwrap_or(0))
+    }
+
+    /// The numbers of what it has fetched so far, with the lags of the assigned partitions.
+    #[must_use]
+    pub fn metrics(&self) -> ConsumerMetrics {
+        let mut metrics = self.consumer.metrics();
+        for (partition, of_partition) in &mut metrics.partitions {
+            of_partition.lag = self.lag(partition);
+        }
+        metrics
     }
 
     /// Returns the ends of the partition as of its last fetch.

@@ -5,6 +5,7 @@ use tokio::sync::oneshot;
 use super::super::{Client, MetadataError, NotSentCause, RequestError};
 use super::engine::{Engine, GroupOffsets};
 use super::shared::LookupError;
+use crate::metrics::ProducerMetrics;
 use crate::producer::accumulator::NewRecord;
 use crate::producer::{
     AppendError, CommitError, Delivery, FlushError, NotReady, OpenError, ProducerConfig, Recovered, RunsOn,
@@ -187,6 +188,12 @@ impl ExclusiveProducer {
     /// or the coordinator's timeout, may have come before or after the commit; the committed offsets of the group tell.
     pub async fn recover(&mut self) -> Result<Recovered, TransactionError> {
         self.engine.recover().await
+    }
+
+    /// The numbers of its batches and its buffer so far. Those of its requests are the client's: [`Client::metrics`].
+    #[must_use]
+    pub fn metrics(&self) -> ProducerMetrics {
+        self.engine.shared.metrics(&self.engine.client.config().client_id)
     }
 
     /// Flushes or, inside a transaction, aborts it; then ends the sender.

@@ -11,6 +11,7 @@ use super::engine::{Engine, GroupOffsets};
 use super::error::SendError;
 use super::shared::{Buffer, Gate, LookupError, Turn, Waiting};
 use crate::cluster::TopicPartition;
+use crate::metrics::ProducerMetrics;
 use crate::producer::accumulator::{Accumulator, NewRecord};
 use crate::producer::partitioner::{Queue, Queues};
 use crate::producer::{
@@ -153,6 +154,13 @@ impl Producer {
     pub async fn close(&self) -> Result<(), FlushError> {
         self.shut();
         self.inner.engine.close().await
+    }
+
+    /// The numbers of its batches and its buffer so far. Those of its requests are the client's: [`Client::metrics`].
+    #[must_use]
+    pub fn metrics(&self) -> ProducerMetrics {
+        let engine = &self.inner.engine;
+        engine.shared.metrics(&engine.client.config().client_id)
     }
 
     /// Ends at once: unacknowledged records fail, and the [`Delivery`] of each tells whether it may have been written.

@@ -196,6 +196,9 @@ impl Sender {
         if !settled.batches.is_empty() {
             let mut buffer = self.shared.buffer();
             for batch in settled.batches {
+                let topic = buffer.accumulator.topic_partition(batch.slot).topic;
+                let records = u64::from(batch.record_count.unsigned_abs());
+                self.shared.counters.settled(&topic, records, batch.batch_bytes, batch.is_acknowledged);
                 buffer.accumulator.release(batch.released_bytes);
                 if batch.ends_batch {
                     buffer.accumulator.settle(batch.slot);
@@ -205,6 +208,9 @@ impl Sender {
                 }
                 buffer.accumulator.recycle(batch.bytes);
             }
+        }
+        if settled.retries > 0 || settled.split_batches > 0 {
+            self.shared.counters.repeated(settled.retries, settled.split_batches);
         }
         if let Some((partition, batch_bytes)) = settled.split
             && !std::mem::replace(&mut self.has_told_of_split, true)

@@ -9,6 +9,7 @@ use tokio::sync::{Notify, oneshot};
 use super::super::MetadataError;
 use super::clock::TimeOfDay;
 use crate::cluster::{CommittedOffset, GroupMetadata, TopicPartition};
+use crate::metrics::{ProducerCounters, ProducerMetrics};
 use crate::producer::accumulator::{Accumulator, Slot};
 use crate::producer::partitioner::Chooser;
 use crate::producer::transaction::{Ended, TransactionManager};
@@ -24,6 +25,7 @@ pub(super) struct Shared {
     core: Mutex<Core>,
     /// Wakes the sender.
     pub(super) wake: Notify,
+    pub(super) counters: ProducerCounters,
 }
 
 /// The state for appending: the sender locks it only to take batches and to release room.
@@ -145,13 +147,25 @@ impl Shared {
             is_closed: false,
             has_stopped: false,
         };
-        Self { buffer: Mutex::new(buffer), core: Mutex::new(core), wake: Notify::new() }
+        let counters = ProducerCounters::default();
+        Self { buffer: Mutex::new(buffer), core: Mutex::new(core), wake: Notify::new(), counters }
     }
 
     /// A panic of the other side leaves at worst an unfinished batch, which is never sent.
     #[inline]
     pub(super) fn buffer(&self) -> MutexGuard<'_, Buffer> {
         self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The numbers of the producer so far.
+    pub(super) fn metrics(&self, client_id: &Str) -> ProducerMetrics {
+        let buffer = self.buffer();
+        ProducerMetrics {
+            buffer_used_bytes: buffer.accumulator.buffered_bytes() as u64,
+            buffer_limit_bytes: buffer.accumulator.limit_bytes() as u64,
+            waiting_sends: buffer.waiting.len() as u64,
+            ..self.counters.read(client_id)
+        }
     }
 
     /// See [`Self::buffer`]; the manager's steps are complete or have not happened.

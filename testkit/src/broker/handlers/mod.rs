@@ -226,6 +226,7 @@ fn serve<H: Handler>(
     let mut reader = Reader::new(body);
     let request = H::decode(&mut reader, context.version)?;
     state.ignore_trailing(context, reader.left());
+    *state.requests.entry(context.api).or_default() += 1;
     debug!(api = %context.api, version = context.version, connection = context.connection.0, client = %client.id.as_str(), "request");
     trace!(?request);
     let answer = match treatment {
