@@ -222,7 +222,14 @@ impl Shared {
                 fetcher.handle_fetched(now, ticket, answer);
             }
             Done::Refreshed => fetcher.handle_refreshed(now),
-            Done::LookedUp(lookup, answer) => fetcher.handle_lookup(now, &lookup, answer),
+            Done::LookedUp(lookup, answer) => {
+                let Lookup { partition, policy, .. } = &lookup;
+                match answer {
+                    Ok(offset) => tracing::info!(%partition, %offset, ?policy, "the position was reset"),
+                    Err(code) => tracing::debug!(%partition, %code, ?policy, "no offset to reset the position to"),
+                }
+                fetcher.handle_lookup(now, &lookup, answer);
+            }
         }
     }
 }
@@ -259,6 +266,7 @@ async fn perform(client: Client, lane: Lane, config: ConsumerConfig, action: Fet
             let build = move |version| at_version(&request, version);
             let answer = client.request_by_version(Node::Broker(leader), lane, build, options).await;
             let answer = answer.map(|(response, version)| (version, response)).map_err(|error| {
+                tracing::debug!(broker = %leader, %error, "fetch");
                 if error.is_retriable() {
                     FetchFailure::Unreachable
                 } else {

@@ -32,6 +32,7 @@ impl Client {
         loop {
             let error = match self.find_coordinator(kind, &key).await {
                 Ok(id) => {
+                    tracing::debug!(%kind, key = %key, broker = %id, "coordinator found");
                     lock(&self.shared.coordinators).insert((kind, key), id);
                     return Ok(id);
                 }
@@ -40,7 +41,7 @@ impl Client {
             if !error.is_retriable() || self.now() >= deadline {
                 return Err(error);
             }
-            tracing::debug!(%error, "coordinator: trying again");
+            tracing::debug!(%kind, key = %key, %error, "coordinator: trying again");
             tokio::time::sleep(backoff.next_pause()).await;
         }
     }
@@ -74,13 +75,13 @@ impl CoordinatorError {
             Self::Refused { code, .. } => code.is_retriable(),
         }
     }
-}
 
     /// Whether the same request must fail in the same way, unless the cluster changes.
     #[must_use]
     pub const fn is_permanent(&self) -> bool {
         !self.is_retriable()
     }
+}
 
 /// A request for one key, of which v4 and later take a list (KIP-699).
 fn question(kind: CoordinatorKind, key: Str) -> impl Fn(i16) -> FindCoordinatorRequest + Send + Sync + 'static {

@@ -90,7 +90,7 @@ impl Client {
             match self.refresh(topics).await {
                 Ok(()) => return Ok(self.cluster()),
                 Err(error) if error.is_retriable() && self.now() < deadline => {
-                    tracing::debug!(%error, "metadata: trying again");
+                    tracing::debug!(?topics, %error, "metadata: trying again");
                     tokio::time::sleep(backoff.next_pause()).await;
                 }
                 Err(error) => return Err(error),

@@ -291,16 +291,20 @@ impl Outbox {
                 Attempt::TooLarge(_) => {}
                 _ => destination.failures += 1,
             }
+            if let Attempt::Retry(_, code) | Attempt::Unknown(_, code) = attempt {
+                let Destination { partition, failures, .. } = &*destination;
+                tracing::debug!(%partition, broker = %request.broker, ?code, failures, "a batch was not acknowledged");
+            }
             let finished = destination.queue.handle(now, batch, attempt, self.kind.transactional);
             if matches!(attempt, Attempt::TooLarge(_)) && finished.is_none() {
                 self.settled.split = Some((destination.partition.clone(), batch_bytes));
+                self.settled.split_batches += 1;
+            } else if finished.is_none() {
+                self.settled.retries += 1;
             }
             self.settle(slot, finished, batch_bytes, found);
         }
     }
-                self.settled.split_batches += 1;
-            } else if finished.is_none() {
-                self.settled.retries += 1;
 
     /// The time at which to poll even if nothing happens: a pause is over, or a batch has to be given up.
     #[must_use]
@@ -436,6 +440,7 @@ impl Outbox {
                     possibly_written: failure.possibly_written,
                     message: found.and_then(|found| found.error_message.clone()),
                 };
+                tracing::debug!(%partition, records = error.record_count, cause = %error.cause, "a batch has failed");
                 settled.failed_records += u64::from(finished.record_count.unsigned_abs());
                 settled.first_failure.get_or_insert_with(|| error.clone());
                 Outcome::Failed(Box::new(Refusal { error, records: blamed(found) }))
@@ -445,14 +450,14 @@ impl Outbox {
             promise.settle(finished.record_count, outcome);
         }
         settled.batches.push(SettledBatch {
+            record_count: finished.record_count,
+            batch_bytes,
+            is_acknowledged: finished.failure.is_none(),
             slot,
             released_bytes: finished.buffered_bytes,
             last_offset: finished.last_offset,
             bytes: finished.bytes,
             ends_batch: finished.ends_batch,
-            record_count: finished.record_count,
-            batch_bytes,
-            is_acknowledged: finished.failure.is_none(),
         });
     }
 }

@@ -121,12 +121,22 @@ async fn run(client: Client, mut asked: mpsc::UnboundedReceiver<Job>, told: mpsc
 
 fn answer(job: Job, done: Result<(), OffsetCommitError>, told: &mpsc::UnboundedSender<Outcome>) {
     let Job { group, offsets, origin, answer, .. } = job;
+    let shown = done.as_ref().err().map(|_| show(&offsets)).unwrap_or_default();
     // The receiver may be gone.
     let _ = told.send(Outcome { origin, offsets, is_done: done.is_ok() });
     match answer.send(done) {
         // The timer tries again after the rebalance.
         Err(Err(OffsetCommitError::RebalanceInProgress)) if origin == Origin::Timer => {}
-        Err(Err(error)) => warn!(group = %group.group_id, %error, "offsets were not committed"),
+        Err(Err(error)) => {
+            let (member, generation) = (&group.member_id, group.generation);
+            warn!(group = %group.group_id, %member, generation, offsets = shown, %error, "offsets were not committed");
+        }
         Ok(()) | Err(Ok(())) => {}
     }
+}
+
+/// Shows partitions with their offsets, for the log.
+fn show(offsets: &Offsets) -> String {
+    let shown = offsets.iter().map(|(partition, committed)| format!("{partition} @ {}", committed.offset));
+    shown.collect::<Vec<_>>().join(", ")
 }

@@ -7,7 +7,7 @@ use super::topics::{self, Found};
 use super::{Done, GroupConsumer, GroupConsumerError, Next, Subscription};
 use crate::client::consumer::sleep_until;
 use crate::client::offsets::{fetch_offsets, fetch_offsets_as};
-use crate::cluster::TopicPartition;
+use crate::cluster::{GroupMetadata, TopicPartition};
 use crate::consumer::{BatchRecords, ConsumerRecord};
 use crate::group::ownership::{AssignmentChange, Effect};
 use crate::group::{GroupEvent, GroupProtocol};
@@ -110,6 +110,7 @@ impl GroupConsumer {
         match effect {
             Effect::FetchOffsets { round, partitions } => self.look_up(round, partitions),
             Effect::Read { partition, from: Some(from) } => {
+                debug!(group = %self.config.group_id, %partition, offset = %from.offset, "read from the committed offset");
                 self.consumer.assign_at(partition, from.offset, from.leader_epoch);
             }
             Effect::Read { partition, from: None } => self.consumer.assign_by_reset(partition),
@@ -128,13 +129,15 @@ impl GroupConsumer {
     }
 
     fn handle_event(&mut self, event: GroupEvent) {
+        let GroupMetadata { group_id: group, member_id: member, .. } = &self.member.group_metadata();
         match &event {
             GroupEvent::Fatal(error) => self.failed = Some(GroupConsumerError::Group(error.clone())),
-            GroupEvent::Lost { cause } => warn!(group = %self.config.group_id, %cause, "the membership was lost"),
+            GroupEvent::Lost { cause } => warn!(%group, %member, %cause, "the membership was lost"),
             GroupEvent::Assigned { generation, partitions, .. } => {
-                info!(group = %self.config.group_id, generation, partitions = partitions.len(), "assigned");
+                info!(%group, %member, generation, partitions = partitions.len(), "assigned");
+                partitions.iter().for_each(|partition| debug!(%group, %member, generation, %partition, "assigned"));
             }
-            GroupEvent::Rebalancing => debug!(group = %self.config.group_id, "the group shares anew"),
+            GroupEvent::Rebalancing => debug!(%group, %member, "the group shares anew"),
         }
         self.ownership.handle_event(&event);
     }

@@ -20,6 +20,7 @@ pub(super) fn produce(
     let is_v1 = version == TransactionVersion::V1 && produce.request.transactional_id.is_some();
     let options = CallOptions { max_version: Some(if is_v1 { 11 } else { 12 }), timeout: None };
     let Produce { broker, request, .. } = produce;
+    let transactional_id = request.transactional_id.clone();
     let outcome = if request.acks == 0 {
         Outcome::Written(client.start_unanswered(broker, Lane::Produce, request, options))
     } else {
@@ -33,7 +34,7 @@ pub(super) fn produce(
         match outcome {
             Ok(produced) => produced,
             Err(error) => {
-                tracing::debug!(%error, "produce");
+                tracing::debug!(%broker, transactional_id = transactional_id.as_deref(), %error, "produce");
                 match error {
                     RequestError::UnsupportedVersion { .. } | RequestError::Encode { .. } => Produced::Unsendable,
                     error if error.is_possibly_written() => Produced::Unanswered,
@@ -89,7 +90,7 @@ async fn ask<R: protocol::Request>(
     match client.request(node, lane, request, options).await {
         Ok(response) => reply(response),
         Err(error) => {
-            tracing::debug!(%error, api = R::KEY.name(), "transaction");
+            tracing::debug!(?node, api = R::KEY.name(), %error, "transaction");
             match error {
                 RequestError::UnsupportedVersion { .. } | RequestError::Encode { .. } => RequestOutcome::Unsendable,
                 error if error.is_possibly_written() => RequestOutcome::Unanswered,
@@ -109,7 +110,7 @@ async fn find(client: &Client, call: &CoordinatorRequest) -> Result<Node, Reques
         Ok(broker) => Ok(Node::Broker(broker)),
         Err(CoordinatorError::Refused { code, .. }) => Err(RequestOutcome::NoCoordinator(code)),
         Err(CoordinatorError::Request(error)) => {
-            tracing::debug!(%error, "coordinator");
+            tracing::debug!(%kind, key = %key, %error, "coordinator");
             Err(RequestOutcome::NotSent)
         }
     }

@@ -245,7 +245,7 @@ impl Sender {
         let client = self.client.clone();
         self.under_way.spawn(async move {
             if let Err(error) = client.metadata(&topics).await {
-                tracing::debug!(%error, "metadata");
+                tracing::debug!(?topics, %error, "metadata");
             }
             Event::Refreshed
         });
