@@ -137,3 +137,6 @@ pub mod session;
 
 #[cfg(feature = "client")]
 pub mod client;
+
+#[cfg(feature = "client")]
+pub mod blocking;

@@ -1,0 +1,141 @@
+//! The client without async, on both brokers.
+
+#[path = "../../kafka-wire/examples/blocking.rs"]
+mod example;
+
+use std::time::Duration;
+
+use conformance::{TestBroker, on_both_brokers};
+use kafka_wire::admin::{GroupFilter, NewTopic};
+use kafka_wire::blocking::Client;
+use kafka_wire::client::{ClientConfig, GroupConsumerConfig, GroupOffsets, ResetPolicy, Subscription};
+use kafka_wire::cluster::TopicPartition;
+use kafka_wire::producer::{ProducerConfig, ProducerRecord};
+use kafka_wire::protocol::ErrorCode;
+use kafka_wire::types::{IsolationLevel, PartitionId};
+use kafka_wire::wire::Str;
+use tokio::time::Instant;
+
+on_both_brokers!(
+    threads_share_a_producer,
+    records_are_read_and_moved_in_a_transaction,
+    a_poll_ends_when_its_time_is_over,
+    the_example_runs,
+);
+
+/// Runs a body on a thread where blocking is allowed; the broker lives on.
+async fn without_async(broker: &TestBroker, body: impl FnOnce(String) + Send + 'static) {
+    let bootstrap = broker.bootstrap().to_owned();
+    tokio::task::spawn_blocking(move || body(bootstrap)).await.expect("it does not panic");
+}
+
+fn connect(bootstrap: &str) -> Client {
+    Client::connect(ClientConfig::new(bootstrap)).expect("the broker listens")
+}
+
+fn create(client: &Client, topic: &str) {
+    let outcomes = client.admin().create_topics(&[NewTopic::new(topic, 1)]).expect("an answer");
+    outcomes[0].1.clone().expect("it is new");
+}
+
+fn reader(group: &str, topic: &str) -> GroupConsumerConfig {
+    let mut config = GroupConsumerConfig::new(group, Subscription::Topics(vec![topic.into()]));
+    config.auto_offset_reset = ResetPolicy::Earliest;
+    config.isolation = IsolationLevel::ReadCommitted;
+    config
+}
+
+async fn threads_share_a_producer(broker: TestBroker) {
+    let topic = broker.unique("shared");
+    without_async(&broker, move |bootstrap| {
+        let client = connect(&bootstrap);
+        create(&client, &topic);
+        let producer = client.producer(ProducerConfig::default()).expect("it opens");
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..250 {
+                        producer.send(ProducerRecord::to(&topic).value("value")).expect("there is room").forget();
+                    }
+                    producer
+                        .send(ProducerRecord::to(&topic).value("last"))
+                        .expect("there is room")
+                        .wait()
+                        .expect("written");
+                });
+            }
+        });
+        producer.flush().expect("all are written");
+        assert_eq!(producer.metrics().topics[topic.as_str()].records, 1_004);
+        producer.close().expect("nothing is left");
+        assert!(client.metrics().requests() > 3);
+    })
+    .await;
+}
+
+async fn records_are_read_and_moved_in_a_transaction(broker: TestBroker) {
+    let (input, output) = (broker.unique("input"), broker.unique("output"));
+    let (group, id) = (broker.unique("group"), broker.unique("mover"));
+    without_async(&broker, move |bootstrap| {
+        let client = connect(&bootstrap);
+        create(&client, &input);
+        create(&client, &output);
+        let producer = client.producer(ProducerConfig::default()).expect("it opens");
+        for value in ["one", "two"] {
+            producer.send(ProducerRecord::to(&input).value(value)).expect("there is room").wait().expect("written");
+        }
+        producer.close().expect("nothing is left");
+
+        let mover = client.producer(ProducerConfig::transactional(id)).expect("it opens");
+        let mut config = reader(&group, &input);
+        config.auto_commit_interval = None;
+        let mut consumer = client.group_consumer(config).expect("it starts");
+        mover.begin_transaction().expect("none is open");
+        for _ in 0..2 {
+            let record = consumer.next(WAIT).expect("no error").expect("a record");
+            let value = record.value.expect("it has one");
+            mover.send(ProducerRecord::to(&output).value(&value)).expect("there is room").forget();
+        }
+        let offsets = consumer.uncommitted();
+        mover.send_offsets_to_transaction(GroupOffsets { group: &consumer.group_metadata(), offsets: &offsets });
+        mover.commit_transaction().expect("nobody interferes");
+        consumer.mark_committed(&offsets);
+        let partition = TopicPartition::new(input.as_str(), PartitionId(0));
+        let committed = consumer.committed(&[partition]).expect("an answer");
+        assert_eq!(committed[0].1.as_ref().map(|committed| committed.offset.0), Some(2));
+        consumer.close().expect("it leaves");
+        mover.close().expect("nothing is open");
+
+        let mut check = client.group_consumer(reader(&format!("{group}-check"), &output)).expect("it starts");
+        assert_eq!(check.next(WAIT).expect("no error").expect("a record").value.as_deref(), Some(&b"one"[..]));
+        assert!(check.next_batch(WAIT).expect("no error").is_some());
+        check.close().expect("it leaves");
+        let groups = client.admin().list_groups(&GroupFilter::default()).expect("an answer");
+        assert!(groups.iter().any(|one| *one.group_id == *group), "{groups:?}");
+        let outcomes = client.admin().delete_topics(&[Str::from(output), "no-such-topic".into()]).expect("an answer");
+        assert_eq!(outcomes[0].1, Ok(()));
+        assert_eq!(outcomes[1].1.as_ref().expect_err("missing").code, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+    })
+    .await;
+}
+
+async fn a_poll_ends_when_its_time_is_over(broker: TestBroker) {
+    let (topic, group) = (broker.unique("silent"), broker.unique("group"));
+    without_async(&broker, move |bootstrap| {
+        let client = connect(&bootstrap);
+        create(&client, &topic);
+        let mut consumer = client.group_consumer(reader(&group, &topic)).expect("it starts");
+        let start = Instant::now();
+        assert!(consumer.next(Duration::from_millis(300)).expect("no error").is_none());
+        assert!(start.elapsed() >= Duration::from_millis(300));
+        consumer.close().expect("it leaves");
+    })
+    .await;
+}
+
+async fn the_example_runs(broker: TestBroker) {
+    let topic = broker.unique("orders");
+    without_async(&broker, move |bootstrap| example::blocking(&bootstrap, &topic).expect("it runs")).await;
+}
+
+const WAIT: Duration = Duration::from_secs(60);
