@@ -31,6 +31,8 @@ mod lane;
 mod leader_round;
 mod lock;
 mod metadata;
+#[cfg(feature = "oauth")]
+mod oauth;
 mod offsets;
 mod pool;
 mod producer;
@@ -48,9 +50,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 pub use address::Address;
+pub use admin_error::AdminError;
 pub use backoff::Backoff;
 pub use config::ClientConfig;
-pub use admin_error::AdminError;
 pub use consumer::Consumer;
 pub use error::{
     ConnectError, ConnectFailure, ConnectStage, CoordinatorError, Endpoint, MetadataError, NotSentCause, RequestError,
@@ -63,6 +65,8 @@ pub use group_consumer::{
     OffsetCommitError, PendingCommit, Polled, Subscription, SubscriptionPattern, TopicPattern,
 };
 pub use lane::{Lane, OwnLane};
+#[cfg(feature = "oauth")]
+pub use oauth::{ClientCredentials, OAuthConfigError};
 pub use offsets::{OffsetsError, commit_offsets, fetch_offsets, fetch_unstable_offsets};
 pub use producer::{ExclusiveProducer, GroupOffsets, Producer, SendError, fence};
 pub use properties::{Key, Properties, PropertiesError, nearest};
@@ -78,11 +82,11 @@ pub use crate::consumer::{
     BatchRecords, ConsumeError, ConsumerConfig, ConsumerRecord, Fetched, FetchedBatch, ResetPolicy,
 };
 pub use crate::group::{Assignor, GroupConfig, GroupError, GroupEvent, GroupProtocol, LostCause, MemberInfo};
+use crate::metrics::ClientMetrics;
 use crate::time::Moment;
 use crate::types::BrokerId;
 use clock::Clock;
 use coordinator::Coordinators;
-use crate::metrics::ClientMetrics;
 use metadata::Metadata;
 use pool::Pool;
 
@@ -218,16 +222,16 @@ impl Client {
         self.shared.pool.feature(name)
     }
 
-    /// Number of bytes after the last field of answers so far. They are ignored, as Apache Kafka's clients do;
-    /// more than zero means that a broker's encoding of some message differs from its schema.
-    #[must_use]
-    pub fn ignored_bytes(&self) -> u64 {
     /// The numbers of its connections and requests so far, with those of its clones, producers and consumers.
     #[must_use]
     pub fn metrics(&self) -> ClientMetrics {
         self.shared.pool.metrics()
     }
 
+    /// Number of bytes after the last field of answers so far. They are ignored, as Apache Kafka's clients do;
+    /// more than zero means that a broker's encoding of some message differs from its schema.
+    #[must_use]
+    pub fn ignored_bytes(&self) -> u64 {
         self.shared.pool.ignored_bytes()
     }
 }

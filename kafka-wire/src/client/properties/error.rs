@@ -4,8 +4,11 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+#[cfg(feature = "oauth")]
+use crate::client::OAuthConfigError;
+
 /// A configuration that cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PropertiesError {
     /// No such key.
@@ -38,6 +41,9 @@ pub enum PropertiesError {
         /// The reason and the remedy, without the value.
         why: &'static str,
     },
+    /// The source of tokens for OAUTHBEARER cannot be used.
+    #[cfg(feature = "oauth")]
+    OAuth(Box<OAuthConfigError>),
     /// A line of a properties file is malformed.
     Syntax {
         /// Number of the line, from 1.
@@ -69,10 +75,22 @@ impl fmt::Display for PropertiesError {
             Self::InvalidValue { key, value: None, expected } => write!(f, "`{key}` takes {expected}"),
             Self::Missing { key, why } => write!(f, "`{key}` is not set: {why}"),
             Self::Unusable { key, why } => write!(f, "`{key}`: {why}"),
+            #[cfg(feature = "oauth")]
+            Self::OAuth(error) => error.fmt(f),
             Self::Syntax { line, why } => write!(f, "line {line} of the properties: {why}"),
             Self::File { path, kind } => write!(f, "cannot read {}: {kind}", path.display()),
         }
     }
 }
 
-impl std::error::Error for PropertiesError {}
+debug_as_text!(PropertiesError);
+
+impl std::error::Error for PropertiesError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            #[cfg(feature = "oauth")]
+            Self::OAuth(error) => Some(&**error),
+            _ => None,
+        }
+    }
+}

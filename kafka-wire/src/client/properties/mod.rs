@@ -1,12 +1,13 @@
 //! Configuration by name: from a properties file, the environment, or pairs, with Java's names, and those of
 //! librdkafka as aliases.
 //!
-//! `keys` and `security` are the tables, with one row for each key; `text` reads Java's properties files, and `jaas`
-//! the format of passwords in them.
+//! `keys`, `security` and `oauth` are the tables, with one row for each key; `text` reads Java's properties files,
+//! and `jaas` the format of passwords in them.
 
 mod error;
 mod jaas;
 mod keys;
+mod oauth;
 mod row;
 mod security;
 mod text;
@@ -16,6 +17,7 @@ use std::path::Path;
 use std::{env, fmt, fs};
 
 pub use error::PropertiesError;
+use oauth::OAuth;
 use row::Row;
 use security::Security;
 use tracing::warn;
@@ -155,6 +157,7 @@ impl Properties {
         let of_client = try_row(keys::CLIENT, key, value, || ClientConfig::new(""));
         let checked = of_client
             .or_else(|| try_row(security::SECURITY, key, value, Security::default))
+            .or_else(|| try_row(oauth::OAUTH, key, value, OAuth::default))
             .or_else(|| try_row(keys::PRODUCER, key, value, ProducerConfig::default))
             .or_else(|| try_row(keys::CONSUMER, key, value, ConsumerConfig::default))
             .or_else(|| try_row(keys::GROUP, key, value, nobody));
@@ -192,7 +195,9 @@ impl Properties {
         self.apply(keys::CLIENT, &mut config);
         let mut security = Security::default();
         self.apply(security::SECURITY, &mut security);
-        config.sasl = security.sasl()?;
+        let mut oauth = OAuth::default();
+        self.apply(oauth::OAUTH, &mut oauth);
+        config.sasl = security.sasl(oauth)?;
         #[cfg(feature = "tls")]
         {
             config.tls = security.tls()?;
@@ -268,6 +273,7 @@ impl Properties {
     pub fn keys() -> impl Iterator<Item = Key> {
         let client = keys::CLIENT.iter().map(|row| key(row, "client"));
         let security = security::SECURITY.iter().map(|row| key(row, "security"));
+        let security = security.chain(oauth::OAUTH.iter().map(|row| key(row, "security")));
         let producer = keys::PRODUCER.iter().map(|row| key(row, "producer"));
         let consumer = keys::CONSUMER.iter().map(|row| key(row, "consumer"));
         let group = keys::GROUP.iter().map(|row| key(row, "group consumer"));
@@ -287,7 +293,10 @@ impl Properties {
 /// Shows no secrets.
 impl fmt::Debug for Properties {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_secret = |name: &str| security::SECURITY.iter().any(|row| row.name == name && row.is_secret);
+        let is_secret = |name: &str| {
+            security::SECURITY.iter().any(|row| row.name == name && row.is_secret)
+                || oauth::OAUTH.iter().any(|row| row.name == name && row.is_secret)
+        };
         let entries =
             self.entries.iter().map(|(name, value)| (name, if is_secret(name) { "[hidden]" } else { value.as_str() }));
         f.debug_map().entries(entries).finish()

@@ -2,6 +2,7 @@
 
 use super::PropertiesError;
 use super::jaas::Jaas;
+use super::oauth::OAuth;
 use super::row::{Row, boolean, put};
 #[cfg(feature = "tls")]
 use crate::client::{Keystore, Pem, TlsConfig, Truststore};
@@ -56,7 +57,7 @@ impl Protocol {
 
 impl Security {
     /// Returns the credentials, if the listener asks for them.
-    pub(super) fn sasl(&self) -> Result<Option<Sasl>, PropertiesError> {
+    pub(super) fn sasl(&self, oauth: OAuth) -> Result<Option<Sasl>, PropertiesError> {
         let Some(protocol) = self.protocol else {
             let is_meant = self.mechanism.is_some() || self.jaas.is_some() || self.username.is_some();
             let why =
@@ -69,10 +70,7 @@ impl Security {
         let why = "security.protocol asks for it: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER";
         let mechanism = self.mechanism.as_deref().ok_or(PropertiesError::Missing { key: "sasl.mechanism", why })?;
         match mechanism {
-            "OAUTHBEARER" => {
-                let why = "a token for OAUTHBEARER comes from the program: Sasl::oauthbearer";
-                Err(PropertiesError::Unusable { key: "sasl.mechanism", why })
-            }
+            "OAUTHBEARER" => oauth.sasl(self.jaas.as_ref()).map(Some),
             _ => self.with_password(mechanism).map(Some),
         }
     }
@@ -202,7 +200,8 @@ pub(super) const SECURITY: &[Row<Security>] = &[
         aliases: &["sasl.mechanisms"],
         default: "",
         takes: "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER",
-        doc: "How the client says who it is. A token for OAUTHBEARER comes from the program.",
+        doc: "How the client says who it is. Tokens for OAUTHBEARER come from `sasl.oauthbearer.token.endpoint.url`, or from the \
+              program.",
         is_secret: false,
         set: |security, value| {
             let is_known = matches!(value, "PLAIN" | "SCRAM-SHA-256" | "SCRAM-SHA-512" | "OAUTHBEARER");
@@ -217,7 +216,8 @@ pub(super) const SECURITY: &[Row<Security>] = &[
         "sasl.jaas.config",
         [],
         "Java's form of name and password",
-        "Instead of `sasl.username` and `sasl.password`: an entry of PlainLoginModule or ScramLoginModule."
+        "Instead of `sasl.username` and `sasl.password`: an entry of PlainLoginModule, ScramLoginModule or \
+         OAuthBearerLoginModule."
     ),
     text!(
         truststore_location,

@@ -70,9 +70,9 @@ fn every_key_is_known_once_takes_its_default_and_refuses_nonsense() {
             key.name
         );
     }
-    /// Returns whether the key has no default and takes only a few words.
+    /// Returns whether the key has no default, and takes only a few words or texts of a certain form.
     fn is_closed(name: &str) -> bool {
-        name == "sasl.mechanism"
+        matches!(name, "sasl.mechanism" | "sasl.oauthbearer.extensions" | "sasl.login.callback.handler.class")
     }
 }
 
@@ -110,6 +110,34 @@ fn values_out_of_range_say_what_is_taken() {
     let mut properties = Properties::new();
     properties.set("fetch.max.bytes", "0").unwrap();
     assert_eq!(properties.consumer().unwrap().max_bytes, 1, "Java takes 0, and a broker then sends one batch");
+}
+
+#[test]
+fn tokens_come_from_the_endpoint_that_is_named() {
+    let common = "security.protocol=SASL_PLAINTEXT\nsasl.mechanism=OAUTHBEARER\n\
+                  sasl.oauthbearer.token.endpoint.url=https://issuer.example/token\n";
+    for keys in [
+        "sasl.oauthbearer.client.credentials.client.id=a\nsasl.oauthbearer.client.credentials.client.secret=hush",
+        "sasl.oauthbearer.method=oidc\nsasl.oauthbearer.client.id=a\nsasl.oauthbearer.client.secret=hush\n\
+         sasl.oauthbearer.extensions=logicalCluster=lkc-1,identityPoolId=pool-2",
+        "sasl.jaas.config=org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required clientId=\"a\" \
+         clientSecret=\"hush\" scope=\"s\" extension_logicalCluster=\"lkc-1\";\n\
+         sasl.login.callback.handler.class=org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginCallbackHandler",
+    ] {
+        let config = client(&format!("{common}{keys}")).unwrap();
+        assert_eq!(config.sasl.as_ref().map(|sasl| sasl.mechanism().to_string()).as_deref(), Some("OAUTHBEARER"));
+        assert!(!format!("{config:?} {:?}", Properties::parse(keys)).contains("hush"));
+    }
+    let said = |keys: &str| client(&format!("{common}{keys}")).unwrap_err().to_string();
+    assert!(said("").contains("`sasl.oauthbearer.client.credentials.client.id` is not set"));
+    assert!(said("sasl.jaas.config=PlainLoginModule required;").contains("not that of sasl.mechanism"));
+    assert!(
+        said(
+            "sasl.oauthbearer.token.endpoint.url=http://issuer.example/\nsasl.oauthbearer.client.id=a\n\
+                  sasl.oauthbearer.client.secret=hush"
+        )
+        .contains("use https")
+    );
 }
 
 #[test]

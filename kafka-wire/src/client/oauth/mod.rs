@@ -1,0 +1,309 @@
+//! Tokens for OAUTHBEARER by the grant of client credentials: a request over HTTPS with the id and the secret of the
+//! client (RFC 6749, 4.4; KIP-768).
+//!
+//! A token is kept for all connections of the client, and renewed when 80 % of its time are over and a connection
+//! asks for it. Connections ask again before the broker's session ends, which is when the token expires (KIP-368).
+//! While a renewal fails, a token that is still valid goes on being used.
+
+mod http;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use serde_json::Value;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::clock::now_ms;
+use super::{BoxFuture, Mechanism, Sasl, Secret, TlsConfig, TlsConfigError, TlsConnector};
+use crate::rng::Rng;
+use crate::sasl::{Exchange, OAuthBearer, OAuthToken, SaslError};
+use crate::wire::Str;
+use http::{Endpoint, Reply};
+
+/// The endpoint that gives tokens, and the credentials for it. Start from [`ClientCredentials::new`] and change
+/// what differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClientCredentials {
+    /// `sasl.oauthbearer.token.endpoint.url`: `https://HOST[:PORT]/PATH`. `http` is accepted for this machine alone,
+    /// because the secret is in the request.
+    pub token_endpoint_url: String,
+    /// `sasl.oauthbearer.client.credentials.client.id`.
+    pub client_id: String,
+    /// `sasl.oauthbearer.client.credentials.client.secret`.
+    pub client_secret: Secret,
+    /// `sasl.oauthbearer.scope`. Default: none.
+    pub scope: Option<String>,
+    /// `sasl.oauthbearer.header.urlencode`: whether id and secret are URL-encoded in the header, as RFC 6749 has it and
+    /// most issuers do not expect. Default: false.
+    pub urlencodes_header: bool,
+    /// SASL extensions for the broker's validator (KIP-342). Default: none.
+    pub extensions: Vec<(String, String)>,
+    /// The authorities that may have signed the endpoint's certificate. Default: those that this machine trusts.
+    pub tls: TlsConfig,
+    /// `sasl.login.connect.timeout.ms` and `sasl.login.read.timeout.ms` together: the time of one attempt.
+    /// Default: 10 s; but a connection waits no longer than `connect_timeout` for its token.
+    pub timeout: Duration,
+    /// `sasl.login.retry.backoff.ms`. Default: 100 ms.
+    pub retry_backoff: Duration,
+    /// `sasl.login.retry.backoff.max.ms`. Default: 10 s.
+    pub retry_backoff_max: Duration,
+}
+
+impl ClientCredentials {
+    /// Makes credentials of a client for the endpoint at this URL.
+    #[must_use]
+    pub fn new(
+        token_endpoint_url: impl Into<String>,
+        client_id: impl Into<String>,
+        client_secret: impl Into<Secret>,
+    ) -> Self {
+        Self {
+            token_endpoint_url: token_endpoint_url.into(),
+            client_id: client_id.into(),
+            client_secret: client_secret.into(),
+            scope: None,
+            urlencodes_header: false,
+            extensions: Vec::new(),
+            tls: TlsConfig::default(),
+            timeout: Duration::from_secs(10),
+            retry_backoff: Duration::from_millis(100),
+            retry_backoff_max: Duration::from_secs(10),
+        }
+    }
+}
+
+/// The reason why credentials cannot be used.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OAuthConfigError {
+    /// The URL of the endpoint is not of the form `https://HOST[:PORT]/PATH`.
+    Url {
+        /// The mistake.
+        why: &'static str,
+    },
+    /// A certificate for the endpoint cannot be used.
+    Tls(TlsConfigError),
+}
+
+impl fmt::Display for OAuthConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url { why } => write!(f, "sasl.oauthbearer.token.endpoint.url: {why}"),
+            Self::Tls(error) => write!(f, "TLS with the endpoint of sasl.oauthbearer.token.endpoint.url: {error}"),
+        }
+    }
+}
+
+debug_as_text!(OAuthConfigError);
+
+impl std::error::Error for OAuthConfigError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Url { .. } => None,
+            Self::Tls(error) => Some(error),
+        }
+    }
+}
+
+impl Sasl {
+    /// OAUTHBEARER with tokens that an issuer gives for the credentials of this client. Clones share a token.
+    ///
+    /// ```no_run
+    /// use kafka_wire::client::{ClientConfig, ClientCredentials, Sasl, TlsConfig};
+    ///
+    /// # fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// let secret = std::env::var("CLIENT_SECRET")?;
+    /// let mut credentials = ClientCredentials::new("https://issuer.example/oauth2/token", "billing", secret);
+    /// credentials.scope = Some("kafka".to_owned());
+    /// let mut config = ClientConfig::new("kafka.example:9093");
+    /// config.tls = Some(TlsConfig::default());
+    /// config.sasl = Some(Sasl::client_credentials(credentials)?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// If the URL is not one of HTTPS, or a certificate for the endpoint cannot be used.
+    pub fn client_credentials(credentials: ClientCredentials) -> Result<Self, OAuthConfigError> {
+        let endpoint = Endpoint::parse(&credentials.token_endpoint_url).map_err(|why| OAuthConfigError::Url { why })?;
+        let tls = if endpoint.is_encrypted {
+            Some(TlsConnector::new(&credentials.tls).map_err(OAuthConfigError::Tls)?)
+        } else {
+            None
+        };
+        let source = Source { credentials, endpoint, tls, kept: Mutex::new(None) };
+        Ok(Self::custom(Login { source: Arc::new(source) }))
+    }
+}
+
+struct Login {
+    source: Arc<Source>,
+}
+
+impl Mechanism for Login {
+    fn name(&self) -> Str {
+        Str::from_static(OAuthBearer::MECHANISM)
+    }
+
+    fn begin(&self, _host: &str) -> BoxFuture<Result<Box<dyn Exchange>, SaslError>> {
+        let source = Arc::clone(&self.source);
+        let mechanism = self.name();
+        Box::pin(async move {
+            let token = source.token().await.map_err(|reason| SaslError::NoCredentials { mechanism, reason })?;
+            Ok(Box::new(OAuthBearer::new(&token)?) as Box<dyn Exchange>)
+        })
+    }
+}
+
+/// The place that tokens come from, and the last one.
+struct Source {
+    credentials: ClientCredentials,
+    endpoint: Endpoint,
+    tls: Option<TlsConnector>,
+    /// Held while a token is fetched, so that many connections cause one request.
+    kept: Mutex<Option<Kept>>,
+}
+
+#[derive(Clone)]
+struct Kept {
+    token: OAuthToken,
+    renew_at: Instant,
+    end: Instant,
+}
+
+/// The reason why one attempt brought no token.
+struct Failed {
+    reason: String,
+    /// Whether another attempt may help.
+    is_temporary: bool,
+}
+
+impl Source {
+    async fn token(&self) -> Result<OAuthToken, String> {
+        let mut kept = self.kept.lock().await;
+        let now = Instant::now();
+        let valid = kept.as_ref().filter(|kept| kept.end > now);
+        if let Some(valid) = valid.filter(|valid| valid.renew_at > now) {
+            return Ok(valid.token.clone());
+        }
+        let fetched = match valid {
+            // One attempt is enough while there is something to go on with.
+            Some(valid) => match self.fetch().await {
+                Ok(fetched) => fetched,
+                Err(Failed { reason, .. }) => {
+                    tracing::warn!(reason, "no new token; the one that is still valid is used");
+                    return Ok(valid.token.clone());
+                }
+            },
+            None => self.fetch_patiently().await?,
+        };
+        let token = fetched.token.clone();
+        *kept = Some(fetched);
+        Ok(token)
+    }
+
+    /// Tries until there is a token, an answer that another attempt cannot change, or nobody who waits.
+    async fn fetch_patiently(&self) -> Result<Kept, String> {
+        let mut rng = Rng::from_seed(now_ms().unsigned_abs());
+        let mut pause = self.credentials.retry_backoff;
+        for attempt in 1.. {
+            match self.fetch().await {
+                Ok(fetched) => return Ok(fetched),
+                Err(Failed { reason, is_temporary }) if !is_temporary || attempt == ATTEMPTS => return Err(reason),
+                Err(Failed { reason, .. }) => tracing::debug!(reason, attempt, "no token: trying again"),
+            }
+            let jitter = u32::try_from(80 + rng.next_u64() % 41).unwrap_or(100);
+            tokio::time::sleep(pause * jitter / 100).await;
+            pause = (pause * 2).min(self.credentials.retry_backoff_max);
+        }
+        unreachable!("the last attempt returns")
+    }
+
+    async fn fetch(&self) -> Result<Kept, Failed> {
+        let started = Instant::now();
+        let (url, timeout) = (&self.credentials.token_endpoint_url, self.credentials.timeout);
+        let request = self.endpoint.post(&self.authorization(), &self.body());
+        let answered = tokio::time::timeout(timeout, self.endpoint.send(self.tls.as_ref(), &request)).await;
+        let temporary = |reason| Failed { reason, is_temporary: true };
+        let reply = match answered {
+            Ok(Ok(reply)) => reply,
+            Ok(Err(reason)) => return Err(temporary(format!("{url}: {reason}"))),
+            Err(_) => return Err(temporary(format!("{url} did not answer for {timeout:?}"))),
+        };
+        self.read(&reply, started).map_err(|Failed { reason, is_temporary }| {
+            let reason = format!("{url}: {reason}");
+            Failed { reason, is_temporary }
+        })
+    }
+
+    fn authorization(&self) -> String {
+        let ClientCredentials { client_id, client_secret, .. } = &self.credentials;
+        let pair = if self.credentials.urlencodes_header {
+            format!("{}:{}", http::form(client_id), http::form(client_secret.reveal()))
+        } else {
+            format!("{client_id}:{}", client_secret.reveal())
+        };
+        STANDARD.encode(pair)
+    }
+
+    fn body(&self) -> String {
+        let scope = self.credentials.scope.as_ref().map(|scope| format!("&scope={}", http::form(scope)));
+        format!("grant_type=client_credentials{}", scope.unwrap_or_default())
+    }
+
+    fn read(&self, reply: &Reply, started: Instant) -> Result<Kept, Failed> {
+        let body: Value = serde_json::from_slice(&reply.body).unwrap_or(Value::Null);
+        let text = |name: &str| body.get(name).and_then(Value::as_str);
+        if reply.status != 200 {
+            let error = text("error").unwrap_or("without a reason");
+            let description = text("error_description").map(|words| format!(": {words}")).unwrap_or_default();
+            let advice = if matches!(reply.status, 400 | 401 | 403) { ADVICE } else { "" };
+            return Err(Failed {
+                reason: format!("answered {} ({error}{description}){advice}", reply.status),
+                is_temporary: reply.status >= 500 || matches!(reply.status, 408 | 425 | 429),
+            });
+        }
+        let unusable = |reason: &str| Failed { reason: reason.to_owned(), is_temporary: false };
+        let value = text("access_token").ok_or_else(|| unusable("the answer has no access_token"))?;
+        let lifetime = body.get("expires_in").and_then(seconds).or_else(|| lifetime_of(value));
+        let lifetime = lifetime.ok_or_else(|| unusable("the answer does not tell when the token expires"))?;
+        let mut token = OAuthToken::new(value);
+        for (key, value) in &self.credentials.extensions {
+            token = token.with_extension(key, value);
+        }
+        Ok(Kept { token, renew_at: started + lifetime.mul_f64(RENEWAL), end: started + lifetime })
+    }
+}
+
+/// Reads a number of seconds; some issuers send it as text.
+fn seconds(value: &Value) -> Option<Duration> {
+    let number = value.as_u64().or_else(|| value.as_str()?.parse().ok())?;
+    Some(Duration::from_secs(number.min(LIFETIME_MAX)))
+}
+
+/// Returns the time that a JWT is still valid, by its claim `exp`. Nothing else of it is looked at: that is for
+/// the broker to do.
+fn lifetime_of(token: &str) -> Option<Duration> {
+    let payload = token.split('.').nth(1)?;
+    let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
+    let end = claims.get("exp").and_then(Value::as_i64)?;
+    let left = end.saturating_sub(now_ms() / 1_000);
+    Some(Duration::from_secs(u64::try_from(left).ok()?.min(LIFETIME_MAX)))
+}
+
+/// Attempts for one connection, unless it stops waiting before.
+const ATTEMPTS: u32 = 5;
+/// Share of a token's time after which it is renewed: the default of `sasl.login.refresh.window.factor`.
+const RENEWAL: f64 = 0.8;
+/// Longest time that is believed, in seconds: ten years.
+const LIFETIME_MAX: u64 = 315_360_000;
+const ADVICE: &str = ". Check sasl.oauthbearer.client.credentials.client.id, \
+                      sasl.oauthbearer.client.credentials.client.secret and sasl.oauthbearer.scope";
+
+#[cfg(test)]
+mod tests;
