@@ -2,15 +2,17 @@
 
 use std::error::Error;
 use std::fmt;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
 
 use clap::Args;
-use testkit::broker::{Broker, BrokerConfig};
+use testkit::broker::{Broker, BrokerConfig, SaslConfig, SaslMechanism};
 use tracing::warn;
 
 use crate::output::note;
 use crate::signal::Stop;
+use crate::users;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -36,10 +38,31 @@ pub(crate) struct Options {
     /// Memory for records and requests under way, in bytes or as 512M, 2G; beyond it Produce is refused.
     #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = size_bytes)]
     memory: u64,
+    /// File of users who may connect, a line NAME=PASSWORD for each: the listener is SASL_PLAINTEXT then. Without it
+    /// nobody is asked for a password.
+    #[arg(long, value_name = "FILE")]
+    sasl_users: Option<PathBuf>,
+    /// Mechanisms that these users may use: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512. Default: all of them.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "sasl_users", value_parser = users::mechanism)]
+    sasl_mechanisms: Vec<SaslMechanism>,
+}
+
+impl Options {
+    /// Returns the SASL listener, if users are given.
+    fn sasl(&self) -> Result<Option<SaslConfig>, String> {
+        let Some(file) = &self.sasl_users else { return Ok(None) };
+        let mut sasl = SaslConfig::default();
+        sasl.users = users::read(file)?;
+        sasl.mechanisms =
+            if self.sasl_mechanisms.is_empty() { users::ALL.to_vec() } else { self.sasl_mechanisms.clone() };
+        Ok(Some(sasl))
+    }
 }
 
 /// Serves until Ctrl-C or SIGTERM.
 pub(crate) fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
+    let sasl = options.sasl()?;
+    let asks = sasl.is_some();
     let mut stop = Stop::listen()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -52,6 +75,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
             default_partitions: options.partitions,
             transaction_version: options.transaction_version,
             memory_bytes: options.memory,
+            sasl,
             ..BrokerConfig::default()
         };
         let choose = if options.listen.is_some() { "--listen" } else { "--port" };
@@ -59,18 +83,24 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
             .await
             .map_err(|error| format!("cannot listen on {listen}: {error}; choose another {choose}"))?;
         if !broker.is_local() {
-            warn!(
-                "this broker is for development: no passwords, no encryption, everything in memory; whoever can reach {} \
-                 can read, write and delete all of it",
-                broker.listens_on()
-            );
+            warn_of_reach(&broker.listens_on().to_string(), asks);
         }
-        note!("broker  {}  (embedded, in memory; attach: kcat -b {0} -L; stop: Ctrl-C)", broker.address());
+        let login = if asks { " with security.protocol=SASL_PLAINTEXT" } else { "" };
+        note!("broker  {}  (embedded, in memory; attach: kcat -b {0} -L{login}; stop: Ctrl-C)", broker.address());
         let signal = stop.wait().await;
         broker.shutdown().await;
         note!("broker  stopped by {}", signal.name());
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// Warns that others than this machine can connect.
+fn warn_of_reach(address: &str, asks: bool) {
+    let (passwords, who) = if asks { ("", "reads a password on its way to") } else { ("no passwords, ", "can reach") };
+    warn!(
+        "this broker is for development: {passwords}no encryption, everything in memory; whoever {who} {address} can \
+         read, write and delete all of it"
+    );
 }
 
 /// A host and a port, as given on the command line.

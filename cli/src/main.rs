@@ -10,6 +10,7 @@ mod manual;
 mod number;
 mod output;
 mod signal;
+mod users;
 mod wire;
 
 use std::process::ExitCode;

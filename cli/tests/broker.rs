@@ -5,6 +5,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, ChildStderr, Command, Stdio};
 
+use kafka_wire::client::{Client, ClientConfig, Sasl};
+
 /// A running broker; it is killed if the test fails.
 struct Running {
     child: Child,
@@ -86,6 +88,28 @@ fn whoever_can_reach_it_is_said_unless_it_is_this_machine_alone() {
 }
 
 #[test]
+fn users_of_a_file_are_asked_for_their_passwords() {
+    let file = std::env::temp_dir().join(format!("waterwheel-users-{}", std::process::id()));
+    std::fs::write(&file, "alice=secret\n").expect("the folder is there");
+    let users = file.to_str().expect("UTF-8");
+    let broker = Running::start(&["--port", "0", "--sasl-users", users, "--sasl-mechanisms", "PLAIN"]);
+    let address = broker.address().to_owned();
+    assert!(broker.said.contains("SASL_PLAINTEXT") && !broker.said.contains("secret"), "{}", broker.said);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let connect = |sasl| {
+        let mut config = ClientConfig::new(&address);
+        config.sasl = sasl;
+        runtime.block_on(Client::connect(config)).map(drop)
+    };
+    connect(Some(Sasl::plain("alice", "secret"))).expect("she knows her password");
+    let mechanism = connect(Some(Sasl::scram_sha_256("alice", "secret"))).expect_err("it was not allowed");
+    assert!(mechanism.to_string().contains("PLAIN"), "{mechanism}");
+    connect(Some(Sasl::plain("alice", "guessed"))).expect_err("that is not it");
+    connect(None).expect_err("it asks");
+    std::fs::remove_file(&file).expect("it was written");
+}
+
+#[test]
 fn it_says_what_it_advertises() {
     let broker = Running::start(&["--listen", "127.0.0.1:0", "--advertise", "kafka.example:9093"]);
     assert_eq!(broker.address(), "kafka.example:9093");
@@ -99,6 +123,9 @@ fn addresses_that_cannot_be_are_refused() {
         (&["--listen", "9092"][..], 2, "HOST:PORT"),
         (&["--listen", "127.0.0.1:0", "--port", "1"], 2, "cannot be used with"),
         (&["--advertise", "0.0.0.0:9092"], 2, "nobody can connect"),
+        (&["--sasl-mechanisms", "PLAIN"], 2, "--sasl-users"),
+        (&["--sasl-users", "/no/such/file", "--sasl-mechanisms", "GSSAPI"], 2, "none of PLAIN"),
+        (&["--port", "0", "--sasl-users", "/no/such/file"], 1, "--sasl-users /no/such/file"),
         (&["--listen", &taken], 1, "choose another --listen"),
     ] {
         let output = Command::new(env!("CARGO_BIN_EXE_waterwheel")).arg("broker").args(arguments).output();
