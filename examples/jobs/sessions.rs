@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use processor::{Emit, Json, Session, Topology, Utf8, Watermark};
+use processor::{Emit, Json, SessionWindow, Topology, Utf8, Watermark};
 use serde::{Deserialize, Serialize};
 
 #[derive(Serialize, Deserialize)]
@@ -16,7 +16,7 @@ pub(crate) fn job(application_id: &str, topics: &[String]) -> Topology {
     let mut job = Topology::builder(application_id);
     job.keyed_stream(&topics[0], Utf8, Utf8)
         .watermark(Watermark::bounded(Duration::from_secs(1)))
-        .window(Session::gap(Duration::from_secs(2)))
+        .window(SessionWindow::gap(Duration::from_secs(2)))
         .count("sessions", Emit::OnClose)
         .map(|user| Clicks { from: user.window.start, to: user.window.end, clicks: *user.value })
         .to(&topics[1], Utf8, Json::new());

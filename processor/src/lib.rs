@@ -52,4 +52,4 @@ pub use serde::{Bool, F32, F64, I16, I32, I64, Json, Nullable, Raw, Serde, Serde
 pub use topology::{BuildErrors, Topology};
 pub use types::{Owned, Partitions, Rec, Window, Windowed};
 pub use watermark::Watermark;
-pub use window::{JoinWindow, ProcessingTime, Session, Sliding, Tumbling};
+pub use window::{JoinWindow, ProcessingTime, SessionWindow, Sliding, Tumbling};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use processor::driver::{CommitPoint, TestDriver};
 use processor::operator::Windowing;
-use processor::{Emit, F64, I64, ProcessingTime, Session, Sliding, Topology, Tumbling, U64, Utf8, Watermark};
+use processor::{Emit, F64, I64, ProcessingTime, SessionWindow, Sliding, Topology, Tumbling, U64, Utf8, Watermark};
 
 const fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -51,12 +51,12 @@ fn sliding_windows_overlap_and_come_out_in_the_order_of_their_ends() {
 
 #[test]
 fn sessions_end_after_the_gap_and_merge() {
-    let mut driver = counting(Session::gap(millis(10)), Emit::OnClose);
+    let mut driver = counting(SessionWindow::gap(millis(10)), Emit::OnClose);
     let bound = Watermark::bounded(millis(100));
     let mut job = Topology::builder("app");
     job.keyed_stream("in", Utf8, Utf8)
         .watermark(bound)
-        .window(Session::gap(millis(10)))
+        .window(SessionWindow::gap(millis(10)))
         .count("counts", Emit::OnClose)
         .map(|count| format!("{}..{}: {}", count.window.start, count.window.end, count.value))
         .to("out", Utf8, Utf8);
@@ -101,7 +101,7 @@ fn windows_of_processing_time_close_by_the_clock() {
     driver.settle();
     assert_eq!(out(&driver)[2..], ["a 1000..2000: 1"], "from the changelog");
 
-    let mut sessions = counting(ProcessingTime(Session::gap(millis(500))), Emit::OnClose);
+    let mut sessions = counting(ProcessingTime(SessionWindow::gap(millis(500))), Emit::OnClose);
     pipe(&mut sessions, &[("a", 1)]);
     sessions.advance_wall(millis(400));
     pipe(&mut sessions, &[("a", 1)]);
@@ -259,7 +259,7 @@ fn what_makes_no_sense_is_refused() {
     });
     assert!(text.contains("windows `sliding 5 ms every 6 ms`"), "{text}");
     let text = refused(&|job| {
-        let counts = job.keyed_stream("in", Utf8, Utf8).window(Session::gap(millis(0))).count("c", Emit::OnClose);
+        let counts = job.keyed_stream("in", Utf8, Utf8).window(SessionWindow::gap(millis(0))).count("c", Emit::OnClose);
         counts.map(|count| *count.value).to("out", Utf8, U64);
     });
     assert!(text.contains("windows `sessions with a gap of 0 ms`"), "{text}");

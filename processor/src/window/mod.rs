@@ -5,7 +5,7 @@
 
 mod join_window;
 mod processing_time;
-mod session;
+mod session_window;
 mod sliding;
 mod tumbling;
 
@@ -17,7 +17,7 @@ use crate::types::Window;
 
 pub use join_window::JoinWindow;
 pub use processing_time::ProcessingTime;
-pub use session::Session;
+pub use session_window::SessionWindow;
 pub use sliding::Sliding;
 pub use tumbling::Tumbling;
 

@@ -12,7 +12,7 @@ use crate::serde::{U64, Utf8};
 use crate::topology::Topology;
 use crate::types::Partitions;
 use crate::watermark::Watermark;
-use crate::window::{JoinWindow, Session, Sliding, Tumbling};
+use crate::window::{JoinWindow, SessionWindow, Sliding, Tumbling};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -81,7 +81,7 @@ fn topology(kind: Job, watermark: Watermark) -> Topology {
             .map(|word| format!("{} {}", word.window.start, word.value))
             .to("out", Utf8, Utf8),
         Job::Sessions => words
-            .window(Session::gap(millis(GAP)))
+            .window(SessionWindow::gap(millis(GAP)))
             .count("counts", Emit::OnClose)
             .map(|word| format!("{} {}", word.window.start, word.value))
             .to("out", Utf8, Utf8),

@@ -4,13 +4,13 @@
 mod assigned;
 mod lenient;
 mod processing_time;
-mod session;
+mod session_window;
 mod sliding;
 
 use kafka_wire::types::TimestampMs;
 
 pub use lenient::Lenient;
-pub use session::{Activity, SessionTiming};
+pub use session_window::{Activity, SessionWindowTiming};
 pub use sliding::PaneTiming;
 
 use super::Expected;

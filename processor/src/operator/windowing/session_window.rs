@@ -10,7 +10,7 @@ use crate::error::ProcessError;
 use crate::serde::{I64, Serde, SerdeError};
 use crate::state::{At, Item, TimedStore, Timing};
 use crate::types::{Owned, Window};
-use crate::window::Session;
+use crate::window::SessionWindow;
 
 /// A session: the time at which it ends unless another record comes, and the value gathered in it.
 #[derive(Clone, Debug)]
@@ -39,13 +39,13 @@ impl<A: 'static, S: Serde<View = Owned<A>>> Serde for ActivitySerde<S> {
 }
 
 /// The timing of sessions: each is due behind its end, since a record at the end still belongs to it.
-pub struct SessionTiming;
+pub struct SessionWindowTiming;
 
 const fn due(end: i64) -> i64 {
     end.saturating_add(1)
 }
 
-impl<A> Timing<Activity<A>> for SessionTiming {
+impl<A> Timing<Activity<A>> for SessionWindowTiming {
     fn due(&self, sessions: &VecDeque<Item<Activity<A>>>, _closed_up_to: TimestampMs) -> Option<i64> {
         // Sessions of a key do not overlap, so the first one ends first.
         sessions.front().map(|session| due(session.value.end))
@@ -76,11 +76,11 @@ fn touched<A>(sessions: &VecDeque<Item<Activity<A>>>, at: i64, end: i64) -> std:
     first..sessions.partition_point(|session| session.at.0 <= end).max(first)
 }
 
-impl Windowing for Session {
+impl Windowing for SessionWindow {
     type Store<A: Clone + Send + 'static> = TimedStore<Activity<A>>;
 
     fn store<A: Clone + Send + 'static, S: Serde<View = Owned<A>>>(&self, values: S) -> Self::Store<A> {
-        TimedStore::new(ActivitySerde(values), SessionTiming)
+        TimedStore::new(ActivitySerde(values), SessionWindowTiming)
     }
 
     fn is_valid(&self) -> bool {

@@ -8,11 +8,11 @@ use super::millis;
 /// record. Two sessions become one when a record falls between them. Records just the gap apart are together in
 /// Flink (`EventTimeSessionWindows`) and in Kafka Streams (`SessionWindows`), too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Session {
+pub struct SessionWindow {
     gap_ms: i64,
 }
 
-impl Session {
+impl SessionWindow {
     /// Makes sessions that end after `gap` without a record, in whole milliseconds; `build()` refuses a
     /// gap of less than one.
     #[must_use]
