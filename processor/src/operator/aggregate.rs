@@ -230,6 +230,15 @@ where
         Some(&mut self.results.next)
     }
 
+    fn looks_ahead(&mut self) -> bool {
+        W::LOOKS_AHEAD
+    }
+
+    fn expect(&mut self, ahead: &[Expected<'_>], context: &mut Context<'_>) {
+        let AggregateSpec { store, windows, .. } = &self.results.spec;
+        windows.expect(context.stores.get_mut(*store), ahead);
+    }
+
     fn watermark(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
         if W::CLOCK == Clock::Event {
             self.close(context.watermark, context)?;
@@ -293,15 +302,6 @@ where
                 Ok(())
             }
         }
-    }
-
-    fn looks_ahead(&self) -> bool {
-        W::LOOKS_AHEAD
-    }
-
-    fn expect(&self, ahead: &[Expected<'_>], context: &mut Context<'_>) {
-        let AggregateSpec { store, windows, .. } = &self.results.spec;
-        windows.expect(context.stores.get_mut(*store), ahead);
     }
 }
 

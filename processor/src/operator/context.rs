@@ -18,16 +18,6 @@ pub trait Operator<K: View, V: View>: Signals + Any {
     /// # Errors
     /// If the job has to stop: see [`ProcessError`].
     fn push(&mut self, record: Rec<'_, K, V>, context: &mut Context<'_>) -> Result<(), ProcessError>;
-
-    /// Whether it pays to announce records to the operator, by [`Operator::expect`]. It never changes.
-    fn looks_ahead(&self) -> bool {
-        false
-    }
-
-    /// Announces the next records, which come if nothing fails before. An operator with state brings what it will
-    /// need into the cache, for all of them together: one wait for memory instead of one for each.
-    /// It must have no other effect.
-    fn expect(&self, _ahead: &[Expected<'_>], _context: &mut Context<'_>) {}
 }
 
 /// A record that will be pushed soon.
@@ -45,6 +35,20 @@ pub struct Expected<'a> {
 pub trait Signals: Send {
     /// The next operator; `None` at the end of a chain.
     fn next(&mut self) -> Option<&mut dyn Signals>;
+
+    /// Whether it pays to announce records, by [`Signals::expect`]. It never changes.
+    fn looks_ahead(&mut self) -> bool {
+        self.next().is_some_and(|next| next.looks_ahead())
+    }
+
+    /// Announces the next records, which come if nothing fails before. An operator with state brings what it will
+    /// need into the cache, for all of them together: one wait for memory instead of one for each.
+    /// It must have no other effect.
+    fn expect(&mut self, ahead: &[Expected<'_>], context: &mut Context<'_>) {
+        if let Some(next) = self.next() {
+            next.expect(ahead, context);
+        }
+    }
 
     /// [`Context::watermark`] has advanced: do the work that is due in event time.
     ///

@@ -1,6 +1,6 @@
 //! A step with the same record out, or none.
 
-use super::{Chain, Context, Expected, Operator, Signals, StageBuilder};
+use super::{Chain, Context, Operator, Signals, StageBuilder};
 use crate::error::ProcessError;
 use crate::types::{Rec, View};
 
@@ -46,15 +46,5 @@ where
     #[inline]
     fn push(&mut self, record: Rec<'_, K, V>, context: &mut Context<'_>) -> Result<(), ProcessError> {
         if (self.keep)(&record) { self.next.push(record, context) } else { Ok(()) }
-    }
-
-    #[inline]
-    fn looks_ahead(&self) -> bool {
-        self.next.looks_ahead()
-    }
-
-    #[inline]
-    fn expect(&self, ahead: &[Expected<'_>], context: &mut Context<'_>) {
-        self.next.expect(ahead, context);
     }
 }

@@ -3,7 +3,7 @@
 //! Key, timestamp and headers stay, and so does the order. It has no state: a crash repeats the call for the records
 //! of the open transaction.
 
-use super::{Chain, Context, Expected, Operator, Signals, StageBuilder};
+use super::{Chain, Context, Operator, Signals, StageBuilder};
 use crate::error::ProcessError;
 use crate::types::{Owned, Rec, View};
 
@@ -54,15 +54,5 @@ where
             Some(value) => self.next.push(record.with_value(value), context),
             None => Ok(()),
         }
-    }
-
-    #[inline]
-    fn looks_ahead(&self) -> bool {
-        self.next.looks_ahead()
-    }
-
-    #[inline]
-    fn expect(&self, ahead: &[Expected<'_>], context: &mut Context<'_>) {
-        self.next.expect(ahead, context);
     }
 }

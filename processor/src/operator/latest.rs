@@ -91,6 +91,14 @@ where
         Some(&mut self.next)
     }
 
+    fn looks_ahead(&mut self) -> bool {
+        true
+    }
+
+    fn expect(&mut self, ahead: &[Expected<'_>], context: &mut Context<'_>) {
+        context.stores.get_mut(self.spec.store).expect(ahead.iter().map(|expected| expected.key));
+    }
+
     fn watermark(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
         // Results that come out after this must not be late for the steps behind.
         self.stream_time = self.stream_time.max(context.watermark);
@@ -151,13 +159,5 @@ where
                 Ok(())
             }
         }
-    }
-
-    fn looks_ahead(&self) -> bool {
-        true
-    }
-
-    fn expect(&self, ahead: &[Expected<'_>], context: &mut Context<'_>) {
-        context.stores.get_mut(self.spec.store).expect(ahead.iter().map(|expected| expected.key));
     }
 }

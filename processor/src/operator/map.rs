@@ -1,6 +1,6 @@
 //! A step with one record in, and one out with another value.
 
-use super::{Chain, Context, Expected, Operator, Signals, StageBuilder};
+use super::{Chain, Context, Operator, Signals, StageBuilder};
 use crate::error::ProcessError;
 use crate::types::{Owned, Rec, View};
 
@@ -49,15 +49,5 @@ where
     fn push(&mut self, record: Rec<'_, K, V>, context: &mut Context<'_>) -> Result<(), ProcessError> {
         let value = (self.map)(&record);
         self.next.push(record.with_value(value), context)
-    }
-
-    #[inline]
-    fn looks_ahead(&self) -> bool {
-        self.next.looks_ahead()
-    }
-
-    #[inline]
-    fn expect(&self, ahead: &[Expected<'_>], context: &mut Context<'_>) {
-        self.next.expect(ahead, context);
     }
 }

@@ -3,7 +3,7 @@
 //! For logs and metrics of your own. A crash repeats the call for the records of the open transaction, so side effects
 //! of the closure happen at least once.
 
-use super::{Chain, Context, Expected, Operator, Signals, StageBuilder};
+use super::{Chain, Context, Operator, Signals, StageBuilder};
 use crate::error::ProcessError;
 use crate::types::{Rec, View};
 
@@ -50,15 +50,5 @@ where
     fn push(&mut self, record: Rec<'_, K, V>, context: &mut Context<'_>) -> Result<(), ProcessError> {
         (self.look)(&record);
         self.next.push(record, context)
-    }
-
-    #[inline]
-    fn looks_ahead(&self) -> bool {
-        self.next.looks_ahead()
-    }
-
-    #[inline]
-    fn expect(&self, ahead: &[Expected<'_>], context: &mut Context<'_>) {
-        self.next.expect(ahead, context);
     }
 }

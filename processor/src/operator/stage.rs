@@ -234,6 +234,14 @@ impl<K: View, V: View> Signals for Arm<K, V> {
         (**self).next()
     }
 
+    fn looks_ahead(&mut self) -> bool {
+        (**self).looks_ahead()
+    }
+
+    fn expect(&mut self, ahead: &[Expected<'_>], context: &mut Context<'_>) {
+        (**self).expect(ahead, context);
+    }
+
     fn watermark(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
         (**self).watermark(context)
     }
@@ -250,14 +258,6 @@ impl<K: View, V: View> Signals for Arm<K, V> {
 impl<K: View, V: View> Operator<K, V> for Arm<K, V> {
     fn push(&mut self, record: Rec<'_, K, V>, context: &mut Context<'_>) -> Result<(), ProcessError> {
         (**self).push(record, context)
-    }
-
-    fn looks_ahead(&self) -> bool {
-        (**self).looks_ahead()
-    }
-
-    fn expect(&self, ahead: &[Expected<'_>], context: &mut Context<'_>) {
-        (**self).expect(ahead, context);
     }
 }
 
@@ -317,6 +317,14 @@ impl<K: View, V: View> Signals for Tee<K, V> {
         None
     }
 
+    fn looks_ahead(&mut self) -> bool {
+        self.arms.iter_mut().any(Signals::looks_ahead)
+    }
+
+    fn expect(&mut self, ahead: &[Expected<'_>], context: &mut Context<'_>) {
+        self.arms.iter_mut().for_each(|arm| arm.expect(ahead, context));
+    }
+
     fn watermark(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
         self.signal(|arm| arm.watermark(context))
     }
@@ -333,13 +341,5 @@ impl<K: View, V: View> Signals for Tee<K, V> {
 impl<K: Reborrow, V: Reborrow> Operator<K, V> for Tee<K, V> {
     fn push(&mut self, record: Rec<'_, K, V>, context: &mut Context<'_>) -> Result<(), ProcessError> {
         self.arms.iter_mut().try_for_each(|arm| arm.push(record.reborrow(), context))
-    }
-
-    fn looks_ahead(&self) -> bool {
-        self.arms.iter().any(Operator::looks_ahead)
-    }
-
-    fn expect(&self, ahead: &[Expected<'_>], context: &mut Context<'_>) {
-        self.arms.iter().for_each(|arm| arm.expect(ahead, context));
     }
 }

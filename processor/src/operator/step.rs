@@ -6,7 +6,7 @@
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{Context, Expected, Operator, Signals};
+use super::{Context, Operator, Signals};
 use crate::error::ProcessError;
 use crate::types::{Rec, View};
 
@@ -96,15 +96,5 @@ impl<K: View, V: View, N: Operator<K, V>> Operator<K, V> for Step<N> {
         let result = self.next.push(record, context);
         watch.end();
         result
-    }
-
-    #[inline]
-    fn looks_ahead(&self) -> bool {
-        self.next.looks_ahead()
-    }
-
-    #[inline]
-    fn expect(&self, ahead: &[Expected<'_>], context: &mut Context<'_>) {
-        self.next.expect(ahead, context);
     }
 }

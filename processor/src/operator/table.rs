@@ -6,7 +6,7 @@
 //! logs: a record finds the row of its time. Of equal times, the input that is declared first comes first. A crash
 //! undoes the rows and the join results of the open transaction together.
 
-use super::{Chain, Context, NodeId, Operator, Signals, StageBuilder};
+use super::{Chain, Context, Expected, NodeId, Operator, Signals, StageBuilder};
 use crate::error::ProcessError;
 use crate::serde::Nullable;
 use crate::state::{Handle, KeyValueStore};
@@ -147,9 +147,18 @@ struct LookupOperator<A, F, N> {
     next: N,
 }
 
-impl<A: 'static, F: Send, N: Signals> Signals for LookupOperator<A, F, N> {
+impl<A: Clone + Send + 'static, F: Send, N: Signals> Signals for LookupOperator<A, F, N> {
     fn next(&mut self) -> Option<&mut dyn Signals> {
         Some(&mut self.next)
+    }
+
+    fn looks_ahead(&mut self) -> bool {
+        true
+    }
+
+    fn expect(&mut self, ahead: &[Expected<'_>], context: &mut Context<'_>) {
+        context.stores.get_mut(self.store).expect(ahead.iter().map(|expected| expected.key));
+        self.next.expect(ahead, context);
     }
 }
 
