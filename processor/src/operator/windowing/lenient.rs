@@ -26,12 +26,10 @@ impl<W: Windowing> Windowing for Lenient<W> {
         self.windows.expect(&store.store, ahead);
     }
 
+    pass_on!(W, windows);
+
     fn store<A: Clone + Send + 'static, S: Serde<View = Owned<A>>>(&self, values: S) -> Self::Store<A> {
         ClosedBy::new(self.windows.store(values), W::CLOCK, self.lateness_ms)
-    }
-
-    fn is_valid(&self) -> bool {
-        self.windows.is_valid()
     }
 
     fn describe(&self) -> String {
@@ -40,11 +38,6 @@ impl<W: Windowing> Windowing for Lenient<W> {
 
     fn version(&self) -> String {
         self.windows.version()
-    }
-
-    #[inline]
-    fn closed_up_to<A: Clone + Send + 'static>(store: &Self::Store<A>) -> TimestampMs {
-        W::closed_up_to(&store.store)
     }
 
     #[inline]
@@ -59,21 +52,6 @@ impl<W: Windowing> Windowing for Lenient<W> {
         self.windows.add(&mut store.store, key, at, init, gathering)
     }
 
-    fn anchor<A: Clone + Send + 'static>(&self, store: &Self::Store<A>, key: &[u8], at: TimestampMs) -> TimestampMs {
-        self.windows.anchor(&store.store, key, at)
-    }
-
-    fn containing<A: Clone + Send + 'static>(
-        &self,
-        store: &Self::Store<A>,
-        key: &[u8],
-        at: TimestampMs,
-        merge: &mut dyn FnMut(&mut A, &A),
-        show: &mut Show<'_, A>,
-    ) -> Result<(), ProcessError> {
-        self.windows.containing(&store.store, key, at, merge, show)
-    }
-
     fn close<A: Clone + Send + 'static>(
         &self,
         store: &mut Self::Store<A>,
@@ -83,14 +61,5 @@ impl<W: Windowing> Windowing for Lenient<W> {
     ) -> Result<(), ProcessError> {
         let reached = TimestampMs(watermark.0.saturating_sub(self.lateness_ms));
         self.windows.close(&mut store.store, reached, merge, show)
-    }
-
-    fn changed<A: Clone + Send + 'static>(
-        &self,
-        store: &Self::Store<A>,
-        merge: &mut dyn FnMut(&mut A, &A),
-        show: &mut Show<'_, A>,
-    ) -> Result<(), ProcessError> {
-        self.windows.changed(&store.store, merge, show)
     }
 }

@@ -1,6 +1,50 @@
 //! The kinds of windows: how each keeps the values gathered in its windows, and when a window closes.
 //! One file per kind.
 
+/// Passes the methods that a kind of window leaves as they are on to the windows of type `$inner` in its field
+/// `$windows`, whose store is in a [`ClosedBy`](crate::state::ClosedBy).
+macro_rules! pass_on {
+    ($inner:ident, $windows:tt) => {
+        fn is_valid(&self) -> bool {
+            self.$windows.is_valid()
+        }
+
+        #[inline]
+        fn closed_up_to<A: Clone + Send + 'static>(store: &Self::Store<A>) -> TimestampMs {
+            $inner::closed_up_to(&store.store)
+        }
+
+        fn anchor<A: Clone + Send + 'static>(
+            &self,
+            store: &Self::Store<A>,
+            key: &[u8],
+            at: TimestampMs,
+        ) -> TimestampMs {
+            self.$windows.anchor(&store.store, key, at)
+        }
+
+        fn containing<A: Clone + Send + 'static>(
+            &self,
+            store: &Self::Store<A>,
+            key: &[u8],
+            at: TimestampMs,
+            merge: &mut dyn FnMut(&mut A, &A),
+            show: &mut Show<'_, A>,
+        ) -> Result<(), ProcessError> {
+            self.$windows.containing(&store.store, key, at, merge, show)
+        }
+
+        fn changed<A: Clone + Send + 'static>(
+            &self,
+            store: &Self::Store<A>,
+            merge: &mut dyn FnMut(&mut A, &A),
+            show: &mut Show<'_, A>,
+        ) -> Result<(), ProcessError> {
+            self.$windows.changed(&store.store, merge, show)
+        }
+    };
+}
+
 mod assigned;
 mod lenient;
 mod processing_time;

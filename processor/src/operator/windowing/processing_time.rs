@@ -14,12 +14,10 @@ impl<W: Windowing> Windowing for ProcessingTime<W> {
 
     const CLOCK: Clock = Clock::Wall;
 
+    pass_on!(W, 0);
+
     fn store<A: Clone + Send + 'static, S: Serde<View = Owned<A>>>(&self, values: S) -> Self::Store<A> {
         ClosedBy::new(self.0.store(values), Clock::Wall, 0)
-    }
-
-    fn is_valid(&self) -> bool {
-        self.0.is_valid()
     }
 
     fn describe(&self) -> String {
@@ -28,11 +26,6 @@ impl<W: Windowing> Windowing for ProcessingTime<W> {
 
     fn version(&self) -> String {
         format!("{} of processing time", self.0.version())
-    }
-
-    #[inline]
-    fn closed_up_to<A: Clone + Send + 'static>(store: &Self::Store<A>) -> TimestampMs {
-        W::closed_up_to(&store.store)
     }
 
     #[inline]
@@ -49,21 +42,6 @@ impl<W: Windowing> Windowing for ProcessingTime<W> {
         self.0.add(&mut store.store, key, at, init, gathering)
     }
 
-    fn anchor<A: Clone + Send + 'static>(&self, store: &Self::Store<A>, key: &[u8], at: TimestampMs) -> TimestampMs {
-        self.0.anchor(&store.store, key, at)
-    }
-
-    fn containing<A: Clone + Send + 'static>(
-        &self,
-        store: &Self::Store<A>,
-        key: &[u8],
-        at: TimestampMs,
-        merge: &mut dyn FnMut(&mut A, &A),
-        show: &mut Show<'_, A>,
-    ) -> Result<(), ProcessError> {
-        self.0.containing(&store.store, key, at, merge, show)
-    }
-
     fn close<A: Clone + Send + 'static>(
         &self,
         store: &mut Self::Store<A>,
@@ -72,14 +50,5 @@ impl<W: Windowing> Windowing for ProcessingTime<W> {
         show: &mut dyn FnMut(Window, &[u8], &A, bool) -> Result<(), ProcessError>,
     ) -> Result<(), ProcessError> {
         self.0.close(&mut store.store, watermark, merge, show)
-    }
-
-    fn changed<A: Clone + Send + 'static>(
-        &self,
-        store: &Self::Store<A>,
-        merge: &mut dyn FnMut(&mut A, &A),
-        show: &mut Show<'_, A>,
-    ) -> Result<(), ProcessError> {
-        self.0.changed(&store.store, merge, show)
     }
 }
