@@ -18,7 +18,7 @@ use super::{Chain, Context, NodeId, Operator, Signals, StageBuilder};
 use crate::error::ProcessError;
 use crate::serde::{Serde, SerdeError};
 use crate::state::{At, Handle, Item, TimedStore, Timing};
-use crate::types::{Owned, Rec, Window};
+use crate::types::{Owned, Rec, View, Window};
 
 /// A record that waits for partners.
 #[derive(Clone, Debug)]
@@ -124,6 +124,30 @@ where
     }
 }
 
+/// Values that a join can keep.
+trait Keepable: Clone + Send + 'static {}
+
+impl<A: Clone + Send + 'static> Keepable for A {}
+
+/// The closure of a join: makes a value of a record of the left side, one of the right side, or both.
+trait Joining<L, R>: FnMut(Option<&L>, Option<&R>) -> <Self as Joining<L, R>>::Pair + Send + 'static {
+    /// The value.
+    type Pair: 'static;
+}
+
+impl<L, R, B: 'static, F: FnMut(Option<&L>, Option<&R>) -> B + Send + 'static> Joining<L, R> for F {
+    type Pair = B;
+}
+
+/// An operator with two inputs.
+trait TwoSided<K: View>: 'static {
+    type Left: 'static;
+    type Right: 'static;
+
+    fn left(&mut self, record: Rec<'_, K, Owned<Self::Left>>, context: &mut Context<'_>) -> Result<(), ProcessError>;
+    fn right(&mut self, record: Rec<'_, K, Owned<Self::Right>>, context: &mut Context<'_>) -> Result<(), ProcessError>;
+}
+
 /// The operator of a join, which stands beside the chains of both sides.
 struct JoinOperator<KS, L, R, F, N> {
     spec: JoinSpec<KS, L, R>,
@@ -141,15 +165,17 @@ struct Side<A, P> {
     partner_alone: bool,
 }
 
-impl<KS, L, R, B, F, N> JoinOperator<KS, L, R, F, N>
+impl<KS, L, R, F, N> TwoSided<KS::View> for JoinOperator<KS, L, R, F, N>
 where
     KS: Serde,
-    L: Clone + Send + 'static,
-    R: Clone + Send + 'static,
-    B: 'static,
-    F: FnMut(Option<&L>, Option<&R>) -> B + Send + 'static,
-    N: Operator<KS::View, Owned<B>>,
+    L: Keepable,
+    R: Keepable,
+    F: Joining<L, R>,
+    N: Operator<KS::View, Owned<F::Pair>>,
 {
+    type Left = L;
+    type Right = R;
+
     fn left(&mut self, record: Rec<'_, KS::View, Owned<L>>, context: &mut Context<'_>) -> Result<(), ProcessError> {
         let Self { spec, join, next } = self;
         let (own, partners, partner_alone) = (spec.left, spec.right, spec.right_alone);
@@ -172,7 +198,7 @@ where
 /// Joins a record of a side with a partner.
 type Pair<'p, A, P, B> = dyn FnMut(&A, &P) -> B + 'p;
 
-impl<A: Clone + Send + 'static, P: Clone + Send + 'static> Side<A, P> {
+impl<A: Keepable, P: Keepable> Side<A, P> {
     /// Joins a record with the partners that wait, and keeps it for later ones.
     fn take<KS: Serde, B: 'static, N: Operator<KS::View, Owned<B>>>(
         &self,
@@ -226,7 +252,7 @@ fn bad(name: &str, cause: SerdeError) -> ProcessError {
 
 /// Removes the records of a side for which no partner can come any more, and hands those that had none to `alone`,
 /// if the side may be alone.
-fn expire<A: Clone + Send + 'static>(
+fn expire<A: Keepable>(
     store: Handle<TimedStore<Waiting<A>>>,
     context: &mut Context<'_>,
     mut alone: impl FnMut(&[u8], TimestampMs, &A, &mut Context<'_>) -> Result<(), ProcessError>,
@@ -249,14 +275,13 @@ fn expire<A: Clone + Send + 'static>(
     })
 }
 
-impl<KS, L, R, B, F, N> Signals for JoinOperator<KS, L, R, F, N>
+impl<KS, L, R, F, N> Signals for JoinOperator<KS, L, R, F, N>
 where
     KS: Serde,
-    L: Clone + Send + 'static,
-    R: Clone + Send + 'static,
-    B: 'static,
-    F: FnMut(Option<&L>, Option<&R>) -> B + Send + 'static,
-    N: Operator<KS::View, Owned<B>>,
+    L: Keepable,
+    R: Keepable,
+    F: Joining<L, R>,
+    N: Operator<KS::View, Owned<F::Pair>>,
 {
     fn next(&mut self) -> Option<&mut dyn Signals> {
         Some(&mut self.next)
@@ -296,22 +321,14 @@ macro_rules! inlet {
             }
         }
 
-        impl<KS, L, R, B, F, N> Operator<KS::View, Owned<$value>> for $name<JoinOperator<KS, L, R, F, N>>
-        where
-            KS: Serde,
-            L: Clone + Send + 'static,
-            R: Clone + Send + 'static,
-            B: 'static,
-            F: FnMut(Option<&L>, Option<&R>) -> B + Send + 'static,
-            N: Operator<KS::View, Owned<B>>,
-        {
+        impl<K: View, J: TwoSided<K>> Operator<K, Owned<J::$value>> for $name<J> {
             fn push(
                 &mut self,
-                record: Rec<'_, KS::View, Owned<$value>>,
+                record: Rec<'_, K, Owned<J::$value>>,
                 context: &mut Context<'_>,
             ) -> Result<(), ProcessError> {
                 context.with_joint(self.joint, |joint, context| {
-                    let join = (joint as &mut dyn Any).downcast_mut::<JoinOperator<KS, L, R, F, N>>();
+                    let join = (joint as &mut dyn Any).downcast_mut::<J>();
                     join.expect("built for this join").$method(record, context)
                 })
             }
@@ -321,9 +338,9 @@ macro_rules! inlet {
 
 inlet! {
     /// The end of the left side.
-    Left, left, L
+    Left, left, Left
 }
 inlet! {
     /// The end of the right side.
-    Right, right, R
+    Right, right, Right
 }
