@@ -1,6 +1,8 @@
 use bytes::Bytes;
 
-use super::varint::{put_unsigned_varint, unsigned_varint, varlong};
+use super::varint::{
+    put_unsigned_varint, put_unsigned_varlong, put_varlong, unsigned_varint, unsigned_varlong, varlong,
+};
 use super::{DecodeCause, DecodeError, EncodeCause, Malformed, Reader, Str, Uuid, ViewReader, Writer};
 
 /// Reads from bytes that live as long as the test.
@@ -25,6 +27,13 @@ fn varints_keep_every_width_and_sign() {
         let mut out = Vec::new();
         put_unsigned_varint(&mut out, number);
         assert_eq!(unsigned_varint(&out), Ok((&[][..], number)));
+    }
+    for number in (0..64).flat_map(|shift| [1_u64 << shift, (1 << shift) - 1, u64::MAX - (1 << shift)]) {
+        let (mut out, mut signed) = (Vec::new(), Vec::new());
+        put_unsigned_varlong(&mut out, number);
+        assert_eq!(unsigned_varlong(&out), Ok((&[][..], number)));
+        put_varlong(&mut signed, number.cast_signed());
+        assert_eq!(varlong(&signed), Ok((&[][..], number.cast_signed())));
     }
     let check = |bytes: &[u8], number| assert_eq!(varlong(bytes), Ok((&[][..], number)));
     check(&[0], 0);

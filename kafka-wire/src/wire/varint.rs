@@ -30,6 +30,11 @@ pub fn varlong(input: &[u8]) -> IResult<&[u8], i64, DecodeCause> {
     long(input, 10).map(|(rest, number)| (rest, (number >> 1).cast_signed() ^ -(number & 1).cast_signed()))
 }
 
+/// Parses an unsigned varint of 64 bits, at most 10 bytes.
+pub fn unsigned_varlong(input: &[u8]) -> IResult<&[u8], u64, DecodeCause> {
+    long(input, 10)
+}
+
 fn long(input: &[u8], bytes_max: usize) -> IResult<&[u8], u64, DecodeCause> {
     let mut number = 0u64;
     let mut rest = input;
@@ -55,4 +60,18 @@ pub fn put_unsigned_varint(out: &mut impl BufMut, mut number: u32) {
         number >>= 7;
     }
     out.put_u8((number & 0x7f) as u8);
+}
+
+/// Appends an unsigned varint of 64 bits, 1 to 10 bytes.
+pub fn put_unsigned_varlong(out: &mut impl BufMut, mut number: u64) {
+    while number >= 0x80 {
+        out.put_u8((number & 0x7f) as u8 | 0x80);
+        number >>= 7;
+    }
+    out.put_u8((number & 0x7f) as u8);
+}
+
+/// Appends a zig-zag varint of 64 bits, 1 to 10 bytes.
+pub fn put_varlong(out: &mut impl BufMut, number: i64) {
+    put_unsigned_varlong(out, ((number << 1) ^ (number >> 63)).cast_unsigned());
 }

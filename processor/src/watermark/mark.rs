@@ -1,6 +1,7 @@
 //! The record that carries watermarks across a repartition topic.
 
 use kafka_wire::types::{Offset, PartitionId, TimestampMs};
+use kafka_wire::wire::varint::{put_unsigned_varlong, put_varlong, unsigned_varlong, varlong};
 
 use super::NO_WATERMARK;
 
@@ -51,8 +52,8 @@ impl Mark {
 /// The format: version (3), count of upstream tasks (i32, big endian), and a base watermark that all others are at
 /// or above (i64, big endian). Then for each mark: its upstream partition minus that of the previous mark, flags (1
 /// idle, 2 ended, 4 no watermark), its watermark minus the base unless flag 4 is set, the two offsets of [`IdleAt`] if
-/// idle, the end offset if ended. The numbers of a mark are varints of seven bits per byte, low ones first,
-/// with the sign in the lowest bit.
+/// idle, the end offset if ended. The numbers of a mark are zig-zag varints of Kafka, but for the difference of
+/// watermarks, which is unsigned.
 pub fn encode_marks(marks: &[Mark], out: &mut Vec<u8>) {
     let known = marks.iter().map(|mark| mark.watermark.0).filter(|watermark| *watermark != NO_WATERMARK.0);
     let base = known.min().unwrap_or(0);
@@ -64,7 +65,7 @@ pub fn encode_marks(marks: &[Mark], out: &mut Vec<u8>) {
     out.extend_from_slice(&base.to_be_bytes());
     let mut before = 0;
     for mark in marks {
-        put_signed(out, i64::from(mark.upstream.0) - before);
+        put_varlong(out, i64::from(mark.upstream.0) - before);
         before = i64::from(mark.upstream.0);
         let flag = |is_set: bool, flag| if is_set { flag } else { 0 };
         let is_unknown = mark.watermark == NO_WATERMARK;
@@ -72,14 +73,14 @@ pub fn encode_marks(marks: &[Mark], out: &mut Vec<u8>) {
         out.push(flags | flag(is_unknown, UNKNOWN));
         if !is_unknown {
             // The difference is unsigned, because that of two watermarks may be larger than an i64.
-            put_unsigned(out, mark.watermark.0.wrapping_sub(base).cast_unsigned());
+            put_unsigned_varlong(out, mark.watermark.0.wrapping_sub(base).cast_unsigned());
         }
         if let Some(IdleAt { own, above }) = mark.idle {
-            put_signed(out, own);
-            put_signed(out, above);
+            put_varlong(out, own);
+            put_varlong(out, above);
         }
         if let Some(ended) = mark.ended {
-            put_signed(out, ended.0);
+            put_varlong(out, ended.0);
         }
     }
 }
@@ -145,34 +146,16 @@ fn decode_one(bytes: &[u8]) -> Option<Mark> {
     })
 }
 
-fn put_signed(out: &mut Vec<u8>, number: i64) {
-    put_unsigned(out, ((number << 1) ^ (number >> 63)).cast_unsigned());
-}
-
-fn put_unsigned(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push(number.to_le_bytes()[0] | 0x80);
-        number >>= 7;
-    }
-    out.push(number.to_le_bytes()[0]);
-}
-
 fn take_signed(bytes: &mut &[u8]) -> Option<i64> {
-    let number = take_unsigned(bytes)?;
-    Some((number >> 1).cast_signed() ^ -(number & 1).cast_signed())
+    let (rest, number) = varlong(bytes).ok()?;
+    *bytes = rest;
+    Some(number)
 }
 
 fn take_unsigned(bytes: &mut &[u8]) -> Option<u64> {
-    let mut number = 0;
-    for shift in (0..u64::BITS).step_by(7) {
-        let (&byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        number |= u64::from(byte & 0x7f) << shift;
-        if byte < 0x80 {
-            return Some(number);
-        }
-    }
-    None
+    let (rest, number) = unsigned_varlong(bytes).ok()?;
+    *bytes = rest;
+    Some(number)
 }
 
 const VERSION: u8 = 3;
