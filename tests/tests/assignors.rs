@@ -1,13 +1,14 @@
 //! Comparison of our assignors with the Java client's, on random groups from a new seed in every run.
 //!
 //! `kafka-wire/tests/java/Assignors.java` makes the groups: each once new, and once after members and partitions came
-//! and went. `range` and `roundrobin` must give the same assignment. `sticky` must be as even, and as sticky if it is
-//! not more even; there are many such assignments, and which of them is chosen concerns only the leader.
+//! and went. `range` and `roundrobin` must give the same assignment. `sticky` must be as even; if it is not more even,
+//! as many partitions must be near their members (KIP-881), and if not more are, it must be as sticky. There are many
+//! such assignments, and which of them is chosen concerns only the leader. Two groups of three have racks.
 //!
 //! A run prints its seed. `WATERWHEEL_ASSIGNORS_SEED` replays it, and `WATERWHEEL_ASSIGNORS_COUNT` sets
 //! the number of groups.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -18,7 +19,7 @@ use bytes::Bytes;
 use conformance::skip;
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::group::Assignor;
-use kafka_wire::group::assignor::{PartitionCounts, Subscriber};
+use kafka_wire::group::assignor::{PartitionCounts, PartitionRacks, Subscriber};
 use kafka_wire::types::PartitionId;
 use kafka_wire::wire::Str;
 use testkit::real::java_command;
@@ -27,6 +28,7 @@ use testkit::real::java_command;
 #[derive(Default)]
 struct Group {
     counts: PartitionCounts,
+    racks: PartitionRacks,
     members: Vec<Subscriber>,
     /// By assignor, then by member.
     java: BTreeMap<String, Vec<Vec<TopicPartition>>>,
@@ -67,6 +69,12 @@ impl Group {
                 let instance_id = (instance_id != "-").then(|| Str::from(instance_id));
                 self.members.push(Subscriber::new(member_id, instance_id, words.map(Str::from).collect()));
             }
+            "racks" => {
+                let topic = Str::from(words.next().expect("a topic"));
+                let racks = |word: &str| word.split(',').filter(|rack| *rack != "-").map(Str::from).collect();
+                self.racks.insert(topic, words.map(racks).collect());
+            }
+            "rack" => self.member().rack = words.next().map(Str::from),
             "data" => self.member().user_data = unhex(words.next().unwrap_or_default()),
             "had" => {
                 self.member().generation = words.next().expect("a generation").parse().expect("a number");
@@ -84,12 +92,14 @@ impl Group {
     /// Returns whether Java's sticky assignor had an answer at all: it gives up on some groups.
     fn check(&self, seed: u64, number: u64) -> bool {
         for assignor in [Assignor::Range, Assignor::RoundRobin] {
-            let ours = assignor.assign(&self.members, &self.counts);
+            let shares = assignor.shares(&self.members, &self.counts, &self.racks);
+            let ours: Vec<_> = shares.into_iter().map(|share| share.partitions).collect();
             assert_eq!(ours, self.java[assignor.name()], "{assignor:?}, group {number} of seed {seed}");
         }
         let Some(java) = self.java.get("sticky") else { return false };
         let had: Vec<Subscriber> = self.members.iter().map(had_by_user_data).collect();
-        let ours = Assignor::Sticky.assign(&self.members, &self.counts);
+        let shares = Assignor::Sticky.shares(&self.members, &self.counts, &self.racks);
+        let ours: Vec<_> = shares.into_iter().map(|share| share.partitions).collect();
         let place =
             || format!("group {number} of seed {seed}:\n{:?}\n{:?}\nours {ours:?}\nJava {java:?}", self.counts, had);
         assert_eq!(count(&ours), count(java), "as many are assigned, {}", place());
@@ -100,11 +110,36 @@ impl Group {
             unevenness(java),
             place()
         );
-        if unevenness(&ours) == unevenness(java) {
+        if unevenness(&ours) != unevenness(java) {
+            return true;
+        }
+        let (near, near_in_java) = (self.near(&ours), self.near(java));
+        assert!(near >= near_in_java, "{near} are near, in Java {near_in_java}, racks {:?}, {}", self.racks, place());
+        if near == near_in_java {
             let (stay, stay_in_java) = (kept(&had, &ours), kept(&had, java));
             assert!(stay >= stay_in_java, "{stay} stay, in Java {stay_in_java}, {}", place());
         }
         true
+    }
+
+    /// Returns the number of partitions that have a replica in the rack of their member, if it tells one; 0 if racks do
+    /// not matter, because members and replicas share none, or all partitions have replicas in the same ones.
+    fn near(&self, assigned: &[Vec<TopicPartition>]) -> usize {
+        let is_read = |topic: &Str| self.members.iter().any(|member| member.topics.contains(topic));
+        let of_partitions = self.racks.iter().filter(|(topic, _)| is_read(topic)).flat_map(|(_, racks)| racks);
+        let of_partitions: Vec<BTreeSet<&Str>> = of_partitions.map(|racks| racks.iter().collect()).collect();
+        let all: BTreeSet<&Str> = of_partitions.iter().flatten().copied().collect();
+        let of_members: BTreeSet<&Str> = self.members.iter().filter_map(|member| member.rack.as_ref()).collect();
+        if of_members.is_disjoint(&all) || of_partitions.iter().all(|racks| *racks == all) {
+            return 0;
+        }
+        let is_near = |member: &Subscriber, own: &TopicPartition| {
+            let racks = &self.racks[&own.topic][usize::try_from(own.partition.0).expect("not negative")];
+            member.rack.as_ref().is_none_or(|rack| racks.contains(rack))
+        };
+        let near =
+            |(member, own): (&Subscriber, &Vec<TopicPartition>)| own.iter().filter(|own| is_near(member, own)).count();
+        self.members.iter().zip(assigned).map(near).sum()
     }
 }
 
@@ -172,6 +207,46 @@ fn a_thousand_members_of_a_thousand_topics_are_served_in_time() {
     assert_eq!(count(&assigned), 4_000);
     let loads: Vec<usize> = assigned.iter().map(Vec::len).collect();
     assert!(loads.iter().max().unwrap_or(&0) - loads.iter().min().unwrap_or(&0) <= 1, "{loads:?}");
+}
+
+#[test]
+fn racks_are_looked_at_in_time() {
+    let topics: Vec<Str> = (0..1_000).map(|index| Str::from(format!("topic-{index:04}"))).collect();
+    let counts: PartitionCounts = topics.iter().map(|topic| (topic.clone(), 4)).collect();
+    let rack = |index: usize| Str::from(format!("rack-{}", index % 3));
+    let racks_of = |topic: usize| (0..4).map(|index| vec![rack(topic + index), rack(topic + 2 * index + 1)]).collect();
+    let racks: PartitionRacks = topics.iter().cloned().enumerate().map(|(at, topic)| (topic, racks_of(at))).collect();
+    for members in [100, 1_000] {
+        // All read the same; in the next round a tenth of them reads half of it.
+        let member = |index: usize| Subscriber {
+            rack: Some(rack(index * index)),
+            ..Subscriber::new(Str::from(format!("member-{index:04}")), None, topics.clone())
+        };
+        let all: Vec<Subscriber> = (0..members).map(member).collect();
+        for assignor in [Assignor::Range, Assignor::Sticky, Assignor::CooperativeSticky] {
+            let made = timed(&format!("{assignor:?}, {members} with racks"), || assignor.shares(&all, &counts, &racks));
+            let group =
+                Group { counts: counts.clone(), racks: racks.clone(), members: all.clone(), ..Group::default() };
+            let made: Vec<_> = made.into_iter().map(|share| share.partitions).collect();
+            eprintln!("{} of 4000 are near", group.near(&made));
+            assert_eq!(count(&made), 4_000);
+            // The next round: a tenth of the members is gone, and partitions have moved to other racks.
+            let left = all.iter().zip(&made).skip(members / 10);
+            let half = || topics.iter().step_by(2).cloned().collect();
+            let left: Vec<Subscriber> = left
+                .enumerate()
+                .map(|(index, (member, owned))| Subscriber {
+                    owned: owned.clone(),
+                    generation: 1,
+                    topics: if index % 10 == 0 { half() } else { member.topics.clone() },
+                    ..member.clone()
+                })
+                .collect();
+            let moved: PartitionRacks =
+                topics.iter().cloned().enumerate().map(|(at, topic)| (topic, racks_of(at + at % 5))).collect();
+            timed(&format!("{assignor:?}, {members} with racks, again"), || assignor.shares(&left, &counts, &moved));
+        }
+    }
 }
 
 /// Runs a closure, prints how long it took, and fails if that is too long. An optimised build has a tenth of the limit.

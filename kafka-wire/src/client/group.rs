@@ -10,8 +10,8 @@ use tokio::task::{AbortHandle, JoinSet};
 use super::consumer::sleep_until;
 use super::lock::lock;
 use super::{CallOptions, Client, CoordinatorError, Lane, Node, OwnLane, RequestError};
-use crate::cluster::{CoordinatorKind, GroupMetadata, TopicPartition};
-use crate::group::assignor::PartitionCounts;
+use crate::cluster::{CoordinatorKind, GroupMetadata, Topic, TopicPartition};
+use crate::group::assignor::{PartitionCounts, PartitionRacks};
 use crate::group::membership::Membership;
 use crate::group::request::{MemberAction, MemberRequest, MemberRequestId, MemberResponse, RequestFailure};
 use crate::group::{GroupConfig, GroupEvent};
@@ -248,9 +248,7 @@ impl Shared {
                 // In one lane, so that a coordinator sees the end of a membership after everything else.
                 self.ask_coordinator(self.lane.lane(), request, timeout).await.map(MemberResponse::ConsumerHeartbeat)
             }
-            MemberRequest::PartitionCounts(topics) => {
-                self.partition_counts(&topics).await.map(MemberResponse::PartitionCounts)
-            }
+            MemberRequest::PartitionCounts(topics) => self.partition_counts(&topics).await,
             MemberRequest::TopicNames(ids) => {
                 let names = self.client.topic_names(&ids).await;
                 names.map(MemberResponse::TopicNames).map_err(|error| failure(&error))
@@ -275,11 +273,16 @@ impl Shared {
         answer.map_err(|error| failure(&error))
     }
 
-    async fn partition_counts(&self, topics: &[Str]) -> Result<PartitionCounts, RequestFailure> {
+    async fn partition_counts(&self, topics: &[Str]) -> Result<MemberResponse, RequestFailure> {
         let cluster = self.client.metadata(topics).await.map_err(|error| failure(&error))?;
         let known = topics.iter().filter_map(|name| cluster.topic(name));
         let counts = known.map(|topic| (topic.name.clone(), u32::try_from(topic.partitions.len()).unwrap_or(u32::MAX)));
-        Ok(counts.filter(|(_, count)| *count > 0).collect())
+        let counts: PartitionCounts = counts.filter(|(_, count)| *count > 0).collect();
+        let racks = |topic: &Topic| topic.partitions.iter().map(|partition| cluster.racks(partition)).collect();
+        let has_racks = cluster.brokers().any(|broker| broker.rack.is_some());
+        let known = topics.iter().filter_map(|name| cluster.topic(name)).filter(|_| has_racks);
+        let racks: PartitionRacks = known.map(|topic| (topic.name.clone(), racks(topic))).collect();
+        Ok(MemberResponse::PartitionCounts(counts, racks))
     }
 }
 

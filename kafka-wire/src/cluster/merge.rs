@@ -107,6 +107,7 @@ fn partition(answer: &MetadataResponsePartition) -> Partition {
         id: PartitionId(answer.partition_index),
         leader: known(answer.leader_id),
         leader_epoch: LeaderEpoch(answer.leader_epoch),
+        replicas: answer.replica_nodes.iter().map(|id| BrokerId(*id)).collect(),
         error: ErrorCode(answer.error_code),
     }
 }

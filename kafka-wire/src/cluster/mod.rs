@@ -6,7 +6,7 @@
 mod committed;
 mod merge;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -64,6 +64,8 @@ pub struct Partition {
     pub leader: Option<BrokerId>,
     /// Leader epoch, which counts the leaders; -1 if the brokers do not report it (before Kafka 2.1). Source: KIP-320.
     pub leader_epoch: LeaderEpoch,
+    /// The brokers that have a replica, the preferred leader first.
+    pub replicas: Vec<BrokerId>,
     /// The error for which there is no leader; otherwise [`ErrorCode::NONE`].
     pub error: ErrorCode,
 }
@@ -132,6 +134,13 @@ impl Cluster {
     #[must_use]
     pub fn topic_by_id(&self, id: Uuid) -> Option<&Topic> {
         self.topic(self.names_by_id.get(&id)?)
+    }
+
+    /// The racks of the brokers that have a replica of the partition, each once.
+    #[must_use]
+    pub fn racks(&self, partition: &Partition) -> Vec<Str> {
+        let racks = partition.replicas.iter().filter_map(|id| self.broker(*id)?.rack.clone());
+        racks.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// The leader of a partition and its epoch; `None` if there is no leader or nothing is known.

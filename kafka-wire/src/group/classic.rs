@@ -298,7 +298,7 @@ impl Membership {
             Ok(MemberResponse::Sync(response)) => self.handle_sync(now, response),
             Ok(MemberResponse::Heartbeat(response)) => self.handle_heartbeat(now, ErrorCode(response.error_code)),
             Ok(MemberResponse::Leave(_)) => self.state = State::Left,
-            Ok(MemberResponse::PartitionCounts(counts)) => self.handle_counts(now, counts),
+            Ok(MemberResponse::PartitionCounts(counts, racks)) => self.handle_counts(now, counts, &racks),
             // This protocol does not send these requests.
             Ok(MemberResponse::ConsumerHeartbeat(_) | MemberResponse::TopicNames(_)) => {}
             Err(failure) => self.handle_failure(now, id, failure),

@@ -1,6 +1,6 @@
 //! The duties of a generation's leader: decode the members' subscriptions, and assign the partitions.
 
-use super::assignor::{PartitionCounts, Share, Subscriber};
+use super::assignor::{PartitionCounts, PartitionRacks, Share, Subscriber};
 use super::{Assignor, GroupConfig, GroupError, MemberInfo, blob};
 use crate::protocol::consumer_protocol::ConsumerProtocolAssignment;
 use crate::protocol::join_group::JoinGroupResponse;
@@ -44,6 +44,7 @@ impl Election {
             subscribers.push(Subscriber {
                 owned: blob::from_topics(subscription.owned_partitions),
                 generation: subscription.generation_id,
+                rack: subscription.rack_id,
                 user_data,
                 ..Subscriber::new(member_id, instance_id, subscription.topics)
             });
@@ -65,12 +66,13 @@ impl Election {
         &self,
         config: &GroupConfig,
         counts: &PartitionCounts,
+        racks: &PartitionRacks,
     ) -> Vec<SyncGroupRequestAssignment> {
         if self.skip_assignment {
             return Vec::new();
         }
         let of_leader = config.leader_user_data.map(|make| make(&self.infos));
-        let shares = self.assignor.shares_together(&self.subscribers, counts, &config.together);
+        let shares = self.assignor.shares_together(&self.subscribers, (counts, racks), &config.together);
         let assignments = self.subscribers.iter().zip(shares).map(|(subscriber, share)| {
             let Share { partitions, user_data } = share;
             let assignment = blob::encode_assignment(&ConsumerProtocolAssignment {

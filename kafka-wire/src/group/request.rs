@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::assignor::PartitionCounts;
+use super::assignor::{PartitionCounts, PartitionRacks};
 use crate::protocol::consumer_group_heartbeat::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse};
 use crate::protocol::heartbeat::{HeartbeatRequest, HeartbeatResponse};
 use crate::protocol::join_group::{JoinGroupRequest, JoinGroupResponse};
@@ -40,7 +40,7 @@ pub enum MemberRequest {
     Leave(LeaveGroupRequest),
     /// Answered at once. One request follows the other, in order, also that by which the member leaves.
     ConsumerHeartbeat(ConsumerGroupHeartbeatRequest),
-    /// The numbers of partitions of these topics, from the cluster's present metadata.
+    /// The numbers of partitions of these topics, and the racks of their replicas, from the cluster's present metadata.
     PartitionCounts(Vec<Str>),
     /// The names of the topics with these ids, from the cluster's present metadata.
     TopicNames(Vec<Uuid>),
@@ -60,7 +60,7 @@ pub enum MemberResponse {
     /// To [`MemberRequest::ConsumerHeartbeat`].
     ConsumerHeartbeat(ConsumerGroupHeartbeatResponse),
     /// To [`MemberRequest::PartitionCounts`]; topics that do not exist are missing.
-    PartitionCounts(PartitionCounts),
+    PartitionCounts(PartitionCounts, PartitionRacks),
     /// To [`MemberRequest::TopicNames`]; topics that do not exist, or that the broker does not know yet, are missing.
     TopicNames(BTreeMap<Uuid, Str>),
 }

@@ -13,7 +13,9 @@ import org.apache.kafka.common.*;
  *
  * <p>java -cp KAFKA_JARS Assignors.java SEED COUNT
  *
- * <p>A group is a line {@code topics NAME:PARTITIONS ..} and, for each member, {@code member ID INSTANCE TOPICS ..},
+ * <p>A group is a line {@code topics NAME:PARTITIONS ..}, for each topic {@code racks NAME RACK,RACK ..} with the racks of
+ * each partition ({@code -} for none), and, for each member, {@code member ID INSTANCE TOPICS ..}, {@code rack RACK} if it
+ * tells one,
  * {@code data HEX} with the user data of {@code sticky}, {@code had GENERATION PARTITIONS ..} with what it has, and a line
  * for each assignor with what it gets: {@code range}, {@code roundrobin}, {@code sticky}, {@code cooperative-sticky}; one that
  * failed has none.
@@ -22,6 +24,7 @@ public class Assignors {
     static class Member {
         String id;
         Optional<String> instance = Optional.empty();
+        Optional<String> rack = Optional.empty();
         List<String> topics;
         /** By assignor: what it had, and in which generation. */
         List<TopicPartition> sticky = List.of(), cooperative = List.of();
@@ -39,10 +42,14 @@ public class Assignors {
             List<Member> members = new ArrayList<>();
             boolean ragged = random.nextBoolean();
             int scale = random.nextInt(10) == 0 ? 12 : 5;
-            change(random, counts, members, ragged, scale);
-            turn(counts, members, 1);
-            change(random, counts, members, ragged, scale);
-            turn(counts, members, 2);
+            // Without racks, with replicas in few of them, and with replicas in most of them.
+            int racks = random.nextInt(3);
+            for (int generation = 1; generation <= 2; generation++) {
+                change(random, counts, members, ragged, scale);
+                members.forEach(member -> member.rack = racks > 0 && random.nextInt(6) > 0
+                    ? Optional.of("r" + random.nextInt(4)) : Optional.empty());
+                turn(random, racks, counts, members, generation);
+            }
         }
         OUT.flush();
     }
@@ -83,22 +90,30 @@ public class Assignors {
         }
     }
 
-    private static void turn(SortedMap<String, Integer> counts, List<Member> members, int generation) {
-        Node node = new Node(0, "localhost", 9092);
+    private static void turn(Random random, int racks, SortedMap<String, Integer> counts, List<Member> members, int generation) {
+        List<Node> nodes = new ArrayList<>();
+        for (int id = 0; id < 4; id++) {
+            // The last broker tells no rack.
+            nodes.add(new Node(id, "localhost", 9092, racks > 0 && id < 3 ? "r" + id : null));
+        }
         List<PartitionInfo> partitions = new ArrayList<>();
         counts.forEach((topic, count) -> {
             for (int partition = 0; partition < count; partition++) {
-                partitions.add(new PartitionInfo(topic, partition, node, new Node[] {node}, new Node[] {node}));
+                List<Node> all = new ArrayList<>(nodes);
+                Collections.shuffle(all, random);
+                Node[] replicas = all.subList(0, Math.max(1, racks)).toArray(new Node[0]);
+                partitions.add(new PartitionInfo(topic, partition, replicas[0], replicas, replicas));
             }
         });
-        Cluster cluster = new Cluster("c", List.of(node), partitions, Set.of(), Set.of());
-        Map<String, Assignment> range = run(new RangeAssignor(), cluster, members, member -> new Subscription(member.topics));
+        Cluster cluster = new Cluster("c", nodes, partitions, Set.of(), Set.of());
+        Map<String, Assignment> range = run(new RangeAssignor(), cluster, members,
+            member -> new Subscription(member.topics, null, List.of(), -1, member.rack));
         Map<String, Assignment> dealt = run(new RoundRobinAssignor(), cluster, members, member -> new Subscription(member.topics));
         Map<String, Assignment> sticky = run(new StickyAssignor(), cluster, members,
-            member -> new Subscription(member.topics, member.data.length == 0 ? null : ByteBuffer.wrap(member.data)));
+            member -> new Subscription(member.topics, member.data.length == 0 ? null : ByteBuffer.wrap(member.data), List.of(), -1, member.rack));
         Map<String, Assignment> cooperative = run(new CooperativeStickyAssignor(), cluster, members,
-            member -> new Subscription(member.topics, null, member.cooperative, member.generation, Optional.empty()));
-        print(counts, members, range, dealt, sticky, cooperative);
+            member -> new Subscription(member.topics, null, member.cooperative, member.generation, member.rack));
+        print(counts, partitions, members, range, dealt, sticky, cooperative);
         for (Member member : members) {
             if (sticky == null || cooperative == null) {
                 break;
@@ -130,13 +145,22 @@ public class Assignors {
         }
     }
 
-    private static void print(SortedMap<String, Integer> counts, List<Member> members, Map<String, Assignment> range,
+    private static void print(SortedMap<String, Integer> counts, List<PartitionInfo> partitions, List<Member> members, Map<String, Assignment> range,
             Map<String, Assignment> dealt, Map<String, Assignment> sticky, Map<String, Assignment> cooperative) {
         StringBuilder out = new StringBuilder("topics");
         counts.forEach((topic, count) -> out.append(' ').append(topic).append(':').append(count));
+        counts.forEach((topic, count) -> {
+            out.append("\nracks ").append(topic);
+            partitions.stream().filter(partition -> partition.topic().equals(topic)).forEach(partition -> {
+                String racks = Arrays.stream(partition.replicas()).map(Node::rack).filter(Objects::nonNull)
+                    .collect(Collectors.joining(","));
+                out.append(' ').append(racks.isEmpty() ? "-" : racks);
+            });
+        });
         for (Member member : members) {
             out.append("\nmember ").append(member.id).append(' ').append(member.instance.orElse("-"));
             member.topics.forEach(topic -> out.append(' ').append(topic));
+            member.rack.ifPresent(rack -> out.append("\nrack ").append(rack));
             out.append("\ndata ").append(HexFormat.of().formatHex(member.data));
             out.append("\nhad ").append(member.generation).append(show(member.cooperative));
             out.append("\nrange").append(show(range.get(member.id).partitions()));

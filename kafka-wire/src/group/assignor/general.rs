@@ -10,17 +10,12 @@
 use std::collections::VecDeque;
 
 use super::problem::{Owners, Problem};
-use super::refine;
 
 pub(super) fn solve(problem: &Problem<'_>) -> Owners {
     let mut group = Group::new(problem);
     group.place();
     group.even_out();
-    let mut owners = group.owners;
-    if problem.member_count() <= REFINED_MEMBERS_MAX {
-        refine::refine(problem, &mut owners);
-    }
-    owners
+    group.owners
 }
 
 /// The assignment while it is being made.
@@ -78,7 +73,8 @@ impl<'p, 'a> Group<'p, 'a> {
         topics.sort_by_key(|&topic| self.problem.subscribers[topic].len());
         for topic in topics {
             for index in 0..self.owners[topic].len() {
-                let lightest = self.problem.subscribers[topic].iter().copied().min_by_key(|&member| self.loads[member]);
+                let key = |member: &usize| (self.loads[*member], !self.problem.is_near(topic, index, *member));
+                let lightest = self.problem.subscribers[topic].iter().copied().min_by_key(key);
                 if let Some(member) = lightest.filter(|_| self.owners[topic][index].is_none()) {
                     self.give(topic, index, member);
                 }
@@ -198,7 +194,3 @@ impl<'p, 'a> Group<'p, 'a> {
         }
     }
 }
-
-/// Larger groups are left as they are: the search takes time with the third power of the number of members,
-/// and finds only a partition here and there that need not have moved.
-const REFINED_MEMBERS_MAX: usize = 100;

@@ -15,7 +15,7 @@ mod sticky;
 mod user_data;
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -101,19 +101,29 @@ impl Assignor {
     /// The order of `members` has no other effect. Topics that are not in `partition_counts` are left out.
     #[must_use]
     pub fn assign(&self, members: &[Subscriber], partition_counts: &PartitionCounts) -> Vec<Vec<TopicPartition>> {
-        self.shares(members, partition_counts).into_iter().map(|share| share.partitions).collect()
+        self.shares(members, partition_counts, &PartitionRacks::new())
+            .into_iter()
+            .map(|share| share.partitions)
+            .collect()
     }
 
-    /// As [`Assignor::assign`], with the bytes that the assignor sends to each member.
+    /// As [`Assignor::assign`], with the bytes that the assignor sends to each member. Members that tell their
+    /// [racks](Subscriber::rack) get partitions with a replica there as far as the assignor looks at racks, which
+    /// `RoundRobin` and one's own do not; `racks` may lack topics. Source: KIP-881.
     #[must_use]
-    pub fn shares(&self, members: &[Subscriber], partition_counts: &PartitionCounts) -> Vec<Share> {
+    pub fn shares(
+        &self,
+        members: &[Subscriber],
+        partition_counts: &PartitionCounts,
+        racks: &PartitionRacks,
+    ) -> Vec<Share> {
         let mut shares: Vec<Share> = match self {
-            Self::Range => own::plain(range::assign(members, partition_counts)),
+            Self::Range => own::plain(range::assign(members, partition_counts, racks)),
             Self::RoundRobin => own::plain(round_robin::assign(members, partition_counts)),
-            Self::Sticky => own::plain(sticky::assign(&user_data::with_sticky(members), partition_counts)),
+            Self::Sticky => own::plain(sticky::assign(&user_data::with_sticky(members), partition_counts, racks)),
             Self::CooperativeSticky => {
                 let members = user_data::with_generations(members);
-                own::plain(sticky::assign_cooperatively(&members, partition_counts))
+                own::plain(sticky::assign_cooperatively(&members, partition_counts, racks))
             }
             Self::Own(assignor) => assignor.assign(members, partition_counts),
         };
@@ -153,7 +163,11 @@ impl Assignor {
         partition_counts: &PartitionCounts,
         together: &[Vec<Str>],
     ) -> Vec<Vec<TopicPartition>> {
-        self.shares_together(members, partition_counts, together).into_iter().map(|share| share.partitions).collect()
+        let racks = PartitionRacks::new();
+        self.shares_together(members, (partition_counts, &racks), together)
+            .into_iter()
+            .map(|share| share.partitions)
+            .collect()
     }
 
     /// As [`Assignor::assign_together`], with the bytes that the assignor sends to each member.
@@ -161,7 +175,7 @@ impl Assignor {
     pub fn shares_together(
         &self,
         members: &[Subscriber],
-        partition_counts: &PartitionCounts,
+        (partition_counts, racks): (&PartitionCounts, &PartitionRacks),
         together: &[Vec<Str>],
     ) -> Vec<Share> {
         let mut counts = partition_counts.clone();
@@ -169,7 +183,7 @@ impl Assignor {
             let most = group.iter().filter_map(|topic| counts.remove(topic)).max();
             counts.extend(group.first().cloned().zip(most));
         }
-        let mut shares = self.shares(members, &counts);
+        let mut shares = self.shares(members, &counts, racks);
         for Share { partitions, .. } in &mut shares {
             for group in together {
                 let Some((first, others)) = group.split_first() else { continue };
@@ -191,6 +205,9 @@ impl Assignor {
 /// Number of partitions of each topic that exists.
 pub type PartitionCounts = BTreeMap<Str, u32>;
 
+/// The racks of the replicas of each partition, by topic and partition number; empty for brokers without a rack.
+pub type PartitionRacks = BTreeMap<Str, Vec<Vec<Str>>>;
+
 /// A member, as the assignors see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subscriber {
@@ -205,6 +222,8 @@ pub struct Subscriber {
     /// The generation in which it got them; -1 if unknown. Of two claims to a partition the one of the later generation
     /// counts; of two of the same generation neither does. Source: KIP-792.
     pub generation: i32,
+    /// `client.rack` of the member, if it tells one. Source: KIP-881.
+    pub rack: Option<Str>,
     /// The bytes by which the member describes itself for this assignor.
     pub user_data: Bytes,
 }
@@ -213,7 +232,8 @@ impl Subscriber {
     /// Makes a member that has no partitions yet.
     #[must_use]
     pub fn new(member_id: Str, instance_id: Option<Str>, topics: Vec<Str>) -> Self {
-        Self { member_id, instance_id, topics, owned: Vec::new(), generation: -1, user_data: Bytes::new() }
+        let (owned, user_data) = (Vec::new(), Bytes::new());
+        Self { member_id, instance_id, topics, owned, generation: -1, rack: None, user_data }
     }
 }
 
@@ -253,6 +273,13 @@ fn members_by_topic(members: &[Subscriber]) -> BTreeMap<&Str, Vec<usize>> {
         }
     }
     by_topic
+}
+
+/// Whether it makes a difference which member gets which partition: members and replicas share a rack, and not every
+/// partition has replicas in the same racks.
+fn needs_racks<'a>(of_members: &BTreeSet<&Str>, partitions: impl Iterator<Item = &'a Vec<Str>> + Clone) -> bool {
+    let all: BTreeSet<&Str> = partitions.clone().flatten().collect();
+    !of_members.is_disjoint(&all) && partitions.into_iter().any(|racks| all.iter().any(|rack| !racks.contains(rack)))
 }
 
 /// The partition with this index; topics have far fewer than 2^31 partitions.

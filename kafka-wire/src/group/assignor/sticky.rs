@@ -10,16 +10,25 @@
 //!    the fewest, and then partitions move from members with many to members with few until no move makes the group
 //!    more even (`general`).
 //!
+//! If members tell their racks and partitions differ in theirs, evenness comes first, then that partitions have a
+//! replica in the rack of their member, and only then that members keep theirs (KIP-881): in step 2 a partition stays
+//! only with an owner in such a rack, and is dealt to such a member if one has room. Groups of up to 100 members are
+//! then refined to the best assignment (`refine`).
+//!
 //! The cooperative variant then withholds partitions that another member still has. That owner sees in its share that
 //! it has to give the partition up, joins again, and in that next round the partition is free. Source: KIP-429.
 
 use super::problem::{Claim, Owners, Problem};
-use super::{PartitionCounts, Subscriber, general, in_serving_order};
+use super::{PartitionCounts, PartitionRacks, Subscriber, general, in_serving_order, refine};
 use crate::cluster::TopicPartition;
 
-pub(super) fn assign(members: &[Subscriber], partition_counts: &PartitionCounts) -> Vec<Vec<TopicPartition>> {
+pub(super) fn assign(
+    members: &[Subscriber],
+    partition_counts: &PartitionCounts,
+    racks: &PartitionRacks,
+) -> Vec<Vec<TopicPartition>> {
     in_order(members, |members| {
-        let problem = Problem::new(members, partition_counts);
+        let problem = Problem::new(members, partition_counts, racks);
         problem.shares(&solve(&problem))
     })
 }
@@ -28,9 +37,10 @@ pub(super) fn assign(members: &[Subscriber], partition_counts: &PartitionCounts)
 pub(super) fn assign_cooperatively(
     members: &[Subscriber],
     partition_counts: &PartitionCounts,
+    racks: &PartitionRacks,
 ) -> Vec<Vec<TopicPartition>> {
     in_order(members, |members| {
-        let problem = Problem::new(members, partition_counts);
+        let problem = Problem::new(members, partition_counts, racks);
         let mut owners = solve(&problem);
         for (owner, claim) in owners.iter_mut().flatten().zip(problem.claims.iter().flatten()) {
             let is_free = match claim {
@@ -62,7 +72,11 @@ fn in_order(
 }
 
 fn solve(problem: &Problem<'_>) -> Owners {
-    if is_uniform(problem) { deal(problem) } else { general::solve(problem) }
+    let mut owners = if is_uniform(problem) { deal(problem) } else { general::solve(problem) };
+    if problem.member_count() <= REFINED_MEMBERS_MAX && (problem.has_racks() || !is_uniform(problem)) {
+        refine::refine(problem, &mut owners);
+    }
+    owners
 }
 
 /// Returns whether all members that read anything read the same topics.
@@ -76,8 +90,16 @@ fn deal(problem: &Problem<'_>) -> Owners {
     let Some(readers) = problem.subscribers.first().filter(|readers| !readers.is_empty()) else { return owners };
     let count: usize = problem.claims.iter().map(Vec::len).sum();
     let (least, mut extra) = (count / readers.len(), count % readers.len());
+    // A partition stays only with an owner that is near.
+    let homes = problem.claims.iter().enumerate().flat_map(|(topic, claims)| {
+        let home = move |(index, claim): (usize, &Claim)| {
+            ((topic, index), claim.member().filter(|member| problem.is_near(topic, index, *member)))
+        };
+        claims.iter().enumerate().map(home)
+    });
+    let homes: Vec<((usize, usize), Option<usize>)> = homes.collect();
     let mut owned = vec![0_usize; problem.member_count()];
-    for member in problem.claims.iter().flatten().filter_map(Claim::member) {
+    for member in homes.iter().filter_map(|(_, home)| *home) {
         owned[member] += 1;
     }
     let mut room = vec![0_usize; problem.member_count()];
@@ -86,15 +108,18 @@ fn deal(problem: &Problem<'_>) -> Owners {
         extra -= usize::from(has_extra);
         room[member] = least + usize::from(has_extra);
     }
-    for (owner, claim) in owners.iter_mut().flatten().zip(problem.claims.iter().flatten()) {
-        if let Some(member) = claim.member().filter(|member| room[*member] > 0) {
+    for ((topic, index), home) in &homes {
+        if let Some(member) = home.filter(|member| room[*member] > 0) {
             room[member] -= 1;
-            *owner = Some(member);
+            owners[*topic][*index] = Some(member);
         }
     }
     // Extra partitions that nobody kept go to members without one, in serving order.
     for &member in readers.iter().filter(|member| owned[**member] <= least).take(extra) {
         room[member] += 1;
+    }
+    if problem.has_racks() {
+        deal_near(problem, readers, &mut room, &mut owners);
     }
     let mut turn = readers.iter().copied().cycle();
     for owner in owners.iter_mut().flatten().filter(|owner| owner.is_none()) {
@@ -104,3 +129,31 @@ fn deal(problem: &Problem<'_>) -> Owners {
     }
     owners
 }
+
+/// Deals partitions without an owner to members that are near and have room, and then to their former owners.
+fn deal_near(problem: &Problem<'_>, readers: &[usize], room: &mut [usize], owners: &mut Owners) {
+    let mut next = 0;
+    for (topic, owners) in owners.iter_mut().enumerate() {
+        for (index, owner) in owners.iter_mut().enumerate().filter(|(_, owner)| owner.is_none()) {
+            let mut places = (next..readers.len()).chain(0..next);
+            let suits = |place: &usize| room[readers[*place]] > 0 && problem.is_near(topic, index, readers[*place]);
+            if let Some(place) = places.find(suits) {
+                room[readers[place]] -= 1;
+                *owner = Some(readers[place]);
+                next = (place + 1) % readers.len();
+            }
+        }
+    }
+    for (owner, claim) in owners.iter_mut().flatten().zip(problem.claims.iter().flatten()) {
+        if owner.is_none()
+            && let Some(member) = claim.member().filter(|member| room[*member] > 0)
+        {
+            room[member] -= 1;
+            *owner = Some(member);
+        }
+    }
+}
+
+/// Larger groups are left as they are: the search takes time with the third power of the number of members,
+/// and finds only a partition here and there that need not have moved.
+const REFINED_MEMBERS_MAX: usize = 100;

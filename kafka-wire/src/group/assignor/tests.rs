@@ -212,7 +212,7 @@ fn a_sticky_member_keeps_its_share_and_a_newcomer_gets_what_is_too_much() {
     let counts = PartitionCounts::from([(Str::from("t"), 5)]);
     let all = |id| owner(id, &["t"], (0..5).map(|index| own("t", index)).collect(), 3);
     let members = [all("old"), owner("new", &["t"], Vec::new(), -1)];
-    let at_once = sticky::assign(&members, &counts);
+    let at_once = sticky::assign(&members, &counts, &PartitionRacks::new());
     assert_eq!(shown(&at_once), [["t-0", "t-1", "t-2"].as_slice(), &["t-3", "t-4"]]);
     // In a cooperative assignment nothing moves before its owner has given it up.
     let first = Assignor::CooperativeSticky.assign(&members, &counts);
@@ -256,7 +256,7 @@ fn a_sticky_member_tells_what_it_had_as_java_does() {
 /// Makes members with former partitions: an assignment from which some members and partitions have gone since.
 fn groups_with_a_past() -> impl Strategy<Value = (PartitionCounts, Vec<Subscriber>)> {
     (groups(), prop::collection::vec(0..3u8, 8), 0..20u32).prop_map(|((mut counts, mut members), fates, less)| {
-        let had = sticky::assign(&members, &counts);
+        let had = sticky::assign(&members, &counts, &PartitionRacks::new());
         for ((member, had), fate) in members.iter_mut().zip(had).zip(fates) {
             if fate > 0 {
                 (member.owned, member.generation) = (had, i32::from(fate));
@@ -278,7 +278,7 @@ fn squares(assigned: &[Vec<TopicPartition>]) -> usize {
 proptest! {
     #[test]
     fn no_single_move_makes_a_sticky_assignment_more_even((counts, members) in groups_with_a_past()) {
-        let assigned = sticky::assign(&members, &counts);
+        let assigned = sticky::assign(&members, &counts, &PartitionRacks::new());
         let best = squares(&assigned);
         for from in 0..members.len() {
             for to in (0..members.len()).filter(|to| *to != from) {
@@ -307,7 +307,7 @@ proptest! {
         let again = members.iter().zip(first).map(|(member, owned)| Subscriber { owned, generation: 9, ..member.clone() });
         let again: Vec<_> = again.collect();
         let second = Assignor::CooperativeSticky.assign(&again, &counts);
-        prop_assert_eq!(&second, &sticky::assign(&again, &counts));
+        prop_assert_eq!(&second, &sticky::assign(&again, &counts, &PartitionRacks::new()));
         let third = second.iter().zip(&again).map(|(owned, member)| Subscriber { owned: owned.clone(), ..member.clone() });
         prop_assert_eq!(Assignor::CooperativeSticky.assign(&third.collect::<Vec<_>>(), &counts), second);
     }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{Membership, Stable, State, Watch};
-use crate::group::assignor::{PartitionCounts, Previous};
+use crate::group::assignor::{PartitionCounts, PartitionRacks, Previous};
 use crate::group::election::Election;
 use crate::group::reaction::{Reaction, millis, reaction, retry_delay};
 use crate::group::request::{MemberAction, MemberRequest};
@@ -49,6 +49,7 @@ impl Membership {
             user_data: (!user_data.is_empty()).then_some(user_data),
             owned_partitions: blob::by_topic(self.kept.clone()),
             generation_id: self.proof.generation,
+            rack_id: self.config.rack.clone(),
             ..ConsumerProtocolSubscription::default()
         })
     }
@@ -122,10 +123,10 @@ impl Membership {
         }
     }
 
-    pub(super) fn handle_counts(&mut self, now: Moment, counts: PartitionCounts) {
+    pub(super) fn handle_counts(&mut self, now: Moment, counts: PartitionCounts, racks: &PartitionRacks) {
         match std::mem::replace(&mut self.state, State::Unjoined) {
             State::Electing(_, election) => {
-                let assignments = election.assignments(&self.config, &counts);
+                let assignments = election.assignments(&self.config, &counts, racks);
                 let watch = Watch { topics: election.topics(), counts, call: None, next: now };
                 self.sync(election.generation, election.protocol_name, assignments, Some(watch));
             }

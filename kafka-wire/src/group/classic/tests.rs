@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::cluster::TopicPartition;
+use crate::group::assignor::PartitionRacks;
 use crate::group::{Assignor, blob};
 use crate::protocol::consumer_protocol::{ConsumerProtocolAssignment, ConsumerProtocolSubscription};
 use crate::protocol::heartbeat::HeartbeatResponse;
@@ -120,6 +121,10 @@ fn assigned() -> GroupEvent {
     GroupEvent::Assigned { generation: 5, partitions, user_data: Bytes::from_static(b"u") }
 }
 
+fn counted(counts: PartitionCounts) -> MemberResponse {
+    MemberResponse::PartitionCounts(counts, PartitionRacks::new())
+}
+
 fn fatal(code: ErrorCode) -> GroupEvent {
     GroupEvent::Fatal(GroupError::Refused { group_id: Str::from("g"), code })
 }
@@ -164,7 +169,7 @@ fn the_leader_assigns_for_all_members_and_hands_its_bytes_to_each() {
     let mut script = Script::new(config);
     script.answer_join(ErrorCode::NONE, "me");
     assert_eq!(script.next_call(), MemberRequest::PartitionCounts(vec![Str::from("t")]));
-    script.answer(Ok(MemberResponse::PartitionCounts([(Str::from("t"), 3)].into())));
+    script.answer(Ok(counted([(Str::from("t"), 3)].into())));
     let MemberRequest::Sync(request) = script.next_call() else { panic!("a sync follows") };
     assert_eq!((request.generation_id, request.protocol_name.as_deref()), (5, Some("range")));
     let read = |index: usize| {
@@ -190,7 +195,7 @@ fn a_static_leader_that_came_back_leaves_the_assignment_as_it_is() {
     };
     script.member.handle_answer(script.now, id, Ok(MemberResponse::Join(response)));
     script.drain();
-    script.answer(Ok(MemberResponse::PartitionCounts(PartitionCounts::new())));
+    script.answer(Ok(counted(PartitionCounts::new())));
     let MemberRequest::Sync(request) = script.next_call() else { panic!("a sync follows") };
     assert_eq!(request.assignments, []);
     assert_eq!(request.group_instance_id.as_deref(), Some("i"));
@@ -378,7 +383,7 @@ fn a_leader_sees_topics_grow_and_waits_less_for_missing_ones() {
         let mut script = Script::dynamic();
         script.answer_join(ErrorCode::NONE, "me");
         let counts = counts.iter().map(|&(topic, count)| (Str::from(topic), count)).collect();
-        script.answer(Ok(MemberResponse::PartitionCounts(counts)));
+        script.answer(Ok(counted(counts)));
         script.answer_sync(ErrorCode::NONE);
         script.events();
         script
@@ -389,7 +394,7 @@ fn a_leader_sees_topics_grow_and_waits_less_for_missing_ones() {
         }
         match script.next_call() {
             MemberRequest::Heartbeat(_) => script.answer_heartbeat(ErrorCode::NONE),
-            _ => return script.answer(Ok(MemberResponse::PartitionCounts([(Str::from("t"), grown)].into()))),
+            _ => return script.answer(Ok(counted([(Str::from("t"), grown)].into()))),
         }
     };
     let mut script = lead(&[("t", 3)]);
@@ -515,6 +520,40 @@ fn a_member_that_keeps_partitions_says_so_and_hears_when_they_are_gone() {
         start + GroupConfig::new("g", Vec::new()).session_timeout,
         "for a session timeout it is still its own"
     );
+}
+
+#[test]
+fn members_tell_their_racks_and_a_leader_looks_at_them() {
+    let rack = |name: &str| Some(Str::from(name));
+    let mut script = Script::new(GroupConfig { rack: rack("west"), ..GroupConfig::new("g", vec![Str::from("t")]) });
+    let told = blob::decode_subscription(join_of(script.next_call()).protocols[0].metadata.clone()).unwrap();
+    assert_eq!(told.rack_id, rack("west"));
+    let member = |id: &str, name: &str| JoinGroupResponseMember {
+        member_id: Str::from(id),
+        metadata: blob::encode_subscription(&ConsumerProtocolSubscription {
+            topics: vec![Str::from("t")],
+            rack_id: rack(name),
+            ..ConsumerProtocolSubscription::default()
+        }),
+        ..JoinGroupResponseMember::default()
+    };
+    script.answer(Ok(MemberResponse::Join(JoinGroupResponse {
+        generation_id: 5,
+        protocol_name: Some(Str::from("range")),
+        leader: Str::from("me"),
+        member_id: Str::from("me"),
+        members: vec![member("me", "west"), member("other", "east")],
+        ..JoinGroupResponse::default()
+    })));
+    let racks = ["east", "west"].map(|name| vec![Str::from(name)]).to_vec();
+    let counts = [(Str::from("t"), 2)].into();
+    script.answer(Ok(MemberResponse::PartitionCounts(counts, [(Str::from("t"), racks)].into())));
+    let MemberRequest::Sync(request) = script.next_call() else { panic!("the leader assigns") };
+    let shares = request.assignments.iter().map(|share| {
+        let assignment = blob::decode_assignment(share.assignment.clone()).unwrap();
+        (&*share.member_id, blob::from_topics(assignment.assigned_partitions)[0].partition.0)
+    });
+    assert_eq!(shares.collect::<Vec<_>>(), [("me", 1), ("other", 0)]);
 }
 
 #[test]
