@@ -1,27 +1,27 @@
 //! Groups whose coordinator assigns the partitions (`group.protocol=consumer`, KIP-848): rebalances under load, static
 //! members, patterns, and groups that change over from the classic protocol and back.
 
+#[path = "consumer_protocol/requests.rs"]
+mod requests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use conformance::foreign::java;
+use conformance::foreign::{confluent, java};
 use conformance::reader::create_topic;
 use conformance::writer::write;
 use conformance::{TestBroker, eventually, on_both_brokers, within};
 use kafka_wire::admin::GroupFilter;
 use kafka_wire::client::{
-    AssignmentChange, CallOptions, Client, ClientConfig, GroupConsumer, GroupConsumerBuilder, GroupConsumerError,
-    GroupError, GroupProtocol, Lane, LostCause, Node, OffsetCommitError, Polled, ResetPolicy, Subscription,
-    SubscriptionPattern,
+    AssignmentChange, Client, ClientConfig, GroupConsumer, GroupConsumerBuilder, GroupConsumerError, GroupError,
+    GroupProtocol, LostCause, OffsetCommitError, Polled, ResetPolicy, Subscription, SubscriptionPattern,
 };
-use kafka_wire::cluster::{CoordinatorKind, TopicPartition};
-use kafka_wire::protocol::ErrorCode;
-use kafka_wire::protocol::consumer_group_describe::ConsumerGroupDescribeRequest;
-use kafka_wire::protocol::consumer_group_heartbeat::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse};
+use kafka_wire::cluster::TopicPartition;
 use kafka_wire::types::PartitionId;
 use kafka_wire::wire::Str;
+use requests::{a_group_is_described_with_its_members, what_is_no_heartbeat_is_refused};
 use tokio::task::JoinHandle;
 
 on_both_brokers!(
@@ -36,6 +36,7 @@ on_both_brokers!(
     what_is_no_heartbeat_is_refused,
     a_group_is_described_with_its_members,
     a_java_consumer_and_ours_share,
+    a_librdkafka_consumer_and_ours_share,
 );
 
 /// The embedded broker has no members of both protocols in one group.
@@ -351,103 +352,6 @@ async fn commits_go_on_while_the_epoch_moves(broker: TestBroker) {
     one.close().await.expect("the group works");
 }
 
-async fn heartbeat(client: &Client, request: ConsumerGroupHeartbeatRequest) -> ConsumerGroupHeartbeatResponse {
-    let coordinator = client.coordinator(CoordinatorKind::Group, &request.group_id).await.expect("there is one");
-    let options = CallOptions::default();
-    let answer = client.request(Node::Broker(coordinator), Lane::General, request, options).await;
-    answer.expect("the broker answers")
-}
-
-async fn what_is_no_heartbeat_is_refused(broker: TestBroker) {
-    let client = connect(&broker).await;
-    let (topic, group, _) = new_group(&broker, &client, 1).await;
-    let join = ConsumerGroupHeartbeatRequest {
-        group_id: Str::from(group),
-        member_id: Str::from("m"),
-        rebalance_timeout_ms: 5_000,
-        subscribed_topic_names: Some(vec![Str::from(topic)]),
-        topic_partitions: Some(Vec::new()),
-        ..Default::default()
-    };
-    let other = || Some(Str::from("other"));
-    let table = [
-        (ConsumerGroupHeartbeatRequest { member_id: Str::EMPTY, ..join.clone() }, ErrorCode::INVALID_REQUEST),
-        (ConsumerGroupHeartbeatRequest { instance_id: Some(Str::EMPTY), ..join.clone() }, ErrorCode::INVALID_REQUEST),
-        (ConsumerGroupHeartbeatRequest { rack_id: Some(Str::EMPTY), ..join.clone() }, ErrorCode::INVALID_REQUEST),
-        (ConsumerGroupHeartbeatRequest { rebalance_timeout_ms: -1, ..join.clone() }, ErrorCode::INVALID_REQUEST),
-        (ConsumerGroupHeartbeatRequest { topic_partitions: None, ..join.clone() }, ErrorCode::INVALID_REQUEST),
-        (ConsumerGroupHeartbeatRequest { subscribed_topic_names: None, ..join.clone() }, ErrorCode::INVALID_REQUEST),
-        (ConsumerGroupHeartbeatRequest { member_epoch: -2, ..join.clone() }, ErrorCode::INVALID_REQUEST),
-        (ConsumerGroupHeartbeatRequest { member_epoch: -3, ..join.clone() }, ErrorCode::INVALID_REQUEST),
-        (ConsumerGroupHeartbeatRequest { server_assignor: other(), ..join.clone() }, ErrorCode::UNSUPPORTED_ASSIGNOR),
-        (ConsumerGroupHeartbeatRequest { member_epoch: 3, ..join.clone() }, ErrorCode::GROUP_ID_NOT_FOUND),
-    ];
-    for (request, code) in table {
-        let answer = heartbeat(&client, request.clone()).await;
-        assert_eq!(ErrorCode(answer.error_code), code, "{request:?}: {answer:?}");
-        assert!(answer.assignment.is_none() && answer.error_message.is_some(), "{answer:?}");
-    }
-    let joined = heartbeat(&client, join.clone()).await;
-    assert_eq!((joined.error_code, joined.member_id.as_deref()), (0, Some("m")));
-    assert_eq!(joined.assignment.expect("it is told").topic_partitions[0].partitions, [0]);
-    let stays = ConsumerGroupHeartbeatRequest {
-        member_epoch: joined.member_epoch,
-        rebalance_timeout_ms: -1,
-        subscribed_topic_names: None,
-        topic_partitions: None,
-        ..join.clone()
-    };
-    let answer = heartbeat(&client, stays.clone()).await;
-    assert_eq!((answer.error_code, answer.member_epoch), (0, joined.member_epoch));
-    assert!(answer.assignment.is_none(), "it has not changed");
-    let unknown = ConsumerGroupHeartbeatRequest { member_id: Str::from("n"), ..stays.clone() };
-    assert_eq!(ErrorCode(heartbeat(&client, unknown).await.error_code), ErrorCode::UNKNOWN_MEMBER_ID);
-    let ahead = ConsumerGroupHeartbeatRequest { member_epoch: joined.member_epoch + 5, ..stays.clone() };
-    assert_eq!(ErrorCode(heartbeat(&client, ahead).await.error_code), ErrorCode::FENCED_MEMBER_EPOCH);
-    let leaves = ConsumerGroupHeartbeatRequest { member_epoch: -1, ..stays };
-    let answer = heartbeat(&client, leaves).await;
-    assert_eq!((answer.error_code, answer.member_epoch), (0, -1));
-}
-
-async fn a_group_is_described_with_its_members(broker: TestBroker) {
-    let client = connect(&broker).await;
-    let (topic, group, builder) = new_group(&broker, &client, 2).await;
-    let mut log = Log::default();
-    let mut consumer =
-        builder.instance_id("i").rack("west").remote_assignor("range").build(client.clone()).await.expect("a list");
-    log.poll_until("all partitions", &mut consumer, |log| log.owned.len() == 2).await;
-    let group_id = Str::from(group);
-    let coordinator = client.coordinator(CoordinatorKind::Group, &group_id).await.expect("there is one");
-    let describe = || async {
-        let group_ids = vec![group_id.clone(), Str::from_static("missing")];
-        let request = ConsumerGroupDescribeRequest { group_ids, ..Default::default() };
-        let options = CallOptions::default();
-        let answer = client.request(Node::Broker(coordinator), Lane::General, request, options).await;
-        answer.expect("the broker answers").groups
-    };
-    let stable = || async { Some(describe().await).filter(|groups| &*groups[0].group_state == "Stable") };
-    let groups = eventually("a stable group", WAIT, stable).await;
-    let described = &groups[0];
-    assert_eq!((described.error_code, &*described.assignor_name), (0, "range"));
-    assert_eq!(described.group_epoch, described.assignment_epoch);
-    let [member] = &described.members[..] else { panic!("{described:?}") };
-    assert_eq!((member.instance_id.as_deref(), member.rack_id.as_deref()), (Some("i"), Some("west")));
-    assert_eq!(
-        (member.member_epoch, &member.subscribed_topic_names[..]),
-        (described.group_epoch, &[Str::from(&*topic)][..])
-    );
-    for assignment in [&member.assignment, &member.target_assignment] {
-        let [own] = &assignment.topic_partitions[..] else { panic!("{assignment:?}") };
-        assert_eq!((&*own.topic_name, &own.partitions[..]), (&*topic, &[0, 1][..]));
-    }
-    assert_eq!(ErrorCode(groups[1].error_code), ErrorCode::GROUP_ID_NOT_FOUND);
-    let listed = client.list_groups(&GroupFilter::default()).await.expect("the broker answers");
-    let listed = listed.iter().find(|listed| listed.group_id == group_id).expect("it is there");
-    assert_eq!((&*listed.protocol_type, &*listed.state), ("consumer", "Stable"));
-    assert_eq!(listed.group_type.to_ascii_lowercase(), "consumer");
-    consumer.close().await.expect("the group works");
-}
-
 /// Java's console consumer in the group, until it has read so many records.
 fn start_java(
     broker: &TestBroker,
@@ -472,40 +376,53 @@ fn numbers_of(text: &str) -> Vec<i32> {
 }
 
 async fn a_java_consumer_and_ours_share(broker: TestBroker) {
-    let client = connect(&broker).await;
-    let (topic, group, builder) = new_group(&broker, &client, 4).await;
+    let start = |topic: &str, group: &str| start_java(&broker, topic, group, "20", "consumer");
+    share_with_another(&broker, start).await;
+}
+
+async fn a_librdkafka_consumer_and_ours_share(broker: TestBroker) {
+    let start = |topic: &str, group: &str| {
+        let args = [broker.bootstrap(), topic, group].map(str::to_owned);
+        tokio::spawn(async move { confluent(SCRIPT, &args.each_ref().map(String::as_str)).await })
+    };
+    share_with_another(&broker, start).await;
+}
+
+/// Reads four partitions with another client, which joins second.
+async fn share_with_another(broker: &TestBroker, start: impl FnOnce(&str, &str) -> JoinHandle<Option<String>>) {
+    let client = connect(broker).await;
+    let (topic, group, builder) = new_group(broker, &client, 4).await;
     let mut ours = builder.build(client.clone()).await.expect("the group works");
     let mut log = Log::default();
     log.poll_until("all partitions", &mut ours, |log| log.owned.len() == 4).await;
-    let javas = start_java(&broker, &topic, &group, "20", "consumer");
-    let text = shared_with(&client, &topic, &mut ours, &mut log, javas).await;
-    let Some(text) = text else { return };
+    let theirs = start(&topic, &group);
+    let Some(text) = shared_with(&client, &topic, &mut ours, &mut log, theirs).await else { return };
     let mut numbers = [log.numbers, numbers_of(&text)].concat();
     numbers.sort_unstable();
     assert_eq!(numbers, (0..40).collect::<Vec<_>>());
     ours.close().await.expect("the group works");
 }
 
-/// Polls until Java has its share, then writes forty records, of which it reads twenty.
+/// Polls until the other client has its share, then writes forty records, of which it reads twenty.
 async fn shared_with(
     client: &Client,
     topic: &str,
     ours: &mut GroupConsumer,
     log: &mut Log,
-    mut javas: JoinHandle<Option<String>>,
+    mut theirs: JoinHandle<Option<String>>,
 ) -> Option<String> {
     within("two shares", 2 * WAIT, async {
         while log.owned.len() != 2 {
             tokio::select! {
                 () = log.poll(ours) => {}
-                ended = &mut javas => return ended.expect("no panic"),
+                ended = &mut theirs => return ended.expect("no panic"),
             }
         }
         fill(client, topic, 4, 0..40).await;
         loop {
             tokio::select! {
                 () = log.poll(ours) => {}
-                ended = &mut javas => {
+                ended = &mut theirs => {
                     let text = ended.expect("no panic");
                     log.poll_until("our share", ours, |log| log.numbers.len() >= 20).await;
                     return text;
@@ -589,3 +506,25 @@ async fn a_group_of_javas_consumer_changes_over(broker: TestBroker) {
         consumer.close().await.expect("the group works");
     }
 }
+
+/// Reads twenty records in a group, and prints the values.
+const SCRIPT: &str = r#"
+import sys, time
+from confluent_kafka import Consumer
+servers, topic, group = sys.argv[1:4]
+consumer = Consumer({
+    "bootstrap.servers": servers, "group.id": group, "group.protocol": "consumer", "auto.offset.reset": "earliest",
+})
+consumer.subscribe([topic])
+start, count = time.monotonic(), 0
+while count < 20 and time.monotonic() - start < 90:
+    message = consumer.poll(0.1)
+    if message is None:
+        continue
+    if message.error():
+        print(message.error(), file=sys.stderr)
+        continue
+    count += 1
+    print(message.value().decode())
+consumer.close()
+"#;
