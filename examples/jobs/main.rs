@@ -1,4 +1,4 @@
-//! Seven jobs that people bring from other stream processors, each in a file of its own with a test.
+//! Eight jobs that people bring from other stream processors, each in a file of its own with a test.
 //!
 //! ```text
 //! cargo run --release -p examples --bin jobs -- sessions 127.0.0.1:9092 my-sessions clicks sessions-out
@@ -12,6 +12,7 @@ mod guarded;
 mod sessions;
 mod split;
 mod sum;
+mod tally;
 mod top;
 
 use std::process::ExitCode;
@@ -29,6 +30,7 @@ const JOBS: &[(&str, &[&str], Declare)] = &[
     ("sessions", &["CLICKS", "SESSIONS"], sessions::job),
     ("split", &["LINES", "COUNTS"], split::job),
     ("sum", &["PAYMENTS", "SUMS"], sum::job),
+    ("tally", &["CLICKS", "TALLIES"], tally::job),
     ("top", &["SALES", "BEST"], top::job),
 ];
 

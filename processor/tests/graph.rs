@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kafka_wire::types::TimestampMs;
 use processor::driver::{CommitPoint, TestDriver};
-use processor::operator::{Process, Scope};
+use processor::operator::{Process, Scope, ValueState};
 use processor::serde::Text;
 use processor::state::Clock;
 use processor::types::{Rec, View};
@@ -149,20 +149,19 @@ fn two_shuffles_meet_in_one_count() {
 /// Counts records per key; writes the count when no record came for 10 ms of event time, and an alarm after 5
 /// s of wall clock time.
 #[derive(Clone)]
-struct Quiet;
+struct Quiet {
+    count: ValueState<u64>,
+}
 
 impl<V: View> Process<Utf8, V> for Quiet {
-    type State = u64;
     type Out = String;
 
-    fn record(&mut self, record: &Rec<'_, Utf8, V>, scope: &mut Scope<'_, u64, String>) {
-        let last = scope.update(
-            || 0,
-            |state| {
-                *state += 1;
-                *state
-            },
-        );
+    fn record(&mut self, record: &Rec<'_, Utf8, V>, scope: &mut Scope<'_, Utf8, String>) {
+        let add = |count: &mut u64| {
+            *count += 1;
+            *count
+        };
+        let last = self.count.update(scope, || 0, add);
         let place = scope.place();
         assert_eq!((place.topic, place.offset.0), ("in", record.timestamp.0 / 10 - 1));
         if last == 1 {
@@ -171,13 +170,13 @@ impl<V: View> Process<Utf8, V> for Quiet {
         scope.set_timer(Clock::Event, TimestampMs(record.timestamp.0 + 10));
     }
 
-    fn timer(&mut self, key: &&str, clock: Clock, at: TimestampMs, scope: &mut Scope<'_, u64, String>) {
-        let count = scope.state().copied();
+    fn timer(&mut self, key: &&str, clock: Clock, at: TimestampMs, scope: &mut Scope<'_, Utf8, String>) {
+        let count = self.count.get(scope).copied();
         match clock {
             Clock::Event => {
                 assert!(scope.watermark() >= at);
                 scope.emit(format!("{key} {count:?} at {}", at.0));
-                scope.clear();
+                self.count.clear(scope);
             }
             Clock::Wall => scope.emit(format!("alarm at {}", at.0)),
         }
@@ -187,7 +186,10 @@ impl<V: View> Process<Utf8, V> for Quiet {
 fn quiet() -> TestDriver {
     let mut job = Topology::builder("app");
     let never = Watermark::default().never_idle();
-    job.keyed_stream("in", Utf8, Utf8).watermark(never).process("quiet", U64, Quiet).to("out", Utf8, Text);
+    job.keyed_stream("in", Utf8, Utf8)
+        .watermark(never)
+        .process("quiet", |uses| Quiet { count: uses.value("count", U64) })
+        .to("out", Utf8, Text);
     TestDriver::new(job.build().expect("a valid job"))
 }
 
@@ -227,6 +229,6 @@ fn timers_and_state_survive_crashes_and_unanswered_commits() {
         let expected = ["a=a None at 30", "a=a Some(2) at 20", "a=alarm at 5000", "b=alarm at 5000"];
         assert_eq!(read(&driver, "out"), expected, "{point:?}");
         let timers = driver.store("quiet-timers");
-        assert_eq!((timers.len(), driver.store("quiet").len()), (1, 1), "{point:?}");
+        assert_eq!((timers.len(), driver.store("quiet-count").len()), (1, 1), "{point:?}");
     }
 }

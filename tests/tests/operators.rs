@@ -19,7 +19,12 @@ use kafka_wire::rng::Rng;
 use kafka_wire::types::{PartitionId, TimestampMs};
 use tokio::time::sleep;
 
-on_both_brokers!(sessions_survive_kills, rows_of_a_table_survive_kills, dead_letters_survive_kills);
+on_both_brokers!(
+    sessions_survive_kills,
+    timers_survive_kills,
+    rows_of_a_table_survive_kills,
+    dead_letters_survive_kills
+);
 
 const KILLS: u32 = 6;
 const PARTITIONS: i32 = 2;
@@ -68,13 +73,25 @@ impl Processes {
 const GAP_MS: i64 = 2_000;
 
 async fn sessions_survive_kills(broker: TestBroker) {
+    clicks_survive_kills(broker, "sessions", sessions).await;
+}
+
+async fn timers_survive_kills(broker: TestBroker) {
+    clicks_survive_kills(broker, "tally", tallies).await;
+}
+
+/// User and start, end and clicks of each result.
+type Results = Vec<((String, i64), (i64, i64))>;
+
+/// A job that counts clicks in spans of time; `model` computes its results for the sorted times of a user.
+async fn clicks_survive_kills(broker: TestBroker, job: &str, model: fn(&str, &BTreeSet<i64>) -> Results) {
     let seed = seed();
     let client = Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker answers");
-    let (input, output) = (broker.unique("clicks"), broker.unique("sessions"));
+    let (input, output) = (broker.unique("clicks"), broker.unique(job));
     for topic in [&input, &output] {
         create_topic(&client, topic, PARTITIONS).await;
     }
-    let mut processes = Processes::start(&broker, "sessions", &[&input, &output], seed);
+    let mut processes = Processes::start(&broker, job, &[&input, &output], seed);
     let tail = Tail::start(&client, &output, IsolationLevel::ReadCommitted).await;
     let mut rng = Rng::from_seed(seed + 1);
     let mut writer = Writer::open(&client, &input).await;
@@ -99,9 +116,9 @@ async fn sessions_survive_kills(broker: TestBroker) {
     (0..2).for_each(|partition| writer.append(partition, &format!("end{partition}"), "/", now + 3_600_000));
     writer.flush().await;
 
-    let expected: BTreeMap<_, _> = clicks.iter().flat_map(|(user, times)| sessions(user, times)).collect();
+    let expected: BTreeMap<_, _> = clicks.iter().flat_map(|(user, times)| model(user, times)).collect();
     let all = || std::future::ready(tail.look(|arrivals| (arrivals.len() >= expected.len()).then_some(())));
-    eventually("all sessions", OUTPUT_WAIT_MAX, all).await;
+    eventually("all results", OUTPUT_WAIT_MAX, all).await;
     processes.stop().await;
     until_stable(&client, &output).await;
     let mut found = BTreeMap::new();
@@ -113,12 +130,12 @@ async fn sessions_survive_kills(broker: TestBroker) {
         assert_eq!(earlier, None, "twice: {user} {value}, seed {seed}");
     }
     assert_eq!(found, expected, "seed {seed}");
-    eprintln!("{} sessions right after {KILLS} kills, seed {seed}", found.len());
+    eprintln!("{} results of {job} right after {KILLS} kills, seed {seed}", found.len());
 }
 
 /// Computes the sessions of sorted times: user and start, end and clicks.
-fn sessions<'a>(user: &'a str, times: &'a BTreeSet<i64>) -> Vec<((String, i64), (i64, i64))> {
-    let mut sessions: Vec<((String, i64), (i64, i64))> = Vec::new();
+fn sessions(user: &str, times: &BTreeSet<i64>) -> Results {
+    let mut sessions = Results::new();
     for time in times {
         match sessions.last_mut() {
             Some((_, (end, clicks))) if time <= end => (*end, *clicks) = (time + GAP_MS, *clicks + 1),
@@ -126,6 +143,19 @@ fn sessions<'a>(user: &'a str, times: &'a BTreeSet<i64>) -> Vec<((String, i64), 
         }
     }
     sessions
+}
+
+/// Counts sorted times in windows of two seconds.
+fn tallies(user: &str, times: &BTreeSet<i64>) -> Results {
+    let mut tallies = Results::new();
+    for time in times {
+        let start = time.div_euclid(2_000) * 2_000;
+        match tallies.last_mut() {
+            Some(((_, last), (_, clicks))) if *last == start => *clicks += 1,
+            _ => tallies.push(((user.to_owned(), start), (start + 2_000, 1))),
+        }
+    }
+    tallies
 }
 
 async fn rows_of_a_table_survive_kills(broker: TestBroker) {

@@ -30,6 +30,7 @@ mod measure;
 mod report;
 mod state;
 mod systems;
+mod timers;
 
 use std::error::Error;
 use std::process::ExitCode;

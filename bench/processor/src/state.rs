@@ -13,6 +13,8 @@ use kafka_wire::types::TimestampMs;
 use processor::state::{AHEAD, Changelog, Store, WindowStore};
 use processor::{U64, Window};
 
+use crate::timers;
+
 /// Runs every case in a process of its own, or in this process the one that is named.
 pub(crate) fn run(case: Option<&str>) -> Result<(), Box<dyn Error>> {
     let Some(name) = case else { return run_all() };
@@ -42,7 +44,7 @@ fn run_all() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-type Figures = Vec<(&'static str, f64)>;
+pub(crate) type Figures = Vec<(&'static str, f64)>;
 
 /// Name and measurement of a case.
 type Case = (&'static str, fn() -> Figures);
@@ -53,6 +55,7 @@ const CASES: &[Case] = &[
     ("216 k windows", || open_windows(216_000)),
     ("2.16 M windows", || open_windows(2_160_000)),
     ("restore", restore),
+    ("timers", timers::measure),
 ];
 
 /// Job B1: a count of a million keys, and the commits that write each changed count.
@@ -238,7 +241,7 @@ fn in_changelog(window: Window, key: &[u8; 8]) -> [u8; 24] {
 }
 
 /// The thread's CPU time in nanoseconds: the first number of the file, see the kernel's sched-stats.
-fn time(work: impl FnOnce()) -> u64 {
+pub(crate) fn time(work: impl FnOnce()) -> u64 {
     let now = || -> u64 {
         let text = fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
         text.split(' ').next().and_then(|nanos| nanos.parse().ok()).unwrap_or(0)
@@ -249,7 +252,7 @@ fn time(work: impl FnOnce()) -> u64 {
 }
 
 /// Resident memory of the process, in bytes.
-fn memory() -> f64 {
+pub(crate) fn memory() -> f64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
     line.trim().trim_end_matches(" kB").parse::<f64>().unwrap_or(0.0) * 1024.0

@@ -1,64 +1,50 @@
-//! A user's own operator: with state per key, timers, and access to the task.
+//! A user's own operator: with stores per key, timers, further outputs, and access to the task.
+//!
+//! Records of a key are processed in the order of their partition. A timer fires when its clock has come to it: by
+//! event time once the watermark has reached it, before any step behind sees that watermark; by the time of day
+//! within a tenth of a second. Timers that are due together fire in the order of their times, then of the bytes of
+//! their keys. A crash undoes the stores, the timers and the output of the open transaction together; fields of the
+//! [`Process`] itself are not undone.
+
+use std::marker::PhantomData;
 
 use kafka_wire::record::RawHeaders;
 use kafka_wire::time::Moment;
 use kafka_wire::types::TimestampMs;
 
-use super::{Chain, Context, Operator, Place, Signals, StageBuilder};
+use super::side::SideOutlet;
+use super::{Chain, Context, NodeId, Operator, Place, Signals, StageBuilder};
 use crate::error::ProcessError;
 use crate::serde::Serde;
-use crate::state::{Clock, Handle, KeyValueStore, Stores, TimerStore};
+use crate::state::{Clock, Handle, Stores, TimerStore};
 use crate::types::{Owned, Reborrow, Rec, View, Window};
 
-/// A user's processing of the records of a stream, and of timers, key by key. There is one clone for each task;
-/// data that must survive a restart belongs into [`Scope::state`], not into fields.
+/// A user's processing of the records of a stream, and of timers, key by key.
+///
+/// It is made by the closure of [`Stream::process`](crate::topology::Stream::process), which declares its stores and
+/// further outputs, and holds the handles of them. There is one clone for each task; data that must survive a restart
+/// belongs into stores, not into fields.
 pub trait Process<K: View, V: View>: Clone + Send + Sync + 'static {
-    /// The state of each key.
-    type State: Clone + Send + 'static;
     /// The type of the output values.
     type Out: 'static;
 
     /// Processes one record.
-    fn record(&mut self, record: &Rec<'_, K, V>, scope: &mut Scope<'_, Self::State, Self::Out>);
+    fn record(&mut self, record: &Rec<'_, K, V>, scope: &mut Scope<'_, K, Self::Out>);
 
     /// A timer that was set for this key is due.
-    fn timer(
-        &mut self,
-        _key: &K::Ref<'_>,
-        _clock: Clock,
-        _at: TimestampMs,
-        _scope: &mut Scope<'_, Self::State, Self::Out>,
-    ) {
-    }
+    fn timer(&mut self, _key: &K::Ref<'_>, _clock: Clock, _at: TimestampMs, _scope: &mut Scope<'_, K, Self::Out>) {}
 }
 
 /// The environment of a [`Process`]: the key of the record or timer, and the task around it.
-pub struct Scope<'s, S, O> {
-    key: &'s [u8],
+pub struct Scope<'s, K: View, O> {
+    pub(super) key: &'s [u8],
     timestamp: TimestampMs,
-    state: Handle<KeyValueStore<S>>,
     timers: Handle<TimerStore>,
-    task: &'s mut dyn TaskSide<O>,
+    task: &'s mut dyn TaskSide<K, O>,
 }
 
-impl<S: Clone + Send + 'static, O> Scope<'_, S, O> {
-    /// The state of the key.
-    pub fn state(&mut self) -> Option<&S> {
-        let store = self.task.stores().get_mut(self.state);
-        store.get(self.key)
-    }
-
-    /// Changes the state of the key, made by `init` if there is none.
-    pub fn update<R>(&mut self, init: impl FnOnce() -> S, change: impl FnOnce(&mut S) -> R) -> R {
-        self.task.stores().get_mut(self.state).update(self.key, init, change)
-    }
-
-    /// Removes the state of the key.
-    pub fn clear(&mut self) {
-        self.task.stores().get_mut(self.state).remove(self.key);
-    }
-
-    /// Sets a timer for the key. If its time has come already, it is due at once.
+impl<K: View, O> Scope<'_, K, O> {
+    /// Sets a timer for the key; setting it twice sets one. If its time has come already, it is due at once.
     pub fn set_timer(&mut self, clock: Clock, at: TimestampMs) {
         self.task.stores().get_mut(self.timers).set(clock, at, self.key);
     }
@@ -68,9 +54,28 @@ impl<S: Clone + Send + 'static, O> Scope<'_, S, O> {
         self.task.stores().get_mut(self.timers).cancel(clock, at, self.key)
     }
 
-    /// Puts out a value under the key, at the event time of the record or the time of the timer.
+    /// Puts out a value under the key, at the event time of the record or the time of the timer, with the headers of
+    /// the record.
     pub fn emit(&mut self, value: O) {
         self.task.emit(value, self.timestamp);
+    }
+
+    /// Puts out a value under the key, at another event time. It moves no watermark.
+    pub fn emit_at(&mut self, value: O, timestamp: TimestampMs) {
+        self.task.emit(value, timestamp);
+    }
+
+    /// Reports that the record or timer cannot be processed: the job stops, or leaves it out with all of its
+    /// effects, as [`Builder::on_error`](crate::topology::Builder::on_error) says for
+    /// [`ErrorKind::Process`](crate::error::ErrorKind::Process). Return after it.
+    pub fn fail(&mut self, message: impl Into<String>) {
+        self.task.fail(message.into());
+    }
+
+    /// The event time of the record, or the time of the timer.
+    #[must_use]
+    pub const fn timestamp(&self) -> TimestampMs {
+        self.timestamp
     }
 
     /// The watermark of the task.
@@ -91,17 +96,53 @@ impl<S: Clone + Send + 'static, O> Scope<'_, S, O> {
         self.task.times().2
     }
 
-    /// The place of the record. In a timer, that of the record before it, or none.
+    /// The topic, partition and offset of the record. In a timer, the topic is empty.
     #[must_use]
     pub fn place(&self) -> Place<'_> {
         self.task.place()
     }
+
+    pub(super) fn stores(&mut self) -> &mut Stores {
+        self.task.stores()
+    }
 }
 
+/// A further output of a [`Process`], for values of type `T`. Its records have the key and the headers of the record.
+pub struct Output<T> {
+    /// Its index among the outputs of the step.
+    pub(crate) index: usize,
+    pub(crate) value: PhantomData<fn() -> T>,
+}
+
+// Derived implementations would require the same of `T`.
+impl<T> Clone for Output<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Output<T> {}
+
+impl<T: 'static> Output<T> {
+    /// Puts out a value, at the event time of the record or the time of the timer.
+    pub fn emit<K: View, O>(self, scope: &mut Scope<'_, K, O>, value: T) {
+        let (mut value, timestamp) = (Some(value), scope.timestamp);
+        scope.task.push_into(self.index, &mut |outlet, record, context| {
+            let value = value.take().expect("it is pushed once");
+            outlet.push(Rec { timestamp, ..record.with_value::<Owned<T>>(value) }, context)
+        });
+    }
+}
+
+/// Pushes a record into a further output.
+type PushInto<'p, K> = dyn FnMut(&SideOutlet, Rec<'_, K, ()>, &mut Context<'_>) -> Result<(), ProcessError> + 'p;
+
 /// The rest of the task, as a [`Scope`] sees it, without the types of the chain.
-trait TaskSide<O> {
+trait TaskSide<K: View, O> {
     fn stores(&mut self) -> &mut Stores;
     fn emit(&mut self, value: O, timestamp: TimestampMs);
+    fn push_into(&mut self, output: usize, push: &mut PushInto<'_, K>);
+    fn fail(&mut self, message: String);
     fn times(&self) -> (TimestampMs, TimestampMs, Moment);
     fn place(&self) -> Place<'_>;
 }
@@ -110,12 +151,14 @@ struct Side<'s, 'c, 'k, K: View, N> {
     key: &'s K::Ref<'k>,
     raw_key: &'s [u8],
     headers: RawHeaders<'s>,
+    step: &'s str,
+    outlets: &'s [SideOutlet],
     context: &'s mut Context<'c>,
     next: &'s mut N,
     result: Result<(), ProcessError>,
 }
 
-impl<K: Reborrow, O: 'static, N: Operator<K, Owned<O>>> TaskSide<O> for Side<'_, '_, '_, K, N> {
+impl<K: Reborrow, O: 'static, N: Operator<K, Owned<O>>> TaskSide<K, O> for Side<'_, '_, '_, K, N> {
     fn stores(&mut self) -> &mut Stores {
         self.context.stores
     }
@@ -124,6 +167,21 @@ impl<K: Reborrow, O: 'static, N: Operator<K, Owned<O>>> TaskSide<O> for Side<'_,
         if self.result.is_ok() {
             let (key, headers, raw_key) = (K::reborrow(self.key), self.headers, Some(self.raw_key));
             self.result = self.next.push(Rec { key, value, timestamp, headers, raw_key }, self.context);
+        }
+    }
+
+    fn push_into(&mut self, output: usize, push: &mut PushInto<'_, K>) {
+        if self.result.is_ok() {
+            let (key, headers, raw_key) = (K::reborrow(self.key), self.headers, Some(self.raw_key));
+            let record = Rec { key, value: (), timestamp: TimestampMs(0), headers, raw_key };
+            self.result = push(&self.outlets[output], record, self.context);
+        }
+    }
+
+    fn fail(&mut self, message: String) {
+        if self.result.is_ok() {
+            let (origin, step) = (self.context.record(), self.step.to_owned());
+            self.result = Err(ProcessError::Failed { origin, step, message });
         }
     }
 
@@ -138,22 +196,23 @@ impl<K: Reborrow, O: 'static, N: Operator<K, Owned<O>>> TaskSide<O> for Side<'_,
 
 /// `process`, declared.
 #[derive(Clone)]
-pub struct Processing<C, KS, P, S> {
+pub struct Processing<C, KS, P> {
     pub(crate) previous: C,
-    pub(crate) spec: ProcessSpec<KS, S>,
+    pub(crate) spec: ProcessSpec<KS>,
     pub(crate) process: P,
 }
 
-/// The names of a `process` step.
+/// The parts of a `process` step besides the user's.
 #[derive(Clone)]
-pub struct ProcessSpec<KS, S> {
+pub struct ProcessSpec<KS> {
     pub(crate) name: String,
-    pub(crate) state: Handle<KeyValueStore<S>>,
     pub(crate) timers: Handle<TimerStore>,
     pub(crate) key_serde: KS,
+    /// The streams of the further outputs.
+    pub(crate) outputs: Vec<NodeId>,
 }
 
-impl<C, KS, P> Chain for Processing<C, KS, P, P::State>
+impl<C, KS, P> Chain for Processing<C, KS, P>
 where
     C: Chain<Key = KS::View>,
     KS: Serde<View: Reborrow>,
@@ -163,25 +222,26 @@ where
     type Value = Owned<P::Out>;
 
     fn build<N: Operator<KS::View, Owned<P::Out>>>(&self, next: N, stage: &mut StageBuilder<'_>) {
-        let operator = ProcessOperator { spec: self.spec.clone(), process: self.process.clone(), next };
-        self.previous.build(Typed { operator, value: std::marker::PhantomData }, stage);
+        let (spec, process) = (self.spec.clone(), self.process.clone());
+        let outlets = self.spec.outputs.iter().map(|output| SideOutlet::new(*output, stage)).collect();
+        let operator = ProcessOperator { spec, process, outlets, due: Vec::new(), next, value: PhantomData };
+        self.previous.build::<ProcessOperator<C::Value, KS, P, N>>(operator, stage);
     }
 }
 
 /// `process`, built.
-pub struct ProcessOperator<KS, P, S, N> {
-    spec: ProcessSpec<KS, S>,
+struct ProcessOperator<V, KS, P, N> {
+    spec: ProcessSpec<KS>,
     process: P,
+    outlets: Vec<SideOutlet>,
+    /// The key of the timer that fires; the buffer is reused for the next.
+    due: Vec<u8>,
     next: N,
+    /// Signals have no record, so the type of the values that a process takes is stated here.
+    value: PhantomData<fn() -> V>,
 }
 
-/// Signals have no record, so the type of the values that a process takes is stated here.
-struct Typed<V, T> {
-    operator: T,
-    value: std::marker::PhantomData<fn() -> V>,
-}
-
-impl<V, KS, P, N> Typed<V, ProcessOperator<KS, P, P::State, N>>
+impl<V, KS, P, N> ProcessOperator<V, KS, P, N>
 where
     V: View,
     KS: Serde<View: Reborrow>,
@@ -189,26 +249,25 @@ where
     N: Operator<KS::View, Owned<P::Out>>,
 {
     fn fire(&mut self, clock: Clock, up_to: TimestampMs, context: &mut Context<'_>) -> Result<(), ProcessError> {
-        let ProcessOperator { spec, process, next } = &mut self.operator;
-        while let Some(timer) = context.stores.get_mut(spec.timers).pop_due(clock, up_to) {
-            let span = Window { start: timer.at.0, end: clock as i64 };
-            if !context.begin_result(spec.timers.id(), span, &timer.key) {
+        let Self { spec, process, outlets, due, next, .. } = self;
+        while let Some(at) = context.stores.get_mut(spec.timers).pop_due_into(clock, up_to, due) {
+            let span = Window { start: at.0, end: clock as i64 };
+            if !context.begin_result(spec.timers.id(), span, due) {
                 continue;
             }
             let bad = |cause| ProcessError::BadChangelog { store: spec.name.clone(), cause: Some(cause) };
-            let key = spec.key_serde.decode(&timer.key).map_err(bad)?;
-            let (raw_key, headers) = (timer.key.as_slice(), RawHeaders::EMPTY);
-            let mut side = Side::<KS::View, N> { key: &key, raw_key, headers, context, next, result: Ok(()) };
-            let (state, timers, timestamp) = (spec.state, spec.timers, timer.at);
-            let mut scope = Scope { key: raw_key, timestamp, state, timers, task: &mut side };
-            process.timer(&key, clock, timer.at, &mut scope);
+            let key = spec.key_serde.decode(due).map_err(bad)?;
+            let (raw_key, headers, step, result) = (due.as_slice(), RawHeaders::EMPTY, spec.name.as_str(), Ok(()));
+            let mut side = Side::<KS::View, N> { key: &key, raw_key, headers, step, outlets, context, next, result };
+            let mut scope = Scope { key: raw_key, timestamp: at, timers: spec.timers, task: &mut side };
+            process.timer(&key, clock, at, &mut scope);
             side.result?;
         }
         Ok(())
     }
 }
 
-impl<V, KS, P, N> Signals for Typed<V, ProcessOperator<KS, P, P::State, N>>
+impl<V, KS, P, N> Signals for ProcessOperator<V, KS, P, N>
 where
     V: View,
     KS: Serde<View: Reborrow>,
@@ -216,21 +275,21 @@ where
     N: Operator<KS::View, Owned<P::Out>>,
 {
     fn next(&mut self) -> Option<&mut dyn Signals> {
-        Some(&mut self.operator.next)
+        Some(&mut self.next)
     }
 
     fn watermark(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
         self.fire(Clock::Event, context.watermark, context)?;
-        self.operator.next.watermark(context)
+        self.next.watermark(context)
     }
 
     fn tick(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
         self.fire(Clock::Wall, context.wall, context)?;
-        self.operator.next.tick(context)
+        self.next.tick(context)
     }
 }
 
-impl<V, KS, P, N> Operator<KS::View, V> for Typed<V, ProcessOperator<KS, P, P::State, N>>
+impl<V, KS, P, N> Operator<KS::View, V> for ProcessOperator<V, KS, P, N>
 where
     V: View,
     KS: Serde<View: Reborrow>,
@@ -238,12 +297,11 @@ where
     N: Operator<KS::View, Owned<P::Out>>,
 {
     fn push(&mut self, record: Rec<'_, KS::View, V>, context: &mut Context<'_>) -> Result<(), ProcessError> {
-        let ProcessOperator { spec, process, next } = &mut self.operator;
+        let Self { spec, process, outlets, next, .. } = self;
         let raw_key = record.raw_key.unwrap_or_default();
-        let (key, headers) = (&record.key, record.headers);
-        let mut side = Side::<KS::View, N> { key, raw_key, headers, context, next, result: Ok(()) };
-        let (state, timers, timestamp) = (spec.state, spec.timers, record.timestamp);
-        process.record(&record, &mut Scope { key: raw_key, timestamp, state, timers, task: &mut side });
+        let (key, headers, timestamp, step) = (&record.key, record.headers, record.timestamp, spec.name.as_str());
+        let mut side = Side::<KS::View, N> { key, raw_key, headers, step, outlets, context, next, result: Ok(()) };
+        process.record(&record, &mut Scope { key: raw_key, timestamp, timers: spec.timers, task: &mut side });
         side.result
     }
 }

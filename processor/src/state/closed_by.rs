@@ -2,9 +2,9 @@
 
 use kafka_wire::types::TimestampMs;
 
+use super::clock::Clock;
 use super::store::{Changelog, RestoreError, Store, StoreSizes, Visit};
 use super::timed::TimedStore;
-use super::timers::Clock;
 use super::window_store::WindowStore;
 use crate::serde::SerdeError;
 

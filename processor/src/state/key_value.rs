@@ -1,5 +1,9 @@
 //! A store with one value per key.
 
+use kafka_wire::types::TimestampMs;
+
+use super::clock::{Clock, Ttl};
+use super::expiry::Expiry;
 use super::store::{Changelog, Codec, RestoreError, Store, StoreSizes, Visit};
 use super::table::Table;
 use crate::serde::{Serde, SerdeError};
@@ -9,6 +13,8 @@ use crate::types::{FOR_EVER, Owned};
 pub struct KeyValueStore<A> {
     table: Table<A>,
     values: Box<dyn Codec<A>>,
+    /// The times of the entries, if the store forgets them.
+    expiry: Option<Expiry>,
 }
 
 /// The group of all entries: this table has no groups.
@@ -18,7 +24,7 @@ impl<A: Clone + Send + 'static> KeyValueStore<A> {
     /// Makes an empty store; `values` encodes its values for the changelog.
     #[must_use]
     pub fn new<S: Serde<View = Owned<A>>>(values: S) -> Self {
-        Self { table: Table::new(), values: Box::new(values) }
+        Self { table: Table::new(), values: Box::new(values), expiry: None }
     }
 
     /// The value of `key`.
@@ -30,6 +36,9 @@ impl<A: Clone + Send + 'static> KeyValueStore<A> {
     /// Changes the value of `key`, made by `init` if there is none, and returns what `change` returns.
     #[inline]
     pub fn update<R>(&mut self, key: &[u8], init: impl FnOnce() -> A, change: impl FnOnce(&mut A) -> R) -> R {
+        if let Some(expiry) = &mut self.expiry {
+            expiry.note(key);
+        }
         self.table.update(NO_GROUP, key, init, change)
     }
 
@@ -47,11 +56,17 @@ impl<A: Clone + Send + 'static> KeyValueStore<A> {
 
     /// Sets the value of `key`.
     pub fn put(&mut self, key: &[u8], value: A) {
+        if let Some(expiry) = &mut self.expiry {
+            expiry.note(key);
+        }
         self.table.set(NO_GROUP, key, value);
     }
 
     /// Removes the entry of `key`. Returns whether there was one.
     pub fn remove(&mut self, key: &[u8]) -> bool {
+        if let Some(expiry) = &mut self.expiry {
+            expiry.forget(key);
+        }
         self.table.remove(NO_GROUP, key)
     }
 
@@ -69,6 +84,10 @@ impl<A: Clone + Send + 'static> KeyValueStore<A> {
 
 impl<A: Clone + Send + 'static> Store for KeyValueStore<A> {
     fn restore(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), RestoreError> {
+        let value = match &mut self.expiry {
+            Some(expiry) => expiry.restore(key, value).ok_or(RestoreError::Key)?,
+            None => value,
+        };
         let value = value.map(|value| self.values.decode(value)).transpose().map_err(RestoreError::Value)?;
         self.table.restore(NO_GROUP, key, value);
         Ok(())
@@ -80,17 +99,23 @@ impl<A: Clone + Send + 'static> Store for KeyValueStore<A> {
 
     fn write_changes(&self, changelog: &mut Changelog<'_>) -> Result<(), SerdeError> {
         self.table.removed().for_each(|(_, key)| changelog.delete([key, &[]]));
-        self.table
-            .changed()
-            .try_for_each(|(_, key, value)| changelog.put([key, &[]], |out| self.values.encode(value, out)))
+        self.table.changed().try_for_each(|(_, key, value)| {
+            changelog.put([key, &[]], |out| {
+                self.values.encode(value, out)?;
+                self.expiry.iter().for_each(|expiry| expiry.encode(key, out));
+                Ok(())
+            })
+        })
     }
 
     fn commit(&mut self) {
         self.table.commit();
+        self.expiry.iter_mut().for_each(Expiry::commit);
     }
 
     fn roll_back(&mut self) {
         self.table.roll_back();
+        self.expiry.iter_mut().for_each(Expiry::roll_back);
     }
 
     fn is_dirty(&self) -> bool {
@@ -98,7 +123,22 @@ impl<A: Clone + Send + 'static> Store for KeyValueStore<A> {
     }
 
     fn sizes(&self) -> StoreSizes {
-        StoreSizes { entries: self.table.len(), windows: 0, bytes: self.table.bytes() }
+        let bytes = self.table.bytes() + self.expiry.as_ref().map_or(0, Expiry::bytes);
+        StoreSizes { entries: self.table.len(), windows: 0, bytes }
+    }
+
+    fn set_ttl(&mut self, ttl: Ttl) -> bool {
+        self.expiry = Some(Expiry::new(ttl));
+        true
+    }
+
+    fn advance_clock(&mut self, clock: Clock, now: TimestampMs) {
+        let over = self.expiry.as_mut().map(|expiry| expiry.advance(clock, now)).unwrap_or_default();
+        over.iter().for_each(|key| _ = self.remove(key));
+    }
+
+    fn next_wall_due(&self) -> Option<TimestampMs> {
+        self.expiry.as_ref()?.next_wall_due()
     }
 
     fn visit(&self, visit: &mut Visit<'_>) -> Result<(), SerdeError> {

@@ -9,12 +9,15 @@
 //! - Before a commit each changed entry is written once into the changelog, however often it changed, and a tombstone
 //!   for each removed entry that the changelog has. An entry that is created and removed in one transaction is
 //!   not written at all.
+//! - Some stores forget entries some time after they were written ([`Ttl`]), by ordinary removals.
 //! - After a commit the undo log is dropped; a rollback applies it in reverse order. Nothing is wiped or read again.
 //!
 //! The changelog has only what a commit has made durable, so a restore reads its committed records to its end.
 
 mod changelog;
+mod clock;
 mod closed_by;
+mod expiry;
 mod index;
 mod key_value;
 mod open_windows;
@@ -29,6 +32,7 @@ mod timers;
 mod window_store;
 
 pub use changelog::ChangelogKey;
+pub use clock::{Clock, Ttl};
 pub use closed_by::{ClosedBy, Closing};
 pub use index::AHEAD;
 pub use key_value::KeyValueStore;
@@ -37,7 +41,7 @@ pub use sorted::SortedStore;
 pub use store::{Changelog, Handle, RestoreError, Store, StoreSizes, Stores, Visit};
 pub use timed::{At, Item, TimedStore, Timing};
 pub(crate) use timers::Set;
-pub use timers::{Clock, Timer, TimerStore};
+pub use timers::{Timer, TimerStore};
 pub use window_store::WindowStore;
 
 #[cfg(test)]

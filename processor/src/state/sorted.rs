@@ -3,6 +3,10 @@
 use std::collections::BTreeMap;
 use std::ops::RangeBounds;
 
+use kafka_wire::types::TimestampMs;
+
+use super::clock::{Clock, Ttl};
+use super::expiry::Expiry;
 use super::store::{Changelog, Codec, RestoreError, Store, StoreSizes, Visit};
 use crate::serde::{Serde, SerdeError};
 use crate::types::{FOR_EVER, Owned};
@@ -15,13 +19,16 @@ pub struct SortedStore<A> {
     before: BTreeMap<Vec<u8>, Option<A>>,
     key_bytes: usize,
     values: Box<dyn Codec<A>>,
+    /// The times of the entries, if the store forgets them.
+    expiry: Option<Expiry>,
 }
 
 impl<A: Clone + Send + 'static> SortedStore<A> {
     /// Makes an empty store; `values` encodes its values for the changelog.
     #[must_use]
     pub fn new<S: Serde<View = Owned<A>>>(values: S) -> Self {
-        Self { entries: BTreeMap::new(), before: BTreeMap::new(), key_bytes: 0, values: Box::new(values) }
+        let (entries, before) = (BTreeMap::new(), BTreeMap::new());
+        Self { entries, before, key_bytes: 0, values: Box::new(values), expiry: None }
     }
 
     /// The value of `key`.
@@ -32,6 +39,9 @@ impl<A: Clone + Send + 'static> SortedStore<A> {
 
     /// Sets the value of `key`.
     pub fn put(&mut self, key: &[u8], value: A) {
+        if let Some(expiry) = &mut self.expiry {
+            expiry.note(key);
+        }
         let old = self.set(key, Some(value));
         self.before.entry(key.to_vec()).or_insert(old);
     }
@@ -39,6 +49,9 @@ impl<A: Clone + Send + 'static> SortedStore<A> {
     /// Removes the entry of `key`, and returns its value.
     pub fn remove(&mut self, key: &[u8]) -> Option<A> {
         let old = self.set(key, None)?;
+        if let Some(expiry) = &mut self.expiry {
+            expiry.forget(key);
+        }
         self.before.entry(key.to_vec()).or_insert_with(|| Some(old.clone()));
         Some(old)
     }
@@ -79,6 +92,10 @@ impl<A: Clone + Send + 'static> SortedStore<A> {
 
 impl<A: Clone + Send + 'static> Store for SortedStore<A> {
     fn restore(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), RestoreError> {
+        let value = match &mut self.expiry {
+            Some(expiry) => expiry.restore(key, value).ok_or(RestoreError::Key)?,
+            None => value,
+        };
         let value = value.map(|value| self.values.decode(value)).transpose().map_err(RestoreError::Value)?;
         self.set(key, value);
         Ok(())
@@ -87,7 +104,11 @@ impl<A: Clone + Send + 'static> Store for SortedStore<A> {
     fn write_changes(&self, changelog: &mut Changelog<'_>) -> Result<(), SerdeError> {
         for (key, before) in &self.before {
             match self.entries.get(key) {
-                Some(value) => changelog.put([key, &[]], |out| self.values.encode(value, out))?,
+                Some(value) => changelog.put([key, &[]], |out| {
+                    self.values.encode(value, out)?;
+                    self.expiry.iter().for_each(|expiry| expiry.encode(key, out));
+                    Ok(())
+                })?,
                 None if before.is_some() => changelog.delete([key, &[]]),
                 None => {}
             }
@@ -97,12 +118,14 @@ impl<A: Clone + Send + 'static> Store for SortedStore<A> {
 
     fn commit(&mut self) {
         self.before.clear();
+        self.expiry.iter_mut().for_each(Expiry::commit);
     }
 
     fn roll_back(&mut self) {
         for (key, before) in std::mem::take(&mut self.before) {
             self.set(&key, before);
         }
+        self.expiry.iter_mut().for_each(Expiry::roll_back);
     }
 
     fn is_dirty(&self) -> bool {
@@ -111,7 +134,22 @@ impl<A: Clone + Send + 'static> Store for SortedStore<A> {
 
     fn sizes(&self) -> StoreSizes {
         let bytes = self.key_bytes + self.entries.len() * (size_of::<Vec<u8>>() + size_of::<A>());
+        let bytes = bytes + self.expiry.as_ref().map_or(0, Expiry::bytes);
         StoreSizes { entries: self.entries.len(), windows: 0, bytes }
+    }
+
+    fn set_ttl(&mut self, ttl: Ttl) -> bool {
+        self.expiry = Some(Expiry::new(ttl));
+        true
+    }
+
+    fn advance_clock(&mut self, clock: Clock, now: TimestampMs) {
+        let over = self.expiry.as_mut().map(|expiry| expiry.advance(clock, now)).unwrap_or_default();
+        over.iter().for_each(|key| _ = self.remove(key));
+    }
+
+    fn next_wall_due(&self) -> Option<TimestampMs> {
+        self.expiry.as_ref()?.next_wall_due()
     }
 
     fn visit(&self, visit: &mut Visit<'_>) -> Result<(), SerdeError> {

@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 
 use kafka_wire::types::TimestampMs;
 
+use super::clock::{Clock, Ttl};
 use crate::output::StoreId;
 use crate::serde::{Serde, SerdeError};
 use crate::types::{Owned, Window};
@@ -56,6 +57,15 @@ pub trait Store: Any + Send {
     fn last_due(&self) -> Option<TimestampMs> {
         None
     }
+
+    /// Forgets entries some time after they were written. Call it before anything else. Returns whether the store
+    /// can do that.
+    fn set_ttl(&mut self, _ttl: Ttl) -> bool {
+        false
+    }
+
+    /// Tells the store that a clock has advanced, and removes the entries whose time is over.
+    fn advance_clock(&mut self, _clock: Clock, _now: TimestampMs) {}
 
     /// The next wall-clock time at which something in the store is due.
     fn next_wall_due(&self) -> Option<TimestampMs> {

@@ -1,21 +1,19 @@
 //! Keyed timers: callbacks for a key at a time of the event clock or of the wall clock.
+//!
+//! The timers of a clock are in one ordered set, by time and key. A timer with a key of up to 14 bytes takes 24 bytes
+//! there, and a node of the set is a little more than half full at worst. A changelog key is the clock (0 for event
+//! time, 1 for the time of day), the time as a sortable number, and the key.
+
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 use kafka_wire::types::TimestampMs;
 
-use super::sorted::SortedStore;
+use super::clock::Clock;
 use super::store::{Changelog, RestoreError, Store, StoreSizes, Visit};
 use super::window_store::{from_ordered, ordered};
 use crate::serde::{Serde, SerdeError};
-use crate::types::Owned;
-
-/// The clock that a timer runs by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Clock {
-    /// Event time: the timer is due once the watermark has reached its time.
-    Event,
-    /// The time of day: the timer is due once that has come, with records or without.
-    Wall,
-}
+use crate::types::{FOR_EVER, Owned};
 
 /// A timer that was set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,95 +27,218 @@ pub struct Timer {
 }
 
 /// Timers, by clock, time and key. Setting the same timer twice sets one.
+#[derive(Default)]
 pub struct TimerStore {
-    timers: SortedStore<()>,
+    /// The timers of each clock.
+    timers: [BTreeSet<Place>; 2],
+    /// The changes of the open transaction.
+    undo: Vec<Change>,
+    long_key_bytes: usize,
 }
 
-impl Default for TimerStore {
-    fn default() -> Self {
-        Self { timers: SortedStore::new(Set) }
-    }
+/// A change of the open transaction.
+struct Change {
+    clock: Clock,
+    place: Place,
+    /// Whether the timer was set; it was removed otherwise.
+    is_set: bool,
 }
 
 impl TimerStore {
     /// Sets a timer.
     pub fn set(&mut self, clock: Clock, at: TimestampMs, key: &[u8]) {
-        self.timers.put(&encode(clock, at, key), ());
+        let place = Place { at: at.0, key: Key::new(key) };
+        if self.put(clock, place.clone(), true) {
+            self.undo.push(Change { clock, place, is_set: true });
+        }
     }
 
     /// Cancels a timer. Returns whether it was set.
     pub fn cancel(&mut self, clock: Clock, at: TimestampMs, key: &[u8]) -> bool {
-        self.timers.remove(&encode(clock, at, key)).is_some()
+        let place = Place { at: at.0, key: Key::new(key) };
+        let was_set = self.put(clock, place.clone(), false);
+        if was_set {
+            self.undo.push(Change { clock, place, is_set: false });
+        }
+        was_set
     }
 
     /// Removes the earliest timer of a clock that is due at `now`.
     pub fn pop_due(&mut self, clock: Clock, now: TimestampMs) -> Option<Timer> {
-        let prefix = [tag(clock)];
-        let key = self.timers.prefix(&prefix).next()?.0.to_vec();
-        let timer = decode(&key)?;
-        if timer.at > now {
-            return None;
+        let mut key = Vec::new();
+        let at = self.pop_due_into(clock, now, &mut key)?;
+        Some(Timer { clock, at, key })
+    }
+
+    /// As [`TimerStore::pop_due`]; returns the time of the timer, and replaces the content of `key` by its key.
+    pub fn pop_due_into(&mut self, clock: Clock, now: TimestampMs, key: &mut Vec<u8>) -> Option<TimestampMs> {
+        let timers = &mut self.timers[clock as usize];
+        timers.first().filter(|place| place.at <= now.0)?;
+        let place = timers.pop_first()?;
+        self.long_key_bytes -= place.key.heap_bytes();
+        key.clear();
+        key.extend_from_slice(place.key.as_slice());
+        let at = TimestampMs(place.at);
+        self.undo.push(Change { clock, place, is_set: false });
+        Some(at)
+    }
+
+    /// Adds or removes a timer. Returns whether that changed anything.
+    fn put(&mut self, clock: Clock, place: Place, is_set: bool) -> bool {
+        let timers = &mut self.timers[clock as usize];
+        let bytes = place.key.heap_bytes();
+        let has_changed = if is_set { timers.insert(place) } else { timers.remove(&place) };
+        match (has_changed, is_set) {
+            (true, true) => self.long_key_bytes += bytes,
+            (true, false) => self.long_key_bytes -= bytes,
+            (false, _) => {}
         }
-        self.timers.remove(&key);
-        Some(timer)
+        has_changed
     }
 }
 
 impl Store for TimerStore {
     fn restore(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), RestoreError> {
-        decode(key).ok_or(RestoreError::Key)?;
-        self.timers.restore(key, value)
+        let (clock, place) = decode(key).ok_or(RestoreError::Key)?;
+        self.put(clock, place, value.is_some());
+        Ok(())
     }
 
     fn write_changes(&self, changelog: &mut Changelog<'_>) -> Result<(), SerdeError> {
-        self.timers.write_changes(changelog)
+        // The changes of a timer take turns, so the first and the last of them tell what it was and what it is.
+        let mut changes: Vec<&Change> = self.undo.iter().collect();
+        changes.sort_by(|one, other| (one.clock, &one.place).cmp(&(other.clock, &other.place)));
+        for of_one in changes.chunk_by(|one, other| (one.clock, &one.place) == (other.clock, &other.place)) {
+            let (first, last) = (of_one[0], of_one[of_one.len() - 1]);
+            let head = head(last.clock, last.place.at);
+            match (first.is_set, last.is_set) {
+                (true, true) => changelog.put([&head, last.place.key.as_slice()], |_| Ok(()))?,
+                (false, false) => changelog.delete([&head, last.place.key.as_slice()]),
+                (true, false) | (false, true) => {}
+            }
+        }
+        Ok(())
     }
 
     fn commit(&mut self) {
-        self.timers.commit();
+        let changes = self.undo.len().max(UNDO_KEPT);
+        self.undo.clear();
+        self.undo.shrink_to(2 * changes);
     }
 
     fn roll_back(&mut self) {
-        self.timers.roll_back();
+        while let Some(Change { clock, place, is_set }) = self.undo.pop() {
+            self.put(clock, place, !is_set);
+        }
     }
 
     fn is_dirty(&self) -> bool {
-        self.timers.is_dirty()
+        !self.undo.is_empty()
     }
 
     fn sizes(&self) -> StoreSizes {
-        self.timers.sizes()
+        let entries = self.timers.iter().map(BTreeSet::len).sum();
+        // Nodes are full by two thirds on average.
+        let bytes = entries * size_of::<Place>() * 3 / 2 + self.long_key_bytes;
+        StoreSizes { entries, windows: 0, bytes: bytes + self.undo.capacity() * size_of::<Change>() }
     }
 
     fn visit(&self, visit: &mut Visit<'_>) -> Result<(), SerdeError> {
-        self.timers.visit(visit)
+        for (clock, timers) in [Clock::Event, Clock::Wall].into_iter().zip(&self.timers) {
+            for Place { at, key } in timers {
+                visit(FOR_EVER, &[&head(clock, *at), key.as_slice()].concat(), &[]);
+            }
+        }
+        Ok(())
     }
 
     fn last_due(&self) -> Option<TimestampMs> {
-        let end = vec![tag(Clock::Event) + 1];
-        let (key, ()) = self.timers.range(vec![tag(Clock::Event)]..end).next_back()?;
-        decode(key).map(|timer| timer.at)
+        self.timers[Clock::Event as usize].last().map(|place| TimestampMs(place.at))
     }
 
     fn next_wall_due(&self) -> Option<TimestampMs> {
-        let prefix = [tag(Clock::Wall)];
-        let (key, ()) = self.timers.prefix(&prefix).next()?;
-        decode(key).map(|timer| timer.at)
+        self.timers[Clock::Wall as usize].first().map(|place| TimestampMs(place.at))
     }
 }
 
-const fn tag(clock: Clock) -> u8 {
-    match clock {
-        Clock::Event => 0,
-        Clock::Wall => 1,
+/// The time and the key of a timer.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    at: i64,
+    key: Key,
+}
+
+/// The bytes of a key, short ones in place.
+#[derive(Clone, Debug)]
+enum Key {
+    Short {
+        len: u8,
+        bytes: [u8; SHORT_BYTES],
+    },
+    /// Behind a thin pointer, so that it takes no more room than a short one.
+    Long(Box<Box<[u8]>>),
+}
+
+/// The most bytes of a key that is kept in place.
+const SHORT_BYTES: usize = 14;
+
+/// Number of changes for which the undo log keeps its memory.
+const UNDO_KEPT: usize = 1_000;
+
+impl Key {
+    fn new(key: &[u8]) -> Self {
+        if key.len() > SHORT_BYTES {
+            return Self::Long(Box::new(key.into()));
+        }
+        let mut bytes = [0; SHORT_BYTES];
+        bytes[..key.len()].copy_from_slice(key);
+        Self::Short { len: key.len() as u8, bytes }
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Short { len, bytes } => &bytes[..usize::from(*len).min(SHORT_BYTES)],
+            Self::Long(bytes) => bytes,
+        }
+    }
+
+    fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Short { .. } => 0,
+            Self::Long(bytes) => size_of::<Box<[u8]>>() + bytes.len(),
+        }
     }
 }
 
-fn encode(clock: Clock, at: TimestampMs, key: &[u8]) -> Vec<u8> {
-    [&[tag(clock)], &ordered(at.0)[..], key].concat()
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_slice() == other.as_slice()
+    }
 }
 
-fn decode(bytes: &[u8]) -> Option<Timer> {
+impl Eq for Key {}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Key {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_slice().cmp(other.as_slice())
+    }
+}
+
+/// The beginning of the changelog key of a timer.
+fn head(clock: Clock, at: i64) -> [u8; 9] {
+    let mut head = [0; 9];
+    head[0] = clock as u8;
+    head[1..].copy_from_slice(&ordered(at));
+    head
+}
+
+fn decode(bytes: &[u8]) -> Option<(Clock, Place)> {
     let (tag, rest) = bytes.split_first()?;
     let clock = match tag {
         0 => Clock::Event,
@@ -125,10 +246,10 @@ fn decode(bytes: &[u8]) -> Option<Timer> {
         _ => return None,
     };
     let (at, key) = rest.split_first_chunk()?;
-    Some(Timer { clock, at: TimestampMs(from_ordered(*at)), key: key.to_vec() })
+    Some((clock, Place { at: from_ordered(*at), key: Key::new(key) }))
 }
 
-/// The value of a timer that is set: empty bytes, because null would mean that it is not set.
+/// The value of an entry that only is there: empty bytes, because null would mean that it is not.
 #[derive(Clone)]
 pub(crate) struct Set;
 
@@ -141,5 +262,44 @@ impl Serde for Set {
 
     fn encode(&self, (): &(), _out: &mut Vec<u8>) -> Result<(), SerdeError> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timer_takes_three_words() {
+        assert_eq!(size_of::<Place>(), 24);
+    }
+
+    #[test]
+    fn long_and_short_keys_are_in_the_order_of_their_bytes() {
+        let mut timers = TimerStore::default();
+        let keys: [&[u8]; 4] = [b"", b"a", b"a long key that is on the heap", b"b"];
+        keys.iter().rev().for_each(|key| timers.set(Clock::Event, TimestampMs(5), key));
+        let mut due = || timers.pop_due(Clock::Event, TimestampMs(5)).map(|timer| timer.key);
+        assert_eq!(keys.map(|_| due()), keys.map(|key| Some(key.to_vec())));
+        timers.commit();
+        assert_eq!(timers.sizes().entries, 0);
+        assert_eq!(timers.long_key_bytes, 0);
+    }
+
+    #[test]
+    fn a_timer_that_is_set_and_fires_in_one_transaction_is_in_no_changelog() {
+        let mut timers = TimerStore::default();
+        timers.set(Clock::Wall, TimestampMs(1), b"kept");
+        timers.commit();
+        timers.set(Clock::Event, TimestampMs(1), b"gone");
+        timers.set(Clock::Event, TimestampMs(2), b"new");
+        assert!(timers.cancel(Clock::Event, TimestampMs(1), b"gone"));
+        assert!(timers.cancel(Clock::Wall, TimestampMs(1), b"kept"));
+        timers.set(Clock::Wall, TimestampMs(1), b"kept");
+        let (mut written, mut buffers) = (Vec::new(), (Vec::new(), Vec::new()));
+        let mut write = |key: &[u8], value: Option<&[u8]>| written.push((key.to_vec(), value.is_some()));
+        let mut changelog = Changelog::new(2, (&mut buffers.0, &mut buffers.1), &mut write);
+        timers.write_changes(&mut changelog).expect("nothing to encode");
+        assert_eq!(written, [([&[2][..], &head(Clock::Event, 2), b"new"].concat(), true)]);
     }
 }

@@ -44,7 +44,7 @@ pub use self::status::{HeldBack, Holder, TaskId, TaskStatus};
 use crate::error::{Origin, ProcessError};
 use crate::operator::{Context, Counters, Failures, Joints, Place, Stage, catch};
 use crate::output::{Output, SinkId, StoreId};
-use crate::state::{Stores, Visit};
+use crate::state::{Clock, Stores, Visit};
 use crate::topology::{SinkKind, SourceKind, SourceSpec, Topology};
 use crate::watermark::{InputKind, Mark, NO_WATERMARK, TaskTime, decode_marks};
 
@@ -316,6 +316,7 @@ impl Task {
         }
         if self.is_wall_timer_due(now) {
             self.is_touched = true;
+            self.tell_clocks();
             self.signal(|stage, context| stage.tick(context), output)?;
         }
         Ok(())
@@ -340,6 +341,7 @@ impl Task {
     pub fn before_commit(&mut self, output: &mut dyn Output) -> Result<(), ProcessError> {
         self.resume(output)?;
         self.signal(|stage, context| stage.before_commit(context), output)?;
+        self.tell_clocks();
         if self.is_touched {
             let place = (self.id.partition, self.state.seen);
             self.changelogs.write(&self.stores, (&self.state.time, &self.inputs), place, output)?;
@@ -496,6 +498,7 @@ impl Task {
 
     fn watermark_moved(&mut self, output: &mut dyn Output) -> Result<(), ProcessError> {
         self.is_touched = true;
+        self.tell_clocks();
         self.signal(|stage, context| stage.watermark(context), output)
     }
 
@@ -519,6 +522,15 @@ impl Task {
             && self.state.time.hear(input, marks)
         {
             self.state.time.advance();
+        }
+    }
+
+    /// Tells the stores that forget entries how far time has come.
+    fn tell_clocks(&mut self) {
+        let (watermark, wall) = (self.state.time.watermark(), wall(self.wall_at_zero, self.now));
+        for store in self.stores.iter_mut() {
+            store.advance_clock(Clock::Event, watermark);
+            store.advance_clock(Clock::Wall, wall);
         }
     }
 

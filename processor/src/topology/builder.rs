@@ -15,6 +15,7 @@ use crate::error::{ErrorKind, ErrorPolicy};
 use crate::operator::{ANY_JUMP, NodeId, RecordTime, Source};
 use crate::output::StoreId;
 use crate::serde::{Nullable, Raw, Serde};
+use crate::state::Ttl;
 use crate::types::Partitions;
 use crate::watermark::Watermark;
 
@@ -51,6 +52,15 @@ impl Builder {
         let sink = graph.sink(SinkSpec { topic: topic.to_owned(), kind: SinkKind::External });
         graph.dead_letters = Some(sink);
         drop(graph);
+        self
+    }
+
+    /// Lets a store forget its entries some time after they were last written: the table of an aggregation without
+    /// windows, the rows of a table, or a store of a `process` step. `store` is the name of a step that was declared
+    /// before, or `<step>-<name>` for a store of a `process` step. Nothing comes out when an entry is forgotten.
+    /// Stores of windows and joins forget by themselves.
+    pub fn ttl(&mut self, store: &str, ttl: Ttl) -> &mut Self {
+        self.graph.borrow_mut().set_ttl(store, ttl);
         self
     }
 

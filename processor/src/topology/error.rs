@@ -69,6 +69,11 @@ pub enum BuildError {
         /// The step.
         name: String,
     },
+    /// A store that does not exist, or that has no entries of its own to forget, or no time for it.
+    NoTtl {
+        /// The store.
+        store: String,
+    },
     /// There is state after a `select_key`, where records of one key are in several tasks.
     Rekeyed {
         /// The step.
@@ -125,6 +130,12 @@ impl fmt::Display for BuildError {
             }
             Self::NeverCloses { name } => {
                 write!(f, "step `{name}`: without a window nothing closes; let results come out with updates")
+            }
+            Self::NoTtl { store } => {
+                write!(
+                    f,
+                    "store `{store}`: there is none declared before this that forgets entries after a time of at least 1 ms"
+                )
             }
             Self::Rekeyed { name } => write!(
                 f,

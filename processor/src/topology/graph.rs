@@ -8,6 +8,7 @@ use crate::error::ErrorPolicies;
 use crate::operator::{NodeId, StageBuilder, TeeMaker};
 use crate::output::{SinkId, StoreId};
 use crate::serde::Serde;
+use crate::state::{Clock, Ttl};
 use crate::types::Partitions;
 use crate::watermark::Watermark;
 
@@ -125,6 +126,12 @@ impl Graph {
         names.into_iter().zip(stores).map(add).collect()
     }
 
+    /// Adds one more store to a step.
+    pub(super) fn further_store(&mut self, name: &str, node: NodeId, version: String, make: StoreMaker) -> StoreId {
+        self.claim(name);
+        self.store(name, node, version, Some(make))
+    }
+
     /// Adds a sink.
     pub(super) fn end(&mut self, name: &str, sink: SinkId, parent: NodeId) -> NodeId {
         self.end_of(name, sink, &[parent])
@@ -204,6 +211,26 @@ impl Graph {
         let sub_topology = SubTopologyId(usize::MAX);
         self.stores.push(StoreSpec { name: name.to_owned(), changelog, sub_topology, node, sources, version, make });
         StoreId(self.stores.len() - 1)
+    }
+
+    /// Lets a store forget its entries some time after they were written.
+    pub(super) fn set_ttl(&mut self, name: &str, ttl: Ttl) {
+        let store = self.stores.iter_mut().find(|store| store.name == name);
+        let Some((store, make)) = store.and_then(|store| store.make.take().map(|make| (store, make))) else {
+            return self.errors.push(BuildError::NoTtl { store: name.to_owned() });
+        };
+        if !make().set_ttl(ttl) || ttl.millis < 1 {
+            self.errors.push(BuildError::NoTtl { store: name.to_owned() });
+        }
+        store.version.push_str(match ttl.clock {
+            Clock::Event => ", forgotten by event time",
+            Clock::Wall => ", forgotten by the time of day",
+        });
+        store.make = Some(Box::new(move || {
+            let mut store = make();
+            store.set_ttl(ttl);
+            store
+        }));
     }
 
     fn internal_topic(&mut self, name: &str, purpose: &str) -> String {

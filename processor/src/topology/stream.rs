@@ -9,12 +9,10 @@ use kafka_wire::types::TimestampMs;
 use super::graph::{Graph, NodeKind, Reads};
 use super::{BuildError, SinkKind, SinkSpec};
 use crate::operator::{
-    ANY_JUMP, Chain, Filter, FlatMap, Junction, KeyBy, Map, Merge, NodeId, Outputs, Process, ProcessSpec, Processing,
-    RecordTime, Source, To, tee,
+    ANY_JUMP, Chain, Filter, FlatMap, Junction, KeyBy, Map, Merge, NodeId, Outputs, RecordTime, Source, To, tee,
 };
 use crate::serde::{Encode, Serde};
-use crate::state::{Handle, KeyValueStore, TimerStore};
-use crate::types::{Owned, Partitions, Reborrow, Rec, View};
+use crate::types::{Partitions, Reborrow, Rec, View};
 use crate::watermark::Watermark;
 
 /// A stream under declaration: records with keys of `KS`, as the chain `C` puts them out.
@@ -169,41 +167,6 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
             };
             self.clone().stateless("branch", |previous| Filter { previous, keep })
         })
-    }
-
-    /// A step of your own, with state per key, timers, and access to the clocks of the task and the places of
-    /// records, see [`Process`].
-    ///
-    /// The stores are `name`, written by `state_serde`, and `name-timers`; their changelogs are
-    /// `<application id>-<name>-changelog` and `<application id>-<name>-timers-changelog`.
-    pub fn process<S, P>(
-        self,
-        name: &str,
-        state_serde: S,
-        process: P,
-    ) -> Stream<KS, Processing<Junction<C>, KS, P, P::State>>
-    where
-        KS::View: Reborrow,
-        P: Process<KS::View, C::Value>,
-        S: Serde<View = Owned<P::State>>,
-    {
-        let mut graph = self.graph.borrow_mut();
-        graph.refuse_null_keys(&self.key_serde, name);
-        let version = format!("process, key: {}, state: {}", self.key_serde.name(), state_serde.name());
-        let timers = format!("timers, key: {}", self.key_serde.name());
-        let stores = graph.stateful(
-            (name, "with timers"),
-            vec![
-                ("", version, Box::new(move || Box::new(KeyValueStore::new(state_serde.clone())))),
-                ("-timers", timers, Box::new(|| Box::new(TimerStore::default()))),
-            ],
-            &[self.node],
-        );
-        let node = graph.last();
-        drop(graph);
-        let (state, timers) = (Handle::new(stores[0]), Handle::new(stores[1]));
-        let spec = ProcessSpec { name: name.to_owned(), state, timers, key_serde: self.key_serde.clone() };
-        self.then(node, |previous| Processing { previous, spec, process })
     }
 
     /// The shuffle: writes records under another key to a topic of their own, `<application id>-<name>-repartition`.

@@ -5,12 +5,15 @@ mod ordered;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use kafka_wire::types::TimestampMs;
+
 use super::*;
 use crate::cep::{Pattern, Skip};
-use crate::operator::Emit;
+use crate::operator::{Emit, Process, Scope, TimelineState};
 use crate::serde::{U64, Utf8};
+use crate::state::Clock;
 use crate::topology::Topology;
-use crate::types::Partitions;
+use crate::types::{Partitions, Rec};
 use crate::watermark::Watermark;
 use crate::window::{JoinWindow, SessionWindow, Sliding, Tumbling};
 
@@ -30,6 +33,8 @@ enum Job {
     /// Counts each word, without windows, in a job whose code fails for some lines in the middle of their words, and
     /// for a word after it has been counted.
     Failing,
+    /// Counts each word in each window, by a step with a store and timers of its own.
+    Process,
     /// Counts each word, as a table whose changes come out.
     Table,
     /// Counts the pairs that a word makes with itself within a span of event time.
@@ -93,6 +98,9 @@ fn topology(kind: Job, watermark: Watermark) -> Topology {
                 _ => Err("enough"),
             })
             .to("out", Utf8, Utf8),
+        Job::Process => {
+            words.process("counts", |uses| Tally { windows: uses.timeline("windows", U64) }).to("out", Utf8, Utf8)
+        }
         Job::Table => words
             .count("counts", Emit::OnUpdate)
             .to_table("table", U64)
@@ -132,13 +140,38 @@ fn topology(kind: Job, watermark: Watermark) -> Topology {
     job.build().expect("a valid job")
 }
 
+/// Counts the records of a key in windows of ten seconds.
+#[derive(Clone)]
+struct Tally {
+    windows: TimelineState<u64>,
+}
+
+impl Process<Utf8, ()> for Tally {
+    type Out = String;
+
+    fn record(&mut self, word: &Rec<'_, Utf8, ()>, scope: &mut Scope<'_, Utf8, String>) {
+        let start = TimestampMs(word.timestamp.0.div_euclid(10_000) * 10_000);
+        let count = self.windows.get(scope, start).copied().unwrap_or(0) + 1;
+        self.windows.put(scope, start, count);
+        scope.set_timer(Clock::Event, TimestampMs(start.0 + 10_000));
+    }
+
+    fn timer(&mut self, _: &&str, _: Clock, end: TimestampMs, scope: &mut Scope<'_, Utf8, String>) {
+        let start = TimestampMs(end.0 - 10_000);
+        let count = self.windows.remove(scope, start);
+        scope.emit(format!("{} {}", start.0, count.expect("a timer is set once")));
+    }
+}
+
 /// The counts that must come out for a word that occurs at these times, by the start of the window.
 fn model(job: Job, times: &[i64]) -> BTreeMap<i64, u64> {
     let mut counts = BTreeMap::new();
     let mut last = None;
     for time in times {
         match job {
-            Job::WordCount(_) | Job::TwoStage => *counts.entry(time.div_euclid(10_000) * 10_000).or_default() += 1,
+            Job::WordCount(_) | Job::TwoStage | Job::Process => {
+                *counts.entry(time.div_euclid(10_000) * 10_000).or_default() += 1
+            }
             Job::Sliding(_) => {
                 let starts = (time - SIZE + 1..=*time).filter(|start| start % EVERY == 0);
                 starts.for_each(|start| *counts.entry(start).or_default() += 1);
@@ -276,7 +309,7 @@ impl Run {
                     emit != Emit::OnClose && earlier < count
                 }
                 Job::Table | Job::Join | Job::Pattern | Job::Failing => earlier < count,
-                Job::Sessions | Job::TwoStage => false,
+                Job::Sessions | Job::TwoStage | Job::Process => false,
             };
             assert!(earlier.is_none_or(may_follow), "{record:?} after {earlier:?}; {}", self.replay());
         }
@@ -316,6 +349,11 @@ fn under_random_schedules_every_update_is_one_more() {
     check_all(20_000, 150, &jobs);
     let jobs = [Emit::EveryUpdate, Emit::OnUpdate, every].map(Job::Latest);
     check_all(30_000, 150, &jobs);
+}
+
+#[test]
+fn under_random_schedules_timers_and_stores_of_a_step_agree() {
+    check_all(80_000, 300, &[Job::Process]);
 }
 
 #[test]

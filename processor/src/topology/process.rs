@@ -1,0 +1,138 @@
+//! `process`, as a method, and the declaration of its stores and further outputs.
+
+use std::cell::RefCell;
+use std::marker::PhantomData;
+use std::rc::Rc;
+
+use super::graph::Graph;
+use super::{StoreMaker, Stream};
+use crate::operator::{
+    Chain, Junction, ListState, MapState, NodeId, Output, Process, ProcessSpec, Processing, Side, TimelineState,
+    ValueState,
+};
+use crate::output::StoreId;
+use crate::serde::Serde;
+use crate::state::{Handle, KeyValueStore, SortedStore, TimerStore};
+use crate::types::{Owned, Reborrow};
+
+/// The stores and further outputs of a `process` step under declaration.
+pub struct Declare<KS> {
+    graph: Rc<RefCell<Graph>>,
+    node: NodeId,
+    step: String,
+    key_serde: KS,
+    /// The names of the stores, for `describe()`.
+    stores: Vec<String>,
+    outputs: Vec<NodeId>,
+}
+
+impl<KS: Serde> Declare<KS> {
+    /// Declares a store of one value a key. The store is `<step>-<name>`, and its changelog
+    /// `<application id>-<step>-<name>-changelog`; so it is for the kinds below.
+    pub fn value<A: Clone + Send + 'static, S: Serde<View = Owned<A>>>(
+        &mut self,
+        name: &str,
+        serde: S,
+    ) -> ValueState<A> {
+        let format = format!("value: {}", serde.name());
+        let make: StoreMaker = Box::new(move || Box::new(KeyValueStore::new(serde.clone())));
+        ValueState { store: Handle::new(self.store(name, &format, make)) }
+    }
+
+    /// Declares a store of a list of values a key.
+    pub fn list<A: Clone + Send + 'static, S: Serde<View = Owned<A>>>(&mut self, name: &str, serde: S) -> ListState<A> {
+        ListState { store: self.sorted(name, "list", serde) }
+    }
+
+    /// Declares a store of values a key and a second key, which `key_serde` encodes; they are in the order of its
+    /// bytes.
+    pub fn map<A: Clone + Send + 'static, MS: Serde, S: Serde<View = Owned<A>>>(
+        &mut self,
+        name: &str,
+        key_serde: MS,
+        serde: S,
+    ) -> MapState<MS, A> {
+        let kind = format!("map by {}", key_serde.name());
+        MapState { store: self.sorted(name, &kind, serde), keys: key_serde }
+    }
+
+    /// Declares a store of values a key and time.
+    pub fn timeline<A: Clone + Send + 'static, S: Serde<View = Owned<A>>>(
+        &mut self,
+        name: &str,
+        serde: S,
+    ) -> TimelineState<A> {
+        TimelineState { store: self.sorted(name, "timeline", serde) }
+    }
+
+    /// Declares a further output: the handle of it, and its stream. The records of a stream that is not used are
+    /// dropped.
+    pub fn output<T: 'static>(&mut self, name: &str) -> (Output<T>, Stream<KS, Side<KS::View, Owned<T>>>) {
+        let node = self.graph.borrow_mut().side(name, self.node);
+        let index = self.outputs.len();
+        self.outputs.push(node);
+        let (graph, key_serde) = (Rc::clone(&self.graph), self.key_serde.clone());
+        (Output { index, value: PhantomData }, Stream { graph, node, key_serde, chain: Side::new(node) })
+    }
+
+    fn sorted<A: Clone + Send + 'static, S: Serde<View = Owned<A>>>(
+        &mut self,
+        name: &str,
+        kind: &str,
+        serde: S,
+    ) -> Handle<SortedStore<A>> {
+        let format = format!("{kind}, value: {}", serde.name());
+        let make: StoreMaker = Box::new(move || Box::new(SortedStore::new(serde.clone())));
+        Handle::new(self.store(name, &format, make))
+    }
+
+    fn store(&mut self, name: &str, format: &str, make: StoreMaker) -> StoreId {
+        let name = format!("{}-{name}", self.step);
+        let version = format!("process, key: {}, {format}", self.key_serde.name());
+        self.stores.push(name.clone());
+        self.graph.borrow_mut().further_store(&name, self.node, version, make)
+    }
+}
+
+impl<KS: Serde<View: Reborrow>, C: Chain<Key = KS::View>> Stream<KS, C> {
+    /// A step of your own, with stores per key, timers, further outputs, and access to the clocks of the task and the
+    /// places of records, see [`Process`]. `declare` makes it, and declares what it uses.
+    ///
+    /// The store of its timers is `<name>-timers`.
+    pub fn process<P>(
+        self,
+        name: &str,
+        declare: impl FnOnce(&mut Declare<KS>) -> P,
+    ) -> Stream<KS, Processing<Junction<C>, KS, P>>
+    where
+        P: Process<KS::View, C::Value>,
+    {
+        self.process_with(name, |uses| (declare(uses), ())).0
+    }
+
+    /// As [`Stream::process`]; also returns what `declare` returns besides the step: the streams of its further
+    /// outputs.
+    pub fn process_with<P, X>(
+        self,
+        name: &str,
+        declare: impl FnOnce(&mut Declare<KS>) -> (P, X),
+    ) -> (Stream<KS, Processing<Junction<C>, KS, P>>, X)
+    where
+        P: Process<KS::View, C::Value>,
+    {
+        let mut graph = self.graph.borrow_mut();
+        graph.refuse_null_keys(&self.key_serde, name);
+        let version = format!("timers, key: {}", self.key_serde.name());
+        let make: StoreMaker = Box::new(|| Box::new(TimerStore::default()));
+        let timers = graph.stateful((name, "process"), vec![("-timers", version, make)], &[self.node])[0];
+        let node = graph.last();
+        drop(graph);
+        let (step, key_serde, stores) = (name.to_owned(), self.key_serde.clone(), vec![format!("{name}-timers")]);
+        let mut uses = Declare { graph: Rc::clone(&self.graph), node, step, key_serde, stores, outputs: Vec::new() };
+        let (process, besides) = declare(&mut uses);
+        let Declare { stores, outputs, key_serde, step, .. } = uses;
+        self.graph.borrow_mut().nodes[node.0].detail = format!("stores: [{}], process", stores.join(", "));
+        let spec = ProcessSpec { name: step, timers: Handle::new(timers), key_serde, outputs };
+        (self.then(node, |previous| Processing { previous, spec, process }), besides)
+    }
+}

@@ -1,0 +1,281 @@
+//! Steps of one's own: stores, timers, further outputs, and times to live, under the test driver.
+
+use std::time::Duration;
+
+use kafka_wire::types::TimestampMs;
+use processor::driver::{CommitPoint, TestDriver};
+use processor::operator::{ListState, MapState, Output, Process, Scope, TimelineState, ValueState};
+use processor::{Clock, Emit, ErrorKind, ErrorPolicy, I64, Rec, Text, Topology, Ttl, U64, Utf8, Watermark};
+
+/// Does what the value of a record says, and puts out what it finds.
+#[derive(Clone)]
+struct Shelf {
+    last: ValueState<String>,
+    all: ListState<String>,
+    by_name: MapState<Utf8, u64>,
+    times: TimelineState<u64>,
+    alarms: Output<String>,
+}
+
+impl Process<Utf8, Utf8> for Shelf {
+    type Out = String;
+
+    fn record(&mut self, record: &Rec<'_, Utf8, Utf8>, scope: &mut Scope<'_, Utf8, String>) {
+        let words: Vec<&str> = record.value.split(' ').collect();
+        let number = |text: &str| text.parse::<u64>().expect("a number");
+        match words[..] {
+            ["last", value] => {
+                let before = self.last.get(scope).cloned();
+                self.last.put(scope, value.to_owned());
+                scope.emit(format!("{before:?}"));
+            }
+            ["push", value] => self.all.push(scope, value.to_owned()),
+            ["pop"] => {
+                let first = self.all.pop_front(scope);
+                let rest: Vec<_> = self.all.iter(scope).rev().cloned().collect();
+                scope.emit(format!("{first:?} {rest:?}"));
+            }
+            ["put", name, value] => self.by_name.put(scope, &name, number(value)),
+            ["remove", name] => _ = self.by_name.remove(scope, &name),
+            ["range", from, to] => {
+                let found: Vec<_> =
+                    self.by_name.range(scope, &from..&to).map(|(name, at)| format!("{name}{at}")).collect();
+                scope.emit(found.join(" "));
+            }
+            ["prefix", text] => {
+                let found: Vec<_> =
+                    self.by_name.prefix(scope, text.as_bytes()).map(|(name, _)| name.to_owned()).collect();
+                scope.emit(found.join(" "));
+            }
+            ["at", time, value] => self.times.put(scope, TimestampMs(time.parse().expect("a time")), number(value)),
+            ["as-of", time] => {
+                let found = self.times.as_of(scope, TimestampMs(time.parse().expect("a time")));
+                let found = found.map(|(at, value)| (at.0, *value));
+                scope.emit(format!("{found:?}"));
+            }
+            ["forget", time] => {
+                self.times.remove_before(scope, TimestampMs(number(time) as i64));
+                let all: Vec<_> =
+                    self.times.range(scope, TimestampMs(i64::MIN)..TimestampMs(i64::MAX)).map(|(at, _)| at.0).collect();
+                scope.emit(format!("{all:?}"));
+            }
+            ["alarm"] => self.alarms.emit(scope, format!("{} at {}", record.key, scope.place().offset)),
+            ["clear"] => {
+                self.last.clear(scope);
+                self.all.clear(scope);
+                self.by_name.clear(scope);
+            }
+            _ => scope.fail(format!("unknown: {}", record.value)),
+        }
+    }
+}
+
+fn shelf(setup: impl FnOnce(&mut processor::topology::Builder)) -> TestDriver {
+    let mut job = Topology::builder("app");
+    let never = Watermark::default().never_idle();
+    let lines = job.keyed_stream("in", Utf8, Utf8).watermark(never);
+    let (results, alarms) = lines.process_with("shelf", |uses| {
+        let (alarms, stream) = uses.output("alarms");
+        let (last, all) = (uses.value("last", Text), uses.list("all", Text));
+        let (by_name, times) = (uses.map("by-name", Utf8, U64), uses.timeline("times", U64));
+        (Shelf { last, all, by_name, times, alarms }, stream)
+    });
+    results.to("out", Utf8, Text);
+    alarms.to("alarms", Utf8, Text);
+    setup(&mut job);
+    TestDriver::new(job.build().expect("a valid job"))
+}
+
+fn read(driver: &TestDriver, topic: &str) -> Vec<String> {
+    driver.read(topic).iter().map(|record| record.value_str().to_owned()).collect()
+}
+
+fn say(driver: &mut TestDriver, lines: &[&str]) {
+    lines.iter().for_each(|line| driver.pipe("in", Some("k"), line, 1));
+}
+
+const LINES: [&str; 20] = [
+    "last a",
+    "last b",
+    "push x",
+    "push y",
+    "push z",
+    "pop",
+    "put aa 1",
+    "put ab 2",
+    "put b 3",
+    "put c 4",
+    "remove b",
+    "range ab d",
+    "prefix a",
+    "at -5 1",
+    "at 7 2",
+    "as-of 6",
+    "as-of 7",
+    "as-of -6",
+    "forget 0",
+    "alarm",
+];
+const FOUND: [&str; 9] = [
+    "None",
+    "Some(\"a\")",
+    "Some(\"x\") [\"z\", \"y\"]",
+    "ab2 c4",
+    "aa ab",
+    "Some((-5, 1))",
+    "Some((7, 2))",
+    "None",
+    "[7]",
+];
+
+#[test]
+fn stores_hold_what_is_put_into_them_key_by_key() {
+    let mut driver = shelf(|_| ());
+    driver.pipe("in", Some("ka"), "put aa 9", 1);
+    driver.pipe("in", Some(""), "push other", 1);
+    say(&mut driver, &LINES);
+    driver.settle();
+    assert_eq!(driver.failure(), None);
+    assert_eq!(
+        (read(&driver, "out"), read(&driver, "alarms")),
+        (FOUND.map(str::to_owned).to_vec(), vec!["k at 21".to_owned()])
+    );
+    say(&mut driver, &["clear", "prefix a", "pop", "last c"]);
+    driver.settle();
+    assert_eq!(read(&driver, "out")[9..], ["", "None []", "None"]);
+    let entries = ["last", "all", "by-name", "times"].map(|name| driver.store(&format!("shelf-{name}")).len());
+    assert_eq!(entries, [1, 1, 1, 1], "those of other keys, the last of this one, and a time");
+}
+
+#[test]
+fn stores_survive_a_crash_after_each_record() {
+    for point in CommitPoint::ALL {
+        let mut driver = shelf(|_| ());
+        for line in LINES {
+            say(&mut driver, &[line]);
+            driver.crash_at(point);
+            driver.commit();
+        }
+        driver.settle();
+        assert_eq!(
+            (read(&driver, "out"), read(&driver, "alarms").len()),
+            (FOUND.map(str::to_owned).to_vec(), 1),
+            "{point:?}"
+        );
+    }
+}
+
+#[test]
+fn a_step_may_refuse_a_record() {
+    let mut driver = shelf(|_| ());
+    say(&mut driver, &["nonsense"]);
+    driver.settle();
+    let failure = driver.failure().expect("it stops").to_string();
+    assert_eq!(failure, "topic in, partition 0, offset 0: the job's code failed in step `shelf`: unknown: nonsense");
+    let mut driver = shelf(|job| _ = job.on_error(ErrorKind::Process, ErrorPolicy::Skip));
+    say(&mut driver, &["last a", "nonsense", "last b"]);
+    driver.settle();
+    assert_eq!(read(&driver, "out"), ["None", "Some(\"a\")"]);
+}
+
+#[test]
+fn what_is_not_written_again_is_forgotten_by_event_time() {
+    let hour = Duration::from_secs(3_600);
+    let mut driver = shelf(|job| {
+        job.ttl("shelf-last", Ttl::event(hour)).ttl("shelf-by-name", Ttl::event(hour));
+    });
+    let hours = |count: f64| (count * 3_600_000.0) as i64;
+    let say = |driver: &mut TestDriver, line: &str, at: f64| {
+        driver.pipe("in", Some("k"), line, hours(at));
+        driver.commit();
+    };
+    say(&mut driver, "last a", 5.0);
+    say(&mut driver, "put x 1", 5.0);
+    say(&mut driver, "put y 2", 5.5);
+    // The watermark is just before the hour.
+    say(&mut driver, "range a z", 5.9);
+    driver.crash();
+    say(&mut driver, "range a z", 6.1);
+    // It was told the time that lets `x` go after this record.
+    say(&mut driver, "range a z", 6.2);
+    say(&mut driver, "last b", 6.2);
+    say(&mut driver, "range a z", 6.6);
+    say(&mut driver, "range a z", 6.6);
+    driver.settle();
+    assert_eq!(read(&driver, "out"), ["None", "x1 y2", "x1 y2", "y2", "None", "y2", ""]);
+    assert_eq!(driver.store("shelf-by-name").len(), 0);
+}
+
+#[test]
+fn counts_are_forgotten_by_the_time_of_day_without_records() {
+    let mut job = Topology::builder("app");
+    job.keyed_stream("in", Utf8, Utf8)
+        .count("counts", Emit::EveryUpdate)
+        .map(|count| count.value as i64)
+        .to("out", Utf8, I64);
+    job.ttl("counts", Ttl::wall(Duration::from_secs(10)));
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    driver.pipe("in", Some("a"), "", 1);
+    driver.settle();
+    driver.advance_wall(Duration::from_secs(6));
+    driver.pipe("in", Some("b"), "", 1);
+    driver.settle();
+    driver.crash();
+    assert_eq!(driver.store("counts").len(), 2);
+    driver.advance_wall(Duration::from_secs(5));
+    driver.settle();
+    assert_eq!(driver.store("counts").len(), 1);
+    driver.crash();
+    driver.pipe("in", Some("a"), "", 1);
+    driver.pipe("in", Some("b"), "", 1);
+    driver.settle();
+    let last: Vec<_> = driver.read("out")[2..].iter().map(|record| record.value.clone().expect("a count")[7]).collect();
+    assert_eq!(last, [1, 2]);
+}
+
+#[test]
+fn a_time_to_live_needs_a_store_that_has_entries_of_its_own() {
+    let mut job = Topology::builder("app");
+    job.keyed_stream("in", Utf8, Utf8).count("counts", Emit::EveryUpdate).to("out", Utf8, U64);
+    job.ttl("counts", Ttl::event(Duration::ZERO)).ttl("cuonts", Ttl::event(Duration::from_secs(1)));
+    let errors = job.build().err().expect("two errors").to_string();
+    assert!(errors.contains("`counts`") && errors.contains("`cuonts`"), "{errors}");
+}
+
+/// Sets a timer by each clock, and says when it fires.
+#[derive(Clone)]
+struct Remind;
+
+impl Process<Utf8, Utf8> for Remind {
+    type Out = String;
+
+    fn record(&mut self, record: &Rec<'_, Utf8, Utf8>, scope: &mut Scope<'_, Utf8, String>) {
+        scope.set_timer(Clock::Event, TimestampMs(record.timestamp.0 + 100));
+        scope.emit_at("set".to_owned(), TimestampMs(record.timestamp.0 - 1));
+    }
+
+    fn timer(&mut self, key: &&str, _: Clock, at: TimestampMs, scope: &mut Scope<'_, Utf8, String>) {
+        if *key == "bad" {
+            scope.fail("a bad key");
+        }
+        scope.emit(format!("due {}", at.0));
+    }
+}
+
+#[test]
+fn a_timer_that_fails_is_left_out_alone() {
+    let mut job = Topology::builder("app");
+    job.dead_letters("dead");
+    job.keyed_stream("in", Utf8, Utf8).process("remind", |_| Remind).to("out", Utf8, Text);
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    for key in ["a", "bad", "c"] {
+        driver.pipe("in", Some(key), "", 10);
+    }
+    driver.end_of_input();
+    assert_eq!(driver.failure(), None);
+    assert_eq!(read(&driver, "out"), ["set", "set", "set", "due 110", "due 110"]);
+    assert_eq!(driver.read("out")[0].timestamp.0, 9);
+    let dead = driver.read("dead");
+    assert_eq!((dead.len(), dead[0].key_str()), (1, "bad"));
+    assert_eq!(driver.store("remind-timers").len(), 0);
+}
