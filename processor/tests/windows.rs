@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use processor::driver::{CommitPoint, TestDriver};
 use processor::operator::Windowing;
-use processor::{Emit, F64, I64, ProcessingTime, SessionWindow, Sliding, Topology, Tumbling, U64, Utf8, Watermark};
+use processor::{
+    Count, Emit, F64, I64, ProcessingTime, SessionWindow, Sliding, Topology, Tumbling, U64, Utf8, Watermark,
+};
 
 const fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -263,4 +265,122 @@ fn what_makes_no_sense_is_refused() {
         counts.map(|count| *count.value).to("out", Utf8, U64);
     });
     assert!(text.contains("windows `sessions with a gap of 0 ms`"), "{text}");
+}
+
+/// The records of the topic `out`: key, text, timestamp.
+fn texts(driver: &TestDriver) -> Vec<(String, String)> {
+    let out = driver.read("out").into_iter();
+    out.map(|record| (record.key_str().to_owned(), record.value_str().to_owned())).collect()
+}
+
+fn text(key: &str, value: &str) -> (String, String) {
+    (key.to_owned(), value.to_owned())
+}
+
+#[test]
+fn windows_of_records_end_when_they_are_full() {
+    let job = |windows: Count, emit| {
+        let mut job = Topology::builder("app");
+        job.keyed_stream("in", Utf8, Utf8)
+            .window(windows)
+            .count("counts", emit)
+            .map(|key| format!("{} {}..{}", key.value, key.window.start, key.window.end))
+            .to("out", Utf8, Utf8);
+        TestDriver::new(job.build().expect("a valid job"))
+    };
+    let feed = |driver: &mut TestDriver| {
+        for (index, (key, at)) in [("a", 5), ("b", 1), ("a", 3), ("a", 9), ("b", -1), ("a", 7)].into_iter().enumerate()
+        {
+            driver.pipe("in", Some(key), "", at);
+            driver.crash_at(CommitPoint::ALL[index % CommitPoint::ALL.len()]);
+            driver.commit();
+        }
+        driver.settle();
+    };
+    let mut driver = job(Count::of(2), Emit::OnClose);
+    feed(&mut driver);
+    assert_eq!(texts(&driver), [text("a", "2 3..6"), text("b", "2 -1..2"), text("a", "2 7..10")]);
+    assert_eq!(driver.store("counts").len(), 0);
+    let mut driver = job(Count::of(2).accumulating(), Emit::OnClose);
+    feed(&mut driver);
+    assert_eq!(texts(&driver), [text("a", "2 3..6"), text("b", "2 -1..2"), text("a", "4 3..10")]);
+    let mut driver = job(Count::of(2), Emit::EveryUpdate);
+    feed(&mut driver);
+    let counts: Vec<_> = texts(&driver).into_iter().filter(|(key, _)| key == "a").map(|(_, text)| text).collect();
+    assert_eq!(counts, ["1 5..6", "2 3..6", "1 9..10", "2 7..10"]);
+}
+
+#[test]
+fn windows_of_records_take_no_lateness_and_no_size_of_zero() {
+    let mut job = Topology::builder("app");
+    let keyed = job.keyed_stream("in", Utf8, Utf8);
+    keyed.clone().window(Count::of(0)).count("none", Emit::OnClose).map(|_| String::new()).to("out", Utf8, Utf8);
+    keyed
+        .clone()
+        .window(Count::of(2))
+        .lateness(Duration::from_secs(1))
+        .count("late", Emit::OnClose)
+        .map(|_| String::new())
+        .to("out", Utf8, Utf8);
+    keyed
+        .clone()
+        .window(ProcessingTime(Count::of(2)))
+        .count("wall", Emit::OnClose)
+        .map(|_| String::new())
+        .to("out", Utf8, Utf8);
+    keyed.window(Count::of(2)).count("end", Emit::AtEnd).map(|_| String::new()).to("out", Utf8, Utf8);
+    let errors = job.build().err().expect("four errors");
+    assert_eq!(errors.0.len(), 4, "{errors}");
+}
+
+#[test]
+fn a_window_comes_out_at_its_end_and_again_with_each_late_record() {
+    let mut job = Topology::builder("app");
+    job.keyed_stream("in", Utf8, Utf8)
+        .watermark(Watermark::default().never_idle())
+        .window(Tumbling::of(Duration::from_millis(10)))
+        .lateness(Duration::from_millis(20))
+        .count("counts", Emit::AtEnd)
+        .map(|key| format!("{} {}", key.window.start, key.value))
+        .to("out", Utf8, Utf8);
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    let mut point = CommitPoint::ALL.iter().cycle();
+    let mut out = |driver: &mut TestDriver, key: &str, at| {
+        let before = texts(driver).len();
+        driver.pipe("in", Some(key), "", at);
+        driver.crash_at(*point.next().expect("a cycle"));
+        driver.commit();
+        driver.settle();
+        texts(driver)[before..].to_vec()
+    };
+    assert_eq!(out(&mut driver, "a", 1), []);
+    assert_eq!(out(&mut driver, "b", 2), []);
+    assert_eq!(out(&mut driver, "a", 12), [text("a", "0 1"), text("b", "0 1")]);
+    assert_eq!(out(&mut driver, "a", 3), [text("a", "0 2")]);
+    assert_eq!(out(&mut driver, "a", 13), []);
+    assert_eq!(out(&mut driver, "c", 4), [text("c", "0 1")]);
+    assert_eq!(out(&mut driver, "a", 30), [text("a", "10 2")]);
+    assert_eq!(out(&mut driver, "a", 5), [], "the window is closed");
+    assert_eq!(driver.status()[0].1.counters.late, 1);
+    driver.end_of_input();
+    assert_eq!(texts(&driver).last(), Some(&text("a", "30 1")));
+    assert_eq!(driver.store("counts-due").len(), 0);
+}
+
+#[test]
+fn a_session_that_grows_comes_out_at_its_last_end() {
+    let mut job = Topology::builder("app");
+    job.keyed_stream("in", Utf8, Utf8)
+        .watermark(Watermark::default().never_idle())
+        .window(SessionWindow::gap(Duration::from_millis(10)))
+        .count("counts", Emit::AtEnd)
+        .map(|key| format!("{}..{} {}", key.window.start, key.window.end, key.value))
+        .to("out", Utf8, Utf8);
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    for at in [1, 8, 15, 60] {
+        driver.pipe("in", Some("a"), "", at);
+        driver.commit();
+    }
+    driver.end_of_input();
+    assert_eq!(texts(&driver), [text("a", "1..25 3"), text("a", "60..70 1")]);
 }

@@ -183,12 +183,12 @@ where
         })
     }
 
-    /// Puts out the open windows of a key that contain a time, but for those in `shown`.
+    /// Puts out the open windows of a key that contain a time, and that are wanted.
     fn emit_windows(
         &mut self,
         key: &[u8],
         at: TimestampMs,
-        shown: &mut BTreeSet<Window>,
+        wanted: &mut dyn FnMut(Window) -> bool,
         context: &mut Context<'_>,
     ) -> Result<(), ProcessError> {
         let Self { adding, merging, results, .. } = self;
@@ -201,7 +201,7 @@ where
                 at,
                 &mut |kept, later| merging.merge(kept, later),
                 &mut |window, key, kept| {
-                    if shown.insert(window) { results.show((window, key, kept), adding, context) } else { Ok(()) }
+                    if wanted(window) { results.show((window, key, kept), adding, context) } else { Ok(()) }
                 },
             )
         })
@@ -212,9 +212,51 @@ where
         let Some(intervals) = self.results.spec.intervals else { return Ok(()) };
         for (key, anchors) in intervals.take_due(context)? {
             let mut shown = BTreeSet::new();
-            anchors.into_iter().try_for_each(|anchor| self.emit_windows(&key, anchor, &mut shown, context))?;
+            let mut is_new = |window| shown.insert(window);
+            anchors.into_iter().try_for_each(|anchor| self.emit_windows(&key, anchor, &mut is_new, context))?;
         }
         Ok(())
+    }
+
+    /// Puts out the windows of a key with a record at `at` that have ended, and notes when the others do.
+    fn emit_late(&mut self, key: &[u8], at: TimestampMs, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        let (now, mut ahead) = (time_of::<W>(context), Vec::new());
+        let mut has_ended = |window: Window| {
+            if !window.is_closed_at(now) {
+                ahead.push(window);
+            }
+            window.is_closed_at(now)
+        };
+        self.emit_windows(key, at, &mut has_ended, context)?;
+        if let Some(ends) = self.results.spec.intervals {
+            ahead.into_iter().for_each(|window| ends.set_end(W::CLOCK, window, key, context));
+        }
+        Ok(())
+    }
+
+    /// Puts out the windows that have ended by `time`, in the order of their ends.
+    fn emit_ended(&mut self, time: TimestampMs, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        let Some(ends) = self.results.spec.intervals.filter(|_| self.results.spec.emit == Emit::AtEnd) else {
+            return Ok(());
+        };
+        let mut key = Vec::new();
+        while let Some(end) = ends.take_ended(W::CLOCK, time, &mut key, context) {
+            // A session that has grown since ends later.
+            let mut ends_now = |window: Window| window.end == end.0;
+            self.emit_windows(&key, TimestampMs(end.0 - 1), &mut ends_now, context)?;
+        }
+        Ok(())
+    }
+
+    /// Puts out the window that the record at hand has completed.
+    fn complete(&mut self, key: &[u8], context: &mut Context<'_>) -> Result<(), ProcessError> {
+        let Self { adding, results, .. } = self;
+        let (handle, windows, emit) = (results.spec.store, results.spec.windows.clone(), results.spec.emit);
+        context.with_store(handle, |store, context| {
+            windows.complete(store, key, &mut |window, key, kept| {
+                if emit.is_final(true) { results.show((window, key, kept), adding, context) } else { Ok(()) }
+            })
+        })
     }
 }
 
@@ -241,6 +283,7 @@ where
 
     fn watermark(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
         if W::CLOCK == Clock::Event {
+            self.emit_ended(context.watermark, context)?;
             self.close(context.watermark, context)?;
         }
         self.results.next.watermark(context)
@@ -248,9 +291,12 @@ where
 
     fn tick(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
         if W::CLOCK == Clock::Wall {
+            self.emit_ended(context.wall, context)?;
             self.close(context.wall, context)?;
         }
-        self.emit_due(context)?;
+        if self.results.spec.emit != Emit::AtEnd {
+            self.emit_due(context)?;
+        }
         self.results.next.tick(context)
     }
 
@@ -276,7 +322,7 @@ where
             Clock::Event => record.timestamp,
             Clock::Wall => context.wall,
         };
-        if at.0 < 0 {
+        if at.0 < 0 && !W::COMPLETES {
             return context.leave_out_untimed(at);
         }
         // build() refuses keys that can be null, except those of the serde of `()`, to which null and
@@ -292,16 +338,25 @@ where
             return self.late.push(record, context);
         }
         match (results.spec.emit, results.spec.intervals) {
-            (Emit::OnClose | Emit::OnUpdate, _) => Ok(()),
-            (Emit::EveryUpdate, _) => self.emit_windows(key, at, &mut BTreeSet::new(), context),
+            (Emit::OnClose | Emit::OnUpdate, _) => {}
+            (Emit::EveryUpdate, _) => self.emit_windows(key, at, &mut |_| true, context)?,
+            (Emit::AtEnd, _) => self.emit_late(key, at, context)?,
             (Emit::Every(_), intervals) => {
                 let anchor = results.spec.windows.anchor(store, key, at);
                 if let Some(intervals) = intervals {
                     intervals.set(anchor, key, context);
                 }
-                Ok(())
             }
         }
+        if W::COMPLETES { self.complete(key, context) } else { Ok(()) }
+    }
+}
+
+/// The time by which windows end.
+fn time_of<W: Windowing>(context: &Context<'_>) -> TimestampMs {
+    match W::CLOCK {
+        Clock::Event => context.watermark,
+        Clock::Wall => context.wall,
     }
 }
 

@@ -8,6 +8,7 @@ use kafka_wire::types::TimestampMs;
 use super::Context;
 use crate::error::ProcessError;
 use crate::state::{Clock, Handle, TimerStore};
+use crate::types::Window;
 
 /// The time at which an aggregation puts out its results.
 ///
@@ -16,6 +17,10 @@ use crate::state::{Clock, Handle, TimerStore};
 pub enum Emit {
     /// Once per key and window, when the window closes.
     OnClose,
+    /// When the window ends, and again at each late record while it waits for such
+    /// ([`WindowedBy::lateness`](crate::topology::WindowedBy::lateness)), as Flink does. Without lateness it is as
+    /// [`Emit::OnClose`].
+    AtEnd,
     /// Once per key (and window) and commit in which it changed, as Kafka Streams does with its cache.
     OnUpdate,
     /// At each record, as Flink does, and Kafka Streams without a cache: one result for each record and
@@ -33,7 +38,7 @@ impl Emit {
         match self {
             Self::OnClose | Self::Every(_) => true,
             Self::OnUpdate => is_changed,
-            Self::EveryUpdate => false,
+            Self::AtEnd | Self::EveryUpdate => false,
         }
     }
 
@@ -41,6 +46,7 @@ impl Emit {
     pub(crate) fn describe(self) -> String {
         match self {
             Self::OnClose => "on close".to_owned(),
+            Self::AtEnd => "at the end, and late".to_owned(),
             Self::OnUpdate => "on update".to_owned(),
             Self::EveryUpdate => "every update".to_owned(),
             Self::Every(interval) => format!("every {} ms", interval.as_millis()),
@@ -48,7 +54,7 @@ impl Emit {
     }
 }
 
-/// The keys that are due at the end of an interval, as timers.
+/// The keys that are due at the end of an interval or of a window, as timers.
 #[derive(Clone, Copy, Debug)]
 pub struct Intervals {
     pub(crate) timers: Handle<TimerStore>,
@@ -68,6 +74,22 @@ impl Intervals {
         // The timers of one key are next to each other.
         let place = [key, &anchor.0.to_be_bytes()].concat();
         context.stores.get_mut(self.timers).set(Clock::Wall, end, &place);
+    }
+
+    /// Notes that a window of a key is to come out at its end.
+    pub(super) fn set_end(self, clock: Clock, window: Window, key: &[u8], context: &mut Context<'_>) {
+        context.stores.get_mut(self.timers).set(clock, TimestampMs(window.end), key);
+    }
+
+    /// Takes out the next key with a window that has ended by `time`, and the end.
+    pub(super) fn take_ended(
+        self,
+        clock: Clock,
+        time: TimestampMs,
+        key: &mut Vec<u8>,
+        context: &mut Context<'_>,
+    ) -> Option<TimestampMs> {
+        context.stores.get_mut(self.timers).pop_due_into(clock, time, key)
     }
 
     /// Takes out the keys that are due: each key once, with its anchors, even if several intervals have passed.

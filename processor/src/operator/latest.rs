@@ -151,7 +151,7 @@ where
                 );
                 self.next.push(record.with_value(value), context)
             }
-            Emit::OnClose | Emit::OnUpdate | Emit::Every(_) => {
+            Emit::OnClose | Emit::AtEnd | Emit::OnUpdate | Emit::Every(_) => {
                 store.update(raw_key, || beginning.init(), |kept| adding.add(kept, &record));
                 if let Some(intervals) = spec.intervals {
                     intervals.set(TimestampMs(0), raw_key, context);

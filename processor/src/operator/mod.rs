@@ -75,4 +75,6 @@ pub use table::{Change, Drain, Lookup, Optional, Upsert};
 pub use to::To;
 pub use to_chosen::ToChosen;
 pub use try_map::{MapOrFail, TryMap};
-pub use windowing::{Activity, Gathering, Lenient, PaneTiming, SessionWindowTiming, Show, Unmerged, Windowing};
+pub use windowing::{
+    Activity, Counted, Gathering, Lenient, PaneTiming, SessionWindowTiming, Show, Unmerged, Windowing,
+};

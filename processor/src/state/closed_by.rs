@@ -3,6 +3,7 @@
 use kafka_wire::types::TimestampMs;
 
 use super::clock::Clock;
+use super::key_value::KeyValueStore;
 use super::store::{Changelog, RestoreError, Store, StoreSizes, Visit};
 use super::timed::TimedStore;
 use super::window_store::WindowStore;
@@ -23,6 +24,13 @@ impl<A: Clone + Send + 'static> Closing for WindowStore<A> {
 impl<A: Clone + Send + 'static> Closing for TimedStore<A> {
     fn first_end(&self) -> Option<TimestampMs> {
         self.first_due()
+    }
+}
+
+/// The windows in it are complete by their records, and no time closes them.
+impl<A: Clone + Send + 'static> Closing for KeyValueStore<A> {
+    fn first_end(&self) -> Option<TimestampMs> {
+        None
     }
 }
 

@@ -118,7 +118,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
     ) -> Updates<KS, C, G> {
         let mut graph = self.graph.borrow_mut();
         graph.refuse_null_keys(&self.key_serde, name);
-        if emit == Emit::OnClose {
+        if matches!(emit, Emit::OnClose | Emit::AtEnd) {
             graph.errors.push(BuildError::NeverCloses { name: name.to_owned() });
         }
         let value_serde = aggregation.serde();

@@ -38,8 +38,9 @@ impl<KS: Serde, C: Chain<Key = KS::View>, G: Kept<KS::View, C::Value>> KeptOf<KS
 
 impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
     /// Divides the records of each key into windows, to be aggregated: [`Tumbling`](crate::window::Tumbling),
-    /// [`Sliding`](crate::window::Sliding) and [`SessionWindow`](crate::window::SessionWindow) by event time, and each
-    /// of them in [`ProcessingTime`](crate::window::ProcessingTime).
+    /// [`Sliding`](crate::window::Sliding) and [`SessionWindow`](crate::window::SessionWindow) by event time, and each of them
+    /// in [`ProcessingTime`](crate::window::ProcessingTime); or by the number of records:
+    /// [`Count`](crate::window::Count).
     pub fn window<W: Windowing>(self, windows: W) -> WindowedBy<KS, C, W> {
         WindowedBy { stream: self, windows, late: None }
     }
@@ -168,6 +169,9 @@ impl<KS: Serde, C: Chain<Key = KS::View>, W: Windowing> WindowedBy<KS, C, W> {
         let mut graph = stream.graph.borrow_mut();
         if !windows.is_valid() {
             graph.errors.push(BuildError::BadWindow { name: name.to_owned(), windows: windows.describe() });
+        }
+        if W::COMPLETES && emit == Emit::AtEnd {
+            graph.errors.push(BuildError::NeverCloses { name: name.to_owned() });
         }
         graph.refuse_null_keys(&stream.key_serde, name);
         let value_serde = aggregation.serde();

@@ -3,6 +3,7 @@
 //! Rules that every kind keeps: a timestamp is in at least one window, each of its windows contains it, and the windows
 //! that are closed at a watermark stay closed at every later one.
 
+mod count;
 mod join_window;
 mod processing_time;
 mod session_window;
@@ -15,6 +16,7 @@ use kafka_wire::types::TimestampMs;
 
 use crate::types::Window;
 
+pub use count::Count;
 pub use join_window::JoinWindow;
 pub use processing_time::ProcessingTime;
 pub use session_window::SessionWindow;

@@ -15,7 +15,7 @@ use crate::state::Clock;
 use crate::topology::Topology;
 use crate::types::{Partitions, Rec};
 use crate::watermark::Watermark;
-use crate::window::{JoinWindow, SessionWindow, Sliding, Tumbling};
+use crate::window::{Count, JoinWindow, SessionWindow, Sliding, Tumbling};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -35,6 +35,8 @@ enum Job {
     Failing,
     /// Counts each word in each window, by a step with a store and timers of its own.
     Process,
+    /// Counts each word, and puts out every third count.
+    Thirds,
     /// Counts each word, as a table whose changes come out.
     Table,
     /// Counts the pairs that a word makes with itself within a span of event time.
@@ -101,6 +103,11 @@ fn topology(kind: Job, watermark: Watermark) -> Topology {
         Job::Process => {
             words.process("counts", |uses| Tally { windows: uses.timeline("windows", U64) }).to("out", Utf8, Utf8)
         }
+        Job::Thirds => words
+            .window(Count::of(3).accumulating())
+            .count("counts", Emit::OnClose)
+            .map(|word| format!("0 {}", word.value))
+            .to("out", Utf8, Utf8),
         Job::Table => words
             .count("counts", Emit::OnUpdate)
             .to_table("table", U64)
@@ -185,7 +192,7 @@ fn model(job: Job, times: &[i64]) -> BTreeMap<i64, u64> {
                 Some((one, _)) if time - one < GAP => *counts.entry(0).or_default() += 1,
                 _ => last = Some((*time, *time)),
             },
-            Job::Latest(_) | Job::Table => *counts.entry(0).or_default() += 1,
+            Job::Latest(_) | Job::Table | Job::Thirds => *counts.entry(0).or_default() += 1,
             Job::Failing => {
                 let count = counts.entry(0).or_default();
                 *count = FEW.min(*count + 1);
@@ -195,6 +202,10 @@ fn model(job: Job, times: &[i64]) -> BTreeMap<i64, u64> {
                 *counts.entry(0).or_default() += pairs as u64;
             }
         }
+    }
+    if job == Job::Thirds {
+        counts.values_mut().for_each(|count| *count -= *count % 3);
+        counts.retain(|_, count| *count > 0);
     }
     counts
 }
@@ -306,9 +317,9 @@ impl Run {
                     earlier <= count
                 }
                 Job::WordCount(emit) | Job::Sliding(emit) | Job::Latest(emit) => {
-                    emit != Emit::OnClose && earlier < count
+                    !matches!(emit, Emit::OnClose | Emit::AtEnd) && earlier < count
                 }
-                Job::Table | Job::Join | Job::Pattern | Job::Failing => earlier < count,
+                Job::Table | Job::Join | Job::Pattern | Job::Failing | Job::Thirds => earlier < count,
                 Job::Sessions | Job::TwoStage | Job::Process => false,
             };
             assert!(earlier.is_none_or(may_follow), "{record:?} after {earlier:?}; {}", self.replay());
@@ -349,6 +360,16 @@ fn under_random_schedules_every_update_is_one_more() {
     check_all(20_000, 150, &jobs);
     let jobs = [Emit::EveryUpdate, Emit::OnUpdate, every].map(Job::Latest);
     check_all(30_000, 150, &jobs);
+}
+
+#[test]
+fn under_random_schedules_windows_of_records_hold_every_word_once() {
+    check_all(90_000, 150, &[Job::Thirds]);
+}
+
+#[test]
+fn under_random_schedules_windows_come_out_at_their_ends() {
+    check_all(100_000, 150, &[Job::WordCount(Emit::AtEnd), Job::Sliding(Emit::AtEnd)]);
 }
 
 #[test]

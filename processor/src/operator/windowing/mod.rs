@@ -5,8 +5,9 @@
 /// `$windows`, whose store is in a [`ClosedBy`](crate::state::ClosedBy).
 macro_rules! pass_on {
     ($inner:ident, $windows:tt) => {
+        /// Windows that their records complete have no clock.
         fn is_valid(&self) -> bool {
-            self.$windows.is_valid()
+            self.$windows.is_valid() && !$inner::COMPLETES
         }
 
         #[inline]
@@ -46,6 +47,7 @@ macro_rules! pass_on {
 }
 
 mod assigned;
+mod count;
 mod lenient;
 mod processing_time;
 mod session_window;
@@ -53,6 +55,7 @@ mod sliding;
 
 use kafka_wire::types::TimestampMs;
 
+pub use count::Counted;
 pub use lenient::Lenient;
 pub use session_window::{Activity, SessionWindowTiming};
 pub use sliding::PaneTiming;
@@ -70,6 +73,9 @@ pub trait Windowing: Clone + Send + Sync + 'static {
 
     /// The clock by which windows close.
     const CLOCK: Clock = Clock::Event;
+
+    /// Whether records complete windows, by [`Windowing::complete`], and time does not.
+    const COMPLETES: bool = false;
 
     /// Whether [`Windowing::expect`] saves time.
     const LOOKS_AHEAD: bool = false;
@@ -106,6 +112,19 @@ pub trait Windowing: Clone + Send + Sync + 'static {
         init: &mut impl FnMut() -> A,
         gathering: &mut impl Gathering<A>,
     ) -> bool;
+
+    /// Shows the window of the key that the last record has completed, if it has, and begins a new one.
+    ///
+    /// # Errors
+    /// The errors of `show`.
+    fn complete<A: Clone + Send + 'static>(
+        &self,
+        _store: &mut Self::Store<A>,
+        _key: &[u8],
+        _show: &mut Show<'_, A>,
+    ) -> Result<(), ProcessError> {
+        Ok(())
+    }
 
     /// Returns a time that is in the same open windows of a key as `at`. It is the same one for as many times
     /// as possible.
@@ -153,6 +172,7 @@ pub trait Windowing: Clone + Send + Sync + 'static {
 pub trait Unmerged: Windowing {}
 
 impl<W: crate::window::Windows> Unmerged for W {}
+impl Unmerged for crate::window::Count {}
 impl<W: Unmerged> Unmerged for Lenient<W> {}
 impl<W: Unmerged> Unmerged for crate::window::ProcessingTime<W> {}
 

@@ -1,0 +1,144 @@
+//! Windows of a number of records: one open window a key, with the number of its records since the last result.
+
+use kafka_wire::types::TimestampMs;
+
+use super::{Gathering, Show, Windowing};
+use crate::error::ProcessError;
+use crate::serde::{Serde, SerdeError};
+use crate::state::KeyValueStore;
+use crate::types::{Owned, Window};
+use crate::window::Count;
+
+/// The value gathered in the open window of a key.
+#[derive(Clone, Debug)]
+pub struct Counted<A> {
+    /// Number of records since the last result.
+    count: u64,
+    /// The span of the times of the records.
+    window: Window,
+    kept: A,
+}
+
+/// Encodes such values: count, start and end of the window (8 bytes each, big endian), then the value.
+#[derive(Clone)]
+struct CountedSerde<S>(S);
+
+impl<A: 'static, S: Serde<View = Owned<A>>> Serde for CountedSerde<S> {
+    type View = Owned<Counted<A>>;
+
+    fn decode(&self, bytes: &[u8]) -> Result<Counted<A>, SerdeError> {
+        let wrong = SerdeError::Length { expected: HEAD_BYTES, actual: bytes.len() };
+        let (head, value) = bytes.split_at_checked(HEAD_BYTES).ok_or(wrong)?;
+        let number = |at: usize| <[u8; 8]>::try_from(&head[at..at + 8]).expect("8 bytes of 24");
+        let (start, end) = (i64::from_be_bytes(number(8)), i64::from_be_bytes(number(16)));
+        let (count, window) = (u64::from_be_bytes(number(0)), Window { start, end });
+        Ok(Counted { count, window, kept: self.0.decode(value)? })
+    }
+
+    fn encode(&self, value: &Counted<A>, out: &mut Vec<u8>) -> Result<(), SerdeError> {
+        let Counted { count, window, kept } = value;
+        out.extend_from_slice(&count.to_be_bytes());
+        out.extend_from_slice(&window.start.to_be_bytes());
+        out.extend_from_slice(&window.end.to_be_bytes());
+        self.0.encode(kept, out)
+    }
+}
+
+const HEAD_BYTES: usize = 24;
+
+impl Windowing for Count {
+    type Store<A: Clone + Send + 'static> = KeyValueStore<Counted<A>>;
+
+    const COMPLETES: bool = true;
+
+    fn store<A: Clone + Send + 'static, S: Serde<View = Owned<A>>>(&self, values: S) -> Self::Store<A> {
+        KeyValueStore::new(CountedSerde(values))
+    }
+
+    fn is_valid(&self) -> bool {
+        self.size > 0
+    }
+
+    fn describe(&self) -> String {
+        let kind = if self.purges { "count" } else { "all, at each count of" };
+        format!("{kind} {}", self.size)
+    }
+
+    /// The size may change between two runs: a window that is full by then is complete with its next record.
+    fn version(&self) -> String {
+        "count".to_owned()
+    }
+
+    fn closed_up_to<A: Clone + Send + 'static>(_: &Self::Store<A>) -> TimestampMs {
+        TimestampMs(i64::MIN)
+    }
+
+    fn add<A: Clone + Send + 'static>(
+        &self,
+        store: &mut Self::Store<A>,
+        key: &[u8],
+        TimestampMs(at): TimestampMs,
+        init: &mut impl FnMut() -> A,
+        gathering: &mut impl Gathering<A>,
+    ) -> bool {
+        let none = Window { start: i64::MAX, end: i64::MIN };
+        let begin = || Counted { count: 0, window: none, kept: init() };
+        store.update(key, begin, |open| {
+            open.count += 1;
+            open.window.start = open.window.start.min(at);
+            open.window.end = open.window.end.max(at.saturating_add(1));
+            gathering.add(&mut open.kept);
+        });
+        true
+    }
+
+    fn complete<A: Clone + Send + 'static>(
+        &self,
+        store: &mut Self::Store<A>,
+        key: &[u8],
+        show: &mut Show<'_, A>,
+    ) -> Result<(), ProcessError> {
+        let Some(full) = store.get(key).filter(|open| open.count >= self.size) else { return Ok(()) };
+        show(full.window, key, &full.kept)?;
+        if self.purges {
+            store.remove(key);
+        } else {
+            store.update(key, || unreachable!("it was found"), |open| open.count = 0);
+        }
+        Ok(())
+    }
+
+    fn anchor<A: Clone + Send + 'static>(&self, _: &Self::Store<A>, _: &[u8], _: TimestampMs) -> TimestampMs {
+        TimestampMs(0)
+    }
+
+    fn containing<A: Clone + Send + 'static>(
+        &self,
+        store: &Self::Store<A>,
+        key: &[u8],
+        _at: TimestampMs,
+        _merge: &mut dyn FnMut(&mut A, &A),
+        show: &mut Show<'_, A>,
+    ) -> Result<(), ProcessError> {
+        store.get(key).map_or(Ok(()), |open| show(open.window, key, &open.kept))
+    }
+
+    fn close<A: Clone + Send + 'static>(
+        &self,
+        _store: &mut Self::Store<A>,
+        _watermark: TimestampMs,
+        _merge: &mut dyn FnMut(&mut A, &A),
+        _show: &mut dyn FnMut(Window, &[u8], &A, bool) -> Result<(), ProcessError>,
+    ) -> Result<(), ProcessError> {
+        Ok(())
+    }
+
+    fn changed<A: Clone + Send + 'static>(
+        &self,
+        store: &Self::Store<A>,
+        _merge: &mut dyn FnMut(&mut A, &A),
+        show: &mut Show<'_, A>,
+    ) -> Result<(), ProcessError> {
+        store.changed().try_for_each(|(key, open)| show(open.window, key, &open.kept))
+    }
+}
