@@ -20,6 +20,15 @@ pub enum Route {
     ByKey,
     /// This partition.
     Partition(PartitionId),
+    /// The partition of this number, modulo the number of partitions.
+    Number(u32),
+}
+
+/// The partition of a number, for [`Route::Number`].
+#[must_use]
+pub(crate) fn numbered(number: u32, partitions: i32) -> PartitionId {
+    let partitions = u32::try_from(partitions).unwrap_or(1).max(1);
+    PartitionId(i32::try_from(number % partitions).unwrap_or(0))
 }
 
 /// A record to be written, borrowed for the time of the call.

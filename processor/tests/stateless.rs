@@ -4,7 +4,7 @@ use kafka_wire::record::HeadersBuf;
 use kafka_wire::types::TimestampMs;
 use processor::driver::{CommitPoint, TestDriver};
 use processor::output::{OutRecord, Route, SinkId};
-use processor::{Emit, I64, Partitions, Raw, Text, Topology, Tumbling, Utf8};
+use processor::{Emit, I64, Partitions, Raw, Text, Topology, Tumbling, U64, Utf8};
 
 /// The records that a reader of `topic` gets, in order: key (`-` for null), value.
 fn read(driver: &TestDriver, topic: &str) -> Vec<(String, String)> {
@@ -183,4 +183,35 @@ fn timestamps_and_headers_are_read_and_set() {
     let trace = (b"trace".to_vec(), Some(b"7".to_vec()));
     assert_eq!(out[0].headers, [trace, (b"length".to_vec(), Some(b"3".to_vec()))]);
     assert_eq!((out[1].headers.len(), out[0].timestamp), (0, TimestampMs(15)));
+}
+
+#[test]
+fn a_record_goes_to_the_partition_of_its_number() {
+    let mut job = Topology::builder("app");
+    job.stream("in", Utf8).to_partition("out", Raw, Utf8, |line| line.value.len() as u32);
+    let mut driver = TestDriver::with_partitions(job.build().expect("a valid job"), &[("out", 3)]);
+    ["", "a", "four", "fives"].iter().for_each(|line| driver.pipe("in", None, line, 1));
+    driver.settle();
+    let mut found: Vec<_> =
+        driver.read("out").iter().map(|record| (record.value_str().to_owned(), record.partition.0)).collect();
+    found.sort();
+    assert_eq!(found, [("", 0), ("a", 1), ("fives", 2), ("four", 1)].map(|(line, at)| (line.to_owned(), at)));
+}
+
+#[test]
+fn repartition_keeps_the_key() {
+    let mut job = Topology::builder("app");
+    job.keyed_stream("in", Utf8, Utf8)
+        .map(|line| line.value.len() as u64)
+        .repartition("again", Partitions(2), U64)
+        .sum("sums", Emit::EveryUpdate, |line| line.value)
+        .to("out", Utf8, U64);
+    let mut driver = TestDriver::with_partitions(job.build().expect("a valid job"), &[("in", 3)]);
+    // Records of one key are in two partitions of the source.
+    for (partition, line) in [(0, "one"), (1, "three"), (2, "x")] {
+        driver.write_partition("in", partition, Some("k"), line, 1);
+    }
+    driver.settle();
+    let last = driver.read("out").last().and_then(|record| record.value.clone());
+    assert_eq!(last, Some(9_u64.to_be_bytes().to_vec()));
 }

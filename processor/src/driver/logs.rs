@@ -7,7 +7,7 @@ use kafka_wire::producer::partition_for_key;
 use kafka_wire::record::{HeadersBuf, RawHeaders};
 use kafka_wire::types::{Offset, PartitionId, TimestampMs};
 
-use crate::output::{OutRecord, Route};
+use crate::output::{OutRecord, Route, numbered};
 
 /// A record as a reader gets it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +60,7 @@ impl Pending {
     pub(super) fn new(topic: &str, partition_count: i32, record: &OutRecord<'_>, keyless: PartitionId) -> Self {
         let partition = match record.route {
             Route::Partition(partition) => partition,
+            Route::Number(number) => numbered(number, partition_count),
             Route::ByKey => record.key.map_or(keyless, |key| partition_for_key(key, partition_count)),
         };
         let record = TestRecord {

@@ -72,7 +72,7 @@ pub use stamp::{SetHeaders, SetTimestamp};
 pub use step::NodeId;
 pub(crate) use step::{catch, take_panicked};
 pub use table::{Change, Drain, Lookup, Optional, Upsert};
-pub use to::To;
+pub use to::{ByKey, Partitioner, To, ToPartition};
 pub use to_chosen::ToChosen;
 pub use try_map::{MapOrFail, TryMap};
 pub use windowing::{

@@ -7,8 +7,40 @@ use crate::serde::Encode;
 use crate::types::{Rec, View};
 
 /// Writes records into a topic: the partition by the key's murmur2 hash, timestamp and headers unchanged.
+pub type To<KS, VS> = ToPartition<ByKey, KS, VS>;
+
+/// The choice of the partition of a record.
+pub trait Partitioner<K: View, V: View>: Clone + Send + Sync + 'static {
+    /// The partition.
+    fn route(&mut self, record: &Rec<'_, K, V>) -> Route;
+}
+
+/// Chooses as Kafka's default partitioner does.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ByKey;
+
+impl<K: View, V: View> Partitioner<K, V> for ByKey {
+    #[inline]
+    fn route(&mut self, _record: &Rec<'_, K, V>) -> Route {
+        Route::ByKey
+    }
+}
+
+impl<K, V, F> Partitioner<K, V> for F
+where
+    K: View,
+    V: View,
+    F: FnMut(&Rec<'_, K, V>) -> u32 + Clone + Send + Sync + 'static,
+{
+    fn route(&mut self, record: &Rec<'_, K, V>) -> Route {
+        Route::Number(self(record))
+    }
+}
+
+/// Writes records into a topic, each into the partition that `P` chooses, timestamp and headers unchanged.
 #[derive(Clone)]
-pub struct To<KS, VS> {
+pub struct ToPartition<P, KS, VS> {
+    pub(crate) partitioner: P,
     pub(crate) sink: SinkId,
     pub(crate) topic: String,
     pub(crate) key_serde: KS,
@@ -23,13 +55,20 @@ pub(crate) struct Scratch {
     pub(crate) value: Vec<u8>,
 }
 
-impl<KS: Send, VS: Send> Signals for To<KS, VS> {
+impl<P: Send, KS: Send, VS: Send> Signals for ToPartition<P, KS, VS> {
     fn next(&mut self) -> Option<&mut dyn Signals> {
         None
     }
 }
 
-impl<K: View, V: View, KS: Encode<K>, VS: Encode<V>> Operator<K, V> for To<KS, VS> {
+impl<K, V, P, KS, VS> Operator<K, V> for ToPartition<P, KS, VS>
+where
+    K: View,
+    V: View,
+    P: Partitioner<K, V>,
+    KS: Encode<K>,
+    VS: Encode<V>,
+{
     #[inline]
     fn push(&mut self, record: Rec<'_, K, V>, context: &mut Context<'_>) -> Result<(), ProcessError> {
         let (key, value) = (&mut self.scratch.key, &mut self.scratch.value);
@@ -41,7 +80,7 @@ impl<K: View, V: View, KS: Encode<K>, VS: Encode<V>> Operator<K, V> for To<KS, V
         }
         let out = OutRecord {
             sink: self.sink,
-            route: Route::ByKey,
+            route: self.partitioner.route(&record),
             timestamp: record.timestamp,
             key: (!self.key_serde.writes_null(&record.key)).then_some(key.as_slice()),
             value: (!self.value_serde.writes_null(&record.value)).then_some(value.as_slice()),

@@ -11,7 +11,7 @@ use kafka_wire::types::{PartitionId, TimestampMs};
 use super::limits::{self, time_of_day};
 use super::remedy::Failure;
 use crate::error::{ErrorKind, ErrorPolicy};
-use crate::output::{OutRecord, Output, Refused, Route, TopicLimits};
+use crate::output::{OutRecord, Output, Refused, Route, TopicLimits, numbered};
 use crate::topology::Topology;
 use crate::worker::{End, Fatal, Outbox};
 
@@ -87,6 +87,7 @@ impl Output for Transaction {
         let sink = &self.sinks[record.sink.0];
         let partition = match (record.route, record.key) {
             (Route::Partition(partition), _) => partition,
+            (Route::Number(number), _) => numbered(number, sink.partitions),
             (Route::ByKey, Some(key)) => partition_for_key(key, sink.partitions),
             (Route::ByKey, None) => {
                 self.next_partition = (self.next_partition + 1) % sink.partitions;

@@ -25,6 +25,7 @@ struct Recorder(Vec<Recorded>);
 impl Output for Recorder {
     fn emit(&mut self, record: OutRecord<'_>) {
         let partition = match record.route {
+            Route::Number(number) => number as i32,
             Route::ByKey => -1,
             Route::Partition(partition) => partition.0,
         };

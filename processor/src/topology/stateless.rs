@@ -8,11 +8,11 @@ use kafka_wire::types::TimestampMs;
 
 use super::{SinkKind, SinkSpec, Stream};
 use crate::operator::{
-    Chain, FilterMap, FlatMapValues, Junction, MapOrFail, NodeId, Peek, SelectKey, SetHeaders, SetTimestamp, Side, To,
-    ToChosen, TryMap,
+    ByKey, Chain, FilterMap, FlatMapValues, Junction, MapOrFail, NodeId, Peek, RecordTime, SelectKey, SetHeaders,
+    SetTimestamp, Side, Source, To, ToChosen, TryMap,
 };
 use crate::serde::{Encode, Serde};
-use crate::types::{Owned, Reborrow, Rec, View};
+use crate::types::{Owned, Partitions, Reborrow, Rec, View};
 
 impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
     /// Replaces the value of each record by one that is made of the value alone, as in Kafka Streams.
@@ -139,12 +139,40 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
                 graph.nodes[self.node.0].sides.push(node);
             }
             let (topic, key_serde, value_serde) = ((*topic).to_owned(), key_serde.clone(), value_serde.clone());
-            last.topics.push(To { sink, topic, key_serde, value_serde, scratch: <_>::default() });
+            let (partitioner, scratch) = (ByKey, <_>::default());
+            last.topics.push(To { partitioner, sink, topic, key_serde, value_serde, scratch });
         }
         if let Some(node) = first {
             let chain = self.junction(node);
             graph.ends.push((node, Box::new(move |stage| chain.build(last.clone(), stage))));
         }
+    }
+
+    /// Ends the stream in a topic, as [`Stream::to`], with a partition of one's own choice: `partition` makes a
+    /// number of each record, and the record goes to the partition of that number, modulo the number of partitions.
+    pub fn to_partition<K2, V2, F>(self, topic: &str, key_serde: K2, value_serde: V2, partition: F)
+    where
+        K2: Encode<KS::View>,
+        V2: Encode<C::Value>,
+        F: FnMut(&Rec<'_, KS::View, C::Value>) -> u32 + Clone + Send + Sync + 'static,
+    {
+        self.end_in(topic, key_serde, value_serde, partition);
+    }
+
+    /// Sends the records through a topic of the job's own, `<application id>-<name>-repartition`, with the keys
+    /// that they have: behind it, all records of a key are in one of `partitions` tasks. It is [`Stream::key_by`]
+    /// with the same key.
+    pub fn repartition<V2>(
+        self,
+        name: &str,
+        partitions: Partitions,
+        value_serde: V2,
+    ) -> Stream<KS, Source<KS, V2, RecordTime>>
+    where
+        V2: Serde<View = C::Value>,
+    {
+        let key_serde = self.key_serde.clone();
+        self.key_by(name, partitions, (key_serde, value_serde), |record| (record.key, record.value))
     }
 
     /// The stream of a further output of the step `node`.

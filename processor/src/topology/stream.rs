@@ -9,7 +9,8 @@ use kafka_wire::types::TimestampMs;
 use super::graph::{Graph, NodeKind, Reads};
 use super::{BuildError, SinkKind, SinkSpec};
 use crate::operator::{
-    ANY_JUMP, Chain, Filter, FlatMap, Junction, KeyBy, Map, Merge, NodeId, Outputs, RecordTime, Source, To, tee,
+    ANY_JUMP, ByKey, Chain, Filter, FlatMap, Junction, KeyBy, Map, Merge, NodeId, Outputs, Partitioner, RecordTime,
+    Source, ToPartition, tee,
 };
 use crate::serde::{Encode, Serde};
 use crate::types::{Partitions, Reborrow, Rec, View};
@@ -220,11 +221,21 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         K2: Encode<KS::View>,
         V2: Encode<C::Value>,
     {
+        self.end_in(topic, key_serde, value_serde, ByKey);
+    }
+
+    /// Ends the stream in a topic, in the partitions that `partitioner` chooses.
+    pub(super) fn end_in<P, K2, V2>(self, topic: &str, key_serde: K2, value_serde: V2, partitioner: P)
+    where
+        P: Partitioner<KS::View, C::Value>,
+        K2: Encode<KS::View>,
+        V2: Encode<C::Value>,
+    {
         let topic = topic.to_owned();
         let mut graph = self.graph.borrow_mut();
         let sink = graph.sink(SinkSpec { topic: topic.clone(), kind: SinkKind::External });
         let node = graph.end(&format!("sink-{topic}"), sink, self.node);
-        let last = To { sink, topic, key_serde, value_serde, scratch: <_>::default() };
+        let last = ToPartition { partitioner, sink, topic, key_serde, value_serde, scratch: <_>::default() };
         let chain = self.junction(node);
         graph.ends.push((node, Box::new(move |stage| chain.build(last.clone(), stage))));
     }

@@ -38,8 +38,8 @@ impl<KS: Serde, C: Chain<Key = KS::View>, G: Kept<KS::View, C::Value>> KeptOf<KS
 
 impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
     /// Divides the records of each key into windows, to be aggregated: [`Tumbling`](crate::window::Tumbling),
-    /// [`Sliding`](crate::window::Sliding) and [`SessionWindow`](crate::window::SessionWindow) by event time, and each of them
-    /// in [`ProcessingTime`](crate::window::ProcessingTime); or by the number of records:
+    /// [`Sliding`](crate::window::Sliding) and [`SessionWindow`](crate::window::SessionWindow) by event time, and each
+    /// of them in [`ProcessingTime`](crate::window::ProcessingTime); or by the number of records:
     /// [`Count`](crate::window::Count).
     pub fn window<W: Windowing>(self, windows: W) -> WindowedBy<KS, C, W> {
         WindowedBy { stream: self, windows, late: None }
