@@ -72,8 +72,8 @@ impl ErrorPolicies {
     }
 }
 
-/// The reason why a task cannot go on. Nothing of the batch may then be committed. A retry does not help
-/// against any of them.
+/// The reason why a task cannot go on. Nothing of the batch may then be committed. A retry helps only against those
+/// that are temporary, see [`Self::is_temporary`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProcessError {
@@ -203,6 +203,8 @@ impl ProcessError {
     #[must_use]
     pub const fn kind(&self) -> Option<ErrorKind> {
         match self {
+            // It says nothing about the record.
+            Self::Undecodable { cause: SerdeError::Unavailable(_), .. } => None,
             Self::Undecodable { .. } => Some(ErrorKind::Decode),
             Self::Untimed { .. } => Some(ErrorKind::Timestamp),
             Self::Panicked { .. } | Self::Failed { .. } => Some(ErrorKind::Process),
@@ -213,6 +215,13 @@ impl ProcessError {
             | Self::BadChangelog { .. }
             | Self::OtherVersion { .. } => None,
         }
+    }
+
+    /// Whether a new worker may get further: the format of a record needs something that cannot be had for now.
+    #[must_use]
+    pub const fn is_temporary(&self) -> bool {
+        let (Self::Undecodable { cause, .. } | Self::Encode { cause, .. }) = self else { return false };
+        matches!(cause, SerdeError::Unavailable(_))
     }
 
     /// The error without the place of the record, for a message that has it already.

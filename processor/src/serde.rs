@@ -54,7 +54,7 @@ pub trait Serde: Clone + Send + Sync + 'static {
     /// and a job that has another one under the same name is refused. By default it is the name of the type,
     /// without its modules.
     fn name(&self) -> String {
-        short_name(type_name::<Self>())
+        short_type_name::<Self>()
     }
 
     /// The value of Kafka's null. By default null is an error; [`Nullable`] makes it a value.
@@ -151,6 +151,9 @@ pub enum SerdeError {
         /// The message of `serde_json`.
         message: String,
     },
+    /// Something that the format needs cannot be had for now, such as a schema from a schema registry; the reason.
+    /// It says nothing about the record: the worker starts over, whatever the policy for undecodable records is.
+    Unavailable(String),
     /// The message of a user's own serde.
     Custom(String),
 }
@@ -162,7 +165,7 @@ impl fmt::Display for SerdeError {
             Self::Length { expected, actual } => write!(f, "{actual} bytes, not {expected}"),
             Self::Null => f.write_str("null"),
             Self::Json { message, .. } => f.write_str(message),
-            Self::Custom(message) => f.write_str(message),
+            Self::Unavailable(message) | Self::Custom(message) => f.write_str(message),
         }
     }
 }
@@ -477,10 +480,12 @@ fn json_error(error: serde_json::Error) -> SerdeError {
     SerdeError::Json { line: error.line(), column: error.column(), message: error.to_string() }
 }
 
-/// The name of a type without modules: `Json<Count>` for `processor::serde::Json<my_job::Count>`.
-fn short_name(name: &str) -> String {
+/// The name of a type without modules: `Json<Count>` for `processor::serde::Json<my_job::Count>`. It is the name of
+/// a serde, unless that has its own.
+#[must_use]
+pub fn short_type_name<T: ?Sized>() -> String {
     let mut short = String::new();
-    for part in name.split_inclusive(|byte: char| !(byte.is_alphanumeric() || byte == '_')) {
+    for part in type_name::<T>().split_inclusive(|byte: char| !(byte.is_alphanumeric() || byte == '_')) {
         match part.strip_suffix(':') {
             // A part of a module path is left out, with its colon.
             Some(_) => {}

@@ -1,6 +1,8 @@
 //! Whole jobs, with crashes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use kafka_wire::record::HeadersBuf;
 use kafka_wire::rng::Rng;
@@ -9,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::*;
 use crate::error::{ErrorKind, ErrorPolicy};
 use crate::operator::Emit;
-use crate::serde::{Json, Utf8};
-use crate::types::Partitions;
+use crate::serde::{Json, Raw, Serde, SerdeError, Text, Utf8};
+use crate::types::{Owned, Partitions};
 use crate::watermark::Watermark;
 use crate::window::Tumbling;
 
@@ -116,7 +118,7 @@ fn headers_and_event_time_cross_the_shuffle() {
         .flat_map(Utf8, |line, words| line.value.split(' ').for_each(|word| words.push(word)))
         .key_by("by-word", Partitions(1), (Utf8, Utf8), |word| (word.value, word.value))
         .map(|word| word.value.to_uppercase())
-        .to("out", Utf8, crate::serde::Text);
+        .to("out", Utf8, Text);
     let mut driver = TestDriver::new(job.build().expect("a valid job"));
     let mut headers = HeadersBuf::new();
     headers.push(b"trace", Some(b"7"));
@@ -163,6 +165,52 @@ fn what_cannot_be_decoded_is_counted_or_stops_the_job() {
     let failure = driver.failure().expect("the job has stopped").to_string();
     assert_eq!(failure, "topic lines, partition 0, offset 1: value cannot be decoded: not UTF-8 at byte 0");
     assert_eq!(driver.read("word-count-by-word-repartition"), [], "nothing of the transaction is committed");
+}
+
+#[test]
+fn a_format_that_cannot_be_had_for_now_loses_no_record() {
+    /// Text whose format is there only for every third question.
+    #[derive(Clone, Debug, Default)]
+    struct Slow(Arc<AtomicU32>);
+
+    impl Slow {
+        fn ask(&self) -> Result<(), SerdeError> {
+            let asked = self.0.fetch_add(1, Ordering::Relaxed);
+            if asked % 3 == 2 { Ok(()) } else { Err(SerdeError::Unavailable("nobody answers".to_owned())) }
+        }
+    }
+
+    impl Serde for Slow {
+        type View = Owned<String>;
+
+        fn decode(&self, bytes: &[u8]) -> Result<String, SerdeError> {
+            self.ask().and_then(|()| Text.decode(bytes))
+        }
+
+        fn encode(&self, value: &String, out: &mut Vec<u8>) -> Result<(), SerdeError> {
+            self.ask().and_then(|()| Text.encode(value, out))
+        }
+    }
+
+    let mut job = Topology::builder("slow");
+    job.stream("in", Slow::default()).to("read", Raw, Text);
+    job.stream("in", Text).to("written", Raw, Slow::default());
+    // Not even a job that leaves out what it cannot decode leaves this out.
+    let job = job.build().expect("a valid job");
+    let skipping =
+        job.with_policy(ErrorKind::Decode, ErrorPolicy::Skip).with_policy(ErrorKind::Produce, ErrorPolicy::Skip);
+    let mut driver = TestDriver::new(skipping);
+    for value in ["a", "b"] {
+        driver.pipe("in", None, value, 1_000);
+        // Each worker asks once or twice, and is replaced by the next when nobody answers.
+        (0..20).for_each(|_| driver.settle());
+    }
+    let values = |topic| driver.read(topic).iter().map(|record| record.value_str().to_owned()).collect::<Vec<_>>();
+    assert_eq!(
+        (values("read"), values("written")),
+        (vec!["a".to_owned(), "b".to_owned()], vec!["a".to_owned(), "b".to_owned()])
+    );
+    assert!(driver.failure().is_none());
 }
 
 #[test]

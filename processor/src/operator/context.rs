@@ -8,6 +8,7 @@ use kafka_wire::types::{Offset, PartitionId, TimestampMs};
 use super::failures::{Failure, Failures};
 use crate::error::{ErrorKind, Origin, ProcessError};
 use crate::output::{OutRecord, Output, StoreId};
+use crate::serde::SerdeError;
 use crate::state::{Handle, Store, Stores};
 use crate::types::{Rec, View, Window};
 
@@ -180,12 +181,21 @@ impl Context<'_> {
         }
     }
 
-    /// Leaves out an output record that cannot be written.
+    /// Leaves out an output record that the serde of `topic` cannot encode.
     ///
     /// # Errors
-    /// [`ProcessError::Unproducible`] if the job stops then.
+    /// [`ProcessError::Unproducible`] if the job stops then; [`ProcessError::Encode`] if the cause is temporary.
     #[cold]
-    pub fn leave_out_refused(&mut self, topic: &str, cause: String) -> Result<(), ProcessError> {
+    pub fn leave_out_unencodable(&mut self, topic: &str, cause: SerdeError) -> Result<(), ProcessError> {
+        if matches!(cause, SerdeError::Unavailable(_)) {
+            return Err(ProcessError::Encode { to: topic.to_owned(), cause });
+        }
+        self.leave_out_refused(topic, cause.to_string())
+    }
+
+    /// Leaves out an output record that cannot be written.
+    #[cold]
+    fn leave_out_refused(&mut self, topic: &str, cause: String) -> Result<(), ProcessError> {
         self.leave_out(ProcessError::Unproducible { origin: self.record(), topic: topic.to_owned(), cause })
     }
 

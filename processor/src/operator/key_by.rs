@@ -44,7 +44,7 @@ where
         scratch.value.clear();
         let encoded = self.key_serde.encode(&key, &mut scratch.key);
         if let Err(cause) = encoded.and_then(|()| self.value_serde.encode(&value, &mut scratch.value)) {
-            return context.leave_out_refused(&self.topic, cause.to_string());
+            return context.leave_out_unencodable(&self.topic, cause);
         }
         let out = OutRecord {
             sink: self.sink,

@@ -76,7 +76,7 @@ where
         value.clear();
         let encoded = self.key_serde.write(&record.key, key);
         if let Err(cause) = encoded.and_then(|()| self.value_serde.write(&record.value, value)) {
-            return context.leave_out_refused(&self.topic, cause.to_string());
+            return context.leave_out_unencodable(&self.topic, cause);
         }
         let out = OutRecord {
             sink: self.sink,

@@ -155,6 +155,9 @@ impl From<ProcessError> for Fatal {
 
 impl<E: Into<Fatal>> From<E> for End {
     fn from(cause: E) -> Self {
-        Self::Fatal(cause.into())
+        match cause.into() {
+            Fatal::Process(error) if error.is_temporary() => Self::Restart(error.to_string()),
+            fatal => Self::Fatal(fatal),
+        }
     }
 }

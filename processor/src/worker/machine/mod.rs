@@ -239,7 +239,7 @@ impl Worker {
     /// When no transaction is open: carries out what has waited for that.
     fn settle(&mut self) {
         if let Some(failure) = self.failure.take() {
-            self.over(End::Fatal(failure));
+            self.over(End::from(failure));
         } else if self.is_stopping {
             self.over(End::Stopped);
         } else if self.membership.phase == Phase::Returning {
