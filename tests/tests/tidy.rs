@@ -45,6 +45,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("kafka-wire/compression", &["kafka-wire-compression"]), // It depends on itself, with all features, for its tests.
     ("kafka-wire/codegen", &[]),
     ("processor", &["kafka-wire"]),
+    ("processor/formats", &["processor", "processor-formats"]), // Itself, as above.
     ("testkit", &["kafka-wire"]),
     ("fuzz", &["kafka-wire", "kafka-wire-codegen"]),
 ];
@@ -55,6 +56,7 @@ const CRATES: &[&str] = &[
     "kafka-wire/codegen",
     "kafka-wire/compression",
     "processor",
+    "processor/formats",
     "testkit",
     "cli",
     "tests",

@@ -100,5 +100,6 @@ const READMES: &[&str] = &[
     "kafka-wire/README.md",
     "kafka-wire/compression/README.md",
     "processor/README.md",
+    "processor/formats/README.md",
     "testkit/README.md",
 ];

@@ -1,0 +1,282 @@
+//! Avro's binary encoding.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use apache_avro::reader::datum::GenericDatumReader;
+use apache_avro::schema::Name;
+use apache_avro::util::max_allocation_bytes;
+use apache_avro::writer::datum::GenericDatumWriter;
+use apache_avro::{Schema, from_value};
+use processor::serde::short_type_name;
+use processor::{Owned, Serde, SerdeError};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Most memory that one string, array or map of a record may take, in bytes.
+///
+/// The library keeps the limit for the whole program and takes the first that it is given.
+const ALLOCATION_MAX_BYTES: usize = 64 << 20;
+
+/// A `T` in Avro's binary encoding, with nothing before or after it, written and read with one schema.
+///
+/// Fields of `T` are matched with those of the schema by name, as `serde` has them. For records whose schema changes in
+/// the course of time, there is a schema registry: see `SchemaRegistry::avro`.
+///
+/// A string, array or map takes at most 64 MiB.
+pub struct Avro<T> {
+    codec: Arc<Codec>,
+    of: PhantomData<fn() -> T>,
+}
+
+impl<T> Avro<T> {
+    /// Makes the format of a schema, given as JSON. A program may make a few, as it has topics: a schema is kept until
+    /// the program ends.
+    ///
+    /// # Errors
+    /// If it is not a schema, or one that refers to itself (a list whose nodes hold the next node): a few bytes of a
+    /// record could then take all of the stack.
+    pub fn new(schema: &str) -> Result<Self, SerdeError> {
+        let schema = Schema::parse_str(schema).map_err(custom)?;
+        Ok(Self { codec: Arc::new(Codec::new(schema, Vec::new())?), of: PhantomData })
+    }
+}
+
+impl<T> Clone for Avro<T> {
+    fn clone(&self) -> Self {
+        Self { codec: Arc::clone(&self.codec), of: PhantomData }
+    }
+}
+
+impl<T> fmt::Debug for Avro<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Avro").field(&self.codec.schema.canonical_form()).finish()
+    }
+}
+
+impl<T: Serialize + DeserializeOwned + 'static> Serde for Avro<T> {
+    type View = Owned<T>;
+
+    /// # Errors
+    /// If the bytes are not a value of the schema, or that value is not a `T`.
+    fn decode(&self, bytes: &[u8]) -> Result<T, SerdeError> {
+        self.codec.read(bytes)
+    }
+
+    /// # Errors
+    /// If the value does not fit the schema.
+    fn encode(&self, value: &T, out: &mut Vec<u8>) -> Result<(), SerdeError> {
+        self.codec.write(value, out)
+    }
+
+    /// With the schema in its canonical form: another schema is another format.
+    fn name(&self) -> String {
+        format!("{}({})", short_type_name::<Self>(), self.codec.schema.canonical_form())
+    }
+}
+
+/// A schema with what reads and writes its values.
+pub(crate) struct Codec {
+    schema: &'static Schema,
+    /// The schemas that it refers to by name.
+    others: &'static [Schema],
+    reader: GenericDatumReader<'static>,
+    writer: GenericDatumWriter<'static>,
+}
+
+impl Codec {
+    /// Readers and writers borrow their schema, so it is never freed: there are as many as a job has formats,
+    /// and versions of them.
+    pub(crate) fn new(schema: Schema, others: Vec<Schema>) -> Result<Self, SerdeError> {
+        max_allocation_bytes(ALLOCATION_MAX_BYTES);
+        refuse_recursion(&schema, &others)?;
+        let schema: &'static Schema = Box::leak(Box::new(schema));
+        let others: &'static [Schema] = Box::leak(others.into_boxed_slice());
+        let all = || others.iter().chain([schema]).collect();
+        let reader =
+            GenericDatumReader::builder(schema).writer_schemata(all()).map_err(custom)?.build().map_err(custom)?;
+        let writer = GenericDatumWriter::builder(schema).schemata(all()).map_err(custom)?.build().map_err(custom)?;
+        Ok(Self { schema, others, reader, writer })
+    }
+
+    pub(crate) fn read<T: DeserializeOwned>(&self, mut bytes: &[u8]) -> Result<T, SerdeError> {
+        let value = self.reader.read_deser(&mut bytes).map_err(custom)?;
+        at_end(bytes).map(|()| value)
+    }
+
+    pub(crate) fn write<T: Serialize>(&self, value: &T, out: &mut Vec<u8>) -> Result<(), SerdeError> {
+        self.writer.write_ser(out, value).map(drop).map_err(custom)
+    }
+
+    /// The reader of values that were written with `writer`, as values of this schema, by Avro's schema resolution.
+    #[cfg(feature = "registry")]
+    pub(crate) fn resolver(&self, writer: Schema, others: Vec<Schema>) -> Result<Resolver, SerdeError> {
+        refuse_recursion(&writer, &others)?;
+        if others.is_empty() && self.others.is_empty() && writer == *self.schema {
+            return Ok(Resolver::Same);
+        }
+        let writer: &'static Schema = Box::leak(Box::new(writer));
+        let others: &'static [Schema] = Box::leak(others.into_boxed_slice());
+        let reader = GenericDatumReader::builder(writer)
+            .writer_schemata(others.iter().chain([writer]).collect())
+            .map_err(custom)?
+            .reader_schema(self.schema)
+            .reader_schemata(self.others.iter().chain([self.schema]).collect())
+            .map_err(custom)?;
+        Ok(Resolver::Other(Box::new(reader.build().map_err(custom)?)))
+    }
+
+    #[cfg(feature = "registry")]
+    pub(crate) fn read_as<T: DeserializeOwned>(&self, resolver: &Resolver, mut bytes: &[u8]) -> Result<T, SerdeError> {
+        match resolver {
+            Resolver::Same => self.read(bytes),
+            Resolver::Other(reader) => {
+                let value = reader.read_value(&mut bytes).map_err(custom)?;
+                at_end(bytes)?;
+                from_value(&value).map_err(custom)
+            }
+        }
+    }
+}
+
+/// How values of a writer's schema become those of the reader's.
+#[cfg(feature = "registry")]
+pub(crate) enum Resolver {
+    /// The schemas are equal.
+    Same,
+    Other(Box<GenericDatumReader<'static>>),
+}
+
+fn at_end(rest: &[u8]) -> Result<(), SerdeError> {
+    match rest.len() {
+        0 => Ok(()),
+        more => Err(SerdeError::Custom(format!("{more} bytes behind the value"))),
+    }
+}
+
+pub(crate) fn custom(error: impl fmt::Display) -> SerdeError {
+    SerdeError::Custom(error.to_string())
+}
+
+/// Refuses a schema of which a value can hold another value of the same type, and so can nest as deep as its bytes are
+/// many.
+fn refuse_recursion(schema: &Schema, others: &[Schema]) -> Result<(), SerdeError> {
+    let mut named = HashMap::new();
+    others.iter().chain([schema]).for_each(|schema| collect(schema, &mut named));
+    let mut search = Search { named: &named, open: HashSet::new(), done: HashSet::new() };
+    others.iter().chain([schema]).try_for_each(|schema| search.visit(schema))
+}
+
+fn collect<'s>(schema: &'s Schema, named: &mut HashMap<Name, &'s Schema>) {
+    if let Schema::Record(record) = schema {
+        named.insert(record.name.clone(), schema);
+    }
+    parts(schema).into_iter().for_each(|part| collect(part, named));
+}
+
+/// The schemas inside a schema.
+fn parts(schema: &Schema) -> Vec<&Schema> {
+    match schema {
+        Schema::Array(array) => vec![&array.items],
+        Schema::Map(map) => vec![&map.types],
+        Schema::Union(union) => union.variants().iter().collect(),
+        Schema::Record(record) => record.fields.iter().map(|field| &field.schema).collect(),
+        _ => Vec::new(),
+    }
+}
+
+struct Search<'s> {
+    named: &'s HashMap<Name, &'s Schema>,
+    /// The records in which the search is.
+    open: HashSet<Name>,
+    done: HashSet<Name>,
+}
+
+impl Search<'_> {
+    fn visit(&mut self, schema: &Schema) -> Result<(), SerdeError> {
+        match schema {
+            Schema::Record(record) => self.enter(&record.name, schema),
+            Schema::Ref { name } => self.named.get(name).map_or(Ok(()), |schema| self.enter(name, schema)),
+            _ => parts(schema).into_iter().try_for_each(|part| self.visit(part)),
+        }
+    }
+
+    fn enter(&mut self, name: &Name, record: &Schema) -> Result<(), SerdeError> {
+        if self.done.contains(name) {
+            return Ok(());
+        }
+        if !self.open.insert(name.clone()) {
+            return Err(SerdeError::Custom(format!(
+                "the schema {name} refers to itself, so that a few bytes could nest without end; give it a fixed depth"
+            )));
+        }
+        parts(record).into_iter().try_for_each(|part| self.visit(part))?;
+        self.open.remove(name);
+        self.done.insert(name.clone());
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct User {
+        name: String,
+        favorite_number: Option<i64>,
+        tags: Vec<String>,
+    }
+
+    const USER: &str = r#"{"type": "record", "name": "User", "fields": [
+        {"name": "name", "type": "string"},
+        {"name": "favorite_number", "type": ["null", "long"]},
+        {"name": "tags", "type": {"type": "array", "items": "string"}}
+    ]}"#;
+
+    #[test]
+    fn a_value_is_encoded_as_the_specification_has_it() {
+        let format = Avro::<User>::new(USER).expect("a schema");
+        let user = User { name: "foo".to_owned(), favorite_number: Some(27), tags: vec!["a".to_owned()] };
+        let mut out = Vec::new();
+        format.encode(&user, &mut out).expect("encodes");
+        // A string is its length and its bytes, a union the index of the branch, an array a block of one item and
+        // one of none; lengths and numbers are zigzag varints.
+        assert_eq!(out, [0x06, 0x66, 0x6f, 0x6f, 0x02, 0x36, 0x02, 0x02, 0x61, 0x00]);
+        assert_eq!(format.decode(&out), Ok(user));
+        assert_eq!(
+            format.decode(&[out.as_slice(), &[0]].concat()).unwrap_err().to_string(),
+            "1 bytes behind the value"
+        );
+        for end in 0..out.len() {
+            assert!(format.decode(&out[..end]).is_err(), "cut at {end}");
+        }
+        assert!(format.name().starts_with("Avro<User>({\"name\":\"User\""), "{}", format.name());
+    }
+
+    #[test]
+    fn lengths_that_no_record_has_are_refused_before_memory_is_taken() {
+        let format = Avro::<User>::new(USER).expect("a schema");
+        // 2^40 bytes of a string; 2^40 items of an array.
+        let huge = [0x80, 0x80, 0x80, 0x80, 0x80, 0x40];
+        assert!(format.decode(&huge).is_err());
+        assert!(format.decode(&[&[0x00, 0x00][..], &huge].concat()).is_err());
+    }
+
+    #[test]
+    fn a_schema_that_refers_to_itself_is_refused() {
+        let list = r#"{"type": "record", "name": "Node", "fields": [{"name": "next", "type": ["null", "Node"]}]}"#;
+        assert!(Avro::<User>::new(list).unwrap_err().to_string().contains("Node refers to itself"));
+        // A type that is used twice does not.
+        let twice = r#"{"type": "record", "name": "Pair", "fields": [
+            {"name": "a", "type": {"type": "record", "name": "Half", "fields": [{"name": "x", "type": "int"}]}},
+            {"name": "b", "type": "Half"}
+        ]}"#;
+        assert!(Avro::<User>::new(twice).is_ok());
+        assert!(Avro::<User>::new("{").is_err());
+    }
+}

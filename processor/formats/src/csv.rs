@@ -1,0 +1,155 @@
+//! One line of comma-separated values as a record.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use processor::serde::short_type_name;
+use processor::{Owned, Serde, SerdeError};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// A `T` as one line of comma-separated values, its fields in the order in which `T` declares them, without a header.
+///
+/// A value that has the delimiter, a quote or a line break in it is quoted, as RFC 4180 has it. Written lines have
+/// no line break at their end; one that is read is ignored. `Option` fields are empty where there is nothing.
+pub struct Csv<T> {
+    delimiter: u8,
+    of: PhantomData<fn() -> T>,
+}
+
+impl<T> Csv<T> {
+    /// Makes the format with a comma between the fields.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self::delimited_by(b',')
+    }
+
+    /// Makes the format with another byte between the fields: `b';'`, `b'\t'`.
+    #[must_use]
+    pub const fn delimited_by(delimiter: u8) -> Self {
+        Self { delimiter, of: PhantomData }
+    }
+}
+
+impl<T> Default for Csv<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T> Clone for Csv<T> {
+    fn clone(&self) -> Self {
+        Self::delimited_by(self.delimiter)
+    }
+}
+
+impl<T> fmt::Debug for Csv<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Csv").field("delimiter", &char::from(self.delimiter)).finish()
+    }
+}
+
+impl<T: Serialize + DeserializeOwned + 'static> Serde for Csv<T> {
+    type View = Owned<T>;
+
+    /// # Errors
+    /// If there is not exactly one line, or a field is missing, one too many, or not of its type: the message
+    /// names the field by its index from 0.
+    fn decode(&self, bytes: &[u8]) -> Result<T, SerdeError> {
+        let mut reader = csv::ReaderBuilder::new()
+            .has_headers(false)
+            .delimiter(self.delimiter)
+            .buffer_capacity(bytes.len().clamp(1, 8_192))
+            .from_reader(bytes);
+        let mut lines = reader.deserialize();
+        let value = lines.next().ok_or_else(|| SerdeError::Custom("no line of CSV".to_owned()))?.map_err(custom)?;
+        match lines.next() {
+            None => Ok(value),
+            Some(_) => Err(SerdeError::Custom("more than one line of CSV".to_owned())),
+        }
+    }
+
+    /// # Errors
+    /// If `T` has fields that a line cannot hold, such as a map.
+    fn encode(&self, value: &T, out: &mut Vec<u8>) -> Result<(), SerdeError> {
+        let mut writer = csv::WriterBuilder::new()
+            .has_headers(false)
+            .delimiter(self.delimiter)
+            .buffer_capacity(256)
+            .from_writer(&mut *out);
+        writer.serialize(value).map_err(custom)?;
+        writer.flush().map_err(custom)?;
+        drop(writer);
+        if out.last() == Some(&b'\n') {
+            out.pop();
+        }
+        Ok(())
+    }
+
+    /// With the delimiter, which is part of the format.
+    fn name(&self) -> String {
+        format!("{}({})", short_type_name::<Self>(), self.delimiter.escape_ascii())
+    }
+}
+
+fn custom(error: impl fmt::Display) -> SerdeError {
+    SerdeError::Custom(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Order {
+        id: u32,
+        text: String,
+        price: Option<f64>,
+    }
+
+    fn encoded(format: &Csv<Order>, order: &Order) -> Vec<u8> {
+        let mut out = b"before".to_vec();
+        format.encode(order, &mut out).expect("encodes");
+        out.split_off(6)
+    }
+
+    fn order(id: u32, text: &str, price: Option<f64>) -> Order {
+        Order { id, text: text.to_owned(), price }
+    }
+
+    #[test]
+    fn a_line_is_a_value_and_back() {
+        let csv = Csv::<Order>::new();
+        for (written, line) in [
+            (order(1, "plain", Some(2.5)), "1,plain,2.5"),
+            (order(2, "a, \"b\"\nc", None), "2,\"a, \"\"b\"\"\nc\","),
+            (order(3, "", Some(-1.0)), "3,,-1.0"),
+        ] {
+            assert_eq!(encoded(&csv, &written), line.as_bytes());
+            assert_eq!(csv.decode(line.as_bytes()), Ok(written));
+        }
+        assert_eq!(csv.decode(b"1,x,\r\n"), Ok(order(1, "x", None)));
+    }
+
+    #[test]
+    fn another_delimiter_is_another_format() {
+        let csv = Csv::<Order>::delimited_by(b';');
+        assert_eq!(encoded(&csv, &order(1, "a,b;c", None)), b"1;\"a,b;c\";");
+        assert_eq!((csv.name(), Csv::<Order>::new().name()), ("Csv<Order>(;)".to_owned(), "Csv<Order>(,)".to_owned()));
+    }
+
+    #[test]
+    fn an_error_names_the_field() {
+        let csv = Csv::<Order>::new();
+        let error = |line: &str| csv.decode(line.as_bytes()).expect_err(line).to_string();
+        assert!(error("x,a,1").contains("field 0"), "{}", error("x,a,1"));
+        assert!(error("1,a").contains("2"), "{}", error("1,a"));
+        assert_eq!(
+            (error(""), error("1,a,\n2,b,")),
+            ("no line of CSV".to_owned(), "more than one line of CSV".to_owned())
+        );
+        assert!(csv.decode(b"1,\xff,").is_err());
+    }
+}
