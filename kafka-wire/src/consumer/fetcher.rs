@@ -18,7 +18,7 @@ use super::fetched::Fetched;
 use super::isolation::AbortedTransactions;
 use super::plan::{self, Asked, Ticket};
 use super::positions::{Assigned, Positions, State};
-use super::{ConsumeError, ConsumerConfig, IsolationLevel, ResetPolicy, Watermarks};
+use super::{ConsumeError, ConsumerConfig, FetchPace, IsolationLevel, ResetPolicy, Watermarks};
 use crate::cluster::{Cluster, TopicPartition};
 use crate::protocol::ErrorCode;
 use crate::protocol::fetch::{FetchRequest, FetchResponse, PartitionData};
@@ -31,6 +31,7 @@ use crate::wire::{Str, Uuid};
 #[derive(Debug)]
 pub struct Fetcher {
     config: ConsumerConfig,
+    pace: FetchPace,
     positions: Positions,
     /// Leaders with a fetch in flight, and the bytes reserved for its response.
     busy: BTreeMap<BrokerId, usize>,
@@ -105,6 +106,7 @@ impl Fetcher {
     pub fn new(config: ConsumerConfig) -> Self {
         Self {
             config,
+            pace: FetchPace::Free,
             positions: Positions::default(),
             busy: BTreeMap::new(),
             versions: BTreeMap::new(),
@@ -139,6 +141,12 @@ impl Fetcher {
     pub fn set_paused(&mut self, partition: &TopicPartition, is_paused: bool) -> bool {
         let assigned = self.positions.find_mut(partition);
         assigned.map(|assigned| assigned.is_paused = is_paused).is_some()
+    }
+
+    /// Sets the time of the next fetches at the ends of the logs. Returns whether one may begin earlier than before.
+    pub fn set_pace(&mut self, pace: FetchPace) -> bool {
+        let before = std::mem::replace(&mut self.pace, pace);
+        pace.is_sooner_than(before)
     }
 
     /// Returns the offset from which the next taken data start; `None` if the partition is not assigned, or the reset
@@ -233,11 +241,21 @@ impl Fetcher {
             Refresh::From(from) if !self.stale.is_empty() => Some(from),
             Refresh::From(_) | Refresh::UnderWay => None,
         };
+        let (pace, isolation) = (self.present_pace(), self.config.isolation);
         let waiting = self.positions.iter().filter_map(|(_, assigned)| match assigned.state {
-            State::Fetchable(from) | State::NeedsReset(from) => Some(from),
+            State::Fetchable(from) => pace.allows_from(from, assigned.position, assigned.watermarks, isolation),
+            State::NeedsReset(from) => Some(from),
             State::InFlight | State::Resetting | State::Stopped => None,
         });
         waiting.chain(refresh).filter(|&moment| moment > now).min()
+    }
+
+    /// The pace while records wait to be taken, or none do.
+    fn present_pace(&self) -> FetchPace {
+        match self.pace {
+            FetchPace::From(_) if self.parked.iter().any(|parked| self.is_deliverable(parked)) => FetchPace::Held,
+            pace => pace,
+        }
     }
 
     fn lookup(&mut self, now: Moment) -> Option<FetcherAction> {
@@ -258,7 +276,8 @@ impl Fetcher {
     fn fetch(&mut self, now: Moment, cluster: &Cluster) -> Option<FetcherAction> {
         let reserved: usize = self.busy.values().sum();
         let room_bytes = self.config.buffer_limit_bytes.saturating_sub(self.parked_bytes.saturating_add(reserved));
-        let (plans, leaderless) = plan::plan(&self.positions, cluster, &self.busy, &self.config, now);
+        let (plans, leaderless) =
+            plan::plan(&self.positions, cluster, &self.busy, (&self.config, self.present_pace()), now);
         self.stale.extend(leaderless);
         if room_bytes == 0 {
             return None;

@@ -12,6 +12,7 @@ mod fetched;
 mod fetcher;
 mod isolation;
 mod kept;
+mod pace;
 mod plan;
 mod positions;
 
@@ -21,6 +22,7 @@ pub use self::error::ConsumeError;
 pub use self::fetched::{Fetched, FetchedBatch};
 pub use self::fetcher::{FetchFailure, Fetcher, FetcherAction, Lookup};
 pub use self::kept::{BatchRecords, ConsumerRecord};
+pub use self::pace::FetchPace;
 pub use self::plan::{Ticket, at_version};
 pub use self::positions::Watermarks;
 pub use crate::types::IsolationLevel;

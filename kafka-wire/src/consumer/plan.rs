@@ -11,8 +11,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::ConsumerConfig;
 use super::positions::{Positions, State};
+use super::{ConsumerConfig, FetchPace};
 use crate::cluster::{Cluster, TopicPartition};
 use crate::protocol::fetch::{FetchPartition, FetchRequest, FetchTopic};
 use crate::time::Moment;
@@ -39,12 +39,14 @@ pub(super) struct Asked {
 }
 
 /// The partitions for one fetch from a leader.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Plan {
     pub(super) leader: BrokerId,
     pub(super) asked: Vec<Asked>,
     /// Whether a partition of the leader is left out because enough of it is parked.
     pub(super) leaves_out: bool,
+    /// Whether the pace lets one of the partitions be fetched now; the others are fetched with it.
+    is_due: bool,
 }
 
 /// The next fetch of each leader that has none in flight, and the topics with partitions without a leader.
@@ -52,7 +54,7 @@ pub(super) fn plan(
     positions: &Positions,
     cluster: &Cluster,
     busy: &BTreeMap<BrokerId, usize>,
-    config: &ConsumerConfig,
+    (config, pace): (&ConsumerConfig, FetchPace),
     now: Moment,
 ) -> (Vec<Plan>, Vec<Str>) {
     let mut plans: BTreeMap<BrokerId, Plan> = BTreeMap::new();
@@ -71,10 +73,12 @@ pub(super) fn plan(
         if busy.contains_key(&leader) {
             continue;
         }
-        let plan = plans.entry(leader).or_insert_with(|| Plan { leader, asked: Vec::new(), leaves_out: false });
+        let plan = plans.entry(leader).or_insert_with(|| Plan { leader, ..Plan::default() });
         if assigned.parked_bytes >= config.max_partition_bytes as usize {
             plan.leaves_out = true;
         } else if from <= now {
+            let allowed = pace.allows_from(from, assigned.position, assigned.watermarks, config.isolation);
+            plan.is_due |= allowed.is_some_and(|allowed| allowed <= now);
             let topic_id = cluster.topic(&partition.topic).map_or(Uuid::default(), |topic| topic.id);
             plan.asked.push(Asked {
                 partition: partition.clone(),
@@ -85,7 +89,7 @@ pub(super) fn plan(
             });
         }
     }
-    let plans = plans.into_values().filter(|plan| !plan.asked.is_empty()).collect();
+    let plans = plans.into_values().filter(|plan| plan.is_due).collect();
     (plans, leaderless)
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::fetched::Failure;
 use crate::cluster::TopicPartition;
 use crate::time::Moment;
-use crate::types::{LeaderEpoch, Offset};
+use crate::types::{IsolationLevel, LeaderEpoch, Offset};
 use crate::wire::Uuid;
 
 /// The ends of a partition, as its leader last reported them.
@@ -18,6 +18,16 @@ pub struct Watermarks {
     pub last_stable_offset: Offset,
     /// The first offset in the log.
     pub log_start_offset: Offset,
+}
+
+impl Watermarks {
+    /// Offset after the last record that a reader may see (exclusive).
+    pub(super) const fn visible_end(&self, isolation: IsolationLevel) -> Offset {
+        match isolation {
+            IsolationLevel::ReadUncommitted => self.high_watermark,
+            IsolationLevel::ReadCommitted => self.last_stable_offset,
+        }
+    }
 }
 
 /// One assigned partition.

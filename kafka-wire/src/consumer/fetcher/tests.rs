@@ -1,5 +1,7 @@
 //! Scripts against the leaders, in virtual time.
 
+mod pace;
+
 use super::*;
 use crate::compression::{Compression, Decompressed};
 use crate::protocol::fetch::{AbortedTransaction, EpochEndOffset, FetchableTopicResponse};
