@@ -7,24 +7,24 @@
 //!               +---------- seek ---------+-- error ------------> Stopped
 //! ```
 //! One fetch per leader is in flight as long as the buffer has room, also while the reader processes what it has taken.
+//! With each leader there is a fetch session, so that requests name only what has changed.
 //! Data for a partition that was sought or unassigned meanwhile is dropped; the number of the assignment tells.
+
+mod responses;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::fetched::Fetched;
-use super::isolation::AbortedTransactions;
 use super::plan::{self, Asked, Ticket};
 use super::positions::{Assigned, Positions, State};
-use super::{ConsumeError, ConsumerConfig, FetchPace, IsolationLevel, ResetPolicy, Watermarks};
+use super::session::{FIRST_VERSION_WITH_IDS, FetchSession};
+use super::{ConsumeError, ConsumerConfig, FetchPace, ResetPolicy, Watermarks};
 use crate::cluster::{Cluster, TopicPartition};
 use crate::protocol::ErrorCode;
-use crate::protocol::fetch::{FetchRequest, FetchResponse, PartitionData};
-use crate::record::Batches;
+use crate::protocol::fetch::FetchRequest;
 use crate::time::Moment;
-use crate::types::{BrokerId, LeaderEpoch, Offset, PartitionId, ProducerId};
+use crate::types::{BrokerId, LeaderEpoch, Offset};
 use crate::wire::{Str, Uuid};
 
 /// The fetching of all assigned partitions, without I/O.
@@ -37,6 +37,7 @@ pub struct Fetcher {
     busy: BTreeMap<BrokerId, usize>,
     /// The version of each leader's last response.
     versions: BTreeMap<BrokerId, i16>,
+    sessions: BTreeMap<BrokerId, FetchSession>,
     parked: VecDeque<Parked>,
     parked_bytes: usize,
     answers: u64,
@@ -110,6 +111,7 @@ impl Fetcher {
             positions: Positions::default(),
             busy: BTreeMap::new(),
             versions: BTreeMap::new(),
+            sessions: BTreeMap::new(),
             parked: VecDeque::new(),
             parked_bytes: 0,
             answers: 0,
@@ -284,7 +286,9 @@ impl Fetcher {
         }
         let mut plan = plans.into_iter().find_map(|plan| self.without_recreated(plan, now))?;
         let version = self.versions.get(&plan.leader).copied();
-        let (request, max_version) = plan::request(&mut plan, &self.positions, &self.config, room_bytes, version);
+        let (mut request, max_version) = plan::request(&mut plan, &self.positions, &self.config, room_bytes, version);
+        let has_ids = max_version.is_none() && version.is_none_or(|version| version >= FIRST_VERSION_WITH_IDS);
+        self.sessions.entry(plan.leader).or_default().apply(&mut request, has_ids);
         for asked in &plan.asked {
             if let Some(assigned) = self.positions.find_mut(&asked.partition) {
                 assigned.state = State::InFlight;
@@ -360,163 +364,8 @@ impl Fetcher {
     }
 }
 
-/// Handling of responses.
+/// The end of the reading of a partition, or its new beginning.
 impl Fetcher {
-    /// Handles the response to a fetch with its version, or the reason why there is none.
-    pub fn handle_fetched(&mut self, now: Moment, ticket: Ticket, answer: Result<(i16, FetchResponse), FetchFailure>) {
-        self.busy.remove(&ticket.leader);
-        match answer {
-            Ok((version, response)) => {
-                self.versions.insert(ticket.leader, version);
-                self.handle_response(now, &ticket, response);
-            }
-            Err(FetchFailure::Unreachable) => {
-                self.versions.remove(&ticket.leader);
-                for asked in &ticket.asked {
-                    self.retry_later(now, asked);
-                }
-            }
-            Err(FetchFailure::Unsupported(detail)) => {
-                for asked in &ticket.asked {
-                    let error =
-                        ConsumeError::Unsupported { partition: asked.partition.clone(), detail: detail.clone() };
-                    self.stop(&asked.partition, asked.assignment, error);
-                }
-            }
-        }
-    }
-
-    fn handle_response(&mut self, now: Moment, ticket: &Ticket, response: FetchResponse) {
-        if response.error_code != ErrorCode::NONE.0 {
-            for asked in &ticket.asked {
-                self.handle_error(now, asked, ErrorCode(response.error_code));
-            }
-            return;
-        }
-        self.answers += 1;
-        let mut unanswered: BTreeMap<TopicPartition, &Asked> =
-            ticket.asked.iter().map(|asked| (asked.partition.clone(), asked)).collect();
-        let names: BTreeMap<Uuid, &Str> =
-            ticket.asked.iter().map(|asked| (asked.topic_id, &asked.partition.topic)).collect();
-        for topic in response.responses {
-            // The name is empty from version 13 on, where the id identifies the topic.
-            let name = if topic.topic.is_empty() { names.get(&topic.topic_id).copied() } else { Some(&topic.topic) };
-            let Some(name) = name else { continue };
-            for data in topic.partitions {
-                let partition = TopicPartition::new(name.clone(), PartitionId(data.partition_index));
-                // Partitions that were not requested are ignored.
-                if let Some(asked) = unanswered.remove(&partition) {
-                    self.handle_partition(now, asked, data);
-                }
-            }
-        }
-        for asked in unanswered.into_values() {
-            if let Some(assigned) = self.positions.current(&asked.partition, asked.assignment) {
-                assigned.state = State::Fetchable(now);
-            }
-        }
-    }
-
-    fn handle_partition(&mut self, now: Moment, asked: &Asked, data: PartitionData) {
-        let code = ErrorCode(data.error_code);
-        if code != ErrorCode::NONE {
-            return self.handle_error(now, asked, code);
-        }
-        let Some(assigned) = self.positions.current(&asked.partition, asked.assignment) else { return };
-        if data.diverging_epoch.end_offset >= 0 {
-            let error = ConsumeError::Diverged {
-                partition: asked.partition.clone(),
-                offset: Offset(assigned.position),
-                epoch: LeaderEpoch(data.diverging_epoch.epoch),
-                end_offset: Offset(data.diverging_epoch.end_offset),
-            };
-            // An error even with a reset policy: neither end of the log is where the reader left off.
-            return self.stop(&asked.partition, asked.assignment, error);
-        }
-        assigned.failures = 0;
-        assigned.watermarks = Some(Watermarks {
-            high_watermark: Offset(data.high_watermark),
-            last_stable_offset: Offset(data.last_stable_offset),
-            log_start_offset: Offset(data.log_start_offset),
-        });
-        assigned.state = State::Fetchable(now);
-        if data.records.as_ref().is_some_and(|records| !records.is_empty()) {
-            assigned.served = self.answers;
-            self.park(asked, data);
-        }
-    }
-
-    /// Parks data. Only the headers are read, to find the next offset to fetch; the records are up to the reader.
-    fn park(&mut self, asked: &Asked, data: PartitionData) {
-        let records: Bytes = data.records.unwrap_or_default();
-        let size_bytes = records.len();
-        let Some(assigned) = self.positions.current(&asked.partition, asked.assignment) else { return };
-        let start = assigned.position;
-        let mut batches = Batches::new(records.clone());
-        for batch in &mut batches {
-            match batch {
-                Ok(batch) if batch.header.next_offset() > assigned.position => {
-                    assigned.position = batch.header.next_offset();
-                    assigned.fetched_epoch = batch.header.partition_leader_epoch;
-                }
-                Ok(_) => {}
-                // The reader will find the same error at its place; there is nothing to fetch after it.
-                Err(_) => assigned.state = State::Stopped,
-            }
-        }
-        if assigned.position == start && assigned.state != State::Stopped {
-            let error = ConsumeError::Stalled { partition: asked.partition.clone(), offset: Offset(start), size_bytes };
-            return self.stop(&asked.partition, asked.assignment, error);
-        }
-        let aborted = data.aborted_transactions.unwrap_or_default();
-        let aborted = aborted.iter().map(|aborted| (ProducerId(aborted.producer_id), aborted.first_offset));
-        let aborted =
-            (self.config.isolation == IsolationLevel::ReadCommitted).then(|| AbortedTransactions::new(aborted));
-        let fetched = Fetched {
-            partition: asked.partition.clone(),
-            high_watermark: Offset(data.high_watermark),
-            last_stable_offset: Offset(data.last_stable_offset),
-            batches: Batches::new(records),
-            size_bytes,
-            aborted,
-            position: start,
-            end_offset: assigned.position,
-            aborted_batch_count: 0,
-            failure: assigned.failure.clone(),
-        };
-        assigned.parked_bytes += size_bytes;
-        self.parked_bytes += size_bytes;
-        self.parked.push_back(Parked {
-            assignment: asked.assignment,
-            partition: asked.partition.clone(),
-            item: Ok(fetched),
-        });
-    }
-
-    fn handle_error(&mut self, now: Moment, asked: &Asked, code: ErrorCode) {
-        let Some(assigned) = self.positions.current(&asked.partition, asked.assignment) else { return };
-        let (partition, offset) = (asked.partition.clone(), Offset(assigned.position));
-        match code {
-            ErrorCode::OFFSET_OUT_OF_RANGE => {
-                self.reset_or_stop(now, asked, ConsumeError::OffsetOutOfRange { partition, offset });
-            }
-            // Kafka's table calls the code retriable, but the leader's disk will return the same bytes the next time.
-            ErrorCode::CORRUPT_MESSAGE => {
-                self.stop(&asked.partition, asked.assignment, ConsumeError::Refused { partition, offset, code });
-            }
-            // The leader has moved, does not lead yet, or has another topic under that name or id.
-            code if code.is_retriable() || code == ErrorCode::INCONSISTENT_TOPIC_ID => self.retry_later(now, asked),
-            code => self.stop(&asked.partition, asked.assignment, ConsumeError::Refused { partition, offset, code }),
-        }
-    }
-
-    fn retry_later(&mut self, now: Moment, asked: &Asked) {
-        let Some(assigned) = self.positions.current(&asked.partition, asked.assignment) else { return };
-        assigned.failures = assigned.failures.saturating_add(1);
-        assigned.state = State::Fetchable(now + retry_delay(assigned.failures));
-        self.stale.insert(asked.partition.topic.clone());
-    }
-
     fn reset_or_stop(&mut self, now: Moment, asked: &Asked, error: ConsumeError) {
         match self.config.reset {
             ResetPolicy::None => self.stop(&asked.partition, asked.assignment, error),

@@ -4,8 +4,7 @@
 //! handles the responses, and parks received data until it is polled. [`Fetched`] is the result of a poll:
 //! batches of one partition, still in the frame that they arrived in. The async handle is `client::Consumer`.
 //!
-//! Deliberately absent: fetch sessions (KIP-227) and reading from followers (KIP-392); every fetch names all of its
-//! partitions and goes to the leader.
+//! Deliberately absent: reading from followers (KIP-392); every fetch goes to the leader.
 
 mod error;
 mod fetched;
@@ -15,6 +14,7 @@ mod kept;
 mod pace;
 mod plan;
 mod positions;
+mod session;
 
 use std::time::Duration;
 

@@ -131,9 +131,6 @@ pub(super) fn request(
         min_bytes: clamp(config.min_bytes as usize),
         max_bytes: clamp(room_bytes.min(config.max_bytes as usize)),
         isolation_level: config.isolation.code(),
-        // Without a session, each request names all its partitions.
-        session_id: 0,
-        session_epoch: -1,
         topics,
         ..FetchRequest::default()
     };
@@ -151,6 +148,11 @@ pub fn at_version(request: &FetchRequest, version: i16) -> FetchRequest {
         let partitions = request.topics.iter_mut().flat_map(|topic| &mut topic.partitions);
         partitions.for_each(|partition| partition.last_fetched_epoch = -1);
     }
+    // Without sessions, a leader that was replaced by an older one answers for the partitions that are named; the
+    // response then says that there is no session, and the next request names all.
+    if version < FIRST_VERSION_WITH_SESSIONS {
+        request.forgotten_topics_data.clear();
+    }
     request
 }
 
@@ -161,4 +163,6 @@ fn clamp(bytes: usize) -> i32 {
 const LAST_VERSION_WITH_NAMES: i16 = 12;
 /// First version with `last_fetched_epoch`, which must not be set below. Source: FetchRequest.json.
 const FIRST_VERSION_WITH_EPOCHS: i16 = 12;
+/// First version with sessions. Source: FetchRequest.json.
+const FIRST_VERSION_WITH_SESSIONS: i16 = 7;
 const BRIEF_WAIT: Duration = Duration::from_millis(10);

@@ -40,6 +40,7 @@ pub(super) fn given(state: &State) -> BTreeMap<&'static str, Str> {
         ("group.max.size", config.group_size_max.to_string()),
         ("group.min.session.timeout.ms", config.group_session_timeout_min.as_millis().to_string()),
         ("listeners", listener(&config.host, state.port)),
+        ("max.incremental.fetch.session.cache.slots", config.fetch_sessions_max.to_string()),
         ("message.max.bytes", config.batch_limit_bytes.to_string()),
         ("node.id", NODE.0.to_string()),
         ("num.partitions", config.default_partitions.to_string()),

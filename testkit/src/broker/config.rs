@@ -48,6 +48,9 @@ pub struct BrokerConfig {
     pub memory_bytes: u64,
     /// Most bytes of records in one Fetch response, whatever the client asks for (`fetch.max.bytes`).
     pub fetch_limit_bytes: usize,
+    /// Most fetch sessions (`max.incremental.fetch.session.cache.slots`); a reader for whom there is no room reads
+    /// without one.
+    pub fetch_sessions_max: usize,
     /// Requests of one connection that may wait behind a slow one; beyond that the connection is closed.
     /// The TCP and pipe servers stop reading long before that.
     pub queued_requests_max: usize,
@@ -99,6 +102,7 @@ impl Default for BrokerConfig {
             log_check_interval: Duration::from_secs(1),
             memory_bytes: 1024 * 1024 * 1024,
             fetch_limit_bytes: 55 * 1024 * 1024,
+            fetch_sessions_max: 1_000,
             queued_requests_max: 1_000,
             group_initial_rebalance_delay: Duration::ZERO,
             group_session_timeout_min: Duration::from_secs(6),

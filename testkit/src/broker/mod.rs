@@ -20,6 +20,7 @@ mod connection;
 mod core;
 pub mod dynamic_configs;
 mod dynamic_rules;
+pub mod fetch_sessions;
 mod frame_room;
 mod frames;
 pub mod groups;

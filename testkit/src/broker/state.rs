@@ -18,6 +18,7 @@ use super::acls::Acls;
 use super::client_quotas::ClientQuotas;
 use super::connection::{ConnectionId, RequestContext};
 use super::dynamic_configs::DynamicConfigs;
+use super::fetch_sessions::{FetchSessions, SessionUse};
 use super::groups::Groups;
 use super::internal_topics;
 use super::log::{Log, LogSettings, Write};
@@ -58,6 +59,8 @@ pub struct State {
     pub logins: Logins,
     /// Number of requests that were taken up, by API.
     pub requests: BTreeMap<ApiKey, u64>,
+    /// The fetch sessions of readers.
+    pub fetch_sessions: FetchSessions,
     /// Bytes after the last field of requests, which were ignored.
     pub ignored_bytes: u64,
     /// Bytes that answers may still allocate; see [`Core::set_answer_room`](super::Core::set_answer_room).
@@ -88,7 +91,9 @@ pub enum Answered {
 #[derive(Debug)]
 pub(super) struct WaitingFetch {
     pub(super) context: RequestContext,
+    /// The whole request, with what its session knows.
     pub(super) request: FetchRequest,
+    pub(super) session: SessionUse,
     /// The time at which it is answered with the records that there are.
     pub(super) deadline: Moment,
 }
@@ -104,6 +109,7 @@ impl State {
         let protocol = if config.transaction_version >= 2 { EndProtocol::V2 } else { EndProtocol::V1 };
         let transactions = Transactions::new(config.marker_delay, protocol);
         let mut logins = Logins::new(config.sasl.clone(), Rng::from_seed(rng.next_u64()));
+        let fetch_sessions = FetchSessions::new(config.fetch_sessions_max, Rng::from_seed(rng.next_u64()));
         Self {
             config,
             host: Str::from(host),
@@ -119,6 +125,7 @@ impl State {
             scram: logins.credentials(),
             logins,
             requests: BTreeMap::new(),
+            fetch_sessions,
             ignored_bytes: 0,
             answer_room_bytes: usize::MAX,
             is_short_by_answers: false,
@@ -223,15 +230,16 @@ impl State {
         self.woken.extend(topic.partitions.into_iter().flat_map(|partition| partition.watchers));
     }
 
-    /// Lets a fetch wait until one of its partitions changes, at most until `deadline`.
-    pub fn wait_for_records(&mut self, context: RequestContext, request: FetchRequest, deadline: Moment) {
-        for (topic, index) in partitions_of(&request) {
+    /// Lets a fetch wait until one of its partitions changes, at most until its deadline.
+    pub(super) fn wait_for_records(&mut self, fetch: WaitingFetch) {
+        let connection = fetch.context.connection;
+        for (topic, index) in partitions_of(&fetch.request) {
             let name = self.topic_name(&topic.topic, topic.topic_id);
             if let Some(partition) = self.topics.partition_mut(&name, PartitionId(index)) {
-                partition.watchers.insert(context.connection);
+                partition.watchers.insert(connection);
             }
         }
-        self.fetches.insert(context.connection, WaitingFetch { context, request, deadline });
+        self.fetches.insert(connection, fetch);
     }
 
     /// Answers a request.

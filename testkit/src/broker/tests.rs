@@ -16,6 +16,7 @@ use super::*;
 use crate::fault::Action;
 
 mod configs;
+mod fetch_sessions;
 mod frame_memory;
 mod hostile;
 mod records;

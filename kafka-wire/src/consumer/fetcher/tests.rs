@@ -1,15 +1,21 @@
 //! Scripts against the leaders, in virtual time.
 
 mod pace;
+mod session;
+
+use bytes::Bytes;
 
 use super::*;
 use crate::compression::{Compression, Decompressed};
-use crate::protocol::fetch::{AbortedTransaction, EpochEndOffset, FetchableTopicResponse};
+use crate::consumer::{Fetched, IsolationLevel, at_version};
+use crate::protocol::fetch::{
+    AbortedTransaction, EpochEndOffset, FetchResponse, FetchableTopicResponse, PartitionData,
+};
 use crate::protocol::metadata::{
     MetadataResponse, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
 use crate::record::{BatchBuilder, ControlRecord, RawHeaders, RecordErrorCause, Seal, with_base_offset};
-use crate::types::ProducerEpoch;
+use crate::types::{PartitionId, ProducerEpoch, ProducerId};
 
 const TOPIC_ID: Uuid = Uuid([7; 16]);
 
@@ -146,7 +152,7 @@ fn delivered(fetched: &mut Fetched) -> Vec<(i64, i64)> {
 fn a_fetch_names_position_epochs_and_limits() {
     let mut script = Script::reading(ConsumerConfig::default(), 5);
     let (request, ticket) = script.fetch();
-    assert_eq!((request.session_id, request.session_epoch), (0, -1));
+    assert_eq!((request.session_id, request.session_epoch), (0, 0));
     assert_eq!((request.max_wait_ms, request.min_bytes, request.max_bytes), (500, 1, 16 << 20));
     assert_eq!((request.topics[0].topic_id, &*request.topics[0].topic), (TOPIC_ID, "t"));
     let asked = &request.topics[0].partitions[0];

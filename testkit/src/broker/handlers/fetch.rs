@@ -1,7 +1,7 @@
 //! Fetch: reads records from many partitions, and answers at once or when there are enough.
 //!
-//! Fetch sessions (KIP-227) are declined with session id 0, which every client accepts: each request then names all
-//! partitions that it wants.
+//! A request of a fetch session (KIP-227) is completed from the session first, and the response to it loses what the
+//! reader knows at the end (`fetch_sessions`); between the two, it is a request like any other.
 
 use std::time::Duration;
 
@@ -14,24 +14,23 @@ use kafka_wire::time::Moment;
 use kafka_wire::types::Offset;
 
 use super::{Client, Handled, Handler};
-use crate::broker::connection::RequestContext;
 use crate::broker::log::{LEADER_EPOCH, Log, ReadBounds};
-use crate::broker::state::State;
+use crate::broker::state::{State, WaitingFetch};
 
 impl Handler for FetchRequest {
     fn handle(self, state: &mut State, client: &Client) -> Handled<FetchResponse> {
-        if self.session_id != 0 {
-            return Handled::Now(self.refuse(ErrorCode::FETCH_SESSION_ID_NOT_FOUND, client.context.version));
-        }
-        if self.session_epoch > 0 {
-            return Handled::Now(self.refuse(ErrorCode::INVALID_FETCH_SESSION_EPOCH, client.context.version));
-        }
-        let wait = Duration::from_millis(u64::try_from(self.max_wait_ms).unwrap_or(0));
-        let deadline = state.now + wait;
-        match answer(state, &self, client.context.version, deadline) {
+        let (context, wait) = (client.context, Duration::from_millis(u64::try_from(self.max_wait_ms).unwrap_or(0)));
+        let (request, session) = match state.fetch_sessions.enter(state.now, self, context.version) {
+            Ok(entered) => entered,
+            Err(error) => {
+                return Handled::Now(FetchResponse { error_code: error.0, ..FetchResponse::default() });
+            }
+        };
+        let fetch = WaitingFetch { context, request, session, deadline: state.now + wait };
+        match answer(state, &fetch) {
             Some(response) => Handled::Now(response),
             None => {
-                state.wait_for_records(client.context, self, deadline);
+                state.wait_for_records(fetch);
                 Handled::Later
             }
         }
@@ -39,7 +38,11 @@ impl Handler for FetchRequest {
 
     /// An error of the session stands at the top; as in Kafka, every other error stands with each partition.
     fn refuse(&self, error: ErrorCode, _version: i16) -> FetchResponse {
-        let session_errors = [ErrorCode::FETCH_SESSION_ID_NOT_FOUND, ErrorCode::INVALID_FETCH_SESSION_EPOCH];
+        let session_errors = [
+            ErrorCode::FETCH_SESSION_ID_NOT_FOUND,
+            ErrorCode::INVALID_FETCH_SESSION_EPOCH,
+            ErrorCode::FETCH_SESSION_TOPIC_ID_ERROR,
+        ];
         if session_errors.contains(&error) || self.topics.is_empty() {
             return FetchResponse { error_code: error.0, ..FetchResponse::default() };
         }
@@ -54,20 +57,23 @@ impl Handler for FetchRequest {
 }
 
 /// Tries to answer a waiting fetch: one of its partitions has changed, or its time is up.
-pub(in crate::broker) fn resume_fetch(
-    state: &mut State,
-    context: RequestContext,
-    request: FetchRequest,
-    deadline: Moment,
-) {
-    match answer(state, &request, context.version, deadline) {
-        Some(response) => state.answer(context, &response),
-        None => state.wait_for_records(context, request, deadline),
+pub(in crate::broker) fn resume_fetch(state: &mut State, fetch: WaitingFetch) {
+    match answer(state, &fetch) {
+        Some(response) => state.answer(fetch.context, &response),
+        None => state.wait_for_records(fetch),
     }
 }
 
 /// The response, or `None` if the fetch should wait for more records.
-fn answer(state: &State, request: &FetchRequest, version: i16, deadline: Moment) -> Option<FetchResponse> {
+fn answer(state: &mut State, fetch: &WaitingFetch) -> Option<FetchResponse> {
+    let WaitingFetch { context, request, session, deadline } = fetch;
+    let mut response = read(state, request, context.version, *deadline)?;
+    state.fetch_sessions.leave(state.now, (request, context.version), *session, &mut response);
+    Some(response)
+}
+
+/// The response without regard to sessions.
+fn read(state: &State, request: &FetchRequest, version: i16, deadline: Moment) -> Option<FetchResponse> {
     let is_committed_only = request.isolation_level == READ_COMMITTED;
     let wanted = || request.topics.iter().flat_map(|topic| topic.partitions.iter().map(move |one| (topic, one)));
     if state.now < deadline && wanted().next().is_some() {

@@ -68,7 +68,7 @@ use tracing::{debug, trace};
 
 use super::connection::{Peer, RequestContext};
 use super::groups::MemberResult;
-use super::state::{Answered, NODE, State, WaitingFetch};
+use super::state::{Answered, NODE, State};
 
 pub(super) use self::api_versions::refuse_version;
 use self::fetch::resume_fetch;
@@ -249,8 +249,8 @@ pub(super) fn settle(state: &mut State) {
     while let Some((context, result)) = state.groups.poll() {
         answer_member(state, context, result);
     }
-    while let Some(WaitingFetch { context, request, deadline }) = state.next_woken_fetch() {
-        resume_fetch(state, context, request, deadline);
+    while let Some(fetch) = state.next_woken_fetch() {
+        resume_fetch(state, fetch);
     }
 }
 

@@ -195,17 +195,6 @@ fn a_fetch_that_waits_learns_of_the_end_of_its_topic() {
 }
 
 #[test]
-fn sessions_are_declined_and_unknown_ones_refused() {
-    let (mut script, _) = with_topic(BrokerConfig::default());
-    let connection = script.connect();
-    let known = FetchRequest { session_id: 7, session_epoch: 1, ..fetch(0, 0) };
-    let code = script.context(connection, 12, &known).error_code;
-    assert_eq!(code, ErrorCode::FETCH_SESSION_ID_NOT_FOUND.0);
-    let response = script.context(connection, 12, &FetchRequest { session_epoch: 0, ..fetch(0, 0) });
-    assert_eq!((response.error_code, response.session_id), (0, 0));
-}
-
-#[test]
 fn damaged_and_foreign_batches_are_refused() {
     let (mut script, _) = with_topic(BrokerConfig::default());
     let good = batch(3, Seal::default());

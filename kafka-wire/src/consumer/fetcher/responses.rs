@@ -1,0 +1,193 @@
+//! The handling of responses to fetches.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::{FetchFailure, Fetcher, Parked, retry_delay};
+use crate::cluster::TopicPartition;
+use crate::consumer::fetched::Fetched;
+use crate::consumer::isolation::AbortedTransactions;
+use crate::consumer::plan::{Asked, Ticket};
+use crate::consumer::positions::{State, Watermarks};
+use crate::consumer::{ConsumeError, IsolationLevel};
+use crate::protocol::ErrorCode;
+use crate::protocol::fetch::{FetchResponse, PartitionData};
+use crate::record::Batches;
+use crate::time::Moment;
+use crate::types::{LeaderEpoch, Offset, PartitionId, ProducerId};
+use crate::wire::{Str, Uuid};
+
+/// Handling of responses.
+impl Fetcher {
+    /// Handles the response to a fetch with its version, or the reason why there is none.
+    pub fn handle_fetched(&mut self, now: Moment, ticket: Ticket, answer: Result<(i16, FetchResponse), FetchFailure>) {
+        self.busy.remove(&ticket.leader);
+        if answer.is_err() {
+            self.sessions.entry(ticket.leader).or_default().handle_failure(None);
+        }
+        match answer {
+            Ok((version, response)) => {
+                self.versions.insert(ticket.leader, version);
+                self.handle_response(now, &ticket, version, response);
+            }
+            Err(FetchFailure::Unreachable) => {
+                self.versions.remove(&ticket.leader);
+                for asked in &ticket.asked {
+                    self.retry_later(now, asked);
+                }
+            }
+            Err(FetchFailure::Unsupported(detail)) => {
+                for asked in &ticket.asked {
+                    let error =
+                        ConsumeError::Unsupported { partition: asked.partition.clone(), detail: detail.clone() };
+                    self.stop(&asked.partition, asked.assignment, error);
+                }
+            }
+        }
+    }
+
+    fn handle_response(&mut self, now: Moment, ticket: &Ticket, version: i16, response: FetchResponse) {
+        let session = self.sessions.entry(ticket.leader).or_default();
+        if response.error_code != ErrorCode::NONE.0 {
+            let code = ErrorCode(response.error_code);
+            let is_of_session = session.handle_failure(Some(code));
+            for asked in &ticket.asked {
+                match is_of_session {
+                    true => self.fetch_again(now, asked),
+                    false => self.handle_error(now, asked, code),
+                }
+            }
+            return;
+        }
+        session.handle_response(response.session_id, version);
+        self.answers += 1;
+        let mut unanswered: BTreeMap<TopicPartition, &Asked> =
+            ticket.asked.iter().map(|asked| (asked.partition.clone(), asked)).collect();
+        let names: BTreeMap<Uuid, &Str> =
+            ticket.asked.iter().map(|asked| (asked.topic_id, &asked.partition.topic)).collect();
+        for topic in response.responses {
+            // The name is empty from version 13 on, where the id identifies the topic.
+            let name = if topic.topic.is_empty() { names.get(&topic.topic_id).copied() } else { Some(&topic.topic) };
+            let Some(name) = name else { continue };
+            for data in topic.partitions {
+                let partition = TopicPartition::new(name.clone(), PartitionId(data.partition_index));
+                // Partitions that were not requested are ignored.
+                if let Some(asked) = unanswered.remove(&partition) {
+                    self.handle_partition(now, asked, data);
+                }
+            }
+        }
+        // In a session, a response leaves out the partitions without news.
+        for asked in unanswered.into_values() {
+            self.fetch_again(now, asked);
+        }
+    }
+
+    fn fetch_again(&mut self, now: Moment, asked: &Asked) {
+        if let Some(assigned) = self.positions.current(&asked.partition, asked.assignment) {
+            assigned.failures = 0;
+            assigned.state = State::Fetchable(now);
+        }
+    }
+
+    fn handle_partition(&mut self, now: Moment, asked: &Asked, data: PartitionData) {
+        let code = ErrorCode(data.error_code);
+        if code != ErrorCode::NONE {
+            return self.handle_error(now, asked, code);
+        }
+        let Some(assigned) = self.positions.current(&asked.partition, asked.assignment) else { return };
+        if data.diverging_epoch.end_offset >= 0 {
+            let error = ConsumeError::Diverged {
+                partition: asked.partition.clone(),
+                offset: Offset(assigned.position),
+                epoch: LeaderEpoch(data.diverging_epoch.epoch),
+                end_offset: Offset(data.diverging_epoch.end_offset),
+            };
+            // An error even with a reset policy: neither end of the log is where the reader left off.
+            return self.stop(&asked.partition, asked.assignment, error);
+        }
+        assigned.failures = 0;
+        assigned.watermarks = Some(Watermarks {
+            high_watermark: Offset(data.high_watermark),
+            last_stable_offset: Offset(data.last_stable_offset),
+            log_start_offset: Offset(data.log_start_offset),
+        });
+        assigned.state = State::Fetchable(now);
+        if data.records.as_ref().is_some_and(|records| !records.is_empty()) {
+            assigned.served = self.answers;
+            self.park(asked, data);
+        }
+    }
+
+    /// Parks data. Only the headers are read, to find the next offset to fetch; the records are up to the reader.
+    fn park(&mut self, asked: &Asked, data: PartitionData) {
+        let records: Bytes = data.records.unwrap_or_default();
+        let size_bytes = records.len();
+        let Some(assigned) = self.positions.current(&asked.partition, asked.assignment) else { return };
+        let start = assigned.position;
+        let mut batches = Batches::new(records.clone());
+        for batch in &mut batches {
+            match batch {
+                Ok(batch) if batch.header.next_offset() > assigned.position => {
+                    assigned.position = batch.header.next_offset();
+                    assigned.fetched_epoch = batch.header.partition_leader_epoch;
+                }
+                Ok(_) => {}
+                // The reader will find the same error at its place; there is nothing to fetch after it.
+                Err(_) => assigned.state = State::Stopped,
+            }
+        }
+        if assigned.position == start && assigned.state != State::Stopped {
+            let error = ConsumeError::Stalled { partition: asked.partition.clone(), offset: Offset(start), size_bytes };
+            return self.stop(&asked.partition, asked.assignment, error);
+        }
+        let aborted = data.aborted_transactions.unwrap_or_default();
+        let aborted = aborted.iter().map(|aborted| (ProducerId(aborted.producer_id), aborted.first_offset));
+        let aborted =
+            (self.config.isolation == IsolationLevel::ReadCommitted).then(|| AbortedTransactions::new(aborted));
+        let fetched = Fetched {
+            partition: asked.partition.clone(),
+            high_watermark: Offset(data.high_watermark),
+            last_stable_offset: Offset(data.last_stable_offset),
+            batches: Batches::new(records),
+            size_bytes,
+            aborted,
+            position: start,
+            end_offset: assigned.position,
+            aborted_batch_count: 0,
+            failure: assigned.failure.clone(),
+        };
+        assigned.parked_bytes += size_bytes;
+        self.parked_bytes += size_bytes;
+        self.parked.push_back(Parked {
+            assignment: asked.assignment,
+            partition: asked.partition.clone(),
+            item: Ok(fetched),
+        });
+    }
+
+    fn handle_error(&mut self, now: Moment, asked: &Asked, code: ErrorCode) {
+        let Some(assigned) = self.positions.current(&asked.partition, asked.assignment) else { return };
+        let (partition, offset) = (asked.partition.clone(), Offset(assigned.position));
+        match code {
+            ErrorCode::OFFSET_OUT_OF_RANGE => {
+                self.reset_or_stop(now, asked, ConsumeError::OffsetOutOfRange { partition, offset });
+            }
+            // Kafka's table calls the code retriable, but the leader's disk will return the same bytes the next time.
+            ErrorCode::CORRUPT_MESSAGE => {
+                self.stop(&asked.partition, asked.assignment, ConsumeError::Refused { partition, offset, code });
+            }
+            // The leader has moved, does not lead yet, or has another topic under that name or id.
+            code if code.is_retriable() || code == ErrorCode::INCONSISTENT_TOPIC_ID => self.retry_later(now, asked),
+            code => self.stop(&asked.partition, asked.assignment, ConsumeError::Refused { partition, offset, code }),
+        }
+    }
+
+    fn retry_later(&mut self, now: Moment, asked: &Asked) {
+        let Some(assigned) = self.positions.current(&asked.partition, asked.assignment) else { return };
+        assigned.failures = assigned.failures.saturating_add(1);
+        assigned.state = State::Fetchable(now + retry_delay(assigned.failures));
+        self.stale.insert(asked.partition.topic.clone());
+    }
+}
