@@ -1,7 +1,7 @@
 //! One node of Apache Kafka: broker and controller in one JVM, or broker and ZooKeeper in two.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write as _};
+use std::io::{self, BufRead, BufReader, Write as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStderr, Command};
@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::config::RealConfig;
 use super::error::{Unavailable, last_lines};
 use super::jars::{Home, printed, write};
-use super::properties::{self, Ports};
+use super::properties::{self, Place, Ports};
 use crate::watched::Watched;
 
 /// A running node of Apache Kafka on a free port of 127.0.0.1, a cluster of its own.
@@ -76,23 +76,54 @@ impl RealKafka {
     }
 
     fn start_on_free_ports(home: &Home, formatted: Option<&Path>, config: &RealConfig) -> Result<Self, Unavailable> {
-        let ports = free_ports()?;
+        let places = Place::of_cluster(&free_ports(1)?);
+        Starting::launch(home, formatted, config, &places[0])?.wait()
+    }
+}
+
+/// A node that was started, and does not serve clients yet.
+pub(super) struct Starting {
+    node: RealKafka,
+    /// Tells that it does.
+    started: Receiver<()>,
+}
+
+impl Starting {
+    /// Starts a node at its place.
+    ///
+    /// # Errors
+    /// Its files cannot be written, or its process cannot be started.
+    pub(super) fn launch(
+        home: &Home,
+        formatted: Option<&Path>,
+        config: &RealConfig,
+        place: &Place,
+    ) -> Result<Self, Unavailable> {
         let directory = new_directory(home)?;
         let data = directory.join("data");
         let zookeeper = match formatted {
-            Some(formatted) => copy_files(formatted, &data).map(|()| None)?,
-            None => Some(start_zookeeper(home, &directory, ports.metadata)?),
+            Some(formatted) => copy_formatted(formatted, &data, place.id).map(|()| None)?,
+            None => Some(start_zookeeper(home, &directory, place.ports.metadata)?),
         };
         let properties = directory.join("server.properties");
-        write(&properties, &properties::of_server(config, ports, &data))?;
+        write(&properties, &properties::of_server(config, place, &data))?;
 
         let mut java = home.java(config.heap_mib);
         java.args(["-Dlog.level=INFO", "kafka.Kafka"]).arg(&properties);
         let mut broker = spawn(&java, Some(&directory))?;
         let stderr = broker.take_stderr().expect("nobody has taken it yet");
-        let address = format!("127.0.0.1:{}", ports.clients);
-        let node = Self { address, directory, data, _broker: broker, _zookeeper: zookeeper };
+        let address = format!("127.0.0.1:{}", place.ports.clients);
+        let node = RealKafka { address, directory, data, _broker: broker, _zookeeper: zookeeper };
         let started = follow(stderr, &node.directory.join(LOG_FILE))?;
+        Ok(Self { node, started })
+    }
+
+    /// Waits until the node serves clients.
+    ///
+    /// # Errors
+    /// It has ended, or takes too long; with the end of its log.
+    pub(super) fn wait(self) -> Result<RealKafka, Unavailable> {
+        let Self { node, started } = self;
         match started.recv_timeout(START_DURATION_MAX) {
             Ok(()) => Ok(node),
             Err(RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout) => {
@@ -104,13 +135,13 @@ impl RealKafka {
 
 /// The directory that `StorageTool` formatted for this level, to be copied: formatting again would take a second
 /// of a JVM.
-fn format_once(home: &Home, config: &RealConfig) -> Result<PathBuf, Unavailable> {
+pub(super) fn format_once(home: &Home, config: &RealConfig) -> Result<PathBuf, Unavailable> {
     let &RealConfig { version, transaction_version, .. } = config;
     home.make_once(&format!("formatted-{transaction_version}"), |directory| {
         let properties = home.path("format.properties");
         let config = RealConfig { version, ..RealConfig::default() };
-        let ports = Ports { clients: 9092, metadata: 9093 };
-        write(&properties, &properties::of_server(&config, ports, directory))?;
+        let places = Place::of_cluster(&[Ports { clients: 9092, metadata: 9093 }]);
+        write(&properties, &properties::of_server(&config, &places[0], directory))?;
         let mut java = home.java(HEAP_OF_TOOLS_MIB);
         java.args(["kafka.tools.StorageTool", "format", "--cluster-id", CLUSTER_ID, "--config"]).arg(&properties);
         if version.has_transaction_version() {
@@ -157,15 +188,16 @@ fn follow(stderr: ChildStderr, log: &Path) -> Result<Receiver<()>, Unavailable> 
     Ok(receiver)
 }
 
-/// Two ports that were free a moment ago. Another process can take one before the broker does, so callers retry.
-fn free_ports() -> Result<Ports, Unavailable> {
+/// Ports for that many nodes, which were free a moment ago. Another process can take one before a node does, so
+/// callers retry.
+pub(super) fn free_ports(nodes: usize) -> Result<Vec<Ports>, Unavailable> {
     let any = Path::new("127.0.0.1:0");
-    let bind = || TcpListener::bind("127.0.0.1:0").map_err(|error| Unavailable::io("listen on", any, &error));
-    let listeners = [bind()?, bind()?];
-    let port = |listener: &TcpListener| {
-        listener.local_addr().map(|address| address.port()).map_err(|error| Unavailable::io("listen on", any, &error))
-    };
-    Ok(Ports { clients: port(&listeners[0])?, metadata: port(&listeners[1])? })
+    let unavailable = |error: io::Error| Unavailable::io("listen on", any, &error);
+    // All of them are held until all are known, so that they differ.
+    let listeners: Result<Vec<_>, _> = (0..2 * nodes).map(|_| TcpListener::bind("127.0.0.1:0")).collect();
+    let ports = listeners.map_err(unavailable)?;
+    let ports: Result<Vec<_>, _> = ports.iter().map(|one| one.local_addr().map(|address| address.port())).collect();
+    Ok(ports.map_err(unavailable)?.chunks_exact(2).map(|two| Ports { clients: two[0], metadata: two[1] }).collect())
 }
 
 fn new_directory(home: &Home) -> Result<PathBuf, Unavailable> {
@@ -174,6 +206,23 @@ fn new_directory(home: &Home) -> Result<PathBuf, Unavailable> {
     let directory = home.path(&format!("node-{}-{number}", std::process::id()));
     fs::create_dir_all(&directory).map_err(|error| Unavailable::io("create", &directory, &error))?;
     Ok(directory)
+}
+
+/// Copies a formatted directory for the node of this id: it was formatted for node 1.
+fn copy_formatted(formatted: &Path, data: &Path, id: usize) -> Result<(), Unavailable> {
+    copy_files(formatted, data)?;
+    if id == 1 {
+        return Ok(());
+    }
+    let path = data.join("meta.properties");
+    let text = fs::read_to_string(&path).map_err(|error| Unavailable::io("read", &path, &error))?;
+    let line = |line: &str| match line.split_once('=') {
+        Some(("node.id", _)) => format!("node.id={id}\n"),
+        // Any 16 bytes in base64url that no other node has.
+        Some(("directory.id", given)) => format!("directory.id=Node{id}{}\n", given.get(5..).unwrap_or_default()),
+        _ => format!("{line}\n"),
+    };
+    write(&path, &text.lines().map(line).collect::<String>())
 }
 
 fn copy_files(from: &Path, to: &Path) -> Result<(), Unavailable> {
@@ -200,6 +249,6 @@ const HEAP_OF_TOOLS_MIB: u32 = 128;
 /// File in the node's directory.
 const LOG_FILE: &str = "broker.log";
 /// Number of starts, after which clashes of ports are an error.
-const PORT_ATTEMPTS: u32 = 5;
+pub(super) const PORT_ATTEMPTS: u32 = 5;
 /// Any 16 bytes in Kafka's base64url; each node is a cluster of its own.
 const CLUSTER_ID: &str = "V2F0ZXJ3aGVlbC1UZXN0cw";

@@ -13,16 +13,36 @@ pub(super) struct Ports {
     pub(super) metadata: u16,
 }
 
+/// The place of a node in its cluster.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    /// Its id, from 1.
+    pub(super) id: usize,
+    pub(super) ports: Ports,
+    /// The controllers of all nodes, as `controller.quorum.voters` names them.
+    pub(super) voters: String,
+}
+
+impl Place {
+    /// The places of the nodes of one cluster, in the order of their ids.
+    pub(super) fn of_cluster(ports: &[Ports]) -> Vec<Self> {
+        let voter = |(index, ports): (usize, &Ports)| format!("{}@127.0.0.1:{}", index + 1, ports.metadata);
+        let voters = ports.iter().enumerate().map(voter).collect::<Vec<_>>().join(",");
+        let place = |(index, &ports)| Self { id: index + 1, ports, voters: voters.clone() };
+        ports.iter().enumerate().map(place).collect()
+    }
+}
+
 /// The configuration of a node.
-pub(super) fn of_server(config: &RealConfig, ports: Ports, data: &Path) -> String {
-    let Ports { clients, metadata } = ports;
+pub(super) fn of_server(config: &RealConfig, place: &Place, data: &Path) -> String {
+    let Place { id, ports: Ports { clients, metadata }, voters } = place;
     let listener = format!("127.0.0.1:{clients}");
     let advertised = config.advertised_address.as_ref().unwrap_or(&listener);
     let mut text = if config.version.needs_zookeeper() {
         format!("listeners=PLAINTEXT://{listener}\nzookeeper.connect=127.0.0.1:{metadata}\n{OF_ZOOKEEPER}")
     } else {
         format!(
-            "controller.quorum.voters=1@127.0.0.1:{metadata}\n\
+            "node.id={id}\ncontroller.quorum.voters={voters}\n\
              listeners=PLAINTEXT://{listener},CONTROLLER://127.0.0.1:{metadata}\n{OF_KRAFT}"
         )
     };
@@ -44,7 +64,6 @@ pub(super) fn of_zookeeper(port: u16, data: &Path) -> String {
 /// or is named by its certificate and may do everything that no entry is about.
 const OF_KRAFT: &str = "\
 process.roles=broker,controller
-node.id=1
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
