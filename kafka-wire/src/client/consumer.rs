@@ -13,14 +13,15 @@ use super::{CallOptions, Client, Lane, MetadataError, Node, OwnLane};
 use crate::admin::OffsetSpec;
 use crate::cluster::TopicPartition;
 use crate::consumer::{
-    ConsumeError, ConsumerConfig, FetchFailure, FetchPace, Fetched, Fetcher, FetcherAction, Lookup, ResetPolicy,
-    Ticket, Watermarks, at_version,
+    ConsumeError, ConsumerConfig, FetchFailure, FetchPace, Fetched, Fetcher, FetcherAction, Lookup, NamedLeaders,
+    ResetPolicy, Ticket, Watermarks, at_version,
 };
 use crate::metrics::{ConsumerCounters, ConsumerMetrics};
 use crate::protocol::ErrorCode;
 use crate::protocol::fetch::FetchResponse;
 use crate::time::Moment;
-use crate::types::{IsolationLevel, LeaderEpoch, Offset, TimestampMs};
+use crate::types::{BrokerId, IsolationLevel, LeaderEpoch, Offset, TimestampMs};
+use crate::wire::Str;
 
 /// Reads the partitions that it is assigned, from the given offsets; it belongs to no group.
 ///
@@ -114,6 +115,18 @@ impl Consumer {
         let is_assigned = self.shared.fetcher().set_paused(partition, false);
         self.shared.work.notify_one();
         is_assigned
+    }
+
+    /// `client.rack`: the rack, or availability zone, in which this consumer runs. Leaders then name a replica there,
+    /// from which it reads, if the brokers have racks and a `replica.selector.class`.
+    pub fn set_rack(&mut self, rack: impl Into<Str>) {
+        self.shared.fetcher().set_rack(rack.into());
+    }
+
+    /// The replica from which the partition is read instead of from its leader: see [`set_rack`](Self::set_rack).
+    #[must_use]
+    pub fn replica(&self, partition: &TopicPartition) -> Option<BrokerId> {
+        self.shared.fetcher().replica(partition)
     }
 
     /// Sets the time of the next fetches at the ends of the logs, for a reader that takes records only from time to
@@ -213,8 +226,13 @@ impl Shared {
     /// Starts all due actions, wakes the reader if there is data, and returns the time of the next check.
     fn start(self: &Arc<Self>, calls: &mut JoinSet<Done>) -> Option<Moment> {
         let mut fetcher = self.fetcher();
-        let (now, cluster) = (self.client.now(), self.client.cluster());
+        let (now, mut cluster) = (self.client.now(), self.client.cluster());
         while let Some(action) = fetcher.poll(now, &cluster) {
+            if let FetcherAction::Learn(NamedLeaders { hints, brokers }) = action {
+                self.client.learn_leaders(brokers, &hints);
+                cluster = self.client.cluster();
+                continue;
+            }
             calls.spawn(perform(self.client.clone(), self.lane.lane(), self.config, action));
         }
         if fetcher.is_ready() {
@@ -271,12 +289,13 @@ async fn run(shared: Arc<Shared>) {
 
 async fn perform(client: Client, lane: Lane, config: ConsumerConfig, action: FetcherAction) -> Done {
     match action {
-        FetcherAction::Fetch { leader, request, max_version, ticket } => {
+        FetcherAction::Learn(_) => unreachable!("leaders are learnt without a request"),
+        FetcherAction::Fetch { broker, request, max_version, ticket } => {
             let options = CallOptions { max_version, timeout: Some(client.config().request_timeout + config.max_wait) };
             let build = move |version| at_version(&request, version);
-            let answer = client.request_by_version(Node::Broker(leader), lane, build, options).await;
+            let answer = client.request_by_version(Node::Broker(broker), lane, build, options).await;
             let answer = answer.map(|(response, version)| (version, response)).map_err(|error| {
-                tracing::debug!(broker = %leader, %error, "fetch");
+                tracing::debug!(%broker, %error, "fetch");
                 if error.is_retriable() {
                     FetchFailure::Unreachable
                 } else {

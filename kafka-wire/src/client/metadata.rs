@@ -9,7 +9,7 @@ use super::request::Delivered;
 use super::{
     Address, CallOptions, Client, ConnectError, Endpoint, Lane, MetadataError, Node, NotSentCause, RequestError,
 };
-use crate::cluster::{Broker, Cluster, Topic, TopicPartition};
+use crate::cluster::{Broker, Cluster, LeaderHint, Topic, TopicPartition};
 use crate::protocol::ErrorCode;
 use crate::protocol::api_versions::ApiVersionsRequest;
 use crate::protocol::metadata::{MetadataRequest, MetadataRequestTopic, MetadataResponse};
@@ -47,6 +47,17 @@ impl Metadata {
     pub(super) fn learn_broker(&mut self, broker: Broker) {
         if self.cluster.broker(broker.id).is_none() {
             Arc::make_mut(&mut self.cluster).learn_broker(broker);
+        }
+    }
+
+    /// Takes leaders that a broker has named in a response, and the addresses of theirs that are not known.
+    fn learn_leaders(&mut self, brokers: Vec<Broker>, hints: &[LeaderHint]) {
+        brokers.into_iter().for_each(|broker| self.learn_broker(broker));
+        let cluster = Arc::make_mut(&mut self.cluster);
+        for hint in hints {
+            if cluster.learn_leader(hint) {
+                tracing::debug!(partition = %hint.partition, leader = hint.leader.0, "a broker named the new leader");
+            }
         }
     }
 
@@ -148,6 +159,11 @@ impl Client {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Takes leaders that a broker has named in a response. Source: KIP-951.
+    pub(super) fn learn_leaders(&self, brokers: Vec<Broker>, hints: &[LeaderHint]) {
+        lock(&self.shared.metadata).learn_leaders(brokers, hints);
     }
 
     /// Marks the metadata of a topic as stale, because a broker's answer says so: the next [`Client::leader`]

@@ -6,11 +6,12 @@
 //! - Within one topic id the leader epoch of a partition only grows; a lower one comes from a broker that
 //!   lags and is ignored.
 //! - Another topic id means another topic: everything known under that name is dropped, epochs included.
+//! - A leader that a broker names in another response counts if its epoch is newer.
 //! - A topic with an error and no partitions keeps the known partitions, except if the topic does not exist.
 
 use std::sync::Arc;
 
-use super::{Broker, Cluster, Partition, Topic};
+use super::{Broker, Cluster, LeaderHint, Partition, Topic, TopicPartition};
 use crate::protocol::ErrorCode;
 use crate::protocol::metadata::{MetadataResponse, MetadataResponsePartition, MetadataResponseTopic};
 use crate::types::{BrokerId, LeaderEpoch, PartitionId};
@@ -44,6 +45,24 @@ impl Cluster {
     /// Adds a broker that another response named, such as a coordinator. A known broker stays as it is.
     pub fn learn_broker(&mut self, broker: Broker) {
         self.brokers.entry(broker.id).or_insert(broker);
+    }
+
+    /// Takes a leader that a broker has named, if its epoch is newer than the known one and its address is known.
+    /// Returns whether it was taken.
+    pub fn learn_leader(&mut self, hint: &LeaderHint) -> bool {
+        let LeaderHint { partition: TopicPartition { topic, partition }, leader, epoch } = hint;
+        if !self.brokers.contains_key(leader) {
+            return false;
+        }
+        let Some(topic) = self.topics.get_mut(topic) else { return false };
+        let is_newer = topic.partition(*partition).is_some_and(|known| known.leader_epoch < *epoch);
+        if is_newer {
+            let partitions = Arc::make_mut(topic).partitions.iter_mut();
+            for known in partitions.filter(|known| known.id == *partition) {
+                (known.leader, known.leader_epoch, known.error) = (Some(*leader), *epoch, ErrorCode::NONE);
+            }
+        }
+        is_newer
     }
 
     /// Forgets every broker, so that the next request goes to the bootstrap addresses. Topics stay. Source: KIP-1102.

@@ -70,6 +70,17 @@ pub struct Partition {
     pub error: ErrorCode,
 }
 
+/// A leader that a broker named when it refused a request for not being it, which spares the look-up. Source: KIP-951.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaderHint {
+    /// The partition.
+    pub partition: TopicPartition,
+    /// Its leader.
+    pub leader: BrokerId,
+    /// The epoch of that leader.
+    pub epoch: LeaderEpoch,
+}
+
 /// One partition of one topic, by name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicPartition {

@@ -89,6 +89,30 @@ fn an_unknown_epoch_counts_as_new() {
 }
 
 #[test]
+fn a_named_leader_counts_if_its_epoch_is_newer_and_its_address_known() {
+    let mut cluster = known(&[1, 2], vec![topic("a", 1, &[(0, 1, 5)])]);
+    let before = cluster.clone();
+    let hint = |partition, leader, epoch| LeaderHint {
+        partition: TopicPartition::new("a", PartitionId(partition)),
+        leader: BrokerId(leader),
+        epoch: LeaderEpoch(epoch),
+    };
+    for (hint, why) in [
+        (hint(0, 2, 5), "not newer"),
+        (hint(0, 9, 6), "no address"),
+        (hint(1, 2, 6), "no such partition"),
+        (LeaderHint { partition: TopicPartition::new("b", PartitionId(0)), ..hint(0, 2, 6) }, "no such topic"),
+    ] {
+        assert!(!cluster.learn_leader(&hint), "{why}");
+    }
+    assert_eq!(cluster, before);
+    assert!(cluster.learn_leader(&hint(0, 2, 6)));
+    assert_eq!(leader(&cluster, "a", 0), Some((2, 6)));
+    cluster.merge(&answer(&[1, 2], vec![topic("a", 1, &[(0, 1, 5)])]));
+    assert_eq!(leader(&cluster, "a", 0), Some((2, 6)), "the metadata is older");
+}
+
+#[test]
 fn a_topic_created_anew_starts_over() {
     let mut cluster = known(&[1], vec![topic("a", 1, &[(0, 1, 50), (1, 1, 50)])]);
     cluster.merge(&answer(&[1], vec![topic("a", 2, &[(0, 1, 0)])]));

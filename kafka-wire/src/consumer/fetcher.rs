@@ -3,11 +3,12 @@
 //! ```text
 //! assign -> Fetchable --poll: Fetch--> InFlight --answer with data--> parked and Fetchable --take--> the reader
 //!               ^                         |-- temporary error --> Fetchable later, metadata refreshed
+//!               ^                         |-- another leader named, or a replica --> Fetchable there
 //!               |                         |-- out of range -----> NeedsReset -> Resetting -> Fetchable
 //!               +---------- seek ---------+-- error ------------> Stopped
 //! ```
-//! One fetch per leader is in flight as long as the buffer has room, also while the reader processes what it has taken.
-//! With each leader there is a fetch session, so that requests name only what has changed.
+//! One fetch per broker is in flight as long as the buffer has room, also while the reader processes what it has taken.
+//! With each broker there is a fetch session, so that requests name only what has changed.
 //! Data for a partition that was sought or unassigned meanwhile is dropped; the number of the assignment tells.
 
 mod responses;
@@ -20,7 +21,7 @@ use super::plan::{self, Asked, Ticket};
 use super::positions::{Assigned, Positions, State};
 use super::session::{FIRST_VERSION_WITH_IDS, FetchSession};
 use super::{ConsumeError, ConsumerConfig, FetchPace, ResetPolicy, Watermarks};
-use crate::cluster::{Cluster, TopicPartition};
+use crate::cluster::{Broker, Cluster, LeaderHint, TopicPartition};
 use crate::protocol::ErrorCode;
 use crate::protocol::fetch::FetchRequest;
 use crate::time::Moment;
@@ -32,15 +33,19 @@ use crate::wire::{Str, Uuid};
 pub struct Fetcher {
     config: ConsumerConfig,
     pace: FetchPace,
+    /// The consumer's rack; empty for none.
+    rack: Str,
     positions: Positions,
-    /// Leaders with a fetch in flight, and the bytes reserved for its response.
+    /// Brokers with a fetch in flight, and the bytes reserved for its response.
     busy: BTreeMap<BrokerId, usize>,
-    /// The version of each leader's last response.
+    /// The version of each broker's last response.
     versions: BTreeMap<BrokerId, i16>,
     sessions: BTreeMap<BrokerId, FetchSession>,
     parked: VecDeque<Parked>,
     parked_bytes: usize,
     answers: u64,
+    /// Leaders that responses have named.
+    named: Option<NamedLeaders>,
     /// Topics whose metadata is missing or turned out to be wrong.
     stale: BTreeSet<Str>,
     refresh: Refresh,
@@ -64,10 +69,10 @@ enum Refresh {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum FetcherAction {
-    /// Send the request to the leader, and pass its response and this ticket to [`Fetcher::handle_fetched`].
+    /// Send the request to the broker, and pass its response and this ticket to [`Fetcher::handle_fetched`].
     Fetch {
-        /// The broker to send it to.
-        leader: BrokerId,
+        /// The broker to send it to: the leader of the partitions, or a replica of them near the consumer.
+        broker: BrokerId,
         /// The request.
         request: FetchRequest,
         /// The newest version that can carry it, if that is not the newest known.
@@ -75,10 +80,21 @@ pub enum FetcherAction {
         /// The ticket to pass back.
         ticket: Ticket,
     },
+    /// Learn these leaders before the next [`Fetcher::poll`].
+    Learn(NamedLeaders),
     /// Refresh the metadata of these topics, then call [`Fetcher::handle_refreshed`].
     Refresh(Vec<Str>),
     /// Look up the offset to go on at, and pass it to [`Fetcher::handle_lookup`].
     Lookup(Lookup),
+}
+
+/// Leaders that a broker has named because it does not lead their partitions (any more). Source: KIP-951.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NamedLeaders {
+    /// The leaders.
+    pub hints: Vec<LeaderHint>,
+    /// Their addresses.
+    pub brokers: Vec<Broker>,
 }
 
 /// The look-up of an offset of a partition, by the reset policy.
@@ -108,6 +124,7 @@ impl Fetcher {
         Self {
             config,
             pace: FetchPace::Free,
+            rack: Str::EMPTY,
             positions: Positions::default(),
             busy: BTreeMap::new(),
             versions: BTreeMap::new(),
@@ -115,6 +132,7 @@ impl Fetcher {
             parked: VecDeque::new(),
             parked_bytes: 0,
             answers: 0,
+            named: None,
             stale: BTreeSet::new(),
             refresh: Refresh::From(Moment::ZERO),
         }
@@ -151,6 +169,11 @@ impl Fetcher {
         pace.is_sooner_than(before)
     }
 
+    /// Sets the rack in which the consumer runs: leaders then name a replica there, from which it reads (KIP-392).
+    pub fn set_rack(&mut self, rack: Str) {
+        self.rack = rack;
+    }
+
     /// Returns the offset from which the next taken data start; `None` if the partition is not assigned, or the reset
     /// policy has not yet determined where to begin.
     #[must_use]
@@ -168,6 +191,12 @@ impl Fetcher {
     #[must_use]
     pub fn watermarks(&self, partition: &TopicPartition) -> Option<Watermarks> {
         self.positions.find(partition)?.watermarks
+    }
+
+    /// The replica that the partition is read from instead of its leader, as of the last answer.
+    #[must_use]
+    pub fn replica(&self, partition: &TopicPartition) -> Option<BrokerId> {
+        self.positions.find(partition)?.replica.map(|(broker, _)| broker)
     }
 
     /// The assigned partitions, sorted.
@@ -232,7 +261,8 @@ impl Fetcher {
 impl Fetcher {
     /// The next instruction, if any, given the known state of the cluster.
     pub fn poll(&mut self, now: Moment, cluster: &Cluster) -> Option<FetcherAction> {
-        self.lookup(now).or_else(|| self.fetch(now, cluster)).or_else(|| self.refresh(now))
+        let learn = self.named.take().map(FetcherAction::Learn);
+        learn.or_else(|| self.lookup(now)).or_else(|| self.fetch(now, cluster)).or_else(|| self.refresh(now))
     }
 
     /// The time at which [`poll`](Self::poll) may have something to do, if nothing else happens before.
@@ -285,10 +315,11 @@ impl Fetcher {
             return None;
         }
         let mut plan = plans.into_iter().find_map(|plan| self.without_recreated(plan, now))?;
-        let version = self.versions.get(&plan.leader).copied();
-        let (mut request, max_version) = plan::request(&mut plan, &self.positions, &self.config, room_bytes, version);
+        let version = self.versions.get(&plan.broker).copied();
+        let settings = (&self.config, &self.rack);
+        let (mut request, max_version) = plan::request(&mut plan, &self.positions, settings, room_bytes, version);
         let has_ids = max_version.is_none() && version.is_none_or(|version| version >= FIRST_VERSION_WITH_IDS);
-        self.sessions.entry(plan.leader).or_default().apply(&mut request, has_ids);
+        self.sessions.entry(plan.broker).or_default().apply(&mut request, has_ids);
         for asked in &plan.asked {
             if let Some(assigned) = self.positions.find_mut(&asked.partition) {
                 assigned.state = State::InFlight;
@@ -296,10 +327,10 @@ impl Fetcher {
             }
         }
         let reserved_bytes = room_bytes.min(self.config.max_bytes as usize);
-        let leader = plan.leader;
-        self.busy.insert(leader, reserved_bytes);
-        let ticket = Ticket { leader, reserved_bytes, asked: plan.asked };
-        Some(FetcherAction::Fetch { leader, request, max_version, ticket })
+        let broker = plan.broker;
+        self.busy.insert(broker, reserved_bytes);
+        let ticket = Ticket { broker, reserved_bytes, asked: plan.asked };
+        Some(FetcherAction::Fetch { broker, request, max_version, ticket })
     }
 
     /// Removes partitions from a plan whose topic is not the one that their position belongs to.

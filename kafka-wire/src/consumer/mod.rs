@@ -4,7 +4,7 @@
 //! handles the responses, and parks received data until it is polled. [`Fetched`] is the result of a poll:
 //! batches of one partition, still in the frame that they arrived in. The async handle is `client::Consumer`.
 //!
-//! Deliberately absent: reading from followers (KIP-392); every fetch goes to the leader.
+//! A fetch goes to the leader of its partitions, or to the replica that a leader names as near (KIP-392).
 
 mod error;
 mod fetched;
@@ -20,7 +20,7 @@ use std::time::Duration;
 
 pub use self::error::ConsumeError;
 pub use self::fetched::{Fetched, FetchedBatch};
-pub use self::fetcher::{FetchFailure, Fetcher, FetcherAction, Lookup};
+pub use self::fetcher::{FetchFailure, Fetcher, FetcherAction, Lookup, NamedLeaders};
 pub use self::kept::{BatchRecords, ConsumerRecord};
 pub use self::pace::FetchPace;
 pub use self::plan::{Ticket, at_version};

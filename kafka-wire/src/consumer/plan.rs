@@ -1,4 +1,5 @@
-//! The choice of partitions for the next fetch of a leader, and the request for them.
+//! The choice of partitions for the next fetch of a broker, and the request for them. The broker is the leader of a
+//! partition, or the replica near the consumer that the leader has named (KIP-392).
 //!
 //! A partition is fetched if it is assigned, not paused, not in flight, and has less than `max_partition_bytes`
 //! parked. Leaders fill a response in the order of the request until it is full, so the partitions that were served
@@ -22,7 +23,7 @@ use crate::wire::{Str, Uuid};
 /// Identifies a fetch. Pass it back with the response or the failure.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ticket {
-    pub(super) leader: BrokerId,
+    pub(super) broker: BrokerId,
     /// Bytes of the buffer that the response may fill.
     pub(super) reserved_bytes: usize,
     pub(super) asked: Vec<Asked>,
@@ -35,21 +36,23 @@ pub(super) struct Asked {
     pub(super) topic_id: Uuid,
     pub(super) assignment: u64,
     pub(super) epoch: LeaderEpoch,
+    /// Whether it is fetched from its leader, and not from another replica.
+    pub(super) is_from_leader: bool,
     served: u64,
 }
 
-/// The partitions for one fetch from a leader.
+/// The partitions for one fetch from a broker.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
-    pub(super) leader: BrokerId,
+    pub(super) broker: BrokerId,
     pub(super) asked: Vec<Asked>,
-    /// Whether a partition of the leader is left out because enough of it is parked.
+    /// Whether a partition of the broker is left out because enough of it is parked.
     pub(super) leaves_out: bool,
     /// Whether the pace lets one of the partitions be fetched now; the others are fetched with it.
     is_due: bool,
 }
 
-/// The next fetch of each leader that has none in flight, and the topics with partitions without a leader.
+/// The next fetch of each broker that has none in flight, and the topics with partitions without a leader.
 pub(super) fn plan(
     positions: &Positions,
     cluster: &Cluster,
@@ -70,10 +73,12 @@ pub(super) fn plan(
             }
             continue;
         };
-        if busy.contains_key(&leader) {
+        let replica = assigned.replica.filter(|(broker, until)| now < *until && cluster.broker(*broker).is_some());
+        let broker = replica.map_or(leader, |(broker, _)| broker);
+        if busy.contains_key(&broker) {
             continue;
         }
-        let plan = plans.entry(leader).or_insert_with(|| Plan { leader, ..Plan::default() });
+        let plan = plans.entry(broker).or_insert_with(|| Plan { broker, ..Plan::default() });
         if assigned.parked_bytes >= config.max_partition_bytes as usize {
             plan.leaves_out = true;
         } else if from <= now {
@@ -85,6 +90,7 @@ pub(super) fn plan(
                 topic_id,
                 assignment: assigned.assignment,
                 epoch,
+                is_from_leader: broker == leader,
                 served: assigned.served,
             });
         }
@@ -94,11 +100,11 @@ pub(super) fn plan(
 }
 
 /// The request for a plan, and the newest version that can carry it. `room_bytes` is the free room of the buffer,
-/// `version` that of the leader's last response.
+/// `version` that of the broker's last response.
 pub(super) fn request(
     plan: &mut Plan,
     positions: &Positions,
-    config: &ConsumerConfig,
+    (config, rack): (&ConsumerConfig, &Str),
     room_bytes: usize,
     version: Option<i16>,
 ) -> (FetchRequest, Option<i16>) {
@@ -131,6 +137,7 @@ pub(super) fn request(
         min_bytes: clamp(config.min_bytes as usize),
         max_bytes: clamp(room_bytes.min(config.max_bytes as usize)),
         isolation_level: config.isolation.code(),
+        rack_id: rack.clone(),
         topics,
         ..FetchRequest::default()
     };
@@ -148,6 +155,9 @@ pub fn at_version(request: &FetchRequest, version: i16) -> FetchRequest {
         let partitions = request.topics.iter_mut().flat_map(|topic| &mut topic.partitions);
         partitions.for_each(|partition| partition.last_fetched_epoch = -1);
     }
+    if version < FIRST_VERSION_WITH_RACKS {
+        request.rack_id = Str::EMPTY;
+    }
     // Without sessions, a leader that was replaced by an older one answers for the partitions that are named; the
     // response then says that there is no session, and the next request names all.
     if version < FIRST_VERSION_WITH_SESSIONS {
@@ -163,6 +173,8 @@ fn clamp(bytes: usize) -> i32 {
 const LAST_VERSION_WITH_NAMES: i16 = 12;
 /// First version with `last_fetched_epoch`, which must not be set below. Source: FetchRequest.json.
 const FIRST_VERSION_WITH_EPOCHS: i16 = 12;
+/// First version with the consumer's rack. Source: FetchRequest.json.
+const FIRST_VERSION_WITH_RACKS: i16 = 11;
 /// First version with sessions. Source: FetchRequest.json.
 const FIRST_VERSION_WITH_SESSIONS: i16 = 7;
 const BRIEF_WAIT: Duration = Duration::from_millis(10);

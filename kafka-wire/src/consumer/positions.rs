@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::fetched::Failure;
 use crate::cluster::TopicPartition;
 use crate::time::Moment;
-use crate::types::{IsolationLevel, LeaderEpoch, Offset};
+use crate::types::{BrokerId, IsolationLevel, LeaderEpoch, Offset};
 use crate::wire::Uuid;
 
 /// The ends of a partition, as its leader last reported them.
@@ -43,6 +43,8 @@ pub(super) struct Assigned {
     pub(super) fetched_epoch: LeaderEpoch,
     /// The id under which the topic was first seen; all zero before that.
     pub(super) topic_id: Uuid,
+    /// The replica to read instead of the leader, and until when.
+    pub(super) replica: Option<(BrokerId, Moment)>,
     pub(super) is_paused: bool,
     pub(super) state: State,
     pub(super) parked_bytes: usize,
@@ -96,6 +98,7 @@ impl Positions {
             delivered: offset.0,
             fetched_epoch: epoch,
             topic_id: Uuid::default(),
+            replica: None,
             is_paused,
             state: State::Fetchable(Moment::ZERO),
             parked_bytes: 0,

@@ -17,14 +17,14 @@ use super::delivery::{Outcome, Refusal};
 use super::error::{DeliveryCause, DeliveryError};
 use super::pauses::Pauses;
 use super::sequence::{Attempt, BatchId, BatchKind, Finished, PartitionQueue, ProducerIdentity};
-use crate::cluster::{Cluster, TopicPartition};
+use crate::cluster::{Broker, Cluster, LeaderHint, TopicPartition};
 use crate::compression::Compressor;
 use crate::protocol::ErrorCode;
 use crate::protocol::produce::{
-    PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceData,
+    NodeEndpoint, PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceData,
 };
 use crate::time::Moment;
-use crate::types::{BrokerId, Offset, TimestampMs};
+use crate::types::{BrokerId, LeaderEpoch, Offset, PartitionId, TimestampMs};
 use crate::wire::Str;
 
 /// Most requests of one producer in flight to one broker (`max.in.flight.requests.per.connection`).
@@ -212,6 +212,29 @@ impl Outbox {
     #[must_use]
     pub fn wants(&self, now: Moment, slot: Slot) -> bool {
         self.destinations.get(slot.index()).is_none_or(|destination| destination.queue.has_sent_all(now))
+    }
+
+    /// The leaders that a response names for batches that it refuses, and their addresses: to be learnt, and then
+    /// passed to [`Self::handle_metadata`], before or after [`Self::handle`]. Source: KIP-951.
+    #[must_use]
+    pub fn named_leaders(response: &ProduceResponse) -> (Vec<LeaderHint>, Vec<Broker>) {
+        let mut hints = Vec::new();
+        for topic in &response.responses {
+            for refused in topic.partition_responses.iter().filter(|answer| names_leader(answer)) {
+                hints.push(LeaderHint {
+                    partition: TopicPartition::new(topic.name.clone(), PartitionId(refused.index)),
+                    leader: BrokerId(refused.current_leader.leader_id),
+                    epoch: LeaderEpoch(refused.current_leader.leader_epoch),
+                });
+            }
+        }
+        let broker = |endpoint: &NodeEndpoint| Broker {
+            id: BrokerId(endpoint.node_id),
+            host: endpoint.host.clone(),
+            port: u16::try_from(endpoint.port).unwrap_or(0),
+            rack: endpoint.rack.clone(),
+        };
+        (hints, response.node_endpoints.iter().map(broker).collect())
     }
 
     /// Updates the leaders of partitions from new metadata.
@@ -517,9 +540,18 @@ fn read_attempt(
             (Attempt::Unknown(pause, Some(code)), false)
         }
         ErrorCode::MESSAGE_TOO_LARGE => (Attempt::TooLarge(code), false),
+        // The leader is known already, so the first retry goes there at once.
+        code if names_leader(found) && destination.failures == 0 => (Attempt::Retry(now, Some(code)), false),
         code if code.is_retriable() => (Attempt::Retry(pause, Some(code)), is_about_leadership(code)),
         code => (Attempt::Refused(DeliveryCause::Refused(code)), false),
     }
+}
+
+/// Whether the broker refuses because another one, which it names, leads the partition.
+fn names_leader(answer: &PartitionProduceResponse) -> bool {
+    let code = ErrorCode(answer.error_code);
+    let has_moved = matches!(code, ErrorCode::NOT_LEADER_OR_FOLLOWER | ErrorCode::FENCED_LEADER_EPOCH);
+    has_moved && answer.current_leader.leader_id >= 0
 }
 
 /// Whether the code means that this broker does not lead the partition, or not any more.

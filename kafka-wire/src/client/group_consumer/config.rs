@@ -64,7 +64,8 @@ pub struct GroupConsumerConfig {
     pub group_protocol: GroupProtocol,
     /// `group.remote.assignor`: the assignor of the coordinator, such as `uniform` or `range`. Default: its own choice.
     pub remote_assignor: Option<Str>,
-    /// `client.rack`: where this consumer runs, for assignors that keep reads inside a rack. Default: none.
+    /// `client.rack`: where this consumer runs, for assignors that keep reads inside a rack, and for leaders that name a
+    /// replica there, from which it then reads ([`Consumer::set_rack`](crate::client::Consumer::set_rack)). Default: none.
     pub rack: Option<Str>,
     /// The topics to read.
     pub subscription: Subscription,

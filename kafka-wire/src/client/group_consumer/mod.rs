@@ -147,10 +147,12 @@ impl GroupConsumer {
         let member = GroupMember::join(client.clone(), group);
         // A consumer that is never polled must not hold partitions for ever.
         member.mark_polled();
+        let mut consumer = Consumer::new(client.clone(), config.consumer());
+        consumer.set_rack(config.rack.clone().unwrap_or_default());
         Ok(Self {
             ownership,
             member,
-            consumer: Consumer::new(client.clone(), config.consumer()),
+            consumer,
             committer: Committer::start(client.clone()),
             watch: TopicWatch::new(&config, now),
             tasks: JoinSet::new(),

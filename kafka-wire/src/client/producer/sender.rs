@@ -91,6 +91,7 @@ impl Sender {
         match event {
             Event::Produced(id, produced) => {
                 self.shared.core().manager.handle_produced(now, matches!(produced, Produced::Answered(_)));
+                self.learn_leaders(&produced);
                 self.outbox.handle(now, id, &produced);
             }
             Event::Asked(reply) => self.shared.core().manager.handle(now, reply, self.pauses),
@@ -102,6 +103,18 @@ impl Sender {
                 self.see_leaders(&cluster);
             }
             Event::Found(name, found) => self.answer_lookup(&name, found),
+        }
+    }
+
+    /// Takes the leaders that a response names for the batches that it refuses.
+    fn learn_leaders(&mut self, produced: &Produced) {
+        let Produced::Answered(response) = produced else { return };
+        let (hints, brokers) = Outbox::named_leaders(response);
+        if !hints.is_empty() {
+            self.client.learn_leaders(brokers, &hints);
+            let cluster = self.client.cluster();
+            self.outbox.handle_metadata(&cluster);
+            self.see_leaders(&cluster);
         }
     }
 

@@ -337,7 +337,7 @@ pub(super) const GROUP: &[Row<GroupConsumerConfig>] = &[
         [],
         "",
         "a name",
-        "Where the consumer runs: assignors that look at racks give it partitions with a replica there.",
+        "Where the consumer runs: assignors that look at racks give it partitions with a replica there, and it reads from that one.",
         |config, value| {
             config.rack = (!value.is_empty()).then(|| Str::from(value));
             !value.is_empty()

@@ -1,11 +1,12 @@
 //! The handling of responses to fetches.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::{FetchFailure, Fetcher, Parked, retry_delay};
-use crate::cluster::TopicPartition;
+use crate::cluster::{Broker, LeaderHint, TopicPartition};
 use crate::consumer::fetched::Fetched;
 use crate::consumer::isolation::AbortedTransactions;
 use crate::consumer::plan::{Asked, Ticket};
@@ -15,25 +16,26 @@ use crate::protocol::ErrorCode;
 use crate::protocol::fetch::{FetchResponse, PartitionData};
 use crate::record::Batches;
 use crate::time::Moment;
-use crate::types::{LeaderEpoch, Offset, PartitionId, ProducerId};
+use crate::types::{BrokerId, LeaderEpoch, Offset, PartitionId, ProducerId};
 use crate::wire::{Str, Uuid};
 
 /// Handling of responses.
 impl Fetcher {
     /// Handles the response to a fetch with its version, or the reason why there is none.
     pub fn handle_fetched(&mut self, now: Moment, ticket: Ticket, answer: Result<(i16, FetchResponse), FetchFailure>) {
-        self.busy.remove(&ticket.leader);
+        self.busy.remove(&ticket.broker);
         if answer.is_err() {
-            self.sessions.entry(ticket.leader).or_default().handle_failure(None);
+            self.sessions.entry(ticket.broker).or_default().handle_failure(None);
         }
         match answer {
             Ok((version, response)) => {
-                self.versions.insert(ticket.leader, version);
+                self.versions.insert(ticket.broker, version);
                 self.handle_response(now, &ticket, version, response);
             }
             Err(FetchFailure::Unreachable) => {
-                self.versions.remove(&ticket.leader);
+                self.versions.remove(&ticket.broker);
                 for asked in &ticket.asked {
+                    self.leave_replica(asked);
                     self.retry_later(now, asked);
                 }
             }
@@ -48,7 +50,7 @@ impl Fetcher {
     }
 
     fn handle_response(&mut self, now: Moment, ticket: &Ticket, version: i16, response: FetchResponse) {
-        let session = self.sessions.entry(ticket.leader).or_default();
+        let session = self.sessions.entry(ticket.broker).or_default();
         if response.error_code != ErrorCode::NONE.0 {
             let code = ErrorCode(response.error_code);
             let is_of_session = session.handle_failure(Some(code));
@@ -61,6 +63,7 @@ impl Fetcher {
             return;
         }
         session.handle_response(response.session_id, version);
+        let endpoints = response.node_endpoints;
         self.answers += 1;
         let mut unanswered: BTreeMap<TopicPartition, &Asked> =
             ticket.asked.iter().map(|asked| (asked.partition.clone(), asked)).collect();
@@ -78,6 +81,14 @@ impl Fetcher {
                 }
             }
         }
+        if let Some(named) = &mut self.named {
+            named.brokers.extend(endpoints.into_iter().map(|endpoint| Broker {
+                id: BrokerId(endpoint.node_id),
+                host: endpoint.host,
+                port: u16::try_from(endpoint.port).unwrap_or(0),
+                rack: endpoint.rack,
+            }));
+        }
         // In a session, a response leaves out the partitions without news.
         for asked in unanswered.into_values() {
             self.fetch_again(now, asked);
@@ -94,7 +105,11 @@ impl Fetcher {
     fn handle_partition(&mut self, now: Moment, asked: &Asked, data: PartitionData) {
         let code = ErrorCode(data.error_code);
         if code != ErrorCode::NONE {
+            self.note_leader(asked, data.current_leader.leader_id, data.current_leader.leader_epoch);
             return self.handle_error(now, asked, code);
+        }
+        if data.preferred_read_replica >= 0 {
+            return self.take_replica(now, asked, BrokerId(data.preferred_read_replica));
         }
         let Some(assigned) = self.positions.current(&asked.partition, asked.assignment) else { return };
         if data.diverging_epoch.end_offset >= 0 {
@@ -170,7 +185,15 @@ impl Fetcher {
     fn handle_error(&mut self, now: Moment, asked: &Asked, code: ErrorCode) {
         let Some(assigned) = self.positions.current(&asked.partition, asked.assignment) else { return };
         let (partition, offset) = (asked.partition.clone(), Offset(assigned.position));
+        let is_known_elsewhere =
+            self.named.as_ref().is_some_and(|named| named.hints.iter().any(|hint| hint.partition == partition));
+        self.leave_replica(asked);
         match code {
+            // A replica may have more or fewer records than the leader, whose answer is the one that counts.
+            ErrorCode::OFFSET_OUT_OF_RANGE if !asked.is_from_leader => self.fetch_elsewhere(now, asked),
+            ErrorCode::NOT_LEADER_OR_FOLLOWER | ErrorCode::FENCED_LEADER_EPOCH if is_known_elsewhere => {
+                self.fetch_elsewhere(now, asked);
+            }
             ErrorCode::OFFSET_OUT_OF_RANGE => {
                 self.reset_or_stop(now, asked, ConsumeError::OffsetOutOfRange { partition, offset });
             }
@@ -184,6 +207,40 @@ impl Fetcher {
         }
     }
 
+    /// Notes the leader that a broker has named with an error.
+    fn note_leader(&mut self, asked: &Asked, leader: i32, epoch: i32) {
+        // A leader that was known when the request was made does not lead now: this one must be newer.
+        if leader >= 0 && LeaderEpoch(epoch) > asked.epoch {
+            let partition = asked.partition.clone();
+            let hint = LeaderHint { partition, leader: BrokerId(leader), epoch: LeaderEpoch(epoch) };
+            self.named.get_or_insert_default().hints.push(hint);
+        }
+    }
+
+    /// Goes on at the replica that the leader has named, for a while.
+    fn take_replica(&mut self, now: Moment, asked: &Asked, replica: BrokerId) {
+        if let Some(assigned) = self.positions.current(&asked.partition, asked.assignment) {
+            assigned.replica = asked.is_from_leader.then_some((replica, now + REPLICA_AGE_MAX));
+            assigned.state = State::Fetchable(now);
+        }
+    }
+
+    /// Fetches from another broker, at once only the first time: brokers may disagree.
+    fn fetch_elsewhere(&mut self, now: Moment, asked: &Asked) {
+        if let Some(assigned) = self.positions.current(&asked.partition, asked.assignment) {
+            let pause = if assigned.failures == 0 { Duration::ZERO } else { retry_delay(assigned.failures) };
+            assigned.failures = assigned.failures.saturating_add(1);
+            assigned.state = State::Fetchable(now + pause);
+        }
+    }
+
+    /// Goes back to the leader.
+    fn leave_replica(&mut self, asked: &Asked) {
+        if let Some(assigned) = self.positions.current(&asked.partition, asked.assignment) {
+            assigned.replica = None;
+        }
+    }
+
     fn retry_later(&mut self, now: Moment, asked: &Asked) {
         let Some(assigned) = self.positions.current(&asked.partition, asked.assignment) else { return };
         assigned.failures = assigned.failures.saturating_add(1);
@@ -191,3 +248,6 @@ impl Fetcher {
         self.stale.insert(asked.partition.topic.clone());
     }
 }
+
+/// Time after which the leader is asked again which replica is near, as after Kafka's default `metadata.max.age.ms`.
+const REPLICA_AGE_MAX: Duration = Duration::from_secs(300);

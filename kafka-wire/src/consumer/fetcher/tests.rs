@@ -1,6 +1,7 @@
 //! Scripts against the leaders, in virtual time.
 
 mod pace;
+mod places;
 mod session;
 
 use bytes::Bytes;
@@ -279,7 +280,7 @@ fn no_error_moves_the_position_or_is_asked_for_in_a_hot_loop() {
                     assert_eq!(topics, ["t"]);
                     script.fetcher.handle_refreshed(script.now);
                 }
-                Some(FetcherAction::Lookup(lookup)) => panic!("{lookup:?}"),
+                Some(action @ (FetcherAction::Lookup(_) | FetcherAction::Learn(_))) => panic!("{action:?}"),
                 None => script.now = script.fetcher.next_timeout(script.now).unwrap_or(end),
             }
         }
@@ -305,8 +306,8 @@ fn a_moved_leader_is_asked_after_the_refresh() {
     script.cluster = cluster(TOPIC_ID, &[2]);
     script.fetcher.handle_refreshed(script.now);
     script.now = script.fetcher.next_timeout(script.now).unwrap();
-    let Some(FetcherAction::Fetch { leader, .. }) = script.poll() else { panic!("a fetch") };
-    assert_eq!(leader, BrokerId(2));
+    let Some(FetcherAction::Fetch { broker, .. }) = script.poll() else { panic!("a fetch") };
+    assert_eq!(broker, BrokerId(2));
 }
 
 #[test]

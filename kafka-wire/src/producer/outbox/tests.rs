@@ -1,7 +1,7 @@
 use super::*;
 use crate::producer::accumulator::{Accumulator, NewRecord};
 use crate::protocol::metadata::{MetadataResponse, MetadataResponsePartition, MetadataResponseTopic};
-use crate::protocol::produce::{PartitionProduceResponse, TopicProduceResponse};
+use crate::protocol::produce::{LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse};
 use crate::record::RawHeaders;
 use crate::types::{PartitionId, ProducerEpoch, ProducerId, TimestampMs};
 
@@ -177,6 +177,39 @@ fn a_partition_follows_its_leader_with_the_same_bytes() {
     assert_eq!(later, NOW + PAUSES.min);
     let again = script.poll_at(later).unwrap();
     assert_eq!((again.broker, &again.request), (BrokerId(2), &first.request));
+}
+
+#[test]
+fn a_leader_that_the_answer_names_is_asked_at_once_but_only_once() {
+    let mut script = Script::new(&[1]);
+    script.push(&[0], 10);
+    let first = script.poll().unwrap();
+    let refused = PartitionProduceResponse {
+        error_code: ErrorCode::NOT_LEADER_OR_FOLLOWER.0,
+        current_leader: LeaderIdAndEpoch { leader_id: 2, leader_epoch: 2 },
+        ..PartitionProduceResponse::default()
+    };
+    let topic = TopicProduceResponse {
+        name: Str::from("t"),
+        partition_responses: vec![refused],
+        ..TopicProduceResponse::default()
+    };
+    let endpoint = NodeEndpoint { node_id: 2, host: Str::from("b"), port: 9, ..NodeEndpoint::default() };
+    let response =
+        ProduceResponse { responses: vec![topic], node_endpoints: vec![endpoint], ..ProduceResponse::default() };
+    let (hints, brokers) = Outbox::named_leaders(&response);
+    let partition = TopicPartition::new("t", PartitionId(0));
+    assert_eq!(hints, [LeaderHint { partition, leader: BrokerId(2), epoch: LeaderEpoch(2) }]);
+    assert_eq!((brokers[0].id, brokers[0].port), (BrokerId(2), 9));
+    script.outbox.handle_metadata(&cluster(&[2]));
+    script.outbox.handle(NOW, first.id, &Produced::Answered(response.clone()));
+    assert!(!script.outbox.has_stale());
+    let again = script.poll().expect("no pause");
+    assert_eq!((again.broker, &again.request), (BrokerId(2), &first.request));
+    // Brokers that disagree are not asked in a hot loop.
+    script.outbox.handle(NOW, again.id, &Produced::Answered(response));
+    assert!(script.poll().is_none());
+    assert_eq!(script.outbox.take_stale(), ["t"]);
 }
 
 #[test]
