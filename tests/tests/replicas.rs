@@ -82,7 +82,8 @@ async fn a_consumer_reads_from_the_replica_in_its_rack(client: &Client) {
     assert_eq!(read_until(&mut consumer, 7).await, 1, "it goes on there");
     // Behind the end, the replica has no say: the leader is asked, and the policy decides.
     consumer.seek(&partition, Offset(100));
-    let error = within("an error", Duration::from_secs(30), consumer.poll()).await.expect_err("there is no such offset");
+    let error =
+        within("an error", Duration::from_secs(30), consumer.poll()).await.expect_err("there is no such offset");
     assert_eq!(error.offset(), Some(Offset(100)));
     let mut elsewhere = Consumer::new(client.clone(), ConsumerConfig::default());
     elsewhere.set_rack("rack-9");
@@ -96,8 +97,7 @@ async fn move_leader(client: &Client, partition: &TopicPartition) {
     let name = partition.topic.clone();
     let replicas = ReassignablePartition { partition_index: 0, replicas: Some(vec![2, 3, 1]), ..Default::default() };
     let topic = ReassignableTopic { name: name.clone(), partitions: vec![replicas], ..Default::default() };
-    let request =
-        AlterPartitionReassignmentsRequest { timeout_ms: 10_000, topics: vec![topic], ..Default::default() };
+    let request = AlterPartitionReassignmentsRequest { timeout_ms: 10_000, topics: vec![topic], ..Default::default() };
     let response = ask(client, Node::Any, request).await;
     assert_eq!(response.error_code, 0, "{response:?}");
     eventually("an election", Duration::from_secs(30), || async {

@@ -52,7 +52,7 @@ pub enum ConsumeError {
         partition: TopicPartition,
         /// First offset that was not delivered because of it.
         offset: Offset,
-        /// The limit: `GroupConsumerConfig::decompression_limit_bytes` of a group consumer, otherwise that of the
+        /// The limit: `decompression.limit.bytes` of a group consumer and of a job, otherwise that of the
         /// [`Decompressed`](crate::compression::Decompressed) of the reader.
         limit_bytes: usize,
     },
@@ -157,7 +157,7 @@ impl fmt::Display for ConsumeError {
             Self::DecompressionLimit { partition, offset, limit_bytes } => write!(
                 f,
                 "partition {partition}: the batch at offset {offset} decompresses to more than {limit_bytes} bytes; if its \
-                 producer is to be trusted, raise the reader's limit (decompression_limit_bytes, or Decompressed::new)"
+                 producer is to be trusted, raise decompression.limit.bytes (decompression_limit_bytes, Decompressed::new)"
             ),
             Self::Corrupt { partition, offset, cause } => {
                 write!(f, "partition {partition} is corrupt at offset {offset}: {cause}")

@@ -92,6 +92,9 @@ pub struct Config {
     pub instance_id: Option<String>,
     /// `fetch.max.bytes`: upper bound of one fetch, and of what a worker holds in fetched, unprocessed bytes.
     pub fetch_max_bytes: usize,
+    /// `decompression.limit.bytes`: most bytes that one batch of input may take when it is decompressed; a larger one
+    /// ends the job, and names its place.
+    pub decompression_limit: usize,
     /// `buffer.memory`: bytes of output that may wait for acknowledgement before a worker stops taking input.
     pub buffer_memory: usize,
     /// `request.timeout.ms`: how long an answer may take before it counts as lost.
@@ -190,6 +193,7 @@ impl Config {
             state_dir: std::env::temp_dir().join("waterwheel"),
             instance_id: None,
             fetch_max_bytes: 16 << 20,
+            decompression_limit: 128 << 20,
             buffer_memory: 32 << 20,
             request_timeout: Duration::from_secs(30),
             client: Properties::new(),
@@ -278,6 +282,7 @@ impl Config {
             "state.dir" => self.state_dir = PathBuf::from(value),
             "group.instance.id" => self.instance_id = Some(value.to_owned()),
             "fetch.max.bytes" => self.fetch_max_bytes = number(value)?,
+            "decompression.limit.bytes" => self.decompression_limit = positive(value)?,
             "buffer.memory" => self.buffer_memory = number(value)?,
             "request.timeout.ms" => self.request_timeout = positive_millis(value)?,
             _ => unreachable!("`apply` has an arm for every key of `KEYS`"),
@@ -354,6 +359,7 @@ pub const KEYS: &[&str] = &[
     "state.dir",
     "group.instance.id",
     "fetch.max.bytes",
+    "decompression.limit.bytes",
     "buffer.memory",
     "request.timeout.ms",
 ];
@@ -364,6 +370,10 @@ fn servers(list: &str) -> Vec<String> {
 
 fn number<T: FromStr>(value: &str) -> Result<T, &'static str> {
     value.parse().map_err(|_| "a whole number in its range")
+}
+
+fn positive(value: &str) -> Result<usize, &'static str> {
+    number(value).ok().filter(|bytes| *bytes > 0).ok_or("a whole number of bytes, 1 or more")
 }
 
 fn replicas(value: &str) -> Result<i16, &'static str> {

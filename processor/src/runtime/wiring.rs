@@ -142,7 +142,7 @@ impl<'s> Wiring<'s> {
             operations: JoinSet::new(),
             restores: Restores::default(),
             current: None,
-            buffer: Decompressed::default(),
+            buffer: Decompressed::new(config.decompression_limit),
             stop_by: None,
             reported: now,
             idle_ticks: 0,

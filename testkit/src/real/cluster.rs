@@ -1,4 +1,5 @@
-//! Several nodes of Apache Kafka as one cluster, for what a single node cannot show: replicas, racks, leaders that move.
+//! Several nodes of Apache Kafka as one cluster, for what a single node cannot show: replicas, racks, and leaders that
+//! move.
 
 use super::config::RealConfig;
 use super::error::Unavailable;

@@ -64,8 +64,9 @@ pub struct GroupConsumerConfig {
     pub group_protocol: GroupProtocol,
     /// `group.remote.assignor`: the assignor of the coordinator, such as `uniform` or `range`. Default: its own choice.
     pub remote_assignor: Option<Str>,
-    /// `client.rack`: where this consumer runs, for assignors that keep reads inside a rack, and for leaders that name a
-    /// replica there, from which it then reads ([`Consumer::set_rack`](crate::client::Consumer::set_rack)). Default: none.
+    /// `client.rack`: where this consumer runs, for assignors that keep reads inside a rack, and for leaders that name
+    /// a replica there, from which it then reads ([`Consumer::set_rack`](crate::client::Consumer::set_rack)).
+    /// Default: none.
     pub rack: Option<Str>,
     /// The topics to read.
     pub subscription: Subscription,
@@ -92,7 +93,8 @@ pub struct GroupConsumerConfig {
     pub missing_topic: MissingTopic,
     /// `fetch.min.bytes` and the like. Its `isolation` and `reset` are ignored.
     pub fetch: ConsumerConfig,
-    /// Most bytes that one batch may take when it is decompressed. Default 128 MiB.
+    /// `decompression.limit.bytes`: most bytes that one batch may take when it is decompressed; a larger one is
+    /// an error, [`DecompressionLimit`](crate::consumer::ConsumeError::DecompressionLimit). Default 128 MiB.
     pub decompression_limit_bytes: usize,
 }
 
@@ -252,7 +254,7 @@ impl GroupConsumerBuilder {
         self
     }
 
-    /// Sets the most bytes that one batch may take when it is decompressed.
+    /// `decompression.limit.bytes`.
     pub fn decompression_limit_bytes(mut self, limit_bytes: usize) -> Self {
         self.config.decompression_limit_bytes = limit_bytes;
         self

@@ -402,6 +402,14 @@ pub(super) const GROUP: &[Row<GroupConsumerConfig>] = &[
         "A consumer that does not poll for so long leaves the group; also how long a rebalance waits for it.",
         |config, value| put(&mut config.max_poll_interval, millis(value, 1..))
     ),
+    row!(
+        "decompression.limit.bytes",
+        [],
+        "134217728",
+        "a whole number of bytes, 1 or more",
+        "Most bytes that one batch may take when it is decompressed; a larger one is an error.",
+        |config, value| put(&mut config.decompression_limit_bytes, number(value, 1..))
+    ),
 ];
 
 /// Keys that only have an effect with `group.protocol=classic`.
