@@ -9,7 +9,7 @@ use processor::operator::{Process, Scope};
 use processor::output::{OutRecord, Output};
 use processor::task::{Task, TaskId};
 use processor::topology::SubTopologyId;
-use processor::{Clock, Raw, Rec, Topology, U64, Watermark};
+use processor::{Clock, Owned, Rec, Topology, U64, Watermark};
 
 use crate::state::{Figures, memory, time};
 
@@ -17,14 +17,14 @@ use crate::state::{Figures, memory, time};
 #[derive(Clone)]
 struct Alarm;
 
-impl Process<U64, U64> for Alarm {
+impl Process<Owned<u64>, Owned<u64>> for Alarm {
     type Out = u64;
 
-    fn record(&mut self, record: &Rec<'_, U64, U64>, scope: &mut Scope<'_, U64, u64>) {
+    fn record(&mut self, record: &Rec<'_, Owned<u64>, Owned<u64>>, scope: &mut Scope<'_, Owned<u64>, u64>) {
         scope.set_timer(Clock::Event, TimestampMs(record.value as i64));
     }
 
-    fn timer(&mut self, key: &u64, _: Clock, at: TimestampMs, scope: &mut Scope<'_, U64, u64>) {
+    fn timer(&mut self, key: &u64, _: Clock, at: TimestampMs, scope: &mut Scope<'_, Owned<u64>, u64>) {
         // A key in a thousand, so that the work is seen.
         if key % 1_000 == 0 {
             scope.emit(at.0 as u64);
