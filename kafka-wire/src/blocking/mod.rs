@@ -26,7 +26,7 @@
 //!
 //! A thread of its own runs the connections of a client and of everything that was made of it; it ends with the last of
 //! them. Handles may be used from any thread, but not by async code: a call would keep its runtime from going on,
-//! and therefore panics there. Async code uses [`client`](crate::client), or `spawn_blocking` of its runtime.
+//! and therefore panics there. Async code uses [`client`], or `spawn_blocking` of its runtime.
 
 mod admin;
 mod consumer;

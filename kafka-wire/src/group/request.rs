@@ -15,7 +15,7 @@ use crate::wire::{Str, Uuid};
 #[expect(clippy::large_enum_variant, reason = "a member has a handful at a time")]
 pub enum MemberAction {
     /// Send the request, and pass the response with this id
-    /// to [`Membership::handle_answer`](super::Membership::handle_answer).
+    /// to `Membership::handle_answer`.
     Request(MemberRequestId, MemberRequest),
     /// The coordinator has moved or is unreachable: look it up again before the next request.
     ForgetCoordinator,
