@@ -7,6 +7,7 @@ use kafka_wire::protocol::alter_partition_reassignments::{
 };
 use kafka_wire::protocol::describe_log_dirs::{DescribableLogDirTopic, DescribeLogDirsRequest};
 use kafka_wire::protocol::describe_quorum::{DescribeQuorumRequest, PartitionData, TopicData};
+use kafka_wire::protocol::describe_topic_partitions::{Cursor, DescribeTopicPartitionsRequest, TopicRequest};
 use kafka_wire::protocol::elect_leaders::{ElectLeadersRequest, TopicPartitions};
 use kafka_wire::protocol::list_partition_reassignments::{
     ListPartitionReassignmentsRequest, ListPartitionReassignmentsTopics,
@@ -24,6 +25,7 @@ on_both_brokers!(
     partitions_are_reassigned,
     directories_are_described,
     the_quorum_is_described,
+    topics_are_described_in_pages,
 );
 
 const MISSING: ErrorCode = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
@@ -133,6 +135,43 @@ async fn partitions_are_reassigned(broker: TestBroker) {
         let response = wire.ask(ListPartitionReassignmentsRequest { topics, ..Default::default() }).await;
         assert_eq!((ErrorCode(response.error_code), response.topics.len()), (NONE, 0));
     }
+}
+
+async fn topics_are_described_in_pages(broker: TestBroker) {
+    let wire = Wire::open(broker).await;
+    let (one, other, unknown) = (wire.topic(3).await, wire.topic(3).await, wire.unique("zzz"));
+    let (first, second) = if one < other { (one, other) } else { (other, one) };
+    // Name, error and partitions of each topic on a page, and the beginning of the next page.
+    let page = async |limit, cursor: Option<(&Str, i32)>| {
+        let names = [&unknown, &second, &first].map(|name| TopicRequest { name: name.clone(), ..Default::default() });
+        let cursor = cursor.map(|(topic_name, partition_index)| Cursor {
+            topic_name: topic_name.clone(),
+            partition_index,
+            ..Default::default()
+        });
+        let request = DescribeTopicPartitionsRequest {
+            topics: names.to_vec(),
+            response_partition_limit: limit,
+            cursor,
+            ..Default::default()
+        };
+        let response = wire.ask(request).await;
+        let topics = response.topics.into_iter().map(|topic| {
+            let indexes = topic.partitions.iter().map(|partition| partition.partition_index).collect::<Vec<_>>();
+            (topic.name.expect("asked for by name"), ErrorCode(topic.error_code), indexes)
+        });
+        let next = response.next_cursor.map(|next| (next.topic_name, next.partition_index));
+        (topics.collect::<Vec<_>>(), next)
+    };
+    let of = |topic: &Str, indexes: &[i32]| (topic.clone(), NONE, indexes.to_vec());
+    assert_eq!(page(2, None).await, (vec![of(&first, &[0, 1])], Some((first.clone(), 2))));
+    let both = vec![of(&first, &[2]), of(&second, &[0])];
+    assert_eq!(page(2, Some((&first, 2))).await, (both, Some((second.clone(), 1))));
+    let last = vec![of(&second, &[1, 2]), (unknown.clone(), MISSING, vec![])];
+    assert_eq!(page(9, Some((&second, 1))).await, (last, None));
+    assert_eq!(page(2, Some((&second, 1))).await, (vec![of(&second, &[1, 2])], Some((unknown.clone(), 0))));
+    assert_eq!(page(3, None).await, (vec![of(&first, &[0, 1, 2])], Some((second.clone(), 0))));
+    assert_eq!(page(0, None).await, (vec![of(&first, &[0])], Some((first, 1))), "one at least");
 }
 
 async fn directories_are_described(broker: TestBroker) {

@@ -34,15 +34,16 @@ impl Handler for DescribeTopicPartitionsRequest {
         let mut room = self.response_partition_limit.clamp(1, PARTITIONS_MAX);
         let mut response = DescribeTopicPartitionsResponse::default();
         for name in names {
+            // The next page may begin with a topic that does not exist.
+            if room == 0 {
+                response.next_cursor = Some(cursor(&name, 0));
+                break;
+            }
             let Some(topic) = state.topics.by_name(&name) else {
                 response.topics.push(unknown(name));
                 continue;
             };
             let start = if name == first { start } else { 0 };
-            if room == 0 {
-                response.next_cursor = Some(cursor(&name, start));
-                break;
-            }
             let described = describe(topic, start, room);
             let shown = i32::try_from(described.partitions.len()).unwrap_or(room);
             room -= shown;
