@@ -16,7 +16,10 @@ use kafka_wire::admin::{
     Acl, AclFilter, AclOperation, AclPattern, AclResource, ConfigChange, ConfigEntry, ConfigResource, ConfigSource,
     GroupFilter, ScramChange, ScramMechanism, TransactionFilter,
 };
-use kafka_wire::client::{Client, ClientConfig, commit_offsets, fetch_offsets};
+use kafka_wire::client::{
+    Client, ClientConfig, GroupConsumer, GroupConsumerConfig, GroupProtocol, Subscription, commit_offsets,
+    fetch_offsets,
+};
 use kafka_wire::cluster::{CommittedOffset, GroupMetadata, TopicPartition};
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::types::{BrokerId, Offset, PartitionId, ProducerId};
@@ -26,6 +29,7 @@ on_both_brokers!(
     settings_are_described_and_changed_one_by_one,
     topics_get_more_partitions,
     groups_are_listed_described_and_deleted,
+    a_group_of_the_new_protocol_shows_its_members,
     users_get_passwords_and_lose_them,
     entries_of_access_control_come_and_go,
     transactions_are_listed_and_described,
@@ -134,6 +138,27 @@ async fn groups_are_listed_described_and_deleted(broker: TestBroker) {
     assert_eq!(codes, [Err(ErrorCode::GROUP_ID_NOT_FOUND), Ok(&())]);
     let listed = client.list_groups(&GroupFilter::default()).await.expect("an answer");
     assert!(listed.iter().all(|one| one.group_id != group), "{listed:?}");
+}
+
+async fn a_group_of_the_new_protocol_shows_its_members(broker: TestBroker) {
+    let client = connect(&broker).await;
+    let (topic, group) = (Str::from(broker.unique("read")), Str::from(broker.unique("group")));
+    create_topic(&client, &topic, 2).await;
+    let mut config = GroupConsumerConfig::new(group.clone(), Subscription::Topics(vec![topic.clone()]));
+    config.group_protocol = GroupProtocol::Consumer;
+    let mut consumer = GroupConsumer::new(client.clone(), config).await.expect("it starts");
+    let both = [0, 1].map(|index| TopicPartition::new(topic.clone(), PartitionId(index)));
+    while consumer.assignment() != both {
+        consumer.poll().await.expect("an assignment");
+    }
+    let missing = Str::from(broker.unique("missing"));
+    let described = client.describe_consumer_groups(&[missing, group.clone()]).await.expect("an answer");
+    assert_eq!(described[0].1.as_ref().expect_err("it is missing").code, ErrorCode::GROUP_ID_NOT_FOUND);
+    let found = described[1].1.as_ref().expect("it is there");
+    let [member] = &found.members[..] else { panic!("one member: {found:?}") };
+    assert_eq!((&found.group_id, &*found.assignor), (&group, "uniform"));
+    assert_eq!((&member.topics, &member.target[..], member.is_classic), (&vec![topic], &both[..], Some(false)));
+    consumer.close().await.expect("it leaves");
 }
 
 async fn users_get_passwords_and_lose_them(broker: TestBroker) {

@@ -7,11 +7,11 @@ use super::Client;
 use crate::admin::ScramMechanism;
 use crate::admin::{
     Acl, AclFilter, ActiveProducer, ClusterDescription, ConfigChange, ConfigEntry, ConfigResource, ConfigResourceKind,
-    ElectionType, EntityQuotas, FeatureUpdate, Features, GroupDescription, GroupFilter, GroupListing, ItemError,
-    ListedOffset, LogDir, NewTopic, OffsetSpec, OngoingReassignment, OpenTransaction, Outcomes, QuorumDescription,
-    QuotaChange, QuotaEntity, QuotaFilter, Reassignment, ScramChange, ScramUser, TopicDescription, TopicListing,
-    TopicOutcomes, TransactionDescription, TransactionFilter, TransactionListing, TransactionToAbort, Voter,
-    VoterEndpoint,
+    ConsumerGroupDescription, ElectionType, EntityQuotas, FeatureUpdate, Features, GroupDescription, GroupFilter,
+    GroupListing, ItemError, ListedOffset, LogDir, NewTopic, OffsetSpec, OngoingReassignment, OpenTransaction,
+    Outcomes, QuorumDescription, QuotaChange, QuotaEntity, QuotaFilter, Reassignment, ScramChange, ScramUser,
+    TopicDescription, TopicListing, TopicOutcomes, TransactionDescription, TransactionFilter, TransactionListing,
+    TransactionToAbort, Voter, VoterEndpoint,
 };
 use crate::client::{AdminError, CoordinatorError, MetadataError, RequestError};
 use crate::cluster::TopicPartition;
@@ -100,6 +100,9 @@ blocking! {
 
     fn list_groups(filter: &GroupFilter) -> Result<Vec<GroupListing>, CoordinatorError>;
     fn describe_groups(group_ids: &[Str]) -> Result<Outcomes<Str, GroupDescription>, CoordinatorError>;
+    fn describe_consumer_groups(
+        group_ids: &[Str]
+    ) -> Result<Outcomes<Str, ConsumerGroupDescription>, CoordinatorError>;
     fn delete_groups(group_ids: &[Str]) -> Result<Outcomes<Str>, CoordinatorError>;
     fn delete_group_offsets(
         group_id: &str, partitions: &[TopicPartition]

@@ -1,8 +1,10 @@
 //! Administration of groups: each request goes to the coordinator, and is repeated if that has moved.
 
 use super::{CallOptions, Client, CoordinatorError, Lane, Node};
-use crate::admin::{GroupDescription, GroupFilter, GroupListing, ItemError, Outcomes};
-use crate::admin::{delete_group_offsets, delete_groups, describe_groups, list_groups, remove_group_members};
+use crate::admin::{ConsumerGroupDescription, GroupDescription, GroupFilter, GroupListing, ItemError, Outcomes};
+use crate::admin::{
+    delete_group_offsets, delete_groups, describe_consumer_groups, describe_groups, list_groups, remove_group_members,
+};
 use crate::cluster::{CoordinatorKind, TopicPartition};
 use crate::protocol::{ErrorCode, Request};
 use crate::wire::Str;
@@ -58,6 +60,28 @@ impl Client {
                 |response: &_| first(response, |response: &Described| &response.groups, |group| group.error_code);
             let response = self.at_coordinator(GROUP, group_id, ask, code).await?;
             found.push((group_id.clone(), describe_groups::read(response)));
+        }
+        Ok(found)
+    }
+
+    /// Returns groups whose broker assigns the partitions (KIP-848) and their members, in the order of `group_ids`.
+    ///
+    /// A group that does not exist, or is of another type, is an outcome of `GROUP_ID_NOT_FOUND`. Cancel safe.
+    ///
+    /// # Errors
+    /// If a coordinator does not answer, is not found, or is of Kafka 3.6 or older.
+    pub async fn describe_consumer_groups(
+        &self,
+        group_ids: &[Str],
+    ) -> Result<Outcomes<Str, ConsumerGroupDescription>, CoordinatorError> {
+        type Groups = crate::protocol::consumer_group_describe::ConsumerGroupDescribeResponse;
+
+        let mut found = Vec::with_capacity(group_ids.len());
+        for group_id in group_ids {
+            let ask = || describe_consumer_groups::request(group_id);
+            let code = |response: &_| first(response, |response: &Groups| &response.groups, |group| group.error_code);
+            let response = self.at_coordinator(GROUP, group_id, ask, code).await?;
+            found.push((group_id.clone(), describe_consumer_groups::read(response)));
         }
         Ok(found)
     }
