@@ -16,7 +16,7 @@ impl Groups {
     /// # Errors
     /// `INVALID_REQUEST` with the reason, `UNSUPPORTED_ASSIGNOR`, `GROUP_MAX_SIZE_REACHED`; `GROUP_ID_NOT_FOUND` for a
     /// group that does not exist, and for one with members of the classic protocol; and those
-    /// of [`ConsumerGroup`]: `UNKNOWN_MEMBER_ID`, `FENCED_MEMBER_EPOCH`, `FENCED_INSTANCE_ID`,
+    /// of `ConsumerGroup`: `UNKNOWN_MEMBER_ID`, `FENCED_MEMBER_EPOCH`, `FENCED_INSTANCE_ID`,
     /// `UNRELEASED_INSTANCE_ID`, `INVALID_REGULAR_EXPRESSION`.
     pub fn consumer_heartbeat(
         &mut self,
