@@ -89,8 +89,7 @@ impl<E> Matcher<E> {
             return;
         }
         let mut pending = Queue::default();
-        self.before.clear();
-        std::mem::swap(&mut self.before, &mut partial.runs.runs);
+        self.take_runs(partial);
         for run in &self.before {
             if run.node == NO_NODE || !is_over(run.begin.time) {
                 partial.runs.push(*run);
@@ -110,8 +109,7 @@ impl<E> Matcher<E> {
         let mut event = Event { event, time, number: None };
         let mut matches = Queue::default();
         self.memo.clear(self.program.exprs.len());
-        self.before.clear();
-        std::mem::swap(&mut self.before, &mut partial.runs.runs);
+        self.take_runs(partial);
         for place in 0..self.before.len() {
             let run = self.before[place];
             self.find_ways(partial, run, &event);
@@ -119,6 +117,13 @@ impl<E> Matcher<E> {
             self.sort(partial, &mut matches);
         }
         self.put_out(partial, &matches);
+    }
+
+    /// Takes the runs out of their queue, to be put back as they go on. They are copied, so that the memory of a key with
+    /// many runs does not wander to keys with few.
+    fn take_runs(&mut self, partial: &mut Partial<E>) {
+        self.before.clear();
+        self.before.append(&mut partial.runs.runs);
     }
 
     /// Finds the edges that a run can go with an event.
