@@ -1,4 +1,4 @@
-//! Eight jobs that people bring from other stream processors, each in a file of its own with a test.
+//! Nine jobs that people bring from other stream processors, each in a file of its own with a test.
 //!
 //! ```text
 //! cargo run --release -p examples --bin jobs -- sessions 127.0.0.1:9092 my-sessions clicks sessions-out
@@ -9,6 +9,7 @@
 mod average;
 mod enrich;
 mod guarded;
+mod probes;
 mod sessions;
 mod split;
 mod sum;
@@ -27,6 +28,7 @@ const JOBS: &[(&str, &[&str], Declare)] = &[
     ("average", &["READINGS", "AVERAGES"], average::job),
     ("enrich", &["ORDERS", "CUSTOMERS", "ENRICHED"], enrich::job),
     ("guarded", &["PAYMENTS", "BALANCES", "DEAD"], guarded::job),
+    ("probes", &["PAYMENTS", "ALERTS"], probes::job),
     ("sessions", &["CLICKS", "SESSIONS"], sessions::job),
     ("split", &["LINES", "COUNTS"], split::job),
     ("sum", &["PAYMENTS", "SUMS"], sum::job),

@@ -4,6 +4,7 @@
 //!
 //! Every run prints its seed; `WATERWHEEL_SEED` repeats it, as far as the machine's timing allows.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
@@ -23,7 +24,8 @@ on_both_brokers!(
     sessions_survive_kills,
     timers_survive_kills,
     rows_of_a_table_survive_kills,
-    dead_letters_survive_kills
+    dead_letters_survive_kills,
+    patterns_survive_kills,
 );
 
 const KILLS: u32 = 6;
@@ -286,6 +288,82 @@ async fn dead_letters_survive_kills(broker: TestBroker) {
     failed.sort();
     assert_eq!(dead, failed, "seed {seed}");
     eprintln!("{count} balances and {} dead letters right after {KILLS} kills, seed {seed}", dead.len());
+}
+
+/// The time within which the example looks for its pattern.
+const WITHIN_MS: i64 = 60_000;
+
+async fn patterns_survive_kills(broker: TestBroker) {
+    let seed = seed();
+    let client = Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker answers");
+    let (input, output) = (broker.unique("payments"), broker.unique("alerts"));
+    for topic in [&input, &output] {
+        create_topic(&client, topic, PARTITIONS).await;
+    }
+    let mut processes = Processes::start(&broker, "probes", &[&input, &output], seed);
+    let tail = Tail::start(&client, &output, IsolationLevel::ReadCommitted).await;
+    let mut rng = Rng::from_seed(seed + 1);
+    let mut writer = Writer::open(&client, &input).await;
+    let (mut payments, mut now) = (BTreeMap::<String, BTreeMap<i64, u64>>::new(), 1_700_000_000_000);
+    for _ in 0..KILLS {
+        for _ in 0..20 {
+            for _ in 0..10 {
+                // Times are out of order by less than the second that the example allows for, and no two payments of
+                // a card have the same time. A card pays every 7 seconds, so that some alerts come too late.
+                now += i64::try_from(rng.below(700)).expect("small");
+                let (card, at) = (rng.below(20), now - i64::try_from(rng.below(900)).expect("small"));
+                let amount = [1 + rng.below(9), 1 + rng.below(9), 10 + rng.below(400), 501 + rng.below(400)]
+                    [usize::try_from(rng.below(4)).expect("0 to 3")];
+                if let Entry::Vacant(vacant) = payments.entry(format!("card{card}")).or_default().entry(at) {
+                    vacant.insert(amount);
+                    writer.append(card, &format!("card{card}"), &amount.to_string(), at);
+                }
+            }
+            writer.flush().await;
+            sleep(Duration::from_millis(30)).await;
+        }
+        processes.kill_one().await;
+    }
+    // A payment far in the future in every partition lets all payments before it be looked at.
+    (0..2).for_each(|partition| writer.append(partition, &format!("end{partition}"), "100", now + 3_600_000));
+    writer.flush().await;
+
+    let expected: BTreeMap<_, _> = payments.iter().flat_map(|(card, payments)| alerts(card, payments)).collect();
+    let all = || std::future::ready(tail.look(|arrivals| (arrivals.len() >= expected.len()).then_some(())));
+    eventually("all alerts", OUTPUT_WAIT_MAX, all).await;
+    processes.stop().await;
+    until_stable(&client, &output).await;
+    let mut found = BTreeMap::new();
+    for record in read_to_end(&client, &output, IsolationLevel::ReadCommitted).await {
+        let (card, value) = record.text();
+        let alert: serde_json::Value = serde_json::from_str(value).expect("JSON");
+        let number = |name: &str| alert[name].as_i64().expect("a number");
+        let what = (number("from"), number("probes"), number("amount"));
+        let earlier = found.insert((card.to_owned(), number("to")), what);
+        assert_eq!(earlier, None, "twice: {card} {value}, seed {seed}");
+    }
+    assert_eq!(found, expected, "seed {seed}");
+    assert!(found.len() > 20, "only {} alerts, seed {seed}", found.len());
+    eprintln!("{} alerts right after {KILLS} kills, seed {seed}", found.len());
+}
+
+/// Computes the alerts for the payments of a card by time: card and end; start, number of probes, and amount.
+fn alerts(card: &str, payments: &BTreeMap<i64, u64>) -> Vec<((String, i64), (i64, i64, i64))> {
+    let mut alerts = Vec::new();
+    let mut probes = Vec::new();
+    for (at, amount) in payments {
+        if *amount < 10 {
+            probes.push(*at);
+            continue;
+        }
+        probes.retain(|probe| at - probe < WITHIN_MS);
+        if *amount > 500 && probes.len() >= 2 {
+            let (count, amount) = (i64::try_from(probes.len()).expect("few"), i64::try_from(*amount).expect("small"));
+            alerts.push(((card.to_owned(), *at), (probes[0], count, amount)));
+        }
+        probes.clear();
+    }
+    alerts
 }
 
 /// A writer of records with keys; all records of one number go to one partition.

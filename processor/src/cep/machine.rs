@@ -119,8 +119,8 @@ impl<E> Matcher<E> {
         self.put_out(partial, &matches);
     }
 
-    /// Takes the runs out of their queue, to be put back as they go on. They are copied, so that the memory of a key with
-    /// many runs does not wander to keys with few.
+    /// Takes the runs out of their queue, to be put back as they go on. They are copied, so that the memory of a key
+    /// with many runs does not wander to keys with few.
     fn take_runs(&mut self, partial: &mut Partial<E>) {
         self.before.clear();
         self.before.append(&mut partial.runs.runs);
