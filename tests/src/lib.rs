@@ -9,6 +9,7 @@
 //! and pass; with `WATERWHEEL_REQUIRE_KAFKA=1` they fail. With `KAFKA_BOOTSTRAP_SERVERS` they run on that cluster,
 //! with `WATERWHEEL_KAFKA_VERSION=3.9.1` on that version of Apache Kafka.
 
+pub mod bench;
 mod brokers;
 pub mod foreign;
 pub mod programs;

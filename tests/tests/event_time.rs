@@ -3,31 +3,29 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use conformance::reader::{create_topic, read_to_end};
+use conformance::bench::{Bench, until};
+use conformance::reader::read_to_end;
 use conformance::{TestBroker, on_both_brokers};
-use kafka_wire::client::{Client, ClientConfig};
+use kafka_wire::client::Client;
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::consumer::IsolationLevel;
 use kafka_wire::record::{BatchBuilder, RawHeaders, Seal};
 use kafka_wire::types::PartitionId;
 use processor::serde::Text;
 use processor::topology::SubTopologyId;
-use processor::{App, Config, Emit, Partitions, Running, Topology, Tumbling, U64, Utf8, Watermark};
-use tokio::time::{Instant, timeout};
+use processor::{App, Emit, Partitions, Running, Topology, Tumbling, U64, Utf8, Watermark};
+use tokio::time::Instant;
 
 on_both_brokers!(bursts_into_idle_partitions_lose_nothing);
 
 /// The first upstream task that becomes active must not close the windows of the others, whose records are
 /// already in their logs.
 async fn bursts_into_idle_partitions_lose_nothing(broker: TestBroker) {
-    let client = Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker answers");
-    let (application_id, input, output) = (broker.unique("two-stage"), broker.unique("words"), broker.unique("sums"));
-    create_topic(&client, &input, SOURCES).await;
-    create_topic(&client, &output, 1).await;
-    let mut config = Config::new(broker.bootstrap());
-    config.state_dir = std::env::temp_dir().join("waterwheel-event-time");
+    let bench = Bench::new(&broker, "event-time", [SOURCES, 1]).await;
+    let Bench { client, application_id, input, output, .. } = &bench;
+    let mut config = bench.config();
     config.set("num.workers", "2").expect("a known key");
-    let topology = topology(&application_id, &input, &output);
+    let topology = topology(application_id, input, output);
     let running = App::new(topology, config).start().await.expect("the job starts");
     // No task moves after this, so the idle sources are known.
     let has_both = |running: &Running| running.status().running_workers == 2 && running.status().tasks == TASKS;
@@ -36,7 +34,7 @@ async fn bursts_into_idle_partitions_lose_nothing(broker: TestBroker) {
     for burst in 0..BURSTS {
         running = until(running, "idle sources", |running| idle_sources(running, burst) == SOURCES as usize).await;
         for partition in 0..SOURCES {
-            write_words(&client, &TopicPartition::new(input.as_str(), PartitionId(partition)), burst).await;
+            write_words(client, &TopicPartition::new(input.as_str(), PartitionId(partition)), burst).await;
         }
         let words = (burst + 1) * WORDS.len() as i64 * i64::from(SOURCES);
         running = until(running, "the burst", |running| running.status().records_in == words as u64).await;
@@ -44,7 +42,7 @@ async fn bursts_into_idle_partitions_lose_nothing(broker: TestBroker) {
     // The last burst closes the windows of those before it.
     let by = Instant::now() + PATIENCE;
     let sums = loop {
-        let records = read_to_end(&client, &output, IsolationLevel::ReadCommitted).await;
+        let records = read_to_end(client, output, IsolationLevel::ReadCommitted).await;
         let sum = |record: &conformance::reader::KeptRecord| {
             let (start, sum) =
                 record.text().1.split_once(' ').map(|(start, sum)| (start.to_owned(), sum.to_owned()))?;
@@ -104,17 +102,6 @@ fn idle_sources(running: &Running, burst: i64) -> usize {
         report.id.sub_topology == SubTopologyId(0) && is_idle
     };
     running.tasks().iter().filter(|report| is_idle(report)).count()
-}
-
-async fn until(mut running: Running, what: &str, is_so: impl Fn(&Running) -> bool) -> Running {
-    let by = Instant::now() + PATIENCE;
-    while !is_so(&running) {
-        if let Ok(finished) = timeout(Duration::from_millis(5), running.finished()).await {
-            finished.expect("the job goes on");
-        }
-        assert!(Instant::now() < by, "waited for {what}: {}, {:?}", running.status(), running.tasks());
-    }
-    running
 }
 
 const SOURCES: i32 = 3;

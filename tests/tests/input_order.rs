@@ -4,15 +4,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use conformance::bench::Bench;
 use conformance::reader::{create_topic, read_to_end};
 use conformance::{TestBroker, eventually, on_both_brokers};
-use kafka_wire::client::{Client, ClientConfig};
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::consumer::IsolationLevel;
 use kafka_wire::record::{BatchBuilder, RawHeaders, Seal};
 use kafka_wire::types::PartitionId;
 use processor::serde::Text;
-use processor::{App, Config, Topology, Utf8};
+use processor::{App, Topology, Utf8};
 use tokio::time::sleep;
 
 on_both_brokers!(
@@ -23,32 +23,33 @@ on_both_brokers!(
 /// Each order finds the row that was written just before it, although the orders of a partition are many times what a
 /// queue holds, and the worker is killed in the middle.
 async fn a_stream_finds_the_rows_of_its_time_in_topics_that_are_full(broker: TestBroker) {
-    let bench = Bench::new(&broker, PARTITIONS).await;
+    let orders = Orders::new(&broker, PARTITIONS).await;
     for partition in 0..PARTITIONS {
         // The orders are there first, in a few large batches; the rows come in small ones.
         for chunk in 0..ROWS / 50 {
-            let orders =
-                (chunk * 50..(chunk + 1) * 50).flat_map(|row| (1..=ORDERS_A_ROW).map(move |order| (row, order)));
-            let orders = orders.map(|(row, order)| (row * 10 + order, format!("{row}/{order} {}", "x".repeat(2_000))));
-            bench.write(&bench.orders, partition, orders).await;
+            let rows = chunk * 50..(chunk + 1) * 50;
+            let records = rows.flat_map(|row| (1..=ORDERS_A_ROW).map(move |order| (row, order)));
+            let records =
+                records.map(|(row, order)| (row * 10 + order, format!("{row}/{order} {}", "x".repeat(2_000))));
+            orders.write(&orders.bench.input, partition, records).await;
         }
         for chunk in 0..ROWS / 10 {
             let rows = (chunk * 10..(chunk + 1) * 10).map(|row| (row * 10, row.to_string()));
-            bench.write(&bench.rows, partition, rows).await;
+            orders.write(&orders.rows, partition, rows).await;
         }
     }
-    let mut config = bench.config();
+    let mut config = orders.bench.config();
     config.set("commit.interval.max.ms", "50").expect("a known key");
     // A job that ends between two commits goes on from the last one.
     for _ in 0..2 {
-        let running = App::new(bench.topology(), config.clone()).start().await.expect("the job starts");
+        let running = App::new(orders.topology(), config.clone()).start().await.expect("the job starts");
         let some = || std::future::ready((running.status().commits > 1).then_some(()));
         eventually("some commits", PATIENCE, some).await;
         drop(running);
     }
-    let running = App::new(bench.topology(), config).start().await.expect("the job starts");
+    let running = App::new(orders.topology(), config).start().await.expect("the job starts");
     let all = usize::try_from(i64::from(PARTITIONS) * ROWS * ORDERS_A_ROW).expect("few");
-    let found = bench.until_out(all).await;
+    let found = orders.until_out(all).await;
     running.stop().await.expect("the job stops");
     for (order, row) in found {
         let expected = order.split_once('/').map(|(_, order)| order.split_once('/').map_or(order, |(row, _)| row));
@@ -57,60 +58,47 @@ async fn a_stream_finds_the_rows_of_its_time_in_topics_that_are_full(broker: Tes
 }
 
 async fn an_input_at_its_end_is_waited_for_as_long_as_configured(broker: TestBroker) {
-    let bench = Bench::new(&broker, 1).await;
-    let mut config = bench.config();
+    let orders = Orders::new(&broker, 1).await;
+    let mut config = orders.bench.config();
     config.set("max.task.idle.ms", "3000").expect("a known key");
-    let running = App::new(bench.topology(), config).start().await.expect("the job starts");
-    bench.write(&bench.rows, 0, [(0, "0".to_owned())].into_iter()).await;
+    let running = App::new(orders.topology(), config).start().await.expect("the job starts");
+    orders.write(&orders.rows, 0, [(0, "0".to_owned())].into_iter()).await;
     let read = || std::future::ready((running.status().records_in == 1).then_some(()));
     eventually("the first row", PATIENCE, read).await;
-    bench.write(&bench.orders, 0, [(15, "1/1 -".to_owned())].into_iter()).await;
+    orders.write(&orders.bench.input, 0, [(15, "1/1 -".to_owned())].into_iter()).await;
     // The order has arrived long before the row that it has to find.
     sleep(Duration::from_millis(500)).await;
     assert_eq!(running.status().records_in, 1, "the order waits");
-    bench.write(&bench.rows, 0, [(10, "1".to_owned())].into_iter()).await;
-    let found = bench.until_out(1).await;
+    orders.write(&orders.rows, 0, [(10, "1".to_owned())].into_iter()).await;
+    let found = orders.until_out(1).await;
     running.stop().await.expect("the job stops");
     assert_eq!(found, BTreeMap::from([("0/1/1".to_owned(), "1".to_owned())]));
 }
 
-/// Topics of one test.
-struct Bench {
-    client: Client,
-    brokers: String,
-    application_id: String,
-    orders: String,
+/// Orders, which are the input of the bench, and the table of rows that they find.
+struct Orders {
+    bench: Bench,
     rows: String,
-    output: String,
 }
 
-impl Bench {
+impl Orders {
     async fn new(broker: &TestBroker, partitions: i32) -> Self {
-        let client = Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker answers");
-        let [application_id, orders, rows, output] = ["job", "orders", "rows", "out"].map(|name| broker.unique(name));
-        for topic in [&orders, &rows] {
-            create_topic(&client, topic, partitions).await;
-        }
-        create_topic(&client, &output, 1).await;
-        Self { client, brokers: broker.bootstrap().to_owned(), application_id, orders, rows, output }
-    }
-
-    fn config(&self) -> Config {
-        let mut config = Config::new(&self.brokers);
-        config.state_dir = std::env::temp_dir().join("waterwheel-input-order");
-        config
+        let bench = Bench::new(broker, "input-order", [partitions, 1]).await;
+        let rows = broker.unique("rows");
+        create_topic(&bench.client, &rows, partitions).await;
+        Self { bench, rows }
     }
 
     /// Puts out, for each order, its partition and name, and the row that it has found.
     fn topology(&self) -> Topology {
-        let mut job = Topology::builder(&self.application_id);
+        let mut job = Topology::builder(&self.bench.application_id);
         let rows = job.table(&self.rows, "rows", Utf8, Text);
-        job.keyed_stream(&self.orders, Utf8, Utf8)
+        job.keyed_stream(&self.bench.input, Utf8, Utf8)
             .left_join_table(&rows, |order, row| {
                 let name = order.value.split_once(' ').map_or(order.value, |(name, _)| name);
                 format!("{}/{name} {}", order.key, row.map_or("none", String::as_str))
             })
-            .to(&self.output, Utf8, Text);
+            .to(&self.bench.output, Utf8, Text);
         job.build().expect("the topology is sound")
     }
 
@@ -123,13 +111,13 @@ impl Bench {
         }
         let batch = builder.seal(Seal::default()).expect("not compressed");
         let partition = TopicPartition::new(topic, PartitionId(partition));
-        conformance::writer::write_batch(&self.client, &partition, batch).await;
+        conformance::writer::write_batch(&self.bench.client, &partition, batch).await;
     }
 
     /// The rows by order, once so many are out.
     async fn until_out(&self, count: usize) -> BTreeMap<String, String> {
         let read = async || {
-            let read = read_to_end(&self.client, &self.output, IsolationLevel::ReadCommitted).await;
+            let read = read_to_end(&self.bench.client, &self.bench.output, IsolationLevel::ReadCommitted).await;
             (read.len() >= count).then_some(read)
         };
         let read = eventually("the results", PATIENCE, read).await;

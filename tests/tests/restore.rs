@@ -3,36 +3,36 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use conformance::reader::{create_topic, read_to_end};
+use conformance::bench::Bench;
+use conformance::reader::read_to_end;
 use conformance::writer::write_batch;
 use conformance::{TestBroker, eventually, on_both_brokers};
-use kafka_wire::client::{Client, ClientConfig};
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::consumer::IsolationLevel;
 use kafka_wire::record::{BatchBuilder, RawHeaders, Seal};
 use kafka_wire::types::PartitionId;
 use processor::worker::Life;
-use processor::{App, Config, Emit, Running, Topology, U64, Utf8};
+use processor::{App, Emit, Running, Topology, U64, Utf8};
 use tokio::time::{Instant, sleep};
 
 on_both_brokers!(a_long_restore_holds_up_no_other_task);
 
 async fn a_long_restore_holds_up_no_other_task(broker: TestBroker) {
-    let bench = Bench::new(&broker).await;
-    let running = bench.start().await;
+    let counts = Counts::new(&broker).await;
+    let running = counts.start().await;
     for _ in 0..3 {
-        bench.write(LONG).await;
+        counts.write(LONG).await;
     }
-    bench.write(OTHER).await;
-    bench.until_counted(LONG, 3).await;
-    bench.until_counted(OTHER, 1).await;
+    counts.write(OTHER).await;
+    counts.until_counted(LONG, 3).await;
+    counts.until_counted(OTHER, 1).await;
     running.stop().await.expect("the job stops");
 
     let mut others = 1;
     for batches in [6_000, 12_000, 24_000, 48_000, 96_000] {
-        bench.lengthen_changelog(batches).await;
-        let running = bench.start().await;
-        let seen = bench.watch(&running, &mut others).await;
+        counts.lengthen_changelog(batches).await;
+        let running = counts.start().await;
+        let seen = counts.watch(&running, &mut others).await;
         if seen.took <= SESSION_TIMEOUT {
             // The broker is so fast that the changelog has to be longer.
             running.stop().await.expect("the job stops");
@@ -44,8 +44,8 @@ async fn a_long_restore_holds_up_no_other_task(broker: TestBroker) {
         assert!(seen.progress.is_sorted(), "it never goes back: {seen:?}");
         assert!(seen.commits >= 10, "{seen:?}");
         assert_eq!(running.status().restarts, 0, "the worker keeps its membership");
-        bench.write(LONG).await;
-        bench.until_counted(LONG, 4).await;
+        counts.write(LONG).await;
+        counts.until_counted(LONG, 4).await;
         running.stop().await.expect("the job stops");
         return;
     }
@@ -65,30 +65,20 @@ struct Seen {
 }
 
 /// A count of keys in two partitions.
-struct Bench {
-    client: Client,
-    brokers: String,
-    application_id: String,
-    input: String,
-    output: String,
+struct Counts {
+    bench: Bench,
 }
 
-impl Bench {
+impl Counts {
     async fn new(broker: &TestBroker) -> Self {
-        let client = Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker answers");
-        let [application_id, input, output] = ["job", "keys", "counts"].map(|name| broker.unique(name));
-        for topic in [&input, &output] {
-            create_topic(&client, topic, 2).await;
-        }
-        Self { client, brokers: broker.bootstrap().to_owned(), application_id, input, output }
+        Self { bench: Bench::new(broker, "restore", [2, 2]).await }
     }
 
     async fn start(&self) -> Running {
-        let mut job = Topology::builder(&self.application_id);
-        let keys = job.keyed_stream(&self.input, Utf8, Utf8);
-        keys.count("counts", Emit::OnUpdate).to(&self.output, Utf8, U64);
-        let mut config = Config::new(&self.brokers);
-        config.state_dir = std::env::temp_dir().join("waterwheel-restore");
+        let mut job = Topology::builder(&self.bench.application_id);
+        let keys = job.keyed_stream(&self.bench.input, Utf8, Utf8);
+        keys.count("counts", Emit::OnUpdate).to(&self.bench.output, Utf8, U64);
+        let mut config = self.bench.config();
         config.session_timeout = SESSION_TIMEOUT;
         // One batch in each fetch, so that the restore takes long.
         config.set("fetch.max.bytes", "1").expect("a known key");
@@ -99,12 +89,13 @@ impl Bench {
     async fn write(&self, partition: i32) {
         let key = partition.to_string();
         let batch = batch(key.as_bytes(), Some(b""));
-        write_batch(&self.client, &TopicPartition::new(self.input.as_str(), PartitionId(partition)), batch).await;
+        write_batch(&self.bench.client, &TopicPartition::new(self.bench.input.as_str(), PartitionId(partition)), batch)
+            .await;
     }
 
     /// The greatest count of a partition's key that is out.
     async fn counted(&self, partition: i32) -> u64 {
-        let records = read_to_end(&self.client, &self.output, IsolationLevel::ReadCommitted).await;
+        let records = read_to_end(&self.bench.client, &self.bench.output, IsolationLevel::ReadCommitted).await;
         let key = partition.to_string();
         let of_key = records.iter().filter(|record| record.key.as_deref() == Some(key.as_bytes()));
         let count = |value: &Option<Vec<u8>>| value.as_deref().and_then(|value| value.try_into().ok());
@@ -118,14 +109,14 @@ impl Bench {
 
     /// Appends the present entries of a changelog to it again and again, in batches of one record.
     async fn lengthen_changelog(&self, batches: usize) {
-        let changelog = format!("{}-counts-changelog", self.application_id);
-        let records = read_to_end(&self.client, &changelog, IsolationLevel::ReadCommitted).await;
+        let changelog = format!("{}-counts-changelog", self.bench.application_id);
+        let records = read_to_end(&self.bench.client, &changelog, IsolationLevel::ReadCommitted).await;
         let of_task = records.into_iter().filter(|record| record.partition == PartitionId(LONG));
         let entries: BTreeMap<_, _> =
             of_task.map(|record| (record.key.expect("an entry has a key"), record.value)).collect();
         let partition = TopicPartition::new(changelog.as_str(), PartitionId(LONG));
         let writers = (0..WRITERS).map(|writer| {
-            let (client, partition, entries) = (self.client.clone(), partition.clone(), entries.clone());
+            let (client, partition, entries) = (self.bench.client.clone(), partition.clone(), entries.clone());
             tokio::spawn(async move {
                 for (key, value) in entries.iter().cycle().skip(writer).take(batches / WRITERS) {
                     write_batch(&client, &partition, batch(key, value.as_deref())).await;

@@ -3,20 +3,21 @@
 //! Each test drives jobs of the runtime, in this process, through the fault that showed the failure.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
+use conformance::bench::Bench;
 use conformance::reader::{create_topic, read_to_end, until_stable};
 use conformance::{TestBroker, eventually, on_both_brokers, on_every_broker};
 use kafka_wire::admin::NewTopic;
-use kafka_wire::client::{Client, ClientConfig, ExclusiveProducer, fetch_offsets};
+use kafka_wire::client::{ExclusiveProducer, fetch_offsets};
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::consumer::IsolationLevel;
 use kafka_wire::producer::{AppendError, NewRecord, ProducerConfig};
 use kafka_wire::record::HeadersBuf;
 use kafka_wire::types::{PartitionId, TimestampMs};
 use processor::runtime::Deaths;
-use processor::{App, Config, Emit, Partitions, RunError, Running, Topology, Tumbling, U64, Utf8, Watermark};
+use processor::{App, Emit, Partitions, RunError, Running, Topology, Tumbling, U64, Utf8, Watermark};
 use tokio::time::Instant;
 
 on_every_broker!(
@@ -31,7 +32,7 @@ on_both_brokers!(a_backlog_of_five_million_records_commits_all_along);
 
 /// The failure: words of aborted transactions were counted, and then their copies.
 async fn a_repartition_topic_is_read_committed(broker: TestBroker) {
-    let bench = Bench::new(&broker).await;
+    let bench = WordCount::new(&broker).await;
     bench.feed(&["one two", "two"]).await;
     bench.run_until(&[("one", 1), ("two", 2)]).await;
 
@@ -49,7 +50,7 @@ async fn a_repartition_topic_is_read_committed(broker: TestBroker) {
 /// The failure: words were lost although every offset was committed, because the acknowledgements of a transaction's
 /// sends were not checked.
 async fn no_acknowledgement_of_a_send_is_dropped(broker: TestBroker) {
-    let mut bench = Bench::new(&broker).await;
+    let mut bench = WordCount::new(&broker).await;
     // The topic's limit is below the job's smallest batch, which has 79 bytes, but above transaction markers,
     // which have 78: without its marker the transaction would never end.
     bench.output = broker.unique("tight");
@@ -71,7 +72,7 @@ async fn no_acknowledgement_of_a_send_is_dropped(broker: TestBroker) {
 /// The failure: after a kill the job hung, because its transactional id was busy and InitProducerId
 /// was not tried again.
 async fn a_start_right_after_a_kill_gets_through(broker: TestBroker) {
-    let bench = Bench::new(&broker).await;
+    let bench = WordCount::new(&broker).await;
     let words: Vec<String> = (0..2_000).map(|number| format!("word{}", number % 7)).collect();
     let deaths = Deaths::default();
     let app = bench.app(Emit::OnUpdate).with_deaths(&deaths);
@@ -95,7 +96,7 @@ async fn a_start_right_after_a_kill_gets_through(broker: TestBroker) {
 
 /// The failure: every instance had the same transactional id, so that the second fenced the first.
 async fn two_processes_never_share_a_transactional_id(broker: TestBroker) {
-    let bench = Bench::new(&broker).await;
+    let bench = WordCount::new(&broker).await;
     // The second instance finds the first one's id locked in the directory that both share, as two processes on
     // a host do.
     let mut first = bench.app(Emit::OnUpdate).start().await.expect("the job starts");
@@ -124,7 +125,7 @@ async fn two_processes_never_share_a_transactional_id(broker: TestBroker) {
 
 /// The failure: repartition and output records had timestamps of the wall clock and no headers.
 async fn event_time_and_headers_survive_the_shuffle(broker: TestBroker) {
-    let bench = Bench::new(&broker).await;
+    let bench = WordCount::new(&broker).await;
     let mut producer = ExclusiveProducer::open(&bench.client, ProducerConfig::default()).await.expect("a producer");
     let input = producer.topic(&bench.input).await.expect("the input topic");
     let mut headers = HeadersBuf::default();
@@ -157,7 +158,7 @@ async fn event_time_and_headers_survive_the_shuffle(broker: TestBroker) {
 
 /// The failure: the first empty fetch was taken for the end of the changelog, so aborted records hid the rest.
 async fn a_restore_reads_past_aborted_stretches(broker: TestBroker) {
-    let bench = Bench::new(&broker).await;
+    let bench = WordCount::new(&broker).await;
     let changelog = format!("{}-counts-changelog", bench.application_id);
     for round in 1..=3 {
         bench.feed(&["one two", "two"]).await;
@@ -178,7 +179,7 @@ async fn a_restore_reads_past_aborted_stretches(broker: TestBroker) {
 /// The failure: with a large backlog nothing was ever committed, because one pass over all partitions took longer than
 /// the transaction timeout.
 async fn a_backlog_of_five_million_records_commits_all_along(broker: TestBroker) {
-    let bench = Bench::new(&broker).await;
+    let bench = WordCount::new(&broker).await;
     bench.feed_many(5_000_000).await;
 
     let started = Instant::now();
@@ -209,30 +210,26 @@ async fn a_backlog_of_five_million_records_commits_all_along(broker: TestBroker)
     assert_eq!(bench.counts().await.values().sum::<u64>(), 5_000_000);
 }
 
-/// Topics of one test, and the word count on them.
-struct Bench {
-    client: Client,
-    brokers: String,
-    application_id: String,
-    input: String,
-    output: String,
-    state_dir: PathBuf,
+/// The word count on the topics of one test.
+struct WordCount(Bench);
+
+impl Deref for WordCount {
+    type Target = Bench;
+
+    fn deref(&self) -> &Bench {
+        &self.0
+    }
 }
 
-impl Bench {
-    async fn new(broker: &TestBroker) -> Self {
-        let client = Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker answers");
-        let (application_id, input, output) = (broker.unique("job"), broker.unique("lines"), broker.unique("counts"));
-        create_topic(&client, &input, PARTITIONS).await;
-        create_topic(&client, &output, 1).await;
-        let state_dir = std::env::temp_dir().join("waterwheel-rival-failures");
-        Self { client, brokers: broker.bootstrap().to_owned(), application_id, input, output, state_dir }
+impl DerefMut for WordCount {
+    fn deref_mut(&mut self) -> &mut Bench {
+        &mut self.0
     }
+}
 
-    fn config(&self) -> Config {
-        let mut config = Config::new(&self.brokers);
-        config.state_dir = self.state_dir.clone();
-        config
+impl WordCount {
+    async fn new(broker: &TestBroker) -> Self {
+        Self(Bench::new(broker, "rival-failures", [PARTITIONS, 1]).await)
     }
 
     fn topology(&self, emit: Emit) -> Topology {

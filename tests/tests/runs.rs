@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::future::pending;
 use std::time::Duration;
 
+use conformance::bench::Bench;
 use conformance::reader::{create_topic, read_to_end, until_stable};
 use conformance::{TestBroker, on_both_brokers};
-use kafka_wire::client::{Client, ClientConfig, ExclusiveProducer};
+use kafka_wire::client::ExclusiveProducer;
 use kafka_wire::consumer::IsolationLevel;
 use kafka_wire::producer::{NewRecord, ProducerConfig, TopicHandle};
 use kafka_wire::types::{PartitionId, TimestampMs};
 use processor::runtime::RunError;
-use processor::{App, Config, Emit, Partitions, Topology, Tumbling, U64, Utf8, Watermark};
+use processor::{App, Emit, Partitions, Topology, Tumbling, U64, Utf8, Watermark};
 
 on_both_brokers!(
     a_bounded_run_of_two_instances_closes_every_window,
@@ -24,8 +25,8 @@ on_both_brokers!(
 
 /// Watermarks and the end of the input cross the shuffle: the records of one instance close windows in the other.
 async fn a_bounded_run_of_two_instances_closes_every_window(broker: TestBroker) {
-    let bench = Bench::new(&broker, 4).await;
-    let (mut producer, input) = bench.producer().await;
+    let bench = Bench::new(&broker, "runs", [4, 2]).await;
+    let (mut producer, input) = open_producer(&bench).await;
     for number in 0..20_000_i64 {
         let partition = PartitionId(i32::try_from(number % 4).expect("small"));
         let word = format!("word{}", number % 50);
@@ -36,7 +37,7 @@ async fn a_bounded_run_of_two_instances_closes_every_window(broker: TestBroker) 
     let run = || async {
         let mut config = bench.config();
         config.workers = 2;
-        App::new(bench.topology(4), config).bounded().run_until(pending::<()>()).await.expect("runs to its end")
+        App::new(topology(&bench, 4), config).bounded().run_until(pending::<()>()).await.expect("runs to its end")
     };
     let (first, second) = tokio::join!(run(), run());
     assert_eq!(first.late + second.late, 0);
@@ -55,36 +56,36 @@ async fn a_bounded_run_of_two_instances_closes_every_window(broker: TestBroker) 
 }
 
 async fn a_missing_topic_is_named_with_how_to_create_it(broker: TestBroker) {
-    let mut bench = Bench::new(&broker, 1).await;
+    let mut bench = Bench::new(&broker, "runs", [1, 2]).await;
     bench.input = broker.unique("missing");
-    let error = bench.start_fails(1).await;
+    let error = start_fails(&bench, 1).await;
     assert!(matches!(&error, RunError::TopicMissing { topic, .. } if *topic == bench.input), "{error}");
     assert!(error.to_string().contains("--create --topic"), "{error}");
 }
 
 async fn another_number_of_partitions_is_refused(broker: TestBroker) {
-    let bench = Bench::new(&broker, 1).await;
-    App::new(bench.topology(2), bench.config()).bounded().run_until(pending::<()>()).await.expect("an empty run");
-    let error = bench.start_fails(3).await;
+    let bench = Bench::new(&broker, "runs", [1, 2]).await;
+    App::new(topology(&bench, 2), bench.config()).bounded().run_until(pending::<()>()).await.expect("an empty run");
+    let error = start_fails(&bench, 3).await;
     assert!(matches!(error, RunError::PartitionsDiffer { found: 2, expected: 3, .. }), "{error}");
 }
 
 async fn a_record_that_is_not_utf8_is_counted_or_ends_the_job(broker: TestBroker) {
-    let bench = Bench::new(&broker, 1).await;
-    let (mut producer, input) = bench.producer().await;
+    let bench = Bench::new(&broker, "runs", [1, 2]).await;
+    let (mut producer, input) = open_producer(&bench).await;
     for value in [&b"good"[..], b"\xff\xfe", b"good"] {
         write(&mut producer, input, PartitionId(0), START_MS, value);
     }
     producer.flush().await.expect("the records are taken");
 
-    let app = App::new(bench.topology(1), bench.config()).bounded();
+    let app = App::new(topology(&bench, 1), bench.config()).bounded();
     let error = app.run_until(pending::<()>()).await.expect_err("told to fail").to_string();
     let place = format!("topic {}, partition 0, offset 1", bench.input);
     assert!(error.contains(&place), "{error}");
 
     let mut config = bench.config();
     config.set("deserialization.exception.handler", "continue").expect("a known key");
-    let app = App::new(bench.topology(1), config).bounded();
+    let app = App::new(topology(&bench, 1), config).bounded();
     let status = app.run_until(pending::<()>()).await.expect("skips what it cannot read");
     assert_eq!(status.undecodable, 1);
     until_stable(&bench.client, &bench.output).await;
@@ -95,15 +96,15 @@ async fn a_record_that_is_not_utf8_is_counted_or_ends_the_job(broker: TestBroker
 
 /// Otherwise it would be retried for ever, and nobody would learn of it.
 async fn a_record_that_is_refused_for_good_ends_the_job(broker: TestBroker) {
-    let mut bench = Bench::new(&broker, 1).await;
+    let mut bench = Bench::new(&broker, "runs", [1, 2]).await;
     bench.output = broker.unique("tight");
     let mut tight = kafka_wire::admin::NewTopic::new(bench.output.as_str(), 1);
     tight.configs = vec![("max.message.bytes".into(), "78".into())];
     bench.client.create_topics(&[tight]).await.expect("the cluster answers");
-    let (mut producer, input) = bench.producer().await;
+    let (mut producer, input) = open_producer(&bench).await;
     write(&mut producer, input, PartitionId(0), START_MS, b"word");
     producer.flush().await.expect("the record is taken");
-    let app = App::new(bench.topology(1), bench.config()).bounded();
+    let app = App::new(topology(&bench, 1), bench.config()).bounded();
     let error = app.run_until(pending::<()>()).await.expect_err("the output is too large").to_string();
     assert!(error.contains(&bench.output) && error.contains("max.message.bytes"), "{error}");
 
@@ -112,7 +113,7 @@ async fn a_record_that_is_refused_for_good_ends_the_job(broker: TestBroker) {
     create_topic(&bench.client, &dead, 1).await;
     let mut config = bench.config();
     config.set("errors.dead.letter.queue.topic.name", &dead).expect("a known key");
-    let app = App::new(bench.topology(1), config).bounded();
+    let app = App::new(topology(&bench, 1), config).bounded();
     let status = app.run_until(pending::<()>()).await.expect("it goes on without the record");
     assert_eq!(status.unproducible, 1);
     until_stable(&bench.client, &dead).await;
@@ -125,69 +126,44 @@ async fn a_record_that_is_refused_for_good_ends_the_job(broker: TestBroker) {
 
 /// A window of many words closes at once, and a batch of all its results would be larger than the topic allows.
 async fn results_go_out_in_batches_as_small_as_their_topic_takes(broker: TestBroker) {
-    let mut bench = Bench::new(&broker, 1).await;
+    let mut bench = Bench::new(&broker, "runs", [1, 2]).await;
     bench.output = broker.unique("small");
     let mut small = kafka_wire::admin::NewTopic::new(bench.output.as_str(), 1);
     small.configs = vec![("max.message.bytes".into(), "20000".into())];
     bench.client.create_topics(&[small]).await.expect("the cluster answers");
-    let (mut producer, input) = bench.producer().await;
+    let (mut producer, input) = open_producer(&bench).await;
     for number in 0..2_000 {
         write(&mut producer, input, PartitionId(0), START_MS, format!("a-word-of-its-own-{number}").as_bytes());
     }
     producer.flush().await.expect("the lines are taken");
-    let app = App::new(bench.topology(1), bench.config()).bounded();
+    let app = App::new(topology(&bench, 1), bench.config()).bounded();
     app.run_until(pending::<()>()).await.expect("every record alone is small enough");
     until_stable(&bench.client, &bench.output).await;
     let records = read_to_end(&bench.client, &bench.output, IsolationLevel::ReadCommitted).await;
     assert_eq!(records.len(), 2_000);
 }
 
-/// Topics of one test, and the word count on them.
-struct Bench {
-    client: Client,
-    brokers: String,
-    application_id: String,
-    input: String,
-    output: String,
+fn topology(bench: &Bench, partitions: i32) -> Topology {
+    let mut job = Topology::builder(&bench.application_id);
+    job.stream(&bench.input, Utf8)
+        .watermark(Watermark::bounded(Duration::from_secs(1)))
+        .key_by("by-word", Partitions(partitions), (Utf8, ()), |word| (word.value, ()))
+        .window(Tumbling::of(Duration::from_millis(WINDOW_MS.unsigned_abs())))
+        .count("counts", Emit::OnClose)
+        .map(|word| *word.value)
+        .to(&bench.output, Utf8, U64);
+    job.build().expect("the topology is sound")
 }
 
-impl Bench {
-    async fn new(broker: &TestBroker, partitions: i32) -> Self {
-        let client = Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker answers");
-        let (application_id, input, output) = (broker.unique("job"), broker.unique("lines"), broker.unique("counts"));
-        create_topic(&client, &input, partitions).await;
-        create_topic(&client, &output, 2).await;
-        Self { client, brokers: broker.bootstrap().to_owned(), application_id, input, output }
-    }
+async fn start_fails(bench: &Bench, partitions: i32) -> RunError {
+    let started = App::new(topology(bench, partitions), bench.config()).start().await;
+    started.expect_err("it must not start")
+}
 
-    fn config(&self) -> Config {
-        let mut config = Config::new(&self.brokers);
-        config.state_dir = std::env::temp_dir().join("waterwheel-runs");
-        config
-    }
-
-    fn topology(&self, partitions: i32) -> Topology {
-        let mut job = Topology::builder(&self.application_id);
-        job.stream(&self.input, Utf8)
-            .watermark(Watermark::bounded(Duration::from_secs(1)))
-            .key_by("by-word", Partitions(partitions), (Utf8, ()), |word| (word.value, ()))
-            .window(Tumbling::of(Duration::from_millis(WINDOW_MS.unsigned_abs())))
-            .count("counts", Emit::OnClose)
-            .map(|word| *word.value)
-            .to(&self.output, Utf8, U64);
-        job.build().expect("the topology is sound")
-    }
-
-    async fn start_fails(&self, partitions: i32) -> RunError {
-        let started = App::new(self.topology(partitions), self.config()).start().await;
-        started.expect_err("it must not start")
-    }
-
-    async fn producer(&self) -> (ExclusiveProducer, TopicHandle) {
-        let mut producer = ExclusiveProducer::open(&self.client, ProducerConfig::default()).await.expect("a producer");
-        let input = producer.topic(&self.input).await.expect("the input topic");
-        (producer, input)
-    }
+async fn open_producer(bench: &Bench) -> (ExclusiveProducer, TopicHandle) {
+    let mut producer = ExclusiveProducer::open(&bench.client, ProducerConfig::default()).await.expect("a producer");
+    let input = producer.topic(&bench.input).await.expect("the input topic");
+    (producer, input)
 }
 
 fn write(

@@ -4,6 +4,7 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
+use conformance::bench::{Bench, until};
 use conformance::reader::{create_topic, read_to_end};
 use conformance::{TestBroker, on_both_brokers, within};
 use kafka_wire::client::{CallOptions, Client, ClientConfig, GroupMember, Lane, Node, commit_offsets};
@@ -16,7 +17,7 @@ use kafka_wire::record::{BatchBuilder, RawHeaders, Seal};
 use kafka_wire::types::{IsolationLevel, Offset, PartitionId};
 use processor::{App, Config, Emit, Running, Topology, Tumbling, U64, Utf8, Watermark};
 use testkit::broker::{Broker, BrokerConfig};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 on_both_brokers!(
     a_consumer_with_the_same_group_id_is_refused,
@@ -28,9 +29,11 @@ on_both_brokers!(
 );
 
 async fn a_consumer_with_the_same_group_id_is_refused(broker: TestBroker) {
-    let bench = Bench::new(&broker, 4).await;
-    let running = bench.start(bench.config()).await;
-    let running = bench.until(running, "all tasks", |status| status.tasks == 4 && status.running_workers == 1).await;
+    let bench = Bench::new(&broker, "worker-life", [4, 1]).await;
+    let running = start(&bench, bench.config()).await;
+    let running =
+        until(running, "all tasks", |running| running.status().tasks == 4 && running.status().running_workers == 1)
+            .await;
     let config = GroupConfig::new(bench.application_id.as_str(), vec![bench.input.as_str().into()]);
     let mut stranger = GroupMember::join(bench.client.clone(), config);
     let event = within("an answer to the stranger", PATIENCE, stranger.next_event()).await;
@@ -39,12 +42,12 @@ async fn a_consumer_with_the_same_group_id_is_refused(broker: TestBroker) {
     running.stop().await.expect("the job stops");
 
     // The reverse case: a job does not join a group of other members.
-    let other = Bench::new(&broker, 1).await;
+    let other = Bench::new(&broker, "worker-life", [1, 1]).await;
     let config = GroupConfig::new(other.application_id.as_str(), vec![other.input.as_str().into()]);
     let mut stranger = GroupMember::join(other.client.clone(), config);
     let event = within("the stranger's assignment", PATIENCE, stranger.next_event()).await;
     assert!(matches!(event, GroupEvent::Assigned { .. }), "{event:?}");
-    let mut running = other.start(other.config()).await;
+    let mut running = start(&other, other.config()).await;
     let error = within("the end of the job", PATIENCE, running.finished()).await.expect_err("strangers are there");
     assert!(error.to_string().contains("not of this job"), "{error}");
 }
@@ -52,9 +55,11 @@ async fn a_consumer_with_the_same_group_id_is_refused(broker: TestBroker) {
 /// KIP-848: a coordinator turns a group of classic consumers into one of the new protocol when a member of that kind
 /// joins, but not if its members send user data, as the workers of a job do.
 async fn a_consumer_of_the_new_protocol_with_the_same_group_id_is_refused(broker: TestBroker) {
-    let bench = Bench::new(&broker, 4).await;
-    let running = bench.start(bench.config()).await;
-    let running = bench.until(running, "all tasks", |status| status.tasks == 4 && status.running_workers == 1).await;
+    let bench = Bench::new(&broker, "worker-life", [4, 1]).await;
+    let running = start(&bench, bench.config()).await;
+    let running =
+        until(running, "all tasks", |running| running.status().tasks == 4 && running.status().running_workers == 1)
+            .await;
     let coordinator =
         bench.client.coordinator(CoordinatorKind::Group, &bench.application_id).await.expect("there is one");
     let join = ConsumerGroupHeartbeatRequest {
@@ -74,21 +79,21 @@ async fn a_consumer_of_the_new_protocol_with_the_same_group_id_is_refused(broker
 }
 
 async fn an_offset_of_another_program_ends_the_job_and_names_its_place(broker: TestBroker) {
-    let bench = Bench::new(&broker, 2).await;
+    let bench = Bench::new(&broker, "worker-life", [2, 1]).await;
     let group = GroupMetadata::without_membership(bench.application_id.as_str());
     let partition = TopicPartition::new(bench.input.as_str(), PartitionId(1));
     let offset = (partition, CommittedOffset::new(Offset(7)));
     commit_offsets(&bench.client, &group, &[offset]).await.expect("the group is empty");
-    let mut running = bench.start(bench.config()).await;
+    let mut running = start(&bench, bench.config()).await;
     let error = within("the end of the job", PATIENCE, running.finished()).await.expect_err("somebody was here");
     let place = format!("offset 7 of topic {}, partition 1", bench.input);
     assert!(error.to_string().contains(&place), "{error}");
 }
 
 async fn an_input_that_grows_ends_a_job_whose_state_depends_on_it(broker: TestBroker) {
-    let bench = Bench::new(&broker, 1).await;
-    let running = bench.start(bench.config()).await;
-    let mut running = bench.until(running, "its task", |status| status.running_workers == 1).await;
+    let bench = Bench::new(&broker, "worker-life", [1, 1]).await;
+    let running = start(&bench, bench.config()).await;
+    let mut running = until(running, "its task", |running| running.status().running_workers == 1).await;
     let topic =
         CreatePartitionsTopic { name: bench.input.as_str().into(), count: 3, assignments: None, ..Default::default() };
     let request = CreatePartitionsRequest { topics: vec![topic], timeout_ms: 5_000, ..Default::default() };
@@ -100,17 +105,17 @@ async fn an_input_that_grows_ends_a_job_whose_state_depends_on_it(broker: TestBr
         assert!(error.to_string().contains(part), "{part} is missing in: {error}");
     }
     // The next start fails in the same way.
-    let error = App::new(bench.topology(), bench.config()).start().await.expect_err("its keys moved").to_string();
+    let error = App::new(topology(&bench), bench.config()).start().await.expect_err("its keys moved").to_string();
     assert!(error.contains("has 3 now"), "{error}");
 }
 
 async fn an_input_that_is_deleted_ends_the_job_where_that_is_asked(broker: TestBroker) {
-    let bench = Bench::new(&broker, 1).await;
+    let bench = Bench::new(&broker, "worker-life", [1, 1]).await;
     let mut config = bench.config();
     config.set("missing.topic.policy", "fail").expect("a known key");
     config.set("metadata.max.age.ms", "1000").expect("a known key");
-    let running = bench.start(config).await;
-    let mut running = bench.until(running, "its task", |status| status.running_workers == 1).await;
+    let running = start(&bench, config).await;
+    let mut running = until(running, "its task", |running| running.status().running_workers == 1).await;
     bench.client.delete_topics(&[bench.input.as_str().into()]).await.expect("the cluster answers");
     let error = within("the end of the job", PATIENCE, running.finished()).await.expect_err("its input is gone");
     assert!(error.to_string().contains(&bench.input), "{error}");
@@ -118,7 +123,7 @@ async fn an_input_that_is_deleted_ends_the_job_where_that_is_asked(broker: TestB
 
 /// By default the other inputs go on, also in transactions that began before the deletion was known.
 async fn an_input_that_is_deleted_holds_up_no_other(broker: TestBroker) {
-    let bench = Bench::new(&broker, 1).await;
+    let bench = Bench::new(&broker, "worker-life", [1, 1]).await;
     let other = broker.unique("other");
     create_topic(&bench.client, &other, 1).await;
     let mut job = Topology::builder(&bench.application_id);
@@ -130,22 +135,25 @@ async fn an_input_that_is_deleted_holds_up_no_other(broker: TestBroker) {
     config.set("metadata.max.age.ms", "500").expect("a known key");
     let running = App::new(job.build().expect("a valid job"), config).start().await.expect("the job starts");
     let mut running =
-        bench.until(running, "its tasks", |status| status.tasks == 2 && status.running_workers == 1).await;
+        until(running, "its tasks", |running| running.status().tasks == 2 && running.status().running_workers == 1)
+            .await;
     let input = TopicPartition::new(bench.input.as_str(), PartitionId(0));
     let other = TopicPartition::new(other.as_str(), PartitionId(0));
     write_line(&bench.client, &input, "before").await;
-    running = bench.until(running, "the first record", |status| status.commits > 0 && status.records_out == 1).await;
+    running =
+        until(running, "the first record", |running| running.status().commits > 0 && running.status().records_out == 1)
+            .await;
     bench.client.delete_topics(&[bench.input.as_str().into()]).await.expect("the cluster answers");
     for count in 2..12 {
         write_line(&bench.client, &other, "after").await;
-        running = bench.until(running, "a record of the other", |status| status.records_out >= count).await;
+        running = until(running, "a record of the other", |running| running.status().records_out >= count).await;
         if let Ok(end) = timeout(Duration::from_millis(300), running.finished()).await {
             end.expect("the job goes on");
         }
     }
     let commits = running.status().commits;
     write_line(&bench.client, &other, "last").await;
-    let running = bench.until(running, "another commit", |status| status.commits > commits).await;
+    let running = until(running, "another commit", |running| running.status().commits > commits).await;
     running.stop().await.expect("the job stops");
     let read = read_to_end(&bench.client, &bench.output, IsolationLevel::ReadCommitted).await;
     let count = |word: &str| read.iter().filter(|record| record.value.as_deref() == Some(word.as_bytes())).count();
@@ -181,55 +189,20 @@ async fn a_start_waits_for_a_broker_that_is_not_up_yet() {
     }
 }
 
-/// Topics of one test, and a count of keys on them whose state lies where the input does.
-struct Bench {
-    client: Client,
-    brokers: String,
-    application_id: String,
-    input: String,
-    output: String,
+/// A count of keys whose state lies where the input does.
+fn topology(bench: &Bench) -> Topology {
+    let mut job = Topology::builder(&bench.application_id);
+    job.keyed_stream(&bench.input, Utf8, Utf8)
+        .watermark(Watermark::default())
+        .window(Tumbling::of(Duration::from_secs(10)))
+        .count("counts", Emit::OnUpdate)
+        .map(|key| *key.value)
+        .to(&bench.output, Utf8, U64);
+    job.build().expect("the topology is sound")
 }
 
-impl Bench {
-    async fn new(broker: &TestBroker, partitions: i32) -> Self {
-        let client = Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker answers");
-        let (application_id, input, output) = (broker.unique("job"), broker.unique("keys"), broker.unique("counts"));
-        create_topic(&client, &input, partitions).await;
-        create_topic(&client, &output, 1).await;
-        Self { client, brokers: broker.bootstrap().to_owned(), application_id, input, output }
-    }
-
-    fn config(&self) -> Config {
-        let mut config = Config::new(&self.brokers);
-        config.state_dir = std::env::temp_dir().join("waterwheel-worker-life");
-        config
-    }
-
-    fn topology(&self) -> Topology {
-        let mut job = Topology::builder(&self.application_id);
-        job.keyed_stream(&self.input, Utf8, Utf8)
-            .watermark(Watermark::default())
-            .window(Tumbling::of(Duration::from_secs(10)))
-            .count("counts", Emit::OnUpdate)
-            .map(|key| *key.value)
-            .to(&self.output, Utf8, U64);
-        job.build().expect("the topology is sound")
-    }
-
-    async fn start(&self, config: Config) -> Running {
-        App::new(self.topology(), config).start().await.expect("the job starts")
-    }
-
-    async fn until(&self, mut running: Running, what: &str, is_so: impl Fn(&processor::Status) -> bool) -> Running {
-        let by = Instant::now() + PATIENCE;
-        while !is_so(&running.status()) {
-            if let Ok(finished) = timeout(Duration::from_millis(20), running.finished()).await {
-                finished.expect("the job goes on");
-            }
-            assert!(Instant::now() < by, "waited for {what}: {}", running.status());
-        }
-        running
-    }
+async fn start(bench: &Bench, config: Config) -> Running {
+    App::new(topology(bench), config).start().await.expect("the job starts")
 }
 
 const PATIENCE: Duration = Duration::from_secs(60);
