@@ -132,6 +132,15 @@ pub enum ProcessError {
         /// The error.
         cause: String,
     },
+    /// A call to the outside has failed as often as it may.
+    CallFailed {
+        /// The step.
+        step: String,
+        /// Number of times that it was made.
+        attempts: u32,
+        /// The last error.
+        cause: String,
+    },
     /// The serde of a step cannot encode a value.
     Encode {
         /// Name of the topic or store.
@@ -178,6 +187,9 @@ impl fmt::Display for ProcessError {
             Self::Unproducible { origin, topic, cause } => {
                 write!(f, "{}a record for topic {topic} cannot be written: {cause}", Place(origin))
             }
+            Self::CallFailed { step, attempts, cause } => {
+                write!(f, "step `{step}`: a call failed {attempts} times, at last: {cause}")
+            }
             Self::Encode { to, cause } => write!(f, "value for {to} cannot be encoded: {cause}"),
             Self::BadChangelog { store, cause: Some(cause) } => write!(f, "changelog of store {store}: {cause}"),
             Self::BadChangelog { store, cause: None } => {
@@ -211,6 +223,7 @@ impl ProcessError {
             Self::Unproducible { .. } => Some(ErrorKind::Produce),
             Self::Corrupt { .. }
             | Self::BadMark { .. }
+            | Self::CallFailed { .. }
             | Self::Encode { .. }
             | Self::BadChangelog { .. }
             | Self::OtherVersion { .. } => None,

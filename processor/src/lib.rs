@@ -45,7 +45,7 @@ pub mod runtime;
 
 pub use error::{ErrorKind, ErrorPolicy};
 pub use kafka_wire::types::TimestampMs;
-pub use operator::Emit;
+pub use operator::{CallOptions, Emit};
 pub use runtime::{
     App, AssignmentStrategy, CompressionType, Config, ConfigError, RunError, Running, Status, check_brokers, terminated,
 };

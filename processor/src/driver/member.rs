@@ -121,6 +121,7 @@ impl Member {
 
     /// Lets the worker do what is due, and carries out its immediate actions.
     pub(super) fn turn(&mut self, cluster: &mut Cluster, now: Moment) {
+        self.worker.resume_calls(now, &mut self.sending);
         let log_end = |input: &TopicPartition| Some(cluster.logs.last_stable_offset(&input.topic, input.partition));
         while self.worker.process_queued(now, &log_end, &mut self.sending) {}
         if self.end.is_none() && self.worker.needs_outbox() {

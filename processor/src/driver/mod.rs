@@ -32,6 +32,7 @@
 //! ```
 
 mod batches;
+mod clock;
 mod cluster;
 mod group;
 mod limits;
@@ -66,6 +67,7 @@ use crate::topology::Topology;
 use crate::types::Window;
 use crate::worker::{End, Ends, Fatal, ForeignOffsets, MissingTopic, Settings, TaskReport};
 
+pub use clock::TestClock;
 pub use logs::TestRecord;
 pub use plan::CommitPoint;
 pub use schedule::Faults;
@@ -95,6 +97,7 @@ pub struct TestDriver {
     policy: CommitPolicy,
     mark_interval_min: Duration,
     task_idle_max: Option<Duration>,
+    clock: TestClock,
     now: Moment,
     plan: Option<Plan>,
     crash_count: u64,
@@ -134,6 +137,7 @@ impl TestDriver {
             policy: CommitPolicy::default(),
             mark_interval_min: Duration::ZERO,
             task_idle_max: Some(Duration::ZERO),
+            clock: TestClock::default(),
             now: Moment::ZERO,
             plan: None,
             crash_count: 0,
@@ -210,6 +214,7 @@ impl TestDriver {
             self.run();
             self.pump_drained();
             let due = self.slots.iter_mut().filter_map(Slot::active).map(|member| member.worker.next_timeout()).min();
+            let due = due.into_iter().chain(self.clock.next()).min();
             let due = due.unwrap_or(end).max(self.now + SHORTEST_STEP).min(self.now + LONGEST_STEP);
             if due > end || self.fatal.is_some() {
                 break;
@@ -483,6 +488,7 @@ impl TestDriver {
         let second = |moment: Moment| moment.as_millis() / 1_000;
         let pace = self.restore_pace.filter(|_| second(now) > second(self.now));
         self.now = now;
+        self.clock.set(now);
         if let Some(records) = pace {
             for member in self.slots.iter_mut().filter_map(Slot::active) {
                 for changelog in member.changelogs() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::TestDriver;
+use super::{TestClock, TestDriver};
 use crate::commit::CommitPolicy;
 
 impl TestDriver {
@@ -26,6 +26,13 @@ impl TestDriver {
     /// Limits the records of a changelog that workers read per second; `None` for no limit.
     pub const fn set_restore_pace(&mut self, records: Option<usize>) {
         self.restore_pace = records;
+    }
+
+    /// Lets a clock show the time of this driver, so that the calls that a job makes to the outside can wait by it.
+    /// [`TestDriver::advance_wall`] lets them go on.
+    pub fn use_clock(&mut self, clock: &TestClock) {
+        self.clock = clock.clone();
+        self.clock.set(self.now);
     }
 
     /// Sets whether dead workers can be fenced from now on; if not, their transactions end at their timeouts.

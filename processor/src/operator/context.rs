@@ -5,6 +5,7 @@ use std::any::Any;
 use kafka_wire::time::Moment;
 use kafka_wire::types::{Offset, PartitionId, TimestampMs};
 
+use super::calls::Calls;
 use super::failures::{Failure, Failures};
 use crate::error::{ErrorKind, Origin, ProcessError};
 use crate::output::{OutRecord, Output, StoreId};
@@ -67,6 +68,21 @@ pub trait Signals: Send {
         self.next().map_or(Ok(()), |next| next.tick(context))
     }
 
+    /// Calls to the outside may have ended: put out their results. The calls of [`Context::calls`] go on meanwhile.
+    ///
+    /// # Errors
+    /// As [`Operator::push`].
+    fn resume(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        self.next().map_or(Ok(()), |next| next.resume(context))
+    }
+
+    /// The transaction was aborted: drop the calls to the outside that it has begun.
+    fn forget_calls(&mut self) {
+        if let Some(next) = self.next() {
+            next.forget_calls();
+        }
+    }
+
     /// The transaction is about to be committed: put out the results that belong to it. Stores write their changes
     /// after that.
     ///
@@ -83,6 +99,8 @@ pub struct Context<'a> {
     pub output: &'a mut dyn Output,
     /// The stores of the task.
     pub stores: &'a mut Stores,
+    /// The calls to the outside that the task has begun.
+    pub calls: &'a mut Calls,
     /// The place of the record that is being processed; at a signal, that of the last record.
     pub place: Place<'a>,
     /// The watermark of this task.

@@ -10,6 +10,8 @@
 
 mod aggregate;
 mod aggregation;
+mod async_map;
+mod calls;
 mod context;
 mod dedup;
 mod detect;
@@ -45,6 +47,8 @@ pub use aggregation::{
     Aggregation, Average, Count, Distinct, Fold, Greatest, Kept, Least, Maybe, NoMerge, Number, Reduce, Sum,
     SumAndCount, Top,
 };
+pub use async_map::{AsyncMap, CallOptions};
+pub use calls::{CallHub, Calls};
 pub use context::{Context, Counters, Expected, Input, Joint, Joints, Operator, Place, Signals};
 pub use dedup::{Dedup, Memory};
 pub use detect::{Detect, DetectSpec};

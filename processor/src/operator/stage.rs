@@ -43,6 +43,8 @@ pub struct Stage {
     joint_order: Vec<(NodeId, usize)>,
     /// Whether a step cares for the order between the inputs of the task.
     orders_inputs: bool,
+    /// Whether a step makes calls to the outside.
+    makes_calls: bool,
 }
 
 /// The head of a chain: takes the records of a batch.
@@ -100,6 +102,18 @@ impl Stage {
     #[must_use]
     pub const fn orders_inputs(&self) -> bool {
         self.orders_inputs
+    }
+
+    /// Whether a step makes calls to the outside.
+    #[must_use]
+    pub const fn makes_calls(&self) -> bool {
+        self.makes_calls
+    }
+
+    /// See [`Signals::forget_calls`].
+    pub fn forget_calls(&mut self) {
+        self.heads.iter_mut().for_each(|(_, head)| head.forget_calls());
+        self.joints.slots.iter_mut().flatten().for_each(|joint| joint.forget_calls());
     }
 
     /// See [`Head::event_time`].
@@ -169,6 +183,11 @@ impl<'t> StageBuilder<'t> {
     /// the order of their event time, as far as it is known.
     pub fn order_inputs(&mut self) {
         self.stage.orders_inputs = true;
+    }
+
+    /// Says that a step makes calls to the outside, which commits wait for.
+    pub fn make_calls(&mut self) {
+        self.stage.makes_calls = true;
     }
 
     /// Adds the operator after a merge at the step `node`. Returns its index.
@@ -248,6 +267,14 @@ impl<K: View, V: View> Signals for Arm<K, V> {
 
     fn tick(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
         (**self).tick(context)
+    }
+
+    fn resume(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        (**self).resume(context)
+    }
+
+    fn forget_calls(&mut self) {
+        (**self).forget_calls();
     }
 
     fn before_commit(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
@@ -331,6 +358,14 @@ impl<K: View, V: View> Signals for Tee<K, V> {
 
     fn tick(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
         self.signal(|arm| arm.tick(context))
+    }
+
+    fn resume(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        self.signal(|arm| arm.resume(context))
+    }
+
+    fn forget_calls(&mut self) {
+        self.arms.iter_mut().for_each(Signals::forget_calls);
     }
 
     fn before_commit(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {

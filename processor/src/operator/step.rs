@@ -84,6 +84,10 @@ impl<N: Signals> Signals for Step<N> {
         self.signal(|next| next.tick(context))
     }
 
+    fn resume(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        self.signal(|next| next.resume(context))
+    }
+
     fn before_commit(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
         self.signal(|next| next.before_commit(context))
     }

@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use kafka_wire::client::{Client, Consumer, GroupMember};
@@ -151,6 +152,7 @@ impl<'s> Wiring<'s> {
 
     async fn work(&mut self) -> Over {
         loop {
+            self.resume_calls().await;
             let is_busy = self.take_records();
             if let Some(over) = self.turn() {
                 return over;
@@ -164,6 +166,7 @@ impl<'s> Wiring<'s> {
                     self.stop_by = Some(now + STOP_TIMEOUT);
                     self.worker.stop();
                 }
+                () = calls_ready(&self.worker), if self.worker.makes_calls() => {}
                 event = self.member.next_event() => self.handle_event(event),
                 ended = ended(&mut self.ending), if self.ending.is_some() => {
                     self.ending = None;
@@ -206,6 +209,15 @@ impl<'s> Wiring<'s> {
             self.process();
         }
         is_busy | self.process_queued()
+    }
+
+    /// Takes the results of calls to the outside.
+    async fn resume_calls(&mut self) {
+        let Self { worker, transaction, client, .. } = self;
+        let Some(transaction) = transaction.as_mut().filter(|_| worker.makes_calls()) else { return };
+        // All calls share one budget of the runtime otherwise, however many they are.
+        let resume = std::future::poll_fn(|_| Poll::Ready(worker.resume_calls(client.now(), transaction)));
+        tokio::task::unconstrained(resume).await;
     }
 
     /// Processes records that wait for those of other inputs. Returns whether there is more to be processed at once.
@@ -416,6 +428,11 @@ impl Restores {
             None => std::future::pending().await,
         }
     }
+}
+
+/// Waits until a call to the outside can go on. Cancel safe.
+async fn calls_ready(worker: &Worker) {
+    std::future::poll_fn(|context| worker.call_hub().poll_ready(context)).await;
 }
 
 /// Waits for the operation on the transaction. Cancel safe.

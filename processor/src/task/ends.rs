@@ -70,12 +70,17 @@ impl Task {
 
     /// Ends an input. When all have ended, advances to the end of the last open window, and repeats that as long as
     /// closing a window opens another one further down the stage.
-    fn end(&mut self, output: &mut dyn Output) -> Result<(), ProcessError> {
+    pub(super) fn end(&mut self, output: &mut dyn Output) -> Result<(), ProcessError> {
         self.is_touched = true;
         if self.state.ended().is_none() {
             return Ok(());
         }
         loop {
+            if self.calls.outstanding > 0 {
+                // Results that have not come out may open further windows.
+                self.ends_later = true;
+                return Ok(());
+            }
             let last = self.stores.iter().filter_map(|(_, store)| store.last_due()).max();
             match last {
                 Some(last) if self.state.time.advance_to(last) => self.watermark_moved(output)?,

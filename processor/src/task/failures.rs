@@ -101,7 +101,8 @@ impl Task {
         let taken = Input { position, is_internal: spec.is_internal, is_counted: head == 0, excluded };
         let place = Place { topic: &self.inputs[input].topic, partition: self.id.partition, offset: position };
         let clock = (self.now, wall(self.wall_at_zero, self.now));
-        let mut context = context(place, clock, &self.state, (&mut self.stores, &mut self.failures), output);
+        let mut context =
+            context(place, clock, &self.state, (&mut self.stores, &mut self.failures, &mut self.calls), output);
         let result = catch(|| self.stage.run(spec.heads[head], records, &taken, &mut context));
         let result = result.unwrap_or_else(|message| {
             let step = String::new();
@@ -127,7 +128,8 @@ impl Task {
         self.failures.begin_signal();
         let place = Place { topic: "", partition: self.id.partition, offset: Offset(-1) };
         let clock = (self.now, wall(self.wall_at_zero, self.now));
-        let mut context = context(place, clock, &self.state, (&mut self.stores, &mut self.failures), output);
+        let mut context =
+            context(place, clock, &self.state, (&mut self.stores, &mut self.failures, &mut self.calls), output);
         let result = catch(|| self.stage.signal(&mut context, signal));
         let result = result.unwrap_or_else(|message| {
             let step = String::new();

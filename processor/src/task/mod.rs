@@ -15,6 +15,7 @@
 //! an undefined state: roll back, or drop it. After an error for which [`Task::take_retry`] is true, the next attempt
 //! leaves out what has failed.
 
+mod calls;
 mod changelogs;
 mod ends;
 mod failures;
@@ -42,7 +43,7 @@ pub use self::sources::SourcePartitions;
 use self::sources::Sources;
 pub use self::status::{HeldBack, Holder, TaskId, TaskStatus};
 use crate::error::{Origin, ProcessError};
-use crate::operator::{Context, Counters, Failures, Joints, Place, Stage, catch};
+use crate::operator::{Calls, Context, Counters, Failures, Joints, Place, Stage, catch};
 use crate::output::{Output, SinkId, StoreId};
 use crate::state::{Clock, Stores, Visit};
 use crate::topology::{SinkKind, SourceKind, SourceSpec, Topology};
@@ -74,6 +75,10 @@ pub struct Task {
     now: Moment,
     is_resumed: bool,
     is_touched: bool,
+    /// The calls to the outside of the open transaction.
+    calls: Calls,
+    /// Whether all inputs have ended, and windows are closed when no call is outstanding.
+    ends_later: bool,
     state: RollbackState,
     /// The state at the last commit.
     committed: RollbackState,
@@ -177,6 +182,8 @@ impl Task {
             now: Moment::ZERO,
             is_resumed: false,
             is_touched: false,
+            calls: Calls::new(Arc::default()),
+            ends_later: false,
             committed: state.clone(),
             state,
         }
@@ -351,6 +358,7 @@ impl Task {
 
     /// Notes that the transaction is committed.
     pub fn committed(&mut self) {
+        debug_assert_eq!(self.calls.outstanding, 0, "a commit waits for calls");
         self.stores.iter_mut().filter(|store| store.is_dirty()).for_each(|store| store.commit());
         self.changelogs.committed();
         self.failures.committed();
@@ -369,6 +377,9 @@ impl Task {
         self.stores.iter_mut().filter(|store| store.is_dirty()).for_each(|store| store.roll_back());
         self.changelogs.rolled_back();
         self.failures.rolled_back();
+        self.stage.forget_calls();
+        self.calls.clear();
+        self.ends_later = false;
         self.state.clone_from(&self.committed);
         self.is_touched = false;
     }
@@ -550,13 +561,14 @@ fn context<'a>(
     place: Place<'a>,
     (now, wall): (Moment, TimestampMs),
     state: &RollbackState,
-    (stores, failures): (&'a mut Stores, &'a mut Failures),
+    (stores, failures, calls): (&'a mut Stores, &'a mut Failures, &'a mut Calls),
     output: &'a mut dyn Output,
 ) -> Context<'a> {
     let (watermark, counters, joints) = (state.time.watermark(), state.counters, Joints::default());
     Context {
         output,
         stores,
+        calls,
         place,
         watermark,
         now,

@@ -130,6 +130,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         wanted.extend(intervals::wanted(emit));
         let stores = graph.stateful((name, &detail), wanted, &[self.node]);
         let node = graph.last();
+        graph.nodes[node.0].emits_at_commits = emit == Emit::OnUpdate;
         drop(graph);
         let spec = LatestSpec {
             name: name.to_owned(),

@@ -64,6 +64,17 @@ pub enum BuildError {
         /// The step.
         name: String,
     },
+    /// An `async_map` that may make no call at all: none outstanding, or no attempt.
+    NoCalls {
+        /// The step.
+        name: String,
+    },
+    /// An `async_map` behind a step that puts out its results when a commit has begun: the calls could not end before
+    /// it.
+    CallsAtCommits {
+        /// The step.
+        name: String,
+    },
     /// A step in which nothing closes is to put out its results on close.
     NeverCloses {
         /// The step.
@@ -128,6 +139,14 @@ impl fmt::Display for BuildError {
             Self::NullableKey { name } => {
                 write!(f, "step `{name}`: its key can be null; use a key serde that has no null, or key_by")
             }
+            Self::NoCalls { name } => {
+                write!(f, "step `{name}`: at least one call must be allowed to be outstanding, and one attempt")
+            }
+            Self::CallsAtCommits { name } => write!(
+                f,
+                "step `{name}`: a step before it puts out results at commits (Emit::OnUpdate), when no call can begin; use \
+                 another way to put them out, or key_by between the two"
+            ),
             Self::NeverCloses { name } => {
                 write!(f, "step `{name}`: without a window nothing closes; let results come out with updates")
             }

@@ -55,6 +55,8 @@ pub(super) struct Node {
     pub(super) is_side: bool,
     /// Whether records after it have another key, without a shuffle.
     pub(super) rekeys: bool,
+    /// Whether it puts out results when a commit has begun.
+    pub(super) emits_at_commits: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -176,6 +178,7 @@ impl Graph {
             may_end: false,
             is_side: false,
             rekeys: false,
+            emits_at_commits: false,
         };
         self.nodes.push(node);
         id
@@ -272,6 +275,11 @@ impl Graph {
     /// Returns whether records have got another key on the way to a step, without a shuffle.
     pub(super) fn is_rekeyed(&self, node: NodeId) -> bool {
         self.steps_before(node).into_iter().any(|node| self.nodes[node.0].rekeys)
+    }
+
+    /// Returns whether records reach a step that are put out when a commit has begun.
+    pub(super) fn gets_results_at_commits(&self, node: NodeId) -> bool {
+        self.steps_before(node).into_iter().any(|node| self.nodes[node.0].emits_at_commits)
     }
 
     /// The topics whose records reach a step without a shuffle in between, in the order of their declaration.

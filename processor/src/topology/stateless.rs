@@ -6,10 +6,10 @@ use std::rc::Rc;
 use kafka_wire::record::HeadersBuf;
 use kafka_wire::types::TimestampMs;
 
-use super::{SinkKind, SinkSpec, Stream};
+use super::{BuildError, SinkKind, SinkSpec, Stream};
 use crate::operator::{
-    ByKey, Chain, FilterMap, FlatMapValues, Junction, MapOrFail, NodeId, Peek, RecordTime, SelectKey, SetHeaders,
-    SetTimestamp, Side, Source, To, ToChosen, TryMap,
+    AsyncMap, ByKey, CallOptions, Chain, FilterMap, FlatMapValues, Junction, MapOrFail, NodeId, Peek, RecordTime,
+    SelectKey, SetHeaders, SetTimestamp, Side, Source, To, ToChosen, TryMap,
 };
 use crate::serde::{Encode, Serde};
 use crate::types::{Owned, Partitions, Reborrow, Rec, View};
@@ -74,6 +74,43 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         let node = self.graph.borrow_mut().stateless("map_or_fail", &[self.node]);
         let step = self.graph.borrow().nodes[node.0].name.clone();
         self.then(node, |previous| MapOrFail { previous, map, step })
+    }
+
+    /// Replaces the value of each record by the result of an asynchronous function of it: a call to a service or to a
+    /// database. `name` is for errors and `describe()`. `options` say whether calls of a key come one after the other,
+    /// how many may be outstanding, how long each may take and how often it is made.
+    ///
+    /// No record is lost or doubled in the output: a commit waits for the calls of its records. The outside sees each
+    /// call at least once, because those of an aborted transaction are made again. After the last attempt the job ends;
+    /// to go on without a result, return a value that says so. Futures are polled on the worker's thread, in its Tokio
+    /// runtime, and must not block.
+    pub fn async_map<A, B, E, F, R>(
+        self,
+        name: &str,
+        options: CallOptions,
+        call: F,
+    ) -> Stream<KS, AsyncMap<Junction<C>, KS, F>>
+    where
+        C: Chain<Value = Owned<A>>,
+        A: Clone + Send + 'static,
+        B: 'static,
+        E: std::fmt::Display + 'static,
+        F: FnMut(A) -> R + Clone + Send + Sync + 'static,
+        R: Future<Output = Result<B, E>> + Send + 'static,
+    {
+        let mut graph = self.graph.borrow_mut();
+        let node = graph.stateless("async_map", &[self.node]);
+        name.clone_into(&mut graph.nodes[node.0].name);
+        graph.nodes[node.0].detail = options.describe();
+        if !options.is_valid() {
+            graph.errors.push(BuildError::NoCalls { name: name.to_owned() });
+        }
+        if graph.gets_results_at_commits(node) {
+            graph.errors.push(BuildError::CallsAtCommits { name: name.to_owned() });
+        }
+        drop(graph);
+        let (name, key_serde) = (name.to_owned(), self.key_serde.clone());
+        self.then(node, |previous| AsyncMap { previous, name, key_serde, options, call })
     }
 
     /// Looks at each record and passes it on unchanged.

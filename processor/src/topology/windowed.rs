@@ -184,6 +184,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>, W: Windowing> WindowedBy<KS, C, W> {
         wanted.extend(intervals::wanted(emit));
         let stores = graph.stateful((name, &detail), wanted, &[stream.node]);
         let node = graph.last();
+        graph.nodes[node.0].emits_at_commits = emit == Emit::OnUpdate;
         drop(graph);
         let side = stream.side(node, "late");
         let spec = AggregateSpec {

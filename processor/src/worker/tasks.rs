@@ -6,6 +6,7 @@ use kafka_wire::cluster::TopicPartition;
 
 use super::end::Fatal;
 use super::held::Held;
+use crate::operator::Calls;
 use crate::task::TaskId;
 use crate::topology::Topology;
 
@@ -50,6 +51,8 @@ pub(super) struct Tasks {
     lagging: usize,
     /// Number of tasks whose steps care for the order between inputs.
     ordered: usize,
+    /// Number of tasks that make calls to the outside.
+    calling: usize,
 }
 
 impl Tasks {
@@ -61,6 +64,7 @@ impl Tasks {
             self.by_changelog.insert(changelog.clone(), held.id);
         }
         self.ordered += usize::from(held.orders_inputs());
+        self.calling += usize::from(held.task.makes_calls());
         self.held.insert(held.id, held);
     }
 
@@ -69,6 +73,7 @@ impl Tasks {
         self.by_changelog.retain(|_, task| *task != id);
         let held = self.held.remove(&id)?;
         self.ordered -= usize::from(held.orders_inputs());
+        self.calling -= usize::from(held.task.makes_calls());
         self.lagging -= held.progress().filter(|input| input.lag.is_some_and(|lag| lag > 0)).count();
         Some(held)
     }
@@ -109,6 +114,17 @@ impl Tasks {
     /// Whether there are tasks whose steps care for the order between inputs.
     pub(super) const fn orders_inputs(&self) -> bool {
         self.ordered > 0
+    }
+
+    /// Whether there are tasks that make calls to the outside.
+    pub(super) const fn makes_calls(&self) -> bool {
+        self.calling > 0
+    }
+
+    /// The calls to the outside of each task that has any outstanding.
+    pub(super) fn calls(&self) -> impl Iterator<Item = &Calls> {
+        let calling = self.held.values().filter(|_| self.makes_calls());
+        calling.map(|held| held.task.calls()).filter(|calls| calls.outstanding > 0)
     }
 
     /// The restored tasks whose steps care for the order between inputs.

@@ -3,13 +3,17 @@
 mod ordered;
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use kafka_wire::types::TimestampMs;
 
 use super::*;
 use crate::cep::{Pattern, Skip};
-use crate::operator::{Emit, Process, Scope, TimelineState};
+use crate::driver::TestClock;
+use crate::operator::{CallOptions, Emit, Process, Scope, TimelineState};
 use crate::serde::{U64, Utf8};
 use crate::state::Clock;
 use crate::topology::Topology;
@@ -43,6 +47,8 @@ enum Job {
     Join,
     /// Counts the pairs of neighbours in time that a word makes, each occurrence in one pair at most.
     Pattern,
+    /// Counts each word in each window, after a call to the outside.
+    Calls,
     /// Counts each word, then sums the counts of each window downstream of another shuffle.
     TwoStage,
 }
@@ -61,7 +67,7 @@ fn millis(millis: i64) -> Duration {
     Duration::from_millis(millis.try_into().expect("not negative"))
 }
 
-fn topology(kind: Job, watermark: Watermark) -> Topology {
+fn topology(kind: Job, watermark: Watermark, clock: &TestClock) -> Topology {
     let mut job = Topology::builder("job");
     if kind == Job::Failing {
         job.dead_letters("dead");
@@ -114,6 +120,17 @@ fn topology(kind: Job, watermark: Watermark) -> Topology {
             .changes()
             .filter_map(|word| word.value.new.filter(|new| word.value.old.is_none_or(|old| old < *new)))
             .map(|word| format!("0 {}", word.value))
+            .to("out", Utf8, Utf8),
+        Job::Calls => words
+            .map(|_| ())
+            .async_map(
+                "calls",
+                CallOptions::ordered_by_key(4).timeout(millis(80)).attempts(50, millis(5)),
+                calls(clock),
+            )
+            .window(Tumbling::of(10 * SECOND))
+            .count("counts", Emit::OnClose)
+            .map(|word| format!("{} {}", word.window.start, word.value))
             .to("out", Utf8, Utf8),
         Job::Join => {
             let left = words.map(|_| 1_u64);
@@ -170,13 +187,31 @@ impl Process<Utf8, ()> for Tally {
     }
 }
 
+/// Calls that take a while, fail, or do not end.
+fn calls(clock: &TestClock) -> impl FnMut(()) -> Call + Clone + Send + Sync + 'static {
+    let (clock, made) = (clock.clone(), Arc::new(AtomicU64::new(0)));
+    move |()| {
+        let (clock, number) = (clock.clone(), made.fetch_add(1, Ordering::Relaxed));
+        Box::pin(async move {
+            match number % 13 {
+                3 => return Err("refused"),
+                5 => clock.sleep(100 * SECOND).await,
+                _ => clock.sleep(millis((number % 40).cast_signed())).await,
+            }
+            Ok(())
+        })
+    }
+}
+
+type Call = Pin<Box<dyn Future<Output = Result<(), &'static str>> + Send>>;
+
 /// The counts that must come out for a word that occurs at these times, by the start of the window.
 fn model(job: Job, times: &[i64]) -> BTreeMap<i64, u64> {
     let mut counts = BTreeMap::new();
     let mut last = None;
     for time in times {
         match job {
-            Job::WordCount(_) | Job::TwoStage | Job::Process => {
+            Job::WordCount(_) | Job::TwoStage | Job::Process | Job::Calls => {
                 *counts.entry(time.div_euclid(10_000) * 10_000).or_default() += 1
             }
             Job::Sliding(_) => {
@@ -230,7 +265,10 @@ impl Run {
         // line in another's log.
         let idle_after = Duration::from_millis(rng.below(1_000));
         let watermark = if seed.is_multiple_of(3) { disorder.never_idle() } else { disorder.idle_after(idle_after) };
-        let mut driver = TestDriver::with_partitions(topology(job, watermark), &[("lines", 3), ("out", 2)]);
+        let clock = TestClock::default();
+        let topology = topology(job, watermark, &clock);
+        let mut driver = TestDriver::with_partitions(topology, &[("lines", 3), ("out", 2)]);
+        driver.use_clock(&clock);
         for _ in 0..rng.below(3) {
             driver.add_worker();
         }
@@ -320,7 +358,7 @@ impl Run {
                     !matches!(emit, Emit::OnClose | Emit::AtEnd) && earlier < count
                 }
                 Job::Table | Job::Join | Job::Pattern | Job::Failing | Job::Thirds => earlier < count,
-                Job::Sessions | Job::TwoStage | Job::Process => false,
+                Job::Sessions | Job::TwoStage | Job::Process | Job::Calls => false,
             };
             assert!(earlier.is_none_or(may_follow), "{record:?} after {earlier:?}; {}", self.replay());
         }
@@ -401,6 +439,11 @@ fn under_random_schedules_tables_and_joins_lose_nothing() {
 #[test]
 fn under_random_schedules_patterns_are_what_their_times_say() {
     check_all(70_000, 300, &[Job::Pattern]);
+}
+
+#[test]
+fn under_random_schedules_results_of_calls_come_once() {
+    check_all(80_000, 300, &[Job::Calls]);
 }
 
 #[test]

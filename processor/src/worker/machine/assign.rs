@@ -134,6 +134,7 @@ impl Worker {
         let Found { claim, partition_counts, positions, changelogs } = found;
         let mut task = Task::new(&self.topology, claim.id, &partition_counts);
         task.set_wall_clock(self.settings.wall_at_zero);
+        task.set_call_hub(&self.call_hub);
         debug_assert_eq!(task.inputs(), claim.inputs, "a task reads what the group gave for it");
         let had_offset = positions.iter().any(|(_, is_committed)| *is_committed);
         let place = |(input, (place, _)): (TopicPartition, (Place, bool))| {

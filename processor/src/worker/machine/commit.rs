@@ -50,6 +50,9 @@ impl Worker {
         if let Some(ends) = self.source_ends.take() {
             self.pass_idle(now, &ends, outbox);
         }
+        if self.is_draining {
+            self.begin_preparing(now, outbox);
+        }
         if self.preparing.is_some() {
             self.prepare(outbox);
         }
@@ -139,7 +142,12 @@ impl Worker {
         }
     }
 
+    /// Begins to prepare the commit, once all calls to the outside have ended that its records have begun.
     fn begin_preparing(&mut self, now: Moment, outbox: &mut dyn Outbox) {
+        self.is_draining = self.tasks.calls().next().is_some();
+        if self.is_draining {
+            return;
+        }
         self.committing = self.choose_committing(now);
         self.committing_since = now;
         self.preparing = Some(0);
@@ -155,9 +163,10 @@ impl Worker {
         self.abandon();
     }
 
-    /// Aborts the transaction, between two batches or while the tasks put out the results for a commit.
+    /// Aborts the transaction, between two batches, or while a commit waits for calls or the tasks put out its results.
     pub(super) fn abandon(&mut self) {
-        if self.preparing.take().is_some() {
+        let is_draining = std::mem::take(&mut self.is_draining);
+        if self.preparing.take().is_some() || is_draining {
             self.commit.handle(Outcome::MustAbort);
         } else {
             self.commit.request_abort();

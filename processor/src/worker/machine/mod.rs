@@ -1,6 +1,7 @@
 //! The machine itself: its inputs and outputs, and the interplay of a worker's parts.
 
 mod assign;
+mod calling;
 mod commit;
 mod inputs;
 mod marks;
@@ -28,6 +29,7 @@ use super::outbox::Outbox;
 use super::takeover::{ForeignOffsets, Takeover};
 use super::tasks::Tasks;
 use crate::commit::{CommitMachine, CommitPolicy};
+use crate::operator::CallHub;
 use crate::task::{SourcePartitions, Task, TaskId, TaskStatus};
 use crate::topology::Topology;
 
@@ -81,6 +83,9 @@ pub struct Worker {
     is_looking: bool,
     /// The ends of sources that were looked up, but not passed to the tasks yet.
     source_ends: Option<BTreeMap<SourcePartitions, Offset>>,
+    call_hub: Arc<CallHub>,
+    /// Whether a commit waits for the end of calls to the outside.
+    is_draining: bool,
     /// While the tasks put out the results for a commit: index of the next one in `committing`.
     preparing: Option<usize>,
     /// The operation on the transaction in progress: no records are taken meanwhile.
@@ -123,6 +128,8 @@ impl Worker {
             marks: Marks::default(),
             is_looking: false,
             source_ends: None,
+            call_hub: Arc::default(),
+            is_draining: false,
             preparing: None,
             transaction_operation: None,
             last_operation: 0,
@@ -162,6 +169,7 @@ impl Worker {
             && !self.is_stopping
             && self.membership.phase == Phase::Assigned
             && self.commit.accepts_work()
+            && self.tasks.calls().all(|calls| calls.waiting == 0)
     }
 
     /// Does what is due: ticks of tasks, the steps of a commit, the end of the worker. Call it while
@@ -188,7 +196,9 @@ impl Worker {
     #[must_use]
     pub fn next_timeout(&self) -> Moment {
         let commit = self.commit.next_timeout().into_iter().chain(self.marks.next_timeout());
-        commit.chain(self.queue_timeout).filter(|_| self.accepts_records()).fold(self.next_tick, Moment::min)
+        let commit = commit.chain(self.queue_timeout).filter(|_| self.accepts_records());
+        let calls = self.tasks.calls().filter_map(|calls| calls.next_timeout);
+        commit.chain(calls).fold(self.next_tick, Moment::min)
     }
 
     /// Handles the completion of an operation; ignores it if nobody waits for it any more.

@@ -1,0 +1,205 @@
+//! Calls to the outside under the test driver: order, bounds, timeouts, repetition, time, crashes.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use processor::driver::{CommitPoint, TestClock, TestDriver};
+use processor::error::ProcessError;
+use processor::{CallOptions, Emit, Text, Topology, Tumbling, U64, Utf8, Watermark};
+
+const fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// The outside: each call takes as many ms as the value says behind its colon, and fails as often as it says behind a
+/// second one.
+#[derive(Clone, Default)]
+struct Outside {
+    clock: TestClock,
+    seen: Arc<Mutex<Seen>>,
+}
+
+#[derive(Default)]
+struct Seen {
+    /// The calls that have begun, in order.
+    begun: Vec<String>,
+    calls: BTreeMap<String, u64>,
+    running: usize,
+    running_max: usize,
+}
+
+impl Outside {
+    async fn call(self, value: String) -> Result<String, String> {
+        let mut parts = value.split(':').map(str::to_owned);
+        let name = parts.next().unwrap_or_default();
+        let number = |part: Option<String>| part.and_then(|part| part.parse().ok()).unwrap_or(0);
+        let (takes, failures) = (number(parts.next()), number(parts.next()));
+        let made = {
+            let mut seen = self.seen.lock().expect("no panic");
+            seen.begun.push(name.clone());
+            seen.running += 1;
+            seen.running_max = seen.running_max.max(seen.running);
+            let made = seen.calls.entry(name.clone()).or_default();
+            *made += 1;
+            *made
+        };
+        if takes > 0 {
+            self.clock.sleep(millis(takes)).await;
+        }
+        self.seen.lock().expect("no panic").running -= 1;
+        if made <= failures { Err("out of order".to_owned()) } else { Ok(name) }
+    }
+
+    fn seen<T>(&self, look: impl FnOnce(&Seen) -> T) -> T {
+        look(&self.seen.lock().expect("no panic"))
+    }
+}
+
+fn driver(options: CallOptions) -> (TestDriver, Outside) {
+    let outside = Outside::default();
+    let mut job = Topology::builder("app");
+    let of_job = outside.clone();
+    job.keyed_stream("in", Utf8, Utf8)
+        .map(|record| record.value.to_owned())
+        .async_map("ask", options, move |value| of_job.clone().call(value))
+        .to("out", Utf8, Utf8);
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    driver.use_clock(&outside.clock);
+    (driver, outside)
+}
+
+fn out(driver: &TestDriver) -> Vec<String> {
+    driver.read("out").iter().map(|record| format!("{} {}", record.key_str(), record.value_str())).collect()
+}
+
+fn write(driver: &mut TestDriver, records: &[(&str, &str)]) {
+    records.iter().for_each(|(key, value)| driver.write_partition("in", 0, Some(key), value, 0));
+    driver.run();
+}
+
+#[test]
+fn results_of_a_key_come_in_the_order_of_its_records() {
+    let (mut driver, outside) = driver(CallOptions::ordered_by_key(10));
+    write(&mut driver, &[("a", "1:50"), ("b", "2:20"), ("a", "3:5"), ("b", "4:5"), ("c", "5:1")]);
+    assert_eq!(outside.seen(|seen| seen.begun.clone()), ["1", "2", "5"], "calls of a key wait for each other");
+    driver.advance_wall(millis(200));
+    assert_eq!(out(&driver), ["c 5", "b 2", "b 4", "a 1", "a 3"]);
+}
+
+#[test]
+fn without_order_results_come_as_they_come_and_calls_are_bounded() {
+    let (mut driver, outside) = driver(CallOptions::unordered(2));
+    write(&mut driver, &[("a", "1:50"), ("a", "2:20"), ("a", "3:5"), ("a", "4"), ("a", "5:100")]);
+    driver.advance_wall(millis(300));
+    assert_eq!(out(&driver), ["a 2", "a 3", "a 4", "a 1", "a 5"]);
+    assert_eq!(outside.seen(|seen| seen.running_max), 2);
+}
+
+#[test]
+fn nothing_is_committed_before_the_calls_of_its_records_have_ended() {
+    let (mut driver, outside) = driver(CallOptions::ordered_by_key(10));
+    write(&mut driver, &[("a", "1:500"), ("b", "2:1")]);
+    driver.commit();
+    driver.advance_wall(millis(400));
+    assert_eq!((out(&driver).len(), driver.commit_count()), (0, 0), "the first call is outstanding");
+    driver.crash();
+    driver.advance_wall(millis(600));
+    assert_eq!(out(&driver), ["b 2", "a 1"]);
+    assert_eq!(outside.seen(|seen| seen.calls["1"]), 2, "the call was made again");
+}
+
+#[test]
+fn calls_are_made_again_after_aborts_and_crashes_and_results_come_once() {
+    let (mut driver, _) = driver(CallOptions::ordered_by_key(3));
+    for round in 0..5 {
+        let records: Vec<_> =
+            (0..6).map(|number| (format!("k{}", number % 2), format!("{round}{number}:{number}"))).collect();
+        write(&mut driver, &records.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect::<Vec<_>>());
+        match round {
+            1 => driver.lose_answer(false),
+            2 => driver.lose_answer(true),
+            3 => driver.crash_at(CommitPoint::AfterFlush),
+            _ => {}
+        }
+        driver.commit();
+        driver.advance_wall(millis(200));
+    }
+    let (mut of_even, mut of_odd) = (Vec::new(), Vec::new());
+    for round in 0..5 {
+        of_even.extend([0, 2, 4].map(|number| format!("k0 {round}{number}")));
+        of_odd.extend([1, 3, 5].map(|number| format!("k1 {round}{number}")));
+    }
+    let found = out(&driver);
+    let of = |key: &str| found.iter().filter(|line| line.starts_with(key)).cloned().collect::<Vec<_>>();
+    assert_eq!((of("k0"), of("k1")), (of_even, of_odd));
+}
+
+#[test]
+fn a_call_that_fails_or_takes_too_long_is_repeated() {
+    let options = CallOptions::ordered_by_key(10).timeout(millis(100)).attempts(3, millis(20));
+    let (mut driver, outside) = driver(options);
+    write(&mut driver, &[("a", "1:10:2"), ("a", "2:1"), ("b", "3:1:1")]);
+    driver.advance_wall(millis(300));
+    assert_eq!(out(&driver), ["b 3", "a 1", "a 2"], "the key waits for its first record");
+    assert_eq!(outside.seen(|seen| seen.calls["1"]), 3);
+    write(&mut driver, &[("a", "4:5000")]);
+    driver.advance_wall(millis(1_000));
+    assert_eq!(outside.seen(|seen| seen.calls["4"]), 3);
+    let failure = driver.failure().expect("it has failed as often as it may").clone();
+    let cause = "no answer within 100 ms".to_owned();
+    assert_eq!(failure, ProcessError::CallFailed { step: "ask".to_owned(), attempts: 3, cause });
+    assert_eq!(out(&driver).len(), 3, "nothing of that transaction is out");
+}
+
+#[test]
+fn event_time_waits_for_calls_and_so_does_the_end_of_a_run() {
+    let clock = TestClock::default();
+    let mut job = Topology::builder("app");
+    let of_job = clock.clone();
+    job.keyed_stream("in", Utf8, U64)
+        .watermark(Watermark::default())
+        .async_map("wait", CallOptions::unordered(100), move |takes: u64| {
+            let clock = of_job.clone();
+            async move {
+                clock.sleep(millis(takes)).await;
+                Ok::<_, String>(takes)
+            }
+        })
+        .window(Tumbling::of(millis(10)))
+        .count("counts", Emit::OnClose)
+        .map(|count| format!("{} {}", count.window.start, count.value))
+        .to("out", Utf8, Text);
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    driver.use_clock(&clock);
+    let put = |driver: &mut TestDriver, takes: u64, at: i64| {
+        let route = processor::output::Route::ByKey;
+        driver.pipe_to("in", route, Some(b"k"), Some(&takes.to_be_bytes()), at);
+    };
+    put(&mut driver, 300, 1);
+    put(&mut driver, 100, 2);
+    // The watermark reaches the end of the first window while both calls are outstanding.
+    put(&mut driver, 1, 15);
+    driver.advance_wall(millis(500));
+    assert_eq!(out(&driver), ["k 0 2"]);
+    put(&mut driver, 200, 16);
+    driver.end_of_input();
+    assert!(!driver.is_finished(), "a call is outstanding");
+    driver.advance_wall(millis(400));
+    driver.settle();
+    assert!(driver.is_finished());
+    assert_eq!(out(&driver), ["k 0 2", "k 10 2"]);
+    assert_eq!(driver.status()[0].1.counters.late, 0);
+}
+
+#[test]
+fn a_call_cannot_begin_when_a_commit_has_begun() {
+    let mut job = Topology::builder("app");
+    job.keyed_stream("in", Utf8, Utf8)
+        .count("counts", Emit::OnUpdate)
+        .async_map("ask", CallOptions::unordered(0), |count: u64| async move { Ok::<_, String>(count) })
+        .to("out", Utf8, U64);
+    let errors = job.build().err().expect("two errors").to_string();
+    assert!(errors.contains("step `ask`: a step before it puts out results at commits"), "{errors}");
+    assert!(errors.contains("step `ask`: at least one call must be allowed"), "{errors}");
+}
