@@ -8,7 +8,6 @@
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::Poll;
 use std::time::Duration;
 
 use kafka_wire::client::{Client, Consumer, GroupMember};
@@ -216,8 +215,7 @@ impl<'s> Wiring<'s> {
         let Self { worker, transaction, client, .. } = self;
         let Some(transaction) = transaction.as_mut().filter(|_| worker.makes_calls()) else { return };
         // All calls share one budget of the runtime otherwise, however many they are.
-        let resume = std::future::poll_fn(|_| Poll::Ready(worker.resume_calls(client.now(), transaction)));
-        tokio::task::unconstrained(resume).await;
+        tokio::task::unconstrained(async { worker.resume_calls(client.now(), transaction) }).await;
     }
 
     /// Processes records that wait for those of other inputs. Returns whether there is more to be processed at once.
