@@ -9,8 +9,8 @@ use conformance::reader::{create_topic, read_to_end, until_stable};
 use conformance::writer::write;
 use conformance::{TestBroker, on_every_broker, within};
 use kafka_wire::client::{
-    AssignmentChange, Assignor, Client, ClientConfig, GroupConsumer, GroupConsumerBuilder, GroupOffsets, Polled,
-    Producer, ResetPolicy,
+    AssignmentChange, Assignor, Client, ClientConfig, GroupConsumer, GroupConsumerBuilder, GroupOffsets, GroupProtocol,
+    Polled, Producer, ResetPolicy,
 };
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::consumer::IsolationLevel;
@@ -25,13 +25,20 @@ const WAIT: Duration = Duration::from_secs(120);
 
 async fn records_are_carried_over_once_through_aborts_and_rebalances(broker: TestBroker) {
     let client = Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker listens");
-    for assignor in [Assignor::Range, Assignor::CooperativeSticky] {
+    let protocols = [
+        (GroupProtocol::Classic, Assignor::Range),
+        (GroupProtocol::Classic, Assignor::CooperativeSticky),
+        // The broker assigns.
+        (GroupProtocol::Consumer, Assignor::Range),
+    ];
+    for (protocol, assignor) in protocols {
         let (input, output) = (broker.unique("in"), broker.unique("out"));
         create_topic(&client, &input, PARTITIONS).await;
         create_topic(&client, &output, 2).await;
         fill(&client, &input).await;
         let builder = GroupConsumer::builder(broker.unique("g"))
             .topics([input.clone()])
+            .group_protocol(protocol)
             .assignors([assignor])
             .auto_offset_reset(ResetPolicy::Earliest)
             .session_timeout(Duration::from_secs(10), Duration::from_millis(100))

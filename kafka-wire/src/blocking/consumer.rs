@@ -174,4 +174,14 @@ impl GroupConsumer {
         let Self { runtime, consumer } = self;
         runtime.block_on(consumer.close())
     }
+
+    /// As [`close`](Self::close), but the partitions of a static member wait for the process that comes back.
+    ///
+    /// # Errors
+    /// As for [`client::GroupConsumer::close_to_return`].
+    #[track_caller]
+    pub fn close_to_return(self) -> Result<(), OffsetCommitError> {
+        let Self { runtime, consumer } = self;
+        runtime.block_on(consumer.close_to_return())
+    }
 }
