@@ -11,11 +11,18 @@ use kafka_wire::wire::Str;
 
 use super::{Log, WAIT, connect, new_group};
 
+/// Sends a heartbeat, again while the group has no coordinator yet.
 async fn heartbeat(client: &Client, request: ConsumerGroupHeartbeatRequest) -> ConsumerGroupHeartbeatResponse {
-    let coordinator = client.coordinator(CoordinatorKind::Group, &request.group_id).await.expect("there is one");
-    let options = CallOptions::default();
-    let answer = client.request(Node::Broker(coordinator), Lane::General, request, options).await;
-    answer.expect("the broker answers")
+    let group_id = request.group_id.clone();
+    let ask = || async {
+        let coordinator = client.coordinator(CoordinatorKind::Group, &group_id).await.expect("there is one");
+        let options = CallOptions::default();
+        let answer = client.request(Node::Broker(coordinator), Lane::General, request.clone(), options).await;
+        let answer = answer.expect("the broker answers");
+        client.forget_coordinator(CoordinatorKind::Group, &group_id);
+        (!ErrorCode(answer.error_code).is_retriable()).then_some(answer)
+    };
+    eventually("an answer of the coordinator", WAIT, ask).await
 }
 
 pub(super) async fn what_is_no_heartbeat_is_refused(broker: TestBroker) {
@@ -91,8 +98,9 @@ pub(super) async fn a_group_is_described_with_its_members(broker: TestBroker) {
         builder.instance_id("i").rack("west").remote_assignor("range").build(client.clone()).await.expect("a list");
     log.poll_until("all partitions", &mut consumer, |log| log.owned.len() == 2).await;
     let group_id = Str::from(group);
-    let coordinator = client.coordinator(CoordinatorKind::Group, &group_id).await.expect("there is one");
     let describe = || async {
+        client.forget_coordinator(CoordinatorKind::Group, &group_id);
+        let coordinator = client.coordinator(CoordinatorKind::Group, &group_id).await.expect("there is one");
         let group_ids = vec![group_id.clone(), Str::from_static("missing")];
         let request = ConsumerGroupDescribeRequest { group_ids, ..Default::default() };
         let options = CallOptions::default();
