@@ -26,7 +26,7 @@ impl Process<Owned<u64>, Owned<u64>> for Alarm {
 
     fn timer(&mut self, key: &u64, _: Clock, at: TimestampMs, scope: &mut Scope<'_, Owned<u64>, u64>) {
         // A key in a thousand, so that the work is seen.
-        if key % 1_000 == 0 {
+        if key.is_multiple_of(1_000) {
             scope.emit(at.0 as u64);
         }
     }
