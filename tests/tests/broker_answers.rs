@@ -337,9 +337,9 @@ async fn the_broker_tells_its_settings(broker: TestBroker) {
 async fn groups_loggers_and_metrics_have_settings(broker: TestBroker) {
     let client = connect(&broker).await;
     let group = describe(&client, 32, "some-group", None).await;
-    let timeout = setting(&group, "consumer.session.timeout.ms");
+    let timeout = setting(&group, "share.session.timeout.ms");
     assert_eq!((timeout.value.as_deref(), timeout.config_source, timeout.config_type), (Some("45000"), 5, 3));
-    assert_eq!(synonyms(timeout), [("group.consumer.session.timeout.ms", Some("45000"), 5)]);
+    assert_eq!(synonyms(timeout), [("group.share.session.timeout.ms", Some("45000"), 5)]);
     assert!((17..=21).contains(&group.len()), "{} settings", group.len());
     let metrics = describe(&client, 16, "some-subscription", None).await;
     assert_eq!(setting(&metrics, "interval.ms").value.as_deref(), Some("300000"));

@@ -1,6 +1,8 @@
 //! Leaders, replicas, directories and the quorum, as far as one node has them.
 
-use conformance::{TestBroker, on_both_brokers};
+use std::time::Duration;
+
+use conformance::{TestBroker, eventually, on_both_brokers};
 use kafka_wire::protocol::ErrorCode;
 use kafka_wire::protocol::alter_partition_reassignments::{
     AlterPartitionReassignmentsRequest, ReassignablePartition, ReassignableTopic,
@@ -28,6 +30,7 @@ on_both_brokers!(
     topics_are_described_in_pages,
 );
 
+const WAIT: Duration = Duration::from_secs(30);
 const MISSING: ErrorCode = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
 
 async fn epochs_have_ends(broker: TestBroker) {
@@ -44,7 +47,12 @@ async fn epochs_have_ends(broker: TestBroker) {
         assert_eq!((&response.topics[0].topic, found.partition), (topic, partition));
         (ErrorCode(found.error_code), found.leader_epoch, found.end_offset)
     };
-    assert_eq!(find(&topic, 0, -1, 0).await, (NONE, 0, 0), "an empty log");
+    // The broker takes the lead some time after the topic was created.
+    let led = || async {
+        let found = find(&topic, 0, -1, 0).await;
+        (found.0 != ErrorCode::NOT_LEADER_OR_FOLLOWER).then_some(found)
+    };
+    assert_eq!(eventually("the leader", WAIT, led).await, (NONE, 0, 0), "an empty log");
     wire.write(&topic).await;
     assert_eq!(find(&topic, 0, -1, 0).await, (NONE, 0, 3));
     assert_eq!(find(&topic, 0, 0, 0).await, (NONE, 0, 3), "with the epoch of the leader");
