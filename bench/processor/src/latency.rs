@@ -65,8 +65,8 @@ impl Load {
     /// Measures, and prints the results.
     pub(crate) async fn measure(&self) -> Result<bool, Box<dyn Error>> {
         // With a larger young generation the broker's garbage collections do not dominate the slowest results.
-        let transaction_version = self.transaction_version;
-        let config = RealConfig { heap_mib: 3_072, is_for_load: true, transaction_version, ..RealConfig::default() };
+        let config =
+            RealConfig { heap_mib: 3_072, transaction_version: self.transaction_version, ..RealConfig::default() };
         let kafka = RealKafka::start(config).await?;
         let broker = Process(broker_id(&kafka)?);
         let client = Client::connect(ClientConfig::new(kafka.bootstrap())).await?;

@@ -16,9 +16,6 @@ pub struct RealConfig {
     pub properties: Vec<(String, String)>,
     /// Heap of the JVM in MiB; from 96 on it survives any load of the suites.
     pub heap_mib: u32,
-    /// Whether the node works long and much, as in a measurement: the JVM then uses its second compiler, too, which
-    /// makes the start slower and the rest faster, and two thirds of the heap for young objects.
-    pub is_for_load: bool,
 }
 
 impl Default for RealConfig {
@@ -29,7 +26,6 @@ impl Default for RealConfig {
             advertised_address: None,
             properties: Vec::new(),
             heap_mib: 192,
-            is_for_load: false,
         }
     }
 }

@@ -45,18 +45,8 @@ impl Home {
 
     /// A command for a JVM for short or light work, with the class path and the logging of this version.
     pub(super) fn java(&self, heap_mib: u32) -> Command {
-        self.java_with(heap_mib, &["-XX:TieredStopAtLevel=1".to_owned()])
-    }
-
-    /// The same for one that works long and much.
-    pub(super) fn java_for_load(&self, heap_mib: u32) -> Command {
-        self.java_with(heap_mib, &[format!("-Xmn{}m", heap_mib / 3 * 2)])
-    }
-
-    fn java_with(&self, heap_mib: u32, options: &[String]) -> Command {
         let mut java = Command::new("java");
-        java.args([&format!("-Xmx{heap_mib}m"), "-XX:+UseSerialGC"])
-            .args(options)
+        java.args([&format!("-Xmx{heap_mib}m"), "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
             .arg(format!("-Dlog4j2.configurationFile={}", self.log_config().display()))
             .args(["-cp", &self.class_path()]);
         java

@@ -108,8 +108,7 @@ impl Starting {
         let properties = directory.join("server.properties");
         write(&properties, &properties::of_server(config, place, &data))?;
 
-        let RealConfig { heap_mib, is_for_load, .. } = *config;
-        let mut java = if is_for_load { home.java_for_load(heap_mib) } else { home.java(heap_mib) };
+        let mut java = home.java(config.heap_mib);
         java.args(["-Dlog.level=INFO", "kafka.Kafka"]).arg(&properties);
         let mut broker = spawn(&java, Some(&directory))?;
         let stderr = broker.take_stderr().expect("nobody has taken it yet");
