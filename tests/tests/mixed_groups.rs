@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use conformance::foreign::{confluent, java};
 use conformance::reader::create_topic;
 use conformance::writer::write;
@@ -16,7 +17,8 @@ use kafka_wire::client::{
     AssignmentChange, Assignor, CallOptions, Client, ClientConfig, GroupConsumer, Lane, Node, Polled, ResetPolicy,
 };
 use kafka_wire::cluster::{CoordinatorKind, TopicPartition};
-use kafka_wire::protocol::describe_groups::DescribeGroupsRequest;
+use kafka_wire::group::blob::decode_assignment;
+use kafka_wire::protocol::describe_groups::{DescribeGroupsRequest, DescribedGroup};
 use kafka_wire::types::PartitionId;
 use kafka_wire::wire::Str;
 use tokio::sync::oneshot;
@@ -108,6 +110,8 @@ impl Group {
         let ours = ours.expect("it is one of three");
         let has_its_share = || async { (ours.partitions() == 2).then_some(()) };
         eventually("our share", Duration::from_secs(60), has_its_share).await;
+        // A client that has its records and ends while the others still join cannot commit, and they read them again.
+        self.until_shared().await;
         for index in 0..PARTITIONS {
             let numbers: Vec<String> = (index..RECORDS).step_by(6).map(|number| number.to_string()).collect();
             let numbers: Vec<&str> = numbers.iter().map(String::as_str).collect();
@@ -130,16 +134,33 @@ impl Group {
 
     /// Waits until the group has this many members and has finished rebalancing.
     async fn until_stable(&self, members: usize) {
-        let stable = || async {
-            let coordinator = self.client.coordinator(CoordinatorKind::Group, &self.id).await.ok()?;
-            let groups = vec![Str::from(self.id.as_str())];
-            let request = DescribeGroupsRequest { groups, ..Default::default() };
-            let options = CallOptions::default();
-            let answer = self.client.request(Node::Broker(coordinator), Lane::General, request, options).await.ok()?;
-            let group = answer.groups.first()?;
-            (&*group.group_state == "Stable" && group.members.len() == members).then_some(())
-        };
+        let stable = || async { (self.stable().await?.members.len() == members).then_some(()) };
         eventually("a stable group", Duration::from_secs(90), stable).await;
+    }
+
+    /// Waits until the group has finished rebalancing and every partition has an owner: cooperative members give back
+    /// in one rebalance what another gets in the next.
+    async fn until_shared(&self) {
+        let count = |assignment: Bytes| {
+            let topics = decode_assignment(assignment).expect("an assignment").assigned_partitions;
+            topics.iter().map(|topic| topic.partitions.len()).sum::<usize>()
+        };
+        let shared = || async {
+            let members = self.stable().await?.members;
+            let owned: usize = members.into_iter().map(|member| count(member.member_assignment)).sum();
+            (owned == usize::try_from(PARTITIONS).expect("few")).then_some(())
+        };
+        eventually("all partitions to have owners", Duration::from_secs(90), shared).await;
+    }
+
+    /// The group, unless it is rebalancing.
+    async fn stable(&self) -> Option<DescribedGroup> {
+        let coordinator = self.client.coordinator(CoordinatorKind::Group, &self.id).await.ok()?;
+        let groups = vec![Str::from(self.id.as_str())];
+        let request = DescribeGroupsRequest { groups, ..Default::default() };
+        let options = CallOptions::default();
+        let mut answer = self.client.request(Node::Broker(coordinator), Lane::General, request, options).await.ok()?;
+        answer.groups.pop().filter(|group| &*group.group_state == "Stable")
     }
 
     async fn java(self) -> Option<String> {
