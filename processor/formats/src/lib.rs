@@ -5,7 +5,7 @@
 //! | `csv` | `Csv<T>` | one line, its fields in the order of `T`'s |
 //! | `avro` | `Avro<T>` | Avro's binary encoding, with a schema that writer and reader know |
 //! | `protobuf` | `Protobuf<M>` | a message of `prost` |
-//! | `registry` | JSON, Avro and Protobuf of a [`SchemaRegistry`] | the same, behind five bytes that name its schema |
+//! | `registry` | JSON, Avro and Protobuf of a `SchemaRegistry` | the same, behind five bytes that name its schema |
 //!
 //! ```
 //! use processor::Topology;
