@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::PropertiesError;
 use super::jaas::Jaas;
-use super::row::{Row, boolean, millis, put};
+use super::row::{Row, boolean, millis, put, text};
 #[cfg(feature = "oauth")]
 use crate::client::{ClientCredentials, Pem, TlsConfig, Truststore};
 use crate::client::{Sasl, Secret};
@@ -103,25 +103,6 @@ impl OAuth {
         let why = "this build of kafka-wire is without its feature `oauth`";
         Err(PropertiesError::Unusable { key: URL, why })
     }
-}
-
-/// Makes a row whose value is kept as it is.
-macro_rules! text {
-    ($field:ident, $name:expr, [$($alias:literal),*], $takes:literal, $doc:literal) => {
-        Row {
-            name: $name,
-            aliases: &[$($alias),*],
-            default: "",
-            takes: $takes,
-            doc: $doc,
-            is_secret: false,
-            set: |oauth, value| {
-                let is_given = !value.is_empty();
-                oauth.$field = is_given.then(|| value.into());
-                is_given
-            },
-        }
-    };
 }
 
 /// Makes a row of a time.

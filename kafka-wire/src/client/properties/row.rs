@@ -22,6 +22,30 @@ pub(super) struct Row<C: 'static> {
     pub(super) set: fn(&mut C, &str) -> bool,
 }
 
+/// Makes a row whose value is kept as it is, in a field of the configuration.
+macro_rules! text {
+    ($field:ident, $name:expr, [$($alias:literal),*], $takes:literal, $doc:literal) => {
+        Row {
+            name: $name,
+            aliases: &[$($alias),*],
+            default: "",
+            takes: $takes,
+            doc: $doc,
+            is_secret: false,
+            set: |config, value| {
+                let is_given = !value.is_empty();
+                config.$field = is_given.then(|| value.into());
+                is_given
+            },
+        }
+    };
+    (secret $field:ident, $name:expr, [$($alias:literal),*], $takes:literal, $doc:literal) => {
+        Row { is_secret: true, ..text!($field, $name, [$($alias),*], $takes, $doc) }
+    };
+}
+
+pub(super) use text;
+
 impl<C> Row<C> {
     /// Returns whether this is one of its names.
     pub(super) fn is_named(&self, key: &str) -> bool {

@@ -3,7 +3,7 @@
 use super::PropertiesError;
 use super::jaas::Jaas;
 use super::oauth::OAuth;
-use super::row::{Row, boolean, put};
+use super::row::{Row, boolean, put, text};
 #[cfg(feature = "tls")]
 use crate::client::{Keystore, Pem, TlsConfig, Truststore};
 use crate::client::{Sasl, Secret};
@@ -160,28 +160,6 @@ impl Security {
             false => Ok(None),
         }
     }
-}
-
-/// Makes a row whose value is kept as it is.
-macro_rules! text {
-    ($field:ident, $name:literal, [$($alias:literal),*], $takes:literal, $doc:literal) => {
-        Row {
-            name: $name,
-            aliases: &[$($alias),*],
-            default: "",
-            takes: $takes,
-            doc: $doc,
-            is_secret: false,
-            set: |security, value| {
-                let is_given = !value.is_empty();
-                security.$field = is_given.then(|| value.into());
-                is_given
-            },
-        }
-    };
-    (secret $field:ident, $name:literal, [$($alias:literal),*], $takes:literal, $doc:literal) => {
-        Row { is_secret: true, ..text!($field, $name, [$($alias),*], $takes, $doc) }
-    };
 }
 
 /// The keys of security.
