@@ -120,7 +120,9 @@ async fn lag_falls_to_nothing(broker: TestBroker) {
     let partition = TopicPartition::new(topic.as_str(), PartitionId(0));
     let mut consumer = Consumer::new(client, ConsumerConfig::default());
     consumer.assign(partition.clone(), Offset(0));
-    assert_eq!(consumer.metrics().partitions[&partition].lag, None, "nothing is known yet");
+    // Nothing is known until the first answer, which may be here already.
+    let lag = consumer.metrics().partitions[&partition].lag;
+    assert!(matches!(lag, None | Some(50)), "{lag:?}");
     let mut bytes = 0;
     while consumer.position(&partition) != Some(Offset(50)) {
         bytes += consumer.poll().await.expect("records").size_bytes() as u64;
