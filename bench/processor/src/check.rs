@@ -2,8 +2,6 @@
 
 use std::collections::HashMap;
 
-use crate::input::SENTINEL_KEY;
-
 /// The expected output, computed from the input alone.
 pub(crate) enum Expected {
     /// One output record for each input record, in any order.
@@ -14,6 +12,10 @@ pub(crate) enum Expected {
     /// One record for each key and window. Here, a key is followed by the start of the window; in the output,
     /// the value begins with it.
     Once(HashMap<Vec<u8>, i64>),
+    /// Values for each key, of which this is the last: each replaces the one before it.
+    Latest(HashMap<Vec<u8>, Vec<u8>>),
+    /// Numbers for each key that add up to this. A number is the second column of a value.
+    Sums(HashMap<Vec<u8>, i64>),
 }
 
 /// The output that has been read so far.
@@ -22,12 +24,14 @@ pub(crate) struct Seen<'e> {
     records: u64,
     fingerprints: u64,
     numbers: HashMap<Vec<u8>, i64>,
+    values: HashMap<Vec<u8>, Vec<u8>>,
     wrong: Option<String>,
 }
 
 impl<'e> Seen<'e> {
     pub(crate) fn nothing(expected: &'e Expected) -> Self {
-        Self { expected, records: 0, fingerprints: 0, numbers: HashMap::new(), wrong: None }
+        let (numbers, values) = (HashMap::new(), HashMap::new());
+        Self { expected, records: 0, fingerprints: 0, numbers, values, wrong: None }
     }
 
     /// Takes the next record of a partition.
@@ -37,6 +41,17 @@ impl<'e> Seen<'e> {
         let (key, number) = match self.expected {
             Expected::Each { .. } => {
                 self.fingerprints = self.fingerprints.wrapping_add(fingerprint(key, value));
+                return;
+            }
+            Expected::Latest(_) => {
+                self.values.insert(key.to_vec(), value.to_vec());
+                return;
+            }
+            Expected::Sums(_) => {
+                match value.get(8..16).and_then(number) {
+                    Some(number) => *self.numbers.entry(key.to_vec()).or_default() += number,
+                    None => self.fail(format!("a value of {} bytes", value.len())),
+                }
                 return;
             }
             Expected::Last(_) => (key, number(value)),
@@ -79,18 +94,23 @@ impl<'e> Seen<'e> {
                     false => Err(format!("{} records of {records}, or other ones", self.records)),
                 }
             }
-            Expected::Last(expected) | Expected::Once(expected) => {
-                let right = expected.iter().filter(|(key, number)| self.numbers.get(*key) == Some(number)).count();
-                match right == expected.len() && self.numbers.len() == expected.len() {
-                    true => Ok(()),
-                    false => Err(format!("{right} right of {}, {} seen", expected.len(), self.numbers.len())),
-                }
+            Expected::Last(expected) | Expected::Once(expected) | Expected::Sums(expected) => {
+                same(&self.numbers, expected)
             }
+            Expected::Latest(expected) => same(&self.values, expected),
         }
     }
 
     fn fail(&mut self, wrong: String) {
         self.wrong.get_or_insert(wrong);
+    }
+}
+
+fn same<T: PartialEq>(seen: &HashMap<Vec<u8>, T>, expected: &HashMap<Vec<u8>, T>) -> Result<(), String> {
+    let right = expected.iter().filter(|(key, value)| seen.get(*key) == Some(value)).count();
+    match right == expected.len() && seen.len() == expected.len() {
+        true => Ok(()),
+        false => Err(format!("{right} right of {}, {} seen", expected.len(), seen.len())),
     }
 }
 
@@ -104,6 +124,9 @@ pub(crate) fn fingerprint(key: &[u8], value: &[u8]) -> u64 {
     let hash = key.iter().chain(value).fold(0xcbf2_9ce4_8422_2325, fold);
     (hash ^ (hash >> 29)).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ (hash >> 32)
 }
+
+/// The key of the records that close the last windows of a job; the check leaves it out.
+pub(crate) const SENTINEL_KEY: u64 = u64::MAX;
 
 #[cfg(test)]
 mod tests {
@@ -137,6 +160,25 @@ mod tests {
         assert!(verdict(&expected, &[(b"k", sum(10, 3)), (b"k", sum(10, 3))]).is_err());
         assert!(verdict(&expected, &[(b"k", sum(10, 2))]).is_err());
         assert!(verdict(&expected, &[]).is_err());
+    }
+
+    #[test]
+    fn a_value_that_is_not_the_last_one_is_found() {
+        let expected = Expected::Latest(HashMap::from([(b"k".to_vec(), be(2))]));
+        assert!(verdict(&expected, &[(b"k", be(1)), (b"k", be(2))]).is_ok());
+        assert!(verdict(&expected, &[(b"k", be(2)), (b"k", be(1))]).is_err());
+        assert!(verdict(&expected, &[(b"k", be(2)), (b"l", be(2))]).is_err());
+        assert!(verdict(&expected, &[]).is_err());
+    }
+
+    #[test]
+    fn a_number_that_is_missing_or_doubled_is_found() {
+        let expected = Expected::Sums(HashMap::from([(b"k".to_vec(), 3)]));
+        let part = |number| [be(0), be(number), be(9)].concat();
+        assert!(verdict(&expected, &[(b"k", part(1)), (b"k", part(2))]).is_ok());
+        assert!(verdict(&expected, &[(b"k", part(1))]).is_err());
+        assert!(verdict(&expected, &[(b"k", part(1)), (b"k", part(2)), (b"k", part(2))]).is_err());
+        assert!(verdict(&expected, &[(b"k", be(3))]).is_err());
     }
 
     #[test]

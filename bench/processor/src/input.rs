@@ -2,16 +2,17 @@
 
 use std::collections::HashMap;
 use std::error::Error;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use kafka_wire::client::{Client, ExclusiveProducer};
-use kafka_wire::producer::{AppendError, NewRecord, ProducerConfig, TopicHandle};
+use kafka_wire::producer::ProducerConfig;
 use kafka_wire::rng::Rng;
-use kafka_wire::types::{PartitionId, TimestampMs};
+use kafka_wire::types::PartitionId;
 
-use crate::check::{Expected, fingerprint};
+use crate::check::{Expected, SENTINEL_KEY, fingerprint};
+use crate::kafka::{PARTITIONS, Record, append, now_ms};
+use crate::nexmark::{self, Query};
 
-/// The five jobs.
+/// The jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Job {
     /// Upper-case of 100-byte values under 8-byte keys: no state.
@@ -27,6 +28,8 @@ pub(crate) enum Job {
     /// Sums as in job D, in windows that all stay open and have one key each. There is no comparison with other
     /// systems.
     OpenWindows(Open),
+    /// A query of Nexmark, from the topic of its events. There is no comparison with other systems.
+    Nexmark(Query),
 }
 
 /// The number of windows that stay open.
@@ -58,6 +61,7 @@ impl Job {
             Self::WindowedSum => "d",
             Self::OpenWindows(Open::Many) => "open-216k",
             Self::OpenWindows(Open::VeryMany) => "open-2160k",
+            Self::Nexmark(query) => query.name(),
         }
     }
 
@@ -70,12 +74,25 @@ impl Job {
             Self::WindowedSum => "D, sum per 10 s of event time, out at close",
             Self::OpenWindows(Open::Many) => "sum with 216,000 open windows",
             Self::OpenWindows(Open::VeryMany) => "sum with 2,160,000 open windows",
+            Self::Nexmark(query) => query.title(),
         }
     }
 
     pub(crate) fn from_name(name: &str) -> Option<Self> {
         let others = [Self::OpenWindows(Open::Many), Self::OpenWindows(Open::VeryMany)];
-        Self::ALL.into_iter().chain(others).find(|job| job.name() == name)
+        let mut all = Self::ALL.into_iter().chain(others).chain(Self::nexmark());
+        all.find(|job| job.name() == name)
+    }
+
+    /// The queries of Nexmark.
+    pub(crate) fn nexmark() -> impl Iterator<Item = Self> {
+        Query::ALL.into_iter().map(Self::Nexmark)
+    }
+
+    /// Whether the job ends at the end of its input, because nothing else would close its last windows.
+    pub(crate) fn is_bounded(self) -> bool {
+        // The windows of Q12 close by the time of day.
+        matches!(self, Self::Nexmark(query) if query != Query::Q12)
     }
 
     /// Number of input records of this job when the others have `records`.
@@ -87,17 +104,16 @@ impl Job {
     }
 }
 
-/// Partitions of every topic.
-pub(crate) const PARTITIONS: i32 = 6;
 /// The windows of job D.
 pub(crate) const WINDOW_MS: i64 = 10_000;
 /// Size of the windows of the jobs whose windows stay open.
 pub(crate) const OPEN_WINDOW_MS: i64 = 1_000;
-/// The key of the records that close the last windows of job D; the check leaves it out.
-pub(crate) const SENTINEL_KEY: u64 = u64::MAX;
 
 /// Writes the input of `job`, and returns the expected output.
 pub(crate) async fn load(client: &Client, topic: &str, job: Job, records: u64) -> Result<Expected, Box<dyn Error>> {
+    if let Job::Nexmark(query) = job {
+        return nexmark::load(client, topic, query, records).await;
+    }
     let mut producer = ExclusiveProducer::open(client, ProducerConfig::default()).await?;
     let topic = producer.topic(topic).await?;
     let mut source = Source::new(job, records)?;
@@ -119,39 +135,6 @@ pub(crate) async fn load(client: &Client, topic: &str, job: Job, records: u64) -
     }
     producer.flush().await?;
     Ok(source.expected)
-}
-
-/// Returns the time of day, in ms.
-pub(crate) fn now_ms() -> Result<i64, Box<dyn Error>> {
-    Ok(i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?)
-}
-
-pub(crate) async fn append(
-    producer: &mut ExclusiveProducer,
-    topic: TopicHandle,
-    partition: PartitionId,
-    record: &Record,
-) -> Result<(), Box<dyn Error>> {
-    let key = (!record.key.is_empty()).then_some(record.key.as_slice());
-    let timestamp = TimestampMs(record.timestamp_ms);
-    loop {
-        match producer.append(
-            topic,
-            partition,
-            NewRecord { timestamp, key, value: Some(&record.value), ..NewRecord::default() },
-        ) {
-            Ok(()) => return Ok(()),
-            Err(AppendError::Full { .. }) => producer.ready().await?,
-            Err(error) => return Err(error.into()),
-        }
-    }
-}
-
-/// An input record; an empty key means none.
-pub(crate) struct Record {
-    pub(crate) key: Vec<u8>,
-    pub(crate) value: Vec<u8>,
-    pub(crate) timestamp_ms: i64,
 }
 
 /// Makes the records of one job, and counts the expected output.
@@ -176,6 +159,7 @@ impl Source {
             Job::UpperCase => Expected::Each { records: 0, fingerprints: 0 },
             Job::Count | Job::CountBehindShuffle | Job::WordCount => Expected::Last(HashMap::new()),
             Job::WindowedSum | Job::OpenWindows(_) => Expected::Once(HashMap::new()),
+            Job::Nexmark(_) => unreachable!("its input is made elsewhere"),
         };
         Ok(Self { job, rng: Rng::from_seed(1), words, shares, start_ms: now - span, records, expected })
     }
@@ -206,6 +190,7 @@ impl Source {
             Job::WindowedSum | Job::OpenWindows(_) => {
                 (self.key(WINDOWED_KEYS), self.rng.below(1_000).to_be_bytes().to_vec())
             }
+            Job::Nexmark(_) => unreachable!("its input is made elsewhere"),
         };
         match &mut self.expected {
             Expected::Each { records, fingerprints } => {
@@ -225,6 +210,7 @@ impl Source {
                 let amount = value.iter().fold(0, |sum, byte| sum << 8 | i64::from(*byte));
                 *sums.entry([key.as_slice(), &start.to_be_bytes()].concat()).or_default() += amount;
             }
+            Expected::Latest(_) | Expected::Sums(_) => unreachable!("of other jobs"),
         }
         Record { key, value, timestamp_ms }
     }

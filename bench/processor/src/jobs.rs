@@ -5,12 +5,14 @@ use std::io::Read;
 use std::time::Duration;
 
 use processor::serde::{SerdeError, Text};
+use processor::topology::SinkKind;
 use processor::{
     App, BuildErrors, Config, Emit, I64, Nullable, Owned, Partitions, Raw, Serde, Topology, Tumbling, Utf8, Watermark,
 };
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 
-use crate::input::{Job, OPEN_WINDOW_MS, PARTITIONS, WINDOW_MS};
+use crate::input::{Job, OPEN_WINDOW_MS, WINDOW_MS};
+use crate::kafka::PARTITIONS;
 
 /// The job to run, and its topics and broker.
 pub(crate) struct Place {
@@ -36,23 +38,35 @@ impl Place {
     }
 }
 
-/// Runs the job until stdin closes.
+/// Runs the job until stdin closes. The process of a bounded job stays there as well, so that its CPU time can be read.
 pub(crate) async fn run(place: &Place) -> Result<(), Box<dyn Error>> {
     let mut config = Config::new(&place.bootstrap);
     config.set("state.dir", &place.state)?;
-    let (closed, stdin_closed) = oneshot::channel();
+    let (close, mut closed) = watch::channel(false);
     std::thread::spawn(move || {
         let _ = std::io::stdin().read_to_end(&mut Vec::new());
-        let _ = closed.send(());
+        let _ = close.send(true);
     });
-    App::new(topology(place)?, config).run_until(stdin_closed).await?;
+    let Place { job, application, input, output, .. } = place;
+    let app = App::new(topology(*job, application, (input, output))?, config);
+    let app = if job.is_bounded() { app.bounded() } else { app };
+    let mut stop = closed.clone();
+    app.run_until(async move { _ = stop.wait_for(|is_closed| *is_closed).await }).await?;
+    closed.wait_for(|is_closed| *is_closed).await?;
     Ok(())
 }
 
-fn topology(place: &Place) -> Result<Topology, BuildErrors> {
-    let mut builder = Topology::builder(&place.application);
-    let (input, output) = (place.input.as_str(), place.output.as_str());
-    match place.job {
+/// The topics of a job besides its input and output.
+pub(crate) fn internal_topics(job: Job, application: &str) -> Result<Vec<String>, BuildErrors> {
+    let topology = topology(job, application, ("input", "output"))?;
+    let internal = topology.sinks().iter().filter(|sink| sink.kind != SinkKind::External);
+    Ok(internal.map(|sink| sink.topic.clone()).collect())
+}
+
+fn topology(job: Job, application: &str, (input, output): (&str, &str)) -> Result<Topology, BuildErrors> {
+    let mut builder = Topology::builder(application);
+    match job {
+        Job::Nexmark(query) => return Ok(query.topology(application, (input, output), PARTITIONS)),
         Job::UpperCase => {
             builder.stream(input, Utf8).map(|record| record.value.to_ascii_uppercase()).to(output, Nullable(Raw), Text)
         }

@@ -1,17 +1,16 @@
-//! The benchmark's own work on the cluster: topics, progress of a job, and its output.
+//! The benchmark's own work on the cluster: topics, the records in them, and the progress of a job.
 
 use std::error::Error;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use kafka_wire::admin::{NewTopic, OffsetSpec};
-use kafka_wire::client::{Client, Consumer, fetch_unstable_offsets};
+use kafka_wire::client::{Client, Consumer, ExclusiveProducer, fetch_unstable_offsets};
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::compression::Decompressed;
 use kafka_wire::consumer::ConsumerConfig;
-use kafka_wire::types::{IsolationLevel, Offset, PartitionId};
+use kafka_wire::producer::{AppendError, NewRecord, TopicHandle};
+use kafka_wire::types::{IsolationLevel, Offset, PartitionId, TimestampMs};
 use kafka_wire::wire::Str;
-
-use crate::input::PARTITIONS;
 
 /// Creates a topic that keeps its records for ever: event times may be old.
 pub(crate) async fn create_topic(client: &Client, name: &str) -> Result<(), Box<dyn Error>> {
@@ -85,9 +84,44 @@ pub(crate) async fn read(
     Ok(())
 }
 
+/// Returns the time of day, in ms.
+pub(crate) fn now_ms() -> Result<i64, Box<dyn Error>> {
+    Ok(i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?)
+}
+
+pub(crate) async fn append(
+    producer: &mut ExclusiveProducer,
+    topic: TopicHandle,
+    partition: PartitionId,
+    record: &Record,
+) -> Result<(), Box<dyn Error>> {
+    let key = (!record.key.is_empty()).then_some(record.key.as_slice());
+    let timestamp = TimestampMs(record.timestamp_ms);
+    loop {
+        match producer.append(
+            topic,
+            partition,
+            NewRecord { timestamp, key, value: Some(&record.value), ..NewRecord::default() },
+        ) {
+            Ok(()) => return Ok(()),
+            Err(AppendError::Full { .. }) => producer.ready().await?,
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// An input record; an empty key means none.
+pub(crate) struct Record {
+    pub(crate) key: Vec<u8>,
+    pub(crate) value: Vec<u8>,
+    pub(crate) timestamp_ms: i64,
+}
+
 fn partitions(topic: &str) -> impl Iterator<Item = TopicPartition> + use<'_> {
     (0..PARTITIONS).map(move |partition| TopicPartition::new(topic, PartitionId(partition)))
 }
 
+/// Partitions of every topic.
+pub(crate) const PARTITIONS: i32 = 6;
 /// Longest wait for the next records of a topic that has more.
 const READ_DURATION_MAX: Duration = Duration::from_secs(60);

@@ -9,8 +9,8 @@ use kafka_wire::producer::ProducerConfig;
 use kafka_wire::types::{IsolationLevel, PartitionId};
 use testkit::real::{RealConfig, RealKafka};
 
-use crate::input::{self, Job, Open, PARTITIONS, Record};
-use crate::kafka;
+use crate::input::{self, Job, Open};
+use crate::kafka::{self, PARTITIONS, Record};
 use crate::measure::{Process, QUIET};
 use crate::systems::System;
 
@@ -106,7 +106,7 @@ impl Stage {
         input::load(&client, &input, job, records).await?;
         let directory = std::env::temp_dir().join(format!("bench-processor-{}-{application}", std::process::id()));
         std::fs::create_dir_all(&directory)?;
-        let newest_ms = input::now_ms()?;
+        let newest_ms = kafka::now_ms()?;
         Ok(Self { _kafka: kafka, client, job, bootstrap, application, input, output, newest_ms, directory })
     }
 
@@ -137,7 +137,7 @@ impl Stage {
         let topic = producer.topic(&self.input).await?;
         for partition in 0..PARTITIONS {
             let record = Record { key: vec![1], value: 1_u64.to_be_bytes().to_vec(), timestamp_ms };
-            input::append(&mut producer, topic, PartitionId(partition), &record).await?;
+            kafka::append(&mut producer, topic, PartitionId(partition), &record).await?;
         }
         Ok(producer.flush().await?)
     }

@@ -5,9 +5,12 @@
 //! cargo run --release --manifest-path bench/processor/Cargo.toml -- --records 13M restart
 //! cargo run --release --manifest-path bench/processor/Cargo.toml -- --records 5M windows
 //! cargo run --release --manifest-path bench/processor/Cargo.toml -- state
+//! cargo run --release --manifest-path bench/processor/Cargo.toml -- nexmark [--events N] [--queries q0,q1,..]
+//! cargo run --release --manifest-path bench/processor/Cargo.toml -- --records 5M alone
 //! ```
-//! The last three measure Waterwheel alone: the time from a kill to the first new result, jobs with many open windows,
-//! and the stores by themselves. `latency` in place of the options measures latency at a steady rate, see [`latency`].
+//! The last five measure Waterwheel alone: the time from a kill to the first new result, jobs with many open windows,
+//! the stores by themselves, and without brokers the queries of [`nexmark`] and simple jobs. `--jobs nexmark` runs the
+//! queries from Kafka to Kafka. `latency` in place of the options measures latency at a steady rate, see [`latency`].
 //!
 //! Needs a JDK (17 or newer) and Maven. For each job the input is written once. Then each system runs it in a process
 //! of its own, one system after the other, with one thread and 6 partitions. The output is read as a `read_committed`
@@ -19,6 +22,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
+mod alone;
 mod arguments;
 mod check;
 mod input;
@@ -26,8 +30,11 @@ mod jobs;
 mod kafka;
 mod latency;
 mod life;
+mod machine;
 mod measure;
+mod nexmark;
 mod report;
+mod rows;
 mod state;
 mod systems;
 mod timers;
@@ -57,6 +64,11 @@ fn main() -> ExitCode {
             Command::Job(place) => jobs::run(&place).await.map(|()| true),
             Command::Restart(records) => life::restart(records).await.map(|()| true),
             Command::Windows(records) => life::windows(records).await.map(|()| true),
+            Command::Alone(records) => {
+                alone::run(records);
+                Ok(true)
+            }
+            Command::Nexmark(alone) => alone.measure().map(|()| true),
             Command::State(case) => state::run(case.as_deref()).map(|()| true),
             Command::Latency(load) => load.measure().await,
             Command::LatencyJob(given) => latency::run_job(given.into_iter()).await,
@@ -85,7 +97,7 @@ async fn measure_all(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
         kafka::create_topic(&client, &input).await?;
         let expected = input::load(&client, &input, job, records).await?;
         eprintln!("job {}: {records} records", job.title());
-        for &system in &arguments.systems {
+        for &system in arguments.systems.iter().filter(|system| system.runs(job)) {
             let run = Run { job, records, system, input: &input, expected: &expected };
             let outcome = run.measure(&client, kafka.bootstrap(), java.as_ref()).await?;
             eprintln!("    {system}: {outcome}");

@@ -12,6 +12,7 @@ use kafka_wire::types::IsolationLevel;
 
 use crate::check::{Expected, Seen};
 use crate::input::Job;
+use crate::jobs;
 use crate::kafka;
 use crate::systems::{Java, System};
 
@@ -74,8 +75,7 @@ impl Run<'_> {
         let watch = Watch { client, run: self, application: &application, output: &output };
         let outcome = watch.until_complete(&mut process).await;
         process.stop().await;
-        let internal = ["counts-changelog", "sums-changelog", "by-key-repartition", "by-word-repartition"];
-        let mut topics: Vec<String> = internal.iter().map(|name| format!("{application}-{name}")).collect();
+        let mut topics = jobs::internal_topics(self.job, &application)?;
         topics.push(output);
         kafka::delete_topics(client, &topics).await?;
         let outcome = outcome?;
@@ -123,7 +123,8 @@ impl Watch<'_> {
                 last_change = sample;
             }
             let quiet = sample.at - last_change.at;
-            if sample.committed == input_end && quiet >= QUIET && checked_end != sample.output_end {
+            let is_quiet = quiet >= if self.run.system.is_java() { QUIET } else { QUIET / 6 };
+            if sample.committed == input_end && is_quiet && checked_end != sample.output_end {
                 checked_end = sample.output_end;
                 match self.check().await? {
                     Ok(()) => return Ok(Outcome::Right(self.cost(process, started, warm_from, last_change))),

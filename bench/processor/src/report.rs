@@ -6,11 +6,8 @@ use crate::systems::System;
 
 /// Prints one table for each job: the cost on each system, and its ratio to Waterwheel's.
 pub(crate) fn print(runs: &[(Job, System, Outcome)]) {
-    for job in Job::ALL {
-        let of_job: Vec<_> = runs.iter().filter(|run| run.0 == job).collect();
-        if of_job.is_empty() {
-            continue;
-        }
+    for of_job in runs.chunk_by(|one, next| one.0 == next.0) {
+        let job = of_job[0].0;
         let ours = of_job.iter().find(|run| run.1 == System::Waterwheel).and_then(|run| cost(&run.2));
         println!("\n{}", job.title());
         println!(

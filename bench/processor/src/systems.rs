@@ -5,6 +5,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::input::Job;
+
 /// A system that runs the jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum System {
@@ -31,6 +33,14 @@ impl System {
 
     pub(crate) fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|system| system.name() == name)
+    }
+
+    /// Whether the system has the job.
+    pub(crate) const fn runs(self, job: Job) -> bool {
+        match job {
+            Job::Nexmark(_) | Job::OpenWindows(_) => matches!(self, Self::Waterwheel),
+            _ => true,
+        }
     }
 
     pub(crate) fn is_java(self) -> bool {

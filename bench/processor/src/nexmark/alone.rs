@@ -1,0 +1,92 @@
+//! The queries without brokers.
+
+use std::error::Error;
+use std::time::{Duration, Instant};
+
+use kafka_wire::record::Batch;
+use kafka_wire::time::Moment;
+
+use super::generator::Generator;
+use super::plain::{self, Recorded};
+use super::queries::Query;
+use crate::check::Seen;
+use crate::machine::{Batches, INPUT, Machine};
+use crate::rows::Column;
+use crate::state::time;
+
+/// Nanoseconds of CPU time for an event.
+pub(crate) struct Speed {
+    /// In the generator.
+    pub(crate) generating: f64,
+    /// In the processor.
+    pub(crate) processing: f64,
+    /// Results that came out.
+    pub(crate) results: u64,
+}
+
+/// Runs a query with this number of events.
+pub(crate) fn measure(query: Query, events: u64) -> Speed {
+    let mut generator = Generator::new(BASE_MS);
+    let mut machine = Machine::new(&query.topology("nexmark", (INPUT, "results"), 1), events);
+    let started = Instant::now();
+    let now = || Moment::from_millis(started.elapsed().as_millis() as u64);
+    let (mut generating, mut processing) = (0, 0);
+    for first in (0..events).step_by(TRANSACTION as usize) {
+        let mut batches = Vec::new();
+        generating += time(|| batches = generate(&mut generator, TRANSACTION.min(events - first)));
+        processing += time(|| machine.turn(now(), batches));
+    }
+    processing += time(|| machine.end(now()));
+    let each = |nanos: u64| nanos as f64 / events as f64;
+    Speed { generating: each(generating), processing: each(processing), results: machine.results() }
+}
+
+/// Compares the results of a query with those of the plain computation, at a rate at which many windows close.
+///
+/// # Errors
+/// The difference.
+pub(crate) fn check(query: Query, events: u64) -> Result<(), Box<dyn Error>> {
+    let rate = events.cast_signed() / CHECKED_SECONDS;
+    let (mut generator, mut recorded) = (Generator::with_rate(BASE_MS, rate), Recorded::default());
+    (0..events).for_each(|_| recorded.push(&generator.next()));
+    let mut generator = Generator::with_rate(BASE_MS, rate);
+    let mut machine = Machine::new(&query.topology("nexmark", (INPUT, "results"), 1), events);
+    machine.keep();
+    let mut now = Moment::ZERO;
+    for first in (0..events).step_by(CHECKED_TRANSACTION as usize) {
+        let batches = generate(&mut generator, CHECKED_TRANSACTION.min(events - first));
+        now = now + Duration::from_millis(100);
+        machine.turn(now, batches);
+    }
+    machine.end(now);
+    // Windows by the time of day are over by then.
+    machine.turn(now + Duration::from_secs(20), Vec::new());
+    if machine.results() == 0 {
+        return Err(format!("{}: no results", query.name()).into());
+    }
+    let expected = plain::expected(query, &recorded);
+    let mut seen = Seen::nothing(&expected);
+    machine.kept().for_each(|(key, value)| seen.take(key, value));
+    seen.verdict().map_err(|wrong| format!("{}: {wrong}", query.name()).into())
+}
+
+/// Makes the next events, in batches.
+fn generate(generator: &mut Generator, count: u64) -> Vec<Batch> {
+    let (mut batches, mut value) = (Batches::new(), Vec::new());
+    for _ in 0..count {
+        let event = generator.next();
+        value.clear();
+        event.write(&mut value);
+        batches.push(event.date_time(), None, &value);
+    }
+    batches.finish()
+}
+
+/// The time of the first event: 2015-07-15, as in Beam.
+const BASE_MS: i64 = 1_436_918_400_000;
+/// Events of a transaction: a tenth of a second at a million events a second.
+const TRANSACTION: u64 = 100_000;
+/// The same in checks, in which there are several of them.
+const CHECKED_TRANSACTION: u64 = 1_000;
+/// Length of a check, in event time.
+const CHECKED_SECONDS: i64 = 40;
