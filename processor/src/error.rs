@@ -72,6 +72,55 @@ impl ErrorPolicies {
     }
 }
 
+/// The reason why an output outside of Kafka has not taken records.
+///
+/// Any error becomes [`SinkError::Unavailable`] by `?`, with the errors that caused it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SinkError {
+    /// It may take them later: it cannot be reached, or is busy. They are offered again, by a new worker in the end.
+    Unavailable(String),
+    /// It will never take them. The job ends.
+    Refused(String),
+}
+
+impl SinkError {
+    /// The same for an error that no attempt will mend.
+    #[must_use]
+    pub fn refused(error: &dyn std::error::Error) -> Self {
+        Self::Refused(with_causes(error))
+    }
+}
+
+impl fmt::Display for SinkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unavailable(cause) => write!(f, "is not available: {cause}"),
+            Self::Refused(cause) => write!(f, "refuses the records: {cause}"),
+        }
+    }
+}
+
+impl<E: std::error::Error> From<E> for SinkError {
+    fn from(error: E) -> Self {
+        Self::Unavailable(with_causes(&error))
+    }
+}
+
+/// The text of an error and of those that caused it.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let of_cause = cause.to_string();
+        // Some errors repeat the text of their cause.
+        if !text.ends_with(&of_cause) {
+            text = format!("{text}: {of_cause}");
+        }
+        next = cause.source();
+    }
+    text
+}
+
 /// The reason why a task cannot go on. Nothing of the batch may then be committed. A retry helps only against those
 /// that are temporary, see [`Self::is_temporary`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,7 +176,7 @@ pub enum ProcessError {
     Unproducible {
         /// The record that was being processed; `None` while windows closed, timers fired or results came out.
         origin: Option<Origin>,
-        /// The topic.
+        /// The topic; the step, for an output outside of Kafka.
         topic: String,
         /// The error.
         cause: String,
@@ -140,6 +189,15 @@ pub enum ProcessError {
         attempts: u32,
         /// The last error.
         cause: String,
+    },
+    /// An output outside of Kafka has not taken records, as often as it may.
+    NotTaken {
+        /// The step.
+        step: String,
+        /// Number of times that they were offered.
+        attempts: u32,
+        /// The last error.
+        cause: SinkError,
     },
     /// The serde of a step cannot encode a value.
     Encode {
@@ -190,6 +248,10 @@ impl fmt::Display for ProcessError {
             Self::CallFailed { step, attempts, cause } => {
                 write!(f, "step `{step}`: a call failed {attempts} times, at last: {cause}")
             }
+            Self::NotTaken { step, attempts, cause } => {
+                let times = if *attempts == 1 { "once" } else { "several times" };
+                write!(f, "step `{step}`: its output, tried {times}, {cause}")
+            }
             Self::Encode { to, cause } => write!(f, "value for {to} cannot be encoded: {cause}"),
             Self::BadChangelog { store, cause: Some(cause) } => write!(f, "changelog of store {store}: {cause}"),
             Self::BadChangelog { store, cause: None } => {
@@ -224,17 +286,22 @@ impl ProcessError {
             Self::Corrupt { .. }
             | Self::BadMark { .. }
             | Self::CallFailed { .. }
+            | Self::NotTaken { .. }
             | Self::Encode { .. }
             | Self::BadChangelog { .. }
             | Self::OtherVersion { .. } => None,
         }
     }
 
-    /// Whether a new worker may get further: the format of a record needs something that cannot be had for now.
+    /// Whether a new worker may get further: the format of a record needs something that cannot be had for now, or an
+    /// output cannot be reached.
     #[must_use]
     pub const fn is_temporary(&self) -> bool {
-        let (Self::Undecodable { cause, .. } | Self::Encode { cause, .. }) = self else { return false };
-        matches!(cause, SerdeError::Unavailable(_))
+        match self {
+            Self::Undecodable { cause, .. } | Self::Encode { cause, .. } => matches!(cause, SerdeError::Unavailable(_)),
+            Self::NotTaken { cause, .. } => matches!(cause, SinkError::Unavailable(_)),
+            _ => false,
+        }
     }
 
     /// The error without the place of the record, for a message that has it already.

@@ -16,7 +16,7 @@
 //! [`Stream`](topology::Stream) has the steps; [`driver::TestDriver`] runs a job without a broker.
 //!
 //! Modules have ranks, lowest first: a module uses its own files and lower ranks, never a sibling or a higher rank.
-//! Only `runtime` does I/O, reads a clock, or is async.
+//! Only `runtime` is async; it and `files` do I/O, and read a clock.
 
 pub mod types;
 
@@ -41,11 +41,14 @@ pub mod worker;
 
 pub mod driver;
 
+pub mod files;
+
 pub mod runtime;
 
-pub use error::{ErrorKind, ErrorPolicy};
+pub use error::{ErrorKind, ErrorPolicy, SinkError};
+pub use files::FileSink;
 pub use kafka_wire::types::TimestampMs;
-pub use operator::{CallOptions, Emit};
+pub use operator::{BatchOptions, CallOptions, Emit, Outgoing, ResultId, SinkWriter, TwoPhaseSink};
 pub use runtime::{
     App, AssignmentStrategy, CompressionType, Config, ConfigError, RunError, Running, Status, check_brokers, terminated,
 };

@@ -35,7 +35,7 @@ const PROCESSOR: &[&[&str]] = &[
     &["task"],
     &["commit"],
     &["worker"],
-    &["runtime", "driver"],
+    &["runtime", "driver", "files"],
 ];
 
 /// The dependencies that are allowed inside the workspace, dev-dependencies included: tests that need a

@@ -76,11 +76,27 @@ pub trait Signals: Send {
         self.next().map_or(Ok(()), |next| next.resume(context))
     }
 
-    /// The transaction was aborted: drop the calls to the outside that it has begun.
+    /// The transaction was aborted: drop the calls to the outside that it has begun, and what it has written there.
     fn forget_calls(&mut self) {
         if let Some(next) = self.next() {
             next.forget_calls();
         }
+    }
+
+    /// The transaction is committed, and so are the stores: make final what it has written to the outside.
+    fn committed(&mut self, stores: &mut Stores) {
+        if let Some(next) = self.next() {
+            next.committed(stores);
+        }
+    }
+
+    /// The input of a bounded run has ended, and everything that it leads to has been put out: what comes in the next
+    /// run may be long in coming.
+    ///
+    /// # Errors
+    /// As [`Operator::push`].
+    fn run_ended(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        self.next().map_or(Ok(()), |next| next.run_ended(context))
     }
 
     /// The transaction is about to be committed: put out the results that belong to it. Stores write their changes
@@ -137,7 +153,8 @@ pub struct Place<'a> {
 pub struct Counters {
     /// Records taken, marks not included.
     pub records_in: u64,
-    /// Records written to topics that are not changelogs, marks not included.
+    /// Records written to topics that are not changelogs, marks not included, and those given to outputs outside of
+    /// Kafka.
     pub records_out: u64,
     /// Records left out because their window was closed.
     pub late: u64,

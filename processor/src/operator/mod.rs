@@ -28,6 +28,7 @@ mod keyed_state;
 mod latest;
 mod map;
 mod merge;
+mod outside;
 mod peek;
 mod process;
 mod select_key;
@@ -40,6 +41,7 @@ mod table;
 mod to;
 mod to_chosen;
 mod try_map;
+mod two_phase;
 mod windowing;
 
 pub use aggregate::{Aggregate, AggregateSpec, WindowAggregate};
@@ -66,6 +68,8 @@ pub use keyed_state::{ListState, MapState, TimelineState, ValueState};
 pub use latest::{Latest, LatestSpec};
 pub use map::{Map, MapOperator};
 pub use merge::{Inlet, Merge};
+pub(crate) use outside::ToOutside;
+pub use outside::{BatchOptions, Outgoing, ResultId};
 pub use peek::Peek;
 pub use process::{Output, Process, ProcessSpec, Processing, Scope};
 pub use select_key::SelectKey;
@@ -79,6 +83,8 @@ pub use table::{Change, Drain, Lookup, Optional, Upsert};
 pub use to::{ByKey, Partitioner, To, ToPartition};
 pub use to_chosen::ToChosen;
 pub use try_map::{MapOrFail, TryMap};
+pub use two_phase::{SinkPlace, SinkWriter, TwoPhaseSink};
+pub(crate) use two_phase::{ToTwoPhase, TwoPhaseSpec};
 pub use windowing::{
     Activity, Counted, Gathering, Lenient, PaneTiming, SessionWindowTiming, Show, Unmerged, Windowing,
 };

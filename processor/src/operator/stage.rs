@@ -21,6 +21,7 @@ use kafka_wire::types::TimestampMs;
 use super::context::{Context, Expected, Input, Joint, Joints, Operator, Signals};
 use super::step::{NodeId, Step};
 use crate::error::ProcessError;
+use crate::state::Stores;
 use crate::types::{Reborrow, Rec, View};
 
 /// A chain of operators, declared; at its end, records of these types come out.
@@ -114,6 +115,12 @@ impl Stage {
     pub fn forget_calls(&mut self) {
         self.heads.iter_mut().for_each(|(_, head)| head.forget_calls());
         self.joints.slots.iter_mut().flatten().for_each(|joint| joint.forget_calls());
+    }
+
+    /// See [`Signals::committed`].
+    pub fn committed(&mut self, stores: &mut Stores) {
+        self.heads.iter_mut().for_each(|(_, head)| head.committed(stores));
+        self.joints.slots.iter_mut().flatten().for_each(|joint| joint.committed(stores));
     }
 
     /// See [`Head::event_time`].
@@ -277,6 +284,14 @@ impl<K: View, V: View> Signals for Arm<K, V> {
         (**self).forget_calls();
     }
 
+    fn committed(&mut self, stores: &mut Stores) {
+        (**self).committed(stores);
+    }
+
+    fn run_ended(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        (**self).run_ended(context)
+    }
+
     fn before_commit(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
         (**self).before_commit(context)
     }
@@ -366,6 +381,14 @@ impl<K: View, V: View> Signals for Tee<K, V> {
 
     fn forget_calls(&mut self) {
         self.arms.iter_mut().for_each(Signals::forget_calls);
+    }
+
+    fn committed(&mut self, stores: &mut Stores) {
+        self.arms.iter_mut().for_each(|arm| arm.committed(stores));
+    }
+
+    fn run_ended(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        self.signal(|arm| arm.run_ended(context))
     }
 
     fn before_commit(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {

@@ -91,6 +91,10 @@ impl<N: Signals> Signals for Step<N> {
     fn before_commit(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
         self.signal(|next| next.before_commit(context))
     }
+
+    fn run_ended(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        self.signal(|next| next.run_ended(context))
+    }
 }
 
 impl<K: View, V: View, N: Operator<K, V>> Operator<K, V> for Step<N> {

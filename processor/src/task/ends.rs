@@ -84,7 +84,7 @@ impl Task {
             let last = self.stores.iter().filter_map(|(_, store)| store.last_due()).max();
             match last {
                 Some(last) if self.state.time.advance_to(last) => self.watermark_moved(output)?,
-                _ => return Ok(()),
+                _ => return self.signal(|stage, context| stage.run_ended(context), output),
             }
         }
     }

@@ -362,6 +362,7 @@ impl Task {
         self.stores.iter_mut().filter(|store| store.is_dirty()).for_each(|store| store.commit());
         self.changelogs.committed();
         self.failures.committed();
+        self.stage.committed(&mut self.stores);
         self.committed.clone_from(&self.state);
         self.is_touched = false;
         self.specs.iter_mut().for_each(|spec| spec.has_processed = false);

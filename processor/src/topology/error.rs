@@ -64,10 +64,18 @@ pub enum BuildError {
         /// The step.
         name: String,
     },
-    /// An `async_map` that may make no call at all: none outstanding, or no attempt.
+    /// An `async_map` or `to_outside` that may make no call at all: none outstanding, no record, or no attempt.
     NoCalls {
         /// The step.
         name: String,
+    },
+    /// An output outside of Kafka gets a topic by two streams that read it each for itself, as two calls of `stream`
+    /// make them: their results would have the same ids.
+    ReadTwice {
+        /// The step.
+        name: String,
+        /// The topic.
+        topic: String,
     },
     /// An `async_map` behind a step that puts out its results when a commit has begun: the calls could not end before
     /// it.
@@ -140,8 +148,15 @@ impl fmt::Display for BuildError {
                 write!(f, "step `{name}`: its key can be null; use a key serde that has no null, or key_by")
             }
             Self::NoCalls { name } => {
-                write!(f, "step `{name}`: at least one call must be allowed to be outstanding, and one attempt")
+                write!(
+                    f,
+                    "step `{name}`: at least one call must be allowed to be outstanding, one record in a batch, and one attempt"
+                )
             }
+            Self::ReadTwice { name, topic } => write!(
+                f,
+                "step `{name}`: topic `{topic}` reaches it by two streams; read the topic once, and clone the stream"
+            ),
             Self::CallsAtCommits { name } => write!(
                 f,
                 "step `{name}`: a step before it puts out results at commits (Emit::OnUpdate), when no call can begin; use \

@@ -57,6 +57,8 @@ pub(super) struct Node {
     pub(super) rekeys: bool,
     /// Whether it puts out results when a commit has begun.
     pub(super) emits_at_commits: bool,
+    /// Whether it puts out results when their record is not at hand any more, and while others are.
+    pub(super) emits_later: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -179,6 +181,7 @@ impl Graph {
             is_side: false,
             rekeys: false,
             emits_at_commits: false,
+            emits_later: false,
         };
         self.nodes.push(node);
         id
@@ -254,7 +257,7 @@ impl Graph {
     }
 
     /// A step and all steps before it, up to the sources of its sub-topology.
-    fn steps_before(&self, node: NodeId) -> BTreeSet<NodeId> {
+    pub(super) fn steps_before(&self, node: NodeId) -> BTreeSet<NodeId> {
         let mut before = BTreeSet::from([node]);
         // Parents are declared before their children.
         for index in (0..=node.0).rev() {
@@ -280,6 +283,11 @@ impl Graph {
     /// Returns whether records reach a step that are put out when a commit has begun.
     pub(super) fn gets_results_at_commits(&self, node: NodeId) -> bool {
         self.steps_before(node).into_iter().any(|node| self.nodes[node.0].emits_at_commits)
+    }
+
+    /// Returns whether records reach a step that are put out when those that they are made of are not at hand any more.
+    pub(super) fn gets_results_later(&self, node: NodeId) -> bool {
+        self.steps_before(node).into_iter().any(|node| self.nodes[node.0].emits_later)
     }
 
     /// The topics whose records reach a step without a shuffle in between, in the order of their declaration.

@@ -12,6 +12,7 @@ mod error;
 mod graph;
 mod intervals;
 mod joined;
+mod outputs;
 mod process;
 mod stateless;
 mod stream;

@@ -102,6 +102,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         let node = graph.stateless("async_map", &[self.node]);
         name.clone_into(&mut graph.nodes[node.0].name);
         graph.nodes[node.0].detail = options.describe();
+        graph.nodes[node.0].emits_later = true;
         if !options.is_valid() {
             graph.errors.push(BuildError::NoCalls { name: name.to_owned() });
         }

@@ -1,0 +1,186 @@
+//! The folder of an output: names, and what is done with whole files.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::SinkError;
+
+/// The files of one task in its folder.
+#[derive(Clone, Debug)]
+pub(super) struct Folder {
+    pub(super) path: PathBuf,
+    /// The beginning of the names of all files of the step.
+    pub(super) of_step: String,
+    /// The beginning of the names of the task's files.
+    pub(super) of_task: String,
+    /// The end of the names of complete files.
+    pub(super) extension: String,
+    /// Whether files are synchronised with the disk.
+    pub(super) syncs: bool,
+}
+
+/// A file that is being written, or was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Part {
+    /// Its number among the parts of the task.
+    pub(super) number: u64,
+    /// The id of its writer, which is in its hidden name: each writer has files of its own.
+    pub(super) writer: String,
+    /// Number of its bytes.
+    pub(super) bytes: u64,
+    /// The time of day at which it was begun.
+    pub(super) opened: i64,
+}
+
+impl Folder {
+    /// Creates the folder if it is not there.
+    pub(super) fn create(&self) -> Result<(), SinkError> {
+        fs::create_dir_all(&self.path).map_err(|error| failed(&self.path, &error))
+    }
+
+    /// The path of a part that is not complete.
+    pub(super) fn hidden(&self, part: &Part) -> PathBuf {
+        self.path.join(format!(".{}-{:012}.{}.part", self.of_task, part.number, part.writer))
+    }
+
+    fn complete(&self, number: u64) -> PathBuf {
+        self.path.join(format!("{}-{number:012}{}", self.of_task, self.extension))
+    }
+
+    /// The id of the folder for this step; a new folder gets `new_id`.
+    pub(super) fn id(&self, new_id: &str) -> Result<String, SinkError> {
+        let known = self.ids()?.into_iter().min();
+        known.map_or_else(
+            || {
+                self.create_file(&self.path.join(format!(".{}-folder-{new_id}", self.of_step)))?;
+                // Of two writers that do this at once, both ids stay.
+                Ok(new_id.to_owned())
+            },
+            Ok,
+        )
+    }
+
+    /// Whether it is the folder with this id.
+    pub(super) fn has_id(&self, id: &str) -> Result<bool, SinkError> {
+        Ok(self.ids()?.iter().any(|known| known == id))
+    }
+
+    fn ids(&self) -> Result<Vec<String>, SinkError> {
+        let prefix = format!(".{}-folder-", self.of_step);
+        Ok(self.names()?.iter().filter_map(|name| name.strip_prefix(&prefix)).map(str::to_owned).collect())
+    }
+
+    /// The number after that of the last complete file.
+    pub(super) fn next_number(&self) -> Result<u64, SinkError> {
+        let names = self.names()?;
+        Ok(names.iter().filter_map(|name| self.number_of(name)).max().map_or(0, |last| last + 1))
+    }
+
+    /// Creates a file of which no other has the name, to be written at its end.
+    pub(super) fn create_file(&self, path: &Path) -> Result<File, SinkError> {
+        let created = OpenOptions::new().append(true).create_new(true).open(path);
+        created.map_err(|error| failed(path, &error))
+    }
+
+    /// Opens a part of this writer again, with what is committed of it.
+    pub(super) fn reopen(&self, part: &Part) -> Result<File, SinkError> {
+        let path = self.hidden(part);
+        let opened = OpenOptions::new().append(true).open(&path);
+        let cut = opened.and_then(|file| file.set_len(part.bytes).map(|()| file));
+        cut.map_err(|error| failed(&path, &error))
+    }
+
+    /// Gives a part that has ended its name. One that is not there has it already, and may be taken away since then.
+    pub(super) fn finish(&self, part: &Part) -> Result<(), SinkError> {
+        let hidden = self.hidden(part);
+        match fs::rename(&hidden, self.complete(part.number)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(failed(&hidden, &error)),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Copies the committed bytes of a part that another writer has begun into a hidden file of the writer `id`.
+    /// The other one may go on writing behind them.
+    pub(super) fn copy(&self, part: &Part, id: &str) -> Result<Part, SinkError> {
+        let (hidden, copy) = (self.hidden(part), Part { writer: id.to_owned(), ..part.clone() });
+        let mut from = File::open(&hidden).map_err(|error| failed(&hidden, &error))?.take(part.bytes);
+        let path = self.hidden(&copy);
+        let mut to = self.create_file(&path)?;
+        let bytes = io::copy(&mut from, &mut to).map_err(|error| failed(&path, &error))?;
+        if bytes < part.bytes {
+            let (hidden, committed) = (hidden.display(), part.bytes);
+            return Err(SinkError::Refused(format!("{hidden} has {bytes} bytes, and {committed} are committed")));
+        }
+        self.sync(&to, &path)?;
+        Ok(copy)
+    }
+
+    /// Removes the task's hidden files, all but one.
+    pub(super) fn remove_hidden_but(&self, kept: Option<&Part>) -> Result<(), SinkError> {
+        let kept = kept.map(|part| self.hidden(part));
+        for name in self.names()? {
+            let is_part = name.strip_prefix('.').is_some_and(|name| self.number_of(name).is_some());
+            let path = self.path.join(&name);
+            if is_part && name.ends_with(".part") && kept.as_ref() != Some(&path) {
+                remove(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes a part that is not complete.
+    pub(super) fn remove(&self, part: &Part) -> Result<(), SinkError> {
+        remove(&self.hidden(part))
+    }
+
+    /// Writes a file to the disk.
+    pub(super) fn sync(&self, file: &File, path: &Path) -> Result<(), SinkError> {
+        if self.syncs { file.sync_data().map_err(|error| failed(path, &error)) } else { Ok(()) }
+    }
+
+    /// Writes the names of new files to the disk, where a folder can be opened as a file.
+    pub(super) fn sync_names(&self) -> Result<(), SinkError> {
+        if !self.syncs || !cfg!(unix) {
+            return Ok(());
+        }
+        let synced = File::open(&self.path).and_then(|folder| folder.sync_all());
+        synced.map_err(|error| failed(&self.path, &error))
+    }
+
+    /// The number in the name of one of the task's files.
+    fn number_of(&self, name: &str) -> Option<u64> {
+        let rest = name.strip_prefix(&self.of_task)?.strip_prefix('-')?;
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let is_number = digits >= 12 && matches!(rest.as_bytes().get(digits), None | Some(b'.'));
+        rest[..digits].parse().ok().filter(|_| is_number)
+    }
+
+    /// Names that are not UTF-8 are none of ours.
+    fn names(&self) -> Result<Vec<String>, SinkError> {
+        let entries = fs::read_dir(&self.path).map_err(|error| failed(&self.path, &error))?;
+        let names = entries.map(|entry| entry.map(|entry| entry.file_name().into_string().ok()));
+        let names = names.collect::<io::Result<Vec<_>>>().map_err(|error| failed(&self.path, &error))?;
+        Ok(names.into_iter().flatten().collect())
+    }
+}
+
+fn remove(path: &Path) -> Result<(), SinkError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(failed(path, &error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// The error for a file. What the rights or the kind of a file forbid, a later attempt does not mend.
+pub(super) fn failed(path: &Path, error: &io::Error) -> SinkError {
+    let text = format!("{}: {error}", path.display());
+    match error.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem | ErrorKind::NotADirectory => {
+            SinkError::Refused(text)
+        }
+        _ => SinkError::Unavailable(text),
+    }
+}

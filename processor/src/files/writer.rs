@@ -1,0 +1,197 @@
+//! The writer of one task's files.
+
+use std::fs::File;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::Write;
+
+use kafka_wire::types::TimestampMs;
+use serde::{Deserialize, Serialize};
+
+use super::FileSink;
+use super::folder::{Folder, Part, failed};
+use crate::error::SinkError;
+use crate::operator::SinkWriter;
+
+/// Writes the files of one task, see the [module](super).
+#[derive(Debug)]
+pub struct FileWriter {
+    sink: FileSink,
+    folder: Folder,
+    /// The id of this writer, which no other has.
+    id: String,
+    parts: Parts,
+    /// The parts at the last commit.
+    committed: Parts,
+    /// The file of the open part.
+    file: Option<File>,
+    /// Bytes of the open part that are not in its file.
+    buffer: Vec<u8>,
+    /// The files of parts that have ended since the last commit.
+    ended: Vec<File>,
+    /// The part that the last writer had open, and that is copied: its file is needed until the copy is committed.
+    copied: Option<Part>,
+    has_new_names: bool,
+    /// Whether the open part ends with the next commit.
+    is_ending: bool,
+}
+
+/// The state that is committed: everything that the next writer has to know.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Parts {
+    /// The id of the folder.
+    folder: String,
+    /// The number of the next part.
+    next: u64,
+    /// The part that is being written.
+    open: Option<Part>,
+    /// The parts that the transaction has ended, which get their names after the commit.
+    ended: Vec<Part>,
+}
+
+impl FileWriter {
+    pub(super) fn new(sink: FileSink, folder: Folder) -> Self {
+        // Each `RandomState` has other keys.
+        let id = format!("{:016x}", RandomState::new().build_hasher().finish());
+        Self {
+            sink,
+            folder,
+            id,
+            parts: Parts::default(),
+            committed: Parts::default(),
+            file: None,
+            buffer: Vec::new(),
+            ended: Vec::new(),
+            copied: None,
+            has_new_names: false,
+            is_ending: false,
+        }
+    }
+
+    fn begin_part(&mut self, wall: TimestampMs) -> Result<(), SinkError> {
+        let part = Part { number: self.parts.next, writer: self.id.clone(), bytes: 0, opened: wall.0 };
+        self.file = Some(self.folder.create_file(&self.folder.hidden(&part))?);
+        self.has_new_names = true;
+        self.parts.next += 1;
+        self.parts.open = Some(part);
+        if let Some(header) = self.sink.header.clone() {
+            self.append(header.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Appends a line to the open part.
+    fn append(&mut self, line: &[u8]) -> Result<(), SinkError> {
+        let Some(part) = &mut self.parts.open else { return Ok(()) };
+        part.bytes += line.len() as u64 + 1;
+        self.buffer.extend_from_slice(line);
+        self.buffer.push(b'\n');
+        if self.buffer.len() < BUFFER_BYTES { Ok(()) } else { self.flush() }
+    }
+
+    /// Writes the buffer to the file of the open part.
+    fn flush(&mut self) -> Result<(), SinkError> {
+        let (Some(file), Some(part)) = (&mut self.file, &self.parts.open) else { return Ok(()) };
+        file.write_all(&self.buffer).map_err(|error| failed(&self.folder.hidden(part), &error))?;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    fn end_part(&mut self) -> Result<(), SinkError> {
+        self.flush()?;
+        self.ended.extend(self.file.take());
+        self.parts.ended.extend(self.parts.open.take());
+        Ok(())
+    }
+
+    fn is_due(&self, wall: TimestampMs) -> bool {
+        self.sink.ends_each_commit || self.is_ending || self.due().is_some_and(|due| due <= wall)
+    }
+}
+
+impl SinkWriter for FileWriter {
+    fn open(&mut self, committed: Option<&[u8]>) -> Result<(), SinkError> {
+        self.folder.create()?;
+        let mut parts: Parts = match committed {
+            Some(state) => serde_json::from_slice(state).map_err(|error| SinkError::refused(&error))?,
+            None => Parts { folder: self.folder.id(&self.id)?, next: self.folder.next_number()?, ..Parts::default() },
+        };
+        if !self.folder.has_id(&parts.folder)? {
+            return Err(SinkError::Refused(format!(
+                "{} is not the folder that the last worker wrote to: all processes of the job need the same one",
+                self.folder.path.display()
+            )));
+        }
+        for part in std::mem::take(&mut parts.ended) {
+            self.folder.finish(&part)?;
+        }
+        self.copied = parts.open.take();
+        self.folder.remove_hidden_but(self.copied.as_ref())?;
+        if let Some(part) = &self.copied {
+            parts.ended.push(self.folder.copy(part, &self.id)?);
+            self.has_new_names = true;
+        }
+        self.committed = parts.clone();
+        self.parts = parts;
+        Ok(())
+    }
+
+    fn write(&mut self, value: &[u8], wall: TimestampMs) -> Result<(), SinkError> {
+        if self.parts.open.is_none() {
+            self.begin_part(wall)?;
+        }
+        self.append(value)?;
+        let bytes = self.parts.open.as_ref().map_or(0, |part| part.bytes);
+        if bytes < self.sink.bytes_max { Ok(()) } else { self.end_part() }
+    }
+
+    fn prepare(&mut self, wall: TimestampMs) -> Result<Vec<u8>, SinkError> {
+        if self.is_due(wall) {
+            self.end_part()?;
+        }
+        self.is_ending = false;
+        self.flush()?;
+        for file in self.ended.drain(..).collect::<Vec<_>>().iter().chain(&self.file) {
+            self.folder.sync(file, &self.folder.path)?;
+        }
+        if std::mem::take(&mut self.has_new_names) {
+            self.folder.sync_names()?;
+        }
+        serde_json::to_vec(&self.parts).map_err(|error| SinkError::refused(&error))
+    }
+
+    fn committed(&mut self) -> Result<(), SinkError> {
+        for part in std::mem::take(&mut self.parts.ended) {
+            self.folder.finish(&part)?;
+        }
+        if let Some(part) = self.copied.take() {
+            self.folder.remove(&part)?;
+        }
+        self.committed = self.parts.clone();
+        Ok(())
+    }
+
+    fn rolled_back(&mut self) -> Result<(), SinkError> {
+        self.buffer.clear();
+        self.ended.clear();
+        self.file = None;
+        let discarded = std::mem::replace(&mut self.parts, self.committed.clone());
+        let kept: Vec<_> = self.parts.ended.iter().chain(&self.parts.open).map(|part| part.number).collect();
+        for part in discarded.ended.iter().chain(&discarded.open).filter(|part| !kept.contains(&part.number)) {
+            self.folder.remove(part)?;
+        }
+        self.file = self.parts.open.as_ref().map(|part| self.folder.reopen(part)).transpose()?;
+        Ok(())
+    }
+
+    fn due(&self) -> Option<TimestampMs> {
+        let age = i64::try_from(self.sink.age_max.as_millis()).unwrap_or(i64::MAX);
+        self.parts.open.as_ref().map(|part| TimestampMs(part.opened.saturating_add(age)))
+    }
+
+    fn run_ended(&mut self) {
+        self.is_ending = true;
+    }
+}
+
+/// Bytes that are written to a file at once.
+const BUFFER_BYTES: usize = 64 << 10;

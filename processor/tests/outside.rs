@@ -1,0 +1,248 @@
+//! Outputs outside of Kafka under the test driver: ids, batches, order, failures, commits, crashes.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use processor::driver::{CommitPoint, TestClock, TestDriver};
+use processor::error::ProcessError;
+use processor::output::Route;
+use processor::{BatchOptions, Emit, Outgoing, SinkError, Topology, Tumbling, Utf8, Watermark};
+
+const fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// A database that knows which ids it has.
+#[derive(Clone, Default)]
+struct Database {
+    clock: TestClock,
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Default)]
+struct Inner {
+    /// The rows by their ids, in the order in which they were inserted.
+    rows: Vec<(String, String)>,
+    /// The ids of each batch, those of batches that were offered again too.
+    batches: Vec<Vec<String>>,
+    /// The time that each batch takes.
+    takes: u64,
+    /// The error of the next batches.
+    error: Option<SinkError>,
+}
+
+impl Database {
+    async fn insert(self, batch: Arc<[Outgoing<String>]>) -> Result<(), SinkError> {
+        let id = |row: &Outgoing<String>| row.id.as_ref().map_or_else(String::new, ToString::to_string);
+        let takes = {
+            let mut inner = self.inner();
+            inner.batches.push(batch.iter().map(id).collect());
+            inner.takes
+        };
+        if takes > 0 {
+            self.clock.sleep(millis(takes)).await;
+        }
+        let mut inner = self.inner();
+        if let Some(error) = inner.error.clone() {
+            return Err(error);
+        }
+        for row in &*batch {
+            let id = id(row);
+            // As INSERT .. ON CONFLICT (id) DO NOTHING does it; rows without an id are all new.
+            if id.is_empty() || !inner.rows.iter().any(|(known, _)| *known == id) {
+                inner.rows.push((id, row.value.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().expect("no panic")
+    }
+
+    fn values(&self) -> Vec<String> {
+        self.inner().rows.iter().map(|(_, value)| value.clone()).collect()
+    }
+}
+
+/// A job that writes each word of its lines to a database.
+fn driver(options: BatchOptions) -> (TestDriver, Database) {
+    let database = Database::default();
+    let of_job = database.clone();
+    let mut job = Topology::builder("app");
+    let words = job
+        .stream("lines", Utf8)
+        .flat_map_values(|line| line.value.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
+    words.to_outside("rows", options, move |batch| of_job.clone().insert(batch));
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    driver.use_clock(&database.clock);
+    (driver, database)
+}
+
+fn write(driver: &mut TestDriver, lines: &[&str]) {
+    lines.iter().for_each(|line| driver.write_partition("lines", 0, None, line, 0));
+    driver.run();
+}
+
+#[test]
+fn a_result_is_named_after_its_record_and_batches_are_full_or_end_with_a_commit() {
+    let (mut driver, database) = driver(BatchOptions::of(3));
+    write(&mut driver, &["a b", "", "c d"]);
+    assert_eq!(database.inner().batches, [["lines-0-0-0", "lines-0-0-1", "lines-0-2-0"]]);
+    driver.commit();
+    assert_eq!(database.inner().batches[1..], [["lines-0-2-1"]], "the rest, before the commit");
+    driver.commit();
+    assert_eq!(database.inner().batches.len(), 2, "nothing is nothing to pass on");
+    assert_eq!(database.values(), ["a", "b", "c", "d"]);
+    assert_eq!(driver.status()[0].1.counters.records_out, 4);
+}
+
+#[test]
+fn what_a_crash_repeats_has_the_same_ids() {
+    let points = [
+        CommitPoint::BeforeFlush,
+        CommitPoint::AfterFlush,
+        CommitPoint::AfterOffsets,
+        CommitPoint::AfterEndTxnSent,
+        CommitPoint::AfterCommit,
+    ];
+    let (mut driver, database) = driver(BatchOptions::of(2));
+    let mut expected = Vec::new();
+    for round in 0..8 {
+        let line = format!("{round}a {round}b {round}c");
+        expected.extend(line.split(' ').map(str::to_owned));
+        write(&mut driver, &[&line]);
+        match round {
+            0..5 => driver.crash_at(points[round]),
+            5 => driver.lose_answer(false),
+            6 => driver.lose_answer(true),
+            _ => driver.crash(),
+        }
+        driver.commit();
+        driver.settle();
+    }
+    assert_eq!(driver.crash_count(), 6);
+    assert_eq!(database.values(), expected);
+    assert!(database.inner().batches.len() > 12, "some came twice: {:?}", database.inner().batches);
+}
+
+#[test]
+fn a_commit_waits_until_the_output_has_taken_its_records() {
+    let (mut driver, database) = driver(BatchOptions::of(100));
+    database.inner().takes = 500;
+    write(&mut driver, &["a"]);
+    driver.commit();
+    driver.advance_wall(millis(400));
+    assert_eq!((database.inner().batches.len(), driver.commit_count()), (1, 0));
+    driver.advance_wall(millis(200));
+    assert_eq!((database.values().len(), driver.commit_count()), (1, 1));
+}
+
+#[test]
+fn batches_come_one_after_the_other_and_hold_the_input_back() {
+    let (mut driver, database) = driver(BatchOptions::of(1));
+    database.inner().takes = 50;
+    write(&mut driver, &["a b", "c"]);
+    assert_eq!(database.inner().batches.len(), 1);
+    write(&mut driver, &["d"]);
+    driver.advance_wall(millis(60));
+    assert_eq!(database.inner().batches.len(), 2, "the next one has begun");
+    driver.advance_wall(millis(1_000));
+    assert_eq!(database.values(), ["a", "b", "c", "d"]);
+}
+
+#[test]
+fn an_output_that_is_not_available_is_tried_until_it_is() {
+    let (mut driver, database) = driver(BatchOptions::of(10).timeout(millis(100)).attempts(2, millis(10)));
+    database.inner().error = Some(SinkError::Unavailable("starting up".to_owned()));
+    write(&mut driver, &["a"]);
+    driver.advance_wall(millis(1_000));
+    assert!(driver.fatal().is_none(), "{:?}", driver.fatal());
+    assert!(database.inner().batches.len() >= 4, "again, also by new workers: {:?}", database.inner().batches);
+    database.inner().error = None;
+    driver.advance_wall(millis(200));
+    assert_eq!((database.values(), driver.commit_count()), (vec!["a".to_owned()], 1));
+    // One that does not answer counts as one that is not available.
+    database.inner().takes = 10_000;
+    write(&mut driver, &["b"]);
+    driver.advance_wall(millis(1_000));
+    assert!(driver.fatal().is_none() && database.values().len() == 1);
+    database.inner().takes = 0;
+    driver.advance_wall(millis(1_000));
+    assert_eq!(database.values(), ["a", "b"]);
+}
+
+#[test]
+fn an_output_that_refuses_a_record_ends_the_job() {
+    let (mut driver, database) = driver(BatchOptions::of(10));
+    let cause = SinkError::Refused("value too long".to_owned());
+    database.inner().error = Some(cause.clone());
+    write(&mut driver, &["a"]);
+    driver.commit();
+    let failure = driver.failure().expect("nobody can mend that").clone();
+    assert_eq!(failure, ProcessError::NotTaken { step: "rows".to_owned(), attempts: 1, cause });
+    assert_eq!(failure.to_string(), "step `rows`: its output, tried once, refuses the records: value too long");
+    assert_eq!(driver.commit_count(), 0);
+}
+
+#[test]
+fn results_of_windows_and_of_commits_have_no_id() {
+    for emit in [Emit::OnClose, Emit::OnUpdate] {
+        let database = Database::default();
+        let of_job = database.clone();
+        let mut job = Topology::builder("app");
+        job.keyed_stream("in", Utf8, Utf8)
+            .watermark(Watermark::default())
+            .window(Tumbling::of(millis(10)))
+            .count("counts", emit)
+            .map(|count| format!("{} {} {}", count.key, count.window.start, count.value))
+            .to_outside("rows", BatchOptions::of(10), move |batch| of_job.clone().insert(batch));
+        let mut driver = TestDriver::new(job.build().expect("a valid job"));
+        driver.pipe_to("in", Route::ByKey, Some(b"k"), Some(b"v"), 1);
+        driver.pipe_to("in", Route::ByKey, Some(b"k"), Some(b"v"), 2);
+        driver.end_of_input();
+        assert!(driver.is_finished());
+        let last = database.inner().rows.last().cloned();
+        assert_eq!(last, Some((String::new(), "k 0 2".to_owned())), "{emit:?}");
+    }
+}
+
+#[test]
+fn results_of_a_random_schedule_are_those_of_the_records() {
+    for seed in 0..20_u64 {
+        let (mut driver, database) = driver(BatchOptions::of(3));
+        let mut expected = BTreeMap::new();
+        for number in 0..30_u64 {
+            let draw = (seed * 31 + number).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 59;
+            let value = format!("v{number}");
+            expected.insert(format!("lines-0-{number}-0"), value.clone());
+            database.inner().takes = draw % 3;
+            write(&mut driver, &[&value]);
+            match draw {
+                0..4 => driver.crash(),
+                4..8 => driver.commit(),
+                8..12 => driver.lose_answer(draw % 2 == 0),
+                12..16 => driver.crash_at(CommitPoint::AfterFlush),
+                16..24 => driver.advance_wall(millis(draw)),
+                _ => {}
+            }
+        }
+        driver.advance_wall(millis(2_000));
+        driver.settle();
+        assert_eq!(database.inner().rows.iter().cloned().collect::<BTreeMap<_, _>>(), expected, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_topic_that_is_read_twice_gives_no_unique_ids() {
+    let mut job = Topology::builder("app");
+    let [left, right] = [job.stream("in", Utf8), job.stream("in", Utf8)];
+    let done = |_| async { Ok(()) };
+    let merged = left.map(|line| line.value.to_owned()).map(|line| line.value.clone());
+    let other = right.map(|line| line.value.to_owned()).map(|line| line.value.clone());
+    merged.merge(other).to_outside("rows", BatchOptions::of(0), done);
+    let errors = job.build().err().expect("two errors").to_string();
+    assert!(errors.contains("step `rows`: topic `in` reaches it by two streams"), "{errors}");
+    assert!(errors.contains("step `rows`: at least one call must be allowed"), "{errors}");
+}
