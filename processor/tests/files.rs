@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use processor::driver::{CommitPoint, TestDriver};
+use kafka_wire::rng::Rng;
+use processor::driver::{CommitPoint, Faults, TestDriver};
 use processor::error::ProcessError;
 use processor::output::Route;
 use processor::{ErrorKind, ErrorPolicy, FileSink, Json, Nullable, SinkError, Topology, Utf8};
@@ -40,6 +41,16 @@ impl Room {
 
     fn lines(&self) -> Vec<String> {
         self.files().into_values().flatten().collect()
+    }
+
+    /// The lines of each partition, in the order of the files.
+    fn by_partition(&self) -> BTreeMap<i32, Vec<String>> {
+        let mut lines: BTreeMap<i32, Vec<String>> = BTreeMap::new();
+        for (name, of_file) in self.files() {
+            let partition = name.rsplit('-').nth(1).and_then(|part| part.parse().ok()).expect("it is in the name");
+            lines.entry(partition).or_default().extend(of_file);
+        }
+        lines
     }
 
     /// Number of hidden files of parts.
@@ -146,6 +157,55 @@ fn an_abort_takes_back_what_it_has_written_and_keeps_the_rest_of_the_part() {
     driver.end_of_input();
     assert_eq!(room.lines(), ["one", "two", "three", "four"], "the record is left out with all that it has done");
     assert_eq!((driver.read("out").len(), room.hidden()), (4, 0));
+}
+
+/// Ends the failures, and lets the job finish.
+fn finish(driver: &mut TestDriver) {
+    driver.heal();
+    driver.end_of_input();
+    for _ in 0..200 {
+        // The last worker may just have been asked to stop.
+        driver.heal();
+        if driver.is_finished() || driver.fatal().is_some() {
+            break;
+        }
+        driver.advance_wall(Duration::from_secs(1));
+        driver.settle();
+    }
+    // The group notices only now that a worker has died.
+    driver.advance_wall(Duration::from_secs(90));
+    driver.settle();
+}
+
+/// Several workers, which die, pause, lose their tasks without knowing it, and come back.
+#[test]
+fn under_random_schedules_each_line_is_in_the_files_once() {
+    for seed in 0..150 {
+        let room = Room::new();
+        let sink = FileSink::new(&room.0).without_fsync();
+        let sink = match seed % 3 {
+            0 => sink.each_commit(),
+            1 => sink.roll_at(20),
+            _ => sink.roll_after(millis(300)),
+        };
+        let mut driver = TestDriver::with_partitions(topology(sink), &[("in", 3)]);
+        driver.add_worker();
+        let mut rng = Rng::from_seed(seed);
+        let mut expected: BTreeMap<i32, Vec<String>> = BTreeMap::new();
+        for number in 0..600 {
+            if rng.below(10) == 0 {
+                let (partition, line) = (number % 3, format!("line {number}"));
+                driver.write_partition("in", partition, None, &line, number.into());
+                expected.entry(partition).or_default().push(line);
+            }
+            driver.step(&mut rng, Faults::All);
+        }
+        finish(&mut driver);
+        assert!(driver.fatal().is_none(), "seed {seed}: {:?}", driver.fatal());
+        assert!(driver.is_finished(), "seed {seed}: {:?}", driver.reports());
+        let hidden = room.hidden();
+        assert_eq!(room.by_partition(), expected, "seed {seed}, {hidden} hidden: {:?}", driver.reports());
+    }
 }
 
 #[test]

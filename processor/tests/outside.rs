@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use processor::driver::{CommitPoint, TestClock, TestDriver};
+use kafka_wire::rng::Rng;
+use processor::driver::{CommitPoint, Faults, TestClock, TestDriver};
 use processor::error::ProcessError;
 use processor::output::Route;
 use processor::{BatchOptions, Emit, Outgoing, SinkError, Topology, Tumbling, Utf8, Watermark};
@@ -109,15 +110,16 @@ fn what_a_crash_repeats_has_the_same_ids() {
     ];
     let (mut driver, database) = driver(BatchOptions::of(2));
     let mut expected = Vec::new();
-    for round in 0..8 {
+    let faults = points.map(Some).into_iter().chain([None; 3]);
+    for (round, point) in faults.enumerate() {
         let line = format!("{round}a {round}b {round}c");
         expected.extend(line.split(' ').map(str::to_owned));
         write(&mut driver, &[&line]);
-        match round {
-            0..5 => driver.crash_at(points[round]),
-            5 => driver.lose_answer(false),
-            6 => driver.lose_answer(true),
-            _ => driver.crash(),
+        match point {
+            Some(point) => driver.crash_at(point),
+            None if round == 5 => driver.lose_answer(false),
+            None if round == 6 => driver.lose_answer(true),
+            None => driver.crash(),
         }
         driver.commit();
         driver.settle();
@@ -208,28 +210,43 @@ fn results_of_windows_and_of_commits_have_no_id() {
     }
 }
 
+/// Several workers, which die, pause, lose their tasks without knowing it, and come back.
 #[test]
-fn results_of_a_random_schedule_are_those_of_the_records() {
-    for seed in 0..20_u64 {
-        let (mut driver, database) = driver(BatchOptions::of(3));
+fn under_random_schedules_each_record_has_a_row() {
+    for seed in 0..300 {
+        let (mut driver, database) = driver(BatchOptions::of(3).timeout(millis(80)).attempts(5, millis(5)));
+        driver.add_worker();
+        let mut rng = Rng::from_seed(seed);
         let mut expected = BTreeMap::new();
-        for number in 0..30_u64 {
-            let draw = (seed * 31 + number).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 59;
-            let value = format!("v{number}");
-            expected.insert(format!("lines-0-{number}-0"), value.clone());
-            database.inner().takes = draw % 3;
-            write(&mut driver, &[&value]);
-            match draw {
-                0..4 => driver.crash(),
-                4..8 => driver.commit(),
-                8..12 => driver.lose_answer(draw % 2 == 0),
-                12..16 => driver.crash_at(CommitPoint::AfterFlush),
-                16..24 => driver.advance_wall(millis(draw)),
-                _ => {}
+        for _ in 0..600 {
+            if rng.below(10) == 0 {
+                let (number, value) = (expected.len() as u64, format!("v{}", expected.len()));
+                driver.write_partition("lines", 0, None, &value, 0);
+                expected.insert(format!("lines-0-{number}-0"), value);
             }
+            let mut inner = database.inner();
+            inner.takes = rng.below(20);
+            let error = SinkError::Unavailable("no connection".to_owned());
+            inner.error = Some(error).filter(|_| rng.below(20) == 0);
+            drop(inner);
+            driver.step(&mut rng, Faults::All);
         }
-        driver.advance_wall(millis(2_000));
+        database.inner().error = None;
+        driver.heal();
+        driver.end_of_input();
+        for _ in 0..200 {
+            // The last worker may just have been asked to stop.
+            driver.heal();
+            if driver.is_finished() || driver.fatal().is_some() {
+                break;
+            }
+            driver.advance_wall(millis(1_000));
+            driver.settle();
+        }
+        // The group notices only now that a worker has died.
+        driver.advance_wall(Duration::from_secs(90));
         driver.settle();
+        assert!(driver.fatal().is_none(), "seed {seed}: {:?}", driver.fatal());
         assert_eq!(database.inner().rows.iter().cloned().collect::<BTreeMap<_, _>>(), expected, "seed {seed}");
     }
 }

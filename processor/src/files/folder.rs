@@ -106,7 +106,9 @@ impl Folder {
     /// The other one may go on writing behind them.
     pub(super) fn copy(&self, part: &Part, id: &str) -> Result<Part, SinkError> {
         let (hidden, copy) = (self.hidden(part), Part { writer: id.to_owned(), ..part.clone() });
-        let mut from = File::open(&hidden).map_err(|error| failed(&hidden, &error))?.take(part.bytes);
+        // A worker that has been cut off since before the present owner began looks for files that are no more needed.
+        let opened = File::open(&hidden).map_err(|error| failed(&hidden, &error));
+        let mut from = opened?.take(part.bytes);
         let path = self.hidden(&copy);
         let mut to = self.create_file(&path)?;
         let bytes = io::copy(&mut from, &mut to).map_err(|error| failed(&path, &error))?;
@@ -118,17 +120,11 @@ impl Folder {
         Ok(copy)
     }
 
-    /// Removes the task's hidden files, all but one.
-    pub(super) fn remove_hidden_but(&self, kept: Option<&Part>) -> Result<(), SinkError> {
-        let kept = kept.map(|part| self.hidden(part));
-        for name in self.names()? {
-            let is_part = name.strip_prefix('.').is_some_and(|name| self.number_of(name).is_some());
-            let path = self.path.join(&name);
-            if is_part && name.ends_with(".part") && kept.as_ref() != Some(&path) {
-                remove(&path)?;
-            }
-        }
-        Ok(())
+    /// The task's hidden files, by number.
+    pub(super) fn leftovers(&self) -> Result<Vec<(u64, PathBuf)>, SinkError> {
+        let names = self.names()?.into_iter().filter(|name| name.ends_with(".part"));
+        let number = |name: &String| self.number_of(name.strip_prefix('.')?);
+        Ok(names.filter_map(|name| Some((number(&name)?, self.path.join(&name)))).collect())
     }
 
     /// Removes a part that is not complete.
@@ -167,7 +163,8 @@ impl Folder {
     }
 }
 
-fn remove(path: &Path) -> Result<(), SinkError> {
+/// Removes a file, if it is there.
+pub(super) fn remove(path: &Path) -> Result<(), SinkError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(failed(path, &error)),
         Ok(()) | Err(_) => Ok(()),

@@ -9,8 +9,8 @@
 //! # What a crash repeats
 //! Nothing. The changelog of the step says which parts have ended, and how many bytes of the present one are committed.
 //! The next owner of the task gives those that have ended their names, copies the committed bytes of the present one
-//! into a part of their own, and removes what else is hidden. It copies because the last owner may be alive, and write
-//! on until it finds out that it lost the task. So a take-over ends a part, however small.
+//! into a part of its own, and later removes what is left over. It copies because the last owner may be alive, and
+//! write on until it finds out that it lost the task. So a take-over ends a part, however small.
 //!
 //! # The folder
 //! All processes of a job need the same one, such as a shared file system: the next owner of a task may be another

@@ -3,12 +3,13 @@
 use std::fs::File;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::Write;
+use std::path::PathBuf;
 
 use kafka_wire::types::TimestampMs;
 use serde::{Deserialize, Serialize};
 
 use super::FileSink;
-use super::folder::{Folder, Part, failed};
+use super::folder::{Folder, Part, failed, remove};
 use crate::error::SinkError;
 use crate::operator::SinkWriter;
 
@@ -28,8 +29,8 @@ pub struct FileWriter {
     buffer: Vec<u8>,
     /// The files of parts that have ended since the last commit.
     ended: Vec<File>,
-    /// The part that the last writer had open, and that is copied: its file is needed until the copy is committed.
-    copied: Option<Part>,
+    /// The hidden files of other writers, by the numbers of their parts.
+    leftovers: Vec<(u64, PathBuf)>,
     has_new_names: bool,
     /// Whether the open part ends with the next commit.
     is_ending: bool,
@@ -61,7 +62,7 @@ impl FileWriter {
             file: None,
             buffer: Vec::new(),
             ended: Vec::new(),
-            copied: None,
+            leftovers: Vec::new(),
             has_new_names: false,
             is_ending: false,
         }
@@ -103,6 +104,19 @@ impl FileWriter {
         Ok(())
     }
 
+    /// Removes hidden files of other writers whose parts are complete.
+    ///
+    /// Parts that the committed state has, or that come after it, are left alone: this writer may have lost its task
+    /// without knowing it, and they are the next owner's.
+    fn remove_leftovers(&mut self) -> Result<(), SinkError> {
+        let Parts { next, open, ended, .. } = &self.committed;
+        let is_complete = |number: u64| number < *next && open.iter().chain(ended).all(|part| part.number != number);
+        for (_, path) in self.leftovers.extract_if(.., |(number, _)| is_complete(*number)) {
+            remove(&path)?;
+        }
+        Ok(())
+    }
+
     fn is_due(&self, wall: TimestampMs) -> bool {
         self.sink.ends_each_commit || self.is_ending || self.due().is_some_and(|due| due <= wall)
     }
@@ -124,15 +138,14 @@ impl SinkWriter for FileWriter {
         for part in std::mem::take(&mut parts.ended) {
             self.folder.finish(&part)?;
         }
-        self.copied = parts.open.take();
-        self.folder.remove_hidden_but(self.copied.as_ref())?;
-        if let Some(part) = &self.copied {
-            parts.ended.push(self.folder.copy(part, &self.id)?);
+        self.leftovers = self.folder.leftovers()?;
+        if let Some(part) = parts.open.take() {
+            parts.ended.push(self.folder.copy(&part, &self.id)?);
             self.has_new_names = true;
         }
         self.committed = parts.clone();
         self.parts = parts;
-        Ok(())
+        self.remove_leftovers()
     }
 
     fn write(&mut self, value: &[u8], wall: TimestampMs) -> Result<(), SinkError> {
@@ -163,11 +176,8 @@ impl SinkWriter for FileWriter {
         for part in std::mem::take(&mut self.parts.ended) {
             self.folder.finish(&part)?;
         }
-        if let Some(part) = self.copied.take() {
-            self.folder.remove(&part)?;
-        }
         self.committed = self.parts.clone();
-        Ok(())
+        self.remove_leftovers()
     }
 
     fn rolled_back(&mut self) -> Result<(), SinkError> {

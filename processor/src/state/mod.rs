@@ -38,7 +38,7 @@ pub use closed_by::{ClosedBy, Closing};
 pub use index::AHEAD;
 pub use key_value::KeyValueStore;
 pub use pattern_store::{Due, PatternStore};
-pub use single::SingleStore;
+pub use single::{AT_ONCE, SingleStore};
 pub use sorted::SortedStore;
 pub use store::{Changelog, Handle, RestoreError, Store, StoreSizes, Stores, Visit};
 pub use timed::{At, Item, TimedStore, Timing};

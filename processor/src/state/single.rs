@@ -6,6 +6,9 @@ use super::store::{Changelog, RestoreError, Store, StoreSizes, Visit};
 use crate::serde::SerdeError;
 use crate::types::FOR_EVER;
 
+/// The time of day of work that is due at once, and without which a bounded run is not finished.
+pub const AT_ONCE: TimestampMs = TimestampMs(i64::MIN);
+
 /// One value, and the time at which its step wants to look at it, with records or without.
 #[derive(Debug, Default)]
 pub struct SingleStore {
@@ -45,7 +48,7 @@ impl SingleStore {
 
     /// Lets the step look at the value at once.
     pub const fn make_due(&mut self) {
-        self.due = Some(TimestampMs(i64::MIN));
+        self.due = Some(AT_ONCE);
     }
 }
 
@@ -138,6 +141,6 @@ mod tests {
         assert_eq!(store.due(), None);
         store.restore(b"", Some(b"1")).expect("its own key");
         assert_eq!((store.get(), store.sizes().bytes), (Some(&b"1"[..]), 1));
-        assert_eq!(store.next_wall_due(), Some(TimestampMs(i64::MIN)));
+        assert_eq!(store.next_wall_due(), Some(AT_ONCE));
     }
 }

@@ -45,7 +45,7 @@ pub use self::status::{HeldBack, Holder, TaskId, TaskStatus};
 use crate::error::{Origin, ProcessError};
 use crate::operator::{Calls, Context, Counters, Failures, Joints, Place, Stage, catch};
 use crate::output::{Output, SinkId, StoreId};
-use crate::state::{Clock, Stores, Visit};
+use crate::state::{AT_ONCE, Clock, Stores, Visit};
 use crate::topology::{SinkKind, SourceKind, SourceSpec, Topology};
 use crate::watermark::{InputKind, Mark, NO_WATERMARK, TaskTime, decode_marks};
 
@@ -349,6 +349,8 @@ impl Task {
         self.resume(output)?;
         self.signal(|stage, context| stage.before_commit(context), output)?;
         self.tell_clocks();
+        // A commit that is due for other reasons may be the one at which an output's state changes.
+        self.is_touched |= self.stores.iter().any(|(_, store)| store.is_dirty());
         if self.is_touched {
             let place = (self.id.partition, self.state.seen);
             self.changelogs.write(&self.stores, (&self.state.time, &self.inputs), place, output)?;
@@ -407,7 +409,8 @@ impl Task {
     /// Whether the input of a bounded run has ended, and all its results are committed.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.state.ended().is_some() && !self.has_uncommitted()
+        let has_work = self.stores.iter().any(|(_, store)| store.next_wall_due() == Some(AT_ONCE));
+        self.state.ended().is_some() && !self.has_uncommitted() && !has_work
     }
 
     /// Whether there is anything to commit: processed records, results or marks to write.

@@ -7,7 +7,8 @@ use kafka_wire::record::{Batch, BatchBuilder, RawHeaders, Seal, with_base_offset
 use kafka_wire::types::{LeaderEpoch, PartitionId};
 
 use super::*;
-use crate::operator::Emit;
+use crate::error::SinkError;
+use crate::operator::{Emit, SinkPlace, SinkWriter, TwoPhaseSink};
 use crate::output::{OutRecord, Route};
 use crate::serde::{Raw as RawBytes, U64, Utf8};
 use crate::topology::SubTopologyId;
@@ -317,4 +318,62 @@ fn the_partition_that_event_time_waits_for_is_named() {
     process(&mut task, 2, &[(0, None, Some(&mark(1, 700, None)))], &mut output).expect("no error");
     assert_eq!(task.waits_for(), "a record with a later event time in any partition of its sources");
     assert_eq!(task.held_back(), None);
+}
+
+/// An output whose state counts its commits.
+#[derive(Clone)]
+struct CountedCommits;
+
+impl TwoPhaseSink for CountedCommits {
+    type Writer = u8;
+
+    fn writer(&self, _place: &SinkPlace) -> u8 {
+        0
+    }
+
+    fn format(&self) -> String {
+        String::new()
+    }
+}
+
+impl SinkWriter for u8 {
+    fn open(&mut self, _committed: Option<&[u8]>) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    fn write(&mut self, _value: &[u8], _wall: TimestampMs) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    fn prepare(&mut self, _wall: TimestampMs) -> Result<Vec<u8>, SinkError> {
+        *self += 1;
+        Ok(vec![*self])
+    }
+
+    fn committed(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    fn rolled_back(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
+}
+
+/// A task is committed without records of its own when only its position has moved, over markers.
+#[test]
+fn the_state_of_an_output_is_written_with_each_commit_that_changes_it() {
+    let mut job = Topology::builder("app");
+    job.stream("in", Utf8).to_sink("counted", Utf8, CountedCommits);
+    let topology = job.build().expect("a valid job");
+    let id = TaskId { sub_topology: SubTopologyId(0), partition: PartitionId(0) };
+    let (mut task, mut output) = (Task::new(&topology, id, &[1]), Recorder::default());
+    process(&mut task, 0, &[(0, None, Some(b"line"))], &mut output).expect("a record");
+    let mut states = Vec::new();
+    for _ in 0..3 {
+        task.before_commit(&mut output).expect("it is prepared");
+        task.committed();
+        let entries = output.0.drain(..).filter_map(|(_, _, key, value)| key.filter(|key| key.len() == 1).and(value));
+        states.extend(entries.filter(|value| value.len() == 1));
+    }
+    assert_eq!(states, [[1], [2], [3]]);
 }
