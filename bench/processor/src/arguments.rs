@@ -74,10 +74,11 @@ fn count(text: &str) -> Result<u64, String> {
         .ok_or_else(|| format!("--records takes a number from {RECORDS_MIN}, such as 500k or 2M"))
 }
 
-/// Jobs by name; `nexmark` names all of its queries.
+/// Jobs by name; `operators` and `nexmark` name several.
 fn jobs(text: &str) -> Result<Vec<Job>, String> {
     let of_name = |name: &str| match name {
         "nexmark" => Ok(Job::nexmark().collect()),
+        "operators" => Ok(std::iter::once(Job::CountEach).chain(Job::operators()).collect()),
         name => list(name, Job::from_name),
     };
     text.split(',').map(of_name).collect::<Result<Vec<_>, _>>().map(|jobs| jobs.concat())
@@ -107,7 +108,7 @@ const EVENTS: u64 = 3_000_000;
 /// Enough for each partition to get some records in every job.
 const RECORDS_MIN: u64 = 1_000;
 const USAGE: &str =
-    "usage: bench-processor [--records 1M] [--jobs a,b1,b2,c,d,nexmark]
+    "usage: bench-processor [--records 1M] [--jobs a,b1,b2,c,d,operators,nexmark]
                        [--systems waterwheel,streams,streams-cached,flink]
        bench-processor [--records 10M] restart
        bench-processor [--records 10M] windows

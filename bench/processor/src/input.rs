@@ -11,6 +11,7 @@ use kafka_wire::types::PartitionId;
 use crate::check::{Expected, SENTINEL_KEY, fingerprint};
 use crate::kafka::{PARTITIONS, Record, append, now_ms};
 use crate::nexmark::{self, Query};
+use crate::operators::{self, Operator};
 
 /// The jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub(crate) enum Job {
     UpperCase,
     /// Count per key; the input has the keys.
     Count,
+    /// The same with a result for each record, as the others write it.
+    CountEach,
     /// Count per key; the key is in the value, so a shuffle goes before.
     CountBehindShuffle,
     /// Count per word, of lines of ten words.
@@ -30,6 +33,8 @@ pub(crate) enum Job {
     OpenWindows(Open),
     /// A query of Nexmark, from the topic of its events. There is no comparison with other systems.
     Nexmark(Query),
+    /// A job that shows one operator.
+    Operator(Operator),
 }
 
 /// The number of windows that stay open.
@@ -56,12 +61,14 @@ impl Job {
         match self {
             Self::UpperCase => "a",
             Self::Count => "b1",
+            Self::CountEach => "b1-every",
             Self::CountBehindShuffle => "b2",
             Self::WordCount => "c",
             Self::WindowedSum => "d",
             Self::OpenWindows(Open::Many) => "open-216k",
             Self::OpenWindows(Open::VeryMany) => "open-2160k",
             Self::Nexmark(query) => query.name(),
+            Self::Operator(operator) => operator.name(),
         }
     }
 
@@ -69,19 +76,34 @@ impl Job {
         match self {
             Self::UpperCase => "A, upper-case of 100 B",
             Self::Count => "B1, count of 1 M keys, input keyed",
+            Self::CountEach => "B1 with every update out",
             Self::CountBehindShuffle => "B2, the same behind a shuffle",
             Self::WordCount => "C, word count; a record is a line of ten words",
             Self::WindowedSum => "D, sum per 10 s of event time, out at close",
             Self::OpenWindows(Open::Many) => "sum with 216,000 open windows",
             Self::OpenWindows(Open::VeryMany) => "sum with 2,160,000 open windows",
             Self::Nexmark(query) => query.title(),
+            Self::Operator(operator) => operator.title(),
         }
     }
 
     pub(crate) fn from_name(name: &str) -> Option<Self> {
-        let others = [Self::OpenWindows(Open::Many), Self::OpenWindows(Open::VeryMany)];
-        let mut all = Self::ALL.into_iter().chain(others).chain(Self::nexmark());
+        let others = [Self::CountEach, Self::OpenWindows(Open::Many), Self::OpenWindows(Open::VeryMany)];
+        let mut all = Self::ALL.into_iter().chain(others).chain(Self::nexmark()).chain(Self::operators());
         all.find(|job| job.name() == name)
+    }
+
+    /// The jobs that show one operator each.
+    pub(crate) fn operators() -> impl Iterator<Item = Self> {
+        Operator::ALL.into_iter().map(Self::Operator)
+    }
+
+    /// The input topics of the job whose topic is `input`.
+    pub(crate) fn topics(self, input: &str) -> Vec<String> {
+        match self {
+            Self::Operator(operator) => operator.topics(input),
+            _ => vec![input.to_owned()],
+        }
     }
 
     /// The queries of Nexmark.
@@ -99,6 +121,7 @@ impl Job {
     pub(crate) const fn records(self, records: u64) -> u64 {
         match self {
             Self::WordCount => records / 10,
+            Self::Operator(operator) => operator.records(records),
             _ => records,
         }
     }
@@ -113,6 +136,9 @@ pub(crate) const OPEN_WINDOW_MS: i64 = 1_000;
 pub(crate) async fn load(client: &Client, topic: &str, job: Job, records: u64) -> Result<Expected, Box<dyn Error>> {
     if let Job::Nexmark(query) = job {
         return nexmark::load(client, topic, query, records).await;
+    }
+    if let Job::Operator(operator) = job {
+        return operators::load(client, topic, operator, records).await;
     }
     let mut producer = ExclusiveProducer::open(client, ProducerConfig::default()).await?;
     let topic = producer.topic(topic).await?;
@@ -157,9 +183,9 @@ impl Source {
         let (words, shares) = if job == Job::WordCount { zipf_words() } else { (Vec::new(), Vec::new()) };
         let expected = match job {
             Job::UpperCase => Expected::Each { records: 0, fingerprints: 0 },
-            Job::Count | Job::CountBehindShuffle | Job::WordCount => Expected::Last(HashMap::new()),
+            Job::Count | Job::CountEach | Job::CountBehindShuffle | Job::WordCount => Expected::Last(HashMap::new()),
             Job::WindowedSum | Job::OpenWindows(_) => Expected::Once(HashMap::new()),
-            Job::Nexmark(_) => unreachable!("its input is made elsewhere"),
+            Job::Nexmark(_) | Job::Operator(_) => unreachable!("its input is made elsewhere"),
         };
         Ok(Self { job, rng: Rng::from_seed(1), words, shares, start_ms: now - span, records, expected })
     }
@@ -184,13 +210,13 @@ impl Source {
         let timestamp_ms = self.timestamp_ms(index);
         let (key, value) = match self.job {
             Job::UpperCase => self.letters(),
-            Job::Count => (self.key(KEYS), 1_u64.to_be_bytes().to_vec()),
+            Job::Count | Job::CountEach => (self.key(KEYS), 1_u64.to_be_bytes().to_vec()),
             Job::CountBehindShuffle => (Vec::new(), self.key(KEYS)),
             Job::WordCount => (Vec::new(), self.line()),
             Job::WindowedSum | Job::OpenWindows(_) => {
                 (self.key(WINDOWED_KEYS), self.rng.below(1_000).to_be_bytes().to_vec())
             }
-            Job::Nexmark(_) => unreachable!("its input is made elsewhere"),
+            Job::Nexmark(_) | Job::Operator(_) => unreachable!("its input is made elsewhere"),
         };
         match &mut self.expected {
             Expected::Each { records, fingerprints } => {
@@ -198,7 +224,7 @@ impl Source {
                 *fingerprints = fingerprints.wrapping_add(fingerprint(&key, &value.to_ascii_uppercase()));
             }
             Expected::Last(counts) => match self.job {
-                Job::Count => *counts.entry(key.clone()).or_default() += 1,
+                Job::Count | Job::CountEach => *counts.entry(key.clone()).or_default() += 1,
                 Job::CountBehindShuffle => *counts.entry(value.clone()).or_default() += 1,
                 _ => value.split(|byte| *byte == b' ').for_each(|word| match counts.get_mut(word) {
                     Some(count) => *count += 1,

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::input::{Job, OPEN_WINDOW_MS, WINDOW_MS};
 use crate::kafka::PARTITIONS;
+use crate::operators;
 
 /// The job to run, and its topics and broker.
 pub(crate) struct Place {
@@ -76,6 +77,12 @@ fn topology(job: Job, application: &str, (input, output): (&str, &str)) -> Resul
             .count("counts", Emit::OnUpdate)
             .map(|result| *result.value as i64)
             .to(output, Raw, I64),
+        Job::CountEach => builder
+            .keyed_stream(input, Raw, Raw)
+            .count("counts", Emit::EveryUpdate)
+            .map(|count| count.value as i64)
+            .to(output, Raw, I64),
+        Job::Operator(operator) => operators::declare(operator, &mut builder, (input, output)),
         Job::CountBehindShuffle => builder
             .stream(input, Raw)
             .key_by("by-key", Partitions(PARTITIONS), (Raw, ()), |record| (record.value, ()))

@@ -10,7 +10,8 @@
 //! ```
 //! The last five measure Waterwheel alone: the time from a kill to the first new result, jobs with many open windows,
 //! the stores by themselves, and without brokers the queries of [`nexmark`] and simple jobs. `--jobs nexmark` runs the
-//! queries from Kafka to Kafka. `latency` in place of the options measures latency at a steady rate, see [`latency`].
+//! queries from Kafka to Kafka, and `--jobs operators` jobs of one operator each. `latency` in place of the options
+//! measures latency at a steady rate, see [`latency`].
 //!
 //! Needs a JDK (17 or newer) and Maven. For each job the input is written once. Then each system runs it in a process
 //! of its own, one system after the other, with one thread and 6 partitions. The output is read as a `read_committed`
@@ -33,6 +34,7 @@ mod life;
 mod machine;
 mod measure;
 mod nexmark;
+mod operators;
 mod report;
 mod rows;
 mod state;
@@ -94,7 +96,10 @@ async fn measure_all(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
     for &job in &arguments.jobs {
         let records = job.records(arguments.records);
         let input = format!("input-{}", job.name());
-        kafka::create_topic(&client, &input).await?;
+        let topics = job.topics(&input);
+        for topic in &topics {
+            kafka::create_topic(&client, topic).await?;
+        }
         let expected = input::load(&client, &input, job, records).await?;
         eprintln!("job {}: {records} records", job.title());
         for &system in arguments.systems.iter().filter(|system| system.runs(job)) {
@@ -104,7 +109,7 @@ async fn measure_all(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
             all_right &= outcome.is_right();
             runs.push((job, system, outcome));
         }
-        kafka::delete_topics(&client, &[input]).await?;
+        kafka::delete_topics(&client, &topics).await?;
     }
     report::print(&runs);
     Ok(all_right)

@@ -105,7 +105,10 @@ struct Watch<'a> {
 impl Watch<'_> {
     /// Samples the process until its input is committed, its output has stopped changing and the output is right.
     async fn until_complete(&self, process: &mut Process) -> Result<Outcome, Box<dyn Error>> {
-        let input_end = kafka::ends(self.client, self.run.input, IsolationLevel::ReadUncommitted).await?;
+        let mut input_end = 0;
+        for topic in self.run.job.topics(self.run.input) {
+            input_end += kafka::ends(self.client, &topic, IsolationLevel::ReadUncommitted).await?;
+        }
         let started = Instant::now();
         let mut warm_from = None;
         let mut last_change = self.sample(process).await?;
@@ -143,7 +146,10 @@ impl Watch<'_> {
     }
 
     async fn sample(&self, process: &mut Process) -> Result<Sample, Box<dyn Error>> {
-        let committed = kafka::committed(self.client, self.application, self.run.input).await?;
+        let mut committed = 0;
+        for topic in self.run.job.topics(self.run.input) {
+            committed += kafka::committed(self.client, self.application, &topic).await?;
+        }
         let output_end = kafka::ends(self.client, self.output, IsolationLevel::ReadCommitted).await?;
         // The sample is taken after the output is complete, so that all work for it is counted.
         process.look();

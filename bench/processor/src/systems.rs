@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::input::Job;
+use crate::operators::Operator;
 
 /// A system that runs the jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +40,8 @@ impl System {
     pub(crate) const fn runs(self, job: Job) -> bool {
         match job {
             Job::Nexmark(_) | Job::OpenWindows(_) => matches!(self, Self::Waterwheel),
+            // Kafka Streams has no library for patterns.
+            Job::Operator(Operator::Pattern) => matches!(self, Self::Waterwheel | Self::Flink),
             _ => true,
         }
     }
@@ -53,7 +56,9 @@ impl System {
     /// # Panics
     /// If the system is a Java program and `java` is `None`.
     pub(crate) fn command(self, place: &[&str], java: Option<&Java>) -> Result<Command, Box<dyn Error>> {
-        let java = |module, main| java.expect("built when a system needs it").command(module, main, place);
+        // The others put out every update anyway.
+        let place_of_java = [&[place[0].trim_end_matches("-every")], &place[1..]].concat();
+        let java = |module, main| java.expect("built when a system needs it").command(module, main, &place_of_java);
         Ok(match self {
             Self::Waterwheel => {
                 let mut command = Command::new(std::env::current_exe()?);

@@ -41,7 +41,7 @@ public final class FlinkJobs {
 
     private final String bootstrap;
     private final String application;
-    private final String input;
+    final String input;
     private final String output;
     private final StreamExecutionEnvironment environment;
 
@@ -67,7 +67,7 @@ public final class FlinkJobs {
             case "b2" -> jobs.countBehindShuffle();
             case "c" -> jobs.wordCount();
             case "d" -> jobs.windowedSum();
-            default -> throw new IllegalArgumentException(args[0]);
+            default -> new FlinkOperators(jobs).declare(args[0]);
         }
         Thread watcher = new Thread(FlinkJobs::stopWithStdin);
         watcher.setDaemon(true);
@@ -131,7 +131,7 @@ public final class FlinkJobs {
     }
 
     /** Puts the start of the window beside the sum. */
-    private static final class WithStart
+    static final class WithStart
             extends ProcessWindowFunction<Tuple2<Long, Long>, Tuple3<Long, Long, Long>, Long, TimeWindow> {
         @Override
         public void process(Long key, Context context, Iterable<Tuple2<Long, Long>> sums,
@@ -140,23 +140,27 @@ public final class FlinkJobs {
         }
     }
 
-    private interface Reader<T> extends Serializable {
+    interface Reader<T> extends Serializable {
         T read(ConsumerRecord<byte[], byte[]> record);
     }
 
-    private interface Writer<T> extends Serializable {
+    interface Writer<T> extends Serializable {
         ProducerRecord<byte[], byte[]> write(String topic, T element);
     }
 
     private <T> DataStream<T> read(TypeInformation<T> type, Reader<T> reader, WatermarkStrategy<T> watermarks) {
+        return read(input, type, reader, watermarks);
+    }
+
+    <T> DataStream<T> read(String topic, TypeInformation<T> type, Reader<T> reader, WatermarkStrategy<T> watermarks) {
         KafkaSource<T> source = KafkaSource.<T>builder()
             .setBootstrapServers(bootstrap)
             .setGroupId(application)
-            .setTopics(input)
+            .setTopics(topic)
             .setStartingOffsets(OffsetsInitializer.earliest())
             .setDeserializer(new Deserializer<>(type, reader))
             .build();
-        return environment.fromSource(source, watermarks, "input", type);
+        return environment.fromSource(source, watermarks, topic, type);
     }
 
     private record Deserializer<T>(TypeInformation<T> type, Reader<T> reader)
@@ -172,7 +176,7 @@ public final class FlinkJobs {
         }
     }
 
-    private <T> KafkaSink<T> sink(Writer<T> writer) {
+    <T> KafkaSink<T> sink(Writer<T> writer) {
         String topic = output; // The closure takes the name along; this object cannot be serialized.
         return KafkaSink.<T>builder()
             .setBootstrapServers(bootstrap)
@@ -187,12 +191,17 @@ public final class FlinkJobs {
         return new String(bytes, StandardCharsets.UTF_8);
     }
 
-    private static long number(byte[] bytes) {
+    static long number(byte[] bytes) {
         return ByteBuffer.wrap(bytes).getLong();
     }
 
     private static byte[] bytes(String text) {
         return text.getBytes(StandardCharsets.UTF_8);
+    }
+
+    /** A record with a number as its key. */
+    static ProducerRecord<byte[], byte[]> record(String topic, long key, byte[] value) {
+        return new ProducerRecord<>(topic, bytes(key), value);
     }
 
     private static byte[] bytes(long number) {

@@ -41,7 +41,7 @@ public final class StreamsJobs {
             case "b2" -> countBehindShuffle(builder, input, output);
             case "c" -> wordCount(builder, input, output);
             case "d" -> windowedSum(builder, input, output);
-            default -> throw new IllegalArgumentException(args[0]);
+            default -> StreamsOperators.declare(args[0], builder, input, output);
         }
         KafkaStreams streams = new KafkaStreams(builder.build(), properties(args));
         streams.setUncaughtExceptionHandler(error -> {
