@@ -7,18 +7,17 @@
 //! of join says so for its side. A record behind the watermark is late, since its partners may be gone:
 //! it is left out and counted. A crash undoes the kept records and the results of the open transaction together.
 
-use std::any::Any;
 use std::collections::VecDeque;
-use std::marker::PhantomData;
 
 use kafka_wire::record::RawHeaders;
 use kafka_wire::types::TimestampMs;
 
+use super::two_sided::{self, TwoSided};
 use super::{Chain, Context, NodeId, Operator, Signals, StageBuilder};
 use crate::error::ProcessError;
 use crate::serde::{Serde, SerdeError};
 use crate::state::{At, Handle, Item, TimedStore, Timing};
-use crate::types::{Owned, Rec, View, Window};
+use crate::types::{Owned, Rec, Window};
 
 /// A record that waits for partners.
 #[derive(Clone, Debug)]
@@ -118,9 +117,7 @@ where
         stage.order_inputs();
         let (spec, join) = (self.spec.clone(), self.join.clone());
         let operator = JoinOperator::<KS, L, R, F, N> { spec, join, next };
-        let joint = stage.joint(self.node, Box::new(operator));
-        self.left.build(Left::<JoinOperator<KS, L, R, F, N>> { joint, operator: PhantomData }, stage);
-        self.right.build(Right::<JoinOperator<KS, L, R, F, N>> { joint, operator: PhantomData }, stage);
+        two_sided::build(self.node, operator, (&self.left, &self.right), stage);
     }
 }
 
@@ -137,15 +134,6 @@ trait Joining<L, R>: FnMut(Option<&L>, Option<&R>) -> <Self as Joining<L, R>>::P
 
 impl<L, R, B: 'static, F: FnMut(Option<&L>, Option<&R>) -> B + Send + 'static> Joining<L, R> for F {
     type Pair = B;
-}
-
-/// An operator with two inputs.
-trait TwoSided<K: View>: 'static {
-    type Left: 'static;
-    type Right: 'static;
-
-    fn left(&mut self, record: Rec<'_, K, Owned<Self::Left>>, context: &mut Context<'_>) -> Result<(), ProcessError>;
-    fn right(&mut self, record: Rec<'_, K, Owned<Self::Right>>, context: &mut Context<'_>) -> Result<(), ProcessError>;
 }
 
 /// The operator of a join, which stands beside the chains of both sides.
@@ -165,7 +153,7 @@ struct Side<A, P> {
     partner_alone: bool,
 }
 
-impl<KS, L, R, F, N> TwoSided<KS::View> for JoinOperator<KS, L, R, F, N>
+impl<KS, L, R, F, N> TwoSided for JoinOperator<KS, L, R, F, N>
 where
     KS: Serde,
     L: Keepable,
@@ -173,8 +161,10 @@ where
     F: Joining<L, R>,
     N: Operator<KS::View, Owned<F::Pair>>,
 {
-    type Left = L;
-    type Right = R;
+    type LeftKey = KS::View;
+    type Left = Owned<L>;
+    type RightKey = KS::View;
+    type Right = Owned<R>;
 
     fn left(&mut self, record: Rec<'_, KS::View, Owned<L>>, context: &mut Context<'_>) -> Result<(), ProcessError> {
         let Self { spec, join, next } = self;
@@ -304,43 +294,4 @@ where
         })?;
         self.next.watermark(context)
     }
-}
-
-macro_rules! inlet {
-    ($(#[$doc:meta])* $name:ident, $method:ident, $value:ident) => {
-        $(#[$doc])*
-        struct $name<J> {
-            joint: usize,
-            operator: PhantomData<fn() -> J>,
-        }
-
-        impl<J> Signals for $name<J> {
-            /// The steps behind the join get a signal when both sides have had it.
-            fn next(&mut self) -> Option<&mut dyn Signals> {
-                None
-            }
-        }
-
-        impl<K: View, J: TwoSided<K>> Operator<K, Owned<J::$value>> for $name<J> {
-            fn push(
-                &mut self,
-                record: Rec<'_, K, Owned<J::$value>>,
-                context: &mut Context<'_>,
-            ) -> Result<(), ProcessError> {
-                context.with_joint(self.joint, |joint, context| {
-                    let join = (joint as &mut dyn Any).downcast_mut::<J>();
-                    join.expect("built for this join").$method(record, context)
-                })
-            }
-        }
-    };
-}
-
-inlet! {
-    /// The end of the left side.
-    Left, left, Left
-}
-inlet! {
-    /// The end of the right side.
-    Right, right, Right
 }

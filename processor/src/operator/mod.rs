@@ -21,6 +21,7 @@ mod filter;
 mod filter_map;
 mod flat_map;
 mod flat_map_values;
+mod foreign;
 mod join;
 mod jump_guard;
 mod key_by;
@@ -42,6 +43,7 @@ mod to;
 mod to_chosen;
 mod try_map;
 mod two_phase;
+mod two_sided;
 mod windowing;
 
 pub use aggregate::{Aggregate, AggregateSpec, WindowAggregate};
@@ -60,6 +62,10 @@ pub use filter::{Filter, FilterOperator};
 pub use filter_map::FilterMap;
 pub use flat_map::{FlatMap, FlatMapOperator, Outputs};
 pub use flat_map_values::FlatMapValues;
+pub use foreign::{
+    Answer, Answering, AnsweringSpec, Reveal, RevealSpec, Shown, Subscribe, SubscribeSpec, Subscriber, Subscription,
+};
+pub(crate) use foreign::{AnswerSerde, Crossing, ShownSerde, SubscriberSerde, SubscriptionSerde};
 pub(crate) use join::WaitingSerde;
 pub use join::{JoinSpec, Retention, StreamJoin, Waiting};
 pub(crate) use jump_guard::ANY_JUMP;

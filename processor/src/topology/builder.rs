@@ -1,7 +1,7 @@
 //! The builder: the beginning of streams, and the check of the whole job.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -99,6 +99,7 @@ impl Builder {
         graph.check_ends();
         let places = graph.sub_topologies();
         let drafts = Drafts::new(&graph, places);
+        graph.errors.extend(drafts.circle());
         drafts.add_progress(&mut graph);
         fix_stores(&mut graph, &drafts);
         if !graph.errors.is_empty() {
@@ -144,6 +145,27 @@ impl Drafts {
             drafts.heads[place].push(HeadSpec { node: NodeId(index), input });
         }
         drafts
+    }
+
+    /// Returns an error if records can come back to a sub-topology that they have left: event time would wait for
+    /// itself.
+    fn circle(&self) -> Option<BuildError> {
+        let upstream = |place: usize| {
+            self.sources[place].iter().filter_map(|source| match source.kind {
+                SourceKind::Repartition { upstream, .. } => Some((upstream.0, &source.topic)),
+                SourceKind::External => None,
+            })
+        };
+        (0..self.sources.len()).find_map(|place| {
+            let (mut seen, mut open) = (BTreeSet::new(), vec![place]);
+            while let Some(next) = open.pop() {
+                if let Some((_, topic)) = upstream(next).find(|(above, _)| *above == place) {
+                    return Some(BuildError::Circle { topic: topic.clone() });
+                }
+                open.extend(upstream(next).map(|(above, _)| above).filter(|above| seen.insert(*above)));
+            }
+            None
+        })
     }
 
     /// Adds a store for progress to sub-topologies without a store of the user's, because upstream tasks do not repeat

@@ -105,6 +105,12 @@ pub enum BuildError {
     },
     /// Topics with different numbers of partitions reach one step with state.
     NotCopartitioned(NotCopartitioned),
+    /// Records come back through a shuffle to the tasks that they come from, for example because two tables that are
+    /// joined by a foreign key are in the same tasks.
+    Circle {
+        /// The topic by which they come back.
+        topic: String,
+    },
     /// A stream belongs to another job.
     ForeignStream,
     /// The job has no stream.
@@ -179,6 +185,11 @@ impl fmt::Display for BuildError {
                 write!(f, "the stream from topic `{topic}` leads nowhere: end it with .to(topic, ..)")
             }
             Self::NotCopartitioned(error) => error.fmt(f),
+            Self::Circle { topic } => write!(
+                f,
+                "through topic `{topic}` records come back to the tasks that they come from; send one of the streams or \
+                 tables that meet there through key_by or repartition"
+            ),
             Self::ForeignStream => f.write_str("a stream of another job was merged into this one"),
             Self::Empty => f.write_str("the job has no stream"),
         }

@@ -68,6 +68,14 @@ pub(super) enum NodeKind {
     Sink(SinkId),
 }
 
+/// A shuffle: the step that writes its topic, and the source that reads it.
+pub(super) struct Shuffle {
+    pub(super) topic: String,
+    pub(super) sink: SinkId,
+    pub(super) writer: NodeId,
+    pub(super) source: NodeId,
+}
+
 /// The topic that a source reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Reads {
@@ -187,8 +195,19 @@ impl Graph {
         id
     }
 
-    /// The repartition topic of a `key_by`.
-    pub(super) fn repartition(&mut self, name: &str, partitions: Partitions) -> SinkSpec {
+    /// Adds a shuffle behind a step. `version` is that of its records.
+    pub(super) fn shuffle(&mut self, (name, version): (&str, String), partitions: Partitions, from: NodeId) -> Shuffle {
+        let spec = self.repartition(name, partitions);
+        let topic = spec.topic.clone();
+        let sink = self.sink(spec);
+        let writer = self.end(name, sink, from);
+        let (shuffle, watermark) = (Some((writer, partitions)), Watermark::default());
+        let source = self.source(Reads { topic: topic.clone(), shuffle, version, watermark });
+        Shuffle { topic, sink, writer, source }
+    }
+
+    /// The repartition topic of a shuffle.
+    fn repartition(&mut self, name: &str, partitions: Partitions) -> SinkSpec {
         self.claim(name);
         if partitions.0 < 1 {
             self.errors.push(BuildError::BadPartitions { name: name.to_owned(), partitions: partitions.0 });

@@ -9,6 +9,7 @@ mod builder;
 mod describe;
 mod detected;
 mod error;
+mod foreign;
 mod graph;
 mod intervals;
 mod joined;

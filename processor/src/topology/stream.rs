@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use kafka_wire::types::TimestampMs;
 
-use super::graph::{Graph, NodeKind, Reads};
+use super::graph::{Graph, NodeKind, Reads, Shuffle};
 use super::{BuildError, SinkKind, SinkSpec};
 use crate::operator::{
     ANY_JUMP, ByKey, Chain, Filter, FlatMap, Junction, KeyBy, Map, Merge, NodeId, Outputs, Partitioner, RecordTime,
@@ -193,15 +193,10 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
     {
         let mut graph = self.graph.borrow_mut();
         graph.refuse_null_keys(&key_serde, name);
-        let spec = graph.repartition(name, partitions);
-        let topic = spec.topic.clone();
-        let sink = graph.sink(spec);
-        let writer = graph.end(name, sink, self.node);
         let version = format!("key: {}, value: {}", key_serde.name(), value_serde.name());
-        let (shuffle, watermark) = (Some((writer, partitions)), Watermark::default());
-        let node = graph.source(Reads { topic: topic.clone(), shuffle, version, watermark });
+        let Shuffle { topic, sink, writer, source } = graph.shuffle((name, version), partitions, self.node);
         let source = Source {
-            node,
+            node: source,
             key: key_serde.clone(),
             value: value_serde.clone(),
             event_time: RecordTime,

@@ -15,9 +15,9 @@ use crate::types::{Owned, Reborrow, Rec};
 /// Each task holds the rows of its partition, in a store with a changelog. A stream that is joined with a table must be
 /// partitioned like it: `build()` and the start of the job check the numbers of partitions.
 pub struct Table<KS, A, C> {
-    changes: Stream<KS, Upsert<C, A>>,
+    pub(super) changes: Stream<KS, Upsert<C, A>>,
     name: String,
-    store: Handle<KeyValueStore<A>>,
+    pub(super) store: Handle<KeyValueStore<A>>,
 }
 
 /// A table of a topic.

@@ -1,5 +1,6 @@
 //! Jobs on several workers, in an order drawn from a seed, compared with a model.
 
+mod foreign;
 mod ordered;
 
 use std::collections::BTreeMap;
