@@ -44,6 +44,9 @@ impl Cluster {
         for source in topology.external_sources() {
             logs.create(&source.topic, 1);
         }
+        for global in topology.globals() {
+            logs.create(&global.topic, 1);
+        }
         for sink in topology.sinks() {
             match sink.kind {
                 SinkKind::External => logs.create(&sink.topic, 1),

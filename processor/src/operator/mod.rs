@@ -22,7 +22,9 @@ mod filter_map;
 mod flat_map;
 mod flat_map_values;
 mod foreign;
+mod global_state;
 mod join;
+mod join_global;
 mod jump_guard;
 mod key_by;
 mod keyed_state;
@@ -66,8 +68,10 @@ pub use foreign::{
     Answer, Answering, AnsweringSpec, Reveal, RevealSpec, Shown, Subscribe, SubscribeSpec, Subscriber, Subscription,
 };
 pub(crate) use foreign::{AnswerSerde, Crossing, ShownSerde, SubscriberSerde, SubscriptionSerde};
+pub use global_state::GlobalState;
 pub(crate) use join::WaitingSerde;
 pub use join::{JoinSpec, Retention, StreamJoin, Waiting};
+pub use join_global::JoinGlobal;
 pub(crate) use jump_guard::ANY_JUMP;
 pub use key_by::KeyBy;
 pub use keyed_state::{ListState, MapState, TimelineState, ValueState};

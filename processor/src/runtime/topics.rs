@@ -22,6 +22,9 @@ pub(super) async fn prepare(client: &Client, topology: &Topology, config: &Confi
         let count = existing(client, &source.topic, config).await?;
         partitions.insert(source.topic.clone(), i32::try_from(count).unwrap_or(i32::MAX));
     }
+    for global in topology.globals() {
+        existing(client, &global.topic, config).await?;
+    }
     topology.check_partitions(&partitions).map_err(RunError::from)?;
     for sink in topology.sinks().iter().filter(|sink| sink.kind == SinkKind::External) {
         existing(client, &sink.topic, config).await?;

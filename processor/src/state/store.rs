@@ -7,6 +7,7 @@ use std::marker::PhantomData;
 use kafka_wire::types::TimestampMs;
 
 use super::clock::{Clock, Ttl};
+use super::globals::Globals;
 use crate::output::StoreId;
 use crate::serde::{Serde, SerdeError};
 use crate::types::{Owned, Window};
@@ -204,9 +205,21 @@ pub struct Stores {
     slots: Vec<Option<Box<dyn Store>>>,
     /// Whether a store was used, or output was made, since the last call of [`Stores::forget_effects`].
     has_effects: bool,
+    globals: Globals,
 }
 
 impl Stores {
+    /// The global tables of the worker.
+    #[must_use]
+    pub const fn globals(&self) -> &Globals {
+        &self.globals
+    }
+
+    /// Sets the global tables of the worker.
+    pub fn set_globals(&mut self, globals: &Globals) {
+        self.globals = Globals::clone(globals);
+    }
+
     /// Adds a store.
     pub fn insert(&mut self, id: StoreId, store: Box<dyn Store>) {
         if self.slots.len() <= id.0 {

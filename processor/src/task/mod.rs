@@ -45,7 +45,7 @@ pub use self::status::{HeldBack, Holder, TaskId, TaskStatus};
 use crate::error::{Origin, ProcessError};
 use crate::operator::{Calls, Context, Counters, Failures, Joints, Place, Stage, catch};
 use crate::output::{Output, SinkId, StoreId};
-use crate::state::{AT_ONCE, Clock, Stores, Visit};
+use crate::state::{AT_ONCE, Clock, Globals, Stores, Visit};
 use crate::topology::{SinkKind, SourceKind, SourceSpec, Topology};
 use crate::watermark::{InputKind, Mark, NO_WATERMARK, TaskTime, decode_marks};
 
@@ -208,6 +208,11 @@ impl Task {
     /// the time of day has jumped.
     pub const fn set_wall_clock(&mut self, at_zero: TimestampMs) {
         self.wall_at_zero = at_zero;
+    }
+
+    /// Gives the task the global tables of its worker. Call it before the first record.
+    pub fn set_globals(&mut self, globals: &Globals) {
+        self.stores.set_globals(globals);
     }
 
     /// Processes the records of one batch of an input, from `position` on, which is the next offset to be processed.

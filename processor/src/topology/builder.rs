@@ -21,7 +21,7 @@ use crate::watermark::Watermark;
 
 /// A job under declaration. Made by [`Topology::builder`].
 pub struct Builder {
-    graph: Rc<RefCell<Graph>>,
+    pub(super) graph: Rc<RefCell<Graph>>,
 }
 
 /// A stream whose keys stay bytes, or null.
@@ -106,8 +106,8 @@ impl Builder {
             return Err(BuildErrors(graph.errors));
         }
         let sub_topologies = drafts.finish(&mut graph);
-        let Graph { application_id, sinks, stores, policies, dead_letters, .. } = graph;
-        Ok(Topology { application_id, sub_topologies, sinks, stores, policies, dead_letters })
+        let Graph { application_id, sinks, stores, policies, dead_letters, globals, .. } = graph;
+        Ok(Topology { application_id, sub_topologies, sinks, stores, policies, dead_letters, globals })
     }
 }
 

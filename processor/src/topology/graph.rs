@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::check_name;
-use super::{BuildError, SinkKind, SinkSpec, StoreMaker, StoreSpec, SubTopologyId};
+use super::{BuildError, GlobalSpec, SinkKind, SinkSpec, StoreMaker, StoreSpec, SubTopologyId};
 use crate::error::ErrorPolicies;
 use crate::operator::{NodeId, StageBuilder, TeeMaker};
 use crate::output::{SinkId, StoreId};
@@ -25,6 +25,7 @@ pub(super) struct Graph {
     pub(super) ends: Vec<(NodeId, EndBuilder)>,
     pub(super) policies: ErrorPolicies,
     pub(super) dead_letters: Option<SinkId>,
+    pub(super) globals: Vec<GlobalSpec>,
     pub(super) errors: Vec<BuildError>,
     names: BTreeSet<String>,
     source_count: usize,

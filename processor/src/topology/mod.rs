@@ -10,6 +10,7 @@ mod describe;
 mod detected;
 mod error;
 mod foreign;
+mod global;
 mod graph;
 mod intervals;
 mod joined;
@@ -32,7 +33,7 @@ use kafka_wire::types::Offset;
 use crate::error::{ErrorKind, ErrorPolicies, ErrorPolicy};
 use crate::operator::{NodeId, Stage, StageBuilder, TeeMaker};
 use crate::output::{SinkId, StoreId};
-use crate::state::Store;
+use crate::state::{GlobalRows, Store};
 use crate::types::Partitions;
 use crate::watermark::Watermark;
 
@@ -40,6 +41,7 @@ pub use aggregated::Updates;
 pub use builder::{Builder, ValueStream};
 pub use detected::PatternStream;
 pub use error::{BuildError, BuildErrors, NotCopartitioned};
+pub use global::GlobalTable;
 pub use process::Declare;
 pub use stream::{Predicate, Stream};
 pub use table::{Table, TopicTable};
@@ -53,6 +55,7 @@ pub struct Topology {
     stores: Vec<StoreSpec>,
     policies: ErrorPolicies,
     dead_letters: Option<SinkId>,
+    globals: Vec<GlobalSpec>,
 }
 
 impl Topology {
@@ -85,6 +88,12 @@ impl Topology {
     #[must_use]
     pub fn stores(&self) -> &[StoreSpec] {
         &self.stores
+    }
+
+    /// The global tables of the job, which each worker makes for its tasks.
+    #[must_use]
+    pub fn globals(&self) -> &[GlobalSpec] {
+        &self.globals
     }
 
     /// The sub-topology that reads `topic`.
@@ -384,6 +393,17 @@ pub struct StoreSpec {
     /// Makes the store; `None` for one that only has the progress of event time, which the task writes itself.
     make: Option<StoreMaker>,
 }
+
+/// A global table.
+pub struct GlobalSpec {
+    /// The topic that it comes from.
+    pub topic: String,
+    /// Makes an empty table.
+    pub make: GlobalMaker,
+}
+
+/// Makes an empty global table.
+pub type GlobalMaker = Box<dyn Fn() -> Arc<dyn GlobalRows> + Send + Sync>;
 
 /// Makes an empty store.
 pub type StoreMaker = Box<dyn Fn() -> Box<dyn Store> + Send + Sync>;

@@ -5,10 +5,10 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 
 use super::graph::Graph;
-use super::{StoreMaker, Stream};
+use super::{GlobalTable, StoreMaker, Stream};
 use crate::operator::{
-    Chain, Junction, ListState, MapState, NodeId, Output, Process, ProcessSpec, Processing, Side, TimelineState,
-    ValueState,
+    Chain, GlobalState, Junction, ListState, MapState, NodeId, Output, Process, ProcessSpec, Processing, Side,
+    TimelineState, ValueState,
 };
 use crate::output::StoreId;
 use crate::serde::Serde;
@@ -63,6 +63,12 @@ impl<KS: Serde> Declare<KS> {
         serde: S,
     ) -> TimelineState<A> {
         TimelineState { store: self.sorted(name, "timeline", serde) }
+    }
+
+    /// Lets the step read a global table.
+    pub fn global<KG: Serde, A: Clone + Send + 'static>(&mut self, table: &GlobalTable<KG, A>) -> GlobalState<KG, A> {
+        table.is_read_by(&self.graph);
+        GlobalState { table: table.handle, keys: table.key_serde.clone() }
     }
 
     /// Declares a further output: the handle of it, and its stream. The records of a stream that is not used are

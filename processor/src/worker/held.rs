@@ -50,6 +50,8 @@ pub(super) struct Held {
     is_restoring: bool,
     /// Whether the group had a committed offset for any input.
     had_offset: bool,
+    /// Whether the task waits until the global tables have been read.
+    is_waiting: bool,
 }
 
 /// One input of a task.
@@ -111,8 +113,8 @@ impl Held {
         let queued_inputs = if task.orders_inputs() { inputs.len() } else { 0 };
         let queues = (0..queued_inputs).map(|_| Queue::default()).collect();
         let restores = changelogs.into_iter().filter(is_to_read).map(restore).collect();
-        let (commits, restored_records, is_restoring) = (CommitTimes::default(), 0, false);
-        Self { id, task, inputs, queues, restores, restored_records, commits, is_restoring, had_offset }
+        let (commits, restored_records, is_restoring, is_waiting) = (CommitTimes::default(), 0, false, true);
+        Self { id, task, inputs, queues, restores, restored_records, commits, is_restoring, had_offset, is_waiting }
     }
 
     /// The inputs with their positions.
@@ -137,8 +139,19 @@ impl Held {
         self.restores.iter().filter(is_open).map(|restore| (&restore.changelog, restore.position))
     }
 
-    pub(super) fn is_restored(&self) -> bool {
+    /// Whether its changelogs have been read to their ends.
+    pub(super) fn has_state(&self) -> bool {
         self.restores.iter().all(|restore| restore.position >= restore.end)
+    }
+
+    /// Whether the task may begin: it has its state, and the global tables have been read.
+    pub(super) fn is_restored(&self) -> bool {
+        !self.is_waiting && self.has_state()
+    }
+
+    /// Notes that the global tables have been read.
+    pub(super) const fn release(&mut self) {
+        self.is_waiting = false;
     }
 
     /// Begins to read the changelogs of the task. Returns the task, if they were not being read before.

@@ -19,6 +19,7 @@ mod action;
 mod bounds;
 mod commit_times;
 mod end;
+mod globals;
 mod held;
 mod inspection;
 mod machine;

@@ -70,6 +70,12 @@ impl Worker {
 
     /// Restores records of a changelog, those from `from` on.
     pub fn restore(&mut self, changelog: &TopicPartition, records: Records<'_>, from: Offset) {
+        if self.globals.has(changelog) {
+            if let Err(failure) = self.globals.take(changelog, records, from) {
+                self.give_up(failure.into());
+            }
+            return;
+        }
         let Some(held) = self.tasks.restoring_mut(changelog) else { return };
         match held.restore(changelog, records, from) {
             Ok(count) => self.watch.restored += count,
@@ -79,14 +85,22 @@ impl Worker {
 
     /// Notes that a changelog has been read up to this offset, over markers and aborted records too.
     pub fn restored_to(&mut self, now: Moment, changelog: &TopicPartition, next: Offset) {
+        if self.globals.has(changelog) {
+            if self.globals.read_to(changelog, next) {
+                self.release(now);
+            }
+            return;
+        }
         let Some(held) = self.tasks.restoring_mut(changelog) else { return };
         if !held.restored_to(changelog, next) {
             return;
         }
-        let (id, is_restored) = (held.id, held.is_restored());
+        let (id, has_state, is_restored) = (held.id, held.has_state(), held.is_restored());
         self.actions.push_back(Action::CloseChangelog { changelog: changelog.clone() });
         if is_restored {
             self.run(now, id);
+        }
+        if has_state {
             self.open_changelogs();
         }
     }
@@ -119,7 +133,7 @@ impl Worker {
     /// Begins to restore the next tasks. Tasks that are restored one after the other are ready sooner than all side by
     /// side; two at a time, so that records of one are fetched while those of the other are processed.
     fn open_changelogs(&mut self) {
-        let unrestored = self.tasks.iter_mut().filter(|held| !held.is_restored());
+        let unrestored = self.tasks.iter_mut().filter(|held| !held.has_state());
         for held in unrestored.take(RESTORED_TOGETHER).filter_map(Held::begin_restore) {
             let open = |(changelog, offset): (&TopicPartition, Offset)| Action::OpenChangelog {
                 changelog: changelog.clone(),
@@ -135,6 +149,7 @@ impl Worker {
         let mut task = Task::new(&self.topology, claim.id, &partition_counts);
         task.set_wall_clock(self.settings.wall_at_zero);
         task.set_call_hub(&self.call_hub);
+        task.set_globals(self.globals.rows());
         debug_assert_eq!(task.inputs(), claim.inputs, "a task reads what the group gave for it");
         let had_offset = positions.iter().any(|(_, is_committed)| *is_committed);
         let place = |(input, (place, _)): (TopicPartition, (Place, bool))| {
@@ -142,7 +157,10 @@ impl Worker {
             (input, place, is_internal)
         };
         let inputs = claim.inputs.into_iter().zip(positions).map(place);
-        let held = Held::new(claim.id, task, inputs, changelogs, had_offset);
+        let mut held = Held::new(claim.id, task, inputs, changelogs, had_offset);
+        if self.globals.are_ready() {
+            held.release();
+        }
         let is_restored = held.is_restored();
         self.tasks.insert(held);
         if is_restored {
@@ -151,7 +169,7 @@ impl Worker {
     }
 
     /// Starts a task whose state is restored: it reads its inputs.
-    fn run(&mut self, now: Moment, id: TaskId) {
+    pub(super) fn run(&mut self, now: Moment, id: TaskId) {
         self.bound(id);
         let Some(held) = self.tasks.get(id) else { return };
         if let Some(input) = held.lacks_offset() {

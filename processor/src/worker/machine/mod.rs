@@ -3,6 +3,7 @@
 mod assign;
 mod calling;
 mod commit;
+mod globals;
 mod inputs;
 mod marks;
 mod queued;
@@ -23,6 +24,7 @@ use self::watch::Watch;
 use super::action::{Action, Completion, Operation, OperationId};
 use super::bounds::Ends;
 use super::end::{End, Fatal};
+use super::globals::GlobalTables;
 use super::inspection::{Inspection, MissingTopic};
 use super::membership::{Membership, Phase};
 use super::outbox::Outbox;
@@ -69,6 +71,7 @@ pub struct Worker {
     /// The ends of a bounded run; `None` runs until stopped.
     ends: Option<Arc<Ends>>,
     membership: Membership,
+    globals: GlobalTables,
     takeovers: Vec<Takeover>,
     tasks: Tasks,
     commit: CommitMachine,
@@ -114,11 +117,13 @@ impl Worker {
     #[must_use]
     pub fn new(topology: Arc<Topology>, settings: Settings, ends: Option<Arc<Ends>>, now: Moment) -> Self {
         let commit = CommitMachine::new(settings.policy, settings.first_sequence);
-        Self {
+        let globals = GlobalTables::new(&topology);
+        let mut worker = Self {
             topology,
             settings,
             ends,
             membership: Membership::new(),
+            globals,
             takeovers: Vec::new(),
             tasks: Tasks::default(),
             commit,
@@ -144,7 +149,9 @@ impl Worker {
             purged: now,
             inspection: Inspection::new(now),
             watch: Watch::default(),
-        }
+        };
+        worker.begin_globals();
+        worker
     }
 
     /// The next action. Call it until `None` after each call of another method.
@@ -208,6 +215,8 @@ impl Worker {
             self.handle_transaction(completion);
         } else if let Some(index) = self.takeovers.iter().position(|takeover| takeover.waits_for(id)) {
             self.handle_takeover(now, index, completion);
+        } else if self.globals.waits_for(id) {
+            self.handle_globals(now, completion);
         } else if self.inspection.waits_for(id) {
             self.handle_inspected(completion);
         }

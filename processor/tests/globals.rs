@@ -1,0 +1,154 @@
+//! Global tables, under the test driver.
+
+use processor::driver::{CommitPoint, TestDriver};
+use processor::operator::{GlobalState, Process, Scope, ValueState};
+use processor::output::Route;
+use processor::{ErrorKind, ErrorPolicy, Rec, Text, Topology, U64, Utf8};
+
+fn out(driver: &TestDriver, topic: &str) -> Vec<String> {
+    driver.read(topic).iter().map(|record| record.value_str().to_owned()).collect()
+}
+
+/// Makes a job that joins lines such as `DE 7` with the countries that they begin with, in both ways.
+fn job() -> Topology {
+    let mut job = Topology::builder("app");
+    let countries = job.global_table("countries", Utf8, Text);
+    let orders = job.stream("orders", Utf8);
+    orders
+        .clone()
+        .join_global(&countries, |order| order.value.get(..2), |order, name| format!("{} {name}", order.value))
+        .to("inner", processor::Raw, Utf8);
+    orders
+        .left_join_global(
+            &countries,
+            |order| order.value.get(..2),
+            |order, name| format!("{} {}", order.value, name.map_or("?", String::as_str)),
+        )
+        .to("left", processor::Raw, Utf8);
+    job.build().expect("a valid job")
+}
+
+fn joined() -> TestDriver {
+    TestDriver::with_partitions(job(), &[("countries", 3), ("orders", 2)])
+}
+
+#[test]
+fn a_stream_finds_rows_by_any_key_in_every_task() {
+    let mut driver = joined();
+    driver.pipe("countries", Some("DE"), "Germany", 1);
+    driver.pipe("countries", Some("FR"), "France", 1);
+    driver.pipe_partition("orders", 0, None, "DE 1", 2);
+    driver.pipe_partition("orders", 1, None, "DE 2", 2);
+    driver.pipe_partition("orders", 1, None, "IT 3", 2);
+    driver.pipe_partition("orders", 1, None, "X", 2);
+    driver.settle();
+    // Each partition of the orders has its own task.
+    assert_eq!(out(&driver, "inner"), ["DE 1 Germany", "DE 2 Germany"]);
+    assert_eq!(out(&driver, "left"), ["DE 1 Germany", "DE 2 Germany", "IT 3 ?", "X ?"]);
+    // A change brings nothing out, and null deletes a row.
+    driver.pipe("countries", Some("FR"), "Gaul", 3);
+    driver.pipe_to("countries", Route::ByKey, Some(b"DE"), None, 3);
+    driver.pipe_partition("orders", 0, None, "DE 4", 1);
+    driver.pipe_partition("orders", 0, None, "FR 5", 1);
+    driver.settle();
+    assert_eq!(out(&driver, "inner"), ["DE 1 Germany", "DE 2 Germany", "FR 5 Gaul"]);
+}
+
+#[test]
+fn a_task_begins_when_the_table_has_been_read() {
+    let mut driver = joined();
+    (0..100).for_each(|number| driver.pipe("countries", Some(&format!("{number:02}")), "first", number));
+    driver.pipe("countries", Some("DE"), "Germany", 1);
+    driver.pipe_partition("orders", 0, None, "DE 1", 2);
+    driver.crash_at(CommitPoint::AfterFlush);
+    driver.settle();
+    driver.crash();
+    assert_eq!(out(&driver, "left"), ["DE 1 Germany"]);
+    // The table is read slowly, and the orders wait for it.
+    driver.set_restore_pace(Some(10));
+    driver.crash();
+    driver.pipe_partition("orders", 0, None, "DE 2", 3);
+    driver.advance_wall(std::time::Duration::from_secs(3));
+    driver.settle();
+    assert_eq!(out(&driver, "left").len(), 1);
+    driver.advance_wall(std::time::Duration::from_secs(10));
+    driver.settle();
+    assert_eq!(out(&driver, "left"), ["DE 1 Germany", "DE 2 Germany"]);
+}
+
+#[test]
+fn a_row_that_cannot_be_decoded_stops_the_job_or_is_left_out() {
+    for policy in [ErrorPolicy::Fail, ErrorPolicy::Skip] {
+        let mut job = Topology::builder("app");
+        job.on_error(ErrorKind::Decode, policy);
+        let numbers = job.global_table("numbers", Utf8, U64);
+        job.stream("in", Utf8)
+            .left_join_global(&numbers, |line| Some(line.value), |_, number| format!("{number:?}"))
+            .to("out", processor::Raw, Utf8);
+        let mut driver = TestDriver::new(job.build().expect("a valid job"));
+        driver.pipe_to("numbers", Route::ByKey, Some(b"a"), Some(&7_u64.to_be_bytes()), 1);
+        driver.pipe("numbers", Some("a"), "eight", 2);
+        driver.pipe("in", None, "a", 3);
+        driver.settle();
+        match policy {
+            ErrorPolicy::Fail => {
+                let failure = driver.fatal().expect("the job stops").to_string();
+                assert!(failure.contains("topic numbers, partition 0, offset 1"), "{failure}");
+            }
+            ErrorPolicy::Skip => assert_eq!(out(&driver, "out"), ["Some(7)"]),
+        }
+    }
+}
+
+/// Counts the lines of a key, and puts out those rules that the count has reached.
+#[derive(Clone)]
+struct Alarm {
+    rules: GlobalState<Utf8, u64>,
+    lines: ValueState<u64>,
+}
+
+impl Process<Utf8, Utf8> for Alarm {
+    type Out = String;
+
+    fn record(&mut self, line: &Rec<'_, Utf8, Utf8>, scope: &mut Scope<'_, Utf8, String>) {
+        let count = self.lines.update(
+            scope,
+            || 0,
+            |count| {
+                *count += 1;
+                *count
+            },
+        );
+        let mut reached = Vec::new();
+        self.rules.each(scope, |name, limit| {
+            if *limit == count {
+                reached.push(format!("{} {name}", line.key));
+            }
+        });
+        let all = self.rules.get(scope, &"all").is_some();
+        reached.into_iter().filter(|_| !all).for_each(|alarm| scope.emit(alarm));
+    }
+}
+
+/// Rules that every task knows, beside state of a key: broadcast state, as Flink calls it.
+#[test]
+fn a_step_reads_rules_beside_its_own_state() {
+    let mut job = Topology::builder("app");
+    let rules = job.global_table("rules", Utf8, U64);
+    job.keyed_stream("lines", Utf8, Utf8)
+        .process("alarms", |uses| Alarm { rules: uses.global(&rules), lines: uses.value("lines", U64) })
+        .to("out", Utf8, Utf8);
+    let mut driver = TestDriver::with_partitions(job.build().expect("a valid job"), &[("lines", 2)]);
+    driver.pipe_to("rules", Route::ByKey, Some(b"two"), Some(&2_u64.to_be_bytes()), 0);
+    driver.pipe_to("rules", Route::ByKey, Some(b"three"), Some(&3_u64.to_be_bytes()), 0);
+    for line in 0..4 {
+        driver.pipe("lines", Some("a"), "", line);
+        driver.crash();
+        driver.settle();
+    }
+    driver.pipe("lines", Some("b"), "", 9);
+    driver.pipe_to("rules", Route::ByKey, Some(b"two"), None, 9);
+    driver.pipe("lines", Some("b"), "", 9);
+    driver.settle();
+    assert_eq!(out(&driver, "out"), ["a two", "a three"]);
+}
