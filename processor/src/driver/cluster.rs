@@ -60,8 +60,10 @@ impl Cluster {
         let counts = counts.map(|topic| (topic.clone(), logs.partition_count(topic))).collect();
         topology.check_partitions(&counts).expect("numbers of partitions that the topology can work with");
         for store in topology.stores() {
-            let changelog = &topology.sinks()[store.changelog.0].topic;
-            logs.create(changelog, topology.task_count(store.sub_topology, &counts));
+            if let Some(changelog) = store.own_changelog() {
+                let task_count = topology.task_count(store.sub_topology, &counts);
+                logs.create(&topology.sinks()[changelog.0].topic, task_count);
+            }
         }
         let sources = topology.sub_topologies().iter().flat_map(|sub_topology| sub_topology.sources());
         let topics = sources.map(|source| Str::from(source.topic.as_str())).collect();

@@ -48,6 +48,13 @@ pub enum RunError {
         /// Number in the topology.
         expected: usize,
     },
+    /// A topic that is the changelog of a table is not compacted: old rows would be lost with it.
+    NotCompacted {
+        /// The topic.
+        topic: String,
+        /// Its `cleanup.policy`.
+        policy: String,
+    },
     /// Topics that reach one step with state have different numbers of partitions.
     NotCopartitioned(NotCopartitioned),
     /// A topic of the job's own could not be created.
@@ -98,6 +105,11 @@ impl fmt::Display for RunError {
                 f,
                 "topic `{topic}` has {found} partitions and the program says {expected}: state lives per partition, so let the \
                  program say {found} again, or take another application id"
+            ),
+            Self::NotCompacted { topic, policy } => write!(
+                f,
+                "topic `{topic}` is the changelog of a compacted_table, and its cleanup.policy is `{policy}`: old rows would be \
+                 lost; set it to compact, or let the job keep the rows itself (table)"
             ),
             Self::NotCopartitioned(cause) => cause.fmt(f),
             Self::CreateTopic { topic, cause } => write!(f, "topic `{topic}` cannot be created: {cause}"),

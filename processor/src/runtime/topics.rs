@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kafka_wire::admin::{NewTopic, OffsetSpec, TopicError, TopicOutcomes};
+use kafka_wire::admin::{ConfigResource, NewTopic, OffsetSpec, TopicError, TopicOutcomes};
 use kafka_wire::client::{Client, MetadataError};
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::protocol::ErrorCode;
@@ -25,6 +25,7 @@ pub(super) async fn prepare(client: &Client, topology: &Topology, config: &Confi
     for global in topology.globals() {
         existing(client, &global.topic, config).await?;
     }
+    check_compacted(client, topology).await?;
     topology.check_partitions(&partitions).map_err(RunError::from)?;
     for sink in topology.sinks().iter().filter(|sink| sink.kind == SinkKind::External) {
         existing(client, &sink.topic, config).await?;
@@ -77,10 +78,10 @@ async fn create(client: &Client, topics: &[NewTopic]) -> Result<TopicOutcomes, O
 /// The error for a topic with an unexpected number of partitions. A changelog with fewer partitions than its input
 /// means that the input has grown. Otherwise the program states another number than before.
 fn differs(topology: &Topology, topic: &str, found: usize, expected: usize) -> RunError {
-    let is_changelog = |store: &&StoreSpec| topology.sinks()[store.changelog.0].topic == topic;
-    let store = topology.stores().iter().find(is_changelog);
+    let changelog = |store: &StoreSpec| store.own_changelog().map(|sink| &topology.sinks()[sink.0]);
+    let store = topology.stores().iter().find(|store| changelog(store).is_some_and(|sink| sink.topic == topic));
     let follows_input = |store: &&StoreSpec| {
-        matches!(topology.sinks()[store.changelog.0].kind, SinkKind::Changelog { partitions: None })
+        changelog(store).is_some_and(|sink| matches!(sink.kind, SinkKind::Changelog { partitions: None }))
     };
     match store.filter(follows_input).filter(|_| found < expected) {
         Some(store) => {
@@ -150,7 +151,7 @@ fn own_topics(topology: &Topology, partitions: &BTreeMap<String, i32>, config: &
         }
     }
     for store in topology.stores() {
-        let sink = &topology.sinks()[store.changelog.0];
+        let Some(sink) = store.own_changelog().map(|sink| &topology.sinks()[sink.0]) else { continue };
         let count = topology.task_count(store.sub_topology, partitions);
         topics.push(topic(&sink.topic, count, &[("cleanup.policy", "compact"), ("segment.bytes", CHANGELOG_SEGMENT)]));
     }

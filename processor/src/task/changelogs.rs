@@ -40,7 +40,8 @@ struct StoreLog {
 
 impl Changelogs {
     pub(super) fn new(topology: &Topology, sub_topology: &SubTopology) -> Self {
-        let mut stores: Vec<StoreLog> = sub_topology.stores().iter().map(|id| StoreLog::new(topology, *id)).collect();
+        let log = |id: &StoreId| Some(StoreLog::new(topology, *id, topology.stores()[id.0].own_changelog()?));
+        let mut stores: Vec<StoreLog> = sub_topology.stores().iter().filter_map(log).collect();
         let internal = sub_topology.sources().iter().filter(|source| source.kind != SourceKind::External);
         if let Some(first) = stores.first_mut() {
             first.versions.extend(internal.map(|source| (source.topic.clone(), source.version.clone())));
@@ -156,12 +157,12 @@ pub(super) fn expect_restored<'k>(stores: &Stores, store: StoreId, keys: impl It
 }
 
 impl StoreLog {
-    fn new(topology: &Topology, id: StoreId) -> Self {
+    fn new(topology: &Topology, id: StoreId, sink: SinkId) -> Self {
         let spec = &topology.stores()[id.0];
         Self {
             id,
             name: spec.name.clone(),
-            sink: spec.changelog,
+            sink,
             versions: BTreeMap::from([(spec.name.clone(), spec.version.clone())]),
             is_versioned: false,
             is_version_written: false,

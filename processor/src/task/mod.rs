@@ -21,6 +21,7 @@ mod ends;
 mod failures;
 mod marks;
 mod progress_log;
+mod restore;
 mod sources;
 mod status;
 mod waiting;
@@ -47,7 +48,7 @@ use crate::operator::{Calls, Context, Counters, Failures, Joints, Place, Stage, 
 use crate::output::{Output, SinkId, StoreId};
 use crate::state::{AT_ONCE, Clock, Globals, Stores, Visit};
 use crate::topology::{SinkKind, SourceKind, SourceSpec, Topology};
-use crate::watermark::{InputKind, Mark, NO_WATERMARK, TaskTime, decode_marks};
+use crate::watermark::{InputKind, Mark, TaskTime, decode_marks};
 
 /// A sub-topology on one partition number. The module describes how it is driven.
 pub struct Task {
@@ -392,25 +393,6 @@ impl Task {
         self.is_touched = false;
     }
 
-    /// Restores one record of the changelog of `store`, in the order of the log. Call it before anything else.
-    ///
-    /// # Errors
-    /// [`ProcessError::BadChangelog`]: the changelog is not of this job, or of a later version.
-    /// [`ProcessError::OtherVersion`]: it is of an earlier form of this job, before a step was changed.
-    pub fn restore(&mut self, store: StoreId, key: &[u8], value: Option<&[u8]>) -> Result<(), ProcessError> {
-        debug_assert!(!self.is_resumed, "restored before the first record");
-        if let Some((topic, marks)) = self.changelogs.restore(&mut self.stores, store, key, value)? {
-            self.restore_progress(topic, &marks);
-            self.committed.clone_from(&self.state);
-        }
-        Ok(())
-    }
-
-    /// Announces that these keys of the changelog of `store` are restored next, at most [`AHEAD`](crate::state::AHEAD).
-    pub fn expect_restored<'k>(&self, store: StoreId, keys: impl Iterator<Item = &'k [u8]>) {
-        changelogs::expect_restored(&self.stores, store, keys);
-    }
-
     /// Whether the input of a bounded run has ended, and all its results are committed.
     #[must_use]
     pub fn is_finished(&self) -> bool {
@@ -530,19 +512,6 @@ impl Task {
         self.changelogs.check_versions()?;
         self.is_resumed = true;
         self.signal(|stage, context| stage.watermark(context), output)
-    }
-
-    /// Takes a changelog's record about event time: that of an upstream task in a topic, or of the task itself
-    /// if the topic is empty.
-    fn restore_progress(&mut self, topic: &[u8], marks: &[Mark]) {
-        if topic.is_empty() {
-            let watermarks = marks.iter().map(|mark| mark.watermark);
-            self.state.time.restore(watermarks.max().unwrap_or(NO_WATERMARK));
-        } else if let Some(input) = self.inputs.iter().position(|input| input.topic.as_bytes() == topic)
-            && self.state.time.hear(input, marks)
-        {
-            self.state.time.advance();
-        }
     }
 
     /// Tells the stores that forget entries how far time has come.

@@ -13,7 +13,7 @@ use crate::output::{OutRecord, Route};
 use crate::serde::{Raw as RawBytes, U64, Utf8};
 use crate::topology::SubTopologyId;
 use crate::types::Partitions;
-use crate::watermark::{IdleAt, Watermark, encode_marks};
+use crate::watermark::{IdleAt, NO_WATERMARK, Watermark, encode_marks};
 use crate::window::Tumbling;
 
 /// An output record: topic, partition (-1 by key), key, value.

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use super::error::check_name;
 use super::graph::{EndBuilder, Graph, Node, NodeKind, Reads};
 use super::{
-    BuildError, BuildErrors, HeadSpec, SinkKind, SinkSpec, SourceKind, SourceSpec, StepText, Stream, SubTopology,
-    SubTopologyId, Topology,
+    BuildError, BuildErrors, HeadSpec, SinkKind, SinkSpec, SourceKind, SourceSpec, StepText, StoreSpec, Stream,
+    SubTopology, SubTopologyId, Topology,
 };
 use crate::error::{ErrorKind, ErrorPolicy};
 use crate::operator::{ANY_JUMP, NodeId, RecordTime, Source};
@@ -97,6 +97,7 @@ impl Builder {
             graph.errors.push(BuildError::Empty);
         }
         graph.check_ends();
+        graph.check_sources_of_tables();
         let places = graph.sub_topologies();
         let drafts = Drafts::new(&graph, places);
         graph.errors.extend(drafts.circle());
@@ -172,7 +173,8 @@ impl Drafts {
     /// their marks for a task that starts anew.
     fn add_progress(&self, graph: &mut Graph) {
         for (index, sources) in self.sources.iter().enumerate() {
-            let has_store = graph.stores.iter().any(|store| self.places[store.node.0] == index);
+            let is_here = |store: &StoreSpec| self.places[store.node.0] == index;
+            let has_store = graph.stores.iter().any(|store| is_here(store) && store.own_changelog().is_some());
             let has_upstream = sources.iter().any(|source| source.kind != SourceKind::External);
             if let (false, true, Some(head)) = (has_store, has_upstream, self.heads[index].first()) {
                 graph.store(&format!("progress-{index}"), head.node, String::new(), None);
@@ -224,7 +226,9 @@ fn fix_stores(graph: &mut Graph, drafts: &Drafts) {
     for store in stores {
         let place = drafts.places[store.node.0];
         store.sub_topology = SubTopologyId(place);
-        sinks[store.changelog.0].kind = SinkKind::Changelog { partitions: drafts.task_count(place) };
+        if let Some(changelog) = store.own_changelog() {
+            sinks[changelog.0].kind = SinkKind::Changelog { partitions: drafts.task_count(place) };
+        }
         let known = drafts.sources[place].iter().filter_map(|source| match source.kind {
             SourceKind::Repartition { partitions, .. } if store.sources.contains(&source.topic) => {
                 Some((source.topic.clone(), partitions.0))

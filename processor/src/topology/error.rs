@@ -111,6 +111,11 @@ pub enum BuildError {
         /// The topic by which they come back.
         topic: String,
     },
+    /// A compacted topic is the changelog of several tables, or of one and a global table.
+    SharedChangelog {
+        /// The topic.
+        topic: String,
+    },
     /// A stream belongs to another job.
     ForeignStream,
     /// The job has no stream.
@@ -190,6 +195,12 @@ impl fmt::Display for BuildError {
                 "through topic `{topic}` records come back to the tasks that they come from; send one of the streams or \
                  tables that meet there through key_by or repartition"
             ),
+            Self::SharedChangelog { topic } => {
+                write!(
+                    f,
+                    "topic `{topic}` is the changelog of a compacted_table, and of another table; use one table twice"
+                )
+            }
             Self::ForeignStream => f.write_str("a stream of another job was merged into this one"),
             Self::Empty => f.write_str("the job has no stream"),
         }

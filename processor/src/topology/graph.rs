@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::check_name;
-use super::{BuildError, GlobalSpec, SinkKind, SinkSpec, StoreMaker, StoreSpec, SubTopologyId};
+use super::{BuildError, ChangelogTopic, GlobalSpec, SinkKind, SinkSpec, StoreMaker, StoreSpec, SubTopologyId};
 use crate::error::ErrorPolicies;
 use crate::operator::{NodeId, StageBuilder, TeeMaker};
 use crate::output::{SinkId, StoreId};
@@ -232,16 +232,29 @@ impl Graph {
     /// Adds a store and its changelog; `build()` fills in what depends on the whole graph.
     pub(super) fn store(&mut self, name: &str, node: NodeId, version: String, make: Option<StoreMaker>) -> StoreId {
         let topic = self.internal_topic(name, "changelog");
-        let changelog = self.sink(SinkSpec { topic, kind: SinkKind::Changelog { partitions: None } });
+        let changelog =
+            ChangelogTopic::Own(self.sink(SinkSpec { topic, kind: SinkKind::Changelog { partitions: None } }));
         let sources = self.sources_before(node);
         let sub_topology = SubTopologyId(usize::MAX);
         self.stores.push(StoreSpec { name: name.to_owned(), changelog, sub_topology, node, sources, version, make });
         StoreId(self.stores.len() - 1)
     }
 
+    /// Makes a source topic the changelog of the store that was added last.
+    pub(super) fn restore_from(&mut self, topic: &str) {
+        if let Some(store) = self.stores.last_mut()
+            && let ChangelogTopic::Own(sink) = store.changelog
+        {
+            debug_assert_eq!(sink.0 + 1, self.sinks.len(), "its changelog was added with it");
+            self.sinks.truncate(sink.0);
+            store.changelog = ChangelogTopic::Source(topic.to_owned());
+        }
+    }
+
     /// Lets a store forget its entries some time after they were written.
     pub(super) fn set_ttl(&mut self, name: &str, ttl: Ttl) {
-        let store = self.stores.iter_mut().find(|store| store.name == name);
+        // A store without a changelog of its own could not tell after a restart what it had forgotten.
+        let store = self.stores.iter_mut().find(|store| store.name == name && store.own_changelog().is_some());
         let Some((store, make)) = store.and_then(|store| store.make.take().map(|make| (store, make))) else {
             return self.errors.push(BuildError::NoTtl { store: name.to_owned() });
         };
@@ -321,6 +334,17 @@ impl Graph {
             }
         }
         topics
+    }
+
+    /// Reports the topics that are read as changelogs, or as global tables, for more than one table.
+    pub(super) fn check_sources_of_tables(&mut self) {
+        let changelogs: Vec<&str> = self.stores.iter().filter_map(StoreSpec::source_changelog).collect();
+        let global = |topic: &str| self.globals.iter().any(|global| global.topic == topic);
+        let is_shared = |(index, topic): &(usize, &&str)| changelogs[..*index].contains(topic) || global(topic);
+        let shared = changelogs.iter().enumerate().filter(is_shared);
+        let errors: Vec<_> =
+            shared.map(|(_, topic)| BuildError::SharedChangelog { topic: (*topic).to_owned() }).collect();
+        self.errors.extend(errors);
     }
 
     /// Reports the streams without a following step.

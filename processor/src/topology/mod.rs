@@ -84,6 +84,15 @@ impl Topology {
         &self.sinks
     }
 
+    /// The topic of a store's changelog.
+    #[must_use]
+    pub fn changelog_topic(&self, store: StoreId) -> &str {
+        match &self.stores[store.0].changelog {
+            ChangelogTopic::Own(sink) => &self.sinks[sink.0].topic,
+            ChangelogTopic::Source(topic) => topic,
+        }
+    }
+
     /// Every store of the job; a [`StoreId`] is an index of it.
     #[must_use]
     pub fn stores(&self) -> &[StoreSpec] {
@@ -380,7 +389,7 @@ pub struct StoreSpec {
     /// Its name.
     pub name: String,
     /// Its changelog: partition `p` belongs to the task of partition `p`.
-    pub changelog: SinkId,
+    pub changelog: ChangelogTopic,
     /// The sub-topology that has it.
     pub sub_topology: SubTopologyId,
     /// The version in which its entries are written, with their windows. The changelog remembers it,
@@ -405,6 +414,16 @@ pub struct GlobalSpec {
 /// Makes an empty global table.
 pub type GlobalMaker = Box<dyn Fn() -> Arc<dyn GlobalRows> + Send + Sync>;
 
+/// The changelog of a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChangelogTopic {
+    /// A topic that the job writes for it.
+    Own(SinkId),
+    /// The compacted source topic that the store has its entries from. It is read from its beginning to the committed
+    /// offset, and nothing is written.
+    Source(String),
+}
+
 /// Makes an empty store.
 pub type StoreMaker = Box<dyn Fn() -> Box<dyn Store> + Send + Sync>;
 
@@ -412,6 +431,22 @@ impl StoreSpec {
     /// The store of one task, empty.
     pub(crate) fn make(&self) -> Option<Box<dyn Store>> {
         self.make.as_ref().map(|make| make())
+    }
+
+    /// The changelog, if it is one of the job's own.
+    pub(crate) const fn own_changelog(&self) -> Option<SinkId> {
+        match self.changelog {
+            ChangelogTopic::Own(sink) => Some(sink),
+            ChangelogTopic::Source(_) => None,
+        }
+    }
+
+    /// The source topic that is its changelog, if one is.
+    pub(crate) fn source_changelog(&self) -> Option<&str> {
+        match &self.changelog {
+            ChangelogTopic::Own(_) => None,
+            ChangelogTopic::Source(topic) => Some(topic),
+        }
     }
 
     /// Checks the partition counts of topics that reach the store.

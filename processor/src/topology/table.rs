@@ -28,7 +28,7 @@ impl Builder {
     /// `name` names the store.
     ///
     /// The rows are kept in a changelog of the job itself, `<application id>-<name>-changelog`:
-    /// the topic need not be compacted.
+    /// the topic need not be compacted. [`Builder::compacted_table`] does without a changelog.
     pub fn table<KS, VS, A>(&mut self, topic: &str, name: &str, key: KS, value: VS) -> TopicTable<KS, VS, A>
     where
         KS: Serde,
@@ -36,6 +36,27 @@ impl Builder {
         A: Clone + Send + 'static,
     {
         self.keyed_stream(topic, key, Nullable(value.clone())).to_table(name, value)
+    }
+}
+
+impl Builder {
+    /// Declares a table of the records in `topic`, which is compacted and so is its own changelog: nothing is written a
+    /// second time. Otherwise as [`Builder::table`].
+    ///
+    /// A task that starts reads its partition from the beginning to the committed offset. The start of the job checks
+    /// that the topic is compacted (`cleanup.policy`); this has a name of its own, rather than following from that
+    /// setting, because a setting that is changed would else decide where the rows are. A record that is left
+    /// out because a step behind the table fails for it is in the table after a restart, because it is in the topic.
+    /// The rows cannot have a [`Ttl`](crate::state::Ttl): the topic has its own retention.
+    pub fn compacted_table<KS, VS, A>(&mut self, topic: &str, name: &str, key: KS, value: VS) -> TopicTable<KS, VS, A>
+    where
+        KS: Serde,
+        VS: Serde<View = Owned<A>>,
+        A: Clone + Send + 'static,
+    {
+        let table = self.table(topic, name, key, value);
+        self.graph.borrow_mut().restore_from(topic);
+        table
     }
 }
 

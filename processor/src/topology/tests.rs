@@ -86,8 +86,8 @@ fn a_stage_behind_a_shuffle_has_a_store_for_progress_in_any_case() {
         .to("out", Utf8, Utf8);
     let topology = job.build().expect("a valid job");
     assert_eq!(topology.sub_topologies()[0].stores(), []);
-    let store = &topology.stores()[topology.sub_topologies()[1].stores()[0].0];
-    assert_eq!(topology.sinks()[store.changelog.0].topic, "app-progress-1-changelog");
+    let store = topology.sub_topologies()[1].stores()[0];
+    assert_eq!(topology.changelog_topic(store), "app-progress-1-changelog");
 }
 
 fn errors(result: Result<Topology, BuildErrors>) -> Vec<String> {

@@ -9,7 +9,7 @@ use kafka_wire::types::{Offset, TimestampMs};
 
 use super::commit_times::CommitTimes;
 use super::end::Fatal;
-use super::place::Place;
+use super::place::{FoundChangelog, Place};
 use super::queue::{Head, Queue, QueuedBatch, Turn, UpTo, turn};
 use crate::error::ProcessError;
 use crate::output::{Output, StoreId};
@@ -77,6 +77,8 @@ struct Restore {
     start: Offset,
     position: Offset,
     end: Offset,
+    /// Whether it is an input of the task, whose records are rows as they stand.
+    is_input: bool,
 }
 
 /// The progress of an input.
@@ -92,7 +94,7 @@ impl Held {
         id: TaskId,
         mut task: Task,
         inputs: impl Iterator<Item = (TopicPartition, Place, bool)>,
-        changelogs: Vec<(StoreId, TopicPartition, Offset, Offset)>,
+        changelogs: Vec<FoundChangelog>,
         had_offset: bool,
     ) -> Self {
         let mut watermarks = Vec::new();
@@ -101,8 +103,11 @@ impl Held {
             let (position, committed) = (place.offset, place.offset);
             Input { partition, position, committed, is_internal, end: None, has_ended: false, lag: None }
         };
-        let is_to_read = |(_, _, start, end): &(StoreId, TopicPartition, Offset, Offset)| start < end;
-        let restore = |(store, changelog, start, end)| Restore { store, changelog, start, position: start, end };
+        let is_to_read = |found: &FoundChangelog| found.start < found.end;
+        let restore = |found: FoundChangelog| {
+            let FoundChangelog { store, partition: changelog, start, end, is_input } = found;
+            Restore { store, changelog, start, position: start, end, is_input }
+        };
         let inputs: Vec<Input> = inputs.map(input).collect();
         for (index, input) in inputs.iter().enumerate() {
             task.set_position(index, input.position);
@@ -185,10 +190,18 @@ impl Held {
                     None => break,
                 }
             }
-            self.task.expect_restored(restore.store, ahead.iter().filter_map(|record| record.key));
             let is_last = ahead.len() < AHEAD;
+            if restore.is_input {
+                // The records behind the committed offset are processed as input.
+                ahead.retain(|record| record.offset < restore.end.0);
+            } else {
+                self.task.expect_restored(restore.store, ahead.iter().filter_map(|record| record.key));
+            }
             for record in ahead.drain(..) {
-                self.task.restore(restore.store, record.key.unwrap_or_default(), record.value)?;
+                match restore.is_input {
+                    true => self.task.restore_row(restore.store, &restore.changelog, &record)?,
+                    false => self.task.restore(restore.store, record.key.unwrap_or_default(), record.value)?,
+                }
                 restore.position = Offset(record.offset + 1);
                 count += 1;
             }

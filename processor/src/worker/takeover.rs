@@ -19,7 +19,7 @@ use kafka_wire::types::Offset;
 use super::action::{Completion, Operation, OperationId};
 use super::end::{End, Fatal};
 use super::membership::Membership;
-use super::place::Place;
+use super::place::{FoundChangelog, Place};
 use super::tasks::Claim;
 use crate::commit::OffsetMetadata;
 use crate::output::StoreId;
@@ -68,8 +68,8 @@ pub(super) struct Found {
     pub(super) partition_counts: Vec<i32>,
     /// The position of each input, and whether the group had a committed offset for it.
     pub(super) positions: Vec<(Place, bool)>,
-    /// The changelogs, each with its first offset and its end.
-    pub(super) changelogs: Vec<(StoreId, TopicPartition, Offset, Offset)>,
+    /// The changelogs.
+    pub(super) changelogs: Vec<FoundChangelog>,
 }
 
 impl Takeover {
@@ -178,9 +178,14 @@ impl Takeover {
                 }
                 Some(None) | None => (Place { offset: first(input).unwrap_or_default(), watermark: None }, false),
             };
-            let bounds = |(store, changelog): (StoreId, TopicPartition)| {
-                let end = listed.get(&changelog).and_then(|offsets| offsets.get(1)).copied();
-                (store, changelog.clone(), first(&changelog).unwrap_or_default(), end.unwrap_or_default())
+            let bounds = |(store, partition): (StoreId, TopicPartition)| {
+                let is_input = topology.stores()[store.0].source_changelog().is_some();
+                let start = first(&partition).unwrap_or_default();
+                let end = match committed.get(&partition).filter(|_| is_input) {
+                    Some(committed) => committed.as_ref().map_or(start, |committed| committed.offset),
+                    None => listed.get(&partition).and_then(|offsets| offsets.get(1)).copied().unwrap_or_default(),
+                };
+                FoundChangelog { store, partition, start, end, is_input }
             };
             Found {
                 partition_counts: sub_topology(topology, &claim).sources().iter().map(count).collect(),
@@ -271,10 +276,10 @@ impl Takeover {
 /// The changelogs of a task, by store.
 fn changelogs<'t>(topology: &'t Topology, claim: &Claim) -> impl Iterator<Item = (StoreId, TopicPartition)> + use<'t> {
     let partition = claim.id.partition;
-    sub_topology(topology, claim).stores().iter().map(move |&store| {
-        let topic = topology.sinks()[topology.stores()[store.0].changelog.0].topic.as_str();
-        (store, TopicPartition::new(topic, partition))
-    })
+    sub_topology(topology, claim)
+        .stores()
+        .iter()
+        .map(move |&store| (store, TopicPartition::new(topology.changelog_topic(store), partition)))
 }
 
 fn sub_topology<'t>(topology: &'t Topology, claim: &Claim) -> &'t SubTopology {

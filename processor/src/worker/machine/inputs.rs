@@ -53,13 +53,13 @@ impl Worker {
 
     /// The state that depends on the number of partitions of an input that now has more of them.
     fn outgrown(&self, id: TaskId, counts: &BTreeMap<String, i32>) -> Option<Fatal> {
-        let changelog = |store: &StoreId| &self.topology.sinks()[self.topology.stores()[store.0].changelog.0].topic;
+        let changelog = |store: &StoreId| self.topology.changelog_topic(*store);
         let sub_topology = &self.topology.sub_topologies()[id.sub_topology.0];
         let new = self.external_inputs(id).filter_map(|topic| Some((*counts.get(&topic)?, topic))).max();
         let (new, topic) = new?;
         let old = sub_topology.stores().iter().filter_map(|store| Some((*counts.get(changelog(store))?, store))).min();
         let (old, store) = old.filter(|(old, _)| *old < new)?;
-        Some(Fatal::PartitionsGrew { topic, changelog: changelog(store).clone(), old, new })
+        Some(Fatal::PartitionsGrew { topic, changelog: changelog(store).to_owned(), old, new })
     }
 
     fn external_inputs(&self, id: TaskId) -> impl Iterator<Item = String> {
@@ -69,8 +69,7 @@ impl Worker {
 
     fn topics_of(&self, id: TaskId) -> Vec<String> {
         let sub_topology = &self.topology.sub_topologies()[id.sub_topology.0];
-        let changelog =
-            |store: &StoreId| self.topology.sinks()[self.topology.stores()[store.0].changelog.0].topic.clone();
+        let changelog = |store: &StoreId| self.topology.changelog_topic(*store).to_owned();
         self.external_inputs(id).chain(sub_topology.stores().iter().map(changelog)).collect()
     }
 }

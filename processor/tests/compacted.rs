@@ -1,0 +1,117 @@
+//! Tables of compacted topics, which are their own changelogs, under the test driver.
+
+use processor::driver::{CommitPoint, TestDriver};
+use processor::output::Route;
+use processor::{Emit, ErrorKind, ErrorPolicy, Text, Topology, Ttl, U64, Utf8};
+
+fn out(driver: &TestDriver) -> Vec<String> {
+    driver.read("out").iter().map(|record| record.value_str().to_owned()).collect()
+}
+
+fn job() -> processor::topology::Builder {
+    let mut job = Topology::builder("app");
+    let users = job.compacted_table("users", "users", Utf8, Text);
+    job.keyed_stream("clicks", Utf8, Utf8)
+        .left_join_table(&users, |click, user| format!("{} {}", click.value, user.map_or("?", String::as_str)))
+        .to("out", Utf8, Utf8);
+    job
+}
+
+#[test]
+fn the_rows_come_from_the_topic_and_nothing_is_written_twice() {
+    let topology = job().build().expect("a valid job");
+    let written: Vec<_> = topology.sinks().iter().map(|sink| sink.topic.as_str()).collect();
+    assert_eq!(written, ["out"]);
+    let mut driver = TestDriver::with_partitions(topology, &[("users", 2), ("clicks", 2)]);
+    driver.pipe("users", Some("a"), "Ann", 1);
+    driver.pipe("users", Some("b"), "Bob", 2);
+    driver.pipe("clicks", Some("a"), "1", 3);
+    driver.commit();
+    driver.crash();
+    driver.pipe("clicks", Some("b"), "2", 4);
+    driver.pipe("users", Some("a"), "Anna", 5);
+    driver.crash_at(CommitPoint::BeforeFlush);
+    driver.commit();
+    driver.pipe("clicks", Some("a"), "3", 6);
+    driver.pipe_to("users", Route::ByKey, Some(b"a"), None, 7);
+    driver.settle();
+    driver.crash();
+    driver.pipe("clicks", Some("a"), "4", 8);
+    driver.settle();
+    assert_eq!(driver.store("users").len(), 1);
+    let mut found = out(&driver);
+    found.sort();
+    assert_eq!(found, ["1 Ann", "2 Bob", "3 Anna", "4 ?"]);
+}
+
+#[test]
+fn a_restart_finds_the_rows_of_the_committed_offset_and_no_later_ones() {
+    let mut job = Topology::builder("app");
+    let users = job.compacted_table("users", "users", Utf8, Text);
+    users.changes().map(|user| format!("{:?} {:?}", user.value.old, user.value.new)).to("out", Utf8, Utf8);
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    driver.pipe("users", Some("a"), "Ann", 1);
+    driver.commit();
+    driver.pipe("users", Some("a"), "Anna", 2);
+    // Both records lie in the topic, and the second one is processed again.
+    driver.crash();
+    driver.settle();
+    driver.crash();
+    driver.pipe("users", Some("a"), "Annie", 3);
+    driver.settle();
+    let changes = ["None Some(\"Ann\")", "Some(\"Ann\") Some(\"Anna\")", "Some(\"Anna\") Some(\"Annie\")"];
+    assert_eq!(out(&driver), changes);
+}
+
+#[test]
+fn a_row_that_was_left_out_is_left_out_by_a_restart() {
+    let mut job = Topology::builder("app");
+    job.on_error(ErrorKind::Decode, ErrorPolicy::Skip);
+    let numbers = job.compacted_table("numbers", "numbers", Utf8, U64);
+    numbers.changes().map(|number| format!("{:?}", number.value.new)).to("out", Utf8, Utf8);
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    driver.pipe_to("numbers", Route::ByKey, Some(b"a"), Some(&7_u64.to_be_bytes()), 1);
+    driver.pipe("numbers", Some("a"), "eight", 2);
+    driver.pipe("numbers", None, "12345678", 2);
+    driver.settle();
+    driver.crash();
+    driver.settle();
+    assert_eq!(driver.store("numbers")[0].value, 7_u64.to_be_bytes());
+}
+
+#[test]
+fn a_step_beside_the_table_has_its_own_changelog() {
+    let mut job = Topology::builder("app");
+    let users = job.compacted_table("users", "users", Utf8, Text);
+    users.changes().count("changes", Emit::EveryUpdate).map(|count| count.value.to_string()).to("out", Utf8, Utf8);
+    let topology = job.build().expect("a valid job");
+    let written: Vec<_> = topology.sinks().iter().map(|sink| sink.topic.as_str()).collect();
+    assert_eq!(written, ["app-changes-changelog", "out"]);
+    let mut driver = TestDriver::new(topology);
+    for user in ["Ann", "Anna"] {
+        driver.pipe("users", Some("a"), user, 1);
+        driver.settle();
+        driver.crash();
+    }
+    assert_eq!(out(&driver), ["1", "2"]);
+    assert_eq!((driver.store("users").len(), driver.store("changes").len()), (1, 1));
+}
+
+#[test]
+fn a_topic_is_the_changelog_of_one_table() {
+    let mut twice = job();
+    twice.compacted_table("users", "again", Utf8, Text);
+    let mut global = job();
+    global.global_table("users", Utf8, Text);
+    for job in [twice, global] {
+        let errors = job.build().err().expect("two tables").to_string();
+        assert!(
+            errors.contains("topic `users` is the changelog of a compacted_table, and of another table"),
+            "{errors}"
+        );
+    }
+    let mut forgetful = job();
+    forgetful.ttl("users", Ttl::event(std::time::Duration::from_secs(1)));
+    let errors = forgetful.build().err().expect("no time to live").to_string();
+    assert!(errors.contains("store `users`"), "{errors}");
+}
