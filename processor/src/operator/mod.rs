@@ -12,6 +12,8 @@ mod aggregate;
 mod aggregation;
 mod async_map;
 mod calls;
+mod co_process;
+mod cogroup;
 mod context;
 mod dedup;
 mod detect;
@@ -55,6 +57,8 @@ pub use aggregation::{
 };
 pub use async_map::{AsyncMap, CallOptions};
 pub use calls::{CallHub, Calls};
+pub use co_process::{CoProcess, CoProcessing};
+pub use cogroup::{Contribute, Update, UpdateRef};
 pub use context::{Context, Counters, Expected, Input, Joint, Joints, Operator, Place, Signals};
 pub use dedup::{Dedup, Memory};
 pub use detect::{Detect, DetectSpec};

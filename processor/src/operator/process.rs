@@ -222,21 +222,76 @@ where
     type Value = Owned<P::Out>;
 
     fn build<N: Operator<KS::View, Owned<P::Out>>>(&self, next: N, stage: &mut StageBuilder<'_>) {
-        let (spec, process) = (self.spec.clone(), self.process.clone());
-        let outlets = self.spec.outputs.iter().map(|output| SideOutlet::new(*output, stage)).collect();
-        let operator = ProcessOperator { spec, process, outlets, due: Vec::new(), next, value: PhantomData };
+        let (around, process) = (Around::new(&self.spec, next, stage), self.process.clone());
+        let operator = ProcessOperator { around, process, value: PhantomData };
         self.previous.build::<ProcessOperator<C::Value, KS, P, N>>(operator, stage);
+    }
+}
+
+/// The parts of a step with code of the user's that are not of its records.
+pub(super) struct Around<KS, N> {
+    spec: ProcessSpec<KS>,
+    outlets: Vec<SideOutlet>,
+    /// The key of the timer that fires; the buffer is reused for the next.
+    due: Vec<u8>,
+    pub(super) next: N,
+}
+
+impl<KS: Serde<View: Reborrow>, N: Signals> Around<KS, N> {
+    pub(super) fn new(spec: &ProcessSpec<KS>, next: N, stage: &mut StageBuilder<'_>) -> Self {
+        let outlets = spec.outputs.iter().map(|output| SideOutlet::new(*output, stage)).collect();
+        Self { spec: spec.clone(), outlets, due: Vec::new(), next }
+    }
+
+    /// Calls `run` in the scope of a record.
+    pub(super) fn at_record<V: View, O: 'static>(
+        &mut self,
+        record: &Rec<'_, KS::View, V>,
+        context: &mut Context<'_>,
+        run: impl FnOnce(&mut Scope<'_, KS::View, O>),
+    ) -> Result<(), ProcessError>
+    where
+        N: Operator<KS::View, Owned<O>>,
+    {
+        let Self { spec, outlets, next, .. } = self;
+        let raw_key = record.raw_key.unwrap_or_default();
+        let (key, headers, timestamp, step) = (&record.key, record.headers, record.timestamp, spec.name.as_str());
+        let mut side = Side::<KS::View, N> { key, raw_key, headers, step, outlets, context, next, result: Ok(()) };
+        run(&mut Scope { key: raw_key, timestamp, timers: spec.timers, task: &mut side });
+        side.result
+    }
+
+    /// Calls `run` for each timer of a clock that is due.
+    pub(super) fn at_timers<O: 'static>(
+        &mut self,
+        (clock, up_to): (Clock, TimestampMs),
+        context: &mut Context<'_>,
+        mut run: impl FnMut(&<KS::View as View>::Ref<'_>, TimestampMs, &mut Scope<'_, KS::View, O>),
+    ) -> Result<(), ProcessError>
+    where
+        N: Operator<KS::View, Owned<O>>,
+    {
+        let Self { spec, outlets, due, next } = self;
+        while let Some(at) = context.stores.get_mut(spec.timers).pop_due_into(clock, up_to, due) {
+            let span = Window { start: at.0, end: clock as i64 };
+            if !context.begin_result(spec.timers.id(), span, due) {
+                continue;
+            }
+            let bad = |cause| ProcessError::BadChangelog { store: spec.name.clone(), cause: Some(cause) };
+            let key = spec.key_serde.decode(due).map_err(bad)?;
+            let (raw_key, headers, step, result) = (due.as_slice(), RawHeaders::EMPTY, spec.name.as_str(), Ok(()));
+            let mut side = Side::<KS::View, N> { key: &key, raw_key, headers, step, outlets, context, next, result };
+            run(&key, at, &mut Scope { key: raw_key, timestamp: at, timers: spec.timers, task: &mut side });
+            side.result?;
+        }
+        Ok(())
     }
 }
 
 /// `process`, built.
 struct ProcessOperator<V, KS, P, N> {
-    spec: ProcessSpec<KS>,
+    around: Around<KS, N>,
     process: P,
-    outlets: Vec<SideOutlet>,
-    /// The key of the timer that fires; the buffer is reused for the next.
-    due: Vec<u8>,
-    next: N,
     /// Signals have no record, so the type of the values that a process takes is stated here.
     value: PhantomData<fn() -> V>,
 }
@@ -249,21 +304,8 @@ where
     N: Operator<KS::View, Owned<P::Out>>,
 {
     fn fire(&mut self, clock: Clock, up_to: TimestampMs, context: &mut Context<'_>) -> Result<(), ProcessError> {
-        let Self { spec, process, outlets, due, next, .. } = self;
-        while let Some(at) = context.stores.get_mut(spec.timers).pop_due_into(clock, up_to, due) {
-            let span = Window { start: at.0, end: clock as i64 };
-            if !context.begin_result(spec.timers.id(), span, due) {
-                continue;
-            }
-            let bad = |cause| ProcessError::BadChangelog { store: spec.name.clone(), cause: Some(cause) };
-            let key = spec.key_serde.decode(due).map_err(bad)?;
-            let (raw_key, headers, step, result) = (due.as_slice(), RawHeaders::EMPTY, spec.name.as_str(), Ok(()));
-            let mut side = Side::<KS::View, N> { key: &key, raw_key, headers, step, outlets, context, next, result };
-            let mut scope = Scope { key: raw_key, timestamp: at, timers: spec.timers, task: &mut side };
-            process.timer(&key, clock, at, &mut scope);
-            side.result?;
-        }
-        Ok(())
+        let Self { around, process, .. } = self;
+        around.at_timers((clock, up_to), context, |key, at, scope| process.timer(key, clock, at, scope))
     }
 }
 
@@ -275,17 +317,17 @@ where
     N: Operator<KS::View, Owned<P::Out>>,
 {
     fn next(&mut self) -> Option<&mut dyn Signals> {
-        Some(&mut self.next)
+        Some(&mut self.around.next)
     }
 
     fn watermark(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
         self.fire(Clock::Event, context.watermark, context)?;
-        self.next.watermark(context)
+        self.around.next.watermark(context)
     }
 
     fn tick(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
         self.fire(Clock::Wall, context.wall, context)?;
-        self.next.tick(context)
+        self.around.next.tick(context)
     }
 }
 
@@ -297,11 +339,7 @@ where
     N: Operator<KS::View, Owned<P::Out>>,
 {
     fn push(&mut self, record: Rec<'_, KS::View, V>, context: &mut Context<'_>) -> Result<(), ProcessError> {
-        let Self { spec, process, outlets, next, .. } = self;
-        let raw_key = record.raw_key.unwrap_or_default();
-        let (key, headers, timestamp, step) = (&record.key, record.headers, record.timestamp, spec.name.as_str());
-        let mut side = Side::<KS::View, N> { key, raw_key, headers, step, outlets, context, next, result: Ok(()) };
-        process.record(&record, &mut Scope { key: raw_key, timestamp, timers: spec.timers, task: &mut side });
-        side.result
+        let Self { around, process, .. } = self;
+        around.at_record(&record, context, |scope| process.record(&record, scope))
     }
 }

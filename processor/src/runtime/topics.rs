@@ -51,6 +51,28 @@ pub(super) async fn prepare(client: &Client, topology: &Topology, config: &Confi
     Ok(())
 }
 
+/// Checks that the topics that are changelogs of tables are compacted.
+async fn check_compacted(client: &Client, topology: &Topology) -> Result<(), Obstacle> {
+    let topics = topology.stores().iter().filter_map(StoreSpec::source_changelog);
+    let resources: Vec<_> = topics.map(|topic| ConfigResource::Topic(Str::from(topic))).collect();
+    if resources.is_empty() {
+        return Ok(());
+    }
+    let found = client.describe_configs(&resources).await;
+    for (resource, entries) in found.map_err(|error| Obstacle::of(&error, RunError::Connect))? {
+        let entries = entries.map_err(|error| Obstacle::of(&error, RunError::Connect))?;
+        let policy = entries.iter().find(|entry| *entry.name == *"cleanup.policy");
+        let policy = policy.and_then(|entry| entry.value.as_deref()).unwrap_or_default();
+        if let ConfigResource::Topic(topic) = resource
+            && !policy.contains("compact")
+        {
+            let (topic, policy) = (topic.to_string(), policy.to_owned());
+            return Err(Obstacle::Stays(RunError::NotCompacted { topic, policy }));
+        }
+    }
+    Ok(())
+}
+
 /// Creates the topics of the job's own. Kafka before 3.6 does not know the limit of event times by its present name
 /// (KIP-937) and refuses it: then the topics are created with its former name. Kafka 4 does not know that one any more.
 async fn create(client: &Client, topics: &[NewTopic]) -> Result<TopicOutcomes, Obstacle> {

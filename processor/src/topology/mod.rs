@@ -6,6 +6,7 @@
 
 mod aggregated;
 mod builder;
+mod cogroup;
 mod describe;
 mod detected;
 mod error;
@@ -39,10 +40,11 @@ use crate::watermark::Watermark;
 
 pub use aggregated::Updates;
 pub use builder::{Builder, ValueStream};
+pub use cogroup::Cogrouped;
 pub use detected::PatternStream;
 pub use error::{BuildError, BuildErrors, NotCopartitioned};
 pub use global::GlobalTable;
-pub use process::Declare;
+pub use process::{Connected, Declare};
 pub use stream::{Predicate, Stream};
 pub use table::{Table, TopicTable};
 pub use windowed::{Gathered, KeptOf, WindowedBy, WindowedStream};

@@ -5,10 +5,10 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 
 use super::graph::Graph;
-use super::{GlobalTable, StoreMaker, Stream};
+use super::{BuildError, GlobalTable, StoreMaker, Stream};
 use crate::operator::{
-    Chain, GlobalState, Junction, ListState, MapState, NodeId, Output, Process, ProcessSpec, Processing, Side,
-    TimelineState, ValueState,
+    Chain, CoProcess, CoProcessing, GlobalState, Junction, ListState, MapState, NodeId, Output, Process, ProcessSpec,
+    Processing, Side, TimelineState, ValueState,
 };
 use crate::output::StoreId;
 use crate::serde::Serde;
@@ -126,19 +126,87 @@ impl<KS: Serde<View: Reborrow>, C: Chain<Key = KS::View>> Stream<KS, C> {
     where
         P: Process<KS::View, C::Value>,
     {
-        let mut graph = self.graph.borrow_mut();
-        graph.refuse_null_keys(&self.key_serde, name);
-        let version = format!("timers, key: {}", self.key_serde.name());
-        let make: StoreMaker = Box::new(|| Box::new(TimerStore::default()));
-        let timers = graph.stateful((name, "process"), vec![("-timers", version, make)], &[self.node])[0];
-        let node = graph.last();
-        drop(graph);
-        let (step, key_serde, stores) = (name.to_owned(), self.key_serde.clone(), vec![format!("{name}-timers")]);
-        let mut uses = Declare { graph: Rc::clone(&self.graph), node, step, key_serde, stores, outputs: Vec::new() };
-        let (process, besides) = declare(&mut uses);
-        let Declare { stores, outputs, key_serde, step, .. } = uses;
-        self.graph.borrow_mut().nodes[node.0].detail = format!("stores: [{}], process", stores.join(", "));
-        let spec = ProcessSpec { name: step, timers: Handle::new(timers), key_serde, outputs };
+        let (node, spec, (process, besides)) = declare_step(name, &self, &[self.node], declare);
         (self.then(node, |previous| Processing { previous, spec, process }), besides)
     }
+
+    /// Connects this stream with another one, for a step of your own that takes the records of both. The two must be
+    /// partitioned alike.
+    pub fn connect<D: Chain<Key = KS::View>>(self, other: Stream<KS, D>) -> Connected<KS, C, D> {
+        Connected { left: self, right: other }
+    }
+}
+
+/// Two streams with keys of one kind. Made by [`Stream::connect`].
+#[must_use = "the records go nowhere before .process(..)"]
+pub struct Connected<KS, C, D> {
+    left: Stream<KS, C>,
+    right: Stream<KS, D>,
+}
+
+impl<KS, C, D> Connected<KS, C, D>
+where
+    KS: Serde<View: Reborrow>,
+    C: Chain<Key = KS::View>,
+    D: Chain<Key = KS::View>,
+{
+    /// A step of your own for the records of both streams, which share stores per key, timers and further outputs,
+    /// see [`CoProcess`]. `declare` makes it, and declares what it uses.
+    ///
+    /// A task takes the records of both streams in the order of their event time, as far as they are in the topics. The
+    /// store of the timers is `<name>-timers`.
+    pub fn process<P>(
+        self,
+        name: &str,
+        declare: impl FnOnce(&mut Declare<KS>) -> P,
+    ) -> Stream<KS, CoProcessing<Junction<C>, Junction<D>, KS, P>>
+    where
+        P: CoProcess<KS::View, C::Value, D::Value>,
+    {
+        self.process_with(name, |uses| (declare(uses), ())).0
+    }
+
+    /// As [`Connected::process`]; also returns what `declare` returns besides the step: the streams of its further
+    /// outputs.
+    pub fn process_with<P, X>(
+        self,
+        name: &str,
+        declare: impl FnOnce(&mut Declare<KS>) -> (P, X),
+    ) -> (Stream<KS, CoProcessing<Junction<C>, Junction<D>, KS, P>>, X)
+    where
+        P: CoProcess<KS::View, C::Value, D::Value>,
+    {
+        let Self { left, right } = self;
+        let mut parents = vec![left.node];
+        if Rc::ptr_eq(&left.graph, &right.graph) {
+            parents.push(right.node);
+        } else {
+            left.graph.borrow_mut().errors.push(BuildError::ForeignStream);
+        }
+        let (node, spec, (process, besides)) = declare_step(name, &left, &parents, declare);
+        let right = right.junction(node);
+        (left.then(node, |left| CoProcessing { left, right, spec, process, node }), besides)
+    }
+}
+
+/// Declares a step with code of the user's after `parents`, with the keys of `stream`.
+fn declare_step<KS: Serde, C, X>(
+    name: &str,
+    stream: &Stream<KS, C>,
+    parents: &[NodeId],
+    declare: impl FnOnce(&mut Declare<KS>) -> X,
+) -> (NodeId, ProcessSpec<KS>, X) {
+    let mut graph = stream.graph.borrow_mut();
+    graph.refuse_null_keys(&stream.key_serde, name);
+    let version = format!("timers, key: {}", stream.key_serde.name());
+    let make: StoreMaker = Box::new(|| Box::new(TimerStore::default()));
+    let timers = graph.stateful((name, "process"), vec![("-timers", version, make)], parents)[0];
+    let node = graph.last();
+    drop(graph);
+    let (step, key_serde, stores) = (name.to_owned(), stream.key_serde.clone(), vec![format!("{name}-timers")]);
+    let mut uses = Declare { graph: Rc::clone(&stream.graph), node, step, key_serde, stores, outputs: Vec::new() };
+    let declared = declare(&mut uses);
+    let Declare { stores, outputs, key_serde, step, .. } = uses;
+    stream.graph.borrow_mut().nodes[node.0].detail = format!("stores: [{}], process", stores.join(", "));
+    (node, ProcessSpec { name: step, timers: Handle::new(timers), key_serde, outputs }, declared)
 }

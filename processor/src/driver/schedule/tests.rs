@@ -45,6 +45,8 @@ enum Job {
     Thirds,
     /// Counts each word, as a table whose changes come out.
     Table,
+    /// Counts each word twice, once for each of two streams that are gathered together.
+    Cogroup,
     /// Counts the pairs that a word makes with itself within a span of event time.
     Join,
     /// Counts the pairs of neighbours in time that a word makes, each occurrence in one pair at most.
@@ -134,6 +136,15 @@ fn topology(kind: Job, watermark: Watermark, clock: &TestClock) -> Topology {
             .count("counts", Emit::OnClose)
             .map(|word| format!("{} {}", word.window.start, word.value))
             .to("out", Utf8, Utf8),
+        Job::Cogroup => {
+            let other = words.clone();
+            words
+                .cogroup(|count: &mut u64, _| *count += 1)
+                .and(other, |count, _| *count += 1)
+                .aggregate("counts", U64, Emit::OnUpdate, || 0)
+                .map(|count| format!("0 {}", count.value))
+                .to("out", Utf8, Utf8);
+        }
         Job::Join => {
             let left = words.map(|_| 1_u64);
             let right = left.clone();
@@ -229,6 +240,7 @@ fn model(job: Job, times: &[i64]) -> BTreeMap<i64, u64> {
                 Some((one, _)) if time - one < GAP => *counts.entry(0).or_default() += 1,
                 _ => last = Some((*time, *time)),
             },
+            Job::Cogroup => *counts.entry(0).or_default() += 2,
             Job::Latest(_) | Job::Table | Job::Thirds => *counts.entry(0).or_default() += 1,
             Job::Failing => {
                 let count = counts.entry(0).or_default();
@@ -359,7 +371,7 @@ impl Run {
                 Job::WordCount(emit) | Job::Sliding(emit) | Job::Latest(emit) => {
                     !matches!(emit, Emit::OnClose | Emit::AtEnd) && earlier < count
                 }
-                Job::Table | Job::Join | Job::Pattern | Job::Failing | Job::Thirds => earlier < count,
+                Job::Table | Job::Cogroup | Job::Join | Job::Pattern | Job::Failing | Job::Thirds => earlier < count,
                 Job::Sessions | Job::TwoStage | Job::Process | Job::Calls => false,
             };
             assert!(earlier.is_none_or(may_follow), "{record:?} after {earlier:?}; {}", self.replay());
@@ -435,7 +447,7 @@ fn under_random_schedules_sessions_are_what_their_times_say() {
 
 #[test]
 fn under_random_schedules_tables_and_joins_lose_nothing() {
-    check_all(60_000, 300, &[Job::Table, Job::Join]);
+    check_all(60_000, 300, &[Job::Table, Job::Join, Job::Cogroup]);
 }
 
 #[test]
