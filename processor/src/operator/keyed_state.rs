@@ -255,7 +255,7 @@ impl<A: Clone + Send + 'static> TimelineState<A> {
 type Places = (Bound<Vec<u8>>, Bound<Vec<u8>>);
 
 /// The beginning of the places of a key.
-fn prefix(key: &[u8]) -> Vec<u8> {
+pub(super) fn prefix(key: &[u8]) -> Vec<u8> {
     let length = u32::try_from(key.len()).unwrap_or(u32::MAX);
     [&length.to_be_bytes(), key].concat()
 }
@@ -274,13 +274,15 @@ fn all(place: &[u8]) -> Places {
     (Bound::Included(place.to_vec()), Bound::Excluded(end))
 }
 
-fn at_time(key: &[u8], at: TimestampMs) -> Vec<u8> {
+/// The place of a key and time.
+pub(super) fn at_time(key: &[u8], at: TimestampMs) -> Vec<u8> {
     let mut place = prefix(key);
     place.extend_from_slice(&(at.0 ^ i64::MIN).to_be_bytes());
     place
 }
 
-fn timed<'s, A>((place, value): (&'s [u8], &'s A)) -> (TimestampMs, &'s A) {
+/// The time of a place, and the value there.
+pub(super) fn timed<'s, A>((place, value): (&'s [u8], &'s A)) -> (TimestampMs, &'s A) {
     let time = place.last_chunk().map_or(0, |time| i64::from_be_bytes(*time) ^ i64::MIN);
     (TimestampMs(time), value)
 }

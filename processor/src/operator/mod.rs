@@ -48,6 +48,7 @@ mod to_chosen;
 mod try_map;
 mod two_phase;
 mod two_sided;
+mod versions;
 mod windowing;
 
 pub use aggregate::{Aggregate, AggregateSpec, WindowAggregate};
@@ -99,6 +100,7 @@ pub use to_chosen::ToChosen;
 pub use try_map::{MapOrFail, TryMap};
 pub use two_phase::{SinkPlace, SinkWriter, TwoPhaseSink};
 pub(crate) use two_phase::{ToTwoPhase, TwoPhaseSpec};
+pub use versions::{KeepVersions, LookupVersion, Versions};
 pub use windowing::{
     Activity, Counted, Gathering, Lenient, PaneTiming, SessionWindowTiming, Show, Unmerged, Windowing,
 };

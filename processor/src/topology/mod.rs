@@ -20,6 +20,7 @@ mod process;
 mod stateless;
 mod stream;
 mod table;
+mod versioned;
 mod windowed;
 
 #[cfg(test)]
@@ -47,6 +48,7 @@ pub use global::GlobalTable;
 pub use process::{Connected, Declare};
 pub use stream::{Predicate, Stream};
 pub use table::{Table, TopicTable};
+pub use versioned::VersionedTable;
 pub use windowed::{Gathered, KeptOf, WindowedBy, WindowedStream};
 
 /// A job that has been checked. It is shared by all workers, and has no state of a run.

@@ -1,10 +1,12 @@
 //! Tables, and the joins of streams and tables with them, as methods.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::graph::WantedStore;
+use super::graph::{Graph, WantedStore};
 use super::{BuildError, Builder, Stream};
 use crate::operator::{Chain, Change, Drain, Junction, Lookup, NodeId, Optional, RecordTime, Source, Upsert};
+use crate::output::StoreId;
 use crate::serde::{Nullable, Serde};
 use crate::state::{Handle, KeyValueStore};
 use crate::types::{Owned, Reborrow, Rec};
@@ -130,27 +132,33 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         A: Clone + Send + 'static,
         F: FnMut(&Rec<'_, KS::View, C::Value>, Option<&A>) -> Option<B> + Clone + Send + Sync + 'static,
     {
-        let node = self.looks_up(step, table);
+        let node = self.looks_up_in(step, &table.changes.graph, (&table.name, table.store.id(), table.changes.node));
         let store = table.store;
         self.then(node, |previous| Lookup { previous, store, join })
     }
 
-    /// Declares the step that looks up rows, in one sub-topology with the table and partitioned like it.
-    fn looks_up<A, T>(&self, step: &str, table: &Table<KS, A, T>) -> NodeId {
+    /// Declares the step that looks up rows in the table of that name, store and step, in one sub-topology with it and
+    /// partitioned like it.
+    pub(super) fn looks_up_in(
+        &self,
+        step: &str,
+        of_table: &Rc<RefCell<Graph>>,
+        (name, store, table): (&str, StoreId, NodeId),
+    ) -> NodeId {
         let mut graph = self.graph.borrow_mut();
-        if !Rc::ptr_eq(&self.graph, &table.changes.graph) {
+        if !Rc::ptr_eq(&self.graph, of_table) {
             graph.errors.push(BuildError::ForeignStream);
             return graph.stateless(step, &[self.node]);
         }
-        graph.refuse_null_keys(&self.key_serde, &table.name);
+        graph.refuse_null_keys(&self.key_serde, name);
         if graph.is_rekeyed(self.node) {
-            graph.errors.push(BuildError::Rekeyed { name: table.name.clone() });
+            graph.errors.push(BuildError::Rekeyed { name: name.to_owned() });
         }
         let node = graph.stateless(step, &[self.node]);
-        graph.nodes[node.0].parents.push(table.changes.node);
-        graph.nodes[table.changes.node.0].sides.push(node);
+        graph.nodes[node.0].parents.push(table);
+        graph.nodes[table.0].sides.push(node);
         let sources = graph.sources_before(self.node);
-        let known = &mut graph.stores[table.store.id().0].sources;
+        let known = &mut graph.stores[store.0].sources;
         known.extend(sources.into_iter().filter(|topic| !known.contains(topic)).collect::<Vec<_>>());
         node
     }

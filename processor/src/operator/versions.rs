@@ -1,0 +1,146 @@
+//! Versioned tables: the rows of each key by event time, and look-ups of the row that was valid at the time of a
+//! record.
+//!
+//! A record sets the row of its key from its event time on, up to that of the next version, and null ends it. It does
+//! not matter in which order versions come. A version goes when a later one of its key is older than the watermark by
+//! the history that the table keeps: no record within that time can find it any more. A task takes the records of the
+//! stream and of the table in the order of their event time, as far as they are in the logs; a record of the stream
+//! that comes later all the same finds the row of its time. A crash undoes versions and results of the open
+//! transaction together.
+
+use std::ops::Bound;
+
+use kafka_wire::types::TimestampMs;
+
+use super::keyed_state::{at_time, prefix, timed};
+use super::{Chain, Context, Operator, Optional, Signals, StageBuilder};
+use crate::error::ProcessError;
+use crate::state::{Clock, Handle, SortedStore, TimerStore};
+use crate::types::{Owned, Rec, View};
+
+/// The stores of a versioned table.
+pub struct Versions<A> {
+    /// The versions, by the length of the key, the key, and the time; `None` for a deleted row.
+    pub(crate) rows: Handle<SortedStore<Option<A>>>,
+    /// The times at which versions of a key may go.
+    pub(crate) ends: Handle<TimerStore>,
+    pub(crate) history_ms: i64,
+}
+
+// Derived implementations would require the same of `A`.
+impl<A> Clone for Versions<A> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<A> Copy for Versions<A> {}
+
+/// The end of the stream of a versioned table.
+pub struct KeepVersions<A> {
+    pub(crate) versions: Versions<A>,
+    /// The key of a timer.
+    pub(crate) due: Vec<u8>,
+}
+
+impl<A: Clone + Send + 'static> KeepVersions<A> {
+    /// Removes the versions of a key that no record after `horizon` finds.
+    fn prune(&self, horizon: TimestampMs, context: &mut Context<'_>) {
+        let (place, last) = (prefix(&self.due), at_time(&self.due, horizon));
+        let rows = context.stores.get_mut(self.versions.rows);
+        let past = rows.range((Bound::Included(place), Bound::Included(last)));
+        let mut past: Vec<(Vec<u8>, bool)> = past.map(|(place, row)| (place.to_vec(), row.is_some())).collect();
+        // The last of them is valid at the horizon; a deleted row need not be known any more.
+        past.pop_if(|(_, is_row)| *is_row);
+        past.iter().for_each(|(place, _)| _ = rows.remove(place));
+    }
+}
+
+impl<A: Clone + Send + 'static> Signals for KeepVersions<A> {
+    fn next(&mut self) -> Option<&mut dyn Signals> {
+        None
+    }
+
+    fn watermark(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        let (watermark, ends) = (context.watermark, self.versions.ends);
+        let horizon = TimestampMs(watermark.0.saturating_sub(self.versions.history_ms));
+        while context.stores.get_mut(ends).pop_due_into(Clock::Event, watermark, &mut self.due).is_some() {
+            self.prune(horizon, context);
+        }
+        Ok(())
+    }
+}
+
+impl<K: View, V: Optional<A>, A: Clone + Send + 'static> Operator<K, V> for KeepVersions<A> {
+    fn push(&mut self, record: Rec<'_, K, V>, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        let (raw_key, timestamp) = (record.raw_key.unwrap_or_default(), record.timestamp);
+        if timestamp.0 < 0 {
+            return context.leave_out_untimed(timestamp);
+        }
+        let Versions { rows, ends, history_ms } = self.versions;
+        context.stores.get_mut(rows).put(&at_time(raw_key, timestamp), V::take(record.value));
+        let end = TimestampMs(timestamp.0.saturating_add(history_ms));
+        context.stores.get_mut(ends).set(Clock::Event, end, raw_key);
+        Ok(())
+    }
+}
+
+/// The declaration of a stream that looks up the rows of its times.
+#[derive(Clone)]
+pub struct LookupVersion<C, A, F> {
+    pub(crate) previous: C,
+    pub(crate) versions: Versions<A>,
+    /// Makes a value of a record and its row; `None` if there is nothing to put out.
+    pub(crate) join: F,
+}
+
+impl<C, A, B, F> Chain for LookupVersion<C, A, F>
+where
+    C: Chain,
+    A: Clone + Send + 'static,
+    B: 'static,
+    F: FnMut(&Rec<'_, C::Key, C::Value>, Option<&A>) -> Option<B> + Clone + Send + Sync + 'static,
+{
+    type Key = C::Key;
+    type Value = Owned<B>;
+
+    fn build<N: Operator<C::Key, Owned<B>>>(&self, next: N, stage: &mut StageBuilder<'_>) {
+        stage.order_inputs();
+        let (versions, join) = (self.versions, self.join.clone());
+        self.previous.build(LookupVersionOperator { versions, join, next }, stage);
+    }
+}
+
+/// The operator of such a look-up.
+struct LookupVersionOperator<A, F, N> {
+    versions: Versions<A>,
+    join: F,
+    next: N,
+}
+
+impl<A, F: Send, N: Signals> Signals for LookupVersionOperator<A, F, N> {
+    fn next(&mut self) -> Option<&mut dyn Signals> {
+        Some(&mut self.next)
+    }
+}
+
+impl<K, V, A, B, F, N> Operator<K, V> for LookupVersionOperator<A, F, N>
+where
+    K: View,
+    V: View,
+    A: Clone + Send + 'static,
+    B: 'static,
+    F: FnMut(&Rec<'_, K, V>, Option<&A>) -> Option<B> + Send + 'static,
+    N: Operator<K, Owned<B>>,
+{
+    fn push(&mut self, record: Rec<'_, K, V>, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        let raw_key = record.raw_key.unwrap_or_default();
+        let places = (Bound::Included(prefix(raw_key)), Bound::Included(at_time(raw_key, record.timestamp)));
+        let last = context.stores.get_mut(self.versions.rows).range(places).next_back().map(timed);
+        let row = last.and_then(|(_, row)| row.as_ref());
+        match (self.join)(&record, row) {
+            Some(value) => self.next.push(record.with_value(value), context),
+            None => Ok(()),
+        }
+    }
+}
