@@ -13,8 +13,8 @@ use super::{CallOptions, Client, Lane, MetadataError, Node, OwnLane};
 use crate::admin::OffsetSpec;
 use crate::cluster::TopicPartition;
 use crate::consumer::{
-    ConsumeError, ConsumerConfig, FetchFailure, FetchPace, Fetched, Fetcher, FetcherAction, Lookup, NamedLeaders,
-    ResetPolicy, Ticket, Watermarks, at_version,
+    ConsumeError, ConsumerConfig, FetchFailure, Fetched, Fetcher, FetcherAction, Lookup, NamedLeaders, ResetPolicy,
+    Ticket, Watermarks, at_version,
 };
 use crate::metrics::{ConsumerCounters, ConsumerMetrics};
 use crate::protocol::ErrorCode;
@@ -127,16 +127,6 @@ impl Consumer {
     #[must_use]
     pub fn replica(&self, partition: &TopicPartition) -> Option<BrokerId> {
         self.shared.fetcher().replica(partition)
-    }
-
-    /// Sets the time of the next fetches at the ends of the logs, for a reader that takes records only from time to
-    /// time: what was written meanwhile then comes with one request. A backlog is fetched without a pause all the
-    /// same, and no record is left out.
-    pub fn set_pace(&mut self, pace: FetchPace) {
-        let is_sooner = self.shared.fetcher().set_pace(pace);
-        if is_sooner {
-            self.shared.work.notify_one();
-        }
     }
 
     /// The assigned partitions, sorted.

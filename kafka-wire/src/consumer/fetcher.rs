@@ -20,7 +20,7 @@ use super::fetched::Fetched;
 use super::plan::{self, Asked, Ticket};
 use super::positions::{Assigned, Positions, State};
 use super::session::{FIRST_VERSION_WITH_IDS, FetchSession};
-use super::{ConsumeError, ConsumerConfig, FetchPace, ResetPolicy, Watermarks};
+use super::{ConsumeError, ConsumerConfig, ResetPolicy, Watermarks};
 use crate::cluster::{Broker, Cluster, LeaderHint, TopicPartition};
 use crate::protocol::ErrorCode;
 use crate::protocol::fetch::FetchRequest;
@@ -32,7 +32,6 @@ use crate::wire::{Str, Uuid};
 #[derive(Debug)]
 pub struct Fetcher {
     config: ConsumerConfig,
-    pace: FetchPace,
     /// The consumer's rack; empty for none.
     rack: Str,
     positions: Positions,
@@ -123,7 +122,6 @@ impl Fetcher {
     pub fn new(config: ConsumerConfig) -> Self {
         Self {
             config,
-            pace: FetchPace::Free,
             rack: Str::EMPTY,
             positions: Positions::default(),
             busy: BTreeMap::new(),
@@ -161,12 +159,6 @@ impl Fetcher {
     pub fn set_paused(&mut self, partition: &TopicPartition, is_paused: bool) -> bool {
         let assigned = self.positions.find_mut(partition);
         assigned.map(|assigned| assigned.is_paused = is_paused).is_some()
-    }
-
-    /// Sets the time of the next fetches at the ends of the logs. Returns whether one may begin earlier than before.
-    pub fn set_pace(&mut self, pace: FetchPace) -> bool {
-        let before = std::mem::replace(&mut self.pace, pace);
-        pace.is_sooner_than(before)
     }
 
     /// Sets the rack in which the consumer runs: leaders then name a replica there, from which it reads (KIP-392).
@@ -273,21 +265,11 @@ impl Fetcher {
             Refresh::From(from) if !self.stale.is_empty() => Some(from),
             Refresh::From(_) | Refresh::UnderWay => None,
         };
-        let (pace, isolation) = (self.present_pace(), self.config.isolation);
         let waiting = self.positions.iter().filter_map(|(_, assigned)| match assigned.state {
-            State::Fetchable(from) => pace.allows_from(from, assigned.position, assigned.watermarks, isolation),
-            State::NeedsReset(from) => Some(from),
+            State::Fetchable(from) | State::NeedsReset(from) => Some(from),
             State::InFlight | State::Resetting | State::Stopped => None,
         });
         waiting.chain(refresh).filter(|&moment| moment > now).min()
-    }
-
-    /// The pace while records wait to be taken, or none do.
-    fn present_pace(&self) -> FetchPace {
-        match self.pace {
-            FetchPace::From(_) if self.parked.iter().any(|parked| self.is_deliverable(parked)) => FetchPace::Held,
-            pace => pace,
-        }
     }
 
     fn lookup(&mut self, now: Moment) -> Option<FetcherAction> {
@@ -308,8 +290,7 @@ impl Fetcher {
     fn fetch(&mut self, now: Moment, cluster: &Cluster) -> Option<FetcherAction> {
         let reserved: usize = self.busy.values().sum();
         let room_bytes = self.config.buffer_limit_bytes.saturating_sub(self.parked_bytes.saturating_add(reserved));
-        let (plans, leaderless) =
-            plan::plan(&self.positions, cluster, &self.busy, (&self.config, self.present_pace()), now);
+        let (plans, leaderless) = plan::plan(&self.positions, cluster, &self.busy, &self.config, now);
         self.stale.extend(leaderless);
         if room_bytes == 0 {
             return None;

@@ -12,8 +12,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::ConsumerConfig;
 use super::positions::{Positions, State};
-use super::{ConsumerConfig, FetchPace};
 use crate::cluster::{Cluster, TopicPartition};
 use crate::protocol::fetch::{FetchPartition, FetchRequest, FetchTopic};
 use crate::time::Moment;
@@ -48,8 +48,6 @@ pub(super) struct Plan {
     pub(super) asked: Vec<Asked>,
     /// Whether a partition of the broker is left out because enough of it is parked.
     pub(super) leaves_out: bool,
-    /// Whether the pace lets one of the partitions be fetched now; the others are fetched with it.
-    is_due: bool,
 }
 
 /// The next fetch of each broker that has none in flight, and the topics with partitions without a leader.
@@ -57,7 +55,7 @@ pub(super) fn plan(
     positions: &Positions,
     cluster: &Cluster,
     busy: &BTreeMap<BrokerId, usize>,
-    (config, pace): (&ConsumerConfig, FetchPace),
+    config: &ConsumerConfig,
     now: Moment,
 ) -> (Vec<Plan>, Vec<Str>) {
     let mut plans: BTreeMap<BrokerId, Plan> = BTreeMap::new();
@@ -82,8 +80,6 @@ pub(super) fn plan(
         if assigned.parked_bytes >= config.max_partition_bytes as usize {
             plan.leaves_out = true;
         } else if from <= now {
-            let allowed = pace.allows_from(from, assigned.position, assigned.watermarks, config.isolation);
-            plan.is_due |= allowed.is_some_and(|allowed| allowed <= now);
             let topic_id = cluster.topic(&partition.topic).map_or(Uuid::default(), |topic| topic.id);
             plan.asked.push(Asked {
                 partition: partition.clone(),
@@ -95,7 +91,7 @@ pub(super) fn plan(
             });
         }
     }
-    let plans = plans.into_values().filter(|plan| plan.is_due).collect();
+    let plans = plans.into_values().filter(|plan| !plan.asked.is_empty()).collect();
     (plans, leaderless)
 }
 

@@ -20,16 +20,6 @@ pub struct Watermarks {
     pub log_start_offset: Offset,
 }
 
-impl Watermarks {
-    /// Offset after the last record that a reader may see (exclusive).
-    pub(super) const fn visible_end(&self, isolation: IsolationLevel) -> Offset {
-        match isolation {
-            IsolationLevel::ReadUncommitted => self.high_watermark,
-            IsolationLevel::ReadCommitted => self.last_stable_offset,
-        }
-    }
-}
-
 /// One assigned partition.
 #[derive(Debug)]
 pub(super) struct Assigned {

@@ -1,6 +1,5 @@
 //! Scripts against the leaders, in virtual time.
 
-mod pace;
 mod places;
 mod session;
 
