@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::fetched::Failure;
 use crate::cluster::TopicPartition;
 use crate::time::Moment;
-use crate::types::{BrokerId, IsolationLevel, LeaderEpoch, Offset};
+use crate::types::{BrokerId, LeaderEpoch, Offset};
 use crate::wire::Uuid;
 
 /// The ends of a partition, as its leader last reported them.

@@ -114,7 +114,7 @@ pub enum AssignmentStrategy {
 }
 
 /// A configuration key or value that cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// There is no such key.
@@ -159,6 +159,8 @@ impl fmt::Display for ConfigError {
         }
     }
 }
+
+debug_as_text!(ConfigError);
 
 impl std::error::Error for ConfigError {}
 

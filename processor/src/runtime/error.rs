@@ -12,7 +12,7 @@ use crate::worker::Fatal;
 
 /// The reason why a job cannot start or go on. Temporary failures (a broker that restarts, a lost answer) are not among
 /// them: a worker starts over then, and counts it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub enum RunError {
     /// A setting cannot work.
@@ -122,6 +122,8 @@ impl fmt::Display for RunError {
         }
     }
 }
+
+debug_as_text!(RunError);
 
 impl std::error::Error for RunError {}
 

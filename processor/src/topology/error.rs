@@ -5,7 +5,7 @@ use std::fmt;
 use crate::cep::PatternError;
 
 /// All errors of a job, in the order of its declaration.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct BuildErrors(pub Vec<BuildError>);
 
 impl fmt::Display for BuildErrors {
@@ -17,6 +17,8 @@ impl fmt::Display for BuildErrors {
         Ok(())
     }
 }
+
+debug_as_text!(BuildErrors);
 
 impl std::error::Error for BuildErrors {}
 

@@ -271,3 +271,11 @@ fn a_stream_of_another_job_is_refused() {
     job.stream("in", Utf8).merge(foreign).to("out", Nullable(Raw), Utf8);
     assert_eq!(errors(job.build()), ["a stream of another job was merged into this one"]);
 }
+
+/// `main` prints the error that it returns by `Debug`.
+#[test]
+fn errors_are_text_for_main_too() {
+    let Err(errors) = Topology::builder("empty").build() else { panic!("there is no stream") };
+    assert_eq!(errors.0, [BuildError::Empty]);
+    assert_eq!(format!("{errors:?}"), format!("BuildErrors: {errors}"));
+}
