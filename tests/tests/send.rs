@@ -41,6 +41,7 @@ macro_rules! on_the_embedded_broker {
 
 on_the_embedded_broker!(
     a_full_buffer_makes_send_wait_and_then_fail,
+    waiting_for_room_does_not_cut_other_batches_short,
     what_is_cut_off_says_whether_it_may_be_written,
     a_sender_whose_runtime_is_gone_is_an_error_that_says_so,
 );
@@ -311,6 +312,32 @@ async fn a_full_buffer_makes_send_wait_and_then_fail(broker: TestBroker) {
     let huge = "x".repeat(6_000);
     let error = producer.send(fixture.record(&huge)).await.expect_err("it will never fit");
     assert!(matches!(error, SendError::RecordTooLarge { limit_bytes: 5_000, .. }), "{error}");
+}
+
+async fn waiting_for_room_does_not_cut_other_batches_short(broker: TestBroker) {
+    let fixture = Fixture::new(broker).await;
+    let (linger, batch_size_bytes, buffer_limit_bytes) = (Duration::from_secs(60), 3_000, 20_000);
+    let config = ProducerConfig { linger, batch_size_bytes, buffer_limit_bytes, ..ProducerConfig::default() };
+    let producer = fixture.open(config).await;
+    let text = "x".repeat(100);
+    // The batches of partition 0 are full, sent and acknowledged again and again; partition 1 fills its own slowly.
+    for number in 0..2_000 {
+        let partition = PartitionId(i32::from(number % 10 == 9));
+        let sent = producer.send(fixture.record(&text).partition(partition));
+        within("room", WAIT, sent).await.expect("there is room").forget();
+    }
+    within("the acknowledgements", WAIT, producer.flush()).await.expect("all are written");
+    let batches = producer.metrics().topics.values().map(|topic| topic.batches).sum::<u64>();
+    assert!(batches < 100, "2,000 records fill some 75 batches, and went in {batches}");
+    // With nothing in flight, open batches that take all of the room are closed.
+    producer.close().await.expect("all are written");
+    let config = ProducerConfig { linger, buffer_limit_bytes, ..ProducerConfig::default() };
+    let producer = fixture.open(config).await;
+    for number in 0..300 {
+        let sent = producer.send(fixture.record(&text).partition(PartitionId(number % PARTITIONS)));
+        within("room", WAIT, sent).await.expect("there is room").forget();
+    }
+    producer.close().await.expect("all are written");
 }
 
 async fn what_is_cut_off_says_whether_it_may_be_written(broker: TestBroker) {

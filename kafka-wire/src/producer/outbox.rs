@@ -202,6 +202,12 @@ impl Outbox {
         self.destinations.iter().map(|destination| destination.leader.is_some())
     }
 
+    /// Whether a request has no outcome yet.
+    #[must_use]
+    pub fn has_requests(&self) -> bool {
+        !self.requests.is_empty()
+    }
+
     /// Whether every batch was acknowledged or given up.
     #[must_use]
     pub fn is_drained(&self) -> bool {
@@ -211,7 +217,13 @@ impl Outbox {
     /// Whether one more batch of the partition would be sent at once.
     #[must_use]
     pub fn wants(&self, now: Moment, slot: Slot) -> bool {
-        self.destinations.get(slot.index()).is_none_or(|destination| destination.queue.has_sent_all(now))
+        let Some(Destination { queue, leader, .. }) = self.destinations.get(slot.index()) else { return true };
+        queue.has_sent_all(now) && leader.is_none_or(|leader| self.has_place(leader))
+    }
+
+    /// Whether the broker may get one more request.
+    fn has_place(&self, broker: BrokerId) -> bool {
+        self.requests_at.get(&broker).is_none_or(|count| *count < REQUESTS_MAX)
     }
 
     /// The leaders that a response names for batches that it refuses, and their addresses: to be learnt, and then
@@ -296,15 +308,16 @@ impl Outbox {
     }
 
     /// Handles the outcome of a request.
-    pub fn handle(&mut self, now: Moment, id: RequestId, produced: &Produced) {
+    pub fn handle(&mut self, now: Moment, id: RequestId, mut produced: Produced) {
         let Some(request) = self.requests.remove(&id) else { return };
+        sort(&mut produced);
         if let Some(count) = self.requests_at.get_mut(&request.broker) {
             *count -= 1;
         }
         for (slot, batch, batch_bytes) in request.batches {
             let destination = &mut self.destinations[slot.index()];
-            let found = answer_for(produced, &destination.partition);
-            let (attempt, is_stale) = read_attempt(now, produced, found, destination, self.pauses);
+            let found = answer_for(&produced, &destination.partition);
+            let (attempt, is_stale) = read_attempt(now, &produced, found, destination, self.pauses);
             if is_stale {
                 self.stale.insert(destination.partition.topic.clone());
             }
@@ -392,8 +405,7 @@ impl Outbox {
             self.stale.insert(destination.partition.topic.clone());
             return None;
         };
-        let has_place = self.requests_at.get(&leader).is_none_or(|count| *count < REQUESTS_MAX);
-        has_place.then_some((leader, batch_bytes))
+        self.has_place(leader).then_some((leader, batch_bytes))
     }
 
     fn dispatch(&mut self, request: Request, topics: BTreeMap<Str, Vec<PartitionProduceData>>) -> Produce {
@@ -496,11 +508,21 @@ pub enum NeedsEpoch {
     Higher,
 }
 
-/// The part of a response for a partition.
+/// Sorts a response, so that the part for each of many partitions is found at once: brokers answer in any order.
+fn sort(produced: &mut Produced) {
+    let Produced::Answered(response) = produced else { return };
+    response.responses.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    for topic in &mut response.responses {
+        topic.partition_responses.sort_unstable_by_key(|answer| answer.index);
+    }
+}
+
+/// The part of a sorted response for a partition.
 fn answer_for<'a>(produced: &'a Produced, partition: &TopicPartition) -> Option<&'a PartitionProduceResponse> {
-    let Produced::Answered(response) = produced else { return None };
-    let of_topic = response.responses.iter().find(|candidate| candidate.name == partition.topic)?;
-    of_topic.partition_responses.iter().find(|found| found.index == partition.partition.0)
+    let Produced::Answered(ProduceResponse { responses, .. }) = produced else { return None };
+    let topic = responses.binary_search_by(|topic| topic.name.cmp(&partition.topic)).ok()?;
+    let answers = &responses.get(topic)?.partition_responses;
+    answers.get(answers.binary_search_by_key(&partition.partition.0, |answer| answer.index).ok()?)
 }
 
 /// The records of a batch at fault, as the broker reported them.

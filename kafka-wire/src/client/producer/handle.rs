@@ -307,8 +307,6 @@ impl Inner {
             if let Err(error) = buffer.gate.check() {
                 return Err(self.explain(error, record, &buffer));
             }
-            // Lingering batches take the room that is waited for.
-            buffer.accumulator.close_all();
             let waiting = Waiting { record_bytes, deadline: start + self.max_block, promise };
             if is_new { buffer.waiting.push_back(waiting) } else { buffer.waiting.push_front(waiting) }
         }

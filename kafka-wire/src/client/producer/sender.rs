@@ -92,7 +92,7 @@ impl Sender {
             Event::Produced(id, produced) => {
                 self.shared.core().manager.handle_produced(now, matches!(produced, Produced::Answered(_)));
                 self.learn_leaders(&produced);
-                self.outbox.handle(now, id, &produced);
+                self.outbox.handle(now, id, produced);
             }
             Event::Asked(reply) => self.shared.core().manager.handle(now, reply, self.pauses),
             Event::Refreshed => {
@@ -131,6 +131,10 @@ impl Sender {
         self.take_closed(now, &mut core);
         self.raise_epoch(&mut core);
         self.send(now, &mut core);
+        if self.close_for_room() {
+            self.take_closed(now, &mut core);
+            self.send(now, &mut core);
+        }
         self.settle(&mut core);
         if let Some(call) = core.manager.poll(now, self.outbox.is_drained()) {
             let client = self.client.clone();
@@ -177,6 +181,19 @@ impl Sender {
             core.manager.touch(batch.slot, || accumulator.topic_partition(batch.slot));
             self.outbox.push(now, batch);
         }
+    }
+
+    /// Closes the open batches if they take the room that an owner waits for, and nothing in flight will give any back:
+    /// closing them earlier would cut the records of many partitions into small batches. Returns whether it has.
+    fn close_for_room(&self) -> bool {
+        let mut buffer = self.shared.buffer();
+        let room_bytes = buffer.accumulator.room_bytes();
+        let lacks_room = buffer.waiting.front().is_some_and(|first| first.record_bytes > room_bytes);
+        if !lacks_room || self.outbox.has_requests() || buffer.gate != Gate::Open {
+            return false;
+        }
+        buffer.accumulator.close_all();
+        buffer.accumulator.has_closed()
     }
 
     /// Without transactions: raises the epoch for partitions that have a gap.

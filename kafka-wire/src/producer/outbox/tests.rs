@@ -70,7 +70,7 @@ impl Script {
         let responses =
             vec![TopicProduceResponse { name: Str::from("t"), partition_responses, ..TopicProduceResponse::default() }];
         let response = ProduceResponse { responses, ..ProduceResponse::default() };
-        self.outbox.handle(NOW, produce.id, &Produced::Answered(response));
+        self.outbox.handle(NOW, produce.id, Produced::Answered(response));
     }
 
     /// Gives every partition one acknowledged batch, so that the brokers remember the producer.
@@ -154,6 +154,34 @@ fn a_broker_has_at_most_five_requests_at_once() {
 }
 
 #[test]
+fn a_broker_without_a_place_for_a_request_wants_no_batch() {
+    let mut script = Script::new(&[1, 1, 2]);
+    script.acquaint(&[0, 1, 2]);
+    let slots = script.accumulator.slots().to_vec();
+    for _ in 0..REQUESTS_MAX {
+        script.push(&[0], 10);
+    }
+    let sent: Vec<_> = std::iter::from_fn(|| script.poll()).collect();
+    let wanted = |script: &Script| slots.iter().map(|slot| script.outbox.wants(NOW, *slot)).collect::<Vec<_>>();
+    assert_eq!(wanted(&script), [false, false, true]);
+    script.answer(&sent[0], &[(0, ErrorCode::NONE)]);
+    assert_eq!(wanted(&script), [true, true, true]);
+}
+
+#[test]
+fn answers_are_found_in_any_order() {
+    let mut script = Script::new(&[1; 5]);
+    script.push(&[0, 1, 2, 3, 4], 10);
+    let produce = script.poll().unwrap();
+    let refused = ErrorCode::INVALID_RECORD;
+    let none = ErrorCode::NONE;
+    script.answer(&produce, &[(4, none), (1, refused), (0, none), (3, none), (2, none)]);
+    let settled = script.outbox.take_settled();
+    assert_eq!(settled.batches.iter().filter(|batch| batch.is_acknowledged).count(), 4);
+    assert_eq!(settled.first_failure.unwrap().partition, TopicPartition::new("t", PartitionId(1)));
+}
+
+#[test]
 fn a_partition_without_a_leader_waits_and_its_topic_is_asked_for() {
     let mut script = Script::new(&[-1]);
     script.push(&[0], 10);
@@ -202,12 +230,12 @@ fn a_leader_that_the_answer_names_is_asked_at_once_but_only_once() {
     assert_eq!(hints, [LeaderHint { partition, leader: BrokerId(2), epoch: LeaderEpoch(2) }]);
     assert_eq!((brokers[0].id, brokers[0].port), (BrokerId(2), 9));
     script.outbox.handle_metadata(&cluster(&[2]));
-    script.outbox.handle(NOW, first.id, &Produced::Answered(response.clone()));
+    script.outbox.handle(NOW, first.id, Produced::Answered(response.clone()));
     assert!(!script.outbox.has_stale());
     let again = script.poll().expect("no pause");
     assert_eq!((again.broker, &again.request), (BrokerId(2), &first.request));
     // Brokers that disagree are not asked in a hot loop.
-    script.outbox.handle(NOW, again.id, &Produced::Answered(response));
+    script.outbox.handle(NOW, again.id, Produced::Answered(response));
     assert!(script.poll().is_none());
     assert_eq!(script.outbox.take_stale(), ["t"]);
 }
@@ -219,7 +247,7 @@ fn pauses_grow_with_failures_and_end_with_a_success() {
     let mut now = NOW;
     for expected in [10, 20, 40, 80, 80] {
         let produce = script.outbox.poll(now, IDENTITY, |_| true).unwrap();
-        script.outbox.handle(now, produce.id, &Produced::NotSent);
+        script.outbox.handle(now, produce.id, Produced::NotSent);
         let next = script.outbox.next_timeout(now).unwrap();
         assert_eq!(next - now, Duration::from_millis(expected));
         now = next;
@@ -227,7 +255,7 @@ fn pauses_grow_with_failures_and_end_with_a_success() {
     let produce = script.poll_at(now).unwrap();
     script.answer(&produce, &[(0, ErrorCode::NONE)]);
     let produce = script.poll_at(now).unwrap();
-    script.outbox.handle(now, produce.id, &Produced::NotSent);
+    script.outbox.handle(now, produce.id, Produced::NotSent);
     assert_eq!(script.outbox.next_timeout(now).unwrap() - now, Duration::from_millis(10));
 }
 
