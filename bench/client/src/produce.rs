@@ -1,138 +1,107 @@
-//! Rows that produce: through `send` and through `append`, with and without waiting for acknowledgements.
+//! The rows that produce with our client.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use kafka_wire::client::{Client, ExclusiveProducer, Producer};
-use kafka_wire::producer::{AppendError, NewRecord, ProducerConfig, ProducerRecord, RunsOn};
+use kafka_wire::producer::{AppendError, Delivery, NewRecord, ProducerConfig, ProducerRecord, RunsOn, TopicHandle};
 use kafka_wire::types::{PartitionId, TimestampMs};
 
-use crate::counted::{Allocations, start_counting, stop_counting};
-use crate::{Fallible, cpu};
+use crate::Fallible;
+use crate::measured::{Counter, Measured, percentiles_us};
+use crate::rows::{Api, IN_TRANSACTION, OUTSTANDING, Row, Task, Way};
 
-/// One way of producing.
-pub(crate) struct Row {
-    pub(crate) name: &'static str,
-    way: Way,
-    records: u64,
-    value_bytes: usize,
-    pub(crate) partitions: i32,
-    /// Threads of the runtime that produces.
-    pub(crate) threads: usize,
-}
-
-#[derive(Clone, Copy)]
-enum Way {
-    /// `Producer::send`, with the deliveries dropped.
-    Send,
-    /// `Producer::try_send` from code that is not async; `send` if that is refused.
-    TrySend,
-    /// `Producer::send`, each delivery awaited once this many others are in flight.
-    Awaited { outstanding: usize },
-    /// `ExclusiveProducer::append`, to the partitions in turn.
-    Append,
-    /// The same, with sending on the caller's runtime.
-    AppendHere,
-}
-
-pub(crate) const ROWS: &[Row] = &[
-    row("send, 100 B", Way::Send, 4_000_000, 100),
-    row("try_send, 100 B", Way::TrySend, 4_000_000, 100),
-    row("append, 100 B", Way::Append, 4_000_000, 100),
-    Row { threads: 1, ..row("append on one thread, 100 B", Way::AppendHere, 4_000_000, 100) },
-    row("send awaited, 1000 outstanding, 100 B", Way::Awaited { outstanding: 1_000 }, 2_000_000, 100),
-    row("send, 1 KB", Way::Send, 800_000, 1_000),
-    row("append, 1 KB", Way::Append, 800_000, 1_000),
-    row("send, 10 KB", Way::Send, 120_000, 10_000),
-    row("append, 10 KB", Way::Append, 120_000, 10_000),
-    Row { partitions: 1_000, ..row("append, 1000 partitions, 100 B", Way::Append, 2_000_000, 100) },
-];
-
-/// Makes a row with 6 partitions and a runtime of two threads.
-const fn row(name: &'static str, way: Way, records: u64, value_bytes: usize) -> Row {
-    Row { name, way, records, value_bytes, partitions: 6, threads: 2 }
-}
-
-/// Costs of one record.
-#[derive(Clone, Debug)]
-pub(crate) struct Measured {
-    pub(crate) cpu_ns: f64,
-    pub(crate) per_second: f64,
-    pub(crate) allocations: f64,
-    pub(crate) allocated_kb: f64,
+/// The settings of the row's producer.
+pub(crate) fn config(row: &Row, way: Way) -> ProducerConfig {
+    let runs_on = if way.threads == 1 { RunsOn::CallersRuntime } else { RunsOn::OwnThread };
+    ProducerConfig { runs_on, compression: row.codec, ..ProducerConfig::default() }
 }
 
 /// Produces the records of a row. A tenth of them go before, uncounted, until connections, buffers and
 /// batch sizes have settled.
-pub(crate) async fn measure(row: &Row, client: &Client, topic: &str) -> Fallible<Measured> {
-    let runs_on = if matches!(row.way, Way::AppendHere) { RunsOn::CallersRuntime } else { RunsOn::OwnThread };
-    let config = ProducerConfig { runs_on, ..ProducerConfig::default() };
-    let value = vec![b'x'; row.value_bytes];
-    let counted = match row.way {
-        Way::Send | Way::TrySend | Way::Awaited { .. } => {
-            let producer = Producer::open(client, config).await?;
-            send(row, &producer, topic, &value, row.records / 10).await?;
-            let counter = Counter::start();
-            send(row, &producer, topic, &value, row.records).await?;
-            let counted = counter.stop();
-            producer.close().await?;
-            counted
-        }
-        Way::Append | Way::AppendHere => {
-            let mut producer = ExclusiveProducer::open(client, config).await?;
-            append(&mut producer, topic, &value, row.records / 10).await?;
-            let counter = Counter::start();
-            append(&mut producer, topic, &value, row.records).await?;
-            let counted = counter.stop();
-            producer.close().await?;
-            counted
-        }
-    };
-    let records = row.records as f64;
-    Ok(Measured {
-        cpu_ns: counted.cpu.as_nanos() as f64 / records,
-        per_second: records / counted.wall.as_secs_f64(),
-        allocations: counted.allocations.count as f64 / records,
-        allocated_kb: counted.allocations.bytes as f64 / 1_000.0 / records,
-    })
+pub(crate) async fn measure(row: &Row, way: Way, client: &Client, topic: &str) -> Fallible<Measured> {
+    let values = row.values();
+    if way.api == Api::Append {
+        let mut producer = ExclusiveProducer::open(client, config(row, way)).await?;
+        append(row, &mut producer, topic, &values, row.records / 10).await?;
+        let counter = Counter::start();
+        append(row, &mut producer, topic, &values, row.records).await?;
+        let measured = counter.stop(row.records);
+        producer.close().await?;
+        Ok(measured)
+    } else {
+        let producer = Producer::open(client, config(row, way)).await?;
+        let load = Load { row, way, topic, values: &values };
+        load.send(&producer, row.records / 10).await?;
+        let counter = Counter::start();
+        load.send(&producer, row.records).await?;
+        let measured = counter.stop(row.records);
+        producer.close().await?;
+        Ok(measured)
+    }
 }
 
-async fn send(row: &Row, producer: &Producer, topic: &str, value: &[u8], records: u64) -> Fallible<()> {
-    match row.way {
-        Way::Awaited { outstanding } => {
-            let mut under_way = VecDeque::with_capacity(outstanding);
-            for _ in 0..records {
-                if under_way.len() == outstanding
+/// The records of a row that are sent.
+struct Load<'a> {
+    row: &'a Row,
+    way: Way,
+    topic: &'a str,
+    values: &'a [Vec<u8>],
+}
+
+impl Load<'_> {
+    async fn send(&self, producer: &Producer, records: u64) -> Fallible<()> {
+        let Self { row, way, topic, values } = *self;
+        let mut under_way: VecDeque<Delivery> = VecDeque::with_capacity(OUTSTANDING);
+        let mut partition = 0;
+        for value in values.iter().cycle().take(usize::try_from(records)?) {
+            let record = || {
+                let record = ProducerRecord::to(topic).value(value);
+                if row.task == Task::Spread { record.partition(PartitionId(partition)) } else { record }
+            };
+            if row.task == Task::Awaited {
+                if under_way.len() == OUTSTANDING
                     && let Some(oldest) = under_way.pop_front()
                 {
-                    let oldest: kafka_wire::producer::Delivery = oldest;
                     oldest.await?;
                 }
-                under_way.push_back(producer.send(ProducerRecord::to(topic).value(value)).await?);
+                under_way.push_back(producer.send(record()).await?);
+            } else if way.api != Api::TrySend || producer.try_send(record()).is_err() {
+                producer.send(record()).await?.forget();
             }
+            partition = if partition + 1 < row.partitions { partition + 1 } else { 0 };
         }
-        Way::TrySend => {
-            for _ in 0..records {
-                if producer.try_send(ProducerRecord::to(topic).value(value)).is_err() {
-                    producer.send(ProducerRecord::to(topic).value(value)).await?.forget();
-                }
-            }
+        producer.flush().await?;
+        for delivery in under_way {
+            delivery.await?;
         }
-        _ => {
-            for _ in 0..records {
-                producer.send(ProducerRecord::to(topic).value(value)).await?.forget();
-            }
-        }
+        Ok(())
     }
+}
+
+async fn append(
+    row: &Row,
+    producer: &mut ExclusiveProducer,
+    topic: &str,
+    values: &[Vec<u8>],
+    records: u64,
+) -> Fallible<()> {
+    let topic = producer.topic(topic).await?;
+    append_all(row, producer, topic, values, records).await?;
     Ok(producer.flush().await?)
 }
 
-async fn append(producer: &mut ExclusiveProducer, topic: &str, value: &[u8], records: u64) -> Fallible<()> {
-    let topic = producer.topic(topic).await?;
-    let partitions = producer.partition_count(topic);
+/// Appends records, to the partitions in turn.
+pub(crate) async fn append_all(
+    row: &Row,
+    producer: &mut ExclusiveProducer,
+    topic: TopicHandle,
+    values: &[Vec<u8>],
+    records: u64,
+) -> Fallible<()> {
     let mut next = 0;
-    for _ in 0..records {
-        next = if next + 1 < partitions { next + 1 } else { 0 };
+    for value in values.iter().cycle().take(usize::try_from(records)?) {
+        next = if next + 1 < row.partitions { next + 1 } else { 0 };
         let record = NewRecord { timestamp: TimestampMs(1_000), ..NewRecord::of(value) };
         while let Err(error) = producer.append(topic, PartitionId(next), record) {
             match error {
@@ -141,29 +110,38 @@ async fn append(producer: &mut ExclusiveProducer, topic: &str, value: &[u8], rec
             }
         }
     }
-    Ok(producer.flush().await?)
+    Ok(())
 }
 
-struct Counter {
-    cpu: std::time::Duration,
-    wall: Instant,
+/// Writes the records of a row in transactions, and times the commits.
+pub(crate) async fn transact(row: &Row, way: Way, client: &Client, topic: &str) -> Fallible<Measured> {
+    let values = row.values();
+    let transactional_id = Some(format!("bench-client-{topic}").into());
+    let config = ProducerConfig { transactional_id, ..config(row, way) };
+    let mut producer = ExclusiveProducer::open(client, config).await?;
+    let handle = producer.topic(topic).await?;
+    commit(row, &mut producer, handle, &values, row.records / 10).await?;
+    let counter = Counter::start();
+    let took = commit(row, &mut producer, handle, &values, row.records).await?;
+    let measured = counter.stop(row.records);
+    producer.close().await?;
+    Ok(Measured { percentiles_us: percentiles_us(took), ..measured })
 }
 
-struct Counted {
-    cpu: std::time::Duration,
-    wall: std::time::Duration,
-    allocations: Allocations,
-}
-
-impl Counter {
-    #[expect(clippy::disallowed_methods, reason = "a measurement reads the clock")]
-    fn start() -> Self {
-        start_counting();
-        Self { cpu: cpu::used(), wall: Instant::now() }
+async fn commit(
+    row: &Row,
+    producer: &mut ExclusiveProducer,
+    topic: TopicHandle,
+    values: &[Vec<u8>],
+    records: u64,
+) -> Fallible<Vec<Duration>> {
+    let mut took = Vec::new();
+    for _ in 0..records / IN_TRANSACTION {
+        producer.begin()?;
+        append_all(row, producer, topic, values, IN_TRANSACTION).await?;
+        let began = Instant::now();
+        producer.commit(None).await?;
+        took.push(began.elapsed());
     }
-
-    fn stop(self) -> Counted {
-        let allocations = stop_counting();
-        Counted { cpu: cpu::used() - self.cpu, wall: self.wall.elapsed(), allocations }
-    }
+    Ok(took)
 }
