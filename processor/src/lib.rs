@@ -66,7 +66,10 @@ pub use operator::{BatchOptions, CallOptions, Emit, Outgoing, ResultId, SinkWrit
 pub use runtime::{
     App, AssignmentStrategy, CompressionType, Config, ConfigError, RunError, Running, Status, check_brokers, terminated,
 };
-pub use serde::{Bool, F32, F64, I16, I32, I64, Json, Nullable, Raw, Serde, SerdeError, Text, U32, U64, Utf8};
+pub use serde::{
+    Bool, F32, F64, I16, I32, I64, Json, Nullable, Raw, Serde, SerdeError, SessionWindowed, Text, TimeWindowed, U32,
+    U64, Utf8,
+};
 pub use state::{Clock, Ttl};
 pub use topology::{BuildErrors, Topology};
 pub use types::{Owned, Partitions, Rec, Window, Windowed};

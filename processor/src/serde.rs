@@ -3,12 +3,16 @@
 //! A serde is a typed value, given where a topic is named: there is no registry and no cast. To add one of your own,
 //! implement [`Serde`]; nothing is derived.
 
+mod windowed;
+
 use std::any::type_name;
 use std::fmt;
 use std::marker::PhantomData;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+pub use windowed::{SessionWindowed, TimeWindowed, WithWindow};
 
 use crate::types::{Owned, Reborrow, View};
 
@@ -75,6 +79,12 @@ pub trait Serde: Clone + Send + Sync + 'static {
         false
     }
 
+    /// The part of an encoded key that chooses the partition of its record: all of it, but for keys with a window.
+    #[inline]
+    fn partitioned_by<'k>(&self, key: &'k [u8]) -> &'k [u8] {
+        key
+    }
+
     /// Decodes the bytes of a record, null or not.
     ///
     /// # Errors
@@ -109,6 +119,12 @@ pub trait Encode<V: View>: Clone + Send + Sync + 'static {
     fn writes_null(&self, _value: &V::Ref<'_>) -> bool {
         false
     }
+
+    /// See [`Serde::partitioned_by`].
+    #[inline]
+    fn chooses_by<'k>(&self, key: &'k [u8]) -> &'k [u8] {
+        key
+    }
 }
 
 impl<S: Serde> Encode<S::View> for S {
@@ -120,6 +136,11 @@ impl<S: Serde> Encode<S::View> for S {
     #[inline]
     fn writes_null(&self, value: &<S::View as View>::Ref<'_>) -> bool {
         self.is_null(value)
+    }
+
+    #[inline]
+    fn chooses_by<'k>(&self, key: &'k [u8]) -> &'k [u8] {
+        self.partitioned_by(key)
     }
 }
 

@@ -38,6 +38,8 @@ pub struct AggregateSpec<W: Windowing, KS, A: Clone + Send + 'static> {
     pub(crate) intervals: Option<Intervals>,
     /// The stream of late records.
     pub(crate) late: NodeId,
+    /// The stream of the results of windows that close.
+    pub(crate) finals: NodeId,
 }
 
 // Written by hand, since a derived implementation would require `Clone` of the store.
@@ -65,8 +67,8 @@ where
     type Value = InWindow<G::Out>;
 
     fn build<N: Operator<KS::View, InWindow<G::Out>>>(&self, next: N, stage: &mut StageBuilder<'_>) {
-        let late = SideOutlet::new(self.spec.late, stage);
-        let results = Results { spec: self.spec.clone(), stream_time: TimestampMs(i64::MIN), next };
+        let [late, finals] = [self.spec.late, self.spec.finals].map(|side| SideOutlet::new(side, stage));
+        let results = Results { spec: self.spec.clone(), stream_time: TimestampMs(i64::MIN), finals, next };
         let [adding, beginning, merging] = std::array::from_fn(|_| self.aggregation.clone());
         let value = std::marker::PhantomData::<fn() -> C::Value>;
         self.previous.build(Aggregate { adding, beginning, merging, results, late, value }, stage);
@@ -89,7 +91,20 @@ struct Results<W: Windowing, KS, A: Clone + Send + 'static, N> {
     spec: AggregateSpec<W, KS, A>,
     /// The greatest event time seen: no output record has a later one, see [`result_time`].
     stream_time: TimestampMs,
+    finals: SideOutlet,
     next: N,
+}
+
+/// The streams that a result goes to.
+#[derive(Clone, Copy)]
+struct Streams {
+    results: bool,
+    finals: bool,
+}
+
+impl Streams {
+    /// An early result.
+    const RESULTS: Self = Self { results: true, finals: false };
 }
 
 impl<W: Windowing, KS: Serde, A: Clone + Send + 'static, N> Results<W, KS, A, N> {
@@ -103,6 +118,7 @@ impl<W: Windowing, KS: Serde, A: Clone + Send + 'static, N> Results<W, KS, A, N>
     fn show<V: View, G: Aggregation<KS::View, V, Kept = A>>(
         &mut self,
         (window, key, kept): (Window, &[u8], &A),
+        streams: Streams,
         aggregation: &mut G,
         context: &mut Context<'_>,
     ) -> Result<(), ProcessError>
@@ -112,28 +128,43 @@ impl<W: Windowing, KS: Serde, A: Clone + Send + 'static, N> Results<W, KS, A, N>
         if !context.begin_result(self.spec.store.id(), window, key) {
             return Ok(());
         }
-        let caught = catch(|| aggregation.show(kept, |out| self.emit((window, key, out), context)));
+        let caught = catch(|| aggregation.show(kept, |out| self.emit((window, key, out), streams, context)));
         caught.unwrap_or_else(|message| Err(panicked_in(&self.spec.name, message)))
     }
 
-    /// Pushes one result. Its key is decoded from the bytes in the store, which came through the same serde.
+    /// Pushes one result.
     fn emit<O: 'static>(
         &mut self,
-        (window, key, value): (Window, &[u8], &O),
+        result: (Window, &[u8], &O),
+        streams: Streams,
         context: &mut Context<'_>,
     ) -> Result<(), ProcessError>
     where
         N: Operator<KS::View, InWindow<O>>,
     {
+        if streams.finals {
+            self.finals.push(self.record(result)?, context)?;
+        }
+        if streams.results {
+            let record = self.record(result)?;
+            self.next.push(record, context)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the record of a result. Its key is decoded from the bytes in the store, which came through the same serde.
+    fn record<'a, O: 'static>(
+        &self,
+        (window, key, value): (Window, &'a [u8], &'a O),
+    ) -> Result<Rec<'a, KS::View, InWindow<O>>, ProcessError> {
         let bad = |cause| ProcessError::BadChangelog { store: self.spec.name.clone(), cause: Some(cause) };
-        let record = Rec {
+        Ok(Rec {
             key: self.spec.key_serde.decode(key).map_err(bad)?,
             value: (window, value),
             timestamp: result_time(window, self.stream_time),
             headers: RawHeaders::EMPTY,
             raw_key: Some(key),
-        };
-        self.next.push(record, context)
+        })
     }
 }
 
@@ -165,7 +196,11 @@ where
                 time,
                 &mut |kept, later| merging.merge(kept, later),
                 &mut |window, key, kept, is_changed| {
-                    if emit.is_final(is_changed) { results.show((window, key, kept), adding, context) } else { Ok(()) }
+                    let streams = Streams { results: emit.is_final(is_changed), finals: results.finals.is_used() };
+                    match streams {
+                        Streams { results: false, finals: false } => Ok(()),
+                        _ => results.show((window, key, kept), streams, adding, context),
+                    }
                 },
             )
         })
@@ -178,7 +213,7 @@ where
         context.with_store(handle, |store, context| {
             results.not_before(W::closed_up_to(store));
             windows.changed(store, &mut |kept, later| merging.merge(kept, later), &mut |window, key, kept| {
-                results.show((window, key, kept), adding, context)
+                results.show((window, key, kept), Streams::RESULTS, adding, context)
             })
         })
     }
@@ -200,8 +235,9 @@ where
                 key,
                 at,
                 &mut |kept, later| merging.merge(kept, later),
-                &mut |window, key, kept| {
-                    if wanted(window) { results.show((window, key, kept), adding, context) } else { Ok(()) }
+                &mut |window, key, kept| match wanted(window) {
+                    true => results.show((window, key, kept), Streams::RESULTS, adding, context),
+                    false => Ok(()),
                 },
             )
         })
@@ -253,8 +289,9 @@ where
         let Self { adding, results, .. } = self;
         let (handle, windows, emit) = (results.spec.store, results.spec.windows.clone(), results.spec.emit);
         context.with_store(handle, |store, context| {
-            windows.complete(store, key, &mut |window, key, kept| {
-                if emit.is_final(true) { results.show((window, key, kept), adding, context) } else { Ok(()) }
+            windows.complete(store, key, &mut |window, key, kept| match emit.is_final(true) {
+                true => results.show((window, key, kept), Streams::RESULTS, adding, context),
+                false => Ok(()),
             })
         })
     }

@@ -49,6 +49,7 @@ mod try_map;
 mod two_phase;
 mod two_sided;
 mod versions;
+mod windowed_keys;
 mod windowing;
 
 pub use aggregate::{Aggregate, AggregateSpec, WindowAggregate};
@@ -101,6 +102,7 @@ pub use try_map::{MapOrFail, TryMap};
 pub use two_phase::{SinkPlace, SinkWriter, TwoPhaseSink};
 pub(crate) use two_phase::{ToTwoPhase, TwoPhaseSpec};
 pub use versions::{KeepVersions, LookupVersion, Versions};
+pub use windowed_keys::WindowedKeys;
 pub use windowing::{
     Activity, Counted, Gathering, Lenient, PaneTiming, SessionWindowTiming, Show, Unmerged, Windowing,
 };

@@ -1,5 +1,7 @@
 //! The end of a stage in a topic of the user's.
 
+use kafka_wire::producer::murmur2;
+
 use super::{Context, Operator, Signals};
 use crate::error::ProcessError;
 use crate::output::{OutRecord, Route, SinkId};
@@ -78,9 +80,13 @@ where
         if let Err(cause) = encoded.and_then(|()| self.value_serde.write(&record.value, value)) {
             return context.leave_out_unencodable(&self.topic, cause);
         }
+        let route = match self.partitioner.route(&record) {
+            Route::ByKey => by_key(key, self.key_serde.chooses_by(key)),
+            route @ (Route::Partition(_) | Route::Number(_)) => route,
+        };
         let out = OutRecord {
             sink: self.sink,
-            route: self.partitioner.route(&record),
+            route,
             timestamp: record.timestamp,
             key: (!self.key_serde.writes_null(&record.key)).then_some(key.as_slice()),
             value: (!self.value_serde.writes_null(&record.value)).then_some(value.as_slice()),
@@ -88,4 +94,10 @@ where
         };
         context.emit(&self.topic, out)
     }
+}
+
+/// The partition of a key that is chosen by a part of its bytes.
+#[inline]
+fn by_key(key: &[u8], part: &[u8]) -> Route {
+    if part.len() == key.len() { Route::ByKey } else { Route::Number(murmur2(part) & 0x7FFF_FFFF) }
 }

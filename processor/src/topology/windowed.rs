@@ -1,13 +1,14 @@
 //! `window`, and the steps after it, as methods.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::{BuildError, Stream, intervals};
 use crate::operator::{
-    AggregateSpec, Average, Chain, Count, Distinct, Emit, Fold, Greatest, Junction, Kept, Least, Lenient, NoMerge,
-    Number, Reduce, Side, Sum, Top, Unmerged, WindowAggregate, Windowing,
+    AggregateSpec, Aggregation, Average, Chain, Count, Distinct, Emit, Fold, Greatest, Junction, Kept, Least, Lenient,
+    NoMerge, Number, Reduce, Side, Sum, Top, Unmerged, WindowAggregate, WindowedKeys, Windowing,
 };
-use crate::serde::Serde;
+use crate::serde::{Serde, WithWindow};
 use crate::state::{Handle, Store};
 use crate::types::{InWindow, Owned, Reborrow, Rec, Windowed};
 
@@ -186,7 +187,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>, W: Windowing> WindowedBy<KS, C, W> {
         let node = graph.last();
         graph.nodes[node.0].emits_at_commits = emit == Emit::OnUpdate;
         drop(graph);
-        let side = stream.side(node, "late");
+        let (side, finals) = (stream.side(node, "late"), stream.side::<InWindow<G::Out>>(node, "finals").node);
         let spec = AggregateSpec {
             name: name.to_owned(),
             store: Handle::new(stores[0]),
@@ -195,6 +196,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>, W: Windowing> WindowedBy<KS, C, W> {
             emit,
             intervals: intervals::of(emit, &stores),
             late: side.node,
+            finals,
         };
         if let Some(steps) = late {
             steps(side);
@@ -241,12 +243,50 @@ impl<KS: Serde, C: Chain<Key: Reborrow, Value: Reborrow>> Clone for WindowedStre
     }
 }
 
+impl<KS, C, W, G, A> WindowedStream<KS, WindowAggregate<C, W, KS, G, A>>
+where
+    KS: Serde,
+    W: Windowing,
+    G: Aggregation<KS::View, C::Value, Kept = A>,
+    A: Clone + Send + 'static,
+    C: Chain<Key = KS::View>,
+{
+    /// The final results beside these: one for each key and window, when the window closes, whatever the
+    /// [`Emit`] of these results is. So updates and finals come from one aggregation and one store, as in Kafka Streams
+    /// with `suppress(untilWindowCloses(..))`. Of a window that closes, the final comes before the last update.
+    pub fn finals(&self) -> WindowedStream<KS, Side<KS::View, InWindow<G::Out>>> {
+        let AggregateSpec { finals, key_serde, name, .. } = &self.stream.chain.spec;
+        if W::COMPLETES {
+            self.stream.graph.borrow_mut().errors.push(BuildError::NeverCloses { name: name.clone() });
+        }
+        let (graph, node, key_serde) = (Rc::clone(&self.stream.graph), *finals, key_serde.clone());
+        WindowedStream { stream: Stream { graph, node, key_serde, chain: Side::new(node) } }
+    }
+}
+
 impl<KS, A, C> WindowedStream<KS, C>
 where
     KS: Serde<View: Reborrow>,
     A: 'static,
     C: Chain<Key = KS::View, Value = InWindow<A>>,
 {
+    /// Makes each result a record of a plain stream, whose key is the key with its window. As after
+    /// [`Stream::select_key`], `build()` refuses state before a shuffle.
+    ///
+    /// `.to(topic, TimeWindowed::new(..), ..)` then writes what Kafka Streams writes with a `TimeWindowedSerde`, and
+    /// [`SessionWindowed`](crate::serde::SessionWindowed) what it writes for sessions.
+    pub fn windowed_keys<S>(self, key_serde: S) -> Stream<S, WindowedKeys<Junction<C>>>
+    where
+        S: Serde<View = WithWindow<KS::View>>,
+        A: Clone,
+    {
+        let Stream { graph, chain, node: previous, .. } = self.stream;
+        let node = graph.borrow_mut().stateless("windowed_keys", &[previous]);
+        graph.borrow_mut().nodes[node.0].rekeys = true;
+        let previous = Junction { chain, node: previous, before: node };
+        Stream { graph, node, key_serde, chain: WindowedKeys { previous } }
+    }
+
     /// Makes a value for each result. The output is a plain stream, with the same key, and the last millisecond of the
     /// window as event time.
     pub fn map<B, F>(self, mut map: F) -> Stream<KS, impl Chain<Key = KS::View, Value = Owned<B>> + use<KS, A, C, B, F>>

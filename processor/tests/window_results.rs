@@ -1,0 +1,107 @@
+//! Results of windows on their way out: finals beside updates, and keys with windows.
+
+use std::time::Duration;
+
+use processor::driver::{CommitPoint, TestDriver};
+use processor::topology::BuildError;
+use processor::{
+    Count, Emit, I64, SessionWindow, SessionWindowed, Sliding, Text, TimeWindowed, Topology, Tumbling, U64, Utf8,
+};
+
+const fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+fn pipe(driver: &mut TestDriver, records: &[(&str, i64)]) {
+    records.iter().for_each(|(key, at)| driver.pipe("in", Some(key), "", *at));
+}
+
+fn texts(driver: &TestDriver, topic: &str) -> Vec<String> {
+    driver.read(topic).iter().map(|record| format!("{} {}", record.key_str(), record.value_str())).collect()
+}
+
+#[test]
+fn finals_come_once_beside_updates() {
+    let mut job = Topology::builder("app");
+    let counts = job
+        .keyed_stream("in", Utf8, Utf8)
+        .window(Sliding::of(millis(10)).every(millis(5)))
+        .lateness(millis(5))
+        .count("counts", Emit::EveryUpdate);
+    let show = |start: i64, count: u64| format!("{start}: {count}");
+    counts.finals().map(move |count| show(count.window.start, *count.value)).to("finals", Utf8, Utf8);
+    counts.map(move |count| show(count.window.start, *count.value)).to("updates", Utf8, Utf8);
+    let topology = job.build().expect("a valid job");
+    assert_eq!(topology.stores().len(), 1);
+    let mut driver = TestDriver::new(topology);
+    pipe(&mut driver, &[("a", 1), ("a", 6)]);
+    driver.commit();
+    assert_eq!(texts(&driver, "updates"), ["a -5: 1", "a 0: 1", "a 0: 2", "a 5: 1"]);
+    assert_eq!(texts(&driver, "finals"), Vec::<String>::new());
+    driver.crash();
+    // Up to 5 ms after its end, a window takes records.
+    pipe(&mut driver, &[("a", 11), ("a", 2)]);
+    driver.crash_at(CommitPoint::AfterEndTxnSent);
+    driver.settle();
+    assert_eq!(texts(&driver, "finals"), ["a -5: 1"], "the last record came after that");
+    driver.end_of_input();
+    assert_eq!(texts(&driver, "finals")[1..], ["a 0: 3", "a 5: 2", "a 10: 1"]);
+    assert_eq!(texts(&driver, "updates")[4..], ["a 5: 2", "a 10: 1", "a 0: 3"]);
+}
+
+#[test]
+fn windows_without_an_end_have_no_finals() {
+    let mut job = Topology::builder("app");
+    let counts = job.keyed_stream("in", Utf8, Utf8).window(Count::of(2)).count("counts", Emit::OnClose);
+    counts.finals().map(|count| *count.value).to("finals", Utf8, U64);
+    counts.map(|count| *count.value).to("out", Utf8, U64);
+    assert_eq!(job.build().err().expect("nothing closes").0, [BuildError::NeverCloses { name: "counts".to_owned() }]);
+}
+
+#[test]
+fn windows_of_a_key_are_in_the_partition_of_the_key() {
+    let mut job = Topology::builder("app");
+    let stream = job.keyed_stream("in", Utf8, Utf8);
+    let keys = TimeWindowed::new(Utf8, millis(10));
+    stream.clone().map(|_| 0_i64).to("plain", Utf8, I64);
+    let counts = stream.clone().window(Tumbling::of(millis(10))).count("counts", Emit::OnUpdate);
+    counts.windowed_keys(keys).map(|count| count.value).to("windowed", keys, U64);
+    let sessions = stream.window(SessionWindow::gap(millis(10))).count("sessions", Emit::OnUpdate);
+    let keys_of_sessions = SessionWindowed::new(Utf8, millis(10));
+    sessions.windowed_keys(keys_of_sessions).to("in-sessions", keys_of_sessions, U64);
+    // Such a topic can be read again, with the windows.
+    job.keyed_stream("windowed", keys, U64)
+        .select_key(Text, |count| format!("{}@{}", count.key.0, count.key.1.start))
+        .to("read", Text, U64);
+    let topics = ["in", "plain", "windowed", "in-sessions", "read"].map(|topic| (topic, 5));
+    let mut driver = TestDriver::with_partitions(job.build().expect("a valid job"), &topics);
+    for number in 0..60_i64 {
+        driver.pipe("in", Some(&format!("key{}", number % 20)), "", number * 3);
+    }
+    driver.settle();
+    let (mut found, mut sessions) = (0, 0);
+    for record in driver.read("plain") {
+        let key = record.key.clone().expect("a key");
+        let of_key = |topic: &str, more: usize| {
+            let records = driver.read(topic).into_iter();
+            let is_of_key = |bytes: &[u8]| bytes.len() == key.len() + more && bytes.starts_with(&key);
+            records.filter(|it| it.key.as_deref().is_some_and(is_of_key)).map(|it| it.partition).collect::<Vec<_>>()
+        };
+        let (windows, of_sessions) = (of_key("windowed", 8), of_key("in-sessions", 16));
+        assert!(windows.iter().chain(&of_sessions).all(|partition| *partition == record.partition), "{record:?}");
+        (found, sessions) = (found + windows.len(), sessions + of_sessions.len());
+    }
+    assert_eq!((found, sessions), (3 * 60, 3 * 60), "each key has three windows, and comes three times");
+    let read: Vec<_> = driver.read("read").iter().map(|record| record.key_str().to_owned()).collect();
+    assert_eq!(read.len(), 60);
+    assert!(read.contains(&"key19@170".to_owned()), "{read:?}");
+}
+
+#[test]
+fn keys_with_windows_are_not_for_state() {
+    let mut job = Topology::builder("app");
+    let counts = job.keyed_stream("in", Utf8, Utf8).window(Tumbling::of(millis(10))).count("counts", Emit::OnUpdate);
+    let keys = TimeWindowed::new(Utf8, millis(10));
+    counts.windowed_keys(keys).count("again", Emit::OnUpdate).to("out", keys, U64);
+    assert_eq!(job.build().err().expect("state").0, [BuildError::Rekeyed { name: "again".to_owned() }]);
+}
