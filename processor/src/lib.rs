@@ -74,4 +74,4 @@ pub use state::{Clock, Ttl};
 pub use topology::{BuildErrors, Topology};
 pub use types::{Owned, Partitions, Rec, Window, Windowed};
 pub use watermark::Watermark;
-pub use window::{Count, JoinWindow, ProcessingTime, SessionWindow, Sliding, Tumbling};
+pub use window::{Count, JoinWindow, ProcessingTime, SessionWindow, Sliding, SlidingCount, Tumbling};

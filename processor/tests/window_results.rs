@@ -1,8 +1,9 @@
-//! Results of windows on their way out: finals beside updates, and keys with windows.
+//! Results of windows on their way out: finals beside updates, keys with windows, and windows of the last records.
 
 use std::time::Duration;
 
 use processor::driver::{CommitPoint, TestDriver};
+use processor::output::Route;
 use processor::topology::BuildError;
 use processor::{
     Count, Emit, I64, SessionWindow, SessionWindowed, Sliding, Text, TimeWindowed, Topology, Tumbling, U64, Utf8,
@@ -104,4 +105,60 @@ fn keys_with_windows_are_not_for_state() {
     let keys = TimeWindowed::new(Utf8, millis(10));
     counts.windowed_keys(keys).count("again", Emit::OnUpdate).to("out", keys, U64);
     assert_eq!(job.build().err().expect("state").0, [BuildError::Rekeyed { name: "again".to_owned() }]);
+}
+
+/// Sums of the last records of a key. The value of a record is its number, from 1.
+fn last_sums(windows: processor::SlidingCount, emit: Emit, numbers: std::ops::RangeInclusive<i64>) -> Vec<String> {
+    let mut job = Topology::builder("app");
+    job.keyed_stream("in", Utf8, I64)
+        .window(windows)
+        .sum("sums", emit, |number| number.value)
+        .map(|sum| format!("{}..{}: {}", sum.window.start, sum.window.end, sum.value))
+        .to("out", Utf8, Utf8);
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    let last = *numbers.end();
+    for number in numbers {
+        driver.pipe_to("in", Route::ByKey, Some(b"a"), Some(&number.to_be_bytes()), number * 10);
+        match number % 4 {
+            0 => driver.crash_at(CommitPoint::AfterFlush),
+            2 => driver.crash(),
+            _ => {}
+        }
+        driver.settle();
+    }
+    driver.end_of_input();
+    assert!(driver.store("sums").len() as i64 <= last, "{:?}", driver.store("sums"));
+    texts(&driver, "out")
+}
+
+#[test]
+fn windows_of_the_last_records_slide() {
+    let sums = last_sums(Count::of(4).every(2), Emit::OnClose, 1..=9);
+    assert_eq!(sums, ["a 10..21: 3", "a 10..41: 10", "a 30..61: 18", "a 50..81: 26"], "as in Flink");
+    assert_eq!(last_sums(Count::of(1).every(3), Emit::OnClose, 1..=7), ["a 30..31: 3", "a 60..61: 6"]);
+    let sums = last_sums(Count::of(3).every(2), Emit::OnClose, 1..=6);
+    assert_eq!(sums, ["a 10..21: 3", "a 20..41: 9", "a 40..61: 15"]);
+    let updates = last_sums(Count::of(2).every(2), Emit::EveryUpdate, 1..=3);
+    assert_eq!(updates, ["a 10..11: 1", "a 10..21: 3", "a 30..31: 3"]);
+    let updates = last_sums(Count::of(2).every(2), Emit::OnUpdate, 1..=3);
+    assert_eq!(updates, ["a 10..11: 1", "a 10..21: 3", "a 30..31: 3"]);
+}
+
+#[test]
+fn panes_that_no_window_needs_are_forgotten() {
+    let mut job = Topology::builder("app");
+    let windows = Count::of(4).every(2);
+    job.keyed_stream("in", Utf8, Utf8)
+        .window(windows)
+        .count("counts", Emit::OnClose)
+        .map(|count| *count.value)
+        .to("out", Utf8, U64);
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    (0..1_001).for_each(|number| driver.pipe("in", Some("a"), "", number));
+    driver.end_of_input();
+    assert_eq!((driver.read("out").len(), driver.store("counts").len()), (500, 2));
+    let mut job = Topology::builder("app");
+    let never = job.keyed_stream("in", Utf8, Utf8).window(Count::of(0).every(2)).count("counts", Emit::OnClose);
+    never.map(|count| *count.value).to("out", Utf8, U64);
+    assert!(job.build().is_err());
 }

@@ -286,12 +286,14 @@ where
 
     /// Puts out the window that the record at hand has completed.
     fn complete(&mut self, key: &[u8], context: &mut Context<'_>) -> Result<(), ProcessError> {
-        let Self { adding, results, .. } = self;
+        let Self { adding, merging, results, .. } = self;
         let (handle, windows, emit) = (results.spec.store, results.spec.windows.clone(), results.spec.emit);
         context.with_store(handle, |store, context| {
-            windows.complete(store, key, &mut |window, key, kept| match emit.is_final(true) {
-                true => results.show((window, key, kept), Streams::RESULTS, adding, context),
-                false => Ok(()),
+            windows.complete(store, key, &mut |kept, later| merging.merge(kept, later), &mut |window, key, kept| {
+                match emit.is_final(true) {
+                    true => results.show((window, key, kept), Streams::RESULTS, adding, context),
+                    false => Ok(()),
+                }
             })
         })
     }

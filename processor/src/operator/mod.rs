@@ -104,5 +104,5 @@ pub(crate) use two_phase::{ToTwoPhase, TwoPhaseSpec};
 pub use versions::{KeepVersions, LookupVersion, Versions};
 pub use windowed_keys::WindowedKeys;
 pub use windowing::{
-    Activity, Counted, Gathering, Lenient, PaneTiming, SessionWindowTiming, Show, Unmerged, Windowing,
+    Activity, ByCount, Counted, Gathering, Lenient, PaneTiming, SessionWindowTiming, Show, Unmerged, Windowing,
 };

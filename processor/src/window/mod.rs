@@ -16,7 +16,7 @@ use kafka_wire::types::TimestampMs;
 
 use crate::types::Window;
 
-pub use count::Count;
+pub use count::{Count, SlidingCount};
 pub use join_window::JoinWindow;
 pub use processing_time::ProcessingTime;
 pub use session_window::SessionWindow;

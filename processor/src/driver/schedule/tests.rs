@@ -43,6 +43,14 @@ enum Job {
     Process,
     /// Counts each word, and puts out every third count.
     Thirds,
+    /// Adds up the counts of the last four occurrences of each word, at every second one.
+    LastFew,
+    /// Counts each word in each window, whose final results come out beside its updates.
+    Finals,
+    /// Adds up the counts of each word, which a trigger puts out at every third occurrence in a window, to begin anew.
+    Steered,
+    /// The same in sessions.
+    SteeredSessions,
     /// Counts each word, as a table whose changes come out.
     Table,
     /// Counts each word twice, once for each of two streams that are gathered together.
@@ -116,6 +124,33 @@ fn topology(kind: Job, watermark: Watermark, clock: &TestClock) -> Topology {
         Job::Thirds => words
             .window(Count::of(3).accumulating())
             .count("counts", Emit::OnClose)
+            .map(|word| format!("0 {}", word.value))
+            .to("out", Utf8, Utf8),
+        Job::LastFew => words
+            .window(Count::of(4).every(2))
+            .count("counts", Emit::OnClose)
+            .map(|word| *word.value)
+            .sum("sums", Emit::EveryUpdate, |word| word.value)
+            .map(|word| format!("0 {}", word.value))
+            .to("out", Utf8, Utf8),
+        Job::Finals => {
+            let counts = words.window(Tumbling::of(10 * SECOND)).count("counts", Emit::OnUpdate);
+            let finals = counts.finals();
+            finals.map(|word| format!("{} {}", word.window.start, word.value)).to("out", Utf8, Utf8);
+            counts.map(|word| *word.value).to("updates", Utf8, U64);
+        }
+        Job::Steered => words
+            .window(Tumbling::of(10 * SECOND))
+            .count("counts", Thrice)
+            .map(|word| *word.value)
+            .sum("sums", Emit::EveryUpdate, |word| word.value)
+            .map(|word| format!("0 {}", word.value))
+            .to("out", Utf8, Utf8),
+        Job::SteeredSessions => words
+            .window(SessionWindow::gap(millis(GAP)))
+            .count("counts", Thrice)
+            .map(|word| *word.value)
+            .sum("sums", Emit::EveryUpdate, |word| word.value)
             .map(|word| format!("0 {}", word.value))
             .to("out", Utf8, Utf8),
         Job::Table => words
@@ -241,7 +276,9 @@ fn model(job: Job, times: &[i64]) -> BTreeMap<i64, u64> {
                 _ => last = Some((*time, *time)),
             },
             Job::Cogroup => *counts.entry(0).or_default() += 2,
-            Job::Latest(_) | Job::Table | Job::Thirds => *counts.entry(0).or_default() += 1,
+            Job::Latest(_) | Job::Table | Job::Thirds | Job::LastFew | Job::Steered | Job::SteeredSessions => {
+                *counts.entry(0).or_default() += 1
+            }
             Job::Failing => {
                 let count = counts.entry(0).or_default();
                 *count = FEW.min(*count + 1);
@@ -272,6 +309,10 @@ struct Run {
 }
 
 impl Run {
+    if job == Job::LastFew {
+        counts.values_mut().for_each(|count| *count = (1..=*count / 2).map(|result| (2 * result).min(4)).sum());
+        counts.retain(|_, count| *count > 0);
+    }
     fn new(seed: u64, job: Job) -> Self {
         let mut rng = Rng::from_seed(seed);
         let disorder = Watermark::bounded(4 * SECOND);
@@ -372,7 +413,8 @@ impl Run {
                     !matches!(emit, Emit::OnClose | Emit::AtEnd) && earlier < count
                 }
                 Job::Table | Job::Cogroup | Job::Join | Job::Pattern | Job::Failing | Job::Thirds => earlier < count,
-                Job::Sessions | Job::TwoStage | Job::Process | Job::Calls => false,
+                Job::LastFew | Job::Steered | Job::SteeredSessions => earlier < count,
+                Job::Sessions | Job::TwoStage | Job::Process | Job::Calls | Job::Finals => false,
             };
             assert!(earlier.is_none_or(may_follow), "{record:?} after {earlier:?}; {}", self.replay());
         }
@@ -416,7 +458,17 @@ fn under_random_schedules_every_update_is_one_more() {
 
 #[test]
 fn under_random_schedules_windows_of_records_hold_every_word_once() {
-    check_all(90_000, 150, &[Job::Thirds]);
+    check_all(90_000, 150, &[Job::Thirds, Job::LastFew]);
+}
+
+#[test]
+fn under_random_schedules_finals_come_once_beside_updates() {
+    check_all(110_000, 150, &[Job::Finals]);
+}
+
+#[test]
+fn under_random_schedules_triggers_put_every_word_out_once() {
+    check_all(120_000, 200, &[Job::Steered, Job::SteeredSessions]);
 }
 
 #[test]

@@ -13,15 +13,34 @@ use crate::window::Count;
 #[derive(Clone, Debug)]
 pub struct Counted<A> {
     /// Number of records since the last result.
-    count: u64,
+    pub(super) count: u64,
     /// The span of the times of the records.
-    window: Window,
-    kept: A,
+    pub(super) window: Window,
+    pub(super) kept: A,
+}
+
+impl<A> Counted<A> {
+    /// A value without records.
+    pub(super) const fn new(kept: A) -> Self {
+        Self { count: 0, window: Window { start: i64::MAX, end: i64::MIN }, kept }
+    }
+
+    /// Notes a record of this time.
+    pub(super) fn note(&mut self, at: i64) {
+        self.count += 1;
+        self.include(Window { start: at, end: at.saturating_add(1) });
+    }
+
+    /// Makes the span contain another one.
+    pub(super) fn include(&mut self, other: Window) {
+        self.window.start = self.window.start.min(other.start);
+        self.window.end = self.window.end.max(other.end);
+    }
 }
 
 /// Encodes such values: count, start and end of the window (8 bytes each, big endian), then the value.
 #[derive(Clone)]
-struct CountedSerde<S>(S);
+pub(super) struct CountedSerde<S>(pub(super) S);
 
 impl<A: 'static, S: Serde<View = Owned<A>>> Serde for CountedSerde<S> {
     type View = Owned<Counted<A>>;
@@ -81,14 +100,14 @@ impl Windowing for Count {
         init: &mut impl FnMut() -> A,
         gathering: &mut impl Gathering<A>,
     ) -> bool {
-        let none = Window { start: i64::MAX, end: i64::MIN };
-        let begin = || Counted { count: 0, window: none, kept: init() };
-        store.update(key, begin, |open| {
-            open.count += 1;
-            open.window.start = open.window.start.min(at);
-            open.window.end = open.window.end.max(at.saturating_add(1));
-            gathering.add(&mut open.kept);
-        });
+        store.update(
+            key,
+            || Counted::new(init()),
+            |open| {
+                open.note(at);
+                gathering.add(&mut open.kept);
+            },
+        );
         true
     }
 
@@ -96,6 +115,7 @@ impl Windowing for Count {
         &self,
         store: &mut Self::Store<A>,
         key: &[u8],
+        _merge: &mut dyn FnMut(&mut A, &A),
         show: &mut Show<'_, A>,
     ) -> Result<(), ProcessError> {
         let Some(full) = store.get(key).filter(|open| open.count >= self.size) else { return Ok(()) };

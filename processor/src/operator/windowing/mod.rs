@@ -52,6 +52,7 @@ mod lenient;
 mod processing_time;
 mod session_window;
 mod sliding;
+mod sliding_count;
 
 use kafka_wire::types::TimestampMs;
 
@@ -59,6 +60,7 @@ pub use count::Counted;
 pub use lenient::Lenient;
 pub use session_window::{Activity, SessionWindowTiming};
 pub use sliding::PaneTiming;
+pub use sliding_count::ByCount;
 
 use super::Expected;
 use crate::error::ProcessError;
@@ -121,6 +123,7 @@ pub trait Windowing: Clone + Send + Sync + 'static {
         &self,
         _store: &mut Self::Store<A>,
         _key: &[u8],
+        _merge: &mut dyn FnMut(&mut A, &A),
         _show: &mut Show<'_, A>,
     ) -> Result<(), ProcessError> {
         Ok(())
