@@ -62,7 +62,9 @@ pub mod runtime;
 pub use error::{ErrorKind, ErrorPolicy, SinkError};
 pub use files::FileSink;
 pub use kafka_wire::types::TimestampMs;
-pub use operator::{BatchOptions, CallOptions, Emit, Outgoing, ResultId, SinkWriter, TwoPhaseSink};
+pub use operator::{
+    BatchOptions, CallOptions, Emit, Outgoing, ResultId, SinkWriter, Trigger, TriggerResult, TriggerScope, TwoPhaseSink,
+};
 pub use runtime::{
     App, AssignmentStrategy, CompressionType, Config, ConfigError, RunError, Running, Status, check_brokers, terminated,
 };

@@ -6,6 +6,7 @@
 //! of the open transaction together.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use kafka_wire::record::RawHeaders;
 use kafka_wire::types::TimestampMs;
@@ -14,6 +15,7 @@ use super::aggregation::Aggregation;
 use super::emit::{Emit, Intervals};
 use super::side::SideOutlet;
 use super::step::{catch, panicked_in};
+use super::trigger::{Connected, Occurrence, TriggerResult};
 use super::windowing::{Gathering, Windowing};
 use super::{Chain, Context, Expected, NodeId, Operator, Signals, StageBuilder};
 use crate::error::ProcessError;
@@ -36,6 +38,8 @@ pub struct AggregateSpec<W: Windowing, KS, A: Clone + Send + 'static> {
     pub(crate) key_serde: KS,
     pub(crate) emit: Emit,
     pub(crate) intervals: Option<Intervals>,
+    /// The rule of the user, if there is one: `emit` is [`Emit::AtEnd`] without timers then, which puts nothing out.
+    pub(crate) trigger: Option<Arc<dyn Connected>>,
     /// The stream of late records.
     pub(crate) late: NodeId,
     /// The stream of the results of windows that close.
@@ -52,7 +56,7 @@ impl<C: Clone, W: Windowing, KS: Clone, G: Clone, A: Clone + Send + 'static> Clo
 impl<W: Windowing, KS: Clone, A: Clone + Send + 'static> Clone for AggregateSpec<W, KS, A> {
     fn clone(&self) -> Self {
         let (name, windows, key_serde) = (self.name.clone(), self.windows.clone(), self.key_serde.clone());
-        Self { name, windows, key_serde, ..*self }
+        Self { name, windows, key_serde, trigger: self.trigger.clone(), ..*self }
     }
 }
 
@@ -189,6 +193,7 @@ where
     fn close(&mut self, time: TimestampMs, context: &mut Context<'_>) -> Result<(), ProcessError> {
         let Self { adding, merging, results, .. } = self;
         let (handle, emit, windows) = (results.spec.store, results.spec.emit, results.spec.windows.clone());
+        let trigger = results.spec.trigger.clone();
         context.with_store(handle, |store, context| {
             results.not_before(W::closed_up_to(store));
             windows.close(
@@ -196,7 +201,16 @@ where
                 time,
                 &mut |kept, later| merging.merge(kept, later),
                 &mut |window, key, kept, is_changed| {
-                    let streams = Streams { results: emit.is_final(is_changed), finals: results.finals.is_used() };
+                    let has_records = match &trigger {
+                        Some(trigger) => {
+                            let has_records = trigger.has_records(window, key, context);
+                            trigger.forget(window, key, context);
+                            has_records
+                        }
+                        None => true,
+                    };
+                    let finals = has_records && results.finals.is_used();
+                    let streams = Streams { results: emit.is_final(is_changed), finals };
                     match streams {
                         Streams { results: false, finals: false } => Ok(()),
                         _ => results.show((window, key, kept), streams, adding, context),
@@ -284,6 +298,84 @@ where
         Ok(())
     }
 
+    /// Asks the trigger about each open window of a key that a record at `at` is in.
+    fn trigger_record(
+        &mut self,
+        trigger: &dyn Connected,
+        (key, at): (&[u8], TimestampMs),
+        context: &mut Context<'_>,
+    ) -> Result<(), ProcessError> {
+        for window in self.open_windows(key, at, context)? {
+            let result = trigger.ask(Occurrence::Record(at), window, key, context);
+            self.react(result, (trigger, window, key), context)?;
+        }
+        Ok(())
+    }
+
+    /// Asks the trigger about the timers and the ends of windows that are due, in the order of their times.
+    fn trigger_due(&mut self, clock: Clock, up_to: TimestampMs, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        let Some(trigger) = self.results.spec.trigger.clone() else { return Ok(()) };
+        while let Some(due) = trigger.take_due(clock, up_to, context)? {
+            let open = self.open_windows(&due.key, TimestampMs(due.window.start), context)?;
+            // A session may have grown since: it is the one that contains the start.
+            let is_meant = |open: &Window| W::MERGES || *open == due.window;
+            let Some(window) = open.into_iter().find(is_meant) else { continue };
+            // It has noted its new end, under its new start.
+            let ends_now = (due.window.start, due.at.0) == (window.start, window.end);
+            let span = Window { start: due.window.start, end: due.at.0 };
+            if (due.occurrence == Occurrence::End && !ends_now)
+                || !trigger.has_records(window, &due.key, context)
+                || !context.begin_result(trigger.timers(), span, &due.key)
+            {
+                continue;
+            }
+            let result = trigger.ask(due.occurrence, window, &due.key, context);
+            self.react(result, (&*trigger, window, &due.key), context)?;
+        }
+        Ok(())
+    }
+
+    /// Does what a trigger has said.
+    fn react(
+        &mut self,
+        result: TriggerResult,
+        (trigger, window, key): (&dyn Connected, Window, &[u8]),
+        context: &mut Context<'_>,
+    ) -> Result<(), ProcessError> {
+        if result.fires() {
+            self.emit_windows(key, TimestampMs(window.start), &mut |open| open == window, context)?;
+        }
+        if result.purges() {
+            trigger.forget(window, key, context);
+            let Self { beginning, results, .. } = self;
+            let store = context.stores.get_mut(results.spec.store);
+            results.spec.windows.begin_anew(store, window, key, beginning.init());
+        }
+        Ok(())
+    }
+
+    /// Returns the open windows of a key that contain a time.
+    fn open_windows(
+        &mut self,
+        key: &[u8],
+        at: TimestampMs,
+        context: &mut Context<'_>,
+    ) -> Result<Vec<Window>, ProcessError> {
+        let Self { merging, results, .. } = self;
+        let (store, mut open) = (context.stores.get_mut(results.spec.store), Vec::new());
+        results.spec.windows.containing(
+            store,
+            key,
+            at,
+            &mut |kept, later| merging.merge(kept, later),
+            &mut |window, _, _| {
+                open.push(window);
+                Ok(())
+            },
+        )?;
+        Ok(open)
+    }
+
     /// Puts out the window that the record at hand has completed.
     fn complete(&mut self, key: &[u8], context: &mut Context<'_>) -> Result<(), ProcessError> {
         let Self { adding, merging, results, .. } = self;
@@ -321,6 +413,7 @@ where
     }
 
     fn watermark(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        self.trigger_due(Clock::Event, context.watermark, context)?;
         if W::CLOCK == Clock::Event {
             self.emit_ended(context.watermark, context)?;
             self.close(context.watermark, context)?;
@@ -329,6 +422,7 @@ where
     }
 
     fn tick(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        self.trigger_due(Clock::Wall, context.wall, context)?;
         if W::CLOCK == Clock::Wall {
             self.emit_ended(context.wall, context)?;
             self.close(context.wall, context)?;
@@ -375,6 +469,9 @@ where
         if !is_in_time {
             context.counters.count_late(at, W::closed_up_to(store));
             return self.late.push(record, context);
+        }
+        if let Some(trigger) = results.spec.trigger.clone() {
+            return self.trigger_record(&*trigger, (key, at), context);
         }
         match (results.spec.emit, results.spec.intervals) {
             (Emit::OnClose | Emit::OnUpdate, _) => {}

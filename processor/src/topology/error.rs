@@ -90,6 +90,14 @@ pub enum BuildError {
         /// The step.
         name: String,
     },
+    /// A trigger for windows that it cannot steer: sliding ones share their values, and those of a number of records
+    /// have a rule of their own.
+    NoTrigger {
+        /// The step.
+        name: String,
+        /// The windows.
+        windows: String,
+    },
     /// A store that does not exist, or that has no entries of its own to forget, or no time for it.
     NoTtl {
         /// The store.
@@ -177,6 +185,9 @@ impl fmt::Display for BuildError {
             ),
             Self::NeverCloses { name } => {
                 write!(f, "step `{name}`: without a window nothing closes; let results come out with updates")
+            }
+            Self::NoTrigger { name, windows } => {
+                write!(f, "step `{name}`: windows `{windows}` cannot be steered by a trigger; use an Emit")
             }
             Self::NoTtl { store } => {
                 write!(

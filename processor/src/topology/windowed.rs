@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{BuildError, Stream, intervals};
 use crate::operator::{
     AggregateSpec, Aggregation, Average, Chain, Count, Distinct, Emit, Fold, Greatest, Junction, Kept, Least, Lenient,
-    NoMerge, Number, Reduce, Side, Sum, Top, Unmerged, WindowAggregate, WindowedKeys, Windowing,
+    NoMerge, Number, Reduce, Rule, Side, Sum, Top, Unmerged, When, WindowAggregate, WindowedKeys, Windowing,
 };
 use crate::serde::{Serde, WithWindow};
 use crate::state::{Handle, Store};
@@ -64,13 +64,14 @@ impl<KS: Serde, C: Chain<Key = KS::View>, W: Windowing> WindowedBy<KS, C, W> {
     }
 
     /// Counts the records of each key and window. The name of the store is `name`, and that of its changelog
-    /// `<application id>-<name>-changelog`; the same holds for the steps below.
-    pub fn count(self, name: &str, emit: Emit) -> Gathered<KS, C, W, Count> {
+    /// `<application id>-<name>-changelog`; the same holds for the steps below. Results come out when an
+    /// [`Emit`] says so, or a [`Trigger`](crate::operator::Trigger) of your own.
+    pub fn count(self, name: &str, emit: impl Into<When>) -> Gathered<KS, C, W, Count> {
         self.aggregate_by(name, emit, Count)
     }
 
     /// Adds up a number of each record. An integer that would overflow stays at its limit.
-    pub fn sum<T, F>(self, name: &str, emit: Emit, number: F) -> Gathered<KS, C, W, Sum<F>>
+    pub fn sum<T, F>(self, name: &str, emit: impl Into<When>, number: F) -> Gathered<KS, C, W, Sum<F>>
     where
         T: Number,
         F: FnMut(&Rec<'_, KS::View, C::Value>) -> T + Clone + Send + Sync + 'static,
@@ -79,7 +80,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>, W: Windowing> WindowedBy<KS, C, W> {
     }
 
     /// Finds the least of the numbers of the records.
-    pub fn min<T, F>(self, name: &str, emit: Emit, number: F) -> Gathered<KS, C, W, Least<F>>
+    pub fn min<T, F>(self, name: &str, emit: impl Into<When>, number: F) -> Gathered<KS, C, W, Least<F>>
     where
         T: Number,
         F: FnMut(&Rec<'_, KS::View, C::Value>) -> T + Clone + Send + Sync + 'static,
@@ -88,7 +89,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>, W: Windowing> WindowedBy<KS, C, W> {
     }
 
     /// Finds the greatest of the numbers of the records.
-    pub fn max<T, F>(self, name: &str, emit: Emit, number: F) -> Gathered<KS, C, W, Greatest<F>>
+    pub fn max<T, F>(self, name: &str, emit: impl Into<When>, number: F) -> Gathered<KS, C, W, Greatest<F>>
     where
         T: Number,
         F: FnMut(&Rec<'_, KS::View, C::Value>) -> T + Clone + Send + Sync + 'static,
@@ -97,7 +98,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>, W: Windowing> WindowedBy<KS, C, W> {
     }
 
     /// Computes the mean of a number of each record, as an `f64`.
-    pub fn avg<T, F>(self, name: &str, emit: Emit, number: F) -> Gathered<KS, C, W, Average<F>>
+    pub fn avg<T, F>(self, name: &str, emit: impl Into<When>, number: F) -> Gathered<KS, C, W, Average<F>>
     where
         T: Number,
         F: FnMut(&Rec<'_, KS::View, C::Value>) -> T + Clone + Send + Sync + 'static,
@@ -107,7 +108,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>, W: Windowing> WindowedBy<KS, C, W> {
 
     /// Finds the `count` greatest of the values that `of` makes of the records, greatest first: tuples that begin with
     /// the score, for example. The values are written as JSON.
-    pub fn top_n<T, F>(self, name: &str, emit: Emit, count: usize, of: F) -> Gathered<KS, C, W, Top<F>>
+    pub fn top_n<T, F>(self, name: &str, emit: impl Into<When>, count: usize, of: F) -> Gathered<KS, C, W, Top<F>>
     where
         T: Ord + Clone + Send + serde::Serialize + serde::de::DeserializeOwned + 'static,
         F: FnMut(&Rec<'_, KS::View, C::Value>) -> T + Clone + Send + Sync + 'static,
@@ -116,7 +117,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>, W: Windowing> WindowedBy<KS, C, W> {
     }
 
     /// Counts the different values that `of` makes of the records. Exact, since all of them are kept, as JSON.
-    pub fn count_distinct<T, F>(self, name: &str, emit: Emit, of: F) -> Gathered<KS, C, W, Distinct<F>>
+    pub fn count_distinct<T, F>(self, name: &str, emit: impl Into<When>, of: F) -> Gathered<KS, C, W, Distinct<F>>
     where
         T: Ord + Clone + Send + serde::Serialize + serde::de::DeserializeOwned + 'static,
         F: FnMut(&Rec<'_, KS::View, C::Value>) -> T + Clone + Send + Sync + 'static,
@@ -125,7 +126,13 @@ impl<KS: Serde, C: Chain<Key = KS::View>, W: Windowing> WindowedBy<KS, C, W> {
     }
 
     /// Makes one value of the values of each key and window: `reduce` adds a later value to the kept one.
-    pub fn reduce<S, A, F>(self, name: &str, value_serde: S, emit: Emit, reduce: F) -> Gathered<KS, C, W, Reduce<S, F>>
+    pub fn reduce<S, A, F>(
+        self,
+        name: &str,
+        value_serde: S,
+        emit: impl Into<When>,
+        reduce: F,
+    ) -> Gathered<KS, C, W, Reduce<S, F>>
     where
         C: Chain<Value = Owned<A>>,
         A: Clone + Send + 'static,
@@ -141,7 +148,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>, W: Windowing> WindowedBy<KS, C, W> {
         self,
         name: &str,
         value_serde: S,
-        emit: Emit,
+        emit: impl Into<When>,
         init: I,
         add: F,
         merge: M,
@@ -163,15 +170,22 @@ impl<KS: Serde, C: Chain<Key = KS::View>, W: Windowing> WindowedBy<KS, C, W> {
     pub fn aggregate_by<G: Kept<KS::View, C::Value>>(
         self,
         name: &str,
-        emit: Emit,
+        emit: impl Into<When>,
         aggregation: G,
     ) -> Gathered<KS, C, W, G> {
         let Self { stream, windows, late } = self;
+        let When(rule) = emit.into();
+        let (emit, trigger) = match rule {
+            Rule::Emit(emit) => (emit, None),
+            Rule::Trigger(trigger) => (Emit::AtEnd, Some(trigger)),
+        };
         let mut graph = stream.graph.borrow_mut();
         if !windows.is_valid() {
             graph.errors.push(BuildError::BadWindow { name: name.to_owned(), windows: windows.describe() });
         }
-        if W::COMPLETES && emit == Emit::AtEnd {
+        if trigger.is_some() && !W::TAKES_TRIGGERS {
+            graph.errors.push(BuildError::NoTrigger { name: name.to_owned(), windows: windows.describe() });
+        } else if W::COMPLETES && emit == Emit::AtEnd {
             graph.errors.push(BuildError::NeverCloses { name: name.to_owned() });
         }
         graph.refuse_null_keys(&stream.key_serde, name);
@@ -180,9 +194,13 @@ impl<KS: Serde, C: Chain<Key = KS::View>, W: Windowing> WindowedBy<KS, C, W> {
         let version = format!("{step}, windows: {}, key: {key}, value: {value}", windows.version());
         let of_store = windows.clone();
         let make = Box::new(move || -> Box<dyn Store> { Box::new(of_store.store(value_serde.clone())) });
-        let detail = format!("windows: {}, emit: {}", windows.describe(), emit.describe());
+        let when = trigger.as_ref().map_or_else(|| emit.describe(), |trigger| trigger.describe());
+        let detail = format!("windows: {}, emit: {when}", windows.describe());
         let mut wanted: Vec<super::graph::WantedStore<'_>> = vec![("", version, make)];
-        wanted.extend(intervals::wanted(emit));
+        match &trigger {
+            None => wanted.extend(intervals::wanted(emit)),
+            Some(trigger) => wanted.extend(intervals::wanted_by_trigger(&when, trigger.states())),
+        }
         let stores = graph.stateful((name, &detail), wanted, &[stream.node]);
         let node = graph.last();
         graph.nodes[node.0].emits_at_commits = emit == Emit::OnUpdate;
@@ -194,7 +212,8 @@ impl<KS: Serde, C: Chain<Key = KS::View>, W: Windowing> WindowedBy<KS, C, W> {
             windows,
             key_serde: stream.key_serde.clone(),
             emit,
-            intervals: intervals::of(emit, &stores),
+            intervals: intervals::of(emit, &stores).filter(|_| trigger.is_none()),
+            trigger: trigger.map(|trigger| trigger.connect((stores[2], stores[1]), W::MERGES, W::CLOCK)),
             late: side.node,
             finals,
         };
@@ -216,7 +235,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>, W: Unmerged> WindowedBy<KS, C, W> {
         self,
         name: &str,
         value_serde: S,
-        emit: Emit,
+        emit: impl Into<When>,
         init: I,
         aggregate: F,
     ) -> Gathered<KS, C, W, Fold<S, I, F, NoMerge<A>>>

@@ -15,7 +15,7 @@ use kafka_wire::types::TimestampMs;
 use super::*;
 use crate::cep::{Pattern, Skip};
 use crate::driver::TestClock;
-use crate::operator::{CallOptions, Emit, Process, Scope, TimelineState};
+use crate::operator::{CallOptions, Emit, Process, Scope, TimelineState, Trigger, TriggerResult, TriggerScope};
 use crate::serde::{U64, Utf8};
 use crate::state::Clock;
 use crate::topology::Topology;
@@ -235,6 +235,22 @@ impl Process<Utf8, ()> for Tally {
     }
 }
 
+/// Puts a window out at every third record and at its end, and lets it begin anew.
+struct Thrice;
+
+impl Trigger for Thrice {
+    type State = u32;
+
+    fn record(&self, scope: &mut TriggerScope<'_, u32>) -> TriggerResult {
+        *scope.state += 1;
+        if *scope.state < 3 { TriggerResult::Continue } else { TriggerResult::FireAndPurge }
+    }
+
+    fn merge(&self, state: &mut u32, later: &u32) {
+        *state += later;
+    }
+}
+
 /// Calls that take a while, fail, or do not end.
 fn calls(clock: &TestClock) -> impl FnMut(()) -> Call + Clone + Send + Sync + 'static {
     let (clock, made) = (clock.clone(), Arc::new(AtomicU64::new(0)));
@@ -259,7 +275,7 @@ fn model(job: Job, times: &[i64]) -> BTreeMap<i64, u64> {
     let mut last = None;
     for time in times {
         match job {
-            Job::WordCount(_) | Job::TwoStage | Job::Process | Job::Calls => {
+            Job::WordCount(_) | Job::TwoStage | Job::Process | Job::Calls | Job::Finals => {
                 *counts.entry(time.div_euclid(10_000) * 10_000).or_default() += 1
             }
             Job::Sliding(_) => {
@@ -293,6 +309,10 @@ fn model(job: Job, times: &[i64]) -> BTreeMap<i64, u64> {
         counts.values_mut().for_each(|count| *count -= *count % 3);
         counts.retain(|_, count| *count > 0);
     }
+    if job == Job::LastFew {
+        counts.values_mut().for_each(|count| *count = (1..=*count / 2).map(|result| (2 * result).min(4)).sum());
+        counts.retain(|_, count| *count > 0);
+    }
     counts
 }
 
@@ -309,10 +329,6 @@ struct Run {
 }
 
 impl Run {
-    if job == Job::LastFew {
-        counts.values_mut().for_each(|count| *count = (1..=*count / 2).map(|result| (2 * result).min(4)).sum());
-        counts.retain(|_, count| *count > 0);
-    }
     fn new(seed: u64, job: Job) -> Self {
         let mut rng = Rng::from_seed(seed);
         let disorder = Watermark::bounded(4 * SECOND);

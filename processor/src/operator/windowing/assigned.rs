@@ -13,6 +13,7 @@ impl<W: Windows> Windowing for W {
     type Store<A: Clone + Send + 'static> = WindowStore<A>;
 
     const LOOKS_AHEAD: bool = true;
+    const TAKES_TRIGGERS: bool = true;
 
     fn expect<A: Clone + Send + 'static>(&self, store: &WindowStore<A>, ahead: &[Expected<'_>]) {
         let timed = ahead.iter().filter(|expected| expected.timestamp.0 >= 0);
@@ -56,6 +57,10 @@ impl<W: Windows> Windowing for W {
             }
         }
         is_in_time
+    }
+
+    fn begin_anew<A: Clone + Send + 'static>(&self, store: &mut WindowStore<A>, window: Window, key: &[u8], value: A) {
+        store.update(window, key, || value.clone(), |kept| *kept = value.clone());
     }
 
     fn anchor<A: Clone + Send + 'static>(&self, _: &WindowStore<A>, _: &[u8], at: TimestampMs) -> TimestampMs {

@@ -20,6 +20,8 @@ impl<W: Windowing> Windowing for Lenient<W> {
     type Store<A: Clone + Send + 'static> = ClosedBy<W::Store<A>>;
 
     const CLOCK: Clock = W::CLOCK;
+    const MERGES: bool = W::MERGES;
+    const TAKES_TRIGGERS: bool = W::TAKES_TRIGGERS;
     const LOOKS_AHEAD: bool = W::LOOKS_AHEAD;
 
     fn expect<A: Clone + Send + 'static>(&self, store: &Self::Store<A>, ahead: &[Expected<'_>]) {

@@ -15,6 +15,16 @@ macro_rules! pass_on {
             $inner::closed_up_to(&store.store)
         }
 
+        fn begin_anew<A: Clone + Send + 'static>(
+            &self,
+            store: &mut Self::Store<A>,
+            window: Window,
+            key: &[u8],
+            value: A,
+        ) {
+            self.$windows.begin_anew(&mut store.store, window, key, value);
+        }
+
         fn anchor<A: Clone + Send + 'static>(
             &self,
             store: &Self::Store<A>,
@@ -79,6 +89,12 @@ pub trait Windowing: Clone + Send + Sync + 'static {
     /// Whether records complete windows, by [`Windowing::complete`], and time does not.
     const COMPLETES: bool = false;
 
+    /// Whether two windows of a key may become one.
+    const MERGES: bool = false;
+
+    /// Whether each window has a value of its own, which a trigger can put out and begin anew.
+    const TAKES_TRIGGERS: bool = false;
+
     /// Whether [`Windowing::expect`] saves time.
     const LOOKS_AHEAD: bool = false;
 
@@ -127,6 +143,17 @@ pub trait Windowing: Clone + Send + Sync + 'static {
         _show: &mut Show<'_, A>,
     ) -> Result<(), ProcessError> {
         Ok(())
+    }
+
+    /// Replaces the value of an open window, for windows that take triggers.
+    fn begin_anew<A: Clone + Send + 'static>(
+        &self,
+        _store: &mut Self::Store<A>,
+        _window: Window,
+        _key: &[u8],
+        _value: A,
+    ) {
+        unreachable!("build() refuses triggers for such windows");
     }
 
     /// Returns a time that is in the same open windows of a key as `at`. It is the same one for as many times

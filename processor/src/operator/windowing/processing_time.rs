@@ -13,6 +13,8 @@ impl<W: Windowing> Windowing for ProcessingTime<W> {
     type Store<A: Clone + Send + 'static> = ClosedBy<W::Store<A>>;
 
     const CLOCK: Clock = Clock::Wall;
+    const MERGES: bool = W::MERGES;
+    const TAKES_TRIGGERS: bool = W::TAKES_TRIGGERS;
 
     pass_on!(W, 0);
 

@@ -79,6 +79,9 @@ fn touched<A>(sessions: &VecDeque<Item<Activity<A>>>, at: i64, end: i64) -> std:
 impl Windowing for SessionWindow {
     type Store<A: Clone + Send + 'static> = TimedStore<Activity<A>>;
 
+    const MERGES: bool = true;
+    const TAKES_TRIGGERS: bool = true;
+
     fn store<A: Clone + Send + 'static, S: Serde<View = Owned<A>>>(&self, values: S) -> Self::Store<A> {
         TimedStore::new(ActivitySerde(values), SessionWindowTiming)
     }
@@ -146,6 +149,13 @@ impl Windowing for SessionWindow {
             });
         }
         true
+    }
+
+    fn begin_anew<A: Clone + Send + 'static>(&self, store: &mut Self::Store<A>, window: Window, key: &[u8], value: A) {
+        if let Some(slot) = store.slot(key) {
+            let session = || Activity { end: window.end, kept: value.clone() };
+            store.update(slot, (window.start, 0), session, |session| session.kept = value.clone());
+        }
     }
 
     fn anchor<A: Clone + Send + 'static>(&self, store: &Self::Store<A>, key: &[u8], at: TimestampMs) -> TimestampMs {
