@@ -77,3 +77,5 @@ pub use topology::{BuildErrors, Topology};
 pub use types::{Owned, Partitions, Rec, Window, Windowed};
 pub use watermark::Watermark;
 pub use window::{Count, JoinWindow, ProcessingTime, SessionWindow, Sliding, SlidingCount, Tumbling};
+#[cfg(feature = "time-zones")]
+pub use window::{Days, UnknownTimeZone};

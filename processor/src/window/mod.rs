@@ -4,6 +4,8 @@
 //! that are closed at a watermark stay closed at every later one.
 
 mod count;
+#[cfg(feature = "time-zones")]
+mod days;
 mod join_window;
 mod processing_time;
 mod session_window;
@@ -17,6 +19,8 @@ use kafka_wire::types::TimestampMs;
 use crate::types::Window;
 
 pub use count::{Count, SlidingCount};
+#[cfg(feature = "time-zones")]
+pub use days::{Days, UnknownTimeZone};
 pub use join_window::JoinWindow;
 pub use processing_time::ProcessingTime;
 pub use session_window::SessionWindow;
