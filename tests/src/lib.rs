@@ -14,6 +14,7 @@ mod brokers;
 pub mod foreign;
 pub mod programs;
 pub mod reader;
+pub mod streams_smoke;
 mod wait;
 pub mod wordcount;
 pub mod writer;

@@ -33,7 +33,7 @@ impl WordCount {
         Self::start_program("wordcount", arguments, temporary)
     }
 
-    /// As [`WordCount::start`], for another example.
+    /// As [`WordCount::start`], for another example; or for the program at an absolute path, which is not built then.
     ///
     /// # Panics
     /// If the example cannot be built or started.
@@ -87,7 +87,8 @@ impl WordCount {
 }
 
 fn spawn(program: &str, arguments: &[String], temporary: &Path, log: &Arc<Mutex<VecDeque<String>>>) -> Watched {
-    let mut command = Command::new(programs::folder().join(program));
+    let path = if Path::new(program).is_absolute() { PathBuf::from(program) } else { programs::folder().join(program) };
+    let mut command = Command::new(path);
     command.args(arguments).env("TMPDIR", temporary);
     let mut process = Watched::spawn(&command, None).expect("the example can be started");
     let stderr = process.take_stderr().expect("nobody has taken it yet");

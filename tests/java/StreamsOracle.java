@@ -1,0 +1,67 @@
+import java.io.BufferedReader;
+import java.io.InputStreamReader;
+import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.util.HexFormat;
+import java.util.Map;
+import java.util.Set;
+
+import org.apache.kafka.common.serialization.Deserializer;
+import org.apache.kafka.common.serialization.Serde;
+import org.apache.kafka.streams.kstream.Windowed;
+import org.apache.kafka.streams.kstream.WindowedSerdes;
+import org.apache.kafka.streams.kstream.internals.SessionWindow;
+import org.apache.kafka.streams.kstream.internals.TimeWindow;
+import org.apache.kafka.streams.tests.SmokeTestDriver;
+
+/**
+ * Kafka Streams as an oracle.
+ *
+ * <pre>
+ * drive BROKERS KEYS RECORDS SECONDS
+ *     Its smoke test: writes RECORDS numbers for each of KEYS keys within about SECONDS, says GENERATED, and then verifies
+ *     the output of the application. Ends with the status 0 if that is right.
+ * keys SIZE
+ *     Keys with windows: a line of stdin, KIND KEY START END with KIND `time` or `session`, is answered by the bytes of
+ *     Kafka's serializer in hexadecimal and by what its deserializer makes of them, as a line KEY START END. Windows of
+ *     time have SIZE milliseconds.
+ * </pre>
+ */
+public final class StreamsOracle {
+    private StreamsOracle() {
+    }
+
+    public static void main(final String[] args) throws Exception {
+        switch (args[0]) {
+            case "drive" -> drive(args[1], Integer.parseInt(args[2]), Integer.parseInt(args[3]), Integer.parseInt(args[4]));
+            case "keys" -> keys(Long.parseLong(args[1]));
+            default -> throw new IllegalArgumentException(args[0]);
+        }
+    }
+
+    private static void drive(final String brokers, final int keys, final int records, final int seconds) {
+        final Map<String, Set<Integer>> input = SmokeTestDriver.generate(brokers, keys, records, Duration.ofSeconds(seconds));
+        System.out.println("GENERATED");
+        System.exit(SmokeTestDriver.verify(brokers, input, records, true).passed() ? 0 : 1);
+    }
+
+    private static void keys(final long size) throws Exception {
+        final Serde<Windowed<String>> times = WindowedSerdes.timeWindowedSerdeFrom(String.class, size);
+        final Serde<Windowed<String>> sessions = WindowedSerdes.sessionWindowedSerdeFrom(String.class);
+        final BufferedReader lines = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+        for (String line = lines.readLine(); line != null; line = lines.readLine()) {
+            final String[] words = line.split(" ");
+            final long start = Long.parseLong(words[2]);
+            final long end = Long.parseLong(words[3]);
+            final boolean isTime = words[0].equals("time");
+            final Windowed<String> key =
+                new Windowed<>(words[1], isTime ? new TimeWindow(start, end) : new SessionWindow(start, end));
+            final Serde<Windowed<String>> serde = isTime ? times : sessions;
+            final byte[] bytes = serde.serializer().serialize("topic", key);
+            final Deserializer<Windowed<String>> deserializer = serde.deserializer();
+            final Windowed<String> read = deserializer.deserialize("topic", bytes);
+            System.out.printf("%s %s %d %d%n", HexFormat.of().formatHex(bytes), read.key(), read.window().start(),
+                read.window().end());
+        }
+    }
+}
