@@ -87,6 +87,8 @@ pub mod documents {
     pub mod word_count {}
     #[doc = include_str!("../../docs/how-to/test-a-job.md")]
     pub mod test_a_job {}
+    #[doc = include_str!("../../docs/explain/time.md")]
+    pub mod time {}
     #[doc = include_str!("../../docs/how-to/find-patterns.md")]
     pub mod find_patterns {}
     #[doc = include_str!("../../docs/from-flink.md")]
