@@ -76,6 +76,22 @@ impl<'a> Records<'a> {
         }
     }
 
+    /// The records before `offset`. If an error comes before that one, it is among them with all that follows it.
+    #[must_use]
+    pub fn before(self, offset: i64) -> Self {
+        let mut ahead = self.clone();
+        let mut reached = (ahead.at, ahead.left);
+        loop {
+            match ahead.next() {
+                Some(Ok(record)) if record.offset < offset => reached = (ahead.at, ahead.left),
+                Some(Ok(_)) => break,
+                Some(Err(_)) | None => return self,
+            }
+        }
+        let (end, left) = (reached.0, self.left - reached.1);
+        Self { region: self.region.get(..end).unwrap_or_default(), left, ..self }
+    }
+
     #[inline]
     fn place(&self, raw: RawRecord<'a>) -> Record<'a> {
         Record {

@@ -401,6 +401,25 @@ fn owned_records_are_read_in_parts() {
 }
 
 #[test]
+fn records_before_an_offset_are_a_part() {
+    for compression in supported() {
+        let batch = Batch::from_bytes(batch_of(Seal { compression, ..Seal::default() })).unwrap();
+        let offsets = |records: Records<'_>| records.map(|record| record.unwrap().offset).collect::<Vec<_>>();
+        let mut buffer = Decompressed::default();
+        let records = batch.open(&mut buffer).unwrap();
+        let all = offsets(records.clone());
+        let end = all.last().unwrap() + 1;
+        for offset in 0..=end + 1 {
+            let before: Vec<_> = all.iter().copied().filter(|there| *there < offset).collect();
+            assert_eq!(offsets(records.clone().before(offset)), before);
+        }
+        let mut rest = records;
+        rest.next();
+        assert_eq!(offsets(rest.before(end - 1)), all[1..all.len() - 1]);
+    }
+}
+
+#[test]
 fn owned_records_of_an_old_format_are_read_in_parts() {
     let compression = Compression::Gzip;
     if !compression.is_supported() {
