@@ -87,6 +87,14 @@ impl GroupMember {
         self.set_subscription(topics, None);
     }
 
+    /// Subscribes a program whose members all read the same topics to others, with new
+    /// [sets of topics](GroupConfig::together) that stay together. A member that leads a classic group shares out its
+    /// own topics, to members also that do not know them yet: for it a rebalance begins.
+    pub fn share_topics(&mut self, topics: Vec<Str>, together: Vec<Vec<Str>>) {
+        self.shared.membership().share_topics(topics, together);
+        self.shared.news.notify_one();
+    }
+
     /// As [`set_topics`](Self::set_topics), with a pattern for the coordinator.
     pub(super) fn set_subscription(&mut self, topics: Vec<Str>, pattern: Option<Str>) {
         self.shared.membership().set_topics(topics, pattern);

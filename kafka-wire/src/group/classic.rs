@@ -97,6 +97,8 @@ struct Watch {
     counts: PartitionCounts,
     call: Option<MemberRequestId>,
     next: Moment,
+    /// Whether the assignment is that of an earlier election, because a static leader came back.
+    is_of_return: bool,
 }
 
 impl Membership {
@@ -198,6 +200,17 @@ impl Membership {
     /// a rebalance follows.
     pub fn set_topics(&mut self, topics: Vec<Str>) {
         self.config.topics = topics;
+    }
+
+    /// As [`set_topics`](Self::set_topics), with other sets of topics that stay together. A member that leads the group
+    /// announces a rebalance, in which it shares out these topics; for any other nothing changes until the next one.
+    pub fn share_topics(&mut self, topics: Vec<Str>, together: Vec<Vec<Str>>) {
+        self.config.topics = topics;
+        self.config.together = together;
+        let leads = matches!(&self.state, State::Stable(stable) if stable.watch.is_some());
+        if leads && self.subscribed != self.config.topics {
+            self.announce_rebalance();
+        }
     }
 
     /// Notes that the owner begins to poll: until the poll ends, its deadline does not apply.

@@ -53,6 +53,11 @@ impl Election {
         Ok(Self { generation, protocol_name, assignor, subscribers, infos, skip_assignment })
     }
 
+    /// Whether the assignment stays that of an earlier election.
+    pub(super) const fn keeps_assignment(&self) -> bool {
+        self.skip_assignment
+    }
+
     /// The topics that any member subscribes to, sorted.
     pub(super) fn topics(&self) -> Vec<Str> {
         let mut topics: Vec<Str> = self.subscribers.iter().flat_map(|subscriber| subscriber.topics.clone()).collect();

@@ -93,6 +93,16 @@ impl Membership {
         }
     }
 
+    /// Subscribes to other topics, and begins a rebalance if the member leads the group;
+    /// see [`classic::Membership::share_topics`].
+    pub fn share_topics(&mut self, topics: Vec<Str>, together: Vec<Vec<Str>>) {
+        match self {
+            Self::Classic(member) => member.share_topics(topics, together),
+            // The coordinator assigns by the subscription of each member.
+            Self::Consumer(member) => member.set_topics(topics, None),
+        }
+    }
+
     /// Notes that the owner begins to poll.
     pub fn handle_poll_begun(&mut self) {
         either!(self, member => member.handle_poll_begun());

@@ -90,6 +90,10 @@ pub struct GroupConfig {
     /// Sets of topics whose partitions with equal numbers go to one member, whatever the assignor; the leader's setting
     /// counts. Empty by default. See [`Assignor::assign_together`].
     pub together: Vec<Vec<Str>>,
+    /// Whether a static leader that comes back within its session, and is told to leave the assignment as it is
+    /// (KIP-814), begins a rebalance at once: it may know of topics that have come meanwhile. Default: no, as in the
+    /// Java consumer.
+    pub rebalances_on_return: bool,
     /// Prefix of the assignors' names in the group protocol. With a prefix of its own, a program keeps its members
     /// apart from ordinary consumers: the coordinator refuses a member that offers none of these names with
     /// INCONSISTENT_GROUP_PROTOCOL. Default: none, as in the Java consumer.
@@ -125,6 +129,7 @@ impl GroupConfig {
             topics,
             assignors: vec![Assignor::Range, Assignor::RoundRobin],
             together: Vec::new(),
+            rebalances_on_return: false,
             protocol_prefix: "",
             user_data: Bytes::new(),
             leader_user_data: None,

@@ -127,7 +127,8 @@ impl Membership {
         match std::mem::replace(&mut self.state, State::Unjoined) {
             State::Electing(_, election) => {
                 let assignments = election.assignments(&self.config, &counts, racks);
-                let watch = Watch { topics: election.topics(), counts, call: None, next: now };
+                let is_of_return = election.keeps_assignment();
+                let watch = Watch { topics: election.topics(), counts, call: None, next: now, is_of_return };
                 self.sync(election.generation, election.protocol_name, assignments, Some(watch));
             }
             State::Stable(stable) => {
@@ -181,6 +182,7 @@ impl Membership {
         if let Some(watch) = &mut watch {
             watch.next = now + watch.interval(&self.config);
         }
+        let is_of_return = watch.as_ref().is_some_and(|watch| watch.is_of_return);
         self.proof.generation = generation;
         self.proof.member_id = self.member_id.clone();
         self.tries = 0;
@@ -197,7 +199,7 @@ impl Membership {
         self.kept.clear();
         let user_data = assignment.user_data.unwrap_or_default();
         self.events.push_back(GroupEvent::Assigned { generation, partitions, user_data });
-        if self.subscribed != self.config.topics {
+        if self.subscribed != self.config.topics || (is_of_return && self.config.rebalances_on_return) {
             self.announce_rebalance();
         }
     }

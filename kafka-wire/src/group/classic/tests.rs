@@ -35,7 +35,7 @@ impl Script {
     }
 
     fn fixed() -> Self {
-        Self::new(GroupConfig { instance_id: Some(Str::from("i")), ..GroupConfig::new("g", vec![Str::from("t")]) })
+        Self::new(static_config())
     }
 
     fn drain(&mut self) {
@@ -181,9 +181,9 @@ fn the_leader_assigns_for_all_members_and_hands_its_bytes_to_each() {
     assert_eq!(read(1), ("other".to_owned(), 1, Bytes::from_static(b"me+other")));
 }
 
-#[test]
-fn a_static_leader_that_came_back_leaves_the_assignment_as_it_is() {
-    let mut script = Script::fixed();
+/// A static member that leads, came back, and is told to leave the assignment as it is; its SyncGroup is next.
+fn returned(config: GroupConfig) -> Script {
+    let mut script = Script::new(config);
     let (id, _) = script.calls.pop_front().unwrap();
     let response = JoinGroupResponse {
         generation_id: 5,
@@ -196,9 +196,28 @@ fn a_static_leader_that_came_back_leaves_the_assignment_as_it_is() {
     script.member.handle_answer(script.now, id, Ok(MemberResponse::Join(response)));
     script.drain();
     script.answer(Ok(counted(PartitionCounts::new())));
+    script
+}
+
+fn static_config() -> GroupConfig {
+    GroupConfig { instance_id: Some(Str::from("i")), ..GroupConfig::new("g", vec![Str::from("t")]) }
+}
+
+#[test]
+fn a_static_leader_that_came_back_leaves_the_assignment_as_it_is() {
+    let mut script = returned(static_config());
     let MemberRequest::Sync(request) = script.next_call() else { panic!("a sync follows") };
     assert_eq!(request.assignments, []);
     assert_eq!(request.group_instance_id.as_deref(), Some("i"));
+    script.answer_sync(ErrorCode::NONE);
+    assert_eq!(script.events(), [assigned()]);
+}
+
+#[test]
+fn a_static_leader_that_came_back_may_ask_for_a_new_assignment() {
+    let mut script = returned(GroupConfig { rebalances_on_return: true, ..static_config() });
+    script.answer_sync(ErrorCode::NONE);
+    assert_eq!(script.events(), [assigned(), GroupEvent::Rebalancing]);
 }
 
 #[test]
@@ -375,6 +394,41 @@ fn leaving_is_asked_for_whenever_the_coordinator_may_know_the_member() {
     script.answer_join(ErrorCode::FENCED_INSTANCE_ID, "");
     script.member.handle_leave(script.now);
     assert_eq!(script.member.poll(), None);
+}
+
+#[test]
+fn a_leader_shares_new_topics_out_and_others_wait_for_it() {
+    let topics = || vec![Str::from("t"), Str::from("u")];
+    let mut script = Script::dynamic();
+    script.answer_join(ErrorCode::NONE, "me");
+    script.answer(Ok(counted([(Str::from("t"), 3)].into())));
+    script.answer_sync(ErrorCode::NONE);
+    assert_eq!(script.events(), [assigned()]);
+    script.member.share_topics(topics(), vec![topics()]);
+    assert_eq!(script.events(), [GroupEvent::Rebalancing]);
+    script.member.handle_rejoin(script.now);
+    script.drain();
+    while !matches!(script.next_call(), MemberRequest::Join(_)) {
+        script.answer_heartbeat(ErrorCode::NONE);
+    }
+    script.answer_join(ErrorCode::NONE, "me");
+    // The other member, which subscribes to the first topic alone, gets partitions of the second one, too.
+    script.answer(Ok(counted([(Str::from("t"), 2), (Str::from("u"), 2)].into())));
+    let MemberRequest::Sync(request) = script.next_call() else { panic!("the leader assigns") };
+    let given = |assignment: &Bytes| {
+        let assignment = blob::decode_assignment(assignment.clone()).expect("an assignment");
+        blob::from_topics(assignment.assigned_partitions).len()
+    };
+    assert_eq!(request.assignments.iter().map(|one| given(&one.assignment)).collect::<Vec<_>>(), [2, 2]);
+
+    let mut script = Script::dynamic().follow();
+    script.member.share_topics(topics(), Vec::new());
+    assert_eq!(script.events(), [], "a member that does not lead waits for the next rebalance");
+    script.member.handle_rejoin(script.now);
+    script.drain();
+    script.calls.retain(|(_, call)| matches!(call, MemberRequest::Join(_)));
+    let metadata = join_of(script.next_call()).protocols[0].metadata.clone();
+    assert_eq!(blob::decode_subscription(metadata).expect("a subscription").topics, topics());
 }
 
 #[test]
