@@ -1,4 +1,4 @@
-//! Nine jobs that people bring from other stream processors, each in a file of its own with a test.
+//! Ten jobs that people bring from other stream processors, each in a file of its own with a test.
 //!
 //! ```text
 //! cargo run --release -p examples --bin jobs -- sessions 127.0.0.1:9092 my-sessions clicks sessions-out
@@ -7,6 +7,7 @@
 //! first its input topics, then its output topic. They must exist. SIGTERM or Ctrl-C commits and leaves the group.
 
 mod average;
+mod bills;
 mod enrich;
 mod guarded;
 mod probes;
@@ -26,6 +27,7 @@ type Declare = fn(&str, &[String]) -> Topology;
 /// Name, topics and declaration of each job.
 const JOBS: &[(&str, &[&str], Declare)] = &[
     ("average", &["READINGS", "AVERAGES"], average::job),
+    ("bills", &["ORDERS", "CUSTOMERS", "BILLS"], bills::job),
     ("enrich", &["ORDERS", "CUSTOMERS", "ENRICHED"], enrich::job),
     ("guarded", &["PAYMENTS", "BALANCES", "DEAD"], guarded::job),
     ("probes", &["PAYMENTS", "ALERTS"], probes::job),
