@@ -66,7 +66,8 @@ pub use operator::{
     BatchOptions, CallOptions, Emit, Outgoing, ResultId, SinkWriter, Trigger, TriggerResult, TriggerScope, TwoPhaseSink,
 };
 pub use runtime::{
-    App, AssignmentStrategy, CompressionType, Config, ConfigError, RunError, Running, Status, check_brokers, terminated,
+    App, AssignmentStrategy, CompressionType, Config, ConfigError, Feed, RunError, Running, Status, check_brokers,
+    terminated,
 };
 pub use serde::{
     Bool, F32, F64, I16, I32, I64, Json, Nullable, Raw, Serde, SerdeError, SessionWindowed, Text, TimeWindowed, U32,

@@ -12,6 +12,7 @@
 pub mod bench;
 mod brokers;
 pub mod foreign;
+pub mod postgres;
 pub mod programs;
 pub mod reader;
 pub mod streams_smoke;
@@ -91,6 +92,8 @@ pub mod documents {
     pub mod time {}
     #[doc = include_str!("../../docs/how-to/find-patterns.md")]
     pub mod find_patterns {}
+    #[doc = include_str!("../../docs/how-to/outside-of-kafka.md")]
+    pub mod outside_of_kafka {}
     #[doc = include_str!("../../docs/from-flink.md")]
     pub mod from_flink {}
     #[doc = include_str!("../../docs/from-kafka-streams.md")]

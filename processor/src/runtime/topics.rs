@@ -136,7 +136,7 @@ pub(super) async fn ends(client: &Client, topology: &Topology) -> Result<Ends, O
 }
 
 /// The number of partitions of a topic that has to exist.
-async fn existing(client: &Client, topic: &str, config: &Config) -> Result<usize, Obstacle> {
+pub(super) async fn existing(client: &Client, topic: &str, config: &Config) -> Result<usize, Obstacle> {
     match client.topic(topic).await {
         Ok(topic) => Ok(topic.partitions.len()),
         Err(MetadataError::UnknownTopic(_)) => Err(Obstacle::Stays(RunError::TopicMissing {

@@ -1,0 +1,161 @@
+//! Files: each is a split, and the position is the number of bytes that have been read.
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Error, ErrorKind, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use super::item::{Item, trim_end};
+
+/// A file, or the files below a folder.
+pub(super) struct Files {
+    path: PathBuf,
+    pub(super) is_csv: bool,
+    pub(super) has_header: bool,
+    open: Option<Open>,
+}
+
+/// The file that is being read.
+struct Open {
+    path: PathBuf,
+    reader: BufReader<File>,
+    position: u64,
+}
+
+impl Files {
+    pub(super) const fn new(path: PathBuf) -> Self {
+        Self { path, is_csv: false, has_header: false, open: None }
+    }
+
+    /// The files, as paths below the folder with `/` between the names, in their order. A single file has its name.
+    pub(super) fn list(&self) -> io::Result<Vec<String>> {
+        if fs::metadata(&self.path).map_err(|error| at(&self.path, &error))?.is_file() {
+            return Ok(vec![name_of(&self.path)?]);
+        }
+        let (mut found, mut folders) = (Vec::new(), vec![(self.path.clone(), String::new())]);
+        while let Some((folder, prefix)) = folders.pop() {
+            for entry in fs::read_dir(&folder).map_err(|error| at(&folder, &error))? {
+                let path = entry.map_err(|error| at(&folder, &error))?.path();
+                let name = name_of(&path)?;
+                if name.starts_with('.') {
+                    continue;
+                }
+                let split = format!("{prefix}{name}");
+                // A file that was taken away meanwhile is none.
+                match fs::metadata(&path) {
+                    Ok(entry) if entry.is_dir() => folders.push((path, format!("{split}/"))),
+                    Ok(_) => found.push(split),
+                    Err(error) if error.kind() == ErrorKind::NotFound => {}
+                    Err(error) => return Err(at(&path, &error)),
+                }
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    pub(super) fn open(&mut self, split: &str, position: u64) -> io::Result<()> {
+        let path = if self.path.is_file() { self.path.clone() } else { self.path.join(split) };
+        let mut file = File::open(&path).map_err(|error| at(&path, &error))?;
+        let length = file.metadata().map_err(|error| at(&path, &error))?.len();
+        if length < position {
+            let text = format!("it has {length} bytes, and {position} were read before: it is another file");
+            return Err(at(&path, &Error::new(ErrorKind::InvalidData, text)));
+        }
+        file.seek(SeekFrom::Start(position)).map_err(|error| at(&path, &error))?;
+        self.open = Some(Open { path, reader: BufReader::with_capacity(1 << 16, file), position });
+        if self.is_csv && self.has_header && position == 0 {
+            self.next(&mut Vec::new())?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn next(&mut self, value: &mut Vec<u8>) -> io::Result<Item> {
+        let Some(Open { path, reader, position }) = &mut self.open else { return Ok(Item::End) };
+        loop {
+            let bytes = read_record(reader, self.is_csv, value).map_err(|error| at(path, &error))?;
+            if bytes == 0 {
+                self.open = None;
+                return Ok(Item::End);
+            }
+            *position += bytes;
+            if !(self.is_csv && value.is_empty()) {
+                return Ok(Item::Record { behind: *position });
+            }
+        }
+    }
+}
+
+/// Reads a record into `value`. Returns the number of its bytes with its end; 0 at the end of the file.
+fn read_record(reader: &mut impl BufRead, is_csv: bool, value: &mut Vec<u8>) -> io::Result<u64> {
+    value.clear();
+    let mut all = 0;
+    loop {
+        let line = (&mut *reader).take(RECORD_BYTES_MAX - all + 1).read_until(b'\n', value)? as u64;
+        all += line;
+        if all > RECORD_BYTES_MAX {
+            return Err(Error::new(ErrorKind::InvalidData, "a record of more than 1 MiB"));
+        }
+        // Quotes in quotes are doubled, so a line end belongs to the record if an odd number of them is before it.
+        let is_open = is_csv && value.iter().filter(|byte| **byte == b'"').count() % 2 == 1;
+        if line == 0 || !is_open {
+            break;
+        }
+    }
+    trim_end(value);
+    Ok(all)
+}
+
+fn name_of(path: &Path) -> io::Result<String> {
+    let name = path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
+    name.ok_or_else(|| at(path, &Error::new(ErrorKind::InvalidData, "its name is not text")))
+}
+
+fn at(path: &Path, error: &Error) -> Error {
+    Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+/// Most bytes of a record.
+const RECORD_BYTES_MAX: u64 = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each record, and the position behind it.
+    fn records(text: &str, is_csv: bool) -> Vec<(String, u64)> {
+        let (mut reader, mut value, mut position, mut records) = (text.as_bytes(), Vec::new(), 0, Vec::new());
+        loop {
+            let bytes = read_record(&mut reader, is_csv, &mut value).expect("it is short");
+            if bytes == 0 {
+                return records;
+            }
+            position += bytes;
+            records.push((String::from_utf8(value.clone()).expect("text"), position));
+        }
+    }
+
+    fn expected(records: &[(&str, u64)]) -> Vec<(String, u64)> {
+        records.iter().map(|(text, behind)| ((*text).to_owned(), *behind)).collect()
+    }
+
+    #[test]
+    fn a_line_ends_with_either_line_end_or_with_the_file() {
+        assert_eq!(records("a\r\n\nb\rc\nd", false), expected(&[("a", 3), ("", 4), ("b\rc", 8), ("d", 9)]));
+        assert_eq!(records("", false), []);
+    }
+
+    #[test]
+    fn line_ends_in_quotes_belong_to_a_record_of_csv() {
+        let text = "a,\"b\nc\"\r\n\"d \"\"e\"\"\n\",f\ng";
+        let records_of_csv = [("a,\"b\nc\"", 9), ("\"d \"\"e\"\"\n\",f", 22), ("g", 23)];
+        assert_eq!(records(text, true), expected(&records_of_csv));
+    }
+
+    #[test]
+    fn a_record_is_of_limited_size() {
+        let text = "x".repeat(RECORD_BYTES_MAX as usize + 1);
+        assert!(read_record(&mut text.as_bytes(), false, &mut Vec::new()).is_err());
+        let text = format!("{}\n", "x".repeat(RECORD_BYTES_MAX as usize - 1));
+        assert_eq!(read_record(&mut text.as_bytes(), false, &mut Vec::new()).expect("it fits"), RECORD_BYTES_MAX);
+    }
+}

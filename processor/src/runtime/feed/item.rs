@@ -1,0 +1,22 @@
+//! A record of an input.
+
+/// The result of a read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Item {
+    /// A record; reading goes on at `behind`.
+    Record { behind: u64 },
+    /// There is none at the moment.
+    NoneYet,
+    /// The end of the split.
+    End,
+}
+
+/// Removes the end of a line.
+pub(super) fn trim_end(line: &mut Vec<u8>) {
+    if line.last() == Some(&b'\n') {
+        line.pop();
+        if line.last() == Some(&b'\r') {
+            line.pop();
+        }
+    }
+}
