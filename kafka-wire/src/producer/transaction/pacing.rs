@@ -16,6 +16,9 @@
 //!   for the pause (the broker may be slow now and then for another reason), and the search begins anew.
 //! - If the longest pause does not help either, answers have become slower in general, and the search
 //!   begins anew as well.
+//! - If there is no pause and all answers take at least as long as the broker waits, all transactions may be too early,
+//!   from the very first on, so that none is later than usual. Then the longest pause is tried, at ever longer
+//!   intervals ([`Probe`]); if it makes two answers in a row so much faster, there is a reason for a pause.
 //!
 //! A broker whose answers always come late is not mistaken for one that waits, since late means later than usual.
 
@@ -39,6 +42,24 @@ pub(super) struct Pacing {
     until_explored: u32,
     /// Whether the pause was left out last time without harm.
     was_needless: bool,
+    probe: Probe,
+}
+
+/// The trials of the longest pause while there is none.
+#[derive(Clone, Copy, Debug)]
+struct Probe {
+    /// Number of transactions with slow answers until the next trial.
+    until: u32,
+    /// That number for the trial after it.
+    interval: u32,
+    /// Number of trials in a row that made the answer faster.
+    hits: u32,
+}
+
+impl Default for Probe {
+    fn default() -> Self {
+        Self { until: PROBE_AFTER, interval: PROBE_AFTER, hits: 0 }
+    }
 }
 
 /// The first request of a transaction.
@@ -64,10 +85,12 @@ impl Pacing {
 
     /// Returns until when the first request of the next transaction has to wait; `None` if it may be sent now.
     pub(super) fn waits_until(&self, now: Moment) -> Option<Moment> {
-        if !matches!(self.first, First::NotSent) || self.is_exploring() {
+        let is_probing = self.is_probing();
+        if !matches!(self.first, First::NotSent) || (self.is_exploring() && !is_probing) {
             return None;
         }
-        self.ended_at.map(|ended_at| ended_at + self.pause).filter(|gate| *gate > now)
+        let pause = if is_probing { PAUSE_MAX } else { self.pause };
+        self.ended_at.map(|ended_at| ended_at + pause).filter(|gate| *gate > now)
     }
 
     /// Notes that a request is sent which makes the coordinator begin the transaction.
@@ -84,6 +107,9 @@ impl Pacing {
             return;
         }
         let took = now.since(at);
+        if gap.is_some() && self.is_probing() {
+            return self.probed(took);
+        }
         let late = took.saturating_sub(self.usual.unwrap_or_default());
         let is_too_early = gap.is_some() && LATE.contains(&late);
         if !is_too_early {
@@ -100,6 +126,8 @@ impl Pacing {
             if self.too_early_rate >= RATE_MIN {
                 self.pause = gap.min(PAUSE_MAX - STEP) + STEP;
                 self.until_explored = EXPLORED;
+            } else if took >= SLOW && gap < PAUSE_MAX {
+                self.probe.until -= 1;
             }
             return;
         }
@@ -127,8 +155,29 @@ impl Pacing {
         }
     }
 
+    /// Handles the answer of a transaction for which the longest pause was tried.
+    fn probed(&mut self, took: Duration) {
+        let saved = self.usual.unwrap_or_default().saturating_sub(took);
+        let is_hit = saved >= *LATE.start();
+        self.probe.hits = if is_hit { self.probe.hits + 1 } else { 0 };
+        if is_hit && self.probe.hits < PROBE_HITS {
+            return;
+        }
+        let interval = (self.probe.interval * 2).min(PROBE_INTERVAL_MAX);
+        self.probe = Probe { until: interval, interval, hits: 0 };
+        if is_hit {
+            self.usual = Some(took);
+            (self.pause, self.until_explored, self.was_needless) = (STEP, EXPLORED, false);
+        }
+    }
+
     fn begin_anew(&mut self, usual: Duration) {
-        *self = Self { ended_at: self.ended_at, first: self.first, usual: Some(usual), ..Self::default() };
+        let (ended_at, first, probe) = (self.ended_at, self.first, self.probe);
+        *self = Self { ended_at, first, probe, usual: Some(usual), ..Self::default() };
+    }
+
+    const fn is_probing(&self) -> bool {
+        self.pause.is_zero() && self.probe.until == 0
     }
 
     const fn is_exploring(&self) -> bool {
@@ -145,6 +194,13 @@ const STEP: Duration = Duration::from_millis(1);
 /// Longest pause, half of the broker's: a longer one would cost about as much.
 const PAUSE_MAX: Duration = Duration::from_millis(10);
 const EXPLORED: u32 = 256;
+/// Time of an answer that the broker may have delayed.
+const SLOW: Duration = Duration::from_millis(20);
+/// Number of slow answers before the longest pause is tried; it doubles with each trial.
+const PROBE_AFTER: u32 = 8;
+const PROBE_INTERVAL_MAX: u32 = 1_024;
+/// Number of trials in a row that must make the answer faster.
+const PROBE_HITS: u32 = 2;
 
 #[cfg(test)]
 mod tests {
@@ -210,6 +266,18 @@ mod tests {
         world.run(2_000, between(MILLI / 2, MILLI), &answer);
         world.run(1_000, between(MILLI / 2, MILLI), &answer);
         assert!(world.paused < 1_000 * 2 * MILLI, "{:?}", world.paused);
+    }
+
+    #[test]
+    fn a_slow_first_answer_does_not_hide_that_all_others_are_too_early() {
+        let mut world = World::new(MILLI / 10);
+        let markers = between(MILLI, 3 * MILLI);
+        world.run(2, &markers, between(40 * MILLI, 50 * MILLI));
+        let answer = between(MILLI / 2, MILLI);
+        world.run(100, &markers, &answer);
+        world.run(1_000, &markers, &answer);
+        assert!(world.too_early < 1_000 / 30, "{}", world.too_early);
+        assert!(world.paused < 1_000 * 4 * MILLI, "{:?}", world.paused);
     }
 
     #[test]
