@@ -61,6 +61,7 @@ pub mod runtime;
 
 pub use error::{ErrorKind, ErrorPolicy, SinkError};
 pub use files::FileSink;
+pub use kafka_wire::client::TopicPattern;
 pub use kafka_wire::types::TimestampMs;
 pub use operator::{
     BatchOptions, CallOptions, Emit, Outgoing, ResultId, SinkWriter, Trigger, TriggerResult, TriggerScope, TwoPhaseSink,
@@ -74,7 +75,7 @@ pub use serde::{
     U64, Utf8,
 };
 pub use state::{Clock, Ttl};
-pub use topology::{BuildErrors, Topology};
+pub use topology::{BuildErrors, ResetPolicy, StartingOffsets, StoppingOffsets, Topology};
 pub use types::{Owned, Partitions, Rec, Window, Windowed};
 pub use watermark::Watermark;
 pub use window::{Count, JoinWindow, ProcessingTime, SessionWindow, Sliding, SlidingCount, Tumbling};

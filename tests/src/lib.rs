@@ -90,6 +90,8 @@ pub mod documents {
     pub mod test_a_job {}
     #[doc = include_str!("../../docs/explain/time.md")]
     pub mod time {}
+    #[doc = include_str!("../../docs/how-to/choose-inputs.md")]
+    pub mod choose_inputs {}
     #[doc = include_str!("../../docs/how-to/find-patterns.md")]
     pub mod find_patterns {}
     #[doc = include_str!("../../docs/how-to/outside-of-kafka.md")]

@@ -73,6 +73,26 @@ impl Cluster {
         Self { logs, group, transactions, offsets, can_fence: true, limits: BTreeMap::new(), topics }
     }
 
+    /// Lets the group read the topics of a worker that starts.
+    pub(super) fn share_topics_of(&mut self, topology: &Topology, now: Moment) {
+        let sources = topology.sub_topologies().iter().flat_map(|sub_topology| sub_topology.sources());
+        let topics = sources.map(|source| source.topic.clone()).collect();
+        let together = topology.together().into_iter().map(|group| group.into_iter().map(str::to_owned).collect());
+        self.share_topics(topics, together.collect(), now);
+    }
+
+    /// Lets the group read other topics; it rebalances if these are new to it.
+    pub(super) fn share_topics(&mut self, topics: Vec<String>, together: Vec<Vec<String>>, now: Moment) {
+        let names = |topics: Vec<String>| topics.into_iter().map(Str::from).collect::<Vec<_>>();
+        let topics = names(topics);
+        // A worker that has found less does not take topics away from the others.
+        if topics.iter().any(|topic| !self.topics.contains(topic)) {
+            self.topics = topics;
+            self.group.set_together(together.into_iter().map(names).collect());
+            self.group.rebalance(now);
+        }
+    }
+
     /// Handles timeouts that are due: sessions and transactions end, a rebalance completes.
     pub(super) fn handle_time(&mut self, now: Moment) {
         self.transactions.expire(now, TRANSACTION_TIMEOUT, &mut self.logs);
@@ -96,17 +116,20 @@ impl Cluster {
     pub(super) fn source_end(&self, source: &SourcePartitions, run_ends: Option<&Ends>) -> Offset {
         let all = (0..self.logs.partition_count(&source.topic)).map(PartitionId);
         let ends = all.filter(|id| source.partition.is_none_or(|only| only == *id)).map(|id| {
-            let run_end = run_ends.map(|ends| end_of(ends, &TopicPartition::new(source.topic.as_str(), id)));
+            let partition = TopicPartition::new(source.topic.as_str(), id);
+            let run_end = run_ends.and_then(|ends| end_of(ends, &partition));
             let end = self.logs.end_offset(&source.topic, id);
             run_end.map_or(end, |run_end| end.min(run_end)).0
         });
         Offset(ends.sum())
     }
 
-    pub(super) fn list(&self, partition: &TopicPartition, spec: OffsetSpec) -> Offset {
+    pub(super) fn list(&self, partition: &TopicPartition, spec: OffsetSpec) -> Option<Offset> {
+        let TopicPartition { topic, partition } = partition;
         match spec {
-            OffsetSpec::Earliest | OffsetSpec::Timestamp(_) => Offset(0),
-            OffsetSpec::Latest => self.logs.end_offset(&partition.topic, partition.partition),
+            OffsetSpec::Earliest => Some(Offset(0)),
+            OffsetSpec::Latest => Some(self.logs.end_offset(topic, *partition)),
+            OffsetSpec::Timestamp(timestamp) => self.logs.first_at(topic, *partition, timestamp),
         }
     }
 }

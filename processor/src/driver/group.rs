@@ -59,6 +59,10 @@ impl Group {
         }
     }
 
+    pub(super) fn set_together(&mut self, together: Vec<Vec<Str>>) {
+        self.together = together;
+    }
+
     /// Joins a worker at its start. A static member that comes back while there is no rebalance gets its old
     /// assignment.
     pub(super) fn join(&mut self, worker: usize, incarnation: u32, transactional_id: &str, now: Moment) {

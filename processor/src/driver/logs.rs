@@ -131,6 +131,11 @@ impl Logs {
         self.topics.get(topic).map_or(0, |partitions| i32::try_from(partitions.len()).unwrap_or(i32::MAX))
     }
 
+    /// The names of all topics, in order.
+    pub(super) fn topics(&self) -> Vec<String> {
+        self.topics.keys().cloned().collect()
+    }
+
     pub(super) fn begin(&mut self) -> usize {
         self.transactions.push(Transaction { fate: Fate::Open, partitions: BTreeSet::new() });
         self.transactions.len() - 1
@@ -168,6 +173,12 @@ impl Logs {
     /// The offset after the last entry, decided or not.
     pub(super) fn end_offset(&self, topic: &str, partition: PartitionId) -> Offset {
         offset(self.log(topic, partition).entries.len())
+    }
+
+    /// The offset of the first record with this timestamp or a later one, decided or not.
+    pub(super) fn first_at(&self, topic: &str, partition: PartitionId, timestamp: TimestampMs) -> Option<Offset> {
+        let is_it = |entry: &Entry| matches!(entry, Entry::Data { record, .. } if record.timestamp >= timestamp);
+        self.log(topic, partition).entries.iter().position(is_it).map(offset)
     }
 
     /// Committed records from `position` on.

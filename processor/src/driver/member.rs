@@ -154,6 +154,7 @@ impl Member {
                 self.generation = None;
                 cluster.group.rejoin(self.index, self.incarnation, now);
             }
+            Action::Subscribe { topics, together } => cluster.share_topics(topics, together, now),
             // The logs keep everything: only a test of purging itself would notice what is purged too early.
             Action::Purge(_) => {}
             Action::End(end) => {
@@ -314,6 +315,7 @@ impl Member {
                 let counted = topics.into_iter().map(|topic| (topic.clone(), cluster.logs.partition_count(&topic)));
                 Completion::Counts(counted.filter(|(_, count)| *count > 0).collect())
             }
+            Operation::ListTopics => Completion::Topics(cluster.logs.topics()),
             Operation::Fence { transactional_ids } => {
                 for id in transactional_ids.into_iter().filter(|_| cluster.can_fence) {
                     cluster.transactions.init(&id, &mut cluster.logs, &mut cluster.offsets);

@@ -35,6 +35,7 @@ mod batches;
 mod clock;
 mod cluster;
 mod group;
+mod inputs;
 mod limits;
 mod logs;
 mod member;
@@ -65,7 +66,7 @@ use crate::output::{OutRecord, Route, SinkId, StoreId};
 use crate::task::{TaskId, TaskStatus};
 use crate::topology::Topology;
 use crate::types::Window;
-use crate::worker::{End, Ends, Fatal, ForeignOffsets, MissingTopic, Settings, TaskReport};
+use crate::worker::{End, Ends, Fatal, ForeignOffsets, MissingTopic, Settings, Starts, TaskReport};
 
 pub use clock::TestClock;
 pub use logs::TestRecord;
@@ -101,8 +102,12 @@ pub struct TestDriver {
     now: Moment,
     plan: Option<Plan>,
     crash_count: u64,
-    /// In a bounded run, the end of each partition of each source topic.
+    /// The ends of the inputs; `None` if none has any.
     ends: Option<Arc<Ends>>,
+    /// The ends that inputs name themselves.
+    own_ends: Option<Arc<Ends>>,
+    discovery_interval: Duration,
+    starts: Starts,
     fatal: Option<Fatal>,
     /// Records of each changelog that a worker reads between two steps of time; `None` for all of them.
     restore_pace: Option<usize>,
@@ -129,8 +134,23 @@ impl TestDriver {
     /// If topics that reach one step with state have different numbers of partitions.
     #[must_use]
     pub fn with_partitions(topology: Topology, partitions: &[(&str, i32)]) -> Self {
+        let mut driver = Self::unstarted(topology, partitions);
+        driver.add_worker();
+        driver.pump();
+        driver
+    }
+
+    /// As [`TestDriver::with_partitions`], without a worker: the job starts with the first one that is added, and
+    /// finds the records that were written before.
+    ///
+    /// # Panics
+    /// As [`TestDriver::with_partitions`].
+    #[must_use]
+    pub fn unstarted(topology: Topology, partitions: &[(&str, i32)]) -> Self {
+        let found = topology.with_topics(partitions.iter().map(|(topic, _)| *topic));
+        let topology = found.expect("topics that one input reads").unwrap_or(topology);
         let cluster = Cluster::new(&topology, partitions);
-        let mut driver = Self {
+        Self {
             topology: Arc::new(topology),
             cluster,
             slots: Vec::new(),
@@ -142,12 +162,12 @@ impl TestDriver {
             plan: None,
             crash_count: 0,
             ends: None,
+            own_ends: None,
+            discovery_interval: Duration::from_secs(30),
+            starts: Starts::default(),
             fatal: None,
             restore_pace: None,
-        };
-        driver.add_worker();
-        driver.pump();
-        driver
+        }
     }
 
     /// Writes a record to a topic, into the partition of its key (0 if that is null), and lets the job process it.
@@ -245,19 +265,6 @@ impl TestDriver {
         {
             self.commit();
         }
-    }
-
-    /// Ends the input at its present end, and settles: every window is closed. Input that is piped later starts
-    /// another run.
-    pub fn end_of_input(&mut self) {
-        let mut ends = Ends::new();
-        for source in self.topology.external_sources() {
-            let partitions = (0..self.cluster.logs.partition_count(&source.topic)).map(PartitionId);
-            let end = |partition| self.cluster.logs.last_stable_offset(&source.topic, partition);
-            ends.insert(source.topic.clone(), partitions.map(end).collect());
-        }
-        self.set_ends(Some(Arc::new(ends)));
-        self.settle();
     }
 
     /// Whether every task has reached the end of its input, and has committed the results.
@@ -368,6 +375,7 @@ impl TestDriver {
     /// # Panics
     /// If there is no such worker; the same holds for the other methods that name one.
     pub fn start_worker(&mut self, worker: usize) {
+        self.look_up_inputs();
         let slot = &mut self.slots[worker];
         slot.incarnation += 1;
         slot.is_paused = false;
@@ -381,12 +389,15 @@ impl TestDriver {
             mark_interval_min: self.mark_interval_min,
             purge_interval: Duration::from_secs(30),
             inspection_interval: Duration::from_secs(5),
+            discovery_interval: Some(self.discovery_interval),
             missing_topic: MissingTopic::Warn,
             foreign_offsets: ForeignOffsets::Refuse,
+            starts: self.starts.clone(),
         };
         let place = (worker, slot.incarnation);
         let (ends, cluster) = (self.ends.clone(), (&mut self.cluster, self.now));
         slot.member = Some(Member::start(place, &self.topology, settings, ends, cluster));
+        self.cluster.share_topics_of(&self.topology, self.now);
     }
 
     /// Kills a worker: the group notices when its session times out.
@@ -446,12 +457,6 @@ impl TestDriver {
         self.cluster.group.rebalance(self.now);
     }
 
-    /// Adds partitions to a topic; the group rebalances.
-    pub fn grow_topic(&mut self, topic: &str, partition_count: i32) {
-        self.cluster.logs.grow(topic, partition_count);
-        self.rebalance();
-    }
-
     /// Commits an offset in the job's group as another program would.
     pub fn commit_foreign_offset(&mut self, topic: &str, partition: i32, offset: i64) {
         let partition = kafka_wire::cluster::TopicPartition::new(topic, PartitionId(partition));
@@ -462,8 +467,8 @@ impl TestDriver {
 impl TestDriver {
     /// Writes a record without letting the job run.
     fn append(&mut self, topic: &str, record: &OutRecord<'_>) {
-        if self.ends.is_some() {
-            self.set_ends(None);
+        if self.ends != self.own_ends {
+            self.set_ends(self.own_ends.clone());
         }
         let pending = Pending::new(topic, self.cluster.logs.partition_count(topic), record, PartitionId(0));
         self.cluster.logs.append(pending, None);

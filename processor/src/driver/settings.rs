@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{TestClock, TestDriver};
 use crate::commit::CommitPolicy;
+use crate::topology::ResetPolicy;
 
 impl TestDriver {
     /// Sets another commit policy than the default.
@@ -38,6 +39,17 @@ impl TestDriver {
     /// Sets whether dead workers can be fenced from now on; if not, their transactions end at their timeouts.
     pub const fn set_can_fence(&mut self, can_fence: bool) {
         self.cluster.can_fence = can_fence;
+    }
+
+    /// Sets the interval at which workers that start from now on look for topics; by default 30 s.
+    pub const fn set_discovery_interval(&mut self, interval: Duration) {
+        self.discovery_interval = interval;
+    }
+
+    /// Sets `auto.offset.reset`, the place at which inputs start that name none. Call it before the first worker is
+    /// there.
+    pub const fn set_auto_offset_reset(&mut self, policy: ResetPolicy) {
+        self.starts.policy = policy;
     }
 
     /// Sets the time for which a join waits for an input that is at the end of its log, `max.task.idle.ms`;

@@ -12,7 +12,7 @@ use super::error::RunError;
 use super::instance::Instance;
 use super::kill::Deaths;
 use super::spec::Spec;
-use super::start;
+use super::start::{self, Prepared};
 use super::status::Status;
 use super::thread::{self, Exit};
 use crate::topology::Topology;
@@ -35,7 +35,9 @@ impl App {
     }
 
     /// Makes the job bounded: it reads to the ends that the source topics have at the start, closes every
-    /// window, commits and ends.
+    /// window, commits and ends. An input that has a bound of its own ([`Stream::bounded`]) reads to that.
+    ///
+    /// [`Stream::bounded`]: crate::topology::Stream::bounded
     #[must_use]
     pub fn bounded(mut self) -> Self {
         self.is_bounded = true;
@@ -62,9 +64,9 @@ impl App {
             Some(topic) => topology.with_dead_letters(topic),
             None => topology,
         };
-        let ends = start::prepare(&topology, &config, is_bounded).await?;
+        let Prepared { topology: found, starts, ends } = start::prepare(&topology, &config, is_bounded).await?;
         let instance = instance(&config, topology.application_id());
-        let topology = Arc::new(topology);
+        let topology = Arc::new(found.unwrap_or(topology));
         let config = Arc::new(config);
         let mut slots = Vec::new();
         for index in 0..config.workers {
@@ -74,6 +76,8 @@ impl App {
                 config: Arc::clone(&config),
                 transactional_id: id.clone(),
                 group_instance_id: Some(id),
+                is_discovering: !is_bounded,
+                starts: starts.clone(),
                 ends: ends.clone(),
                 board: Arc::default(),
                 control: Arc::default(),
@@ -185,8 +189,8 @@ impl Running {
         self.slots.iter().enumerate().filter(|(_, slot)| has_tasks(slot)).map(|(index, _)| index).collect()
     }
 
-    /// Waits until a bounded run has ended; an unbounded one never does. Replaces workers that were killed,
-    /// so poll it while the job runs. Cancel safe.
+    /// Waits until a bounded run has ended, or a job all of whose inputs are bounded; another one never does. Replaces
+    /// workers that were killed, so poll it while the job runs. Cancel safe.
     ///
     /// # Errors
     /// The error of the first worker that cannot go on; the others still run, and [`Running::stop`] ends them.

@@ -11,6 +11,7 @@ use kafka_wire::client::{ClientConfig, Key, Properties, PropertiesError, nearest
 pub use kafka_wire::compression::Compression as CompressionType;
 
 use crate::error::{ErrorKind, ErrorPolicy};
+use crate::topology::ResetPolicy;
 pub use crate::worker::{ForeignOffsets, MissingTopic};
 
 /// The configuration of a job. [`Config::new`] has defaults for exactly-once; [`Config::set`] accepts Kafka's names.
@@ -74,6 +75,13 @@ pub struct Config {
     pub metadata_max_age: Duration,
     /// `start.timeout.ms`: how long a start waits for brokers that are down or moving.
     pub start_timeout: Duration,
+    /// `partition.discovery.interval.ms`: how often a job looks for topics that have come to match a pattern, and at
+    /// most how long for partitions that were added to a topic. What is found starts at its first record.
+    pub partition_discovery_interval: Duration,
+    /// `auto.offset.reset`: where an input starts that does not say it itself, in a partition for which the group has
+    /// no offset: `earliest`, `latest`, `by_duration:PT1H` (the first record that is at most an hour old), or `none`,
+    /// which is an error that names the partition. A position that was deleted while the job runs is always an error.
+    pub auto_offset_reset: ResetPolicy,
     /// `missing.topic.policy`: what happens when a topic that the job reads is deleted; `warn` reports it and goes on
     /// with the others, `fail` ends the job.
     pub missing_topic: MissingTopic,
@@ -189,6 +197,8 @@ impl Config {
             dead_letters: None,
             metadata_max_age: Duration::from_secs(5),
             start_timeout: Duration::from_secs(60),
+            partition_discovery_interval: Duration::from_secs(30),
+            auto_offset_reset: ResetPolicy::Earliest,
             missing_topic: MissingTopic::Warn,
             foreign_offsets: ForeignOffsets::Refuse,
             untimed: None,
@@ -278,6 +288,8 @@ impl Config {
             "errors.dead.letter.queue.topic.name" => self.dead_letters = Some(value.to_owned()),
             "metadata.max.age.ms" => self.metadata_max_age = millis(value)?,
             "start.timeout.ms" => self.start_timeout = positive_millis(value)?,
+            "partition.discovery.interval.ms" => self.partition_discovery_interval = positive_millis(value)?,
+            "auto.offset.reset" => self.auto_offset_reset = offset_reset(value)?,
             "missing.topic.policy" => self.missing_topic = missing_topic(value)?,
             "foreign.offsets" => self.foreign_offsets = foreign_offsets(value)?,
             "timestamp.policy" => self.untimed = Some(timestamp_policy(value)?),
@@ -355,6 +367,8 @@ pub const KEYS: &[&str] = &[
     "errors.dead.letter.queue.topic.name",
     "metadata.max.age.ms",
     "start.timeout.ms",
+    "partition.discovery.interval.ms",
+    "auto.offset.reset",
     "missing.topic.policy",
     "foreign.offsets",
     "timestamp.policy",
@@ -409,6 +423,13 @@ fn assignment(value: &str) -> Result<AssignmentStrategy, &'static str> {
 
 fn compression(value: &str) -> Result<CompressionType, &'static str> {
     CompressionType::from_name(value).ok_or("`none`, `gzip`, `snappy`, `lz4` or `zstd`")
+}
+
+fn offset_reset(value: &str) -> Result<ResetPolicy, &'static str> {
+    let mut consumer = Properties::new();
+    let set = consumer.set("auto.offset.reset", value).and_then(|()| consumer.consumer());
+    let expected = "`earliest`, `latest`, `none` or `by_duration:` and a duration such as `PT1H`";
+    set.map(|consumer| consumer.reset).map_err(|_| expected)
 }
 
 fn missing_topic(value: &str) -> Result<MissingTopic, &'static str> {
@@ -492,7 +513,7 @@ mod tests {
         assert_eq!(config.bootstrap_servers, ["c:2"]);
         assert!(!format!("{config:?}").contains("hush"));
         assert!(config.client.client().unwrap().sasl.is_some());
-        for key in ["acks", "auto.offset.reset", "linger.ms", "enable.idempotence", "isolation.level"] {
+        for key in ["acks", "linger.ms", "enable.idempotence", "isolation.level"] {
             let error = Config::new("b:1").set(key, "1").unwrap_err();
             assert_eq!(error, ConfigError::Decided { key }, "{error}");
         }
@@ -538,6 +559,7 @@ mod tests {
                 | "production.exception.handler" => "fail",
                 "foreign.offsets" => "accept",
                 "missing.topic.policy" => "fail",
+                "auto.offset.reset" => "latest",
                 "timestamp.policy" => "fail",
                 _ => "7",
             };
@@ -546,6 +568,17 @@ mod tests {
         }
         let error = Config::new("b:1").set("compression.type", "zip").unwrap_err();
         assert_eq!(error.to_string(), "`compression.type` takes `none`, `gzip`, `snappy`, `lz4` or `zstd`, not `zip`");
+    }
+
+    #[test]
+    fn a_reset_policy_may_be_an_age() {
+        let mut config = Config::new("b:1");
+        config.set("auto.offset.reset", "by_duration:PT1H").unwrap();
+        assert_eq!(config.auto_offset_reset, ResetPolicy::ByDuration(Duration::from_secs(3_600)));
+        config.set("auto.offset.reset", "none").unwrap();
+        assert_eq!(config.auto_offset_reset, ResetPolicy::None);
+        let error = config.set("auto.offset.reset", "first").unwrap_err();
+        assert!(error.to_string().contains("`by_duration:` and a duration"), "{error}");
     }
 
     #[test]

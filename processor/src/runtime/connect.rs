@@ -1,5 +1,6 @@
 //! A worker's connections to a cluster: a client, a producer with its transactional id, a membership, a consumer.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use kafka_wire::client::{Client, ClientConfig, ExclusiveProducer, GroupMember};
@@ -11,14 +12,18 @@ use kafka_wire::wire::Str;
 
 use super::config::{AssignmentStrategy, Config};
 use super::membership;
+use super::operations::list_topics;
 use super::remedy::Failure;
 use super::spec::Spec;
 use super::transaction::Transaction;
-use crate::worker::End;
+use crate::topology::Topology;
+use crate::worker::{End, Fatal};
 
 /// The connections that a worker uses.
 pub(super) struct Parts {
     pub(super) client: Client,
+    /// The job with the topics that match its patterns now.
+    pub(super) topology: Arc<Topology>,
     pub(super) member: GroupMember,
     pub(super) transaction: Transaction,
 }
@@ -29,8 +34,19 @@ pub(super) async fn connect(spec: &Spec) -> Result<Parts, End> {
     let client = Client::connect(client_config(&spec.config)).await.map_err(|error| error.end())?;
     let producer = ExclusiveProducer::open(&client, producer_config(spec)).await.map_err(|error| error.end())?;
     let transaction = Transaction::open(producer, &spec.topology, &client, spec.config.compression).await?;
-    let member = GroupMember::join(client.clone(), group_config(spec));
-    Ok(Parts { client, member, transaction })
+    let topology = topology(spec, &client).await?;
+    let member = GroupMember::join(client.clone(), group_config(spec, &topology));
+    Ok(Parts { client, topology, member, transaction })
+}
+
+/// The job with the topics that match its patterns now: a worker that leads the group shares out those that it knows.
+async fn topology(spec: &Spec, client: &Client) -> Result<Arc<Topology>, End> {
+    if !spec.topology.has_patterns() || !spec.is_discovering {
+        return Ok(Arc::clone(&spec.topology));
+    }
+    let names = list_topics(client).await.map_err(|error| error.end())?;
+    let found = spec.topology.with_later_topics(names.iter().map(String::as_str)).map_err(Fatal::ReadTwice)?;
+    Ok(found.map_or_else(|| Arc::clone(&spec.topology), Arc::new))
 }
 
 pub(super) fn client_config(config: &Config) -> ClientConfig {
@@ -68,9 +84,9 @@ pub(super) fn consumer_config(config: &Config) -> ConsumerConfig {
     }
 }
 
-fn group_config(spec: &Spec) -> GroupConfig {
+fn group_config(spec: &Spec, topology: &Topology) -> GroupConfig {
     let config = &spec.config;
-    let sources = spec.topology.sub_topologies().iter().flat_map(|sub_topology| sub_topology.sources());
+    let sources = topology.sub_topologies().iter().flat_map(|sub_topology| sub_topology.sources());
     let topics: Vec<Str> = sources.map(|source| Str::from(source.topic.as_str())).collect();
     GroupConfig {
         instance_id: spec.group_instance_id.clone(),
@@ -81,9 +97,10 @@ fn group_config(spec: &Spec) -> GroupConfig {
             AssignmentStrategy::Range => Assignor::Range,
             AssignmentStrategy::RoundRobin => Assignor::RoundRobin,
         }],
-        together: spec.topology.together().iter().map(|group| group.iter().copied().map(Str::from).collect()).collect(),
+        together: topology.together().iter().map(|group| group.iter().copied().map(Str::from).collect()).collect(),
+        rebalances_on_return: topology.has_patterns(),
         protocol_prefix: PROTOCOL_PREFIX,
-        metadata_interval: config.metadata_max_age,
+        metadata_interval: config.metadata_max_age.min(config.partition_discovery_interval),
         user_data: membership::joining(&spec.transactional_id),
         leader_user_data: Some(membership::leader_user_data),
         ..GroupConfig::new(spec.topology.application_id(), topics)

@@ -39,6 +39,12 @@ pub enum RunError {
         /// The bootstrap addresses of the cluster.
         bootstrap_servers: String,
     },
+    /// No topic matches a pattern whose records reach steps with state without a shuffle: the number of partitions of
+    /// that state is not known.
+    NoTopicMatches {
+        /// The pattern, between slashes.
+        pattern: String,
+    },
     /// A topic of the job's own does not have the number of partitions in the topology.
     PartitionsDiffer {
         /// The topic.
@@ -101,6 +107,11 @@ impl fmt::Display for RunError {
                 "topic `{topic}` does not exist at {bootstrap_servers}; create it, for example with\n  \
                  kafka-topics.sh --bootstrap-server {bootstrap_servers} --create --topic {topic} --partitions 6"
             ),
+            Self::NoTopicMatches { pattern } => write!(
+                f,
+                "no topic matches {pattern}, and the state behind it needs as many partitions as they have: create the first \
+                 topic, or put a key_by before the state"
+            ),
             Self::PartitionsDiffer { topic, found, expected } => write!(
                 f,
                 "topic `{topic}` has {found} partitions and the program says {expected}: state lives per partition, so let the \
@@ -143,6 +154,7 @@ impl From<Fatal> for RunError {
     fn from(cause: Fatal) -> Self {
         match cause {
             Fatal::Process(cause) => Self::Process(cause),
+            Fatal::NotCopartitioned(cause) => Self::NotCopartitioned(cause),
             Fatal::Corrupt { partition, offset, cause } => Self::Corrupt { partition, offset, cause },
             cause => Self::Refused(cause.to_string()),
         }

@@ -12,6 +12,7 @@ mod connect;
 mod control;
 mod error;
 mod feed;
+mod inputs;
 mod instance;
 mod kill;
 mod limits;

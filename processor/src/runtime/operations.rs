@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kafka_wire::client::{Client, GroupOffsets, fence, fetch_offsets, fetch_unstable_offsets};
+use kafka_wire::client::{AdminError, Client, GroupOffsets, fence, fetch_offsets, fetch_unstable_offsets};
 use kafka_wire::cluster::GroupMetadata;
 use kafka_wire::types::IsolationLevel;
 use kafka_wire::wire::Str;
@@ -18,6 +18,7 @@ use crate::worker::{Completion, End, Operation};
 pub(super) async fn carry_out(client: Client, group_id: Str, operation: Operation) -> Completion {
     let done = match operation {
         Operation::CountPartitions { topics } => count_partitions(&client, &topics).await,
+        Operation::ListTopics => list_topics(&client).await.map(Completion::Topics).map_err(|error| error.end()),
         Operation::Fence { transactional_ids } => {
             fence_all(&client, &transactional_ids).await;
             Ok(Completion::Done)
@@ -31,7 +32,7 @@ pub(super) async fn carry_out(client: Client, group_id: Str, operation: Operatio
         }
         Operation::ListOffsets { wanted } => {
             let listed = client.list_offsets(&wanted, IsolationLevel::ReadUncommitted).await;
-            let offsets = listed.map(|listed| listed.iter().map(|listed| listed.offset.unwrap_or_default()).collect());
+            let offsets = listed.map(|listed| listed.into_iter().map(|listed| listed.offset).collect());
             offsets.map(Completion::Listed).map_err(|error| error.end())
         }
         operation => unreachable!("{operation:?} is one on the transaction"),
@@ -90,6 +91,12 @@ async fn count_partitions(client: &Client, topics: &[String]) -> Result<Completi
         }
     }
     Ok(Completion::Counts(counts))
+}
+
+/// The names of all topics but Kafka's own, sorted.
+pub(super) async fn list_topics(client: &Client) -> Result<Vec<String>, AdminError> {
+    let topics = client.list_topics().await?.into_iter().filter(|topic| !topic.is_internal);
+    Ok(topics.map(|topic| topic.name.to_string()).collect())
 }
 
 async fn fence_all(client: &Client, transactional_ids: &[String]) {

@@ -7,7 +7,7 @@
 use std::fmt::Display;
 
 use kafka_wire::admin::TopicError;
-use kafka_wire::client::{ConnectError, MetadataError, OffsetsError, RequestError};
+use kafka_wire::client::{AdminError, ConnectError, MetadataError, OffsetsError, RequestError};
 use kafka_wire::consumer::ConsumeError;
 use kafka_wire::group::GroupError;
 use kafka_wire::producer::{
@@ -62,6 +62,13 @@ impl Failure for ConnectError {
 
 /// Failures of any request: creating topics, deleting records.
 impl Failure for RequestError {
+    fn remedy(&self) -> Remedy {
+        if self.is_retriable() { Remedy::Retry } else { Remedy::Person }
+    }
+}
+
+/// Failures of listing topics.
+impl Failure for AdminError {
     fn remedy(&self) -> Remedy {
         if self.is_retriable() { Remedy::Retry } else { Remedy::Person }
     }

@@ -10,7 +10,7 @@ use kafka_wire::types::{IsolationLevel, Offset};
 use tracing::debug;
 
 use crate::task::SourcePartitions;
-use crate::worker::{Ends, end_of};
+use crate::worker::{Ends, UNBOUNDED, end_of};
 
 /// The present ends of these sources, uncommitted records included: the sum over their partitions, each limited to the
 /// end of a bounded run. Sources without an answer within a second are left out, because a commit waits for the result.
@@ -52,7 +52,7 @@ async fn look_up(
     let ends: BTreeMap<_, _> =
         listed.into_iter().filter_map(|listed| Some((listed.partition, listed.offset?))).collect();
     let end = |partition: &TopicPartition| {
-        let run_end = run_ends.map_or(Offset(i64::MAX), |ends| end_of(ends, partition));
+        let run_end = run_ends.and_then(|ends| end_of(ends, partition)).unwrap_or(UNBOUNDED);
         ends.get(partition).map(|end| end.0.min(run_end.0))
     };
     let sum =

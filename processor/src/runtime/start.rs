@@ -12,26 +12,32 @@ use tracing::warn;
 use super::config::Config;
 use super::connect::client_config;
 use super::error::RunError;
+use super::inputs;
 use super::obstacle::Obstacle;
 use super::requirements::check_brokers;
 use super::topics;
 use crate::topology::Topology;
-use crate::worker::Ends;
+use crate::worker::{Ends, Starts};
 
-/// Finds the topics of a job, and creates its own; returns the ends of a bounded run.
+/// The facts about the inputs at the start of a job.
+pub(super) struct Prepared {
+    /// The job with the topics that match its patterns; `None` if there are none.
+    pub(super) topology: Option<Topology>,
+    pub(super) starts: Starts,
+    /// The ends of a bounded run; `None` if no input has an end.
+    pub(super) ends: Option<Arc<Ends>>,
+}
+
+/// Finds the topics of a job, and creates its own.
 ///
 /// # Errors
 /// A failure that needs a person at once, or a temporary one that has not passed within `start.timeout.ms`.
-pub(super) async fn prepare(
-    topology: &Topology,
-    config: &Config,
-    is_bounded: bool,
-) -> Result<Option<Arc<Ends>>, RunError> {
+pub(super) async fn prepare(topology: &Topology, config: &Config, is_bounded: bool) -> Result<Prepared, RunError> {
     let started = tokio::time::Instant::now();
     let mut pause = PAUSE_MIN;
     loop {
         let error = match attempt(topology, config, is_bounded).await {
-            Ok(ends) => return Ok(ends),
+            Ok(prepared) => return Ok(prepared),
             Err(Obstacle::Stays(error)) => return Err(error),
             Err(Obstacle::Passes(error)) => error,
         };
@@ -45,18 +51,20 @@ pub(super) async fn prepare(
     }
 }
 
-async fn attempt(topology: &Topology, config: &Config, is_bounded: bool) -> Result<Option<Arc<Ends>>, Obstacle> {
+async fn attempt(topology: &Topology, config: &Config, is_bounded: bool) -> Result<Prepared, Obstacle> {
     let client = Client::connect(client_config(config)).await;
     let client = client.map_err(|error| Obstacle::of(&error, RunError::Connect))?;
     check_brokers(&client).await.map_err(|error| match error {
         RunError::Connect(_) => Obstacle::Passes(error),
         error => Obstacle::Stays(error),
     })?;
-    topics::prepare(&client, topology, config).await?;
-    if !is_bounded {
-        return Ok(None);
-    }
-    Ok(Some(Arc::new(topics::ends(&client, topology).await?)))
+    let found = topics::matching(&client, topology).await?;
+    let topology = found.as_ref().unwrap_or(topology);
+    let counts = topics::prepare(&client, topology, config).await?;
+    let known = Some(Arc::new(inputs::known(&client, topology, &counts).await?));
+    let starts = Starts { policy: config.auto_offset_reset, known };
+    let ends = inputs::ends(&client, topology, &counts, is_bounded).await?;
+    Ok(Prepared { topology: found, starts, ends: ends.map(Arc::new) })
 }
 
 const PAUSE_MIN: Duration = Duration::from_millis(250);

@@ -2,21 +2,43 @@
 
 use std::collections::BTreeMap;
 
-use kafka_wire::admin::{ConfigResource, NewTopic, OffsetSpec, TopicError, TopicOutcomes};
+use kafka_wire::admin::{ConfigResource, NewTopic, TopicError, TopicOutcomes};
 use kafka_wire::client::{Client, MetadataError};
-use kafka_wire::cluster::TopicPartition;
 use kafka_wire::protocol::ErrorCode;
-use kafka_wire::types::IsolationLevel;
 use kafka_wire::wire::Str;
+use tracing::warn;
 
 use super::config::Config;
 use super::error::RunError;
 use super::obstacle::Obstacle;
+use super::operations::list_topics;
 use crate::topology::{SinkKind, StoreSpec, Topology};
-use crate::worker::{Ends, Fatal};
+use crate::worker::Fatal;
 
-/// Checks that source and sink topics exist, and creates the missing repartition and changelog topics.
-pub(super) async fn prepare(client: &Client, topology: &Topology, config: &Config) -> Result<(), Obstacle> {
+/// The job with the topics that match its patterns at present; `None` if there are none.
+pub(super) async fn matching(client: &Client, topology: &Topology) -> Result<Option<Topology>, Obstacle> {
+    if !topology.has_patterns() {
+        return Ok(None);
+    }
+    let names = list_topics(client).await.map_err(|error| Obstacle::of(&error, RunError::Connect))?;
+    let found = topology.with_topics(names.iter().map(String::as_str)).map_err(Fatal::ReadTwice);
+    let found = found.map_err(RunError::from)?;
+    for (pattern, has_state) in found.as_ref().unwrap_or(topology).unmatched() {
+        if has_state {
+            return Err(Obstacle::Passes(RunError::NoTopicMatches { pattern: pattern.to_owned() }));
+        }
+        warn!(pattern, "no topic matches yet");
+    }
+    Ok(found)
+}
+
+/// Checks that source and sink topics exist, and creates the missing repartition and changelog topics. Returns the
+/// numbers of the sources' partitions.
+pub(super) async fn prepare(
+    client: &Client,
+    topology: &Topology,
+    config: &Config,
+) -> Result<BTreeMap<String, i32>, Obstacle> {
     let mut partitions = BTreeMap::new();
     for source in topology.external_sources() {
         let count = existing(client, &source.topic, config).await?;
@@ -48,7 +70,7 @@ pub(super) async fn prepare(client: &Client, topology: &Topology, config: &Confi
             return Err(differs(topology, &topic.name, found, expected).into());
         }
     }
-    Ok(())
+    Ok(partitions)
 }
 
 /// Checks that the topics that are changelogs of tables are compacted.
@@ -115,24 +137,6 @@ fn differs(topology: &Topology, topic: &str, found: usize, expected: usize) -> R
         }
         None => RunError::PartitionsDiffer { topic: topic.to_owned(), found, expected },
     }
-}
-
-/// The present ends of the source topics, for readers of committed records.
-pub(super) async fn ends(client: &Client, topology: &Topology) -> Result<Ends, Obstacle> {
-    let mut ends = Ends::new();
-    for source in topology.external_sources() {
-        let topic = source.topic.as_str();
-        let found = client.topic(topic).await.map_err(|error| Obstacle::of(&error, RunError::Connect))?;
-        let wanted: Vec<_> = found
-            .partitions
-            .iter()
-            .map(|partition| (TopicPartition::new(topic, partition.id), OffsetSpec::Latest))
-            .collect();
-        let listed = client.list_offsets(&wanted, IsolationLevel::ReadCommitted).await;
-        let listed = listed.map_err(|error| Obstacle::of(&error, RunError::Connect))?;
-        ends.insert(topic.to_owned(), listed.iter().map(|listed| listed.offset.unwrap_or_default()).collect());
-    }
-    Ok(ends)
 }
 
 /// The number of partitions of a topic that has to exist.

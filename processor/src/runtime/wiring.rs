@@ -17,6 +17,7 @@ use kafka_wire::consumer::{ConsumeError, Fetched};
 use kafka_wire::group::GroupEvent;
 use kafka_wire::time::Moment;
 use kafka_wire::types::{Offset, TimestampMs};
+use kafka_wire::wire::Str;
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
@@ -114,7 +115,7 @@ pub(super) async fn run(spec: &Spec) -> Over {
 
 impl<'s> Wiring<'s> {
     fn new(spec: &'s Spec, parts: Parts) -> Self {
-        let Parts { client, member, transaction } = parts;
+        let Parts { client, topology, member, transaction } = parts;
         let (config, now) = (&spec.config, client.now());
         let settings = Settings {
             transactional_id: spec.transactional_id.to_string(),
@@ -125,11 +126,13 @@ impl<'s> Wiring<'s> {
             queue_bytes_max: QUEUE_BYTES_MAX,
             mark_interval_min: Duration::ZERO,
             purge_interval: config.purge_interval,
-            inspection_interval: config.metadata_max_age,
+            inspection_interval: config.metadata_max_age.min(config.partition_discovery_interval),
+            discovery_interval: spec.is_discovering.then_some(config.partition_discovery_interval),
             missing_topic: config.missing_topic,
             foreign_offsets: config.foreign_offsets,
+            starts: spec.starts.clone(),
         };
-        let worker = Worker::new(spec.topology.clone(), settings, spec.ends.clone(), now);
+        let worker = Worker::new(topology, settings, spec.ends.clone(), now);
         let consumer = Consumer::new(client.clone(), connect::consumer_config(config));
         Self {
             spec,
@@ -306,6 +309,10 @@ impl<'s> Wiring<'s> {
                 self.operations.spawn(async move { (id, carry_out(client, group, operation).await) });
             }
             Action::Rejoin => self.member.rejoin(),
+            Action::Subscribe { topics, together } => {
+                let names = |topics: Vec<String>| topics.into_iter().map(Str::from).collect();
+                self.member.share_topics(names(topics), together.into_iter().map(names).collect());
+            }
             Action::Purge(done) => {
                 let client = self.client.clone();
                 // This is not waited for, because a slow leader must not delay commits.

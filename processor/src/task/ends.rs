@@ -2,8 +2,9 @@
 //!
 //! [`Task::end_of_input`] tells a task the end of an input of the user's; its marks pass that on. [`Task::expect_ends`]
 //! tells it the ends that a repartition topic has to reach: that input ends when each upstream task has ended there or
-//! later. When all inputs have ended, the task closes every open window: its watermark advances to the end of the last
-//! window and no further, so that a later run with newer data goes on from there.
+//! later. Event time waits no longer for an input that has ended. When all have, the task closes every open window:
+//! its watermark advances to the end of the last window and no further, so that a later run with newer data goes on
+//! from there.
 
 use kafka_wire::types::Offset;
 
@@ -25,6 +26,7 @@ impl Task {
     ) -> Result<(), ProcessError> {
         debug_assert!(!self.specs[input].is_internal, "the end of a repartition topic is known by its marks");
         self.resume(output)?;
+        self.state.time.set_ended(input, true);
         if self.state.ended[input].replace(end_offset) == Some(end_offset) {
             return Ok(());
         }
@@ -40,6 +42,13 @@ impl Task {
         // The end of an earlier run need not be that of this one; if it is, the next tick finds out.
         self.state.ended[input] = None;
         self.committed.ended[input] = None;
+        self.reopen(input);
+    }
+
+    /// Lets event time wait for an input again, though it had ended: it has another end now, or none.
+    pub fn reopen(&mut self, input: usize) {
+        self.state.time.set_ended(input, false);
+        self.committed.time.set_ended(input, false);
     }
 
     /// Checks whether every upstream partition of a repartition topic has ended.
@@ -48,10 +57,12 @@ impl Task {
             let ends = self.specs[input].expected_ends.iter().flatten();
             let sum = ends.fold(0, |sum: i64, end| end.0.saturating_add(sum));
             self.state.ended[input] = Some(Offset(sum));
+            self.state.time.set_ended(input, true);
             return self.end(output);
         }
         if !self.has_heard_all_ends(input) {
             self.state.ended[input] = None;
+            self.state.time.set_ended(input, false);
         }
         Ok(())
     }
@@ -68,12 +79,13 @@ impl Task {
         expected.zip(progress).is_some_and(|(expected, progress)| progress.has_ended(expected))
     }
 
-    /// Ends an input. When all have ended, advances to the end of the last open window, and repeats that as long as
-    /// closing a window opens another one further down the stage.
+    /// Ends an input, which event time then waits for no longer. When all have ended, advances to the end of the last
+    /// open window, and repeats that as long as closing a window opens another one further down the stage.
     pub(super) fn end(&mut self, output: &mut dyn Output) -> Result<(), ProcessError> {
         self.is_touched = true;
         if self.state.ended().is_none() {
-            return Ok(());
+            // Event time goes on without the input.
+            return self.advance(output);
         }
         loop {
             if self.calls.outstanding > 0 {

@@ -140,7 +140,7 @@ impl Task {
         let sources = sub_topology.sources().iter().zip(partition_counts).enumerate();
         let (mut inputs, mut specs, mut read) = (Vec::new(), Vec::new(), Vec::new());
         for (index, (source, _)) in sources.filter(|(_, (_, count))| id.partition.0 < **count) {
-            let heads = sub_topology.heads().iter().enumerate().filter(|(_, head)| head.input == index);
+            let heads = sub_topology.heads().iter().enumerate().filter(|(_, head)| head.inputs.contains(&index));
             let is_internal = source.kind != SourceKind::External;
             let heads = heads.map(|(head, _)| head).collect();
             inputs.push(TopicPartition::new(source.topic.as_str(), id.partition));
@@ -472,6 +472,7 @@ impl Task {
     ) -> Result<(), ProcessError> {
         // There is more input than the end that was told: it was not the end.
         self.state.ended[input] = None;
+        self.state.time.set_ended(input, false);
         // Streams may extract event time in different ways: the least advanced one counts.
         let mut reached: Option<TimestampMs> = None;
         for head in 0..self.specs[input].heads.len() {
@@ -494,7 +495,7 @@ impl Task {
         Ok(())
     }
 
-    fn advance(&mut self, output: &mut dyn Output) -> Result<(), ProcessError> {
+    pub(super) fn advance(&mut self, output: &mut dyn Output) -> Result<(), ProcessError> {
         if self.state.time.advance() { self.watermark_moved(output) } else { Ok(()) }
     }
 

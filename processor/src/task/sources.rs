@@ -5,6 +5,7 @@ use std::fmt;
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::types::PartitionId;
 
+use super::Task;
 use super::status::{Holder, TaskId};
 use crate::topology::{SourceKind, SourceSpec, SubTopologyId, Topology};
 use crate::watermark::Contributor;
@@ -87,5 +88,22 @@ impl Sources {
                 Source::Above { tasks, .. } => Holder::Task(TaskId { sub_topology: *tasks, partition: upstream }),
             },
         }
+    }
+}
+
+impl Task {
+    /// Takes up a topology with more topics, in which its own inputs are the same.
+    pub fn adopt(&mut self, topology: &Topology) {
+        let known = |input: &TopicPartition| topology.source(&input.topic);
+        let read: Option<Vec<_>> = self.inputs.iter().map(known).collect();
+        self.sources = Sources::new(topology, &read.expect("topics stay in a topology"), &self.inputs);
+    }
+
+    /// Notes that its sub-topology has so many tasks now, which its marks state. Returns whether these are more than
+    /// before, and it writes marks.
+    pub fn grow_task_count(&mut self, count: i32) -> bool {
+        let has_grown = count > self.task_count;
+        self.task_count = self.task_count.max(count);
+        has_grown && !self.shuffles.is_empty()
     }
 }

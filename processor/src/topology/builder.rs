@@ -5,11 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::error::check_name;
+use kafka_wire::client::TopicPattern;
+
 use super::graph::{EndBuilder, Graph, Node, NodeKind, Reads};
+use super::offsets::Extent;
+use super::patterns::PatternSpec;
 use super::{
     BuildError, BuildErrors, HeadSpec, SinkKind, SinkSpec, SourceKind, SourceSpec, StepText, StoreSpec, Stream,
-    SubTopology, SubTopologyId, Topology,
+    SubTopology, SubTopologyId, Topics, Topology,
 };
 use crate::error::{ErrorKind, ErrorPolicy};
 use crate::operator::{ANY_JUMP, NodeId, RecordTime, Source};
@@ -64,25 +67,34 @@ impl Builder {
         self
     }
 
-    /// A stream of the values in `topic`; keys stay unchanged, bytes or null.
+    /// A stream of the values in `topics`: one topic, a list of them, or all that match a
+    /// [`TopicPattern`](crate::TopicPattern), those that are created later included. Keys stay unchanged, bytes or
+    /// null.
     ///
-    /// A topic may be read by several streams: each record then passes through one after the other.
-    pub fn stream<VS: Serde>(&mut self, topic: &str, value: VS) -> ValueStream<VS> {
-        self.keyed_stream(topic, Nullable(Raw), value)
+    /// The records of each partition keep their order; between partitions there is none. Each partition has a watermark
+    /// of its own. Partitions with equal numbers of all the topics belong to one task. A topic may be read by several
+    /// streams: each record then passes through one after the other.
+    ///
+    /// With a pattern, and for partitions that are added, the job looks every `partition.discovery.interval.ms`; what
+    /// has come starts at its first record. Kafka's own topics and those of the job do not match. From the look on,
+    /// event time waits for the new partition until it has a record or is idle; records that were written into it
+    /// before the look may be late, as far as event time has gone on meanwhile.
+    pub fn stream<VS: Serde>(&mut self, topics: impl Into<Topics>, value: VS) -> ValueStream<VS> {
+        self.keyed_stream(topics, Nullable(Raw), value)
     }
 
-    /// A stream of the records in `topic`, which is already partitioned by that key: windows may follow without
-    /// a shuffle.
+    /// A stream of the records in `topics`, which are already partitioned by that key: windows may follow without
+    /// a shuffle, if all the topics have equal numbers of partitions. Otherwise as [`Builder::stream`].
     pub fn keyed_stream<KS: Serde, VS: Serde>(
         &mut self,
-        topic: &str,
+        topics: impl Into<Topics>,
         key: KS,
         value: VS,
     ) -> Stream<KS, Source<KS, VS, RecordTime>> {
         let mut graph = self.graph.borrow_mut();
-        graph.errors.extend(check_name("topic", topic));
-        let (topic, watermark) = (topic.to_owned(), Watermark::default());
-        let node = graph.source(Reads { topic, shuffle: None, version: String::new(), watermark });
+        let (topics, watermark, extent) = (topics.into(), Watermark::default(), Extent::default());
+        graph.errors.extend(topics.check());
+        let node = graph.source(Reads { topics, shuffle: None, version: String::new(), watermark, extent });
         Stream::new(&self.graph, Source { node, key, value, event_time: RecordTime, jump_max_ms: ANY_JUMP })
     }
 
@@ -99,16 +111,19 @@ impl Builder {
         graph.check_ends();
         graph.check_sources_of_tables();
         let places = graph.sub_topologies();
-        let drafts = Drafts::new(&graph, places);
+        let mut drafts = Drafts::new(&graph, places);
+        graph.errors.append(&mut drafts.errors);
         graph.errors.extend(drafts.circle());
         drafts.add_progress(&mut graph);
         fix_stores(&mut graph, &drafts);
         if !graph.errors.is_empty() {
             return Err(BuildErrors(graph.errors));
         }
+        let patterns = std::mem::take(&mut drafts.patterns);
         let sub_topologies = drafts.finish(&mut graph);
         let Graph { application_id, sinks, stores, policies, dead_letters, globals, .. } = graph;
-        Ok(Topology { application_id, sub_topologies, sinks, stores, policies, dead_letters, globals })
+        let (stores, globals) = (Arc::new(stores), Arc::new(globals));
+        Ok(Topology { application_id, sub_topologies, sinks, stores, patterns, policies, dead_letters, globals })
     }
 }
 
@@ -119,12 +134,25 @@ struct Drafts {
     /// The sources of each sub-topology.
     sources: Vec<Vec<SourceSpec>>,
     heads: Vec<Vec<HeadSpec>>,
+    patterns: Vec<PatternSpec>,
+    errors: Vec<BuildError>,
+}
+
+impl SourceSpec {
+    /// Takes the settings of a further reader. `false` if the two contradict each other.
+    fn join(&mut self, reads: &Reads) -> bool {
+        // All readers of a partition have one watermark, so that none of them finds a record late that its own
+        // watermark would not.
+        self.watermark = self.watermark.and(reads.watermark);
+        self.extent.join(&reads.extent)
+    }
 }
 
 impl Drafts {
     fn new(graph: &Graph, places: Vec<usize>) -> Self {
         let count = places.iter().max().map_or(0, |last| last + 1);
-        let mut drafts = Self { places, sources: vec![Vec::new(); count], heads: vec![Vec::new(); count] };
+        let (sources, heads) = (vec![Vec::new(); count], vec![Vec::new(); count]);
+        let mut drafts = Self { places, sources, heads, patterns: Vec::new(), errors: Vec::new() };
         for (index, node) in graph.nodes.iter().enumerate() {
             let NodeKind::Source(reads) = &node.kind else { continue };
             let place = drafts.places[index];
@@ -134,16 +162,16 @@ impl Drafts {
                     SourceKind::Repartition { upstream: SubTopologyId(drafts.places[writer.0]), partitions }
                 }
             };
-            let sources = &mut drafts.sources[place];
-            let input = sources.iter().position(|source| source.topic == reads.topic).unwrap_or_else(|| {
-                let (topic, version) = (reads.topic.clone(), reads.version.clone());
-                sources.push(SourceSpec { topic, kind, watermark: reads.watermark, version });
-                sources.len() - 1
-            });
-            // All readers of a partition have one watermark, so that none of them finds a record late that its own
-            // watermark would not.
-            sources[input].watermark = sources[input].watermark.and(reads.watermark);
-            drafts.heads[place].push(HeadSpec { node: NodeId(index), input });
+            let mut inputs = Vec::new();
+            match &reads.topics {
+                Topics::Matching(pattern) => drafts.pattern(place, pattern, kind, reads),
+                Topics::Named(_) => {
+                    for topic in reads.topics.declared() {
+                        inputs.push(drafts.source(place, topic, kind, reads));
+                    }
+                }
+            }
+            drafts.heads[place].push(HeadSpec { node: NodeId(index), inputs });
         }
         drafts
     }
@@ -169,6 +197,43 @@ impl Drafts {
         })
     }
 
+    /// Adds the next head of a sub-topology to the readers of a pattern.
+    fn pattern(&mut self, place: usize, pattern: &TopicPattern, kind: SourceKind, reads: &Reads) {
+        let head = self.heads[place].len();
+        let declared = reads.topics.declared().concat();
+        let known = self.patterns.iter().position(|known| known.source.declared == declared);
+        let Some(known) = known.map(|known| &mut self.patterns[known]) else {
+            let source = self.new_source(declared, kind, reads);
+            let (pattern, sub_topology, heads) = (pattern.clone(), SubTopologyId(place), vec![head]);
+            return self.patterns.push(PatternSpec { pattern, sub_topology, heads, source });
+        };
+        known.heads.push(head);
+        if !known.source.join(reads) {
+            self.errors.push(BuildError::ExtentsDiffer { topic: declared });
+        }
+    }
+
+    fn new_source(&mut self, topic: String, kind: SourceKind, reads: &Reads) -> SourceSpec {
+        if !reads.extent.is_after_1970() {
+            self.errors.push(BuildError::BadTimestamp { topic: topic.clone() });
+        }
+        let (version, watermark, extent) = (reads.version.clone(), reads.watermark, reads.extent.clone());
+        SourceSpec { declared: topic.clone(), topic, kind, watermark, version, extent }
+    }
+
+    /// The index of a source in a sub-topology, which a further reader of its topic shares.
+    fn source(&mut self, place: usize, topic: String, kind: SourceKind, reads: &Reads) -> usize {
+        let Some(input) = self.sources[place].iter().position(|source| source.topic == topic) else {
+            let source = self.new_source(topic, kind, reads);
+            self.sources[place].push(source);
+            return self.sources[place].len() - 1;
+        };
+        if !self.sources[place][input].join(reads) {
+            self.errors.push(BuildError::ExtentsDiffer { topic });
+        }
+        input
+    }
+
     /// Adds a store for progress to sub-topologies without a store of the user's, because upstream tasks do not repeat
     /// their marks for a task that starts anew.
     fn add_progress(&self, graph: &mut Graph) {
@@ -184,6 +249,9 @@ impl Drafts {
 
     /// The number of its sources' partitions, if it is known.
     fn task_count(&self, place: usize) -> Option<Partitions> {
+        if self.patterns.iter().any(|pattern| pattern.sub_topology.0 == place) {
+            return None;
+        }
         let counts = self.sources[place].iter().map(|source| match source.kind {
             SourceKind::External => None,
             SourceKind::Repartition { partitions, .. } => Some(partitions.0),
@@ -210,7 +278,7 @@ impl Drafts {
                 shuffles: shuffles(graph, &self.places, place),
                 heads,
                 steps,
-                ends: ends.remove(&place).unwrap_or_default(),
+                ends: Arc::new(ends.remove(&place).unwrap_or_default()),
                 uses: Arc::clone(&uses),
                 names: Arc::clone(&names),
                 tees: Arc::clone(&tees),
@@ -230,12 +298,18 @@ fn fix_stores(graph: &mut Graph, drafts: &Drafts) {
             sinks[changelog.0].kind = SinkKind::Changelog { partitions: drafts.task_count(place) };
         }
         let known = drafts.sources[place].iter().filter_map(|source| match source.kind {
-            SourceKind::Repartition { partitions, .. } if store.sources.contains(&source.topic) => {
+            SourceKind::Repartition { partitions, .. } if store.sources.contains(&source.declared) => {
                 Some((source.topic.clone(), partitions.0))
             }
             SourceKind::Repartition { .. } | SourceKind::External => None,
         });
         errors.extend(store.check_counts(known.collect()).err().map(BuildError::NotCopartitioned));
+        let is_part = |source: &&SourceSpec| source.extent.partitions.is_some() && store.is_reached_by(source);
+        let by_pattern = drafts.patterns.iter().map(|pattern| &pattern.source);
+        let mut sources = drafts.sources[place].iter().chain(by_pattern);
+        if let Some(source) = sources.find(is_part).filter(|_| store.make.is_some()) {
+            errors.push(BuildError::SomePartitions { step: store.name.clone(), topic: source.topic.clone() });
+        }
     }
 }
 
@@ -263,9 +337,9 @@ fn texts(graph: &Graph, places: &[usize]) -> Vec<Vec<StepText>> {
     };
     for (index, node) in graph.nodes.iter().enumerate().filter(|(_, node)| is_shown(node)) {
         let (kind, detail) = match &node.kind {
-            NodeKind::Source(Reads { topic, shuffle: None, .. }) => ("Source", format!("topic: {topic}")),
-            NodeKind::Source(Reads { topic, shuffle: Some((writer, _)), .. }) => {
-                ("Source", format!("topic: {topic}, from sub-topology {}", places[writer.0]))
+            NodeKind::Source(Reads { topics, shuffle: None, .. }) => ("Source", topics.describe()),
+            NodeKind::Source(Reads { topics, shuffle: Some((writer, _)), .. }) => {
+                ("Source", format!("{}, from sub-topology {}", topics.describe(), places[writer.0]))
             }
             NodeKind::Processor => ("Processor", node.detail.clone()),
             NodeKind::Sink(_) => ("Sink", node.detail.clone()),

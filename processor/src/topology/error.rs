@@ -126,6 +126,27 @@ pub enum BuildError {
         /// The topic.
         topic: String,
     },
+    /// An input that reads only some partitions reaches a step with state, where the records of a key could be in
+    /// another partition. Read all partitions, or send the stream through a `key_by` before the step.
+    SomePartitions {
+        /// The step.
+        step: String,
+        /// The topic.
+        topic: String,
+    },
+    /// Several streams of one topic start or end at different places, or read different partitions. A record is read
+    /// once for all of them.
+    ExtentsDiffer {
+        /// The topic.
+        topic: String,
+    },
+    /// A place in time that brokers do not know: a timestamp before 1970.
+    BadTimestamp {
+        /// The topic.
+        topic: String,
+    },
+    /// A list of topics is empty.
+    NoTopic,
     /// A stream belongs to another job.
     ForeignStream,
     /// The job has no stream.
@@ -214,6 +235,10 @@ impl fmt::Display for BuildError {
                     "topic `{topic}` is the changelog of a compacted_table, and of another table; use one table twice"
                 )
             }
+            Self::SomePartitions { step, topic } => write!(f, "step `{step}` has state: read all of topic `{topic}`"),
+            Self::ExtentsDiffer { topic } => write!(f, "several streams read topic `{topic}` in different ways"),
+            Self::BadTimestamp { topic } => write!(f, "topic `{topic}` starts or ends at a time before 1970"),
+            Self::NoTopic => f.write_str("a stream has an empty list of topics"),
             Self::ForeignStream => f.write_str("a stream of another job was merged into this one"),
             Self::Empty => f.write_str("the job has no stream"),
         }

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::check_name;
-use super::{BuildError, ChangelogTopic, GlobalSpec, SinkKind, SinkSpec, StoreMaker, StoreSpec, SubTopologyId};
+use super::offsets::Extent;
+use super::{BuildError, ChangelogTopic, GlobalSpec, SinkKind, SinkSpec, StoreMaker, StoreSpec, SubTopologyId, Topics};
 use crate::error::ErrorPolicies;
 use crate::operator::{NodeId, StageBuilder, TeeMaker};
 use crate::output::{SinkId, StoreId};
@@ -62,7 +63,8 @@ pub(super) struct Node {
     pub(super) emits_later: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a job has few steps, and they are kept only until it is built")]
 pub(super) enum NodeKind {
     Source(Reads),
     Processor,
@@ -77,15 +79,16 @@ pub(super) struct Shuffle {
     pub(super) source: NodeId,
 }
 
-/// The topic that a source reads.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The topics that a source reads.
+#[derive(Clone, Debug)]
 pub(super) struct Reads {
-    pub(super) topic: String,
+    pub(super) topics: Topics,
     /// The step that writes the topic, and its number of partitions, if it is one of the job's own.
     pub(super) shuffle: Option<(NodeId, Partitions)>,
     /// The version in which its records are written, for a topic of the job's own.
     pub(super) version: String,
     pub(super) watermark: Watermark,
+    pub(super) extent: Extent,
 }
 
 impl Graph {
@@ -203,7 +206,8 @@ impl Graph {
         let sink = self.sink(spec);
         let writer = self.end(name, sink, from);
         let (shuffle, watermark) = (Some((writer, partitions)), Watermark::default());
-        let source = self.source(Reads { topic: topic.clone(), shuffle, version, watermark });
+        let (topics, extent) = (Topics::from(&topic), Extent::default());
+        let source = self.source(Reads { topics, shuffle, version, watermark, extent });
         Shuffle { topic, sink, writer, source }
     }
 
@@ -323,14 +327,14 @@ impl Graph {
         self.steps_before(node).into_iter().any(|node| self.nodes[node.0].emits_later)
     }
 
-    /// The topics whose records reach a step without a shuffle in between, in the order of their declaration.
+    /// The topics, or their patterns, whose records reach a step without a shuffle in between, in the order of their
+    /// declaration.
     pub(super) fn sources_before(&self, node: NodeId) -> Vec<String> {
         let mut topics = Vec::new();
         for node in self.steps_before(node) {
-            if let NodeKind::Source(Reads { topic, .. }) = &self.nodes[node.0].kind
-                && !topics.contains(topic)
-            {
-                topics.push(topic.clone());
+            if let NodeKind::Source(reads) = &self.nodes[node.0].kind {
+                let declared = reads.topics.declared().into_iter();
+                topics.extend(declared.filter(|topic| !topics.contains(topic)).collect::<Vec<_>>());
             }
         }
         topics
@@ -366,8 +370,9 @@ impl Graph {
         let mut readers = BTreeMap::new();
         for (index, node) in self.nodes.iter().enumerate() {
             links.extend(node.parents.iter().map(|parent| (parent.0, index)));
-            if let NodeKind::Source(Reads { topic, .. }) = &node.kind {
-                links.push((*readers.entry(topic).or_insert(index), index));
+            if let NodeKind::Source(reads) = &node.kind {
+                let declared = reads.topics.declared().into_iter();
+                links.extend(declared.map(|topic| (*readers.entry(topic).or_insert(index), index)));
             }
         }
         let mut first: Vec<usize> = (0..self.nodes.len()).collect();

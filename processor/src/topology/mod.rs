@@ -13,13 +13,17 @@ mod error;
 mod foreign;
 mod global;
 mod graph;
+mod inputs;
 mod intervals;
 mod joined;
+mod offsets;
 mod outputs;
+mod patterns;
 mod process;
 mod stateless;
 mod stream;
 mod table;
+mod topics;
 mod versioned;
 mod windowed;
 
@@ -45,9 +49,12 @@ pub use cogroup::Cogrouped;
 pub use detected::PatternStream;
 pub use error::{BuildError, BuildErrors, NotCopartitioned};
 pub use global::GlobalTable;
+pub use offsets::{Extent, ResetPolicy, StartingOffsets, StoppingOffsets};
+pub use patterns::ReadTwice;
 pub use process::{Connected, Declare};
 pub use stream::{Predicate, Stream};
 pub use table::{Table, TopicTable};
+pub use topics::Topics;
 pub use versioned::VersionedTable;
 pub use windowed::{Gathered, KeptOf, WindowedBy, WindowedStream};
 
@@ -56,10 +63,11 @@ pub struct Topology {
     application_id: String,
     sub_topologies: Vec<SubTopology>,
     sinks: Vec<SinkSpec>,
-    stores: Vec<StoreSpec>,
+    stores: Arc<Vec<StoreSpec>>,
+    patterns: Vec<patterns::PatternSpec>,
     policies: ErrorPolicies,
     dead_letters: Option<SinkId>,
-    globals: Vec<GlobalSpec>,
+    globals: Arc<Vec<GlobalSpec>>,
 }
 
 impl Topology {
@@ -156,9 +164,9 @@ impl Topology {
     }
 
     /// The ends of a bounded run for a reader of `source`: for each upstream task, the end that its marks will state.
-    /// `None` for a source of the user's, which has no upstream tasks.
+    /// `None` for a source of the user's, which has no upstream tasks, and if one of the topics above has no end.
     ///
-    /// `ends` has the end offset of each partition of each source topic of the user's. A task that reads
+    /// `ends` has the end offset of each partition of the source topics of the user's that have ends. A task that reads
     /// several partitions states the sum of their ends, and a task downstream of a shuffle the sum of the ends
     /// that it expects itself.
     #[must_use]
@@ -167,7 +175,7 @@ impl Topology {
         let mut sums = Vec::new();
         for source in &self.sub_topologies[upstream.0].sources {
             let of_source = match source.kind {
-                SourceKind::External => ends.get(&source.topic).cloned().unwrap_or_default(),
+                SourceKind::External => ends.get(&source.topic)?.clone(),
                 SourceKind::Repartition { partitions, .. } => {
                     let sum =
                         self.expected_ends(source, ends)?.iter().fold(0_i64, |sum, end| sum.saturating_add(end.0));
@@ -195,8 +203,24 @@ impl Topology {
     pub fn check_partitions(&self, counts: &BTreeMap<String, i32>) -> Result<(), NotCopartitioned> {
         self.stores.iter().try_for_each(|store| {
             let sources = self.sub_topologies[store.sub_topology.0].sources.iter();
-            let reaching = sources.filter(|source| store.sources.contains(&source.topic));
+            let reaching = sources.filter(|source| store.is_reached_by(source));
             store.check_counts(reaching.map(|source| (source.topic.clone(), source.partition_count(counts))).collect())
+        })
+    }
+
+    /// As [`Topology::check_partitions`], for one sub-topology, with the topics that `counts` has.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check_partitions_of(
+        &self,
+        id: SubTopologyId,
+        counts: &BTreeMap<String, i32>,
+    ) -> Result<(), NotCopartitioned> {
+        self.stores.iter().filter(|store| store.sub_topology == id).try_for_each(|store| {
+            let sources = self.sub_topologies[id.0].sources.iter().filter(|source| store.is_reached_by(source));
+            let counted = sources.map(|source| (source.topic.clone(), source.partition_count(counts)));
+            store.check_counts(counted.filter(|(_, count)| *count > 0).collect())
         })
     }
 
@@ -245,6 +269,7 @@ impl Topology {
 pub struct SubTopologyId(pub usize);
 
 /// Everything between two shuffles.
+#[derive(Clone)]
 pub struct SubTopology {
     id: SubTopologyId,
     sources: Vec<SourceSpec>,
@@ -252,7 +277,7 @@ pub struct SubTopology {
     shuffles: Vec<SinkId>,
     heads: Vec<HeadSpec>,
     steps: Vec<StepText>,
-    ends: Vec<graph::EndBuilder>,
+    ends: Arc<Vec<graph::EndBuilder>>,
     /// The number of steps that follow each step, in the whole job.
     uses: Arc<Vec<usize>>,
     /// The name of each step, in the whole job.
@@ -261,12 +286,12 @@ pub struct SubTopology {
 }
 
 /// A stream that reads a source of its sub-topology.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct HeadSpec {
     /// The step.
     node: NodeId,
-    /// Index into [`SubTopology::sources`].
-    pub(crate) input: usize,
+    /// Indexes into [`SubTopology::sources`].
+    pub(crate) inputs: Vec<usize>,
 }
 
 /// A step, for `describe()`.
@@ -336,9 +361,25 @@ pub struct SourceSpec {
     /// For a topic of the job's own, the version in which its records are written. Readers remember it,
     /// and refuse another one.
     pub version: String,
+    /// The name under which steps know the input: the topic, or the pattern that it matches.
+    pub(crate) declared: String,
+    /// The part of the topic that is read.
+    pub extent: Extent,
 }
 
 impl SourceSpec {
+    /// Whether the topic was found by a pattern.
+    pub(crate) fn is_found(&self) -> bool {
+        self.declared != self.topic
+    }
+
+    /// A topic of the user's, read as a whole.
+    #[cfg(test)]
+    pub(crate) fn external(topic: &str, watermark: Watermark) -> Self {
+        let (kind, version, extent) = (SourceKind::External, String::new(), Extent::default());
+        Self { topic: topic.to_owned(), kind, watermark, version, declared: topic.to_owned(), extent }
+    }
+
     /// Its number of partitions; that of a topic of the user's is in `counts`, or 0.
     fn partition_count(&self, counts: &BTreeMap<String, i32>) -> i32 {
         match self.kind {
@@ -451,6 +492,11 @@ impl StoreSpec {
             ChangelogTopic::Own(_) => None,
             ChangelogTopic::Source(topic) => Some(topic),
         }
+    }
+
+    /// Whether records of a source reach it without a shuffle in between.
+    fn is_reached_by(&self, source: &SourceSpec) -> bool {
+        self.sources.contains(&source.declared)
     }
 
     /// Checks the partition counts of topics that reach the store.

@@ -122,9 +122,9 @@ impl Graph {
     /// A topic that reaches a step as two streams which read it each for itself.
     fn read_twice_before(&self, node: NodeId) -> Option<String> {
         let mut topics = BTreeSet::new();
-        let read = self.steps_before(node).into_iter().filter_map(|node| match &self.nodes[node.0].kind {
-            NodeKind::Source(Reads { topic, .. }) => Some(topic.clone()),
-            NodeKind::Processor | NodeKind::Sink(_) => None,
+        let read = self.steps_before(node).into_iter().flat_map(|node| match &self.nodes[node.0].kind {
+            NodeKind::Source(Reads { topics, .. }) => topics.declared(),
+            NodeKind::Processor | NodeKind::Sink(_) => Vec::new(),
         });
         read.into_iter().find(|topic| !topics.insert(topic.clone()))
     }

@@ -76,7 +76,7 @@ impl<KS: Serde, VS: Serde, T> Stream<KS, Source<KS, VS, T>> {
     }
 
     /// The source, to be changed: a second source of the same topic, if a clone of this stream has to stay as it is.
-    fn alone(mut self) -> Self {
+    pub(super) fn alone(mut self) -> Self {
         let mut graph = self.graph.borrow_mut();
         if graph.tees.contains_key(&self.node) {
             self.node = graph.source_again(self.node);

@@ -5,6 +5,7 @@
 //! topic that it reads. Each has a watermark, and is active or idle.
 //!
 //! - The minimum of all is *certain*: no look at anything else can make it wrong.
+//! - An input that has ended, because its part of the job is bounded, contributes nothing any more.
 //! - An idle contributor must not hold the others back for ever. Without the idle ones, the minimum of the active ones
 //!   counts; if all are idle, the maximum of all, because the order in which they became idle must not matter.
 //! - But "idle" may be outdated: the logs of its sources may have records that no task has read yet, and the first
@@ -56,6 +57,8 @@ pub enum Contributor {
 #[derive(Clone, Debug)]
 pub struct TaskTime {
     inputs: Vec<Input>,
+    /// For each input, whether it has ended.
+    ended: Vec<bool>,
     watermark: TimestampMs,
     /// Whether anything has changed since the last look-up in the logs.
     is_changed: bool,
@@ -83,8 +86,9 @@ impl TaskTime {
             InputKind::Source(policy) => Input::Source { generator: Generator::new(policy), position: Offset(0) },
             InputKind::Repartition => Input::Repartition(Progress::default()),
         };
-        let inputs = inputs.into_iter().map(input).collect();
-        Self { inputs, watermark: NO_WATERMARK, is_changed: true, look_again: None }
+        let inputs: Vec<_> = inputs.into_iter().map(input).collect();
+        let ended = vec![false; inputs.len()];
+        Self { inputs, ended, watermark: NO_WATERMARK, is_changed: true, look_again: None }
     }
 
     /// The watermark. It never goes back.
@@ -132,6 +136,12 @@ impl TaskTime {
             self.is_changed |= *position != next;
             *position = next;
         }
+    }
+
+    /// Sets whether an input has ended: no record of it will come.
+    pub fn set_ended(&mut self, input: usize, has_ended: bool) {
+        self.is_changed |= self.ended[input] != has_ended;
+        self.ended[input] = has_ended;
     }
 
     /// Takes the marks of one record from an input that is a repartition topic. `false` if they are invalid,
@@ -233,7 +243,7 @@ impl TaskTime {
             Input::Source { generator, .. } => generator.is_idle(),
             Input::Repartition(progress) => progress.idle_at().is_some(),
         };
-        let is_idle = self.inputs.iter().all(is_idle) && self.reachable() <= self.watermark;
+        let is_idle = self.waited_for().all(|(_, input)| is_idle(input)) && self.reachable() <= self.watermark;
         is_idle.then(|| self.position())
     }
 
@@ -276,7 +286,7 @@ impl TaskTime {
             Input::Source { generator, .. } => generator.watermark(),
             Input::Repartition(progress) => progress.least(),
         };
-        self.inputs.iter().map(least).min().unwrap_or(NO_WATERMARK)
+        self.waited_for().map(|(_, input)| least(input)).min().unwrap_or(NO_WATERMARK)
     }
 
     /// The watermark that results if every idle contributor is passed by.
@@ -288,7 +298,7 @@ impl TaskTime {
             Input::Source { generator, .. } => Some(generator.watermark()).filter(|_| !generator.is_idle()),
             Input::Repartition(progress) => progress.least_active(),
         };
-        self.inputs.iter().filter_map(least_active).min().unwrap_or_else(|| self.greatest())
+        self.waited_for().filter_map(|(_, input)| least_active(input)).min().unwrap_or_else(|| self.greatest())
     }
 
     /// Returns the greatest time of all contributors.
@@ -300,8 +310,14 @@ impl TaskTime {
         self.inputs.iter().map(greatest).max().unwrap_or(NO_WATERMARK)
     }
 
+    /// The inputs that have not ended, or all if all have.
+    fn waited_for(&self) -> impl Iterator<Item = (usize, &Input)> {
+        let all_have_ended = self.ended.iter().all(|has_ended| *has_ended);
+        self.inputs.iter().enumerate().filter(move |(index, _)| all_have_ended || !self.ended[*index])
+    }
+
     fn has_heard_all(&self) -> bool {
-        self.inputs.iter().all(|input| match input {
+        self.waited_for().all(|(_, input)| match input {
             Input::Source { .. } => true,
             Input::Repartition(progress) => progress.has_heard_all(),
         })
@@ -326,7 +342,7 @@ impl TaskTime {
 
     /// All contributors with their states; `None` for an upstream task without a mark so far.
     fn contributors(&self) -> impl Iterator<Item = (Contributor, Option<Said>)> {
-        self.inputs.iter().enumerate().flat_map(|(index, input)| {
+        self.waited_for().flat_map(|(index, input)| {
             let (source, progress) = match input {
                 Input::Source { generator, position } => {
                     let idle = generator.is_idle().then_some(IdleAt { own: position.0, above: 0 });

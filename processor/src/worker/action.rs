@@ -62,6 +62,13 @@ pub enum Action {
     },
     /// Give all partitions back to the group and join again.
     Rejoin,
+    /// Read other topics from the next assignment on. If the worker leads the group, a rebalance begins.
+    Subscribe {
+        /// All topics that the job reads.
+        topics: Vec<String>,
+        /// Sets of topics whose partitions with equal numbers go to one worker.
+        together: Vec<Vec<String>>,
+    },
     /// Delete the records below these offsets. Nobody waits for the result.
     Purge(Vec<(TopicPartition, Offset)>),
     /// The worker has ended, and no more actions come. Unless it is [`End::Stopped`], do not end any transaction.
@@ -80,6 +87,8 @@ pub enum Operation {
         /// The topics.
         topics: Vec<String>,
     },
+    /// List the topics of the cluster, without Kafka's own. Answer: [`Completion::Topics`].
+    ListTopics,
     /// Fence workers that are gone, so that their open transactions abort now. Answer: [`Completion::Done`],
     /// even if it did not succeed: the transactions then end at their timeouts.
     Fence {
@@ -145,10 +154,12 @@ pub enum Completion {
     Done,
     /// Number of partitions of each topic; topics that do not exist are left out.
     Counts(BTreeMap<String, i32>),
+    /// Names of topics.
+    Topics(Vec<String>),
     /// Committed offsets; `None` where the group has none.
     Offsets(Vec<(TopicPartition, Option<CommittedOffset>)>),
-    /// Offsets in the order of the request.
-    Listed(Vec<Offset>),
+    /// Offsets in the order of the request; `None` where no record has the timestamp or a later one.
+    Listed(Vec<Option<Offset>>),
     /// The ends of sources; those that could not be looked up are left out.
     SourceEnds(BTreeMap<SourcePartitions, Offset>),
     /// The outcome of a step of the transaction.

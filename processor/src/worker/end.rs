@@ -6,6 +6,7 @@ use kafka_wire::cluster::TopicPartition;
 use kafka_wire::types::Offset;
 
 use crate::error::ProcessError;
+use crate::topology::{NotCopartitioned, ReadTwice};
 
 /// The way in which a worker has ended.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,6 +52,24 @@ pub enum Fatal {
         /// The metadata that the other program committed with it.
         metadata: String,
     },
+    /// The group has no offset for an input, and nothing says where else to start.
+    NoStart {
+        /// The group.
+        group: String,
+        /// The partition.
+        partition: TopicPartition,
+    },
+    /// The offset at which an input is to start lies outside of the log.
+    StartOutsideLog {
+        /// The partition.
+        partition: TopicPartition,
+        /// The offset.
+        offset: Offset,
+        /// First offset in the log.
+        first: Offset,
+        /// The end of the log.
+        end: Offset,
+    },
     /// State exists, but the group has no committed offset for it.
     OffsetMissing {
         /// The group.
@@ -76,6 +95,10 @@ pub enum Fatal {
         /// The topic.
         topic: String,
     },
+    /// Topics with different numbers of partitions reach one step with state, one of them found by a pattern.
+    NotCopartitioned(NotCopartitioned),
+    /// A topic that matches a pattern is read by another input, too.
+    ReadTwice(ReadTwice),
     /// Inputs that belong together were assigned to different workers.
     SplitTask {
         /// An input that this worker has.
@@ -117,6 +140,19 @@ impl fmt::Display for Fatal {
                  set foreign.offsets=accept once to go on from its offset, or take another application id to start anew",
                 partition.topic, partition.partition
             ),
+            Self::NoStart { group, partition } => write!(
+                f,
+                "group {group} has no offset for topic {}, partition {}, and the job is not to choose one: commit an offset in \
+                 the group (kafka-consumer-groups.sh --reset-offsets) and set foreign.offsets=accept once, or set \
+                 auto.offset.reset to earliest, latest or by_duration",
+                partition.topic, partition.partition
+            ),
+            Self::StartOutsideLog { partition, offset, first, end } => write!(
+                f,
+                "topic {}, partition {} is to be read from offset {offset}, but its log has the offsets from {first} to {end}: \
+                 give an offset between these, or a policy for those that are outside",
+                partition.topic, partition.partition
+            ),
             Self::OffsetMissing { group, partition, restored } => write!(
                 f,
                 "group {group} has no offset for {partition}, but its state is there ({restored} changelog records): the offsets \
@@ -135,6 +171,8 @@ impl fmt::Display for Fatal {
                 "topic {topic}, which the job reads, does not exist any more; create it again, or set missing.topic.policy=warn \
                  to go on with the other inputs"
             ),
+            Self::NotCopartitioned(error) => error.fmt(f),
+            Self::ReadTwice(error) => error.fmt(f),
             Self::SplitTask { assigned, missing } => write!(
                 f,
                 "{assigned} and {missing} are inputs of one task, but the group gave them to different workers: all processes of \

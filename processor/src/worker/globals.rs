@@ -105,10 +105,11 @@ impl GlobalTables {
     }
 
     /// Takes the bounds of the partitions, and begins to read them.
-    fn open(&mut self, bounds: &[Offset]) -> Vec<Action> {
+    fn open(&mut self, bounds: &[Option<Offset>]) -> Vec<Action> {
         let (mut actions, mut ends) = (Vec::new(), BTreeMap::new());
         for (changelog, bounds) in std::mem::take(&mut self.asked).into_iter().zip(bounds.chunks(2)) {
-            let (first, end) = (bounds[0], bounds.get(1).copied().unwrap_or_default());
+            let bound = |index: usize| bounds.get(index).copied().flatten().unwrap_or_default();
+            let (first, end) = (bound(0), bound(1));
             self.behind += usize::from(first < end);
             ends.insert(changelog.clone(), if first < end { end } else { Offset(0) });
             actions.push(Action::OpenChangelog { changelog, offset: first });

@@ -61,9 +61,12 @@ struct Input {
     position: Offset,
     /// The committed offset, to which a rollback goes back.
     committed: Offset,
+    /// Whether the position has to be committed although no record was read: it is the place at which the input starts,
+    /// and another look-up may find another one.
+    is_passing: bool,
     /// Whether the topic is one of the job's own, which is purged up to the committed offset.
     is_internal: bool,
-    /// The end of a bounded run, for a source partition.
+    /// The end of a source partition, if it has one.
     end: Option<Offset>,
     has_ended: bool,
     /// Offsets from the position to the end of the log, or of the bounded run, as of the last fetch.
@@ -101,7 +104,8 @@ impl Held {
         let input = |(partition, place, is_internal): (TopicPartition, Place, bool)| {
             watermarks.push(place.watermark);
             let (position, committed) = (place.offset, place.offset);
-            Input { partition, position, committed, is_internal, end: None, has_ended: false, lag: None }
+            let is_passing = place.is_passing;
+            Input { partition, position, committed, is_passing, is_internal, end: None, has_ended: false, lag: None }
         };
         let is_to_read = |found: &FoundChangelog| found.start < found.end;
         let restore = |found: FoundChangelog| {
@@ -133,7 +137,7 @@ impl Held {
         &self,
         is_gone: &impl Fn(&TopicPartition) -> bool,
     ) -> impl Iterator<Item = (&TopicPartition, (Offset, Option<TimestampMs>))> {
-        let is_wanted = |input: &Input| input.position > input.committed || !is_gone(&input.partition);
+        let is_wanted = |input: &Input| input.has_moved() || !is_gone(&input.partition);
         let inputs = self.inputs.iter().enumerate().filter(move |(_, input)| is_wanted(input));
         inputs.map(|(index, input)| (&input.partition, (input.position, self.task.source_watermark(index))))
     }
@@ -244,12 +248,14 @@ impl Held {
         (!self.had_offset && self.restored_records > 0).then(|| &self.inputs[0].partition)
     }
 
-    /// Sets the end of a bounded run for each input. Records that wait are discarded: their inputs are sought.
+    /// Sets the end of each input, or none. Records that wait are discarded: their inputs are sought.
     pub(super) fn set_ends(&mut self, end_of: impl Fn(&TopicPartition) -> Option<Offset>) {
         self.queues.iter_mut().for_each(Queue::clear);
-        for input in &mut self.inputs {
+        for (index, input) in self.inputs.iter_mut().enumerate() {
             input.end = end_of(&input.partition);
             input.has_ended = false;
+            self.task.reopen(index);
+            self.task.set_position(index, input.reached());
         }
     }
 
@@ -264,13 +270,14 @@ impl Held {
     ) -> Result<(), ProcessError> {
         let input = &mut self.inputs[index];
         debug_assert!(position >= input.position, "each offset is delivered once");
+        let (records, next) = input.up_to_end(records, next);
         self.task.process(index, records, position, now, output)?;
         input.position = next.max(input.position);
         self.task.set_position(index, input.position);
         Ok(())
     }
 
-    /// The end of a bounded run lies between two batches, because it was the end of the log once.
+    /// Whether a batch that begins at `position` lies behind the end of the input.
     pub(super) fn is_past_end(&self, index: usize, position: Offset) -> bool {
         self.inputs[index].is_past_end(position)
     }
@@ -324,7 +331,7 @@ impl Held {
 
     /// Whether the open transaction has changed the task.
     pub(super) fn has_changed(&self) -> bool {
-        self.task.is_touched() || self.inputs.iter().any(|input| input.position > input.committed)
+        self.task.is_touched() || self.inputs.iter().any(Input::has_moved)
     }
 
     /// Whether event time waits for a look-up of the sources' ends.
@@ -338,17 +345,24 @@ impl Held {
         self.task.committed();
         for input in &mut self.inputs {
             input.committed = input.position;
+            input.is_passing = false;
         }
+    }
+
+    /// Whether the place at which an input starts has to be committed soon.
+    pub(super) fn has_passing_start(&self) -> bool {
+        self.inputs.iter().any(|input| input.is_passing)
     }
 
     /// Goes back to the committed state. Records that wait are discarded: their inputs are sought.
     pub(super) fn roll_back(&mut self) {
         self.queues.iter_mut().for_each(Queue::clear);
         self.task.rolled_back();
-        for input in &mut self.inputs {
+        for (index, input) in self.inputs.iter_mut().enumerate() {
             input.lag = input.lag.map(|lag| lag + input.position.0 - input.committed.0);
             input.position = input.committed;
             input.has_ended = false;
+            self.task.set_position(index, input.reached());
         }
     }
 
@@ -386,7 +400,8 @@ impl Held {
             return;
         }
         let is_first = queue.is_empty();
-        let mut records = OwnedRecords::new(records);
+        let (records, next) = self.inputs[index].up_to_end(records.clone(), next);
+        let mut records = OwnedRecords::new(&records);
         records.take_while(|record| record.offset < position.0);
         queue.push(QueuedBatch { records, next });
         if is_first {
@@ -476,6 +491,25 @@ const fn is_mark(input: &Input, record: &Record<'_>) -> bool {
 }
 
 impl Input {
+    /// Whether the position is another one than the group has.
+    fn has_moved(&self) -> bool {
+        self.is_passing || self.position > self.committed
+    }
+
+    /// The position, or the end of the input if that comes first: what lies behind it does not count.
+    fn reached(&self) -> Offset {
+        self.end.map_or(self.position, |end| end.min(self.position))
+    }
+
+    /// The part of a batch before the end of the input, and the offset after it. The end of a log lies between two
+    /// batches, but one that was chosen may lie within.
+    fn up_to_end<'r>(&self, records: Records<'r>, next: Offset) -> (Records<'r>, Offset) {
+        match self.end {
+            Some(end) if end < next => (records.before(end.0), end),
+            Some(_) | None => (records, next),
+        }
+    }
+
     fn is_past_end(&self, position: Offset) -> bool {
         self.end.is_some_and(|end| position >= end)
     }

@@ -1,6 +1,7 @@
 //! The regular inspection of the topics that a worker's tasks read.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use kafka_wire::time::Moment;
 
@@ -23,6 +24,9 @@ pub(super) struct Inspection {
     /// Topics of the inspection in progress.
     pub(super) asked: BTreeSet<String>,
     pub(super) next: Moment,
+    /// Whether the inspection in progress is an additional one, which does not count for topics that are missing.
+    pub(super) is_hurried: bool,
+    wants_hurry: bool,
     /// Topics that the last inspection did not find: one miss may be a broker with outdated metadata.
     pub(super) missing: BTreeSet<String>,
     /// Topics that the last two inspections did not find.
@@ -31,7 +35,33 @@ pub(super) struct Inspection {
 
 impl Inspection {
     pub(super) const fn new(now: Moment) -> Self {
-        Self { operation: None, asked: BTreeSet::new(), next: now, missing: BTreeSet::new(), lost: BTreeSet::new() }
+        Self {
+            operation: None,
+            asked: BTreeSet::new(),
+            next: now,
+            is_hurried: false,
+            wants_hurry: false,
+            missing: BTreeSet::new(),
+            lost: BTreeSet::new(),
+        }
+    }
+
+    /// Requests an additional inspection, for the numbers of partitions.
+    pub(super) const fn hurry(&mut self) {
+        self.wants_hurry = true;
+    }
+
+    /// Whether an inspection is due; if it is a regular one, the next one is due after `interval`.
+    pub(super) fn begin_if_due(&mut self, now: Moment, interval: Duration) -> bool {
+        if self.operation.is_some() || (now < self.next && !self.wants_hurry) {
+            return false;
+        }
+        self.wants_hurry = false;
+        self.is_hurried = now < self.next;
+        if !self.is_hurried {
+            self.next = now + interval;
+        }
+        true
     }
 
     pub(super) fn waits_for(&self, id: OperationId) -> bool {

@@ -14,17 +14,17 @@ use std::collections::BTreeMap;
 
 use kafka_wire::admin::OffsetSpec;
 use kafka_wire::cluster::{CommittedOffset, TopicPartition};
-use kafka_wire::types::Offset;
+use kafka_wire::types::{Offset, TimestampMs};
 
 use super::action::{Completion, Operation, OperationId};
 use super::end::{End, Fatal};
 use super::membership::Membership;
 use super::place::{FoundChangelog, Place};
+use super::starts::{Start, Starts};
 use super::tasks::Claim;
 use crate::commit::OffsetMetadata;
 use crate::output::StoreId;
-use crate::task::TaskId;
-use crate::topology::{SourceSpec, SubTopology, Topology};
+use crate::topology::{SourceSpec, StartingOffsets, SubTopology, Topology};
 
 /// The reaction to offsets without our metadata.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,9 +36,19 @@ pub enum ForeignOffsets {
     Accept,
 }
 
+/// The settings of take-overs.
+#[derive(Clone, Debug)]
+pub(super) struct Rules {
+    pub(super) foreign_offsets: ForeignOffsets,
+    pub(super) starts: Starts,
+    /// The time of day, from which ages count.
+    pub(super) wall: TimestampMs,
+}
+
 /// Tasks that are taken over together, and the progress of that.
 pub(super) struct Takeover {
     claims: Vec<Claim>,
+    rules: Rules,
     /// Workers to fence.
     gone: Vec<String>,
     step: Step,
@@ -48,7 +58,7 @@ pub(super) struct Takeover {
     committed: BTreeMap<TopicPartition, Option<CommittedOffset>>,
     /// The request for offsets in progress: a task that is dropped meanwhile still has its place in the answer.
     asked: Vec<(TopicPartition, OffsetSpec)>,
-    listed: BTreeMap<TopicPartition, Vec<Offset>>,
+    listed: BTreeMap<TopicPartition, Vec<Option<Offset>>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,18 +83,19 @@ pub(super) struct Found {
 }
 
 impl Takeover {
-    pub(super) fn new(claims: Vec<Claim>, gone: Vec<String>) -> Self {
+    pub(super) fn new(claims: Vec<Claim>, gone: Vec<String>, rules: Rules) -> Self {
         let step = if claims.is_empty() { Step::Fence } else { Step::Count };
         let (counts, committed, listed) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { claims, gone, step, operation: None, counts, committed, asked: Vec::new(), listed }
+        Self { claims, rules, gone, step, operation: None, counts, committed, asked: Vec::new(), listed }
     }
 
     pub(super) fn claims(&self) -> &[Claim] {
         &self.claims
     }
 
-    pub(super) fn retain(&mut self, keeps: impl Fn(&TaskId) -> bool) {
-        self.claims.retain(|claim| keeps(&claim.id));
+    /// Gives up the tasks that are not among these claims.
+    pub(super) fn retain(&mut self, kept: &[Claim]) {
+        self.claims.retain(|claim| kept.contains(claim));
     }
 
     pub(super) fn waits_for(&self, id: OperationId) -> bool {
@@ -136,7 +147,6 @@ impl Takeover {
         completion: Completion,
         topology: &Topology,
         membership: &Membership,
-        foreign_offsets: ForeignOffsets,
     ) -> Result<(), End> {
         self.operation = None;
         match (self.step, completion) {
@@ -147,8 +157,8 @@ impl Takeover {
             }
             (Step::Committers, Completion::Offsets(offsets)) => self.find_the_gone(&offsets, membership),
             (Step::Offsets, Completion::Offsets(offsets)) => {
-                if foreign_offsets == ForeignOffsets::Refuse {
-                    check_offsets(&offsets, topology.application_id())?;
+                if self.rules.foreign_offsets == ForeignOffsets::Refuse {
+                    check_offsets(&offsets, topology)?;
                 }
                 self.committed = offsets.into_iter().collect();
             }
@@ -165,34 +175,47 @@ impl Takeover {
     }
 
     /// The results for each task.
-    pub(super) fn finish(self, topology: &Topology) -> Vec<Found> {
+    ///
+    /// # Errors
+    /// A person has to say where an input starts.
+    pub(super) fn finish(self, topology: &Topology) -> Result<Vec<Found>, Fatal> {
         debug_assert!(self.is_done(), "all is known");
-        let Self { claims, counts, committed, listed, .. } = self;
-        let first = |partition: &TopicPartition| listed.get(partition).and_then(|offsets| offsets.first()).copied();
+        let Self { claims, rules, counts, committed, listed, .. } = self;
+        let listed = |partition: &TopicPartition| listed.get(partition).map_or(&[][..], Vec::as_slice);
         let found = |claim: Claim| {
-            let count = |source: &SourceSpec| counts.get(&source.topic).copied().unwrap_or_default();
+            // Whoever leads the group may not have found a topic yet: then the task does not read it for now.
+            let is_given = |source: &SourceSpec| {
+                !source.is_found() || claim.inputs.iter().any(|input| *input.topic == *source.topic)
+            };
+            let count = |source: &SourceSpec| {
+                counts.get(&source.topic).copied().filter(|_| is_given(source)).unwrap_or_default()
+            };
             let position = |input: &TopicPartition| match committed.get(input) {
                 Some(Some(committed)) => {
                     let watermark = OffsetMetadata::parse(&committed.metadata).and_then(|metadata| metadata.watermark);
-                    (Place { offset: committed.offset, watermark }, true)
+                    Ok((Place { offset: committed.offset, watermark, is_passing: false }, true))
                 }
-                Some(None) | None => (Place { offset: first(input).unwrap_or_default(), watermark: None }, false),
+                Some(None) | None => {
+                    let (offset, is_passing) = start(topology, &rules, input).offset(input, listed(input))?;
+                    Ok((Place { offset, watermark: None, is_passing }, false))
+                }
             };
             let bounds = |(store, partition): (StoreId, TopicPartition)| {
                 let is_input = topology.stores()[store.0].source_changelog().is_some();
-                let start = first(&partition).unwrap_or_default();
+                let bound = |index: usize| listed(&partition).get(index).copied().flatten().unwrap_or_default();
+                let (start, last) = (bound(0), bound(1));
                 let end = match committed.get(&partition).filter(|_| is_input) {
                     Some(committed) => committed.as_ref().map_or(start, |committed| committed.offset),
-                    None => listed.get(&partition).and_then(|offsets| offsets.get(1)).copied().unwrap_or_default(),
+                    None => last,
                 };
                 FoundChangelog { store, partition, start, end, is_input }
             };
-            Found {
+            Ok(Found {
                 partition_counts: sub_topology(topology, &claim).sources().iter().map(count).collect(),
-                positions: claim.inputs.iter().map(position).collect(),
+                positions: claim.inputs.iter().map(position).collect::<Result<_, Fatal>>()?,
                 changelogs: changelogs(topology, &claim).map(bounds).collect(),
                 claim,
-            }
+            })
         };
         claims.into_iter().map(found).collect()
     }
@@ -222,7 +245,7 @@ impl Takeover {
         topics
     }
 
-    /// The queries for the first offset and the end of each changelog, and for the first offset of inputs that
+    /// The queries for the first offset and the end of each changelog, and for the places at which inputs start that
     /// the group has not read.
     fn wanted(&self, topology: &Topology) -> Vec<(TopicPartition, OffsetSpec)> {
         let mut wanted = Vec::new();
@@ -233,7 +256,8 @@ impl Takeover {
             }
             for input in &claim.inputs {
                 if !self.committed.get(input).is_some_and(Option::is_some) {
-                    wanted.push((input.clone(), OffsetSpec::Earliest));
+                    let queries = start(topology, &self.rules, input).queries(self.rules.wall);
+                    wanted.extend(queries.into_iter().map(|query| (input.clone(), query)));
                 }
             }
         }
@@ -257,7 +281,8 @@ impl Takeover {
             }
             for source in sub_topology(topology, claim).sources() {
                 let input = TopicPartition::new(source.topic.as_str(), claim.id.partition);
-                if count(&source.topic) > claim.id.partition.0 && !claim.inputs.contains(&input) {
+                let is_missing = count(&source.topic) > claim.id.partition.0 && !claim.inputs.contains(&input);
+                if is_missing && !source.is_found() {
                     return Err(Fatal::SplitTask { assigned: claim.inputs[0].clone(), missing: input }.into());
                 }
             }
@@ -267,6 +292,10 @@ impl Takeover {
                     let (topic, changelog) = (claim.inputs[0].topic.to_string(), changelog.topic.to_string());
                     return Err(Fatal::PartitionsGrew { topic, changelog, old, new }.into());
                 }
+            }
+            if sub_topology(topology, claim).sources().iter().any(SourceSpec::is_found) {
+                let checked = topology.check_partitions_of(claim.id.sub_topology, &self.counts);
+                checked.map_err(Fatal::NotCopartitioned)?;
             }
         }
         Ok(())
@@ -286,13 +315,24 @@ fn sub_topology<'t>(topology: &'t Topology, claim: &Claim) -> &'t SubTopology {
     &topology.sub_topologies()[claim.id.sub_topology.0]
 }
 
-/// Checks that every offset has our metadata; one without it was committed by another program.
-fn check_offsets(offsets: &[(TopicPartition, Option<CommittedOffset>)], group: &str) -> Result<(), Fatal> {
+/// The place at which an input starts if the group has no offset. A topic that is the changelog of a table is read from
+/// its first record, for its rows are there.
+fn start(topology: &Topology, rules: &Rules, input: &TopicPartition) -> Start {
+    let is_table = topology.stores().iter().any(|store| store.source_changelog() == Some(&*input.topic));
+    let source = topology.source(&input.topic).filter(|_| !is_table);
+    rules.starts.of(source, input, topology.application_id())
+}
+
+/// Checks that every offset has our metadata; one without it was committed by another program. An input that starts at
+/// the group's offset takes it.
+fn check_offsets(offsets: &[(TopicPartition, Option<CommittedOffset>)], topology: &Topology) -> Result<(), Fatal> {
     for (partition, committed) in offsets {
         let Some(committed) = committed else { continue };
-        if OffsetMetadata::parse(&committed.metadata).is_none() {
+        let start = topology.source(&partition.topic).and_then(|source| source.extent.start.as_ref());
+        let is_taken = matches!(start, Some(StartingOffsets::Committed(_)));
+        if !is_taken && OffsetMetadata::parse(&committed.metadata).is_none() {
             return Err(Fatal::ForeignOffset {
-                group: group.to_owned(),
+                group: topology.application_id().to_owned(),
                 partition: partition.clone(),
                 offset: committed.offset,
                 metadata: committed.metadata.to_string(),

@@ -305,6 +305,12 @@ impl TopicPattern {
         Ok(Self::new(text, move |name| regex.is_match(name)))
     }
 
+    /// The text that stands for it in messages: the regular expression, if it is one.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Returns whether a topic of that name is read.
     #[must_use]
     pub fn matches(&self, topic: &str) -> bool {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use kafka_wire::client::TopicPattern;
 use kafka_wire::types::TimestampMs;
 
 use super::*;
@@ -18,7 +19,7 @@ use crate::driver::TestClock;
 use crate::operator::{CallOptions, Emit, Process, Scope, TimelineState, Trigger, TriggerResult, TriggerScope};
 use crate::serde::{U64, Utf8};
 use crate::state::Clock;
-use crate::topology::Topology;
+use crate::topology::{StoppingOffsets, Topics, Topology};
 use crate::types::{Partitions, Rec};
 use crate::watermark::Watermark;
 use crate::window::{Count, JoinWindow, SessionWindow, Sliding, Tumbling};
@@ -61,6 +62,10 @@ enum Job {
     Pattern,
     /// Counts each word in each window, after a call to the outside.
     Calls,
+    /// Counts each word of topics and partitions that come during the run.
+    Found,
+    /// Counts each word of an input that ends at given offsets, in each window.
+    Ends,
     /// Counts each word, then sums the counts of each window downstream of another shuffle.
     TwoStage,
 }
@@ -74,6 +79,8 @@ const GAP: i64 = 2_000;
 /// Size of the windows that overlap, and the distance between their starts.
 const SIZE: i64 = 6_000;
 const EVERY: i64 = 1_500;
+/// Numbers of lines after which the partitions of an input end that has ends.
+const ENDS: [usize; 3] = [10, 0, 3];
 
 fn millis(millis: i64) -> Duration {
     Duration::from_millis(millis.try_into().expect("not negative"))
@@ -84,8 +91,16 @@ fn topology(kind: Job, watermark: Watermark, clock: &TestClock) -> Topology {
     if kind == Job::Failing {
         job.dead_letters("dead");
     }
-    let words = job
-        .stream("lines", Utf8)
+    let topics = match kind {
+        Job::Found => Topics::from(TopicPattern::regex("lines.*").expect("a regular expression")),
+        _ => Topics::from("lines"),
+    };
+    let mut lines = job.stream(topics, Utf8);
+    if kind == Job::Ends {
+        let ends = (0..).zip(ENDS).map(|(partition, end)| ("lines", partition, end as i64));
+        lines = lines.bounded(StoppingOffsets::offsets(ends));
+    }
+    let words = lines
         .watermark(watermark)
         .flat_map(Utf8, |line, words| {
             line.value.split_whitespace().for_each(|word| {
@@ -100,6 +115,14 @@ fn topology(kind: Job, watermark: Watermark, clock: &TestClock) -> Topology {
             .count("counts", emit)
             .map(|word| format!("{} {}", word.window.start, word.value))
             .to("out", Utf8, Utf8),
+        Job::Ends => words
+            .window(Tumbling::of(10 * SECOND))
+            .count("counts", Emit::OnClose)
+            .map(|word| format!("{} {}", word.window.start, word.value))
+            .to("out", Utf8, Utf8),
+        Job::Found => {
+            words.count("counts", Emit::OnUpdate).map(|word| format!("0 {}", word.value)).to("out", Utf8, Utf8)
+        }
         Job::Sliding(emit) => words
             .window(Sliding::of(millis(SIZE)).every(millis(EVERY)))
             .count("counts", emit)
@@ -275,7 +298,7 @@ fn model(job: Job, times: &[i64]) -> BTreeMap<i64, u64> {
     let mut last = None;
     for time in times {
         match job {
-            Job::WordCount(_) | Job::TwoStage | Job::Process | Job::Calls | Job::Finals => {
+            Job::WordCount(_) | Job::TwoStage | Job::Process | Job::Calls | Job::Finals | Job::Ends => {
                 *counts.entry(time.div_euclid(10_000) * 10_000).or_default() += 1
             }
             Job::Sliding(_) => {
@@ -292,6 +315,7 @@ fn model(job: Job, times: &[i64]) -> BTreeMap<i64, u64> {
                 _ => last = Some((*time, *time)),
             },
             Job::Cogroup => *counts.entry(0).or_default() += 2,
+            Job::Found => *counts.entry(0).or_default() += 1,
             Job::Latest(_) | Job::Table | Job::Thirds | Job::LastFew | Job::Steered | Job::SteeredSessions => {
                 *counts.entry(0).or_default() += 1
             }
@@ -326,6 +350,10 @@ struct Run {
     times: BTreeMap<String, Vec<i64>>,
     /// Number of lines for which the code of the job fails.
     poisoned: usize,
+    /// The topics, with the numbers of their partitions.
+    topics: Vec<(String, i32)>,
+    /// Number of lines in each partition of the first topic.
+    lines: [usize; 3],
 }
 
 impl Run {
@@ -340,12 +368,16 @@ impl Run {
         let topology = topology(job, watermark, &clock);
         let mut driver = TestDriver::with_partitions(topology, &[("lines", 3), ("out", 2)]);
         driver.use_clock(&clock);
+        if job == Job::Found {
+            driver.set_discovery_interval(Duration::from_millis(1 + rng.below(2_000)));
+        }
         for _ in 0..rng.below(3) {
             driver.add_worker();
         }
         driver.set_can_fence(rng.below(2) == 0);
         driver.set_mark_interval_min(Duration::from_millis(rng.below(2) * rng.below(300)));
-        Self { seed, job, rng, driver, times: BTreeMap::new(), poisoned: 0 }
+        let topics = vec![("lines".to_owned(), 3)];
+        Self { seed, job, rng, driver, times: BTreeMap::new(), poisoned: 0, topics, lines: [0; 3] }
     }
 
     fn check(mut self) {
@@ -354,9 +386,18 @@ impl Run {
             if self.rng.below(8) == 0 {
                 self.line(i64::try_from(step).expect("small") * 100);
             }
+            if self.job == Job::Found && self.rng.below(60) == 0 {
+                self.grow();
+            }
             self.driver.step(&mut self.rng, Faults::All);
         }
+        while self.job == Job::Ends && ENDS.iter().zip(self.lines).any(|(end, lines)| lines < *end) {
+            self.line(i64::try_from(steps).expect("small") * 100);
+        }
         self.driver.heal();
+        if self.job == Job::Found {
+            self.driver.advance_wall(31 * SECOND);
+        }
         self.driver.end_of_input();
         for _ in 0..200 {
             // The last worker may just have been asked to stop.
@@ -393,12 +434,33 @@ impl Run {
             self.poisoned += 1;
             words.push(POISON.to_owned());
         }
-        for word in words.iter().filter(|_| !is_poisoned) {
+        let index = if self.topics.len() > 1 { pick(&mut self.rng, self.topics.len()) } else { 0 };
+        let (topic, partition_count) = self.topics[index].clone();
+        let partition = i32::try_from(pick(&mut self.rng, partition_count as usize)).expect("small");
+        let in_partition =
+            self.lines.get_mut(partition as usize).map_or(0, |lines| std::mem::replace(lines, *lines + 1));
+        let is_behind = self.job == Job::Ends && in_partition >= ENDS[partition as usize];
+        for word in words.iter().filter(|_| !is_poisoned && !is_behind) {
             let key = if self.job == Job::TwoStage { "all" } else { word };
             self.times.entry(key.to_owned()).or_default().push(timestamp);
         }
-        let partition = i32::try_from(self.rng.below(3)).expect("small");
-        self.driver.write_partition("lines", partition, None, &words.join(" "), timestamp);
+        self.driver.write_partition(&topic, partition, None, &words.join(" "), timestamp);
+    }
+
+    /// Adds partitions to a topic, or another topic.
+    fn grow(&mut self) {
+        let index = pick(&mut self.rng, self.topics.len() + 1);
+        match self.topics.get_mut(index) {
+            Some((topic, count)) => {
+                *count += 1;
+                self.driver.grow_topic(topic, *count);
+            }
+            None => {
+                let (topic, count) = (format!("lines-{index}"), 1 + i32::try_from(self.rng.below(3)).expect("small"));
+                self.driver.create_topic(&topic, count);
+                self.topics.push((topic, count));
+            }
+        }
     }
 
     /// Expected results by key and start of the window.
@@ -429,8 +491,8 @@ impl Run {
                     !matches!(emit, Emit::OnClose | Emit::AtEnd) && earlier < count
                 }
                 Job::Table | Job::Cogroup | Job::Join | Job::Pattern | Job::Failing | Job::Thirds => earlier < count,
-                Job::LastFew | Job::Steered | Job::SteeredSessions => earlier < count,
-                Job::Sessions | Job::TwoStage | Job::Process | Job::Calls | Job::Finals => false,
+                Job::LastFew | Job::Steered | Job::SteeredSessions | Job::Found => earlier < count,
+                Job::Sessions | Job::TwoStage | Job::Process | Job::Calls | Job::Finals | Job::Ends => false,
             };
             assert!(earlier.is_none_or(may_follow), "{record:?} after {earlier:?}; {}", self.replay());
         }
@@ -461,6 +523,16 @@ fn check_all(first: u64, count: u64, jobs: &[Job]) {
 #[test]
 fn under_random_schedules_every_word_is_counted_once() {
     check_all(0, 500, &[Job::WordCount(Emit::OnClose), Job::WordCount(Emit::OnUpdate)]);
+}
+
+#[test]
+fn under_random_schedules_topics_and_partitions_that_come_lose_nothing() {
+    check_all(110_000, 300, &[Job::Found]);
+}
+
+#[test]
+fn under_random_schedules_an_input_ends_where_it_says() {
+    check_all(120_000, 200, &[Job::Ends]);
 }
 
 #[test]

@@ -61,6 +61,8 @@ fn topics_and_their_offsets() {
     check(&[
         (&down(), Retry),
         (&MetadataError::Request(down()), Retry),
+        (&AdminError::Request(down()), Retry),
+        (&AdminError::Refused(TopicError { code: ErrorCode::CLUSTER_AUTHORIZATION_FAILED, message: None }), Person),
         (&MetadataError::UnknownTopic("lines".into()), Restart),
         (&MetadataError::UnknownPartition { partition: partition(), count: 3 }, Restart),
         (&topic(ErrorCode::LEADER_NOT_AVAILABLE), Retry),

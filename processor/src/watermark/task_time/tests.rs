@@ -271,6 +271,30 @@ impl World {
 }
 
 #[test]
+fn an_input_that_has_ended_is_waited_for_no_longer() {
+    let mut time = TaskTime::new([source(), source(), InputKind::Repartition]);
+    time.observe(0, TimestampMs(5), Moment::ZERO);
+    time.observe(1, TimestampMs(9), Moment::ZERO);
+    assert!(time.hear(2, &[mark(0, 7), mark(1, 7)]));
+    assert!(time.advance());
+    assert_eq!(time.watermark(), TimestampMs(5));
+    time.set_ended(0, true);
+    assert!(time.advance());
+    assert_eq!(time.watermark(), TimestampMs(7));
+    time.set_ended(2, true);
+    assert!(time.advance());
+    assert_eq!((time.watermark(), time.held_by()), (TimestampMs(9), None));
+    // It goes on after all.
+    time.set_ended(0, false);
+    time.observe(1, TimestampMs(20), Moment::ZERO);
+    assert!(!time.advance(), "the first input is at 5");
+    // When all have ended, the least of all is certain.
+    (0..3).for_each(|input| time.set_ended(input, true));
+    assert!(!time.advance());
+    assert_eq!(time.watermark(), TimestampMs(9));
+}
+
+#[test]
 fn a_record_that_was_there_is_late_in_no_order_of_reading() {
     for seed in 0..20_000 {
         let mut rng = Rng::from_seed(seed);

@@ -5,40 +5,43 @@ use std::sync::Arc;
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::record::Records;
 use kafka_wire::time::Moment;
-use kafka_wire::types::Offset;
+use kafka_wire::types::{Offset, TimestampMs};
 use tracing::info;
 
 use super::Worker;
 use crate::task::{Task, TaskId};
-use crate::topology::{SourceKind, SourceSpec};
+use crate::topology::{SourceKind, SourceSpec, SubTopologyId};
 use crate::worker::action::{Action, Completion};
 use crate::worker::bounds::{Ends, end_of};
 use crate::worker::end::{End, Fatal};
 use crate::worker::held::Held;
 use crate::worker::membership::{Assignment, Phase};
 use crate::worker::place::Place;
-use crate::worker::takeover::{Found, Takeover};
-use crate::worker::tasks::claims;
+use crate::worker::takeover::{Found, Rules, Takeover};
+use crate::worker::tasks::{Claim, claims};
 
 impl Worker {
     /// Makes exactly these partitions the worker's. Tasks that stay keep their state and go on at once, because in
     /// an eager rebalance nobody else can have touched their partitions.
     pub fn handle_assigned(&mut self, now: Moment, assignment: Assignment) {
         let Assignment { generation, partitions, live_ids } = assignment;
+        self.learn_topics(&partitions);
         let claims = match claims(&self.topology, partitions) {
             Ok(claims) => claims,
             Err(failure) => return self.fail(failure),
         };
         if self.membership.enter(generation) {
             // In a generation in which this worker had no assignment, others may have had any of its partitions.
-            self.drop_tasks(|_| false);
+            self.drop_tasks(&[]);
         }
-        self.drop_tasks(|id| claims.iter().any(|claim| claim.id == *id));
+        self.drop_tasks(&claims);
         let is_new = |id: TaskId| !self.tasks.contains(id) && !self.is_taken_over(id);
         let new: Vec<_> = claims.into_iter().filter(|claim| is_new(claim.id)).collect();
         let gone = self.membership.replace_members(live_ids);
+        // Others may have more partitions to work on, which the tasks that stay have to know of.
+        self.inspection.hurry();
         if !new.is_empty() || !gone.is_empty() {
-            self.takeovers.push(Takeover::new(new, gone));
+            self.takeovers.push(Takeover::new(new, gone, self.rules(now)));
             self.go_on_with_takeover(now, self.takeovers.len() - 1);
         }
     }
@@ -106,8 +109,8 @@ impl Worker {
     }
 
     pub(super) fn handle_takeover(&mut self, now: Moment, index: usize, completion: Completion) {
-        let Self { takeovers, topology, membership, settings, .. } = self;
-        match takeovers[index].handle(completion, topology, membership, settings.foreign_offsets) {
+        let Self { takeovers, topology, membership, .. } = self;
+        match takeovers[index].handle(completion, topology, membership) {
             Ok(()) => self.go_on_with_takeover(now, index),
             Err(end) => self.give_up(end),
         }
@@ -119,7 +122,10 @@ impl Worker {
             self.takeovers[index].started(id);
             return;
         }
-        let found = self.takeovers.remove(index).finish(&self.topology);
+        let found = match self.takeovers.remove(index).finish(&self.topology) {
+            Ok(found) => found,
+            Err(failure) => return self.fail(failure),
+        };
         if !found.is_empty() {
             let (new, tasks) = (found.len(), self.tasks.len() + found.len());
             info!(worker = %self.settings.transactional_id, tasks, new, "takes partitions over");
@@ -147,6 +153,7 @@ impl Worker {
     fn hold(&mut self, now: Moment, found: Found) {
         let Found { claim, partition_counts, positions, changelogs } = found;
         let mut task = Task::new(&self.topology, claim.id, &partition_counts);
+        let task_count = partition_counts.iter().copied().max().unwrap_or(0);
         task.set_wall_clock(self.settings.wall_at_zero);
         task.set_call_hub(&self.call_hub);
         task.set_globals(self.globals.rows());
@@ -163,6 +170,7 @@ impl Worker {
         }
         let is_restored = held.is_restored();
         self.tasks.insert(held);
+        self.note_task_count(now, claim.id.sub_topology, task_count);
         if is_restored {
             self.run(now, claim.id);
         }
@@ -182,7 +190,7 @@ impl Worker {
             let (records, task) = (held.restored_records(), id);
             info!(worker = %self.settings.transactional_id, %task, records, "restored");
         }
-        if held.task.has_mark() {
+        if held.task.has_mark() || held.has_passing_start() {
             self.marks.wake(now);
         }
         // The task's clock starts at once.
@@ -197,7 +205,7 @@ impl Worker {
         let topology = &self.topology;
         held.set_ends(|input| {
             let is_internal = topology.source(&input.topic).is_some_and(is_internal);
-            (!is_internal).then(|| end_of(ends, input))
+            if is_internal { None } else { end_of(ends, input) }
         });
         for (index, input) in held.task.inputs().to_vec().iter().enumerate() {
             let expected = topology.source(&input.topic).and_then(|source| topology.expected_ends(source, ends));
@@ -207,12 +215,15 @@ impl Worker {
         }
     }
 
-    /// Drops the tasks that are not kept, and stops everything that is in progress for them.
-    fn drop_tasks(&mut self, keeps: impl Fn(&TaskId) -> bool) {
+    /// Drops the tasks that are not among the claims with the same inputs, and stops everything that is in progress for
+    /// them.
+    fn drop_tasks(&mut self, kept: &[Claim]) {
         for takeover in &mut self.takeovers {
-            takeover.retain(&keeps);
+            takeover.retain(kept);
         }
-        for id in self.tasks.ids().into_iter().filter(|id| !keeps(id)) {
+        let keeps = |held: &Held| kept.iter().any(|claim| claim.id == held.id && claim.inputs == held.task.inputs());
+        let dropped: Vec<_> = self.tasks.iter().filter(|held| !keeps(held)).map(|held| held.id).collect();
+        for id in dropped {
             let Some(held) = self.tasks.remove(id) else { continue };
             if held.is_restored() {
                 let unassign = |(input, _): (&TopicPartition, _)| Action::Unassign { input: input.clone() };
@@ -226,6 +237,25 @@ impl Worker {
             self.watch.forget(id);
         }
         self.open_changelogs();
+    }
+
+    /// Tells the tasks of a sub-topology that it has so many of them now. Their marks say so from then on, and event
+    /// time downstream waits for the new ones.
+    pub(super) fn note_task_count(&mut self, now: Moment, id: SubTopologyId, count: i32) {
+        let tasks = self.tasks.iter_mut().filter(|held| held.id.sub_topology == id);
+        let grown = tasks.filter_map(|held| held.task.grow_task_count(count).then_some(())).count();
+        if grown > 0 {
+            self.marks.wake(now);
+        }
+    }
+
+    fn rules(&self, now: Moment) -> Rules {
+        let wall = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+        Rules {
+            foreign_offsets: self.settings.foreign_offsets,
+            starts: self.settings.starts.clone(),
+            wall: TimestampMs(self.settings.wall_at_zero.0.saturating_add(wall)),
+        }
     }
 
     fn is_taken_over(&self, id: TaskId) -> bool {

@@ -18,23 +18,30 @@ use crate::worker::inspection::MissingTopic;
 
 impl Worker {
     pub(super) fn inspect(&mut self, now: Moment) {
-        if self.inspection.operation.is_some() || now < self.inspection.next || self.tasks.len() == 0 {
+        if self.tasks.len() == 0 || !self.inspection.begin_if_due(now, self.settings.inspection_interval) {
             return;
         }
-        self.inspection.next = now + self.settings.inspection_interval;
         let topics: BTreeSet<String> = self.tasks.ids().into_iter().flat_map(|id| self.topics_of(id)).collect();
         let id = self.start(Operation::CountPartitions { topics: topics.iter().cloned().collect() });
         self.inspection.operation = Some(id);
         self.inspection.asked = topics;
     }
 
-    pub(super) fn handle_inspected(&mut self, completion: Completion) {
+    pub(super) fn handle_inspected(&mut self, now: Moment, completion: Completion) {
         self.inspection.operation = None;
         // A failed inspection tells nothing.
         let Completion::Counts(counts) = completion else { return };
         let ids = self.tasks.ids();
         if let Some(failure) = ids.iter().find_map(|id| self.outgrown(*id, &counts)) {
             return self.fail(failure);
+        }
+        let sub_topologies: BTreeSet<_> = ids.iter().map(|id| id.sub_topology).collect();
+        for id in sub_topologies {
+            let count = self.topology.task_count(id, &counts);
+            self.note_task_count(now, id, count);
+        }
+        if self.inspection.is_hurried {
+            return;
         }
         // A task that was taken over since the request has topics that were not requested.
         let asked = std::mem::take(&mut self.inspection.asked);

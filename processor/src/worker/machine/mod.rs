@@ -3,6 +3,7 @@
 mod assign;
 mod calling;
 mod commit;
+mod discover;
 mod globals;
 mod inputs;
 mod marks;
@@ -19,6 +20,7 @@ use kafka_wire::time::Moment;
 use kafka_wire::types::{Offset, TimestampMs};
 use tracing::warn;
 
+use self::discover::Discovery;
 use self::marks::Marks;
 use self::watch::Watch;
 use super::action::{Action, Completion, Operation, OperationId};
@@ -28,6 +30,7 @@ use super::globals::GlobalTables;
 use super::inspection::{Inspection, MissingTopic};
 use super::membership::{Membership, Phase};
 use super::outbox::Outbox;
+use super::starts::Starts;
 use super::takeover::{ForeignOffsets, Takeover};
 use super::tasks::Tasks;
 use crate::commit::{CommitMachine, CommitPolicy};
@@ -58,10 +61,15 @@ pub struct Settings {
     pub purge_interval: Duration,
     /// Interval at which the worker checks that the topics of the job exist, and whether they have more partitions.
     pub inspection_interval: Duration,
+    /// Interval at which the worker looks for topics that have come to match a pattern; `None` for a job whose topics
+    /// are those of its start.
+    pub discovery_interval: Option<Duration>,
     /// The reaction to the deletion of an input.
     pub missing_topic: MissingTopic,
     /// The reaction to offsets that this job did not commit.
     pub foreign_offsets: ForeignOffsets,
+    /// The places at which inputs start for which the group has no offset.
+    pub starts: Starts,
 }
 
 /// A worker, without I/O. The module describes its life.
@@ -109,6 +117,7 @@ pub struct Worker {
     queue_timeout: Option<Moment>,
     purged: Moment,
     inspection: Inspection,
+    discovery: Discovery,
     watch: Watch,
 }
 
@@ -148,6 +157,7 @@ impl Worker {
             queue_timeout: None,
             purged: now,
             inspection: Inspection::new(now),
+            discovery: Discovery::new(now),
             watch: Watch::default(),
         };
         worker.begin_globals();
@@ -187,6 +197,7 @@ impl Worker {
             self.tell_ends(outbox, now);
             self.tick(now, outbox);
             self.inspect(now);
+            self.discover(now);
         }
         if self.needs_outbox() {
             self.begin_for_marks(now, outbox);
@@ -218,7 +229,9 @@ impl Worker {
         } else if self.globals.waits_for(id) {
             self.handle_globals(now, completion);
         } else if self.inspection.waits_for(id) {
-            self.handle_inspected(completion);
+            self.handle_inspected(now, completion);
+        } else if self.discovery.waits_for(id) {
+            self.handle_discovered(completion);
         }
     }
 
