@@ -101,7 +101,7 @@ async fn a_compacted_topic_is_the_changelog_of_its_table(broker: TestBroker) {
 async fn a_topic_that_is_not_compacted_is_refused(broker: TestBroker) {
     let bench = Bench::new(&broker, "tables", [2, 1]).await;
     let rows = compacted(&bench, &broker, "delete").await;
-    let error = App::new(enriching(&bench, &rows), bench.config()).start().await.err().expect("rows would be lost");
+    let error = App::new(enriching(&bench, &rows), bench.config()).start().await.expect_err("rows would be lost");
     assert!(
         matches!(&error, RunError::NotCompacted { topic, policy } if *topic == rows && policy == "delete"),
         "{error}"
