@@ -20,7 +20,7 @@ use super::windowing::{Gathering, Windowing};
 use super::{Chain, Context, Expected, NodeId, Operator, Signals, StageBuilder};
 use crate::error::ProcessError;
 use crate::serde::Serde;
-use crate::state::{Clock, Handle};
+use crate::state::{AHEAD, Clock, Handle};
 use crate::types::{InWindow, Rec, View, Window};
 
 /// The declaration of an aggregation in windows, after the chain `C`.
@@ -409,7 +409,16 @@ where
 
     fn expect(&mut self, ahead: &[Expected<'_>], context: &mut Context<'_>) {
         let AggregateSpec { store, windows, .. } = &self.results.spec;
-        windows.expect(context.stores.get_mut(*store), ahead);
+        let (store, wall) = (context.stores.get_mut(*store), context.wall);
+        match W::CLOCK {
+            Clock::Event => windows.expect(store, ahead),
+            Clock::Wall => {
+                let mut now = [Expected::default(); AHEAD];
+                let timed = now.iter_mut().zip(ahead);
+                let count = timed.map(|(now, ahead)| *now = Expected { timestamp: wall, ..*ahead }).count();
+                windows.expect(store, &now[..count]);
+            }
+        }
     }
 
     fn watermark(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {

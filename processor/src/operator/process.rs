@@ -13,10 +13,11 @@ use kafka_wire::time::Moment;
 use kafka_wire::types::TimestampMs;
 
 use super::side::SideOutlet;
-use super::{Chain, Context, NodeId, Operator, Place, Signals, StageBuilder};
+use super::{Chain, Context, Expected, NodeId, Operator, Place, Signals, StageBuilder};
 use crate::error::ProcessError;
+use crate::output::StoreId;
 use crate::serde::Serde;
-use crate::state::{Clock, Handle, Stores, TimerStore};
+use crate::state::{AHEAD, Clock, Handle, Stores, TimerStore};
 use crate::types::{Owned, Reborrow, Rec, View, Window};
 
 /// A user's processing of the records of a stream, and of timers, key by key.
@@ -208,6 +209,8 @@ pub struct ProcessSpec<KS> {
     pub(crate) name: String,
     pub(crate) timers: Handle<TimerStore>,
     pub(crate) key_serde: KS,
+    /// The stores of one value a key.
+    pub(crate) values: Vec<StoreId>,
     /// The streams of the further outputs.
     pub(crate) outputs: Vec<NodeId>,
 }
@@ -318,6 +321,17 @@ where
 {
     fn next(&mut self) -> Option<&mut dyn Signals> {
         Some(&mut self.around.next)
+    }
+
+    fn looks_ahead(&mut self) -> bool {
+        !self.around.spec.values.is_empty()
+    }
+
+    fn expect(&mut self, ahead: &[Expected<'_>], context: &mut Context<'_>) {
+        let mut keys: [&[u8]; AHEAD] = [&[]; AHEAD];
+        let count = keys.iter_mut().zip(ahead).map(|(key, expected)| *key = expected.key).count();
+        let stores = self.around.spec.values.iter().filter_map(|store| context.stores.get(*store));
+        stores.for_each(|store| store.expect_restored(&keys[..count]));
     }
 
     fn watermark(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {

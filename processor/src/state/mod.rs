@@ -29,6 +29,7 @@ mod single;
 mod slab;
 mod sorted;
 mod store;
+mod sums;
 mod table;
 mod timed;
 mod timers;

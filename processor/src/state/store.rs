@@ -24,8 +24,9 @@ pub trait Store: Any + Send {
     /// If this store has not written the entry.
     fn restore(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), RestoreError>;
 
-    /// Announces that the entries of these keys are restored next. A store whose entries are spread over memory can
-    /// bring them into the cache together, so that they are not waited for one after the other.
+    /// Announces that the entries of these keys, as they are in the changelog, are restored or used next. A store whose
+    /// entries are spread over memory can bring them into the cache together, so that they are not waited for one after
+    /// the other.
     fn expect_restored(&self, _keys: &[&[u8]]) {}
 
     /// Writes the changes of the open transaction: each changed entry once, with its present value, and the deletions.

@@ -10,11 +10,15 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::hash::BuildHasher;
+use std::mem::needs_drop;
 
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::DefaultHashBuilder;
 use kafka_wire::types::TimestampMs;
 
+use super::index::{AHEAD, Index, keep};
+use super::slab::Key;
 use super::store::{Changelog, Codec, RestoreError, Store, StoreSizes, Visit};
+use super::sums::Sums;
 use super::window_store::{from_ordered, ordered};
 use crate::serde::{Serde, SerdeError};
 use crate::types::{Owned, Window};
@@ -49,7 +53,7 @@ pub struct Item<A> {
 /// Values of type `A` by key and time. Keys are bytes.
 pub struct TimedStore<A> {
     /// Slot of each key.
-    index: HashTable<u32>,
+    index: Index,
     slots: Vec<Slot<A>>,
     free: Vec<u32>,
     /// Slots by the lower bound of the time at which something is due for their keys.
@@ -62,17 +66,25 @@ pub struct TimedStore<A> {
     committed_up_to: TimestampMs,
     /// Whether the open transaction has done something that was due.
     has_popped: bool,
+    /// Number of slots that [`TimedStore::expect_due`] has brought into the cache and that are not popped yet.
+    expected_due: usize,
     hasher: DefaultHashBuilder,
     values: Box<dyn Codec<A>>,
     timing: Box<dyn Timing<A>>,
 }
 
 struct Slot<A> {
-    key: Box<[u8]>,
+    key: Key,
     items: VecDeque<Item<A>>,
     /// Bound of the slot in [`TimedStore::due`]; [`NEVER`] if it is not in there.
     due: i64,
+    /// Hash of the key.
+    hash: u32,
     is_free: bool,
+    /// The last transaction that has added or changed values of the key, and the earliest time of these.
+    changed: (u64, i64),
+    /// Sums of the values, for [`TimedStore::gather`].
+    sums: Option<Box<Sums<A>>>,
 }
 
 /// A change of the open transaction.
@@ -86,6 +98,12 @@ enum Undo<A> {
 /// Flag: the value was added in the transaction that touched it last.
 const BORN: u64 = 1 << 63;
 const NEVER: i64 = i64::MAX;
+/// Number of values in a span below which no sums are kept.
+const ADDED_EACH_TIME: usize = 8;
+/// This many keys are in the cache anyway.
+const FEW: usize = 4_000;
+/// Number of changes for which the undo log keeps its memory.
+const UNDO_KEPT: usize = 1_000;
 const BEFORE_ALL: TimestampMs = TimestampMs(i64::MIN);
 
 impl<A: Clone + Send + 'static> TimedStore<A> {
@@ -93,7 +111,7 @@ impl<A: Clone + Send + 'static> TimedStore<A> {
     #[must_use]
     pub fn new<S: Serde<View = Owned<A>>>(values: S, timing: impl Timing<A> + 'static) -> Self {
         Self {
-            index: HashTable::new(),
+            index: Index::default(),
             slots: Vec::new(),
             free: Vec::new(),
             due: BTreeSet::new(),
@@ -103,6 +121,7 @@ impl<A: Clone + Send + 'static> TimedStore<A> {
             closed_up_to: BEFORE_ALL,
             committed_up_to: BEFORE_ALL,
             has_popped: false,
+            expected_due: 0,
             hasher: DefaultHashBuilder::default(),
             values: Box::new(values),
             timing: Box::new(timing),
@@ -123,16 +142,20 @@ impl<A: Clone + Send + 'static> TimedStore<A> {
     /// Returns the slot of a key that has values, for the methods below.
     #[must_use]
     pub fn slot(&self, key: &[u8]) -> Option<u32> {
-        let hash = self.hasher.hash_one(key);
-        self.index.find(hash, |slot| *self.slots[*slot as usize].key == *key).copied()
+        self.find_slot(self.hash(key), key)
     }
 
     /// Returns the slot of a key, which may have no values yet.
     pub fn slot_for(&mut self, key: &[u8]) -> u32 {
-        if let Some(slot) = self.slot(key) {
+        let hash = self.hash(key);
+        if let Some(slot) = self.find_slot(hash, key) {
             return slot;
         }
-        let made = Slot { key: key.into(), items: VecDeque::new(), due: NEVER, is_free: false };
+        if self.index.is_full() {
+            let used = self.slots.iter().zip(0..).filter(|(slot, _)| !slot.is_free);
+            self.index.rebuild(used.map(|(slot, number)| (slot.hash, number)));
+        }
+        let made = Slot::new(key, hash);
         let slot = match self.free.pop() {
             Some(slot) => {
                 self.slots[slot as usize] = made;
@@ -143,15 +166,39 @@ impl<A: Clone + Send + 'static> TimedStore<A> {
                 u32::try_from(self.slots.len() - 1).expect("a store holds less than 4 billion keys")
             }
         };
-        let Self { index, slots, hasher, .. } = self;
-        index.insert_unique(hasher.hash_one(key), slot, |slot| hasher.hash_one(&*slots[*slot as usize].key));
+        self.index.insert(hash, slot);
         slot
+    }
+
+    /// Brings the values of keys that will be used soon into the cache, so that the following calls do not wait for
+    /// memory one after the other.
+    pub fn expect<'k>(&self, keys: impl Iterator<Item = &'k [u8]>) {
+        if self.index.len() < FEW {
+            return;
+        }
+        let mut keys = keys.peekable();
+        while keys.peek().is_some() {
+            let mut hashes = [0; AHEAD];
+            let hashed = hashes.iter_mut().zip(&mut keys).map(|(hash, key)| *hash = self.hash(key)).count();
+            let (slots, count) = self.index.guess(&hashes[..hashed]);
+            self.touch(slots[..count].iter().copied());
+        }
+    }
+
+    #[inline]
+    fn find_slot(&self, hash: u32, key: &[u8]) -> Option<u32> {
+        self.index.find(hash, |slot| self.slots[slot as usize].key.as_slice() == key)
+    }
+
+    #[inline]
+    fn hash(&self, key: &[u8]) -> u32 {
+        (self.hasher.hash_one(key) >> 32) as u32
     }
 
     /// Returns the key of a slot.
     #[must_use]
     pub fn key(&self, slot: u32) -> &[u8] {
-        &self.slots[slot as usize].key
+        self.slots[slot as usize].key.as_slice()
     }
 
     /// Returns the values of a slot, in order of time.
@@ -162,7 +209,12 @@ impl<A: Clone + Send + 'static> TimedStore<A> {
 
     /// Changes the value at a position; `init` makes it if there is none.
     pub fn update<R>(&mut self, slot: u32, at: At, init: impl FnOnce() -> A, change: impl FnOnce(&mut A) -> R) -> R {
-        let items = &self.slots[slot as usize].items;
+        let epoch = self.epoch;
+        let Slot { items, changed, sums, .. } = &mut self.slots[slot as usize];
+        *changed = (epoch, if changed.0 == epoch { changed.1.min(at.0) } else { at.0 });
+        if sums.as_ref().is_some_and(|sums| at.0 < sums.end()) {
+            *sums = None;
+        }
         // Most records are later than those before them.
         let place = match items.back() {
             Some(last) if last.at == at => Ok(items.len() - 1),
@@ -171,7 +223,6 @@ impl<A: Clone + Send + 'static> TimedStore<A> {
         };
         let place = match place {
             Ok(place) => {
-                let epoch = self.epoch;
                 let item = &mut self.slots[slot as usize].items[place];
                 if item.touched & !BORN != epoch {
                     item.touched = epoch;
@@ -202,8 +253,9 @@ impl<A: Clone + Send + 'static> TimedStore<A> {
 
     /// Removes and returns a value.
     pub fn remove(&mut self, slot: u32, at: At) -> Option<A> {
-        let items = &mut self.slots[slot as usize].items;
+        let Slot { items, sums, .. } = &mut self.slots[slot as usize];
         let place = items.binary_search_by_key(&at, |item| item.at).ok()?;
+        *sums = None;
         let item = items.remove(place)?;
         self.item_count -= 1;
         let value = item.value.clone();
@@ -222,11 +274,45 @@ impl<A: Clone + Send + 'static> TimedStore<A> {
         }
     }
 
+    /// Puts together the values of a slot in a span of time, the earliest first, by `merge`. Also returns whether the
+    /// open transaction has changed one of them. It is cheap if the spans of a slot move on, and the values behind
+    /// them stay as they are.
+    pub fn gather(&mut self, slot: u32, span: Window, merge: &mut dyn FnMut(&mut A, &A)) -> Option<(A, bool)> {
+        let is_changed = self.has_changed(slot, span);
+        let Slot { items, sums, .. } = &mut self.slots[slot as usize];
+        let first = items.partition_point(|item| item.at.0 < span.start);
+        let last = items.partition_point(|item| item.at.0 < span.end);
+        // Sums of what lies on the heap would take as much memory again as the values.
+        if last - first < ADDED_EACH_TIME || needs_drop::<A>() {
+            let mut inside = items.range(first..last.max(first));
+            let mut sum = inside.next()?.value.clone();
+            inside.for_each(|item| merge(&mut sum, &item.value));
+            return Some((sum, is_changed));
+        }
+        let inside = |span: Window| {
+            let from = |time: i64| items.partition_point(|item| item.at.0 < time);
+            items.range(from(span.start)..from(span.end)).map(|item| (item.at.0, &item.value))
+        };
+        Some((sums.get_or_insert_default().move_on(span, inside, merge)?, is_changed))
+    }
+
+    /// Whether the open transaction has changed a value of a slot in a span of time.
+    fn has_changed(&self, slot: u32, span: Window) -> bool {
+        let Slot { items, changed: (epoch, earliest), .. } = &self.slots[slot as usize];
+        if *epoch != self.epoch || *earliest >= span.end {
+            return false;
+        }
+        let first = items.partition_point(|item| item.at.0 < span.start);
+        let mut inside = items.range(first..).take_while(|item| item.at.0 < span.end);
+        inside.any(|item| self.is_changed(item))
+    }
+
     /// Returns the earliest time up to `up_to` at which something is due, and the slot that it is due for.
     /// Slots that are due at the same time come in their order. The caller must call [`TimedStore::done`] afterwards.
     pub fn pop_due(&mut self, up_to: TimestampMs) -> Option<(i64, u32)> {
         loop {
             let (bound, slot) = *self.due.first().filter(|(bound, _)| *bound <= up_to.0)?;
+            self.expect_due();
             self.due.pop_first();
             let closed_up_to = self.closed_up_to;
             let entry = &mut self.slots[slot as usize];
@@ -238,6 +324,23 @@ impl<A: Clone + Send + 'static> TimedStore<A> {
             }
             self.note(slot, due);
         }
+    }
+
+    /// Brings the slots that are due next into the cache, together.
+    fn expect_due(&mut self) {
+        if self.expected_due == 0 && self.index.len() >= FEW {
+            self.expected_due = AHEAD;
+            self.touch(self.due.iter().take(AHEAD).map(|(_, slot)| *slot));
+        }
+        self.expected_due = self.expected_due.saturating_sub(1);
+    }
+
+    /// Reads slots, and then the last value of each, so that they are in the cache.
+    fn touch(&self, slots: impl Iterator<Item = u32> + Clone) {
+        let slots = slots.map(|slot| &self.slots[slot as usize]);
+        // The fields of a slot may be in two cache lines.
+        keep(slots.clone().fold(0, |read, slot| read ^ slot.hash ^ u32::from(slot.items.is_empty())));
+        keep(slots.fold(0, |read, slot| read ^ slot.items.back().map_or(0, |item| item.touched as u32)));
     }
 
     /// Notes that everything that was due for a slot up to `time` is done. The store itself is closed up to a time only
@@ -277,18 +380,23 @@ impl<A: Clone + Send + 'static> TimedStore<A> {
 
     /// Returns all values, by slot and in order of time.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &Item<A>)> {
-        self.slots.iter().flat_map(|slot| slot.items.iter().map(|item| (&*slot.key, item)))
+        self.slots.iter().flat_map(|slot| slot.items.iter().map(|item| (slot.key.as_slice(), item)))
     }
 
     /// Returns the values that the open transaction has changed and that exist, in the order of the changes.
     pub fn changed(&self) -> impl Iterator<Item = (u32, &Item<A>)> {
-        self.undo.iter().filter_map(|undo| match undo {
-            Undo::Inserted(slot, at) => Some((*slot, self.find(*slot, *at)?)),
-            // A value that was removed and added again is covered by its later entry.
-            Undo::Changed(slot, at, _) => {
-                self.find(*slot, *at).filter(|item| item.touched & BORN == 0).map(|item| (*slot, item))
+        self.undo.chunks(AHEAD).flat_map(|ahead| {
+            if self.index.len() >= FEW {
+                self.touch(ahead.iter().map(Undo::slot));
             }
-            Undo::Removed(..) => None,
+            ahead.iter().filter_map(|undo| match undo {
+                Undo::Inserted(slot, at) => Some((*slot, self.find(*slot, *at)?)),
+                // A value that was removed and added again is covered by its later entry.
+                Undo::Changed(slot, at, _) => {
+                    self.find(*slot, *at).filter(|item| item.touched & BORN == 0).map(|item| (*slot, item))
+                }
+                Undo::Removed(..) => None,
+            })
         })
     }
 
@@ -310,14 +418,26 @@ impl<A: Clone + Send + 'static> TimedStore<A> {
             if !entry.items.is_empty() || entry.is_free {
                 continue;
             }
-            let hash = self.hasher.hash_one(&*entry.key);
-            if let Ok(found) = self.index.find_entry(hash, |other| *other == slot) {
-                found.remove();
-            }
+            self.index.remove(entry.hash, slot);
             self.note(slot, NEVER);
-            let entry = &mut self.slots[slot as usize];
-            (entry.key, entry.items, entry.is_free) = (Box::default(), VecDeque::new(), true);
+            let free = Slot { is_free: true, ..Slot::new(&[], 0) };
+            self.slots[slot as usize] = free;
             self.free.push(slot);
+        }
+    }
+}
+
+impl<A> Slot<A> {
+    fn new(key: &[u8], hash: u32) -> Self {
+        let key = Key::new(key);
+        Self { key, items: VecDeque::new(), due: NEVER, hash, is_free: false, changed: (0, 0), sums: None }
+    }
+}
+
+impl<A> Undo<A> {
+    const fn slot(&self) -> u32 {
+        match self {
+            Self::Inserted(slot, _) | Self::Changed(slot, ..) | Self::Removed(slot, _) => *slot,
         }
     }
 }
@@ -353,6 +473,10 @@ impl<A: Clone + Send + 'static> Store for TimedStore<A> {
         Ok(())
     }
 
+    fn expect_restored(&self, keys: &[&[u8]]) {
+        self.expect(keys.iter().filter_map(|key| decode(key)).map(|(_, key)| key));
+    }
+
     fn write_changes(&self, changelog: &mut Changelog<'_>) -> Result<(), SerdeError> {
         if self.closed_up_to != self.committed_up_to {
             changelog.put([&[], &[]], |out| {
@@ -374,12 +498,17 @@ impl<A: Clone + Send + 'static> Store for TimedStore<A> {
     }
 
     fn commit(&mut self) {
-        let undo = std::mem::take(&mut self.undo);
+        let mut undo = std::mem::take(&mut self.undo);
         let slot = |undo: Undo<A>| match undo {
             Undo::Removed(slot, _) => Some(slot),
             Undo::Inserted(..) | Undo::Changed(..) => None,
         };
-        self.release(undo.into_iter().filter_map(slot));
+        let changes = undo.len().max(UNDO_KEPT);
+        self.release(undo.drain(..).filter_map(slot));
+        if undo.capacity() > 4 * changes {
+            undo.shrink_to(2 * changes);
+        }
+        self.undo = undo;
         self.epoch += 1;
         self.committed_up_to = self.closed_up_to;
         self.has_popped = false;
@@ -391,7 +520,8 @@ impl<A: Clone + Send + 'static> Store for TimedStore<A> {
         while let Some(undo) = self.undo.pop() {
             let (Undo::Inserted(slot, at) | Undo::Changed(slot, at, _) | Undo::Removed(slot, Item { at, .. })) = &undo;
             touched.insert(*slot);
-            let items = &mut self.slots[*slot as usize].items;
+            let Slot { items, sums, .. } = &mut self.slots[*slot as usize];
+            *sums = None;
             match (items.binary_search_by_key(at, |item| item.at), undo) {
                 (Ok(place), Undo::Inserted(..)) => {
                     items.remove(place);
@@ -424,8 +554,8 @@ impl<A: Clone + Send + 'static> Store for TimedStore<A> {
     }
 
     fn sizes(&self) -> StoreSizes {
-        let per_key = size_of::<Slot<A>>() + size_of::<u32>() + 1 + size_of::<(i64, u32)>();
-        let bytes = self.index.len() * per_key + self.item_count * size_of::<Item<A>>();
+        let per_key = size_of::<Slot<A>>() + size_of::<(i64, u32)>();
+        let bytes = self.index.len() * per_key + self.index.bytes() + self.item_count * size_of::<Item<A>>();
         StoreSizes { entries: self.item_count, windows: 0, bytes }
     }
 

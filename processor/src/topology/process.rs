@@ -23,6 +23,8 @@ pub struct Declare<KS> {
     key_serde: KS,
     /// The names of the stores, for `describe()`.
     stores: Vec<String>,
+    /// The stores of one value a key.
+    values: Vec<StoreId>,
     outputs: Vec<NodeId>,
 }
 
@@ -36,7 +38,9 @@ impl<KS: Serde> Declare<KS> {
     ) -> ValueState<A> {
         let format = format!("value: {}", serde.name());
         let make: StoreMaker = Box::new(move || Box::new(KeyValueStore::new(serde.clone())));
-        ValueState { store: Handle::new(self.store(name, &format, make)) }
+        let store = self.store(name, &format, make);
+        self.values.push(store);
+        ValueState { store: Handle::new(store) }
     }
 
     /// Declares a store of a list of values a key.
@@ -204,9 +208,10 @@ fn declare_step<KS: Serde, C, X>(
     let node = graph.last();
     drop(graph);
     let (step, key_serde, stores) = (name.to_owned(), stream.key_serde.clone(), vec![format!("{name}-timers")]);
-    let mut uses = Declare { graph: Rc::clone(&stream.graph), node, step, key_serde, stores, outputs: Vec::new() };
+    let (values, outputs) = (Vec::new(), Vec::new());
+    let mut uses = Declare { graph: Rc::clone(&stream.graph), node, step, key_serde, stores, values, outputs };
     let declared = declare(&mut uses);
-    let Declare { stores, outputs, key_serde, step, .. } = uses;
+    let Declare { stores, values, outputs, key_serde, step, .. } = uses;
     stream.graph.borrow_mut().nodes[node.0].detail = format!("stores: [{}], process", stores.join(", "));
-    (node, ProcessSpec { name: step, timers: Handle::new(timers), key_serde, outputs }, declared)
+    (node, ProcessSpec { name: step, timers: Handle::new(timers), key_serde, values, outputs }, declared)
 }

@@ -2,7 +2,7 @@
 
 use kafka_wire::types::TimestampMs;
 
-use super::{Gathering, Show, Windowing};
+use super::{Expected, Gathering, Show, Windowing};
 use crate::error::ProcessError;
 use crate::serde::Serde;
 use crate::state::{Clock, ClosedBy};
@@ -15,6 +15,11 @@ impl<W: Windowing> Windowing for ProcessingTime<W> {
     const CLOCK: Clock = Clock::Wall;
     const MERGES: bool = W::MERGES;
     const TAKES_TRIGGERS: bool = W::TAKES_TRIGGERS;
+    const LOOKS_AHEAD: bool = W::LOOKS_AHEAD;
+
+    fn expect<A: Clone + Send + 'static>(&self, store: &Self::Store<A>, ahead: &[Expected<'_>]) {
+        self.0.expect(&store.store, ahead);
+    }
 
     pass_on!(W, 0);
 

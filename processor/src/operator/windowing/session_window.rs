@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use kafka_wire::types::TimestampMs;
 
-use super::{Gathering, Show, Windowing};
+use super::{Expected, Gathering, Show, Windowing};
 use crate::error::ProcessError;
 use crate::serde::{I64, Serde, SerdeError};
 use crate::state::{At, Item, TimedStore, Timing};
@@ -81,6 +81,11 @@ impl Windowing for SessionWindow {
 
     const MERGES: bool = true;
     const TAKES_TRIGGERS: bool = true;
+    const LOOKS_AHEAD: bool = true;
+
+    fn expect<A: Clone + Send + 'static>(&self, store: &Self::Store<A>, ahead: &[Expected<'_>]) {
+        store.expect(ahead.iter().map(|expected| expected.key));
+    }
 
     fn store<A: Clone + Send + 'static, S: Serde<View = Owned<A>>>(&self, values: S) -> Self::Store<A> {
         TimedStore::new(ActivitySerde(values), SessionWindowTiming)

@@ -1,11 +1,12 @@
 //! Sliding windows: a value is kept for each pane, once however many windows share the pane. A window is put together
-//! from its panes when it comes out.
+//! from its panes when it comes out; windows that come out one after the other share most of that work
+//! ([`TimedStore::gather`]), so that it does not grow as the slide shrinks.
 
 use std::collections::{BTreeSet, VecDeque};
 
 use kafka_wire::types::TimestampMs;
 
-use super::{Gathering, Show, Windowing};
+use super::{Expected, Gathering, Show, Windowing};
 use crate::error::ProcessError;
 use crate::serde::Serde;
 use crate::state::{Item, TimedStore, Timing};
@@ -35,28 +36,29 @@ impl<A> Timing<A> for PaneTiming {
     }
 }
 
-/// Puts a window together from the panes of a key, with whether one of them has changed; `None` if the window has
-/// no pane.
+/// Puts a window together from the panes of a key, out of turn; `None` if the window has no pane.
 fn gather<A: Clone + Send + 'static>(
     store: &TimedStore<A>,
     slot: u32,
     window: Window,
     merge: &mut dyn FnMut(&mut A, &A),
-) -> Option<(A, bool)> {
+) -> Option<A> {
     let panes = store.items(slot);
     let first = panes.partition_point(|pane| pane.at.0 < window.start);
     let mut inside = panes.range(first..).take_while(|pane| pane.at.0 < window.end);
-    let pane = inside.next()?;
-    let (mut kept, mut is_changed) = (pane.value.clone(), store.is_changed(pane));
-    for pane in inside {
-        merge(&mut kept, &pane.value);
-        is_changed |= store.is_changed(pane);
-    }
-    Some((kept, is_changed))
+    let mut kept = inside.next()?.value.clone();
+    inside.for_each(|pane| merge(&mut kept, &pane.value));
+    Some(kept)
 }
 
 impl Windowing for Sliding {
     type Store<A: Clone + Send + 'static> = TimedStore<A>;
+
+    const LOOKS_AHEAD: bool = true;
+
+    fn expect<A: Clone + Send + 'static>(&self, store: &TimedStore<A>, ahead: &[Expected<'_>]) {
+        store.expect(ahead.iter().map(|expected| expected.key));
+    }
 
     fn store<A: Clone + Send + 'static, S: Serde<View = Owned<A>>>(&self, values: S) -> TimedStore<A> {
         TimedStore::new(values, PaneTiming(*self))
@@ -105,9 +107,9 @@ impl Windowing for Sliding {
     ) -> Result<(), ProcessError> {
         let Some(slot) = store.slot(key) else { return Ok(()) };
         let closed_up_to = store.closed_up_to();
-        self.windows(at).filter(|window| !window.is_closed_at(closed_up_to)).try_for_each(|window| {
-            gather(store, slot, window, merge).map_or(Ok(()), |(kept, _)| show(window, key, &kept))
-        })
+        self.windows(at)
+            .filter(|window| !window.is_closed_at(closed_up_to))
+            .try_for_each(|window| gather(store, slot, window, merge).map_or(Ok(()), |kept| show(window, key, &kept)))
     }
 
     fn close<A: Clone + Send + 'static>(
@@ -119,7 +121,7 @@ impl Windowing for Sliding {
     ) -> Result<(), ProcessError> {
         while let Some((end, slot)) = store.pop_due(watermark) {
             let window = self.ending_at(end);
-            if let Some((kept, is_changed)) = gather(store, slot, window, merge) {
+            if let Some((kept, is_changed)) = store.gather(slot, window, merge) {
                 show(window, store.key(slot), &kept, is_changed)?;
             }
             store.remove_before(slot, self.next_start(end));
@@ -144,7 +146,7 @@ impl Windowing for Sliding {
         }
         windows.into_iter().try_for_each(|(end, slot)| {
             let window = self.ending_at(end);
-            gather(store, slot, window, merge).map_or(Ok(()), |(kept, _)| show(window, store.key(slot), &kept))
+            gather(store, slot, window, merge).map_or(Ok(()), |kept| show(window, store.key(slot), &kept))
         })
     }
 }

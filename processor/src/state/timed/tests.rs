@@ -149,3 +149,44 @@ fn keys_in_the_changelog_are_as_documented() {
     assert_eq!(decode(&key), Some(((-2, 1), &b"ab"[..])));
     assert_eq!(decode(&key[..11]), None);
 }
+
+/// Windows of 30 ms that move on, over values that come late, are removed, and are changed back by rollbacks.
+#[test]
+fn what_is_gathered_is_what_the_span_holds() {
+    for seed in 0..200 {
+        let (mut store, mut rng) = (TimedStore::new(U64, TenLater), Rng::from_seed(seed));
+        let (mut committed, mut start) = (0, 0);
+        for _ in 0..300 {
+            // A slot without values is freed by a commit or a rollback.
+            let slot = store.slot_for(b"k");
+            match rng.below(12) {
+                0..=5 => {
+                    // Most values come at the end, and some late.
+                    let ahead = if rng.below(5) == 0 { 0 } else { 25 };
+                    let at = (start + ahead + rng.below(8) as i64, 0);
+                    let number = rng.below(100);
+                    store.update(slot, at, || 0, |value| *value = value.wrapping_mul(3).wrapping_add(number));
+                }
+                6 => store.remove_before(slot, start),
+                7 => _ = store.remove(slot, (start + rng.below(30) as i64, 0)),
+                8 if rng.below(3) == 0 => {
+                    store.commit();
+                    committed = start;
+                }
+                9 if rng.below(3) == 0 => {
+                    store.roll_back();
+                    start = committed;
+                }
+                8.. => start += rng.below(4) as i64,
+            }
+            let slot = store.slot_for(b"k");
+            let span = Window { start, end: start + 30 };
+            let inside: Vec<_> =
+                store.items(slot).iter().filter(|item| span.contains(TimestampMs(item.at.0))).collect();
+            let sum = inside.iter().map(|item| item.value).reduce(u64::wrapping_add);
+            let expected = sum.map(|sum| (sum, inside.iter().any(|item| store.is_changed(item))));
+            let gathered = store.gather(slot, span, &mut |sum, later| *sum = sum.wrapping_add(*later));
+            assert_eq!(gathered, expected, "seed {seed}");
+        }
+    }
+}
