@@ -49,7 +49,8 @@ impl Builder {
     /// that the topic is compacted (`cleanup.policy`); this has a name of its own, rather than following from that
     /// setting, because a setting that is changed would else decide where the rows are. A record that is left
     /// out because a step behind the table fails for it is in the table after a restart, because it is in the topic.
-    /// The rows cannot have a [`Ttl`](crate::state::Ttl): the topic has its own retention.
+    /// The rows cannot have a [`Ttl`](crate::state::Ttl): the topic has its own retention. Do not add partitions to the
+    /// topic: a row whose key belongs to another partition then stays where it was, and no error tells it.
     pub fn compacted_table<KS, VS, A>(&mut self, topic: &str, name: &str, key: KS, value: VS) -> TopicTable<KS, VS, A>
     where
         KS: Serde,
