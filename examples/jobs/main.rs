@@ -4,11 +4,13 @@
 //! cargo run --release -p examples --bin jobs -- sessions 127.0.0.1:9092 my-sessions clicks sessions-out
 //! ```
 //! The arguments are the job, the brokers, the application id, and the topics that the job names:
-//! first its input topics, then its output topic. They must exist. SIGTERM or Ctrl-C commits and leaves the group.
+//! first its input topics (a regular expression for `follow`), then its output topic. They must exist. SIGTERM or
+//! Ctrl-C commits and leaves the group.
 
 mod average;
 mod bills;
 mod enrich;
+mod follow;
 mod guarded;
 mod probes;
 mod sessions;
@@ -29,6 +31,7 @@ const JOBS: &[(&str, &[&str], Declare)] = &[
     ("average", &["READINGS", "AVERAGES"], average::job),
     ("bills", &["ORDERS", "CUSTOMERS", "BILLS"], bills::job),
     ("enrich", &["ORDERS", "CUSTOMERS", "ENRICHED"], enrich::job),
+    ("follow", &["PATTERN", "COPIES"], follow::job),
     ("guarded", &["PAYMENTS", "BALANCES", "DEAD"], guarded::job),
     ("probes", &["PAYMENTS", "ALERTS"], probes::job),
     ("sessions", &["CLICKS", "SESSIONS"], sessions::job),

@@ -15,7 +15,7 @@ use conformance::wordcount::WordCount;
 use conformance::{TestBroker, eventually, on_both_brokers};
 use kafka_wire::client::{Client, ClientConfig, ExclusiveProducer};
 use kafka_wire::consumer::IsolationLevel;
-use kafka_wire::producer::{NewRecord, ProducerConfig};
+use kafka_wire::producer::{NewRecord, ProducerConfig, partition_for_key};
 use kafka_wire::rng::Rng;
 use kafka_wire::types::{PartitionId, TimestampMs};
 use tokio::time::sleep;
@@ -24,6 +24,7 @@ on_both_brokers!(
     sessions_survive_kills,
     timers_survive_kills,
     rows_of_a_table_survive_kills,
+    foreign_rows_survive_kills,
     dead_letters_survive_kills,
     patterns_survive_kills,
 );
@@ -231,6 +232,77 @@ async fn rows_of_a_table_survive_kills(broker: TestBroker) {
     eprintln!("{all} orders right after {KILLS} kills, seed {seed}");
 }
 
+/// Bills end as orders and customers say, and no bill is of an older order than one before it.
+async fn foreign_rows_survive_kills(broker: TestBroker) {
+    let seed = seed();
+    let client = Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker answers");
+    let names = ["orders", "customers", "bills"].map(|name| broker.unique(name));
+    for topic in &names {
+        create_topic(&client, topic, PARTITIONS).await;
+    }
+    let topics = [names[0].as_str(), &names[1], &names[2]];
+    let mut processes = Processes::start(&broker, "bills", &topics, seed);
+    let mut rng = Rng::from_seed(seed + 1);
+    let (mut orders, mut customers) = (BTreeMap::new(), BTreeMap::new());
+    let mut of_orders = Writer::open(&client, topics[0]).await;
+    let mut of_customers = Writer::open(&client, topics[1]).await;
+    let mut number = 0;
+    for _ in 0..KILLS {
+        for _ in 0..20 {
+            for _ in 0..10 {
+                number += 1;
+                let (id, to) = (rng.below(20), rng.below(6));
+                if rng.below(4) == 0 {
+                    let row = (rng.below(4) > 0).then(|| format!(r#"{{"name":"name{number}"}}"#));
+                    let key = format!("c{to}");
+                    of_customers.append_keyed(&key, row.as_deref(), 1_700_000_000_000 + number);
+                    customers.insert(key, row.map(|_| format!("name{number}")));
+                } else {
+                    let customer = if to < 5 { format!(r#""c{to}""#) } else { "null".to_owned() };
+                    let row = (rng.below(4) > 0).then(|| format!(r#"{{"customer":{customer},"item":"{number:06}"}}"#));
+                    let key = format!("o{id}");
+                    of_orders.append_keyed(&key, row.as_deref(), 1_700_000_000_000 + number);
+                    let customer = if to < 5 { format!("c{to}") } else { String::new() };
+                    orders.insert(key, row.map(|_| (format!("{number:06}"), customer)));
+                }
+            }
+            of_customers.flush().await;
+            of_orders.flush().await;
+            sleep(Duration::from_millis(30)).await;
+        }
+        processes.kill_one().await;
+    }
+    let bill = |(key, order): (&String, &Option<(String, String)>)| {
+        let (item, customer) = order.as_ref()?;
+        Some((key.clone(), (item.clone(), customers.get(customer).cloned().flatten())))
+    };
+    let expected: BTreeMap<_, _> = orders.iter().filter_map(bill).collect();
+    let arrived = async || (bills(&client, topics[2], seed).await == expected).then_some(());
+    eventually("all bills", OUTPUT_WAIT_MAX, arrived).await;
+    processes.stop().await;
+    until_stable(&client, topics[2]).await;
+    assert_eq!(bills(&client, topics[2], seed).await, expected, "seed {seed}");
+    eprintln!("{} bills right after {KILLS} kills, seed {seed}", expected.len());
+}
+
+/// Reads the last bill of each order: its item and the name of its customer.
+async fn bills(client: &Client, topic: &str, seed: u64) -> BTreeMap<String, (String, Option<String>)> {
+    let (mut bills, mut last) = (BTreeMap::new(), BTreeMap::<String, String>::new());
+    for record in read_to_end(client, topic, IsolationLevel::ReadCommitted).await {
+        let key = String::from_utf8(record.key.clone().expect("a key")).expect("UTF-8");
+        let Some(value) = &record.value else {
+            assert!(bills.remove(&key).is_some(), "{key} was there, seed {seed}");
+            continue;
+        };
+        let bill: serde_json::Value = serde_json::from_slice(value).expect("JSON");
+        let item = bill["item"].as_str().expect("an item").to_owned();
+        let before = last.insert(key.clone(), item.clone());
+        assert!(before.as_ref().is_none_or(|before| *before <= item), "{key}: {item} after {before:?}, seed {seed}");
+        bills.insert(key, (item, bill["name"].as_str().map(str::to_owned)));
+    }
+    bills
+}
+
 /// The payments that fail are put aside once, and the balances are those of the others.
 async fn dead_letters_survive_kills(broker: TestBroker) {
     let seed = seed();
@@ -382,6 +454,14 @@ impl Writer {
     fn append(&mut self, number: u64, key: &str, value: &str, at: i64) {
         let partition = PartitionId(i32::try_from(number % 2).expect("0 or 1"));
         let (key, value) = (Some(key.as_bytes()), Some(value.as_bytes()));
+        let record = NewRecord { timestamp: TimestampMs(at), key, value, ..NewRecord::default() };
+        self.producer.append(self.topic, partition, record).expect("the buffer has room");
+    }
+
+    /// Appends a record to the partition of its key; null deletes a row.
+    fn append_keyed(&mut self, key: &str, value: Option<&str>, at: i64) {
+        let partition = partition_for_key(key.as_bytes(), PARTITIONS);
+        let (key, value) = (Some(key.as_bytes()), value.map(str::as_bytes));
         let record = NewRecord { timestamp: TimestampMs(at), key, value, ..NewRecord::default() };
         self.producer.append(self.topic, partition, record).expect("the buffer has room");
     }

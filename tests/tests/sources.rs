@@ -1,13 +1,15 @@
 //! The inputs of a job on a cluster: where they start and end, which topics they read, and how they grow while the job
-//! runs.
+//! runs. The last test kills processes of the example `follow` with SIGKILL while topics come.
 
+use std::collections::BTreeMap;
 use std::future::pending;
 use std::time::Duration;
 
 use conformance::bench::{Bench, until};
-use conformance::reader::{create_topic, read_to_end, until_stable};
+use conformance::reader::{Tail, create_topic, read_to_end, until_stable};
+use conformance::wordcount::WordCount;
 use conformance::{TestBroker, eventually, on_both_brokers, within};
-use kafka_wire::client::{Client, commit_offsets};
+use kafka_wire::client::{Client, ClientConfig, commit_offsets};
 use kafka_wire::cluster::{CommittedOffset, GroupMetadata, TopicPartition};
 use kafka_wire::record::{BatchBuilder, RawHeaders, Seal};
 use kafka_wire::types::{IsolationLevel, Offset, PartitionId};
@@ -25,6 +27,7 @@ on_both_brokers!(
     an_input_ends_where_it_says,
     a_job_that_dies_before_its_end_has_each_result_once,
     topics_and_partitions_that_come_are_read_while_the_job_runs,
+    topics_that_come_survive_kills,
 );
 
 /// Event time of the first record.
@@ -291,4 +294,52 @@ async fn topics_and_partitions_that_come_are_read_while_the_job_runs(broker: Tes
     assert_eq!(running.status().restarts, 0, "the workers have gone on");
     running.stop().await.expect("the job stops");
     assert_eq!(out(&bench).await, ["a 1", "b 1", "grown 1"]);
+}
+
+async fn topics_that_come_survive_kills(broker: TestBroker) {
+    let client = Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker answers");
+    let (prefix, output) = (broker.unique("shop"), broker.unique("copies"));
+    create_topic(&client, &output, 2).await;
+    let mut topics = vec![(format!("{prefix}-0"), 2)];
+    create_topic(&client, &topics[0].0, 2).await;
+    let temporary = std::env::temp_dir().join(broker.unique("sources"));
+    std::fs::create_dir_all(&temporary).expect("the directory for temporary files can be written");
+    let (application, pattern) = (broker.unique("follow"), format!("{prefix}-.*"));
+    let arguments = ["follow", broker.bootstrap(), &application, &pattern, &output];
+    let mut processes: Vec<_> = (0..2).map(|_| WordCount::start_program("jobs", &arguments, &temporary)).collect();
+    let tail = Tail::start(&client, &output, IsolationLevel::ReadCommitted).await;
+    let mut written = 0;
+    for round in 0..4_usize {
+        for number in 0..60_i32 {
+            let (topic, count) = &topics[number as usize % topics.len()];
+            let value = format!("{written}");
+            write(&client, topic, number % count, 0, &[&value]).await;
+            written += 1;
+        }
+        let victim = round % 2;
+        processes[victim].kill();
+        // A topic comes while only one process is there, and another one grows.
+        let topic = format!("{prefix}-{}", round + 1);
+        create_topic(&client, &topic, 2).await;
+        topics.push((topic, 2));
+        topics[round].1 += 1;
+        let (grown, count) = topics[round].clone();
+        grow(&client, &grown, count).await;
+        processes[victim].restart();
+    }
+    let all = || std::future::ready(tail.look(|arrivals| (arrivals.len() >= written).then_some(())));
+    eventually("all records", 2 * PATIENCE, all).await;
+    for process in processes {
+        let log = process.log();
+        let (status, _) = process.stop().await;
+        assert!(status.success(), "SIGTERM: {status}\n{log}");
+    }
+    let _ = std::fs::remove_dir_all(&temporary);
+    until_stable(&client, &output).await;
+    let mut found = BTreeMap::<String, u32>::new();
+    for record in read_to_end(&client, &output, IsolationLevel::ReadCommitted).await {
+        *found.entry(String::from_utf8(record.value.expect("a value")).expect("UTF-8")).or_default() += 1;
+    }
+    let expected: BTreeMap<_, _> = (0..written).map(|number| (number.to_string(), 1)).collect();
+    assert_eq!(found, expected);
 }
