@@ -70,10 +70,10 @@ final class CepOracle {
                 pattern = pattern.within(Duration.ofMillis(Long.parseLong(within)));
             }
             nfa = NFACompiler.compileFactory(pattern, true).createNFA();
+        } catch (NullPointerException | StackOverflowError failed) {
+            return "failed " + failed;
         } catch (RuntimeException refused) {
             return "refused";
-        } catch (StackOverflowError failed) {
-            return "failed " + failed;
         }
         try {
             return run(nfa, pattern.getAfterMatchSkipStrategy(), halves[1].split(" "));
