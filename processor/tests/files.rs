@@ -159,24 +159,6 @@ fn an_abort_takes_back_what_it_has_written_and_keeps_the_rest_of_the_part() {
     assert_eq!((driver.read("out").len(), room.hidden()), (4, 0));
 }
 
-/// Ends the failures, and lets the job finish.
-fn finish(driver: &mut TestDriver) {
-    driver.heal();
-    driver.end_of_input();
-    for _ in 0..200 {
-        // The last worker may just have been asked to stop.
-        driver.heal();
-        if driver.is_finished() || driver.fatal().is_some() {
-            break;
-        }
-        driver.advance_wall(Duration::from_secs(1));
-        driver.settle();
-    }
-    // The group notices only now that a worker has died.
-    driver.advance_wall(Duration::from_secs(90));
-    driver.settle();
-}
-
 /// Several workers, which die, pause, lose their tasks without knowing it, and come back.
 #[test]
 fn under_random_schedules_each_line_is_in_the_files_once() {
@@ -200,7 +182,10 @@ fn under_random_schedules_each_line_is_in_the_files_once() {
             }
             driver.step(&mut rng, Faults::All);
         }
-        finish(&mut driver);
+        driver.finish();
+        // The group notices only now that a worker has died.
+        driver.advance_wall(Duration::from_secs(90));
+        driver.settle();
         assert!(driver.fatal().is_none(), "seed {seed}: {:?}", driver.fatal());
         assert!(driver.is_finished(), "seed {seed}: {:?}", driver.reports());
         let hidden = room.hidden();

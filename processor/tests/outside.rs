@@ -232,17 +232,7 @@ fn under_random_schedules_each_record_has_a_row() {
             driver.step(&mut rng, Faults::All);
         }
         database.inner().error = None;
-        driver.heal();
-        driver.end_of_input();
-        for _ in 0..200 {
-            // The last worker may just have been asked to stop.
-            driver.heal();
-            if driver.is_finished() || driver.fatal().is_some() {
-                break;
-            }
-            driver.advance_wall(millis(1_000));
-            driver.settle();
-        }
+        driver.finish();
         // The group notices only now that a worker has died.
         driver.advance_wall(Duration::from_secs(90));
         driver.settle();

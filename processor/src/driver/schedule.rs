@@ -52,6 +52,22 @@ impl TestDriver {
         }
     }
 
+    /// Ends the failures and the input, and lets the job finish. It has 200 s of its time for that: see
+    /// [`is_finished`](Self::is_finished) and [`fatal`](Self::fatal).
+    pub fn finish(&mut self) {
+        self.heal();
+        self.end_of_input();
+        for _ in 0..200 {
+            // The last worker may just have been asked to stop.
+            self.heal();
+            if self.is_finished() || self.fatal.is_some() {
+                break;
+            }
+            self.advance_wall(std::time::Duration::from_secs(1));
+            self.settle();
+        }
+    }
+
     fn fault(&mut self, rng: &mut Rng) {
         let index = pick(rng, self.slots.len());
         match rng.below(8) {

@@ -394,20 +394,11 @@ impl Run {
         while self.job == Job::Ends && ENDS.iter().zip(self.lines).any(|(end, lines)| lines < *end) {
             self.line(i64::try_from(steps).expect("small") * 100);
         }
-        self.driver.heal();
         if self.job == Job::Found {
+            self.driver.heal();
             self.driver.advance_wall(31 * SECOND);
         }
-        self.driver.end_of_input();
-        for _ in 0..200 {
-            // The last worker may just have been asked to stop.
-            self.driver.heal();
-            if self.driver.is_finished() || self.driver.fatal().is_some() {
-                break;
-            }
-            self.driver.advance_wall(SECOND);
-            self.driver.settle();
-        }
+        self.driver.finish();
         // The last advances of the clock are for results by intervals that the end of the input cut off, and for
         // transactions of dead members, which hide the records behind them.
         self.driver.advance_wall(90 * SECOND);
@@ -511,6 +502,19 @@ impl Run {
 fn seeds(first: u64, count: u64) -> std::ops::Range<u64> {
     let given = std::env::var("WATERWHEEL_SEED").ok().map(|seed| seed.parse().expect("a number"));
     given.map_or(first..first + count, |seed| seed..seed + 1)
+}
+
+/// Lets the job finish, and everything come to light that it has written.
+///
+/// # Panics
+/// If it fails, or does not finish; the message has `replay`.
+fn finish(driver: &mut TestDriver, replay: &str) {
+    driver.finish();
+    // Transactions of dead members hide the records behind them until they time out.
+    driver.advance_wall(20 * SECOND);
+    driver.settle();
+    assert_eq!(driver.fatal(), None, "{replay}");
+    assert!(driver.is_finished(), "stuck: {:?}; {replay}", driver.reports());
 }
 
 /// Runs of every kind of job.

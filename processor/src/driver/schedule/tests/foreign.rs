@@ -2,14 +2,13 @@
 //! say, and no result of a key is older than one before it.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use kafka_wire::record::RawHeaders;
 use kafka_wire::rng::Rng;
 use kafka_wire::types::TimestampMs;
 
 use super::super::{Faults, TestDriver};
-use super::{SECOND, seeds};
+use super::{finish, seeds};
 use crate::output::{OutRecord, Route, SinkId};
 use crate::serde::{Nullable, Text, Utf8};
 use crate::topology::Topology;
@@ -104,22 +103,8 @@ fn check(seed: u64) {
         }
         driver.step(&mut rng, Faults::All);
     }
-    driver.heal();
-    driver.end_of_input();
-    for _ in 0..200 {
-        driver.heal();
-        if driver.is_finished() || driver.fatal().is_some() {
-            break;
-        }
-        driver.advance_wall(SECOND);
-        driver.settle();
-    }
-    // Transactions of dead members hide the records behind them until they time out.
-    driver.advance_wall(Duration::from_secs(20));
-    driver.settle();
     let replay = format!("replay with WATERWHEEL_SEED={seed} cargo test -p processor --lib foreign");
-    assert_eq!(driver.fatal(), None, "{replay}");
-    assert!(driver.is_finished(), "stuck: {:?}; {replay}", driver.reports());
+    finish(&mut driver, &replay);
     let (mut results, mut last) = (BTreeMap::new(), BTreeMap::new());
     for record in driver.read("out") {
         let key = record.key_str().to_owned();

@@ -8,7 +8,7 @@ use kafka_wire::rng::Rng;
 use kafka_wire::types::TimestampMs;
 
 use super::super::{Faults, TestDriver};
-use super::{SECOND, seeds};
+use super::{finish, seeds};
 use crate::output::{OutRecord, Route, SinkId};
 use crate::serde::{Raw, Text, Utf8};
 use crate::topology::Topology;
@@ -60,22 +60,8 @@ fn check(seed: u64) {
         }
         driver.step(&mut rng, Faults::All);
     }
-    driver.heal();
-    driver.end_of_input();
-    for _ in 0..200 {
-        driver.heal();
-        if driver.is_finished() || driver.fatal().is_some() {
-            break;
-        }
-        driver.advance_wall(SECOND);
-        driver.settle();
-    }
-    // Transactions of dead members hide the records behind them until they time out.
-    driver.advance_wall(20 * SECOND);
-    driver.settle();
     let replay = format!("replay with WATERWHEEL_SEED={seed} cargo test -p processor --lib global");
-    assert_eq!(driver.fatal(), None, "{replay}");
-    assert!(driver.is_finished(), "stuck: {:?}; {replay}", driver.reports());
+    finish(&mut driver, &replay);
     let mut found = Vec::new();
     for record in driver.read("out") {
         let (line, row) = record.value_str().rsplit_once(' ').expect("a line and a row");

@@ -7,7 +7,7 @@ use std::time::Duration;
 use kafka_wire::rng::Rng;
 
 use super::super::{Faults, TestDriver};
-use super::{SECOND, seeds};
+use super::{SECOND, finish, seeds};
 use crate::operator::{CoProcess, Scope, ValueState};
 use crate::serde::{Text, Utf8};
 use crate::topology::Topology;
@@ -121,22 +121,8 @@ fn check(seed: u64) {
     for _ in 0..100 + rng.below(400) {
         driver.step(&mut rng, Faults::All);
     }
-    driver.heal();
-    driver.end_of_input();
-    for _ in 0..200 {
-        driver.heal();
-        if driver.is_finished() || driver.fatal().is_some() {
-            break;
-        }
-        driver.advance_wall(SECOND);
-        driver.settle();
-    }
-    // Transactions of dead members hide the records behind them until they time out.
-    driver.advance_wall(20 * SECOND);
-    driver.settle();
     let replay = format!("{kept:?}: replay with WATERWHEEL_SEED={seed} cargo test -p processor --lib ordered");
-    assert_eq!(driver.fatal(), None, "{replay}");
-    assert!(driver.is_finished(), "stuck: {:?}; {replay}", driver.reports());
+    finish(&mut driver, &replay);
     let mut results: Vec<_> = driver.read("out").iter().map(|record| record.value_str().to_owned()).collect();
     let mut expected = Vec::new();
     rows.into_iter().zip(lines).for_each(|(rows, lines)| merge(kept, rows, lines, &mut expected));
