@@ -109,21 +109,18 @@ fn topology(kind: Job, watermark: Watermark, clock: &TestClock) -> Topology {
             });
         })
         .key_by("by-word", Partitions(3), (Utf8, ()), |word| (word.value, ()));
+    let emit = match kind {
+        Job::WordCount(emit) | Job::Sliding(emit) | Job::Latest(emit) => emit,
+        Job::Found => Emit::OnUpdate,
+        _ => Emit::OnClose,
+    };
     match kind {
-        Job::WordCount(emit) => words
+        Job::WordCount(_) | Job::Ends => words
             .window(Tumbling::of(10 * SECOND))
             .count("counts", emit)
             .map(|word| format!("{} {}", word.window.start, word.value))
             .to("out", Utf8, Utf8),
-        Job::Ends => words
-            .window(Tumbling::of(10 * SECOND))
-            .count("counts", Emit::OnClose)
-            .map(|word| format!("{} {}", word.window.start, word.value))
-            .to("out", Utf8, Utf8),
-        Job::Found => {
-            words.count("counts", Emit::OnUpdate).map(|word| format!("0 {}", word.value)).to("out", Utf8, Utf8)
-        }
-        Job::Sliding(emit) => words
+        Job::Sliding(_) => words
             .window(Sliding::of(millis(SIZE)).every(millis(EVERY)))
             .count("counts", emit)
             .map(|word| format!("{} {}", word.window.start, word.value))
@@ -133,7 +130,9 @@ fn topology(kind: Job, watermark: Watermark, clock: &TestClock) -> Topology {
             .count("counts", Emit::OnClose)
             .map(|word| format!("{} {}", word.window.start, word.value))
             .to("out", Utf8, Utf8),
-        Job::Latest(emit) => words.count("counts", emit).map(|word| format!("0 {}", word.value)).to("out", Utf8, Utf8),
+        Job::Latest(_) | Job::Found => {
+            words.count("counts", emit).map(|word| format!("0 {}", word.value)).to("out", Utf8, Utf8)
+        }
         Job::Failing => words
             .count("counts", Emit::EveryUpdate)
             .map_or_fail(|word| match word.value {
