@@ -96,7 +96,7 @@ pub use stage::{Arm, Chain, Head, Junction, Stage, StageBuilder, Stop, TeeMaker,
 pub use stamp::{SetHeaders, SetTimestamp};
 pub use step::NodeId;
 pub(crate) use step::{catch, take_panicked};
-pub use table::{Change, Drain, Lookup, Optional, Upsert};
+pub use table::{Change, Drain, Lookup, Optional, Rows, Upsert};
 pub use to::{ByKey, Partitioner, To, ToPartition};
 pub use to_chosen::ToChosen;
 pub(crate) use trigger::Rule;
@@ -104,7 +104,7 @@ pub use trigger::{Trigger, TriggerResult, TriggerScope, When};
 pub use try_map::{MapOrFail, TryMap};
 pub use two_phase::{SinkPlace, SinkWriter, TwoPhaseSink};
 pub(crate) use two_phase::{ToTwoPhase, TwoPhaseSpec};
-pub use versions::{KeepVersions, LookupVersion, Versions};
+pub use versions::{KeepVersions, Versions};
 pub use windowed_keys::WindowedKeys;
 pub use windowing::{
     Activity, ByCount, Counted, Gathering, Lenient, PaneTiming, SessionWindowTiming, Show, Unmerged, Windowing,

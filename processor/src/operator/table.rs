@@ -6,10 +6,12 @@
 //! logs: a record finds the row of its time. Of equal times, the input that is declared first comes first. A crash
 //! undoes the rows and the join results of the open transaction together.
 
+use kafka_wire::types::TimestampMs;
+
 use super::{Chain, Context, Expected, NodeId, Operator, Signals, StageBuilder};
 use crate::error::ProcessError;
 use crate::serde::Nullable;
-use crate::state::{Handle, KeyValueStore};
+use crate::state::{Handle, KeyValueStore, Stores};
 use crate::types::{Owned, Rec, View};
 
 /// A value that may be missing, as a table takes it.
@@ -115,65 +117,95 @@ impl<K: View, V: View> Operator<K, V> for Drain {
     }
 }
 
+/// The rows of a table, as a look-up finds them.
+pub trait Rows: Copy + Send + Sync + 'static {
+    /// The type of the rows.
+    type Row;
+
+    /// Whether [`Rows::expect`] saves time.
+    const LOOKS_AHEAD: bool = false;
+
+    /// Brings the rows of the records that come next into the cache.
+    fn expect(self, _stores: &mut Stores, _ahead: &[Expected<'_>]) {}
+
+    /// Returns the row of a key for a record of this time.
+    fn find<'s>(self, stores: &'s mut Stores, key: &[u8], at: TimestampMs) -> Option<&'s Self::Row>;
+}
+
+impl<A: Clone + Send + 'static> Rows for Handle<KeyValueStore<A>> {
+    type Row = A;
+
+    const LOOKS_AHEAD: bool = true;
+
+    fn expect(self, stores: &mut Stores, ahead: &[Expected<'_>]) {
+        stores.get_mut(self).expect(ahead.iter().map(|expected| expected.key));
+    }
+
+    #[inline]
+    fn find<'s>(self, stores: &'s mut Stores, key: &[u8], _at: TimestampMs) -> Option<&'s A> {
+        stores.get_mut(self).get(key)
+    }
+}
+
 /// The declaration of a stream that looks up rows of a table.
 #[derive(Clone)]
-pub struct Lookup<C, A, F> {
+pub struct Lookup<C, T, F> {
     pub(crate) previous: C,
-    pub(crate) store: Handle<KeyValueStore<A>>,
+    pub(crate) rows: T,
     /// Makes a value of a record and its row; `None` if there is nothing to put out.
     pub(crate) join: F,
 }
 
-impl<C, A, B, F> Chain for Lookup<C, A, F>
+impl<C, T, B, F> Chain for Lookup<C, T, F>
 where
     C: Chain,
-    A: Clone + Send + 'static,
+    T: Rows,
     B: 'static,
-    F: FnMut(&Rec<'_, C::Key, C::Value>, Option<&A>) -> Option<B> + Clone + Send + Sync + 'static,
+    F: FnMut(&Rec<'_, C::Key, C::Value>, Option<&T::Row>) -> Option<B> + Clone + Send + Sync + 'static,
 {
     type Key = C::Key;
     type Value = Owned<B>;
 
     fn build<N: Operator<C::Key, Owned<B>>>(&self, next: N, stage: &mut StageBuilder<'_>) {
         stage.order_inputs();
-        self.previous.build(LookupOperator { store: self.store, join: self.join.clone(), next }, stage);
+        self.previous.build(LookupOperator { rows: self.rows, join: self.join.clone(), next }, stage);
     }
 }
 
 /// The operator of a look-up.
-struct LookupOperator<A, F, N> {
-    store: Handle<KeyValueStore<A>>,
+struct LookupOperator<T, F, N> {
+    rows: T,
     join: F,
     next: N,
 }
 
-impl<A: Clone + Send + 'static, F: Send, N: Signals> Signals for LookupOperator<A, F, N> {
+impl<T: Rows, F: Send, N: Signals> Signals for LookupOperator<T, F, N> {
     fn next(&mut self) -> Option<&mut dyn Signals> {
         Some(&mut self.next)
     }
 
     fn looks_ahead(&mut self) -> bool {
-        true
+        T::LOOKS_AHEAD || self.next.looks_ahead()
     }
 
     fn expect(&mut self, ahead: &[Expected<'_>], context: &mut Context<'_>) {
-        context.stores.get_mut(self.store).expect(ahead.iter().map(|expected| expected.key));
+        self.rows.expect(context.stores, ahead);
         self.next.expect(ahead, context);
     }
 }
 
-impl<K, V, A, B, F, N> Operator<K, V> for LookupOperator<A, F, N>
+impl<K, V, T, B, F, N> Operator<K, V> for LookupOperator<T, F, N>
 where
     K: View,
     V: View,
-    A: Clone + Send + 'static,
+    T: Rows,
     B: 'static,
-    F: FnMut(&Rec<'_, K, V>, Option<&A>) -> Option<B> + Send + 'static,
+    F: FnMut(&Rec<'_, K, V>, Option<&T::Row>) -> Option<B> + Send + 'static,
     N: Operator<K, Owned<B>>,
 {
     #[inline]
     fn push(&mut self, record: Rec<'_, K, V>, context: &mut Context<'_>) -> Result<(), ProcessError> {
-        let row = context.stores.get_mut(self.store).get(record.raw_key.unwrap_or_default());
+        let row = self.rows.find(context.stores, record.raw_key.unwrap_or_default(), record.timestamp);
         match (self.join)(&record, row) {
             Some(value) => self.next.push(record.with_value(value), context),
             None => Ok(()),

@@ -13,10 +13,10 @@ use std::ops::Bound;
 use kafka_wire::types::TimestampMs;
 
 use super::keyed_state::{at_time, prefix, timed};
-use super::{Chain, Context, Operator, Optional, Signals, StageBuilder};
+use super::{Context, Operator, Optional, Rows, Signals};
 use crate::error::ProcessError;
-use crate::state::{Clock, Handle, SortedStore, TimerStore};
-use crate::types::{Owned, Rec, View};
+use crate::state::{Clock, Handle, SortedStore, Stores, TimerStore};
+use crate::types::{Rec, View};
 
 /// The stores of a versioned table.
 pub struct Versions<A> {
@@ -85,62 +85,12 @@ impl<K: View, V: Optional<A>, A: Clone + Send + 'static> Operator<K, V> for Keep
     }
 }
 
-/// The declaration of a stream that looks up the rows of its times.
-#[derive(Clone)]
-pub struct LookupVersion<C, A, F> {
-    pub(crate) previous: C,
-    pub(crate) versions: Versions<A>,
-    /// Makes a value of a record and its row; `None` if there is nothing to put out.
-    pub(crate) join: F,
-}
+impl<A: Clone + Send + 'static> Rows for Versions<A> {
+    type Row = A;
 
-impl<C, A, B, F> Chain for LookupVersion<C, A, F>
-where
-    C: Chain,
-    A: Clone + Send + 'static,
-    B: 'static,
-    F: FnMut(&Rec<'_, C::Key, C::Value>, Option<&A>) -> Option<B> + Clone + Send + Sync + 'static,
-{
-    type Key = C::Key;
-    type Value = Owned<B>;
-
-    fn build<N: Operator<C::Key, Owned<B>>>(&self, next: N, stage: &mut StageBuilder<'_>) {
-        stage.order_inputs();
-        let (versions, join) = (self.versions, self.join.clone());
-        self.previous.build(LookupVersionOperator { versions, join, next }, stage);
-    }
-}
-
-/// The operator of such a look-up.
-struct LookupVersionOperator<A, F, N> {
-    versions: Versions<A>,
-    join: F,
-    next: N,
-}
-
-impl<A, F: Send, N: Signals> Signals for LookupVersionOperator<A, F, N> {
-    fn next(&mut self) -> Option<&mut dyn Signals> {
-        Some(&mut self.next)
-    }
-}
-
-impl<K, V, A, B, F, N> Operator<K, V> for LookupVersionOperator<A, F, N>
-where
-    K: View,
-    V: View,
-    A: Clone + Send + 'static,
-    B: 'static,
-    F: FnMut(&Rec<'_, K, V>, Option<&A>) -> Option<B> + Send + 'static,
-    N: Operator<K, Owned<B>>,
-{
-    fn push(&mut self, record: Rec<'_, K, V>, context: &mut Context<'_>) -> Result<(), ProcessError> {
-        let raw_key = record.raw_key.unwrap_or_default();
-        let places = (Bound::Included(prefix(raw_key)), Bound::Included(at_time(raw_key, record.timestamp)));
-        let last = context.stores.get_mut(self.versions.rows).range(places).next_back().map(timed);
-        let row = last.and_then(|(_, row)| row.as_ref());
-        match (self.join)(&record, row) {
-            Some(value) => self.next.push(record.with_value(value), context),
-            None => Ok(()),
-        }
+    fn find<'s>(self, stores: &'s mut Stores, key: &[u8], at: TimestampMs) -> Option<&'s A> {
+        let places = (Bound::Included(prefix(key)), Bound::Included(at_time(key, at)));
+        let last = stores.get_mut(self.rows).range(places).next_back().map(timed);
+        last.and_then(|(_, row)| row.as_ref())
     }
 }

@@ -128,14 +128,19 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         self.lookup("left_join_table", table, join)
     }
 
-    fn lookup<A, T, B, F>(self, step: &str, table: &Table<KS, A, T>, join: F) -> Stream<KS, Lookup<Junction<C>, A, F>>
+    fn lookup<A, T, B, F>(
+        self,
+        step: &str,
+        table: &Table<KS, A, T>,
+        join: F,
+    ) -> Stream<KS, Lookup<Junction<C>, Handle<KeyValueStore<A>>, F>>
     where
         A: Clone + Send + 'static,
         F: FnMut(&Rec<'_, KS::View, C::Value>, Option<&A>) -> Option<B> + Clone + Send + Sync + 'static,
     {
         let node = self.looks_up_in(step, &table.changes.graph, (&table.name, table.store.id(), table.changes.node));
-        let store = table.store;
-        self.then(node, |previous| Lookup { previous, store, join })
+        let rows = table.store;
+        self.then(node, |previous| Lookup { previous, rows, join })
     }
 
     /// Declares the step that looks up rows in the table of that name, store and step, in one sub-topology with it and

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::graph::{Graph, WantedStore};
 use super::{Builder, Stream};
-use crate::operator::{Chain, Junction, KeepVersions, LookupVersion, NodeId, Optional, StageBuilder, Versions};
+use crate::operator::{Chain, Junction, KeepVersions, Lookup, NodeId, Optional, StageBuilder, Versions};
 use crate::serde::{Nullable, Serde, SerdeError};
 use crate::state::{Handle, SortedStore, TimerStore};
 use crate::types::{Owned, Rec};
@@ -114,11 +114,11 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         step: &str,
         table: &VersionedTable<KS, A>,
         join: F,
-    ) -> Stream<KS, LookupVersion<Junction<C>, A, F>> {
+    ) -> Stream<KS, Lookup<Junction<C>, Versions<A>, F>> {
         let place = (&*table.name, table.versions.rows.id(), table.node);
         let node = self.looks_up_in(step, &table.graph, place);
-        let versions = table.versions;
-        self.then(node, |previous| LookupVersion { previous, versions, join })
+        let rows = table.versions;
+        self.then(node, |previous| Lookup { previous, rows, join })
     }
 }
 
