@@ -68,7 +68,7 @@ const HEAD_BYTES: usize = 24;
 impl Windowing for Count {
     type Store<A: Clone + Send + 'static> = KeyValueStore<Counted<A>>;
 
-    const COMPLETES: bool = true;
+    no_time!();
 
     fn store<A: Clone + Send + 'static, S: Serde<View = Owned<A>>>(&self, values: S) -> Self::Store<A> {
         KeyValueStore::new(CountedSerde(values))
@@ -86,10 +86,6 @@ impl Windowing for Count {
     /// The size may change between two runs: a window that is full by then is complete with its next record.
     fn version(&self) -> String {
         "count".to_owned()
-    }
-
-    fn closed_up_to<A: Clone + Send + 'static>(_: &Self::Store<A>) -> TimestampMs {
-        TimestampMs(i64::MIN)
     }
 
     fn add<A: Clone + Send + 'static>(
@@ -128,10 +124,6 @@ impl Windowing for Count {
         Ok(())
     }
 
-    fn anchor<A: Clone + Send + 'static>(&self, _: &Self::Store<A>, _: &[u8], _: TimestampMs) -> TimestampMs {
-        TimestampMs(0)
-    }
-
     fn containing<A: Clone + Send + 'static>(
         &self,
         store: &Self::Store<A>,
@@ -141,16 +133,6 @@ impl Windowing for Count {
         show: &mut Show<'_, A>,
     ) -> Result<(), ProcessError> {
         store.get(key).map_or(Ok(()), |open| show(open.window, key, &open.kept))
-    }
-
-    fn close<A: Clone + Send + 'static>(
-        &self,
-        _store: &mut Self::Store<A>,
-        _watermark: TimestampMs,
-        _merge: &mut dyn FnMut(&mut A, &A),
-        _show: &mut dyn FnMut(Window, &[u8], &A, bool) -> Result<(), ProcessError>,
-    ) -> Result<(), ProcessError> {
-        Ok(())
     }
 
     fn changed<A: Clone + Send + 'static>(

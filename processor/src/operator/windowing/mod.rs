@@ -56,6 +56,31 @@ macro_rules! pass_on {
     };
 }
 
+/// The part of time in windows that their records complete: it closes none, and a key has one open window at any time.
+macro_rules! no_time {
+    () => {
+        const COMPLETES: bool = true;
+
+        fn closed_up_to<A: Clone + Send + 'static>(_: &Self::Store<A>) -> TimestampMs {
+            TimestampMs(i64::MIN)
+        }
+
+        fn anchor<A: Clone + Send + 'static>(&self, _: &Self::Store<A>, _: &[u8], _: TimestampMs) -> TimestampMs {
+            TimestampMs(0)
+        }
+
+        fn close<A: Clone + Send + 'static>(
+            &self,
+            _store: &mut Self::Store<A>,
+            _watermark: TimestampMs,
+            _merge: &mut dyn FnMut(&mut A, &A),
+            _show: &mut dyn FnMut(Window, &[u8], &A, bool) -> Result<(), ProcessError>,
+        ) -> Result<(), ProcessError> {
+            Ok(())
+        }
+    };
+}
+
 mod assigned;
 mod count;
 mod lenient;

@@ -58,7 +58,7 @@ impl Windowing for SlidingCount {
     /// The number of a pane, from 0 for each key, takes the place of a time.
     type Store<A: Clone + Send + 'static> = TimedStore<Counted<A>>;
 
-    const COMPLETES: bool = true;
+    no_time!();
 
     fn store<A: Clone + Send + 'static, S: Serde<View = Owned<A>>>(&self, values: S) -> Self::Store<A> {
         TimedStore::new(CountedSerde(values), ByCount)
@@ -70,10 +70,6 @@ impl Windowing for SlidingCount {
 
     fn describe(&self) -> String {
         Self::describe(*self)
-    }
-
-    fn closed_up_to<A: Clone + Send + 'static>(_: &Self::Store<A>) -> TimestampMs {
-        TimestampMs(i64::MIN)
     }
 
     fn add<A: Clone + Send + 'static>(
@@ -119,10 +115,6 @@ impl Windowing for SlidingCount {
         }
     }
 
-    fn anchor<A: Clone + Send + 'static>(&self, _: &Self::Store<A>, _: &[u8], _: TimestampMs) -> TimestampMs {
-        TimestampMs(0)
-    }
-
     fn containing<A: Clone + Send + 'static>(
         &self,
         store: &Self::Store<A>,
@@ -132,16 +124,6 @@ impl Windowing for SlidingCount {
         show: &mut Show<'_, A>,
     ) -> Result<(), ProcessError> {
         store.slot(key).map_or(Ok(()), |slot| show_last(*self, (store, slot), merge, show))
-    }
-
-    fn close<A: Clone + Send + 'static>(
-        &self,
-        _store: &mut Self::Store<A>,
-        _watermark: TimestampMs,
-        _merge: &mut dyn FnMut(&mut A, &A),
-        _show: &mut dyn FnMut(Window, &[u8], &A, bool) -> Result<(), ProcessError>,
-    ) -> Result<(), ProcessError> {
-        Ok(())
     }
 
     fn changed<A: Clone + Send + 'static>(
