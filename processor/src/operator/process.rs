@@ -324,7 +324,7 @@ where
     }
 
     fn looks_ahead(&mut self) -> bool {
-        !self.around.spec.values.is_empty()
+        !self.around.spec.values.is_empty() || self.around.next.looks_ahead()
     }
 
     fn expect(&mut self, ahead: &[Expected<'_>], context: &mut Context<'_>) {
@@ -332,6 +332,7 @@ where
         let count = keys.iter_mut().zip(ahead).map(|(key, expected)| *key = expected.key).count();
         let stores = self.around.spec.values.iter().filter_map(|store| context.stores.get(*store));
         stores.for_each(|store| store.expect_restored(&keys[..count]));
+        self.around.next.expect(ahead, context);
     }
 
     fn watermark(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
