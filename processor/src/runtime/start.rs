@@ -52,12 +52,7 @@ pub(super) async fn prepare(topology: &Topology, config: &Config, is_bounded: bo
 }
 
 async fn attempt(topology: &Topology, config: &Config, is_bounded: bool) -> Result<Prepared, Obstacle> {
-    let client = Client::connect(client_config(config)).await;
-    let client = client.map_err(|error| Obstacle::of(&error, RunError::Connect))?;
-    check_brokers(&client).await.map_err(|error| match error {
-        RunError::Connect(_) => Obstacle::Passes(error),
-        error => Obstacle::Stays(error),
-    })?;
+    let client = reach(config).await?;
     let found = topics::matching(&client, topology).await?;
     let topology = found.as_ref().unwrap_or(topology);
     let counts = topics::prepare(&client, topology, config).await?;
@@ -65,6 +60,17 @@ async fn attempt(topology: &Topology, config: &Config, is_bounded: bool) -> Resu
     let starts = Starts { policy: config.auto_offset_reset, known };
     let ends = inputs::ends(&client, topology, &counts, is_bounded).await?;
     Ok(Prepared { topology: found, starts, ends: ends.map(Arc::new) })
+}
+
+/// Connects to the cluster, whose brokers must have what exactly-once needs.
+pub(super) async fn reach(config: &Config) -> Result<Client, Obstacle> {
+    let client = Client::connect(client_config(config)).await;
+    let client = client.map_err(|error| Obstacle::of(&error, RunError::Connect))?;
+    check_brokers(&client).await.map_err(|error| match error {
+        RunError::Connect(_) => Obstacle::Passes(error),
+        error => Obstacle::Stays(error),
+    })?;
+    Ok(client)
 }
 
 const PAUSE_MIN: Duration = Duration::from_millis(250);

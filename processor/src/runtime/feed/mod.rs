@@ -44,10 +44,9 @@ use self::files::Files;
 use self::input::{Generator, Input, TcpLines};
 use self::item::Item;
 use super::config::Config;
-use super::connect::client_config;
 use super::error::RunError;
 use super::obstacle::Obstacle;
-use super::requirements::check_brokers;
+use super::start::reach;
 
 /// An input outside of Kafka, on its way into a topic, which must exist.
 ///
@@ -185,12 +184,7 @@ impl Feed {
 
     /// Feeds from the committed positions on.
     async fn attempt(&mut self, (name, topic): (&str, &str), config: &Config, fed: &mut u64) -> Result<(), Obstacle> {
-        let client = Client::connect(client_config(config)).await;
-        let client = client.map_err(|error| Obstacle::of(&error, RunError::Connect))?;
-        check_brokers(&client).await.map_err(|error| match error {
-            RunError::Connect(_) => Obstacle::Passes(error),
-            error => Obstacle::Stays(error),
-        })?;
+        let client = reach(config).await?;
         super::topics::existing(&client, topic, config).await?;
         let log = format!("{name}-feed-positions");
         create_log(&client, &log, config).await?;
