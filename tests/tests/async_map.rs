@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use conformance::bench::Bench;
+use conformance::bench::{Bench, until};
 use conformance::reader::{read_to_end, until_stable};
 use conformance::{TestBroker, eventually, on_both_brokers};
 use kafka_wire::cluster::TopicPartition;
@@ -14,7 +14,7 @@ use kafka_wire::record::{BatchBuilder, RawHeaders, Seal};
 use kafka_wire::types::PartitionId;
 use processor::runtime::Deaths;
 use processor::{App, CallOptions, Text, Topology, Utf8};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::sleep;
 
 on_both_brokers!(results_of_calls_come_once_and_in_the_order_of_their_key);
 
@@ -59,14 +59,7 @@ async fn results_of_calls_come_once_and_in_the_order_of_their_key(broker: TestBr
         }
         let (kills, victim) = (running.status().kills, usize::try_from(round % 2).expect("0 or 1"));
         deaths.kill(victim);
-        let by = Instant::now() + PATIENCE;
-        while running.status().kills == kills {
-            // `finished` replaces the worker as soon as it is dead.
-            if let Ok(finished) = timeout(Duration::from_millis(20), running.finished()).await {
-                finished.expect("the job goes on");
-            }
-            assert!(Instant::now() < by, "worker {victim} does not die: {}", running.status());
-        }
+        running = until(running, "the death of a worker", |running| running.status().kills > kills).await;
     }
     let all = usize::try_from(i64::from(PARTITIONS) * ROUNDS * QUESTIONS).expect("few");
     let out = async || {

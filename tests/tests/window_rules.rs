@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use conformance::bench::Bench;
+use conformance::bench::{Bench, until};
 use conformance::reader::{read_to_end, until_stable};
 use conformance::{TestBroker, eventually, on_both_brokers};
 use kafka_wire::cluster::TopicPartition;
@@ -17,7 +17,7 @@ use processor::runtime::Deaths;
 use processor::topology::WindowedStream;
 use processor::types::InWindow;
 use processor::{App, Count, Days, Emit, I64, Text, Topology, Trigger, TriggerResult, TriggerScope, Tumbling, Utf8};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::sleep;
 
 on_both_brokers!(rules_of_windows_hold_while_workers_die);
 
@@ -132,14 +132,7 @@ async fn rules_of_windows_hold_while_workers_die(broker: TestBroker) {
         let (kills, victim) = (running.status().kills, usize::try_from(round % 2).expect("0 or 1"));
         sleep(Duration::from_millis(150)).await;
         deaths.kill(victim);
-        let by = Instant::now() + PATIENCE;
-        while running.status().kills == kills {
-            // `finished` replaces the worker as soon as it is dead.
-            if let Ok(finished) = timeout(Duration::from_millis(20), running.finished()).await {
-                finished.expect("the job goes on");
-            }
-            assert!(Instant::now() < by, "worker {victim} does not die: {}", running.status());
-        }
+        running = until(running, "the death of a worker", |running| running.status().kills > kills).await;
     }
     let expected = expected(&written);
     let count = |results: &Results| results.values().map(Vec::len).sum::<usize>();
