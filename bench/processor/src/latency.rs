@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! cargo run --release --manifest-path bench/processor/Cargo.toml -- latency [--rate 5000] [--partitions 6]
-//!     [--stages 1] [--seconds 10] [--transaction-version 2] [KEY=VALUE ..]
+//!     [--stages 1] [--seconds 10] [--transaction-version 2] [--brokers 1] [KEY=VALUE ..]
 //! ```
+//! With several brokers each partition has a replica on three of them, and each record waits for all that are in sync.
 //! The record's value is the moment of its creation. A job of one stage hands it on in upper case; a job of two stages
 //! shuffles it and puts out the last value of a key after each commit. `KEY=VALUE` are settings of the job.
 //!
@@ -27,7 +28,7 @@ use kafka_wire::producer::{NewRecord, ProducerConfig};
 use kafka_wire::record::RawHeaders;
 use kafka_wire::types::{IsolationLevel, Offset, PartitionId, TimestampMs};
 use processor::{App, BuildErrors, Config, Emit, I64, Nullable, Partitions, Raw, Topology, Tumbling, Utf8};
-use testkit::real::{RealConfig, RealKafka};
+use testkit::real::{RealCluster, RealConfig, RealKafka};
 use tokio::sync::oneshot;
 
 use crate::measure::cpu_seconds;
@@ -40,14 +41,22 @@ pub(crate) struct Load {
     stages: u32,
     seconds: u64,
     transaction_version: i16,
+    brokers: usize,
     settings: Vec<String>,
 }
 
 impl Load {
     /// Reads the arguments behind `latency`; `None` if they cannot be used.
     pub(crate) fn parse(mut given: impl Iterator<Item = String>) -> Option<Self> {
-        let mut load =
-            Self { rate: 5_000, partitions: 6, stages: 1, seconds: 10, transaction_version: 2, settings: Vec::new() };
+        let mut load = Self {
+            rate: 5_000,
+            partitions: 6,
+            stages: 1,
+            seconds: 10,
+            transaction_version: 2,
+            brokers: 1,
+            settings: Vec::new(),
+        };
         while let Some(name) = given.next() {
             match name.as_str() {
                 "--rate" => load.rate = given.next()?.parse().ok().filter(|rate| *rate > 0)?,
@@ -55,6 +64,7 @@ impl Load {
                 "--stages" => load.stages = given.next()?.parse().ok().filter(|stages| [1, 2].contains(stages))?,
                 "--seconds" => load.seconds = given.next()?.parse().ok().filter(|seconds| *seconds > 0)?,
                 "--transaction-version" => load.transaction_version = given.next()?.parse().ok()?,
+                "--brokers" => load.brokers = given.next()?.parse().ok().filter(|brokers| *brokers > 0)?,
                 setting if setting.contains('=') => load.settings.push(name),
                 _ => return None,
             }
@@ -64,12 +74,9 @@ impl Load {
 
     /// Measures, and prints the results.
     pub(crate) async fn measure(&self) -> Result<bool, Box<dyn Error>> {
-        // With a larger young generation the broker's garbage collections do not dominate the slowest results.
-        let config =
-            RealConfig { heap_mib: 3_072, transaction_version: self.transaction_version, ..RealConfig::default() };
-        let kafka = RealKafka::start(config).await?;
-        let broker = Process(broker_id(&kafka)?);
-        let client = Client::connect(ClientConfig::new(kafka.bootstrap())).await?;
+        let kafka = RealCluster::start(self.brokers, self.broker_config()).await?;
+        let broker = Processes(kafka.nodes().iter().map(broker_id).collect::<Result<_, _>>()?);
+        let client = Client::connect(ClientConfig::new(&kafka.bootstrap())).await?;
         for topic in [INPUT, OUTPUT] {
             let configs = vec![("retention.ms".into(), "-1".into())];
             let topic = NewTopic { configs, ..NewTopic::new(topic, self.partitions) };
@@ -93,7 +100,7 @@ impl Load {
         let directory = std::env::temp_dir().join(format!("bench-latency-{}", std::process::id()));
         fs::create_dir_all(&directory)?;
         let job_started = Instant::now();
-        let job = self.start_job(kafka.bootstrap(), &directory)?;
+        let job = self.start_job(&kafka.bootstrap(), &directory)?;
         seen = Seen { since: Some(job_started), ..Seen::default() };
         let by = job_started + FIRST_MAX;
         while seen.first.is_none() && Instant::now() < by {
@@ -102,7 +109,7 @@ impl Load {
         let first = seen.first.map(|first| first - job_started);
         seen.read_until(&mut reader, started, Instant::now() + WARM_UP).await?;
         seen = Seen { since: Some(Instant::now()), ..Seen::default() };
-        let ours = Process(job.0.id());
+        let ours = Processes(vec![job.0.id()]);
         let ours_before = ours.cpu_seconds();
         let span = Duration::from_secs(self.seconds);
         let with = broker.share_of(async || seen.read_until(&mut reader, started, Instant::now() + span).await).await?;
@@ -119,6 +126,25 @@ impl Load {
         );
         fs::remove_dir_all(&directory)?;
         Ok(first.is_some())
+    }
+
+    fn broker_config(&self) -> RealConfig {
+        let copies = self.brokers.min(3);
+        let majority = copies / 2 + 1;
+        let properties = [
+            ("default.replication.factor", copies),
+            ("min.insync.replicas", majority),
+            ("offsets.topic.replication.factor", copies),
+            ("transaction.state.log.replication.factor", copies),
+            ("transaction.state.log.min.isr", majority),
+        ];
+        // With a larger young generation the broker's garbage collections do not dominate the slowest results.
+        RealConfig {
+            heap_mib: 3_072,
+            transaction_version: self.transaction_version,
+            properties: properties.map(|(key, value)| (key.to_owned(), value.to_string())).into(),
+            ..RealConfig::default()
+        }
     }
 
     fn reader(&self, client: &Client) -> Consumer {
@@ -313,16 +339,16 @@ impl Drop for Job {
     }
 }
 
-/// A process by its id.
-struct Process(u32);
+/// Processes by their ids.
+struct Processes(Vec<u32>);
 
-impl Process {
+impl Processes {
     fn cpu_seconds(&self) -> f64 {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0)).ok();
-        stat.and_then(|stat| cpu_seconds(&stat)).unwrap_or_default()
+        let stats = self.0.iter().filter_map(|id| fs::read_to_string(format!("/proc/{id}/stat")).ok());
+        stats.filter_map(|stat| cpu_seconds(&stat)).sum()
     }
 
-    /// Returns the share of a core that the process uses during `work`.
+    /// Returns the share of a core that the processes use during `work`.
     async fn share_of(&self, work: impl AsyncFnOnce() -> Result<(), Box<dyn Error>>) -> Result<f64, Box<dyn Error>> {
         let (before, began) = (self.cpu_seconds(), Instant::now());
         work().await?;

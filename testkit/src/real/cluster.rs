@@ -34,6 +34,12 @@ impl RealCluster {
         self.nodes.iter().map(RealKafka::bootstrap).collect::<Vec<_>>().join(",")
     }
 
+    /// The nodes, in the order of their ids.
+    #[must_use]
+    pub fn nodes(&self) -> &[RealKafka] {
+        &self.nodes
+    }
+
     fn start_blocking(count: usize, config: &RealConfig) -> Result<Self, Unavailable> {
         if config.version.needs_zookeeper() {
             return Err(Unavailable::Start { log: format!("Kafka {} needs ZooKeeper", config.version) });
