@@ -5,13 +5,16 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 /// The folder with the programs `waterwheel` and `wordcount`, built by the first caller, because cargo builds no
-/// programs of other packages for a test.
+/// programs of other packages for a test. The variable `WATERWHEEL_PROGRAMS` names a folder in which they are already.
 ///
 /// # Panics
 /// If they do not build.
 pub fn folder() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
+        if let Some(built) = std::env::var_os("WATERWHEEL_PROGRAMS") {
+            return built.into();
+        }
         let test = std::env::current_exe().expect("a test has a path");
         let profile = test.ancestors().nth(2).expect("a test lies in <target>/<profile>/deps");
         let mut build = Command::new(env!("CARGO"));
