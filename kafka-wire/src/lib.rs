@@ -21,45 +21,83 @@
 //! A `Producer` is cloned and shared by tasks and threads. A thread of its own sends, in batches that wait `linger`
 //! to be filled. Every record is written once and in order, and its delivery reports its fate.
 //!
-//! # Produce in a transaction
+//! # Consume in a group
 //!
 //! ```no_run
-//! # use kafka_wire::client::{Client, GroupOffsets, Producer};
-//! # use kafka_wire::producer::{ProducerConfig, ProducerRecord};
-//! # async fn run(client: Client, read: GroupOffsets<'_>) -> Result<(), Box<dyn std::error::Error>> {
-//! let producer = Producer::open(&client, ProducerConfig::transactional("shop-1")).await?;
-//! producer.begin_transaction()?;
-//! producer.send(ProducerRecord::to("orders").key("4711").value("3 cups")).await?.forget();
-//! producer.send(ProducerRecord::to("payments").key("4711").value("12.60")).await?.forget();
-//! producer.send_offsets_to_transaction(read); // How far a consumer group has read the input, if there is one.
-//! producer.commit_transaction().await?; // Both records and the offsets, or none of them.
+//! use kafka_wire::client::{GroupConsumer, ResetPolicy};
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut consumer = GroupConsumer::builder("billing")
+//!     .topics(["orders"])
+//!     .auto_offset_reset(ResetPolicy::Earliest)
+//!     .connect("127.0.0.1:9092")
+//!     .await?;
+//! for _ in 0..1_000 {
+//!     let record = consumer.next().await?; // `next_batch` gives records that borrow what was fetched.
+//!     println!("{}-{} @ {}: {:?}", record.topic, record.partition, record.offset, record.value);
+//! }
+//! consumer.close().await?; // Commits, and hands the partitions over at once.
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! Users of rdkafka or of Java's client find the calls that correspond to theirs in `docs/from-rdkafka.md` and
-//! `docs/from-java.md`; whole programs are in `examples/`.
-//!
-//! # The protocol alone
-//!
-//! Consume in a group:
+//! # Consume, transform and produce in a transaction
 //!
 //! ```no_run
-//! # #[cfg(feature = "client")]
-//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! use kafka_wire::client::{GroupConsumer, ResetPolicy};
+//! # use kafka_wire::client::Client;
+//! use kafka_wire::client::{GroupConsumer, GroupTransactSession};
+//! use kafka_wire::producer::{ProducerConfig, ProducerRecord};
 //!
-//! let mut consumer = GroupConsumer::builder("billing")
-//!     .topics(["orders"])
-//!     .auto_offset_reset(ResetPolicy::Earliest)
-//!     .connect("localhost:9092")
-//!     .await?;
+//! # async fn run(client: Client) -> Result<(), Box<dyn std::error::Error>> {
+//! let orders = GroupConsumer::builder("billing").topics(["orders"]);
+//! let mut session = GroupTransactSession::open(client, orders, ProducerConfig::transactional("billing-1")).await?;
 //! loop {
-//!     let record = consumer.next().await?;
-//!     println!("{}-{} @ {}: {:?}", record.topic, record.partition, record.offset, record.value);
+//!     let order = session.next().await?; // Commits ten times a second what was read together with what was written.
+//!     session.send(ProducerRecord::to("bills").value(&order.value.unwrap_or_default())).await?;
 //! }
 //! # }
 //! ```
+//!
+//! A reader of `bills` with `isolation.level=read_committed` sees the bill of each order once. Transactions without
+//! a group are those of `Producer`: `begin_transaction`, `commit_transaction`, `abort_transaction`.
+//!
+//! # Administer
+//!
+//! ```no_run
+//! # use kafka_wire::client::Client;
+//! use kafka_wire::admin::{GroupFilter, NewTopic};
+//!
+//! # async fn run(client: Client) -> Result<(), Box<dyn std::error::Error>> {
+//! for (topic, outcome) in client.create_topics(&[NewTopic::new("orders", 3)]).await? {
+//!     println!("{topic}: {outcome:?}"); // An outcome for each item: a failure hides no other.
+//! }
+//! for group in client.list_groups(&GroupFilter::default()).await? {
+//!     println!("{} is {}", group.group_id, group.state);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # TLS and SASL
+//!
+//! ```no_run
+//! # #[cfg(feature = "tls")]
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! use kafka_wire::client::{Client, ClientConfig, Pem, Sasl, TlsConfig};
+//!
+//! let mut config = ClientConfig::new("kafka.example:9093");
+//! config.tls = Some(TlsConfig::new(Pem::File("ca.pem".into()))); // Or `default()`: whom the machine trusts.
+//! config.sasl = Some(Sasl::scram_sha_512("alice", std::env::var("PASSWORD")?));
+//! let client = Client::connect(config).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`client::Properties`] makes the same of a Java properties file. Users of rdkafka or of Java's client find the calls
+//! that correspond to theirs in `docs/from-rdkafka.md` and `docs/from-java.md`; whole programs are in `examples/`.
+//! [`blocking`] has the same without async.
+//!
+//! # The protocol alone
 //!
 //! With `default-features = false` it is the sans-IO core, without tokio: every message of Apache Kafka 4.4 at every
 //! version, record batches, and the client's state machines. Codecs are features as well: without `gzip`, `snappy`,

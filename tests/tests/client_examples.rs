@@ -4,6 +4,8 @@
 mod produce;
 #[path = "../../kafka-wire/examples/transaction.rs"]
 mod transaction;
+#[path = "../../kafka-wire/examples/transform.rs"]
+mod transform;
 
 use std::time::Duration;
 
@@ -12,7 +14,7 @@ use conformance::{TestBroker, eventually, on_both_brokers, within};
 use kafka_wire::client::{Client, ClientConfig};
 use kafka_wire::consumer::IsolationLevel::ReadCommitted;
 
-on_both_brokers!(produce_writes_its_records, transaction_commits_to_both_topics);
+on_both_brokers!(produce_writes_its_records, transaction_commits_to_both_topics, transform_carries_records_over);
 
 /// Waits until the committed values of a topic are these, in any order. A commit is answered before its markers are
 /// written.
@@ -49,6 +51,16 @@ async fn transaction_commits_to_both_topics(broker: TestBroker) {
     within("the example", WAIT, run).await.expect("it commits");
     await_values(&client, &orders, &["3 cups"]).await;
     await_values(&client, &payments, &["12.60"]).await;
+}
+
+async fn transform_carries_records_over(broker: TestBroker) {
+    let (orders, bills) = (broker.unique("orders"), broker.unique("bills"));
+    let client = client_with(&broker, &[&orders, &bills]).await;
+    within("records", WAIT, produce::produce(broker.bootstrap(), &orders)).await.expect("it writes");
+    let id = broker.unique("transform");
+    let run = transform::transform(broker.bootstrap(), (&orders, &bills), &id, 2);
+    within("the example", WAIT, run).await.expect("it commits");
+    await_values(&client, &bills, &["NO KEY: ANY PARTITION", "PAID"]).await;
 }
 
 const WAIT: Duration = Duration::from_secs(60);

@@ -1,4 +1,5 @@
-//! Consume, transform, produce: a program with `GroupConsumer` and a transactional `Producer`.
+//! Consume, transform, produce: programs with `GroupConsumer` and a transactional `Producer`, and with both in a
+//! `GroupTransactSession`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,10 +8,10 @@ use std::time::Duration;
 
 use conformance::reader::{create_topic, read_to_end, until_stable};
 use conformance::writer::write;
-use conformance::{TestBroker, on_every_broker, within};
+use conformance::{TestBroker, eventually, on_every_broker, within};
 use kafka_wire::client::{
     AssignmentChange, Assignor, Client, ClientConfig, GroupConsumer, GroupConsumerBuilder, GroupOffsets, GroupProtocol,
-    Polled, Producer, ResetPolicy,
+    GroupTransactSession, Polled, Producer, ResetPolicy,
 };
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::consumer::IsolationLevel;
@@ -21,17 +22,22 @@ on_every_broker!(records_are_carried_over_once_through_aborts_and_rebalances);
 
 const PARTITIONS: i32 = 4;
 const RECORDS: usize = 800;
+/// As the number of records that are done, it ends sessions.
+const STOP: usize = usize::MAX / 2;
 const WAIT: Duration = Duration::from_secs(120);
 
 async fn records_are_carried_over_once_through_aborts_and_rebalances(broker: TestBroker) {
     let client = Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker listens");
-    let protocols = [
-        (GroupProtocol::Classic, Assignor::Range),
-        (GroupProtocol::Classic, Assignor::CooperativeSticky),
+    let programs = [
+        (Program::ByHand, GroupProtocol::Classic, Assignor::Range),
+        (Program::ByHand, GroupProtocol::Classic, Assignor::CooperativeSticky),
         // The broker assigns.
-        (GroupProtocol::Consumer, Assignor::Range),
+        (Program::ByHand, GroupProtocol::Consumer, Assignor::Range),
+        (Program::Session, GroupProtocol::Classic, Assignor::Range),
+        (Program::Session, GroupProtocol::Classic, Assignor::CooperativeSticky),
+        (Program::Session, GroupProtocol::Consumer, Assignor::Range),
     ];
-    for (protocol, assignor) in protocols {
+    for (program, protocol, assignor) in programs {
         let (input, output) = (broker.unique("in"), broker.unique("out"));
         create_topic(&client, &input, PARTITIONS).await;
         create_topic(&client, &output, 2).await;
@@ -47,13 +53,28 @@ async fn records_are_carried_over_once_through_aborts_and_rebalances(broker: Tes
         let done = Arc::new(AtomicUsize::new(0));
         let carry = |id: &str| {
             let config = ProducerConfig::transactional(broker.unique(id));
-            tokio::spawn(Carrier::run(client.clone(), builder.clone(), config, output.clone(), Arc::clone(&done)))
+            let (client, builder, output, done) = (client.clone(), builder.clone(), output.clone(), Arc::clone(&done));
+            match program {
+                Program::ByHand => tokio::spawn(Carrier::run(client, builder, config, output, done)),
+                Program::Session => tokio::spawn(carry_by_session(client, builder, config, output, done)),
+            }
         };
         // The second program joins while the first is in the middle of its work.
         let first = carry("first");
         within("a third", WAIT, until(&done, RECORDS / 3)).await;
         let second = carry("second");
-        within("all", WAIT, until(&done, RECORDS)).await;
+        match program {
+            Program::ByHand => within("all", WAIT, until(&done, RECORDS)).await,
+            // Records of aborted transactions come again, so the number of those that were handed out says little.
+            Program::Session => {
+                let is_done = async || {
+                    let records = read_to_end(&client, &output, IsolationLevel::ReadCommitted).await;
+                    (records.len() >= RECORDS).then_some(())
+                };
+                eventually("all", WAIT, is_done).await;
+                done.store(STOP, Ordering::Relaxed);
+            }
+        }
         for carrier in [first, second] {
             within("the end", WAIT, carrier).await.expect("a carrier does not panic");
         }
@@ -66,6 +87,41 @@ async fn records_are_carried_over_once_through_aborts_and_rebalances(broker: Tes
         assert_eq!(carried.len(), RECORDS);
         assert!(carried.values().all(|count| *count == 1), "{carried:?}");
     }
+}
+
+#[derive(Clone, Copy)]
+enum Program {
+    ByHand,
+    Session,
+}
+
+/// Carries records over by a session, which commits by itself when partitions go to the other one; now and then it
+/// commits or aborts at once.
+async fn carry_by_session(
+    client: Client,
+    builder: GroupConsumerBuilder,
+    config: ProducerConfig,
+    output: String,
+    done: Arc<AtomicUsize>,
+) {
+    let session = GroupTransactSession::open(client, builder, config).await.expect("the coordinator answers");
+    let mut session = session.commit_interval(Duration::from_millis(20));
+    let mut count = 0_u32;
+    while done.load(Ordering::Relaxed) < STOP {
+        // Waiting has a limit, which may cut a commit short: it goes on with the next call.
+        let next = tokio::time::timeout(Duration::from_millis(30), session.next()).await;
+        let Ok(record) = next else { continue };
+        let value = record.expect("the group works").value.expect("it has a value");
+        session.send(ProducerRecord::to(&output).value(&value)).await.expect("there is room");
+        done.fetch_add(1, Ordering::Relaxed);
+        count += 1;
+        match count % 100 {
+            40 => drop(session.commit().await.expect("nobody fences it")),
+            80 => session.abort().await.expect("nobody fences it"),
+            _ => {}
+        }
+    }
+    session.close().await.expect("the last transaction is committed");
 }
 
 /// Writes the numbers in small batches, so that there are many places to stop at.

@@ -27,6 +27,7 @@ mod error;
 mod features;
 mod group;
 mod group_consumer;
+mod group_transact_session;
 mod lane;
 mod leader_round;
 mod lock;
@@ -64,6 +65,7 @@ pub use group_consumer::{
     AssignmentChange, GroupConsumer, GroupConsumerBuilder, GroupConsumerConfig, GroupConsumerError, MissingTopic,
     OffsetCommitError, PendingCommit, Polled, Subscription, SubscriptionPattern, TopicPattern,
 };
+pub use group_transact_session::{GroupTransactError, GroupTransactSession};
 pub use lane::{Lane, OwnLane};
 #[cfg(feature = "oauth")]
 pub use oauth::{ClientCredentials, OAuthConfigError};

@@ -203,13 +203,25 @@ impl GroupConsumer {
     /// As for [`poll`](Self::poll).
     pub async fn next(&mut self) -> Result<ConsumerRecord, GroupConsumerError> {
         loop {
+            match self.next_or_change().await? {
+                Ok(record) => return Ok(record),
+                Err(change) => debug!(group = %self.config.group_id, ?change, "assignment"),
+            }
+        }
+    }
+
+    /// As [`next`](Self::next), but changes of the assignment are returned, too. Cancel safe.
+    pub(super) async fn next_or_change(
+        &mut self,
+    ) -> Result<Result<ConsumerRecord, AssignmentChange>, GroupConsumerError> {
+        loop {
             match self.advance().await? {
-                Next::Assignment(change) => debug!(group = %self.config.group_id, ?change, "assignment"),
+                Next::Assignment(change) => return Ok(Err(change)),
                 Next::Batch => {
                     let batch = self.current.as_ref().expect("a batch was found");
                     self.records = batch.to_owned_records(&mut self.buffer)?.into();
                 }
-                Next::Record(record) => return Ok(record),
+                Next::Record(record) => return Ok(Ok(record)),
             }
         }
     }
@@ -385,6 +397,10 @@ impl GroupConsumer {
         }
         self.watch.restart(&self.config, self.client.now());
         Ok(())
+    }
+
+    pub(super) const fn client(&self) -> &Client {
+        &self.client
     }
 
     /// Returns the membership, to be sent with the offsets of a transaction: read it anew for each one.
