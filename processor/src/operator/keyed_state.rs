@@ -7,7 +7,7 @@
 //! | [`MapState`] | values by a second key, in the order of its bytes: ranges and prefixes | one a value |
 //! | [`TimelineState`] | values by time: windows, or the versions of a value | one a value |
 //!
-//! A second key, an index or a time follows the length of the key (u32, big endian) and the key.
+//! In the changelog, a second key, an index or a time follows the length of the key (u32, big endian) and the key.
 
 use std::ops::{Bound, Range};
 
@@ -93,32 +93,31 @@ impl<A: Clone + Send + 'static> ValueState<A> {
 impl<A: Clone + Send + 'static> ListState<A> {
     /// Adds a value at the end.
     pub fn push<K: View, O>(self, scope: &mut Scope<'_, K, O>, value: A) {
-        let mut place = prefix(scope.key);
+        let key = scope.key;
         let store = scope.stores().get_mut(self.store);
-        let last = store.range(all(&place)).next_back().and_then(|(key, _)| key.last_chunk());
+        let last = store.group(key).next_back().and_then(|(index, _)| index.first_chunk());
         let next = last.map_or(0, |last| u64::from_be_bytes(*last) + 1);
-        place.extend_from_slice(&next.to_be_bytes());
-        store.put(&place, value);
+        store.put(key, &next.to_be_bytes(), value);
     }
 
     /// The values, first to last.
     pub fn iter<'s, K: View, O>(self, scope: &'s mut Scope<'_, K, O>) -> impl DoubleEndedIterator<Item = &'s A> {
-        let place = prefix(scope.key);
-        scope.stores().get_mut(self.store).range(all(&place)).map(|(_, value)| value)
+        let key = scope.key;
+        scope.stores().get_mut(self.store).group(key).map(|(_, value)| value)
     }
 
     /// Removes and returns the first value.
     pub fn pop_front<K: View, O>(self, scope: &mut Scope<'_, K, O>) -> Option<A> {
-        let place = prefix(scope.key);
+        let key = scope.key;
         let store = scope.stores().get_mut(self.store);
-        let first = store.range(all(&place)).next()?.0.to_vec();
-        store.remove(&first)
+        let first: [u8; 8] = *store.group(key).next()?.0.first_chunk()?;
+        store.remove(key, &first)
     }
 
     /// Removes all values.
     pub fn clear<K: View, O>(self, scope: &mut Scope<'_, K, O>) {
-        let place = prefix(scope.key);
-        remove(scope.stores().get_mut(self.store), all(&place));
+        let key = scope.key;
+        remove(scope.stores().get_mut(self.store), key, ALL);
     }
 }
 
@@ -129,23 +128,24 @@ impl<MS: Serde, A: Clone + Send + 'static> MapState<MS, A> {
         scope: &'s mut Scope<'_, K, O>,
         key: &<MS::View as View>::Ref<'_>,
     ) -> Option<&'s A> {
-        let place = self.place(scope.key, key)?;
-        scope.stores().get_mut(self.store).get(&place)
+        let (of, key) = (scope.key, self.encode(key)?);
+        scope.stores().get_mut(self.store).get(of, &key)
     }
 
     /// Sets the value under a second key. One that its serde cannot encode is a failure of the record, see
     /// [`Scope::fail`].
     pub fn put<K: View, O>(&self, scope: &mut Scope<'_, K, O>, key: &<MS::View as View>::Ref<'_>, value: A) {
-        match self.place(scope.key, key) {
-            Some(place) => scope.stores().get_mut(self.store).put(&place, value),
+        let of = scope.key;
+        match self.encode(key) {
+            Some(key) => scope.stores().get_mut(self.store).put(of, &key, value),
             None => scope.fail(format!("a key of {:?} cannot be encoded", self.store)),
         }
     }
 
     /// Removes and returns the value under a second key.
     pub fn remove<K: View, O>(&self, scope: &mut Scope<'_, K, O>, key: &<MS::View as View>::Ref<'_>) -> Option<A> {
-        let place = self.place(scope.key, key)?;
-        scope.stores().get_mut(self.store).remove(&place)
+        let (of, key) = (scope.key, self.encode(key)?);
+        scope.stores().get_mut(self.store).remove(of, &key)
     }
 
     /// All values with their second keys, in the order of the bytes of those.
@@ -153,8 +153,7 @@ impl<MS: Serde, A: Clone + Send + 'static> MapState<MS, A> {
         &'s self,
         scope: &'s mut Scope<'_, K, O>,
     ) -> impl DoubleEndedIterator<Item = (<MS::View as View>::Ref<'s>, &'s A)> {
-        let place = prefix(scope.key);
-        self.decoded(scope, all(&place), place.len())
+        self.decoded(scope, ALL)
     }
 
     /// The values whose second keys are in a range, in the order of the bytes of the keys.
@@ -163,11 +162,9 @@ impl<MS: Serde, A: Clone + Send + 'static> MapState<MS, A> {
         scope: &'s mut Scope<'_, K, O>,
         keys: Range<&<MS::View as View>::Ref<'_>>,
     ) -> impl DoubleEndedIterator<Item = (<MS::View as View>::Ref<'s>, &'s A)> {
-        let start = prefix(scope.key).len();
-        let places = self.place(scope.key, keys.start).zip(self.place(scope.key, keys.end));
-        // A range that ends before it begins is empty.
-        let places = places.filter(|(first, end)| first < end).unwrap_or_default();
-        self.decoded(scope, (Bound::Included(places.0), Bound::Excluded(places.1)), start)
+        // If one of them cannot be encoded, the range is empty.
+        let (first, end) = self.encode(keys.start).zip(self.encode(keys.end)).unwrap_or_default();
+        self.decoded(scope, (Bound::Included(&first), Bound::Excluded(&end)))
     }
 
     /// The values whose second keys begin with these bytes, in the order of the bytes of the keys.
@@ -176,52 +173,51 @@ impl<MS: Serde, A: Clone + Send + 'static> MapState<MS, A> {
         scope: &'s mut Scope<'_, K, O>,
         bytes: &[u8],
     ) -> impl DoubleEndedIterator<Item = (<MS::View as View>::Ref<'s>, &'s A)> {
-        let mut place = prefix(scope.key);
-        let start = place.len();
-        place.extend_from_slice(bytes);
-        self.decoded(scope, all(&place), start)
+        let end = after_all(bytes);
+        let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        self.decoded(scope, (Bound::Included(bytes), end))
     }
 
     /// Removes all values of the key.
     pub fn clear<K: View, O>(&self, scope: &mut Scope<'_, K, O>) {
-        let place = prefix(scope.key);
-        remove(scope.stores().get_mut(self.store), all(&place));
+        let key = scope.key;
+        remove(scope.stores().get_mut(self.store), key, ALL);
     }
 
-    fn place(&self, of: &[u8], key: &<MS::View as View>::Ref<'_>) -> Option<Vec<u8>> {
-        let mut place = prefix(of);
-        self.keys.encode(key, &mut place).ok().map(|()| place)
+    fn encode(&self, key: &<MS::View as View>::Ref<'_>) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.keys.encode(key, &mut bytes).ok().map(|()| bytes)
     }
 
     fn decoded<'s, K: View, O>(
         &'s self,
         scope: &'s mut Scope<'_, K, O>,
-        places: Places,
-        start: usize,
-    ) -> impl DoubleEndedIterator<Item = (<MS::View as View>::Ref<'s>, &'s A)> {
-        let entries = scope.stores().get_mut(self.store).range(places);
+        keys: Keys<'_>,
+    ) -> impl DoubleEndedIterator<Item = (<MS::View as View>::Ref<'s>, &'s A)> + use<'s, MS, A, K, O> {
+        let of = scope.key;
+        let entries = scope.stores().get_mut(self.store).range(of, keys);
         // Every key here was encoded by the same serde.
-        entries.filter_map(move |(key, value)| Some((self.keys.decode(&key[start..]).ok()?, value)))
+        entries.filter_map(|(key, value)| Some((self.keys.decode(key).ok()?, value)))
     }
 }
 
 impl<A: Clone + Send + 'static> TimelineState<A> {
     /// The value at a time.
     pub fn get<'s, K: View, O>(self, scope: &'s mut Scope<'_, K, O>, at: TimestampMs) -> Option<&'s A> {
-        let place = at_time(scope.key, at);
-        scope.stores().get_mut(self.store).get(&place)
+        let key = scope.key;
+        scope.stores().get_mut(self.store).get(key, &sortable(at))
     }
 
     /// Sets the value at a time.
     pub fn put<K: View, O>(self, scope: &mut Scope<'_, K, O>, at: TimestampMs, value: A) {
-        let place = at_time(scope.key, at);
-        scope.stores().get_mut(self.store).put(&place, value);
+        let key = scope.key;
+        scope.stores().get_mut(self.store).put(key, &sortable(at), value);
     }
 
     /// Removes and returns the value at a time.
     pub fn remove<K: View, O>(self, scope: &mut Scope<'_, K, O>, at: TimestampMs) -> Option<A> {
-        let place = at_time(scope.key, at);
-        scope.stores().get_mut(self.store).remove(&place)
+        let key = scope.key;
+        scope.stores().get_mut(self.store).remove(key, &sortable(at))
     }
 
     /// The value at the latest time that is not after `at`: the version that was valid then.
@@ -230,8 +226,9 @@ impl<A: Clone + Send + 'static> TimelineState<A> {
         scope: &'s mut Scope<'_, K, O>,
         at: TimestampMs,
     ) -> Option<(TimestampMs, &'s A)> {
-        let places = (Bound::Included(prefix(scope.key)), Bound::Included(at_time(scope.key, at)));
-        scope.stores().get_mut(self.store).range(places).next_back().map(timed)
+        let key = scope.key;
+        let store = scope.stores().get_mut(self.store);
+        store.range(key, (Bound::Unbounded, Bound::Included(&sortable(at)))).next_back().map(timed)
     }
 
     /// The values in a span of time, in the order of time.
@@ -240,56 +237,45 @@ impl<A: Clone + Send + 'static> TimelineState<A> {
         scope: &'s mut Scope<'_, K, O>,
         times: Range<TimestampMs>,
     ) -> impl DoubleEndedIterator<Item = (TimestampMs, &'s A)> {
-        let end = times.end.max(times.start);
-        let places = (Bound::Included(at_time(scope.key, times.start)), Bound::Excluded(at_time(scope.key, end)));
-        scope.stores().get_mut(self.store).range(places).map(timed)
+        let (key, first, end) = (scope.key, sortable(times.start), sortable(times.end));
+        let store = scope.stores().get_mut(self.store);
+        store.range(key, (Bound::Included(&first), Bound::Excluded(&end))).map(timed)
     }
 
     /// Removes the values before a time.
     pub fn remove_before<K: View, O>(self, scope: &mut Scope<'_, K, O>, at: TimestampMs) {
-        let places = (Bound::Included(prefix(scope.key)), Bound::Excluded(at_time(scope.key, at)));
-        remove(scope.stores().get_mut(self.store), places);
+        let key = scope.key;
+        remove(scope.stores().get_mut(self.store), key, (Bound::Unbounded, Bound::Excluded(&sortable(at))));
     }
 }
 
-type Places = (Bound<Vec<u8>>, Bound<Vec<u8>>);
+type Keys<'k> = (Bound<&'k [u8]>, Bound<&'k [u8]>);
 
-/// The beginning of the places of a key.
-pub(super) fn prefix(key: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(key.len()).unwrap_or(u32::MAX);
-    [&length.to_be_bytes(), key].concat()
+const ALL: Keys<'static> = (Bound::Unbounded, Bound::Unbounded);
+
+/// The bytes that come after all those that begin with `prefix`; `None` if none do.
+fn after_all(prefix: &[u8]) -> Option<Vec<u8>> {
+    let mut end = prefix.to_vec();
+    // The last byte that can grow does.
+    while end.pop_if(|last| *last == u8::MAX).is_some() {}
+    *end.last_mut()? += 1;
+    Some(end)
 }
 
-/// All places that begin with `place`.
-fn all(place: &[u8]) -> Places {
-    let mut end = place.to_vec();
-    // The next place of the same length: the last byte that can grow does. The length of a key comes first, and is
-    // never all ones.
-    while end.last() == Some(&u8::MAX) {
-        end.pop();
-    }
-    if let Some(last) = end.last_mut() {
-        *last += 1;
-    }
-    (Bound::Included(place.to_vec()), Bound::Excluded(end))
+/// The bytes of a time, in the order of time.
+pub(super) const fn sortable(at: TimestampMs) -> [u8; 8] {
+    (at.0 ^ i64::MIN).to_be_bytes()
 }
 
-/// The place of a key and time.
-pub(super) fn at_time(key: &[u8], at: TimestampMs) -> Vec<u8> {
-    let mut place = prefix(key);
-    place.extend_from_slice(&(at.0 ^ i64::MIN).to_be_bytes());
-    place
-}
-
-/// The time of a place, and the value there.
-pub(super) fn timed<'s, A>((place, value): (&'s [u8], &'s A)) -> (TimestampMs, &'s A) {
-    let time = place.last_chunk().map_or(0, |time| i64::from_be_bytes(*time) ^ i64::MIN);
+/// A value, and the time of its bytes.
+pub(super) fn timed<'s, A>((time, value): (&'s [u8], &'s A)) -> (TimestampMs, &'s A) {
+    let time = time.first_chunk().map_or(0, |time| i64::from_be_bytes(*time) ^ i64::MIN);
     (TimestampMs(time), value)
 }
 
-fn remove<A: Clone + Send + 'static>(store: &mut SortedStore<A>, places: Places) {
-    let found: Vec<Vec<u8>> = store.range(places).map(|(place, _)| place.to_vec()).collect();
-    found.iter().for_each(|place| _ = store.remove(place));
+fn remove<A: Clone + Send + 'static>(store: &mut SortedStore<A>, key: &[u8], keys: Keys<'_>) {
+    let found: Vec<Vec<u8>> = store.range(key, keys).map(|(found, _)| found.to_vec()).collect();
+    found.iter().for_each(|found| _ = store.remove(key, found));
 }
 
 #[cfg(test)]
@@ -297,14 +283,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_places_of_a_key_end_before_those_of_the_next() {
-        for key in [&b""[..], b"a", b"\xff", b"\xff\xff"] {
-            let place = prefix(key);
-            let (Bound::Included(first), Bound::Excluded(end)) = all(&place) else { unreachable!("as made") };
-            let inside = [&place[..], b"\xff\xff\xff"].concat();
-            assert!(first == place && first <= inside && inside < end, "{key:?}");
-            let other = prefix(&[key, b"\0"].concat());
-            assert!(!(first <= other && other < end), "{key:?}");
-        }
+    fn what_begins_with_some_bytes_ends_before_what_comes_after() {
+        assert_eq!(after_all(b"a\xff\xff"), Some(b"b".to_vec()));
+        assert_eq!(after_all(b"ab"), Some(b"ac".to_vec()));
+        assert_eq!((after_all(b""), after_all(b"\xff")), (None, None));
+    }
+
+    #[test]
+    fn times_are_in_their_order() {
+        let times = [i64::MIN, -1, 0, 1, i64::MAX].map(TimestampMs);
+        assert!(times.is_sorted_by_key(|time| sortable(*time)));
+        times.iter().for_each(|time| assert_eq!(timed((&sortable(*time), &())).0, *time));
     }
 }

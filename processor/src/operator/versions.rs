@@ -12,7 +12,7 @@ use std::ops::Bound;
 
 use kafka_wire::types::TimestampMs;
 
-use super::keyed_state::{at_time, prefix, timed};
+use super::keyed_state::{sortable, timed};
 use super::{Context, Operator, Optional, Rows, Signals};
 use crate::error::ProcessError;
 use crate::state::{Clock, Handle, SortedStore, Stores, TimerStore};
@@ -20,7 +20,7 @@ use crate::types::{Rec, View};
 
 /// The stores of a versioned table.
 pub struct Versions<A> {
-    /// The versions, by the length of the key, the key, and the time; `None` for a deleted row.
+    /// The versions, by key and time; `None` for a deleted row.
     pub(crate) rows: Handle<SortedStore<Option<A>>>,
     /// The times at which versions of a key may go.
     pub(crate) ends: Handle<TimerStore>,
@@ -46,13 +46,12 @@ pub struct KeepVersions<A> {
 impl<A: Clone + Send + 'static> KeepVersions<A> {
     /// Removes the versions of a key that no record after `horizon` finds.
     fn prune(&self, horizon: TimestampMs, context: &mut Context<'_>) {
-        let (place, last) = (prefix(&self.due), at_time(&self.due, horizon));
         let rows = context.stores.get_mut(self.versions.rows);
-        let past = rows.range((Bound::Included(place), Bound::Included(last)));
-        let mut past: Vec<(Vec<u8>, bool)> = past.map(|(place, row)| (place.to_vec(), row.is_some())).collect();
+        let past = rows.range(&self.due, (Bound::Unbounded, Bound::Included(&sortable(horizon))));
+        let mut past: Vec<(TimestampMs, bool)> = past.map(timed).map(|(time, row)| (time, row.is_some())).collect();
         // The last of them is valid at the horizon; a deleted row need not be known any more.
         past.pop_if(|(_, is_row)| *is_row);
-        past.iter().for_each(|(place, _)| _ = rows.remove(place));
+        past.iter().for_each(|(time, _)| _ = rows.remove(&self.due, &sortable(*time)));
     }
 }
 
@@ -78,7 +77,7 @@ impl<K: View, V: Optional<A>, A: Clone + Send + 'static> Operator<K, V> for Keep
             return context.leave_out_untimed(timestamp);
         }
         let Versions { rows, ends, history_ms } = self.versions;
-        context.stores.get_mut(rows).put(&at_time(raw_key, timestamp), V::take(record.value));
+        context.stores.get_mut(rows).put(raw_key, &sortable(timestamp), V::take(record.value));
         let end = TimestampMs(timestamp.0.saturating_add(history_ms));
         context.stores.get_mut(ends).set(Clock::Event, end, raw_key);
         Ok(())
@@ -89,8 +88,8 @@ impl<A: Clone + Send + 'static> Rows for Versions<A> {
     type Row = A;
 
     fn find<'s>(self, stores: &'s mut Stores, key: &[u8], at: TimestampMs) -> Option<&'s A> {
-        let places = (Bound::Included(prefix(key)), Bound::Included(at_time(key, at)));
-        let last = stores.get_mut(self.rows).range(places).next_back().map(timed);
+        let rows = stores.get_mut(self.rows);
+        let last = rows.range(key, (Bound::Unbounded, Bound::Included(&sortable(at)))).next_back().map(timed);
         last.and_then(|(_, row)| row.as_ref())
     }
 }

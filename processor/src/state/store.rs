@@ -121,9 +121,9 @@ impl<'a> Changelog<'a> {
     /// # Errors
     /// The errors of `encode`; nothing is written then.
     #[inline]
-    pub fn put(
+    pub fn put<const N: usize>(
         &mut self,
-        parts: [&[u8]; 2],
+        parts: [&[u8]; N],
         encode: impl FnOnce(&mut Vec<u8>) -> Result<(), SerdeError>,
     ) -> Result<(), SerdeError> {
         self.set_key(parts);
@@ -135,13 +135,13 @@ impl<'a> Changelog<'a> {
 
     /// Writes the deletion of an entry.
     #[inline]
-    pub fn delete(&mut self, parts: [&[u8]; 2]) {
+    pub fn delete<const N: usize>(&mut self, parts: [&[u8]; N]) {
         self.set_key(parts);
         (self.write)(self.key, None);
     }
 
     #[inline]
-    fn set_key(&mut self, parts: [&[u8]; 2]) {
+    fn set_key<const N: usize>(&mut self, parts: [&[u8]; N]) {
         self.key.clear();
         self.key.push(self.prefix);
         parts.into_iter().for_each(|part| self.key.extend_from_slice(part));

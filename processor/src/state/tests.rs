@@ -95,20 +95,28 @@ impl Tested for SortedStore<u64> {
     }
 
     fn add(&mut self, (_, key): &Place, amount: u64) {
-        self.put(key, self.get(key).copied().unwrap_or(0) + amount);
+        let (group, key) = grouped(key);
+        self.put(group, key, self.get(group, key).copied().unwrap_or(0) + amount);
     }
 
     fn remove(&mut self, place: &Place, model: &mut Entries) {
-        assert_eq!(SortedStore::remove(self, &place.1), model.remove(place));
-        let prefix = &place.1[..place.1.len().min(1)];
-        let found: Vec<_> = self.prefix(prefix).map(|(key, _)| key.to_vec()).collect();
-        let expected: Vec<_> = model.keys().map(|(_, key)| key.clone()).filter(|key| key.starts_with(prefix)).collect();
-        assert_eq!(found, expected);
+        let (group, key) = grouped(&place.1);
+        assert_eq!(SortedStore::remove(self, group, key), model.remove(place));
+        let found: Vec<_> = self.group(group).map(|(key, _)| key.to_vec()).collect();
+        let of_group = model.keys().map(|(_, key)| grouped(key)).filter(|(known, _)| *known == group);
+        assert_eq!(found, of_group.map(|(_, key)| key.to_vec()).collect::<Vec<_>>());
     }
 
+    /// The first byte of a key is the group.
     fn place(_window: Window, key: Vec<u8>) -> Place {
-        (ALL, key)
+        let length = u32::from(!key.is_empty());
+        (ALL, [&length.to_be_bytes(), key.as_slice()].concat())
     }
+}
+
+/// The group and the key in a place.
+fn grouped(place: &[u8]) -> (&[u8], &[u8]) {
+    place[4..].split_at(usize::from(place[3]))
 }
 
 #[derive(Clone, Debug)]

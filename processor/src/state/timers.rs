@@ -4,12 +4,12 @@
 //! there, and a node of the set is a little more than half full at worst. A changelog key is the clock (0 for event
 //! time, 1 for the time of day), the time as a sortable number, and the key.
 
-use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use kafka_wire::types::TimestampMs;
 
 use super::clock::Clock;
+use super::small_key::SmallKey;
 use super::store::{Changelog, RestoreError, Store, StoreSizes, Visit};
 use super::window_store::{from_ordered, ordered};
 use crate::serde::{Serde, SerdeError};
@@ -47,7 +47,7 @@ struct Change {
 impl TimerStore {
     /// Sets a timer.
     pub fn set(&mut self, clock: Clock, at: TimestampMs, key: &[u8]) {
-        let place = Place { at: at.0, key: Key::new(key) };
+        let place = Place { at: at.0, key: SmallKey::new(key) };
         if self.put(clock, place.clone(), true) {
             self.undo.push(Change { clock, place, is_set: true });
         }
@@ -55,7 +55,7 @@ impl TimerStore {
 
     /// Cancels a timer. Returns whether it was set.
     pub fn cancel(&mut self, clock: Clock, at: TimestampMs, key: &[u8]) -> bool {
-        let place = Place { at: at.0, key: Key::new(key) };
+        let place = Place { at: at.0, key: SmallKey::new(key) };
         let was_set = self.put(clock, place.clone(), false);
         if was_set {
             self.undo.push(Change { clock, place, is_set: false });
@@ -165,70 +165,11 @@ impl Store for TimerStore {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
     at: i64,
-    key: Key,
+    key: SmallKey,
 }
-
-/// The bytes of a key, short ones in place.
-#[derive(Clone, Debug)]
-enum Key {
-    Short {
-        len: u8,
-        bytes: [u8; SHORT_BYTES],
-    },
-    /// Behind a thin pointer, so that it takes no more room than a short one.
-    Long(Box<Box<[u8]>>),
-}
-
-/// The most bytes of a key that is kept in place.
-const SHORT_BYTES: usize = 14;
 
 /// Number of changes for which the undo log keeps its memory.
 const UNDO_KEPT: usize = 1_000;
-
-impl Key {
-    fn new(key: &[u8]) -> Self {
-        if key.len() > SHORT_BYTES {
-            return Self::Long(Box::new(key.into()));
-        }
-        let mut bytes = [0; SHORT_BYTES];
-        bytes[..key.len()].copy_from_slice(key);
-        Self::Short { len: key.len() as u8, bytes }
-    }
-
-    fn as_slice(&self) -> &[u8] {
-        match self {
-            Self::Short { len, bytes } => &bytes[..usize::from(*len).min(SHORT_BYTES)],
-            Self::Long(bytes) => bytes,
-        }
-    }
-
-    fn heap_bytes(&self) -> usize {
-        match self {
-            Self::Short { .. } => 0,
-            Self::Long(bytes) => size_of::<Box<[u8]>>() + bytes.len(),
-        }
-    }
-}
-
-impl PartialEq for Key {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_slice() == other.as_slice()
-    }
-}
-
-impl Eq for Key {}
-
-impl PartialOrd for Key {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Key {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.as_slice().cmp(other.as_slice())
-    }
-}
 
 /// The beginning of the changelog key of a timer.
 fn head(clock: Clock, at: i64) -> [u8; 9] {
@@ -246,7 +187,7 @@ fn decode(bytes: &[u8]) -> Option<(Clock, Place)> {
         _ => return None,
     };
     let (at, key) = rest.split_first_chunk()?;
-    Some((clock, Place { at: from_ordered(*at), key: Key::new(key) }))
+    Some((clock, Place { at: from_ordered(*at), key: SmallKey::new(key) }))
 }
 
 /// The value of an entry that only is there: empty bytes, because null would mean that it is not.

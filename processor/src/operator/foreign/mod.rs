@@ -32,7 +32,7 @@ use kafka_wire::types::TimestampMs;
 
 pub use self::messages::{Answer, Shown, Subscriber, Subscription};
 pub(crate) use self::messages::{AnswerSerde, ShownSerde, SubscriberSerde, SubscriptionSerde};
-use self::messages::{Answered, Request, State, length};
+use self::messages::{Answered, Request, State};
 use super::to::Scratch;
 use super::two_sided::{self, TwoSided};
 use super::{Chain, Change, Context, NodeId, Operator, Signals, StageBuilder};
@@ -184,7 +184,7 @@ pub struct Answering<C, D, L, R, S, F> {
 pub struct AnsweringSpec<L, R, S> {
     /// The right rows.
     pub(crate) rows: Handle<KeyValueStore<R>>,
-    /// The left rows, by the length of the foreign key (u32, big endian), that key, and the key of the left row.
+    /// The left rows, by foreign key and the key of the left row.
     pub(crate) subscribers: Handle<SortedStore<Subscriber<L>>>,
     pub(crate) to: Crossing<AnswerSerde<S>>,
 }
@@ -243,20 +243,19 @@ where
         let Self { spec, join, .. } = self;
         let foreign = record.raw_key.unwrap_or_default();
         let Subscription { version, primary, request } = record.value;
-        let place = [&length(foreign), foreign, primary.as_slice()].concat();
         let result = match request {
             Request::Join(row) => {
                 let result = join(&row, context.stores.get_mut(spec.rows).get(foreign));
-                context.stores.get_mut(spec.subscribers).put(&place, Subscriber { version, row });
+                context.stores.get_mut(spec.subscribers).put(foreign, &primary, Subscriber { version, row });
                 result.map_or(Answered::NoRow, Answered::Row)
             }
             Request::Alone(row) => join(&row, None).map_or(Answered::NoRow, Answered::Row),
             Request::Moved => {
-                context.stores.get_mut(spec.subscribers).remove(&place);
+                context.stores.get_mut(spec.subscribers).remove(foreign, &primary);
                 return Ok(());
             }
             Request::Gone { watermark } => {
-                context.stores.get_mut(spec.subscribers).remove(&place);
+                context.stores.get_mut(spec.subscribers).remove(foreign, &primary);
                 Answered::Gone { watermark }
             }
         };
@@ -270,11 +269,10 @@ where
             return Ok(());
         }
         let foreign = record.raw_key.unwrap_or_default();
-        let places = [&length(foreign), foreign].concat();
         context.with_store(*subscribers, |subscribers, context| {
-            for (place, Subscriber { version, row }) in subscribers.prefix(&places) {
+            for (primary, Subscriber { version, row }) in subscribers.group(foreign) {
                 let result = (self.join)(row, new.as_ref()).map_or(Answered::NoRow, Answered::Row);
-                to.send(&place[places.len()..], &Answer { version: *version, result }, record.timestamp, context)?;
+                to.send(primary, &Answer { version: *version, result }, record.timestamp, context)?;
             }
             Ok(())
         })
