@@ -8,13 +8,18 @@
 //! values of equal time (u32, big endian), and the key. The entry with the empty key holds the time up to which
 //! the store is closed.
 
+mod items;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::hash::BuildHasher;
 use std::mem::needs_drop;
+use std::ops::Range;
 
 use hashbrown::DefaultHashBuilder;
 use kafka_wire::types::TimestampMs;
 
+pub use self::items::{At, Item};
+use self::items::{BORN, decode, encode, first_from, search};
 use super::index::{AHEAD, Index, keep};
 use super::slab::Key;
 use super::store::{Changelog, Codec, RestoreError, Store, StoreSizes, Visit};
@@ -34,20 +39,6 @@ pub trait Timing<A>: Send {
 
     /// Returns the span of time of a value, as it is shown.
     fn span(&self, item: &Item<A>) -> Window;
-}
-
-/// The position of a value in the list of its key: a time, and a number among values of that time.
-pub type At = (i64, u32);
-
-/// A value of a key.
-#[derive(Clone, Debug)]
-pub struct Item<A> {
-    /// Position of the value.
-    pub at: At,
-    /// The value.
-    pub value: A,
-    /// Number of the transaction that last touched the value, and the flag [`BORN`].
-    touched: u64,
 }
 
 /// Values of type `A` by key and time. Keys are bytes.
@@ -95,8 +86,6 @@ enum Undo<A> {
     Removed(u32, Item<A>),
 }
 
-/// Flag: the value was added in the transaction that touched it last.
-const BORN: u64 = 1 << 63;
 const NEVER: i64 = i64::MAX;
 /// Number of values in a span below which no sums are kept.
 const ADDED_EACH_TIME: usize = 8;
@@ -218,7 +207,7 @@ impl<A: Clone + Send + 'static> TimedStore<A> {
         // Most records are later than those before them.
         let place = match items.back() {
             Some(last) if last.at == at => Ok(items.len() - 1),
-            Some(last) if last.at > at => items.binary_search_by_key(&at, |item| item.at),
+            Some(last) if last.at > at => search(items, at),
             _ => Err(items.len()),
         };
         let place = match place {
@@ -254,7 +243,7 @@ impl<A: Clone + Send + 'static> TimedStore<A> {
     /// Removes and returns a value.
     pub fn remove(&mut self, slot: u32, at: At) -> Option<A> {
         let Slot { items, sums, .. } = &mut self.slots[slot as usize];
-        let place = items.binary_search_by_key(&at, |item| item.at).ok()?;
+        let place = search(items, at).ok()?;
         *sums = None;
         let item = items.remove(place)?;
         self.item_count -= 1;
@@ -278,33 +267,45 @@ impl<A: Clone + Send + 'static> TimedStore<A> {
     /// open transaction has changed one of them. It is cheap if the spans of a slot move on, and the values behind
     /// them stay as they are.
     pub fn gather(&mut self, slot: u32, span: Window, merge: &mut dyn FnMut(&mut A, &A)) -> Option<(A, bool)> {
-        let is_changed = self.has_changed(slot, span);
+        let Slot { items, .. } = &self.slots[slot as usize];
+        let (first, end) = (first_from(items, (span.start, 0)), first_from(items, (span.end, 0)));
+        let is_changed = self.has_changed(slot, first..end);
         let Slot { items, sums, .. } = &mut self.slots[slot as usize];
-        let first = items.partition_point(|item| item.at.0 < span.start);
-        let last = items.partition_point(|item| item.at.0 < span.end);
         // Sums of what lies on the heap would take as much memory again as the values.
-        if last - first < ADDED_EACH_TIME || needs_drop::<A>() {
-            let mut inside = items.range(first..last.max(first));
+        if end.saturating_sub(first) < ADDED_EACH_TIME || needs_drop::<A>() {
+            let mut inside = items.range(first..end.max(first));
             let mut sum = inside.next()?.value.clone();
             inside.for_each(|item| merge(&mut sum, &item.value));
             return Some((sum, is_changed));
         }
-        let inside = |span: Window| {
-            let from = |time: i64| items.partition_point(|item| item.at.0 < time);
-            items.range(from(span.start)..from(span.end)).map(|item| (item.at.0, &item.value))
+        let inside = |part: Window| {
+            let mut from = end;
+            match part.start == span.start {
+                true => from = first,
+                // Few have come since the last span.
+                false => {
+                    while from > first && items[from - 1].at.0 >= part.start {
+                        from -= 1;
+                    }
+                }
+            }
+            items.range(from..end).map(|item| (item.at.0, &item.value))
         };
         Some((sums.get_or_insert_default().move_on(span, inside, merge)?, is_changed))
     }
 
-    /// Whether the open transaction has changed a value of a slot in a span of time.
-    fn has_changed(&self, slot: u32, span: Window) -> bool {
+    /// Whether the open transaction has changed one of some values of a slot.
+    fn has_changed(&self, slot: u32, places: Range<usize>) -> bool {
         let Slot { items, changed: (epoch, earliest), .. } = &self.slots[slot as usize];
-        if *epoch != self.epoch || *earliest >= span.end {
+        if *epoch != self.epoch || places.is_empty() {
             return false;
         }
-        let first = items.partition_point(|item| item.at.0 < span.start);
-        let mut inside = items.range(first..).take_while(|item| item.at.0 < span.end);
-        inside.any(|item| self.is_changed(item))
+        // It mostly has changed the last one, and none before the earliest.
+        if self.is_changed(&items[places.end - 1]) {
+            return true;
+        }
+        let from = first_from(items, (*earliest, 0)).clamp(places.start, places.end);
+        items.range(from..places.end).any(|item| self.is_changed(item))
     }
 
     /// Returns the earliest time up to `up_to` at which something is due, and the slot that it is due for.
@@ -349,16 +350,22 @@ impl<A: Clone + Send + 'static> TimedStore<A> {
         self.remind_after(slot, self.closed_up_to.max(TimestampMs(time)));
     }
 
+    /// As [`TimedStore::done`], if it is known when something is due for the slot next.
+    pub fn done_until(&mut self, slot: u32, due: Option<i64>) {
+        let due = due.unwrap_or(NEVER);
+        if due < self.slots[slot as usize].due {
+            self.note(slot, due);
+        }
+    }
+
     /// Computes when something is due for a slot next.
     fn remind(&mut self, slot: u32) {
         self.remind_after(slot, self.closed_up_to);
     }
 
     fn remind_after(&mut self, slot: u32, closed_up_to: TimestampMs) {
-        let due = self.timing.due(&self.slots[slot as usize].items, closed_up_to).unwrap_or(NEVER);
-        if due < self.slots[slot as usize].due {
-            self.note(slot, due);
-        }
+        let due = self.timing.due(&self.slots[slot as usize].items, closed_up_to);
+        self.done_until(slot, due);
     }
 
     fn note(&mut self, slot: u32, due: i64) {
@@ -408,7 +415,7 @@ impl<A: Clone + Send + 'static> TimedStore<A> {
 
     fn find(&self, slot: u32, at: At) -> Option<&Item<A>> {
         let items = &self.slots[slot as usize].items;
-        items.binary_search_by_key(&at, |item| item.at).ok().map(|place| &items[place])
+        search(items, at).ok().map(|place| &items[place])
     }
 
     /// Frees the slots of the open transaction that are empty at its end.
@@ -455,7 +462,7 @@ impl<A: Clone + Send + 'static> Store for TimedStore<A> {
         let value = value.map(|value| self.values.decode(value)).transpose().map_err(RestoreError::Value)?;
         let slot = self.slot_for(key);
         let items = &mut self.slots[slot as usize].items;
-        match (items.binary_search_by_key(&at, |item| item.at), value) {
+        match (search(items, at), value) {
             (Ok(place), Some(value)) => items[place].value = value,
             (Err(place), Some(value)) => {
                 items.insert(place, Item { at, value, touched: 0 });
@@ -522,7 +529,7 @@ impl<A: Clone + Send + 'static> Store for TimedStore<A> {
             touched.insert(*slot);
             let Slot { items, sums, .. } = &mut self.slots[*slot as usize];
             *sums = None;
-            match (items.binary_search_by_key(at, |item| item.at), undo) {
+            match (search(items, *at), undo) {
                 (Ok(place), Undo::Inserted(..)) => {
                     items.remove(place);
                     self.item_count -= 1;
@@ -573,20 +580,6 @@ impl<A: Clone + Send + 'static> Store for TimedStore<A> {
         let last = |slot: &Slot<A>| self.timing.last_due(&slot.items, self.closed_up_to);
         self.slots.iter().filter_map(last).max().map(TimestampMs)
     }
-}
-
-fn encode((time, number): At) -> [u8; 12] {
-    let mut bytes = [0; 12];
-    let (at, among) = bytes.split_at_mut(8);
-    at.copy_from_slice(&ordered(time));
-    among.copy_from_slice(&number.to_be_bytes());
-    bytes
-}
-
-fn decode(bytes: &[u8]) -> Option<(At, &[u8])> {
-    let (time, rest) = bytes.split_first_chunk()?;
-    let (number, key) = rest.split_first_chunk()?;
-    Some(((from_ordered(*time), u32::from_be_bytes(*number)), key))
 }
 
 #[cfg(test)]

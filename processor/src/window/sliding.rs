@@ -17,6 +17,8 @@ pub struct Sliding {
     size_ms: i64,
     every_ms: i64,
     offset_ms: i64,
+    /// The length of a pane, kept because each record needs it.
+    pane_ms: i64,
 }
 
 impl Sliding {
@@ -24,14 +26,15 @@ impl Sliding {
     /// is set.
     #[must_use]
     pub fn of(size: Duration) -> Self {
-        Self { size_ms: millis(size), every_ms: millis(size), offset_ms: 0 }
+        Self { size_ms: millis(size), every_ms: millis(size), offset_ms: 0, pane_ms: millis(size) }
     }
 
     /// Sets the distance of the starts of windows, in whole milliseconds; `build()` refuses less than one,
     /// and more than the size.
     #[must_use]
     pub fn every(self, every: Duration) -> Self {
-        Self { every_ms: millis(every), ..self }
+        let every_ms = millis(every);
+        Self { every_ms, pane_ms: greatest_common_divisor(self.size_ms, every_ms), ..self }
     }
 
     /// Moves the starts of all windows by `offset`.
@@ -58,7 +61,7 @@ impl Sliding {
     /// Returns the start of the pane of a timestamp.
     #[must_use]
     pub fn pane(self, timestamp: TimestampMs) -> i64 {
-        floor(timestamp.0, greatest_common_divisor(self.size_ms, self.every_ms), self.offset_ms)
+        floor(timestamp.0, self.pane_ms, self.offset_ms)
     }
 
     /// Returns the window that ends at `end`.
@@ -85,6 +88,20 @@ impl Sliding {
     pub fn end_after(self, time: TimestampMs) -> i64 {
         let before = floor(time.0.saturating_sub(self.size_ms), self.every_ms, self.offset_ms);
         before.saturating_add(self.every_ms).saturating_add(self.size_ms)
+    }
+
+    /// Returns the end of the first window that contains one of the panes, which are in order of time, and that ends at
+    /// `end` or later; `end` must be the end of a window.
+    #[must_use]
+    pub fn first_end_with(self, mut panes: impl Iterator<Item = i64>, end: i64) -> Option<i64> {
+        let start = end.saturating_sub(self.size_ms);
+        panes.find(|pane| *pane >= start).map(|pane| if pane < end { end } else { self.first_end(pane) })
+    }
+
+    /// Returns the end of the window after the one that ends at `end`.
+    #[must_use]
+    pub const fn next_end(self, end: i64) -> i64 {
+        end.saturating_add(self.every_ms)
     }
 
     /// Returns the windows of a timestamp, earliest first.
@@ -138,6 +155,20 @@ mod tests {
 
     proptest! {
         #[test]
+        fn the_first_window_with_a_pane_is_the_first_of_all_their_windows(
+            size in 1_u64..50, every in 1_u64..50, offset in 0_u64..50,
+            mut times in prop::collection::vec(-200_i64..200, 0..4), after in -200_i64..200,
+        ) {
+            prop_assume!(every <= size);
+            let windows = sliding(size, every, offset);
+            times.sort_unstable();
+            let end = windows.end_after(TimestampMs(after));
+            let ends = times.iter().flat_map(|at| windows.windows(TimestampMs(*at))).map(|window| window.end);
+            let panes = times.iter().map(|at| windows.pane(TimestampMs(*at)));
+            prop_assert_eq!(windows.first_end_with(panes, end), ends.filter(|found| *found >= end).min());
+        }
+
+        #[test]
         fn the_windows_of_a_timestamp_are_those_that_contain_it(
             size in 1_u64..100, every in 1_u64..100, offset in 0_u64..100, at in -1_000_i64..1_000,
         ) {
@@ -153,6 +184,7 @@ mod tests {
             let after = windows.end_after(TimestampMs(at));
             prop_assert!(after > at && after - (every as i64) <= at);
             prop_assert_eq!((windows.ending_at(after).start - offset as i64).rem_euclid(every as i64), 0);
+            prop_assert_eq!(windows.next_end(after), windows.end_after(TimestampMs(after)));
         }
     }
 }

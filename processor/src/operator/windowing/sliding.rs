@@ -16,15 +16,17 @@ use crate::window::Sliding;
 /// The timing of panes: the ends of the windows that contain them.
 pub struct PaneTiming(Sliding);
 
+impl PaneTiming {
+    /// Returns the end of the first window with a pane in it that ends at `end` or later.
+    fn first_end_with<A>(&self, panes: &VecDeque<Item<A>>, end: i64) -> Option<i64> {
+        self.0.first_end_with(panes.iter().map(|pane| pane.at.0), end)
+    }
+}
+
 impl<A> Timing<A> for PaneTiming {
     /// Returns the end of the first open window with a pane in it.
     fn due(&self, panes: &VecDeque<Item<A>>, closed_up_to: TimestampMs) -> Option<i64> {
-        let next = self.0.end_after(closed_up_to);
-        let of_pane = |pane: &Item<A>| {
-            let first = self.0.first_end(pane.at.0);
-            (self.0.last_end(pane.at.0) >= next).then(|| first.max(next))
-        };
-        panes.iter().find_map(of_pane)
+        self.first_end_with(panes, self.0.end_after(closed_up_to))
     }
 
     fn last_due(&self, panes: &VecDeque<Item<A>>, closed_up_to: TimestampMs) -> Option<i64> {
@@ -125,7 +127,8 @@ impl Windowing for Sliding {
                 show(window, store.key(slot), &kept, is_changed)?;
             }
             store.remove_before(slot, self.next_start(end));
-            store.done(slot, end);
+            let due = PaneTiming(*self).first_end_with(store.items(slot), self.next_end(end));
+            store.done_until(slot, due);
         }
         // Panes that are in no open window only waited for this.
         store.close_up_to(watermark);

@@ -190,3 +190,17 @@ fn what_is_gathered_is_what_the_span_holds() {
         }
     }
 }
+
+#[test]
+fn places_are_found_from_both_ends() {
+    for len in 0..40 {
+        let items: VecDeque<_> =
+            (0..len).map(|at| Item { at: (at / 2 * 2, at as u32 % 2), value: 0, touched: 0 }).collect();
+        for time in -1..len + 2 {
+            let expected = items.partition_point(|item: &Item<u64>| item.at.0 < time);
+            assert_eq!(first_from(&items, (time, 0)), expected, "{time} of {len}");
+            let found = items.get(expected).is_some_and(|item| item.at.0 == time);
+            assert_eq!(search(&items, (time, 0)).is_ok(), found);
+        }
+    }
+}
