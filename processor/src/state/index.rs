@@ -164,11 +164,15 @@ impl Line {
     /// The slots with that tag, as the highest bit of a byte each.
     #[inline]
     fn having(&self, tag: u8) -> u128 {
-        let mut bytes = [!tag; 16];
-        bytes[..PLACES].copy_from_slice(&self.tags);
-        let differing = u128::from_le_bytes(bytes) ^ (LOW_BITS * u128::from(tag));
-        // There is no carry from byte to byte, so that zero bytes are found exactly.
-        !(((differing & REST) + REST) | differing | REST)
+        // Two reads from where the tags are: a copy of them with four more bytes would be waited for.
+        let [a, b, c, d, e, f, g, h, rest @ ..] = self.tags;
+        let (low, high) = (u64::from_le_bytes([a, b, c, d, e, f, g, h]), u32::from_le_bytes(rest));
+        let equal = |tags: u64| {
+            let differing = tags ^ (LOW_BITS * u64::from(tag));
+            // There is no carry from byte to byte, so that zero bytes are found exactly.
+            !(((differing & REST) + REST) | differing | REST)
+        };
+        u128::from(equal(low)) | u128::from(equal(u64::from(high)) & HALF) << 64
     }
 }
 
@@ -188,8 +192,10 @@ const fn first(found: u128) -> usize {
     (found.trailing_zeros() / 8) as usize
 }
 
-const LOW_BITS: u128 = u128::MAX / 255;
-const REST: u128 = LOW_BITS * 0x7f;
+const LOW_BITS: u64 = u64::MAX / 255;
+const REST: u64 = LOW_BITS * 0x7f;
+/// The bytes of the last tags.
+const HALF: u64 = u64::MAX >> 32;
 
 #[cfg(test)]
 mod tests {
