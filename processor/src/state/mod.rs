@@ -17,6 +17,7 @@
 mod changelog;
 mod clock;
 mod closed_by;
+mod due;
 mod expiry;
 mod global;
 mod globals;

@@ -1,8 +1,8 @@
 //! Values by key, in order of time: sessions, the panes of sliding windows, the buffers of joins.
 //!
 //! Each key has its own list, sorted by time, so that values that are used together lie together. A [`Timing`] says
-//! when something is due for a key. The store keeps the keys sorted by a lower bound of that time, and asks the timing
-//! again when the bound is reached; so a session that each record extends causes no work in the sorted set.
+//! when something is due for a key. The store has the keys in the order of a lower bound of that time, and asks the
+//! timing again when the bound is reached; so a session that each record extends causes no work in that order.
 //!
 //! A changelog key is the time (i64, big endian, with the sign bit flipped so that it sorts), a number among
 //! values of equal time (u32, big endian), and the key. The entry with the empty key holds the time up to which
@@ -18,8 +18,9 @@ use std::ops::Range;
 use hashbrown::DefaultHashBuilder;
 use kafka_wire::types::TimestampMs;
 
-pub use self::items::{At, Item};
+pub use self::items::{At, Item, Timing};
 use self::items::{BORN, decode, encode, first_from, search};
+use super::due::Due;
 use super::index::{AHEAD, Index, keep};
 use super::slab::Key;
 use super::store::{Changelog, Codec, RestoreError, Store, StoreSizes, Visit};
@@ -28,19 +29,6 @@ use super::window_store::{from_ordered, ordered};
 use crate::serde::{Serde, SerdeError};
 use crate::types::{Owned, Window};
 
-/// The rule that says when something is due for the values of a key.
-pub trait Timing<A>: Send {
-    /// Returns the earliest time at which something is due for a key with these values, given that everything up
-    /// to `closed_up_to` is done; `None` for never. The change of a value may make the result later, but not earlier.
-    fn due(&self, items: &VecDeque<Item<A>>, closed_up_to: TimestampMs) -> Option<i64>;
-
-    /// Returns the greatest time at which something will be due, without new values: the end of a bounded run.
-    fn last_due(&self, items: &VecDeque<Item<A>>, closed_up_to: TimestampMs) -> Option<i64>;
-
-    /// Returns the span of time of a value, as it is shown.
-    fn span(&self, item: &Item<A>) -> Window;
-}
-
 /// Values of type `A` by key and time. Keys are bytes.
 pub struct TimedStore<A> {
     /// Slot of each key.
@@ -48,7 +36,7 @@ pub struct TimedStore<A> {
     slots: Vec<Slot<A>>,
     free: Vec<u32>,
     /// Slots by the lower bound of the time at which something is due for their keys.
-    due: BTreeSet<(i64, u32)>,
+    due: Due,
     undo: Vec<Undo<A>>,
     /// Number of the open transaction.
     epoch: u64,
@@ -67,7 +55,7 @@ pub struct TimedStore<A> {
 struct Slot<A> {
     key: Key,
     items: VecDeque<Item<A>>,
-    /// Bound of the slot in [`TimedStore::due`]; [`NEVER`] if it is not in there.
+    /// Bound of the slot, with which it is in [`TimedStore::due`]; [`NEVER`] if it is not in there.
     due: i64,
     /// Hash of the key.
     hash: u32,
@@ -103,7 +91,7 @@ impl<A: Clone + Send + 'static> TimedStore<A> {
             index: Index::default(),
             slots: Vec::new(),
             free: Vec::new(),
-            due: BTreeSet::new(),
+            due: Due::default(),
             undo: Vec::new(),
             epoch: 1,
             item_count: 0,
@@ -312,13 +300,22 @@ impl<A: Clone + Send + 'static> TimedStore<A> {
     /// Slots that are due at the same time come in their order. The caller must call [`TimedStore::done`] afterwards.
     pub fn pop_due(&mut self, up_to: TimestampMs) -> Option<(i64, u32)> {
         loop {
-            let (bound, slot) = *self.due.first().filter(|(bound, _)| *bound <= up_to.0)?;
+            if !self.due.is_due(up_to.0) {
+                return None;
+            }
             self.expect_due();
-            self.due.pop_first();
+            let (bound, slot) = self.due.pop()?;
             let closed_up_to = self.closed_up_to;
             let entry = &mut self.slots[slot as usize];
+            if entry.due != bound {
+                continue;
+            }
             entry.due = NEVER;
-            let due = self.timing.due(&entry.items, closed_up_to).unwrap_or(NEVER);
+            // A restored slot may have been noted before it was known how far the store is closed.
+            let due = match self.timing.is_exact() && bound > closed_up_to.0 {
+                true => bound,
+                false => self.timing.due(&entry.items, closed_up_to).unwrap_or(NEVER),
+            };
             if due <= bound {
                 self.has_popped = true;
                 return Some((bound, slot));
@@ -331,7 +328,7 @@ impl<A: Clone + Send + 'static> TimedStore<A> {
     fn expect_due(&mut self) {
         if self.expected_due == 0 && self.index.len() >= FEW {
             self.expected_due = AHEAD;
-            self.touch(self.due.iter().take(AHEAD).map(|(_, slot)| *slot));
+            self.touch(self.due.ahead().take(AHEAD).map(|(_, slot)| *slot));
         }
         self.expected_due = self.expected_due.saturating_sub(1);
     }
@@ -368,21 +365,30 @@ impl<A: Clone + Send + 'static> TimedStore<A> {
         self.done_until(slot, due);
     }
 
+    /// Computes when something is due for a slot next, whatever was noted before.
+    fn remind_anew(&mut self, slot: u32) {
+        let due = self.timing.due(&self.slots[slot as usize].items, self.closed_up_to);
+        self.note(slot, due.unwrap_or(NEVER));
+    }
+
     fn note(&mut self, slot: u32, due: i64) {
-        let entry = &mut self.slots[slot as usize];
-        if entry.due != NEVER {
-            self.due.remove(&(entry.due, slot));
+        let known = std::mem::replace(&mut self.slots[slot as usize].due, due);
+        if due == known || due == NEVER {
+            return;
         }
-        entry.due = due;
-        if due != NEVER {
-            self.due.insert((due, slot));
+        self.due.insert(due, slot);
+        if self.due.len() > 2 * self.index.len() + UNDO_KEPT {
+            // Most of them are of slots that are due at other times now.
+            self.due.clear();
+            let noted = self.slots.iter().zip(0..).filter(|(slot, _)| slot.due != NEVER);
+            noted.for_each(|(slot, number)| self.due.insert(slot.due, number));
         }
     }
 
     /// Returns the lower bound of the time at which something is due next.
     #[must_use]
     pub fn first_due(&self) -> Option<TimestampMs> {
-        self.due.first().map(|(due, _)| TimestampMs(*due))
+        self.due.first().map(TimestampMs)
     }
 
     /// Returns all values, by slot and in order of time.
@@ -474,8 +480,7 @@ impl<A: Clone + Send + 'static> Store for TimedStore<A> {
             }
             (Err(_), None) => {}
         }
-        self.note(slot, NEVER);
-        self.remind(slot);
+        self.remind_anew(slot);
         self.release([slot]);
         Ok(())
     }
@@ -549,10 +554,7 @@ impl<A: Clone + Send + 'static> Store for TimedStore<A> {
             // Work that was done is due again, even where no value has changed.
             touched.extend(0..u32::try_from(self.slots.len()).unwrap_or(u32::MAX));
         }
-        for slot in &touched {
-            self.note(*slot, NEVER);
-            self.remind(*slot);
-        }
+        touched.iter().for_each(|slot| self.remind_anew(*slot));
         self.release(touched);
     }
 
@@ -561,8 +563,8 @@ impl<A: Clone + Send + 'static> Store for TimedStore<A> {
     }
 
     fn sizes(&self) -> StoreSizes {
-        let per_key = size_of::<Slot<A>>() + size_of::<(i64, u32)>();
-        let bytes = self.index.len() * per_key + self.index.bytes() + self.item_count * size_of::<Item<A>>();
+        let of_keys = self.index.len() * size_of::<Slot<A>>() + self.index.bytes() + self.due.bytes();
+        let bytes = of_keys + self.item_count * size_of::<Item<A>>();
         StoreSizes { entries: self.item_count, windows: 0, bytes }
     }
 

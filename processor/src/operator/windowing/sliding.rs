@@ -29,6 +29,11 @@ impl<A> Timing<A> for PaneTiming {
         self.first_end_with(panes, self.0.end_after(closed_up_to))
     }
 
+    /// A pane goes when its last window has closed, and not before.
+    fn is_exact(&self) -> bool {
+        true
+    }
+
     fn last_due(&self, panes: &VecDeque<Item<A>>, closed_up_to: TimestampMs) -> Option<i64> {
         panes.back().map(|pane| self.0.last_end(pane.at.0)).filter(|end| *end > closed_up_to.0)
     }

@@ -1,8 +1,29 @@
-//! The values of a key in order of time, and their places in the changelog.
+//! The values of a key in order of time, their places in the changelog, and the rule of when something is due for them.
 
 use std::collections::VecDeque;
 
+use kafka_wire::types::TimestampMs;
+
 use crate::state::window_store::{from_ordered, ordered};
+use crate::types::Window;
+
+/// The rule that says when something is due for the values of a key.
+pub trait Timing<A>: Send {
+    /// Returns the earliest time at which something is due for a key with these values, given that everything up
+    /// to `closed_up_to` is done; `None` for never. The change of a value may make the result later, but not earlier.
+    fn due(&self, items: &VecDeque<Item<A>>, closed_up_to: TimestampMs) -> Option<i64>;
+
+    /// Whether the change of a value never makes it later either, so that nothing has to be asked again.
+    fn is_exact(&self) -> bool {
+        false
+    }
+
+    /// Returns the greatest time at which something will be due, without new values: the end of a bounded run.
+    fn last_due(&self, items: &VecDeque<Item<A>>, closed_up_to: TimestampMs) -> Option<i64>;
+
+    /// Returns the span of time of a value, as it is shown.
+    fn span(&self, item: &Item<A>) -> Window;
+}
 
 /// The position of a value in the list of its key: a time, and a number among values of that time.
 pub type At = (i64, u32);
