@@ -410,9 +410,10 @@ async fn recover(producer: &mut ExclusiveProducer) -> Recovered {
 
 /// The requests of one transaction at this version.
 fn requests(fixture: &Fixture) -> Vec<ApiKey> {
-    let mut requests = vec![ApiKey::InitProducerId, ApiKey::Produce, ApiKey::TxnOffsetCommit, ApiKey::EndTxn];
+    let mut requests = vec![ApiKey::InitProducerId, ApiKey::AddPartitionsToTxn, ApiKey::Produce];
+    requests.extend([ApiKey::TxnOffsetCommit, ApiKey::EndTxn]);
     if fixture.broker.kind().transaction_version() == 1 {
-        requests.extend([ApiKey::AddPartitionsToTxn, ApiKey::AddOffsetsToTxn]);
+        requests.push(ApiKey::AddOffsetsToTxn);
     }
     requests
 }

@@ -90,7 +90,6 @@ impl Sender {
         let now = self.client.now();
         match event {
             Event::Produced(id, produced) => {
-                self.shared.core().manager.handle_produced(now, matches!(produced, Produced::Answered(_)));
                 self.learn_leaders(&produced);
                 self.outbox.handle(now, id, produced);
             }
@@ -212,8 +211,7 @@ impl Sender {
 
     fn send(&mut self, now: Moment, core: &mut Core) {
         let manager = &mut core.manager;
-        while let Some(produce) = self.outbox.poll(now, manager.identity(), |slot| manager.may_produce(now, slot)) {
-            manager.produced(now);
+        while let Some(produce) = self.outbox.poll(now, manager.identity(), |slot| manager.may_produce(slot)) {
             let id = produce.id;
             let outcome = calls::produce(&self.client, produce, manager.version());
             self.under_way.spawn(async move { Event::Produced(id, outcome.await) });

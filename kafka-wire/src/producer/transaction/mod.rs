@@ -9,7 +9,7 @@
 //!                         v                                       InDoubt -recover-> Ready
 //!                       Failed -abort-> nothing in flight, EndTxn, [InitProducerId] -> Ready
 //!
-//! (brackets: transaction.version 1 only)
+//! (brackets: only where needed)
 //! ```
 //! **Version 1** (KIP-98): partitions and groups are registered with AddPartitionsToTxn and AddOffsetsToTxn before
 //! anything is written to them, and the epoch stays the same from one transaction to the next. So a request without
@@ -17,12 +17,17 @@
 //! is such an EndTxn). Whenever that is possible, InitProducerId with the current id and epoch raises the epoch before
 //! the next transaction begins (KIP-360).
 //!
-//! **Version 2** (KIP-890): Produce v12 and TxnOffsetCommit v5 register by themselves, and every EndTxn v5 raises
-//! the epoch and returns it, so late requests are fenced. The version in force is fixed when a transaction begins.
+//! **Version 2** (KIP-890): every EndTxn v5 raises the epoch and returns it, so late requests are fenced. Produce v12 and
+//! TxnOffsetCommit v5 register by themselves what is not registered yet. The version in force is fixed when
+//! a transaction begins.
 //!
-//! **After the answer to EndTxn** the coordinator is still writing the markers. At version 2 a request that comes
-//! meanwhile costs 20 ms at the broker, so the first one of a transaction waits as long as that seems to take
-//! (`pacing`); at version 1 the coordinator answers CONCURRENT_TRANSACTIONS at once, and is asked again.
+//! **Partitions are registered by requests of our own at version 2, too**, which Java's client leaves to the leaders. A leader
+//! that registers a partition asks the coordinator, and the coordinator answers CONCURRENT_TRANSACTIONS while it
+//! still writes the markers of the last transaction, and while it notes the partition of another leader. The leader then
+//! waits `add.partitions.to.txn.retry.backoff.ms` (20 ms by default) before it asks again, so a transaction that follows
+//! another, or has records for several leaders, is late by 20 ms or by a multiple of it. A client gets that
+//! answer at once and asks again after a millisecond; the leaders then find the partitions registered. What is committed
+//! with offsets alone registers the group for the same reason. A late AddPartitionsToTxn has an epoch of the past.
 //!
 //! **EndTxn without a response** is sent again unchanged. At version 1 the coordinator answers a repeat with the same
 //! epoch by the state that it finds: CompleteCommit to a commit is success, PrepareCommit is CONCURRENT_TRANSACTIONS.
@@ -32,7 +37,6 @@
 //! settles it with an EndTxn that aborts: INVALID_TXN_STATE means that the commit was carried out, success that it was
 //! not and never will be.
 
-mod pacing;
 mod reaction;
 mod requests;
 
@@ -42,7 +46,6 @@ use std::time::Duration;
 pub use reaction::{Reaction, produce_reaction, reaction};
 pub use requests::{Request, RequestOutcome};
 
-use self::pacing::Pacing;
 use super::ProducerConfig;
 use super::accumulator::Slot;
 use super::error::{NotReady, TransactionCause};
@@ -111,7 +114,7 @@ pub struct TransactionManager {
     is_anonymous: bool,
     state: State,
     version: TransactionVersion,
-    /// Version 1: partitions with records that are not registered in the transaction yet.
+    /// Partitions with records that are not registered in the transaction yet.
     unregistered: BTreeMap<TopicPartition, Slot>,
     registered: BTreeSet<Slot>,
     offsets: Option<OffsetsToCommit>,
@@ -120,7 +123,6 @@ pub struct TransactionManager {
     /// Whether the epoch has to be raised: a request of this epoch may still be carried out, or a sequence was skipped.
     needs_epoch: bool,
     attempts: Attempts,
-    pacing: Pacing,
     ended: Option<Ended>,
     /// The outcome of the last transaction, for an owner that did not wait for it.
     last: Ended,
@@ -159,7 +161,7 @@ enum State {
 struct OffsetsToCommit {
     group: GroupMetadata,
     offsets: Vec<(TopicPartition, CommittedOffset)>,
-    /// Version 1: whether the group is registered in the transaction.
+    /// Whether the group is registered in the transaction by a request of its own.
     is_group_registered: bool,
 }
 
@@ -203,7 +205,6 @@ impl TransactionManager {
             reached: false,
             needs_epoch: false,
             attempts: Attempts::default(),
-            pacing: Pacing::default(),
             ended: (!config.is_idempotent()).then_some(Ended::Opened),
             last: Ended::Aborted,
         }
@@ -246,36 +247,20 @@ impl TransactionManager {
         Ok(())
     }
 
-    /// Notes records for a partition; with version 1 the partition will be registered before they may be sent.
+    /// Notes records for a partition, which will be registered before they may be sent.
     pub fn touch(&mut self, slot: Slot, partition: impl FnOnce() -> TopicPartition) {
-        if self.version == TransactionVersion::V1 && self.is_transactional() && !self.registered.contains(&slot) {
+        if self.is_transactional() && !self.registered.contains(&slot) {
             self.unregistered.insert(partition(), slot);
         }
     }
 
     /// Whether batches of a partition may be sent now.
     #[must_use]
-    pub fn may_produce(&self, now: Moment, slot: Slot) -> bool {
+    pub fn may_produce(&self, slot: Slot) -> bool {
         if !self.is_transactional() {
             return self.identity.is_some() || self.is_anonymous;
         }
-        let is_registered = match self.version {
-            TransactionVersion::V1 => self.registered.contains(&slot),
-            TransactionVersion::V2 => self.waits_until(now).is_none(),
-        };
-        matches!(self.state, State::Open | State::Committing) && is_registered
-    }
-
-    /// Notes that a batch is on its way to a leader, by which the coordinator learns of it with version 2.
-    pub fn produced(&mut self, now: Moment) {
-        self.reached = true;
-        self.pacing.handle_sent(now);
-    }
-
-    /// Notes that a Produce request was answered, or never will be: the time that it took shows whether the transaction
-    /// began too early for the coordinator.
-    pub fn handle_produced(&mut self, now: Moment, is_answered: bool) {
-        self.pacing.handle_answer(now, is_answered);
+        matches!(self.state, State::Open | State::Committing) && self.registered.contains(&slot)
     }
 
     /// Notes that an attempt to produce got no response, or that a batch with a sequence was given up.
@@ -417,12 +402,6 @@ impl TransactionManager {
             return None;
         }
         let api = self.due(drained)?;
-        if api == ApiKey::TxnOffsetCommit {
-            if self.waits_until(now).is_some() {
-                return None;
-            }
-            self.pacing.handle_sent(now);
-        }
         let limit = if api == ApiKey::InitProducerId { self.init_timeout } else { self.end_timeout };
         let deadline = *self.attempts.deadline.get_or_insert(now + limit);
         if now >= deadline {
@@ -438,15 +417,7 @@ impl TransactionManager {
     /// The time at which to call [`Self::poll`] even if nothing happens.
     #[must_use]
     pub fn next_timeout(&self, now: Moment) -> Option<Moment> {
-        let retry_at = Some(self.attempts.retry_at).filter(|at| *at > now && self.attempts.in_flight.is_none());
-        retry_at.into_iter().chain(self.waits_until(now)).min()
-    }
-
-    /// Returns until when the first request of the open transaction has to wait, because the coordinator may not have
-    /// completed the last one. At version 1 the request goes to the coordinator at once, and again soon.
-    fn waits_until(&self, now: Moment) -> Option<Moment> {
-        let is_paced = self.version == TransactionVersion::V2 && matches!(self.state, State::Open | State::Committing);
-        if is_paced { self.pacing.waits_until(now) } else { None }
+        Some(self.attempts.retry_at).filter(|at| *at > now && self.attempts.in_flight.is_none())
     }
 
     /// The API of the request that is due; ends operations that need no request.
@@ -456,8 +427,15 @@ impl TransactionManager {
             State::Open | State::Committing if !self.unregistered.is_empty() => Some(ApiKey::AddPartitionsToTxn),
             State::Committing => {
                 if let Some(offsets) = &self.offsets {
-                    let is_known = offsets.is_group_registered || self.version == TransactionVersion::V2;
-                    return Some(if is_known { ApiKey::TxnOffsetCommit } else { ApiKey::AddOffsetsToTxn });
+                    if offsets.is_group_registered {
+                        return Some(ApiKey::TxnOffsetCommit);
+                    }
+                    let registers_itself = self.version == TransactionVersion::V2 && self.reached;
+                    if registers_itself && !drained {
+                        // Leaders that ask the coordinator at that moment would have to ask again.
+                        return None;
+                    }
+                    return Some(if registers_itself { ApiKey::TxnOffsetCommit } else { ApiKey::AddOffsetsToTxn });
                 }
                 if drained && !self.reached {
                     self.finish(Ended::Committed);

@@ -82,9 +82,6 @@ impl TransactionManager {
     /// Handles the outcome of the last request. A retry waits as long as `pauses` says.
     pub fn handle(&mut self, now: Moment, outcome: RequestOutcome, pauses: Pauses) {
         let Some(api) = self.attempts.in_flight.take() else { return };
-        if api == ApiKey::TxnOffsetCommit {
-            self.pacing.handle_answer(now, matches!(outcome, RequestOutcome::TxnOffsetCommit(_)));
-        }
         let (worst, code) = match outcome {
             RequestOutcome::InitProducerId(response) => self.handle_init(&response),
             RequestOutcome::AddPartitionsToTxn(response) => self.handle_partitions(&response),
@@ -286,9 +283,6 @@ impl TransactionManager {
     fn handle_end(&mut self, now: Moment, response: &EndTxnResponse, pauses: Pauses) {
         let code = ErrorCode(response.error_code);
         let reaction = reaction(ApiKey::EndTxn, code);
-        if reaction == Reaction::Done {
-            self.pacing.handle_end(now);
-        }
         if reaction == Reaction::Done && response.producer_id >= 0 {
             // Version 5 and above return a new epoch, or a new producer id when the epochs are used up.
             // Requests that are still in flight carry the old one.

@@ -43,10 +43,7 @@ impl Script {
     fn committing(version: TransactionVersion) -> Self {
         let mut script = Self::begun(version);
         script.touch(0);
-        if version == TransactionVersion::V1 {
-            script.add_partitions(&[(0, NONE)]);
-        }
-        script.manager.produced(script.now);
+        script.add_partitions(&[(0, NONE)]);
         script.manager.commit(None).unwrap();
         script
     }
@@ -59,7 +56,7 @@ impl Script {
 
     fn may_produce(&self, partition: i32) -> bool {
         let topic = self.slots.topic("out").unwrap();
-        self.manager.may_produce(self.now, self.slots.slot(topic, PartitionId(partition)).unwrap())
+        self.manager.may_produce(self.slots.slot(topic, PartitionId(partition)).unwrap())
     }
 
     /// The request that is due; waits for it if it is not due yet.
@@ -193,16 +190,36 @@ fn version_1_registers_partitions_and_group_before_they_are_written() {
 }
 
 #[test]
-fn version_2_registers_nothing_and_takes_the_epoch_from_end_txn() {
+fn version_2_registers_partitions_before_leaders_do_and_takes_the_epoch_from_end_txn() {
     let mut script = Script::begun(TransactionVersion::V2);
     script.touch(0);
-    assert!(script.may_produce(0));
+    script.touch(1);
+    assert!(!script.may_produce(0), "its leader would register it, and be told to wait");
+    assert_eq!(script.add_partitions(&[(0, NONE), (1, NONE)]), [0, 1]);
+    assert!(script.may_produce(0) && script.may_produce(1));
+    script.touch(1);
     script.manager.commit(offsets(&[0])).unwrap();
-    assert_eq!(script.commit_offsets(&[(0, NONE)]).0, 5);
+    assert!(script.manager.poll(script.now, false).is_none(), "leaders may be asking the coordinator");
+    assert_eq!(script.commit_offsets(&[(0, NONE)]).0, 5, "it registers the group by itself");
     assert!(script.end_txn(NONE, Some(2)));
     script.ends(&Ended::Committed);
     assert_eq!(script.epoch(), 2);
     assert!(script.manager.begin(TransactionVersion::V2).is_ok());
+}
+
+#[test]
+fn offsets_alone_register_the_group_first() {
+    for version in [TransactionVersion::V1, TransactionVersion::V2] {
+        let mut script = Script::begun(version);
+        script.manager.commit(offsets(&[0])).unwrap();
+        script.add_offsets(ErrorCode::CONCURRENT_TRANSACTIONS);
+        let pause = script.manager.next_timeout(script.now).unwrap() - script.now;
+        assert_eq!(pause, Duration::from_millis(1), "the markers of the last transaction are being written");
+        script.add_offsets(NONE);
+        script.commit_offsets(&[(0, NONE)]);
+        script.end_txn(NONE, (version == TransactionVersion::V2).then_some(2));
+        script.ends(&Ended::Committed);
+    }
 }
 
 #[test]
@@ -223,6 +240,7 @@ fn an_empty_transaction_ends_without_a_request() {
 fn offsets_that_were_taken_are_not_sent_again() {
     let mut script = Script::begun(TransactionVersion::V2);
     script.manager.commit(offsets(&[0, 1, 2])).unwrap();
+    script.add_offsets(NONE);
     script.commit_offsets(&[(0, NONE), (1, ErrorCode::COORDINATOR_LOAD_IN_PROGRESS)]);
     assert_eq!(script.commit_offsets(&[(1, NONE), (2, NONE)]).1, [1, 2]);
     script.end_txn(NONE, Some(2));
@@ -234,6 +252,7 @@ fn a_member_that_the_group_forgot_aborts() {
     for code in [ErrorCode::ILLEGAL_GENERATION, ErrorCode::UNKNOWN_MEMBER_ID, ErrorCode::FENCED_INSTANCE_ID] {
         let mut script = Script::begun(TransactionVersion::V2);
         script.manager.commit(offsets(&[0])).unwrap();
+        script.add_offsets(NONE);
         script.commit_offsets(&[(0, code)]);
         script.ends(&Ended::GroupChanged(code));
         assert_eq!(script.manager.begin(TransactionVersion::V2), Err(NotReady::NeedsAbort));
@@ -245,13 +264,15 @@ fn a_member_that_the_group_forgot_aborts() {
 
 #[test]
 fn the_end_of_the_last_transaction_is_waited_for_in_milliseconds() {
-    let mut script = Script::begun(TransactionVersion::V1);
-    script.touch(0);
-    script.add_partitions(&[(0, ErrorCode::CONCURRENT_TRANSACTIONS)]);
-    let pause = script.manager.next_timeout(script.now).unwrap() - script.now;
-    assert_eq!(pause, Duration::from_millis(1));
-    script.add_partitions(&[(0, NONE)]);
-    assert!(script.may_produce(0));
+    for version in [TransactionVersion::V1, TransactionVersion::V2] {
+        let mut script = Script::begun(version);
+        script.touch(0);
+        script.add_partitions(&[(0, ErrorCode::CONCURRENT_TRANSACTIONS)]);
+        let pause = script.manager.next_timeout(script.now).unwrap() - script.now;
+        assert_eq!(pause, Duration::from_millis(1));
+        script.add_partitions(&[(0, NONE)]);
+        assert!(script.may_produce(0));
+    }
 }
 
 #[test]
@@ -427,7 +448,8 @@ fn a_leader_that_knows_a_higher_epoch_ends_the_producer() {
 #[test]
 fn a_late_answer_of_the_commit_does_not_disturb_the_abort() {
     let mut script = Script::begun(TransactionVersion::V2);
-    script.manager.produced(script.now);
+    script.touch(0);
+    script.add_partitions(&[(0, NONE)]);
     script.manager.commit(offsets(&[0])).unwrap();
     script.call();
     script.manager.fail(refused(ApiKey::Produce, ErrorCode::INVALID_RECORD));
@@ -484,58 +506,4 @@ fn a_late_refusal_does_not_take_the_outcome_of_a_finished_producer_away() {
         ..AddOffsetsToTxnResponse::default()
     }));
     assert!(matches!(script.manager.take_ended(), Some(Ended::Fenced(_))));
-}
-
-/// Commits a transaction of one batch whose leader takes this long to answer, and begins the next one.
-fn commit_one(script: &mut Script, answer: Duration) {
-    script.touch(0);
-    script.manager.produced(script.now);
-    script.now = script.now + answer;
-    script.manager.handle_produced(script.now, true);
-    script.manager.commit(None).unwrap();
-    assert!(script.end_txn(NONE, Some(2)));
-    script.ends(&Ended::Committed);
-    script.manager.begin(TransactionVersion::V2).unwrap();
-}
-
-#[test]
-fn the_first_batch_waits_for_the_markers_once_it_came_too_early() {
-    let mut script = Script::begun(TransactionVersion::V2);
-    for _ in 0..5 {
-        commit_one(&mut script, Duration::from_millis(1));
-        script.touch(0);
-        assert!(script.may_produce(0), "nothing came too early");
-    }
-    while script.may_produce(0) {
-        commit_one(&mut script, Duration::from_millis(21));
-    }
-    let gate = script.manager.next_timeout(script.now).expect("the sender has to look again");
-    assert!(gate > script.now && gate - script.now <= Duration::from_millis(10));
-    // Offsets alone wait as well, since the group coordinator would ask the transaction coordinator as a leader does.
-    let offset = (TopicPartition::new("in", PartitionId(0)), CommittedOffset::new(Offset(5)));
-    script.manager.commit(Some((GroupMetadata::without_membership("group"), vec![offset]))).unwrap();
-    assert_eq!(script.manager.poll(script.now, true), None);
-    script.now = gate;
-    assert!(script.may_produce(0));
-    assert_eq!(script.commit_offsets(&[(0, NONE)]).1, [0]);
-    assert!(script.end_txn(NONE, Some(3)));
-}
-
-#[test]
-fn version_1_asks_the_coordinator_again_without_a_pause_of_its_own() {
-    let mut script = Script::begun(TransactionVersion::V1);
-    for _ in 0..20 {
-        script.touch(0);
-        let before = script.now;
-        script.add_partitions(&[(0, ErrorCode::CONCURRENT_TRANSACTIONS)]);
-        script.add_partitions(&[(0, NONE)]);
-        assert_eq!(script.now - before, Duration::from_millis(1));
-        script.manager.produced(script.now);
-        script.now = script.now + Duration::from_millis(21);
-        script.manager.handle_produced(script.now, true);
-        script.manager.commit(None).unwrap();
-        assert!(script.end_txn(NONE, None));
-        script.ends(&Ended::Committed);
-        script.manager.begin(TransactionVersion::V1).unwrap();
-    }
 }
