@@ -17,17 +17,17 @@
 //! is such an EndTxn). Whenever that is possible, InitProducerId with the current id and epoch raises the epoch before
 //! the next transaction begins (KIP-360).
 //!
-//! **Version 2** (KIP-890): every EndTxn v5 raises the epoch and returns it, so late requests are fenced. Produce v12 and
-//! TxnOffsetCommit v5 register by themselves what is not registered yet. The version in force is fixed when
+//! **Version 2** (KIP-890): every EndTxn v5 raises the epoch and returns it, so late requests are fenced. Produce v12
+//! and TxnOffsetCommit v5 register by themselves what is not registered yet. The version in force is fixed when
 //! a transaction begins.
 //!
-//! **Partitions are registered by requests of our own at version 2, too**, which Java's client leaves to the leaders. A leader
-//! that registers a partition asks the coordinator, and the coordinator answers CONCURRENT_TRANSACTIONS while it
-//! still writes the markers of the last transaction, and while it notes the partition of another leader. The leader then
-//! waits `add.partitions.to.txn.retry.backoff.ms` (20 ms by default) before it asks again, so a transaction that follows
-//! another, or has records for several leaders, is late by 20 ms or by a multiple of it. A client gets that
-//! answer at once and asks again after a millisecond; the leaders then find the partitions registered. What is committed
-//! with offsets alone registers the group for the same reason. A late AddPartitionsToTxn has an epoch of the past.
+//! **Partitions are registered by requests of our own at version 2, too**, which Java's client leaves to the leaders.
+//! A leader that registers a partition asks the coordinator, and the coordinator answers CONCURRENT_TRANSACTIONS while
+//! it still writes the markers of the last transaction, and while it notes the partition of another leader. The leader
+//! then waits `add.partitions.to.txn.retry.backoff.ms` (20 ms by default) before it asks again, so a transaction that
+//! follows another, or has records for several leaders, is late by 20 ms or by a multiple of it. A client gets that
+//! answer at once and asks again after a millisecond; the leaders then find the partitions registered. A commit of
+//! offsets alone registers the group for the same reason. A late AddPartitionsToTxn has an epoch of the past.
 //!
 //! **EndTxn without a response** is sent again unchanged. At version 1 the coordinator answers a repeat with the same
 //! epoch by the state that it finds: CompleteCommit to a commit is success, PrepareCommit is CONCURRENT_TRANSACTIONS.
