@@ -204,6 +204,48 @@ fn windows_of_processing_time_end_by_the_clock() {
 }
 
 #[test]
+fn windows_that_overlap_are_steered_each_on_its_own() {
+    let windows = Sliding::of(millis(10)).every(millis(5));
+    let mut driver = counting(windows, 20, Every { records: 2, purges: true });
+    pipe(&mut driver, &[("a", 1), ("a", 6), ("b", 7)]);
+    driver.commit();
+    // Only 0..10 has both records of a. It begins anew, and the windows beside it go on.
+    assert_eq!(out(&driver), ["a 0..10: 2"]);
+    driver.crash();
+    pipe(&mut driver, &[("a", 8)]);
+    driver.crash_at(CommitPoint::AfterEndTxnSent);
+    driver.settle();
+    assert_eq!(out(&driver)[1..], ["a 5..15: 2"]);
+    // At 5 and 10 windows end, and stay open for late records, each of which comes out.
+    pipe(&mut driver, &[("c", 15), ("b", 2)]);
+    driver.settle();
+    assert_eq!(out(&driver)[2..], ["a -5..5: 1", "a 0..10: 1", "b 0..10: 1", "b -5..5: 1", "b 0..10: 2"]);
+    driver.end_of_input();
+    assert_eq!(out(&driver)[7..], ["b 5..15: 1", "c 10..20: 1", "c 15..25: 1"]);
+    for store in ["counts", "counts-due", "counts-trigger"] {
+        assert_eq!(driver.store(store), [], "{store}");
+    }
+}
+
+#[test]
+fn windows_of_processing_time_that_overlap_come_out_early_and_at_their_ends() {
+    let windows = ProcessingTime(Sliding::of(millis(1_000)).every(millis(500)));
+    let mut driver = counting(windows, 0, Early { clock: Clock::Wall, interval_ms: 400 });
+    driver.advance_wall(millis(2_000));
+    pipe(&mut driver, &[("a", 1), ("a", 99_000)]);
+    driver.commit();
+    assert_eq!(out(&driver), Vec::<String>::new());
+    driver.advance_wall(millis(450));
+    driver.settle();
+    assert_eq!(out(&driver), ["a 1500..2500: 2", "a 2000..3000: 2"], "both are early");
+    pipe(&mut driver, &[("a", 2)]);
+    driver.advance_wall(millis(600));
+    driver.settle();
+    let then = ["a 1500..2500: 3", "a 2000..3000: 3", "a 2000..3000: 3"];
+    assert_eq!(out(&driver)[2..], then, "the end of the one, early, the end of the other");
+}
+
+#[test]
 fn a_trigger_that_panics_at_a_timer_is_left_out() {
     struct Fragile;
     impl Trigger for Fragile {
@@ -238,8 +280,8 @@ fn windows_that_no_trigger_can_steer_are_refused() {
     }
     let no_trigger =
         |windows: &str| vec![BuildError::NoTrigger { name: "counts".to_owned(), windows: windows.to_owned() }];
-    assert_eq!(errors(Sliding::of(millis(2)).every(millis(1))), no_trigger("sliding 2 ms every 1 ms"));
     assert_eq!(errors(Count::of(2)), no_trigger("count 2"));
+    assert_eq!(errors(Count::of(4).every(2)), no_trigger("last 4 at each count of 2"));
     let mut job = Topology::builder("app");
     let windows = job.keyed_stream("in", Utf8, Utf8).window(Tumbling::of(millis(10)));
     windows

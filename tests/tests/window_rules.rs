@@ -16,7 +16,9 @@ use processor::operator::Chain;
 use processor::runtime::Deaths;
 use processor::topology::WindowedStream;
 use processor::types::InWindow;
-use processor::{App, Count, Days, Emit, I64, Text, Topology, Trigger, TriggerResult, TriggerScope, Tumbling, Utf8};
+use processor::{
+    App, Count, Days, Emit, I64, Sliding, Text, Topology, Trigger, TriggerResult, TriggerScope, Tumbling, Utf8,
+};
 use tokio::time::sleep;
 
 on_both_brokers!(rules_of_windows_hold_while_workers_die);
@@ -26,6 +28,7 @@ const ROUNDS: i64 = 6;
 const RECORDS: i64 = 100;
 const STEP_MS: i64 = 7 * 60 * 1_000;
 const HOURS_6: i64 = 6 * 60 * 60 * 1_000;
+const HOURS_2: i64 = 2 * 60 * 60 * 1_000;
 /// 2024-03-29T12:00:00Z: two days before a day of 23 hours in Berlin.
 const START_MS: i64 = 1_711_713_600_000;
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -47,6 +50,9 @@ fn job(application_id: &str, input: &str, output: &str) -> Topology {
     let numbers = job.keyed_stream(input, Utf8, I64);
     let thrice = numbers.clone().window(Tumbling::of(Duration::from_millis(HOURS_6.unsigned_abs())));
     put_out("thrice", thrice.sum("thrice", Thrice, |number| number.value), output);
+    let [size, every] = [HOURS_6, HOURS_2].map(|millis| Duration::from_millis(millis.unsigned_abs()));
+    let apart = numbers.clone().window(Sliding::of(size).every(every));
+    put_out("apart", apart.sum("apart", Thrice, |number| number.value), output);
     let few = numbers.clone().window(Count::of(4).every(2)).sum("few", Emit::OnClose, |number| number.value);
     put_out("few", few, output);
     let days = Days::in_zone("Europe/Berlin").expect("it is in the database");
@@ -72,14 +78,17 @@ type Results = BTreeMap<(String, i64), Vec<i64>>;
 fn expected(input: &BTreeMap<String, Vec<(i64, i64)>>) -> Results {
     let mut results = Results::new();
     for (key, numbers) in input {
-        let mut windows = BTreeMap::<i64, Vec<i64>>::new();
+        let [mut windows, mut apart] = <[BTreeMap<i64, Vec<i64>>; 2]>::default();
         for (number, at) in numbers {
             windows.entry(at - at % HOURS_6).or_default().push(*number);
+            let starts = (0..3).map(|back| at - at % HOURS_2 - back * HOURS_2);
+            starts.for_each(|start| apart.entry(start).or_default().push(*number));
             *one(results.entry((format!("day {key}"), day_of_berlin(*at))).or_default()) += number;
         }
-        for (start, numbers) in windows {
-            let sums = numbers.chunks(3).map(|three| three.iter().sum()).collect();
-            results.insert((format!("thrice {key}"), start), sums);
+        for (step, windows) in [("thrice", windows), ("apart", apart)] {
+            let sums = |numbers: &[i64]| numbers.chunks(3).map(|three| three.iter().sum()).collect();
+            let windows = windows.into_iter().map(|(start, numbers)| (start, sums(&numbers)));
+            results.extend(windows.map(|(start, sums)| ((format!("{step} {key}"), start), sums)));
         }
         let numbers: Vec<i64> = numbers.iter().map(|(number, _)| *number).collect();
         let sums = (1..=numbers.len() / 2).map(|pair| numbers[(2 * pair).saturating_sub(4)..2 * pair].iter().sum());

@@ -15,7 +15,7 @@ use super::aggregation::Aggregation;
 use super::emit::{Emit, Intervals};
 use super::side::SideOutlet;
 use super::step::{catch, panicked_in};
-use super::trigger::{Connected, Occurrence, TriggerResult};
+use super::trigger::{Connected, Due, Occurrence, TriggerResult};
 use super::windowing::{Gathering, Windowing};
 use super::{Chain, Context, Expected, NodeId, Operator, Signals, StageBuilder};
 use crate::error::ProcessError;
@@ -257,6 +257,21 @@ where
         })
     }
 
+    /// Puts out one open window of a key.
+    fn emit_window(&mut self, window: Window, key: &[u8], context: &mut Context<'_>) -> Result<(), ProcessError> {
+        let Self { adding, merging, results, .. } = self;
+        let (handle, windows) = (results.spec.store, results.spec.windows.clone());
+        context.with_store(handle, |store, context| {
+            results.not_before(W::closed_up_to(store));
+            windows.only(
+                store,
+                (window, key),
+                &mut |kept, later| merging.merge(kept, later),
+                &mut |window, key, kept| results.show((window, key, kept), Streams::RESULTS, adding, context),
+            )
+        })
+    }
+
     /// Puts out the results that are due by an interval.
     fn emit_due(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
         let Some(intervals) = self.results.spec.intervals else { return Ok(()) };
@@ -316,10 +331,7 @@ where
     fn trigger_due(&mut self, clock: Clock, up_to: TimestampMs, context: &mut Context<'_>) -> Result<(), ProcessError> {
         let Some(trigger) = self.results.spec.trigger.clone() else { return Ok(()) };
         while let Some(due) = trigger.take_due(clock, up_to, context)? {
-            let open = self.open_windows(&due.key, TimestampMs(due.window.start), context)?;
-            // A session may have grown since: it is the one that contains the start.
-            let is_meant = |open: &Window| W::MERGES || *open == due.window;
-            let Some(window) = open.into_iter().find(is_meant) else { continue };
+            let Some(window) = self.window_of(&due, context)? else { continue };
             // It has noted its new end, under its new start.
             let ends_now = (due.window.start, due.at.0) == (window.start, window.end);
             let span = Window { start: due.window.start, end: due.at.0 };
@@ -343,7 +355,7 @@ where
         context: &mut Context<'_>,
     ) -> Result<(), ProcessError> {
         if result.fires() {
-            self.emit_windows(key, TimestampMs(window.start), &mut |open| open == window, context)?;
+            self.emit_window(window, key, context)?;
         }
         if result.purges() {
             trigger.forget(window, key, context);
@@ -352,6 +364,27 @@ where
             results.spec.windows.begin_anew(store, window, key, beginning.init());
         }
         Ok(())
+    }
+
+    /// Returns the open window that a timer was set for, or that has ended.
+    fn window_of(&mut self, due: &Due, context: &mut Context<'_>) -> Result<Option<Window>, ProcessError> {
+        if W::MERGES {
+            // A session may have grown since: it is the one that contains the start.
+            let open = self.open_windows(&due.key, TimestampMs(due.window.start), context)?;
+            return Ok(open.into_iter().next());
+        }
+        let Self { merging, results, .. } = self;
+        let (store, mut open) = (context.stores.get_mut(results.spec.store), None);
+        results.spec.windows.only(
+            store,
+            (due.window, &due.key),
+            &mut |kept, later| merging.merge(kept, later),
+            &mut |window, _, _| {
+                open = Some(window);
+                Ok(())
+            },
+        )?;
+        Ok(open)
     }
 
     /// Returns the open windows of a key that contain a time.

@@ -100,7 +100,7 @@ pub use table::{Change, Drain, Lookup, Optional, Rows, Upsert};
 pub use to::{ByKey, Partitioner, To, ToPartition};
 pub use to_chosen::ToChosen;
 pub(crate) use trigger::Rule;
-pub use trigger::{Trigger, TriggerResult, TriggerScope, When};
+pub use trigger::{EmitRule, Trigger, TriggerResult, TriggerScope, When};
 pub use try_map::{MapOrFail, TryMap};
 pub use two_phase::{SinkPlace, SinkWriter, TwoPhaseSink};
 pub(crate) use two_phase::{ToTwoPhase, TwoPhaseSpec};

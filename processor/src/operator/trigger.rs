@@ -19,6 +19,7 @@ use kafka_wire::types::TimestampMs;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::windowing::Windowing;
 use super::{Context, Emit};
 use crate::error::ProcessError;
 use crate::output::StoreId;
@@ -157,7 +158,32 @@ impl<S> TriggerScope<'_, S> {
     }
 }
 
-/// The time at which results of windows come out: an [`Emit`], or a [`Trigger`] of the user's.
+/// A rule that says when results of windows come out: an [`Emit`], or a [`Trigger`] of the user's.
+pub trait EmitRule: Into<When> {
+    /// The kind of windows, with the values kept as this rule needs them.
+    type On<W: Windowing>: Windowing;
+
+    /// Makes such windows.
+    fn on<W: Windowing>(windows: W) -> Self::On<W>;
+}
+
+impl EmitRule for Emit {
+    type On<W: Windowing> = W;
+
+    fn on<W: Windowing>(windows: W) -> W {
+        windows
+    }
+}
+
+impl<T: Trigger> EmitRule for T {
+    type On<W: Windowing> = W::Apart;
+
+    fn on<W: Windowing>(windows: W) -> W::Apart {
+        windows.apart()
+    }
+}
+
+/// An [`EmitRule`] of any type.
 pub struct When(pub(crate) Rule);
 
 /// The rule behind [`When`].
@@ -322,8 +348,8 @@ impl<T: Trigger> Connected for OfTask<T> {
             self.merge(window, slot, states);
         }
         let at = self.at(window);
-        let known = states.items(slot).iter().find(|state| state.at == at);
-        let mut state = known.map(|state| state.value.clone()).unwrap_or_default();
+        let known = states.get(slot, at);
+        let mut state = known.cloned().unwrap_or_default();
         let timers = context.stores.get_mut(self.timers);
         if !has_ended {
             timers.set(self.clock, TimestampMs(window.end), &self.place(END, window, key));
@@ -346,7 +372,7 @@ impl<T: Trigger> Connected for OfTask<T> {
     fn has_records(&self, window: Window, key: &[u8], context: &mut Context<'_>) -> bool {
         let states = context.stores.get_mut(self.states);
         let at = self.at(window);
-        states.slot(key).is_some_and(|slot| states.items(slot).iter().any(|state| state.at == at))
+        states.slot(key).is_some_and(|slot| states.get(slot, at).is_some())
     }
 
     fn forget(&self, window: Window, key: &[u8], context: &mut Context<'_>) {

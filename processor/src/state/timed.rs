@@ -184,6 +184,13 @@ impl<A: Clone + Send + 'static> TimedStore<A> {
         &self.slots[slot as usize].items
     }
 
+    /// Returns the value at a position.
+    #[must_use]
+    pub fn get(&self, slot: u32, at: At) -> Option<&A> {
+        let items = self.items(slot);
+        items.binary_search_by_key(&at, |item| item.at).ok().map(|place| &items[place].value)
+    }
+
     /// Changes the value at a position; `init` makes it if there is none.
     pub fn update<R>(&mut self, slot: u32, at: At, init: impl FnOnce() -> A, change: impl FnOnce(&mut A) -> R) -> R {
         let epoch = self.epoch;

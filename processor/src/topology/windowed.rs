@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::{BuildError, Stream, intervals};
 use crate::operator::{
-    AggregateSpec, Aggregation, Average, Chain, Count, Distinct, Emit, Fold, Greatest, Junction, Kept, Least, Lenient,
-    NoMerge, Number, Reduce, Rule, Side, Sum, Top, Unmerged, When, WindowAggregate, WindowedKeys, Windowing,
+    AggregateSpec, Aggregation, Average, Chain, Count, Distinct, Emit, EmitRule, Fold, Greatest, Junction, Kept, Least,
+    Lenient, NoMerge, Number, Reduce, Rule, Side, Sum, Top, Unmerged, When, WindowAggregate, WindowedKeys, Windowing,
 };
 use crate::serde::{Serde, WithWindow};
 use crate::state::{Handle, Store};
@@ -66,13 +66,14 @@ impl<KS: Serde, C: Chain<Key = KS::View>, W: Windowing> WindowedBy<KS, C, W> {
     /// Counts the records of each key and window. The name of the store is `name`, and that of its changelog
     /// `<application id>-<name>-changelog`; the same holds for the steps below. Results come out when an
     /// [`Emit`] says so, or a [`Trigger`](crate::operator::Trigger) of your own.
-    pub fn count(self, name: &str, emit: impl Into<When>) -> Gathered<KS, C, W, Count> {
+    pub fn count<E: EmitRule>(self, name: &str, emit: E) -> Gathered<KS, C, E::On<W>, Count> {
         self.aggregate_by(name, emit, Count)
     }
 
     /// Adds up a number of each record. An integer that would overflow stays at its limit.
-    pub fn sum<T, F>(self, name: &str, emit: impl Into<When>, number: F) -> Gathered<KS, C, W, Sum<F>>
+    pub fn sum<E, T, F>(self, name: &str, emit: E, number: F) -> Gathered<KS, C, E::On<W>, Sum<F>>
     where
+        E: EmitRule,
         T: Number,
         F: FnMut(&Rec<'_, KS::View, C::Value>) -> T + Clone + Send + Sync + 'static,
     {
@@ -80,8 +81,9 @@ impl<KS: Serde, C: Chain<Key = KS::View>, W: Windowing> WindowedBy<KS, C, W> {
     }
 
     /// Finds the least of the numbers of the records.
-    pub fn min<T, F>(self, name: &str, emit: impl Into<When>, number: F) -> Gathered<KS, C, W, Least<F>>
+    pub fn min<E, T, F>(self, name: &str, emit: E, number: F) -> Gathered<KS, C, E::On<W>, Least<F>>
     where
+        E: EmitRule,
         T: Number,
         F: FnMut(&Rec<'_, KS::View, C::Value>) -> T + Clone + Send + Sync + 'static,
     {
@@ -89,8 +91,9 @@ impl<KS: Serde, C: Chain<Key = KS::View>, W: Windowing> WindowedBy<KS, C, W> {
     }
 
     /// Finds the greatest of the numbers of the records.
-    pub fn max<T, F>(self, name: &str, emit: impl Into<When>, number: F) -> Gathered<KS, C, W, Greatest<F>>
+    pub fn max<E, T, F>(self, name: &str, emit: E, number: F) -> Gathered<KS, C, E::On<W>, Greatest<F>>
     where
+        E: EmitRule,
         T: Number,
         F: FnMut(&Rec<'_, KS::View, C::Value>) -> T + Clone + Send + Sync + 'static,
     {
@@ -98,8 +101,9 @@ impl<KS: Serde, C: Chain<Key = KS::View>, W: Windowing> WindowedBy<KS, C, W> {
     }
 
     /// Computes the mean of a number of each record, as an `f64`.
-    pub fn avg<T, F>(self, name: &str, emit: impl Into<When>, number: F) -> Gathered<KS, C, W, Average<F>>
+    pub fn avg<E, T, F>(self, name: &str, emit: E, number: F) -> Gathered<KS, C, E::On<W>, Average<F>>
     where
+        E: EmitRule,
         T: Number,
         F: FnMut(&Rec<'_, KS::View, C::Value>) -> T + Clone + Send + Sync + 'static,
     {
@@ -108,8 +112,9 @@ impl<KS: Serde, C: Chain<Key = KS::View>, W: Windowing> WindowedBy<KS, C, W> {
 
     /// Finds the `count` greatest of the values that `of` makes of the records, greatest first: tuples that begin with
     /// the score, for example. The values are written as JSON.
-    pub fn top_n<T, F>(self, name: &str, emit: impl Into<When>, count: usize, of: F) -> Gathered<KS, C, W, Top<F>>
+    pub fn top_n<E, T, F>(self, name: &str, emit: E, count: usize, of: F) -> Gathered<KS, C, E::On<W>, Top<F>>
     where
+        E: EmitRule,
         T: Ord + Clone + Send + serde::Serialize + serde::de::DeserializeOwned + 'static,
         F: FnMut(&Rec<'_, KS::View, C::Value>) -> T + Clone + Send + Sync + 'static,
     {
@@ -117,8 +122,9 @@ impl<KS: Serde, C: Chain<Key = KS::View>, W: Windowing> WindowedBy<KS, C, W> {
     }
 
     /// Counts the different values that `of` makes of the records. Exact, since all of them are kept, as JSON.
-    pub fn count_distinct<T, F>(self, name: &str, emit: impl Into<When>, of: F) -> Gathered<KS, C, W, Distinct<F>>
+    pub fn count_distinct<E, T, F>(self, name: &str, emit: E, of: F) -> Gathered<KS, C, E::On<W>, Distinct<F>>
     where
+        E: EmitRule,
         T: Ord + Clone + Send + serde::Serialize + serde::de::DeserializeOwned + 'static,
         F: FnMut(&Rec<'_, KS::View, C::Value>) -> T + Clone + Send + Sync + 'static,
     {
@@ -126,14 +132,15 @@ impl<KS: Serde, C: Chain<Key = KS::View>, W: Windowing> WindowedBy<KS, C, W> {
     }
 
     /// Makes one value of the values of each key and window: `reduce` adds a later value to the kept one.
-    pub fn reduce<S, A, F>(
+    pub fn reduce<E, S, A, F>(
         self,
         name: &str,
         value_serde: S,
-        emit: impl Into<When>,
+        emit: E,
         reduce: F,
-    ) -> Gathered<KS, C, W, Reduce<S, F>>
+    ) -> Gathered<KS, C, E::On<W>, Reduce<S, F>>
     where
+        E: EmitRule,
         C: Chain<Value = Owned<A>>,
         A: Clone + Send + 'static,
         S: Serde<View = Owned<A>>,
@@ -144,16 +151,17 @@ impl<KS: Serde, C: Chain<Key = KS::View>, W: Windowing> WindowedBy<KS, C, W> {
 
     /// Gathers the records of each key and window, for windows of any kind: `init` makes the value, `add` changes it,
     /// `merge` adds the value of later records to it, and `value_serde` writes it. See [`WindowedBy::aggregate`].
-    pub fn aggregate_merged<S, A, I, F, M>(
+    pub fn aggregate_merged<E, S, A, I, F, M>(
         self,
         name: &str,
         value_serde: S,
-        emit: impl Into<When>,
+        emit: E,
         init: I,
         add: F,
         merge: M,
-    ) -> Gathered<KS, C, W, Fold<S, I, F, M>>
+    ) -> Gathered<KS, C, E::On<W>, Fold<S, I, F, M>>
     where
+        E: EmitRule,
         S: Serde<View = Owned<A>>,
         A: Clone + Send + 'static,
         I: FnMut() -> A + Clone + Send + Sync + 'static,
@@ -167,13 +175,14 @@ impl<KS: Serde, C: Chain<Key = KS::View>, W: Windowing> WindowedBy<KS, C, W> {
     ///
     /// A record whose windows are closed is late: it is left out and counted. The kept value is cloned once per
     /// transaction in which it changes, to be restored if the transaction is aborted.
-    pub fn aggregate_by<G: Kept<KS::View, C::Value>>(
+    pub fn aggregate_by<E: EmitRule, G: Kept<KS::View, C::Value>>(
         self,
         name: &str,
-        emit: impl Into<When>,
+        emit: E,
         aggregation: G,
-    ) -> Gathered<KS, C, W, G> {
+    ) -> Gathered<KS, C, E::On<W>, G> {
         let Self { stream, windows, late } = self;
+        let windows = E::on(windows);
         let When(rule) = emit.into();
         let (emit, trigger) = match rule {
             Rule::Emit(emit) => (emit, None),
@@ -183,9 +192,9 @@ impl<KS: Serde, C: Chain<Key = KS::View>, W: Windowing> WindowedBy<KS, C, W> {
         if !windows.is_valid() {
             graph.errors.push(BuildError::BadWindow { name: name.to_owned(), windows: windows.describe() });
         }
-        if trigger.is_some() && !W::TAKES_TRIGGERS {
+        if trigger.is_some() && !E::On::<W>::TAKES_TRIGGERS {
             graph.errors.push(BuildError::NoTrigger { name: name.to_owned(), windows: windows.describe() });
-        } else if W::COMPLETES && emit == Emit::AtEnd {
+        } else if E::On::<W>::COMPLETES && emit == Emit::AtEnd {
             graph.errors.push(BuildError::NeverCloses { name: name.to_owned() });
         }
         graph.refuse_null_keys(&stream.key_serde, name);
@@ -213,7 +222,8 @@ impl<KS: Serde, C: Chain<Key = KS::View>, W: Windowing> WindowedBy<KS, C, W> {
             key_serde: stream.key_serde.clone(),
             emit,
             intervals: intervals::of(emit, &stores).filter(|_| trigger.is_none()),
-            trigger: trigger.map(|trigger| trigger.connect((stores[2], stores[1]), W::MERGES, W::CLOCK)),
+            trigger: trigger
+                .map(|trigger| trigger.connect((stores[2], stores[1]), E::On::<W>::MERGES, E::On::<W>::CLOCK)),
             late: side.node,
             finals,
         };
@@ -231,15 +241,16 @@ impl<KS: Serde, C: Chain<Key = KS::View>, W: Unmerged> WindowedBy<KS, C, W> {
     ///
     /// A record whose window is closed is late: it is left out, and counted as late. The value is cloned once per
     /// transaction in which it changes, for the case that the transaction is aborted.
-    pub fn aggregate<S, A, I, F>(
+    pub fn aggregate<E, S, A, I, F>(
         self,
         name: &str,
         value_serde: S,
-        emit: impl Into<When>,
+        emit: E,
         init: I,
         aggregate: F,
-    ) -> Gathered<KS, C, W, Fold<S, I, F, NoMerge<A>>>
+    ) -> Gathered<KS, C, E::On<W>, Fold<S, I, F, NoMerge<A>>>
     where
+        E: EmitRule,
         S: Serde<View = Owned<A>>,
         A: Clone + Send + 'static,
         I: FnMut() -> A + Clone + Send + Sync + 'static,

@@ -24,7 +24,7 @@ pub use days::{Days, UnknownTimeZone};
 pub use join_window::JoinWindow;
 pub use processing_time::ProcessingTime;
 pub use session_window::SessionWindow;
-pub use sliding::Sliding;
+pub use sliding::{Overlapping, Sliding, SlidingApart};
 pub use tumbling::Tumbling;
 
 /// A kind of window that is a function of the timestamp alone: from a timestamp to the windows that contain it.

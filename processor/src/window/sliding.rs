@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use kafka_wire::types::TimestampMs;
 
-use super::millis;
+use super::{Windows, millis};
 use crate::types::Window;
 
 /// Windows of a fixed size, of which a new one begins at fixed distances, aligned to 1970-01-01 UTC (hopping windows,
 /// in the words of other systems). Each timestamp is in `size / every` of them, rounded up or down.
 ///
 /// Values are kept by panes, the largest spans that no window cuts, and each record is added to one pane:
-/// the cost of a record does not grow with the overlap of the windows.
+/// the cost of a record does not grow with the overlap of the windows. With a
+/// [`Trigger`](crate::operator::Trigger) each window has a value of its own instead ([`SlidingApart`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sliding {
     size_ms: i64,
@@ -105,11 +106,10 @@ impl Sliding {
     }
 
     /// Returns the windows of a timestamp, earliest first.
-    pub fn windows(self, timestamp: TimestampMs) -> impl Iterator<Item = Window> {
+    #[must_use]
+    pub fn windows(self, timestamp: TimestampMs) -> Overlapping {
         let pane = self.pane(timestamp);
-        let (first, last) = (self.first_end(pane), self.last_end(pane));
-        let end = move |end: &i64| end.checked_add(self.every_ms);
-        std::iter::successors(Some(first), end).take_while(move |end| *end <= last).map(move |end| self.ending_at(end))
+        Overlapping { windows: self, next: Some(self.first_end(pane)), last: self.last_end(pane) }
     }
 
     /// Returns the start of the first window after the one that ends at `end`: earlier timestamps are in no later
@@ -117,6 +117,47 @@ impl Sliding {
     #[must_use]
     pub const fn next_start(self, end: i64) -> i64 {
         end.saturating_sub(self.size_ms).saturating_add(self.every_ms)
+    }
+}
+
+/// The windows of a timestamp that overlap, earliest first.
+#[derive(Clone, Debug)]
+pub struct Overlapping {
+    windows: Sliding,
+    /// End of the next one.
+    next: Option<i64>,
+    /// End of the last one.
+    last: i64,
+}
+
+impl Iterator for Overlapping {
+    type Item = Window;
+
+    fn next(&mut self) -> Option<Window> {
+        let end = self.next.filter(|end| *end <= self.last)?;
+        self.next = end.checked_add(self.windows.every_ms);
+        Some(self.windows.ending_at(end))
+    }
+}
+
+/// The same windows with a value of its own for each, which a trigger can put out and begin anew while the windows
+/// beside it go on: a record is added to all of its windows, so its cost grows with their overlap.
+#[derive(Clone, Copy, Debug)]
+pub struct SlidingApart(pub(crate) Sliding);
+
+impl Windows for SlidingApart {
+    type Assigned = Overlapping;
+
+    fn assign(&self, timestamp: TimestampMs) -> Overlapping {
+        self.0.windows(timestamp)
+    }
+
+    fn is_valid(&self) -> bool {
+        self.0.is_valid()
+    }
+
+    fn describe(&self) -> String {
+        format!("{}, each with its own value", self.0.describe())
     }
 }
 

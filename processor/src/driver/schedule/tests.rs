@@ -52,6 +52,8 @@ enum Job {
     Steered,
     /// The same in sessions.
     SteeredSessions,
+    /// The same in windows that overlap, so that each occurrence counts once a window.
+    SteeredSliding,
     /// Counts each word, as a table whose changes come out.
     Table,
     /// Counts each word twice, once for each of two streams that are gathered together.
@@ -170,6 +172,13 @@ fn topology(kind: Job, watermark: Watermark, clock: &TestClock) -> Topology {
             .to("out", Utf8, Utf8),
         Job::SteeredSessions => words
             .window(SessionWindow::gap(millis(GAP)))
+            .count("counts", Thrice)
+            .map(|word| *word.value)
+            .sum("sums", Emit::EveryUpdate, |word| word.value)
+            .map(|word| format!("0 {}", word.value))
+            .to("out", Utf8, Utf8),
+        Job::SteeredSliding => words
+            .window(Sliding::of(millis(SIZE)).every(millis(EVERY)))
             .count("counts", Thrice)
             .map(|word| *word.value)
             .sum("sums", Emit::EveryUpdate, |word| word.value)
@@ -313,6 +322,7 @@ fn model(job: Job, times: &[i64]) -> BTreeMap<i64, u64> {
                 Some((one, _)) if time - one < GAP => *counts.entry(0).or_default() += 1,
                 _ => last = Some((*time, *time)),
             },
+            Job::SteeredSliding => *counts.entry(0).or_default() += (SIZE / EVERY).unsigned_abs(),
             Job::Cogroup => *counts.entry(0).or_default() += 2,
             Job::Found => *counts.entry(0).or_default() += 1,
             Job::Latest(_) | Job::Table | Job::Thirds | Job::LastFew | Job::Steered | Job::SteeredSessions => {
@@ -481,7 +491,9 @@ impl Run {
                     !matches!(emit, Emit::OnClose | Emit::AtEnd) && earlier < count
                 }
                 Job::Table | Job::Cogroup | Job::Join | Job::Pattern | Job::Failing | Job::Thirds => earlier < count,
-                Job::LastFew | Job::Steered | Job::SteeredSessions | Job::Found => earlier < count,
+                Job::LastFew | Job::Steered | Job::SteeredSessions | Job::SteeredSliding | Job::Found => {
+                    earlier < count
+                }
                 Job::Sessions | Job::TwoStage | Job::Process | Job::Calls | Job::Finals | Job::Ends => false,
             };
             assert!(earlier.is_none_or(may_follow), "{record:?} after {earlier:?}; {}", self.replay());
@@ -559,7 +571,7 @@ fn under_random_schedules_finals_come_once_beside_updates() {
 
 #[test]
 fn under_random_schedules_triggers_put_every_word_out_once() {
-    check_all(120_000, 200, &[Job::Steered, Job::SteeredSessions]);
+    check_all(120_000, 200, &[Job::Steered, Job::SteeredSessions, Job::SteeredSliding]);
 }
 
 #[test]

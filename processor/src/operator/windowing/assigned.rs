@@ -12,6 +12,8 @@ use crate::window::Windows;
 impl<W: Windows> Windowing for W {
     type Store<A: Clone + Send + 'static> = WindowStore<A>;
 
+    never_apart!();
+
     const LOOKS_AHEAD: bool = true;
     const TAKES_TRIGGERS: bool = true;
 
@@ -76,6 +78,16 @@ impl<W: Windows> Windowing for W {
         show: &mut Show<'_, A>,
     ) -> Result<(), ProcessError> {
         self.assign(at).try_for_each(|window| store.get(window, key).map_or(Ok(()), |kept| show(window, key, kept)))
+    }
+
+    fn only<A: Clone + Send + 'static>(
+        &self,
+        store: &WindowStore<A>,
+        (wanted, key): (Window, &[u8]),
+        _merge: &mut dyn FnMut(&mut A, &A),
+        show: &mut Show<'_, A>,
+    ) -> Result<(), ProcessError> {
+        store.get(wanted, key).map_or(Ok(()), |kept| show(wanted, key, kept))
     }
 
     fn close<A: Clone + Send + 'static>(

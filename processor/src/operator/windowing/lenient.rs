@@ -18,6 +18,11 @@ pub struct Lenient<W> {
 
 impl<W: Windowing> Windowing for Lenient<W> {
     type Store<A: Clone + Send + 'static> = ClosedBy<W::Store<A>>;
+    type Apart = Lenient<W::Apart>;
+
+    fn apart(self) -> Lenient<W::Apart> {
+        Lenient { windows: self.windows.apart(), lateness_ms: self.lateness_ms }
+    }
 
     const CLOCK: Clock = W::CLOCK;
     const MERGES: bool = W::MERGES;

@@ -45,6 +45,16 @@ macro_rules! pass_on {
             self.$windows.containing(&store.store, key, at, merge, show)
         }
 
+        fn only<A: Clone + Send + 'static>(
+            &self,
+            store: &Self::Store<A>,
+            wanted: (Window, &[u8]),
+            merge: &mut dyn FnMut(&mut A, &A),
+            show: &mut Show<'_, A>,
+        ) -> Result<(), ProcessError> {
+            self.$windows.only(&store.store, wanted, merge, show)
+        }
+
         fn changed<A: Clone + Send + 'static>(
             &self,
             store: &Self::Store<A>,
@@ -56,9 +66,22 @@ macro_rules! pass_on {
     };
 }
 
+/// The choice of windows that keep their values in one way only.
+macro_rules! never_apart {
+    () => {
+        type Apart = Self;
+
+        fn apart(self) -> Self {
+            self
+        }
+    };
+}
+
 /// The part of time in windows that their records complete: it closes none, and a key has one open window at any time.
 macro_rules! no_time {
     () => {
+        never_apart!();
+
         const COMPLETES: bool = true;
 
         fn closed_up_to<A: Clone + Send + 'static>(_: &Self::Store<A>) -> TimestampMs {
@@ -113,6 +136,13 @@ pub trait Windowing: Clone + Send + Sync + 'static {
 
     /// Whether records complete windows, by [`Windowing::complete`], and time does not.
     const COMPLETES: bool = false;
+
+    /// The same windows with a value for each window and key, which a trigger needs; the windows themselves for kinds
+    /// that have no other.
+    type Apart: Windowing;
+
+    /// Makes such windows of these.
+    fn apart(self) -> Self::Apart;
 
     /// Whether two windows of a key may become one.
     const MERGES: bool = false;
@@ -197,6 +227,24 @@ pub trait Windowing: Clone + Send + Sync + 'static {
         merge: &mut dyn FnMut(&mut A, &A),
         show: &mut Show<'_, A>,
     ) -> Result<(), ProcessError>;
+
+    /// Shows one window of a key, if it is open and has a value.
+    ///
+    /// # Errors
+    /// The errors of `show`.
+    fn only<A: Clone + Send + 'static>(
+        &self,
+        store: &Self::Store<A>,
+        (wanted, key): (Window, &[u8]),
+        merge: &mut dyn FnMut(&mut A, &A),
+        show: &mut Show<'_, A>,
+    ) -> Result<(), ProcessError> {
+        let mut show = |window: Window, key: &[u8], kept: &A| match window == wanted {
+            true => show(window, key, kept),
+            false => Ok(()),
+        };
+        self.containing(store, key, TimestampMs(wanted.start), merge, &mut show)
+    }
 
     /// Closes the windows that are due at `watermark`, in the order of their ends. Shows each, and whether the open
     /// transaction has changed it.

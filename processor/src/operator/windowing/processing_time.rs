@@ -11,6 +11,11 @@ use crate::window::ProcessingTime;
 
 impl<W: Windowing> Windowing for ProcessingTime<W> {
     type Store<A: Clone + Send + 'static> = ClosedBy<W::Store<A>>;
+    type Apart = ProcessingTime<W::Apart>;
+
+    fn apart(self) -> ProcessingTime<W::Apart> {
+        ProcessingTime(self.0.apart())
+    }
 
     const CLOCK: Clock = Clock::Wall;
     const MERGES: bool = W::MERGES;

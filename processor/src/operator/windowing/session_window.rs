@@ -79,6 +79,8 @@ fn touched<A>(sessions: &VecDeque<Item<Activity<A>>>, at: i64, end: i64) -> std:
 impl Windowing for SessionWindow {
     type Store<A: Clone + Send + 'static> = TimedStore<Activity<A>>;
 
+    never_apart!();
+
     const MERGES: bool = true;
     const TAKES_TRIGGERS: bool = true;
     const LOOKS_AHEAD: bool = true;

@@ -11,7 +11,7 @@ use crate::error::ProcessError;
 use crate::serde::Serde;
 use crate::state::{Item, TimedStore, Timing};
 use crate::types::{Owned, Window};
-use crate::window::Sliding;
+use crate::window::{Sliding, SlidingApart};
 
 /// The timing of panes: the ends of the windows that contain them.
 pub struct PaneTiming(Sliding);
@@ -60,6 +60,11 @@ fn gather<A: Clone + Send + 'static>(
 
 impl Windowing for Sliding {
     type Store<A: Clone + Send + 'static> = TimedStore<A>;
+    type Apart = SlidingApart;
+
+    fn apart(self) -> SlidingApart {
+        SlidingApart(self)
+    }
 
     const LOOKS_AHEAD: bool = true;
 
