@@ -11,6 +11,7 @@
 mod aggregate;
 mod aggregation;
 mod async_map;
+mod broadcast;
 mod calls;
 mod co_process;
 mod cogroup;
@@ -44,6 +45,7 @@ mod stamp;
 mod step;
 mod table;
 mod to;
+mod to_all;
 mod to_chosen;
 mod trigger;
 mod try_map;
@@ -59,6 +61,7 @@ pub use aggregation::{
     SumAndCount, Top,
 };
 pub use async_map::{AsyncMap, CallOptions};
+pub use broadcast::{BroadcastProcess, BroadcastProcessing, BroadcastState, InTask, KeyedState, RuleScope};
 pub use calls::{CallHub, Calls};
 pub use co_process::{CoProcess, CoProcessing};
 pub use cogroup::{Contribute, Update, UpdateRef};
@@ -98,6 +101,7 @@ pub use step::NodeId;
 pub(crate) use step::{catch, take_panicked};
 pub use table::{Change, Drain, Lookup, Optional, Rows, Upsert};
 pub use to::{ByKey, Partitioner, To, ToPartition};
+pub use to_all::ToAll;
 pub use to_chosen::ToChosen;
 pub(crate) use trigger::Rule;
 pub use trigger::{EmitRule, Trigger, TriggerResult, TriggerScope, When};

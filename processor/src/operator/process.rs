@@ -195,6 +195,9 @@ impl<K: Reborrow, O: 'static, N: Operator<K, Owned<O>>> TaskSide<K, O> for Side<
     }
 }
 
+/// Code of the user's that runs in the scope of a key.
+pub(super) type UnderKey<'r, K, O> = dyn FnMut(&<K as View>::Ref<'_>, &mut Scope<'_, K, O>) + 'r;
+
 /// `process`, declared.
 #[derive(Clone)]
 pub struct Processing<C, KS, P> {
@@ -261,6 +264,30 @@ impl<KS: Serde<View: Reborrow>, N: Signals> Around<KS, N> {
         let (key, headers, timestamp, step) = (&record.key, record.headers, record.timestamp, spec.name.as_str());
         let mut side = Side::<KS::View, N> { key, raw_key, headers, step, outlets, context, next, result: Ok(()) };
         run(&mut Scope { key: raw_key, timestamp, timers: spec.timers, task: &mut side });
+        side.result
+    }
+
+    /// The name of the step.
+    pub(super) fn step(&self) -> &str {
+        &self.spec.name
+    }
+
+    /// Calls `run` in the scope of a key, at a time.
+    pub(super) fn under<O: 'static>(
+        &mut self,
+        (raw_key, timestamp, headers): (&[u8], TimestampMs, RawHeaders<'_>),
+        context: &mut Context<'_>,
+        run: &mut UnderKey<'_, KS::View, O>,
+    ) -> Result<(), ProcessError>
+    where
+        N: Operator<KS::View, Owned<O>>,
+    {
+        let Self { spec, outlets, next, .. } = self;
+        let bad = |cause| ProcessError::BadChangelog { store: spec.name.clone(), cause: Some(cause) };
+        let key = spec.key_serde.decode(raw_key).map_err(bad)?;
+        let (step, result) = (spec.name.as_str(), Ok(()));
+        let mut side = Side::<KS::View, N> { key: &key, raw_key, headers, step, outlets, context, next, result };
+        run(&key, &mut Scope { key: raw_key, timestamp, timers: spec.timers, task: &mut side });
         side.result
     }
 

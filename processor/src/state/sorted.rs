@@ -123,6 +123,11 @@ impl<A: Clone + Send + 'static> SortedStore<A> {
         Some(value)
     }
 
+    /// The groups that have entries, in no particular order.
+    pub fn groups(&self) -> impl Iterator<Item = &[u8]> {
+        self.groups.iter().filter(|group| !group.entries.is_empty()).map(|group| group.name.as_slice())
+    }
+
     /// The entries of a group, in order.
     pub fn group<'s>(&'s self, group: &[u8]) -> impl DoubleEndedIterator<Item = (&'s [u8], &'s A)> + use<'s, A> {
         self.range(group, (Bound::Unbounded, Bound::Unbounded))

@@ -5,6 +5,7 @@
 //! one partition number of these topics. Only repartition topics connect sub-topologies.
 
 mod aggregated;
+mod broadcast;
 mod builder;
 mod cogroup;
 mod describe;
@@ -44,6 +45,7 @@ use crate::types::Partitions;
 use crate::watermark::Watermark;
 
 pub use aggregated::Updates;
+pub use broadcast::{Broadcast, Ruled};
 pub use builder::{Builder, ValueStream};
 pub use cogroup::Cogrouped;
 pub use detected::PatternStream;

@@ -7,8 +7,8 @@ use std::rc::Rc;
 use super::graph::Graph;
 use super::{BuildError, GlobalTable, StoreMaker, Stream};
 use crate::operator::{
-    Chain, CoProcess, CoProcessing, GlobalState, Junction, ListState, MapState, NodeId, Output, Process, ProcessSpec,
-    Processing, Side, TimelineState, ValueState,
+    BroadcastState, Chain, CoProcess, CoProcessing, GlobalState, Junction, ListState, MapState, NodeId, Output,
+    Process, ProcessSpec, Processing, Side, TimelineState, ValueState,
 };
 use crate::output::StoreId;
 use crate::serde::Serde;
@@ -67,6 +67,19 @@ impl<KS: Serde> Declare<KS> {
         serde: S,
     ) -> TimelineState<A> {
         TimelineState { store: self.sorted(name, "timeline", serde) }
+    }
+
+    /// Declares the state that rules change and records read, for a
+    /// [`BroadcastProcess`](crate::operator::BroadcastProcess): values by keys of the rules, which `key_serde` encodes.
+    /// In other steps nothing can change it.
+    pub fn broadcast<A: Clone + Send + 'static, MS: Serde, S: Serde<View = Owned<A>>>(
+        &mut self,
+        name: &str,
+        key_serde: MS,
+        serde: S,
+    ) -> BroadcastState<MS, A> {
+        let kind = format!("broadcast by {}", key_serde.name());
+        BroadcastState { store: self.sorted(name, &kind, serde), keys: key_serde }
     }
 
     /// Lets the step read a global table.
@@ -194,7 +207,7 @@ where
 }
 
 /// Declares a step with code of the user's after `parents`, with the keys of `stream`.
-fn declare_step<KS: Serde, C, X>(
+pub(super) fn declare_step<KS: Serde, C, X>(
     name: &str,
     stream: &Stream<KS, C>,
     parents: &[NodeId],

@@ -1,5 +1,6 @@
 //! Jobs on several workers, in an order drawn from a seed, compared with a model.
 
+mod broadcast;
 mod foreign;
 mod global;
 mod ordered;
