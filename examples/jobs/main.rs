@@ -1,4 +1,4 @@
-//! Ten jobs that people bring from other stream processors, each in a file of its own with a test.
+//! Jobs that people bring from other stream processors, each in a file of its own with a test.
 //!
 //! ```text
 //! cargo run --release -p examples --bin jobs -- sessions 127.0.0.1:9092 my-sessions clicks sessions-out
@@ -14,6 +14,7 @@ mod follow;
 mod guarded;
 mod probes;
 mod sessions;
+mod spend;
 mod split;
 mod sum;
 mod tally;
@@ -35,6 +36,7 @@ const JOBS: &[(&str, &[&str], Declare)] = &[
     ("guarded", &["PAYMENTS", "BALANCES", "DEAD"], guarded::job),
     ("probes", &["PAYMENTS", "ALERTS"], probes::job),
     ("sessions", &["CLICKS", "SESSIONS"], sessions::job),
+    ("spend", &["ORDERS", "SPENT"], spend::job),
     ("split", &["LINES", "COUNTS"], split::job),
     ("sum", &["PAYMENTS", "SUMS"], sum::job),
     ("tally", &["CLICKS", "TALLIES"], tally::job),

@@ -66,13 +66,14 @@ pub use kafka_wire::types::TimestampMs;
 pub use operator::{
     BatchOptions, CallOptions, Emit, Outgoing, ResultId, SinkWriter, Trigger, TriggerResult, TriggerScope, TwoPhaseSink,
 };
+pub use processor_derive::{Pack, View};
 pub use runtime::{
     App, AssignmentStrategy, CompressionType, Config, ConfigError, Feed, RunError, Running, Status, check_brokers,
     terminated,
 };
 pub use serde::{
-    Bool, F32, F64, I16, I32, I64, Json, Nullable, Raw, Serde, SerdeError, SessionWindowed, Text, TimeWindowed, U32,
-    U64, Utf8,
+    Bool, F32, F64, I16, I32, I64, Json, JsonView, Nullable, Packed, Raw, Serde, SerdeError, SessionWindowed, Text,
+    TimeWindowed, U32, U64, Utf8,
 };
 pub use state::{Clock, Ttl};
 pub use topology::{BuildErrors, ResetPolicy, StartingOffsets, StoppingOffsets, Topology};

@@ -1,8 +1,11 @@
 //! Serdes: the conversion of bytes in a log to the views of a stage, and back.
 //!
 //! A serde is a typed value, given where a topic is named: there is no registry and no cast. To add one of your own,
-//! implement [`Serde`]; nothing is derived.
+//! implement [`Serde`]. Values may borrow from the record: those of [`Utf8`] and [`Raw`] do, and those of types that
+//! derive [`View`](macro@crate::View), through [`JsonView`] or [`Packed`].
 
+mod borrowed;
+mod packed;
 mod windowed;
 
 use std::any::type_name;
@@ -12,6 +15,8 @@ use std::marker::PhantomData;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use borrowed::JsonView;
+pub use packed::{Pack, Packed, Packing};
 pub use windowed::{SessionWindowed, TimeWindowed, WithWindow};
 
 use crate::types::{Owned, Reborrow, View};

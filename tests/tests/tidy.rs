@@ -44,7 +44,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("kafka-wire", &["kafka-wire-compression"]),
     ("kafka-wire/compression", &["kafka-wire-compression"]), // It depends on itself, with all features, for its tests.
     ("kafka-wire/codegen", &[]),
-    ("processor", &["kafka-wire"]),
+    ("processor", &["kafka-wire", "processor-derive"]),
+    ("processor/derive", &[]),
     ("processor/formats", &["processor", "processor-formats"]), // Itself, as above.
     ("testkit", &["kafka-wire"]),
     ("fuzz", &["kafka-wire", "kafka-wire-codegen"]),
@@ -56,6 +57,7 @@ const CRATES: &[&str] = &[
     "kafka-wire/codegen",
     "kafka-wire/compression",
     "processor",
+    "processor/derive",
     "processor/formats",
     "testkit",
     "cli",
@@ -137,6 +139,7 @@ fn crates_depend_only_downwards() {
     let rooms = [
         "kafka-wire",
         "processor",
+        "processor-derive",
         "testkit",
         "waterwheel",
         "conformance",

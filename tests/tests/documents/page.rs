@@ -100,6 +100,7 @@ const READMES: &[&str] = &[
     "kafka-wire/README.md",
     "kafka-wire/compression/README.md",
     "processor/README.md",
+    "processor/derive/README.md",
     "processor/formats/README.md",
     "testkit/README.md",
 ];
