@@ -10,6 +10,13 @@ use kafka_wire::record::RawHeaders;
 use kafka_wire::types::TimestampMs;
 
 /// The type that a record shows: `Ref<'a>` may borrow from the record for `'a`, or be owned.
+///
+/// [`#[derive(View)]`](macro@crate::View) makes one of a type that borrows.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a view",
+    note = "a type that borrows, such as `struct Order<'a> {{ text: &'a str }}`, becomes one by `#[derive(View)]`; the \
+            view of a type that borrows nothing is `Owned<T>`, and `Json<T>` decodes it"
+)]
 pub trait View: 'static {
     /// The type that a closure sees.
     type Ref<'a>;

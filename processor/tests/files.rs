@@ -243,6 +243,35 @@ fn a_writer_that_lost_its_task_spoils_nothing() {
 }
 
 #[test]
+fn a_worker_that_is_stopped_leaves_nothing_hidden() {
+    let room = Room::new();
+    let mut driver = driver(FileSink::new(&room.0));
+    // With an open transaction, and without one.
+    for (line, is_committed) in [("one", false), ("two", true)] {
+        driver.pipe("in", None, line, 0);
+        if is_committed {
+            driver.commit();
+        }
+        assert_eq!(room.hidden(), 1);
+        driver.stop_worker(0);
+        assert_eq!((room.lines().last().map(String::as_str), room.hidden()), (Some(line), 0));
+        driver.start_worker(0);
+        driver.settle();
+    }
+    // The part of a worker that died is ended even if the next one is stopped at once.
+    driver.pipe("in", None, "three", 0);
+    driver.commit();
+    driver.crash();
+    driver.stop_worker(0);
+    assert_eq!((room.lines(), room.hidden()), (vec!["one".to_owned(), "two".to_owned(), "three".to_owned()], 0));
+    // Nothing to end, nothing to commit.
+    driver.start_worker(0);
+    driver.settle();
+    driver.stop_worker(0);
+    assert_eq!(room.files().len(), 3);
+}
+
+#[test]
 fn another_folder_is_refused() {
     let (room, other) = (Room::new(), Room::new());
     let mut driver = driver(FileSink::new(&room.0));

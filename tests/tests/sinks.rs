@@ -80,6 +80,13 @@ async fn files_have_each_record_once(broker: TestBroker) {
             run.wait("the lines so far", &job, so_far).await;
         }
     }
+    // Files that are young when the job is stopped are complete after it.
+    run.write(LINES).await;
+    let (status, _) = job.stop().await;
+    assert!(status.success(), "{status}");
+    let hidden = || names(&folder).into_iter().filter(|name| name.ends_with(".part")).count();
+    assert_eq!(hidden(), 0, "seed {}: a job that is stopped hides nothing", run.seed);
+    let job = run.job("to-files", &[folder.to_str().expect("text")]);
     let records = run.records().await;
     let mut expected: BTreeMap<i32, Vec<String>> = BTreeMap::new();
     for ((partition, _), (_, line)) in &records {
@@ -93,8 +100,7 @@ async fn files_have_each_record_once(broker: TestBroker) {
     assert!(lines(&folder) == expected, "seed {}: the lines of the files are not those of the topic", run.seed);
     let (status, _) = job.stop().await;
     assert!(status.success(), "{status}");
-    let hidden = names(&folder).into_iter().filter(|name| name.ends_with(".part")).count();
-    assert_eq!(hidden, 0, "seed {}: nothing is left behind", run.seed);
+    assert_eq!(hidden(), 0, "seed {}: nothing is left behind", run.seed);
     run.finish(&format!("{} lines of as many records after {KILLS} kills", records.len()));
 }
 

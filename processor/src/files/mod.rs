@@ -19,9 +19,9 @@
 //! or the last of the files are there.
 //!
 //! # Time
-//! A part ends at a commit: when it is large enough, old enough, or when a bounded run ends. A job that is stopped
-//! leaves its last parts hidden; its next start gives them their names. [`FileSink::each_commit`] does without
-//! waiting parts, for many small files.
+//! A part ends at a commit: when it is large enough, old enough, or when the run ends, because it is bounded or because
+//! the job is stopped in order. Only a job that dies leaves its last parts hidden, until the next owner of the task
+//! gives them their names. [`FileSink::each_commit`] does without waiting parts, for many small files.
 //!
 //! Writing and `fsync` take the worker's thread.
 

@@ -198,8 +198,9 @@ impl SinkWriter for FileWriter {
         self.parts.open.as_ref().map(|part| TimestampMs(part.opened.saturating_add(age)))
     }
 
-    fn run_ended(&mut self) {
+    fn run_ended(&mut self) -> bool {
         self.is_ending = true;
+        self.parts.open.is_some() || !self.parts.ended.is_empty()
     }
 }
 

@@ -90,8 +90,8 @@ pub trait Signals: Send {
         }
     }
 
-    /// The input of a bounded run has ended, and everything that it leads to has been put out: what comes in the next
-    /// run may be long in coming.
+    /// The run ends with the next commit: the input of a bounded one has ended, and everything that it leads to has
+    /// been put out; or the job is stopped. The next run may be long in coming.
     ///
     /// # Errors
     /// As [`Operator::push`].

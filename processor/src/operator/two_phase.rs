@@ -16,7 +16,7 @@ use kafka_wire::types::{PartitionId, TimestampMs};
 use super::{Context, Operator, Signals};
 use crate::error::{ProcessError, SinkError};
 use crate::serde::{Encode, SerdeError};
-use crate::state::{Handle, SingleStore, Stores};
+use crate::state::{AT_ONCE, Handle, SingleStore, Stores};
 use crate::types::{Rec, View};
 
 /// An output outside of Kafka that is written in two phases. The module describes how.
@@ -81,8 +81,11 @@ pub trait SinkWriter: Send + 'static {
         None
     }
 
-    /// A bounded run ends with the next commit.
-    fn run_ended(&mut self) {}
+    /// The run ends with the next commit: it is bounded, or the job is stopped. Returns whether there is anything to
+    /// make final with it: then there is a commit even if no record has come since the last one.
+    fn run_ended(&mut self) -> bool {
+        false
+    }
 }
 
 /// The end of a stream in an output that is written in two phases, declared.
@@ -145,8 +148,14 @@ impl<S: TwoPhaseSink, VS: Send> Signals for ToTwoPhase<S, VS> {
         Ok(())
     }
 
-    fn run_ended(&mut self, _context: &mut Context<'_>) -> Result<(), ProcessError> {
-        self.writer.iter_mut().for_each(SinkWriter::run_ended);
+    fn run_ended(&mut self, context: &mut Context<'_>) -> Result<(), ProcessError> {
+        // The last owner of the task may have left something to be made final.
+        if context.stores.get_mut(self.spec.store).due() == Some(AT_ONCE) {
+            self.open(context)?;
+        }
+        let Some(writer) = &mut self.writer else { return Ok(()) };
+        let (has_work, due) = (writer.run_ended(), writer.due());
+        context.stores.get_mut(self.spec.store).set_due(if has_work { Some(AT_ONCE) } else { due });
         Ok(())
     }
 

@@ -396,8 +396,24 @@ impl Task {
     /// Whether the input of a bounded run has ended, and all its results are committed.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        let has_work = self.stores.iter().any(|(_, store)| store.next_wall_due() == Some(AT_ONCE));
-        self.state.ended().is_some() && !self.has_uncommitted() && !has_work
+        self.state.ended().is_some() && !self.has_uncommitted() && !self.has_work()
+    }
+
+    /// Tells the outputs outside of Kafka that the next commit is the last. Returns whether one has something to make
+    /// final with it.
+    ///
+    /// # Errors
+    /// As [`Task::before_commit`].
+    pub fn end_outputs(&mut self, output: &mut dyn Output) -> Result<bool, ProcessError> {
+        self.signal(|stage, context| stage.run_ended(context), output)?;
+        let has_work = self.has_work();
+        self.is_touched |= has_work;
+        Ok(has_work)
+    }
+
+    /// Whether an output outside of Kafka has something to do at once.
+    fn has_work(&self) -> bool {
+        self.stores.iter().any(|(_, store)| store.next_wall_due() == Some(AT_ONCE))
     }
 
     /// Whether there is anything to commit: processed records, results or marks to write.

@@ -12,6 +12,7 @@ use std::time::Duration;
 use kafka_wire::time::Moment;
 
 use super::Worker;
+use crate::error::ProcessError;
 use crate::task::{TaskId, write_marks};
 use crate::topology::SubTopologyId;
 use crate::watermark::mark_interval;
@@ -53,6 +54,26 @@ impl Worker {
         self.marks.waiting = None;
         if is_leaving {
             self.commit.request_commit();
+        }
+    }
+
+    /// Lets outputs outside of Kafka end what they have begun, such as a file, with the last commit of a worker that
+    /// stops. If they have anything to end, there is one, also without an open transaction.
+    pub(super) fn end_outputs(&mut self, now: Moment, outbox: &mut dyn Outbox) {
+        let is_between_steps = self.commit.accepts_work() && self.preparing.is_none() && !self.is_draining;
+        if !self.is_stopping || self.has_ended_outputs || self.failure.is_some() || !is_between_steps {
+            return;
+        }
+        self.has_ended_outputs = true;
+        let mut has_work = false;
+        let ended = self.tasks.restored_mut().try_for_each(|held| {
+            has_work |= held.task.end_outputs(outbox)?;
+            Ok::<(), ProcessError>(())
+        });
+        match ended {
+            Ok(()) if has_work && self.begin(now, outbox) => self.commit.request_commit(),
+            Ok(()) => {}
+            Err(failure) => self.stumble(failure.into()),
         }
     }
 

@@ -108,6 +108,8 @@ pub struct Worker {
     /// The end of the producer, after which it cannot go on.
     producer_end: Option<End>,
     is_stopping: bool,
+    /// Whether the outputs outside of Kafka know that the worker stops.
+    has_ended_outputs: bool,
     is_over: bool,
     /// Whether a task may be at the end of a bounded run without having been told.
     may_be_at_end: bool,
@@ -151,6 +153,7 @@ impl Worker {
             failure: None,
             producer_end: None,
             is_stopping: false,
+            has_ended_outputs: false,
             is_over: false,
             may_be_at_end: false,
             next_tick: now,
@@ -200,6 +203,9 @@ impl Worker {
             self.discover(now);
         }
         if self.needs_outbox() {
+            self.end_outputs(now, outbox);
+        }
+        if self.needs_outbox() {
             self.begin_for_marks(now, outbox);
         }
         if self.needs_outbox() {
@@ -235,7 +241,7 @@ impl Worker {
         }
     }
 
-    /// Commits the open transaction and ends.
+    /// Commits the open transaction, lets outputs outside of Kafka end what they have begun, and ends.
     pub fn stop(&mut self) {
         self.is_stopping = true;
         if !self.commit.is_idle() {
