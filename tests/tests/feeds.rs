@@ -11,7 +11,7 @@ use conformance::wordcount::WordCount;
 use conformance::{TestBroker, eventually, on_both_brokers};
 use kafka_wire::client::{Client, ClientConfig};
 use kafka_wire::consumer::IsolationLevel;
-use processor::{Config, Feed, RunError, TimestampMs};
+use processor::{Config, Feed, FileFormat, FileRecords, RunError, TimestampMs};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -21,6 +21,7 @@ on_both_brokers!(
     lines_of_files_come_once_while_the_feed_is_killed,
     a_second_run_reads_what_is_new,
     records_of_csv_get_keys_and_timestamps,
+    records_of_a_format_come_once,
     a_generator_goes_on_where_it_was_stopped,
     lines_of_a_connection_come_in_order,
     what_cannot_be_fed_is_told,
@@ -143,6 +144,47 @@ async fn records_of_csv_get_keys_and_timestamps(broker: TestBroker) {
     let of_ann = vec![(5, "ann,5,\"tea,\nmilk\"".to_owned()), (7, "ann,7,jam".to_owned())];
     let expected = [(b"ann".to_vec(), of_ann), (b"bob".to_vec(), vec![(6, "bob,6,bread".to_owned())])];
     assert_eq!(by_key, BTreeMap::from(expected));
+}
+
+/// Records with a byte of length before each.
+struct Lengths;
+
+impl FileFormat for Lengths {
+    fn open(&mut self, path: &Path, position: u64) -> std::io::Result<Box<dyn FileRecords>> {
+        let mut records = Remaining(std::fs::read(path)?);
+        for _ in 0..position {
+            assert!(records.next(&mut Vec::new())?, "the file is as it was");
+        }
+        Ok(Box::new(records))
+    }
+}
+
+struct Remaining(Vec<u8>);
+
+impl FileRecords for Remaining {
+    fn next(&mut self, value: &mut Vec<u8>) -> std::io::Result<bool> {
+        let Some(length) = self.0.first().copied().map(usize::from) else { return Ok(false) };
+        if self.0.len() <= length {
+            return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, "a record that ends early"));
+        }
+        *value = self.0.drain(..=length).skip(1).collect();
+        Ok(true)
+    }
+}
+
+async fn records_of_a_format_come_once(broker: TestBroker) {
+    let room = Room::new(&broker, 1).await;
+    let feed = || Feed::files(&room.folder).rows(Lengths);
+    room.write("a.bin", "\u{3}one\u{4}\ntwo");
+    assert_eq!(room.feed(feed()).await.expect("it reads"), 2);
+    // As if it had been stopped in the middle of the file.
+    room.write("a.bin", "\u{3}one\u{4}\ntwo\u{0}\u{5}three");
+    room.write("b.bin", "\u{4}four");
+    assert_eq!(room.feed(feed()).await.expect("it reads"), 3);
+    assert_eq!(room.values().await, ["one", "\ntwo", "", "three", "four"]);
+    room.write("c.bin", "\u{9}five");
+    let error = room.feed(feed()).await.expect_err("it ends early").to_string();
+    assert!(error.contains("c.bin: a record that ends early"), "{error}");
 }
 
 async fn a_generator_goes_on_where_it_was_stopped(broker: TestBroker) {

@@ -33,7 +33,7 @@ mod wiring;
 pub use app::{App, Running, terminated};
 pub use config::{AssignmentStrategy, CompressionType, Config, ConfigError, ForeignOffsets, KEYS, MissingTopic};
 pub use error::RunError;
-pub use feed::Feed;
+pub use feed::{Feed, FileFormat, FileRecords};
 pub use kill::Deaths;
 pub use requirements::check_brokers;
 pub use status::Status;

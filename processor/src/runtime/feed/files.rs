@@ -1,9 +1,11 @@
-//! Files: each is a split, and the position is the number of bytes that have been read.
+//! Files: each is a split, and the position is the number of bytes that have been read, or of records in a format whose
+//! records are not lines.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Error, ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use super::format::{FileFormat, FileRecords};
 use super::item::{Item, trim_end};
 
 /// A file, or the files below a folder.
@@ -11,19 +13,26 @@ pub(super) struct Files {
     path: PathBuf,
     pub(super) is_csv: bool,
     pub(super) has_header: bool,
+    /// The format, if records are not lines.
+    pub(super) format: Option<Box<dyn FileFormat>>,
     open: Option<Open>,
 }
 
 /// The file that is being read.
 struct Open {
     path: PathBuf,
-    reader: BufReader<File>,
+    reader: Reader,
     position: u64,
+}
+
+enum Reader {
+    Lines(BufReader<File>),
+    Records(Box<dyn FileRecords>),
 }
 
 impl Files {
     pub(super) const fn new(path: PathBuf) -> Self {
-        Self { path, is_csv: false, has_header: false, open: None }
+        Self { path, is_csv: false, has_header: false, format: None, open: None }
     }
 
     /// The files, as paths below the folder with `/` between the names, in their order. A single file has its name.
@@ -55,6 +64,11 @@ impl Files {
 
     pub(super) fn open(&mut self, split: &str, position: u64) -> io::Result<()> {
         let path = if self.path.is_file() { self.path.clone() } else { self.path.join(split) };
+        if let Some(format) = &mut self.format {
+            let reader = Reader::Records(format.open(&path, position).map_err(|error| at(&path, &error))?);
+            self.open = Some(Open { path, reader, position });
+            return Ok(());
+        }
         let mut file = File::open(&path).map_err(|error| at(&path, &error))?;
         let length = file.metadata().map_err(|error| at(&path, &error))?.len();
         if length < position {
@@ -62,7 +76,8 @@ impl Files {
             return Err(at(&path, &Error::new(ErrorKind::InvalidData, text)));
         }
         file.seek(SeekFrom::Start(position)).map_err(|error| at(&path, &error))?;
-        self.open = Some(Open { path, reader: BufReader::with_capacity(1 << 16, file), position });
+        let reader = Reader::Lines(BufReader::with_capacity(1 << 16, file));
+        self.open = Some(Open { path, reader, position });
         if self.is_csv && self.has_header && position == 0 {
             self.next(&mut Vec::new())?;
         }
@@ -71,8 +86,19 @@ impl Files {
 
     pub(super) fn next(&mut self, value: &mut Vec<u8>) -> io::Result<Item> {
         let Some(Open { path, reader, position }) = &mut self.open else { return Ok(Item::End) };
+        let lines = match reader {
+            Reader::Lines(lines) => lines,
+            Reader::Records(records) => {
+                if !records.next(value).map_err(|error| at(path, &error))? {
+                    self.open = None;
+                    return Ok(Item::End);
+                }
+                *position += 1;
+                return Ok(Item::Record { behind: *position });
+            }
+        };
         loop {
-            let bytes = read_record(reader, self.is_csv, value).map_err(|error| at(path, &error))?;
+            let bytes = read_record(lines, self.is_csv, value).map_err(|error| at(path, &error))?;
             if bytes == 0 {
                 self.open = None;
                 return Ok(Item::End);

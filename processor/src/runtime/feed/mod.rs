@@ -19,6 +19,7 @@
 //! order of their lines; records without a key are spread over the partitions.
 
 mod files;
+mod format;
 mod input;
 mod item;
 
@@ -41,6 +42,7 @@ use kafka_wire::wire::Str;
 use tracing::{info, warn};
 
 use self::files::Files;
+pub use self::format::{FileFormat, FileRecords};
 use self::input::{Generator, Input, TcpLines};
 use self::item::Item;
 use super::config::Config;
@@ -108,6 +110,17 @@ impl Feed {
         if let Input::Files(files) = &mut self.input {
             files.is_csv = true;
             files.has_header = has_header;
+        }
+        self
+    }
+
+    /// The records of files are not lines, but those of a format, such as `Parquet` of `processor-formats`. A file must
+    /// be complete when it shows under its name, and never change: write it under a name with a dot at its beginning
+    /// first.
+    #[must_use]
+    pub fn rows(mut self, format: impl FileFormat) -> Self {
+        if let Input::Files(files) = &mut self.input {
+            files.format = Some(Box::new(format));
         }
         self
     }
