@@ -80,8 +80,15 @@ async fn files_have_each_record_once(broker: TestBroker) {
             run.wait("the lines so far", &job, so_far).await;
         }
     }
+    let written = usize::try_from(run.written).expect("a few");
+    let so_far = || {
+        let now = lines(&folder).values().map(Vec::len).sum::<usize>();
+        std::future::ready((now >= written).then_some(()))
+    };
+    run.wait("the lines before the stop", &job, so_far).await;
     // Files that are young when the job is stopped are complete after it.
     run.write(LINES).await;
+    run.pause().await;
     let (status, _) = job.stop().await;
     assert!(status.success(), "{status}");
     let hidden = || names(&folder).into_iter().filter(|name| name.ends_with(".part")).count();
