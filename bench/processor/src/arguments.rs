@@ -24,8 +24,10 @@ pub(crate) enum Command {
     Restart(u64),
     /// Measure jobs whose windows stay open, with this many records, and the same jobs when idle.
     Windows(u64),
-    /// Measure simple jobs without brokers, with this many records.
-    Alone(u64),
+    /// Measure simple jobs without brokers, with this many records: those whose titles have the text.
+    Alone(u64, Option<String>),
+    /// Measure calls to the outside without brokers, with this many records.
+    Calls(u64),
     /// Measure queries of Nexmark without brokers.
     Nexmark(Alone),
     /// Measure the stores alone: all cases, or one case as the process of it.
@@ -49,7 +51,8 @@ impl Arguments {
                 "--systems" => arguments.systems = list(&value()?, System::from_name)?,
                 "restart" => return Ok(Command::Restart(arguments.records)),
                 "windows" => return Ok(Command::Windows(arguments.records)),
-                "alone" => return Ok(Command::Alone(arguments.records)),
+                "alone" => return Ok(Command::Alone(arguments.records, given.next())),
+                "calls" => return Ok(Command::Calls(arguments.records)),
                 "nexmark" => return nexmark(given).map(Command::Nexmark),
                 "state" => return Ok(Command::State(given.next())),
                 "latency" => return Load::parse(given).map(Command::Latency).ok_or_else(|| USAGE.to_owned()),
@@ -113,6 +116,7 @@ const USAGE: &str =
        bench-processor [--records 10M] restart
        bench-processor [--records 10M] windows
        bench-processor state
-       bench-processor [--records 5M] alone
+       bench-processor [--records 5M] alone [PART OF A TITLE]
+       bench-processor [--records 1M] calls
        bench-processor nexmark [--events 3M] [--queries q0,q1,q2,q3,..]
        bench-processor latency [--rate 5000] [--partitions 6] [--stages 1|2] [--seconds 10] [--transaction-version 2] [KEY=VALUE ..]";

@@ -6,11 +6,14 @@
 //! task for each sub-topology, and one thread.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::future::poll_fn;
+use std::sync::Arc;
 
 use kafka_wire::compression::Decompressed;
 use kafka_wire::record::{Batch, BatchBuilder, RawHeaders, Seal};
 use kafka_wire::time::Moment;
 use kafka_wire::types::{Offset, PartitionId, TimestampMs};
+use processor::operator::CallHub;
 use processor::output::{OutRecord, Output, Route, SinkId};
 use processor::task::{Task, TaskId, write_marks};
 use processor::topology::{SinkKind, SubTopologyId, Topology};
@@ -20,6 +23,8 @@ pub(crate) struct Machine {
     tasks: Vec<Task>,
     /// Number of records in the whole run.
     records: u64,
+    /// Wakes the job when a call to the outside can go on.
+    hub: Arc<CallHub>,
     room: Room,
 }
 
@@ -54,9 +59,11 @@ impl Machine {
     /// Makes the tasks of a job that reads this number of records from [`INPUT`].
     pub(crate) fn new(topology: &Topology, records: u64) -> Self {
         let ends = BTreeMap::from([(INPUT.to_owned(), vec![Offset(records.cast_signed())])]);
+        let hub = Arc::default();
         let tasks = topology.sub_topologies().iter().map(|sub_topology| {
             let id = TaskId { sub_topology: sub_topology.id(), partition: PartitionId(0) };
             let mut task = Task::new(topology, id, &vec![1; sub_topology.sources().len()]);
+            task.set_call_hub(&hub);
             for (input, source) in sub_topology.sources().iter().enumerate() {
                 if let Some(ends) = topology.expected_ends(source, &ends) {
                     task.expect_ends(input, ends);
@@ -80,7 +87,7 @@ impl Machine {
         });
         let (tasks, sinks): (Vec<_>, Vec<_>) = (tasks.collect(), sinks.collect());
         let waiting = tasks.iter().map(|_| VecDeque::new()).collect();
-        Self { tasks, records, room: Room { sinks, waiting, results: 0, kept: None } }
+        Self { tasks, records, hub, room: Room { sinks, waiting, results: 0, kept: None } }
     }
 
     /// Keeps the results from now on.
@@ -100,16 +107,44 @@ impl Machine {
 
     /// One transaction: the tasks take these batches of the input, and what the last transaction has shuffled.
     pub(crate) fn turn(&mut self, now: Moment, input: Vec<Batch>) {
-        self.room.waiting[0].extend(input.into_iter().map(|batch| (0, batch)));
+        self.take(now, input);
         let Self { tasks, room, .. } = self;
-        let mut buffer = Decompressed::default();
         for (index, task) in tasks.iter_mut().enumerate() {
             for (input, batch) in std::mem::take(&mut room.waiting[index]) {
-                let records = batch.open(&mut buffer).expect("not corrupt");
-                task.process(input, records, Offset(0), now, room).expect("nothing fails");
+                process(task, (input, &batch), now, room);
             }
             task.tick(now, room).expect("nothing fails");
         }
+        self.commit();
+    }
+
+    /// A part of a transaction, before [`Machine::turn`]: the first task takes these batches of the input.
+    pub(crate) fn take(&mut self, now: Moment, input: Vec<Batch>) {
+        let Self { tasks, room, .. } = self;
+        input.iter().for_each(|batch| process(&mut tasks[0], (0, batch), now, room));
+    }
+
+    /// One transaction of a job that makes calls to the outside and has no shuffle.
+    pub(crate) async fn turn_with_calls(&mut self, clock: &impl Fn() -> Moment, input: Vec<Batch>) {
+        let Self { tasks, room, hub, .. } = self;
+        let task = &mut tasks[0];
+        let ready = || poll_fn(|context| hub.poll_ready(context));
+        // As in a worker: all calls share one budget of the runtime otherwise.
+        let turn = tokio::task::unconstrained(async {
+            for batch in input {
+                process(task, (0, &batch), clock(), room);
+                // The next records are taken when none waits any more.
+                while task.calls().waiting > 0 {
+                    ready().await;
+                    task.resume_calls(clock(), room).expect("nothing fails");
+                }
+            }
+            while task.calls().outstanding > 0 {
+                ready().await;
+                task.resume_calls(clock(), room).expect("nothing fails");
+            }
+        });
+        turn.await;
         self.commit();
     }
 
@@ -145,6 +180,13 @@ impl Machine {
             self.turn(now, Vec::new());
         }
     }
+}
+
+/// Lets a task process a batch of an input.
+fn process(task: &mut Task, (input, batch): (usize, &Batch), now: Moment, room: &mut Room) {
+    let mut buffer = Decompressed::default();
+    let records = batch.open(&mut buffer).expect("not corrupt");
+    task.process(input, records, Offset(0), now, room).expect("nothing fails");
 }
 
 impl Output for Room {

@@ -7,11 +7,12 @@
 //! cargo run --release --manifest-path bench/processor/Cargo.toml -- state
 //! cargo run --release --manifest-path bench/processor/Cargo.toml -- nexmark [--events N] [--queries q0,q1,..]
 //! cargo run --release --manifest-path bench/processor/Cargo.toml -- --records 5M alone
+//! cargo run --release --manifest-path bench/processor/Cargo.toml -- --records 1M calls
 //! ```
-//! The last five measure Waterwheel alone: the time from a kill to the first new result, jobs with many open windows,
-//! the stores by themselves, and without brokers the queries of [`nexmark`] and simple jobs. `--jobs nexmark` runs the
-//! queries from Kafka to Kafka, and `--jobs operators` jobs of one operator each. `latency` in place of the options
-//! measures latency at a steady rate, see [`latency`].
+//! The last six measure Waterwheel alone: the time from a kill to the first new result, jobs with many open windows,
+//! the stores by themselves, and without brokers the queries of [`nexmark`], simple jobs and calls to the outside.
+//! `--jobs nexmark` runs the queries from Kafka to Kafka, and `--jobs operators` jobs of one operator each. `latency`
+//! in place of the options measures latency at a steady rate, see [`latency`].
 //!
 //! Needs a JDK (17 or newer) and Maven. For each job the input is written once. Then each system runs it in a process
 //! of its own, one system after the other, with one thread and 6 partitions. The output is read as a `read_committed`
@@ -25,6 +26,7 @@
 
 mod alone;
 mod arguments;
+mod calls;
 mod check;
 mod input;
 mod jobs;
@@ -66,8 +68,12 @@ fn main() -> ExitCode {
             Command::Job(place) => jobs::run(&place).await.map(|()| true),
             Command::Restart(records) => life::restart(records).await.map(|()| true),
             Command::Windows(records) => life::windows(records).await.map(|()| true),
-            Command::Alone(records) => {
-                alone::run(records);
+            Command::Alone(records, part) => {
+                alone::run(records, part.as_deref().unwrap_or_default());
+                Ok(true)
+            }
+            Command::Calls(records) => {
+                calls::run(records).await;
                 Ok(true)
             }
             Command::Nexmark(alone) => alone.measure().map(|()| true),
