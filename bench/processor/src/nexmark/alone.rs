@@ -32,9 +32,13 @@ pub(crate) fn measure(query: Query, events: u64) -> Speed {
     let now = || Moment::from_millis(started.elapsed().as_millis() as u64);
     let (mut generating, mut processing) = (0, 0);
     for first in (0..events).step_by(TRANSACTION as usize) {
-        let mut batches = Vec::new();
-        generating += time(|| batches = generate(&mut generator, TRANSACTION.min(events - first)));
-        processing += time(|| machine.turn(now(), batches));
+        let end = events.min(first + TRANSACTION);
+        for part in (first..end).step_by(PART as usize) {
+            let mut batches = Vec::new();
+            generating += time(|| batches = generate(&mut generator, PART.min(end - part)));
+            processing += time(|| machine.take(now(), batches));
+        }
+        processing += time(|| machine.turn(now(), Vec::new()));
     }
     processing += time(|| machine.end(now()));
     let each = |nanos: u64| nanos as f64 / events as f64;
@@ -86,7 +90,9 @@ fn generate(generator: &mut Generator, count: u64) -> Vec<Batch> {
 const BASE_MS: i64 = 1_436_918_400_000;
 /// Events of a transaction: a tenth of a second at a million events a second.
 const TRANSACTION: u64 = 100_000;
-/// The same in checks, in which there are several of them.
+/// Events that are generated before they are processed: as many as the cache of a core holds.
+const PART: u64 = 2_000;
+/// Events of a transaction in checks, in which there are several of them.
 const CHECKED_TRANSACTION: u64 = 1_000;
 /// Length of a check, in event time.
 const CHECKED_SECONDS: i64 = 40;

@@ -24,9 +24,20 @@ pub(crate) struct Generator {
     texts: [String; 3],
 }
 
+/// A channel, in one text because channels are picked at random and no cache has them all.
 struct Channel {
-    name: String,
-    url: String,
+    name_and_url: String,
+    name_length: usize,
+}
+
+impl Channel {
+    fn new(name: &str, url: &str) -> Self {
+        Self { name_and_url: [name, url].concat(), name_length: name.len() }
+    }
+
+    fn name_and_url(&self) -> (&str, &str) {
+        self.name_and_url.split_at(self.name_length)
+    }
 }
 
 impl Generator {
@@ -44,7 +55,7 @@ impl Generator {
             if rng.below(10) > 0 {
                 url.push_str(&format!("&channel_id={}", index.reverse_bits().cast_signed().unsigned_abs()));
             }
-            Channel { name: format!("channel-{index}"), url }
+            Channel::new(&format!("channel-{index}"), &url)
         });
         let channels = channels.collect();
         let texts = <_>::default();
@@ -129,13 +140,10 @@ impl Generator {
         };
         let price = price(rng);
         let (channel, url) = match rng.below(2) {
-            0 => {
-                let Channel { name, url } = &channels[rng.below(CHANNELS.into()) as usize];
-                (name.as_str(), url)
-            }
+            0 => channels[rng.below(CHANNELS.into()) as usize].name_and_url(),
             _ => {
                 let hot = rng.below(HOT_CHANNELS.len() as u64) as usize;
-                (HOT_CHANNELS[hot], &hot_urls[hot])
+                (HOT_CHANNELS[hot], hot_urls[hot].as_str())
             }
         };
         let extra = extra(rng, letters, 32, 100);
@@ -177,7 +185,7 @@ const fn id(number: i64) -> u64 {
 /// A price in cents, from 100 to 100,000,000.
 fn price(rng: &mut Rng) -> u64 {
     let share = (rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
-    (10_f64.powf(share * 6.0) * 100.0).round() as u64
+    ((share * 6.0 * std::f64::consts::LN_10).exp() * 100.0 + 0.5) as u64
 }
 
 fn pick(rng: &mut Rng, of: &[&'static str]) -> &'static str {
@@ -191,11 +199,18 @@ fn letter(rng: &mut Rng) -> char {
 /// Adds a text of at least 3 characters and less than `length_max`, one in 13 of which is `special`. It may be shorter,
 /// because spaces at its ends are cut off.
 fn push_text(rng: &mut Rng, length_max: u64, special: char, out: &mut String) {
-    let mut text = String::with_capacity(length_max as usize);
-    for _ in 0..3 + rng.below(length_max - 3) {
-        text.push(if rng.below(13) == 0 { special } else { letter(rng) });
+    let (begin, mut bits) = (out.len(), 0);
+    for place in 0..3 + rng.below(length_max - 3) {
+        // A letter takes 16 bits.
+        bits = if place % 4 == 0 { rng.next_u64() } else { bits >> 16 };
+        let (is_special, number) = (bits as u16 % 13 == 0, bits as u16 / 13 % 26);
+        if !is_special {
+            out.push(char::from(b'a' + number as u8));
+        } else if special != ' ' || out.len() > begin {
+            out.push(special);
+        }
     }
-    out.push_str(text.trim());
+    out.truncate(begin + out[begin..].trim_end().len());
 }
 
 fn url(rng: &mut Rng) -> String {
@@ -231,7 +246,7 @@ const AHEAD: i64 = 10;
 const FIRST_ID: u64 = 1_000;
 const FIRST_CATEGORY: u64 = 10;
 const CHANNELS: u32 = 10_000;
-const LETTERS: usize = 1 << 20;
+const LETTERS: usize = 1 << 16;
 const HOT_CHANNELS: [&str; 4] = ["Google", "Facebook", "Baidu", "Apple"];
 const STATES: [&str; 6] = ["AZ", "CA", "ID", "OR", "WA", "WY"];
 const CITIES: [&str; 10] =
