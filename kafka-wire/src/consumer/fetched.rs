@@ -7,7 +7,7 @@ use super::isolation::AbortedTransactions;
 use crate::cluster::TopicPartition;
 use crate::compression::{CompressionError, Decompressed};
 use crate::record::{Batch, Batches, RecordError, RecordErrorCause, Records};
-use crate::types::Offset;
+use crate::types::{LeaderEpoch, Offset};
 
 /// Reports to a partition's fetcher that a delivered batch could not be read, so that it does not fetch beyond it.
 pub(super) type Failure = Arc<OnceLock<ConsumeError>>;
@@ -28,6 +28,8 @@ pub struct Fetched {
     /// The position to go on at; it moves with each batch.
     pub(super) position: i64,
     pub(super) end_offset: i64,
+    /// The leader epoch of the batch before the position; it moves with each batch.
+    pub(super) leader_epoch: LeaderEpoch,
     pub(super) aborted_batch_count: u64,
     pub(super) failure: Failure,
 }
@@ -97,7 +99,10 @@ impl Fetched {
             }
             match self.is_visible(&batch) {
                 Ok(true) => return Some(Ok(self.deliver(batch))),
-                Ok(false) => self.position = batch.header.next_offset(),
+                Ok(false) => {
+                    self.position = batch.header.next_offset();
+                    self.leader_epoch = batch.header.partition_leader_epoch;
+                }
                 Err(cause) => return Some(Err(self.fail(cause))),
             }
         }
@@ -112,6 +117,13 @@ impl Fetched {
             Some(failed) => Offset(failed.0.min(self.position)),
             None => Offset(self.position),
         }
+    }
+
+    /// The leader epoch of the last batch below [`next_offset`](Self::next_offset), be it a marker or aborted: what to
+    /// commit with that offset (KIP-320). -1 if it is not known.
+    #[must_use]
+    pub const fn leader_epoch(&self) -> LeaderEpoch {
+        self.leader_epoch
     }
 
     fn is_visible(&mut self, batch: &Batch) -> Result<bool, RecordError> {
@@ -131,6 +143,7 @@ impl Fetched {
         let is_known = !batch.header.is_wrapper();
         let position = Offset(if is_known { self.position.max(batch.header.base_offset) } else { self.position });
         self.position = batch.header.next_offset();
+        self.leader_epoch = batch.header.partition_leader_epoch;
         FetchedBatch { batch, position, partition: self.partition.clone(), failure: Arc::clone(&self.failure) }
     }
 

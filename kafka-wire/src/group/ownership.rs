@@ -231,10 +231,12 @@ impl Ownership {
     }
 
     /// Notes that there are no more records to hand out below `next`, or that the records from there on could not
-    /// be read.
-    pub fn handle_passed(&mut self, partition: &TopicPartition, next: Offset) {
+    /// be read. `epoch` is that of the last batch below `next`, which may be a marker; `None` leaves it as it is.
+    pub fn handle_passed(&mut self, partition: &TopicPartition, next: Offset, epoch: Option<LeaderEpoch>) {
         let Some(held) = self.held.get_mut(partition) else { return };
-        held.position.get_or_insert_with(|| CommittedOffset::new(next)).offset = next;
+        let position = held.position.get_or_insert_with(|| CommittedOffset::new(next));
+        position.offset = next;
+        position.leader_epoch = epoch.unwrap_or(position.leader_epoch);
         held.settled.get_or_insert_with(|| CommittedOffset::new(next));
     }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::cluster::TopicPartition;
 use crate::consumer::{ConsumeError, Fetched, FetchedBatch};
-use crate::types::Offset;
+use crate::types::{LeaderEpoch, Offset};
 
 /// One fetch of a partition, and a batch of it that is to be handed out again.
 #[derive(Debug)]
@@ -35,10 +35,10 @@ impl Readings {
         again.take().map(Ok).or_else(|| fetched.next_batch())
     }
 
-    /// Removes the first fetch. Returns its partition and the offset behind all of its records.
-    pub(super) fn pop(&mut self) -> Option<(TopicPartition, Offset)> {
+    /// Removes the first fetch. Returns its partition, the offset behind all of its records, and its leader epoch.
+    pub(super) fn pop(&mut self) -> Option<(TopicPartition, Offset, LeaderEpoch)> {
         let Reading { fetched, .. } = self.queue.pop_front()?;
-        Some((fetched.partition().clone(), fetched.next_offset()))
+        Some((fetched.partition().clone(), fetched.next_offset(), fetched.leader_epoch()))
     }
 
     /// Returns how far the first fetch is read. A corrupt batch sets that back.

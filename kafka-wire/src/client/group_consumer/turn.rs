@@ -66,8 +66,8 @@ impl GroupConsumer {
                     return Ok(Some(Next::Batch));
                 }
                 None => {
-                    if let Some((partition, next)) = self.readings.pop() {
-                        self.ownership.handle_passed(&partition, next);
+                    if let Some((partition, next, epoch)) = self.readings.pop() {
+                        self.ownership.handle_passed(&partition, next, Some(epoch));
                     }
                 }
             }
@@ -232,7 +232,7 @@ impl GroupConsumer {
         if let Some((partition, read)) = self.readings.next_offset()
             && self.ownership.position(&partition).is_some_and(|position| position.offset > read)
         {
-            self.ownership.handle_passed(&partition, read);
+            self.ownership.handle_passed(&partition, read, None);
         }
     }
 

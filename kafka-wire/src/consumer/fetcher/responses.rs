@@ -140,7 +140,7 @@ impl Fetcher {
         let records: Bytes = data.records.unwrap_or_default();
         let size_bytes = records.len();
         let Some(assigned) = self.positions.current(&asked.partition, asked.assignment) else { return };
-        let start = assigned.position;
+        let (start, leader_epoch) = (assigned.position, assigned.fetched_epoch);
         let mut batches = Batches::new(records.clone());
         for batch in &mut batches {
             match batch {
@@ -170,6 +170,7 @@ impl Fetcher {
             aborted,
             position: start,
             end_offset: assigned.position,
+            leader_epoch,
             aborted_batch_count: 0,
             failure: assigned.failure.clone(),
         };

@@ -458,6 +458,21 @@ fn committed(aborted: &[(i64, i64)], batches: Vec<Bytes>) -> (Vec<(i64, i64)>, i
 }
 
 #[test]
+fn the_leader_epoch_is_that_of_the_last_batch_be_it_a_marker() {
+    let mut script = Script::reading(ConsumerConfig::default(), 0);
+    let marker = ControlRecord::Commit { coordinator_epoch: 0 };
+    let marker = marker.encode(0, ProducerId(7), ProducerEpoch(0)).unwrap();
+    let of_next_leader = with_base_offset(&marker, 2, LeaderEpoch(4));
+    script.receive(holding(vec![batch_of(7, true, 0, 2), of_next_leader]));
+    let mut fetched = script.take();
+    assert_eq!(fetched.leader_epoch(), LeaderEpoch(-1), "nothing was read yet");
+    fetched.next_batch().expect("a batch").expect("it is whole");
+    assert_eq!((fetched.next_offset(), fetched.leader_epoch()), (Offset(2), LeaderEpoch(3)));
+    assert!(fetched.next_batch().is_none());
+    assert_eq!((fetched.next_offset(), fetched.leader_epoch()), (Offset(3), LeaderEpoch(4)));
+}
+
+#[test]
 fn aborted_transactions_end_at_their_marker() {
     let log = vec![
         batch_of(1, true, 0, 2),

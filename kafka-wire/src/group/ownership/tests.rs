@@ -218,3 +218,17 @@ fn another_subscription_gives_up_what_is_of_other_topics() {
     script.ownership.handle_subscribed(&[Str::from("t"), Str::from("u")]);
     assert_eq!(script.until_told(), ["rejoin keeping 0"]);
 }
+
+#[test]
+fn an_offset_behind_a_marker_has_the_epoch_of_the_marker() {
+    let mut script = Script::new(Exchange::Eager, None).reading(&[0]);
+    let place = |script: &Script| {
+        let position = script.ownership.position(&partition(0)).expect("something was read");
+        (position.offset, position.leader_epoch)
+    };
+    script.read(0, 11);
+    script.ownership.handle_passed(&partition(0), Offset(12), Some(LeaderEpoch(4)));
+    assert_eq!(place(&script), (Offset(12), LeaderEpoch(4)));
+    script.ownership.handle_passed(&partition(0), Offset(11), None);
+    assert_eq!(place(&script), (Offset(11), LeaderEpoch(4)));
+}
