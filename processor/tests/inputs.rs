@@ -113,12 +113,60 @@ fn the_end_of_a_log_is_a_place_once_and_for_all() {
     let mut driver = written(copy(Some(StartingOffsets::Latest)));
     driver.add_worker();
     driver.settle();
-    assert_eq!(driver.commit_count(), 1, "the place is committed before the first record");
+    assert_eq!(driver.commit_count(), 0, "the place is committed before any worker works");
     driver.kill_worker(0);
     driver.write_partition("lines", 0, None, "f", 6_000);
     driver.start_worker(0);
     driver.settle();
     assert_eq!(out(&driver), ["f"], "it came after the start of the job");
+}
+
+#[test]
+fn a_process_that_dies_before_its_first_commit_leaves_the_place_to_others() {
+    for start in [StartingOffsets::Latest, StartingOffsets::Timestamp(TimestampMs(9_000))] {
+        let mut driver = TestDriver::unstarted(copy(Some(start.clone())), &[("lines", 2)]);
+        (0..2).for_each(|partition| driver.write_partition("lines", partition, None, "old", 1_000));
+        let workers = [driver.add_worker(), driver.add_worker()];
+        driver.run();
+        // One process works, the other one has got its partition and done nothing with it.
+        driver.pause_worker(workers[1]);
+        driver.write_partition("lines", 0, None, "a", 2_000);
+        driver.settle();
+        assert_eq!(out(&driver), ["a"], "{start:?}");
+        driver.write_partition("lines", 1, None, "b", 2_000);
+        driver.kill_worker(workers[1]);
+        driver.start_worker(workers[1]);
+        driver.advance_wall(10 * SECOND);
+        driver.settle();
+        assert_eq!(out(&driver), ["a", "b"], "{start:?}: neither the old record nor a gap");
+    }
+}
+
+#[test]
+fn a_process_that_dies_while_it_chooses_a_place_leaves_the_choice_to_others() {
+    let mut driver = written(copy(Some(StartingOffsets::Latest)));
+    driver.add_worker();
+    driver.kill_worker(0);
+    driver.write_partition("lines", 0, None, "f", 6_000);
+    driver.add_worker();
+    driver.settle();
+    driver.pipe("lines", None, "g", 7_000);
+    driver.settle();
+    assert_eq!(out(&driver), ["g"], "the first one had not come to choose");
+}
+
+#[test]
+fn partitions_that_are_not_read_need_no_place() {
+    let mut job = Topology::builder("some");
+    let offsets = StartingOffsets::offsets([("lines", 0, 1)], ResetPolicy::None);
+    job.stream("lines", Utf8).partitions([0]).starting_offsets(offsets).to("out", Raw, Utf8);
+    let mut driver = TestDriver::unstarted(job.build().expect("a valid job"), &[("lines", 2)]);
+    for (partition, value) in [(0, "a"), (0, "b"), (1, "c")] {
+        driver.write_partition("lines", partition, None, value, 1_000);
+    }
+    driver.add_worker();
+    driver.settle();
+    assert_eq!((out(&driver), driver.fatal()), (vec!["b".to_owned()], None));
 }
 
 #[test]

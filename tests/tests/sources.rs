@@ -1,28 +1,32 @@
 //! The inputs of a job on a cluster: where they start and end, which topics they read, and how they grow while the job
 //! runs. The last test kills processes of the example `follow` with SIGKILL while topics come.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
+use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use conformance::bench::{Bench, until};
 use conformance::reader::{Tail, create_topic, read_to_end, until_stable};
 use conformance::wordcount::WordCount;
 use conformance::{TestBroker, eventually, on_both_brokers, within};
-use kafka_wire::client::{Client, ClientConfig, commit_offsets};
+use kafka_wire::client::{Client, ClientConfig, commit_offsets, fetch_unstable_offsets};
 use kafka_wire::cluster::{CommittedOffset, GroupMetadata, TopicPartition};
 use kafka_wire::record::{BatchBuilder, RawHeaders, Seal};
+use kafka_wire::rng::Rng;
 use kafka_wire::types::{IsolationLevel, Offset, PartitionId};
 use processor::runtime::Deaths;
 use processor::{
     App, Config, Emit, Partitions, Raw, ResetPolicy, RunError, Running, StartingOffsets, StoppingOffsets, Text,
     TimestampMs, TopicPattern, Topology, Tumbling, Utf8, Watermark,
 };
+use tokio::time::sleep;
 
 on_both_brokers!(
     an_input_starts_where_it_says,
     an_input_without_a_place_ends_the_job_and_names_the_partition,
     the_end_of_a_log_is_a_place_once_and_for_all,
+    processes_that_start_together_and_die_agree_on_the_place,
     a_partition_that_was_added_without_a_process_starts_at_its_first_record,
     an_input_ends_where_it_says,
     a_job_that_dies_before_its_end_has_each_result_once,
@@ -73,11 +77,6 @@ async fn out(bench: &Bench) -> Vec<String> {
 async fn run_to_end(topology: Topology, config: Config) -> Result<(), RunError> {
     let app = App::new(topology, config).bounded();
     within("the end of the job", PATIENCE, app.run_until(pending::<()>())).await.map(drop)
-}
-
-async fn running(topology: Topology, config: Config) -> Running {
-    let running = App::new(topology, config).start().await.expect("the job starts");
-    until(running, "its worker", |running| running.status().running_workers == 1).await
 }
 
 async fn an_input_starts_where_it_says(broker: TestBroker) {
@@ -151,13 +150,78 @@ async fn the_end_of_a_log_is_a_place_once_and_for_all(broker: TestBroker) {
     let bench = Bench::new(&broker, "sources", [2, 1]).await;
     write(&bench.client, &bench.input, 0, 0, &["old"]).await;
     let topology = || copy(&bench, &bench.application_id, Some(StartingOffsets::Latest));
-    let running = running(topology(), bench.config()).await;
-    let running = until(running, "the commit of the places", |running| running.status().commits > 0).await;
-    running.stop().await.expect("the job stops");
+    // The places are those of the start, whether or not a worker has come to work.
+    drop(App::new(topology(), bench.config()).start().await.expect("the job starts"));
     write(&bench.client, &bench.input, 0, 1, &["meanwhile"]).await;
     write(&bench.client, &bench.input, 1, 1, &["there", "too"]).await;
     run_to_end(topology(), bench.config()).await.expect("the job ends");
     assert_eq!(out(&bench).await, ["meanwhile", "there", "too"]);
+}
+
+/// Whatever becomes of processes that start together, all partitions start at the place of one moment: what was there
+/// before is not read, and nothing after it is passed over.
+async fn processes_that_start_together_and_die_agree_on_the_place(broker: TestBroker) {
+    const PARTITIONS: i32 = 6;
+    let mut rng = Rng::from_seed(RandomState::new().hash_one("sources"));
+    for _ in 0..3 {
+        let bench = Bench::new(&broker, "sources", [PARTITIONS, 2]).await;
+        for partition in 0..PARTITIONS {
+            write(&bench.client, &bench.input, partition, 0, &["old"]).await;
+        }
+        let temporary = std::env::temp_dir().join(&bench.application_id);
+        std::fs::create_dir_all(&temporary).expect("the directory for temporary files can be written");
+        let arguments = [
+            ["--brokers", &bench.brokers],
+            ["--input-topic", &bench.input],
+            ["--output-topic", &bench.output],
+            ["--application-id", &bench.application_id],
+            ["--emit", "update"],
+            ["-X", "auto.offset.reset=latest"],
+        ];
+        let start = |_| WordCount::start(&arguments.concat(), &temporary);
+        let mut processes: Vec<_> = (0..3).map(start).collect();
+        let inputs: Vec<_> =
+            (0..PARTITIONS).map(|id| TopicPartition::new(bench.input.as_str(), PartitionId(id))).collect();
+        let (mut is_chosen, mut expected) = (false, BTreeSet::new());
+        for number in 0..9 {
+            sleep(Duration::from_millis(rng.below(250))).await;
+            processes[number % 3].kill();
+            if is_chosen {
+                for partition in 0..PARTITIONS {
+                    let word = format!("new{number}x{partition}");
+                    write(&bench.client, &bench.input, partition, 1, &[&word]).await;
+                    expected.insert(word);
+                }
+            }
+            processes[number % 3].restart();
+            let committed = fetch_unstable_offsets(&bench.client, &bench.application_id, &inputs).await;
+            is_chosen |= committed.expect("the coordinator answers").iter().any(|(_, offset)| offset.is_some());
+        }
+        for partition in 0..PARTITIONS {
+            eventually("a place", PATIENCE, async || {
+                let committed = fetch_unstable_offsets(&bench.client, &bench.application_id, &inputs).await;
+                committed.expect("the coordinator answers").iter().all(|(_, offset)| offset.is_some()).then_some(())
+            })
+            .await;
+            let word = format!("last{partition}");
+            write(&bench.client, &bench.input, partition, 1, &[&word]).await;
+            expected.insert(word);
+        }
+        let words = async || {
+            let records = read_to_end(&bench.client, &bench.output, IsolationLevel::ReadCommitted).await;
+            let words: Vec<_> = records.iter().map(|record| record.text().0.to_owned()).collect();
+            (words.len() >= expected.len()).then_some(words)
+        };
+        let words = eventually("all words", 2 * PATIENCE, words).await;
+        assert_eq!(words.len(), expected.len(), "each word once: {words:?}");
+        assert_eq!(words.into_iter().collect::<BTreeSet<_>>(), expected);
+        for process in processes {
+            let log = process.log();
+            let (status, _) = process.stop().await;
+            assert!(status.success(), "SIGTERM: {status}\n{log}");
+        }
+        let _ = std::fs::remove_dir_all(&temporary);
+    }
 }
 
 async fn a_partition_that_was_added_without_a_process_starts_at_its_first_record(broker: TestBroker) {
@@ -276,7 +340,6 @@ async fn topics_and_partitions_that_come_are_read_while_the_job_runs(broker: Tes
     let tasks =
         |count: u64| move |running: &Running| running.status().tasks == count && running.status().running_workers == 2;
     let running = until(running, "a task, and two behind the shuffle", tasks(3)).await;
-    let running = until(running, "the commit of the place", |running| running.status().commits > 0).await;
 
     let second = format!("{prefix}-b");
     create_topic(&bench.client, &second, 3).await;

@@ -1,11 +1,13 @@
 //! The metadata that a worker commits with an offset.
 
 use std::fmt;
+use std::str::FromStr;
 
 use kafka_wire::types::TimestampMs;
 
-/// The transaction that committed an offset, and the watermark there, as text: `ww1;txn=<transactional id>;seq=<n>`,
-/// and `;wm=<milliseconds>` if the watermark is known.
+/// The transaction that committed an offset, and what the next owner of the partition has to know, as text:
+/// `ww1;txn=<transactional id>;seq=<n>`, then `;wm=<milliseconds>` if the watermark is known, and
+/// `;parts=<n>` for a topic whose number of partitions must not change.
 ///
 /// It is read after a commit without an answer, and by the next owner of a partition, which learns from it whose open
 /// transaction may block the offset, and which watermark the last owner may not have sent downstream yet.
@@ -18,6 +20,9 @@ pub struct OffsetMetadata {
     pub sequence: u64,
     /// The watermark of a source partition after everything below the offset.
     pub watermark: Option<TimestampMs>,
+    /// Number of partitions of a topic that is its own changelog, when the job began to read it: `None` for other
+    /// topics, and in offsets of versions that did not write it.
+    pub partitions: Option<i32>,
 }
 
 impl OffsetMetadata {
@@ -26,11 +31,10 @@ impl OffsetMetadata {
     pub fn parse(text: &str) -> Option<Self> {
         // The text is split from the right, because an id may contain anything.
         let (transactional_id, rest) = text.strip_prefix("ww1;txn=")?.rsplit_once(";seq=")?;
-        let (sequence, watermark) = match rest.split_once(";wm=") {
-            Some((sequence, watermark)) => (sequence, Some(TimestampMs(watermark.parse().ok()?))),
-            None => (rest, None),
-        };
-        Some(Self { transactional_id: transactional_id.to_owned(), sequence: sequence.parse().ok()?, watermark })
+        let (rest, partitions) = number(rest, ";parts=")?;
+        let (sequence, watermark) = number(rest, ";wm=")?;
+        let (transactional_id, sequence) = (transactional_id.to_owned(), sequence.parse().ok()?);
+        Some(Self { transactional_id, sequence, watermark: watermark.map(TimestampMs), partitions })
     }
 
     /// Whether the transaction wrote the offset with this metadata.
@@ -44,8 +48,15 @@ impl OffsetMetadata {
 impl fmt::Display for OffsetMetadata {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ww1;txn={};seq={}", self.transactional_id, self.sequence)?;
-        self.watermark.map_or(Ok(()), |watermark| write!(f, ";wm={}", watermark.0))
+        self.watermark.map_or(Ok(()), |watermark| write!(f, ";wm={}", watermark.0))?;
+        self.partitions.map_or(Ok(()), |partitions| write!(f, ";parts={partitions}"))
     }
+}
+
+/// Splits off the number behind `name` at the end of a text, if there is one; `None` if it is no number.
+fn number<'t, N: FromStr>(text: &'t str, name: &str) -> Option<(&'t str, Option<N>)> {
+    let Some((before, number)) = text.split_once(name) else { return Some((text, None)) };
+    Some((before, Some(number.parse().ok()?)))
 }
 
 #[cfg(test)]
@@ -54,10 +65,11 @@ mod tests {
 
     #[test]
     fn it_reads_what_it_wrote() {
-        for transactional_id in ["app-0", "", ";seq=1;seq=x", ";seq=1;wm=2"] {
-            for watermark in [None, Some(TimestampMs(-5)), Some(TimestampMs(i64::MAX))] {
+        let watermarks = [None, Some(TimestampMs(-5)), Some(TimestampMs(i64::MAX))];
+        for transactional_id in ["app-0", "", ";seq=1;seq=x", ";seq=1;wm=2;parts=3"] {
+            for (watermark, partitions) in watermarks.into_iter().flat_map(|of| [(of, None), (of, Some(6))]) {
                 let transactional_id = transactional_id.to_owned();
-                let metadata = OffsetMetadata { transactional_id, sequence: u64::MAX, watermark };
+                let metadata = OffsetMetadata { transactional_id, sequence: u64::MAX, watermark, partitions };
                 assert!(OffsetMetadata::is_of(&metadata.to_string(), &metadata.transactional_id, u64::MAX));
                 assert!(!OffsetMetadata::is_of(&metadata.to_string(), &metadata.transactional_id, 1));
                 assert_eq!(OffsetMetadata::parse(&metadata.to_string()), Some(metadata));
@@ -67,16 +79,20 @@ mod tests {
             transactional_id: "app-0".to_owned(),
             sequence: 7,
             watermark: Some(TimestampMs(1_700_000_000_000)),
+            partitions: None,
         };
         assert_eq!(known.to_string(), "ww1;txn=app-0;seq=7;wm=1700000000000");
-        assert_eq!(OffsetMetadata { watermark: None, ..known }.to_string(), "ww1;txn=app-0;seq=7");
+        let counted = OffsetMetadata { watermark: None, partitions: Some(6), ..known };
+        assert_eq!(counted.to_string(), "ww1;txn=app-0;seq=7;parts=6");
+        assert_eq!(OffsetMetadata { partitions: None, ..counted }.to_string(), "ww1;txn=app-0;seq=7");
     }
 
     #[test]
     fn what_others_wrote_is_nothing() {
-        for text in
-            ["", "ww1", "ww1;txn=a", "ww1;txn=a;seq=", "ww1;txn=a;seq=-1", "ww2;txn=a;seq=1", "ww1;txn=a;seq=1;wm="]
-        {
+        for text in ["", "ww1", "ww1;txn=a", "ww1;txn=a;seq=", "ww1;txn=a;seq=-1", "ww2;txn=a;seq=1"] {
+            assert_eq!(OffsetMetadata::parse(text), None);
+        }
+        for text in ["ww1;txn=a;seq=1;wm=", "ww1;txn=a;seq=1;parts=", "ww1;txn=a;seq=1;parts=2;wm=3"] {
             assert_eq!(OffsetMetadata::parse(text), None);
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kafka_wire::admin::OffsetSpec;
-use kafka_wire::cluster::TopicPartition;
+use kafka_wire::cluster::{CommittedOffset, TopicPartition};
 use kafka_wire::group::assignor::PartitionCounts;
 use kafka_wire::time::Moment;
 use kafka_wire::types::{Offset, PartitionId};
@@ -122,6 +122,22 @@ impl Cluster {
             run_end.map_or(end, |run_end| end.min(run_end)).0
         });
         Offset(ends.sum())
+    }
+
+    /// The committed offsets of partitions; `None` while a transaction is about to change a stable one.
+    pub(super) fn read_offsets(
+        &self,
+        partitions: Vec<TopicPartition>,
+        is_stable: bool,
+    ) -> Option<Vec<(TopicPartition, Option<CommittedOffset>)>> {
+        if is_stable && partitions.iter().any(|partition| self.transactions.is_unstable(partition)) {
+            return None;
+        }
+        let found = |partition: TopicPartition| {
+            let committed = self.offsets.get(&partition).cloned();
+            (partition, committed)
+        };
+        Some(partitions.into_iter().map(found).collect())
     }
 
     pub(super) fn list(&self, partition: &TopicPartition, spec: OffsetSpec) -> Option<Offset> {

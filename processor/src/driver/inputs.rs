@@ -1,6 +1,5 @@
 //! The inputs of a job on the cluster in memory: where they start and end, and how they grow.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use kafka_wire::cluster::TopicPartition;
@@ -38,14 +37,11 @@ impl TestDriver {
         }
     }
 
-    /// Looks up where the inputs start and end, as a process does at its start; before that there is no worker.
-    pub(super) fn look_up_inputs(&mut self) {
-        if self.starts.known.is_some() {
+    /// Looks up where the inputs end, as a process does at its start; before that there is no worker.
+    pub(super) fn look_up_ends(&mut self) {
+        if std::mem::replace(&mut self.has_ends, true) {
             return;
         }
-        let sources = self.topology.external_sources();
-        let known: BTreeSet<_> = sources.flat_map(|source| self.cluster.partitions(source)).collect();
-        self.starts.known = Some(Arc::new(known));
         let own = self.cluster.ends(&self.topology, false);
         self.own_ends = (!own.is_empty()).then(|| Arc::new(own));
         self.ends.clone_from(&self.own_ends);

@@ -322,16 +322,10 @@ impl Member {
                 }
                 Completion::Done
             }
-            Operation::ReadOffsets { partitions, is_stable } => {
-                if is_stable && partitions.iter().any(|partition| cluster.transactions.is_unstable(partition)) {
-                    return Ok(None);
-                }
-                let found = |partition: TopicPartition| {
-                    let committed = cluster.offsets.get(&partition).cloned();
-                    (partition, committed)
-                };
-                Completion::Offsets(partitions.into_iter().map(found).collect())
-            }
+            Operation::ReadOffsets { partitions, is_stable } => match cluster.read_offsets(partitions, is_stable) {
+                Some(offsets) => Completion::Offsets(offsets),
+                None => return Ok(None),
+            },
             Operation::ListOffsets { wanted } => {
                 Completion::Listed(wanted.iter().map(|(partition, spec)| cluster.list(partition, *spec)).collect())
             }

@@ -43,6 +43,8 @@ mod plan;
 mod schedule;
 mod sending;
 mod settings;
+mod starter;
+mod starts;
 mod transactions;
 
 #[cfg(test)]
@@ -60,13 +62,14 @@ use self::cluster::Cluster;
 use self::logs::Pending;
 use self::member::Member;
 use self::plan::{Died, Plan};
+use self::starter::Starter;
 use crate::commit::CommitPolicy;
 use crate::error::ProcessError;
 use crate::output::{OutRecord, Route, SinkId, StoreId};
 use crate::task::{TaskId, TaskStatus};
-use crate::topology::Topology;
+use crate::topology::{ResetPolicy, Topology};
 use crate::types::Window;
-use crate::worker::{End, Ends, Fatal, ForeignOffsets, MissingTopic, Settings, Starts, TaskReport};
+use crate::worker::{End, Ends, Fatal, TaskReport};
 
 pub use clock::TestClock;
 pub use logs::TestRecord;
@@ -104,10 +107,12 @@ pub struct TestDriver {
     crash_count: u64,
     /// The ends of the inputs; `None` if none has any.
     ends: Option<Arc<Ends>>,
-    /// The ends that inputs name themselves.
+    /// The ends that inputs name themselves, and whether they have been looked up.
     own_ends: Option<Arc<Ends>>,
+    has_ends: bool,
     discovery_interval: Duration,
-    starts: Starts,
+    /// `auto.offset.reset`.
+    offset_reset: ResetPolicy,
     fatal: Option<Fatal>,
     /// Records of each changelog that a worker reads between two steps of time; `None` for all of them.
     restore_pace: Option<usize>,
@@ -115,6 +120,8 @@ pub struct TestDriver {
 
 /// A place for a worker, which may die and start again.
 struct Slot {
+    /// The choice of the places at which inputs start, which comes before the worker.
+    starter: Option<Starter>,
     member: Option<Member>,
     /// Number of times that it has been started.
     incarnation: u32,
@@ -163,8 +170,9 @@ impl TestDriver {
             crash_count: 0,
             ends: None,
             own_ends: None,
+            has_ends: false,
             discovery_interval: Duration::from_secs(30),
-            starts: Starts::default(),
+            offset_reset: ResetPolicy::Earliest,
             fatal: None,
             restore_pace: None,
         }
@@ -332,7 +340,7 @@ impl TestDriver {
     pub fn crash(&mut self) {
         self.crash_count += 1;
         for index in 0..self.slots.len() {
-            if self.slots[index].member.is_some() {
+            if self.slots[index].is_alive() {
                 self.start_worker(index);
             }
         }
@@ -365,44 +373,15 @@ impl TestDriver {
 impl TestDriver {
     /// Starts another worker; the group rebalances. Returns its number.
     pub fn add_worker(&mut self) -> usize {
-        self.slots.push(Slot { member: None, incarnation: 0, is_paused: false });
+        self.slots.push(Slot { starter: None, member: None, incarnation: 0, is_paused: false });
         self.start_worker(self.slots.len() - 1);
         self.slots.len() - 1
-    }
-
-    /// Starts a dead worker, or kills and restarts a live one: it takes up its transactional id and its membership.
-    ///
-    /// # Panics
-    /// If there is no such worker; the same holds for the other methods that name one.
-    pub fn start_worker(&mut self, worker: usize) {
-        self.look_up_inputs();
-        let slot = &mut self.slots[worker];
-        slot.incarnation += 1;
-        slot.is_paused = false;
-        let settings = Settings {
-            wall_at_zero: TimestampMs(0),
-            transactional_id: format!("{}-test-{worker}", self.topology.application_id()),
-            first_sequence: u64::from(slot.incarnation) * SEQUENCES_MAX,
-            policy: self.policy,
-            task_idle_max: self.task_idle_max,
-            queue_bytes_max: QUEUE_BYTES_MAX,
-            mark_interval_min: self.mark_interval_min,
-            purge_interval: Duration::from_secs(30),
-            inspection_interval: Duration::from_secs(5),
-            discovery_interval: Some(self.discovery_interval),
-            missing_topic: MissingTopic::Warn,
-            foreign_offsets: ForeignOffsets::Refuse,
-            starts: self.starts.clone(),
-        };
-        let place = (worker, slot.incarnation);
-        let (ends, cluster) = (self.ends.clone(), (&mut self.cluster, self.now));
-        slot.member = Some(Member::start(place, &self.topology, settings, ends, cluster));
-        self.cluster.share_topics_of(&self.topology, self.now);
     }
 
     /// Kills a worker: the group notices when its session times out.
     pub fn kill_worker(&mut self, worker: usize) {
         self.slots[worker].member = None;
+        self.slots[worker].starter = None;
     }
 
     /// Lets a worker commit, leave the group and end.
@@ -448,7 +427,7 @@ impl TestDriver {
     /// Workers that are alive, paused or not.
     #[must_use]
     pub fn live_workers(&self) -> Vec<usize> {
-        let is_alive = |(_, slot): &(usize, &Slot)| slot.member.is_some();
+        let is_alive = |(_, slot): &(usize, &Slot)| slot.is_alive();
         self.slots.iter().enumerate().filter(is_alive).map(|(worker, _)| worker).collect()
     }
 
@@ -530,6 +509,9 @@ impl TestDriver {
 
     /// Carries out what a worker has in progress. Returns whether anything happened.
     fn pump_worker(&mut self, index: usize) -> bool {
+        if self.choose(index) {
+            return true;
+        }
         let (now, cluster) = (self.now, &mut self.cluster);
         let Some(member) = self.slots[index].active() else { return false };
         let before = member.place();
@@ -574,17 +556,15 @@ impl TestDriver {
 }
 
 impl Slot {
+    const fn is_alive(&self) -> bool {
+        self.member.is_some() || self.starter.is_some()
+    }
+
     /// The worker, if it is alive and not paused.
     fn active(&mut self) -> Option<&mut Member> {
         self.member.as_mut().filter(|_| !self.is_paused)
     }
 }
-
-/// Number of sequence numbers for one incarnation of a worker; the next one begins above them.
-const SEQUENCES_MAX: u64 = 1 << 32;
-
-/// Bytes of an input that wait for their turn: few, so that tests reach the limit.
-const QUEUE_BYTES_MAX: usize = 512;
 
 /// Time passes in steps of this size.
 const SHORTEST_STEP: Duration = Duration::from_millis(1);

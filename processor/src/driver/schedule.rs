@@ -88,6 +88,9 @@ impl TestDriver {
 
     /// Does one of the possible steps of a worker.
     fn move_worker(&mut self, index: usize, rng: &mut Rng) {
+        if self.choose(index) {
+            return;
+        }
         let Self { cluster, now, plan, .. } = self;
         let now = *now;
         let Some(member) = self.slots[index].active() else { return };

@@ -49,7 +49,7 @@ impl TestDriver {
     /// Sets `auto.offset.reset`, the place at which inputs start that name none. Call it before the first worker is
     /// there.
     pub const fn set_auto_offset_reset(&mut self, policy: ResetPolicy) {
-        self.starts.policy = policy;
+        self.offset_reset = policy;
     }
 
     /// Sets the time for which a join waits for an input that is at the end of its log, `max.task.idle.ms`;

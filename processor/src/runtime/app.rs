@@ -64,7 +64,7 @@ impl App {
             Some(topic) => topology.with_dead_letters(topic),
             None => topology,
         };
-        let Prepared { topology: found, starts, ends } = start::prepare(&topology, &config, is_bounded).await?;
+        let Prepared { topology: found, ends } = start::prepare(&topology, &config, is_bounded).await?;
         let instance = instance(&config, topology.application_id());
         let topology = Arc::new(found.unwrap_or(topology));
         let config = Arc::new(config);
@@ -77,7 +77,6 @@ impl App {
                 transactional_id: id.clone(),
                 group_instance_id: Some(id),
                 is_discovering: !is_bounded,
-                starts: starts.clone(),
                 ends: ends.clone(),
                 board: Arc::default(),
                 control: Arc::default(),

@@ -1,39 +1,77 @@
 //! The places at which the inputs of a job start and end, looked up at the start of a process.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use kafka_wire::admin::OffsetSpec;
-use kafka_wire::client::{Client, fetch_unstable_offsets};
-use kafka_wire::cluster::TopicPartition;
+use kafka_wire::client::{Client, ExclusiveProducer, GroupOffsets};
+use kafka_wire::cluster::{CommittedOffset, GroupMetadata, TopicPartition};
+use kafka_wire::producer::{ProducerConfig, RunsOn};
 use kafka_wire::types::{IsolationLevel, Offset, PartitionId};
+use tracing::warn;
 
+use super::config::Config;
 use super::error::RunError;
+use super::limits::time_of_day;
 use super::obstacle::Obstacle;
+use super::operations::carry_out;
+use super::remedy::{self, Failure};
+use crate::commit::Outcome;
 use crate::topology::{SourceSpec, StoppingOffsets, Topology};
-use crate::worker::{Ends, UNBOUNDED};
+use crate::worker::{Completion, End, Ends, Operation, Starting, UNBOUNDED};
 
-/// The partitions that start where their inputs say. An input of which the group has offsets has been read before: then
-/// its partitions without an offset were added while no process was there, and start at their first records.
-pub(super) async fn known(
+/// Chooses the places at which inputs start, unless another process of the job has done it.
+pub(super) async fn choose_starts(
     client: &Client,
     topology: &Topology,
     counts: &BTreeMap<String, i32>,
-) -> Result<BTreeSet<TopicPartition>, Obstacle> {
-    let mut known = BTreeSet::new();
-    let mut by_input: BTreeMap<&str, Vec<TopicPartition>> = BTreeMap::new();
-    for source in topology.external_sources() {
-        by_input.entry(&source.declared).or_default().extend(partitions(source, counts));
+    config: &Config,
+) -> Result<(), Obstacle> {
+    let Some(mut starting) = Starting::new(topology, counts, config.auto_offset_reset, time_of_day()) else {
+        return Ok(());
+    };
+    let group = GroupMetadata::without_membership(topology.application_id());
+    let mut producer = None;
+    while let Some(operation) = starting.next() {
+        let completion = match (operation, &mut producer) {
+            (Operation::Recover, _) => {
+                let of_start = ProducerConfig {
+                    transaction_timeout: config.transaction_timeout,
+                    runs_on: RunsOn::CallersRuntime,
+                    ..ProducerConfig::transactional(starting.transactional_id())
+                };
+                match ExclusiveProducer::open(client, of_start).await {
+                    Ok(opened) => {
+                        producer = Some(opened);
+                        Completion::Transaction(Outcome::Done)
+                    }
+                    Err(error) => Completion::Failed(error.end()),
+                }
+            }
+            (Operation::Commit { offsets }, Some(producer)) => commit(producer, &group, &offsets).await,
+            (operation, _) => carry_out(client.clone(), group.group_id.clone(), operation).await,
+        };
+        starting.handle(completion).map_err(|end| match end {
+            End::Restart(cause) => Obstacle::Passes(RunError::Connect(cause)),
+            End::Fatal(failure) => Obstacle::Stays(failure.into()),
+            End::Stopped => unreachable!("nobody stops a choice"),
+        })?;
     }
-    let all: Vec<TopicPartition> = by_input.values().flatten().cloned().collect();
-    let committed = fetch_unstable_offsets(client, topology.application_id(), &all).await;
-    let committed = committed.map_err(|error| Obstacle::of(&error, RunError::Connect))?;
-    let has_offset: BTreeSet<_> =
-        committed.into_iter().filter_map(|(partition, offset)| offset.map(|_| partition)).collect();
-    for partitions in by_input.into_values() {
-        let was_read = partitions.iter().any(|partition| has_offset.contains(partition));
-        known.extend(partitions.into_iter().filter(|partition| !was_read || has_offset.contains(partition)));
+    Ok(())
+}
+
+async fn commit(
+    producer: &mut ExclusiveProducer,
+    group: &GroupMetadata,
+    offsets: &[(TopicPartition, CommittedOffset)],
+) -> Completion {
+    if let Err(error) = producer.begin() {
+        return Completion::Failed(error.end());
     }
-    Ok(known)
+    let committed = producer.commit(Some(GroupOffsets { group, offsets })).await;
+    if let Err(error) = &committed {
+        warn!(%error, "the places at which inputs start are not committed yet");
+    }
+    remedy::committed(committed)
 }
 
 /// The ends of the inputs: of those that have one, and of all if the run is bounded. `None` if there is none.

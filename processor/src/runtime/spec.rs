@@ -9,7 +9,7 @@ use super::control::Control;
 use super::kill::Deaths;
 use super::status::Board;
 use crate::topology::Topology;
-use crate::worker::{Ends, Starts};
+use crate::worker::Ends;
 
 /// The specification of a worker.
 #[derive(Clone)]
@@ -22,8 +22,6 @@ pub(super) struct Spec {
     pub(super) group_instance_id: Option<Str>,
     /// Whether the job looks for topics that come to match a pattern.
     pub(super) is_discovering: bool,
-    /// The places at which inputs start.
-    pub(super) starts: Starts,
     /// The ends of a bounded run; `None` runs until stopped.
     pub(super) ends: Option<Arc<Ends>>,
     pub(super) board: Arc<Board>,

@@ -17,18 +17,17 @@ use super::obstacle::Obstacle;
 use super::requirements::check_brokers;
 use super::topics;
 use crate::topology::Topology;
-use crate::worker::{Ends, Starts};
+use crate::worker::Ends;
 
 /// The facts about the inputs at the start of a job.
 pub(super) struct Prepared {
     /// The job with the topics that match its patterns; `None` if there are none.
     pub(super) topology: Option<Topology>,
-    pub(super) starts: Starts,
     /// The ends of a bounded run; `None` if no input has an end.
     pub(super) ends: Option<Arc<Ends>>,
 }
 
-/// Finds the topics of a job, and creates its own.
+/// Finds the topics of a job, creates its own, and chooses the places at which inputs start if nobody has done it.
 ///
 /// # Errors
 /// A failure that needs a person at once, or a temporary one that has not passed within `start.timeout.ms`.
@@ -56,10 +55,9 @@ async fn attempt(topology: &Topology, config: &Config, is_bounded: bool) -> Resu
     let found = topics::matching(&client, topology).await?;
     let topology = found.as_ref().unwrap_or(topology);
     let counts = topics::prepare(&client, topology, config).await?;
-    let known = Some(Arc::new(inputs::known(&client, topology, &counts).await?));
-    let starts = Starts { policy: config.auto_offset_reset, known };
+    inputs::choose_starts(&client, topology, &counts, config).await?;
     let ends = inputs::ends(&client, topology, &counts, is_bounded).await?;
-    Ok(Prepared { topology: found, starts, ends: ends.map(Arc::new) })
+    Ok(Prepared { topology: found, ends: ends.map(Arc::new) })
 }
 
 /// Connects to the cluster, whose brokers must have what exactly-once needs.

@@ -130,7 +130,6 @@ impl<'s> Wiring<'s> {
             discovery_interval: spec.is_discovering.then_some(config.partition_discovery_interval),
             missing_topic: config.missing_topic,
             foreign_offsets: config.foreign_offsets,
-            starts: spec.starts.clone(),
         };
         let worker = Worker::new(topology, settings, spec.ends.clone(), now);
         let consumer = Consumer::new(client.clone(), connect::consumer_config(config));

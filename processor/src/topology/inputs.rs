@@ -12,11 +12,11 @@ impl<KS: Serde, VS: Serde, T> Stream<KS, Source<KS, VS, T>> {
     /// Sets the place at which the job begins to read the partitions of this input; without it, it is the one of
     /// `auto.offset.reset`, by default the first record.
     ///
-    /// It applies to a partition for which the group, which is the application id, has no offset: a job that starts
-    /// again goes on where it was, and a place such as the end of a log counts once, for it is committed before the
-    /// first record. To begin anew, take another application id, or delete the group's offsets and the job's topics.
-    /// A partition, or a topic that matches a pattern, that comes while the job is there already starts at its first
-    /// record.
+    /// It applies to an input for which the group, which is the application id, has no offset. The first process that
+    /// starts looks up the places of all partitions and commits them before it works, however many processes start
+    /// at once: a job that starts again goes on where it was, and a place such as the end of a log counts once. To
+    /// begin anew, take another application id, or delete the group's offsets and the job's topics. A partition, or a
+    /// topic that matches a pattern, that comes later starts at its first record.
     ///
     /// ```
     /// use processor::{ResetPolicy, StartingOffsets, TimestampMs, Topology, Utf8};

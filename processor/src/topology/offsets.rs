@@ -45,12 +45,6 @@ impl StartingOffsets {
             Self::Timestamp(_) => None,
         }
     }
-
-    /// Whether a second look finds the same place, if nothing was deleted: whatever is written meanwhile does not
-    /// move it.
-    pub(crate) fn is_lasting(&self) -> bool {
-        self.policy() == Some(ResetPolicy::Earliest)
-    }
 }
 
 /// The place at which a job ends to read the partitions of an input, looked up at the start of the process.

@@ -48,7 +48,7 @@ pub(super) struct Held {
     pub(super) commits: CommitTimes,
     /// Whether its changelogs are being read, or have been.
     is_restoring: bool,
-    /// Whether the group had a committed offset for any input.
+    /// Whether a worker has committed an offset for any input.
     had_offset: bool,
     /// Whether the task waits until the global tables have been read.
     is_waiting: bool,
@@ -61,9 +61,6 @@ struct Input {
     position: Offset,
     /// The committed offset, to which a rollback goes back.
     committed: Offset,
-    /// Whether the position has to be committed although no record was read: it is the place at which the input starts,
-    /// and another look-up may find another one.
-    is_passing: bool,
     /// Whether the topic is one of the job's own, which is purged up to the committed offset.
     is_internal: bool,
     /// The end of a source partition, if it has one.
@@ -104,8 +101,7 @@ impl Held {
         let input = |(partition, place, is_internal): (TopicPartition, Place, bool)| {
             watermarks.push(place.watermark);
             let (position, committed) = (place.offset, place.offset);
-            let is_passing = place.is_passing;
-            Input { partition, position, committed, is_passing, is_internal, end: None, has_ended: false, lag: None }
+            Input { partition, position, committed, is_internal, end: None, has_ended: false, lag: None }
         };
         let is_to_read = |found: &FoundChangelog| found.start < found.end;
         let restore = |found: FoundChangelog| {
@@ -345,13 +341,7 @@ impl Held {
         self.task.committed();
         for input in &mut self.inputs {
             input.committed = input.position;
-            input.is_passing = false;
         }
-    }
-
-    /// Whether the place at which an input starts has to be committed soon.
-    pub(super) fn has_passing_start(&self) -> bool {
-        self.inputs.iter().any(|input| input.is_passing)
     }
 
     /// Goes back to the committed state. Records that wait are discarded: their inputs are sought.
@@ -493,7 +483,7 @@ const fn is_mark(input: &Input, record: &Record<'_>) -> bool {
 impl Input {
     /// Whether the position is another one than the group has.
     fn has_moved(&self) -> bool {
-        self.is_passing || self.position > self.committed
+        self.position > self.committed
     }
 
     /// The position, or the end of the input if that comes first: what lies behind it does not count.

@@ -6,6 +6,7 @@
 //! to a virtual clock. Both run the same rules for assignment, take-over, restore, commit and rollback.
 //!
 //! ```text
+//! Starting: before the first worker of a process, choose the places at which inputs start
 //! handle_assigned --> take-over: count partitions, fence the gone, read offsets, list the ends of changelogs
 //!                       --> restore: changelogs to their ends, beside everything else
 //!                             --> running: process, advance, commit
@@ -42,5 +43,5 @@ pub use machine::{Settings, Worker};
 pub use membership::Assignment;
 pub use outbox::Outbox;
 pub use report::{InputReport, TaskReport, Totals};
-pub use starts::Starts;
+pub use starts::Starting;
 pub use takeover::ForeignOffsets;

@@ -12,8 +12,6 @@ pub(super) struct Place {
     pub(super) offset: Offset,
     /// The watermark there, as the last owner has committed it.
     pub(super) watermark: Option<TimestampMs>,
-    /// Whether a later look-up may find another place, so that this one has to be committed.
-    pub(super) is_passing: bool,
 }
 
 /// A changelog, as a take-over finds it.

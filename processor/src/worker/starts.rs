@@ -1,102 +1,255 @@
-//! The places at which the inputs of a job start, where the group has no committed offset.
+//! The places at which the inputs of a job start.
 //!
-//! An input starts where its stream says, or else where `auto.offset.reset` says. A partition that has appeared while
-//! the job was there already starts at its first record, whatever the input's place is: all of its records came after
-//! the start of the job. Two things tell that a partition is such a one, see [`Starts::known`].
+//! They are chosen once: by the first process that starts, before it joins the group, for all partitions that the
+//! inputs have then. Their offsets are committed in one transaction, so that the group has an offset for all partitions
+//! of an input, or for none. From then on these offsets tell where the inputs are: a partition without one has been
+//! added since, and starts at its first record.
 //!
-//! A place that depends on when it was looked up, such as the end of a log, is committed at once. Otherwise a worker
-//! that died before its first record would start behind the records that came meanwhile.
+//! Several processes may start at the same time. They choose under one transactional id, so that one of them is heard:
+//!
+//! 1. Read the offsets. An input that has any has been started: if all have, nothing is left to do.
+//! 2. Take up the transactional id. This fences a process that is about to choose, and aborts its transaction.
+//! 3. Read the offsets again: whatever a process before this one has committed is there now, and no other one commits
+//!    any more.
+//! 4. List the offsets of the places, and commit them.
+//!
+//! A process that is fenced, or that gets no answer, begins again with the first step.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kafka_wire::admin::OffsetSpec;
-use kafka_wire::cluster::TopicPartition;
-use kafka_wire::types::{Offset, TimestampMs};
+use kafka_wire::cluster::{CommittedOffset, TopicPartition};
+use kafka_wire::types::{LeaderEpoch, Offset, PartitionId, TimestampMs};
+use kafka_wire::wire::Str;
 
-use super::end::Fatal;
-use crate::topology::{ResetPolicy, SourceKind, SourceSpec, StartingOffsets};
+use super::action::{Completion, Operation};
+use super::end::{End, Fatal};
+use crate::commit::{OffsetMetadata, Outcome};
+use crate::topology::{ResetPolicy, SourceSpec, StartingOffsets, Topology};
 
-/// The settings for the places at which inputs start.
-#[derive(Clone, Debug)]
-pub struct Starts {
-    /// `auto.offset.reset`: the place for inputs that name none. [`ResetPolicy::None`] is an error that names the
-    /// partition.
-    pub policy: ResetPolicy,
-    /// The partitions that start where their inputs say; all others start at their first records. They are those that
-    /// were there at the start of the process, but for those of an input of which the group had offsets by then, though
-    /// not of these: they were added while no process was there. `None`: every partition.
-    pub known: Option<Arc<BTreeSet<TopicPartition>>>,
-}
-
-/// Every partition starts at its first record, if its input does not say otherwise.
-impl Default for Starts {
-    fn default() -> Self {
-        Self { policy: ResetPolicy::Earliest, known: None }
-    }
-}
-
-/// The place at which an input starts.
-#[derive(Clone, Debug)]
-pub(super) struct Start {
-    place: StartingOffsets,
+/// The choice of the places at which inputs start, without I/O: [`Starting::next`] tells the operations, one after the
+/// other, and [`Starting::handle`] takes their completions.
+#[derive(Debug)]
+pub struct Starting {
     group: String,
+    inputs: Vec<Input>,
+    step: Step,
+    /// The time of day, from which ages count.
+    wall: TimestampMs,
 }
 
-impl Starts {
-    /// The place at which a partition of a source starts.
-    pub(super) fn of(&self, source: Option<&SourceSpec>, input: &TopicPartition, group: &str) -> Start {
-        let declared = || {
-            let source = source.filter(|source| source.kind == SourceKind::External)?;
-            let is_new = self.known.as_ref().is_some_and(|known| !known.contains(input));
-            let by_policy = || StartingOffsets::Committed(self.policy);
-            (!is_new).then(|| source.extent.start.clone().unwrap_or_else(by_policy))
-        };
-        Start { place: declared().unwrap_or(StartingOffsets::Earliest), group: group.to_owned() }
-    }
+/// An input whose place may have to be chosen.
+#[derive(Debug)]
+struct Input {
+    place: StartingOffsets,
+    /// Its partitions, and whether they are read.
+    partitions: Vec<(TopicPartition, bool)>,
+    /// The offsets that another program has committed.
+    given: BTreeMap<TopicPartition, CommittedOffset>,
 }
 
-impl Start {
-    /// The queries that tell the place. `wall` is the time of day.
-    pub(super) fn queries(&self, wall: TimestampMs) -> Vec<OffsetSpec> {
-        match &self.place {
-            StartingOffsets::Timestamp(timestamp) => vec![OffsetSpec::Timestamp(*timestamp), OffsetSpec::Latest],
-            StartingOffsets::Offsets(_, policy) => {
-                [vec![OffsetSpec::Earliest, OffsetSpec::Latest], by_policy(*policy, wall)].concat()
+#[derive(Clone, Debug, PartialEq)]
+enum Step {
+    Look,
+    TakeUp,
+    LookAgain,
+    List,
+    Commit(Vec<(TopicPartition, CommittedOffset)>),
+    Done,
+}
+
+impl Starting {
+    /// `None` if no input has a place that has to be chosen. `counts` are the numbers of partitions of the topics,
+    /// `policy` is `auto.offset.reset`, and `wall` the time of day.
+    #[must_use]
+    pub fn new(
+        topology: &Topology,
+        counts: &BTreeMap<String, i32>,
+        policy: ResetPolicy,
+        wall: TimestampMs,
+    ) -> Option<Self> {
+        let mut inputs: BTreeMap<&str, Input> = BTreeMap::new();
+        for source in topology.external_sources().filter(|source| !is_table(topology, source)) {
+            let place = source.extent.start.clone().unwrap_or(StartingOffsets::Committed(policy));
+            if matches!(place, StartingOffsets::Earliest | StartingOffsets::Committed(ResetPolicy::Earliest)) {
+                continue;
             }
-            place => place.policy().map_or_else(Vec::new, |policy| by_policy(policy, wall)),
+            let new = || Input { place, partitions: Vec::new(), given: BTreeMap::new() };
+            let count = counts.get(&source.topic).copied().unwrap_or_default();
+            let partition = |id| (TopicPartition::new(source.topic.as_str(), id), source.extent.has(id));
+            let partitions = (0..count).map(PartitionId).map(partition);
+            inputs.entry(&source.declared).or_insert_with(new).partitions.extend(partitions);
         }
+        inputs.retain(|_, input| !input.partitions.is_empty());
+        let (group, inputs) = (topology.application_id().to_owned(), inputs.into_values().collect::<Vec<_>>());
+        (!inputs.is_empty()).then_some(Self { group, inputs, step: Step::Look, wall })
     }
 
-    /// The offset of the place, by the results of the queries in their order, and whether a later look may find
-    /// another one.
+    /// The transactional id under which processes choose.
+    #[must_use]
+    pub fn transactional_id(&self) -> String {
+        transactional_id(&self.group)
+    }
+
+    /// The next operation; `None` when the places are committed. [`Operation::Recover`] takes up the transactional id;
+    /// it and [`Operation::Commit`] are those of [`Starting::transactional_id`].
+    #[must_use]
+    pub fn next(&self) -> Option<Operation> {
+        let partitions = || self.inputs.iter().flat_map(Input::all).cloned().collect();
+        Some(match &self.step {
+            Step::Look => Operation::ReadOffsets { partitions: partitions(), is_stable: false },
+            Step::TakeUp => Operation::Recover,
+            Step::LookAgain => Operation::ReadOffsets { partitions: partitions(), is_stable: true },
+            Step::List => Operation::ListOffsets { wanted: self.wanted() },
+            Step::Commit(offsets) => Operation::Commit { offsets: offsets.clone() },
+            Step::Done => return None,
+        })
+    }
+
+    /// Handles the completion of the operation that [`Starting::next`] told.
     ///
     /// # Errors
-    /// A person has to say where to start.
-    pub(super) fn offset(&self, input: &TopicPartition, listed: &[Option<Offset>]) -> Result<(Offset, bool), Fatal> {
-        let group = || self.group.clone();
-        let first_known = |listed: &[Option<Offset>]| listed.iter().copied().flatten().next();
-        let offset = match &self.place {
-            StartingOffsets::Offsets(offsets, _) => {
-                let (bounds, by_policy) = listed.split_at_checked(2).unwrap_or((listed, &[]));
-                let [first, end] = [0, 1].map(|index| bounds.get(index).copied().flatten().unwrap_or_default());
-                let wanted = offsets.get(input).copied();
-                match wanted.filter(|offset| (first..=end).contains(offset)).or_else(|| first_known(by_policy)) {
-                    Some(offset) => offset,
-                    None => {
-                        let (group, partition) = (group(), input.clone());
-                        return Err(match wanted {
-                            Some(offset) => Fatal::StartOutsideLog { partition, offset, first, end },
-                            None => Fatal::NoStart { group, partition },
-                        });
+    /// [`End::Restart`]: begin again, with a new value. [`End::Fatal`]: a person has to say where an input starts.
+    pub fn handle(&mut self, completion: Completion) -> Result<(), End> {
+        let step = std::mem::replace(&mut self.step, Step::Done);
+        self.step = match (step, completion) {
+            (_, Completion::Failed(end)) => return Err(end),
+            (Step::Look, Completion::Offsets(offsets)) => self.look(offsets, Step::TakeUp),
+            (Step::TakeUp, Completion::Transaction(Outcome::Done)) => Step::LookAgain,
+            (Step::LookAgain, Completion::Offsets(offsets)) => self.look(offsets, Step::List),
+            (Step::List, Completion::Listed(listed)) => Step::Commit(self.offsets(&listed)?),
+            (Step::Commit(_), Completion::Transaction(Outcome::Done)) => Step::Done,
+            (_, Completion::Transaction(_)) => {
+                return Err(End::Restart("the places at which inputs start could not be committed".to_owned()));
+            }
+            (step, completion) => unreachable!("{completion:?} answers no question of step {step:?}"),
+        };
+        Ok(())
+    }
+
+    /// Leaves out the inputs that have been started. `next` is the step for the others.
+    fn look(&mut self, offsets: Vec<(TopicPartition, Option<CommittedOffset>)>, next: Step) -> Step {
+        let committed: BTreeMap<_, _> =
+            offsets.into_iter().filter_map(|(partition, committed)| Some((partition, committed?))).collect();
+        self.inputs.retain_mut(|input| {
+            let found = input.all().filter_map(|partition| committed.get_key_value(partition));
+            input.given = found.map(|(partition, committed)| (partition.clone(), committed.clone())).collect();
+            !input.is_started()
+        });
+        if self.inputs.is_empty() { Step::Done } else { next }
+    }
+
+    /// The queries that tell the places: those of a partition follow each other.
+    fn wanted(&self) -> Vec<(TopicPartition, OffsetSpec)> {
+        let mut wanted = Vec::new();
+        for input in &self.inputs {
+            let queries = queries(&input.place, self.wall);
+            let of = |(partition, _): &(TopicPartition, bool)| {
+                queries.iter().map(|query| (partition.clone(), *query)).collect::<Vec<_>>()
+            };
+            wanted.extend(input.to_place().flat_map(of));
+        }
+        wanted
+    }
+
+    /// The offsets of the places, by the results of the queries in their order.
+    fn offsets(&self, listed: &[Option<Offset>]) -> Result<Vec<(TopicPartition, CommittedOffset)>, Fatal> {
+        let metadata = OffsetMetadata {
+            transactional_id: self.transactional_id(),
+            sequence: 0,
+            watermark: None,
+            partitions: None,
+        };
+        let metadata = Str::from(metadata.to_string());
+        let (mut offsets, mut listed) = (Vec::new(), listed);
+        for input in &self.inputs {
+            let given = input.given.iter().map(|(partition, given)| {
+                (partition.clone(), CommittedOffset { metadata: metadata.clone(), ..given.clone() })
+            });
+            offsets.extend(given);
+            let count = queries(&input.place, self.wall).len();
+            for (partition, is_read) in input.to_place() {
+                let (found, rest) = listed.split_at_checked(count).unwrap_or((listed, &[]));
+                listed = rest;
+                match offset(&input.place, &self.group, partition, found) {
+                    Ok(offset) => {
+                        let leader_epoch = LeaderEpoch(-1);
+                        let committed = CommittedOffset { offset, leader_epoch, metadata: metadata.clone() };
+                        offsets.push((partition.clone(), committed));
                     }
+                    Err(failure) if *is_read => return Err(failure),
+                    Err(_) => {}
                 }
             }
-            _ => first_known(listed).ok_or_else(|| Fatal::NoStart { group: group(), partition: input.clone() })?,
-        };
-        Ok((offset, !self.place.is_lasting()))
+        }
+        Ok(offsets)
     }
+}
+
+impl Input {
+    fn all(&self) -> impl Iterator<Item = &TopicPartition> {
+        self.partitions.iter().map(|(partition, _)| partition)
+    }
+
+    /// The partitions without an offset.
+    fn to_place(&self) -> impl Iterator<Item = &(TopicPartition, bool)> {
+        self.partitions.iter().filter(|(partition, _)| !self.given.contains_key(partition))
+    }
+
+    /// Whether the job has read it. An input that starts at offsets of another program has not because of these.
+    fn is_started(&self) -> bool {
+        let is_ours = |given: &CommittedOffset| OffsetMetadata::parse(&given.metadata).is_some();
+        match self.place {
+            StartingOffsets::Committed(_) => self.given.values().any(is_ours),
+            _ => !self.given.is_empty(),
+        }
+    }
+}
+
+/// The transactional id under which the processes of a job choose where its inputs start. Those of workers end with
+/// their numbers.
+pub(super) fn transactional_id(application_id: &str) -> String {
+    format!("{application_id}-start")
+}
+
+/// Whether a topic is the changelog of a table: it is read from its first record, for its rows are there.
+fn is_table(topology: &Topology, source: &SourceSpec) -> bool {
+    topology.stores().iter().any(|store| store.source_changelog() == Some(&*source.topic))
+}
+
+/// The queries that tell a place of a partition.
+fn queries(place: &StartingOffsets, wall: TimestampMs) -> Vec<OffsetSpec> {
+    match place {
+        StartingOffsets::Timestamp(timestamp) => vec![OffsetSpec::Timestamp(*timestamp), OffsetSpec::Latest],
+        StartingOffsets::Offsets(_, policy) => {
+            [vec![OffsetSpec::Earliest, OffsetSpec::Latest], by_policy(*policy, wall)].concat()
+        }
+        place => place.policy().map_or_else(Vec::new, |policy| by_policy(policy, wall)),
+    }
+}
+
+/// The offset of a place, by the results of its queries in their order.
+///
+/// # Errors
+/// A person has to say where to start.
+fn offset(
+    place: &StartingOffsets,
+    group: &str,
+    partition: &TopicPartition,
+    listed: &[Option<Offset>],
+) -> Result<Offset, Fatal> {
+    let first_known = |listed: &[Option<Offset>]| listed.iter().copied().flatten().next();
+    let no_start = || Fatal::NoStart { group: group.to_owned(), partition: partition.clone() };
+    let StartingOffsets::Offsets(offsets, _) = place else { return first_known(listed).ok_or_else(no_start) };
+    let (bounds, by_policy) = listed.split_at_checked(2).unwrap_or((listed, &[]));
+    let [first, end] = [0, 1].map(|index| bounds.get(index).copied().flatten().unwrap_or_default());
+    let wanted = offsets.get(partition).copied();
+    let found = wanted.filter(|offset| (first..=end).contains(offset)).or_else(|| first_known(by_policy));
+    found.ok_or_else(|| match wanted {
+        Some(offset) => Fatal::StartOutsideLog { partition: partition.clone(), offset, first, end },
+        None => no_start(),
+    })
 }
 
 fn by_policy(policy: ResetPolicy, wall: TimestampMs) -> Vec<OffsetSpec> {
@@ -115,76 +268,4 @@ fn before(wall: TimestampMs, age: Duration) -> TimestampMs {
 }
 
 #[cfg(test)]
-mod tests {
-    use kafka_wire::types::PartitionId;
-
-    use super::*;
-    use crate::watermark::Watermark;
-
-    fn source(start: StartingOffsets) -> SourceSpec {
-        let mut source = SourceSpec::external("t", Watermark::default());
-        source.extent.start = Some(start);
-        source
-    }
-
-    fn input() -> TopicPartition {
-        TopicPartition::new("t", PartitionId(0))
-    }
-
-    #[track_caller]
-    fn check(start: StartingOffsets, queries: &[OffsetSpec], listed: &[Option<i64>], expected: Result<i64, &str>) {
-        let start = Starts::default().of(Some(&source(start)), &input(), "group");
-        assert_eq!(start.queries(TimestampMs(5_000)), queries);
-        let listed: Vec<_> = listed.iter().map(|offset| offset.map(Offset)).collect();
-        match (start.offset(&input(), &listed), expected) {
-            (Ok((offset, _)), Ok(expected)) => assert_eq!(offset, Offset(expected)),
-            (Err(error), Err(part)) => assert!(error.to_string().contains(part), "{error}"),
-            (found, expected) => panic!("{found:?} is not {expected:?}"),
-        }
-    }
-
-    #[test]
-    fn each_place_is_found_by_its_queries() {
-        use OffsetSpec::{Earliest, Latest, Timestamp};
-        check(StartingOffsets::Earliest, &[Earliest], &[Some(3)], Ok(3));
-        check(StartingOffsets::Latest, &[Latest], &[Some(9)], Ok(9));
-        let at = StartingOffsets::Timestamp(TimestampMs(7));
-        check(at.clone(), &[Timestamp(TimestampMs(7)), Latest], &[Some(4), Some(9)], Ok(4));
-        check(at, &[Timestamp(TimestampMs(7)), Latest], &[None, Some(9)], Ok(9));
-        let by_age = StartingOffsets::Committed(ResetPolicy::ByDuration(Duration::from_secs(2)));
-        check(by_age, &[Timestamp(TimestampMs(3_000)), Latest], &[Some(5), Some(9)], Ok(5));
-        let long_ago = StartingOffsets::Committed(ResetPolicy::ByDuration(Duration::MAX));
-        check(long_ago, &[Timestamp(TimestampMs(0)), Latest], &[None, Some(9)], Ok(9));
-        check(StartingOffsets::Committed(ResetPolicy::None), &[], &[], Err("group group has no offset"));
-    }
-
-    #[test]
-    fn an_exact_offset_outside_of_the_log_is_an_error_or_goes_by_the_policy() {
-        use OffsetSpec::{Earliest, Latest};
-        let exact = |offset, policy| StartingOffsets::offsets([("t", 0, offset)], policy);
-        let strict = ResetPolicy::None;
-        let bounds = [Some(3), Some(9)];
-        for offset in [3, 5, 9] {
-            check(exact(offset, strict), &[Earliest, Latest], &bounds, Ok(offset));
-        }
-        for offset in [2, 10] {
-            check(exact(offset, strict), &[Earliest, Latest], &bounds, Err("from 3 to 9"));
-        }
-        let lenient = exact(2, ResetPolicy::Earliest);
-        check(lenient, &[Earliest, Latest, Earliest], &[Some(3), Some(9), Some(3)], Ok(3));
-        let of_another = StartingOffsets::offsets([("t", 1, 5)], strict);
-        check(of_another, &[Earliest, Latest], &bounds, Err("has no offset"));
-    }
-
-    #[test]
-    fn a_partition_that_came_later_starts_at_its_first_record() {
-        let known = Some(Arc::new(BTreeSet::from([TopicPartition::new("t", PartitionId(1))])));
-        let starts = Starts { policy: ResetPolicy::Latest, known };
-        let of = |source: Option<&SourceSpec>| starts.of(source, &input(), "group").queries(TimestampMs(0));
-        assert_eq!(of(Some(&source(StartingOffsets::Latest))), [OffsetSpec::Earliest]);
-        let starts = Starts { policy: ResetPolicy::Latest, known: None };
-        let by_policy = SourceSpec::external("t", Watermark::default());
-        assert_eq!(starts.of(Some(&by_policy), &input(), "group").queries(TimestampMs(0)), [OffsetSpec::Latest]);
-        assert_eq!(starts.of(None, &input(), "group").queries(TimestampMs(0)), [OffsetSpec::Earliest]);
-    }
-}
+mod tests;

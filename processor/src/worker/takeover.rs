@@ -14,13 +14,13 @@ use std::collections::BTreeMap;
 
 use kafka_wire::admin::OffsetSpec;
 use kafka_wire::cluster::{CommittedOffset, TopicPartition};
-use kafka_wire::types::{Offset, TimestampMs};
+use kafka_wire::types::Offset;
 
 use super::action::{Completion, Operation, OperationId};
 use super::end::{End, Fatal};
 use super::membership::Membership;
 use super::place::{FoundChangelog, Place};
-use super::starts::{Start, Starts};
+use super::starts;
 use super::tasks::Claim;
 use crate::commit::OffsetMetadata;
 use crate::output::StoreId;
@@ -36,19 +36,10 @@ pub enum ForeignOffsets {
     Accept,
 }
 
-/// The settings of take-overs.
-#[derive(Clone, Debug)]
-pub(super) struct Rules {
-    pub(super) foreign_offsets: ForeignOffsets,
-    pub(super) starts: Starts,
-    /// The time of day, from which ages count.
-    pub(super) wall: TimestampMs,
-}
-
 /// Tasks that are taken over together, and the progress of that.
 pub(super) struct Takeover {
     claims: Vec<Claim>,
-    rules: Rules,
+    foreign_offsets: ForeignOffsets,
     /// Workers to fence.
     gone: Vec<String>,
     step: Step,
@@ -76,17 +67,17 @@ pub(super) struct Found {
     pub(super) claim: Claim,
     /// Number of partitions of each source of the sub-topology.
     pub(super) partition_counts: Vec<i32>,
-    /// The position of each input, and whether the group had a committed offset for it.
+    /// The position of each input, and whether a worker has committed it.
     pub(super) positions: Vec<(Place, bool)>,
     /// The changelogs.
     pub(super) changelogs: Vec<FoundChangelog>,
 }
 
 impl Takeover {
-    pub(super) fn new(claims: Vec<Claim>, gone: Vec<String>, rules: Rules) -> Self {
+    pub(super) fn new(claims: Vec<Claim>, gone: Vec<String>, foreign_offsets: ForeignOffsets) -> Self {
         let step = if claims.is_empty() { Step::Fence } else { Step::Count };
         let (counts, committed, listed) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { claims, rules, gone, step, operation: None, counts, committed, asked: Vec::new(), listed }
+        Self { claims, foreign_offsets, gone, step, operation: None, counts, committed, asked: Vec::new(), listed }
     }
 
     pub(super) fn claims(&self) -> &[Claim] {
@@ -155,9 +146,9 @@ impl Takeover {
                 self.counts = counts;
                 self.check_counts(topology)?;
             }
-            (Step::Committers, Completion::Offsets(offsets)) => self.find_the_gone(&offsets, membership),
+            (Step::Committers, Completion::Offsets(offsets)) => self.find_the_gone(&offsets, topology, membership),
             (Step::Offsets, Completion::Offsets(offsets)) => {
-                if self.rules.foreign_offsets == ForeignOffsets::Refuse {
+                if self.foreign_offsets == ForeignOffsets::Refuse {
                     check_offsets(&offsets, topology)?;
                 }
                 self.committed = offsets.into_iter().collect();
@@ -174,13 +165,12 @@ impl Takeover {
         Ok(())
     }
 
-    /// The results for each task.
-    ///
-    /// # Errors
-    /// A person has to say where an input starts.
-    pub(super) fn finish(self, topology: &Topology) -> Result<Vec<Found>, Fatal> {
+    /// The results for each task. An input for which the group has no offset is read from its first record: see
+    /// [`Starting`](super::Starting).
+    pub(super) fn finish(self, topology: &Topology) -> Vec<Found> {
         debug_assert!(self.is_done(), "all is known");
-        let Self { claims, rules, counts, committed, listed, .. } = self;
+        let Self { claims, counts, committed, listed, .. } = self;
+        let starter = starts::transactional_id(topology.application_id());
         let listed = |partition: &TopicPartition| listed.get(partition).map_or(&[][..], Vec::as_slice);
         let found = |claim: Claim| {
             // Whoever leads the group may not have found a topic yet: then the task does not read it for now.
@@ -192,12 +182,14 @@ impl Takeover {
             };
             let position = |input: &TopicPartition| match committed.get(input) {
                 Some(Some(committed)) => {
-                    let watermark = OffsetMetadata::parse(&committed.metadata).and_then(|metadata| metadata.watermark);
-                    Ok((Place { offset: committed.offset, watermark, is_passing: false }, true))
+                    let metadata = OffsetMetadata::parse(&committed.metadata);
+                    let is_start = metadata.as_ref().is_some_and(|metadata| metadata.transactional_id == starter);
+                    let watermark = metadata.and_then(|metadata| metadata.watermark);
+                    (Place { offset: committed.offset, watermark }, !is_start)
                 }
                 Some(None) | None => {
-                    let (offset, is_passing) = start(topology, &rules, input).offset(input, listed(input))?;
-                    Ok((Place { offset, watermark: None, is_passing }, false))
+                    let offset = listed(input).first().copied().flatten().unwrap_or_default();
+                    (Place { offset, watermark: None }, false)
                 }
             };
             let bounds = |(store, partition): (StoreId, TopicPartition)| {
@@ -210,12 +202,12 @@ impl Takeover {
                 };
                 FoundChangelog { store, partition, start, end, is_input }
             };
-            Ok(Found {
+            Found {
                 partition_counts: sub_topology(topology, &claim).sources().iter().map(count).collect(),
-                positions: claim.inputs.iter().map(position).collect::<Result<_, Fatal>>()?,
+                positions: claim.inputs.iter().map(position).collect(),
                 changelogs: changelogs(topology, &claim).map(bounds).collect(),
                 claim,
-            })
+            }
         };
         claims.into_iter().map(found).collect()
     }
@@ -245,8 +237,8 @@ impl Takeover {
         topics
     }
 
-    /// The queries for the first offset and the end of each changelog, and for the places at which inputs start that
-    /// the group has not read.
+    /// The queries for the first offset and the end of each changelog, and for the first offset of the inputs that the
+    /// group has not read.
     fn wanted(&self, topology: &Topology) -> Vec<(TopicPartition, OffsetSpec)> {
         let mut wanted = Vec::new();
         for claim in &self.claims {
@@ -256,8 +248,7 @@ impl Takeover {
             }
             for input in &claim.inputs {
                 if !self.committed.get(input).is_some_and(Option::is_some) {
-                    let queries = start(topology, &self.rules, input).queries(self.rules.wall);
-                    wanted.extend(queries.into_iter().map(|query| (input.clone(), query)));
+                    wanted.push((input.clone(), OffsetSpec::Earliest));
                 }
             }
         }
@@ -265,10 +256,18 @@ impl Takeover {
     }
 
     /// Finds the workers that committed last for an input and are no members any more; they have to be fenced.
-    fn find_the_gone(&mut self, offsets: &[(TopicPartition, Option<CommittedOffset>)], membership: &Membership) {
+    /// The id under which places are chosen belongs to no worker, and whoever starts takes it up.
+    fn find_the_gone(
+        &mut self,
+        offsets: &[(TopicPartition, Option<CommittedOffset>)],
+        topology: &Topology,
+        membership: &Membership,
+    ) {
+        let starter = starts::transactional_id(topology.application_id());
         let committed = offsets.iter().filter_map(|(_, committed)| committed.as_ref());
         let last = committed.filter_map(|committed| OffsetMetadata::parse(&committed.metadata));
-        self.gone.extend(last.map(|last| last.transactional_id).filter(|id| membership.is_gone(id)));
+        let ids = last.map(|last| last.transactional_id).filter(|id| *id != starter);
+        self.gone.extend(ids.filter(|id| membership.is_gone(id)));
         self.gone.sort_unstable();
         self.gone.dedup();
     }
@@ -313,14 +312,6 @@ fn changelogs<'t>(topology: &'t Topology, claim: &Claim) -> impl Iterator<Item =
 
 fn sub_topology<'t>(topology: &'t Topology, claim: &Claim) -> &'t SubTopology {
     &topology.sub_topologies()[claim.id.sub_topology.0]
-}
-
-/// The place at which an input starts if the group has no offset. A topic that is the changelog of a table is read from
-/// its first record, for its rows are there.
-fn start(topology: &Topology, rules: &Rules, input: &TopicPartition) -> Start {
-    let is_table = topology.stores().iter().any(|store| store.source_changelog() == Some(&*input.topic));
-    let source = topology.source(&input.topic).filter(|_| !is_table);
-    rules.starts.of(source, input, topology.application_id())
 }
 
 /// Checks that every offset has our metadata; one without it was committed by another program. An input that starts at

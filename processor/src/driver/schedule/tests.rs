@@ -4,6 +4,7 @@ mod broadcast;
 mod foreign;
 mod global;
 mod ordered;
+mod starts;
 
 use std::collections::BTreeMap;
 use std::pin::Pin;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::record::Records;
 use kafka_wire::time::Moment;
-use kafka_wire::types::{Offset, TimestampMs};
+use kafka_wire::types::Offset;
 use tracing::info;
 
 use super::Worker;
@@ -17,7 +17,7 @@ use crate::worker::end::{End, Fatal};
 use crate::worker::held::Held;
 use crate::worker::membership::{Assignment, Phase};
 use crate::worker::place::Place;
-use crate::worker::takeover::{Found, Rules, Takeover};
+use crate::worker::takeover::{Found, Takeover};
 use crate::worker::tasks::{Claim, claims};
 
 impl Worker {
@@ -41,7 +41,7 @@ impl Worker {
         // Others may have more partitions to work on, which the tasks that stay have to know of.
         self.inspection.hurry();
         if !new.is_empty() || !gone.is_empty() {
-            self.takeovers.push(Takeover::new(new, gone, self.rules(now)));
+            self.takeovers.push(Takeover::new(new, gone, self.settings.foreign_offsets));
             self.go_on_with_takeover(now, self.takeovers.len() - 1);
         }
     }
@@ -122,10 +122,7 @@ impl Worker {
             self.takeovers[index].started(id);
             return;
         }
-        let found = match self.takeovers.remove(index).finish(&self.topology) {
-            Ok(found) => found,
-            Err(failure) => return self.fail(failure),
-        };
+        let found = self.takeovers.remove(index).finish(&self.topology);
         if !found.is_empty() {
             let (new, tasks) = (found.len(), self.tasks.len() + found.len());
             info!(worker = %self.settings.transactional_id, tasks, new, "takes partitions over");
@@ -190,7 +187,7 @@ impl Worker {
             let (records, task) = (held.restored_records(), id);
             info!(worker = %self.settings.transactional_id, %task, records, "restored");
         }
-        if held.task.has_mark() || held.has_passing_start() {
+        if held.task.has_mark() {
             self.marks.wake(now);
         }
         // The task's clock starts at once.
@@ -246,15 +243,6 @@ impl Worker {
         let grown = tasks.filter_map(|held| held.task.grow_task_count(count).then_some(())).count();
         if grown > 0 {
             self.marks.wake(now);
-        }
-    }
-
-    fn rules(&self, now: Moment) -> Rules {
-        let wall = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
-        Rules {
-            foreign_offsets: self.settings.foreign_offsets,
-            starts: self.settings.starts.clone(),
-            wall: TimestampMs(self.settings.wall_at_zero.0.saturating_add(wall)),
         }
     }
 

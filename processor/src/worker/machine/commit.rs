@@ -210,7 +210,7 @@ impl Worker {
     /// and the next commit leaves the input out.
     fn offsets(&self, sequence: u64) -> Vec<(TopicPartition, CommittedOffset)> {
         let transactional_id = self.settings.transactional_id.clone();
-        let mut metadata = OffsetMetadata { transactional_id, sequence, watermark: None };
+        let mut metadata = OffsetMetadata { transactional_id, sequence, watermark: None, partitions: None };
         let without_watermark = Str::from(metadata.to_string());
         let mut committed = |(input, (offset, watermark)): (&TopicPartition, (Offset, Option<TimestampMs>))| {
             metadata.watermark = watermark;

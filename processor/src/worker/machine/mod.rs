@@ -30,7 +30,6 @@ use super::globals::GlobalTables;
 use super::inspection::{Inspection, MissingTopic};
 use super::membership::{Membership, Phase};
 use super::outbox::Outbox;
-use super::starts::Starts;
 use super::takeover::{ForeignOffsets, Takeover};
 use super::tasks::Tasks;
 use crate::commit::{CommitMachine, CommitPolicy};
@@ -68,8 +67,6 @@ pub struct Settings {
     pub missing_topic: MissingTopic,
     /// The reaction to offsets that this job did not commit.
     pub foreign_offsets: ForeignOffsets,
-    /// The places at which inputs start for which the group has no offset.
-    pub starts: Starts,
 }
 
 /// A worker, without I/O. The module describes its life.
