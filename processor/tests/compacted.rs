@@ -1,7 +1,10 @@
 //! Tables of compacted topics, which are their own changelogs, under the test driver.
 
+use std::time::Duration;
+
 use processor::driver::{CommitPoint, TestDriver};
 use processor::output::Route;
+use processor::worker::Fatal;
 use processor::{Emit, ErrorKind, ErrorPolicy, Text, Topology, Ttl, U64, Utf8};
 
 fn out(driver: &TestDriver) -> Vec<String> {
@@ -111,7 +114,34 @@ fn a_topic_is_the_changelog_of_one_table() {
         );
     }
     let mut forgetful = job();
-    forgetful.ttl("users", Ttl::event(std::time::Duration::from_secs(1)));
+    forgetful.ttl("users", Ttl::event(Duration::from_secs(1)));
     let errors = forgetful.build().err().expect("no time to live").to_string();
     assert!(errors.contains("store `users`"), "{errors}");
+}
+
+#[test]
+fn a_topic_that_gets_partitions_ends_the_job_and_says_what_to_do() {
+    let changes = || {
+        let mut job = Topology::builder("app");
+        let users = job.compacted_table("users", "users", Utf8, Text);
+        users.changes().map(|user| format!("{:?}", user.value.new)).to("out", Utf8, Utf8);
+        let mut driver = TestDriver::with_partitions(job.build().expect("a valid job"), &[("users", 2)]);
+        driver.pipe("users", Some("a"), "Ann", 1);
+        driver.settle();
+        driver
+    };
+    let grew = Fatal::TableGrew { topic: "users".to_owned(), old: 2, new: 3 };
+    let mut at_work = changes();
+    at_work.grow_topic("users", 3);
+    at_work.advance_wall(Duration::from_secs(10));
+    assert_eq!(at_work.fatal(), Some(&grew));
+    let told = grew.to_string();
+    assert!(told.contains("compacted_table") && told.contains("another application id"), "{told}");
+    // The offsets tell the number to those that come later.
+    let mut later = changes();
+    later.kill_worker(0);
+    later.grow_topic("users", 3);
+    later.start_worker(0);
+    later.settle();
+    assert_eq!(later.fatal(), Some(&grew));
 }

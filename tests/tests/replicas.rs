@@ -1,13 +1,16 @@
 //! A cluster of three nodes of Apache Kafka: replicas near a reader, and leaders that move under readers and writers.
 
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use conformance::writer::write;
+use conformance::reader::{create_topic, read_to_end, until_stable};
+use conformance::writer::{Transactions, write};
 use conformance::{eventually, skip, within};
-use kafka_wire::client::{CallOptions, Client, ClientConfig, Consumer, Lane, Node, Producer};
+use kafka_wire::client::{CallOptions, Client, ClientConfig, Consumer, Lane, Node, Producer, fetch_offsets};
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::compression::Decompressed;
-use kafka_wire::consumer::ConsumerConfig;
+use kafka_wire::consumer::{ConsumeError, ConsumerConfig};
 use kafka_wire::producer::{ProducerConfig, ProducerRecord};
 use kafka_wire::protocol::alter_partition_reassignments::{
     AlterPartitionReassignmentsRequest, ReassignablePartition, ReassignableTopic,
@@ -16,9 +19,13 @@ use kafka_wire::protocol::create_topics::{CreatableReplicaAssignment, CreatableT
 use kafka_wire::protocol::elect_leaders::{ElectLeadersRequest, TopicPartitions};
 use kafka_wire::protocol::fetch::{FetchPartition, FetchRequest, FetchTopic};
 use kafka_wire::protocol::{ErrorCode, Request};
-use kafka_wire::types::{BrokerId, Offset, PartitionId};
+use kafka_wire::types::{BrokerId, IsolationLevel, Offset, PartitionId};
 use kafka_wire::wire::Str;
+use processor::{App, Config, Raw, Topology, Utf8};
+use testkit::broker::{Broker, BrokerConfig};
 use testkit::real::{RealCluster, RealConfig};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readers_and_writers_follow_racks_and_leaders() {
@@ -29,6 +36,7 @@ async fn readers_and_writers_follow_racks_and_leaders() {
     let client = Client::connect(ClientConfig::new(&cluster.bootstrap())).await.expect("the nodes listen");
     a_consumer_reads_from_the_replica_in_its_rack(&client).await;
     a_leader_that_moves_is_followed_by_what_the_old_one_says(&client).await;
+    a_job_reads_near_and_goes_on_behind_a_marker_of_a_later_leader(&cluster, &client).await;
 }
 
 async fn ask<R: Request>(client: &Client, node: Node, request: R) -> R::Response {
@@ -146,4 +154,107 @@ async fn a_leader_that_moves_is_followed_by_what_the_old_one_says(client: &Clien
         assert_eq!(read_until(&mut consumer, written).await, 1);
     }
     assert_eq!(client.cluster().leader("moving", PartitionId(0)).map(|(leader, _)| leader), Some(BrokerId(2)));
+}
+
+/// A job that copies `input` to `output`.
+fn copy(input: &TopicPartition, output: &TopicPartition) -> Topology {
+    let mut job = Topology::builder("near-job");
+    job.stream(&input.topic.to_string(), Utf8).to(&output.topic.to_string(), Raw, Utf8);
+    job.build().expect("the topology is sound")
+}
+
+/// A job asks for a replica in its rack, and commits the leader epoch of the last batch, be it a marker: the records of
+/// a transaction are of one leader, and its marker of the next.
+async fn a_job_reads_near_and_goes_on_behind_a_marker_of_a_later_leader(cluster: &RealCluster, client: &Client) {
+    let (input, output) = (new_partition(client, "job-in").await, new_partition(client, "job-out").await);
+    let mut transaction = Transactions::open(client, "near-writer").await;
+    transaction.write(&input, &["a", "b"]).await;
+    let (_, epoch) = client.leader("job-in", PartitionId(0)).await.expect("it has a leader");
+    move_leader(client, &input).await;
+    transaction.commit().await;
+    until_stable(client, "job-in").await;
+
+    let mut config = Config::new(&cluster.bootstrap());
+    config.set("client.rack", "rack-3").expect("a known key");
+    config.state_dir = std::env::temp_dir().join(format!("waterwheel-replicas-{}", std::process::id()));
+    let committed = async || {
+        let committed = fetch_offsets(client, "near-job", std::slice::from_ref(&input)).await;
+        committed.expect("the coordinator answers")[0].1.clone()
+    };
+    let outcome = async |values: &[&str]| {
+        let app = App::new(copy(&input, &output), config.clone()).bounded();
+        let ended = within("the end of the job", Duration::from_secs(60), app.run_until(std::future::pending::<()>()));
+        ended.await.unwrap_or_else(|error| panic!("{values:?}: {error}"));
+        until_stable(client, "job-out").await;
+        let copies = read_to_end(client, "job-out", IsolationLevel::ReadCommitted).await;
+        let copies: Vec<_> = copies.into_iter().filter_map(|record| record.value).collect();
+        assert_eq!(copies, values.iter().map(|value| value.as_bytes().to_vec()).collect::<Vec<_>>());
+    };
+    outcome(&["a", "b"]).await;
+    let place = committed().await.expect("the job has committed");
+    assert_eq!(place.offset, Offset(3), "behind the marker");
+    assert!(place.leader_epoch > epoch, "{place:?}, the records are of {epoch:?}");
+    // The next process tells that epoch to the broker, which finds no divergence; the one of the records would be one.
+    write(client, &input, &["c"]).await;
+    outcome(&["a", "b", "c"]).await;
+    let _ = std::fs::remove_dir_all(&config.state_dir);
+
+    let mut diverged = Consumer::new(client.clone(), ConsumerConfig::default());
+    diverged.assign_at(input.clone(), place.offset, epoch);
+    let error = within("an error", Duration::from_secs(30), diverged.poll()).await.expect_err("the epoch is too old");
+    assert!(matches!(error, ConsumeError::Diverged { .. }), "{error}");
+}
+
+/// The bytes that a relay has passed on to the broker.
+type Heard = Arc<Mutex<Vec<u8>>>;
+
+/// Passes connections on to `broker`, and keeps what clients say.
+async fn relay(listener: TcpListener, broker: SocketAddr, heard: Heard) {
+    while let Ok((client, _)) = listener.accept().await {
+        let heard = Arc::clone(&heard);
+        tokio::spawn(async move {
+            let server = TcpStream::connect(broker).await.expect("the broker listens");
+            let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
+                (client.into_split(), server.into_split());
+            tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
+            let mut buffer = vec![0; 1 << 16];
+            while let Ok(count @ 1..) = from_client.read(&mut buffer).await {
+                heard.lock().expect("nobody panics").extend_from_slice(&buffer[..count]);
+                if to_server.write_all(&buffer[..count]).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_fetches_of_a_job_name_its_rack() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+    let port = listener.local_addr().expect("it is bound").port();
+    let advertised = Some(("127.0.0.1".to_owned(), port));
+    let broker = Broker::start(BrokerConfig { advertised, ..BrokerConfig::default() }).await.expect("a port is free");
+    let heard = Heard::default();
+    tokio::spawn(relay(listener, broker.listens_on(), Arc::clone(&heard)));
+    let address = format!("127.0.0.1:{port}");
+    let client = Client::connect(ClientConfig::new(&address)).await.expect("the relay listens");
+    let [input, output] = ["in", "out"].map(|topic| TopicPartition::new(topic, PartitionId(0)));
+    for topic in ["in", "out"] {
+        create_topic(&client, topic, 1).await;
+    }
+    write(&client, &input, &["a"]).await;
+    for rack in ["", "rack-of-the-job"] {
+        heard.lock().expect("nobody panics").clear();
+        let mut config = Config::new(&address);
+        config.set("client.rack", rack).expect("a known key");
+        config.state_dir = std::env::temp_dir().join(format!("waterwheel-rack-{}", std::process::id()));
+        write(&client, &input, &["b"]).await;
+        let app = App::new(copy(&input, &output), config.clone()).bounded();
+        let ended = within("the end of the job", Duration::from_secs(60), app.run_until(std::future::pending::<()>()));
+        ended.await.expect("the job ends");
+        let said = heard.lock().expect("nobody panics").clone();
+        let is_named = said.windows(15).any(|bytes| bytes == b"rack-of-the-job");
+        assert_eq!(is_named, !rack.is_empty(), "with the rack {rack:?}");
+        let _ = std::fs::remove_dir_all(&config.state_dir);
+    }
 }

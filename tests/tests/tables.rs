@@ -6,7 +6,7 @@ use std::time::Duration;
 use conformance::bench::{Bench, until};
 use conformance::reader::{create_topic, read_to_end};
 use conformance::writer::write_batch;
-use conformance::{TestBroker, eventually, on_both_brokers};
+use conformance::{TestBroker, eventually, on_both_brokers, within};
 use kafka_wire::admin::NewTopic;
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::consumer::IsolationLevel;
@@ -19,6 +19,7 @@ use tokio::time::Instant;
 on_both_brokers!(
     a_global_table_is_whole_before_the_job_begins_and_is_followed,
     a_compacted_topic_is_the_changelog_of_its_table,
+    a_compacted_topic_that_gets_partitions_ends_the_job,
     a_topic_that_is_not_compacted_is_refused,
 );
 
@@ -96,6 +97,35 @@ async fn a_compacted_topic_is_the_changelog_of_its_table(broker: TestBroker) {
     running.stop().await.expect("the job stops");
     let changelog = format!("{}-rows-changelog", bench.application_id);
     assert!(bench.client.topic(&changelog).await.is_err(), "{changelog} is not needed");
+}
+
+async fn a_compacted_topic_that_gets_partitions_ends_the_job(broker: TestBroker) {
+    let bench = Bench::new(&broker, "tables", [2, 1]).await;
+    let rows = compacted(&bench, &broker, "compact").await;
+    write(&bench, &rows, 2, (0..10).map(|row| (format!("k{row}"), format!("row{row}")))).await;
+    let changes = || {
+        let mut job = Topology::builder(&bench.application_id);
+        let table = job.compacted_table(&rows, "rows", Utf8, Text);
+        table.changes().filter_map(|row| row.value.new.clone()).to(&bench.output, Utf8, Text);
+        job.build().expect("the topology is sound")
+    };
+    let running = App::new(changes(), bench.config()).start().await.expect("the job starts");
+    let mut running = until(running, "a commit of all rows", |running| {
+        running.status().records_in == 10 && running.status().commits > 0 && running.status().lag == 0
+    })
+    .await;
+    let outcomes = bench.client.create_partitions(&[(rows.as_str().into(), 3)]).await.expect("the cluster answers");
+    outcomes.into_iter().for_each(|(_, outcome)| outcome.expect("the topic grows"));
+    let told = |error: RunError| {
+        let told = error.to_string();
+        let parts = [rows.as_str(), "had 2 partitions", "has 3 now", "another application id"];
+        assert!(parts.iter().all(|part| told.contains(part)), "{told}");
+    };
+    told(within("the end of the job", PATIENCE, running.finished()).await.expect_err("keys have moved"));
+    drop(running);
+    // A process that starts later finds it in the offsets.
+    let mut running = App::new(changes(), bench.config()).start().await.expect("the job starts");
+    told(within("the end of the job", PATIENCE, running.finished()).await.expect_err("keys have moved"));
 }
 
 async fn a_topic_that_is_not_compacted_is_refused(broker: TestBroker) {

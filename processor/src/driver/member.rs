@@ -17,7 +17,7 @@ use super::transactions::Fenced;
 use crate::commit::Outcome;
 use crate::task::SourcePartitions;
 use crate::topology::Topology;
-use crate::worker::{Action, Completion, End, Ends, Operation, OperationId, Settings, Worker};
+use crate::worker::{Action, Completion, End, Ends, Operation, OperationId, Position, Settings, Span, Worker};
 
 /// A worker, and the state of its connection to the cluster.
 pub(super) struct Member {
@@ -134,8 +134,8 @@ impl Member {
 
     fn act(&mut self, action: Action, cluster: &mut Cluster, now: Moment) {
         match action {
-            Action::Assign { input, offset } | Action::Seek { input, offset } => {
-                self.inputs.insert(input, Reading { next: offset, is_advanced: false, is_stopped: false });
+            Action::Assign { input, position } | Action::Seek { input, position } => {
+                self.inputs.insert(input, Reading { next: position.offset, is_advanced: false, is_stopped: false });
             }
             Action::Unassign { input } => {
                 self.inputs.remove(&input);
@@ -213,13 +213,14 @@ impl Member {
             }
             let next = Offset(batch.header.next_offset());
             let records = batch.open(&mut self.buffer).expect("the driver has built the batch");
-            self.worker.process(now, input, records, (reading.next, next), &mut self.sending);
+            let span = Span { start: reading.next, end: Position::unchecked(next) };
+            self.worker.process(now, input, records, span, &mut self.sending);
             (reading.next, reading.is_advanced) = (next, false);
         }
         if self.worker.accepts_records() {
             let next = if is_all { stable.max(reading.next) } else { reading.next };
             (reading.next, reading.is_advanced) = (next, true);
-            self.worker.advance(now, input, (next, stable), &mut self.sending);
+            self.worker.advance(now, input, (Position::unchecked(next), stable), &mut self.sending);
         }
         self.turn(cluster, now);
         true

@@ -92,6 +92,9 @@ pub struct Config {
     /// is; `skip` counts and reports it and leaves it out, `fail` stops the job and names topic, partition and
     /// offset. A timestamp extractor in the job gives such records a time instead. `None`: as the topology says.
     pub untimed: Option<ErrorPolicy>,
+    /// `client.rack`: the rack, or availability zone, in which this process runs. Inputs and changelogs are read from
+    /// the replica there that their leader names, if the brokers have racks and a `replica.selector.class`.
+    pub rack: Option<String>,
     /// `state.dir`: where a process keeps the id that tells its workers from those of other processes. Default:
     /// `waterwheel` in the system's directory for temporary files.
     pub state_dir: PathBuf,
@@ -202,6 +205,7 @@ impl Config {
             missing_topic: MissingTopic::Warn,
             foreign_offsets: ForeignOffsets::Refuse,
             untimed: None,
+            rack: None,
             state_dir: std::env::temp_dir().join("waterwheel"),
             instance_id: None,
             fetch_max_bytes: 16 << 20,
@@ -293,6 +297,7 @@ impl Config {
             "missing.topic.policy" => self.missing_topic = missing_topic(value)?,
             "foreign.offsets" => self.foreign_offsets = foreign_offsets(value)?,
             "timestamp.policy" => self.untimed = Some(timestamp_policy(value)?),
+            "client.rack" => self.rack = (!value.is_empty()).then(|| value.to_owned()),
             "state.dir" => self.state_dir = PathBuf::from(value),
             "group.instance.id" => self.instance_id = Some(value.to_owned()),
             "fetch.max.bytes" => self.fetch_max_bytes = number(value)?,
@@ -372,6 +377,7 @@ pub const KEYS: &[&str] = &[
     "missing.topic.policy",
     "foreign.offsets",
     "timestamp.policy",
+    "client.rack",
     "state.dir",
     "group.instance.id",
     "fetch.max.bytes",

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kafka_wire::client::{Client, ClientConfig, ExclusiveProducer, GroupMember};
+use kafka_wire::client::{Client, ClientConfig, Consumer, ExclusiveProducer, GroupMember};
 use kafka_wire::consumer::{ConsumerConfig, ResetPolicy};
 use kafka_wire::group::{Assignor, GroupConfig};
 use kafka_wire::producer::{ProducerConfig, RunsOn};
@@ -68,7 +68,16 @@ fn producer_config(spec: &Spec) -> ProducerConfig {
     }
 }
 
-pub(super) fn consumer_config(config: &Config) -> ConsumerConfig {
+/// A consumer of inputs or changelogs.
+pub(super) fn consumer(client: &Client, config: &Config) -> Consumer {
+    let mut consumer = Consumer::new(client.clone(), consumer_config(config));
+    if let Some(rack) = &config.rack {
+        consumer.set_rack(rack.as_str());
+    }
+    consumer
+}
+
+fn consumer_config(config: &Config) -> ConsumerConfig {
     // Java accepts 0, for which a broker answers with one batch.
     let fetch_max_bytes = config.fetch_max_bytes.max(1);
     let bytes = u32::try_from(fetch_max_bytes).unwrap_or(u32::MAX);

@@ -29,7 +29,7 @@ use super::remedy::Failure;
 use super::spec::Spec;
 use super::transaction::Transaction;
 use crate::commit::CommitPolicy;
-use crate::worker::{Action, Assignment, Completion, End, Operation, OperationId, Settings, Worker};
+use crate::worker::{Action, Assignment, Completion, End, Operation, OperationId, Position, Settings, Span, Worker};
 
 /// The way in which an incarnation of a worker ended.
 #[derive(Debug)]
@@ -132,7 +132,7 @@ impl<'s> Wiring<'s> {
             foreign_offsets: config.foreign_offsets,
         };
         let worker = Worker::new(topology, settings, spec.ends.clone(), now);
-        let consumer = Consumer::new(client.clone(), connect::consumer_config(config));
+        let consumer = connect::consumer(&client, config);
         Self {
             spec,
             client,
@@ -240,18 +240,19 @@ impl<'s> Wiring<'s> {
                 Some(Ok(batch)) => batch,
             };
             let now = client.now();
-            let next = Offset(batch.batch.header.next_offset());
+            let header = &batch.batch.header;
+            let (offset, leader_epoch) = (Offset(header.next_offset()), header.partition_leader_epoch);
+            let span = Span { start: batch.position, end: Position { offset, leader_epoch } };
             match batch.open(buffer) {
-                Ok(records) => {
-                    worker.process(now, fetched.partition(), records, (batch.position, next), transaction);
-                }
+                Ok(records) => worker.process(now, fetched.partition(), records, span, transaction),
                 Err(error) => return worker.give_up(error.end()),
             }
             worker.handle_at_hand(true);
             worker.handle_time(now, transaction);
         }
         if worker.accepts_records() {
-            let place = (fetched.next_offset(), fetched.last_stable_offset());
+            let next = Position { offset: fetched.next_offset(), leader_epoch: fetched.leader_epoch() };
+            let place = (next, fetched.last_stable_offset());
             worker.advance(client.now(), fetched.partition(), place, transaction);
             *current = None;
         }
@@ -284,14 +285,16 @@ impl<'s> Wiring<'s> {
 
     fn act(&mut self, action: Action) {
         match action {
-            Action::Assign { input, offset } => self.consumer.assign(input, offset),
+            Action::Assign { input, position } => {
+                self.consumer.assign_at(input, position.offset, position.leader_epoch);
+            }
             Action::Unassign { input } => {
                 self.consumer.unassign(&input);
                 self.forget(&input);
             }
-            Action::Seek { input, offset } => {
+            Action::Seek { input, position } => {
                 self.forget(&input);
-                self.consumer.seek(&input, offset);
+                self.consumer.assign_at(input.clone(), position.offset, position.leader_epoch);
                 self.consumer.resume(&input);
             }
             Action::Stop { input, offset } => {
@@ -388,7 +391,7 @@ impl<'s> Wiring<'s> {
 
     fn open_changelog(&mut self, changelog: TopicPartition, offset: Offset) {
         let config = &self.spec.config;
-        let consumer = || Consumer::new(self.client.clone(), connect::consumer_config(config));
+        let consumer = || connect::consumer(&self.client, config);
         self.restores.consumer.get_or_insert_with(consumer).assign(changelog.clone(), offset);
         self.restores.changelogs.insert(changelog);
     }

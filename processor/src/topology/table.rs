@@ -49,8 +49,9 @@ impl Builder {
     /// that the topic is compacted (`cleanup.policy`); this has a name of its own, rather than following from that
     /// setting, because a setting that is changed would else decide where the rows are. A record that is left
     /// out because a step behind the table fails for it is in the table after a restart, because it is in the topic.
-    /// The rows cannot have a [`Ttl`](crate::state::Ttl): the topic has its own retention. Do not add partitions to the
-    /// topic: a row whose key belongs to another partition then stays where it was, and no error tells it.
+    /// The rows cannot have a [`Ttl`](crate::state::Ttl): the topic has its own retention. The topic keeps its
+    /// number of partitions, because a row whose key belongs to another one would stay where it was: a job whose topic
+    /// has got more ends, or does not start again, and says what to do.
     pub fn compacted_table<KS, VS, A>(&mut self, topic: &str, name: &str, key: KS, value: VS) -> TopicTable<KS, VS, A>
     where
         KS: Serde,

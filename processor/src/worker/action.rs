@@ -9,30 +9,31 @@ use kafka_wire::types::Offset;
 
 use super::bounds::Ends;
 use super::end::End;
+use super::place::Position;
 use crate::commit::Outcome;
 use crate::task::SourcePartitions;
 
 /// An instruction to be carried out at once, in the order in which it was polled.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// Read an input from this offset on, into [`Worker::process`](super::Worker::process).
+    /// Read an input from this place on, into [`Worker::process`](super::Worker::process).
     Assign {
         /// The input.
         input: TopicPartition,
-        /// The next offset to read.
-        offset: Offset,
+        /// The place.
+        position: Position,
     },
     /// Stop reading the input; discard what was fetched of it.
     Unassign {
         /// The input.
         input: TopicPartition,
     },
-    /// Go on at this offset, also with an input that was stopped; discard what was fetched of it.
+    /// Go on at this place, also with an input that was stopped; discard what was fetched of it.
     Seek {
         /// The input.
         input: TopicPartition,
-        /// The next offset to read.
-        offset: Offset,
+        /// The place.
+        position: Position,
     },
     /// Read no further than this offset until the input is sought; discard what was fetched of it.
     Stop {

@@ -90,6 +90,15 @@ pub enum Fatal {
         /// Number of its partitions now.
         new: i32,
     },
+    /// A topic that is the changelog of a table has more partitions than when the job began to read it.
+    TableGrew {
+        /// The topic.
+        topic: String,
+        /// Number of its partitions when the job began to read it.
+        old: i32,
+        /// Number of its partitions now.
+        new: i32,
+    },
     /// A topic that the job reads was deleted, and the job is configured to end then.
     TopicDeleted {
         /// The topic.
@@ -165,6 +174,12 @@ impl fmt::Display for Fatal {
                  records lie in other partitions than their state. Kafka cannot take partitions away again. Take another \
                  application id to count from the start of the input, and put a key_by before the window: behind it the \
                  number of partitions is fixed, and the input may grow"
+            ),
+            Self::TableGrew { topic, old, new } => write!(
+                f,
+                "topic {topic}, a compacted_table of the job, had {old} partitions when the job began to read it, and has {new} \
+                 now: new rows of a key may lie in another partition than its old ones. Kafka cannot take partitions away \
+                 again. Copy the rows into a new topic with {new} partitions, and read that under another application id"
             ),
             Self::TopicDeleted { topic } => write!(
                 f,

@@ -5,11 +5,11 @@ use std::time::Duration;
 use kafka_wire::cluster::TopicPartition;
 use kafka_wire::record::{OwnedRecords, Record, Records};
 use kafka_wire::time::Moment;
-use kafka_wire::types::{Offset, TimestampMs};
+use kafka_wire::types::{LeaderEpoch, Offset};
 
 use super::commit_times::CommitTimes;
 use super::end::Fatal;
-use super::place::{FoundChangelog, Place};
+use super::place::{FoundChangelog, Place, Position, Span};
 use super::queue::{Head, Queue, QueuedBatch, Turn, UpTo, turn};
 use crate::error::ProcessError;
 use crate::output::{Output, StoreId};
@@ -57,10 +57,13 @@ pub(super) struct Held {
 /// One input of a task.
 struct Input {
     partition: TopicPartition,
-    /// The next offset to process.
+    /// The next offset to process, and the leader epoch before it.
     position: Offset,
-    /// The committed offset, to which a rollback goes back.
-    committed: Offset,
+    leader_epoch: LeaderEpoch,
+    /// The committed place, to which a rollback goes back.
+    committed: Position,
+    /// Number of partitions of the topic, if that must not change.
+    partitions: Option<i32>,
     /// Whether the topic is one of the job's own, which is purged up to the committed offset.
     is_internal: bool,
     /// The end of a source partition, if it has one.
@@ -99,9 +102,11 @@ impl Held {
     ) -> Self {
         let mut watermarks = Vec::new();
         let input = |(partition, place, is_internal): (TopicPartition, Place, bool)| {
-            watermarks.push(place.watermark);
-            let (position, committed) = (place.offset, place.offset);
-            Input { partition, position, committed, is_internal, end: None, has_ended: false, lag: None }
+            let Place { position: committed, watermark, partitions } = place;
+            let Position { offset: position, leader_epoch } = committed;
+            watermarks.push(watermark);
+            let (end, has_ended, lag) = (None, false, None);
+            Input { partition, position, leader_epoch, committed, partitions, is_internal, end, has_ended, lag }
         };
         let is_to_read = |found: &FoundChangelog| found.start < found.end;
         let restore = |found: FoundChangelog| {
@@ -127,15 +132,28 @@ impl Held {
         self.inputs.iter().map(|input| (&input.partition, input.position))
     }
 
-    /// As [`Held::positions`], without those inputs in `gone` of which nothing is uncommitted; with the watermark at
-    /// the position, if that is known for a source partition.
-    pub(super) fn positions_but(
+    /// The inputs with the places at which they go on.
+    pub(super) fn places(&self) -> impl Iterator<Item = (&TopicPartition, Position)> {
+        self.inputs.iter().map(|input| (&input.partition, input.place()))
+    }
+
+    /// The inputs whose numbers of partitions must not change, with these.
+    pub(super) fn fixed_counts(&self) -> impl Iterator<Item = (&TopicPartition, i32)> {
+        self.inputs.iter().filter_map(|input| Some((&input.partition, input.partitions?)))
+    }
+
+    /// The inputs as a commit tells of them, without those in `gone` of which nothing is uncommitted. The watermark is
+    /// that at the position, if it is known for a source partition.
+    pub(super) fn places_but(
         &self,
         is_gone: &impl Fn(&TopicPartition) -> bool,
-    ) -> impl Iterator<Item = (&TopicPartition, (Offset, Option<TimestampMs>))> {
+    ) -> impl Iterator<Item = (&TopicPartition, Place)> {
         let is_wanted = |input: &Input| input.has_moved() || !is_gone(&input.partition);
         let inputs = self.inputs.iter().enumerate().filter(move |(_, input)| is_wanted(input));
-        inputs.map(|(index, input)| (&input.partition, (input.position, self.task.source_watermark(index))))
+        inputs.map(|(index, input)| {
+            let (position, partitions) = (input.place(), input.partitions);
+            (&input.partition, Place { position, watermark: self.task.source_watermark(index), partitions })
+        })
     }
 
     /// The changelogs that are not read to their ends, with their positions.
@@ -255,20 +273,20 @@ impl Held {
         }
     }
 
-    /// Processes the records of a batch from `position` on.
+    /// Processes the records of a batch.
     pub(super) fn process(
         &mut self,
         index: usize,
         records: Records<'_>,
-        (position, next): (Offset, Offset),
+        Span { start, end }: Span,
         now: Moment,
         output: &mut dyn Output,
     ) -> Result<(), ProcessError> {
         let input = &mut self.inputs[index];
-        debug_assert!(position >= input.position, "each offset is delivered once");
-        let (records, next) = input.up_to_end(records, next);
-        self.task.process(index, records, position, now, output)?;
-        input.position = next.max(input.position);
+        debug_assert!(start >= input.position, "each offset is delivered once");
+        let (records, next) = input.up_to_end(records, end.offset);
+        self.task.process(index, records, start, now, output)?;
+        input.move_to(Position { offset: next, ..end });
         self.task.set_position(index, input.position);
         Ok(())
     }
@@ -280,14 +298,15 @@ impl Held {
 
     /// Advances to the end of a fetch, over markers and gaps, but not beyond the end of a bounded run;
     /// if records of the input wait, not before these are processed. Returns whether the end of the run is reached.
-    pub(super) fn advance(&mut self, index: usize, next: Offset, log_end: Offset) -> bool {
+    pub(super) fn advance(&mut self, index: usize, next: Position, log_end: Offset) -> bool {
         let input = &mut self.inputs[index];
         match self.queues.get_mut(index) {
             // It will be read again.
             Some(queue) if queue.is_stopped() => return false,
             Some(queue) if !queue.is_empty() => queue.reached = Some((next, log_end)),
             Some(_) | None => {
-                input.position = input.end.map_or(next, |end| next.min(end)).max(input.position);
+                let offset = input.end.map_or(next.offset, |end| next.offset.min(end));
+                input.move_to(Position { offset, ..next });
                 self.task.set_position(index, input.position);
             }
         }
@@ -340,7 +359,7 @@ impl Held {
         self.commits.note(took);
         self.task.committed();
         for input in &mut self.inputs {
-            input.committed = input.position;
+            input.committed = input.place();
         }
     }
 
@@ -349,8 +368,8 @@ impl Held {
         self.queues.iter_mut().for_each(Queue::clear);
         self.task.rolled_back();
         for (index, input) in self.inputs.iter_mut().enumerate() {
-            input.lag = input.lag.map(|lag| lag + input.position.0 - input.committed.0);
-            input.position = input.committed;
+            input.lag = input.lag.map(|lag| lag + input.position.0 - input.committed.offset.0);
+            Position { offset: input.position, leader_epoch: input.leader_epoch } = input.committed;
             input.has_ended = false;
             self.task.set_position(index, input.reached());
         }
@@ -358,8 +377,8 @@ impl Held {
 
     /// The committed offsets in the job's own topics, up to which records can be deleted.
     pub(super) fn purgeable(&self) -> impl Iterator<Item = (TopicPartition, Offset)> {
-        let is_done = |input: &&Input| input.is_internal && input.committed.0 > 0;
-        self.inputs.iter().filter(is_done).map(|input| (input.partition.clone(), input.committed))
+        let is_done = |input: &&Input| input.is_internal && input.committed.offset.0 > 0;
+        self.inputs.iter().filter(is_done).map(|input| (input.partition.clone(), input.committed.offset))
     }
 
     pub(super) fn is_external(&self) -> bool {
@@ -382,18 +401,18 @@ impl Held {
         !self.queues.is_empty()
     }
 
-    /// Queues the records of a batch from `position` on; `next` is the offset after it.
-    pub(super) fn enqueue(&mut self, index: usize, records: &Records<'_>, (position, next): (Offset, Offset)) {
+    /// Queues the records of a batch.
+    pub(super) fn enqueue(&mut self, index: usize, records: &Records<'_>, Span { start, end }: Span) {
         let queue = &mut self.queues[index];
         if queue.is_stopped() {
             // It will be read again.
             return;
         }
         let is_first = queue.is_empty();
-        let (records, next) = self.inputs[index].up_to_end(records.clone(), next);
+        let (records, next) = self.inputs[index].up_to_end(records.clone(), end.offset);
         let mut records = OwnedRecords::new(&records);
-        records.take_while(|record| record.offset < position.0);
-        queue.push(QueuedBatch { records, next });
+        records.take_while(|record| record.offset < start.0);
+        queue.push(QueuedBatch { records, end: Position { offset: next, ..end } });
         if is_first {
             self.find_head(index);
         }
@@ -404,12 +423,12 @@ impl Held {
         self.queues.get_mut(index)?.stop_if_full(bytes_max)
     }
 
-    /// Resumes an input whose queue has room again. Returns it and the offset at which reading goes on.
-    pub(super) fn resume_if_room(&mut self, index: usize, bytes_max: usize) -> Option<(TopicPartition, Offset)> {
+    /// Resumes an input whose queue has room again. Returns it and the place at which reading goes on.
+    pub(super) fn resume_if_room(&mut self, index: usize, bytes_max: usize) -> Option<(TopicPartition, Position)> {
         let (queue, input) = (&mut self.queues[index], &self.inputs[index]);
-        let offset = queue.reached.map_or(input.position, |(next, _)| next);
-        let resumes = queue.resume_if_room(bytes_max) && !(queue.is_empty() && input.is_past_end(offset));
-        resumes.then(|| (input.partition.clone(), offset))
+        let place = queue.reached.map_or(input.place(), |(next, _)| next);
+        let resumes = queue.resume_if_room(bytes_max) && !(queue.is_empty() && input.is_past_end(place.offset));
+        resumes.then(|| (input.partition.clone(), place))
     }
 
     /// The next turn. `log_end` is the end of an input's log, if it is known; an input at the end of its log is waited
@@ -454,8 +473,8 @@ impl Held {
         });
         task.process(index, taken, input.position, now, output)?;
         let is_done = batch.records.iter().next().is_none();
-        let position = if is_done { batch.next } else { last.map_or(input.position, |last| Offset(last + 1)) };
-        input.position = position.max(input.position);
+        let offset = if is_done { batch.end.offset } else { last.map_or(input.position, |last| Offset(last + 1)) };
+        input.move_to(Position { offset, ..batch.end });
         task.set_position(index, input.position);
         if is_done {
             queue.pop(now);
@@ -483,7 +502,18 @@ const fn is_mark(input: &Input, record: &Record<'_>) -> bool {
 impl Input {
     /// Whether the position is another one than the group has.
     fn has_moved(&self) -> bool {
-        self.position > self.committed
+        self.position > self.committed.offset
+    }
+
+    const fn place(&self) -> Position {
+        Position { offset: self.position, leader_epoch: self.leader_epoch }
+    }
+
+    /// Moves the position forward.
+    fn move_to(&mut self, position: Position) {
+        if position.offset > self.position {
+            Position { offset: self.position, leader_epoch: self.leader_epoch } = position;
+        }
     }
 
     /// The position, or the end of the input if that comes first: what lies behind it does not count.

@@ -42,6 +42,7 @@ pub use inspection::MissingTopic;
 pub use machine::{Settings, Worker};
 pub use membership::Assignment;
 pub use outbox::Outbox;
+pub use place::{Position, Span};
 pub use report::{InputReport, TaskReport, Totals};
 pub use starts::Starting;
 pub use takeover::ForeignOffsets;

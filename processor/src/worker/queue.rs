@@ -19,6 +19,8 @@ use kafka_wire::record::{OwnedRecords, Record};
 use kafka_wire::time::Moment;
 use kafka_wire::types::{Offset, TimestampMs};
 
+use super::place::Position;
+
 /// The queue of an input.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
@@ -27,7 +29,7 @@ pub(super) struct Queue {
     /// The first record that waits.
     pub(super) head: Option<Head>,
     /// The end of the last fetch, and the end of the log as of that fetch: they are reached when the queue is empty.
-    pub(super) reached: Option<(Offset, Offset)>,
+    pub(super) reached: Option<(Position, Offset)>,
     /// Whether the input is not read, because the queue is full.
     is_stopped: bool,
     /// The time since which the input has been at the end of its log, with an empty queue.
@@ -38,8 +40,8 @@ pub(super) struct Queue {
 #[derive(Debug)]
 pub(super) struct QueuedBatch {
     pub(super) records: OwnedRecords,
-    /// The offset after the batch.
-    pub(super) next: Offset,
+    /// The place behind the batch.
+    pub(super) end: Position,
 }
 
 /// The first record of a queue.
@@ -129,7 +131,7 @@ impl Queue {
         }
         let (end, _) = self.reached?;
         self.is_stopped = true;
-        Some(end)
+        Some(end.offset)
     }
 
     /// Resumes a stopped input if half of `bytes_max` is free. Returns whether it is resumed.

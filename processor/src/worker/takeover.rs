@@ -19,7 +19,7 @@ use kafka_wire::types::Offset;
 use super::action::{Completion, Operation, OperationId};
 use super::end::{End, Fatal};
 use super::membership::Membership;
-use super::place::{FoundChangelog, Place};
+use super::place::{FoundChangelog, Place, Position};
 use super::starts;
 use super::tasks::Claim;
 use crate::commit::OffsetMetadata;
@@ -151,6 +151,7 @@ impl Takeover {
                 if self.foreign_offsets == ForeignOffsets::Refuse {
                     check_offsets(&offsets, topology)?;
                 }
+                check_fixed_counts(&offsets, topology, &self.counts)?;
                 self.committed = offsets.into_iter().collect();
             }
             (Step::Ends, Completion::Listed(offsets)) => {
@@ -185,11 +186,13 @@ impl Takeover {
                     let metadata = OffsetMetadata::parse(&committed.metadata);
                     let is_start = metadata.as_ref().is_some_and(|metadata| metadata.transactional_id == starter);
                     let watermark = metadata.and_then(|metadata| metadata.watermark);
-                    (Place { offset: committed.offset, watermark }, !is_start)
+                    let position = Position { offset: committed.offset, leader_epoch: committed.leader_epoch };
+                    (Place { position, watermark, partitions: fixed_count(topology, &counts, input) }, !is_start)
                 }
                 Some(None) | None => {
-                    let offset = listed(input).first().copied().flatten().unwrap_or_default();
-                    (Place { offset, watermark: None }, false)
+                    let first = listed(input).first().copied().flatten().unwrap_or_default();
+                    let (position, partitions) = (Position::unchecked(first), fixed_count(topology, &counts, input));
+                    (Place { position, watermark: None, partitions }, false)
                 }
             };
             let bounds = |(store, partition): (StoreId, TopicPartition)| {
@@ -312,6 +315,30 @@ fn changelogs<'t>(topology: &'t Topology, claim: &Claim) -> impl Iterator<Item =
 
 fn sub_topology<'t>(topology: &'t Topology, claim: &Claim) -> &'t SubTopology {
     &topology.sub_topologies()[claim.id.sub_topology.0]
+}
+
+/// The number of partitions of a topic that is its own changelog: its rows lie by partition.
+fn fixed_count(topology: &Topology, counts: &BTreeMap<String, i32>, input: &TopicPartition) -> Option<i32> {
+    let is_table = topology.stores().iter().any(|store| store.source_changelog() == Some(&*input.topic));
+    counts.get(&*input.topic).copied().filter(|_| is_table)
+}
+
+/// Checks that no topic that is its own changelog has more partitions than when the job began to read it.
+fn check_fixed_counts(
+    offsets: &[(TopicPartition, Option<CommittedOffset>)],
+    topology: &Topology,
+    counts: &BTreeMap<String, i32>,
+) -> Result<(), Fatal> {
+    for (input, committed) in offsets {
+        let metadata = committed.as_ref().and_then(|committed| OffsetMetadata::parse(&committed.metadata));
+        let old = metadata.and_then(|metadata| metadata.partitions);
+        if let (Some(old), Some(new)) = (old, fixed_count(topology, counts, input))
+            && old < new
+        {
+            return Err(Fatal::TableGrew { topic: input.topic.to_string(), old, new });
+        }
+    }
+    Ok(())
 }
 
 /// Checks that every offset has our metadata; one without it was committed by another program. An input that starts at

@@ -65,8 +65,8 @@ impl Worker {
         for id in self.tasks.ids() {
             self.bound(id);
             let Some(held) = self.tasks.get(id).filter(|held| held.is_restored()) else { continue };
-            let seek = |(input, offset): (&TopicPartition, Offset)| Action::Seek { input: input.clone(), offset };
-            self.actions.extend(held.positions().map(seek));
+            let seek = |(input, position): (&TopicPartition, _)| Action::Seek { input: input.clone(), position };
+            self.actions.extend(held.places().map(seek));
         }
         self.tasks.recount_lags();
     }
@@ -181,8 +181,8 @@ impl Worker {
             let (group, partition) = (self.topology.application_id().to_owned(), input.clone());
             return self.fail(Fatal::OffsetMissing { group, partition, restored: held.restored_records() });
         }
-        let assign = |(input, offset): (&TopicPartition, Offset)| Action::Assign { input: input.clone(), offset };
-        self.actions.extend(held.positions().map(assign));
+        let assign = |(input, position): (&TopicPartition, _)| Action::Assign { input: input.clone(), position };
+        self.actions.extend(held.places().map(assign));
         if held.restored_records() > 0 {
             let (records, task) = (held.restored_records(), id);
             info!(worker = %self.settings.transactional_id, %task, records, "restored");

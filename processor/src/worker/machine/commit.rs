@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kafka_wire::cluster::{CommittedOffset, TopicPartition};
 use kafka_wire::time::Moment;
-use kafka_wire::types::{LeaderEpoch, Offset, TimestampMs};
+use kafka_wire::types::Offset;
 use kafka_wire::wire::Str;
 use tracing::{info, warn};
 
@@ -15,6 +15,7 @@ use crate::worker::action::{Action, Completion, Operation};
 use crate::worker::end::End;
 use crate::worker::held::Held;
 use crate::worker::outbox::Outbox;
+use crate::worker::place::{Place, Position};
 
 impl Worker {
     /// Commits the open transaction as soon as possible, or begins one if there is work that needs it.
@@ -211,21 +212,23 @@ impl Worker {
     fn offsets(&self, sequence: u64) -> Vec<(TopicPartition, CommittedOffset)> {
         let transactional_id = self.settings.transactional_id.clone();
         let mut metadata = OffsetMetadata { transactional_id, sequence, watermark: None, partitions: None };
-        let without_watermark = Str::from(metadata.to_string());
-        let mut committed = |(input, (offset, watermark)): (&TopicPartition, (Offset, Option<TimestampMs>))| {
-            metadata.watermark = watermark;
-            let metadata = watermark.map_or_else(|| without_watermark.clone(), |_| Str::from(metadata.to_string()));
-            (input.clone(), CommittedOffset { offset, leader_epoch: LeaderEpoch(-1), metadata })
+        let of_most = Str::from(metadata.to_string());
+        let mut committed = |(input, place): (&TopicPartition, Place)| {
+            let Place { position: Position { offset, leader_epoch }, watermark, partitions } = place;
+            (metadata.watermark, metadata.partitions) = (watermark, partitions);
+            let is_plain = watermark.is_none() && partitions.is_none();
+            let metadata = if is_plain { of_most.clone() } else { Str::from(metadata.to_string()) };
+            (input.clone(), CommittedOffset { offset, leader_epoch, metadata })
         };
         let is_gone = |input: &TopicPartition| self.inspection.missing.contains(&*input.topic);
         let tasks = self.committing.iter().filter_map(|id| self.tasks.get(*id));
-        let offsets: Vec<_> = tasks.flat_map(|held| held.positions_but(&is_gone)).map(&mut committed).collect();
+        let offsets: Vec<_> = tasks.flat_map(|held| held.places_but(&is_gone)).map(&mut committed).collect();
         if !offsets.is_empty() {
             return offsets;
         }
         // At least one offset is committed, because an unknown outcome is settled by reading it.
         let restored = self.tasks.iter().filter(|held| held.is_restored());
-        restored.flat_map(|held| held.positions_but(&is_gone)).map(committed).take(1).collect()
+        restored.flat_map(|held| held.places_but(&is_gone)).map(committed).take(1).collect()
     }
 
     /// The offsets of a transaction are committed together, so one of them tells for all.
@@ -265,8 +268,8 @@ impl Worker {
             self.watch.count(held);
             held.roll_back();
             self.watch.recount(held);
-            let seek = |(input, offset): (&TopicPartition, _)| Action::Seek { input: input.clone(), offset };
-            self.actions.extend(held.positions().map(seek));
+            let seek = |(input, position): (&TopicPartition, _)| Action::Seek { input: input.clone(), position };
+            self.actions.extend(held.places().map(seek));
         }
         self.committing.clear();
         self.may_be_at_end = self.ends.is_some();

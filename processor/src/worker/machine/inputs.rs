@@ -14,6 +14,7 @@ use crate::task::TaskId;
 use crate::topology::SourceKind;
 use crate::worker::action::{Completion, Operation};
 use crate::worker::end::Fatal;
+use crate::worker::held::Held;
 use crate::worker::inspection::MissingTopic;
 
 impl Worker {
@@ -63,6 +64,11 @@ impl Worker {
         let changelog = |store: &StoreId| self.topology.changelog_topic(*store);
         let sub_topology = &self.topology.sub_topologies()[id.sub_topology.0];
         let new = self.external_inputs(id).filter_map(|topic| Some((*counts.get(&topic)?, topic))).max();
+        let held = self.tasks.get(id).into_iter().flat_map(Held::fixed_counts);
+        let mut fixed = held.map(|(input, old)| (&*input.topic, old, counts.get(&*input.topic).copied()));
+        if let Some((topic, old, Some(new))) = fixed.find(|(_, old, new)| new.is_some_and(|new| new > *old)) {
+            return Some(Fatal::TableGrew { topic: topic.to_owned(), old, new });
+        }
         let (new, topic) = new?;
         let old = sub_topology.stores().iter().filter_map(|store| Some((*counts.get(changelog(store))?, store))).min();
         let (old, store) = old.filter(|(old, _)| *old < new)?;

@@ -80,7 +80,7 @@ impl Worker {
         let taken = held.take_turn((index, up_to), now, outbox);
         let has_passed_failure = held.task.has_passed_failure();
         let (lag, bytes_max) = (held.lag(index), self.settings.queue_bytes_max);
-        let resumed = held.resume_if_room(index, bytes_max).map(|(input, offset)| Action::Seek { input, offset });
+        let resumed = held.resume_if_room(index, bytes_max).map(|(input, position)| Action::Seek { input, position });
         self.actions.extend(resumed);
         self.tasks.note_lag(lag_before, lag);
         match taken.map_err(Into::into).and_then(|is_at_end| outbox.check().map(|()| is_at_end)) {

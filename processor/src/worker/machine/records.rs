@@ -10,32 +10,33 @@ use crate::worker::action::{Action, Operation};
 use crate::worker::end::Fatal;
 use crate::worker::held::Held;
 use crate::worker::outbox::Outbox;
+use crate::worker::place::{Position, Span};
 
 impl Worker {
-    /// Processes a batch of an input: its records from `position` on; `next` is the offset after it. If steps of the
-    /// task care for the order between inputs, it is only queued, for [`Worker::process_queued`].
+    /// Processes a batch of an input: its records within `span`. If steps of the task care for the order between
+    /// inputs, it is only queued, for [`Worker::process_queued`].
     /// Call it only while [`Worker::accepts_records`]; a batch of an input that is not read is ignored.
     pub fn process(
         &mut self,
         now: Moment,
         input: &TopicPartition,
         records: Records<'_>,
-        (position, next): (Offset, Offset),
+        span: Span,
         outbox: &mut dyn Outbox,
     ) {
         debug_assert!(self.accepts_records(), "records are taken between commits");
         let Some((held, index)) = self.tasks.reader_mut(input) else { return };
-        if held.is_past_end(index, position) {
+        if held.is_past_end(index, span.start) {
             return;
         }
         if held.orders_inputs() {
-            return held.enqueue(index, &records, (position, next));
+            return held.enqueue(index, &records, span);
         }
         if !self.begin(now, outbox) {
             return;
         }
         let Some((held, index)) = self.tasks.reader_mut(input) else { return };
-        let processed = held.process(index, records, (position, next), now, outbox);
+        let processed = held.process(index, records, span, now, outbox);
         let has_passed_failure = held.task.has_passed_failure();
         match processed.map_err(Into::into).and_then(|()| outbox.check()) {
             Ok(()) => self.note_work(outbox),
@@ -52,7 +53,7 @@ impl Worker {
         &mut self,
         now: Moment,
         input: &TopicPartition,
-        (next, log_end): (Offset, Offset),
+        (next, log_end): (Position, Offset),
         outbox: &mut dyn Outbox,
     ) {
         let Some((held, index)) = self.tasks.reader_mut(input) else { return };
