@@ -1,13 +1,4 @@
 //! Values as their fields, one after the other: for what crosses a shuffle or stays in a store.
-//!
-//! | type | bytes |
-//! |---|---|
-//! | integers, `f32`, `f64` | their own number, most significant first |
-//! | `bool` | one, 0 or 1 |
-//! | `&str`, `String`, `Cow<str>`, `&[u8]`, `Vec<u8>` | the length (u32, most significant first), then the bytes |
-//! | `[u8; N]` | N |
-//! | `Option` | one, 0 or 1, then the value if there is one |
-//! | structs that derive [`Pack`](macro@crate::Pack) | those of their fields, in the order of their declaration |
 
 use std::borrow::Cow;
 use std::marker::PhantomData;
@@ -15,7 +6,16 @@ use std::marker::PhantomData;
 use super::{Serde, SerdeError};
 use crate::types::View;
 
-/// A value of a fixed layout, packed: fields in their order, without names, see [the module](self).
+/// A value of a fixed layout, packed: fields in their order, without names.
+///
+/// | type | bytes |
+/// |---|---|
+/// | integers, `f32`, `f64` | their own number, most significant first |
+/// | `bool` | one, 0 or 1 |
+/// | `&str`, `String`, `Cow<str>`, `&[u8]`, `Vec<u8>` | the length (u32, most significant first), then the bytes |
+/// | `[u8; N]` | N |
+/// | `Option` | one, 0 or 1, then the value if there is one |
+/// | structs that derive [`Pack`](macro@crate::Pack) | those of their fields, in the order of their declaration |
 ///
 /// It costs a fraction of JSON, both to write and to read; text and bytes borrow from the record. The layout is a part
 /// of the serde's name: a job whose struct has changed under the same name is refused by what it wrote before, instead
