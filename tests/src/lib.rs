@@ -15,6 +15,7 @@ pub mod foreign;
 pub mod postgres;
 pub mod programs;
 pub mod reader;
+pub mod stateful;
 pub mod streams_smoke;
 mod wait;
 pub mod wordcount;

@@ -1,0 +1,292 @@
+//! Every operator with state, in processes that are killed. Two processes run all jobs of [`conformance::stateful`].
+//! They are killed with SIGKILL in turns and started again while input keeps coming. The output, as a `read_committed`
+//! reader finds it, must be what a plain computation over the input says, for each row and key.
+//!
+//! Other suites kill in the same way: sessions, timers, tables, foreign keys, dead letters and patterns, with times out
+//! of order, in `operators.rs`; windowed counts in `exactly_once.rs`; the application of Kafka's smoke test in
+//! `streams_smoke.rs`; outputs outside of Kafka in `sinks.rs`.
+//!
+//! A run prints its seed; `WATERWHEEL_SEED` repeats it, as far as the machine's timing allows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher, RandomState};
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use conformance::reader::{KeptRecord, Tail, create_topic, read_to_end, until_stable};
+use conformance::stateful::{
+    END, Expected, Input, JOBS, KEYS, NAMES, Number, PARTITIONS, REMAINDERS, Results, Row, Topics,
+};
+use conformance::wordcount::WordCount;
+use conformance::{TestBroker, eventually, on_both_brokers};
+use kafka_wire::admin::NewTopic;
+use kafka_wire::client::{Client, ClientConfig, ExclusiveProducer};
+use kafka_wire::consumer::IsolationLevel;
+use kafka_wire::producer::{NewRecord, ProducerConfig, TopicHandle, partition_for_key};
+use kafka_wire::rng::Rng;
+use kafka_wire::types::{Offset, PartitionId, TimestampMs};
+use tokio::time::sleep;
+
+on_both_brokers!(every_operator_with_state_survives_kills);
+
+/// The program with the jobs.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_stateful");
+const KILLS: usize = 8;
+const ROUNDS: usize = 12;
+/// Event time of the first record: the start of a day.
+const START_MS: i64 = 1_700_006_400_000;
+const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+/// Longest wait for the results: a rebalance takes a session timeout at worst, and processes start slowly beside other
+/// suites.
+const RESULTS_WAIT_MAX: Duration = Duration::from_secs(120);
+
+async fn every_operator_with_state_survives_kills(broker: TestBroker) {
+    let seed = seed();
+    let mut run = Run::start(&broker, seed).await;
+    for _ in 0..KILLS {
+        run.write().await;
+        run.kill_one().await;
+    }
+    run.end().await;
+    let mut expected = Expected::new();
+    for (key, results) in JOBS.iter().flat_map(|job| (job.expected)(&run.writer.input)) {
+        assert!(expected.insert(key.clone(), results).is_none(), "two jobs have a row with results under {key}");
+    }
+    let all = || {
+        let wrong = run.tail.look(|arrivals| wrong(&expected, arrivals.iter().map(|arrival| &arrival.record)));
+        std::future::ready(wrong.is_empty().then_some(()))
+    };
+    let arrived = tokio::time::timeout(RESULTS_WAIT_MAX, eventually("the results", 2 * RESULTS_WAIT_MAX, all)).await;
+    let logs = run.stop().await;
+    let records = read_to_end(&run.client, &run.topics.output, IsolationLevel::ReadCommitted).await;
+    let wrong = wrong(&expected, records.iter());
+    assert!(wrong.is_empty() && arrived.is_ok(), "seed {seed}: {}\n{logs}", wrong.join("\n"));
+    let rows: BTreeSet<_> = expected.keys().filter_map(|key| key.split(' ').next()).collect();
+    // Written past the test harness, which hides the output of a test that passes.
+    let _ = writeln!(
+        std::io::stderr(),
+        "{}: {} results under {} keys of {} rows right after {KILLS} kills, seed {seed}",
+        broker.kind().label(),
+        records.len(),
+        expected.len(),
+        rows.len(),
+    );
+}
+
+/// The keys whose results are not those expected, with both.
+fn wrong<'r>(expected: &Expected, records: impl Iterator<Item = &'r KeptRecord>) -> Vec<String> {
+    let mut found = BTreeMap::<String, Vec<String>>::new();
+    for record in records {
+        let (key, value) = record.text();
+        found.entry(key.to_owned()).or_default().push(value.to_owned());
+    }
+    let nothing = Vec::new();
+    let is_wrong = |(key, expected): (&String, &_)| {
+        let found = found.get(key).unwrap_or(&nothing);
+        (!Results::are(expected, found)).then(|| format!("{key}: {found:?} is not {expected:?}"))
+    };
+    let mut wrong: Vec<String> = expected.iter().filter_map(is_wrong).collect();
+    let is_end = |key: &str| key.split(' ').nth(1).is_some_and(|key| key.starts_with(END));
+    let more = found.keys().filter(|key| !expected.contains_key(*key) && !is_end(key));
+    wrong.extend(more.map(|key| format!("{key}: {:?} is not expected", found[key])));
+    wrong
+}
+
+#[test]
+fn results_that_are_missing_doubled_moved_or_foreign_are_found() {
+    let expected = Expected::from([
+        ("sum k0".to_owned(), Results::InOrder(vec!["1".to_owned(), "3".to_owned()])),
+        ("last k0".to_owned(), Results::EndsWith(Some("7".to_owned()))),
+        ("clock k0".to_owned(), Results::SumsUpTo(5)),
+    ]);
+    let record = |(key, value): &(&str, &str)| KeptRecord {
+        partition: PartitionId(0),
+        offset: Offset(0),
+        timestamp: TimestampMs(0),
+        key: Some(key.as_bytes().to_vec()),
+        value: Some(value.as_bytes().to_vec()),
+        headers: Vec::new(),
+    };
+    let right =
+        [("sum k0", "1"), ("sum k0", "3"), ("last k0", "7"), ("clock k0", "2"), ("clock k0", "3"), ("sum end1", "0")];
+    let count = |records: &[(&str, &str)]| {
+        let records: Vec<_> = records.iter().map(record).collect();
+        wrong(&expected, records.iter()).len()
+    };
+    assert_eq!(count(&right), 0);
+    for missing in 0..5 {
+        let rest: Vec<_> = (0..6).filter(|index| *index != missing).map(|index| right[index]).collect();
+        assert_eq!(count(&rest), 1, "without {:?}", right[missing]);
+    }
+    for more in [("sum k0", "3"), ("last k0", "6"), ("clock k0", "3"), ("other k0", "1")] {
+        assert_eq!(count(&[&right[..], &[more]].concat()), 1, "{more:?} too much");
+    }
+    assert_eq!(count(&[&right[1..2], &right[..1], &right[2..]].concat()), 1, "in another order");
+}
+
+/// The processes, their input and their output.
+struct Run {
+    client: Client,
+    topics: Topics,
+    processes: Vec<WordCount>,
+    writer: Writer,
+    tail: Tail,
+    victim: usize,
+    rng: Rng,
+    /// Temporary directory, removed at the end.
+    temporary: PathBuf,
+}
+
+impl Run {
+    async fn start(broker: &TestBroker, seed: u64) -> Self {
+        let client = Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker answers");
+        let [numbers, rows, compacted, names, output] =
+            ["numbers", "rows", "compacted", "names", "output"].map(|name| broker.unique(name));
+        let topics = Topics { numbers, rows, compacted, names, output };
+        for topic in [&topics.numbers, &topics.rows, &topics.names, &topics.output] {
+            create_topic(&client, topic, PARTITIONS).await;
+        }
+        let configs = vec![("cleanup.policy".into(), "compact".into())];
+        let compacted = NewTopic { configs, ..NewTopic::new(&topics.compacted, PARTITIONS) };
+        let outcomes = client.create_topics(&[compacted]).await.expect("the cluster answers");
+        outcomes.into_iter().for_each(|(_, outcome)| outcome.expect("the topic is new"));
+        for partition in (0..PARTITIONS).map(PartitionId) {
+            client.leader(&topics.compacted, partition).await.expect("a new topic gets leaders");
+        }
+        let writer = Writer::open(&client, &topics, seed + 1).await;
+
+        let application = broker.unique("stateful");
+        let temporary = std::env::temp_dir().join(&application);
+        std::fs::create_dir_all(&temporary).expect("the directory for temporary files can be written");
+        let Topics { numbers, rows, compacted, names, output } = &topics;
+        let arguments = [broker.bootstrap(), &application, numbers, rows, compacted, names, output];
+        let processes = (0..2).map(|_| WordCount::start_program(PROGRAM, &arguments, &temporary)).collect();
+        let tail = Tail::start(&client, &topics.output, IsolationLevel::ReadCommitted).await;
+        Self { client, topics, processes, writer, tail, victim: 0, rng: Rng::from_seed(seed), temporary }
+    }
+
+    /// Writes for about half a second.
+    async fn write(&mut self) {
+        for _ in 0..ROUNDS {
+            self.writer.write(10).await;
+            sleep(Duration::from_millis(40)).await;
+        }
+    }
+
+    /// Kills the process whose turn it is after a moment, and starts it again after another one.
+    async fn kill_one(&mut self) {
+        sleep(Duration::from_millis(self.rng.below(600))).await;
+        self.processes[self.victim].kill();
+        self.writer.write(5).await;
+        sleep(Duration::from_millis(self.rng.below(500))).await;
+        self.processes[self.victim].restart();
+        self.victim = 1 - self.victim;
+    }
+
+    /// Ends all windows.
+    async fn end(&mut self) {
+        self.writer.end().await;
+    }
+
+    /// Stops the processes; returns their logs.
+    async fn stop(&mut self) -> String {
+        let mut logs = String::new();
+        for process in std::mem::take(&mut self.processes) {
+            logs += &process.log();
+            let (status, _) = process.stop().await;
+            assert!(status.success(), "SIGTERM: {status}\n{logs}");
+        }
+        let _ = std::fs::remove_dir_all(&self.temporary);
+        until_stable(&self.client, &self.topics.output).await;
+        logs
+    }
+}
+
+/// Writes the input, and keeps it.
+struct Writer {
+    producer: ExclusiveProducer,
+    numbers: TopicHandle,
+    rows: [TopicHandle; 2],
+    rng: Rng,
+    now: i64,
+    input: Input,
+}
+
+impl Writer {
+    async fn open(client: &Client, topics: &Topics, seed: u64) -> Self {
+        let mut producer = ExclusiveProducer::open(client, ProducerConfig::default()).await.expect("a producer opens");
+        let mut handles = Vec::new();
+        for topic in [&topics.numbers, &topics.rows, &topics.compacted, &topics.names] {
+            handles.push(producer.topic(topic).await.expect("the topic is there"));
+        }
+        let (numbers, rows) = (handles[0], [handles[1], handles[2]]);
+        let mut writer =
+            Self { producer, numbers, rows, rng: Rng::from_seed(seed), now: START_MS, input: Input::default() };
+        for (key, name) in REMAINDERS.into_iter().zip(NAMES) {
+            writer.append(handles[3], key, Some(name.as_bytes()), START_MS);
+        }
+        writer.flush().await;
+        writer
+    }
+
+    /// Writes so many numbers and rows, one after the other, so that a row is in its topics before a later number.
+    async fn write(&mut self, count: usize) {
+        let mut key = self.key();
+        for _ in 0..count {
+            // Every other record has the key of the one before it.
+            if self.rng.below(2) == 0 {
+                key = self.key();
+            }
+            self.now += 100 + i64::try_from(self.rng.below(900)).expect("small");
+            let (at, number) = (self.now, self.input.numbers.len() + self.input.rows.len());
+            if self.rng.below(4) == 0 {
+                let value = (self.rng.below(4) > 0).then(|| format!("row{number}"));
+                for topic in self.rows {
+                    self.append(topic, key, value.as_deref().map(str::as_bytes), at);
+                }
+                self.flush().await;
+                self.input.rows.push(Row { key: key.to_owned(), value, at });
+            } else {
+                let value = i64::try_from(number).expect("few");
+                self.append(self.numbers, key, Some(&value.to_be_bytes()), at);
+                self.input.numbers.push(Number { key: key.to_owned(), value, at });
+            }
+        }
+        self.flush().await;
+    }
+
+    /// Writes a record far in the future into every partition of every topic.
+    async fn end(&mut self) {
+        let at = self.now + 3 * DAY_MS;
+        for partition in (0..PARTITIONS).map(PartitionId) {
+            let mut keys = (0..).map(|number| format!("{END}{number}"));
+            let key = keys.find(|key| partition_for_key(key.as_bytes(), PARTITIONS) == partition);
+            let key = key.expect("keys are spread over all partitions");
+            for topic in self.rows {
+                self.append(topic, &key, Some(b"end"), at);
+            }
+            self.append(self.numbers, &key, Some(&0_i64.to_be_bytes()), at);
+        }
+        self.flush().await;
+    }
+
+    fn key(&mut self) -> &'static str {
+        KEYS[usize::try_from(self.rng.below(KEYS.len() as u64)).expect("a few")]
+    }
+
+    fn append(&mut self, topic: TopicHandle, key: &str, value: Option<&[u8]>, at: i64) {
+        let partition = partition_for_key(key.as_bytes(), PARTITIONS);
+        let record = NewRecord { timestamp: TimestampMs(at), key: Some(key.as_bytes()), value, ..NewRecord::default() };
+        self.producer.append(topic, partition, record).expect("the buffer has room");
+    }
+
+    async fn flush(&mut self) {
+        self.producer.flush().await.expect("every record is acknowledged");
+    }
+}
+
+fn seed() -> u64 {
+    let given = std::env::var("WATERWHEEL_SEED").ok().map(|seed| seed.parse().expect("WATERWHEEL_SEED is a number"));
+    given.unwrap_or_else(|| RandomState::new().hash_one("stateful") % 1_000_000)
+}
