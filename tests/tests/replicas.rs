@@ -159,7 +159,7 @@ async fn a_leader_that_moves_is_followed_by_what_the_old_one_says(client: &Clien
 /// A job that copies `input` to `output`.
 fn copy(input: &TopicPartition, output: &TopicPartition) -> Topology {
     let mut job = Topology::builder("near-job");
-    job.stream(&input.topic.to_string(), Utf8).to(&output.topic.to_string(), Raw, Utf8);
+    job.stream(&*input.topic, Utf8).to(&output.topic, Raw, Utf8);
     job.build().expect("the topology is sound")
 }
 
