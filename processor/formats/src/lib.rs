@@ -7,6 +7,8 @@
 //! | `protobuf` | `Protobuf<M>` | a message of `prost` |
 //! | `registry` | JSON, Avro and Protobuf of a `SchemaRegistry` | the same, behind five bytes that name its schema |
 //!
+//! The feature `parquet` is for files: `Parquet` makes records of their rows, for a `Feed`.
+//!
 //! ```
 //! use processor::Topology;
 //! use processor_formats::Csv;
@@ -31,6 +33,8 @@
 mod avro;
 #[cfg(feature = "csv")]
 mod csv;
+#[cfg(feature = "parquet")]
+mod parquet;
 #[cfg(feature = "protobuf")]
 mod protobuf;
 #[cfg(feature = "registry")]
@@ -40,6 +44,8 @@ pub mod registry;
 pub use avro::Avro;
 #[cfg(feature = "csv")]
 pub use csv::Csv;
+#[cfg(feature = "parquet")]
+pub use parquet::Parquet;
 #[cfg(feature = "protobuf")]
 pub use protobuf::Protobuf;
 #[cfg(feature = "registry")]
