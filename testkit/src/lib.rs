@@ -4,5 +4,6 @@ pub mod broker;
 pub mod check;
 pub mod fault;
 pub mod generate;
+pub mod proxy;
 pub mod real;
 pub mod watched;

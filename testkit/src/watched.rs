@@ -58,11 +58,20 @@ impl Watched {
     /// # Errors
     /// As [`Child::wait`].
     pub fn kill(&mut self) -> io::Result<ExitStatus> {
-        // It fails only if the program has ended.
+        // They fail only if the program has ended.
         let _ = self.child.kill();
         // The watcher is released before the process id is freed, or it could kill the next process with that id.
         let _ = self.watcher.write_all(b"released\n");
         self.child.wait()
+    }
+
+    /// Kills the program as [`kill`](Self::kill) does, and leaves its directory to another program.
+    ///
+    /// # Errors
+    /// As [`Child::wait`].
+    pub fn replace(mut self) -> io::Result<ExitStatus> {
+        self.directory = None;
+        self.kill()
     }
 
     /// Asks the program to end, with SIGTERM.

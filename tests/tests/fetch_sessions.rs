@@ -14,6 +14,7 @@ use kafka_wire::protocol::{ApiKey, ErrorCode};
 use kafka_wire::types::{BrokerId, Offset, PartitionId};
 use kafka_wire::wire::{Str, Uuid};
 use testkit::fault::{Action, Rule};
+use testkit::proxy::Proxy;
 
 on_both_brokers!(
     a_session_answers_with_news_alone,
@@ -25,6 +26,7 @@ on_both_brokers!(
 /// A topic of two partitions, and requests to its leader.
 struct Reader {
     client: Client,
+    proxy: Proxy,
     topic: Str,
     topic_id: Uuid,
     leader: BrokerId,
@@ -32,13 +34,14 @@ struct Reader {
 
 impl Reader {
     async fn new(broker: &TestBroker) -> Self {
-        let client = Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker listens");
+        let (proxy, config) = (Proxy::default(), ClientConfig::new(broker.bootstrap()));
+        let client = Client::connect_with(config, proxy.connector()).await.expect("the broker listens");
         let topic = broker.unique("t");
         create_topic(&client, &topic, 2).await;
         let leader = client.leader(&topic, PartitionId(0)).await.expect("a leader").0;
         client.leader(&topic, PartitionId(1)).await.expect("a leader");
         let topic_id = client.topic(&topic).await.expect("it was created").id;
-        Self { client, topic: Str::from(topic), topic_id, leader }
+        Self { client, proxy, topic: Str::from(topic), topic_id, leader }
     }
 
     fn partition(&self, index: i32) -> TopicPartition {
@@ -147,11 +150,8 @@ async fn a_consumer_whose_sessions_break_reads_everything_once(broker: TestBroke
     let mut seen = [vec![], vec![]];
     let mut buffer = Decompressed::default();
     for written in 0..RECORDS {
-        // Apache Kafka is read without faults: there this shows that the sessions of a consumer last.
-        if let Some(embedded) = broker.embedded() {
-            let action = actions.next().expect("the faults go round");
-            embedded.inject(Rule { api_key: ApiKey::Fetch.into(), nth: 1, action });
-        }
+        let action = actions.next().expect("the faults go round");
+        reader.proxy.inject(Rule { api_key: ApiKey::Fetch.into(), nth: 1, action });
         write(&reader.client, &reader.partition(i32::from(written % 3 == 0)), &[&written.to_string()]).await;
         while seen.iter().map(Vec::len).sum::<usize>() <= written {
             let mut fetched = within("data", Duration::from_secs(20), consumer.poll()).await.expect("it can be read");

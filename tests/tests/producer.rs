@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use conformance::reader::{KeptRecord, create_topic, read_to_end};
-use conformance::{TestBroker, eventually, on_both_brokers, test_on, within};
+use conformance::{TestBroker, eventually, on_both_brokers, within};
 use kafka_wire::admin::NewTopic;
 use kafka_wire::client::{Client, ClientConfig, ExclusiveProducer};
 use kafka_wire::cluster::TopicPartition;
@@ -17,6 +17,7 @@ use kafka_wire::protocol::{ApiKey, ErrorCode};
 use kafka_wire::record::{HeadersBuf, RawHeaders};
 use kafka_wire::types::{Offset, PartitionId, TimestampMs};
 use testkit::fault::{Action, Rule};
+use testkit::proxy::Proxy;
 use tokio::time::Instant;
 
 on_both_brokers!(
@@ -32,14 +33,8 @@ on_both_brokers!(
     a_producer_without_an_id_has_no_transactions,
 );
 
-/// Faults can be injected into the embedded broker only; the transaction version makes no difference here.
-macro_rules! on_the_embedded_broker {
-    ($($body:ident),+ $(,)?) => {
-        $(mod $body { super::test_on!(embedded_tv2, EmbeddedTv2, super::$body); })+
-    };
-}
-
-on_the_embedded_broker!(
+// A proxy between client and broker makes the faults.
+on_both_brokers!(
     lost_answers_lose_and_double_nothing,
     passing_errors_keep_the_order,
     a_gap_in_the_sequence_is_healed_under_a_higher_epoch,
@@ -49,6 +44,7 @@ on_the_embedded_broker!(
 struct Fixture {
     broker: TestBroker,
     client: Client,
+    proxy: Proxy,
     topic: String,
 }
 
@@ -59,10 +55,11 @@ impl Fixture {
     }
 
     async fn with_client(broker: TestBroker, config: ClientConfig) -> Self {
-        let client = Client::connect(config).await.expect("the broker listens");
+        let proxy = Proxy::default();
+        let client = Client::connect_with(config, proxy.connector()).await.expect("the broker listens");
         let topic = broker.unique("t");
         create_topic(&client, &topic, PARTITIONS).await;
-        Self { broker, client, topic }
+        Self { broker, client, proxy, topic }
     }
 
     async fn open(&self, config: ProducerConfig) -> (ExclusiveProducer, TopicHandle) {
@@ -77,8 +74,7 @@ impl Fixture {
     }
 
     fn inject(&self, nth: u32, action: Action) {
-        let embedded = self.broker.embedded().expect("this test runs on the embedded broker");
-        embedded.inject(Rule { api_key: ApiKey::Produce as i16, nth, action });
+        self.proxy.inject(Rule { api_key: ApiKey::Produce as i16, nth, action });
     }
 
     /// Writes `count` numbered records, waiting for room; then every partition must have its numbers once, in order.

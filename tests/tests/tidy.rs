@@ -4,6 +4,8 @@
 
 #[path = "tidy/advice.rs"]
 mod advice;
+#[path = "tidy/faults.rs"]
+mod faults;
 #[path = "tidy/imports.rs"]
 mod imports;
 #[path = "tidy/source.rs"]
@@ -222,6 +224,11 @@ fn comments_fit_into_the_width() {
         }
     }
     assert_none("a comment wider than the code may be", &found);
+}
+
+#[test]
+fn the_table_of_faults_names_tests_that_exist() {
+    assert_none("a test that tests/FAULTS.md names and is not there", &faults::missing("tests/FAULTS.md"));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use conformance::reader::{Tail, create_topic, read_to_end};
-use conformance::{TestBroker, eventually, on_every_broker, test_on, within};
+use conformance::{TestBroker, eventually, on_every_broker, within};
 use kafka_wire::admin::OffsetSpec;
 use kafka_wire::client::{
     Client, ClientConfig, ExclusiveProducer, GroupConfig, GroupEvent, GroupMember, GroupOffsets, fence, fetch_offsets,
@@ -18,6 +18,8 @@ use kafka_wire::producer::{
 use kafka_wire::protocol::{ApiKey, ErrorCode};
 use kafka_wire::types::{Offset, PartitionId, TimestampMs};
 use testkit::fault::{Action, Rule};
+use testkit::proxy::Proxy;
+use tokio::time::Instant;
 
 on_every_broker!(
     output_and_offsets_appear_together,
@@ -33,30 +35,22 @@ on_every_broker!(
     a_commit_that_nobody_waited_for_can_be_recovered,
 );
 
-/// Faults can be injected into the embedded broker only.
-macro_rules! on_the_embedded_broker {
-    ($($body:ident),+ $(,)?) => {
-        $(
-            mod $body {
-                super::test_on!(embedded_tv1, EmbeddedTv1, super::$body);
-                super::test_on!(embedded_tv2, EmbeddedTv2, super::$body);
-            }
-        )+
-    };
-}
-
-on_the_embedded_broker!(
+// A proxy between client and broker makes the faults.
+on_every_broker!(
     a_lost_answer_of_any_request_changes_nothing,
     a_passing_error_of_any_request_changes_nothing,
     a_commit_whose_every_answer_is_lost_turns_out_to_be_committed,
     a_commit_that_never_arrives_turns_out_to_be_aborted,
     an_unexplained_error_is_not_taken_for_a_commit,
+    a_commit_that_arrives_late_ends_no_later_transaction,
+    a_write_that_arrives_late_is_in_no_later_transaction,
 );
 
 /// The parts that most tests need: an output topic, an input topic, a group, a producer.
 struct Fixture {
     broker: TestBroker,
     client: Client,
+    proxy: Proxy,
     topic: String,
     input: String,
     group: GroupMetadata,
@@ -70,13 +64,14 @@ impl Fixture {
     }
 
     async fn with_client(broker: TestBroker, config: ClientConfig) -> Self {
-        let client = Client::connect(config).await.expect("the broker listens");
+        let proxy = Proxy::default();
+        let client = Client::connect_with(config, proxy.connector()).await.expect("the broker listens");
         let (topic, input) = (broker.unique("out"), broker.unique("in"));
         create_topic(&client, &topic, 3).await;
         create_topic(&client, &input, 2).await;
         let group = GroupMetadata::without_membership(broker.unique("g").as_str());
         let id = broker.unique("tx");
-        Self { broker, client, topic, input, group, id }
+        Self { broker, client, proxy, topic, input, group, id }
     }
 
     fn config(&self) -> ProducerConfig {
@@ -139,8 +134,7 @@ impl Fixture {
     }
 
     fn inject(&self, api: ApiKey, nth: u32, action: Action) {
-        let embedded = self.broker.embedded().expect("this test runs on the embedded broker");
-        embedded.inject(Rule { api_key: api as i16, nth, action });
+        self.proxy.inject(Rule { api_key: api as i16, nth, action });
     }
 }
 
@@ -436,7 +430,7 @@ async fn commit_through(fixture: &Fixture, action: Action) {
     expected.sort();
     fixture.settle().await;
     assert_eq!(fixture.visible(expected.len()).await, expected);
-    assert!(fixture.broker.embedded().expect("embedded").faults_are_spent());
+    assert!(fixture.proxy.is_spent());
 }
 
 async fn a_lost_answer_of_any_request_changes_nothing(broker: TestBroker) {
@@ -500,4 +494,37 @@ async fn an_unexplained_error_is_not_taken_for_a_commit(broker: TestBroker) {
     assert!(matches!(outcome, Err(CommitError::Unknown(_))), "{outcome:?}");
     assert_eq!(producer.recover().await, Ok(Recovered::Aborted));
     assert_eq!(fixture.visible(0).await, [""; 0]);
+}
+
+/// Commits a transaction whose first request of this kind is on its way for so long that it is sent again. It arrives
+/// when the next transaction is open, which is aborted.
+async fn arrive_late(broker: TestBroker, api: ApiKey) {
+    const ON_THE_WAY: Duration = Duration::from_secs(3);
+    let mut config = ClientConfig::new(broker.bootstrap());
+    config.request_timeout = Duration::from_millis(700);
+    let fixture = Fixture::with_client(broker, config).await;
+    let (mut producer, topic) = fixture.open().await;
+    producer.begin().expect("nothing is open");
+    append(&mut producer, topic, &["a", "b"]);
+    let sent = Instant::now();
+    fixture.inject(api, 1, Action::Delay(ON_THE_WAY));
+    fixture.commit(&mut producer, 3).await.expect("the second request is answered");
+    assert!(sent.elapsed() < ON_THE_WAY, "the first one has not arrived yet");
+    producer.begin().expect("the last one is committed");
+    append(&mut producer, topic, &["never", "never"]);
+    within("acknowledgements", Duration::from_secs(20), producer.flush()).await.expect("written, and not committed");
+    tokio::time::sleep_until(sent + ON_THE_WAY + Duration::from_millis(500)).await;
+    let _ = within("the abort", Duration::from_secs(20), producer.abort()).await;
+    fixture.settle().await;
+    assert_eq!(fixture.visible(2).await, ["a", "b"]);
+    assert_eq!(fixture.committed_offset().await, Some(Offset(3)));
+}
+
+/// Source: KAFKA-17754.
+async fn a_commit_that_arrives_late_ends_no_later_transaction(broker: TestBroker) {
+    arrive_late(broker, ApiKey::EndTxn).await;
+}
+
+async fn a_write_that_arrives_late_is_in_no_later_transaction(broker: TestBroker) {
+    arrive_late(broker, ApiKey::Produce).await;
 }

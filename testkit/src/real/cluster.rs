@@ -40,6 +40,28 @@ impl RealCluster {
         &self.nodes
     }
 
+    /// Kills the node of this id, from 1, with SIGKILL. Its data stay.
+    ///
+    /// # Errors
+    /// There is no such node, or its process cannot be waited for.
+    pub fn kill(&mut self, id: usize) -> Result<(), Unavailable> {
+        self.node(id)?.kill()
+    }
+
+    /// Starts a killed node again, with its data and at its addresses, and returns when it serves clients. That takes a
+    /// majority of the nodes. Blocks the thread.
+    ///
+    /// # Errors
+    /// There is no such node, or [`Unavailable`] says what it logged last.
+    pub fn start_again_blocking(&mut self, id: usize) -> Result<(), Unavailable> {
+        self.node(id)?.start_again_blocking()
+    }
+
+    fn node(&mut self, id: usize) -> Result<&mut RealKafka, Unavailable> {
+        let node = id.checked_sub(1).and_then(|index| self.nodes.get_mut(index));
+        node.ok_or_else(|| Unavailable::Start { log: format!("there is no node {id}") })
+    }
+
     fn start_blocking(count: usize, config: &RealConfig) -> Result<Self, Unavailable> {
         if config.version.needs_zookeeper() {
             return Err(Unavailable::Start { log: format!("Kafka {} needs ZooKeeper", config.version) });

@@ -23,8 +23,10 @@ pub struct RealKafka {
     address: String,
     directory: PathBuf,
     data: PathBuf,
+    /// The command that starts the broker.
+    java: Command,
     /// Kills the JVM when it is dropped. It stands before ZooKeeper, so that the broker ends first.
-    _broker: Watched,
+    broker: Watched,
     _zookeeper: Option<Watched>,
 }
 
@@ -75,6 +77,28 @@ impl RealKafka {
         fs::read_to_string(self.directory.join(LOG_FILE)).unwrap_or_default()
     }
 
+    /// Kills the broker with SIGKILL. Its data stay until it is dropped.
+    ///
+    /// # Errors
+    /// The process cannot be waited for.
+    pub fn kill(&mut self) -> Result<(), Unavailable> {
+        let killed = self.broker.kill().map(drop);
+        killed.map_err(|error| Unavailable::io("kill the broker of", &self.directory, &error))
+    }
+
+    /// Starts a killed broker again, with its data and at its addresses. Returns when it serves clients.
+    ///
+    /// # Errors
+    /// [`Unavailable`] says what the broker logged last.
+    pub fn start_again_blocking(&mut self) -> Result<(), Unavailable> {
+        let mut broker = spawn(&self.java, Some(&self.directory))?;
+        let stderr = broker.take_stderr().expect("nobody has taken it yet");
+        let started = follow(stderr, &self.directory.join(LOG_FILE))?;
+        let killed = std::mem::replace(&mut self.broker, broker).replace();
+        killed.map_err(|error| Unavailable::io("kill the broker of", &self.directory, &error))?;
+        wait_for(&started, self)
+    }
+
     fn start_on_free_ports(home: &Home, formatted: Option<&Path>, config: &RealConfig) -> Result<Self, Unavailable> {
         let places = Place::of_cluster(&free_ports(1)?);
         Starting::launch(home, formatted, config, &places[0])?.wait()
@@ -113,7 +137,7 @@ impl Starting {
         let mut broker = spawn(&java, Some(&directory))?;
         let stderr = broker.take_stderr().expect("nobody has taken it yet");
         let address = format!("127.0.0.1:{}", place.ports.clients);
-        let node = RealKafka { address, directory, data, _broker: broker, _zookeeper: zookeeper };
+        let node = RealKafka { address, directory, data, java, broker, _zookeeper: zookeeper };
         let started = follow(stderr, &node.directory.join(LOG_FILE))?;
         Ok(Self { node, started })
     }
@@ -124,11 +148,15 @@ impl Starting {
     /// It has ended, or takes too long; with the end of its log.
     pub(super) fn wait(self) -> Result<RealKafka, Unavailable> {
         let Self { node, started } = self;
-        match started.recv_timeout(START_DURATION_MAX) {
-            Ok(()) => Ok(node),
-            Err(RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout) => {
-                Err(Unavailable::Start { log: last_lines(&node.log(), 40) })
-            }
+        wait_for(&started, &node).map(|()| node)
+    }
+}
+
+fn wait_for(started: &Receiver<()>, node: &RealKafka) -> Result<(), Unavailable> {
+    match started.recv_timeout(START_DURATION_MAX) {
+        Ok(()) => Ok(()),
+        Err(RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout) => {
+            Err(Unavailable::Start { log: last_lines(&node.log(), 40) })
         }
     }
 }

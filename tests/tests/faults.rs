@@ -1,0 +1,350 @@
+//! A client behind a proxy that damages, delays and loses what goes through it, on both brokers. `tests/FAULTS.md`
+//! lists which faults are tested where.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use conformance::reader::create_topic;
+use conformance::writer::write;
+use conformance::{TestBroker, on_both_brokers, within};
+use kafka_wire::client::{Client, ClientConfig, Consumer, GroupConsumer, Producer};
+use kafka_wire::cluster::TopicPartition;
+use kafka_wire::compression::Decompressed;
+use kafka_wire::consumer::{ConsumeError, ConsumerConfig, ResetPolicy};
+use kafka_wire::producer::{ProducerConfig, ProducerRecord};
+use kafka_wire::protocol::{ApiKey, ErrorCode};
+use kafka_wire::types::{Offset, PartitionId};
+use testkit::fault::{Action, Rule};
+use testkit::proxy::Proxy;
+use tokio::time::Instant;
+
+on_both_brokers!(
+    frames_may_come_in_any_pieces,
+    frames_that_cannot_be_end_their_connection_and_nothing_else,
+    a_damaged_batch_is_named_and_not_passed_over,
+    a_broker_that_falls_silent_is_asked_again_on_another_connection,
+    connections_that_are_cut_again_and_again_lose_and_double_nothing,
+    a_request_that_arrives_late_changes_nothing,
+    readers_ask_rarely_while_they_are_refused,
+    writers_ask_rarely_while_they_are_refused,
+    members_ask_rarely_while_they_are_refused,
+);
+
+const WAIT: Duration = Duration::from_secs(30);
+
+/// A client behind a proxy, and a topic with one partition.
+struct Fixture {
+    proxy: Proxy,
+    client: Client,
+    /// Not behind the proxy.
+    outside: Client,
+    partition: TopicPartition,
+}
+
+impl Fixture {
+    async fn new(broker: &TestBroker) -> Self {
+        let mut config = ClientConfig::new(broker.bootstrap());
+        config.request_timeout = Duration::from_secs(2);
+        let outside = Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker listens");
+        let proxy = Proxy::default();
+        let client = Client::connect_with(config, proxy.connector()).await.expect("the broker listens");
+        let topic = broker.unique("t");
+        create_topic(&outside, &topic, 1).await;
+        Self { proxy, client, outside, partition: TopicPartition::new(topic.as_str(), PartitionId(0)) }
+    }
+
+    fn reader(&self) -> Consumer {
+        let config = ConsumerConfig { max_wait: Duration::from_millis(100), ..ConsumerConfig::default() };
+        let mut consumer = Consumer::new(self.client.clone(), config);
+        consumer.assign(self.partition.clone(), Offset(0));
+        consumer
+    }
+
+    async fn write(&self, values: &[&str]) {
+        write(&self.outside, &self.partition, values).await;
+    }
+
+    fn refuse_always(&self, api: ApiKey, action: Action) {
+        for _ in 0..MANY {
+            self.proxy.inject(Rule { api_key: api.into(), nth: 1, action });
+        }
+    }
+}
+
+/// More faults than a test can use up.
+const MANY: usize = 3_000;
+
+/// Reads up to `end`; returns the values in order.
+async fn read_to(consumer: &mut Consumer, end: i64) -> Result<Vec<String>, ConsumeError> {
+    let (mut values, mut buffer) = (Vec::new(), Decompressed::default());
+    loop {
+        let mut fetched = within("data", WAIT, consumer.poll()).await?;
+        while let Some(batch) = fetched.next_batch() {
+            let batch = batch?;
+            for record in batch.records(&mut buffer)? {
+                let value = record.expect("a whole record").value.unwrap_or_default().to_vec();
+                values.push(String::from_utf8(value).expect("text"));
+            }
+        }
+        if fetched.next_offset() >= Offset(end) {
+            return Ok(values);
+        }
+    }
+}
+
+/// Writes numbered values one after the other and reads each, with `harm` before each.
+async fn read_through(fixture: &Fixture, count: usize, mut harm: impl FnMut(usize)) {
+    let mut consumer = fixture.reader();
+    for number in 0..count {
+        harm(number);
+        fixture.write(&[&number.to_string()]).await;
+        let end = i64::try_from(number).expect("small") + 1;
+        assert_eq!(read_to(&mut consumer, end).await.expect("it can be read"), [number.to_string()]);
+    }
+}
+
+async fn frames_may_come_in_any_pieces(broker: TestBroker) {
+    for piece_bytes in [1, 3, 1_000] {
+        let fixture = Fixture::new(&broker).await;
+        fixture.proxy.trickle(piece_bytes);
+        let large = "x".repeat(3_000);
+        fixture.write(&["a", &large]).await;
+        fixture.write(&["b"]).await;
+        let mut consumer = fixture.reader();
+        assert_eq!(read_to(&mut consumer, 3).await.expect("it can be read"), ["a", &large, "b"]);
+        let producer = Producer::open(&fixture.client, ProducerConfig::default()).await.expect("a producer id");
+        let record = ProducerRecord::to(&fixture.partition.topic).value("c");
+        let delivery = producer.send(record).await.expect("there is room");
+        assert_eq!(within("an acknowledgement", WAIT, delivery).await.expect("it is written").offset, Some(Offset(3)));
+    }
+}
+
+/// A change of the bytes of a frame.
+type Change = Box<dyn FnOnce(Vec<u8>) -> Vec<u8> + Send>;
+
+async fn frames_that_cannot_be_end_their_connection_and_nothing_else(broker: TestBroker) {
+    let fixture = Fixture::new(&broker).await;
+    let with_length = |length: i32| {
+        move |mut frame: Vec<u8>| {
+            frame[..4].copy_from_slice(&length.to_be_bytes());
+            frame
+        }
+    };
+    let change = |number: usize| -> Change {
+        match number % 6 {
+            0 => Box::new(with_length(i32::MAX)),
+            1 => Box::new(with_length(-1)),
+            2 => Box::new(with_length(0)),
+            3 => Box::new(|mut frame: Vec<u8>| {
+                // Another correlation id than that of the request.
+                frame[4] ^= 0x55;
+                frame
+            }),
+            4 => Box::new(|frame: Vec<u8>| frame[..frame.len() / 2].to_vec()),
+            _ => Box::new(|frame: Vec<u8>| [&frame[..], &frame[..]].concat()),
+        }
+    };
+    read_through(&fixture, 12, |number| fixture.proxy.edit(ApiKey::Fetch, 1, change(number))).await;
+    assert!(fixture.proxy.is_spent());
+}
+
+/// Flips a bit of the value in the first fetched frame that has it.
+async fn a_damaged_batch_is_named_and_not_passed_over(broker: TestBroker) {
+    let fixture = Fixture::new(&broker).await;
+    let is_done = Arc::new(AtomicBool::new(false));
+    for _ in 0..100 {
+        let is_done = Arc::clone(&is_done);
+        fixture.proxy.edit(ApiKey::Fetch, 1, move |mut frame| {
+            let at = frame.windows(6).position(|window| window == b"needle");
+            if let Some(at) = at.filter(|_| !is_done.swap(true, Ordering::Relaxed)) {
+                frame[at] ^= 1;
+            }
+            frame
+        });
+    }
+    fixture.write(&["before"]).await;
+    fixture.write(&["needle", "more"]).await;
+    fixture.write(&["after"]).await;
+    let mut consumer = fixture.reader();
+    let error = read_to(&mut consumer, 4).await.expect_err("the checksum is wrong");
+    let ConsumeError::Corrupt { partition, offset, .. } = &error else { panic!("{error}") };
+    assert_eq!((partition, *offset), (&fixture.partition, Offset(1)));
+    assert_eq!(read_to(&mut consumer, 4).await.expect_err("it is not passed over"), error);
+    consumer.seek(&fixture.partition, Offset(1));
+    assert_eq!(read_to(&mut consumer, 4).await.expect("the log is sound"), ["needle", "more", "after"]);
+}
+
+async fn a_broker_that_falls_silent_is_asked_again_on_another_connection(broker: TestBroker) {
+    let fixture = Fixture::new(&broker).await;
+    let silence = |api: ApiKey| fixture.proxy.inject(Rule { api_key: api.into(), nth: 1, action: Action::DropRequest });
+    let mut consumer = fixture.reader();
+    silence(ApiKey::Fetch);
+    fixture.write(&["a"]).await;
+    // Other requests do not wait for the silent connection.
+    let started = Instant::now();
+    fixture.client.metadata(&[fixture.partition.topic.clone()]).await.expect("on another connection");
+    assert!(started.elapsed() < Duration::from_secs(1));
+    assert_eq!(read_to(&mut consumer, 1).await.expect("it can be read"), ["a"]);
+
+    let producer = Producer::open(&fixture.client, ProducerConfig::default()).await.expect("a producer id");
+    silence(ApiKey::Produce);
+    let record = ProducerRecord::to(&fixture.partition.topic).value("b");
+    let delivery = producer.send(record).await.expect("there is room");
+    assert_eq!(within("an acknowledgement", WAIT, delivery).await.expect("it is written").offset, Some(Offset(1)));
+    assert!(fixture.proxy.is_spent());
+}
+
+async fn connections_that_are_cut_again_and_again_lose_and_double_nothing(broker: TestBroker) {
+    const RECORDS: i64 = 400;
+    let fixture = Fixture::new(&broker).await;
+    let config = ProducerConfig { batch_size_bytes: 100, ..ProducerConfig::default() };
+    let producer = Producer::open(&fixture.client, config).await.expect("a producer id");
+    let mut consumer = fixture.reader();
+    let mut deliveries = Vec::new();
+    for number in 0..RECORDS {
+        if number % 25 == 0 {
+            fixture.proxy.cut();
+        }
+        let value = number.to_string();
+        deliveries.push(producer.send(ProducerRecord::to(&fixture.partition.topic).value(&value)).await.expect("room"));
+        tokio::task::yield_now().await;
+    }
+    for (number, delivery) in (0..).zip(deliveries) {
+        let written = within("an acknowledgement", WAIT, delivery).await.expect("it is written");
+        assert!(written.offset.is_none_or(|offset| offset == Offset(number)), "{written:?}");
+    }
+    let expected: Vec<_> = (0..RECORDS).map(|number| number.to_string()).collect();
+    assert_eq!(read_to(&mut consumer, RECORDS).await.expect("it can be read"), expected);
+}
+
+/// The proxy holds a Produce request back until the client has given up on the connection and sent it again.
+async fn a_request_that_arrives_late_changes_nothing(broker: TestBroker) {
+    let fixture = Fixture::new(&broker).await;
+    let producer = Producer::open(&fixture.client, ProducerConfig::default()).await.expect("a producer id");
+    let delay = Action::Delay(Duration::from_millis(2_500));
+    fixture.proxy.inject(Rule { api_key: ApiKey::Produce.into(), nth: 1, action: delay });
+    for number in 0..3_i64 {
+        let value = number.to_string();
+        let delivery = producer.send(ProducerRecord::to(&fixture.partition.topic).value(&value)).await.expect("room");
+        let written = within("an acknowledgement", WAIT, delivery).await.expect("it is written");
+        assert!(written.offset.is_none_or(|offset| offset == Offset(number)), "{written:?}");
+    }
+    assert_eq!(read_to(&mut fixture.reader(), 3).await.expect("it can be read"), ["0", "1", "2"]);
+}
+
+/// Most requests a second of one client, of all APIs together, while it is refused or gets no answer.
+const REQUESTS_A_SECOND_MAX: u64 = 60;
+const WATCHED: Duration = Duration::from_millis(1_500);
+
+/// The faults that a broker may have for ever.
+fn lasting_faults(codes: &[ErrorCode]) -> Vec<Action> {
+    let others = [Action::ApplyThenDisconnect, Action::DropRequest, Action::Delay(Duration::from_millis(300))];
+    codes.iter().map(|code| Action::Error(code.0)).chain(others).collect()
+}
+
+async fn assert_few_requests(fixture: &Fixture, what: &str) {
+    // The first attempts come at once.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let before = fixture.proxy.all_requests();
+    tokio::time::sleep(WATCHED).await;
+    let count = fixture.proxy.all_requests() - before;
+    let limit = REQUESTS_A_SECOND_MAX * u64::try_from(WATCHED.as_millis()).expect("short") / 1_000;
+    assert!(count <= limit, "{what}: {count} requests in {WATCHED:?}");
+}
+
+async fn readers_ask_rarely_while_they_are_refused(broker: TestBroker) {
+    let codes = [
+        ErrorCode::NOT_LEADER_OR_FOLLOWER,
+        ErrorCode::FENCED_LEADER_EPOCH,
+        ErrorCode::UNKNOWN_LEADER_EPOCH,
+        ErrorCode::UNKNOWN_TOPIC_ID,
+        ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+        ErrorCode::OFFSET_OUT_OF_RANGE,
+        ErrorCode::FETCH_SESSION_ID_NOT_FOUND,
+        ErrorCode::KAFKA_STORAGE_ERROR,
+        ErrorCode::TOPIC_AUTHORIZATION_FAILED,
+        ErrorCode::UNKNOWN_SERVER_ERROR,
+    ];
+    for action in lasting_faults(&codes) {
+        let fixture = Fixture::new(&broker).await;
+        fixture.write(&["a"]).await;
+        fixture.refuse_always(ApiKey::Fetch, action);
+        let config = ConsumerConfig { reset: ResetPolicy::Earliest, ..ConsumerConfig::default() };
+        let mut consumer = Consumer::new(fixture.client.clone(), config);
+        consumer.assign(fixture.partition.clone(), Offset(0));
+        assert_few_requests(&fixture, &format!("{action:?} on Fetch")).await;
+    }
+}
+
+async fn writers_ask_rarely_while_they_are_refused(broker: TestBroker) {
+    let codes = [
+        ErrorCode::NOT_LEADER_OR_FOLLOWER,
+        ErrorCode::NOT_ENOUGH_REPLICAS,
+        ErrorCode::REQUEST_TIMED_OUT,
+        ErrorCode::KAFKA_STORAGE_ERROR,
+        ErrorCode::UNKNOWN_TOPIC_ID,
+        ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER,
+        ErrorCode::UNKNOWN_PRODUCER_ID,
+        ErrorCode::UNKNOWN_SERVER_ERROR,
+    ];
+    for action in lasting_faults(&codes) {
+        let fixture = Fixture::new(&broker).await;
+        let producer = Producer::open(&fixture.client, ProducerConfig::default()).await.expect("a producer id");
+        fixture.refuse_always(ApiKey::Produce, action);
+        let record = ProducerRecord::to(&fixture.partition.topic).value("a");
+        let delivery = producer.send(record).await.expect("there is room");
+        assert_few_requests(&fixture, &format!("{action:?} on Produce")).await;
+        drop(delivery);
+        producer.close_now().await;
+    }
+}
+
+async fn members_ask_rarely_while_they_are_refused(broker: TestBroker) {
+    let codes: [(ApiKey, &[ErrorCode]); 6] = [
+        (ApiKey::FindCoordinator, &[ErrorCode::COORDINATOR_NOT_AVAILABLE][..]),
+        (
+            ApiKey::JoinGroup,
+            &[
+                ErrorCode::NOT_COORDINATOR,
+                ErrorCode::COORDINATOR_LOAD_IN_PROGRESS,
+                ErrorCode::UNKNOWN_MEMBER_ID,
+                ErrorCode::REBALANCE_IN_PROGRESS,
+            ],
+        ),
+        (
+            ApiKey::SyncGroup,
+            &[ErrorCode::NOT_COORDINATOR, ErrorCode::REBALANCE_IN_PROGRESS, ErrorCode::ILLEGAL_GENERATION],
+        ),
+        (
+            ApiKey::Heartbeat,
+            &[ErrorCode::NOT_COORDINATOR, ErrorCode::REBALANCE_IN_PROGRESS, ErrorCode::UNKNOWN_MEMBER_ID],
+        ),
+        (ApiKey::OffsetFetch, &[ErrorCode::NOT_COORDINATOR, ErrorCode::UNSTABLE_OFFSET_COMMIT]),
+        (ApiKey::OffsetCommit, &[ErrorCode::NOT_COORDINATOR, ErrorCode::COORDINATOR_LOAD_IN_PROGRESS]),
+    ];
+    for (api, codes) in codes {
+        for action in codes.iter().map(|code| Action::Error(code.0)).chain([Action::ApplyThenDisconnect]) {
+            let fixture = Fixture::new(&broker).await;
+            fixture.write(&["a"]).await;
+            fixture.refuse_always(api, action);
+            let mut consumer = GroupConsumer::builder(broker.unique("g"))
+                .topics([fixture.partition.topic.clone()])
+                .auto_offset_reset(ResetPolicy::Earliest)
+                .session_timeout(Duration::from_secs(6), Duration::from_millis(200))
+                .auto_commit_interval(Duration::from_millis(200))
+                .build(fixture.client.clone())
+                .await
+                .expect("a list of topics");
+            let polls = tokio::spawn(async move {
+                loop {
+                    let _ = consumer.next().await;
+                    tokio::task::yield_now().await;
+                }
+            });
+            assert_few_requests(&fixture, &format!("{action:?} on {}", api.name())).await;
+            assert!(!polls.is_finished());
+            polls.abort();
+        }
+    }
+}
