@@ -278,10 +278,10 @@ fn a_text_without_what_it_should_hold_is_refused() {
     let broken = AUTHORITY.strip_suffix(b"-----END CERTIFICATE-----\n").unwrap();
     let encrypted = b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
     for (config, expected) in [
-        (trusting(b""), "ssl.truststore.certificates: there is no section -----BEGIN CERTIFICATE-----"),
+        (trusting(b""), "ssl.truststore.certificates: it is empty"),
         (trusting(CLIENT.1), "ssl.truststore.certificates: there is no section -----BEGIN CERTIFICATE-----"),
         (trusting(broken), "ssl.truststore.certificates: there is a -----BEGIN CERTIFICATE----- without its"),
-        (known_as((b"", CLIENT.1)), "ssl.keystore.certificate.chain: there is no section -----BEGIN CERTIFICATE-----"),
+        (known_as((b"", CLIENT.1)), "ssl.keystore.certificate.chain: it is empty"),
         (known_as((CLIENT.0, CLIENT.0)), "ssl.keystore.key: there is no section -----BEGIN PRIVATE KEY-----"),
         (known_as((CLIENT.0, encrypted)), "ssl.keystore.key: the key is encrypted"),
     ] {

@@ -173,6 +173,75 @@ fn a_keystore_of_java_comes_with_the_line_that_converts_it() {
     std::fs::remove_dir_all(directory).expect("as the test has it");
 }
 
+/// OpenSSL writes lines of its own before and between sections, and editors add theirs.
+#[test]
+fn text_around_the_sections_does_not_matter() {
+    let bag =
+        "Bag Attributes\n    friendlyName: client\n    localKeyID: 54 69 6D 65\nKey Attributes: <No Attributes>\n";
+    let issuer = "subject=CN = localhost\r\n\r\nissuer=CN = localhost\r\n";
+    let parameters = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n";
+    let (certificate, key) = (read("forms/p256.pem"), read("forms/p256-sec1.key"));
+    let both = format!("\u{feff}{bag}{issuer}{certificate}\n\t{bag}{parameters}{key}\n{issuer}");
+    for both in [both.clone(), both.replace('\n', "\r\n"), both.replace('\n', "\n\t"), both.replace('\n', " \n")] {
+        TlsConnector::new(&shows(&both, &both, None)).unwrap_or_else(|error| panic!("{error}"));
+    }
+    let trusted = read("forms/p256-trusted.pem");
+    TlsConnector::new(&shows(&trusted, &key, None)).expect("it is a certificate with words behind it");
+    TlsConnector::new(&TlsConfig::new(text(&trusted))).expect("as the test has it");
+}
+
+#[test]
+fn the_key_that_counts_is_one_and_that_of_the_first_certificate() {
+    let (certificate, key) = (read("forms/p256.pem"), read("forms/p256.key"));
+    let several = error(&shows(&certificate, &format!("{}{key}", read("forms/p384.key")), None));
+    assert!(several.contains("there are 2 private keys"), "{several}");
+    let chain = format!("{}{}", read("authority.pem"), read("client.pem"));
+    let reversed = error(&shows(&chain, &read("client.key"), None));
+    assert!(reversed.contains("but of number 2") && reversed.contains("has to stand first"), "{reversed}");
+}
+
+#[test]
+fn what_is_no_pem_is_told_and_a_key_in_place_of_a_name_is_not_shown() {
+    let directory = std::env::temp_dir().join(format!("kafka-wire-files-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).expect("as the test has it");
+    let file = |name: &str, contents: &[u8]| {
+        let path = directory.join(name);
+        std::fs::write(&path, contents).expect("as the test has it");
+        Pem::File(path)
+    };
+    let certificate = read("forms/p256.pem");
+    let utf16: Vec<u8> = std::iter::once(0xfeff).chain(certificate.encode_utf16()).flat_map(u16::to_le_bytes).collect();
+    for (pem, expected) in [
+        (file("empty.pem", b" \n"), "empty.pem is empty"),
+        (file("utf16.pem", &utf16), "utf16.pem is text in UTF-16"),
+        (file("words.pem", b"no PEM at all"), "there is no section -----BEGIN CERTIFICATE-----"),
+        (Pem::File(directory.clone()), "cannot read"),
+        (Pem::File(directory.join("missing.pem")), "missing.pem: entity not found"),
+        (text("/etc/kafka/authority.pem"), "seems to name a file: ssl.truststore.location"),
+    ] {
+        let error = error(&TlsConfig::new(pem));
+        assert!(error.contains(expected), "{error}");
+    }
+    std::fs::remove_dir_all(&directory).expect("as the test has it");
+    let key = read("forms/p256.key");
+    let mut config = TlsConfig::new(text(&certificate));
+    config.keystore = Some(Keystore::new(text(&certificate), Pem::File(key.clone().into())));
+    let said = format!("{} {config:?}", error(&config));
+    assert!(said.contains("was given the PEM itself"), "{said}");
+    assert!(key.lines().all(|line| line.starts_with("-----") || !said.contains(line)), "{said}");
+}
+
+/// The key of a broker must not be able to pose as another one, whoever trusts its certificate. Java, too, takes only
+/// an authority for one.
+#[tokio::test]
+async fn a_certificate_that_is_no_authority_is_trusted_for_itself_alone() {
+    let config = TlsConfig::new(text(&read("forms/no-authority.pem")));
+    let port = serve("forms/no-authority.pem", "forms/p384.key").await;
+    dial(&config, "localhost", port).await.expect("it is the certificate itself");
+    let port = serve("forms/posing.pem", "forms/p256.key").await;
+    assert_eq!(problem(&config, "localhost", port).await, TlsProblem::UnknownAuthority);
+}
+
 /// Starts a server that shows this certificate and accepts every client. Returns its port.
 async fn serve(certificate: &str, key: &str) -> u16 {
     let chain = vec![CertificateDer::from_pem_slice(read(certificate).as_bytes()).expect("as the test has it")];

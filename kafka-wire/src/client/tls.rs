@@ -4,6 +4,7 @@
 //! `key` identifies private keys, and `trust` decides about brokers' certificates.
 
 mod der;
+mod form;
 mod key;
 mod pem;
 mod trust;
@@ -17,7 +18,9 @@ use std::time::SystemTime;
 use std::{env, fmt, fs};
 
 use rustls::client::WebPkiServerVerifier;
+use rustls::crypto::KeyProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::sign::CertifiedKey;
 use rustls::{AlertDescription, CertificateError, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::client::TlsStream;
@@ -26,6 +29,7 @@ use tracing::{info, warn};
 use super::lock::lock;
 use super::{BoxFuture, Connector, DialError, Secret, TcpConnector, TlsProblem, Transport};
 use crate::wire::Str;
+use form::{is_pem, other_form};
 use trust::Trust;
 
 /// The certificates that the client trusts, and its own. Start from [`TlsConfig::new`] or [`TlsConfig::default`] and
@@ -249,14 +253,19 @@ fn load(config: &TlsConfig) -> Result<tokio_rustls::TlsConnector, TlsConfigError
         .expect("the provider has suites for TLS 1.2 and 1.3");
     let (roots, pinned) = authorities(&config.truststore)?;
     let reason = |error: rustls::client::VerifierBuilderError| TlsConfigError::Authority { reason: error.to_string() };
+    let provider_of_keys = provider.key_provider;
     let authorities = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().map_err(reason)?;
     let trust = Trust { authorities, pinned, checks_name: config.checks_name };
     let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(trust));
     let client = match &config.keystore {
         None => builder.with_no_client_auth(),
-        Some(keystore) => builder
-            .with_client_auth_cert(certificates(&keystore.certificate_chain, CHAIN)?, private_key(keystore)?)
-            .map_err(|error| TlsConfigError::Key { reason: unusable(&error).to_owned() })?,
+        Some(keystore) => {
+            let (chain, key) = (certificates(&keystore.certificate_chain, CHAIN)?, private_key(keystore)?);
+            let place = place_of_own(&chain, &key, provider_of_keys);
+            builder
+                .with_client_auth_cert(chain, key)
+                .map_err(|error| TlsConfigError::Key { reason: unusable(&error, place) })?
+        }
     };
     Ok(Arc::new(client).into())
 }
@@ -267,9 +276,12 @@ fn authorities(truststore: &Truststore) -> Result<(RootCertStore, Vec<Certificat
     match truststore {
         Truststore::Certificates(pem) => {
             let pinned = certificates(pem, TRUSTSTORE)?;
-            for certificate in &pinned {
+            for certificate in pinned.iter().filter(|certificate| trust::may_sign(certificate)) {
                 let reason = |error: rustls::Error| TlsConfigError::Authority { reason: error.to_string() };
                 roots.add(certificate.clone()).map_err(reason)?;
+            }
+            if roots.is_empty() {
+                roots.roots.push(trust::no_authority());
             }
             return Ok((roots, pinned));
         }
@@ -293,13 +305,34 @@ fn system_authorities() -> Option<PathBuf> {
     given.or_else(|| BUNDLES.iter().map(PathBuf::from).find(|path| path.exists()))
 }
 
-/// Returns the objection of the TLS library against a key, in words that quote nothing.
-fn unusable(error: &rustls::Error) -> &'static str {
-    match error {
-        rustls::Error::InconsistentKeys(_) => "it is not the key of the first certificate",
-        rustls::Error::InvalidCertificate(_) => "the first certificate cannot be read",
+/// Returns the objection of the TLS library against a key, in words that quote nothing. `place` is the number of the
+/// certificate that the key belongs to.
+fn unusable(error: &rustls::Error, place: Option<usize>) -> String {
+    let reason = match (error, place) {
+        (rustls::Error::InconsistentKeys(_), Some(place)) => {
+            return format!(
+                "it is not the key of the first certificate but of number {place}: the client's own certificate has to stand \
+                 first, then the one that signed it, and so on"
+            );
+        }
+        (rustls::Error::InconsistentKeys(_), None) => "it is not the key of the first certificate",
+        (rustls::Error::InvalidCertificate(_), _) => "the first certificate cannot be read",
         _ => "it is broken, or of a kind that this client does not have",
-    }
+    };
+    reason.to_owned()
+}
+
+/// Returns the place in the chain, from 1, of the certificate that the key belongs to.
+fn place_of_own(
+    chain: &[CertificateDer<'static>],
+    key: &PrivateKeyDer<'static>,
+    keys: &'static dyn KeyProvider,
+) -> Option<usize> {
+    let key = keys.load_private_key(key.clone_key()).ok()?;
+    let is_own = |certificate: &CertificateDer<'static>| {
+        CertifiedKey::new(vec![certificate.clone()], Arc::clone(&key)).keys_match().is_ok()
+    };
+    chain.iter().position(is_own).map(|place| place + 1)
 }
 
 impl Connector for TlsConnector {
@@ -331,6 +364,7 @@ impl fmt::Debug for Pem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bytes(bytes) => write!(f, "Bytes({} bytes)", bytes.len()),
+            Self::File(path) if is_pem(path) => write!(f, "File(PEM of {} bytes)", path.as_os_str().len()),
             Self::File(path) => f.debug_tuple("File").field(path).finish(),
         }
     }
@@ -447,8 +481,13 @@ const fn told_by_alert(alert: AlertDescription, has_certificate: bool) -> TlsPro
 /// The certificates in `pem`, at least one.
 fn certificates(pem: &Pem, setting: &'static str) -> Result<Vec<CertificateDer<'static>>, TlsConfigError> {
     let sections = sections(pem, setting)?.into_iter();
-    let found = sections.filter(|section| matches!(&*section.label, "CERTIFICATE" | "X509 CERTIFICATE"));
-    let found: Vec<_> = found.map(|section| CertificateDer::from(section.der)).collect();
+    let found = sections.filter_map(|section| match &*section.label {
+        "CERTIFICATE" | "X509 CERTIFICATE" => Some(section.der),
+        // Behind the certificate, OpenSSL says what it is trusted for.
+        "TRUSTED CERTIFICATE" => Some(der::first_element(&section.der)?.to_vec()),
+        _ => None,
+    });
+    let found: Vec<_> = found.map(CertificateDer::from).collect();
     if found.is_empty() {
         let reason = "there is no section -----BEGIN CERTIFICATE-----".to_owned();
         return Err(TlsConfigError::Pem { setting, reason });
@@ -465,6 +504,11 @@ fn private_key(keystore: &Keystore) -> Result<PrivateKeyDer<'static>, TlsConfigE
 fn sections(pem: &Pem, setting: &'static str) -> Result<Vec<pem::Section>, TlsConfigError> {
     let text = match pem {
         Pem::Bytes(bytes) => bytes.clone(),
+        // The path is not named: it holds a key.
+        Pem::File(path) if is_pem(path) => {
+            let reason = format!("it is to name a file, and was given the PEM itself: that belongs in {setting}");
+            return Err(TlsConfigError::Pem { setting, reason });
+        }
         Pem::File(path) => {
             fs::read(path).map_err(|error| TlsConfigError::File { setting, path: path.clone(), kind: error.kind() })?
         }
@@ -473,32 +517,6 @@ fn sections(pem: &Pem, setting: &'static str) -> Result<Vec<pem::Section>, TlsCo
     match other_form(&text, pem.path()) {
         Some(reason) => Err(wrong(reason)),
         None => pem::sections(&text).map_err(wrong),
-    }
-}
-
-/// Returns the format of a file that is not PEM, and the way to convert it.
-fn other_form(bytes: &[u8], path: Option<&Path>) -> Option<String> {
-    let name = path.map_or_else(|| "FILE".to_owned(), |path| path.display().to_string());
-    let to_pem = |file: &str| {
-        format!(
-            "`openssl pkcs12 -in {file} -nodes -out {name}.pem` makes PEM of its key and certificates (then ssl.keystore.type=PEM), and \
-             `keytool -list -rfc -keystore {name}` prints the certificates of a truststore as PEM"
-        )
-    };
-    match bytes {
-        [0xfe, 0xed, 0xfe, 0xed, ..] | [0xce, 0xce, 0xce, 0xce, ..] => Some(format!(
-            "{name} is a keystore of Java (JKS), which only Java reads. `keytool -importkeystore -srckeystore {name} -destkeystore \
-             {name}.p12 -deststoretype PKCS12` makes PKCS#12 of it, and {}",
-            to_pem(&format!("{name}.p12"))
-        )),
-        // PKCS#12 begins with its version, which is 3.
-        [0x30, 0x80..=0xff, rest @ ..] if pem::split_at(rest.get(..8).unwrap_or(rest), &[2, 1, 3]).is_some() => {
-            Some(format!("{name} is a PKCS#12 file. {}", to_pem(&name)))
-        }
-        [0x30, 0x80..=0xff, ..] => Some(format!(
-            "{name} is binary (DER). `openssl x509 -inform der -in {name}` prints a certificate as PEM, `openssl pkey` a key"
-        )),
-        _ => None,
     }
 }
 

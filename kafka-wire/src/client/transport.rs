@@ -120,7 +120,8 @@ impl TlsProblem {
         match self {
             Self::UnknownAuthority => {
                 "Add the certificate of the authority that signed it to ssl.truststore.certificates, or to the file that \
-                 ssl.truststore.location names"
+                 ssl.truststore.location names; one without basicConstraints CA:TRUE is no authority and counts for \
+                 itself alone"
             }
             Self::NameMismatch => {
                 "Dial one of its names (bootstrap.servers, and advertised.listeners of the broker), give the broker a \

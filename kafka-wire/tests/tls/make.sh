@@ -63,3 +63,10 @@ openssl pkcs8 -topk8 -in forms/p256.key -scrypt -passout pass:secret -out forms/
 openssl rsa -in forms/rsa2048.key -traditional -aes128 -passout pass:secret -out forms/rsa2048-old.key
 openssl pkcs12 -export -in forms/p256.pem -inkey forms/p256.key -passout pass:secret -out forms/p256.p12
 openssl x509 -in forms/p256.pem -outform der -out forms/p256.der
+openssl x509 -in forms/p256.pem -trustout -addtrust serverAuth -out forms/p256-trusted.pem
+# A certificate that is no authority, and one that its key has signed all the same.
+printf '[req]\ndistinguished_name=d\nprompt=no\nx509_extensions=e\n[d]\nCN=localhost\n[e]\nbasicConstraints=critical,CA:FALSE\nsubjectAltName=DNS:localhost\n' > "$room/no-authority.conf"
+openssl req -x509 -new -key forms/p384.key -out forms/no-authority.pem -days 36500 -config "$room/no-authority.conf"
+openssl req -new -key forms/p256.key -subj /CN=localhost -out "$room/posing.csr"
+printf 'subjectAltName=DNS:localhost\n' > "$room/posing.conf"
+openssl x509 -req -in "$room/posing.csr" -CA forms/no-authority.pem -CAkey forms/p384.key -set_serial 2 -days 36500 -extfile "$room/posing.conf" -out forms/posing.pem

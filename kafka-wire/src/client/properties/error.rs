@@ -13,8 +13,8 @@ use crate::client::OAuthConfigError;
 pub enum PropertiesError {
     /// No such key.
     UnknownKey {
-        /// As it was given.
-        key: String,
+        /// As it was given; `None` if it looks like a part of a value, which may be a secret.
+        key: Option<String>,
         /// The known key that was probably meant, if one is near.
         nearest: Option<&'static str>,
     },
@@ -63,12 +63,16 @@ pub enum PropertiesError {
 impl fmt::Display for PropertiesError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UnknownKey { key, nearest: Some(nearest) } => {
+            Self::UnknownKey { key: Some(key), nearest: Some(nearest) } => {
                 write!(f, "unknown configuration key `{key}`: did you mean `{nearest}`?")
             }
-            Self::UnknownKey { key, nearest: None } => {
+            Self::UnknownKey { key: Some(key), nearest: None } => {
                 write!(f, "unknown configuration key `{key}`; docs/reference/client-config.md lists the keys")
             }
+            Self::UnknownKey { key: None, .. } => f.write_str(
+                "a line begins with what is no configuration key, but may be a part of the value before it: a line that \
+                 goes on in the next one ends with a backslash",
+            ),
             Self::InvalidValue { key, value: Some(value), expected } => {
                 write!(f, "`{key}` takes {expected}, not `{value}`")
             }

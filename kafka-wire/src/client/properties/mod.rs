@@ -114,9 +114,9 @@ impl Properties {
     /// If the file cannot be read, or a line of it is malformed.
     pub fn pairs(path: impl AsRef<Path>) -> Result<Vec<(String, String)>, PropertiesError> {
         let path = path.as_ref();
-        let text = fs::read_to_string(path)
-            .map_err(|error| PropertiesError::File { path: path.to_owned(), kind: error.kind() })?;
-        text::pairs(&text)
+        let bytes =
+            fs::read(path).map_err(|error| PropertiesError::File { path: path.to_owned(), kind: error.kind() })?;
+        text::pairs(&text::decode(bytes))
     }
 
     /// Reads environment variables: with `KAFKA_` as prefix, `KAFKA_BOOTSTRAP_SERVERS` is `bootstrap.servers`.
@@ -170,7 +170,7 @@ impl Properties {
                 warn!(key, "this key of other clients has no effect here");
                 Ok(())
             }
-            None => Err(PropertiesError::UnknownKey { key: key.to_owned(), nearest: nearest(key, names()) }),
+            None => Err(PropertiesError::UnknownKey { key: shown(key), nearest: nearest(key, names()) }),
         }
     }
 
@@ -321,6 +321,18 @@ pub fn nearest<'a>(key: &str, known: impl Iterator<Item = &'a str>) -> Option<&'
         known.map(|known| (strsim::damerau_levenshtein(known, key), known)).min_by_key(|(distance, _)| *distance)?;
     (distance * 3 <= key.chars().count()).then_some(known)
 }
+
+/// Returns an unknown key, if it can be one. A line of a certificate or a key is longer than every word of a key, or
+/// has other characters; so has a login module's line.
+fn shown(key: &str) -> Option<String> {
+    let is_word = |word: &str| {
+        word.len() <= WORD_MAX && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+    };
+    key.split('.').all(is_word).then(|| key.to_owned())
+}
+
+/// More than the longest word of a key of Kafka has.
+const WORD_MAX: usize = 24;
 
 /// A group consumer for checking values.
 fn nobody() -> GroupConsumerConfig {

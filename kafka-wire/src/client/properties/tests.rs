@@ -254,6 +254,114 @@ fn no_mistake_shows_a_secret() {
     }
 }
 
+/// The pairs are those that `java.util.Properties` reads, which takes an empty key, too.
+#[test]
+fn files_are_read_as_java_reads_them() {
+    let check = |text: &str, expected: &[(&str, &str)]| {
+        let expected: Vec<_> = expected.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        assert_eq!(text::pairs(text), Ok(expected), "{text:?}");
+    };
+    for text in ["a=b", "a:b", "a b", "a\tb", "a\u{c}b", "a : b", "a  b", "  a = b", "a\\\n =b", "\u{feff}a=b"] {
+        check(text, &[("a", "b")]);
+    }
+    check("a = b ", &[("a", "b ")]);
+    for text in ["a=b\\\n  c", "a=b\\\r\n  c", "a=b\\\r  c", "a=\\\n\\\r\n  bc"] {
+        check(text, &[("a", "bc")]);
+    }
+    check("a=b\rc=d\r\ne=f\n\n", &[("a", "b"), ("c", "d"), ("e", "f")]);
+    check("a\\ b=c\na\\=b=c\na\\:b:c", &[("a b", "c"), ("a=b", "c"), ("a:b", "c")]);
+    check("a=\\u0041\\u00fc\\ud83d\\ude00", &[("a", "A\u{fc}\u{1f600}")]);
+    check("a=b\\q\\\\", &[("a", "bq\\")]);
+    check("# c\\\n! c\n  # c\na=1", &[("a", "1")]);
+    check("a=1\\\n#x", &[("a", "1#x")]);
+    check("a\nb=", &[("a", ""), ("b", "")]);
+    check("a==b\nc=:d\ne: =f", &[("a", "=b"), ("c", ":d"), ("e", "=f")]);
+    check("a=\u{a0}b\u{2028}\na\u{b}b=c", &[("a", "\u{a0}b\u{2028}"), ("a\u{b}b", "c")]);
+    check("a=x\\", &[("a", "x")]);
+    check("a=\\  b", &[("a", "  b")]);
+    check("a=1\\\\\nb=2", &[("a", "1\\"), ("b", "2")]);
+    check("a=\\ \\t\\n\\r\\f|", &[("a", " \t\n\r\u{c}|")]);
+    for text in ["a=\\u00e", "a=\\u+0e1", "a=\\ud83d", "a=\\ud83dx", "a=\\ude00"] {
+        assert!(text::pairs(text).is_err(), "{text}");
+    }
+    let properties = Properties::parse("linger.ms=1\nlinger.ms=2").unwrap();
+    assert_eq!(properties.get("linger.ms"), Some("2"), "the last one counts");
+    assert_eq!(text::decode(b"a=\xfc".to_vec()), "a=\u{fc}");
+    assert_eq!(text::decode("a=\u{fc}".into()), "a=\u{fc}");
+}
+
+/// The passwords are those that Kafka's `JaasContext` reads.
+#[test]
+fn login_modules_are_read_as_java_reads_them() {
+    let read = |options: &str| {
+        let jaas = jaas::Jaas::read(&format!("x.PlainLoginModule required {options}"))?;
+        Ok::<_, &str>(jaas.option("password").map(str::to_owned))
+    };
+    let check = |options: &str, password: &str| {
+        assert_eq!(read(options), Ok(Some(password.to_owned())), "{options}");
+    };
+    for options in [
+        "username=\"a\" password=\"b\";",
+        "username='a' password='b';",
+        "username=a password=b;",
+        "username=\"a\"\n password=\"b\" ;",
+        "/* x */ username=\"a\" // y\n password=\"b\";",
+        "username=\"a\" password=\"b\"; // end",
+        "username=\"a\" password=\"b\" /* end */; ",
+        "username=\"a\" password=b//c\n;",
+        "username=\"a\" password=\"b\" user_x=\"y\";",
+        "\"username\"=\"a\" 'password'=\"b\";",
+        "username=\"a\" password=\"c\" password=\"b\";",
+        "username = \"a\" password = \"b\";",
+    ] {
+        check(options, "b");
+    }
+    check(r#"password="b\"c";"#, "b\"c");
+    check(r#"password="b\\c";"#, "b\\c");
+    check(r#"password="b\nc\t\r\a\b\f\v";"#, "b\nc\t\r\u{7}\u{8}\u{c}\u{b}");
+    check(r#"password="b\101c\7\400\18";"#, "bAc\u{7} 0\u{1}8");
+    check(r#"password="b'c";"#, "b'c");
+    check(r#"password='b"c';"#, "b\"c");
+    check(r#"password="b;c=d";"#, "b;c=d");
+    check(r#"password=b-c_d$e;"#, "b-c_d$e");
+    check(r#"password=b1.2;"#, "b1.2");
+    check(r#"password="";"#, "");
+    check("password=\"\u{fc}\u{20ac}\";", "\u{fc}\u{20ac}");
+    check("password=\u{20ac}b;", "\u{20ac}b");
+    check(r#"password="b//c/*d*/";"#, "b//c/*d*/");
+    check(r#"password="b\u0041\x\'";"#, "bu0041x'");
+    for options in [
+        "password=\"b\"",
+        "password=\"b;",
+        "username=\"a\",password=\"b\";",
+        "username:\"a\" password=\"b\";",
+        "password=\"b\";;",
+        "; password=\"b\";",
+        "password=\"b\"; x.PlainLoginModule required;",
+        "password=\"b\" /* open",
+    ] {
+        assert!(read(options).is_err(), "{options}");
+    }
+}
+
+#[test]
+fn a_value_that_goes_on_without_a_backslash_is_not_shown() {
+    let line = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj";
+    let login = "username=\"alice\" password=\"hush\";";
+    for text in [
+        format!("ssl.keystore.key=-----BEGIN PRIVATE KEY-----\n{line}\n-----END PRIVATE KEY-----"),
+        format!("linger.ms=1\n{line}=="),
+        format!("sasl.jaas.config=x.PlainLoginModule required\n\\\"{login}"),
+    ] {
+        let error = Properties::parse(&text).unwrap_err();
+        let said = format!("{error} {error:?}");
+        assert!(said.contains("ends with a backslash"), "{said}");
+        assert!(!said.contains("MIIE") && !said.contains("hush") && !said.contains("alice"), "{said}");
+    }
+    let error = Properties::parse("bootstrapServers=a:1").unwrap_err();
+    assert!(error.to_string().contains("`bootstrapServers`: did you mean `bootstrap.servers`"), "{error}");
+}
+
 #[test]
 fn the_environment_has_keys_in_capitals() {
     let variables =

@@ -37,12 +37,20 @@ impl<'a> Der<'a> {
     }
 }
 
+/// Returns the bytes of the first element, its tag and length included.
+pub(super) fn first_element(bytes: &[u8]) -> Option<&[u8]> {
+    let mut elements = Der(bytes);
+    elements.next()?;
+    bytes.get(..bytes.len() - elements.0.len())
+}
+
 /// Returns a whole number without its leading zeros.
 pub(super) fn magnitude(integer: &[u8]) -> &[u8] {
     let zeros = integer.iter().take_while(|byte| **byte == 0).count();
     integer.get(zeros..).unwrap_or_default()
 }
 
+pub(super) const BOOLEAN: u8 = 0x01;
 pub(super) const INTEGER: u8 = 0x02;
 pub(super) const BIT_STRING: u8 = 0x03;
 pub(super) const OCTET_STRING: u8 = 0x04;

@@ -109,14 +109,18 @@ fn curve(identifier: &[u8]) -> KeyKind {
     })
 }
 
-/// Returns the first private key among the sections, decrypted with `password` if it is encrypted.
+/// Returns the one private key among the sections, decrypted with `password` if it is encrypted.
 ///
 /// The reason of a failure contains nothing of the key.
 pub(super) fn private_key(sections: Vec<Section>, password: Option<&str>) -> Result<PrivateKeyDer<'static>, String> {
-    let found = sections.into_iter().find(|section| LABELS.contains(&&*section.label));
-    let Section { label, der } = found.ok_or(
+    let mut found = sections.into_iter().filter(|section| LABELS.contains(&&*section.label));
+    let Section { label, der } = found.next().ok_or(
         "there is no section -----BEGIN PRIVATE KEY-----, RSA PRIVATE KEY, EC PRIVATE KEY or ENCRYPTED PRIVATE KEY",
     )?;
+    match found.count() {
+        0 => {}
+        others => return Err(format!("there are {} private keys: leave the one that counts", others + 1)),
+    }
     let (key, kind): (PrivateKeyDer<'static>, _) = match &*label {
         RSA_LABEL => {
             let kind = rsa_modulus(&der).map(|modulus| KeyKind::Rsa { bits: bit_length(modulus) });

@@ -10,11 +10,14 @@ use std::sync::Arc;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::verify_server_name;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, SignatureScheme};
 
-use super::der::{CONTEXT_0, CONTEXT_3, Der, GENERALIZED_TIME, INTEGER, OBJECT_IDENTIFIER, SEQUENCE, SET, UTC_TIME};
+use super::der::{
+    BOOLEAN, CONTEXT_0, CONTEXT_3, Der, GENERALIZED_TIME, INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE, SET,
+    UTC_TIME,
+};
 use super::key::{KeyKind, USABLE};
 
 #[derive(Debug)]
@@ -23,6 +26,32 @@ pub(super) struct Trust {
     /// The certificates of the truststore themselves.
     pub(super) pinned: Vec<CertificateDer<'static>>,
     pub(super) checks_name: bool,
+}
+
+/// Returns whether a certificate of the truststore may sign others: an authority by its basic constraints, or one of
+/// before version 3, which has none. The certificate of a broker is trusted for itself alone, as in Java: its key must
+/// not be able to pose as every broker.
+pub(super) fn may_sign(certificate: &[u8]) -> bool {
+    let Some(extensions) = extensions(certificate) else { return true };
+    let Some(constraints) = extension(extensions, BASIC_CONSTRAINTS) else { return false };
+    let is_authority = Der(constraints).enter(SEQUENCE).and_then(|mut fields| fields.take(BOOLEAN));
+    is_authority.is_some_and(|value| value.iter().any(|byte| *byte != 0))
+}
+
+/// Returns an authority that has signed nothing, for a truststore that has none: without any, no name of a certificate
+/// could be checked.
+pub(super) fn no_authority() -> TrustAnchor<'static> {
+    TrustAnchor {
+        subject: rustls::pki_types::Der::from_slice(&[]),
+        subject_public_key_info: rustls::pki_types::Der::from_slice(&[]),
+        name_constraints: None,
+    }
+}
+
+/// Returns the extensions of a certificate; `None` before version 3, and if the bytes are not a certificate.
+fn extensions(certificate: &[u8]) -> Option<Der<'_>> {
+    let mut fields = Der(certificate).enter(SEQUENCE)?.enter(SEQUENCE)?;
+    std::iter::from_fn(|| fields.next()).find(|(tag, _)| *tag == CONTEXT_3).map(|(_, contents)| Der(contents))
 }
 
 impl ServerCertVerifier for Trust {
@@ -136,9 +165,18 @@ impl Facts {
     }
 }
 
-fn has_extension(mut extensions: Der<'_>, identifier: &[u8]) -> bool {
-    let Some(mut list) = extensions.enter(SEQUENCE) else { return false };
-    std::iter::from_fn(|| list.enter(SEQUENCE)).any(|mut one| one.take(OBJECT_IDENTIFIER) == Some(identifier))
+fn has_extension(extensions: Der<'_>, identifier: &[u8]) -> bool {
+    extension(extensions, identifier).is_some()
+}
+
+/// Returns the contents of an extension.
+fn extension<'a>(mut extensions: Der<'a>, identifier: &[u8]) -> Option<&'a [u8]> {
+    let mut list = extensions.enter(SEQUENCE)?;
+    let mut found = std::iter::from_fn(|| list.enter(SEQUENCE))
+        .filter_map(|mut one| (one.take(OBJECT_IDENTIFIER)? == identifier).then_some(one));
+    let mut found = found.next()?;
+    found.take(BOOLEAN);
+    found.take(OCTET_STRING)
 }
 
 fn common_name(mut names: Der<'_>) -> Option<String> {
@@ -194,6 +232,7 @@ impl fmt::Display for UnusableKey {
 impl std::error::Error for UnusableKey {}
 
 const ALTERNATIVE_NAMES: &[u8] = &[0x55, 0x1d, 0x11];
+const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 /// Days from the first of March of the year 0.
 const DAYS_TO_1970: i64 = 719_468;
