@@ -4,8 +4,12 @@
 mod cluster;
 #[path = "../../kafka-wire/examples/admin.rs"]
 mod example;
+#[path = "admin/other_groups.rs"]
+mod other_groups;
 #[path = "admin/partitions.rs"]
 mod partitions;
+#[path = "admin/topics.rs"]
+mod topics;
 
 use std::time::Duration;
 

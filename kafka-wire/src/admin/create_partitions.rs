@@ -1,16 +1,23 @@
 //! Adding partitions to topics.
 
-use super::{ItemError, Outcomes, outcomes_by};
-use crate::protocol::create_partitions::{CreatePartitionsRequest, CreatePartitionsResponse, CreatePartitionsTopic};
+use super::{ItemError, NewPartitions, Outcomes, outcomes_by};
+use crate::protocol::create_partitions::{
+    CreatePartitionsAssignment, CreatePartitionsRequest, CreatePartitionsResponse, CreatePartitionsTopic,
+};
+use crate::types::BrokerId;
 use crate::wire::Str;
 
-/// Makes a request that raises the number of partitions of each topic to this total; the cluster chooses their brokers.
+/// Makes a request that raises the number of partitions of each topic to its total.
 #[must_use]
-pub fn request(topics: &[(Str, i32)], timeout_ms: i32) -> CreatePartitionsRequest {
-    let topics = topics.iter().map(|(name, count)| CreatePartitionsTopic {
-        name: name.clone(),
-        count: *count,
-        assignments: None,
+pub fn request(topics: &[NewPartitions], timeout_ms: i32) -> CreatePartitionsRequest {
+    let assignment = |brokers: &Vec<BrokerId>| CreatePartitionsAssignment {
+        broker_ids: brokers.iter().map(|broker| broker.0).collect(),
+        ..Default::default()
+    };
+    let topics = topics.iter().map(|new| CreatePartitionsTopic {
+        name: new.topic.clone(),
+        count: new.total,
+        assignments: (!new.assignments.is_empty()).then(|| new.assignments.iter().map(assignment).collect()),
         ..Default::default()
     });
     CreatePartitionsRequest { topics: topics.collect(), timeout_ms, ..Default::default() }

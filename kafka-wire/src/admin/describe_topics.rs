@@ -1,6 +1,6 @@
 //! Descriptions of topics with the replicas of their partitions, page by page (KIP-966), and the list of all topics.
 
-use super::{AclOperation, ItemError};
+use super::{AclOperation, ItemError, Outcomes, outcomes_by};
 use crate::protocol::ErrorCode;
 use crate::protocol::describe_topic_partitions::{
     Cursor, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, DescribeTopicPartitionsResponsePartition,
@@ -123,6 +123,32 @@ pub fn metadata_request(topics: Option<&[Str]>, version: i16) -> MetadataRequest
         include_topic_authorized_operations: version >= FIRST_WITH_OPERATIONS,
         ..Default::default()
     }
+}
+
+/// Makes a Metadata request for topics by their ids.
+#[must_use]
+pub fn metadata_request_by_id(ids: &[Uuid]) -> MetadataRequest {
+    let topics = ids.iter().map(|id| MetadataRequestTopic { name: None, topic_id: *id, ..Default::default() });
+    MetadataRequest {
+        topics: Some(topics.collect()),
+        allow_auto_topic_creation: false,
+        include_topic_authorized_operations: true,
+        ..Default::default()
+    }
+}
+
+/// Returns the topics of a Metadata response, in the order of `ids`.
+#[must_use]
+pub fn read_metadata_by_id(ids: &[Uuid], response: MetadataResponse) -> Outcomes<Uuid, TopicDescription> {
+    let mut found = Outcomes::new();
+    for topic in response.topics {
+        let (id, code) = (topic.topic_id, topic.error_code);
+        let one = MetadataResponse { topics: vec![topic], ..Default::default() };
+        let described = read_metadata(one).pop().map(|(_, outcome)| outcome);
+        let unnamed = || Err(ItemError::check(code, None).err().unwrap_or_else(ItemError::missing));
+        found.push((id, described.unwrap_or_else(unnamed)));
+    }
+    outcomes_by(ids, |id| *id, found.into_iter())
 }
 
 /// Returns the topics of a Metadata response, in its order.

@@ -1,7 +1,7 @@
 //! Looking up offsets: the first, the end, or by timestamp.
 
-use super::{ListedOffset, OffsetSpec};
-use crate::cluster::TopicPartition;
+use super::ListedOffset;
+use crate::cluster::{OffsetSpec, TopicPartition};
 use crate::protocol::ErrorCode;
 use crate::protocol::list_offsets::{
     ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTopic,
@@ -55,18 +55,6 @@ fn listed(partition: TopicPartition, answer: &ListOffsetsPartitionResponse) -> L
         offset: (answer.offset >= 0).then_some(Offset(answer.offset)),
         timestamp: TimestampMs(answer.timestamp),
         leader_epoch: LeaderEpoch(answer.leader_epoch),
-    }
-}
-
-impl OffsetSpec {
-    /// The number of this query in requests. Source: ListOffsetsRequest.json `Timestamp`.
-    #[must_use]
-    pub const fn code(self) -> i64 {
-        match self {
-            Self::Latest => -1,
-            Self::Earliest => -2,
-            Self::Timestamp(TimestampMs(timestamp)) => timestamp,
-        }
     }
 }
 

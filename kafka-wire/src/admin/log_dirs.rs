@@ -43,6 +43,31 @@ pub struct LogDirReplica {
     pub is_future: bool,
 }
 
+/// The directories of one replica on its broker.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReplicaLogDirs {
+    /// Path of the directory in which it is, and the offsets by which it is behind the high watermark.
+    pub current: Option<(Str, i64)>,
+    /// Path of the directory to which it is being moved, and the offsets by which the copy is behind.
+    pub future: Option<(Str, i64)>,
+}
+
+/// Returns where a replica is among the directories of its broker.
+#[must_use]
+pub fn of_replica(partition: &TopicPartition, dirs: &[LogDir]) -> ReplicaLogDirs {
+    let mut found = ReplicaLogDirs::default();
+    for dir in dirs {
+        for replica in dir.replicas.iter().filter(|replica| replica.partition == *partition) {
+            let place = Some((dir.path.clone(), replica.offset_lag));
+            match replica.is_future {
+                true => found.future = place,
+                false => found.current = place,
+            }
+        }
+    }
+    found
+}
+
 /// Makes a request for all log directories of a broker.
 #[must_use]
 pub fn describe_request() -> DescribeLogDirsRequest {

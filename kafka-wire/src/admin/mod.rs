@@ -6,12 +6,14 @@ pub mod abort_transaction;
 pub mod acls;
 pub mod alter_configs;
 pub mod alter_scram_users;
+pub mod alter_share_group_offsets;
 pub mod client_quotas;
 pub mod create_partitions;
 pub mod create_topics;
 pub mod delete_group_offsets;
 pub mod delete_groups;
 pub mod delete_records;
+pub mod delete_share_group_offsets;
 pub mod delete_topics;
 pub mod describe_cluster;
 pub mod describe_configs;
@@ -19,6 +21,8 @@ pub mod describe_consumer_groups;
 pub mod describe_groups;
 pub mod describe_producers;
 pub mod describe_scram_users;
+pub mod describe_share_groups;
+pub mod describe_streams_groups;
 pub mod describe_topics;
 pub mod describe_transactions;
 pub mod elect_leaders;
@@ -27,6 +31,7 @@ pub mod hanging;
 pub mod list_config_resources;
 pub mod list_groups;
 pub mod list_offsets;
+pub mod list_share_group_offsets;
 pub mod list_transactions;
 pub mod log_dirs;
 pub mod quorum;
@@ -48,6 +53,10 @@ pub use describe_consumer_groups::{ConsumerGroupDescription, ConsumerMemberDescr
 pub use describe_groups::{GroupDescription, MemberDescription};
 pub use describe_producers::ActiveProducer;
 pub use describe_scram_users::ScramUser;
+pub use describe_share_groups::{ShareGroupDescription, ShareMemberDescription};
+pub use describe_streams_groups::{
+    StreamsGroupDescription, StreamsMemberDescription, StreamsSubtopology, StreamsTasks,
+};
 pub use describe_topics::{PartitionDescription, TopicDescription, TopicListing};
 pub use describe_transactions::TransactionDescription;
 pub use elect_leaders::ElectionType;
@@ -55,15 +64,17 @@ pub use features::{FeatureLevels, FeatureUpdate, Features, UpgradeType};
 pub use hanging::OpenTransaction;
 pub use list_config_resources::ConfigResourceKind;
 pub use list_groups::{GroupFilter, GroupListing};
+pub use list_share_group_offsets::{ShareOffset, ShareOffsets};
 pub use list_transactions::{TransactionFilter, TransactionListing};
-pub use log_dirs::{LogDir, LogDirReplica};
+pub use log_dirs::{LogDir, LogDirReplica, ReplicaLogDirs};
 pub use quorum::{QuorumDescription, QuorumReplica, Voter, VoterEndpoint};
 pub use reassignments::{OngoingReassignment, Reassignment};
 pub use resource::ConfigResource;
 
+pub use crate::cluster::OffsetSpec;
 use crate::cluster::TopicPartition;
 use crate::protocol::ErrorCode;
-use crate::types::{LeaderEpoch, Offset, TimestampMs};
+use crate::types::{BrokerId, LeaderEpoch, Offset, TimestampMs};
 use crate::wire::Str;
 
 /// A topic to create.
@@ -77,13 +88,28 @@ pub struct NewTopic {
     pub replication_factor: i16,
     /// Topic configuration that differs from the broker's, such as `cleanup.policy` = `compact`.
     pub configs: Vec<(Str, Str)>,
+    /// The brokers that hold each partition, in the order of the partitions, the preferred leader first. Empty to leave
+    /// the choice to the cluster; otherwise `partitions` and `replication_factor` follow from it and are ignored.
+    pub assignments: Vec<Vec<BrokerId>>,
+}
+
+/// Partitions to add to a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewPartitions {
+    /// Name of the topic.
+    pub topic: Str,
+    /// The number of partitions that it has then.
+    pub total: i32,
+    /// The brokers that hold each of the new partitions, in order, the preferred leader first. Empty to leave the
+    /// choice to the cluster.
+    pub assignments: Vec<Vec<BrokerId>>,
 }
 
 impl NewTopic {
     /// A topic with `partitions` partitions, and the broker's defaults for the rest.
     #[must_use]
     pub fn new(name: impl Into<Str>, partitions: i32) -> Self {
-        Self { name: name.into(), partitions, replication_factor: -1, configs: Vec::new() }
+        Self { name: name.into(), partitions, replication_factor: -1, configs: Vec::new(), assignments: Vec::new() }
     }
 }
 
@@ -149,17 +175,6 @@ impl ScramMechanism {
 
 /// The outcome of an operation, topic by topic, in the order of the request.
 pub type TopicOutcomes = Vec<(Str, Result<(), TopicError>)>;
-
-/// The offset of a partition to look up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OffsetSpec {
-    /// The first offset that is still in the log.
-    Earliest,
-    /// The end (exclusive): the high watermark, or the last stable offset with `ReadCommitted`.
-    Latest,
-    /// The first record whose timestamp is not before this one.
-    Timestamp(TimestampMs),
-}
 
 /// The result for one partition.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,15 +8,16 @@ use crate::admin::ScramMechanism;
 use crate::admin::{
     Acl, AclFilter, ActiveProducer, ClusterDescription, ConfigChange, ConfigEntry, ConfigResource, ConfigResourceKind,
     ConsumerGroupDescription, ElectionType, EntityQuotas, FeatureUpdate, Features, GroupDescription, GroupFilter,
-    GroupListing, ItemError, ListedOffset, LogDir, NewTopic, OffsetSpec, OngoingReassignment, OpenTransaction,
-    Outcomes, QuorumDescription, QuotaChange, QuotaEntity, QuotaFilter, Reassignment, ScramChange, ScramUser,
-    TopicDescription, TopicListing, TopicOutcomes, TransactionDescription, TransactionFilter, TransactionListing,
-    TransactionToAbort, Voter, VoterEndpoint,
+    GroupListing, ItemError, ListedOffset, LogDir, NewPartitions, NewTopic, OffsetSpec, OngoingReassignment,
+    OpenTransaction, Outcomes, QuorumDescription, QuotaChange, QuotaEntity, QuotaFilter, Reassignment, ReplicaLogDirs,
+    ScramChange, ScramUser, ShareGroupDescription, ShareOffsets, StreamsGroupDescription, TopicDescription,
+    TopicListing, TopicOutcomes, TransactionDescription, TransactionFilter, TransactionListing, TransactionToAbort,
+    Voter, VoterEndpoint,
 };
 use crate::client::{AdminError, CoordinatorError, MetadataError, RequestError};
 use crate::cluster::TopicPartition;
 use crate::types::{BrokerId, IsolationLevel, Offset};
-use crate::wire::Str;
+use crate::wire::{Str, Uuid};
 
 /// The administration of a cluster: each method is that of [`client::Client`](crate::client::Client) with the same
 /// name, and blocks. It panics if async code calls it.
@@ -52,10 +53,15 @@ macro_rules! blocking {
 
 blocking! {
     fn create_topics(topics: &[NewTopic]) -> Result<TopicOutcomes, RequestError>;
+    fn validate_topics(topics: &[NewTopic]) -> Result<TopicOutcomes, RequestError>;
     fn delete_topics(names: &[Str]) -> Result<TopicOutcomes, RequestError>;
+    fn delete_topics_by_id(ids: &[Uuid]) -> Result<Outcomes<Uuid>, RequestError>;
     fn list_topics() -> AdminResult<Vec<TopicListing>>;
     fn describe_topics(names: &[Str]) -> AdminResult<Outcomes<Str, TopicDescription>>;
+    fn describe_topics_by_id(ids: &[Uuid]) -> AdminResult<Outcomes<Uuid, TopicDescription>>;
     fn create_partitions(topics: &[(Str, i32)]) -> Result<Outcomes<Str>, RequestError>;
+    fn create_assigned_partitions(new: &[NewPartitions]) -> Result<Outcomes<Str>, RequestError>;
+    fn validate_partitions(new: &[NewPartitions]) -> Result<Outcomes<Str>, RequestError>;
     fn list_offsets(
         partitions: &[(TopicPartition, OffsetSpec)], isolation: IsolationLevel
     ) -> Result<Vec<ListedOffset>, MetadataError>;
@@ -94,6 +100,9 @@ blocking! {
         election: ElectionType, partitions: Option<&[TopicPartition]>
     ) -> AdminResult<Outcomes<TopicPartition>>;
     fn describe_log_dirs(brokers: &[BrokerId]) -> PerBroker<Vec<LogDir>>;
+    fn describe_replica_log_dirs(
+        replicas: &[(BrokerId, TopicPartition)]
+    ) -> Vec<((BrokerId, TopicPartition), Result<ReplicaLogDirs, AdminError>)>;
     fn alter_replica_log_dirs(
         moves: &[(BrokerId, TopicPartition, Str)]
     ) -> Vec<((BrokerId, TopicPartition), Result<(), AdminError>)>;
@@ -103,6 +112,17 @@ blocking! {
     fn describe_consumer_groups(
         group_ids: &[Str]
     ) -> Result<Outcomes<Str, ConsumerGroupDescription>, CoordinatorError>;
+    fn describe_share_groups(group_ids: &[Str]) -> Result<Outcomes<Str, ShareGroupDescription>, CoordinatorError>;
+    fn list_share_group_offsets(
+        group_id: &str, partitions: Option<&[TopicPartition]>
+    ) -> Result<Result<ShareOffsets, ItemError>, CoordinatorError>;
+    fn alter_share_group_offsets(
+        group_id: &str, offsets: &[(TopicPartition, Offset)]
+    ) -> Result<Result<Outcomes<TopicPartition>, ItemError>, CoordinatorError>;
+    fn delete_share_group_offsets(
+        group_id: &str, topics: &[Str]
+    ) -> Result<Result<Outcomes<Str>, ItemError>, CoordinatorError>;
+    fn describe_streams_groups(group_ids: &[Str]) -> Result<Outcomes<Str, StreamsGroupDescription>, CoordinatorError>;
     fn delete_groups(group_ids: &[Str]) -> Result<Outcomes<Str>, CoordinatorError>;
     fn delete_group_offsets(
         group_id: &str, partitions: &[TopicPartition]

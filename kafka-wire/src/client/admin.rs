@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use super::leader_round::LeaderRound;
 use super::{CallOptions, Client, Lane, MetadataError, Node, RequestError};
-use crate::admin::{ListedOffset, NewTopic, OffsetSpec, TopicOutcomes};
+use crate::admin::{ListedOffset, NewTopic, OffsetSpec, Outcomes, TopicOutcomes};
 use crate::admin::{create_topics, delete_records, delete_topics, list_offsets};
 use crate::cluster::TopicPartition;
+use crate::protocol::create_topics::CreateTopicsRequest;
 use crate::protocol::{ErrorCode, Request};
 use crate::types::{IsolationLevel, LeaderEpoch, Offset, TimestampMs};
-use crate::wire::Str;
+use crate::wire::{Str, Uuid};
 
 impl Client {
     /// Creates topics; returns the outcome of each, in the order of `topics`.
@@ -21,11 +22,24 @@ impl Client {
     /// # Errors
     /// No broker answered, or the response got lost.
     pub async fn create_topics(&self, topics: &[NewTopic]) -> Result<TopicOutcomes, RequestError> {
+        let outcomes = self.ask_for_topics(topics, false).await?;
+        topics.iter().for_each(|topic| self.invalidate(&topic.name));
+        Ok(outcomes)
+    }
+
+    /// Checks whether topics could be created, and creates none. Returns the outcome of each, in the order of `topics`.
+    ///
+    /// # Errors
+    /// If no broker answers.
+    pub async fn validate_topics(&self, topics: &[NewTopic]) -> Result<TopicOutcomes, RequestError> {
+        self.ask_for_topics(topics, true).await
+    }
+
+    async fn ask_for_topics(&self, topics: &[NewTopic], validate_only: bool) -> Result<TopicOutcomes, RequestError> {
         let (broker_ms, options) = self.slow_options();
-        let request = create_topics::request(topics, broker_ms);
+        let request = CreateTopicsRequest { validate_only, ..create_topics::request(topics, broker_ms) };
         let response = self.request(self.controller(), Lane::General, request, options).await?;
         let names: Vec<_> = topics.iter().map(|topic| topic.name.clone()).collect();
-        names.iter().for_each(|name| self.invalidate(name));
         Ok(create_topics::read(&names, response))
     }
 
@@ -44,13 +58,30 @@ impl Client {
         Ok(delete_topics::read(names, response))
     }
 
+    /// Deletes the topics that have these ids, and none that was created anew under the name of one. Returns the
+    /// outcome of each, in the order of `ids`.
+    ///
+    /// If there is no such topic, the outcome is `UNKNOWN_TOPIC_ID`. Not retried.
+    ///
+    /// # Errors
+    /// No broker answered, the response got lost, or the brokers are older than Kafka 2.8.
+    pub async fn delete_topics_by_id(&self, ids: &[Uuid]) -> Result<Outcomes<Uuid>, RequestError> {
+        let (broker_ms, options) = self.slow_options();
+        let request = delete_topics::request_by_id(ids, broker_ms);
+        let response = self.request(self.controller(), Lane::General, request, options).await?;
+        let names = response.responses.iter().filter_map(|topic| topic.name.as_ref());
+        names.for_each(|name| self.invalidate(name));
+        Ok(delete_topics::read_by_id(ids, response))
+    }
+
     /// Looks up offsets at the leaders; returns one result for each query, in the order of `partitions`.
     ///
     /// With [`IsolationLevel::ReadCommitted`] the end is the last stable offset. Moved leaders are followed until
     /// `request_timeout` is over. Cancel safe.
     ///
     /// # Errors
-    /// A topic or partition is missing, some leader did not answer for `request_timeout`, or a timestamp is negative.
+    /// A topic or partition is missing, some leader did not answer for `request_timeout`, a timestamp is negative, or a
+    /// leader is too old for the query (`UNSUPPORTED_VERSION`).
     pub async fn list_offsets(
         &self,
         partitions: &[(TopicPartition, OffsetSpec)],
@@ -62,7 +93,9 @@ impl Client {
             }
         }
         let ask = |asked: &[(TopicPartition, OffsetSpec, LeaderEpoch)]| list_offsets::request(asked, isolation);
-        self.at_leaders(partitions, ask, |response| list_offsets::read(response).collect()).await
+        let first_version = partitions.iter().map(|(_, spec)| spec.first_version()).max().unwrap_or(0);
+        let round = LeaderRound::new(self, partitions.len()).since_version(first_version);
+        self.at_leaders(round, partitions, ask, |response| list_offsets::read(response).collect()).await
     }
 
     /// Deletes the records before the given offsets (exclusive; -1 for all); returns the new start offset of each
@@ -78,18 +111,19 @@ impl Client {
             let asked: Vec<_> = asked.iter().map(|(partition, before, _)| (partition.clone(), *before)).collect();
             delete_records::request(&asked, broker_ms)
         };
-        self.at_leaders(partitions, ask, |response| delete_records::read(response).collect()).await
+        let round = LeaderRound::new(self, partitions.len());
+        self.at_leaders(round, partitions, ask, |response| delete_records::read(response).collect()).await
     }
 
     /// Sends each query to the partition's leader, and again if the leader has moved; returns the answers in the
     /// order of the queries, or the first error that another attempt cannot help.
     async fn at_leaders<Q: Copy, R: Request, A>(
         &self,
+        mut round: LeaderRound<A>,
         questions: &[(TopicPartition, Q)],
         ask: impl Fn(&[(TopicPartition, Q, LeaderEpoch)]) -> R,
         read: impl Fn(R::Response) -> Vec<(TopicPartition, Result<A, ErrorCode>)>,
     ) -> Result<Vec<A>, MetadataError> {
-        let mut round = LeaderRound::new(self, questions.len());
         loop {
             round.run(questions, &ask, &read).await;
             if let Some(error) = round.failure() {

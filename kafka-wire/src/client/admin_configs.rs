@@ -6,9 +6,11 @@ use super::{CallOptions, Client, Lane, Node, RequestError};
 #[cfg(feature = "sasl")]
 use crate::admin::ScramMechanism;
 use crate::admin::{
-    Acl, AclFilter, ConfigChange, ConfigEntry, ConfigResource, ItemError, Outcomes, ScramChange, ScramUser,
+    Acl, AclFilter, ConfigChange, ConfigEntry, ConfigResource, ItemError, NewPartitions, Outcomes, ScramChange,
+    ScramUser,
 };
 use crate::admin::{acls, alter_configs, alter_scram_users, create_partitions, describe_configs, describe_scram_users};
+use crate::protocol::create_partitions::CreatePartitionsRequest;
 use crate::types::BrokerId;
 use crate::wire::Str;
 
@@ -21,11 +23,40 @@ impl Client {
     /// # Errors
     /// No broker answered, or the answer got lost.
     pub async fn create_partitions(&self, topics: &[(Str, i32)]) -> Result<Outcomes<Str>, RequestError> {
+        let new = topics.iter();
+        let new =
+            new.map(|(topic, total)| NewPartitions { topic: topic.clone(), total: *total, assignments: Vec::new() });
+        self.create_assigned_partitions(&new.collect::<Vec<_>>()).await
+    }
+
+    /// As [`Client::create_partitions`], on brokers of the caller's choice. A broker that does not exist, or a number
+    /// of assignments that does not fit the total, is an outcome of `INVALID_REPLICA_ASSIGNMENT`.
+    ///
+    /// # Errors
+    /// No broker answered, or the answer got lost.
+    pub async fn create_assigned_partitions(&self, new: &[NewPartitions]) -> Result<Outcomes<Str>, RequestError> {
+        let response = self.ask_for_partitions(new, false).await?;
+        new.iter().for_each(|new| self.invalidate(&new.topic));
+        Ok(response)
+    }
+
+    /// Checks whether partitions could be created, and creates none. Returns the outcome of each, in order.
+    ///
+    /// # Errors
+    /// If no broker answers.
+    pub async fn validate_partitions(&self, new: &[NewPartitions]) -> Result<Outcomes<Str>, RequestError> {
+        self.ask_for_partitions(new, true).await
+    }
+
+    async fn ask_for_partitions(
+        &self,
+        new: &[NewPartitions],
+        validate_only: bool,
+    ) -> Result<Outcomes<Str>, RequestError> {
         let (broker_ms, options) = self.slow_options();
-        let request = create_partitions::request(topics, broker_ms);
+        let request = CreatePartitionsRequest { validate_only, ..create_partitions::request(new, broker_ms) };
         let response = self.request(self.controller(), Lane::General, request, options).await?;
-        let names: Vec<_> = topics.iter().map(|(name, _)| name.clone()).collect();
-        names.iter().for_each(|name| self.invalidate(name));
+        let names: Vec<_> = new.iter().map(|new| new.topic.clone()).collect();
         Ok(create_partitions::read(&names, response))
     }
 

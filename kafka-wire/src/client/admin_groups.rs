@@ -172,13 +172,13 @@ impl Client {
     }
 }
 
-const GROUP: CoordinatorKind = CoordinatorKind::Group;
+pub(super) const GROUP: CoordinatorKind = CoordinatorKind::Group;
 
 type Described = crate::protocol::describe_groups::DescribeGroupsResponse;
 type Deleted = crate::protocol::delete_groups::DeleteGroupsResponse;
 
 /// Returns the code of the first item in a response.
-fn first<R, T>(response: &R, items: impl Fn(&R) -> &Vec<T>, code: impl Fn(&T) -> i16) -> ErrorCode {
+pub(super) fn first<R, T>(response: &R, items: impl Fn(&R) -> &Vec<T>, code: impl Fn(&T) -> i16) -> ErrorCode {
     items(response).first().map_or(ErrorCode::NONE, |item| ErrorCode(code(item)))
 }
 

@@ -1,19 +1,19 @@
 //! Administration of topics and partitions: descriptions, replicas, log directories, elections.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::admin_cluster::Repetition;
 use super::{AdminError, CallOptions, Client, Lane, MetadataError, Node, RequestError};
 use crate::admin::describe_topics::{self, Page};
 use crate::admin::{
-    ActiveProducer, ElectionType, ItemError, LogDir, OngoingReassignment, Outcomes, Reassignment, TopicDescription,
-    TopicListing,
+    ActiveProducer, ElectionType, ItemError, LogDir, OngoingReassignment, Outcomes, Reassignment, ReplicaLogDirs,
+    TopicDescription, TopicListing,
 };
 use crate::admin::{describe_producers, elect_leaders, log_dirs, reassignments};
 use crate::cluster::TopicPartition;
 use crate::protocol::ErrorCode;
 use crate::types::BrokerId;
-use crate::wire::Str;
+use crate::wire::{Str, Uuid};
 
 impl Client {
     /// Returns all topics that this client may describe, sorted by name, Kafka's internal ones included.
@@ -59,6 +59,21 @@ impl Client {
         };
         let outcome = |name: &Str| (name.clone(), found.remove(name).unwrap_or_else(|| Err(ItemError::missing())));
         Ok(names.iter().map(outcome).collect())
+    }
+
+    /// As [`Client::describe_topics`], by the ids of the topics. A topic that does not exist is an outcome of
+    /// `UNKNOWN_TOPIC_ID`.
+    ///
+    /// # Errors
+    /// If no broker answers, or the brokers are older than Kafka 3.1.
+    pub async fn describe_topics_by_id(&self, ids: &[Uuid]) -> Result<Outcomes<Uuid, TopicDescription>, AdminError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let request = describe_topics::metadata_request_by_id(ids);
+        let response = self.request(Node::Any, Lane::General, request, CallOptions::default()).await?;
+        ItemError::check(response.error_code, None)?;
+        Ok(describe_topics::read_metadata_by_id(ids, response))
     }
 
     async fn topics_at_once(&self, names: &[Str]) -> Result<TopicsFound, AdminError> {
@@ -190,6 +205,25 @@ impl Client {
             found.push((broker, outcome));
         }
         found
+    }
+
+    /// Returns the log directory of each of these replicas, and the one to which it is being moved, in the order of
+    /// `replicas`. A broker that does not have the replica is an outcome without directories.
+    ///
+    /// A broker that does not answer is an error of its replicas, and hides no other.
+    pub async fn describe_replica_log_dirs(
+        &self,
+        replicas: &[(BrokerId, TopicPartition)],
+    ) -> Vec<((BrokerId, TopicPartition), Result<ReplicaLogDirs, AdminError>)> {
+        let brokers: BTreeSet<BrokerId> = replicas.iter().map(|(broker, _)| *broker).collect();
+        let brokers: Vec<_> = brokers.into_iter().collect();
+        let found: BTreeMap<_, _> = self.describe_log_dirs(&brokers).await.into_iter().collect();
+        let of = |(broker, partition): &(BrokerId, TopicPartition)| match found.get(broker) {
+            Some(Ok(dirs)) => Ok(log_dirs::of_replica(partition, dirs)),
+            Some(Err(error)) => Err(error.clone()),
+            None => Err(ItemError::missing().into()),
+        };
+        replicas.iter().map(|replica| (replica.clone(), of(replica))).collect()
     }
 
     /// Moves replicas to other log directories of their broker, each to the directory of this absolute path. Returns

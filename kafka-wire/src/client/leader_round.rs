@@ -12,6 +12,8 @@ use crate::types::{BrokerId, LeaderEpoch};
 pub(super) struct LeaderRound<A> {
     client: Client,
     outcomes: Vec<Option<Result<A, MetadataError>>>,
+    /// The first version of the request that says what is asked.
+    first_version: i16,
     deadline: Moment,
     backoff: Backoff,
 }
@@ -29,9 +31,16 @@ impl<A> LeaderRound<A> {
         Self {
             client: client.clone(),
             outcomes: (0..count).map(|_| None).collect(),
+            first_version: 0,
             deadline: client.now() + client.config().request_timeout,
             backoff: client.backoff(),
         }
+    }
+
+    /// Takes no answer of an older version: its leader has understood something else.
+    pub(super) const fn since_version(mut self, first_version: i16) -> Self {
+        self.first_version = first_version;
+        self
     }
 
     /// Sends every open query once, and stores the outcomes.
@@ -45,6 +54,10 @@ impl<A> LeaderRound<A> {
         for Asked { indices, response } in asked {
             let answer = response.await;
             match answer {
+                Ok(answered) if answered.version < self.first_version => {
+                    let too_old = |partition: &TopicPartition| (partition.clone(), Err(ErrorCode::UNSUPPORTED_VERSION));
+                    self.sort_in(indices.keys().map(too_old).collect(), &indices);
+                }
                 Ok(answered) => self.sort_in(read(answered.response), &indices),
                 Err(error) => self.fail(&indices, &error),
             }

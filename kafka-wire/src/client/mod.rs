@@ -16,6 +16,7 @@ mod admin_configs;
 mod admin_error;
 mod admin_groups;
 mod admin_partitions;
+mod admin_share_groups;
 mod admin_transactions;
 mod backoff;
 mod clock;
@@ -69,7 +70,7 @@ pub use group_transact_session::{GroupTransactError, GroupTransactSession};
 pub use lane::{Lane, OwnLane};
 #[cfg(feature = "oauth")]
 pub use oauth::{ClientCredentials, OAuthConfigError};
-pub use offsets::{OffsetsError, commit_offsets, fetch_offsets, fetch_unstable_offsets};
+pub use offsets::{OffsetsError, commit_offsets, fetch_all_offsets, fetch_offsets, fetch_unstable_offsets};
 pub use producer::{ExclusiveProducer, GroupOffsets, Producer, SendError, fence};
 pub use properties::{Key, Properties, PropertiesError, nearest};
 pub use read_to_end::{ReadToEndError, read_to_end};

@@ -9,6 +9,7 @@ use crate::cluster::{CommittedOffset, CoordinatorKind, GroupMetadata, TopicParti
 use crate::group::commit::{self, Stability};
 use crate::protocol::ErrorCode;
 use crate::protocol::offset_commit::OffsetCommitRequest;
+use crate::protocol::offset_fetch::OffsetFetchRequest;
 use crate::time::Moment;
 use crate::wire::Str;
 
@@ -117,6 +118,43 @@ pub async fn fetch_offsets(
     partitions: &[TopicPartition],
 ) -> Result<Vec<(TopicPartition, Option<CommittedOffset>)>, OffsetsError> {
     fetch(client, group_id, partitions, Stability::Stable, None).await
+}
+
+/// Looks up the committed offsets of a group in all partitions for which it has committed one, sorted. It waits for
+/// open transactions as [`fetch_offsets`] does.
+///
+/// # Errors
+/// As for [`fetch_offsets`].
+pub async fn fetch_all_offsets(
+    client: &Client,
+    group_id: &str,
+) -> Result<Vec<(TopicPartition, CommittedOffset)>, OffsetsError> {
+    let group_id = Str::from(group_id);
+    let mut retry = Retry::new(client, group_id.clone(), None);
+    loop {
+        match fetch_all_once(client, &group_id).await {
+            Ok(found) => return Ok(found),
+            Err(error) => retry.note(error)?,
+        }
+        retry.pause().await;
+    }
+}
+
+async fn fetch_all_once(
+    client: &Client,
+    group_id: &Str,
+) -> Result<Vec<(TopicPartition, CommittedOffset)>, OffsetsError> {
+    let id = group_id.clone();
+    let found = ask(client, group_id, move |version| commit::fetch_all_request(&id, version)).await?;
+    let mut all = Vec::with_capacity(found.len());
+    for (partition, committed) in found {
+        match committed {
+            Ok(committed) => all.extend(committed.map(|committed| (partition, committed))),
+            Err(code) => return Err(OffsetsError::Partition { partition, code }),
+        }
+    }
+    all.sort_by(|(one, _), (other, _)| one.cmp(other));
+    Ok(all)
 }
 
 /// As [`fetch_offsets`], for a member of the consumer protocol: the coordinator refuses the look-up of a member that
@@ -244,7 +282,6 @@ struct Wanted {
 
 async fn fetch_once(client: &Client, group_id: &Str, wanted: Wanted) -> Result<Vec<commit::Found>, OffsetsError> {
     let Wanted { partitions, stability, member } = wanted;
-    let coordinator = client.coordinator(CoordinatorKind::Group, group_id).await.map_err(OffsetsError::Coordinator)?;
     let (id, asked) = (group_id.clone(), partitions.clone());
     let build = move |version| {
         let mut request = commit::fetch_request(&id, &partitions, stability, version);
@@ -253,11 +290,19 @@ async fn fetch_once(client: &Client, group_id: &Str, wanted: Wanted) -> Result<V
         }
         request
     };
+    Ok(with_omitted(asked, ask(client, group_id, build).await?))
+}
+
+/// Sends a look-up to the coordinator.
+async fn ask(
+    client: &Client,
+    group_id: &Str,
+    build: impl Fn(i16) -> OffsetFetchRequest + Send + Sync + 'static,
+) -> Result<Vec<commit::Found>, OffsetsError> {
+    let coordinator = client.coordinator(CoordinatorKind::Group, group_id).await.map_err(OffsetsError::Coordinator)?;
     let answer = client.request_by_version(Node::Broker(coordinator), Lane::General, build, by_name()).await;
     let (response, _) = answer.map_err(OffsetsError::Request)?;
-    let found =
-        commit::read_fetched(response).map_err(|code| OffsetsError::Group { group_id: group_id.clone(), code })?;
-    Ok(with_omitted(asked, found))
+    commit::read_fetched(response).map_err(|code| OffsetsError::Group { group_id: group_id.clone(), code })
 }
 
 /// A partition that the response leaves out must not be taken for one without a committed offset.

@@ -5,12 +5,14 @@
 
 mod committed;
 mod merge;
+mod offset_spec;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
 pub use committed::{CommittedOffset, GroupMetadata};
+pub use offset_spec::OffsetSpec;
 
 use crate::protocol::ErrorCode;
 use crate::types::{BrokerId, LeaderEpoch, PartitionId};

@@ -68,6 +68,17 @@ pub fn fetch_request(
     OffsetFetchRequest { groups: vec![group], require_stable, ..OffsetFetchRequest::default() }
 }
 
+/// A look-up of stable offsets of all partitions for which the group has committed one.
+///
+/// Below version 7 the request cannot ask for stable offsets, and encoding fails.
+#[must_use]
+pub fn fetch_all_request(group_id: &Str, version: i16) -> OffsetFetchRequest {
+    let mut request = fetch_request(group_id, &[], Stability::Stable, version);
+    request.topics = request.topics.filter(|_| version >= FIRST_VERSION_WITH_GROUPS);
+    request.groups.iter_mut().for_each(|group| group.topics = None);
+    request
+}
+
 /// Makes a look-up prove the membership of a member of the consumer protocol, so that one that has lost its partitions
 /// is refused (UNKNOWN_MEMBER_ID, STALE_MEMBER_EPOCH). Below version 9 it proves nothing. Source: KIP-848.
 pub fn prove(request: &mut OffsetFetchRequest, member: &GroupMetadata) {

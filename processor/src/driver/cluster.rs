@@ -146,6 +146,11 @@ impl Cluster {
             OffsetSpec::Earliest => Some(Offset(0)),
             OffsetSpec::Latest => Some(self.logs.end_offset(topic, *partition)),
             OffsetSpec::Timestamp(timestamp) => self.logs.first_at(topic, *partition, timestamp),
+            // A job asks for none of these.
+            OffsetSpec::MaxTimestamp
+            | OffsetSpec::EarliestLocal
+            | OffsetSpec::LatestTiered
+            | OffsetSpec::EarliestPendingUpload => None,
         }
     }
 }
