@@ -488,10 +488,20 @@ async fn a_log_that_was_cut_is_noticed_by_the_committed_epoch(broker: TestBroker
     consumer.commit_offsets(vec![(own, committed)]).await.expect("the group works");
     consumer.close().await.expect("the group works");
     // Without the epoch, reading would begin anew by the reset policy, and no error would show it.
-    let mut consumer = builder.build(client.clone()).await.expect("a list");
+    let strict = builder.clone().auto_offset_reset(ResetPolicy::None);
+    let mut consumer = strict.build(client.clone()).await.expect("a list");
     let refused = within("the error", WAIT, consumer.next()).await.expect_err("the log is another one");
     let GroupConsumerError::Consume(refused) = refused else { panic!("{refused:?}") };
     assert!(matches!(refused, ConsumeError::Diverged { end_offset: Offset(10), .. }), "{refused:?}");
+    consumer.close().await.expect("the group works");
+    // With a policy, reading goes on where the logs part, and not at the beginning.
+    let mut consumer = builder.build(client.clone()).await.expect("a list");
+    nothing_comes(&mut consumer).await;
+    fill(&client, &topic, 1, 10..12).await;
+    assert_eq!(take(&mut consumer, 2).await, BTreeSet::from([10, 11]));
+    consumer.commit().await.expect("the group works");
+    let committed = consumer.committed(&[partition(&topic, 0)]).await.expect("the group works");
+    assert_eq!(committed[0].1.as_ref().map(|committed| committed.offset), Some(Offset(12)), "back from 50");
     consumer.close().await.expect("the group works");
 }
 

@@ -2,23 +2,22 @@
 
 use std::future::pending;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::clock::now_ms;
 use super::lock::lock;
-use super::{CallOptions, Client, Lane, MetadataError, Node, OwnLane};
-use crate::admin::OffsetSpec;
-use crate::cluster::TopicPartition;
+use super::{CallOptions, Client, Lane, MetadataError, Node, OwnLane, RequestError};
+use crate::cluster::{OffsetSpec, TopicPartition};
 use crate::consumer::{
-    ConsumeError, ConsumerConfig, FetchFailure, Fetched, Fetcher, FetcherAction, Lookup, NamedLeaders, ResetPolicy,
-    Ticket, Watermarks, at_version,
+    ConsumeError, ConsumerConfig, FetchFailure, Fetched, Fetcher, FetcherAction, Lookup, NamedLeaders, Ticket,
+    Watermarks, at_version,
 };
 use crate::metrics::{ConsumerCounters, ConsumerMetrics};
 use crate::protocol::ErrorCode;
 use crate::protocol::fetch::FetchResponse;
+use crate::protocol::offset_for_leader_epoch::OffsetForLeaderEpochResponse;
 use crate::time::Moment;
 use crate::types::{BrokerId, IsolationLevel, LeaderEpoch, Offset, TimestampMs};
 use crate::wire::Str;
@@ -65,9 +64,9 @@ impl Consumer {
         self.assign_at(partition, offset, LeaderEpoch(-1));
     }
 
-    /// As [`assign`](Self::assign), with the leader epoch that was committed with the offset:
-    /// if the log was truncated and written anew since then, that is an error ([`ConsumeError::Diverged`]) instead
-    /// of records of another history.
+    /// As [`assign`](Self::assign), with the epoch of the record before `offset`, as it was committed with it: if the
+    /// log was cut and written anew since then, that is an error ([`ConsumeError::Diverged`]) instead of records of
+    /// another history.
     pub fn assign_at(&mut self, partition: TopicPartition, offset: Offset, epoch: LeaderEpoch) {
         self.shared.fetcher().assign(partition, offset, epoch);
         self.shared.work.notify_one();
@@ -94,8 +93,10 @@ impl Consumer {
         }
     }
 
-    /// Moves the position: the next data of this partition starts at `offset`. Returns whether the partition
-    /// is assigned.
+    /// Moves the position: the next data of this partition starts at `offset` of the log as it is now, whatever was
+    /// read before. So it also ends every error by which the partition stands still: after [`ConsumeError::Diverged`],
+    /// a seek to its `end_offset` reads all records that stand in the place of those that are gone. Returns whether the
+    /// partition is assigned.
     pub fn seek(&mut self, partition: &TopicPartition, offset: Offset) -> bool {
         let is_assigned = self.shared.fetcher().is_assigned(partition);
         if is_assigned {
@@ -239,6 +240,7 @@ impl Shared {
                 self.counters.fetched(answer.is_ok());
                 fetcher.handle_fetched(now, ticket, answer);
             }
+            Done::Checked(ticket, answer) => fetcher.handle_checked(now, ticket, answer),
             Done::Refreshed => fetcher.handle_refreshed(now),
             Done::LookedUp(lookup, answer) => {
                 let Lookup { partition, policy, .. } = &lookup;
@@ -255,6 +257,7 @@ impl Shared {
 /// A call that has ended.
 enum Done {
     Fetched(Ticket, Result<(i16, FetchResponse), FetchFailure>),
+    Checked(Ticket, Result<OffsetForLeaderEpochResponse, FetchFailure>),
     Refreshed,
     LookedUp(Lookup, Result<Offset, ErrorCode>),
 }
@@ -284,15 +287,13 @@ async fn perform(client: Client, lane: Lane, config: ConsumerConfig, action: Fet
             let options = CallOptions { max_version, timeout: Some(client.config().request_timeout + config.max_wait) };
             let build = move |version| at_version(&request, version);
             let answer = client.request_by_version(Node::Broker(broker), lane, build, options).await;
-            let answer = answer.map(|(response, version)| (version, response)).map_err(|error| {
-                tracing::debug!(%broker, %error, "fetch");
-                if error.is_retriable() {
-                    FetchFailure::Unreachable
-                } else {
-                    FetchFailure::Unsupported(error.to_string())
-                }
-            });
-            Done::Fetched(ticket, answer)
+            let answer = answer.map(|(response, version)| (version, response));
+            Done::Fetched(ticket, answer.map_err(|error| failure(broker, &error)))
+        }
+        FetcherAction::Check { broker, request, ticket } => {
+            // Not in the lane of the fetches, where it would wait behind one.
+            let answer = client.request(Node::Broker(broker), Lane::General, request, CallOptions::default()).await;
+            Done::Checked(ticket, answer.map_err(|error| failure(broker, &error)))
         }
         FetcherAction::Refresh(topics) => {
             // If this fails, the same topics turn out to be stale again.
@@ -306,17 +307,18 @@ async fn perform(client: Client, lane: Lane, config: ConsumerConfig, action: Fet
     }
 }
 
+fn failure(broker: BrokerId, error: &RequestError) -> FetchFailure {
+    tracing::debug!(%broker, %error, "fetch");
+    if error.is_retriable() { FetchFailure::Unreachable } else { FetchFailure::Unsupported(error.to_string()) }
+}
+
 async fn look_up(client: &Client, config: ConsumerConfig, lookup: &Lookup) -> Result<Offset, ErrorCode> {
-    let spec = match lookup.policy {
-        ResetPolicy::Earliest => OffsetSpec::Earliest,
-        ResetPolicy::Latest | ResetPolicy::None => OffsetSpec::Latest,
-        ResetPolicy::ByDuration(age) => OffsetSpec::Timestamp(ago(age)),
-    };
-    match list_one(client, config, lookup, spec).await? {
-        Some(offset) => Ok(offset),
-        // No record is younger than that, so reading begins at the end.
-        None => list_one(client, config, lookup, OffsetSpec::Latest).await?.ok_or(ErrorCode::LEADER_NOT_AVAILABLE),
+    for query in lookup.policy.queries(TimestampMs(now_ms())) {
+        if let Some(offset) = list_one(client, config, lookup, query).await? {
+            return Ok(offset);
+        }
     }
+    Err(ErrorCode::LEADER_NOT_AVAILABLE)
 }
 
 async fn list_one(
@@ -332,12 +334,6 @@ async fn list_one(
         _ => ErrorCode::LEADER_NOT_AVAILABLE,
     })?;
     Ok(listed.first().and_then(|listed| listed.offset))
-}
-
-/// Returns the time of day `age` ago.
-fn ago(age: Duration) -> TimestampMs {
-    let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
-    TimestampMs(now_ms().saturating_sub(age_ms).max(0))
 }
 
 /// Sleeps until the client's clock shows `moment`; for ever if it is `None`.

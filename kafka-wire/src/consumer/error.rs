@@ -10,7 +10,8 @@ use crate::types::{LeaderEpoch, Offset};
 /// The reason why a partition cannot be read any further. Temporary failures are retried inside and are never reported.
 ///
 /// After an error the partition stands still: its position stays, nothing is skipped, and every poll without other data
-/// returns the error again, until the partition is sought or unassigned. Other partitions go on.
+/// returns the error again, until the partition is sought or unassigned. Other partitions go on. Only
+/// [`Diverged`](Self::Diverged) is returned once and no more if there is a reset policy.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConsumeError {
@@ -34,15 +35,21 @@ pub enum ConsumeError {
         /// The position in the old log.
         offset: Offset,
     },
-    /// A new leader has other records than the ones that were read (unclean election). Source: KIP-320.
+    /// Records that were read are gone, and others stand at their offsets: a replica without them has become the leader
+    /// (unclean election). The work that was made of the records from `end_offset` on cannot be undone by reading.
+    ///
+    /// Without a reset policy the partition stands still: seek to `end_offset` to read what the log has in their place.
+    /// With any policy, reading goes on there by itself, and neither at the first offset nor at the end, so nothing
+    /// is left out. Source: KIP-320.
     Diverged {
         /// The partition.
         partition: TopicPartition,
-        /// The position.
+        /// The position, behind the last record that was handed out.
         offset: Offset,
         /// The latest epoch that the leader's log and the records read so far have in common.
         epoch: LeaderEpoch,
-        /// The offset at which they diverge (exclusive end of the common part).
+        /// The offset at which they part: the first at which the log may have another record than the one that was
+        /// read.
         end_offset: Offset,
     },
     /// A batch decompresses to more bytes than the reader allows: it is a decompression bomb, or the limit is
@@ -151,8 +158,9 @@ impl fmt::Display for ConsumeError {
             ),
             Self::Diverged { partition, offset, epoch, end_offset } => write!(
                 f,
-                "partition {partition} lost records that were read: at offset {offset}, and the leader's log has parted \
-                 from ours at {end_offset} in epoch {epoch}"
+                "partition {partition} lost records that were read: those from {end_offset} to {offset} are gone or others \
+                 since a replica without them became the leader (the logs part in epoch {epoch}); seek to {end_offset} to \
+                 read what is there now"
             ),
             Self::DecompressionLimit { partition, offset, limit_bytes } => write!(
                 f,

@@ -7,23 +7,29 @@
 //!               |                         |-- out of range -----> NeedsReset -> Resetting -> Fetchable
 //!               +---------- seek ---------+-- error ------------> Stopped
 //! ```
+//! A leader that has followed another one, or says "out of range", is first asked whether its log still has the records
+//! that were read (`truncation`).
+//!
 //! One fetch per broker is in flight as long as the buffer has room, also while the reader processes what it has taken.
 //! With each broker there is a fetch session, so that requests name only what has changed.
 //! Data for a partition that was sought or unassigned meanwhile is dropped; the number of the assignment tells.
 
 mod responses;
+mod truncation;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use super::epochs::EpochHistory;
 use super::fetched::Fetched;
-use super::plan::{self, Asked, Ticket};
+use super::plan::{self, Asked, Brokers, Plans, Ticket};
 use super::positions::{Assigned, Positions, State};
 use super::session::{FIRST_VERSION_WITH_IDS, FetchSession};
 use super::{ConsumeError, ConsumerConfig, ResetPolicy, Watermarks};
 use crate::cluster::{Broker, Cluster, LeaderHint, TopicPartition};
 use crate::protocol::ErrorCode;
 use crate::protocol::fetch::FetchRequest;
+use crate::protocol::offset_for_leader_epoch::OffsetForLeaderEpochRequest;
 use crate::time::Moment;
 use crate::types::{BrokerId, LeaderEpoch, Offset};
 use crate::wire::{Str, Uuid};
@@ -76,6 +82,15 @@ pub enum FetcherAction {
         request: FetchRequest,
         /// The newest version that can carry it, if that is not the newest known.
         max_version: Option<i16>,
+        /// The ticket to pass back.
+        ticket: Ticket,
+    },
+    /// Send the request to the leader, and pass its response and this ticket to [`Fetcher::handle_checked`].
+    Check {
+        /// The broker to send it to.
+        broker: BrokerId,
+        /// The request for the ends of the epochs that were read.
+        request: OffsetForLeaderEpochRequest,
         /// The ticket to pass back.
         ticket: Ticket,
     },
@@ -215,6 +230,8 @@ impl Fetcher {
                     self.parked_bytes -= fetched.size_bytes;
                     return Some(Ok(fetched));
                 }
+                // The partition goes on elsewhere, by the reset policy.
+                Err(error) if assigned.state != State::Stopped => return Some(Err(error)),
                 Err(error) => {
                     // From here on, the partition has the error, which is returned after all data.
                     return Some(Err(assigned.failure.get_or_init(|| error).clone()));
@@ -267,7 +284,7 @@ impl Fetcher {
         };
         let waiting = self.positions.iter().filter_map(|(_, assigned)| match assigned.state {
             State::Fetchable(from) | State::NeedsReset(from) => Some(from),
-            State::InFlight | State::Resetting | State::Stopped => None,
+            State::InFlight | State::Checking | State::Resetting | State::Stopped => None,
         });
         waiting.chain(refresh).filter(|&moment| moment > now).min()
     }
@@ -290,12 +307,16 @@ impl Fetcher {
     fn fetch(&mut self, now: Moment, cluster: &Cluster) -> Option<FetcherAction> {
         let reserved: usize = self.busy.values().sum();
         let room_bytes = self.config.buffer_limit_bytes.saturating_sub(self.parked_bytes.saturating_add(reserved));
-        let (plans, leaderless) = plan::plan(&self.positions, cluster, &self.busy, &self.config, now);
+        let brokers = Brokers { cluster, busy: &self.busy, versions: &self.versions };
+        let Plans { fetches, mut checks, leaderless } = plan::plan(&self.positions, brokers, &self.config, now);
         self.stale.extend(leaderless);
+        if let Some((leader, asked)) = checks.pop_first() {
+            return Some(self.check(leader, asked));
+        }
         if room_bytes == 0 {
             return None;
         }
-        let mut plan = plans.into_iter().find_map(|plan| self.without_recreated(plan, now))?;
+        let mut plan = fetches.into_iter().find_map(|plan| self.without_recreated(plan, now))?;
         let version = self.versions.get(&plan.broker).copied();
         let settings = (&self.config, &self.rack);
         let (mut request, max_version) = plan::request(&mut plan, &self.positions, settings, room_bytes, version);
@@ -357,9 +378,9 @@ impl Fetcher {
                 if assigned.parked_bytes == 0 {
                     assigned.delivered = offset.0;
                 }
-                assigned.fetched_epoch = LeaderEpoch(-1);
+                assigned.epochs = EpochHistory::default();
+                assigned.checked = None;
                 assigned.topic_id = Uuid::ZERO;
-                assigned.failures = 0;
                 assigned.state = State::Fetchable(now);
             }
             Err(code) if code.is_retriable() => {
@@ -383,7 +404,10 @@ impl Fetcher {
             ResetPolicy::None => self.stop(&asked.partition, asked.assignment, error),
             ResetPolicy::Earliest | ResetPolicy::Latest | ResetPolicy::ByDuration(_) => {
                 if let Some(assigned) = self.positions.current(&asked.partition, asked.assignment) {
-                    assigned.state = State::NeedsReset(now);
+                    // A leader may refuse the very offset that it names as its first one.
+                    let pause = if assigned.failures == 0 { Duration::ZERO } else { retry_delay(assigned.failures) };
+                    assigned.failures = assigned.failures.saturating_add(1);
+                    assigned.state = State::NeedsReset(now + pause);
                 }
             }
         }

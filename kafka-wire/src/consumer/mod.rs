@@ -6,6 +6,7 @@
 //!
 //! A fetch goes to the leader of its partitions, or to the replica that a leader names as near (KIP-392).
 
+mod epochs;
 mod error;
 mod fetched;
 mod fetcher;
@@ -23,7 +24,9 @@ pub use self::fetcher::{FetchFailure, Fetcher, FetcherAction, Lookup, NamedLeade
 pub use self::kept::{BatchRecords, ConsumerRecord};
 pub use self::plan::{Ticket, at_version};
 pub use self::positions::Watermarks;
+use crate::cluster::OffsetSpec;
 pub use crate::types::IsolationLevel;
+use crate::types::TimestampMs;
 
 /// The settings of a consumer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +65,27 @@ pub enum ResetPolicy {
     ByDuration(Duration),
 }
 
+impl ResetPolicy {
+    /// The look-ups that place a reader, in order: the first one that finds an offset counts. `wall` is the time of
+    /// day.
+    ///
+    /// The time of a duration is not before 1970, because brokers take no earlier one. If no record is as young as
+    /// that, reading begins at the end.
+    #[must_use]
+    pub fn queries(self, wall: TimestampMs) -> Vec<OffsetSpec> {
+        match self {
+            Self::None => Vec::new(),
+            Self::Earliest => vec![OffsetSpec::Earliest],
+            Self::Latest => vec![OffsetSpec::Latest],
+            Self::ByDuration(age) => {
+                let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+                let since = TimestampMs(wall.0.saturating_sub(age_ms).max(0));
+                vec![OffsetSpec::Timestamp(since), OffsetSpec::Latest]
+            }
+        }
+    }
+}
+
 impl Default for ConsumerConfig {
     fn default() -> Self {
         Self {
@@ -73,5 +97,25 @@ impl Default for ConsumerConfig {
             buffer_limit_bytes: 50_000_000,
             reset: ResetPolicy::None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reset_policy_is_a_list_of_look_ups() {
+        let (wall, second) = (TimestampMs(10_000), Duration::from_secs(1));
+        let by_age = |age, since| {
+            let expected = [OffsetSpec::Timestamp(TimestampMs(since)), OffsetSpec::Latest];
+            assert_eq!(ResetPolicy::ByDuration(age).queries(wall), expected);
+        };
+        by_age(second, 9_000);
+        by_age(11 * second, 0);
+        by_age(Duration::MAX, 0);
+        assert_eq!(ResetPolicy::Earliest.queries(wall), [OffsetSpec::Earliest]);
+        assert_eq!(ResetPolicy::Latest.queries(wall), [OffsetSpec::Latest]);
+        assert_eq!(ResetPolicy::None.queries(wall), []);
     }
 }

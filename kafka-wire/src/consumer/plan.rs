@@ -5,6 +5,8 @@
 //! parked. Leaders fill a response in the order of the request until it is full, so the partitions that were served
 //! longest ago go first.
 //!
+//! A leader whose log may lack the records that were read is asked about that first: see [`needs_check`].
+//!
 //! While a partition of the leader is left out because enough of it is parked, the fetch of the others waits only
 //! briefly: otherwise the one fetch in flight would hold up the busy partition for a whole `max_wait` once the
 //! application has caught up with the parked data.
@@ -13,7 +15,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::ConsumerConfig;
-use super::positions::{Positions, State};
+use super::positions::{Assigned, Positions, State};
 use crate::cluster::{Cluster, TopicPartition};
 use crate::protocol::fetch::{FetchPartition, FetchRequest, FetchTopic};
 use crate::time::Moment;
@@ -41,6 +43,24 @@ pub(super) struct Asked {
     served: u64,
 }
 
+impl Asked {
+    fn new(
+        partition: &TopicPartition,
+        assigned: &Assigned,
+        cluster: &Cluster,
+        (epoch, is_from_leader): (LeaderEpoch, bool),
+    ) -> Self {
+        Self {
+            partition: partition.clone(),
+            topic_id: cluster.topic(&partition.topic).map_or(Uuid::default(), |topic| topic.id),
+            assignment: assigned.assignment,
+            epoch,
+            is_from_leader,
+            served: assigned.served,
+        }
+    }
+}
+
 /// The partitions for one fetch from a broker.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
@@ -50,15 +70,32 @@ pub(super) struct Plan {
     pub(super) leaves_out: bool,
 }
 
-/// The next fetch of each broker that has none in flight, and the topics with partitions without a leader.
-pub(super) fn plan(
-    positions: &Positions,
-    cluster: &Cluster,
-    busy: &BTreeMap<BrokerId, usize>,
-    config: &ConsumerConfig,
-    now: Moment,
-) -> (Vec<Plan>, Vec<Str>) {
+/// The brokers as a plan sees them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Brokers<'a> {
+    pub(super) cluster: &'a Cluster,
+    /// Those with a fetch in flight.
+    pub(super) busy: &'a BTreeMap<BrokerId, usize>,
+    /// The version of each one's last response to a fetch.
+    pub(super) versions: &'a BTreeMap<BrokerId, i16>,
+}
+
+/// The next requests.
+#[derive(Debug, Default)]
+pub(super) struct Plans {
+    /// The fetches, one for each broker that has none in flight.
+    pub(super) fetches: Vec<Plan>,
+    /// The partitions whose leader is to be asked whether it has the records before the position.
+    pub(super) checks: BTreeMap<BrokerId, Vec<Asked>>,
+    /// The topics with partitions without a leader.
+    pub(super) leaderless: Vec<Str>,
+}
+
+/// Plans the next requests.
+pub(super) fn plan(positions: &Positions, brokers: Brokers<'_>, config: &ConsumerConfig, now: Moment) -> Plans {
+    let Brokers { cluster, busy, versions } = brokers;
     let mut plans: BTreeMap<BrokerId, Plan> = BTreeMap::new();
+    let mut checks: BTreeMap<BrokerId, Vec<Asked>> = BTreeMap::new();
     let mut leaderless: Vec<Str> = Vec::new();
     for (partition, assigned) in positions.iter() {
         let State::Fetchable(from) = assigned.state else { continue };
@@ -71,6 +108,10 @@ pub(super) fn plan(
             }
             continue;
         };
+        if from <= now && needs_check(assigned, epoch, versions.get(&leader).copied()) {
+            checks.entry(leader).or_default().push(Asked::new(partition, assigned, cluster, (epoch, true)));
+            continue;
+        }
         let replica = assigned.replica.filter(|(broker, until)| now < *until && cluster.broker(*broker).is_some());
         let broker = replica.map_or(leader, |(broker, _)| broker);
         if busy.contains_key(&broker) {
@@ -80,19 +121,29 @@ pub(super) fn plan(
         if assigned.parked_bytes >= config.max_partition_bytes as usize {
             plan.leaves_out = true;
         } else if from <= now {
-            let topic_id = cluster.topic(&partition.topic).map_or(Uuid::default(), |topic| topic.id);
-            plan.asked.push(Asked {
-                partition: partition.clone(),
-                topic_id,
-                assignment: assigned.assignment,
-                epoch,
-                is_from_leader: broker == leader,
-                served: assigned.served,
-            });
+            plan.asked.push(Asked::new(partition, assigned, cluster, (epoch, broker == leader)));
         }
     }
-    let plans = plans.into_values().filter(|plan| !plan.asked.is_empty()).collect();
-    (plans, leaderless)
+    let fetches = plans.into_values().filter(|plan| !plan.asked.is_empty()).collect();
+    Plans { fetches, checks, leaderless }
+}
+
+/// Returns whether a leader, of this epoch, has to be asked whether its log has the records before the position.
+///
+/// A leader that fetches from version 12 on is told which history was read, and answers with the place where its own
+/// parts. Others have to be asked before they are read from, and every leader when it has followed another one, or says
+/// that the position is outside of its log: a log that was cut is another matter than records that were deleted.
+/// Nothing can be asked as long as an epoch is unknown.
+pub(super) fn needs_check(assigned: &Assigned, epoch: LeaderEpoch, version: Option<i16>) -> bool {
+    const UNKNOWN: LeaderEpoch = LeaderEpoch(-1);
+    if epoch <= UNKNOWN || assigned.epochs.last() <= UNKNOWN {
+        return false;
+    }
+    match assigned.checked {
+        _ if assigned.is_refused => true,
+        Some(checked) => checked != epoch,
+        None => version.is_some_and(|version| version < FIRST_VERSION_WITH_EPOCHS),
+    }
 }
 
 /// The request for a plan, and the newest version that can carry it. `room_bytes` is the free room of the buffer,
@@ -122,7 +173,7 @@ pub(super) fn request(
             partition: asked.partition.partition.0,
             current_leader_epoch: asked.epoch.0,
             fetch_offset: assigned.position,
-            last_fetched_epoch: if has_epochs { assigned.fetched_epoch.0 } else { -1 },
+            last_fetched_epoch: if has_epochs { assigned.epochs.last().0 } else { -1 },
             partition_max_bytes: clamp(config.max_partition_bytes as usize),
             ..FetchPartition::default()
         });

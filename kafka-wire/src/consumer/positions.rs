@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::epochs::EpochHistory;
 use super::fetched::Failure;
 use crate::cluster::TopicPartition;
 use crate::time::Moment;
@@ -29,8 +30,12 @@ pub(super) struct Assigned {
     pub(super) position: i64,
     /// Next offset that a poll delivers, before everything that is parked.
     pub(super) delivered: i64,
-    /// Epoch of the last batch before `position`, by which a leader notices that its log has diverged (KIP-320).
-    pub(super) fetched_epoch: LeaderEpoch,
+    /// Epochs of the batches before `position`, by which it is noticed that a leader's log is another one (KIP-320).
+    pub(super) epochs: EpochHistory,
+    /// The epoch of the leader whose log is known to have the records before `position`; `None` if none was asked.
+    pub(super) checked: Option<LeaderEpoch>,
+    /// Whether the leader has said that `position` is outside of its log, and is to be asked for the reason.
+    pub(super) is_refused: bool,
     /// The id under which the topic was first seen; all zero before that.
     pub(super) topic_id: Uuid,
     /// The replica to read instead of the leader, and until when.
@@ -54,6 +59,8 @@ pub(super) enum State {
     Fetchable(Moment),
     /// A fetch is in flight.
     InFlight,
+    /// The leader is being asked whether its log has the records before the position.
+    Checking,
     /// The position is outside of the log: the offset to go on at may be looked up from this moment on.
     NeedsReset(Moment),
     /// The look-up is in flight.
@@ -86,7 +93,9 @@ impl Positions {
             assignment: self.last_assignment,
             position: offset.0,
             delivered: offset.0,
-            fetched_epoch: epoch,
+            epochs: EpochHistory::before(offset.0, epoch),
+            checked: None,
+            is_refused: false,
             topic_id: Uuid::default(),
             replica: None,
             is_paused,

@@ -241,11 +241,23 @@ impl Ownership {
     }
 
     /// Notes that the user goes on from another offset. Returns whether the member has the partition.
-    pub fn handle_seek(&mut self, partition: &TopicPartition, offset: Offset) -> bool {
+    pub fn handle_seek(&mut self, partition: &TopicPartition, to: CommittedOffset) -> bool {
         let Some(held) = self.held.get_mut(partition) else { return false };
-        held.position = Some(CommittedOffset::new(offset));
+        held.position = Some(to);
         held.settled.clone_from(&held.position);
         true
+    }
+
+    /// Notes that the user's log ends at this offset, and goes on with other records there; the record before it is of
+    /// this epoch. The group learns of it by the next commit.
+    pub fn handle_truncated(&mut self, partition: &TopicPartition, end_offset: Offset, epoch: LeaderEpoch) {
+        let Some(held) = self.held.get_mut(partition) else { return };
+        let end = CommittedOffset { leader_epoch: epoch, ..CommittedOffset::new(end_offset) };
+        for offset in [&mut held.position, &mut held.settled].into_iter().flatten() {
+            if offset.offset > end_offset {
+                *offset = end.clone();
+            }
+        }
     }
 
     /// Notes the offset at which the reset policy began. Does nothing if the position is known already.

@@ -71,7 +71,9 @@ pub struct GroupConsumerConfig {
     /// The topics to read.
     pub subscription: Subscription,
     /// `auto.offset.reset`: where reading begins in a partition for which the group has committed nothing, and where it
-    /// goes on when the next records were deleted. Default: at the end, as in Kafka.
+    /// goes on when the next records were deleted. When records that were read are gone after an unclean election,
+    /// reading goes on where the logs part, with any policy but [`ResetPolicy::None`], which makes both an error
+    /// ([`ConsumeError`](crate::consumer::ConsumeError)). Default: at the end, as in Kafka.
     pub auto_offset_reset: ResetPolicy,
     /// `auto.commit.interval.ms`: the interval at which offsets of records that were handed out are committed.
     /// Commits are made by polls, in the background, and also before partitions are given up and at the close.

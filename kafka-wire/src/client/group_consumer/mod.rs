@@ -343,12 +343,19 @@ impl GroupConsumer {
         self.consumer.watermarks(partition)
     }
 
-    /// Goes on from another offset. Returns whether the partition is assigned.
+    /// Goes on from another offset of the log as it is now, whatever was read before. Returns whether the partition
+    /// is assigned.
     pub fn seek(&mut self, partition: &TopicPartition, offset: Offset) -> bool {
-        let is_held = self.ownership.handle_seek(partition, offset);
+        self.seek_to(partition, CommittedOffset::new(offset))
+    }
+
+    /// As [`seek`](Self::seek), to an offset that was kept with the epoch of the record before it: if the log was cut
+    /// before it, that is noticed, as it is for the group's committed offsets.
+    pub fn seek_to(&mut self, partition: &TopicPartition, to: CommittedOffset) -> bool {
+        let is_held = self.ownership.handle_seek(partition, to.clone());
         if is_held {
             self.forget(partition);
-            self.consumer.assign(partition.clone(), offset);
+            self.consumer.assign_at(partition.clone(), to.offset, to.leader_epoch);
         }
         is_held
     }

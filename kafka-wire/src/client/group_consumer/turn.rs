@@ -7,12 +7,12 @@ use super::topics::{self, Found};
 use super::{Done, GroupConsumer, GroupConsumerError, Next, Subscription};
 use crate::client::consumer::sleep_until;
 use crate::client::offsets::{fetch_offsets, fetch_offsets_as};
-use crate::cluster::{GroupMetadata, TopicPartition};
-use crate::consumer::{BatchRecords, ConsumerRecord};
+use crate::cluster::{CommittedOffset, GroupMetadata, TopicPartition};
+use crate::consumer::{BatchRecords, ConsumeError, ConsumerRecord, Fetched, ResetPolicy};
 use crate::group::ownership::{AssignmentChange, Effect};
 use crate::group::{GroupEvent, GroupProtocol};
 use crate::protocol::ErrorCode;
-use crate::types::Offset;
+use crate::types::{LeaderEpoch, Offset};
 use crate::wire::Str;
 
 /// The steps of a poll.
@@ -34,7 +34,7 @@ impl GroupConsumer {
                     self.finish(done.expect("a look-up neither panics nor is cancelled"))?;
                 }
                 Some(outcome) = committer.outcome() => self.handle_outcome(&outcome),
-                fetched = consumer.poll(), if reads => self.readings.push(fetched?),
+                fetched = consumer.poll(), if reads => self.take_fetched(fetched)?,
                 () = sleep_until(client, due) => {}
             }
             if let Some(next) = self.at_hand()? {
@@ -58,7 +58,8 @@ impl GroupConsumer {
         loop {
             if self.readings.is_empty() {
                 let Some(fetched) = self.consumer.try_poll() else { return Ok(None) };
-                self.readings.push(fetched?);
+                self.take_fetched(fetched)?;
+                continue;
             }
             match self.readings.next_batch() {
                 Some(batch) => {
@@ -72,6 +73,50 @@ impl GroupConsumer {
                 }
             }
         }
+    }
+
+    fn take_fetched(&mut self, fetched: Result<Fetched, ConsumeError>) -> Result<(), GroupConsumerError> {
+        match fetched {
+            Ok(fetched) => {
+                self.readings.push(fetched);
+                Ok(())
+            }
+            Err(ConsumeError::Diverged { partition, epoch, end_offset, .. }) => {
+                self.handle_diverged(partition, end_offset, epoch)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Handles that the leader's log parts from what was fetched. With a reset policy that is no error, as in Java:
+    /// reading goes on where the logs part.
+    fn handle_diverged(
+        &mut self,
+        partition: TopicPartition,
+        end_offset: Offset,
+        epoch: LeaderEpoch,
+    ) -> Result<(), GroupConsumerError> {
+        self.forget(&partition);
+        match self.ownership.position(&partition).cloned() {
+            // Nothing was handed out.
+            None => self.consumer.assign_by_reset(partition),
+            // All that was handed out is still there.
+            Some(position) if position.offset <= end_offset => {
+                self.consumer.assign_at(partition, position.offset, position.leader_epoch);
+            }
+            Some(CommittedOffset { offset, .. }) if self.config.auto_offset_reset == ResetPolicy::None => {
+                return Err(ConsumeError::Diverged { partition, offset, epoch, end_offset }.into());
+            }
+            Some(CommittedOffset { offset, .. }) => {
+                warn!(
+                    group = %self.config.group_id, %partition, %offset, %end_offset,
+                    "records that were read are gone or others since a replica without them became the leader: reading goes \
+                     on where the logs part"
+                );
+                self.ownership.handle_truncated(&partition, end_offset, epoch);
+            }
+        }
+        Ok(())
     }
 
     /// Does everything that is due, up to the first change of which the user has to know.

@@ -9,11 +9,11 @@ use super::{FetchFailure, Fetcher, Parked, retry_delay};
 use crate::cluster::{Broker, LeaderHint, TopicPartition};
 use crate::consumer::fetched::Fetched;
 use crate::consumer::isolation::AbortedTransactions;
-use crate::consumer::plan::{Asked, Ticket};
+use crate::consumer::plan::{Asked, Ticket, needs_check};
 use crate::consumer::positions::{State, Watermarks};
 use crate::consumer::{ConsumeError, IsolationLevel};
 use crate::protocol::ErrorCode;
-use crate::protocol::fetch::{FetchResponse, PartitionData};
+use crate::protocol::fetch::{EpochEndOffset, FetchResponse, PartitionData};
 use crate::record::Batches;
 use crate::time::Moment;
 use crate::types::{BrokerId, LeaderEpoch, Offset, PartitionId, ProducerId};
@@ -77,7 +77,7 @@ impl Fetcher {
                 let partition = TopicPartition::new(name.clone(), PartitionId(data.partition_index));
                 // Partitions that were not requested are ignored.
                 if let Some(asked) = unanswered.remove(&partition) {
-                    self.handle_partition(now, asked, data);
+                    self.handle_partition(now, asked, version, data);
                 }
             }
         }
@@ -102,7 +102,7 @@ impl Fetcher {
         }
     }
 
-    fn handle_partition(&mut self, now: Moment, asked: &Asked, data: PartitionData) {
+    fn handle_partition(&mut self, now: Moment, asked: &Asked, version: i16, data: PartitionData) {
         let code = ErrorCode(data.error_code);
         if code != ErrorCode::NONE {
             self.note_leader(asked, data.current_leader.leader_id, data.current_leader.leader_epoch);
@@ -113,15 +113,15 @@ impl Fetcher {
         }
         let Some(assigned) = self.positions.current(&asked.partition, asked.assignment) else { return };
         if data.diverging_epoch.end_offset >= 0 {
-            let error = ConsumeError::Diverged {
-                partition: asked.partition.clone(),
-                offset: Offset(assigned.position),
-                epoch: LeaderEpoch(data.diverging_epoch.epoch),
-                end_offset: Offset(data.diverging_epoch.end_offset),
-            };
-            // An error even with a reset policy: neither end of the log is where the reader left off.
-            return self.stop(&asked.partition, asked.assignment, error);
+            let EpochEndOffset { epoch, end_offset } = data.diverging_epoch;
+            return self.part(now, asked, LeaderEpoch(epoch), end_offset);
         }
+        if needs_check(assigned, asked.epoch, Some(version)) {
+            // The leader could not be told what was read, so its answer is worth nothing before it is asked.
+            assigned.state = State::Fetchable(now);
+            return;
+        }
+        assigned.checked = Some(asked.epoch);
         assigned.failures = 0;
         assigned.watermarks = Some(Watermarks {
             high_watermark: Offset(data.high_watermark),
@@ -140,13 +140,13 @@ impl Fetcher {
         let records: Bytes = data.records.unwrap_or_default();
         let size_bytes = records.len();
         let Some(assigned) = self.positions.current(&asked.partition, asked.assignment) else { return };
-        let (start, leader_epoch) = (assigned.position, assigned.fetched_epoch);
+        let (start, leader_epoch) = (assigned.position, assigned.epochs.last());
         let mut batches = Batches::new(records.clone());
         for batch in &mut batches {
             match batch {
                 Ok(batch) if batch.header.next_offset() > assigned.position => {
                     assigned.position = batch.header.next_offset();
-                    assigned.fetched_epoch = batch.header.partition_leader_epoch;
+                    assigned.epochs.note(batch.header.base_offset, batch.header.partition_leader_epoch);
                 }
                 Ok(_) => {}
                 // The reader will find the same error at its place; there is nothing to fetch after it.
@@ -195,6 +195,7 @@ impl Fetcher {
             ErrorCode::NOT_LEADER_OR_FOLLOWER | ErrorCode::FENCED_LEADER_EPOCH if is_known_elsewhere => {
                 self.fetch_elsewhere(now, asked);
             }
+            ErrorCode::OFFSET_OUT_OF_RANGE if self.refuse_position(now, asked) => {}
             ErrorCode::OFFSET_OUT_OF_RANGE => {
                 self.reset_or_stop(now, asked, ConsumeError::OffsetOutOfRange { partition, offset });
             }
@@ -242,7 +243,7 @@ impl Fetcher {
         }
     }
 
-    fn retry_later(&mut self, now: Moment, asked: &Asked) {
+    pub(super) fn retry_later(&mut self, now: Moment, asked: &Asked) {
         let Some(assigned) = self.positions.current(&asked.partition, asked.assignment) else { return };
         assigned.failures = assigned.failures.saturating_add(1);
         assigned.state = State::Fetchable(now + retry_delay(assigned.failures));

@@ -2,15 +2,14 @@
 
 mod places;
 mod session;
+mod truncation;
 
 use bytes::Bytes;
 
 use super::*;
 use crate::compression::{Compression, Decompressed};
 use crate::consumer::{Fetched, IsolationLevel, at_version};
-use crate::protocol::fetch::{
-    AbortedTransaction, EpochEndOffset, FetchResponse, FetchableTopicResponse, PartitionData,
-};
+use crate::protocol::fetch::{AbortedTransaction, FetchResponse, FetchableTopicResponse, PartitionData};
 use crate::protocol::metadata::{
     MetadataResponse, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
@@ -279,7 +278,9 @@ fn no_error_moves_the_position_or_is_asked_for_in_a_hot_loop() {
                     assert_eq!(topics, ["t"]);
                     script.fetcher.handle_refreshed(script.now);
                 }
-                Some(action @ (FetcherAction::Lookup(_) | FetcherAction::Learn(_))) => panic!("{action:?}"),
+                Some(action @ (FetcherAction::Lookup(_) | FetcherAction::Learn(_) | FetcherAction::Check { .. })) => {
+                    panic!("{action:?}")
+                }
                 None => script.now = script.fetcher.next_timeout(script.now).unwrap_or(end),
             }
         }
@@ -344,6 +345,26 @@ fn a_position_outside_of_the_log_follows_the_policy() {
 }
 
 #[test]
+fn an_offset_that_is_named_and_refused_again_and_again_is_no_hot_loop() {
+    let config = ConsumerConfig { reset: ResetPolicy::Earliest, ..ConsumerConfig::default() };
+    let mut script = Script::reading(config, 5);
+    let (end, mut asked) = (Moment::from_millis(10_000), 0);
+    while script.now < end {
+        match script.poll() {
+            Some(FetcherAction::Fetch { ticket, .. }) => {
+                asked += 1;
+                let code = ErrorCode::OFFSET_OUT_OF_RANGE.0;
+                script.answer(ticket, vec![PartitionData { error_code: code, ..Default::default() }]);
+            }
+            Some(FetcherAction::Lookup(lookup)) => script.fetcher.handle_lookup(script.now, &lookup, Ok(Offset(7))),
+            Some(other) => panic!("{other:?}"),
+            None => script.now = script.fetcher.next_timeout(script.now).unwrap_or(end),
+        }
+    }
+    assert!((5..=20).contains(&asked), "{asked} fetches in 10 s");
+}
+
+#[test]
 fn a_topic_that_was_created_again_is_noticed_by_its_id() {
     let mut script = Script::reading(ConsumerConfig::default(), 0);
     script.receive(holding(vec![batch(0, 3)]));
@@ -353,16 +374,6 @@ fn a_topic_that_was_created_again_is_noticed_by_its_id() {
     assert_eq!(script.poll(), None);
     assert!(script.fetcher.is_ready(), "a reader who waits has to be told, although nothing came");
     assert_eq!(script.take_error(), ConsumeError::TopicRecreated { partition: tp(0), offset: Offset(3) });
-}
-
-#[test]
-fn a_log_that_parted_from_ours_is_an_error_even_with_a_reset_policy() {
-    let config = ConsumerConfig { reset: ResetPolicy::Latest, ..ConsumerConfig::default() };
-    let mut script = Script::reading(config, 5);
-    script.receive(PartitionData { diverging_epoch: EpochEndOffset { epoch: 2, end_offset: 4 }, ..Default::default() });
-    let expected =
-        ConsumeError::Diverged { partition: tp(0), offset: Offset(5), epoch: LeaderEpoch(2), end_offset: Offset(4) };
-    assert_eq!(script.take_error(), expected);
 }
 
 #[test]

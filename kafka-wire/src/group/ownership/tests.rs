@@ -168,7 +168,7 @@ fn reading_begins_where_the_group_stands_or_where_the_policy_says() {
     let mut script = Script::new(Exchange::Eager, None);
     script.ownership.handle_event(&assigned(&[0, 1, 2]));
     script.until_told();
-    assert!(script.ownership.handle_seek(&partition(2), Offset(7)), "the user may seek at once");
+    assert!(script.ownership.handle_seek(&partition(2), CommittedOffset::new(Offset(7))), "the user may seek at once");
     let found = vec![(partition(0), Some(CommittedOffset::new(Offset(5)))), (partition(1), None), (partition(2), None)];
     script.ownership.handle_offsets(0, found.clone());
     assert!(script.until_told().is_empty(), "the answer of another round");
@@ -205,6 +205,19 @@ fn a_rewind_leads_back_to_what_is_settled() {
     script.read(1, 11);
     assert_eq!(script.ownership.rewind(), [committed(0, 14), committed(1, 10)]);
     assert!(script.ownership.uncommitted().is_empty());
+}
+
+#[test]
+fn a_log_that_was_cut_takes_position_and_committed_offset_back() {
+    let mut script = Script::new(Exchange::Eager, None).reading(&[0, 1]);
+    script.read(0, 14);
+    script.ownership.handle_settled(&[committed(0, 14)]);
+    script.read(0, 18);
+    script.ownership.handle_truncated(&partition(0), Offset(12), LeaderEpoch(2));
+    script.ownership.handle_truncated(&partition(1), Offset(12), LeaderEpoch(2));
+    let end = CommittedOffset { leader_epoch: LeaderEpoch(2), ..CommittedOffset::new(Offset(12)) };
+    assert_eq!(script.ownership.uncommitted(), [(partition(0), end.clone())], "although 14 was committed");
+    assert_eq!(script.ownership.rewind(), [(partition(0), end), committed(1, 10)], "it is not before the cut");
 }
 
 #[test]
