@@ -109,6 +109,25 @@ impl Client {
         }
     }
 
+    /// Asks one broker for the names of all topics but Kafka's own, sorted: those that this client may describe. Not
+    /// retried.
+    ///
+    /// # Errors
+    /// If no broker answers.
+    pub async fn user_topics(&self) -> Result<Vec<Str>, RequestError> {
+        let build = |version| MetadataRequest {
+            // Asks for all topics: an empty list in version 0, `None` from version 1 on.
+            topics: (version == 0).then(Vec::new),
+            allow_auto_topic_creation: version < 4,
+            ..MetadataRequest::default()
+        };
+        let (response, _) = self.request_by_version(Node::Any, Lane::General, build, CallOptions::default()).await?;
+        let topics = response.topics.into_iter().filter(|topic| !topic.is_internal && topic.error_code == 0);
+        let mut names: Vec<Str> = topics.filter_map(|topic| topic.name.map(|name| name.detached())).collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
     /// Asks one broker for the names of topics by their ids. Topics that it does not know are missing in the result.
     pub(super) async fn topic_names(&self, ids: &[Uuid]) -> Result<BTreeMap<Uuid, Str>, RequestError> {
         let topics: Vec<_> =

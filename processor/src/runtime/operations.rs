@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kafka_wire::client::{AdminError, Client, GroupOffsets, fence, fetch_offsets, fetch_unstable_offsets};
+use kafka_wire::client::{Client, GroupOffsets, RequestError, fence, fetch_offsets, fetch_unstable_offsets};
 use kafka_wire::cluster::GroupMetadata;
 use kafka_wire::types::IsolationLevel;
 use kafka_wire::wire::Str;
@@ -94,9 +94,8 @@ async fn count_partitions(client: &Client, topics: &[String]) -> Result<Completi
 }
 
 /// The names of all topics but Kafka's own, sorted.
-pub(super) async fn list_topics(client: &Client) -> Result<Vec<String>, AdminError> {
-    let topics = client.list_topics().await?.into_iter().filter(|topic| !topic.is_internal);
-    Ok(topics.map(|topic| topic.name.to_string()).collect())
+pub(super) async fn list_topics(client: &Client) -> Result<Vec<String>, RequestError> {
+    Ok(client.user_topics().await?.iter().map(ToString::to_string).collect())
 }
 
 async fn fence_all(client: &Client, transactional_ids: &[String]) {

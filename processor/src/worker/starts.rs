@@ -16,7 +16,6 @@
 //! A process that is fenced, or that gets no answer, begins again with the first step.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use kafka_wire::admin::OffsetSpec;
 use kafka_wire::cluster::{CommittedOffset, TopicPartition};
@@ -223,9 +222,9 @@ fn queries(place: &StartingOffsets, wall: TimestampMs) -> Vec<OffsetSpec> {
     match place {
         StartingOffsets::Timestamp(timestamp) => vec![OffsetSpec::Timestamp(*timestamp), OffsetSpec::Latest],
         StartingOffsets::Offsets(_, policy) => {
-            [vec![OffsetSpec::Earliest, OffsetSpec::Latest], by_policy(*policy, wall)].concat()
+            [vec![OffsetSpec::Earliest, OffsetSpec::Latest], policy.queries(wall)].concat()
         }
-        place => place.policy().map_or_else(Vec::new, |policy| by_policy(policy, wall)),
+        place => place.policy().map_or_else(Vec::new, |policy| policy.queries(wall)),
     }
 }
 
@@ -250,21 +249,6 @@ fn offset(
         Some(offset) => Fatal::StartOutsideLog { partition: partition.clone(), offset, first, end },
         None => no_start(),
     })
-}
-
-fn by_policy(policy: ResetPolicy, wall: TimestampMs) -> Vec<OffsetSpec> {
-    match policy {
-        ResetPolicy::None => Vec::new(),
-        ResetPolicy::Earliest => vec![OffsetSpec::Earliest],
-        ResetPolicy::Latest => vec![OffsetSpec::Latest],
-        ResetPolicy::ByDuration(age) => vec![OffsetSpec::Timestamp(before(wall, age)), OffsetSpec::Latest],
-    }
-}
-
-/// The time that is `age` before `wall`, not before 1970, because brokers take no earlier one.
-fn before(wall: TimestampMs, age: Duration) -> TimestampMs {
-    let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
-    TimestampMs(wall.0.saturating_sub(age).max(0))
 }
 
 #[cfg(test)]

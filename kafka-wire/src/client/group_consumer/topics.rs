@@ -6,9 +6,8 @@ use std::time::Duration;
 use tracing::warn;
 
 use super::{GroupConsumerConfig, GroupConsumerError, MissingTopic, Subscription, TopicPattern};
-use crate::client::{CallOptions, Client, Lane, MetadataError, Node, RequestError};
+use crate::client::{Client, MetadataError, RequestError};
 use crate::protocol::ErrorCode;
-use crate::protocol::metadata::MetadataRequest;
 use crate::time::Moment;
 use crate::wire::Str;
 
@@ -115,17 +114,8 @@ pub(super) async fn look(client: &Client, subscription: &Subscription) -> Result
 
 /// Returns the names of the topics that match, sorted, without Kafka's own.
 pub(super) async fn matching(client: &Client, pattern: &TopicPattern) -> Result<Vec<Str>, RequestError> {
-    let build = |version| MetadataRequest {
-        // Asks for all topics: an empty list in version 0, `None` from version 1 on.
-        topics: (version == 0).then(Vec::new),
-        allow_auto_topic_creation: version < 4,
-        ..MetadataRequest::default()
-    };
-    let (response, _) = client.request_by_version(Node::Any, Lane::General, build, CallOptions::default()).await?;
-    let names = response.topics.into_iter().filter(|topic| !topic.is_internal && topic.error_code == 0);
-    let mut names: Vec<Str> = names.filter_map(|topic| topic.name.map(|name| name.detached())).collect();
+    let mut names = client.user_topics().await?;
     names.retain(|name| pattern.matches(name));
-    names.sort_unstable();
     Ok(names)
 }
 

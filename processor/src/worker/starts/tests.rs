@@ -1,5 +1,7 @@
 //! The choice of places, by scripts.
 
+use std::time::Duration;
+
 use kafka_wire::types::PartitionId;
 
 use super::*;
