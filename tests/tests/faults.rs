@@ -183,7 +183,7 @@ async fn a_broker_that_falls_silent_is_asked_again_on_another_connection(broker:
     fixture.write(&["a"]).await;
     // Other requests do not wait for the silent connection.
     let started = Instant::now();
-    fixture.client.metadata(&[fixture.partition.topic.clone()]).await.expect("on another connection");
+    fixture.client.metadata(std::slice::from_ref(&fixture.partition.topic)).await.expect("on another connection");
     assert!(started.elapsed() < Duration::from_secs(1));
     assert_eq!(read_to(&mut consumer, 1).await.expect("it can be read"), ["a"]);
 
