@@ -203,7 +203,8 @@ fn push_text(rng: &mut Rng, length_max: u64, special: char, out: &mut String) {
     for place in 0..3 + rng.below(length_max - 3) {
         // A letter takes 16 bits.
         bits = if place % 4 == 0 { rng.next_u64() } else { bits >> 16 };
-        let (is_special, number) = (bits as u16 % 13 == 0, bits as u16 / 13 % 26);
+        let drawn = bits as u16;
+        let (is_special, number) = (drawn.is_multiple_of(13), drawn / 13 % 26);
         if !is_special {
             out.push(char::from(b'a' + number as u8));
         } else if special != ' ' || out.len() > begin {
