@@ -57,32 +57,7 @@ impl FetchedBatch {
     /// # Errors
     /// As for [`FetchedBatch::records`].
     pub fn to_owned_records(&self, buffer: &mut Decompressed) -> Result<Vec<ConsumerRecord>, ConsumeError> {
-        let frame = (self.batch.header.compression() == Compression::None).then(|| self.batch.bytes());
-        // Decompressed records are in a buffer that is needed for the next batch.
-        let mut copies = BytesMut::new();
-        let mut keep = |part: &[u8]| match &frame {
-            Some(frame) => frame.slice_ref(part),
-            None => {
-                copies.extend_from_slice(part);
-                copies.split().freeze()
-            }
-        };
-        let TopicPartition { topic, partition } = self.partition();
-        let mut kept = Vec::new();
-        for record in self.records(buffer)? {
-            let record = record?;
-            kept.push(ConsumerRecord {
-                topic: topic.clone(),
-                partition: *partition,
-                offset: Offset(record.offset),
-                timestamp: TimestampMs(record.timestamp),
-                key: record.key.map(&mut keep),
-                value: record.value.map(&mut keep),
-                headers: record.headers.iter().map(|(key, value)| (keep(key), value.map(&mut keep))).collect(),
-                leader_epoch: self.batch.header.partition_leader_epoch,
-            });
-        }
-        Ok(kept)
+        self.records(buffer)?.into_owned_records()
     }
 }
 
@@ -92,6 +67,40 @@ impl<'a> BatchRecords<'a> {
     #[must_use]
     pub const fn topic_partition(&self) -> &'a TopicPartition {
         self.batch.partition()
+    }
+
+    /// Returns the records that are left, as owned records: to pass them to another task, while polls go on.
+    ///
+    /// # Errors
+    /// [`ConsumeError::Corrupt`], which also stops the consumer at this batch.
+    pub fn into_owned_records(self) -> Result<Vec<ConsumerRecord>, ConsumeError> {
+        let frame = (self.batch.batch.header.compression() == Compression::None).then(|| self.batch.batch.bytes());
+        // Decompressed records are in a buffer that is needed for the next batch.
+        let mut copies = BytesMut::new();
+        let mut keep = |part: &[u8]| match &frame {
+            Some(frame) => frame.slice_ref(part),
+            None => {
+                copies.extend_from_slice(part);
+                copies.split().freeze()
+            }
+        };
+        let TopicPartition { topic, partition } = self.topic_partition();
+        let leader_epoch = self.batch.batch.header.partition_leader_epoch;
+        let mut kept = Vec::new();
+        for record in self {
+            let record = record?;
+            kept.push(ConsumerRecord {
+                topic: topic.clone(),
+                partition: *partition,
+                offset: Offset(record.offset),
+                timestamp: TimestampMs(record.timestamp),
+                key: record.key.map(&mut keep),
+                value: record.value.map(&mut keep),
+                headers: record.headers.iter().map(|(key, value)| (keep(key), value.map(&mut keep))).collect(),
+                leader_epoch,
+            });
+        }
+        Ok(kept)
     }
 }
 
