@@ -35,6 +35,12 @@ impl Process<Utf8, Utf8> for Shelf {
                 let rest: Vec<_> = self.all.iter(scope).rev().cloned().collect();
                 scope.emit(format!("{first:?} {rest:?}"));
             }
+            ["drop", value] => {
+                self.all.retain(scope, |known| known != value);
+                let ends = [self.all.first(scope).cloned(), self.all.last(scope).cloned()];
+                let (len, is_empty) = (self.all.len(scope), self.all.is_empty(scope));
+                scope.emit(format!("{ends:?} {len} {is_empty}"));
+            }
             ["put", name, value] => self.by_name.put(scope, &name, number(value)),
             ["remove", name] => _ = self.by_name.remove(scope, &name),
             ["range", from, to] => {
@@ -94,7 +100,7 @@ fn say(driver: &mut TestDriver, lines: &[&str]) {
     lines.iter().for_each(|line| driver.pipe("in", Some("k"), line, 1));
 }
 
-const LINES: [&str; 20] = [
+const LINES: [&str; 24] = [
     "last a",
     "last b",
     "push x",
@@ -115,8 +121,12 @@ const LINES: [&str; 20] = [
     "as-of -6",
     "forget 0",
     "alarm",
+    "push v",
+    "push w",
+    "drop z",
+    "drop y",
 ];
-const FOUND: [&str; 9] = [
+const FOUND: [&str; 11] = [
     "None",
     "Some(\"a\")",
     "Some(\"x\") [\"z\", \"y\"]",
@@ -126,6 +136,8 @@ const FOUND: [&str; 9] = [
     "Some((7, 2))",
     "None",
     "[7]",
+    "[Some(\"y\"), Some(\"w\")] 3 false",
+    "[Some(\"v\"), Some(\"w\")] 2 false",
 ];
 
 #[test]
@@ -142,7 +154,7 @@ fn stores_hold_what_is_put_into_them_key_by_key() {
     );
     say(&mut driver, &["clear", "prefix a", "pop", "last c"]);
     driver.settle();
-    assert_eq!(read(&driver, "out")[9..], ["", "None []", "None"]);
+    assert_eq!(read(&driver, "out")[11..], ["", "None []", "None"]);
     let entries = ["last", "all", "by-name", "times"].map(|name| driver.store(&format!("shelf-{name}")).len());
     assert_eq!(entries, [1, 1, 1, 1], "those of other keys, the last of this one, and a time");
 }

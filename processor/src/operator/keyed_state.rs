@@ -106,6 +106,36 @@ impl<A: Clone + Send + 'static> ListState<A> {
         scope.stores().get_mut(self.store).group(key).map(|(_, value)| value)
     }
 
+    /// The first value.
+    pub fn first<'s, K: View, O>(self, scope: &'s mut Scope<'_, K, O>) -> Option<&'s A> {
+        self.iter(scope).next()
+    }
+
+    /// The last value.
+    pub fn last<'s, K: View, O>(self, scope: &'s mut Scope<'_, K, O>) -> Option<&'s A> {
+        self.iter(scope).next_back()
+    }
+
+    /// The number of values, which are counted.
+    pub fn len<K: View, O>(self, scope: &mut Scope<'_, K, O>) -> usize {
+        self.iter(scope).count()
+    }
+
+    /// Whether there is no value.
+    pub fn is_empty<K: View, O>(self, scope: &mut Scope<'_, K, O>) -> bool {
+        self.first(scope).is_none()
+    }
+
+    /// Keeps only the values for which `keep` is true, in their order: what Flink does with an evictor.
+    pub fn retain<K: View, O>(self, scope: &mut Scope<'_, K, O>, mut keep: impl FnMut(&A) -> bool) {
+        let key = scope.key;
+        let store = scope.stores().get_mut(self.store);
+        let gone = store.group(key).filter(|(_, value)| !keep(value)).map(|(index, _)| index.to_vec());
+        for index in gone.collect::<Vec<_>>() {
+            store.remove(key, &index);
+        }
+    }
+
     /// Removes and returns the first value.
     pub fn pop_front<K: View, O>(self, scope: &mut Scope<'_, K, O>) -> Option<A> {
         let key = scope.key;
