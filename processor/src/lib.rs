@@ -64,12 +64,13 @@ pub use files::FileSink;
 pub use kafka_wire::client::TopicPattern;
 pub use kafka_wire::types::TimestampMs;
 pub use operator::{
-    BatchOptions, CallOptions, Emit, Outgoing, ResultId, SinkWriter, Trigger, TriggerResult, TriggerScope, TwoPhaseSink,
+    BatchOptions, CallOptions, CoProcess, Emit, GlobalState, ListState, MapState, Outgoing, Output, Process, ResultId,
+    Scope, SinkWriter, TimelineState, Trigger, TriggerResult, TriggerScope, TwoPhaseSink, Update, ValueState,
 };
 pub use processor_derive::{Pack, View};
 pub use runtime::{
-    App, AssignmentStrategy, CompressionType, Config, ConfigError, Feed, FileFormat, FileRecords, RunError, Running,
-    Status, check_brokers, terminated,
+    App, AssignmentStrategy, CompressionType, Config, ConfigError, Feed, FileFormat, FileRecords, ReadError, RunError,
+    Running, Status, StoreReader, check_brokers, terminated,
 };
 pub use serde::{
     Bool, F32, F64, I16, I32, I64, Json, JsonView, Nullable, Packed, Raw, Serde, SerdeError, SessionWindowed, Text,
@@ -77,7 +78,7 @@ pub use serde::{
 };
 pub use state::{Clock, Ttl};
 pub use topology::{BuildErrors, ResetPolicy, StartingOffsets, StoppingOffsets, Topology};
-pub use types::{Owned, Partitions, Rec, Window, Windowed};
+pub use types::{Owned, Partitions, Rec, View, Window, Windowed};
 pub use watermark::Watermark;
 pub use window::{Count, JoinWindow, ProcessingTime, SessionWindow, Sliding, SlidingCount, Tumbling};
 #[cfg(feature = "time-zones")]

@@ -40,12 +40,14 @@ mod limits;
 mod logs;
 mod member;
 mod plan;
+mod reading;
 mod schedule;
 mod sending;
 mod settings;
 mod starter;
 mod starts;
 mod transactions;
+mod typed;
 
 #[cfg(test)]
 mod tests;
@@ -75,6 +77,7 @@ pub use clock::TestClock;
 pub use logs::TestRecord;
 pub use plan::CommitPoint;
 pub use schedule::Faults;
+pub use typed::TestTopic;
 
 /// An entry of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -305,7 +308,7 @@ impl TestDriver {
                 let mut visit = |window, key: &[u8], value: &[u8]| {
                     entries.push(StoreEntry { partition, window, key: key.to_vec(), value: value.to_vec() });
                 };
-                task.entries(store, &mut visit).expect("what is in a store can be encoded");
+                task.entries(store, None, &mut visit).expect("what is in a store can be encoded");
             }
         }
         entries.sort_by_key(|entry| entry.partition);

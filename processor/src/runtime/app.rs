@@ -11,11 +11,14 @@ use super::config::Config;
 use super::error::RunError;
 use super::instance::Instance;
 use super::kill::Deaths;
+use super::reader::{ReadError, StoreReader};
 use super::spec::Spec;
 use super::start::{self, Prepared};
 use super::status::Status;
 use super::thread::{self, Exit};
+use crate::serde::Serde;
 use crate::topology::Topology;
+use crate::types::Owned;
 use crate::worker::TaskReport;
 
 /// A job, ready to run in this process. Start the same program again, here or elsewhere, to spread the work:
@@ -80,6 +83,7 @@ impl App {
                 ends: ends.clone(),
                 board: Arc::default(),
                 control: Arc::default(),
+                questions: Arc::default(),
                 index,
                 deaths: deaths.clone(),
             };
@@ -87,7 +91,7 @@ impl App {
             slots.push(Slot { spec, end: Some(end) });
         }
         info!(application = topology.application_id(), workers = slots.len(), instance = instance.id(), "started");
-        Ok(Running { slots, _instance: instance })
+        Ok(Running { topology, slots, _instance: instance })
     }
 
     /// Runs until `stop` completes, a bounded run has ended, or the job cannot go on; then commits and leaves
@@ -149,8 +153,8 @@ pub async fn terminated() {
 }
 
 /// The workers of a job in this process. Dropping it asks them to stop, without waiting for that.
-#[derive(Debug)]
 pub struct Running {
+    topology: Arc<Topology>,
     slots: Vec<Slot>,
     /// Holds the lock of this process's id until the workers have ended.
     _instance: Instance,
@@ -168,6 +172,12 @@ impl std::fmt::Debug for Slot {
     }
 }
 
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Running").field("slots", &self.slots).finish_non_exhaustive()
+    }
+}
+
 impl Running {
     /// The status of the job: the sums over its workers so far.
     #[must_use]
@@ -179,6 +189,23 @@ impl Running {
     #[must_use]
     pub fn tasks(&self) -> Vec<TaskReport> {
         self.slots.iter().flat_map(|slot| slot.spec.board.tasks()).collect()
+    }
+
+    /// Reads a store of the job: the table of an aggregation, with windows or without, the rows of a table, or a store
+    /// of one value a key of a `process` step. `name` is that of the step, or `<step>-<name>` for a store of a
+    /// `process` step; the serdes are those of the key and of the value that is kept: [`U64`](crate::serde::U64) for a
+    /// count, that of the number for a sum, the `value_serde` of `aggregate`, `reduce` and `to_table`.
+    ///
+    /// # Errors
+    /// [`ReadError::NoStore`] names the stores that there are.
+    pub fn reader<KS, VS, A>(&self, name: &str, key: KS, value: VS) -> Result<StoreReader<KS, VS>, ReadError>
+    where
+        KS: Serde,
+        VS: Serde<View = Owned<A>>,
+        A: 'static,
+    {
+        let workers = self.slots.iter().map(|slot| Arc::clone(&slot.spec.questions)).collect();
+        StoreReader::new(&self.topology, name, (key, value), workers)
     }
 
     /// The indexes of the workers that hold tasks.

@@ -19,6 +19,7 @@ mod limits;
 mod membership;
 mod obstacle;
 mod operations;
+mod reader;
 mod remedy;
 mod requirements;
 mod source_ends;
@@ -35,5 +36,6 @@ pub use config::{AssignmentStrategy, CompressionType, Config, ConfigError, Forei
 pub use error::RunError;
 pub use feed::{Feed, FileFormat, FileRecords};
 pub use kill::Deaths;
+pub use reader::{Entry, ReadError, StoreReader};
 pub use requirements::check_brokers;
 pub use status::Status;

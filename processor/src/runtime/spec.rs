@@ -7,6 +7,7 @@ use kafka_wire::wire::Str;
 use super::config::Config;
 use super::control::Control;
 use super::kill::Deaths;
+use super::reader::Questions;
 use super::status::Board;
 use crate::topology::Topology;
 use crate::worker::Ends;
@@ -26,6 +27,8 @@ pub(super) struct Spec {
     pub(super) ends: Option<Arc<Ends>>,
     pub(super) board: Arc<Board>,
     pub(super) control: Arc<Control>,
+    /// The questions of those who read its stores.
+    pub(super) questions: Arc<Questions>,
     /// Number of the worker, and the handle that kills it, in demonstrations and tests.
     pub(super) index: usize,
     pub(super) deaths: Option<Deaths>,

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use tracing::info;
 
 use super::error::RunError;
+use super::reader::Answering;
 use super::spec::Spec;
 use super::wiring::{self, Over};
 use crate::worker::End;
@@ -32,7 +33,12 @@ pub(super) fn spawn(spec: Spec) -> Result<oneshot::Receiver<Exit>, RunError> {
     std::thread::Builder::new()
         .name(spec.transactional_id.to_string())
         .spawn(move || {
+            let questions = Answering::new(&spec.questions);
             let exit = runtime.block_on(run(spec));
+            // A worker that was killed is replaced, and the next one answers.
+            if matches!(exit, Exit::Killed) {
+                questions.stay_open();
+            }
             // Connections and their tasks end here, without a further request to the brokers.
             runtime.shutdown_background();
             let _ = ended.send(exit);

@@ -153,6 +153,8 @@ impl<'s> Wiring<'s> {
 
     async fn work(&mut self) -> Over {
         loop {
+            // Before records are taken, so that there is a moment for it after each commit.
+            self.spec.questions.answer(&self.worker);
             self.resume_calls().await;
             let is_busy = self.take_records();
             if let Some(over) = self.turn() {
@@ -168,6 +170,7 @@ impl<'s> Wiring<'s> {
                     self.worker.stop();
                 }
                 () = calls_ready(&self.worker), if self.worker.makes_calls() => {}
+                () = self.spec.questions.asked() => {}
                 event = self.member.next_event() => self.handle_event(event),
                 ended = ended(&mut self.ending), if self.ending.is_some() => {
                     self.ending = None;

@@ -150,4 +150,12 @@ impl<A: Clone + Send + 'static> Store for KeyValueStore<A> {
             Ok(())
         })
     }
+
+    fn visit_key(&self, key: &[u8], visit: &mut Visit<'_>) -> Result<(), SerdeError> {
+        let Some(value) = self.get(key) else { return Ok(()) };
+        let mut encoded = Vec::new();
+        self.values.encode(value, &mut encoded)?;
+        visit(FOR_EVER, key, &encoded);
+        Ok(())
+    }
 }

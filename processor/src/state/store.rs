@@ -54,6 +54,18 @@ pub trait Store: Any + Send {
     /// If a value cannot be encoded.
     fn visit(&self, visit: &mut Visit<'_>) -> Result<(), SerdeError>;
 
+    /// As [`Store::visit`], for the entries of one key. By default every entry is looked at.
+    ///
+    /// # Errors
+    /// As for [`Store::visit`].
+    fn visit_key(&self, key: &[u8], visit: &mut Visit<'_>) -> Result<(), SerdeError> {
+        self.visit(&mut |window, found, value| {
+            if found == key {
+                visit(window, found, value);
+            }
+        })
+    }
+
     /// The greatest event time at which something in the store is still due, such as the end of an open window:
     /// a bounded run does not end before it.
     fn last_due(&self) -> Option<TimestampMs> {

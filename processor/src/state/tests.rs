@@ -219,6 +219,17 @@ impl<S: Tested> Checked<S> {
         };
         self.store.visit(&mut visit).expect("encodes");
         assert_eq!(entries, self.model);
+        let keys: BTreeSet<_> = self.model.keys().map(|(_, key)| key.clone()).chain([b"none".to_vec()]).collect();
+        for key in keys {
+            let mut found = Vec::new();
+            let mut visit = |window, found_key: &[u8], _: &[u8]| {
+                assert_eq!(found_key, key);
+                found.push(window);
+            };
+            self.store.visit_key(&key, &mut visit).expect("encodes");
+            let expected = self.model.keys().filter(|(_, of)| *of == key).map(|(window, _)| *window);
+            assert_eq!(found, expected.collect::<Vec<_>>(), "the windows of one key, in order");
+        }
         let windows: BTreeSet<_> =
             self.model.keys().map(|(window, _)| *window).filter(|window| *window != ALL).collect();
         let sizes = self.store.sizes();

@@ -398,9 +398,13 @@ impl<A: Clone + Send + 'static> TimedStore<A> {
         self.due.first().map(TimestampMs)
     }
 
-    /// Returns all values, by slot and in order of time.
-    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &Item<A>)> {
-        self.slots.iter().flat_map(|slot| slot.items.iter().map(|item| (slot.key.as_slice(), item)))
+    fn visit_slot(&self, slot: &Slot<A>, visit: &mut Visit<'_>) -> Result<(), SerdeError> {
+        slot.items.iter().try_for_each(|item| {
+            let mut encoded = Vec::new();
+            self.values.encode(&item.value, &mut encoded)?;
+            visit(self.timing.span(item), slot.key.as_slice(), &encoded);
+            Ok(())
+        })
     }
 
     /// Returns the values that the open transaction has changed and that exist, in the order of the changes.
@@ -576,13 +580,11 @@ impl<A: Clone + Send + 'static> Store for TimedStore<A> {
     }
 
     fn visit(&self, visit: &mut Visit<'_>) -> Result<(), SerdeError> {
-        let mut encoded = Vec::new();
-        self.iter().try_for_each(|(key, item)| {
-            encoded.clear();
-            self.values.encode(&item.value, &mut encoded)?;
-            visit(self.timing.span(item), key, &encoded);
-            Ok(())
-        })
+        self.slots.iter().try_for_each(|slot| self.visit_slot(slot, visit))
+    }
+
+    fn visit_key(&self, key: &[u8], visit: &mut Visit<'_>) -> Result<(), SerdeError> {
+        self.slot(key).map_or(Ok(()), |slot| self.visit_slot(&self.slots[slot as usize], visit))
     }
 
     fn last_due(&self) -> Option<TimestampMs> {

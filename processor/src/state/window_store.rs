@@ -219,6 +219,19 @@ impl<A: Clone + Send + 'static> Store for WindowStore<A> {
         })
     }
 
+    fn visit_key(&self, key: &[u8], visit: &mut Visit<'_>) -> Result<(), SerdeError> {
+        let found = self.windows.iter().map(|group| (self.windows.window(group), self.table.find(group, key)));
+        let mut found: Vec<_> = found.filter_map(|(window, value)| Some((window, value?))).collect();
+        found.sort_unstable_by_key(|(window, _)| *window);
+        let mut encoded = Vec::new();
+        found.into_iter().try_for_each(|(window, value)| {
+            encoded.clear();
+            self.values.encode(value, &mut encoded)?;
+            visit(window, key, &encoded);
+            Ok(())
+        })
+    }
+
     fn last_due(&self) -> Option<TimestampMs> {
         self.windows.last_end().map(TimestampMs)
     }

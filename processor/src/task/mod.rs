@@ -466,14 +466,24 @@ impl Task {
         status
     }
 
-    /// Passes each entry of a store to `visit`: window (all of time if the store has none), key, and value encoded by
-    /// the store's serde. Uncommitted changes are included.
+    /// Passes each entry of a store to `visit`, or only those of one key: window (all of time if the store has none),
+    /// key, and value encoded by the store's serde. Uncommitted changes are included.
     ///
     /// # Errors
     /// [`ProcessError::Encode`] if a value cannot be encoded.
-    pub fn entries(&self, store: StoreId, visit: &mut Visit<'_>) -> Result<(), ProcessError> {
+    pub fn entries(&self, store: StoreId, key: Option<&[u8]>, visit: &mut Visit<'_>) -> Result<(), ProcessError> {
         let Some(found) = self.stores.get(store) else { return Ok(()) };
-        found.visit(visit).map_err(|cause| ProcessError::Encode { to: self.changelogs.name(store), cause })
+        let visited = match key {
+            Some(key) => found.visit_key(key, visit),
+            None => found.visit(visit),
+        };
+        visited.map_err(|cause| ProcessError::Encode { to: self.changelogs.name(store), cause })
+    }
+
+    /// Whether the open transaction has changed nothing in a store.
+    #[must_use]
+    pub fn is_committed(&self, store: StoreId) -> bool {
+        self.stores.get(store).is_none_or(|store| !store.is_dirty())
     }
 }
 

@@ -39,7 +39,7 @@ pub use commit_times::CommitTimes;
 pub use end::{End, Fatal};
 pub use held::Life;
 pub use inspection::MissingTopic;
-pub use machine::{Settings, Worker};
+pub use machine::{Reading, Settings, VisitPartition, Worker};
 pub use membership::Assignment;
 pub use outbox::Outbox;
 pub use place::{Position, Span};

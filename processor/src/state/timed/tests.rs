@@ -28,7 +28,11 @@ impl Timing<u64> for TenLater {
 type Model = BTreeMap<(Vec<u8>, At), u64>;
 
 fn contents(store: &TimedStore<u64>) -> Model {
-    store.iter().map(|(key, item)| ((key.to_vec(), item.at), item.value)).collect()
+    let of_slot = |slot: &Slot<u64>| {
+        let key = slot.key.as_slice().to_vec();
+        slot.items.iter().map(|item| ((key.clone(), item.at), item.value)).collect::<Vec<_>>()
+    };
+    store.slots.iter().flat_map(of_slot).collect()
 }
 
 /// Writes the changes into a log, as a changelog topic keeps it: the last value of each key.

@@ -8,6 +8,7 @@ mod globals;
 mod inputs;
 mod marks;
 mod queued;
+mod reading;
 mod records;
 mod watch;
 
@@ -22,6 +23,7 @@ use tracing::warn;
 
 use self::discover::Discovery;
 use self::marks::Marks;
+pub use self::reading::{Reading, VisitPartition};
 use self::watch::Watch;
 use super::action::{Action, Completion, Operation, OperationId};
 use super::bounds::Ends;

@@ -1,0 +1,89 @@
+//! Reads stores as the program that runs the job does.
+
+use std::sync::Arc;
+
+use super::{StoreEntry, TestDriver};
+use crate::output::StoreId;
+use crate::worker::Reading;
+
+impl TestDriver {
+    /// The entries of a store as [`Running::reader`](crate::Running::reader) finds them: as of the last commit, by
+    /// partition. `None` while a worker would let it wait, because the store is restored, or changed by the open
+    /// transaction, or no task is there yet. [`TestDriver::store`] has the present state instead.
+    ///
+    /// # Panics
+    /// As [`TestDriver::store`].
+    #[must_use]
+    pub fn read_store(&self, name: &str) -> Option<Vec<StoreEntry>> {
+        let topology = Arc::clone(&self.topology);
+        let store = topology.stores().iter().position(|store| store.name == name);
+        let store = StoreId(store.unwrap_or_else(|| panic!("no store `{name}` in this topology")));
+        let mut entries = Vec::new();
+        let mut is_there = false;
+        for member in self.slots.iter().filter_map(|slot| slot.member.as_ref()) {
+            let mut visit = |partition, window, key: &[u8], value: &[u8]| {
+                entries.push(StoreEntry { partition, window, key: key.to_vec(), value: value.to_vec() });
+            };
+            let read = member.worker.read_store(store, None, &mut visit);
+            match read.expect("what is in a store can be encoded") {
+                Reading::NotYet => return None,
+                Reading::NoTask => {}
+                Reading::Done => is_there = true,
+            }
+        }
+        entries.sort_by_key(|entry| entry.partition);
+        is_there.then_some(entries)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::CommitPoint;
+    use crate::operator::Emit;
+    use crate::serde::{U64, Utf8};
+    use crate::topology::Topology;
+
+    fn counts() -> TestDriver {
+        let mut job = Topology::builder("app");
+        job.keyed_stream("in", Utf8, Utf8).count("counts", Emit::OnUpdate).to("out", Utf8, U64);
+        TestDriver::new(job.build().expect("a valid job"))
+    }
+
+    fn count(driver: &TestDriver) -> Option<Vec<u64>> {
+        let count = |entry: StoreEntry| u64::from_be_bytes(entry.value.try_into().expect("8 bytes"));
+        Some(driver.read_store("counts")?.into_iter().map(count).collect())
+    }
+
+    #[test]
+    fn a_store_is_read_as_the_last_commit_left_it() {
+        let mut driver = counts();
+        assert_eq!(count(&driver), Some(Vec::new()));
+        driver.pipe("in", Some("a"), "", 1);
+        assert_eq!((driver.store("counts").len(), count(&driver)), (1, None), "the transaction is open");
+        driver.commit();
+        assert_eq!(count(&driver), Some(vec![1]));
+        driver.pipe("in", Some("a"), "", 2);
+        driver.pipe("in", Some("b"), "", 3);
+        assert_eq!(count(&driver), None);
+        driver.settle();
+        assert_eq!(count(&driver), Some(vec![2, 1]));
+    }
+
+    #[test]
+    fn what_a_crash_undoes_was_never_read() {
+        for point in CommitPoint::ALL {
+            let mut driver = counts();
+            for read in 1..=5 {
+                driver.pipe("in", Some("a"), "", 1);
+                assert_eq!(count(&driver), None);
+                driver.crash_at(point);
+                driver.commit();
+                let found = count(&driver);
+                assert!(found.is_none() || found == Some(vec![read]), "{point:?}: {found:?}");
+                driver.settle();
+                assert_eq!(count(&driver), Some(vec![read]), "{point:?}");
+            }
+        }
+    }
+}
