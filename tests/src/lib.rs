@@ -93,6 +93,10 @@ pub mod documents {
     pub mod time {}
     #[doc = include_str!("../../docs/how-to/choose-inputs.md")]
     pub mod choose_inputs {}
+    #[doc = include_str!("../../docs/how-to/state-and-timers.md")]
+    pub mod state_and_timers {}
+    #[doc = include_str!("../../docs/how-to/recipes.md")]
+    pub mod recipes {}
     #[doc = include_str!("../../docs/how-to/find-patterns.md")]
     pub mod find_patterns {}
     #[doc = include_str!("../../docs/how-to/outside-of-kafka.md")]

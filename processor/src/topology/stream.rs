@@ -175,6 +175,10 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
     /// After it, all records of a key are in one task. `select` returns the new key and the value that crosses;
     /// every byte of both is written and read once more, so this is the place to leave things out (`()` is no value at
     /// all). Event time, headers and watermarks cross by themselves.
+    ///
+    /// A key that lies in the record may be borrowed from it: `(Utf8, ()), |word| (word.value, ())`. One that is made,
+    /// or a field of a value of a type of your own, is owned: `(Text, Json::new()), |order| (order.value.user.clone(),
+    /// order.value)`.
     pub fn key_by<K2, V2, F>(
         self,
         name: &str,
