@@ -375,13 +375,6 @@ impl SourceSpec {
         self.declared != self.topic
     }
 
-    /// A topic of the user's, read as a whole.
-    #[cfg(test)]
-    pub(crate) fn external(topic: &str, watermark: Watermark) -> Self {
-        let (kind, version, extent) = (SourceKind::External, String::new(), Extent::default());
-        Self { topic: topic.to_owned(), kind, watermark, version, declared: topic.to_owned(), extent }
-    }
-
     /// Its number of partitions; that of a topic of the user's is in `counts`, or 0.
     fn partition_count(&self, counts: &BTreeMap<String, i32>) -> i32 {
         match self.kind {
