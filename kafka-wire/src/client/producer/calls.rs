@@ -1,54 +1,66 @@
 //! Requests of the producer's state machines, sent as requests of the client, and their outcomes.
 
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use super::super::{CallOptions, Client, CoordinatorError, Lane, Node, RequestError, ResponseFuture};
+use super::super::{BoxFuture, CallOptions, Client, CoordinatorError, Lane, Node, RequestError, ResponseFuture};
 use crate::producer::outbox::{Produce, Produced};
 use crate::producer::transaction::{CoordinatorRequest, Request, RequestOutcome, TransactionVersion};
 use crate::protocol;
 use crate::protocol::produce::ProduceRequest;
 use crate::types::BrokerId;
+use crate::wire::Str;
 
 /// Hands a Produce request to the connection at once, so that requests are sent in the order in which they were made.
-pub(super) fn produce(
-    client: &Client,
-    produce: Produce,
-    version: TransactionVersion,
-) -> impl Future<Output = Produced> + Send + use<> {
+pub(super) fn produce(client: &Client, produce: Produce, version: TransactionVersion) -> ProduceCall {
     // Version 12 registers partitions by itself, which transactions of version 1 must not do. Version 13 takes topic
     // ids instead of names.
     let is_v1 = version == TransactionVersion::V1 && produce.request.transactional_id.is_some();
     let options = CallOptions { max_version: Some(if is_v1 { 11 } else { 12 }), timeout: None };
     let Produce { broker, request, .. } = produce;
     let transactional_id = request.transactional_id.clone();
-    let outcome = if request.acks == 0 {
-        Outcome::Written(client.start_unanswered(broker, Lane::Produce, request, options))
+    let answer = if request.acks == 0 {
+        Answer::None(Box::pin(client.start_unanswered(broker, Lane::Produce, request, options)))
     } else {
-        Outcome::Response(client.start(Node::Broker(broker), Lane::Produce, request, options))
+        Answer::Response(client.start(Node::Broker(broker), Lane::Produce, request, options))
     };
-    async move {
-        let outcome = match outcome {
-            Outcome::Written(written) => written.await.map(|()| Produced::Written),
-            Outcome::Response(answer) => answer.await.map(|answered| Produced::Answered(answered.response)),
-        };
-        match outcome {
-            Ok(produced) => produced,
-            Err(error) => {
-                tracing::debug!(%broker, transactional_id = transactional_id.as_deref(), %error, "produce");
-                match error {
-                    RequestError::UnsupportedVersion { .. } | RequestError::Encode { .. } => Produced::Unsendable,
-                    error if error.is_possibly_written() => Produced::Unanswered,
-                    _ => Produced::NotSent,
-                }
-            }
-        }
-    }
+    ProduceCall { broker, transactional_id, answer }
 }
 
-/// The outcome that is awaited after a Produce request was handed over.
-enum Outcome<W> {
-    Written(W),
+/// The outcome of a Produce request that was handed over, as a future.
+pub(super) struct ProduceCall {
+    broker: BrokerId,
+    transactional_id: Option<Str>,
+    answer: Answer,
+}
+
+enum Answer {
+    /// `acks=0`: ready when the request was written.
+    None(BoxFuture<Result<(), RequestError>>),
     Response(ResponseFuture<ProduceRequest>),
+}
+
+impl Future for ProduceCall {
+    type Output = Produced;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Produced> {
+        let outcome = match &mut self.answer {
+            Answer::None(written) => ready!(written.as_mut().poll(cx)).map(|()| Produced::Written),
+            Answer::Response(response) => {
+                ready!(Pin::new(response).poll(cx)).map(|answered| Produced::Answered(answered.response))
+            }
+        };
+        Poll::Ready(outcome.unwrap_or_else(|error| {
+            let (broker, transactional_id) = (self.broker, self.transactional_id.as_deref());
+            tracing::debug!(%broker, transactional_id, %error, "produce");
+            match error {
+                RequestError::UnsupportedVersion { .. } | RequestError::Encode { .. } => Produced::Unsendable,
+                error if error.is_possibly_written() => Produced::Unanswered,
+                _ => Produced::NotSent,
+            }
+        }))
+    }
 }
 
 /// Finds the coordinator, sends the request, and waits for the response.

@@ -5,13 +5,13 @@
 //! requests are needed.
 
 mod topics;
+mod under_way;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
-
 use self::topics::Lookups;
+use self::under_way::UnderWay;
 use super::super::{Client, MetadataError};
 use super::calls;
 use super::shared::{Buffer, Core, Gate, Shared, Turn};
@@ -33,7 +33,7 @@ pub(super) struct Sender {
     linger_until: Option<Moment>,
     time_until: Option<Moment>,
     lookups: Lookups,
-    under_way: JoinSet<Event>,
+    under_way: UnderWay,
     /// Whether metadata is being requested; after that, the earliest time of the next request.
     is_refreshing: bool,
     refresh_after: Moment,
@@ -62,7 +62,7 @@ impl Sender {
             pauses,
             linger_until: None,
             time_until: None,
-            under_way: JoinSet::new(),
+            under_way: UnderWay::default(),
             is_refreshing: false,
             refresh_after: Moment::ZERO,
             has_told_of_split: false,
@@ -76,7 +76,7 @@ impl Sender {
             let pause = wake_at.map(|at| at - self.client.now());
             tokio::select! {
                 biased;
-                Some(event) = self.under_way.join_next() => self.take_in(event.expect("requests do not panic")),
+                event = self.under_way.next() => self.take_in(event),
                 () = stopped.0.wake.notified() => {}
                 () = sleep(pause) => {}
             }
@@ -213,8 +213,7 @@ impl Sender {
         let manager = &mut core.manager;
         while let Some(produce) = self.outbox.poll(now, manager.identity(), |slot| manager.may_produce(slot)) {
             let id = produce.id;
-            let outcome = calls::produce(&self.client, produce, manager.version());
-            self.under_way.spawn(async move { Event::Produced(id, outcome.await) });
+            self.under_way.produce(id, calls::produce(&self.client, produce, manager.version()));
         }
     }
 
