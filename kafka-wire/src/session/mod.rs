@@ -554,7 +554,7 @@ fn encode_frame(
         client_id: Some(client_id.clone()),
         ..Default::default()
     };
-    let mut writer = Writer::new();
+    let mut writer = Writer::with_capacity(REQUEST_BYTES);
     header.encode(&mut writer, api.request_header_version(version))?;
     message.encode_body(&mut writer, version)?;
     writer.finish_frame()
@@ -571,6 +571,8 @@ const NEGOTIATION_FRAME_LIMIT: usize = 1024 * 1024;
 /// Longest pause that is honoured. A broker's quota window is some seconds, so a longer one makes no sense.
 const THROTTLE_MAX: Duration = Duration::from_secs(60);
 
+/// Memory for a request, without its batches: enough for most.
+const REQUEST_BYTES: usize = 512;
 /// Most requests and responses that wait to be counted. An owner counts them whenever it moves bytes.
 const TRAFFIC_MAX: usize = 100_000;
 

@@ -15,12 +15,14 @@ const FRAME_HEAD_BYTES: usize = 4;
 
 /// Builds the bytes of a message as a list of chunks, for one vectored write.
 ///
-/// Scalars and short fields are appended to the newest chunk; a large records field is pushed as it is, so record bytes
+/// Scalars and short fields are appended to one buffer; a large records field is kept as it is, so record bytes
 /// are never copied between the sealed batch and the socket.
 #[derive(Debug, Default)]
 pub struct Writer {
-    chunks: Vec<Bytes>,
-    tail: Vec<u8>,
+    /// Everything but the large records fields.
+    own: Vec<u8>,
+    /// The large records fields in order, each with its place in `own`.
+    records: Vec<(usize, Bytes)>,
     flexible: bool,
     keeper: Option<Box<Keeper>>,
 }
@@ -42,6 +44,12 @@ impl Writer {
         Self::default()
     }
 
+    /// An empty message with classic lengths, and memory for this many bytes besides large records fields.
+    #[must_use]
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { own: Vec::with_capacity(bytes), ..Self::default() }
+    }
+
     /// Chooses compact lengths and tagged fields (`true`, KIP-482), or classic lengths and no tags.
     pub const fn set_flexible(&mut self, flexible: bool) {
         self.flexible = flexible;
@@ -55,14 +63,26 @@ impl Writer {
     /// Bytes written so far.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
-        self.chunks.iter().map(Bytes::len).sum::<usize>() + self.tail.len()
+        self.records.iter().map(|(_, records)| records.len()).sum::<usize>() + self.own.len()
     }
 
     /// The message as chunks to be concatenated. No chunk is empty.
     #[must_use]
-    pub fn finish(mut self) -> Vec<Bytes> {
-        self.cut();
-        self.chunks
+    pub fn finish(self) -> Vec<Bytes> {
+        let mut chunks = Vec::with_capacity(2 * self.records.len() + 1);
+        let mut own = Bytes::from(self.own);
+        let mut start = 0;
+        for (place, records) in self.records {
+            if place > start {
+                chunks.push(own.split_to(place - start));
+                start = place;
+            }
+            chunks.push(records);
+        }
+        if !own.is_empty() {
+            chunks.push(own);
+        }
+        chunks
     }
 
     /// The message preceded by its size in four bytes, as it goes to a connection.
@@ -72,21 +92,11 @@ impl Writer {
     pub fn finish_frame(mut self) -> Result<Vec<Bytes>, EncodeError> {
         let too_long = EncodeError { what: "frame", cause: EncodeCause::TooLong };
         let size = i32::try_from(self.size_bytes()).map_err(|_| too_long)?;
-        if self.chunks.is_empty() {
-            self.tail.splice(..0, size.to_be_bytes());
-            return Ok(vec![Bytes::from(self.tail)]);
+        self.own.splice(..0, size.to_be_bytes());
+        for (place, _) in &mut self.records {
+            *place += FRAME_HEAD_BYTES;
         }
-        self.cut();
-        let first = self.chunks.first_mut().expect("checked above");
-        let mut head = Vec::with_capacity(FRAME_HEAD_BYTES + first.len());
-        head.put_i32(size);
-        if first.len() < OWN_CHUNK_BYTES {
-            head.put_slice(first);
-            *first = Bytes::from(head);
-        } else {
-            self.chunks.insert(0, Bytes::from(head));
-        }
-        Ok(self.chunks)
+        Ok(self.finish())
     }
 
     /// The message in one piece: copies unless it has one chunk. For tests and for small embedded messages.
@@ -102,42 +112,42 @@ impl Writer {
 
     /// One byte, 0 or 1.
     pub fn bool(&mut self, value: bool) {
-        self.tail.put_u8(u8::from(value));
+        self.own.put_u8(u8::from(value));
     }
 
     /// A signed byte.
     pub fn i8(&mut self, value: i8) {
-        self.tail.put_i8(value);
+        self.own.put_i8(value);
     }
 
     /// A big-endian integer of 16 bits.
     pub fn i16(&mut self, value: i16) {
-        self.tail.put_i16(value);
+        self.own.put_i16(value);
     }
 
     /// A big-endian integer of 16 bits without a sign.
     pub fn u16(&mut self, value: u16) {
-        self.tail.put_u16(value);
+        self.own.put_u16(value);
     }
 
     /// A big-endian integer of 32 bits.
     pub fn i32(&mut self, value: i32) {
-        self.tail.put_i32(value);
+        self.own.put_i32(value);
     }
 
     /// A big-endian integer of 64 bits.
     pub fn i64(&mut self, value: i64) {
-        self.tail.put_i64(value);
+        self.own.put_i64(value);
     }
 
     /// A big-endian number of 64 bits in IEEE 754.
     pub fn f64(&mut self, value: f64) {
-        self.tail.put_f64(value);
+        self.own.put_f64(value);
     }
 
     /// Sixteen bytes.
     pub fn uuid(&mut self, value: Uuid) {
-        self.tail.put_slice(&value.0);
+        self.own.put_slice(&value.0);
     }
 
     /// A string.
@@ -150,7 +160,7 @@ impl Writer {
                 return Err(EncodeError { what, cause: EncodeCause::TooLong });
             }
             self.compact_length(what, Some(value.len()))?;
-            self.tail.put_slice(value.as_bytes());
+            self.own.put_slice(value.as_bytes());
             return Ok(());
         }
         self.nullable_classic_string(what, Some(value))
@@ -179,7 +189,7 @@ impl Writer {
         };
         let length = i16::try_from(value.len()).map_err(|_| EncodeError { what, cause: EncodeCause::TooLong })?;
         self.i16(length);
-        self.tail.put_slice(value.as_bytes());
+        self.own.put_slice(value.as_bytes());
         Ok(())
     }
 
@@ -189,7 +199,7 @@ impl Writer {
     /// `TooLong` at 2 GiB.
     pub fn bytes(&mut self, what: &'static str, value: &Bytes) -> Result<(), EncodeError> {
         self.length(what, Some(value.len()))?;
-        self.tail.put_slice(value);
+        self.own.put_slice(value);
         Ok(())
     }
 
@@ -213,8 +223,7 @@ impl Writer {
             return self.bytes(what, value);
         }
         self.length(what, Some(value.len()))?;
-        self.cut();
-        self.chunks.push(value.clone());
+        self.records.push((self.own.len(), value.clone()));
         Ok(())
     }
 
@@ -271,7 +280,7 @@ impl Writer {
     /// # Errors
     /// Whatever the struct fails with.
     pub fn nullable_tagged_struct<T: Encode>(&mut self, value: Option<&T>, version: i16) -> Result<(), EncodeError> {
-        self.tail.put_u8(u8::from(value.is_some()));
+        self.own.put_u8(u8::from(value.is_some()));
         value.map_or(Ok(()), |value| value.write(self, version))
     }
 
@@ -292,7 +301,7 @@ impl Writer {
             if let Some(keeper) = &mut self.keeper {
                 keeper.next_struct();
             }
-            put_unsigned_varint(&mut self.tail, tags.count);
+            put_unsigned_varint(&mut self.own, tags.count);
             self.append(tags.fields);
         }
         Ok(())
@@ -308,23 +317,15 @@ impl Writer {
             return self.put_tags(tags);
         }
         if self.flexible {
-            self.tail.put_u8(0);
+            self.own.put_u8(0);
         }
         Ok(())
     }
 
     fn append(&mut self, other: Self) {
-        if !other.chunks.is_empty() {
-            self.cut();
-            self.chunks.extend(other.chunks);
-        }
-        self.tail.put_slice(&other.tail);
-    }
-
-    fn cut(&mut self) {
-        if !self.tail.is_empty() {
-            self.chunks.push(Bytes::from(std::mem::take(&mut self.tail)));
-        }
+        let start = self.own.len();
+        self.records.extend(other.records.into_iter().map(|(place, records)| (start + place, records)));
+        self.own.put_slice(&other.own);
     }
 
     fn length(&mut self, what: &'static str, length: Option<usize>) -> Result<(), EncodeError> {
@@ -339,7 +340,7 @@ impl Writer {
     /// Length + 1, 0 for null. As in Java, there are no lengths above 2^31 - 1.
     fn compact_length(&mut self, what: &'static str, length: Option<usize>) -> Result<(), EncodeError> {
         let length = length.map_or(Ok(0), |length| i32::try_from(length).map(|length| length.cast_unsigned() + 1));
-        put_unsigned_varint(&mut self.tail, length.map_err(|_| EncodeError { what, cause: EncodeCause::TooLong })?);
+        put_unsigned_varint(&mut self.own, length.map_err(|_| EncodeError { what, cause: EncodeCause::TooLong })?);
         Ok(())
     }
 }
@@ -385,7 +386,7 @@ impl Tags {
     fn put_unknown(&mut self, below: Option<u32>) -> Result<(), EncodeError> {
         while let Some((tag, value)) = self.fields.keeper.as_mut().and_then(|keeper| keeper.next_field(below)) {
             let mut body = Writer::default();
-            body.tail.put_slice(&value);
+            body.own.put_slice(&value);
             self.put(tag, body)?;
         }
         Ok(())
@@ -394,8 +395,8 @@ impl Tags {
     fn put(&mut self, tag: u32, body: Writer) -> Result<(), EncodeError> {
         let too_long = EncodeError { what: "tagged field", cause: EncodeCause::TooLong };
         let size = i32::try_from(body.size_bytes()).map_err(|_| too_long)?;
-        put_unsigned_varint(&mut self.fields.tail, tag);
-        put_unsigned_varint(&mut self.fields.tail, size.cast_unsigned());
+        put_unsigned_varint(&mut self.fields.own, tag);
+        put_unsigned_varint(&mut self.fields.own, size.cast_unsigned());
         self.fields.append(body);
         self.count += 1;
         Ok(())
