@@ -371,33 +371,34 @@ impl Accumulator {
 
     /// Closes every open batch.
     pub fn close_all(&mut self) {
-        for slot in std::mem::take(&mut self.opened) {
+        let mut opened = std::mem::take(&mut self.opened);
+        for slot in opened.drain(..) {
             self.partitions[slot.index()].is_listed = false;
             self.close(slot);
         }
+        self.opened = opened;
     }
 
     /// Closes the batches that the sender has known for `linger`, if `wants` returns that their partition has nothing
     /// else to send: until then they can as well take more records. Returns the time of the next call.
     pub fn close_due(&mut self, now: Moment, linger: Duration, wants: impl Fn(Slot) -> bool) -> Option<Moment> {
         let mut next: Option<Moment> = None;
-        let mut kept = Vec::new();
-        for slot in std::mem::take(&mut self.opened) {
+        let mut opened = std::mem::take(&mut self.opened);
+        opened.retain(|&slot| {
             let partition = &mut self.partitions[slot.index()];
             let due = partition.open.as_mut().map(|open| *open.seen.get_or_insert(now) + linger);
             match due {
-                Some(due) if due > now => {
-                    next = Some(next.map_or(due, |earlier| earlier.min(due)));
-                    kept.push(slot);
-                }
-                Some(_) if !wants(slot) => kept.push(slot),
+                Some(due) if due > now => next = Some(next.map_or(due, |earlier| earlier.min(due))),
+                Some(_) if !wants(slot) => {}
                 _ => {
                     partition.is_listed = false;
                     self.close(slot);
+                    return false;
                 }
             }
-        }
-        self.opened = kept;
+            true
+        });
+        self.opened = opened;
         next
     }
 
