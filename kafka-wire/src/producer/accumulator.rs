@@ -407,6 +407,14 @@ impl Accumulator {
         std::mem::take(&mut self.closed)
     }
 
+    /// Takes the memory of a list back that [`Self::take_closed`] has returned.
+    pub fn reuse(&mut self, mut taken: Vec<ClosedBatch>) {
+        taken.clear();
+        if self.closed.is_empty() {
+            self.closed = taken;
+        }
+    }
+
     /// Discards every record that the sender has not taken, because its transaction is aborted.
     pub fn discard(&mut self) {
         self.close_all();

@@ -1,15 +1,18 @@
 //! From closed batches to Produce requests and back: which batches are sent together, to which broker,
-//! and the meaning of the responses.
+//! and the meaning of the responses (`answers`).
 //!
 //! One request takes the next batch of every partition that the same broker leads and that may send now,
 //! up to the request limit; partitions take turns at the front. At most [`REQUESTS_MAX`] requests of a producer are in
 //! flight to one broker. [`PartitionQueue`] keeps the order within a partition.
+
+mod answers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use self::answers::{answer_for, blamed, names_leader, read_attempt, sort};
 use super::ProducerConfig;
 use super::accumulator::{ClosedBatch, Slot};
 use super::config::Acks;
@@ -19,7 +22,6 @@ use super::pauses::Pauses;
 use super::sequence::{Attempt, BatchId, BatchKind, Finished, PartitionQueue, ProducerIdentity};
 use crate::cluster::{Broker, Cluster, LeaderHint, TopicPartition};
 use crate::compression::Compressor;
-use crate::protocol::ErrorCode;
 use crate::protocol::produce::{
     NodeEndpoint, PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceData,
 };
@@ -115,6 +117,10 @@ pub struct Outbox {
     occupied: BTreeSet<Slot>,
     /// The first partition in the last request.
     turn: Option<Slot>,
+    /// Memory for the partitions in turn, for the parts of the next request, and for the batches of requests.
+    in_turn: Vec<Slot>,
+    parts: Vec<(Str, PartitionProduceData)>,
+    spare: Vec<Vec<(Slot, BatchId, usize)>>,
     requests: BTreeMap<RequestId, Request>,
     requests_at: BTreeMap<BrokerId, usize>,
     next_request: u64,
@@ -154,6 +160,9 @@ impl Outbox {
             destinations: Vec::new(),
             occupied: BTreeSet::new(),
             turn: None,
+            in_turn: Vec::new(),
+            parts: Vec::new(),
+            spare: Vec::new(),
             requests: BTreeMap::new(),
             requests_at: BTreeMap::new(),
             next_request: 0,
@@ -273,6 +282,14 @@ impl Outbox {
         std::mem::take(&mut self.settled)
     }
 
+    /// Takes the memory of a list back that [`Self::take_settled`] has returned.
+    pub fn reuse(&mut self, mut batches: Vec<SettledBatch>) {
+        batches.clear();
+        if self.settled.batches.is_empty() {
+            self.settled.batches = batches;
+        }
+    }
+
     /// The next request, stamped with `identity`, with batches of partitions for which `may_send` is true.
     pub fn poll(
         &mut self,
@@ -283,8 +300,8 @@ impl Outbox {
         self.expire(now);
         let mut sent: Option<Request> = None;
         let mut request_bytes = 0;
-        let mut topics: BTreeMap<Str, Vec<PartitionProduceData>> = BTreeMap::new();
-        for slot in self.in_turn() {
+        let slots = self.take_turn();
+        for &slot in &slots {
             let Some((leader, batch_bytes)) = self.sendable(now, slot).filter(|_| may_send(slot)) else { continue };
             let is_same_broker = sent.as_ref().is_none_or(|request| request.broker == leader);
             if !is_same_broker || (sent.is_some() && request_bytes + batch_bytes > self.request_limit_bytes) {
@@ -297,27 +314,30 @@ impl Outbox {
                     let index = destination.partition.partition.0;
                     let batch = (slot, sealed.id, sealed.bytes.len());
                     let data = PartitionProduceData { index, records: Some(sealed.bytes), ..Default::default() };
-                    topics.entry(destination.partition.topic.clone()).or_default().push(data);
-                    sent.get_or_insert_with(|| Request { broker: leader, batches: Vec::new() }).batches.push(batch);
+                    self.parts.push((destination.partition.topic.clone(), data));
+                    let spare = &mut self.spare;
+                    let begin = || Request { broker: leader, batches: spare.pop().unwrap_or_default() };
+                    sent.get_or_insert_with(begin).batches.push(batch);
                 }
                 Ok(None) => {}
                 Err(cause) => self.fail_partition(slot, cause),
             }
         }
-        Some(self.dispatch(sent?, topics))
+        self.in_turn = slots;
+        sent.map(|request| self.dispatch(request))
     }
 
     /// Handles the outcome of a request.
     pub fn handle(&mut self, now: Moment, id: RequestId, mut produced: Produced) {
-        let Some(request) = self.requests.remove(&id) else { return };
+        let Some(mut request) = self.requests.remove(&id) else { return };
         sort(&mut produced);
         if let Some(count) = self.requests_at.get_mut(&request.broker) {
             *count -= 1;
         }
-        for (slot, batch, batch_bytes) in request.batches {
+        for (slot, batch, batch_bytes) in request.batches.drain(..) {
             let destination = &mut self.destinations[slot.index()];
             let found = answer_for(&produced, &destination.partition);
-            let (attempt, is_stale) = read_attempt(now, &produced, found, destination, self.pauses);
+            let (attempt, is_stale) = read_attempt(now, &produced, found, destination.failures, self.pauses);
             if is_stale {
                 self.stale.insert(destination.partition.topic.clone());
             }
@@ -339,6 +359,9 @@ impl Outbox {
                 self.settled.retries += 1;
             }
             self.settle(slot, finished, batch_bytes, found);
+        }
+        if self.spare.len() < REQUESTS_MAX {
+            self.spare.push(request.batches);
         }
     }
 
@@ -390,11 +413,14 @@ impl Outbox {
     }
 
     /// Partitions with batches, beginning after the one of the last turn.
-    fn in_turn(&self) -> Vec<Slot> {
+    fn take_turn(&mut self) -> Vec<Slot> {
+        let mut slots = std::mem::take(&mut self.in_turn);
+        slots.clear();
         let split = self.turn.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
         let after = self.occupied.range((split, std::ops::Bound::Unbounded));
         let before = self.turn.into_iter().flat_map(|turn| self.occupied.range(..=turn));
-        after.chain(before).copied().collect()
+        slots.extend(after.chain(before));
+        slots
     }
 
     /// Leader and size of the partition's next batch, if that may be sent now. Notes a missing leader.
@@ -408,22 +434,18 @@ impl Outbox {
         self.has_place(leader).then_some((leader, batch_bytes))
     }
 
-    fn dispatch(&mut self, request: Request, topics: BTreeMap<Str, Vec<PartitionProduceData>>) -> Produce {
+    fn dispatch(&mut self, request: Request) -> Produce {
         let id = RequestId(self.next_request);
         self.next_request += 1;
         let broker = request.broker;
         self.turn = request.batches.first().map(|(slot, ..)| *slot);
         *self.requests_at.entry(broker).or_default() += 1;
         self.requests.insert(id, request);
-        let topic_data = topics
-            .into_iter()
-            .map(|(name, partition_data)| TopicProduceData { name, partition_data, ..TopicProduceData::default() })
-            .collect();
         let request = ProduceRequest {
             transactional_id: self.transactional_id.clone(),
             acks: self.acks.code(),
             timeout_ms: self.request_timeout_ms,
-            topic_data,
+            topic_data: by_topic(&mut self.parts),
             ..Default::default()
         };
         Produce { id, broker, request }
@@ -497,6 +519,26 @@ impl Outbox {
     }
 }
 
+/// Takes the parts of a request, grouped by topic; within a topic, they keep their order.
+fn by_topic(parts: &mut Vec<(Str, PartitionProduceData)>) -> Vec<TopicProduceData> {
+    parts.sort_by(|(a, _), (b, _)| a.cmp(b));
+    // Most producers write to one topic.
+    let is_one = parts.first().map(|(name, _)| name) == parts.last().map(|(name, _)| name);
+    let room = if is_one { parts.len() } else { 0 };
+    let mut topics: Vec<TopicProduceData> = Vec::new();
+    for (name, data) in parts.drain(..) {
+        match topics.last_mut().filter(|last| last.name == name) {
+            Some(last) => last.partition_data.push(data),
+            None => {
+                let mut partition_data = Vec::with_capacity(room);
+                partition_data.push(data);
+                topics.push(TopicProduceData { name, partition_data, ..TopicProduceData::default() });
+            }
+        }
+    }
+    topics
+}
+
 /// The need of partitions for a new epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NeedsEpoch {
@@ -506,90 +548,6 @@ pub enum NeedsEpoch {
     This,
     /// An epoch above the present one is needed.
     Higher,
-}
-
-/// Sorts a response, so that the part for each of many partitions is found at once: brokers answer in any order.
-fn sort(produced: &mut Produced) {
-    let Produced::Answered(response) = produced else { return };
-    response.responses.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-    for topic in &mut response.responses {
-        topic.partition_responses.sort_unstable_by_key(|answer| answer.index);
-    }
-}
-
-/// The part of a sorted response for a partition.
-fn answer_for<'a>(produced: &'a Produced, partition: &TopicPartition) -> Option<&'a PartitionProduceResponse> {
-    let Produced::Answered(ProduceResponse { responses, .. }) = produced else { return None };
-    let topic = responses.binary_search_by(|topic| topic.name.cmp(&partition.topic)).ok()?;
-    let answers = &responses.get(topic)?.partition_responses;
-    answers.get(answers.binary_search_by_key(&partition.partition.0, |answer| answer.index).ok()?)
-}
-
-/// The records of a batch at fault, as the broker reported them.
-fn blamed(found: Option<&PartitionProduceResponse>) -> Vec<(i32, Option<Str>)> {
-    let errors = found.into_iter().flat_map(|found| &found.record_errors);
-    errors.map(|error| (error.batch_index, error.batch_index_error_message.clone())).collect()
-}
-
-/// The outcome for the batch of one partition, and whether its leader has to be looked up again.
-fn read_attempt(
-    now: Moment,
-    produced: &Produced,
-    found: Option<&PartitionProduceResponse>,
-    destination: &Destination,
-    pauses: Pauses,
-) -> (Attempt, bool) {
-    let again = |code| now + pauses.after(code, destination.failures);
-    match produced {
-        Produced::Answered(_) => {}
-        Produced::Written => return (Attempt::Acknowledged(Offset(-1)), false),
-        Produced::NotSent => return (Attempt::Retry(again(None), None), true),
-        Produced::Unanswered => return (Attempt::Unknown(again(None), None), true),
-        Produced::Unsendable => return (Attempt::Refused(DeliveryCause::Unsendable), false),
-    }
-    // A partition that the response leaves out counts as unanswered.
-    let Some(found) = found else { return (Attempt::Unknown(again(None), None), true) };
-    let code = ErrorCode(found.error_code);
-    let pause = again(Some(code));
-    match code {
-        ErrorCode::NONE => (Attempt::Acknowledged(Offset(found.base_offset)), false),
-        ErrorCode::DUPLICATE_SEQUENCE_NUMBER => (Attempt::Acknowledged(Offset(-1)), false),
-        ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER | ErrorCode::UNKNOWN_PRODUCER_ID => {
-            (Attempt::OutOfOrder(pause, code), false)
-        }
-        // The leader has the batch, the other replicas may not: a repeat is recognised, whichever broker gets it.
-        ErrorCode::REQUEST_TIMED_OUT | ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND => {
-            (Attempt::Unknown(pause, Some(code)), false)
-        }
-        ErrorCode::MESSAGE_TOO_LARGE => (Attempt::TooLarge(code), false),
-        // The leader is known already, so the first retry goes there at once.
-        code if names_leader(found) && destination.failures == 0 => (Attempt::Retry(now, Some(code)), false),
-        code if code.is_retriable() => (Attempt::Retry(pause, Some(code)), is_about_leadership(code)),
-        code => (Attempt::Refused(DeliveryCause::Refused(code)), false),
-    }
-}
-
-/// Whether the broker refuses because another one, which it names, leads the partition.
-fn names_leader(answer: &PartitionProduceResponse) -> bool {
-    let code = ErrorCode(answer.error_code);
-    let has_moved = matches!(code, ErrorCode::NOT_LEADER_OR_FOLLOWER | ErrorCode::FENCED_LEADER_EPOCH);
-    has_moved && answer.current_leader.leader_id >= 0
-}
-
-/// Whether the code means that this broker does not lead the partition, or not any more.
-fn is_about_leadership(code: ErrorCode) -> bool {
-    matches!(
-        code,
-        ErrorCode::NOT_LEADER_OR_FOLLOWER
-            | ErrorCode::LEADER_NOT_AVAILABLE
-            | ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
-            | ErrorCode::UNKNOWN_TOPIC_ID
-            | ErrorCode::FENCED_LEADER_EPOCH
-            | ErrorCode::UNKNOWN_LEADER_EPOCH
-            | ErrorCode::REPLICA_NOT_AVAILABLE
-            | ErrorCode::KAFKA_STORAGE_ERROR
-            | ErrorCode::NETWORK_EXCEPTION
-    )
 }
 
 #[cfg(test)]

@@ -308,7 +308,7 @@ impl PartitionQueue {
         let identity = self.identity;
         let batch = self.batches.get_mut(self.sent).expect("next_bytes found it");
         if let Contents::Open { builder, base_sequence } = &mut batch.contents {
-            let builder = std::mem::replace(builder, BatchBuilder::new(0));
+            let builder = std::mem::replace(builder, BatchBuilder::vacant());
             let sequence = base_sequence.unwrap_or_else(|| {
                 if !identity.is_some() {
                     return NO_SEQUENCE;

@@ -67,6 +67,11 @@ impl BatchBuilder {
         Self::within(Vec::with_capacity(capacity_bytes.max(HEADER_BYTES)))
     }
 
+    /// A batch without memory, in the place of one that was taken away.
+    pub(crate) const fn vacant() -> Self {
+        Self { buffer: Vec::new(), record_count: 0, base_timestamp: -1, max_timestamp: -1 }
+    }
+
     /// Makes an empty batch in memory that was used before; it grows when that is not enough.
     pub fn within(mut buffer: Vec<u8>) -> Self {
         buffer.clear();

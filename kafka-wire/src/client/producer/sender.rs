@@ -168,7 +168,7 @@ impl Sender {
         let due = linger.and_then(|linger| accumulator.close_due(now, linger, |slot| self.outbox.wants(now, slot)));
         self.linger_until = due;
         bell.looked(due);
-        let closed = accumulator.take_closed();
+        let mut closed = accumulator.take_closed();
         let known = self.outbox.partition_count();
         if !closed.is_empty() && known < accumulator.slots().len() {
             let cluster = self.client.cluster();
@@ -176,10 +176,11 @@ impl Sender {
                 self.outbox.add_partition(accumulator.topic_partition(*slot), &cluster);
             }
         }
-        for batch in closed {
+        for batch in closed.drain(..) {
             core.manager.touch(batch.slot, || accumulator.topic_partition(batch.slot));
             self.outbox.push(now, batch);
         }
+        accumulator.reuse(closed);
     }
 
     /// Closes the open batches if they take the room that an owner waits for, and nothing in flight will give any back:
@@ -219,10 +220,10 @@ impl Sender {
 
     /// Records acknowledged and failed batches.
     fn settle(&mut self, core: &mut Core) {
-        let settled = self.outbox.take_settled();
+        let mut settled = self.outbox.take_settled();
         if !settled.batches.is_empty() {
             let mut buffer = self.shared.buffer();
-            for batch in settled.batches {
+            for batch in settled.batches.drain(..) {
                 let topic = buffer.accumulator.topic_partition(batch.slot).topic;
                 let records = u64::from(batch.record_count.unsigned_abs());
                 self.shared.counters.settled(&topic, records, batch.batch_bytes, batch.is_acknowledged);
@@ -236,6 +237,7 @@ impl Sender {
                 buffer.accumulator.recycle(batch.bytes);
             }
         }
+        self.outbox.reuse(std::mem::take(&mut settled.batches));
         if settled.retries > 0 || settled.split_batches > 0 {
             self.shared.counters.repeated(settled.retries, settled.split_batches);
         }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::producer::accumulator::{Accumulator, NewRecord};
+use crate::protocol::ErrorCode;
 use crate::protocol::metadata::{MetadataResponse, MetadataResponsePartition, MetadataResponseTopic};
 use crate::protocol::produce::{LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse};
 use crate::record::RawHeaders;
