@@ -18,7 +18,7 @@ use super::shared::{Buffer, Core, Gate, Shared, Turn};
 use crate::cluster::Topic;
 use crate::producer::outbox::{NeedsEpoch, Outbox, Produced, RequestId};
 use crate::producer::transaction::RequestOutcome;
-use crate::producer::{Pauses, ProducerConfig, TransactionCause};
+use crate::producer::{Pauses, ProducerConfig, RunsOn, TransactionCause};
 use crate::time::Moment;
 use crate::wire::Str;
 
@@ -33,6 +33,10 @@ pub(super) struct Sender {
     linger_until: Option<Moment>,
     time_until: Option<Moment>,
     lookups: Lookups,
+    /// Whether nothing else runs on its thread.
+    has_own_thread: bool,
+    /// Whether the next thing to happen by itself is a request to the coordinator.
+    waits_for_coordinator: bool,
     under_way: UnderWay,
     /// Whether metadata is being requested; after that, the earliest time of the next request.
     is_refreshing: bool,
@@ -56,6 +60,8 @@ impl Sender {
         Self {
             outbox: Outbox::new(config, of_client.request_timeout, pauses),
             has_many_owners,
+            has_own_thread: config.runs_on == RunsOn::OwnThread,
+            waits_for_coordinator: false,
             lookups: Lookups::new(client.now() + of_client.metadata_max_age),
             client,
             shared,
@@ -74,6 +80,10 @@ impl Sender {
         let stopped = Stopped(Arc::clone(&self.shared));
         while let Some(wake_at) = self.look() {
             let pause = wake_at.map(|at| at - self.client.now());
+            if let Some(pause) = pause.filter(|pause| self.may_block(*pause)) {
+                block(pause);
+                continue;
+            }
             tokio::select! {
                 biased;
                 event = self.under_way.next() => self.take_in(event),
@@ -143,8 +153,17 @@ impl Sender {
         let turn_due = self.tell(now, &mut core);
         let batches_due = [self.outbox.next_timeout(now), self.linger_until, self.time_until, turn_due];
         let topics_due = [self.refresh_due(now), self.lookups.next_timeout()];
-        let due = batches_due.into_iter().chain(topics_due).chain([core.manager.next_timeout(now)]);
-        Some(due.flatten().min())
+        let others_due = batches_due.into_iter().chain(topics_due).flatten().min();
+        let coordinator_due = core.manager.next_timeout(now);
+        self.waits_for_coordinator = coordinator_due.is_some_and(|at| others_due.is_none_or(|other| at < other));
+        Some(others_due.into_iter().chain(coordinator_due).min())
+    }
+
+    /// Whether to stop the whole thread for this pause. Timers of the runtime count whole milliseconds and round up,
+    /// and the pauses between requests to the coordinator are no longer than that. No answer can come meanwhile, and
+    /// what the owners do waits a little.
+    fn may_block(&self, pause: Duration) -> bool {
+        pause <= BLOCKED_MAX && self.has_own_thread && self.waits_for_coordinator && self.under_way.is_empty()
     }
 
     /// Moves batches that were closed, or have lingered long enough, into the outbox.
@@ -357,6 +376,13 @@ async fn sleep(pause: Option<Duration>) {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "only a thread can sleep for less than a millisecond")]
+fn block(pause: Duration) {
+    std::thread::sleep(pause);
+}
+
+/// Longest pause for which the sender stops its thread.
+const BLOCKED_MAX: Duration = Duration::from_millis(2);
 /// Greatest age of the time of day that a record is given.
 const TIME_MAX: Duration = Duration::from_millis(10);
 

@@ -33,6 +33,11 @@ impl UnderWay {
         self.others.spawn(work);
     }
 
+    /// Whether no outcome can come.
+    pub(super) fn is_empty(&self) -> bool {
+        self.produces.is_empty() && self.others.is_empty()
+    }
+
     /// The next outcome. It is never ready while nothing is under way. Cancel safe.
     pub(super) async fn next(&mut self) -> Event {
         std::future::poll_fn(|cx| self.poll_next(cx)).await

@@ -1,0 +1,110 @@
+//! One transaction right after another: the next one begins when the coordinator is done with the last, and not before.
+
+use std::time::Duration;
+
+use conformance::reader::{create_topic, read_to_end};
+use conformance::{TestBroker, eventually, skip, test_on, within};
+use kafka_wire::admin::NewTopic;
+use kafka_wire::client::{Client, ClientConfig, ExclusiveProducer, GroupOffsets, fetch_offsets};
+use kafka_wire::cluster::{CommittedOffset, GroupMetadata, TopicPartition};
+use kafka_wire::consumer::IsolationLevel::ReadCommitted;
+use kafka_wire::producer::{NewRecord, ProducerConfig, RunsOn};
+use kafka_wire::types::{Offset, PartitionId, TimestampMs};
+use testkit::broker::{Broker, BrokerConfig};
+use testkit::real::{RealCluster, RealConfig};
+
+test_on!(embedded_tv1, EmbeddedTv1, transactions_follow_each_other);
+test_on!(embedded_tv2, EmbeddedTv2, transactions_follow_each_other);
+test_on!(kafka_tv1, KafkaTv1, transactions_follow_each_other);
+test_on!(kafka_tv2, KafkaTv2, transactions_follow_each_other);
+
+const PARTITIONS: i32 = 3;
+
+/// Commits transactions without a pause: `count` with one record for each partition, and every third with an offset
+/// as well. Returns the number of batches that were sent again.
+async fn commit_all(client: &Client, name: &str, count: i64, runs_on: RunsOn) -> u64 {
+    let config = ProducerConfig { runs_on, ..ProducerConfig::transactional(name) };
+    let mut producer = ExclusiveProducer::open(client, config).await.expect("a producer id");
+    let topic = producer.topic(name).await.expect("the topic is there");
+    let group = GroupMetadata::without_membership(name);
+    for number in 0..count {
+        producer.begin().expect("nothing is open");
+        // Once in a while there are offsets alone.
+        for partition in (0..PARTITIONS).filter(|_| number % 9 != 6) {
+            let value = number.to_be_bytes();
+            let record = NewRecord { timestamp: TimestampMs(1), ..NewRecord::of(&value) };
+            producer.append(topic, PartitionId(partition), record).expect("the buffer has room");
+        }
+        let offsets = [(TopicPartition::new(name, PartitionId(0)), CommittedOffset::new(Offset(number)))];
+        let offsets = (number % 3 == 0).then_some(GroupOffsets { group: &group, offsets: &offsets });
+        let committed = within("a commit", Duration::from_secs(60), producer.commit(offsets)).await;
+        committed.expect("nothing is in the way");
+    }
+    let retries = producer.metrics().retries;
+    producer.close().await.expect("nothing is open");
+    retries
+}
+
+/// Checks that all of them are visible, in order.
+async fn check(client: &Client, name: &str, count: i64) {
+    let expected: Vec<i64> = (0..count).filter(|number| number % 9 != 6).collect();
+    let records = eventually("what was committed", Duration::from_secs(30), async || {
+        let records = read_to_end(client, name, ReadCommitted).await;
+        (records.len() >= expected.len() * 3).then_some(records)
+    })
+    .await;
+    for partition in (0..PARTITIONS).map(PartitionId) {
+        let of_partition = records.iter().filter(|record| record.partition == partition);
+        let number = |value: &[u8]| i64::from_be_bytes(value.try_into().expect("eight bytes"));
+        let numbers: Vec<i64> =
+            of_partition.map(|record| number(record.value.as_deref().unwrap_or_default())).collect();
+        assert_eq!(numbers, expected, "{partition:?}");
+    }
+    let last = (0..count).rev().find(|number| number % 3 == 0).map(Offset);
+    let fetched = fetch_offsets(client, name, &[TopicPartition::new(name, PartitionId(0))]).await;
+    let committed = fetched.expect("the coordinator answers")[0].1.as_ref().map(|committed| committed.offset);
+    assert_eq!(committed, last);
+}
+
+async fn transactions_follow_each_other(broker: TestBroker) {
+    const COUNT: i64 = 90;
+    for runs_on in [RunsOn::OwnThread, RunsOn::CallersRuntime] {
+        let client = Client::connect(ClientConfig::new(broker.bootstrap())).await.expect("the broker listens");
+        let name = broker.unique("paced");
+        create_topic(&client, &name, PARTITIONS).await;
+        commit_all(&client, &name, COUNT, runs_on).await;
+        check(&client, &name, COUNT).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_begins_when_the_one_before_it_is_complete() {
+    const COUNT: i64 = 9;
+    let config = BrokerConfig { marker_delay: Duration::from_millis(15), ..BrokerConfig::default() };
+    let broker = Broker::start(config).await.expect("a port is free");
+    let client = Client::connect(ClientConfig::new(&broker.address())).await.expect("the broker listens");
+    create_topic(&client, "paced", PARTITIONS).await;
+    let retries = commit_all(&client, "paced", COUNT, RunsOn::OwnThread).await;
+    assert_eq!(retries, 0, "this broker refuses a batch that comes too early");
+    check(&client, "paced", COUNT).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn transactions_on_three_nodes_follow_each_other() {
+    const COUNT: i64 = 60;
+    let cluster = match RealCluster::start(3, RealConfig::default()).await {
+        Ok(cluster) => cluster,
+        Err(unavailable) => return skip("a cluster of three nodes", &unavailable.to_string()),
+    };
+    let client = Client::connect(ClientConfig::new(&cluster.bootstrap())).await.expect("the nodes listen");
+    let configs = vec![("retention.ms".into(), "-1".into())];
+    let topic = NewTopic { configs, replication_factor: 3, ..NewTopic::new("paced", PARTITIONS) };
+    for (_, outcome) in client.create_topics(&[topic]).await.expect("the cluster answers") {
+        outcome.expect("the topic can be made");
+    }
+    for partition in (0..PARTITIONS).map(PartitionId) {
+        client.leader("paced", partition).await.expect("a new topic gets leaders");
+    }
+    commit_all(&client, "paced", COUNT, RunsOn::OwnThread).await;
+    check(&client, "paced", COUNT).await;
+}
