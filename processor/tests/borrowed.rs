@@ -60,7 +60,7 @@ struct Packet<'a> {
 #[derive(Clone, Debug, PartialEq, Pack)]
 struct Pair(u8, Option<Vec<u8>>);
 
-fn encoded<S: Serde>(serde: &S, value: &<S::View as processor::types::View>::Ref<'_>) -> Vec<u8> {
+fn encoded<S: Serde>(serde: &S, value: &<S::View as View>::Ref<'_>) -> Vec<u8> {
     let mut out = Vec::new();
     serde.encode(value, &mut out).expect("it can be written");
     out
