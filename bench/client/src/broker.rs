@@ -18,7 +18,7 @@ use crate::rows::{Row, Task};
 pub(crate) enum Place {
     Given(String),
     Embedded(OtherProcess),
-    Kafka(RealKafka),
+    Kafka(Box<RealKafka>),
 }
 
 impl Place {
@@ -31,7 +31,7 @@ impl Place {
     pub(crate) fn kafka() -> Fallible<Self> {
         let properties = vec![("log.segment.delete.delay.ms".to_owned(), "1000".to_owned())];
         let config = RealConfig { heap_mib: 1024, properties, ..RealConfig::default() };
-        Ok(Self::Kafka(RealKafka::start_blocking(&config)?))
+        Ok(Self::Kafka(Box::new(RealKafka::start_blocking(&config)?)))
     }
 
     pub(crate) fn servers(&self) -> &str {
