@@ -263,10 +263,15 @@ impl Config {
             Some(Key { name, .. }) if KEYS.contains(&name) => self.set(name, value),
             Some(Key { group: "client" | "security", .. }) => self.client.set(key, value).map_err(ConfigError::Client),
             Some(Key { name, .. }) => Err(ConfigError::Decided { key: name }),
-            None => self.client.set(key, value).map_err(|_| {
+            None => self.client.set(key, value).map_err(|error| {
+                // It keeps what may be a part of a secret out of its text.
+                let PropertiesError::UnknownKey { key: Some(key), .. } = error else {
+                    return ConfigError::Client(error);
+                };
                 let of_client = Properties::keys().filter(|key| matches!(key.group, "client" | "security"));
                 let known = KEYS.iter().copied().chain(of_client.map(|key| key.name));
-                ConfigError::UnknownKey { key: key.to_owned(), nearest: nearest(key, known) }
+                let nearest = nearest(&key, known);
+                ConfigError::UnknownKey { key, nearest }
             }),
         }
     }
@@ -496,6 +501,14 @@ mod tests {
             let error = Config::new("b:1").set(key, "5").unwrap_err();
             assert_eq!(error, ConfigError::UnknownKey { key: key.to_owned(), nearest: Some(known) });
         }
+    }
+
+    #[test]
+    fn a_line_of_a_private_key_is_not_shown_as_an_unknown_key() {
+        // The line before it had no backslash at its end.
+        let line = "MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g";
+        let error = Config::new("b:1").set(line, "").unwrap_err();
+        assert!(!error.to_string().contains("MC4CAQ") && !format!("{error:?}").contains("MC4CAQ"), "{error}");
     }
 
     #[test]
