@@ -47,6 +47,7 @@ use crate::time::Moment;
 /// A transaction that cannot be committed is aborted, nothing of it is ever visible, and `next` hands its records out
 /// again. So a program that keeps sums of what it has read needs another way; `processor` keeps state.
 pub struct GroupTransactSession {
+    client: Client,
     consumer: GroupConsumer,
     producer: Producer,
     commit_interval: Duration,
@@ -100,9 +101,9 @@ impl GroupTransactSession {
             return Err(GroupTransactError::Transaction(error));
         }
         let producer = Producer::open(&client, producer).await.map_err(GroupTransactError::Open)?;
-        let consumer = consumer.manual_commit().read_committed().build(client).await;
+        let consumer = consumer.manual_commit().read_committed().build(client.clone()).await;
         let consumer = consumer.map_err(GroupTransactError::Consumer)?;
-        Ok(Self { consumer, producer, commit_interval: COMMIT_INTERVAL, since: None, ending: None })
+        Ok(Self { client, consumer, producer, commit_interval: COMMIT_INTERVAL, since: None, ending: None })
     }
 
     /// Sets the age at which a transaction is committed. Longer transactions cost the brokers less, and their results
@@ -123,21 +124,20 @@ impl GroupTransactSession {
         loop {
             self.settle().await?;
             let due = self.since.map(|since| since + self.commit_interval);
-            if due.is_some_and(|due| self.consumer.client().now() >= due) {
+            if due.is_some_and(|due| self.client.now() >= due) {
                 self.begin_commit();
                 continue;
             }
-            let client = self.consumer.client().clone();
             let found = tokio::select! {
                 biased;
                 found = self.consumer.next_or_change() => found.map_err(GroupTransactError::Consumer)?,
-                () = sleep_until(&client, due) => continue,
+                () = sleep_until(&self.client, due) => continue,
             };
             match found {
                 Ok(record) => {
                     if self.since.is_none() {
                         self.producer.begin_transaction().map_err(GroupTransactError::Transaction)?;
-                        self.since = Some(client.now());
+                        self.since = Some(self.client.now());
                     }
                     return Ok(record);
                 }

@@ -406,10 +406,6 @@ impl GroupConsumer {
         Ok(())
     }
 
-    pub(super) const fn client(&self) -> &Client {
-        &self.client
-    }
-
     /// Returns the membership, to be sent with the offsets of a transaction: read it anew for each one.
     /// Source: KIP-447.
     #[must_use]

@@ -58,9 +58,9 @@ use crate::wire::Str;
 /// The transactional protocol that the cluster has finalized (`transaction.version`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TransactionVersion {
-    /// KIP-98: explicit registration. Also stands for level 0.
+    /// KIP-98: what is not registered must not be written. Also stands for level 0.
     V1,
-    /// KIP-890: registration with the first write, a new epoch per transaction.
+    /// KIP-890: a new epoch for each transaction, and a write registers what is not registered yet.
     V2,
 }
 
