@@ -30,7 +30,7 @@ impl Place {
     /// Starts Apache Kafka. Deleted topics free their disk at once, for the next row.
     pub(crate) fn kafka() -> Fallible<Self> {
         let properties = vec![("log.segment.delete.delay.ms".to_owned(), "1000".to_owned())];
-        let config = RealConfig { heap_mib: 1024, properties, ..RealConfig::default() };
+        let config = RealConfig { properties, ..RealConfig::for_measuring() };
         Ok(Self::Kafka(Box::new(RealKafka::start_blocking(&config)?)))
     }
 

@@ -138,12 +138,10 @@ impl Load {
             ("transaction.state.log.replication.factor", copies),
             ("transaction.state.log.min.isr", majority),
         ];
-        // With a larger young generation the broker's garbage collections do not dominate the slowest results.
         RealConfig {
-            heap_mib: 3_072,
             transaction_version: self.transaction_version,
             properties: properties.map(|(key, value)| (key.to_owned(), value.to_string())).into(),
-            ..RealConfig::default()
+            ..RealConfig::for_measuring()
         }
     }
 

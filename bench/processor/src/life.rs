@@ -96,7 +96,7 @@ struct Stage {
 
 impl Stage {
     async fn set(job: Job, records: u64) -> Result<Self, Box<dyn Error>> {
-        let kafka = RealKafka::start(RealConfig { heap_mib: 1024, ..RealConfig::default() }).await?;
+        let kafka = RealKafka::start(RealConfig::for_measuring()).await?;
         let bootstrap = kafka.bootstrap().to_owned();
         let client = Client::connect(ClientConfig::new(&bootstrap)).await?;
         let application = format!("{}-life", job.name());

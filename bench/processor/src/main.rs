@@ -95,7 +95,7 @@ fn main() -> ExitCode {
 /// Measures every job on every system. Returns whether all outputs were right.
 async fn measure_all(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
     let java = if arguments.systems.iter().any(|system| system.is_java()) { Some(Java::build()?) } else { None };
-    let kafka = RealKafka::start(RealConfig { heap_mib: 1024, ..RealConfig::default() }).await?;
+    let kafka = RealKafka::start(RealConfig::for_measuring()).await?;
     let client = Client::connect(ClientConfig::new(kafka.bootstrap())).await?;
     let mut all_right = true;
     let mut runs = Vec::new();

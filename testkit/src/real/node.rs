@@ -133,6 +133,7 @@ impl Starting {
         write(&properties, &properties::of_server(config, place, &data))?;
 
         let mut java = home.java(config.heap_mib);
+        java.args(&config.jvm_options);
         java.args(["-Dlog.level=INFO", "kafka.Kafka"]).arg(&properties);
         let mut broker = spawn(&java, Some(&directory))?;
         let stderr = broker.take_stderr().expect("nobody has taken it yet");
