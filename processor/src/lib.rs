@@ -80,6 +80,6 @@ pub use state::{Clock, Ttl};
 pub use topology::{BuildErrors, ResetPolicy, StartingOffsets, StoppingOffsets, Topology};
 pub use types::{Owned, Partitions, Rec, View, Window, Windowed};
 pub use watermark::Watermark;
-pub use window::{Count, JoinWindow, ProcessingTime, SessionWindow, Sliding, SlidingCount, Tumbling};
+pub use window::{Count, JoinWindow, ProcessingTime, SessionWindow, Sliding, SlidingByRecord, SlidingCount, Tumbling};
 #[cfg(feature = "time-zones")]
 pub use window::{Days, UnknownTimeZone};

@@ -5,7 +5,8 @@ use std::time::Duration;
 use processor::driver::{CommitPoint, TestDriver};
 use processor::operator::Windowing;
 use processor::{
-    Count, Emit, F64, I64, ProcessingTime, SessionWindow, Sliding, Topology, Tumbling, U64, Utf8, Watermark,
+    Count, Emit, F64, I64, ProcessingTime, SessionWindow, Sliding, SlidingByRecord, Topology, Tumbling, U64, Utf8,
+    Watermark,
 };
 
 const fn millis(millis: u64) -> Duration {
@@ -49,6 +50,51 @@ fn sliding_windows_overlap_and_come_out_in_the_order_of_their_ends() {
     assert_eq!(driver.store("counts"), []);
     pipe(&mut driver, &[("a", 2)]);
     assert_eq!(driver.status()[0].1.counters.late, 1);
+}
+
+#[test]
+fn windows_are_ended_and_begun_by_records() {
+    let mut driver = counting(SlidingByRecord::within(millis(10)), Emit::OnClose);
+    pipe(&mut driver, &[("a", 100), ("a", 105), ("b", 105), ("a", 110), ("a", 116)]);
+    driver.settle();
+    // The window of the record at 116, and those behind the records at 105 and 110, may still get records.
+    assert_eq!(
+        out(&driver),
+        ["a 90..101: 1", "a 95..106: 2", "b 95..106: 1", "a 100..111: 3", "a 101..112: 2"],
+        "the ends of a window are its first and its last record"
+    );
+    driver.crash();
+    // It is in windows that are closed and in those that are open, and a window begins behind it.
+    pipe(&mut driver, &[("a", 107), ("a", 107)]);
+    driver.crash_at(CommitPoint::AfterEndTxnSent);
+    driver.end_of_input();
+    assert_eq!(out(&driver)[5..], ["a 106..117: 4", "a 108..119: 2", "a 111..122: 1"]);
+    pipe(&mut driver, &[("a", 101)]);
+    assert_eq!(driver.status()[0].1.counters.late, 1);
+
+    let mut early = counting(SlidingByRecord::within(millis(10)), Emit::OnClose);
+    pipe(&mut early, &[("a", 3), ("a", 4), ("a", 12)]);
+    early.end_of_input();
+    assert_eq!(out(&early), ["a 0..11: 2", "a 2..13: 3", "a 4..15: 2", "a 5..16: 1"], "none begins before 1970");
+    early.crash();
+    pipe(&mut early, &[("a", 1_000), ("a", 2_000)]);
+    early.settle();
+    assert_eq!(out(&early)[4..], ["a 990..1001: 1"]);
+}
+
+#[test]
+fn windows_around_a_record_come_out_with_it() {
+    let mut driver = counting(SlidingByRecord::within(millis(10)), Emit::EveryUpdate);
+    pipe(&mut driver, &[("a", 100)]);
+    driver.commit();
+    assert_eq!(out(&driver), ["a 90..101: 1"]);
+    pipe(&mut driver, &[("a", 108)]);
+    driver.commit();
+    assert_eq!(out(&driver)[1..], ["a 98..109: 2", "a 101..112: 1"]);
+    // It is late for the window that it would end, but not for others, and one begins behind it.
+    pipe(&mut driver, &[("a", 104)]);
+    driver.commit();
+    assert_eq!(out(&driver)[3..], ["a 98..109: 3", "a 101..112: 2", "a 105..116: 1"]);
 }
 
 #[test]

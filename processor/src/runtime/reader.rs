@@ -150,7 +150,7 @@ where
     }
 
     /// The open windows of a key with their values, in the order of the windows; otherwise as [`StoreReader::get`].
-    /// For `Sliding`, and for windows of a number of records that slide, these are the panes that the windows share.
+    /// For windows that slide, of a number of records too, these are the panes that the windows share.
     ///
     /// # Errors
     /// See [`ReadError`].

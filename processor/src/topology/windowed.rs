@@ -39,9 +39,9 @@ impl<KS: Serde, C: Chain<Key = KS::View>, G: Kept<KS::View, C::Value>> KeptOf<KS
 
 impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
     /// Divides the records of each key into windows, to be aggregated: [`Tumbling`](crate::window::Tumbling),
-    /// [`Sliding`](crate::window::Sliding) and [`SessionWindow`](crate::window::SessionWindow) by event time, and each
-    /// of them in [`ProcessingTime`](crate::window::ProcessingTime); or by the number of records:
-    /// [`Count`](crate::window::Count).
+    /// [`Sliding`](crate::window::Sliding), [`SlidingByRecord`](crate::window::SlidingByRecord) and
+    /// [`SessionWindow`](crate::window::SessionWindow) by event time, and each of them in
+    /// [`ProcessingTime`](crate::window::ProcessingTime); or by the number of records: [`Count`](crate::window::Count).
     pub fn window<W: Windowing>(self, windows: W) -> WindowedBy<KS, C, W> {
         WindowedBy { stream: self, windows, late: None }
     }
@@ -236,7 +236,7 @@ impl<KS: Serde, C: Chain<Key = KS::View>, W: Windowing> WindowedBy<KS, C, W> {
 
 impl<KS: Serde, C: Chain<Key = KS::View>, W: Unmerged> WindowedBy<KS, C, W> {
     /// Gathers the records of each key and window: `init` makes the value, `aggregate` changes it,
-    /// and `value_serde` writes it into the changelog of the store `name`. For sliding windows and sessions
+    /// and `value_serde` writes it into the changelog of the store `name`. For windows that slide and sessions
     /// see [`WindowedBy::aggregate_merged`].
     ///
     /// A record whose window is closed is late: it is left out, and counted as late. The value is cloned once per

@@ -10,6 +10,7 @@ mod join_window;
 mod processing_time;
 mod session_window;
 mod sliding;
+mod sliding_by_record;
 mod tumbling;
 
 use std::time::Duration;
@@ -25,6 +26,7 @@ pub use join_window::JoinWindow;
 pub use processing_time::ProcessingTime;
 pub use session_window::SessionWindow;
 pub use sliding::{Overlapping, Sliding, SlidingApart};
+pub use sliding_by_record::SlidingByRecord;
 pub use tumbling::Tumbling;
 
 /// A kind of window that is a function of the timestamp alone: from a timestamp to the windows that contain it.

@@ -24,7 +24,7 @@ use crate::state::Clock;
 use crate::topology::{StoppingOffsets, Topics, Topology};
 use crate::types::{Partitions, Rec};
 use crate::watermark::Watermark;
-use crate::window::{Count, JoinWindow, SessionWindow, Sliding, Tumbling};
+use crate::window::{Count, JoinWindow, SessionWindow, Sliding, SlidingByRecord, Tumbling};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -35,6 +35,8 @@ enum Job {
     WordCount(Emit),
     /// Counts each word in windows that overlap.
     Sliding(Emit),
+    /// Counts each word in the windows that its occurrences end and begin.
+    ByRecord(Emit),
     /// Counts each word in its sessions.
     Sessions,
     /// Counts each word, without windows.
@@ -114,7 +116,7 @@ fn topology(kind: Job, watermark: Watermark, clock: &TestClock) -> Topology {
         })
         .key_by("by-word", Partitions(3), (Utf8, ()), |word| (word.value, ()));
     let emit = match kind {
-        Job::WordCount(emit) | Job::Sliding(emit) | Job::Latest(emit) => emit,
+        Job::WordCount(emit) | Job::Sliding(emit) | Job::ByRecord(emit) | Job::Latest(emit) => emit,
         Job::Found => Emit::OnUpdate,
         _ => Emit::OnClose,
     };
@@ -126,6 +128,11 @@ fn topology(kind: Job, watermark: Watermark, clock: &TestClock) -> Topology {
             .to("out", Utf8, Utf8),
         Job::Sliding(_) => words
             .window(Sliding::of(millis(SIZE)).every(millis(EVERY)))
+            .count("counts", emit)
+            .map(|word| format!("{} {}", word.window.start, word.value))
+            .to("out", Utf8, Utf8),
+        Job::ByRecord(_) => words
+            .window(SlidingByRecord::within(millis(GAP)))
             .count("counts", emit)
             .map(|word| format!("{} {}", word.window.start, word.value))
             .to("out", Utf8, Utf8),
@@ -315,6 +322,12 @@ fn model(job: Job, times: &[i64]) -> BTreeMap<i64, u64> {
                 let starts = (time - SIZE + 1..=*time).filter(|start| start % EVERY == 0);
                 starts.for_each(|start| *counts.entry(start).or_default() += 1);
             }
+            Job::ByRecord(_) => {
+                for start in [(time - GAP).max(0), time + 1] {
+                    let count = times.iter().filter(|at| (start..=start + GAP).contains(*at)).count() as u64;
+                    counts.extend((count > 0).then_some((start, count)));
+                }
+            }
             Job::Sessions => {
                 let start = last.filter(|(_, before)| time - before <= GAP).map_or(*time, |(start, _)| start);
                 last = Some((start, *time));
@@ -489,6 +502,8 @@ impl Run {
                 Job::WordCount(Emit::Every(_)) | Job::Sliding(Emit::Every(_)) | Job::Latest(Emit::Every(_)) => {
                     earlier <= count
                 }
+                // A record brings out the window behind it, even if that is as it was.
+                Job::ByRecord(emit) => !matches!(emit, Emit::OnClose | Emit::AtEnd) && earlier <= count,
                 Job::WordCount(emit) | Job::Sliding(emit) | Job::Latest(emit) => {
                     !matches!(emit, Emit::OnClose | Emit::AtEnd) && earlier < count
                 }
@@ -595,6 +610,12 @@ fn under_random_schedules_what_fails_is_left_out_once() {
 fn under_random_schedules_windows_that_overlap_hold_every_word_once() {
     let every = Emit::Every(Duration::from_millis(150));
     check_all(40_000, 150, &[Emit::OnClose, Emit::OnUpdate, Emit::EveryUpdate, every].map(Job::Sliding));
+}
+
+#[test]
+fn under_random_schedules_windows_around_records_are_what_their_times_say() {
+    let every = Emit::Every(Duration::from_millis(150));
+    check_all(130_000, 150, &[Emit::OnClose, Emit::OnUpdate, Emit::EveryUpdate, Emit::AtEnd, every].map(Job::ByRecord));
 }
 
 #[test]

@@ -110,6 +110,7 @@ mod lenient;
 mod processing_time;
 mod session_window;
 mod sliding;
+mod sliding_by_record;
 mod sliding_count;
 
 use kafka_wire::types::TimestampMs;

@@ -44,7 +44,7 @@ impl<A> Timing<A> for PaneTiming {
 }
 
 /// Puts a window together from the panes of a key, out of turn; `None` if the window has no pane.
-fn gather<A: Clone + Send + 'static>(
+pub(super) fn gather<A: Clone + Send + 'static>(
     store: &TimedStore<A>,
     slot: u32,
     window: Window,
