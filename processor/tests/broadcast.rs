@@ -9,7 +9,7 @@ use processor::operator::{
 use processor::output::Route;
 use processor::topology::BuildError;
 use processor::{
-    Clock, ErrorKind, ErrorPolicy, Nullable, Partitions, Rec, Text, TimestampMs, Topology, U64, Utf8, Watermark,
+    Clock, ErrorKind, ErrorPolicy, Nullable, Partitions, Raw, Rec, Text, TimestampMs, Topology, U64, Utf8, Watermark,
 };
 
 /// Keeps the words of each key in stores of all kinds, and puts out those that a rule names: words that come, and with
@@ -224,4 +224,91 @@ fn rules_with_keys_that_can_be_null_and_rules_of_another_job_are_refused() {
     let errors = one.build().err().expect("it cannot work").0;
     assert!(errors.contains(&BuildError::NullableKey { name: "to-all".to_owned() }), "{errors:?}");
     assert!(errors.contains(&BuildError::ForeignStream), "{errors:?}");
+}
+
+/// Puts out the lines without keys that have a word of a rule.
+#[derive(Clone)]
+struct Search {
+    words: BroadcastState<Utf8, String>,
+}
+
+impl BroadcastProcess<Nullable<Raw>, Utf8, Utf8, Nullable<Utf8>> for Search {
+    type Out = String;
+
+    fn record(&mut self, line: &Rec<'_, Nullable<Raw>, Utf8>, scope: &mut Scope<'_, Nullable<Raw>, String>) {
+        if line.value == "later" {
+            return scope.set_timer(Clock::Event, TimestampMs(1));
+        }
+        let found = self.words.iter(scope).find(|(word, _)| line.value.contains(word)).map(|(_, name)| name.clone());
+        if let Some(name) = found {
+            scope.emit(format!("{} by {name}", line.value));
+        }
+    }
+
+    fn rule(&mut self, rule: &Rec<'_, Utf8, Nullable<Utf8>>, scope: &mut RuleScope<'_, Nullable<Raw>, String>) {
+        self.words.put(scope, &rule.key, rule.value.unwrap_or("nobody").to_owned());
+    }
+}
+
+#[test]
+fn rules_reach_a_stream_without_keys() {
+    let mut job = Topology::builder("app");
+    job.on_error(ErrorKind::Process, ErrorPolicy::Skip);
+    let bound = Watermark::bounded(Duration::ZERO).never_idle();
+    let rules = job.keyed_stream("rules", Utf8, Nullable(Utf8)).watermark(bound);
+    let rules = rules.broadcast("to-all", Partitions(2), (Utf8, Nullable(Utf8)), |rule| (rule.key, rule.value));
+    job.stream("lines", Utf8)
+        .watermark(bound)
+        .with_rules(rules)
+        .process("search", |uses| Search { words: uses.broadcast("words", Utf8, Text) })
+        .to("out", Raw, Utf8);
+    let topology = job.build().expect("a valid job");
+    assert!(topology.describe().contains("stores: [search-words], process"), "{}", topology.describe());
+    let mut driver = TestDriver::with_partitions(topology, &[("lines", 2), ("rules", 1)]);
+    let read = |driver: &TestDriver| {
+        let mut lines: Vec<_> = driver.read("out").iter().map(|line| line.value_str().to_owned()).collect();
+        lines.sort();
+        lines
+    };
+    let mut expected = Vec::new();
+    for (number, point) in CommitPoint::ALL.into_iter().enumerate() {
+        let at = i64::try_from(number).expect("few") * 10;
+        rule(&mut driver, &format!("w{number}."), Some("r"), at);
+        driver.crash_at(point);
+        driver.settle();
+        for partition in 0..2 {
+            driver.write_partition("lines", partition, None, &format!("w{number}. {partition}"), at + 1);
+            expected.push(format!("w{number}. {partition} by r"));
+        }
+        driver.crash_at(point);
+        driver.settle();
+        assert_eq!(read(&driver), expected, "{point:?}");
+    }
+    assert!(driver.read("out").iter().all(|line| line.key.is_none()), "as the lines");
+    driver.write_partition("lines", 0, None, "later", 1_000);
+    driver.settle();
+    let failed: u64 = driver.status().iter().map(|(_, status)| status.counters.failed).sum();
+    assert_eq!(failed, 1, "a timer needs a key");
+}
+
+#[test]
+fn a_stream_without_keys_has_no_stores_of_keys() {
+    #[derive(Clone)]
+    struct Keeps(#[expect(dead_code, reason = "it is never used")] ValueState<u64>);
+
+    impl BroadcastProcess<Nullable<Raw>, Utf8, Utf8, Utf8> for Keeps {
+        type Out = String;
+
+        fn record(&mut self, _: &Rec<'_, Nullable<Raw>, Utf8>, _: &mut Scope<'_, Nullable<Raw>, String>) {}
+
+        fn rule(&mut self, _: &Rec<'_, Utf8, Utf8>, _: &mut RuleScope<'_, Nullable<Raw>, String>) {}
+    }
+
+    let mut job = Topology::builder("app");
+    let rules = job.keyed_stream("rules", Utf8, Utf8);
+    let rules = rules.broadcast("to-all", Partitions(1), (Utf8, Utf8), |rule| (rule.key, rule.value));
+    let keeps = job.stream("lines", Utf8).with_rules(rules).process("keeps", |uses| Keeps(uses.value("last", U64)));
+    keeps.to("out", Raw, Utf8);
+    let errors = job.build().err().expect("it cannot work").0;
+    assert_eq!(errors, [BuildError::NullableKey { name: "keeps".to_owned() }]);
 }

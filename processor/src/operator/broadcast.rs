@@ -1,4 +1,4 @@
-//! A user's own operator for a stream with keys and a stream of rules, of which every task gets every record.
+//! A user's own operator for a stream and a stream of rules, of which every task gets every record.
 //!
 //! Everything that [`process`](super::process) says holds here too. Rules come through a topic of the job's own, in
 //! whose partitions each of them is written once: a task reads them like any other input, so what it does with one is

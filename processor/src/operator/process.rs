@@ -40,19 +40,24 @@ pub trait Process<K: View, V: View>: Clone + Send + Sync + 'static {
 pub struct Scope<'s, K: View, O> {
     pub(super) key: &'s [u8],
     timestamp: TimestampMs,
-    timers: Handle<TimerStore>,
+    /// `None` in a step whose records have no keys.
+    timers: Option<Handle<TimerStore>>,
     task: &'s mut dyn TaskSide<K, O>,
 }
 
 impl<K: View, O> Scope<'_, K, O> {
-    /// Sets a timer for the key; setting it twice sets one. If its time has come already, it is due at once.
+    /// Sets a timer for the key; setting it twice sets one. If its time has come already, it is due at once. In a step
+    /// of a stream without keys it is a failure of the record, see [`Scope::fail`].
     pub fn set_timer(&mut self, clock: Clock, at: TimestampMs) {
-        self.task.stores().get_mut(self.timers).set(clock, at, self.key);
+        match self.timers {
+            Some(timers) => self.task.stores().get_mut(timers).set(clock, at, self.key),
+            None => self.fail("a timer is one of a key, and the stream has none"),
+        }
     }
 
     /// Cancels a timer of the key. Returns whether it was set.
     pub fn cancel_timer(&mut self, clock: Clock, at: TimestampMs) -> bool {
-        self.task.stores().get_mut(self.timers).cancel(clock, at, self.key)
+        self.timers.is_some_and(|timers| self.task.stores().get_mut(timers).cancel(clock, at, self.key))
     }
 
     /// Puts out a value under the key, at the event time of the record or the time of the timer, with the headers of
@@ -210,7 +215,8 @@ pub struct Processing<C, KS, P> {
 #[derive(Clone)]
 pub struct ProcessSpec<KS> {
     pub(crate) name: String,
-    pub(crate) timers: Handle<TimerStore>,
+    /// `None` in a step whose records have no keys.
+    pub(crate) timers: Option<Handle<TimerStore>>,
     pub(crate) key_serde: KS,
     /// The stores of one value a key.
     pub(crate) values: Vec<StoreId>,
@@ -302,9 +308,10 @@ impl<KS: Serde<View: Reborrow>, N: Signals> Around<KS, N> {
         N: Operator<KS::View, Owned<O>>,
     {
         let Self { spec, outlets, due, next } = self;
-        while let Some(at) = context.stores.get_mut(spec.timers).pop_due_into(clock, up_to, due) {
+        let Some(timers) = spec.timers else { return Ok(()) };
+        while let Some(at) = context.stores.get_mut(timers).pop_due_into(clock, up_to, due) {
             let span = Window { start: at.0, end: clock as i64 };
-            if !context.begin_result(spec.timers.id(), span, due) {
+            if !context.begin_result(timers.id(), span, due) {
                 continue;
             }
             let bad = |cause| ProcessError::BadChangelog { store: spec.name.clone(), cause: Some(cause) };

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::graph::Shuffle;
-use super::process::declare_step;
+use super::process::{Keys, declare_step};
 use super::{BuildError, Declare, Stream};
 use crate::operator::{ANY_JUMP, BroadcastProcess, BroadcastProcessing, Chain, Junction, RecordTime, Source, ToAll};
 use crate::serde::Serde;
@@ -106,13 +106,14 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
         Broadcast { rules: Stream::new(&self.graph, source) }
     }
 
-    /// Connects this stream with rules that every task gets, for a step of your own.
+    /// Connects this stream with rules that every task gets, for a step of your own. The stream may have no keys: then
+    /// the step has what rules have told ([`Declare::broadcast`]), and neither stores of keys nor timers.
     pub fn with_rules<RS: Serde, VS: Serde>(self, rules: Broadcast<RS, VS>) -> Ruled<KS, C, RS, VS> {
         Ruled { records: self, rules: rules.rules }
     }
 }
 
-/// A stream with keys, and rules that every task gets. Made by [`Stream::with_rules`].
+/// A stream, and rules that every task gets. Made by [`Stream::with_rules`].
 #[must_use = "the records go nowhere before .process(..)"]
 pub struct Ruled<KS, C, RS: Serde, VS: Serde> {
     records: Stream<KS, C>,
@@ -163,7 +164,7 @@ where
         } else {
             records.graph.borrow_mut().errors.push(BuildError::ForeignStream);
         }
-        let (node, spec, (process, besides)) = declare_step(name, &records, &parents, declare);
+        let (node, spec, (process, besides)) = declare_step((name, Keys::Optional), &records, &parents, declare);
         let rules = rules.junction(node);
         (records.then(node, |records| BroadcastProcessing { records, rules, spec, process, node }), besides)
     }

@@ -21,6 +21,8 @@ pub struct Declare<KS> {
     node: NodeId,
     step: String,
     key_serde: KS,
+    /// Whether the step may have stores and timers of keys.
+    has_keys: bool,
     /// The names of the stores, for `describe()`.
     stores: Vec<String>,
     /// The stores of one value a key.
@@ -36,6 +38,7 @@ impl<KS: Serde> Declare<KS> {
         name: &str,
         serde: S,
     ) -> ValueState<A> {
+        self.needs_keys();
         let format = format!("value: {}", serde.name());
         let make: StoreMaker = Box::new(move || Box::new(KeyValueStore::new(serde.clone())));
         let store = self.store(name, &format, make);
@@ -45,6 +48,7 @@ impl<KS: Serde> Declare<KS> {
 
     /// Declares a store of a list of values a key.
     pub fn list<A: Clone + Send + 'static, S: Serde<View = Owned<A>>>(&mut self, name: &str, serde: S) -> ListState<A> {
+        self.needs_keys();
         ListState { store: self.sorted(name, "list", serde) }
     }
 
@@ -56,6 +60,7 @@ impl<KS: Serde> Declare<KS> {
         key_serde: MS,
         serde: S,
     ) -> MapState<MS, A> {
+        self.needs_keys();
         let kind = format!("map by {}", key_serde.name());
         MapState { store: self.sorted(name, &kind, serde), keys: key_serde }
     }
@@ -66,6 +71,7 @@ impl<KS: Serde> Declare<KS> {
         name: &str,
         serde: S,
     ) -> TimelineState<A> {
+        self.needs_keys();
         TimelineState { store: self.sorted(name, "timeline", serde) }
     }
 
@@ -96,6 +102,13 @@ impl<KS: Serde> Declare<KS> {
         self.outputs.push(node);
         let (graph, key_serde) = (Rc::clone(&self.graph), self.key_serde.clone());
         (Output { index, value: PhantomData }, Stream { graph, node, key_serde, chain: Side::new(node) })
+    }
+
+    /// Notes an error if the records of the step have no keys.
+    fn needs_keys(&self) {
+        if !self.has_keys {
+            self.graph.borrow_mut().errors.push(BuildError::NullableKey { name: self.step.clone() });
+        }
     }
 
     fn sorted<A: Clone + Send + 'static, S: Serde<View = Owned<A>>>(
@@ -143,7 +156,7 @@ impl<KS: Serde<View: Reborrow>, C: Chain<Key = KS::View>> Stream<KS, C> {
     where
         P: Process<KS::View, C::Value>,
     {
-        let (node, spec, (process, besides)) = declare_step(name, &self, &[self.node], declare);
+        let (node, spec, (process, besides)) = declare_step((name, Keys::Needed), &self, &[self.node], declare);
         (self.then(node, |previous| Processing { previous, spec, process }), besides)
     }
 
@@ -200,31 +213,45 @@ where
         } else {
             left.graph.borrow_mut().errors.push(BuildError::ForeignStream);
         }
-        let (node, spec, (process, besides)) = declare_step(name, &left, &parents, declare);
+        let (node, spec, (process, besides)) = declare_step((name, Keys::Needed), &left, &parents, declare);
         let right = right.junction(node);
         (left.then(node, |left| CoProcessing { left, right, spec, process, node }), besides)
     }
 }
 
+/// Whether the records of a step with code of the user's must have keys.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keys {
+    /// They must.
+    Needed,
+    /// They need not: the step has no state of keys then, and no timers.
+    Optional,
+}
+
 /// Declares a step with code of the user's after `parents`, with the keys of `stream`.
 pub(super) fn declare_step<KS: Serde, C, X>(
-    name: &str,
+    (name, keys): (&str, Keys),
     stream: &Stream<KS, C>,
     parents: &[NodeId],
     declare: impl FnOnce(&mut Declare<KS>) -> X,
 ) -> (NodeId, ProcessSpec<KS>, X) {
+    let has_keys = keys == Keys::Needed || !stream.key_serde.has_null();
     let mut graph = stream.graph.borrow_mut();
-    graph.refuse_null_keys(&stream.key_serde, name);
+    if has_keys {
+        graph.refuse_null_keys(&stream.key_serde, name);
+    }
     let version = format!("timers, key: {}", stream.key_serde.name());
     let make: StoreMaker = Box::new(|| Box::new(TimerStore::default()));
-    let timers = graph.stateful((name, "process"), vec![("-timers", version, make)], parents)[0];
+    let wanted = has_keys.then_some(("-timers", version, make)).into_iter().collect();
+    let timers = graph.stateful((name, "process"), wanted, parents).first().copied().map(Handle::new);
     let node = graph.last();
     drop(graph);
-    let (step, key_serde, stores) = (name.to_owned(), stream.key_serde.clone(), vec![format!("{name}-timers")]);
-    let (values, outputs) = (Vec::new(), Vec::new());
-    let mut uses = Declare { graph: Rc::clone(&stream.graph), node, step, key_serde, stores, values, outputs };
+    let (step, key_serde) = (name.to_owned(), stream.key_serde.clone());
+    let stores = timers.iter().map(|_| format!("{name}-timers")).collect();
+    let (graph, values, outputs) = (Rc::clone(&stream.graph), Vec::new(), Vec::new());
+    let mut uses = Declare { graph, node, step, key_serde, has_keys, stores, values, outputs };
     let declared = declare(&mut uses);
     let Declare { stores, values, outputs, key_serde, step, .. } = uses;
     stream.graph.borrow_mut().nodes[node.0].detail = format!("stores: [{}], process", stores.join(", "));
-    (node, ProcessSpec { name: step, timers: Handle::new(timers), key_serde, values, outputs }, declared)
+    (node, ProcessSpec { name: step, timers, key_serde, values, outputs }, declared)
 }

@@ -11,7 +11,7 @@ use super::super::{Faults, TestDriver};
 use super::{finish, seeds};
 use crate::operator::{BroadcastProcess, BroadcastState, RuleScope, Scope, ValueState};
 use crate::output::{OutRecord, Route, SinkId};
-use crate::serde::{Text, U64, Utf8};
+use crate::serde::{Nullable, Raw, Text, U64, Utf8};
 use crate::topology::Topology;
 use crate::types::{Partitions, Rec};
 
@@ -44,8 +44,35 @@ impl BroadcastProcess<Utf8, Utf8, Utf8, Utf8> for Visits {
     }
 }
 
+/// Puts out for each record of a stream without keys how many rules there were before it.
+#[derive(Clone)]
+struct Known {
+    rules: BroadcastState<Utf8, String>,
+}
+
+impl BroadcastProcess<Nullable<Raw>, Utf8, Utf8, Utf8> for Known {
+    type Out = u64;
+
+    fn record(&mut self, _: &Rec<'_, Nullable<Raw>, Utf8>, scope: &mut Scope<'_, Nullable<Raw>, u64>) {
+        let count = self.rules.iter(scope).count();
+        scope.emit(count.try_into().expect("few"));
+    }
+
+    fn rule(&mut self, rule: &Rec<'_, Utf8, Utf8>, scope: &mut RuleScope<'_, Nullable<Raw>, u64>) {
+        assert_eq!(self.rules.get(scope, &rule.key), None, "a rule comes once");
+        self.rules.put(scope, &rule.key, rule.value.to_owned());
+    }
+}
+
 fn topology() -> Topology {
     let mut job = Topology::builder("job");
+    let rules = job
+        .keyed_stream("rules", Utf8, Utf8)
+        .broadcast("to-keyless", Partitions(3), (Utf8, Utf8), |rule| (rule.key, rule.value));
+    job.stream("words", Utf8)
+        .with_rules(rules)
+        .process("known", |uses| Known { rules: uses.broadcast("rules", Utf8, Text) })
+        .to("known", Raw, U64);
     let rules = job
         .keyed_stream("rules", Utf8, Utf8)
         .broadcast("to-all", Partitions(3), (Utf8, Utf8), |rule| (rule.key, rule.value));
@@ -68,10 +95,10 @@ fn write(driver: &mut TestDriver, topic: &str, key: &str, at: u64) {
 
 fn check(seed: u64) {
     let mut rng = Rng::from_seed(seed);
-    let mut driver = TestDriver::with_partitions(topology(), &[("rules", 2), ("words", 3), ("out", 2)]);
+    let mut driver = TestDriver::with_partitions(topology(), &[("rules", 2), ("words", 3), ("known", 1), ("out", 2)]);
     driver.set_can_fence(rng.below(2) == 0);
     (0..rng.below(3)).for_each(|_| _ = driver.add_worker());
-    let (mut rules, mut keys) = (0, BTreeSet::new());
+    let (mut rules, mut words, mut keys) = (0, 0, BTreeSet::new());
     for step in 0..100 + rng.below(400) {
         match rng.below(16) {
             0 => {
@@ -81,6 +108,7 @@ fn check(seed: u64) {
             1 | 2 => {
                 let key = format!("k{}", rng.below(9));
                 write(&mut driver, "words", &key, step * 10);
+                words += 1;
                 keys.insert(key);
             }
             _ => {}
@@ -89,6 +117,10 @@ fn check(seed: u64) {
     }
     let replay = format!("replay with WATERWHEEL_SEED={seed} cargo test -p processor --lib broadcast");
     finish(&mut driver, &replay);
+    let known = driver.read("known").into_iter().map(|record| record.value.expect("a count"));
+    let known: Vec<u64> = known.map(|count| u64::from_be_bytes(count.try_into().expect("8 bytes"))).collect();
+    assert_eq!(known.len(), words, "each record without a key once; {replay}");
+    assert!(known.iter().all(|count| *count <= rules), "{known:?} of {rules}; {replay}");
     let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for record in driver.read("out") {
         found.entry(record.key_str().to_owned()).or_default().push(record.value_str().to_owned());
