@@ -5,6 +5,7 @@ use std::time::Duration;
 use kafka_wire::types::TimestampMs;
 use processor::driver::{CommitPoint, TestDriver};
 use processor::output::Route;
+use processor::topology::BuildError;
 use processor::window::JoinWindow;
 use processor::{Emit, Nullable, Partitions, Text, Topology, U64, Utf8, Watermark};
 
@@ -90,6 +91,75 @@ fn what_is_joined_must_be_partitioned_alike() {
     let errors = job.build().err().expect("three and two").to_string();
     assert!(errors.contains("step `table` is reached by topics with different numbers of partitions"), "{errors}");
     assert!(errors.contains("`app-by-repartition` has 3"), "{errors}");
+}
+
+#[test]
+fn an_aggregation_is_a_table_in_its_own_store() {
+    let table = |emit| {
+        let mut job = Topology::builder("app");
+        let visits = job.keyed_stream("visits", Utf8, Utf8).count("visits", emit).as_table();
+        let changes = |change: &processor::operator::Change<u64>| format!("{:?} {:?}", change.old, change.new);
+        visits.changes().map(move |change| changes(&change.value)).to("changes", Utf8, Utf8);
+        let names = job.table("names", "names", Utf8, Text);
+        let both = visits.join(&names, |visits, name| format!("{name} {visits}"));
+        both.map(|row| row.value.clone().unwrap_or_default()).to("both", Utf8, Utf8);
+        job.keyed_stream("orders", Utf8, Utf8)
+            .left_join_table(&visits, |_, visits| visits.copied().unwrap_or(0).to_string())
+            .to("orders-out", Utf8, Utf8);
+        TestDriver::new(job.build().expect("a valid job"))
+    };
+    let mut driver = table(Emit::EveryUpdate);
+    driver.pipe("visits", Some("a"), "", 1);
+    driver.pipe("visits", Some("a"), "", 2);
+    driver.crash_at(CommitPoint::BeforeFlush);
+    driver.commit();
+    driver.pipe("names", Some("a"), "Ann", 3);
+    driver.pipe("visits", Some("a"), "", 4);
+    driver.pipe("orders", Some("a"), "", 5);
+    driver.pipe("orders", Some("b"), "", 5);
+    driver.crash_at(CommitPoint::AfterEndTxnSent);
+    driver.settle();
+    assert_eq!(out(&driver, "changes"), ["a None Some(1)", "a Some(1) Some(2)", "a Some(2) Some(3)"]);
+    assert_eq!(out(&driver, "both"), ["a Ann 2", "a Ann 3"]);
+    assert_eq!(out(&driver, "orders-out"), ["a 3", "b 0"]);
+    assert_eq!((driver.store("visits").len(), driver.store("names").len()), (1, 1));
+
+    // One change a commit, from the value before the transaction.
+    let mut driver = table(Emit::OnUpdate);
+    driver.pipe("visits", Some("a"), "", 1);
+    driver.pipe("visits", Some("a"), "", 2);
+    driver.pipe("orders", Some("a"), "", 3);
+    driver.commit();
+    driver.crash();
+    driver.pipe("visits", Some("a"), "", 4);
+    driver.pipe("visits", Some("a"), "", 5);
+    driver.commit();
+    driver.settle();
+    assert_eq!(out(&driver, "changes"), ["a None Some(2)", "a Some(2) Some(4)"]);
+    assert_eq!(out(&driver, "orders-out"), ["a 2"], "a look-up finds the present value");
+}
+
+#[test]
+fn a_table_for_look_ups_alone_is_built_and_one_that_cannot_be_is_refused() {
+    let mut job = Topology::builder("app");
+    let sums = job.keyed_stream("numbers", Utf8, U64).sum("sums", Emit::OnUpdate, |number| number.value).as_table();
+    job.keyed_stream("in", Utf8, Utf8).join_table(&sums, |_, sum| sum.to_string()).to("out", Utf8, Utf8);
+    let mut driver = TestDriver::new(job.build().expect("a valid job"));
+    driver.pipe_to("numbers", Route::ByKey, Some(b"a"), Some(&7_u64.to_be_bytes()), 1);
+    driver.pipe("in", Some("a"), "", 2);
+    driver.settle();
+    assert_eq!(out(&driver, "out"), ["a 7"]);
+
+    let mut job = Topology::builder("app");
+    let lines = job.keyed_stream("in", Utf8, Utf8);
+    let table = lines.clone().count("slow", Emit::Every(millis(100))).as_table();
+    table.changes().map(|_| 0).to("out", Utf8, U64);
+    let counts = lines.count("counts", Emit::OnUpdate);
+    counts.clone().to("out", Utf8, U64);
+    let _ = counts.as_table();
+    let errors = job.build().err().expect("refused").0;
+    let of = |name: &str| BuildError::NoTable { name: name.to_owned() };
+    assert_eq!(errors, [of("slow"), of("counts")]);
 }
 
 #[test]

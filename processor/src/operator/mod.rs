@@ -85,7 +85,7 @@ pub use join_global::JoinGlobal;
 pub(crate) use jump_guard::ANY_JUMP;
 pub use key_by::KeyBy;
 pub use keyed_state::{ListState, MapState, TimelineState, ValueState};
-pub use latest::{Latest, LatestSpec};
+pub use latest::{Latest, LatestChanges, LatestSpec};
 pub use map::{Map, MapOperator};
 pub use merge::{Inlet, Merge};
 pub(crate) use outside::ToOutside;

@@ -80,6 +80,11 @@ impl<A: Clone + Send + 'static> KeyValueStore<A> {
     pub fn changed(&self) -> impl Iterator<Item = (&[u8], &A)> {
         self.table.changed().map(|(_, key, value)| (key, value))
     }
+
+    /// As [`KeyValueStore::changed`], with the value before the transaction, if the entry existed then.
+    pub fn changes(&self) -> impl Iterator<Item = (&[u8], Option<&A>, &A)> {
+        self.table.changes().map(|(_, key, old, value)| (key, old, value))
+    }
 }
 
 impl<A: Clone + Send + 'static> Store for KeyValueStore<A> {

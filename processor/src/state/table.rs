@@ -108,15 +108,22 @@ impl<A> Table<A> {
     /// Existing entries that the open transaction has changed, each once, in the order of the first change:
     /// group, key, value.
     pub(super) fn changed(&self) -> impl Iterator<Item = (u32, &[u8], &A)> {
+        self.changes().map(|(group, key, _, value)| (group, key, value))
+    }
+
+    /// As [`Table::changed`], with the value that the entry had before the transaction between key and value.
+    pub(super) fn changes(&self) -> impl Iterator<Item = (u32, &[u8], Option<&A>, &A)> {
         // The entries are spread over memory.
         self.undo.chunks(AHEAD).flat_map(|ahead| {
             self.slab.touch(ahead.iter().map(Undo::slot));
-            ahead.iter().filter_map(|undo| match undo {
-                Undo::Inserted(slot, _) | Undo::Changed(slot, _) => {
-                    let entry = self.slab.get(*slot);
-                    (!entry.is_removed()).then(|| (entry.group, entry.key.as_slice(), &entry.value))
-                }
-                Undo::Removed(_) => None,
+            ahead.iter().filter_map(|undo| {
+                let (slot, old) = match undo {
+                    Undo::Inserted(slot, _) => (slot, None),
+                    Undo::Changed(slot, old) => (slot, Some(old)),
+                    Undo::Removed(_) => return None,
+                };
+                let entry = self.slab.get(*slot);
+                (!entry.is_removed()).then(|| (entry.group, entry.key.as_slice(), old, &entry.value))
             })
         })
     }

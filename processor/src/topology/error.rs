@@ -66,6 +66,11 @@ pub enum BuildError {
         /// The step.
         name: String,
     },
+    /// An aggregation that cannot be a table: its results come out by intervals, or are used beside the table.
+    NoTable {
+        /// The step.
+        name: String,
+    },
     /// An `async_map` or `to_outside` that may make no call at all: none outstanding, no record, or no attempt.
     NoCalls {
         /// The step.
@@ -189,6 +194,10 @@ impl fmt::Display for BuildError {
             Self::NullableKey { name } => {
                 write!(f, "step `{name}`: its key can be null; use a key serde that has no null, or key_by")
             }
+            Self::NoTable { name } => write!(
+                f,
+                "step `{name}`: as_table takes an aggregation whose results come out with updates, and no clone of it; use the changes of the table instead of its results"
+            ),
             Self::NoCalls { name } => {
                 write!(
                     f,

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::graph::{Graph, Shuffle, WantedStore};
 use super::{BuildError, Stream, Table};
 use crate::operator::{
-    ANY_JUMP, AnswerSerde, Answering, AnsweringSpec, Chain, Crossing, NodeId, Optional, RecordTime, Reveal, RevealSpec,
+    ANY_JUMP, AnswerSerde, Answering, AnsweringSpec, Chain, Change, Crossing, NodeId, RecordTime, Reveal, RevealSpec,
     ShownSerde, Source, Subscribe, SubscribeSpec, Subscriber, SubscriberSerde, SubscriptionSerde,
 };
 use crate::serde::{Serde, U64};
@@ -16,7 +16,7 @@ impl<KS, A, C> Table<KS, A, C>
 where
     KS: Serde<View: Reborrow>,
     A: Clone + Send + 'static,
-    C: Chain<Key = KS::View, Value: Optional<A>>,
+    C: Chain<Key = KS::View, Value = Owned<Change<A>>>,
 {
     /// Joins each row with the row of `other` that it points to by the key that `key_of` returns, as changes: `None`
     /// for a result that is deleted. [`Stream::to_table`] makes a table of them. A row without such a key, or whose key
@@ -42,7 +42,7 @@ where
     where
         KF: Serde<View: Reborrow>,
         B: Clone + Send + 'static,
-        D: Chain<Key = KF::View, Value: Optional<B>>,
+        D: Chain<Key = KF::View, Value = Owned<Change<B>>>,
         SA: Serde<View = Owned<A>>,
         SR: Serde<View = Owned<R>>,
         R: 'static,
@@ -65,7 +65,7 @@ where
     where
         KF: Serde<View: Reborrow>,
         B: Clone + Send + 'static,
-        D: Chain<Key = KF::View, Value: Optional<B>>,
+        D: Chain<Key = KF::View, Value = Owned<Change<B>>>,
         SA: Serde<View = Owned<A>>,
         SR: Serde<View = Owned<R>>,
         R: 'static,
@@ -89,7 +89,7 @@ where
     where
         KF: Serde<View: Reborrow>,
         B: Clone + Send + 'static,
-        D: Chain<Key = KF::View, Value: Optional<B>>,
+        D: Chain<Key = KF::View, Value = Owned<Change<B>>>,
         SA: Serde<View = Owned<A>>,
         SR: Serde<View = Owned<R>>,
         R: 'static,

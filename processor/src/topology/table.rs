@@ -5,25 +5,29 @@ use std::rc::Rc;
 
 use super::graph::{Graph, WantedStore};
 use super::{BuildError, Builder, Stream};
-use crate::operator::{Chain, Change, Drain, Junction, Lookup, NodeId, Optional, RecordTime, Source, Upsert};
+use crate::operator::{
+    Aggregation, Chain, Change, Drain, Junction, Latest, LatestChanges, Lookup, NodeId, Optional, RecordTime, Source,
+    StageBuilder, Upsert,
+};
 use crate::output::StoreId;
 use crate::serde::{Nullable, Serde};
 use crate::state::{Handle, KeyValueStore};
 use crate::types::{Owned, Reborrow, Rec};
 
 /// A table: the latest value of each key, as a row of type `A`, for look-ups by streams and other tables.
-/// Made by [`Builder::table`] or [`Stream::to_table`].
+/// Made by [`Builder::table`], [`Stream::to_table`], or [`Stream::as_table`] of an aggregation.
 ///
 /// Each task holds the rows of its partition, in a store with a changelog. A stream that is joined with a table must be
 /// partitioned like it: `build()` and the start of the job check the numbers of partitions.
-pub struct Table<KS, A, C> {
-    pub(super) changes: Stream<KS, Upsert<C, A>>,
+pub struct Table<KS, A, D> {
+    /// Its changes, which the chain `D` puts out.
+    pub(super) changes: Stream<KS, D>,
     name: String,
     pub(super) store: Handle<KeyValueStore<A>>,
 }
 
 /// A table of a topic.
-pub type TopicTable<KS, VS, A> = Table<KS, A, Junction<Source<KS, Nullable<VS>, RecordTime>>>;
+pub type TopicTable<KS, VS, A> = Table<KS, A, Upsert<Junction<Source<KS, Nullable<VS>, RecordTime>>, A>>;
 
 impl Builder {
     /// Declares a table of the records in `topic`, which is partitioned by their key; null deletes a row.
@@ -67,7 +71,7 @@ impl Builder {
 impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
     /// Declares a table of the latest value of each key. If values may be missing (`Option`), `None` deletes a row.
     /// The name of the store is `name`, and that of its changelog `<application id>-<name>-changelog`.
-    pub fn to_table<S, A>(self, name: &str, value_serde: S) -> Table<KS, A, Junction<C>>
+    pub fn to_table<S, A>(self, name: &str, value_serde: S) -> Table<KS, A, Upsert<Junction<C>, A>>
     where
         C: Chain<Value: Optional<A>>,
         S: Serde<View = Owned<A>>,
@@ -80,16 +84,8 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
             vec![("", version, Box::new(move || Box::new(KeyValueStore::new(value_serde.clone()))))];
         let store = Handle::new(graph.stateful((name, "table"), wanted, &[self.node])[0]);
         let node = graph.last();
-        graph.nodes[node.0].may_end = true;
         let chain = Upsert { previous: self.junction(node), store, node };
-        let alone = chain.clone();
-        let end = move |stage: &mut crate::operator::StageBuilder<'_>| {
-            // If steps take the changes, those steps build the table.
-            if stage.uses(node) == 0 {
-                alone.build(Drain, stage);
-            }
-        };
-        graph.ends.push((node, Box::new(end)));
+        graph.end_alone(node, chain.clone());
         drop(graph);
         let changes = Stream { graph: self.graph, node, key_serde: self.key_serde, chain };
         Table { changes, name: name.to_owned(), store }
@@ -174,14 +170,60 @@ impl<KS: Serde, C: Chain<Key = KS::View>> Stream<KS, C> {
 /// The changes of a join of two tables: a row, or `None` for a deleted one.
 type Rows<R> = Owned<Option<R>>;
 
+impl<KS, C, G, A> Stream<KS, Latest<C, KS, G, A>>
+where
+    KS: Serde,
+    C: Chain<Key = KS::View>,
+    G: Aggregation<KS::View, C::Value, Kept = A, Out = A>,
+    A: Clone + Send + 'static,
+{
+    /// Takes the values of an aggregation without windows as the rows of a table, in the store that the aggregation has
+    /// anyway: a count, a sum, the least or greatest, what `reduce` and `aggregate` make. [`Stream::to_table`] behind
+    /// it would keep them twice.
+    ///
+    /// A look-up finds the present value. The changes of the table come when the [`Emit`](crate::operator::Emit) says
+    /// so: at every update, or one for each key and commit, from the value before the transaction to the one after it.
+    /// Intervals are refused. So is a clone of the stream, because the table takes the place of the results:
+    /// [`Table::changes`] may be used as often as needed.
+    ///
+    /// ```
+    /// use processor::driver::TestDriver;
+    /// use processor::{Emit, Topology, Utf8};
+    ///
+    /// let mut job = Topology::builder("regulars");
+    /// let visits = job.keyed_stream("visits", Utf8, Utf8).count("visits", Emit::OnUpdate).as_table();
+    /// job.keyed_stream("orders", Utf8, Utf8)
+    ///     .join_table(&visits, |order, visits| format!("{} after {visits} visits", order.value))
+    ///     .to("greetings", Utf8, Utf8);
+    /// let mut driver = TestDriver::new(job.build().expect("a sound job"));
+    /// driver.pipe("visits", Some("ann"), "", 1);
+    /// driver.pipe("visits", Some("ann"), "", 2);
+    /// driver.pipe("orders", Some("ann"), "tea", 3);
+    /// driver.settle();
+    /// assert_eq!(driver.read("greetings")[0].value_str(), "tea after 2 visits");
+    /// ```
+    pub fn as_table(self) -> Table<KS, A, LatestChanges<C, KS, G, A>> {
+        let Self { graph: shared, node, key_serde, chain } = self;
+        let (name, store) = (chain.spec.name.clone(), chain.spec.store);
+        let mut graph = shared.borrow_mut();
+        if graph.tees.contains_key(&node) || chain.spec.intervals.is_some() {
+            graph.errors.push(BuildError::NoTable { name: name.clone() });
+        }
+        graph.end_alone(node, chain.clone());
+        drop(graph);
+        let changes = Stream { graph: shared, node, key_serde, chain: LatestChanges(chain) };
+        Table { changes, name, store }
+    }
+}
+
 impl<KS, A, C> Table<KS, A, C>
 where
     KS: Serde<View: Reborrow>,
     A: Clone + Send + 'static,
-    C: Chain<Key = KS::View, Value: Optional<A>>,
+    C: Chain<Key = KS::View, Value = Owned<Change<A>>>,
 {
     /// Returns the changes of the rows: each with the value before and the value after.
-    pub fn changes(&self) -> Stream<KS, Upsert<C, A>> {
+    pub fn changes(&self) -> Stream<KS, C> {
         self.changes.clone()
     }
 
@@ -194,7 +236,7 @@ where
     ) -> Stream<KS, impl Chain<Key = KS::View, Value = Rows<R>> + use<KS, A, C, B, D, R, F>>
     where
         B: Clone + Send + 'static,
-        D: Chain<Key = KS::View, Value: Optional<B>>,
+        D: Chain<Key = KS::View, Value = Owned<Change<B>>>,
         R: 'static,
         F: FnMut(&A, &B) -> R + Clone + Send + Sync + 'static,
     {
@@ -209,7 +251,7 @@ where
     ) -> Stream<KS, impl Chain<Key = KS::View, Value = Rows<R>> + use<KS, A, C, B, D, R, F>>
     where
         B: Clone + Send + 'static,
-        D: Chain<Key = KS::View, Value: Optional<B>>,
+        D: Chain<Key = KS::View, Value = Owned<Change<B>>>,
         R: 'static,
         F: FnMut(&A, Option<&B>) -> R + Clone + Send + Sync + 'static,
     {
@@ -224,7 +266,7 @@ where
     ) -> Stream<KS, impl Chain<Key = KS::View, Value = Rows<R>> + use<KS, A, C, B, D, R, F>>
     where
         B: Clone + Send + 'static,
-        D: Chain<Key = KS::View, Value: Optional<B>>,
+        D: Chain<Key = KS::View, Value = Owned<Change<B>>>,
         R: 'static,
         F: FnMut(Option<&A>, Option<&B>) -> R + Clone + Send + Sync + 'static,
     {
@@ -242,7 +284,7 @@ where
     ) -> Stream<KS, impl Chain<Key = KS::View, Value = Rows<R>> + use<KS, A, C, B, D, R, F>>
     where
         B: Clone + Send + 'static,
-        D: Chain<Key = KS::View, Value: Optional<B>>,
+        D: Chain<Key = KS::View, Value = Owned<Change<B>>>,
         R: 'static,
         F: FnMut(Option<&A>, Option<&B>) -> Option<R> + Clone + Send + Sync + 'static,
     {
@@ -259,5 +301,19 @@ where
         };
         let left = self.changes().lookup("join", other, left);
         left.merge(other.changes().lookup("join", self, right))
+    }
+}
+
+impl Graph {
+    /// Lets a step with rows be the last one: if steps take what comes out of it, those build its chain, and otherwise
+    /// it is built for the rows alone.
+    fn end_alone(&mut self, node: NodeId, chain: impl Chain) {
+        self.nodes[node.0].may_end = true;
+        let end = move |stage: &mut StageBuilder<'_>| {
+            if stage.uses(node) == 0 {
+                chain.build(Drain, stage);
+            }
+        };
+        self.ends.push((node, Box::new(end)));
     }
 }

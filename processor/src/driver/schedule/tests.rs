@@ -60,6 +60,8 @@ enum Job {
     SteeredSliding,
     /// Counts each word, as a table whose changes come out.
     Table,
+    /// Counts each word, and takes the counts as a table, whose changes come out.
+    AsTable(Emit),
     /// Counts each word twice, once for each of two streams that are gathered together.
     Cogroup,
     /// Counts the pairs that a word makes with itself within a span of event time.
@@ -117,6 +119,7 @@ fn topology(kind: Job, watermark: Watermark, clock: &TestClock) -> Topology {
         .key_by("by-word", Partitions(3), (Utf8, ()), |word| (word.value, ()));
     let emit = match kind {
         Job::WordCount(emit) | Job::Sliding(emit) | Job::ByRecord(emit) | Job::Latest(emit) => emit,
+        Job::AsTable(emit) => emit,
         Job::Found => Emit::OnUpdate,
         _ => Emit::OnClose,
     };
@@ -196,6 +199,13 @@ fn topology(kind: Job, watermark: Watermark, clock: &TestClock) -> Topology {
         Job::Table => words
             .count("counts", Emit::OnUpdate)
             .to_table("table", U64)
+            .changes()
+            .filter_map(|word| word.value.new.filter(|new| word.value.old.is_none_or(|old| old < *new)))
+            .map(|word| format!("0 {}", word.value))
+            .to("out", Utf8, Utf8),
+        Job::AsTable(_) => words
+            .count("counts", emit)
+            .as_table()
             .changes()
             .filter_map(|word| word.value.new.filter(|new| word.value.old.is_none_or(|old| old < *new)))
             .map(|word| format!("0 {}", word.value))
@@ -339,7 +349,7 @@ fn model(job: Job, times: &[i64]) -> BTreeMap<i64, u64> {
             },
             Job::SteeredSliding => *counts.entry(0).or_default() += (SIZE / EVERY).unsigned_abs(),
             Job::Cogroup => *counts.entry(0).or_default() += 2,
-            Job::Found => *counts.entry(0).or_default() += 1,
+            Job::Found | Job::AsTable(_) => *counts.entry(0).or_default() += 1,
             Job::Latest(_) | Job::Table | Job::Thirds | Job::LastFew | Job::Steered | Job::SteeredSessions => {
                 *counts.entry(0).or_default() += 1
             }
@@ -508,6 +518,7 @@ impl Run {
                     !matches!(emit, Emit::OnClose | Emit::AtEnd) && earlier < count
                 }
                 Job::Table | Job::Cogroup | Job::Join | Job::Pattern | Job::Failing | Job::Thirds => earlier < count,
+                Job::AsTable(_) => earlier < count,
                 Job::LastFew | Job::Steered | Job::SteeredSessions | Job::SteeredSliding | Job::Found => {
                     earlier < count
                 }
@@ -626,6 +637,7 @@ fn under_random_schedules_sessions_are_what_their_times_say() {
 #[test]
 fn under_random_schedules_tables_and_joins_lose_nothing() {
     check_all(60_000, 300, &[Job::Table, Job::Join, Job::Cogroup]);
+    check_all(60_000, 150, &[Emit::OnUpdate, Emit::EveryUpdate].map(Job::AsTable));
 }
 
 #[test]
