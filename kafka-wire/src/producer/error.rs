@@ -57,7 +57,8 @@ pub struct DeliveryError {
     pub batch_bytes: usize,
     /// The cause.
     pub cause: DeliveryCause,
-    /// Whether the batch may be in the log nevertheless: it was sent and a response never came.
+    /// Whether the batch may be in the log nevertheless: it was sent, and a response never came or left that open. A
+    /// leader that is deposed before all replicas have a batch does not tell whether its successor has it.
     pub possibly_written: bool,
     /// The broker's message about the record or its batch, if it sent one.
     pub message: Option<Str>,

@@ -347,7 +347,7 @@ impl Outbox {
                 Attempt::TooLarge(_) => {}
                 _ => destination.failures += 1,
             }
-            if let Attempt::Retry(_, code) | Attempt::Unknown(_, code) = attempt {
+            if let Attempt::Retry(_, code) | Attempt::Unknown(_, code) | Attempt::Deposed(_, code) = attempt {
                 let Destination { partition, failures, .. } = &*destination;
                 tracing::debug!(%partition, broker = %request.broker, ?code, failures, "a batch was not acknowledged");
             }

@@ -1,28 +1,31 @@
 //! Idempotence: the batches of one partition in order, each with its sequence until it is acknowledged.
 //!
-//! The broker accepts a batch only if its sequence follows the last one of the same producer id and epoch,
-//! and recognises a repetition of the last five batches (KIP-98). From that follow these rules:
+//! The broker accepts a batch only if its sequence follows the last one of the same producer id and epoch, and
+//! recognises a repetition of the last five batches (KIP-98). From that follow these rules:
 //!
 //! 1. At most five batches of a partition are in flight, or a repetition might no longer be remembered by the broker.
 //! 2. A batch is sealed with its producer id, epoch and sequence when it is first sent, and does not change after that:
 //!    a repetition has the same bytes. DUPLICATE_SEQUENCE_NUMBER is an acknowledgement that got lost the first time.
-//! 3. After a retriable error, or no response, nothing more is sent until everything in flight is answered; then
-//!    the queue is sent again from its front. OUT_OF_ORDER_SEQUENCE_NUMBER for a batch after another unacknowledged one
+//! 3. After a retriable error, or no response, nothing more is sent until everything in flight is answered; then the
+//!    queue is sent again from its front. OUT_OF_ORDER_SEQUENCE_NUMBER for a batch after another unacknowledged one
 //!    means only that the earlier one was not written.
 //! 4. OUT_OF_ORDER_SEQUENCE_NUMBER or UNKNOWN_PRODUCER_ID for a batch that was sent as the next in line is a real gap:
 //!    the partition has lost acknowledged records. In a transaction, the transaction fails. Otherwise the partition
 //!    restarts at sequence 0 under a higher epoch (KIP-360); but a batch that may have been written keeps its stamp and
 //!    is given up instead, because the broker could not recognise it under another.
 //! 5. A broker that knows nothing of a producer id accepts any sequence from it (`ProducerAppendInfo.checkSequence`):
-//!    if the first batch failed and the second arrived, they would be in the wrong order for good.
-//!    So a batch is sent alone until one has been acknowledged, and again after a time in which the broker may have
-//!    forgotten the producer.
+//!    if the first batch failed and the second arrived, they would be in the wrong order for good. So a batch is sent
+//!    alone until one has been acknowledged, and again after a time in which the broker may have forgotten the
+//!    producer.
 //! 6. A batch of several records that is too large for the topic is replaced by two, which share its sequences: the
-//!    broker has written none of them. A batch that may have been written before is not replaced, because the broker
-//!    could not recognise its parts.
+//!    broker has written none of them. A batch that got no response before is not replaced, because the broker could
+//!    not recognise its parts.
 //! 7. Without idempotence there is no sequence: up to five batches are in flight, and one that is sent again may be
 //!    written after a later one, or twice.
-//! 8. A partition changes to a newer producer id or epoch only while it has no sealed batch, so an epoch that was
+//! 8. A leader that is deposed while a batch waits for its replicas answers as one that never led the partition: the
+//!    batch may be in the log of the next one (`DelayedProduce.tryComplete`). So that answer, too, leaves a batch
+//!    possibly written. Yet it is split when the next leader finds it too large: the one before has the same limit.
+//! 9. A partition changes to a newer producer id or epoch only while it has no sealed batch, so an epoch that was
 //!    raised for one partition never makes another one repeat batches under it.
 
 use std::collections::VecDeque;
@@ -120,6 +123,9 @@ pub enum Attempt {
     Retry(Moment, Option<ErrorCode>),
     /// The outcome is unknown; the batch may be sent again at this moment.
     Unknown(Moment, Option<ErrorCode>),
+    /// The broker does not lead the partition, and may have appended the batch while it did; the batch may be sent
+    /// again at this moment.
+    Deposed(Moment, Option<ErrorCode>),
     /// The broker reports that a batch before this one is missing, or that it does not know the producer.
     OutOfOrder(Moment, ErrorCode),
     /// The batch was not written, because it is larger than the topic allows. It goes on in parts, if it can be split.
@@ -158,11 +164,22 @@ struct Batch {
     in_flight: bool,
     /// Whether no unacknowledged batch was before it when it was last sent.
     was_next: bool,
-    possibly_written: bool,
+    written: Written,
     last_code: Option<ErrorCode>,
     /// Number of the closed batch, which its parts keep.
     number: u64,
     promise: Option<Promise>,
+}
+
+/// Whether a batch that is not acknowledged may be in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Written {
+    No,
+    /// A broker that does not lead the partition any more may have appended it, and the next leader may have it from
+    /// there.
+    ByFormerLeader,
+    /// An attempt got no conclusive response.
+    Perhaps,
 }
 
 #[derive(Debug)]
@@ -221,7 +238,7 @@ impl PartitionQueue {
             deadline,
             in_flight: false,
             was_next: false,
-            possibly_written: false,
+            written: Written::No,
             last_code: None,
             number,
             promise,
@@ -354,7 +371,11 @@ impl PartitionQueue {
             }
             Attempt::Retry(at, code) => self.send_again(index, at, code),
             Attempt::Unknown(at, code) => {
-                batch.possibly_written = true;
+                batch.written = Written::Perhaps;
+                self.send_again(index, at, code)
+            }
+            Attempt::Deposed(at, code) => {
+                batch.written = batch.written.max(Written::ByFormerLeader);
                 self.send_again(index, at, code)
             }
             Attempt::OutOfOrder(at, code) if !batch.was_next => self.send_again(index, at, Some(code)),
@@ -362,9 +383,12 @@ impl PartitionQueue {
                 self.fail(index, DeliveryCause::Refused(code))
             }
             Attempt::OutOfOrder(_, code) => {
-                // The leader does not have the batch: otherwise it would have been recognised as a repetition.
-                batch.possibly_written = false;
-                batch.last_code = Some(code);
+                // The leader does not have the batch: otherwise it would have been recognised as a repetition. Nor does
+                // it have one behind it from a former leader.
+                (batch.written, batch.last_code) = (Written::No, Some(code));
+                for other in self.batches.iter_mut().filter(|other| other.written == Written::ByFormerLeader) {
+                    other.written = Written::No;
+                }
                 self.needs_epoch = true;
                 None
             }
@@ -398,7 +422,7 @@ impl PartitionQueue {
     pub fn restart(&mut self, identity: ProducerIdentity) -> Vec<Finished> {
         assert!(self.in_flight == 0, "a batch in flight may be written under its old stamp");
         let mut lost = Vec::new();
-        while let Some(index) = self.batches.iter().position(|batch| batch.possibly_written) {
+        while let Some(index) = self.batches.iter().position(|batch| batch.written != Written::No) {
             let code = self.batches[index].last_code;
             lost.extend(self.fail(index, DeliveryCause::TimedOut(code)));
         }
@@ -470,7 +494,7 @@ impl PartitionQueue {
     fn split(&mut self, index: usize) -> bool {
         let batch = &self.batches[index];
         let Contents::Sealed { bytes, base_sequence } = &batch.contents else { return false };
-        if batch.possibly_written {
+        if batch.written == Written::Perhaps {
             return false;
         }
         // A batch of this producer can be read; if not, it is refused like one of a single record.
@@ -499,7 +523,7 @@ impl PartitionQueue {
             deadline,
             in_flight: false,
             was_next: false,
-            possibly_written: false,
+            written: Written::No,
             last_code,
             number,
             promise,
@@ -519,7 +543,7 @@ impl PartitionQueue {
     }
 
     fn fail(&mut self, index: usize, cause: DeliveryCause) -> Option<Finished> {
-        let possibly_written = self.batches[index].possibly_written;
+        let possibly_written = self.batches[index].written != Written::No;
         self.finish(index, None, Some(Failure { cause, possibly_written }))
     }
 

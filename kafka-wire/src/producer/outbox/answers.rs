@@ -69,7 +69,10 @@ pub(super) fn read_attempt(
         }
         ErrorCode::MESSAGE_TOO_LARGE => (Attempt::TooLarge(code), false),
         // The leader is known already, so the first retry goes there at once.
-        code if names_leader(found) && failures == 0 => (Attempt::Retry(now, Some(code)), false),
+        code if names_leader(found) && failures == 0 => (Attempt::Deposed(now, Some(code)), false),
+        ErrorCode::NOT_LEADER_OR_FOLLOWER | ErrorCode::UNKNOWN_TOPIC_OR_PARTITION | ErrorCode::KAFKA_STORAGE_ERROR => {
+            (Attempt::Deposed(pause, Some(code)), true)
+        }
         code if code.is_retriable() => (Attempt::Retry(pause, Some(code)), is_about_leadership(code)),
         code => (Attempt::Refused(DeliveryCause::Refused(code)), false),
     }

@@ -325,6 +325,29 @@ fn a_partition_that_the_answer_leaves_out_is_not_answered() {
     assert!(script.outbox.take_settled().first_failure.unwrap().possibly_written);
 }
 
+/// Source: the answers of Kafka's `DelayedProduce` for batches that it has appended.
+#[test]
+fn codes_that_come_after_an_append_leave_a_batch_possibly_written() {
+    let after = [
+        ErrorCode::NOT_LEADER_OR_FOLLOWER,
+        ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+        ErrorCode::KAFKA_STORAGE_ERROR,
+        ErrorCode::REQUEST_TIMED_OUT,
+        ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+    ];
+    let before = [ErrorCode::NOT_ENOUGH_REPLICAS, ErrorCode::CORRUPT_MESSAGE, ErrorCode::UNKNOWN_TOPIC_ID];
+    for code in after.into_iter().chain(before) {
+        let mut script = Script::new(&[1]);
+        script.push(&[0], 10);
+        let produce = script.poll().unwrap();
+        script.answer(&produce, &[(0, code)]);
+        assert!(script.poll_at(NOW + Duration::from_secs(120)).is_none());
+        let failure = script.outbox.take_settled().first_failure.unwrap();
+        assert_eq!(failure.cause, DeliveryCause::TimedOut(Some(code)));
+        assert_eq!(failure.possibly_written, after.contains(&code), "{code:?}");
+    }
+}
+
 #[test]
 fn giving_up_tells_whether_a_sequence_was_skipped() {
     let mut script = Script::with(ProducerConfig::transactional("id"), &[1, 1]);

@@ -44,6 +44,7 @@ fn acknowledged(offset: i64) -> Attempt {
 }
 
 const NOT_LEADER: Attempt = Attempt::Retry(NOW, Some(ErrorCode::NOT_LEADER_OR_FOLLOWER));
+const DEPOSED: Attempt = Attempt::Deposed(NOW, Some(ErrorCode::NOT_LEADER_OR_FOLLOWER));
 const UNANSWERED: Attempt = Attempt::Unknown(NOW, None);
 const GAP: Attempt = Attempt::OutOfOrder(NOW, ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER);
 
@@ -202,6 +203,43 @@ fn an_unanswered_batch_that_expires_is_possibly_written() {
     let expired = queue.expire(DEADLINE, false).unwrap().failure.unwrap();
     let cause = DeliveryCause::TimedOut(Some(ErrorCode::NOT_LEADER_OR_FOLLOWER));
     assert_eq!(expired, Failure { cause, possibly_written: false });
+}
+
+/// It waits for the other replicas when another leader is elected, which may be one of these.
+#[test]
+fn a_deposed_leader_may_have_written_a_batch() {
+    let mut queue = queue_of(2);
+    let sent = send(&mut queue);
+    for batch in &sent {
+        queue.handle(NOW, batch.id, DEPOSED, false);
+    }
+    let expired = queue.expire(DEADLINE, false).unwrap().failure.unwrap();
+    let cause = DeliveryCause::TimedOut(Some(ErrorCode::NOT_LEADER_OR_FOLLOWER));
+    assert_eq!(expired, Failure { cause, possibly_written: true });
+    // The other one would be written twice under another stamp.
+    let lost = queue.restart(RAISED);
+    assert!(lost[0].failure.unwrap().possibly_written);
+
+    // The next leader has the same limit of size as the one before.
+    let mut queue = queue_of(1);
+    let sent = send(&mut queue);
+    queue.handle(NOW, sent[0].id, DEPOSED, false);
+    let again = send(&mut queue);
+    assert_eq!(queue.handle(NOW, again[0].id, TOO_LARGE, false), None);
+    assert_eq!(sequences(&send(&mut queue)), [0, 5]);
+
+    // A gap before the first one says that the next leader has none of them.
+    let mut queue = queue_of(3);
+    let sent = send(&mut queue);
+    for batch in &sent {
+        queue.handle(NOW, batch.id, DEPOSED, false);
+    }
+    for batch in send(&mut queue) {
+        queue.handle(NOW, batch.id, GAP, false);
+    }
+    assert!(queue.restart(RAISED).is_empty());
+    queue.remembered_until = DEADLINE;
+    assert_eq!(sequences(&send(&mut queue)), [0, 10, 20]);
 }
 
 #[test]
