@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use conformance::reader::create_topic;
 use conformance::writer::write;
-use conformance::{TestBroker, on_both_brokers, within};
-use kafka_wire::client::{Client, ClientConfig, Consumer, GroupConsumer, Producer};
-use kafka_wire::cluster::TopicPartition;
+use conformance::{TestBroker, on_both_brokers, on_every_broker, within};
+use kafka_wire::client::{Client, ClientConfig, Consumer, GroupConsumer, GroupOffsets, Producer};
+use kafka_wire::cluster::{CommittedOffset, GroupMetadata, TopicPartition};
 use kafka_wire::compression::Decompressed;
 use kafka_wire::consumer::{ConsumeError, ConsumerConfig, ResetPolicy};
 use kafka_wire::producer::{ProducerConfig, ProducerRecord};
@@ -17,6 +17,7 @@ use kafka_wire::protocol::{ApiKey, ErrorCode};
 use kafka_wire::types::{Offset, PartitionId};
 use testkit::fault::{Action, Rule};
 use testkit::proxy::Proxy;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 on_both_brokers!(
@@ -30,6 +31,7 @@ on_both_brokers!(
     writers_ask_rarely_while_they_are_refused,
     members_ask_rarely_while_they_are_refused,
 );
+on_every_broker!(transactions_ask_rarely_while_they_are_refused);
 
 const WAIT: Duration = Duration::from_secs(30);
 
@@ -266,7 +268,7 @@ async fn readers_ask_rarely_while_they_are_refused(broker: TestBroker) {
         ErrorCode::TOPIC_AUTHORIZATION_FAILED,
         ErrorCode::UNKNOWN_SERVER_ERROR,
     ];
-    for action in lasting_faults(&codes) {
+    for_each_at_once(broker, lasting_faults(&codes), |broker, action| async move {
         let fixture = Fixture::new(&broker).await;
         fixture.write(&["a"]).await;
         fixture.refuse_always(ApiKey::Fetch, action);
@@ -274,7 +276,8 @@ async fn readers_ask_rarely_while_they_are_refused(broker: TestBroker) {
         let mut consumer = Consumer::new(fixture.client.clone(), config);
         consumer.assign(fixture.partition.clone(), Offset(0));
         assert_few_requests(&fixture, &format!("{action:?} on Fetch")).await;
-    }
+    })
+    .await;
 }
 
 async fn writers_ask_rarely_while_they_are_refused(broker: TestBroker) {
@@ -288,7 +291,7 @@ async fn writers_ask_rarely_while_they_are_refused(broker: TestBroker) {
         ErrorCode::UNKNOWN_PRODUCER_ID,
         ErrorCode::UNKNOWN_SERVER_ERROR,
     ];
-    for action in lasting_faults(&codes) {
+    for_each_at_once(broker, lasting_faults(&codes), |broker, action| async move {
         let fixture = Fixture::new(&broker).await;
         let producer = Producer::open(&fixture.client, ProducerConfig::default()).await.expect("a producer id");
         fixture.refuse_always(ApiKey::Produce, action);
@@ -297,7 +300,8 @@ async fn writers_ask_rarely_while_they_are_refused(broker: TestBroker) {
         assert_few_requests(&fixture, &format!("{action:?} on Produce")).await;
         drop(delivery);
         producer.close_now().await;
-    }
+    })
+    .await;
 }
 
 async fn members_ask_rarely_while_they_are_refused(broker: TestBroker) {
@@ -323,28 +327,89 @@ async fn members_ask_rarely_while_they_are_refused(broker: TestBroker) {
         (ApiKey::OffsetFetch, &[ErrorCode::NOT_COORDINATOR, ErrorCode::UNSTABLE_OFFSET_COMMIT]),
         (ApiKey::OffsetCommit, &[ErrorCode::NOT_COORDINATOR, ErrorCode::COORDINATOR_LOAD_IN_PROGRESS]),
     ];
-    for (api, codes) in codes {
-        for action in codes.iter().map(|code| Action::Error(code.0)).chain([Action::ApplyThenDisconnect]) {
-            let fixture = Fixture::new(&broker).await;
-            fixture.write(&["a"]).await;
-            fixture.refuse_always(api, action);
-            let mut consumer = GroupConsumer::builder(broker.unique("g"))
-                .topics([fixture.partition.topic.clone()])
-                .auto_offset_reset(ResetPolicy::Earliest)
-                .session_timeout(Duration::from_secs(6), Duration::from_millis(200))
-                .auto_commit_interval(Duration::from_millis(200))
-                .build(fixture.client.clone())
-                .await
-                .expect("a list of topics");
-            let polls = tokio::spawn(async move {
-                loop {
-                    let _ = consumer.next().await;
-                    tokio::task::yield_now().await;
-                }
-            });
-            assert_few_requests(&fixture, &format!("{action:?} on {}", api.name())).await;
-            assert!(!polls.is_finished());
-            polls.abort();
+    let faults = codes.into_iter().flat_map(|(api, codes)| {
+        let codes = codes.iter().map(|code| Action::Error(code.0));
+        codes.chain([Action::ApplyThenDisconnect]).map(move |action| (api, action))
+    });
+    for_each_at_once(broker, faults.collect(), |broker, (api, action)| async move {
+        let fixture = Fixture::new(&broker).await;
+        fixture.write(&["a"]).await;
+        fixture.refuse_always(api, action);
+        let mut consumer = GroupConsumer::builder(broker.unique("g"))
+            .topics([fixture.partition.topic.clone()])
+            .auto_offset_reset(ResetPolicy::Earliest)
+            .session_timeout(Duration::from_secs(6), Duration::from_millis(200))
+            .auto_commit_interval(Duration::from_millis(200))
+            .build(fixture.client.clone())
+            .await
+            .expect("a list of topics");
+        let polls = tokio::spawn(async move {
+            loop {
+                let _ = consumer.next().await;
+                tokio::task::yield_now().await;
+            }
+        });
+        assert_few_requests(&fixture, &format!("{action:?} on {}", api.name())).await;
+        assert!(!polls.is_finished());
+        polls.abort();
+    })
+    .await;
+}
+
+async fn transactions_ask_rarely_while_they_are_refused(broker: TestBroker) {
+    let codes = [
+        ErrorCode::COORDINATOR_NOT_AVAILABLE,
+        ErrorCode::NOT_COORDINATOR,
+        ErrorCode::COORDINATOR_LOAD_IN_PROGRESS,
+        ErrorCode::CONCURRENT_TRANSACTIONS,
+    ];
+    let mut apis = vec![ApiKey::InitProducerId, ApiKey::AddPartitionsToTxn, ApiKey::TxnOffsetCommit, ApiKey::EndTxn];
+    if broker.kind().transaction_version() == 1 {
+        apis.push(ApiKey::AddOffsetsToTxn);
+    }
+    let faults = apis.into_iter().flat_map(|api| {
+        let codes = codes.iter().map(|code| Action::Error(code.0));
+        codes.chain([Action::ApplyThenDisconnect]).map(move |action| (api, action))
+    });
+    for_each_at_once(broker, faults.collect(), |broker, (api, action)| async move {
+        let fixture = Fixture::new(&broker).await;
+        fixture.refuse_always(api, action);
+        let (client, partition, id) = (fixture.client.clone(), fixture.partition.clone(), broker.unique("tx"));
+        let group = GroupMetadata::without_membership(broker.unique("g").as_str());
+        let transaction = tokio::spawn(async move {
+            let opened = Producer::open(&client, ProducerConfig::transactional(id.as_str())).await;
+            let producer = opened.expect("it takes longer than the watch");
+            producer.begin_transaction().expect("nothing is open");
+            let record = ProducerRecord::to(&partition.topic).value("a");
+            producer.send(record).await.expect("there is room").forget();
+            let offsets = [(partition, CommittedOffset::new(Offset(1)))];
+            producer.send_offsets_to_transaction(GroupOffsets { group: &group, offsets: &offsets });
+            producer.commit_transaction().await
+        });
+        assert_few_requests(&fixture, &format!("{action:?} on {}", api.name())).await;
+        assert!(!transaction.is_finished());
+        transaction.abort();
+    })
+    .await;
+}
+
+/// Watches a client under each of these faults, several at a time.
+async fn for_each_at_once<T, F>(broker: TestBroker, faults: Vec<T>, watch: impl Fn(Arc<TestBroker>, T) -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let broker = Arc::new(broker);
+    let mut running = JoinSet::new();
+    for fault in faults {
+        if running.len() == AT_ONCE {
+            running.join_next().await.expect("some are running").expect("a client asks rarely");
         }
+        running.spawn(watch(Arc::clone(&broker), fault));
+    }
+    while let Some(watched) = running.join_next().await {
+        watched.expect("a client asks rarely");
     }
 }
+
+/// Clients that are watched at the same time: they do little but wait.
+const AT_ONCE: usize = 8;
